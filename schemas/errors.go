@@ -1,0 +1,115 @@
+package schemas
+
+import (
+	"errors"
+	"strings"
+)
+
+// Sentinels. Every error that leaves a package of resslt matches one of these
+// under errors.Is, so that callers decide by kind and never by text.
+var (
+	// ErrUsage: the user asked for something that cannot be (exit code 2).
+	ErrUsage = errors.New("wrong use")
+	// ErrNotFound: a file, folder, run, stream or recipe is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrCorrupt: bytes that do not parse as what they claim to be.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrTooLarge: a size above a cap that the spec or policy sets.
+	ErrTooLarge = errors.New("too large")
+	// ErrUnsupported: well-formed, but outside what this build handles.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrMismatch: two parties disagree (engine, spec digest, schema, ABI).
+	ErrMismatch = errors.New("mismatch")
+	// ErrDeterminism: the same task gave two different sets of bytes.
+	ErrDeterminism = errors.New("determinism failure")
+	// ErrUnavailable: something outside the process is missing (broker, libtorch).
+	ErrUnavailable = errors.New("unavailable")
+	// ErrTombstone: a chunk or sample could not be made, and the policy says fail.
+	ErrTombstone = errors.New("tombstone")
+	// ErrInterrupted: stopped on request after a checkpoint (exit code 130).
+	ErrInterrupted = errors.New("interrupted")
+)
+
+// Error is the one error type of resslt: what was being done, to what, what
+// went wrong, and how the user mends it. It prints as a single line.
+type Error struct {
+	Op    string // what was being done, a verb phrase: "open folder", "decode"
+	Where string // the thing it was done to: a path, a URI, a sample key, a field
+	Hint  string // the mend, an imperative: "install libtorch-dev or set RESSLT_TORCH"
+	Err   error  // the cause; wraps one of the sentinels
+}
+
+// E builds an *Error. err must wrap a sentinel or be one.
+func E(op, where, hint string, err error) error {
+	return &Error{Op: op, Where: where, Hint: hint, Err: err}
+}
+
+// Error is "op where: cause (mend: hint)", on one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Where != "" {
+		if e.Op != "" {
+			b.WriteByte(' ')
+		}
+		b.WriteString(e.Where)
+	}
+	if e.Err != nil {
+		if b.Len() > 0 {
+			b.WriteString(": ")
+		}
+		b.WriteString(e.Err.Error())
+	}
+	if e.Hint != "" {
+		b.WriteString(" (mend: ")
+		b.WriteString(e.Hint)
+		b.WriteByte(')')
+	}
+	return oneLine(b.String())
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Because attaches a detail to a sentinel: Because(ErrCorrupt, "bad magic")
+// prints "corrupt: bad magic" and matches ErrCorrupt.
+func Because(sentinel error, detail string) error {
+	return &because{sentinel: sentinel, detail: detail}
+}
+
+// BecauseErr attaches a cause to a sentinel; the result matches both.
+func BecauseErr(sentinel, cause error) error {
+	if cause == nil {
+		return sentinel
+	}
+	return &because{sentinel: sentinel, detail: cause.Error(), cause: cause}
+}
+
+type because struct {
+	sentinel error
+	detail   string
+	cause    error
+}
+
+func (b *because) Error() string {
+	if b.detail == "" {
+		return b.sentinel.Error()
+	}
+	return b.sentinel.Error() + ": " + b.detail
+}
+
+func (b *because) Unwrap() []error {
+	if b.cause == nil {
+		return []error{b.sentinel}
+	}
+	return []error{b.sentinel, b.cause}
+}
+
+// oneLine folds line breaks, so that a library's multi-line message stays one
+// line in a log and on a terminal.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n") {
+		return s
+	}
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

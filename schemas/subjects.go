@@ -1,0 +1,118 @@
+package schemas
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Names in the broker. A run has three streams:
+//
+//	TASKS_<run>  t.<run>.<step>.<chunk>    work queue: one message a chunk to be made
+//	BATCH_<run>  b.<run>.<step>.<chunk>    the chunks, each subject written once
+//	CTRL_<run>   c.<run>.spec              the run spec (RunRecord, JSON)
+//	             c.<run>.cursor.<trainer>  next step that the trainer needs (decimal)
+//	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
+var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// CheckRunName says whether name can be part of subject and stream names.
+func CheckRunName(name string) error {
+	if runName.MatchString(name) {
+		return nil
+	}
+	return E("run name", strconv.Quote(name), "use 1 to 64 of letters, digits, '-' and '_'", ErrUsage)
+}
+
+// TasksStream is the name of the run's work queue.
+func TasksStream(run string) string { return "TASKS_" + run }
+
+// BatchStream is the name of the stream of the run's chunks.
+func BatchStream(run string) string { return "BATCH_" + run }
+
+// CtrlStream is the name of the stream of the run's spec, cursors and heartbeats.
+func CtrlStream(run string) string { return "CTRL_" + run }
+
+// WorkersConsumer is the durable consumer of TASKS_<run> that workers share.
+const WorkersConsumer = "workers"
+
+// TaskSubject names the task that asks for a chunk.
+func TaskSubject(run string, step int64, chunk int) string { return stepSubject("t", run, step, chunk) }
+
+// ChunkSubject names a chunk.
+func ChunkSubject(run string, step int64, chunk int) string {
+	return stepSubject("b", run, step, chunk)
+}
+
+// StepFilter matches all chunks of one step.
+func StepFilter(run string, step int64) string {
+	return "b." + run + "." + strconv.FormatInt(step, 10) + ".*"
+}
+
+// AllTasks matches every task of the run.
+func AllTasks(run string) string { return "t." + run + ".>" }
+
+// AllChunks matches every chunk of the run.
+func AllChunks(run string) string { return "b." + run + ".>" }
+
+// AllCtrl matches every control message of the run.
+func AllCtrl(run string) string { return "c." + run + ".>" }
+
+// SpecSubject holds the run's RunRecord.
+func SpecSubject(run string) string { return "c." + run + ".spec" }
+
+// CursorSubject holds a trainer's cursor.
+func CursorSubject(run, trainer string) string { return "c." + run + ".cursor." + trainer }
+
+// WorkerSubject holds a worker's heartbeat.
+func WorkerSubject(run, worker string) string { return "c." + run + ".worker." + worker }
+
+func stepSubject(kind, run string, step int64, chunk int) string {
+	return kind + "." + run + "." + strconv.FormatInt(step, 10) + "." + strconv.Itoa(chunk)
+}
+
+// ParseStepSubject takes "<kind>.<run>.<step>.<chunk>" apart.
+func ParseStepSubject(subject string) (run string, step int64, chunk int, err error) {
+	p := strings.Split(subject, ".")
+	bad := func() error {
+		return E("parse subject", strconv.Quote(subject), "want <kind>.<run>.<step>.<chunk>", ErrCorrupt)
+	}
+	if len(p) != 4 || (p[0] != "t" && p[0] != "b") {
+		return "", 0, 0, bad()
+	}
+	step, err1 := strconv.ParseInt(p[2], 10, 64)
+	chunk, err2 := strconv.Atoi(p[3])
+	if err1 != nil || err2 != nil || step < 0 || chunk < 0 || CheckRunName(p[1]) != nil {
+		return "", 0, 0, bad()
+	}
+	return p[1], step, chunk, nil
+}
+
+// Headers of tasks and chunks.
+const (
+	// HeaderSpec: hex digest of the run spec that the message belongs to.
+	HeaderSpec = "Resslt-Spec"
+	// HeaderDigest: hex SHA-256 of the message's body.
+	HeaderDigest = "Resslt-Digest"
+	// HeaderTombstone: present on a chunk without samples; says why, in a line.
+	HeaderTombstone = "Resslt-Tombstone"
+	// HeaderWorker: who made the chunk. Provenance; no part of the digest.
+	HeaderWorker = "Resslt-Worker"
+)
+
+// RunRecord is what CTRL_<run> holds under SpecSubject: the spec, and what helps
+// a worker to find the data, which is no part of the digest.
+type RunRecord struct {
+	Spec    RunSpec `json:"spec"`
+	Digest  string  `json:"digest"` // Spec.Digest()
+	DataURI string  `json:"data_uri"`
+}
+
+// Check compares the record's digest with its spec, and validates the spec.
+func (r *RunRecord) Check() error {
+	if got := r.Spec.Digest(); got != r.Digest {
+		return E("run record", fmt.Sprintf("digest %.12s", r.Digest),
+			"use the same build on every machine", Because(ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))
+	}
+	return r.Spec.Validate()
+}

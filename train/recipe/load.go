@@ -1,0 +1,178 @@
+package recipe
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"resslt/schemas"
+)
+
+//go:embed recipes/*.yaml
+var embedded embed.FS
+
+// Names lists the embedded recipes in order.
+func Names() []string {
+	files, err := fs.Glob(embedded, "recipes/*.yaml")
+	if err != nil {
+		return nil // the pattern is constant and sound
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(path.Base(f), ".yaml")
+	}
+	return files
+}
+
+// Load reads an embedded recipe by name, or a file where name ends in .yaml or
+// .yml. The recipe is not resolved yet. Errors wrap ErrNotFound or ErrUsage.
+func Load(name string) (*Recipe, error) {
+	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return nil, schemas.E("read recipe", name, "name an existing file or one of "+strings.Join(Names(), ", "),
+				schemas.BecauseErr(schemas.ErrUsage, err))
+		}
+		return Parse(name, raw)
+	}
+	raw, err := embedded.ReadFile("recipes/" + name + ".yaml")
+	if err != nil {
+		return nil, schemas.E("recipe", name, "use one of "+strings.Join(Names(), ", ")+", or a path ending in .yaml",
+			schemas.Because(schemas.ErrUsage, "there is none of that name"))
+	}
+	return Parse(name, raw)
+}
+
+// Parse reads a recipe from YAML; where is named in errors.
+func Parse(where string, raw []byte) (*Recipe, error) {
+	var r Recipe
+	if err := decode(raw, &r); err != nil {
+		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
+	}
+	if r.Name == "" {
+		r.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
+	}
+	return &r, nil
+}
+
+// Set applies overrides of the form key=value, value in YAML.
+func (r *Recipe) Set(overrides ...string) error {
+	for _, o := range overrides {
+		key, value, ok := strings.Cut(o, "=")
+		key = strings.TrimSpace(key)
+		if !ok || key == "" {
+			return schemas.E("--set", o, "write key=value, e.g. --set epochs=5", schemas.ErrUsage)
+		}
+		field, known := r.field(key)
+		if !known {
+			return schemas.E("--set", o, "did you mean "+nearest(key)+"? `resslt recipe show` lists every key",
+				schemas.Because(schemas.ErrUsage, "unknown key "+key))
+		}
+		if field.Kind() == reflect.String {
+			field.SetString(value) // as it stands: a URI may hold what YAML would take apart
+			continue
+		}
+		if strings.TrimSpace(value) == "" {
+			value = `""`
+		}
+		if err := decode([]byte(key+": "+value+"\n"), r); err != nil {
+			return schemas.E("--set", o, "give a value of the type that `resslt recipe show` shows", schemas.Because(schemas.ErrUsage, err.Error()))
+		}
+	}
+	return nil
+}
+
+// YAML is the recipe as a file that Load would take, keys in order of the struct.
+func (r *Recipe) YAML() []byte {
+	out, err := yaml.Marshal(r)
+	if err != nil {
+		// Strings, numbers and lists of them: Marshal has nothing to refuse.
+		return []byte("# " + err.Error() + "\n")
+	}
+	return out
+}
+
+type unknownKey struct{ key, at string }
+
+func (u *unknownKey) Error() string { return "unknown key " + u.key + " at line " + u.at }
+
+// decode is strict: unknown and repeated keys are errors, on one line, with
+// line and column.
+func decode(raw []byte, r *Recipe) error {
+	err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(r)
+	if err == nil || len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	var unknown *yaml.UnknownFieldError
+	if errors.As(err, &unknown) {
+		if tok := unknown.GetToken(); tok != nil {
+			return &unknownKey{key: tok.Value, at: tok.Position.String()}
+		}
+	}
+	return errors.New(yaml.FormatError(err, false, false))
+}
+
+func mendFor(err error) string {
+	var u *unknownKey
+	if errors.As(err, &u) {
+		return "did you mean " + nearest(u.key) + "?"
+	}
+	return "mend the YAML at that place"
+}
+
+// keys are the recipe's keys in order of the struct.
+func keys() []string {
+	t := reflect.TypeFor[Recipe]()
+	out := make([]string, t.NumField())
+	for i := range out {
+		out[i] = t.Field(i).Tag.Get("yaml")
+	}
+	return out
+}
+
+// field is the recipe's field of that key.
+func (r *Recipe) field(key string) (reflect.Value, bool) {
+	for i, k := range keys() {
+		if k == key {
+			return reflect.ValueOf(r).Elem().Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// nearest is the key with the smallest edit distance.
+func nearest(key string) string {
+	best, bestD := "", 1<<30
+	for _, k := range keys() {
+		if d := editDistance(strings.ToLower(key), strings.ToLower(k)); d < bestD {
+			best, bestD = k, d
+		}
+	}
+	return best
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diag := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diag
+			if a[i-1] != b[j-1] {
+				cost = 1 + min(diag, row[j], row[j-1])
+			}
+			diag, row[j] = row[j], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,159 @@
+package recipe
+
+// Recipe is a run's hyper-parameters. Every field is a key of the YAML file and
+// of --set; the yaml tag is its name. Zero values get the defaults that the
+// comments state, at Resolve.
+type Recipe struct {
+	// What the recipe claims. Free text, kept with the result.
+	Name     string `yaml:"name"`
+	Claim    string `yaml:"claim"`    // what a run of it shows
+	Source   string `yaml:"source"`   // where its values come from
+	Hardware string `yaml:"hardware"` // what it is sized for
+	Measured string `yaml:"measured"` // what was measured, with n and hardware, or "not run yet"
+
+	// Data.
+	Data       string `yaml:"data"`        // data URI: fashion-mnist:, cifar10:DIR, folder:DIR, …
+	Split      string `yaml:"split"`       // split that is pre-trained on; default "train"
+	ProbeSplit string `yaml:"probe_split"` // labelled split that the probes are fitted on; default split
+	EvalSplit  string `yaml:"eval_split"`  // split that the probes are scored on; default "test"
+	Policy     string `yaml:"policy"`      // augmentation preset or a .yaml file; default "small"
+	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: as the policy says
+	Engine     string `yaml:"engine"`      // renderer; default the fastest that this build has
+	Order      string `yaml:"order"`       // order of the samples: "global"
+	OnError    string `yaml:"on_error"`    // a sample that cannot be decoded: "replace" (default) or "fail"
+
+	// Network (section 4, "Implementation Details").
+	Objective       string `yaml:"objective"`        // "ressl"
+	Backbone        string `yaml:"backbone"`         // "resnet18", …
+	Width           int    `yaml:"width"`            // channels of the first stage; default 64
+	Stem            string `yaml:"stem"`             // "small" (3×3, no max-pool; default) or "imagenet"
+	ProjectorHidden int    `yaml:"projector_hidden"` // hidden units of g; default 4096
+	EmbeddingDim    int    `yaml:"embedding_dim"`    // D, units out of g and q; default 256
+	Predictor       *bool  `yaml:"predictor"`        // student's asymmetric head q; default true
+	PredictorHidden int    `yaml:"predictor_hidden"` // hidden units of q; default projector_hidden
+
+	// Method.
+	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
+	TauT   float64 `yaml:"tau_t"`   // τ_t of equation 4; default 0.04
+	TauNCE float64 `yaml:"tau_nce"` // τ of equation 1 in the warm-up; default tau_s
+	K      int     `yaml:"K"`       // keys in the queue; default 4096
+	M      float64 `yaml:"m"`       // momentum of equation 6; default 0.99
+	MEnd   float64 `yaml:"m_end"`   // where m's cosine schedule ends; default m (constant)
+	// WarmupNCEEpochs is the number of epochs over which α of equation 7 goes
+	// from 0 to 1: null means 10, 0 switches the InfoNCE warm-up off.
+	WarmupNCEEpochs *float64 `yaml:"infonce_warmup_epochs"`
+
+	// Optimiser.
+	Optimizer      string   `yaml:"optimizer"`        // "sgd" (default) or "lars"
+	BaseLR         float64  `yaml:"base_lr"`          // learning rate for batch 256; lr = base_lr·B/256; default 0.06
+	Momentum       float64  `yaml:"momentum"`         // default 0.9
+	Nesterov       bool     `yaml:"nesterov"`         // default false
+	WeightDecay    *float64 `yaml:"weight_decay"`     // default 5e-4
+	LRWarmupEpochs *float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
+
+	// Length.
+	BatchSize     int `yaml:"batch_size"`      // B; default 256
+	Epochs        int `yaml:"epochs"`          // default 200
+	StepsPerEpoch int `yaml:"steps_per_epoch"` // 0: all full batches of the data set
+
+	// Machine.
+	Seed            uint64 `yaml:"seed"`
+	Device          string `yaml:"device"`           // "cpu" (default), "cuda", "cuda:1"
+	Precision       string `yaml:"precision"`        // "fp32"
+	Threads         int    `yaml:"threads"`          // of libtorch; 0: one a core. Part of the result: another number gives other bits
+	CheckpointEvery int    `yaml:"checkpoint_every"` // steps; 0: once an epoch
+	KeepCheckpoints int    `yaml:"keep_checkpoints"` // default 2
+	LogEvery        int    `yaml:"log_every"`        // steps between lines of metrics; default 10
+
+	// Evaluation after training (section 4, "Evaluation Protocol").
+	Eval            []string `yaml:"eval"`              // of "knn", "linear"; default both; [none] for neither
+	EvalImages      int      `yaml:"eval_images"`       // at most so many images of each split; 0: all
+	KNNK            []int    `yaml:"knn_k"`             // default [200, 20]; the first is knn_top1
+	KNNTemperature  float64  `yaml:"knn_temperature"`   // default 0.1
+	LinearEpochs    int      `yaml:"linear_epochs"`     // default 100, lr ×0.1 at 60 % and 80 %
+	LinearLR        float64  `yaml:"linear_lr"`         // default 10
+	LinearBatchSize int      `yaml:"linear_batch_size"` // default 256
+}
+
+// Host is what a recipe takes from the machine when it does not say.
+type Host struct {
+	Threads int    // cores
+	Engine  string // the build's default renderer
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func or[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func orPtr[T any](field **T, value T) {
+	if *field == nil {
+		*field = ptr(value)
+	}
+}
+
+// Resolve fills zero fields with their defaults and checks the result.
+func (r *Recipe) Resolve(h Host) error {
+	or(&r.Split, "train")
+	or(&r.ProbeSplit, r.Split)
+	or(&r.EvalSplit, "test")
+	or(&r.Policy, "small")
+	or(&r.Engine, h.Engine)
+	or(&r.Order, "global")
+	or(&r.OnError, "replace")
+	or(&r.Objective, "ressl")
+	or(&r.Backbone, "resnet18")
+	or(&r.Width, 64)
+	or(&r.Stem, "small")
+	or(&r.ProjectorHidden, 4096)
+	or(&r.EmbeddingDim, 256)
+	orPtr(&r.Predictor, true)
+	or(&r.PredictorHidden, r.ProjectorHidden)
+	or(&r.TauS, 0.1)
+	or(&r.TauT, 0.04)
+	or(&r.TauNCE, r.TauS)
+	or(&r.K, 4096)
+	or(&r.M, 0.99)
+	or(&r.MEnd, r.M)
+	orPtr(&r.WarmupNCEEpochs, 10)
+	or(&r.Optimizer, "sgd")
+	or(&r.BaseLR, 0.06)
+	or(&r.Momentum, 0.9)
+	orPtr(&r.WeightDecay, 5e-4)
+	orPtr(&r.LRWarmupEpochs, 10)
+	or(&r.BatchSize, 256)
+	or(&r.Epochs, 200)
+	or(&r.Device, "cpu")
+	or(&r.Precision, "fp32")
+	or(&r.Threads, max(1, h.Threads))
+	or(&r.KeepCheckpoints, 2)
+	or(&r.LogEvery, 10)
+	if r.Eval == nil {
+		r.Eval = []string{"knn", "linear"}
+	}
+	if r.KNNK == nil {
+		r.KNNK = []int{200, 20}
+	}
+	or(&r.KNNTemperature, 0.1)
+	or(&r.LinearEpochs, 100)
+	or(&r.LinearLR, 10)
+	or(&r.LinearBatchSize, 256)
+	return r.validate()
+}
+
+// LR is the peak learning rate, base_lr·B/256.
+func (r *Recipe) LR() float64 { return r.BaseLR * float64(r.BatchSize) / 256 }
+
+// Evaluates says whether the recipe asks for the protocol ("knn", "linear").
+func (r *Recipe) Evaluates(protocol string) bool {
+	for _, e := range r.Eval {
+		if e == protocol {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,187 @@
+package recipe_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/recipe"
+)
+
+var host = recipe.Host{Threads: 2, Engine: "gift/1"}
+
+func TestEveryEmbeddedRecipeResolves(t *testing.T) {
+	names := recipe.Names()
+	for _, must := range []string{"smoke", "quickstart", "cifar10", "cifar100", "stl10", "tiny-imagenet"} {
+		if !strings.Contains(" "+strings.Join(names, " ")+" ", " "+must+" ") {
+			t.Errorf("recipe %s is missing from %v", must, names)
+		}
+	}
+	for _, name := range names {
+		r, err := recipe.Load(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if r.Name != name {
+			t.Errorf("recipe %s calls itself %s", name, r.Name)
+		}
+		for field, v := range map[string]string{"claim": r.Claim, "source": r.Source, "hardware": r.Hardware, "measured": r.Measured} {
+			if v == "" {
+				t.Errorf("recipe %s does not state its %s", name, field)
+			}
+		}
+		if err := r.Resolve(host); err != nil {
+			t.Errorf("recipe %s: %v", name, err)
+		}
+		if w := r.Warnings(); len(w) != 0 {
+			t.Errorf("recipe %s warns: %v", name, w)
+		}
+	}
+}
+
+// The paper's settings, Tables 1 and 3 and section 4.
+func TestPaperSettings(t *testing.T) {
+	for name, want := range map[string]struct {
+		tauT, warmup float64
+		k, size      int
+	}{
+		"cifar10":       {0.04, 0, 4096, 32},
+		"cifar100":      {0.03, 10, 4096, 32},
+		"stl10":         {0.03, 10, 16384, 64},
+		"tiny-imagenet": {0.03, 10, 16384, 64},
+	} {
+		r, err := recipe.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Resolve(host); err != nil {
+			t.Fatal(err)
+		}
+		if r.TauT != want.tauT || *r.WarmupNCEEpochs != want.warmup || r.K != want.k || r.ImageSize != want.size ||
+			r.TauS != 0.1 || r.M != 0.99 || r.LR() != 0.06 || *r.WeightDecay != 5e-4 || r.Epochs != 200 || r.LinearLR != 10 {
+			t.Errorf("recipe %s strays from the paper:\n%s", name, r.YAML())
+		}
+	}
+}
+
+// A resolved recipe written out and read again is the same recipe: what --resume
+// and the stored result rely on.
+func TestYAMLRoundTrip(t *testing.T) {
+	r, err := recipe.Load("quickstart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set("predictor=false", "infonce_warmup_epochs=0", "weight_decay=0", "data=folder:/a b/c: d"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resolve(host); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "resolved.yaml")
+	if err := os.WriteFile(path, r.YAML(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	back, err := recipe.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Resolve(recipe.Host{Threads: 64, Engine: "other/9"}); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(r, back) {
+		t.Errorf("came back changed:\n%s\nwant\n%s", back.YAML(), r.YAML())
+	}
+}
+
+func TestSet(t *testing.T) {
+	r, err := recipe.Load("smoke")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set("tau_t=0.05", "K=512", "eval=[knn]", "predictor=false", "policy=./my.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if r.TauT != 0.05 || r.K != 512 || *r.Predictor || r.Policy != "./my.yaml" || !reflect.DeepEqual(r.Eval, []string{"knn"}) {
+		t.Errorf("set values did not land:\n%s", r.YAML())
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, tc := range []struct {
+		set  string
+		says []string
+	}{
+		{"tau_x=0.1", []string{"tau_x", "did you mean tau_"}},
+		{"bach_size=3", []string{"bach_size", "batch_size"}},
+		{"epochs", []string{"epochs", "key=value"}},
+		{"epochs=many", []string{"epochs=many"}},
+		{"epochs=0x", []string{"epochs"}},
+		{"K=64", []string{"K", "64", "batch_size 64"}},
+		{"tau_t=0.1", []string{"tau_t", "tau_s"}},
+		{"tau_t=-1", []string{"tau_t"}},
+		{"m=1.5", []string{"m:", "1.5"}},
+		{"batch_size=1", []string{"batch_size", "batch norm"}},
+		{"objective=simclrr", []string{"objective", "ressl"}},
+		{"eval=[svm]", []string{"eval", "svm"}},
+		{"on_error=skip", []string{"on_error", "replace"}},
+		{"knn_k=[]", []string{"knn_k"}},
+		{"data=", []string{"data", "--data"}},
+	} {
+		r, err := recipe.Load("smoke")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.Set(tc.set)
+		if err == nil {
+			err = r.Resolve(host)
+		}
+		if !errors.Is(err, schemas.ErrUsage) {
+			t.Errorf("--set %s: got %v, want ErrUsage", tc.set, err)
+			continue
+		}
+		for _, s := range tc.says {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("--set %s: %q does not say %q", tc.set, err, s)
+			}
+		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("--set %s: more than one line: %q", tc.set, err)
+		}
+	}
+	for where, raw := range map[string]string{
+		"unknown.yaml":  "name: x\ndata: a\ntau: 0.1\n",
+		"type.yaml":     "epochs: [1, 2]\n",
+		"broken.yaml":   "epochs: 1\n  batch_size: {",
+		"repeated.yaml": "epochs: 1\nepochs: 2\n",
+	} {
+		_, err := recipe.Parse(where, []byte(raw))
+		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line of ErrUsage that names the file", where, err)
+		}
+	}
+	if _, err := recipe.Load("quikstart"); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "quickstart") {
+		t.Errorf("unknown recipe: %v", err)
+	}
+	if _, err := recipe.Load("none.yaml"); !errors.Is(err, schemas.ErrUsage) {
+		t.Errorf("missing file: %v", err)
+	}
+}
+
+// Table 2 shows the collapse in grey: τ_s 0.1 and τ_t ≥ 0.08 without predictor.
+func TestCollapseWarning(t *testing.T) {
+	r, err := recipe.Load("cifar10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Set("predictor=false", "tau_t=0.08"), r.Resolve(host)); err != nil {
+		t.Fatal(err)
+	}
+	if w := r.Warnings(); len(w) != 1 || !strings.Contains(w[0], "Table 2") {
+		t.Errorf("warnings %v, want the one of Table 2", w)
+	}
+}

@@ -1,0 +1,99 @@
+package recipe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+)
+
+// rule is one check of a resolved recipe.
+type rule struct {
+	key  string // the key at fault
+	ok   bool
+	why  string // what is wrong
+	mend string
+}
+
+// validate refuses what cannot work, with the reason; the first broken rule in
+// order of keys speaks.
+func (r *Recipe) validate() error {
+	oneOf := func(key, value string, allowed ...string) rule {
+		return rule{key, slices.Contains(allowed, value), fmt.Sprintf("is %q", value), "give one of " + strings.Join(allowed, ", ")}
+	}
+	atLeast := func(key string, value, least int) rule {
+		return rule{key, value >= least, fmt.Sprintf("is %d", value), fmt.Sprintf("give %d or more", least)}
+	}
+	positive := func(key string, value float64) rule {
+		return rule{key, value > 0, fmt.Sprintf("is %g", value), "give a number above 0"}
+	}
+	notNegative := func(key string, value float64) rule {
+		return rule{key, value >= 0, fmt.Sprintf("is %g", value), "give 0 or more"}
+	}
+	unit := func(key string, value float64) rule {
+		return rule{key, value >= 0 && value <= 1, fmt.Sprintf("is %g", value), "give a number from 0 to 1"}
+	}
+	rules := []rule{
+		{"data", r.Data != "", "is empty", "give a data URI, e.g. --data folder:DIR"},
+		oneOf("on_error", r.OnError, string(schemas.Replace), string(schemas.Fail)),
+		oneOf("order", r.Order, "global"),
+		oneOf("objective", r.Objective, "ressl"),
+		oneOf("stem", r.Stem, "small", "imagenet"),
+		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
+		oneOf("precision", r.Precision, "fp32"),
+		atLeast("image_size", r.ImageSize, 0),
+		atLeast("width", r.Width, 1),
+		atLeast("projector_hidden", r.ProjectorHidden, 1),
+		atLeast("predictor_hidden", r.PredictorHidden, 1),
+		atLeast("embedding_dim", r.EmbeddingDim, 2),
+		positive("tau_s", r.TauS),
+		positive("tau_t", r.TauT),
+		positive("tau_nce", r.TauNCE),
+		{"tau_t", r.TauT < r.TauS, fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
+			"lower tau_t; the paper's best are 0.03 and 0.04"},
+		unit("m", r.M),
+		unit("m_end", r.MEnd),
+		notNegative("infonce_warmup_epochs", *r.WarmupNCEEpochs),
+		positive("base_lr", r.BaseLR),
+		unit("momentum", r.Momentum),
+		notNegative("weight_decay", *r.WeightDecay),
+		notNegative("lr_warmup_epochs", *r.LRWarmupEpochs),
+		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
+		{"K", r.K > r.BatchSize, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
+			"raise K or lower batch_size"},
+		atLeast("epochs", r.Epochs, 1),
+		atLeast("steps_per_epoch", r.StepsPerEpoch, 0),
+		atLeast("threads", r.Threads, 1),
+		atLeast("checkpoint_every", r.CheckpointEvery, 0),
+		atLeast("keep_checkpoints", r.KeepCheckpoints, 1),
+		atLeast("log_every", r.LogEvery, 1),
+		atLeast("eval_images", r.EvalImages, 0),
+		positive("knn_temperature", r.KNNTemperature),
+		atLeast("linear_epochs", r.LinearEpochs, 1),
+		positive("linear_lr", r.LinearLR),
+		atLeast("linear_batch_size", r.LinearBatchSize, 1),
+		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
+	}
+	for _, k := range r.KNNK {
+		rules = append(rules, atLeast("knn_k", k, 1))
+	}
+	for _, e := range r.Eval {
+		rules = append(rules, oneOf("eval", e, "knn", "linear", "none"))
+	}
+	for _, c := range rules {
+		if !c.ok {
+			return schemas.E("recipe "+r.Name+" key", c.key, c.mend, schemas.Because(schemas.ErrUsage, c.why))
+		}
+	}
+	return nil
+}
+
+// Warnings are settings that run but are known to end badly.
+func (r *Recipe) Warnings() []string {
+	var w []string
+	if !*r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
+		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))
+	}
+	return w
+}

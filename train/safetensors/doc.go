@@ -1,0 +1,15 @@
+// Package safetensors reads and writes the safetensors file format in pure Go:
+// the form in which resslt keeps checkpoints and hands encoders to others.
+//
+// A file is
+//
+//	8 bytes   N, length of the header, little-endian
+//	N bytes   JSON: {"__metadata__": {string: string}, name: {"dtype", "shape", "data_offsets"}}
+//	rest      the tensors' bytes, little-endian, row-major, end to end
+//
+// The reader trusts nothing: N, every shape and every offset are held against
+// the file's size before memory is asked for, and the tensors must tile the data
+// without gap or overlap, as the format demands. The writer lays tensors out in
+// order of name, so equal tensors give equal files, and replaces a file in one
+// step: temporary file, fsync, rename, fsync of the folder.
+package safetensors
