@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"resslt/cmd/internal/cli"
+	"resslt/ingest"
+	"resslt/schemas"
+)
+
+func newShardsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "shards",
+		Short: "pack, index, list and verify data sets",
+		Long: `A data set is named by a URI, and known by the digest of its content: the same
+data under another path is the same data set.
+
+` + schemeTable(),
+	}
+	c.AddCommand(newShardsPack(), newShardsIndex(), newShardsLs(), newShardsVerify())
+	return c
+}
+
+func schemeTable() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, s := range ingest.Schemes() {
+		fmt.Fprintf(w, "  %s\t%s\n", s.Form, s.Text)
+	}
+	w.Flush() // a strings.Builder never fails
+	return b.String()
+}
+
+// dataFlags name the data set that a verb works on.
+type dataFlags struct {
+	data, split, cache string
+	json               bool
+}
+
+func (f *dataFlags) add(c *cobra.Command) {
+	p := c.Flags()
+	p.StringVar(&f.data, "data", "", "data URI, such as folder:DIR (see `resslt shards --help`)")
+	p.StringVar(&f.split, "split", "", "train, test, unlabeled or train+unlabeled (default train; for packed shards, theirs)")
+	p.StringVar(&f.cache, "cache", "", "folder of the indexes (default resslt/index in the user's cache)")
+	p.BoolVar(&f.json, "json", false, "print one JSON object, the last line of standard output")
+}
+
+func (f *dataFlags) open(c *cobra.Command) (ingest.Source, error) {
+	if f.data == "" {
+		return nil, schemas.E("", c.CommandPath(), "give --data URI; see `resslt shards --help`",
+			schemas.Because(schemas.ErrUsage, "no data set is named"))
+	}
+	return ingest.Open(c.Context(), f.data, ingest.Options{Split: f.split, CacheDir: f.cache,
+		Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+}
+
+// with opens the data set for the time of do.
+func (f *dataFlags) with(c *cobra.Command, do func(context.Context, ingest.Source) error) (err error) {
+	src, err := f.open(c)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := src.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	return do(c.Context(), src)
+}
+
+// summary is the JSON of index, pack and ls.
+type shardsSummary struct {
+	Digest  string          `json:"digest"`
+	Format  string          `json:"format"`
+	Split   string          `json:"split"`
+	Samples int64           `json:"samples"`
+	Bytes   int64           `json:"bytes"`
+	Classes []string        `json:"classes"`
+	Shards  int             `json:"shards"`
+	Seconds float64         `json:"seconds"`
+	List    []ingest.Shard  `json:"shard_list,omitempty"`
+	First   []sampleSummary `json:"first_samples,omitempty"`
+}
+
+type sampleSummary struct {
+	ID    int64  `json:"id"`
+	Key   string `json:"key"`
+	Label int32  `json:"label"`
+	Bytes int    `json:"bytes"`
+}
+
+func summarize(m *ingest.Manifest, since time.Time) shardsSummary {
+	classes := m.Classes
+	if classes == nil {
+		classes = []string{}
+	}
+	return shardsSummary{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples, Bytes: m.Bytes(),
+		Classes: classes, Shards: len(m.Shards), Seconds: math.Round(1000*time.Since(since).Seconds()) / 1000}
+}
+
+func (s *shardsSummary) print(w io.Writer) error {
+	classes := "none"
+	if n := len(s.Classes); n > 0 {
+		const most = 12
+		classes = fmt.Sprintf("%d: %s", n, strings.Join(s.Classes[:min(n, most)], ", "))
+		if n > most {
+			classes += ", …"
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "digest\t%s\n", s.Digest)
+	fmt.Fprintf(t, "format\t%s\n", s.Format)
+	fmt.Fprintf(t, "split\t%s\n", s.Split)
+	fmt.Fprintf(t, "samples\t%d\n", s.Samples)
+	fmt.Fprintf(t, "bytes\t%s\n", humanBytes(s.Bytes))
+	fmt.Fprintf(t, "shards\t%d\n", s.Shards)
+	fmt.Fprintf(t, "classes\t%s\n", classes)
+	return t.Flush()
+}
+
+func newShardsIndex() *cobra.Command {
+	var f dataFlags
+	c := &cobra.Command{
+		Use:     "index --data URI",
+		Short:   "index a data set once and print its digest",
+		Example: "  resslt shards index --data folder:imagenet/train",
+		RunE: func(c *cobra.Command, _ []string) error {
+			begun := time.Now()
+			return f.with(c, func(_ context.Context, src ingest.Source) error {
+				s := summarize(src.Manifest(), begun)
+				if err := s.print(c.OutOrStdout()); err != nil {
+					return err
+				}
+				return printJSON(c, f.json, s)
+			})
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func newShardsLs() *cobra.Command {
+	var f dataFlags
+	var samples int64
+	c := &cobra.Command{
+		Use:     "ls --data URI",
+		Short:   "list the shards of a data set",
+		Example: "  resslt shards ls --data 'wds:shards/train-*.tar' --samples 5",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if samples < 0 {
+				return schemas.E("", c.CommandPath(), "give --samples 0 or more",
+					schemas.Because(schemas.ErrUsage, fmt.Sprintf("--samples is %d", samples)))
+			}
+			begun := time.Now()
+			return f.with(c, func(ctx context.Context, src ingest.Source) error {
+				m := src.Manifest()
+				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+				fmt.Fprintln(t, "SHARD\tSAMPLES\tBYTES\tSHA-256")
+				for _, s := range m.Shards {
+					fmt.Fprintf(t, "%s\t%d\t%d\t%.12s\n", s.Name, s.Samples, s.Bytes, s.SHA256)
+				}
+				fmt.Fprintf(t, "total %d\t%d\t%d\t\n", len(m.Shards), m.Samples, m.Bytes())
+				out := summarize(m, begun)
+				out.List = m.Shards
+				if samples > 0 {
+					fmt.Fprintln(t, "\nID\tKEY\tLABEL\tBYTES")
+				}
+				var s schemas.Sample
+				for id := range min(samples, src.Len()) {
+					if err := src.Read(ctx, id, &s); err != nil {
+						return err
+					}
+					fmt.Fprintf(t, "%d\t%s\t%s\t%d\n", id, s.Key, labelName(m, s.Label), len(s.Data))
+					out.First = append(out.First, sampleSummary{ID: id, Key: s.Key, Label: s.Label, Bytes: len(s.Data)})
+				}
+				if err := t.Flush(); err != nil {
+					return err
+				}
+				return printJSON(c, f.json, out)
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().Int64Var(&samples, "samples", 0, "list the first `N` samples as well")
+	return c
+}
+
+func labelName(m *ingest.Manifest, label int32) string {
+	switch {
+	case label == schemas.NoLabel:
+		return "-"
+	case int(label) < len(m.Classes):
+		return fmt.Sprintf("%d %s", label, m.Classes[label])
+	}
+	return strconv.Itoa(int(label))
+}
+
+func newShardsPack() *cobra.Command {
+	var f dataFlags
+	var o ingest.PackOptions
+	var size string
+	c := &cobra.Command{
+		Use:   "pack --data URI --out DIR",
+		Short: "write a data set as WebDataset tar shards",
+		Long: `Image files go in as they are, raw pixels as PNG. The same data gives the same
+bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
+		Example: "  resslt shards pack --data fashion-mnist: --split test --out shards",
+		RunE: func(c *cobra.Command, _ []string) error {
+			var err error
+			if o.ShardBytes, err = parseSize(size); err != nil {
+				return schemas.E("", "--shard-size "+size, "give a size such as 256MB or 1GiB", err)
+			}
+			if o.Dir == "" {
+				return schemas.E("", c.CommandPath(), "give --out DIR", schemas.Because(schemas.ErrUsage, "no folder for the shards"))
+			}
+			begun := time.Now()
+			return f.with(c, func(ctx context.Context, src ingest.Source) error {
+				o.Progress = packProgress(c.ErrOrStderr())
+				m, err := ingest.Pack(ctx, src, o)
+				if err != nil {
+					return err
+				}
+				prefix := o.Prefix
+				if prefix == "" {
+					prefix = m.Split
+				}
+				s := summarize(m, begun)
+				if err := s.print(c.OutOrStdout()); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "open as wds:%s\n", filepath.Join(o.Dir, prefix+"-*.tar"))
+				return printJSON(c, f.json, s)
+			})
+		},
+	}
+	f.add(c)
+	p := c.Flags()
+	p.StringVar(&o.Dir, "out", "", "folder for the shards")
+	p.StringVar(&o.Prefix, "prefix", "", "shards are `PREFIX`-000000.tar and so on (default the split)")
+	p.StringVar(&size, "shard-size", "256MB", "most bytes of a shard")
+	p.BoolVar(&o.Overwrite, "force", false, "remove earlier shards of the same prefix")
+	return c
+}
+
+// packProgress says every five seconds how far packing is.
+func packProgress(w io.Writer) func(done, total int64) {
+	last := time.Now()
+	return func(done, total int64) {
+		if now := time.Now(); now.Sub(last) >= lineEvery {
+			last = now
+			fmt.Fprintf(w, "packing %d of %d samples\n", done, total)
+		}
+	}
+}
+
+func newShardsVerify() *cobra.Command {
+	var f dataFlags
+	c := &cobra.Command{
+		Use:   "verify --data URI",
+		Short: "hash every byte again and name all that is damaged",
+		Long: `verify compares every byte with the index, and shards with the hashes that pack
+wrote beside them. It finds damage that leaves size and time alone. Images are
+not decoded.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			begun := time.Now()
+			return f.with(c, func(ctx context.Context, src ingest.Source) error {
+				rep, err := ingest.Verify(ctx, src, ingest.VerifyOptions{Progress: cli.Progress(c.ErrOrStderr(), "verifying")})
+				if err != nil {
+					return err
+				}
+				type damage struct {
+					Shard string `json:"shard"`
+					File  string `json:"file,omitempty"`
+					Error string `json:"error"`
+				}
+				found := []damage{}
+				for _, d := range rep.Damaged {
+					fmt.Fprintf(c.OutOrStdout(), "damaged  %s  %v\n", filepath.Join(d.Shard, d.File), d.Err)
+					found = append(found, damage{d.Shard, d.File, d.Err.Error()})
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%d shards, %s hashed, %d damaged\n", rep.Shards, humanBytes(rep.Bytes), len(found))
+				if err := printJSON(c, f.json, map[string]any{
+					"digest": src.Manifest().Digest(), "shards": rep.Shards, "bytes": rep.Bytes, "damaged": found,
+					"seconds": math.Round(1000*time.Since(begun).Seconds()) / 1000,
+				}); err != nil {
+					return err
+				}
+				if len(found) > 0 {
+					return schemas.E("verify", f.data, "fetch or pack the damaged ones anew",
+						schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
+				}
+				return nil
+			})
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func printJSON(c *cobra.Command, wanted bool, v any) error {
+	if !wanted {
+		return nil
+	}
+	return json.NewEncoder(c.OutOrStdout()).Encode(v)
+}
+
+// sizeUnits are tried in this order: the longer ending first.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// parseSize reads "256MB", "1GiB" or a plain number of bytes, of 1 or more.
+func parseSize(s string) (int64, error) {
+	for _, u := range sizeUnits {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 1 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		return n * u.bytes, nil
+	}
+	return 0, schemas.Because(schemas.ErrUsage, "is no size")
+}
+
+// humanBytes is a size for people: three digits and a decimal unit.
+func humanBytes(n int64) string {
+	const units = "kMGTPE"
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/1000, 0
+	for ; v >= 999.5 && i < len(units)-1; i++ {
+		v /= 1000
+	}
+	return fmt.Sprintf("%.3g %cB", v, units[i])
+}

@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"resslt/schemas"
+)
+
+// IDX is the format of MNIST (yann.lecun.com/exdb/mnist): two zero bytes, the
+// element type (8: uint8), the number of dimensions, each dimension as a
+// big-endian uint32, then the elements, row-major.
+
+// idxSet is a data set of four IDX files with MNIST's names.
+type idxSet struct {
+	scheme  string
+	dir     string // where a Debian package puts it; "" if none does
+	hint    string
+	classes []string
+}
+
+var fashionMNIST = idxSet{
+	scheme: "fashion-mnist",
+	dir:    "/usr/share/datasets/fashion-mnist",
+	hint:   "install the Debian package dataset-fashion-mnist, or name a folder that holds the four IDX files",
+	classes: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+		"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+}
+
+var mnist = idxSet{
+	scheme:  "mnist",
+	hint:    "name a folder that holds MNIST's four IDX files, such as train-images-idx3-ubyte.gz",
+	classes: []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+}
+
+func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, error) {
+	op := "open " + d.scheme
+	split, err := opt.split(d.scheme, Train, Test)
+	if err != nil {
+		return nil, err
+	}
+	if dir == "" {
+		dir = d.dir
+	}
+	if err := needDir(op, dir, d.hint); err != nil {
+		return nil, err
+	}
+	prefix := map[string]string{Train: "train", Test: "t10k"}[split]
+	images, err := d.load(ctx, dir, prefix+"-images-idx3-ubyte", 3)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := d.load(ctx, dir, prefix+"-labels-idx1-ubyte", 1)
+	if err != nil {
+		return nil, err
+	}
+	n, height, width := images.dims[0], images.dims[1], images.dims[2]
+	fresh := "fetch the file anew"
+	switch {
+	case labels.dims[0] != n:
+		return nil, schemas.E(op, labels.path, fresh,
+			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d labels for the %d images of %s", labels.dims[0], n, images.name)))
+	case n == 0 || height == 0 || width == 0:
+		return nil, schemas.E(op, images.path, fresh,
+			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("holds no pixels: shape %v", images.dims)))
+	case int64(height)*int64(width) > opt.MaxSampleBytes:
+		return nil, schemas.E(op, images.path, "raise MaxSampleBytes if the file is to be trusted",
+			schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("images of %d×%d", width, height)))
+	}
+	if err := checkLabels(op, labels.path, fresh, labels.data, len(d.classes)); err != nil {
+		return nil, err
+	}
+	m := &Manifest{Format: d.scheme, Split: split, Classes: d.classes,
+		Shards: []Shard{images.shard(int64(n)), labels.shard(0)}}
+	src := newRecordSource(m, []part{{
+		name: images.name, path: images.path, count: int64(n),
+		r: bytes.NewReader(images.data), stride: int64(height) * int64(width), labels: labels.data,
+		shape: imageShape{width: width, height: height, encoding: schemas.RawGray},
+	}}, nil)
+	src.resum = func(ctx context.Context, i int, m *meter) (string, error) {
+		f, err := d.load(ctx, dir, src.manifest.Shards[i].Name, 3-2*i) // images, then labels
+		if err != nil {
+			return "", err
+		}
+		m.add(f.bytes)
+		return hexSum(f.sum), nil
+	}
+	return src, nil
+}
+
+// idxFile is a loaded IDX file.
+type idxFile struct {
+	name  string // without .gz: a gzipped and a plain copy are the same data
+	path  string
+	dims  []int
+	data  []byte
+	sum   [sha256.Size]byte // of header and elements
+	bytes int64
+}
+
+func (f *idxFile) shard(samples int64) Shard {
+	return Shard{Name: f.name, Bytes: f.bytes, SHA256: hexSum(f.sum), Samples: samples}
+}
+
+// load finds name, plain or gzipped, and reads it whole.
+func (d idxSet) load(ctx context.Context, dir, name string, dims int) (*idxFile, error) {
+	op, fresh := "open "+d.scheme, "fetch the file anew"
+	path := ""
+	dotted := strings.Replace(name, "-idx", ".idx", 1) // as some archives spell it
+	for _, c := range []string{name + ".gz", name, dotted + ".gz", dotted} {
+		if _, err := os.Stat(filepath.Join(dir, c)); err == nil {
+			path = filepath.Join(dir, c)
+			break
+		}
+	}
+	if path == "" {
+		return nil, schemas.E(op, filepath.Join(dir, name), d.hint, schemas.Because(schemas.ErrNotFound, "no such file, nor with .gz"))
+	}
+	f, err := openFile(op, path, d.hint)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+
+	// What the header claims is held against the most that the file can hold.
+	var r io.Reader = f
+	most := f.size
+	if strings.HasSuffix(path, ".gz") {
+		gz, err := gzip.NewReader(f)
+		if err != nil {
+			return nil, schemas.E(op, path, fresh, schemas.BecauseErr(schemas.ErrCorrupt, err))
+		}
+		r, most = gz, f.size*gzipMaxRatio
+	}
+	h := sha256.New()
+	got, data, err := readIDX(io.TeeReader(ctxReader{ctx, r}, h), most, dims)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, schemas.E(op, path, fresh, err)
+	}
+	return &idxFile{name: name, path: path, dims: got, data: data,
+		sum: [sha256.Size]byte(h.Sum(nil)), bytes: int64(4 + 4*dims + len(data))}, nil
+}
+
+// gzipMaxRatio bounds what deflate can expand to: 258 bytes from two bits.
+const gzipMaxRatio = 1032
+
+// readIDX reads an IDX file of uint8 with dims dimensions. most is the number of
+// bytes that r can have at most; no more is ever allocated. It returns the
+// dimensions and the elements; an error wraps ErrCorrupt.
+func readIDX(r io.Reader, most int64, dims int) ([]int, []byte, error) {
+	corrupt := func(format string, a ...any) ([]int, []byte, error) {
+		return nil, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+	}
+	header := make([]byte, 4+4*dims)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return corrupt("shorter than an IDX header of %d bytes", len(header))
+	}
+	if header[0] != 0 || header[1] != 0 || header[2] != 8 || int(header[3]) != dims {
+		return corrupt("magic number is %#08x, want %#08x", header[:4], 8<<8|dims)
+	}
+	shape := make([]int, dims)
+	total := int64(1)
+	for i := range shape {
+		d := binary.BigEndian.Uint32(header[4+4*i:])
+		shape[i] = int(d)
+		if d != 0 && total > most/int64(d) {
+			return corrupt("header claims %v elements, more than %d bytes can hold", shape[:i+1], most)
+		}
+		total *= int64(d)
+	}
+	data := make([]byte, total)
+	if n, err := io.ReadFull(r, data); err != nil {
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return corrupt("%v", err)
+		}
+		return corrupt("ends after %d of the %d elements that its header claims", n, total)
+	}
+	var one [1]byte
+	switch n, err := io.ReadFull(r, one[:]); {
+	case n != 0:
+		return corrupt("goes on after the %d elements that its header claims", total)
+	case err != io.EOF: // a gzip stream's check sum is compared here
+		return corrupt("%v", err)
+	}
+	return shape, data, nil
+}
+
+// ctxReader stops a long read when ctx is cancelled.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p[:min(len(p), copyBytes)])
+}

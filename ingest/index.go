@@ -1,0 +1,292 @@
+package ingest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sort"
+	"time"
+
+	"resslt/schemas"
+)
+
+// index lists the samples of a folder or of tar shards: columns with an entry a
+// sample, about 40 bytes each with a name of 16, so that ten million samples fit
+// in 400 MB and no map or pointer a sample burdens the garbage collector.
+type index struct {
+	indexHeader
+	columns
+}
+
+// indexHeader is the part of an index that does not grow with the samples. It is
+// JSON in the cache file.
+type indexHeader struct {
+	Key    string  `json:"key"`    // what was indexed: scheme, place and split
+	Built  int64   `json:"built"`  // ns since 1970, when building began
+	Shards []Shard `json:"shards"` // as in the manifest
+	First  []int64 `json:"first"`  // id of the first sample of each shard, and after the last, n
+	Stamps []stamp `json:"stamps"` // of each shard's file; none for folders, whose files have their own
+
+	// Lengths of the columns that follow in the cache file.
+	Samples  int64 `json:"samples"`
+	NameSize int64 `json:"name_size"`
+	Folder   bool  `json:"folder"` // mtimes and sums are there, offsets are not
+}
+
+// stamp says that a file is likely unchanged.
+type stamp struct {
+	Size  int64 `json:"size"`
+	MTime int64 `json:"mtime"` // ns since 1970
+}
+
+// columns are in order of sample ids.
+type columns struct {
+	names   []byte   // all names, one after the other: relative to the shard
+	nameEnd []uint32 // where each ends in names
+	sizes   []uint32 // bytes
+	labels  []int32
+	offsets []int64         // tar: where the member's bytes begin
+	mtimes  []int64         // folder: ns since 1970; dropped once the index is known to be valid
+	sums    [][sumSize]byte // folder: start of the SHA-256 of each file
+}
+
+// sumSize is the part of a file's SHA-256 that is kept: 128 bits are far beyond
+// what chance could make equal, and half the memory.
+const sumSize = 16
+
+func newIndex() *index {
+	return &index{indexHeader: indexHeader{Built: time.Now().UnixNano()}}
+}
+
+// name is the name of sample i within its shard.
+func (c *columns) name(i int64) string { return string(c.nameBytes(i)) }
+
+func (c *columns) nameBytes(i int64) []byte {
+	lo := uint32(0)
+	if i > 0 {
+		lo = c.nameEnd[i-1]
+	}
+	return c.names[lo:c.nameEnd[i]]
+}
+
+// addName appends a name; the caller appends to the other columns.
+func (c *columns) addName(name []byte) error {
+	if len(c.names)+len(name) > math.MaxUint32 {
+		return schemas.Because(schemas.ErrTooLarge, "the names of all samples exceed 4 GiB")
+	}
+	c.names = append(c.names, name...)
+	c.nameEnd = append(c.nameEnd, uint32(len(c.names)))
+	return nil
+}
+
+// appendRange appends samples [lo, hi) of b.
+func (c *columns) appendRange(b *columns, lo, hi int64) error {
+	for i := lo; i < hi; i++ {
+		if err := c.addName(b.nameBytes(i)); err != nil {
+			return err
+		}
+	}
+	c.sizes = append(c.sizes, b.sizes[lo:hi]...)
+	c.labels = append(c.labels, b.labels[lo:hi]...)
+	if b.offsets != nil {
+		c.offsets = append(c.offsets, b.offsets[lo:hi]...)
+	}
+	if b.mtimes != nil {
+		c.mtimes = append(c.mtimes, b.mtimes[lo:hi]...)
+	}
+	if b.sums != nil {
+		c.sums = append(c.sums, b.sums[lo:hi]...)
+	}
+	return nil
+}
+
+// addShard appends a shard whose samples are all of b.
+func (x *index) addShard(s Shard, b *columns) error {
+	if len(x.First) == 0 {
+		x.First = []int64{0}
+	}
+	n := int64(len(b.nameEnd))
+	s.Samples = n
+	x.Shards = append(x.Shards, s)
+	x.First = append(x.First, x.First[len(x.First)-1]+n)
+	x.Samples += n
+	return x.appendRange(b, 0, n)
+}
+
+// shardOf is the shard that holds sample id.
+func (x *index) shardOf(id int64) int {
+	return sort.Search(len(x.Shards), func(i int) bool { return x.First[i+1] > id })
+}
+
+// coarsestClock is the coarsest resolution of modification times in use (FAT's).
+const coarsestClock = 2 * time.Second
+
+// trusts says whether a file that is now as it was when it was indexed must be
+// the same. A file written in the very moments of indexing could have been
+// written once more without a later time, so it is read again.
+func (x *indexHeader) trusts(now, then stamp) bool {
+	return now == then && now.MTime < x.Built-int64(coarsestClock)
+}
+
+// cache is the place of one index on disk:
+//
+//	magic     16 bytes
+//	length    uint64, of the header
+//	header    indexHeader, JSON
+//	columns   names, nameEnd, sizes, labels, then offsets or mtimes and sums
+//	sum       SHA-256 of all that precedes
+//
+// Integers are little-endian. A file that does not match its sum, or is of
+// another data set, is as good as none: the index is built anew.
+type cache struct {
+	path string
+	key  string
+}
+
+const (
+	cacheMagic = "resslt index 1\r\n"
+	cacheHint  = "give a cache directory that this user can write to"
+)
+
+// openCache names the cache file for a place, which is made absolute.
+func openCache(opt Options, scheme, place, split string) (*cache, error) {
+	dir, err := opt.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(place)
+	if err != nil {
+		return nil, fileError("find", place, "", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fileError("make the index cache", dir, cacheHint, err)
+	}
+	key := scheme + "\x00" + abs + "\x00" + split
+	sum := sha256.Sum256([]byte(key))
+	return &cache{path: filepath.Join(dir, scheme+"-"+hex.EncodeToString(sum[:12])+".idx"), key: key}, nil
+}
+
+// store writes the index to disk, all or nothing.
+func (c *cache) store(x *index) error {
+	x.Key, x.NameSize, x.Folder = c.key, int64(len(x.names)), x.sums != nil
+	const op = "write index"
+	return writeFile(op, c.path, cacheHint, func(w io.Writer) error {
+		header, err := json.Marshal(&x.indexHeader)
+		if err != nil {
+			return schemas.E(op, c.path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		h := sha256.New()
+		both := io.MultiWriter(w, h)
+		length := binary.LittleEndian.AppendUint64([]byte(cacheMagic), uint64(len(header)))
+		parts := []any{length, header, x.names, x.nameEnd, x.sizes, x.labels, x.offsets}
+		if x.Folder {
+			parts = append(parts[:len(parts)-1], x.mtimes, x.sums)
+		}
+		for _, p := range parts {
+			if err := binary.Write(both, binary.LittleEndian, p); err != nil {
+				return fileError(op, c.path, cacheHint, err)
+			}
+		}
+		if _, err := w.Write(h.Sum(nil)); err != nil {
+			return fileError(op, c.path, cacheHint, err)
+		}
+		return nil
+	})
+}
+
+// load reads the index back; nil if there is none that can be trusted.
+func (c *cache) load() *index {
+	b, err := os.ReadFile(c.path)
+	if err != nil {
+		return nil // missing or unreadable: store will say why it can't be written
+	}
+	x, err := parseIndex(b)
+	if err != nil || x.Key != c.key {
+		return nil
+	}
+	return x
+}
+
+// parseIndex reads a cache file. Every length is compared with the bytes that
+// are there before anything is allocated. An error wraps ErrCorrupt.
+func parseIndex(b []byte) (*index, error) {
+	corrupt := func(why string) (*index, error) { return nil, schemas.Because(schemas.ErrCorrupt, why) }
+	fixed := len(cacheMagic) + 8
+	if len(b) < fixed+sha256.Size || string(b[:len(cacheMagic)]) != cacheMagic {
+		return corrupt("not an index")
+	}
+	body := b[:len(b)-sha256.Size]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], b[len(body):]) {
+		return corrupt("check sum differs")
+	}
+	length := binary.LittleEndian.Uint64(b[len(cacheMagic):])
+	if length > uint64(len(body)-fixed) {
+		return corrupt("header longer than the file")
+	}
+	x := &index{}
+	if err := json.Unmarshal(body[fixed:fixed+int(length)], &x.indexHeader); err != nil {
+		return corrupt(err.Error())
+	}
+	rest := body[fixed+int(length):]
+	perSample := int64(4 + 4 + 4 + 8)
+	if x.Folder {
+		perSample += sumSize
+	}
+	n := x.Samples
+	if n < 0 || x.NameSize < 0 || n > int64(len(rest))/perSample || int64(len(rest)) != n*perSample+x.NameSize {
+		return corrupt(fmt.Sprintf("%d bytes of columns do not fit %d samples", len(rest), n))
+	}
+	x.names = bytes.Clone(rest[:x.NameSize])
+	rest = rest[x.NameSize:]
+	x.nameEnd, x.sizes, x.labels = make([]uint32, n), make([]uint32, n), make([]int32, n)
+	parts := []any{x.nameEnd, x.sizes, x.labels}
+	if x.Folder {
+		x.mtimes, x.sums = make([]int64, n), make([][sumSize]byte, n)
+		parts = append(parts, x.mtimes, x.sums)
+	} else {
+		x.offsets = make([]int64, n)
+		parts = append(parts, x.offsets)
+	}
+	for _, p := range parts {
+		used, err := binary.Decode(rest, binary.LittleEndian, p)
+		if err != nil {
+			return corrupt(err.Error())
+		}
+		rest = rest[used:]
+	}
+	return x, x.check()
+}
+
+// check says whether the parts of an index fit one another, so that no later
+// look-up can go out of range.
+func (x *index) check() error {
+	corrupt := func(why string) error { return schemas.Because(schemas.ErrCorrupt, why) }
+	if x.Samples > 0 || len(x.First) > 0 {
+		if len(x.First) != len(x.Shards)+1 || x.First[0] != 0 || x.First[len(x.Shards)] != x.Samples {
+			return corrupt("shards do not add up to the samples")
+		}
+		for i, s := range x.Shards {
+			if s.Samples < 0 || x.First[i+1]-x.First[i] != s.Samples {
+				return corrupt("shards do not add up to the samples")
+			}
+		}
+	}
+	if !x.Folder && len(x.Stamps) != len(x.Shards) {
+		return corrupt("a stamp a shard is wanted")
+	}
+	last := uint32(0)
+	for _, end := range x.nameEnd {
+		if end < last || int64(end) > int64(len(x.names)) {
+			return corrupt("names out of order")
+		}
+		last = end
+	}
+	return nil
+}

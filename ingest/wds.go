@@ -1,0 +1,288 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"resslt/schemas"
+)
+
+// wdsSource serves images out of WebDataset tars, at random, by ReadAt: the index
+// knows where each member lies.
+type wdsSource struct {
+	manifest *Manifest
+	dir      string // the shards' names are relative to it
+	x        *index
+	max      int64
+	sidecar  *Manifest // what Pack wrote beside the shards, or nil
+	closed   atomic.Bool
+
+	mu   sync.RWMutex
+	open map[int]*file // by shard; guarded by mu
+}
+
+// maxOpenShards is the number of shards that stay open. Beyond it, a shard is
+// opened for each read: slower by a few microseconds, but within any ulimit.
+const maxOpenShards = 256
+
+const wdsHint = "name tar shards, as in wds:DIR/train-{000..099}.tar or wds:DIR/*.tar"
+
+func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
+	const op = "open wds"
+	if glob == "" {
+		return nil, schemas.E(op, "", wdsHint, schemas.Because(schemas.ErrUsage, "no shards are named"))
+	}
+	paths, err := findShards(glob, opt.Split)
+	if err != nil {
+		return nil, err
+	}
+	dir := commonDir(paths)
+	sidecar, err := readSidecar(paths)
+	if err != nil {
+		return nil, err
+	}
+	split, err := wdsSplit(glob, opt.Split, sidecar)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := openCache(opt, "wds", glob, split)
+	if err != nil {
+		return nil, err
+	}
+	x, same, err := indexShards(ctx, dir, paths, cache.load(), opt)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
+		if err := cache.store(x); err != nil {
+			return nil, err
+		}
+	}
+	if x.Samples == 0 {
+		return nil, schemas.E(op, glob, "put members such as 0001.jpg in them",
+			schemas.Because(schemas.ErrNotFound, "the shards hold no images"))
+	}
+	m := &Manifest{Format: "wds", Split: split, Samples: x.Samples, Shards: x.Shards}
+	if sidecar != nil {
+		m.Classes = sidecar.Classes
+		for i, l := range x.labels {
+			if int(l) >= len(m.Classes) {
+				return nil, schemas.E(op, x.key(int64(i)), "pack the shards anew",
+					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the sidecar names", l, len(m.Classes))))
+			}
+		}
+	}
+	return &wdsSource{manifest: m, dir: dir, x: x, max: opt.MaxSampleBytes, sidecar: sidecar, open: map[int]*file{}}, nil
+}
+
+// wdsSplit is the split that the shards are opened as. A glob says nothing about
+// splits, so test must not quietly mean the training shards: unless the glob has
+// a {split} in it, the sidecar must agree, and without one there is only train.
+func wdsSplit(glob, asked string, sidecar *Manifest) (string, error) {
+	has := Train
+	switch {
+	case sidecar != nil:
+		has = sidecar.Split
+	case asked != "" && strings.Contains(glob, splitMark):
+		has = asked
+	}
+	if asked != "" && asked != has {
+		return "", schemas.E("open wds", glob, "write "+splitMark+" in the glob, or name the shards of the split and leave the split out",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("these are the shards of %s, not of %s", has, asked)))
+	}
+	return has, nil
+}
+
+// commonDir is the deepest folder that holds all paths.
+func commonDir(paths []string) string {
+	dir := filepath.Dir(paths[0])
+	for _, p := range paths {
+		for dir != filepath.Dir(dir) && dir != "." && !strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") {
+			dir = filepath.Dir(dir)
+		}
+	}
+	return dir
+}
+
+// indexShards scans the tars, but for those that old knows and that are unchanged.
+// Faults of several shards are told together. same: nothing had to be scanned.
+func indexShards(ctx context.Context, dir string, paths []string, old *index, opt Options) (x *index, same bool, err error) {
+	const op = "index shard"
+	x = newIndex()
+	known := map[string]int{}
+	if old != nil && !old.Folder {
+		for i, s := range old.Shards {
+			known[s.Name] = i
+		}
+	}
+	type scanned struct {
+		c     *columns
+		shard Shard
+		stamp stamp
+		err   error
+	}
+	res := make([]scanned, len(paths))
+	var todo []int
+	var total int64
+	for i, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, false, fileError(op, p, wdsHint, err)
+		}
+		name, err := filepath.Rel(dir, p)
+		if err != nil {
+			return nil, false, fileError(op, p, wdsHint, err)
+		}
+		name = filepath.ToSlash(name)
+		res[i].shard.Name = name
+		if k, ok := known[name]; ok && old.trusts(stamp{info.Size(), info.ModTime().UnixNano()}, old.Stamps[k]) {
+			c := &columns{}
+			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
+				return nil, false, schemas.E(op, p, "", err)
+			}
+			res[i] = scanned{c: c, shard: old.Shards[k], stamp: old.Stamps[k]}
+			continue
+		}
+		todo = append(todo, i)
+		total += info.Size()
+	}
+	if same = len(todo) == 0 && len(known) == len(paths); same {
+		return old, true, nil
+	}
+	m := newMeter(opt.Progress, total)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(opt.Workers)
+	for _, i := range todo {
+		g.Go(func() error {
+			r := &res[i]
+			name := r.shard.Name
+			r.c, r.shard, r.stamp, r.err = scanShard(gctx, paths[i], m)
+			r.shard.Name = name
+			return gctx.Err() // a bad shard doesn't keep the others from being looked at
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, false, err
+	}
+	var faults []error
+	for i := range res {
+		if res[i].err != nil {
+			faults = append(faults, res[i].err)
+			continue
+		}
+		if err := x.addShard(res[i].shard, res[i].c); err != nil {
+			return nil, false, schemas.E(op, paths[i], "split the shards in several sets", err)
+		}
+		x.Stamps = append(x.Stamps, res[i].stamp)
+	}
+	return x, false, together(faults)
+}
+
+// together is one error for several: the first in full, then the count.
+func together(faults []error) error {
+	if len(faults) < 2 {
+		return errors.Join(faults...)
+	}
+	return &several{faults}
+}
+
+type several struct{ all []error }
+
+// Error tells of up to eight faults on one line.
+func (s *several) Error() string {
+	const most = 8
+	var b strings.Builder
+	for i, e := range s.all[:min(len(s.all), most)] {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(e.Error())
+	}
+	if more := len(s.all) - most; more > 0 {
+		fmt.Fprintf(&b, "; and %d more", more)
+	}
+	return b.String()
+}
+
+func (s *several) Unwrap() []error { return s.all }
+
+// key is the sample's name for messages: shard/member.
+func (x *index) key(id int64) string { return x.Shards[x.shardOf(id)].Name + "/" + x.name(id) }
+
+func (s *wdsSource) Manifest() *Manifest { return s.manifest }
+func (s *wdsSource) Len() int64          { return s.manifest.Samples }
+
+func (s *wdsSource) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Swap(true) {
+		return nil
+	}
+	var files []*file
+	for _, f := range s.open {
+		files = append(files, f)
+	}
+	s.open = nil
+	return closeAll(files)
+}
+
+func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
+	if err := checkID(ctx, s.manifest, s.closed.Load(), id); err != nil {
+		return err
+	}
+	size := int64(s.x.sizes[id])
+	if size > s.max {
+		return tooLarge(s.x.key(id), size, s.max)
+	}
+	f, kept, err := s.shard(s.x.shardOf(id))
+	if err != nil {
+		return err
+	}
+	if !kept {
+		defer f.Close()
+	}
+	dst.Data = sized(dst.Data, int(size))
+	if n, err := f.ReadAt(dst.Data, s.x.offsets[id]); n < len(dst.Data) {
+		return fileError("read sample", s.x.key(id), changedHint, err)
+	}
+	*dst = schemas.Sample{ID: id, Key: s.x.key(id), Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
+	return nil
+}
+
+// shard gives the open shard i. kept says that it stays open until Close.
+func (s *wdsSource) shard(i int) (f *file, kept bool, err error) {
+	s.mu.RLock()
+	f = s.open[i]
+	s.mu.RUnlock()
+	if f != nil {
+		return f, true, nil
+	}
+	f, err = openFile("read sample", filepath.Join(s.dir, s.x.Shards[i].Name), changedHint)
+	if err != nil {
+		return nil, false, err
+	}
+	if (stamp{Size: f.size, MTime: f.mtime}) != s.x.Stamps[i] {
+		f.Close()
+		return nil, false, schemas.E("read sample", f.path, changedHint,
+			schemas.Because(schemas.ErrMismatch, "the shard is not the one that was indexed"))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.open[i]; other != nil {
+		f.Close()
+		return other, true, nil
+	}
+	if s.closed.Load() || len(s.open) >= maxOpenShards {
+		return f, false, nil
+	}
+	s.open[i] = f
+	return f, true, nil
+}
