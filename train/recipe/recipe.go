@@ -21,6 +21,10 @@ type Recipe struct {
 	Engine     string `yaml:"engine"`      // renderer; default the fastest that this build has
 	Order      string `yaml:"order"`       // order of the samples: "global"
 	OnError    string `yaml:"on_error"`    // a sample that cannot be decoded: "replace" (default) or "fail"
+	// Mean and Std normalise the pixels: (x/255 − mean)/std, for R, G and B.
+	// Default ImageNet's, as torchvision's models want it.
+	Mean []float64 `yaml:"mean"`
+	Std  []float64 `yaml:"std"`
 
 	// Network (section 4, "Implementation Details").
 	Objective       string `yaml:"objective"`        // "ressl"
@@ -105,6 +109,12 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.Engine, h.Engine)
 	or(&r.Order, "global")
 	or(&r.OnError, "replace")
+	if r.Mean == nil {
+		r.Mean = []float64{0.485, 0.456, 0.406}
+	}
+	if r.Std == nil {
+		r.Std = []float64{0.229, 0.224, 0.225}
+	}
 	or(&r.Objective, "ressl")
 	or(&r.Backbone, "resnet18")
 	or(&r.Width, 64)

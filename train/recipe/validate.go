@@ -75,6 +75,11 @@ func (r *Recipe) validate() error {
 		atLeast("linear_batch_size", r.LinearBatchSize, 1),
 		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
 	}
+	rules = append(rules, rule{"mean", len(r.Mean) == 3, fmt.Sprintf("has %d numbers", len(r.Mean)), "give three: R, G, B"},
+		rule{"std", len(r.Std) == 3, fmt.Sprintf("has %d numbers", len(r.Std)), "give three: R, G, B"})
+	for _, s := range r.Std {
+		rules = append(rules, positive("std", s))
+	}
 	for _, k := range r.KNNK {
 		rules = append(rules, atLeast("knn_k", k, 1))
 	}

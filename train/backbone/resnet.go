@@ -1,0 +1,175 @@
+package backbone
+
+import (
+	"fmt"
+
+	"resslt/train/nn"
+	"resslt/train/torch"
+)
+
+// ResNet is torchvision's ResNet (He et al., Deep Residual Learning for Image
+// Recognition, 2015; the 3×3 convolution of a bottleneck carries the stride)
+// without its fc layer.
+type ResNet struct {
+	conv1    *nn.Conv2d
+	bn1      *nn.BatchNorm
+	maxPool  bool
+	stages   [4]*nn.Sequential
+	features int64
+}
+
+// blockKind is how a block of p planes is built on in channels; it returns the
+// block and its output channels.
+type blockKind func(b nn.Builder, in, p, stride int64) (nn.Module, int64)
+
+// resnet is the constructor of the ResNet with so many blocks in each stage.
+func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
+	return func(b nn.Builder, c Config) Backbone {
+		width := int64(c.Width)
+		r := &ResNet{maxPool: !c.SmallStem}
+		if c.SmallStem {
+			r.conv1 = nn.NewConv2d(b.At("conv1"), 3, width, 3, 1, 1)
+		} else {
+			r.conv1 = nn.NewConv2d(b.At("conv1"), 3, width, 7, 2, 3)
+		}
+		r.bn1 = nn.NewBatchNorm(b.At("bn1"), width)
+		in := width
+		for s := range r.stages {
+			stage := b.At(fmt.Sprintf("layer%d", s+1))
+			r.stages[s] = &nn.Sequential{}
+			for i := range blocks[s] {
+				stride := int64(1)
+				if s > 0 && i == 0 {
+					stride = 2
+				}
+				block, out := kind(stage.At(fmt.Sprint(i)), in, width<<s, stride)
+				r.stages[s].Children = append(r.stages[s].Children, block)
+				in = out
+			}
+		}
+		r.features = in
+		return r
+	}
+}
+
+// FeatureDim is 8·width for basic blocks, 32·width for bottlenecks.
+func (r *ResNet) FeatureDim() int64 { return r.features }
+
+// Forward maps (N,3,S,S) to (N, FeatureDim). Inner scopes drop each block's
+// intermediates as soon as autograd alone (or nobody) needs them.
+func (r *ResNet) Forward(x *torch.Tensor) *torch.Tensor {
+	h := torch.Scope(func() *torch.Tensor {
+		h := torch.Relu_(r.bn1.Forward(r.conv1.Forward(x)))
+		if r.maxPool {
+			h = torch.MaxPool2d(h, []int64{3, 3}, []int64{2, 2}, []int64{1, 1}, []int64{1, 1}, false)
+		}
+		return h
+	})
+	for _, s := range r.stages {
+		h = s.Forward(h)
+	}
+	return torch.Scope(func() *torch.Tensor {
+		return torch.Flatten(torch.AdaptiveAvgPool2d(h, []int64{1, 1}), 1, -1)
+	})
+}
+
+// Visit names the state as torchvision does: conv1, bn1, layer1 … layer4.
+func (r *ResNet) Visit(prefix string, f func(nn.Entry)) {
+	r.conv1.Visit(prefix+"conv1.", f)
+	r.bn1.Visit(prefix+"bn1.", f)
+	for i, s := range r.stages {
+		s.Visit(fmt.Sprintf("%slayer%d.", prefix, i+1), f)
+	}
+}
+
+// SetTraining switches every batch norm.
+func (r *ResNet) SetTraining(on bool) {
+	r.bn1.SetTraining(on)
+	for _, s := range r.stages {
+		s.SetTraining(on)
+	}
+}
+
+// residual is relu(body(x) + shortcut(x)): torchvision's BasicBlock and
+// Bottleneck are this with two and three pairs of convolution and batch norm,
+// a ReLU between pairs.
+type residual struct {
+	convs      []*nn.Conv2d
+	norms      []*nn.BatchNorm
+	downsample *nn.Sequential // nil where the shortcut is the identity
+}
+
+// basic is two 3×3 convolutions of p channels.
+func basic(b nn.Builder, in, p, stride int64) (nn.Module, int64) {
+	r := &residual{}
+	r.add(b, in, p, 3, stride)
+	r.add(b, p, p, 3, 1)
+	r.shortcut(b, in, p, stride)
+	return r, p
+}
+
+// bottleneck is 1×1 to p channels, 3×3, 1×1 to 4p channels.
+func bottleneck(b nn.Builder, in, p, stride int64) (nn.Module, int64) {
+	r := &residual{}
+	r.add(b, in, p, 1, 1)
+	r.add(b, p, p, 3, stride)
+	r.add(b, p, 4*p, 1, 1)
+	r.shortcut(b, in, 4*p, stride)
+	return r, 4 * p
+}
+
+func (r *residual) add(b nn.Builder, in, out, k, stride int64) {
+	i := fmt.Sprint(len(r.convs) + 1)
+	r.convs = append(r.convs, nn.NewConv2d(b.At("conv"+i), in, out, k, stride, k/2))
+	r.norms = append(r.norms, nn.NewBatchNorm(b.At("bn"+i), out))
+}
+
+// shortcut is a strided 1×1 convolution with batch norm where shapes differ.
+func (r *residual) shortcut(b nn.Builder, in, out, stride int64) {
+	if stride == 1 && in == out {
+		return
+	}
+	d := b.At("downsample")
+	r.downsample = &nn.Sequential{Children: []nn.Module{
+		nn.NewConv2d(d.At("0"), in, out, 1, stride, 0),
+		nn.NewBatchNorm(d.At("1"), out),
+	}}
+}
+
+// Forward adds the shortcut into the body's output in place.
+func (r *residual) Forward(x *torch.Tensor) *torch.Tensor {
+	return torch.Scope(func() *torch.Tensor {
+		h := x
+		for i, c := range r.convs {
+			h = r.norms[i].Forward(c.Forward(h))
+			if i+1 < len(r.convs) {
+				h = torch.Relu_(h)
+			}
+		}
+		if r.downsample != nil {
+			x = r.downsample.Forward(x)
+		}
+		return torch.Relu_(torch.Add_(h, x, 1))
+	})
+}
+
+// Visit names conv1, bn1, conv2, … and downsample.
+func (r *residual) Visit(prefix string, f func(nn.Entry)) {
+	for i, c := range r.convs {
+		c.Visit(fmt.Sprintf("%sconv%d.", prefix, i+1), f)
+		r.norms[i].Visit(fmt.Sprintf("%sbn%d.", prefix, i+1), f)
+	}
+	if r.downsample != nil {
+		r.downsample.Visit(prefix+"downsample.", f)
+	}
+}
+
+// SetTraining switches every batch norm.
+func (r *residual) SetTraining(on bool) {
+	for _, n := range r.norms {
+		n.SetTraining(on)
+	}
+	if r.downsample != nil {
+		r.downsample.SetTraining(on)
+	}
+}

@@ -1,0 +1,215 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/nn"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+)
+
+// CheckpointVersion is the version of the checkpoint's meaning.
+const CheckpointVersion = 1
+
+// Checkpoint describes a state on disk. It is the JSON file
+// DIR/step-<step>.json; the tensors lie beside it in step-<step>.safetensors.
+// The JSON is written last, so where it is the tensors are whole.
+type Checkpoint struct {
+	Version   int     `json:"version"`
+	Step      int64   `json:"step"`       // steps done: the next step to make
+	RunDigest string  `json:"run_digest"` // of the run spec whose batches were used
+	Recipe    string  `json:"recipe"`     // resolved recipe, YAML
+	Torch     string  `json:"torch"`      // libtorch's version
+	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
+	Weights   string  `json:"weights"`    // file name of the tensors
+	SHA256    string  `json:"sha256"`     // of that file
+
+	path string // of the tensors
+}
+
+const damagedHint = "delete it and resume from an older one, or start over without --resume"
+
+// SaveCheckpoint writes the learner's state after c.Step steps to dir, then
+// removes all but the newest keep checkpoints. It fills in Version, Weights and
+// SHA256.
+func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return schemas.E("make folder", dir, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	tensors, err := HostTensors(state)
+	if err != nil {
+		return err
+	}
+	c.Version = CheckpointVersion
+	c.Weights = fmt.Sprintf("step-%08d.safetensors", c.Step)
+	h := sha256.New()
+	err = safetensors.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
+		return safetensors.Write(io.MultiWriter(w, h), tensors, map[string]string{"format": "pt", "resslt": "checkpoint"})
+	})
+	if err != nil {
+		return err
+	}
+	c.SHA256 = hex.EncodeToString(h.Sum(nil))
+	if err := writeJSON(filepath.Join(dir, strings.TrimSuffix(c.Weights, ".safetensors")+".json"), c); err != nil {
+		return err
+	}
+	return pruneCheckpoints(dir, keep)
+}
+
+// checkpointFiles lists the JSON files of dir's checkpoints, newest first.
+func checkpointFiles(dir string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "step-*.json"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files) // the step has leading zeros
+	slices.Reverse(files)
+	return files, nil
+}
+
+func pruneCheckpoints(dir string, keep int) error {
+	files, err := checkpointFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files[min(keep, len(files)):] {
+		// The JSON first: tensors without it are no checkpoint.
+		err := errors.Join(os.Remove(f), os.Remove(strings.TrimSuffix(f, ".json")+".safetensors"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return schemas.E("remove old checkpoint", f, "make the folder writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+	}
+	return nil
+}
+
+// LatestCheckpoint finds the newest whole checkpoint of dir; damaged are the
+// newer ones that it had to pass over, with the reason. It returns an error that
+// wraps ErrNotFound where there is none.
+func LatestCheckpoint(dir string) (c *Checkpoint, damaged []error, err error) {
+	files, err := checkpointFiles(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range files {
+		c, err := OpenCheckpoint(f)
+		if err == nil {
+			return c, damaged, nil
+		}
+		damaged = append(damaged, err)
+	}
+	hint := "start without --resume, or name the --out of the earlier run"
+	if len(damaged) > 0 {
+		return nil, damaged, schemas.E("resume from", dir, hint, schemas.Because(schemas.ErrCorrupt,
+			fmt.Sprintf("all %d checkpoints are damaged", len(damaged))))
+	}
+	return nil, nil, schemas.E("resume from", dir, hint, schemas.Because(schemas.ErrNotFound, "no checkpoint there"))
+}
+
+// OpenCheckpoint reads a checkpoint's JSON and holds its tensors against their digest.
+func OpenCheckpoint(path string) (*Checkpoint, error) {
+	bad := func(sentinel, err error) error {
+		return schemas.E("read checkpoint", path, damagedHint, schemas.BecauseErr(sentinel, err))
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, bad(schemas.ErrNotFound, err)
+	}
+	var c Checkpoint
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, bad(schemas.ErrCorrupt, err)
+	}
+	if c.Version != CheckpointVersion {
+		return nil, schemas.E("read checkpoint", path, "resume with the build that wrote it", schemas.Because(schemas.ErrUnsupported,
+			fmt.Sprintf("it has version %d, this build reads %d", c.Version, CheckpointVersion)))
+	}
+	if filepath.Base(c.Weights) != c.Weights {
+		return nil, bad(schemas.ErrCorrupt, fmt.Errorf("weights %q are not a file name", c.Weights))
+	}
+	c.path = filepath.Join(filepath.Dir(path), c.Weights)
+	f, err := os.Open(c.path)
+	if err != nil {
+		return nil, bad(schemas.ErrCorrupt, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, bad(schemas.ErrCorrupt, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != c.SHA256 {
+		return nil, bad(schemas.ErrCorrupt, fmt.Errorf("%s has digest %.12s, want %.12s", c.Weights, got, c.SHA256))
+	}
+	return &c, nil
+}
+
+// Load puts the checkpoint's tensors into the learner.
+func (c *Checkpoint) Load(l *Learner) error {
+	tensors, _, err := safetensors.ReadFile(c.path)
+	if err != nil {
+		return err
+	}
+	return torch.Do(func() error {
+		state, err := DeviceTensors(tensors)
+		if err != nil {
+			return err
+		}
+		return l.LoadState(state)
+	})
+}
+
+// dtypes pairs the format's names with libtorch's.
+var dtypes = map[safetensors.DType]torch.DType{
+	safetensors.F64: torch.Float64, safetensors.F32: torch.Float32, safetensors.F16: torch.Float16,
+	safetensors.BF16: torch.BFloat16, safetensors.I64: torch.Int64, safetensors.I32: torch.Int32,
+	safetensors.U8: torch.Uint8, safetensors.Bool: torch.Bool,
+}
+
+// HostTensors copies tensors to host memory under their names.
+func HostTensors(state []nn.Named) (out []safetensors.Tensor, err error) {
+	err = torch.Do(func() error {
+		for _, n := range state {
+			t := safetensors.Tensor{Name: n.Name, Shape: n.Tensor.Shape(), Data: n.Tensor.Bytes()}
+			for sd, td := range dtypes {
+				if td == n.Tensor.DType() {
+					t.DType = sd
+				}
+			}
+			out = append(out, t)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// DeviceTensors makes tensors in the current scope; call it inside torch.Do.
+func DeviceTensors(tensors []safetensors.Tensor) (map[string]*torch.Tensor, error) {
+	out := make(map[string]*torch.Tensor, len(tensors))
+	for _, t := range tensors {
+		dt, ok := dtypes[t.DType]
+		if !ok {
+			return nil, schemas.E("load tensor", t.Name, "convert it to float32", schemas.Because(schemas.ErrUnsupported, string(t.DType)))
+		}
+		out[t.Name] = torch.FromBytes(dt, t.Data, t.Shape...)
+	}
+	return out, nil
+}
+
+// writeJSON replaces path with v, indented.
+func writeJSON(path string, v any) error {
+	return safetensors.Replace(path, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	})
+}

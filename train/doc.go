@@ -1,0 +1,43 @@
+// Package train is the method: ReSSL (relational self-supervised learning) as a
+// loop over batches that somebody else made. It knows neither NATS nor JPEG; it
+// reads schemas.Batch from a Stream, and drives libtorch through train/torch.
+//
+// # Vocabulary
+//
+//	student   F_s, g_s, q: encoder, projector and predictor; sees strong views; has gradients
+//	teacher   F_t, g_t: exponential moving average of the student (equation 6); sees the weak view
+//	queue     K past teacher embeddings, the instances that relations are measured against
+//	relation  softmax of a view's similarities to the queue (equations 3 and 4)
+//	α         weight of the relational loss; rises from 0 to 1 in the InfoNCE warm-up (equation 7)
+//
+// # One step
+//
+//	z² = normalise(g_t(F_t(weak)))                        no gradient
+//	for every student view: z¹ = normalise(q(g_s(F_s(strong))))
+//	    p¹ = softmax(z¹·Qᵀ/τ_s), p² = softmax(z²·Qᵀ/τ_t)   equations 3, 4
+//	    L  = α·H(p², p¹) + (1−α)·InfoNCE(z¹, z², Q)        equations 5, 1, 7
+//	mean of L over the views; backward; optimiser step
+//	F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)             equation 6
+//	enqueue z²                                            after the loss: similarities use the queue before this batch
+//
+// # Files, in reading order
+//
+//	objective.go   the equations
+//	queue.go       the queue
+//	momentum.go    the teacher's update
+//	model.go       encoder, projector, predictor
+//	step.go        Learner: one step, and all the state that the next one needs
+//	loop.go        Run: steps, log lines, checkpoints, interruption
+//	checkpoint.go  the state on disk
+//	probe.go       kNN and linear probe of a frozen encoder, trained or not
+//	summary.go     summary.json
+//
+// # Invariants
+//
+//   - The weights after step s are a function of the recipe, the run spec, the
+//     libtorch build, the number of threads and the type of machine: nothing
+//     here draws from a global generator or looks at the clock.
+//   - A checkpoint holds all that the next step depends on; a run that stops at
+//     any step and resumes ends with the bits of one that did not.
+//   - A checkpoint appears whole or not at all.
+package train

@@ -1,0 +1,123 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/backbone"
+	"resslt/train/nn"
+	"resslt/train/recipe"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+)
+
+// EncoderInfo is what one has to know of an encoder's weights to use them. It
+// lies in the metadata of the files that SaveEncoder writes, under "resslt".
+type EncoderInfo struct {
+	Backbone  string     `json:"backbone"`
+	Width     int        `json:"width"`
+	Stem      string     `json:"stem"`       // "small" or "imagenet"
+	ImageSize int        `json:"image_size"` // S, pixels
+	Mean      [3]float64 `json:"mean"`       // of (x/255 − mean)/std
+	Std       [3]float64 `json:"std"`
+}
+
+// InfoOf is the recipe's encoder; size is S of its views.
+func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
+	e := EncoderInfo{Backbone: r.Backbone, Width: r.Width, Stem: r.Stem, ImageSize: size}
+	copy(e.Mean[:], r.Mean)
+	copy(e.Std[:], r.Std)
+	return e
+}
+
+// SaveEncoder writes a backbone's weights under torchvision's keys.
+func SaveEncoder(path string, b backbone.Backbone, info EncoderInfo) error {
+	meta, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	tensors, err := HostTensors(nn.StateDict(b))
+	if err != nil {
+		return err
+	}
+	return safetensors.WriteFile(path, tensors, map[string]string{"format": "pt", "resslt": string(meta)})
+}
+
+// EncoderMeta reads what a file says of its encoder: all of it for a file that
+// SaveEncoder wrote or a checkpoint's .json, nothing (ok false) for any other
+// safetensors file, such as torchvision's weights.
+func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
+	if strings.HasSuffix(path, ".json") {
+		c, err := OpenCheckpoint(path)
+		if err != nil {
+			return info, false, err
+		}
+		r, err := recipe.Parse(path, []byte(c.Recipe))
+		if err != nil {
+			return info, false, err
+		}
+		if err := r.Resolve(recipe.Host{}); err != nil {
+			return info, false, err
+		}
+		return InfoOf(r, r.ImageSize), true, nil
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return info, false, err
+	}
+	defer f.Close()
+	if json.Unmarshal([]byte(f.Metadata["resslt"]), &info) != nil || info.Backbone == "" {
+		return EncoderInfo{}, false, nil
+	}
+	return info, true, nil
+}
+
+// LoadEncoder builds the backbone that info describes and fills it from path: an
+// encoder's file, a checkpoint (the student is taken), or torchvision's weights
+// as safetensors, whose classifier is left out. Errors wrap ErrMismatch where the
+// weights are another network's, and name the keys or shapes of both sides.
+func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
+	if c, ok := strings.CutSuffix(path, ".json"); ok {
+		path = c + ".safetensors"
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const student = "student.backbone."
+	prefix := ""
+	for _, n := range f.Names() {
+		if strings.HasPrefix(n, student) {
+			prefix = student
+		}
+	}
+	tensors, err := f.Read(func(name string) bool {
+		key, ours := strings.CutPrefix(name, prefix)
+		return ours && !strings.HasPrefix(key, "fc.") && !strings.HasPrefix(key, "classifier.")
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		tensors[i].Name = strings.TrimPrefix(tensors[i].Name, prefix)
+	}
+	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev})
+	if err != nil {
+		return nil, err
+	}
+	err = torch.Do(func() error {
+		state, err := DeviceTensors(tensors)
+		if err != nil {
+			return err
+		}
+		return nn.LoadStateDict(b, state, true)
+	})
+	if err != nil {
+		return nil, schemas.E("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
+			info.Backbone, info.Width, info.Stem), err)
+	}
+	return b, nil
+}

@@ -1,0 +1,292 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"resslt/schemas"
+	"resslt/train/optim"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+)
+
+// Stream gives a run's batches in order of step, from the step that it was
+// opened at. Next waits for the next batch; the caller releases it. batcher's
+// streams are of this kind.
+type Stream interface {
+	Next(ctx context.Context) (*schemas.Batch, error)
+}
+
+// Options is what Run needs.
+type Options struct {
+	Recipe *recipe.Recipe   // resolved
+	Spec   *schemas.RunSpec // of the batches in Stream
+	Stream Stream           // opened at Resume.Step, or 0
+	Out    string           // folder of the run's files
+	Resume *Checkpoint      // nil: begin at step 0
+	// Observe, if set, is called after every step from the loop's goroutine; it
+	// must be quick.
+	Observe func(Progress)
+}
+
+// Progress is the state after a step.
+type Progress struct {
+	Step, Steps     int64 // steps done, steps of the run
+	Epoch           float64
+	Logged          bool // Stats is of this step; else of the last logged one
+	Stats           Stats
+	LR, Alpha, M    float64
+	ImagesPerSecond float64 // since the last logged step
+	WaitFraction    float64 // of that time, spent waiting for batches
+	Remaining       time.Duration
+}
+
+// Result is what a finished loop leaves.
+type Result struct {
+	Learner *Learner // the caller frees it
+	Summary Summary  // of training: evaluation and transport are the caller's to add
+}
+
+// CheckpointDir is where the checkpoints of a run under out lie.
+func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints") }
+
+// LearnerConfig is the recipe's network, objective and optimiser.
+func LearnerConfig(r *recipe.Recipe) (Config, error) {
+	dev, err := torch.ParseDevice(r.Device)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{
+		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small",
+		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
+		NoPredictor: !*r.Predictor,
+		QueueSize:   r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
+		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: *r.WeightDecay},
+		Device:    dev, Seed: r.Seed,
+	}
+	copy(c.Mean[:], r.Mean)
+	copy(c.Std[:], r.Std)
+	return c, nil
+}
+
+// schedules are the recipe's pure functions of the step.
+type schedules struct{ lr, alpha, m optim.Schedule }
+
+func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) schedules {
+	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
+	return schedules{
+		lr:    optim.WarmupCosine(r.LR(), steps(*r.LRWarmupEpochs), spec.Steps()),
+		alpha: optim.Ramp(steps(*r.WarmupNCEEpochs)),
+		m:     optim.Cosine(r.M, r.MEnd, spec.Steps()),
+	}
+}
+
+// Run trains from Resume, or from the start, to the run's last step. Whatever
+// ends it early, it first writes a checkpoint: where ctx is cancelled the error
+// wraps ErrInterrupted; an error of the stream is given back as it is.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	cfg, err := LearnerConfig(o.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	if err := SetThreads(o.Recipe.Threads); err != nil {
+		return nil, err
+	}
+	learner, err := NewLearner(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{Options: o, learner: learner, sched: newSchedules(o.Recipe, o.Spec)}
+	if err := l.run(ctx); err != nil {
+		learner.Free()
+		return nil, err
+	}
+	sum := Summary{
+		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
+		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize,
+		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
+		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(),
+		FinalLoss: l.stats.Loss, ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
+		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced,
+	}
+	if err := sum.digests(learner.State()); err != nil {
+		learner.Free()
+		return nil, err
+	}
+	return &Result{Learner: learner, Summary: sum}, nil
+}
+
+func torchVersion() string {
+	info, err := torch.Info()
+	if err != nil {
+		return ""
+	}
+	return info.TorchVersion
+}
+
+// loop is one session of training.
+type loop struct {
+	Options
+	learner  *Learner
+	sched    schedules
+	step     int64 // steps done
+	saved    int64 // step of the newest checkpoint
+	stats    Stats
+	total    meter // of this session
+	window   meter // since the last logged step
+	replaced int64
+	metrics  *metricsFile
+}
+
+// meter adds up where time went.
+type meter struct {
+	steps      int64
+	busy, wait time.Duration
+}
+
+func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
+
+func (m *meter) rate(batch int) float64 {
+	if s := (m.busy + m.wait).Seconds(); s > 0 {
+		return float64(m.steps) * float64(batch) / s
+	}
+	return 0
+}
+
+func (m *meter) waitFraction() float64 {
+	if t := m.busy + m.wait; t > 0 {
+		return float64(m.wait) / float64(t)
+	}
+	return 0
+}
+
+func (l *loop) seconds() float64 {
+	s := (l.total.busy + l.total.wait).Seconds()
+	if l.Resume != nil {
+		s += l.Resume.Seconds
+	}
+	return s
+}
+
+func (l *loop) run(ctx context.Context) (err error) {
+	l.saved = -1
+	if c := l.Resume; c != nil {
+		if err := c.Load(l.learner); err != nil {
+			return err
+		}
+		l.step, l.saved = c.Step, c.Step
+	}
+	if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.metrics.Close()) }()
+
+	every := int64(l.Recipe.CheckpointEvery)
+	if every == 0 {
+		every = l.Spec.StepsPerEpoch
+	}
+	for l.step < l.Spec.Steps() {
+		if err := l.next(ctx); err != nil {
+			return l.stop(ctx, err)
+		}
+		if l.step%every == 0 {
+			if err := l.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return l.save()
+}
+
+// next makes one step.
+func (l *loop) next(ctx context.Context) error {
+	asked := time.Now()
+	batch, err := l.Stream.Next(ctx)
+	if err != nil {
+		return err
+	}
+	defer batch.Release()
+	began := time.Now()
+	if batch.Step != l.step {
+		return schemas.E("train", fmt.Sprintf("step %d", l.step), "report this: a stream must keep the order",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the stream gave step %d", batch.Step)))
+	}
+	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
+	h := Hyper{LR: l.sched.lr(l.step), Momentum: l.sched.m(l.step), Alpha: l.sched.alpha(l.step), Stats: log}
+	var stats Stats
+	err = torch.Do(func() error {
+		teacher, student := Views(batch)
+		stats, err = l.learner.Step(teacher, student, h)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l.step++
+	l.replaced += int64(batch.Replaced)
+	if log {
+		l.stats = stats
+		if math.IsNaN(stats.Loss) || math.IsInf(stats.Loss, 0) {
+			return schemas.E("train", fmt.Sprintf("step %d", l.step-1), "lower base_lr or raise tau_t, and resume from an older checkpoint",
+				schemas.Because(errDiverged, fmt.Sprintf("the loss is %g", stats.Loss)))
+		}
+	}
+	busy, wait := time.Since(began), began.Sub(asked)
+	l.total.add(busy, wait)
+	l.window.add(busy, wait)
+	return l.report(log, h)
+}
+
+// errDiverged marks a state that must not be saved as the newest checkpoint.
+var errDiverged = errors.New("diverged")
+
+func (l *loop) report(log bool, h Hyper) error {
+	left := l.Spec.Steps() - l.step
+	perStep := (l.total.busy + l.total.wait) / time.Duration(l.total.steps)
+	p := Progress{
+		Step: l.step, Steps: l.Spec.Steps(), Epoch: float64(l.step) / float64(l.Spec.StepsPerEpoch),
+		Logged: log, Stats: l.stats, LR: h.LR, Alpha: h.Alpha, M: h.Momentum,
+		ImagesPerSecond: l.window.rate(l.Spec.BatchSize), WaitFraction: l.window.waitFraction(),
+		Remaining: perStep * time.Duration(left),
+	}
+	if l.Observe != nil {
+		l.Observe(p)
+	}
+	if !log {
+		return nil
+	}
+	l.window = meter{}
+	return l.metrics.write(p)
+}
+
+// stop writes a checkpoint of the steps done so far, and says why the run ended.
+func (l *loop) stop(ctx context.Context, cause error) error {
+	if errors.Is(cause, errDiverged) {
+		return cause
+	}
+	if err := l.save(); err != nil {
+		return errors.Join(cause, err)
+	}
+	if ctx.Err() != nil {
+		return schemas.E("train", fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps()), "go on with --resume",
+			schemas.Because(schemas.ErrInterrupted, "checkpoint written"))
+	}
+	return cause
+}
+
+func (l *loop) save() error {
+	if l.saved == l.step {
+		return nil
+	}
+	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
+		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
+	}, l.learner.State(), l.Recipe.KeepCheckpoints)
+	if err == nil {
+		l.saved = l.step
+	}
+	return err
+}

@@ -1,0 +1,86 @@
+package train
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+
+	"resslt/schemas"
+)
+
+// metricsLine is one line of OUT/metrics.jsonl, after step Step.
+type metricsLine struct {
+	Step            int64   `json:"step"`
+	Epoch           float64 `json:"epoch"`
+	Loss            float64 `json:"loss"`
+	Relation        float64 `json:"relation"` // equation 5
+	InfoNCE         float64 `json:"infonce"`  // equation 1
+	Alpha           float64 `json:"alpha"`    // equation 7
+	LR              float64 `json:"lr"`
+	M               float64 `json:"m"`
+	EmbeddingStd    float64 `json:"embedding_std"`
+	TargetEntropy   float64 `json:"target_entropy"` // nats
+	Agreement       float64 `json:"agreement"`
+	ImagesPerSecond float64 `json:"images_per_second"`
+	DataWait        float64 `json:"data_wait_fraction"`
+}
+
+// metricsFile appends lines; each is flushed, so that a killed run keeps them.
+type metricsFile struct{ f *os.File }
+
+// openMetrics opens path for lines after step from: lines of a session that went
+// further than its last checkpoint are dropped, as their steps are made again.
+func openMetrics(path string, from int64) (*metricsFile, error) {
+	fail := func(err error) (*metricsFile, error) {
+		return nil, schemas.E("write metrics", path, "make --out writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	keep := int64(0)
+	if from > 0 {
+		f, err := os.Open(path)
+		if err == nil {
+			in := bufio.NewScanner(f)
+			for in.Scan() {
+				var line metricsLine
+				if json.Unmarshal(in.Bytes(), &line) != nil || line.Step > from {
+					break
+				}
+				keep += int64(len(in.Bytes())) + 1
+			}
+			err = errors.Join(in.Err(), f.Close())
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fail(err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fail(err)
+	}
+	if err := f.Truncate(keep); err == nil {
+		_, err = f.Seek(keep, 0)
+	}
+	if err != nil {
+		return fail(errors.Join(err, f.Close()))
+	}
+	return &metricsFile{f}, nil
+}
+
+func (m *metricsFile) write(p Progress) error {
+	raw, err := json.Marshal(metricsLine{
+		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Relation: p.Stats.Relation, InfoNCE: p.Stats.InfoNCE,
+		Alpha: p.Alpha, LR: p.LR, M: p.M,
+		EmbeddingStd: p.Stats.EmbeddingStd, TargetEntropy: p.Stats.TargetEntropy, Agreement: p.Stats.Agreement,
+		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction,
+	})
+	if err == nil {
+		_, err = m.f.Write(append(raw, '\n'))
+	}
+	if err != nil {
+		return schemas.E("write metrics", m.f.Name(), "free some space", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return nil
+}
+
+func (m *metricsFile) Close() error { return m.f.Close() }

@@ -1,0 +1,176 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/backbone"
+	"resslt/train/nn"
+	"resslt/train/optim"
+	"resslt/train/torch"
+)
+
+// Encoder is one of the two networks: z = q(g(F(x))) for the student, z = g(F(x))
+// for the teacher, whose Predictor is nil.
+type Encoder struct {
+	Backbone  backbone.Backbone // F
+	Projector nn.Module         // g: Linear → BN → ReLU → Linear
+	Predictor nn.Module         // q: the same form; nil in the teacher
+}
+
+// newEncoder builds an encoder whose weights depend on the configuration and the
+// seed alone, so that a student and a teacher of one configuration are equal.
+func newEncoder(c Config, predictor bool) (*Encoder, error) {
+	f, err := backbone.New(c.Backbone, backbone.Config{
+		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
+		ChannelsLast: c.ChannelsLast, Double: c.Double,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &Encoder{Backbone: f}
+	err = torch.Do(func() error {
+		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double}
+		e.Projector = nn.NewHead(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
+		if predictor {
+			e.Predictor = nn.NewHead(b.At("predictor"), int64(c.EmbedDim), int64(c.PredHidden), int64(c.EmbedDim))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Forward maps normalised images (N,3,S,S) to embeddings (N,D), not yet of unit
+// length.
+func (e *Encoder) Forward(x *torch.Tensor) *torch.Tensor {
+	return torch.Scope(func() *torch.Tensor {
+		z := e.Projector.Forward(e.Backbone.Forward(x))
+		if e.Predictor != nil {
+			z = e.Predictor.Forward(z)
+		}
+		return z
+	})
+}
+
+// Visit names backbone, projector and predictor.
+func (e *Encoder) Visit(prefix string, f func(nn.Entry)) {
+	e.Backbone.Visit(prefix+"backbone.", f)
+	e.Projector.Visit(prefix+"projector.", f)
+	if e.Predictor != nil {
+		e.Predictor.Visit(prefix+"predictor.", f)
+	}
+}
+
+// SetTraining switches every batch norm.
+func (e *Encoder) SetTraining(on bool) {
+	e.Backbone.SetTraining(on)
+	e.Projector.SetTraining(on)
+	if e.Predictor != nil {
+		e.Predictor.SetTraining(on)
+	}
+}
+
+// Config is what a learner is built from. Zero values mean the defaults, which
+// are the paper's for ImageNet (section 5) but for the backbone.
+type Config struct {
+	Backbone  string // default "resnet18"; see backbone.Names
+	Width     int    // channels of its first stage; default 64
+	SmallStem bool   // 3×3 stem without max-pool, for images of 32–64 pixels
+
+	ProjHidden  int  // hidden units of g; default 4096
+	PredHidden  int  // hidden units of q; default 4096
+	EmbedDim    int  // D, length of an embedding; default 256
+	NoPredictor bool // ReSSL*, the first paper's: the student has no q
+
+	QueueSize int     // K; default 65536
+	TauS      float64 // τ_s; default 0.1
+	TauT      float64 // τ_t, below τ_s; default 0.03
+	TauNCE    float64 // τ of equation 1; default τ_s
+
+	Optimizer optim.Options
+
+	Mean, Std [3]float64 // of pixels in 0–1, red green blue; default ImageNet's
+
+	Seed         uint64 // of initial weights and queue
+	Device       torch.Device
+	ChannelsLast bool // NHWC memory order
+	BF16         bool // bfloat16 autocast of both networks; losses and weights stay fp32
+	Double       bool // float64 throughout, to check numerics against
+}
+
+// dtype is that of weights, embeddings and queue.
+func (c Config) dtype() torch.DType {
+	if c.Double {
+		return torch.Float64
+	}
+	return torch.Float32
+}
+
+func (c Config) applyDefaults() Config {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if c.Backbone == "" {
+		c.Backbone = "resnet18"
+	}
+	def(&c.Width, 64)
+	def(&c.ProjHidden, 4096)
+	def(&c.PredHidden, 4096)
+	def(&c.EmbedDim, 256)
+	def(&c.QueueSize, 65536)
+	if c.TauS == 0 {
+		c.TauS = 0.1
+	}
+	if c.TauT == 0 {
+		c.TauT = 0.03
+	}
+	if c.TauNCE == 0 {
+		c.TauNCE = c.TauS
+	}
+	return c
+}
+
+// maxSize bounds sizes that a recipe may ask for, so that a slip of the pen is an
+// error and not an allocation of terabytes.
+const maxSize = 1 << 22
+
+// Validate returns an error wrapping schemas.ErrUsage that names the field. The
+// relation of τ_t to τ_s is not judged: Table 2 sweeps it.
+func (c Config) Validate() error {
+	c = c.applyDefaults()
+	bad := func(field string, v any, hint string) error {
+		return schemas.E("learner option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+	}
+	sizes := []struct {
+		name string
+		v    int
+	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}}
+	for _, s := range sizes {
+		if s.v < 1 || s.v > maxSize {
+			return bad(s.name, s.v, fmt.Sprintf("give 1 to %d", maxSize))
+		}
+	}
+	taus := []struct {
+		name string
+		v    float64
+	}{{"τ_s", c.TauS}, {"τ_t", c.TauT}, {"InfoNCE's τ", c.TauNCE}}
+	for _, t := range taus {
+		if !(t.v > 0 && t.v <= 10) {
+			return bad(t.name, t.v, "give a temperature above 0, at most 10")
+		}
+	}
+	if !slices.Contains(backbone.Names(), c.Backbone) {
+		return bad("backbone", c.Backbone, "use one of "+strings.Join(backbone.Names(), ", "))
+	}
+	if c.Double && c.BF16 {
+		return bad("precision", "both float64 and bfloat16", "choose one")
+	}
+	return c.Optimizer.Validate()
+}

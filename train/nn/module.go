@@ -1,0 +1,177 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/torch"
+)
+
+// Module is a differentiable function of one tensor with named state.
+type Module interface {
+	// Forward applies the module. The result belongs to the caller's scope.
+	Forward(x *torch.Tensor) *torch.Tensor
+	// Visit calls f with every parameter and buffer, names prefixed, in
+	// PyTorch's order: own parameters, own buffers, then children.
+	Visit(prefix string, f func(Entry))
+	// SetTraining switches batch norm between the batch's statistics (true)
+	// and the running ones (false).
+	SetTraining(on bool)
+}
+
+// Named is a tensor under its name.
+type Named struct {
+	Name   string
+	Tensor *torch.Tensor
+}
+
+// Entry is one tensor of a module's state.
+type Entry struct {
+	Name      string // "layer1.0.conv1.weight"
+	Tensor    *torch.Tensor
+	Parameter bool // changed by the optimiser; false for a buffer
+}
+
+// StateDict lists every parameter and buffer of m in torchvision's order. The
+// tensors are the module's own, not copies.
+func StateDict(m Module) []Named {
+	var out []Named
+	m.Visit("", func(e Entry) { out = append(out, Named{e.Name, e.Tensor}) })
+	return out
+}
+
+// Parameters lists the parameters of m in torchvision's order.
+func Parameters(m Module) []Named {
+	var out []Named
+	m.Visit("", func(e Entry) {
+		if e.Parameter {
+			out = append(out, Named{e.Name, e.Tensor})
+		}
+	})
+	return out
+}
+
+// Tensors drops the names.
+func Tensors(named []Named) []*torch.Tensor {
+	out := make([]*torch.Tensor, len(named))
+	for i, n := range named {
+		out[i] = n.Tensor
+	}
+	return out
+}
+
+// LoadStateDict copies values into m's state by name. Shapes must be equal;
+// element types are converted. With strict, every key on either side needs its
+// partner; without, keys of one side alone are passed over. Nothing is copied
+// unless everything fits. Errors wrap schemas.ErrMismatch and name the keys.
+func LoadStateDict(m Module, values map[string]*torch.Tensor, strict bool) error {
+	return LoadNamed(StateDict(m), values, strict)
+}
+
+// LoadNamed is LoadStateDict for a list of tensors that is no module's.
+func LoadNamed(into []Named, values map[string]*torch.Tensor, strict bool) error {
+	known := make(map[string]bool, len(into))
+	var missing, shapes []string
+	for _, n := range into {
+		known[n.Name] = true
+		v, ok := values[n.Name]
+		switch {
+		case !ok:
+			missing = append(missing, n.Name)
+		case !slices.Equal(v.Shape(), n.Tensor.Shape()):
+			shapes = append(shapes, fmt.Sprintf("%s is %v, want %v", n.Name, v.Shape(), n.Tensor.Shape()))
+		}
+	}
+	var unexpected []string
+	for name := range values {
+		if !known[name] {
+			unexpected = append(unexpected, name)
+		}
+	}
+	slices.Sort(unexpected) // map order is random
+	var why []string
+	if len(shapes) > 0 {
+		why = append(why, "shapes differ: "+some(shapes))
+	}
+	if strict && len(missing) > 0 {
+		why = append(why, "missing keys: "+some(missing))
+	}
+	if strict && len(unexpected) > 0 {
+		why = append(why, "unexpected keys: "+some(unexpected))
+	}
+	if len(why) > 0 {
+		return schemas.E("load state dict", "", "use weights of the same network, width and stem",
+			schemas.Because(schemas.ErrMismatch, strings.Join(why, "; ")))
+	}
+	return torch.Do(func() error {
+		torch.NoGrad(func() {
+			for _, n := range into {
+				if v, ok := values[n.Name]; ok {
+					torch.ScopeDo(func() { torch.Copy_(n.Tensor, v, false) })
+				}
+			}
+		})
+		return nil
+	})
+}
+
+// some joins the first few of a list and counts the rest, so that an error about
+// a wrong network stays a line.
+func some(s []string) string {
+	const most = 4
+	if len(s) <= most {
+		return strings.Join(s, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(s[:most], ", "), len(s)-most)
+}
+
+// CopyState makes dst's state equal to src's: same modules, other tensors.
+func CopyState(dst, src Module) error {
+	values := map[string]*torch.Tensor{}
+	for _, n := range StateDict(src) {
+		values[n.Name] = n.Tensor
+	}
+	return LoadStateDict(dst, values, true)
+}
+
+// Free releases every tensor of m, which must not be used afterwards.
+func Free(m Module) {
+	for _, n := range StateDict(m) {
+		n.Tensor.Free()
+	}
+}
+
+// Sequential applies its children in order. They are named by Names, or by
+// their index where that is nil.
+type Sequential struct {
+	Children []Module
+	Names    []string
+}
+
+// Forward applies the children in order.
+func (s *Sequential) Forward(x *torch.Tensor) *torch.Tensor {
+	for _, c := range s.Children {
+		x = c.Forward(x)
+	}
+	return x
+}
+
+// Visit visits the children in order.
+func (s *Sequential) Visit(prefix string, f func(Entry)) {
+	for i, c := range s.Children {
+		name := fmt.Sprint(i)
+		if s.Names != nil {
+			name = s.Names[i]
+		}
+		c.Visit(prefix+name+".", f)
+	}
+}
+
+// SetTraining switches the children.
+func (s *Sequential) SetTraining(on bool) {
+	for _, c := range s.Children {
+		c.SetTraining(on)
+	}
+}

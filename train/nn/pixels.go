@@ -1,0 +1,65 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+
+	"resslt/schemas"
+	"resslt/train/torch"
+)
+
+// ImageNet's pixel statistics by channel (red, green, blue), of values in 0–1.
+var (
+	ImageNetMean = [3]float64{0.485, 0.456, 0.406}
+	ImageNetStd  = [3]float64{0.229, 0.224, 0.225}
+)
+
+// Pixels turns stored pixels into network input on the training device:
+// (x/255 − mean)/std by channel, as one multiplication and one addition.
+type Pixels struct {
+	b            Builder
+	scale, shift *torch.Tensor // (1,3,1,1): 1/(255·std), −mean/std
+}
+
+// NewPixels makes the transform for a network that b built; zero mean and std
+// together mean ImageNet's. It runs inside torch.Do and lives until Free.
+func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
+	if mean == ([3]float64{}) && std == ([3]float64{}) {
+		mean, std = ImageNetMean, ImageNetStd
+	}
+	scale, shift := make([]float64, 3), make([]float64, 3)
+	for c := range 3 {
+		if !(std[c] > 0) {
+			return nil, schemas.E("pixel statistics", "std", "give three positive numbers, of pixels in 0–1",
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", std)))
+		}
+		scale[c], shift[c] = 1/float64(255*std[c]), -mean[c]/std[c]
+	}
+	constant := func(v []float64) *torch.Tensor {
+		return b.place(func() *torch.Tensor { return torch.FromFloat64(v, 1, 3, 1, 1) })
+	}
+	return &Pixels{b: b, scale: constant(scale), shift: constant(shift)}, nil
+}
+
+// Forward maps x (N,S,S,3) uint8 of any device to (N,3,S,S) float on the
+// transform's own. Its error wraps schemas.ErrUsage for another shape or type.
+func (p *Pixels) Forward(x *torch.Tensor) (*torch.Tensor, error) {
+	if s := x.Shape(); len(s) != 4 || s[3] != 3 || x.DType() != torch.Uint8 || slices.Contains(s, 0) {
+		return nil, schemas.E("normalise pixels", fmt.Sprintf("%v %v", x.DType(), x.Shape()), "give (N,S,S,3) uint8", schemas.ErrUsage)
+	}
+	return torch.Scope(func() *torch.Tensor {
+		// uint8 crosses to the device, a quarter of float's bytes; the permuted
+		// view is NHWC memory already, and the conversion keeps that order.
+		y := torch.Permute(x.To(p.b.Device, torch.Uint8, true), []int64{0, 3, 1, 2}).To(p.b.Device, p.b.dtype(), false)
+		if !p.b.ChannelsLast {
+			y = torch.Contiguous(y, torch.ContiguousFormat)
+		}
+		return torch.Add_(torch.Mul_(y, p.scale), p.shift, 1)
+	}), nil
+}
+
+// Free releases the constants.
+func (p *Pixels) Free() {
+	p.scale.Free()
+	p.shift.Free()
+}

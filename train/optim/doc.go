@@ -1,0 +1,30 @@
+// Package optim changes parameters by their gradients: SGD and LARS over whole
+// lists of tensors (foreach), and the schedules of their hyper-parameters.
+//
+// # Vocabulary
+//
+//	step      index of an update, from 0
+//	schedule  a hyper-parameter as a pure function of the step
+//	buffer    a parameter's momentum, v; part of the checkpoint
+//	trust     LARS's layer-wise factor of the gradient
+//
+// # Invariants
+//
+// Semantics are PyTorch's: weight decay is added to the gradient, and the
+// learning rate multiplies the buffer, not what enters it.
+//
+//	SGD   g ← g + λw;  v ← μv + g;  w ← w − lr·v          (Nesterov: w ← w − lr·(g + μv))
+//	LARS  where w has two dimensions or more: g ← g + λw;  g ← g·η‖w‖/‖g‖
+//	      v ← μv + g;  w ← w − lr·v
+//
+// A schedule holds no state, so resuming at a step needs the step alone, and it
+// gives the same bits on every architecture (no math.Cos).
+//
+//	opt, err := optim.New(nn.Parameters(model), optim.Options{Momentum: 0.9, WeightDecay: 5e-4})
+//	lr := optim.WarmupCosine(0.06, warmup, total)
+//	for step := range total {
+//		loss.Backward()
+//		opt.Step(lr(step))
+//		opt.ZeroGrad()
+//	}
+package optim

@@ -1,0 +1,117 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+
+	"resslt/train/backbone"
+	"resslt/train/eval"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+)
+
+// Scores are what the probes say of one frozen encoder, in percent.
+type Scores struct {
+	KNN        map[string]float64 `json:"knn_top1,omitempty"` // by k: weighted vote of the k nearest by cosine
+	LinearTop1 *float64           `json:"linear_top1,omitempty"`
+	LinearTop5 *float64           `json:"linear_top5,omitempty"`
+
+	TrainImages int64 `json:"probe_images"` // the probes were fitted on
+	TestImages  int64 `json:"eval_images"`  // and scored on
+	FeatureDim  int64 `json:"feature_dim"`
+}
+
+// Images are a split's un-augmented images, read once.
+type Images interface {
+	eval.Source
+	io.Closer
+}
+
+// ImageSource opens a split's images, from the first.
+type ImageSource func(ctx context.Context) (Images, error)
+
+// Probe scores an encoder by the protocols that the recipe names (section 4,
+// "Evaluation Protocol"): features of un-augmented images, after global average
+// pooling, in eval mode; the encoder is frozen.
+func Probe(ctx context.Context, r *recipe.Recipe, b backbone.Backbone, train, test ImageSource) (*Scores, error) {
+	cfg, err := LearnerConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	fit, err := features(ctx, cfg, b, train)
+	if err != nil {
+		return nil, err
+	}
+	defer fit.Free()
+	score, err := features(ctx, cfg, b, test)
+	if err != nil {
+		return nil, err
+	}
+	defer score.Free()
+	s := &Scores{TrainImages: int64(fit.Len()), TestImages: int64(score.Len()), FeatureDim: b.FeatureDim()}
+	if r.Evaluates("knn") {
+		top1, err := eval.KNN(fit, score, eval.KNNOptions{K: r.KNNK, Temperature: r.KNNTemperature})
+		if err != nil {
+			return nil, err
+		}
+		s.KNN = make(map[string]float64, len(top1))
+		for k, v := range top1 {
+			s.KNN["k"+strconv.Itoa(k)] = v
+		}
+	}
+	if r.Evaluates("linear") {
+		res, err := eval.Linear(ctx, fit, score, eval.LinearOptions{
+			Epochs: r.LinearEpochs, LR: r.LinearLR, BatchSize: r.LinearBatchSize, Seed: r.Seed,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.LinearTop1, s.LinearTop5 = &res.Top1, &res.Top5
+	}
+	return s, nil
+}
+
+func features(ctx context.Context, cfg Config, b backbone.Backbone, open ImageSource) (*eval.Set, error) {
+	images, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device})
+	return set, errors.Join(err, images.Close())
+}
+
+// KNNTop1 is the score for the recipe's first k, or nil.
+func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
+	if v, ok := s.KNN["k"+strconv.Itoa(r.KNNK[0])]; ok {
+		return &v
+	}
+	return nil
+}
+
+// Untrained scores the encoder as the recipe's seed initialises it: what
+// training has to beat.
+func Untrained(ctx context.Context, r *recipe.Recipe, train, test ImageSource) (*Scores, error) {
+	cfg, err := LearnerConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	l, err := NewLearner(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Free()
+	return Probe(ctx, r, l.Student().Backbone, train, test)
+}
+
+// Add puts the scores of the trained and the initial encoder into the summary.
+func (s *Summary) Add(r *recipe.Recipe, trained, untrained *Scores) {
+	s.Trained, s.Untrained = trained, untrained
+	s.KNNTop1, s.LinearTop1 = trained.KNNTop1(r), trained.LinearTop1
+	s.KNNTop1Untrained, s.LinearTop1Untrained = untrained.KNNTop1(r), untrained.LinearTop1
+}
+
+// SetThreads sets libtorch's threads; with another number the same step gives
+// other last bits.
+func SetThreads(n int) error { return torch.SetNumThreads(n) }

@@ -1,0 +1,75 @@
+package train
+
+import (
+	"strings"
+
+	"resslt/train/nn"
+	"resslt/train/safetensors"
+)
+
+// Summary is OUT/summary.json. Top-1 figures are percent, and absent where the
+// recipe does not ask for them.
+type Summary struct {
+	Recipe       string `json:"recipe"`
+	Dataset      string `json:"dataset"` // data URI
+	Images       int64  `json:"images"`  // samples of the split that was trained on
+	Epochs       int64  `json:"epochs"`
+	Steps        int64  `json:"steps"`
+	BatchSize    int    `json:"batch_size"`
+	Device       string `json:"device"`
+	Threads      int    `json:"threads"`
+	TorchVersion string `json:"torch_version"`
+	Seed         uint64 `json:"seed"`
+	Engine       string `json:"engine"`
+	RunDigest    string `json:"run_digest"` // of the run spec: equal digests, equal batches
+
+	FinalLoss float64 `json:"final_loss"` // of the last step
+
+	KNNTop1             *float64 `json:"knn_top1,omitempty"`           // first k of knn_k
+	KNNTop1Untrained    *float64 `json:"knn_top1_untrained,omitempty"` // the same of the initial weights
+	LinearTop1          *float64 `json:"linear_top1,omitempty"`        // last epoch
+	LinearTop1Untrained *float64 `json:"linear_top1_untrained,omitempty"`
+	Trained             *Scores  `json:"trained,omitempty"`   // every score of the trained encoder
+	Untrained           *Scores  `json:"untrained,omitempty"` // and of the initial one
+
+	StudentSHA256 string `json:"student_sha256"` // over the tensors' bytes in order of key
+	TeacherSHA256 string `json:"teacher_sha256"`
+	QueueSHA256   string `json:"queue_sha256"`
+
+	ImagesPerSecond  float64 `json:"images_per_second"`  // B·steps over the seconds of this session's steps
+	DataWaitFraction float64 `json:"data_wait_fraction"` // of those seconds, waited for batches
+	TrainSeconds     float64 `json:"train_seconds"`      // of training, over all sessions
+	WallSeconds      float64 `json:"wall_seconds"`       // of this session, start-up and evaluation too
+	PeakRSSBytes     int64   `json:"peak_rss_bytes"`
+
+	ChunksPublished   int64 `json:"chunks_published"`
+	ChunksRedelivered int64 `json:"chunks_redelivered"`
+	ChunksTombstoned  int64 `json:"chunks_tombstoned"`
+	DigestMismatches  int64 `json:"digest_mismatches"`
+	SamplesReplaced   int64 `json:"samples_replaced"`
+}
+
+// Write replaces path with the summary.
+func (s *Summary) Write(path string) error { return writeJSON(path, s) }
+
+// Digests fills in the three digests from the learner's state.
+func (s *Summary) digests(state []nn.Named) error {
+	tensors, err := HostTensors(state)
+	if err != nil {
+		return err
+	}
+	s.StudentSHA256 = digestOf(tensors, "student.")
+	s.TeacherSHA256 = digestOf(tensors, "teacher.")
+	s.QueueSHA256 = digestOf(tensors, "queue.")
+	return nil
+}
+
+func digestOf(tensors []safetensors.Tensor, prefix string) string {
+	var part []safetensors.Tensor
+	for _, t := range tensors {
+		if strings.HasPrefix(t.Name, prefix) {
+			part = append(part, t)
+		}
+	}
+	return safetensors.Digest(part)
+}

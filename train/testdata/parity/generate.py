@@ -1,0 +1,494 @@
+#!/usr/bin/python3
+"""Writes the parity fixtures: what PyTorch computes, for the Go tests to match.
+
+    /usr/bin/python3 generate.py        # Debian's torch 1.13.1, torchvision 0.14.1
+
+Weights and inputs are not stored: both sides make them by `formula`, an integer
+hash, so that a full ResNet-50 needs no megabytes. Stored are results, as
+safetensors, and for large gradients a digest of each (see `digest`). References
+are computed in float64 where that is the truth that both sides round from, and
+are compared as max|a-b| / max|b|.
+"""
+
+import hashlib
+import json
+import math
+import os
+import struct
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MASK = (1 << 64) - 1
+torch.manual_seed(0)  # nothing kept depends on it
+torch.set_num_threads(1)
+
+
+# ---- deterministic numbers, the same in Go (nn/nntest/formula.go) -----------
+
+def _mix(x):
+    """SplitMix64's finaliser on a uint64 array."""
+    x = x.copy()
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def raw(name, n):
+    key = np.uint64(struct.unpack("<Q", hashlib.sha256(name.encode()).digest()[:8])[0])
+    with np.errstate(over="ignore"):
+        return _mix(key + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def formula(name, *shape, scale=1.0, shift=0.0):
+    """Uniform in [shift-scale, shift+scale): the top 24 bits of the hash."""
+    n = int(np.prod(shape))
+    u = (raw(name, n) >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
+    return torch.from_numpy((u * scale + shift).astype(np.float32).reshape(shape))
+
+
+def pixels(name, *shape):
+    return torch.from_numpy((raw(name, int(np.prod(shape))) >> np.uint64(56)).astype(np.uint8).reshape(shape))
+
+
+def fill(module, prefix):
+    """Every parameter and buffer by the formula, of a size that keeps activations sane."""
+    for name, t in module.state_dict().items():
+        key = prefix + name
+        if name.endswith("num_batches_tracked"):
+            continue
+        with torch.no_grad():
+            if t.dim() > 1:
+                t.copy_(formula(key, *t.shape, scale=math.sqrt(6.0 / (t[0].numel()))))
+            elif name.endswith("running_var") or (name.endswith("weight") and t.dim() == 1):
+                t.copy_(formula(key, *t.shape, scale=0.25, shift=1.0))
+            else:
+                t.copy_(formula(key, *t.shape, scale=0.1))
+
+
+# ---- files ------------------------------------------------------------------
+
+def save(name, tensors, meta=None):
+    """safetensors: u64 header length, JSON header, data."""
+    header, blobs, at = {}, [], 0
+    if meta:
+        header["__metadata__"] = {"json": json.dumps(meta)}
+    for key, t in tensors.items():
+        a = t.detach().cpu().numpy() if isinstance(t, torch.Tensor) else np.asarray(t)
+        if a.dtype == np.float64:
+            a = a.astype(np.float32)
+        kind = {"float32": "F32", "int64": "I64", "uint8": "U8"}[a.dtype.name]
+        blob = a.tobytes()
+        header[key] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [at, at + len(blob)]}
+        blobs.append(blob)
+        at += len(blob)
+    h = json.dumps(header).encode()
+    h += b" " * (-len(h) % 8)
+    with open(os.path.join(HERE, name + ".safetensors"), "wb") as f:
+        f.write(struct.pack("<Q", len(h)) + h + b"".join(blobs))
+
+
+SAMPLES = 24
+
+
+def digest(key, t):
+    """What stands for a large tensor: its greatest magnitude, and SAMPLES elements at hashed places."""
+    flat = t.detach().double().reshape(-1)
+    idx = (raw("sample " + key, SAMPLES) % np.uint64(flat.numel())).astype(np.int64)
+    return torch.cat([flat.abs().max().reshape(1), flat[torch.from_numpy(idx)]])
+
+
+# ---- equations ----------------------------------------------------------------
+
+def relational(z1, z2, queue, tau_s, tau_t):
+    """Equations 3, 4 and 5."""
+    p1 = F.softmax(z1 @ queue.t() / tau_s, dim=1)
+    p2 = F.softmax(z2 @ queue.t() / tau_t, dim=1)
+    return p1, p2, -(p2 * torch.log(p1)).sum(1).mean()
+
+
+def info_nce(z1, z2, queue, tau):
+    """Equation 1, as MoCo writes it: cross-entropy with the positive in column 0."""
+    logits = torch.cat([(z1 * z2).sum(1, keepdim=True), z1 @ queue.t()], 1) / tau
+    return F.cross_entropy(logits, torch.zeros(len(z1), dtype=torch.long))
+
+
+def objective():
+    out, b, d, k = {}, 8, 16, 40
+    alpha, tau_s, tau_t, tau = 0.3, 0.1, 0.04, 0.2
+    student = formula("student", b, d).double().requires_grad_()
+    teacher = F.normalize(formula("teacher", b, d).double())
+    queue = F.normalize(formula("queue", k, d).double())
+
+    def grad(loss):
+        (g,) = torch.autograd.grad(loss, student, retain_graph=True)
+        return g
+
+    z1 = F.normalize(student)
+    p1, p2, rel = relational(z1, teacher, queue, tau_s, tau_t)
+    nce = info_nce(z1, teacher, queue, tau)
+    total = alpha * rel + (1 - alpha) * nce
+    out.update(z1=z1, p1=p1, p2=p2)
+    for name, loss in dict(relation=rel, infonce=nce, total=total).items():
+        out[name], out[name + ".grad"] = loss, grad(loss)
+    save("objective", out, dict(B=b, D=d, K=k, alpha=alpha, tau_s=tau_s, tau_t=tau_t, tau=tau))
+
+
+def queue_wrap():
+    k, d, b = 10, 4, 4
+    queue, ptr, out = formula("queue", k, d), 0, {}
+    for step in range(6):
+        for row in formula(f"keys {step}", b, d):
+            queue[ptr] = row
+            ptr = (ptr + 1) % k
+        out[f"queue.{step}"], out[f"pointer.{step}"] = queue.clone(), torch.tensor(ptr)
+    # More keys than rows: the last K stay.
+    for row in formula("flood", 2 * k + 3, d):
+        queue[ptr] = row
+        ptr = (ptr + 1) % k
+    out["queue.flood"], out["pointer.flood"] = queue, torch.tensor(ptr)
+    save("queue", out, dict(K=k, D=d, B=b))
+
+
+def ema():
+    t = [formula("ema teacher 0", 7, 3).double(), formula("ema teacher 1", 5).double()]
+    for step in range(5):
+        s = [formula(f"ema student 0 {step}", 7, 3).double(), formula(f"ema student 1 {step}", 5).double()]
+        t = [0.9 * a + (1 - 0.9) * b for a, b in zip(t, s)]
+    save("ema", {"0": t[0], "1": t[1]})
+
+
+# ---- ResNet ----------------------------------------------------------------------
+
+class Narrow(ResNet):
+    """torchvision's ResNet of another width and stem, without fc."""
+
+    def __init__(self, block, layers, width=64, small=False):
+        torch.nn.Module.__init__(self)
+        self._norm_layer = torch.nn.BatchNorm2d
+        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64
+        if small:
+            self.conv1 = torch.nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        else:
+            self.conv1 = torch.nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(width)
+        self.relu = torch.nn.ReLU(inplace=True)
+        self.maxpool = torch.nn.Identity() if small else torch.nn.MaxPool2d(3, 2, 1)
+        self.layer1 = self._make_layer(block, width, layers[0])
+        self.layer2 = self._make_layer(block, 2 * width, layers[1], stride=2)
+        self.layer3 = self._make_layer(block, 4 * width, layers[2], stride=2)
+        self.layer4 = self._make_layer(block, 8 * width, layers[3], stride=2)
+        self.avgpool = torch.nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = torch.nn.Identity()
+
+
+def resnet(name, net, batch, size, full):
+    """Forward in both modes, running statistics and every gradient."""
+    out = {}
+    fill(net, name + ".")
+    net.double()
+    x, which = wide_margin(net, name, batch, size) if full else (image(name, 0, batch, size), 0)
+    net.eval()
+    out["eval"] = net(x)
+    net.train()
+    h = net(x)
+    out["train"] = h
+    (h * formula(name + " weight of loss", *h.shape).double()).sum().backward()
+    for key, p in net.named_parameters():
+        out["grad." + key] = p.grad if full else digest(key, p.grad)
+    for key, t in net.named_buffers():
+        if "running" in key:
+            out["buffer." + key] = t if full else digest(key, t)
+    save(name, out, dict(batch=batch, size=size, full=full, which=which))
+
+
+def image(name, which, batch, size):
+    return formula(f"{name} input {which}", batch, 3, size, size, scale=2.0).double()
+
+
+def wide_margin(net, name, batch, size, tries=200):
+    """The input whose least |x| before a ReLU is greatest. Where a ReLU's input is
+    within rounding of zero, two correct fp32 programs take different sides, and
+    their gradients differ by far more than rounding; this input has none such."""
+    least, best = [], (0.0, 0)
+    hooks = [m.register_forward_pre_hook(lambda m, x: least.append(x[0].abs().min().item()))
+             for m in net.modules() if isinstance(m, torch.nn.ReLU)]
+    buffers = {k: v.clone() for k, v in net.state_dict().items()}
+    net.train()
+    for which in range(tries):
+        least.clear()
+        with torch.no_grad():
+            net(image(name, which, batch, size))
+        best = max(best, (min(least), which))
+    for h in hooks:
+        h.remove()
+    net.load_state_dict(buffers)
+    print(f"{name}: input {best[1]}, margin {best[0]:.1e}")
+    return image(name, best[1], batch, size), best[1]
+
+
+def keys():
+    """torchvision's own state dicts: names, order and shapes."""
+    out = {}
+    for name in ("resnet18", "resnet34", "resnet50"):
+        sd = getattr(torchvision.models, name)().state_dict()
+        out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith("fc.")]
+    with open(os.path.join(HERE, "torchvision_keys.json"), "w") as f:
+        json.dump(out, f, separators=(",", ":"))
+
+
+# ---- optimisers --------------------------------------------------------------------
+
+class Lars(torch.optim.Optimizer):
+    """LARS as in the code of Barlow Twins and MoCo v3, η 0.001."""
+
+    def __init__(self, params, lr, momentum, weight_decay, eta=0.001):
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, eta=eta))
+
+    @torch.no_grad()
+    def step(self):
+        for g in self.param_groups:
+            for p in g["params"]:
+                dp = p.grad
+                if p.ndim > 1:
+                    dp = dp.add(p, alpha=g["weight_decay"])
+                    pn, un = torch.norm(p), torch.norm(dp)
+                    one = torch.ones_like(pn)
+                    dp = dp.mul(torch.where(pn > 0, torch.where(un > 0, g["eta"] * pn / un, one), one))
+                state = self.state[p]
+                mu = state.setdefault("mu", torch.zeros_like(p))
+                mu.mul_(g["momentum"]).add_(dp)
+                p.add_(mu, alpha=-g["lr"])
+
+
+def head(i, h, o):
+    return torch.nn.Sequential(torch.nn.Linear(i, h), torch.nn.BatchNorm1d(h), torch.nn.ReLU(), torch.nn.Linear(h, o))
+
+
+def optimizers():
+    out, make = {}, dict(
+        sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
+        plain=lambda p: torch.optim.SGD(p, 0.1),
+        nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
+        lars=lambda p: Lars(p, 3.0, 0.9, 1e-4),
+    )
+    for kind, new in make.items():
+        net = head(12, 16, 8)
+        fill(net, "optim ")
+        net.double()
+        opt = new(net.parameters())
+        losses = []
+        for step in range(10):
+            y = net(formula(f"optim input {step}", 32, 12).double())
+            loss = ((y - formula(f"optim target {step}", 32, 8).double()) ** 2).mean()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+        out[kind + ".losses"] = torch.tensor(losses)
+        for key, p in net.named_parameters():
+            out[f"{kind}.{key}"] = p
+    save("optim", out)
+
+
+# ---- ten whole steps -------------------------------------------------------------------
+
+def learner(name, predictor, views, optimizer, rate):
+    """Ten whole steps. The rate is that of a warm-up's beginning: at full rate the
+    first steps on noise are chaotic, and rounding alone grows tenfold a step."""
+    width, hidden, d, k, b, size = 8, 32, 16, 44, 16, 16
+    tau_s, tau_t, tau = 0.1, 0.04, 0.15
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+    class Model(torch.nn.Module):
+        def __init__(self, predictor):
+            super().__init__()
+            self.backbone = Narrow(BasicBlock, (2, 2, 2, 2), width, small=True)
+            self.projector = head(8 * width, hidden, d)
+            if predictor:
+                self.predictor = head(d, hidden, d)
+
+        def forward(self, x):
+            z = self.projector(self.backbone(x))
+            return F.normalize(self.predictor(z) if hasattr(self, "predictor") else z)
+
+    def normalise(u8):
+        x = u8.permute(0, 3, 1, 2).double() / 255
+        return (x - torch.tensor(mean).double().view(1, 3, 1, 1)) / torch.tensor(std).double().view(1, 3, 1, 1)
+
+    student, teacher = Model(predictor), Model(False)
+    fill(student, "")
+    fill(teacher, "")
+    student.double(), teacher.double()
+    queue = F.normalize(formula("learner queue", k, d).double())
+    opt = optimizer(student.parameters())
+    ptr, losses, parts = 0, [], []
+    for step in range(10):
+        alpha, lr, m = min(1, step / 6), rate * (1 - step / 20), 0.9 + 0.01 * step
+        for g in opt.param_groups:
+            g["lr"] = lr
+        weak = normalise(pixels(f"weak {step}", b, size, size, 3))
+        with torch.no_grad():
+            z2 = teacher(weak)
+        rels, nces = [], []
+        for v in range(views):
+            z1 = student(normalise(pixels(f"strong {step} {v}", b, size, size, 3)))
+            rels.append(relational(z1, z2, queue, tau_s, tau_t)[2])
+            nces.append(info_nce(z1, z2, queue, tau))
+        rel, nce = sum(rels) / views, sum(nces) / views
+        loss = alpha * rel + (1 - alpha) * nce
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        with torch.no_grad():
+            mine = dict(student.named_parameters())
+            for key, p in teacher.named_parameters():
+                p.mul_(m).add_(mine[key], alpha=1 - m)
+            for row in z2:
+                queue[ptr] = row
+                ptr = (ptr + 1) % k
+        losses.append(loss.item())
+        parts.append([rel.item(), nce.item()])
+    out = {"losses": torch.tensor(losses), "parts": torch.tensor(parts), "queue": queue, "pointer": torch.tensor(ptr)}
+    for who, net in (("student", student), ("teacher", teacher)):
+        for key, t in net.state_dict().items():
+            out[f"{who}.{key}"] = t if t.dtype == torch.int64 else digest(key, t)
+    save(name, out, dict(width=width, hidden=hidden, D=d, K=k, B=b, S=size, views=views, predictor=predictor,
+                         tau_s=tau_s, tau_t=tau_t, tau=tau, mean=mean, std=std, rate=rate))
+
+
+# ---- evaluation and initial weights, in numpy alone ---------------------------------------
+
+class Pcg:
+    """Go's math/rand/v2 PCG (128-bit LCG, DXSM output), keyed as nn.Random."""
+
+    def __init__(self, seed, name):
+        key = hashlib.sha256(struct.pack("<Q", seed) + name.encode()).digest()
+        self.state = int.from_bytes(key[:16], "big")
+        self.spare = None
+
+    def uint64(self):
+        self.state = (self.state * 0x2360ED051FC65DA44385DF649FCCF645 + 0x5851F42D4C957F2D14057B7EF767814F) % (1 << 128)
+        hi, lo = self.state >> 64, self.state & MASK
+        hi ^= hi >> 32
+        hi = hi * 0xDA942042E4DD58B5 & MASK
+        hi ^= hi >> 48
+        return hi * (lo | 1) & MASK
+
+    def uniform(self):
+        return (self.uint64() >> 11) * 2.0**-53
+
+    def normal(self):
+        if self.spare is not None:
+            s, self.spare = self.spare, None
+            return s
+        while True:
+            u, v = 2 * self.uniform() - 1, 2 * self.uniform() - 1
+            s = u * u + v * v
+            if 0 < s < 1:
+                f = math.sqrt(-2 * math.log(s) / s)
+                self.spare = v * f
+                return u * f
+
+    def permutation(self, n):
+        p = list(range(n))
+        for i in range(n - 1, 0, -1):
+            j = self.uint64() * (i + 1) >> 64
+            p[i], p[j] = p[j], p[i]
+        return p
+
+
+def initial():
+    out = {}
+    r = Pcg(7, "stream")
+    out["uniform"] = np.array([r.uniform() for _ in range(64)])
+    r = Pcg(7, "stream")
+    out["normal"] = np.array([r.normal() for _ in range(64)])
+    out["permutation"] = np.array(Pcg(7, "stream").permutation(33))
+    r, rows = Pcg(3, "queue"), []
+    for _ in range(6):
+        v = np.array([r.normal() for _ in range(5)])
+        rows.append(v / math.sqrt((v * v).sum()))
+    out["queue"] = np.stack(rows)
+    r = Pcg(11, "layer1.0.conv1.weight")
+    out["conv"] = np.array([math.sqrt(2 / (8 * 9)) * r.normal() for _ in range(8 * 8 * 9)]).reshape(8, 8, 3, 3)
+    r = Pcg(11, "projector.0.weight")
+    out["linear"] = np.array([(2 * r.uniform() - 1) / math.sqrt(10) for _ in range(60)]).reshape(6, 10)
+    save("initial", out)
+
+
+def evaluation():
+    classes, d, n, m = 7, 12, 700, 210
+    centre = formula("eval centre", classes, d).double().numpy()
+
+    def features(name, count):
+        label = (raw(name + " label", count) % np.uint64(classes)).astype(np.int64)
+        return centre[label] + formula(name, count, d, scale=1.5).double().numpy(), label
+
+    x, y = features("eval train", n)
+    q, t = features("eval test", m)
+    x, q = x.astype(np.float32).astype(np.float64), q.astype(np.float32).astype(np.float64)
+    out, meta = {"train.labels": y, "test.labels": t, "train": x, "test": q}, dict(classes=classes)
+
+    unit = lambda a: a / np.linalg.norm(a, axis=1, keepdims=True)
+    cos = unit(q) @ unit(x).T
+    order = np.argsort(-cos, axis=1, kind="stable")
+    for k in (1, 20, 200, 5000):
+        right = 0
+        for i in range(m):
+            votes = np.zeros(classes)
+            for j in order[i, :k]:
+                votes[y[j]] += math.exp(cos[i, j] / 0.1)
+            right += votes.argmax() == t[i]
+        meta[f"knn{k}"] = 100 * right / m
+
+    epochs, batch, seed = 10, 64, 5
+    r = Pcg(seed, "linear probe")
+    w = np.array([0.01 * r.normal() for _ in range(classes * d)]).reshape(classes, d).astype(np.float32).astype(np.float64)
+    b = np.zeros(classes)
+    vw, vb, lr = np.zeros_like(w), np.zeros_like(b), 1.0
+    for epoch in range(epochs):
+        if epoch in (6, 8):
+            lr *= 0.1
+        perm = Pcg(seed, f"linear probe order {epoch}").permutation(n)
+        for at in range(0, n, batch):
+            idx = perm[at : at + batch]
+            h, z = x[idx], x[idx] @ w.T + b
+            p = np.exp(z - z.max(1, keepdims=True))
+            p /= p.sum(1, keepdims=True)
+            p[np.arange(len(idx)), y[idx]] -= 1
+            p /= len(idx)
+            vw, vb = 0.9 * vw + p.T @ h, 0.9 * vb + p.sum(0)
+            w, b = w - lr * vw, b - lr * vb
+    z = q @ w.T + b
+    fitted = x @ w.T + b
+    logp = fitted - np.log(np.exp(fitted - fitted.max(1, keepdims=True)).sum(1, keepdims=True)) - fitted.max(1, keepdims=True)
+    top5 = np.argsort(-z, axis=1)[:, :5]
+    meta.update(top1=100 * (z.argmax(1) == t).mean(), top5=100 * (top5 == t[:, None]).any(1).mean(),
+                train_top1=100 * (fitted.argmax(1) == y).mean(), loss=-logp[np.arange(n), y].mean(),
+                epochs=epochs, batch=batch, seed=seed)
+    save("eval", out, meta)
+
+
+if __name__ == "__main__":
+    objective()
+    queue_wrap()
+    ema()
+    keys()
+    resnet("resnet18_narrow", Narrow(BasicBlock, (2, 2, 2, 2), 8, small=True), 4, 16, full=True)
+    resnet("resnet18", Narrow(BasicBlock, (2, 2, 2, 2)), 8, 64, full=False)
+    resnet("resnet34", Narrow(BasicBlock, (3, 4, 6, 3)), 8, 64, full=False)
+    resnet("resnet50", Narrow(Bottleneck, (3, 4, 6, 3)), 8, 64, full=False)
+    optimizers()
+    learner("learner", True, 1, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), 0.002)
+    learner("learner_multi", True, 2, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), 0.002)
+    learner("learner_no_predictor", False, 1, lambda p: Lars(p, 0, 0.9, 1e-6), 0.004)
+    initial()
+    evaluation()

@@ -1,0 +1,208 @@
+// info.cc: what libtorch this is, which BLAS answers it, and what devices.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <dlfcn.h>
+#include <limits.h>
+#include <torch/version.h>
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "internal.h"
+
+namespace resslt {
+namespace {
+
+std::string quoted(const std::string& s) {
+  std::string out = "\"";
+  for (const char ch : s) {
+    const auto u = static_cast<unsigned char>(ch);
+    if (ch == '"' || ch == '\\') {
+      out += '\\';
+      out += ch;
+    } else if (u < 0x20) {
+      char code[8];
+      std::snprintf(code, sizeof code, "\\u%04x", u);
+      out += code;
+    } else {
+      out += ch;
+    }
+  }
+  return out + '"';
+}
+
+// file_of is the real path of the library that holds address, "" if unknown.
+std::string file_of(const void* address) {
+  Dl_info info;
+  if (!dladdr(const_cast<void*>(address), &info) || !info.dli_fname) return "";
+  char real[PATH_MAX];
+  return realpath(info.dli_fname, real) ? real : info.dli_fname;
+}
+
+std::string torch_library() {
+  return file_of(reinterpret_cast<const void*>(static_cast<std::string (*)()>(&at::show_config)));
+}
+
+// blas_library is where libtorch's own calls of sgemm_ go: looked up as the
+// loader does for it, through its dependencies in their order.
+std::string blas_library(const std::string& library) {
+  void* lib = dlopen(library.c_str(), RTLD_NOLOAD | RTLD_LAZY);
+  if (!lib) return "";
+  void* sgemm = dlsym(lib, "sgemm_");
+  std::string path = sgemm ? file_of(sgemm) : "";
+  dlclose(lib);
+  return path;
+}
+
+bool holds(const std::string& s, const char* part) { return s.find(part) != std::string::npos; }
+
+// blas_kind names the library by its path, and one linked into libtorch itself
+// by libtorch's account of its build.
+std::string blas_kind(const std::string& path, const std::string& library, const std::string& config) {
+  if (path.empty() || path == library) {
+    if (holds(config, "BLAS_INFO=mkl") || holds(config, "Math Kernel Library")) return "MKL";
+    if (holds(config, "BLAS_INFO=open")) return "OpenBLAS";
+    return "unknown";
+  }
+  if (holds(path, "openblas")) return "OpenBLAS";
+  if (holds(path, "mkl")) return "MKL";
+  if (holds(path, "blis")) return "BLIS";
+  if (holds(path, "atlas")) return "ATLAS";
+  if (holds(path, "nvpl")) return "NVPL";
+  if (holds(path, "libblas")) return "reference";
+  return "unknown";
+}
+
+// after gives the word that follows label in text.
+std::string after(const std::string& text, const std::string& label) {
+  const auto at = text.find(label);
+  if (at == std::string::npos) return "";
+  const auto start = text.find_first_not_of(' ', at + label.size());
+  if (start == std::string::npos) return "";
+  return text.substr(start, text.find_first_of(" \n", start) - start);
+}
+
+bool cpu_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__) && defined(__linux__) && defined(AT_HWCAP2)
+  constexpr unsigned long hwcap2_bf16 = 1ul << 14;
+  return getauxval(AT_HWCAP2) & hwcap2_bf16;
+#else
+  return false;
+#endif
+}
+
+// Driver asks NVIDIA's driver library about the GPUs. Its C ABI is stable and
+// needs no header, unlike CUDA's, which pip's libtorch does not bring.
+class Driver {
+ public:
+  Driver() : lib_(dlopen("libcuda.so.1", RTLD_LAZY)) {
+    if (!lib_) return;
+    auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(lib_, "cuInit"));
+    count_ = reinterpret_cast<int (*)(int*)>(dlsym(lib_, "cuDeviceGetCount"));
+    get_ = reinterpret_cast<int (*)(int*, int)>(dlsym(lib_, "cuDeviceGet"));
+    name_ = reinterpret_cast<int (*)(char*, int, int)>(dlsym(lib_, "cuDeviceGetName"));
+    memory_ = reinterpret_cast<int (*)(size_t*, int)>(dlsym(lib_, "cuDeviceTotalMem_v2"));
+    attribute_ = reinterpret_cast<int (*)(int*, int, int)>(dlsym(lib_, "cuDeviceGetAttribute"));
+    ready_ = init && count_ && get_ && name_ && memory_ && attribute_ && init(0) == 0;
+  }
+  ~Driver() {
+    if (lib_) dlclose(lib_);
+  }
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+
+  // count is the number of devices that CUDA_VISIBLE_DEVICES leaves.
+  int count() const {
+    int n = 0;
+    return ready_ && count_(&n) == 0 ? n : 0;
+  }
+
+  // describe appends the i-th device as a JSON object; false if it can't be asked.
+  bool describe(int i, std::ostringstream& out) const {
+    constexpr int capability_major = 75, capability_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+    int device = 0, major = 0, minor = 0;
+    char name[256] = "";
+    size_t bytes = 0;
+    if (get_(&device, i) || name_(name, sizeof name, device) || memory_(&bytes, device) ||
+        attribute_(&major, capability_major, device) || attribute_(&minor, capability_minor, device)) {
+      return false;
+    }
+    out << "{\"name\":" << quoted(name) << ",\"memory_bytes\":" << bytes << ",\"capability\":\"" << major << '.'
+        << minor << "\",\"bfloat16\":" << (major >= 8 ? "true" : "false") << '}';
+    return true;
+  }
+
+ private:
+  void* lib_;
+  bool ready_ = false;
+  int (*count_)(int*) = nullptr;
+  int (*get_)(int*, int) = nullptr;
+  int (*name_)(char*, int, int) = nullptr;
+  int (*memory_)(size_t*, int) = nullptr;
+  int (*attribute_)(int*, int, int) = nullptr;
+};
+
+std::string cuda_devices() {
+  if (!at::hasCUDA()) return "";
+  std::ostringstream out;
+  const Driver driver;
+  for (int i = 0; i < driver.count(); i++) {
+    std::ostringstream one;
+    if (!driver.describe(i, one)) one.str("{\"name\":\"unknown\"}");
+    out << (i ? "," : "") << one.str();
+  }
+  return out.str();
+}
+
+std::string cudnn() {
+  if (!at::hasCUDA() || !at::detail::getCUDAHooks().hasCuDNN()) return "";
+  return std::to_string(at::detail::getCUDAHooks().versionCuDNN());
+}
+
+// info gives a JSON object, as bytes in a uint8 tensor.
+void info(Call& c) {
+  const std::string config = at::show_config(), library = torch_library(), blas = blas_library(library);
+  std::ostringstream out;
+  out << "{\"torch_version\":" << quoted(TORCH_VERSION) << ",\"library\":" << quoted(library)
+      << ",\"cxx11_abi\":" << (_GLIBCXX_USE_CXX11_ABI ? "true" : "false")
+      << ",\"blas\":" << quoted(blas_kind(blas, library, config)) << ",\"blas_path\":" << quoted(blas)
+      << ",\"cpu\":" << quoted(after(config, "CPU capability usage:")) << ",\"threads\":" << at::get_num_threads()
+      << ",\"interop_threads\":" << at::get_num_interop_threads()
+#if defined(RESSLT_CUDA)
+      << ",\"cuda_build\":true"
+#endif
+      << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
+      << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false") << ",\"config\":" << quoted(config) << '}';
+  const std::string text = out.str();
+  at::Tensor t = at::empty({static_cast<int64_t>(text.size())}, at::TensorOptions().dtype(at::kByte));
+  std::memcpy(t.data_ptr(), text.data(), text.size());
+  c.out.tensor(std::move(t));
+}
+
+void num_threads(Call& c) { c.out.integer(at::get_num_threads()); }
+void set_num_threads(Call& c) { at::set_num_threads(static_cast<int>(c.integer(0))); }
+void set_num_interop_threads(Call& c) { at::set_num_interop_threads(static_cast<int>(c.integer(0))); }
+
+}  // namespace
+
+const Function info_functions[] = {
+    {"resslt::info", "", info},
+    {"resslt::num_threads", "", num_threads},
+    {"resslt::set_num_threads", "n", set_num_threads},
+    {"resslt::set_num_interop_threads", "n", set_num_interop_threads},
+    {nullptr, nullptr, nullptr},
+};
+
+}  // namespace resslt

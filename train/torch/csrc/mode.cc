@@ -1,0 +1,140 @@
+// mode.cc: what the next op does besides its arguments: gradients, autocast,
+// determinism, and what a device has pending.
+#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/version.h>
+
+#if defined(RESSLT_CUDA_HEADERS)
+#include <c10/cuda/CUDACachingAllocator.h>
+#endif
+
+#include "internal.h"
+
+namespace resslt {
+namespace {
+
+// From 2.4 on one setter serves every device; before, each had its own.
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+bool autocast_on(c10::DeviceType d) { return at::autocast::is_autocast_enabled(d); }
+c10::ScalarType autocast_dtype(c10::DeviceType d) { return at::autocast::get_autocast_dtype(d); }
+void autocast_set(c10::DeviceType d, bool on) { at::autocast::set_autocast_enabled(d, on); }
+void autocast_set_dtype(c10::DeviceType d, c10::ScalarType t) { at::autocast::set_autocast_dtype(d, t); }
+#else
+bool autocast_on(c10::DeviceType d) {
+  return d == c10::DeviceType::CPU ? at::autocast::is_cpu_enabled() : at::autocast::is_enabled();
+}
+c10::ScalarType autocast_dtype(c10::DeviceType d) {
+  return d == c10::DeviceType::CPU ? at::autocast::get_autocast_cpu_dtype() : at::autocast::get_autocast_gpu_dtype();
+}
+void autocast_set(c10::DeviceType d, bool on) {
+  d == c10::DeviceType::CPU ? at::autocast::set_cpu_enabled(on) : at::autocast::set_enabled(on);
+}
+void autocast_set_dtype(c10::DeviceType d, c10::ScalarType t) {
+  d == c10::DeviceType::CPU ? at::autocast::set_autocast_cpu_dtype(t) : at::autocast::set_autocast_gpu_dtype(t);
+}
+#endif
+
+c10::DeviceType device_type(int64_t v) {
+  const auto d = static_cast<c10::DeviceType>(v);
+  if (d != c10::DeviceType::CPU && d != c10::DeviceType::CUDA) unsupported("autocast knows cpu and cuda only");
+  return d;
+}
+
+void set_grad_enabled(Call& c) {
+  c.out.word(at::GradMode::is_enabled());
+  at::GradMode::set_enabled(c.flag(0));
+}
+
+void autocast(Call& c) {
+  const auto d = device_type(c.integer(0));
+  c.out.word(autocast_on(d));
+  c.out.integer(static_cast<int64_t>(autocast_dtype(d)));
+}
+
+// set_autocast: depth is +1 on the way in and -1 on the way out. The cache of
+// cast weights lives until the outermost way out, as in PyTorch.
+void set_autocast(Call& c) {
+  const auto d = device_type(c.integer(0));
+  const auto dtype = c.dtype(1);
+  const bool half = dtype == c10::ScalarType::Half, brain = dtype == c10::ScalarType::BFloat16;
+  TORCH_CHECK(c.integer(3) < 0 || brain || (half && d == c10::DeviceType::CUDA), "autocast to ", dtype, " on ", d);
+  autocast_set_dtype(d, dtype);
+  autocast_set(d, c.flag(2));
+  if (c.integer(3) > 0) {
+    at::autocast::increment_nesting();
+  } else if (at::autocast::decrement_nesting() == 0) {
+    at::autocast::clear_cache();
+  }
+}
+
+void set_deterministic(Call& c) {
+  const bool on = c.flag(0);
+  at::globalContext().setDeterministicAlgorithms(on, false);
+  at::globalContext().setDeterministicCuDNN(on);
+  if (on) at::globalContext().setBenchmarkCuDNN(false);
+}
+
+void set_allow_tf32(Call& c) {
+  at::globalContext().setAllowTF32CuBLAS(c.flag(0));
+  at::globalContext().setAllowTF32CuDNN(c.flag(0));
+}
+
+void set_cudnn_benchmark(Call& c) { at::globalContext().setBenchmarkCuDNN(c.flag(0)); }
+
+// cuda_index is the number of a GPU that is there.
+c10::DeviceIndex cuda_index(Call& c) {
+  const c10::Device d = c.device(0);
+  if (!d.is_cuda()) unsupported("a figure of CUDA's allocator, asked of " + d.str());
+  if (!at::hasCUDA()) unsupported("no CUDA device, or a libtorch built without CUDA");
+  return d.index() < 0 ? static_cast<c10::DeviceIndex>(0) : d.index();
+}
+
+void synchronize(Call& c) {
+  if (c.device(0).is_cpu()) return;
+  at::detail::getCUDAHooks().deviceSynchronize(cuda_index(c));
+}
+
+#if defined(RESSLT_CUDA_HEADERS)
+constexpr size_t all_pools = 0;  // StatType::AGGREGATE, whose namespace differs between versions
+
+void cuda_memory(Call& c) {
+  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(cuda_index(c));
+  c.out.integer(stats.allocated_bytes[all_pools].current);
+  c.out.integer(stats.allocated_bytes[all_pools].peak);
+  c.out.integer(stats.reserved_bytes[all_pools].current);
+}
+
+void reset_cuda_peak(Call& c) { c10::cuda::CUDACachingAllocator::resetPeakStats(cuda_index(c)); }
+#else
+[[noreturn]] void no_allocator(Call& c) {
+  cuda_index(c);
+  unsupported("this shim was built without CUDA's headers; install them or set CUDA_HOME and rebuild with `make shim`");
+}
+void cuda_memory(Call& c) { no_allocator(c); }
+void reset_cuda_peak(Call& c) { no_allocator(c); }
+#endif
+
+}  // namespace
+
+void enter_modes() {
+  at::GradMode::set_enabled(true);
+  autocast_set(c10::DeviceType::CPU, false);
+  autocast_set(c10::DeviceType::CUDA, false);
+  at::autocast::clear_cache();
+}
+
+const Function mode_functions[] = {
+    {"resslt::set_grad_enabled", "enabled", set_grad_enabled},
+    {"resslt::autocast", "device_type", autocast},
+    {"resslt::set_autocast", "device_type,dtype,enabled,depth", set_autocast},
+    {"resslt::set_deterministic", "enabled", set_deterministic},
+    {"resslt::set_allow_tf32", "enabled", set_allow_tf32},
+    {"resslt::set_cudnn_benchmark", "enabled", set_cudnn_benchmark},
+    {"resslt::synchronize", "device", synchronize},
+    {"resslt::cuda_memory", "device", cuda_memory},
+    {"resslt::reset_cuda_peak", "device", reset_cuda_peak},
+    {nullptr, nullptr, nullptr},
+};
+
+}  // namespace resslt

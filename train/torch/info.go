@@ -1,0 +1,95 @@
+package torch
+
+import (
+	"encoding/json"
+
+	"resslt/schemas"
+)
+
+// BuildInfo says what the shim and libtorch are, for `resslt doctor` and the
+// summary of a run.
+type BuildInfo struct {
+	Shim         string `json:"shim"`          // path of the loaded shim
+	ABI          int    `json:"abi"`           // ABI number of the shim
+	TorchVersion string `json:"torch_version"` // "1.13.1", as the running libtorch's headers have it
+	Library      string `json:"library"`       // path of the libtorch_cpu in use
+	CXX11ABI     bool   `json:"cxx11_abi"`     // libstdc++'s new string ABI
+	BLAS         string `json:"blas"`          // "OpenBLAS", "MKL", "reference", "BLIS", "ATLAS" or "unknown"
+	BLASPath     string `json:"blas_path"`     // the library that answers sgemm_, "" where it cannot be told
+	CPU          string `json:"cpu"`           // libtorch's kernel level: "AVX2", "AVX512", ...
+
+	Threads        int          `json:"threads"`         // intra-op, of the device thread
+	InteropThreads int          `json:"interop_threads"` // inter-op
+	CUDABuild      bool         `json:"cuda_build"`      // the shim is linked with CUDA
+	CUDA           []CUDADevice `json:"cuda"`            // empty without a usable GPU
+	CuDNN          string       `json:"cudnn"`           // version, "" without
+	// CPUBFloat16 tells a CPU with bf16 instructions (AVX512-BF16, AMX); without
+	// them bf16 works and is emulated in parts.
+	CPUBFloat16 bool   `json:"cpu_bfloat16"`
+	Config      string `json:"config"` // at::show_config, on one line
+}
+
+// CUDADevice is one GPU.
+type CUDADevice struct {
+	Name        string `json:"name"`
+	MemoryBytes int64  `json:"memory_bytes"`
+	Capability  string `json:"capability"` // "9.0"
+	BFloat16    bool   `json:"bfloat16"`
+}
+
+var (
+	fnInfo          = op{name: "resslt::info"}
+	fnThreads       = op{name: "resslt::num_threads"}
+	fnSetThreads    = op{name: "resslt::set_num_threads", args: "n"}
+	fnSetInterop    = op{name: "resslt::set_num_interop_threads", args: "n"}
+	fnNop           = op{name: "resslt::nop"}
+	errBadInfo      = "the shim's own description does not parse"
+	maxThreadsAsked = 4096
+)
+
+// Info asks the shim. It opens it as Available does, and runs in Do.
+func Info() (BuildInfo, error) {
+	var info BuildInfo
+	err := Do(func() error {
+		var raw []byte
+		ScopeDo(func() { raw = fnInfo.one(nil).Bytes() })
+		if err := json.Unmarshal(raw, &info); err != nil {
+			return schemas.E("read libtorch shim's info", "", "run `make shim`", schemas.Because(schemas.ErrMismatch, errBadInfo+": "+err.Error()))
+		}
+		info.Shim, info.ABI = *opened.Load(), shimABI
+		return nil
+	})
+	return info, err
+}
+
+// SetNumThreads sets how many threads an op may use on the CPU. Results depend
+// on it in the last bits, so it is part of a run's recipe.
+func SetNumThreads(n int) error {
+	return setThreads(&fnSetThreads, "set threads", n)
+}
+
+// SetNumInteropThreads sets the size of the inter-op pool. libtorch accepts it
+// once, before the pool is first used.
+func SetNumInteropThreads(n int) error {
+	return setThreads(&fnSetInterop, "set inter-op threads", n)
+}
+
+func setThreads(fn *op, what string, n int) error {
+	if n < 1 || n > maxThreadsAsked {
+		return schemas.E(what, "", "give a number from 1 to 4096", schemas.Because(schemas.ErrUsage, "out of range"))
+	}
+	return Do(func() error {
+		var b [2]uint64
+		fn.none(putInt(b[:0], int64(n)))
+		return nil
+	})
+}
+
+// NumThreads is how many threads an op may use on the CPU; 0 without a shim.
+func NumThreads() int {
+	n := 0
+	if err := Do(func() error { n = int(fnThreads.word(nil)); return nil }); err != nil {
+		return 0
+	}
+	return n
+}

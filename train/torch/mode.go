@@ -1,0 +1,111 @@
+package torch
+
+var (
+	fnGradMode   = op{name: "resslt::set_grad_enabled", args: "enabled"}
+	fnAutocast   = op{name: "resslt::set_autocast", args: "device_type,dtype,enabled,depth"}
+	fnAutocastIs = op{name: "resslt::autocast", args: "device_type"}
+	fnDetermine  = op{name: "resslt::set_deterministic", args: "enabled"}
+	fnTF32       = op{name: "resslt::set_allow_tf32", args: "enabled"}
+	fnBenchmark  = op{name: "resslt::set_cudnn_benchmark", args: "enabled"}
+	fnSync       = op{name: "resslt::synchronize", args: "device"}
+	fnCudaMemory = op{name: "resslt::cuda_memory", args: "device"}
+	fnCudaReset  = op{name: "resslt::reset_cuda_peak", args: "device"}
+)
+
+// NoGrad runs fn without recording history for backward.
+func NoGrad(fn func()) { withGrad(false, fn) }
+
+// EnableGrad runs fn with history recorded, inside a NoGrad.
+func EnableGrad(fn func()) { withGrad(true, fn) }
+
+func withGrad(on bool, fn func()) {
+	was := setGrad(on)
+	defer setGrad(was)
+	fn()
+}
+
+// setGrad gives what grad mode was.
+func setGrad(on bool) bool {
+	var b [2]uint64
+	return fnGradMode.word(putBool(b[:0], on)) != 0
+}
+
+// Autocast runs fn with autocast on: convolutions and products on the device
+// type compute in dtype (BFloat16; Float16 on CUDA alone), what needs range
+// stays in float32. Backward belongs outside. The casts of weights are cached
+// until the outermost Autocast ends.
+func Autocast(device DeviceType, dtype DType, fn func()) {
+	was := autocastOf(device)
+	setAutocast(device, dtype, true, +1)
+	defer setAutocast(device, was.dtype, was.on, -1)
+	fn()
+}
+
+type autocastState struct {
+	on    bool
+	dtype DType
+}
+
+func autocastOf(device DeviceType) autocastState {
+	var b [2]uint64
+	r := fnAutocastIs.words(putInt(b[:0], int64(device)))
+	return autocastState{on: r[0] != 0, dtype: DType(r[1])}
+}
+
+// setAutocast: depth is +1 on the way in, -1 on the way out.
+func setAutocast(device DeviceType, dtype DType, on bool, depth int64) {
+	var b [8]uint64
+	w := putInt(b[:0], int64(device))
+	w = putDType(w, dtype)
+	w = putBool(w, on)
+	fnAutocast.none(putInt(w, depth))
+}
+
+// SetDeterministic makes every op choose a deterministic algorithm or fail, and
+// cuDNN likewise. CUDA products need CUBLAS_WORKSPACE_CONFIG=:4096:8 in the
+// environment besides. It holds for the process.
+func SetDeterministic(on bool) {
+	var b [2]uint64
+	fnDetermine.none(putBool(b[:0], on))
+}
+
+// SetAllowTF32 lets CUDA compute float32 products and convolutions with 10-bit
+// mantissas. It holds for the process.
+func SetAllowTF32(on bool) {
+	var b [2]uint64
+	fnTF32.none(putBool(b[:0], on))
+}
+
+// SetCuDNNBenchmark lets cuDNN time its convolution algorithms and take the
+// fastest, which need not be the same one run after run. It holds for the process.
+func SetCuDNNBenchmark(on bool) {
+	var b [2]uint64
+	fnBenchmark.none(putBool(b[:0], on))
+}
+
+// Synchronize waits until the device has done all that was asked of it. On the
+// CPU nothing is pending.
+func Synchronize(device Device) {
+	var b [2]uint64
+	fnSync.none(putDevice(b[:0], device))
+}
+
+// CUDAMemory is what the caching allocator holds on a GPU, in bytes.
+type CUDAMemory struct {
+	Allocated     int64 // in live tensors
+	PeakAllocated int64 // the most since ResetCUDAPeak
+	Reserved      int64 // taken from the driver
+}
+
+// CUDAMemoryOf asks the allocator; it fails where there is no such GPU.
+func CUDAMemoryOf(device Device) CUDAMemory {
+	var b [2]uint64
+	r := fnCudaMemory.words(putDevice(b[:0], device))
+	return CUDAMemory{Allocated: int64(r[0]), PeakAllocated: int64(r[1]), Reserved: int64(r[2])}
+}
+
+// ResetCUDAPeak starts PeakAllocated afresh.
+func ResetCUDAPeak(device Device) {
+	var b [2]uint64
+	fnCudaReset.none(putDevice(b[:0], device))
+}

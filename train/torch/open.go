@@ -1,0 +1,138 @@
+package torch
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"resslt/schemas"
+)
+
+// ShimName is the file name of the shim.
+const ShimName = "libresslt_torch.so"
+
+// EnvShim names the environment variable that points to the shim: the file,
+// or the folder that holds it. It overrides the search.
+const EnvShim = "RESSLT_TORCH"
+
+const mendShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " beside the program or set " + EnvShim
+
+// opened is the path of the loaded shim; nil until one is loaded.
+var opened atomic.Pointer[string]
+
+// openMu serialises loading. A shim once loaded stays for the process's life:
+// libtorch starts threads and registers destructors, and cannot be unloaded.
+var openMu sync.Mutex
+
+type openKind int
+
+const (
+	openOK     openKind = iota
+	openLoader          // the system loader refused: message says why
+	openNotShim
+	openABI
+	openNoCgo
+)
+
+// openOutcome says why a file could not be loaded as the shim.
+type openOutcome struct {
+	kind    openKind
+	message string
+	abi     int
+}
+
+// Open loads the shim, and with it libtorch. path is the shim's file or its
+// folder; "" searches, in this order: $RESSLT_TORCH, the executable's folder,
+// ../lib beside that, the system loader's path. Where $RESSLT_TORCH is set
+// nothing else is searched.
+//
+// Open is idempotent: after a success every further call returns nil, whatever
+// its path. It returns schemas.ErrUnavailable when no shim can be loaded,
+// naming every place searched, and schemas.ErrMismatch when the shim has
+// another ABI number than this build.
+func Open(path string) error {
+	openMu.Lock()
+	defer openMu.Unlock()
+	if opened.Load() != nil {
+		return nil
+	}
+	candidates := candidatesFor(path)
+	var tried []string
+	for _, c := range candidates {
+		if filepath.Base(c) != c { // the bare name is the system loader's to find
+			if _, err := os.Stat(c); errors.Is(err, fs.ErrNotExist) {
+				tried = append(tried, c+" (not there)")
+				continue
+			}
+		}
+		where, out := dlOpen(c)
+		switch out.kind {
+		case openOK:
+			if where == "" {
+				where = c
+			}
+			opened.Store(&where)
+			return nil
+		case openABI:
+			return schemas.E("open libtorch shim", c, "run `make shim` to rebuild it with this version of resslt",
+				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the file has ABI %d, this build speaks ABI %d", out.abi, shimABI)))
+		case openNotShim:
+			return schemas.E("open libtorch shim", c, "point "+EnvShim+" to "+ShimName+", which `make shim` builds",
+				schemas.Because(schemas.ErrMismatch, "a shared library, but not resslt's shim"))
+		case openNoCgo:
+			return schemas.E("open libtorch shim", c, "rebuild with CGO_ENABLED=1 and a C compiler",
+				schemas.Because(schemas.ErrUnavailable, "this program was built without cgo"))
+		case openLoader:
+			tried = append(tried, loaderSaid(c, out.message))
+		}
+	}
+	return schemas.E("open libtorch shim", path, mendShim,
+		schemas.Because(schemas.ErrUnavailable, "searched "+strings.Join(tried, ", ")))
+}
+
+// loaderSaid names the file once: the loader's own message mostly does already.
+func loaderSaid(path, message string) string {
+	if strings.HasPrefix(message, path) {
+		return message
+	}
+	return path + " (" + message + ")"
+}
+
+// Available is nil when libtorch can be used. Where nothing is loaded yet it
+// searches as Open("") does, and returns its error.
+func Available() error {
+	if opened.Load() != nil {
+		return nil
+	}
+	return Open("")
+}
+
+// candidatesFor lists the files that Open tries, in order.
+func candidatesFor(path string) []string {
+	if path == "" {
+		path = os.Getenv(EnvShim)
+	}
+	if path != "" {
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			path = filepath.Join(path, ShimName)
+		}
+		if filepath.Base(path) == path { // a bare name means a file here, never the loader's path
+			path = "." + string(filepath.Separator) + path
+		}
+		return []string{path}
+	}
+	var list []string
+	if exe, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = real
+		}
+		dir := filepath.Dir(exe)
+		list = append(list, filepath.Join(dir, ShimName), filepath.Join(dir, "..", "lib", ShimName))
+	}
+	return append(list, ShimName)
+}
