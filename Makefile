@@ -1,0 +1,58 @@
+# resslt. `make help` lists the targets.
+#
+# TORCH_HOME names another libtorch than the system's: the folder with lib/ and
+# include/, as in a PyTorch wheel or the libtorch zip.
+
+SHELL   := /bin/bash
+GO      ?= go
+PY      ?= /usr/bin/python3
+RECIPE  ?= quickstart
+BIN     := bin
+SHIM    := $(BIN)/libresslt_torch.so
+SHIMSRC := $(wildcard train/torch/csrc/*)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-peers build shim run test race lint bench fixtures clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo)
+	@deploy/setup.sh run
+
+setup-peers: ## install the peers that `make bench` and the fixtures measure against
+	@deploy/setup.sh peers
+
+build: $(SHIM) ## build bin/resslt, bin/augmentd and the libtorch shim
+	$(GO) build -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
+
+shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=...
+	@mkdir -p $(BIN)
+	TORCH_HOME="$(TORCH_HOME)" OUT="$(SHIM)" train/torch/csrc/build.sh
+
+$(SHIM): $(SHIMSRC)
+	@$(MAKE) --no-print-directory shim
+
+run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
+	$(BIN)/resslt run --recipe $(RECIPE)
+
+test: setup build ## install, build, then every test
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+
+race: setup build ## the tests of the concurrent parts under the race detector
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...
+
+lint: ## golangci-lint with .golangci.yml, where it is installed
+	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; exit 1; }
+	golangci-lint run ./...
+
+bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
+	PY=$(PY) bench/compare.sh
+
+fixtures: setup-peers ## make the parity fixtures anew with PyTorch
+	$(PY) train/testdata/parity/generate.py
+
+clean: ## remove what build made
+	rm -rf $(BIN)

@@ -1,0 +1,7 @@
+// Package pipeline is the wiring that resslt and augmentd share: it joins
+// ingest, augment and batcher, which do not know one another.
+//
+//	recipe ── Spec ──► schemas.RunSpec        what the batches depend on
+//	RunRecord ── OpenSource ──► batcher.Source  a worker's view of a run: order, and makers that read, draw and render
+//	data URI ── OpenImages ──► eval.Source     un-augmented images for probes and features
+package pipeline

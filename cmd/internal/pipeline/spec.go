@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"resslt/augment"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train/recipe"
+)
+
+// Policy is the augmentation policy that the recipe names: a preset, or a YAML
+// file where the name ends in .yaml or .yml. image_size resizes it.
+func Policy(name string, imageSize int) (*augment.Policy, error) {
+	p, err := loadPolicy(name)
+	if err != nil {
+		return nil, err
+	}
+	if imageSize > 0 {
+		return p.Resize(imageSize)
+	}
+	return p, nil
+}
+
+func loadPolicy(name string) (*augment.Policy, error) {
+	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
+		return augment.Preset(name)
+	}
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return nil, schemas.E("read policy", name, "name an existing file or one of "+strings.Join(augment.Presets(), ", "),
+			schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	return augment.ParsePolicy(name, raw)
+}
+
+// Host is what a recipe takes from this machine and build.
+func Host(cores int) recipe.Host {
+	return recipe.Host{Threads: cores, Engine: augment.DefaultEngine().Name()}
+}
+
+// Spec is the run spec of a resolved recipe over a data set.
+func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
+	policy, err := Policy(r.Policy, r.ImageSize)
+	if err != nil {
+		return schemas.RunSpec{}, err
+	}
+	engine, err := augment.EngineByFamily(r.Engine)
+	if err != nil {
+		return schemas.RunSpec{}, err
+	}
+	views := policy.ViewSpecs()
+	if err := checkRoles(r.Policy, views); err != nil {
+		return schemas.RunSpec{}, err
+	}
+	s := schemas.RunSpec{
+		Version: schemas.SpecVersion,
+		Dataset: schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples},
+		Order:   r.Order, Policy: policy.Canonical(), Engine: engine.Name(), Seed: r.Seed,
+		BatchSize: r.BatchSize, Views: views,
+		Epochs: int64(r.Epochs), StepsPerEpoch: m.Samples / int64(r.BatchSize),
+		OnError: schemas.OnError(r.OnError),
+	}
+	if r.StepsPerEpoch > 0 {
+		s.StepsPerEpoch = int64(r.StepsPerEpoch)
+	}
+	s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
+	return s, s.Validate()
+}
+
+// checkRoles: the method needs one teacher view, and a student view or more.
+func checkRoles(policy string, views []schemas.ViewSpec) error {
+	n := map[schemas.Role]int{}
+	for _, v := range views {
+		n[v.Role]++
+	}
+	if n[schemas.Teacher] == 1 && n[schemas.Student] >= 1 {
+		return nil
+	}
+	return schemas.E("policy", policy, "give one teacher view and one or more student views, e.g. policy=small",
+		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %d teacher and %d student views", n[schemas.Teacher], n[schemas.Student])))
+}

@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/ingest"
+	"resslt/schemas"
+)
+
+// OpenSource opens a run's data for a worker. overrides are data URIs that
+// stand for the run's own where their digest is the run's: a worker may keep
+// its copy under another path. The caller closes the Source.
+//
+// Errors wrap ErrMismatch where the engine or the data is another than the
+// run's, and ingest's own where the data cannot be opened.
+func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options) (batcher.Source, error) {
+	engine, err := augment.EngineByName(rec.Spec.Engine)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := augment.ParseCanonical(rec.Spec.Policy)
+	if err != nil {
+		return nil, err
+	}
+	opt.Split = rec.Spec.Dataset.Split
+	var tried []string
+	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
+		src, err := ingest.Open(ctx, uri, opt)
+		if err != nil {
+			tried = append(tried, err.Error())
+			continue
+		}
+		if got := src.Manifest().Digest(); got != rec.Spec.Dataset.Digest {
+			tried = append(tried, fmt.Sprintf("%s has digest %.12s", uri, got))
+			src.Close()
+			continue
+		}
+		order, err := Order(&rec.Spec)
+		if err != nil {
+			src.Close()
+			return nil, err
+		}
+		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed}, nil
+	}
+	return nil, schemas.E("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
+		"give this worker a copy with --data URI", schemas.Because(schemas.ErrMismatch, strings.Join(tried, "; ")))
+}
+
+// Order is the order in which the spec visits its samples.
+func Order(s *schemas.RunSpec) (batcher.Order, error) {
+	if s.Order != "global" {
+		return nil, schemas.E("order", s.Order, "use a build that knows it", schemas.ErrUnsupported)
+	}
+	return ingest.NewOrder(s.Seed, s.Dataset.Samples), nil
+}
+
+// source is a batcher.Source over ingest and augment.
+type source struct {
+	data   ingest.Source
+	engine augment.Engine
+	policy *augment.Policy
+	order  batcher.Order
+	seed   uint64
+}
+
+func (s *source) Order() batcher.Order { return s.order }
+
+func (s *source) NewMaker() (batcher.Maker, error) {
+	r, err := augment.NewRenderer(s.engine, s.policy)
+	if err != nil {
+		return nil, err
+	}
+	return &maker{source: s, renderer: r}, nil
+}
+
+func (s *source) Close() error { return s.data.Close() }
+
+// maker reads, draws and renders, one sample after another, in one goroutine.
+type maker struct {
+	*source
+	renderer *augment.Renderer
+	sample   schemas.Sample // its buffer is used again
+}
+
+func (m *maker) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+	if err := m.data.Read(ctx, row.Sample, &m.sample); err != nil {
+		return batcher.Made{}, err
+	}
+	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
+	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {
+		return batcher.Made{}, err
+	}
+	return batcher.Made{Label: m.sample.Label}, nil
+}
+
+func (m *maker) Close() error { return m.renderer.Close() }

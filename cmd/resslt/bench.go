@@ -1,0 +1,9 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newBenchCommand() *cobra.Command {
+	c := &cobra.Command{Use: "bench", Short: "measure a part: augmentation, transport or the training step"}
+	c.AddCommand(newBenchStepCommand(), newBenchTransportCommand(), newBenchAugmentCommand())
+	return c
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/cmd/internal/cli"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train/torch"
+)
+
+// finding is one line of the doctor's report.
+type finding struct {
+	Name  string `json:"name"`
+	State string `json:"state"` // "ok", "slow" or "missing"
+	Says  string `json:"says"`
+	Mend  string `json:"mend,omitempty"`
+}
+
+func newDoctorCommand() *cobra.Command {
+	var url, creds, token string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "say what this machine has and what to mend: libtorch, BLAS, devices, engine, broker, disk",
+		RunE: func(c *cobra.Command, _ []string) error {
+			var fs []finding
+			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + fmt.Sprintf(", %d cores", runtime.NumCPU())})
+			fs = append(fs, examineTorch()...)
+			fs = append(fs, examineEngines(), examineBroker(c.Context(), batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt doctor"}))
+			fs = append(fs, examineData(c.Context()), examineDisk("."))
+			return report(c.OutOrStdout(), fs, asJSON)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&url, "nats", "", "`URL` of a broker to examine (default: the embedded one)")
+	f.StringVar(&creds, "creds", "", "NATS credentials `file`")
+	f.StringVar(&token, "token", "", "NATS token")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+// report prints the findings; it fails where something needed is missing.
+func report(w io.Writer, fs []finding, asJSON bool) error {
+	var missing []string
+	for _, f := range fs {
+		if f.State == "missing" {
+			missing = append(missing, f.Name)
+		}
+	}
+	if asJSON {
+		if err := json.NewEncoder(w).Encode(map[string]any{"findings": fs, "healthy": len(missing) == 0}); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range fs {
+			fmt.Fprintf(w, "%-8s %-10s %s\n", f.State, f.Name, f.Says)
+			if f.Mend != "" {
+				fmt.Fprintf(w, "%-8s %-10s mend: %s\n", "", "", f.Mend)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return schemas.E("doctor", "", "do what the report says", schemas.Because(schemas.ErrUnavailable, strings.Join(missing, ", ")))
+	}
+	return nil
+}
+
+// broken turns an error into a finding, its hint into the mend.
+func broken(name string, err error) finding {
+	f := finding{Name: name, State: "missing", Says: cli.Line(err)}
+	if before, after, ok := strings.Cut(f.Says, " (mend: "); ok {
+		f.Says, f.Mend = before, strings.TrimSuffix(after, ")")
+	}
+	return f
+}
+
+func examineTorch() []finding {
+	info, err := torch.Info()
+	if err != nil {
+		return []finding{broken("libtorch", err)}
+	}
+	out := []finding{{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, %d threads, bf16 on the CPU: %v",
+		info.TorchVersion, info.Shim, info.ABI, info.CPU, info.Threads, info.CPUBFloat16)}}
+	blas := finding{Name: "BLAS", State: "ok", Says: strings.TrimSpace(info.BLAS + " " + info.BLASPath)}
+	if info.BLAS == "reference" {
+		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
+	}
+	out = append(out, blas)
+	switch {
+	case len(info.CUDA) > 0:
+		for i, d := range info.CUDA {
+			out = append(out, finding{Name: fmt.Sprintf("cuda:%d", i), State: "ok",
+				Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN)})
+		}
+	case info.CUDABuild:
+		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU answers",
+			Mend: "look at nvidia-smi and the driver, or build a CPU shim"})
+	default:
+		out = append(out, finding{Name: "devices", State: "ok", Says: "cpu (the shim is built without CUDA)"})
+	}
+	return out
+}
+
+func examineEngines() finding {
+	return finding{Name: "engines", State: "ok", Says: strings.Join(augment.EngineNames(), ", ") + " (the first is the default)"}
+}
+
+func examineBroker(ctx context.Context, o batcher.ConnectOptions) finding {
+	says := "reachable at " + o.URL + ", JetStream on"
+	if o.URL == "" {
+		store, err := os.MkdirTemp("", "resslt-doctor-")
+		if err != nil {
+			return broken("broker", err)
+		}
+		defer os.RemoveAll(store)
+		b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
+		if err != nil {
+			return broken("broker", err)
+		}
+		defer b.Close()
+		o.Broker, says = b, "the embedded one starts, JetStream on"
+	}
+	nc, js, err := batcher.Connect(ctx, o)
+	if err != nil {
+		return broken("broker", err)
+	}
+	defer nc.Close()
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return broken("broker", err)
+	}
+	return finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
+}
+
+// examineData looks for the quickstart's data; other sets are no fault.
+func examineData(ctx context.Context) finding {
+	const uri = "fashion-mnist:"
+	src, err := ingest.Open(ctx, uri, ingest.Options{})
+	if err != nil {
+		f := broken("data", err)
+		f.State = "absent"
+		return f
+	}
+	defer src.Close()
+	return finding{Name: "data", State: "ok", Says: fmt.Sprintf("%s %d images", uri, src.Len())}
+}
+
+func examineDisk(dir string) finding {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return broken("disk", err)
+	}
+	free := float64(st.Bavail) * float64(st.Bsize) / (1 << 30)
+	f := finding{Name: "disk", State: "ok", Says: fmt.Sprintf("%.1f GiB free here", free)}
+	if free < 2 {
+		f.State, f.Mend = "slow", "free some space: checkpoints and a recording need it"
+	}
+	return f
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"resslt/train"
+	"resslt/train/torch"
+)
+
+// The tests of this file run the real programs as real processes. bin is the
+// folder that TestMain builds them into.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "resslt-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// shim is the libtorch shim that `make build` leaves in the module's bin folder.
+func shim() string {
+	p, err := filepath.Abs("../../bin/libresslt_torch.so")
+	if err != nil {
+		return ""
+	}
+	return p
+}
+
+func needTorch(t *testing.T) {
+	t.Helper()
+	if err := torch.Open(shim()); err != nil {
+		if os.Getenv("RESSLT_REQUIRE_TORCH") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("no libtorch shim: %v", err)
+	}
+}
+
+func needData(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/usr/share/datasets/fashion-mnist"); err != nil {
+		t.Skip("Fashion-MNIST is not installed (package dataset-fashion-mnist)")
+	}
+}
+
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// command prepares a program of ours with an environment of its own.
+func command(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
+	c.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
+	c.WaitDelay = 10 * time.Second
+	return c
+}
+
+func finish(c *exec.Cmd, out, errs *bytes.Buffer, err error) outcome {
+	o := outcome{stdout: out.String(), stderr: errs.String()}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		o.code = exit.ExitCode()
+	case err != nil:
+		o.code = -1
+		o.stderr += err.Error()
+	}
+	return o
+}
+
+func resslt(t *testing.T, args ...string) outcome {
+	t.Helper()
+	c := command(t, "resslt", args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	return finish(c, &out, &errs, err)
+}
+
+// summaryOf runs to the end and reads the summary that it prints.
+func summaryOf(t *testing.T, args ...string) train.Summary {
+	t.Helper()
+	o := resslt(t, args...)
+	if o.code != 0 {
+		t.Fatalf("resslt %s: exit %d\n%s", strings.Join(args, " "), o.code, o.stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	var s train.Summary
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &s); err != nil {
+		t.Fatalf("last line of standard output is no summary: %v\n%s", err, o.stdout)
+	}
+	return s
+}
+
+// quick is smoke without evaluation, which most tests do not look at.
+func quick(out string, more ...string) []string {
+	return append([]string{"run", "--recipe", "smoke", "--json", "--out", out, "--set", "eval=[none]"}, more...)
+}
+
+func sameWeights(t *testing.T, what string, got, want train.Summary) {
+	t.Helper()
+	if got.StudentSHA256 != want.StudentSHA256 || got.TeacherSHA256 != want.TeacherSHA256 || got.QueueSHA256 != want.QueueSHA256 {
+		t.Errorf("%s: student %.12s teacher %.12s queue %.12s, want %.12s %.12s %.12s", what,
+			got.StudentSHA256, got.TeacherSHA256, got.QueueSHA256, want.StudentSHA256, want.TeacherSHA256, want.QueueSHA256)
+	}
+	if got.FinalLoss != want.FinalLoss {
+		t.Errorf("%s: final loss %v, want %v", what, got.FinalLoss, want.FinalLoss)
+	}
+}
+
+func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	dir := t.TempDir()
+	a := summaryOf(t, "run", "--recipe", "smoke", "--json", "--out", dir)
+	if a.Steps != 20 || a.BatchSize != 64 || a.Images != 60000 || a.Threads < 1 || a.TorchVersion == "" || len(a.StudentSHA256) != 64 {
+		t.Errorf("summary is not of the recipe: %+v", a)
+	}
+	if a.ChunksPublished != 20 || a.DigestMismatches != 0 || a.ChunksTombstoned != 0 {
+		t.Errorf("transport: %d chunks, %d mismatches, %d tombstones; want 20, 0, 0", a.ChunksPublished, a.DigestMismatches, a.ChunksTombstoned)
+	}
+	for name, v := range map[string]*float64{"knn": a.KNNTop1, "knn untrained": a.KNNTop1Untrained, "linear": a.LinearTop1} {
+		if v == nil || *v < 20 || *v > 100 {
+			t.Errorf("%s top-1 is %v: worse than twice chance, or not there", name, v)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file train.Summary
+	if err := json.Unmarshal(raw, &file); err != nil || file.StudentSHA256 != a.StudentSHA256 {
+		t.Errorf("summary.json is not what was printed: %v", err)
+	}
+	// Into the same folder again, with one worker where the first had as many
+	// as cores: equal weights, and the first run's files set aside.
+	b := summaryOf(t, quick(dir, "--workers", "1")...)
+	sameWeights(t, "second run, one worker", b, a)
+	if _, err := os.Stat(filepath.Join(dir, "previous-1", "summary.json")); err != nil {
+		t.Errorf("the first run's summary is lost: %v", err)
+	}
+	c := summaryOf(t, quick(t.TempDir(), "--workers", "4")...)
+	sameWeights(t, "third run, four workers", c, a)
+	d := summaryOf(t, quick(t.TempDir(), "--set", "seed=2")...)
+	if d.StudentSHA256 == a.StudentSHA256 {
+		t.Error("another seed gives the same weights")
+	}
+}
+
+// stopAt starts a run, and sends the signal once metrics.jsonl has the step.
+func stopAt(t *testing.T, dir string, step int, sig os.Signal) outcome {
+	t.Helper()
+	c := command(t, "resslt", quick(dir)...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
+		if bytes.Count(raw, []byte("\n")) >= step {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("step %d never came: %s", step, errs.String())
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if err := c.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	return finish(c, &out, &errs, c.Wait())
+}
+
+func TestStopAndResume(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	whole := summaryOf(t, quick(t.TempDir())...)
+
+	t.Run("SIGINT in mid-epoch", func(t *testing.T) {
+		dir := t.TempDir()
+		o := stopAt(t, dir, 7, syscall.SIGINT)
+		if o.code != 130 || !strings.Contains(o.stderr, "checkpoint written") {
+			t.Fatalf("exit %d, want 130 after a checkpoint: %s", o.code, o.stderr)
+		}
+		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), whole)
+	})
+	t.Run("SIGKILL", func(t *testing.T) {
+		dir := t.TempDir()
+		if o := stopAt(t, dir, 13, syscall.SIGKILL); o.code != -1 {
+			t.Fatalf("exit %d, want a killed process: %s", o.code, o.stderr)
+		}
+		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume", "--workers", "3")...), whole)
+		lines, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+		if err != nil || bytes.Count(lines, []byte("\n")) != 20 {
+			t.Errorf("metrics.jsonl has %d lines for 20 steps (%v)", bytes.Count(lines, []byte("\n")), err)
+		}
+	})
+	t.Run("damaged newest checkpoint", func(t *testing.T) {
+		dir := t.TempDir()
+		stopAt(t, dir, 12, syscall.SIGINT)
+		files, err := filepath.Glob(filepath.Join(dir, "checkpoints", "*.safetensors"))
+		if err != nil || len(files) < 2 {
+			t.Fatalf("checkpoints: %v, %v", files, err)
+		}
+		newest := files[len(files)-1]
+		raw, err := os.ReadFile(newest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 1
+		if err := os.WriteFile(newest, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o := resslt(t, quick(dir, "--resume")...)
+		if o.code != 0 || !strings.Contains(o.stderr, "passing over") {
+			t.Fatalf("exit %d: %s", o.code, o.stderr)
+		}
+		var s train.Summary
+		if err := json.Unmarshal([]byte(o.stdout[strings.LastIndex(strings.TrimSpace(o.stdout), "\n")+1:]), &s); err != nil {
+			t.Fatal(err)
+		}
+		sameWeights(t, "resumed from the older", s, whole)
+	})
+	t.Run("other batches", func(t *testing.T) {
+		dir := t.TempDir()
+		stopAt(t, dir, 6, syscall.SIGINT)
+		o := resslt(t, quick(dir, "--resume", "--set", "seed=9")...)
+		if o.code != 1 || !strings.Contains(o.stderr, "mismatch") {
+			t.Errorf("exit %d: %s", o.code, o.stderr)
+		}
+	})
+}
+
+// A broker, two workers and a trainer as processes of their own end with the
+// weights of `resslt run`, also when a worker is killed on the way.
+func TestFarmGivesTheWeightsOfRun(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	server, err := exec.LookPath("nats-server")
+	if err != nil {
+		t.Skip("nats-server is not installed")
+	}
+	whole := summaryOf(t, quick(t.TempDir())...)
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf("listen: 127.0.0.1:%d\nmax_payload: 8MB\njetstream { store_dir: %q }\n", port, t.TempDir())
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start := func(c *exec.Cmd) *exec.Cmd {
+		t.Helper()
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if c.ProcessState == nil {
+				_ = c.Process.Kill() // it may be gone
+				_ = c.Wait()         // and says so
+			}
+		})
+		return c
+	}
+	start(exec.CommandContext(t.Context(), server, "-c", conf))
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nats-server does not listen")
+		}
+	}
+	victim := start(command(t, "augmentd", "--nats", url, "--workers", "1"))
+	start(command(t, "augmentd", "--nats", url, "--workers", "1"))
+
+	dir := t.TempDir()
+	args := append([]string{"train", "--nats", url, "--run", "farm"}, quick(dir)[1:]...)
+	c := command(t, "resslt", args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
+		if bytes.Count(raw, []byte("\n")) >= 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			_ = c.Process.Kill() // the test fails anyway
+			t.Fatalf("no step in a minute: %s", errs.String())
+		}
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	o := finish(c, &out, &errs, c.Wait())
+	if o.code != 0 {
+		t.Fatalf("resslt train: exit %d\n%s", o.code, o.stderr)
+	}
+	var s train.Summary
+	if err := json.Unmarshal([]byte(o.stdout[strings.LastIndex(strings.TrimSpace(o.stdout), "\n")+1:]), &s); err != nil {
+		t.Fatal(err)
+	}
+	sameWeights(t, "farm", s, whole)
+}

@@ -1,0 +1,31 @@
+// Command resslt pre-trains image encoders without labels by ReSSL. Each verb
+// has a file of its own.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"resslt/cmd/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(newRootCommand())) }
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "resslt",
+		Short: "self-supervised pre-training of image encoders by ReSSL",
+		Long: `resslt pre-trains image encoders without labels by ReSSL (relational
+self-supervised learning). Workers decode and augment, NATS JetStream carries
+the views, libtorch trains; every batch is a pure function of the run's spec.
+
+Begin with   resslt run --recipe quickstart`,
+		Version: cli.Version(),
+	}
+	root.AddCommand(
+		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(),
+		newInspectCommand(), newRecipeCommand(), newBenchCommand(), newDoctorCommand(),
+	)
+	return root
+}

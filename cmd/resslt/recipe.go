@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"resslt/cmd/internal/pipeline"
+	"resslt/train/recipe"
+)
+
+func newRecipeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "recipe", Short: "list, show and check recipes"}
+	ls := &cobra.Command{
+		Use: "ls", Short: "list the embedded recipes",
+		RunE: func(c *cobra.Command, _ []string) error {
+			for _, name := range recipe.Names() {
+				r, err := recipe.Load(name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%-14s %s [%s]\n", name, r.Claim, r.Hardware)
+			}
+			return nil
+		},
+	}
+	var set []string
+	show := &cobra.Command{
+		Use: "show NAME|FILE", Short: "print a recipe, resolved: every key with its value", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := loadRecipe(args[0], "", set)
+			if err != nil {
+				return err
+			}
+			_, err = c.OutOrStdout().Write(r.YAML())
+			return err
+		},
+	}
+	check := &cobra.Command{
+		Use: "check NAME|FILE", Short: "say what is wrong with a recipe", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := loadRecipe(args[0], "", set)
+			if err != nil {
+				return err
+			}
+			if _, err := pipeline.Policy(r.Policy, r.ImageSize); err != nil {
+				return err
+			}
+			for _, w := range r.Warnings() {
+				fmt.Fprintln(c.OutOrStdout(), "warning: "+w)
+			}
+			fmt.Fprintln(c.OutOrStdout(), r.Name+": sound")
+			return nil
+		},
+	}
+	for _, sub := range []*cobra.Command{show, check} {
+		sub.Flags().StringArrayVar(&set, "set", nil, "override a recipe field, `key=value`; may be repeated")
+	}
+	c.AddCommand(ls, show, check)
+	return c
+}
+
+// loadRecipe loads, overrides and resolves.
+func loadRecipe(name, data string, set []string) (*recipe.Recipe, error) {
+	r, err := recipe.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	return r, override(r, data, set)
+}
+
+func override(r *recipe.Recipe, data string, set []string) error {
+	if err := r.Set(set...); err != nil {
+		return err
+	}
+	if data != "" {
+		r.Data = data
+	}
+	return resolveHere(r)
+}

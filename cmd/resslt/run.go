@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train"
+)
+
+func newRunCommand() *cobra.Command {
+	var f sessionFlags
+	workers := runtime.NumCPU()
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "pre-train and evaluate in one process: workers, broker and trainer together",
+		Example: `  resslt run --recipe quickstart
+  resslt run --recipe quickstart --data folder:my/images --set image_size=32
+  resslt run --recipe cifar10 --data cifar10:data/cifar10 --out runs/c10 --resume`,
+		RunE: func(c *cobra.Command, _ []string) error { return runAll(c, f, workers) },
+	}
+	f.register(c)
+	c.Flags().IntVar(&workers, "workers", workers, "images rendered at once")
+	return c
+}
+
+// runName is the run's name in the embedded broker, which holds no other.
+const runName = "run"
+
+func runAll(c *cobra.Command, f sessionFlags, workers int) error {
+	ctx := c.Context()
+	if workers < 1 {
+		return schemas.E("--workers", fmt.Sprint(workers), "give 1 or more", schemas.ErrUsage)
+	}
+	s, err := openSession(ctx, c, f)
+	if err != nil {
+		return err
+	}
+	res, stats, err := s.trainEmbedded(ctx, workers)
+	if err != nil {
+		return err
+	}
+	res.Summary.ChunksPublished, res.Summary.ChunksRedelivered = stats.Chunks, stats.Redelivered
+	res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = stats.Tombstoned, stats.DigestMismatches
+	return s.conclude(ctx, res)
+}
+
+// trainEmbedded trains with broker and workers in this process.
+func (s *session) trainEmbedded(ctx context.Context, workers int) (res *train.Result, stats batcher.WorkerStats, err error) {
+	store, err := os.MkdirTemp("", "resslt-broker-")
+	if err != nil {
+		return nil, stats, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	defer os.RemoveAll(store)
+	broker, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
+	if err != nil {
+		return nil, stats, err
+	}
+	defer func() { err = errors.Join(err, broker.Close()) }()
+	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
+	if err != nil {
+		return nil, stats, err
+	}
+	defer nc.Close()
+	run, err := s.open(ctx, js, runName)
+	if err != nil {
+		return nil, stats, err
+	}
+	worker, err := batcher.NewWorker(js, batcher.WorkerOptions{
+		Name: "embedded", Workers: workers, Engines: augment.EngineNames(),
+		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+		},
+		Report: func(err error) { fmt.Fprintln(s.stderr, "worker: "+cli.Line(err)) },
+	})
+	if err != nil {
+		return nil, stats, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	wctx, stopWorker := context.WithCancel(gctx)
+	g.Go(func() error { return worker.ServeRun(wctx, runName) })
+	g.Go(func() error {
+		defer stopWorker()
+		var err error
+		res, err = s.train(gctx, run, "trainer")
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		if res != nil {
+			res.Learner.Free()
+		}
+		return nil, stats, err
+	}
+	return res, worker.Stats(), nil
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"resslt/batcher"
+)
+
+func newTrainCommand() *cobra.Command {
+	var f sessionFlags
+	var url, creds, token, run, trainer string
+	c := &cobra.Command{
+		Use:   "train --nats URL --run NAME",
+		Short: "train from a broker, the batches made by augmentd workers elsewhere",
+		Example: `  nats-server -js -c deploy/nats.conf
+  augmentd --nats nats://127.0.0.1:4222
+  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx := c.Context()
+			s, err := openSession(ctx, c, f)
+			if err != nil {
+				return err
+			}
+			if run == "" {
+				run = s.recipe.Name
+			}
+			nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt train"})
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			r, err := s.open(ctx, js, run)
+			if err != nil {
+				return err
+			}
+			res, err := s.train(ctx, r, trainer)
+			if err != nil {
+				return err
+			}
+			beats, err := r.Workers(ctx)
+			if err != nil {
+				res.Learner.Free()
+				return err
+			}
+			for _, b := range beats {
+				res.Summary.ChunksPublished += b.Chunks
+				res.Summary.ChunksRedelivered += b.Redelivered
+				res.Summary.ChunksTombstoned += b.Tombstoned
+				res.Summary.DigestMismatches += b.DigestMismatches
+			}
+			return s.conclude(ctx, res)
+		},
+	}
+	f.register(c)
+	p := c.Flags()
+	p.StringVar(&url, "nats", "nats://127.0.0.1:4222", "URL of the broker")
+	p.StringVar(&creds, "creds", "", "NATS credentials `file`")
+	p.StringVar(&token, "token", "", "NATS token")
+	p.StringVar(&run, "run", "", "`name` of the run in the broker (default: the recipe's)")
+	p.StringVar(&trainer, "trainer", "trainer", "`name` of this trainer's cursor")
+	return c
+}

@@ -1,0 +1,61 @@
+#!/bin/bash
+# Installs what building and running resslt needs on Debian 12, if it is missing;
+# elsewhere says exactly what to install. Does nothing where all is there.
+#
+#   deploy/setup.sh run     libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST, nats-server
+#   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
+set -eu
+
+need_run=(g++ libtorch-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
+need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
+
+case "${1:-run}" in
+run) need=("${need_run[@]}") ;;
+peers) need=("${need_peers[@]}") ;;
+*) echo "setup: usage: $0 run|peers" >&2; exit 2 ;;
+esac
+
+# A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's.
+if [ -n "${TORCH_HOME:-}${RESSLT_TORCH:-}" ]; then
+  need=("${need[@]/libtorch-dev/}")
+fi
+
+if ! command -v go >/dev/null && [ "${1:-run}" = run ]; then
+  echo "setup: Go is missing: install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer and put it on PATH" >&2
+  exit 1
+fi
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  command -v g++ >/dev/null || { echo "setup: install a C++17 compiler (g++)" >&2; exit 1; }
+  if [ -z "${TORCH_HOME:-}${RESSLT_TORCH:-}" ]; then
+    cat >&2 <<MSG
+setup: this is no Debian system, so nothing was installed. Install
+  - libtorch (the PyTorch wheel has it) and name it:
+      export TORCH_HOME=\$(python3 -c 'import torch,os;print(os.path.dirname(torch.__file__))')
+  - libjpeg-turbo with its headers
+  - Fashion-MNIST's four .gz files, named with --data fashion-mnist:DIR
+then run make again.
+MSG
+    exit 1
+  fi
+  exit 0
+fi
+
+missing=()
+for p in "${need[@]}"; do
+  [ -z "$p" ] && continue
+  dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" = 0 ]; then
+  sudo=()
+elif command -v sudo >/dev/null; then
+  sudo=(sudo)
+else
+  echo "setup: as root, run: apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+echo "setup: installing ${missing[*]}"
+"${sudo[@]}" apt-get update -qq
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
