@@ -1,0 +1,122 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// apiTimeout bounds one request to the broker whose context has no deadline.
+const apiTimeout = 5 * time.Second
+
+// ConnectOptions say where the broker is. One of URL and Broker is given.
+type ConnectOptions struct {
+	URL    string  // "nats://host:4222", several comma-separated, tls:// or ws:// as nats.go has them
+	Broker *Broker // an embedded broker, spoken to in-process
+	Creds  string  // NATS credentials file; empty for none
+	Token  string  // empty for none; an in-process Broker's own is taken
+	Name   string  // shown in the server's connection list; default "resslt"
+	// Timeout of the first connection; default 5 s. Once connected, a lost
+	// broker is looked for without end.
+	Timeout time.Duration
+}
+
+func (o ConnectOptions) applyDefaults() ConnectOptions {
+	if o.Name == "" {
+		o.Name = "resslt"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = apiTimeout
+	}
+	if o.Token == "" && o.Broker != nil {
+		o.Token = o.Broker.token
+	}
+	return o
+}
+
+// Connect connects to the broker and sees that JetStream is on. The caller closes
+// the connection. It returns ErrUnavailable, naming the URL and the mend, where
+// no broker answers, JetStream is off, or the credentials are refused; ErrUsage
+// where no broker is named.
+func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetStream, error) {
+	o = o.applyDefaults()
+	if (o.URL == "") == (o.Broker == nil) {
+		return nil, nil, schemas.E("connect to broker", "", "give --nats URL", schemas.Because(schemas.ErrUsage, "name one broker"))
+	}
+	where := redactURL(o.URL)
+	opts := []nats.Option{
+		nats.Name(o.Name), nats.Timeout(o.Timeout),
+		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
+		// What is published while the broker is away is refused rather than
+		// held back: the callers retry, and write once.
+		nats.ReconnectBufSize(-1),
+		// The default handler prints to standard error; slow consumers are
+		// found by their gaps in the sequence.
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}
+	if o.Broker != nil {
+		where = "in this process"
+		opts = append(opts, nats.InProcessServer(o.Broker.srv))
+	}
+	if o.Token != "" {
+		opts = append(opts, nats.Token(o.Token))
+	}
+	if o.Creds != "" {
+		if _, err := os.Stat(o.Creds); err != nil {
+			return nil, nil, schemas.E("connect to broker", o.Creds, "name a credentials file that can be read", schemas.BecauseErr(schemas.ErrNotFound, err))
+		}
+		opts = append(opts, nats.UserCredentials(o.Creds))
+	}
+	fail := func(hint string, err error) error {
+		return schemas.E("connect to broker", where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	nc, err := nats.Connect(o.URL, opts...)
+	if err != nil {
+		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+			return nil, nil, fail("give the broker's token or --creds", err)
+		}
+		return nil, nil, fail("start `nats-server -js`, or correct --nats", err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
+	if err == nil {
+		actx, cancel := context.WithTimeout(ctx, o.Timeout)
+		_, err = js.AccountInfo(actx)
+		cancel()
+	}
+	if err != nil {
+		nc.Close()
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return nil, nil, fail("start the server with `-js`", err)
+		}
+		return nil, nil, fail("see that the server runs with `-js`", err)
+	}
+	return nc, js, nil
+}
+
+// checkPayload says whether the broker takes messages of n bytes.
+func checkPayload(nc *nats.Conn, n int) error {
+	if have := nc.MaxPayload(); have < int64(n) {
+		return schemas.E("broker", redactURL(nc.ConnectedUrl()),
+			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", MaxPayload>>20),
+			schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
+	}
+	return nil
+}
+
+// redactURL hides a password or token that a URL carries.
+func redactURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	u.User = url.User("...")
+	return u.String()
+}

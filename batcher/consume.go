@@ -1,0 +1,253 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// Limits of one pull. A byte limit below one message's size would stall.
+const (
+	pullMessages  = 16
+	pullBytes     = 48 << 20
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = 2 * time.Second
+	// inactive is how long the broker keeps the consumer of a trainer that died.
+	inactive = time.Minute
+	// maxRejects is how often a chunk may come unusable before the stream ends.
+	maxRejects = 3
+)
+
+var (
+	errReconnected = errors.New("the connection is new")
+	errGap         = errors.New("a message was lost on its way")
+	errUnseen      = errors.New("a chunk lies in the stream unseen")
+)
+
+// consume takes in chunks until ctx ends. It keeps the place in the stream itself
+// rather than leave it to an ordered consumer of nats.go, whose recovery waits
+// without end where a stream is gone; here a broker that came back without its
+// memory has the streams made and the tasks issued again.
+func (s *Stream) consume(ctx context.Context) error {
+	pat := patience{limit: s.opts.BrokerTimeout}
+	last := uint64(0) // stream sequence of the last message that was taken in
+	for {
+		err := s.session(ctx, &last, &pat)
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch {
+		case errors.Is(err, errUnseen):
+			last = 0
+			continue
+		case errors.Is(err, errReconnected), errors.Is(err, errGap):
+			continue
+		case errors.Is(err, schemas.ErrDeterminism), errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrMismatch), errors.Is(err, schemas.ErrTooLarge):
+			return err
+		}
+		if ferr := pat.failed(ctx, "stream of run", s.run.Name, err); ferr != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return ferr
+		}
+		if s.run.js.Conn().IsConnected() {
+			// A failure here shows again in the next session, and is counted there.
+			_, _ = s.planner.Heal(ctx, s.at())
+		}
+	}
+}
+
+// interrupt ends the current session, so that the next makes its consumer anew.
+func (s *Stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reconnect != nil {
+		s.reconnect(errReconnected)
+	}
+}
+
+// session takes in chunks through one consumer, from *last on.
+func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.mu.Lock()
+	s.reconnect = cancel
+	s.mu.Unlock()
+
+	js, name := s.run.js, schemas.BatchStream(s.run.Name)
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	if stream.CachedInfo().State.LastSeq < *last {
+		*last, s.openSeq = 0, 0 // the stream was made again
+	}
+	cons, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *last + 1,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// What the broker does not hear of, it forgets by itself after a minute.
+		dctx, dcancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer dcancel()
+		if js.Conn().IsConnected() {
+			_ = stream.DeleteConsumer(dctx, cons.CachedInfo().Name)
+		}
+	}()
+	limit := max(pullBytes, 2*(MaxChunkBytes(s.run.Spec())+messageOverhead))
+	it, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, limit),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer it.Stop()
+	for delivered := uint64(1); ; delivered++ {
+		msg, err := s.nextMessage(ctx, cons, it, pat)
+		if err != nil {
+			if cause := context.Cause(ctx); errors.Is(cause, errReconnected) {
+				return cause
+			}
+			return err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != delivered {
+			return errGap
+		}
+		if err := s.takeIn(ctx, msg, meta.Sequence.Stream); err != nil {
+			return err
+		}
+		*last = meta.Sequence.Stream
+	}
+}
+
+// nextMessage waits until there is room for another batch, then for a message.
+// When the trainer goes hungry meanwhile, it has the planner look after the step.
+func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, pat *patience) (jetstream.Msg, error) {
+	for {
+		for s.asm.Complete(s.at()) >= s.opts.Prefetch {
+			select {
+			case <-s.room:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		wctx, cancel := context.WithTimeout(ctx, s.opts.HealAfter)
+		msg, err := it.Next(jetstream.NextContext(wctx))
+		cancel()
+		if err == nil {
+			pat.ok()
+			return msg, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return nil, err
+		}
+		step := s.at()
+		if s.asm.Ready(step) || step >= s.run.Spec().Steps() {
+			continue
+		}
+		hctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+		there, err := s.planner.Heal(hctx, step)
+		var info *jetstream.ConsumerInfo
+		if err == nil {
+			info, err = cons.Info(hctx)
+		}
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		pat.ok()
+		if info.NumPending > 0 {
+			continue // they are on their way
+		}
+		for _, c := range s.asm.Missing(step) {
+			for _, t := range there {
+				// Everything was delivered, yet this one did not arrive.
+				if t == c {
+					return nil, errUnseen
+				}
+			}
+		}
+	}
+}
+
+// takeIn decodes a message and adds it to its batch. One of no use is deleted and
+// asked for again, a few times.
+func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) error {
+	_, step, index, err := schemas.ParseStepSubject(msg.Subject())
+	if err != nil || step < s.at() {
+		s.stats.repeated.Add(1)
+		if err == nil && (s.opts.Keep < 0 || step >= s.at()-s.opts.Keep || s.opts.Cursor != nil) {
+			return nil
+		}
+		return s.discard(ctx, seq) // a worker was too late
+	}
+	chunk, err := s.dec.Decode(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()})
+	if err != nil {
+		s.stats.mismatches.Add(1)
+		if s.rejected[msg.Subject()]++; s.rejected[msg.Subject()] > maxRejects || step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
+			return err
+		}
+		return s.again(ctx, seq, step, index)
+	}
+	if chunk.Tombstone != "" && seq <= s.openSeq {
+		// It was given up before this trainer came: whatever was the matter may
+		// have been mended since.
+		return s.again(ctx, seq, step, index)
+	}
+	added, err := s.asm.Add(chunk)
+	if err != nil {
+		s.stats.mismatches.Add(1)
+		return err
+	}
+	if !added {
+		s.stats.repeated.Add(1)
+		return nil
+	}
+	delete(s.rejected, msg.Subject())
+	s.stats.chunks.Add(1)
+	s.stats.bytes.Add(int64(len(msg.Data())))
+	if chunk.Tombstone != "" {
+		s.stats.tombstoned.Add(1)
+	}
+	if s.asm.Ready(step) {
+		poke(s.news)
+	}
+	return nil
+}
+
+// again deletes a message and asks for its chunk once more.
+func (s *Stream) again(ctx context.Context, seq uint64, step int64, index int) error {
+	if err := s.discard(ctx, seq); err != nil {
+		return err
+	}
+	return s.planner.Again(ctx, step, index)
+}
+
+// discard deletes a message of BATCH_<run>.
+func (s *Stream) discard(ctx context.Context, seq uint64) error {
+	stream, err := s.run.js.Stream(ctx, schemas.BatchStream(s.run.Name))
+	if err != nil {
+		return err
+	}
+	err = stream.DeleteMsg(ctx, seq)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return fmt.Errorf("delete message %d: %w", seq, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package batcher
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"resslt/schemas"
+)
+
+// Decoder reads chunks of one run from bytes that nobody vouches for. It is safe
+// for concurrent use: it holds nothing that changes.
+type Decoder struct {
+	spec   *schemas.RunSpec
+	digest string // of spec
+	layout *layout
+	cap    int
+}
+
+// NewDecoder makes a decoder for the run's chunks.
+func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
+	l, err := newLayout(schemas.ViewBatchSchema(spec.Views))
+	if err != nil {
+		return nil, err
+	}
+	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: MaxChunkBytes(spec)}, nil
+}
+
+// Decode reads a message of BATCH_<run>. The chunk's pixels and plans are parts of
+// msg.Data, which must not change while the chunk is used.
+//
+// The checks come in an order in which none relies on bytes that a later one
+// vouches for: size cap, spec digest, SHA-256 of the body, schema message byte for
+// byte, and only then the record batch. It returns ErrTooLarge, ErrMismatch
+// (another spec or schema) or ErrCorrupt.
+func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
+	fail := func(hint string, err error) (*Chunk, error) {
+		return nil, schemas.E("decode chunk", msg.Subject, hint, err)
+	}
+	if len(msg.Data) > d.cap {
+		return fail("see who publishes to this subject", schemas.Because(schemas.ErrTooLarge,
+			fmt.Sprintf("%d bytes, over the %d that a chunk of this run can have", len(msg.Data), d.cap)))
+	}
+	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if step >= d.spec.Steps() || index >= d.spec.Chunks() {
+		return fail("see who publishes to this subject", schemas.Because(schemas.ErrCorrupt, "the run has no such step or chunk"))
+	}
+	if got := msg.Header.Get(schemas.HeaderSpec); got != d.digest {
+		return fail("stop workers of an earlier run of this name", schemas.Because(schemas.ErrMismatch,
+			fmt.Sprintf("it was made for spec %.12q, this run has %.12q", got, d.digest)))
+	}
+	sum := digest(msg.Data)
+	if got := msg.Header.Get(schemas.HeaderDigest); got != sum {
+		return fail("it will be made again", schemas.Because(schemas.ErrCorrupt,
+			fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", sum, got)))
+	}
+	c := &Chunk{Step: step, Index: index, Digest: sum}
+	if msg.Header.Get(schemas.HeaderTombstone) != "" {
+		c.Tombstone = reasonLine(string(msg.Data[:min(len(msg.Data), MaxReasonBytes)]))
+		return c, nil
+	}
+	if err := d.fill(c, msg.Data); err != nil {
+		return fail("it will be made again; see that workers and trainer are of the same build", err)
+	}
+	return c, nil
+}
+
+func (d *Decoder) fill(c *Chunk, body []byte) error {
+	lo, hi := d.spec.ChunkRange(c.Index)
+	n := hi - lo
+	bufs, err := d.layout.parse(body, n)
+	if err != nil {
+		return err
+	}
+	// bufs: slot, sample, label, planned, reason offsets, reason data, then
+	// pixels, plan offsets, plan data of each view.
+	c.Slots, c.Samples = int32s(bufs[0]), int64s(bufs[1])
+	c.Labels, c.Planned = int32s(bufs[2]), int64s(bufs[3])
+	for i, s := range c.Slots {
+		// Slots stand in the chunk's range in rising order, so they are unique.
+		if int(s) != lo+i {
+			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has slot %d instead of %d", i, s, lo+i))
+		}
+		if c.Samples[i] < 0 || c.Samples[i] >= d.spec.Dataset.Samples || c.Planned[i] < 0 || c.Planned[i] >= d.spec.Dataset.Samples {
+			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a sample outside the data set", i))
+		}
+	}
+	c.Reasons = make([]string, n)
+	for i, r := range slices32(bufs[4], bufs[5]) {
+		if len(r) > MaxReasonBytes || !utf8.Valid(r) {
+			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a reason of %d bytes", i, len(r)))
+		}
+		c.Reasons[i] = string(r)
+		if replaced := c.Samples[i] != c.Planned[i]; replaced != (len(r) > 0) {
+			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d is replaced without a reason, or has one and is not", i))
+		}
+	}
+	c.Pixels = make([][]byte, len(d.spec.Views))
+	c.Plans = make([][][]byte, len(d.spec.Views))
+	for v := range d.spec.Views {
+		c.Pixels[v] = bufs[6+3*v]
+		c.Plans[v] = slices32(bufs[7+3*v], bufs[8+3*v])
+		for i, p := range c.Plans[v] {
+			if len(p) > MaxPlanBytes {
+				return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a plan of %d bytes", i, len(p)))
+			}
+		}
+	}
+	return nil
+}
+
+// int32s and int64s copy, for a message's bytes need not be aligned.
+func int32s(b []byte) []int32 {
+	out := make([]int32, len(b)/4)
+	for i := range out {
+		out[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return out
+}
+
+func int64s(b []byte) []int64 {
+	out := make([]int64, len(b)/8)
+	for i := range out {
+		out[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+	return out
+}
+
+// slices32 cuts data at checked offsets.
+func slices32(offsets, data []byte) [][]byte {
+	out := make([][]byte, len(offsets)/4-1)
+	for i := range out {
+		lo, hi := binary.LittleEndian.Uint32(offsets[4*i:]), binary.LittleEndian.Uint32(offsets[4*i+4:])
+		out[i] = data[lo:hi:hi]
+	}
+	return out
+}

@@ -1,0 +1,102 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// Codes of JetStream's API errors that are decided upon here.
+const (
+	errCodeWrongLast    = 10071 // expect last sequence per subject failed: written before
+	errCodeStreamFull   = 10077 // stream store failed: over its limits
+	errCodeMemory       = 10028
+	errCodeStorage      = 10047
+	errCodeResources    = 10023
+	errCodeStreamConfig = 10052
+)
+
+// unavailable wraps an error of the broker's.
+func unavailable(op, where string, err error) error {
+	return schemas.E(op, where, "see that the broker runs and that its store has room", schemas.BecauseErr(schemas.ErrUnavailable, err))
+}
+
+// isWrongLast: the subject has been written before.
+func isWrongLast(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeWrongLast
+}
+
+// isFull: the stream is at a limit, and takes messages again when some are purged.
+func isFull(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case errCodeStreamFull, errCodeMemory, errCodeStorage, errCodeResources:
+		return true
+	}
+	return false
+}
+
+// isGone: the stream or consumer that was asked for is not there (any more).
+func isGone(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
+		errors.Is(err, jetstream.ErrConsumerDoesNotExist) || errors.Is(err, jetstream.ErrConsumerDeleted) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// patience measures how long a broker has not answered. It belongs to one
+// goroutine.
+type patience struct {
+	limit time.Duration
+	since time.Time // of the first failure in a row; zero after a success
+	wait  time.Duration
+}
+
+func (p *patience) ok() { p.since, p.wait = time.Time{}, 0 }
+
+// failed waits a little before the next try, and returns an error when the
+// patience is over, when the connection was closed on purpose, or with ctx.
+func (p *patience) failed(ctx context.Context, op, where string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	now := time.Now()
+	if p.since.IsZero() {
+		p.since = now
+	}
+	if gone := now.Sub(p.since); gone > p.limit || errors.Is(err, nats.ErrConnectionClosed) {
+		return schemas.E(op, where, "start the broker again, then resume from the checkpoint",
+			schemas.BecauseErr(schemas.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
+	}
+	p.wait = min(max(20*time.Millisecond, 2*p.wait), time.Second)
+	return sleep(ctx, p.wait)
+}
+
+// giveUp says for how long something was tried.
+type giveUp struct {
+	after time.Duration
+	err   error
+}
+
+func (g giveUp) Error() string { return "gave up after " + g.after.String() + ": " + g.err.Error() }
+func (g giveUp) Unwrap() error { return g.err }
+
+// sleep waits for d or until ctx ends, and returns ctx's error in that case.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

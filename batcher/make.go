@@ -1,0 +1,121 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"resslt/schemas"
+)
+
+// replacements is how many samples after the planned one are tried before the
+// whole chunk becomes a tombstone. So many broken samples in a row mean a broken
+// data set or decoder, not a broken file.
+const replacements = 16
+
+// Made says what Maker made.
+type Made struct {
+	Label int32 // the sample's class, or schemas.NoLabel
+}
+
+// Maker decodes samples and renders their views. A worker has one a goroutine, so
+// it may keep buffers.
+type Maker interface {
+	// Make renders every view of row.Sample: view v of the run spec into dst[v],
+	// which has Views[v].Bytes() bytes, and its plan appended to plans[v][:0], at
+	// most MaxPlanBytes. What it writes is a pure function of the run spec, the
+	// sample and the epoch.
+	//
+	// An error that matches ErrCorrupt, ErrTooLarge or ErrUnsupported says that
+	// no machine can decode the sample: it is replaced. Its text becomes part of
+	// the chunk, and so must be the same on every machine: of a *schemas.Error
+	// only Err is taken (paths belong in Where). Any other error is this
+	// worker's own trouble, and the task goes to another.
+	Make(ctx context.Context, row TaskRow, dst, plans [][]byte) (Made, error)
+	Close() error
+}
+
+// Source gives a worker what it needs for one run; it is shared by the worker's
+// goroutines.
+type Source interface {
+	Order() Order
+	NewMaker() (Maker, error)
+	Close() error
+}
+
+// undecodable says whether err means that no machine can decode the sample.
+func undecodable(err error) bool {
+	return errors.Is(err, schemas.ErrCorrupt) || errors.Is(err, schemas.ErrTooLarge) || errors.Is(err, schemas.ErrUnsupported)
+}
+
+// reasonOf is the part of err that is the same on every machine.
+func reasonOf(err error) string {
+	var e *schemas.Error
+	for errors.As(err, &e) && e.Err != nil {
+		err = e.Err
+	}
+	return reasonLine(err.Error())
+}
+
+// fillChunk makes all rows of a task. A sample that cannot be decoded is replaced
+// by the next of the epoch's order that can: index+1, index+2, … modulo the number
+// of samples. If none of 16 can, the chunk becomes a tombstone. Other errors of
+// the maker are returned, and the chunk is of no use.
+func fillChunk(ctx context.Context, spec *schemas.RunSpec, order Order, maker Maker, t *Task, c *Chunk) error {
+	c.Reset(spec, t.Step, t.Chunk)
+	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
+	for i, planned := range t.Rows {
+		for v, view := range spec.Views {
+			dst[v] = c.Pixels[v][i*view.Bytes() : (i+1)*view.Bytes() : (i+1)*view.Bytes()]
+			plans[v] = c.Plans[v][i][:0]
+		}
+		row, reason := planned, ""
+		made, err := maker.Make(ctx, row, dst, plans)
+		for k := int64(1); err != nil; k++ {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if !undecodable(err) {
+				return err
+			}
+			if reason == "" {
+				reason = reasonOf(err)
+			}
+			if k > replacements || k >= spec.Dataset.Samples {
+				c.Tombstone = reasonLine(fmt.Sprintf("sample %d and the %d after it cannot be decoded: %s", planned.Sample, k-1, reason))
+				return nil
+			}
+			row.Sample = order.At(row.Epoch, (planned.Index+k)%spec.Dataset.Samples)
+			made, err = maker.Make(ctx, row, dst, plans)
+		}
+		c.Samples[i], c.Planned[i], c.Labels[i], c.Reasons[i] = row.Sample, planned.Sample, made.Label, reason
+		for v := range spec.Views {
+			c.Plans[v][i] = plans[v]
+		}
+	}
+	return nil
+}
+
+// MakeBatches makes the batches of steps [from, from+n) in this goroutine, without
+// a broker: what a Stream would give. For tests, benchmarks and inspection.
+func MakeBatches(ctx context.Context, spec *schemas.RunSpec, order Order, maker Maker, from int64, n int) ([]*schemas.Batch, error) {
+	asm, chunk := NewAssembler(spec, from), NewChunk(spec)
+	var out []*schemas.Batch
+	for step := from; step < from+int64(n); step++ {
+		for c := range spec.Chunks() {
+			if err := fillChunk(ctx, spec, order, maker, NewTask(spec, order, step, c), chunk); err != nil {
+				return nil, err
+			}
+			chunk.Digest = fmt.Sprint(step, c)
+			if _, err := asm.Add(chunk); err != nil {
+				return nil, err
+			}
+		}
+		b, err := asm.Take(step)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}

@@ -1,0 +1,148 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// published says how a chunk came to be in the stream.
+type published int
+
+const (
+	publishedNew  published = iota
+	publishedTwin           // the same bytes were there: a redelivered task
+	publishedLate           // a tombstone was there: the task had been given up
+)
+
+// chunkMessage is the message of an encoded chunk, or of a tombstone where reason
+// is not empty: its body is the reason, so that the digest covers it.
+func chunkMessage(run *Run, step int64, chunk int, body []byte, reason, worker string) *nats.Msg {
+	if reason != "" {
+		body = []byte(reason)
+	}
+	m := &nats.Msg{
+		Subject: schemas.ChunkSubject(run.Name, step, chunk),
+		Data:    body,
+		Header: nats.Header{
+			schemas.HeaderSpec:   []string{run.Record.Digest},
+			schemas.HeaderDigest: []string{digest(body)},
+			schemas.HeaderWorker: []string{worker},
+		},
+	}
+	if reason != "" {
+		m.Header.Set(schemas.HeaderTombstone, reason)
+	}
+	return m
+}
+
+// publishOnce writes a chunk that must be written once. The server refuses a
+// repeat (10071): equal digests are a success, unequal ones ErrDeterminism. A
+// full stream, or a broker that is away, is waited for until ctx ends; alive is
+// called meanwhile, to keep the task.
+func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (published, error) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		pctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		_, err := run.js.PublishMsg(pctx, m, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
+		cancel()
+		switch {
+		case err == nil:
+			return publishedNew, nil
+		case isWrongLast(err):
+			how, err := compareStored(ctx, run, m)
+			if err == nil || !errors.Is(err, schemas.ErrNotFound) {
+				return how, err
+			}
+			// It was purged between the two requests: its step is over.
+			return publishedTwin, nil
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed), isPermission(err):
+			return 0, unavailable("publish chunk", m.Subject, err)
+		}
+		// Full, timed out, disconnected, or the stream is being made again: all
+		// pass. A publish that timed out may have been stored; the repeat tells.
+		alive()
+		if err := sleep(ctx, wait); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func isPermission(err error) bool { return errors.Is(err, nats.ErrPermissionViolation) }
+
+// compareStored compares m with what the stream holds under its subject. It
+// returns ErrNotFound where the subject is empty again.
+func compareStored(ctx context.Context, run *Run, m *nats.Msg) (published, error) {
+	s, err := run.js.Stream(ctx, schemas.BatchStream(run.Name))
+	if err == nil {
+		var have *jetstream.RawStreamMsg
+		if have, err = s.GetLastMsgForSubject(ctx, m.Subject); err == nil {
+			a, b := have.Header.Get(schemas.HeaderDigest), m.Header.Get(schemas.HeaderDigest)
+			switch {
+			case a == b:
+				return publishedTwin, nil
+			case have.Header.Get(schemas.HeaderTombstone) != "" && have.Header.Get(schemas.HeaderSpec) == run.Record.Digest:
+				return publishedLate, nil
+			case have.Header.Get(schemas.HeaderSpec) != run.Record.Digest:
+				return 0, schemas.E("publish chunk", m.Subject, "delete the run and open it again",
+					schemas.Because(schemas.ErrMismatch, fmt.Sprintf("a chunk of spec %.12q lies there", have.Header.Get(schemas.HeaderSpec))))
+			}
+			return 0, schemas.E("publish chunk", m.Subject, "run the same build on every worker, then start the run with --fresh",
+				schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("worker %s made digest %.12s, worker %s %.12s of the same task",
+					reasonLine(have.Header.Get(schemas.HeaderWorker)), a, m.Header.Get(schemas.HeaderWorker), b)))
+		}
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, schemas.E("publish chunk", m.Subject, "", schemas.ErrNotFound)
+	}
+	return 0, unavailable("publish chunk", m.Subject, err)
+}
+
+// stopSubject holds the notice that a run must not go on, for all to see: a
+// determinism failure makes every batch doubtful.
+func stopSubject(run string) string { return "c." + run + ".stop" }
+
+// publishStop leaves the notice. That it is left twice does no harm.
+func publishStop(ctx context.Context, run *Run, why error) error {
+	_, err := run.js.Publish(ctx, stopSubject(run.Name), []byte(why.Error()))
+	return err
+}
+
+// stopNotice gives the run's stop notice, or nil.
+func stopNotice(ctx context.Context, run *Run) error {
+	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
+	if err != nil {
+		return unavailable("open stream", run.Name, err)
+	}
+	m, err := s.GetLastMsgForSubject(ctx, stopSubject(run.Name))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return unavailable("open stream", run.Name, err)
+	}
+	return stopError(run.Name, m.Data)
+}
+
+func stopError(run string, notice []byte) error {
+	return schemas.E("run", run, "run the same build on every worker, then start with --fresh",
+		schemas.Because(schemas.ErrDeterminism, "stopped by a worker: "+reasonText(notice)))
+}
+
+// reasonText bounds a text from the wire to one line of 1 KiB.
+func reasonText(b []byte) string {
+	out := ""
+	for len(b) > 0 && len(out) < 1024 {
+		n := min(len(b), MaxReasonBytes)
+		out += reasonLine(string(b[:n]))
+		b = b[n:]
+	}
+	return out
+}

@@ -1,0 +1,399 @@
+package batcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// Storage is where the broker keeps the chunks.
+type Storage string
+
+const (
+	// StorageMemory: live training; a restarted broker has the chunks made again.
+	StorageMemory Storage = "memory"
+	// StorageFile: recording, or more window than memory holds.
+	StorageFile Storage = "file"
+)
+
+// Defaults of RunOptions.
+const (
+	DefaultAckWait    = 30 * time.Second
+	DefaultMaxDeliver = 5
+	// DefaultMaxAckPending is how many tasks may be out at once, over all
+	// workers: twice as many as the largest farm that is expected has cores.
+	DefaultMaxAckPending = 1024
+
+	windowBytes = 512 << 20 // of the default window
+	minWindow   = 2         // steps
+	maxWindow   = 64        // steps
+	streamSlack = 64 << 20  // BATCH_ holds this above its window, for what is not yet purged
+)
+
+// RunOptions configure a run's streams.
+type RunOptions struct {
+	// DataURI is kept beside the spec, for workers to find the data.
+	DataURI string
+	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
+	// are always in files.
+	Storage Storage
+	// MaxBytes bounds BATCH_<run>; zero is the window's bytes and some slack. It
+	// is the backstop behind the credits: a full stream refuses chunks, and
+	// their workers wait.
+	MaxBytes int64
+	// Window is how many steps may be made ahead of the cursor; zero is
+	// DefaultWindow.
+	Window int64
+	// AckWait is how long a task may lie silent before another worker gets it;
+	// default 30 s. Workers that are alive extend it.
+	AckWait time.Duration
+	// MaxDeliver is how often a task is tried before it becomes a tombstone;
+	// default 5.
+	MaxDeliver int
+	// MaxAckPending is how many tasks may be out at once; default 1024.
+	MaxAckPending int
+}
+
+func (o RunOptions) applyDefaults(spec *schemas.RunSpec) RunOptions {
+	if o.Storage == "" {
+		o.Storage = StorageMemory
+	}
+	if o.Window == 0 {
+		o.Window = DefaultWindow(spec)
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(MaxChunkBytes(spec)+messageOverhead) + streamSlack
+	}
+	if o.AckWait == 0 {
+		o.AckWait = DefaultAckWait
+	}
+	if o.MaxDeliver == 0 {
+		o.MaxDeliver = DefaultMaxDeliver
+	}
+	if o.MaxAckPending == 0 {
+		o.MaxAckPending = DefaultMaxAckPending
+	}
+	return o
+}
+
+// Validate says whether the options can be used; it returns ErrUsage.
+func (o RunOptions) Validate() error {
+	switch {
+	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:
+		return schemas.E("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, schemas.ErrUsage)
+	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0:
+		return schemas.E("run options", "", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "a limit is negative"))
+	}
+	return nil
+}
+
+// DefaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
+func DefaultWindow(spec *schemas.RunSpec) int64 {
+	step := max(1, int64(spec.SampleBytes())*int64(spec.BatchSize))
+	return min(max(windowBytes/step, minWindow), maxWindow)
+}
+
+// Run is a run's place in the broker.
+type Run struct {
+	Name   string
+	Record schemas.RunRecord
+
+	opts RunOptions // with defaults
+	js   jetstream.JetStream
+}
+
+// Spec is the run's spec.
+func (r *Run) Spec() *schemas.RunSpec { return &r.Record.Spec }
+
+// OpenRun creates the run's streams and stores its record, or opens them where
+// they are there already with the same spec.
+//
+// It returns ErrUsage for a bad name, spec or options, ErrMismatch where the name
+// belongs to another spec, ErrTooLarge where the broker's max_payload is below a
+// chunk, ErrUnavailable where the broker has not the means or does not answer.
+func OpenRun(ctx context.Context, js jetstream.JetStream, name string, spec schemas.RunSpec, o RunOptions) (*Run, error) {
+	if err := schemas.CheckRunName(name); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Run{
+		Name: name, js: js, opts: o.applyDefaults(&spec),
+		Record: schemas.RunRecord{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+	}
+	if err := checkPayload(js.Conn(), MaxChunkBytes(&spec)+messageOverhead); err != nil {
+		return nil, err
+	}
+	if err := r.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// LookupRun finds a run that somebody opened. It returns ErrNotFound where there
+// is none, ErrMismatch or ErrUnsupported where its record cannot be served by this
+// build.
+func LookupRun(ctx context.Context, js jetstream.JetStream, name string) (*Run, error) {
+	if err := schemas.CheckRunName(name); err != nil {
+		return nil, err
+	}
+	rec, err := loadRecord(ctx, js, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.Check(); err != nil {
+		return nil, err
+	}
+	r := &Run{Name: name, Record: *rec, js: js}
+	return r, r.loadOptions(ctx)
+}
+
+// ListRuns finds the runs of the broker, by name. A run whose record this build
+// cannot serve is left out of the list and named in the error, which may come
+// with a list.
+func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+	lister := js.StreamNames(ctx)
+	var names []string
+	for s := range lister.Name() {
+		if name, ok := strings.CutPrefix(s, schemas.CtrlStream("")); ok && schemas.CheckRunName(name) == nil {
+			names = append(names, name)
+		}
+	}
+	if err := lister.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, unavailable("list runs", "", err)
+	}
+	slices.Sort(names)
+	var (
+		runs []*Run
+		errs []error
+	)
+	for _, name := range names {
+		r, err := LookupRun(ctx, js, name)
+		switch {
+		case err == nil:
+			runs = append(runs, r)
+		case errors.Is(err, schemas.ErrNotFound): // deleted, or being opened, just now
+		default:
+			errs = append(errs, err)
+		}
+	}
+	return runs, errors.Join(errs...)
+}
+
+// DeleteRun removes the run's streams with all that is in them. Checkpoints are
+// no part of them: a trainer that resumes has the batches made again.
+func DeleteRun(ctx context.Context, js jetstream.JetStream, name string) error {
+	if err := schemas.CheckRunName(name); err != nil {
+		return err
+	}
+	found := false
+	// CTRL_ goes last, so that a deletion that was cut short can be repeated by
+	// a name that ListRuns still shows.
+	for _, s := range []string{schemas.TasksStream(name), schemas.BatchStream(name), schemas.CtrlStream(name)} {
+		err := js.DeleteStream(ctx, s)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return unavailable("delete run", name, err)
+		}
+		found = found || err == nil
+	}
+	if !found {
+		return schemas.E("delete run", name, "list the broker's runs", schemas.ErrNotFound)
+	}
+	return nil
+}
+
+// Ensure creates what is missing of the run in the broker: streams, the workers'
+// consumer, the record. A broker that lost its memory is mended by it.
+func (r *Run) Ensure(ctx context.Context) error {
+	storage := jetstream.MemoryStorage
+	if r.opts.Storage == StorageFile {
+		storage = jetstream.FileStorage
+	}
+	streams := []jetstream.StreamConfig{
+		{
+			Name: schemas.CtrlStream(r.Name), Subjects: []string{schemas.AllCtrl(r.Name)},
+			Description: "resslt: spec, cursors and heartbeats of run " + r.Name,
+			Storage:     jetstream.FileStorage, MaxMsgsPerSubject: 1,
+		},
+		{
+			Name: schemas.TasksStream(r.Name), Subjects: []string{schemas.AllTasks(r.Name)},
+			Description: "resslt: chunks to be made of run " + r.Name,
+			Storage:     jetstream.FileStorage, Retention: jetstream.WorkQueuePolicy,
+		},
+		{
+			Name: schemas.BatchStream(r.Name), Subjects: []string{schemas.AllChunks(r.Name)},
+			Description: "resslt: chunks of run " + r.Name,
+			Storage:     storage, Discard: jetstream.DiscardNew, MaxBytes: r.opts.MaxBytes,
+			// A direct get hands a stored chunk over as it is, not as base64 in JSON.
+			AllowDirect: true,
+		},
+	}
+	for _, cfg := range streams {
+		if err := r.ensureStream(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if err := r.storeRecord(ctx); err != nil {
+		return err
+	}
+	if err := r.storeOptions(ctx); err != nil {
+		return err
+	}
+	_, err := r.js.CreateOrUpdateConsumer(ctx, schemas.TasksStream(r.Name), jetstream.ConsumerConfig{
+		Durable: schemas.WorkersConsumer, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
+	})
+	if err != nil {
+		return unavailable("open run", r.Name, err)
+	}
+	return nil
+}
+
+func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	_, err := r.js.CreateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = r.js.UpdateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if errors.As(err, &api) && api.ErrorCode == errCodeStreamConfig {
+			return schemas.E("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
+				schemas.BecauseErr(schemas.ErrMismatch, err))
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == errCodeMemory || api.ErrorCode == errCodeStorage || api.ErrorCode == errCodeResources) {
+		return schemas.E("open run", r.Name,
+			fmt.Sprintf("give the broker more than %d MiB of store (jetstream { max_mem }), or use file storage", cfg.MaxBytes>>20),
+			schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return unavailable("open run", r.Name, err)
+}
+
+// storeRecord writes the record once. Another digest under the name is a mismatch.
+func (r *Run) storeRecord(ctx context.Context) error {
+	body, err := json.Marshal(&r.Record)
+	if err != nil {
+		return schemas.E("store run record", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	_, err = r.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.SpecSubject(r.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(0))
+	if err == nil {
+		return nil
+	}
+	if !isWrongLast(err) {
+		return unavailable("store run record", r.Name, err)
+	}
+	have, err := loadRecord(ctx, r.js, r.Name)
+	if err != nil {
+		return err
+	}
+	if have.Digest != r.Record.Digest {
+		return schemas.E("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
+				have.Digest, r.Record.Digest, specDifference(&have.Spec, &r.Record.Spec))))
+	}
+	return nil
+}
+
+func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunRecord, error) {
+	none := func() error {
+		return schemas.E("look up run", name, "start the trainer with this --run name first", schemas.ErrNotFound)
+	}
+	s, err := js.Stream(ctx, schemas.CtrlStream(name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, none()
+	}
+	if err != nil {
+		return nil, unavailable("look up run", name, err)
+	}
+	msg, err := s.GetLastMsgForSubject(ctx, schemas.SpecSubject(name))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, none()
+	}
+	if err != nil {
+		return nil, unavailable("look up run", name, err)
+	}
+	var rec schemas.RunRecord
+	if err := json.Unmarshal(msg.Data, &rec); err != nil {
+		return nil, schemas.E("run record", name, "delete the run and open it again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	return &rec, nil
+}
+
+// optionsSubject holds the options that the run was last opened with, so that who
+// looks it up agrees on window and limits.
+func optionsSubject(run string) string { return "c." + run + ".options" }
+
+func (r *Run) storeOptions(ctx context.Context) error {
+	body, err := json.Marshal(r.opts)
+	if err != nil {
+		return schemas.E("store run options", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	if _, err := r.js.Publish(ctx, optionsSubject(r.Name), body); err != nil {
+		return unavailable("store run options", r.Name, err)
+	}
+	return nil
+}
+
+func (r *Run) loadOptions(ctx context.Context) error {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
+	if err != nil {
+		return unavailable("look up run", r.Name, err)
+	}
+	msg, err := s.GetLastMsgForSubject(ctx, optionsSubject(r.Name))
+	var o RunOptions
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound): // it is being opened just now
+	case err != nil:
+		return unavailable("look up run", r.Name, err)
+	default:
+		err := json.Unmarshal(msg.Data, &o)
+		if err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return schemas.E("run options", r.Name, "open the run again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		}
+	}
+	o.DataURI = r.Record.DataURI
+	r.opts = o.applyDefaults(r.Spec())
+	return nil
+}
+
+// specDifference names the first fields in which two specs differ, for a person.
+func specDifference(a, b *schemas.RunSpec) string {
+	flat := func(s *schemas.RunSpec) map[string]json.RawMessage {
+		var m map[string]json.RawMessage
+		raw, err := json.Marshal(s)
+		if err != nil || json.Unmarshal(raw, &m) != nil {
+			return nil
+		}
+		return m
+	}
+	fa, fb := flat(a), flat(b)
+	var diff []string
+	for k, v := range fa {
+		if string(fb[k]) != string(v) {
+			diff = append(diff, k)
+		}
+	}
+	if len(diff) == 0 {
+		return ""
+	}
+	slices.Sort(diff)
+	return ": they differ in " + strings.Join(diff, ", ")
+}

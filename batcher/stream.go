@@ -1,0 +1,301 @@
+package batcher
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/schemas"
+)
+
+// StreamOptions configure a trainer's stream.
+type StreamOptions struct {
+	// From is the first step that Next hands out.
+	From int64
+	// Trainer names the trainer's cursor; default "trainer".
+	Trainer string
+	// Window is how many steps may be made ahead; zero is the run's own, and
+	// more than that is refused, for the run's byte limit goes by it.
+	Window int64
+	// Prefetch is how many complete batches are held ready in this process;
+	// default 2.
+	Prefetch int64
+	// Keep is how many steps below the cursor stay in the broker; default none,
+	// -1 keeps all.
+	Keep int64
+	// BrokerTimeout is how long a broker may be away before Next gives up;
+	// default 2 minutes.
+	BrokerTimeout time.Duration
+	// StallTimeout is how long Next waits for a batch from a broker that is
+	// there, say because no worker runs; default 10 minutes, -1 without end.
+	StallTimeout time.Duration
+	// HealAfter is how long a step may be missing something before the planner
+	// looks what has become of it; default 3 s.
+	HealAfter time.Duration
+	// Cursor gives the slowest cursor where several trainers share the run; nil
+	// where this one is alone.
+	Cursor func(ctx context.Context) (int64, error)
+}
+
+func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
+	if o.Trainer == "" {
+		o.Trainer = "trainer"
+	}
+	if o.Window == 0 {
+		o.Window = run.opts.Window
+	}
+	if o.Prefetch == 0 {
+		o.Prefetch = 2
+	}
+	if o.BrokerTimeout == 0 {
+		o.BrokerTimeout = 2 * time.Minute
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = 10 * time.Minute
+	}
+	if o.HealAfter == 0 {
+		o.HealAfter = 3 * time.Second
+	}
+	return o
+}
+
+func (o StreamOptions) validate(run *Run) error {
+	bad := func(field, why, hint string) error {
+		return schemas.E("open stream", field, hint, schemas.Because(schemas.ErrUsage, why))
+	}
+	switch {
+	case o.From < 0 || o.From > run.Spec().Steps():
+		return bad("from", fmt.Sprintf("is step %d of %d", o.From, run.Spec().Steps()), "resume with the recipe that the checkpoint was made with")
+	case schemas.CheckRunName(o.Trainer) != nil:
+		return bad("trainer", fmt.Sprintf("is %q", o.Trainer), "use 1 to 64 of letters, digits, '-' and '_'")
+	case o.Window < 1 || o.Window > run.opts.Window:
+		return bad("window", fmt.Sprintf("is %d, the run was opened with %d", o.Window, run.opts.Window), "open the run with a larger window")
+	case o.Prefetch < 1 || o.Keep < -1 || o.BrokerTimeout < 0 || o.HealAfter < 0:
+		return bad("options", "a number is negative", "give 0 for the default, or more")
+	}
+	return nil
+}
+
+// Stream is a trainer's end of a run: batches, step after step. It ties planner,
+// consumer and assembler together. Next belongs to one goroutine; Stats and Close
+// may be called from any.
+type Stream struct {
+	run     *Run
+	opts    StreamOptions
+	planner *Planner
+	asm     *Assembler
+	dec     *Decoder
+	stats   streamCounters
+
+	room chan struct{} // capacity 1: Next took a batch
+	news chan struct{} // capacity 1: a batch may be ready
+
+	openSeq uint64 // last sequence of BATCH_ when the stream was opened
+
+	mu        sync.Mutex
+	cursor    int64                   // step that Next hands out; guarded by mu
+	reconnect context.CancelCauseFunc // interrupts the consumer; guarded by mu
+	err       error                   // why the stream ended; guarded by mu
+	rejected  map[string]int          // how often a chunk was of no use; used by consume alone
+
+	failed chan struct{} // closed when err is set
+	cancel context.CancelFunc
+	joined chan struct{} // closed when every goroutine has ended
+	closed sync.Once
+}
+
+// OpenStream begins to issue tasks from step o.From on and to take in their
+// chunks, until Close. ctx bounds the opening alone.
+//
+// It returns ErrUsage for options that cannot be, ErrDeterminism where a worker
+// has stopped the run, ErrUnavailable where the broker does not answer.
+func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*Stream, error) {
+	o = o.applyDefaults(run)
+	if err := o.validate(run); err != nil {
+		return nil, err
+	}
+	dec, err := NewDecoder(run.Spec())
+	if err != nil {
+		return nil, err
+	}
+	if err := run.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	if err := stopNotice(ctx, run); err != nil {
+		return nil, err
+	}
+	batches, err := run.js.Stream(ctx, schemas.BatchStream(run.Name))
+	if err != nil {
+		return nil, unavailable("open stream", run.Name, err)
+	}
+	s := &Stream{
+		run: run, opts: o, dec: dec, asm: NewAssembler(run.Spec(), o.From), cursor: o.From,
+		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{},
+		openSeq: batches.CachedInfo().State.LastSeq,
+	}
+	s.planner = newPlanner(run, order, PlannerOptions{
+		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, Cursor: o.Cursor, BrokerTimeout: o.BrokerTimeout,
+	}, &s.stats)
+
+	bg, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	g, gctx := errgroup.WithContext(bg)
+	g.Go(func() error { return s.planner.Plan(gctx) })
+	g.Go(func() error { return s.consume(gctx) })
+	g.Go(func() error { return s.watch(gctx) })
+	go func() { // joined by Close
+		defer close(s.joined)
+		if err := g.Wait(); err != nil {
+			s.fail(err)
+		}
+	}()
+	return s, nil
+}
+
+// watch ends the stream on a stop notice, and has the consumer made anew when the
+// connection is back: the broker may have lost it.
+func (s *Stream) watch(ctx context.Context) error {
+	nc := s.run.js.Conn()
+	stops := make(chan *nats.Msg, 1)
+	sub, err := nc.ChanSubscribe(stopSubject(s.run.Name), stops)
+	if err != nil {
+		return unavailable("open stream", s.run.Name, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(status)
+	for {
+		select {
+		case m := <-stops:
+			s.stats.mismatches.Add(1)
+			return stopError(s.run.Name, m.Data)
+		case st := <-status:
+			if st == nats.CLOSED {
+				return schemas.E("stream", s.run.Name, "keep the connection open while training",
+					schemas.BecauseErr(schemas.ErrUnavailable, nats.ErrConnectionClosed))
+			}
+			s.interrupt()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Stream) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.failed)
+	}
+}
+
+func (s *Stream) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Stream) at() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// Next gives the batch of the next step, io.EOF after the run's last. The caller
+// releases it when it has copied what it needs.
+//
+// It returns ErrTombstone where a chunk of the step could not be made, or a sample
+// was replaced and the policy is to fail; ErrDeterminism where two workers made
+// different bytes of one task; ErrUnavailable where the broker was away for
+// BrokerTimeout, or nothing came for StallTimeout; ctx's error. All but the last
+// end the stream: the trainer writes its checkpoint and closes.
+func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
+	start := time.Now()
+	defer func() { s.stats.waited.Add(int64(time.Since(start))) }()
+	step := s.at()
+	if step >= s.run.Spec().Steps() {
+		return nil, io.EOF
+	}
+	var stalled <-chan time.Time
+	if s.opts.StallTimeout > 0 {
+		t := time.NewTimer(s.opts.StallTimeout)
+		defer t.Stop()
+		stalled = t.C
+	}
+	for {
+		b, err := s.asm.Take(step)
+		if err != nil {
+			s.fail(err)
+			return nil, err
+		}
+		if b != nil {
+			s.mu.Lock()
+			s.cursor = step + 1
+			s.mu.Unlock()
+			s.planner.Advance(step + 1)
+			poke(s.room)
+			s.stats.replaced.Add(int64(b.Replaced))
+			return b, nil
+		}
+		select {
+		case <-s.news:
+		case <-s.failed:
+			return nil, s.reason()
+		case <-stalled:
+			err := schemas.E("wait for batch", fmt.Sprintf("run %s, step %d", s.run.Name, step), "start `augmentd` workers that can reach the data, then resume",
+				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("%d of its %d chunks did not come in %v",
+					len(s.asm.Missing(step)), s.run.Spec().Chunks(), s.opts.StallTimeout)))
+			s.fail(err)
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Stats gives the stream's counts.
+func (s *Stream) Stats() StreamStats {
+	next := s.at()
+	c := &s.stats
+	return StreamStats{
+		Chunks: c.chunks.Load(), Bytes: c.bytes.Load(), Repeated: c.repeated.Load(), Tombstoned: c.tombstoned.Load(),
+		Replaced: c.replaced.Load(), DigestMismatches: c.mismatches.Load(), Healed: c.healed.Load(), Issued: c.issued.Load(),
+		BufferedSteps: s.asm.Complete(next), Waited: time.Duration(c.waited.Load()), Next: next,
+	}
+}
+
+// closeWait bounds what Close still writes to the broker.
+const closeWait = 2 * time.Second
+
+// Close ends the stream's goroutines and waits for them, then publishes the
+// cursor. The streams stay in the broker: another OpenStream goes on from any
+// step. A stream that failed has said so, and closes without an error.
+func (s *Stream) Close() error {
+	var err error
+	s.closed.Do(func() {
+		s.cancel()
+		<-s.joined
+		if s.reason() != nil || !s.run.js.Conn().IsConnected() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+		defer cancel()
+		err = s.planner.finish(ctx)
+	})
+	return err
+}
+
+// poke wakes a listener that may be awake.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

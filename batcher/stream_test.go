@@ -1,0 +1,309 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// The whole way, on every broker: batches are what the spec says, none is missed,
+// and chunks that were consumed are gone from the broker.
+func TestStreamOnEveryBroker(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b *testBroker) {
+		for _, workers := range []int{1, 4} {
+			t.Run(fmt.Sprint(workers), func(t *testing.T) {
+				_, js := b.connect(t)
+				spec := testSpec()
+				run := openRun(t, js, spec, RunOptions{Window: 3})
+				src := &hashSource{}
+				f := startWorker(t, js, src, WorkerOptions{Workers: workers}, "r")
+				s := openStream(t, run, StreamOptions{})
+				equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
+				atEnd(t, s)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if err := f.stop(); err != nil {
+					t.Fatal(err)
+				}
+				if n := src.open.Load(); n != 0 {
+					t.Errorf("%d makers or sources are still open", n)
+				}
+				if got, want := f.Stats().Chunks, spec.Steps()*int64(spec.Chunks()); got != want {
+					t.Errorf("%d chunks published, want %d", got, want)
+				}
+				beats, err := run.Workers(t.Context())
+				if err != nil || len(beats) != 1 || beats[0].Chunks != f.Stats().Chunks {
+					t.Errorf("heartbeats %+v, %v", beats, err)
+				}
+				if c, err := run.Cursor(t.Context(), "trainer"); err != nil || c != spec.Steps() {
+					t.Errorf("cursor %d, %v", c, err)
+				}
+				for _, name := range []string{schemas.BatchStream("r"), schemas.TasksStream("r")} {
+					st, err := js.Stream(t.Context(), name)
+					if err != nil || st.CachedInfo().State.Msgs != 0 {
+						t.Errorf("%s still holds %d messages, %v", name, st.CachedInfo().State.Msgs, err)
+					}
+				}
+				if err := DeleteRun(t.Context(), js, "r"); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
+}
+
+// A trainer that comes back at any step finds the same batches.
+func TestStreamResumesAnywhere(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	src := &hashSource{}
+	run := openRun(t, js, spec, RunOptions{Window: 4})
+	startWorker(t, js, src, WorkerOptions{Workers: 2}, "")
+	all := want(t, spec, src, 0, spec.Steps())
+	for _, leg := range [][2]int64{{0, 5}, {3, 7}, {9, 12}, {1, 2}} {
+		run2, err := LookupRun(t.Context(), js, "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run2.opts != run.opts {
+			t.Fatalf("options %+v, opened with %+v", run2.opts, run.opts)
+		}
+		s := openStream(t, run2, StreamOptions{From: leg[0]})
+		equal(t, take(t, s, leg[1]), all[leg[0]:leg[1]])
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// No more than the window is ever asked for or stored.
+func TestWindowIsKept(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	var highest, cursor atomic.Int64
+	src := &hashSource{before: func(_ context.Context, r TaskRow) error {
+		step := r.Epoch*spec.StepsPerEpoch + r.Index/int64(spec.BatchSize)
+		for h := highest.Load(); step > h && !highest.CompareAndSwap(h, step); h = highest.Load() {
+		}
+		if step >= cursor.Load()+3 {
+			return fmt.Errorf("step %d was asked for at cursor %d", step, cursor.Load())
+		}
+		return nil
+	}}
+	run := openRun(t, js, spec, RunOptions{Window: 3})
+	var reports atomic.Int64
+	startWorker(t, js, src, WorkerOptions{Workers: 2, Report: func(err error) { reports.Add(1); t.Log(err) }}, "")
+	s := openStream(t, run, StreamOptions{})
+	for i := range spec.Steps() {
+		// The trainer takes a batch, then is at step i+1; the planner hears later.
+		cursor.Store(i + 1)
+		b, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+		if i == 2 {
+			time.Sleep(150 * time.Millisecond)
+			if h := highest.Load(); h != 5 {
+				t.Errorf("a waiting trainer at step 3 has had step %d made, want up to 5", h)
+			}
+		}
+	}
+	if reports.Load() != 0 {
+		t.Errorf("%d reports", reports.Load())
+	}
+}
+
+// A sample that cannot be decoded is replaced by the next that can, the same for
+// everybody; with on_error fail the trainer stops and hears why.
+func TestReplacement(t *testing.T) {
+	broken := map[int64]bool{3: true, 8: true, 13: true, 40: true}
+	before := func(_ context.Context, r TaskRow) error {
+		if broken[r.Sample] {
+			return schemas.E("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "mend the file", schemas.Because(schemas.ErrCorrupt, "not an image"))
+		}
+		return nil
+	}
+	for _, policy := range []schemas.OnError{schemas.Replace, schemas.Fail} {
+		t.Run(string(policy), func(t *testing.T) {
+			_, js := launch(t, embedded(false)).connect(t)
+			spec := testSpec()
+			spec.OnError = policy
+			run := openRun(t, js, spec, RunOptions{})
+			src := &hashSource{before: before}
+			f := startWorker(t, js, src, WorkerOptions{Workers: 2}, "")
+			s := openStream(t, run, StreamOptions{})
+			b, err := s.Next(t.Context())
+			if policy == schemas.Fail {
+				wantErr(t, err, schemas.ErrTombstone, "step 0", "not an image", "mend")
+				_, again := s.Next(t.Context())
+				wantErr(t, again, schemas.ErrTombstone)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The order of epoch 0 is 3, 8, 13, 18, …: its first three are broken.
+			if b.Replaced != 3 || b.Samples[0] != 18 || b.Samples[1] != 18 || b.Samples[2] != 18 || b.Samples[3] != 18 {
+				t.Errorf("replaced %d, samples %v", b.Replaced, b.Samples)
+			}
+			if got, want := b.Reasons[0], "slot 0: sample 18 for 3: corrupt: not an image"; got != want {
+				t.Errorf("reason %q, want %q", got, want)
+			}
+			got := append([]string{batchDigest(b)}, take(t, s, spec.Steps())...)
+			equal(t, got, want(t, spec, src, 0, spec.Steps()))
+			if f.Stats().Replaced < 10 {
+				t.Errorf("%d samples replaced", f.Stats().Replaced)
+			}
+		})
+	}
+}
+
+// Where nothing can be decoded, the chunk becomes a tombstone; where a task fails
+// on every delivery, too, whether the broker's advice arrives or not. The trainer
+// hears which and why, and once the matter is mended, a resume goes through.
+func TestTombstones(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		text string
+	}{
+		{"undecodable", schemas.Because(schemas.ErrCorrupt, "no image at all"), "no image at all"},
+		{"poison", errors.New("disk trouble"), "tried 2 times"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, js := launch(t, embedded(false)).connect(t)
+			spec := testSpec()
+			var mended atomic.Bool
+			src := &hashSource{before: func(_ context.Context, r TaskRow) error {
+				if !mended.Load() && r.Epoch == 0 && r.Index/int64(spec.BatchSize) == 1 {
+					return tc.err
+				}
+				return nil
+			}}
+			run := openRun(t, js, spec, RunOptions{AckWait: 200 * time.Millisecond, MaxDeliver: 2})
+			startWorker(t, js, src, WorkerOptions{Workers: 2}, "")
+			s := openStream(t, run, StreamOptions{})
+			take(t, s, 1)
+			_, err := s.Next(t.Context())
+			wantErr(t, err, schemas.ErrTombstone, "step 1", tc.text)
+			if n := s.Stats().Tombstoned; n < 1 {
+				t.Errorf("%d tombstones counted", n)
+			}
+			s.Close()
+			mended.Store(true)
+			s = openStream(t, run, StreamOptions{From: 1})
+			plain := &hashSource{}
+			equal(t, take(t, s, spec.Steps()), want(t, spec, plain, 1, spec.Steps()))
+		})
+	}
+}
+
+// The same without the advisory: Heal finds tasks that have spent their
+// deliveries by looking at the queue.
+func TestTombstoneWithoutAdvisory(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{AckWait: 100 * time.Millisecond, MaxDeliver: 1})
+	p := newPlanner(run, strideOrder{spec.Dataset.Samples}, PlannerOptions{Window: 1, Trainer: "t"}, &streamCounters{})
+	if err := p.pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cons, err := js.Consumer(t.Context(), schemas.TasksStream("r"), schemas.WorkersConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A worker takes every task and dies; its last delivery passes unseen.
+	batch, err := cons.Fetch(spec.Chunks(), jetstream.FetchMaxWait(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for range batch.Messages() {
+		n++
+	}
+	if n != spec.Chunks() {
+		t.Fatalf("%d tasks, want %d", n, spec.Chunks())
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		// Another worker's pull is what makes the broker see that they are spent.
+		if b, err := cons.FetchNoWait(1); err == nil {
+			for range b.Messages() {
+				t.Fatal("a spent task was delivered again")
+			}
+		}
+		there, err := p.Heal(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(there) == spec.Chunks() {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("only chunks %v are there", there)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	st, err := js.Stream(t.Context(), schemas.TasksStream("r"))
+	if err != nil || st.CachedInfo().State.Msgs != 0 {
+		t.Fatalf("%d tasks left, %v", st.CachedInfo().State.Msgs, err)
+	}
+}
+
+func TestStreamLeavesNoGoroutine(t *testing.T) {
+	b := launch(t, embedded(true))
+	_, js := b.connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{})
+	checkLeaks(t, func() {
+		src := &hashSource{}
+		f := startWorker(t, js, src, WorkerOptions{Workers: 3}, "")
+		s := openStream(t, run, StreamOptions{})
+		take(t, s, 4)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestStallIsAnError(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	run := openRun(t, js, testSpec(), RunOptions{})
+	s := openStream(t, run, StreamOptions{StallTimeout: 300 * time.Millisecond, HealAfter: 50 * time.Millisecond})
+	_, err := s.Next(t.Context())
+	wantErr(t, err, schemas.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
+}
+
+func TestMemoryStreamIsATwin(t *testing.T) {
+	spec := testSpec()
+	src := &hashSource{spec: spec}
+	ready, err := MakeBatches(t.Context(), &spec, src.Order(), &hashMaker{&spec, src}, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewMemoryStream(&spec, 3, ready)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := int64(3); step < spec.Steps(); step++ {
+		b, err := m.Next(t.Context())
+		if err != nil || b.Step != step || b.Epoch != step/spec.StepsPerEpoch || &b.Pixels[0][0] != &ready[step%2].Pixels[0][0] {
+			t.Fatalf("step %d: %+v, %v", step, b, err)
+		}
+		b.Release()
+	}
+	if _, err := m.Next(t.Context()); err == nil {
+		t.Error("no end")
+	}
+}

@@ -1,0 +1,123 @@
+package batcher
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/nats-io/nats.go"
+
+	"resslt/schemas"
+)
+
+// Order says which sample stands at an index of an epoch, 0 ≤ index <
+// Dataset.Samples. It is a pure function of the run spec, a permutation in every
+// epoch, and safe for concurrent use.
+type Order interface {
+	At(epoch, index int64) int64
+}
+
+// TaskRow asks for one sample.
+type TaskRow struct {
+	Slot   int32 // row of the training batch
+	Sample int64 // sample to visit
+	Index  int64 // its place in the epoch's order
+	Epoch  int64 // Step / StepsPerEpoch; seeds the views
+}
+
+// Task asks for one chunk.
+type Task struct {
+	Step  int64
+	Chunk int
+	Rows  []TaskRow
+}
+
+// NewTask is the task of a chunk: slot i of step s stands at index
+// (s mod StepsPerEpoch)·B + i of epoch ⌊s/StepsPerEpoch⌋.
+func NewTask(spec *schemas.RunSpec, order Order, step int64, chunk int) *Task {
+	lo, hi := spec.ChunkRange(chunk)
+	t := &Task{Step: step, Chunk: chunk, Rows: make([]TaskRow, 0, hi-lo)}
+	epoch := step / spec.StepsPerEpoch
+	for slot := lo; slot < hi; slot++ {
+		index := (step%spec.StepsPerEpoch)*int64(spec.BatchSize) + int64(slot)
+		t.Rows = append(t.Rows, TaskRow{Slot: int32(slot), Sample: order.At(epoch, index), Index: index, Epoch: epoch})
+	}
+	return t
+}
+
+var taskLayout = sync.OnceValues(func() (*layout, error) { return newLayout(schemas.TaskBatchSchema()) })
+
+// EncodeTask makes the message that asks for a chunk of the run.
+func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
+	n := len(t.Rows)
+	slots, samples, indices := make([]int32, n), make([]int64, n), make([]int64, n)
+	for i, r := range t.Rows {
+		slots[i], samples[i], indices[i] = r.Slot, r.Sample, r.Index
+	}
+	col := func(typ arrow.DataType, raw []byte) arrow.ArrayData {
+		return array.NewData(typ, n, []*memory.Buffer{nil, memory.NewBufferBytes(raw)}, nil, 0, 0)
+	}
+	var out bytes.Buffer
+	body, err := writeStream(&out, schemas.TaskBatchSchema(), []arrow.ArrayData{
+		col(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(slots)),
+		col(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(samples)),
+		col(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(indices)),
+	}, int64(n))
+	if err != nil {
+		return nil, err
+	}
+	return &nats.Msg{
+		Subject: schemas.TaskSubject(run.Name, t.Step, t.Chunk),
+		Data:    body,
+		Header: nats.Header{
+			schemas.HeaderSpec:   []string{run.Record.Digest},
+			schemas.HeaderDigest: []string{digest(body)},
+		},
+	}, nil
+}
+
+// DecodeTask reads a message of TASKS_<run>. It returns ErrMismatch where the task
+// is of another spec, ErrTooLarge or ErrCorrupt where it is not what it claims.
+func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header nats.Header, body []byte) (*Task, error) {
+	fail := func(err error) (*Task, error) {
+		return nil, schemas.E("decode task", subject, "see who publishes to this subject", err)
+	}
+	l, err := taskLayout()
+	if err != nil {
+		return nil, err
+	}
+	if limit := len(l.prefix) + ipcOverhead + rowBytes*spec.ChunkSamples; len(body) > limit {
+		return fail(schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
+	}
+	_, step, chunk, err := schemas.ParseStepSubject(subject)
+	if err != nil {
+		return nil, err
+	}
+	if step >= spec.Steps() || chunk >= spec.Chunks() {
+		return fail(schemas.Because(schemas.ErrCorrupt, "the run has no such step or chunk"))
+	}
+	if got := header.Get(schemas.HeaderSpec); got != specDigest {
+		return fail(schemas.Because(schemas.ErrMismatch, fmt.Sprintf("it is of spec %.12q, this run has %.12q", got, specDigest)))
+	}
+	if got, want := header.Get(schemas.HeaderDigest), digest(body); got != want {
+		return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", want, got)))
+	}
+	lo, hi := spec.ChunkRange(chunk)
+	bufs, err := l.parse(body, hi-lo)
+	if err != nil {
+		return fail(err)
+	}
+	slots, samples, indices := int32s(bufs[0]), int64s(bufs[1]), int64s(bufs[2])
+	t := &Task{Step: step, Chunk: chunk, Rows: make([]TaskRow, hi-lo)}
+	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
+	for i := range t.Rows {
+		if int(slots[i]) != lo+i || indices[i] != base+int64(lo+i) || samples[i] < 0 || samples[i] >= spec.Dataset.Samples {
+			return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d asks for slot %d, index %d, sample %d", i, slots[i], indices[i], samples[i])))
+		}
+		t.Rows[i] = TaskRow{Slot: slots[i], Sample: samples[i], Index: indices[i], Epoch: epoch}
+	}
+	return t, nil
+}

@@ -1,0 +1,341 @@
+package batcher
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/schemas"
+)
+
+// WorkerOptions configure a Worker.
+type WorkerOptions struct {
+	// Name in heartbeats and chunk headers: letters, digits, '-', '_'. Default
+	// host, process and a random part.
+	Name string
+	// Workers is how many chunks are made at once; default one a CPU.
+	Workers int
+	// Engines that Open can give, as run specs name them. A run of another
+	// engine is refused by name. Empty: any.
+	Engines []string
+	// Open gives what is needed to serve a run. Its error refuses the run.
+	Open func(ctx context.Context, rec *schemas.RunRecord) (Source, error)
+	// Report hears of what does not stop the worker: runs refused, tasks sent
+	// back. It is called from several goroutines. Nil: nobody hears.
+	Report func(error)
+	// Grace is how long a chunk that is being made may go on when the worker is
+	// told to stop; default 20 s. Then its task goes back to the queue.
+	Grace time.Duration
+	// Discover is how often Serve looks for new and deleted runs; default 5 s.
+	Discover time.Duration
+	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s.
+	Heartbeat time.Duration
+}
+
+func (o WorkerOptions) applyDefaults() WorkerOptions {
+	if o.Name == "" {
+		o.Name = defaultWorkerName()
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.NumCPU()
+	}
+	if o.Report == nil {
+		o.Report = func(error) {}
+	}
+	if o.Grace == 0 {
+		o.Grace = 20 * time.Second
+	}
+	if o.Discover == 0 {
+		o.Discover = 5 * time.Second
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 5 * time.Second
+	}
+	return o
+}
+
+// Validate says whether the options can be used; it returns ErrUsage.
+func (o WorkerOptions) Validate() error {
+	switch {
+	case o.Open == nil:
+		return schemas.E("worker", "Open", "say how a run's data is opened", schemas.ErrUsage)
+	case o.Workers < 0 || o.Grace < 0 || o.Discover < 0 || o.Heartbeat < 0:
+		return schemas.E("worker", "options", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "a number is negative"))
+	case o.Name != "" && schemas.CheckRunName(o.Name) != nil:
+		return schemas.E("worker name", fmt.Sprintf("%q", o.Name), "use 1 to 64 of letters, digits, '-' and '_'", schemas.ErrUsage)
+	}
+	return nil
+}
+
+func defaultWorkerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host" // the random part tells workers apart
+	}
+	host = strings.Map(func(r rune) rune {
+		if (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') {
+			return r
+		}
+		return '-'
+	}, host)
+	var b [3]byte
+	rand.Read(b[:]) // never fails, says its documentation
+	return fmt.Sprintf("%.32s-%d-%s", host, os.Getpid(), hex.EncodeToString(b[:]))
+}
+
+// Worker makes chunks: it takes tasks from the runs' queues, has them made, and
+// publishes each once. Serve and ServeRun may be called once at a time.
+type Worker struct {
+	js   jetstream.JetStream
+	opts WorkerOptions
+
+	mu     sync.Mutex
+	served []*serving       // by name; guarded by mu
+	banned map[string]error // spec digest of runs that are refused, and why; guarded by mu
+
+	total counters
+}
+
+// NewWorker makes a worker. It returns ErrUsage for options that cannot be.
+func NewWorker(js jetstream.JetStream, o WorkerOptions) (*Worker, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]error{}}, nil
+}
+
+// Stats are the worker's counts over all runs since it was made.
+func (w *Worker) Stats() WorkerStats { return w.total.stats() }
+
+// Name is the worker's name in heartbeats.
+func (w *Worker) Name() string { return w.opts.Name }
+
+// Serve makes chunks of every run of the broker that it can serve, turn by turn,
+// and looks for new runs. It returns nil when ctx ends and the chunks in hand are
+// published or their tasks given back. Runs that it refuses go to Report.
+func (w *Worker) Serve(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for {
+			if err := w.discover(gctx); err != nil && gctx.Err() == nil {
+				w.opts.Report(err)
+			}
+			if sleep(gctx, w.opts.Discover) != nil {
+				return nil
+			}
+		}
+	})
+	w.start(g, gctx, func(sv *serving, err error) error {
+		w.refuse(sv, err)
+		return nil
+	})
+	return w.finish(g)
+}
+
+// ServeRun makes chunks of one run. It returns nil when ctx ends; an error that
+// refuses the run: ErrNotFound, ErrMismatch (engine, data set, order), what Open
+// returned, ErrDeterminism.
+func (w *Worker) ServeRun(ctx context.Context, name string) error {
+	run, err := LookupRun(ctx, w.js, name)
+	if err != nil {
+		return err
+	}
+	if err := w.admit(ctx, run); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	w.start(g, gctx, func(_ *serving, err error) error { return err })
+	return w.finish(g)
+}
+
+// start launches heartbeat and makers in g. refuse is called when a run must not
+// be served any more; what it returns ends them all.
+func (w *Worker) start(g *errgroup.Group, ctx context.Context, refuse func(*serving, error) error) {
+	g.Go(func() error {
+		for {
+			done := sleep(ctx, w.opts.Heartbeat) != nil
+			for _, sv := range w.runs() {
+				w.beat(sv)
+			}
+			if done {
+				return nil
+			}
+		}
+	})
+	for i := range w.opts.Workers {
+		g.Go(func() error { return w.loop(ctx, i, refuse) })
+	}
+}
+
+func (w *Worker) finish(g *errgroup.Group) error {
+	err := g.Wait()
+	for _, sv := range w.runs() {
+		w.beat(sv) // the counts that it ends with
+		w.drop(sv)
+	}
+	return err
+}
+
+// runs gives a snapshot of the runs that are served.
+func (w *Worker) runs() []*serving {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.served)
+}
+
+// discover admits runs that are new and drops those that are gone.
+func (w *Worker) discover(ctx context.Context) error {
+	found, err := ListRuns(ctx, w.js)
+	if found == nil && err != nil {
+		return err // the broker is away: the runs may well be there
+	}
+	live := map[string]bool{}
+	for _, run := range found {
+		live[run.Record.Digest+run.Name] = true
+	}
+	for _, sv := range w.runs() {
+		if !live[sv.run.Record.Digest+sv.run.Name] {
+			w.drop(sv)
+		}
+	}
+	for _, run := range found {
+		if aerr := w.admit(ctx, run); aerr != nil {
+			err = errors.Join(err, aerr)
+		}
+	}
+	return err
+}
+
+// admit begins to serve a run. A run that was refused stays so, and says why once.
+func (w *Worker) admit(ctx context.Context, run *Run) error {
+	w.mu.Lock()
+	_, banned := w.banned[run.Record.Digest]
+	known := slices.ContainsFunc(w.served, func(sv *serving) bool { return sv.run.Name == run.Name })
+	w.mu.Unlock()
+	if banned || known {
+		return nil
+	}
+	if e := run.Record.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
+		return w.ban(run, schemas.E("serve run", run.Name, "run a worker that has engine "+e,
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines))))
+	}
+	src, err := w.opts.Open(ctx, &run.Record)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return w.ban(run, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sv := &serving{run: run, source: src, refs: 1}
+	w.served = append(w.served, sv)
+	slices.SortFunc(w.served, func(a, b *serving) int { return strings.Compare(a.run.Name, b.run.Name) })
+	return nil
+}
+
+func (w *Worker) ban(run *Run, why error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.banned[run.Record.Digest] = why
+	return why
+}
+
+// refuse stops serving a run for good.
+func (w *Worker) refuse(sv *serving, why error) {
+	w.opts.Report(w.ban(sv.run, why))
+	w.drop(sv)
+}
+
+// drop stops serving a run; the last user closes its source.
+func (w *Worker) drop(sv *serving) {
+	w.mu.Lock()
+	n := len(w.served)
+	w.served = slices.DeleteFunc(w.served, func(s *serving) bool { return s == sv })
+	mine := len(w.served) < n
+	w.mu.Unlock()
+	if mine {
+		w.release(sv)
+	}
+}
+
+func (w *Worker) retain(sv *serving) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if sv.refs == 0 {
+		return false
+	}
+	sv.refs++
+	return true
+}
+
+func (w *Worker) release(sv *serving) {
+	w.mu.Lock()
+	sv.refs--
+	last := sv.refs == 0
+	w.mu.Unlock()
+	if last {
+		if err := sv.source.Close(); err != nil {
+			w.opts.Report(err)
+		}
+	}
+}
+
+// serving is a run that the worker serves.
+type serving struct {
+	run    *Run
+	source Source
+	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
+	counters
+
+	mu       sync.Mutex
+	consumer jetstream.Consumer // of the run's tasks, nil before it was looked up; guarded by mu
+	ackWait  time.Duration      // of consumer; guarded by mu
+}
+
+// tasks gives the consumer of the run's queue, and its ack wait. It is looked up
+// again after a failure, for the trainer may have made the queue anew.
+func (sv *serving) tasks(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	if sv.consumer == nil {
+		lctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		c, err := sv.run.js.Consumer(lctx, schemas.TasksStream(sv.run.Name), schemas.WorkersConsumer)
+		if err != nil {
+			return nil, 0, err
+		}
+		sv.consumer, sv.ackWait = c, c.CachedInfo().Config.AckWait
+	}
+	return sv.consumer, sv.ackWait, nil
+}
+
+func (sv *serving) forgetConsumer() {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	sv.consumer = nil
+}
+
+// beat writes the worker's heartbeat for a run. A beat that does not arrive is
+// followed by another, so its error tells nothing.
+func (w *Worker) beat(sv *serving) {
+	b := WorkerBeat{Worker: w.opts.Name, Workers: w.opts.Workers, Time: time.Now().UTC(), WorkerStats: sv.stats()}
+	body, err := b.encode()
+	if err != nil {
+		w.opts.Report(err)
+		return
+	}
+	_ = w.js.Conn().PublishMsg(&nats.Msg{Subject: schemas.WorkerSubject(sv.run.Name, w.opts.Name), Data: body})
+}

@@ -1,0 +1,253 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+const (
+	idleWait  = 2 * time.Second        // a pull of the only run
+	turnWait  = 200 * time.Millisecond // a pull of one of several runs, before the next gets its turn
+	retryWait = 250 * time.Millisecond // after a pull that failed
+)
+
+// bench is what one goroutine keeps for one run.
+type bench struct {
+	maker   Maker
+	encoder *Encoder
+	chunk   *Chunk
+}
+
+// loop takes tasks, turn by turn from the runs that are served, until ctx ends.
+func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) error) error {
+	benches := map[*serving]*bench{}
+	leave := func(sv *serving) {
+		if err := benches[sv].maker.Close(); err != nil {
+			w.opts.Report(err)
+		}
+		delete(benches, sv)
+		w.release(sv)
+	}
+	defer func() {
+		for sv := range benches {
+			leave(sv)
+		}
+	}()
+	for turn := id; ctx.Err() == nil; turn++ {
+		runs := w.runs()
+		live := map[*serving]bool{}
+		for _, sv := range runs {
+			live[sv] = true
+		}
+		for sv := range benches {
+			if !live[sv] {
+				leave(sv)
+			}
+		}
+		if len(runs) == 0 {
+			_ = sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
+			continue
+		}
+		sv, msg, err := pull(ctx, runs, turn)
+		if err != nil || msg == nil {
+			if err != nil && ctx.Err() == nil {
+				sv.forgetConsumer()
+				_ = sleep(ctx, retryWait)
+			}
+			continue
+		}
+		b := benches[sv]
+		if b == nil {
+			if !w.retain(sv) { // deleted just now
+				continue
+			}
+			maker, err := sv.source.NewMaker()
+			if err != nil {
+				w.release(sv)
+				_ = msg.Nak()
+				if err := refuse(sv, err); err != nil {
+					return err
+				}
+				continue
+			}
+			b = &bench{maker: maker, encoder: NewEncoder(sv.run.Spec()), chunk: NewChunk(sv.run.Spec())}
+			benches[sv] = b
+		}
+		if err := w.serveTask(ctx, sv, b, msg); err != nil {
+			if err := refuse(sv, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pull takes one task: of the run whose turn it is, or the next that has any. It
+// waits a little where none has. The serving is never nil.
+func pull(ctx context.Context, runs []*serving, turn int) (*serving, jetstream.Msg, error) {
+	n := len(runs)
+	if n > 1 {
+		for i := range n {
+			sv := runs[(turn+i)%n]
+			c, _, err := sv.tasks(ctx)
+			if err != nil {
+				continue // its turn below reports it
+			}
+			batch, err := c.FetchNoWait(1)
+			if msg := first(batch, err); msg != nil {
+				return sv, msg, nil
+			}
+		}
+	}
+	sv, wait := runs[turn%n], idleWait
+	if n > 1 {
+		wait = turnWait
+	}
+	c, _, err := sv.tasks(ctx)
+	if err != nil {
+		return sv, nil, err
+	}
+	fctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	batch, err := c.Fetch(1, jetstream.FetchContext(fctx))
+	if err != nil {
+		return sv, nil, err
+	}
+	if msg := first(batch, nil); msg != nil {
+		return sv, msg, nil
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) &&
+		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return sv, nil, err
+	}
+	return sv, nil, nil
+}
+
+func first(b jetstream.MessageBatch, err error) jetstream.Msg {
+	if err != nil {
+		return nil
+	}
+	var msg jetstream.Msg
+	for m := range b.Messages() {
+		msg = m
+	}
+	return msg
+}
+
+// serveTask makes and publishes one chunk. The task is acknowledged after the
+// chunk is stored, never before. It returns an error that refuses the run; what
+// another worker may do better is reported, and the task given back.
+func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetstream.Msg) error {
+	ctx, cancel := graceful(ctx, w.opts.Grace)
+	defer cancel()
+	_, ackWait, err := sv.tasks(ctx)
+	if err != nil {
+		ackWait = DefaultAckWait
+	}
+	stop := keepAlive(ctx, msg, ackWait/3)
+	defer stop()
+
+	deliveries := uint64(1)
+	if meta, err := msg.Metadata(); err == nil {
+		deliveries = meta.NumDelivered
+	}
+	task, err := DecodeTask(sv.run.Spec(), sv.run.Record.Digest, msg.Subject(), msg.Headers(), msg.Data())
+	if err != nil {
+		// No worker can do it. The planner asks again for what is still missing.
+		_ = msg.Term()
+		w.opts.Report(err)
+		return nil
+	}
+	giveBack := func(err error) error {
+		if ctx.Err() != nil {
+			_ = msg.Nak() // told to stop: another worker may begin at once
+			return nil
+		}
+		w.opts.Report(schemas.E("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries),
+			"", err))
+		_ = msg.NakWithDelay(min(time.Second<<min(deliveries-1, 5), ackWait))
+		return nil
+	}
+	order := sv.source.Order()
+	for _, r := range task.Rows {
+		if at := order.At(r.Epoch, r.Index); at != r.Sample {
+			_ = msg.Nak()
+			return schemas.E("serve run", sv.run.Name, "use the same build and the same data set on every machine",
+				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the planner's order has sample %d at index %d of epoch %d, this worker's %d",
+					r.Sample, r.Index, r.Epoch, at)))
+		}
+	}
+	if err := fillChunk(ctx, sv.run.Spec(), order, b.maker, task, b.chunk); err != nil {
+		return giveBack(err)
+	}
+	var body []byte
+	if b.chunk.Tombstone == "" {
+		if body, err = b.encoder.Encode(b.chunk); err != nil {
+			return err
+		}
+	}
+	m := chunkMessage(sv.run, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
+	how, err := publishOnce(ctx, sv.run, m, func() { _ = msg.InProgress() })
+	if errors.Is(err, schemas.ErrDeterminism) {
+		sv.mismatches.Add(1)
+		w.total.mismatches.Add(1)
+		_ = msg.Nak()
+		return errors.Join(err, publishStop(ctx, sv.run, err))
+	}
+	if err != nil {
+		return giveBack(err)
+	}
+	for _, c := range []*counters{&sv.counters, &w.total} {
+		c.add(b.chunk, len(m.Data), how, deliveries > 1)
+	}
+	// The chunk is stored. An acknowledgement that is lost costs one more
+	// delivery, which finds the chunk there.
+	_ = msg.DoubleAck(ctx)
+	return nil
+}
+
+// graceful gives a context that ends some time after ctx.
+func graceful(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var t *time.Timer
+	var mu sync.Mutex
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		t = time.AfterFunc(grace, cancel)
+	})
+	return out, func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if t != nil {
+			t.Stop()
+		}
+		cancel()
+	}
+}
+
+// keepAlive tells the broker again and again that the task is being worked on.
+// What it returns stops that, and waits until it has stopped.
+func keepAlive(ctx context.Context, msg jetstream.Msg, every time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sleep(ctx, every) == nil {
+			_ = msg.InProgress() // one that is lost is followed by another
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
