@@ -1,0 +1,229 @@
+package augment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/webp"
+	"resslt/schemas"
+)
+
+// decoder turns a sample into an Image in pure Go; the half of a Painter that
+// ref and gift share.
+type decoder struct {
+	limits Limits
+	sample *schemas.Sample
+	image  Image
+	reader bytes.Reader
+	format format
+}
+
+// format is what the first bytes say, never what the name says.
+type format uint8
+
+const (
+	formatUnknown format = iota
+	formatJPEG
+	formatPNG
+	formatWebP
+)
+
+// sniff tells the format by its first bytes; other is the name of a picture
+// format that is not read, or "".
+func sniff(b []byte) (f format, other string) {
+	has := func(magic string) bool { return len(b) >= len(magic) && string(b[:len(magic)]) == magic }
+	switch {
+	case has("\xff\xd8\xff"):
+		return formatJPEG, ""
+	case has("\x89PNG\r\n\x1a\n"):
+		return formatPNG, ""
+	case has("RIFF") && len(b) >= 12 && string(b[8:12]) == "WEBP":
+		return formatWebP, ""
+	case has("GIF8"):
+		return formatUnknown, "GIF"
+	case has("BM") && len(b) > 26:
+		return formatUnknown, "BMP"
+	case has("II*\x00"), has("MM\x00*"):
+		return formatUnknown, "TIFF"
+	case len(b) >= 12 && string(b[4:8]) == "ftyp":
+		return formatUnknown, "AVIF or HEIF"
+	}
+	return formatUnknown, ""
+}
+
+func (d *decoder) fail(hint string, err error) error {
+	return schemas.E("decode", d.sample.Key, hint, err)
+}
+
+const (
+	hintRemove  = "replace or remove the file"
+	hintCap     = "raise the policy's limits or shrink the file"
+	hintConvert = "convert it to JPEG, PNG or WebP"
+)
+
+// Open reads the size and checks the limits. The sample must stay as it is
+// until Decode has returned.
+func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
+	d.sample = s
+	switch n := len(s.Data); {
+	case n == 0:
+		return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, "the file is empty"))
+	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded:
+		return 0, 0, d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.limits.MaxBytes)))
+	}
+	switch s.Encoding {
+	case schemas.RawRGB, schemas.RawGray:
+		w, h = s.Width, s.Height
+	case schemas.Encoded:
+		if w, h, err = d.config(); err != nil {
+			return 0, 0, err
+		}
+	default:
+		return 0, 0, d.fail("use a build that knows it", schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
+	}
+	if err := d.checkSize(w, h); err != nil {
+		return 0, 0, err
+	}
+	channels := 3
+	switch s.Encoding {
+	case schemas.RawGray:
+		channels = 1
+		fallthrough
+	case schemas.RawRGB:
+		if len(s.Data) != channels*w*h {
+			return 0, 0, d.fail("rebuild the data set's index", schemas.Because(schemas.ErrCorrupt,
+				fmt.Sprintf("%d bytes for %d×%d×%d", len(s.Data), h, w, channels)))
+		}
+	}
+	d.image.W, d.image.H = w, h
+	return w, h, nil
+}
+
+func (d *decoder) checkSize(w, h int) error {
+	switch {
+	case w < 1 || h < 1:
+		return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("it is %d×%d pixels", w, h)))
+	case w > d.limits.MaxSide || h > d.limits.MaxSide:
+		return d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d×%d pixels, a side over %d", w, h, d.limits.MaxSide)))
+	case w*h > d.limits.MaxPixels:
+		return d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d×%d pixels, over %d", w, h, d.limits.MaxPixels)))
+	}
+	return nil
+}
+
+// config reads the header of an encoded sample.
+func (d *decoder) config() (w, h int, err error) {
+	var other string
+	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
+		if other != "" {
+			return 0, 0, d.fail(hintConvert, schemas.Because(schemas.ErrUnsupported, "it is "+other))
+		}
+		return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt,
+			fmt.Sprintf("not JPEG, PNG or WebP: it begins with %q", d.sample.Data[:min(len(d.sample.Data), 12)])))
+	}
+	var cfg image.Config
+	err = d.guard(func() error {
+		var err error
+		switch d.format {
+		case formatJPEG:
+			cfg, err = jpeg.DecodeConfig(d.open())
+		case formatPNG:
+			cfg, err = png.DecodeConfig(d.open())
+		case formatWebP:
+			cfg, err = webp.DecodeConfig(d.open())
+		}
+		return err
+	})
+	return cfg.Width, cfg.Height, err
+}
+
+// open rewinds the reader to the sample's first byte.
+func (d *decoder) open() io.Reader {
+	d.reader.Reset(d.sample.Data)
+	return &d.reader
+}
+
+// guard runs a third-party decoder. A panic in one is a defect of it that the
+// sample's bytes bring out: an error of the sample, not the end of the worker.
+func (d *decoder) guard(decode func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("the decoder panicked: %v", r)))
+		}
+	}()
+	if err := decode(); err != nil {
+		var jpegUnsupported jpeg.UnsupportedError
+		var pngUnsupported png.UnsupportedError
+		switch {
+		case errors.As(err, &jpegUnsupported), errors.As(err, &pngUnsupported):
+			return d.fail(hintConvert, schemas.BecauseErr(schemas.ErrUnsupported, err))
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, "the file is cut off"))
+		}
+		return d.fail(hintRemove, schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	return nil
+}
+
+// Decode fills the box of the picture. EXIF orientation is ignored, as
+// torchvision's loader ignores it.
+func (d *decoder) Decode(box Box) error {
+	w, h := d.image.W, d.image.H
+	if !box.within(w, h) {
+		return d.fail("draw the plans for this picture", schemas.Because(schemas.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
+	}
+	d.image.reset(w, h)
+	switch d.sample.Encoding {
+	case schemas.RawRGB:
+		d.image.each(box, d.sample.Data, 3*w, 3, 0, 1, 2)
+		return nil
+	case schemas.RawGray:
+		d.image.each(box, d.sample.Data, w, 1, 0, 0, 0)
+		return nil
+	}
+	var m image.Image
+	err := d.guard(func() (err error) {
+		switch d.format {
+		case formatJPEG:
+			m, err = jpeg.Decode(d.open())
+		case formatPNG:
+			m, err = png.Decode(d.open())
+		case formatWebP:
+			m, err = webp.Decode(d.open())
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// A header that says one thing to DecodeConfig and another to Decode
+	// must not reach the copy below.
+	if b := m.Bounds(); b.Dx() != w || b.Dy() != h {
+		return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d×%d pixels, its header says %d×%d", b.Dx(), b.Dy(), w, h)))
+	}
+	if !d.image.fill(m, box, d.format == formatWebP) {
+		return d.fail(hintConvert, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("pixels as %T", m)))
+	}
+	return nil
+}
+
+// Decode decodes the whole of a sample into dst, reusing its memory, in pure
+// Go. Errors wrap schemas.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
+// the sample.
+func Decode(s *schemas.Sample, l Limits, dst *Image) error {
+	d := decoder{limits: l, image: *dst}
+	w, h, err := d.Open(s)
+	if err != nil {
+		return err
+	}
+	if err := d.Decode(Box{0, 0, w, h}); err != nil {
+		return err
+	}
+	*dst = d.image
+	return nil
+}

@@ -1,0 +1,235 @@
+package augment
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"resslt/schemas"
+)
+
+// Engine makes painters of one arithmetic. Name is name and version, such as
+// "ref/1", and goes into the run spec: two engines of equal name give equal
+// bytes for equal plans and samples. An Engine is safe for many goroutines.
+type Engine interface {
+	Name() string
+	NewPainter(l Limits) Painter
+}
+
+// Painter is an engine's per-goroutine half: it decodes one sample at a time
+// and executes plans on it. A Renderer calls it in the order
+//
+//	Open → (Decode → Paint … Paint) → Open …
+//
+// and Close once at the end. Its buffers are reused, so that a steady stream of
+// samples allocates next to nothing.
+type Painter interface {
+	// Open reads the sample's size without decoding it, after checking the
+	// limits. The painter may keep sample.Data until the next Open or Close.
+	// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the sample.
+	Open(sample *schemas.Sample) (w, h int, err error)
+	// Decode makes the pixels of box available; every later plan's box lies in it.
+	Decode(box Box) error
+	// Paint executes the plan into dst, (S,S,3) uint8, HWC, RGB.
+	Paint(p *Plan, dst []byte) error
+	// Close frees what the garbage collector does not know of.
+	Close() error
+}
+
+// engines holds what is built in, by preference: the first registered with the
+// highest rank is the default.
+var engines struct {
+	sync.RWMutex
+	list []rankedEngine
+}
+
+type rankedEngine struct {
+	rank int
+	Engine
+}
+
+// RegisterEngine adds an engine; DefaultEngine is the one with the highest rank
+// (ref 0, gift 10). Packages call it from init, as with image formats. Of two
+// engines with one name the first stays.
+func RegisterEngine(rank int, e Engine) {
+	engines.Lock()
+	defer engines.Unlock()
+	for _, have := range engines.list {
+		if have.Name() == e.Name() {
+			return
+		}
+	}
+	engines.list = append(engines.list, rankedEngine{rank, e})
+	sort.SliceStable(engines.list, func(i, j int) bool { return engines.list[i].rank > engines.list[j].rank })
+}
+
+func init() {
+	RegisterEngine(10, giftEngine{})
+	RegisterEngine(0, refEngine{})
+}
+
+// DefaultEngine is the fastest engine that is built in.
+func DefaultEngine() Engine {
+	engines.RLock()
+	defer engines.RUnlock()
+	return engines.list[0].Engine
+}
+
+// EngineNames lists what is built in, the default first.
+func EngineNames() []string {
+	engines.RLock()
+	defer engines.RUnlock()
+	out := make([]string, len(engines.list))
+	for i, e := range engines.list {
+		out[i] = e.Name()
+	}
+	return out
+}
+
+// EngineByName finds the engine that a run spec names, version and all. The
+// error wraps schemas.ErrMismatch and names both sides. A bare family name
+// ("gift") is accepted where a person types it: see EngineByFamily.
+func EngineByName(name string) (Engine, error) {
+	engines.RLock()
+	defer engines.RUnlock()
+	for _, e := range engines.list {
+		if e.Name() == name {
+			return e.Engine, nil
+		}
+	}
+	have := make([]string, len(engines.list))
+	for i, e := range engines.list {
+		have[i] = e.Name()
+	}
+	return nil, schemas.E("engine", fmt.Sprintf("%q", name),
+		"run a worker with that engine, or start the run with an engine that every worker has",
+		schemas.Because(schemas.ErrMismatch, "this build has "+strings.Join(have, ", ")))
+}
+
+// EngineByFamily finds an engine by its name up to the slash, for command
+// lines: "", meaning the default, "gift", "ref", or a whole name. The error is
+// EngineByName's.
+func EngineByFamily(name string) (Engine, error) {
+	if name == "" {
+		return DefaultEngine(), nil
+	}
+	for _, n := range EngineNames() {
+		if family, _, _ := strings.Cut(n, "/"); family == name {
+			return EngineByName(n)
+		}
+	}
+	return EngineByName(name)
+}
+
+// Renderer draws and renders all views of one sample after another: one decode
+// serves them all. It belongs to one goroutine. What it renders depends on its
+// arguments alone, never on what it rendered before.
+type Renderer struct {
+	policy  *Policy
+	painter Painter
+	plans   []Plan
+}
+
+// NewRenderer makes a renderer of the policy by the engine. The policy must be
+// valid.
+func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	return &Renderer{policy: p, painter: e.NewPainter(p.Limits), plans: make([]Plan, len(p.Views))}, nil
+}
+
+// Render draws the plan of every view for key, renders them, and appends each
+// plan's encoding to plans[v][:0].
+//
+// pixels[v] is (S,S,3) uint8, HWC, RGB, with S = Views[v].Size, owned by the
+// caller and filled only when the error is nil; plans may be nil or have one
+// entry a view, and what comes back reuses its buffers. Errors wrap ErrCorrupt,
+// ErrTooLarge or ErrUnsupported where the sample is at fault (the caller then
+// takes another sample or makes a tombstone), ErrUsage where the arguments are.
+func (r *Renderer) Render(sample *schemas.Sample, key Key, pixels, plans [][]byte) ([][]byte, error) {
+	if err := r.checkBuffers(pixels); err != nil {
+		return plans, err
+	}
+	w, h, err := r.painter.Open(sample)
+	if err != nil {
+		return plans, err
+	}
+	for v := range r.plans {
+		drawInto(&r.plans[v], r.policy, v, key, w, h)
+	}
+	if err := r.paint(r.plans, pixels); err != nil {
+		return plans, err
+	}
+	if cap(plans) < len(r.plans) {
+		plans = append(make([][]byte, 0, len(r.plans)), plans...)
+	}
+	plans = plans[:len(r.plans)]
+	for v := range r.plans {
+		plans[v], _ = r.plans[v].AppendBinary(plans[v][:0]) // the error is nil by contract
+	}
+	return plans, nil
+}
+
+// Replay renders given plans, one a view, as a recipe log holds them: with the
+// same engine the pixels are those of Render. The error wraps ErrMismatch where
+// a plan was drawn for a picture of another size or view.
+func (r *Renderer) Replay(sample *schemas.Sample, plans []Plan, pixels [][]byte) error {
+	if err := r.checkBuffers(pixels); err != nil {
+		return err
+	}
+	if len(plans) != len(r.policy.Views) {
+		return schemas.E("replay", sample.Key, "give the plans of all views of one sample",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d plans for %d views", len(plans), len(r.policy.Views))))
+	}
+	w, h, err := r.painter.Open(sample)
+	if err != nil {
+		return err
+	}
+	for v := range plans {
+		p := &plans[v]
+		if err := p.Validate(); err != nil {
+			return err
+		}
+		if p.View != v || p.Size != r.policy.Views[v].Size || p.SrcW != w || p.SrcH != h {
+			return schemas.E("replay", sample.Key, "use the data set and policy of the recorded run",
+				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("plan %d is of view %d, %d×%d → %d; the picture is %d×%d → %d",
+					v, p.View, p.SrcW, p.SrcH, p.Size, w, h, r.policy.Views[v].Size)))
+		}
+	}
+	return r.paint(plans, pixels)
+}
+
+func (r *Renderer) paint(plans []Plan, pixels [][]byte) error {
+	var box Box
+	for v := range plans {
+		box = box.Union(plans[v].Box)
+	}
+	if err := r.painter.Decode(box); err != nil {
+		return err
+	}
+	for v := range plans {
+		if err := r.painter.Paint(&plans[v], pixels[v]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Renderer) checkBuffers(pixels [][]byte) error {
+	if len(pixels) != len(r.policy.Views) {
+		return schemas.E("render", r.policy.label(), "give one buffer a view",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d buffers for %d views", len(pixels), len(r.policy.Views))))
+	}
+	for v := range pixels {
+		if s := r.policy.Views[v].Size; len(pixels[v]) != 3*s*s {
+			return schemas.E("render", r.policy.Views[v].Name, fmt.Sprintf("give %d bytes", 3*s*s),
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("buffer of %d bytes", len(pixels[v]))))
+		}
+	}
+	return nil
+}
+
+// Close frees the painter's memory. The renderer is not used afterwards.
+func (r *Renderer) Close() error { return r.painter.Close() }

@@ -1,0 +1,121 @@
+package augment
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"testing"
+
+	"resslt/schemas"
+)
+
+// golden pins the drawing law, the decoders and the reference kernels: SHA-256
+// of the plans and of the pixels of 16 keys on a PNG and a JPEG. A change here
+// changes every run's batches, and asks for another refName or drawTag. The
+// values hold on every architecture; a Go release that decodes JPEG otherwise
+// shows here too.
+var golden = map[string][2]string{ // preset: plans, pixels
+	"small":           {"c35639be61f32dd2", "70da53a3bbaaffbe"},
+	"imagenet":        {"bb40335c5b4690db", "cc497b53b39df713"},
+	"imagenet-strong": {"5716a09aff2fbbbb", "cdef1aea33ca2326"},
+	"center":          {"4a24a7da3b98d0e2", "f326b7c1bb861a45"},
+}
+
+func TestGolden(t *testing.T) {
+	files := []string{"picture.png", "files/jpeg420.jpg", "files/progressive.jpg", "files/lossy.webp"}
+	for name, want := range golden {
+		p, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rig := newRig(t, refEngine{}, p)
+		plans, pixels := sha256.New(), sha256.New()
+		for i := range 16 {
+			file := files[i%len(files)]
+			rig.render(&schemas.Sample{ID: int64(i), Key: file, Data: readFile(t, parityDir+file)}, int64(i/4))
+			for v := range rig.pixels {
+				plans.Write(rig.plans[v])
+				pixels.Write(rig.pixels[v])
+			}
+		}
+		got := [2]string{hex.EncodeToString(plans.Sum(nil))[:16], hex.EncodeToString(pixels.Sum(nil))[:16]}
+		if got != want {
+			t.Errorf("%q: plans and pixels are %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestRenderDependsOnItsArgumentsAlone renders samples in two orders, by
+// renderers with different pasts: equal bytes, whoever the worker was.
+func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
+	p, err := Preset("imagenet-strong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"picture.png", "files/jpeg420.jpg", "files/cmyk.jpg", "files/lossy.webp", "files/gray.jpg", "files/narrow.jpg"}
+	for _, name := range EngineNames() {
+		e, err := EngineByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := map[int]string{}
+		forward, backward := newRig(t, e, p), newRig(t, e, p)
+		visit := func(g *rig, i int) string {
+			g.render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityDir+files[i])}, 1)
+			return fmt.Sprintf("%x %x", sha256.Sum256(join(g.pixels)), sha256.Sum256(join(g.plans)))
+		}
+		for i := range files {
+			sum[i] = visit(forward, i)
+		}
+		for i := len(files) - 1; i >= 0; i-- {
+			// A refused sample in between must leave nothing behind.
+			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, Key{}, backward.pixels, nil); err == nil {
+				t.Fatal("a file that is no JPEG was rendered")
+			}
+			if visit(backward, i) != sum[i] {
+				t.Errorf("%s: %s renders otherwise in another order", name, files[i])
+			}
+		}
+	}
+}
+
+func join(parts [][]byte) []byte {
+	var out []byte
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+// TestReplay renders from encoded plans: the same pixels.
+func TestReplay(t *testing.T) {
+	p, err := Preset("imagenet-multi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range EngineNames() {
+		e, err := EngineByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		live, replay := newRig(t, e, p), newRig(t, e, p)
+		s := &schemas.Sample{ID: 4, Key: "picture", Data: readFile(t, parityDir+"picture.png")}
+		live.render(s, 2)
+		plans := make([]Plan, len(live.plans))
+		for v, b := range live.plans {
+			if plans[v], err = ParsePlan(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := replay.r.Replay(s, plans, replay.pixels); err != nil {
+			t.Fatal(err)
+		}
+		if string(join(live.pixels)) != string(join(replay.pixels)) {
+			t.Errorf("%s: replayed pixels differ", name)
+		}
+		plans[0].SrcW++
+		if err := replay.r.Replay(s, plans, replay.pixels); err == nil {
+			t.Errorf("%s: a plan of a wider picture was rendered", name)
+		}
+	}
+}

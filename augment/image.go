@@ -1,0 +1,100 @@
+package augment
+
+import (
+	"image"
+	"image/color"
+)
+
+// Image is a decoded picture: (H,W,3) uint8, HWC, RGB, without padding.
+type Image struct {
+	W, H int
+	Pix  []byte // 3·W·H bytes
+
+	chroma []byte // scratch of fillJFIF: two rows of the box
+}
+
+// reset gives the picture another size, keeping its memory. The pixels are
+// whatever they were.
+func (m *Image) reset(w, h int) {
+	m.W, m.H, m.Pix = w, h, grow(m.Pix, 3*w*h)
+}
+
+// row is the box's part of row y.
+func (m *Image) row(y int, box Box) []byte {
+	at := 3 * (y*m.W + box.X)
+	return m.Pix[at : at+3*box.W]
+}
+
+// fill copies the box of a decoder's picture into m, as PIL's convert("RGB")
+// would: alpha is dropped, not blended; of 16 bits the upper 8 stay. It reports
+// false for a kind of picture that it does not know.
+func (m *Image) fill(src image.Image, box Box, limited bool) bool {
+	at := src.Bounds().Min
+	switch s := src.(type) {
+	case *image.YCbCr:
+		if limited {
+			m.fillVP8(s, box)
+		} else {
+			m.fillJFIF(s, box)
+		}
+	case *image.NYCbCrA:
+		m.fillVP8(&s.YCbCr, box)
+	case *image.Gray:
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 1, 0, 0, 0)
+	case *image.Gray16:
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 2, 0, 0, 0)
+	case *image.RGBA: // from image/png: opaque, so not premultiplied by anything
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)
+	case *image.NRGBA:
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)
+	case *image.RGBA64:
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 0, 2, 4)
+	case *image.NRGBA64:
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 0, 2, 4)
+	case *image.Paletted:
+		var lut [256][3]byte
+		for i, c := range s.Palette {
+			if i < len(lut) {
+				n := color.NRGBAModel.Convert(c).(color.NRGBA)
+				lut[i] = [3]byte{n.R, n.G, n.B}
+			}
+		}
+		for y := box.Y; y < box.Y+box.H; y++ {
+			in, out := s.Pix[y*s.Stride+box.X:][:box.W], m.row(y, box)
+			for x, v := range in {
+				copy(out[3*x:3*x+3], lut[v][:])
+			}
+		}
+	case *image.CMYK:
+		m.fillCMYK(s, box)
+	default:
+		return false
+	}
+	return true
+}
+
+// each copies the bytes r, g and b of pixels that are step bytes apart.
+func (m *Image) each(box Box, pix []byte, stride, step, r, g, b int) {
+	for y := box.Y; y < box.Y+box.H; y++ {
+		in, out := pix[y*stride+step*box.X:][:step*box.W], m.row(y, box)
+		for i, o := 0, 0; o < len(out); i, o = i+step, o+3 {
+			p, q := in[i:i+step:i+step], out[o:o+3:o+3]
+			q[0], q[1], q[2] = p[r], p[g], p[b]
+		}
+	}
+}
+
+// fillCMYK is PIL's cmyk2rgb: K scales what C, M and Y leave.
+func (m *Image) fillCMYK(s *image.CMYK, box Box) {
+	for y := box.Y; y < box.Y+box.H; y++ {
+		in, out := s.Pix[y*s.Stride+4*box.X:][:4*box.W], m.row(y, box)
+		for x := range box.W {
+			p, q := in[4*x:4*x+4:4*x+4], out[3*x:3*x+3:3*x+3]
+			white := uint32(255 - p[3])
+			for c := range 3 {
+				t := uint32(p[c])*white + 128
+				q[c] = byte(white - (t>>8+t)>>8)
+			}
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package augment
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"resslt/schemas"
+)
+
+// planVersion is the first byte of an encoded plan.
+const planVersion = 1
+
+// maxSide is the largest width or height that any policy can allow: libjpeg's
+// own limit, and small enough for 16.16 coordinates.
+const maxSide = 32_767
+
+// Box is a rectangle of the source picture, in pixels: columns X … X+W-1, rows
+// Y … Y+H-1.
+type Box struct{ X, Y, W, H int }
+
+// Union is the smallest box that holds both.
+func (b Box) Union(c Box) Box {
+	if b.W == 0 || b.H == 0 {
+		return c
+	}
+	if c.W == 0 || c.H == 0 {
+		return b
+	}
+	x, y := min(b.X, c.X), min(b.Y, c.Y)
+	return Box{x, y, max(b.X+b.W, c.X+c.W) - x, max(b.Y+b.H, c.Y+c.H) - y}
+}
+
+// within says whether the box is not empty and lies in a w×h picture.
+func (b Box) within(w, h int) bool {
+	return b.X >= 0 && b.Y >= 0 && b.W > 0 && b.H > 0 && b.X <= w-b.W && b.Y <= h-b.H
+}
+
+// StepKind is what a step of a plan does to the S×S view. The numbers are part
+// of the encoding: never reuse one.
+type StepKind uint8
+
+// The steps and their arguments, all integers so that a plan means the same on
+// every machine. Q14 is fixed point with 14 fractional bits: value / 16384.
+const (
+	StepFlip         StepKind = 1  // mirror left to right
+	StepBrightness   StepKind = 2  // [0] factor, Q14, 0 … 4
+	StepContrast     StepKind = 3  // [0] factor, Q14, 0 … 4
+	StepSaturation   StepKind = 4  // [0] factor, Q14, 0 … 4
+	StepHue          StepKind = 5  // [0] shift, 256ths of a turn modulo 256, 0 … 255
+	StepGrayscale    StepKind = 6  // R = G = B = luma
+	StepBlur         StepKind = 7  // [0] σ, Q16 pixels
+	StepSolarize     StepKind = 8  // [0] threshold, 0 … 256
+	StepAffine       StepKind = 9  // [0…5] output → source map, Q16, half-pixel centres folded in
+	StepAutoContrast StepKind = 10 // stretch each channel to 0 … 255
+	StepEqualize     StepKind = 11 // equalise each channel's histogram
+	StepPosterize    StepKind = 12 // [0] bits kept, 1 … 8
+	StepSharpness    StepKind = 13 // [0] factor, Q14, 0 … 4
+)
+
+const (
+	factorBits = 14
+	factorOne  = 1 << factorBits
+	maxFactor  = 4 * factorOne
+	sigmaOne   = 1 << 16
+)
+
+// Step is one drawn operation.
+type Step struct {
+	Kind StepKind
+	Arg  [6]int32 // meaning by kind; unused ones are zero
+}
+
+// stepArgs describes the arguments of every kind: how many, and their range.
+var stepArgs = [...]struct {
+	name   string
+	n      int
+	lo, hi int32
+}{
+	StepFlip:         {name: "flip"},
+	StepBrightness:   {"brightness", 1, 0, maxFactor},
+	StepContrast:     {"contrast", 1, 0, maxFactor},
+	StepSaturation:   {"saturation", 1, 0, maxFactor},
+	StepHue:          {"hue", 1, 0, 255},
+	StepGrayscale:    {name: "grayscale"},
+	StepBlur:         {"blur", 1, 1, maxSigma * sigmaOne},
+	StepSolarize:     {"solarize", 1, 0, 256},
+	StepAffine:       {"affine", 6, -1 << 30, 1 << 30},
+	StepAutoContrast: {name: "autocontrast"},
+	StepEqualize:     {name: "equalize"},
+	StepPosterize:    {"posterize", 1, 1, 8},
+	StepSharpness:    {"sharpness", 1, 0, maxFactor},
+}
+
+// Plan is every random number of one view, drawn beforehand: crop Box of the
+// SrcW×SrcH picture, resize it to Size×Size by Filter, then apply Steps in order.
+type Plan struct {
+	View       int // index into Policy.Views
+	Size       int // S
+	SrcW, SrcH int // of the picture that it was drawn for
+	Box        Box
+	Filter     Filter
+	Steps      []Step
+}
+
+// Validate says whether the plan can be rendered; what Draw returns always can.
+// The error wraps schemas.ErrCorrupt.
+func (p *Plan) Validate() error {
+	bad := func(format string, args ...any) error {
+		return schemas.E("plan", "", "make the batch again with the same build",
+			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, args...)))
+	}
+	switch {
+	case p.View < 0 || p.View >= maxViews:
+		return bad("view %d", p.View)
+	case p.Size < 1 || p.Size > schemas.MaxViewSize:
+		return bad("size %d", p.Size)
+	case p.SrcW < 1 || p.SrcW > maxSide || p.SrcH < 1 || p.SrcH > maxSide:
+		return bad("source %d×%d", p.SrcW, p.SrcH)
+	case !p.Box.within(p.SrcW, p.SrcH):
+		return bad("box %+v of %d×%d", p.Box, p.SrcW, p.SrcH)
+	case p.Filter != Bilinear && p.Filter != Bicubic:
+		return bad("filter %q", p.Filter)
+	case len(p.Steps) > maxSteps:
+		return bad("%d steps", len(p.Steps))
+	}
+	for _, s := range p.Steps {
+		if int(s.Kind) >= len(stepArgs) || stepArgs[s.Kind].name == "" {
+			return bad("step kind %d", s.Kind)
+		}
+		d := &stepArgs[s.Kind]
+		for i, a := range s.Arg {
+			if i < d.n && (a < d.lo || a > d.hi) || i >= d.n && a != 0 {
+				return bad("%s argument %d", d.name, a)
+			}
+		}
+	}
+	return nil
+}
+
+// AppendBinary appends the plan's encoding, some 20 to 50 bytes: a version byte,
+// then varints in the order of the fields, each step as its kind and arguments.
+// The error is always nil; it is there for encoding.BinaryAppender.
+func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
+	b = append(b, planVersion)
+	for _, v := range [...]int{p.View, p.Size, p.SrcW, p.SrcH, p.Box.X, p.Box.Y, p.Box.W, p.Box.H} {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	f := byte(0)
+	if p.Filter == Bicubic {
+		f = 1
+	}
+	b = append(b, f, byte(len(p.Steps)))
+	for _, s := range p.Steps {
+		b = append(b, byte(s.Kind))
+		for _, a := range s.Arg[:stepArgs[s.Kind].n] {
+			b = binary.AppendVarint(b, int64(a))
+		}
+	}
+	return b, nil
+}
+
+// ParsePlan reads what AppendBinary wrote and validates it, whatever the bytes.
+// The error wraps schemas.ErrCorrupt, or schemas.ErrUnsupported for another
+// version.
+func ParsePlan(b []byte) (Plan, error) {
+	var p Plan
+	bad := func(detail string) (Plan, error) {
+		return Plan{}, schemas.E("parse plan", "", "make the batch again with the same build",
+			schemas.Because(schemas.ErrCorrupt, detail))
+	}
+	if len(b) == 0 {
+		return bad("no bytes")
+	}
+	if b[0] != planVersion {
+		return Plan{}, schemas.E("parse plan", "", "use the build that wrote it",
+			schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("version %d, this build reads %d", b[0], planVersion)))
+	}
+	b = b[1:]
+	for _, dst := range [...]*int{&p.View, &p.Size, &p.SrcW, &p.SrcH, &p.Box.X, &p.Box.Y, &p.Box.W, &p.Box.H} {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > 1<<20 {
+			return bad("a field is cut off or too large")
+		}
+		*dst, b = int(v), b[n:]
+	}
+	if len(b) < 2 {
+		return bad("cut off before its steps")
+	}
+	switch b[0] {
+	case 0:
+		p.Filter = Bilinear
+	case 1:
+		p.Filter = Bicubic
+	default:
+		return bad(fmt.Sprintf("filter %d", b[0]))
+	}
+	n := int(b[1])
+	b = b[2:]
+	if n > maxSteps || n > len(b) {
+		return bad(fmt.Sprintf("%d steps in %d bytes", n, len(b)))
+	}
+	if n > 0 {
+		p.Steps = make([]Step, n)
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if len(b) == 0 || int(b[0]) >= len(stepArgs) {
+			return bad("a step is cut off or unknown")
+		}
+		s.Kind, b = StepKind(b[0]), b[1:]
+		for j := range s.Arg[:stepArgs[s.Kind].n] {
+			v, n := binary.Varint(b)
+			if n <= 0 || v != int64(int32(v)) {
+				return bad("an argument is cut off or too large")
+			}
+			s.Arg[j], b = int32(v), b[n:]
+		}
+	}
+	if len(b) > 0 {
+		return bad(fmt.Sprintf("%d bytes after the last step", len(b)))
+	}
+	if err := p.Validate(); err != nil {
+		return Plan{}, err
+	}
+	return p, nil
+}
+
+// String is the plan on one readable line.
+func (p *Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "crop %d,%d %d×%d of %d×%d → %d %s", p.Box.X, p.Box.Y, p.Box.W, p.Box.H, p.SrcW, p.SrcH, p.Size, p.Filter)
+	for _, s := range p.Steps {
+		b.WriteString(", ")
+		b.WriteString(s.String())
+	}
+	return b.String()
+}
+
+// String is the step's name and arguments.
+func (s Step) String() string {
+	if int(s.Kind) >= len(stepArgs) || stepArgs[s.Kind].name == "" {
+		return fmt.Sprintf("step %d", s.Kind)
+	}
+	name := stepArgs[s.Kind].name
+	switch s.Kind {
+	case StepBrightness, StepContrast, StepSaturation, StepSharpness:
+		return fmt.Sprintf("%s %.2f", name, float64(s.Arg[0])/factorOne)
+	case StepHue:
+		return fmt.Sprintf("%s %+d/256", name, int8(s.Arg[0]))
+	case StepBlur:
+		return fmt.Sprintf("%s σ %.2f", name, float64(s.Arg[0])/sigmaOne)
+	case StepSolarize, StepPosterize:
+		return fmt.Sprintf("%s %d", name, s.Arg[0])
+	case StepAffine:
+		return fmt.Sprintf("%s [%.3f %.3f %.1f; %.3f %.3f %.1f]", name,
+			float64(s.Arg[0])/65536, float64(s.Arg[1])/65536, float64(s.Arg[2])/65536,
+			float64(s.Arg[3])/65536, float64(s.Arg[4])/65536, float64(s.Arg[5])/65536)
+	}
+	return name
+}

@@ -1,0 +1,135 @@
+package augment
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+)
+
+// somePlans are drawn plans of every preset, so of every kind of step.
+func somePlans(t testing.TB) []Plan {
+	t.Helper()
+	var plans []Plan
+	for _, name := range Presets() {
+		p, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for v := range p.Views {
+			for s := range int64(6) {
+				plans = append(plans, Draw(p, v, Key{Seed: 2, Sample: s}, 500, 375))
+			}
+		}
+	}
+	return plans
+}
+
+func TestPlanSurvivesItsEncoding(t *testing.T) {
+	kinds := map[StepKind]bool{}
+	longest := 0
+	for _, p := range somePlans(t) {
+		b, err := p.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, len(b))
+		q, err := ParsePlan(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := q.AppendBinary(nil)
+		if !bytes.Equal(b, c) || p.String() != q.String() {
+			t.Fatalf("%s became %s", p.String(), q.String())
+		}
+		if s := p.String(); strings.Contains(s, "\n") || strings.Contains(s, "step ") {
+			t.Errorf("%q is not one line of names", s)
+		}
+		for _, s := range p.Steps {
+			kinds[s.Kind] = true
+		}
+		for n := range b {
+			if _, err := ParsePlan(b[:n]); !errors.Is(err, schemas.ErrCorrupt) {
+				t.Fatalf("%d of %d bytes: %v, want ErrCorrupt", n, len(b), err)
+			}
+		}
+		if _, err := ParsePlan(append(b, 0)); !errors.Is(err, schemas.ErrCorrupt) {
+			t.Fatalf("a byte too many: %v", err)
+		}
+	}
+	for kind, d := range stepArgs {
+		if d.name != "" && !kinds[StepKind(kind)] {
+			t.Errorf("no preset drew %s", d.name)
+		}
+	}
+	t.Logf("longest encoding %d bytes", longest)
+	if _, err := ParsePlan([]byte{planVersion + 1}); !errors.Is(err, schemas.ErrUnsupported) {
+		t.Errorf("another version: %v, want ErrUnsupported", err)
+	}
+}
+
+func TestPlanValidate(t *testing.T) {
+	base := func() Plan {
+		return Plan{Size: 32, SrcW: 50, SrcH: 40, Box: Box{1, 2, 30, 20}, Filter: Bilinear}
+	}
+	for name, spoil := range map[string]func(*Plan){
+		"size":       func(p *Plan) { p.Size = 0 },
+		"huge size":  func(p *Plan) { p.Size = 100000 },
+		"view":       func(p *Plan) { p.View = -1 },
+		"source":     func(p *Plan) { p.SrcW = 70000 },
+		"box":        func(p *Plan) { p.Box.X = 21 },
+		"empty box":  func(p *Plan) { p.Box.W = 0 },
+		"overflow":   func(p *Plan) { p.Box = Box{1 << 62, 0, 1 << 62, 1} },
+		"filter":     func(p *Plan) { p.Filter = "lanczos" },
+		"kind":       func(p *Plan) { p.Steps = []Step{{Kind: 99}} },
+		"kind 0":     func(p *Plan) { p.Steps = []Step{{}} },
+		"factor":     func(p *Plan) { p.Steps = []Step{{Kind: StepBrightness, Arg: [6]int32{maxFactor + 1}}} },
+		"sigma":      func(p *Plan) { p.Steps = []Step{{Kind: StepBlur, Arg: [6]int32{1 << 30}}} },
+		"extra arg":  func(p *Plan) { p.Steps = []Step{{Kind: StepFlip, Arg: [6]int32{1}}} },
+		"many steps": func(p *Plan) { p.Steps = make([]Step, maxSteps+1) },
+	} {
+		p := base()
+		spoil(&p)
+		if err := p.Validate(); !errors.Is(err, schemas.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+	p := base()
+	if err := p.Validate(); err != nil {
+		t.Error(err)
+	}
+	src := &Image{W: 51, H: 40, Pix: make([]byte, 3*51*40)}
+	if err := Execute(&p, src, make([]byte, 3*32*32)); !errors.Is(err, schemas.ErrMismatch) {
+		t.Errorf("another picture: %v, want ErrMismatch", err)
+	}
+}
+
+func FuzzParsePlan(f *testing.F) {
+	for i, p := range somePlans(f) {
+		if i%17 == 0 {
+			b, _ := p.AppendBinary(nil)
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParsePlan(b)
+		if err != nil {
+			return
+		}
+		c, _ := p.AppendBinary(nil)
+		q, err := ParsePlan(c)
+		if err != nil || q.String() != p.String() {
+			t.Fatalf("%s became %s, %v", p.String(), q.String(), err)
+		}
+		if p.SrcW*p.SrcH > 1<<14 || p.Size > 64 {
+			return
+		}
+		// Whatever parses can be rendered.
+		src := &Image{W: p.SrcW, H: p.SrcH, Pix: make([]byte, 3*p.SrcW*p.SrcH)}
+		if err := Execute(&p, src, make([]byte, 3*p.Size*p.Size)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,68 @@
+package augment
+
+import (
+	"embed"
+	"io/fs"
+	"sort"
+	"strings"
+	"sync"
+
+	"resslt/schemas"
+)
+
+// The presets are policies as anybody can write them; each names its source.
+//
+//go:embed presets/*.yaml
+var presetFiles embed.FS
+
+var presets = sync.OnceValues(func() (map[string]*Policy, error) {
+	names, err := fs.Glob(presetFiles, "presets/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*Policy{}
+	for _, file := range names {
+		text, err := presetFiles.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		ps, err := parsePolicies(file, text)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range ps {
+			if all[p.Name] != nil {
+				return nil, schemas.E("policy", file, "rename one of them", schemas.Because(schemas.ErrUsage, "two presets are named "+p.Name))
+			}
+			all[p.Name] = p
+		}
+	}
+	return all, nil
+})
+
+// Preset gives the built-in policy of that name; see Presets. The error wraps
+// schemas.ErrNotFound and lists the names.
+func Preset(name string) (*Policy, error) {
+	all, err := presets()
+	if err != nil {
+		return nil, err
+	}
+	if p := all[name]; p != nil {
+		return p, nil
+	}
+	return nil, schemas.E("policy", name, "use one of "+strings.Join(Presets(), ", ")+", or a YAML file", schemas.ErrNotFound)
+}
+
+// Presets lists the built-in policies in alphabetical order.
+func Presets() []string {
+	all, err := presets()
+	if err != nil {
+		return nil // Preset reports the error; presets_test.go keeps it from shipping
+	}
+	names := make([]string, 0, len(all))
+	for n := range all {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
