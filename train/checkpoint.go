@@ -32,6 +32,7 @@ type Checkpoint struct {
 	Recipe    string  `json:"recipe"`     // resolved recipe, YAML
 	Torch     string  `json:"torch"`      // libtorch's version
 	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
+	Loss      float64 `json:"loss"`       // of the last logged step
 	Weights   string  `json:"weights"`    // file name of the tensors
 	SHA256    string  `json:"sha256"`     // of that file
 

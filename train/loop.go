@@ -178,7 +178,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 		if err := c.Load(l.learner); err != nil {
 			return err
 		}
-		l.step, l.saved = c.Step, c.Step
+		l.step, l.saved, l.stats.Loss = c.Step, c.Step, c.Loss
 	}
 	if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); err != nil {
 		return err
@@ -284,6 +284,7 @@ func (l *loop) save() error {
 	}
 	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
+		Loss: l.stats.Loss,
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 	if err == nil {
 		l.saved = l.step
