@@ -63,3 +63,55 @@ func BenchmarkDo(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStep is a training step: eight 3×3 convolutions of 32 channels with
+// batch norm and ReLU on 64 images of 32×32, cross-entropy, backward, SGD.
+func BenchmarkStep(b *testing.B) {
+	inDo(b, func() func() {
+		g := torch.NewGenerator(torch.CPU, 1)
+		normal := func(std float64, shape ...int64) *torch.Tensor {
+			return torch.Normal_(torch.Empty(shape, torch.Float32, torch.CPU), 0, std, g)
+		}
+		const width, classes = 32, 10
+		x := normal(1, 64, 3, 32, 32)
+		y := torch.Arange(0, 64, 1, torch.Int64, torch.CPU)
+		y = torch.RemainderScalar(y, classes)
+		var params []*torch.Tensor
+		in := int64(3)
+		for range 8 {
+			params = append(params,
+				normal(0.1, width, in, 3, 3),
+				torch.Ones([]int64{width}, torch.Float32, torch.CPU),
+				torch.Zeros([]int64{width}, torch.Float32, torch.CPU))
+			in = width
+		}
+		params = append(params, normal(0.1, classes, width))
+		for _, p := range params {
+			p.SetRequiresGrad(true)
+		}
+		one := []int64{1, 1}
+		return func() {
+			loss := torch.Scope(func() *torch.Tensor {
+				h := x
+				for i := 0; i+2 < len(params); i += 3 {
+					h = torch.Conv2d(h, params[i], nil, one, one, one, 1)
+					h = torch.BatchNorm(h, params[i+1], params[i+2], nil, nil, true, 0.1, 1e-5, true)
+					h = torch.Relu_(h)
+				}
+				h = torch.Flatten(torch.AdaptiveAvgPool2d(h, one), 1, -1)
+				return torch.CrossEntropyLoss(torch.Linear(h, params[len(params)-1], nil), y, nil, 1, -100, 0)
+			})
+			loss.Backward()
+			torch.NoGrad(func() {
+				grads := make([]*torch.Tensor, len(params))
+				for i, p := range params {
+					grads[i] = p.Grad()
+				}
+				torch.ForeachAddList_(params, grads, -0.01)
+				for _, p := range params {
+					p.SetGrad(nil)
+				}
+			})
+		}
+	})
+}

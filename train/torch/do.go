@@ -30,7 +30,8 @@ var (
 // Do runs fn on the device thread: one OS thread that lives as long as the
 // process and does nothing else, because grad mode, autocast, the CUDA device
 // and OpenMP's teams belong to an OS thread. Calls from several goroutines run
-// one after another. At entry grad mode is on and autocast off.
+// one after another, so a Do should last a step, not a run: NumThreads and Info
+// wait for it too. At entry grad mode is on and autocast off.
 //
 // Tensors that fn makes are freed when it returns, except those kept with
 // Tensor.Keep. An op that fails ends fn, and Do returns an *schemas.Error that

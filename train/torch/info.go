@@ -16,7 +16,10 @@ type BuildInfo struct {
 	CXX11ABI     bool   `json:"cxx11_abi"`     // libstdc++'s new string ABI
 	BLAS         string `json:"blas"`          // "OpenBLAS", "MKL", "reference", "BLIS", "ATLAS" or "unknown"
 	BLASPath     string `json:"blas_path"`     // the library that answers sgemm_, "" where it cannot be told
-	CPU          string `json:"cpu"`           // libtorch's kernel level: "AVX2", "AVX512", ...
+	// BLASThreads is the size of OpenBLAS's own pool, 0 for another BLAS.
+	// SetNumThreads sets it too.
+	BLASThreads int    `json:"blas_threads"`
+	CPU         string `json:"cpu"` // libtorch's kernel level: "AVX2", "AVX512", ...
 
 	Threads        int          `json:"threads"`         // intra-op, of the device thread
 	InteropThreads int          `json:"interop_threads"` // inter-op
@@ -38,14 +41,14 @@ type CUDADevice struct {
 }
 
 var (
-	fnInfo          = op{name: "resslt::info"}
-	fnThreads       = op{name: "resslt::num_threads"}
-	fnSetThreads    = op{name: "resslt::set_num_threads", args: "n"}
-	fnSetInterop    = op{name: "resslt::set_num_interop_threads", args: "n"}
-	fnNop           = op{name: "resslt::nop"}
-	errBadInfo      = "the shim's own description does not parse"
-	maxThreadsAsked = 4096
+	fnInfo       = op{name: "resslt::info"}
+	fnThreads    = op{name: "resslt::num_threads"}
+	fnSetThreads = op{name: "resslt::set_num_threads", args: "n"}
+	fnSetInterop = op{name: "resslt::set_num_interop_threads", args: "n"}
 )
+
+// maxThreads bounds what SetNumThreads takes: more is a mistake in a recipe.
+const maxThreads = 4096
 
 // Info asks the shim. It opens it as Available does, and runs in Do.
 func Info() (BuildInfo, error) {
@@ -54,7 +57,7 @@ func Info() (BuildInfo, error) {
 		var raw []byte
 		ScopeDo(func() { raw = fnInfo.one(nil).Bytes() })
 		if err := json.Unmarshal(raw, &info); err != nil {
-			return schemas.E("read libtorch shim's info", "", "run `make shim`", schemas.Because(schemas.ErrMismatch, errBadInfo+": "+err.Error()))
+			return schemas.E("read libtorch shim's info", "", "run `make shim`", schemas.BecauseErr(schemas.ErrMismatch, err))
 		}
 		info.Shim, info.ABI = *opened.Load(), shimABI
 		return nil
@@ -75,7 +78,7 @@ func SetNumInteropThreads(n int) error {
 }
 
 func setThreads(fn *op, what string, n int) error {
-	if n < 1 || n > maxThreadsAsked {
+	if n < 1 || n > maxThreads {
 		return schemas.E(what, "", "give a number from 1 to 4096", schemas.Because(schemas.ErrUsage, "out of range"))
 	}
 	return Do(func() error {

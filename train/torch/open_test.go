@@ -205,6 +205,13 @@ func TestNumThreads(t *testing.T) {
 		if got := torch.NumThreads(); got != n {
 			t.Errorf("%d threads, want %d", got, n)
 		}
+		info, err := torch.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(info.BLASPath, "openblas-pthread") && info.BLASThreads != n {
+			t.Errorf("OpenBLAS has %d threads, want %d", info.BLASThreads, n)
+		}
 	}
 	for _, n := range []int{0, -1, 1 << 20} {
 		if err := torch.SetNumThreads(n); !errors.Is(err, schemas.ErrUsage) {

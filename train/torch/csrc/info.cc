@@ -53,15 +53,26 @@ std::string torch_library() {
   return file_of(reinterpret_cast<const void*>(static_cast<std::string (*)()>(&at::show_config)));
 }
 
-// blas_library is where libtorch's own calls of sgemm_ go: looked up as the
-// loader does for it, through its dependencies in their order.
-std::string blas_library(const std::string& library) {
-  void* lib = dlopen(library.c_str(), RTLD_NOLOAD | RTLD_LAZY);
-  if (!lib) return "";
-  void* sgemm = dlsym(lib, "sgemm_");
-  std::string path = sgemm ? file_of(sgemm) : "";
-  dlclose(lib);
-  return path;
+// of_torch is the symbol that libtorch itself would get by that name: looked up
+// as the loader does for it, through its dependencies in their order.
+void* of_torch(const char* symbol) {
+  void* lib = dlopen(torch_library().c_str(), RTLD_NOLOAD | RTLD_LAZY);
+  if (!lib) return nullptr;
+  void* found = dlsym(lib, symbol);
+  dlclose(lib);  // gives back this look-up's reference; libtorch stays
+  return found;
+}
+
+std::string blas_library() {
+  void* sgemm = of_torch("sgemm_");
+  return sgemm ? file_of(sgemm) : "";
+}
+
+// blas_threads is the size of OpenBLAS's own pool of threads; 0 for a BLAS that
+// has none or shares OpenMP's.
+int blas_threads() {
+  auto get = reinterpret_cast<int (*)()>(of_torch("openblas_get_num_threads"));
+  return get ? get() : 0;
 }
 
 bool holds(const std::string& s, const char* part) { return s.find(part) != std::string::npos; }
@@ -173,12 +184,12 @@ std::string cudnn() {
 
 // info gives a JSON object, as bytes in a uint8 tensor.
 void info(Call& c) {
-  const std::string config = at::show_config(), library = torch_library(), blas = blas_library(library);
+  const std::string config = at::show_config(), library = torch_library(), blas = blas_library();
   std::ostringstream out;
   out << "{\"torch_version\":" << quoted(TORCH_VERSION) << ",\"library\":" << quoted(library)
       << ",\"cxx11_abi\":" << (_GLIBCXX_USE_CXX11_ABI ? "true" : "false")
       << ",\"blas\":" << quoted(blas_kind(blas, library, config)) << ",\"blas_path\":" << quoted(blas)
-      << ",\"cpu\":" << quoted(after(config, "CPU capability usage:")) << ",\"threads\":" << at::get_num_threads()
+      << ",\"blas_threads\":" << blas_threads() << ",\"cpu\":" << quoted(after(config, "CPU capability usage:")) << ",\"threads\":" << at::get_num_threads()
       << ",\"interop_threads\":" << at::get_num_interop_threads()
 #if defined(RESSLT_CUDA)
       << ",\"cuda_build\":true"
@@ -192,7 +203,17 @@ void info(Call& c) {
 }
 
 void num_threads(Call& c) { c.out.integer(at::get_num_threads()); }
-void set_num_threads(Call& c) { at::set_num_threads(static_cast<int>(c.integer(0))); }
+
+// set_num_threads sets OpenBLAS's pool too, which libtorch leaves at the number
+// of cores: a product's time, and how its sums are split, must follow the recipe
+// and not the machine.
+void set_num_threads(Call& c) {
+  const int n = static_cast<int>(c.integer(0));
+  at::set_num_threads(n);
+  static const auto set = reinterpret_cast<void (*)(int)>(of_torch("openblas_set_num_threads"));
+  if (set) set(n);
+}
+
 void set_num_interop_threads(Call& c) { at::set_num_interop_threads(static_cast<int>(c.integer(0))); }
 
 }  // namespace

@@ -6,8 +6,6 @@
 namespace resslt {
 namespace {
 
-void nop(Call&) {}
-
 void meta(Call& c) {
   const at::Tensor& t = c.tensor(0);
   c.out.integer(static_cast<int64_t>(t.scalar_type()));
@@ -112,7 +110,6 @@ void same(Call& c) { c.out.word(c.tensor(0).is_same(c.tensor(1))); }
 }  // namespace
 
 const Function tensor_functions[] = {
-    {"resslt::nop", "", nop},
     {"resslt::meta", "self", meta},
     {"resslt::shape", "self", shape},
     {"resslt::item", "self", item},
