@@ -190,7 +190,13 @@ func (l *loop) run(ctx context.Context) (err error) {
 		every = l.Spec.StepsPerEpoch
 	}
 	for l.step < l.Spec.Steps() {
-		if err := l.next(ctx); err != nil {
+		// Asked here, not left to the stream, which may have the next batch ready
+		// and hand it out all the same.
+		err := ctx.Err()
+		if err == nil {
+			err = l.next(ctx)
+		}
+		if err != nil {
 			return l.stop(ctx, err)
 		}
 		if l.step%every == 0 {

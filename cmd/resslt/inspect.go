@@ -111,7 +111,7 @@ func (o *inspectOptions) run(c *cobra.Command) (err error) {
 const (
 	margin     = 10
 	lineHeight = 14
-	textLines  = 11  // under each picture
+	textLines  = 14  // at most, under each picture
 	minShown   = 224 // smaller views are shown enlarged by a whole number
 	maxOrigin  = 360 // longer side of the original
 )
@@ -198,14 +198,15 @@ func labelled(m *image.RGBA, width int, lines []string, c color.Color) *image.RG
 	if m != nil {
 		h = m.Rect.Dy()
 	}
-	cell := blank(width+2*margin, h+2*margin+textLines*lineHeight)
+	lines = lines[:min(len(lines), textLines)]
+	cell := blank(width+2*margin, h+2*margin+(len(lines)+1)*lineHeight)
 	if m != nil {
 		around := image.Rect(margin-3, margin-3, margin+m.Rect.Dx()+3, margin+h+3)
 		draw.Draw(cell, around, image.NewUniform(c), image.Point{}, draw.Src)
 		draw.Draw(cell, image.Rect(margin, margin, margin+m.Rect.Dx(), margin+h), m, image.Point{}, draw.Src)
 	}
 	pen := font.Drawer{Dst: cell, Src: image.NewUniform(ink), Face: basicfont.Face7x13}
-	for i, line := range lines[:min(len(lines), textLines)] {
+	for i, line := range lines {
 		pen.Dot = fixed.P(margin, h+margin+(i+1)*lineHeight+4)
 		pen.DrawString(line)
 	}

@@ -51,8 +51,7 @@ func runAll(c *cobra.Command, f sessionFlags, workers int) error {
 	if err != nil {
 		return err
 	}
-	res.Summary.ChunksPublished, res.Summary.ChunksRedelivered = stats.Chunks, stats.Redelivered
-	res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = stats.Tombstoned, stats.DigestMismatches
+	res.Summary.ChunksRedelivered = stats.Redelivered
 	return s.conclude(ctx, res)
 }
 

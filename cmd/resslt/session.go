@@ -184,6 +184,9 @@ func (s *session) open(ctx context.Context, js jetstream.JetStream, name string)
 	return batcher.OpenRun(ctx, js, name, s.spec, batcher.RunOptions{DataURI: s.recipe.Data})
 }
 
+// patienceFor is how long a trainer waits for its first batch before it says so.
+const patienceFor = 10 * time.Second
+
 // train consumes the run's batches to the last step, whatever makes them.
 func (s *session) train(ctx context.Context, run *batcher.Run, trainer string) (res *train.Result, err error) {
 	order, err := pipeline.Order(&s.spec)
@@ -202,9 +205,20 @@ func (s *session) train(ctx context.Context, run *batcher.Run, trainer string) (
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	p := newProgress(s.stderr, s.spec.Steps(), from)
 	defer p.finish()
-	return train.Run(ctx, train.Options{
-		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume, Observe: p.observe,
+	hungry := time.AfterFunc(patienceFor, func() {
+		fmt.Fprintf(s.stderr, "waiting for the first batch of run %s: is an augmentd running that can reach %s?\n", run.Name, s.recipe.Data)
 	})
+	defer hungry.Stop()
+	res, err = train.Run(ctx, train.Options{
+		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
+		Observe: func(g train.Progress) { hungry.Stop(); p.observe(g) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	st := stream.Stats()
+	res.Summary.ChunksPublished, res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = st.Chunks, st.Tombstoned, st.DigestMismatches
+	return res, nil
 }
 
 // conclude writes the encoder, evaluates, and writes and prints the summary. The

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"resslt/batcher"
+	"resslt/schemas"
 )
 
 func newTrainCommand() *cobra.Command {
 	var f sessionFlags
 	var url, creds, token, run, trainer string
+	var fresh bool
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
 		Short: "train from a broker, the batches made by augmentd workers elsewhere",
@@ -29,6 +33,11 @@ func newTrainCommand() *cobra.Command {
 				return err
 			}
 			defer nc.Close()
+			if fresh {
+				if err := batcher.DeleteRun(ctx, js, run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
+					return err
+				}
+			}
 			r, err := s.open(ctx, js, run)
 			if err != nil {
 				return err
@@ -43,10 +52,7 @@ func newTrainCommand() *cobra.Command {
 				return err
 			}
 			for _, b := range beats {
-				res.Summary.ChunksPublished += b.Chunks
 				res.Summary.ChunksRedelivered += b.Redelivered
-				res.Summary.ChunksTombstoned += b.Tombstoned
-				res.Summary.DigestMismatches += b.DigestMismatches
 			}
 			return s.conclude(ctx, res)
 		},
@@ -57,6 +63,7 @@ func newTrainCommand() *cobra.Command {
 	p.StringVar(&creds, "creds", "", "NATS credentials `file`")
 	p.StringVar(&token, "token", "", "NATS token")
 	p.StringVar(&run, "run", "", "`name` of the run in the broker (default: the recipe's)")
+	p.BoolVar(&fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
 	p.StringVar(&trainer, "trainer", "trainer", "`name` of this trainer's cursor")
 	return c
 }

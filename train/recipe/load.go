@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -98,9 +99,10 @@ func (r *Recipe) YAML() []byte {
 	return out
 }
 
+// unknownKey stands at line:column.
 type unknownKey struct{ key, at string }
 
-func (u *unknownKey) Error() string { return "unknown key " + u.key + " at line " + u.at }
+func (u *unknownKey) Error() string { return "unknown key " + u.key + " at " + u.at }
 
 // decode is strict: unknown and repeated keys are errors, on one line, with
 // line and column.
@@ -112,7 +114,7 @@ func decode(raw []byte, r *Recipe) error {
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
 		if tok := unknown.GetToken(); tok != nil {
-			return &unknownKey{key: tok.Value, at: tok.Position.String()}
+			return &unknownKey{key: tok.Value, at: fmt.Sprintf("%d:%d", tok.Position.Line, tok.Position.Column)}
 		}
 	}
 	return errors.New(yaml.FormatError(err, false, false))

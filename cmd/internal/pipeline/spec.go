@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"resslt/augment"
@@ -26,14 +27,29 @@ func Policy(name string, imageSize int) (*augment.Policy, error) {
 
 func loadPolicy(name string) (*augment.Policy, error) {
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
+		if !slices.Contains(augment.Presets(), name) {
+			return nil, schemas.E("policy", name, "use "+presets()+", or a path ending in .yaml",
+				schemas.Because(schemas.ErrUsage, "there is no preset of that name"))
+		}
 		return augment.Preset(name)
 	}
 	raw, err := os.ReadFile(name)
 	if err != nil {
-		return nil, schemas.E("read policy", name, "name an existing file or one of "+strings.Join(augment.Presets(), ", "),
+		return nil, schemas.E("read policy", name, "name an existing file or use "+presets(),
 			schemas.BecauseErr(schemas.ErrUsage, err))
 	}
 	return augment.ParsePolicy(name, raw)
+}
+
+// presets lists the presets in a line; Table 4's many rows as one.
+func presets() string {
+	var names []string
+	for _, p := range augment.Presets() {
+		if !strings.HasPrefix(p, "table4-") {
+			names = append(names, p)
+		}
+	}
+	return strings.Join(append(names, "table4-…"), ", ")
 }
 
 // Host is what a recipe takes from this machine and build.

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// transportBench are the flags of `resslt bench transport`.
+type transportBench struct {
+	nats    string
+	creds   string
+	storage string
+	size    int
+	views   int
+	batch   int
+	seconds float64
+	workers int
+	json    bool
+}
+
+// transportResult is what `resslt bench transport --json` prints.
+type transportResult struct {
+	MBPerSecond     float64 `json:"mb_per_second"`      // 10⁶ bytes of chunk bodies, worker to trainer
+	CPUSecondsPerGB float64 `json:"cpu_seconds_per_gb"` // of this process: the embedded broker is in it, a separate one is not
+	ChunkBytes      int64   `json:"chunk_bytes"`        // mean
+	Storage         string  `json:"storage"`
+}
+
+func newBenchTransportCommand() *cobra.Command {
+	var o transportBench
+	cmd := &cobra.Command{
+		Use:   "transport",
+		Short: "Measure batches through the broker: tasks, chunks, digests, assembly",
+		Long: `Measure the way from a worker to the trainer without decoding or drawing: tasks
+are issued, workers answer with ready-made pixels, chunks are encoded, stored,
+verified and assembled, as in training. The broker is embedded unless --nats
+names another.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			res, err := o.run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(res)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%.0f MB/s, %.2f CPU seconds a GB, chunks of %.2f MB, %s storage\n",
+				res.MBPerSecond, res.CPUSecondsPerGB, float64(res.ChunkBytes)/1e6, res.Storage)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.nats, "nats", "", "URL of a broker; empty: one in this process")
+	f.StringVar(&o.creds, "creds", "", "NATS credentials file")
+	f.StringVar(&o.storage, "storage", "memory", "where the broker keeps chunks: memory or file")
+	f.IntVar(&o.size, "view-size", 224, "side of a view, pixels")
+	f.IntVar(&o.views, "views", 2, "views a sample")
+	f.IntVar(&o.batch, "batch", 256, "samples a batch")
+	f.Float64Var(&o.seconds, "seconds", 5, "how long to measure")
+	f.IntVar(&o.workers, "workers", 2, "chunks made at once")
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+// spec is a run of ready-made pixels, long enough that no measurement ends it.
+func (o *transportBench) spec() (schemas.RunSpec, error) {
+	s := schemas.RunSpec{
+		Version: schemas.SpecVersion,
+		Dataset: schemas.DatasetSpec{Digest: "bench", Format: "bench", Split: "train", Samples: int64(o.batch)},
+		Order:   "global", Policy: "{}", Engine: "bench/1",
+		BatchSize: o.batch, Epochs: 1 << 40, StepsPerEpoch: 1, OnError: schemas.Fail,
+	}
+	for v := range o.views {
+		role := schemas.Student
+		if v == 0 {
+			role = schemas.Teacher
+		}
+		s.Views = append(s.Views, schemas.ViewSpec{Name: fmt.Sprintf("view%d", v), Role: role, Size: o.size})
+	}
+	s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
+	return s, s.Validate()
+}
+
+func (o *transportBench) run(ctx context.Context) (res *transportResult, err error) {
+	spec, err := o.spec()
+	if err != nil {
+		return nil, err
+	}
+	if o.seconds <= 0 || o.workers < 1 {
+		return nil, schemas.E("bench transport", "--seconds, --workers", "give more than 0", schemas.ErrUsage)
+	}
+	nc, js, closeBroker, err := o.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeBroker()
+	defer nc.Close()
+	name := fmt.Sprintf("bench-%d", os.Getpid())
+	run, err := batcher.OpenRun(ctx, js, name, spec, batcher.RunOptions{Storage: batcher.Storage(o.storage)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if derr := batcher.DeleteRun(dctx, js, name); err == nil {
+			err = derr
+		}
+	}()
+	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: o.workers, Grace: time.Second,
+		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &readyPixels{}, nil }})
+	if err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	wctx, stop := context.WithCancel(gctx)
+	g.Go(func() error { return w.ServeRun(wctx, name) })
+	g.Go(func() error {
+		defer stop()
+		s, err := batcher.OpenStream(gctx, run, readyOrder{}, batcher.StreamOptions{})
+		if err != nil {
+			return err
+		}
+		res, err = o.measure(gctx, s)
+		if cerr := s.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// measure consumes batches: three to warm up, then for the time that is asked for.
+func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*transportResult, error) {
+	next := func() error {
+		b, err := s.Next(ctx)
+		if err == nil {
+			b.Release()
+		}
+		return err
+	}
+	for range 3 {
+		if err := next(); err != nil {
+			return nil, err
+		}
+	}
+	before, cpu, start := s.Stats(), cpuTime(), time.Now()
+	for time.Since(start).Seconds() < o.seconds {
+		if err := next(); err != nil {
+			return nil, err
+		}
+	}
+	after, wall := s.Stats(), time.Since(start).Seconds()
+	bytes, chunks := float64(after.Bytes-before.Bytes), after.Chunks-before.Chunks
+	if chunks == 0 {
+		return nil, schemas.E("bench transport", "--seconds", "give more time", schemas.Because(schemas.ErrUsage, "no chunk came"))
+	}
+	return &transportResult{
+		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cpuTime() - cpu).Seconds() / (bytes / 1e9),
+		ChunkBytes: int64(bytes) / chunks, Storage: o.storage,
+	}, nil
+}
+
+func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
+	if o.nats != "" {
+		nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: o.nats, Creds: o.creds, Name: "resslt bench"})
+		return nc, js, func() {}, err
+	}
+	dir, err := os.MkdirTemp("", "resslt-bench-")
+	if err != nil {
+		return nil, nil, nil, schemas.E("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: filepath.Join(dir, "js")})
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, nil, nil, err
+	}
+	done = func() {
+		_ = b.Close()
+		_ = os.RemoveAll(dir)
+	}
+	nc, js, err = batcher.Connect(ctx, batcher.ConnectOptions{Broker: b, Name: "resslt bench"})
+	if err != nil {
+		done()
+	}
+	return nc, js, done, err
+}
+
+// readyPixels makes nothing: the views stay as they are, so that only transport is
+// measured. It is Source and Maker in one.
+type readyPixels struct{}
+
+func (*readyPixels) Order() batcher.Order             { return readyOrder{} }
+func (*readyPixels) NewMaker() (batcher.Maker, error) { return &readyPixels{}, nil }
+func (*readyPixels) Close() error                     { return nil }
+func (*readyPixels) Make(_ context.Context, row batcher.TaskRow, _, plans [][]byte) (batcher.Made, error) {
+	for v := range plans {
+		plans[v] = append(plans[v][:0], make([]byte, 64)...) // about a plan's size
+	}
+	return batcher.Made{Label: int32(row.Sample % 10)}, nil
+}
+
+// readyOrder visits samples as they lie.
+type readyOrder struct{}
+
+func (readyOrder) At(_, index int64) int64 { return index }
+
+// cpuTime is what this process has used of its CPUs, user and system.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0 // fails for a wrong argument only
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
