@@ -191,7 +191,10 @@ func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelCol
 	if err != nil {
 		return "", err
 	}
-	x.Shards = []Shard{{Name: filepath.Base(f.path), Bytes: f.size, SHA256: hexSum(sum)}}
+	// An index of a file whose samples need none: a shard, its hash and its time.
+	if err := x.addShard(Shard{Name: filepath.Base(f.path), Bytes: f.size, SHA256: hexSum(sum)}, &columns{}); err != nil {
+		return "", err
+	}
 	x.Stamps = []stamp{now}
-	return x.Shards[0].SHA256, cache.store(x)
+	return hexSum(sum), cache.store(x)
 }

@@ -69,8 +69,7 @@ func hasDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// needDir returns the one of candidates below dir that is a directory, or an
-// error that says what is missing.
+// needDir says whether dir is a folder, by an error if it is not.
 func needDir(op, dir, hint string) error {
 	if dir == "" {
 		return schemas.E(op, "", hint, schemas.Because(schemas.ErrUsage, "no folder is named"))

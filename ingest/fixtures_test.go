@@ -190,7 +190,7 @@ func writeTree(t *testing.T, dir string, files map[string][]byte) {
 	}
 }
 
-func age(t *testing.T, path string) {
+func age(t testing.TB, path string) {
 	t.Helper()
 	old := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(path, old, old); err != nil {

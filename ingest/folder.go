@@ -167,6 +167,10 @@ type listed struct {
 // listFolder walks the split's folder: the index without sums. Shard "." holds
 // the images beside the class folders.
 func listFolder(ctx context.Context, root string, classes []string, opt Options) (*index, error) {
+	top, err := os.Stat(root)
+	if err != nil {
+		return nil, fileError("open folder", root, folderHint, err)
+	}
 	shards := append([]string{"."}, classes...)
 	found := make([][]listed, len(shards))
 	g, gctx := errgroup.WithContext(ctx)
@@ -178,7 +182,11 @@ func listFolder(ctx context.Context, root string, classes []string, opt Options)
 				return nil // a class of another split
 			}
 			w := &walker{ctx: gctx, deep: name != "."}
-			if err := w.walk(dir, "", nil); err != nil {
+			var above []os.FileInfo
+			if w.deep {
+				above = []os.FileInfo{top}
+			}
+			if err := w.walk(dir, "", above); err != nil {
 				return err
 			}
 			// Bytewise by the whole relative path: the order that ids follow.

@@ -133,16 +133,16 @@ func (d idxSet) load(ctx context.Context, dir, name string, dims int) (*idxFile,
 
 	// What the header claims is held against the most that the file can hold.
 	var r io.Reader = f
-	most := f.size
+	ratio := int64(1)
 	if strings.HasSuffix(path, ".gz") {
 		gz, err := gzip.NewReader(f)
 		if err != nil {
 			return nil, schemas.E(op, path, fresh, schemas.BecauseErr(schemas.ErrCorrupt, err))
 		}
-		r, most = gz, f.size*gzipMaxRatio
+		r, ratio = gz, gzipMaxRatio
 	}
 	h := sha256.New()
-	got, data, err := readIDX(io.TeeReader(ctxReader{ctx, r}, h), most, dims)
+	got, data, err := readIDX(io.TeeReader(ctxReader{ctx, r}, h), f.size, ratio, dims)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -156,10 +156,16 @@ func (d idxSet) load(ctx context.Context, dir, name string, dims int) (*idxFile,
 // gzipMaxRatio bounds what deflate can expand to: 258 bytes from two bits.
 const gzipMaxRatio = 1032
 
-// readIDX reads an IDX file of uint8 with dims dimensions. most is the number of
-// bytes that r can have at most; no more is ever allocated. It returns the
-// dimensions and the elements; an error wraps ErrCorrupt.
-func readIDX(r io.Reader, most int64, dims int) ([]int, []byte, error) {
+// gzipLikelyRatio is more than images of this kind are ever packed by.
+const gzipLikelyRatio = 16
+
+// readIDX reads an IDX file of uint8 with dims dimensions from r, which stands
+// for a file of size bytes that can hold at most ratio times as many. A header
+// that claims more is refused, and memory beyond the likely is only taken as
+// bytes come. It returns the dimensions and the elements; an error wraps
+// ErrCorrupt.
+func readIDX(r io.Reader, size, ratio int64, dims int) ([]int, []byte, error) {
+	most := size * ratio
 	corrupt := func(format string, a ...any) ([]int, []byte, error) {
 		return nil, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
 	}
@@ -180,8 +186,8 @@ func readIDX(r io.Reader, most int64, dims int) ([]int, []byte, error) {
 		}
 		total *= int64(d)
 	}
-	data := make([]byte, total)
-	if n, err := io.ReadFull(r, data); err != nil {
+	buf := bytes.NewBuffer(make([]byte, 0, min(total, size*gzipLikelyRatio)))
+	if n, err := io.CopyN(buf, r, total); err != nil {
 		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return corrupt("%v", err)
 		}
@@ -194,7 +200,7 @@ func readIDX(r io.Reader, most int64, dims int) ([]int, []byte, error) {
 	case err != io.EOF: // a gzip stream's check sum is compared here
 		return corrupt("%v", err)
 	}
-	return shape, data, nil
+	return shape, buf.Bytes(), nil
 }
 
 // ctxReader stops a long read when ctx is cancelled.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"resslt/schemas"
 )
@@ -28,12 +30,12 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"4 Gi images", idxBytes([]uint32{1<<32 - 1, 28, 28}, nil), "more than"},
 		{"a product that overflows", idxBytes([]uint32{1 << 31, 1 << 31, 4}, nil), "more than"},
 	} {
-		_, _, err := readIDX(bytes.NewReader(c.b), int64(len(c.b)), 3)
+		_, _, err := readIDX(bytes.NewReader(c.b), int64(len(c.b)), 1, 3)
 		if !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want corrupt that says %q", c.name, err, c.says)
 		}
 	}
-	dims, data, err := readIDX(bytes.NewReader(good), int64(len(good)), 3)
+	dims, data, err := readIDX(bytes.NewReader(good), int64(len(good)), 1, 3)
 	if err != nil || len(dims) != 3 || dims[0]*dims[1]*dims[2] != len(data) {
 		t.Errorf("a good file: %v %v %v", dims, data, err)
 	}
@@ -126,7 +128,7 @@ func FuzzReadIDX(f *testing.F) {
 		if dims != 1 && dims != 3 {
 			return
 		}
-		shape, data, err := readIDX(bytes.NewReader(b), int64(len(b)), dims)
+		shape, data, err := readIDX(bytes.NewReader(b), int64(len(b)), 1, dims)
 		if err != nil {
 			if !errors.Is(err, schemas.ErrCorrupt) {
 				t.Fatal(err)
@@ -173,5 +175,54 @@ func TestBinarySetsRefuse(t *testing.T) {
 	}
 	if _, err := Open(context.Background(), "cifar10:"+filepath.Join(dir, "test_batch.bin"), Options{}); !errors.Is(err, schemas.ErrUsage) {
 		t.Errorf("a file for a folder: %v", err)
+	}
+}
+
+// A large file without labels is hashed once, and then known by size and time.
+func TestLargeFileIsHashedOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hashes a gigabyte")
+	}
+	dir, cache := t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "unlabeled_X.bin")
+	set := stl10Set(1, 1, cachedSumBytes/27648+1)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate((cachedSumBytes/27648+1)*27648), f.Close()); err != nil { // sparse: no disk is used
+		t.Fatal(err)
+	}
+	age(t, path)
+	digest := func(cache string) string {
+		t.Helper()
+		src, err := set.open(context.Background(), dir, Options{Split: Unlabeled, CacheDir: cache}.applyDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		return src.Manifest().Digest()
+	}
+	first := digest(cache)
+	if f, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte{1}, 12345)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if digest(cache) == first {
+		t.Error("a file with another time was not hashed again")
+	}
+	start := time.Now()
+	age(t, path)
+	again := digest(cache) // hashed: the time is another one
+	hashing := time.Since(start)
+	start = time.Now()
+	if digest(cache) != again {
+		t.Error("digest differs on reopening")
+	}
+	if d := time.Since(start); d > hashing/2 {
+		t.Errorf("reopening took %v, hashing %v", d, hashing)
 	}
 }

@@ -268,14 +268,12 @@ func parseIndex(b []byte) (*index, error) {
 // look-up can go out of range.
 func (x *index) check() error {
 	corrupt := func(why string) error { return schemas.Because(schemas.ErrCorrupt, why) }
-	if x.Samples > 0 || len(x.First) > 0 {
-		if len(x.First) != len(x.Shards)+1 || x.First[0] != 0 || x.First[len(x.Shards)] != x.Samples {
+	if len(x.First) != len(x.Shards)+1 || x.First[0] != 0 || x.First[len(x.Shards)] != x.Samples {
+		return corrupt("shards do not add up to the samples")
+	}
+	for i, s := range x.Shards {
+		if s.Samples < 0 || x.First[i+1]-x.First[i] != s.Samples {
 			return corrupt("shards do not add up to the samples")
-		}
-		for i, s := range x.Shards {
-			if s.Samples < 0 || x.First[i+1]-x.First[i] != s.Samples {
-				return corrupt("shards do not add up to the samples")
-			}
 		}
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {

@@ -9,7 +9,7 @@ import (
 
 func TestOrderIsBijection(t *testing.T) {
 	for _, n := range []int64{1, 2, 3, 10, 255, 256, 257, 50_000, 60_000, 1_000_000} {
-		for _, epoch := range []int64{0, 1, 199} {
+		for _, epoch := range []int64{0, 199} {
 			o := NewOrder(7, n)
 			seen := make([]bool, n)
 			for i := range n {
@@ -94,12 +94,12 @@ func chiSquare(counts []int) float64 {
 func TestOrderOfTinySets(t *testing.T) {
 	for _, n := range []int64{2, 3, 4, 5} {
 		o := NewOrder(99, n)
-		count := map[string]int{}
-		const epochs = 60_000
+		count := map[int64]int{}
+		const epochs = 24_000
 		for e := range int64(epochs) {
-			key := ""
+			key := int64(0)
 			for i := range n {
-				key += fmt.Sprint(o.At(e, i))
+				key = 10*key + o.At(e, i)
 			}
 			count[key]++
 		}
@@ -125,7 +125,7 @@ func TestOrderOfTinySets(t *testing.T) {
 func TestOrderIsUniform(t *testing.T) {
 	for _, n := range []int64{100, 256, 1000} {
 		o := NewOrder(5, n)
-		epochs := 200 * n
+		epochs := 100 * n
 		for _, place := range []int64{0, 1, n / 2, n - 1} {
 			counts := make([]int, n)
 			for e := range epochs {
@@ -150,7 +150,7 @@ func TestOrderIsUniform(t *testing.T) {
 // Within an epoch of a real size: place, neighbour and next epoch must be
 // uncorrelated. A correlation of n pairs has standard deviation 1/√n.
 func TestOrderIsUncorrelated(t *testing.T) {
-	for _, n := range []int64{50_000, 60_000, 65_536, 1_000_000} {
+	for _, n := range []int64{50_000, 60_000, 65_536, 300_000} {
 		o := NewOrder(11, n)
 		mid, norm := float64(n-1)/2, float64(n)*(float64(n)*float64(n)-1)/12
 		var place, next, epoch, half float64

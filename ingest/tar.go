@@ -116,7 +116,7 @@ func scanTar(r io.Reader, size int64) (c *columns, sum [sha256.Size]byte, err er
 			if open.label, err = readLabel(tr, hdr.Size); err != nil {
 				return fault("label of %q: %v", hdr.Name, err)
 			}
-		case isImageName("." + ext):
+		case slices.Contains(imageExtensions, "."+ext): // all of ext: "v2.jpg" is another field
 			if open.image {
 				return fault("second image %q under one key", hdr.Name)
 			}
@@ -130,10 +130,11 @@ func scanTar(r io.Reader, size int64) (c *columns, sum [sha256.Size]byte, err er
 			c.sizes = append(c.sizes, uint32(hdr.Size))
 			c.offsets = append(c.offsets, data)
 		}
-		at = data + padded(hdr.Size)
-		if at > size {
-			return fault("truncated")
+		end := data + padded(hdr.Size)
+		if end > size {
+			return fault("truncated in the padding of member %q", hdr.Name)
 		}
+		at = end
 	}
 	finish()
 	// Tar pads its end with zeros. Anything else is a second archive (cat a b),

@@ -74,7 +74,8 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 	if sidecar != nil {
 		m.Classes = sidecar.Classes
 		for i, l := range x.labels {
-			if int(l) >= len(m.Classes) {
+			// Labels may go without names; but what names there are must reach.
+			if len(m.Classes) > 0 && int(l) >= len(m.Classes) {
 				return nil, schemas.E(op, x.key(int64(i)), "pack the shards anew",
 					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the sidecar names", l, len(m.Classes))))
 			}
@@ -186,7 +187,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 	return x, false, together(faults)
 }
 
-// together is one error for several: the first in full, then the count.
+// together is one error for several, nil for none.
 func together(faults []error) error {
 	if len(faults) < 2 {
 		return errors.Join(faults...)

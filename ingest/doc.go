@@ -1,0 +1,77 @@
+// Package ingest is data sets as resslt sees them: a numbered list of undecoded
+// images that is known by its content, and an order to visit them in. It decodes
+// nothing (augment does) and knows no network.
+//
+//	src, err := ingest.Open(ctx, "folder:/data/imagenet", ingest.Options{})
+//	order := ingest.NewOrder(seed, src.Len())
+//	for index := range src.Len() {
+//		err := src.Read(ctx, order.At(epoch, index), &sample)
+//	}
+//
+// # Vocabulary
+//
+//	source    an opened data set; Read gives sample id, 0 ≤ id < n
+//	split     train, test, unlabeled, or STL-10's train+unlabeled
+//	shard     a unit of content with a hash: a tar, one file of a binary set, or a class folder
+//	manifest  format, split, n, class names, shards: what the digest is taken of
+//	digest    SHA-256 of the manifest's JSON: the data set's identity in a run spec
+//	index     where each sample of a folder or of tars lies; cached on disk
+//	sidecar   the manifest that Pack leaves beside its shards
+//	order     the permutation of [0, n) that an epoch follows
+//
+// # Formats
+//
+//	scheme                file        samples lie as             n, labels from
+//	fashion-mnist, mnist  idx.go      gray, HW, gzipped or not   header; labels file
+//	cifar10, cifar100     cifar.go    RGB planes, row by row     exact file sizes; in the record
+//	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
+//	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
+//	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls members
+//
+// The binary sets share records.go and binary.go. They come out as RawGray (H,W)
+// or RawRGB (H,W,3) uint8, interleaved; the others as Encoded bytes, untouched:
+// a text file named x.jpg is a sample, about which the decoder will complain.
+//
+// # Invariants
+//
+//   - Equal digests mean equal samples under equal ids with equal labels, whatever
+//     the path, the machine or the number of workers. All names are relative; a
+//     gzipped IDX file counts by its content.
+//   - Any changed byte of any image, label or class name changes the digest.
+//   - Sample ids follow names, bytewise: of shards, and of files within a class.
+//     In a tar they follow the members.
+//   - A file that changed after Open is refused by Read where size or time tell,
+//     and found by Verify where they do not.
+//   - Nothing is dropped in silence. What cannot be indexed fails Open, by name.
+//     (Hidden files, other extensions and links back up the tree are no samples.)
+//   - Lengths that a file claims are held against its size before memory is asked
+//     for them.
+//
+// # The index
+//
+// An index is built once, by reading every byte (there is no honest digest
+// without), and kept under Options.CacheDir:
+//
+//	open:   list the files, with sizes and times          about 2 µs a file
+//	        load the cached index; check its SHA-256
+//	        files with the same name, size and time, and not
+//	        written within 2 s of indexing, keep their hashes
+//	        hash the others, in parallel; scan new tars
+//	        if anything was new: write temp → fsync → rename
+//
+// In memory a sample costs its name and 28 bytes in a folder (name's end 4, size
+// 4, label 4, start of its SHA-256 16) and 20 in a tar (offset 8 instead of the
+// hash): some 60 MB for ImageNet's 1.28 M, with no map or pointer a sample. The
+// cache file holds the same columns; cache (index.go) documents its layout. A file
+// that fails its check sum is built anew, never believed.
+//
+// # Shards
+//
+// Pack writes any Source as WebDataset tars that other loaders read too:
+//
+//	PREFIX-000000.tar      000000000.jpg 000000000.cls 000000001.jpg …
+//	PREFIX.manifest.json   the manifest: class names, each shard's SHA-256
+//
+// Reads are random (ReadAt at the member's offset), so shards need no shuffling:
+// the order shuffles globally, afresh every epoch.
+package ingest
