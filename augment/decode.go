@@ -56,6 +56,12 @@ func sniff(b []byte) (f format, other string) {
 	return formatUnknown, ""
 }
 
+// maxScans bounds the scans of a progressive JPEG (real ones have about ten).
+// Each may be a few bytes long and still visits every block of the picture, so
+// that a small file could keep a worker busy for hours. Thumbnails inside the
+// metadata count too.
+const maxScans = 200
+
 func (d *decoder) fail(hint string, err error) error {
 	return schemas.E("decode", d.sample.Key, hint, err)
 }
@@ -125,6 +131,11 @@ func (d *decoder) config() (w, h int, err error) {
 		}
 		return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt,
 			fmt.Sprintf("not JPEG, PNG or WebP: it begins with %q", d.sample.Data[:min(len(d.sample.Data), 12)])))
+	}
+	if d.format == formatJPEG {
+		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
+			return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
+		}
 	}
 	var cfg image.Config
 	err = d.guard(func() error {

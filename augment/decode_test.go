@@ -58,6 +58,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"truncated webp", enc(lossy[:len(lossy)/2]), DefaultLimits, schemas.ErrCorrupt, ""},
 		{"three bytes of jpeg", enc(jpg[:3]), DefaultLimits, schemas.ErrCorrupt, "cut off"},
 		{"jpeg 65500²", enc(jpegSize(jpg, 65500, 65500)), DefaultLimits, schemas.ErrTooLarge, "65500×65500"},
+		{"jpeg of 300 scans", enc(append(bytes.Clone(jpg), bytes.Repeat([]byte("\xff\xda\x00\x02"), 300)...)), DefaultLimits, schemas.ErrTooLarge, "301 JPEG scans"},
 		{"jpeg 0×0", enc(jpegSize(jpg, 0, 0)), DefaultLimits, schemas.ErrCorrupt, ""},
 		{"png 2^31-1 squared", enc(pngHeader(1<<31-1, 1<<31-1)), DefaultLimits, schemas.ErrUnsupported, ""},
 		{"png 32000²", enc(pngHeader(32000, 32000)), DefaultLimits, schemas.ErrTooLarge, "32000×32000"},

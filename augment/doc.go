@@ -1,1 +1,95 @@
+// Package augment draws and renders the views of a sample: from an image file
+// and a key to (S,S,3) pixels, by a policy that is data. It knows no network, no
+// data set and no training.
+//
+// # Vocabulary
+//
+//	policy    what may be drawn for each view: operations and their ranges
+//	view      one S×S picture that is made of every sample, for teacher or student
+//	key       (seed, epoch, sample): with the view's number, all that a draw hangs on
+//	plan      every random number of one view, fixed beforehand, as integers
+//	box       the rectangle of the source picture that a view is cut from
+//	step      one drawn operation after crop and resize: flip, blur, …
+//	engine    an arithmetic: a decoder and kernels, with a name and version
+//	painter   an engine's buffers, for one goroutine
+//	renderer  policy + painter: samples in, pixels and plans out
+//
+// # Draw, then render
+//
+//	renderer.Render(sample, key):
+//	    w, h  = painter.Open(sample)             header only; caps are checked here
+//	    plans = Draw(policy, v, key, w, h)       for every view v; no pixel is touched
+//	    painter.Decode(union of the plans' boxes)   once for all views
+//	    painter.Paint(plan)                      for every view: crop, resize, steps
+//
+// Draw is a pure function on PCG, seeded by SHA-256 of its key; Paint has no
+// randomness. So a plan that is kept (it is 15 to 80 bytes) makes the pixels
+// again: Renderer.Replay.
+//
+// # Invariants
+//
+//   - A view's bytes depend on (engine, policy, key, sample's bytes) alone: not on
+//     the worker, its number, or what it rendered before.
+//   - Draw uses only float64 operations that every architecture rounds alike
+//     (see portable_math.go); what it hands on are integers.
+//   - The reference kernels ("ref") are integer arithmetic: equal bytes on every
+//     architecture. They are Pillow's 8-bit kernels as torchvision calls them,
+//     equal to the byte on the same parameters (parity_test.go), but for the
+//     blur, which is a true Gaussian cut at 3σ where PIL's is three box blurs.
+//   - A sample that is at fault gives an error that wraps schemas.ErrCorrupt,
+//     ErrTooLarge or ErrUnsupported and names its key; limits are checked
+//     before anything is decoded or allocated.
+//
+// # Fixed-point formats
+//
+//	factor of brightness, contrast, saturation, sharpness   Q14, 0 … 4
+//	blur's σ                                                Q16 pixels
+//	affine maps                                             Q16
+//	hue shift                                               256ths, modulo 256
+//	resampling coefficients                                 Q22, 8-bit picture between passes
+//	blur's weights                                          Q14, Q6 between passes
+//	luma                                                    Q16 (19595, 38470, 7471)
+//
+// # Engines
+//
+// ref is the definition: Go's decoders and this package's kernels. gift crops
+// and resizes with github.com/disintegration/gift, whose float32 arithmetic is
+// equal among builds of one target only, so its name carries the target. Another
+// package adds an engine with RegisterEngine, as package turbo does with
+// libjpeg-turbo and SIMD. The engine's name is in the run spec; a worker without
+// that engine refuses the run (EngineByName).
+//
+// # What decoding does
+//
+// The format is told by the first bytes, never by the name: JPEG (grey, YCbCr,
+// RGB, CMYK and YCCK, Adobe's inverted ones too; baseline and progressive), PNG
+// (8 and 16 bits, palette, alpha), WebP. Everything becomes 8-bit RGB: alpha is
+// dropped, not blended; of 16 bits the upper 8 stay; EXIF orientation is ignored,
+// as by torchvision's loader. JPEG chroma is enlarged by libjpeg's triangle
+// filter (chroma.go), so pixels are within 3/255 of libjpeg's.
+//
+// # Writing a policy
+//
+//	name: mine
+//	views:
+//	  - name: weak
+//	    role: teacher              # teacher or student
+//	    size: 32
+//	    ops:                       # a crop or resize first, then any others, in this order
+//	      - random_resized_crop: {scale: [0.2, 1], ratio: [0.75, 1.33], filter: bilinear}
+//	      - flip                   # p 0.5
+//	  - name: strong
+//	    role: student
+//	    size: 32
+//	    count: 2                   # two such views, strong1 and strong2
+//	    ops:
+//	      - resize: {filter: bicubic}          # or center_crop: {fraction: 0.875}
+//	      - color_jitter: {p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}
+//	      - grayscale: {p: 0.2}
+//	      - gaussian_blur: {p: 0.5, sigma: [0.1, 2]}
+//	      - solarize: {p: 0.1, threshold: 128}
+//	      - rand_augment: {n: 5, m: 10, p: 0.5}
+//	limits: {max_pixels: 100000000, max_bytes: 67108864, max_side: 32767}
+//
+// The presets under presets/ are such files; each names the source of its numbers.
 package augment

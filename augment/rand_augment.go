@@ -111,7 +111,9 @@ func affine(a, b, c, d, e, f float64) Step {
 // Image.rotate.
 func rotation(degrees, size int) Step {
 	sin, cos := sinCos(float64(-float64(degrees) * degree))
-	centre := float64(size) / 2
+	// The outer conversion keeps compilers that turn /2 into ×0.5 from fusing
+	// it into the differences below.
+	centre := float64(float64(size) / 2)
 	c := centre - float64(cos*centre) - float64(sin*centre)
 	f := centre + float64(sin*centre) - float64(cos*centre)
 	return affine(cos, sin, c, -sin, cos, f)

@@ -4,6 +4,6 @@ import "github.com/spf13/cobra"
 
 func newBenchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "measure a part: augmentation, transport or the training step"}
-	c.AddCommand(newBenchStepCommand(), newBenchTransportCommand(), newBenchAugmentCommand())
+	c.AddCommand(newBenchStepCommand(), newBenchStreamCommand(), newBenchTransportCommand(), newBenchAugmentCommand())
 	return c
 }

@@ -81,7 +81,7 @@ func TestInspectRefuses(t *testing.T) {
 	}{
 		{[]string{"--sample", "3"}, schemas.ErrUsage, "give 0 to 2"},
 		{[]string{"--count", "0"}, schemas.ErrUsage, "--count"},
-		{[]string{"--policy", "smal"}, schemas.ErrNotFound, "small"},
+		{[]string{"--policy", "smal"}, schemas.ErrUsage, "small"},
 		{[]string{"--engine", "turbine"}, schemas.ErrMismatch, "turbine"},
 		{[]string{"--out", filepath.Join(t.TempDir(), "missing", "x.png")}, schemas.ErrUnavailable, "--out"},
 	} {
