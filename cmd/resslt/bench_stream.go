@@ -160,7 +160,9 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 		return 0, err
 	}
 	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: runtime.NumCPU(), Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &batchPixels{batch: batch}, nil }})
+		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) {
+			return &batchPixels{batch: batch}, nil
+		}})
 	if err != nil {
 		return 0, err
 	}

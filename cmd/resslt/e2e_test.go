@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"resslt/train"
-	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
 )
 
 // The tests of this file run the real programs as real processes. bin is the
@@ -50,12 +50,7 @@ func shim() string {
 
 func needTorch(t *testing.T) {
 	t.Helper()
-	if err := torch.Open(shim()); err != nil {
-		if os.Getenv("RESSLT_REQUIRE_TORCH") == "1" {
-			t.Fatal(err)
-		}
-		t.Skipf("no libtorch shim: %v", err)
-	}
+	torchtest.Require(t)
 }
 
 func needData(t *testing.T) {

@@ -1,0 +1,206 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
+)
+
+// tiny is a recipe whose step takes milliseconds, and its spec.
+func tiny(t *testing.T, steps int64, set ...string) (*recipe.Recipe, *schemas.RunSpec) {
+	t.Helper()
+	torchtest.Require(t)
+	r := &recipe.Recipe{Name: "tiny", Data: "none:", Width: 2, ProjectorHidden: 16, EmbeddingDim: 8, K: 32, BatchSize: 8,
+		Epochs: 1, LogEvery: 1, CheckpointEvery: 4, Seed: 3, Threads: 1}
+	if err := errors.Join(r.Set(set...), r.Resolve(recipe.Host{Threads: 1, Engine: "test/1"})); err != nil {
+		t.Fatal(err)
+	}
+	return r, &schemas.RunSpec{
+		Version: schemas.SpecVersion, Dataset: schemas.DatasetSpec{Digest: "d", Samples: steps * 8}, Engine: "test/1", Seed: 3,
+		BatchSize: 8, Epochs: 1, StepsPerEpoch: steps, ChunkSamples: 8, OnError: schemas.Replace,
+		Views: []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 8}},
+	}
+}
+
+// noise is a Stream whose batch is a function of the step, as a run's is.
+type noise struct {
+	spec   *schemas.RunSpec
+	step   int64
+	failAt int64 // Next fails at this step; 0: never
+	out    int   // batches given and not released
+}
+
+var errBroker = errors.New("the broker is gone")
+
+func (n *noise) Next(context.Context) (*schemas.Batch, error) {
+	if n.failAt > 0 && n.step == n.failAt {
+		return nil, errBroker
+	}
+	b := &schemas.Batch{Step: n.step, Size: n.spec.BatchSize, Views: n.spec.Views}
+	rng := rand.New(rand.NewPCG(uint64(n.step), 1))
+	for _, v := range n.spec.Views {
+		px := make([]byte, b.Size*v.Bytes())
+		for i := range px {
+			px[i] = byte(rng.Uint32())
+		}
+		b.Pixels = append(b.Pixels, px)
+	}
+	n.step++
+	n.out++
+	b.OnRelease(func() { n.out-- })
+	return b, nil
+}
+
+// finish runs to the end and gives the summary.
+func finish(t *testing.T, o Options) Summary {
+	t.Helper()
+	res, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Learner.Free()
+	return res.Summary
+}
+
+func TestResumeGivesTheSameBits(t *testing.T) {
+	const steps = 11
+	r, spec := tiny(t, steps)
+	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
+	for stop := int64(1); stop < steps; stop += 3 {
+		t.Run(fmt.Sprint("stopped after ", stop), func(t *testing.T) {
+			out := t.TempDir()
+			ctx, cancel := context.WithCancel(context.Background())
+			s := &noise{spec: spec}
+			_, err := Run(ctx, Options{Recipe: r, Spec: spec, Stream: s, Out: out, Observe: func(p Progress) {
+				if p.Step == stop {
+					cancel()
+				}
+			}})
+			if !errors.Is(err, schemas.ErrInterrupted) {
+				t.Fatalf("got %v, want ErrInterrupted", err)
+			}
+			if s.out != 0 {
+				t.Errorf("%d batches were not released", s.out)
+			}
+			c, damaged, err := LatestCheckpoint(CheckpointDir(out))
+			if err != nil || len(damaged) != 0 || c.Step != stop {
+				t.Fatalf("checkpoint %+v, damaged %v, %v; want step %d", c, damaged, err, stop)
+			}
+			got := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, step: c.Step}, Out: out, Resume: c})
+			if got.StudentSHA256 != whole.StudentSHA256 || got.TeacherSHA256 != whole.TeacherSHA256 || got.QueueSHA256 != whole.QueueSHA256 ||
+				got.FinalLoss != whole.FinalLoss {
+				t.Errorf("resumed run ends elsewhere:\n%+v\n%+v", got, whole)
+			}
+			raw, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
+			if err != nil || bytes.Count(raw, []byte("\n")) != steps {
+				t.Errorf("%d lines of metrics for %d steps (%v)", bytes.Count(raw, []byte("\n")), steps, err)
+			}
+		})
+	}
+}
+
+func TestResumeOfAFinishedRunChangesNothing(t *testing.T) {
+	r, spec := tiny(t, 5)
+	out := t.TempDir()
+	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out})
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, step: c.Step}, Out: out, Resume: c})
+	if again.StudentSHA256 != whole.StudentSHA256 || again.FinalLoss != whole.FinalLoss {
+		t.Errorf("got %.12s loss %v, want %.12s loss %v", again.StudentSHA256, again.FinalLoss, whole.StudentSHA256, whole.FinalLoss)
+	}
+}
+
+// A stream that fails never costs the steps done.
+func TestStreamFailureLeavesACheckpoint(t *testing.T) {
+	r, spec := tiny(t, 12)
+	out := t.TempDir()
+	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, failAt: 6}, Out: out})
+	if !errors.Is(err, errBroker) {
+		t.Fatalf("got %v, want the stream's error", err)
+	}
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil || c.Step != 6 {
+		t.Errorf("checkpoint %+v, %v; want step 6", c, err)
+	}
+}
+
+// A loss that is no number must not become the newest checkpoint.
+func TestDivergedRunKeepsItsSoundCheckpoint(t *testing.T) {
+	r, spec := tiny(t, 12, "base_lr=1e30", "lr_warmup_epochs=0")
+	out := t.TempDir()
+	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out})
+	if err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
+		t.Fatalf("got %v, want a diverged loss", err)
+	}
+	if c, _, err := LatestCheckpoint(CheckpointDir(out)); err == nil {
+		t.Errorf("the diverged state was saved as step %d", c.Step)
+	}
+}
+
+func TestStreamOutOfOrderIsRefused(t *testing.T) {
+	r, spec := tiny(t, 4)
+	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, step: 2}, Out: t.TempDir()})
+	if !errors.Is(err, schemas.ErrMismatch) {
+		t.Errorf("got %v, want ErrMismatch", err)
+	}
+}
+
+// rss is the process's resident size in bytes, the garbage given back first.
+func rss(t *testing.T) float64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skipf("no /proc: %v", err)
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(raw))[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize())
+}
+
+func TestMemoryIsFlat(t *testing.T) {
+	r, spec := tiny(t, 200, "checkpoint_every=1000", "width=8")
+	before := torch.LiveTensors()
+	var live50, live200 int64
+	var rss50, rss200 float64
+	res, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), Observe: func(p Progress) {
+		switch p.Step {
+		case 50:
+			live50, rss50 = torch.LiveTensors(), rss(t)
+		case 200:
+			live200, rss200 = torch.LiveTensors(), rss(t)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Learner.Free()
+	if live50 != live200 {
+		t.Errorf("%d live tensors after 50 steps, %d after 200", live50, live200)
+	}
+	if after := torch.LiveTensors(); after != before {
+		t.Errorf("%d live tensors before the run, %d after", before, after)
+	}
+	t.Logf("RSS %.1f MB after 50 steps, %.1f MB after 200 (%+.1f %%)", rss50/1e6, rss200/1e6, 100*(rss200/rss50-1))
+	if rss200 > 1.05*rss50 {
+		t.Errorf("RSS grew from %.1f MB after 50 steps to %.1f MB after 200", rss50/1e6, rss200/1e6)
+	}
+}

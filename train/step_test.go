@@ -1,0 +1,342 @@
+package train
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/optim"
+	"resslt/train/torch"
+)
+
+// small is a learner's configuration that steps in milliseconds.
+var small = Config{
+	Width: 4, SmallStem: true, ProjHidden: 16, PredHidden: 16, EmbedDim: 8, QueueSize: 30, TauT: 0.04,
+	Optimizer: optim.Options{Momentum: 0.9, WeightDecay: 5e-4}, Seed: 5,
+}
+
+const smallBatch, smallSize = 8, 8
+
+func newSmall(t testing.TB, c Config) *Learner {
+	t.Helper()
+	l, err := NewLearner(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// stepOn takes one step on images of the given name.
+func stepOn(t testing.TB, l *Learner, name string, h Hyper) Stats {
+	t.Helper()
+	var s Stats
+	err := torch.Do(func() error {
+		view := func(v string) []*torch.Tensor {
+			return []*torch.Tensor{torch.FromUint8(nntest.Pixels(name+v, smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)}
+		}
+		var err error
+		s, err = l.Step(view(" weak"), view(" strong"), h)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// contents is the state's bytes by name.
+func contents(t testing.TB, l *Learner) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	nntest.Do(t, func() {
+		for _, n := range l.State() {
+			out[n.Name] = n.Tensor.Bytes()
+		}
+	})
+	return out
+}
+
+func sameContents(t testing.TB, what string, a, b map[string][]byte) {
+	t.Helper()
+	for name := range a {
+		if !slices.Equal(a[name], b[name]) {
+			t.Errorf("%s: %s differs", what, name)
+		}
+	}
+	if len(a) != len(b) {
+		t.Errorf("%s: %d tensors against %d", what, len(a), len(b))
+	}
+}
+
+var hyper = Hyper{LR: 0.01, Momentum: 0.99, Alpha: 0.5}
+
+func TestTeacherStartsAsStudent(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	c := contents(t, l)
+	compared := 0
+	for name, b := range c {
+		if rest, ok := strings.CutPrefix(name, "teacher."); ok {
+			compared++
+			if !slices.Equal(b, c["student."+rest]) {
+				t.Errorf("%s is not the student's", name)
+			}
+		}
+	}
+	if compared < 100 {
+		t.Errorf("compared %d tensors of the teacher only", compared)
+	}
+	for _, p := range l.teacherAvg {
+		nntest.Do(t, func() {
+			if p.RequiresGrad() {
+				t.Error("a parameter of the teacher requires grad")
+			}
+		})
+	}
+}
+
+// TestRunsAreEqualAndResume: two runs of one seed give the same bytes, and so
+// does one that is saved half-way and goes on in a new learner; statistics
+// change nothing.
+func TestRunsAreEqualAndResume(t *testing.T) {
+	nntest.Torch(t)
+	run := func(l *Learner, from, to int, stats bool) {
+		for i := from; i < to; i++ {
+			h := hyper
+			h.Stats = stats
+			stepOn(t, l, string(rune('a'+i)), h)
+		}
+	}
+	a, b := newSmall(t, small), newSmall(t, small)
+	defer a.Free()
+	defer b.Free()
+	run(a, 0, 8, false)
+	run(b, 0, 3, true)
+	saved := contents(t, b)
+	run(b, 3, 8, true)
+	sameContents(t, "same seed", contents(t, a), contents(t, b))
+
+	other := small
+	other.Seed++
+	c := newSmall(t, other)
+	defer c.Free()
+	values := map[string]*torch.Tensor{}
+	nntest.Do(t, func() {
+		for _, n := range c.State() {
+			values[n.Name] = torch.FromBytes(n.Tensor.DType(), saved[n.Name], n.Tensor.Shape()...)
+		}
+		if err := c.LoadState(values); err != nil {
+			t.Fatal(err)
+		}
+		broken := torch.FromInt64([]int64{1 << 40})
+		values["queue.pointer"] = broken
+		if err := c.LoadState(values); !errors.Is(err, schemas.ErrCorrupt) {
+			t.Errorf("a wild queue pointer gives %v, want a corruption error", err)
+		}
+		values["queue.pointer"] = torch.FromBytes(torch.Int64, saved["queue.pointer"])
+		if err := c.LoadState(values); err != nil {
+			t.Fatal(err)
+		}
+		delete(values, "queue.keys")
+		if err := c.LoadState(values); !errors.Is(err, schemas.ErrMismatch) {
+			t.Errorf("a state without queue gives %v, want a mismatch", err)
+		}
+	})
+	run(c, 3, 8, false)
+	sameContents(t, "resumed", contents(t, a), contents(t, c))
+}
+
+// TestStatsMeanWhatTheySay checks the statistics' ranges and identities.
+func TestStatsMeanWhatTheySay(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	h := hyper
+	if s := stepOn(t, l, "quiet", h); s != (Stats{}) {
+		t.Errorf("statistics that nobody asked for: %+v", s)
+	}
+	h.Stats = true
+	for _, alpha := range []float64{0, 0.5, 1} {
+		h.Alpha = alpha
+		s := stepOn(t, l, "x", h)
+		if want := alpha*s.Relation + (1-alpha)*s.InfoNCE; math.Abs(s.Loss-want) > 1e-5*want {
+			t.Errorf("α = %v: loss %v, its terms give %v", alpha, s.Loss, want)
+		}
+		if k := float64(small.QueueSize); s.TargetEntropy <= 0 || s.TargetEntropy > math.Log(k) || s.Relation < s.TargetEntropy-1e-5 {
+			t.Errorf("target entropy %v, cross-entropy %v, ln K %v", s.TargetEntropy, s.Relation, math.Log(k))
+		}
+		if s.Agreement < 0 || s.Agreement > 1 || math.Abs(s.Similarity) > 1+1e-6 {
+			t.Errorf("agreement %v, similarity %v", s.Agreement, s.Similarity)
+		}
+		if s.EmbeddingStd <= 0 || s.EmbeddingStd > 1/math.Sqrt(float64(small.EmbedDim)) {
+			t.Errorf("embedding deviation %v", s.EmbeddingStd)
+		}
+	}
+}
+
+// TestStepsLeakNothing: the number of live tensors is the same after every step.
+func TestStepsLeakNothing(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	stepOn(t, l, "first", hyper)
+	want := torch.LiveTensors()
+	for i := range 20 {
+		h := hyper
+		h.Stats = i%2 == 0
+		stepOn(t, l, "more", h)
+		if got := torch.LiveTensors(); got != want {
+			t.Fatalf("step %d left %d tensors live, the first %d", i, got, want)
+		}
+	}
+}
+
+// TestLossFalls: on one batch the relational loss comes down towards the target's
+// entropy.
+func TestLossFalls(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	h := Hyper{LR: 0.05, Momentum: 0.99, Alpha: 0, Stats: true}
+	first := stepOn(t, l, "one batch", h).InfoNCE
+	var last float64
+	for range 30 {
+		last = stepOn(t, l, "one batch", h).InfoNCE
+	}
+	if !(last < 0.7*first) {
+		t.Errorf("InfoNCE on one batch went from %.3f to %.3f", first, last)
+	}
+}
+
+func TestBFloat16AndChannelsLast(t *testing.T) {
+	nntest.Torch(t)
+	h := hyper
+	h.Stats = true
+	plain := newSmall(t, small)
+	defer plain.Free()
+	want := stepOn(t, plain, "x", h).Loss
+	for name, c := range map[string]struct {
+		change    func(*Config)
+		tolerance float64
+	}{
+		"channels_last": {func(c *Config) { c.ChannelsLast = true }, 1e-5},
+		"bfloat16":      {func(c *Config) { c.BF16 = true }, 0.1}, // eight bits of mantissa
+	} {
+		config := small
+		c.change(&config)
+		l := newSmall(t, config)
+		got := stepOn(t, l, "x", h).Loss
+		l.Free()
+		if !(math.Abs(got-want) <= c.tolerance*want) {
+			t.Errorf("%s: loss %v, fp32 NCHW gives %v", name, got, want)
+		}
+	}
+}
+
+func TestBadViews(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	before := contents(t, l)
+	nntest.Do(t, func() {
+		view := func(shape ...int64) []*torch.Tensor {
+			return []*torch.Tensor{torch.Zeros(shape, torch.Uint8, torch.CPU)}
+		}
+		good := view(4, 8, 8, 3)
+		for _, c := range []struct {
+			teacher, student []*torch.Tensor
+			says             string
+		}{
+			{nil, good, "0 teacher"},
+			{good, nil, "0 student"},
+			{append(view(4, 8, 8, 3), good...), good, "2 teacher"},
+			{good, view(5, 8, 8, 3), "same batch size"},
+			{good, view(4, 3, 8, 8), "(N,S,S,3)"},
+			{view(4, 8, 8, 1), good, "(N,S,S,3)"},
+			{good, []*torch.Tensor{torch.Zeros([]int64{4, 8, 8, 3}, torch.Float32, torch.CPU)}, "(N,S,S,3)"},
+		} {
+			_, err := l.Step(c.teacher, c.student, hyper)
+			if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want a usage error that says %q", err, c.says)
+			}
+		}
+	})
+	sameContents(t, "refused views", before, contents(t, l))
+}
+
+func TestBadConfig(t *testing.T) {
+	for _, c := range []struct {
+		change func(*Config)
+		says   string
+	}{
+		{func(c *Config) { c.Backbone = "vgg" }, "resnet18"},
+		{func(c *Config) { c.QueueSize = -1 }, "queue"},
+		{func(c *Config) { c.TauS = -0.1 }, "τ_s"},
+		{func(c *Config) { c.TauT = math.NaN() }, "τ_t"},
+		{func(c *Config) { c.EmbedDim = 1 << 30 }, "embedding"},
+		{func(c *Config) { c.Optimizer.Kind = "adam" }, "adam"},
+		{func(c *Config) { c.BF16, c.Double = true, true }, "precision"},
+	} {
+		config := small
+		c.change(&config)
+		if _, err := NewLearner(config); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("got %v, want a usage error that says %q", err, c.says)
+		}
+	}
+}
+
+// TestViewsByRole: pixels go to the side that the spec names, in order.
+func TestViewsByRole(t *testing.T) {
+	nntest.Torch(t)
+	released := false
+	b := &schemas.Batch{Size: 1, Views: []schemas.ViewSpec{
+		{Name: "strong", Role: schemas.Student, Size: 1}, {Name: "weak", Role: schemas.Teacher, Size: 2}, {Name: "crop", Role: schemas.Student, Size: 1},
+	}, Pixels: [][]byte{{1, 2, 3}, make([]byte, 12), {4, 5, 6}}}
+	b.OnRelease(func() { released = true })
+	nntest.Do(t, func() {
+		teacher, student := Views(b)
+		b.Pixels[0][0] = 99 // the tensors are copies
+		if len(teacher) != 1 || !slices.Equal(teacher[0].Shape(), []int64{1, 2, 2, 3}) {
+			t.Errorf("teacher's views: %v", teacher)
+		}
+		if len(student) != 2 || !slices.Equal(student[0].Bytes(), []byte{1, 2, 3}) || !slices.Equal(student[1].Bytes(), []byte{4, 5, 6}) {
+			t.Errorf("student's views: %v", student)
+		}
+	})
+	if released {
+		t.Error("Views released a batch that is its caller's")
+	}
+}
+
+// TestLoadBackbone: torchvision's keys go into both networks, fc is passed over.
+func TestLoadBackbone(t *testing.T) {
+	nntest.Torch(t)
+	l := newSmall(t, small)
+	defer l.Free()
+	other := small
+	other.Seed = 77
+	from := newSmall(t, other)
+	defer from.Free()
+	nntest.Do(t, func() {
+		values := map[string]*torch.Tensor{"fc.weight": torch.Zeros([]int64{2, 2}, torch.Float32, torch.CPU)}
+		for _, n := range nn.StateDict(from.Student().Backbone) {
+			values[n.Name] = n.Tensor
+		}
+		if err := l.LoadBackbone(values); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range []*Encoder{l.Student(), l.Teacher()} {
+			for _, n := range nn.StateDict(e.Backbone) {
+				if !slices.Equal(n.Tensor.Bytes(), values[n.Name].Bytes()) {
+					t.Errorf("%s was not loaded", n.Name)
+				}
+			}
+		}
+	})
+}
