@@ -59,7 +59,9 @@ func (s *Stream) consume(ctx context.Context) error {
 		}
 		if s.run.js.Conn().IsConnected() {
 			// A failure here shows again in the next session, and is counted there.
-			_, _ = s.planner.Heal(ctx, s.at())
+			hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
+			_, _ = s.planner.Heal(hctx, s.at())
+			cancel()
 		}
 	}
 }
@@ -161,7 +163,7 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 		if s.asm.Ready(step) || step >= s.run.Spec().Steps() {
 			continue
 		}
-		hctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+		hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
 		there, err := s.planner.Heal(hctx, step)
 		var info *jetstream.ConsumerInfo
 		if err == nil {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,8 +45,11 @@ type Planner struct {
 	stats *streamCounters
 	wake  chan struct{} // capacity 1
 
+	// cursor is this trainer's. It is no part of what mu guards: a trainer that
+	// advances must not wait for the planner's talk with the broker.
+	cursor atomic.Int64
+
 	mu        sync.Mutex
-	cursor    int64           // of this trainer; guarded by mu
 	next      int64           // first step that is not issued; guarded by mu
 	purged    int64           // steps below are purged; guarded by mu
 	present   map[string]bool // chunk subjects that need no task; guarded by mu
@@ -61,20 +65,22 @@ const cursorEvery = time.Second
 // cursor may have moved.
 const planTick = 500 * time.Millisecond
 
+// passTimeout bounds one pass; the tasks of a wide window take a while to issue,
+// and a pass that was cut short is gone on with.
+const passTimeout = 30 * time.Second
+
 func newPlanner(run *Run, order Order, o PlannerOptions, stats *streamCounters) *Planner {
-	return &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1),
-		cursor: o.From, next: o.From, purged: o.From, published: -1}
+	p := &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1),
+		next: o.From, purged: o.From, published: -1}
+	p.cursor.Store(o.From)
+	return p
 }
 
-// Advance says that this trainer needs no step below cursor any more.
+// Advance says that this trainer needs no step below cursor any more. It does not
+// wait.
 func (p *Planner) Advance(cursor int64) {
-	p.mu.Lock()
-	p.cursor = max(p.cursor, cursor)
-	p.mu.Unlock()
-	select {
-	case p.wake <- struct{}{}:
-	default: // woken already
-	}
+	p.cursor.Store(cursor)
+	poke(p.wake)
 }
 
 // Plan issues, purges and listens until ctx ends, and then returns nil. It returns
@@ -91,7 +97,9 @@ func (p *Planner) Plan(ctx context.Context) error {
 	defer tick.Stop()
 	pat := patience{limit: p.opts.BrokerTimeout}
 	for {
-		err := p.pass(ctx)
+		pctx, cancel := whileConnected(ctx, p.run.js.Conn(), passTimeout)
+		err := p.pass(pctx)
+		cancel()
 		if err == nil {
 			pat.ok()
 		} else if ferr := pat.failed(ctx, "plan", p.run.Name, err); ferr != nil {
@@ -117,10 +125,10 @@ func (p *Planner) Plan(ctx context.Context) error {
 // slowest is the cursor that credits and purges go by; p.mu is held.
 func (p *Planner) slowest(ctx context.Context) (int64, error) {
 	if p.opts.Cursor == nil {
-		return p.cursor, nil
+		return p.cursor.Load(), nil
 	}
 	c, err := p.opts.Cursor(ctx)
-	return min(c, p.cursor), err
+	return min(c, p.cursor.Load()), err
 }
 
 // pass does once what is due.
@@ -144,7 +152,7 @@ func (p *Planner) pass(ctx context.Context) error {
 	if err := p.issue(ctx, cursor); err != nil {
 		return err
 	}
-	if p.published != p.cursor && time.Since(p.at) >= cursorEvery {
+	if p.published != p.cursor.Load() && time.Since(p.at) >= cursorEvery {
 		return p.publishCursor(ctx)
 	}
 	return nil
@@ -392,9 +400,10 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, step int64
 
 // publishCursor writes this trainer's cursor; p.mu is held.
 func (p *Planner) publishCursor(ctx context.Context) error {
-	_, err := p.run.js.Publish(ctx, schemas.CursorSubject(p.run.Name, p.opts.Trainer), []byte(strconv.FormatInt(p.cursor, 10)))
+	cursor := p.cursor.Load()
+	_, err := p.run.js.Publish(ctx, schemas.CursorSubject(p.run.Name, p.opts.Trainer), []byte(strconv.FormatInt(cursor, 10)))
 	if err == nil {
-		p.published, p.at = p.cursor, time.Now()
+		p.published, p.at = cursor, time.Now()
 	}
 	return err
 }

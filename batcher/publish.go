@@ -48,7 +48,7 @@ func chunkMessage(run *Run, step int64, chunk int, body []byte, reason, worker s
 // called meanwhile, to keep the task.
 func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (published, error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		pctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		pctx, cancel := whileConnected(ctx, run.js.Conn(), apiTimeout)
 		_, err := run.js.PublishMsg(pctx, m, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
 		cancel()
 		switch {

@@ -190,7 +190,10 @@ func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 			errs = append(errs, err)
 		}
 	}
-	return runs, errors.Join(errs...)
+	if len(errs) > 0 {
+		return runs, schemas.E("list runs", "", "", errors.Join(errs...))
+	}
+	return runs, nil
 }
 
 // DeleteRun removes the run's streams with all that is in them. Checkpoints are

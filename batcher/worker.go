@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -102,8 +101,8 @@ type Worker struct {
 	opts WorkerOptions
 
 	mu     sync.Mutex
-	served []*serving       // by name; guarded by mu
-	banned map[string]error // spec digest of runs that are refused, and why; guarded by mu
+	served []*serving           // by name; guarded by mu
+	banned map[string]time.Time // spec digest of refused runs, and until when; guarded by mu
 
 	total counters
 }
@@ -113,7 +112,7 @@ func NewWorker(js jetstream.JetStream, o WorkerOptions) (*Worker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]error{}}, nil
+	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -211,17 +210,21 @@ func (w *Worker) discover(ctx context.Context) error {
 		}
 	}
 	for _, run := range found {
-		if aerr := w.admit(ctx, run); aerr != nil {
-			err = errors.Join(err, aerr)
+		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
+			w.opts.Report(aerr)
 		}
 	}
 	return err
 }
 
-// admit begins to serve a run. A run that was refused stays so, and says why once.
+// banTime is how long a refused run is left alone. What was amiss may be mended
+// without this worker: a disk mounted, a data set copied.
+const banTime = time.Minute
+
+// admit begins to serve a run, unless it was refused lately.
 func (w *Worker) admit(ctx context.Context, run *Run) error {
 	w.mu.Lock()
-	_, banned := w.banned[run.Record.Digest]
+	banned := time.Now().Before(w.banned[run.Record.Digest])
 	known := slices.ContainsFunc(w.served, func(sv *serving) bool { return sv.run.Name == run.Name })
 	w.mu.Unlock()
 	if banned || known {
@@ -249,11 +252,11 @@ func (w *Worker) admit(ctx context.Context, run *Run) error {
 func (w *Worker) ban(run *Run, why error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.banned[run.Record.Digest] = why
+	w.banned[run.Record.Digest] = time.Now().Add(banTime)
 	return why
 }
 
-// refuse stops serving a run for good.
+// refuse stops serving a run.
 func (w *Worker) refuse(sv *serving, why error) {
 	w.opts.Report(w.ban(sv.run, why))
 	w.drop(sv)

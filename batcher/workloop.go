@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	idleWait  = 2 * time.Second        // a pull of the only run
+	idleWait  = time.Second            // a pull of the only run
 	turnWait  = 200 * time.Millisecond // a pull of one of several runs, before the next gets its turn
 	retryWait = 250 * time.Millisecond // after a pull that failed
 )
@@ -115,7 +115,8 @@ func pull(ctx context.Context, runs []*serving, turn int) (*serving, jetstream.M
 	if err != nil {
 		return sv, nil, err
 	}
-	fctx, cancel := context.WithTimeout(ctx, wait)
+	// A pull that the broker forgot is not waited for.
+	fctx, cancel := whileConnected(ctx, sv.run.js.Conn(), wait)
 	defer cancel()
 	batch, err := c.Fetch(1, jetstream.FetchContext(fctx))
 	if err != nil {
@@ -200,7 +201,10 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		sv.mismatches.Add(1)
 		w.total.mismatches.Add(1)
 		_ = msg.Nak()
-		return errors.Join(err, publishStop(ctx, sv.run, err))
+		if perr := publishStop(ctx, sv.run, err); perr != nil {
+			w.opts.Report(perr) // the run is refused all the same
+		}
+		return err
 	}
 	if err != nil {
 		return giveBack(err)

@@ -40,6 +40,7 @@ func newEncoder(c Config, predictor bool) (*Encoder, error) {
 		return nil
 	})
 	if err != nil {
+		nn.Free(f)
 		return nil, err
 	}
 	return e, nil

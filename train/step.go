@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"resslt/schemas"
@@ -139,7 +140,9 @@ func Views(b *schemas.Batch) (teacher, student []*torch.Tensor) {
 // There is one teacher view and at least one student view, each (B,S,S,3) uint8
 // of one B, S free by view; they stay the caller's. Each view's graph is walked
 // backward before the next is built, so peak memory is one view's. An error
-// wraps schemas.ErrUsage for views of wrong number or shape.
+// wraps schemas.ErrUsage for views of wrong number or shape, and nothing has
+// moved then. After any other error, an operator's (memory), the state is of no
+// step: load a checkpoint.
 func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (Stats, error) {
 	var s Stats
 	err := torch.Do(func() error {
@@ -287,10 +290,15 @@ func checkViews(teacher, student []*torch.Tensor) error {
 		return schemas.E("training step", "views", "give one teacher view and at least one student view",
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("got %d teacher and %d student views", len(teacher), len(student))))
 	}
-	for _, s := range student {
-		if s.Dim() == 0 || teacher[0].Dim() == 0 || s.Size(0) != teacher[0].Size(0) {
+	for _, v := range slices.Concat(teacher, student) {
+		// All of them before anything moves: the teacher's forward changes its
+		// running statistics.
+		if err := nn.CheckPixels(v); err != nil {
+			return err
+		}
+		if v.Size(0) != teacher[0].Size(0) {
 			return schemas.E("training step", "views", "give every view the same batch size",
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("teacher view is %v, a student view %v", teacher[0].Shape(), s.Shape())))
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("teacher view is %v, a student view %v", teacher[0], v)))
 		}
 	}
 	return nil

@@ -41,11 +41,20 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 	return &Pixels{b: b, scale: constant(scale), shift: constant(shift)}, nil
 }
 
+// CheckPixels tells whether x can be a batch of images, (N,S,S,3) uint8. Its
+// error wraps schemas.ErrUsage.
+func CheckPixels(x *torch.Tensor) error {
+	if s := x.Shape(); len(s) != 4 || s[1] != s[2] || s[3] != 3 || x.DType() != torch.Uint8 || slices.Contains(s, 0) {
+		return schemas.E("normalise pixels", x.String(), "give (N,S,S,3) uint8", schemas.ErrUsage)
+	}
+	return nil
+}
+
 // Forward maps x (N,S,S,3) uint8 of any device to (N,3,S,S) float on the
-// transform's own. Its error wraps schemas.ErrUsage for another shape or type.
+// network's own. Its error is CheckPixels's.
 func (p *Pixels) Forward(x *torch.Tensor) (*torch.Tensor, error) {
-	if s := x.Shape(); len(s) != 4 || s[3] != 3 || x.DType() != torch.Uint8 || slices.Contains(s, 0) {
-		return nil, schemas.E("normalise pixels", fmt.Sprintf("%v %v", x.DType(), x.Shape()), "give (N,S,S,3) uint8", schemas.ErrUsage)
+	if err := CheckPixels(x); err != nil {
+		return nil, err
 	}
 	return torch.Scope(func() *torch.Tensor {
 		// uint8 crosses to the device, a quarter of float's bytes; the permuted

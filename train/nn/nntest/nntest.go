@@ -2,7 +2,7 @@
 //
 // Fixtures lie in train/testdata/parity, beside generate.py, which wrote them
 // with PyTorch. Weights and inputs are in neither: Formula makes them here as
-// generate.py's formula does there, from an integer hash of name and index.
+// fixtures.py's formula does there, from an integer hash of name and index.
 //
 //	nntest.Torch(t)                              // skips where there is no libtorch
 //	fix := nntest.Load(t, "objective")
@@ -77,7 +77,7 @@ func Do(t testing.TB, fn func()) {
 	}
 }
 
-// hash is generate.py's raw: element i of name, SplitMix64 in counter mode.
+// hash is fixtures.py's raw: element i of name, SplitMix64 in counter mode.
 func hash(key uint64, i int) uint64 {
 	x := key + uint64(i+1)*0x9E3779B97F4A7C15
 	x ^= x >> 30
@@ -120,16 +120,20 @@ func Labels(name string, n, classes int) []int32 {
 	return out
 }
 
-// PixelBytes is n bytes, uniform.
-func PixelBytes(name string, n int) []byte {
-	out, k := make([]byte, n), key(name)
-	for i := range out {
-		out[i] = byte(hash(k, i) >> 56)
+// Pixels is n images of size×size, HWC, as fixtures.py's pixels: a quarter noise,
+// three quarters 4×4 blocks of colour. size is a multiple of 4.
+func Pixels(name string, n, size int) []byte {
+	noise, blocks := key(name), key(name+" blocks")
+	out := make([]byte, 0, n*size*size*3)
+	for i := range n * size * size * 3 {
+		c, x, y, img := i%3, i/3%size, i/3/size%size, i/3/size/size
+		block := ((img*(size/4)+y/4)*(size/4)+x/4)*3 + c
+		out = append(out, byte(hash(noise, i)>>56/4+hash(blocks, block)>>56*3/4))
 	}
 	return out
 }
 
-// Fill sets every parameter and buffer of m as generate.py's fill does.
+// Fill sets every parameter and buffer of m as fixtures.py's fill does.
 func Fill(m nn.Module, prefix string) {
 	torch.NoGrad(func() {
 		for _, n := range nn.StateDict(m) {
@@ -152,10 +156,10 @@ func fillOne(prefix string, n nn.Named) {
 	}
 }
 
-// samples is generate.py's SAMPLES.
+// samples is fixtures.py's SAMPLES.
 const samples = 24
 
-// Digest is generate.py's digest of a tensor's elements: the greatest magnitude,
+// Digest is fixtures.py's digest of a tensor's elements: the greatest magnitude,
 // then elements at hashed places.
 func Digest(name string, elements []float32) []float32 {
 	out := make([]float32, 1, 1+samples)

@@ -3,13 +3,14 @@
 
     /usr/bin/python3 generate.py        # Debian's torch 1.13.1, torchvision 0.14.1
 
-Weights and inputs are not stored: both sides make them by `formula`, an integer
-hash, so that a full ResNet-50 needs no megabytes. Stored are results, as
+Weights and inputs are not stored: both sides make them by `fixtures.formula`, an
+integer hash, so that a full ResNet-50 needs no megabytes. Stored are results, as
 safetensors, and for large gradients a digest of each (see `digest`). References
 are computed in float64 where that is the truth that both sides round from, and
 are compared as max|a-b| / max|b|.
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -22,87 +23,11 @@ import torch.nn.functional as F
 import torchvision
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from fixtures import HERE, digest, fill, formula, pixels, raw, save
+
 MASK = (1 << 64) - 1
 torch.manual_seed(0)  # nothing kept depends on it
 torch.set_num_threads(1)
-
-
-# ---- deterministic numbers, the same in Go (nn/nntest/formula.go) -----------
-
-def _mix(x):
-    """SplitMix64's finaliser on a uint64 array."""
-    x = x.copy()
-    x ^= x >> np.uint64(30)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
-
-
-def raw(name, n):
-    key = np.uint64(struct.unpack("<Q", hashlib.sha256(name.encode()).digest()[:8])[0])
-    with np.errstate(over="ignore"):
-        return _mix(key + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-
-
-def formula(name, *shape, scale=1.0, shift=0.0):
-    """Uniform in [shift-scale, shift+scale): the top 24 bits of the hash."""
-    n = int(np.prod(shape))
-    u = (raw(name, n) >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
-    return torch.from_numpy((u * scale + shift).astype(np.float32).reshape(shape))
-
-
-def pixels(name, *shape):
-    return torch.from_numpy((raw(name, int(np.prod(shape))) >> np.uint64(56)).astype(np.uint8).reshape(shape))
-
-
-def fill(module, prefix):
-    """Every parameter and buffer by the formula, of a size that keeps activations sane."""
-    for name, t in module.state_dict().items():
-        key = prefix + name
-        if name.endswith("num_batches_tracked"):
-            continue
-        with torch.no_grad():
-            if t.dim() > 1:
-                t.copy_(formula(key, *t.shape, scale=math.sqrt(6.0 / (t[0].numel()))))
-            elif name.endswith("running_var") or (name.endswith("weight") and t.dim() == 1):
-                t.copy_(formula(key, *t.shape, scale=0.25, shift=1.0))
-            else:
-                t.copy_(formula(key, *t.shape, scale=0.1))
-
-
-# ---- files ------------------------------------------------------------------
-
-def save(name, tensors, meta=None):
-    """safetensors: u64 header length, JSON header, data."""
-    header, blobs, at = {}, [], 0
-    if meta:
-        header["__metadata__"] = {"json": json.dumps(meta)}
-    for key, t in tensors.items():
-        a = t.detach().cpu().numpy() if isinstance(t, torch.Tensor) else np.asarray(t)
-        if a.dtype == np.float64:
-            a = a.astype(np.float32)
-        kind = {"float32": "F32", "int64": "I64", "uint8": "U8"}[a.dtype.name]
-        blob = a.tobytes()
-        header[key] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [at, at + len(blob)]}
-        blobs.append(blob)
-        at += len(blob)
-    h = json.dumps(header).encode()
-    h += b" " * (-len(h) % 8)
-    with open(os.path.join(HERE, name + ".safetensors"), "wb") as f:
-        f.write(struct.pack("<Q", len(h)) + h + b"".join(blobs))
-
-
-SAMPLES = 24
-
-
-def digest(key, t):
-    """What stands for a large tensor: its greatest magnitude, and SAMPLES elements at hashed places."""
-    flat = t.detach().double().reshape(-1)
-    idx = (raw("sample " + key, SAMPLES) % np.uint64(flat.numel())).astype(np.int64)
-    return torch.cat([flat.abs().max().reshape(1), flat[torch.from_numpy(idx)]])
 
 
 # ---- equations ----------------------------------------------------------------
@@ -194,7 +119,8 @@ def resnet(name, net, batch, size, full):
     out = {}
     fill(net, name + ".")
     net.double()
-    x, which = wide_margin(net, name, batch, size) if full else (image(name, 0, batch, size), 0)
+    which = wide_margin(net, (image(name, i, batch, size) for i in range(200))) if full else 0
+    x = image(name, which, batch, size)
     net.eval()
     out["eval"] = net(x)
     net.train()
@@ -213,25 +139,25 @@ def image(name, which, batch, size):
     return formula(f"{name} input {which}", batch, 3, size, size, scale=2.0).double()
 
 
-def wide_margin(net, name, batch, size, tries=200):
-    """The input whose least |x| before a ReLU is greatest. Where a ReLU's input is
-    within rounding of zero, two correct fp32 programs take different sides, and
-    their gradients differ by far more than rounding; this input has none such."""
+def wide_margin(net, inputs):
+    """The index of the input whose least |x| before a ReLU is greatest. Where a ReLU's
+    input is within rounding of zero, two correct fp32 programs take different sides,
+    and their gradients differ by far more than rounding; this input has none such."""
+    net = copy.deepcopy(net)  # the search moves running statistics
     least, best = [], (0.0, 0)
-    hooks = [m.register_forward_pre_hook(lambda m, x: least.append(x[0].abs().min().item()))
-             for m in net.modules() if isinstance(m, torch.nn.ReLU)]
-    buffers = {k: v.clone() for k, v in net.state_dict().items()}
-    net.train()
-    for which in range(tries):
+    for m in net.modules():
+        if isinstance(m, torch.nn.ReLU):
+            m.register_forward_pre_hook(lambda m, x: least.append(x[0].abs().min().item()))
+    for which, x in enumerate(inputs):
         least.clear()
         with torch.no_grad():
-            net(image(name, which, batch, size))
+            net(x)
         best = max(best, (min(least), which))
-    for h in hooks:
-        h.remove()
-    net.load_state_dict(buffers)
-    print(f"{name}: input {best[1]}, margin {best[0]:.1e}")
-    return image(name, best[1], batch, size), best[1]
+    MARGINS.append(best[0])
+    return best[1]
+
+
+MARGINS = []
 
 
 def keys():
@@ -277,7 +203,7 @@ def optimizers():
         sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
         plain=lambda p: torch.optim.SGD(p, 0.1),
         nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-        lars=lambda p: Lars(p, 3.0, 0.9, 1e-4),
+        lars=lambda p: Lars(p, 0.3, 0.9, 1e-4),
     )
     for kind, new in make.items():
         net = head(12, 16, 8)
@@ -301,9 +227,10 @@ def optimizers():
 # ---- ten whole steps -------------------------------------------------------------------
 
 def learner(name, predictor, views, optimizer, rate):
-    """Ten whole steps. The rate is that of a warm-up's beginning: at full rate the
-    first steps on noise are chaotic, and rounding alone grows tenfold a step."""
-    width, hidden, d, k, b, size = 8, 32, 16, 44, 16, 16
+    """Ten whole steps. At a full rate the first steps of a small batch are chaotic:
+    rounding grows tenfold a step. So fp32 is compared at the rate of a warm-up's
+    beginning, and a full rate in float64."""
+    width, hidden, d, k, b, size = 8, 32, 16, 44, 16, 12
     tau_s, tau_t, tau = 0.1, 0.04, 0.15
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -329,17 +256,19 @@ def learner(name, predictor, views, optimizer, rate):
     student.double(), teacher.double()
     queue = F.normalize(formula("learner queue", k, d).double())
     opt = optimizer(student.parameters())
-    ptr, losses, parts = 0, [], []
+    ptr, losses, parts, chosen = 0, [], [], []
     for step in range(10):
         alpha, lr, m = min(1, step / 6), rate * (1 - step / 20), 0.9 + 0.01 * step
         for g in opt.param_groups:
             g["lr"] = lr
-        weak = normalise(pixels(f"weak {step}", b, size, size, 3))
+        weak = normalise(pixels(f"weak {step}", b, size))
         with torch.no_grad():
             z2 = teacher(weak)
         rels, nces = [], []
         for v in range(views):
-            z1 = student(normalise(pixels(f"strong {step} {v}", b, size, size, 3)))
+            strong = lambda i: normalise(pixels(f"strong {step} {v} {i}", b, size))
+            chosen.append(wide_margin(student, (strong(i) for i in range(40))))
+            z1 = student(strong(chosen[-1]))
             rels.append(relational(z1, z2, queue, tau_s, tau_t)[2])
             nces.append(info_nce(z1, z2, queue, tau))
         rel, nce = sum(rels) / views, sum(nces) / views
@@ -361,7 +290,7 @@ def learner(name, predictor, views, optimizer, rate):
         for key, t in net.state_dict().items():
             out[f"{who}.{key}"] = t if t.dtype == torch.int64 else digest(key, t)
     save(name, out, dict(width=width, hidden=hidden, D=d, K=k, B=b, S=size, views=views, predictor=predictor,
-                         tau_s=tau_s, tau_t=tau_t, tau=tau, mean=mean, std=std, rate=rate))
+                         tau_s=tau_s, tau_t=tau_t, tau=tau, mean=mean, std=std, rate=rate, chosen=chosen))
 
 
 # ---- evaluation and initial weights, in numpy alone ---------------------------------------
@@ -487,8 +416,11 @@ if __name__ == "__main__":
     resnet("resnet34", Narrow(BasicBlock, (3, 4, 6, 3)), 8, 64, full=False)
     resnet("resnet50", Narrow(Bottleneck, (3, 4, 6, 3)), 8, 64, full=False)
     optimizers()
-    learner("learner", True, 1, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), 0.002)
-    learner("learner_multi", True, 2, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), 0.002)
-    learner("learner_no_predictor", False, 1, lambda p: Lars(p, 0, 0.9, 1e-6), 0.004)
+    sgd = lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4)
+    learner("learner_gentle", True, 2, sgd, 0.0002)
+    learner("learner", True, 1, sgd, 0.01)
+    learner("learner_multi", True, 2, sgd, 0.01)
+    learner("learner_no_predictor", False, 1, lambda p: Lars(p, 0, 0.9, 1e-6), 0.01)
     initial()
     evaluation()
+    print(f"least margin of a ReLU's input to zero: {min(MARGINS):.1e}")

@@ -1,0 +1,182 @@
+package eval_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/backbone"
+	"resslt/train/eval"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// sets are the fixture's features, and its reference results.
+func sets(t *testing.T) (train, test *eval.Set, want map[string]float64) {
+	t.Helper()
+	nntest.Torch(t)
+	fix := nntest.Load(t, "eval")
+	fix.Meta(&want)
+	load := func(name string) *eval.Set {
+		var labels []int32
+		for _, l := range fix.Int64s(name + ".labels") {
+			labels = append(labels, int32(l))
+		}
+		x := fix.Float32s(name)
+		s, err := eval.NewSet(x, len(x)/len(labels), labels, torch.CPU)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	return load("train"), load("test"), want
+}
+
+// TestKNNParity compares with a loop over votes in numpy.
+func TestKNNParity(t *testing.T) {
+	train, test, want := sets(t)
+	defer train.Free()
+	defer test.Free()
+	got, err := eval.KNN(train, test, eval.KNNOptions{K: []int{1, 20, 200, 5000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, name := range map[int]string{1: "knn1", 20: "knn20", 200: "knn200", 5000: "knn5000"} {
+		if math.Abs(got[k]-want[name]) > 1e-9 {
+			t.Errorf("k = %d gives %.3f %%, want %.3f", k, got[k], want[name])
+		}
+	}
+}
+
+// TestLinearParity compares with the same protocol written in numpy.
+func TestLinearParity(t *testing.T) {
+	train, test, want := sets(t)
+	defer train.Free()
+	defer test.Free()
+	o := eval.LinearOptions{Epochs: int(want["epochs"]), BatchSize: int(want["batch"]), LR: 1, Seed: uint64(want["seed"])}
+	got, err := eval.Linear(context.Background(), train, test, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(got.Top1-want["top1"]) > 1e-9 || math.Abs(got.Top5-want["top5"]) > 1e-9 || math.Abs(got.TrainTop1-want["train_top1"]) > 1e-9 {
+		t.Errorf("top-1 %.3f, top-5 %.3f, training %.3f; want %.3f, %.3f, %.3f",
+			got.Top1, got.Top5, got.TrainTop1, want["top1"], want["top5"], want["train_top1"])
+	}
+	if d := math.Abs(got.FinalLoss-want["loss"]) / want["loss"]; d > nntest.Tolerance {
+		t.Errorf("loss %v deviates by %.2g from %v", got.FinalLoss, d, want["loss"])
+	}
+	again, err := eval.Linear(context.Background(), train, test, o)
+	if err != nil || again != got {
+		t.Errorf("a second run gives %+v (%v), the first %+v", again, err, got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := eval.Linear(ctx, train, test, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled probe gives %v", err)
+	}
+}
+
+func TestBadSets(t *testing.T) {
+	nntest.Torch(t)
+	make := func(dim int, labels ...int32) *eval.Set {
+		s, err := eval.NewSet(nntest.Formula("x", dim*len(labels), 1, 0), dim, labels, torch.CPU)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Free)
+		return s
+	}
+	good := make(3, 0, 1)
+	for _, c := range []struct {
+		train, test *eval.Set
+		says        string
+	}{
+		{good, make(4, 0), "3 dimensions"},
+		{make(3, 0, schemas.NoLabel), good, "a label is -1"},
+		{good, make(3, 1<<20), "a label is 1048576"},
+	} {
+		_, err := eval.KNN(c.train, c.test, eval.KNNOptions{})
+		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("kNN gives %v, want a usage error that says %q", err, c.says)
+		}
+		if _, err := eval.Linear(context.Background(), c.train, c.test, eval.LinearOptions{}); !errors.Is(err, schemas.ErrUsage) {
+			t.Errorf("the probe gives %v, want a usage error", err)
+		}
+	}
+	if _, err := eval.NewSet(nil, 3, nil, torch.CPU); !errors.Is(err, schemas.ErrUsage) {
+		t.Errorf("an empty set gives %v", err)
+	}
+}
+
+// batches is a source of ready-made batches.
+type batches []eval.Images
+
+func (b *batches) Next(context.Context) (eval.Images, error) {
+	if len(*b) == 0 {
+		return eval.Images{}, io.EOF
+	}
+	m := (*b)[0]
+	*b = (*b)[1:]
+	return m, nil
+}
+
+// source cuts n images of 8×8 into batches of the given sizes.
+func source(sizes ...int) *batches {
+	n := 0
+	for _, s := range sizes {
+		n += s
+	}
+	px, labels := nntest.Pixels("source", n, 8), nntest.Labels("source", n, 5)
+	var b batches
+	for _, s := range sizes {
+		b = append(b, eval.Images{Size: 8, Pixels: px[:s*8*8*3], Labels: labels[:s]})
+		px, labels = px[s*8*8*3:], labels[s:]
+	}
+	return &b
+}
+
+// TestFeatures: the same images in other batches give the same features, which
+// only holds in eval mode, and leave the backbone as it was.
+func TestFeatures(t *testing.T) {
+	nntest.Torch(t)
+	b, err := backbone.New("resnet18", backbone.Config{Width: 4, SmallStem: true, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nn.Free(b)
+	run := func(sizes ...int) []float32 {
+		done := 0
+		set, err := eval.Features(context.Background(), b, source(sizes...), eval.FeatureOptions{Progress: func(n int) { done = n }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Free()
+		if set.Len() != 12 || set.Dim != 32 || done != 12 {
+			t.Fatalf("%d features of %d, progress %d", set.Len(), set.Dim, done)
+		}
+		var out []float32
+		nntest.Do(t, func() { out = set.X.Float32s() })
+		return out
+	}
+	a := run(12)
+	nntest.Close(t, "features in other batches", run(5, 6, 1), a, nntest.Tolerance)
+	nntest.Do(t, func() {
+		for _, n := range nn.StateDict(b) {
+			if strings.HasSuffix(n.Name, "num_batches_tracked") && n.Tensor.Int64s()[0] != 0 {
+				t.Errorf("%s has moved", n.Name)
+			}
+		}
+	})
+	if _, err := eval.Features(context.Background(), b, &batches{}, eval.FeatureOptions{}); !errors.Is(err, schemas.ErrUsage) {
+		t.Errorf("an empty source gives %v", err)
+	}
+	short := &batches{{Size: 8, Pixels: make([]byte, 10), Labels: []int32{0}}}
+	if _, err := eval.Features(context.Background(), b, short, eval.FeatureOptions{}); !errors.Is(err, schemas.ErrUsage) {
+		t.Errorf("a short batch gives %v", err)
+	}
+}

@@ -1,0 +1,173 @@
+package nn_test
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// TestInitialWeights compares with generate.py, which implements the generator
+// and the distributions once more, from their definitions.
+func TestInitialWeights(t *testing.T) {
+	nntest.Torch(t)
+	fix := nntest.Load(t, "initial")
+	const exact = 1e-7 // one rounding to float32; the draws themselves are float64
+	floats := func(n int, f func() float64) []float32 {
+		out := make([]float32, n)
+		for i := range out {
+			out[i] = float32(f())
+		}
+		return out
+	}
+	nntest.Close(t, "uniform", floats(64, nn.Random(7, "stream").Uniform), fix.Float32s("uniform"), exact)
+	nntest.Close(t, "normal", floats(64, nn.Random(7, "stream").Normal), fix.Float32s("normal"), exact)
+	if got, want := nn.Random(7, "stream").Permutation(33), fix.Int64s("permutation"); !slices.Equal(got, want) {
+		t.Errorf("permutation is %v, want %v", got, want)
+	}
+	nntest.Do(t, func() {
+		b := nn.Builder{Seed: 11}
+		conv := nn.NewConv2d(b.At("layer1").At("0").At("conv1"), 8, 8, 3, 1, 1)
+		defer nn.Free(conv)
+		nntest.Close(t, "convolution", conv.Weight.Float32s(), fix.Float32s("conv"), exact)
+		head := nn.NewHead(b.At("projector"), 10, 6, 4)
+		defer nn.Free(head)
+		nntest.Close(t, "linear", nn.StateDict(head)[0].Tensor.Float32s(), fix.Float32s("linear"), exact)
+	})
+}
+
+func TestNormalIsNormal(t *testing.T) {
+	r := nn.Random(1, "moments")
+	const n = 200_000
+	var m1, m2, m4 float64
+	for range n {
+		v := r.Normal()
+		m1, m2, m4 = m1+v/n, m2+v*v/n, m4+v*v*v*v/n
+	}
+	// Five standard errors of each moment.
+	for _, c := range []struct{ got, want, err float64 }{
+		{m1, 0, 1}, {m2, 1, math.Sqrt2}, {m4, 3, math.Sqrt(96)},
+	} {
+		if math.Abs(c.got-c.want) > 5*c.err/math.Sqrt(n) {
+			t.Errorf("a moment is %v, want %v", c.got, c.want)
+		}
+	}
+}
+
+func TestUnitVectors(t *testing.T) {
+	v := nn.Random(1, "queue").UnitVectors(100, 7)
+	for i := 0; i < len(v); i += 7 {
+		var s float64
+		for _, x := range v[i : i+7] {
+			s += float64(x) * float64(x)
+		}
+		if math.Abs(s-1) > 1e-6 {
+			t.Fatalf("row %d has squared norm %v", i/7, s)
+		}
+	}
+}
+
+func TestLoadStateDict(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		a, b := nn.NewHead(nn.Builder{Seed: 1}, 4, 6, 2), nn.NewHead(nn.Builder{Seed: 2}, 4, 6, 2)
+		defer nn.Free(a)
+		defer nn.Free(b)
+		if err := nn.CopyState(b, a); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range nn.StateDict(a) {
+			if !slices.Equal(n.Tensor.Bytes(), nn.StateDict(b)[i].Tensor.Bytes()) {
+				t.Errorf("%s was not copied", n.Name)
+			}
+		}
+		values := func() map[string]*torch.Tensor {
+			m := map[string]*torch.Tensor{}
+			for _, n := range nn.StateDict(a) {
+				m[n.Name] = n.Tensor
+			}
+			return m
+		}
+		wrong := []struct {
+			change func(map[string]*torch.Tensor)
+			says   string
+		}{
+			{func(m map[string]*torch.Tensor) { delete(m, "1.bias") }, "missing keys: 1.bias"},
+			{func(m map[string]*torch.Tensor) { m["2.x"] = m["1.bias"] }, "unexpected keys: 2.x"},
+			{func(m map[string]*torch.Tensor) { m["0.weight"] = m["3.weight"] }, "0.weight is [2 6], want [6 4]"},
+		}
+		for _, w := range wrong {
+			m := values()
+			w.change(m)
+			before := nn.StateDict(b)[2].Tensor.Bytes()
+			err := nn.LoadStateDict(b, m, true)
+			if !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), w.says) {
+				t.Errorf("got %v, want a mismatch that says %q", err, w.says)
+			}
+			if !slices.Equal(before, nn.StateDict(b)[2].Tensor.Bytes()) {
+				t.Error("a refused load changed the module")
+			}
+		}
+		m := values()
+		delete(m, "1.bias")
+		m["classifier"] = m["0.bias"]
+		if err := nn.LoadStateDict(b, m, false); err != nil {
+			t.Errorf("not strict: %v", err)
+		}
+	})
+}
+
+// TestBatchNormModes: by hand, for x = (0, 4), mean 2, variance 4 (unbiased 8).
+func TestBatchNormModes(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		bn := nn.NewBatchNorm(nn.Builder{}, 1)
+		defer nn.Free(bn)
+		x := torch.FromFloat32([]float32{0, 4}, 2, 1)
+		nntest.Close(t, "training", bn.Forward(x).Float32s(), []float32{-1, 1}, 1e-5)
+		nntest.Close(t, "running mean", bn.RunningMean.Float32s(), []float32{0.2}, 1e-6)
+		nntest.Close(t, "running variance", bn.RunningVar.Float32s(), []float32{0.9 + 0.8}, 1e-6)
+		bn.SetTraining(false)
+		s := float32(1 / math.Sqrt(1.7))
+		nntest.Close(t, "evaluation", bn.Forward(x).Float32s(), []float32{-0.2 * s, 3.8 * s}, 1e-5)
+		if got := bn.Tracked.Int64s()[0]; got != 1 {
+			t.Errorf("counted %d batches, want 1", got)
+		}
+		if d := bn.Tracked.Dim(); d != 0 {
+			t.Errorf("the counter has %d dimensions, PyTorch's is a scalar", d)
+		}
+	})
+}
+
+func TestPixels(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		p, err := nn.NewPixels([3]float64{0.5, 0.25, 0}, [3]float64{0.5, 0.25, 1}, nn.Builder{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Free()
+		// One image of 2×2: white, (0, 255, 51); black, white.
+		x := torch.FromUint8([]byte{255, 255, 255, 0, 255, 51, 0, 0, 0, 255, 255, 255}, 1, 2, 2, 3)
+		y, err := p.Forward(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := y.Shape(), []int64{1, 3, 2, 2}; !slices.Equal(got, want) {
+			t.Errorf("shape %v, want %v", got, want)
+		}
+		nntest.Close(t, "pixels", y.Float32s(), []float32{1, -1, -1, 1, 3, 3, -1, 3, 1, 0.2, 0, 1}, 1e-6)
+		if _, err := p.Forward(y); !errors.Is(err, schemas.ErrUsage) {
+			t.Errorf("floats give %v, want a usage error", err)
+		}
+		if _, err := nn.NewPixels([3]float64{}, [3]float64{1, 0, 1}, nn.Builder{}); !errors.Is(err, schemas.ErrUsage) {
+			t.Errorf("a zero deviation gives %v, want a usage error", err)
+		}
+	})
+}
