@@ -105,13 +105,9 @@ func compareStored(ctx context.Context, run *Run, m *nats.Msg) (published, error
 	return 0, unavailable("publish chunk", m.Subject, err)
 }
 
-// stopSubject holds the notice that a run must not go on, for all to see: a
-// determinism failure makes every batch doubtful.
-func stopSubject(run string) string { return "c." + run + ".stop" }
-
 // publishStop leaves the notice. That it is left twice does no harm.
 func publishStop(ctx context.Context, run *Run, why error) error {
-	_, err := run.js.Publish(ctx, stopSubject(run.Name), []byte(why.Error()))
+	_, err := run.js.Publish(ctx, schemas.StopSubject(run.Name), []byte(why.Error()))
 	return err
 }
 
@@ -121,7 +117,7 @@ func stopNotice(ctx context.Context, run *Run) error {
 	if err != nil {
 		return unavailable("open stream", run.Name, err)
 	}
-	m, err := s.GetLastMsgForSubject(ctx, stopSubject(run.Name))
+	m, err := s.GetLastMsgForSubject(ctx, schemas.StopSubject(run.Name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}

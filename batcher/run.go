@@ -337,16 +337,12 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 	return &rec, nil
 }
 
-// optionsSubject holds the options that the run was last opened with, so that who
-// looks it up agrees on window and limits.
-func optionsSubject(run string) string { return "c." + run + ".options" }
-
 func (r *Run) storeOptions(ctx context.Context) error {
 	body, err := json.Marshal(r.opts)
 	if err != nil {
 		return schemas.E("store run options", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
 	}
-	if _, err := r.js.Publish(ctx, optionsSubject(r.Name), body); err != nil {
+	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body); err != nil {
 		return unavailable("store run options", r.Name, err)
 	}
 	return nil
@@ -357,7 +353,7 @@ func (r *Run) loadOptions(ctx context.Context) error {
 	if err != nil {
 		return unavailable("look up run", r.Name, err)
 	}
-	msg, err := s.GetLastMsgForSubject(ctx, optionsSubject(r.Name))
+	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
 	var o RunOptions
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // it is being opened just now

@@ -163,7 +163,7 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 func (s *Stream) watch(ctx context.Context) error {
 	nc := s.run.js.Conn()
 	stops := make(chan *nats.Msg, 1)
-	sub, err := nc.ChanSubscribe(stopSubject(s.run.Name), stops)
+	sub, err := nc.ChanSubscribe(schemas.StopSubject(s.run.Name), stops)
 	if err != nil {
 		return unavailable("open stream", s.run.Name, err)
 	}

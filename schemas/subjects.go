@@ -14,6 +14,8 @@ import (
 //	CTRL_<run>   c.<run>.spec              the run spec (RunRecord, JSON)
 //	             c.<run>.cursor.<trainer>  next step that the trainer needs (decimal)
 //	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
+//	             c.<run>.options           window and limits that the run was last opened with (JSON)
+//	             c.<run>.stop              why the run must not go on (text)
 var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // CheckRunName says whether name can be part of subject and stream names.
@@ -66,6 +68,14 @@ func CursorSubject(run, trainer string) string { return "c." + run + ".cursor." 
 
 // WorkerSubject holds a worker's heartbeat.
 func WorkerSubject(run, worker string) string { return "c." + run + ".worker." + worker }
+
+// OptionsSubject holds the limits that the run was last opened with, so that a
+// trainer that joins goes by the same.
+func OptionsSubject(run string) string { return "c." + run + ".options" }
+
+// StopSubject holds the notice that a run must not go on, for all to see: a
+// determinism failure makes every batch doubtful.
+func StopSubject(run string) string { return "c." + run + ".stop" }
 
 func stepSubject(kind, run string, step int64, chunk int) string {
 	return kind + "." + run + "." + strconv.FormatInt(step, 10) + "." + strconv.Itoa(chunk)
