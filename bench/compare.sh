@@ -2,8 +2,12 @@
 # `make bench`: resslt beside its peers on this machine, as ratios. Quiet the
 # machine first; every script interleaves and prints medians.
 set -eu
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
 echo "== training step, against PyTorch"
-./step.sh
-echo "== transport: batches through the embedded broker"
-../bin/resslt bench transport
+bench/step.sh
+echo "== training from the broker, against training from memory"
+bin/resslt bench stream
+echo "== transport alone"
+bin/resslt bench transport
+echo "== augmentation, against OpenCV and torchvision"
+bench/augment.sh

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +93,7 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 	defer learner.Free()
 	batch := noiseBatch(r)
 	h := train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
-	var times []time.Duration
+	var times []float64 // seconds
 	for i := range warmup + steps {
 		began := time.Now()
 		err := torch.Do(func() error {
@@ -109,13 +108,12 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 			return nil, err
 		}
 		if i >= warmup {
-			times = append(times, time.Since(began))
+			times = append(times, time.Since(began).Seconds())
 		}
 	}
-	slices.Sort(times)
-	median := times[len(times)/2].Seconds()
+	typical := median(times)
 	return &stepReport{
-		ImagesPerSecond: float64(r.BatchSize) / median, MSPerStep: 1000 * median, Steps: steps,
+		ImagesPerSecond: float64(r.BatchSize) / typical, MSPerStep: 1000 * typical, Steps: steps,
 		Backbone: r.Backbone, Width: r.Width, ImageSize: r.ImageSize, BatchSize: r.BatchSize,
 		Device: r.Device, Threads: r.Threads, Precision: r.Precision, TorchVersion: info.TorchVersion,
 	}, nil
