@@ -12,7 +12,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build shim run test race lint bench fixtures clean
+.PHONY: help setup setup-peers build shim run test race asan lint bench fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,6 +43,9 @@ test: setup build ## install, build, then every test
 
 race: setup build ## the tests of the concurrent parts under the race detector
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...
+
+asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
+	augment/turbo/asan.sh
 
 lint: ## golangci-lint with .golangci.yml, where it is installed
 	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; exit 1; }

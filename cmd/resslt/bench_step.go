@@ -93,7 +93,7 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 	defer learner.Free()
 	batch := noiseBatch(r)
 	h := train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
-	var times []float64 // seconds
+	var times []float64                                     // seconds
 	for i := range warmup + steps {
 		began := time.Now()
 		err := torch.Do(func() error {

@@ -1,0 +1,19 @@
+#!/bin/bash
+# The C side under AddressSanitizer and UndefinedBehaviorSanitizer: every test,
+# then a while of fuzzing.
+#
+#   augment/turbo/asan.sh [SECONDS_OF_FUZZING]
+#
+# Needs gcc 7 or clang 9 with their libasan.
+set -eu
+cd "$(dirname "$0")"
+seconds=${1:-20}
+# A small quarantine: TestDamagedBits watches resident memory.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:quarantine_size_mb=8} UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+# Go's list of allowed C flags has no trapping UBSan; say that this one is meant.
+export CGO_CFLAGS_ALLOW='-fsanitize.*|-fno-sanitize.*' CGO_LDFLAGS_ALLOW='-fsanitize.*'
+export CGO_CFLAGS="-g -O1 -fsanitize=undefined -fno-sanitize-recover=undefined" CGO_LDFLAGS="-fsanitize=undefined"
+go test -asan -short .
+for f in FuzzJPEG FuzzPlan; do
+  go test -asan -run '^$' -fuzz "^$f\$" -fuzztime "${seconds}s" .
+done

@@ -1,0 +1,160 @@
+//go:build cgo
+
+package turbo
+
+/*
+#cgo CFLAGS: -std=c11 -O3 -Wall
+#cgo LDFLAGS: -ljpeg -lm
+#include "turbo.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"resslt/augment"
+	"resslt/schemas"
+)
+
+// Name is the engine's name and version, as run specs hold it. Every tier and
+// architecture gives the same bytes, so none is part of the name.
+const Name = "turbo/1"
+
+// rank puts the engine before gift (10) and ref (0).
+const rank = 20
+
+func init() { augment.RegisterEngine(rank, engine{bestTier()}) }
+
+// tier is a set of kernels: C's enum turbo_tier.
+type tier int
+
+const tierScalar tier = C.TURBO_SCALAR
+
+var tierNames = [...]string{C.TURBO_SCALAR: "scalar", C.TURBO_AVX2: "avx2", C.TURBO_AVX512: "avx512"}
+
+// bestTier is the best that this CPU has.
+func bestTier() tier { return tier(C.turbo_best_tier()) }
+
+func (t tier) String() string { return tierNames[t] }
+
+// Tier names the kernels that this machine runs: "avx512", "avx2" or "scalar".
+func Tier() string { return bestTier().String() }
+
+type engine struct{ tier tier }
+
+func (engine) Name() string { return Name }
+
+// NewPainter makes a painter, which must be closed: its memory is C's.
+func (e engine) NewPainter(l augment.Limits) augment.Painter {
+	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l)}
+}
+
+// painter implements augment.Painter. JPEG is decoded by C; everything else by
+// other, and copied.
+type painter struct {
+	c      *C.turbo_painter // owned; nil after Close
+	other  *augment.Decoder
+	sample *schemas.Sample
+	jpeg   bool
+	w, h   int
+	size   [2]C.int32_t // turbo_open's results; here, they need no allocation
+}
+
+// Open reads the size and checks the limits; see augment.Painter.
+func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
+	p.sample, p.w, p.h = s, 0, 0
+	if p.jpeg, err = p.other.OpenJPEG(s); err != nil {
+		return 0, 0, err
+	}
+	if p.jpeg {
+		if p.c == nil {
+			return 0, 0, p.other.Fail(schemas.ErrUnavailable, "no memory for a painter")
+		}
+		if status := C.turbo_open(p.c, bytesOf(s.Data), C.size_t(len(s.Data)), &p.size[0], &p.size[1]); status != C.TURBO_OK {
+			return 0, 0, p.fail(status)
+		}
+		w, h = int(p.size[0]), int(p.size[1])
+		err = p.other.CheckSize(w, h)
+	} else {
+		w, h, err = p.other.Open(s)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	p.w, p.h = w, h
+	return w, h, nil
+}
+
+// Decode makes the box's pixels available; see augment.Painter.
+func (p *painter) Decode(box augment.Box) error {
+	if !box.Within(p.w, p.h) {
+		return p.other.Fail(schemas.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, p.w, p.h))
+	}
+	if p.c == nil {
+		return p.other.Fail(schemas.ErrUnavailable, "no memory for a painter")
+	}
+	x, y, w, h := C.int32_t(box.X), C.int32_t(box.Y), C.int32_t(box.W), C.int32_t(box.H)
+	if p.jpeg {
+		data := p.sample.Data
+		return p.fail(C.turbo_decode(p.c, bytesOf(data), C.size_t(len(data)), x, y, w, h))
+	}
+	pix, channels := p.sample.Data, 3
+	switch p.sample.Encoding {
+	case schemas.RawRGB:
+	case schemas.RawGray:
+		channels = 1
+	default:
+		if err := p.other.Decode(box); err != nil {
+			return err
+		}
+		pix = p.other.Image().Pix
+	}
+	return p.fail(C.turbo_load(p.c, bytesOf(pix), C.size_t(channels*p.w), C.int32_t(channels), x, y, w, h))
+}
+
+// Paint executes the plan into dst; see augment.Painter.
+func (p *painter) Paint(plan *augment.Plan, dst []byte) error {
+	if p.c == nil || len(dst) != 3*plan.Size*plan.Size {
+		return p.other.Fail(schemas.ErrMismatch, fmt.Sprintf("%d bytes for a view of %d×%d", len(dst), plan.Size, plan.Size))
+	}
+	var bicubic C.int32_t
+	if plan.Filter == augment.Bicubic {
+		bicubic = 1
+	}
+	b := plan.Box
+	return p.fail(C.turbo_paint(p.c, C.int32_t(b.X), C.int32_t(b.Y), C.int32_t(b.W), C.int32_t(b.H), C.int32_t(plan.Size), bicubic,
+		(*C.turbo_step)(unsafe.Pointer(unsafe.SliceData(plan.Steps))), C.int32_t(len(plan.Steps)), bytesOf(dst)))
+}
+
+// Close frees the painter's memory.
+func (p *painter) Close() error {
+	C.turbo_free(p.c)
+	p.c = nil
+	return nil
+}
+
+// C reads augment.Step in place.
+const _ = uint(unsafe.Sizeof(augment.Step{})-C.sizeof_turbo_step) + uint(C.sizeof_turbo_step-unsafe.Sizeof(augment.Step{}))
+
+// fail is the error of the last call's status, nil for none.
+func (p *painter) fail(status C.int) error {
+	var sentinel error
+	switch status {
+	case C.TURBO_OK:
+		return nil
+	case C.TURBO_UNSUPPORTED:
+		sentinel = schemas.ErrUnsupported
+	case C.TURBO_TOO_LARGE:
+		sentinel = schemas.ErrTooLarge
+	case C.TURBO_NO_MEMORY:
+		sentinel = schemas.ErrUnavailable
+	case C.TURBO_MISMATCH:
+		sentinel = schemas.ErrMismatch
+	default:
+		sentinel = schemas.ErrCorrupt
+	}
+	return p.other.Fail(sentinel, C.GoString(C.turbo_message(p.c)))
+}
+
+func bytesOf(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -1,0 +1,202 @@
+//go:build cgo
+
+package turbo
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"resslt/augment"
+	"resslt/schemas"
+)
+
+// rig is a renderer with its buffers.
+type rig struct {
+	tb     testing.TB
+	r      *augment.Renderer
+	pixels [][]byte
+	plans  [][]byte
+}
+
+func newRig(tb testing.TB, e augment.Engine, preset string) *rig {
+	tb.Helper()
+	p, err := augment.Preset(preset)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := augment.NewRenderer(e, p)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { r.Close() })
+	g := &rig{tb: tb, r: r}
+	for _, v := range p.ViewSpecs() {
+		g.pixels = append(g.pixels, make([]byte, v.Bytes()))
+	}
+	return g
+}
+
+func (g *rig) render(s *schemas.Sample, epoch int64) {
+	g.tb.Helper()
+	var err error
+	if g.plans, err = g.r.Render(s, augment.Key{Seed: 1, Epoch: epoch, Sample: s.ID}, g.pixels, g.plans); err != nil {
+		g.tb.Fatal(err)
+	}
+}
+
+func TestTurboIsTheDefault(t *testing.T) {
+	if got := augment.DefaultEngine().Name(); got != Name {
+		t.Errorf("the default engine is %s", got)
+	}
+	if _, err := augment.EngineByName("turbo/0"); !errors.Is(err, schemas.ErrMismatch) {
+		t.Errorf("another version: %v, want ErrMismatch", err)
+	}
+	t.Logf("kernels: %s", Tier())
+}
+
+// TestEnginesAgree holds turbo to gift and ref on the same plans: a mean absolute
+// difference of at most 1/255. ref and gift decode JPEG in Go, whose IDCT rounds
+// otherwise; on PNG turbo and ref are equal.
+func TestEnginesAgree(t *testing.T) {
+	jpg := readFile(t, parityFiles+"jpeg420.jpg")
+	png := readFile(t, "../testdata/parity/picture.png")
+	for _, other := range []string{"ref", "gift"} {
+		for _, preset := range []string{"small", "imagenet", "imagenet-strong"} {
+			e, err := augment.EngineByFamily(other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := newRig(t, engine{bestTier()}, preset), newRig(t, e, preset)
+			total, n := 0.0, 0
+			for i := range 40 {
+				s := &schemas.Sample{ID: int64(i), Key: "jpeg", Data: jpg}
+				if i%2 == 1 {
+					s.Data = png
+				}
+				got.render(s, 7)
+				want.render(s, 7)
+				for v := range got.pixels {
+					if !bytes.Equal(got.plans[v], want.plans[v]) {
+						t.Fatalf("%s: plans differ", preset)
+					}
+					if other == "ref" && i%2 == 1 && !bytes.Equal(got.pixels[v], want.pixels[v]) {
+						t.Errorf("%s: view %d of sample %d differs from ref", preset, v, i)
+					}
+					total, n = total+meanDifference(got.pixels[v], want.pixels[v]), n+1
+				}
+			}
+			t.Logf("%s, %s: mean difference %.3f/255", other, preset, total/float64(n))
+			if total/float64(n) > 1 {
+				t.Errorf("%s, %s: mean difference %.3f/255, want at most 1", other, preset, total/float64(n))
+			}
+		}
+	}
+}
+
+func meanDifference(a, b []byte) float64 {
+	sum := 0
+	for i := range a {
+		d := int(a[i]) - int(b[i])
+		sum += max(d, -d)
+	}
+	return float64(sum) / float64(len(a))
+}
+
+// TestRenderDependsOnItsArgumentsAlone: samples in two orders, refused ones in
+// between, by painters of different pasts and tiers: equal bytes.
+func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
+	files := []string{"jpeg420.jpg", "cmyk.jpg", "lossy.webp", "gray.jpg", "narrow.jpg", "progressive.jpg", "rgb16.png"}
+	sums := map[int][]byte{}
+	forward := newRig(t, engine{bestTier()}, "imagenet-strong")
+	visit := func(g *rig, i int) []byte {
+		g.render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityFiles+files[i])}, 1)
+		return bytes.Join(g.pixels, nil)
+	}
+	for i := range files {
+		sums[i] = visit(forward, i)
+	}
+	for _, tier := range tiers() {
+		backward := newRig(t, engine{tier}, "imagenet-strong")
+		for i := len(files) - 1; i >= 0; i-- {
+			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, augment.Key{}, backward.pixels, nil); err == nil {
+				t.Fatal("a file that is no JPEG was rendered")
+			}
+			if !bytes.Equal(visit(backward, i), sums[i]) {
+				t.Errorf("%s: %s renders otherwise", tier, files[i])
+			}
+		}
+	}
+}
+
+// TestPainterRefusesMisuse: boxes outside of what was decoded, and a painter
+// after Close.
+func TestPainterRefusesMisuse(t *testing.T) {
+	p := engine{bestTier()}.NewPainter(augment.DefaultLimits)
+	s := &schemas.Sample{Key: "jpeg", Data: readFile(t, parityFiles+"jpeg420.jpg")}
+	w, h := open(t, p, s, augment.Box{X: 10, Y: 10, W: 20, H: 15})
+	px := make([]byte, 3*8*8)
+	for _, box := range []augment.Box{{X: 9, Y: 10, W: 5, H: 5}, {X: 10, Y: 10, W: 21, H: 5}, {X: 10, Y: 11, W: 5, H: 15}, {}} {
+		plan := augment.Plan{Size: 8, SrcW: w, SrcH: h, Box: box, Filter: augment.Bilinear}
+		if err := p.Paint(&plan, px); !errors.Is(err, schemas.ErrMismatch) {
+			t.Errorf("box %+v: %v, want ErrMismatch", box, err)
+		}
+	}
+	if err := p.Decode(augment.Box{X: 0, Y: 0, W: w + 1, H: h}); !errors.Is(err, schemas.ErrMismatch) {
+		t.Errorf("too wide a box: %v", err)
+	}
+	// The header is read anew: a second Decode without Open has nothing to read.
+	if err := p.Decode(augment.Box{W: w, H: h}); !errors.Is(err, schemas.ErrMismatch) {
+		t.Errorf("decoded twice: %v", err)
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := p.Open(s); !errors.Is(err, schemas.ErrUnavailable) {
+		t.Errorf("open after close: %v", err)
+	}
+}
+
+// TestRenderAllocatesNothing: in the steady state neither Go nor, as
+// TestDamagedBits shows, C asks for memory that stays.
+func TestRenderAllocatesNothing(t *testing.T) {
+	g := newRig(t, engine{bestTier()}, "imagenet-multi")
+	s := &schemas.Sample{ID: 3, Key: "jpeg", Data: readFile(t, parityFiles+"jpeg420.jpg")}
+	g.render(s, 0)
+	epoch := int64(0)
+	if n := testing.AllocsPerRun(200, func() { epoch++; g.render(s, epoch) }); n > 0.5 {
+		t.Errorf("%.2f allocations a sample", n)
+	}
+}
+
+func benchmarkRender(b *testing.B, preset string, samples []*schemas.Sample) {
+	for _, tier := range tiers() {
+		b.Run(tier.String(), func(b *testing.B) {
+			g := newRig(b, engine{tier}, preset)
+			g.render(samples[0], 0)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				g.render(samples[i%len(samples)], int64(i))
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+		})
+	}
+}
+
+// BenchmarkCIFAR is weak + strong 32×32 of a raw 32×32 sample.
+func BenchmarkCIFAR(b *testing.B) {
+	s := &schemas.Sample{Key: "raw", Encoding: schemas.RawRGB, Width: 32, Height: 32, Data: make([]byte, 3*32*32)}
+	for i := range s.Data {
+		s.Data[i] = byte(i * i)
+	}
+	benchmarkRender(b, "small", []*schemas.Sample{s})
+}
+
+// BenchmarkImageNet is weak + strong 224 of real JPEGs.
+func BenchmarkImageNet(b *testing.B) { benchmarkRender(b, "imagenet", photos(b, 64)) }
+
+// BenchmarkImageNetMulti is weak 224 and five crops of real JPEGs.
+func BenchmarkImageNetMulti(b *testing.B) { benchmarkRender(b, "imagenet-multi", photos(b, 64)) }

@@ -1,0 +1,107 @@
+//go:build cgo
+
+// The kernels: each has a plain Go reference in package augment (ref.go), and
+// every tier agrees with it to the byte.
+#ifndef RESSLT_KERNELS_H
+#define RESSLT_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// axis resamples n source pixels to size, as augment's type of that name:
+//
+//	out[i] = clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[first[i]+j]) >> 22)
+//
+// taps is a multiple of four, the rest of coef is zero.
+typedef struct {
+	int32_t n, size, bicubic, mirror;
+	int32_t taps;
+	int32_t *first, *count, *coef;
+	void *memory;
+	size_t cap;
+	void *table; // the tier's own form of the above, or NULL
+	size_t table_cap;
+} axis;
+
+// blur_kernel is one side of a Gaussian in Q14, the centre first.
+typedef struct {
+	int32_t sigma; // Q16; 0: none yet
+	int32_t radius;
+	int32_t weight[64];
+} blur_kernel;
+
+enum { RESAMPLE_BITS = 22, FACTOR_BITS = 14, BLUR_BITS = 14, BLUR_MID_BITS = 6, MAX_RADIUS = 48 };
+
+struct kernels {
+	const char *name;
+
+	// prepare makes a->table of the coefficients, for across or down; 0 without
+	// memory. NULL where a tier needs none.
+	int (*prepare)(axis *a, int down);
+
+	// mid_bytes is what across writes for h rows of size pixels.
+	size_t (*mid_bytes)(int32_t h, int32_t size);
+	// across filters h rows of src, stride bytes apart, into mid, in whatever
+	// order down of the same tier reads. src may be read PAD bytes too far.
+	void (*across)(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a);
+	// gather puts h rows of size pixels into mid unfiltered, for an axis that
+	// keeps its length.
+	void (*gather)(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size);
+	// down filters mid's h rows of a->size pixels into dst (size,size,3).
+	void (*down)(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a);
+	// scatter is gather's inverse, for an axis down that keeps its length.
+	void (*scatter)(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size);
+
+	void (*flip)(uint8_t *px, int32_t size);
+	void (*lut)(uint8_t *px, size_t n, const uint8_t lut[256]);
+	uint64_t (*luma_sum)(const uint8_t *px, size_t pixels);
+	void (*saturation)(uint8_t *px, size_t pixels, int32_t factor);
+	void (*hue)(uint8_t *px, size_t pixels, int32_t shift);
+	void (*grayscale)(uint8_t *px, size_t pixels);
+	// blur filters px (size,size,3) in place. room is blur_bytes of scratch.
+	size_t (*blur_bytes)(int32_t size, int32_t radius);
+	void (*blur)(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
+};
+
+extern const struct kernels kernels_scalar;
+#if defined(__x86_64__)
+extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avx512;
+#endif
+
+// The scalar kernels by name, for the ends of rows and for tiers that have
+// nothing better.
+size_t scalar_mid_bytes(int32_t h, int32_t size);
+void scalar_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a);
+void scalar_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size);
+void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a);
+void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size);
+void scalar_flip(uint8_t *px, int32_t size);
+void scalar_lut(uint8_t *px, size_t n, const uint8_t lut[256]);
+uint64_t scalar_luma_sum(const uint8_t *px, size_t pixels);
+void scalar_saturation(uint8_t *px, size_t pixels, int32_t factor);
+void scalar_hue(uint8_t *px, size_t pixels, int32_t shift);
+void scalar_grayscale(uint8_t *px, size_t pixels);
+size_t scalar_blur_bytes(int32_t size, int32_t radius);
+void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
+
+// Steps that are rare and have no vector form.
+void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]);
+void sharpness(uint8_t *px, uint8_t *smooth, int32_t size, int32_t factor);
+void auto_contrast(uint8_t *px, size_t pixels);
+void equalize(uint8_t *px, size_t pixels);
+
+// clip holds v to 0 … 255.
+static inline uint8_t clip(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v; }
+
+// luma is ITU-R 601-2 in 16.16, PIL's convert("L").
+static inline uint8_t luma(uint8_t r, uint8_t g, uint8_t b) {
+	return (uint8_t)((r * 19595u + g * 38470u + b * 7471u + 0x8000u) >> 16);
+}
+
+// blend is from + f·(to-from), f in Q14, cut towards minus infinity and clipped.
+static inline uint8_t blend(int32_t from, int32_t to, int32_t f) {
+	return clip(((from << FACTOR_BITS) + f * (to - from)) >> FACTOR_BITS);
+}
+
+#endif

@@ -1,0 +1,154 @@
+//go:build cgo
+
+// The colour steps with AVX2, eight pixels (24 bytes) at a time, and the tier's
+// table of kernels. kernels_avx512_amd64.c has the arithmetic explained.
+
+#include <string.h>
+
+#include "avx2_amd64.h"
+
+// load8 loads eight pixels as words 0x00BBGGRR, and nothing past them.
+static inline __m256i load8(const uint8_t *px) {
+	const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)px)),
+	                                             _mm_loadu_si128((const __m128i *)(px + 8)), 1);
+	return _mm256_shuffle_epi8(both, _mm256_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1, 4, 5, 6, -1, 7, 8, 9, -1, 10,
+	                                                  11, 12, -1, 13, 14, 15, -1));
+}
+
+// store8 stores the lower three bytes of each word.
+static inline void store8(uint8_t *px, __m256i words) {
+	const __m256i out = _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
+	const __m128i second = _mm256_extracti128_si256(out, 1);
+	_mm_storeu_si128((__m128i *)px, _mm256_castsi256_si128(out)); // four bytes too many, which the next store mends
+	_mm_storel_epi64((__m128i *)(px + 12), second);
+	const int32_t last = _mm_extract_epi32(second, 2);
+	memcpy(px + 20, &last, 4);
+}
+
+static inline __m256i luma8(__m256i rgb) {
+	const __m256i byte = _mm256_set1_epi32(0xff);
+	const __m256i g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte);
+	const __m256i rg = _mm256_or_si256(_mm256_and_si256(rgb, byte), _mm256_slli_epi32(g, 16));
+	const __m256i b2 = _mm256_or_si256(_mm256_srli_epi32(rgb, 16), _mm256_set1_epi32(2 << 16));
+	const __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(rg, _mm256_set1_epi32((int32_t)((uint32_t)(-27066) << 16 | 19595))),
+	                                     _mm256_madd_epi16(b2, _mm256_set1_epi32(0x4000 << 16 | 7471)));
+	return _mm256_add_epi32(_mm256_srai_epi32(sum, 16), g);
+}
+
+static uint64_t avx2_luma_sum(const uint8_t *px, size_t pixels) {
+	__m256i sum = _mm256_setzero_si256();
+	size_t i = 0;
+	for (; i + 8 <= pixels; i += 8)
+		sum = _mm256_add_epi32(sum, luma8(load8(px + 3 * i)));
+	uint32_t lanes[8];
+	_mm256_storeu_si256((__m256i *)lanes, sum);
+	uint64_t total = scalar_luma_sum(px + 3 * i, pixels - i);
+	for (int j = 0; j < 8; j++)
+		total += lanes[j];
+	return total;
+}
+
+static void avx2_grayscale(uint8_t *px, size_t pixels) {
+	size_t i = 0;
+	for (; i + 8 <= pixels; i += 8)
+		store8(px + 3 * i, _mm256_mullo_epi32(luma8(load8(px + 3 * i)), _mm256_set1_epi32(0x010101)));
+	scalar_grayscale(px + 3 * i, pixels - i);
+}
+
+static void avx2_saturation(uint8_t *px, size_t pixels, int32_t factor) {
+	size_t i = 0;
+	if (factor <= INT16_MAX) {
+		const __m256i k = _mm256_set1_epi32((int32_t)((uint32_t)factor << 16 | (uint16_t)((1 << FACTOR_BITS) - factor)));
+		const __m256i byte = _mm256_set1_epi32(0xff);
+		const __m256i words = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+		for (; i + 8 <= pixels; i += 8) {
+			const __m256i rgb = load8(px + 3 * i), l = luma8(rgb);
+			const __m256i r = _mm256_or_si256(l, _mm256_slli_epi32(_mm256_and_si256(rgb, byte), 16));
+			const __m256i g = _mm256_or_si256(l, _mm256_slli_epi32(_mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte), 16));
+			const __m256i b = _mm256_or_si256(l, _mm256_and_si256(rgb, _mm256_set1_epi32(0xff0000)));
+			const __m256i r2 = _mm256_srai_epi32(_mm256_madd_epi16(r, k), FACTOR_BITS);
+			const __m256i g2 = _mm256_srai_epi32(_mm256_madd_epi16(g, k), FACTOR_BITS);
+			const __m256i b2 = _mm256_srai_epi32(_mm256_madd_epi16(b, k), FACTOR_BITS);
+			const __m256i packed = _mm256_packus_epi16(_mm256_packs_epi32(r2, g2), _mm256_packs_epi32(b2, _mm256_setzero_si256()));
+			store8(px + 3 * i, _mm256_shuffle_epi8(packed, words));
+		}
+	}
+	scalar_saturation(px + 3 * i, pixels - i, factor);
+}
+
+// choose is b where the mask is set, else a.
+static inline __m256i choose(__m256i a, __m256i b, __m256i mask) { return _mm256_blendv_epi8(a, b, mask); }
+
+static inline __m256 choose_ps(__m256 a, float b, __m256i mask) {
+	return _mm256_blendv_ps(a, _mm256_set1_ps(b), _mm256_castsi256_ps(mask));
+}
+
+static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
+	const __m256i byte = _mm256_set1_epi32(0xff), one = _mm256_set1_epi32(1);
+	enum { V = 0, X = 1, P = 2 };
+#define FROM(r, g, b) ((r) | (g) << 8 | (b) << 16 | 3 << 24)
+	const __m256i from = _mm256_setr_epi32(FROM(V, X, P), FROM(X, V, P), FROM(P, V, X), FROM(P, X, V), FROM(X, P, V), FROM(V, P, X), FROM(V, X, P), 0);
+#undef FROM
+	const __m256i lane = _mm256_broadcastsi128_si256(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
+	size_t i = 0;
+	for (; i + 8 <= pixels; i += 8) {
+		const __m256i rgb = load8(px + 3 * i);
+		const __m256i r = _mm256_and_si256(rgb, byte), g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte), b = _mm256_srli_epi32(rgb, 16);
+		const __m256i hi = _mm256_max_epi32(r, _mm256_max_epi32(g, b)), lo = _mm256_min_epi32(r, _mm256_min_epi32(g, b));
+		const __m256i c = _mm256_sub_epi32(hi, lo), grey = _mm256_cmpeq_epi32(hi, lo);
+		const __m256i rmax = _mm256_cmpeq_epi32(r, hi), gmax = _mm256_andnot_si256(rmax, _mm256_cmpeq_epi32(g, hi));
+		const __m256i rgmax = _mm256_or_si256(rmax, gmax), bmin = _mm256_cmpeq_epi32(b, lo), rmin = _mm256_cmpeq_epi32(r, lo);
+		const __m256i r_bmin = _mm256_and_si256(rmax, bmin), r_gmin = _mm256_andnot_si256(bmin, rmax), g_rmin = _mm256_andnot_si256(bmin, gmax);
+		const __m256i b_rmin = _mm256_andnot_si256(rgmax, rmin), b_gmin = _mm256_andnot_si256(_mm256_or_si256(rgmax, rmin), _mm256_set1_epi32(-1));
+		__m256i mid = choose(r, g, _mm256_or_si256(r_bmin, b_rmin));
+		mid = choose(mid, b, _mm256_or_si256(r_gmin, g_rmin));
+		__m256 base = choose_ps(_mm256_set1_ps(1), -1, r_gmin);
+		base = choose_ps(base, 3, _mm256_or_si256(g_rmin, b_rmin));
+		base = choose_ps(base, 5, b_gmin);
+		const __m256i minus = _mm256_or_si256(r_bmin, _mm256_or_si256(g_rmin, b_gmin));
+		const __m256 cf = _mm256_cvtepi32_ps(c);
+		__m256 q = _mm256_div_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(hi, mid)), cf);
+		q = _mm256_xor_ps(q, _mm256_castsi256_ps(_mm256_slli_epi32(minus, 31)));
+		__m256 h = _mm256_div_ps(_mm256_add_ps(base, q), _mm256_set1_ps(6));
+		h = _mm256_blendv_ps(h, _mm256_add_ps(h, _mm256_set1_ps(1)), _mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_LT_OQ));
+		const __m256i h8 = _mm256_cvttps_epi32(_mm256_mul_ps(h, _mm256_set1_ps(255)));
+
+		const __m256i turned = _mm256_and_si256(_mm256_add_epi32(h8, _mm256_set1_epi32(shift)), byte);
+		const __m256i six = _mm256_add_epi32(_mm256_slli_epi32(turned, 2), _mm256_slli_epi32(turned, 1));
+		const __m256i sextant = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(six, one), _mm256_srli_epi32(six, 8)), 8);
+		const __m256i m = _mm256_sub_epi32(six, _mm256_sub_epi32(_mm256_slli_epi32(sextant, 8), sextant));
+		const __m256 v = _mm256_cvtepi32_ps(hi);
+		const __m256i s = _mm256_cvttps_epi32(_mm256_div_ps(_mm256_mul_ps(cf, _mm256_set1_ps(255)), v));
+		const __m256i odd = _mm256_cmpeq_epi32(_mm256_and_si256(sextant, one), one);
+		const __m256i f = choose(_mm256_sub_epi32(byte, m), m, odd);
+		const __m256i p255 = _mm256_add_epi32(_mm256_madd_epi16(hi, _mm256_sub_epi32(byte, s)), _mm256_set1_epi32(127));
+		const __m256i p = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(p255, one), _mm256_srli_epi32(p255, 8)), 8);
+		const __m256 rest = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_set1_epi32(65025), _mm256_madd_epi16(s, f)));
+		const __m256i x = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_mul_ps(v, rest), _mm256_set1_ps(65025)));
+
+		const __m256i packed = _mm256_or_si256(hi, _mm256_or_si256(_mm256_slli_epi32(x, 8), _mm256_slli_epi32(p, 16)));
+		const __m256i pick = _mm256_add_epi32(_mm256_permutevar8x32_epi32(from, sextant), lane);
+		store8(px + 3 * i, choose(_mm256_shuffle_epi8(packed, pick), rgb, grey));
+	}
+	scalar_hue(px + 3 * i, pixels - i, shift);
+}
+
+END_OF_TIER
+
+const struct kernels kernels_avx2 = {
+    .name = "avx2",
+    .prepare = avx2_prepare,
+    .mid_bytes = avx2_mid_bytes,
+    .across = avx2_across,
+    .gather = scalar_gather,
+    .down = avx2_down,
+    .scatter = scalar_scatter,
+    .flip = scalar_flip,
+    .lut = scalar_lut,
+    .luma_sum = avx2_luma_sum,
+    .saturation = avx2_saturation,
+    .hue = avx2_hue,
+    .grayscale = avx2_grayscale,
+    .blur_bytes = avx2_blur_bytes,
+    .blur = avx2_blur,
+};

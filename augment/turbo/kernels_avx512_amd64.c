@@ -1,0 +1,175 @@
+//go:build cgo
+
+// The colour steps with AVX-512, sixteen pixels (48 bytes) at a time, and the
+// tier's table of kernels.
+
+#include "avx512_amd64.h"
+
+static const __mmask64 BYTES48 = 0xffffffffffff;
+
+// load16 loads sixteen pixels as words 0x00BBGGRR, and nothing past them.
+static inline __m512i load16(const uint8_t *px) {
+	const __m512i spread = _mm512_setr_epi32(0x020100, 0x050403, 0x080706, 0x0b0a09, 0x0e0d0c, 0x11100f, 0x141312, 0x171615, 0x1a1918,
+	                                         0x1d1c1b, 0x201f1e, 0x232221, 0x262524, 0x292827, 0x2c2b2a, 0x2f2e2d);
+	return _mm512_maskz_permutexvar_epi8(0x7777777777777777, spread, _mm512_maskz_loadu_epi8(BYTES48, px));
+}
+
+// store16 stores the lower three bytes of each word.
+static inline void store16(uint8_t *px, __m512i words) {
+	static const uint8_t index[64] __attribute__((aligned(64))) = {
+	    0,  1,  2,  4,  5,  6,  8,  9,  10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30,
+	    32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46, 48, 49, 50, 52, 53, 54, 56, 57, 58, 60, 61, 62};
+	const __m512i out = _mm512_permutexvar_epi8(_mm512_load_si512(index), words);
+	_mm256_storeu_si256((__m256i *)px, _mm512_castsi512_si256(out));
+	_mm_storeu_si128((__m128i *)(px + 32), _mm512_extracti32x4_epi32(out, 2));
+}
+
+// luma16 is luma of sixteen pixels, as words. 38470 has no place in 16 bits:
+// it is 65536 - 27066, so g itself is added after the shift.
+static inline __m512i luma16(__m512i rgb) {
+	const __m512i byte = _mm512_set1_epi32(0xff);
+	const __m512i g = _mm512_and_si512(_mm512_srli_epi32(rgb, 8), byte);
+	const __m512i rg = _mm512_or_si512(_mm512_and_si512(rgb, byte), _mm512_slli_epi32(g, 16));
+	const __m512i b2 = _mm512_or_si512(_mm512_srli_epi32(rgb, 16), _mm512_set1_epi32(2 << 16));
+	__m512i sum = _mm512_madd_epi16(rg, _mm512_set1_epi32((int32_t)((uint32_t)(-27066) << 16 | 19595)));
+	sum = _mm512_dpwssd_epi32(sum, b2, _mm512_set1_epi32(0x4000 << 16 | 7471)); // 2·0x4000 rounds
+	return _mm512_add_epi32(_mm512_srai_epi32(sum, 16), g);
+}
+
+static void avx512_lut(uint8_t *px, size_t n, const uint8_t lut[256]) {
+	const __m512i t0 = _mm512_loadu_si512(lut), t1 = _mm512_loadu_si512(lut + 64);
+	const __m512i t2 = _mm512_loadu_si512(lut + 128), t3 = _mm512_loadu_si512(lut + 192);
+	for (size_t i = 0; i < n; i += 64) {
+		const __mmask64 m = n - i >= 64 ? ~0ull : (1ull << (n - i)) - 1;
+		const __m512i v = _mm512_maskz_loadu_epi8(m, px + i);
+		const __m512i lower = _mm512_permutex2var_epi8(t0, v, t1), upper = _mm512_permutex2var_epi8(t2, v, t3);
+		const __m512i out = _mm512_mask_blend_epi8(_mm512_movepi8_mask(v), lower, upper);
+		if (n - i >= 64)
+			_mm512_storeu_si512(px + i, out);
+		else
+			_mm512_mask_storeu_epi8(px + i, m, out);
+	}
+}
+
+static uint64_t avx512_luma_sum(const uint8_t *px, size_t pixels) {
+	__m512i sum = _mm512_setzero_si512();
+	size_t i = 0;
+	for (; i + 16 <= pixels; i += 16) // a view is at most 2^24 pixels: 32 bits hold
+		sum = _mm512_add_epi32(sum, luma16(load16(px + 3 * i)));
+	return (uint64_t)(uint32_t)_mm512_reduce_add_epi32(sum) + scalar_luma_sum(px + 3 * i, pixels - i);
+}
+
+static void avx512_grayscale(uint8_t *px, size_t pixels) {
+	size_t i = 0;
+	for (; i + 16 <= pixels; i += 16)
+		store16(px + 3 * i, _mm512_mullo_epi32(luma16(load16(px + 3 * i)), _mm512_set1_epi32(0x010101)));
+	scalar_grayscale(px + 3 * i, pixels - i);
+}
+
+static void avx512_saturation(uint8_t *px, size_t pixels, int32_t factor) {
+	size_t i = 0;
+	if (factor <= INT16_MAX) {
+		// blend = from·(1-f) + to·f: one multiply-add of 16-bit pairs.
+		const __m512i k = _mm512_set1_epi32((int32_t)((uint32_t)factor << 16 | (uint16_t)((1 << FACTOR_BITS) - factor)));
+		const __m512i byte = _mm512_set1_epi32(0xff), zero = _mm512_setzero_si512();
+		for (; i + 16 <= pixels; i += 16) {
+			const __m512i rgb = load16(px + 3 * i), l = luma16(rgb);
+			const __m512i r = _mm512_or_si512(l, _mm512_slli_epi32(_mm512_and_si512(rgb, byte), 16));
+			const __m512i g = _mm512_or_si512(l, _mm512_slli_epi32(_mm512_and_si512(_mm512_srli_epi32(rgb, 8), byte), 16));
+			const __m512i b = _mm512_or_si512(l, _mm512_and_si512(rgb, _mm512_set1_epi32(0xff0000)));
+			const __m512i r2 = _mm512_srai_epi32(_mm512_madd_epi16(r, k), FACTOR_BITS);
+			const __m512i g2 = _mm512_srai_epi32(_mm512_madd_epi16(g, k), FACTOR_BITS);
+			const __m512i b2 = _mm512_srai_epi32(_mm512_madd_epi16(b, k), FACTOR_BITS);
+			// Within lanes: r r r r g g g g b b b b 0 0 0 0, then to words again.
+			const __m512i packed = _mm512_packus_epi16(_mm512_packs_epi32(r2, g2), _mm512_packs_epi32(b2, zero));
+			const __m512i words = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+			store16(px + 3 * i, _mm512_shuffle_epi8(packed, words));
+		}
+	}
+	scalar_saturation(px + 3 * i, pixels - i, factor);
+}
+
+// avx512_hue makes the same float32 operations as scalar_hue, which are exact or
+// rounded by IEEE 754 whatever the width, and the integer divisions of fromHSV
+// as float32 ones: their operands are integers below 2^24 and no quotient comes
+// near enough to the next integer, or to a tie, to be rounded over it.
+static void avx512_hue(uint8_t *px, size_t pixels, int32_t shift) {
+	const __m512i byte = _mm512_set1_epi32(0xff), one = _mm512_set1_epi32(1);
+	const __m512 sign = _mm512_set1_ps(-0.0f), zero = _mm512_setzero_ps();
+	// Where R, G and B of a sextant come from: byte 0 the maximum, 1 the middle
+	// value, 2 the minimum; 3 is zero. Sextant 6 is 0 again.
+	enum { V = 0, X = 1, P = 2 };
+#define FROM(r, g, b) ((r) | (g) << 8 | (b) << 16 | 3 << 24)
+	const __m512i from = _mm512_setr_epi32(FROM(V, X, P), FROM(X, V, P), FROM(P, V, X), FROM(P, X, V), FROM(X, P, V), FROM(V, P, X),
+	                                       FROM(V, X, P), 0, 0, 0, 0, 0, 0, 0, 0, 0);
+#undef FROM
+	const __m512i lane = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
+	const __m512i turn_by = _mm512_set1_epi32(shift);
+	size_t i = 0;
+	for (; i + 16 <= pixels; i += 16) {
+		const __m512i rgb = load16(px + 3 * i);
+		const __m512i r = _mm512_and_si512(rgb, byte);
+		const __m512i g = _mm512_and_si512(_mm512_srli_epi32(rgb, 8), byte);
+		const __m512i b = _mm512_srli_epi32(rgb, 16);
+		const __m512i hi = _mm512_max_epi32(r, _mm512_max_epi32(g, b)), lo = _mm512_min_epi32(r, _mm512_min_epi32(g, b));
+		const __m512i c = _mm512_sub_epi32(hi, lo);
+		const __mmask16 colour = _mm512_test_epi32_mask(c, c);
+
+		// h = base ± x/c, x the distance of the middle value from the maximum.
+		const __mmask16 rmax = _mm512_cmpeq_epi32_mask(r, hi), gmax = _mm512_cmpeq_epi32_mask(g, hi) & ~rmax;
+		const __mmask16 bmax = ~(rmax | gmax), bmin = _mm512_cmpeq_epi32_mask(b, lo), rmin = _mm512_cmpeq_epi32_mask(r, lo);
+		const __mmask16 gmid = (rmax & bmin) | (bmax & rmin), bmid = (rmax | gmax) & ~bmin;
+		__m512i mid = r;
+		mid = _mm512_mask_mov_epi32(mid, gmid, g);
+		mid = _mm512_mask_mov_epi32(mid, bmid, b);
+		__m512 base = _mm512_set1_ps(1); // R max, B min: 1-; G max, B min: 1+
+		base = _mm512_mask_mov_ps(base, rmax & ~bmin, _mm512_set1_ps(-1));
+		base = _mm512_mask_mov_ps(base, (gmax & ~bmin) | (bmax & rmin), _mm512_set1_ps(3));
+		base = _mm512_mask_mov_ps(base, bmax & ~rmin, _mm512_set1_ps(5));
+		const __mmask16 minus = (rmax & bmin) | (gmax & ~bmin) | (bmax & ~rmin);
+		const __m512 cf = _mm512_cvtepi32_ps(c);
+		__m512 q = _mm512_div_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(hi, mid)), cf);
+		q = _mm512_castsi512_ps(_mm512_mask_xor_epi32(_mm512_castps_si512(q), minus, _mm512_castps_si512(q), _mm512_castps_si512(sign)));
+		__m512 h = _mm512_div_ps(_mm512_add_ps(base, q), _mm512_set1_ps(6));
+		h = _mm512_mask_add_ps(h, _mm512_cmp_ps_mask(h, zero, _CMP_LT_OQ), h, _mm512_set1_ps(1));
+		const __m512i h8 = _mm512_cvttps_epi32(_mm512_mul_ps(h, _mm512_set1_ps(255)));
+
+		const __m512i turned = _mm512_and_si512(_mm512_add_epi32(h8, turn_by), byte);
+		const __m512i six = _mm512_add_epi32(_mm512_slli_epi32(turned, 2), _mm512_slli_epi32(turned, 1));
+		// ⌊y/255⌋ for y < 65535.
+		const __m512i sextant = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(six, one), _mm512_srli_epi32(six, 8)), 8);
+		const __m512i m = _mm512_sub_epi32(six, _mm512_sub_epi32(_mm512_slli_epi32(sextant, 8), sextant));
+		const __m512 v = _mm512_cvtepi32_ps(hi);
+		const __m512i s = _mm512_cvttps_epi32(_mm512_div_ps(_mm512_mul_ps(cf, _mm512_set1_ps(255)), v));
+		const __m512i f = _mm512_mask_sub_epi32(m, _mm512_testn_epi32_mask(sextant, one), byte, m);
+		const __m512i p255 = _mm512_add_epi32(_mm512_madd_epi16(hi, _mm512_sub_epi32(byte, s)), _mm512_set1_epi32(127));
+		const __m512i p = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(p255, one), _mm512_srli_epi32(p255, 8)), 8);
+		const __m512 rest = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(65025), _mm512_madd_epi16(s, f)));
+		const __m512i x = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_mul_ps(v, rest), _mm512_set1_ps(65025)));
+
+		const __m512i packed = _mm512_or_si512(hi, _mm512_or_si512(_mm512_slli_epi32(x, 8), _mm512_slli_epi32(p, 16)));
+		const __m512i pick = _mm512_add_epi32(_mm512_permutexvar_epi32(sextant, from), lane);
+		store16(px + 3 * i, _mm512_mask_mov_epi32(rgb, colour, _mm512_shuffle_epi8(packed, pick)));
+	}
+	scalar_hue(px + 3 * i, pixels - i, shift);
+}
+
+END_OF_TIER
+
+const struct kernels kernels_avx512 = {
+    .name = "avx512",
+    .prepare = avx512_prepare,
+    .mid_bytes = avx512_mid_bytes,
+    .across = avx512_across,
+    .gather = avx512_gather,
+    .down = avx512_down,
+    .scatter = avx512_scatter,
+    .flip = scalar_flip,
+    .lut = avx512_lut,
+    .luma_sum = avx512_luma_sum,
+    .saturation = avx512_saturation,
+    .hue = avx512_hue,
+    .grayscale = avx512_grayscale,
+    .blur_bytes = avx512_blur_bytes,
+    .blur = avx512_blur,
+};

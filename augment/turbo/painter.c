@@ -1,0 +1,246 @@
+//go:build cgo
+
+// The painter's life, its picture, and the execution of a plan.
+
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "painter.h"
+
+int reserve(buffer *b, size_t n) {
+	if (n <= b->cap)
+		return 1;
+	// Some room to spare: the next sample is of another size.
+	size_t cap = (n + n / 4 + 4095) & ~(size_t)4095;
+	if (cap < n)
+		return 0;
+	void *fresh;
+	if (posix_memalign(&fresh, 64, cap) != 0)
+		return 0;
+	free(b->p);
+	b->p = fresh;
+	b->cap = cap;
+	return 1;
+}
+
+void release(buffer *b) {
+	free(b->p);
+	*b = (buffer){0};
+}
+
+int turbo_best_tier(void) {
+#if defined(__x86_64__)
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+	    __builtin_cpu_supports("avx512vnni"))
+		return TURBO_AVX512;
+	if (__builtin_cpu_supports("avx2"))
+		return TURBO_AVX2;
+#endif
+	return TURBO_SCALAR;
+}
+
+turbo_painter *turbo_new(int tier) {
+	turbo_painter *p = calloc(1, sizeof *p);
+	if (p == NULL)
+		return NULL;
+	p->k = &kernels_scalar;
+#if defined(__x86_64__)
+	if (tier == TURBO_AVX2)
+		p->k = &kernels_avx2;
+	if (tier == TURBO_AVX512)
+		p->k = &kernels_avx512;
+#else
+	(void)tier;
+#endif
+	return p;
+}
+
+void turbo_free(turbo_painter *p) {
+	if (p == NULL)
+		return;
+	if (p->made)
+		jpeg_destroy_decompress(&p->jpeg);
+	release(&p->pixels);
+	release(&p->weights);
+	release(&p->mid);
+	release(&p->scratch);
+	free_axis(&p->across);
+	free_axis(&p->down);
+	free(p);
+}
+
+const char *turbo_message(const turbo_painter *p) { return p->message; }
+
+// KEEP is how large a picture's memory may stay for the next one: one picture
+// of 80 megapixels must not cost a worker 240 MB for the rest of its life.
+enum { KEEP = 32 << 20 };
+
+int reserve_picture(turbo_painter *p, int32_t h) {
+	const size_t n = p->stride * (size_t)h + PAD;
+	if (p->pixels.cap > KEEP && n <= KEEP)
+		release(&p->pixels);
+	return reserve(&p->pixels, n);
+}
+
+int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t channels, int32_t x, int32_t y, int32_t w, int32_t h) {
+	p->stride = 3 * (size_t)w;
+	p->w = p->h = 0;
+	if (!reserve_picture(p, h)) {
+		snprintf(p->message, sizeof p->message, "no memory for the picture");
+		return TURBO_NO_MEMORY;
+	}
+	pix += (size_t)y * stride + (size_t)channels * (size_t)x;
+	uint8_t *out = p->pixels.p;
+	for (int32_t row = 0; row < h; row++, pix += stride, out += p->stride) {
+		if (channels == 3) {
+			memcpy(out, pix, p->stride);
+			continue;
+		}
+		for (int32_t i = 0; i < w; i++)
+			out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = pix[i];
+	}
+	p->origin = p->pixels.p;
+	p->x0 = x, p->y0 = y, p->w = w, p->h = h;
+	return TURBO_OK;
+}
+
+// resize makes dst of the box: across into mid, then down. An axis that keeps
+// its length is copied, not filtered, as Pillow does.
+static int resize(turbo_painter *p, const uint8_t *src, int32_t w, int32_t h, int32_t size, int bicubic, int mirror, uint8_t *dst) {
+	const struct kernels *k = p->k;
+	if (!reserve(&p->mid, k->mid_bytes(h, size)))
+		return 0;
+	if (w != size) {
+		if (!set_axis(p, &p->across, w, size, bicubic, mirror))
+			return 0;
+		k->across(p->mid.p, src, p->stride, h, &p->across);
+	} else {
+		k->gather(p->mid.p, src, p->stride, h, size);
+	}
+	if (h != size) {
+		if (!set_axis(p, &p->down, h, size, bicubic, 0))
+			return 0;
+		k->down(dst, p->mid.p, h, size, &p->down);
+	} else {
+		k->scatter(dst, p->mid.p, h, size);
+	}
+	if (w == size && mirror)
+		k->flip(dst, size);
+	return 1;
+}
+
+// The numbers of augment.StepKind.
+enum {
+	STEP_FLIP = 1,
+	STEP_BRIGHTNESS,
+	STEP_CONTRAST,
+	STEP_SATURATION,
+	STEP_HUE,
+	STEP_GRAYSCALE,
+	STEP_BLUR,
+	STEP_SOLARIZE,
+	STEP_AFFINE,
+	STEP_AUTO_CONTRAST,
+	STEP_EQUALIZE,
+	STEP_POSTERIZE,
+	STEP_SHARPNESS,
+};
+
+// early_flips counts the flips that may as well come first: all steps treat left
+// and right alike, except an affine map.
+static int early_flips(const turbo_step *steps, int32_t n, int32_t *affine) {
+	int flips = 0;
+	for (*affine = 0; *affine < n && steps[*affine].kind != STEP_AFFINE; ++*affine)
+		flips += steps[*affine].kind == STEP_FLIP;
+	return flips;
+}
+
+static uint8_t grey_mean(const struct kernels *k, const uint8_t *px, size_t n) {
+	return (uint8_t)((2 * k->luma_sum(px, n) + n) / (2 * n));
+}
+
+static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *px) {
+	const struct kernels *k = p->k;
+	size_t n = (size_t)size * (size_t)size;
+	uint8_t lut[256];
+	int32_t arg = s->arg[0], from = 0;
+	switch (s->kind) {
+	case STEP_FLIP:
+		k->flip(px, size);
+		break;
+	case STEP_CONTRAST:
+		from = grey_mean(k, px, n);
+		// fall through
+	case STEP_BRIGHTNESS:
+		for (int i = 0; i < 256; i++)
+			lut[i] = blend(from, i, arg);
+		k->lut(px, 3 * n, lut);
+		break;
+	case STEP_SATURATION:
+		k->saturation(px, n, arg);
+		break;
+	case STEP_HUE:
+		k->hue(px, n, arg);
+		break;
+	case STEP_GRAYSCALE:
+		k->grayscale(px, n);
+		break;
+	case STEP_BLUR:
+		set_blur(&p->blur, arg);
+		if (!reserve(&p->mid, k->blur_bytes(size, p->blur.radius)))
+			return 0;
+		k->blur(px, size, &p->blur, p->mid.p);
+		break;
+	case STEP_SOLARIZE:
+		for (int i = 0; i < 256; i++)
+			lut[i] = (uint8_t)(i >= arg ? 255 - i : i);
+		k->lut(px, 3 * n, lut);
+		break;
+	case STEP_POSTERIZE:
+		for (int i = 0; i < 256; i++)
+			lut[i] = (uint8_t)(i & (0xff << (8 - arg)));
+		k->lut(px, 3 * n, lut);
+		break;
+	case STEP_AFFINE:
+	case STEP_SHARPNESS:
+		if (!reserve(&p->scratch, 3 * n))
+			return 0;
+		memcpy(p->scratch.p, px, 3 * n);
+		if (s->kind == STEP_AFFINE)
+			warp(px, p->scratch.p, size, s->arg);
+		else
+			sharpness(px, p->scratch.p, size, arg);
+		break;
+	case STEP_AUTO_CONTRAST:
+		auto_contrast(px, n);
+		break;
+	case STEP_EQUALIZE:
+		equalize(px, n);
+		break;
+	}
+	return 1;
+}
+
+int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic,
+                const turbo_step *steps, int32_t nsteps, uint8_t *dst) {
+	if (w < 1 || h < 1 || x < p->x0 || y < p->y0 || x - p->x0 > p->w - w || y - p->y0 > p->h - h) {
+		snprintf(p->message, sizeof p->message, "a box outside of what was decoded");
+		return TURBO_MISMATCH;
+	}
+	int32_t affine;
+	int mirror = early_flips(steps, nsteps, &affine) & 1;
+	const uint8_t *src = p->origin + (size_t)(y - p->y0) * p->stride + 3 * (size_t)(x - p->x0);
+	int ok = resize(p, src, w, h, size, bicubic, mirror, dst);
+	for (int32_t i = 0; ok && i < nsteps; i++) {
+		if (i < affine && steps[i].kind == STEP_FLIP)
+			continue;
+		ok = apply(p, &steps[i], size, dst);
+	}
+	if (!ok) {
+		snprintf(p->message, sizeof p->message, "no memory for a view of %d×%d", (int)size, (int)size);
+		return TURBO_NO_MEMORY;
+	}
+	return TURBO_OK;
+}

@@ -1,0 +1,71 @@
+//go:build cgo
+
+// The painter and what its files share.
+#ifndef RESSLT_PAINTER_H
+#define RESSLT_PAINTER_H
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+#include "kernels.h"
+#include "turbo.h"
+
+#ifndef LIBJPEG_TURBO_VERSION
+#error "this is not libjpeg-turbo's jpeglib.h: install libjpeg62-turbo-dev (Debian), libjpeg-turbo-devel (Fedora) or jpeg-turbo (Homebrew)"
+#endif
+
+// buffer is memory that grows and is reused; its contents do not survive growth.
+typedef struct {
+	uint8_t *p; // 64-byte aligned
+	size_t cap;
+} buffer;
+
+// reserve makes room for n bytes; 0 without memory.
+int reserve(buffer *b, size_t n);
+void release(buffer *b);
+
+struct turbo_painter {
+	struct jpeg_decompress_struct jpeg;
+	struct jpeg_error_mgr errors;
+	struct jpeg_source_mgr source;
+	struct jpeg_progress_mgr progress;
+	jmp_buf escape;   // where libjpeg's errors go, valid within one call from Go
+	int status;       // of the error that jumped
+	int made;         // jpeg_create_decompress has run
+	size_t consumed;  // bytes read when turbo_open returned
+	char message[JMSG_LENGTH_MAX + 64];
+
+	// The picture: box (x0, y0, w, h) of the sample is there; pixel (x, y) of
+	// the sample is at pixels.p + (y-y0)·stride + 3·(x-x0). There are PAD bytes
+	// or more after the last pixel, for kernels that load whole vectors.
+	buffer pixels;
+	size_t stride;
+	const uint8_t *origin; // of pixel (x0, y0), within pixels
+	int32_t x0, y0, w, h;
+
+	const struct kernels *k;
+	axis across, down;
+	buffer weights; // double (taps), while an axis is computed
+	buffer mid;     // between the passes, and between the passes of the blur
+	buffer scratch; // a copy of a view
+	blur_kernel blur;
+};
+
+#define PAD 128
+
+// reserve_picture makes room for h rows of p->stride bytes; 0 without memory.
+int reserve_picture(turbo_painter *p, int32_t h);
+
+// set_axis computes the coefficients for n → size, mirrored for a flip, and the
+// tier's tables of them. 0 without memory.
+int set_axis(turbo_painter *p, axis *a, int32_t n, int32_t size, int bicubic, int mirror);
+void free_axis(axis *a);
+
+// set_blur computes the kernel of σ in Q16, at most 16.
+void set_blur(blur_kernel *k, int32_t sigma);
+
+#endif

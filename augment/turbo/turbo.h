@@ -1,0 +1,55 @@
+//go:build cgo
+
+// The C side of the engine: what Go calls, and the painter behind it.
+#ifndef RESSLT_TURBO_H
+#define RESSLT_TURBO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Results. The painter's message says more, in one line, for all but TURBO_OK.
+enum turbo_status {
+	TURBO_OK = 0,
+	TURBO_CORRUPT,     // the sample's bytes are at fault
+	TURBO_UNSUPPORTED, // a JPEG of a kind that is not read
+	TURBO_TOO_LARGE,   // more scans than any honest file has
+	TURBO_NO_MEMORY,
+	TURBO_MISMATCH,    // a box outside of the picture
+};
+
+enum turbo_tier { TURBO_SCALAR = 0, TURBO_AVX2 = 1, TURBO_AVX512 = 2 };
+
+// turbo_step is augment.Step: the kind's number and its arguments.
+typedef struct {
+	uint8_t kind;
+	int32_t arg[6];
+} turbo_step;
+
+typedef struct turbo_painter turbo_painter;
+
+// turbo_best_tier is the best tier of this CPU and build.
+int turbo_best_tier(void);
+
+// turbo_new makes a painter with the kernels of a tier that the CPU has, or
+// NULL without memory. turbo_free takes NULL too.
+turbo_painter *turbo_new(int tier);
+void turbo_free(turbo_painter *p);
+const char *turbo_message(const turbo_painter *p);
+
+// turbo_open reads the header of the JPEG at data. data is not kept.
+int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int32_t *h);
+
+// turbo_decode decodes the box (x, y, w, h) of the JPEG that was opened last:
+// data and n are the same bytes again.
+int turbo_decode(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int32_t y, int32_t w, int32_t h);
+
+// turbo_load takes the box (x, y, w, h) of a decoded picture instead: pixels are
+// channels (3 or 1) bytes, rows stride bytes apart, pix its first.
+int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t channels, int32_t x, int32_t y, int32_t w, int32_t h);
+
+// turbo_paint resizes the box to (size,size,3) at dst and applies the steps.
+// The box must lie in that of the last turbo_decode or turbo_load.
+int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic,
+                const turbo_step *steps, int32_t nsteps, uint8_t *dst);
+
+#endif

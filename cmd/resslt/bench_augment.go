@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/augment"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+)
+
+// augmentReport is what `bench augment` prints. Rates are of all workers
+// together, over wall time unless they say CPU.
+type augmentReport struct {
+	SamplesPerSecond    float64 `json:"samples_per_second"`
+	ViewsPerSecond      float64 `json:"views_per_second"`
+	DecodePerSecond     float64 `json:"decode_only_per_second"` // whole pictures to RGB, the same files by the same engine
+	Engine              string  `json:"engine"`
+	Workers             int     `json:"workers"`
+	SamplesPerCPUSecond float64 `json:"samples_per_cpu_second"` // steadier than wall time on a busy machine
+	DecodePerCPUSecond  float64 `json:"decode_only_per_cpu_second"`
+	AllocsPerSample     float64 `json:"allocs_per_sample"` // of Go, draw and render
+	BytesPerSample      float64 `json:"alloc_bytes_per_sample"`
+	RSSBytes            int64   `json:"rss_bytes"`      // of the process, after the run
+	DataBytes           int64   `json:"data_bytes"`     // of RSSBytes: the undecoded samples held in memory
+	Samples             int64   `json:"samples"`        // rendered
+	Refused             int64   `json:"refused"`        // of those, undecodable
+	DistinctSamples     int     `json:"distinct_files"` // in memory
+	Seconds             float64 `json:"seconds"`
+	Policy              string  `json:"policy"`
+	Data                string  `json:"data"`
+}
+
+// benchAugment holds the flags of `bench augment`.
+type benchAugment struct {
+	policy, data, engine string
+	workers, imageSize   int
+	seconds              float64
+	samples              int64 // at most so many in memory
+	count                int64 // render so many; 0: for so many seconds
+	asJSON               bool
+}
+
+func newBenchAugmentCommand() *cobra.Command {
+	var b benchAugment
+	c := &cobra.Command{
+		Use:   "augment",
+		Short: "time decoding, drawing and rendering of views: samples from memory, no broker, no disk",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if b.workers < 1 || b.seconds <= 0 || b.samples < 1 || b.count < 0 {
+				return schemas.E("bench augment", fmt.Sprintf("workers %d, seconds %g, samples %d, count %d", b.workers, b.seconds, b.samples, b.count),
+					"give 1 or more workers and samples, and a time above 0", schemas.ErrUsage)
+			}
+			if b.data == "" {
+				return schemas.E("bench augment", "--data", "name a data set, e.g. --data folder:DIR", schemas.Because(schemas.ErrUsage, "is missing"))
+			}
+			rep, err := b.run(c.Context())
+			if err != nil {
+				return err
+			}
+			if b.asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(rep)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s, policy %s, %d workers: %.0f samples/s, %.0f views/s (%.0f samples per CPU second); decoding alone %.0f/s; %.2f allocations a sample; %.0f MB resident, %.0f of them data\n",
+				rep.Engine, rep.Policy, rep.Workers, rep.SamplesPerSecond, rep.ViewsPerSecond, rep.SamplesPerCPUSecond, rep.DecodePerSecond, rep.AllocsPerSample, float64(rep.RSSBytes)/1e6, float64(rep.DataBytes)/1e6)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&b.policy, "policy", "imagenet", "preset, or a YAML file")
+	f.StringVar(&b.data, "data", "", "data set: URI")
+	f.StringVar(&b.engine, "engine", "", "engine or its family: turbo, gift, ref (default: the fastest that is built in)")
+	f.IntVar(&b.workers, "workers", 1, "goroutines that decode and render")
+	f.IntVar(&b.imageSize, "image-size", 0, "size of all views (0: the policy's)")
+	f.Float64Var(&b.seconds, "seconds", 10, "time to measure rendering for; decoding alone gets half of it")
+	f.Int64Var(&b.samples, "samples", 2000, "hold at most so many samples in memory")
+	f.Int64Var(&b.count, "count", 0, "render so many samples, however long it takes (0: by --seconds)")
+	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
+	policy, err := pipeline.Policy(b.policy, b.imageSize)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := augment.EngineByFamily(b.engine)
+	if err != nil {
+		return nil, err
+	}
+	samples, bytes, err := b.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rep := &augmentReport{Engine: engine.Name(), Workers: b.workers, DataBytes: bytes, DistinctSamples: len(samples), Policy: policy.Name, Data: b.data}
+
+	renderers := make([]*rendering, b.workers)
+	for i := range renderers {
+		if renderers[i], err = newRendering(engine, policy); err != nil {
+			return nil, err
+		}
+		defer renderers[i].renderer.Close()
+	}
+	render := func(w int, at int64) error {
+		return renderers[w].render(&samples[at%int64(len(samples))], at/int64(len(samples)))
+	}
+	// A first lap of a fraction of the time grows buffers and warms caches.
+	if _, err := b.measure(ctx, b.seconds/10, 0, render); err != nil {
+		return nil, err
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := b.measure(ctx, b.seconds, b.count, render)
+	if err != nil {
+		return nil, err
+	}
+	runtime.ReadMemStats(&after)
+	rep.RSSBytes = residentBytes()
+	rep.Samples, rep.Refused, rep.Seconds = m.n, m.refused, m.wall
+	rep.SamplesPerSecond, rep.SamplesPerCPUSecond = float64(m.n)/m.wall, float64(m.n)/m.cpu
+	rep.ViewsPerSecond = rep.SamplesPerSecond * float64(len(policy.Views))
+	rep.AllocsPerSample = float64(after.Mallocs-before.Mallocs) / float64(m.n)
+	rep.BytesPerSample = float64(after.TotalAlloc-before.TotalAlloc) / float64(m.n)
+
+	painters := make([]augment.Painter, b.workers)
+	for i := range painters {
+		painters[i] = engine.NewPainter(policy.Limits)
+		defer painters[i].Close()
+	}
+	decode := func(w int, at int64) error {
+		p := painters[w]
+		width, height, err := p.Open(&samples[at%int64(len(samples))])
+		if err != nil {
+			return err
+		}
+		return p.Decode(augment.Box{W: width, H: height})
+	}
+	if m, err = b.measure(ctx, b.seconds/2, 0, decode); err != nil {
+		return nil, err
+	}
+	rep.DecodePerSecond, rep.DecodePerCPUSecond = float64(m.n)/m.wall, float64(m.n)/m.cpu
+	return rep, nil
+}
+
+// load reads samples into memory, evenly from the whole data set.
+func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
+	src, err := ingest.Open(ctx, b.data, ingest.Options{})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer src.Close()
+	n := min(src.Len(), b.samples)
+	if n == 0 {
+		return nil, 0, schemas.E("bench augment", b.data, "name a data set with images", schemas.Because(schemas.ErrNotFound, "it has no samples"))
+	}
+	out := make([]schemas.Sample, n)
+	bytes := int64(0)
+	for i := range out {
+		if err := src.Read(ctx, int64(i)*src.Len()/n, &out[i]); err != nil {
+			return nil, 0, err
+		}
+		bytes += int64(len(out[i].Data))
+	}
+	return out, bytes, nil
+}
+
+// rendering is a worker's renderer with its buffers.
+type rendering struct {
+	renderer      *augment.Renderer
+	pixels, plans [][]byte
+}
+
+func newRendering(e augment.Engine, p *augment.Policy) (*rendering, error) {
+	r, err := augment.NewRenderer(e, p)
+	if err != nil {
+		return nil, err
+	}
+	out := &rendering{renderer: r}
+	for _, v := range p.ViewSpecs() {
+		out.pixels = append(out.pixels, make([]byte, v.Bytes()))
+	}
+	return out, nil
+}
+
+func (r *rendering) render(s *schemas.Sample, epoch int64) (err error) {
+	r.plans, err = r.renderer.Render(s, augment.Key{Seed: 1, Epoch: epoch, Sample: s.ID}, r.pixels, r.plans)
+	return err
+}
+
+// measured is one timed run: what was done, in seconds of wall and CPU time.
+type measured struct {
+	n, refused int64
+	wall, cpu  float64
+}
+
+// measure has every worker call do(worker, 0, 1, 2 …), each number once, for so
+// many seconds or, where count is not 0, for so many numbers. A sample's fault
+// is counted; any other error ends the run.
+func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64, do func(worker int, at int64) error) (measured, error) {
+	var next, done, refused atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	cpu, began := cpuSeconds(), time.Now()
+	end := began.Add(time.Duration(seconds * float64(time.Second)))
+	for w := range b.workers {
+		g.Go(func() error {
+			for {
+				at := next.Add(1) - 1
+				if count > 0 && at >= count || count == 0 && time.Now().After(end) {
+					return nil
+				}
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				switch err := do(w, at); {
+				case err == nil:
+				case errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrTooLarge), errors.Is(err, schemas.ErrUnsupported):
+					refused.Add(1)
+				default:
+					return err
+				}
+				done.Add(1)
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return measured{}, err
+	}
+	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cpuSeconds() - cpu}
+	if m.n == m.refused {
+		return measured{}, schemas.E("bench augment", b.data, "name a data set of images", schemas.Because(schemas.ErrCorrupt, "no sample could be decoded"))
+	}
+	return m, nil
+}
+
+// cpuSeconds is the process's user and system time.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// residentBytes is the process's resident set now, 0 where the system does not say.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
