@@ -30,8 +30,16 @@ shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=
 	@mkdir -p $(BIN)
 	TORCH_HOME="$(TORCH_HOME)" OUT="$(SHIM)" train/torch/csrc/build.sh
 
-$(SHIM): $(SHIMSRC)
+$(SHIM): $(SHIMSRC) $(BIN)/torch-home
 	@$(MAKE) --no-print-directory shim
+
+# Holds the TORCH_HOME of the last build, so that another one rebuilds the shim.
+$(BIN)/torch-home: force
+	@mkdir -p $(BIN)
+	@echo "$(TORCH_HOME)" | cmp -s - $@ || echo "$(TORCH_HOME)" > $@
+
+.PHONY: force
+force:
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)
@@ -54,8 +62,10 @@ lint: ## golangci-lint with .golangci.yml, where it is installed
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh
 
-fixtures: setup-peers ## make the parity fixtures anew with PyTorch
+fixtures: setup-peers ## make the parity fixtures anew with PyTorch, torchvision and PIL
 	$(PY) train/testdata/parity/generate.py
+	$(PY) train/torch/testdata/ops.py
+	$(PY) augment/testdata/parity/generate.py
 
 clean: ## remove what build made
 	rm -rf $(BIN)

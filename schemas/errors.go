@@ -26,6 +26,8 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	// ErrTombstone: a chunk or sample could not be made, and the policy says fail.
 	ErrTombstone = errors.New("tombstone")
+	// ErrDiverged: the numbers of a training run are no numbers any more.
+	ErrDiverged = errors.New("diverged")
 	// ErrInterrupted: stopped on request after a checkpoint (exit code 130).
 	ErrInterrupted = errors.New("interrupted")
 )

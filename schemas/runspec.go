@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 )
 
 // SpecVersion is the version of RunSpec's meaning. A process that reads
@@ -130,7 +131,7 @@ func (s *RunSpec) Validate() error {
 		return bad("engine", "is empty", "name the renderer")
 	case s.BatchSize < 1:
 		return bad("batch_size", fmt.Sprintf("is %d", s.BatchSize), "give 1 or more")
-	case s.StepsPerEpoch < 1:
+	case s.Dataset.Samples < int64(s.BatchSize) || s.StepsPerEpoch < 1:
 		return bad("batch_size", fmt.Sprintf("is %d, but the data set has %d samples", s.BatchSize, s.Dataset.Samples),
 			"lower batch_size or add images")
 	case s.StepsPerEpoch > s.Dataset.Samples/int64(s.BatchSize):
@@ -138,6 +139,8 @@ func (s *RunSpec) Validate() error {
 			"lower steps_per_epoch")
 	case s.Epochs < 1:
 		return bad("epochs", fmt.Sprintf("is %d", s.Epochs), "give 1 or more")
+	case s.Epochs > math.MaxInt64/s.StepsPerEpoch:
+		return bad("epochs", fmt.Sprintf("is %d", s.Epochs), fmt.Sprintf("give at most %d", math.MaxInt64/s.StepsPerEpoch))
 	case s.ChunkSamples < 1 || s.ChunkSamples > s.BatchSize:
 		return bad("chunk_samples", fmt.Sprintf("is %d", s.ChunkSamples), fmt.Sprintf("give 1 to %d", s.BatchSize))
 	case len(s.Views) == 0:

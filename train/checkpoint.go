@@ -70,25 +70,49 @@ func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error 
 
 // checkpointFiles lists the JSON files of dir's checkpoints, newest first.
 func checkpointFiles(dir string) ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "step-*.json"))
-	if err != nil {
-		return nil, err
+	entries, err := os.ReadDir(dir) // in order of name, and the step has leading zeros
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	slices.Sort(files) // the step has leading zeros
+	if err != nil {
+		return nil, schemas.E("list checkpoints", dir, "make the folder readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	var files []string
+	for _, e := range entries {
+		if n := e.Name(); strings.HasPrefix(n, "step-") && strings.HasSuffix(n, ".json") {
+			files = append(files, filepath.Join(dir, n))
+		}
+	}
 	slices.Reverse(files)
 	return files, nil
 }
 
+// pruneCheckpoints removes all but the newest keep checkpoints, and what a
+// killed process left half-written.
 func pruneCheckpoints(dir string, keep int) error {
 	files, err := checkpointFiles(dir)
 	if err != nil {
 		return err
 	}
-	for _, f := range files[min(keep, len(files)):] {
-		// The JSON first: tensors without it are no checkpoint.
-		err := errors.Join(os.Remove(f), os.Remove(strings.TrimSuffix(f, ".json")+".safetensors"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return schemas.E("remove old checkpoint", f, "make the folder writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	stay := map[string]bool{}
+	for _, f := range files[:min(keep, len(files))] {
+		stay[filepath.Base(f)] = true
+		stay[strings.TrimSuffix(filepath.Base(f), ".json")+".safetensors"] = true
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return schemas.E("list checkpoints", dir, "make the folder readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	// In order of name a checkpoint's JSON goes before its tensors, which
+	// without it are no checkpoint.
+	for _, e := range entries {
+		n := e.Name()
+		ours := strings.HasPrefix(n, "step-") || strings.HasPrefix(n, ".step-")
+		if !ours || stay[n] {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return schemas.E("remove old checkpoint", filepath.Join(dir, n), "make the folder writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
 		}
 	}
 	return nil
@@ -129,6 +153,10 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 	var c Checkpoint
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return nil, bad(schemas.ErrCorrupt, err)
+	}
+	if c.Version == 0 {
+		return nil, schemas.E("read checkpoint", path, "name a step-*.json of a run's checkpoints, or a .safetensors file",
+			schemas.Because(schemas.ErrCorrupt, "it is no checkpoint"))
 	}
 	if c.Version != CheckpointVersion {
 		return nil, schemas.E("read checkpoint", path, "resume with the build that wrote it", schemas.Because(schemas.ErrUnsupported,

@@ -63,14 +63,39 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	c := Config{
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small",
 		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
-		NoPredictor: !*r.Predictor,
+		NoPredictor: !r.Predictor,
 		QueueSize:   r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
-		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: *r.WeightDecay},
+		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay},
 		Device:    dev, Seed: r.Seed,
 	}
 	copy(c.Mean[:], r.Mean)
 	copy(c.Std[:], r.Std)
 	return c, nil
+}
+
+// Check says whether this machine can train the recipe at all: network, sizes,
+// optimiser, and the device where libtorch is open. Errors wrap ErrUsage, or
+// ErrUnavailable for a device that is not there.
+func Check(r *recipe.Recipe) error {
+	cfg, err := LearnerConfig(r)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if cfg.Device.Type != torch.DeviceCUDA || torch.Available() != nil {
+		return nil
+	}
+	info, err := torch.Info()
+	if err != nil {
+		return err
+	}
+	if cfg.Device.Index >= len(info.CUDA) {
+		return schemas.E("use device", r.Device, "set device=cpu, or see `resslt doctor` for what a GPU needs",
+			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("libtorch %s here sees %d GPUs", info.TorchVersion, len(info.CUDA))))
+	}
+	return nil
 }
 
 // schedules are the recipe's pure functions of the step.
@@ -79,8 +104,8 @@ type schedules struct{ lr, alpha, m optim.Schedule }
 func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) schedules {
 	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
 	return schedules{
-		lr:    optim.WarmupCosine(r.LR(), steps(*r.LRWarmupEpochs), spec.Steps()),
-		alpha: optim.Ramp(steps(*r.WarmupNCEEpochs)),
+		lr:    optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), spec.Steps()),
+		alpha: optim.Ramp(steps(r.WarmupNCEEpochs)),
 		m:     optim.Cosine(r.M, r.MEnd, spec.Steps()),
 	}
 }
@@ -107,7 +132,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	sum := Summary{
 		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
-		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize,
+		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
 		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(),
 		FinalLoss: l.stats.Loss, ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
@@ -140,6 +165,7 @@ type loop struct {
 	window   meter // since the last logged step
 	replaced int64
 	metrics  *metricsFile
+	torn     bool // the state is of no step, or not finite: never saved
 }
 
 // meter adds up where time went.
@@ -230,6 +256,7 @@ func (l *loop) next(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
+		l.torn = true // the step may have moved a part of the state
 		return err
 	}
 	l.step++
@@ -237,8 +264,7 @@ func (l *loop) next(ctx context.Context) error {
 	if log {
 		l.stats = stats
 		if math.IsNaN(stats.Loss) || math.IsInf(stats.Loss, 0) {
-			return schemas.E("train", fmt.Sprintf("step %d", l.step-1), "lower base_lr or raise tau_t, and resume from an older checkpoint",
-				schemas.Because(errDiverged, fmt.Sprintf("the loss is %g", stats.Loss)))
+			return l.diverged(fmt.Sprintf("the loss is %g", stats.Loss))
 		}
 	}
 	busy, wait := time.Since(began), began.Sub(asked)
@@ -247,8 +273,13 @@ func (l *loop) next(ctx context.Context) error {
 	return l.report(log, h)
 }
 
-// errDiverged marks a state that must not be saved as the newest checkpoint.
-var errDiverged = errors.New("diverged")
+// diverged ends a run whose numbers are no numbers; the newest checkpoint is
+// older, and sound.
+func (l *loop) diverged(why string) error {
+	l.torn = true
+	return schemas.E("train", fmt.Sprintf("step %d", l.step-1), "lower base_lr, then go on from the last sound checkpoint with --resume --set base_lr=…",
+		schemas.Because(schemas.ErrDiverged, why))
+}
 
 func (l *loop) report(log bool, h Hyper) error {
 	left := l.Spec.Steps() - l.step
@@ -269,9 +300,10 @@ func (l *loop) report(log bool, h Hyper) error {
 	return l.metrics.write(p)
 }
 
-// stop writes a checkpoint of the steps done so far, and says why the run ended.
+// stop writes a checkpoint of the steps done so far, unless the state is torn,
+// and says why the run ended.
 func (l *loop) stop(ctx context.Context, cause error) error {
-	if errors.Is(cause, errDiverged) {
+	if l.torn {
 		return cause
 	}
 	if err := l.save(); err != nil {
@@ -287,6 +319,12 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 func (l *loop) save() error {
 	if l.saved == l.step {
 		return nil
+	}
+	// Between two logged steps nobody looked at the loss.
+	if finite, err := l.learner.Finite(); err != nil {
+		return err
+	} else if !finite {
+		return l.diverged("a weight or key is not finite")
 	}
 	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),

@@ -23,8 +23,11 @@ import (
 func tiny(t *testing.T, steps int64, set ...string) (*recipe.Recipe, *schemas.RunSpec) {
 	t.Helper()
 	torchtest.Require(t)
-	r := &recipe.Recipe{Name: "tiny", Data: "none:", Width: 2, ProjectorHidden: 16, EmbeddingDim: 8, K: 32, BatchSize: 8,
-		Epochs: 1, LogEvery: 1, CheckpointEvery: 4, Seed: 3, Threads: 1}
+	d := recipe.Default()
+	r := &d
+	r.Name, r.Data, r.Seed = "tiny", "none:", 3
+	r.Width, r.ProjectorHidden, r.EmbeddingDim, r.K, r.BatchSize = 2, 16, 8, 32, 8
+	r.Epochs, r.LogEvery, r.CheckpointEvery = 1, 1, 4
 	if err := errors.Join(r.Set(set...), r.Resolve(recipe.Host{Threads: 1, Engine: "test/1"})); err != nil {
 		t.Fatal(err)
 	}
@@ -77,11 +80,14 @@ func finish(t *testing.T, o Options) Summary {
 
 func TestResumeGivesTheSameBits(t *testing.T) {
 	const steps = 11
-	r, spec := tiny(t, steps)
+	r, spec := tiny(t, steps, "keep_checkpoints=1")
 	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
 	for stop := int64(1); stop < steps; stop += 3 {
 		t.Run(fmt.Sprint("stopped after ", stop), func(t *testing.T) {
-			out := t.TempDir()
+			out := filepath.Join(t.TempDir(), "a [b] *c") // no pattern, whatever it looks like
+			if err := os.Mkdir(out, 0o755); err != nil {
+				t.Fatal(err)
+			}
 			ctx, cancel := context.WithCancel(context.Background())
 			s := &noise{spec: spec}
 			_, err := Run(ctx, Options{Recipe: r, Spec: spec, Stream: s, Out: out, Observe: func(p Progress) {
@@ -151,6 +157,46 @@ func TestDivergedRunKeepsItsSoundCheckpoint(t *testing.T) {
 	if c, _, err := LatestCheckpoint(CheckpointDir(out)); err == nil {
 		t.Errorf("the diverged state was saved as step %d", c.Step)
 	}
+
+	// Nor where nobody looked at the loss before the save.
+	r, spec = tiny(t, 12, "base_lr=1e30", "lr_warmup_epochs=0", "log_every=100", "checkpoint_every=4")
+	out = t.TempDir()
+	_, err = Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out})
+	if !errors.Is(err, schemas.ErrDiverged) {
+		t.Fatalf("got %v, want ErrDiverged", err)
+	}
+	if c, _, err := LatestCheckpoint(CheckpointDir(out)); err == nil {
+		t.Errorf("the diverged state was saved as step %d", c.Step)
+	}
+}
+
+// A step that fails half-way leaves a state of no step, which must not be saved.
+func TestFailedStepIsNotSaved(t *testing.T) {
+	r, spec := tiny(t, 12, "checkpoint_every=5")
+	out := t.TempDir()
+	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &misshapen{noise{spec: spec}, 7}, Out: out})
+	if err == nil || errors.Is(err, schemas.ErrInterrupted) {
+		t.Fatalf("got %v, want the step's error", err)
+	}
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil || c.Step != 5 {
+		t.Errorf("newest checkpoint is %+v, %v; want step 5", c, err)
+	}
+}
+
+// misshapen gives from step at on a student view of no pixel.
+type misshapen struct {
+	noise
+	at int64
+}
+
+func (m *misshapen) Next(ctx context.Context) (*schemas.Batch, error) {
+	b, err := m.noise.Next(ctx)
+	if err == nil && b.Step >= m.at {
+		b.Views = append(b.Views[:1:1], schemas.ViewSpec{Name: "strong", Role: schemas.Student, Size: 0})
+		b.Pixels[1] = nil
+	}
+	return b, err
 }
 
 func TestStreamOutOfOrderIsRefused(t *testing.T) {

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"resslt/schemas"
 	"resslt/train/nn"
@@ -304,6 +303,20 @@ func checkViews(teacher, student []*torch.Tensor) error {
 	return nil
 }
 
+// Finite says whether every weight of the student and every key of the queue is
+// a finite number. It waits for the device.
+func (l *Learner) Finite() (finite bool, err error) {
+	finite = true
+	err = torch.Do(func() error {
+		tensors := append(nn.Tensors(nn.Parameters(l.student)), l.queue.Keys)
+		for _, t := range tensors {
+			torch.ScopeDo(func() { finite = finite && torch.All(torch.Isfinite(t)).Item() != 0 })
+		}
+		return nil
+	})
+	return finite, err
+}
+
 // State lists every tensor that the next step depends on, by the names
 //
 //	student.backbone.*, student.projector.*, student.predictor.*
@@ -336,21 +349,6 @@ func (l *Learner) LoadState(values map[string]*torch.Tensor) error {
 		}
 		return l.queue.restored()
 	})
-}
-
-// LoadBackbone copies a backbone's weights, torchvision's keys, into the student
-// and the teacher alike. Keys of an fc layer are passed over.
-func (l *Learner) LoadBackbone(values map[string]*torch.Tensor) error {
-	kept := map[string]*torch.Tensor{}
-	for name, t := range values {
-		if !strings.HasPrefix(name, "fc.") {
-			kept[name] = t
-		}
-	}
-	if err := nn.LoadStateDict(l.student.Backbone, kept, true); err != nil {
-		return err
-	}
-	return nn.LoadStateDict(l.teacher.Backbone, kept, true)
 }
 
 // Free releases everything. The learner must not be used afterwards.

@@ -313,30 +313,3 @@ func TestViewsByRole(t *testing.T) {
 		t.Error("Views released a batch that is its caller's")
 	}
 }
-
-// TestLoadBackbone: torchvision's keys go into both networks, fc is passed over.
-func TestLoadBackbone(t *testing.T) {
-	nntest.Torch(t)
-	l := newSmall(t, small)
-	defer l.Free()
-	other := small
-	other.Seed = 77
-	from := newSmall(t, other)
-	defer from.Free()
-	nntest.Do(t, func() {
-		values := map[string]*torch.Tensor{"fc.weight": torch.Zeros([]int64{2, 2}, torch.Float32, torch.CPU)}
-		for _, n := range nn.StateDict(from.Student().Backbone) {
-			values[n.Name] = n.Tensor
-		}
-		if err := l.LoadBackbone(values); err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range []*Encoder{l.Student(), l.Teacher()} {
-			for _, n := range nn.StateDict(e.Backbone) {
-				if !slices.Equal(n.Tensor.Bytes(), values[n.Name].Bytes()) {
-					t.Errorf("%s was not loaded", n.Name)
-				}
-			}
-		}
-	})
-}

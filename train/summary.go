@@ -25,7 +25,8 @@ type Summary struct {
 
 	FinalLoss float64 `json:"final_loss"` // of the last step
 
-	KNNTop1             *float64 `json:"knn_top1,omitempty"`           // first k of knn_k
+	KNNK                int      `json:"knn_k"`                        // first k of the recipe's knn_k
+	KNNTop1             *float64 `json:"knn_top1,omitempty"`           // of that k
 	KNNTop1Untrained    *float64 `json:"knn_top1_untrained,omitempty"` // the same of the initial weights
 	LinearTop1          *float64 `json:"linear_top1,omitempty"`        // last epoch
 	LinearTop1Untrained *float64 `json:"linear_top1_untrained,omitempty"`
@@ -42,7 +43,8 @@ type Summary struct {
 	WallSeconds      float64 `json:"wall_seconds"`       // of this session, start-up and evaluation too
 	PeakRSSBytes     int64   `json:"peak_rss_bytes"`
 
-	ChunksPublished   int64 `json:"chunks_published"`
+	// Of this session: a resumed run counts from its checkpoint.
+	ChunksPublished   int64 `json:"chunks_published"` // that this trainer took in, each once
 	ChunksRedelivered int64 `json:"chunks_redelivered"`
 	ChunksTombstoned  int64 `json:"chunks_tombstoned"`
 	DigestMismatches  int64 `json:"digest_mismatches"`

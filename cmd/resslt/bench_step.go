@@ -32,7 +32,8 @@ type stepReport struct {
 }
 
 func newBenchStepCommand() *cobra.Command {
-	r := recipe.Recipe{Name: "bench step", Data: "none:", Eval: []string{"none"}}
+	r := recipe.Default()
+	r.Name, r.Data = "bench step", "none:"
 	var steps, warmup int
 	var asJSON bool
 	c := &cobra.Command{

@@ -33,7 +33,8 @@ type streamReport struct {
 }
 
 func newBenchStreamCommand() *cobra.Command {
-	r := recipe.Recipe{Name: "bench stream", Data: "none:", Eval: []string{"none"}}
+	r := recipe.Default()
+	r.Name, r.Data = "bench stream", "none:"
 	var rounds, steps int
 	var asJSON bool
 	c := &cobra.Command{

@@ -23,7 +23,7 @@ import (
 // finding is one line of the doctor's report.
 type finding struct {
 	Name  string `json:"name"`
-	State string `json:"state"` // "ok", "slow" or "missing"
+	State string `json:"state"` // "ok", "slow", "low", "absent" (not needed) or "missing" (needed)
 	Says  string `json:"says"`
 	Mend  string `json:"mend,omitempty"`
 }
@@ -164,7 +164,7 @@ func examineDisk(dir string) finding {
 	free := float64(st.Bavail) * float64(st.Bsize) / (1 << 30)
 	f := finding{Name: "disk", State: "ok", Says: fmt.Sprintf("%.1f GiB free here", free)}
 	if free < 2 {
-		f.State, f.Mend = "slow", "free some space: checkpoints and a recording need it"
+		f.State, f.Mend = "low", "free some space: checkpoints and a recording need it"
 	}
 	return f
 }

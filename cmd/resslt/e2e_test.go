@@ -242,6 +242,12 @@ func TestStopAndResume(t *testing.T) {
 		}
 		sameWeights(t, "resumed from the older", s, whole)
 	})
+	t.Run("after the end", func(t *testing.T) {
+		// Nothing is left to train; evaluation, say, is made again.
+		dir := t.TempDir()
+		a := summaryOf(t, quick(dir)...)
+		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), a)
+	})
 	t.Run("other batches", func(t *testing.T) {
 		dir := t.TempDir()
 		stopAt(t, dir, 6, syscall.SIGINT)
@@ -250,6 +256,45 @@ func TestStopAndResume(t *testing.T) {
 			t.Errorf("exit %d: %s", o.code, o.stderr)
 		}
 	})
+}
+
+// A start that fails must not touch an earlier run, and two runs must not share
+// a folder.
+func TestFolderIsGuarded(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	dir := t.TempDir()
+	summaryOf(t, quick(dir)...)
+	for _, bad := range [][]string{
+		append([]string{"train", "--nats", "nats://127.0.0.1:1"}, quick(dir)[1:]...),
+		quick(dir, "--set", "width=1000000"),
+		quick(dir, "--set", "backbone=vgg"),
+		quick(dir, "--set", "device=cuda:7"),
+		quick(dir, "--data", "folder:"+dir+"/none"),
+	} {
+		o := resslt(t, bad...)
+		if o.code == 0 || strings.Count(strings.TrimSpace(o.stderr), "\n") != 0 || len(o.stderr) > 500 {
+			t.Errorf("%v: exit %d, want one short line: %s", bad, o.code, o.stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "summary.json")); err != nil {
+		t.Errorf("a failed start moved the finished run: %v", err)
+	}
+	c := command(t, "resslt", quick(dir)...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "previous-1")); err == nil {
+			break
+		}
+	}
+	if o := resslt(t, quick(dir)...); o.code != 2 || !strings.Contains(o.stderr, "another run") {
+		t.Errorf("second run in one folder: exit %d: %s", o.code, o.stderr)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // A broker, two workers and a trainer as processes of their own end with the

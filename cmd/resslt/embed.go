@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -37,6 +39,9 @@ FixedSizeList of float32.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
 				return schemas.E("", c.CommandPath(), "give --data URI and --out FILE", schemas.Because(schemas.ErrUsage, "no --data or no --out"))
+			}
+			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
+				return schemas.E("write", out, "make the folder first", schemas.Because(schemas.ErrNotFound, filepath.Dir(out)+" is no folder"))
 			}
 			write, ok := map[string]func(io.Writer, *features) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {

@@ -10,9 +10,18 @@ import (
 
 	"resslt/schemas"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 )
+
+// encoder is a frozen backbone and what one has to know to use it. The weights
+// live as long as the process.
+type encoder struct {
+	backbone.Backbone
+	info   train.EncoderInfo
+	device torch.Device
+}
 
 // encoderFlags name an encoder's weights, and what the file does not say itself.
 type encoderFlags struct {
@@ -38,8 +47,15 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	if f.checkpoint == "" {
 		return enc, schemas.E("", c.CommandPath(), "name the weights with --checkpoint FILE", schemas.Because(schemas.ErrUsage, "no --checkpoint"))
 	}
-	r := recipe.Recipe{Name: c.CommandPath(), Data: "none:", Device: f.device, Threads: f.threads}
+	r := recipe.Default()
+	r.Name, r.Data, r.Device, r.Threads = c.CommandPath(), "none:", f.device, f.threads
 	if err := resolveHere(&r); err != nil {
+		return enc, err
+	}
+	if err := torch.Open(""); err != nil {
+		return enc, err
+	}
+	if err := train.Check(&r); err != nil {
 		return enc, err
 	}
 	info, ok, err := train.EncoderMeta(f.checkpoint)
@@ -67,9 +83,6 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	dev, err := torch.ParseDevice(f.device)
 	if err != nil {
-		return enc, err
-	}
-	if err := torch.Open(""); err != nil {
 		return enc, err
 	}
 	if err := train.SetThreads(r.Threads); err != nil {
@@ -103,7 +116,10 @@ func newProbeCommand(protocol, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r := &recipe.Recipe{Name: "eval " + protocol, Data: data, Eval: []string{protocol}, Device: f.device, Threads: f.threads}
+			d := recipe.Default()
+			r := &d
+			r.Name, r.Data, r.Eval = "eval "+protocol, data, []string{protocol}
+			r.Device, r.Threads = f.device, f.threads
 			if err := r.Set(set...); err != nil {
 				return err
 			}

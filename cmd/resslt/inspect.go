@@ -7,8 +7,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/png"
-	"os"
-	"path/filepath"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +21,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/train/safetensors"
 )
 
 // inspectOptions are the flags of resslt inspect.
@@ -60,13 +60,13 @@ as in a run.`,
 	f.Int64Var(&o.sample, "sample", 0, "first sample to draw")
 	f.IntVar(&o.count, "count", o.count, fmt.Sprintf("samples to draw, 1 to %d", maxInspected))
 	f.StringVar(&o.out, "out", o.out, "PNG file to write")
-	if err := c.MarkFlagRequired("data"); err != nil {
-		panic(err) // the flag is defined above
-	}
 	return c
 }
 
 func (o *inspectOptions) run(c *cobra.Command) (err error) {
+	if o.data == "" {
+		return schemas.E("", c.CommandPath(), "give --data "+schemeList(), schemas.Because(schemas.ErrUsage, "no --data"))
+	}
 	if o.count < 1 || o.count > maxInspected {
 		return schemas.E("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.count)))
 	}
@@ -275,31 +275,6 @@ func stack(rows []*image.RGBA) *image.RGBA {
 }
 
 // writePNG writes the whole file or none of it.
-func writePNG(name string, m image.Image) (err error) {
-	bad := func(err error) error {
-		return schemas.E("write sheet", name, "give --out in a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".sheet-*")
-	if err != nil {
-		return bad(err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := png.Encode(f, m); err != nil {
-		f.Close()
-		return bad(err)
-	}
-	if err := f.Close(); err != nil {
-		return bad(err)
-	}
-	if err := os.Chmod(f.Name(), 0o644); err != nil {
-		return bad(err)
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return bad(err)
-	}
-	return nil
+func writePNG(name string, m image.Image) error {
+	return safetensors.Replace(name, func(w io.Writer) error { return png.Encode(w, m) })
 }

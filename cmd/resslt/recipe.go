@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
+	"resslt/augment"
 	"resslt/cmd/internal/pipeline"
+	"resslt/train"
 	"resslt/train/recipe"
 )
 
@@ -46,6 +49,12 @@ func newRecipeCommand() *cobra.Command {
 			if _, err := pipeline.Policy(r.Policy, r.ImageSize); err != nil {
 				return err
 			}
+			if _, err := augment.EngineByFamily(r.Engine); err != nil {
+				return err
+			}
+			if err := train.Check(r); err != nil {
+				return err
+			}
 			for _, w := range r.Warnings() {
 				fmt.Fprintln(c.OutOrStdout(), "warning: "+w)
 			}
@@ -78,3 +87,6 @@ func override(r *recipe.Recipe, data string, set []string) error {
 	}
 	return resolveHere(r)
 }
+
+// resolveHere fills a recipe's defaults from this machine.
+func resolveHere(r *recipe.Recipe) error { return r.Resolve(pipeline.Host(runtime.NumCPU())) }

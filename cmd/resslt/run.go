@@ -47,6 +47,7 @@ func runAll(c *cobra.Command, f sessionFlags, workers int) error {
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	res, stats, err := s.trainEmbedded(ctx, workers)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func (s *session) trainEmbedded(ctx context.Context, workers int) (res *train.Re
 	g.Go(func() error {
 		defer stopWorker()
 		var err error
-		res, err = s.train(gctx, run, "trainer")
+		res, err = s.train(gctx, run, "the workers in this process")
 		return err
 	})
 	if err := g.Wait(); err != nil {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,18 +60,29 @@ type session struct {
 	recipe         *recipe.Recipe
 	resume         *train.Checkpoint
 	spec           schemas.RunSpec
+	held           *os.File // the folder's lock
 }
 
 // openSession resolves the recipe, finds the checkpoint to resume from, indexes
-// the data and makes the run spec. It fails before anything is started.
-func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (*session, error) {
+// the data, makes the run spec and takes the folder. What can be found wrong is
+// found here, before an earlier run's files are touched. The caller closes the
+// session.
+func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (_ *session, err error) {
 	s := &session{sessionFlags: f, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), began: time.Now()}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	r, err := recipe.Load(f.recipe)
 	if err != nil {
 		return nil, err
 	}
 	if s.out == "" {
 		s.out = filepath.Join("runs", r.Name)
+	}
+	if err := s.lock(); err != nil {
+		return nil, err
 	}
 	if f.resume {
 		if r, err = s.findCheckpoint(r.Name, c.Flags().Changed("recipe")); err != nil {
@@ -82,8 +92,14 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (*sessio
 	if err := override(r, f.data, f.set); err != nil {
 		return nil, err
 	}
+	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
+		return nil, err
+	}
 	s.recipe = r
 	if err := torch.Open(""); err != nil {
+		return nil, err
+	}
+	if err := train.Check(r); err != nil {
 		return nil, err
 	}
 	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: cli.Progress(s.stderr, "indexing")})
@@ -98,12 +114,55 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (*sessio
 		return nil, schemas.E("resume from", s.out, "resume with the recipe, data and engine of the run, or start over without --resume",
 			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("its batches are of run %.12s, these settings make run %.12s", s.resume.RunDigest, s.spec.Digest())))
 	}
+	s.warn()
+	return s, nil
+}
+
+// warn says what is allowed and yet likely to be a mistake.
+func (s *session) warn() {
+	for _, w := range s.recipe.Warnings() {
+		fmt.Fprintln(s.stderr, "warning: "+w)
+	}
 	if s.resume == nil {
-		if err := s.setAside(); err != nil {
-			return nil, err
+		return
+	}
+	if was, err := recipe.Parse("", []byte(s.resume.Recipe)); err == nil {
+		if changed := s.recipe.Changed(was); len(changed) > 0 {
+			fmt.Fprintln(s.stderr, "warning: changed since the checkpoint, so the weights will be others: "+strings.Join(changed, ", "))
 		}
 	}
-	return s, s.writeRecipe()
+	if info, err := torch.Info(); err == nil && info.TorchVersion != s.resume.Torch {
+		fmt.Fprintf(s.stderr, "warning: the checkpoint was made with libtorch %s, this is %s: the weights will differ in their last bits\n", s.resume.Torch, info.TorchVersion)
+	}
+}
+
+// lock makes the folder and takes it for this process: two runs in one folder
+// would overwrite each other's checkpoints.
+func (s *session) lock() error {
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return folderError(s.out, err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.out, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return folderError(s.out, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return schemas.E("use folder", s.out, "wait for it to end or choose another --out", schemas.Because(schemas.ErrUsage, "another run is writing there"))
+	}
+	s.held = f
+	return nil
+}
+
+func folderError(dir string, err error) error {
+	return schemas.E("use folder", dir, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+}
+
+// close gives the folder back.
+func (s *session) close() {
+	if s.held != nil {
+		s.held.Close() // and with it the lock
+	}
 }
 
 // findCheckpoint finds the newest checkpoint and gives the recipe that it was
@@ -134,12 +193,6 @@ var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.
 func (s *session) setAside() error {
-	fail := func(err error) error {
-		return schemas.E("use folder", s.out, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
-	}
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
-		return fail(err)
-	}
 	to := ""
 	for _, name := range runFiles {
 		from := filepath.Join(s.out, name)
@@ -152,11 +205,11 @@ func (s *session) setAside() error {
 			case err == nil:
 				to = try
 			case !errors.Is(err, fs.ErrExist):
-				return fail(err)
+				return folderError(s.out, err)
 			}
 		}
 		if err := os.Rename(from, filepath.Join(to, name)); err != nil {
-			return fail(err)
+			return folderError(s.out, err)
 		}
 	}
 	if to != "" {
@@ -165,16 +218,18 @@ func (s *session) setAside() error {
 	return nil
 }
 
-// writeRecipe prints the resolved recipe and keeps it with the result.
-func (s *session) writeRecipe() error {
+// begin prints the resolved recipe and keeps it with the result, once everything
+// that a run needs is there.
+func (s *session) begin() error {
+	if s.resume == nil {
+		if err := s.setAside(); err != nil {
+			return err
+		}
+	}
 	y := s.recipe.YAML()
 	fmt.Fprintf(s.stderr, "%s", y)
-	for _, w := range s.recipe.Warnings() {
-		fmt.Fprintln(s.stderr, "warning: "+w)
-	}
-	path := filepath.Join(s.out, "recipe.yaml")
-	if err := os.WriteFile(path, y, 0o644); err != nil {
-		return schemas.E("write", path, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	if err := os.WriteFile(filepath.Join(s.out, "recipe.yaml"), y, 0o644); err != nil {
+		return folderError(s.out, err)
 	}
 	return nil
 }
@@ -187,8 +242,9 @@ func (s *session) open(ctx context.Context, js jetstream.JetStream, name string)
 // patienceFor is how long a trainer waits for its first batch before it says so.
 const patienceFor = 10 * time.Second
 
-// train consumes the run's batches to the last step, whatever makes them.
-func (s *session) train(ctx context.Context, run *batcher.Run, trainer string) (res *train.Result, err error) {
+// train consumes the run's batches to the last step; makers says for people who
+// makes them.
+func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (res *train.Result, err error) {
 	order, err := pipeline.Order(&s.spec)
 	if err != nil {
 		return nil, err
@@ -198,15 +254,18 @@ func (s *session) train(ctx context.Context, run *batcher.Run, trainer string) (
 		from = s.resume.Step
 		fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", from, s.spec.Steps())
 	}
-	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{From: from, Trainer: trainer})
+	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{From: from})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
 	p := newProgress(s.stderr, s.spec.Steps(), from)
 	defer p.finish()
 	hungry := time.AfterFunc(patienceFor, func() {
-		fmt.Fprintf(s.stderr, "waiting for the first batch of run %s: is an augmentd running that can reach %s?\n", run.Name, s.recipe.Data)
+		fmt.Fprintf(s.stderr, "\nwaiting for the first batch of run %s from %s\n", run.Name, makers)
 	})
 	defer hungry.Stop()
 	res, err = train.Run(ctx, train.Options{
@@ -236,14 +295,21 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 		return err
 	}
 	sum := &res.Summary
-	if s.recipe.Evaluates("knn") || s.recipe.Evaluates("linear") {
-		if err := s.evaluate(ctx, res, info); err != nil {
-			return err
-		}
+	write := func() error {
+		sum.WallSeconds = time.Since(s.began).Seconds()
+		sum.PeakRSSBytes = peakRSS()
+		return sum.Write(filepath.Join(s.out, "summary.json"))
 	}
-	sum.WallSeconds = time.Since(s.began).Seconds()
-	sum.PeakRSSBytes = peakRSS()
-	if err := sum.Write(filepath.Join(s.out, "summary.json")); err != nil {
+	if err := write(); err != nil { // before evaluation: a failure there costs nothing of this
+		return err
+	}
+	if err := s.evaluate(ctx, res, info); err != nil {
+		if ctx.Err() != nil {
+			return schemas.E("evaluate", s.out, "go on with --resume", schemas.Because(schemas.ErrInterrupted, "training is done and saved"))
+		}
+		return err
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	printSummary(s.stdout, s.out, sum)
@@ -251,83 +317,6 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 		return json.NewEncoder(s.stdout).Encode(sum)
 	}
 	return nil
-}
-
-// evaluate probes the trained and the initial encoder.
-func (s *session) evaluate(ctx context.Context, res *train.Result, info train.EncoderInfo) error {
-	r := s.recipe
-	images := func(split string) train.ImageSource {
-		return func(ctx context.Context) (train.Images, error) {
-			return openEvalImages(ctx, r.Data, split, info, r.EvalImages)
-		}
-	}
-	if err := s.canEvaluate(ctx, r.EvalSplit); err != nil {
-		// A folder of one's own has no test split, and training it is no less done.
-		fmt.Fprintln(s.stderr, "not evaluated: "+cli.Line(err))
-		return nil
-	}
-	fmt.Fprintln(s.stderr, "evaluating the trained encoder")
-	trained, err := train.Probe(ctx, r, res.Learner.Student().Backbone, images(r.ProbeSplit), images(r.EvalSplit))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(s.stderr, "evaluating the untrained encoder")
-	untrained, err := train.Untrained(ctx, r, images(r.ProbeSplit), images(r.EvalSplit))
-	if err != nil {
-		return err
-	}
-	res.Summary.Add(r, trained, untrained)
-	return nil
-}
-
-// canEvaluate says why the split cannot be scored on: it is missing or unlabelled.
-func (s *session) canEvaluate(ctx context.Context, split string) error {
-	src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Split: split})
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	if len(src.Manifest().Classes) == 0 {
-		return schemas.E("evaluate", s.recipe.Data+" "+split, "give labelled images or set eval=[none]",
-			schemas.Because(schemas.ErrUnsupported, "it has no labels"))
-	}
-	return nil
-}
-
-// openEvalImages opens un-augmented images for a probe, which passes over the
-// ones that cannot be decoded.
-func openEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, most int) (*pipeline.Images, error) {
-	o := evalImageOptions(info, most)
-	o.SkipBad = true
-	return pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
-}
-
-// evalImageOptions are how an encoder wants its images.
-func evalImageOptions(info train.EncoderInfo, most int) pipeline.ImageOptions {
-	fraction := 1.0 // section 4: the centre crop; of small square images that is all of it
-	if info.Stem == "imagenet" {
-		fraction = 0.875 // 224 of 256, as everybody has it
-	}
-	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: runtime.NumCPU()}
-}
-
-func printSummary(w io.Writer, out string, s *train.Summary) {
-	fmt.Fprintf(w, "%s: %d steps of %d images, final loss %.4f, %.0f images/s, %.1f %% of it waiting, %.0f s\n",
-		s.Recipe, s.Steps, s.BatchSize, s.FinalLoss, s.ImagesPerSecond, 100*s.DataWaitFraction, s.TrainSeconds)
-	if s.Trained != nil {
-		fmt.Fprintf(w, "%-16s %9s %9s\n", "top-1, %", "untrained", "trained")
-		row := func(name string, before, after *float64) {
-			if before != nil && after != nil {
-				fmt.Fprintf(w, "%-16s %9.2f %9.2f\n", name, *before, *after)
-			}
-		}
-		for _, k := range sortedKeys(s.Trained.KNN) {
-			b, a := s.Untrained.KNN[k], s.Trained.KNN[k]
-			row("kNN "+k, &b, &a)
-		}
-		row("linear", s.Untrained.LinearTop1, s.Trained.LinearTop1)
-	}
-	fmt.Fprintf(w, "student %s\nsummary %s\n", s.StudentSHA256, filepath.Join(out, "summary.json"))
 }
 
 // peakRSS is the process's largest resident size in bytes.

@@ -11,7 +11,7 @@ import (
 
 func newTrainCommand() *cobra.Command {
 	var f sessionFlags
-	var url, creds, token, run, trainer string
+	var url, creds, token, run string
 	var fresh bool
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
@@ -25,6 +25,7 @@ func newTrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer s.close()
 			if run == "" {
 				run = s.recipe.Name
 			}
@@ -42,7 +43,7 @@ func newTrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := s.train(ctx, r, trainer)
+			res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
 			if err != nil {
 				return err
 			}
@@ -64,6 +65,5 @@ func newTrainCommand() *cobra.Command {
 	p.StringVar(&token, "token", "", "NATS token")
 	p.StringVar(&run, "run", "", "`name` of the run in the broker (default: the recipe's)")
 	p.BoolVar(&fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
-	p.StringVar(&trainer, "trainer", "trainer", "`name` of this trainer's cursor")
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -52,7 +53,7 @@ func Load(name string) (*Recipe, error) {
 
 // Parse reads a recipe from YAML; where is named in errors.
 func Parse(where string, raw []byte) (*Recipe, error) {
-	var r Recipe
+	r := Default()
 	if err := decode(raw, &r); err != nil {
 		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
 	}
@@ -104,12 +105,20 @@ type unknownKey struct{ key, at string }
 
 func (u *unknownKey) Error() string { return "unknown key " + u.key + " at " + u.at }
 
-// decode is strict: unknown and repeated keys are errors, on one line, with
-// line and column.
+// decode is strict: unknown and repeated keys, fractions where a whole number
+// belongs, and a second document are errors, on one line, with line and column
+// where the parser knows them.
 func decode(raw []byte, r *Recipe) error {
-	err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(r)
-	if err == nil || len(bytes.TrimSpace(raw)) == 0 {
+	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil
+	}
+	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
+	err := d.Decode(r)
+	if err == nil {
+		if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+			return errors.New("a second document follows the first")
+		}
+		return wholeNumbers(raw, r)
 	}
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
@@ -118,6 +127,30 @@ func decode(raw []byte, r *Recipe) error {
 		}
 	}
 	return errors.New(yaml.FormatError(err, false, false))
+}
+
+// wholeNumbers refuses fractions for integer fields: the YAML library cuts them.
+func wholeNumbers(raw []byte, r *Recipe) error {
+	var values map[string]any
+	if err := yaml.Unmarshal(raw, &values); err != nil {
+		return err
+	}
+	for _, key := range keys() { // in order, so that the same file gives the same error
+		field, _ := r.field(key)
+		t := field.Type()
+		list, _ := values[key].([]any)
+		if t.Kind() == reflect.Slice {
+			t = t.Elem()
+		} else {
+			list = []any{values[key]}
+		}
+		for _, v := range list {
+			if f, ok := v.(float64); ok && (t.Kind() == reflect.Int || t.Kind() == reflect.Uint64) {
+				return fmt.Errorf("%s is %g, not a whole number", key, f)
+			}
+		}
+	}
+	return nil
 }
 
 func mendFor(err error) string {

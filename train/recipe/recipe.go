@@ -1,5 +1,10 @@
 package recipe
 
+import (
+	"reflect"
+	"slices"
+)
+
 // Recipe is a run's hyper-parameters. Every field is a key of the YAML file and
 // of --set; the yaml tag is its name. Zero values get the defaults that the
 // comments state, at Resolve.
@@ -33,8 +38,8 @@ type Recipe struct {
 	Stem            string `yaml:"stem"`             // "small" (3×3, no max-pool; default) or "imagenet"
 	ProjectorHidden int    `yaml:"projector_hidden"` // hidden units of g; default 4096
 	EmbeddingDim    int    `yaml:"embedding_dim"`    // D, units out of g and q; default 256
-	Predictor       *bool  `yaml:"predictor"`        // student's asymmetric head q; default true
-	PredictorHidden int    `yaml:"predictor_hidden"` // hidden units of q; default projector_hidden
+	Predictor       bool   `yaml:"predictor"`        // student's asymmetric head q; default true
+	PredictorHidden int    `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
 
 	// Method.
 	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
@@ -42,18 +47,18 @@ type Recipe struct {
 	TauNCE float64 `yaml:"tau_nce"` // τ of equation 1 in the warm-up; default tau_s
 	K      int     `yaml:"K"`       // keys in the queue; default 4096
 	M      float64 `yaml:"m"`       // momentum of equation 6; default 0.99
-	MEnd   float64 `yaml:"m_end"`   // where m's cosine schedule ends; default m (constant)
+	MEnd   float64 `yaml:"m_end"`   // where m's cosine schedule ends; 0 (default): m, constant
 	// WarmupNCEEpochs is the number of epochs over which α of equation 7 goes
-	// from 0 to 1: null means 10, 0 switches the InfoNCE warm-up off.
-	WarmupNCEEpochs *float64 `yaml:"infonce_warmup_epochs"`
+	// from 0 to 1; default 10, 0 switches the InfoNCE warm-up off.
+	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
 
 	// Optimiser.
-	Optimizer      string   `yaml:"optimizer"`        // "sgd" (default) or "lars"
-	BaseLR         float64  `yaml:"base_lr"`          // learning rate for batch 256; lr = base_lr·B/256; default 0.06
-	Momentum       float64  `yaml:"momentum"`         // default 0.9
-	Nesterov       bool     `yaml:"nesterov"`         // default false
-	WeightDecay    *float64 `yaml:"weight_decay"`     // default 5e-4
-	LRWarmupEpochs *float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
+	Optimizer      string  `yaml:"optimizer"`        // "sgd" (default) or "lars"
+	BaseLR         float64 `yaml:"base_lr"`          // learning rate for batch 256; lr = base_lr·B/256; default 0.06
+	Momentum       float64 `yaml:"momentum"`         // default 0.9
+	Nesterov       bool    `yaml:"nesterov"`         // default false
+	WeightDecay    float64 `yaml:"weight_decay"`     // default 5e-4
+	LRWarmupEpochs float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
 
 	// Length.
 	BatchSize     int `yaml:"batch_size"`      // B; default 256
@@ -85,7 +90,23 @@ type Host struct {
 	Engine  string // the build's default renderer
 }
 
-func ptr[T any](v T) *T { return &v }
+// Default is the recipe that a file's keys are laid over: the paper's settings
+// for CIFAR-10 (section 4), without a data set. Fields whose default is another
+// field's value or the machine's are zero, and filled by Resolve.
+func Default() Recipe {
+	return Recipe{
+		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
+		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
+		Objective: "ressl", Backbone: "resnet18", Width: 64, Stem: "small",
+		ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
+		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
+		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
+		BatchSize: 256, Epochs: 200,
+		Device: "cpu", Precision: "fp32", KeepCheckpoints: 2, LogEvery: 10,
+		Eval: []string{"knn", "linear"}, KNNK: []int{200, 20}, KNNTemperature: 0.1,
+		LinearEpochs: 100, LinearLR: 10, LinearBatchSize: 256,
+	}
+}
 
 func or[T comparable](field *T, value T) {
 	var zero T
@@ -94,64 +115,15 @@ func or[T comparable](field *T, value T) {
 	}
 }
 
-func orPtr[T any](field **T, value T) {
-	if *field == nil {
-		*field = ptr(value)
-	}
-}
-
-// Resolve fills zero fields with their defaults and checks the result.
+// Resolve fills what follows from other fields or from the machine, and checks
+// the result.
 func (r *Recipe) Resolve(h Host) error {
-	or(&r.Split, "train")
 	or(&r.ProbeSplit, r.Split)
-	or(&r.EvalSplit, "test")
-	or(&r.Policy, "small")
 	or(&r.Engine, h.Engine)
-	or(&r.Order, "global")
-	or(&r.OnError, "replace")
-	if r.Mean == nil {
-		r.Mean = []float64{0.485, 0.456, 0.406}
-	}
-	if r.Std == nil {
-		r.Std = []float64{0.229, 0.224, 0.225}
-	}
-	or(&r.Objective, "ressl")
-	or(&r.Backbone, "resnet18")
-	or(&r.Width, 64)
-	or(&r.Stem, "small")
-	or(&r.ProjectorHidden, 4096)
-	or(&r.EmbeddingDim, 256)
-	orPtr(&r.Predictor, true)
 	or(&r.PredictorHidden, r.ProjectorHidden)
-	or(&r.TauS, 0.1)
-	or(&r.TauT, 0.04)
 	or(&r.TauNCE, r.TauS)
-	or(&r.K, 4096)
-	or(&r.M, 0.99)
 	or(&r.MEnd, r.M)
-	orPtr(&r.WarmupNCEEpochs, 10)
-	or(&r.Optimizer, "sgd")
-	or(&r.BaseLR, 0.06)
-	or(&r.Momentum, 0.9)
-	orPtr(&r.WeightDecay, 5e-4)
-	orPtr(&r.LRWarmupEpochs, 10)
-	or(&r.BatchSize, 256)
-	or(&r.Epochs, 200)
-	or(&r.Device, "cpu")
-	or(&r.Precision, "fp32")
 	or(&r.Threads, max(1, h.Threads))
-	or(&r.KeepCheckpoints, 2)
-	or(&r.LogEvery, 10)
-	if r.Eval == nil {
-		r.Eval = []string{"knn", "linear"}
-	}
-	if r.KNNK == nil {
-		r.KNNK = []int{200, 20}
-	}
-	or(&r.KNNTemperature, 0.1)
-	or(&r.LinearEpochs, 100)
-	or(&r.LinearLR, 10)
-	or(&r.LinearBatchSize, 256)
 	return r.validate()
 }
 
@@ -159,11 +131,21 @@ func (r *Recipe) Resolve(h Host) error {
 func (r *Recipe) LR() float64 { return r.BaseLR * float64(r.BatchSize) / 256 }
 
 // Evaluates says whether the recipe asks for the protocol ("knn", "linear").
-func (r *Recipe) Evaluates(protocol string) bool {
-	for _, e := range r.Eval {
-		if e == protocol {
-			return true
+func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval, protocol) }
+
+// harmless keys do not change the weights: what they say may differ between a
+// checkpoint and its resumption.
+var harmless = []string{"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every"}
+
+// Changed lists the keys that differ from another recipe and change the weights.
+func (r *Recipe) Changed(from *Recipe) []string {
+	var out []string
+	a, b := reflect.ValueOf(r).Elem(), reflect.ValueOf(from).Elem()
+	for i, key := range keys() {
+		if !slices.Contains(harmless, key) && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			out = append(out, key)
 		}
 	}
-	return false
+	return out
 }

@@ -35,6 +35,9 @@ func TestEveryEmbeddedRecipeResolves(t *testing.T) {
 				t.Errorf("recipe %s does not state its %s", name, field)
 			}
 		}
+		if r.Data == "" { // "images": the user's own
+			r.Data = "folder:/x"
+		}
 		if err := r.Resolve(host); err != nil {
 			t.Errorf("recipe %s: %v", name, err)
 		}
@@ -62,8 +65,8 @@ func TestPaperSettings(t *testing.T) {
 		if err := r.Resolve(host); err != nil {
 			t.Fatal(err)
 		}
-		if r.TauT != want.tauT || *r.WarmupNCEEpochs != want.warmup || r.K != want.k || r.ImageSize != want.size ||
-			r.TauS != 0.1 || r.M != 0.99 || r.LR() != 0.06 || *r.WeightDecay != 5e-4 || r.Epochs != 200 || r.LinearLR != 10 {
+		if r.TauT != want.tauT || r.WarmupNCEEpochs != want.warmup || r.K != want.k || r.ImageSize != want.size ||
+			r.TauS != 0.1 || r.M != 0.99 || r.LR() != 0.06 || r.WeightDecay != 5e-4 || r.Epochs != 200 || r.LinearLR != 10 {
 			t.Errorf("recipe %s strays from the paper:\n%s", name, r.YAML())
 		}
 	}
@@ -106,8 +109,25 @@ func TestSet(t *testing.T) {
 	if err := r.Set("tau_t=0.05", "K=512", "eval=[knn]", "predictor=false", "policy=./my.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if r.TauT != 0.05 || r.K != 512 || *r.Predictor || r.Policy != "./my.yaml" || !reflect.DeepEqual(r.Eval, []string{"knn"}) {
+	if r.TauT != 0.05 || r.K != 512 || r.Predictor || r.Policy != "./my.yaml" || !reflect.DeepEqual(r.Eval, []string{"knn"}) {
 		t.Errorf("set values did not land:\n%s", r.YAML())
+	}
+}
+
+// A zero that is given is a zero, not the default.
+func TestExplicitZeros(t *testing.T) {
+	r, err := recipe.Load("cifar10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Set("momentum=0", "m=0", "weight_decay=0", "lr_warmup_epochs=0", "infonce_warmup_epochs=0"), r.Resolve(host)); err != nil {
+		t.Fatal(err)
+	}
+	if r.Momentum != 0 || r.M != 0 || r.MEnd != 0 || r.WeightDecay != 0 || r.LRWarmupEpochs != 0 || r.WarmupNCEEpochs != 0 {
+		t.Errorf("zeros became defaults:\n%s", r.YAML())
+	}
+	if err := r.Set("knn_k=[5]", "eval=[linear]"); err != nil || len(r.KNNK) != 1 || len(r.Eval) != 1 {
+		t.Errorf("lists are not replaced: %v %v, %v", r.KNNK, r.Eval, err)
 	}
 }
 
@@ -131,6 +151,13 @@ func TestRefusals(t *testing.T) {
 		{"on_error=skip", []string{"on_error", "replace"}},
 		{"knn_k=[]", []string{"knn_k"}},
 		{"data=", []string{"data", "--data"}},
+		{"batch_size=64.5", []string{"batch_size", "64.5", "whole number"}},
+		{"knn_k=[20, 1.5]", []string{"knn_k", "1.5", "whole number"}},
+		{"epochs=0", []string{"epochs", "is 0"}},
+		{"tau_t=0", []string{"tau_t", "is 0"}},
+		{"weight_decay=.inf", []string{"weight_decay", "finite"}},
+		{"mean=[.nan, 0, 0]", []string{"mean", "finite"}},
+		{"K=99999999999999999999", []string{"K"}},
 	} {
 		r, err := recipe.Load("smoke")
 		if err != nil {
@@ -158,6 +185,7 @@ func TestRefusals(t *testing.T) {
 		"type.yaml":     "epochs: [1, 2]\n",
 		"broken.yaml":   "epochs: 1\n  batch_size: {",
 		"repeated.yaml": "epochs: 1\nepochs: 2\n",
+		"two.yaml":      "epochs: 1\n---\nepochs: 2\n",
 	} {
 		_, err := recipe.Parse(where, []byte(raw))
 		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "\n") {

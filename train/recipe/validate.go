@@ -2,6 +2,8 @@ package recipe
 
 import (
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -54,11 +56,11 @@ func (r *Recipe) validate() error {
 			"lower tau_t; the paper's best are 0.03 and 0.04"},
 		unit("m", r.M),
 		unit("m_end", r.MEnd),
-		notNegative("infonce_warmup_epochs", *r.WarmupNCEEpochs),
+		notNegative("infonce_warmup_epochs", r.WarmupNCEEpochs),
 		positive("base_lr", r.BaseLR),
 		unit("momentum", r.Momentum),
-		notNegative("weight_decay", *r.WeightDecay),
-		notNegative("lr_warmup_epochs", *r.LRWarmupEpochs),
+		notNegative("weight_decay", r.WeightDecay),
+		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
 		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
 		{"K", r.K > r.BatchSize, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
 			"raise K or lower batch_size"},
@@ -86,6 +88,7 @@ func (r *Recipe) validate() error {
 	for _, e := range r.Eval {
 		rules = append(rules, oneOf("eval", e, "knn", "linear", "none"))
 	}
+	rules = append(rules, r.finite()...)
 	for _, c := range rules {
 		if !c.ok {
 			return schemas.E("recipe "+r.Name+" key", c.key, c.mend, schemas.Because(schemas.ErrUsage, c.why))
@@ -94,10 +97,31 @@ func (r *Recipe) validate() error {
 	return nil
 }
 
+// finite refuses NaN and infinity, which pass every comparison of the rules or
+// mean nothing.
+func (r *Recipe) finite() []rule {
+	var rules []rule
+	check := func(key string, x float64) {
+		rules = append(rules, rule{key, !math.IsNaN(x) && !math.IsInf(x, 0), fmt.Sprintf("is %g", x), "give a finite number"})
+	}
+	v := reflect.ValueOf(r).Elem()
+	for i, key := range keys() {
+		switch x := v.Field(i).Interface().(type) {
+		case float64:
+			check(key, x)
+		case []float64:
+			for _, e := range x {
+				check(key, e)
+			}
+		}
+	}
+	return rules
+}
+
 // Warnings are settings that run but are known to end badly.
 func (r *Recipe) Warnings() []string {
 	var w []string
-	if !*r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
+	if !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))
 	}
 	return w

@@ -23,7 +23,7 @@ const (
 	Done        = 0
 	Failed      = 1
 	WrongUse    = 2
-	Interrupted = 130 // after a checkpoint
+	Interrupted = 130 // on request, after a checkpoint where there was a step to save
 )
 
 // Main runs the command and gives the program's exit code. The first SIGINT or
@@ -40,6 +40,9 @@ func Main(root *cobra.Command) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return Done
+	}
+	if errors.Is(err, context.Canceled) && !errors.Is(err, schemas.ErrInterrupted) {
+		err = schemas.E("", "stopped on request", "run the same command again", schemas.Because(schemas.ErrInterrupted, "before there was anything to save"))
 	}
 	fmt.Fprintln(os.Stderr, root.Name()+": "+Line(err))
 	return Code(err)
@@ -84,7 +87,7 @@ func Code(err error) int {
 	switch {
 	case err == nil:
 		return Done
-	case errors.Is(err, schemas.ErrInterrupted), errors.Is(err, context.Canceled):
+	case errors.Is(err, schemas.ErrInterrupted):
 		return Interrupted
 	case errors.Is(err, schemas.ErrUsage):
 		return WrongUse

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -50,6 +51,20 @@ func presets() string {
 		}
 	}
 	return strings.Join(append(names, "table4-…"), ", ")
+}
+
+// Absolute makes the place of a data URI absolute: a worker of the farm may have
+// been started in another folder.
+func Absolute(uri string) (string, error) {
+	scheme, place, ok := strings.Cut(uri, ":")
+	if !ok || place == "" || filepath.IsAbs(place) {
+		return uri, nil
+	}
+	abs, err := filepath.Abs(place)
+	if err != nil {
+		return "", schemas.E("data", uri, "give an absolute path", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return scheme + ":" + abs, nil
 }
 
 // Host is what a recipe takes from this machine and build.
