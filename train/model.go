@@ -167,6 +167,9 @@ func (c Config) Validate() error {
 			return bad(t.name, t.v, "give a temperature above 0, at most 10")
 		}
 	}
+	if c.Width < 0 || c.Width > backbone.MaxWidth { // 0 is the backbone's default
+		return bad("width", c.Width, fmt.Sprintf("give 1 to %d", backbone.MaxWidth))
+	}
 	if !slices.Contains(backbone.Names(), c.Backbone) {
 		return bad("backbone", c.Backbone, "use one of "+strings.Join(backbone.Names(), ", "))
 	}

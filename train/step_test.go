@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"resslt/schemas"
-	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
 	"resslt/train/torch"

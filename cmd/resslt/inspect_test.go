@@ -83,7 +83,7 @@ func TestInspectRefuses(t *testing.T) {
 		{[]string{"--count", "0"}, schemas.ErrUsage, "--count"},
 		{[]string{"--policy", "smal"}, schemas.ErrUsage, "small"},
 		{[]string{"--engine", "turbine"}, schemas.ErrMismatch, "turbine"},
-		{[]string{"--out", filepath.Join(t.TempDir(), "missing", "x.png")}, schemas.ErrUnavailable, "--out"},
+		{[]string{"--out", filepath.Join(t.TempDir(), "missing", "x.png")}, schemas.ErrUnavailable, "missing"},
 	} {
 		_, err := inspect(t, c.args...)
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {

@@ -30,8 +30,8 @@ type Config struct {
 	Double       bool         // float64 weights, to check numerics against
 }
 
-// maxWidth bounds what a recipe may ask for, well above any published network.
-const maxWidth = 1024
+// MaxWidth bounds what a recipe may ask for, well above any published network.
+const MaxWidth = 1024
 
 var registry = map[string]func(nn.Builder, Config) Backbone{
 	"resnet18": resnet(basic, 2, 2, 2, 2),
@@ -53,8 +53,8 @@ func New(name string, c Config) (Backbone, error) {
 	if c.Width == 0 {
 		c.Width = 64
 	}
-	if c.Width < 1 || c.Width > maxWidth {
-		return nil, schemas.E("build backbone", name, fmt.Sprintf("give a width of 1 to %d", maxWidth),
+	if c.Width < 1 || c.Width > MaxWidth {
+		return nil, schemas.E("build backbone", name, fmt.Sprintf("give a width of 1 to %d", MaxWidth),
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("width is %d", c.Width)))
 	}
 	var b Backbone
