@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,9 @@ type ConnectOptions struct {
 	// Timeout of the first connection; default 5 s. Once connected, a lost
 	// broker is looked for without end.
 	Timeout time.Duration
+	// Report hears once, in a line, that the connection is lost and waited for,
+	// and once that it is back. It must not wait long. Nil: nobody hears.
+	Report func(string)
 }
 
 func (o ConnectOptions) applyDefaults() ConnectOptions {
@@ -51,7 +55,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	if (o.URL == "") == (o.Broker == nil) {
 		return nil, nil, schemas.E("connect to broker", "", "give --nats URL", schemas.Because(schemas.ErrUsage, "name one broker"))
 	}
-	where := redactURL(o.URL)
+	where := redactURLs(o.URL)
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.Timeout(o.Timeout),
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
@@ -74,6 +78,9 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 			return nil, nil, schemas.E("connect to broker", o.Creds, "name a credentials file that can be read", schemas.BecauseErr(schemas.ErrNotFound, err))
 		}
 		opts = append(opts, nats.UserCredentials(o.Creds))
+	}
+	if o.Report != nil {
+		opts = append(opts, reportChanges(where, o.Report)...)
 	}
 	fail := func(hint string, err error) error {
 		return schemas.E("connect to broker", where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
@@ -101,22 +108,55 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	return nc, js, nil
 }
 
+// reportChanges tells report when the connection is lost and when it is back, in
+// turns.
+func reportChanges(broker string, report func(string)) []nats.Option {
+	var lost atomic.Bool
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			// Without an error it was closed on purpose.
+			if err != nil && lost.CompareAndSwap(false, true) {
+				report("broker " + broker + " lost, waiting for it")
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			if lost.CompareAndSwap(true, false) {
+				report("broker " + broker + " is back")
+			}
+		}),
+	}
+}
+
+// brokerName is what errors call the broker of a connection, which need not be up.
+func brokerName(nc *nats.Conn) string {
+	if nc.Opts.InProcessServer != nil {
+		return "in this process"
+	}
+	return redactURLs(strings.Join(nc.Opts.Servers, ","))
+}
+
 // checkPayload says whether the broker takes messages of n bytes.
 func checkPayload(nc *nats.Conn, n int) error {
 	if have := nc.MaxPayload(); have < int64(n) {
-		return schemas.E("broker", redactURL(nc.ConnectedUrl()),
+		return schemas.E("broker", brokerName(nc),
 			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", MaxPayload>>20),
 			schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
 	}
 	return nil
 }
 
-// redactURL hides a password or token that a URL carries.
-func redactURL(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
+// redactURLs hides the passwords and tokens that comma-separated URLs carry.
+func redactURLs(list string) string {
+	urls := strings.Split(list, ",")
+	for i, s := range urls {
+		scheme, rest, ok := strings.Cut(strings.TrimSpace(s), "://")
+		if !ok {
+			scheme, rest = "nats", scheme // nats.go takes host:port, too
+		}
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+			rest = "..." + rest[at:]
+		}
+		urls[i] = scheme + "://" + rest
 	}
-	u.User = url.User("...")
-	return u.String()
+	return strings.Join(urls, ",")
 }

@@ -35,7 +35,7 @@ var (
 // without end where a stream is gone; here a broker that came back without its
 // memory has the streams made and the tasks issued again.
 func (s *Stream) consume(ctx context.Context) error {
-	pat := patience{limit: s.opts.BrokerTimeout}
+	pat := patience{nc: s.run.js.Conn(), limit: s.opts.BrokerTimeout}
 	last := uint64(0) // stream sequence of the last message that was taken in
 	for {
 		err := s.session(ctx, &last, &pat)
@@ -201,7 +201,11 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 	}
 	chunk, err := s.dec.Decode(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()})
 	if err != nil {
-		s.stats.mismatches.Add(1)
+		if errors.Is(err, errBodyDigest) {
+			s.stats.mismatches.Add(1)
+		} else {
+			s.stats.rejected.Add(1)
+		}
 		if s.rejected[msg.Subject()]++; s.rejected[msg.Subject()] > maxRejects || step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
 			return err
 		}
@@ -214,7 +218,7 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 	}
 	added, err := s.asm.Add(chunk)
 	if err != nil {
-		s.stats.mismatches.Add(1)
+		s.stats.mismatches.Add(1) // Decode lets no chunk through that the run does not have
 		return err
 	}
 	if !added {

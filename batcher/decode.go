@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -27,6 +28,9 @@ func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
 	}
 	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: MaxChunkBytes(spec)}, nil
 }
+
+// errBodyDigest: a chunk's body is not what was published, by its own header.
+var errBodyDigest = errors.New("body and digest differ")
 
 // Decode reads a message of BATCH_<run>. The chunk's pixels and plans are parts of
 // msg.Data, which must not change while the chunk is used.
@@ -56,8 +60,8 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 	}
 	sum := digest(msg.Data)
 	if got := msg.Header.Get(schemas.HeaderDigest); got != sum {
-		return fail("it will be made again", schemas.Because(schemas.ErrCorrupt,
-			fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", sum, got)))
+		return fail("it will be made again", schemas.BecauseErr(schemas.ErrCorrupt,
+			fmt.Errorf("%w: SHA-256 %.12s, the header says %.12q", errBodyDigest, sum, got)))
 	}
 	c := &Chunk{Step: step, Index: index, Digest: sum}
 	if msg.Header.Get(schemas.HeaderTombstone) != "" {

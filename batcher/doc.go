@@ -29,7 +29,8 @@
 //	TASKS_<run>  t.<run>.<step>.<chunk>   work queue, in files
 //	BATCH_<run>  b.<run>.<step>.<chunk>   chunks, in memory or files, discard-new
 //	CTRL_<run>   c.<run>.spec             RunRecord, written once
-//	             c.<run>.options          window and limits (RunOptions)
+//	             c.<run>.options          window, limits, where the data is (RunOptions)
+//	             c.<run>.trainer          who trains the run: a lease of seconds
 //	             c.<run>.cursor.<name>    a trainer's cursor
 //	             c.<run>.worker.<name>    a worker's heartbeat (WorkerBeat)
 //	             c.<run>.stop             why the run must not go on
@@ -51,6 +52,11 @@
 // slowest trainer's cursor counts. Without this the byte limit of a discard-new
 // stream deadlocks: later steps fill it and shut out the one chunk that is missing.
 // The limit is the backstop; a worker that meets it waits and keeps its task.
+//
+// One trainer. Who has a run to itself renews a lease, and purges what it did not
+// ask for. Another is refused while the lease lives, and waits for it to run out
+// where its holder was killed. Trainers that share a run (StreamOptions.Cursor)
+// purge nothing of each other's, and take none.
 //
 // Nothing hangs. A sample that no machine can decode is replaced by the next of the
 // epoch's order that can be, and the row says so. Sixteen in a row, or a task that
@@ -94,7 +100,7 @@
 //
 // # Locks and goroutines
 //
-// A Stream has three goroutines (planner, consumer, watcher), a Worker one for each
+// A Stream has four goroutines (planner, consumer, watcher, lease), a Worker one for each
 // chunk that it makes at once and one or two more; Close and the return of Serve
 // join them. No lock is held over a call of Next's into the broker: a trainer that
 // has a batch ready never waits for the network.

@@ -22,9 +22,42 @@ const (
 )
 
 // unavailable wraps an error of the broker's.
-func unavailable(op, where string, err error) error {
-	return schemas.E(op, where, "see that the broker runs and that its store has room", schemas.BecauseErr(schemas.ErrUnavailable, err))
+func unavailable(nc *nats.Conn, op, where string, err error) error {
+	hint := "see that the broker runs and that its store has room"
+	if isSilence(nc, err) {
+		err, hint = silence{brokerName(nc), err}, "start the broker again, or see that it can be reached"
+	}
+	return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
 }
+
+// isSilence: the broker did not answer, in whichever of the many ways in which the
+// client says so. A connection that was closed is another matter.
+func isSilence(nc *nats.Conn, err error) bool {
+	if nc.IsClosed() || errors.Is(err, nats.ErrConnectionClosed) {
+		return false
+	}
+	if !nc.IsConnected() {
+		return true
+	}
+	for _, e := range []error{
+		nats.ErrReconnectBufExceeded, nats.ErrNoServers, nats.ErrTimeout, nats.ErrDisconnected, nats.ErrConnectionReconnecting,
+		nats.ErrStaleConnection, jetstream.ErrNoHeartbeat, jetstream.ErrServerShutdown, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// silence is one text for every way in which a broker does not answer.
+type silence struct {
+	broker string
+	err    error
+}
+
+func (s silence) Error() string { return "broker " + s.broker + " does not answer" }
+func (s silence) Unwrap() error { return s.err }
 
 // isWrongLast: the subject has been written before.
 func isWrongLast(err error) bool {
@@ -45,16 +78,10 @@ func isFull(err error) bool {
 	return false
 }
 
-// isGone: the stream or consumer that was asked for is not there (any more).
-func isGone(err error) bool {
-	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
-		errors.Is(err, jetstream.ErrConsumerDoesNotExist) || errors.Is(err, jetstream.ErrConsumerDeleted) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
-}
-
 // patience measures how long a broker has not answered. It belongs to one
 // goroutine.
 type patience struct {
+	nc    *nats.Conn
 	limit time.Duration
 	since time.Time // of the first failure in a row; zero after a success
 	wait  time.Duration
@@ -73,8 +100,11 @@ func (p *patience) failed(ctx context.Context, op, where string, err error) erro
 		p.since = now
 	}
 	if gone := now.Sub(p.since); gone > p.limit || errors.Is(err, nats.ErrConnectionClosed) {
-		return schemas.E(op, where, "start the broker again, then resume from the checkpoint",
-			schemas.BecauseErr(schemas.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
+		hint := "see what the broker logs, then resume with --resume"
+		if isSilence(p.nc, err) {
+			err, hint = silence{brokerName(p.nc), err}, "start the broker again, then resume with --resume"
+		}
+		return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
 	}
 	p.wait = min(max(20*time.Millisecond, 2*p.wait), time.Second)
 	return sleep(ctx, p.wait)

@@ -90,12 +90,12 @@ func (p *Planner) Plan(ctx context.Context) error {
 	sub, err := p.run.js.Conn().ChanSubscribe(
 		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."+schemas.TasksStream(p.run.Name)+"."+schemas.WorkersConsumer, advisories)
 	if err != nil {
-		return unavailable("plan", p.run.Name, err)
+		return unavailable(p.run.js.Conn(), "plan", p.run.Name, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
 	tick := time.NewTicker(planTick)
 	defer tick.Stop()
-	pat := patience{limit: p.opts.BrokerTimeout}
+	pat := patience{nc: p.run.js.Conn(), limit: p.opts.BrokerTimeout}
 	for {
 		pctx, cancel := whileConnected(ctx, p.run.js.Conn(), passTimeout)
 		err := p.pass(pctx)
@@ -359,13 +359,15 @@ func (p *Planner) giveUpSpent(ctx context.Context, step int64, chunk int, spent 
 	return p.giveUp(ctx, tasks, step, chunk, m.Sequence)
 }
 
+const advisoryMend = "see who else publishes to the broker's $JS.EVENT.ADVISORY subjects"
+
 // exhausted handles the broker's advice that a task has spent its deliveries.
 func (p *Planner) exhausted(ctx context.Context, advisory []byte) error {
 	var a struct {
 		Seq uint64 `json:"stream_seq"`
 	}
 	if err := json.Unmarshal(advisory, &a); err != nil || a.Seq == 0 {
-		return schemas.E("read advisory", p.run.Name, "", schemas.ErrCorrupt)
+		return schemas.E("read advisory", p.run.Name, advisoryMend, schemas.ErrCorrupt)
 	}
 	tasks, err := p.run.js.Stream(ctx, schemas.TasksStream(p.run.Name))
 	if err != nil {
@@ -377,7 +379,7 @@ func (p *Planner) exhausted(ctx context.Context, advisory []byte) error {
 	}
 	run, step, chunk, err := schemas.ParseStepSubject(m.Subject)
 	if err != nil || run != p.run.Name || step >= p.run.Spec().Steps() || chunk >= p.run.Spec().Chunks() {
-		return schemas.E("read advisory", m.Subject, "", schemas.ErrCorrupt)
+		return schemas.E("read advisory", m.Subject, advisoryMend, schemas.ErrCorrupt)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -420,7 +422,7 @@ func (p *Planner) finish(ctx context.Context) error {
 		err = p.publishCursor(ctx)
 	}
 	if err != nil {
-		return unavailable("close stream", p.run.Name, err)
+		return unavailable(p.run.js.Conn(), "close stream", p.run.Name, err)
 	}
 	return nil
 }
@@ -430,18 +432,18 @@ func (p *Planner) finish(ctx context.Context) error {
 func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
 	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {
-		return 0, unavailable("read cursor", r.Name, err)
+		return 0, unavailable(r.js.Conn(), "read cursor", r.Name, err)
 	}
 	m, err := s.GetLastMsgForSubject(ctx, schemas.CursorSubject(r.Name, trainer))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, schemas.E("read cursor", r.Name+" "+trainer, "", schemas.ErrNotFound)
+		return 0, schemas.E("read cursor", r.Name+" "+trainer, "name a trainer that has begun this run", schemas.ErrNotFound)
 	}
 	if err != nil {
-		return 0, unavailable("read cursor", r.Name, err)
+		return 0, unavailable(r.js.Conn(), "read cursor", r.Name, err)
 	}
 	c, err := strconv.ParseInt(strings.TrimSpace(string(m.Data)), 10, 64)
 	if err != nil || c < 0 {
-		return 0, schemas.E("read cursor", r.Name+" "+trainer, "", schemas.ErrCorrupt)
+		return 0, schemas.E("read cursor", r.Name+" "+trainer, "see who else publishes to "+schemas.CursorSubject(r.Name, trainer), schemas.ErrCorrupt)
 	}
 	return c, nil
 }

@@ -64,7 +64,7 @@ func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (publ
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed), isPermission(err):
-			return 0, unavailable("publish chunk", m.Subject, err)
+			return 0, unavailable(run.js.Conn(), "publish chunk", m.Subject, err)
 		}
 		// Full, timed out, disconnected, or the stream is being made again: all
 		// pass. A publish that timed out may have been stored; the repeat tells.
@@ -100,9 +100,9 @@ func compareStored(ctx context.Context, run *Run, m *nats.Msg) (published, error
 		}
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, schemas.E("publish chunk", m.Subject, "", schemas.ErrNotFound)
+		return 0, schemas.E("publish chunk", m.Subject, "publish it again if its step is not over", schemas.ErrNotFound)
 	}
-	return 0, unavailable("publish chunk", m.Subject, err)
+	return 0, unavailable(run.js.Conn(), "publish chunk", m.Subject, err)
 }
 
 // publishStop leaves the notice. That it is left twice does no harm.
@@ -115,14 +115,14 @@ func publishStop(ctx context.Context, run *Run, why error) error {
 func stopNotice(ctx context.Context, run *Run) error {
 	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
 	if err != nil {
-		return unavailable("open stream", run.Name, err)
+		return unavailable(run.js.Conn(), "open stream", run.Name, err)
 	}
 	m, err := s.GetLastMsgForSubject(ctx, schemas.StopSubject(run.Name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
-		return unavailable("open stream", run.Name, err)
+		return unavailable(run.js.Conn(), "open stream", run.Name, err)
 	}
 	return stopError(run.Name, m.Data)
 }

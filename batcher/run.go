@@ -41,7 +41,8 @@ const (
 
 // RunOptions configure a run's streams.
 type RunOptions struct {
-	// DataURI is kept beside the spec, for workers to find the data.
+	// DataURI is kept beside the spec, for workers to find the data. The one that
+	// the run was last opened with counts.
 	DataURI string
 	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
 	// are always in files.
@@ -137,7 +138,7 @@ func OpenRun(ctx context.Context, js jetstream.JetStream, name string, spec sche
 	if err := checkPayload(js.Conn(), MaxChunkBytes(&spec)+messageOverhead); err != nil {
 		return nil, err
 	}
-	if err := r.Ensure(ctx); err != nil {
+	if err := r.ensure(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -173,7 +174,7 @@ func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 		}
 	}
 	if err := lister.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return nil, unavailable("list runs", "", err)
+		return nil, unavailable(js.Conn(), "list runs", "", err)
 	}
 	slices.Sort(names)
 	var (
@@ -191,7 +192,7 @@ func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return runs, schemas.E("list runs", "", "", errors.Join(errs...))
+		return runs, schemas.E("list runs", "", "delete these, or use the build that they were made with", errors.Join(errs...))
 	}
 	return runs, nil
 }
@@ -208,7 +209,7 @@ func DeleteRun(ctx context.Context, js jetstream.JetStream, name string) error {
 	for _, s := range []string{schemas.TasksStream(name), schemas.BatchStream(name), schemas.CtrlStream(name)} {
 		err := js.DeleteStream(ctx, s)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return unavailable("delete run", name, err)
+			return unavailable(js.Conn(), "delete run", name, err)
 		}
 		found = found || err == nil
 	}
@@ -219,8 +220,14 @@ func DeleteRun(ctx context.Context, js jetstream.JetStream, name string) error {
 }
 
 // Ensure creates what is missing of the run in the broker: streams, the workers'
-// consumer, the record. A broker that lost its memory is mended by it.
+// consumer, record and options. A broker that lost its memory is mended by it.
 func (r *Run) Ensure(ctx context.Context) error {
+	// What the run was opened with since, by whomever, stays.
+	return r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
+}
+
+// ensure does the same; the options are written on a condition, or in any case.
+func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error {
 	storage := jetstream.MemoryStorage
 	if r.opts.Storage == StorageFile {
 		storage = jetstream.FileStorage
@@ -252,7 +259,7 @@ func (r *Run) Ensure(ctx context.Context) error {
 	if err := r.storeRecord(ctx); err != nil {
 		return err
 	}
-	if err := r.storeOptions(ctx); err != nil {
+	if err := r.storeOptions(ctx, options...); err != nil {
 		return err
 	}
 	_, err := r.js.CreateOrUpdateConsumer(ctx, schemas.TasksStream(r.Name), jetstream.ConsumerConfig{
@@ -260,7 +267,7 @@ func (r *Run) Ensure(ctx context.Context) error {
 		AckWait: r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
 	})
 	if err != nil {
-		return unavailable("open run", r.Name, err)
+		return unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	return nil
 }
@@ -284,7 +291,7 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 			fmt.Sprintf("give the broker more than %d MiB of store (jetstream { max_mem }), or use file storage", cfg.MaxBytes>>20),
 			schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
-	return unavailable("open run", r.Name, err)
+	return unavailable(r.js.Conn(), "open run", r.Name, err)
 }
 
 // storeRecord writes the record once. Another digest under the name is a mismatch.
@@ -298,7 +305,7 @@ func (r *Run) storeRecord(ctx context.Context) error {
 		return nil
 	}
 	if !isWrongLast(err) {
-		return unavailable("store run record", r.Name, err)
+		return unavailable(r.js.Conn(), "store run record", r.Name, err)
 	}
 	have, err := loadRecord(ctx, r.js, r.Name)
 	if err != nil {
@@ -321,14 +328,14 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 		return nil, none()
 	}
 	if err != nil {
-		return nil, unavailable("look up run", name, err)
+		return nil, unavailable(js.Conn(), "look up run", name, err)
 	}
 	msg, err := s.GetLastMsgForSubject(ctx, schemas.SpecSubject(name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, none()
 	}
 	if err != nil {
-		return nil, unavailable("look up run", name, err)
+		return nil, unavailable(js.Conn(), "look up run", name, err)
 	}
 	var rec schemas.RunRecord
 	if err := json.Unmarshal(msg.Data, &rec); err != nil {
@@ -337,13 +344,15 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 	return &rec, nil
 }
 
-func (r *Run) storeOptions(ctx context.Context) error {
+// storeOptions writes the options, and with them the newest DataURI: the record is
+// written once, and data may move.
+func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(r.opts)
 	if err != nil {
 		return schemas.E("store run options", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
 	}
-	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body); err != nil {
-		return unavailable("store run options", r.Name, err)
+	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body, cond...); err != nil && !isWrongLast(err) {
+		return unavailable(r.js.Conn(), "store run options", r.Name, err)
 	}
 	return nil
 }
@@ -351,14 +360,14 @@ func (r *Run) storeOptions(ctx context.Context) error {
 func (r *Run) loadOptions(ctx context.Context) error {
 	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {
-		return unavailable("look up run", r.Name, err)
+		return unavailable(r.js.Conn(), "look up run", r.Name, err)
 	}
 	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
-	var o RunOptions
+	o := RunOptions{DataURI: r.Record.DataURI}
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // it is being opened just now
 	case err != nil:
-		return unavailable("look up run", r.Name, err)
+		return unavailable(r.js.Conn(), "look up run", r.Name, err)
 	default:
 		err := json.Unmarshal(msg.Data, &o)
 		if err == nil {
@@ -368,7 +377,7 @@ func (r *Run) loadOptions(ctx context.Context) error {
 			return schemas.E("run options", r.Name, "open the run again", schemas.BecauseErr(schemas.ErrCorrupt, err))
 		}
 	}
-	o.DataURI = r.Record.DataURI
+	r.Record.DataURI = o.DataURI
 	r.opts = o.applyDefaults(r.Spec())
 	return nil
 }

@@ -36,6 +36,16 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		if err != nil || len(runs) != 2 || runs[0].Name != "r" || runs[0].Record.DataURI != "folder:here" || runs[1].opts.Storage != StorageFile {
 			t.Fatalf("%+v, %v", runs, err)
 		}
+		// Data that moved is found where the run was last opened with it, also
+		// after a trainer that still has the old place has looked after the run.
+		old := openRun(t, js, spec, RunOptions{DataURI: "folder:here", Window: 5})
+		openRun(t, js, spec, RunOptions{DataURI: "folder:there", Window: 5})
+		if err := old.Ensure(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if runs, err = ListRuns(ctx, js); err != nil || runs[0].Record.DataURI != "folder:there" {
+			t.Fatalf("data at %q, %v", runs[0].Record.DataURI, err)
+		}
 		if runs[0].opts.Window != 5 {
 			t.Errorf("window %d, opened with 5", runs[0].opts.Window)
 		}

@@ -30,8 +30,44 @@ type WorkerStats struct {
 type WorkerBeat struct {
 	Worker  string    `json:"worker"`
 	Workers int       `json:"workers"` // chunks it makes at once
+	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
 	Time    time.Time `json:"time"`
 	WorkerStats
+}
+
+// BeatsSince gives what workers did between two calls of Run.Workers: the counts of
+// now less those of before. A worker that was not heard of in between is left out:
+// beats stay in the broker longer than their workers. Times are compared with the
+// same worker's alone, so clocks need not agree. Rate is left as it is.
+func BeatsSince(before, now []WorkerBeat) []WorkerBeat {
+	old := map[string]WorkerBeat{}
+	for _, b := range before {
+		old[b.Worker] = b
+	}
+	var out []WorkerBeat
+	for _, b := range now {
+		// One that came back under its name has begun to count anew.
+		if a, ok := old[b.Worker]; ok && a.Began.Equal(b.Began) {
+			if a.Time.Equal(b.Time) {
+				continue
+			}
+			b.WorkerStats = b.less(a.WorkerStats)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// less subtracts earlier counts.
+func (s WorkerStats) less(e WorkerStats) WorkerStats {
+	s.Chunks -= e.Chunks
+	s.Samples -= e.Samples
+	s.Replaced -= e.Replaced
+	s.Redelivered -= e.Redelivered
+	s.Tombstoned -= e.Tombstoned
+	s.DigestMismatches -= e.DigestMismatches
+	s.Bytes -= e.Bytes
+	return s
 }
 
 func (b *WorkerBeat) encode() ([]byte, error) {
@@ -90,7 +126,8 @@ type StreamStats struct {
 	Repeated         int64         // seen again, or of steps that were over
 	Tombstoned       int64         // chunks that could not be made
 	Replaced         int64         // samples replaced in batches handed out
-	DigestMismatches int64         // bodies that did not fit their digest, or two digests of one chunk
+	Rejected         int64         // chunks of no use, each time that one came: of another spec or schema, too large, malformed
+	DigestMismatches int64         // bodies that are not what their header's digest says, two digests of one chunk, a worker's notice of such
 	Healed           int64         // tasks issued again
 	BufferedSteps    int64         // complete, waiting for the trainer
 	Waited           time.Duration // by Next, in all
@@ -100,18 +137,19 @@ type StreamStats struct {
 
 // streamCounters are the live form of StreamStats.
 type streamCounters struct {
-	chunks, bytes, repeated, tombstoned, replaced, mismatches, healed, waited, issued atomic.Int64
+	chunks, bytes, repeated, tombstoned, replaced, rejected, mismatches, healed, waited, issued atomic.Int64
 }
 
-// Workers gives the last heartbeat of every worker that served the run.
+// Workers gives the last heartbeat of every worker that ever served the run; see
+// BeatsSince for those of one session.
 func (r *Run) Workers(ctx context.Context) ([]WorkerBeat, error) {
 	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {
-		return nil, unavailable("list workers", r.Name, err)
+		return nil, unavailable(r.js.Conn(), "list workers", r.Name, err)
 	}
 	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.WorkerSubject(r.Name, "*")))
 	if err != nil {
-		return nil, unavailable("list workers", r.Name, err)
+		return nil, unavailable(r.js.Conn(), "list workers", r.Name, err)
 	}
 	var out []WorkerBeat
 	for subject := range info.State.Subjects {
@@ -120,7 +158,7 @@ func (r *Run) Workers(ctx context.Context) ([]WorkerBeat, error) {
 			continue
 		}
 		if err != nil {
-			return nil, unavailable("list workers", r.Name, err)
+			return nil, unavailable(r.js.Conn(), "list workers", r.Name, err)
 		}
 		var b WorkerBeat
 		// A beat that does not parse is somebody else's message: only its sender

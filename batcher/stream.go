@@ -37,8 +37,8 @@ type StreamOptions struct {
 	// HealAfter is how long a step may be missing something before the planner
 	// looks what has become of it; default 3 s.
 	HealAfter time.Duration
-	// Cursor gives the slowest cursor where several trainers share the run; nil
-	// where this one is alone.
+	// Cursor gives the slowest cursor where several trainers share the run. Nil:
+	// this one has the run to itself, and OpenStream refuses where another has it.
 	Cursor func(ctx context.Context) (int64, error)
 }
 
@@ -95,6 +95,7 @@ type Stream struct {
 	room chan struct{} // capacity 1: Next took a batch
 	news chan struct{} // capacity 1: a batch may be ready
 
+	lease   *lease // nil where trainers share the run
 	openSeq uint64 // last sequence of BATCH_ when the stream was opened
 
 	mu        sync.Mutex
@@ -112,8 +113,12 @@ type Stream struct {
 // OpenStream begins to issue tasks from step o.From on and to take in their
 // chunks, until Close. ctx bounds the opening alone.
 //
-// It returns ErrUsage for options that cannot be, ErrDeterminism where a worker
-// has stopped the run, ErrUnavailable where the broker does not answer.
+// A trainer that was killed without a word holds the run for some seconds more,
+// which OpenStream waits for.
+//
+// It returns ErrUsage for options that cannot be, and where another trainer has the
+// run; ErrDeterminism where a worker has stopped the run, ErrUnavailable where the
+// broker does not answer.
 func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*Stream, error) {
 	o = o.applyDefaults(run)
 	if err := o.validate(run); err != nil {
@@ -129,15 +134,24 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	if err := stopNotice(ctx, run); err != nil {
 		return nil, err
 	}
+	var held *lease
+	if o.Cursor == nil {
+		if held, err = takeLease(ctx, run, o.Trainer, leaseTerm); err != nil {
+			return nil, err
+		}
+	}
 	batches, err := run.js.Stream(ctx, schemas.BatchStream(run.Name))
 	if err != nil {
-		return nil, unavailable("open stream", run.Name, err)
+		if held != nil {
+			_ = held.release(ctx) // it runs out by itself
+		}
+		return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
 	}
 	s := &Stream{
 		run: run, opts: o, dec: dec, asm: NewAssembler(run.Spec(), o.From), cursor: o.From,
 		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{},
-		openSeq: batches.CachedInfo().State.LastSeq,
+		lease: held, openSeq: batches.CachedInfo().State.LastSeq,
 	}
 	s.planner = newPlanner(run, order, PlannerOptions{
 		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, Cursor: o.Cursor, BrokerTimeout: o.BrokerTimeout,
@@ -149,6 +163,9 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	g.Go(func() error { return s.planner.Plan(gctx) })
 	g.Go(func() error { return s.consume(gctx) })
 	g.Go(func() error { return s.watch(gctx) })
+	if held != nil {
+		g.Go(func() error { return held.hold(gctx) })
+	}
 	go func() { // joined by Close
 		defer close(s.joined)
 		if err := g.Wait(); err != nil {
@@ -165,7 +182,7 @@ func (s *Stream) watch(ctx context.Context) error {
 	stops := make(chan *nats.Msg, 1)
 	sub, err := nc.ChanSubscribe(schemas.StopSubject(s.run.Name), stops)
 	if err != nil {
-		return unavailable("open stream", s.run.Name, err)
+		return unavailable(nc, "open stream", s.run.Name, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
 	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
@@ -214,8 +231,9 @@ func (s *Stream) at() int64 {
 // It returns ErrTombstone where a chunk of the step could not be made, or a sample
 // was replaced and the policy is to fail; ErrDeterminism where two workers made
 // different bytes of one task; ErrUnavailable where the broker was away for
-// BrokerTimeout, or nothing came for StallTimeout; ctx's error. All but the last
-// end the stream: the trainer writes its checkpoint and closes.
+// BrokerTimeout, or nothing came for StallTimeout; ErrMismatch where another
+// trainer has taken the run over; ctx's error. All but the last end the stream: the
+// trainer writes its checkpoint and closes.
 func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 	start := time.Now()
 	defer func() { s.stats.waited.Add(int64(time.Since(start))) }()
@@ -266,7 +284,7 @@ func (s *Stream) Stats() StreamStats {
 	c := &s.stats
 	return StreamStats{
 		Chunks: c.chunks.Load(), Bytes: c.bytes.Load(), Repeated: c.repeated.Load(), Tombstoned: c.tombstoned.Load(),
-		Replaced: c.replaced.Load(), DigestMismatches: c.mismatches.Load(), Healed: c.healed.Load(), Issued: c.issued.Load(),
+		Replaced: c.replaced.Load(), Rejected: c.rejected.Load(), DigestMismatches: c.mismatches.Load(), Healed: c.healed.Load(), Issued: c.issued.Load(),
 		BufferedSteps: s.asm.Complete(next), Waited: time.Duration(c.waited.Load()), Next: next,
 	}
 }
@@ -275,19 +293,26 @@ func (s *Stream) Stats() StreamStats {
 const closeWait = 2 * time.Second
 
 // Close ends the stream's goroutines and waits for them, then publishes the
-// cursor. The streams stay in the broker: another OpenStream goes on from any
+// cursor and gives the run free. The streams stay in the broker: another OpenStream goes on from any
 // step. A stream that failed has said so, and closes without an error.
 func (s *Stream) Close() error {
 	var err error
 	s.closed.Do(func() {
 		s.cancel()
 		<-s.joined
-		if s.reason() != nil || !s.run.js.Conn().IsConnected() {
-			return
+		if !s.run.js.Conn().IsConnected() {
+			return // the lease runs out by itself
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 		defer cancel()
-		err = s.planner.finish(ctx)
+		if s.reason() == nil {
+			err = s.planner.finish(ctx)
+		}
+		if s.lease != nil {
+			if rerr := s.lease.release(ctx); err == nil && s.reason() == nil {
+				err = rerr
+			}
+		}
 	})
 	return err
 }

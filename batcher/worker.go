@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -102,7 +103,8 @@ type Worker struct {
 
 	mu     sync.Mutex
 	served []*serving           // by name; guarded by mu
-	banned map[string]time.Time // spec digest of refused runs, and until when; guarded by mu
+	banned map[string]time.Time // what was refused (banKey), and until when; guarded by mu
+	said   map[string]string    // last report of a run, "" for the list of runs; guarded by mu
 
 	total counters
 }
@@ -112,7 +114,7 @@ func NewWorker(js jetstream.JetStream, o WorkerOptions) (*Worker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}}, nil
+	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}, said: map[string]string{}}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -123,13 +125,15 @@ func (w *Worker) Name() string { return w.opts.Name }
 
 // Serve makes chunks of every run of the broker that it can serve, turn by turn,
 // and looks for new runs. It returns nil when ctx ends and the chunks in hand are
-// published or their tasks given back. Runs that it refuses go to Report.
+// published or their tasks given back. Runs that it refuses go to Report, and so
+// does a broker that does not answer: each when it changes, not each time it is
+// found so.
 func (w *Worker) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for {
-			if err := w.discover(gctx); err != nil && gctx.Err() == nil {
-				w.opts.Report(err)
+			if err := w.discover(gctx); gctx.Err() == nil {
+				w.tell("", err)
 			}
 			if sleep(gctx, w.opts.Discover) != nil {
 				return nil
@@ -148,10 +152,13 @@ func (w *Worker) Serve(ctx context.Context) error {
 // returned, ErrDeterminism.
 func (w *Worker) ServeRun(ctx context.Context, name string) error {
 	run, err := LookupRun(ctx, w.js, name)
-	if err != nil {
-		return err
+	if err == nil {
+		err = w.admit(ctx, run)
 	}
-	if err := w.admit(ctx, run); err != nil {
+	if ctx.Err() != nil && err != nil {
+		return nil // it was told to stop before it had begun
+	}
+	if err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -209,22 +216,46 @@ func (w *Worker) discover(ctx context.Context) error {
 			w.drop(sv)
 		}
 	}
+	w.mu.Lock()
+	maps.DeleteFunc(w.said, func(name, _ string) bool {
+		return name != "" && !slices.ContainsFunc(found, func(r *Run) bool { return r.Name == name })
+	})
+	w.mu.Unlock()
 	for _, run := range found {
 		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
-			w.opts.Report(aerr)
+			w.tell(run.Name, aerr)
 		}
 	}
 	return err
+}
+
+// tell reports what is the matter with a run, or with the list of runs (""), unless
+// it is what was said of it last. Nil: nothing is the matter any more.
+func (w *Worker) tell(about string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	w.mu.Lock()
+	known := w.said[about] == text
+	w.said[about] = text
+	w.mu.Unlock()
+	if err != nil && !known {
+		w.opts.Report(err)
+	}
 }
 
 // banTime is how long a refused run is left alone. What was amiss may be mended
 // without this worker: a disk mounted, a data set copied.
 const banTime = time.Minute
 
+// banKey is what was refused: the same run with its data elsewhere may go.
+func banKey(run *Run) string { return run.Record.Digest + " " + run.Record.DataURI }
+
 // admit begins to serve a run, unless it was refused lately.
 func (w *Worker) admit(ctx context.Context, run *Run) error {
 	w.mu.Lock()
-	banned := time.Now().Before(w.banned[run.Record.Digest])
+	banned := time.Now().Before(w.banned[banKey(run)])
 	known := slices.ContainsFunc(w.served, func(sv *serving) bool { return sv.run.Name == run.Name })
 	w.mu.Unlock()
 	if banned || known {
@@ -243,7 +274,7 @@ func (w *Worker) admit(ctx context.Context, run *Run) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sv := &serving{run: run, source: src, refs: 1}
+	sv := &serving{run: run, source: src, refs: 1, began: time.Now().UTC()}
 	w.served = append(w.served, sv)
 	slices.SortFunc(w.served, func(a, b *serving) int { return strings.Compare(a.run.Name, b.run.Name) })
 	return nil
@@ -252,13 +283,13 @@ func (w *Worker) admit(ctx context.Context, run *Run) error {
 func (w *Worker) ban(run *Run, why error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.banned[run.Record.Digest] = time.Now().Add(banTime)
+	w.banned[banKey(run)] = time.Now().Add(banTime)
 	return why
 }
 
 // refuse stops serving a run.
 func (w *Worker) refuse(sv *serving, why error) {
-	w.opts.Report(w.ban(sv.run, why))
+	w.tell(sv.run.Name, w.ban(sv.run, why))
 	w.drop(sv)
 }
 
@@ -300,6 +331,7 @@ func (w *Worker) release(sv *serving) {
 type serving struct {
 	run    *Run
 	source Source
+	began  time.Time
 	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
 	counters
 
@@ -334,7 +366,7 @@ func (sv *serving) forgetConsumer() {
 // beat writes the worker's heartbeat for a run. A beat that does not arrive is
 // followed by another, so its error tells nothing.
 func (w *Worker) beat(sv *serving) {
-	b := WorkerBeat{Worker: w.opts.Name, Workers: w.opts.Workers, Time: time.Now().UTC(), WorkerStats: sv.stats()}
+	b := WorkerBeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
 	body, err := b.encode()
 	if err != nil {
 		w.opts.Report(err)

@@ -209,6 +209,7 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 	if err != nil {
 		return giveBack(err)
 	}
+	w.tell(sv.run.Name, nil)
 	for _, c := range []*counters{&sv.counters, &w.total} {
 		c.add(b.chunk, len(m.Data), how, deliveries > 1)
 	}

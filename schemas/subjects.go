@@ -15,6 +15,7 @@ import (
 //	             c.<run>.cursor.<trainer>  next step that the trainer needs (decimal)
 //	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 //	             c.<run>.options           window and limits that the run was last opened with (JSON)
+//	             c.<run>.trainer           lease of the trainer that has the run (JSON)
 //	             c.<run>.stop              why the run must not go on (text)
 var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
@@ -73,6 +74,9 @@ func WorkerSubject(run, worker string) string { return "c." + run + ".worker." +
 // trainer that joins goes by the same.
 func OptionsSubject(run string) string { return "c." + run + ".options" }
 
+// TrainerSubject holds the lease of the trainer that has the run to itself.
+func TrainerSubject(run string) string { return "c." + run + ".trainer" }
+
 // StopSubject holds the notice that a run must not go on, for all to see: a
 // determinism failure makes every batch doubtful.
 func StopSubject(run string) string { return "c." + run + ".stop" }
@@ -111,7 +115,8 @@ const (
 )
 
 // RunRecord is what CTRL_<run> holds under SpecSubject: the spec, and what helps
-// a worker to find the data, which is no part of the digest.
+// a worker to find the data, which is no part of the digest. The newest DataURI
+// is kept under OptionsSubject, since the record itself is written once.
 type RunRecord struct {
 	Spec    RunSpec `json:"spec"`
 	Digest  string  `json:"digest"` // Spec.Digest()

@@ -59,7 +59,8 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return schemas.E("--workers", fmt.Sprint(o.workers), "give 1 or more", schemas.ErrUsage)
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: o.url, Creds: o.creds, Token: o.token, Name: "augmentd"})
+	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: o.url, Creds: o.creds, Token: o.token, Name: "augmentd",
+		Report: func(what string) { log.Warn(what) }})
 	if err != nil {
 		return err
 	}

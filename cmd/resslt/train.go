@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,8 @@ func newTrainCommand() *cobra.Command {
 			if run == "" {
 				run = s.recipe.Name
 			}
-			nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt train"})
+			nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt train",
+				Report: func(what string) { fmt.Fprintln(s.stderr, "\n"+what) }})
 			if err != nil {
 				return err
 			}
@@ -43,16 +45,20 @@ func newTrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			before, err := r.Workers(ctx)
+			if err != nil {
+				return err
+			}
 			res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
 			if err != nil {
 				return err
 			}
-			beats, err := r.Workers(ctx)
+			after, err := r.Workers(ctx)
 			if err != nil {
 				res.Learner.Free()
 				return err
 			}
-			for _, b := range beats {
+			for _, b := range batcher.BeatsSince(before, after) {
 				res.Summary.ChunksRedelivered += b.Redelivered
 			}
 			return s.conclude(ctx, res)

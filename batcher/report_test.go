@@ -1,0 +1,265 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"resslt/schemas"
+)
+
+// said collects reports.
+type said struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (s *said) line(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, text)
+}
+
+func (s *said) error(err error) { s.line(err.Error()) }
+
+// wait gives the lines when there are n or more, or after a while.
+func (s *said) wait(n int) []string {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		s.mu.Lock()
+		lines := append([]string(nil), s.lines...)
+		s.mu.Unlock()
+		if len(lines) >= n || time.Now().After(deadline) {
+			return lines
+		}
+	}
+}
+
+// The connection's loss and its return are told, once each; its end is not. A
+// worker says once, not every few seconds, that it finds no broker.
+func TestLostBrokerIsTold(t *testing.T) {
+	b := launch(t, separate())
+	var conn, worker said
+	nc, js, err := Connect(t.Context(), ConnectOptions{URL: "nats://user:secret@" + b.addr, Report: conn.line})
+	if err != nil {
+		t.Fatal(err)
+	}
+	openRun(t, js, testSpec(), RunOptions{})
+	src := &hashSource{}
+	f := startWorker(t, js, src, WorkerOptions{Workers: 1, Report: worker.error}, "")
+	time.Sleep(100 * time.Millisecond)
+	b.stop()
+	conn.wait(1)
+	time.Sleep(500 * time.Millisecond) // ten looks for new runs
+	b.start(t, b)
+	lines := conn.wait(2)
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	time.Sleep(50 * time.Millisecond)
+	lines = conn.wait(len(lines))
+	name := "broker nats://...@" + b.addr
+	if len(lines) != 2 || lines[0] != name+" lost, waiting for it" || lines[1] != name+" is back" {
+		t.Errorf("the connection said %q", lines)
+	}
+	if lines := worker.wait(1); len(lines) != 1 || !strings.Contains(lines[0], name+" does not answer") {
+		t.Errorf("the worker said %q", lines)
+	}
+}
+
+// Every way in which a client says that its broker does not answer is one text.
+func TestSilenceHasOneText(t *testing.T) {
+	b := launch(t, embedded(true))
+	nc, _ := b.connect(t)
+	const text = "look up run r: unavailable: broker nats://"
+	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrNoServers, nats.ErrTimeout, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrStaleConnection, context.DeadlineExceeded} {
+		got := unavailable(nc, "look up run", "r", err)
+		wantErr(t, got, schemas.ErrUnavailable, text+b.addr+" does not answer", "start the broker again")
+		wantErr(t, got, err)
+	}
+	wantErr(t, unavailable(nc, "look up run", "r", errors.New("no space left")), schemas.ErrUnavailable, "no space left", "store has room")
+	nc.Close()
+	wantErr(t, unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), schemas.ErrUnavailable, "connection closed")
+}
+
+func TestRedactURLs(t *testing.T) {
+	for in, want := range map[string]string{
+		"nats://a:1":                           "nats://a:1",
+		"a:1":                                  "nats://a:1",
+		"user:secret@a:1":                      "nats://...@a:1",
+		"nats://token@a:1, tls://u:p@b@host:2": "nats://...@a:1,tls://...@host:2",
+	} {
+		if got := redactURLs(in); got != want {
+			t.Errorf("%s is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+// A worker that is told to stop has no error to tell, wherever it is at: looking
+// up the run, opening its data, making a chunk. One that is not, has.
+func TestWorkerStopsWithoutError(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	openRun(t, js, testSpec(), RunOptions{})
+	var reports said
+	for _, run := range []string{"r", ""} {
+		opening := make(chan struct{}, 1)
+		w, err := NewWorker(js, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, _ *schemas.RunRecord) (Source, error) {
+			opening <- struct{}{}
+			<-ctx.Done()
+			return nil, schemas.E("open folder", "/data", "mount it", schemas.BecauseErr(schemas.ErrUnavailable, ctx.Err()))
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		serve := func(ctx context.Context) error {
+			if run == "" {
+				return w.Serve(ctx)
+			}
+			return w.ServeRun(ctx, run)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-opening; cancel() }()
+		if err := serve(ctx); err != nil {
+			t.Errorf("run %q, stopped while it opened the data: %v", run, err)
+		}
+		if err := serve(ctx); err != nil {
+			t.Errorf("run %q, stopped before it began: %v", run, err)
+		}
+	}
+	if len(reports.lines) != 0 {
+		t.Errorf("reports %q", reports.lines)
+	}
+	w, err := NewWorker(js, WorkerOptions{Open: func(context.Context, *schemas.RunRecord) (Source, error) {
+		return nil, schemas.E("open folder", "/data", "mount it", schemas.ErrNotFound)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, w.ServeRun(t.Context(), "r"), schemas.ErrNotFound, "/data")
+}
+
+// A run that was refused because its data cannot be opened is served as soon as it
+// is opened with the data's new place.
+func TestMovedDataIsTriedAtOnce(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	openRun(t, js, spec, RunOptions{DataURI: "folder:old"})
+	src := &hashSource{}
+	var reports said
+	startWorker(t, js, src, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
+		if rec.DataURI != "folder:new" {
+			return nil, schemas.E("open", rec.DataURI, "name a folder", schemas.ErrNotFound)
+		}
+		return src.opener(ctx, rec)
+	}}, "")
+	if lines := reports.wait(1); len(lines) != 1 {
+		t.Fatalf("reports %q", lines)
+	}
+	s := openStream(t, openRun(t, js, spec, RunOptions{DataURI: "folder:new"}), StreamOptions{})
+	equal(t, take(t, s, 1), want(t, spec, src, 0, 1))
+}
+
+// What workers did in one session is told apart from what their beats, or the
+// beats of workers long gone, hold from before.
+func TestBeatsSince(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	beat := func(name string, began, now, chunks int64) WorkerBeat {
+		return WorkerBeat{Worker: name, Began: at(began), Time: at(now), WorkerStats: WorkerStats{
+			Chunks: chunks, Samples: 10 * chunks, Replaced: chunks, Redelivered: chunks, Tombstoned: chunks, DigestMismatches: chunks, Bytes: chunks}}
+	}
+	before := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 2, 5), beat("again", 1, 2, 5)}
+	now := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 9, 8), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
+	want := []WorkerBeat{beat("stays", 1, 9, 3), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
+	if got := BeatsSince(before, now); !slices.Equal(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+// The same of workers' own beats.
+func TestBeatsOfTwoSessions(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{Window: 2})
+	session := func(from, to int64) {
+		s := openStream(t, run, StreamOptions{From: from})
+		take(t, s, to)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond) // some heartbeats
+	}
+	beats := func() []WorkerBeat {
+		out, err := run.Workers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	src := &hashSource{}
+	gone := startWorker(t, js, src, WorkerOptions{Workers: 1, Name: "gone"}, "r")
+	session(0, 2)
+	if err := gone.stop(); err != nil {
+		t.Fatal(err)
+	}
+	stays := startWorker(t, js, src, WorkerOptions{Workers: 1, Name: "stays"}, "r")
+	session(2, 6)
+	before, had := beats(), stays.Stats()
+	if len(before) != 2 || had.Chunks == 0 {
+		t.Fatalf("beats %+v", before)
+	}
+	session(6, spec.Steps())
+	got, made := BeatsSince(before, beats()), stays.Stats().Chunks-had.Chunks
+	if len(got) != 1 || got[0].Worker != "stays" || made == 0 || got[0].Chunks != made {
+		t.Fatalf("%d chunks were made, the beats say %+v", made, got)
+	}
+}
+
+// Every error that begins here says how it is mended; one that is passed on under
+// another name brings its own mend.
+func TestErrorsHaveMends(t *testing.T) {
+	fset := token.NewFileSet()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "E" || len(call.Args) != 4 {
+				return true
+			}
+			calls++
+			hint, literal := call.Args[2].(*ast.BasicLit)
+			_, passedOn := call.Args[3].(*ast.Ident)
+			if literal && hint.Value == `""` && !passedOn {
+				t.Errorf("%s: an error without a mend", fset.Position(call.Pos()))
+			}
+			return true
+		})
+	}
+	if calls < 20 {
+		t.Fatalf("only %d errors were found", calls)
+	}
+}
