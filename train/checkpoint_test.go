@@ -9,6 +9,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/train/nn"
+	"resslt/train/safetensors"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -81,6 +82,31 @@ func TestDamagedCheckpoints(t *testing.T) {
 	}
 	if _, _, err := LatestCheckpoint(t.TempDir()); !errors.Is(err, schemas.ErrNotFound) {
 		t.Errorf("empty folder: got %v, want ErrNotFound", err)
+	}
+}
+
+// Memory order is the machine's affair: files hold row-major tensors either way.
+func TestMemoryOrderDoesNotReachFiles(t *testing.T) {
+	var digests []string
+	for _, order := range []string{"true", "false"} {
+		r, _ := tiny(t, 1, "channels_last="+order)
+		cfg, err := LearnerConfig(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := NewLearner(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensors, err := HostTensors(l.State())
+		l.Free()
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests = append(digests, safetensors.Digest(tensors))
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("initial weights have digest %.12s in channels_last order and %.12s without", digests[0], digests[1])
 	}
 }
 

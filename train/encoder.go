@@ -74,7 +74,8 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 	return info, true, nil
 }
 
-// LoadEncoder builds the backbone that info describes and fills it from path: an
+// LoadEncoder builds the backbone that info describes, in channels_last order as
+// recipes default to, and fills it from path: an
 // encoder's file, a checkpoint (the student is taken), or torchvision's weights
 // as safetensors, whose classifier is left out. Errors wrap ErrMismatch where the
 // weights are another network's, and name the keys or shapes of both sides.
@@ -104,7 +105,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 	for i := range tensors {
 		tensors[i].Name = strings.TrimPrefix(tensors[i].Name, prefix)
 	}
-	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev})
+	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true})
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		NoPredictor: !r.Predictor,
 		QueueSize:   r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay},
-		Device:    dev, Seed: r.Seed,
+		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
 	}
 	copy(c.Mean[:], r.Mean)
 	copy(c.Std[:], r.Std)

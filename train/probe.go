@@ -78,7 +78,7 @@ func features(ctx context.Context, cfg Config, b backbone.Backbone, open ImageSo
 	if err != nil {
 		return nil, err
 	}
-	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device})
+	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device, ChannelsLast: cfg.ChannelsLast})
 	return set, errors.Join(err, images.Close())
 }
 

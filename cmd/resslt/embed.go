@@ -89,7 +89,7 @@ func embed(ctx context.Context, enc encoder, uri, split string, skipBad bool) (*
 		return nil, err
 	}
 	defer images.Close()
-	set, err := eval.Features(ctx, enc, images, eval.FeatureOptions{Mean: enc.info.Mean, Std: enc.info.Std, Device: enc.device})
+	set, err := eval.Features(ctx, enc, images, eval.FeatureOptions{Mean: enc.info.Mean, Std: enc.info.Std, Device: enc.device, ChannelsLast: true})
 	if err != nil {
 		return nil, err
 	}
