@@ -71,9 +71,9 @@ func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 		return nil, err
 	}
 	old := cache.load()
-	todo, same := x.reuseSums(old)
+	stale, same := x.reuseSums(old)
 	if !same {
-		if err := sumFolder(ctx, root, x, todo, opt); err != nil {
+		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
 			return nil, err
 		}
 		if err := cache.store(x); err != nil {
@@ -299,7 +299,7 @@ func (w *walker) walk(dir, rel string, above []os.FileInfo) error {
 // reuseSums takes over from an older index the sums of files that are unchanged,
 // and lists the samples whose sums are still to be found. same: the older index
 // lists just these files, so its shards' sums hold too and are taken over.
-func (x *index) reuseSums(old *index) (todo []int64, same bool) {
+func (x *index) reuseSums(old *index) (stale []int64, same bool) {
 	shard := map[string]int{}
 	if old != nil && old.Folder {
 		for i, s := range old.Shards {
@@ -321,12 +321,12 @@ func (x *index) reuseSums(old *index) (todo []int64, same bool) {
 				stamp{Size: int64(x.sizes[id]), MTime: x.mtimes[id]}, stamp{Size: int64(old.sizes[j]), MTime: old.mtimes[j]}) {
 				x.sums[id] = old.sums[j]
 			} else {
-				todo = append(todo, id)
+				stale = append(stale, id)
 			}
 		}
 	}
-	if len(todo) > 0 || old == nil || old.Samples != x.Samples || !slices.Equal(old.First, x.First) {
-		return todo, false
+	if len(stale) > 0 || old == nil || old.Samples != x.Samples || !slices.Equal(old.First, x.First) {
+		return stale, false
 	}
 	for i := range x.Shards {
 		x.Shards[i].SHA256 = old.Shards[i].SHA256
@@ -334,10 +334,10 @@ func (x *index) reuseSums(old *index) (todo []int64, same bool) {
 	return nil, true
 }
 
-// sumFolder hashes the files in todo, then every shard's list.
-func sumFolder(ctx context.Context, root string, x *index, todo []int64, opt Options) error {
+// sumFolder hashes the files in stale, then every shard's list.
+func sumFolder(ctx context.Context, root string, x *index, stale []int64, opt Options) error {
 	var total int64
-	for _, id := range todo {
+	for _, id := range stale {
 		total += int64(x.sizes[id])
 	}
 	m := newMeter(opt.Progress, total)
@@ -345,8 +345,8 @@ func sumFolder(ctx context.Context, root string, x *index, todo []int64, opt Opt
 	// A block of files a goroutine: small files are hashed faster than started.
 	const block = 64
 	g.SetLimit(opt.Workers)
-	for lo := 0; lo < len(todo); lo += block {
-		part := todo[lo:min(lo+block, len(todo))]
+	for lo := 0; lo < len(stale); lo += block {
+		part := stale[lo:min(lo+block, len(stale))]
 		g.Go(func() error {
 			for _, id := range part {
 				sum, err := x.sumSample(gctx, "index", root, id, m)

@@ -131,7 +131,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 		err   error
 	}
 	res := make([]scanned, len(paths))
-	var todo []int
+	var stale []int
 	var total int64
 	for i, p := range paths {
 		info, err := os.Stat(p)
@@ -152,16 +152,16 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 			res[i] = scanned{c: c, shard: old.Shards[k], stamp: old.Stamps[k]}
 			continue
 		}
-		todo = append(todo, i)
+		stale = append(stale, i)
 		total += info.Size()
 	}
-	if same = len(todo) == 0 && len(known) == len(paths); same {
+	if same = len(stale) == 0 && len(known) == len(paths); same {
 		return old, true, nil
 	}
 	m := newMeter(opt.Progress, total)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(opt.Workers)
-	for _, i := range todo {
+	for _, i := range stale {
 		g.Go(func() error {
 			r := &res[i]
 			name := r.shard.Name

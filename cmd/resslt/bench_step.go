@@ -58,18 +58,25 @@ func newBenchStepCommand() *cobra.Command {
 			return nil
 		},
 	}
+	networkFlags(c, &r, 64, 64)
 	f := c.Flags()
-	f.StringVar(&r.Backbone, "backbone", "resnet18", "network")
-	f.IntVar(&r.Width, "width", 64, "channels of the first stage")
-	f.StringVar(&r.Stem, "stem", "small", "small or imagenet")
-	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
-	f.IntVar(&r.BatchSize, "batch", 64, "B")
-	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")
-	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// networkFlags are the flags of every benchmark that trains a network; width and
+// batch are the defaults.
+func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
+	f := c.Flags()
+	f.StringVar(&r.Backbone, "backbone", "resnet18", "network")
+	f.IntVar(&r.Width, "width", width, "channels of the first stage")
+	f.StringVar(&r.Stem, "stem", "small", "small or imagenet")
+	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
+	f.IntVar(&r.BatchSize, "batch", batch, "B")
+	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")
+	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
 }
 
 func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {

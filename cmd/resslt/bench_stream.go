@@ -62,13 +62,8 @@ what is measured is what transport costs a trainer whose farm keeps up.`,
 			return err
 		},
 	}
+	networkFlags(c, &r, 16, 256)
 	f := c.Flags()
-	f.StringVar(&r.Backbone, "backbone", "resnet18", "network")
-	f.IntVar(&r.Width, "width", 16, "channels of the first stage")
-	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
-	f.IntVar(&r.BatchSize, "batch", 256, "B")
-	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")
-	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
 	f.IntVar(&rounds, "rounds", 5, "rounds of both")
 	f.IntVar(&steps, "steps", 8, "steps a round")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
