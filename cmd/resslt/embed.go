@@ -51,7 +51,7 @@ FixedSizeList of float32.`,
 			if err != nil {
 				return err
 			}
-			x, err := embed(c.Context(), enc, data, split, skipBad)
+			x, err := embed(c.Context(), enc, data, split, f.crop, skipBad)
 			if err != nil {
 				return err
 			}
@@ -81,8 +81,8 @@ type features struct {
 	skipped int64
 }
 
-func embed(ctx context.Context, enc encoder, uri, split string, skipBad bool) (*features, error) {
-	o := evalImageOptions(enc.info, 0)
+func embed(ctx context.Context, enc encoder, uri, split string, crop float64, skipBad bool) (*features, error) {
+	o := evalImageOptions(enc.info, crop, 0)
 	o.SkipBad = skipBad
 	images, err := pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
 	if err != nil {

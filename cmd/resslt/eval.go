@@ -29,6 +29,7 @@ type encoderFlags struct {
 	info       train.EncoderInfo
 	device     string
 	threads    int
+	crop       float64
 }
 
 func (f *encoderFlags) register(c *cobra.Command) {
@@ -38,6 +39,7 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.IntVar(&f.info.Width, "width", 64, "channels of the first stage, where the file does not say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
+	p.Float64Var(&f.crop, "crop", 1, "side of the central square that is taken, of the shorter side, then resized to S; ImageNet's custom is 0.875")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
 	p.IntVar(&f.threads, "threads", 0, "of libtorch (0: one a core)")
 }
@@ -80,6 +82,9 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	if info.ImageSize < 1 || info.ImageSize > schemas.MaxViewSize {
 		return enc, schemas.E("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), schemas.ErrUsage)
+	}
+	if !(f.crop > 0 && f.crop <= 1) {
+		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
 	}
 	dev, err := torch.ParseDevice(f.device)
 	if err != nil {
@@ -129,7 +134,7 @@ func newProbeCommand(protocol, short string) *cobra.Command {
 			}
 			images := func(split string) train.ImageSource {
 				return func(ctx context.Context) (train.Images, error) {
-					return openEvalImages(ctx, data, split, enc.info, most)
+					return openEvalImages(ctx, data, split, enc.info, f.crop, most)
 				}
 			}
 			s, err := train.Probe(c.Context(), r, enc.Backbone, images(split), images(evalSplit))

@@ -25,7 +25,7 @@ func (s *session) evaluate(ctx context.Context, res *train.Result, info train.En
 	}
 	images := func(split string) train.ImageSource {
 		return func(ctx context.Context) (train.Images, error) {
-			return openEvalImages(ctx, r.Data, split, info, r.EvalImages)
+			return openEvalImages(ctx, r.Data, split, info, cropFraction(info.Stem), r.EvalImages)
 		}
 	}
 	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {
@@ -70,20 +70,26 @@ func (s *session) cannotEvaluate(ctx context.Context, split string) (why string,
 	return "", nil
 }
 
+// cropFraction is the side of the central square that a probe sees, of the
+// picture's shorter side: all of a small picture (section 4's centre crop of small
+// square ones), and 224 of 256 of a large one, as everybody has it.
+func cropFraction(stem string) float64 {
+	if stem == "imagenet" {
+		return 0.875
+	}
+	return 1
+}
+
 // openEvalImages opens un-augmented images for a probe, which passes over the
 // ones that cannot be decoded.
-func openEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, most int) (*pipeline.Images, error) {
-	o := evalImageOptions(info, most)
+func openEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, fraction float64, most int) (*pipeline.Images, error) {
+	o := evalImageOptions(info, fraction, most)
 	o.SkipBad = true
 	return pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
 }
 
 // evalImageOptions are how an encoder wants its images.
-func evalImageOptions(info train.EncoderInfo, most int) pipeline.ImageOptions {
-	fraction := 1.0 // section 4: the centre crop; of small square images that is all of it
-	if info.Stem == "imagenet" {
-		fraction = 0.875 // 224 of 256, as everybody has it
-	}
+func evalImageOptions(info train.EncoderInfo, fraction float64, most int) pipeline.ImageOptions {
 	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: runtime.NumCPU()}
 }
 
