@@ -19,6 +19,7 @@ const (
 	errCodeStorage      = 10047
 	errCodeResources    = 10023
 	errCodeStreamConfig = 10052
+	errCodeStreamStore  = 10049 // error creating store for stream
 )
 
 // unavailable wraps an error of the broker's.

@@ -272,8 +272,27 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 	return nil
 }
 
+// createWait bounds the wait for a broker that is still clearing away a deleted
+// stream of the same name: until its folder is gone, it cannot make a new one.
+const createWait = 3 * time.Second
+
+func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, createWait+apiTimeout)
+	defer cancel()
+	for start := time.Now(); ; {
+		_, err := r.js.CreateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != errCodeStreamStore || time.Since(start) > createWait {
+			return err
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	_, err := r.js.CreateStream(ctx, cfg)
+	err := r.createStream(ctx, cfg)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		_, err = r.js.UpdateStream(ctx, cfg)
 		var api *jetstream.APIError

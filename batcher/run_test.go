@@ -207,3 +207,17 @@ func TestDefaultWindow(t *testing.T) {
 		}
 	}
 }
+
+// A run that is deleted and opened again at once, as --fresh does: the broker may
+// still be clearing the old stream's folder away.
+func TestDeleteAndOpenAgain(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b *testBroker) {
+		_, js := b.connect(t)
+		for range 10 {
+			openRun(t, js, testSpec(), RunOptions{Storage: StorageFile})
+			if err := DeleteRun(t.Context(), js, "r"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
