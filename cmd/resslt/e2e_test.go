@@ -103,6 +103,12 @@ func summaryOf(t *testing.T, args ...string) train.Summary {
 	if o.code != 0 {
 		t.Fatalf("resslt %s: exit %d\n%s", strings.Join(args, " "), o.code, o.stderr)
 	}
+	return printed(t, o)
+}
+
+// printed is the summary on the last line of standard output.
+func printed(t *testing.T, o outcome) train.Summary {
+	t.Helper()
 	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
 	var s train.Summary
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &s); err != nil {
@@ -236,11 +242,7 @@ func TestStopAndResume(t *testing.T) {
 		if o.code != 0 || !strings.Contains(o.stderr, "passing over") {
 			t.Fatalf("exit %d: %s", o.code, o.stderr)
 		}
-		var s train.Summary
-		if err := json.Unmarshal([]byte(o.stdout[strings.LastIndex(strings.TrimSpace(o.stdout), "\n")+1:]), &s); err != nil {
-			t.Fatal(err)
-		}
-		sameWeights(t, "resumed from the older", s, whole)
+		sameWeights(t, "resumed from the older", printed(t, o), whole)
 	})
 	t.Run("after the end", func(t *testing.T) {
 		// Nothing is left to train; evaluation, say, is made again.
@@ -371,9 +373,5 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 	if o.code != 0 {
 		t.Fatalf("resslt train: exit %d\n%s", o.code, o.stderr)
 	}
-	var s train.Summary
-	if err := json.Unmarshal([]byte(o.stdout[strings.LastIndex(strings.TrimSpace(o.stdout), "\n")+1:]), &s); err != nil {
-		t.Fatal(err)
-	}
-	sameWeights(t, "farm", s, whole)
+	sameWeights(t, "farm", printed(t, o), whole)
 }

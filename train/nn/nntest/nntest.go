@@ -23,6 +23,7 @@ import (
 
 	"resslt/train/nn"
 	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
 )
 
 // Tolerance is what parity means: the greatest deviation in fp32.
@@ -53,14 +54,7 @@ func moduleRoot(t testing.TB) string {
 // tensor is left over.
 func Torch(t testing.TB) {
 	t.Helper()
-	if err := torch.Open(""); err != nil {
-		if torch.Open(filepath.Join(moduleRoot(t), "bin")) != nil {
-			if os.Getenv("RESSLT_REQUIRE_TORCH") == "1" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	torchtest.Require(t)
 	before := torch.LiveTensors()
 	t.Cleanup(func() {
 		if after := torch.LiveTensors(); after != before {
