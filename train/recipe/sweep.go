@@ -1,0 +1,324 @@
+package recipe
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"resslt/schemas"
+)
+
+//go:embed sweeps/*.yaml
+var embeddedSweeps embed.FS
+
+// Sweep is a grid of overrides over recipes, and the figures that a paper states
+// for it: a table of rows and columns, each cell a run (with several seeds, so many
+// runs). The yaml tags are the keys of a sweep file.
+type Sweep struct {
+	// As of a recipe: free text, kept with the result.
+	Name     string `yaml:"name"`
+	Claim    string `yaml:"claim"`
+	Source   string `yaml:"source"` // the table, with what it does not say and where that is from
+	Hardware string `yaml:"hardware"`
+	Measured string `yaml:"measured"`
+
+	Recipe string   `yaml:"recipe"` // of every cell whose row or column names no other
+	Set    []string `yaml:"set"`    // overrides of every cell, key=value
+	Seeds  []uint64 `yaml:"seeds"`  // default: the recipe's own
+	Metric string   `yaml:"metric"` // what Paper states: "linear" (default) or "knn", top-1 in percent
+
+	Rows    Axis `yaml:"rows"`
+	Columns Axis `yaml:"columns"`
+
+	// Paper has a list a row and a number a column; null where the paper has none.
+	Paper [][]*float64 `yaml:"paper"`
+}
+
+// Axis is one side of the table: the values of one key, or points that say
+// themselves what they change. An axis without either has a single point.
+type Axis struct {
+	Title  string   `yaml:"title"` // what stands above it; default: key
+	Key    string   `yaml:"key"`
+	Values []string `yaml:"values"` // of key
+	Points []Point  `yaml:"points"`
+}
+
+// Point is a row or a column.
+type Point struct {
+	Name   string   `yaml:"name"`
+	Recipe string   `yaml:"recipe"` // in place of the sweep's
+	Set    []string `yaml:"set"`    // overrides, key=value
+}
+
+// Cell is one run of a sweep.
+type Cell struct {
+	ID          string // names the run's folder and trainer: letters, digits, '-' and '_'
+	Row, Column int
+	Seed        *uint64 // nil: the recipe's own
+	Recipe      string  // embedded recipe or file
+	Set         []string
+	Paper       *float64 // percent, nil where it is not stated
+}
+
+// SweepNames lists the embedded sweeps in order.
+func SweepNames() []string {
+	files, err := fs.Glob(embeddedSweeps, "sweeps/*.yaml")
+	if err != nil {
+		return nil // the pattern is constant and sound
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(path.Base(f), ".yaml")
+	}
+	return files
+}
+
+// LoadSweep reads an embedded sweep by name, or a file where name ends in .yaml or
+// .yml. Errors wrap ErrUsage.
+func LoadSweep(name string) (*Sweep, error) {
+	read, where := embeddedSweeps.ReadFile, "sweeps/"+name+".yaml"
+	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+		read, where = os.ReadFile, name
+	}
+	raw, err := read(where)
+	if err != nil {
+		return nil, schemas.E("sweep", name, "use one of "+strings.Join(SweepNames(), ", ")+", or a path ending in .yaml",
+			schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	return ParseSweep(name, raw)
+}
+
+// ParseSweep reads a sweep from YAML and checks it; where is named in errors.
+func ParseSweep(where string, raw []byte) (*Sweep, error) {
+	s := &Sweep{}
+	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
+	err := d.Decode(s)
+	if err == nil && !errors.Is(d.Decode(new(any)), io.EOF) {
+		err = errors.New("a second document follows the first")
+	}
+	if err != nil {
+		return nil, schemas.E("sweep", where, "mend the YAML at that place",
+			schemas.Because(schemas.ErrUsage, yaml.FormatError(err, false, false)))
+	}
+	if s.Name == "" {
+		s.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
+	}
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Validate says whether the sweep is a table; whether its recipes are sound shows
+// when they are loaded. It returns ErrUsage.
+func (s *Sweep) Validate() error {
+	bad := func(key, why, mend string) error {
+		return schemas.E("sweep "+s.Name+" key", key, mend, schemas.Because(schemas.ErrUsage, why))
+	}
+	if s.Metric != "" && s.Metric != "linear" && s.Metric != "knn" {
+		return bad("metric", fmt.Sprintf("is %q", s.Metric), "give linear or knn")
+	}
+	for i, seed := range s.Seeds {
+		if slices.Contains(s.Seeds[:i], seed) {
+			return bad("seeds", fmt.Sprintf("has %d twice", seed), "name each seed once")
+		}
+	}
+	for i, a := range []Axis{s.Rows, s.Columns} {
+		name := []string{"rows", "columns"}[i]
+		switch {
+		case (a.Key == "") != (len(a.Values) == 0):
+			return bad(name, "has a key without values, or values without a key", "give both, or points")
+		case a.Key != "" && len(a.Points) > 0:
+			return bad(name, "has both a key and points", "give one of them")
+		}
+	}
+	for _, r := range s.RowPoints() {
+		for _, c := range s.ColumnPoints() {
+			if s.Recipe == "" && r.Recipe == "" && c.Recipe == "" {
+				return bad("recipe", "is empty, and "+r.Name+" × "+c.Name+" names none", "name one")
+			}
+			if r.Recipe != "" && c.Recipe != "" {
+				return bad("recipe", "is named by row "+r.Name+" and by column "+c.Name, "let one of the two name it")
+			}
+		}
+	}
+	if len(s.Paper) == 0 {
+		return nil
+	}
+	if have, want := len(s.Paper), len(s.RowPoints()); have != want {
+		return bad("paper", fmt.Sprintf("has %d rows, the table %d", have, want), "give one list a row, null where there is no figure")
+	}
+	for i, row := range s.Paper {
+		if have, want := len(row), len(s.ColumnPoints()); have != want {
+			return bad("paper", fmt.Sprintf("has %d figures in row %s, the table %d columns", have, s.RowPoints()[i].Name, want), "give one a column, null where there is none")
+		}
+		for _, p := range row {
+			if p != nil && !(*p >= 0 && *p <= 100) {
+				return bad("paper", fmt.Sprintf("states %g in row %s", *p, s.RowPoints()[i].Name), "give percent")
+			}
+		}
+	}
+	return nil
+}
+
+// RowPoints are the table's rows, one at least.
+func (s *Sweep) RowPoints() []Point { return s.Rows.points() }
+
+// ColumnPoints are the table's columns, one at least.
+func (s *Sweep) ColumnPoints() []Point { return s.Columns.points() }
+
+func (a Axis) points() []Point {
+	if a.Key == "" && len(a.Points) == 0 {
+		return []Point{{}}
+	}
+	out := slices.Clone(a.Points)
+	for _, v := range a.Values {
+		out = append(out, Point{Name: v, Set: []string{a.Key + "=" + v}})
+	}
+	return out
+}
+
+// Heading is what stands above the axis.
+func (a Axis) Heading() string {
+	if a.Title != "" {
+		return a.Title
+	}
+	return a.Key
+}
+
+// Cells are the runs of the sweep, row by row. Overrides apply in this order: the
+// sweep's, extra, the row's, the column's, the seed.
+func (s *Sweep) Cells(extra ...string) []Cell {
+	var cells []Cell
+	for i, r := range s.RowPoints() {
+		for j, c := range s.ColumnPoints() {
+			cell := Cell{Row: i, Column: j, Recipe: s.Recipe, Set: slices.Concat(s.Set, extra, r.Set, c.Set)}
+			if p := r.Recipe + c.Recipe; p != "" { // one of the two at most, says Validate
+				cell.Recipe = p
+			}
+			if len(s.Paper) > 0 {
+				cell.Paper = s.Paper[i][j]
+			}
+			cell.ID = cellID(i, r.Name, j, c.Name)
+			if len(s.Seeds) == 0 {
+				cells = append(cells, cell)
+			}
+			for _, seed := range s.Seeds {
+				seeded := cell
+				seeded.Seed = &seed
+				seeded.Set = append(slices.Clone(cell.Set), "seed="+strconv.FormatUint(seed, 10))
+				seeded.ID += "-s" + strconv.FormatUint(seed, 10)
+				cells = append(cells, seeded)
+			}
+		}
+	}
+	return cells
+}
+
+// maxIDPart bounds what a name contributes to an ID.
+const maxIDPart = 16
+
+// cellID is "r<row>_<name>-c<column>_<name>": the numbers make it unique, the names
+// readable, and it fits a subject of the broker and a folder.
+func cellID(row int, rowName string, column int, columnName string) string {
+	part := func(kind string, n int, name string) string {
+		clean := strings.Map(func(r rune) rune {
+			switch {
+			case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+				return r
+			case r == '.':
+				return '_'
+			}
+			return -1
+		}, name)
+		out := kind + strconv.Itoa(n)
+		if clean != "" {
+			out += "_" + clean[:min(len(clean), maxIDPart)]
+		}
+		return out
+	}
+	return part("r", row+1, rowName) + "-" + part("c", column+1, columnName)
+}
+
+// GridSweep makes a sweep of "key=v1,v2,…" axes over a recipe: the last is the
+// columns, the product of those before it the rows. It returns ErrUsage.
+func GridSweep(recipe string, grids []string, seeds []uint64) (*Sweep, error) {
+	s := &Sweep{Name: recipe, Recipe: recipe, Seeds: seeds}
+	if strings.HasSuffix(recipe, ".yaml") || strings.HasSuffix(recipe, ".yml") {
+		s.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(recipe), ".yml"), ".yaml")
+	}
+	var titles []string
+	rows := []Point{{}}
+	for i, g := range grids {
+		key, list, ok := strings.Cut(g, "=")
+		values := splitValues(list)
+		if key = strings.TrimSpace(key); !ok || key == "" || slices.Contains(values, "") {
+			return nil, schemas.E("--grid", g, "write key=value,value,…, e.g. --grid tau_t=0.03,0.04,0.05", schemas.ErrUsage)
+		}
+		if i == len(grids)-1 {
+			s.Columns = Axis{Key: key, Values: values}
+			break
+		}
+		titles = append(titles, key)
+		var product []Point
+		for _, p := range rows {
+			for _, v := range values {
+				product = append(product, Point{
+					Name: strings.TrimSpace(p.Name + " " + v), Set: append(slices.Clone(p.Set), key+"="+v),
+				})
+			}
+		}
+		rows = product
+	}
+	if len(titles) > 0 {
+		s.Rows = Axis{Title: strings.Join(titles, " "), Points: rows}
+	}
+	return s, s.Validate()
+}
+
+// splitValues splits at commas that stand in no brackets: knn_k=[20,200],[5] has
+// two values.
+func splitValues(list string) []string {
+	var out []string
+	depth, from := 0, 0
+	for i, r := range list {
+		switch r {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		case ',':
+			if depth == 0 {
+				out = append(out, strings.TrimSpace(list[from:i]))
+				from = i + 1
+			}
+		}
+	}
+	return append(out, strings.TrimSpace(list[from:]))
+}
+
+// MeanStd gives the mean of a cell's seeds and their standard deviation (n − 1; 0
+// for a single one).
+func MeanStd(x []float64) (mean, std float64) {
+	for _, v := range x {
+		mean += v
+	}
+	mean /= float64(len(x))
+	if len(x) < 2 {
+		return mean, 0
+	}
+	for _, v := range x {
+		std += float64((v - mean) * (v - mean))
+	}
+	return mean, math.Sqrt(std / float64(len(x)-1))
+}
