@@ -17,6 +17,9 @@ type Backbone interface {
 	nn.Module
 	// FeatureDim is the length of a feature vector.
 	FeatureDim() int64
+	// Stages lists the modules whose composition Forward is, stem first, global
+	// average last: where a long network may be cut, as gradient checkpointing does.
+	Stages() []nn.Module
 }
 
 // Config is how a backbone is built.

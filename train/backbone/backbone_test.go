@@ -145,6 +145,28 @@ func TestParity(t *testing.T) {
 	}
 }
 
+func TestStagesComposeToForward(t *testing.T) {
+	nntest.Torch(t)
+	for _, name := range backbone.Names() {
+		b, err := backbone.New(name, backbone.Config{Width: 4, SmallStem: true, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nntest.Do(t, func() {
+			b.SetTraining(false)
+			x := nntest.FormulaTensor("stages", 1, 0, 2, 3, 32, 32)
+			want, h := b.Forward(x), x
+			for _, s := range b.Stages() {
+				h = s.Forward(h)
+			}
+			if !slices.Equal(h.Bytes(), want.Bytes()) {
+				t.Errorf("%s: its stages in a row give other features than Forward", name)
+			}
+		})
+		nn.Free(b)
+	}
+}
+
 func TestWeightsDependOnSeedAndNameAlone(t *testing.T) {
 	nntest.Torch(t)
 	make := func(name string, c backbone.Config) map[string][]byte {

@@ -7,88 +7,76 @@ import (
 	"resslt/train/torch"
 )
 
-// ResNet is torchvision's ResNet (He et al., Deep Residual Learning for Image
-// Recognition, 2015; the 3×3 convolution of a bottleneck carries the stride)
-// without its fc layer.
-type ResNet struct {
-	conv1    *nn.Conv2d
-	bn1      *nn.BatchNorm
-	maxPool  bool
-	stages   [4]*nn.Sequential
-	features int64
-}
-
 // blockKind is how a block of p planes is built on in channels; it returns the
 // block and its output channels.
 type blockKind func(b nn.Builder, in, p, stride int64) (nn.Module, int64)
 
-// resnet is the constructor of the ResNet with so many blocks in each stage.
+// resnet is the constructor of torchvision's ResNet (He et al., Deep Residual
+// Learning for Image Recognition, 2015; the 3×3 convolution of a bottleneck
+// carries the stride) without its fc layer: a stem, then four stages of so many
+// blocks. It gives 8·width features of basic blocks, 32·width of bottlenecks.
 func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
 		width := int64(c.Width)
-		r := &ResNet{maxPool: !c.SmallStem}
-		if c.SmallStem {
-			r.conv1 = nn.NewConv2d(b.At("conv1"), 3, width, 3, 1, 1)
-		} else {
-			r.conv1 = nn.NewConv2d(b.At("conv1"), 3, width, 7, 2, 3)
-		}
-		r.bn1 = nn.NewBatchNorm(b.At("bn1"), width)
+		net := &network{}
+		net.add("", newResNetStem(b, width, c.SmallStem))
 		in := width
-		for s := range r.stages {
-			stage := b.At(fmt.Sprintf("layer%d", s+1))
-			r.stages[s] = &nn.Sequential{}
+		for s := range blocks {
+			name := fmt.Sprintf("layer%d", s+1)
+			at, layer := b.At(name), &nn.Sequential{}
 			for i := range blocks[s] {
 				stride := int64(1)
 				if s > 0 && i == 0 {
 					stride = 2
 				}
-				block, out := kind(stage.At(fmt.Sprint(i)), in, width<<s, stride)
-				r.stages[s].Children = append(r.stages[s].Children, block)
+				block, out := kind(at.At(fmt.Sprint(i)), in, width<<s, stride)
+				layer.Children = append(layer.Children, block)
 				in = out
 			}
+			net.add(name+".", layer)
 		}
-		r.features = in
-		return r
+		return net.pooled(in)
 	}
 }
 
-// FeatureDim is 8·width for basic blocks, 32·width for bottlenecks.
-func (r *ResNet) FeatureDim() int64 { return r.features }
+// resnetStem is conv1, bn1, ReLU and, but for small images, a max-pool.
+type resnetStem struct {
+	conv    *nn.Conv2d
+	norm    *nn.BatchNorm
+	maxPool bool
+}
 
-// Forward maps (N,3,S,S) to (N, FeatureDim). Inner scopes drop each block's
-// intermediates as soon as autograd alone (or nobody) needs them.
-func (r *ResNet) Forward(x *torch.Tensor) *torch.Tensor {
-	h := torch.Scope(func() *torch.Tensor {
-		h := torch.Relu_(r.bn1.Forward(r.conv1.Forward(x)))
+func newResNetStem(b nn.Builder, width int64, small bool) *resnetStem {
+	kernel, stride := int64(7), int64(2)
+	if small {
+		kernel, stride = 3, 1
+	}
+	return &resnetStem{
+		conv:    nn.NewConv2d(b.At("conv1"), 3, width, kernel, stride, kernel/2),
+		norm:    nn.NewBatchNorm(b.At("bn1"), width),
+		maxPool: !small,
+	}
+}
+
+// Forward maps (N,3,S,S) to (N,width,S,S), or to a quarter of the side.
+func (r *resnetStem) Forward(x *torch.Tensor) *torch.Tensor {
+	return torch.Scope(func() *torch.Tensor {
+		h := torch.Relu_(r.norm.Forward(r.conv.Forward(x)))
 		if r.maxPool {
 			h = torch.MaxPool2d(h, []int64{3, 3}, []int64{2, 2}, []int64{1, 1}, []int64{1, 1}, false)
 		}
 		return h
 	})
-	for _, s := range r.stages {
-		h = s.Forward(h)
-	}
-	return torch.Scope(func() *torch.Tensor {
-		return torch.Flatten(torch.AdaptiveAvgPool2d(h, []int64{1, 1}), 1, -1)
-	})
 }
 
-// Visit names the state as torchvision does: conv1, bn1, layer1 … layer4.
-func (r *ResNet) Visit(prefix string, f func(nn.Entry)) {
-	r.conv1.Visit(prefix+"conv1.", f)
-	r.bn1.Visit(prefix+"bn1.", f)
-	for i, s := range r.stages {
-		s.Visit(fmt.Sprintf("%slayer%d.", prefix, i+1), f)
-	}
+// Visit names conv1 and bn1.
+func (r *resnetStem) Visit(prefix string, f func(nn.Entry)) {
+	r.conv.Visit(prefix+"conv1.", f)
+	r.norm.Visit(prefix+"bn1.", f)
 }
 
-// SetTraining switches every batch norm.
-func (r *ResNet) SetTraining(on bool) {
-	r.bn1.SetTraining(on)
-	for _, s := range r.stages {
-		s.SetTraining(on)
-	}
-}
+// SetTraining switches the batch norm.
+func (r *resnetStem) SetTraining(on bool) { r.norm.SetTraining(on) }
 
 // residual is relu(body(x) + shortcut(x)): torchvision's BasicBlock and
 // Bottleneck are this with two and three pairs of convolution and batch norm,

@@ -194,16 +194,10 @@ func (n *BatchNorm) Visit(prefix string, f func(Entry)) {
 func (n *BatchNorm) SetTraining(on bool) { n.training = on }
 
 // ReLU is max(x, 0), in place: its input must be of no further use.
-type ReLU struct{}
+type ReLU struct{ Stateless }
 
 // Forward overwrites x.
 func (ReLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Relu_(x) }
-
-// Visit has nothing to name.
-func (ReLU) Visit(string, func(Entry)) {}
-
-// SetTraining does nothing.
-func (ReLU) SetTraining(bool) {}
 
 // NewHead is the two-layer head of the projector g and the predictor q:
 // Linear → BN → ReLU → Linear, (N,in) → (N,out).

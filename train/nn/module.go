@@ -21,6 +21,15 @@ type Module interface {
 	SetTraining(on bool)
 }
 
+// Stateless is embedded by modules without tensors and modes.
+type Stateless struct{}
+
+// Visit has nothing to name.
+func (Stateless) Visit(string, func(Entry)) {}
+
+// SetTraining does nothing.
+func (Stateless) SetTraining(bool) {}
+
 // Named is a tensor under its name.
 type Named struct {
 	Name   string
