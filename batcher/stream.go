@@ -13,6 +13,12 @@ import (
 	"resslt/schemas"
 )
 
+// Defaults of StreamOptions.
+const (
+	DefaultBrokerTimeout = 2 * time.Minute
+	DefaultStallTimeout  = 10 * time.Minute
+)
+
 // StreamOptions configure a trainer's stream.
 type StreamOptions struct {
 	// From is the first step that Next hands out.
@@ -53,10 +59,10 @@ func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
 		o.Prefetch = 2
 	}
 	if o.BrokerTimeout == 0 {
-		o.BrokerTimeout = 2 * time.Minute
+		o.BrokerTimeout = DefaultBrokerTimeout
 	}
 	if o.StallTimeout == 0 {
-		o.StallTimeout = 10 * time.Minute
+		o.StallTimeout = DefaultStallTimeout
 	}
 	if o.HealAfter == 0 {
 		o.HealAfter = 3 * time.Second

@@ -44,6 +44,20 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.json, "json", false, "print the summary as one JSON object, the last line of standard output")
 }
 
+// transportFlags are the limits of a run's transport; zero is batcher's default.
+type transportFlags struct {
+	window                               int64
+	ackWait, brokerTimeout, stallTimeout time.Duration
+}
+
+func (f *transportFlags) register(c *cobra.Command) {
+	p := c.Flags()
+	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
+	p.DurationVar(&f.ackWait, "ack-wait", batcher.DefaultAckWait, "after so long a silence of its worker a task is given to another")
+	p.DurationVar(&f.brokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.stallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long no batch may come before the trainer saves and stops")
+}
+
 func schemeList() string {
 	var forms []string
 	for _, s := range ingest.Schemes() {
@@ -60,6 +74,7 @@ type session struct {
 	recipe         *recipe.Recipe
 	resume         *train.Checkpoint
 	spec           schemas.RunSpec
+	limits         transportFlags
 	held           *os.File // the folder's lock
 }
 
@@ -236,7 +251,9 @@ func (s *session) begin() error {
 
 // open creates the run in the broker, or joins the one of equal spec.
 func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*batcher.Run, error) {
-	return batcher.OpenRun(ctx, js, name, s.spec, batcher.RunOptions{DataURI: s.recipe.Data})
+	return batcher.OpenRun(ctx, js, name, s.spec, batcher.RunOptions{
+		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait,
+	})
 }
 
 // patienceFor is how long a trainer waits for its first batch before it says so.
@@ -254,7 +271,9 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 		from = s.resume.Step
 		fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", from, s.spec.Steps())
 	}
-	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{From: from})
+	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{
+		From: from, BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ func newTrainCommand() *cobra.Command {
 	var f sessionFlags
 	var url, creds, token, run string
 	var fresh bool
+	var limits transportFlags
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
 		Short: "train from a broker, the batches made by augmentd workers elsewhere",
@@ -27,6 +28,7 @@ func newTrainCommand() *cobra.Command {
 				return err
 			}
 			defer s.close()
+			s.limits = limits
 			if run == "" {
 				run = s.recipe.Name
 			}
@@ -65,6 +67,7 @@ func newTrainCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
+	limits.register(c)
 	p := c.Flags()
 	p.StringVar(&url, "nats", "nats://127.0.0.1:4222", "URL of the broker")
 	p.StringVar(&creds, "creds", "", "NATS credentials `file`")

@@ -25,7 +25,10 @@ type Recipe struct {
 	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: as the policy says
 	Engine     string `yaml:"engine"`      // renderer; default the fastest that this build has
 	Order      string `yaml:"order"`       // order of the samples: "global"
-	OnError    string `yaml:"on_error"`    // a sample that cannot be decoded: "replace" (default) or "fail"
+	// ChunkSamples is the unit of a worker's work; 0: as many samples as keep a
+	// chunk near 2.4 MB, which is where a file store is fastest.
+	ChunkSamples int    `yaml:"chunk_samples"`
+	OnError      string `yaml:"on_error"` // a sample that cannot be decoded: "replace" (default) or "fail"
 	// Mean and Std normalise the pixels: (x/255 − mean)/std, for R, G and B.
 	// Default ImageNet's, as torchvision's models want it.
 	Mean []float64 `yaml:"mean"`

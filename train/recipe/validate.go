@@ -45,6 +45,7 @@ func (r *Recipe) validate() error {
 		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
 		oneOf("precision", r.Precision, "fp32"),
 		atLeast("image_size", r.ImageSize, 0),
+		atLeast("chunk_samples", r.ChunkSamples, 0),
 		atLeast("width", r.Width, 1),
 		atLeast("projector_hidden", r.ProjectorHidden, 1),
 		atLeast("predictor_hidden", r.PredictorHidden, 1),

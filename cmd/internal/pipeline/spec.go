@@ -97,7 +97,10 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	if r.StepsPerEpoch > 0 {
 		s.StepsPerEpoch = int64(r.StepsPerEpoch)
 	}
-	s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
+	s.ChunkSamples = r.ChunkSamples
+	if s.ChunkSamples == 0 {
+		s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
+	}
 	return s, s.Validate()
 }
 
