@@ -11,7 +11,7 @@
 // # Vocabulary
 //
 //	source    an opened data set; Read gives sample id, 0 ≤ id < n
-//	split     train, test, unlabeled, or STL-10's train+unlabeled
+//	split     train, test; val, train+val or unlabeled where a set has them
 //	shard     a unit of content with a hash: a tar, one file of a binary set, or a class folder
 //	manifest  format, split, n, class names, shards: what the digest is taken of
 //	digest    SHA-256 of the manifest's JSON: the data set's identity in a run spec
@@ -27,6 +27,13 @@
 //	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
 //	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
 //	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls members
+//	food101, dtd, pets,   transfer.go JPEG files                 the official lists of the split;
+//	aircraft, cars,                                              cars and flowers: MAT-files (package mat)
+//	flowers, caltech101                                          caltech101: drawn, 30 a class
+//	voc2007               voc.go      JPEG files                 ImageSets; XML, several an image (MultiLabel)
+//
+// The sets of the transfer protocols share listed.go (index and digest, into which
+// their labels go) and lists.go (reading of the lists).
 //
 // The binary sets share records.go and binary.go. They come out as RawGray (H,W)
 // or RawRGB (H,W,3) uint8, interleaved; the others as Encoded bytes, untouched:

@@ -171,7 +171,15 @@ func fixtures(t *testing.T) []fixture {
 			t.Fatal(err)
 		}
 	}
-	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed}
+	pets := fixture{name: "pets", file: "images/Abyssinian_7.jpg", flip: 40, names: 1, open: byURI("pets", ""),
+		want: []schemas.Sample{{Label: 0, Data: jpg}, {Label: 0, Data: webp}}}
+	pets.write = func(t *testing.T, dir string) {
+		writeTree(t, dir, map[string][]byte{
+			"images/Abyssinian_7.jpg": webp, "images/Abyssinian_100.jpg": jpg, "images/Abyssinian_8.jpg": jpg, "annotations/test.txt": nil,
+			"annotations/trainval.txt": []byte("Abyssinian_7 1 1 1\nAbyssinian_100 1 1 1\n"),
+		})
+	}
+	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets}
 }
 
 // writeTree writes files and sets their times an hour back: an index trusts no

@@ -373,14 +373,18 @@ func (x *index) folderSum(shard int) [sha256.Size]byte {
 	h := sha256.New()
 	var line []byte
 	for id := x.First[shard]; id < x.First[shard+1]; id++ {
-		name := x.nameBytes(id)
-		line = binary.LittleEndian.AppendUint32(line[:0], uint32(len(name)))
-		line = append(line, name...)
-		line = binary.LittleEndian.AppendUint64(line, uint64(x.sizes[id]))
-		line = append(line, x.sums[id][:]...)
+		line = x.appendSumLine(line[:0], id)
 		h.Write(line)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func (x *index) appendSumLine(line []byte, id int64) []byte {
+	name := x.nameBytes(id)
+	line = binary.LittleEndian.AppendUint32(line, uint32(len(name)))
+	line = append(line, name...)
+	line = binary.LittleEndian.AppendUint64(line, uint64(x.sizes[id]))
+	return append(line, x.sums[id][:]...)
 }
 
 // sumSample hashes one file, which must have the size it was listed with.

@@ -43,6 +43,8 @@ type Source interface {
 const (
 	Train          = "train"
 	Test           = "test"
+	Val            = "val"       // where a set has one of its own
+	TrainVal       = "train+val" // both together, to train on once settings are chosen
 	Unlabeled      = "unlabeled"
 	TrainUnlabeled = "train+unlabeled" // STL-10's pre-training set: 5,000 + 100,000
 )
@@ -88,7 +90,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-var allSplits = []string{Train, Test, Unlabeled, TrainUnlabeled}
+var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
 
 func (o Options) applyDefaults() Options {
 	if o.MaxSampleBytes == 0 {
@@ -148,6 +150,14 @@ var formats = []format{
 	{Scheme{"stl10", "stl10:DIR", "STL-10, binary version; splits train, test, unlabeled, train+unlabeled"}, stl10.open},
 	{Scheme{"folder", "folder:DIR", "JPEG, PNG and WebP files, one sub-folder a class; DIR may hold train, test or val"}, openFolder},
 	{Scheme{"wds", "wds:GLOB", "WebDataset tar shards: a glob, {000..009} ranges, {split}, or the folder that pack wrote"}, openWDS},
+	{Scheme{"food101", "food101:DIR", "Food-101 with its meta lists"}, food101.open},
+	{Scheme{"cars", "cars:DIR", "Stanford Cars with its devkit of MAT-files"}, cars.open},
+	{Scheme{"dtd", "dtd:DIR[?fold=N]", "Describable Textures, fold 1 to 10; splits train, val, train+val, test"}, dtd.open},
+	{Scheme{"pets", "pets:DIR", "Oxford-IIIT Pets; train is the official trainval"}, pets.open},
+	{Scheme{"flowers", "flowers:DIR", "Oxford Flowers-102; splits train, val, train+val, test"}, flowers.open},
+	{Scheme{"aircraft", "aircraft:DIR[?level=L]", "FGVC-Aircraft by variant, family or manufacturer; splits train, val, train+val, test"}, aircraft.open},
+	{Scheme{"caltech101", "caltech101:DIR[?draw=N]", "Caltech-101, 30 images a class to train by draw N, the others to test"}, caltech101.open},
+	{Scheme{"voc2007", "voc2007:DIR", "PASCAL VOC2007, several labels an image; splits train, val, train+val, test"}, voc2007.open},
 }
 
 // Schemes lists the data URIs that Open takes, for help texts.

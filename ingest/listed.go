@@ -1,0 +1,267 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+)
+
+// listedSet is a data set of image files whose splits and labels stand in files
+// of their own beside them, in the form in which it is distributed: the sets of
+// the transfer protocols (Table 9) and VOC2007 (Table 11).
+//
+// Shards are the folders that hold the images, ids follow the paths bytewise.
+// Unlike a plain folder's, a shard's hash takes in the labels (see listedSum), so
+// that another split or another label is another digest.
+type listedSet struct {
+	scheme  string
+	hint    string
+	folders []string // sub-folders of DIR in which the official archives unpack
+	witness string   // a file or folder that tells which of them it is
+	splits  []string
+	// choices are what follows DIR in the URI, ?name=value, with the values; the
+	// first is the default. A choice without values takes a number, 0 by default.
+	choices map[string][]string
+
+	list func(ctx context.Context, l *lister) (*listing, error)
+}
+
+// listing is what the lists of a split say.
+type listing struct {
+	classes []string
+	entries []entry
+}
+
+// entry is one image of a split.
+type entry struct {
+	path  string // below the root, '/'-separated
+	label int32
+	marks []int8 // of a multi-label set, one a class: +1, 0 or −1
+	from  string // the list that names it, with the line: for messages
+}
+
+// MultiLabel is a Source whose images may show several classes at once. Their
+// Sample.Label is NoLabel.
+type MultiLabel interface {
+	Source
+
+	// Marks says for each class of the manifest whether sample id shows it: +1 it
+	// does, −1 it does not, 0 only in objects that are marked difficult, which the
+	// evaluation leaves out (as in VOC2007's ImageSets/Main). The slice is shared:
+	// do not change it. It is nil for an id out of range.
+	Marks(id int64) []int8
+}
+
+// listedSource serves a listed set: files like a folder's, labels of lists.
+type listedSource struct {
+	*folderSource
+}
+
+// markedSource is a listedSource with several labels an image.
+type markedSource struct {
+	*listedSource
+	marks   []int8 // n × classes
+	classes int
+}
+
+func (s *markedSource) Marks(id int64) []int8 {
+	if id < 0 || id >= s.Len() {
+		return nil
+	}
+	lo := int(id) * s.classes
+	return s.marks[lo : lo+s.classes : lo+s.classes]
+}
+
+func (d listedSet) open(ctx context.Context, place string, opt Options) (Source, error) {
+	op := "open " + d.scheme
+	split, err := opt.split(d.scheme, d.splits...)
+	if err != nil {
+		return nil, err
+	}
+	dir, chosen, err := d.choose(op, place)
+	if err != nil {
+		return nil, err
+	}
+	if err := needDir(op, dir, d.hint); err != nil {
+		return nil, err
+	}
+	l := &lister{op: op, hint: d.hint, split: split, chosen: chosen}
+	if l.root, err = d.root(op, dir); err != nil {
+		return nil, err
+	}
+	found, err := d.list(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if len(found.entries) == 0 {
+		return nil, schemas.E(op, l.root, d.hint, schemas.Because(schemas.ErrNotFound, "its lists name no image of split "+split))
+	}
+	slices.SortStableFunc(found.entries, func(a, b entry) int { return comparePaths(a.path, b.path) })
+	x, err := l.index(found)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := openCache(opt, d.scheme, l.root, split+"?"+place[len(dir):])
+	if err != nil {
+		return nil, err
+	}
+	stale, same := x.reuseSums(cache.load())
+	if !same {
+		if err := sumFolder(ctx, l.root, x, stale, opt); err != nil {
+			return nil, err
+		}
+	}
+	marks := make([]int8, 0, len(found.entries)*len(found.entries[0].marks))
+	for _, e := range found.entries {
+		marks = append(marks, e.marks...)
+	}
+	// Always: the files may be as they were while the lists are others.
+	for i := range x.Shards {
+		x.Shards[i].SHA256 = hexSum(x.listedSum(i, marks))
+	}
+	if !same {
+		if err := cache.store(x); err != nil {
+			return nil, err
+		}
+	}
+	x.mtimes = nil // of no further use
+	m := &Manifest{Format: d.scheme, Split: split, Samples: x.Samples, Classes: found.classes, Shards: x.Shards}
+	src := &listedSource{&folderSource{manifest: m, root: l.root, x: x, max: opt.MaxSampleBytes}}
+	if len(marks) > 0 {
+		return &markedSource{listedSource: src, marks: marks, classes: len(found.classes)}, nil
+	}
+	return src, nil
+}
+
+// comparePaths puts folders in bytewise order, then the names within each.
+func comparePaths(a, b string) int {
+	if c := strings.Compare(path.Dir(a), path.Dir(b)); c != 0 {
+		return c
+	}
+	return strings.Compare(a, b)
+}
+
+// choose splits DIR?name=value&… into the folder and what is chosen.
+func (d listedSet) choose(op, place string) (dir string, chosen map[string]string, err error) {
+	chosen = map[string]string{}
+	for name, values := range d.choices {
+		chosen[name] = "0"
+		if len(values) > 0 {
+			chosen[name] = values[0]
+		}
+	}
+	dir, query, ok := strings.Cut(place, "?")
+	if !ok {
+		return dir, chosen, nil
+	}
+	for _, part := range strings.Split(query, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		values, known := d.choices[name]
+		switch {
+		case !known:
+			return "", nil, schemas.E(op, place, d.hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("there is nothing to choose by %q", name)))
+		case len(values) > 0 && !slices.Contains(values, value):
+			return "", nil, schemas.E(op, place, "give one of "+strings.Join(values, ", "), schemas.Because(schemas.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
+		case len(values) == 0 && !isDecimal(value):
+			return "", nil, schemas.E(op, place, "give a number of 0 or more", schemas.Because(schemas.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
+		}
+		chosen[name] = value
+	}
+	return dir, chosen, nil
+}
+
+func isDecimal(s string) bool {
+	const digits = 9
+	return s != "" && len(s) <= digits && strings.Trim(s, "0123456789") == ""
+}
+
+// root is DIR or the sub-folder of it that holds the witness.
+func (d listedSet) root(op, dir string) (string, error) {
+	for _, sub := range append([]string{"."}, d.folders...) {
+		root := filepath.Join(dir, sub)
+		if exists(filepath.Join(root, d.witness)) {
+			return root, nil
+		}
+	}
+	return "", schemas.E(op, filepath.Join(dir, d.witness), d.hint, schemas.ErrNotFound)
+}
+
+// index looks for the listed files: the index without sums. A file that is listed
+// and not there is an error that names it and the list.
+func (l *lister) index(found *listing) (*index, error) {
+	x := newIndex()
+	for lo := 0; lo < len(found.entries); {
+		dir, hi := path.Dir(found.entries[lo].path), lo
+		for hi < len(found.entries) && path.Dir(found.entries[hi].path) == dir {
+			hi++
+		}
+		files, err := l.files(dir)
+		if err != nil {
+			// The folder as a whole: tell who wants it.
+			return nil, l.absent(found.entries[lo], err)
+		}
+		c, s := &columns{}, Shard{Name: dir}
+		for i, e := range found.entries[lo:hi] {
+			name := path.Base(e.path)
+			f, ok := files[name]
+			switch {
+			case !ok:
+				return nil, l.absent(e, schemas.ErrNotFound)
+			case i > 0 && found.entries[lo+i-1].path == e.path:
+				return nil, schemas.E(l.op, filepath.Join(l.root, e.path), "fetch the lists anew",
+					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("is listed by %s and by %s", found.entries[lo+i-1].from, e.from)))
+			case int(e.label) >= len(found.classes):
+				return nil, schemas.E(l.op, filepath.Join(l.root, e.path), "fetch the lists anew",
+					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
+			case f.size > math.MaxUint32:
+				return nil, tooLarge(filepath.Join(l.root, e.path), f.size, math.MaxUint32)
+			}
+			if err := c.addName([]byte(name)); err != nil {
+				return nil, schemas.E(l.op, l.root, "split it in several", err)
+			}
+			c.sizes = append(c.sizes, uint32(f.size))
+			c.mtimes = append(c.mtimes, f.mtime)
+			c.labels = append(c.labels, e.label)
+			c.sums = append(c.sums, [sumSize]byte{})
+			s.Bytes += f.size
+		}
+		if err := x.addShard(s, c); err != nil {
+			return nil, schemas.E(l.op, l.root, "split it in several", err)
+		}
+		lo = hi
+	}
+	return x, nil
+}
+
+func (l *lister) absent(e entry, err error) error {
+	return schemas.E(l.op, filepath.Join(l.root, e.path), l.hint,
+		fmt.Errorf("%w, but listed by %s", sentinelOf(err), e.from))
+}
+
+// listedSum is the SHA-256 of a shard's list with its labels: folderSum's lines,
+// each followed by the label (int32) and the marks (a byte a class).
+func (x *index) listedSum(shard int, marks []int8) [sha256.Size]byte {
+	h := sha256.New()
+	per := 0
+	if x.Samples > 0 {
+		per = len(marks) / int(x.Samples)
+	}
+	var line []byte
+	for id := x.First[shard]; id < x.First[shard+1]; id++ {
+		line = x.appendSumLine(line[:0], id)
+		line = binary.LittleEndian.AppendUint32(line, uint32(x.labels[id]))
+		for _, m := range marks[int(id)*per : int(id+1)*per] {
+			line = append(line, byte(m))
+		}
+		h.Write(line)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
