@@ -163,7 +163,7 @@ func TestParserWithoutDigest(t *testing.T) {
 	if err := parseAll(dec, body); err != nil {
 		t.Fatal(err)
 	}
-	prefix := len(dec.layout.prefix)
+	prefix := len(dec.layout.Prefix())
 	for cut := range body {
 		if parseAll(dec, body[:cut]) == nil {
 			t.Fatalf("cut at %d of %d passes", cut, len(body))
@@ -208,7 +208,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	body := chunkMsg(f, &spec, madeChunk(f, &spec, 0, 0)).Data
 	f.Add(body)
-	f.Add(body[:len(dec.layout.prefix)+100])
+	f.Add(body[:len(dec.layout.Prefix())+100])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = parseAll(dec, b)
 		m := chunkMessage(&Run{Name: "r", Record: schemas.RunRecord{Digest: spec.Digest()}}, 0, 0, b, "", "w")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"resslt/batcher/internal/layout"
 	"resslt/schemas"
 )
 
@@ -16,13 +17,13 @@ import (
 type Decoder struct {
 	spec   *schemas.RunSpec
 	digest string // of spec
-	layout *layout
+	layout *layout.Layout
 	cap    int
 }
 
 // NewDecoder makes a decoder for the run's chunks.
 func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
-	l, err := newLayout(schemas.ViewBatchSchema(spec.Views))
+	l, err := layout.New(schemas.ViewBatchSchema(spec.Views))
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 func (d *Decoder) fill(c *Chunk, body []byte) error {
 	lo, hi := d.spec.ChunkRange(c.Index)
 	n := hi - lo
-	bufs, err := d.layout.parse(body, n)
+	bufs, err := d.layout.Parse(body, n)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/nats-io/nats.go"
 
+	"resslt/batcher/internal/layout"
 	"resslt/schemas"
 )
 
@@ -48,7 +49,7 @@ func NewTask(spec *schemas.RunSpec, order Order, step int64, chunk int) *Task {
 	return t
 }
 
-var taskLayout = sync.OnceValues(func() (*layout, error) { return newLayout(schemas.TaskBatchSchema()) })
+var taskLayout = sync.OnceValues(func() (*layout.Layout, error) { return layout.New(schemas.TaskBatchSchema()) })
 
 // EncodeTask makes the message that asks for a chunk of the run.
 func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
@@ -89,7 +90,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	if err != nil {
 		return nil, err
 	}
-	if limit := len(l.prefix) + ipcOverhead + rowBytes*spec.ChunkSamples; len(body) > limit {
+	if limit := len(l.Prefix()) + ipcOverhead + rowBytes*spec.ChunkSamples; len(body) > limit {
 		return fail(schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
 	}
 	_, step, chunk, err := schemas.ParseStepSubject(subject)
@@ -106,7 +107,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 		return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", want, got)))
 	}
 	lo, hi := spec.ChunkRange(chunk)
-	bufs, err := l.parse(body, hi-lo)
+	bufs, err := l.Parse(body, hi-lo)
 	if err != nil {
 		return fail(err)
 	}
