@@ -42,7 +42,10 @@ func (s *Stream) consume(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		var lost notRecorded
 		switch {
+		case errors.As(err, &lost):
+			return lost.error
 		case errors.Is(err, errUnseen):
 			last = 0
 			continue
@@ -215,6 +218,10 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 		// It was given up before this trainer came: whatever was the matter may
 		// have been mended since.
 		return s.again(ctx, seq, step, index)
+	}
+	// Before the chunk can complete its step: Next hands that out at once.
+	if err := s.record(chunk); err != nil {
+		return err
 	}
 	added, err := s.asm.Add(chunk)
 	if err != nil {

@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -84,64 +83,55 @@ func (d *Decoder) fill(c *Chunk, body []byte) error {
 	}
 	// bufs: slot, sample, label, planned, reason offsets, reason data, then
 	// pixels, plan offsets, plan data of each view.
-	c.Slots, c.Samples = int32s(bufs[0]), int64s(bufs[1])
-	c.Labels, c.Planned = int32s(bufs[2]), int64s(bufs[3])
-	for i, s := range c.Slots {
-		// Slots stand in the chunk's range in rising order, so they are unique.
-		if int(s) != lo+i {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has slot %d instead of %d", i, s, lo+i))
-		}
-		if c.Samples[i] < 0 || c.Samples[i] >= d.spec.Dataset.Samples || c.Planned[i] < 0 || c.Planned[i] >= d.spec.Dataset.Samples {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a sample outside the data set", i))
-		}
-	}
+	c.Slots, c.Samples = layout.Int32s(bufs[0]), layout.Int64s(bufs[1])
+	c.Labels, c.Planned = layout.Int32s(bufs[2]), layout.Int64s(bufs[3])
 	c.Reasons = make([]string, n)
-	for i, r := range slices32(bufs[4], bufs[5]) {
-		if len(r) > MaxReasonBytes || !utf8.Valid(r) {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a reason of %d bytes", i, len(r)))
-		}
+	for i, r := range layout.Slices(bufs[4], bufs[5]) {
 		c.Reasons[i] = string(r)
-		if replaced := c.Samples[i] != c.Planned[i]; replaced != (len(r) > 0) {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d is replaced without a reason, or has one and is not", i))
-		}
 	}
 	c.Pixels = make([][]byte, len(d.spec.Views))
 	c.Plans = make([][][]byte, len(d.spec.Views))
 	for v := range d.spec.Views {
 		c.Pixels[v] = bufs[6+3*v]
-		c.Plans[v] = slices32(bufs[7+3*v], bufs[8+3*v])
-		for i, p := range c.Plans[v] {
-			if len(p) > MaxPlanBytes {
-				return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has a plan of %d bytes", i, len(p)))
+		c.Plans[v] = layout.Slices(bufs[7+3*v], bufs[8+3*v])
+	}
+	return c.Check(d.spec)
+}
+
+// Check says whether the rows of a chunk that came from outside can be the spec's, but
+// for pixels and the plans' contents; columns are of equal length. It returns
+// ErrCorrupt.
+func (c *Chunk) Check(spec *schemas.RunSpec) error {
+	bad := func(format string, a ...any) error {
+		return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+	}
+	if c.Step < 0 || c.Step >= spec.Steps() || c.Index < 0 || c.Index >= spec.Chunks() {
+		return bad("the run has no such step or chunk")
+	}
+	lo, hi := spec.ChunkRange(c.Index)
+	if c.Rows() != hi-lo {
+		return bad("%d rows instead of %d", c.Rows(), hi-lo)
+	}
+	for i, s := range c.Slots {
+		// Slots stand in the chunk's range in rising order, so they are unique.
+		if int(s) != lo+i {
+			return bad("row %d has slot %d instead of %d", i, s, lo+i)
+		}
+		if c.Samples[i] < 0 || c.Samples[i] >= spec.Dataset.Samples || c.Planned[i] < 0 || c.Planned[i] >= spec.Dataset.Samples {
+			return bad("row %d has a sample outside the data set", i)
+		}
+		r := c.Reasons[i]
+		if len(r) > MaxReasonBytes || !utf8.ValidString(r) {
+			return bad("row %d has a reason of %d bytes", i, len(r))
+		}
+		if replaced := c.Samples[i] != c.Planned[i]; replaced != (r != "") {
+			return bad("row %d is replaced without a reason, or has one and is not", i)
+		}
+		for v := range c.Plans {
+			if n := len(c.Plans[v][i]); n > MaxPlanBytes {
+				return bad("row %d has a plan of %d bytes", i, n)
 			}
 		}
 	}
 	return nil
-}
-
-// int32s and int64s copy, for a message's bytes need not be aligned.
-func int32s(b []byte) []int32 {
-	out := make([]int32, len(b)/4)
-	for i := range out {
-		out[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return out
-}
-
-func int64s(b []byte) []int64 {
-	out := make([]int64, len(b)/8)
-	for i := range out {
-		out[i] = int64(binary.LittleEndian.Uint64(b[8*i:]))
-	}
-	return out
-}
-
-// slices32 cuts data at checked offsets.
-func slices32(offsets, data []byte) [][]byte {
-	out := make([][]byte, len(offsets)/4-1)
-	for i := range out {
-		lo, hi := binary.LittleEndian.Uint32(offsets[4*i:]), binary.LittleEndian.Uint32(offsets[4*i+4:])
-		out[i] = data[lo:hi:hi]
-	}
-	return out
 }

@@ -5,10 +5,9 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"resslt/batcher/internal/layout"
 	"resslt/schemas"
 )
 
@@ -19,13 +18,13 @@ type Encoder struct {
 	schema *arrow.Schema
 	out    bytes.Buffer
 
-	reasons varBinary
-	plans   []varBinary // one a view
+	reasons layout.Var
+	plans   []layout.Var // one a view
 }
 
 // NewEncoder makes an encoder for the run's chunks.
 func NewEncoder(spec *schemas.RunSpec) *Encoder {
-	return &Encoder{spec: spec, schema: schemas.ViewBatchSchema(spec.Views), plans: make([]varBinary, len(spec.Views))}
+	return &Encoder{spec: spec, schema: schemas.ViewBatchSchema(spec.Views), plans: make([]layout.Var, len(spec.Views))}
 }
 
 // Encode gives the body of c, valid until the next call. The pixels are copied
@@ -36,33 +35,26 @@ func (e *Encoder) Encode(c *Chunk) ([]byte, error) {
 		return nil, err
 	}
 	n := c.Rows()
-	cols := make([]arrow.ArrayData, 0, e.schema.NumFields())
-	fixed := func(t arrow.DataType, raw []byte) {
-		cols = append(cols, array.NewData(t, n, []*memory.Buffer{nil, memory.NewBufferBytes(raw)}, nil, 0, 0))
-	}
-	variable := func(t arrow.DataType, b *varBinary) {
-		cols = append(cols, array.NewData(t, n, []*memory.Buffer{nil,
-			memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(b.offsets)), memory.NewBufferBytes(b.data)}, nil, 0, 0))
-	}
-	fixed(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(c.Slots))
-	fixed(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(c.Samples))
-	fixed(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(c.Labels))
-	fixed(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(c.Planned))
-	e.reasons.reset()
+	cols := layout.NewColumns(n)
+	cols.Int32(c.Slots)
+	cols.Int64(c.Samples)
+	cols.Int32(c.Labels)
+	cols.Int64(c.Planned)
+	e.reasons.Reset()
 	for _, r := range c.Reasons {
-		e.reasons.add([]byte(r))
+		e.reasons.Add([]byte(r))
 	}
-	variable(arrow.BinaryTypes.String, &e.reasons)
+	cols.Variable(arrow.BinaryTypes.String, &e.reasons)
 	for v, view := range e.spec.Views {
-		fixed(&arrow.FixedSizeBinaryType{ByteWidth: view.Bytes()}, c.Pixels[v])
+		cols.Fixed(&arrow.FixedSizeBinaryType{ByteWidth: view.Bytes()}, c.Pixels[v])
 		p := &e.plans[v]
-		p.reset()
+		p.Reset()
 		for _, plan := range c.Plans[v] {
-			p.add(plan)
+			p.Add(plan)
 		}
-		variable(arrow.BinaryTypes.Binary, p)
+		cols.Variable(arrow.BinaryTypes.Binary, p)
 	}
-	return writeStream(&e.out, e.schema, cols, int64(n))
+	return writeStream(&e.out, e.schema, cols)
 }
 
 func (e *Encoder) check(c *Chunk) error {
@@ -93,31 +85,10 @@ func (e *Encoder) check(c *Chunk) error {
 	return nil
 }
 
-// varBinary is a column of variable length: offsets has one entry more than rows.
-type varBinary struct {
-	offsets []int32
-	data    []byte
-}
-
-func (b *varBinary) reset() { b.offsets, b.data = append(b.offsets[:0], 0), b.data[:0] }
-
-func (b *varBinary) add(p []byte) {
-	b.data = append(b.data, p...)
-	b.offsets = append(b.offsets, int32(len(b.data)))
-}
-
 // writeStream writes one record batch as a whole IPC stream into out, and gives
 // out's bytes.
-func writeStream(out *bytes.Buffer, schema *arrow.Schema, cols []arrow.ArrayData, rows int64) ([]byte, error) {
-	arrs := make([]arrow.Array, len(cols))
-	for i, d := range cols {
-		arrs[i] = array.MakeFromData(d)
-		d.Release()
-	}
-	rec := array.NewRecord(schema, arrs, rows)
-	for _, a := range arrs {
-		a.Release()
-	}
+func writeStream(out *bytes.Buffer, schema *arrow.Schema, cols *layout.Columns) ([]byte, error) {
+	rec := cols.Record(schema)
 	defer rec.Release()
 	out.Reset()
 	w := ipc.NewWriter(out, ipc.WithSchema(schema))

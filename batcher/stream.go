@@ -46,6 +46,9 @@ type StreamOptions struct {
 	// Cursor gives the slowest cursor where several trainers share the run. Nil:
 	// this one has the run to itself, and OpenStream refuses where another has it.
 	Cursor func(ctx context.Context) (int64, error)
+	// Record, if set, is told of every chunk and step that the stream hands out. Its
+	// error ends the stream.
+	Record Recorder
 }
 
 func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
@@ -260,6 +263,11 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			return nil, err
 		}
 		if b != nil {
+			if err := s.recordStep(step); err != nil {
+				b.Release()
+				s.fail(err)
+				return nil, err
+			}
 			s.mu.Lock()
 			s.cursor = step + 1
 			s.mu.Unlock()

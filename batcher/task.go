@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/nats-io/nats.go"
 
 	"resslt/batcher/internal/layout"
@@ -58,15 +55,12 @@ func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
 	for i, r := range t.Rows {
 		slots[i], samples[i], indices[i] = r.Slot, r.Sample, r.Index
 	}
-	col := func(typ arrow.DataType, raw []byte) arrow.ArrayData {
-		return array.NewData(typ, n, []*memory.Buffer{nil, memory.NewBufferBytes(raw)}, nil, 0, 0)
-	}
+	cols := layout.NewColumns(n)
+	cols.Int32(slots)
+	cols.Int64(samples)
+	cols.Int64(indices)
 	var out bytes.Buffer
-	body, err := writeStream(&out, schemas.TaskBatchSchema(), []arrow.ArrayData{
-		col(arrow.PrimitiveTypes.Int32, arrow.Int32Traits.CastToBytes(slots)),
-		col(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(samples)),
-		col(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(indices)),
-	}, int64(n))
+	body, err := writeStream(&out, schemas.TaskBatchSchema(), cols)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +105,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	if err != nil {
 		return fail(err)
 	}
-	slots, samples, indices := int32s(bufs[0]), int64s(bufs[1]), int64s(bufs[2])
+	slots, samples, indices := layout.Int32s(bufs[0]), layout.Int64s(bufs[1]), layout.Int64s(bufs[2])
 	t := &Task{Step: step, Chunk: chunk, Rows: make([]TaskRow, hi-lo)}
 	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
 	for i := range t.Rows {

@@ -1,0 +1,107 @@
+package batcher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/schemas"
+)
+
+// StoredChunk gives a chunk that BATCH_<run> holds, checked as Decode does; a
+// tombstone too. It returns ErrNotFound where the broker holds none, and Decode's
+// errors. It is safe for concurrent use.
+func (r *Run) StoredChunk(ctx context.Context, step int64, index int) (*Chunk, error) {
+	subject := schemas.ChunkSubject(r.Name, step, index)
+	dec, err := NewDecoder(r.Spec())
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.batches(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, schemas.E("read chunk", subject, "see `resslt record ls` for the steps that are kept", schemas.ErrNotFound)
+	}
+	if err != nil {
+		return nil, unavailable(r.js.Conn(), "read chunk", subject, err)
+	}
+	return dec.Decode(&nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+}
+
+// Stored says which chunks BATCH_<run> holds: by step, how many of its chunks, and
+// their bytes in all.
+func (r *Run) Stored(ctx context.Context) (chunks map[int64]int, size uint64, err error) {
+	s, err := r.batches(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllChunks(r.Name)))
+	if err != nil {
+		return nil, 0, unavailable(r.js.Conn(), "list chunks", r.Name, err)
+	}
+	chunks = map[int64]int{}
+	for subject := range info.State.Subjects {
+		if _, step, index, err := schemas.ParseStepSubject(subject); err == nil && step < r.Spec().Steps() && index < r.Spec().Chunks() {
+			chunks[step]++
+		}
+	}
+	return chunks, info.State.Bytes, nil
+}
+
+// Store publishes a chunk that was made before, say by an earlier run of the same
+// spec. It is written once: a repeat is a success, other bytes are ErrDeterminism.
+func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) error {
+	body, err := enc.Encode(c)
+	if err != nil {
+		return err
+	}
+	m := chunkMessage(r, c.Step, c.Index, bytes.Clone(body), "", from)
+	if got := m.Header.Get(schemas.HeaderDigest); c.Digest != "" && got != c.Digest {
+		return schemas.E("store chunk", m.Subject, "take the record from another copy", schemas.Because(schemas.ErrCorrupt,
+			fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
+	}
+	_, err = publishOnce(ctx, r, m, func() {})
+	return err
+}
+
+// Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened
+// for training any more, only read and deleted.
+func (r *Run) Seal(ctx context.Context) error {
+	s, err := r.batches(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Sealed = true
+	if _, err := r.js.UpdateStream(ctx, cfg); err != nil {
+		return unavailable(r.js.Conn(), "seal recording", r.Name, err)
+	}
+	return nil
+}
+
+// Sealed says whether BATCH_<run> is sealed.
+func (r *Run) Sealed(ctx context.Context) (bool, error) {
+	s, err := r.batches(ctx)
+	if err != nil {
+		return false, err
+	}
+	return s.CachedInfo().Config.Sealed, nil
+}
+
+func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
+	s, err := r.js.Stream(ctx, schemas.BatchStream(r.Name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, schemas.E("open stream", schemas.BatchStream(r.Name), "open the run again, or delete it", schemas.ErrNotFound)
+	}
+	if err != nil {
+		return nil, unavailable(r.js.Conn(), "open stream", r.Name, err)
+	}
+	return s, nil
+}
