@@ -17,6 +17,12 @@ type Images struct {
 	Pixels []byte  // (N,Size,Size,3) uint8, HWC, RGB
 	Labels []int32 // (N), class from 0, or schemas.NoLabel
 	Size   int     // S, pixels
+	IDs    []int64 // (N), sample ids, or nil
+
+	// Targets is (N,C) where an image may show several classes, else nil: +1 for
+	// one that it shows, −1 for one that it does not, 0 for one that is difficult
+	// (PASCAL VOC's mark) and counts neither way.
+	Targets []int8
 }
 
 // Source yields every image once, always in the same order.
@@ -28,9 +34,11 @@ type Source interface {
 
 // Set is the features of a source. It lives in the root scope until Free.
 type Set struct {
-	X      *torch.Tensor // (N,D) float, not normalised
-	Labels []int32       // (N)
-	Dim    int           // D
+	X       *torch.Tensor // (N,D) float, not normalised
+	Labels  []int32       // (N)
+	Dim     int           // D
+	IDs     []int64       // (N), sample ids, or nil where the source gave none
+	Targets []int8        // (N,C) as Images.Targets, or nil: one class an image
 }
 
 // Len is N.
@@ -103,12 +111,17 @@ func Features(ctx context.Context, b backbone.Backbone, src Source, o FeatureOpt
 		}
 		parts = append(parts, part)
 		set.Labels = append(set.Labels, batch.Labels...)
+		set.IDs = append(set.IDs, batch.IDs...)
+		set.Targets = append(set.Targets, batch.Targets...)
 		if o.Progress != nil {
 			o.Progress(len(set.Labels))
 		}
 	}
 	if len(parts) == 0 {
 		return nil, schemas.E("take features", "", "give a source with images", schemas.Because(schemas.ErrUsage, "no image came"))
+	}
+	if err := set.check(); err != nil {
+		return nil, err
 	}
 	err = torch.Do(func() error {
 		set.X = torch.Cat(parts, 0).Keep()
@@ -148,44 +161,20 @@ func forward(b backbone.Backbone, pixels *nn.Pixels, batch Images) (h *torch.Ten
 }
 
 func (m Images) check() error {
-	if n := len(m.Labels); n == 0 || m.Size < 1 || len(m.Pixels) != n*m.Size*m.Size*3 {
+	n := len(m.Labels)
+	if n == 0 || m.Size < 1 || len(m.Pixels) != n*m.Size*m.Size*3 || len(m.Targets)%max(1, n) != 0 || m.IDs != nil && len(m.IDs) != n {
 		return schemas.E("take features", "image batch", "give N·S·S·3 bytes for N labels",
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d bytes, %d labels, size %d", len(m.Pixels), n, m.Size)))
 	}
 	return nil
 }
 
-// classes checks two sets against one another and gives the number of classes.
-func classes(train, test *Set) (int, error) {
-	bad := func(why, hint string) error {
-		return schemas.E("evaluate features", "", hint, schemas.Because(schemas.ErrUsage, why))
+// check holds the lists of a set against its number of images.
+func (s *Set) check() error {
+	n := s.Len()
+	if n == 0 || len(s.Targets)%n != 0 || len(s.IDs) != 0 && len(s.IDs) != n {
+		return schemas.E("make feature set", "", "give every image its id and its targets, or none of them",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d images, %d ids, %d targets", n, len(s.IDs), len(s.Targets))))
 	}
-	if train.Dim != test.Dim {
-		return 0, bad(fmt.Sprintf("training features have %d dimensions, test features %d", train.Dim, test.Dim), "use one backbone for both")
-	}
-	n := int32(0)
-	for _, s := range []*Set{train, test} {
-		if s.Len() == 0 {
-			return 0, bad("a set is empty", "give images")
-		}
-		for _, l := range s.Labels {
-			if l < 0 || l >= maxClasses {
-				return 0, bad(fmt.Sprintf("a label is %d", l), fmt.Sprintf("evaluate on labelled images, classes 0 to %d", maxClasses-1))
-			}
-			n = max(n, l+1)
-		}
-	}
-	return int(n), nil
-}
-
-// maxClasses bounds the score matrices; ImageNet-21k has 21,841.
-const maxClasses = 1 << 16
-
-// labels is a set's labels as (N) int64 on its features' device.
-func (s *Set) labels() *torch.Tensor {
-	l := make([]int64, len(s.Labels))
-	for i, v := range s.Labels {
-		l[i] = int64(v)
-	}
-	return torch.FromInt64(l, int64(len(l))).To(s.X.Device(), torch.Int64, false)
+	return nil
 }

@@ -49,7 +49,7 @@ func KNN(train, test *Set, o KNNOptions) (map[int]float64, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	numClasses, err := classes(train, test)
+	numClasses, err := singleLabel(train, test)
 	if err != nil {
 		return nil, err
 	}

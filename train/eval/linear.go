@@ -74,7 +74,7 @@ func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResul
 		return LinearResult{}, err
 	}
 	o = o.applyDefaults()
-	numClasses, err := classes(train, test)
+	numClasses, err := singleLabel(train, test)
 	if err != nil {
 		return LinearResult{}, err
 	}

@@ -181,6 +181,16 @@ func (t *Tensor) Float32s() []float32 {
 	return out
 }
 
+// Float64s is Float32s in double precision.
+func (t *Tensor) Float64s() []float64 {
+	raw := t.read(Float64)
+	out := make([]float64, len(raw)/8)
+	for i := range out {
+		out[i] = math.Float64frombits(binary.NativeEndian.Uint64(raw[8*i:]))
+	}
+	return out
+}
+
 // Int64s is Float32s for integers; floating-point values are truncated.
 func (t *Tensor) Int64s() []int64 {
 	raw := t.read(Int64)

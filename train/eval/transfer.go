@@ -1,0 +1,195 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"resslt/schemas"
+)
+
+// TransferOptions of Transfer; the defaults are section 5.1's, as BYOL (appendix
+// D) and Kornblith et al. (2019), whom it follows, spell them out.
+type TransferOptions struct {
+	Lambdas    []float64 // L2 penalties to try; default LambdaGrid(45)
+	Metric     Metric    // that λ is chosen by; default Top1, or MAP11 where images have targets
+	Iterations int       // of L-BFGS for each λ; default 1000
+	// Progress, where set, is told each λ's validation score in percent.
+	Progress func(lambda, score float64)
+}
+
+// Metric is the score that a data set is reported by.
+type Metric string
+
+// Metrics, in percent.
+const (
+	Top1     Metric = "top1"      // accuracy
+	PerClass Metric = "per_class" // mean of each class's accuracy: Pets, Flowers, Aircraft, Caltech-101
+	MAP11    Metric = "map11"     // mean of each class's 11-point average precision: VOC2007
+)
+
+// LambdaGrid is n penalties, logarithmically spaced from 1e5 down to 1e-6.
+func LambdaGrid(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = math.Pow(10, 5-11*float64(i)/float64(max(1, n-1)))
+	}
+	return out
+}
+
+func (o TransferOptions) applyDefaults(s *Set) TransferOptions {
+	if len(o.Lambdas) == 0 {
+		o.Lambdas = LambdaGrid(45)
+	}
+	o.Lambdas = slices.Clone(o.Lambdas)
+	slices.SortFunc(o.Lambdas, func(a, b float64) int { return -compare(a, b) })
+	if o.Metric == "" {
+		o.Metric = Top1
+		if s.Targets != nil {
+			o.Metric = MAP11
+		}
+	}
+	if o.Iterations == 0 {
+		o.Iterations = 1000
+	}
+	return o
+}
+
+func compare(a, b float64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// validate returns an error wrapping schemas.ErrUsage; o has its defaults.
+func (o TransferOptions) validate(s *Set) error {
+	bad := func(field string, v any, hint string) error {
+		return schemas.E("transfer option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+	}
+	for _, l := range o.Lambdas {
+		if !(l > 0) || math.IsInf(l, 0) {
+			return bad("lambda", l, "give numbers above 0")
+		}
+	}
+	if o.Iterations < 1 {
+		return bad("iterations", o.Iterations, "give 1 or more")
+	}
+	if (o.Metric == MAP11) != (s.Targets != nil) || !slices.Contains([]Metric{Top1, PerClass, MAP11}, o.Metric) {
+		return bad("metric", fmt.Sprintf("%q", o.Metric), "give top1 or per_class for images with one class each, map11 for images with several")
+	}
+	return nil
+}
+
+// TransferResult is the classifier of the best λ, fitted to all but the test set.
+type TransferResult struct {
+	Lambda     float64
+	Validation []float64 // percent by Metric, for each of Lambdas
+	Lambdas    []float64 // from strong to weak
+	AtEdge     bool      // the best λ is the first or the last: the grid may be too narrow
+	Iterations int       // of L-BFGS, all fits together
+	Converged  bool      // the last fit
+
+	Metric    Metric
+	Accuracy  Accuracy  // zero for images with several classes
+	Precision Precision // zero for images with one class each
+	Model     *Logistic // the last fit
+}
+
+// Score is the figure that Metric names.
+func (r *TransferResult) Score() float64 {
+	switch r.Metric {
+	case PerClass:
+		return r.Accuracy.PerClass
+	case MAP11:
+		return r.Precision.ElevenPoint
+	}
+	return r.Accuracy.Top1
+}
+
+// Transfer chooses λ on the validation set, fits the training and validation
+// sets together with it, and scores the test set. Each fit starts from the
+// one before on the path from strong penalties to weak; of equal scores the
+// stronger penalty wins. Its error is ctx's, or wraps schemas.ErrUsage for sets
+// that do not fit one another, ErrDiverged for features that are no numbers.
+func Transfer(ctx context.Context, train, val, test *Set, o TransferOptions) (*TransferResult, error) {
+	o = o.applyDefaults(train)
+	classes, err := Classes(train, val, test)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.validate(train); err != nil {
+		return nil, err
+	}
+	best, res, err := search(ctx, train, val, classes, o)
+	if err != nil {
+		return nil, err
+	}
+	all, err := Join(train, val)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Free()
+	r, err := newRegression(all, classes)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Free()
+	if res.Model, err = r.fit(ctx, best, nil, o.Iterations); err != nil {
+		return nil, err
+	}
+	res.Iterations += res.Model.Iterations
+	res.Converged = res.Model.Converged
+	res.Accuracy, res.Precision, err = res.Model.evaluate(test)
+	return res, err
+}
+
+// search walks the path of λ.
+func search(ctx context.Context, train, val *Set, classes int, o TransferOptions) (best float64, res *TransferResult, err error) {
+	r, err := newRegression(train, classes)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer r.Free()
+	res = &TransferResult{Metric: o.Metric, Lambdas: o.Lambdas}
+	var fit *Logistic
+	top := math.Inf(-1)
+	for i, lambda := range o.Lambdas {
+		if fit, err = r.fit(ctx, lambda, fit, o.Iterations); err != nil {
+			return 0, nil, err
+		}
+		res.Iterations += fit.Iterations
+		a, p, err := fit.evaluate(val)
+		if err != nil {
+			return 0, nil, err
+		}
+		score := (&TransferResult{Metric: o.Metric, Accuracy: a, Precision: p}).Score()
+		res.Validation = append(res.Validation, score)
+		if score > top {
+			top, best = score, lambda
+			res.AtEdge = len(o.Lambdas) > 1 && (i == 0 || i == len(o.Lambdas)-1)
+		}
+		if o.Progress != nil {
+			o.Progress(lambda, score)
+		}
+	}
+	res.Lambda = best
+	return best, res, nil
+}
+
+// evaluate scores the fit on a set, one way or the other.
+func (l *Logistic) evaluate(s *Set) (a Accuracy, p Precision, err error) {
+	if s.Targets == nil {
+		a, err = l.accuracy(s)
+		return a, p, err
+	}
+	scores, err := l.Scores(s)
+	if err != nil {
+		return a, p, err
+	}
+	return a, meanPrecision(scores, s, l.classes), nil
+}
