@@ -21,20 +21,31 @@ type Encoder struct {
 }
 
 // newEncoder builds an encoder whose weights depend on the configuration and the
-// seed alone, so that a student and a teacher of one configuration are equal.
-func newEncoder(c Config, predictor bool) (*Encoder, error) {
-	f, err := backbone.New(c.Backbone, backbone.Config{
+// seed alone, so that a student and a teacher of one configuration are equal. The
+// student alone has a predictor and drops blocks: a teacher that drops them would
+// give a noisier target, which is what the weak view is there to spare it
+// (section 3.2; the paper is silent, and DINO's teacher drops none either).
+func newEncoder(c Config, student bool) (*Encoder, error) {
+	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
 		ChannelsLast: c.ChannelsLast, Double: c.Double,
-	})
+	}
+	if student {
+		bc.StochasticDepth = c.StochasticDepth
+	}
+	f, err := backbone.New(c.Backbone, bc)
 	if err != nil {
 		return nil, err
 	}
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
 		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double}
-		e.Projector = nn.NewHead(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
-		if predictor {
+		projector := nn.NewHead
+		if c.PlainProjector {
+			projector = nn.NewPlainHead
+		}
+		e.Projector = projector(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
+		if student && !c.NoPredictor {
 			e.Predictor = nn.NewHead(b.At("predictor"), int64(c.EmbedDim), int64(c.PredHidden), int64(c.EmbedDim))
 		}
 		return nil
@@ -80,13 +91,17 @@ func (e *Encoder) SetTraining(on bool) {
 // are the paper's for ImageNet (section 5) but for the backbone.
 type Config struct {
 	Backbone  string // default "resnet18"; see backbone.Names
-	Width     int    // channels of its first stage; default 64
-	SmallStem bool   // 3×3 stem without max-pool, for images of 32–64 pixels
+	Width     int    // 64, the default, is the published network; others scale its channels
+	SmallStem bool   // no halving before the second stage, for images of 32–64 pixels
 
-	ProjHidden  int  // hidden units of g; default 4096
-	PredHidden  int  // hidden units of q; default 4096
-	EmbedDim    int  // D, length of an embedding; default 256
-	NoPredictor bool // ReSSL*, the first paper's: the student has no q
+	// StochasticDepth is EfficientNet's, of the student; default none.
+	StochasticDepth float64
+
+	ProjHidden     int  // hidden units of g; default 4096
+	PredHidden     int  // hidden units of q; default 4096
+	EmbedDim       int  // D, length of an embedding; default 256
+	PlainProjector bool // g without batch norm: official ReSSL*, MoCo v2
+	NoPredictor    bool // ReSSL*, the first paper's: the student has no q
 
 	QueueSize int     // K; default 65536
 	TauS      float64 // τ_s; default 0.1
@@ -172,6 +187,9 @@ func (c Config) Validate() error {
 	}
 	if !slices.Contains(backbone.Names(), c.Backbone) {
 		return bad("backbone", c.Backbone, "use one of "+strings.Join(backbone.Names(), ", "))
+	}
+	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
+		return bad("stochastic depth", c.StochasticDepth, "give 0 ≤ stochastic depth < 1")
 	}
 	if c.Double && c.BF16 {
 		return bad("precision", "both float64 and bfloat16", "choose one")

@@ -76,7 +76,7 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
-	if l.student, err = newEncoder(c, !c.NoPredictor); err != nil {
+	if l.student, err = newEncoder(c, true); err != nil {
 		return err
 	}
 	if l.teacher, err = newEncoder(c, false); err != nil {

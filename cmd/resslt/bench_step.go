@@ -71,7 +71,7 @@ func newBenchStepCommand() *cobra.Command {
 func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f := c.Flags()
 	f.StringVar(&r.Backbone, "backbone", "resnet18", "network")
-	f.IntVar(&r.Width, "width", width, "channels of the first stage")
+	f.IntVar(&r.Width, "width", width, "64 is the published network; others scale its channels")
 	f.StringVar(&r.Stem, "stem", "small", "small or imagenet")
 	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
 	f.IntVar(&r.BatchSize, "batch", batch, "B")

@@ -36,7 +36,7 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, or torchvision's weights as safetensors")
 	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where the file does not say")
-	p.IntVar(&f.info.Width, "width", 64, "channels of the first stage, where the file does not say")
+	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where the file does not say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 1, "side of the central square that is taken, of the shorter side, then resized to S; ImageNet's custom is 0.875")

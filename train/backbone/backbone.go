@@ -24,9 +24,14 @@ type Backbone interface {
 
 // Config is how a backbone is built.
 type Config struct {
-	Width     int    // channels of the first stage; 0 means 64
-	SmallStem bool   // 3×3 stem without max-pool, for images of 32–64 pixels
-	Seed      uint64 // of the initial weights
+	Width     int    // 64, or 0, is the published network; others scale every layer's channels
+	SmallStem bool   // no halving before the second stage, for images of 32–64 pixels
+	Seed      uint64 // of the initial weights, and of stochastic depth
+
+	// StochasticDepth is the probability with which EfficientNet drops its last
+	// block for a sample in training; earlier blocks' rise to it linearly. 0, the
+	// default, is none; torchvision's is 0.2. Other networks have none.
+	StochasticDepth float64
 
 	Device       torch.Device // where the weights live
 	ChannelsLast bool         // NHWC memory order
@@ -40,13 +45,17 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 	"resnet18": resnet(basic, 2, 2, 2, 2),
 	"resnet34": resnet(basic, 3, 4, 6, 3),
 	"resnet50": resnet(bottleneck, 3, 4, 6, 3),
+
+	"efficientnet_b0":    efficientNet(1),
+	"efficientnet_b1":    efficientNet(1.1),
+	"mobilenet_v3_large": mobileNet,
 }
 
 // Names lists the backbones that New knows, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
 // New builds the backbone called name, in training mode. It returns an error
-// wrapping schemas.ErrUsage for an unknown name or an impossible width.
+// wrapping schemas.ErrUsage for an unknown name, width or probability.
 func New(name string, c Config) (Backbone, error) {
 	build, ok := registry[name]
 	if !ok {
@@ -59,6 +68,10 @@ func New(name string, c Config) (Backbone, error) {
 	if c.Width < 1 || c.Width > MaxWidth {
 		return nil, schemas.E("build backbone", name, fmt.Sprintf("give a width of 1 to %d", MaxWidth),
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("width is %d", c.Width)))
+	}
+	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
+		return nil, schemas.E("build backbone", name, "give 0 ≤ stochastic depth < 1",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("stochastic depth is %v", c.StochasticDepth)))
 	}
 	var b Backbone
 	err := torch.Do(func() error {

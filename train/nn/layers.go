@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"encoding/binary"
 	"math"
 
 	"resslt/train/torch"
@@ -78,20 +77,42 @@ func fill(n int64, v float32) []float32 {
 	return s
 }
 
-// Conv2d is a square convolution without bias, as ResNets have it.
+// Conv2d is a square convolution, of all channels with all or of each with itself
+// (depthwise), with or without bias.
 type Conv2d struct {
-	Weight          *torch.Tensor // (out, in, k, k)
+	Weight          *torch.Tensor // (out, in/groups, k, k)
+	Bias            *torch.Tensor // (out), or nil
 	stride, padding []int64
+	groups          int64
 }
 
 // NewConv2d draws the weight by Kaiming normal in fan-out mode, as torchvision's
-// ResNet does: variance 2/(out·k²).
+// networks do: variance 2/(out·k²). There is no bias: batch norm follows.
 func NewConv2d(b Builder, in, out, k, stride, padding int64) *Conv2d {
+	return newConv2d(b, in, out, k, stride, padding, 1)
+}
+
+// NewDepthwiseConv2d maps each channel by a k×k filter of its own, padded so that
+// stride alone shrinks the map. Its variance is that of NewConv2d: PyTorch's
+// fan-out does not divide by the groups.
+func NewDepthwiseConv2d(b Builder, channels, k, stride int64) *Conv2d {
+	return newConv2d(b, channels, channels, k, stride, k/2, channels)
+}
+
+// NewPointwiseConv2d is a 1×1 convolution with a bias, which starts at zero.
+func NewPointwiseConv2d(b Builder, in, out int64) *Conv2d {
+	c := newConv2d(b, in, out, 1, 1, 0, 1)
+	c.Bias = b.parameter("bias", nil, out)
+	return c
+}
+
+func newConv2d(b Builder, in, out, k, stride, padding, groups int64) *Conv2d {
 	std := math.Sqrt(2 / float64(out*k*k))
 	return &Conv2d{
-		Weight:  b.parameter("weight", func(r *Rand) float64 { return float64(std * r.Normal()) }, out, in, k, k),
+		Weight:  b.parameter("weight", func(r *Rand) float64 { return float64(std * r.Normal()) }, out, in/groups, k, k),
 		stride:  []int64{stride, stride},
 		padding: []int64{padding, padding},
+		groups:  groups,
 	}
 }
 
@@ -99,12 +120,15 @@ var oneByOne = []int64{1, 1}
 
 // Forward maps (N,in,H,W) to (N,out,H',W').
 func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
-	return torch.Conv2d(x, c.Weight, nil, c.stride, c.padding, oneByOne, 1)
+	return torch.Conv2d(x, c.Weight, c.Bias, c.stride, c.padding, oneByOne, c.groups)
 }
 
-// Visit names the weight.
+// Visit names the weight, then the bias.
 func (c *Conv2d) Visit(prefix string, f func(Entry)) {
 	f(Entry{prefix + "weight", c.Weight, true})
+	if c.Bias != nil {
+		f(Entry{prefix + "bias", c.Bias, true})
+	}
 }
 
 // SetTraining does nothing.
@@ -140,72 +164,3 @@ func (l *Linear) Visit(prefix string, f func(Entry)) {
 
 // SetTraining does nothing.
 func (l *Linear) SetTraining(bool) {}
-
-// Batch norm's constants, PyTorch's defaults.
-const (
-	bnMomentum = 0.1 // weight of the batch in the running statistics
-	bnEps      = 1e-5
-)
-
-// BatchNorm is BatchNorm1d for (N,C) and BatchNorm2d for (N,C,H,W).
-type BatchNorm struct {
-	Weight, Bias            *torch.Tensor // (C)
-	RunningMean, RunningVar *torch.Tensor // (C)
-	// Tracked counts the batches seen in training, () int64. No computation reads
-	// it; PyTorch's state dict has it. It stays on the CPU, where counting costs
-	// neither a kernel nor a wait.
-	Tracked *torch.Tensor
-
-	training bool
-}
-
-// NewBatchNorm starts as the identity on normalised input, in training mode.
-func NewBatchNorm(b Builder, channels int64) *BatchNorm {
-	return &BatchNorm{
-		Weight:      b.own(fill(channels, 1), channels).SetRequiresGrad(true),
-		Bias:        b.own(fill(channels, 0), channels).SetRequiresGrad(true),
-		RunningMean: b.own(fill(channels, 0), channels),
-		RunningVar:  b.own(fill(channels, 1), channels),
-		Tracked:     torch.FromInt64([]int64{0}).Keep(),
-		training:    true,
-	}
-}
-
-// Forward normalises each channel by the batch's statistics, and folds them into
-// the running ones, in training; by the running ones otherwise.
-func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
-	if n.training {
-		n.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Tracked.Int64s()[0]+1)))
-	}
-	return torch.BatchNorm(x, n.Weight, n.Bias, n.RunningMean, n.RunningVar,
-		n.training, bnMomentum, bnEps, true)
-}
-
-// Visit names the parameters, then the buffers.
-func (n *BatchNorm) Visit(prefix string, f func(Entry)) {
-	f(Entry{prefix + "weight", n.Weight, true})
-	f(Entry{prefix + "bias", n.Bias, true})
-	f(Entry{prefix + "running_mean", n.RunningMean, false})
-	f(Entry{prefix + "running_var", n.RunningVar, false})
-	f(Entry{prefix + "num_batches_tracked", n.Tracked, false})
-}
-
-// SetTraining chooses whose statistics Forward uses.
-func (n *BatchNorm) SetTraining(on bool) { n.training = on }
-
-// ReLU is max(x, 0), in place: its input must be of no further use.
-type ReLU struct{ Stateless }
-
-// Forward overwrites x.
-func (ReLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Relu_(x) }
-
-// NewHead is the two-layer head of the projector g and the predictor q:
-// Linear → BN → ReLU → Linear, (N,in) → (N,out).
-func NewHead(b Builder, in, hidden, out int64) *Sequential {
-	return &Sequential{Children: []Module{
-		NewLinear(b.At("0"), in, hidden),
-		NewBatchNorm(b.At("1"), hidden),
-		ReLU{},
-		NewLinear(b.At("3"), hidden, out),
-	}}
-}

@@ -1,6 +1,7 @@
 package nn_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"slices"
@@ -169,5 +170,74 @@ func TestPixels(t *testing.T) {
 		if _, err := nn.NewPixels([3]float64{}, [3]float64{1, 0, 1}, nn.Builder{}); !errors.Is(err, schemas.ErrUsage) {
 			t.Errorf("a zero deviation gives %v, want a usage error", err)
 		}
+	})
+}
+
+// TestStochasticDepth: what is dropped, by what the rest is scaled, and on what
+// the choice depends.
+func TestStochasticDepth(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		const n, p = 4000, 0.25
+		b := nn.Builder{Seed: 3}
+		norm := nn.NewBatchNorm(b, 1)
+		defer nn.Free(norm)
+		depth := nn.NewStochasticDepth(b.At("features"), p, norm)
+		x := torch.Ones([]int64{n, 1, 1, 1}, torch.Float32, torch.CPU)
+		norm.Forward(x) // the first batch
+		first := depth.Forward(x).Float32s()
+		kept := 0
+		for _, v := range first {
+			switch v {
+			case 0:
+			case float32(1 / (1 - p)):
+				kept++
+			default:
+				t.Fatalf("a sample is scaled by %v, want 0 or 1/(1−p)", v)
+			}
+		}
+		// Five standard errors of a binomial.
+		if off := math.Abs(float64(kept) - n*(1-p)); off > 5*math.Sqrt(n*p*(1-p)) {
+			t.Errorf("%d of %d samples are kept, want about %v", kept, n, n*(1-p))
+		}
+		if !slices.Equal(depth.Forward(x).Float32s(), first) {
+			t.Error("the same batch, twice, has two masks")
+		}
+		norm.Forward(x)
+		if slices.Equal(depth.Forward(x).Float32s(), first) {
+			t.Error("the next batch has the same mask")
+		}
+		norm.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, 1))
+		if !slices.Equal(depth.Forward(x).Float32s(), first) {
+			t.Error("with the count put back, the mask is another")
+		}
+		other := nn.NewStochasticDepth(b.At("classifier"), p, norm)
+		if slices.Equal(other.Forward(x).Float32s(), first) {
+			t.Error("another layer has the same mask")
+		}
+		depth.SetTraining(false)
+		if depth.Forward(x) != x {
+			t.Error("evaluation changes the branch")
+		}
+	})
+}
+
+// TestPlainHead: by hand, Linear → ReLU → Linear under PyTorch's names.
+func TestPlainHead(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		head := nn.NewPlainHead(nn.Builder{}, 2, 2, 1)
+		defer nn.Free(head)
+		err := nn.LoadStateDict(head, map[string]*torch.Tensor{
+			"0.weight": torch.FromFloat32([]float32{1, 2, -1, 1}, 2, 2),
+			"0.bias":   torch.FromFloat32([]float32{1, 0}, 2),
+			"2.weight": torch.FromFloat32([]float32{3, 5}, 1, 2),
+			"2.bias":   torch.FromFloat32([]float32{-1}, 1),
+		}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y := head.Forward(torch.FromFloat32([]float32{2, 1, 0, 3}, 2, 2))
+		nntest.Close(t, "plain head", y.Float32s(), []float32{3*5 - 1, 3*7 + 5*3 - 1}, 1e-6)
 	})
 }

@@ -17,6 +17,9 @@
 //	LARS  where w has two dimensions or more: g ← g + λw;  g ← g·η‖w‖/‖g‖
 //	      v ← μv + g;  w ← w − lr·v
 //
+// Parameters of one dimension, batch norm's and biases, neither decay nor adapt in
+// LARS; with DecayMatricesOnly they do not decay in SGD either.
+//
 // A schedule holds no state, so resuming at a step needs the step alone, and it
 // gives the same bits on every architecture (no math.Cos).
 //

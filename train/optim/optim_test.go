@@ -25,6 +25,7 @@ func TestTenStepsParity(t *testing.T) {
 		{"plain", 0.1, optim.Options{}},
 		{"sgd", 0.1, optim.Options{Kind: optim.SGD, Momentum: 0.9, WeightDecay: 5e-4}},
 		{"nesterov", 0.1, optim.Options{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true}},
+		{"matrices", 0.1, optim.Options{Momentum: 0.9, WeightDecay: 5e-2, DecayMatricesOnly: true}},
 		{"lars", 0.3, optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
 	}
 	for _, c := range cases {

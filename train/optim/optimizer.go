@@ -21,6 +21,9 @@ type Options struct {
 	WeightDecay float64 // λ
 	Nesterov    bool    // SGD only; needs momentum
 	Eta         float64 // η of LARS; default 0.001
+	// DecayMatricesOnly leaves parameters of one dimension, batch norm's and
+	// biases, out of SGD's weight decay, as LARS always does.
+	DecayMatricesOnly bool
 }
 
 func (o Options) applyDefaults() Options {
@@ -63,9 +66,9 @@ type Optimizer struct {
 	names   []string
 	buffers []*torch.Tensor // v, one a parameter, or nil without momentum
 
-	// LARS: indices of the parameters that adapt and decay, those of two
-	// dimensions or more; batch norm's and biases have one.
-	adaptive []int
+	// matrices are the indices of the parameters of two dimensions or more, those
+	// that LARS adapts and decays; batch norm's and biases have one.
+	matrices []int
 }
 
 // New makes an optimiser with zero momentum buffers. It does not own params.
@@ -78,7 +81,7 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 		for i, p := range params {
 			opt.names = append(opt.names, p.Name)
 			if p.Tensor.Dim() > 1 {
-				opt.adaptive = append(opt.adaptive, i)
+				opt.matrices = append(opt.matrices, i)
 			}
 			if o.Momentum > 0 {
 				// Of the parameter's memory order, so that foreach's fast path holds.
@@ -112,11 +115,9 @@ func (o *Optimizer) step(lr float64) error {
 				schemas.Because(schemas.ErrUsage, "it has no gradient"))
 		}
 	}
-	switch {
-	case o.opts.Kind == LARS:
+	o.decay(grads)
+	if o.opts.Kind == LARS {
 		o.adapt(grads)
-	case o.opts.WeightDecay > 0:
-		torch.ForeachAddList_(grads, o.params, o.opts.WeightDecay)
 	}
 	update := grads
 	if o.buffers != nil {
@@ -132,20 +133,36 @@ func (o *Optimizer) step(lr float64) error {
 	return nil
 }
 
-// adapt is LARS (You, Gitman, Ginsburg 2017): decay, then scale each layer's
+// decay adds λw to the gradients that decay.
+func (o *Optimizer) decay(grads []*torch.Tensor) {
+	if o.opts.WeightDecay == 0 {
+		return
+	}
+	params := o.params
+	if o.opts.Kind == LARS || o.opts.DecayMatricesOnly {
+		params, grads = o.pick(o.params), o.pick(grads)
+	}
+	if len(params) > 0 {
+		torch.ForeachAddList_(grads, params, o.opts.WeightDecay)
+	}
+}
+
+// pick is the part of a list of all parameters' tensors that belongs to matrices.
+func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
+	out := make([]*torch.Tensor, len(o.matrices))
+	for i, j := range o.matrices {
+		out[i] = all[j]
+	}
+	return out
+}
+
+// adapt is LARS (You, Gitman, Ginsburg 2017): it scales each layer's decayed
 // gradient to η times its weights' norm. A layer whose weights or gradient are
 // zero keeps its gradient. Norms stay on the device: no synchronisation.
 func (o *Optimizer) adapt(grads []*torch.Tensor) {
-	w := make([]*torch.Tensor, len(o.adaptive))
-	g := make([]*torch.Tensor, len(o.adaptive))
-	for i, j := range o.adaptive {
-		w[i], g[i] = o.params[j], grads[j]
-	}
+	w, g := o.pick(o.params), o.pick(grads)
 	if len(w) == 0 {
 		return
-	}
-	if o.opts.WeightDecay > 0 {
-		torch.ForeachAddList_(g, w, o.opts.WeightDecay)
 	}
 	wn := torch.Stack(torch.ForeachNormScalar(w, 2), 0) // (layers)
 	gn := torch.Stack(torch.ForeachNormScalar(g, 2), 0)

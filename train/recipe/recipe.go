@@ -35,14 +35,18 @@ type Recipe struct {
 	Std  []float64 `yaml:"std"`
 
 	// Network (section 4, "Implementation Details").
-	Objective       string `yaml:"objective"`        // "ressl"
-	Backbone        string `yaml:"backbone"`         // "resnet18", …
-	Width           int    `yaml:"width"`            // channels of the first stage; default 64
-	Stem            string `yaml:"stem"`             // "small" (3×3, no max-pool; default) or "imagenet"
-	ProjectorHidden int    `yaml:"projector_hidden"` // hidden units of g; default 4096
-	EmbeddingDim    int    `yaml:"embedding_dim"`    // D, units out of g and q; default 256
-	Predictor       bool   `yaml:"predictor"`        // student's asymmetric head q; default true
-	PredictorHidden int    `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
+	Objective string `yaml:"objective"` // "ressl"
+	Backbone  string `yaml:"backbone"`  // "resnet18", …
+	Width     int    `yaml:"width"`     // 64 (default) is the published network; others scale its channels
+	Stem      string `yaml:"stem"`      // "small" (3×3, no max-pool; default) or "imagenet"
+	// StochasticDepth is the probability with which EfficientNet's student drops its
+	// last block for a sample; 0.2 (default) is torchvision's. Other networks have none.
+	StochasticDepth float64 `yaml:"stochastic_depth"`
+	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
+	ProjectorNorm   bool    `yaml:"projector_norm"`   // batch norm inside g; default true; false: official ReSSL*, MoCo v2
+	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
+	Predictor       bool    `yaml:"predictor"`        // student's asymmetric head q; default true
+	PredictorHidden int     `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
 
 	// Method.
 	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
@@ -56,12 +60,15 @@ type Recipe struct {
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
 
 	// Optimiser.
-	Optimizer      string  `yaml:"optimizer"`        // "sgd" (default) or "lars"
-	BaseLR         float64 `yaml:"base_lr"`          // learning rate for batch 256; lr = base_lr·B/256; default 0.06
-	Momentum       float64 `yaml:"momentum"`         // default 0.9
-	Nesterov       bool    `yaml:"nesterov"`         // default false
-	WeightDecay    float64 `yaml:"weight_decay"`     // default 5e-4
-	LRWarmupEpochs float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
+	Optimizer   string  `yaml:"optimizer"`    // "sgd" (default) or "lars"
+	BaseLR      float64 `yaml:"base_lr"`      // learning rate for batch 256; lr = base_lr·B/256; default 0.06
+	Momentum    float64 `yaml:"momentum"`     // default 0.9
+	Nesterov    bool    `yaml:"nesterov"`     // default false
+	WeightDecay float64 `yaml:"weight_decay"` // default 5e-4
+	// DecayMatricesOnly leaves batch norm and biases out of SGD's decay, as LARS
+	// always does; default false.
+	DecayMatricesOnly bool    `yaml:"decay_matrices_only"`
+	LRWarmupEpochs    float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
 
 	// Length.
 	BatchSize     int `yaml:"batch_size"`      // B; default 256
@@ -102,7 +109,7 @@ func Default() Recipe {
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
 		Objective: "ressl", Backbone: "resnet18", Width: 64, Stem: "small",
-		ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
+		StochasticDepth: 0.2, ProjectorNorm: true, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,

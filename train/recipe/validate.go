@@ -47,6 +47,7 @@ func (r *Recipe) validate() error {
 		atLeast("image_size", r.ImageSize, 0),
 		atLeast("chunk_samples", r.ChunkSamples, 0),
 		atLeast("width", r.Width, 1),
+		{"stochastic_depth", r.StochasticDepth >= 0 && r.StochasticDepth < 1, fmt.Sprintf("is %g", r.StochasticDepth), "give a number from 0 to below 1"},
 		atLeast("projector_hidden", r.ProjectorHidden, 1),
 		atLeast("predictor_hidden", r.PredictorHidden, 1),
 		atLeast("embedding_dim", r.EmbeddingDim, 2),

@@ -67,6 +67,48 @@ def fill(module, prefix):
                 t.copy_(formula(key, *t.shape, scale=0.1))
 
 
+MASK = (1 << 64) - 1
+
+
+class Pcg:
+    """Go's math/rand/v2 PCG (128-bit LCG, DXSM output), keyed as nn.Random."""
+
+    def __init__(self, seed, name):
+        key = hashlib.sha256(struct.pack("<Q", seed) + name.encode()).digest()
+        self.state = int.from_bytes(key[:16], "big")
+        self.spare = None
+
+    def uint64(self):
+        self.state = (self.state * 0x2360ED051FC65DA44385DF649FCCF645 + 0x5851F42D4C957F2D14057B7EF767814F) % (1 << 128)
+        hi, lo = self.state >> 64, self.state & MASK
+        hi ^= hi >> 32
+        hi = hi * 0xDA942042E4DD58B5 & MASK
+        hi ^= hi >> 48
+        return hi * (lo | 1) & MASK
+
+    def uniform(self):
+        return (self.uint64() >> 11) * 2.0**-53
+
+    def normal(self):
+        if self.spare is not None:
+            s, self.spare = self.spare, None
+            return s
+        while True:
+            u, v = 2 * self.uniform() - 1, 2 * self.uniform() - 1
+            s = u * u + v * v
+            if 0 < s < 1:
+                f = math.sqrt(-2 * math.log(s) / s)
+                self.spare = v * f
+                return u * f
+
+    def permutation(self, n):
+        p = list(range(n))
+        for i in range(n - 1, 0, -1):
+            j = self.uint64() * (i + 1) >> 64
+            p[i], p[j] = p[j], p[i]
+        return p
+
+
 # ---- files ------------------------------------------------------------------
 
 def save(name, tensors, meta=None):

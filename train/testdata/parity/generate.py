@@ -11,11 +11,9 @@ are compared as max|a-b| / max|b|.
 """
 
 import copy
-import hashlib
 import json
 import math
 import os
-import struct
 
 import numpy as np
 import torch
@@ -23,9 +21,9 @@ import torch.nn.functional as F
 import torchvision
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from fixtures import HERE, digest, fill, formula, pixels, raw, save
+import light
+from fixtures import HERE, Pcg, digest, fill, formula, pixels, raw, save
 
-MASK = (1 << 64) - 1
 torch.manual_seed(0)  # nothing kept depends on it
 torch.set_num_threads(1)
 
@@ -163,9 +161,9 @@ MARGINS = []
 def keys():
     """torchvision's own state dicts: names, order and shapes."""
     out = {}
-    for name in ("resnet18", "resnet34", "resnet50"):
+    for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large"):
         sd = getattr(torchvision.models, name)().state_dict()
-        out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith("fc.")]
+        out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith(("fc.", "classifier."))]
     with open(os.path.join(HERE, "torchvision_keys.json"), "w") as f:
         json.dump(out, f, separators=(",", ":"))
 
@@ -198,12 +196,20 @@ def head(i, h, o):
     return torch.nn.Sequential(torch.nn.Linear(i, h), torch.nn.BatchNorm1d(h), torch.nn.ReLU(), torch.nn.Linear(h, o))
 
 
+def decayed_apart(params, decay):
+    """Weight decay for matrices and kernels, none for batch norm's parameters and biases."""
+    params = list(params)
+    return [dict(params=[p for p in params if p.ndim > 1], weight_decay=decay),
+            dict(params=[p for p in params if p.ndim == 1], weight_decay=0)]
+
+
 def optimizers():
     out, make = {}, dict(
         sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
         plain=lambda p: torch.optim.SGD(p, 0.1),
         nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
         lars=lambda p: Lars(p, 0.3, 0.9, 1e-4),
+        matrices=lambda p: torch.optim.SGD(decayed_apart(p, 5e-2), 0.1, momentum=0.9),
     )
     for kind, new in make.items():
         net = head(12, 16, 8)
@@ -295,45 +301,6 @@ def learner(name, predictor, views, optimizer, rate):
 
 # ---- evaluation and initial weights, in numpy alone ---------------------------------------
 
-class Pcg:
-    """Go's math/rand/v2 PCG (128-bit LCG, DXSM output), keyed as nn.Random."""
-
-    def __init__(self, seed, name):
-        key = hashlib.sha256(struct.pack("<Q", seed) + name.encode()).digest()
-        self.state = int.from_bytes(key[:16], "big")
-        self.spare = None
-
-    def uint64(self):
-        self.state = (self.state * 0x2360ED051FC65DA44385DF649FCCF645 + 0x5851F42D4C957F2D14057B7EF767814F) % (1 << 128)
-        hi, lo = self.state >> 64, self.state & MASK
-        hi ^= hi >> 32
-        hi = hi * 0xDA942042E4DD58B5 & MASK
-        hi ^= hi >> 48
-        return hi * (lo | 1) & MASK
-
-    def uniform(self):
-        return (self.uint64() >> 11) * 2.0**-53
-
-    def normal(self):
-        if self.spare is not None:
-            s, self.spare = self.spare, None
-            return s
-        while True:
-            u, v = 2 * self.uniform() - 1, 2 * self.uniform() - 1
-            s = u * u + v * v
-            if 0 < s < 1:
-                f = math.sqrt(-2 * math.log(s) / s)
-                self.spare = v * f
-                return u * f
-
-    def permutation(self, n):
-        p = list(range(n))
-        for i in range(n - 1, 0, -1):
-            j = self.uint64() * (i + 1) >> 64
-            p[i], p[j] = p[j], p[i]
-        return p
-
-
 def initial():
     out = {}
     r = Pcg(7, "stream")
@@ -415,6 +382,7 @@ if __name__ == "__main__":
     resnet("resnet18", Narrow(BasicBlock, (2, 2, 2, 2)), 8, 64, full=False)
     resnet("resnet34", Narrow(BasicBlock, (3, 4, 6, 3)), 8, 64, full=False)
     resnet("resnet50", Narrow(Bottleneck, (3, 4, 6, 3)), 8, 64, full=False)
+    light.generate()
     optimizers()
     sgd = lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4)
     learner("learner_gentle", True, 2, sgd, 0.0002)

@@ -1,0 +1,34 @@
+package nn
+
+import "resslt/train/torch"
+
+// ReLU is max(x, 0), in place: its input must be of no further use.
+type ReLU struct{ Stateless }
+
+// Forward overwrites x.
+func (ReLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Relu_(x) }
+
+// SiLU is x·sigmoid(x), of EfficientNet; its derivative needs x, which stays.
+type SiLU struct{ Stateless }
+
+// Forward maps elementwise.
+func (SiLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Silu(x) }
+
+// Hardswish is x·min(max(x+3, 0), 6)/6, of MobileNetV3; its derivative needs x,
+// which stays.
+type Hardswish struct{ Stateless }
+
+// Forward maps elementwise.
+func (Hardswish) Forward(x *torch.Tensor) *torch.Tensor { return torch.Hardswish(x) }
+
+// Sigmoid is 1/(1+e⁻ˣ).
+type Sigmoid struct{ Stateless }
+
+// Forward maps elementwise.
+func (Sigmoid) Forward(x *torch.Tensor) *torch.Tensor { return torch.Sigmoid(x) }
+
+// Hardsigmoid is min(max(x+3, 0), 6)/6.
+type Hardsigmoid struct{ Stateless }
+
+// Forward maps elementwise.
+func (Hardsigmoid) Forward(x *torch.Tensor) *torch.Tensor { return torch.Hardsigmoid(x) }
