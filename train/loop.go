@@ -62,8 +62,8 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	}
 	c := Config{
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small",
-		StochasticDepth: r.StochasticDepth, PlainProjector: !r.ProjectorNorm,
-		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
+		StochasticDepth: r.StochasticDepth,
+		ProjHidden:      r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
 		NoPredictor: !r.Predictor,
 		QueueSize:   r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},

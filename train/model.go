@@ -40,11 +40,7 @@ func newEncoder(c Config, student bool) (*Encoder, error) {
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
 		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double}
-		projector := nn.NewHead
-		if c.PlainProjector {
-			projector = nn.NewPlainHead
-		}
-		e.Projector = projector(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
+		e.Projector = nn.NewHead(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
 		if student && !c.NoPredictor {
 			e.Predictor = nn.NewHead(b.At("predictor"), int64(c.EmbedDim), int64(c.PredHidden), int64(c.EmbedDim))
 		}
@@ -97,11 +93,10 @@ type Config struct {
 	// StochasticDepth is EfficientNet's, of the student; default none.
 	StochasticDepth float64
 
-	ProjHidden     int  // hidden units of g; default 4096
-	PredHidden     int  // hidden units of q; default 4096
-	EmbedDim       int  // D, length of an embedding; default 256
-	PlainProjector bool // g without batch norm: official ReSSL*, MoCo v2
-	NoPredictor    bool // ReSSL*, the first paper's: the student has no q
+	ProjHidden  int  // hidden units of g; default 4096
+	PredHidden  int  // hidden units of q; default 4096
+	EmbedDim    int  // D, length of an embedding; default 256
+	NoPredictor bool // ReSSL*, the first paper's: the student has no q
 
 	QueueSize int     // K; default 65536
 	TauS      float64 // τ_s; default 0.1

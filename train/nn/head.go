@@ -10,13 +10,3 @@ func NewHead(b Builder, in, hidden, out int64) *Sequential {
 		NewLinear(b.At("3"), hidden, out),
 	}}
 }
-
-// NewPlainHead is the head without batch norm, that of MoCo v2 and of the first
-// paper's official code: Linear → ReLU → Linear, (N,in) → (N,out).
-func NewPlainHead(b Builder, in, hidden, out int64) *Sequential {
-	return &Sequential{Children: []Module{
-		NewLinear(b.At("0"), in, hidden),
-		ReLU{},
-		NewLinear(b.At("2"), hidden, out),
-	}}
-}

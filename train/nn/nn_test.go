@@ -221,23 +221,3 @@ func TestStochasticDepth(t *testing.T) {
 		}
 	})
 }
-
-// TestPlainHead: by hand, Linear → ReLU → Linear under PyTorch's names.
-func TestPlainHead(t *testing.T) {
-	nntest.Torch(t)
-	nntest.Do(t, func() {
-		head := nn.NewPlainHead(nn.Builder{}, 2, 2, 1)
-		defer nn.Free(head)
-		err := nn.LoadStateDict(head, map[string]*torch.Tensor{
-			"0.weight": torch.FromFloat32([]float32{1, 2, -1, 1}, 2, 2),
-			"0.bias":   torch.FromFloat32([]float32{1, 0}, 2),
-			"2.weight": torch.FromFloat32([]float32{3, 5}, 1, 2),
-			"2.bias":   torch.FromFloat32([]float32{-1}, 1),
-		}, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		y := head.Forward(torch.FromFloat32([]float32{2, 1, 0, 3}, 2, 2))
-		nntest.Close(t, "plain head", y.Float32s(), []float32{3*5 - 1, 3*7 + 5*3 - 1}, 1e-6)
-	})
-}

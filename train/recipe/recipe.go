@@ -43,7 +43,6 @@ type Recipe struct {
 	// last block for a sample; 0.2 (default) is torchvision's. Other networks have none.
 	StochasticDepth float64 `yaml:"stochastic_depth"`
 	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
-	ProjectorNorm   bool    `yaml:"projector_norm"`   // batch norm inside g; default true; false: official ReSSL*, MoCo v2
 	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
 	Predictor       bool    `yaml:"predictor"`        // student's asymmetric head q; default true
 	PredictorHidden int     `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
@@ -109,7 +108,7 @@ func Default() Recipe {
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
 		Objective: "ressl", Backbone: "resnet18", Width: 64, Stem: "small",
-		StochasticDepth: 0.2, ProjectorNorm: true, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
+		StochasticDepth: 0.2, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
