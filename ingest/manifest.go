@@ -56,6 +56,18 @@ func (m *Manifest) Bytes() int64 {
 	return n
 }
 
+// ShardSamples are the samples of each shard that has some, in the order of ids: what
+// a blocked order needs to know.
+func (m *Manifest) ShardSamples() []int64 {
+	var out []int64
+	for _, s := range m.Shards {
+		if s.Samples > 0 {
+			out = append(out, s.Samples)
+		}
+	}
+	return out
+}
+
 // Spec is the data set as a run spec names it.
 func (m *Manifest) Spec() schemas.DatasetSpec {
 	return schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples}

@@ -21,10 +21,8 @@ import (
 // Integers alone are used: the order is the same on every machine. It is part of
 // the run's identity, so changing rounds, keys or F means a new orderTag.
 type Order struct {
+	network
 	seed  uint64
-	n     uint64
-	half  uint   // h: bits of each half
-	mask  uint64 // 2^h − 1
 	cache atomic.Pointer[epochKeys]
 }
 
@@ -43,19 +41,12 @@ const (
 
 type epochKeys struct {
 	epoch int64
-	k     [orderRounds]uint64
+	k     roundKeys
 }
 
 // NewOrder is the order of n samples under seed.
 func NewOrder(seed uint64, n int64) *Order {
-	o := &Order{seed: seed, n: uint64(max(n, 0))}
-	width := orderMinBits
-	if o.n > 1 {
-		width = max(width, bits.Len64(o.n-1))
-	}
-	o.half = uint(width+1) / 2
-	o.mask = 1<<o.half - 1
-	return o
+	return &Order{network: newNetwork(uint64(max(n, 0))), seed: seed}
 }
 
 // At is the sample at place index of the epoch, 0 ≤ index < n. A larger index
@@ -65,20 +56,7 @@ func (o *Order) At(epoch, index int64) int64 {
 	if o.n == 0 || index < 0 {
 		return -1
 	}
-	k := o.keys(epoch)
-	// Starting below n, the walk follows a cycle of the permutation that holds a
-	// value below n (its start), so it ends.
-	x := uint64(index) % o.n
-	for {
-		l, r := x>>o.half, x&o.mask
-		for i := range k.k {
-			l, r = r, l^(round(r, k.k[i])&o.mask)
-		}
-		x = l<<o.half | r
-		if x < o.n {
-			return int64(x)
-		}
-	}
+	return int64(o.network.permute(&o.keys(epoch).k, uint64(index)%o.n))
 }
 
 // Index is the inverse of At: the place at which the epoch visits the sample, or
@@ -87,16 +65,52 @@ func (o *Order) Index(epoch, sample int64) int64 {
 	if sample < 0 || uint64(sample) >= o.n {
 		return -1
 	}
-	k := o.keys(epoch)
-	x := uint64(sample)
+	return int64(o.network.invert(&o.keys(epoch).k, uint64(sample)))
+}
+
+// roundKeys are the keys of a network's rounds.
+type roundKeys [orderRounds]uint64
+
+// network is a Feistel network that permutes [0, n).
+type network struct {
+	n    uint64
+	half uint   // h: bits of each half
+	mask uint64 // 2^h − 1
+}
+
+func newNetwork(n uint64) network {
+	width := orderMinBits
+	if n > 1 {
+		width = max(width, bits.Len64(n-1))
+	}
+	half := uint(width+1) / 2
+	return network{n: n, half: half, mask: 1<<half - 1}
+}
+
+// permute sends x, below n, to its place below n. Starting below n, the walk
+// follows a cycle of the permutation that holds a value below n (its start), so
+// it ends.
+func (f network) permute(k *roundKeys, x uint64) uint64 {
 	for {
-		l, r := x>>o.half, x&o.mask
-		for i := orderRounds - 1; i >= 0; i-- {
-			l, r = r^(round(l, k.k[i])&o.mask), l
+		l, r := x>>f.half, x&f.mask
+		for i := range k {
+			l, r = r, l^(round(r, k[i])&f.mask)
 		}
-		x = l<<o.half | r
-		if x < o.n {
-			return int64(x)
+		if x = l<<f.half | r; x < f.n {
+			return x
+		}
+	}
+}
+
+// invert undoes permute.
+func (f network) invert(k *roundKeys, x uint64) uint64 {
+	for {
+		l, r := x>>f.half, x&f.mask
+		for i := orderRounds - 1; i >= 0; i-- {
+			l, r = r^(round(l, k[i])&f.mask), l
+		}
+		if x = l<<f.half | r; x < f.n {
+			return x
 		}
 	}
 }
@@ -116,19 +130,25 @@ func (o *Order) keys(epoch int64) *epochKeys {
 	if k := o.cache.Load(); k != nil && k.epoch == epoch {
 		return k
 	}
-	k := &epochKeys{epoch: epoch}
+	k := &epochKeys{epoch: epoch, k: deriveKeys(orderTag, o.seed, epoch)}
+	o.cache.Store(k)
+	return k
+}
+
+// deriveKeys are the round keys of a purpose, seed and epoch: of SHA-256, so that
+// nothing of one is seen in another.
+func deriveKeys(tag string, seed uint64, epoch int64) (k roundKeys) {
 	var msg []byte
 	var sum [sha256.Size]byte
-	for i := range k.k {
+	for i := range k {
 		if i%4 == 0 {
-			msg = append(msg[:0], orderTag...)
-			msg = binary.LittleEndian.AppendUint64(msg, o.seed)
+			msg = append(msg[:0], tag...)
+			msg = binary.LittleEndian.AppendUint64(msg, seed)
 			msg = binary.LittleEndian.AppendUint64(msg, uint64(epoch))
 			msg = binary.LittleEndian.AppendUint64(msg, uint64(i/4))
 			sum = sha256.Sum256(msg)
 		}
-		k.k[i] = binary.LittleEndian.Uint64(sum[8*(i%4):])
+		k[i] = binary.LittleEndian.Uint64(sum[8*(i%4):])
 	}
-	o.cache.Store(k)
 	return k
 }

@@ -26,6 +26,12 @@ type PackOptions struct {
 	ShardBytes int64  // most bytes of a shard, if it holds two samples or more; default 256 MB
 	Overwrite  bool   // remove shards of the same prefix first
 
+	// Shuffle packs the samples in the order that an epoch 0 of seed Seed visits
+	// them, so that every shard holds a bit of all classes: a blocked order then
+	// mixes about as well as the global one. Sample ids are no longer the source's.
+	Shuffle bool
+	Seed    uint64
+
 	Progress func(done, total int64) // samples; default none
 }
 
@@ -63,7 +69,8 @@ func (o PackOptions) applyDefaults(split string) PackOptions {
 const packHint = "name a folder that this user can write to, with room for the shards"
 
 // Pack writes the data set as WebDataset tars and returns their manifest, which
-// is also that of "wds:" opened on Dir. Sample i keeps its id and label.
+// is also that of "wds:" opened on Dir. Sample i keeps its label, and its id unless
+// they are to be shuffled.
 //
 // Files are packed as they are, raw pixels as PNG. The same source gives the same
 // bytes (members have no times or owners; PNG's compression may change with the
@@ -86,6 +93,9 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 		return nil, err
 	}
 	p := &packer{src: src, n: src.Len(), progress: opt.Progress, most: opt.ShardBytes}
+	if opt.Shuffle {
+		p.order = NewOrder(opt.Seed, p.n)
+	}
 	var written []string
 	defer func() {
 		if err != nil {
@@ -162,8 +172,9 @@ func clearPack(src Source, opt PackOptions) error {
 type packer struct {
 	src      Source
 	n        int64
-	next     int64 // first sample that is in no shard yet
-	most     int64 // bytes a shard
+	next     int64  // first sample that is in no shard yet
+	most     int64  // bytes a shard
+	order    *Order // nil: as they lie
 	progress func(done, total int64)
 
 	sample schemas.Sample // sample next, if loaded
@@ -238,8 +249,11 @@ func (p *packer) load(ctx context.Context) error {
 	if p.loaded {
 		return nil
 	}
-	s := &p.sample
-	if err := p.src.Read(ctx, p.next, s); err != nil {
+	s, id := &p.sample, p.next
+	if p.order != nil {
+		id = p.order.At(0, id)
+	}
+	if err := p.src.Read(ctx, id, s); err != nil {
 		return err
 	}
 	p.loaded = true

@@ -218,6 +218,41 @@ func pixels(t *testing.T, b []byte, as schemas.Encoding) (out []byte) {
 	return out
 }
 
+// Shuffled shards hold every sample once, in the order that the seed says.
+func TestPackShuffled(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	files := map[string][]byte{}
+	for i := range 40 {
+		files[fmt.Sprintf("%d/%02d.jpg", i/10, i)] = append([]byte{0xff, 0xd8, 0xff}, byte(i))
+	}
+	writeTree(t, dir, files)
+	from, err := Open(ctx, "folder:"+dir, Options{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	out := t.TempDir()
+	if _, err := Pack(ctx, from, PackOptions{Dir: out, Shuffle: true, Seed: 5}); err != nil {
+		t.Fatal(err)
+	}
+	to, err := Open(ctx, "wds:"+out, Options{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	order := NewOrder(5, from.Len())
+	var a, b schemas.Sample
+	for id := range to.Len() {
+		if err := errors.Join(to.Read(ctx, id, &a), from.Read(ctx, order.At(0, id), &b)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(a.Data, b.Data) || a.Label != b.Label {
+			t.Fatalf("sample %d is %v of class %d, want %v of %d", id, a.Data, a.Label, b.Data, b.Label)
+		}
+	}
+}
+
 func TestPackRefusesAndCleansUp(t *testing.T) {
 	ctx := context.Background()
 	from, cacheDir := t.TempDir(), t.TempDir()

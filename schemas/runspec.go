@@ -51,7 +51,7 @@ const (
 type RunSpec struct {
 	Version int         `json:"version"`
 	Dataset DatasetSpec `json:"dataset"`
-	Order   string      `json:"order"`  // how samples are ordered: "global"
+	Order   string      `json:"order"`  // how samples are ordered: an OrderSpec in its canonical form
 	Policy  string      `json:"policy"` // the augmentation policy, in augment's canonical form
 	Engine  string      `json:"engine"` // name and version of the renderer, e.g. "gift/1"
 	Seed    uint64      `json:"seed"`
@@ -71,6 +71,10 @@ type DatasetSpec struct {
 	Format  string `json:"format"` // scheme of the data URI: "folder", "cifar10"
 	Split   string `json:"split"`  // "train", "test", "unlabeled"
 	Samples int64  `json:"samples"`
+
+	// ShardSamples are the samples of each shard, in the order of ids. They stand
+	// here only where the order needs them, so that it is known by the spec alone.
+	ShardSamples []int64 `json:"shard_samples,omitempty"`
 }
 
 // Steps is the number of steps of the whole run.
@@ -148,6 +152,9 @@ func (s *RunSpec) Validate() error {
 	case s.OnError != Replace && s.OnError != Fail:
 		return bad("on_error", fmt.Sprintf("is %q", s.OnError), `give "replace" or "fail"`)
 	}
+	if err := s.validateOrder(); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, v := range s.Views {
 		switch {
@@ -159,6 +166,30 @@ func (s *RunSpec) Validate() error {
 			return bad("views."+v.Name+".role", fmt.Sprintf("is %q", v.Role), `give "teacher" or "student"`)
 		}
 		seen[v.Name] = true
+	}
+	return nil
+}
+
+// validateOrder says whether the order is one, and has the shards that it needs.
+func (s *RunSpec) validateOrder() error {
+	order, err := ParseOrder(s.Order)
+	if err != nil {
+		return err
+	}
+	if !order.Blocked {
+		return nil
+	}
+	var n int64
+	for _, shard := range s.Dataset.ShardSamples {
+		if shard < 0 || shard > s.Dataset.Samples {
+			n = -1
+			break
+		}
+		n += shard
+	}
+	if n != s.Dataset.Samples {
+		return E("run spec field", "dataset.shard_samples", "index the data set anew",
+			Because(ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s is to visit", s.Dataset.Samples, s.Order)))
 	}
 	return nil
 }

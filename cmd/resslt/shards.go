@@ -249,6 +249,8 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 	p.StringVar(&o.Dir, "out", "", "folder for the shards")
 	p.StringVar(&o.Prefix, "prefix", "", "shards are `PREFIX`-000000.tar and so on (default the split)")
 	p.StringVar(&size, "shard-size", "256MB", "most bytes of a shard")
+	p.BoolVar(&o.Shuffle, "shuffle", false, "mix the samples, so that every shard holds a bit of all classes (for order=blocked)")
+	p.Uint64Var(&o.Seed, "seed", 0, "of --shuffle")
 	p.BoolVar(&o.Overwrite, "force", false, "remove earlier shards of the same prefix")
 	return c
 }

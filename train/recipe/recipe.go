@@ -24,7 +24,7 @@ type Recipe struct {
 	Policy     string `yaml:"policy"`      // augmentation preset or a .yaml file; default "small"
 	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: as the policy says
 	Engine     string `yaml:"engine"`      // renderer; default the fastest that this build has
-	Order      string `yaml:"order"`       // order of the samples: "global"
+	Order      string `yaml:"order"`       // order of the samples: global, or blocked:shards=8,window=16384
 	// ChunkSamples is the unit of a worker's work; 0: as many samples as keep a
 	// chunk near 2.4 MB, which is where a file store is fastest.
 	ChunkSamples int    `yaml:"chunk_samples"`

@@ -36,10 +36,11 @@ func (r *Recipe) validate() error {
 	unit := func(key string, value float64) rule {
 		return rule{key, value >= 0 && value <= 1, fmt.Sprintf("is %g", value), "give a number from 0 to 1"}
 	}
+	_, orderErr := schemas.ParseOrder(r.Order)
 	rules := []rule{
 		{"data", r.Data != "", "is empty", "give a data URI, e.g. --data folder:DIR"},
 		oneOf("on_error", r.OnError, string(schemas.Replace), string(schemas.Fail)),
-		oneOf("order", r.Order, "global"),
+		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), "give global, blocked or blocked:shards=8,window=16384"},
 		oneOf("objective", r.Objective, "ressl"),
 		oneOf("stem", r.Stem, "small", "imagenet"),
 		oneOf("optimizer", r.Optimizer, "sgd", "lars"),

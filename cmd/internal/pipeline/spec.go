@@ -86,16 +86,23 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	if err := checkRoles(r.Policy, views); err != nil {
 		return schemas.RunSpec{}, err
 	}
+	order, err := schemas.ParseOrder(r.Order)
+	if err != nil {
+		return schemas.RunSpec{}, err
+	}
 	s := schemas.RunSpec{
 		Version: schemas.SpecVersion,
-		Dataset: schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples},
-		Order:   r.Order, Policy: policy.Canonical(), Engine: engine.Name(), Seed: r.Seed,
+		Dataset: m.Spec(),
+		Order:   order.String(), Policy: policy.Canonical(), Engine: engine.Name(), Seed: r.Seed,
 		BatchSize: r.BatchSize, Views: views,
 		Epochs: int64(r.Epochs), StepsPerEpoch: m.Samples / int64(r.BatchSize),
 		OnError: schemas.OnError(r.OnError),
 	}
 	if r.StepsPerEpoch > 0 {
 		s.StepsPerEpoch = int64(r.StepsPerEpoch)
+	}
+	if order.Blocked {
+		s.Dataset.ShardSamples = m.ShardSamples()
 	}
 	s.ChunkSamples = r.ChunkSamples
 	if s.ChunkSamples == 0 {

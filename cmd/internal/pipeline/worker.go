@@ -51,12 +51,7 @@ func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string,
 }
 
 // Order is the order in which the spec visits its samples.
-func Order(s *schemas.RunSpec) (batcher.Order, error) {
-	if s.Order != "global" {
-		return nil, schemas.E("order", s.Order, "use a build that knows it", schemas.ErrUnsupported)
-	}
-	return ingest.NewOrder(s.Seed, s.Dataset.Samples), nil
-}
+func Order(s *schemas.RunSpec) (batcher.Order, error) { return ingest.OpenOrder(s) }
 
 // source is a batcher.Source over ingest and augment.
 type source struct {
