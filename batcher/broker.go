@@ -1,9 +1,13 @@
 package batcher
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +31,9 @@ const (
 	brokerReady = 60 * time.Second
 )
 
+// TokenName is the file, 0600, of a token that the embedded broker has made.
+const TokenName = "token"
+
 // BrokerOptions configure the embedded broker.
 type BrokerOptions struct {
 	// StoreDir is the folder of the JetStream store; it is made if it is not
@@ -35,8 +42,11 @@ type BrokerOptions struct {
 	// Listen is the TCP address, "127.0.0.1:4222" or with port 0 for any free
 	// one. Empty: the broker listens on nothing and serves this process alone.
 	Listen string
-	// Token must be presented by every client. Required when Listen is not a
-	// loopback address.
+	// Token must be presented by every client. Where the broker listens and none
+	// is given, one is made and kept in TokenName in StoreDir; a restart takes it
+	// from there. Required when Listen is not a loopback address: nothing is
+	// encrypted here, so that is for a network that is one's own. A farm across
+	// machines wants a nats-server and deploy/nats/farm.conf.
 	Token string
 	// MaxMemory and MaxStore bound the memory and file stores, bytes. Zero is
 	// the server's default: 3/4 of the machine's memory, and of the free disk.
@@ -86,6 +96,12 @@ func StartBroker(o BrokerOptions) (*Broker, error) {
 	}
 	if err := os.MkdirAll(o.StoreDir, 0o755); err != nil {
 		return nil, fail(o.StoreDir, "name a folder that can be written", err)
+	}
+	if o.Listen != "" && o.Token == "" {
+		var err error
+		if o.Token, err = ownToken(filepath.Join(o.StoreDir, TokenName)); err != nil {
+			return nil, fail(o.StoreDir, "name a folder that can be written", err)
+		}
 	}
 	so := &server.Options{
 		ServerName: "resslt",
@@ -138,6 +154,23 @@ func (b *Broker) URL() string {
 		return ""
 	}
 	return b.srv.ClientURL()
+}
+
+// Token is what other processes must present, "" where it listens on nothing and
+// was given none.
+func (b *Broker) Token() string { return b.token }
+
+// ownToken reads the token of an earlier broker of this folder, or makes one.
+func ownToken(file string) (string, error) {
+	raw, err := os.ReadFile(file)
+	if token := strings.TrimSpace(string(raw)); err == nil && token != "" {
+		return token, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	token := rand.Text()
+	return token, os.WriteFile(file, []byte(token+"\n"), 0o600)
 }
 
 // Close stops the broker and waits until its store is written.

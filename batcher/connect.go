@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,15 +21,28 @@ const apiTimeout = 5 * time.Second
 type ConnectOptions struct {
 	URL    string  // "nats://host:4222", several comma-separated, tls:// or ws:// as nats.go has them
 	Broker *Broker // an embedded broker, spoken to in-process
-	Creds  string  // NATS credentials file; empty for none
-	Token  string  // empty for none; an in-process Broker's own is taken
-	Name   string  // shown in the server's connection list; default "resslt"
+	// At most one of Creds, NKey and Token is given, and Token alone may be with
+	// an embedded broker, whose own is taken.
+	Creds string // NATS credentials file
+	NKey  string // file of a user's nkey seed
+	Token string
+	// TLS. A broker that wants it gets it, whatever the URL's scheme.
+	CA        string // PEM file of the authorities that may have signed the broker's certificate; empty: the system's
+	Cert, Key string // PEM files of our own certificate, for a broker that asks for one
+	// Role is ours in a broker with permissions: it may subscribe to its own
+	// inbox alone. Empty: one who may do everything.
+	Role Role
+	Name string // shown in the server's connection list; default "resslt"
 	// Timeout of the first connection; default 5 s. Once connected, a lost
 	// broker is looked for without end.
 	Timeout time.Duration
 	// Report hears once, in a line, that the connection is lost and waited for,
 	// and once that it is back. It must not wait long. Nil: nobody hears.
 	Report func(string)
+	// Denied hears, each time, that the broker refused an operation: ErrDenied,
+	// which names it. It must not wait long. Nil: nobody hears, and the operations
+	// that wait for an answer say so.
+	Denied func(error)
 }
 
 func (o ConnectOptions) applyDefaults() ConnectOptions {
@@ -48,37 +60,38 @@ func (o ConnectOptions) applyDefaults() ConnectOptions {
 
 // Connect connects to the broker and sees that JetStream is on. The caller closes
 // the connection. It returns ErrUnavailable, naming the URL and the mend, where
-// no broker answers, JetStream is off, or the credentials are refused; ErrUsage
-// where no broker is named.
+// no broker answers, JetStream is off, or TLS does not come about; ErrDenied where
+// the credentials are refused; ErrNotFound or ErrCorrupt for a file of the options;
+// ErrUsage where no broker is named, or too much.
 func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetStream, error) {
 	o = o.applyDefaults()
-	if (o.URL == "") == (o.Broker == nil) {
-		return nil, nil, schemas.E("connect to broker", "", "give --nats URL", schemas.Because(schemas.ErrUsage, "name one broker"))
+	if err := o.validate(); err != nil {
+		return nil, nil, err
 	}
 	where := redactURLs(o.URL)
 	opts := []nats.Option{
-		nats.Name(o.Name), nats.Timeout(o.Timeout),
+		nats.Name(o.Name), nats.Timeout(o.Timeout), nats.CustomInboxPrefix(o.Role.inbox()),
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
 		// What is published while the broker is away is refused rather than
 		// held back: the callers retry, and write once.
 		nats.ReconnectBufSize(-1),
 		// The default handler prints to standard error; slow consumers are
 		// found by their gaps in the sequence.
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if o.Denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
+				o.Denied(denial("broker", where, denied{err}))
+			}
+		}),
 	}
 	if o.Broker != nil {
 		where = "in this process"
 		opts = append(opts, nats.InProcessServer(o.Broker.srv))
 	}
-	if o.Token != "" {
-		opts = append(opts, nats.Token(o.Token))
+	secrets, err := o.secrets()
+	if err != nil {
+		return nil, nil, err
 	}
-	if o.Creds != "" {
-		if _, err := os.Stat(o.Creds); err != nil {
-			return nil, nil, schemas.E("connect to broker", o.Creds, "name a credentials file that can be read", schemas.BecauseErr(schemas.ErrNotFound, err))
-		}
-		opts = append(opts, nats.UserCredentials(o.Creds))
-	}
+	opts = append(opts, secrets...)
 	if o.Report != nil {
 		opts = append(opts, reportChanges(where, o.Report)...)
 	}
@@ -87,10 +100,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
-		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
-			return nil, nil, fail("give the broker's token or --creds", err)
-		}
-		return nil, nil, fail("start `nats-server -js`, or correct --nats", err)
+		return nil, nil, refusedConnection(where, err)
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
 	if err == nil {
@@ -99,7 +109,11 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 		cancel()
 	}
 	if err != nil {
+		no := refusal(nc)
 		nc.Close()
+		if no != nil {
+			return nil, nil, denial("connect to broker", where, no)
+		}
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return nil, nil, fail("start the server with `-js`", err)
 		}

@@ -209,7 +209,10 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 		} else {
 			s.stats.rejected.Add(1)
 		}
-		if s.rejected[msg.Subject()]++; s.rejected[msg.Subject()] > maxRejects || step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
+		if step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
+			return s.discard(ctx, seq) // nobody asked for it, nobody misses it
+		}
+		if s.rejected[msg.Subject()]++; s.rejected[msg.Subject()] > maxRejects {
 			return err
 		}
 		return s.again(ctx, seq, step, index)

@@ -26,6 +26,9 @@ const (
 func unavailable(nc *nats.Conn, op, where string, err error) error {
 	hint := "see that the broker runs and that its store has room"
 	if isSilence(nc, err) {
+		if no := refusal(nc); no != nil && nc.IsConnected() {
+			return denial(op, where, no)
+		}
 		err, hint = silence{brokerName(nc), err}, "start the broker again, or see that it can be reached"
 	}
 	return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
@@ -95,6 +98,9 @@ func (p *patience) ok() { p.since, p.wait = time.Time{}, 0 }
 func (p *patience) failed(ctx context.Context, op, where string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if no := refusal(p.nc); no != nil && p.nc.IsConnected() {
+		return denial(op, where, no) // it will not think better of it
 	}
 	now := time.Now()
 	if p.since.IsZero() {

@@ -139,6 +139,9 @@ func (b *testBroker) connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	} else {
 		o.URL = "nats://" + b.addr
 	}
+	if b.in != nil {
+		o.Token = b.in.Token()
+	}
 	nc, js, err := Connect(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -63,8 +63,11 @@ func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (publ
 			return publishedTwin, nil
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
-		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed), isPermission(err):
+		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):
 			return 0, unavailable(run.js.Conn(), "publish chunk", m.Subject, err)
+		}
+		if no := refused(run.js.Conn(), m.Subject); no != nil {
+			return 0, denial("publish chunk", m.Subject, no)
 		}
 		// Full, timed out, disconnected, or the stream is being made again: all
 		// pass. A publish that timed out may have been stored; the repeat tells.
@@ -74,8 +77,6 @@ func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (publ
 		}
 	}
 }
-
-func isPermission(err error) bool { return errors.Is(err, nats.ErrPermissionViolation) }
 
 // compareStored compares m with what the stream holds under its subject. It
 // returns ErrNotFound where the subject is empty again.

@@ -110,7 +110,7 @@ func TestConnectRefuses(t *testing.T) {
 	}
 	defer b.Close()
 	_, _, err = Connect(ctx, ConnectOptions{URL: b.URL()})
-	wantErr(t, err, schemas.ErrUnavailable, "token")
+	wantErr(t, err, schemas.ErrDenied, "token")
 	for _, o := range []ConnectOptions{{URL: b.URL(), Token: "let-me-in"}, {Broker: b}} {
 		nc, _, err := Connect(ctx, o)
 		if err != nil {

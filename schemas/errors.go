@@ -24,6 +24,8 @@ var (
 	ErrDeterminism = errors.New("determinism failure")
 	// ErrUnavailable: something outside the process is missing (broker, libtorch).
 	ErrUnavailable = errors.New("unavailable")
+	// ErrDenied: the broker knows us, and does not let us.
+	ErrDenied = errors.New("denied")
 	// ErrTombstone: a chunk or sample could not be made, and the policy says fail.
 	ErrTombstone = errors.New("tombstone")
 	// ErrDiverged: the numbers of a training run are no numbers any more.

@@ -13,6 +13,7 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -21,12 +22,12 @@ import (
 
 // options are augmentd's flags.
 type options struct {
-	url, creds, token string
-	run               string
-	workers           int
-	data              []string
-	cache             string
-	grace             time.Duration
+	at      broker.Flags
+	run     string
+	workers int
+	data    []string
+	cache   string
+	grace   time.Duration
 }
 
 func newCommand() *cobra.Command {
@@ -43,9 +44,7 @@ may come, go and die at any time: the trainer gets the same batches.`,
 		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.ErrOrStderr()) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.url, "nats", "nats://127.0.0.1:4222", "URL of the broker")
-	f.StringVar(&o.creds, "creds", "", "NATS credentials `file`")
-	f.StringVar(&o.token, "token", "", "NATS token")
+	o.at.Register(f, broker.DefaultURL)
 	f.StringVar(&o.run, "run", "", "serve this run alone (default: every run)")
 	f.IntVar(&o.workers, "workers", runtime.NumCPU(), "images rendered at once")
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of this machine's copy, used for runs of its digest; may be repeated")
@@ -59,8 +58,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return schemas.E("--workers", fmt.Sprint(o.workers), "give 1 or more", schemas.ErrUsage)
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: o.url, Creds: o.creds, Token: o.token, Name: "augmentd",
-		Report: func(what string) { log.Warn(what) }})
+	nc, js, err := o.at.Connect(ctx, "augmentd", batcher.RoleWorker, func(what string) { log.Warn(what) })
 	if err != nil {
 		return err
 	}
@@ -75,7 +73,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "nats", o.url, "workers", o.workers, "engines", augment.EngineNames())
+	log.Info("serving", "broker", nc.ConnectedUrlRedacted(), "workers", o.workers, "engines", augment.EngineNames())
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	g.Go(func() error {

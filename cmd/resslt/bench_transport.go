@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/schemas"
 )
 
 // transportBench are the flags of `resslt bench transport`.
 type transportBench struct {
-	nats    string
-	creds   string
+	at      broker.Flags
 	storage string
 	size    int
 	views   int
@@ -63,8 +63,7 @@ names another.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.nats, "nats", "", "URL of a broker; empty: one in this process")
-	f.StringVar(&o.creds, "creds", "", "NATS credentials file")
+	o.at.Register(f, "")
 	f.StringVar(&o.storage, "storage", "memory", "where the broker keeps chunks: memory or file")
 	f.IntVar(&o.size, "view-size", 224, "side of a view, pixels")
 	f.IntVar(&o.views, "views", 2, "views a sample")
@@ -178,8 +177,13 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 }
 
 func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
-	if o.nats != "" {
-		nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: o.nats, Creds: o.creds, Name: "resslt bench"})
+	// It is worker and trainer at once, so it wants a user who may do everything.
+	co, err := o.at.Options("resslt bench", "")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if co.URL != "" {
+		nc, js, err := batcher.Connect(ctx, co)
 		return nc, js, func() {}, err
 	}
 	dir, err := os.MkdirTemp("", "resslt-bench-")

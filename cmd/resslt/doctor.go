@@ -14,6 +14,7 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -29,7 +30,7 @@ type finding struct {
 }
 
 func newDoctorCommand() *cobra.Command {
-	var url, creds, token string
+	var at broker.Flags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
@@ -38,15 +39,13 @@ func newDoctorCommand() *cobra.Command {
 			var fs []finding
 			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + fmt.Sprintf(", %d cores", runtime.NumCPU())})
 			fs = append(fs, examineTorch()...)
-			fs = append(fs, examineEngines(), examineBroker(c.Context(), batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt doctor"}))
+			fs = append(fs, examineEngines(), examineBroker(c.Context(), &at))
 			fs = append(fs, examineData(c.Context()), examineDisk("."))
 			return report(c.OutOrStdout(), fs, asJSON)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&url, "nats", "", "`URL` of a broker to examine (default: the embedded one)")
-	f.StringVar(&creds, "creds", "", "NATS credentials `file`")
-	f.StringVar(&token, "token", "", "NATS token")
+	at.Register(f, "")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
@@ -117,7 +116,11 @@ func examineEngines() finding {
 	return finding{Name: "engines", State: "ok", Says: strings.Join(augment.EngineNames(), ", ") + " (the first is the default)"}
 }
 
-func examineBroker(ctx context.Context, o batcher.ConnectOptions) finding {
+func examineBroker(ctx context.Context, at *broker.Flags) finding {
+	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	if err != nil {
+		return broken("broker", err)
+	}
 	says := "reachable at " + o.URL + ", JetStream on"
 	if o.URL == "" {
 		store, err := os.MkdirTemp("", "resslt-doctor-")
@@ -130,7 +133,7 @@ func examineBroker(ctx context.Context, o batcher.ConnectOptions) finding {
 			return broken("broker", err)
 		}
 		defer b.Close()
-		o.Broker, says = b, "the embedded one starts, JetStream on"
+		o, says = batcher.ConnectOptions{Broker: b, Name: o.Name}, "the embedded one starts, JetStream on"
 	}
 	nc, js, err := batcher.Connect(ctx, o)
 	if err != nil {

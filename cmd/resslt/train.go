@@ -7,18 +7,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/schemas"
 )
 
 func newTrainCommand() *cobra.Command {
 	var f sessionFlags
-	var url, creds, token, run string
+	var at broker.Flags
+	var run string
 	var fresh bool
 	var limits transportFlags
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
 		Short: "train from a broker, the batches made by augmentd workers elsewhere",
-		Example: `  nats-server -js -c deploy/nats.conf
+		Example: `  nats-server -c deploy/nats/dev.conf
   augmentd --nats nats://127.0.0.1:4222
   resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -32,8 +34,7 @@ func newTrainCommand() *cobra.Command {
 			if run == "" {
 				run = s.recipe.Name
 			}
-			nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: url, Creds: creds, Token: token, Name: "resslt train",
-				Report: func(what string) { fmt.Fprintln(s.stderr, "\n"+what) }})
+			nc, js, err := at.Connect(ctx, "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(s.stderr, "\n"+what) })
 			if err != nil {
 				return err
 			}
@@ -69,9 +70,7 @@ func newTrainCommand() *cobra.Command {
 	f.register(c)
 	limits.register(c)
 	p := c.Flags()
-	p.StringVar(&url, "nats", "nats://127.0.0.1:4222", "URL of the broker")
-	p.StringVar(&creds, "creds", "", "NATS credentials `file`")
-	p.StringVar(&token, "token", "", "NATS token")
+	at.Register(p, broker.DefaultURL)
 	p.StringVar(&run, "run", "", "`name` of the run in the broker (default: the recipe's)")
 	p.BoolVar(&fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
 	return c

@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// pair is a certificate and its key, as parsed.
+type pair struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// certificates makes the broker's certificate and one for each role of each tenant,
+// signed by the folder's own authority, which is kept. They are made anew each time:
+// run it again before they expire.
+func (o KeyOptions) certificates(tenants []string) error {
+	now := time.Now().Add(-time.Hour) // clocks differ
+	ca, err := o.authority(now)
+	if err != nil {
+		return err
+	}
+	server := &x509.Certificate{
+		Subject: pkix.Name{CommonName: o.Hosts[0]}, NotBefore: now, NotAfter: now.Add(o.Valid),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range o.Hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			server.IPAddresses = append(server.IPAddresses, ip)
+		} else {
+			server.DNSNames = append(server.DNSNames, h)
+		}
+	}
+	if _, err := issue(filepath.Join(o.Dir, "server"), server, ca); err != nil {
+		return err
+	}
+	for _, t := range tenants {
+		for _, r := range batcher.Roles() {
+			client := &x509.Certificate{
+				Subject:   pkix.Name{CommonName: string(r), Organization: []string{t}},
+				NotBefore: now, NotAfter: now.Add(o.Valid),
+				KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+			}
+			if _, err := issue(filepath.Join(o.Dir, t, string(r)), client, ca); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// authority reads the folder's own, or makes it.
+func (o KeyOptions) authority(now time.Time) (*pair, error) {
+	name := filepath.Join(o.Dir, "ca")
+	ca, err := readPair(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ca, err
+	}
+	return issue(name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "resslt farm"}, NotBefore: now, NotAfter: now.AddDate(10, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, nil)
+}
+
+// issue writes NAME.pem and NAME.key: a new key, and the template signed by ca, or by
+// itself where ca is nil.
+func issue(name string, template *x509.Certificate, ca *pair) (*pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, keyError(name, err)
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
+		return nil, keyError(name, err)
+	}
+	signer := &pair{template, key}
+	if ca != nil {
+		signer = ca
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer.cert, &key.PublicKey, signer.key)
+	if err != nil {
+		return nil, keyError(name, err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, keyError(name, err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, keyError(name, err)
+	}
+	if err := writeSecret(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})); err != nil {
+		return nil, err
+	}
+	return &pair{cert, key}, write(name+".pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+func readPair(name string) (*pair, error) {
+	bad := func(file string, err error) (*pair, error) {
+		return nil, schemas.E("read key", file, "restore it, or remove "+name+".pem and .key to have another made", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	der := map[string][]byte{}
+	for _, ext := range []string{".pem", ".key"} {
+		raw, err := os.ReadFile(name + ext)
+		if err != nil {
+			return nil, err
+		}
+		block, _ := pem.Decode(raw)
+		if block == nil {
+			return bad(name+ext, errors.New("it is no PEM"))
+		}
+		der[ext] = block.Bytes
+	}
+	cert, err := x509.ParseCertificate(der[".pem"])
+	if err != nil {
+		return bad(name+".pem", err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der[".key"])
+	if err != nil {
+		return bad(name+".key", err)
+	}
+	ec, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return bad(name+".key", errors.New("it is no ECDSA key"))
+	}
+	return &pair{cert, ec}, nil
+}

@@ -1,0 +1,165 @@
+package broker
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"resslt/batcher"
+)
+
+// roleName is what a role's permissions are called in the broker's configuration.
+func roleName(r batcher.Role) string { return "resslt_" + string(r) }
+
+// RolesConf is the broker's configuration of what each role may do.
+func RolesConf() string {
+	var b strings.Builder
+	b.WriteString(`# What each role may do in its tenant's account. Written by ` + "`resslt keys --roles`" + ` from
+# batcher/role.go, where the reasons stand; a test lets every role do its work under
+# it. Use:  include "roles.conf"  and in a user  permissions: $` + roleName(batcher.RoleWorker) + "\n")
+	list := func(indent, what string, subjects []string) {
+		fmt.Fprintf(&b, "%s%s: [\n", indent, what)
+		for _, s := range subjects {
+			fmt.Fprintf(&b, "%s  %q\n", indent, s)
+		}
+		fmt.Fprintf(&b, "%s]\n", indent)
+	}
+	for _, r := range batcher.Roles() {
+		p := r.Permissions()
+		fmt.Fprintf(&b, "\n%s: {\n  publish: {\n", roleName(r))
+		list("    ", "allow", p.Publish)
+		if len(p.DenyPublish) > 0 {
+			list("    ", "deny", p.DenyPublish)
+		}
+		b.WriteString("  }\n  subscribe: {\n")
+		list("    ", "allow", p.Subscribe)
+		b.WriteString("  }\n}\n")
+	}
+	return b.String()
+}
+
+// configurations writes tls.conf, roles.conf and accounts.conf.
+func (o KeyOptions) configurations(system account, accounts []account) error {
+	at := func(name string) string { return filepath.Join(o.At, name) }
+	tls := fmt.Sprintf(`tls {
+  cert_file: %q
+  key_file: %q
+  ca_file: %q
+  verify: %v    # true: clients must show a certificate, too
+  timeout: 5
+}
+`, at("server.pem"), at("server.key"), at("ca.pem"), o.Mutual)
+	var b strings.Builder
+	b.WriteString("# An account a tenant, a user a role. Written by `resslt keys`.\ninclude \"roles.conf\"\n\naccounts {\n")
+	for _, a := range accounts {
+		fmt.Fprintf(&b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n    users: [\n",
+			a.name, o.Quota.Memory, o.Quota.Store, o.Quota.Streams, o.Quota.Consumers)
+		for _, r := range batcher.Roles() {
+			public, err := a.users[r].PublicKey()
+			if err != nil {
+				return keyError(a.name, err)
+			}
+			fmt.Fprintf(&b, "      { nkey: %q, permissions: $%s }\n", public, roleName(r))
+		}
+		b.WriteString("    ]\n  }\n")
+	}
+	public, err := system.users[systemRole].PublicKey()
+	if err != nil {
+		return keyError(system.name, err)
+	}
+	fmt.Fprintf(&b, "  %q: { users: [ { nkey: %q } ] }\n}\nsystem_account: %q\n", system.name, public, system.name)
+	for _, f := range []struct{ name, text string }{{"tls.conf", tls}, {"roles.conf", RolesConf()}, {"accounts.conf", b.String()}} {
+		if err := write(filepath.Join(o.Dir, f.name), []byte(f.text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// credentials writes the users' credentials files, and operator.conf for the broker:
+// the same accounts, permissions and quotas, signed into JWTs.
+func (o KeyOptions) credentials(operator nkeys.KeyPair, system account, accounts []account) error {
+	public := func(k nkeys.KeyPair) (string, error) {
+		p, err := k.PublicKey()
+		if err != nil {
+			return "", keyError(o.Dir, err)
+		}
+		return p, nil
+	}
+	operatorID, err := public(operator)
+	if err != nil {
+		return err
+	}
+	systemID, err := public(system.key)
+	if err != nil {
+		return err
+	}
+	oc := jwt.NewOperatorClaims(operatorID)
+	oc.Name, oc.SystemAccount = "resslt", systemID
+	signed, err := oc.Encode(operator)
+	if err != nil {
+		return keyError("operator", err)
+	}
+	if err := write(filepath.Join(o.Dir, "operator.jwt"), []byte(signed), 0o644); err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The accounts of accounts.conf as JWTs, for --creds. Written by `resslt keys`.\noperator: %q\nsystem_account: %q\nresolver: MEMORY\nresolver_preload {\n",
+		filepath.Join(o.At, "operator.jwt"), systemID)
+	for _, a := range append(accounts[:len(accounts):len(accounts)], system) {
+		id, err := public(a.key)
+		if err != nil {
+			return err
+		}
+		ac := jwt.NewAccountClaims(id)
+		ac.Name = a.name
+		if a.name != systemAccount {
+			ac.Limits.JetStreamLimits = jwt.JetStreamLimits{
+				MemoryStorage: o.Quota.Memory, DiskStorage: o.Quota.Store,
+				Streams: int64(o.Quota.Streams), Consumer: int64(o.Quota.Consumers),
+			}
+		}
+		signed, err := ac.Encode(operator)
+		if err != nil {
+			return keyError(a.name, err)
+		}
+		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", a.name, id, signed)
+		for r, user := range a.users {
+			uid, err := public(user)
+			if err != nil {
+				return err
+			}
+			uc := jwt.NewUserClaims(uid)
+			uc.Name = a.name + "/" + string(r)
+			p := r.Permissions()
+			uc.Permissions = jwt.Permissions{
+				Pub: jwt.Permission{Allow: p.Publish, Deny: p.DenyPublish},
+				Sub: jwt.Permission{Allow: p.Subscribe},
+			}
+			if err := o.writeCreds(filepath.Join(o.Dir, a.name, string(r)+".creds"), uc, user, a.key); err != nil {
+				return err
+			}
+		}
+	}
+	b.WriteString("}\n")
+	return write(filepath.Join(o.Dir, "operator.conf"), []byte(b.String()), 0o644)
+}
+
+func (o KeyOptions) writeCreds(file string, uc *jwt.UserClaims, user, account nkeys.KeyPair) error {
+	signed, err := uc.Encode(account)
+	if err != nil {
+		return keyError(file, err)
+	}
+	s, err := user.Seed()
+	if err != nil {
+		return keyError(file, err)
+	}
+	raw, err := jwt.FormatUserConfig(signed, s)
+	if err != nil {
+		return keyError(file, err)
+	}
+	return writeSecret(file, raw)
+}

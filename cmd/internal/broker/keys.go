@@ -1,0 +1,237 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// KeyOptions configure Keys.
+type KeyOptions struct {
+	// Dir is the folder that is written, 0700. Keys that lie there are kept, and
+	// so are its tenants: run it again to add one.
+	Dir string
+	// At is the folder's path as the broker will see it, for the configuration;
+	// default Dir made absolute.
+	At string
+	// Tenants get an account each: letters, digits, '-' and '_'.
+	Tenants []string
+	// Hosts are the names and addresses that the broker's certificate is for;
+	// default localhost and 127.0.0.1.
+	Hosts []string
+	// Mutual has the broker ask clients for a certificate, too.
+	Mutual bool
+	// Quota of each account; zero fields are DefaultQuota's.
+	Quota Quota
+	// Valid is how long certificates are; default a year, the authority's ten.
+	Valid time.Duration
+}
+
+// Quota bounds what a tenant's account may hold.
+type Quota struct {
+	Memory, Store      int64 // bytes: live chunks; tasks, logs and recordings
+	Streams, Consumers int   // a run has four streams, a trainer a consumer
+}
+
+// DefaultQuota serves a handful of runs.
+var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 64, Consumers: 256}
+
+func (o KeyOptions) applyDefaults() (KeyOptions, error) {
+	if len(o.Hosts) == 0 {
+		o.Hosts = []string{"localhost", "127.0.0.1"}
+	}
+	if o.Valid == 0 {
+		o.Valid = 365 * 24 * time.Hour
+	}
+	q := &o.Quota
+	if q.Memory == 0 {
+		q.Memory = DefaultQuota.Memory
+	}
+	if q.Store == 0 {
+		q.Store = DefaultQuota.Store
+	}
+	if q.Streams == 0 {
+		q.Streams = DefaultQuota.Streams
+	}
+	if q.Consumers == 0 {
+		q.Consumers = DefaultQuota.Consumers
+	}
+	var err error
+	if o.At == "" {
+		if o.At, err = filepath.Abs(o.Dir); err != nil {
+			return o, keyError(o.Dir, err)
+		}
+	}
+	return o, nil
+}
+
+// Validate says whether the options can be used; it returns ErrUsage.
+func (o KeyOptions) Validate() error {
+	bad := func(where, why, hint string) error {
+		return schemas.E("make keys", where, hint, schemas.Because(schemas.ErrUsage, why))
+	}
+	switch {
+	case o.Dir == "":
+		return bad("", "no folder is named", "give --dir")
+	case o.Quota.Memory < 0 || o.Quota.Store < 0 || o.Quota.Streams < 0 || o.Quota.Consumers < 0 || o.Valid < 0:
+		return bad("quota", "is negative", "give 0 for the default, or more")
+	}
+	for _, t := range o.Tenants {
+		if schemas.CheckRunName(t) != nil || t == systemAccount {
+			return bad(fmt.Sprintf("tenant %q", t), "is no name for one", "use 1 to 64 of letters, digits, '-' and '_', other than "+systemAccount)
+		}
+	}
+	return nil
+}
+
+// systemAccount watches the server itself; it sees no tenant's streams.
+const systemAccount = "SYS"
+
+// account is a tenant: its own key, and one user a role.
+type account struct {
+	name  string
+	key   nkeys.KeyPair
+	users map[batcher.Role]nkeys.KeyPair
+}
+
+// Keys makes what a locked-down broker and its clients need, in o.Dir:
+//
+//	ca.pem ca.key            an authority of one's own
+//	server.pem server.key    the broker's certificate
+//	tls.conf                 TLS for the broker
+//	roles.conf accounts.conf accounts, users by nkey, permissions, quotas
+//	operator.conf            the same by JWT, for --creds, in place of accounts.conf
+//	operator.nk SYS/         who may make accounts; the system account
+//	TENANT/ROLE.nk           --nkey
+//	TENANT/ROLE.creds        --creds
+//	TENANT/ROLE.pem .key     --tls-cert, --tls-key
+//
+// Secrets are 0600. It returns ErrUsage for options that cannot be, ErrUnavailable
+// where the folder cannot be written, ErrCorrupt where a key of it cannot be read.
+func Keys(o KeyOptions) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	o, err := o.applyDefaults()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return keyError(o.Dir, err)
+	}
+	operator, err := seed(filepath.Join(o.Dir, "operator.nk"), nkeys.CreateOperator)
+	if err != nil {
+		return err
+	}
+	tenants, err := o.allTenants()
+	if err != nil {
+		return err
+	}
+	system, err := o.account(systemAccount, []batcher.Role{systemRole})
+	if err != nil {
+		return err
+	}
+	var accounts []account
+	for _, t := range tenants {
+		a, err := o.account(t, batcher.Roles())
+		if err != nil {
+			return err
+		}
+		accounts = append(accounts, a)
+	}
+	if err := o.certificates(tenants); err != nil {
+		return err
+	}
+	if err := o.credentials(operator, system, accounts); err != nil {
+		return err
+	}
+	return o.configurations(system, accounts)
+}
+
+// systemRole is the system account's only user.
+const systemRole batcher.Role = "admin"
+
+// allTenants are those asked for and those whose keys lie there, sorted.
+func (o KeyOptions) allTenants() ([]string, error) {
+	tenants := slices.Clone(o.Tenants)
+	dirs, err := os.ReadDir(o.Dir)
+	if err != nil {
+		return nil, keyError(o.Dir, err)
+	}
+	for _, d := range dirs {
+		if _, err := os.Stat(filepath.Join(o.Dir, d.Name(), "account.nk")); err == nil && d.Name() != systemAccount {
+			tenants = append(tenants, d.Name())
+		}
+	}
+	slices.Sort(tenants)
+	tenants = slices.Compact(tenants)
+	if len(tenants) == 0 {
+		return nil, schemas.E("make keys", o.Dir, "give --tenant NAME", schemas.Because(schemas.ErrUsage, "it has no tenant"))
+	}
+	return tenants, nil
+}
+
+// account reads or makes the keys of an account.
+func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) {
+	a := account{name: name, users: map[batcher.Role]nkeys.KeyPair{}}
+	dir := filepath.Join(o.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return a, keyError(dir, err)
+	}
+	var err error
+	if a.key, err = seed(filepath.Join(dir, "account.nk"), nkeys.CreateAccount); err != nil {
+		return a, err
+	}
+	for _, r := range roles {
+		if a.users[r], err = seed(filepath.Join(dir, string(r)+".nk"), nkeys.CreateUser); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// seed reads the key pair of a seed file, which it makes where it is not there.
+func seed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
+	raw, err := os.ReadFile(file)
+	if err == nil {
+		pair, err := nkeys.ParseDecoratedNKey(raw)
+		if err != nil {
+			return nil, schemas.E("read key", file, "restore it, or remove it to have another made", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		}
+		return pair, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, keyError(file, err)
+	}
+	pair, err := create()
+	if err != nil {
+		return nil, keyError(file, err)
+	}
+	s, err := pair.Seed()
+	if err != nil {
+		return nil, keyError(file, err)
+	}
+	return pair, writeSecret(file, append(s, '\n'))
+}
+
+func writeSecret(file string, raw []byte) error { return write(file, raw, 0o600) }
+
+func write(file string, raw []byte, mode fs.FileMode) error {
+	if err := os.WriteFile(file, raw, mode); err != nil {
+		return keyError(file, err)
+	}
+	return nil
+}
+
+func keyError(where string, err error) error {
+	return schemas.E("make keys", where, "name a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+}

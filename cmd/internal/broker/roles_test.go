@@ -1,0 +1,387 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// TestRoles lets trainer, worker and observer do all of their work under deploy's
+// configuration, each with its own role's credentials, and sees that the broker
+// refuses none of it; then each tries what is not its own.
+func TestRoles(t *testing.T) {
+	for _, by := range []login{byNKey, byCreds} {
+		for _, separate := range []bool{true, false} {
+			name := string(by) + "/pinned"
+			if separate {
+				name = string(by) + "/nats-server"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				f := launch(t, by, separate, KeyOptions{})
+				trainer, worker, observer := f.connect(t, by, vision, batcher.RoleTrainer), f.connect(t, by, vision, batcher.RoleWorker), f.connect(t, by, vision, batcher.RoleObserver)
+				train(t, trainer, worker)
+				watch(t, observer)
+				for role, c := range map[batcher.Role]*client{batcher.RoleTrainer: trainer, batcher.RoleWorker: worker, batcher.RoleObserver: observer} {
+					if no := c.refusals(); len(no) > 0 {
+						t.Fatalf("the %s was refused its own work: %q", role, no)
+					}
+				}
+				refuse(t, trainer, batcher.RoleTrainer)
+				refuse(t, worker, batcher.RoleWorker)
+				refuse(t, observer, batcher.RoleObserver)
+
+				// The other tenant sees nothing of it, and can use the same names.
+				other := f.connect(t, by, speech, batcher.RoleTrainer)
+				if runs, err := batcher.ListRuns(t.Context(), other.js); err != nil || len(runs) != 0 {
+					t.Fatalf("the other tenant sees %d runs, %v", len(runs), err)
+				}
+				train(t, other, f.connect(t, by, speech, batcher.RoleWorker))
+
+				if err := batcher.DeleteRun(t.Context(), trainer.js, "r"); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// train takes a whole run from its opening to its end.
+func train(t *testing.T, trainer, worker *client) {
+	t.Helper()
+	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{DataURI: "folder:/data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
+		Open:   func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+		Report: func(err error) { t.Error("worker:", err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- w.Serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, HealAfter: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var samples int
+	for {
+		b, err := s.Next(t.Context())
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range b.Samples {
+			if b.Pixels[0][i*3*8*8] != byte(id) {
+				t.Fatalf("step %d has other pixels than sample %d", b.Step, id)
+			}
+		}
+		samples += len(b.Samples)
+		b.Release()
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if samples != 2*4*10 {
+		t.Fatalf("%d samples came", samples)
+	}
+	if beats, err := run.Workers(t.Context()); err != nil || len(beats) != 1 {
+		t.Fatalf("%d workers are heard of, %v", len(beats), err)
+	}
+}
+
+// watch reads what an observer shows.
+func watch(t *testing.T, c *client) {
+	t.Helper()
+	runs, err := batcher.ListRuns(t.Context(), c.js)
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("%d runs, %v", len(runs), err)
+	}
+	if _, err := runs[0].Cursor(t.Context(), "trainer"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runs[0].Workers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forbidden is what a role may not publish: each message would do harm.
+var forbidden = map[batcher.Role][]string{
+	batcher.RoleWorker: {
+		schemas.TaskSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.OptionsSubject("r"), schemas.CursorSubject("r", "trainer"), schemas.TrainerSubject("r"),
+		"$JS.API.STREAM.CREATE.BATCH_x", "$JS.API.STREAM.UPDATE.BATCH_r", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
+		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.DURABLE.CREATE.TASKS_r.mine", "$JS.API.CONSUMER.DELETE.TASKS_r.workers", "$JS.API.CONSUMER.MSG.NEXT.BATCH_r.theirs",
+		"$SYS.REQ.SERVER.PING", "anything",
+	},
+	batcher.RoleTrainer: {
+		schemas.ChunkSubject("r", 0, 0), "l.r.0.0", schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"),
+		"$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
+	},
+	batcher.RoleObserver: {
+		schemas.TaskSubject("r", 0, 0), schemas.ChunkSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"), schemas.CursorSubject("r", "trainer"),
+		"$JS.API.STREAM.CREATE.x", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
+		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
+	},
+}
+
+// refuse tries everything that is forbidden, and sees that each is refused by name.
+func refuse(t *testing.T, c *client, role batcher.Role) {
+	t.Helper()
+	before := len(c.refusals())
+	for _, subject := range forbidden[role] {
+		if err := c.nc.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	others := []string{"_INBOX.>", "b.r.>", ">"}
+	for _, r := range batcher.Roles() {
+		if r != role {
+			others = append(others, "_INBOX."+string(r)+".>")
+		}
+	}
+	for _, subject := range others {
+		if _, err := c.nc.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := append(append([]string(nil), forbidden[role]...), others...)
+	for deadline := time.Now().Add(5 * time.Second); len(c.refusals())-before < len(want) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	got := strings.Join(c.refusals()[before:], "\n")
+	for _, subject := range want {
+		if !strings.Contains(got, `"`+subject+`"`) {
+			t.Errorf("the %s may use %q", role, subject)
+		}
+	}
+}
+
+// TestDenied: what is not allowed ends in one line that names the permission.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	f := launch(t, byNKey, false, KeyOptions{})
+	trainer := f.connect(t, byNKey, vision, batcher.RoleTrainer)
+	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	t.Run("a worker opens a run", func(t *testing.T) {
+		c := f.connect(t, byNKey, vision, batcher.RoleWorker)
+		_, err := batcher.OpenRun(short(), c.js, "mine", spec(), batcher.RunOptions{})
+		wantErr(t, err, schemas.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
+	})
+	t.Run("an observer deletes a run", func(t *testing.T) {
+		c := f.connect(t, byNKey, vision, batcher.RoleObserver)
+		wantErr(t, batcher.DeleteRun(short(), c.js, "r"), schemas.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
+	})
+	t.Run("a trainer connects under another role's inbox", func(t *testing.T) {
+		o := f.options(byNKey, vision, batcher.RoleTrainer)
+		o.Role = batcher.RoleWorker
+		o.Timeout = time.Second
+		_, _, err := batcher.Connect(t.Context(), o)
+		wantErr(t, err, schemas.ErrDenied, `Subscription to "_INBOX.worker.`)
+	})
+	t.Run("a stranger", func(t *testing.T) {
+		o := f.options(byNKey, vision, batcher.RoleWorker)
+		o.NKey = ""
+		_, _, err := batcher.Connect(t.Context(), o)
+		wantErr(t, err, schemas.ErrDenied, "--creds, --nkey or --token")
+		if other := t.TempDir(); Keys(KeyOptions{Dir: other, Tenants: []string{vision}}) != nil {
+			t.Fatal("no keys")
+		} else {
+			o.NKey = filepath.Join(other, vision, "worker.nk")
+		}
+		_, _, err = batcher.Connect(t.Context(), o)
+		wantErr(t, err, schemas.ErrDenied, "--creds, --nkey or --token")
+	})
+	t.Run("quota", func(t *testing.T) {
+		_, err := batcher.OpenRun(t.Context(), trainer.js, "large", spec(), batcher.RunOptions{Storage: batcher.StorageFile, MaxBytes: 200 << 30})
+		wantErr(t, err, schemas.ErrUnavailable, "store")
+	})
+	if err := run.Ensure(t.Context()); err != nil {
+		t.Fatalf("the run does not stand any more: %v", err)
+	}
+}
+
+// TestStreamQuota: an account's number of streams is bounded.
+func TestStreamQuota(t *testing.T) {
+	t.Parallel()
+	f := launch(t, byCreds, false, KeyOptions{Quota: Quota{Streams: 5}})
+	c := f.connect(t, byCreds, vision, batcher.RoleTrainer)
+	if _, err := batcher.OpenRun(t.Context(), c.js, "one", spec(), batcher.RunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := batcher.OpenRun(t.Context(), c.js, "two", spec(), batcher.RunOptions{})
+	wantErr(t, err, schemas.ErrUnavailable, "maximum number of streams reached")
+}
+
+// TestTLS: who cannot show and be shown a certificate is told which file is missing.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	f := launch(t, byNKey, true, KeyOptions{Mutual: true})
+	good := f.options(byNKey, vision, batcher.RoleWorker)
+	good.Cert, good.Key = filepath.Join(f.dir, "keys", vision, "worker.pem"), filepath.Join(f.dir, "keys", vision, "worker.key")
+	other := t.TempDir()
+	if err := Keys(KeyOptions{Dir: other, Tenants: []string{vision}}); err != nil {
+		t.Fatal(err)
+	}
+	garbage := filepath.Join(other, "garbage")
+	if err := os.WriteFile(garbage, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(o *batcher.ConnectOptions)
+		kind   error
+		says   string
+	}{
+		{"good", func(*batcher.ConnectOptions) {}, nil, ""},
+		{"nats:// is made tls by the broker", func(o *batcher.ConnectOptions) { o.URL = strings.Replace(o.URL, "tls", "nats", 1) }, nil, ""},
+		{"no authority", func(o *batcher.ConnectOptions) { o.CA = "" }, schemas.ErrUnavailable, "--tls-ca"},
+		{"another authority", func(o *batcher.ConnectOptions) { o.CA = filepath.Join(other, "ca.pem") }, schemas.ErrUnavailable, "--tls-ca"},
+		{"no certificate", func(o *batcher.ConnectOptions) { o.Cert, o.Key = "", "" }, schemas.ErrDenied, "--tls-cert"},
+		{"another's certificate", func(o *batcher.ConnectOptions) {
+			o.Cert, o.Key = filepath.Join(other, vision, "worker.pem"), filepath.Join(other, vision, "worker.key")
+		}, schemas.ErrDenied, "--tls-cert"},
+		{"half a pair", func(o *batcher.ConnectOptions) { o.Key = "" }, schemas.ErrUsage, "--tls-key"},
+		{"a missing file", func(o *batcher.ConnectOptions) { o.CA += "x" }, schemas.ErrNotFound, "ca.pemx"},
+		{"garbage for an authority", func(o *batcher.ConnectOptions) { o.CA = garbage }, schemas.ErrCorrupt, garbage},
+		{"garbage for a seed", func(o *batcher.ConnectOptions) { o.NKey = garbage }, schemas.ErrCorrupt, garbage},
+		{"two logins", func(o *batcher.ConnectOptions) { o.Token = "t" }, schemas.ErrUsage, "one of --creds, --nkey and --token"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := good
+			c.change(&o)
+			nc, _, err := batcher.Connect(t.Context(), o)
+			if c.kind == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := nc.TLSConnectionState(); err != nil {
+					t.Fatal("not encrypted:", err)
+				}
+				nc.Close()
+				return
+			}
+			wantErr(t, err, c.kind, c.says)
+		})
+	}
+}
+
+// TestRolesConf: the file in deploy is what the roles are.
+func TestRolesConf(t *testing.T) {
+	raw, err := os.ReadFile("../../../deploy/nats/roles.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(raw) != RolesConf() {
+		t.Fatal("deploy/nats/roles.conf is not of this build: resslt keys --roles > deploy/nats/roles.conf")
+	}
+}
+
+// TestHostileWorker: a worker's credentials in the wrong hands can stop a run, never
+// change it unseen: whatever lies under a chunk's subject that is no chunk of the run
+// is refused, and made again.
+func TestHostileWorker(t *testing.T) {
+	t.Parallel()
+	f := launch(t, byNKey, true, KeyOptions{})
+	trainer, hostile := f.connect(t, byNKey, vision, batcher.RoleTrainer), f.connect(t, byNKey, vision, batcher.RoleWorker)
+	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := run.Record.Digest
+	for i, m := range []*nats.Msg{
+		{Data: nil},
+		{Data: []byte("ARROW1 no more")},
+		{Data: make([]byte, 7<<20), Header: nats.Header{schemas.HeaderSpec: {digest}}},
+		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {digest}, schemas.HeaderDigest: {strings.Repeat("0", 64)}}},
+		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {strings.Repeat("z", 1<<15)}, schemas.HeaderDigest: {strings.Repeat("\r", 1<<10)}}},
+		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {digest}, schemas.HeaderTombstone: {strings.Repeat("why ", 1<<13)}}},
+	} {
+		m.Subject = schemas.ChunkSubject("r", int64(i/3), i%3)
+		if _, err := hostile.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Beats that are none, and subjects that no run has.
+	for subject, body := range map[string]string{
+		schemas.WorkerSubject("r", "liar"):  `{"worker":"` + strings.Repeat("x", 1<<16) + `","chunks":-9e300}`,
+		schemas.WorkerSubject("r", "junk"):  "\x00\xff",
+		schemas.ChunkSubject("r", 1<<60, 0): "x",
+		"b.r.minus.one":                     "x",
+		"b.r.0.0.more":                      "x",
+	} {
+		if _, err := hostile.js.Publish(t.Context(), subject, []byte(body)); err != nil {
+			var api *jetstream.APIError
+			if !errors.As(err, &api) {
+				t.Fatal(err)
+			}
+		}
+	}
+	worker := f.connect(t, byNKey, vision, batcher.RoleWorker)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{Workers: 1, Grace: time.Second,
+		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- w.ServeRun(ctx, "r") }()
+	defer func() { stop(); <-served }()
+	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, HealAfter: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for step := range run.Spec().Steps() {
+		b, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		for i, id := range b.Samples {
+			if want := (inTurn{}).At(step/4, (step%4)*10+int64(i)); id != want || b.Pixels[0][i*3*8*8] != byte(want) {
+				t.Fatalf("step %d, row %d: sample %d, want %d", step, i, id, want)
+			}
+		}
+		b.Release()
+	}
+	if st := s.Stats(); st.Rejected+st.DigestMismatches < 6 {
+		t.Errorf("%d rejected and %d mismatches of 6 hostile chunks", st.Rejected, st.DigestMismatches)
+	}
+	if beats, err := run.Workers(t.Context()); err != nil || len(beats) < 2 {
+		t.Errorf("%d beats, %v", len(beats), err)
+	}
+}
