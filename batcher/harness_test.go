@@ -161,7 +161,7 @@ func embedded(listen bool) *testBroker {
 			if b.addr == "" {
 				b.addr = freeAddr(t)
 			}
-			o.Listen = b.addr
+			o.Listen, o.Token = b.addr, "of-the-test"
 		}
 		var err error
 		if b.in, err = StartBroker(o); err != nil {
