@@ -8,6 +8,11 @@
 //	err = r.Resolve(recipe.Host{Threads: 2})       // zero fields get their defaults, then everything is checked
 //	r.YAML()                                       // the resolved recipe: printed at start, kept with the result
 //
+// A file may begin with extends: NAME, an embedded recipe or a file beside it, and
+// state only what differs. A recipe that is extended extends none itself, so one
+// look back shows every value; name, claim, source, hardware and measured are each
+// recipe's own.
+//
 // Keys use the paper's symbols where it has them: tau_s, tau_t (equations 3, 4),
 // m (equation 6), K (size of the queue). Unknown keys and impossible values are
 // refused with the reason and the nearest key.

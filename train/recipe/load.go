@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -33,27 +34,45 @@ func Names() []string {
 }
 
 // Load reads an embedded recipe by name, or a file where name ends in .yaml or
-// .yml. The recipe is not resolved yet. Errors wrap ErrNotFound or ErrUsage.
+// .yml. The recipe is not resolved yet. Errors wrap ErrUsage.
 func Load(name string) (*Recipe, error) {
-	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+	raw, err := read(name)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, raw)
+}
+
+// isFile tells a path from the name of an embedded recipe.
+func isFile(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+// read gives the text of an embedded recipe or a file.
+func read(name string) ([]byte, error) {
+	if isFile(name) {
 		raw, err := os.ReadFile(name)
 		if err != nil {
 			return nil, schemas.E("read recipe", name, "name an existing file or one of "+strings.Join(Names(), ", "),
 				schemas.BecauseErr(schemas.ErrUsage, err))
 		}
-		return Parse(name, raw)
+		return raw, nil
 	}
 	raw, err := embedded.ReadFile("recipes/" + name + ".yaml")
 	if err != nil {
 		return nil, schemas.E("recipe", name, "use one of "+strings.Join(Names(), ", ")+", or a path ending in .yaml",
 			schemas.Because(schemas.ErrUsage, "there is none of that name"))
 	}
-	return Parse(name, raw)
+	return raw, nil
 }
 
-// Parse reads a recipe from YAML; where is named in errors.
+// Parse reads a recipe from YAML; where is its name or path, and named in errors.
+// A recipe that extends another is laid over it.
 func Parse(where string, raw []byte) (*Recipe, error) {
-	r := Default()
+	r, err := base(where, raw)
+	if err != nil {
+		return nil, err
+	}
 	if err := decode(raw, &r); err != nil {
 		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
 	}
@@ -61,6 +80,51 @@ func Parse(where string, raw []byte) (*Recipe, error) {
 		r.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
 	}
 	return &r, nil
+}
+
+// file is a recipe as it is written: with one key that the resolved recipe, which
+// is printed flat, has not.
+type file struct {
+	Extends string `yaml:"extends"`
+	Recipe  `yaml:",inline"`
+}
+
+// extends is what a recipe says that it extends; nothing where it cannot be read,
+// which is decode's to report, with its place.
+func extends(raw []byte) string {
+	var f struct {
+		Extends string `yaml:"extends"`
+	}
+	if yaml.Unmarshal(raw, &f) != nil {
+		return ""
+	}
+	return f.Extends
+}
+
+// base is what the recipe's keys are laid over: the defaults, or the recipe that
+// it extends, less what that one states of itself.
+func base(where string, raw []byte) (Recipe, error) {
+	name := extends(raw)
+	if name == "" {
+		return Default(), nil
+	}
+	if isFile(name) && !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(where), name)
+	}
+	under, err := read(name)
+	if err != nil {
+		return Recipe{}, err
+	}
+	if again := extends(under); again != "" {
+		return Recipe{}, schemas.E("recipe", where, "extend "+again+" itself",
+			schemas.Because(schemas.ErrUsage, name+", which it extends, extends another"))
+	}
+	r, err := Parse(name, under)
+	if err != nil {
+		return Recipe{}, err
+	}
+	r.Name, r.Claim, r.Source, r.Hardware, r.Measured = "", "", "", "", ""
+	return *r, nil
 }
 
 // Set applies overrides of the form key=value, value in YAML.
@@ -113,8 +177,10 @@ func decode(raw []byte, r *Recipe) error {
 		return nil
 	}
 	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
-	err := d.Decode(r)
+	f := file{Recipe: *r}
+	err := d.Decode(&f)
 	if err == nil {
+		*r = f.Recipe
 		if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
 			return errors.New("a second document follows the first")
 		}

@@ -213,3 +213,42 @@ func TestCollapseWarning(t *testing.T) {
 		t.Errorf("warnings %v, want the one of Table 2", w)
 	}
 }
+
+// What a recipe extends gives every value that it does not state, but nothing of
+// what the other claims.
+func TestExtends(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	base := write("base.yaml", "claim: a\ntau_t: 0.05\nK: 512\ndata: \"folder:x\"\n")
+	child := write("child.yaml", "extends: base.yaml\nK: 1024\n")
+	r, err := recipe.Load(child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Name != "child" || r.Claim != "" || r.TauT != 0.05 || r.K != 1024 {
+		t.Errorf("child.yaml is\n%s", r.YAML())
+	}
+	if strings.Contains(string(r.YAML()), "extends") {
+		t.Error("the resolved recipe is not flat")
+	}
+	if r, err = recipe.Load(write("of-embedded.yaml", "extends: cifar10\nepochs: 3\n")); err != nil || r.TauT != 0.04 || r.Epochs != 3 {
+		t.Errorf("extending cifar10 gives %v, %+v", err, r)
+	}
+	for name, text := range map[string]string{
+		"which it extends, extends another": "extends: child.yaml\n",
+		"there is none of that name":        "extends: cifar11\n",
+		"no such file":                      "extends: none.yaml\n",
+		"unknown key tau_u":                 "extends: " + base + "\ntau_u: 1\n",
+		"unknown key Recipe":                "extends: cifar10\nRecipe: {K: 4}\n",
+	} {
+		if _, err := recipe.Load(write("wrong.yaml", text)); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%q gives %v, want a usage error that says %q", text, err, name)
+		}
+	}
+}
