@@ -95,7 +95,8 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 		*last, s.openSeq = 0, 0 // the stream was made again
 	}
 	cons, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *last + 1,
+		FilterSubject: schemas.AllChunks(s.run.Name), // all: see purgeSubject
+		AckPolicy:     jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
 	})
 	if err != nil {

@@ -215,7 +215,7 @@ func (p *Planner) purgeStep(ctx context.Context, step int64) error {
 	if err != nil {
 		return err
 	}
-	return s.Purge(ctx, jetstream.WithPurgeSubject(schemas.StepFilter(p.run.Name, step)))
+	return purgeSubject(ctx, s, schemas.StepFilter(p.run.Name, step))
 }
 
 func (p *Planner) purge(ctx context.Context, cursor int64) error {

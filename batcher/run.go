@@ -263,8 +263,9 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 		return err
 	}
 	_, err := r.js.CreateOrUpdateConsumer(ctx, schemas.TasksStream(r.Name), jetstream.ConsumerConfig{
-		Durable: schemas.WorkersConsumer, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
+		Durable: schemas.WorkersConsumer, FilterSubject: schemas.AllTasks(r.Name), // all: see purgeSubject
+		AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait:   r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
 	})
 	if err != nil {
 		return unavailable(r.js.Conn(), "open run", r.Name, err)

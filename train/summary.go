@@ -1,8 +1,11 @@
 package train
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 
+	"resslt/schemas"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
 )
@@ -59,6 +62,19 @@ type Summary struct {
 
 // Write replaces path with the summary.
 func (s *Summary) Write(path string) error { return writeJSON(path, s) }
+
+// ReadSummary reads what Write wrote. Errors wrap ErrNotFound or ErrCorrupt.
+func ReadSummary(path string) (Summary, error) {
+	var s Summary
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return s, schemas.E("read summary", path, "name the folder of a run that has ended", schemas.BecauseErr(schemas.ErrNotFound, err))
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, schemas.E("read summary", path, "run it again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	return s, nil
+}
 
 // Digests fills in the three digests from the learner's state.
 func (s *Summary) digests(state []nn.Named) error {
