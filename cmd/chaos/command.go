@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"resslt/cmd/internal/chaos"
+	"resslt/schemas"
+)
+
+func newCommand() *cobra.Command {
+	var (
+		o      chaos.Options
+		c      chaos.Campaign
+		keep   bool
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "chaos",
+		Short: "hurt a farm of real processes, and see that it ends with the same weights",
+		Long: `Runs nats-server, three augmentd and one resslt train on this machine's loopback
+address, and lets faults strike: each kind alone, then all kinds mixed, then one
+scenario after another. Everything that is drawn comes from --seed, which is
+printed, so that a campaign can be had again.
+
+Kinds:     ` + strings.Join(chaos.Kinds(), ", ") + `
+Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
+		Example: `  make chaos SEED=7 FAULTS=50
+  go run ./cmd/chaos --alone 0 --only full-disk`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stderr := cmd.ErrOrStderr()
+			began := time.Now()
+			o.Log = func(line string) { fmt.Fprintf(stderr, "%7.1f s  %s\n", time.Since(began).Seconds(), line) }
+			var err error
+			if o.Dir, err = workFolder(o.Dir); err != nil {
+				return err
+			}
+			r, err := chaos.Run(cmd.Context(), o, c)
+			if err != nil {
+				return err
+			}
+			if len(r.Wrong()) == 0 && !keep {
+				if err := os.RemoveAll(o.Dir); err != nil {
+					return schemas.E("remove folder", o.Dir, "remove it by hand", schemas.BecauseErr(schemas.ErrUnavailable, err))
+				}
+			}
+			return print(cmd.OutOrStdout(), r, o.Dir, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.Uint64Var(&o.Seed, "seed", 1, "of all faults: kinds, victims, moments, outages")
+	f.StringVar(&o.Bin, "bin", "bin", "`folder` of resslt and augmentd, from make build")
+	f.StringVar(&o.Server, "server", "nats-server", "the broker's `program`")
+	f.StringVar(&o.Data, "data", "fashion-mnist:", "data `URI` to train on")
+	f.StringVar(&o.Dir, "dir", "", "new `folder` for stores, outputs and logs (default a temporary one)")
+	f.DurationVar(&o.Quiet, "quiet", 90*time.Second, "a trainer that makes no step and does not end for so long hangs")
+	f.IntVar(&c.Faults, "faults", 50, "faults of the mixed run; 0 for none")
+	f.IntVar(&c.Alone, "alone", 4, "faults of each kind alone; 0 for none")
+	f.StringSliceVar(&c.Kinds, "kinds", nil, "kinds to draw from (default all)")
+	f.StringSliceVar(&c.Only, "only", nil, "scenarios to run, \"none\" for none (default all)")
+	f.BoolVar(&keep, "keep", false, "keep the folder where nothing is wrong, too")
+	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
+	return cmd
+}
+
+// workFolder makes the folder that the farms live in.
+func workFolder(dir string) (string, error) {
+	var err error
+	if dir == "" {
+		dir, err = os.MkdirTemp("", "resslt-chaos-")
+	} else if err = os.MkdirAll(filepath.Dir(dir), 0o755); err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
+		return "", schemas.E("make folder", dir, "name a --dir that does not exist yet", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	return dir, nil
+}
+
+// print writes the report; what is wrong with the farms is the command's error.
+func print(w io.Writer, r *chaos.Report, dir string, asJSON bool) error {
+	if err := r.Table(w); err != nil {
+		return err
+	}
+	if asJSON {
+		if err := json.NewEncoder(w).Encode(r); err != nil {
+			return err
+		}
+	}
+	if wrong := r.Wrong(); len(wrong) > 0 {
+		return schemas.E("chaos", fmt.Sprintf("seed %d", r.Seed), "see the logs in "+dir+", and run it again with the same --seed",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d of its checks failed, the first: %s", len(wrong), wrong[0])))
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"resslt/schemas"
+)
+
+// Campaign is a series of storms and scenarios.
+type Campaign struct {
+	// Faults of the mixed storm; 0 for none. Its run grows with them.
+	Faults int
+	// Alone is how many faults each kind has in a storm of its own; 0 for none.
+	Alone int
+	// Kinds that are drawn from; default all.
+	Kinds []string
+	// Only names the scenarios; default all, "none" for none.
+	Only []string
+}
+
+// stepsAFault is how far apart faults come in the mean, in steps.
+const stepsAFault = 20
+
+// Report is what a campaign found.
+type Report struct {
+	Seed      uint64           `json:"seed"`
+	Calm      []CalmReport     `json:"calm"`
+	Storms    []StormReport    `json:"storms"`
+	Scenarios []ScenarioReport `json:"scenarios"`
+	Seconds   float64          `json:"seconds"`
+}
+
+// CalmReport is what is reported of an undisturbed run.
+type CalmReport struct {
+	Steps           int64            `json:"steps"`
+	StudentSHA256   string           `json:"student_sha256"`
+	ImagesPerSecond float64          `json:"images_per_second"`
+	PeakRSSBytes    map[string]int64 `json:"peak_rss_bytes"` // by process
+}
+
+// Wrong lists everything that is not as it must be.
+func (r *Report) Wrong() []string {
+	var out []string
+	for _, s := range r.Storms {
+		for _, w := range s.Wrong {
+			out = append(out, s.Name+": "+w)
+		}
+	}
+	for _, s := range r.Scenarios {
+		for _, w := range s.Wrong {
+			out = append(out, s.Name+": "+w)
+		}
+	}
+	return out
+}
+
+// Run carries the campaign out. What is wrong with the farms is in the report; an
+// error says why there is none.
+func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.applyDefaults()
+	if len(c.Kinds) == 0 {
+		c.Kinds = Kinds()
+	}
+	if c.Faults < 0 || c.Alone < 0 {
+		return nil, schemas.E("chaos", "faults", "give 0 or more", schemas.ErrUsage)
+	}
+	for _, name := range c.Kinds {
+		if _, ok := kindByName(name); !ok {
+			return nil, schemas.E("chaos", "kind "+name, "use some of "+fmt.Sprint(Kinds()), schemas.ErrUsage)
+		}
+	}
+	chosen, err := chooseScenarios(c.Only)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	r := &Report{Seed: o.Seed, Calm: []CalmReport{}, Storms: []StormReport{}, Scenarios: []ScenarioReport{}}
+	o.Log(fmt.Sprintf("seed %d, everything under %s", o.Seed, o.Dir))
+
+	calms := map[int64]*Calm{}
+	calmOf := func(steps int64) (*Calm, error) {
+		if c := calms[steps]; c != nil {
+			return c, nil
+		}
+		c, err := RunCalm(ctx, o, fmt.Sprintf("calm-%d", steps), steps)
+		if err != nil {
+			return nil, err
+		}
+		calms[steps] = c
+		r.Calm = append(r.Calm, CalmReport{steps, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond, c.Peak})
+		o.Log(fmt.Sprintf("undisturbed, %d steps: student %.12s, %.0f images/s", steps, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond))
+		return c, nil
+	}
+	var storms []Storm
+	if c.Alone > 0 {
+		for _, k := range c.Kinds {
+			storms = append(storms, Storm{Name: k, Steps: stepsFor(c.Alone), Faults: c.Alone, Kinds: []string{k}})
+		}
+	}
+	if c.Faults > 0 {
+		storms = append(storms, Storm{Name: mixedName, Steps: stepsFor(c.Faults), Faults: c.Faults, Kinds: c.Kinds, Mixed: true})
+	}
+	for _, s := range storms {
+		calm, err := calmOf(s.Steps)
+		if err != nil {
+			return nil, err
+		}
+		sr, err := RunStorm(ctx, o, s, calm)
+		if err != nil {
+			return nil, err
+		}
+		r.Storms = append(r.Storms, *sr)
+		if err := o.settle(s.Name, sr.Seconds, fmt.Sprintf("%d faults", sr.Faults), sr.Wrong); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range chosen {
+		calm, err := calmOf(scenarioSteps)
+		if err != nil {
+			return nil, err
+		}
+		sr, err := runScenario(ctx, o, s, calm)
+		if err != nil {
+			return nil, err
+		}
+		r.Scenarios = append(r.Scenarios, *sr)
+		if err := o.settle(s.name, sr.Seconds, sr.Outcome, sr.Wrong); err != nil {
+			return nil, err
+		}
+	}
+	r.Seconds = time.Since(began).Seconds()
+	return r, nil
+}
+
+// settle says how a run ended, and clears its folder away where nothing is wrong.
+func (o *Options) settle(name string, seconds float64, what string, wrong []string) error {
+	if len(wrong) == 0 {
+		o.Log(fmt.Sprintf("%s: passed in %.0f s, %s", name, seconds, what))
+		return Clear(*o, name)
+	}
+	for _, w := range wrong {
+		o.Log(fmt.Sprintf("%s: WRONG: %s", name, w))
+	}
+	return nil
+}
+
+// stepsFor is how long a run must be for n faults, in whole epochs.
+func stepsFor(n int) int64 {
+	steps := int64(firstFault + lastFault + n*stepsAFault)
+	return (steps + stepsAnEpoch - 1) / stepsAnEpoch * stepsAnEpoch
+}
+
+// chooseScenarios gives the scenarios of these names, all for none.
+func chooseScenarios(names []string) ([]scenario, error) {
+	if len(names) == 0 {
+		return scenarios, nil
+	}
+	if slices.Equal(names, []string{"none"}) {
+		return nil, nil
+	}
+	byName := map[string]scenario{}
+	for _, s := range scenarios {
+		byName[s.name] = s
+	}
+	var out []scenario
+	for _, n := range names {
+		s, ok := byName[n]
+		if !ok {
+			return nil, schemas.E("chaos", "scenario "+n, "use some of "+fmt.Sprint(slices.Sorted(maps.Keys(byName))), schemas.ErrUsage)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

@@ -1,0 +1,414 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"resslt/schemas"
+)
+
+// restartAfter is how long a service manager waits before it starts a program
+// again that ended by itself.
+const restartAfter = 500 * time.Millisecond
+
+// farm is a broker, workers and a trainer as processes, the driver their service
+// manager: what ends by itself is started again, as systemd and Kubernetes do.
+type farm struct {
+	layout
+	opts     Options
+	dir      string
+	addr     string // of the broker
+	progress *stepWatch
+
+	workers []*service
+	trainer *service
+
+	cancel   context.CancelCauseFunc
+	tasks    *errgroup.Group
+	finished chan struct{} // closed when the trainer has ended with code 0
+
+	mu     sync.Mutex
+	broker *process   // guarded by mu
+	all    []*process // every process that was ever started; guarded by mu
+	exits  []string   // how processes ended that nobody had stopped; guarded by mu
+}
+
+// service is a program that the farm keeps running.
+type service struct {
+	name  string
+	via   *proxy // its way to the broker, nil for a straight one
+	start func(*service) (*process, error)
+
+	// busy is held by who starts, stops or hurts the service, all the while: a
+	// fault and the service manager must not both start it again.
+	busy  sync.Mutex
+	lives int // guarded by busy
+
+	proc *process // nil while it is not to run; guarded by farm.mu
+}
+
+// newFarm prepares a farm; nothing runs yet.
+func newFarm(o Options, l layout) (*farm, error) {
+	f := &farm{layout: l, opts: o, dir: filepath.Join(o.Dir, l.name), finished: make(chan struct{})}
+	if err := os.MkdirAll(f.out(), 0o755); err != nil {
+		return nil, schemas.E("make folder", f.dir, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	if f.store == "" {
+		f.store = filepath.Join(f.dir, "store")
+	}
+	// The port stays the same over the broker's lives, as its clients expect.
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, schemas.E("find a free port", "", "free one", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	f.addr = port.Addr().String()
+	if err := port.Close(); err != nil {
+		return nil, schemas.E("find a free port", f.addr, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
+	f.trainer = &service{name: "trainer", start: f.launchTrainer}
+	for i := range l.workers {
+		f.workers = append(f.workers, &service{name: fmt.Sprintf("worker-%d", i), start: f.launchWorker})
+	}
+	for _, s := range f.services() {
+		if !l.proxied {
+			break
+		}
+		if s.via, err = newProxy(f.addr); err != nil {
+			f.closeProxies()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// out is the trainer's folder.
+func (f *farm) out() string { return filepath.Join(f.dir, "out") }
+
+// begin starts broker and workers, and what watches over them. The context that it
+// gives ends with the farm's first failure, which is its cause. The caller calls
+// end.
+func (f *farm) begin(ctx context.Context) (context.Context, error) {
+	ctx, f.cancel = context.WithCancelCause(ctx)
+	f.tasks, ctx = errgroup.WithContext(ctx)
+	watch := func(what func(context.Context) error) {
+		f.tasks.Go(func() error {
+			err := what(ctx)
+			if err != nil {
+				f.cancel(err)
+			}
+			return err
+		})
+	}
+	watch(f.progress.follow)
+	watch(f.tend)
+	watch(f.guard)
+	if err := f.startBroker(ctx); err != nil {
+		return ctx, err
+	}
+	for _, w := range f.workers {
+		if err := f.begun(w); err != nil {
+			return ctx, err
+		}
+	}
+	return ctx, nil
+}
+
+// end stops everything and joins it. It returns what failed first.
+func (f *farm) end() error {
+	f.cancel(nil)
+	err := f.tasks.Wait()
+	f.mu.Lock()
+	all := f.all
+	f.mu.Unlock()
+	for _, p := range all {
+		if kerr := p.kill(); err == nil {
+			err = kerr
+		}
+	}
+	f.closeProxies()
+	return err
+}
+
+func (f *farm) closeProxies() {
+	for _, s := range f.services() {
+		if s.via != nil {
+			_ = s.via.close() // a listener that does not close harms nobody any more
+		}
+	}
+}
+
+// startBroker starts nats-server on the farm's store, and waits until it answers.
+func (f *farm) startBroker(ctx context.Context) error {
+	conf := filepath.Join(f.dir, "nats.conf")
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: 256MB\n%s }\n", f.addr, f.store, f.server)
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		return schemas.E("write", conf, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	p, err := f.launch("broker", len(f.livesOf("broker."))+1, f.opts.Server, "-c", conf)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.broker = p
+	f.mu.Unlock()
+	for {
+		if c, err := net.Dial("tcp", f.addr); err == nil {
+			return c.Close()
+		}
+		select {
+		case <-p.done:
+			return schemas.E("start broker", f.addr, "see "+p.log, schemas.Because(schemas.ErrUnavailable, p.lastLine()))
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pollSteps):
+		}
+	}
+}
+
+func (f *farm) livesOf(prefix string) []*process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []*process
+	for _, p := range f.all {
+		if strings.HasPrefix(p.name, prefix) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// launch starts a program and keeps book of it.
+func (f *farm) launch(name string, life int, program string, args ...string) (*process, error) {
+	var env []string
+	if f.opts.Shim != "" {
+		env = append(env, "RESSLT_TORCH="+f.opts.Shim)
+	}
+	p, err := launch(f.dir, fmt.Sprintf("%s.%d", name, life), program, env, args...)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, p)
+	return p, nil
+}
+
+func (f *farm) url(s *service) string {
+	if s.via != nil {
+		return "nats://" + s.via.addr()
+	}
+	return "nats://" + f.addr
+}
+
+func (f *farm) launchWorker(s *service) (*process, error) {
+	program := f.program
+	if program == "" {
+		program = filepath.Join(f.opts.Bin, "augmentd")
+	}
+	args := append([]string{"--nats", f.url(s), "--workers", "1", "--grace", "2s", "--cache", filepath.Join(f.opts.Dir, "index")}, f.worker...)
+	return f.launch(s.name, s.lives, program, args...)
+}
+
+// launchTrainer resumes where there is a checkpoint, as a service manager's command
+// would: the first start has none.
+func (f *farm) launchTrainer(s *service) (*process, error) {
+	args := append([]string{"train", "--nats", f.url(s), "--run", f.name, "--out", f.out(),
+		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String()}, f.recipe(f.opts.Data)...)
+	if f.brokerTimeout != 0 {
+		args = append(args, "--broker-timeout", f.brokerTimeout.String())
+	}
+	if f.stallTimeout != 0 {
+		args = append(args, "--stall-timeout", f.stallTimeout.String())
+	}
+	args = append(args, f.train...)
+	if saved, err := filepath.Glob(filepath.Join(f.out(), "checkpoints", "step-*.json")); err == nil && len(saved) > 0 {
+		args = append(args, "--resume")
+	}
+	return f.launch(s.name, s.lives, filepath.Join(f.opts.Bin, "resslt"), args...)
+}
+
+// up starts a service and keeps it running from now on; s.busy is held.
+func (f *farm) up(s *service) error {
+	s.lives++
+	p, err := s.start(s)
+	if err == nil {
+		f.set(s, p)
+	}
+	return err
+}
+
+// begun is up for a service that nobody else knows yet.
+func (f *farm) begun(s *service) error {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	return f.up(s)
+}
+
+func (f *farm) set(s *service, p *process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.proc = p
+}
+
+func (f *farm) procOf(s *service) *process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return s.proc
+}
+
+func (f *farm) services() []*service { return append([]*service{f.trainer}, f.workers...) }
+
+// tend starts what ended by itself again, until the trainer is done.
+func (f *farm) tend(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+		for _, s := range f.services() {
+			if !s.busy.TryLock() {
+				continue // a fault is at it
+			}
+			err := f.tendOne(ctx, s)
+			s.busy.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tendOne starts a service again that ended by itself; s.busy is held.
+func (f *farm) tendOne(ctx context.Context, s *service) error {
+	p := f.procOf(s)
+	if p == nil || p.alive() {
+		return nil
+	}
+	if s == f.trainer && p.code() == 0 {
+		f.set(s, nil)
+		close(f.finished)
+		return nil
+	}
+	line := p.lastLine()
+	f.mu.Lock()
+	f.exits = append(f.exits, p.name+": "+line)
+	f.mu.Unlock()
+	// A program whose broker is away may end, with code 1 and the word for it.
+	// Any other end is the farm's failure.
+	if p.code() != 1 || !strings.Contains(line, schemas.ErrUnavailable.Error()) {
+		return &exitError{name: p.name, code: p.code(), line: line, log: p.log}
+	}
+	f.opts.Log(fmt.Sprintf("%s ended by itself and is started again: %s", p.name, line))
+	if sleep(ctx, restartAfter) != nil {
+		return nil
+	}
+	return f.up(s)
+}
+
+// exitError is the end of a program that nobody had stopped.
+type exitError struct {
+	name string
+	code int
+	line string // the last that it wrote to standard error
+	log  string
+}
+
+func (e *exitError) Error() string {
+	return fmt.Sprintf("%s ended with code %d: %s (log: %s)", e.name, e.code, e.line, e.log)
+}
+
+// guard is the watchdog: a trainer that makes no step and does not end hangs. Then
+// every process of ours writes down what its goroutines do.
+func (f *farm) guard(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.finished:
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+		f.mu.Lock()
+		p, broker, all := f.trainer.proc, f.broker, f.all
+		f.mu.Unlock()
+		for _, p := range all {
+			if now, peak := p.resident(); now > 0 {
+				p.peak.Store(max(peak, p.peak.Load()))
+			}
+		}
+		if p == nil || !p.alive() {
+			continue
+		}
+		last, _ := f.progress.last()
+		quiet := time.Since(last.at)
+		if life := time.Since(p.began); life < quiet {
+			quiet = life
+		}
+		if quiet < f.opts.Quiet {
+			continue
+		}
+		f.dump(ctx, p, broker)
+		return schemas.E("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log",
+			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("hang: no step after step %d for %v, and no exit", last.step, quiet.Round(time.Second))))
+	}
+}
+
+// dump has every program of ours write its goroutines to its log, and end.
+func (f *farm) dump(ctx context.Context, trainer, broker *process) {
+	for _, s := range f.services() {
+		f.set(s, nil)
+	}
+	f.mu.Lock()
+	all := f.all
+	f.mu.Unlock()
+	for _, p := range all {
+		if p != broker {
+			_ = p.signal(syscall.SIGQUIT)
+			_ = p.signal(syscall.SIGCONT) // a frozen one writes nothing
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = trainer.wait(ctx) // the dump is whole when it has ended
+}
+
+// sleep waits for d or the end of ctx, whose cause it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// await waits until a step event is accepted, or the trainer is done.
+func (f *farm) await(ctx context.Context, until func(stepEvent) bool) (stepEvent, error) {
+	for {
+		e, changed := f.progress.last()
+		if e.step > 0 && until(e) {
+			return e, nil
+		}
+		select {
+		case <-changed:
+		case <-f.finished:
+			e, _ := f.progress.last()
+			return e, nil
+		case <-ctx.Done():
+			return stepEvent{}, context.Cause(ctx)
+		}
+	}
+}

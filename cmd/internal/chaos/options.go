@@ -1,0 +1,119 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"resslt/schemas"
+)
+
+// Options say where the programs are and what is to be done to them.
+type Options struct {
+	// Bin is the folder of resslt and augmentd; default "bin".
+	Bin string
+	// Shim is the libtorch shim that resslt opens; empty: as it finds it.
+	Shim string
+	// Server is the nats-server program; default the one on PATH.
+	Server string
+	// Data is the data URI to train on; default Debian's Fashion-MNIST.
+	Data string
+	// Dir receives the stores, outputs and logs of every farm. It must exist.
+	Dir string
+	// Seed fixes kinds, victims, moments and lengths of all faults; default 1.
+	Seed uint64
+	// Quiet is how long a trainer may make no step and not end, before that is a
+	// hang; default 90 s. It is above every wait that the faults can cause.
+	Quiet time.Duration
+	// Log hears what the driver does, a line at a time, from one goroutine at a
+	// time. Nil: nobody hears.
+	Log func(line string)
+}
+
+func (o Options) applyDefaults() Options {
+	if o.Bin == "" {
+		o.Bin = "bin"
+	}
+	if o.Server == "" {
+		o.Server = "nats-server"
+	}
+	if o.Data == "" {
+		o.Data = "fashion-mnist:"
+	}
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.Quiet == 0 {
+		o.Quiet = 90 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	return o
+}
+
+// Validate looks for the programs and the folder. It returns ErrUsage or
+// ErrUnavailable.
+func (o Options) Validate() error {
+	o = o.applyDefaults()
+	for _, name := range []string{"resslt", "augmentd"} {
+		if _, err := os.Stat(filepath.Join(o.Bin, name)); err != nil {
+			return schemas.E("find program", name, "run `make build`, or name the folder with --bin", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+	}
+	if _, err := exec.LookPath(o.Server); err != nil {
+		return schemas.E("find program", o.Server, "apt-get install nats-server", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	if info, err := os.Stat(o.Dir); o.Dir == "" || err != nil || !info.IsDir() {
+		return schemas.E("use folder", fmt.Sprintf("%q", o.Dir), "name a folder that exists", schemas.ErrUsage)
+	}
+	if o.Quiet < 0 {
+		return schemas.E("chaos", "Quiet", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "is negative"))
+	}
+	return nil
+}
+
+// layout is how one farm is set up.
+type layout struct {
+	name    string // of the run and of the farm's folder
+	steps   int64  // of the run
+	workers int    // augmentd processes, of one core each
+	proxied bool   // clients reach the broker through a proxy that can be cut
+	window  int64  // steps that may be made ahead
+	ackWait time.Duration
+	// brokerTimeout and stallTimeout are the trainer's; zero is its default.
+	brokerTimeout, stallTimeout time.Duration
+	store                       string   // the broker's store; default a folder of the farm's
+	server                      string   // further text of the broker's configuration
+	train                       []string // further arguments of the trainer
+	worker                      []string // and of the workers
+	program                     string   // of the workers; default augmentd
+}
+
+// Settings of the runs: small and quick, several chunks a step, a window that is
+// small enough for a fault to be felt, an ack wait of seconds.
+const (
+	ackWait      = 2 * time.Second
+	window       = 8
+	farmWorkers  = 3
+	stepsAnEpoch = 20
+	batchSize    = 32
+	chunkSamples = 8
+)
+
+// recipe is the run's recipe, as overrides of `smoke`. The number of steps is a
+// multiple of stepsAnEpoch.
+func (l *layout) recipe(data string) []string {
+	set := []string{
+		"eval=[none]", "threads=1", "log_every=1", "checkpoint_every=10", "image_size=16", "K=128",
+		fmt.Sprintf("batch_size=%d", batchSize), fmt.Sprintf("chunk_samples=%d", chunkSamples),
+		fmt.Sprintf("steps_per_epoch=%d", stepsAnEpoch), fmt.Sprintf("epochs=%d", l.steps/stepsAnEpoch),
+	}
+	args := []string{"--recipe", "smoke", "--data", data, "--json"}
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	return args
+}

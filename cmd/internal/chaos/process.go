@@ -1,0 +1,161 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"resslt/schemas"
+)
+
+// process is a child of the driver: one program, started once. Its standard output
+// and standard error go to files, which outlive it.
+type process struct {
+	name     string // unique in its farm: "worker-2.3" is the third life of worker 2
+	cmd      *exec.Cmd
+	out, log string // files
+	began    time.Time
+	peak     atomic.Int64  // largest resident size seen, bytes
+	done     chan struct{} // closed once it has ended and was waited for
+}
+
+// launch starts a program that dies with the driver, with files under dir.
+func launch(dir, name, program string, env []string, args ...string) (*process, error) {
+	p := &process{
+		name: name, cmd: exec.Command(program, args...), began: time.Now(), done: make(chan struct{}),
+		out: filepath.Join(dir, name+".out"), log: filepath.Join(dir, name+".log"),
+	}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.SysProcAttr = tied()
+	fail := func(err error) (*process, error) {
+		return nil, schemas.E("start", name, "build the programs with `make build`, and see that nats-server is installed",
+			schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	out, err := os.Create(p.out)
+	if err != nil {
+		return fail(err)
+	}
+	defer out.Close()
+	log, err := os.Create(p.log)
+	if err != nil {
+		return fail(err)
+	}
+	defer log.Close()
+	p.cmd.Stdout, p.cmd.Stderr = out, log
+	if err := p.cmd.Start(); err != nil {
+		return fail(err)
+	}
+	go func() { // ends with the process
+		_ = p.cmd.Wait() // how it ended stands in ProcessState
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// alive says whether the process has not ended yet; it may be frozen.
+func (p *process) alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal sends sig, to this process alone. One that has ended hears nothing.
+func (p *process) signal(sig syscall.Signal) error {
+	if !p.alive() {
+		return nil
+	}
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return schemas.E("signal", p.name, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return nil
+}
+
+// kill ends the process as a power cut would, and waits until it is gone.
+func (p *process) kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// ask sends a signal that asks the process to end, and waits for that.
+func (p *process) ask(ctx context.Context, sig syscall.Signal) error {
+	if err := p.signal(sig); err != nil {
+		return err
+	}
+	return p.wait(ctx)
+}
+
+// wait waits for the end, whatever it is.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// code is the exit code, -1 for one that a signal ended. The process has ended.
+func (p *process) code() int { return p.cmd.ProcessState.ExitCode() }
+
+// lastLine is the last line of standard error: what a person sees.
+func (p *process) lastLine() string {
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return "(" + err.Error() + ")"
+	}
+	raw = bytes.TrimSpace(raw)
+	return string(raw[bytes.LastIndexByte(raw, '\n')+1:])
+}
+
+// crashed says whether the log holds a Go stack trace that the driver did not ask
+// for: a panic, a fatal error of the runtime, a data race.
+func (p *process) crashed() (string, error) {
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	for line := range bytes.Lines(raw) {
+		for _, mark := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE", "SIGSEGV"} {
+			if bytes.HasPrefix(line, []byte(mark)) {
+				return strings.TrimSpace(string(line)), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// resident reads the process's resident size in bytes, now and at its largest, from
+// /proc; zeros where there is none.
+func (p *process) resident() (now, peak int64) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0 // it has ended, or this is no Linux
+	}
+	for line := range strings.Lines(string(raw)) {
+		key, value, _ := strings.Cut(line, ":")
+		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		switch {
+		case err != nil:
+		case key == "VmRSS":
+			now = kib << 10
+		case key == "VmHWM":
+			peak = kib << 10
+		}
+	}
+	return now, peak
+}

@@ -1,0 +1,235 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"resslt/train"
+)
+
+// Storm is a run under many faults.
+type Storm struct {
+	Name   string   // of the run and its folder
+	Steps  int64    // a multiple of 20
+	Faults int      // how many, at least
+	Kinds  []string // drawn from; default all
+	Mixed  bool     // two or three at once, now and then
+}
+
+// Struck is what one moment's faults did.
+type Struck struct {
+	Fault    string  `json:"fault"` // kind, or "mixed"
+	What     string  `json:"what"`  // with victims and outages
+	Step     int64   `json:"step"`  // that was done when it began
+	Outage   float64 `json:"outage_seconds"`
+	Recovery float64 `json:"recovery_seconds"` // from the end of the outage to the next step
+	Stall    float64 `json:"stall_seconds"`    // longest time without a step, from the beginning until all that it can have touched was trained
+}
+
+// StormReport is what became of a storm.
+type StormReport struct {
+	Name    string        `json:"name"`
+	Seed    uint64        `json:"seed"`
+	Steps   int64         `json:"steps"`
+	Faults  int           `json:"faults"`
+	Struck  []Struck      `json:"struck"`
+	Exits   []string      `json:"exits"` // programs that ended by themselves and were started again, with their last line
+	Seconds float64       `json:"seconds"`
+	Summary train.Summary `json:"summary"`
+	Wrong   []string      `json:"wrong"` // what is not as it must be; empty is a pass
+}
+
+// Calm is a run without faults: what every other run of as many steps must equal.
+type Calm struct {
+	Summary train.Summary
+	Losses  []stepLine
+	Peak    map[string]int64 // largest resident size of each process, bytes
+}
+
+// RunCalm runs an undisturbed farm.
+func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, error) {
+	o = o.applyDefaults()
+	f, err := newFarm(o, layout{name: name, steps: steps, workers: farmWorkers, window: window, ackWait: ackWait})
+	if err != nil {
+		return nil, err
+	}
+	if err := f.whole(ctx, func(context.Context) error { return nil }); err != nil {
+		return nil, err
+	}
+	c := &Calm{Peak: map[string]int64{}}
+	for _, p := range f.all {
+		c.Peak[p.name] = p.peak.Load()
+	}
+	if c.Summary, c.Losses, err = f.result(); err != nil {
+		return nil, err
+	}
+	if wrong := f.wrongs(nil); len(wrong) > 0 {
+		return nil, fmt.Errorf("undisturbed run: %v", wrong)
+	}
+	return c, nil
+}
+
+// whole runs the farm from the first process to the trainer's end, with what
+// happens meanwhile.
+func (f *farm) whole(ctx context.Context, meanwhile func(context.Context) error) (err error) {
+	fctx, err := f.begin(ctx)
+	defer func() {
+		if eerr := f.end(); err == nil || errors.Is(err, context.Canceled) {
+			err = eerr
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	if err := f.begun(f.trainer); err != nil {
+		return err
+	}
+	if err := meanwhile(fctx); err != nil {
+		return err
+	}
+	select {
+	case <-f.finished:
+		return nil
+	case <-fctx.Done():
+		return context.Cause(fctx)
+	}
+}
+
+// RunStorm runs a farm under faults and compares its end with the calm run's.
+// What is wrong is in the report; an error means that there is none.
+func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport, error) {
+	o = o.applyDefaults()
+	if len(s.Kinds) == 0 {
+		s.Kinds = Kinds()
+	}
+	began := time.Now()
+	r := &StormReport{Name: s.Name, Seed: o.Seed, Steps: s.Steps, Struck: []Struck{}, Wrong: []string{}}
+	f, err := newFarm(o, layout{name: s.Name, steps: s.Steps, workers: farmWorkers, proxied: true, window: window, ackWait: ackWait})
+	if err != nil {
+		return nil, err
+	}
+	moments := plan(o.Seed, s.Faults, s.Steps, farmWorkers, s.Kinds, s.Mixed)
+	err = f.whole(ctx, func(ctx context.Context) error {
+		for i, m := range moments {
+			next := s.Steps
+			if i+1 < len(moments) {
+				next = moments[i+1].step
+			}
+			struck, err := f.endure(ctx, m, next)
+			if err != nil {
+				return fmt.Errorf("%s at step %d: %w", m, m.step, err)
+			}
+			r.Faults += len(m.parts)
+			r.Struck = append(r.Struck, *struck)
+			o.Log(fmt.Sprintf("%s: step %d, %s: next step after %.2f s, longest stall %.2f s", s.Name, struck.Step, struck.What, struck.Recovery, struck.Stall))
+		}
+		return nil
+	})
+	r.Seconds = time.Since(began).Seconds()
+	r.Exits = slices.Clone(f.exits)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		r.Wrong = append(r.Wrong, err.Error())
+		return r, nil
+	}
+	r.Wrong = append(r.Wrong, f.wrongs(calm)...)
+	r.Summary, _, err = f.result()
+	return r, err
+}
+
+// endure lets the moment's faults strike and waits for the farm to get over them:
+// until the trainer has taken what was under way when they struck, or the next
+// moment has come.
+func (f *farm) endure(ctx context.Context, m moment, next int64) (*Struck, error) {
+	at, err := f.await(ctx, func(e stepEvent) bool { return e.step >= m.step })
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := f.strike(ctx, m); err != nil {
+		return nil, err
+	}
+	healed := time.Now()
+	after, err := f.await(ctx, func(e stepEvent) bool { return e.at.After(healed) })
+	if err != nil {
+		return nil, err
+	}
+	// window steps were under way, the trainer held a few more; a trainer that
+	// resumed has first to make again what came after its checkpoint.
+	touched := min(max(at.step, after.step)+f.window+4, next)
+	if _, err := f.await(ctx, func(e stepEvent) bool { return e.step >= touched }); err != nil {
+		return nil, err
+	}
+	return &Struck{
+		Fault: m.name(), What: m.String(), Step: at.step, Outage: healed.Sub(began).Seconds(),
+		Recovery: max(0, after.at.Sub(healed).Seconds()), Stall: f.progress.longest(began, time.Now()).Seconds(),
+	}, nil
+}
+
+// result reads what the trainer left.
+func (f *farm) result() (train.Summary, []stepLine, error) {
+	sum, err := train.ReadSummary(filepath.Join(f.out(), "summary.json"))
+	if err != nil {
+		return sum, nil, err
+	}
+	losses, err := readSteps(f.progress.path)
+	return sum, losses, err
+}
+
+// wrongs lists what is not as it must be after a run that has ended. calm is nil for
+// a run that has nothing to be compared with.
+func (f *farm) wrongs(calm *Calm) []string {
+	var out []string
+	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for _, p := range f.all {
+		if line, err := p.crashed(); err != nil || line != "" {
+			wrong("%s crashed: %s%v (log: %s)", p.name, line, err, p.log)
+		}
+	}
+	sum, losses, err := f.result()
+	if err != nil {
+		wrong("%v", err)
+		return out
+	}
+	if sum.DigestMismatches != 0 || sum.ChunksTombstoned != 0 || sum.SamplesReplaced != 0 {
+		wrong("%d digest mismatches, %d tombstones, %d samples replaced: want none", sum.DigestMismatches, sum.ChunksTombstoned, sum.SamplesReplaced)
+	}
+	for i, l := range losses {
+		if l.Step != int64(i+1) {
+			wrong("metrics.jsonl has step %d on line %d", l.Step, i+1)
+			break
+		}
+	}
+	if int64(len(losses)) != f.steps {
+		wrong("metrics.jsonl has %d steps, the run %d", len(losses), f.steps)
+	}
+	if calm == nil {
+		return out
+	}
+	for i := range min(len(losses), len(calm.Losses)) {
+		if losses[i] != calm.Losses[i] {
+			wrong("the loss of step %d is %v, undisturbed it is %v: another batch, or other weights", i+1, losses[i].Loss, calm.Losses[i].Loss)
+			break
+		}
+	}
+	for _, d := range []struct{ what, got, want string }{
+		{"student", sum.StudentSHA256, calm.Summary.StudentSHA256},
+		{"teacher", sum.TeacherSHA256, calm.Summary.TeacherSHA256},
+		{"queue", sum.QueueSHA256, calm.Summary.QueueSHA256},
+	} {
+		if d.got != d.want {
+			wrong("%s_sha256 is %.12s, undisturbed it is %.12s", d.what, d.got, d.want)
+		}
+	}
+	return out
+}
+
+// Clear removes a farm's folder: a run that passed leaves nothing to look at.
+func Clear(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }
