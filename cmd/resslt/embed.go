@@ -51,7 +51,7 @@ FixedSizeList of float32.`,
 			if err != nil {
 				return err
 			}
-			x, err := embed(c.Context(), enc, data, split, f.crop, skipBad)
+			x, err := embed(c.Context(), enc, data, split, enc.crop, skipBad)
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func embed(ctx context.Context, enc encoder, uri, split string, crop float64, sk
 		return nil, err
 	}
 	defer images.Close()
-	set, err := eval.Features(ctx, enc, images, eval.FeatureOptions{Mean: enc.info.Mean, Std: enc.info.Std, Device: enc.device, ChannelsLast: true})
+	set, err := eval.Features(ctx, enc, images, enc.options())
 	if err != nil {
 		return nil, err
 	}

@@ -5,169 +5,297 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train"
-	"resslt/train/backbone"
-	"resslt/train/recipe"
-	"resslt/train/torch"
+	"resslt/train/eval"
 )
 
-// encoder is a frozen backbone and what one has to know to use it. The weights
-// live as long as the process.
-type encoder struct {
-	backbone.Backbone
-	info   train.EncoderInfo
-	device torch.Device
+func newEvalCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "eval", Short: "score an encoder by the paper's protocols, and look at what it has learned",
+		Long: `eval takes features of a labelled data set by any encoder and scores them. All
+verbs take the same flags. --cache keeps features in a folder, where the next
+verb finds them; the result is printed, with the paper's figure beside it where
+there is one, and kept in eval.json beside the checkpoint.`,
+	}
+	c.AddCommand(newKNNCommand(), newLinearCommand(), newSemiCommand(), newTransferCommand(), newLowShotCommand())
+	return c
 }
 
-// encoderFlags name an encoder's weights, and what the file does not say itself.
-type encoderFlags struct {
-	checkpoint string
-	info       train.EncoderInfo
-	device     string
-	threads    int
-	crop       float64
+// evalFlags are what every verb of resslt eval takes.
+type evalFlags struct {
+	encoderFlags
+	data, split, evalSplit string
+	features, evalFeatures string
+	most                   int
+	cache, out             string
+	json                   bool
 }
 
-func (f *encoderFlags) register(c *cobra.Command) {
+func (f *evalFlags) register(c *cobra.Command) {
+	f.encoderFlags.register(c)
 	p := c.Flags()
-	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, or torchvision's weights as safetensors")
-	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where the file does not say")
-	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where the file does not say")
-	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
-	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
-	p.Float64Var(&f.crop, "crop", 1, "side of the central square that is taken, of the shorter side, then resized to S; ImageNet's custom is 0.875")
-	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
-	p.IntVar(&f.threads, "threads", 0, "of libtorch (0: one a core)")
+	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: what training has to beat")
+	p.Uint64Var(&f.seed, "seed", 1, "of whatever is drawn: splits, classifiers' weights, orders")
+	p.StringVar(&f.data, "data", "", "data `URI`: "+schemeList())
+	p.StringVar(&f.split, "split", "train", "labelled split to fit on")
+	p.StringVar(&f.evalSplit, "eval-split", "test", "split to score on")
+	p.StringVar(&f.features, "features", "", "`file` of features to fit on, as --cache leaves them, in place of checkpoint and data")
+	p.StringVar(&f.evalFeatures, "eval-features", "", "`file` of features to score on")
+	p.IntVar(&f.most, "max-images", 0, "at most so many images of each split, evenly spread (0: all)")
+	p.StringVar(&f.cache, "cache", "", "`folder` in which features are kept and found again")
+	p.StringVar(&f.out, "out", "", "`folder` for eval.json and pictures (default that of the checkpoint; - for none)")
+	p.BoolVar(&f.json, "json", false, "print the result as one JSON object")
 }
 
-// load builds the encoder; flags that were given win over what the file says.
-func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
-	if f.checkpoint == "" {
-		return enc, schemas.E("", c.CommandPath(), "name the weights with --checkpoint FILE", schemas.Because(schemas.ErrUsage, "no --checkpoint"))
+// evaluation is one verb at work.
+type evaluation struct {
+	*evalFlags
+	stdout, stderr io.Writer
+	enc            encoder // without backbone where features are given
+	result         eval.Result
+	classes        []string // names, where the data set has them
+	began          time.Time
+	forward        time.Duration // spent on features that are kept
+}
+
+// open checks the flags and loads the encoder.
+func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error) {
+	e := &evaluation{evalFlags: f, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), began: time.Now()}
+	e.result = eval.Result{Protocol: protocol, Settings: map[string]any{"seed": f.seed}, Scores: []eval.Score{}}
+	if f.features != "" || f.evalFeatures != "" {
+		if f.features == "" {
+			return nil, schemas.E("", c.CommandPath(), "give --features FILE too", schemas.Because(schemas.ErrUsage, "--eval-features alone"))
+		}
+		if f.out == "" {
+			f.out = "-"
+		}
+		e.result.Data = "features"
+		r, dev, err := f.openTorch(c)
+		e.enc.device = dev
+		e.result.Settings["threads"] = r.Threads
+		return e, err
 	}
-	r := recipe.Default()
-	r.Name, r.Data, r.Device, r.Threads = c.CommandPath(), "none:", f.device, f.threads
-	if err := resolveHere(&r); err != nil {
-		return enc, err
+	if f.data == "" {
+		return nil, schemas.E("", c.CommandPath(), "give --data "+schemeList(), schemas.Because(schemas.ErrUsage, "no --data"))
 	}
-	if err := torch.Open(""); err != nil {
-		return enc, err
-	}
-	if err := train.Check(&r); err != nil {
-		return enc, err
-	}
-	info, ok, err := train.EncoderMeta(f.checkpoint)
-	if err != nil {
-		return enc, err
-	}
-	given := f.info
-	if !ok {
-		info = given
-		copy(info.Mean[:], r.Mean)
-		copy(info.Std[:], r.Std)
-	}
-	for name, set := range map[string]func(){
-		"backbone":   func() { info.Backbone = given.Backbone },
-		"width":      func() { info.Width = given.Width },
-		"stem":       func() { info.Stem = given.Stem },
-		"image-size": func() { info.ImageSize = given.ImageSize },
-	} {
-		if c.Flags().Changed(name) {
-			set()
+	if f.out == "" {
+		f.out = "-"
+		if f.checkpoint != "" {
+			f.out = folderOf(f.checkpoint)
 		}
 	}
-	if info.ImageSize < 1 || info.ImageSize > schemas.MaxViewSize {
-		return enc, schemas.E("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), schemas.ErrUsage)
+	var err error
+	if e.enc, err = f.load(c); err != nil {
+		return nil, err
 	}
-	if !(f.crop > 0 && f.crop <= 1) {
-		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
-	}
-	dev, err := torch.ParseDevice(f.device)
+	digest, err := e.enc.digest()
 	if err != nil {
-		return enc, err
+		return nil, err
 	}
-	if err := train.SetThreads(r.Threads); err != nil {
-		return enc, err
+	info := e.enc.info
+	e.result.Encoder = eval.Encoder{Backbone: info.Backbone, Width: info.Width, Stem: info.Stem, ImageSize: info.ImageSize,
+		FeatureDim: int(e.enc.FeatureDim()), SHA256: digest, Untrained: f.untrained}
+	if f.checkpoint != "" && !f.untrained {
+		e.result.Encoder.File = relative(f.out, f.checkpoint)
 	}
-	b, err := train.LoadEncoder(f.checkpoint, info, dev)
-	return encoder{Backbone: b, info: info, device: dev}, err
+	e.result.Data, _, _ = strings.Cut(f.data, ":")
+	return e, nil
 }
 
-func newEvalCommand() *cobra.Command {
-	c := &cobra.Command{Use: "eval", Short: "score a frozen encoder"}
-	c.AddCommand(newProbeCommand("knn", "weighted k-nearest-neighbour vote by cosine"),
-		newProbeCommand("linear", "linear classifier on frozen features (the paper's protocol for small sets)"))
-	return c
+// folderOf is the run's folder: a checkpoint lies in one of its own below.
+func folderOf(checkpoint string) string {
+	dir := filepath.Dir(checkpoint)
+	if up := filepath.Dir(dir); train.CheckpointDir(up) == dir {
+		return up
+	}
+	return dir
 }
 
-func newProbeCommand(protocol, short string) *cobra.Command {
-	var f encoderFlags
-	var data, split, evalSplit string
-	var set []string
-	var most int
-	var asJSON bool
-	c := &cobra.Command{
-		Use: protocol + " --checkpoint FILE --data URI", Short: short,
-		Example: "  resslt eval " + protocol + " --checkpoint runs/quickstart/encoder.safetensors --data fashion-mnist:",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if data == "" {
-				return schemas.E("", c.CommandPath(), "give --data "+schemeList(), schemas.Because(schemas.ErrUsage, "no --data"))
-			}
-			enc, err := f.load(c)
-			if err != nil {
-				return err
-			}
-			d := recipe.Default()
-			r := &d
-			r.Name, r.Data, r.Eval = "eval "+protocol, data, []string{protocol}
-			r.Device, r.Threads = f.device, f.threads
-			if err := r.Set(set...); err != nil {
-				return err
-			}
-			r.Mean, r.Std = enc.info.Mean[:], enc.info.Std[:]
-			if err := resolveHere(r); err != nil {
-				return err
-			}
-			images := func(split string) train.ImageSource {
-				return func(ctx context.Context) (train.Images, error) {
-					return openEvalImages(ctx, data, split, enc.info, f.crop, most)
-				}
-			}
-			s, err := train.Probe(c.Context(), r, enc.Backbone, images(split), images(evalSplit))
-			if err != nil {
-				return err
-			}
-			return printScores(c.OutOrStdout(), s, asJSON)
-		},
+// relative is path as seen from a folder, or as it is where there is no way.
+func relative(folder, path string) string {
+	if rel, err := filepath.Rel(folder, path); err == nil && folder != "-" {
+		return filepath.ToSlash(rel)
 	}
-	f.register(c)
-	p := c.Flags()
-	p.StringVar(&data, "data", "", "data `URI`: "+schemeList())
-	p.StringVar(&split, "split", "train", "labelled split to fit on")
-	p.StringVar(&evalSplit, "eval-split", "test", "split to score on")
-	p.IntVar(&most, "max-images", 0, "at most so many images of each split (0: all)")
-	p.StringArrayVar(&set, "set", nil, "override a field of the evaluation, e.g. `knn_k=[1,5]` or linear_epochs=50")
-	p.BoolVar(&asJSON, "json", false, "print one JSON object")
-	return c
+	return path
 }
 
-func printScores(w io.Writer, s *train.Scores, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(s)
+// role says what a split is for, in the result.
+type role string
+
+const (
+	fitOn    role = "fit"
+	chooseOn role = "validate"
+	scoreOn  role = "score"
+)
+
+// set is the features of a split, from the files given, the cache, or the
+// encoder.
+func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set, error) {
+	file := map[role]string{fitOn: e.features, scoreOn: e.evalFeatures}[as]
+	switch {
+	case file != "":
+		s, err := eval.Read(file, e.enc.device)
+		if err != nil {
+			return nil, err
+		}
+		e.note(as, filepath.Base(file), s, "")
+		e.result.Encoder.FeatureDim = s.Dim
+		return s, nil
+	case e.enc.Backbone == nil:
+		return nil, schemas.E("evaluate", string(as), "give --eval-features FILE too", schemas.Because(schemas.ErrUsage, "there are no features of split "+split))
 	}
-	for _, k := range sortedKeys(s.KNN) {
-		fmt.Fprintf(w, "kNN %-6s top-1 %6.2f %%\n", k, s.KNN[k])
+	images, err := openEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
+	if err != nil {
+		return nil, err
 	}
-	if s.LinearTop1 != nil {
-		fmt.Fprintf(w, "linear     top-1 %6.2f %%\n", *s.LinearTop1)
+	defer images.Close()
+	m := images.Manifest()
+	if e.classes == nil {
+		e.classes = m.Classes
 	}
-	if s.LinearTop5 != nil {
-		fmt.Fprintf(w, "linear     top-5 %6.2f %%\n", *s.LinearTop5)
+	kept := e.keptFeatures(m)
+	s, err := kept.read(e.enc.device, e.result.Encoder.FeatureDim)
+	if err != nil {
+		return nil, err
 	}
-	_, err := fmt.Fprintf(w, "fitted on %d images, scored on %d, %d features\n", s.TrainImages, s.TestImages, s.FeatureDim)
+	if s == nil {
+		began := time.Now()
+		o := e.enc.options()
+		o.Progress = e.progress("features of "+split, images.Len())
+		if s, err = eval.Features(ctx, e.enc, images, o); err != nil {
+			return nil, err
+		}
+		e.forward += time.Since(began)
+		if err := kept.write(s); err != nil {
+			s.Free()
+			return nil, err
+		}
+	}
+	e.note(as, split, s, m.Digest())
+	if as == fitOn {
+		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(m.Classes))
+	}
+	return s, nil
+}
+
+func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
+	e.result.Splits = append(e.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
+}
+
+// pair is the features to fit on and to score on. Free both.
+func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
+	if fit, err = e.set(ctx, fitOn, e.split); err != nil {
+		return nil, nil, err
+	}
+	if score, err = e.set(ctx, scoreOn, e.evalSplit); err != nil {
+		fit.Free()
+		return nil, nil, err
+	}
+	return fit, score, nil
+}
+
+// progress tells how much of something is done, every few seconds.
+func (e *evaluation) progress(what string, of int64) func(done int) {
+	last := time.Now()
+	return func(done int) {
+		if time.Since(last) >= lineEvery {
+			last = time.Now()
+			fmt.Fprintf(e.stderr, "%s: %d of %d\n", what, done, of)
+		}
+	}
+}
+
+func (e *evaluation) epochs(what string) func(epoch, epochs int) {
+	var tell func(int)
+	return func(epoch, epochs int) {
+		if tell == nil {
+			tell = e.progress(what+", epoch", int64(epochs))
+		}
+		tell(epoch)
+	}
+}
+
+// score adds a figure to the result, with the paper's where it has one.
+func (e *evaluation) score(name, label string, value float64) *eval.Score {
+	return e.scoreLike(name, label, value, eval.PaperFigure(e.result.Protocol, e.result.Data, e.result.Encoder, name))
+}
+
+func (e *evaluation) scoreLike(name, label string, value float64, paper *eval.Figure) *eval.Score {
+	e.result.Scores = append(e.result.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: paper})
+	return &e.result.Scores[len(e.result.Scores)-1]
+}
+
+// finish keeps the result and prints it.
+func (e *evaluation) finish() error {
+	e.result.Time = time.Now().UTC().Format(time.RFC3339)
+	e.result.Seconds = (time.Since(e.began) - e.forward).Seconds()
+	if e.out != "-" {
+		if err := os.MkdirAll(e.out, 0o755); err != nil {
+			return schemas.E("make", e.out, "give a folder that can be written, or --out -", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		if err := eval.Append(e.out, e.result); err != nil {
+			return err
+		}
+	}
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(e.result)
+	}
+	return printResult(e.stdout, &e.result)
+}
+
+func printResult(w io.Writer, r *eval.Result) error {
+	who := r.Encoder.Backbone
+	if who == "" {
+		who = "features from a file"
+	} else if r.Encoder.Width != 64 {
+		who += fmt.Sprintf(", width %d", r.Encoder.Width)
+	}
+	if r.Encoder.Untrained {
+		who += ", untrained"
+	}
+	fmt.Fprintf(w, "%s on %s: %s, %d features\n", r.Protocol, r.Data, who, r.Encoder.FeatureDim)
+	for _, s := range r.Splits {
+		fmt.Fprintf(w, "  %-8s %s, %d images\n", s.Role, s.Name, s.Images)
+	}
+	for _, s := range r.Scores {
+		fmt.Fprintf(w, "%-28s %8.2f", s.Label, s.Value)
+		if s.Std != nil {
+			fmt.Fprintf(w, " ± %.2f", *s.Std)
+		}
+		if s.Paper != nil {
+			fmt.Fprintf(w, "   paper %.2f (%s)", s.Paper.Value, s.Paper.Source)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, p := range r.Pictures {
+		fmt.Fprintf(w, "picture %s\n", p)
+	}
+	_, err := fmt.Fprintf(w, "%.1f s\n", r.Seconds)
 	return err
+}
+
+// hasVal are the data sets that come with a validation split.
+func hasVal(scheme string) bool {
+	switch scheme {
+	case "dtd", "flowers", "aircraft", "voc2007":
+		return true
+	}
+	return false
+}
+
+// openData opens a split of the data set for its pictures and labels.
+func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source, error) {
+	if e.data == "" {
+		return nil, schemas.E("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", schemas.Because(schemas.ErrUsage, "features alone have no pictures"))
+	}
+	return ingest.Open(ctx, e.data, ingest.Options{Split: split})
 }

@@ -17,8 +17,22 @@ type LinearOptions struct {
 	BatchSize  int     // default 256; the last batch of an epoch may be smaller
 	LR         float64 // default 10
 	Momentum   float64 // default 0.9
-	Milestones []int   // epochs at which the rate falls to a tenth; default 60 % and 80 % of Epochs
-	Seed       uint64  // of the initial weights and the order
+	Nesterov   bool
+	Cosine     bool   // the rate falls to 0 by a cosine, update by update, instead of at milestones
+	Milestones []int  // epochs at which the rate falls to a tenth; default 60 % and 80 % of Epochs
+	Seed       uint64 // of the initial weights and the order
+
+	// Progress, where set, is told each epoch that is done.
+	Progress func(epoch, epochs int)
+}
+
+// ImageNetLinear is ImageNet's protocol (section 5.1): 90 epochs, Nesterov, rate
+// 0.1·B/256, cosine.
+func ImageNetLinear(batch int) LinearOptions {
+	if batch == 0 {
+		batch = 256
+	}
+	return LinearOptions{Epochs: 90, BatchSize: batch, LR: 0.1 * float64(batch) / 256, Nesterov: true, Cosine: true}
 }
 
 func (o LinearOptions) applyDefaults() LinearOptions {
@@ -59,11 +73,13 @@ func (o LinearOptions) Validate() error {
 	return nil
 }
 
-// LinearResult is the probe after its last epoch.
+// LinearResult is the probe after its last epoch. Its training figures are of the
+// cached features, or, on augmented views, the mean over the last epoch's
+// updates.
 type LinearResult struct {
-	Top1, Top5 float64 // percent of the test set; Top5 is of min(5, classes)
-	TrainTop1  float64 // percent of the training set
-	FinalLoss  float64 // cross-entropy on the training set, nats
+	Accuracy          // of the test set
+	TrainTop1 float64 // percent of the training set
+	FinalLoss float64 // cross-entropy on the training set, nats
 }
 
 // Linear trains softmax(W·h + b) on the training features and tests it. W starts
@@ -81,7 +97,13 @@ func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResul
 	var r LinearResult
 	err = torch.Do(func() error {
 		var err error
-		torch.NoGrad(func() { r, err = newProbe(train, numClasses, o).run(ctx, test) })
+		torch.NoGrad(func() {
+			p := newProbe(numClasses, train.Dim, train.X.Device(), o)
+			defer p.free()
+			if err = p.run(ctx, train); err == nil {
+				r = p.result(train, test)
+			}
+		})
 		return err
 	})
 	return r, err
@@ -93,67 +115,112 @@ func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResul
 //	G = (softmax(h·Wᵀ + b) − onehot(y))/B,  ∂W = Gᵀ·h,  ∂b = Σ_rows G
 type probe struct {
 	o      LinearOptions
-	train  *Set
-	labels *torch.Tensor // (N) int64
 	onehot *torch.Tensor // (C,C): row c is the one-hot vector of class c
 
 	w, b   *torch.Tensor // (C,D), (C)
 	vw, vb *torch.Tensor // momentum of w and b
 }
 
-func newProbe(train *Set, numClasses int, o LinearOptions) *probe {
-	c, d := int64(numClasses), int64(train.Dim)
-	device := train.X.Device()
-	weights := make([]float32, c*d)
-	rng := nn.Random(o.Seed, "linear probe")
+// newProbe makes a probe that lives until free. It runs inside torch.Do.
+func newProbe(numClasses, dim int, device torch.Device, o LinearOptions) *probe {
+	c, d := int64(numClasses), int64(dim)
+	return &probe{
+		o:      o,
+		onehot: torch.Eye(c, torch.Float32, device).Keep(),
+		w:      torch.FromFloat32(initialWeights(numClasses, dim, o.Seed), c, d).To(device, torch.Float32, false).Keep(),
+		b:      torch.Zeros([]int64{c}, torch.Float32, device).Keep(),
+		vw:     torch.Zeros([]int64{c, d}, torch.Float32, device).Keep(),
+		vb:     torch.Zeros([]int64{c}, torch.Float32, device).Keep(),
+	}
+}
+
+// initialWeights are (C,D) normals of deviation 0.01.
+func initialWeights(classes, dim int, seed uint64) []float32 {
+	weights := make([]float32, classes*dim)
+	rng := nn.Random(seed, "linear probe")
 	for i := range weights {
 		weights[i] = float32(float64(0.01 * rng.Normal()))
 	}
-	return &probe{
-		o: o, train: train, labels: train.labels(),
-		onehot: torch.Eye(c, torch.Float32, device),
-		w:      torch.FromFloat32(weights, c, d).To(device, torch.Float32, false),
-		b:      torch.Zeros([]int64{c}, torch.Float32, device),
-		vw:     torch.Zeros([]int64{c, d}, torch.Float32, device),
-		vb:     torch.Zeros([]int64{c}, torch.Float32, device),
+	return weights
+}
+
+func (p *probe) free() {
+	for _, t := range []*torch.Tensor{p.onehot, p.w, p.b, p.vw, p.vb} {
+		t.Free()
 	}
 }
 
-func (p *probe) run(ctx context.Context, test *Set) (LinearResult, error) {
-	milestones := make([]int64, len(p.o.Milestones))
-	for i, m := range p.o.Milestones {
+// rate is the learning rate of update i of an epoch of n.
+func (o LinearOptions) rate(epoch, i, n int) float64 {
+	if o.Cosine {
+		return optim.Cosine(o.LR, 0, int64(o.Epochs)*int64(n))(int64(epoch)*int64(n) + int64(i))
+	}
+	milestones := make([]int64, len(o.Milestones))
+	for i, m := range o.Milestones {
 		milestones[i] = int64(m)
 	}
-	rate := optim.Steps(p.o.LR, 0.1, milestones...)
-	n := p.train.Len()
+	return optim.Steps(o.LR, 0.1, milestones...)(int64(epoch))
+}
+
+func (o LinearOptions) progress(epoch int) {
+	if o.Progress != nil {
+		o.Progress(epoch+1, o.Epochs)
+	}
+}
+
+// run is the training on cached features.
+func (p *probe) run(ctx context.Context, train *Set) error {
+	n := train.Len()
+	labels := train.labels()
+	updates := (n + p.o.BatchSize - 1) / p.o.BatchSize
 	for epoch := range p.o.Epochs {
 		if err := ctx.Err(); err != nil {
-			return LinearResult{}, err
+			return err
 		}
 		torch.ScopeDo(func() {
 			order := nn.Random(p.o.Seed, "linear probe order "+strconv.Itoa(epoch)).Permutation(n)
-			perm := torch.FromInt64(order, int64(n)).To(p.train.X.Device(), torch.Int64, false)
-			lr := rate(int64(epoch))
-			for at := 0; at < n; at += p.o.BatchSize {
+			perm := torch.FromInt64(order, int64(n)).To(train.X.Device(), torch.Int64, false)
+			for i := range updates {
 				torch.ScopeDo(func() {
-					p.step(torch.Narrow(perm, 0, int64(at), int64(min(p.o.BatchSize, n-at))), lr)
+					at := i * p.o.BatchSize
+					idx := torch.Narrow(perm, 0, int64(at), int64(min(p.o.BatchSize, n-at)))
+					p.step(torch.IndexSelect(train.X, 0, idx), torch.IndexSelect(labels, 0, idx), p.o.rate(epoch, i, updates))
 				})
 			}
 		})
+		p.o.progress(epoch)
 	}
-	return p.result(test), nil
+	return nil
 }
 
-// step is one update by the batch whose rows idx (B) names.
-func (p *probe) step(idx *torch.Tensor, lr float64) {
-	h := torch.IndexSelect(p.train.X, 0, idx)
-	y := torch.IndexSelect(p.onehot, 0, torch.IndexSelect(p.labels, 0, idx))
-	g := torch.Softmax(p.scores(h), 1, torch.Unset)
-	torch.DivScalar_(torch.Sub_(g, y, 1), float64(idx.Size(0)))
-	torch.Add_(torch.MulScalar_(p.vw, p.o.Momentum), torch.Mm(torch.T(g), h), 1)
-	torch.Add_(torch.MulScalar_(p.vb, p.o.Momentum), torch.SumDim(g, []int64{0}, false, torch.Unset), 1)
-	torch.Add_(p.w, p.vw, -lr)
-	torch.Add_(p.b, p.vb, -lr)
+// step is one update by features h (B,D) of classes labels (B). It gives the
+// scores from before it, (B,C).
+func (p *probe) step(h, labels *torch.Tensor, lr float64) *torch.Tensor {
+	scores := p.scores(h)
+	y := torch.IndexSelect(p.onehot, 0, labels)
+	g := torch.Softmax(scores, 1, torch.Unset)
+	torch.DivScalar_(torch.Sub_(g, y, 1), float64(h.Size(0)))
+	gw, gb := torch.Mm(torch.T(g), h), torch.SumDim(g, []int64{0}, false, torch.Unset)
+	p.update(p.w, p.vw, gw, lr)
+	p.update(p.b, p.vb, gb, lr)
+	return scores
+}
+
+// update is v ← μv + g; w ← w − lr·v, or with Nesterov w − lr·(g + μv).
+func (p *probe) update(w, v, g *torch.Tensor, lr float64) {
+	torch.Add_(torch.MulScalar_(v, p.o.Momentum), g, 1)
+	torch.Add_(w, v, -lr*p.ahead())
+	if p.o.Nesterov {
+		torch.Add_(w, g, -lr)
+	}
+}
+
+// ahead is the weight of the momentum in an update.
+func (p *probe) ahead() float64 {
+	if p.o.Nesterov {
+		return p.o.Momentum
+	}
+	return 1
 }
 
 // scores are the logits (N,C) of features (N,D).
@@ -161,16 +228,17 @@ func (p *probe) scores(h *torch.Tensor) *torch.Tensor {
 	return torch.Addmm(p.b, h, torch.T(p.w), 1, 1)
 }
 
-func (p *probe) result(test *Set) LinearResult {
-	scores, truth := p.scores(test.X), test.labels()
-	fitted := p.scores(p.train.X)
-	logp := torch.Gather(torch.LogSoftmax(fitted, 1, torch.Unset), 1, torch.Unsqueeze(p.labels, 1), false)
-	_, best := torch.Topk(scores, min(5, p.b.Numel()), 1, true, true)
-	in := torch.Sum(torch.Eq(best, torch.Unsqueeze(truth, 1)), torch.Int64).Item()
+func (p *probe) result(train, test *Set) LinearResult {
+	fitted := p.scores(train.X)
 	return LinearResult{
-		Top1:      percent(hits(scores, truth), test.Len()),
-		Top5:      percent(int64(in), test.Len()),
-		TrainTop1: percent(hits(fitted, p.labels), p.train.Len()),
-		FinalLoss: -torch.Mean(logp, torch.Unset).Item(),
+		Accuracy:  accuracy(p.scores(test.X), test.Labels),
+		TrainTop1: percent(hits(fitted, train.labels()), train.Len()),
+		FinalLoss: crossEntropy(fitted, train.labels()).Item(),
 	}
+}
+
+// crossEntropy is the mean over rows of −log softmax(scores)[label].
+func crossEntropy(scores, labels *torch.Tensor) *torch.Tensor {
+	const mean, none = 1, -100
+	return torch.CrossEntropyLoss(scores, labels, nil, mean, none, 0)
 }

@@ -18,7 +18,7 @@ import (
 type ImageOptions struct {
 	Size     int     // S: images come out as S×S
 	Fraction float64 // side of the central square that is taken, of the shorter side; 1: all of it
-	Max      int     // at most so many images; 0: all
+	Max      int     // at most so many images, evenly spread over the data set; 0: all
 	Batch    int     // images a call of Next; 0: 256
 	Workers  int     // images rendered at once; at least 1
 	SkipBad  bool    // pass over images that cannot be decoded, instead of failing
@@ -28,11 +28,11 @@ type ImageOptions struct {
 // It is an eval.Source. Not for concurrent use; Close joins nothing and frees
 // the renderers and the data set.
 type Images struct {
-	src       ingest.Source
-	o         ImageOptions
-	renderers []*augment.Renderer
-	samples   []schemas.Sample
-	next, n   int64
+	src  ingest.Source
+	o    ImageOptions
+	r    *renderers
+	ids  []int64
+	next int
 
 	Keys    []string // of the images given so far, by row
 	Skipped int64    // images passed over
@@ -47,27 +47,22 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if o.Batch == 0 {
 		o.Batch = 256
 	}
-	o.Workers = max(1, o.Workers)
-	policy := &augment.Policy{Name: "eval", Limits: augment.DefaultLimits, Views: []augment.View{{
-		Name: "center", Role: schemas.Student, Size: o.Size,
-		Ops: []augment.Op{{Kind: augment.CenterCrop, Fraction: o.Fraction, Filter: augment.Bilinear}},
+	r, err := newRenderers(src, centerCrop(o.Size, o.Fraction), o.Workers, o.SkipBad)
+	if err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	return &Images{src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
+}
+
+func centerCrop(size int, fraction float64) *augment.Policy {
+	return &augment.Policy{Name: "eval", Limits: augment.DefaultLimits, Views: []augment.View{{
+		Name: "center", Role: schemas.Student, Size: size,
+		Ops: []augment.Op{{Kind: augment.CenterCrop, Fraction: fraction, Filter: augment.Bilinear}},
 	}}}
-	m := &Images{src: src, o: o, n: src.Len(), samples: make([]schemas.Sample, o.Workers)}
-	if o.Max > 0 {
-		m.n = min(m.n, int64(o.Max))
-	}
-	for range o.Workers {
-		r, err := augment.NewRenderer(augment.DefaultEngine(), policy)
-		if err != nil {
-			return nil, errors.Join(err, m.Close())
-		}
-		m.renderers = append(m.renderers, r)
-	}
-	return m, nil
 }
 
 // Len is the number of images that will be given, bad ones included.
-func (m *Images) Len() int64 { return m.n }
+func (m *Images) Len() int64 { return int64(len(m.ids)) }
 
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
@@ -75,13 +70,15 @@ func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 // Next gives the next images, io.EOF after the last. The pixels are the
 // caller's.
 func (m *Images) Next(ctx context.Context) (eval.Images, error) {
-	for m.next < m.n {
-		n := int(min(int64(m.o.Batch), m.n-m.next))
-		out, err := m.render(ctx, m.next, n)
+	for m.next < len(m.ids) {
+		ids := m.ids[m.next:min(m.next+m.o.Batch, len(m.ids))]
+		out, keys, err := m.r.render(ctx, ids, augment.Key{})
 		if err != nil {
 			return eval.Images{}, err
 		}
-		m.next += int64(n)
+		m.next += len(ids)
+		m.Keys = append(m.Keys, keys...)
+		m.Skipped += int64(len(ids) - len(keys))
 		if len(out.Labels) > 0 {
 			return out, nil
 		}
@@ -89,60 +86,90 @@ func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 	return eval.Images{}, io.EOF
 }
 
-// render makes images [from, from+n), each worker taking the next one free.
-func (m *Images) render(ctx context.Context, from int64, n int) (eval.Images, error) {
-	one := 3 * m.o.Size * m.o.Size
-	out := eval.Images{Size: m.o.Size, Pixels: make([]byte, n*one), Labels: make([]int32, n)}
+// Close frees the renderers and closes the data set.
+func (m *Images) Close() error { return errors.Join(m.r.close(), m.src.Close()) }
+
+// renderers make the one view of a policy of many samples at once.
+type renderers struct {
+	src     ingest.Source
+	size    int
+	skipBad bool
+	each    []*augment.Renderer
+	samples []schemas.Sample // a buffer for each renderer
+}
+
+func newRenderers(src ingest.Source, policy *augment.Policy, workers int, skipBad bool) (*renderers, error) {
+	workers = max(1, workers)
+	r := &renderers{src: src, size: policy.Views[0].Size, skipBad: skipBad, samples: make([]schemas.Sample, workers)}
+	for range workers {
+		one, err := augment.NewRenderer(augment.DefaultEngine(), policy)
+		if err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+		r.each = append(r.each, one)
+	}
+	return r, nil
+}
+
+func (r *renderers) close() error {
+	var err error
+	for _, one := range r.each {
+		err = errors.Join(err, one.Close())
+	}
+	r.each = nil
+	return err
+}
+
+// render makes the images of the ids, each worker taking the next one free, and
+// gives their keys too. The views are drawn by key's seed and epoch. Those that
+// cannot be decoded are left out where skipBad says so.
+func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, error) {
+	n, one := len(ids), 3*r.size*r.size
+	out := eval.Images{Size: r.size, Pixels: make([]byte, n*one), Labels: make([]int32, n), IDs: make([]int64, n)}
 	keys := make([]string, n)
 	bad := make([]bool, n)
 	var taken atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	for w := range m.renderers {
+	for w := range r.each {
 		g.Go(func() error {
-			s := &m.samples[w]
+			s := &r.samples[w]
 			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
-				if err := m.src.Read(ctx, from+int64(i), s); err != nil {
+				if err := r.src.Read(ctx, ids[i], s); err != nil {
 					return err
 				}
-				_, err := m.renderers[w].Render(s, augment.Key{Sample: s.ID}, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil)
-				if err != nil {
-					if !m.o.SkipBad || !errors.Is(err, schemas.ErrCorrupt) && !errors.Is(err, schemas.ErrTooLarge) && !errors.Is(err, schemas.ErrUnsupported) {
+				k := key
+				k.Sample = s.ID
+				if _, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil); err != nil {
+					if !r.skipBad || !errors.Is(err, schemas.ErrCorrupt) && !errors.Is(err, schemas.ErrTooLarge) && !errors.Is(err, schemas.ErrUnsupported) {
 						return err
 					}
 					bad[i] = true
 				}
-				out.Labels[i], keys[i] = s.Label, s.Key
+				out.Labels[i], out.IDs[i], keys[i] = s.Label, s.ID, s.Key
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return eval.Images{}, err
+		return eval.Images{}, nil, err
 	}
 	// Close the gaps that bad images leave.
 	kept := 0
 	for i := range n {
 		if bad[i] {
-			m.Skipped++
 			continue
 		}
 		if kept != i {
 			copy(out.Pixels[kept*one:(kept+1)*one], out.Pixels[i*one:(i+1)*one])
-			out.Labels[kept] = out.Labels[i]
+			out.Labels[kept], out.IDs[kept], keys[kept] = out.Labels[i], out.IDs[i], keys[i]
 		}
-		m.Keys = append(m.Keys, keys[i])
 		kept++
 	}
-	out.Pixels, out.Labels = out.Pixels[:kept*one], out.Labels[:kept]
-	return out, nil
-}
-
-// Close frees the renderers and closes the data set.
-func (m *Images) Close() error {
-	err := m.src.Close()
-	for _, r := range m.renderers {
-		err = errors.Join(err, r.Close())
+	out.Pixels, out.Labels, out.IDs = out.Pixels[:kept*one], out.Labels[:kept], out.IDs[:kept]
+	if marked, ok := r.src.(ingest.MultiLabel); ok {
+		for _, id := range out.IDs {
+			out.Targets = append(out.Targets, marked.Marks(id)...)
+		}
 	}
-	m.renderers = nil
-	return err
+	return out, keys[:kept], nil
 }

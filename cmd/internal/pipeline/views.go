@@ -1,0 +1,202 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"resslt/augment"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train/eval"
+)
+
+// Labels are labels and keys of samples, in order of id.
+type Labels struct {
+	ID    []int64
+	Class []int32
+	Key   []string
+}
+
+// ReadLabels reads most samples of an open data set, evenly spread, or all for
+// 0, for their labels and keys: formats keep them beside the image.
+func ReadLabels(ctx context.Context, src ingest.Source, most int) (*Labels, error) {
+	ids := spread(src.Len(), int64(most))
+	n := int64(len(ids))
+	out := &Labels{ID: ids, Class: make([]int32, n), Key: make([]string, n)}
+	var taken atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			var s schemas.Sample
+			for i := taken.Add(1) - 1; i < n; i = taken.Add(1) - 1 {
+				if err := src.Read(ctx, ids[i], &s); err != nil {
+					return err
+				}
+				out.Class[i], out.Key[i] = s.Label, s.Key
+			}
+			return nil
+		})
+	}
+	return out, g.Wait()
+}
+
+// spread is most of n ids, evenly spread, since data sets lie sorted by class;
+// all of them for 0.
+func spread(n, most int64) []int64 {
+	if most <= 0 || most > n {
+		most = n
+	}
+	ids := make([]int64, most)
+	for i := range ids {
+		ids[i] = int64(i) * n / most
+	}
+	return ids
+}
+
+// ViewOptions say how augmented training images are made.
+type ViewOptions struct {
+	Policy  *augment.Policy // of one view
+	IDs     []int64         // the samples to train on; nil: Max of all
+	Max     int             // at most so many, evenly spread; 0: all
+	Classes int             // of the data set
+	Seed    uint64          // of the order and of the views
+	Batch   int             // images a batch; 0: 256
+	Workers int             // images rendered at once; at least 1
+	SkipBad bool            // pass over images that cannot be decoded, instead of failing
+}
+
+// Views yields augmented images of an open data set, in another order and under
+// other draws every epoch. It is an eval.Views. One epoch is open at a time.
+type Views struct {
+	o ViewOptions
+	r *renderers
+	n int64
+}
+
+// NewViews makes the views of a data set, which stays the caller's.
+func NewViews(src ingest.Source, o ViewOptions) (*Views, error) {
+	if o.Batch == 0 {
+		o.Batch = 256
+	}
+	if len(o.Policy.Views) != 1 {
+		return nil, schemas.E("views", o.Policy.Name, "use a policy of one view, such as weak",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %d", len(o.Policy.Views))))
+	}
+	r, err := newRenderers(src, o.Policy, o.Workers, o.SkipBad)
+	if err != nil {
+		return nil, err
+	}
+	if o.IDs == nil {
+		o.IDs = spread(src.Len(), int64(o.Max))
+	}
+	return &Views{o: o, r: r, n: int64(len(o.IDs))}, nil
+}
+
+// Len is the number of images an epoch.
+func (v *Views) Len() int { return int(v.n) }
+
+// Classes is the data set's.
+func (v *Views) Classes() int { return v.o.Classes }
+
+// Batches is the number of batches an epoch. A single image that is left over
+// is left out: batch norm has no variance of one.
+func (v *Views) Batches() int {
+	b := int64(v.o.Batch)
+	n := (v.n + b - 1) / b
+	if v.n%b == 1 && n > 1 {
+		n--
+	}
+	return int(n)
+}
+
+// Epoch opens an epoch. Its batches are rendered one ahead of the reader.
+func (v *Views) Epoch(ctx context.Context, epoch int) (eval.SourceCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	e := &viewEpoch{views: v, epoch: int64(epoch), order: ingest.NewOrder(v.o.Seed, v.n), out: make(chan eval.Images), cancel: cancel}
+	e.g, ctx = errgroup.WithContext(ctx)
+	e.g.Go(func() error { return e.produce(ctx) })
+	return e, nil
+}
+
+// Close frees the renderers.
+func (v *Views) Close() error { return v.r.close() }
+
+// viewEpoch is one epoch's reader: a goroutine renders, Next receives, Close
+// joins.
+type viewEpoch struct {
+	views  *Views
+	epoch  int64
+	order  *ingest.Order
+	out    chan eval.Images // closed by produce
+	g      *errgroup.Group
+	cancel context.CancelFunc
+}
+
+func (e *viewEpoch) produce(ctx context.Context) error {
+	defer close(e.out)
+	v := e.views
+	for b := range v.Batches() {
+		from := int64(b) * int64(v.o.Batch)
+		ids := make([]int64, min(int64(v.o.Batch), v.n-from))
+		for i := range ids {
+			ids[i] = v.o.IDs[e.order.At(e.epoch, from+int64(i))]
+		}
+		m, _, err := v.r.render(ctx, ids, augment.Key{Seed: v.o.Seed, Epoch: e.epoch})
+		if err != nil {
+			return err
+		}
+		if len(m.Labels) == 0 {
+			continue
+		}
+		select {
+		case e.out <- m:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Next gives the next batch, io.EOF after the last.
+func (e *viewEpoch) Next(ctx context.Context) (eval.Images, error) {
+	select {
+	case m, ok := <-e.out:
+		if ok {
+			return m, nil
+		}
+		if err := e.g.Wait(); err != nil {
+			return eval.Images{}, err
+		}
+		return eval.Images{}, io.EOF
+	case <-ctx.Done():
+		return eval.Images{}, ctx.Err()
+	}
+}
+
+// Close stops what is being rendered. The error of a reader that went away
+// early is no error.
+func (e *viewEpoch) Close() error {
+	e.cancel()
+	if err := e.g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// CropAndFlip is the policy of one view: a random crop of at least the given
+// share of the picture's area, resized to size, flipped half the time.
+func CropAndFlip(size int, least float64) *augment.Policy {
+	return &augment.Policy{Name: "crop and flip", Limits: augment.DefaultLimits, Views: []augment.View{{
+		Name: "crop", Role: schemas.Student, Size: size,
+		Ops: []augment.Op{
+			{Kind: augment.RandomResizedCrop, Scale: augment.Range{least, 1}, Ratio: augment.Range{3.0 / 4, 4.0 / 3}, Filter: augment.Bilinear},
+			{Kind: augment.Flip, P: 0.5},
+		},
+	}}}
+}

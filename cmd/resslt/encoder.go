@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"resslt/schemas"
+	"resslt/train"
+	"resslt/train/backbone"
+	"resslt/train/eval"
+	"resslt/train/nn"
+	"resslt/train/recipe"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+)
+
+// encoder is a frozen backbone and what one has to know to use it. The weights
+// live as long as the process.
+type encoder struct {
+	backbone.Backbone
+	info   train.EncoderInfo
+	device torch.Device
+	crop   float64 // side of the central square that it sees, of the shorter side
+}
+
+// encoderFlags name an encoder's weights, and what the file does not say itself.
+type encoderFlags struct {
+	checkpoint string
+	info       train.EncoderInfo
+	device     string
+	threads    int
+	crop       float64
+
+	untrained bool   // initial weights in the file's place
+	seed      uint64 // of those
+}
+
+func (f *encoderFlags) register(c *cobra.Command) {
+	p := c.Flags()
+	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, or torchvision's weights as safetensors")
+	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where the file does not say")
+	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where the file does not say")
+	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
+	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
+	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
+	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
+	p.IntVar(&f.threads, "threads", 0, "of libtorch (0: one a core)")
+}
+
+// openTorch opens libtorch with the flags' device and threads.
+func (f *encoderFlags) openTorch(c *cobra.Command) (r recipe.Recipe, dev torch.Device, err error) {
+	r = recipe.Default()
+	r.Name, r.Data, r.Device, r.Threads = c.CommandPath(), "none:", f.device, f.threads
+	if err := resolveHere(&r); err != nil {
+		return r, dev, err
+	}
+	if err := torch.Open(""); err != nil {
+		return r, dev, err
+	}
+	if err := train.Check(&r); err != nil {
+		return r, dev, err
+	}
+	if err := train.SetThreads(r.Threads); err != nil {
+		return r, dev, err
+	}
+	dev, err = torch.ParseDevice(f.device)
+	return r, dev, err
+}
+
+// load builds the encoder; flags that were given win over what the file says.
+func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
+	if f.checkpoint == "" && !f.untrained {
+		return enc, schemas.E("", c.CommandPath(), "name the weights with --checkpoint FILE", schemas.Because(schemas.ErrUsage, "no --checkpoint"))
+	}
+	r, dev, err := f.openTorch(c)
+	if err != nil {
+		return enc, err
+	}
+	info, known := f.info, false
+	if f.checkpoint != "" {
+		if info, known, err = train.EncoderMeta(f.checkpoint); err != nil {
+			return enc, err
+		}
+	}
+	if !known {
+		info = f.info
+		copy(info.Mean[:], r.Mean)
+		copy(info.Std[:], r.Std)
+	}
+	f.override(c, &info)
+	if info.ImageSize < 1 || info.ImageSize > schemas.MaxViewSize {
+		return enc, schemas.E("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), schemas.ErrUsage)
+	}
+	if info.Stem != "small" && info.Stem != "imagenet" {
+		return enc, schemas.E("--stem", info.Stem, "give small or imagenet", schemas.ErrUsage)
+	}
+	enc = encoder{info: info, device: dev, crop: f.crop}
+	if enc.crop == 0 {
+		enc.crop = cropFraction(info.Stem)
+	}
+	if !(enc.crop > 0 && enc.crop <= 1) {
+		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
+	}
+	if f.untrained {
+		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true})
+	} else {
+		enc.Backbone, err = train.LoadEncoder(f.checkpoint, info, dev)
+	}
+	return enc, err
+}
+
+// override lays the flags that were given over what a file says.
+func (f *encoderFlags) override(c *cobra.Command, info *train.EncoderInfo) {
+	for name, set := range map[string]func(){
+		"backbone":   func() { info.Backbone = f.info.Backbone },
+		"width":      func() { info.Width = f.info.Width },
+		"stem":       func() { info.Stem = f.info.Stem },
+		"image-size": func() { info.ImageSize = f.info.ImageSize },
+	} {
+		if c.Flags().Changed(name) {
+			set()
+		}
+	}
+}
+
+// options are how the encoder takes features.
+func (e *encoder) options() eval.FeatureOptions {
+	return eval.FeatureOptions{Mean: e.info.Mean, Std: e.info.Std, Device: e.device, ChannelsLast: true}
+}
+
+// digest is the SHA-256 over the weights in order of key.
+func (e *encoder) digest() (string, error) {
+	tensors, err := train.HostTensors(nn.StateDict(e))
+	if err != nil {
+		return "", err
+	}
+	return safetensors.Digest(tensors), nil
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train/eval"
+	"resslt/train/torch"
+)
+
+// keptFeatures is the file that holds a split's features in the --cache folder,
+// named after all that they depend on. Without a folder it is nothing.
+type keptFeatures struct {
+	path string
+	meta map[string]string
+}
+
+func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
+	if e.cache == "" {
+		return keptFeatures{}
+	}
+	on, _ := json.Marshal(map[string]any{ // strings and numbers: cannot fail
+		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most,
+		"image_size": e.enc.info.ImageSize, "crop": e.enc.crop, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
+	})
+	sum := sha256.Sum256(on)
+	return keptFeatures{
+		path: filepath.Join(e.cache, fmt.Sprintf("%s-%s-%s.safetensors", m.Format, m.Split, hex.EncodeToString(sum[:8]))),
+		meta: map[string]string{"resslt_features": string(on)},
+	}
+}
+
+// read gives the kept features, or nil where there are none.
+func (k keptFeatures) read(device torch.Device, dim int) (*eval.Set, error) {
+	if k.path == "" {
+		return nil, nil
+	}
+	s, err := eval.Read(k.path, device)
+	if errors.Is(err, schemas.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Dim != dim {
+		s.Free()
+		return nil, schemas.E("read features", k.path, "delete the file", schemas.Because(schemas.ErrMismatch,
+			fmt.Sprintf("its features have %d dimensions, the encoder's %d", s.Dim, dim)))
+	}
+	return s, nil
+}
+
+func (k keptFeatures) write(s *eval.Set) error {
+	if k.path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(k.path), 0o755); err != nil {
+		return schemas.E("keep features", k.path, "give a --cache folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return s.Write(k.path, k.meta)
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"resslt/cmd/internal/pipeline"
+	"resslt/schemas"
+	"resslt/train/eval"
+)
+
+// semiOptions are the flags of resslt eval semi.
+type semiOptions struct {
+	labels     float64
+	list       string
+	mode       string
+	augmented  bool
+	epochs     int
+	batch      int
+	lr, headLR float64
+}
+
+const (
+	modeFrozen   = "frozen"
+	modeFineTune = "finetune"
+)
+
+func newSemiCommand() *cobra.Command {
+	var f evalFlags
+	var o semiOptions
+	c := &cobra.Command{
+		Use: "semi --checkpoint FILE --data URI", Short: "train on a few labels: 1 % frozen, 10 % fine-tuned (Tables 10 and 14)",
+		Long: `semi trains on a fraction of the labels, drawn class by class by --seed, or on the
+images that --list names (SimCLR's file lists: one name a line, such as
+n01440764_10074.JPEG).
+
+  1 %    frozen: the classifier alone, lr 0.1, 60 epochs
+  10 %   finetune: backbone lr 0.02, classifier lr 0.2, 20 epochs
+
+Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
+		Example: `  resslt eval semi --checkpoint runs/mine/encoder.safetensors --data cifar10:DIR --labels 0.1
+  resslt eval semi --checkpoint resnet50.safetensors --data folder:imagenet --eval-split val --list 1percent.txt --mode frozen`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !(o.labels > 0 && o.labels < 1) {
+				return schemas.E("--labels", fmt.Sprint(o.labels), "give a fraction between 0 and 1, such as 0.01", schemas.ErrUsage)
+			}
+			if o.mode == "" {
+				o.mode = modeFrozen
+				if o.labels > 0.05 && o.list == "" {
+					o.mode = modeFineTune
+				}
+			}
+			if o.mode != modeFrozen && o.mode != modeFineTune {
+				return schemas.E("--mode", o.mode, "give frozen or finetune", schemas.ErrUsage)
+			}
+			if f.features != "" {
+				return schemas.E("--features", f.features, "give --checkpoint and --data", schemas.Because(schemas.ErrUsage, "semi augments images, and trains the encoder"))
+			}
+			o.defaults(c)
+			e, err := f.open(c, "semi")
+			if err != nil {
+				return err
+			}
+			r, err := e.semi(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			suffix := fmt.Sprintf("_%g%%", 100*o.labels)
+			if o.list != "" {
+				suffix = "_list"
+				e.result.Settings["list"] = path.Base(o.list)
+			}
+			set := e.result.Settings
+			set["labels"], set["mode"], set["epochs"], set["batch_size"], set["lr"], set["head_lr"] = o.labels, o.mode, o.epochs, o.batch, o.lr, o.headLR
+			set["augmented"] = o.augmented
+			e.accuracy(suffix, r)
+			return e.finish()
+		},
+	}
+	f.register(c)
+	p := c.Flags()
+	p.Float64Var(&o.labels, "labels", 0.01, "fraction of the labels")
+	p.StringVar(&o.list, "list", "", "`file` that names the labelled images, in place of --labels")
+	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels and for lists)")
+	p.BoolVar(&o.augmented, "augment", true, "random crops and flips; without, frozen alone trains on un-augmented features")
+	p.IntVar(&o.epochs, "epochs", 60, "epochs (default 60 frozen, 20 fine-tuned)")
+	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper does not say")
+	p.Float64Var(&o.lr, "lr", 0.02, "learning rate of the backbone, when fine-tuned")
+	p.Float64Var(&o.headLR, "head-lr", 0.1, "learning rate of the classifier (default 0.1 frozen, 0.2 fine-tuned)")
+	return c
+}
+
+// defaults fills what depends on the mode.
+func (o *semiOptions) defaults(c *cobra.Command) {
+	tuned := o.mode == modeFineTune
+	if !c.Flags().Changed("epochs") && tuned {
+		o.epochs = 20
+	}
+	if !c.Flags().Changed("head-lr") && tuned {
+		o.headLR = 0.2
+	}
+	if !tuned {
+		o.lr = 0
+	}
+}
+
+func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResult, err error) {
+	linear := eval.LinearOptions{Epochs: o.epochs, BatchSize: o.batch, LR: o.headLR, Cosine: true, Seed: e.seed, Progress: e.epochs("classifier")}
+	tune := eval.FineTuneOptions{Epochs: o.epochs, LR: o.lr, HeadLR: o.headLR, Seed: e.seed, Progress: e.epochs("fine-tuning")}
+	if err := errors.Join(linear.Validate(), tune.Validate()); err != nil {
+		return r, err
+	}
+	if !o.augmented {
+		if o.mode != modeFrozen {
+			return r, schemas.E("--augment=false", o.mode, "use --mode frozen", schemas.Because(schemas.ErrUsage, "fine-tuning trains on images"))
+		}
+		return e.semiOnFeatures(ctx, o, linear)
+	}
+	err = e.withViews(ctx, o.choose(e.seed), o.batch, func(v *pipeline.Views) error {
+		if o.mode == modeFrozen {
+			score, err := e.set(ctx, scoreOn, e.evalSplit)
+			if err != nil {
+				return err
+			}
+			r, err = eval.LinearOnViews(ctx, e.enc, v, score, e.enc.options(), linear)
+			return err
+		}
+		score := func(ctx context.Context) (eval.SourceCloser, error) {
+			images, err := openEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
+			if err != nil {
+				return nil, err
+			}
+			e.result.Splits = append(e.result.Splits, eval.Split{Role: string(scoreOn), Name: e.evalSplit, Images: int(images.Len()), Digest: images.Manifest().Digest()})
+			return images, nil
+		}
+		var err error
+		r, err = eval.FineTune(ctx, e.enc, v, score, e.enc.options(), tune)
+		return err
+	})
+	return r, err
+}
+
+// semiOnFeatures is the frozen classifier on features of un-augmented images.
+func (e *evaluation) semiOnFeatures(ctx context.Context, o semiOptions, linear eval.LinearOptions) (r eval.LinearResult, err error) {
+	src, err := e.openData(ctx, e.split)
+	if err != nil {
+		return r, err
+	}
+	labels, err := pipeline.ReadLabels(ctx, src, e.most)
+	if err := errors.Join(err, src.Close()); err != nil {
+		return r, err
+	}
+	chosen, err := o.choose(e.seed)(labels)
+	if err != nil {
+		return r, err
+	}
+	fit, score, err := e.pair(ctx)
+	if err != nil {
+		return r, err
+	}
+	row := make(map[int64]int, fit.Len())
+	for i, id := range fit.IDs {
+		row[id] = i
+	}
+	var rows []int
+	for _, id := range chosen {
+		if i, ok := row[id]; ok { // an image that cannot be decoded has no features
+			rows = append(rows, i)
+		}
+	}
+	few, err := fit.Select(rows)
+	if err != nil {
+		return r, err
+	}
+	defer few.Free()
+	e.result.Splits[0].Images = few.Len()
+	return eval.Linear(ctx, few, score, linear)
+}
+
+// choose picks the labelled images, by draw or by list.
+func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error) {
+	return func(l *pipeline.Labels) ([]int64, error) {
+		if o.list != "" {
+			return chooseListed(o.list, l)
+		}
+		rows, err := eval.Stratified(l.Class, o.labels, seed)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]int64, len(rows))
+		for i, r := range rows {
+			ids[i] = l.ID[r]
+		}
+		return ids, nil
+	}
+}
+
+// chooseListed finds the images that a file names, one a line, by key or by the
+// last part of the key.
+func chooseListed(file string, l *pipeline.Labels) ([]int64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, schemas.E("read list", file, "name an existing file", schemas.BecauseErr(schemas.ErrNotFound, err))
+	}
+	defer f.Close()
+	byName := make(map[string]int, len(l.Key))
+	for i, key := range l.Key {
+		byName[key], byName[path.Base(key)] = i, i
+	}
+	var ids []int64
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		name := strings.TrimSpace(lines.Text())
+		if name == "" {
+			continue
+		}
+		i, ok := byName[name]
+		if !ok {
+			return nil, schemas.E("read list", fmt.Sprintf("%s:%d", file, n), "use a list of this data set",
+				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%q is none of the %d images", name, len(l.Key))))
+		}
+		if l.Class[i] < 0 {
+			return nil, schemas.E("read list", fmt.Sprintf("%s:%d", file, n), "give labelled images", schemas.Because(schemas.ErrUsage, name+" has no label"))
+		}
+		ids = append(ids, l.ID[i])
+	}
+	if err := lines.Err(); err != nil {
+		return nil, schemas.E("read list", file, "give a text of one name a line", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	if len(ids) == 0 {
+		return nil, schemas.E("read list", file, "name one image or more", schemas.Because(schemas.ErrUsage, "it is empty"))
+	}
+	return ids, nil
+}
