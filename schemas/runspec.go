@@ -100,6 +100,17 @@ func (s *RunSpec) SampleBytes() int {
 	return n
 }
 
+// EncoderSize is S at which the trained encoder is used: the teacher's view's,
+// which shows the whole picture's scale where crops are smaller.
+func (s *RunSpec) EncoderSize() int {
+	for _, v := range s.Views {
+		if v.Role == Teacher {
+			return v.Size
+		}
+	}
+	return s.Views[0].Size
+}
+
 // DefaultChunkSamples keeps a chunk near TargetChunkBytes, at one sample or more.
 func DefaultChunkSamples(sampleBytes, batchSize int) int {
 	if sampleBytes <= 0 {

@@ -33,8 +33,9 @@ type Checkpoint struct {
 	Torch     string  `json:"torch"`      // libtorch's version
 	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
 	Loss      float64 `json:"loss"`       // of the last logged step
-	Weights   string  `json:"weights"`    // file name of the tensors
-	SHA256    string  `json:"sha256"`     // of that file
+	Figures           // of that step
+	Weights   string  `json:"weights"` // file name of the tensors
+	SHA256    string  `json:"sha256"`  // of that file
 
 	path string // of the tensors
 }

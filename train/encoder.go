@@ -34,11 +34,15 @@ func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
 
 // SaveEncoder writes a backbone's weights under torchvision's keys.
 func SaveEncoder(path string, b backbone.Backbone, info EncoderInfo) error {
-	meta, err := json.Marshal(info)
+	tensors, err := HostTensors(nn.StateDict(b))
 	if err != nil {
 		return err
 	}
-	tensors, err := HostTensors(nn.StateDict(b))
+	return writeEncoder(path, tensors, info)
+}
+
+func writeEncoder(path string, tensors []safetensors.Tensor, info EncoderInfo) error {
+	meta, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/train/nn"
 	"resslt/train/optim"
 	"resslt/train/recipe"
+	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
 
@@ -31,7 +33,26 @@ type Options struct {
 	// Observe, if set, is called after every step from the loop's goroutine; it
 	// must be quick.
 	Observe func(Progress)
+	// Keep, if set, writes the batch whose loss is not finite to a file of the run's
+	// folder, and gives the file's name.
+	Keep func(*schemas.Batch) (file string, err error)
+	// Snapshot, if set, is given the student's encoder after every Recipe.KNNEvery
+	// epochs, from the loop's goroutine: the run waits for as long as it takes. An
+	// error ends the run, with a checkpoint.
+	Snapshot func(Snapshot) error
 }
+
+// Snapshot is the student's backbone in host memory, after some epochs. It is the
+// receiver's to keep.
+type Snapshot struct {
+	Step    int64
+	Epoch   int64 // epochs done
+	Info    EncoderInfo
+	Tensors []safetensors.Tensor // under torchvision's keys
+}
+
+// Write writes the snapshot as SaveEncoder does.
+func (s *Snapshot) Write(path string) error { return writeEncoder(path, s.Tensors, s.Info) }
 
 // Progress is the state after a step.
 type Progress struct {
@@ -61,11 +82,11 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small",
-		StochasticDepth: r.StochasticDepth,
-		ProjHidden:      r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
-		NoPredictor: !r.Predictor,
-		QueueSize:   r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
+		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
+		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
+		Objective: r.Objective, Crops: r.Crops, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
+		Accumulate: r.Accumulate, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
+		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
 		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
 	}
@@ -136,7 +157,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
 		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(),
-		FinalLoss: l.stats.Loss, ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
+		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.figures(),
+		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
 		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced,
 	}
 	if err := sum.digests(learner.State()); err != nil {
@@ -205,7 +227,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 		if err := c.Load(l.learner); err != nil {
 			return err
 		}
-		l.step, l.saved, l.stats.Loss = c.Step, c.Step, c.Loss
+		l.step, l.saved, l.stats = c.Step, c.Step, c.Figures.stats(c.Loss)
 	}
 	if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); err != nil {
 		return err
@@ -231,6 +253,9 @@ func (l *loop) run(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		if err := l.snapshot(); err != nil {
+			return l.stop(ctx, err)
+		}
 	}
 	return l.save()
 }
@@ -249,24 +274,27 @@ func (l *loop) next(ctx context.Context) error {
 			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the stream gave step %d", batch.Step)))
 	}
 	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
-	h := Hyper{LR: l.sched.lr(l.step), Momentum: l.sched.m(l.step), Alpha: l.sched.alpha(l.step), Stats: log}
+	h := Hyper{LR: l.sched.lr(l.step), Momentum: l.sched.m(l.step), Alpha: l.sched.alpha(l.step), Step: l.step, Stats: log}
 	var stats Stats
 	err = torch.Do(func() error {
-		teacher, student := Views(batch)
+		teacher, student, err := l.learner.Views(batch)
+		if err != nil {
+			return err
+		}
 		stats, err = l.learner.Step(teacher, student, h)
 		return err
 	})
 	if err != nil {
 		l.torn = true // the step may have moved a part of the state
+		if errors.Is(err, schemas.ErrDiverged) {
+			return l.diverged(batch, err)
+		}
 		return err
 	}
 	l.step++
 	l.replaced += int64(batch.Replaced)
 	if log {
 		l.stats = stats
-		if math.IsNaN(stats.Loss) || math.IsInf(stats.Loss, 0) {
-			return l.diverged(fmt.Sprintf("the loss is %g", stats.Loss))
-		}
 	}
 	busy, wait := time.Since(began), began.Sub(asked)
 	l.total.add(busy, wait)
@@ -274,12 +302,26 @@ func (l *loop) next(ctx context.Context) error {
 	return l.report(log, h)
 }
 
-// diverged ends a run whose numbers are no numbers; the newest checkpoint is
-// older, and sound.
-func (l *loop) diverged(why string) error {
-	l.torn = true
-	return schemas.E("train", fmt.Sprintf("step %d", l.step-1), "lower base_lr, then go on from the last sound checkpoint with --resume --set base_lr=…",
-		schemas.Because(schemas.ErrDiverged, why))
+// divergedHint is the mend for numbers that are no numbers.
+const divergedHint = "lower base_lr, then go on from the last sound checkpoint with --resume --set base_lr=…"
+
+// diverged ends a run at the step whose loss is not finite: no weight has changed
+// by it. The batch is kept, to be looked at; the newest checkpoint is older, and
+// sound.
+func (l *loop) diverged(batch *schemas.Batch, cause error) error {
+	hint := divergedHint
+	if l.Keep != nil {
+		if file, err := l.Keep(batch); err != nil {
+			hint += "; its batch could not be kept: " + err.Error()
+		} else {
+			hint = fmt.Sprintf("look at its batch, kept in %s, with `resslt inspect --step %d --out %s`; %s", file, l.step, l.Out, hint)
+		}
+	}
+	var e *schemas.Error
+	if errors.As(cause, &e) {
+		cause = e.Err
+	}
+	return schemas.E("train", fmt.Sprintf("step %d", l.step), hint, cause)
 }
 
 func (l *loop) report(log bool, h Hyper) error {
@@ -299,6 +341,21 @@ func (l *loop) report(log bool, h Hyper) error {
 	}
 	l.window = meter{}
 	return l.metrics.write(p)
+}
+
+// snapshot hands out the student's encoder where an epoch has ended that asks for it.
+func (l *loop) snapshot() error {
+	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
+	if l.Snapshot == nil || every == 0 || l.step%every != 0 {
+		return nil
+	}
+	tensors, err := HostTensors(nn.StateDict(l.learner.Student().Backbone))
+	if err != nil {
+		return err
+	}
+	return l.Options.Snapshot(Snapshot{
+		Step: l.step, Epoch: l.step / l.Spec.StepsPerEpoch, Info: InfoOf(l.Recipe, l.Spec.EncoderSize()), Tensors: tensors,
+	})
 }
 
 // stop writes a checkpoint of the steps done so far, unless the state is torn,
@@ -321,15 +378,17 @@ func (l *loop) save() error {
 	if l.saved == l.step {
 		return nil
 	}
-	// Between two logged steps nobody looked at the loss.
+	// A gradient may overflow where the loss does not.
 	if finite, err := l.learner.Finite(); err != nil {
 		return err
 	} else if !finite {
-		return l.diverged("a weight or key is not finite")
+		l.torn = true
+		return schemas.E("train", fmt.Sprintf("step %d", l.step), divergedHint,
+			schemas.Because(schemas.ErrDiverged, "a weight or key is not finite, though the loss was"))
 	}
 	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
-		Loss: l.stats.Loss,
+		Loss: l.stats.Loss, Figures: l.stats.figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 	if err == nil {
 		l.saved = l.step

@@ -12,17 +12,13 @@ import (
 
 // metricsLine is one line of OUT/metrics.jsonl, after step Step.
 type metricsLine struct {
-	Step            int64   `json:"step"`
-	Epoch           float64 `json:"epoch"`
-	Loss            float64 `json:"loss"`
-	Relation        float64 `json:"relation"` // equation 5
-	InfoNCE         float64 `json:"infonce"`  // equation 1
-	Alpha           float64 `json:"alpha"`    // equation 7
+	Step  int64   `json:"step"`
+	Epoch float64 `json:"epoch"`
+	Loss  float64 `json:"loss"`
+	Figures
+	Alpha           float64 `json:"alpha"` // equation 7
 	LR              float64 `json:"lr"`
 	M               float64 `json:"m"`
-	EmbeddingStd    float64 `json:"embedding_std"`
-	TargetEntropy   float64 `json:"target_entropy"` // nats
-	Agreement       float64 `json:"agreement"`
 	ImagesPerSecond float64 `json:"images_per_second"`
 	DataWait        float64 `json:"data_wait_fraction"`
 }
@@ -69,9 +65,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 
 func (m *metricsFile) write(p Progress) error {
 	raw, err := json.Marshal(metricsLine{
-		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Relation: p.Stats.Relation, InfoNCE: p.Stats.InfoNCE,
-		Alpha: p.Alpha, LR: p.LR, M: p.M,
-		EmbeddingStd: p.Stats.EmbeddingStd, TargetEntropy: p.Stats.TargetEntropy, Agreement: p.Stats.Agreement,
+		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
 		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction,
 	})
 	if err == nil {

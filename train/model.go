@@ -3,21 +3,24 @@ package train
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"resslt/schemas"
 	"resslt/train/backbone"
 	"resslt/train/nn"
+	"resslt/train/objective"
 	"resslt/train/optim"
 	"resslt/train/torch"
 )
 
-// Encoder is one of the two networks: z = q(g(F(x))) for the student, z = g(F(x))
-// for the teacher, whose Predictor is nil.
+// Encoder is one of the two networks: p = q(g(F(x))) for the student, z = g(F(x))
+// for the teacher, whose Predictor is nil, as is that of a student whose objective
+// has none.
 type Encoder struct {
 	Backbone  backbone.Backbone // F
-	Projector nn.Module         // g: Linear → BN → ReLU → Linear
-	Predictor nn.Module         // q: the same form; nil in the teacher
+	Projector nn.Module         // g
+	Predictor nn.Module         // q, or nil
 }
 
 // newEncoder builds an encoder whose weights depend on the configuration and the
@@ -25,7 +28,7 @@ type Encoder struct {
 // student alone has a predictor and drops blocks: a teacher that drops them would
 // give a noisier target, which is what the weak view is there to spare it
 // (section 3.2; the paper is silent, and DINO's teacher drops none either).
-func newEncoder(c Config, student bool) (*Encoder, error) {
+func newEncoder(c Config, p objective.Parts, student bool) (*Encoder, error) {
 	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
 		ChannelsLast: c.ChannelsLast, Double: c.Double,
@@ -40,9 +43,9 @@ func newEncoder(c Config, student bool) (*Encoder, error) {
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
 		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double}
-		e.Projector = nn.NewHead(b.At("projector"), f.FeatureDim(), int64(c.ProjHidden), int64(c.EmbedDim))
-		if student && !c.NoPredictor {
-			e.Predictor = nn.NewHead(b.At("predictor"), int64(c.EmbedDim), int64(c.PredHidden), int64(c.EmbedDim))
+		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
+		if student && p.Predict != nil {
+			e.Predictor = newHead(b.At("predictor"), int64(p.Project.Out), *p.Predict)
 		}
 		return nil
 	})
@@ -53,16 +56,44 @@ func newEncoder(c Config, student bool) (*Encoder, error) {
 	return e, nil
 }
 
+// newHead builds a head (N,in) → (N,h.Out), layers named by their place as in
+// PyTorch's Sequential.
+func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
+	s := &nn.Sequential{}
+	here := func() nn.Builder { return b.At(strconv.Itoa(len(s.Children))) }
+	add := func(m nn.Module) { s.Children = append(s.Children, m) }
+	for _, units := range h.Hidden {
+		add(nn.NewLinear(here(), in, int64(units)))
+		if h.BatchNorm {
+			add(nn.NewBatchNorm(here(), int64(units)))
+		}
+		add(nn.ReLU{})
+		in = int64(units)
+	}
+	add(nn.NewLinear(here(), in, int64(h.Out)))
+	if h.NormOut {
+		add(nn.NewBatchNorm(here(), int64(h.Out)))
+	}
+	return s
+}
+
 // Forward maps normalised images (N,3,S,S) to embeddings (N,D), not yet of unit
 // length.
 func (e *Encoder) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
-		z := e.Projector.Forward(e.Backbone.Forward(x))
-		if e.Predictor != nil {
-			z = e.Predictor.Forward(z)
-		}
-		return z
+		_, p := e.Heads(e.Backbone.Forward(x))
+		return p
 	})
+}
+
+// Heads maps features (N,FeatureDim) to embeddings (N,D) of projector and
+// predictor, not yet of unit length; p is z where there is no predictor.
+func (e *Encoder) Heads(h *torch.Tensor) (z, p *torch.Tensor) {
+	z = e.Projector.Forward(h)
+	if e.Predictor == nil {
+		return z, z
+	}
+	return z, e.Predictor.Forward(z)
 }
 
 // Visit names backbone, projector and predictor.
@@ -93,10 +124,13 @@ type Config struct {
 	// StochasticDepth is EfficientNet's, of the student; default none.
 	StochasticDepth float64
 
-	ProjHidden  int  // hidden units of g; default 4096
-	PredHidden  int  // hidden units of q; default 4096
-	EmbedDim    int  // D, length of an embedding; default 256
-	NoPredictor bool // ReSSL*, the first paper's: the student has no q
+	Objective   string // default "ressl"; see objective.Names
+	Crops       int    // ReSSL's student views; 0 means all of the batch's
+	ProjHidden  int    // hidden units of g; default 4096
+	PredHidden  int    // hidden units of q; default 4096
+	EmbedDim    int    // D, length of an embedding; default 256
+	NoPredictor bool   // ReSSL*, the first paper's: the student has no q
+	NoHeadNorm  bool   // no batch norm in ReSSL's heads, as in the first paper's
 
 	QueueSize int     // K; default 65536
 	TauS      float64 // τ_s; default 0.1
@@ -106,6 +140,9 @@ type Config struct {
 	Optimizer optim.Options
 
 	Mean, Std [3]float64 // of pixels in 0–1, red green blue; default ImageNet's
+
+	Accumulate int  // micro-batches a step; default 1
+	Recompute  bool // keep only what goes in between stages, compute the rest again in backward
 
 	Seed         uint64 // of initial weights and queue
 	Device       torch.Device
@@ -136,6 +173,10 @@ func (c Config) applyDefaults() Config {
 	def(&c.PredHidden, 4096)
 	def(&c.EmbedDim, 256)
 	def(&c.QueueSize, 65536)
+	if c.Objective == "" {
+		c.Objective = "ressl"
+	}
+	def(&c.Accumulate, 1)
 	if c.TauS == 0 {
 		c.TauS = 0.1
 	}
@@ -146,6 +187,15 @@ func (c Config) applyDefaults() Config {
 		c.TauNCE = c.TauS
 	}
 	return c
+}
+
+// objective is the configuration's, with its sizes and temperatures.
+func (c Config) objective() (objective.Objective, error) {
+	return objective.New(c.Objective, objective.Options{
+		TauS: c.TauS, TauT: c.TauT, Tau: c.TauNCE,
+		ProjHidden: c.ProjHidden, PredHidden: c.PredHidden, Dim: c.EmbedDim,
+		NoPredictor: c.NoPredictor, NoHeadNorm: c.NoHeadNorm,
+	})
 }
 
 // maxSize bounds sizes that a recipe may ask for, so that a slip of the pen is an
@@ -162,7 +212,7 @@ func (c Config) Validate() error {
 	sizes := []struct {
 		name string
 		v    int
-	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}}
+	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}}
 	for _, s := range sizes {
 		if s.v < 1 || s.v > maxSize {
 			return bad(s.name, s.v, fmt.Sprintf("give 1 to %d", maxSize))
@@ -185,6 +235,12 @@ func (c Config) Validate() error {
 	}
 	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
 		return bad("stochastic depth", c.StochasticDepth, "give 0 ≤ stochastic depth < 1")
+	}
+	if c.Crops < 0 {
+		return bad("crops", c.Crops, "give 0 for all student views, or their number")
+	}
+	if _, err := c.objective(); err != nil {
+		return err
 	}
 	if c.Double && c.BF16 {
 		return bad("precision", "both float64 and bfloat16", "choose one")

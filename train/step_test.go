@@ -290,7 +290,8 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestViewsByRole: pixels go to the side that the spec names, in order.
+// TestViewsByRole: pixels go to the side that the objective names, in order, and a
+// view that both sides see is one tensor.
 func TestViewsByRole(t *testing.T) {
 	nntest.Torch(t)
 	released := false
@@ -298,14 +299,33 @@ func TestViewsByRole(t *testing.T) {
 		{Name: "strong", Role: schemas.Student, Size: 1}, {Name: "weak", Role: schemas.Teacher, Size: 2}, {Name: "crop", Role: schemas.Student, Size: 1},
 	}, Pixels: [][]byte{{1, 2, 3}, make([]byte, 12), {4, 5, 6}}}
 	b.OnRelease(func() { released = true })
+	views := func(l *Learner) (teacher, student []*torch.Tensor) {
+		teacher, student, err := l.Views(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return teacher, student
+	}
+	l := newSmall(t, small)
+	defer l.Free()
 	nntest.Do(t, func() {
-		teacher, student := Views(b)
+		teacher, student := views(l)
 		b.Pixels[0][0] = 99 // the tensors are copies
 		if len(teacher) != 1 || !slices.Equal(teacher[0].Shape(), []int64{1, 2, 2, 3}) {
 			t.Errorf("teacher's views: %v", teacher)
 		}
 		if len(student) != 2 || !slices.Equal(student[0].Bytes(), []byte{1, 2, 3}) || !slices.Equal(student[1].Bytes(), []byte{4, 5, 6}) {
 			t.Errorf("student's views: %v", student)
+		}
+	})
+	c := small
+	c.Objective = "byol"
+	both := newSmall(t, c)
+	defer both.Free()
+	nntest.Do(t, func() {
+		teacher, student := views(both)
+		if len(teacher) != 2 || len(student) != 2 || teacher[0] != student[0] || teacher[1] != student[1] {
+			t.Errorf("byol's networks see %v and %v, want the same two", teacher, student)
 		}
 	})
 	if released {

@@ -28,6 +28,12 @@ type Summary struct {
 
 	FinalLoss float64 `json:"final_loss"` // of the last step
 
+	// Collapse watch, of the last logged step. The standard deviation of the
+	// embeddings is near 1/√D when they spread over the sphere, and 0 when they
+	// have collapsed (Stats).
+	Objective string `json:"objective"`
+	Figures
+
 	KNNK                int      `json:"knn_k"`                        // first k of the recipe's knn_k
 	KNNTop1             *float64 `json:"knn_top1,omitempty"`           // of that k
 	KNNTop1Untrained    *float64 `json:"knn_top1_untrained,omitempty"` // the same of the initial weights
@@ -36,9 +42,9 @@ type Summary struct {
 	Trained             *Scores  `json:"trained,omitempty"`   // every score of the trained encoder
 	Untrained           *Scores  `json:"untrained,omitempty"` // and of the initial one
 
-	StudentSHA256 string `json:"student_sha256"` // over the tensors' bytes in order of key
-	TeacherSHA256 string `json:"teacher_sha256"`
-	QueueSHA256   string `json:"queue_sha256"`
+	StudentSHA256 string `json:"student_sha256"`           // over the tensors' bytes in order of key
+	TeacherSHA256 string `json:"teacher_sha256,omitempty"` // absent where the objective has no teacher,
+	QueueSHA256   string `json:"queue_sha256,omitempty"`   // no queue
 
 	ImagesPerSecond  float64 `json:"images_per_second"`  // B·steps over the seconds of this session's steps
 	DataWaitFraction float64 `json:"data_wait_fraction"` // of those seconds, waited for batches
@@ -88,6 +94,9 @@ func digestOf(tensors []safetensors.Tensor, prefix string) string {
 		if strings.HasPrefix(t.Name, prefix) {
 			part = append(part, t)
 		}
+	}
+	if len(part) == 0 {
+		return ""
 	}
 	return safetensors.Digest(part)
 }

@@ -105,7 +105,10 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 	for i := range warmup + steps {
 		began := time.Now()
 		err := torch.Do(func() error {
-			teacher, student := train.Views(batch)
+			teacher, student, err := learner.Views(batch)
+			if err != nil {
+				return err
+			}
 			if _, err := learner.Step(teacher, student, h); err != nil {
 				return err
 			}

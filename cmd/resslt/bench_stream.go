@@ -128,8 +128,11 @@ func rate(ctx context.Context, l *train.Learner, s train.Stream, r *recipe.Recip
 			return 0, err
 		}
 		err = torch.Do(func() error {
-			teacher, student := train.Views(b)
-			_, err := l.Step(teacher, student, h)
+			teacher, student, err := l.Views(b)
+			if err != nil {
+				return err
+			}
+			_, err = l.Step(teacher, student, h)
 			return err
 		})
 		b.Release()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -47,9 +48,23 @@ func (p *progress) observe(s train.Progress) {
 	}
 	if s.Logged && (time.Since(p.last) >= lineEvery || s.Step == s.Steps) {
 		p.last = time.Now()
-		fmt.Fprintf(p.w, "step %d/%d epoch %.2f %s std %.4f left %s\n",
-			s.Step, s.Steps, s.Epoch, line, s.Stats.EmbeddingStd, s.Remaining.Round(time.Second))
+		fmt.Fprintf(p.w, "step %d/%d epoch %.2f %s %s left %s\n",
+			s.Step, s.Steps, s.Epoch, line, watch(s.Stats), s.Remaining.Round(time.Second))
 	}
+}
+
+// watch is the part of a line that shows a collapse: the embeddings' standard
+// deviation, the target's entropy in nats, and how often student and teacher agree,
+// of those that the objective has.
+func watch(s train.Stats) string {
+	line := fmt.Sprintf("std %.4f", s.EmbeddingStd)
+	if !math.IsNaN(s.TargetEntropy) {
+		line += fmt.Sprintf(" H(p²) %.2f", s.TargetEntropy)
+	}
+	if !math.IsNaN(s.Agreement) {
+		line += fmt.Sprintf(" agree %.0f%%", 100*s.Agreement)
+	}
+	return line
 }
 
 // finish leaves the terminal on a line of its own, also when stopped half-way.

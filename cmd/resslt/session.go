@@ -303,13 +303,7 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 // transport's counters are the caller's.
 func (s *session) conclude(ctx context.Context, res *train.Result) error {
 	defer res.Learner.Free()
-	size := s.spec.Views[0].Size
-	for _, v := range s.spec.Views {
-		if v.Role == schemas.Teacher {
-			size = v.Size // the whole picture's scale, where crops are smaller
-		}
-	}
-	info := train.InfoOf(s.recipe, size)
+	info := train.InfoOf(s.recipe, s.spec.EncoderSize())
 	if err := train.SaveEncoder(filepath.Join(s.out, "encoder.safetensors"), res.Learner.Student().Backbone, info); err != nil {
 		return err
 	}

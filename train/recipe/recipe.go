@@ -35,7 +35,7 @@ type Recipe struct {
 	Std  []float64 `yaml:"std"`
 
 	// Network (section 4, "Implementation Details").
-	Objective string `yaml:"objective"` // "ressl"
+	Objective string `yaml:"objective"` // "ressl" (default), "moco-v2", "simclr", "byol", "simsiam", "nnclr"
 	Backbone  string `yaml:"backbone"`  // "resnet18", …
 	Width     int    `yaml:"width"`     // 64 (default) is the published network; others scale its channels
 	Stem      string `yaml:"stem"`      // "small" (3×3, no max-pool; default) or "imagenet"
@@ -44,16 +44,26 @@ type Recipe struct {
 	StochasticDepth float64 `yaml:"stochastic_depth"`
 	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
 	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
-	Predictor       bool    `yaml:"predictor"`        // student's asymmetric head q; default true
+	Predictor       bool    `yaml:"predictor"`        // ReSSL's asymmetric head q; default true; false is ReSSL*. The others have theirs or none, as their papers say
 	PredictorHidden int     `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
+	HeadBN          bool    `yaml:"head_bn"`          // ReSSL's heads have batch norm; default true; false is the first paper's
+	// BNGroups splits the batch for batch norm: each group by its own statistics,
+	// the teacher's samples shuffled between groups ("shuffle BN"). 1 is global BN.
+	// 0 (default): as section 4 says, 1 with predictor, and 8 for ReSSL* and MoCo
+	// v2, or fewer where a group would have under 8 samples.
+	BNGroups int `yaml:"bn_groups"`
 
 	// Method.
 	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
 	TauT   float64 `yaml:"tau_t"`   // τ_t of equation 4; default 0.04
-	TauNCE float64 `yaml:"tau_nce"` // τ of equation 1 in the warm-up; default tau_s
-	K      int     `yaml:"K"`       // keys in the queue; default 4096
-	M      float64 `yaml:"m"`       // momentum of equation 6; default 0.99
-	MEnd   float64 `yaml:"m_end"`   // where m's cosine schedule ends; 0 (default): m, constant
+	TauNCE float64 `yaml:"tau_nce"` // τ of equation 1: ReSSL's warm-up, the loss of MoCo v2, SimCLR and NNCLR; default tau_s
+	// FlatTarget allows tau_t ≥ tau_s, which is refused else: Tables 1 and 2 sweep
+	// tau_t up to 0.10 to show what a flat target costs.
+	FlatTarget bool    `yaml:"flat_target"`
+	Crops      int     `yaml:"crops"` // ReSSL's student views; 0 (default): all that the policy has
+	K          int     `yaml:"K"`     // keys in the queue; default 4096
+	M          float64 `yaml:"m"`     // momentum of equation 6; default 0.99
+	MEnd       float64 `yaml:"m_end"` // where m's cosine schedule ends; 0 (default): m, constant
 	// WarmupNCEEpochs is the number of epochs over which α of equation 7 goes
 	// from 0 to 1; default 10, 0 switches the InfoNCE warm-up off.
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
@@ -75,14 +85,24 @@ type Recipe struct {
 	StepsPerEpoch int `yaml:"steps_per_epoch"` // 0: all full batches of the data set
 
 	// Machine.
-	Seed            uint64 `yaml:"seed"`
-	Device          string `yaml:"device"`           // "cpu" (default), "cuda", "cuda:1"
-	Precision       string `yaml:"precision"`        // "fp32"
-	ChannelsLast    bool   `yaml:"channels_last"`    // NHWC memory order, which is faster; other last bits; default true
-	Threads         int    `yaml:"threads"`          // of libtorch; 0: one a core. Part of the result: another number gives other bits
-	CheckpointEvery int    `yaml:"checkpoint_every"` // steps; 0: once an epoch
-	KeepCheckpoints int    `yaml:"keep_checkpoints"` // default 2
-	LogEvery        int    `yaml:"log_every"`        // steps between lines of metrics; default 10
+	Seed      uint64 `yaml:"seed"`
+	Device    string `yaml:"device"`    // "cpu" (default), "cuda", "cuda:1"
+	Precision string `yaml:"precision"` // "fp32" (default) or "bf16": autocast of both networks; losses and weights stay fp32
+	// Accumulate cuts the batch into so many micro-batches, one after the other, and
+	// adds up their gradients: memory of B/accumulate samples. The loss is the mean
+	// over the whole batch and the queue takes the whole batch's keys, after the
+	// step; batch norm's statistics are each micro-batch's own. Default 1.
+	Accumulate int `yaml:"accumulate"`
+	// ActivationCheckpointing keeps only what goes in between the backbone's stages
+	// and computes the rest again in backward: about a third more work, the same
+	// weights to the bit. Default false.
+	ActivationCheckpointing bool `yaml:"activation_checkpointing"`
+	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster; other last bits; default true
+	Threads                 int  `yaml:"threads"`          // of libtorch; 0: one a core. Part of the result: another number gives other bits
+	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
+	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2
+	LogEvery                int  `yaml:"log_every"`        // steps between lines of metrics; default 10
+	KNNEvery                int  `yaml:"knn_every"`        // epochs between kNN scores during training; default 0: none
 
 	// Evaluation after training (section 4, "Evaluation Protocol").
 	Eval            []string `yaml:"eval"`              // of "knn", "linear"; default both; [none] for neither
@@ -107,12 +127,12 @@ func Default() Recipe {
 	return Recipe{
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
-		Objective: "ressl", Backbone: "resnet18", Width: 64, Stem: "small",
+		Objective: "ressl", HeadBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
 		StochasticDepth: 0.2, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
-		Device: "cpu", Precision: "fp32", ChannelsLast: true, KeepCheckpoints: 2, LogEvery: 10,
+		Device: "cpu", Precision: "fp32", Accumulate: 1, ChannelsLast: true, KeepCheckpoints: 2, LogEvery: 10,
 		Eval: []string{"knn", "linear"}, KNNK: []int{200, 20}, KNNTemperature: 0.1,
 		LinearEpochs: 100, LinearLR: 10, LinearBatchSize: 256,
 	}
@@ -133,8 +153,25 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.PredictorHidden, r.ProjectorHidden)
 	or(&r.TauNCE, r.TauS)
 	or(&r.MEnd, r.M)
+	or(&r.BNGroups, r.defaultGroups())
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()
+}
+
+// defaultGroups is bn_groups where the recipe does not say: 8, MoCo's number of
+// GPUs, for the methods that shuffle, or the next lower divisor that leaves groups
+// of 8 samples.
+func (r *Recipe) defaultGroups() int {
+	shuffles := r.Objective == "moco-v2" || r.Objective == "ressl" && !r.Predictor
+	if !shuffles || r.Accumulate < 1 {
+		return 1
+	}
+	for g := 8; g > 1; g-- {
+		if rows := r.BatchSize / r.Accumulate; rows%g == 0 && rows/g >= 8 {
+			return g
+		}
+	}
+	return 1
 }
 
 // LR is the peak learning rate, base_lr·B/256.
@@ -146,7 +183,7 @@ func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval
 // harmless keys do not change the weights: what they say may differ between a
 // checkpoint and its resumption.
 var harmless = []string{"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every"}
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "flat_target"}
 
 // Changed lists the keys that differ from another recipe and change the weights.
 func (r *Recipe) Changed(from *Recipe) []string {

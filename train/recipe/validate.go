@@ -41,10 +41,10 @@ func (r *Recipe) validate() error {
 		{"data", r.Data != "", "is empty", "give a data URI, e.g. --data folder:DIR"},
 		oneOf("on_error", r.OnError, string(schemas.Replace), string(schemas.Fail)),
 		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), "give global, blocked or blocked:shards=8,window=16384"},
-		oneOf("objective", r.Objective, "ressl"),
+		oneOf("objective", r.Objective, Objectives()...),
 		oneOf("stem", r.Stem, "small", "imagenet"),
 		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
-		oneOf("precision", r.Precision, "fp32"),
+		oneOf("precision", r.Precision, "fp32", "bf16"),
 		atLeast("image_size", r.ImageSize, 0),
 		atLeast("chunk_samples", r.ChunkSamples, 0),
 		atLeast("width", r.Width, 1),
@@ -55,8 +55,9 @@ func (r *Recipe) validate() error {
 		positive("tau_s", r.TauS),
 		positive("tau_t", r.TauT),
 		positive("tau_nce", r.TauNCE),
-		{"tau_t", r.TauT < r.TauS, fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
-			"lower tau_t; the paper's best are 0.03 and 0.04"},
+		{"tau_t", r.TauT < r.TauS || r.FlatTarget || r.Objective != "ressl", fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
+			"lower tau_t (the paper's best are 0.03 and 0.04), or set flat_target=true to see what that costs"},
+		atLeast("crops", r.Crops, 0),
 		unit("m", r.M),
 		unit("m_end", r.MEnd),
 		notNegative("infonce_warmup_epochs", r.WarmupNCEEpochs),
@@ -65,8 +66,16 @@ func (r *Recipe) validate() error {
 		notNegative("weight_decay", r.WeightDecay),
 		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
 		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
-		{"K", r.K > r.BatchSize, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
+		atLeast("K", r.K, 1),
+		{"K", r.K > r.BatchSize || !r.ObjectiveOf().Queue, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
 			"raise K or lower batch_size"},
+		atLeast("accumulate", r.Accumulate, 1),
+		{"accumulate", r.BatchSize%max(1, r.Accumulate) == 0 && r.BatchSize/max(1, r.Accumulate) >= 2,
+			fmt.Sprintf("is %d, and batch_size %d does not fall into so many equal parts of 2 samples or more", r.Accumulate, r.BatchSize), "give a divisor of batch_size"},
+		atLeast("bn_groups", r.BNGroups, 1),
+		{"bn_groups", r.groupRows() >= 2,
+			fmt.Sprintf("is %d, and %d samples do not fall into so many equal groups of 2 or more", r.BNGroups, r.BatchSize/max(1, r.Accumulate)), "give a divisor of batch_size/accumulate"},
+		atLeast("knn_every", r.KNNEvery, 0),
 		atLeast("epochs", r.Epochs, 1),
 		atLeast("steps_per_epoch", r.StepsPerEpoch, 0),
 		atLeast("threads", r.Threads, 1),
@@ -100,6 +109,16 @@ func (r *Recipe) validate() error {
 	return nil
 }
 
+// groupRows is the number of samples in a group of batch norm, 0 where the groups
+// are not equal.
+func (r *Recipe) groupRows() int {
+	rows, groups := r.BatchSize/max(1, r.Accumulate), max(1, r.BNGroups)
+	if rows%groups != 0 {
+		return 0
+	}
+	return rows / groups
+}
+
 // finite refuses NaN and infinity, which pass every comparison of the rules or
 // mean nothing.
 func (r *Recipe) finite() []rule {
@@ -121,11 +140,18 @@ func (r *Recipe) finite() []rule {
 	return rules
 }
 
-// Warnings are settings that run but are known to end badly.
+// Warnings are settings that run but are known to end badly, or not to be what
+// their name says.
 func (r *Recipe) Warnings() []string {
 	var w []string
-	if !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
+	if r.Objective == "ressl" && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))
+	}
+	if r.Objective == "ressl" && r.TauT >= r.TauS {
+		w = append(w, fmt.Sprintf("tau_t %g is not below tau_s %g: the target is no sharper than the student (section 3.2, Table 1)", r.TauT, r.TauS))
+	}
+	if r.ObjectiveOf().Coupled && r.Accumulate > 1 {
+		w = append(w, fmt.Sprintf("%s takes its negatives from the micro-batch: accumulate=%d leaves it those of %d samples", r.Objective, r.Accumulate, r.BatchSize/r.Accumulate))
 	}
 	return w
 }

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,7 +82,7 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 		return schemas.RunSpec{}, err
 	}
 	views := policy.ViewSpecs()
-	if err := checkRoles(r.Policy, views); err != nil {
+	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
 		return schemas.RunSpec{}, err
 	}
 	order, err := schemas.ParseOrder(r.Order)
@@ -109,17 +108,4 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 		s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
 	}
 	return s, s.Validate()
-}
-
-// checkRoles: the method needs one teacher view, and a student view or more.
-func checkRoles(policy string, views []schemas.ViewSpec) error {
-	n := map[schemas.Role]int{}
-	for _, v := range views {
-		n[v.Role]++
-	}
-	if n[schemas.Teacher] == 1 && n[schemas.Student] >= 1 {
-		return nil
-	}
-	return schemas.E("policy", policy, "give one teacher view and one or more student views, e.g. policy=small",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %d teacher and %d student views", n[schemas.Teacher], n[schemas.Student])))
 }

@@ -1,4 +1,4 @@
-package train
+package objective
 
 import "resslt/train/torch"
 
@@ -20,6 +20,11 @@ func Similarities(z, queue *torch.Tensor) *torch.Tensor {
 	return torch.Mm(z, torch.T(queue))
 }
 
+// Cosines are z¹·z² row by row, (B).
+func Cosines(z1, z2 *torch.Tensor) *torch.Tensor {
+	return torch.SumDim(torch.Mul(z1, z2), []int64{1}, false, torch.Unset)
+}
+
 // InfoNCE is equation 1, batch mean, from the positives z1, z2 (B,D) and the
 // student's similarities to the negatives s1 (B,K):
 //
@@ -28,10 +33,21 @@ func Similarities(z, queue *torch.Tensor) *torch.Tensor {
 // It is taken as log(exp(pos) + exp(lse)) − pos with lse = log Σ_k exp(z¹·z_k/τ),
 // which spares a (B,K+1) copy of the similarities.
 func InfoNCE(z1, z2, s1 *torch.Tensor, tau float64) *torch.Tensor {
-	pos := torch.DivScalar(torch.SumDim(torch.Mul(z1, z2), []int64{1}, false, torch.Unset), tau)
+	pos := torch.DivScalar(Cosines(z1, z2), tau)
 	lse := torch.Logsumexp(torch.DivScalar(s1, tau), []int64{1}, false)
 	all := torch.Logsumexp(torch.Stack([]*torch.Tensor{pos, lse}, 1), []int64{1}, false)
 	return torch.Mean(torch.Sub(all, pos, 1), torch.Unset)
+}
+
+// NegativeCosine is equation 2's L_cos, batch mean: −p¹·z² of unit rows.
+func NegativeCosine(p1, z2 *torch.Tensor) *torch.Tensor {
+	return torch.Neg(torch.Mean(Cosines(p1, z2), torch.Unset))
+}
+
+// SquaredDistance is equation 2's L_mse, batch mean, ‖p¹ − z²‖². Of unit rows it
+// is 2 + 2·L_cos.
+func SquaredDistance(p1, z2 *torch.Tensor) *torch.Tensor {
+	return torch.Mean(torch.SumDim(torch.Square(torch.Sub(p1, z2, 1)), []int64{1}, false, torch.Unset), torch.Unset)
 }
 
 // RelationLogProbs is the logarithm of equation 3, log p¹ (B,K), from the

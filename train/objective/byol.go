@@ -1,0 +1,30 @@
+package objective
+
+import "resslt/train/torch"
+
+// byol is BYOL (arXiv 2006.07733): the student's prediction of one view follows
+// the momentum network's projection of the other, with no negatives. Both networks
+// see both views.
+type byol struct{ o Options }
+
+func (m byol) Parts() Parts {
+	q := m.o.twoLayers(m.o.PredHidden)
+	return Parts{Teacher: true, TeacherViews: 2, StudentViews: 2, Project: m.o.twoLayers(m.o.ProjHidden), Predict: &q}
+}
+
+// Targets are z' of both views.
+func (m byol) Targets(_ Batch, z2 []*torch.Tensor) Targets { return Targets{Z2: z2} }
+
+// Loss is BYOL's equation 2 for one direction, 2 − 2·cos(p, z'); the sum of the two
+// passes is its L + L̃.
+func (m byol) Loss(b Batch, student []Embedding, t Targets) Loss {
+	p, z := student[0].P, t.Z2[other(b.View)]
+	cos := NegativeCosine(p, z)
+	l := Loss{Total: torch.AddScalar(torch.MulScalar(cos, 2), 2, 1)}
+	if b.Stats {
+		torch.NoGrad(func() {
+			l.Stats = Stats{Cosine: cos.Detach(), Agreement: ownChoice(p, z), Similarity: torch.Neg(cos.Detach())}
+		})
+	}
+	return l
+}

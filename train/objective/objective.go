@@ -1,0 +1,146 @@
+package objective
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/torch"
+)
+
+// Objective is one method of self-supervision. Its methods are pure functions of
+// their arguments and run inside torch.Do.
+type Objective interface {
+	// Parts says what the learner is composed of.
+	Parts() Parts
+	// Targets is what every student view of a batch is compared with, made once
+	// from the teacher's embeddings z2, one (B,D) a view. It runs without
+	// gradient; z2 is empty where Parts.Teacher is false. What it returns goes to
+	// Loss as it is.
+	Targets(b Batch, z2 []*torch.Tensor) Targets
+	// Loss is one pass: of the single student view b.View, or of all of them where
+	// Parts.Coupled is true.
+	Loss(b Batch, student []Embedding, t Targets) Loss
+}
+
+// Parts is what an objective needs beside backbone and projector.
+type Parts struct {
+	Teacher bool // a momentum network (equation 6)
+	// TeacherViews and StudentViews are how many views of a batch each network
+	// sees; StudentViews 0 means one or more.
+	TeacherViews, StudentViews int
+
+	Queue   Keys  // whose embeddings a queue holds, if there is one
+	Coupled bool  // the loss sends gradients into two views at once: one pass holds both
+	Project Head  // g
+	Predict *Head // q of the student; nil where there is none
+	Shuffle bool  // its paper normalises in groups of the batch, shuffled for the teacher (shuffle BN)
+	Warmup  bool  // Batch.Alpha has a meaning
+}
+
+// Keys says which embeddings enter the queue after a step.
+type Keys int
+
+const (
+	NoQueue     Keys = iota
+	TeacherKeys      // z² of the teacher's views
+	StudentKeys      // z of the first student view
+)
+
+// Head is a multi-layer perceptron: Linear → BN → ReLU for every hidden layer,
+// then Linear.
+type Head struct {
+	Hidden    []int // units
+	Out       int   // D
+	BatchNorm bool  // after the hidden layers
+	NormOut   bool  // and after the last
+}
+
+// Batch is what a pass may read besides embeddings.
+type Batch struct {
+	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
+	Alpha float64       // α of equation 7; 1 after the warm-up
+	Views int           // student views of the batch
+	View  int           // of a pass that is not coupled: its view, from 0
+	Stats bool          // also describe the pass
+}
+
+// Embedding is the student's output for one view, rows of unit length.
+type Embedding struct {
+	Z *torch.Tensor // (B,D) of the projector
+	P *torch.Tensor // (B,D) of the predictor; Z itself where there is none
+}
+
+// Targets is an objective's own: z² of each teacher view, and for ReSSL p².
+type Targets struct {
+	Z2 []*torch.Tensor // (B,D)
+	P2 *torch.Tensor   // (B,K), or nil
+}
+
+// Tensors lists what a caller has to keep alive from Targets to Loss.
+func (t Targets) Tensors() []*torch.Tensor { return append(slices.Clone(t.Z2), t.P2) }
+
+// Loss is one pass's result. Every field is a scalar tensor.
+type Loss struct {
+	// Total is what backward starts from. The sum over the passes of a batch is
+	// the method's loss, a mean over the batch's samples.
+	Total *torch.Tensor
+	Stats // set where Batch.Stats is; of no gradient
+}
+
+// Stats describes a pass; a field is nil where the objective has no such quantity.
+type Stats struct {
+	Relation *torch.Tensor // equation 5, H(p², p¹), in nats
+	InfoNCE  *torch.Tensor // equation 1 or the method's form of it, in nats
+	Cosine   *torch.Tensor // equation 2, L_cos, from −1 to 1
+	// TargetEntropy is H(p²) in nats, at most ln K.
+	TargetEntropy *torch.Tensor
+	// Agreement is the share of samples for which student and target choose the
+	// same candidate: ReSSL's most similar key of the queue; elsewhere the
+	// sample's own target, against the queue (MoCo v2) or the batch's other targets.
+	Agreement *torch.Tensor
+	// Similarity is the mean cosine of the student's embedding and its target.
+	Similarity *torch.Tensor
+}
+
+// Options are the sizes and temperatures that objectives share. Zero values are
+// no defaults: the recipe's resolved values are expected.
+type Options struct {
+	TauS, TauT, Tau float64 // τ_s, τ_t; τ of InfoNCE in all its forms
+
+	ProjHidden, PredHidden, Dim int  // hidden units of g and q; D
+	NoPredictor                 bool // ReSSL*: no q
+	NoHeadNorm                  bool // ReSSL*, the first paper's: no BN in the heads
+}
+
+var registry = map[string]func(Options) Objective{
+	"ressl":   func(o Options) Objective { return ressl{o} },
+	"moco-v2": func(o Options) Objective { return moco{o} },
+	"simclr":  func(o Options) Objective { return simclr{o} },
+	"byol":    func(o Options) Objective { return byol{o} },
+	"simsiam": func(o Options) Objective { return simsiam{o} },
+	"nnclr":   func(o Options) Objective { return nnclr{o} },
+}
+
+// Names lists the objectives, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(registry)) }
+
+// New is the objective called name. Its error wraps schemas.ErrUsage.
+func New(name string, o Options) (Objective, error) {
+	build, ok := registry[name]
+	if !ok {
+		return nil, schemas.E("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
+			schemas.Because(schemas.ErrUsage, "no such objective"))
+	}
+	return build(o), nil
+}
+
+// twoLayers is the head of ReSSL, SimCLR and BYOL: one hidden layer, with BN.
+func (o Options) twoLayers(hidden int) Head {
+	return Head{Hidden: []int{hidden}, Out: o.Dim, BatchNorm: true}
+}
+
+// other is the view of a pair that view is not.
+func other(view int) int { return 1 - view }

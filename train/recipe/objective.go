@@ -1,0 +1,95 @@
+package recipe
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+)
+
+// Objective is what a recipe has to know of a training objective: which of its
+// keys matter and which views it needs. The mathematics is train/objective's.
+type Objective struct {
+	Paper   string // where it is from
+	Teacher bool   // has a momentum network: m and m_end matter
+	Queue   bool   // has a queue: K matters
+	Coupled bool   // each step's samples are compared with one another: accumulate changes what is learnt
+
+	// weakStrong: the teacher sees the one weak view, the student every strong one.
+	// Else the objective takes a pair of views of one law, and teacher and student
+	// are the pair's indices that each sees.
+	weakStrong       bool
+	teacher, student []int
+	policy           string // one whose views fit
+}
+
+var objectives = map[string]Objective{
+	"ressl":   {Paper: "ReSSL, section 3", Teacher: true, Queue: true, weakStrong: true, policy: "small"},
+	"moco-v2": {Paper: "arXiv 2003.04297", Teacher: true, Queue: true, teacher: []int{0}, student: []int{1}, policy: "moco-v2"},
+	"simclr":  {Paper: "arXiv 2002.05709", Coupled: true, student: []int{0, 1}, policy: "simclr"},
+	"byol":    {Paper: "arXiv 2006.07733", Teacher: true, teacher: []int{0, 1}, student: []int{0, 1}, policy: "byol"},
+	"simsiam": {Paper: "arXiv 2011.10566", student: []int{0, 1}, policy: "moco-v2"},
+	"nnclr":   {Paper: "arXiv 2104.14548", Queue: true, Coupled: true, student: []int{0, 1}, policy: "byol"},
+}
+
+// Objectives lists the objectives' names, sorted.
+func Objectives() []string { return slices.Sorted(maps.Keys(objectives)) }
+
+// ObjectiveOf says what the recipe's objective needs.
+func (r *Recipe) ObjectiveOf() Objective { return objectives[r.Objective] }
+
+// Sides says which of a batch's views each network sees, as indices into views.
+// ReSSL takes them by role: the weak one for the teacher; for the student the
+// strong ones, the first crops of them where crops is not 0. The other objectives
+// take a pair: both student views of a policy that has two (so that one stream of a
+// weak and two strong views serves them all), else the teacher's and the student's.
+//
+// An error wraps schemas.ErrUsage and names a policy that fits.
+func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, student []int, err error) {
+	o, ok := objectives[objective]
+	if !ok {
+		return nil, nil, schemas.E("objective", objective, "give one of "+strings.Join(Objectives(), ", "), schemas.ErrUsage)
+	}
+	var weak, strong []int
+	for i, v := range views {
+		if v.Role == schemas.Teacher {
+			weak = append(weak, i)
+		} else {
+			strong = append(strong, i)
+		}
+	}
+	misfit := func(needs string) error {
+		return schemas.E("views for objective", objective, "give "+needs+", e.g. policy="+o.policy,
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the policy has %d teacher and %d student views", len(weak), len(strong))))
+	}
+	if o.weakStrong {
+		switch {
+		case len(weak) != 1 || len(strong) == 0:
+			return nil, nil, misfit("one teacher view and one or more student views")
+		case crops > len(strong):
+			return nil, nil, schemas.E("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=imagenet-2crop",
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d, and the policy has %d student views", crops, len(strong))))
+		case crops > 0:
+			strong = strong[:crops]
+		}
+		return weak, strong, nil
+	}
+	var pair []int
+	switch {
+	case len(strong) == 2:
+		pair = strong
+	case len(strong) == 1 && len(weak) == 1:
+		pair = []int{weak[0], strong[0]}
+	default:
+		return nil, nil, misfit("two student views, or one of each role")
+	}
+	for _, i := range o.teacher {
+		teacher = append(teacher, pair[i])
+	}
+	for _, i := range o.student {
+		student = append(student, pair[i])
+	}
+	return teacher, student, nil
+}
