@@ -15,18 +15,21 @@ import (
 type Role string
 
 const (
-	// RoleWorker takes tasks, and publishes chunks, their log, its heartbeat and
-	// stop notices. It makes and deletes no stream.
+	// RoleWorker takes tasks, and publishes chunks, its heartbeat and stop notices.
+	// It makes and deletes no stream.
 	RoleWorker Role = "worker"
 	// RoleTrainer manages the runs' streams, and publishes tasks, specs, cursors
 	// and leases. It publishes no chunk and takes no task.
 	RoleTrainer Role = "trainer"
 	// RoleObserver reads: `resslt status`, `resslt doctor`, a dashboard.
 	RoleObserver Role = "observer"
+	// RoleOwner may do everything in its tenant's account, and nothing outside:
+	// `resslt record import`, `resslt bench transport`, a hand that mends.
+	RoleOwner Role = "owner"
 )
 
 // Roles are all of them.
-func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver} }
+func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleOwner} }
 
 // Permissions are subjects as a nats-server has them: what may be published and
 // subscribed to, and what of the former may not, all the same.
@@ -61,7 +64,7 @@ func (r Role) Permissions() Permissions {
 	case RoleWorker:
 		return Permissions{
 			Publish: may(apiTaskNext, taskAck, taskAckV2,
-				schemas.AllChunks("*"), schemas.AllLog("*"), schemas.WorkerSubject("*", "*"), schemas.StopSubject("*")),
+				schemas.AllChunks("*"), schemas.WorkerSubject("*", "*"), schemas.StopSubject("*")),
 			Subscribe: hear,
 		}
 	case RoleTrainer:
@@ -75,6 +78,8 @@ func (r Role) Permissions() Permissions {
 		}
 	case RoleObserver:
 		return Permissions{Publish: may(), Subscribe: hear}
+	case RoleOwner:
+		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
 	return Permissions{}
 }

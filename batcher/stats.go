@@ -130,7 +130,7 @@ type StreamStats struct {
 	DigestMismatches int64         // bodies that are not what their header's digest says, two digests of one chunk, a worker's notice of such
 	Healed           int64         // tasks issued again
 	BufferedSteps    int64         // complete, waiting for the trainer
-	Waited           time.Duration // by Next, in all
+	Waited           time.Duration // by Next, in all, up to now
 	Issued           int64         // tasks issued
 	Next             int64         // step that Next will hand out
 }
@@ -138,6 +138,17 @@ type StreamStats struct {
 // streamCounters are the live form of StreamStats.
 type streamCounters struct {
 	chunks, bytes, repeated, tombstoned, replaced, rejected, mismatches, healed, waited, issued atomic.Int64
+	hungry                                                                                      atomic.Int64 // UnixNano since when Next waits; 0: it does not
+}
+
+// waiting is the time that Next has waited, the wait that goes on now included: who
+// watches must see a trainer starve, not that it has starved.
+func (c *streamCounters) waiting() time.Duration {
+	d := time.Duration(c.waited.Load())
+	if t := c.hungry.Load(); t != 0 {
+		d += time.Since(time.Unix(0, t))
+	}
+	return d
 }
 
 // Workers gives the last heartbeat of every worker that ever served the run; see

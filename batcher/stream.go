@@ -245,7 +245,11 @@ func (s *Stream) at() int64 {
 // trainer writes its checkpoint and closes.
 func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 	start := time.Now()
-	defer func() { s.stats.waited.Add(int64(time.Since(start))) }()
+	s.stats.hungry.Store(start.UnixNano())
+	defer func() {
+		s.stats.waited.Add(int64(time.Since(start)))
+		s.stats.hungry.Store(0)
+	}()
 	step := s.at()
 	if step >= s.run.Spec().Steps() {
 		return nil, io.EOF
@@ -299,7 +303,7 @@ func (s *Stream) Stats() StreamStats {
 	return StreamStats{
 		Chunks: c.chunks.Load(), Bytes: c.bytes.Load(), Repeated: c.repeated.Load(), Tombstoned: c.tombstoned.Load(),
 		Replaced: c.replaced.Load(), Rejected: c.rejected.Load(), DigestMismatches: c.mismatches.Load(), Healed: c.healed.Load(), Issued: c.issued.Load(),
-		BufferedSteps: s.asm.Complete(next), Waited: time.Duration(c.waited.Load()), Next: next,
+		BufferedSteps: s.asm.Complete(next), Waited: c.waiting(), Next: next,
 	}
 }
 

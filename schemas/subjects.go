@@ -58,9 +58,6 @@ func AllTasks(run string) string { return "t." + run + ".>" }
 // AllChunks matches every chunk of the run.
 func AllChunks(run string) string { return "b." + run + ".>" }
 
-// AllLog matches every entry of the run's recipe log.
-func AllLog(run string) string { return "l." + run + ".>" }
-
 // AllCtrl matches every control message of the run.
 func AllCtrl(run string) string { return "c." + run + ".>" }
 

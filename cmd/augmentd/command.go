@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -15,6 +17,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -28,6 +31,7 @@ type options struct {
 	data    []string
 	cache   string
 	grace   time.Duration
+	seen    observe.Flags
 }
 
 func newCommand() *cobra.Command {
@@ -39,7 +43,8 @@ func newCommand() *cobra.Command {
 views as chunks. Every batch is a pure function of the run's spec, so workers
 may come, go and die at any time: the trainer gets the same batches.`,
 		Example: `  augmentd --nats nats://farm:4222
-  augmentd --nats nats://farm:4222 --data folder:/mnt/imagenet --workers 16`,
+  augmentd --nats nats://farm:4222 --data folder:/mnt/imagenet --workers 16
+  augmentd --nats tls://farm:4222 --tls-ca ca.pem --nkey worker.nk --metrics :9464 --log json`,
 		Version: cli.Version(),
 		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.ErrOrStderr()) },
 	}
@@ -49,45 +54,94 @@ may come, go and die at any time: the trainer gets the same batches.`,
 	f.IntVar(&o.workers, "workers", runtime.NumCPU(), "images rendered at once")
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of this machine's copy, used for runs of its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` of the data sets' indexes (default: under the user's cache)")
-	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has for its last chunk")
+	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has for its last chunks; more than a chunk takes, less than what stops it waits")
+	o.seen.Register(f)
 	return c
 }
 
+// serve works until ctx ends or the broker will not have it. What is in hand when
+// ctx ends has o.grace to be finished; its tasks then go to other workers.
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
 		return schemas.E("--workers", fmt.Sprint(o.workers), "give 1 or more", schemas.ErrUsage)
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	nc, js, err := o.at.Connect(ctx, "augmentd", batcher.RoleWorker, func(what string) { log.Warn(what) })
+	log, err := o.seen.Logger(stderr)
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	co, err := o.at.Options("augmentd", batcher.RoleWorker)
+	if err != nil {
+		return err
+	}
+	co.Report = func(what string) { log.Warn(what) }
+	co.Denied = func(err error) { end(err) } // a worker without its rights would wait for tasks for ever
+	nc, js, err := batcher.Connect(ctx, co)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
+	nc.SetClosedHandler(func(nc *nats.Conn) {
+		end(schemas.E("broker", "", "see what it knows us by, then start again", schemas.BecauseErr(schemas.ErrDenied, nc.LastError())))
+	})
+
+	registry := observe.NewRegistry()
+	observe.Connection(registry, nc)
+	stages := observe.NewStages(registry)
+	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
-			return pipeline.OpenSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(stderr, "indexing")})
+			return pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },
 	})
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "broker", nc.ConnectedUrlRedacted(), "workers", o.workers, "engines", augment.EngineNames())
-	g, ctx := errgroup.WithContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	g.Go(func() error {
-		defer cancel() // ends the reports
-		if o.run != "" {
-			return w.ServeRun(ctx, o.run)
+	observe.Worker(registry, w, o.workers)
+
+	g, gctx := errgroup.WithContext(ctx)
+	// Who watches sees the worker drain, too.
+	watched, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	if o.seen.Metrics != "" {
+		s, err := observe.Listen(o.seen.Metrics, registry, func() error { return atWork(ctx, nc) })
+		if err != nil {
+			return err
 		}
-		return w.Serve(ctx)
+		log.Info("metrics", "address", s.Addr())
+		g.Go(func() error { return s.Serve(watched) })
+	}
+	log.Info("serving", "worker", w.Name(), "broker", nc.ConnectedUrlRedacted(), "workers", o.workers, "engines", augment.EngineNames())
+	g.Go(func() error {
+		defer done()
+		if o.run != "" {
+			return w.ServeRun(gctx, o.run)
+		}
+		return w.Serve(gctx)
 	})
-	g.Go(func() error { report(ctx, log, w); return nil })
+	g.Go(func() error { report(watched, log, w); return nil })
+	draining := context.AfterFunc(ctx, func() { log.Info("draining", "grace", o.grace) })
+	defer draining()
 	err = g.Wait()
 	s := w.Stats()
 	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, schemas.ErrDenied) {
+		return cause
+	}
 	return err
+}
+
+// atWork says why the worker cannot work just now.
+func atWork(ctx context.Context, nc *nats.Conn) error {
+	switch {
+	case ctx.Err() != nil:
+		return schemas.E("augmentd", "", "ask another worker", schemas.Because(schemas.ErrUnavailable, "it is draining"))
+	case !nc.IsConnected():
+		return schemas.E("augmentd", "", "see that the broker runs and can be reached", schemas.Because(schemas.ErrUnavailable, "its broker is away"))
+	}
+	return nil
 }
 
 // report logs the rate while there is work.

@@ -178,7 +178,7 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 
 func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
 	// It is worker and trainer at once, so it wants a user who may do everything.
-	co, err := o.at.Options("resslt bench", "")
+	co, err := o.at.Options("resslt bench", batcher.RoleOwner)
 	if err != nil {
 		return nil, nil, nil, err
 	}

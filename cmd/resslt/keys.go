@@ -18,7 +18,7 @@ func newKeysCommand() *cobra.Command {
 		Short: "make certificates, nkeys, credentials and the broker's configuration for them",
 		Long: `keys makes what a locked-down broker and its clients need: an authority of its own,
 certificates, an account for each tenant with a quota, and in it a user for each
-role (worker, trainer, observer) with the permissions of that role alone. Keys that
+role (worker, trainer, observer, owner) with the permissions of that role alone. Keys that
 lie in DIR stay, and so do its tenants: run it again to add a tenant, or to renew
 the certificates. deploy/nats/farm.conf includes what it writes.`,
 		Example: `  resslt keys --dir deploy/nats/keys --tenant vision --tenant speech --host farm.example

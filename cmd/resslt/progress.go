@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"os"
 	"time"
@@ -18,6 +19,7 @@ import (
 type progress struct {
 	w    io.Writer
 	bar  *progressbar.ProgressBar
+	log  *slog.Logger // in place of lines; nil: lines
 	last time.Time
 }
 
@@ -48,6 +50,11 @@ func (p *progress) observe(s train.Progress) {
 	}
 	if s.Logged && (time.Since(p.last) >= lineEvery || s.Step == s.Steps) {
 		p.last = time.Now()
+		if p.log != nil {
+			p.log.Info("step", "step", s.Step, "steps", s.Steps, "epoch", s.Epoch, "loss", s.Stats.Loss, "alpha", s.Alpha, "lr", s.LR,
+				"images_per_second", s.ImagesPerSecond, "wait_fraction", s.WaitFraction, "embedding_std", s.Stats.EmbeddingStd, "left", s.Remaining.Round(time.Second))
+			return
+		}
 		fmt.Fprintf(p.w, "step %d/%d epoch %.2f %s %s left %s\n",
 			s.Step, s.Steps, s.Epoch, line, watch(s.Stats), s.Remaining.Round(time.Second))
 	}

@@ -13,6 +13,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -77,16 +78,18 @@ func (s *session) trainEmbedded(ctx context.Context, workers int) (res *train.Re
 	if err != nil {
 		return nil, stats, err
 	}
-	worker, err := batcher.NewWorker(js, batcher.WorkerOptions{
+	stages := observe.NewStages(s.monitor.registry)
+	worker, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Name: "embedded", Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
-			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+			return pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, stages)
 		},
 		Report: func(err error) { fmt.Fprintln(s.stderr, "worker: "+cli.Line(err)) },
 	})
 	if err != nil {
 		return nil, stats, err
 	}
+	observe.Worker(s.monitor.registry, worker, workers)
 	g, gctx := errgroup.WithContext(ctx)
 	wctx, stopWorker := context.WithCancel(gctx)
 	g.Go(func() error { return worker.ServeRun(wctx, runName) })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +20,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -32,6 +34,7 @@ type sessionFlags struct {
 	recipe, data, out string
 	set               []string
 	resume, json      bool
+	seen              observe.Flags
 }
 
 func (f *sessionFlags) register(c *cobra.Command) {
@@ -42,6 +45,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.StringVar(&f.out, "out", "", "`folder` for checkpoints, weights and summary.json (default runs/RECIPE)")
 	p.BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in --out")
 	p.BoolVar(&f.json, "json", false, "print the summary as one JSON object, the last line of standard output")
+	f.seen.Register(p)
 }
 
 // transportFlags are the limits of a run's transport; zero is batcher's default.
@@ -76,6 +80,9 @@ type session struct {
 	spec           schemas.RunSpec
 	limits         transportFlags
 	held           *os.File // the folder's lock
+	log            *slog.Logger
+	monitor        *monitor
+	js             jetstream.JetStream // set by open
 }
 
 // openSession resolves the recipe, finds the checkpoint to resume from, indexes
@@ -89,8 +96,17 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (_ *sess
 			s.close()
 		}
 	}()
+	if s.log, err = f.seen.Logger(s.stderr); err != nil {
+		return nil, err
+	}
+	if !f.seen.Plain() {
+		s.stderr = observe.Lines(s.log)
+	}
 	r, err := recipe.Load(f.recipe)
 	if err != nil {
+		return nil, err
+	}
+	if s.monitor, err = newMonitor(f.seen, s.log); err != nil {
 		return nil, err
 	}
 	if s.out == "" {
@@ -175,6 +191,11 @@ func folderError(dir string, err error) error {
 
 // close gives the folder back.
 func (s *session) close() {
+	if s.monitor != nil {
+		if err := s.monitor.close(); err != nil { // the weights are none the worse for it
+			fmt.Fprintln(s.stderr, "warning: "+cli.Line(err))
+		}
+	}
 	if s.held != nil {
 		s.held.Close() // and with it the lock
 	}
@@ -242,7 +263,11 @@ func (s *session) begin() error {
 		}
 	}
 	y := s.recipe.YAML()
-	fmt.Fprintf(s.stderr, "%s", y)
+	if s.seen.Plain() {
+		fmt.Fprintf(s.stderr, "%s", y)
+	} else {
+		s.log.Info("recipe", "yaml", string(y))
+	}
 	if err := os.WriteFile(filepath.Join(s.out, "recipe.yaml"), y, 0o644); err != nil {
 		return folderError(s.out, err)
 	}
@@ -251,6 +276,7 @@ func (s *session) begin() error {
 
 // open creates the run in the broker, or joins the one of equal spec.
 func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*batcher.Run, error) {
+	s.js = js
 	return batcher.OpenRun(ctx, js, name, s.spec, batcher.RunOptions{
 		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait,
 	})
@@ -281,7 +307,12 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	s.monitor.broker(s.js)
+	s.monitor.stream(run, stream)
 	p := newProgress(s.stderr, s.spec.Steps(), from)
+	if !s.seen.Plain() {
+		p.log = s.log
+	}
 	defer p.finish()
 	hungry := time.AfterFunc(patienceFor, func() {
 		fmt.Fprintf(s.stderr, "\nwaiting for the first batch of run %s from %s\n", run.Name, makers)
@@ -289,7 +320,7 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 	defer hungry.Stop()
 	res, err = train.Run(ctx, train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
-		Observe: func(g train.Progress) { hungry.Stop(); p.observe(g) },
+		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); p.observe(g) },
 	})
 	if err != nil {
 		return nil, err

@@ -137,7 +137,7 @@ var forbidden = map[batcher.Role][]string{
 		"$SYS.REQ.SERVER.PING", "anything",
 	},
 	batcher.RoleTrainer: {
-		schemas.ChunkSubject("r", 0, 0), "l.r.0.0", schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"),
+		schemas.ChunkSubject("r", 0, 0), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"),
 		"$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
 	},
 	batcher.RoleObserver: {
@@ -158,7 +158,7 @@ func refuse(t *testing.T, c *client, role batcher.Role) {
 	}
 	others := []string{"_INBOX.>", "b.r.>", ">"}
 	for _, r := range batcher.Roles() {
-		if r != role {
+		if r != role && r != batcher.RoleOwner {
 			others = append(others, "_INBOX."+string(r)+".>")
 		}
 	}

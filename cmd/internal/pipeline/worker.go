@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"resslt/augment"
 	"resslt/batcher"
@@ -18,9 +19,25 @@ import (
 // Errors wrap ErrMismatch where the engine or the data is another than the
 // run's, and ingest's own where the data cannot be opened.
 func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options) (batcher.Source, error) {
+	return OpenTimedSource(ctx, rec, overrides, opt, nil)
+}
+
+// Timer hears how long the stages of a sample take, from several goroutines.
+type Timer interface {
+	// Read hears how long a sample's bytes took to come.
+	Read(time.Duration)
+	// Engine gives e with its painters timed.
+	Engine(e augment.Engine) augment.Engine
+}
+
+// OpenTimedSource is OpenSource with a timer, nil for none.
+func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options, timer Timer) (batcher.Source, error) {
 	engine, err := augment.EngineByName(rec.Spec.Engine)
 	if err != nil {
 		return nil, err
+	}
+	if timer != nil {
+		engine = timer.Engine(engine)
 	}
 	policy, err := augment.ParseCanonical(rec.Spec.Policy)
 	if err != nil {
@@ -44,7 +61,7 @@ func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string,
 			src.Close()
 			return nil, err
 		}
-		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed}, nil
+		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
 	return nil, schemas.E("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
 		"give this worker a copy with --data URI", schemas.Because(schemas.ErrMismatch, strings.Join(tried, "; ")))
@@ -60,6 +77,7 @@ type source struct {
 	policy *augment.Policy
 	order  batcher.Order
 	seed   uint64
+	timer  Timer // nil for none
 }
 
 func (s *source) Order() batcher.Order { return s.order }
@@ -82,8 +100,12 @@ type maker struct {
 }
 
 func (m *maker) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+	start := time.Now()
 	if err := m.data.Read(ctx, row.Sample, &m.sample); err != nil {
 		return batcher.Made{}, err
+	}
+	if m.timer != nil {
+		m.timer.Read(time.Since(start))
 	}
 	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
 	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {

@@ -1,0 +1,252 @@
+package observe
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// gauge and counter register a metric of the table whose value is read when asked.
+func gauge(r prometheus.Registerer, name string, labels prometheus.Labels, value func() float64) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: line(name).Help, ConstLabels: labels}, value))
+}
+
+func counter(r prometheus.Registerer, name string, labels prometheus.Labels, value func() float64) {
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: line(name).Help, ConstLabels: labels}, value))
+}
+
+// Connection adds what is known of a connection.
+func Connection(r prometheus.Registerer, nc *nats.Conn) {
+	gauge(r, "resslt_broker_connected", nil, func() float64 {
+		if nc.IsConnected() {
+			return 1
+		}
+		return 0
+	})
+}
+
+// Worker adds a worker's counts.
+func Worker(r prometheus.Registerer, w *batcher.Worker, slots int) {
+	gauge(r, "resslt_worker_slots", nil, func() float64 { return float64(slots) })
+	for name, of := range map[string]func(batcher.WorkerStats) int64{
+		"resslt_worker_chunks_total":            func(s batcher.WorkerStats) int64 { return s.Chunks },
+		"resslt_worker_samples_total":           func(s batcher.WorkerStats) int64 { return s.Samples },
+		"resslt_worker_bytes_total":             func(s batcher.WorkerStats) int64 { return s.Bytes },
+		"resslt_worker_replaced_total":          func(s batcher.WorkerStats) int64 { return s.Replaced },
+		"resslt_worker_redelivered_total":       func(s batcher.WorkerStats) int64 { return s.Redelivered },
+		"resslt_worker_tombstoned_total":        func(s batcher.WorkerStats) int64 { return s.Tombstoned },
+		"resslt_worker_digest_mismatches_total": func(s batcher.WorkerStats) int64 { return s.DigestMismatches },
+	} {
+		counter(r, name, nil, func() float64 { return float64(of(w.Stats())) })
+	}
+}
+
+// Stages times what a worker does to a sample and to a chunk.
+type Stages struct {
+	read, decode, render, publish prometheus.Observer
+}
+
+// NewStages adds the histogram.
+func NewStages(r prometheus.Registerer) *Stages {
+	m := line("resslt_worker_stage_seconds")
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: m.Name, Help: m.Help,
+		Buckets: prometheus.ExponentialBuckets(16e-6, 4, 10), // 16 µs, a thumbnail, to 4.2 s, a store that is full
+	}, m.Labels)
+	r.MustRegister(h)
+	return &Stages{h.WithLabelValues("read"), h.WithLabelValues("decode"), h.WithLabelValues("render"), h.WithLabelValues("publish")}
+}
+
+// Read records the time that a sample's bytes took to come.
+func (s *Stages) Read(d time.Duration) { s.read.Observe(d.Seconds()) }
+
+// Engine is e, timed: decode is Open and Decode of a sample, render the painting of
+// all of its views.
+func (s *Stages) Engine(e augment.Engine) augment.Engine { return timedEngine{e, s} }
+
+type timedEngine struct {
+	augment.Engine
+	stages *Stages
+}
+
+func (e timedEngine) NewPainter(l augment.Limits) augment.Painter {
+	return &timedPainter{Painter: e.Engine.NewPainter(l), stages: e.stages}
+}
+
+// timedPainter belongs to one goroutine, as its painter does.
+type timedPainter struct {
+	augment.Painter
+	stages           *Stages
+	decoded, painted time.Duration // of the sample in hand
+	open             bool
+}
+
+func (p *timedPainter) Open(s *schemas.Sample) (w, h int, err error) {
+	p.flush()
+	start := time.Now()
+	w, h, err = p.Painter.Open(s)
+	p.decoded, p.open = time.Since(start), err == nil
+	return w, h, err
+}
+
+func (p *timedPainter) Decode(b augment.Box) error {
+	start := time.Now()
+	err := p.Painter.Decode(b)
+	p.decoded += time.Since(start)
+	return err
+}
+
+func (p *timedPainter) Paint(plan *augment.Plan, dst []byte) error {
+	start := time.Now()
+	err := p.Painter.Paint(plan, dst)
+	p.painted += time.Since(start)
+	return err
+}
+
+func (p *timedPainter) Close() error {
+	p.flush()
+	return p.Painter.Close()
+}
+
+// flush records the sample before: how many views it has, only the next Open tells.
+func (p *timedPainter) flush() {
+	if p.open {
+		p.stages.decode.Observe(p.decoded.Seconds())
+		p.stages.render.Observe(p.painted.Seconds())
+	}
+	p.decoded, p.painted, p.open = 0, 0, false
+}
+
+// JetStream is js with its publishes of chunks timed. It is for a worker's use alone.
+func (s *Stages) JetStream(js jetstream.JetStream) jetstream.JetStream { return timedPublisher{js, s} }
+
+type timedPublisher struct {
+	jetstream.JetStream
+	stages *Stages
+}
+
+func (p timedPublisher) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	start := time.Now()
+	ack, err := p.JetStream.PublishMsg(ctx, m, opts...)
+	if err == nil {
+		p.stages.publish.Observe(time.Since(start).Seconds())
+	}
+	return ack, err
+}
+
+// Trainer is a trainer's view of a run, for its metrics. Observe belongs to the
+// training loop's goroutine.
+type Trainer struct {
+	step, samples atomic.Int64
+	loss          atomic.Pointer[float64]
+}
+
+// askEvery bounds how often scrapes ask the broker, and askTimeout how long.
+const (
+	askEvery   = 5 * time.Second
+	askTimeout = 2 * time.Second
+)
+
+// NewTrainer adds a trainer's counts. js asks the broker for what lies there.
+func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Run, stream *batcher.Stream) *Trainer {
+	t := &Trainer{}
+	of := prometheus.Labels{"run": run.Name}
+	zero := 0.0
+	t.loss.Store(&zero)
+	t.step.Store(stream.Stats().Next)
+	gauge(r, "resslt_trainer_step", of, func() float64 { return float64(t.step.Load()) })
+	gauge(r, "resslt_trainer_steps", of, func() float64 { return float64(run.Spec().Steps()) })
+	gauge(r, "resslt_trainer_loss", of, func() float64 { return *t.loss.Load() })
+	gauge(r, WindowSteps, of, func() float64 { return float64(run.Window()) })
+	counter(r, "resslt_trainer_samples_total", of, func() float64 { return float64(t.samples.Load()) })
+	for name, get := range map[string]func(batcher.StreamStats) int64{
+		"resslt_trainer_chunks_total":            func(s batcher.StreamStats) int64 { return s.Chunks },
+		"resslt_trainer_bytes_total":             func(s batcher.StreamStats) int64 { return s.Bytes },
+		"resslt_trainer_repeated_total":          func(s batcher.StreamStats) int64 { return s.Repeated },
+		"resslt_trainer_replaced_total":          func(s batcher.StreamStats) int64 { return s.Replaced },
+		"resslt_trainer_tombstoned_total":        func(s batcher.StreamStats) int64 { return s.Tombstoned },
+		"resslt_trainer_rejected_total":          func(s batcher.StreamStats) int64 { return s.Rejected },
+		"resslt_trainer_digest_mismatches_total": func(s batcher.StreamStats) int64 { return s.DigestMismatches },
+		"resslt_trainer_healed_total":            func(s batcher.StreamStats) int64 { return s.Healed },
+	} {
+		counter(r, name, of, func() float64 { return float64(get(stream.Stats())) })
+	}
+	// The wait that goes on and the waits that are over are two numbers, read one
+	// after the other: a counter must not be seen to fall.
+	var waited highest
+	counter(r, TrainerWait, of, func() float64 { return waited.of(stream.Stats().Waited.Seconds()) })
+	buffered := &asked{ask: func(ctx context.Context) ([]float64, error) {
+		n, err := run.Buffered(ctx, stream.Stats().Next, run.Window())
+		return []float64{float64(n)}, err
+	}}
+	gauge(r, BufferedSteps, of, func() float64 { return buffered.get(0) })
+	held := &asked{ask: func(ctx context.Context) ([]float64, error) {
+		a, err := js.AccountInfo(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return []float64{float64(a.Memory), float64(a.Store)}, nil
+	}}
+	gauge(r, "resslt_store_bytes", prometheus.Labels{"storage": "memory"}, func() float64 { return held.get(0) })
+	gauge(r, "resslt_store_bytes", prometheus.Labels{"storage": "file"}, func() float64 { return held.get(1) })
+	return t
+}
+
+// Observe takes in a step that was done, and of how many samples; loss is the last
+// logged one.
+func (t *Trainer) Observe(step int64, samples int, loss float64) {
+	t.step.Store(step)
+	t.samples.Add(int64(samples))
+	t.loss.Store(&loss)
+}
+
+// highest is the largest value so far.
+type highest struct {
+	mu  sync.Mutex
+	max float64 // guarded by mu
+}
+
+func (h *highest) of(v float64) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.max = max(h.max, v)
+	return h.max
+}
+
+// asked are values that the broker knows. They are asked for at most every askEvery,
+// however often they are scraped; one that it does not tell is 0, as of a broker that
+// holds nothing.
+type asked struct {
+	ask func(context.Context) ([]float64, error)
+
+	mu     sync.Mutex
+	values []float64 // guarded by mu
+	at     time.Time // guarded by mu
+}
+
+func (a *asked) get(i int) float64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.at) >= askEvery {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		values, err := a.ask(ctx)
+		if err != nil {
+			values = nil
+		}
+		a.values, a.at = values, time.Now()
+	}
+	if i >= len(a.values) {
+		return 0
+	}
+	return a.values[i]
+}

@@ -1,0 +1,86 @@
+package observe
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/spf13/pflag"
+
+	"resslt/schemas"
+)
+
+// Flags are the flags of a process that can be watched.
+type Flags struct {
+	Metrics string // address of /metrics, /healthz and /readyz; "" for none
+	format  string
+	level   string
+}
+
+// Register adds the flags to fs.
+func (f *Flags) Register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.Metrics, "metrics", "", "`address` for /metrics, /healthz and /readyz, e.g. 127.0.0.1:9464 (default: none)")
+	fs.StringVar(&f.format, "log", "text", "`form` of the log on standard error: text or json")
+	fs.StringVar(&f.level, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
+}
+
+// Logger writes to w in the form that the flags ask for. It returns ErrUsage for a
+// form or level that there is not.
+func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.level)); err != nil {
+		return nil, schemas.E("--log-level", fmt.Sprintf("%q", f.level), "give debug, info, warn or error", schemas.ErrUsage)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch f.format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, schemas.E("--log", fmt.Sprintf("%q", f.format), "give text or json", schemas.ErrUsage)
+}
+
+// Plain says that nothing was asked for but what a person at a terminal gets.
+func (f *Flags) Plain() bool { return f.format == "text" && f.level == "info" }
+
+// Lines is a writer whose lines become log records, for what is written for people
+// where a collector reads. Blank lines are left out. It is safe for concurrent use;
+// a line without an end waits for it.
+func Lines(log *slog.Logger) io.Writer { return &lines{log: log} }
+
+type lines struct {
+	log *slog.Logger
+
+	mu  sync.Mutex
+	buf []byte // a line that has not ended; guarded by mu
+}
+
+// maxLine bounds a line without an end, bytes.
+const maxLine = 64 << 10
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = append(l.buf, p...)
+	for {
+		i := bytes.IndexByte(l.buf, '\n')
+		if i < 0 && len(l.buf) < maxLine {
+			return len(p), nil
+		}
+		if i < 0 {
+			i = len(l.buf) - 1
+		}
+		text := strings.TrimSpace(string(l.buf[:i+1]))
+		l.buf = l.buf[i+1:]
+		if warning, ok := strings.CutPrefix(text, "warning: "); ok {
+			l.log.LogAttrs(context.Background(), slog.LevelWarn, warning)
+		} else if text != "" {
+			l.log.LogAttrs(context.Background(), slog.LevelInfo, text)
+		}
+	}
+}

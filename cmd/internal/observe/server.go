@@ -1,0 +1,72 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"resslt/schemas"
+)
+
+// NewRegistry is a registry with the process's and the Go runtime's metrics.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	return r
+}
+
+// Server answers /metrics, /healthz and /readyz.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen takes the address; Serve answers there. ready says why the process cannot
+// work just now, nil when it can. It returns ErrUnavailable where the address cannot
+// be had, ErrUsage where it is none.
+func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Server, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, schemas.E("--metrics", addr, "give host:port, e.g. 127.0.0.1:9464", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, schemas.E("--metrics", addr, "choose another address, or port 0 for any free one", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
+	return &Server{listener: l, http: &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 1 << 16,
+	}}, nil
+}
+
+// answer is "ok", or 503 and the reason in a line.
+func answer(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	text := "ok\n"
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		text = err.Error() + "\n"
+	}
+	_, _ = w.Write([]byte(text)) // to one who hung up
+}
+
+// Addr is the address that was taken.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Serve answers until ctx ends, then closes what is open and returns nil.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() }) // scrapes may be cut off
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return schemas.E("serve metrics", s.Addr(), "choose another address", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return nil
+}

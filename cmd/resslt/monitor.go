@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"resslt/batcher"
+	"resslt/cmd/internal/observe"
+	"resslt/schemas"
+	"resslt/train"
+)
+
+// monitor is what a training process shows of itself: metrics and health.
+type monitor struct {
+	registry *prometheus.Registry
+	batch    int // samples a step
+	js       jetstream.JetStream
+	trainer  atomic.Pointer[observe.Trainer] // nil before the stream is open
+
+	stop   context.CancelFunc
+	served chan error // the server's end; nil where there is none
+}
+
+// newMonitor begins to answer at the flags' address, if there is one. The caller closes
+// the monitor.
+func newMonitor(f observe.Flags, log *slog.Logger) (*monitor, error) {
+	m := &monitor{registry: observe.NewRegistry(), stop: func() {}}
+	if f.Metrics == "" {
+		return m, nil
+	}
+	s, err := observe.Listen(f.Metrics, m.registry, m.ready)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("metrics", "address", s.Addr())
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop, m.served = stop, make(chan error, 1)
+	go func() { m.served <- s.Serve(ctx) }()
+	return m, nil
+}
+
+// close ends the server, and says why where it ended by itself.
+func (m *monitor) close() error {
+	m.stop()
+	if m.served == nil {
+		return nil
+	}
+	return <-m.served
+}
+
+// broker adds the connection.
+func (m *monitor) broker(js jetstream.JetStream) {
+	m.js = js
+	observe.Connection(m.registry, js.Conn())
+}
+
+// stream adds the trainer's end of the run, whose steps are of batch samples.
+func (m *monitor) stream(run *batcher.Run, stream *batcher.Stream) {
+	m.batch = run.Spec().BatchSize
+	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
+}
+
+// observe takes in a step that was done.
+func (m *monitor) observe(p train.Progress) {
+	if t := m.trainer.Load(); t != nil {
+		t.Observe(p.Step, m.batch, p.Stats.Loss)
+	}
+}
+
+// ready says why the process is not training just now.
+func (m *monitor) ready() error {
+	no := func(why, hint string) error {
+		return schemas.E("resslt", "", hint, schemas.Because(schemas.ErrUnavailable, why))
+	}
+	switch {
+	case m.trainer.Load() == nil:
+		return no("it is not training", "wait until the data is indexed and the run is open; after the last step it evaluates")
+	case !m.js.Conn().IsConnected():
+		return no("its broker is away", "see that the broker runs and can be reached")
+	}
+	return nil
+}
