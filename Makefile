@@ -64,6 +64,7 @@ bench: setup setup-peers build ## side by side with PyTorch and torchvision, pri
 
 fixtures: setup-peers ## make the parity fixtures anew with PyTorch, torchvision and PIL
 	$(PY) train/testdata/parity/generate.py
+	$(PY) train/testdata/parity/objectives.py
 	$(PY) train/torch/testdata/ops.py
 	$(PY) augment/testdata/parity/generate.py
 

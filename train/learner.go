@@ -148,8 +148,9 @@ func (l *Learner) checkViews(teacher, student []*torch.Tensor) error {
 			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, v.Size(0)))
 		}
 	}
-	if n := int64(l.config.Accumulate); rows%n != 0 {
-		return wrong("give a batch size that accumulate divides", fmt.Sprintf("%d samples do not fall into %d equal micro-batches", rows, n))
+	if n := int64(l.config.Accumulate * l.config.Groups); rows%n != 0 {
+		return wrong("give a batch size that accumulate·bn_groups divides",
+			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.config.Groups))
 	}
 	return nil
 }

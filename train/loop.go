@@ -85,7 +85,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
 		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
 		Objective: r.Objective, Crops: r.Crops, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
-		Accumulate: r.Accumulate, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
+		Accumulate: r.Accumulate, Groups: r.BNGroups, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
 		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
 		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
@@ -125,9 +125,13 @@ type schedules struct{ lr, alpha, m optim.Schedule }
 
 func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) schedules {
 	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
+	alpha := optim.Constant(1)
+	if r.ObjectiveOf().WarmUp {
+		alpha = optim.Ramp(steps(r.WarmupNCEEpochs))
+	}
 	return schedules{
 		lr:    optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), spec.Steps()),
-		alpha: optim.Ramp(steps(r.WarmupNCEEpochs)),
+		alpha: alpha,
 		m:     optim.Cosine(r.M, r.MEnd, spec.Steps()),
 	}
 }

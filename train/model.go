@@ -31,7 +31,7 @@ type Encoder struct {
 func newEncoder(c Config, p objective.Parts, student bool) (*Encoder, error) {
 	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
-		ChannelsLast: c.ChannelsLast, Double: c.Double,
+		ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: c.Groups,
 	}
 	if student {
 		bc.StochasticDepth = c.StochasticDepth
@@ -42,7 +42,7 @@ func newEncoder(c Config, p objective.Parts, student bool) (*Encoder, error) {
 	}
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
-		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double}
+		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double, BatchNormGroups: c.Groups}
 		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
 		if student && p.Predict != nil {
 			e.Predictor = newHead(b.At("predictor"), int64(p.Project.Out), *p.Predict)
@@ -72,7 +72,7 @@ func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
 	}
 	add(nn.NewLinear(here(), in, int64(h.Out)))
 	if h.NormOut {
-		add(nn.NewBatchNorm(here(), int64(h.Out)))
+		add(nn.NewBatchNormWith(here(), int64(h.Out), nn.NormOptions{NoAffine: h.PlainOut}))
 	}
 	return s
 }
@@ -141,6 +141,10 @@ type Config struct {
 
 	Mean, Std [3]float64 // of pixels in 0–1, red green blue; default ImageNet's
 
+	// Groups is in how many groups of a micro-batch batch norm takes its statistics;
+	// with more than one the teacher's samples are shuffled between groups, by Seed
+	// and Hyper.Step ("shuffle BN"). Default 1.
+	Groups     int
 	Accumulate int  // micro-batches a step; default 1
 	Recompute  bool // keep only what goes in between stages, compute the rest again in backward
 
@@ -177,6 +181,7 @@ func (c Config) applyDefaults() Config {
 		c.Objective = "ressl"
 	}
 	def(&c.Accumulate, 1)
+	def(&c.Groups, 1)
 	if c.TauS == 0 {
 		c.TauS = 0.1
 	}
@@ -212,7 +217,7 @@ func (c Config) Validate() error {
 	sizes := []struct {
 		name string
 		v    int
-	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}}
+	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}, {"batch norm groups", c.Groups}}
 	for _, s := range sizes {
 		if s.v < 1 || s.v > maxSize {
 			return bad(s.name, s.v, fmt.Sprintf("give 1 to %d", maxSize))

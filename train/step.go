@@ -167,15 +167,25 @@ func cat(t []*torch.Tensor) *torch.Tensor {
 
 // targets is the teacher's side: z² (B,D) of each of its views, unit rows, no
 // gradient. The teacher stays in training mode, so its batch norm uses the batch's
-// own statistics.
+// own statistics. Where those are of groups, the samples change groups for the
+// teacher: a student that sees a sample in the same company as the teacher could
+// tell it by the company (MoCo, section 3.3, "Shuffling BN").
 func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torch.Tensor, err error) {
 	torch.NoGrad(func() {
-		for _, x := range views {
+		for v, x := range views {
 			z := torch.Scope(func() *torch.Tensor {
+				var back *torch.Tensor
+				if l.config.Groups > 1 {
+					x, back = l.shuffle(x, fmt.Sprintf("shuffle bn %d.%d.%d", h.Step, micro, v))
+				}
 				if x, err = l.pixels.Forward(x); err != nil {
 					return nil
 				}
-				return l.embed(l.teacher, func() *torch.Tensor { return l.teacher.Backbone.Forward(x) }).P
+				z := l.embed(l.teacher, func() *torch.Tensor { return l.teacher.Backbone.Forward(x) }).P
+				if back != nil {
+					z = torch.IndexSelect(z, 0, back.To(z.Device(), torch.Int64, false))
+				}
+				return z
 			})
 			if err != nil {
 				return
@@ -184,6 +194,17 @@ func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torc
 		}
 	})
 	return z2, err
+}
+
+// shuffle puts the rows of x into an order that depends on the seed and the name
+// alone; selecting by back puts them back.
+func (l *Learner) shuffle(x *torch.Tensor, name string) (shuffled, back *torch.Tensor) {
+	order := nn.Random(l.config.Seed, name).Permutation(int(x.Size(0)))
+	inverse := make([]int64, len(order))
+	for i, row := range order {
+		inverse[row] = int64(i)
+	}
+	return torch.IndexSelect(x, 0, torch.FromInt64(order, int64(len(order))).To(x.Device(), torch.Int64, false)), torch.FromInt64(inverse, int64(len(inverse)))
 }
 
 // embed maps features to unit embeddings (B,D) in fp32, whatever the precision of

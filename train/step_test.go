@@ -9,7 +9,9 @@ import (
 
 	"resslt/schemas"
 	"resslt/train/nn/nntest"
+	"resslt/train/objective"
 	"resslt/train/optim"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
@@ -330,5 +332,28 @@ func TestViewsByRole(t *testing.T) {
 	})
 	if released {
 		t.Error("Views released a batch that is its caller's")
+	}
+}
+
+// TestObjectivesTakeWhatSidesGive: recipe's table of views and the objectives' own
+// word agree, on every stream of a weak and two strong views.
+func TestObjectivesTakeWhatSidesGive(t *testing.T) {
+	if names := recipe.Objectives(); !slices.Equal(names, objective.Names()) {
+		t.Fatalf("recipe knows %v, package objective %v", names, objective.Names())
+	}
+	for _, name := range objective.Names() {
+		o, err := objective.New(name, objective.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, known := o.Parts(), recipe.Recipe{Objective: name}
+		k := known.ObjectiveOf()
+		if k.Teacher != parts.Teacher || k.Queue != (parts.Queue != objective.NoQueue) {
+			t.Errorf("%s: recipe says teacher %v, queue %v; the objective %v, %v", name, k.Teacher, k.Queue, parts.Teacher, parts.Queue)
+		}
+		teacher, student, err := recipe.Sides(name, 0, []schemas.ViewSpec{{Role: schemas.Teacher}, {Role: schemas.Student}, {Role: schemas.Student}})
+		if err != nil || len(teacher) != parts.TeacherViews || parts.StudentViews > 0 && len(student) != parts.StudentViews {
+			t.Errorf("%s takes %d and %d views, and gets %v and %v, %v", name, parts.TeacherViews, parts.StudentViews, teacher, student, err)
+		}
 	}
 }

@@ -36,6 +36,8 @@ type Config struct {
 	Device       torch.Device // where the weights live
 	ChannelsLast bool         // NHWC memory order
 	Double       bool         // float64 weights, to check numerics against
+
+	BatchNormGroups int // groups of a batch's rows with statistics of their own; 0 and 1: the whole batch
 }
 
 // MaxWidth bounds what a recipe may ask for, well above any published network.
@@ -75,7 +77,7 @@ func New(name string, c Config) (Backbone, error) {
 	}
 	var b Backbone
 	err := torch.Do(func() error {
-		b = build(nn.Builder{Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double}, c)
+		b = build(nn.Builder{Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: c.BatchNormGroups}, c)
 		return nil
 	})
 	if err != nil {

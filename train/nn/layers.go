@@ -14,6 +14,10 @@ type Builder struct {
 	// ChannelsLast keeps convolution weights in NHWC memory order, which the
 	// kernels for NHWC activations want. Values and shapes are the same.
 	ChannelsLast bool
+	// BatchNormGroups is in how many groups of a batch's rows each batch norm takes
+	// its statistics in training: those of so many GPUs, on one. 0 and 1 are the
+	// whole batch.
+	BatchNormGroups int
 	// Double makes parameters and buffers float64, to check numerics against;
 	// float32 otherwise.
 	Double bool

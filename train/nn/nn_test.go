@@ -221,3 +221,35 @@ func TestStochasticDepth(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchNormGroups: each group by its own statistics; the running ones take the
+// groups' mean.
+func TestBatchNormGroups(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		split, single := nn.NewBatchNorm(nn.Builder{BatchNormGroups: 3}, 4), [3]*nn.BatchNorm{}
+		defer nn.Free(split)
+		x := nntest.FormulaTensor("split batch norm", 2, 1, 12, 4, 5, 5)
+		got := split.Forward(x)
+		mean, variance := make([]float32, 4), make([]float32, 4)
+		for g := range single {
+			single[g] = nn.NewBatchNorm(nn.Builder{}, 4)
+			defer nn.Free(single[g])
+			want := single[g].Forward(torch.Narrow(x, 0, int64(4*g), 4))
+			nntest.Close(t, "a group", torch.Narrow(got, 0, int64(4*g), 4).Float32s(), want.Float32s(), 1e-6)
+			for c := range mean {
+				mean[c] += single[g].RunningMean.Float32s()[c] / 3
+				variance[c] += single[g].RunningVar.Float32s()[c] / 3
+			}
+		}
+		nntest.Close(t, "running mean", split.RunningMean.Float32s(), mean, 1e-6)
+		nntest.Close(t, "running variance", split.RunningVar.Float32s(), variance, 1e-6)
+		if got := split.Tracked.Int64s()[0]; got != 1 {
+			t.Errorf("%d batches tracked, want 1", got)
+		}
+		split.SetTraining(false)
+		if slices.Equal(got.Float32s(), split.Forward(x).Float32s()) {
+			t.Error("evaluation took the groups' statistics")
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 type NormOptions struct {
 	Momentum float64 // weight of the batch in the running statistics; default 0.1
 	Eps      float64 // added to the variance; default 1e-5
+	NoAffine bool    // neither weight nor bias
 }
 
 func (o NormOptions) applyDefaults() NormOptions {
@@ -24,7 +25,7 @@ func (o NormOptions) applyDefaults() NormOptions {
 
 // BatchNorm is BatchNorm1d for (N,C) and BatchNorm2d for (N,C,H,W).
 type BatchNorm struct {
-	Weight, Bias            *torch.Tensor // (C)
+	Weight, Bias            *torch.Tensor // (C); nil with NoAffine
 	RunningMean, RunningVar *torch.Tensor // (C)
 	// Tracked counts the batches seen in training, () int64. No computation reads
 	// it; PyTorch's state dict has it. It stays on the CPU, where counting costs
@@ -32,6 +33,7 @@ type BatchNorm struct {
 	Tracked *torch.Tensor
 
 	opts     NormOptions
+	groups   int // of rows, 1 or more
 	training bool
 }
 
@@ -43,31 +45,61 @@ func NewBatchNorm(b Builder, channels int64) *BatchNorm {
 
 // NewBatchNormWith is NewBatchNorm with other constants.
 func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
-	return &BatchNorm{
+	n := &BatchNorm{
 		opts:        o.applyDefaults(),
-		Weight:      b.own(fill(channels, 1), channels).SetRequiresGrad(true),
-		Bias:        b.own(fill(channels, 0), channels).SetRequiresGrad(true),
+		groups:      max(1, b.BatchNormGroups),
 		RunningMean: b.own(fill(channels, 0), channels),
 		RunningVar:  b.own(fill(channels, 1), channels),
 		Tracked:     torch.FromInt64([]int64{0}).Keep(),
 		training:    true,
 	}
+	if !o.NoAffine {
+		n.Weight = b.own(fill(channels, 1), channels).SetRequiresGrad(true)
+		n.Bias = b.own(fill(channels, 0), channels).SetRequiresGrad(true)
+	}
+	return n
 }
 
 // Forward normalises each channel by the batch's statistics, and folds them into
-// the running ones, in training; by the running ones otherwise.
+// the running ones, in training; by the running ones otherwise. With groups, each
+// of so many equal runs of rows has statistics of its own, and the running ones
+// take the groups' mean (MoCo's SplitBatchNorm). The number of rows is a multiple
+// of the number of groups.
 func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	if n.training {
 		n.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Tracked.Int64s()[0]+1)))
 	}
-	return torch.BatchNorm(x, n.Weight, n.Bias, n.RunningMean, n.RunningVar,
-		n.training, n.opts.Momentum, n.opts.Eps, true)
+	if n.training && n.groups > 1 {
+		return torch.Scope(func() *torch.Tensor { return n.grouped(x) })
+	}
+	return n.normalize(x, n.RunningMean, n.RunningVar)
+}
+
+func (n *BatchNorm) normalize(x, mean, variance *torch.Tensor) *torch.Tensor {
+	return torch.BatchNorm(x, n.Weight, n.Bias, mean, variance, n.training, n.opts.Momentum, n.opts.Eps, true)
+}
+
+func (n *BatchNorm) grouped(x *torch.Tensor) *torch.Tensor {
+	g := int64(n.groups)
+	mean := torch.Repeat(torch.Unsqueeze(n.RunningMean, 0), []int64{g, 1}) // (G,C)
+	variance := torch.Repeat(torch.Unsqueeze(n.RunningVar, 0), []int64{g, 1})
+	parts := torch.Chunk(x, g, 0)
+	for i, p := range parts {
+		parts[i] = n.normalize(p, torch.Select(mean, 0, int64(i)), torch.Select(variance, 0, int64(i)))
+	}
+	torch.NoGrad(func() {
+		torch.Copy_(n.RunningMean, torch.MeanDim(mean, []int64{0}, false, torch.Unset), false)
+		torch.Copy_(n.RunningVar, torch.MeanDim(variance, []int64{0}, false, torch.Unset), false)
+	})
+	return torch.Cat(parts, 0)
 }
 
 // Visit names the parameters, then the buffers.
 func (n *BatchNorm) Visit(prefix string, f func(Entry)) {
-	f(Entry{prefix + "weight", n.Weight, true})
-	f(Entry{prefix + "bias", n.Bias, true})
+	if n.Weight != nil {
+		f(Entry{prefix + "weight", n.Weight, true})
+		f(Entry{prefix + "bias", n.Bias, true})
+	}
 	f(Entry{prefix + "running_mean", n.RunningMean, false})
 	f(Entry{prefix + "running_var", n.RunningVar, false})
 	f(Entry{prefix + "num_batches_tracked", n.Tracked, false})

@@ -6,14 +6,14 @@ import "resslt/train/torch"
 // discrimination against a queue of the momentum network's keys. Its two views are
 // of one law; the first is the key's, the second the query's.
 //
-// The head is Linear → ReLU → Linear without BN (moco/builder.py), and batch norm
-// in the backbones is shuffled.
+// The head is Linear → ReLU → Linear without BN (moco/builder.py). Batch norm in
+// the backbones is shuffled, which is the learner's affair (train.Config.Groups).
 type moco struct{ o Options }
 
 func (m moco) Parts() Parts {
 	g := m.o.twoLayers(m.o.ProjHidden)
 	g.BatchNorm = false
-	return Parts{Teacher: true, TeacherViews: 1, StudentViews: 1, Queue: TeacherKeys, Shuffle: true, Project: g}
+	return Parts{Teacher: true, TeacherViews: 1, StudentViews: 1, Queue: TeacherKeys, Project: g}
 }
 
 // Targets are the keys k.

@@ -36,8 +36,6 @@ type Parts struct {
 	Coupled bool  // the loss sends gradients into two views at once: one pass holds both
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
-	Shuffle bool  // its paper normalises in groups of the batch, shuffled for the teacher (shuffle BN)
-	Warmup  bool  // Batch.Alpha has a meaning
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -55,7 +53,8 @@ type Head struct {
 	Hidden    []int // units
 	Out       int   // D
 	BatchNorm bool  // after the hidden layers
-	NormOut   bool  // and after the last
+	NormOut   bool  // and after the last,
+	PlainOut  bool  // there without weight and bias
 }
 
 // Batch is what a pass may read besides embeddings.

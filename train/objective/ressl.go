@@ -11,10 +11,9 @@ import "resslt/train/torch"
 type ressl struct{ o Options }
 
 func (m ressl) Parts() Parts {
-	p := Parts{Teacher: true, TeacherViews: 1, Queue: TeacherKeys, Warmup: true, Project: m.o.twoLayers(m.o.ProjHidden)}
+	p := Parts{Teacher: true, TeacherViews: 1, Queue: TeacherKeys, Project: m.o.twoLayers(m.o.ProjHidden)}
 	p.Project.BatchNorm = !m.o.NoHeadNorm
 	if m.o.NoPredictor {
-		p.Shuffle = true // section 4: "global BN and shuffle BN for with and without predictor"
 		return p
 	}
 	q := m.o.twoLayers(m.o.PredHidden)

@@ -5,15 +5,16 @@ import "resslt/train/torch"
 // simsiam is SimSiam (arXiv 2011.10566): BYOL without the momentum network. What
 // keeps it from collapse is the stop-gradient on z.
 //
-// Its projector has three layers with BN on each, the output too; its predictor
-// is a bottleneck (section 3, "Baseline settings").
+// Its projector has three layers with BN on each, the output too (there without
+// weight and bias, simsiam/builder.py); its predictor is a bottleneck (section 3,
+// "Baseline settings").
 type simsiam struct{ o Options }
 
 func (m simsiam) Parts() Parts {
 	q := m.o.twoLayers(m.o.PredHidden)
 	return Parts{
 		StudentViews: 2, Coupled: true, Predict: &q,
-		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true, NormOut: true},
+		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true, NormOut: true, PlainOut: true},
 	}
 }
 

@@ -15,6 +15,7 @@ type Objective struct {
 	Paper   string // where it is from
 	Teacher bool   // has a momentum network: m and m_end matter
 	Queue   bool   // has a queue: K matters
+	WarmUp  bool   // begins with InfoNCE: infonce_warmup_epochs matters
 	Coupled bool   // each step's samples are compared with one another: accumulate changes what is learnt
 
 	// weakStrong: the teacher sees the one weak view, the student every strong one.
@@ -26,7 +27,7 @@ type Objective struct {
 }
 
 var objectives = map[string]Objective{
-	"ressl":   {Paper: "ReSSL, section 3", Teacher: true, Queue: true, weakStrong: true, policy: "small"},
+	"ressl":   {Paper: "ReSSL, section 3", Teacher: true, Queue: true, WarmUp: true, weakStrong: true, policy: "small"},
 	"moco-v2": {Paper: "arXiv 2003.04297", Teacher: true, Queue: true, teacher: []int{0}, student: []int{1}, policy: "moco-v2"},
 	"simclr":  {Paper: "arXiv 2002.05709", Coupled: true, student: []int{0, 1}, policy: "simclr"},
 	"byol":    {Paper: "arXiv 2006.07733", Teacher: true, teacher: []int{0, 1}, student: []int{0, 1}, policy: "byol"},
@@ -69,7 +70,7 @@ func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, stud
 		case len(weak) != 1 || len(strong) == 0:
 			return nil, nil, misfit("one teacher view and one or more student views")
 		case crops > len(strong):
-			return nil, nil, schemas.E("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=imagenet-2crop",
+			return nil, nil, schemas.E("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=small-2crop",
 				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d, and the policy has %d student views", crops, len(strong))))
 		case crops > 0:
 			strong = strong[:crops]

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,7 +147,14 @@ func TestRefusals(t *testing.T) {
 		{"tau_t=-1", []string{"tau_t"}},
 		{"m=1.5", []string{"m:", "1.5"}},
 		{"batch_size=1", []string{"batch_size", "batch norm"}},
-		{"objective=simclrr", []string{"objective", "ressl"}},
+		{"objective=simclrr", []string{"objective", "ressl", "simclr"}},
+		{"accumulate=0", []string{"accumulate", "is 0"}},
+		{"accumulate=3", []string{"accumulate", "batch_size 64", "divisor"}},
+		{"bn_groups=5", []string{"bn_groups", "64 samples", "divisor"}},
+		{"bn_groups=64", []string{"bn_groups", "groups of 2"}},
+		{"precision=fp16", []string{"precision", "bf16"}},
+		{"crops=-1", []string{"crops", "is -1"}},
+		{"knn_every=-1", []string{"knn_every"}},
 		{"eval=[svm]", []string{"eval", "svm"}},
 		{"on_error=skip", []string{"on_error", "replace"}},
 		{"knn_k=[]", []string{"knn_k"}},
@@ -197,6 +205,99 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := recipe.Load("none.yaml"); !errors.Is(err, schemas.ErrUsage) {
 		t.Errorf("missing file: %v", err)
+	}
+}
+
+// What is refused or left alone depends on the objective: only ReSSL has two
+// temperatures, and only a queue needs K above the batch.
+func TestObjectivesHaveTheirOwnRules(t *testing.T) {
+	for _, tc := range []struct {
+		set  []string
+		fine bool
+	}{
+		{[]string{"tau_t=0.1"}, false},
+		{[]string{"tau_t=0.1", "flat_target=true"}, true},
+		{[]string{"tau_t=0.1", "objective=byol"}, true},
+		{[]string{"K=64"}, false},
+		{[]string{"K=64", "objective=simclr"}, true},
+		{[]string{"K=64", "objective=nnclr"}, false},
+	} {
+		r, err := recipe.Load("smoke")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Set(tc.set...), r.Resolve(host)); (err == nil) != tc.fine {
+			t.Errorf("%v: %v", tc.set, err)
+		}
+	}
+}
+
+// Section 4: global batch norm with predictor, shuffled without.
+func TestBatchNormGroups(t *testing.T) {
+	for _, tc := range []struct {
+		set  []string
+		want int
+	}{
+		{nil, 1},
+		{[]string{"predictor=false"}, 8},
+		{[]string{"predictor=false", "bn_groups=1"}, 1},
+		{[]string{"objective=moco-v2"}, 8},
+		{[]string{"objective=moco-v2", "accumulate=2"}, 4},
+		{[]string{"objective=moco-v2", "batch_size=24"}, 3},
+		{[]string{"objective=simsiam", "predictor=false"}, 1},
+	} {
+		r, err := recipe.Load("smoke")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Set(tc.set...), r.Resolve(host)); err != nil || r.BNGroups != tc.want {
+			t.Errorf("%v: %d groups, %v; want %d", tc.set, r.BNGroups, err, tc.want)
+		}
+	}
+}
+
+// TestSides: which views each network sees, and policies that do not fit.
+func TestSides(t *testing.T) {
+	views := func(roles string) (out []schemas.ViewSpec) {
+		for i, r := range roles {
+			v := schemas.ViewSpec{Name: string(rune('a' + i)), Role: schemas.Student, Size: 8}
+			if r == 't' {
+				v.Role = schemas.Teacher
+			}
+			out = append(out, v)
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		objective, views string
+		crops            int
+		teacher, student []int
+		says             string
+	}{
+		{"ressl", "ts", 0, []int{0}, []int{1}, ""},
+		{"ressl", "stss", 0, []int{1}, []int{0, 2, 3}, ""},
+		{"ressl", "tss", 1, []int{0}, []int{1}, ""},
+		{"ressl", "tss", 3, nil, nil, "crops"},
+		{"ressl", "tt", 0, nil, nil, "policy=small"},
+		{"moco-v2", "ts", 0, []int{0}, []int{1}, ""},
+		{"moco-v2", "tss", 0, []int{1}, []int{2}, ""},
+		{"simclr", "st", 0, nil, []int{1, 0}, ""},
+		{"simclr", "t", 0, nil, nil, "policy=simclr"},
+		{"byol", "tss", 0, []int{1, 2}, []int{1, 2}, ""},
+		{"simsiam", "tsssss", 0, nil, nil, "1 teacher and 5 student views"},
+		{"nnclr", "ss", 0, nil, []int{0, 1}, ""},
+		{"dino", "ts", 0, nil, nil, "nnclr"},
+	} {
+		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
+		if tc.says != "" {
+			if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%s on %s: %v, want a usage error that says %q", tc.objective, tc.views, err, tc.says)
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(teacher, tc.teacher) || !slices.Equal(student, tc.student) {
+			t.Errorf("%s on %s: teacher %v, student %v, %v; want %v, %v", tc.objective, tc.views, teacher, student, err, tc.teacher, tc.student)
+		}
 	}
 }
 

@@ -1,0 +1,180 @@
+package pipeline_test
+
+import (
+	"context"
+	"io"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"resslt/batcher"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
+)
+
+// The tests of this file train for 300 steps on real images, augmented as in any
+// run, without a broker: what a method does in its first minute, not what it is
+// worth.
+
+const longSteps = 300
+
+// long is the recipe that they override.
+var long = []string{
+	"data=fashion-mnist:", "policy=small-2crop", "crops=1", "image_size=16", "mean=[0.286, 0.286, 0.286]", "std=[0.353, 0.353, 0.353]",
+	"width=4", "projector_hidden=64", "embedding_dim=32", "K=512", "tau_nce=0.2", "infonce_warmup_epochs=0.5", "lr_warmup_epochs=0.1",
+	"batch_size=32", "epochs=1", "steps_per_epoch=300", "log_every=1", "seed=1", "threads=1", "eval=[none]",
+}
+
+// endless is a train.Stream that makes its batches as they are asked for.
+type endless struct {
+	spec  *schemas.RunSpec
+	order batcher.Order
+	maker batcher.Maker
+	step  int64
+}
+
+func (e *endless) Next(ctx context.Context) (*schemas.Batch, error) {
+	if e.step == e.spec.Steps() {
+		return nil, io.EOF
+	}
+	b, err := batcher.MakeBatches(ctx, e.spec, e.order, e.maker, e.step, 1)
+	if err != nil {
+		return nil, err
+	}
+	e.step++
+	return b[0], nil
+}
+
+// trace is what a run showed.
+type trace struct {
+	losses, std  []float64
+	rss          [2]float64 // bytes after steps 100 and 300
+	live         [2]int64   // tensors, likewise
+	embeddingDim int
+}
+
+// trainLong runs the recipe long with the overrides.
+func trainLong(t *testing.T, set ...string) trace {
+	t.Helper()
+	torchtest.Require(t)
+	r := recipe.Default()
+	r.Name = t.Name()
+	if err := r.Set(append(long[:len(long):len(long)], set...)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resolve(pipeline.Host(1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	data, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split})
+	if err != nil {
+		t.Skipf("no Fashion-MNIST (package dataset-fashion-mnist): %v", err)
+	}
+	spec, err := pipeline.Spec(&r, data.Manifest())
+	data.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := pipeline.OpenSource(ctx, &schemas.RunRecord{Spec: spec, DataURI: r.Data}, nil, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	maker, err := src.NewMaker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maker.Close()
+	tr := trace{embeddingDim: r.EmbeddingDim}
+	res, err := train.Run(ctx, train.Options{
+		Recipe: &r, Spec: &spec, Out: t.TempDir(), Stream: &endless{spec: &spec, order: src.Order(), maker: maker},
+		Observe: func(p train.Progress) {
+			tr.losses, tr.std = append(tr.losses, p.Stats.Loss), append(tr.std, p.Stats.EmbeddingStd)
+			switch p.Step {
+			case longSteps / 3:
+				tr.rss[0], tr.live[0] = rss(t), torch.LiveTensors()
+			case longSteps:
+				tr.rss[1], tr.live[1] = rss(t), torch.LiveTensors()
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Learner.Free()
+	return tr
+}
+
+// rss is the process's resident size in bytes, the garbage given back first.
+func rss(t *testing.T) float64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skipf("no /proc: %v", err)
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(raw))[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize())
+}
+
+func mean(x []float64) float64 {
+	var s float64
+	for _, v := range x {
+		s += v
+	}
+	return s / float64(len(x))
+}
+
+// wellTrained fails the test unless the loss fell, the embeddings are spread, and
+// memory stayed where it was. from and to are steps whose mean losses are compared,
+// 30 from each on.
+func wellTrained(t *testing.T, tr trace, from int) {
+	t.Helper()
+	first, last := mean(tr.losses[from:from+30]), mean(tr.losses[longSteps-30:])
+	// Embeddings spread over the sphere have 1/√D.
+	spread := mean(tr.std[longSteps-30:]) * math.Sqrt(float64(tr.embeddingDim))
+	t.Logf("loss %.4f → %.4f, embedding std %.3f of 1/√D, RSS %.1f → %.1f MB", first, last, spread, tr.rss[0]/1e6, tr.rss[1]/1e6)
+	if len(tr.losses) != longSteps || !(last < first) {
+		t.Errorf("the loss went from %.4f to %.4f in %d steps", first, last, len(tr.losses))
+	}
+	if !(spread > 0.3) {
+		t.Errorf("the embeddings' deviation is %.3f of a spread sphere's: collapsed", spread)
+	}
+	if tr.live[0] != tr.live[1] {
+		t.Errorf("%d live tensors after %d steps, %d after %d", tr.live[0], longSteps/3, tr.live[1], longSteps)
+	}
+	if tr.rss[1] > 1.05*tr.rss[0] {
+		t.Errorf("RSS grew from %.1f MB to %.1f MB", tr.rss[0]/1e6, tr.rss[1]/1e6)
+	}
+}
+
+// TestObjectivesTrain trains every objective on one and the same stream.
+func TestObjectivesTrain(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		from int // ReSSL's loss is another one until the warm-up is over
+		set  []string
+	}{
+		{"ressl", 150, []string{"objective=ressl"}},
+		{"ressl two crops", 150, []string{"objective=ressl", "crops=0"}},
+		{"ressl*", 0, []string{"objective=ressl", "predictor=false", "infonce_warmup_epochs=0"}},
+		{"moco-v2", 0, []string{"objective=moco-v2"}},
+		{"simclr", 0, []string{"objective=simclr"}},
+		{"byol", 0, []string{"objective=byol"}},
+		{"simsiam", 0, []string{"objective=simsiam"}},
+		{"nnclr", 0, []string{"objective=nnclr"}},
+	} {
+		t.Run(c.name, func(t *testing.T) { wellTrained(t, trainLong(t, c.set...), c.from) })
+	}
+}
