@@ -27,7 +27,6 @@ const (
 var (
 	errReconnected = errors.New("the connection is new")
 	errGap         = errors.New("a message was lost on its way")
-	errUnseen      = errors.New("a chunk lies in the stream unseen")
 )
 
 // consume takes in chunks until ctx ends. It keeps the place in the stream itself
@@ -46,9 +45,6 @@ func (s *Stream) consume(ctx context.Context) error {
 		switch {
 		case errors.As(err, &lost):
 			return lost.error
-		case errors.Is(err, errUnseen):
-			last = 0
-			continue
 		case errors.Is(err, errReconnected), errors.Is(err, errGap):
 			continue
 		case errors.Is(err, schemas.ErrDeterminism), errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrMismatch), errors.Is(err, schemas.ErrTooLarge):
@@ -132,7 +128,8 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 		if meta.Sequence.Consumer != delivered {
 			return errGap
 		}
-		if err := s.takeIn(ctx, msg, meta.Sequence.Stream); err != nil {
+		m := &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}
+		if err := s.takeIn(ctx, m, meta.Sequence.Stream); err != nil {
 			return err
 		}
 		*last = meta.Sequence.Stream
@@ -148,6 +145,13 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 			case <-s.room:
 			case <-ctx.Done():
 				return nil, ctx.Err()
+			}
+		}
+		for step := s.at(); step < s.at()+s.opts.Prefetch; step++ {
+			if s.ahead[step] {
+				if err := s.pickUp(ctx, step); err != nil {
+					return nil, err
+				}
 			}
 		}
 		wctx, cancel := context.WithTimeout(ctx, s.opts.HealAfter)
@@ -181,29 +185,56 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 		if info.NumPending > 0 {
 			continue // they are on their way
 		}
-		for _, c := range s.asm.Missing(step) {
-			for _, t := range there {
-				// Everything was delivered, yet this one did not arrive.
-				if t == c {
-					return nil, errUnseen
-				}
+		if len(there)+len(s.asm.Missing(step)) > s.run.Spec().Chunks() {
+			// Everything was delivered, yet one that is there did not arrive.
+			if err := s.pickUp(ctx, step); err != nil {
+				return nil, err
 			}
 		}
 	}
 }
 
+// pickUp takes in the chunks of a step that lie in the stream, and that the consumer
+// does not bring any more.
+func (s *Stream) pickUp(ctx context.Context, step int64) error {
+	delete(s.ahead, step)
+	stream, err := s.run.js.Stream(ctx, schemas.BatchStream(s.run.Name))
+	if err != nil {
+		return err
+	}
+	for _, c := range s.asm.Missing(step) {
+		m, err := stream.GetLastMsgForSubject(ctx, schemas.ChunkSubject(s.run.Name, step, c))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it is still to come
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.takeIn(ctx, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}, m.Sequence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // takeIn decodes a message and adds it to its batch. One of no use is deleted and
 // asked for again, a few times.
-func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) error {
-	_, step, index, err := schemas.ParseStepSubject(msg.Subject())
+func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
+	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
 	if err != nil || step < s.at() {
 		s.stats.repeated.Add(1)
-		if err == nil && (s.opts.Keep < 0 || step >= s.at()-s.opts.Keep || s.opts.Cursor != nil) {
+		if err == nil && s.planner.Wanted(step) {
 			return nil
 		}
 		return s.discard(ctx, seq) // a worker was too late
 	}
-	chunk, err := s.dec.Decode(&nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()})
+	if step >= s.at()+s.run.opts.Window && step < s.run.Spec().Steps() {
+		// It is for a trainer that is further on. To hold it until its turn comes
+		// would take memory without bound; it is picked up then.
+		s.ahead[step] = true
+		return nil
+	}
+	chunk, err := s.dec.Decode(msg)
 	if err != nil {
 		if errors.Is(err, errBodyDigest) {
 			s.stats.mismatches.Add(1)
@@ -213,7 +244,7 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 		if step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
 			return s.discard(ctx, seq) // nobody asked for it, nobody misses it
 		}
-		if s.rejected[msg.Subject()]++; s.rejected[msg.Subject()] > maxRejects {
+		if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
 			return err
 		}
 		return s.again(ctx, seq, step, index)
@@ -236,9 +267,9 @@ func (s *Stream) takeIn(ctx context.Context, msg jetstream.Msg, seq uint64) erro
 		s.stats.repeated.Add(1)
 		return nil
 	}
-	delete(s.rejected, msg.Subject())
+	delete(s.rejected, msg.Subject)
 	s.stats.chunks.Add(1)
-	s.stats.bytes.Add(int64(len(msg.Data())))
+	s.stats.bytes.Add(int64(len(msg.Data)))
 	if chunk.Tombstone != "" {
 		s.stats.tombstoned.Add(1)
 	}

@@ -15,35 +15,35 @@ import (
 	"resslt/schemas"
 )
 
-// leaseTerm is how long a trainer that does not renew its lease holds a run.
-const leaseTerm = 5 * time.Second
+// DefaultLeaseTerm is how long a trainer that does not renew its lease still counts
+// as alive. It outlasts a step on a GPU and a checkpoint: the lease is renewed by a
+// goroutine of its own, which only a stopped process or a lost broker holds up.
+const DefaultLeaseTerm = 15 * time.Second
 
 const (
 	leaseRenewals = 5  // a term
 	leaseLooks    = 20 // a term, of one who waits
 	maxLeaseNote  = 4 << 10
+	// maxTerm bounds the term that another trainer's note may claim.
+	maxTerm = 10 * time.Minute
+	// cursorEvery bounds how often a moving cursor is told to the others.
+	cursorEvery = 200 * time.Millisecond
 )
 
-// lease keeps a run to one trainer. Two that know nothing of one another would
-// purge each other's tasks and chunks without end. The note under
-// c.<run>.trainer is replaced again and again, each time on the condition that it
-// is still the one that was written last; it is dead when its term has passed
-// without that. No two machines' clocks are compared.
-//
-// A lease belongs to one goroutine at a time.
-type lease struct {
-	run  *Run
-	term time.Duration
-	note leaseNote
-	seq  uint64 // of the note as it was written last
-}
-
-// leaseNote says who holds a run, JSON.
+// leaseNote is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
+// and what it needs of it.
 type leaseNote struct {
 	ID      string `json:"id"` // of this holding
 	Trainer string `json:"trainer"`
 	Host    string `json:"host"`
 	PID     int    `json:"pid"`
+	Process string `json:"process,omitempty"` // thisProcess, for one of the same machine to ask after
+
+	Term   time.Duration `json:"term"` // ns
+	Cursor int64         `json:"cursor"`
+	Window int64         `json:"window"`
+	Keep   int64         `json:"keep"`
+	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
 }
 
 func (n leaseNote) String() string {
@@ -53,62 +53,95 @@ func (n leaseNote) String() string {
 	return reasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
 }
 
-// heldLease is a note as it lies in the broker.
-type heldLease struct {
-	leaseNote
-	seq uint64
-	age time.Duration // by the broker's clock; 0 where the broker does not tell it
+func (n leaseNote) place() place { return place{cursor: n.Cursor, window: n.Window, keep: n.Keep} }
+
+// lease keeps a trainer's name to one process, and tells the others where it is. The
+// note is replaced again and again, each time on the condition that it is still the
+// one that was written last; it is dead when its term has passed without that. No
+// two machines' clocks are compared.
+//
+// A lease belongs to one goroutine at a time.
+type lease struct {
+	run    *Run
+	note   leaseNote
+	cursor func() int64  // of the trainer
+	moved  chan struct{} // capacity 1: the cursor did
+	seq    uint64        // of the note as it was written last
 }
 
-// takeLease makes trainer the run's only one. A lease that nobody renews is
-// waited for, no longer than its term and a fifth; it returns ErrUsage where
-// another trainer is alive, which shows in a fifth of the term.
-func takeLease(ctx context.Context, run *Run, trainer string, term time.Duration) (*lease, error) {
+// takeLease makes this process the run's only trainer of that name. cursor must be
+// safe to call from any goroutine. A lease that nobody renews is waited for, no
+// longer than its term and a fifth; takeLease returns ErrUsage where the holder is
+// alive, which shows in a fifth of the term.
+func takeLease(ctx context.Context, run *Run, trainer string, term time.Duration, at place, cursor func() int64) (*lease, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "a host without a name" // the note is for people to read
 	}
-	l := &lease{run: run, term: term, note: leaseNote{ID: rand.Text(), Trainer: trainer, Host: host, PID: os.Getpid()}}
-	var (
-		seen  uint64 // the note that is waited for
-		since time.Time
-		start = time.Now()
-	)
+	l := &lease{run: run, cursor: cursor, moved: make(chan struct{}, 1), note: leaseNote{
+		ID: rand.Text(), Trainer: trainer, Host: host, PID: os.Getpid(), Process: thisProcess(),
+		Term: term, Cursor: at.cursor, Window: at.window, Keep: at.keep,
+	}}
 	for {
-		have, err := l.look(ctx)
+		seq, err := awaitFree(ctx, run, trainer)
 		if err == nil {
-			switch {
-			case have == nil:
-				err = l.write(ctx, 0)
-			case have.age >= term, have.seq == seen && time.Since(since) >= term:
-				err = l.write(ctx, have.seq)
-			case seen != 0 && have.seq != seen, time.Since(start) > term+term/5:
-				return nil, schemas.E("open stream", run.Name, "stop it or wait for its end, or choose another --run name",
-					schemas.Because(schemas.ErrUsage, have.String()+" is training this run"))
-			default:
-				if seen == 0 {
-					seen, since = have.seq, time.Now()
-				}
-				if err := sleep(ctx, term/leaseLooks); err != nil {
-					return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
-				}
-				continue
-			}
-			if err == nil {
-				return l, nil
-			}
+			err = l.write(ctx, seq)
 		}
-		if !isWrongLast(err) { // else somebody was faster
+		var typed *schemas.Error
+		switch {
+		case err == nil:
+			return l, nil
+		case errors.As(err, &typed):
+			return nil, err
+		case !isWrongLast(err): // else somebody was faster
 			return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
 		}
 	}
 }
 
-// hold renews the lease until ctx ends. It returns ErrMismatch where another
-// trainer has it.
+// awaitFree waits until no live trainer has the name, and gives the sequence of the
+// note that lies there, 0 for none. It returns ErrUsage where one is alive.
+func awaitFree(ctx context.Context, run *Run, trainer string) (uint64, error) {
+	var (
+		seen  *heldLease // the note that is waited for
+		since time.Time
+		start = time.Now()
+	)
+	for {
+		have, err := readLease(ctx, run, trainer)
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case have == nil:
+			return 0, nil
+		case have.over(), seen != nil && have.seq == seen.seq && time.Since(since) >= have.term():
+			return have.seq, nil
+		case seen != nil && have.seq != seen.seq, time.Since(start) > have.term()+have.term()/5:
+			return 0, schemas.E("open stream", run.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
+				schemas.Because(schemas.ErrUsage, have.String()+" is training this run"))
+		case seen == nil:
+			seen, since = have, time.Now()
+		}
+		if err := sleep(ctx, have.term()/leaseLooks); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// hold renews the lease until ctx ends, at once when the cursor moves. It returns
+// ErrMismatch where another process has taken the name.
 func (l *lease) hold(ctx context.Context) error {
-	for sleep(ctx, l.term/leaseRenewals) == nil {
-		// A renewal that has begun is seen to its end: release must know the note.
+	tick := time.NewTicker(l.note.Term / leaseRenewals)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.moved:
+		case <-ctx.Done():
+			return nil
+		}
+		// A renewal that has begun is seen to its end: leave must know the note.
 		rctx, cancel := whileConnected(context.WithoutCancel(ctx), l.run.js.Conn(), closeWait)
 		err := l.renew(rctx)
 		cancel()
@@ -117,8 +150,10 @@ func (l *lease) hold(ctx context.Context) error {
 		}
 		// A broker that is away, or that is being set up again, is the planner's
 		// and the consumer's to wait for; the next renewal makes up for this one.
+		if sleep(ctx, min(cursorEvery, l.note.Term/leaseRenewals)) != nil {
+			return nil
+		}
 	}
-	return nil
 }
 
 func (l *lease) renew(ctx context.Context) error {
@@ -126,55 +161,74 @@ func (l *lease) renew(ctx context.Context) error {
 	if !isWrongLast(err) {
 		return err
 	}
-	have, err := l.look(ctx)
+	have, err := readLease(ctx, l.run, l.note.Trainer)
 	switch {
 	case err != nil:
 		return err
 	case have == nil: // the broker lost it
 		return l.write(ctx, 0)
-	case have.ID == l.note.ID: // a renewal whose answer was lost
-		l.seq = have.seq
-		return nil
+	case have.ID == l.note.ID: // the answer to a renewal was lost
+		return l.write(ctx, have.seq)
 	}
-	return schemas.E("stream of run", l.run.Name, "stop one of the two, then resume with --resume or choose another --run name",
+	return schemas.E("stream of run", l.run.Name, "stop one of the two, then resume with --resume or give it another --trainer name",
 		schemas.Because(schemas.ErrMismatch, have.String()+" has taken the run over"))
 }
 
-// release gives the run free at once. A lease that cannot be released runs out.
-func (l *lease) release(ctx context.Context) error {
-	have, err := l.look(ctx)
-	if err == nil && have != nil && have.ID == l.note.ID {
-		var s jetstream.Stream
-		if s, err = l.run.js.Stream(ctx, schemas.CtrlStream(l.run.Name)); err == nil {
-			err = s.DeleteMsg(ctx, have.seq)
-		}
+// leave says that the trainer needs nothing more, and where it stopped. A lease
+// that cannot be left runs out.
+func (l *lease) leave(ctx context.Context) error {
+	l.note.Left = true
+	err := l.renew(ctx)
+	switch {
+	case err == nil, errors.Is(err, schemas.ErrMismatch), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return nil // it is another's by now, or gone with the run
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return unavailable(l.run.js.Conn(), "close stream", l.run.Name, err)
-	}
-	return nil
+	return unavailable(l.run.js.Conn(), "close stream", l.run.Name, err)
 }
 
 // write puts the note in the place of the one of sequence last, 0 for none.
 func (l *lease) write(ctx context.Context, last uint64) error {
+	l.note.Cursor = l.cursor()
 	body, err := json.Marshal(l.note)
 	if err != nil {
 		return schemas.E("store lease", l.run.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
 	}
-	ack, err := l.run.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.TrainerSubject(l.run.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(last))
+	ack, err := l.run.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.TrainerSubject(l.run.Name, l.note.Trainer), Data: body},
+		jetstream.WithExpectLastSequencePerSubject(last))
 	if err == nil {
 		l.seq = ack.Sequence
 	}
 	return err
 }
 
-// look reads the note that lies there, nil for none.
-func (l *lease) look(ctx context.Context) (*heldLease, error) {
-	s, err := l.run.js.Stream(ctx, schemas.CtrlStream(l.run.Name))
+// heldLease is a note as it lies in the broker.
+type heldLease struct {
+	leaseNote
+	seq uint64
+	age time.Duration // by the broker's clock; 0 where the broker does not tell it
+}
+
+// over says whether the lease is known to hold nothing any more: left, run out by
+// the broker's clock, or of a process of this machine that has ended.
+func (h *heldLease) over() bool {
+	return h.Left || h.age >= h.term() || hasEnded(h.Process, h.PID)
+}
+
+// term is the note's own, within bounds: it comes from outside.
+func (h *heldLease) term() time.Duration {
+	if h.Term <= 0 || h.Term > maxTerm {
+		return DefaultLeaseTerm
+	}
+	return h.Term
+}
+
+// readLease reads the note that lies under a trainer's name, nil for none.
+func readLease(ctx context.Context, run *Run, trainer string) (*heldLease, error) {
+	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(l.run.Name))
+	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(run.Name, trainer))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
@@ -182,7 +236,7 @@ func (l *lease) look(ctx context.Context) (*heldLease, error) {
 		return nil, err
 	}
 	h := &heldLease{seq: m.Sequence}
-	if len(m.Data) > maxLeaseNote || json.Unmarshal(m.Data, &h.leaseNote) != nil {
+	if len(m.Data) > maxLeaseNote || json.Unmarshal(m.Data, &h.leaseNote) != nil || h.Cursor < 0 || h.Window < 0 {
 		h.leaseNote = leaseNote{} // somebody's, who does not say it so that it can be read
 	}
 	// Brokers before 2.10 do not tell the time; their leases are watched for a term.

@@ -198,9 +198,13 @@ func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 }
 
 // DeleteRun removes the run's streams with all that is in them. Checkpoints are
-// no part of them: a trainer that resumes has the batches made again.
+// no part of them: a trainer that resumes has the batches made again. It returns
+// ErrUsage while a trainer of the run is alive, ErrNotFound where there is no run.
 func DeleteRun(ctx context.Context, js jetstream.JetStream, name string) error {
 	if err := schemas.CheckRunName(name); err != nil {
+		return err
+	}
+	if err := refuseWhileTrained(ctx, js, name); err != nil {
 		return err
 	}
 	found := false

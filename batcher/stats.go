@@ -33,6 +33,12 @@ type WorkerBeat struct {
 	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
 	Time    time.Time `json:"time"`
 	WorkerStats
+	// Trouble says, in a line, why the worker can make nothing of the run just now;
+	// "" where it can.
+	Trouble string `json:"trouble,omitempty"`
+	// SentBack are the newest tasks, by their sequence, that it gave back for a
+	// trouble of its own, or because it was told to stop.
+	SentBack []uint64 `json:"sent_back,omitempty"`
 }
 
 // BeatsSince gives what workers did between two calls of Run.Workers: the counts of

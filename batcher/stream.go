@@ -23,8 +23,11 @@ const (
 type StreamOptions struct {
 	// From is the first step that Next hands out.
 	From int64
-	// Trainer names the trainer's cursor; default "trainer".
+	// Trainer names the trainer among those of the run; default "trainer".
 	Trainer string
+	// LeaseTerm is how long a trainer that falls silent holds the others back, and
+	// its name; default DefaultLeaseTerm, 15 s.
+	LeaseTerm time.Duration
 	// Window is how many steps may be made ahead; zero is the run's own, and
 	// more than that is refused, for the run's byte limit goes by it.
 	Window int64
@@ -43,9 +46,6 @@ type StreamOptions struct {
 	// HealAfter is how long a step may be missing something before the planner
 	// looks what has become of it; default 3 s.
 	HealAfter time.Duration
-	// Cursor gives the slowest cursor where several trainers share the run. Nil:
-	// this one has the run to itself, and OpenStream refuses where another has it.
-	Cursor func(ctx context.Context) (int64, error)
 	// Record, if set, is told of every chunk and step that the stream hands out. Its
 	// error ends the stream.
 	Record Recorder
@@ -54,6 +54,9 @@ type StreamOptions struct {
 func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
 	if o.Trainer == "" {
 		o.Trainer = "trainer"
+	}
+	if o.LeaseTerm == 0 {
+		o.LeaseTerm = DefaultLeaseTerm
 	}
 	if o.Window == 0 {
 		o.Window = run.opts.Window
@@ -84,6 +87,8 @@ func (o StreamOptions) validate(run *Run) error {
 		return bad("trainer", fmt.Sprintf("is %q", o.Trainer), "use 1 to 64 of letters, digits, '-' and '_'")
 	case o.Window < 1 || o.Window > run.opts.Window:
 		return bad("window", fmt.Sprintf("is %d, the run was opened with %d", o.Window, run.opts.Window), "open the run with a larger window")
+	case o.LeaseTerm < 0 || o.LeaseTerm > maxTerm:
+		return bad("lease term", fmt.Sprintf("is %v", o.LeaseTerm), fmt.Sprintf("give up to %v, or 0 for the default", maxTerm))
 	case o.Prefetch < 1 || o.Keep < -1 || o.BrokerTimeout < 0 || o.HealAfter < 0:
 		return bad("options", "a number is negative", "give 0 for the default, or more")
 	}
@@ -104,14 +109,15 @@ type Stream struct {
 	room chan struct{} // capacity 1: Next took a batch
 	news chan struct{} // capacity 1: a batch may be ready
 
-	lease   *lease // nil where trainers share the run
-	openSeq uint64 // last sequence of BATCH_ when the stream was opened
+	lease   *lease
+	openSeq uint64 // last sequence of BATCH_ when the stream was opened; used by consume alone
 
 	mu        sync.Mutex
 	cursor    int64                   // step that Next hands out; guarded by mu
 	reconnect context.CancelCauseFunc // interrupts the consumer; guarded by mu
 	err       error                   // why the stream ended; guarded by mu
 	rejected  map[string]int          // how often a chunk was of no use; used by consume alone
+	ahead     map[int64]bool          // steps of which chunks came too early; used by consume alone
 
 	failed chan struct{} // closed when err is set
 	cancel context.CancelFunc
@@ -122,11 +128,13 @@ type Stream struct {
 // OpenStream begins to issue tasks from step o.From on and to take in their
 // chunks, until Close. ctx bounds the opening alone.
 //
-// A trainer that was killed without a word holds the run for some seconds more,
-// which OpenStream waits for.
+// Several trainers may share a run, each under a name of its own; those that are no
+// more than a window apart keep pace with the slowest. A trainer that was killed
+// without a word holds its name for the rest of its lease, which OpenStream waits
+// for.
 //
-// It returns ErrUsage for options that cannot be, and where another trainer has the
-// run; ErrDeterminism where a worker has stopped the run, ErrUnavailable where the
+// It returns ErrUsage for options that cannot be, and where a live trainer of the
+// run has the name; ErrDeterminism where a worker has stopped the run, ErrUnavailable where the
 // broker does not answer.
 func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*Stream, error) {
 	o = o.applyDefaults(run)
@@ -143,28 +151,22 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	if err := stopNotice(ctx, run); err != nil {
 		return nil, err
 	}
-	var held *lease
-	if o.Cursor == nil {
-		if held, err = takeLease(ctx, run, o.Trainer, leaseTerm); err != nil {
-			return nil, err
-		}
-	}
 	batches, err := run.js.Stream(ctx, schemas.BatchStream(run.Name))
 	if err != nil {
-		if held != nil {
-			_ = held.release(ctx) // it runs out by itself
-		}
 		return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
 	}
 	s := &Stream{
 		run: run, opts: o, dec: dec, asm: NewAssembler(run.Spec(), o.From), cursor: o.From,
 		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
-		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{},
-		lease: held, openSeq: batches.CachedInfo().State.LastSeq,
+		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
+		openSeq: batches.CachedInfo().State.LastSeq,
 	}
 	s.planner = newPlanner(run, order, PlannerOptions{
-		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, Cursor: o.Cursor, BrokerTimeout: o.BrokerTimeout,
+		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, BrokerTimeout: o.BrokerTimeout,
 	}, &s.stats)
+	if s.lease, err = takeLease(ctx, run, o.Trainer, o.LeaseTerm, s.planner.self(), s.planner.cursor.Load); err != nil {
+		return nil, err
+	}
 
 	bg, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -172,9 +174,7 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	g.Go(func() error { return s.planner.Plan(gctx) })
 	g.Go(func() error { return s.consume(gctx) })
 	g.Go(func() error { return s.watch(gctx) })
-	if held != nil {
-		g.Go(func() error { return held.hold(gctx) })
-	}
+	g.Go(func() error { return s.lease.hold(gctx) })
 	go func() { // joined by Close
 		defer close(s.joined)
 		if err := g.Wait(); err != nil {
@@ -241,7 +241,7 @@ func (s *Stream) at() int64 {
 // was replaced and the policy is to fail; ErrDeterminism where two workers made
 // different bytes of one task; ErrUnavailable where the broker was away for
 // BrokerTimeout, or nothing came for StallTimeout; ErrMismatch where another
-// trainer has taken the run over; ctx's error. All but the last end the stream: the
+// process has taken the trainer's name; ctx's error. All but the last end the stream: the
 // trainer writes its checkpoint and closes.
 func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 	start := time.Now()
@@ -276,6 +276,7 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			s.cursor = step + 1
 			s.mu.Unlock()
 			s.planner.Advance(step + 1)
+			poke(s.lease.moved)
 			poke(s.room)
 			s.stats.replaced.Add(int64(b.Replaced))
 			return b, nil
@@ -310,9 +311,9 @@ func (s *Stream) Stats() StreamStats {
 // closeWait bounds what Close still writes to the broker.
 const closeWait = 2 * time.Second
 
-// Close ends the stream's goroutines and waits for them, then publishes the
-// cursor and gives the run free. The streams stay in the broker: another OpenStream goes on from any
-// step. A stream that failed has said so, and closes without an error.
+// Close ends the stream's goroutines and waits for them, then gives up the lease,
+// which keeps the cursor. The run stays in the broker: another OpenStream goes on
+// from any step. A stream that failed has said so, and closes without an error.
 func (s *Stream) Close() error {
 	var err error
 	s.closed.Do(func() {
@@ -326,10 +327,8 @@ func (s *Stream) Close() error {
 		if s.reason() == nil {
 			err = s.planner.finish(ctx)
 		}
-		if s.lease != nil {
-			if rerr := s.lease.release(ctx); err == nil && s.reason() == nil {
-				err = rerr
-			}
+		if lerr := s.lease.leave(ctx); err == nil && s.reason() == nil {
+			err = lerr
 		}
 	})
 	return err

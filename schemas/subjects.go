@@ -12,10 +12,9 @@ import (
 //	TASKS_<run>  t.<run>.<step>.<chunk>    work queue: one message a chunk to be made
 //	BATCH_<run>  b.<run>.<step>.<chunk>    the chunks, each subject written once
 //	CTRL_<run>   c.<run>.spec              the run spec (RunRecord, JSON)
-//	             c.<run>.cursor.<trainer>  next step that the trainer needs (decimal)
+//	             c.<run>.trainer.<trainer> lease and cursor of a trainer (JSON)
 //	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 //	             c.<run>.options           window and limits that the run was last opened with (JSON)
-//	             c.<run>.trainer           lease of the trainer that has the run (JSON)
 //	             c.<run>.stop              why the run must not go on (text)
 var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
@@ -52,6 +51,11 @@ func StepFilter(run string, step int64) string {
 	return "b." + run + "." + strconv.FormatInt(step, 10) + ".*"
 }
 
+// StepTasks matches all tasks of one step.
+func StepTasks(run string, step int64) string {
+	return "t." + run + "." + strconv.FormatInt(step, 10) + ".*"
+}
+
 // AllTasks matches every task of the run.
 func AllTasks(run string) string { return "t." + run + ".>" }
 
@@ -64,8 +68,12 @@ func AllCtrl(run string) string { return "c." + run + ".>" }
 // SpecSubject holds the run's RunRecord.
 func SpecSubject(run string) string { return "c." + run + ".spec" }
 
-// CursorSubject holds a trainer's cursor.
-func CursorSubject(run, trainer string) string { return "c." + run + ".cursor." + trainer }
+// TrainerSubject holds a trainer's lease, and with it its cursor: the next step
+// that it needs.
+func TrainerSubject(run, trainer string) string { return "c." + run + ".trainer." + trainer }
+
+// AllTrainers matches the leases of every trainer of the run.
+func AllTrainers(run string) string { return "c." + run + ".trainer.*" }
 
 // WorkerSubject holds a worker's heartbeat.
 func WorkerSubject(run, worker string) string { return "c." + run + ".worker." + worker }
@@ -74,8 +82,9 @@ func WorkerSubject(run, worker string) string { return "c." + run + ".worker." +
 // trainer that joins goes by the same.
 func OptionsSubject(run string) string { return "c." + run + ".options" }
 
-// TrainerSubject holds the lease of the trainer that has the run to itself.
-func TrainerSubject(run string) string { return "c." + run + ".trainer" }
+// AnyOptions matches OptionsSubject of every run: it is written when a run is
+// opened, so workers hear of runs by it.
+const AnyOptions = "c.*.options"
 
 // StopSubject holds the notice that a run must not go on, for all to see: a
 // determinism failure makes every batch doubtful.
@@ -110,6 +119,9 @@ const (
 	HeaderDigest = "Resslt-Digest"
 	// HeaderTombstone: present on a chunk without samples; says why, in a line.
 	HeaderTombstone = "Resslt-Tombstone"
+	// HeaderGiveUp: present on a task that has spent its deliveries; the worker that
+	// takes it publishes a tombstone with this reason, and makes nothing.
+	HeaderGiveUp = "Resslt-Give-Up"
 	// HeaderWorker: who made the chunk. Provenance; no part of the digest.
 	HeaderWorker = "Resslt-Worker"
 )

@@ -1,0 +1,52 @@
+package batcher
+
+import "testing"
+
+func TestCredit(t *testing.T) {
+	const window, steps = 10, 1000
+	at := func(cursors ...int64) []place {
+		var out []place
+		for _, c := range cursors {
+			out = append(out, place{cursor: c, window: window})
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name   string
+		self   place
+		others []place
+		want   int64
+	}{
+		{"alone", place{cursor: 7, window: 10}, nil, 17},
+		{"alone with less", place{cursor: 7, window: 3}, nil, 10},
+		{"alone at the end", place{cursor: 995, window: 10}, nil, steps},
+		{"the slowest", place{cursor: 7, window: 10}, at(9, 15), 17},
+		{"ahead of the slowest", place{cursor: 15, window: 10}, at(7, 9), 17},
+		{"as far ahead as can be", place{cursor: 17, window: 10}, at(7), 17},
+		{"held by a chain", place{cursor: 20, window: 10}, at(12, 5), 15},
+		{"one came back far behind", place{cursor: 100, window: 10}, at(10), 105},
+		{"which is me", place{cursor: 10, window: 10}, at(100), 15},
+		{"two groups of two", place{cursor: 105, window: 10}, at(100, 10, 12), 105},
+		{"many groups share what there is", place{cursor: 0, window: 2}, at(20, 40, 60), 2},
+		{"at least a step each", place{cursor: 0, window: 10}, at(20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 220), 1},
+		{"one at the end holds nobody and shares nothing", place{cursor: 10, window: 10}, at(steps), 20},
+	} {
+		if got := credit(tc.self, tc.others, window, steps); got != tc.want {
+			t.Errorf("%s: may ask below %d, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestWanted(t *testing.T) {
+	places := []place{{cursor: 10, window: 4}, {cursor: 30, window: 4, keep: 2}}
+	for step, want := range map[int64]bool{9: false, 10: true, 13: true, 14: false, 27: false, 28: true, 33: true, 34: false} {
+		if got := wanted(step, places); got != want {
+			t.Errorf("step %d wanted: %v", step, got)
+		}
+	}
+	for _, step := range []int64{0, 100} {
+		if !wanted(step, []place{{cursor: 10, window: 4, keep: -1}}) {
+			t.Errorf("a trainer that keeps all does not want step %d", step)
+		}
+	}
+}
