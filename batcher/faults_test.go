@@ -72,8 +72,9 @@ func TestBrokerGone(t *testing.T) {
 	}
 }
 
-// A worker that is killed with tasks in hand gives none back; the broker does,
-// after the ack wait. One that is told to stop gives its task back at once.
+// A worker that is killed with tasks in hand gives none back; the broker does, after
+// the ack wait, unless the trainer goes hungry before, and has them given to another.
+// One that is told to stop gives its task back at once.
 func TestWorkerDies(t *testing.T) {
 	for _, killed := range []bool{true, false} {
 		name := map[bool]string{true: "killed", false: "stopped"}[killed]
@@ -104,8 +105,8 @@ func TestWorkerDies(t *testing.T) {
 			src := &hashSource{}
 			f2 := startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
 			equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
-			if n := f2.Stats().Redelivered; n != 2 {
-				t.Errorf("%d tasks were redelivered, want the 2 that were held", n)
+			if n := f2.Stats().Redelivered + s.Stats().Healed; n < 2 || !killed && n != 2 {
+				t.Errorf("%d tasks were given out again, want the 2 that were held", n)
 			}
 		})
 	}

@@ -182,10 +182,16 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, id chunkID
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(beats, func(b WorkerBeat) bool { return slices.Contains(b.SentBack, seq) }) {
+	if slices.ContainsFunc(beats, func(b WorkerBeat) bool { return slices.Contains(b.SentBack, seq) }) {
+		err = tasks.DeleteMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+			err = nil
+		}
+	} else {
 		m.Header.Set(schemas.HeaderGiveUp, fmt.Sprintf("its task was tried %d times without success", p.run.opts.MaxDeliver))
+		err = tasks.Purge(ctx, jetstream.WithPurgeSubject(m.Subject)) // with its backup
 	}
-	if err := tasks.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+	if err != nil {
 		return err
 	}
 	// Between the two, another trainer may have asked for it as for any chunk: then

@@ -1,6 +1,8 @@
 package batcher
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -9,24 +11,30 @@ import (
 	"resslt/schemas"
 )
 
-// A run has one trainer: another is refused while the first lives, and gets the
-// run at once when it is closed. Trainers that share a run are not kept apart.
-func TestOneTrainer(t *testing.T) {
+// A name has one trainer: another of that name is refused while the first lives, and
+// gets the name at once when it is closed. Nor is the run deleted under it.
+func TestOneTrainerAName(t *testing.T) {
 	eachBroker(t, func(t *testing.T, b *testBroker) {
 		_, js := b.connect(t)
 		spec := testSpec()
 		run := openRun(t, js, spec, RunOptions{})
 		order := strideOrder{spec.Dataset.Samples}
-		first := openStream(t, run, StreamOptions{Trainer: "one"})
-		_, err := OpenStream(t.Context(), run, order, StreamOptions{Trainer: "two"})
-		wantErr(t, err, schemas.ErrUsage, "trainer one", "is training this run", "--run")
+		o := StreamOptions{Trainer: "one", LeaseTerm: time.Second}
+		first := openStream(t, run, o)
+		_, err := OpenStream(t.Context(), run, order, o)
+		wantErr(t, err, schemas.ErrUsage, "trainer one", "is training this run", "--trainer")
+		wantErr(t, DeleteRun(t.Context(), js, "r"), schemas.ErrUsage, "trainer one", "--run")
+		openStream(t, run, StreamOptions{Trainer: "two"}).Close()
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		openStream(t, run, StreamOptions{})
-		if d := time.Since(start); d > leaseTerm/4 {
-			t.Errorf("a run that was given free was opened after %v", d)
+		openStream(t, run, o).Close()
+		if d := time.Since(start); d > o.LeaseTerm/4 {
+			t.Errorf("a name that was left was taken after %v", d)
+		}
+		if err := DeleteRun(t.Context(), js, "r"); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -43,36 +51,42 @@ func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 	}
 	start := time.Now()
 	openStream(t, run, StreamOptions{})
-	if d := time.Since(start); d > leaseTerm/4 {
+	if d := time.Since(start); d > DefaultLeaseTerm/8 {
 		t.Errorf("opened after %v", d)
 	}
 }
 
-// A trainer that was killed holds its run for the rest of the term and no longer;
+// lend takes a lease for a trainer at step 0.
+func lend(t *testing.T, run *Run, trainer string, term time.Duration) (*lease, error) {
+	t.Helper()
+	return takeLease(t.Context(), run, trainer, term, place{window: 1}, func() int64 { return 0 })
+}
+
+// A trainer that was killed holds its name for the rest of the term and no longer;
 // when it was not dead after all, it hears that the run is another's.
 func TestLeaseRunsOut(t *testing.T) {
 	eachBroker(t, func(t *testing.T, b *testBroker) {
 		_, js := b.connect(t)
 		run := openRun(t, js, testSpec(), RunOptions{})
 		const term = 500 * time.Millisecond
-		dead, err := takeLease(t.Context(), run, "dead", term)
+		dead, err := lend(t, run, "t", term)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		next, err := takeLease(t.Context(), run, "next", term)
+		next, err := lend(t, run, "t", term)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(start); d < term/2 || d > term+term/5 {
 			t.Errorf("took over after %v of %v", d, term)
 		}
-		wantErr(t, dead.hold(t.Context()), schemas.ErrMismatch, "trainer next", "has taken the run over", "--run")
-		if err := dead.release(t.Context()); err != nil {
+		wantErr(t, dead.hold(t.Context()), schemas.ErrMismatch, "trainer t", "has taken the run over", "--trainer")
+		if err := dead.leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if have, err := next.look(t.Context()); err != nil || have == nil || have.ID != next.note.ID {
-			t.Fatalf("the other's release took the lease away: %+v, %v", have, err)
+		if have, err := readLease(t.Context(), run, "t"); err != nil || have == nil || have.ID != next.note.ID || have.Left {
+			t.Fatalf("the other's leaving took the lease away: %+v, %v", have, err)
 		}
 	})
 }
@@ -82,12 +96,12 @@ func TestLeaseRanOutLongAgo(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	run := openRun(t, js, testSpec(), RunOptions{})
 	const term = 400 * time.Millisecond
-	if _, err := takeLease(t.Context(), run, "dead", term); err != nil {
+	if _, err := lend(t, run, "t", term); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(term)
 	start := time.Now()
-	if _, err := takeLease(t.Context(), run, "next", term); err != nil {
+	if _, err := lend(t, run, "t", term); err != nil {
 		t.Fatal(err)
 	}
 	if d := time.Since(start); d > term/2 {
@@ -99,7 +113,7 @@ func TestLeaseRanOutLongAgo(t *testing.T) {
 func TestLeaseIsMended(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	run := openRun(t, js, testSpec(), RunOptions{})
-	l, err := takeLease(t.Context(), run, "t", leaseTerm)
+	l, err := lend(t, run, "t", DefaultLeaseTerm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +121,7 @@ func TestLeaseIsMended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ctrl.Purge(t.Context(), jetstream.WithPurgeSubject(schemas.TrainerSubject("r"))); err != nil {
+	if err := ctrl.Purge(t.Context(), jetstream.WithPurgeSubject(schemas.TrainerSubject("r", "t"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.renew(t.Context()); err != nil {
@@ -117,11 +131,11 @@ func TestLeaseIsMended(t *testing.T) {
 	if err := l.renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if have, err := l.look(t.Context()); err != nil || have == nil || have.seq != l.seq {
+	if have, err := readLease(t.Context(), run, "t"); err != nil || have == nil || have.seq != l.seq {
 		t.Fatalf("lease %+v, held by %d, %v", have, l.seq, err)
 	}
 	// A note that cannot be read holds the run like any other.
-	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r"), []byte("\x00{")); err != nil {
+	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r", "t"), []byte("\x00{")); err != nil {
 		t.Fatal(err)
 	}
 	wantErr(t, l.renew(t.Context()), schemas.ErrMismatch, "another trainer")
@@ -131,10 +145,58 @@ func TestLeaseIsMended(t *testing.T) {
 func TestStreamLosesItsLease(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	run := openRun(t, js, testSpec(), RunOptions{})
-	s := openStream(t, run, StreamOptions{})
-	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r"), []byte(`{"id":"x","trainer":"other","host":"h","pid":7}`)); err != nil {
+	s := openStream(t, run, StreamOptions{Trainer: "t"})
+	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r", "t"), []byte(`{"id":"x","trainer":"other","host":"h","pid":7}`)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.Next(t.Context())
 	wantErr(t, err, schemas.ErrMismatch, "trainer other (process 7 on h)", "--resume")
+}
+
+// A trainer of the same machine that was killed is known to be dead at once.
+func TestLeaseOfAnEndedProcess(t *testing.T) {
+	if thisProcess() == "" {
+		t.Skip("this system does not tell processes apart")
+	}
+	c := exec.Command("sleep", "60")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := c.Process.Pid
+	name := processSpace() + " " + processStart(pid)
+	if hasEnded(name, pid) || hasEnded(thisProcess(), os.Getpid()) {
+		t.Error("a process that runs has ended")
+	}
+	for _, elsewhere := range []string{"", "x", "another-boot pid:[1] " + processStart(pid)} {
+		if hasEnded(elsewhere, 1<<30) {
+			t.Errorf("%q: an unknown process has ended", elsewhere)
+		}
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); !hasEnded(name, pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a killed process still counts as alive") // before Wait: it is a zombie by now
+		}
+	}
+	_ = c.Wait() // it was killed
+	if !hasEnded(name, pid) {
+		t.Error("a process that was waited for counts as alive")
+	}
+
+	_, js := launch(t, embedded(false)).connect(t)
+	run := openRun(t, js, testSpec(), RunOptions{})
+	dead, err := lend(t, run, "t", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.note.Process, dead.note.PID = name, pid
+	if err := dead.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if _, err := lend(t, run, "t", time.Minute); err != nil || time.Since(start) > time.Second {
+		t.Errorf("taken after %v: %v", time.Since(start), err)
+	}
 }

@@ -7,7 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -181,7 +181,7 @@ func TestBeatsSince(t *testing.T) {
 	before := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 2, 5), beat("again", 1, 2, 5)}
 	now := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 9, 8), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
 	want := []WorkerBeat{beat("stays", 1, 9, 3), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
-	if got := BeatsSince(before, now); !slices.Equal(got, want) {
+	if got := BeatsSince(before, now); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
 }

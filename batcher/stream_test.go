@@ -233,28 +233,35 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 	if n != spec.Chunks() {
 		t.Fatalf("%d tasks, want %d", n, spec.Chunks())
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		// Another worker's pull is what makes the broker see that they are spent.
 		if b, err := cons.FetchNoWait(1); err == nil {
 			for range b.Messages() {
 				t.Fatal("a spent task was delivered again")
 			}
 		}
-		there, err := p.Heal(t.Context(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(there) == spec.Chunks() {
+		info, err := cons.Info(t.Context())
+		if err == nil && info.NumAckPending == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("only chunks %v are there", there)
+			t.Fatalf("the tasks are still out: %+v, %v", info, err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	st, err := js.Stream(t.Context(), schemas.TasksStream("r"))
-	if err != nil || st.CachedInfo().State.Msgs != 0 {
-		t.Fatalf("%d tasks left, %v", st.CachedInfo().State.Msgs, err)
+	if _, err := p.Heal(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 1}, "r")
+	for c := range spec.Chunks() {
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			chunk, err := run.StoredChunk(t.Context(), 0, c)
+			if err == nil && chunk.Tombstone == "its task was tried 1 times without success" {
+				break
+			}
+			if err == nil || time.Now().After(deadline) {
+				t.Fatalf("in the place of chunk %d: %+v, %v", c, chunk, err)
+			}
+		}
 	}
 }
 

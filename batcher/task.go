@@ -31,6 +31,8 @@ type Task struct {
 	Step  int64
 	Chunk int
 	Rows  []TaskRow
+	// GiveUp asks for a tombstone with this reason instead; "" for the chunk.
+	GiveUp string
 }
 
 // NewTask is the task of a chunk: slot i of step s stands at index
@@ -107,6 +109,9 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	}
 	slots, samples, indices := layout.Int32s(bufs[0]), layout.Int64s(bufs[1]), layout.Int64s(bufs[2])
 	t := &Task{Step: step, Chunk: chunk, Rows: make([]TaskRow, hi-lo)}
+	if why := header.Get(schemas.HeaderGiveUp); why != "" {
+		t.GiveUp = reasonLine(why)
+	}
 	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
 	for i := range t.Rows {
 		if int(slots[i]) != lo+i || indices[i] != base+int64(lo+i) || samples[i] < 0 || samples[i] >= spec.Dataset.Samples {

@@ -38,7 +38,8 @@ type WorkerOptions struct {
 	// Grace is how long a chunk that is being made may go on when the worker is
 	// told to stop; default 20 s. Then its task goes back to the queue.
 	Grace time.Duration
-	// Discover is how often Serve looks for new and deleted runs; default 5 s.
+	// Discover is how often Serve looks for deleted runs, and for new ones that it
+	// did not hear of; default 5 s.
 	Discover time.Duration
 	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s.
 	Heartbeat time.Duration
@@ -106,6 +107,7 @@ type Worker struct {
 	banned map[string]time.Time // what was refused (banKey), and until when; guarded by mu
 	said   map[string]string    // last report of a run, "" for the list of runs; guarded by mu
 
+	turns turns
 	total counters
 }
 
@@ -123,22 +125,17 @@ func (w *Worker) Stats() WorkerStats { return w.total.stats() }
 // Name is the worker's name in heartbeats.
 func (w *Worker) Name() string { return w.opts.Name }
 
-// Serve makes chunks of every run of the broker that it can serve, turn by turn,
-// and looks for new runs. It returns nil when ctx ends and the chunks in hand are
+// Serve makes chunks of every run of the broker that it can serve, and of new ones
+// as they are opened. Runs that have tasks waiting get equal shares of the worker's
+// time; what one leaves unused goes to the others. It returns nil when ctx ends and the chunks in hand are
 // published or their tasks given back. Runs that it refuses go to Report, and so
 // does a broker that does not answer: each when it changes, not each time it is
 // found so.
 func (w *Worker) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		for {
-			if err := w.discover(gctx); gctx.Err() == nil {
-				w.tell("", err)
-			}
-			if sleep(gctx, w.opts.Discover) != nil {
-				return nil
-			}
-		}
+		w.seek(gctx)
+		return nil
 	})
 	w.start(g, gctx, func(sv *serving, err error) error {
 		w.refuse(sv, err)
@@ -200,6 +197,38 @@ func (w *Worker) runs() []*serving {
 	defer w.mu.Unlock()
 	return slices.Clone(w.served)
 }
+
+// seek looks for new and deleted runs until ctx ends: when one is opened, and now
+// and then for what was not heard of.
+func (w *Worker) seek(ctx context.Context) {
+	opened := make(chan *nats.Msg, 64) // more at once are one reason to look
+	if sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, opened); err == nil {
+		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	}
+	for {
+		if err := w.discover(ctx); ctx.Err() == nil {
+			w.tell("", err)
+		}
+		t := time.NewTimer(w.opts.Discover)
+		select {
+		case <-opened:
+			// The consumer of the run's tasks is made just after its options.
+			_ = sleep(ctx, openedWait)
+			for len(opened) > 0 {
+				<-opened
+			}
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// openedWait lets notices of runs come together.
+const openedWait = 50 * time.Millisecond
 
 // discover admits runs that are new and drops those that are gone.
 func (w *Worker) discover(ctx context.Context) error {
@@ -321,52 +350,18 @@ func (w *Worker) release(sv *serving) {
 	last := sv.refs == 0
 	w.mu.Unlock()
 	if last {
+		w.turns.forget(sv)
 		if err := sv.source.Close(); err != nil {
 			w.opts.Report(err)
 		}
 	}
 }
 
-// serving is a run that the worker serves.
-type serving struct {
-	run    *Run
-	source Source
-	began  time.Time
-	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
-	counters
-
-	mu       sync.Mutex
-	consumer jetstream.Consumer // of the run's tasks, nil before it was looked up; guarded by mu
-	ackWait  time.Duration      // of consumer; guarded by mu
-}
-
-// tasks gives the consumer of the run's queue, and its ack wait. It is looked up
-// again after a failure, for the trainer may have made the queue anew.
-func (sv *serving) tasks(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	if sv.consumer == nil {
-		lctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		c, err := sv.run.js.Consumer(lctx, schemas.TasksStream(sv.run.Name), schemas.WorkersConsumer)
-		if err != nil {
-			return nil, 0, err
-		}
-		sv.consumer, sv.ackWait = c, c.CachedInfo().Config.AckWait
-	}
-	return sv.consumer, sv.ackWait, nil
-}
-
-func (sv *serving) forgetConsumer() {
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	sv.consumer = nil
-}
-
 // beat writes the worker's heartbeat for a run. A beat that does not arrive is
 // followed by another, so its error tells nothing.
 func (w *Worker) beat(sv *serving) {
 	b := WorkerBeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
+	b.Trouble, b.SentBack = sv.troubles()
 	body, err := b.encode()
 	if err != nil {
 		w.opts.Report(err)

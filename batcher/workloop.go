@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 )
 
 const (
-	idleWait  = time.Second            // a pull of the only run
-	turnWait  = 200 * time.Millisecond // a pull of one of several runs, before the next gets its turn
-	retryWait = 250 * time.Millisecond // after a pull that failed
+	idleWait  = time.Second           // a pull of the only run
+	turnWait  = 50 * time.Millisecond // a pull of one of several runs, before the others are looked at again
+	retryWait = 250 * time.Millisecond
 )
 
 // bench is what one goroutine keeps for one run.
@@ -26,7 +27,7 @@ type bench struct {
 	chunk   *Chunk
 }
 
-// loop takes tasks, turn by turn from the runs that are served, until ctx ends.
+// loop takes tasks of the runs that are served until ctx ends.
 func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) error) error {
 	benches := map[*serving]*bench{}
 	leave := func(sv *serving) {
@@ -43,25 +44,26 @@ func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) 
 	}()
 	for turn := id; ctx.Err() == nil; turn++ {
 		runs := w.runs()
-		live := map[*serving]bool{}
-		for _, sv := range runs {
-			live[sv] = true
-		}
 		for sv := range benches {
-			if !live[sv] {
+			if !slices.Contains(runs, sv) {
 				leave(sv)
 			}
 		}
+		runs = slices.DeleteFunc(runs, func(sv *serving) bool { return !w.fit(ctx, sv, benches[sv]) })
 		if len(runs) == 0 {
 			_ = sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
 			continue
 		}
-		sv, msg, err := pull(ctx, runs, turn)
-		if err != nil || msg == nil {
-			if err != nil && ctx.Err() == nil {
-				sv.forgetConsumer()
-				_ = sleep(ctx, retryWait)
-			}
+		sv, msg, err := w.pull(ctx, runs, turn)
+		if err != nil && ctx.Err() == nil {
+			sv.forgetConsumer()
+			_ = sleep(ctx, retryWait) // as above
+		}
+		if msg == nil {
+			continue
+		}
+		if ctx.Err() != nil || sv.resting() {
+			w.sendBack(sv, msg) // another worker may begin at once
 			continue
 		}
 		b := benches[sv]
@@ -69,19 +71,20 @@ func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) 
 			if !w.retain(sv) { // deleted just now
 				continue
 			}
-			maker, err := sv.source.NewMaker()
-			if err != nil {
+			if b, err = newBench(sv); err != nil {
 				w.release(sv)
-				_ = msg.Nak()
+				w.sendBack(sv, msg)
 				if err := refuse(sv, err); err != nil {
 					return err
 				}
 				continue
 			}
-			b = &bench{maker: maker, encoder: NewEncoder(sv.run.Spec()), chunk: NewChunk(sv.run.Spec())}
 			benches[sv] = b
 		}
-		if err := w.serveTask(ctx, sv, b, msg); err != nil {
+		began := time.Now()
+		err = w.serveTask(ctx, sv, b, msg)
+		w.turns.charge(sv, time.Since(began))
+		if err != nil {
 			if err := refuse(sv, err); err != nil {
 				return err
 			}
@@ -90,13 +93,25 @@ func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) 
 	return nil
 }
 
-// pull takes one task: of the run whose turn it is, or the next that has any. It
-// waits a little where none has. The serving is never nil.
-func pull(ctx context.Context, runs []*serving, turn int) (*serving, jetstream.Msg, error) {
-	n := len(runs)
-	if n > 1 {
-		for i := range n {
-			sv := runs[(turn+i)%n]
+func newBench(sv *serving) (*bench, error) {
+	maker, err := sv.source.NewMaker()
+	if err != nil {
+		return nil, err
+	}
+	return &bench{maker: maker, encoder: NewEncoder(sv.run.Spec()), chunk: NewChunk(sv.run.Spec())}, nil
+}
+
+// pull takes one task: of the run that was served least, or the next that has any.
+// Where none has, it waits a little at one of them, another each turn. The serving
+// is never nil.
+//
+// A pull is not cut short when ctx ends: a task that is on its way would be lost to
+// everybody until its ack wait has passed.
+func (w *Worker) pull(ctx context.Context, runs []*serving, turn int) (*serving, jetstream.Msg, error) {
+	wait := idleWait
+	if len(runs) > 1 {
+		wait = turnWait
+		for _, sv := range w.turns.order(runs) {
 			c, _, err := sv.tasks(ctx)
 			if err != nil {
 				continue // its turn below reports it
@@ -105,18 +120,16 @@ func pull(ctx context.Context, runs []*serving, turn int) (*serving, jetstream.M
 			if msg := first(batch, err); msg != nil {
 				return sv, msg, nil
 			}
+			w.turns.empty(sv)
 		}
 	}
-	sv, wait := runs[turn%n], idleWait
-	if n > 1 {
-		wait = turnWait
-	}
+	sv := runs[turn%len(runs)]
 	c, _, err := sv.tasks(ctx)
 	if err != nil {
 		return sv, nil, err
 	}
 	// A pull that the broker forgot is not waited for.
-	fctx, cancel := whileConnected(ctx, sv.run.js.Conn(), wait)
+	fctx, cancel := whileConnected(context.WithoutCancel(ctx), sv.run.js.Conn(), wait)
 	defer cancel()
 	batch, err := c.Fetch(1, jetstream.FetchContext(fctx))
 	if err != nil {
@@ -167,29 +180,46 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		w.opts.Report(err)
 		return nil
 	}
-	giveBack := func(err error) error {
-		if ctx.Err() != nil {
-			_ = msg.Nak() // told to stop: another worker may begin at once
-			return nil
-		}
-		w.opts.Report(schemas.E("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries),
-			"", err))
-		_ = msg.NakWithDelay(min(time.Second<<min(deliveries-1, 5), ackWait))
-		return nil
+	if task.GiveUp != "" {
+		b.chunk.Reset(sv.run.Spec(), task.Step, task.Chunk)
+		b.chunk.Tombstone = task.GiveUp
+		return w.publishChunk(ctx, sv, b, msg, task, deliveries)
 	}
 	order := sv.source.Order()
 	for _, r := range task.Rows {
 		if at := order.At(r.Epoch, r.Index); at != r.Sample {
-			_ = msg.Nak()
+			w.sendBack(sv, msg)
 			return schemas.E("serve run", sv.run.Name, "use the same build and the same data set on every machine",
 				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the planner's order has sample %d at index %d of epoch %d, this worker's %d",
 					r.Sample, r.Index, r.Epoch, at)))
 		}
 	}
-	if err := fillChunk(ctx, sv.run.Spec(), order, b.maker, task, b.chunk); err != nil {
-		return giveBack(err)
+	err = fillChunk(ctx, sv.run.Spec(), order, b.maker, task, b.chunk)
+	switch {
+	case err == nil:
+		return w.publishChunk(ctx, sv, b, msg, task, deliveries)
+	case ctx.Err() != nil:
+		w.sendBack(sv, msg) // told to stop: another worker may begin at once
+		return nil
 	}
+	err = schemas.E("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries), "", err)
+	if w.healthy(ctx, sv, b, task.Rows[0]) {
+		// It is this chunk that cannot be made, here at least. Each such try counts
+		// towards its being given up.
+		w.opts.Report(err)
+		_ = msg.NakWithDelay(min(time.Second<<min(deliveries-1, 5), ackWait))
+		return nil
+	}
+	sv.rest(task.Rows[0], err)
+	w.tell(sv.run.Name, err)
+	w.sendBack(sv, msg)
+	return nil
+}
+
+// publishChunk publishes the chunk of the bench, and acknowledges its task after.
+func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg jetstream.Msg, task *Task, deliveries uint64) error {
 	var body []byte
+	var err error
 	if b.chunk.Tombstone == "" {
 		if body, err = b.encoder.Encode(b.chunk); err != nil {
 			return err
@@ -207,7 +237,11 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		return err
 	}
 	if err != nil {
-		return giveBack(err)
+		w.sendBack(sv, msg)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err // the broker does not take chunks of this worker
 	}
 	w.tell(sv.run.Name, nil)
 	for _, c := range []*counters{&sv.counters, &w.total} {
