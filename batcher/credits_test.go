@@ -11,6 +11,13 @@ func TestCredit(t *testing.T) {
 		}
 		return out
 	}
+	aside := func(cursors ...int64) []place {
+		out := at(cursors...)
+		for i := range out {
+			out[i].aside = true
+		}
+		return out
+	}
 	for _, tc := range []struct {
 		name   string
 		self   place
@@ -23,10 +30,10 @@ func TestCredit(t *testing.T) {
 		{"the slowest", place{cursor: 7, window: 10}, at(9, 15), 17},
 		{"ahead of the slowest", place{cursor: 15, window: 10}, at(7, 9), 17},
 		{"as far ahead as can be", place{cursor: 17, window: 10}, at(7), 17},
-		{"held by a chain", place{cursor: 20, window: 10}, at(12, 5), 15},
-		{"one came back far behind", place{cursor: 100, window: 10}, at(10), 105},
+		{"word of the other is late", place{cursor: 30, window: 10}, at(7), 12},
+		{"one came back far behind", place{cursor: 100, window: 10}, aside(10), 105},
 		{"which is me", place{cursor: 10, window: 10}, at(100), 15},
-		{"two groups of two", place{cursor: 105, window: 10}, at(100, 10, 12), 105},
+		{"two groups of two", place{cursor: 105, window: 10}, append(at(100), aside(10, 12)...), 105},
 		{"many groups share what there is", place{cursor: 0, window: 2}, at(20, 40, 60), 2},
 		{"at least a step each", place{cursor: 0, window: 10}, at(20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 220), 1},
 		{"one at the end holds nobody and shares nothing", place{cursor: 10, window: 10}, at(steps), 20},
@@ -38,15 +45,56 @@ func TestCredit(t *testing.T) {
 }
 
 func TestWanted(t *testing.T) {
-	places := []place{{cursor: 10, window: 4}, {cursor: 30, window: 4, keep: 2}}
-	for step, want := range map[int64]bool{9: false, 10: true, 13: true, 14: false, 27: false, 28: true, 33: true, 34: false} {
-		if got := wanted(step, places); got != want {
-			t.Errorf("step %d wanted: %v", step, got)
+	self := place{cursor: 30, window: 4, keep: 2}
+	for step, want := range map[int64]bool{27: false, 28: true, 33: true, 34: false} {
+		if got := self.asks(step); got != want {
+			t.Errorf("step %d: %v", step, got)
+		}
+	}
+	aside := []place{{cursor: 10, window: 4, aside: true}}
+	for step, want := range map[int64]bool{9: false, 10: true, 17: true, 18: false} {
+		if got := wanted(step, aside); got != want {
+			t.Errorf("step %d by one aside: %v", step, got)
+		}
+	}
+	company := []place{{cursor: 10, window: 4, keep: 1}}
+	for step, want := range map[int64]bool{8: false, 9: true, 100: true} {
+		if got := wanted(step, company); got != want {
+			t.Errorf("step %d by company: %v", step, got)
 		}
 	}
 	for _, step := range []int64{0, 100} {
 		if !wanted(step, []place{{cursor: 10, window: 4, keep: -1}}) {
 			t.Errorf("a trainer that keeps all does not want step %d", step)
+		}
+	}
+	if wanted(3, nil) {
+		t.Error("nobody wants it")
+	}
+}
+
+func TestLeads(t *testing.T) {
+	b := place{trainer: "b", cursor: 10, asked: 14}
+	for name, tc := range map[string]struct {
+		other place
+		want  bool
+	}{
+		"ahead":              {place{trainer: "a", cursor: 11}, true},
+		"behind":             {place{trainer: "c", cursor: 9}, false},
+		"aside":              {place{trainer: "a", cursor: 1, aside: true}, true},
+		"level, first name":  {place{trainer: "a", cursor: 10}, false},
+		"level, second name": {place{trainer: "c", cursor: 10}, true},
+	} {
+		if got := leads(b, []place{tc.other}); got != tc.want {
+			t.Errorf("beside one %s: %v", name, got)
+		}
+	}
+	if !leads(b, nil) {
+		t.Error("alone, it does not")
+	}
+	for step, want := range map[int64]bool{9: false, 10: true, 13: true, 14: false} {
+		if got := isAsked(step, []place{b}); got != want {
+			t.Errorf("step %d is asked for: %v", step, got)
 		}
 	}
 }

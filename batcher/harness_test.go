@@ -350,3 +350,72 @@ func atEnd(t *testing.T, s *Stream) {
 		t.Fatalf("after the last step: %v", err)
 	}
 }
+
+// wire is a TCP connection to a broker that a test can cut.
+type wire struct {
+	addr string
+
+	mu    sync.Mutex
+	open  bool       // guarded by mu
+	conns []net.Conn // guarded by mu
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{addr: l.Addr().String(), open: true}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil || !w.add(near, far) {
+				near.Close()
+				continue
+			}
+			wg.Go(func() { _, _ = io.Copy(far, near); far.Close() }) // both end when one does
+			wg.Go(func() { _, _ = io.Copy(near, far); near.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		w.cut()
+		wg.Wait()
+	})
+	return w
+}
+
+func (w *wire) add(conns ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.open {
+		for _, c := range conns {
+			c.Close()
+		}
+		return false
+	}
+	w.conns = append(w.conns, conns...)
+	return true
+}
+
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = false
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = true
+}

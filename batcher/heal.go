@@ -36,7 +36,11 @@ func (p *Planner) Heal(ctx context.Context, step int64) (there []int, err error)
 		return nil, err
 	}
 	spec := p.run.Spec()
-	for s := p.cursor.Load(); s < min(p.next, p.limit()); s++ {
+	end := p.limit()
+	if p.alone() {
+		end = min(end, p.next)
+	}
+	for s := p.cursor.Load(); s < end; s++ {
 		for c := range spec.Chunks() {
 			if p.present[schemas.ChunkSubject(p.run.Name, s, c)] {
 				if s == step {

@@ -26,8 +26,10 @@ const (
 	maxLeaseNote  = 4 << 10
 	// maxTerm bounds the term that another trainer's note may claim.
 	maxTerm = 10 * time.Minute
-	// cursorEvery bounds how often a moving cursor is told to the others.
-	cursorEvery = 200 * time.Millisecond
+	// A moving cursor is told so often to others, whom it may hold up, and so often
+	// where there are none.
+	cursorEvery      = 20 * time.Millisecond
+	cursorEveryAlone = time.Second
 )
 
 // leaseNote is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
@@ -41,6 +43,7 @@ type leaseNote struct {
 
 	Term   time.Duration `json:"term"` // ns
 	Cursor int64         `json:"cursor"`
+	Asked  int64         `json:"asked"`
 	Window int64         `json:"window"`
 	Keep   int64         `json:"keep"`
 	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
@@ -53,7 +56,9 @@ func (n leaseNote) String() string {
 	return reasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
 }
 
-func (n leaseNote) place() place { return place{cursor: n.Cursor, window: n.Window, keep: n.Keep} }
+func (n leaseNote) place() place {
+	return place{trainer: n.Trainer, cursor: n.Cursor, asked: n.Asked, window: n.Window, keep: n.Keep}
+}
 
 // lease keeps a trainer's name to one process, and tells the others where it is. The
 // note is replaced again and again, each time on the condition that it is still the
@@ -62,28 +67,30 @@ func (n leaseNote) place() place { return place{cursor: n.Cursor, window: n.Wind
 //
 // A lease belongs to one goroutine at a time.
 type lease struct {
-	run    *Run
-	note   leaseNote
-	cursor func() int64  // of the trainer
-	moved  chan struct{} // capacity 1: the cursor did
-	seq    uint64        // of the note as it was written last
+	run   *Run
+	note  leaseNote
+	where func() place  // of the trainer; called from any goroutine
+	alone func() bool   // nobody goes by it; called from any goroutine
+	moved chan struct{} // capacity 1: where has changed
+	seq   uint64        // of the note as it was written last
 }
 
-// takeLease makes this process the run's only trainer of that name. cursor must be
-// safe to call from any goroutine. A lease that nobody renews is waited for, no
-// longer than its term and a fifth; takeLease returns ErrUsage where the holder is
-// alive, which shows in a fifth of the term.
-func takeLease(ctx context.Context, run *Run, trainer string, term time.Duration, at place, cursor func() int64) (*lease, error) {
+// takeLease makes this process the run's only trainer of the name that where gives.
+// A lease that nobody renews is waited for, no longer than its term and a fifth;
+// takeLease returns ErrUsage where the holder is alive, which shows in a fifth of
+// the term.
+func takeLease(ctx context.Context, run *Run, term time.Duration, where func() place, alone func() bool) (*lease, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "a host without a name" // the note is for people to read
 	}
-	l := &lease{run: run, cursor: cursor, moved: make(chan struct{}, 1), note: leaseNote{
-		ID: rand.Text(), Trainer: trainer, Host: host, PID: os.Getpid(), Process: thisProcess(),
-		Term: term, Cursor: at.cursor, Window: at.window, Keep: at.keep,
+	at := where()
+	l := &lease{run: run, where: where, alone: alone, moved: make(chan struct{}, 1), note: leaseNote{
+		ID: rand.Text(), Trainer: at.trainer, Host: host, PID: os.Getpid(), Process: thisProcess(),
+		Term: term, Window: at.window, Keep: at.keep,
 	}}
 	for {
-		seq, err := awaitFree(ctx, run, trainer)
+		seq, err := awaitFree(ctx, run, at.trainer)
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
@@ -150,7 +157,11 @@ func (l *lease) hold(ctx context.Context) error {
 		}
 		// A broker that is away, or that is being set up again, is the planner's
 		// and the consumer's to wait for; the next renewal makes up for this one.
-		if sleep(ctx, min(cursorEvery, l.note.Term/leaseRenewals)) != nil {
+		every := cursorEvery
+		if l.alone() {
+			every = cursorEveryAlone
+		}
+		if sleep(ctx, min(every, l.note.Term/leaseRenewals)) != nil {
 			return nil
 		}
 	}
@@ -188,7 +199,8 @@ func (l *lease) leave(ctx context.Context) error {
 
 // write puts the note in the place of the one of sequence last, 0 for none.
 func (l *lease) write(ctx context.Context, last uint64) error {
-	l.note.Cursor = l.cursor()
+	at := l.where()
+	l.note.Cursor, l.note.Asked = at.cursor, at.asked
 	body, err := json.Marshal(l.note)
 	if err != nil {
 		return schemas.E("store lease", l.run.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))

@@ -2,7 +2,6 @@ package batcher
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,25 +30,29 @@ type PlannerOptions struct {
 // the chunks that no trainer wants, and sees that every chunk comes to be: made by a
 // worker, or as a tombstone. It publishes no chunk itself.
 type Planner struct {
-	run   *Run
-	order Order
-	opts  PlannerOptions
-	stats *streamCounters
-	wake  chan struct{} // capacity 1
+	run    *Run
+	order  Order
+	opts   PlannerOptions
+	stats  *streamCounters
+	wake   chan struct{} // capacity 1
+	issued func()        // called when tasks were issued that others may need to know of
 
-	// cursor is this trainer's, and others are the places of the live trainers
-	// beside it. They are no part of what mu guards: a trainer that advances must
-	// not wait for the planner's talk with the broker.
+	// cursor is this trainer's, asked the step below which its tasks are out, and
+	// others are the places of the live trainers beside it. They are no part of what
+	// mu guards: a trainer that advances must not wait for the planner's talk with the
+	// broker.
 	cursor atomic.Int64
+	asked  atomic.Int64
 	others atomic.Pointer[[]place]
 
 	mu       sync.Mutex
 	next     int64                 // first step that is not issued; guarded by mu
-	purged   int64                 // steps below are purged; guarded by mu
+	purged   int64                 // steps below are purged or in passed; guarded by mu
+	passed   map[int64]bool        // steps that others wanted when this trainer had done with them; guarded by mu
 	present  map[string]bool       // chunk subjects that need no task; guarded by mu
 	prepared bool                  // what earlier trainers left is cleared; guarded by mu
 	roster   roster                // guarded by mu
-	company  []string              // names of the live others at the last pass; guarded by mu
+	company  map[string]bool       // the live others at the last pass, by lease, and whether aside; guarded by mu
 	backups  map[chunkID]time.Time // chunks that were asked for twice, and when; guarded by mu
 }
 
@@ -68,8 +71,8 @@ const planTick = 500 * time.Millisecond
 const passTimeout = 30 * time.Second
 
 func newPlanner(run *Run, order Order, o PlannerOptions, stats *streamCounters) *Planner {
-	p := &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1),
-		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, backups: map[chunkID]time.Time{}}
+	p := &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1), issued: func() {},
+		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, passed: map[int64]bool{}, backups: map[chunkID]time.Time{}}
 	p.cursor.Store(o.From)
 	p.others.Store(&[]place{})
 	return p
@@ -131,8 +134,11 @@ func (p *Planner) Plan(ctx context.Context) error {
 
 // self is this trainer's place.
 func (p *Planner) self() place {
-	return place{cursor: p.cursor.Load(), window: p.opts.Window, keep: p.opts.Keep}
+	return place{trainer: p.opts.Trainer, cursor: p.cursor.Load(), asked: p.asked.Load(), window: p.opts.Window, keep: p.opts.Keep}
 }
+
+// alone says whether no other trainer is known to be alive.
+func (p *Planner) alone() bool { return len(*p.others.Load()) == 0 }
 
 // limit is the step below which this trainer may ask for tasks.
 func (p *Planner) limit() int64 {
@@ -142,7 +148,7 @@ func (p *Planner) limit() int64 {
 // Wanted says whether this trainer, or another that is alive, wants the step's
 // chunks in the broker. It does not wait.
 func (p *Planner) Wanted(step int64) bool {
-	return p.self().wants(step) || wanted(step, *p.others.Load())
+	return p.self().asks(step) || wanted(step, *p.others.Load())
 }
 
 func (p *Planner) hear(m *nats.Msg) {
@@ -157,9 +163,21 @@ func (p *Planner) meet(ctx context.Context) (left bool, err error) {
 	if err := p.roster.refresh(ctx); err != nil {
 		return false, err
 	}
-	names, places := p.roster.live()
-	left = slices.ContainsFunc(p.company, func(n string) bool { return !slices.Contains(names, n) })
-	p.company = names
+	live := p.roster.live()
+	company, places := map[string]bool{}, []place{}
+	for _, n := range live {
+		at := n.place()
+		was, known := p.company[n.ID]
+		at.aside = (was || !known) && p.cursor.Load()-at.cursor > p.run.opts.Window
+		company[n.ID] = at.aside
+		places = append(places, at)
+	}
+	for id := range p.company {
+		if _, ok := company[id]; !ok {
+			left = true
+		}
+	}
+	p.company = company
 	p.others.Store(&places)
 	return left, nil
 }
@@ -262,29 +280,41 @@ func (p *Planner) purgeStep(ctx context.Context, step int64) error {
 	return purgeSubject(ctx, s, schemas.StepFilter(p.run.Name, step))
 }
 
-// purge deletes the chunks that this trainer, and no other, has just ceased to want;
-// p.mu is held.
+// purge deletes the chunks that this trainer, and no other, has ceased to want; p.mu
+// is held.
 func (p *Planner) purge(ctx context.Context) error {
 	if p.opts.Keep < 0 {
 		return nil
 	}
 	for ; p.purged < p.cursor.Load()-p.opts.Keep; p.purged++ {
-		if wanted(p.purged, *p.others.Load()) {
-			continue // the last who wants it purges it
+		p.passed[p.purged] = true
+	}
+	for step := range p.passed {
+		if p.Wanted(step) {
+			continue // by another, or so it was when it last told
 		}
-		if err := p.purgeStep(ctx, p.purged); err != nil {
+		if err := p.purgeStep(ctx, step); err != nil {
 			return err
 		}
+		delete(p.passed, step)
 	}
 	return p.dropBackups(ctx)
 }
 
 // issue publishes the tasks of steps that came into the window; p.mu is held.
 func (p *Planner) issue(ctx context.Context) error {
+	others := *p.others.Load()
+	if !leads(p.self(), others) {
+		return nil
+	}
+	before := p.next
 	for p.next = max(p.next, p.cursor.Load()); p.next < p.limit(); p.next++ {
+		if isAsked(p.next, others) {
+			continue
+		}
 		present := p.present
-		if len(p.company) > 0 {
-			// Another may have asked, and had it made by now.
+		if len(others) > 0 {
+			// One that is gone by now may have had it made.
 			var err error
 			if present, err = p.list(ctx, schemas.StepFilter(p.run.Name, p.next)); err != nil {
 				return err
@@ -298,6 +328,10 @@ func (p *Planner) issue(ctx context.Context) error {
 				return err
 			}
 		}
+		p.asked.Store(p.next + 1)
+	}
+	if p.next > before && len(others) > 0 {
+		p.issued()
 	}
 	return nil
 }
@@ -334,10 +368,10 @@ func (p *Planner) Again(ctx context.Context, step int64, chunk int) error {
 	defer p.mu.Unlock()
 	subject := schemas.ChunkSubject(p.run.Name, step, chunk)
 	delete(p.present, subject)
-	if step >= p.next {
+	switch {
+	case p.alone() && step >= p.next:
 		return nil // its turn comes
-	}
-	if len(p.company) > 0 {
+	case !p.alone():
 		if there, err := p.list(ctx, subject); err != nil || there[subject] {
 			return err // another has had it made again
 		}
@@ -353,6 +387,7 @@ func (p *Planner) Again(ctx context.Context, step int64, chunk int) error {
 func (p *Planner) finish(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.roster.read = time.Time{} // others may just have left
 	_, err := p.meet(ctx)
 	if err == nil {
 		err = p.purge(ctx)

@@ -164,7 +164,8 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	s.planner = newPlanner(run, order, PlannerOptions{
 		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, BrokerTimeout: o.BrokerTimeout,
 	}, &s.stats)
-	if s.lease, err = takeLease(ctx, run, o.Trainer, o.LeaseTerm, s.planner.self(), s.planner.cursor.Load); err != nil {
+	s.planner.issued = func() { poke(s.lease.moved) }
+	if s.lease, err = takeLease(ctx, run, o.LeaseTerm, s.planner.self, s.planner.alone); err != nil {
 		return nil, err
 	}
 

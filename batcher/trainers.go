@@ -136,6 +136,8 @@ func (r *roster) hear(m *nats.Msg) {
 		r.read = time.Time{}
 		return
 	}
+	// Notes wait in line: one may be older than what was read meanwhile.
+	n.Cursor, n.Asked = max(n.Cursor, s.Cursor), max(n.Asked, s.Asked)
 	s.leaseNote, s.age, s.at = n, 0, time.Now()
 	r.seen[name] = s
 }
@@ -166,16 +168,14 @@ func (r *roster) refresh(ctx context.Context) error {
 	return nil
 }
 
-// live gives the names and places of the others that hold a lease.
-func (r *roster) live() (names []string, places []place) {
-	for name, s := range r.seen {
+// live gives the notes of the others that hold a lease, by name.
+func (r *roster) live() []leaseNote {
+	var out []leaseNote
+	for _, s := range r.seen {
 		if !s.over() && time.Since(s.at) < s.term() {
-			names = append(names, name)
+			out = append(out, s.leaseNote)
 		}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		places = append(places, r.seen[name].place())
-	}
-	return names, places
+	slices.SortFunc(out, func(a, b leaseNote) int { return strings.Compare(a.Trainer, b.Trainer) })
+	return out
 }
