@@ -138,7 +138,7 @@ func (p *Planner) dropBackups(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := tasks.Purge(ctx, jetstream.WithPurgeSubject(schemas.TaskSubject(p.run.Name, id.step, id.chunk))); err != nil {
+		if err := purgeSubject(ctx, tasks, schemas.TaskSubject(p.run.Name, id.step, id.chunk)); err != nil {
 			return err
 		}
 		delete(p.backups, id)
@@ -193,7 +193,7 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, id chunkID
 		}
 	} else {
 		m.Header.Set(schemas.HeaderGiveUp, fmt.Sprintf("its task was tried %d times without success", p.run.opts.MaxDeliver))
-		err = tasks.Purge(ctx, jetstream.WithPurgeSubject(m.Subject)) // with its backup
+		err = purgeSubject(ctx, tasks, m.Subject) // with its backup
 	}
 	if err != nil {
 		return err

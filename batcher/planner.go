@@ -246,7 +246,7 @@ func (p *Planner) clear(ctx context.Context) (err error) {
 			}
 		}
 		for step := range unwanted {
-			if err := s.Purge(ctx, jetstream.WithPurgeSubject(filter(p.run.Name, step))); err != nil {
+			if err := purgeSubject(ctx, s, filter(p.run.Name, step)); err != nil {
 				return err
 			}
 		}

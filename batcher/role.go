@@ -18,8 +18,8 @@ const (
 	// RoleWorker takes tasks, and publishes chunks, its heartbeat and stop notices.
 	// It makes and deletes no stream.
 	RoleWorker Role = "worker"
-	// RoleTrainer manages the runs' streams, and publishes tasks, specs, cursors
-	// and leases. It publishes no chunk and takes no task.
+	// RoleTrainer manages the runs' streams, and publishes tasks, specs and
+	// leases. It publishes no chunk and takes no task.
 	RoleTrainer Role = "trainer"
 	// RoleObserver reads: `resslt status`, `resslt doctor`, a dashboard.
 	RoleObserver Role = "observer"
@@ -71,8 +71,7 @@ func (r Role) Permissions() Permissions {
 		return Permissions{
 			Publish: may("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.DELETE.*", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.MSG.DELETE.*",
 				"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
-				schemas.AllTasks("*"), schemas.SpecSubject("*"), schemas.OptionsSubject("*"), schemas.CursorSubject("*", "*"),
-				schemas.TrainerSubject("*"), schemas.TrainerSubject("*")+".*"),
+				schemas.AllTasks("*"), schemas.SpecSubject("*"), schemas.OptionsSubject("*"), schemas.TrainerSubject("*", "*")),
 			DenyPublish: []string{apiTaskNext},
 			Subscribe:   append(hear, taskAdvisory),
 		}

@@ -50,12 +50,15 @@ func (f *sessionFlags) register(c *cobra.Command) {
 
 // transportFlags are the limits of a run's transport; zero is batcher's default.
 type transportFlags struct {
-	window                               int64
-	ackWait, brokerTimeout, stallTimeout time.Duration
+	trainer                                     string
+	window                                      int64
+	lease, ackWait, brokerTimeout, stallTimeout time.Duration
 }
 
 func (f *transportFlags) register(c *cobra.Command) {
 	p := c.Flags()
+	p.StringVar(&f.trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
+	p.DurationVar(&f.lease, "lease", batcher.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
 	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.DurationVar(&f.ackWait, "ack-wait", batcher.DefaultAckWait, "after so long a silence of its worker a task is given to another")
 	p.DurationVar(&f.brokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
@@ -298,7 +301,8 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 		fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", from, s.spec.Steps())
 	}
 	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{
-		From: from, BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
+		From: from, Trainer: s.limits.trainer, LeaseTerm: s.limits.lease,
+		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
 	})
 	if err != nil {
 		return nil, err

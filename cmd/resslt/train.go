@@ -22,7 +22,8 @@ func newTrainCommand() *cobra.Command {
 		Short: "train from a broker, the batches made by augmentd workers elsewhere",
 		Example: `  nats-server -c deploy/nats/dev.conf
   augmentd --nats nats://127.0.0.1:4222
-  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart`,
+  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart
+  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart --trainer sharper --set tau_t=0.03 --out runs/sharper`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			s, err := openSession(ctx, c, f)

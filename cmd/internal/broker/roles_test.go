@@ -131,7 +131,7 @@ func watch(t *testing.T, c *client) {
 // forbidden is what a role may not publish: each message would do harm.
 var forbidden = map[batcher.Role][]string{
 	batcher.RoleWorker: {
-		schemas.TaskSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.OptionsSubject("r"), schemas.CursorSubject("r", "trainer"), schemas.TrainerSubject("r"),
+		schemas.TaskSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.OptionsSubject("r"), schemas.TrainerSubject("r", "trainer"),
 		"$JS.API.STREAM.CREATE.BATCH_x", "$JS.API.STREAM.UPDATE.BATCH_r", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
 		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.DURABLE.CREATE.TASKS_r.mine", "$JS.API.CONSUMER.DELETE.TASKS_r.workers", "$JS.API.CONSUMER.MSG.NEXT.BATCH_r.theirs",
 		"$SYS.REQ.SERVER.PING", "anything",
@@ -141,7 +141,7 @@ var forbidden = map[batcher.Role][]string{
 		"$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
 	},
 	batcher.RoleObserver: {
-		schemas.TaskSubject("r", 0, 0), schemas.ChunkSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"), schemas.CursorSubject("r", "trainer"),
+		schemas.TaskSubject("r", 0, 0), schemas.ChunkSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"), schemas.TrainerSubject("r", "trainer"),
 		"$JS.API.STREAM.CREATE.x", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
 		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
 	},
