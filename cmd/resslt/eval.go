@@ -26,7 +26,8 @@ verbs take the same flags. --cache keeps features in a folder, where the next
 verb finds them; the result is printed, with the paper's figure beside it where
 there is one, and kept in eval.json beside the checkpoint.`,
 	}
-	c.AddCommand(newKNNCommand(), newLinearCommand(), newSemiCommand(), newTransferCommand(), newLowShotCommand())
+	c.AddCommand(newKNNCommand(), newLinearCommand(), newSemiCommand(), newTransferCommand(), newLowShotCommand(),
+		newNeighboursCommand(), newTSNECommand())
 	return c
 }
 
@@ -290,6 +291,14 @@ func hasVal(scheme string) bool {
 		return true
 	}
 	return false
+}
+
+// dataTitle is how a picture calls the data set: a folder by its name.
+func (e *evaluation) dataTitle() string {
+	if scheme, place, _ := strings.Cut(e.data, ":"); scheme == "folder" {
+		return filepath.Base(place)
+	}
+	return e.result.Data
 }
 
 // openData opens a split of the data set for its pictures and labels.

@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"resslt/train/eval"
 	"resslt/train/nn/nntest"
@@ -154,5 +157,57 @@ func TestSVMAgainstSklearn(t *testing.T) {
 			within(t, what+", 11-point AP", got[0].Mean.ElevenPoint, want["ap11"].(float64), 0.2)
 			within(t, what+", all-point AP", got[0].Mean.AllPoint, want["ap_all"].(float64), 0.2)
 		}
+	}
+}
+
+func TestTSNEAgainstSklearn(t *testing.T) {
+	nntest.Torch(t)
+	s := blobs(t, "train", 600, 32, 6)
+	began := time.Now()
+	y, err := eval.TSNE(context.Background(), s, eval.TSNEOptions{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.2f s", time.Since(began).Seconds())
+	flat := make([]float32, 0, 2*len(y))
+	for _, p := range y {
+		flat = append(flat, float32(p.X), float32(p.Y))
+	}
+	plane, err := eval.NewSet(flat, 2, s.Labels, torch.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plane.Free()
+	want := peer(t, "sklearn", "tsne", map[string]any{"neighbours": 12, "perplexity": 30}, s, plane)
+	got, err := eval.Trustworthiness(context.Background(), s, y, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "trustworthiness by scikit-learn's count", got, want["ours"].(float64), 1e-4)
+	if ours, theirs := want["ours"].(float64), want["theirs"].(float64); !(ours >= theirs-0.02) {
+		t.Errorf("trustworthiness is %.4f, scikit-learn's %.4f: more than 0.02 below", ours, theirs)
+	} else {
+		t.Logf("trustworthiness %.4f, scikit-learn's %.4f", ours, theirs)
+	}
+}
+
+// TestTSNEIsRepeatable: by seed, and for any number of cores.
+func TestTSNEIsRepeatable(t *testing.T) {
+	nntest.Torch(t)
+	s := blobs(t, "train", 300, 16, 3)
+	run := func(seed uint64, cores int) []eval.Point {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+		y, err := eval.TSNE(context.Background(), s, eval.TSNEOptions{Seed: seed, Iterations: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return y
+	}
+	a := run(1, 1)
+	if !slices.Equal(a, run(1, 2)) {
+		t.Error("two cores lay the points out otherwise than one")
+	}
+	if slices.Equal(a, run(2, 1)) {
+		t.Error("another seed gives the same places")
 	}
 }

@@ -47,14 +47,16 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if o.Batch == 0 {
 		o.Batch = 256
 	}
-	r, err := newRenderers(src, centerCrop(o.Size, o.Fraction), o.Workers, o.SkipBad)
+	r, err := newRenderers(src, CenterCrop(o.Size, o.Fraction), o.Workers, o.SkipBad)
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
 	return &Images{src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
 }
 
-func centerCrop(size int, fraction float64) *augment.Policy {
+// CenterCrop is the policy of one un-augmented view: the central square, of the
+// given share of the shorter side, resized to size.
+func CenterCrop(size int, fraction float64) *augment.Policy {
 	return &augment.Policy{Name: "eval", Limits: augment.DefaultLimits, Views: []augment.View{{
 		Name: "center", Role: schemas.Student, Size: size,
 		Ops: []augment.Op{{Kind: augment.CenterCrop, Fraction: fraction, Filter: augment.Bilinear}},
@@ -172,4 +174,16 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 		}
 	}
 	return out, keys[:kept], nil
+}
+
+// RenderSamples makes the one view of a policy of the samples with the given
+// ids, drawn by key's seed and epoch, and gives their keys. One that cannot be
+// decoded is an error.
+func RenderSamples(ctx context.Context, src ingest.Source, policy *augment.Policy, ids []int64, key augment.Key, workers int) (eval.Images, []string, error) {
+	r, err := newRenderers(src, policy, workers, false)
+	if err != nil {
+		return eval.Images{}, nil, err
+	}
+	m, keys, err := r.render(ctx, ids, key)
+	return m, keys, errors.Join(err, r.close())
 }

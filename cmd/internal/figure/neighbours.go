@@ -1,0 +1,106 @@
+package figure
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+
+	xdraw "golang.org/x/image/draw"
+)
+
+// Picture is one image to show, and its class.
+type Picture struct {
+	Pixels []byte // (Size,Size,3) uint8, HWC, RGB
+	Size   int
+	Class  int
+	Name   string // of the class
+}
+
+// Row is a query and its nearest images, nearest first.
+type Row struct {
+	Query Picture
+	Near  []Picture
+}
+
+// Block is rows under a heading.
+type Block struct {
+	Heading string
+	Rows    []Row
+}
+
+// Geometry of a sheet, in pixels.
+const (
+	tile    = 112 // a picture's side
+	border  = 4   // of its frame
+	gap     = 10
+	caption = 20
+	heading = 40
+	edge    = 24
+)
+
+// Neighbours draws blocks of queries with their nearest images on the right; the
+// frame and the name of an image of another class than its query's are red, as in
+// Figure 2.
+func Neighbours(blocks []Block) (*image.RGBA, error) {
+	text, err := newTypeface(13, false)
+	if err != nil {
+		return nil, err
+	}
+	bold, err := newTypeface(18, true)
+	if err != nil {
+		return nil, err
+	}
+	columns, h := 0, 2*edge
+	for _, b := range blocks {
+		h += heading + len(b.Rows)*(tile+2*border+caption+gap)
+		for _, r := range b.Rows {
+			columns = max(columns, len(r.Near))
+		}
+	}
+	step := tile + 2*border + gap
+	m := image.NewRGBA(image.Rect(0, 0, 2*edge+(columns+1)*step+gap, h))
+	fill(m, m.Rect, paper)
+	y := edge
+	for _, b := range blocks {
+		wrongs, all := 0, 0
+		for _, r := range b.Rows {
+			for _, n := range r.Near {
+				all++
+				if n.Class != r.Query.Class {
+					wrongs++
+				}
+			}
+		}
+		bold.write(m, edge, y+24, b.Heading, ink)
+		text.write(m, edge+bold.width(b.Heading)+14, y+24, fmt.Sprintf("%d of %d neighbours are of another class", wrongs, all), faint)
+		y += heading
+		for _, r := range b.Rows {
+			place(m, text, edge, y, r.Query, ink, ink)
+			for i, n := range r.Near {
+				frame, name := right, faint
+				if n.Class != r.Query.Class {
+					frame, name = wrong, wrong
+				}
+				place(m, text, edge+(i+1)*step+gap, y, n, frame, name)
+			}
+			y += tile + 2*border + caption + gap
+		}
+	}
+	return m, nil
+}
+
+// place draws a picture in a frame at (x,y), its class below.
+func place(m *image.RGBA, text typeface, x, y int, p Picture, frame, name color.Color) {
+	fill(m, image.Rect(x, y, x+tile+2*border, y+tile+2*border), frame)
+	scale(m, image.Rect(x+border, y+border, x+border+tile, y+border+tile), p)
+	text.write(m, x, y+tile+2*border+15, text.fit(p.Name, tile+2*border), name)
+}
+
+// scale draws a picture into a rectangle: smoothly, but small ones not blurred.
+func scale(m xdraw.Image, r image.Rectangle, p Picture) {
+	src := image.NewRGBA(image.Rect(0, 0, p.Size, p.Size))
+	for i, j := 0, 0; j < len(p.Pixels); i, j = i+4, j+3 {
+		src.Pix[i], src.Pix[i+1], src.Pix[i+2], src.Pix[i+3] = p.Pixels[j], p.Pixels[j+1], p.Pixels[j+2], 255
+	}
+	xdraw.CatmullRom.Scale(m, r, src, src.Rect, xdraw.Src, nil)
+}

@@ -1,0 +1,391 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"resslt/schemas"
+	"resslt/train/nn"
+	"resslt/train/torch"
+)
+
+// TSNEOptions of TSNE; the defaults are scikit-learn's, but for the start.
+type TSNEOptions struct {
+	Perplexity   float64 // effective neighbours of an image; default 30
+	Theta        float64 // width of a cell over its distance, below which it counts as one point; default 0.5
+	Iterations   int     // default 1000
+	Exaggeration float64 // factor of attraction in the first quarter; default 12
+	Seed         uint64
+	// Progress, where set, is told every iteration that is done.
+	Progress func(iteration int)
+}
+
+func (o TSNEOptions) applyDefaults() TSNEOptions {
+	if o.Perplexity == 0 {
+		o.Perplexity = 30
+	}
+	if o.Theta == 0 {
+		o.Theta = 0.5
+	}
+	if o.Iterations == 0 {
+		o.Iterations = 1000
+	}
+	if o.Exaggeration == 0 {
+		o.Exaggeration = 12
+	}
+	return o
+}
+
+// validate returns an error wrapping schemas.ErrUsage; n is the number of images.
+func (o TSNEOptions) validate(n int) error {
+	bad := func(field string, v any, hint string) error {
+		return schemas.E("t-SNE option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+	}
+	switch {
+	case !(o.Perplexity >= 1) || o.Perplexity >= float64(n):
+		return bad("perplexity", o.Perplexity, fmt.Sprintf("give 1 or more, below the %d images", n))
+	case !(o.Theta > 0 && o.Theta <= 0.7):
+		// Above 1/√2 a cell could look small from a point within it.
+		return bad("theta", o.Theta, "give a number above 0, at most 0.7")
+	case o.Iterations < 1:
+		return bad("iterations", o.Iterations, "give 1 or more")
+	case !(o.Exaggeration >= 1):
+		return bad("exaggeration", o.Exaggeration, "give 1 or more")
+	}
+	return nil
+}
+
+// Point is a place in the plane.
+type Point struct{ X, Y float64 }
+
+// TSNE lays the images out in the plane so that near features are near there
+// (Figure 3): t-SNE (van der Maaten and Hinton 2008) with Barnes and Hut's
+// approximation of the repulsion (van der Maaten 2014). It starts from the two
+// principal components, which keeps the coarse order of classes, with noise drawn
+// by Seed, so that equal images part. The result is the same for any number of
+// cores. Memory is some 3·perplexity·24 bytes an image, time N log N, apart from
+// finding the neighbours, which is N².
+func TSNE(ctx context.Context, s *Set, o TSNEOptions) ([]Point, error) {
+	o = o.applyDefaults()
+	if err := o.validate(s.Len()); err != nil {
+		return nil, err
+	}
+	p, err := affinities(ctx, s, o.Perplexity)
+	if err != nil {
+		return nil, err
+	}
+	y, err := principal(s, o.Seed)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{o: o, p: p, y: y, step: make([]Point, len(y)), gain: make([]Point, len(y)), grad: make([]Point, len(y)), z: make([]float64, len(y))}
+	for i := range l.gain {
+		l.gain[i] = Point{1, 1}
+	}
+	for it := range o.Iterations {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		l.iterate(it)
+		if o.Progress != nil {
+			o.Progress(it + 1)
+		}
+	}
+	return l.y, nil
+}
+
+// sparse is a symmetric matrix by rows: row i has columns col[at[i]:at[i+1]].
+type sparse struct {
+	at  []int
+	col []int32
+	val []float64
+}
+
+// affinities are pᵢⱼ = (pⱼ|ᵢ + pᵢ|ⱼ)/2N over each image's 3·perplexity nearest.
+func affinities(ctx context.Context, s *Set, perplexity float64) (*sparse, error) {
+	n := s.Len()
+	k := min(n-1, int(3*perplexity))
+	near := make([][]int32, n) // by image
+	cond := make([][]float64, n)
+	err := eachDistance(ctx, s, func(from int, d []float32) error {
+		return parallel(len(d)/n, func(r int) {
+			i := from + r
+			near[i] = nearest(d[r*n:(r+1)*n], i, k)
+			cond[i] = conditional(d[r*n:(r+1)*n], near[i], perplexity)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	type pair struct {
+		col int32
+		val float64
+	}
+	rows := make([][]pair, n)
+	for i := range n {
+		for j, c := range near[i] {
+			v := cond[i][j] / float64(2*n)
+			rows[i] = append(rows[i], pair{c, v})
+			rows[c] = append(rows[c], pair{int32(i), v})
+		}
+	}
+	p := &sparse{at: make([]int, n+1)}
+	for i, row := range rows {
+		slices.SortStableFunc(row, func(a, b pair) int { return int(a.col) - int(b.col) })
+		for j, e := range row {
+			if j > 0 && e.col == row[j-1].col {
+				p.val[len(p.val)-1] += e.val
+				continue
+			}
+			p.col, p.val = append(p.col, e.col), append(p.val, e.val)
+		}
+		p.at[i+1] = len(p.col)
+	}
+	return p, nil
+}
+
+// nearest are the k columns of least distance, without the image itself, nearest
+// first, the lower column of equal ones.
+func nearest(d []float32, self, k int) []int32 {
+	// A heap of the k best so far, the worst on top.
+	heap := make([]int32, 0, k)
+	worse := func(a, b int32) bool { return d[a] > d[b] || d[a] == d[b] && a > b }
+	for c := range int32(len(d)) {
+		switch {
+		case int(c) == self:
+		case len(heap) < k:
+			heap = append(heap, c)
+			for i := len(heap) - 1; i > 0 && worse(heap[i], heap[(i-1)/2]); i = (i - 1) / 2 {
+				heap[i], heap[(i-1)/2] = heap[(i-1)/2], heap[i]
+			}
+		case worse(heap[0], c):
+			heap[0] = c
+			for i := 0; ; {
+				child := 2*i + 1
+				if child >= k {
+					break
+				}
+				if child+1 < k && worse(heap[child+1], heap[child]) {
+					child++
+				}
+				if !worse(heap[child], heap[i]) {
+					break
+				}
+				heap[i], heap[child] = heap[child], heap[i]
+				i = child
+			}
+		}
+	}
+	slices.SortFunc(heap, func(a, b int32) int {
+		if worse(b, a) {
+			return -1
+		}
+		return 1
+	})
+	return heap
+}
+
+// conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width makes its entropy
+// the logarithm of the perplexity, found by bisection.
+func conditional(d []float32, near []int32, perplexity float64) []float64 {
+	p := make([]float64, len(near))
+	want := math.Log(perplexity)
+	beta, low, high := 1.0, 0.0, math.Inf(1)
+	least := float64(d[near[0]])
+	for range 100 {
+		sum, weighted := 0.0, 0.0
+		for j, c := range near {
+			e := float64(d[c]) - least // the nearest has weight 1: no sum is zero
+			p[j] = math.Exp(-beta * e)
+			sum += p[j]
+			weighted += float64(p[j] * e)
+		}
+		for j := range p {
+			p[j] /= sum
+		}
+		diff := math.Log(sum) + beta*weighted/sum - want
+		if math.Abs(diff) < 1e-5 {
+			break
+		}
+		if diff > 0 {
+			low = beta
+			beta = min(2*beta, (beta+high)/2)
+		} else {
+			high = beta
+			beta = (beta + low) / 2
+		}
+	}
+	return p
+}
+
+// principal is the features on their first two principal axes, shrunk to a
+// deviation of 1e-4 on the first.
+func principal(s *Set, seed uint64) ([]Point, error) {
+	n := s.Len()
+	y := make([]Point, n)
+	rng := nn.Random(seed, "t-SNE")
+	var xy []float32
+	if s.Dim >= 2 {
+		err := torch.Do(func() error {
+			torch.NoGrad(func() {
+				x := torch.Sub(s.X, torch.MeanDim(s.X, []int64{0}, true, torch.Unset), 1)
+				cov := torch.DivScalar(torch.Mm(torch.T(x), x), float64(n)).To(torch.CPU, torch.Float64, false)
+				_, axes := torch.LinalgEigh(cov, "L") // ascending
+				two := torch.Flip(torch.Narrow(axes, 1, int64(s.Dim)-2, 2), []int64{1})
+				xy = torch.Mm(x, two.To(s.X.Device(), torch.Float32, false)).Float32s()
+			})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		xy = make([]float32, 2*n)
+	}
+	var sum float64
+	for i := range n {
+		sum += float64(xy[2*i]) * float64(xy[2*i])
+	}
+	shrink := 1e-4 / max(math.Sqrt(sum/float64(n)), 1e-30)
+	// An axis has no sign of its own: the farthest image is on its positive side.
+	sign := Point{1, 1}
+	var far Point
+	for i := range n {
+		if math.Abs(float64(xy[2*i])) > math.Abs(far.X) {
+			far.X = float64(xy[2*i])
+		}
+		if math.Abs(float64(xy[2*i+1])) > math.Abs(far.Y) {
+			far.Y = float64(xy[2*i+1])
+		}
+	}
+	sign.X, sign.Y = math.Copysign(1, far.X), math.Copysign(1, far.Y)
+	for i := range y {
+		y[i] = Point{sign.X*shrink*float64(xy[2*i]) + 1e-6*rng.Normal(), sign.Y*shrink*float64(xy[2*i+1]) + 1e-6*rng.Normal()}
+	}
+	return y, nil
+}
+
+// layout is the points on their way.
+type layout struct {
+	o    TSNEOptions
+	p    *sparse
+	y    []Point
+	step []Point // the last, of which momentum keeps a part
+	gain []Point // of each coordinate: grows while it keeps its direction
+	grad []Point
+	z    []float64 // Σⱼ (1 + |yᵢ−yⱼ|²)⁻¹ by point
+}
+
+// iterate is one step of gradient descent with momentum and gains:
+//
+//	∂C/∂yᵢ = 4·(Σⱼ pᵢⱼ·qᵢⱼ·(yᵢ−yⱼ) − Σⱼ qᵢⱼ²·(yᵢ−yⱼ)/Z),  qᵢⱼ = (1+|yᵢ−yⱼ|²)⁻¹
+func (l *layout) iterate(it int) {
+	n := len(l.y)
+	early := it < l.o.Iterations/4
+	exaggeration, momentum := 1.0, 0.8
+	if early {
+		exaggeration, momentum = l.o.Exaggeration, 0.5
+	}
+	rate := max(float64(n)/l.o.Exaggeration/4, 50)
+	tree := newQuadTree(l.y, l.o.Theta)
+	_ = parallel(n, func(i int) { l.grad[i], l.z[i] = tree.repulsion(i) }) // returns no error
+	z := 0.0
+	for _, v := range l.z {
+		z += v
+	}
+	_ = parallel(n, func(i int) { l.move(i, exaggeration, momentum, rate, z) })
+	var mean Point
+	for i := range l.y {
+		mean.X += l.step[i].X
+		mean.Y += l.step[i].Y
+	}
+	for i := range l.y {
+		l.y[i].X += l.step[i].X - mean.X/float64(n)
+		l.y[i].Y += l.step[i].Y - mean.Y/float64(n)
+	}
+}
+
+// move sets the step of point i. The points stay until all steps are known.
+func (l *layout) move(i int, exaggeration, momentum, rate, z float64) {
+	var pull Point
+	at := l.y[i]
+	for e := l.p.at[i]; e < l.p.at[i+1]; e++ {
+		to := l.y[l.p.col[e]]
+		dx, dy := at.X-to.X, at.Y-to.Y
+		f := l.p.val[e] / (1 + dx*dx + dy*dy)
+		pull.X += f * dx
+		pull.Y += f * dy
+	}
+	g := Point{4 * (exaggeration*pull.X - l.grad[i].X/z), 4 * (exaggeration*pull.Y - l.grad[i].Y/z)}
+	l.gain[i] = Point{gain(l.gain[i].X, g.X, l.step[i].X), gain(l.gain[i].Y, g.Y, l.step[i].Y)}
+	l.step[i] = Point{momentum*l.step[i].X - rate*l.gain[i].X*g.X, momentum*l.step[i].Y - rate*l.gain[i].Y*g.Y}
+}
+
+// gain is the next gain of a coordinate: more where slope and last step agree
+// that it goes on downhill, less where they do not.
+func gain(old, slope, step float64) float64 {
+	if slope*step < 0 {
+		return old + 0.2
+	}
+	return max(0.01, old*0.8)
+}
+
+// parallel calls do for 0 … n−1, cut into a stretch a core. Each writes to a
+// place of its own.
+func parallel(n int, do func(i int)) error {
+	var g errgroup.Group
+	cores := runtime.GOMAXPROCS(0)
+	for c := range cores {
+		g.Go(func() error {
+			for i := c * n / cores; i < (c+1)*n/cores; i++ {
+				do(i)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Trustworthiness says how far the k nearest in the plane are near among the
+// features too (Venna and Kaski 2001): 1 for all, and less the farther in rank
+// the intruders come from. Distances are Euclidean.
+func Trustworthiness(ctx context.Context, s *Set, y []Point, k int) (float64, error) {
+	n := s.Len()
+	if len(y) != n || k < 1 || 2*k >= n {
+		return 0, schemas.E("trustworthiness", "", "give a point an image, and k below half of them",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d points, %d images, k is %d", len(y), n, k)))
+	}
+	penalty := make([]int, n)
+	err := eachDistance(ctx, s, func(from int, d []float32) error {
+		return parallel(len(d)/n, func(r int) {
+			i, row := from+r, d[r*n:(r+1)*n]
+			plane := make([]float32, n)
+			for j := range plane {
+				dx, dy := y[i].X-y[j].X, y[i].Y-y[j].Y
+				plane[j] = float32(dx*dx + dy*dy)
+			}
+			for _, j := range nearest(plane, i, k) {
+				rank := 1
+				for c, v := range row {
+					if c != i && v < row[j] {
+						rank++
+					}
+				}
+				penalty[i] += max(0, rank-k)
+			}
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for _, p := range penalty {
+		sum += p
+	}
+	return 1 - 2*float64(sum)/(float64(n)*float64(k)*float64(2*n-3*k-1)), nil
+}
