@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -8,6 +9,7 @@ import (
 
 	"resslt/augment"
 	"resslt/cmd/internal/pipeline"
+	"resslt/schemas"
 	"resslt/train"
 	"resslt/train/recipe"
 )
@@ -52,7 +54,9 @@ func newRecipeCommand() *cobra.Command {
 			if _, err := augment.EngineByFamily(r.Engine); err != nil {
 				return err
 			}
-			if err := train.Check(r); err != nil {
+			if err := train.Check(r); errors.Is(err, schemas.ErrUnavailable) {
+				fmt.Fprintln(c.OutOrStdout(), "warning: not for this machine: "+err.Error())
+			} else if err != nil {
 				return err
 			}
 			for _, w := range r.Warnings() {

@@ -124,7 +124,22 @@ var oneByOne = []int64{1, 1}
 
 // Forward maps (N,in,H,W) to (N,out,H',W').
 func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
+	if stride := c.stride[0]; stride > 1 && c.overruns() {
+		return torch.Scope(func() *torch.Tensor {
+			x = torch.Slice(torch.Slice(x, 2, nil, nil, stride), 3, nil, nil, stride)
+			return torch.Conv2d(x, c.Weight, c.Bias, oneByOne, c.padding, oneByOne, c.groups)
+		})
+	}
 	return torch.Conv2d(x, c.Weight, c.Bias, c.stride, c.padding, oneByOne, c.groups)
+}
+
+// overruns tells the convolutions whose backward pass in libtorch 1.13's oneDNN
+// writes beyond its buffers when they stride over maps of some 48 pixels and more
+// in channels_last order: 1×1, of fewer than 16 channels. A 1×1 kernel that strides
+// sees no other pixels than those that are left when they are picked first.
+func (c *Conv2d) overruns() bool {
+	s := c.Weight.Shape()
+	return s[2] == 1 && s[3] == 1 && s[1] < 16 && c.padding[0] == 0
 }
 
 // Visit names the weight, then the bias.

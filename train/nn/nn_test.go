@@ -173,6 +173,36 @@ func TestPixels(t *testing.T) {
 	})
 }
 
+// TestNarrowStridedConv2d: the shape whose backward pass overruns libtorch 1.13's
+// heap where it strides itself, against the sum by hand.
+func TestNarrowStridedConv2d(t *testing.T) {
+	nntest.Torch(t)
+	nntest.Do(t, func() {
+		const n, in, out, side = 4, 8, 16, 64
+		conv := nn.NewConv2d(nn.Builder{Seed: 1, ChannelsLast: true}, in, out, 1, 2, 0)
+		defer nn.Free(conv)
+		x := nntest.FormulaTensor("narrow", 1, 0, n, in, side, side).ToMemoryFormat(torch.ChannelsLast)
+		x.SetRequiresGrad(true)
+		for range 20 { // an overrun shows at a later allocation
+			torch.ScopeDo(func() {
+				x.SetGrad(nil)
+				conv.Weight.SetGrad(nil)
+				torch.Sum(conv.Forward(x), torch.Unset).Backward()
+			})
+		}
+		w, grad := conv.Weight.Float32s(), x.Grad().Float32s()
+		want := make([]float32, len(grad))
+		for i := range want {
+			if row, column, c := i/side%side, i%side, i/side/side%in; row%2 == 0 && column%2 == 0 {
+				for o := range out {
+					want[i] += w[o*in+c]
+				}
+			}
+		}
+		nntest.Close(t, "gradient", grad, want, 1e-5)
+	})
+}
+
 // TestStochasticDepth: what is dropped, by what the rest is scaled, and on what
 // the choice depends.
 func TestStochasticDepth(t *testing.T) {
