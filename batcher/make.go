@@ -96,6 +96,23 @@ func fillChunk(ctx context.Context, spec *schemas.RunSpec, order Order, maker Ma
 	return nil
 }
 
+// MakeChunk makes a chunk in this goroutine, without a broker, and sets its digest: what
+// a worker would publish. c is of NewChunk, enc of the same spec.
+func MakeChunk(ctx context.Context, spec *schemas.RunSpec, order Order, maker Maker, enc *Encoder, step int64, index int, c *Chunk) error {
+	if err := fillChunk(ctx, spec, order, maker, NewTask(spec, order, step, index), c); err != nil {
+		return err
+	}
+	body := []byte(c.Tombstone)
+	if c.Tombstone == "" {
+		var err error
+		if body, err = enc.Encode(c); err != nil {
+			return err
+		}
+	}
+	c.Digest = digest(body)
+	return nil
+}
+
 // MakeBatches makes the batches of steps [from, from+n) in this goroutine, without
 // a broker: what a Stream would give. For tests, benchmarks and inspection.
 func MakeBatches(ctx context.Context, spec *schemas.RunSpec, order Order, maker Maker, from int64, n int) ([]*schemas.Batch, error) {

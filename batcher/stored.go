@@ -12,11 +12,16 @@ import (
 	"resslt/schemas"
 )
 
-// StoredChunk gives a chunk that BATCH_<run> holds, checked as Decode does; a
-// tombstone too. It returns ErrNotFound where the broker holds none, and Decode's
-// errors. It is safe for concurrent use.
-func (r *Run) StoredChunk(ctx context.Context, step int64, index int) (*Chunk, error) {
-	subject := schemas.ChunkSubject(r.Name, step, index)
+// Stored is what BATCH_<run> holds, for reading. It is safe for concurrent use.
+type Stored struct {
+	run    *Run
+	stream jetstream.Stream
+	dec    *Decoder
+}
+
+// Stored opens the run's chunks for reading. It returns ErrNotFound where the stream is
+// gone, ErrUnavailable where the broker does not answer.
+func (r *Run) Stored(ctx context.Context) (*Stored, error) {
 	dec, err := NewDecoder(r.Spec())
 	if err != nil {
 		return nil, err
@@ -25,35 +30,44 @@ func (r *Run) StoredChunk(ctx context.Context, step int64, index int) (*Chunk, e
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
+	return &Stored{run: r, stream: s, dec: dec}, nil
+}
+
+// Spec is the run's spec.
+func (s *Stored) Spec() *schemas.RunSpec { return s.run.Spec() }
+
+// Chunk gives a chunk, checked as Decode does; a tombstone too. It returns ErrNotFound
+// where the broker holds none, and Decode's errors.
+func (s *Stored) Chunk(ctx context.Context, step int64, index int) (*Chunk, error) {
+	subject := schemas.ChunkSubject(s.run.Name, step, index)
+	m, err := s.stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, schemas.E("read chunk", subject, "see `resslt record ls` for the steps that are kept", schemas.ErrNotFound)
 	}
 	if err != nil {
-		return nil, unavailable(r.js.Conn(), "read chunk", subject, err)
+		return nil, unavailable(s.run.js.Conn(), "read chunk", subject, err)
 	}
-	return dec.Decode(&nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
+	return s.dec.Decode(&nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
 }
 
-// Stored says which chunks BATCH_<run> holds: by step, how many of its chunks, and
-// their bytes in all.
-func (r *Run) Stored(ctx context.Context) (chunks map[int64]int, size uint64, err error) {
-	s, err := r.batches(ctx)
+// Steps says which chunks are there: by step, how many of its chunks, and the stream's
+// bytes in all.
+func (s *Stored) Steps(ctx context.Context) (chunks map[int64]int, size uint64, err error) {
+	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(schemas.AllChunks(s.run.Name)))
 	if err != nil {
-		return nil, 0, err
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllChunks(r.Name)))
-	if err != nil {
-		return nil, 0, unavailable(r.js.Conn(), "list chunks", r.Name, err)
+		return nil, 0, unavailable(s.run.js.Conn(), "list chunks", s.run.Name, err)
 	}
 	chunks = map[int64]int{}
 	for subject := range info.State.Subjects {
-		if _, step, index, err := schemas.ParseStepSubject(subject); err == nil && step < r.Spec().Steps() && index < r.Spec().Chunks() {
+		if _, step, index, err := schemas.ParseStepSubject(subject); err == nil && step < s.Spec().Steps() && index < s.Spec().Chunks() {
 			chunks[step]++
 		}
 	}
 	return chunks, info.State.Bytes, nil
 }
+
+// Sealed says whether the stream is read-only for good.
+func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
 // Store publishes a chunk that was made before, say by an earlier run of the same
 // spec. It is written once: a repeat is a success, other bytes are ErrDeterminism.
@@ -84,15 +98,6 @@ func (r *Run) Seal(ctx context.Context) error {
 		return unavailable(r.js.Conn(), "seal recording", r.Name, err)
 	}
 	return nil
-}
-
-// Sealed says whether BATCH_<run> is sealed.
-func (r *Run) Sealed(ctx context.Context) (bool, error) {
-	s, err := r.batches(ctx)
-	if err != nil {
-		return false, err
-	}
-	return s.CachedInfo().Config.Sealed, nil
 }
 
 func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {

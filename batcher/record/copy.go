@@ -1,0 +1,141 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+func sortedSteps(chunks map[int64]int) []int64 { return slices.Sorted(maps.Keys(chunks)) }
+
+// isDamage: a chunk is not there, or not what was recorded; others may be.
+func isDamage(err error) bool {
+	return errors.Is(err, schemas.ErrNotFound) || errors.Is(err, schemas.ErrCorrupt) || errors.Is(err, schemas.ErrMismatch) || errors.Is(err, schemas.ErrTooLarge)
+}
+
+// Export writes the source's steps of a window into o.Dir, with pixels and log, sealed.
+// Steps that the folder has are compared and left. progress, if not nil, hears of each
+// step. It returns the source's ErrNotFound where it lacks one.
+func Export(ctx context.Context, source Source, o Options, progress func(step int64)) (err error) {
+	steps := o.Pixels
+	o.From = steps.From
+	r, err := New(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for step := steps.From; step < steps.To; step++ {
+		for index := range source.Spec().Chunks() {
+			c, err := source.Chunk(ctx, step, index)
+			if err != nil {
+				return err
+			}
+			if c.Tombstone != "" {
+				return schemas.E("export", fmt.Sprintf("chunk %d of step %d", index, step), "choose the steps before it with --steps",
+					schemas.Because(schemas.ErrTombstone, c.Tombstone))
+			}
+			if err := r.Chunk(c); err != nil {
+				return err
+			}
+		}
+		if err := r.Step(step); err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(step)
+		}
+	}
+	return nil
+}
+
+// Import publishes all chunks of a record into a run of the same spec, which is to be
+// opened for file storage, and seals it. A chunk that is there already must be the same.
+func Import(ctx context.Context, r *Folder, run *batcher.Run, progress func(step int64)) error {
+	if run.Record.Digest != r.Run.Digest {
+		return schemas.E("import", r.Dir, "choose another --run name", schemas.Because(schemas.ErrMismatch,
+			fmt.Sprintf("the record is of run %.12s, the broker's of %.12s", r.Run.Digest, run.Record.Digest)))
+	}
+	enc := batcher.NewEncoder(r.Spec())
+	for _, step := range sortedSteps(r.Stored()) {
+		for index := range r.Spec().Chunks() {
+			c, err := r.Chunk(ctx, step, index)
+			if err != nil {
+				return err
+			}
+			if err := run.Store(ctx, enc, c, "import"); err != nil {
+				return err
+			}
+		}
+		if progress != nil {
+			progress(step)
+		}
+	}
+	return run.Seal(ctx)
+}
+
+// Remake makes chunks of the log again from the data and compares their digests: every
+// n-th step of the ledger's window. It reports what differs as a problem.
+func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, every int64, progress func(step int64)) error {
+	type job struct {
+		step  int64
+		index int
+	}
+	jobs := make(chan job)
+	var mu sync.Mutex // of the ledger
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(jobs)
+		for step := l.report.From; step < l.report.To; step += every {
+			if progress != nil {
+				progress(step)
+			}
+			for index := range l.spec.Chunks() {
+				select {
+				case jobs <- job{step, index}:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
+			}
+		}
+		return nil
+	})
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() (err error) {
+			maker, err := data.NewMaker()
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, maker.Close()) }()
+			enc, c := batcher.NewEncoder(l.spec), batcher.NewChunk(l.spec)
+			for j := range jobs {
+				was, err := r.Logged(j.step, j.index)
+				if errors.Is(err, schemas.ErrNotFound) {
+					continue // missing, which the ledger says
+				}
+				if err != nil {
+					return err
+				}
+				if err := batcher.MakeChunk(gctx, l.spec, data.Order(), maker, enc, j.step, j.index, c); err != nil {
+					return err
+				}
+				mu.Lock()
+				l.report.Remade++
+				if c.Digest != was.Digest {
+					l.Problem("chunk %d of step %d was recorded with digest %.12s, made again it has %.12s", j.index, j.step, was.Digest, c.Digest)
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

@@ -1,0 +1,310 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"resslt/batcher"
+	"resslt/batcher/internal/layout"
+	"resslt/schemas"
+)
+
+const (
+	digestBytes = 32
+	// maxLogRows bounds the rows of one batch of a log, and so what a reader makes of
+	// compressed columns.
+	maxLogRows = 1 << 16
+	// maxSchemaBytes bounds the schema message, most of which is the policy.
+	maxSchemaBytes = 1 << 20
+
+	fileMagic   = "ARROW1"
+	fileStart   = 8 // magic, padded
+	footerTail  = 4 + len(fileMagic)
+	maxFooter   = 1 << 30
+	spanColumns = 2 // step and chunk: what an index is made of
+)
+
+// File is one Arrow file of a record, read without trust in its bytes. It is safe for
+// concurrent use.
+type File struct {
+	Path   string
+	Run    schemas.RunRecord
+	Pixels bool // views, or a recipe log
+	Sealed bool
+	Bytes  int64
+	// Torn is how many bytes at the end of an unsealed file are no whole batch: what
+	// was being written when its process ended.
+	Torn int64
+
+	f      *os.File
+	layout *layout.Layout
+	refs   []ref
+}
+
+// ref is a record batch in a file.
+type ref struct {
+	at, body    int64 // offsets of its metadata and of its body
+	batch       *layout.Batch
+	first, last int64 // step of its first row, of its last
+	chunk       int32 // of its first row
+}
+
+// OpenFile opens a record's file and looks through its batches. A file without its
+// footer, the ".open" one of a run that goes on or was killed, is read up to its last
+// whole batch. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
+func OpenFile(path string) (_ *File, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, schemas.E("open record", path, "name a folder or file that `resslt run` or `resslt record export` wrote", schemas.BecauseErr(schemas.ErrNotFound, err))
+	}
+	if err != nil {
+		return nil, schemas.E("open record", path, "make it readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	r := &File{Path: path, f: f}
+	defer func() {
+		if err != nil {
+			f.Close()
+			err = schemas.E("open record", path, "take it from another copy of the record", err)
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, schemas.BecauseErr(schemas.ErrUnavailable, err)
+	}
+	r.Bytes = info.Size()
+	end, err := r.frame()
+	if err != nil {
+		return nil, err
+	}
+	at, err := r.head(end)
+	if err != nil {
+		return nil, err
+	}
+	for at < end {
+		next, err := r.index(at, end)
+		if err != nil {
+			if r.Sealed {
+				return nil, err
+			}
+			r.Torn = end - at
+			break
+		}
+		at = next
+	}
+	return r, nil
+}
+
+func corrupt(format string, a ...any) error {
+	return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+}
+
+// read reads n bytes at off, which the file must have.
+func (r *File) read(off, n, end int64) ([]byte, error) {
+	if off < 0 || n < 0 || off > end || n > end-off {
+		return nil, corrupt("it is cut off")
+	}
+	b := make([]byte, n)
+	if _, err := r.f.ReadAt(b, off); err != nil {
+		return nil, schemas.BecauseErr(schemas.ErrUnavailable, err)
+	}
+	return b, nil
+}
+
+// frame reads the marks at both ends, and gives where the batches end.
+func (r *File) frame() (end int64, err error) {
+	start, err := r.read(0, fileStart, r.Bytes)
+	if err != nil || string(start[:len(fileMagic)]) != fileMagic {
+		return 0, corrupt("it is no Arrow file")
+	}
+	tail, err := r.read(r.Bytes-int64(footerTail), int64(footerTail), r.Bytes)
+	if err != nil || string(tail[4:]) != fileMagic {
+		if strings.HasSuffix(r.Path, openSuffix) {
+			return r.Bytes, nil
+		}
+		return 0, corrupt("its end is missing")
+	}
+	footer := int64(binary.LittleEndian.Uint32(tail))
+	if footer > maxFooter || footer > r.Bytes-int64(footerTail)-fileStart {
+		return 0, corrupt("a footer of %d bytes", footer)
+	}
+	r.Sealed = true
+	return r.Bytes - int64(footerTail) - footer, nil
+}
+
+// head reads the schema message: which run, which kind. Then it must equal, byte for
+// byte, the one that this build writes for that run.
+func (r *File) head(end int64) (next int64, err error) {
+	prefix, err := r.read(fileStart, layout.PrefixBytes, end)
+	if err != nil {
+		return 0, err
+	}
+	n, err := layout.MetadataLength(prefix, maxSchemaBytes)
+	if err != nil {
+		return 0, err
+	}
+	meta, err := r.read(fileStart+layout.PrefixBytes, n, end)
+	if err != nil {
+		return 0, err
+	}
+	kv, err := layout.SchemaMetadata(meta)
+	if err != nil {
+		return 0, err
+	}
+	switch kv[schemas.MetaVersion] {
+	case schemas.RecordLogVersion:
+	case schemas.RecordPixelsVersion:
+		r.Pixels = true
+	default:
+		return 0, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("it is of kind %.40q, this build reads %s and %s",
+			kv[schemas.MetaVersion], schemas.RecordLogVersion, schemas.RecordPixelsVersion))
+	}
+	if err := json.Unmarshal([]byte(kv[schemas.MetaRun]), &r.Run); err != nil {
+		return 0, schemas.BecauseErr(schemas.ErrCorrupt, err)
+	}
+	if err := r.Run.Check(); errors.Is(err, schemas.ErrUsage) {
+		return 0, corrupt("%v", err) // it is no user's mistake
+	} else if err != nil {
+		return 0, err
+	}
+	if err := recordable(&r.Run.Spec); err != nil {
+		return 0, err
+	}
+	schema, err := schemas.RecordSchema(&r.Run, r.Pixels)
+	if err != nil {
+		return 0, err
+	}
+	if r.layout, err = layout.New(schema); err != nil {
+		return 0, err
+	}
+	if !bytes.Equal(r.layout.Prefix(), append(prefix, meta...)) {
+		return 0, schemas.Because(schemas.ErrMismatch, "its Arrow schema is not that of its run")
+	}
+	return fileStart + layout.PrefixBytes + n, nil
+}
+
+// maxBatch bounds the batch size of a run that is recorded: readers allocate by it.
+const maxBatch = 1 << 20
+
+// recordable says whether a chunk of the run fits a batch of a log.
+func recordable(spec *schemas.RunSpec) error {
+	if spec.ChunkSamples <= maxLogRows/2 && spec.BatchSize <= maxBatch {
+		return nil
+	}
+	return schemas.E("record", "run", "lower batch_size", schemas.Because(schemas.ErrUnsupported,
+		fmt.Sprintf("%d samples a batch and %d a chunk, at most %d and %d can be recorded", spec.BatchSize, spec.ChunkSamples, maxBatch, maxLogRows/2)))
+}
+
+func (r *File) maxRows() int {
+	if r.Pixels {
+		return r.Run.Spec.ChunkSamples
+	}
+	return maxLogRows
+}
+
+// index looks at the batch at offset at, and gives the offset behind it.
+func (r *File) index(at, end int64) (int64, error) {
+	prefix, err := r.read(at, layout.PrefixBytes, end)
+	if err != nil {
+		return 0, err
+	}
+	if r.Sealed && bytes.Equal(prefix, endOfStream) {
+		return end, nil // some writers mark the end before the footer
+	}
+	n, err := layout.MetadataLength(prefix, layout.MaxMetadataBytes)
+	if err != nil {
+		return 0, err
+	}
+	meta, err := r.read(at+layout.PrefixBytes, n, end)
+	if err != nil {
+		return 0, err
+	}
+	b, err := r.layout.Open(meta, 1, r.maxRows())
+	if err != nil {
+		return 0, err
+	}
+	x := ref{at: at, body: at + layout.PrefixBytes + n, batch: b}
+	if b.BodyLen > end-x.body {
+		return 0, corrupt("it is cut off")
+	}
+	var column [spanColumns][]byte
+	for i := range column {
+		off, n := b.Range(i)
+		raw, err := r.read(x.body+off, n, end)
+		if err != nil {
+			return 0, err
+		}
+		if column[i], _, err = b.Column(i, raw, 0); err != nil {
+			return 0, err
+		}
+	}
+	steps, chunks := layout.Int64s(column[0]), layout.Int32s(column[1])
+	x.first, x.last, x.chunk = steps[0], steps[len(steps)-1], chunks[0]
+	r.refs = append(r.refs, x)
+	return x.body + b.BodyLen, nil
+}
+
+var endOfStream = []byte{0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}
+
+// Steps are the first and the last step that the file holds something of; -1 for none.
+func (r *File) Steps() (first, last int64) {
+	first, last = -1, -1
+	for _, x := range r.refs {
+		if first < 0 || x.first < first {
+			first = x.first
+		}
+		last = max(last, x.last)
+	}
+	return first, last
+}
+
+// rows reads one batch.
+func (r *File) rows(x ref) (*rows, error) {
+	body, err := r.read(x.body, x.batch.BodyLen, r.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return readRows(x.batch, body, &r.Run.Spec, r.Pixels)
+}
+
+// batch reads the chunks of one batch. They share a buffer of their own.
+func (r *File) batch(x ref) ([]*batcher.Chunk, error) {
+	rs, err := r.rows(x)
+	var out []*batcher.Chunk
+	if err == nil {
+		out, err = rs.chunks(&r.Run.Spec)
+	}
+	if err != nil {
+		return nil, schemas.E("read record", fmt.Sprintf("%s, step %d", r.Path, x.first), "take it from another copy of the record", err)
+	}
+	return out, nil
+}
+
+// Each calls f with every chunk of the file, in the file's order; those of a log have
+// no pixels, a tombstone's samples are schemas.Unmade. It ends with f's error, or
+// ErrCorrupt.
+func (r *File) Each(f func(*batcher.Chunk) error) error {
+	for _, x := range r.refs {
+		cs, err := r.batch(x)
+		if err != nil {
+			return err
+		}
+		for _, c := range cs {
+			if err := f(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close closes the file.
+func (r *File) Close() error { return r.f.Close() }
+
+var _ io.Closer = (*File)(nil)

@@ -1,0 +1,245 @@
+package record
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// Subfolder is where a run's folder has its record.
+const Subfolder = "record"
+
+// Folder is a record that is read: all files of one run. It is safe for concurrent use.
+type Folder struct {
+	Dir   string
+	Run   schemas.RunRecord
+	Files []*File // by name
+
+	log    []logged         // batches of the log, by first step
+	pixels map[place]inFile // chunks whose pixels are kept
+	encode sync.Pool        // of *batcher.Encoder
+	mu     sync.Mutex       // guards the cache
+	cached *logged          // batch that was read last
+	chunks []*batcher.Chunk // of it
+}
+
+type inFile struct {
+	file *File
+	ref  ref
+}
+
+type logged inFile
+
+// OpenFolder opens the record in dir: a record's folder, the folder of a run that has
+// one, or one file. It returns ErrNotFound, ErrMismatch for files of several runs, and
+// OpenFile's errors.
+func OpenFolder(dir string) (_ *Folder, err error) {
+	paths := []string{dir}
+	info, err := os.Stat(dir)
+	if err == nil && info.IsDir() {
+		if sub := filepath.Join(dir, Subfolder); isDir(sub) {
+			dir = sub
+		}
+		if paths, err = segmentFiles(dir); err != nil {
+			return nil, diskError(dir, err)
+		}
+	}
+	if err != nil || len(paths) == 0 {
+		return nil, schemas.E("open record", dir, "name the folder of a run, or one that `resslt record export` wrote",
+			schemas.Because(schemas.ErrNotFound, "it holds no record"))
+	}
+	r := &Folder{Dir: dir, pixels: map[place]inFile{}}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	for _, path := range paths {
+		f, err := OpenFile(path)
+		if errors.Is(err, schemas.ErrCorrupt) && strings.HasSuffix(path, openSuffix) {
+			continue // its beginning was being written
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.Files = append(r.Files, f)
+		if r.Run.Digest == "" {
+			r.Run = f.Run
+		}
+		if f.Run.Digest != r.Run.Digest {
+			return nil, schemas.E("open record", dir, "keep each run's record in a folder of its own", schemas.Because(schemas.ErrMismatch,
+				fmt.Sprintf("%s is of run %.12s, the files before it of %.12s", filepath.Base(path), f.Run.Digest, r.Run.Digest)))
+		}
+		r.Run.DataURI = f.Run.DataURI // the newest
+		for _, x := range f.refs {
+			if f.Pixels {
+				r.pixels[place{x.first, int(x.chunk)}] = inFile{f, x}
+			} else {
+				r.log = append(r.log, logged{f, x})
+			}
+		}
+	}
+	if len(r.Files) == 0 {
+		return nil, schemas.E("open record", dir, "train a step first", schemas.Because(schemas.ErrNotFound, "it holds nothing yet"))
+	}
+	slices.SortStableFunc(r.log, func(a, b logged) int { return int(min(max(a.ref.first-b.ref.first, -1), 1)) })
+	r.encode.New = func() any { return batcher.NewEncoder(&r.Run.Spec) }
+	return r, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func segmentFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	var out []string
+	for _, e := range entries {
+		name := e.Name()
+		if !e.IsDir() && (strings.HasSuffix(name, fileSuffix) || strings.HasSuffix(name, fileSuffix+openSuffix)) {
+			out = append(out, filepath.Join(dir, name))
+		}
+	}
+	return out, err
+}
+
+// Spec is the run's spec.
+func (r *Folder) Spec() *schemas.RunSpec { return &r.Run.Spec }
+
+// Chunk gives a chunk with its pixels, its digest made anew from its rows and compared.
+// It returns ErrNotFound where the record has not its pixels, ErrCorrupt where they are
+// not what was recorded.
+func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chunk, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	at, ok := r.pixels[place{step, index}]
+	if !ok {
+		return nil, schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step),
+			"see `resslt record ls` for the steps that it has; --replay log: has a log's steps made again", schemas.Because(schemas.ErrNotFound, "its pixels were not recorded"))
+	}
+	chunks, err := at.file.batch(at.ref)
+	if err != nil {
+		return nil, err
+	}
+	return chunks[0], r.checkPixels(at.file, chunks[0])
+}
+
+// checkPixels makes a chunk's digest anew.
+func (r *Folder) checkPixels(f *File, c *batcher.Chunk) error {
+	enc := r.encode.Get().(*batcher.Encoder)
+	defer r.encode.Put(enc)
+	body, err := enc.Encode(c)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	if got := hex.EncodeToString(sum[:]); got != c.Digest {
+		return schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", f.Path, c.Index, c.Step), "take it from another copy of the record",
+			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
+	}
+	return nil
+}
+
+// Logged gives the log's entry of a chunk, all but its pixels. It returns ErrNotFound
+// where the log has none.
+func (r *Folder) Logged(step int64, index int) (*batcher.Chunk, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	has := func(cs []*batcher.Chunk) *batcher.Chunk {
+		for _, c := range cs {
+			if c.Step == step && c.Index == index && c.Tombstone == "" {
+				return c
+			}
+		}
+		return nil
+	}
+	if c := has(r.chunks); c != nil {
+		return c, nil
+	}
+	for i := range r.log {
+		at := &r.log[i]
+		if at.ref.first > step || at.ref.last < step || at == r.cached {
+			continue
+		}
+		chunks, err := at.file.batch(at.ref)
+		if err != nil {
+			return nil, err
+		}
+		if c := has(chunks); c != nil {
+			r.cached, r.chunks = at, chunks
+			return c, nil
+		}
+	}
+	return nil, schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step), "see `resslt record ls` for the steps that it has",
+		schemas.Because(schemas.ErrNotFound, "the log does not have it"))
+}
+
+// Stored counts the chunks of each step whose pixels the record has.
+func (r *Folder) Stored() map[int64]int {
+	out := map[int64]int{}
+	for at := range r.pixels {
+		out[at.step]++
+	}
+	return out
+}
+
+// EachLogged calls f with every entry of the log, tombstones too, by step as far as the
+// log was written so.
+func (r *Folder) EachLogged(f func(*batcher.Chunk) error) error {
+	for _, at := range r.log {
+		chunks, err := at.file.batch(at.ref)
+		if err != nil {
+			return err
+		}
+		for _, c := range chunks {
+			if err := f(c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Check gives a recorder that keeps nothing, and refuses a chunk whose digest is not the
+// log's: ErrMismatch, which names both.
+func (r *Folder) Check() batcher.Recorder { return check{r} }
+
+type check struct{ log *Folder }
+
+func (k check) Chunk(c *batcher.Chunk) error {
+	if c.Tombstone != "" {
+		return nil // the stream ends by it
+	}
+	was, err := k.log.Logged(c.Step, c.Index)
+	if err != nil {
+		return err
+	}
+	if was.Digest != c.Digest {
+		return schemas.E("replay", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "replay with the data set, engine and build of the recorded run",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the log has digest %.12s, it was made again as %.12s", was.Digest, c.Digest)))
+	}
+	return nil
+}
+
+func (check) Step(int64) error { return nil }
+
+// Close closes the files.
+func (r *Folder) Close() error {
+	var errs []error
+	for _, f := range r.Files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,137 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"resslt/schemas"
+)
+
+const fileSuffix = ".arrow"
+
+// segmentName is "log-000000.arrow" or "pixels-000000.arrow".
+func segmentName(pixels bool, n int) string {
+	kind := "log"
+	if pixels {
+		kind = "pixels"
+	}
+	return fmt.Sprintf("%s-%06d%s", kind, n, fileSuffix)
+}
+
+// segmentNumber is the number in a segment's name.
+func segmentNumber(path string) (int, bool) {
+	name := strings.TrimSuffix(filepath.Base(path), fileSuffix)
+	_, digits, ok := strings.Cut(name, "-")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil && n >= 0
+}
+
+// Window is a half-open range of steps, [From, To).
+type Window struct{ From, To int64 }
+
+// Empty says whether it holds no step.
+func (w Window) Empty() bool { return w.To <= w.From }
+
+// Has says whether it holds the step.
+func (w Window) Has(step int64) bool { return step >= w.From && step < w.To }
+
+// String is "step 3", or "steps 3 to 7", both included.
+func (w Window) String() string {
+	if w.To-w.From == 1 {
+		return fmt.Sprintf("step %d", w.From)
+	}
+	return fmt.Sprintf("steps %d to %d", w.From, w.To-1)
+}
+
+// ParseWindow reads "FROM-TO", both included, "FROM-" to the end, or "STEP"; steps is
+// the run's number of them. It returns ErrUsage.
+func ParseWindow(s string, steps int64) (Window, error) {
+	from, to, dash := strings.Cut(s, "-")
+	a, err := strconv.ParseInt(from, 10, 64)
+	b := a
+	if err == nil && dash && to == "" {
+		b = steps - 1
+	} else if err == nil && dash {
+		b, err = strconv.ParseInt(to, 10, 64)
+	}
+	if err != nil || a < 0 || b < a || a >= steps {
+		return Window{}, schemas.E("steps", strconv.Quote(s), "give FROM-TO, both included, FROM- or one step",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the run has steps 0 to %d", steps-1)))
+	}
+	return Window{a, min(b+1, steps)}, nil
+}
+
+// recoverSegments seals the files that a session left open: with their whole batches,
+// for the last may be torn. A file with none is removed.
+func recoverSegments(dir string) error {
+	open, err := filepath.Glob(filepath.Join(dir, "*"+fileSuffix+openSuffix))
+	if err != nil {
+		return diskError(dir, err)
+	}
+	for _, path := range open {
+		if err := recoverSegment(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func recoverSegment(path string) error {
+	f, err := OpenFile(path)
+	if errors.Is(err, schemas.ErrCorrupt) || err == nil && len(f.refs) == 0 {
+		if err == nil {
+			f.Close()
+		}
+		if err := os.Remove(path); err != nil { // not even its beginning was written
+			return diskError(path, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sealed := strings.TrimSuffix(path, openSuffix)
+	if f.Sealed { // it lacks its name alone
+		if err := os.Rename(path, sealed); err != nil {
+			return diskError(path, err)
+		}
+		return syncFolder(filepath.Dir(path))
+	}
+	// The copy has another name until it is whole: killed here, the next begins again.
+	copied := sealed + ".recovered"
+	if err := os.Remove(copied + openSuffix); err != nil && !os.IsNotExist(err) {
+		return diskError(path, err)
+	}
+	s, err := createSegment(copied, &f.Run, f.Pixels)
+	if err != nil {
+		return err
+	}
+	for _, x := range f.refs {
+		rs, err := f.rows(x)
+		if errors.Is(err, schemas.ErrCorrupt) {
+			break // lost with the machine's power; the steps from here on come again, or are missed by the ledger
+		}
+		if err == nil {
+			err = s.write(rs)
+		}
+		if err != nil {
+			s.abandon()
+			return err
+		}
+	}
+	if err := s.seal(); err != nil {
+		return err
+	}
+	if err = os.Rename(copied, sealed); err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return diskError(path, err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
