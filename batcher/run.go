@@ -338,7 +338,7 @@ func (r *Run) storeRecord(ctx context.Context) error {
 	if have.Digest != r.Record.Digest {
 		return schemas.E("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
 			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
-				have.Digest, r.Record.Digest, specDifference(&have.Spec, &r.Record.Spec))))
+				have.Digest, r.Record.Digest, SpecDifference(&have.Spec, &r.Record.Spec))))
 	}
 	return nil
 }
@@ -406,8 +406,8 @@ func (r *Run) loadOptions(ctx context.Context) error {
 	return nil
 }
 
-// specDifference names the first fields in which two specs differ, for a person.
-func specDifference(a, b *schemas.RunSpec) string {
+// SpecDifference names the first fields in which two specs differ, for a person.
+func SpecDifference(a, b *schemas.RunSpec) string {
 	flat := func(s *schemas.RunSpec) map[string]json.RawMessage {
 		var m map[string]json.RawMessage
 		raw, err := json.Marshal(s)

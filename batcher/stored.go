@@ -110,3 +110,9 @@ func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
 	}
 	return s, nil
 }
+
+// RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
+// that a recording that purges nothing cannot be shut out by what it keeps.
+func RecordingBytes(spec *schemas.RunSpec) int64 {
+	return spec.Steps()*int64(spec.Chunks())*int64(MaxChunkBytes(spec)+messageOverhead) + streamSlack
+}

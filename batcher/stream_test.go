@@ -252,9 +252,13 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 		t.Fatal(err)
 	}
 	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 1}, "r")
+	stored, err := run.Stored(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for c := range spec.Chunks() {
 		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			chunk, err := run.StoredChunk(t.Context(), 0, c)
+			chunk, err := stored.Chunk(t.Context(), 0, c)
 			if err == nil && chunk.Tombstone == "its task was tried 1 times without success" {
 				break
 			}

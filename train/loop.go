@@ -40,6 +40,9 @@ type Options struct {
 	// epochs, from the loop's goroutine: the run waits for as long as it takes. An
 	// error ends the run, with a checkpoint.
 	Snapshot func(Snapshot) error
+	// Saving, if set, is called before a checkpoint is written. Its error ends the run
+	// without that checkpoint.
+	Saving func() error
 }
 
 // Snapshot is the student's backbone in host memory, after some epochs. It is the
@@ -389,6 +392,11 @@ func (l *loop) save() error {
 		l.torn = true
 		return schemas.E("train", fmt.Sprintf("step %d", l.step), divergedHint,
 			schemas.Because(schemas.ErrDiverged, "a weight or key is not finite, though the loss was"))
+	}
+	if l.Saving != nil {
+		if err := l.Saving(); err != nil {
+			return err
+		}
 	}
 	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -82,9 +81,16 @@ func Import(ctx context.Context, r *Folder, run *batcher.Run, progress func(step
 	return run.Seal(ctx)
 }
 
-// Remake makes chunks of the log again from the data and compares their digests: every
-// n-th step of the ledger's window. It reports what differs as a problem.
-func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, every int64, progress func(step int64)) error {
+// RemakeOptions say what Remake makes.
+type RemakeOptions struct {
+	Every    int64            // every so-many-th step; at least 1
+	Workers  int              // chunks made at once; at least 1
+	Progress func(step int64) // hears of each step, if not nil
+}
+
+// Remake makes chunks of the log again from the data, by Draw, and compares their digests.
+// What differs is a problem of the report.
+func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, o RemakeOptions) error {
 	type job struct {
 		step  int64
 		index int
@@ -94,9 +100,9 @@ func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, eve
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(jobs)
-		for step := l.report.From; step < l.report.To; step += every {
-			if progress != nil {
-				progress(step)
+		for step := l.report.From; step < l.report.To; step += o.Every {
+			if o.Progress != nil {
+				o.Progress(step)
 			}
 			for index := range l.spec.Chunks() {
 				select {
@@ -108,7 +114,7 @@ func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, eve
 		}
 		return nil
 	})
-	for range runtime.GOMAXPROCS(0) {
+	for range o.Workers {
 		g.Go(func() (err error) {
 			maker, err := data.NewMaker()
 			if err != nil {

@@ -25,7 +25,7 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	root.AddCommand(
 		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(),
-		newInspectCommand(), newRecipeCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),
+		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),
 	)
 	return root
 }

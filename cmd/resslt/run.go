@@ -14,8 +14,6 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
-	"resslt/cmd/internal/pipeline"
-	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -44,7 +42,10 @@ func runAll(c *cobra.Command, f sessionFlags, workers int) error {
 	if workers < 1 {
 		return schemas.E("--workers", fmt.Sprint(workers), "give 1 or more", schemas.ErrUsage)
 	}
-	s, err := openSession(ctx, c, f)
+	if f.record == "stream" {
+		return schemas.E("", "--record stream", "give --record pixels", schemas.Because(schemas.ErrUsage, "the broker in this process does not outlive the run"))
+	}
+	s, err := openSession(ctx, c, f, nil)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *session) trainEmbedded(ctx context.Context, workers int) (res *train.Re
 	worker, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Name: "embedded", Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
-			return pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, stages)
+			return s.openSource(ctx, rec, stages)
 		},
 		Report: func(err error) { fmt.Fprintln(s.stderr, "worker: "+cli.Line(err)) },
 	})

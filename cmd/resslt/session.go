@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/batcher"
+	"resslt/batcher/record"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
@@ -32,6 +33,7 @@ import (
 // sessionFlags are the flags that `run` and `train` share.
 type sessionFlags struct {
 	recipe, data, out string
+	record            string
 	set               []string
 	resume, json      bool
 	seen              observe.Flags
@@ -43,6 +45,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.StringVar(&f.data, "data", "", "data `URI` in place of the recipe's: "+schemeList())
 	p.StringArrayVar(&f.set, "set", nil, "override a recipe field, `key=value`; may be repeated")
 	p.StringVar(&f.out, "out", "", "`folder` for checkpoints, weights and summary.json (default runs/RECIPE)")
+	registerRecord(p, &f.record)
 	p.BoolVar(&f.resume, "resume", false, "go on from the newest checkpoint in --out")
 	p.BoolVar(&f.json, "json", false, "print the summary as one JSON object, the last line of standard output")
 	f.seen.Register(p)
@@ -82,6 +85,8 @@ type session struct {
 	resume         *train.Checkpoint
 	spec           schemas.RunSpec
 	limits         transportFlags
+	recording      recording
+	replay         *replay  // nil: the batches are made, not recorded
 	held           *os.File // the folder's lock
 	log            *slog.Logger
 	monitor        *monitor
@@ -91,9 +96,9 @@ type session struct {
 // openSession resolves the recipe, finds the checkpoint to resume from, indexes
 // the data, makes the run spec and takes the folder. What can be found wrong is
 // found here, before an earlier run's files are touched. The caller closes the
-// session.
-func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (_ *session, err error) {
-	s := &session{sessionFlags: f, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), began: time.Now()}
+// session. from, if not nil, is where recorded batches come from: then no data is needed.
+func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *replay) (_ *session, err error) {
+	s := &session{sessionFlags: f, replay: from, stdout: c.OutOrStdout(), stderr: c.ErrOrStderr(), began: time.Now()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -136,12 +141,10 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (_ *sess
 	if err := train.Check(r); err != nil {
 		return nil, err
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: cli.Progress(s.stderr, "indexing")})
-	if err != nil {
+	if err := s.resolveSpec(ctx); err != nil {
 		return nil, err
 	}
-	defer src.Close()
-	if s.spec, err = pipeline.Spec(r, src.Manifest()); err != nil {
+	if s.recording, err = parseRecord(f.record, s.spec.Steps()); err != nil {
 		return nil, err
 	}
 	if s.resume != nil && s.resume.RunDigest != s.spec.Digest() {
@@ -150,6 +153,21 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags) (_ *sess
 	}
 	s.warn()
 	return s, nil
+}
+
+// resolveSpec finds which batches the recipe asks for: of the data set, or of the record.
+func (s *session) resolveSpec(ctx context.Context) (err error) {
+	if s.replay != nil {
+		s.spec, err = pipeline.ReplaySpec(s.recipe, &s.replay.run.Spec)
+		return err
+	}
+	src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Split: s.recipe.Split, Progress: cli.Progress(s.stderr, "indexing")})
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	s.spec, err = pipeline.Spec(s.recipe, src.Manifest())
+	return err
 }
 
 // warn says what is allowed and yet likely to be a mistake.
@@ -227,13 +245,21 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 }
 
 // runFiles are what a run leaves in its folder.
-var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors"}
+var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder}
 
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.
 func (s *session) setAside() error {
 	to := ""
-	for _, name := range runFiles {
+	kept, err := filepath.Glob(keptBatch(s.out, "*"))
+	if err != nil {
+		return folderError(s.out, err)
+	}
+	files := runFiles
+	for _, path := range kept {
+		files = append(files[:len(files):len(files)], filepath.Base(path))
+	}
+	for _, name := range files {
 		from := filepath.Join(s.out, name)
 		if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -280,9 +306,11 @@ func (s *session) begin() error {
 // open creates the run in the broker, or joins the one of equal spec.
 func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*batcher.Run, error) {
 	s.js = js
-	return batcher.OpenRun(ctx, js, name, s.spec, batcher.RunOptions{
-		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait,
-	})
+	o := batcher.RunOptions{DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait}
+	if s.recording.stream {
+		o.Storage, o.MaxBytes = batcher.StorageFile, batcher.RecordingBytes(&s.spec)
+	}
+	return batcher.OpenRun(ctx, js, name, s.spec, o)
 }
 
 // patienceFor is how long a trainer waits for its first batch before it says so.
@@ -295,36 +323,77 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 	if err != nil {
 		return nil, err
 	}
-	from := int64(0)
-	if s.resume != nil {
-		from = s.resume.Step
-		fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", from, s.spec.Steps())
-	}
-	stream, err := batcher.OpenStream(ctx, run, order, batcher.StreamOptions{
+	from := s.from()
+	rec := s.newRecord(order)
+	o := batcher.StreamOptions{
 		From: from, Trainer: s.limits.trainer, LeaseTerm: s.limits.lease,
-		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
-	})
-	if err != nil {
-		return nil, err
+		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout, Record: s.recorder(rec),
 	}
-	defer func() { err = errors.Join(err, stream.Close()) }()
-	if err := s.begin(); err != nil {
+	if s.recording.stream {
+		o.Keep = -1
+	}
+	stream, err := batcher.OpenStream(ctx, run, order, o)
+	if err != nil {
 		return nil, err
 	}
 	s.monitor.broker(s.js)
 	s.monitor.stream(run, stream)
+	res, err = s.consume(ctx, stream, rec, from, fmt.Sprintf("run %s from %s", run.Name, makers))
+	if err == nil && s.recording.stream {
+		if err = run.Seal(ctx); err != nil {
+			res.Learner.Free()
+			return nil, err
+		}
+	}
+	return res, err
+}
+
+// from is the first step that is trained now.
+func (s *session) from() int64 {
+	if s.resume == nil {
+		return 0
+	}
+	fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", s.resume.Step, s.spec.Steps())
+	return s.resume.Step
+}
+
+// feed is where batches come from: a run in the broker, or a record.
+type feed interface {
+	train.Stream
+	Stats() batcher.StreamStats
+	Close() error
+}
+
+// consume trains on what the stream hands out, and closes stream and record; what says for
+// people where the batches come from.
+func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from int64, what string) (res *train.Result, err error) {
+	defer func() {
+		if err = errors.Join(err, stream.Close(), rec.close()); err != nil && res != nil {
+			res.Learner.Free()
+			res = nil
+		}
+	}()
+	// The stream is closed before its record, which may be waited for by its consumer.
+	defer rec.giveUp()
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	if err := rec.begin(s.stderr, from); err != nil {
+		return nil, err
+	}
 	p := newProgress(s.stderr, s.spec.Steps(), from)
 	if !s.seen.Plain() {
 		p.log = s.log
 	}
 	defer p.finish()
 	hungry := time.AfterFunc(patienceFor, func() {
-		fmt.Fprintf(s.stderr, "\nwaiting for the first batch of run %s from %s\n", run.Name, makers)
+		fmt.Fprintf(s.stderr, "\nwaiting for the first batch of %s\n", what)
 	})
 	defer hungry.Stop()
 	res, err = train.Run(ctx, train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
 		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); p.observe(g) },
+		Saving:  rec.sync, Keep: rec.keep(s.out),
 	})
 	if err != nil {
 		return nil, err

@@ -1,78 +1,211 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"resslt/batcher"
+	"resslt/batcher/record"
 	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
+	"resslt/train"
 )
 
+// trainOptions are the flags of resslt train.
+type trainOptions struct {
+	sessionFlags
+	transportFlags
+	broker  broker.Flags
+	run     string
+	fresh   bool
+	replay  string
+	workers int
+}
+
 func newTrainCommand() *cobra.Command {
-	var f sessionFlags
-	var at broker.Flags
-	var run string
-	var fresh bool
-	var limits transportFlags
+	o := trainOptions{workers: runtime.NumCPU()}
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
-		Short: "train from a broker, the batches made by augmentd workers elsewhere",
+		Short: "train from a broker, the batches made by augmentd workers elsewhere, or from a record",
+		Long: `train consumes a run's batches from a broker. With --replay it takes them from a record:
+
+  stream:RUN      chunks that the broker keeps (train --record stream, record import)
+  pixels:FOLDER   views in files (--record pixels, record export); needs no broker and no data
+  log:FOLDER      a recipe log: made again from the data by its plans, by workers in this
+                  process, or those of the farm where --run is given, each chunk held
+                  against the log's digest
+  FOLDER          its pixels where it has any, else its log
+
+The weights come out the same. A record fixes what the batches are made of; what only the
+trainer uses (temperatures, queue, network, learning rate) may be another.`,
 		Example: `  nats-server -c deploy/nats/dev.conf
   augmentd --nats nats://127.0.0.1:4222
   resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart
-  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart --trainer sharper --set tau_t=0.03 --out runs/sharper`,
+  resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart --trainer sharper --set tau_t=0.03 --out runs/sharper
+  resslt train --replay runs/quickstart --out runs/again --set tau_t=0.05`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx := c.Context()
-			s, err := openSession(ctx, c, f)
-			if err != nil {
-				return err
+			if o.replay != "" {
+				return o.trainReplay(c)
 			}
-			defer s.close()
-			s.limits = limits
-			if run == "" {
-				run = s.recipe.Name
-			}
-			nc, js, err := at.Connect(ctx, "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(s.stderr, "\n"+what) })
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			if fresh {
-				if err := batcher.DeleteRun(ctx, js, run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
-					return err
-				}
-			}
-			r, err := s.open(ctx, js, run)
-			if err != nil {
-				return err
-			}
-			before, err := r.Workers(ctx)
-			if err != nil {
-				return err
-			}
-			res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
-			if err != nil {
-				return err
-			}
-			after, err := r.Workers(ctx)
-			if err != nil {
-				res.Learner.Free()
-				return err
-			}
-			for _, b := range batcher.BeatsSince(before, after) {
-				res.Summary.ChunksRedelivered += b.Redelivered
-			}
-			return s.conclude(ctx, res)
+			return o.trainFarm(c, nil)
 		},
 	}
-	f.register(c)
-	limits.register(c)
+	o.sessionFlags.register(c)
+	o.transportFlags.register(c)
 	p := c.Flags()
-	at.Register(p, broker.DefaultURL)
-	p.StringVar(&run, "run", "", "`name` of the run in the broker (default: the recipe's)")
-	p.BoolVar(&fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
+	o.broker.Register(p, broker.DefaultURL)
+	p.StringVar(&o.run, "run", "", "`name` of the run in the broker (default: the recipe's)")
+	p.BoolVar(&o.fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
+	p.StringVar(&o.replay, "replay", "", "train on recorded batches: stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER")
+	p.IntVar(&o.workers, "workers", o.workers, "with --replay log: images rendered at once in this process")
 	return c
+}
+
+// connect reaches the broker as a trainer.
+func (o *trainOptions) connect(c *cobra.Command) (jetstream.JetStream, func(), error) {
+	nc, js, err := o.broker.Connect(c.Context(), "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(c.ErrOrStderr(), "\n"+what) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return js, nc.Close, nil
+}
+
+// trainFarm trains on batches that the farm makes; from, if not nil, is the log that they
+// are held against.
+func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
+	ctx := c.Context()
+	s, err := openSession(ctx, c, o.sessionFlags, from)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	s.limits = o.transportFlags
+	if o.run == "" {
+		o.run = s.recipe.Name
+	}
+	js, closeBroker, err := o.connect(c)
+	if err != nil {
+		return err
+	}
+	defer closeBroker()
+	if o.fresh {
+		if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
+			return err
+		}
+	}
+	r, err := s.open(ctx, js, o.run)
+	if err != nil {
+		return err
+	}
+	before, err := r.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
+	if err != nil {
+		return err
+	}
+	after, err := r.Workers(ctx)
+	if err != nil {
+		res.Learner.Free()
+		return err
+	}
+	for _, b := range batcher.BeatsSince(before, after) {
+		res.Summary.ChunksRedelivered += b.Redelivered
+	}
+	return s.conclude(ctx, res)
+}
+
+// trainReplay trains on recorded batches.
+func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
+	kind, place, err := parseReplay(o.replay)
+	if err != nil {
+		return err
+	}
+	if o.record == "stream" {
+		return schemas.E("", "--record stream", "record pixels, or `resslt record import`", schemas.Because(schemas.ErrUsage, "a replay has no stream of its own"))
+	}
+	ctx := c.Context()
+	var from *replay
+	if kind == "stream" {
+		js, closeBroker, err := o.connect(c)
+		if err != nil {
+			return err
+		}
+		defer closeBroker()
+		if from, err = openStored(ctx, js, place); err != nil {
+			return err
+		}
+	} else {
+		if from, err = openReplay(kind, place); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, from.close()) }()
+		if path := filepath.Join(place, "recipe.yaml"); !c.Flags().Changed("recipe") && isFile(path) {
+			o.recipe = path // the recorded run's own
+		}
+	}
+	if from.log && c.Flags().Changed("run") {
+		return o.trainFarm(c, from)
+	}
+	s, err := openSession(ctx, c, o.sessionFlags, from)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	s.limits = o.transportFlags
+	var res *train.Result
+	if from.log {
+		if !c.Flags().Changed("data") {
+			s.recipe.Data = from.run.DataURI
+		}
+		res, _, err = s.trainEmbedded(ctx, o.workers)
+	} else {
+		res, err = s.trainRecorded(ctx, o.replay)
+	}
+	if err != nil {
+		return err
+	}
+	return s.conclude(ctx, res)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// openStored opens what the broker keeps of a run.
+func openStored(ctx context.Context, js jetstream.JetStream, name string) (*replay, error) {
+	run, err := batcher.LookupRun(ctx, js, name)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := run.Stored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &replay{run: run.Record, stored: stored}, nil
+}
+
+// trainRecorded trains on chunks that are read.
+func (s *session) trainRecorded(ctx context.Context, what string) (*train.Result, error) {
+	order, err := pipeline.Order(&s.spec)
+	if err != nil {
+		return nil, err
+	}
+	from := s.from()
+	rec := s.newRecord(order)
+	stream, err := record.Replay(s.replay.source(), from, s.recorder(rec))
+	if err != nil {
+		return nil, err
+	}
+	return s.consume(ctx, stream, rec, from, what)
 }

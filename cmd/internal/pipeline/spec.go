@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"resslt/augment"
+	"resslt/batcher"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train/recipe"
@@ -73,11 +74,31 @@ func Host(cores int) recipe.Host {
 
 // Spec is the run spec of a resolved recipe over a data set.
 func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
-	policy, err := Policy(r.Policy, r.ImageSize)
+	engine, err := augment.EngineByFamily(r.Engine)
 	if err != nil {
 		return schemas.RunSpec{}, err
 	}
-	engine, err := augment.EngineByFamily(r.Engine)
+	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples)
+}
+
+// ReplaySpec is the run spec of a resolved recipe over recorded batches, which need
+// neither the data nor the engine that they were made with. It returns ErrMismatch where
+// the recipe asks for other batches than those recorded, and names what differs.
+func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, error) {
+	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples })
+	if err != nil {
+		return s, err
+	}
+	s.ChunkSamples = recorded.ChunkSamples
+	if s.Digest() != recorded.Digest() {
+		return s, schemas.E("replay with recipe", r.Name, "give the recorded run's --recipe and --set",
+			schemas.Because(schemas.ErrMismatch, "its batches are not those recorded"+batcher.SpecDifference(recorded, &s)))
+	}
+	return s, nil
+}
+
+func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards func() []int64) (schemas.RunSpec, error) {
+	policy, err := Policy(r.Policy, r.ImageSize)
 	if err != nil {
 		return schemas.RunSpec{}, err
 	}
@@ -91,17 +112,17 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	}
 	s := schemas.RunSpec{
 		Version: schemas.SpecVersion,
-		Dataset: m.Spec(),
-		Order:   order.String(), Policy: policy.Canonical(), Engine: engine.Name(), Seed: r.Seed,
+		Dataset: data,
+		Order:   order.String(), Policy: policy.Canonical(), Engine: engine, Seed: r.Seed,
 		BatchSize: r.BatchSize, Views: views,
-		Epochs: int64(r.Epochs), StepsPerEpoch: m.Samples / int64(r.BatchSize),
+		Epochs: int64(r.Epochs), StepsPerEpoch: data.Samples / int64(r.BatchSize),
 		OnError: schemas.OnError(r.OnError),
 	}
 	if r.StepsPerEpoch > 0 {
 		s.StepsPerEpoch = int64(r.StepsPerEpoch)
 	}
 	if order.Blocked {
-		s.Dataset.ShardSamples = m.ShardSamples()
+		s.Dataset.ShardSamples = shards()
 	}
 	s.ChunkSamples = r.ChunkSamples
 	if s.ChunkSamples == 0 {

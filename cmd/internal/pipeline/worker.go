@@ -97,6 +97,7 @@ type maker struct {
 	*source
 	renderer *augment.Renderer
 	sample   schemas.Sample // its buffer is used again
+	plans    Plans          // recorded ones, or nil
 }
 
 func (m *maker) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
@@ -106,6 +107,11 @@ func (m *maker) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]by
 	}
 	if m.timer != nil {
 		m.timer.Read(time.Since(start))
+	}
+	if m.plans != nil {
+		if recorded, ok := m.plans(row); ok {
+			return batcher.Made{Label: m.sample.Label}, m.replay(recorded, dst, plans)
+		}
 	}
 	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
 	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {

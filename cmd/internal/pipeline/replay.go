@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/schemas"
+)
+
+// Plans gives the recorded plans of a row's sample, one a view; false where the record has
+// none for it.
+type Plans func(row batcher.TaskRow) ([][]byte, bool)
+
+// WithPlans is a source of OpenSource whose views are rendered by recorded plans instead of
+// drawn: a change of the drawing law does not touch a replay.
+func WithPlans(s batcher.Source, plans Plans) (batcher.Source, error) {
+	src, ok := s.(*source)
+	if !ok {
+		return nil, schemas.E("replay plans", "", "give a source that OpenSource opened", schemas.ErrUsage)
+	}
+	return &planned{src, plans}, nil
+}
+
+type planned struct {
+	*source
+	plans Plans
+}
+
+func (p *planned) NewMaker() (batcher.Maker, error) {
+	m, err := p.source.NewMaker()
+	if err != nil {
+		return nil, err
+	}
+	m.(*maker).plans = p.plans
+	return m, nil
+}
+
+// replay renders the sample that was read by recorded plans.
+func (m *maker) replay(recorded, dst, plans [][]byte) error {
+	parsed := make([]augment.Plan, len(recorded))
+	for v, b := range recorded {
+		var err error
+		if parsed[v], err = augment.ParsePlan(b); err != nil {
+			// Not the sample's fault, which ErrCorrupt would say.
+			return schemas.E("replay", m.sample.Key, "take the record from another copy", schemas.Because(schemas.ErrMismatch, err.Error()))
+		}
+	}
+	if err := m.renderer.Replay(&m.sample, parsed, dst); err != nil {
+		return err
+	}
+	for v, b := range recorded {
+		plans[v] = append(plans[v][:0], b...)
+	}
+	return nil
+}

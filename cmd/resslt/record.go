@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"resslt/batcher"
+	"resslt/batcher/record"
+	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+)
+
+func newRecordCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "record",
+		Short: "list, export, import and verify what runs recorded",
+		Long: `Every run keeps its recipe log in OUT/record: for each slot of each step the sample,
+the plans of its views and the digest of its chunk. With --record pixels the views are
+kept, too; with --record stream they stay in the broker. All files are Arrow IPC files.
+
+A SOURCE is the folder of a run, a record's folder, or stream:RUN in the broker.`,
+	}
+	c.AddCommand(newRecordLsCommand(), newRecordExportCommand(), newRecordImportCommand(), newRecordVerifyCommand())
+	return c
+}
+
+// recordSource is an opened SOURCE.
+type recordSource struct {
+	name string
+	*replay
+	close func() error
+}
+
+// openRecordSource opens a folder, or what the broker keeps.
+func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSource, error) {
+	kind, place, err := parseReplay(arg)
+	if err != nil {
+		return nil, schemas.E("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", schemas.ErrUsage)
+	}
+	if kind != "stream" {
+		r, err := openReplay(kind, place)
+		if err != nil {
+			return nil, err
+		}
+		return &recordSource{arg, r, r.close}, nil
+	}
+	nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	r, err := openStored(c.Context(), js, place)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &recordSource{arg, r, func() error { nc.Close(); return nil }}, nil
+}
+
+// stored counts the chunks with pixels of each step.
+func (s *recordSource) chunks(ctx context.Context) (map[int64]int, error) {
+	if s.replay.stored == nil {
+		return s.folder.Stored(), nil
+	}
+	steps, _, err := s.replay.stored.Steps(ctx)
+	return steps, err
+}
+
+// wholeSteps are the steps with all their pixels, in windows.
+func wholeSteps(chunks map[int64]int, of int) []record.Window {
+	var steps []int64
+	for step, n := range chunks {
+		if n >= of {
+			steps = append(steps, step)
+		}
+	}
+	slices.Sort(steps)
+	var out []record.Window
+	for _, step := range steps {
+		if n := len(out); n > 0 && out[n-1].To == step {
+			out[n-1].To++
+		} else {
+			out = append(out, record.Window{From: step, To: step + 1})
+		}
+	}
+	return out
+}
+
+func newRecordExportCommand() *cobra.Command {
+	var at broker.Flags
+	var out, window string
+	c := &cobra.Command{
+		Use:   "export SOURCE --out FOLDER",
+		Short: "copy recorded steps into sealed Arrow files that any Arrow reads",
+		Example: `  resslt record export stream:first --out kept --steps 0-99
+  resslt record export runs/quickstart --out kept`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			src, err := openRecordSource(c, &at, args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, src.close()) }()
+			if out == "" {
+				return schemas.E("", c.CommandPath(), "give --out FOLDER", schemas.Because(schemas.ErrUsage, "no --out"))
+			}
+			chunks, err := src.chunks(c.Context())
+			if err != nil {
+				return err
+			}
+			steps, err := exportWindow(src, wholeSteps(chunks, src.run.Spec.Chunks()), window)
+			if err != nil {
+				return err
+			}
+			order, err := pipeline.Order(&src.run.Spec)
+			if err != nil {
+				return err
+			}
+			p := newCounter(c.ErrOrStderr(), "exported", steps.To-steps.From)
+			o := record.Options{Dir: out, Run: src.run, Order: order, Pixels: steps}
+			if err := record.Export(c.Context(), src.source(), o, p.step); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", out, steps, src.name)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "`folder` to write to")
+	c.Flags().StringVar(&window, "steps", "", "steps FROM-TO, both included (default: all, which must lie together)")
+	at.Register(c.Flags(), broker.DefaultURL)
+	return c
+}
+
+// exportWindow is the window that was asked for, or the one that there is.
+func exportWindow(src *recordSource, whole []record.Window, asked string) (record.Window, error) {
+	if asked != "" {
+		return record.ParseWindow(asked, src.run.Spec.Steps())
+	}
+	switch len(whole) {
+	case 0:
+		return record.Window{}, schemas.E("export", src.name, "record with --record pixels or stream; a log is in Arrow files as it is",
+			schemas.Because(schemas.ErrNotFound, "it has no step with all its pixels"))
+	case 1:
+		return whole[0], nil
+	}
+	return record.Window{}, schemas.E("export", src.name, "choose with --steps FROM-TO",
+		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %s, then %s: they do not lie together", whole[0], whole[1])))
+}
+
+func newRecordImportCommand() *cobra.Command {
+	var at broker.Flags
+	var name string
+	c := &cobra.Command{
+		Use:     "import FOLDER --run NAME",
+		Short:   "publish exported steps into a broker as a sealed run of the given name",
+		Example: `  resslt record import kept --run first-again --nats nats://127.0.0.1:4222`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			f, err := record.OpenFolder(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, f.Close()) }()
+			steps := f.Stored()
+			if len(steps) == 0 {
+				return schemas.E("import", args[0], "record with --record pixels", schemas.Because(schemas.ErrNotFound, "it holds no pixels"))
+			}
+			if name == "" {
+				return schemas.E("", c.CommandPath(), "give --run NAME", schemas.Because(schemas.ErrUsage, "no --run"))
+			}
+			nc, js, err := at.Connect(c.Context(), "resslt record", "", func(string) {})
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			run, err := batcher.OpenRun(c.Context(), js, name, f.Run.Spec, batcher.RunOptions{
+				DataURI: f.Run.DataURI, Storage: batcher.StorageFile, MaxBytes: batcher.RecordingBytes(&f.Run.Spec),
+			})
+			if err != nil {
+				return err
+			}
+			p := newCounter(c.ErrOrStderr(), "imported", int64(len(steps)))
+			if err := record.Import(c.Context(), f, run, p.step); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "stream:%s: %d steps, sealed\n", name, len(steps))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&name, "run", "", "`name` of the run in the broker")
+	at.Register(c.Flags(), broker.DefaultURL)
+	return c
+}
+
+func newRecordVerifyCommand() *cobra.Command {
+	var at broker.Flags
+	var window, data string
+	var complete, asJSON bool
+	var remake int64
+	c := &cobra.Command{
+		Use:   "verify SOURCE",
+		Short: "prove that every sample was visited once an epoch, as the run's order has it",
+		Long: `verify reads a record as a ledger: that every chunk of every step is there once, that its
+slots hold the samples that the run's order has there, no sample twice in an epoch; which
+were replaced, which chunks could not be made, how many samples an epoch leaves out. Pixels
+have their digests made anew. With --remake N the chunks of every N-th step are made again
+from the data and compared. Exit code 1 where something is missing, twice or different.`,
+		Example: `  resslt record verify runs/quickstart
+  resslt record verify runs/quickstart --remake 10
+  resslt record verify stream:first --nats nats://127.0.0.1:4222 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			src, err := openRecordSource(c, &at, args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, src.close()) }()
+			steps := record.Window{To: src.run.Spec.Steps()}
+			if window != "" {
+				if steps, err = record.ParseWindow(window, src.run.Spec.Steps()); err != nil {
+					return err
+				}
+				complete = true
+			}
+			// A run that has its summary is done.
+			complete = complete || isFile(filepath.Join(args[0], "summary.json"))
+			rep, err := verify(c, src, steps, complete, remake, data)
+			if err != nil {
+				return err
+			}
+			printReport(c.OutOrStdout(), src.name, rep)
+			if asJSON {
+				if err := json.NewEncoder(c.OutOrStdout()).Encode(rep); err != nil {
+					return schemas.E("print", "report", "see where standard output goes", schemas.BecauseErr(schemas.ErrUnavailable, err))
+				}
+			}
+			if rep.Found > 0 {
+				return schemas.E("verify", src.name, "see the report; a run whose batches are doubtful is trained again from a sound checkpoint",
+					schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d problems; the first: %s", rep.Found, rep.Problems[0])))
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&window, "steps", "", "steps FROM-TO alone, both included; all of them must be there")
+	f.BoolVar(&complete, "complete", false, "the run's last step must be there, too (as where it has its summary.json)")
+	f.Int64Var(&remake, "remake", 0, "make every N-th step again from the data and compare (0: none)")
+	f.StringVar(&data, "data", "", "data `URI` for --remake (default: where the run had it)")
+	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
+	at.Register(f, broker.DefaultURL)
+	return c
+}
+
+// verify makes the ledger of a source.
+func verify(c *cobra.Command, src *recordSource, steps record.Window, complete bool, remake int64, data string) (*record.Report, error) {
+	ctx := c.Context()
+	order, err := pipeline.Order(&src.run.Spec)
+	if err != nil {
+		return nil, err
+	}
+	l := record.NewLedger(&src.run.Spec, order, steps)
+	if src.replay.stored != nil {
+		err = l.AddStored(ctx, src.replay.stored)
+	} else {
+		err = l.AddFolder(ctx, src.folder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rep := l.Report(complete)
+	if remake <= 0 {
+		return rep, nil
+	}
+	if src.folder == nil {
+		return nil, schemas.E("", "--remake", "export the stream first", schemas.Because(schemas.ErrUsage, "it takes a folder's log"))
+	}
+	var overrides []string
+	if data != "" {
+		overrides = append(overrides, data)
+	}
+	from, err := pipeline.OpenSource(ctx, &src.run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+	if err != nil {
+		return nil, err
+	}
+	p := newCounter(c.ErrOrStderr(), "made again", (rep.To-rep.From+remake-1)/remake)
+	err = l.Remake(ctx, src.folder, from, record.RemakeOptions{Every: remake, Workers: runtime.NumCPU(), Progress: p.step})
+	return rep, errors.Join(err, from.Close())
+}
