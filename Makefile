@@ -44,7 +44,12 @@ force:
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)
 
-test: setup build ## install, build, then every test
+# The S3 server that tests of remote shards start.
+VERSITYGW := v1.8.0
+$(BIN)/versitygw:
+	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+
+test: setup build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...

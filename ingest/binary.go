@@ -2,12 +2,13 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -54,7 +55,7 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 		return nil, err
 	}
 	files := d.splits[slices.Index(names, split)].files
-	root, err := d.root(op, dir, files[0].name)
+	root, err := d.root(ctx, opt.files, op, dir, files[0].name)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +67,12 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 		}
 	}()
 	load := func(name string, want int64) (*file, error) {
-		path := filepath.Join(root, name)
-		f, err := openFile(op, path, d.hint)
+		path := store.Join(root, name)
+		f, err := openFile(ctx, opt.files, op, path, d.hint)
 		if err != nil {
 			return nil, err
 		}
+		f.Keep = true // it is hashed, then read at random
 		open = append(open, f)
 		if f.size != want {
 			return nil, schemas.E(op, path, "fetch the file anew",
@@ -130,8 +132,9 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 		}
 	}
 	src := newRecordSource(m, parts, open)
+	src.store = opt.files
 	src.resum = func(ctx context.Context, i int, m *meter) (string, error) {
-		f, err := openFile("verify "+d.scheme, filepath.Join(root, src.manifest.Shards[i].Name), d.hint)
+		f, err := openFile(ctx, opt.files, "verify "+d.scheme, store.Join(root, src.manifest.Shards[i].Name), d.hint)
 		if err != nil {
 			return "", err
 		}
@@ -143,11 +146,15 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 }
 
 // root is DIR or the sub-folder of it that holds the file.
-func (d binarySet) root(op, dir, name string) (string, error) {
+func (d binarySet) root(ctx context.Context, st *store.Store, op, dir, name string) (string, error) {
 	for _, sub := range append([]string{"."}, d.folders...) {
-		root := filepath.Join(dir, sub)
-		if _, err := os.Stat(filepath.Join(root, name)); err == nil {
+		root := store.Join(dir, sub)
+		_, err := st.Stat(ctx, store.Join(root, name))
+		if err == nil {
 			return root, nil
+		}
+		if err = fileError(op, store.Join(root, name), d.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+			return "", err
 		}
 	}
 	hint := d.hint
@@ -159,7 +166,7 @@ func (d binarySet) root(op, dir, name string) (string, error) {
 			hint = "that is the Python version; " + hint
 		}
 	}
-	return "", schemas.E(op, filepath.Join(dir, name), hint, schemas.ErrNotFound)
+	return "", schemas.E(op, store.Join(dir, name), hint, schemas.ErrNotFound)
 }
 
 // cachedSumBytes is the size from which a file's hash is kept between opens.
@@ -181,7 +188,7 @@ func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelCol
 	if err != nil {
 		return "", err
 	}
-	now := stamp{Size: f.size, MTime: f.mtime}
+	now := f.stamp()
 	if old := cache.load(); old != nil && len(old.Stamps) == 1 && old.trusts(now, old.Stamps[0]) && len(old.Shards) == 1 {
 		m.add(f.size)
 		return old.Shards[0].SHA256, nil
@@ -192,7 +199,7 @@ func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelCol
 		return "", err
 	}
 	// An index of a file whose samples need none: a shard, its hash and its time.
-	if err := x.addShard(Shard{Name: filepath.Base(f.path), Bytes: f.size, SHA256: hexSum(sum)}, &columns{}); err != nil {
+	if err := x.addShard(Shard{Name: store.Base(f.path), Bytes: f.size, SHA256: hexSum(sum)}, &columns{}); err != nil {
 		return "", err
 	}
 	x.Stamps = []stamp{now}

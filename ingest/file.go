@@ -12,42 +12,45 @@ import (
 	"path/filepath"
 	"sync"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
-// file is an open regular file, with the size and time that it had when opened.
-// All data comes through openFile: this is the one place to teach another kind
-// of store, which has to offer ReadAt, a size and a time (or version).
+// file is an open file, local or remote, with the stamp that it had when opened.
+// All data comes through openFile.
 type file struct {
-	*os.File
-	path  string
-	size  int64
-	mtime int64 // ns since 1970
+	*store.File
+	path string
+	size int64
 }
+
+// stamp says which content the file has, as far as can be told without reading it.
+func (f *file) stamp() stamp { return stampOf(f.Info) }
+
+func stampOf(i store.Info) stamp { return stamp{Size: i.Size, MTime: i.MTime, Version: i.Version} }
 
 // openFile opens path for reading. It returns ErrNotFound, or ErrUnsupported for
-// what is no regular file (opening a named pipe would wait for a writer).
-func openFile(op, path, hint string) (*file, error) {
-	info, err := os.Stat(path)
+// what is no regular file.
+func openFile(ctx context.Context, st *store.Store, op, path, hint string) (*file, error) {
+	f, err := st.Open(ctx, path)
 	if err != nil {
 		return nil, fileError(op, path, hint, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, schemas.E(op, path, hint, schemas.Because(schemas.ErrUnsupported, "not a regular file"))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fileError(op, path, hint, err)
-	}
-	if info, err = f.Stat(); err != nil {
-		f.Close()
-		return nil, fileError(op, path, hint, err)
-	}
-	return &file{File: f, path: path, size: info.Size(), mtime: info.ModTime().UnixNano()}, nil
+	return &file{File: f, path: path, size: f.Size}, nil
 }
 
-// fileError gives an error of the os package its sentinel and hint.
+// fileError gives an error of the os package, or of a store, its sentinel and hint.
 func fileError(op, path, hint string, err error) error {
+	var known *schemas.Error
+	if errors.As(err, &known) { // of a store, which knows better how it is mended
+		if known.Hint != "" {
+			hint = known.Hint
+		}
+		return schemas.E(op, path, hint, known.Err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err // the path is in Where already
@@ -63,16 +66,20 @@ func fileError(op, path, hint string, err error) error {
 	return schemas.E(op, path, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
 }
 
-// hasDir says whether path is a directory.
+// hasDir says whether path is a local directory.
 func hasDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
-// needDir says whether dir is a folder, by an error if it is not.
+// needDir says whether dir is a folder, by an error if it is not. A remote one has
+// no being of its own: its files will tell.
 func needDir(op, dir, hint string) error {
 	if dir == "" {
 		return schemas.E(op, "", hint, schemas.Because(schemas.ErrUsage, "no folder is named"))
+	}
+	if store.Remote(dir) {
+		return nil
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -140,7 +147,9 @@ func (f *file) sum(ctx context.Context, op, hint string, m *meter, also io.Write
 	if also != nil {
 		w = io.MultiWriter(h, also)
 	}
-	n, err := stream(ctx, w, io.NewSectionReader(f.File, 0, f.size), m)
+	r := f.Reader(ctx)
+	defer r.Close()
+	n, err := stream(ctx, w, r, m)
 	if ctx.Err() != nil {
 		return [sha256.Size]byte{}, ctx.Err()
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -33,7 +34,7 @@ type fixture struct {
 
 func byURI(scheme, rest string) func(context.Context, string, Options) (Source, error) {
 	return func(ctx context.Context, dir string, opt Options) (Source, error) {
-		return Open(ctx, scheme+":"+filepath.Join(dir, rest), opt)
+		return Open(ctx, scheme+":"+store.Join(dir, rest), opt)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -33,6 +33,8 @@ type folderSource struct {
 	root     string
 	x        *index
 	max      int64
+	store    *store.Store
+	keep     bool // remote files are fetched into the cache
 	closed   atomic.Bool
 }
 
@@ -54,11 +56,16 @@ func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 	if err := needDir(op, dir, folderHint); err != nil {
 		return nil, err
 	}
-	root, classes, err := folderRoot(dir, split)
-	if err != nil {
-		return nil, err
+	var root string
+	var classes []string
+	var x *index
+	if store.Remote(dir) {
+		root, classes, x, err = listPrefix(ctx, dir, split, opt)
+	} else {
+		if root, classes, err = folderRoot(dir, split); err == nil {
+			x, err = listFolder(ctx, root, classes, opt)
+		}
 	}
-	x, err := listFolder(ctx, root, classes, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +87,15 @@ func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 			return nil, err
 		}
 	}
-	x.mtimes = nil // of no further use
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Classes: classes, Shards: x.Shards}
-	return &folderSource{manifest: m, root: root, x: x, max: opt.MaxSampleBytes}, nil
+	return newFolderSource(m, root, x, opt), nil
+}
+
+func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {
+	if !store.Remote(root) {
+		x.mtimes = nil // of no further use
+	}
+	return &folderSource{manifest: m, root: root, x: x, max: opt.MaxSampleBytes, store: opt.files, keep: opt.files.Fits(m.Bytes())}
 }
 
 // folderRoot is the folder of the split, and the class names: those of all
@@ -92,15 +105,7 @@ func folderRoot(dir, split string) (root string, classes []string, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	isSplit := func(name string) bool {
-		for _, names := range splitFolders {
-			if slices.Contains(names, name) {
-				return true
-			}
-		}
-		return false
-	}
-	if len(subs) == 0 || slices.ContainsFunc(subs, func(s string) bool { return !isSplit(s) }) {
+	if len(subs) == 0 || slices.ContainsFunc(subs, func(s string) bool { return !isSplitFolder(s) }) {
 		if split != Train {
 			return "", nil, schemas.E("open folder", dir, fmt.Sprintf("make a sub-folder %s, or leave the split out", strings.Join(splitFolders[split], " or ")),
 				schemas.Because(schemas.ErrNotFound, "has no split "+split))
@@ -203,25 +208,9 @@ func listFolder(ctx context.Context, root string, classes []string, opt Options)
 		if len(files) == 0 {
 			continue
 		}
-		c := &columns{}
-		s := Shard{Name: shards[i]}
-		label := int32(i - 1) // shard "." comes first: -1, NoLabel
-		for _, f := range files {
-			if f.size > math.MaxUint32 {
-				return nil, schemas.E("open folder", filepath.Join(root, s.Name, f.name), "remove it",
-					schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
-			}
-			if err := c.addName([]byte(f.name)); err != nil {
-				return nil, schemas.E("open folder", root, "split it in several", err)
-			}
-			c.sizes = append(c.sizes, uint32(f.size))
-			c.mtimes = append(c.mtimes, f.mtime)
-			c.labels = append(c.labels, label)
-			c.sums = append(c.sums, [sumSize]byte{})
-			s.Bytes += f.size
-		}
-		if err := x.addShard(s, c); err != nil {
-			return nil, schemas.E("open folder", root, "split it in several", err)
+		// Shard "." comes first: its label is -1, NoLabel.
+		if err := x.addFolder(shards[i], files, int32(i-1)); err != nil {
+			return nil, schemas.E("open folder", filepath.Join(root, shards[i]), "remove the file, or split the set in several", err)
 		}
 	}
 	return x, nil
@@ -349,7 +338,7 @@ func sumFolder(ctx context.Context, root string, x *index, stale []int64, opt Op
 		part := stale[lo:min(lo+block, len(stale))]
 		g.Go(func() error {
 			for _, id := range part {
-				sum, err := x.sumSample(gctx, "index", root, id, m)
+				sum, err := x.sumSample(gctx, opt.files, "index", root, id, opt.files.Fits(total), m)
 				if err != nil {
 					return err
 				}
@@ -388,21 +377,29 @@ func (x *index) appendSumLine(line []byte, id int64) []byte {
 }
 
 // sumSample hashes one file, which must have the size it was listed with.
-func (x *index) sumSample(ctx context.Context, op, root string, id int64, m *meter) (out [sumSize]byte, err error) {
-	f, err := x.openSample(op, root, id)
+func (x *index) sumSample(ctx context.Context, st *store.Store, op, root string, id int64, keep bool, m *meter) (out [sumSize]byte, err error) {
+	f, err := x.openSample(ctx, st, op, root, id)
 	if err != nil {
 		return out, err
 	}
 	defer f.Close()
+	f.Keep = keep
 	sum, err := f.sum(ctx, op, changedHint, m, nil)
 	return [sumSize]byte(sum[:sumSize]), err
 }
 
 const changedHint = "the data was changed after it was opened: open it anew, as other data"
 
-func (x *index) openSample(op, root string, id int64) (*file, error) {
-	path := filepath.Join(root, x.Shards[x.shardOf(id)].Name, x.name(id))
-	f, err := openFile(op, path, changedHint)
+func (x *index) openSample(ctx context.Context, st *store.Store, op, root string, id int64) (*file, error) {
+	path := store.Join(root, x.Shards[x.shardOf(id)].Name, x.name(id))
+	if store.Remote(path) { // listed just before: no need to ask once more
+		f, err := st.OpenAs(ctx, store.Info{Name: path, Size: int64(x.sizes[id]), MTime: x.mtimes[id]})
+		if err != nil {
+			return nil, fileError(op, path, changedHint, err)
+		}
+		return &file{File: f, path: path, size: f.Size}, nil
+	}
+	f, err := openFile(ctx, st, op, path, changedHint)
 	if err != nil {
 		return nil, err
 	}
@@ -418,8 +415,10 @@ func (s *folderSource) Manifest() *Manifest { return s.manifest }
 func (s *folderSource) Len() int64          { return s.manifest.Samples }
 
 func (s *folderSource) Close() error {
-	s.closed.Store(true) // files are open only while they are read
-	return nil
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return s.store.Close() // files are open only while they are read
 }
 
 func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
@@ -433,15 +432,16 @@ func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 	}
 	size := int64(s.x.sizes[id])
 	if size > s.max {
-		return tooLarge(filepath.Join(s.root, key), size, s.max)
+		return tooLarge(store.Join(s.root, key), size, s.max)
 	}
-	f, err := s.x.openSample("read sample", s.root, id)
+	f, err := s.x.openSample(ctx, s.store, "read sample", s.root, id)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	f.Keep = s.keep
 	dst.Data = sized(dst.Data, int(size))
-	if n, err := f.ReadAt(dst.Data, 0); n < len(dst.Data) {
+	if _, err := f.ReadAt(ctx, dst.Data, 0); err != nil {
 		return fileError("read sample", f.path, changedHint, err)
 	}
 	*dst = schemas.Sample{ID: id, Key: key, Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}

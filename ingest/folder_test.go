@@ -237,7 +237,7 @@ func TestParseIndexRefusesLies(t *testing.T) {
 	if err := x.addShard(Shard{Name: "a.tar"}, c); err != nil {
 		t.Fatal(err)
 	}
-	x.Stamps = []stamp{{1, 2}}
+	x.Stamps = []stamp{{Size: 1, MTime: 2}}
 	at := &cache{path: filepath.Join(t.TempDir(), "x.idx"), key: "k"}
 	stored := func(change func(*index)) error {
 		y := *x

@@ -9,10 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -55,11 +54,11 @@ func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, erro
 		return nil, err
 	}
 	prefix := map[string]string{Train: "train", Test: "t10k"}[split]
-	images, err := d.load(ctx, dir, prefix+"-images-idx3-ubyte", 3)
+	images, err := d.load(ctx, opt.files, dir, prefix+"-images-idx3-ubyte", 3)
 	if err != nil {
 		return nil, err
 	}
-	labels, err := d.load(ctx, dir, prefix+"-labels-idx1-ubyte", 1)
+	labels, err := d.load(ctx, opt.files, dir, prefix+"-labels-idx1-ubyte", 1)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +82,12 @@ func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, erro
 		Shards: []Shard{images.shard(int64(n)), labels.shard(0)}}
 	src := newRecordSource(m, []part{{
 		name: images.name, path: images.path, count: int64(n),
-		r: bytes.NewReader(images.data), stride: int64(height) * int64(width), labels: labels.data,
+		r: inMemory(images.data), stride: int64(height) * int64(width), labels: labels.data,
 		shape: imageShape{width: width, height: height, encoding: schemas.RawGray},
 	}}, nil)
+	src.store = opt.files
 	src.resum = func(ctx context.Context, i int, m *meter) (string, error) {
-		f, err := d.load(ctx, dir, src.manifest.Shards[i].Name, 3-2*i) // images, then labels
+		f, err := d.load(ctx, opt.files, dir, src.manifest.Shards[i].Name, 3-2*i) // images, then labels
 		if err != nil {
 			return "", err
 		}
@@ -95,6 +95,16 @@ func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, erro
 		return hexSum(f.sum), nil
 	}
 	return src, nil
+}
+
+// inMemory is a readerAt of bytes.
+type inMemory []byte
+
+func (b inMemory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
+	if off < 0 || off > int64(len(b)) || copy(p, b[off:]) < len(p) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return len(p), nil
 }
 
 // idxFile is a loaded IDX file.
@@ -112,30 +122,37 @@ func (f *idxFile) shard(samples int64) Shard {
 }
 
 // load finds name, plain or gzipped, and reads it whole.
-func (d idxSet) load(ctx context.Context, dir, name string, dims int) (*idxFile, error) {
+func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dims int) (*idxFile, error) {
 	op, fresh := "open "+d.scheme, "fetch the file anew"
 	path := ""
 	dotted := strings.Replace(name, "-idx", ".idx", 1) // as some archives spell it
 	for _, c := range []string{name + ".gz", name, dotted + ".gz", dotted} {
-		if _, err := os.Stat(filepath.Join(dir, c)); err == nil {
-			path = filepath.Join(dir, c)
+		_, err := st.Stat(ctx, store.Join(dir, c))
+		if err == nil {
+			path = store.Join(dir, c)
 			break
+		}
+		if err = fileError(op, store.Join(dir, c), d.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+			return nil, err
 		}
 	}
 	if path == "" {
-		return nil, schemas.E(op, filepath.Join(dir, name), d.hint, schemas.Because(schemas.ErrNotFound, "no such file, nor with .gz"))
+		return nil, schemas.E(op, store.Join(dir, name), d.hint, schemas.Because(schemas.ErrNotFound, "no such file, nor with .gz"))
 	}
-	f, err := openFile(op, path, d.hint)
+	f, err := openFile(ctx, st, op, path, d.hint)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	f.Keep = true
+	whole := f.Reader(ctx)
+	defer whole.Close()
 
 	// What the header claims is held against the most that the file can hold.
-	var r io.Reader = f
+	var r io.Reader = whole
 	ratio := int64(1)
 	if strings.HasSuffix(path, ".gz") {
-		gz, err := gzip.NewReader(f)
+		gz, err := gzip.NewReader(whole)
 		if err != nil {
 			return nil, schemas.E(op, path, fresh, schemas.BecauseErr(schemas.ErrCorrupt, err))
 		}

@@ -14,6 +14,7 @@ import (
 	"sort"
 	"time"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -42,8 +43,15 @@ type indexHeader struct {
 
 // stamp says that a file is likely unchanged.
 type stamp struct {
-	Size  int64 `json:"size"`
-	MTime int64 `json:"mtime"` // ns since 1970
+	Size    int64  `json:"size"`
+	MTime   int64  `json:"mtime"`             // ns since 1970
+	Version string `json:"version,omitempty"` // of a remote file that has one
+}
+
+// allows says whether a file may be the one of the stamp. A published index knows
+// sizes alone: times and versions are those of one store.
+func (s stamp) allows(now stamp) bool {
+	return now == s || s == stamp{Size: now.Size}
 }
 
 // columns are in order of sample ids.
@@ -132,7 +140,8 @@ const coarsestClock = 2 * time.Second
 // the same. A file written in the very moments of indexing could have been
 // written once more without a later time, so it is read again.
 func (x *indexHeader) trusts(now, then stamp) bool {
-	return now == then && now.MTime < x.Built-int64(coarsestClock)
+	// A version is another for other content, at whatever time.
+	return now == then && (now.Version != "" || now.MTime < x.Built-int64(coarsestClock))
 }
 
 // cache is the place of one index on disk:
@@ -161,7 +170,7 @@ func openCache(opt Options, scheme, place, split string) (*cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	abs, err := filepath.Abs(place)
+	abs, err := store.Abs(place)
 	if err != nil {
 		return nil, fileError("find", place, "", err)
 	}

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -93,8 +93,8 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 	if err := needDir(op, dir, d.hint); err != nil {
 		return nil, err
 	}
-	l := &lister{op: op, hint: d.hint, split: split, chosen: chosen}
-	if l.root, err = d.root(op, dir); err != nil {
+	l := &lister{store: opt.files, op: op, hint: d.hint, split: split, chosen: chosen}
+	if err := d.root(ctx, l, dir); err != nil {
 		return nil, err
 	}
 	found, err := d.list(ctx, l)
@@ -105,7 +105,7 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 		return nil, schemas.E(op, l.root, d.hint, schemas.Because(schemas.ErrNotFound, "its lists name no image of split "+split))
 	}
 	slices.SortStableFunc(found.entries, func(a, b entry) int { return comparePaths(a.path, b.path) })
-	x, err := l.index(found)
+	x, err := l.index(ctx, found)
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +132,8 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 			return nil, err
 		}
 	}
-	x.mtimes = nil // of no further use
 	m := &Manifest{Format: d.scheme, Split: split, Samples: x.Samples, Classes: found.classes, Shards: x.Shards}
-	src := &listedSource{&folderSource{manifest: m, root: l.root, x: x, max: opt.MaxSampleBytes}}
+	src := &listedSource{newFolderSource(m, l.root, x, opt)}
 	if len(marks) > 0 {
 		return &markedSource{listedSource: src, marks: marks, classes: len(found.classes)}, nil
 	}
@@ -183,27 +182,27 @@ func isDecimal(s string) bool {
 	return s != "" && len(s) <= digits && strings.Trim(s, "0123456789") == ""
 }
 
-// root is DIR or the sub-folder of it that holds the witness.
-func (d listedSet) root(op, dir string) (string, error) {
+// root sets the lister's root: DIR or the sub-folder of it that holds the witness.
+func (d listedSet) root(ctx context.Context, l *lister, dir string) error {
 	for _, sub := range append([]string{"."}, d.folders...) {
-		root := filepath.Join(dir, sub)
-		if exists(filepath.Join(root, d.witness)) {
-			return root, nil
+		l.root = store.Join(dir, sub)
+		if ok, err := l.has(ctx, d.witness); ok || err != nil {
+			return err
 		}
 	}
-	return "", schemas.E(op, filepath.Join(dir, d.witness), d.hint, schemas.ErrNotFound)
+	return schemas.E(l.op, store.Join(dir, d.witness), d.hint, schemas.ErrNotFound)
 }
 
 // index looks for the listed files: the index without sums. A file that is listed
 // and not there is an error that names it and the list.
-func (l *lister) index(found *listing) (*index, error) {
+func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 	x := newIndex()
 	for lo := 0; lo < len(found.entries); {
 		dir, hi := path.Dir(found.entries[lo].path), lo
 		for hi < len(found.entries) && path.Dir(found.entries[hi].path) == dir {
 			hi++
 		}
-		files, err := l.files(dir)
+		files, err := l.files(ctx, dir)
 		if err != nil {
 			// The folder as a whole: tell who wants it.
 			return nil, l.absent(found.entries[lo], err)
@@ -216,13 +215,13 @@ func (l *lister) index(found *listing) (*index, error) {
 			case !ok:
 				return nil, l.absent(e, schemas.ErrNotFound)
 			case i > 0 && found.entries[lo+i-1].path == e.path:
-				return nil, schemas.E(l.op, filepath.Join(l.root, e.path), "fetch the lists anew",
+				return nil, schemas.E(l.op, store.Join(l.root, e.path), "fetch the lists anew",
 					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("is listed by %s and by %s", found.entries[lo+i-1].from, e.from)))
 			case int(e.label) >= len(found.classes):
-				return nil, schemas.E(l.op, filepath.Join(l.root, e.path), "fetch the lists anew",
+				return nil, schemas.E(l.op, store.Join(l.root, e.path), "fetch the lists anew",
 					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
 			case f.size > math.MaxUint32:
-				return nil, tooLarge(filepath.Join(l.root, e.path), f.size, math.MaxUint32)
+				return nil, tooLarge(store.Join(l.root, e.path), f.size, math.MaxUint32)
 			}
 			if err := c.addName([]byte(name)); err != nil {
 				return nil, schemas.E(l.op, l.root, "split it in several", err)
@@ -242,7 +241,7 @@ func (l *lister) index(found *listing) (*index, error) {
 }
 
 func (l *lister) absent(e entry, err error) error {
-	return schemas.E(l.op, filepath.Join(l.root, e.path), l.hint,
+	return schemas.E(l.op, store.Join(l.root, e.path), l.hint,
 		fmt.Errorf("%w, but listed by %s", sentinelOf(err), e.from))
 }
 

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +13,13 @@ import (
 	"strings"
 
 	"resslt/ingest/mat"
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
 // lister reads the lists of a data set.
 type lister struct {
+	store    *store.Store
 	op, hint string
 	root     string
 	split    string
@@ -27,9 +30,9 @@ type lister struct {
 const maxListBytes = 64 << 20
 
 // read gives a whole small file.
-func (l *lister) read(name string) ([]byte, error) {
-	path := filepath.Join(l.root, name)
-	f, err := openFile(l.op, path, l.hint)
+func (l *lister) read(ctx context.Context, name string) ([]byte, error) {
+	path := store.Join(l.root, name)
+	f, err := openFile(ctx, l.store, l.op, path, l.hint)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +41,7 @@ func (l *lister) read(name string) ([]byte, error) {
 		return nil, schemas.E(l.op, path, "fetch it anew", schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
 	}
 	b := make([]byte, f.size)
-	if n, err := f.ReadAt(b, 0); n < len(b) {
+	if _, err := f.ReadAt(ctx, b, 0); err != nil {
 		return nil, fileError(l.op, path, l.hint, err)
 	}
 	return b, nil
@@ -46,8 +49,8 @@ func (l *lister) read(name string) ([]byte, error) {
 
 // lines gives the lines of a list to each that are neither empty nor comments,
 // with the place for messages.
-func (l *lister) lines(name string, each func(line, from string) error) error {
-	b, err := l.read(name)
+func (l *lister) lines(ctx context.Context, name string, each func(line, from string) error) error {
+	b, err := l.read(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -68,8 +71,8 @@ func (l *lister) lines(name string, each func(line, from string) error) error {
 }
 
 // list gives all lines of a list.
-func (l *lister) list(name string) (out []string, err error) {
-	err = l.lines(name, func(line, _ string) error {
+func (l *lister) list(ctx context.Context, name string) (out []string, err error) {
+	err = l.lines(ctx, name, func(line, _ string) error {
 		out = append(out, line)
 		return nil
 	})
@@ -77,8 +80,8 @@ func (l *lister) list(name string) (out []string, err error) {
 }
 
 // mat reads a MAT-file.
-func (l *lister) mat(name string) (mat.Vars, error) {
-	b, err := l.read(name)
+func (l *lister) mat(ctx context.Context, name string) (mat.Vars, error) {
+	b, err := l.read(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +94,7 @@ func (l *lister) mat(name string) (mat.Vars, error) {
 
 // fault names the list in which err was found.
 func (l *lister) fault(name string, err error) error {
-	return schemas.E(l.op, filepath.Join(l.root, name), "fetch the file anew", err)
+	return schemas.E(l.op, store.Join(l.root, name), "fetch the file anew", err)
 }
 
 func (l *lister) corrupt(name, format string, a ...any) error {
@@ -128,8 +131,11 @@ func (l *lister) path(from string, elem ...string) (string, error) {
 }
 
 // files lists a folder of images by name.
-func (l *lister) files(dir string) (map[string]listed, error) {
-	full := filepath.Join(l.root, dir)
+func (l *lister) files(ctx context.Context, dir string) (map[string]listed, error) {
+	full := store.Join(l.root, dir)
+	if store.Remote(full) {
+		return l.remoteFiles(ctx, full)
+	}
 	entries, err := os.ReadDir(full)
 	if err != nil {
 		return nil, fileError(l.op, full, l.hint, err)
@@ -148,18 +154,60 @@ func (l *lister) files(dir string) (map[string]listed, error) {
 	return out, nil
 }
 
-// folders lists the sub-folders of dir that are not hidden, sorted.
-func (l *lister) folders(dir string) ([]string, error) {
-	return subFolders(filepath.Join(l.root, dir))
+func (l *lister) remoteFiles(ctx context.Context, dir string) (map[string]listed, error) {
+	found, err := l.store.List(ctx, dir)
+	if err != nil {
+		return nil, fileError(l.op, dir, l.hint, err)
+	}
+	out := map[string]listed{}
+	for _, f := range found {
+		if !strings.Contains(f.Name, "/") {
+			out[f.Name] = listed{name: f.Name, size: f.Size, mtime: f.MTime}
+		}
+	}
+	return out, nil
 }
 
-// has says whether there is a file.
-func (l *lister) has(name string) bool { return exists(filepath.Join(l.root, name)) }
+// folders lists the sub-folders of dir that are not hidden, sorted.
+func (l *lister) folders(ctx context.Context, dir string) ([]string, error) {
+	full := store.Join(l.root, dir)
+	if !store.Remote(full) {
+		return subFolders(full)
+	}
+	found, err := l.store.List(ctx, full)
+	if err != nil {
+		return nil, fileError(l.op, full, l.hint, err)
+	}
+	var names []string
+	for _, f := range found { // in order
+		name, _, below := strings.Cut(f.Name, "/")
+		if below && !hidden(name) && (len(names) == 0 || names[len(names)-1] != name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names) // "a/" and "a-b/" come the other way round
+	return slices.Compact(names), nil
+}
 
-// exists says whether there is a file or folder.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+// has says whether there is a file or folder.
+func (l *lister) has(ctx context.Context, path string) (bool, error) {
+	full := store.Join(l.root, path)
+	if !store.Remote(full) {
+		_, err := os.Stat(full)
+		return err == nil, nil
+	}
+	_, err := l.store.Stat(ctx, full)
+	if err == nil {
+		return true, nil
+	}
+	if err = fileError(l.op, full, l.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+		return false, err
+	}
+	dir, err := l.store.IsDir(ctx, full)
+	if err != nil {
+		return false, fileError(l.op, full, l.hint, err)
+	}
+	return dir, nil
 }
 
 // sentinelOf is the kind of an error, without its place and mend.

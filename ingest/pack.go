@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
@@ -120,16 +119,7 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 		m.Shards = append(m.Shards, s)
 		m.Samples += s.Samples
 	}
-	side := filepath.Join(opt.Dir, opt.Prefix+".manifest.json")
-	err = writeFile(op, side, packHint, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(m); err != nil {
-			return fileError(op, side, packHint, err)
-		}
-		return nil
-	})
-	return m, err
+	return m, writeManifest(op, filepath.Join(opt.Dir, opt.Prefix+manifestEnd), packHint, m)
 }
 
 // clearPack makes sure that Dir holds no shards of the prefix.
@@ -139,7 +129,7 @@ func clearPack(src Source, opt PackOptions) error {
 	if err != nil {
 		return fileError(op, opt.Dir, packHint, err)
 	}
-	side := filepath.Join(opt.Dir, opt.Prefix+".manifest.json")
+	side := filepath.Join(opt.Dir, opt.Prefix+manifestEnd)
 	if _, err := os.Stat(side); err == nil {
 		old = append([]string{side}, old...) // first: what is left without it claims nothing
 	}

@@ -2,13 +2,14 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -19,11 +20,18 @@ type recordSource struct {
 	manifest *Manifest
 	parts    []part
 	files    []*file // closed by Close
+	store    *store.Store
 	closed   atomic.Bool
 	scratch  sync.Pool // *[]byte: one record as it lies in the file
 
 	// resum reads shard i of the manifest again and gives its hex SHA-256.
 	resum func(ctx context.Context, i int, m *meter) (string, error)
+}
+
+// readerAt fills p with the bytes at off, or says why not: a store.File, or bytes
+// in memory.
+type readerAt interface {
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 }
 
 // part is one file's run of samples.
@@ -32,7 +40,7 @@ type part struct {
 	path   string
 	first  int64 // id of its first sample
 	count  int64
-	r      io.ReaderAt
+	r      readerAt
 	base   int64  // where the pixels of record 0 begin
 	stride int64  // from one record's pixels to the next's
 	labels []byte // class of each record, or nil
@@ -90,7 +98,7 @@ func (s *recordSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return closeAll(s.files)
+	return errors.Join(closeAll(s.files), s.store.Close())
 }
 
 func closeAll(files []*file) error {
@@ -121,8 +129,7 @@ func (s *recordSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 		*buf = sized(*buf, size)
 		raw = *buf
 	}
-	// A ReaderAt may return io.EOF with the last bytes of a file.
-	if n, err := p.r.ReadAt(raw, p.base+row*p.stride); n < size {
+	if _, err := p.r.ReadAt(ctx, raw, p.base+row*p.stride); err != nil {
 		return fileError("read sample", fmt.Sprintf("%s#%d", p.path, row), "was the file changed? open it anew", err)
 	}
 	if p.shape.interleave != nil {

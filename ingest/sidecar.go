@@ -1,14 +1,17 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -24,18 +27,17 @@ var packedName = regexp.MustCompile(`^(.+)-\d{6,}\.tar$`)
 // sidecarPath is where Pack leaves the manifest of the shard; "" if its name is
 // none of Pack's.
 func sidecarPath(shard string) string {
-	m := packedName.FindStringSubmatch(filepath.Base(shard))
+	m := packedName.FindStringSubmatch(store.Base(shard))
 	if m == nil {
 		return ""
 	}
-	return filepath.Join(filepath.Dir(shard), m[1]+".manifest.json")
+	return store.Join(store.Dir(shard), m[1]+manifestEnd)
 }
 
 // readSidecar reads the manifest that Pack wrote beside the shards: the names of
 // the classes, and the hashes that Verify compares with. Without one, or for
 // shards of several packs together, it is nil.
-func readSidecar(paths []string) (*Manifest, error) {
-	const op, hint = "read sidecar", "pack the shards anew, or remove it"
+func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifest, error) {
 	place := sidecarPath(paths[0])
 	for _, p := range paths {
 		if sidecarPath(p) != place {
@@ -45,10 +47,17 @@ func readSidecar(paths []string) (*Manifest, error) {
 	if place == "" {
 		return nil, nil
 	}
-	if _, err := os.Stat(place); errors.Is(err, os.ErrNotExist) {
+	m, err := readManifest(ctx, st, place)
+	if errors.Is(err, schemas.ErrNotFound) {
 		return nil, nil
 	}
-	f, err := openFile(op, place, hint)
+	return m, err
+}
+
+// readManifest reads the manifest of shards.
+func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest, error) {
+	const op, hint = "read manifest", "pack or index the shards anew, or remove it"
+	f, err := openFile(ctx, st, op, place, hint)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +65,14 @@ func readSidecar(paths []string) (*Manifest, error) {
 	if f.size > maxSidecarBytes {
 		return nil, schemas.E(op, place, hint, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
 	}
+	r := f.Reader(ctx)
+	defer r.Close()
 	m := &Manifest{}
-	if err := json.NewDecoder(f).Decode(m); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r, maxSidecarBytes)).Decode(m); err != nil {
+		var known *schemas.Error
+		if ctx.Err() != nil || errors.As(err, &known) { // of the store
+			return nil, fileError(op, place, hint, err)
+		}
 		return nil, schemas.E(op, place, hint, schemas.BecauseErr(schemas.ErrCorrupt, err))
 	}
 	if m.Format != "wds" || !slices.Contains(allSplits, m.Split) {
@@ -67,17 +82,114 @@ func readSidecar(paths []string) (*Manifest, error) {
 }
 
 // checkComplete says which of a pack's shards are missing, if any.
-func checkComplete(paths []string) error {
-	m, err := readSidecar(paths)
-	if m == nil || err != nil {
-		return err
+func (s *shardSet) checkComplete() error {
+	if s.sidecar == nil {
+		return nil
 	}
-	for _, s := range m.Shards {
-		p := filepath.Join(filepath.Dir(paths[0]), s.Name)
-		if !slices.Contains(paths, p) {
+	for _, shard := range s.sidecar.Shards {
+		p := store.Join(s.dir, shard.Name)
+		if !slices.Contains(s.paths, p) {
 			return schemas.E("open wds", p, "fetch it, or name the shards that there are by a glob",
 				schemas.Because(schemas.ErrNotFound, "the sidecar lists it"))
 		}
 	}
 	return nil
+}
+
+// shardsOfManifest are the shards that the manifest lists, which lie beside it.
+func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shardSet, error) {
+	m, err := readManifest(ctx, st, place)
+	if err != nil {
+		return nil, err
+	}
+	s := &shardSet{dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
+	for _, shard := range m.Shards {
+		if !filepath.IsLocal(shard.Name) {
+			return nil, schemas.E("read manifest", place, "index the shards anew",
+				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("shard %q does not lie beside it", shard.Name)))
+		}
+		s.paths = append(s.paths, store.Join(s.dir, shard.Name))
+	}
+	if len(s.paths) == 0 || !slices.IsSorted(s.paths) {
+		return nil, schemas.E("read manifest", place, "index the shards anew", schemas.Because(schemas.ErrCorrupt, "it lists no shards, or not in order"))
+	}
+	return s, nil
+}
+
+const (
+	manifestEnd = ".manifest.json"
+	indexEnd    = ".index" // of the index that WriteManifest leaves beside the manifest
+	// maxIndexBytes caps a published index: some twenty million samples.
+	maxIndexBytes = 1 << 30
+)
+
+// publishedIndex is the index beside the manifest, which spares reading all
+// shards; nil if there is none.
+func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index, error) {
+	const op, hint = "read index", "write it anew by `resslt shards index --manifest`, or remove it"
+	if s.index == "" {
+		return nil, nil
+	}
+	f, err := openFile(ctx, st, op, s.index, hint)
+	if errors.Is(err, schemas.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.size > maxIndexBytes {
+		return nil, schemas.E(op, s.index, hint, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+	}
+	r := f.Reader(ctx)
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxIndexBytes))
+	if err != nil {
+		return nil, fileError(op, s.index, hint, err)
+	}
+	x, err := parseIndex(b)
+	if err != nil {
+		return nil, schemas.E(op, s.index, hint, err)
+	}
+	if !slices.Equal(x.Shards, s.sidecar.Shards) || x.Folder {
+		return nil, schemas.E(op, s.index, hint, schemas.Because(schemas.ErrMismatch, "it is not of the shards that the manifest lists"))
+	}
+	return x, nil
+}
+
+// WriteManifest writes the manifest of tar shards to path, which ends in
+// .manifest.json, and their index beside it. Put both beside the shards: opened by
+// the manifest's name, these need neither a listing nor to be read whole.
+//
+// Errors: ErrUsage for another name, ErrUnsupported for a Source that is no wds.
+func WriteManifest(src Source, place string) error {
+	const op, hint = "write manifest", "name a file that this user can write, such as train" + manifestEnd
+	s, ok := src.(*wdsSource)
+	if !ok {
+		return schemas.E(op, place, "pack the data set first: resslt shards pack",
+			schemas.Because(schemas.ErrUnsupported, "manifests are of tar shards, not of "+src.Manifest().Format))
+	}
+	if !strings.HasSuffix(place, manifestEnd) {
+		return schemas.E(op, place, hint, schemas.Because(schemas.ErrUsage, "the name does not end in "+manifestEnd))
+	}
+	x := *s.x
+	x.Built, x.Stamps = 0, nil
+	for _, shard := range x.Shards {
+		x.Stamps = append(x.Stamps, stamp{Size: shard.Bytes})
+	}
+	if err := (&cache{path: strings.TrimSuffix(place, manifestEnd) + indexEnd}).store(&x); err != nil {
+		return err
+	}
+	return writeManifest(op, place, hint, s.manifest)
+}
+
+func writeManifest(op, place, hint string, m *Manifest) error {
+	return writeFile(op, place, hint, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(m); err != nil {
+			return fileError(op, place, hint, err)
+		}
+		return nil
+	})
 }

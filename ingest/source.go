@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -69,6 +71,15 @@ type Options struct {
 	// Progress is told how many of total bytes are hashed while an index is
 	// built. Calls never overlap. Default: none.
 	Progress func(done, total int64)
+
+	// Store says how remote data is read and how much of it is cached.
+	Store store.Options
+
+	// Runs says that the reads will come in long runs, as by a blocked order:
+	// remote shards are then fetched whole though not all fit the cache.
+	Runs bool
+
+	files *store.Store // of the Store options; made by applyDefaults, closed with the Source
 }
 
 // DefaultMaxSampleBytes is Options.MaxSampleBytes where that is zero.
@@ -87,7 +98,7 @@ func (o Options) Validate() error {
 	case o.Workers < 0:
 		return bad("Workers", o.Workers, "give 1 or more, or 0 for the default")
 	}
-	return nil
+	return o.Store.Validate()
 }
 
 var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
@@ -99,8 +110,14 @@ func (o Options) applyDefaults() Options {
 	if o.Workers == 0 {
 		o.Workers = min(runtime.NumCPU(), 16)
 	}
+	if o.files == nil {
+		o.files = store.New(o.Store)
+	}
 	return o
 }
+
+// keep says whether remote files of so many bytes together are fetched whole.
+func (o Options) keep(bytes int64) bool { return o.Runs || o.files.Fits(bytes) }
 
 // cacheDir is where indexes go. It is asked for only by sources that need one,
 // so that a process without a home directory can still read the small sets.
@@ -173,6 +190,8 @@ func Schemes() []Scheme {
 // reads every byte of a folder or shard once; later opens only look at sizes and
 // modification times. The caller must Close the Source.
 //
+// place may be local or remote (package store): s3://, gs://, https://, file://.
+//
 // Errors: ErrUsage for an unknown scheme or split, ErrNotFound for missing or
 // empty data, ErrCorrupt for files that are not what they should be, or ctx's.
 func Open(ctx context.Context, uri string, opt Options) (Source, error) {
@@ -184,7 +203,11 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 	var forms []string
 	for _, f := range formats {
 		if ok && f.Name == scheme {
-			return f.open(ctx, arg, opt)
+			src, err := f.open(ctx, store.Local(arg), opt)
+			if err != nil {
+				return nil, errors.Join(err, opt.files.Close())
+			}
+			return src, nil
 		}
 		forms = append(forms, f.Form)
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -199,24 +200,27 @@ func (r meteredReader) Read(p []byte) (int, error) {
 }
 
 // scanShard opens and scans the tar at path.
-func scanShard(ctx context.Context, path string, m *meter) (c *columns, s Shard, st stamp, err error) {
+func scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (c *columns, s Shard, seen stamp, err error) {
 	const op = "index shard"
-	f, err := openFile(op, path, wdsHint)
+	f, err := openFile(ctx, st, op, path, wdsHint)
 	if err != nil {
-		return nil, s, st, err
+		return nil, s, seen, err
 	}
 	defer f.Close()
-	in := ctxReader{ctx, io.NewSectionReader(f.File, 0, f.size)}
+	f.Keep = keep
+	r := f.Reader(ctx)
+	defer r.Close()
+	in := ctxReader{ctx, r}
 	c, sum, err := scanTar(meteredReader{bufio.NewReaderSize(in, copyBytes), m}, f.size)
 	if ctx.Err() != nil {
-		return nil, s, st, ctx.Err()
+		return nil, s, seen, ctx.Err()
 	}
 	var te *tarError
 	switch {
 	case errors.As(err, &te):
-		return nil, s, st, schemas.E(op, path, "write or fetch the shard anew", schemas.BecauseErr(schemas.ErrCorrupt, te))
+		return nil, s, seen, schemas.E(op, path, "write or fetch the shard anew", schemas.BecauseErr(schemas.ErrCorrupt, te))
 	case err != nil:
-		return nil, s, st, fileError(op, path, wdsHint, err)
+		return nil, s, seen, fileError(op, path, wdsHint, err)
 	}
-	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, stamp{Size: f.size, MTime: f.mtime}, nil
+	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
 }

@@ -20,14 +20,14 @@ var food101 = listedSet{
 	scheme: "food101", folders: []string{"food-101"}, witness: "meta",
 	hint:   "name the folder food-101 of food-101.tar.gz, with images and meta",
 	splits: []string{Train, Test},
-	list: func(_ context.Context, l *lister) (*listing, error) {
-		classes, err := l.list("meta/classes.txt")
+	list: func(ctx context.Context, l *lister) (*listing, error) {
+		classes, err := l.list(ctx, "meta/classes.txt")
 		if err != nil {
 			return nil, err
 		}
 		out, at := &listing{classes: classes}, placesOf(classes)
 		// Lines such as apple_pie/1005649.
-		return out, l.lines("meta/"+l.split+".txt", func(line, from string) error {
+		return out, l.lines(ctx, "meta/"+l.split+".txt", func(line, from string) error {
 			label, err := l.classOf(at, path.Dir(line), from)
 			return out.add(l, err, label, from, "images", line+".jpg")
 		})
@@ -40,8 +40,8 @@ var cars = listedSet{
 	scheme: "cars", folders: []string{"stanford_cars"}, witness: "devkit",
 	hint:   "name the folder that holds cars_train, cars_test and devkit (with cars_meta.mat)",
 	splits: []string{Train, Test},
-	list: func(_ context.Context, l *lister) (*listing, error) {
-		meta, err := l.mat("devkit/cars_meta.mat")
+	list: func(ctx context.Context, l *lister) (*listing, error) {
+		meta, err := l.mat(ctx, "devkit/cars_meta.mat")
 		if err != nil {
 			return nil, err
 		}
@@ -52,11 +52,15 @@ var cars = listedSet{
 		file, folder := "devkit/cars_train_annos.mat", "cars_train"
 		if l.split == Test {
 			folder, file = "cars_test", "devkit/cars_test_annos_withlabels.mat"
-			if beside := "cars_test_annos_withlabels.mat"; !l.has(file) && l.has(beside) {
-				file = beside
+			inKit, err := l.has(ctx, file)
+			if err != nil {
+				return nil, err
+			}
+			if !inKit {
+				file = "cars_test_annos_withlabels.mat"
 			}
 		}
-		vars, err := l.mat(file)
+		vars, err := l.mat(ctx, file)
 		if err != nil {
 			return nil, err
 		}
@@ -87,15 +91,15 @@ var dtd = listedSet{
 	hint:    "name the folder dtd of dtd-r1.0.1.tar.gz, with images and labels",
 	splits:  []string{Train, Val, TrainVal, Test},
 	choices: map[string][]string{"fold": {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}},
-	list: func(_ context.Context, l *lister) (*listing, error) {
-		classes, err := l.folders("images")
+	list: func(ctx context.Context, l *lister) (*listing, error) {
+		classes, err := l.folders(ctx, "images")
 		if err != nil {
 			return nil, err
 		}
 		out, at := &listing{classes: classes}, placesOf(classes)
 		for _, part := range parts(l.split) {
 			// Lines such as banded/banded_0002.jpg.
-			err := l.lines("labels/"+part+l.chosen["fold"]+".txt", func(line, from string) error {
+			err := l.lines(ctx, "labels/"+part+l.chosen["fold"]+".txt", func(line, from string) error {
 				label, err := l.classOf(at, path.Dir(line), from)
 				return out.add(l, err, label, from, "images", line)
 			})
@@ -113,11 +117,11 @@ var pets = listedSet{
 	scheme: "pets", folders: []string{"oxford-iiit-pet"}, witness: "annotations",
 	hint:   "name the folder that holds images and annotations, of images.tar.gz and annotations.tar.gz",
 	splits: []string{Train, Test}, // train is the official trainval
-	list: func(_ context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *lister) (*listing, error) {
 		const most = 1000
 		var classes []string
 		read := func(list string, each func(image string, label int32, from string) error) error {
-			return l.lines(list, func(line, from string) error {
+			return l.lines(ctx, list, func(line, from string) error {
 				words := strings.Fields(line)
 				if len(words) != 4 || !strings.Contains(words[0], "_") {
 					return l.corrupt(list, "%s reads %q, not image, breed, species, breed of species", from, line)
@@ -161,10 +165,10 @@ var flowers = listedSet{
 	scheme: "flowers", folders: []string{"flowers-102"}, witness: "setid.mat",
 	hint:   "name the folder that holds jpg (of 102flowers.tgz), imagelabels.mat and setid.mat",
 	splits: []string{Train, Val, TrainVal, Test},
-	list: func(_ context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *lister) (*listing, error) {
 		const count = 102
 		numbers := func(file, name string) ([]float64, error) {
-			v, err := l.mat(file)
+			v, err := l.mat(ctx, file)
 			if err != nil {
 				return nil, err
 			}
@@ -212,16 +216,16 @@ var aircraft = listedSet{
 	hint:    "name the folder fgvc-aircraft-2013b of its tar.gz",
 	splits:  []string{Train, Val, TrainVal, Test},
 	choices: map[string][]string{"level": {"variant", "family", "manufacturer"}},
-	list: func(_ context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *lister) (*listing, error) {
 		level := l.chosen["level"]
 		names := map[string]string{"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}[level]
-		classes, err := l.list(names)
+		classes, err := l.list(ctx, names)
 		if err != nil {
 			return nil, err
 		}
 		out, at := &listing{classes: classes}, placesOf(classes)
 		list := "images_" + level + "_" + strings.ReplaceAll(l.split, "+", "") + ".txt"
-		return out, l.lines(list, func(line, from string) error {
+		return out, l.lines(ctx, list, func(line, from string) error {
 			image, class, _ := strings.Cut(line, " ")
 			label, err := l.classOf(at, class, from)
 			return out.add(l, err, label, from, "images", image+".jpg")
@@ -239,7 +243,7 @@ var caltech101 = listedSet{
 	choices: map[string][]string{"draw": nil},
 	list: func(ctx context.Context, l *lister) (*listing, error) {
 		const trainImages = 30
-		classes, err := l.folders(".")
+		classes, err := l.folders(ctx, ".")
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +256,7 @@ var caltech101 = listedSet{
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			files, err := l.files(class)
+			files, err := l.files(ctx, class)
 			if err != nil {
 				return nil, err
 			}

@@ -3,11 +3,12 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"path"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -113,7 +114,7 @@ func (s *recordSource) verify(ctx context.Context, i int64, m *meter) (*Damage, 
 func (s *folderSource) units() (n, bytes int64) { return s.manifest.Samples, s.manifest.Bytes() }
 
 func (s *folderSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
-	sum, err := s.x.sumSample(ctx, "verify", s.root, i, m)
+	sum, err := s.x.sumSample(ctx, s.store, "verify", s.root, i, false, m)
 	return compare(ctx, s.x.Shards[s.x.shardOf(i)].Name, s.x.name(i),
 		fmt.Sprintf("%x", s.x.sums[i]), fmt.Sprintf("%x", sum), err)
 }
@@ -129,12 +130,12 @@ func (s *wdsSource) verify(ctx context.Context, i int64, m *meter) (*Damage, err
 		// The packer's hash is the older witness: the index may have been built
 		// from a damaged copy.
 		for _, p := range s.sidecar.Shards {
-			if p.Name == filepath.Base(shard.Name) {
+			if p.Name == path.Base(shard.Name) {
 				want = p.SHA256
 			}
 		}
 	}
-	f, err := openFile("verify", filepath.Join(s.dir, shard.Name), changedHint)
+	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, shard.Name), changedHint)
 	if err != nil {
 		return compare(ctx, shard.Name, "", want, "", err)
 	}

@@ -20,7 +20,7 @@ var voc2007 = listedSet{
 	list: func(ctx context.Context, l *lister) (*listing, error) {
 		out, at := &listing{classes: vocClasses}, placesOf(vocClasses)
 		list := "ImageSets/Main/" + strings.ReplaceAll(l.split, "+", "") + ".txt"
-		return out, l.lines(list, func(line, from string) error {
+		return out, l.lines(ctx, list, func(line, from string) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -32,7 +32,7 @@ var voc2007 = listedSet{
 			if err != nil {
 				return err
 			}
-			b, err := l.read(file)
+			b, err := l.read(ctx, file)
 			if err != nil {
 				return l.absent(entry{path: file, from: from}, err)
 			}

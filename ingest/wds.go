@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
@@ -23,6 +22,8 @@ type wdsSource struct {
 	x        *index
 	max      int64
 	sidecar  *Manifest // what Pack wrote beside the shards, or nil
+	store    *store.Store
+	keep     bool // remote shards are fetched into the cache
 	closed   atomic.Bool
 
 	mu   sync.RWMutex
@@ -40,32 +41,34 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 	if glob == "" {
 		return nil, schemas.E(op, "", wdsHint, schemas.Because(schemas.ErrUsage, "no shards are named"))
 	}
-	paths, err := findShards(glob, opt.Split)
+	set, err := findShards(ctx, opt.files, glob, opt.Split)
 	if err != nil {
 		return nil, err
 	}
-	dir := commonDir(paths)
-	sidecar, err := readSidecar(paths)
+	split, err := wdsSplit(glob, opt.Split, set.sidecar)
 	if err != nil {
 		return nil, err
 	}
-	split, err := wdsSplit(glob, opt.Split, sidecar)
+	x, err := set.publishedIndex(ctx, opt.files)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := openCache(opt, "wds", glob, split)
-	if err != nil {
-		return nil, err
-	}
-	x, same, err := indexShards(ctx, dir, paths, cache.load(), opt)
-	if err != nil {
-		return nil, err
-	}
-	if !same {
-		if err := cache.store(x); err != nil {
+	if x == nil {
+		cache, err := openCache(opt, "wds", glob, split)
+		if err != nil {
 			return nil, err
 		}
+		var same bool
+		if x, same, err = indexShards(ctx, set.dir, set.paths, cache.load(), opt); err != nil {
+			return nil, err
+		}
+		if !same {
+			if err := cache.store(x); err != nil {
+				return nil, err
+			}
+		}
 	}
+	sidecar := set.sidecar
 	if x.Samples == 0 {
 		return nil, schemas.E(op, glob, "put members such as 0001.jpg in them",
 			schemas.Because(schemas.ErrNotFound, "the shards hold no images"))
@@ -81,7 +84,8 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 			}
 		}
 	}
-	return &wdsSource{manifest: m, dir: dir, x: x, max: opt.MaxSampleBytes, sidecar: sidecar, open: map[int]*file{}}, nil
+	return &wdsSource{manifest: m, dir: set.dir, x: x, max: opt.MaxSampleBytes, sidecar: sidecar,
+		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{}}, nil
 }
 
 // wdsSplit is the split that the shards are opened as. A glob says nothing about
@@ -104,13 +108,31 @@ func wdsSplit(glob, asked string, sidecar *Manifest) (string, error) {
 
 // commonDir is the deepest folder that holds all paths.
 func commonDir(paths []string) string {
-	dir := filepath.Dir(paths[0])
+	dir := store.Dir(paths[0])
 	for _, p := range paths {
-		for dir != filepath.Dir(dir) && dir != "." && !strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") {
-			dir = filepath.Dir(dir)
+		for dir != store.Dir(dir) && dir != "." && !strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") {
+			dir = store.Dir(dir)
 		}
 	}
 	return dir
+}
+
+// stampShards looks at all the shards, several at once.
+func stampShards(ctx context.Context, paths []string, opt Options) ([]stamp, error) {
+	out := make([]stamp, len(paths))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(opt.Workers)
+	for i, p := range paths {
+		g.Go(func() error {
+			info, err := opt.files.Stat(ctx, p)
+			if err != nil {
+				return fileError("index shard", p, wdsHint, err)
+			}
+			out[i] = stampOf(info)
+			return nil
+		})
+	}
+	return out, g.Wait()
 }
 
 // indexShards scans the tars, but for those that old knows and that are unchanged.
@@ -132,19 +154,19 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 	}
 	res := make([]scanned, len(paths))
 	var stale []int
-	var total int64
+	var total, all int64
+	stamps, err := stampShards(ctx, paths, opt)
+	if err != nil {
+		return nil, false, err
+	}
 	for i, p := range paths {
-		info, err := os.Stat(p)
+		name, err := store.Rel(dir, p)
 		if err != nil {
 			return nil, false, fileError(op, p, wdsHint, err)
 		}
-		name, err := filepath.Rel(dir, p)
-		if err != nil {
-			return nil, false, fileError(op, p, wdsHint, err)
-		}
-		name = filepath.ToSlash(name)
 		res[i].shard.Name = name
-		if k, ok := known[name]; ok && old.trusts(stamp{info.Size(), info.ModTime().UnixNano()}, old.Stamps[k]) {
+		all += stamps[i].Size
+		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
 			c := &columns{}
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, schemas.E(op, p, "", err)
@@ -153,7 +175,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 			continue
 		}
 		stale = append(stale, i)
-		total += info.Size()
+		total += stamps[i].Size
 	}
 	if same = len(stale) == 0 && len(known) == len(paths); same {
 		return old, true, nil
@@ -165,7 +187,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 		g.Go(func() error {
 			r := &res[i]
 			name := r.shard.Name
-			r.c, r.shard, r.stamp, r.err = scanShard(gctx, paths[i], m)
+			r.c, r.shard, r.stamp, r.err = scanShard(gctx, opt.files, paths[i], opt.files.Fits(all), m)
 			r.shard.Name = name
 			return gctx.Err() // a bad shard doesn't keep the others from being looked at
 		})
@@ -232,7 +254,7 @@ func (s *wdsSource) Close() error {
 		files = append(files, f)
 	}
 	s.open = nil
-	return closeAll(files)
+	return errors.Join(closeAll(files), s.store.Close())
 }
 
 func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
@@ -243,7 +265,7 @@ func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) err
 	if size > s.max {
 		return tooLarge(s.x.key(id), size, s.max)
 	}
-	f, kept, err := s.shard(s.x.shardOf(id))
+	f, kept, err := s.shard(ctx, s.x.shardOf(id))
 	if err != nil {
 		return err
 	}
@@ -251,7 +273,7 @@ func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) err
 		defer f.Close()
 	}
 	dst.Data = sized(dst.Data, int(size))
-	if n, err := f.ReadAt(dst.Data, s.x.offsets[id]); n < len(dst.Data) {
+	if _, err := f.ReadAt(ctx, dst.Data, s.x.offsets[id]); err != nil {
 		return fileError("read sample", s.x.key(id), changedHint, err)
 	}
 	*dst = schemas.Sample{ID: id, Key: s.x.key(id), Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
@@ -259,18 +281,19 @@ func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) err
 }
 
 // shard gives the open shard i. kept says that it stays open until Close.
-func (s *wdsSource) shard(i int) (f *file, kept bool, err error) {
+func (s *wdsSource) shard(ctx context.Context, i int) (f *file, kept bool, err error) {
 	s.mu.RLock()
 	f = s.open[i]
 	s.mu.RUnlock()
 	if f != nil {
 		return f, true, nil
 	}
-	f, err = openFile("read sample", filepath.Join(s.dir, s.x.Shards[i].Name), changedHint)
+	f, err = openFile(ctx, s.store, "read sample", store.Join(s.dir, s.x.Shards[i].Name), changedHint)
 	if err != nil {
 		return nil, false, err
 	}
-	if (stamp{Size: f.size, MTime: f.mtime}) != s.x.Stamps[i] {
+	f.Keep, f.SHA256 = s.keep, s.x.Shards[i].SHA256
+	if !s.x.Stamps[i].allows(f.stamp()) {
 		f.Close()
 		return nil, false, schemas.E("read sample", f.path, changedHint,
 			schemas.Because(schemas.ErrMismatch, "the shard is not the one that was indexed"))

@@ -1,56 +1,110 @@
 package ingest
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 )
 
 // splitMark in a glob stands for the split's name.
 const splitMark = "{split}"
 
-// findShards expands the glob to a sorted list of files. A folder stands for the
-// shards that Pack wrote there.
-func findShards(glob, split string) ([]string, error) {
+// shardSet is the shards that a glob names.
+type shardSet struct {
+	dir     string   // the names of shards are relative to it
+	paths   []string // sorted
+	sidecar *Manifest
+	index   string // where an index may be published beside the manifest that was named; "" for none
+}
+
+// findShards expands the glob. A folder stands for the shards that Pack wrote
+// there, a manifest for those that it lists: web servers have no listing.
+func findShards(ctx context.Context, st *store.Store, glob, split string) (*shardSet, error) {
 	const op = "open wds"
 	if split == "" {
 		split = Train
 	}
-	if hasDir(glob) {
-		mine := filepath.Join(escapeGlob(glob), split+"-*.tar")
-		if found, _ := filepath.Glob(mine); len(found) > 0 {
-			return found, checkComplete(found)
-		}
-		glob = filepath.Join(escapeGlob(glob), "*.tar")
+	if strings.HasSuffix(glob, manifestEnd) {
+		return shardsOfManifest(ctx, st, strings.ReplaceAll(glob, splitMark, split))
 	}
-	globs, err := expandBraces(strings.ReplaceAll(glob, splitMark, split))
+	isDir, err := false, error(nil)
+	if !store.Remote(glob) || !strings.HasSuffix(strings.ToLower(glob), ".tar") && !strings.ContainsAny(glob, "{*?[") {
+		if isDir, err = st.IsDir(ctx, glob); err != nil {
+			return nil, fileError(op, glob, wdsHint, err)
+		}
+		if store.Remote(glob) && !isDir { // a web server's folder, perhaps
+			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
+		}
+	}
+	whole := false // all of a pack has to be there
+	if isDir {
+		glob = escapeGlob(glob)
+		found, err := st.Glob(ctx, store.Join(glob, split+"-*.tar"))
+		if err != nil {
+			return nil, fileError(op, glob, wdsHint, err)
+		}
+		if whole = len(found) > 0; whole {
+			glob = store.Join(glob, split+"-*.tar")
+		} else {
+			glob = store.Join(glob, "*.tar")
+		}
+	}
+	paths, err := expandGlob(ctx, st, op, strings.ReplaceAll(glob, splitMark, split), wdsHint)
 	if err != nil {
 		return nil, err
 	}
-	var paths []string
-	for _, g := range globs {
-		found, err := filepath.Glob(g)
-		if err != nil {
-			return nil, schemas.E(op, g, wdsHint, schemas.BecauseErr(schemas.ErrUsage, err))
-		}
-		// A range names every shard: one that is missing is no smaller match.
-		if len(found) == 0 {
-			return nil, schemas.E(op, g, wdsHint, schemas.Because(schemas.ErrNotFound, "no such shard"))
-		}
-		paths = append(paths, found...)
+	set := &shardSet{dir: commonDir(paths), paths: paths}
+	if set.sidecar, err = readSidecar(ctx, st, paths); err != nil {
+		return nil, err
 	}
-	slices.Sort(paths)
-	paths = slices.Compact(paths)
+	if whole {
+		if err := set.checkComplete(); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range paths {
 		if l := strings.ToLower(p); strings.HasSuffix(l, ".gz") || strings.HasSuffix(l, ".tgz") || strings.HasSuffix(l, ".xz") || strings.HasSuffix(l, ".zst") {
 			return nil, schemas.E(op, p, "unpack it to a plain tar", schemas.Because(schemas.ErrUnsupported, "a compressed tar can't be read at random"))
 		}
 	}
-	return paths, nil
+	return set, nil
+}
+
+// expandGlob gives the sorted names that a glob with braces stands for.
+func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]string, error) {
+	globs, err := expandBraces(glob)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, g := range globs {
+		if len(globs) > 1 && store.Remote(g) && !strings.ContainsAny(g, `*?[\`) {
+			paths = append(paths, g) // the look at each shard, soon after, says if it is there
+			continue
+		}
+		found, err := st.Glob(ctx, g)
+		if errors.Is(err, path.ErrBadPattern) || errors.Is(err, filepath.ErrBadPattern) {
+			return nil, schemas.E(op, g, hint, schemas.BecauseErr(schemas.ErrUsage, err))
+		}
+		if err != nil {
+			return nil, fileError(op, g, hint, err)
+		}
+		// A range names every shard: one that is missing is no smaller match.
+		if len(found) == 0 {
+			return nil, schemas.E(op, g, hint, schemas.Because(schemas.ErrNotFound, "no such shard"))
+		}
+		paths = append(paths, found...)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths), nil
 }
 
 func escapeGlob(s string) string {

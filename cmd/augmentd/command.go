@@ -48,6 +48,7 @@ may come, go and die at any time: the trainer gets the same batches.`,
 		Version: cli.Version(),
 		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.ErrOrStderr()) },
 	}
+	cli.CacheFlags(c)
 	f := c.Flags()
 	o.at.Register(f, broker.DefaultURL)
 	f.StringVar(&o.run, "run", "", "serve this run alone (default: every run)")

@@ -23,6 +23,7 @@ the views, libtorch trains; every batch is a pure function of the run's spec.
 Begin with   resslt run --recipe quickstart`,
 		Version: cli.Version(),
 	}
+	cli.CacheFlags(root)
 	root.AddCommand(
 		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(),
 		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),

@@ -131,13 +131,24 @@ func (s *shardsSummary) print(w io.Writer) error {
 
 func newShardsIndex() *cobra.Command {
 	var f dataFlags
+	var manifest string
 	c := &cobra.Command{
-		Use:     "index --data URI",
-		Short:   "index a data set once and print its digest",
-		Example: "  resslt shards index --data folder:imagenet/train",
+		Use:   "index --data URI",
+		Short: "index a data set once and print its digest",
+		Long: `index reads every byte once and keeps where each image lies. With --manifest it
+also writes, for tar shards, NAME.manifest.json and NAME.index: put beside the
+shards in a bucket or on a web server, they make wds:…/NAME.manifest.json open at
+once, without a listing and without reading the shards.`,
+		Example: `  resslt shards index --data folder:imagenet/train
+  resslt shards index --data 'wds:shards/train-*.tar' --manifest shards/train.manifest.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			begun := time.Now()
 			return f.with(c, func(_ context.Context, src ingest.Source) error {
+				if manifest != "" {
+					if err := ingest.WriteManifest(src, manifest); err != nil {
+						return err
+					}
+				}
 				s := summarize(src.Manifest(), begun)
 				if err := s.print(c.OutOrStdout()); err != nil {
 					return err
@@ -147,6 +158,7 @@ func newShardsIndex() *cobra.Command {
 		},
 	}
 	f.add(c)
+	c.Flags().StringVar(&manifest, "manifest", "", "write the shards' manifest to `FILE` and their index beside it")
 	return c
 }
 
@@ -218,7 +230,7 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 		Example: "  resslt shards pack --data fashion-mnist: --split test --out shards",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
-			if o.ShardBytes, err = parseSize(size); err != nil {
+			if o.ShardBytes, err = cli.ParseSize(size); err != nil {
 				return schemas.E("", "--shard-size "+size, "give a size such as 256MB or 1GiB", err)
 			}
 			if o.Dir == "" {
@@ -315,31 +327,6 @@ func printJSON(c *cobra.Command, wanted bool, v any) error {
 		return nil
 	}
 	return json.NewEncoder(c.OutOrStdout()).Encode(v)
-}
-
-// sizeUnits are tried in this order: the longer ending first.
-var sizeUnits = []struct {
-	name  string
-	bytes int64
-}{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
-}
-
-// parseSize reads "256MB", "1GiB" or a plain number of bytes, of 1 or more.
-func parseSize(s string) (int64, error) {
-	for _, u := range sizeUnits {
-		digits, ok := strings.CutSuffix(s, u.name)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-		if err != nil || n < 1 || n > math.MaxInt64/u.bytes {
-			break
-		}
-		return n * u.bytes, nil
-	}
-	return 0, schemas.Because(schemas.ErrUsage, "is no size")
 }
 
 // humanBytes is a size for people: three digits and a decimal unit.

@@ -70,6 +70,12 @@ func TestShardsVerbs(t *testing.T) {
 	if ls.Digest != pack.Digest || len(ls.List) != pack.Shards || len(ls.First) != 2 || ls.First[0].Label != 0 || !strings.Contains(text, "0 cat") {
 		t.Errorf("ls says %s", text)
 	}
+	run("index", "--data", "wds:"+out, "--manifest", filepath.Join(out, "train.manifest.json"))
+	var byManifest shardsSummary
+	lastJSON(t, run("ls", "--data", "wds:"+filepath.Join(out, "train.manifest.json")), &byManifest)
+	if byManifest.Digest != pack.Digest {
+		t.Errorf("opened by its manifest: digest %s, want %s", byManifest.Digest, pack.Digest)
+	}
 	if text = run("verify", "--data", "wds:"+out); !strings.Contains(text, " 0 damaged") {
 		t.Errorf("verify says %s", text)
 	}
@@ -105,17 +111,7 @@ func TestShardsWrongUse(t *testing.T) {
 	}
 }
 
-func TestSizes(t *testing.T) {
-	for s, want := range map[string]int64{"1": 1, "256MB": 256e6, "256 MB": 256e6, "1GiB": 1 << 30, "10kB": 10e3, "7B": 7} {
-		if got, err := parseSize(s); err != nil || got != want {
-			t.Errorf("%s is %d, %v; want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"", "0", "-1MB", "1.5GB", "MB", "1XB", "99999999999TB"} {
-		if n, err := parseSize(s); !errors.Is(err, schemas.ErrUsage) {
-			t.Errorf("%q is %d, %v", s, n, err)
-		}
-	}
+func TestHumanBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1 kB", 47_100_024: "47.1 MB", 999_999: "1 MB", 256e6: "256 MB"} {
 		if got := humanBytes(n); got != want {
 			t.Errorf("%d is %q, want %q", n, got, want)

@@ -2,13 +2,13 @@ package pipeline
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"resslt/augment"
 	"resslt/batcher"
 	"resslt/ingest"
+	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/train/recipe"
 )
@@ -57,10 +57,10 @@ func presets() string {
 // been started in another folder.
 func Absolute(uri string) (string, error) {
 	scheme, place, ok := strings.Cut(uri, ":")
-	if !ok || place == "" || filepath.IsAbs(place) {
+	if !ok || place == "" {
 		return uri, nil
 	}
-	abs, err := filepath.Abs(place)
+	abs, err := store.Abs(place)
 	if err != nil {
 		return "", schemas.E("data", uri, "give an absolute path", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}

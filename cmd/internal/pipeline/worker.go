@@ -44,6 +44,9 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []st
 		return nil, err
 	}
 	opt.Split = rec.Spec.Dataset.Split
+	if order, err := schemas.ParseOrder(rec.Spec.Order); err == nil { // Order speaks of errors
+		opt.Runs = order.Blocked
+	}
 	var tried []string
 	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
 		src, err := ingest.Open(ctx, uri, opt)

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"resslt/schemas"
+)
+
+// CacheFlags adds --cache-dir and --cache-bytes, of the local cache of remote
+// shards, to a program. They stand for the environment's RESSLT_CACHE_DIR and
+// RESSLT_CACHE_BYTES, which every part that opens data looks at: where the data
+// lies is no concern of a verb, or of a recipe.
+func CacheFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.Func("cache-dir", "`folder` of the cache of remote shards (default $RESSLT_CACHE_DIR, else resslt/shards in the user's cache)", func(v string) error {
+		return os.Setenv("RESSLT_CACHE_DIR", v)
+	})
+	f.Func("cache-bytes", "`size` that it may have, such as 200GB; 0: no cache (default $RESSLT_CACHE_BYTES, else 32GiB)", func(v string) error {
+		n := int64(-1)
+		if v != "0" {
+			var err error
+			if n, err = ParseSize(v); err != nil {
+				return err
+			}
+		}
+		return os.Setenv("RESSLT_CACHE_BYTES", strconv.FormatInt(n, 10))
+	})
+}
+
+// sizeUnits are tried in this order: the longer ending first.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// ParseSize reads "256MB", "1GiB" or a plain number of bytes, of 1 or more. Errors
+// wrap ErrUsage.
+func ParseSize(s string) (int64, error) {
+	for _, u := range sizeUnits {
+		digits, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 1 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		return n * u.bytes, nil
+	}
+	return 0, schemas.Because(schemas.ErrUsage, "is no size")
+}

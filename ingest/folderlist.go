@@ -1,0 +1,116 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"resslt/ingest/store"
+	"resslt/schemas"
+)
+
+// listPrefix lists a remote folder by one listing of all below it: what folderRoot
+// and listFolder find on a disk.
+func listPrefix(ctx context.Context, dir, split string, opt Options) (root string, classes []string, x *index, err error) {
+	const op = "open folder"
+	found, err := opt.files.List(ctx, dir)
+	if err != nil {
+		return "", nil, nil, fileError(op, dir, folderHint, err)
+	}
+	found = slices.DeleteFunc(found, func(f store.Info) bool {
+		return slices.ContainsFunc(strings.Split(f.Name, "/"), hidden) || !isImageName(f.Name)
+	})
+	tops := map[string]bool{}
+	for _, f := range found {
+		if top, _, below := strings.Cut(f.Name, "/"); below {
+			tops[top] = true
+		}
+	}
+	root = dir
+	splits := len(tops) > 0
+	for top := range tops {
+		splits = splits && isSplitFolder(top)
+	}
+	mine := ""
+	for _, name := range splitFolders[split] {
+		if splits && mine == "" && tops[name] {
+			mine = name
+		}
+	}
+	if mine == "" && (splits || split != Train) {
+		return "", nil, nil, schemas.E(op, dir, "leave the split out, or name one that is there", schemas.Because(schemas.ErrNotFound, "has no split "+split))
+	}
+	if mine != "" {
+		root = store.Join(dir, mine)
+	}
+
+	// Class names are those of all splits together, as on a disk.
+	shards := map[string][]listed{}
+	for _, f := range found {
+		name := f.Name
+		if mine != "" {
+			top, below, _ := strings.Cut(name, "/")
+			if slices.Contains(splitFolders[Unlabeled], top) && top != mine {
+				continue // its folders, if any, are no classes
+			}
+			name = below
+			if class, _, ok := strings.Cut(name, "/"); ok {
+				classes = append(classes, class)
+			}
+			if top != mine {
+				continue
+			}
+		}
+		class, file, ok := strings.Cut(name, "/")
+		if !ok {
+			class, file = ".", name
+		} else if mine == "" {
+			classes = append(classes, class)
+		}
+		shards[class] = append(shards[class], listed{name: file, size: f.Size, mtime: f.MTime})
+	}
+	slices.Sort(classes)
+	classes = slices.Compact(classes)
+	x = newIndex()
+	for i, class := range append([]string{"."}, classes...) {
+		if len(shards[class]) == 0 {
+			continue
+		}
+		if err := x.addFolder(class, shards[class], int32(i-1)); err != nil {
+			return "", nil, nil, schemas.E(op, path.Join(root, class), "split it in several", err)
+		}
+	}
+	return root, classes, x, nil
+}
+
+// isSplitFolder says whether a folder's name is that of a split.
+func isSplitFolder(name string) bool {
+	for _, names := range splitFolders {
+		if slices.Contains(names, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// addFolder appends a class folder of files in bytewise order, their sums to come.
+func (x *index) addFolder(name string, files []listed, label int32) error {
+	c, s := &columns{}, Shard{Name: name}
+	for _, f := range files {
+		if f.size > math.MaxUint32 {
+			return schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%s has %d bytes", f.name, f.size))
+		}
+		if err := c.addName([]byte(f.name)); err != nil {
+			return err
+		}
+		c.sizes = append(c.sizes, uint32(f.size))
+		c.mtimes = append(c.mtimes, f.mtime)
+		c.labels = append(c.labels, label)
+		c.sums = append(c.sums, [sumSize]byte{})
+		s.Bytes += f.size
+	}
+	return x.addShard(s, c)
+}

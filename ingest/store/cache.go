@@ -1,0 +1,334 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"resslt/schemas"
+)
+
+// cache keeps fetched files on a disk. See the package's comment for its layout.
+type cache struct {
+	dir  string // "" for the default, which is looked for when it is needed
+	most int64  // bytes
+
+	mu      sync.Mutex
+	trusted map[string]time.Time // paths that this process has hashed, and when it last marked their use; guarded by mu
+}
+
+const (
+	cacheHint = "give a cache folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
+	partEnd   = ".part"
+	lockName  = "lock"
+
+	// markEvery is how often a file's use is written down.
+	markEvery = time.Minute
+	// lockPoll is how often a lock that another holds is tried.
+	lockPoll = 20 * time.Millisecond
+)
+
+// place is the cache's folder.
+func (c *cache) place() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return "", schemas.E("", "", cacheHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		c.dir = filepath.Join(dir, "resslt", "shards")
+	}
+	return c.dir, nil
+}
+
+// get is the path of the complete file, fetched if it is not there; "" where the
+// cache has no room for it, all of it being fetched just now.
+func (c *cache) get(ctx context.Context, f *File) (string, error) {
+	dir, err := c.place()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s\x00%d", f.Name, f.Size, f.Version, f.MTime/1e9))
+	key := hex.EncodeToString(sum[:16])
+	path := filepath.Join(dir, key[:2], key)
+	if ok, err := c.usable(ctx, path, f); ok || err != nil {
+		return path, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", diskFault(err)
+	}
+	part, err := lock(ctx, path+partEnd)
+	if err != nil {
+		return "", err
+	}
+	defer part.Close()                                       // and with it the lock
+	if ok, err := c.usable(ctx, path, f); ok || err != nil { // another process was faster
+		return path, errors.Join(err, removed(part))
+	}
+	room, err := c.reserve(ctx, dir, part, f.Size+sha256.Size)
+	if err != nil || !room {
+		return "", errors.Join(err, removed(part))
+	}
+	if err := c.fetch(ctx, part, path, f); err != nil {
+		return "", errors.Join(err, removed(part))
+	}
+	c.mark(path)
+	return path, nil
+}
+
+func removed(part *os.File) error {
+	if err := os.Remove(part.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskFault(err)
+	}
+	return nil
+}
+
+func diskFault(err error) error {
+	return schemas.E("", "", cacheHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+}
+
+// usable says whether the complete file is there and sound. The first time that a
+// process uses it, it is hashed; a damaged one is removed.
+func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) {
+	c.mu.Lock()
+	last, known := c.trusted[path]
+	c.mu.Unlock()
+	if known {
+		if time.Since(last) > markEvery {
+			c.mark(path)
+		}
+		return true, nil // ReadAt notices if it was dropped meanwhile
+	}
+	disk, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, diskFault(err)
+	}
+	defer disk.Close()
+	h, end := sha256.New(), make([]byte, sha256.Size)
+	sound := false
+	if info, err := disk.Stat(); err == nil && info.Size() == f.Size+sha256.Size {
+		if err := copyWhile(ctx, h, io.NewSectionReader(disk, 0, f.Size)); err != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+		} else if _, err := disk.ReadAt(end, f.Size); err == nil {
+			sound = bytes.Equal(h.Sum(nil), end)
+		}
+	}
+	if !sound {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, diskFault(err)
+		}
+		return false, nil
+	}
+	if err := f.expect(end); err != nil {
+		return false, err
+	}
+	c.mark(path)
+	return true, nil
+}
+
+// expect compares what was fetched with what is known of the file.
+func (f *File) expect(sum []byte) error {
+	if got := hex.EncodeToString(sum); f.SHA256 != "" && f.SHA256 != got {
+		return schemas.E("", "", "fetch or pack the shard anew",
+			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, the manifest says %.12s…", got, f.SHA256)))
+	}
+	return nil
+}
+
+// mark notes the file's use, for this process and, by its time, for all.
+func (c *cache) mark(path string) {
+	now := time.Now()
+	c.mu.Lock()
+	if c.trusted == nil {
+		c.trusted = map[string]time.Time{}
+	}
+	c.trusted[path] = now
+	c.mu.Unlock()
+	os.Chtimes(path, now, now) // fails where it was dropped just now, which is all the same
+}
+
+// forget is called where a file turned out to be dropped.
+func (c *cache) forget(path string) {
+	c.mu.Lock()
+	delete(c.trusted, path)
+	c.mu.Unlock()
+}
+
+// fetch fills part and makes it the complete file.
+func (c *cache) fetch(ctx context.Context, part *os.File, path string, f *File) error {
+	h := sha256.New()
+	var at int64
+	if err := f.pull(ctx, 0, f.Size, func(b []byte) error {
+		h.Write(b)
+		n, err := part.WriteAt(b, at)
+		at += int64(n)
+		if err != nil {
+			return diskFault(err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	sum := h.Sum(nil)
+	if err := f.expect(sum); err != nil {
+		return err
+	}
+	if _, err := part.WriteAt(sum, f.Size); err != nil {
+		return diskFault(err)
+	}
+	if err := part.Sync(); err != nil {
+		return diskFault(err)
+	}
+	if err := os.Rename(part.Name(), path); err != nil {
+		return diskFault(err)
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return diskFault(err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return diskFault(err)
+	}
+	return nil
+}
+
+// reserve makes room for size bytes and takes it by giving part that length. It is
+// false where that can't be done: what remains is being fetched.
+func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int64) (bool, error) {
+	all, err := lock(ctx, filepath.Join(dir, lockName))
+	if err != nil {
+		return false, err
+	}
+	defer all.Close()
+	type kept struct {
+		path string
+		size int64
+		used time.Time
+	}
+	var files []kept
+	total := size
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() || filepath.Dir(path) == dir || path == part.Name() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil // dropped just now
+		}
+		if strings.HasSuffix(path, partEnd) {
+			if orphan(path) {
+				return os.Remove(path)
+			}
+		} else {
+			files = append(files, kept{path, info.Size(), info.ModTime()})
+		}
+		total += info.Size()
+		return nil
+	})
+	if err != nil {
+		return false, diskFault(err)
+	}
+	slices.SortFunc(files, func(a, b kept) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.path, b.path)) })
+	for _, k := range files {
+		if total <= c.most {
+			break
+		}
+		if err := os.Remove(k.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, diskFault(err)
+		}
+		c.forget(k.path)
+		total -= k.size
+	}
+	if total > c.most {
+		return false, nil
+	}
+	if err := part.Truncate(size); err != nil {
+		return false, diskFault(err)
+	}
+	return true, nil
+}
+
+// orphan says whether nobody fetches the file: it was left by a crash.
+func orphan(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
+
+// lock opens the file, made if need be, and waits until it alone has it locked.
+// Closing it unlocks.
+func lock(ctx context.Context, path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, diskFault(err)
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			// Who held it may have renamed or removed it: then this is the lock of
+			// nothing.
+			have, err1 := f.Stat()
+			now, err2 := os.Stat(path)
+			if err1 == nil && err2 == nil && os.SameFile(have, now) {
+				return f, nil
+			}
+			f.Close()
+			continue
+		}
+		f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, diskFault(err)
+		}
+		wait := time.NewTimer(lockPoll)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, ctx.Err()
+		case <-wait.C:
+		}
+	}
+}
+
+// copyWhile is io.Copy that looks at ctx.
+func copyWhile(ctx context.Context, w io.Writer, r io.Reader) error {
+	buf := make([]byte, blockBytes)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := r.Read(buf)
+		w.Write(buf[:n]) // a hash, which never fails
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+
+	"resslt/schemas"
+)
+
+// progress is a failure after which the count of attempts begins anew.
+type progress struct{ error }
+
+func (p progress) Unwrap() error { return p.error }
+
+// final says whether no further attempt can mend err.
+func final(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, schemas.ErrMismatch) || errors.Is(err, schemas.ErrUnsupported) || errors.Is(err, schemas.ErrUsage) ||
+		errors.Is(err, schemas.ErrNotFound)
+}
+
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// retry does it until it works, ctx ends, the failure is final, or the attempts
+// are used up. Pauses double, and vary by a quarter so that a farm's workers don't
+// come back all at once.
+func (s *Store) retry(ctx context.Context, do func(context.Context) error) error {
+	pause := firstPause
+	for n := 1; ; n++ {
+		err := do(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case final(err):
+			return err
+		}
+		if errors.As(err, new(progress)) {
+			n, pause = 1, firstPause
+		}
+		if n >= s.o.Attempts {
+			var e *schemas.Error
+			if errors.As(err, &e) {
+				return err
+			}
+			return schemas.E("", "", "see whether the store can be reached, and run again",
+				fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
+		}
+		wait := time.NewTimer(pause*3/4 + rand.N(pause/2))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return ctx.Err()
+		case <-wait.C:
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// unavailable is err as ErrUnavailable, if it is of no other kind.
+func unavailable(err error) error {
+	if errors.Is(err, schemas.ErrUnavailable) {
+		return err
+	}
+	return schemas.BecauseErr(schemas.ErrUnavailable, err)
+}
+
+var errSlow = schemas.Because(schemas.ErrUnavailable, "the connection gives nothing")
+
+// watch cancels ctx where touch isn't called for so long.
+func watch(ctx context.Context, patience time.Duration) (_ context.Context, touch, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := time.AfterFunc(patience, func() { cancel(errSlow) })
+	return ctx, func() { t.Reset(patience) }, func() {
+		t.Stop()
+		cancel(nil)
+	}
+}
+
+// slow is errSlow where that is why err came.
+func slow(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSlow) {
+		return errSlow
+	}
+	return err
+}

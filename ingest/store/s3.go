@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/s3blob"
+
+	"resslt/schemas"
+)
+
+const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE to who may read it, or RESSLT_ANONYMOUS=1 for a public bucket"
+
+// openS3 opens a bucket of S3, or of the server that AWS_ENDPOINT_URL names.
+// Other servers than Amazon's are asked with the bucket in the path, since few of
+// them have a host name a bucket.
+func openS3(ctx context.Context, name string) (bucket, error) {
+	load := []func(*config.LoadOptions) error{config.WithDefaultRegion("us-east-1"),
+		// retry.go is the one place that tries again.
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} })}
+	if anonymous() {
+		load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, schemas.E("", "", "mend ~/.aws/config or the AWS_ variables", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
+		// Versions and SHA-256 say that bytes are right; many servers lack this.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	})
+	b, err := s3blob.OpenBucket(ctx, client, name, nil)
+	if err != nil {
+		return nil, schemas.E("", "", "name a bucket", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	return &cloud{Bucket: b, hint: s3Hint,
+		match: func(as func(any) bool, want Info) error {
+			var in *s3.GetObjectInput
+			if as(&in) && want.Version != "" {
+				in.IfMatch = aws.String(want.Version)
+			}
+			return nil
+		},
+		etag: func(o *blob.ListObject) string {
+			var obj types.Object
+			if o.As(&obj) {
+				return aws.ToString(obj.ETag)
+			}
+			return ""
+		},
+	}, nil
+}
+
+// anonymous says whether buckets are read without credentials.
+func anonymous() bool { return os.Getenv("RESSLT_ANONYMOUS") == "1" }

@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"resslt/schemas"
+)
+
+// Options say how remote files are read. The zero value is the default.
+type Options struct {
+	// CacheDir is the folder of fetched files. Default: $RESSLT_CACHE_DIR, else
+	// resslt/shards under os.UserCacheDir.
+	CacheDir string
+
+	// CacheBytes bounds the cache. Default: $RESSLT_CACHE_BYTES, else 32 GiB.
+	// Below 0 there is none, and every read goes to the network.
+	CacheBytes int64
+
+	// Patience is how long a connection may give nothing. Default: 30 s.
+	Patience time.Duration
+
+	// Attempts is how often a request is made before its failure is told; between
+	// them pass 0.1 s, 0.2 s, 0.4 s … to 5 s. Default: 8, some 15 s.
+	Attempts int
+}
+
+// DefaultCacheBytes is Options.CacheBytes where neither it nor the environment says.
+const DefaultCacheBytes = 32 << 30
+
+// Validate says whether the options can be used; it wraps ErrUsage.
+func (o Options) Validate() error {
+	if o.Patience < 0 || o.Attempts < 0 {
+		return schemas.E("store options", "", "give 0 for the defaults", schemas.Because(schemas.ErrUsage, "a negative number"))
+	}
+	if v := os.Getenv("RESSLT_CACHE_BYTES"); v != "" {
+		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
+			return schemas.E("store options", "RESSLT_CACHE_BYTES="+v, "give a number of bytes", schemas.Because(schemas.ErrUsage, "is no number"))
+		}
+	}
+	return nil
+}
+
+func (o Options) applyDefaults() Options {
+	if o.CacheDir == "" {
+		o.CacheDir = os.Getenv("RESSLT_CACHE_DIR")
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes, _ = strconv.ParseInt(os.Getenv("RESSLT_CACHE_BYTES"), 10, 64) // Validate has looked at it
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = DefaultCacheBytes
+	}
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
+	}
+	if o.Attempts == 0 {
+		o.Attempts = 8
+	}
+	return o
+}
+
+// Info describes a file.
+type Info struct {
+	Name    string // in List: relative to the folder, '/'-separated; else as it was asked for
+	Size    int64
+	MTime   int64  // ns since 1970; 0 where unknown
+	Version string // the ETag of a remote file; "" where there is none
+}
+
+// Store opens files. It is safe for concurrent use. Close it after all its files.
+type Store struct {
+	o     Options
+	cache cache
+
+	mu      sync.Mutex
+	buckets map[string]bucket // by root; guarded by mu
+}
+
+// bucket is a place of remote files.
+type bucket interface {
+	// stat looks at one file.
+	stat(ctx context.Context, key string) (Info, error)
+	// read opens bytes [off, off+n) of the file as want describes it.
+	read(ctx context.Context, key string, want Info, off, n int64) (io.ReadCloser, error)
+	// list gives all files whose keys begin with the prefix, by full keys.
+	list(ctx context.Context, prefix string) ([]Info, error)
+	close() error
+}
+
+// New is a store. Nothing is looked at yet.
+func New(o Options) *Store {
+	o = o.applyDefaults()
+	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes}, buckets: map[string]bucket{}}
+}
+
+// Fits says whether files of so many bytes together fit the cache.
+func (s *Store) Fits(bytes int64) bool { return bytes <= s.o.CacheBytes }
+
+// Close drops the connections.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for root, b := range s.buckets {
+		errs = append(errs, b.close())
+		delete(s.buckets, root)
+	}
+	return errors.Join(errs...)
+}
+
+// bucket gives the bucket of a remote name, and the key in it.
+func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error) {
+	root, key := split(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.buckets[root]; b != nil {
+		return b, key, nil
+	}
+	scheme, host, _ := strings.Cut(root, "://")
+	if host == "" {
+		return nil, "", schemas.E("", "", "write "+scheme+"://bucket/key", schemas.Because(schemas.ErrUsage, "no bucket or host is named"))
+	}
+	var b bucket
+	var err error
+	switch scheme {
+	case "s3":
+		b, err = openS3(ctx, host)
+	case "gs":
+		b, err = openGCS(ctx, host)
+	default:
+		b = openWeb(root)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	s.buckets[root] = b
+	return b, key, nil
+}
+
+// Stat looks at a file. Errors match fs.ErrNotExist or one of schemas' sentinels.
+func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
+	if !Remote(name) {
+		info, err := os.Stat(Local(name))
+		if err != nil {
+			return Info{}, err
+		}
+		return Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, nil
+	}
+	b, key, err := s.bucket(ctx, name)
+	if err != nil {
+		return Info{}, err
+	}
+	var info Info
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
+		info, err = b.stat(ctx, key)
+		return err
+	})
+	info.Name = name
+	return info, err
+}
+
+// IsDir says whether the name is that of a folder: remote, of a prefix below which
+// there are files. A web server has none.
+func (s *Store) IsDir(ctx context.Context, name string) (bool, error) {
+	if !Remote(name) {
+		info, err := os.Stat(Local(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil && info.IsDir(), err
+	}
+	files, err := s.List(ctx, name)
+	if errors.Is(err, errNoListing) {
+		return false, nil
+	}
+	return len(files) > 0, err
+}
+
+// List gives all remote files below the folder, in bytewise order, with names
+// relative to it. Local folders are for the os package.
+func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
+	b, key, err := s.bucket(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" && !strings.HasSuffix(key, "/") {
+		key += "/"
+	}
+	var files []Info
+	err = s.retry(ctx, func(ctx context.Context) (err error) {
+		files, err = b.list(ctx, key)
+		return err
+	})
+	for i := range files {
+		files[i].Name = strings.TrimPrefix(files[i].Name, key)
+	}
+	return files, err
+}
+
+// Glob gives the names that a pattern matches, sorted, as filepath.Glob does.
+func (s *Store) Glob(ctx context.Context, pattern string) ([]string, error) {
+	if !Remote(pattern) {
+		return filepath.Glob(Local(pattern))
+	}
+	magic := strings.IndexAny(pattern, `*?[\`)
+	if magic < 0 {
+		if _, err := s.Stat(ctx, pattern); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, nil
+			}
+			return nil, err
+		}
+		return []string{pattern}, nil
+	}
+	dir := pattern[:strings.LastIndexByte(pattern[:magic], '/')]
+	files, err := s.List(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, f := range files {
+		name := dir + "/" + f.Name
+		ok, err := path.Match(pattern, name)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+// Open opens a file for reading: one that Stat would find, of the version that it
+// has now. Errors are Stat's.
+func (s *Store) Open(ctx context.Context, name string) (*File, error) {
+	if Remote(name) {
+		info, err := s.Stat(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return s.OpenAs(ctx, info)
+	}
+	name = Local(name)
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a named pipe would wait for a writer
+		return nil, schemas.E("", "", "", schemas.Because(schemas.ErrUnsupported, "not a regular file"))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, disk: f}, nil
+}
+
+// OpenAs opens the remote file that info describes, without a look at it: reads
+// fail with ErrMismatch if it is another one. List gives such infos, once their
+// names are whole.
+func (s *Store) OpenAs(ctx context.Context, info Info) (*File, error) {
+	b, key, err := s.bucket(ctx, info.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Info: info, store: s, bucket: b, key: key}, nil
+}
+
+// errNoListing is ErrUnsupported where files can't be listed.
+var errNoListing = fmt.Errorf("%w: a web server has no listing", schemas.ErrUnsupported)
