@@ -1,0 +1,120 @@
+package train
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"resslt/train/backbone"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// peerPython is Debian's, which has PyTorch and torchvision.
+const peerPython = "/usr/bin/python3"
+
+// runWeights runs a task of testdata/weights.py with the program of docs/weights.md
+// that begins with # NAME. It skips the test where there is no torchvision.
+func runWeights(t *testing.T, task, name, dir string) {
+	t.Helper()
+	if err := exec.Command(peerPython, "-c", "import torchvision").Run(); err != nil {
+		t.Skipf("%s has no torchvision: install the peers with `make setup-peers`", peerPython)
+	}
+	page, err := os.ReadFile(filepath.Join("..", "docs", "weights.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, ok := strings.Cut(string(page), "```python\n# "+name)
+	if !ok {
+		t.Fatalf("docs/weights.md has no %s", name)
+	}
+	program, _, _ = strings.Cut(program, "\n```")
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte("# "+program), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(peerPython, filepath.Join("testdata", "weights.py"), task, path, dir)
+	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("weights.py %s: %v\n%s", task, err, out)
+	}
+}
+
+// sameFeatures compares the encoder's features with those that Python left.
+func sameFeatures(t *testing.T, b backbone.Backbone, file string, size int64) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]float32, len(raw)/4)
+	for i := range want {
+		want[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	nntest.Do(t, func() {
+		b.SetTraining(false)
+		torch.NoGrad(func() {
+			x := nntest.FormulaTensor("weights input", 1, 0, 2, 3, size, size)
+			nntest.Close(t, "features", b.Forward(x).Float32s(), want, nntest.Tolerance)
+		})
+	})
+}
+
+// TestImport: checkpoints of other projects, by the converter of docs/weights.md.
+func TestImport(t *testing.T) {
+	nntest.Torch(t)
+	dir := t.TempDir()
+	runWeights(t, "make", "convert.py", dir)
+	for name, info := range map[string]EncoderInfo{
+		"ressl":            {Backbone: "resnet18", Stem: "imagenet"},
+		"moco":             {Backbone: "resnet18", Stem: "imagenet"},
+		"torchvision":      {Backbone: "resnet18", Stem: "imagenet"},
+		"solo-learn":       {Backbone: "resnet18", Stem: "small"},
+		"solo-learn-old":   {Backbone: "resnet18", Stem: "small"},
+		"lightly":          {Backbone: "resnet18", Stem: "imagenet"},
+		"lightly-children": {Backbone: "resnet18", Stem: "imagenet"},
+		"efficientnet":     {Backbone: "efficientnet_b0", Stem: "imagenet"},
+		"mobilenet":        {Backbone: "mobilenet_v3_large", Stem: "imagenet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			info.Width = 8
+			b, err := LoadEncoder(filepath.Join(dir, name+".safetensors"), info, torch.CPU)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nn.Free(b)
+			sameFeatures(t, b, filepath.Join(dir, name+".f32"), 32)
+		})
+	}
+}
+
+// TestTorchvisionLoadsEncoders: every backbone's encoder.safetensors, with
+// strict=True, gives torchvision the features that it gives here.
+func TestTorchvisionLoadsEncoders(t *testing.T) {
+	nntest.Torch(t)
+	dir := t.TempDir()
+	nets := map[string]backbone.Backbone{}
+	for _, name := range backbone.Names() {
+		b, err := backbone.New(name, backbone.Config{Seed: 1, ChannelsLast: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nn.Free(b)
+		info := EncoderInfo{Backbone: name, Width: 64, Stem: "imagenet"}
+		if err := SaveEncoder(filepath.Join(dir, name+".safetensors"), b, info); err != nil {
+			t.Fatal(err)
+		}
+		nets[name] = b
+	}
+	runWeights(t, "load", "to_torchvision.py", dir)
+	for name, b := range nets {
+		t.Run(name, func(t *testing.T) {
+			sameFeatures(t, b, filepath.Join(dir, name+".f32"), 64)
+		})
+	}
+}
