@@ -40,6 +40,9 @@ type Checkpoint struct {
 	path string // of the tensors
 }
 
+// checkpointMark tells a checkpoint's tensors from other safetensors files.
+const checkpointMark = "checkpoint"
+
 const damagedHint = "delete it and resume from an older one, or start over without --resume"
 
 // SaveCheckpoint writes the learner's state after c.Step steps to dir, then
@@ -57,7 +60,7 @@ func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error 
 	c.Weights = fmt.Sprintf("step-%08d.safetensors", c.Step)
 	h := sha256.New()
 	err = safetensors.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
-		return safetensors.Write(io.MultiWriter(w, h), tensors, map[string]string{"format": "pt", "resslt": "checkpoint"})
+		return safetensors.Write(io.MultiWriter(w, h), tensors, map[string]string{"format": "pt", "resslt": checkpointMark})
 	})
 	if err != nil {
 		return err
@@ -181,6 +184,9 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 	}
 	return &c, nil
 }
+
+// Path is the checkpoint's JSON file.
+func (c *Checkpoint) Path() string { return strings.TrimSuffix(c.path, ".safetensors") + ".json" }
 
 // Load puts the checkpoint's tensors into the learner.
 func (c *Checkpoint) Load(l *Learner) error {

@@ -50,7 +50,7 @@ func writeEncoder(path string, tensors []safetensors.Tensor, info EncoderInfo) e
 }
 
 // EncoderMeta reads what a file says of its encoder: all of it for a file that
-// SaveEncoder wrote or a checkpoint's .json, nothing (ok false) for any other
+// SaveEncoder wrote or a checkpoint (of its two files either), nothing (ok false) for any other
 // safetensors file, such as torchvision's weights.
 func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 	if strings.HasSuffix(path, ".json") {
@@ -72,6 +72,9 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 		return info, false, err
 	}
 	defer f.Close()
+	if f.Metadata["resslt"] == checkpointMark {
+		return EncoderMeta(strings.TrimSuffix(path, ".safetensors") + ".json")
+	}
 	if json.Unmarshal([]byte(f.Metadata["resslt"]), &info) != nil || info.Backbone == "" {
 		return EncoderInfo{}, false, nil
 	}
@@ -84,30 +87,9 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 // as safetensors, whose classifier is left out. Errors wrap ErrMismatch where the
 // weights are another network's, and name the keys or shapes of both sides.
 func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
-	if c, ok := strings.CutSuffix(path, ".json"); ok {
-		path = c + ".safetensors"
-	}
-	f, err := safetensors.Open(path)
+	tensors, err := ReadWeights(path, Selection{})
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	const student = "student.backbone."
-	prefix := ""
-	for _, n := range f.Names() {
-		if strings.HasPrefix(n, student) {
-			prefix = student
-		}
-	}
-	tensors, err := f.Read(func(name string) bool {
-		key, ours := strings.CutPrefix(name, prefix)
-		return ours && !strings.HasPrefix(key, "fc.") && !strings.HasPrefix(key, "classifier.")
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range tensors {
-		tensors[i].Name = strings.TrimPrefix(tensors[i].Name, prefix)
 	}
 	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true})
 	if err != nil {

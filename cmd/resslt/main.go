@@ -25,7 +25,7 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
-		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(),
+		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(), newExportCommand(),
 		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),
 	)
 	return root

@@ -1,0 +1,72 @@
+package detectron2
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train"
+	"resslt/train/safetensors"
+)
+
+// backbones are those that detectron2's ResNet can be configured as.
+var backbones = []string{"resnet18", "resnet34", "resnet50"}
+
+// Key is detectron2's name of torchvision's: stages are counted from res2, the
+// first convolution is the stem's, a batch norm is the norm of its convolution.
+// A counter of batches has none.
+func Key(torchvision string) (key string, ok bool) {
+	p := strings.Split(torchvision, ".")
+	if p[len(p)-1] == "num_batches_tracked" {
+		return "", false
+	}
+	if n, isStage := strings.CutPrefix(p[0], "layer"); isStage && len(n) == 1 && '1' <= n[0] && n[0] <= '4' {
+		p[0] = "res" + string(n[0]+1)
+	} else {
+		p = append([]string{"stem"}, p...)
+	}
+	for i := 1; i < len(p); i++ {
+		switch {
+		case strings.HasPrefix(p[i], "bn"):
+			p[i] = "conv" + p[i][len("bn"):] + ".norm"
+		case p[i] == "downsample" && i+1 < len(p) && p[i+1] == "0":
+			p[i], p[i+1] = "shortcut", ""
+		case p[i] == "downsample":
+			p[i], p[i+1] = "shortcut", "norm"
+		}
+	}
+	return strings.Join(slices.DeleteFunc(p, func(s string) bool { return s == "" }), "."), true
+}
+
+// Convert renames an encoder's tensors. It returns an error wrapping
+// schemas.ErrUnsupported for a network that detectron2 has not.
+func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensors.Tensor, error) {
+	if !slices.Contains(backbones, info.Backbone) || info.Width != 64 || info.Stem != "imagenet" {
+		return nil, schemas.E("export to detectron2", fmt.Sprintf("%s, width %d, %s stem", info.Backbone, info.Width, info.Stem),
+			"pre-train one of "+strings.Join(backbones, ", ")+" at width 64 with the imagenet stem, or use --format torchvision",
+			schemas.Because(schemas.ErrUnsupported, "detectron2 has no such backbone"))
+	}
+	var out []safetensors.Tensor
+	for _, t := range tensors {
+		key, ok := Key(t.Name)
+		if !ok {
+			continue
+		}
+		if t.DType != safetensors.F32 {
+			return nil, schemas.E("export to detectron2", t.Name, "export an encoder in float32", schemas.Because(schemas.ErrUnsupported, string(t.DType)))
+		}
+		t.Name = key
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// Pixels are the configuration's PIXEL_MEAN and PIXEL_STD, of red, green and
+// blue in 0–255.
+func Pixels(info train.EncoderInfo) (mean, std [3]float64) {
+	for c := range 3 {
+		mean[c], std[c] = 255*info.Mean[c], 255*info.Std[c]
+	}
+	return mean, std
+}

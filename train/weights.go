@@ -1,0 +1,105 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"resslt/schemas"
+	"resslt/train/safetensors"
+)
+
+// Selection says which weights of a file are wanted. Zero values mean the
+// defaults.
+type Selection struct {
+	Network string // "student" (default) or "teacher"
+	Part    string // "encoder" (default): F alone; "projector": g alone; "all"
+}
+
+// Networks and Parts are what a Selection may name.
+var (
+	Networks = []string{"student", "teacher"}
+	Parts    = []string{"encoder", "projector", "all"}
+)
+
+func (s Selection) applyDefaults() Selection {
+	if s.Network == "" {
+		s.Network = Networks[0]
+	}
+	if s.Part == "" {
+		s.Part = Parts[0]
+	}
+	return s
+}
+
+// Validate returns an error wrapping schemas.ErrUsage that names the field.
+func (s Selection) Validate() error {
+	s = s.applyDefaults()
+	for _, f := range []struct {
+		name, value string
+		known       []string
+	}{{"network", s.Network, Networks}, {"part", s.Part, Parts}} {
+		if !slices.Contains(f.known, f.value) {
+			return schemas.E("select weights", f.name+" "+f.value, "give one of "+strings.Join(f.known, ", "), schemas.ErrUsage)
+		}
+	}
+	return nil
+}
+
+// key gives the name under which a tensor of a checkpoint is handed out, and
+// whether it is wanted: torchvision's for the encoder, an nn.Sequential's for the
+// projector, both with their network's prefix for all.
+func (s Selection) key(name string) (string, bool) {
+	name, ok := strings.CutPrefix(name, s.Network+".")
+	switch {
+	case !ok:
+		return "", false
+	case s.Part == "encoder":
+		return strings.CutPrefix(name, "backbone.")
+	case s.Part == "projector":
+		return strings.CutPrefix(name, "projector.")
+	}
+	return name, true
+}
+
+// ReadWeights reads the weights of one network into host memory: of a checkpoint
+// (its .json or its .safetensors), of an encoder's file, or of torchvision's
+// weights as safetensors, whose classifier is left out. The last two hold one
+// encoder and no head: an error that wraps ErrNotFound says so where more is
+// asked. It needs no libtorch.
+func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
+	s = s.applyDefaults()
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if c, ok := strings.CutSuffix(path, ".json"); ok {
+		path = c + ".safetensors"
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	key := s.key
+	if !slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasPrefix(n, "student.") }) {
+		if s.Part != "encoder" || s.Network != "student" {
+			return nil, schemas.E("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
+				schemas.Because(schemas.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
+		}
+		key = func(name string) (string, bool) {
+			return name, !strings.HasPrefix(name, "fc.") && !strings.HasPrefix(name, "classifier.")
+		}
+	}
+	tensors, err := f.Read(func(name string) bool { _, wanted := key(name); return wanted })
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		tensors[i].Name, _ = key(tensors[i].Name)
+	}
+	if len(tensors) == 0 {
+		return nil, schemas.E("read weights", path, "name another --network or --part",
+			schemas.Because(schemas.ErrNotFound, fmt.Sprintf("it holds no %s %s", s.Network, s.Part)))
+	}
+	return tensors, nil
+}
