@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,10 @@ type stepReport struct {
 	Device          string  `json:"device"`
 	Threads         int     `json:"threads"`
 	Precision       string  `json:"precision"`
+	Objective       string  `json:"objective"`
+	Accumulate      int     `json:"accumulate"`
+	Checkpointing   bool    `json:"activation_checkpointing"`
+	PeakRSSBytes    int64   `json:"peak_rss_bytes"` // of the process
 	TorchVersion    string  `json:"torch_version"`
 }
 
@@ -53,13 +58,17 @@ func newBenchStepCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(rep)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s width %d, %d×%d, batch %d on %s (%d threads, %s, libtorch %s): %.1f ms a step, %.0f images/s, median of %d\n",
-				rep.Backbone, rep.Width, rep.ImageSize, rep.ImageSize, rep.BatchSize, rep.Device, rep.Threads, rep.Precision, rep.TorchVersion, rep.MSPerStep, rep.ImagesPerSecond, rep.Steps)
+			fmt.Fprintf(c.OutOrStdout(), "%s width %d, %d×%d, batch %d on %s (%d threads, %s, libtorch %s): %.1f ms a step, %.0f images/s, median of %d, peak RSS %.0f MB\n",
+				rep.Backbone, rep.Width, rep.ImageSize, rep.ImageSize, rep.BatchSize, rep.Device, rep.Threads, rep.Precision, rep.TorchVersion, rep.MSPerStep, rep.ImagesPerSecond, rep.Steps, float64(rep.PeakRSSBytes)/1e6)
 			return nil
 		},
 	}
 	networkFlags(c, &r, 64, 64)
 	f := c.Flags()
+	f.StringVar(&r.Objective, "objective", r.Objective, "one of "+strings.Join(recipe.Objectives(), ", "))
+	f.StringVar(&r.Precision, "precision", r.Precision, "fp32 or bf16")
+	f.IntVar(&r.Accumulate, "accumulate", r.Accumulate, "micro-batches a step")
+	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only what goes in between the backbone's stages")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -127,6 +136,7 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 		ImagesPerSecond: float64(r.BatchSize) / typical, MSPerStep: 1000 * typical, Steps: steps,
 		Backbone: r.Backbone, Width: r.Width, ImageSize: r.ImageSize, BatchSize: r.BatchSize,
 		Device: r.Device, Threads: r.Threads, Precision: r.Precision, TorchVersion: info.TorchVersion,
+		Objective: r.Objective, Accumulate: r.Accumulate, Checkpointing: r.ActivationCheckpointing, PeakRSSBytes: peakRSS(),
 	}, nil
 }
 
