@@ -17,8 +17,9 @@ type Backbone interface {
 	nn.Module
 	// FeatureDim is the length of a feature vector.
 	FeatureDim() int64
-	// Stages lists the modules whose composition Forward is, stem first, global
-	// average last: where a long network may be cut, as gradient checkpointing does.
+	// Stages lists the modules whose composition Forward is, stem first, then every
+	// block, global average last: where a long network may be cut, as gradient
+	// checkpointing does. None overwrites its input.
 	Stages() []nn.Module
 }
 

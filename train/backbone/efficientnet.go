@@ -51,7 +51,7 @@ func efficientNet(depth float64) func(nn.Builder, Config) Backbone {
 				stride = 1
 			}
 			add(func(b nn.Builder) nn.Module {
-				stage := &nn.Sequential{}
+				stage := &row{}
 				for j := range layers[i] {
 					stage.Children = append(stage.Children, m.block(b.At(fmt.Sprint(j)), blockSpec{
 						in: in, expanded: divisible(float64(in * s.expand)), out: out,

@@ -19,6 +19,9 @@ type stage struct {
 	nn.Module
 }
 
+// row is a stage of blocks one after the other, named by their place.
+type row struct{ nn.Sequential }
+
 // add appends a stage.
 func (n *network) add(prefix string, m nn.Module) { n.stages = append(n.stages, stage{prefix, m}) }
 
@@ -32,11 +35,16 @@ func (n *network) pooled(c int64) *network {
 // FeatureDim is the number of channels of the last feature map.
 func (n *network) FeatureDim() int64 { return n.features }
 
-// Stages lists the stages in order; Forward is their composition.
+// Stages lists the stages in order, the blocks of a row one by one; Forward is
+// their composition.
 func (n *network) Stages() []nn.Module {
-	out := make([]nn.Module, len(n.stages))
-	for i, s := range n.stages {
-		out[i] = s.Module
+	var out []nn.Module
+	for _, s := range n.stages {
+		if r, ok := s.Module.(*row); ok {
+			out = append(out, r.Children...)
+		} else {
+			out = append(out, s.Module)
+		}
 	}
 	return out
 }

@@ -23,7 +23,7 @@ func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
 		in := width
 		for s := range blocks {
 			name := fmt.Sprintf("layer%d", s+1)
-			at, layer := b.At(name), &nn.Sequential{}
+			at, layer := b.At(name), &row{}
 			for i := range blocks[s] {
 				stride := int64(1)
 				if s > 0 && i == 0 {
