@@ -25,6 +25,7 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
+		newSweepCommand(),
 		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(), newExportCommand(),
 		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),
 	)

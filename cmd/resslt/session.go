@@ -188,22 +188,27 @@ func (s *session) warn() {
 	}
 }
 
-// lock makes the folder and takes it for this process: two runs in one folder
-// would overwrite each other's checkpoints.
-func (s *session) lock() error {
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
-		return folderError(s.out, err)
+// lock makes the folder and takes it for this process.
+func (s *session) lock() (err error) {
+	s.held, err = lockFolder(s.out)
+	return err
+}
+
+// lockFolder makes a folder and takes it for this process: two in one folder would
+// overwrite each other's files. Closing the file gives it back.
+func lockFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, folderError(dir, err)
 	}
-	f, err := os.OpenFile(filepath.Join(s.out, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return folderError(s.out, err)
+		return nil, folderError(dir, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return schemas.E("use folder", s.out, "wait for it to end or choose another --out", schemas.Because(schemas.ErrUsage, "another run is writing there"))
+		return nil, schemas.E("use folder", dir, "wait for it to end or choose another --out", schemas.Because(schemas.ErrUsage, "another run is writing there"))
 	}
-	s.held = f
-	return nil
+	return f, nil
 }
 
 func folderError(dir string, err error) error {

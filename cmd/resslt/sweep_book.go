@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"text/tabwriter"
+
+	"resslt/schemas"
+	"resslt/train"
+	"resslt/train/recipe"
+)
+
+// sweepResult is a cell of DIR/sweep.json, and a line of DIR/sweep.csv.
+type sweepResult struct {
+	ID     string   `json:"id"`
+	Row    string   `json:"row"`
+	Column string   `json:"column"`
+	Seed   uint64   `json:"seed"`
+	Recipe string   `json:"recipe"`
+	Set    []string `json:"set"`
+	Run    string   `json:"run"`    // stream that it was trained from; equal for equal batches
+	Digest string   `json:"digest"` // of the resolved recipe: what was changed since is trained anew
+	Done   bool     `json:"done"`
+	Paper  *float64 `json:"paper,omitempty"` // percent, of the sweep's metric
+
+	KNNTop1       *float64 `json:"knn_top1,omitempty"`
+	LinearTop1    *float64 `json:"linear_top1,omitempty"`
+	EmbeddingStd  *float64 `json:"embedding_std,omitempty"`
+	FinalLoss     float64  `json:"final_loss"`
+	StudentSHA256 string   `json:"student_sha256,omitempty"`
+	TrainSeconds  float64  `json:"train_seconds"`
+}
+
+// sweepBook keeps a sweep's results in its folder, so that cells that are done are
+// not trained again. It is safe for concurrent use.
+type sweepBook struct {
+	folder string
+	table  *recipe.Sweep
+	cells  []*sweepCell
+
+	mu      sync.Mutex
+	results map[string]*sweepResult // by cell; guarded by mu
+}
+
+// sweepFile is DIR/sweep.json.
+type sweepFile struct {
+	Name   string         `json:"name"`
+	Claim  string         `json:"claim,omitempty"`
+	Source string         `json:"source,omitempty"`
+	Metric string         `json:"metric"` // that paper states
+	Cells  []*sweepResult `json:"cells"`  // row by row
+}
+
+// openSweepBook takes up the results that the folder has of these cells.
+func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*sweepBook, error) {
+	b := &sweepBook{folder: folder, table: table, cells: cells, results: map[string]*sweepResult{}}
+	var had sweepFile
+	name := filepath.Join(folder, "sweep.json")
+	raw, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(raw, &had)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, schemas.E("read results", name, "mend or remove the file", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	rows, columns := table.RowPoints(), table.ColumnPoints()
+	for _, c := range cells {
+		sum := sha256.Sum256(c.recipe.YAML())
+		b.results[c.ID] = &sweepResult{ID: c.ID, Row: rows[c.Row].Name, Column: columns[c.Column].Name, Seed: c.recipe.Seed,
+			Recipe: c.Recipe, Set: c.set, Run: c.run, Digest: hex.EncodeToString(sum[:]), Paper: c.Paper}
+	}
+	for _, r := range had.Cells {
+		if now := b.results[r.ID]; now != nil && r.Done && r.Digest == now.Digest {
+			r.Paper = now.Paper
+			b.results[r.ID] = r
+		}
+	}
+	return b, b.write()
+}
+
+// dir is where a cell's run is kept.
+func (b *sweepBook) dir(c *sweepCell) string { return filepath.Join(b.folder, "cells", c.ID) }
+
+// todo gives the cells that are not done, those of one stream beside each other.
+func (b *sweepBook) todo() []*sweepCell {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var runs []string
+	of := map[string][]*sweepCell{}
+	for _, c := range b.cells {
+		if b.results[c.ID].Done {
+			continue
+		}
+		if of[c.run] == nil {
+			runs = append(runs, c.run)
+		}
+		of[c.run] = append(of[c.run], c)
+	}
+	var out []*sweepCell
+	for _, r := range runs {
+		out = append(out, of[r]...)
+	}
+	return out
+}
+
+// finish enters the summary of a cell that was trained.
+func (b *sweepBook) finish(c *sweepCell) error {
+	name := filepath.Join(b.dir(c), "summary.json")
+	var s train.Summary
+	raw, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(raw, &s)
+	}
+	if err != nil {
+		return schemas.E("read summary", name, "train the cell again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	b.mu.Lock()
+	r := b.results[c.ID]
+	r.Done = true
+	r.KNNTop1, r.LinearTop1, r.EmbeddingStd = s.KNNTop1, s.LinearTop1, s.EmbeddingStd
+	r.FinalLoss, r.StudentSHA256, r.TrainSeconds = s.FinalLoss, s.StudentSHA256, s.TrainSeconds
+	b.mu.Unlock()
+	return b.write()
+}
+
+// metric is what the paper's figures are of.
+func (b *sweepBook) metric() string {
+	if b.table.Metric == "" {
+		return "linear"
+	}
+	return b.table.Metric
+}
+
+func (b *sweepBook) file() sweepFile {
+	f := sweepFile{Name: b.table.Name, Claim: b.table.Claim, Source: b.table.Source, Metric: b.metric()}
+	for _, c := range b.cells {
+		f.Cells = append(f.Cells, b.results[c.ID])
+	}
+	return f
+}
+
+// write replaces sweep.json and sweep.csv.
+func (b *sweepBook) write() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.file()
+	raw, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return schemas.E("write results", b.folder, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	var table bytes.Buffer
+	w := csv.NewWriter(&table)
+	lines := [][]string{{"row", "column", "seed", "knn_top1", "linear_top1", "embedding_std", "paper_" + f.Metric, "final_loss", "student_sha256", "run", "id"}}
+	number := func(x *float64) string {
+		if x == nil {
+			return ""
+		}
+		return strconv.FormatFloat(*x, 'g', -1, 64)
+	}
+	for _, r := range f.Cells {
+		if r.Done {
+			lines = append(lines, []string{r.Row, r.Column, strconv.FormatUint(r.Seed, 10), number(r.KNNTop1), number(r.LinearTop1),
+				number(r.EmbeddingStd), number(r.Paper), number(&r.FinalLoss), r.StudentSHA256, r.Run, r.ID})
+		}
+	}
+	if err := w.WriteAll(lines); err != nil { // into memory
+		return schemas.E("write results", b.folder, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+	}
+	for name, body := range map[string][]byte{"sweep.json": append(raw, '\n'), "sweep.csv": table.Bytes()} {
+		name = filepath.Join(b.folder, name)
+		if err := os.WriteFile(name+".new", body, 0o644); err != nil {
+			return folderError(b.folder, err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			return folderError(b.folder, err)
+		}
+	}
+	return nil
+}
+
+// print shows the table in the paper's form, once for each figure that there is; the
+// paper's own stands in brackets.
+func (b *sweepBook) print(w io.Writer, asJSON bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, fig := range []struct {
+		name, title, format string
+		of                  func(*sweepResult) *float64
+	}{
+		{"linear", "linear probe, top-1 %", "%.2f", func(r *sweepResult) *float64 { return r.LinearTop1 }},
+		{"knn", "kNN, top-1 %", "%.2f", func(r *sweepResult) *float64 { return r.KNNTop1 }},
+		{"std", "standard deviation of the embedding (0: collapsed)", "%.4f", func(r *sweepResult) *float64 { return r.EmbeddingStd }},
+	} {
+		text := b.grid(fig.format, fig.of, fig.name == b.metric())
+		if text == nil {
+			continue
+		}
+		paper := ""
+		if fig.name == b.metric() && len(b.table.Paper) > 0 {
+			paper = "; in brackets the paper's"
+		}
+		fmt.Fprintf(w, "%s: %s%s\n", b.table.Name, fig.title, paper)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, line := range text {
+			for i, cell := range line {
+				if i > 0 {
+					fmt.Fprint(t, "\t")
+				}
+				fmt.Fprint(t, cell)
+			}
+			fmt.Fprintln(t)
+		}
+		if err := t.Flush(); err != nil {
+			return schemas.E("print", "the table", "see "+filepath.Join(b.folder, "sweep.csv"), schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+	}
+	fmt.Fprintf(w, "results %s\n", filepath.Join(b.folder, "sweep.json"))
+	if asJSON {
+		return json.NewEncoder(w).Encode(b.file())
+	}
+	return nil
+}
+
+// grid is the table of one figure as text, nil where no cell has it. Cells of
+// several seeds give mean ± deviation.
+func (b *sweepBook) grid(format string, of func(*sweepResult) *float64, withPaper bool) [][]string {
+	rows, columns := b.table.RowPoints(), b.table.ColumnPoints()
+	values := map[[2]int][]float64{}
+	papers := map[[2]int]*float64{}
+	shown := map[int]bool{} // rows of which there is a cell
+	for _, c := range b.cells {
+		at := [2]int{c.Row, c.Column}
+		if r := b.results[c.ID]; r.Done && of(r) != nil {
+			values[at] = append(values[at], *of(r))
+		}
+		papers[at] = c.Paper
+		shown[c.Row] = true
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	head := []string{b.table.Rows.Heading()}
+	for _, c := range columns {
+		name := c.Name
+		if key := b.table.Columns.Heading(); key != "" {
+			name = key + " " + name
+		}
+		head = append(head, name)
+	}
+	out := [][]string{head}
+	for i, r := range rows {
+		if !shown[i] {
+			continue
+		}
+		line := []string{r.Name}
+		for j := range columns {
+			at := [2]int{i, j}
+			text := "-"
+			if x := values[at]; len(x) > 0 {
+				mean, std := recipe.MeanStd(x)
+				text = fmt.Sprintf(format, mean)
+				if len(x) > 1 {
+					text += fmt.Sprintf(" ± "+format, std)
+				}
+			}
+			if p := papers[at]; withPaper && p != nil {
+				text += fmt.Sprintf(" (%.2f)", *p)
+			}
+			line = append(line, text)
+		}
+		out = append(out, line)
+	}
+	return out
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/train"
+)
+
+// childWait is how long a trainer that was told to stop has for its checkpoint.
+const childWait = 2 * time.Minute
+
+// statusEvery is how often a cell that is being trained says where it is.
+const statusEvery = 30 * time.Second
+
+// sweepBroker is where a sweep's batches come from: an embedded broker that the
+// trainers reach over loopback, with workers beside it, or the farm's.
+type sweepBroker struct {
+	args  []string // for the trainers
+	work  func(ctx context.Context) error
+	drop  func(ctx context.Context, run string) error
+	close func() error
+}
+
+// openSweepBroker starts broker and workers, or stands for the farm's. The caller
+// closes it.
+func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report func(string)) (_ *sweepBroker, err error) {
+	b := &sweepBroker{
+		args: args, close: func() error { return nil },
+		work: func(context.Context) error { return nil },
+		drop: func(context.Context, string) error { return nil }, // a farm's runs are its people's
+	}
+	if f.at.URL != "" && f.workers == 0 {
+		return b, nil
+	}
+	defer func() {
+		if err != nil {
+			_ = b.close() // what failed before it says more
+		}
+	}()
+	o, err := f.at.Options("resslt sweep", batcher.RoleWorker)
+	if err != nil {
+		return nil, err
+	}
+	if f.at.URL == "" {
+		store, err := os.MkdirTemp("", "resslt-sweep-")
+		if err != nil {
+			return nil, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		b.close = func() error { return os.RemoveAll(store) }
+		embedded, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: "127.0.0.1:0"})
+		if err != nil {
+			return nil, err
+		}
+		b.close = func() error { return errors.Join(embedded.Close(), os.RemoveAll(store)) }
+		b.args = []string{"--nats", embedded.URL(), "--token-file", filepath.Join(store, batcher.TokenName)}
+		o = batcher.ConnectOptions{Broker: embedded, Name: "resslt sweep"}
+	}
+	o.Report = report
+	nc, js, err := batcher.Connect(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	below := b.close
+	b.close = func() error { nc.Close(); return below() }
+	if f.at.URL == "" {
+		b.drop = func(ctx context.Context, run string) error { return batcher.DeleteRun(ctx, js, run) }
+	}
+	w, err := newSweepWorker(js, f.workers, report)
+	if err != nil {
+		return nil, err
+	}
+	b.work = w.Serve
+	return b, nil
+}
+
+func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*batcher.Worker, error) {
+	return batcher.NewWorker(js, batcher.WorkerOptions{
+		Workers: workers, Engines: augment.EngineNames(),
+		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+		},
+		Report: func(err error) { report("worker: " + cli.Line(err)) },
+	})
+}
+
+// trainCells trains what is not done, f.parallel cells at a time, those of one stream
+// beside each other. A cell that fails does not keep the others from being trained;
+// the error names it.
+func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBook, stderr io.Writer) (err error) {
+	todo := book.todo()
+	if len(todo) == 0 {
+		return nil
+	}
+	var mu sync.Mutex
+	say := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(stderr, what)
+	}
+	b, err := openSweepBroker(ctx, f, args, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	wctx, stopWork := context.WithCancel(context.WithoutCancel(ctx)) // trainers end before workers
+	var work errgroup.Group
+	work.Go(func() error { return b.work(wctx) })
+	defer func() {
+		stopWork()
+		err = errors.Join(err, work.Wait())
+	}()
+
+	left := map[string]int{} // cells of a stream that are still to end; guarded by mu
+	for _, c := range todo {
+		left[c.run]++
+	}
+	var failed []error // guarded by mu
+	var g errgroup.Group
+	g.SetLimit(f.parallel)
+	for _, c := range todo {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			cerr := trainCell(ctx, f, b.args, book, c, say)
+			mu.Lock()
+			left[c.run]--
+			last := left[c.run] == 0
+			if cerr != nil {
+				failed = append(failed, cerr)
+			}
+			mu.Unlock()
+			if last && cerr == nil {
+				return b.drop(ctx, c.run) // room for the next
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	if ctx.Err() != nil {
+		return schemas.E("sweep", f.out, "go on by running the same command again",
+			schemas.Because(schemas.ErrInterrupted, "trainers have written their checkpoints"))
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+// trainCell trains one cell in a process of its own, to its summary.
+func trainCell(ctx context.Context, f sweepFlags, connection []string, book *sweepBook, c *sweepCell, say func(string)) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	dir := book.dir(c)
+	fail := func(why error) error {
+		return schemas.E("train cell", c.ID, "see "+filepath.Join(dir, "train.log")+", then run the same command again",
+			schemas.BecauseErr(schemas.ErrUnavailable, why))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return folderError(dir, err)
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "train.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return folderError(dir, err)
+	}
+	defer log.Close() // every line was written
+	self, err := os.Executable()
+	if err != nil {
+		return fail(err)
+	}
+	args := append([]string{"train", "--run", c.run, "--trainer", c.ID, "--recipe", c.Recipe, "--out", dir}, connection...)
+	for _, s := range c.set {
+		args = append(args, "--set", s)
+	}
+	if f.data != "" {
+		args = append(args, "--data", f.data)
+	}
+	if canResume(dir, c) {
+		args = append(args, "--resume")
+	}
+	child := exec.CommandContext(ctx, self, args...)
+	last := &lastLine{to: log}
+	child.Stdout, child.Stderr = log, last
+	// Ctrl-C on a terminal goes to every process of the group: the trainers hear it
+	// from here alone, once, for a second one would cut their checkpoints short.
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
+	child.WaitDelay = childWait
+
+	say(c.ID + ": begins")
+	began := time.Now()
+	done := make(chan struct{})
+	var status sync.WaitGroup
+	status.Go(func() {
+		tick := time.NewTicker(statusEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				say(c.ID + ": " + last.get())
+			case <-done:
+				return
+			}
+		}
+	})
+	err = child.Run()
+	close(done)
+	status.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		err = fail(fmt.Errorf("%s (%w)", last.get(), err))
+		say(cli.Line(err))
+		return err
+	}
+	if err := book.finish(c); err != nil {
+		return err
+	}
+	say(fmt.Sprintf("%s: done in %s", c.ID, time.Since(began).Round(time.Second)))
+	return nil
+}
+
+// canResume says whether the folder has a checkpoint of the cell as it is now.
+func canResume(dir string, c *sweepCell) bool {
+	if _, _, err := train.LatestCheckpoint(train.CheckpointDir(dir)); err != nil {
+		return false
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "recipe.yaml"))
+	return err == nil && bytes.Equal(raw, c.recipe.YAML())
+}
+
+// lastLine passes lines on and keeps the newest.
+type lastLine struct {
+	to io.Writer
+
+	mu   sync.Mutex
+	line string // guarded by mu
+}
+
+func (l *lastLine) Write(p []byte) (int, error) {
+	lines := strings.Split(strings.TrimSpace(string(p)), "\n")
+	l.mu.Lock()
+	if s := strings.TrimSpace(lines[len(lines)-1]); s != "" {
+		l.line = s
+	}
+	l.mu.Unlock()
+	return l.to.Write(p)
+}
+
+func (l *lastLine) get() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.line
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sweepOf reads DIR/sweep.json.
+func sweepOf(t *testing.T, dir string) map[string]*sweepResult {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "sweep.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f sweepFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*sweepResult{}
+	for _, c := range f.Cells {
+		out[c.Column] = c
+	}
+	return out
+}
+
+// A sweep's cells, trained beside each other over one stream, have the weights of the
+// same runs alone, also when the sweep was stopped in the middle and started again.
+func TestSweepGivesTheWeightsOfRun(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	dir := t.TempDir()
+	args := []string{"sweep", "--recipe", "smoke", "--grid", "tau_t=0.03,0.04,0.05", "--set", "eval=[knn]", "--set", "eval_images=300",
+		"--parallel", "2", "--workers", "1", "--out", dir}
+	c := command(t, "resslt", args...)
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	metrics := filepath.Join(dir, "cells", "r1-c1_0_03", "metrics.jsonl")
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		raw, _ := os.ReadFile(metrics) // not there yet at first
+		if bytes.Count(raw, []byte("\n")) >= 7 {
+			break
+		}
+		if time.Now().After(deadline) {
+			_ = c.Process.Kill() // the test fails anyway
+			t.Fatalf("no step in two minutes: %s", errs.String())
+		}
+	}
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if o := finish(c, &out, &errs, c.Wait()); o.code != 130 || !strings.Contains(o.stderr, "same command again") {
+		t.Fatalf("exit %d of an interrupted sweep: %s", o.code, o.stderr)
+	}
+
+	o := resslt(t, append(args, "--json")...)
+	if o.code != 0 {
+		t.Fatalf("exit %d: %s", o.code, o.stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	var printed sweepFile
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &printed); err != nil || len(printed.Cells) != 3 {
+		t.Errorf("last line is no result of three cells: %v\n%s", err, o.stdout)
+	}
+	if !strings.Contains(o.stdout, "kNN, top-1 %") || !strings.Contains(o.stdout, "tau_t 0.05") || strings.Contains(o.stdout, "linear probe") {
+		t.Errorf("the table:\n%s", o.stdout)
+	}
+	cells := sweepOf(t, dir)
+	for tau, cell := range cells {
+		if tau != "0.04" { // the first was interrupted, the last came when others were done
+			alone := summaryOf(t, quick(t.TempDir(), "--set", "tau_t="+tau)...)
+			if !cell.Done || cell.StudentSHA256 != alone.StudentSHA256 {
+				t.Errorf("tau_t %s: student %.12s in the sweep, %.12s alone", tau, cell.StudentSHA256, alone.StudentSHA256)
+			}
+		}
+		if cell.KNNTop1 == nil || cell.EmbeddingStd == nil || *cell.EmbeddingStd <= 0 || cell.Run != cells["0.03"].Run {
+			t.Errorf("tau_t %s: %+v", tau, cell)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "sweep.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := csv.NewReader(bytes.NewReader(raw)).ReadAll(); err != nil || len(rows) != 4 || rows[2][1] != "0.04" {
+		t.Errorf("sweep.csv: %v, %q", err, rows)
+	}
+	// Done is done; what was changed since is not.
+	if o := resslt(t, args...); o.code != 0 || strings.Contains(o.stderr, "begins") {
+		t.Errorf("a sweep that was done: exit %d: %s", o.code, o.stderr)
+	}
+}
+
+func TestSweepPlan(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	// Cells that differ in their batches do not share a stream.
+	o := resslt(t, "sweep", "--recipe", "smoke", "--grid", "batch_size=32,64", "--grid", "m=0.9,0.99", "--seeds", "1,2", "--dry-run")
+	if o.code != 0 || !strings.Contains(o.stdout, "8 cells over 4 streams") {
+		t.Errorf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+	if o := resslt(t, "sweep", "--file", "smoke", "--only", "without", "--dry-run"); o.code != 0 || !strings.Contains(o.stdout, "2 cells over 1 streams") {
+		t.Errorf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+	for text, args := range map[string][]string{
+		"--file":        {"sweep"},
+		"--grid":        {"sweep", "--file", "smoke", "--grid", "m=1"},
+		"--only":        {"sweep", "--file", "smoke", "--only", "nobody", "--dry-run"},
+		"r1-c1_2":       {"sweep", "--recipe", "smoke", "--grid", "tau_t=2", "--dry-run"},
+		"no_such_key":   {"sweep", "--recipe", "smoke", "--grid", "no_such_key=1", "--dry-run"},
+		"--workers":     {"sweep", "--file", "smoke", "--workers", "0"},
+		"--parallel":    {"sweep", "--file", "smoke", "--parallel", "0"},
+		"there is none": {"sweep", "--recipe", "nobody"},
+	} {
+		o := resslt(t, args...)
+		if o.code != 2 || !strings.Contains(o.stderr, text) || strings.Count(strings.TrimSpace(o.stderr), "\n") != 0 {
+			t.Errorf("%v: exit %d: %s", args, o.code, o.stderr)
+		}
+	}
+}
