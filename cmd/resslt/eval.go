@@ -194,6 +194,16 @@ func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
 
 // pair is the features to fit on and to score on. Free both.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
+	if e.enc.Backbone != nil {
+		// A split that is not there is known before the other's features are taken.
+		src, err := e.openData(ctx, e.evalSplit)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := src.Close(); err != nil {
+			return nil, nil, err
+		}
+	}
 	if fit, err = e.set(ctx, fitOn, e.split); err != nil {
 		return nil, nil, err
 	}

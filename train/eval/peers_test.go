@@ -25,7 +25,7 @@ const python = "/usr/bin/python3"
 // Python does not have the module.
 func peer(t *testing.T, module, task string, options any, train, test *eval.Set) map[string]any {
 	t.Helper()
-	if err := exec.Command(python, "-c", "import "+module).Run(); err != nil {
+	if err := exec.Command(python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('"+module+"') is None)").Run(); err != nil {
 		t.Skipf("%s has no %s: install the peers with `make setup-peers`", python, module)
 	}
 	dir := t.TempDir()

@@ -26,6 +26,8 @@ def load(path):
         if name != "__metadata__":
             a, b = e["data_offsets"]
             out[name] = np.frombuffer(data[a:b], kinds[e["dtype"]]).reshape(e["shape"])
+    if "targets" not in out:
+        out["targets"] = np.where(np.eye(out["labels"].max() + 1)[out["labels"]] > 0, 1, -1).astype(np.int8)
     return out
 
 
