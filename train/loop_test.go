@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,6 +116,63 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 				t.Errorf("%d lines of metrics for %d steps (%v)", bytes.Count(raw, []byte("\n")), steps, err)
 			}
 		})
+	}
+}
+
+// Whatever an objective is made of goes through the checkpoint, and what a step
+// draws is a function of the step.
+func TestEveryObjectiveResumes(t *testing.T) {
+	for _, set := range [][]string{
+		{"objective=ressl", "predictor=false", "bn_groups=2"}, {"objective=moco-v2", "bn_groups=2"},
+		{"objective=simclr"}, {"objective=byol"}, {"objective=simsiam"}, {"objective=nnclr"},
+		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
+	} {
+		t.Run(strings.Join(set, " "), func(t *testing.T) {
+			const steps, stop = 6, 3
+			r, spec := tiny(t, steps, set...)
+			whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
+			out := t.TempDir()
+			if _, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, failAt: stop}, Out: out}); !errors.Is(err, errBroker) {
+				t.Fatal(err)
+			}
+			c, _, err := LatestCheckpoint(CheckpointDir(out))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, step: c.Step}, Out: out, Resume: c})
+			if got.StudentSHA256 != whole.StudentSHA256 || got.TeacherSHA256 != whole.TeacherSHA256 || got.QueueSHA256 != whole.QueueSHA256 {
+				t.Errorf("resumed run ends elsewhere:\n%+v\n%+v", got, whole)
+			}
+		})
+	}
+}
+
+// TestSnapshots: every knn_every epochs, of the student as it is then.
+func TestSnapshots(t *testing.T) {
+	r, spec := tiny(t, 2, "knn_every=2", "epochs=5")
+	spec.Epochs = 5
+	var epochs []int64
+	var last Snapshot
+	res, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
+		Snapshot: func(s Snapshot) error { epochs, last = append(epochs, s.Epoch), s; return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Learner.Free()
+	if !slices.Equal(epochs, []int64{2, 4}) || last.Step != 8 {
+		t.Errorf("snapshots after epochs %v, the last after step %d; want 2 and 4, step 8", epochs, last.Step)
+	}
+	path := filepath.Join(t.TempDir(), "encoder.safetensors")
+	if err := last.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if info, ok, err := EncoderMeta(path); err != nil || !ok || info.Width != r.Width || info.ImageSize != 8 {
+		t.Errorf("written snapshot: %+v, %v, %v", info, ok, err)
+	}
+	stopped, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
+		Snapshot: func(Snapshot) error { return errBroker }})
+	if !errors.Is(err, errBroker) || stopped != nil {
+		t.Errorf("a receiver's error gives %v", err)
 	}
 }
 

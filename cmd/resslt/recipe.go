@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -17,16 +19,26 @@ import (
 func newRecipeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "recipe", Short: "list, show and check recipes"}
 	ls := &cobra.Command{
-		Use: "ls", Short: "list the embedded recipes",
+		Use: "ls", Short: "list the embedded recipes and sweeps",
 		RunE: func(c *cobra.Command, _ []string) error {
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "RECIPE\tOBJECTIVE\tBACKBONE\tBATCH\tEPOCHS\tCLAIM")
 			for _, name := range recipe.Names() {
 				r, err := recipe.Load(name)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%-14s %s [%s]\n", name, r.Claim, r.Hardware)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", name, r.Objective, network(r), r.BatchSize, r.Epochs, r.Claim)
 			}
-			return nil
+			fmt.Fprintln(w, "\nSWEEP\tRECIPE\t\t\tCELLS\tCLAIM")
+			for _, name := range recipe.SweepNames() {
+				s, err := recipe.LoadSweep(name)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(w, "%s\t%s\t\t\t%d\t%s\n", name, s.Recipe, len(s.Cells()), s.Claim)
+			}
+			return w.Flush()
 		},
 	}
 	var set []string
@@ -48,7 +60,12 @@ func newRecipeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := pipeline.Policy(r.Policy, r.ImageSize); err != nil {
+			policy, err := pipeline.Policy(r.Policy, r.ImageSize)
+			if err != nil {
+				return err
+			}
+			format, _, _ := strings.Cut(r.Data, ":")
+			if err := pipeline.CheckViews(r, format, policy.ViewSpecs()); err != nil {
 				return err
 			}
 			if _, err := augment.EngineByFamily(r.Engine); err != nil {
@@ -71,6 +88,14 @@ func newRecipeCommand() *cobra.Command {
 	}
 	c.AddCommand(ls, show, check)
 	return c
+}
+
+// network is the backbone, with its width where that is not the published one.
+func network(r *recipe.Recipe) string {
+	if r.Width == 64 {
+		return r.Backbone
+	}
+	return fmt.Sprintf("%s w%d", r.Backbone, r.Width)
 }
 
 // loadRecipe loads, overrides and resolves.

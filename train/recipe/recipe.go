@@ -23,8 +23,11 @@ type Recipe struct {
 	EvalSplit  string `yaml:"eval_split"`  // split that the probes are scored on; default "test"
 	Policy     string `yaml:"policy"`      // augmentation preset or a .yaml file; default "small"
 	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: as the policy says
-	Engine     string `yaml:"engine"`      // renderer; default the fastest that this build has
-	Order      string `yaml:"order"`       // order of the samples: global, or blocked:shards=8,window=16384
+	// Upscale allows views larger than the images of a data set whose images are all
+	// of one size, which is refused else. Default false.
+	Upscale bool   `yaml:"upscale"`
+	Engine  string `yaml:"engine"` // renderer; default the fastest that this build has
+	Order   string `yaml:"order"`  // order of the samples: global, or blocked:shards=8,window=16384
 	// ChunkSamples is the unit of a worker's work; 0: as many samples as keep a
 	// chunk near 2.4 MB, which is where a file store is fastest.
 	ChunkSamples int    `yaml:"chunk_samples"`
@@ -183,7 +186,7 @@ func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval
 // harmless keys do not change the weights: what they say may differ between a
 // checkpoint and its resumption.
 var harmless = []string{"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "flat_target"}
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "flat_target", "upscale"}
 
 // Changed lists the keys that differ from another recipe and change the weights.
 func (r *Recipe) Changed(from *Recipe) []string {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards 
 		return schemas.RunSpec{}, err
 	}
 	views := policy.ViewSpecs()
-	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
+	if err := CheckViews(r, data.Format, views); err != nil {
 		return schemas.RunSpec{}, err
 	}
 	order, err := schemas.ParseOrder(r.Order)
@@ -129,4 +130,27 @@ func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards 
 		s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
 	}
 	return s, s.Validate()
+}
+
+// sides are the images' sides, in pixels, of the data sets whose images are all of
+// one size.
+var sides = map[string]int{"fashion-mnist": 28, "mnist": 28, "cifar10": 32, "cifar100": 32, "stl10": 96}
+
+// CheckViews says whether the views fit the recipe's objective, and the images of
+// the format where those are all of one size. An error wraps schemas.ErrUsage.
+func CheckViews(r *recipe.Recipe, format string, views []schemas.ViewSpec) error {
+	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
+		return err
+	}
+	side, known := sides[format]
+	if !known || r.Upscale {
+		return nil
+	}
+	for _, v := range views {
+		if v.Size > side {
+			return schemas.E("view", v.Name, fmt.Sprintf("set image_size=%d or less, or upscale=true where that is meant", side),
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d pixels wide and the images of %s are %d: a crop would be of made-up pixels", v.Size, format, side)))
+		}
+	}
+	return nil
 }

@@ -1,0 +1,47 @@
+package pipeline_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"resslt/cmd/internal/pipeline"
+	"resslt/schemas"
+	"resslt/train/recipe"
+)
+
+// TestCheckViews: views that the objective cannot use, or larger than the images.
+func TestCheckViews(t *testing.T) {
+	for _, c := range []struct {
+		set    []string
+		format string
+		says   string // nothing: sound
+	}{
+		{nil, "cifar10", ""},
+		{[]string{"image_size=33"}, "cifar10", "upscale=true"},
+		{[]string{"image_size=33", "upscale=true"}, "cifar10", ""},
+		{[]string{"image_size=33"}, "folder", ""},
+		{[]string{"policy=imagenet"}, "stl10", "224 pixels wide and the images of stl10 are 96"},
+		{[]string{"policy=plain"}, "folder", "policy=small"},
+		{[]string{"policy=imagenet-multi", "objective=byol"}, "folder", "policy=byol"},
+		{[]string{"crops=2"}, "folder", "crops"},
+		{[]string{"crops=2", "policy=small-2crop"}, "folder", ""},
+	} {
+		r := recipe.Default()
+		r.Data = "none:"
+		if err := errors.Join(r.Set(c.set...), r.Resolve(recipe.Host{})); err != nil {
+			t.Fatal(err)
+		}
+		p, err := pipeline.Policy(r.Policy, r.ImageSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = pipeline.CheckViews(&r, c.format, p.ViewSpecs())
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%v of %s: %v", c.set, c.format, err)
+		case c.says != "" && (!errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%v of %s: %v, want a usage error that says %q", c.set, c.format, err, c.says)
+		}
+	}
+}
