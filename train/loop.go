@@ -321,7 +321,7 @@ func (l *loop) diverged(batch *schemas.Batch, cause error) error {
 		if file, err := l.Keep(batch); err != nil {
 			hint += "; its batch could not be kept: " + err.Error()
 		} else {
-			hint = fmt.Sprintf("look at its batch, kept in %s, with `resslt inspect --step %d --out %s`; %s", file, l.step, l.Out, hint)
+			hint = fmt.Sprintf("look at its batch, kept in %s, with `resslt inspect --step %d --record %s`; %s", file, l.step, l.Out, hint)
 		}
 	}
 	var e *schemas.Error

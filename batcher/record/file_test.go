@@ -151,4 +151,3 @@ func FuzzOpenFile(f *testing.F) {
 		_ = readAll(t, path)
 	})
 }
-

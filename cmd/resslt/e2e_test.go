@@ -175,7 +175,14 @@ func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
 // stopAt starts a run, and sends the signal once metrics.jsonl has the step.
 func stopAt(t *testing.T, dir string, step int, sig os.Signal) outcome {
 	t.Helper()
-	c := command(t, "resslt", quick(dir)...)
+	return interrupt(t, dir, step, sig, quick(dir)...)
+}
+
+// interrupt starts a command that trains into dir, and sends the signal once
+// metrics.jsonl has the step.
+func interrupt(t *testing.T, dir string, step int, sig os.Signal, args ...string) outcome {
+	t.Helper()
+	c := command(t, "resslt", args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Start(); err != nil {
@@ -299,17 +306,28 @@ func TestFolderIsGuarded(t *testing.T) {
 	}
 }
 
-// A broker, two workers and a trainer as processes of their own end with the
-// weights of `resslt run`, also when a worker is killed on the way.
-func TestFarmGivesTheWeightsOfRun(t *testing.T) {
-	needTorch(t)
-	needData(t)
+// start runs a process until the test's end.
+func start(t *testing.T, c *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if c.ProcessState == nil {
+			_ = c.Process.Kill() // it may be gone
+			_ = c.Wait()         // and says so
+		}
+	})
+	return c
+}
+
+// natsServer starts Debian's nats-server with a store of its own, and gives its URL.
+func natsServer(t *testing.T) string {
+	t.Helper()
 	server, err := exec.LookPath("nats-server")
 	if err != nil {
 		t.Skip("nats-server is not installed")
 	}
-	whole := summaryOf(t, quick(t.TempDir())...)
-
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -321,32 +339,28 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	start := func(c *exec.Cmd) *exec.Cmd {
-		t.Helper()
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if c.ProcessState == nil {
-				_ = c.Process.Kill() // it may be gone
-				_ = c.Wait()         // and says so
-			}
-		})
-		return c
-	}
-	start(exec.CommandContext(t.Context(), server, "-c", conf))
-	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	start(t, exec.CommandContext(t.Context(), server, "-c", conf))
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			c.Close()
-			break
+			return fmt.Sprintf("nats://127.0.0.1:%d", port)
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("nats-server does not listen")
 		}
 	}
-	victim := start(command(t, "augmentd", "--nats", url, "--workers", "1"))
-	start(command(t, "augmentd", "--nats", url, "--workers", "1"))
+}
+
+// A broker, two workers and a trainer as processes of their own end with the
+// weights of `resslt run`, also when a worker is killed on the way.
+func TestFarmGivesTheWeightsOfRun(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	url := natsServer(t)
+	whole := summaryOf(t, quick(t.TempDir())...)
+
+	victim := start(t, command(t, "augmentd", "--nats", url, "--workers", "1"))
+	start(t, command(t, "augmentd", "--nats", url, "--workers", "1"))
 
 	dir := t.TempDir()
 	args := append([]string{"train", "--nats", url, "--run", "farm"}, quick(dir)[1:]...)

@@ -30,6 +30,7 @@ type inspectOptions struct {
 	imageSize, count                 int
 	seed                             uint64
 	epoch, sample                    int64
+	step                             stepOptions
 }
 
 // maxInspected bounds a sheet, which is held in memory whole.
@@ -38,16 +39,26 @@ const maxInspected = 64
 func newInspectCommand() *cobra.Command {
 	o := inspectOptions{policy: "small", out: "sheet.png", count: 4}
 	c := &cobra.Command{
-		Use:   "inspect --data URI",
-		Short: "draw samples and their views, with the drawn plans, as one PNG sheet",
+		Use:   "inspect --data URI | --step N --record SOURCE",
+		Short: "draw samples and their views, or a recorded step's, with the drawn plans, as one PNG sheet",
 		Long: `inspect draws what a run would train on: each sample with the crop boxes of its
 views, then every view with the random numbers that made it. A view's frame has
 the colour of its box. The same seed, epoch and sample give the same views here
-as in a run.`,
+as in a run.
+
+With --step it draws what a step of a run was given: the recorded pixels, the batch that
+was kept because its loss was no number, or else views made again from the recipe log and
+held against its digests.`,
 		Example: `  resslt inspect --data cifar10:DIR --policy small --out sheet.png
-  resslt inspect --data folder:DIR --policy imagenet-multi --sample 17 --count 1`,
+  resslt inspect --data folder:DIR --policy imagenet-multi --sample 17 --count 1
+  resslt inspect --step 120 --record runs/quickstart --out step-120.png`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("step") || o.step.record != "" {
+				return o.runStep(c)
+			}
+			return o.run(c)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.data, "data", "", "data set, as URI")
@@ -60,6 +71,7 @@ as in a run.`,
 	f.Int64Var(&o.sample, "sample", 0, "first sample to draw")
 	f.IntVar(&o.count, "count", o.count, fmt.Sprintf("samples to draw, 1 to %d", maxInspected))
 	f.StringVar(&o.out, "out", o.out, "PNG file to write")
+	o.step.register(f)
 	return c
 }
 
@@ -156,14 +168,19 @@ func (o *inspectOptions) row(ctx context.Context, src ingest.Source, r *augment.
 		at := func(n int) int { return int(float64(n) * scale) }
 		frame(shown, image.Rect(at(b.X), at(b.Y), at(b.X+b.W), at(b.Y+b.H)), palette[v%len(palette)])
 	}
-	cells := []*image.RGBA{labelled(shown, shown.Rect.Dx(), wrap(fmt.Sprintf("%s  %dx%d", title, whole.W, whole.H), shown.Rect.Dx()), ink)}
-	for v := range plans {
-		view := p.Views[v]
+	original := labelled(shown, shown.Rect.Dx(), wrap(fmt.Sprintf("%s  %dx%d", title, whole.W, whole.H), shown.Rect.Dx()), ink)
+	return beside(append([]*image.RGBA{original}, viewCells(p.ViewSpecs(), plans, pixels)...)), nil
+}
+
+// viewCells draws the views of one sample, each with its plan.
+func viewCells(views []schemas.ViewSpec, plans []augment.Plan, pixels [][]byte) []*image.RGBA {
+	var cells []*image.RGBA
+	for v, view := range views {
 		side := view.Size * max(1, (minShown+view.Size/2)/view.Size)
 		lines := append([]string{fmt.Sprintf("%s (%s) %d", view.Name, view.Role, view.Size)}, wrap(plans[v].String(), max(side, minShown))...)
 		cells = append(cells, labelled(enlarge(pixels[v], view.Size, view.Size, side, side, false), max(side, minShown), lines, palette[v%len(palette)]))
 	}
-	return beside(cells), nil
+	return cells
 }
 
 // enlarge gives (h,w,3) pixels another size: smoothly, or as squares.

@@ -177,7 +177,7 @@ func newRecordImportCommand() *cobra.Command {
 			if name == "" {
 				return schemas.E("", c.CommandPath(), "give --run NAME", schemas.Because(schemas.ErrUsage, "no --run"))
 			}
-			nc, js, err := at.Connect(c.Context(), "resslt record", "", func(string) {})
+			nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleOwner, func(string) {})
 			if err != nil {
 				return err
 			}
