@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -232,9 +233,11 @@ const openedWait = 50 * time.Millisecond
 
 // discover admits runs that are new and drops those that are gone.
 func (w *Worker) discover(ctx context.Context) error {
-	found, err := ListRuns(ctx, w.js)
-	if found == nil && err != nil {
-		return err // the broker is away: the runs may well be there
+	lctx, cancel := whileConnected(ctx, w.js.Conn(), passTimeout)
+	found, err := ListRuns(lctx, w.js)
+	cancel()
+	if err != nil && (found == nil || errors.Is(err, schemas.ErrUnavailable)) {
+		return err // the broker is away: the runs that are not listed may well be there
 	}
 	live := map[string]bool{}
 	for _, run := range found {

@@ -1,0 +1,200 @@
+package batcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"resslt/schemas"
+)
+
+// A worker that can reach nothing rests, and costs the run time and nothing else: the
+// chunks that it sent back are made by others, or by itself once it is well again,
+// however few deliveries a task has.
+func TestSickWorkerRests(t *testing.T) {
+	for _, others := range []int{0, 1} {
+		t.Run(fmt.Sprint(others, " others"), func(t *testing.T) {
+			_, js := launch(t, embedded(false)).connect(t)
+			spec := testSpec()
+			var sick atomic.Bool
+			sick.Store(true)
+			tries := atomic.Int64{}
+			src := &hashSource{before: func(context.Context, TaskRow) error {
+				if sick.Load() {
+					tries.Add(1)
+					return errors.New("the disk is gone")
+				}
+				return nil
+			}}
+			run := openRun(t, js, spec, RunOptions{MaxDeliver: 2, AckWait: time.Second})
+			var reports said
+			startWorker(t, js, src, WorkerOptions{Name: "sick", Workers: 3, Report: reports.error}, "")
+			s := openStream(t, run, StreamOptions{})
+			plain := &hashSource{}
+			if others > 0 {
+				startWorker(t, js, plain, WorkerOptions{Name: "well", Workers: 1}, "")
+			} else {
+				time.AfterFunc(1500*time.Millisecond, func() { sick.Store(false) })
+			}
+			equal(t, take(t, s, spec.Steps()), want(t, spec, plain, 0, spec.Steps()))
+			if st := s.Stats(); st.Tombstoned != 0 {
+				t.Errorf("%d tombstones", st.Tombstoned)
+			}
+			// Three goroutines may each have met the trouble once or twice, and
+			// tried three samples more each time.
+			if n := tries.Load(); n == 0 || n > 60 {
+				t.Errorf("the sick worker tried %d samples", n)
+			}
+			if lines := reports.wait(1); len(lines) == 0 || !strings.Contains(lines[0], "the disk is gone") {
+				t.Errorf("reports %q", lines)
+			}
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+				beats, err := run.Workers(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := beats[0] // "sick" stands before "well"
+				if len(b.SentBack) > 0 && strings.Contains(b.Trouble, "the disk is gone") == (others > 0) {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("its beat: %+v", b)
+				}
+			}
+		})
+	}
+}
+
+// A worker twenty times as slow takes what it can and holds nobody up: work goes to
+// whoever asks for it, and a step that waits for the slow one's chunk gets it from
+// another after HealAfter.
+func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := longSpec(8)
+	// A chunk is up to 4 samples: 8 ms with the fast, 4 s with the slow one.
+	const fast, slow = 2 * time.Millisecond, time.Second
+	paced := func(d time.Duration) *hashSource {
+		return &hashSource{before: func(ctx context.Context, _ TaskRow) error { return sleep(ctx, d) }}
+	}
+	run := openRun(t, js, spec, RunOptions{Window: 4})
+	s := openStream(t, run, StreamOptions{HealAfter: 200 * time.Millisecond})
+	lame := startWorker(t, js, paced(slow), WorkerOptions{Workers: 1, Grace: time.Millisecond}, "r")
+	for s.Stats().Issued == 0 || len(lame.runs()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // it has the first task by now
+	startWorker(t, js, paced(fast), WorkerOptions{Workers: 2}, "r")
+	all := want(t, spec, &hashSource{}, 0, spec.Steps())
+	start, longest := time.Now(), time.Duration(0)
+	for step := range spec.Steps() {
+		began := time.Now()
+		equal(t, take(t, s, step+1), all[step:step+1])
+		longest = max(longest, time.Since(began))
+	}
+	if longest > 3*slow {
+		t.Errorf("a step waited %v for a chunk that takes the slow worker %v", longest, 4*slow)
+	}
+	t.Logf("%d steps in %v, the longest wait %v; the slow worker alone would take %v for its first chunk",
+		spec.Steps(), time.Since(start), longest, 4*slow)
+	if lame.Stats().Chunks > 2 {
+		t.Errorf("the slow worker made %d chunks", lame.Stats().Chunks)
+	}
+}
+
+// A run with a huge backlog of costly chunks does not keep a small one waiting: each
+// gets half of the worker's time.
+func TestRunsGetEqualTime(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	huge, small := longSpec(50), longSpec(4)
+	small.Seed = 2
+	cost := map[string]time.Duration{huge.Digest(): 5 * time.Millisecond, small.Digest(): time.Millisecond}
+	var mu sync.Mutex
+	spent := map[string]time.Duration{}
+	var during map[string]time.Duration // spent, when the small run was done
+	startWorker(t, js, nil, WorkerOptions{Workers: 1, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
+		src := &hashSource{before: func(ctx context.Context, _ TaskRow) error {
+			began := time.Now()
+			err := sleep(ctx, cost[rec.Digest])
+			mu.Lock()
+			defer mu.Unlock()
+			spent[rec.Digest] += time.Since(began)
+			return err
+		}}
+		return src.opener(ctx, rec)
+	}}, "")
+	open := func(name string, spec schemas.RunSpec) *Stream {
+		run, err := OpenRun(t.Context(), js, name, spec, RunOptions{Window: 64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return openStream(t, run, StreamOptions{})
+	}
+	open("huge", huge)
+	time.Sleep(300 * time.Millisecond)
+	mu.Lock()
+	clear(spent)
+	mu.Unlock()
+	s := open("small", small)
+	take(t, s, small.Steps())
+	mu.Lock()
+	during = map[string]time.Duration{"huge": spent[huge.Digest()], "small": spent[small.Digest()]}
+	mu.Unlock()
+	if r := float64(during["huge"]) / float64(during["small"]); r < 0.4 || r > 2.5 {
+		t.Errorf("the runs got %v", during)
+	}
+}
+
+// A worker hears of a run at once, long before it looks for new ones.
+func TestNewRunIsHeardOf(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	src := &hashSource{}
+	w, err := NewWorker(js, WorkerOptions{Workers: 1, Open: src.opener, Discover: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := w.Serve(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+	time.Sleep(200 * time.Millisecond) // it has looked, and found nothing
+	spec := testSpec()
+	s := openStream(t, openRun(t, js, spec, RunOptions{}), StreamOptions{})
+	equal(t, take(t, s, 2), want(t, spec, src, 0, 2))
+}
+
+// Time is shared, and not saved up.
+func TestTurns(t *testing.T) {
+	var ts turns
+	a, b, late := &serving{}, &serving{}, &serving{}
+	serve := func(runs []*serving, cost map[*serving]time.Duration, n int) map[*serving]int {
+		got := map[*serving]int{}
+		for range n {
+			sv := ts.order(runs)[0]
+			ts.charge(sv, cost[sv])
+			got[sv]++
+		}
+		return got
+	}
+	got := serve([]*serving{a, b}, map[*serving]time.Duration{a: 3 * time.Second, b: time.Second}, 40)
+	if got[a] != 10 || got[b] != 30 {
+		t.Errorf("tasks that cost 3 and 1 were served %d and %d times, want 10 and 30", got[a], got[b])
+	}
+	got = serve([]*serving{a, b, late}, map[*serving]time.Duration{a: time.Second, b: time.Second, late: time.Second}, 30)
+	if got[late] > 11 || got[late] < 9 {
+		t.Errorf("a run that came late was served %d times of 30", got[late])
+	}
+	ts.empty(b)
+	if o := ts.order([]*serving{a, b}); len(o) != 1 || o[0] != a {
+		t.Error("a run that had no tasks just now is asked again")
+	}
+}
