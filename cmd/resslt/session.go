@@ -53,7 +53,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 
 // transportFlags are the limits of a run's transport; zero is batcher's default.
 type transportFlags struct {
-	trainer                                     string
+	trainer, storage                            string
 	window                                      int64
 	lease, ackWait, brokerTimeout, stallTimeout time.Duration
 }
@@ -63,6 +63,7 @@ func (f *transportFlags) register(c *cobra.Command) {
 	p.StringVar(&f.trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
 	p.DurationVar(&f.lease, "lease", batcher.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
 	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
+	p.StringVar(&f.storage, "storage", string(batcher.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
 	p.DurationVar(&f.ackWait, "ack-wait", batcher.DefaultAckWait, "after so long a silence of its worker a task is given to another")
 	p.DurationVar(&f.brokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
 	p.DurationVar(&f.stallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long no batch may come before the trainer saves and stops")
@@ -311,7 +312,9 @@ func (s *session) begin() error {
 // open creates the run in the broker, or joins the one of equal spec.
 func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*batcher.Run, error) {
 	s.js = js
-	o := batcher.RunOptions{DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait}
+	o := batcher.RunOptions{
+		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait, Storage: batcher.Storage(s.limits.storage),
+	}
 	if s.recording.stream {
 		o.Storage, o.MaxBytes = batcher.StorageFile, batcher.RecordingBytes(&s.spec)
 	}

@@ -32,14 +32,15 @@ type farm struct {
 	workers []*service
 	trainer *service
 
+	final    bool // a trainer that ends by itself is not started again: its end is the farm's
 	cancel   context.CancelCauseFunc
 	tasks    *errgroup.Group
 	finished chan struct{} // closed when the trainer has ended with code 0
 
 	mu     sync.Mutex
-	broker *process   // guarded by mu
-	all    []*process // every process that was ever started; guarded by mu
-	exits  []string   // how processes ended that nobody had stopped; guarded by mu
+	broker *process     // guarded by mu
+	all    []*process   // every process that was ever started; guarded by mu
+	exits  []*exitError // of processes that nobody had stopped; guarded by mu
 }
 
 // service is a program that the farm keeps running.
@@ -150,7 +151,11 @@ func (f *farm) closeProxies() {
 // startBroker starts nats-server on the farm's store, and waits until it answers.
 func (f *farm) startBroker(ctx context.Context) error {
 	conf := filepath.Join(f.dir, "nats.conf")
-	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: 256MB\n%s }\n", f.addr, f.store, f.server)
+	memory := f.memory
+	if memory == "" {
+		memory = "256MB"
+	}
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n", f.addr, f.store, memory, f.server)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return schemas.E("write", conf, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
@@ -223,7 +228,7 @@ func (f *farm) launchWorker(s *service) (*process, error) {
 // would: the first start has none.
 func (f *farm) launchTrainer(s *service) (*process, error) {
 	args := append([]string{"train", "--nats", f.url(s), "--run", f.name, "--out", f.out(),
-		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String()}, f.recipe(f.opts.Data)...)
+		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String(), "--lease", lease.String()}, f.recipe(f.opts.Data)...)
 	if f.brokerTimeout != 0 {
 		args = append(args, "--broker-timeout", f.brokerTimeout.String())
 	}
@@ -300,16 +305,16 @@ func (f *farm) tendOne(ctx context.Context, s *service) error {
 		close(f.finished)
 		return nil
 	}
-	line := p.lastLine()
+	exit := &exitError{name: p.name, code: p.code(), line: p.lastLine(), log: p.log}
 	f.mu.Lock()
-	f.exits = append(f.exits, p.name+": "+line)
+	f.exits = append(f.exits, exit)
 	f.mu.Unlock()
 	// A program whose broker is away may end, with code 1 and the word for it.
 	// Any other end is the farm's failure.
-	if p.code() != 1 || !strings.Contains(line, schemas.ErrUnavailable.Error()) {
-		return &exitError{name: p.name, code: p.code(), line: line, log: p.log}
+	if s == f.trainer && f.final || exit.code != 1 || !strings.Contains(exit.line, schemas.ErrUnavailable.Error()) {
+		return exit
 	}
-	f.opts.Log(fmt.Sprintf("%s ended by itself and is started again: %s", p.name, line))
+	f.opts.Log(fmt.Sprintf("%s ended by itself and is started again: %s", p.name, exit.line))
 	if sleep(ctx, restartAfter) != nil {
 		return nil
 	}
@@ -331,6 +336,7 @@ func (e *exitError) Error() string {
 // guard is the watchdog: a trainer that makes no step and does not end hangs. Then
 // every process of ours writes down what its goroutines do.
 func (f *farm) guard(ctx context.Context) error {
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -347,13 +353,16 @@ func (f *farm) guard(ctx context.Context) error {
 				p.peak.Store(max(peak, p.peak.Load()))
 			}
 		}
-		if p == nil || !p.alive() {
-			continue
-		}
 		last, _ := f.progress.last()
-		quiet := time.Since(last.at)
-		if life := time.Since(p.began); life < quiet {
-			quiet = life
+		since := last.at
+		if since.IsZero() {
+			since = began
+		}
+		quiet := time.Since(since)
+		// A trainer that was started anew has its time; not one that is started
+		// again and again.
+		if p != nil && quiet < 3*f.opts.Quiet {
+			quiet = min(quiet, time.Since(p.began))
 		}
 		if quiet < f.opts.Quiet {
 			continue
@@ -380,7 +389,9 @@ func (f *farm) dump(ctx context.Context, trainer, broker *process) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	_ = trainer.wait(ctx) // the dump is whole when it has ended
+	if trainer != nil {
+		_ = trainer.wait(ctx) // the dump is whole when it has ended
+	}
 }
 
 // sleep waits for d or the end of ctx, whose cause it returns.

@@ -86,7 +86,8 @@ type layout struct {
 	// brokerTimeout and stallTimeout are the trainer's; zero is its default.
 	brokerTimeout, stallTimeout time.Duration
 	store                       string   // the broker's store; default a folder of the farm's
-	server                      string   // further text of the broker's configuration
+	memory                      string   // that the broker may store; default 256 MB
+	server                      string   // further text of its jetstream section
 	train                       []string // further arguments of the trainer
 	worker                      []string // and of the workers
 	program                     string   // of the workers; default augmentd
@@ -96,6 +97,7 @@ type layout struct {
 // small enough for a fault to be felt, an ack wait of seconds.
 const (
 	ackWait      = 2 * time.Second
+	lease        = 4 * time.Second
 	window       = 8
 	farmWorkers  = 3
 	stepsAnEpoch = 20

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"resslt/schemas"
 )
 
 // scenarioSteps is the length of every scenario's run.
@@ -43,13 +48,10 @@ func (s *stage) farm(change func(*layout)) (*farm, error) {
 	return newFarm(s.opts, l)
 }
 
-// wrongError is a check that failed, as opposed to a scenario that could not be
-// played.
-type wrongError struct{ text string }
-
-func (e *wrongError) Error() string { return e.text }
-
-func wrongf(format string, args ...any) error { return &wrongError{fmt.Sprintf(format, args...)} }
+// wrongf is a check that failed.
+func wrongf(format string, args ...any) error {
+	return schemas.E("", "check", "", schemas.Because(schemas.ErrMismatch, fmt.Sprintf(format, args...)))
+}
 
 // same checks that the farm ended as the calm run did.
 func (s *stage) same(f *farm) error {
@@ -57,6 +59,84 @@ func (s *stage) same(f *farm) error {
 		return wrongf("%v", wrong)
 	}
 	return nil
+}
+
+// play runs a farm from beginning to end, with what happens to it meanwhile, and
+// checks that it ended as the calm run did.
+func (s *stage) play(ctx context.Context, change func(*layout), meanwhile func(context.Context, *farm) error) error {
+	f, err := s.farm(change)
+	if err != nil {
+		return err
+	}
+	if err := f.whole(ctx, func(ctx context.Context) error { return meanwhile(ctx, f) }); err != nil {
+		return err
+	}
+	return s.same(f)
+}
+
+// ends runs a farm whose trainer is to end by itself, with this exit code and a
+// last line that holds these words.
+func (s *stage) ends(ctx context.Context, change func(*layout), code int, words []string, meanwhile func(context.Context, *farm) error) error {
+	f, err := s.farm(change)
+	if err != nil {
+		return err
+	}
+	f.final = true
+	err = f.whole(ctx, func(ctx context.Context) error { return meanwhile(ctx, f) })
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		if err != nil {
+			return err
+		}
+		return wrongf("the trainer ended with code 0")
+	}
+	s.outcome = exit.line
+	return exit.clear(code, words...)
+}
+
+// clear checks an end by what a person sees of it: the exit code, and one line that
+// names the thing, the cause and the mend.
+func (e *exitError) clear(code int, words ...string) error {
+	if e.code != code {
+		return wrongf("%s ended with code %d, want %d: %s", e.name, e.code, code, e.line)
+	}
+	for _, w := range append([]string{": ", "(mend: "}, words...) {
+		if !strings.Contains(e.line, w) {
+			return wrongf("%s ended with %q, which does not say %q", e.name, e.line, w)
+		}
+	}
+	if len(e.line) > maxLine {
+		return wrongf("%s ended with a line of %d bytes: %.200s…", e.name, len(e.line), e.line)
+	}
+	return nil
+}
+
+// maxLine is the longest that a line for a person may be.
+const maxLine = 600
+
+// reach waits until the trainer has done a step.
+func (f *farm) reach(ctx context.Context, step int64) error {
+	_, err := f.await(ctx, func(e stepEvent) bool { return e.step >= step })
+	return err
+}
+
+// logged waits until a service's log holds a word.
+func (f *farm) logged(ctx context.Context, s *service, word string) (string, error) {
+	p := f.procOf(s)
+	for {
+		raw, err := os.ReadFile(p.log)
+		if err != nil {
+			return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		for line := range strings.Lines(string(raw)) {
+			if strings.Contains(line, word) {
+				return strings.TrimSpace(line), nil
+			}
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return "", wrongf("%s never said %q: %v", p.name, word, err)
+		}
+	}
 }
 
 func runScenario(ctx context.Context, o Options, s scenario, calm *Calm) (*ScenarioReport, error) {
@@ -67,9 +147,7 @@ func runScenario(ctx context.Context, o Options, s scenario, calm *Calm) (*Scena
 		return nil, context.Cause(ctx)
 	}
 	r := &ScenarioReport{Name: s.name, What: s.what, Outcome: st.outcome, Seconds: time.Since(began).Seconds(), Wrong: []string{}}
-	var wrong *wrongError
-	switch {
-	case errors.As(err, &wrong), err != nil:
+	if err != nil {
 		r.Wrong = append(r.Wrong, err.Error())
 	}
 	return r, nil
@@ -84,4 +162,5 @@ func Scenarios() []string {
 	return out
 }
 
-var scenarios = []scenario{}
+// scenarios in order of what they hurt.
+var scenarios = slices.Concat(workerScenarios, brokerScenarios, trainerScenarios)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"resslt/train"
@@ -108,7 +107,7 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 		s.Kinds = Kinds()
 	}
 	began := time.Now()
-	r := &StormReport{Name: s.Name, Seed: o.Seed, Steps: s.Steps, Struck: []Struck{}, Wrong: []string{}}
+	r := &StormReport{Name: s.Name, Seed: o.Seed, Steps: s.Steps, Struck: []Struck{}, Exits: []string{}, Wrong: []string{}}
 	f, err := newFarm(o, layout{name: s.Name, steps: s.Steps, workers: farmWorkers, proxied: true, window: window, ackWait: ackWait})
 	if err != nil {
 		return nil, err
@@ -131,7 +130,9 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 		return nil
 	})
 	r.Seconds = time.Since(began).Seconds()
-	r.Exits = slices.Clone(f.exits)
+	for _, e := range f.exits {
+		r.Exits = append(r.Exits, e.Error())
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -1,0 +1,27 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"resslt/schemas"
+)
+
+// mountDisk puts a file system of so many bytes, in memory, on a folder. It returns
+// ErrUnsupported where this process may not mount.
+func mountDisk(dir string, size int) (unmount func() error, err error) {
+	err = syscall.Mount("resslt-chaos", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size))
+	switch {
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return nil, schemas.E("mount", dir, "run it as root, or in `unshare --user --map-root-user --mount`", schemas.BecauseErr(schemas.ErrUnsupported, err))
+	case err != nil:
+		return nil, schemas.E("mount", dir, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return func() error {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			return schemas.E("unmount", dir, "umount it by hand", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		}
+		return nil
+	}, nil
+}

@@ -1,0 +1,44 @@
+package chaos
+
+import (
+	"context"
+	"path/filepath"
+
+	"resslt/schemas"
+)
+
+var trainerScenarios = []scenario{
+	{"second-trainer", "a second trainer is started on a run that has one", secondTrainer},
+	{"unequal-answers", "a chunk has other bytes than a worker makes of the same task", unequalAnswers},
+}
+
+func secondTrainer(ctx context.Context, s *stage) error {
+	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
+		if err := f.reach(ctx, 15); err != nil {
+			return err
+		}
+		args := append([]string{"train", "--nats", f.url(f.trainer), "--run", f.name, "--out", filepath.Join(f.dir, "second")}, f.recipe(f.opts.Data)...)
+		p, err := f.launch("second", 1, filepath.Join(f.opts.Bin, "resslt"), args...)
+		if err != nil {
+			return err
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+		s.outcome = p.lastLine()
+		exit := &exitError{name: p.name, code: p.code(), line: s.outcome, log: p.log}
+		return exit.clear(2, "is training this run")
+	})
+}
+
+// unequalAnswers puts a chunk with one pixel changed, and a digest to match, in the
+// place of one that was made, and asks for it once more: what a worker of a build
+// with another rounding would do.
+func unequalAnswers(ctx context.Context, s *stage) error {
+	return s.ends(ctx, nil, 1, []string{schemas.ErrDeterminism.Error(), "same build on every worker"}, func(ctx context.Context, f *farm) error {
+		if err := f.reach(ctx, 15); err != nil {
+			return err
+		}
+		return forge(ctx, f)
+	})
+}

@@ -1,0 +1,211 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"resslt/schemas"
+)
+
+var workerScenarios = []scenario{
+	{"partition", "a worker is cut off past its ack wait with a task in hand, then comes back with it", partition},
+	{"one-task-twice", "a worker is frozen past its ack wait with a task in hand, and goes on with it when another has made it", oneTaskTwice},
+	{"lost-connections", "the network forgets every worker's connection without telling anybody; new ones pass", lostConnections},
+	{"other-engine", "workers of another build, without the run's engine, are all there are; then one that has it", otherEngine},
+	{"other-data", "a worker whose copy of the data has other bytes joins the farm", otherData},
+}
+
+// held hurts worker 0 for past the ack wait, and checks that the task that it had,
+// or was sent, was made by another.
+func (s *stage) held(ctx context.Context, hurt func(context.Context, *farm, []*service, time.Duration) error) error {
+	var f *farm
+	err := s.play(ctx, nil, func(ctx context.Context, farm *farm) error {
+		f = farm
+		if err := f.reach(ctx, 15); err != nil {
+			return err
+		}
+		return hurt(ctx, f, f.workers[:1], 2*ackWait)
+	})
+	if err != nil {
+		return err
+	}
+	sum, _, err := f.result()
+	if err != nil {
+		return err
+	}
+	if sum.ChunksRedelivered == 0 {
+		return wrongf("no task was given to another worker")
+	}
+	s.outcome = fmt.Sprintf("the run goes on; %d tasks given out again, equal weights", sum.ChunksRedelivered)
+	return nil
+}
+
+func partition(ctx context.Context, s *stage) error { return s.held(ctx, cut) }
+
+func oneTaskTwice(ctx context.Context, s *stage) error { return s.held(ctx, frozen) }
+
+func lostConnections(ctx context.Context, s *stage) error {
+	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
+		if err := f.reach(ctx, 15); err != nil {
+			return err
+		}
+		began := time.Now()
+		for _, w := range f.workers {
+			w.via.forget()
+		}
+		// What was made before lies ready; then it takes new connections.
+		if err := f.reach(ctx, 15+2*window); err != nil {
+			return err
+		}
+		s.outcome = fmt.Sprintf("the workers connect anew; the trainer waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		return nil
+	})
+}
+
+func otherEngine(ctx context.Context, s *stage) error {
+	other := filepath.Join(s.opts.Bin, "augmentd-nocgo")
+	if _, err := os.Stat(other); err != nil {
+		return schemas.E("find program", "augmentd-nocgo", "run `make chaos`, which builds it", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return s.play(ctx, func(l *layout) { l.program, l.stallTimeout = other, 5*time.Second }, func(ctx context.Context, f *farm) error {
+		said, err := f.logged(ctx, f.workers[0], "needs engine")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(said, "mend: run a worker that has engine") {
+			return wrongf("the worker said %q", said)
+		}
+		// The trainer must say that nobody works for it.
+		exit, err := f.exitOf(ctx, f.trainer)
+		if err != nil {
+			return err
+		}
+		if err := exit.clear(1, "did not come", "augmentd"); err != nil {
+			return err
+		}
+		s.outcome = exit.line
+		f.program = ""
+		w := f.workers[1]
+		w.busy.Lock()
+		defer w.busy.Unlock()
+		if err := f.procOf(w).kill(); err != nil {
+			return err
+		}
+		return f.up(w)
+	})
+}
+
+// exitOf waits for a service to end by itself. The service manager starts it again.
+func (f *farm) exitOf(ctx context.Context, s *service) (*exitError, error) {
+	for {
+		f.mu.Lock()
+		for _, e := range f.exits {
+			if strings.HasPrefix(e.name, s.name+".") {
+				f.mu.Unlock()
+				return e, nil
+			}
+		}
+		f.mu.Unlock()
+		if err := sleep(ctx, pollSteps); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func otherData(ctx context.Context, s *stage) error {
+	dir, err := fashion(s.opts.Data)
+	if err != nil {
+		return err
+	}
+	// The run's data is reached by a link, which points elsewhere when the last
+	// worker starts: so it is on a machine whose copy is another.
+	link := filepath.Join(s.opts.Dir, s.name, "data")
+	other := filepath.Join(s.opts.Dir, s.name, "other")
+	if err := swapped(dir, other); err != nil {
+		return err
+	}
+	if err := os.Symlink(dir, link); err != nil {
+		return schemas.E("link data", link, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	s.opts.Data = "fashion-mnist:" + link
+	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
+		if err := f.reach(ctx, 10); err != nil {
+			return err
+		}
+		w := f.workers[2]
+		w.busy.Lock()
+		defer w.busy.Unlock()
+		if err := f.procOf(w).kill(); err != nil {
+			return err
+		}
+		if err := os.Remove(link); err != nil {
+			return err
+		}
+		if err := os.Symlink(other, link); err != nil {
+			return err
+		}
+		if err := f.up(w); err != nil {
+			return err
+		}
+		said, err := f.logged(ctx, w, "digest")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(said, "mismatch") || !strings.Contains(said, "--data URI") {
+			return wrongf("the worker said %q", said)
+		}
+		s.outcome = said
+		return nil
+	})
+}
+
+// fashion is the folder of a fashion-mnist URI.
+func fashion(uri string) (string, error) {
+	scheme, dir, _ := strings.Cut(uri, ":")
+	if scheme != "fashion-mnist" {
+		return "", schemas.E("scenario other-data", uri, "run it with --data fashion-mnist:DIR", schemas.ErrUnsupported)
+	}
+	if dir == "" {
+		dir = "/usr/share/datasets/fashion-mnist" // of Debian's package
+	}
+	return dir, nil
+}
+
+// swapped makes a Fashion-MNIST whose training split is dir's test split.
+func swapped(dir, to string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return schemas.E("make folder", to, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	for _, part := range []string{"images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"} {
+		for from, as := range map[string]string{"t10k-": "train-", "train-": "t10k-"} {
+			if err := copyFile(filepath.Join(dir, from+part), filepath.Join(to, as+part)); err != nil {
+				return schemas.E("copy data", from+part, "install dataset-fashion-mnist", schemas.BecauseErr(schemas.ErrNotFound, err))
+			}
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := out.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	_, err = io.Copy(out, in)
+	return err
+}
