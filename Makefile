@@ -12,7 +12,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build shim run test race asan lint bench fixtures clean
+.PHONY: help setup setup-peers build shim run test race asan lint bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -63,6 +63,12 @@ asan: setup build ## the C side of the fast engine under address and undefined-b
 lint: ## golangci-lint with .golangci.yml, where it is installed
 	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; exit 1; }
 	golangci-lint run ./...
+
+SEED    ?= 1
+FAULTS  ?= 50
+chaos: setup build ## real processes killed, frozen, cut off, filled up: make chaos SEED=7 FAULTS=50
+	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
+	$(GO) run ./cmd/chaos --seed $(SEED) --faults $(FAULTS) $(CHAOS)
 
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh

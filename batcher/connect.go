@@ -72,6 +72,10 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	opts := []nats.Option{
 		nats.Name(o.Name), nats.Timeout(o.Timeout), nats.CustomInboxPrefix(o.Role.inbox()),
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
+		// A connection that a router forgot is silent, not closed: it is given up
+		// after 40 s, within BrokerTimeout. On a slow link answers queue behind
+		// the chunks of a pull; less would take that for silence.
+		nats.PingInterval(10 * time.Second), nats.MaxPingsOutstanding(3),
 		// What is published while the broker is away is refused rather than
 		// held back: the callers retry, and write once.
 		nats.ReconnectBufSize(-1),

@@ -108,8 +108,11 @@ func (p *patience) failed(ctx context.Context, op, where string, err error) erro
 	}
 	if gone := now.Sub(p.since); gone > p.limit || errors.Is(err, nats.ErrConnectionClosed) {
 		hint := "see what the broker logs, then resume with --resume"
-		if isSilence(p.nc, err) {
+		switch {
+		case isSilence(p.nc, err):
 			err, hint = silence{brokerName(p.nc), err}, "start the broker again, then resume with --resume"
+		case isFull(err):
+			hint = "give the broker's store room (its disk, max_file_store, the account's quota), then resume with --resume"
 		}
 		return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
 	}

@@ -266,15 +266,38 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 	if err := r.storeOptions(ctx, options...); err != nil {
 		return err
 	}
-	_, err := r.js.CreateOrUpdateConsumer(ctx, schemas.TasksStream(r.Name), jetstream.ConsumerConfig{
-		Durable: schemas.WorkersConsumer, FilterSubject: schemas.AllTasks(r.Name), // all: see purgeSubject
-		AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait:   r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
-	})
-	if err != nil {
+	if err := r.ensureQueue(ctx); err != nil {
 		return unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	return nil
+}
+
+// ensureQueue makes the workers' consumer of TASKS_<run>, and makes it anew where it
+// remembers deliveries that the stream knows nothing of. A store that lost its tasks,
+// by a flipped bit say, numbers them from the beginning; a consumer that is ahead of
+// the numbers hands none out, and they would look as if their deliveries were spent.
+func (r *Run) ensureQueue(ctx context.Context) error {
+	cfg := jetstream.ConsumerConfig{
+		Durable: schemas.WorkersConsumer, FilterSubject: schemas.AllTasks(r.Name), // all: see purgeSubject
+		AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait:   r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
+	}
+	name := schemas.TasksStream(r.Name)
+	c, err := r.js.CreateOrUpdateConsumer(ctx, name, cfg)
+	if err != nil {
+		return err
+	}
+	// In this order: the stream only grows meanwhile.
+	delivered := c.CachedInfo().Delivered.Stream
+	s, err := r.js.Stream(ctx, name)
+	if err != nil || delivered <= s.CachedInfo().State.LastSeq {
+		return err
+	}
+	if err := s.DeleteConsumer(ctx, schemas.WorkersConsumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	_, err = s.CreateOrUpdateConsumer(ctx, cfg)
+	return err
 }
 
 // createWait bounds the wait for a broker that is still clearing away a deleted
@@ -311,8 +334,11 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == errCodeMemory || api.ErrorCode == errCodeStorage || api.ErrorCode == errCodeResources) {
-		return schemas.E("open run", r.Name,
-			fmt.Sprintf("give the broker more than %d MiB of store (jetstream { max_mem }), or use file storage", cfg.MaxBytes>>20),
+		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store })", cfg.MaxBytes>>20)
+		if cfg.Storage == jetstream.MemoryStorage {
+			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), a smaller --window, or --storage file", cfg.MaxBytes>>20)
+		}
+		return schemas.E("open run", r.Name, hint,
 			schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
 	return unavailable(r.js.Conn(), "open run", r.Name, err)

@@ -155,7 +155,16 @@ func (f *farm) startBroker(ctx context.Context) error {
 	if memory == "" {
 		memory = "256MB"
 	}
-	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n", f.addr, f.store, memory, f.server)
+	secured := ""
+	if f.keys != "" {
+		// Includes are looked for from the configuration's folder on.
+		rel, err := filepath.Rel(f.dir, f.keys)
+		if err != nil {
+			return schemas.E("find keys", f.keys, "name an absolute --dir", schemas.BecauseErr(schemas.ErrUsage, err))
+		}
+		secured = fmt.Sprintf("include %q\ninclude %q\n", filepath.Join(rel, "tls.conf"), filepath.Join(rel, "accounts.conf"))
+	}
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n%s", f.addr, f.store, memory, f.server, secured)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return schemas.E("write", conf, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
@@ -209,10 +218,23 @@ func (f *farm) launch(name string, life int, program string, args ...string) (*p
 }
 
 func (f *farm) url(s *service) string {
-	if s.via != nil {
-		return "nats://" + s.via.addr()
+	scheme, addr := "nats://", f.addr
+	if f.keys != "" {
+		scheme = "tls://"
 	}
-	return "nats://" + f.addr
+	if s.via != nil {
+		addr = s.via.addr()
+	}
+	return scheme + addr
+}
+
+// at is how a service finds the broker, and says who it is.
+func (f *farm) at(s *service) []string {
+	args := []string{"--nats", f.url(s)}
+	if f.login != nil {
+		args = append(args, f.login(s.name)...)
+	}
+	return args
 }
 
 func (f *farm) launchWorker(s *service) (*process, error) {
@@ -220,14 +242,14 @@ func (f *farm) launchWorker(s *service) (*process, error) {
 	if program == "" {
 		program = filepath.Join(f.opts.Bin, "augmentd")
 	}
-	args := append([]string{"--nats", f.url(s), "--workers", "1", "--grace", "2s", "--cache", filepath.Join(f.opts.Dir, "index")}, f.worker...)
+	args := append(f.at(s), "--workers", "1", "--grace", "2s", "--cache", filepath.Join(f.opts.Dir, "index"))
 	return f.launch(s.name, s.lives, program, args...)
 }
 
 // launchTrainer resumes where there is a checkpoint, as a service manager's command
 // would: the first start has none.
 func (f *farm) launchTrainer(s *service) (*process, error) {
-	args := append([]string{"train", "--nats", f.url(s), "--run", f.name, "--out", f.out(),
+	args := append([]string{"train", "--run", f.name, "--out", f.out(),
 		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String(), "--lease", lease.String()}, f.recipe(f.opts.Data)...)
 	if f.brokerTimeout != 0 {
 		args = append(args, "--broker-timeout", f.brokerTimeout.String())
@@ -235,7 +257,7 @@ func (f *farm) launchTrainer(s *service) (*process, error) {
 	if f.stallTimeout != 0 {
 		args = append(args, "--stall-timeout", f.stallTimeout.String())
 	}
-	args = append(args, f.train...)
+	args = append(append(args, f.at(s)...), f.train...)
 	if saved, err := filepath.Glob(filepath.Join(f.out(), "checkpoints", "step-*.json")); err == nil && len(saved) > 0 {
 		args = append(args, "--resume")
 	}

@@ -85,12 +85,13 @@ type layout struct {
 	ackWait time.Duration
 	// brokerTimeout and stallTimeout are the trainer's; zero is its default.
 	brokerTimeout, stallTimeout time.Duration
-	store                       string   // the broker's store; default a folder of the farm's
-	memory                      string   // that the broker may store; default 256 MB
-	server                      string   // further text of its jetstream section
-	train                       []string // further arguments of the trainer
-	worker                      []string // and of the workers
-	program                     string   // of the workers; default augmentd
+	store                       string                        // the broker's store; default a folder of the farm's
+	memory                      string                        // that the broker may store; default 256 MB
+	server                      string                        // further text of its jetstream section
+	train                       []string                      // further arguments of the trainer
+	program                     string                        // of the workers; default augmentd
+	keys                        string                        // folder of certificates and nkeys: the broker asks for them; "" for an open one
+	login                       func(service string) []string // arguments by which a service says who it is; may be nil
 }
 
 // Settings of the runs: small and quick, several chunks a step, a window that is

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,27 +111,36 @@ func (p *process) wait(ctx context.Context) error {
 // code is the exit code, -1 for one that a signal ended. The process has ended.
 func (p *process) code() int { return p.cmd.ProcessState.ExitCode() }
 
+// read gives what stands on standard error so far.
+func (p *process) read() (string, error) {
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	}
+	return string(raw), nil
+}
+
 // lastLine is the last line of standard error: what a person sees.
 func (p *process) lastLine() string {
-	raw, err := os.ReadFile(p.log)
+	raw, err := p.read()
 	if err != nil {
 		return "(" + err.Error() + ")"
 	}
-	raw = bytes.TrimSpace(raw)
-	return string(raw[bytes.LastIndexByte(raw, '\n')+1:])
+	raw = strings.TrimSpace(raw)
+	return raw[strings.LastIndexByte(raw, '\n')+1:]
 }
 
 // crashed says whether the log holds a Go stack trace that the driver did not ask
 // for: a panic, a fatal error of the runtime, a data race.
 func (p *process) crashed() (string, error) {
-	raw, err := os.ReadFile(p.log)
+	raw, err := p.read()
 	if err != nil {
-		return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return "", err
 	}
-	for line := range bytes.Lines(raw) {
+	for line := range strings.Lines(raw) {
 		for _, mark := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE", "SIGSEGV"} {
-			if bytes.HasPrefix(line, []byte(mark)) {
-				return strings.TrimSpace(string(line)), nil
+			if strings.HasPrefix(line, mark) {
+				return strings.TrimSpace(line), nil
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -124,11 +123,11 @@ func (f *farm) reach(ctx context.Context, step int64) error {
 func (f *farm) logged(ctx context.Context, s *service, word string) (string, error) {
 	p := f.procOf(s)
 	for {
-		raw, err := os.ReadFile(p.log)
+		raw, err := p.read()
 		if err != nil {
-			return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return "", err
 		}
-		for line := range strings.Lines(string(raw)) {
+		for line := range strings.Lines(raw) {
 			if strings.Contains(line, word) {
 				return strings.TrimSpace(line), nil
 			}
@@ -163,4 +162,4 @@ func Scenarios() []string {
 }
 
 // scenarios in order of what they hurt.
-var scenarios = slices.Concat(workerScenarios, brokerScenarios, trainerScenarios)
+var scenarios = slices.Concat(workerScenarios, brokerScenarios, trainerScenarios, tenantScenarios)

@@ -219,7 +219,7 @@ func fileQuota(ctx context.Context, s *stage) error {
 
 func memoryQuota(ctx context.Context, s *stage) error {
 	change := func(l *layout) { l.memory = "32MB" }
-	return s.ends(ctx, change, 1, []string{"MiB of store", "max_mem"}, func(context.Context, *farm) error { return nil })
+	return s.ends(ctx, change, 1, []string{"MiB of memory", "max_memory_store", "--window"}, func(context.Context, *farm) error { return nil })
 }
 
 func brokerAway(ctx context.Context, s *stage) error {

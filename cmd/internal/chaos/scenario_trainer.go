@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"syscall"
 
 	"resslt/schemas"
 )
@@ -12,12 +14,20 @@ var trainerScenarios = []scenario{
 	{"unequal-answers", "a chunk has other bytes than a worker makes of the same task", unequalAnswers},
 }
 
+// secondTrainer keeps the first one waiting for batches meanwhile: it must be alive
+// all the time, and not done.
 func secondTrainer(ctx context.Context, s *stage) error {
 	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
 			return err
 		}
-		args := append([]string{"train", "--nats", f.url(f.trainer), "--run", f.name, "--out", filepath.Join(f.dir, "second")}, f.recipe(f.opts.Data)...)
+		for _, w := range f.workers {
+			if err := f.procOf(w).signal(syscall.SIGSTOP); err != nil {
+				return err
+			}
+		}
+		args := append([]string{"train", "--nats", f.url(f.trainer), "--run", f.name, "--window", fmt.Sprint(f.window),
+			"--out", filepath.Join(f.dir, "second")}, f.recipe(f.opts.Data)...)
 		p, err := f.launch("second", 1, filepath.Join(f.opts.Bin, "resslt"), args...)
 		if err != nil {
 			return err
@@ -26,6 +36,11 @@ func secondTrainer(ctx context.Context, s *stage) error {
 			return err
 		}
 		s.outcome = p.lastLine()
+		for _, w := range f.workers {
+			if err := f.procOf(w).signal(syscall.SIGCONT); err != nil {
+				return err
+			}
+		}
 		exit := &exitError{name: p.name, code: p.code(), line: s.outcome, log: p.log}
 		return exit.clear(2, "is training this run")
 	})

@@ -1,0 +1,241 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"resslt/train/torch/torchtest"
+)
+
+// options builds the programs and gives what a campaign needs, or skips.
+func options(t *testing.T) Options {
+	t.Helper()
+	torchtest.Require(t)
+	if _, err := os.Stat("/usr/share/datasets/fashion-mnist"); err != nil {
+		t.Skip("Fashion-MNIST is not installed (package dataset-fashion-mnist)")
+	}
+	if _, err := exec.LookPath("nats-server"); err != nil {
+		t.Skip("nats-server is not on PATH: apt-get install nats-server")
+	}
+	shim, err := filepath.Abs("../../../bin/libresslt_torch.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return Options{Bin: bin, Shim: shim, Dir: t.TempDir(), Seed: 3, Log: func(line string) { t.Log(line) }}
+}
+
+// The short form of `make chaos`: a few faults of every target, and the two
+// scenarios that are quick.
+func TestCampaign(t *testing.T) {
+	o := options(t)
+	r, err := Run(t.Context(), o, Campaign{
+		Faults: 4, Kinds: []string{"worker-kill", "broker-kill", "trainer-stop", "worker-freeze"},
+		Only: []string{"memory-quota", "second-trainer"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range r.Wrong() {
+		t.Error(w)
+	}
+	if len(r.Storms) != 1 || r.Storms[0].Faults < 4 || len(r.Scenarios) != 2 {
+		t.Errorf("%d storms and %d scenarios: %+v", len(r.Storms), len(r.Scenarios), r)
+	}
+	var table bytes.Buffer
+	if err := r.Table(&table); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"worker-kill", "memory-quota", "seed 3, 0 wrong"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table does not say %q:\n%s", want, table.String())
+		}
+	}
+}
+
+// What the suite would not notice, it would not prove: a farm whose end differs, or
+// that hangs, fails.
+func TestNoticesWhatIsWrong(t *testing.T) {
+	o := options(t).applyDefaults()
+	calm, err := RunCalm(t.Context(), o, "calm", 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("other weights", func(t *testing.T) {
+		other := *calm
+		other.Summary.StudentSHA256 = strings.Repeat("0", 64)
+		other.Losses = slices.Clone(calm.Losses)
+		other.Losses[20].Loss *= 1.000001
+		r, err := RunStorm(t.Context(), o, Storm{Name: "other", Steps: 40, Faults: 1, Kinds: []string{"worker-stop"}}, &other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := strings.Join(r.Wrong, "\n")
+		if len(r.Wrong) != 2 || !strings.Contains(wrong, "loss of step 21") || !strings.Contains(wrong, "student_sha256") {
+			t.Errorf("wrong: %q", r.Wrong)
+		}
+	})
+	t.Run("a hang", func(t *testing.T) {
+		o := o
+		o.Quiet = 4 * time.Second
+		f, err := newFarm(o, layout{name: "hang", steps: 60, workers: 1, proxied: true, window: window, ackWait: ackWait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.whole(t.Context(), func(ctx context.Context) error {
+			if err := f.reach(ctx, 5); err != nil {
+				return err
+			}
+			return frozen(ctx, f, f.workers, time.Minute)
+		})
+		if err == nil || !strings.Contains(err.Error(), "hang: no step after step") {
+			t.Fatalf("error %v", err)
+		}
+		dump, err := os.ReadFile(filepath.Join(f.dir, "trainer.1.log"))
+		if err != nil || !bytes.Contains(dump, []byte("goroutine ")) {
+			t.Errorf("the trainer's log has no goroutines: %v", err)
+		}
+	})
+}
+
+// A storm can be had again: its plan is its seed's alone, and keeps within bounds.
+func TestPlan(t *testing.T) {
+	for seed := range uint64(200) {
+		a := plan(seed, 50, 1040, 3, Kinds(), true)
+		if b := plan(seed, 50, 1040, 3, Kinds(), true); !reflect.DeepEqual(describe(a), describe(b)) {
+			t.Fatalf("seed %d gives two plans", seed)
+		}
+		faults, mixed, last := 0, 0, int64(0)
+		seen := map[string]bool{}
+		for _, m := range a {
+			faults += len(m.parts)
+			hit := map[target]int{}
+			for _, p := range m.parts {
+				seen[p.kind.name] = true
+				place := p.kind.target
+				if place == everyWorker {
+					place = someWorker
+				}
+				hit[place]++
+				if hit[place] > 1 {
+					t.Fatalf("seed %d: two faults of one target at once: %v", seed, m)
+				}
+				if p.outage < p.kind.least || p.outage > p.kind.most || p.victim < 0 || p.victim >= 3 {
+					t.Fatalf("seed %d: %v", seed, m)
+				}
+			}
+			if len(m.parts) > 1 {
+				mixed++
+			}
+			if m.step < max(firstFault, last) || m.step > 1040-lastFault {
+				t.Fatalf("seed %d: step %d after %d", seed, m.step, last)
+			}
+			last = m.step
+		}
+		if faults < 50 || mixed == 0 || len(seen) != len(kinds) {
+			t.Fatalf("seed %d: %d faults, %d mixed moments, kinds %v", seed, faults, mixed, seen)
+		}
+	}
+	if reflect.DeepEqual(describe(plan(1, 50, 1040, 3, Kinds(), true)), describe(plan(2, 50, 1040, 3, Kinds(), true))) {
+		t.Error("two seeds give one plan")
+	}
+}
+
+func describe(ms []moment) []string {
+	var out []string
+	for _, m := range ms {
+		out = append(out, fmt.Sprint(m.step, m))
+		for _, p := range m.parts {
+			out = append(out, fmt.Sprint(p.delay, p.outage))
+		}
+	}
+	return out
+}
+
+// The proxy holds bytes back while it is cut, hands them over when mended, and
+// forgets connections for good.
+func TestProxy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() { // ends with the listener
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); _, _ = io.Copy(c, c) }() // an echo, until its client goes
+		}
+	}()
+	p, err := newProxy(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", p.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	says := func(c net.Conn, within time.Duration) string {
+		t.Helper()
+		buf := make([]byte, 16)
+		if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := c.Read(buf) // a deadline is an answer, too
+		return string(buf[:n])
+	}
+	send := func(c net.Conn, s string) {
+		t.Helper()
+		if _, err := c.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := dial()
+	send(a, "one")
+	if got := says(a, 5*time.Second); got != "one" {
+		t.Fatalf("open: %q", got)
+	}
+	p.cut()
+	send(a, "two")
+	if got := says(a, 50*time.Millisecond); got != "" {
+		t.Fatalf("cut: %q", got)
+	}
+	p.mend()
+	if got := says(a, 5*time.Second); got != "two" {
+		t.Fatalf("mended: %q", got)
+	}
+	p.forget()
+	send(a, "three")
+	if got := says(a, 50*time.Millisecond); got != "" {
+		t.Fatalf("forgotten: %q", got)
+	}
+	b := dial()
+	send(b, "four")
+	if got := says(b, 5*time.Second); got != "four" {
+		t.Fatalf("new connection: %q", got)
+	}
+	if err := p.close(); err != nil {
+		t.Fatal(err)
+	}
+}
