@@ -12,11 +12,35 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"resslt/train/torch/torchtest"
 )
+
+// programs builds resslt and augmentd, once, into a folder that TestMain removes.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "resslt-chaos-bin-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built) // a temporary folder
+	}
+	os.Exit(code)
+}
 
 // options builds the programs and gives what a campaign needs, or skips.
 func options(t *testing.T) Options {
@@ -32,9 +56,9 @@ func options(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return Options{Bin: bin, Shim: shim, Dir: t.TempDir(), Seed: 3, Log: func(line string) { t.Log(line) }}
 }

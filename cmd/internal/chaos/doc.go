@@ -28,7 +28,7 @@
 // queue, digest for digest; with every step once in metrics.jsonl, each with the
 // calm run's loss, so that each saw the same batch; with no digest mismatch, no
 // tombstone and no stack trace in any log; and with no sample missed or seen twice,
-// says the run's ledger.
+// as `resslt record verify` proves from the run's recipe log.
 //
 // No hang. A trainer that makes no step and does not end for Options.Quiet has
 // hung: all programs then write down their goroutines (SIGQUIT), and the run fails.

@@ -54,7 +54,8 @@ type service struct {
 	busy  sync.Mutex
 	lives int // guarded by busy
 
-	proc *process // nil while it is not to run; guarded by farm.mu
+	proc *process // nil before the first start; guarded by farm.mu
+	gone bool     // not to be started again; guarded by farm.mu
 }
 
 // newFarm prepares a farm; nothing runs yet.
@@ -287,10 +288,23 @@ func (f *farm) set(s *service, p *process) {
 	s.proc = p
 }
 
+// leave has the service manager leave a service alone from now on.
+func (f *farm) leave(s *service) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.gone = true
+}
+
 func (f *farm) procOf(s *service) *process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return s.proc
+}
+
+func (f *farm) isGone(s *service) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return s.gone
 }
 
 func (f *farm) services() []*service { return append([]*service{f.trainer}, f.workers...) }
@@ -319,11 +333,11 @@ func (f *farm) tend(ctx context.Context) error {
 // tendOne starts a service again that ended by itself; s.busy is held.
 func (f *farm) tendOne(ctx context.Context, s *service) error {
 	p := f.procOf(s)
-	if p == nil || p.alive() {
+	if p == nil || p.alive() || f.isGone(s) {
 		return nil
 	}
 	if s == f.trainer && p.code() == 0 {
-		f.set(s, nil)
+		f.leave(s)
 		close(f.finished)
 		return nil
 	}
@@ -398,7 +412,7 @@ func (f *farm) guard(ctx context.Context) error {
 // dump has every program of ours write its goroutines to its log, and end.
 func (f *farm) dump(ctx context.Context, trainer, broker *process) {
 	for _, s := range f.services() {
-		f.set(s, nil)
+		f.leave(s)
 	}
 	f.mu.Lock()
 	all := f.all

@@ -264,7 +264,7 @@ func (f *farm) strike(ctx context.Context, m moment) error {
 			for _, s := range hit {
 				s.busy.Lock()
 				defer s.busy.Unlock()
-				if f.procOf(s) == nil {
+				if f.isGone(s) {
 					return nil // the trainer is done: nothing is left to hurt
 				}
 			}

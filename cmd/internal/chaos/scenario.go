@@ -53,8 +53,8 @@ func wrongf(format string, args ...any) error {
 }
 
 // same checks that the farm ended as the calm run did.
-func (s *stage) same(f *farm) error {
-	if wrong := f.wrongs(s.calm); len(wrong) > 0 {
+func (s *stage) same(ctx context.Context, f *farm) error {
+	if wrong := f.wrongs(ctx, s.calm); len(wrong) > 0 {
 		return wrongf("%v", wrong)
 	}
 	return nil
@@ -70,7 +70,7 @@ func (s *stage) play(ctx context.Context, change func(*layout), meanwhile func(c
 	if err := f.whole(ctx, func(ctx context.Context) error { return meanwhile(ctx, f) }); err != nil {
 		return err
 	}
-	return s.same(f)
+	return s.same(ctx, f)
 }
 
 // ends runs a farm whose trainer is to end by itself, with this exit code and a

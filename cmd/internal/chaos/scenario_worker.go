@@ -53,7 +53,7 @@ func (f *farm) redelivered(ctx context.Context) (int64, error) {
 	for _, w := range f.workers {
 		w.busy.Lock()
 		err := f.procOf(w).ask(ctx, syscall.SIGTERM)
-		f.set(w, nil)
+		f.leave(w)
 		w.busy.Unlock()
 		if err != nil {
 			return 0, err

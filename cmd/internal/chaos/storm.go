@@ -67,7 +67,7 @@ func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, e
 	if c.Summary, c.Losses, err = f.result(); err != nil {
 		return nil, err
 	}
-	if wrong := f.wrongs(nil); len(wrong) > 0 {
+	if wrong := f.wrongs(ctx, nil); len(wrong) > 0 {
 		return nil, fmt.Errorf("undisturbed run: %v", wrong)
 	}
 	return c, nil
@@ -140,7 +140,7 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 		r.Wrong = append(r.Wrong, err.Error())
 		return r, nil
 	}
-	r.Wrong = append(r.Wrong, f.wrongs(calm)...)
+	r.Wrong = append(r.Wrong, f.wrongs(ctx, calm)...)
 	r.Summary, _, err = f.result()
 	return r, err
 }
@@ -186,7 +186,7 @@ func (f *farm) result() (train.Summary, []stepLine, error) {
 
 // wrongs lists what is not as it must be after a run that has ended. calm is nil for
 // a run that has nothing to be compared with.
-func (f *farm) wrongs(calm *Calm) []string {
+func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	var out []string
 	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, p := range f.all {
@@ -211,6 +211,9 @@ func (f *farm) wrongs(calm *Calm) []string {
 	if int64(len(losses)) != f.steps {
 		wrong("metrics.jsonl has %d steps, the run %d", len(losses), f.steps)
 	}
+	if err := f.verify(ctx); err != nil {
+		wrong("%v", err)
+	}
 	if calm == nil {
 		return out
 	}
@@ -230,6 +233,23 @@ func (f *farm) wrongs(calm *Calm) []string {
 		}
 	}
 	return out
+}
+
+// verify has the run's ledger proved: that no sample was missed or seen twice, and
+// that every tenth step's chunks, made again from the data, have the digests of
+// those that were trained.
+func (f *farm) verify(ctx context.Context) error {
+	p, err := f.launch("verify", 1, filepath.Join(f.opts.Bin, "resslt"), "record", "verify", f.out(), "--remake", "10")
+	if err != nil {
+		return err
+	}
+	if err := p.wait(ctx); err != nil {
+		return err
+	}
+	if p.code() != 0 {
+		return wrongf("resslt record verify: exit %d: %s", p.code(), p.lastLine())
+	}
+	return nil
 }
 
 // Clear removes a farm's folder: a run that passed leaves nothing to look at.
