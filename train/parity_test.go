@@ -57,18 +57,20 @@ func TestQueueStartsAsFixture(t *testing.T) {
 func TestMomentumUpdateParity(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "ema")
-	nntest.Do(t, func() {
-		teacher := []*torch.Tensor{nntest.FormulaTensor("ema teacher 0", 1, 0, 7, 3), nntest.FormulaTensor("ema teacher 1", 1, 0, 5)}
-		for step := range 5 {
-			MomentumUpdate(teacher, []*torch.Tensor{
-				nntest.FormulaTensor(fmt.Sprintf("ema student 0 %d", step), 1, 0, 7, 3),
-				nntest.FormulaTensor(fmt.Sprintf("ema student 1 %d", step), 1, 0, 5),
-			}, 0.9)
-		}
-		for i, p := range teacher {
-			nntest.Close(t, fmt.Sprint("teacher ", i), p.Float32s(), fix.Float32s(fmt.Sprint(i)), nntest.Tolerance)
-		}
-	})
+	for prefix, m := range map[string]optim.Schedule{"": optim.Constant(0.9), "cosine.": optim.Cosine(0.9, 1, 5)} {
+		nntest.Do(t, func() {
+			teacher := []*torch.Tensor{nntest.FormulaTensor("ema teacher 0", 1, 0, 7, 3), nntest.FormulaTensor("ema teacher 1", 1, 0, 5)}
+			for step := range 5 {
+				MomentumUpdate(teacher, []*torch.Tensor{
+					nntest.FormulaTensor(fmt.Sprintf("ema student 0 %d", step), 1, 0, 7, 3),
+					nntest.FormulaTensor(fmt.Sprintf("ema student 1 %d", step), 1, 0, 5),
+				}, m(int64(step)))
+			}
+			for i, p := range teacher {
+				nntest.Close(t, fmt.Sprint("teacher ", prefix, i), p.Float32s(), fix.Float32s(prefix+fmt.Sprint(i)), nntest.Tolerance)
+			}
+		})
+	}
 }
 
 // learnerCase is one fixture of ten whole steps.

@@ -13,20 +13,23 @@ import (
 	"resslt/train/torch"
 )
 
-// TestTenStepsParity trains a small head for ten steps with each optimiser.
+// TestTenStepsParity trains a small head for ten steps with each optimiser, and
+// with each schedule of the learning rate against PyTorch's schedulers.
 func TestTenStepsParity(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "optim")
 	cases := []struct {
 		name string
-		lr   float64
+		lr   optim.Schedule
 		o    optim.Options
 	}{
-		{"plain", 0.1, optim.Options{}},
-		{"sgd", 0.1, optim.Options{Kind: optim.SGD, Momentum: 0.9, WeightDecay: 5e-4}},
-		{"nesterov", 0.1, optim.Options{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true}},
-		{"matrices", 0.1, optim.Options{Momentum: 0.9, WeightDecay: 5e-2, DecayMatricesOnly: true}},
-		{"lars", 0.3, optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
+		{"warmup_cosine", optim.WarmupCosine(0.2, 3, 10), optim.Options{Momentum: 0.9}},
+		{"steps", optim.Steps(0.2, 0.1, 4, 7), optim.Options{Momentum: 0.9}},
+		{"plain", optim.Constant(0.1), optim.Options{}},
+		{"sgd", optim.Constant(0.1), optim.Options{Kind: optim.SGD, Momentum: 0.9, WeightDecay: 5e-4}},
+		{"nesterov", optim.Constant(0.1), optim.Options{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true}},
+		{"matrices", optim.Constant(0.1), optim.Options{Momentum: 0.9, WeightDecay: 5e-2, DecayMatricesOnly: true}},
+		{"lars", optim.Constant(0.3), optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,7 +51,7 @@ func TestTenStepsParity(t *testing.T) {
 						diff := torch.Sub(y, target, 1)
 						loss := torch.Mean(torch.Mul(diff, diff), torch.Unset)
 						loss.Backward()
-						if err := opt.Step(c.lr); err != nil {
+						if err := opt.Step(c.lr(int64(step))); err != nil {
 							t.Fatal(err)
 						}
 						opt.ZeroGrad()

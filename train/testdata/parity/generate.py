@@ -81,11 +81,19 @@ def queue_wrap():
 
 
 def ema():
+    """Equation 6 with constant m, and with BYOL's cosine from 0.9 to 1."""
+    out = {}
+    for prefix, m in (("", lambda step: 0.9), ("cosine.", lambda step: 1 - 0.1 * (math.cos(math.pi * step / 5) + 1) / 2)):
+        out.update({prefix + k: v for k, v in averaged(m).items()})
+    save("ema", out)
+
+
+def averaged(m):
     t = [formula("ema teacher 0", 7, 3).double(), formula("ema teacher 1", 5).double()]
     for step in range(5):
         s = [formula(f"ema student 0 {step}", 7, 3).double(), formula(f"ema student 1 {step}", 5).double()]
-        t = [0.9 * a + (1 - 0.9) * b for a, b in zip(t, s)]
-    save("ema", {"0": t[0], "1": t[1]})
+        t = [m(step) * a + (1 - m(step)) * b for a, b in zip(t, s)]
+    return {"0": t[0], "1": t[1]}
 
 
 # ---- ResNet ----------------------------------------------------------------------
@@ -204,7 +212,14 @@ def decayed_apart(params, decay):
 
 
 def optimizers():
+    lr = torch.optim.lr_scheduler
+    schedules = dict(
+        warmup_cosine=lambda opt: lr.SequentialLR(opt, [lr.LinearLR(opt, 1 / 3, 1, 2), lr.CosineAnnealingLR(opt, 7)], [3]),
+        steps=lambda opt: lr.MultiStepLR(opt, [4, 7], 0.1),
+    )
     out, make = {}, dict(
+        warmup_cosine=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
+        steps=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
         sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
         plain=lambda p: torch.optim.SGD(p, 0.1),
         nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
@@ -216,6 +231,7 @@ def optimizers():
         fill(net, "optim ")
         net.double()
         opt = new(net.parameters())
+        schedule = schedules.get(kind, lambda opt: None)(opt)
         losses = []
         for step in range(10):
             y = net(formula(f"optim input {step}", 32, 12).double())
@@ -223,6 +239,8 @@ def optimizers():
             opt.zero_grad()
             loss.backward()
             opt.step()
+            if schedule:
+                schedule.step()
             losses.append(loss.item())
         out[kind + ".losses"] = torch.tensor(losses)
         for key, p in net.named_parameters():
