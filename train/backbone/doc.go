@@ -15,12 +15,12 @@
 //
 // # Networks
 //
-//	name                 parameters  features  stages (stem … global average)
-//	resnet18                 11.2 M       512  6
-//	resnet34                 21.3 M       512  6
-//	resnet50                 23.5 M      2048  6
-//	efficientnet_b0           4.0 M      1280  10
-//	efficientnet_b1           6.5 M      1280  10
+//	name                 parameters  features  stages (stem, blocks, … global average)
+//	resnet18                 11.2 M       512  10
+//	resnet34                 21.3 M       512  18
+//	resnet50                 23.5 M      2048  18
+//	efficientnet_b0           4.0 M      1280  19
+//	efficientnet_b1           6.5 M      1280  26
 //	mobilenet_v3_large        3.0 M       960  18
 //
 // # Invariants
