@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/parquet"
+
 	"resslt/ingest/store"
 	"resslt/schemas"
 )
@@ -180,7 +182,16 @@ func fixtures(t *testing.T) []fixture {
 			"annotations/trainval.txt": []byte("Abyssinian_7 1 1 1\nAbyssinian_100 1 1 1\n"),
 		})
 	}
-	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets}
+	table := fixture{name: "parquet", file: "data/train-00001-of-00002.parquet", flip: 60, names: 3, short: schemas.ErrCorrupt, open: byURI("parquet", "")}
+	table.want = []schemas.Sample{{Label: 2, Data: jpg}, {Label: schemas.NoLabel, Data: webp}, {Label: 0, Data: pngs}}
+	table.write = func(t *testing.T, dir string) {
+		plain := parquet.WithDictionaryDefault(false)
+		writeTree(t, dir, map[string][]byte{
+			"data/train-00000-of-00002.parquet": parquetBytes(t, table.want[:2], 10, plain),
+			"data/train-00001-of-00002.parquet": parquetBytes(t, table.want[2:], 10, plain),
+		})
+	}
+	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table}
 }
 
 // writeTree writes files and sets their times an hour back: an index trusts no

@@ -167,6 +167,7 @@ var formats = []format{
 	{Scheme{"stl10", "stl10:DIR", "STL-10, binary version; splits train, test, unlabeled, train+unlabeled"}, stl10.open},
 	{Scheme{"folder", "folder:DIR", "JPEG, PNG and WebP files, one sub-folder a class; DIR may hold train, test or val"}, openFolder},
 	{Scheme{"wds", "wds:GLOB", "WebDataset tar shards: a glob, {000..009} ranges, {split}, or the folder that pack wrote"}, openWDS},
+	{Scheme{"parquet", "parquet:GLOB", "Parquet files with image {bytes, path} and label, as Hugging Face's; or their folder"}, openParquet},
 	{Scheme{"food101", "food101:DIR", "Food-101 with its meta lists"}, food101.open},
 	{Scheme{"cars", "cars:DIR", "Stanford Cars with its devkit of MAT-files"}, cars.open},
 	{Scheme{"dtd", "dtd:DIR[?fold=N]", "Describable Textures, fold 1 to 10; splits train, val, train+val, test"}, dtd.open},

@@ -59,7 +59,7 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 			return nil, err
 		}
 		var same bool
-		if x, same, err = indexShards(ctx, set.dir, set.paths, cache.load(), opt); err != nil {
+		if x, same, err = indexShards(ctx, set.dir, set.paths, cache.load(), scanShard, opt); err != nil {
 			return nil, err
 		}
 		if !same {
@@ -135,9 +135,12 @@ func stampShards(ctx context.Context, paths []string, opt Options) ([]stamp, err
 	return out, g.Wait()
 }
 
-// indexShards scans the tars, but for those that old knows and that are unchanged.
+// scanner hashes one shard and lists its samples.
+type scanner func(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (*columns, Shard, stamp, error)
+
+// indexShards scans the shards, but for those that old knows and that are unchanged.
 // Faults of several shards are told together. same: nothing had to be scanned.
-func indexShards(ctx context.Context, dir string, paths []string, old *index, opt Options) (x *index, same bool, err error) {
+func indexShards(ctx context.Context, dir string, paths []string, old *index, scan scanner, opt Options) (x *index, same bool, err error) {
 	const op = "index shard"
 	x = newIndex()
 	known := map[string]int{}
@@ -187,7 +190,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, op
 		g.Go(func() error {
 			r := &res[i]
 			name := r.shard.Name
-			r.c, r.shard, r.stamp, r.err = scanShard(gctx, opt.files, paths[i], opt.files.Fits(all), m)
+			r.c, r.shard, r.stamp, r.err = scan(gctx, opt.files, paths[i], opt.files.Fits(all), m)
 			r.shard.Name = name
 			return gctx.Err() // a bad shard doesn't keep the others from being looked at
 		})
@@ -249,12 +252,16 @@ func (s *wdsSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	var files []*file
+	files := s.openFiles()
+	s.open = nil
+	return errors.Join(closeAll(files), s.store.Close())
+}
+
+func (s *wdsSource) openFiles() (files []*file) {
 	for _, f := range s.open {
 		files = append(files, f)
 	}
-	s.open = nil
-	return errors.Join(closeAll(files), s.store.Close())
+	return files
 }
 
 func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
