@@ -1,9 +1,11 @@
 // Package ingest is data sets as resslt sees them: a numbered list of undecoded
 // images that is known by its content, and an order to visit them in. It decodes
-// nothing (augment does) and knows no network.
+// nothing (augment does); where bytes come from, a disk, a bucket or a web server,
+// only package store knows, so that each scheme takes each place:
+// wds:s3://bucket/train-{000..099}.tar, cifar10:https://host/cifar, folder:gs://b/x.
 //
 //	src, err := ingest.Open(ctx, "folder:/data/imagenet", ingest.Options{})
-//	order := ingest.NewOrder(seed, src.Len())
+//	order := ingest.NewOrder(seed, src.Len()) // or ingest.OpenOrder(spec)
 //	for index := range src.Len() {
 //		err := src.Read(ctx, order.At(epoch, index), &sample)
 //	}
@@ -17,7 +19,10 @@
 //	digest    SHA-256 of the manifest's JSON: the data set's identity in a run spec
 //	index     where each sample of a folder or of tars lies; cached on disk
 //	sidecar   the manifest that Pack leaves beside its shards
-//	order     the permutation of [0, n) that an epoch follows
+//	order     the permutation of [0, n) that an epoch follows: global (order.go) or
+//	          blocked (blocked.go), which reads shards in long runs
+//	store     where files are opened: local, s3://, gs://, https://, with a cache of shards
+//	stamp     size, time and version (ETag) that a file had when it was indexed
 //
 // # Formats
 //
@@ -27,6 +32,8 @@
 //	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
 //	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
 //	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls members
+//	parquet               parquet.go  encoded bytes in pages     columns image {bytes, path} and label
+//	imagenet-tar          ilsvrc.go   JPEG in a tar of tars      the class tars, by synset; devkit for test
 //	food101, dtd, pets,   transfer.go JPEG files                 the official lists of the split;
 //	aircraft, cars,                                              cars and flowers: MAT-files (package mat)
 //	flowers, caltech101                                          caltech101: drawn, 30 a class
@@ -80,5 +87,21 @@
 //	PREFIX.manifest.json   the manifest: class names, each shard's SHA-256
 //
 // Reads are random (ReadAt at the member's offset), so shards need no shuffling:
-// the order shuffles globally, afresh every epoch.
+// the global order shuffles afresh every epoch. Where that is too dear, a remote
+// set larger than the cache, the blocked order fetches shards whole and in turn;
+// Pack's Shuffle then makes up for what it mixes less.
+//
+// WriteManifest leaves PREFIX.index beside the manifest. Opened by the manifest's
+// name, shards need no listing and are not read to be indexed:
+//
+//	open:  manifest, index             two small files
+//	read:  a range of a shard, or, to be kept, all of it against its SHA-256
+//
+// # Multi-label sets
+//
+// VOC2007's Source is a MultiLabel: Marks gives +1, 0 or −1 for each class, and
+// Sample.Label is NoLabel. The marks are part of the digest.
+//
+// FGVC-Aircraft's images carry a banner of 20 rows at the bottom; they come as they
+// are, as in torchvision.
 package ingest

@@ -191,7 +191,10 @@ func fixtures(t *testing.T) []fixture {
 			"data/train-00001-of-00002.parquet": parquetBytes(t, table.want[2:], 10, plain),
 		})
 	}
-	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table}
+	nested := fixture{name: "imagenet-tar", file: ilsvrcTrain, flip: 2*tarBlock + 40, names: 2, short: schemas.ErrCorrupt, open: byURI("imagenet-tar", ""),
+		want: []schemas.Sample{{Label: 0, Data: pngs}, {Label: 0, Data: webp}, {Label: 1, Data: jpg}}}
+	nested.write = func(t *testing.T, dir string) { writeTree(t, dir, ilsvrcFiles(t, nested.want)) }
+	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested}
 }
 
 // writeTree writes files and sets their times an hour back: an index trusts no

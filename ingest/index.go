@@ -128,6 +128,19 @@ func (x *index) addShard(s Shard, b *columns) error {
 	return x.appendRange(b, 0, n)
 }
 
+// listedLabels is the SHA-256 of a shard's own and its labels, where these are of
+// another file.
+func (x *index) listedLabels(own string) [sha256.Size]byte {
+	h := sha256.New()
+	io.WriteString(h, own)
+	var b []byte
+	for _, l := range x.labels {
+		b = binary.LittleEndian.AppendUint32(b[:0], uint32(l))
+		h.Write(b)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
 // shardOf is the shard that holds sample id.
 func (x *index) shardOf(id int64) int {
 	return sort.Search(len(x.Shards), func(i int) bool { return x.First[i+1] > id })

@@ -168,6 +168,7 @@ var formats = []format{
 	{Scheme{"folder", "folder:DIR", "JPEG, PNG and WebP files, one sub-folder a class; DIR may hold train, test or val"}, openFolder},
 	{Scheme{"wds", "wds:GLOB", "WebDataset tar shards: a glob, {000..009} ranges, {split}, or the folder that pack wrote"}, openWDS},
 	{Scheme{"parquet", "parquet:GLOB", "Parquet files with image {bytes, path} and label, as Hugging Face's; or their folder"}, openParquet},
+	{Scheme{"imagenet-tar", "imagenet-tar:FILE", "ImageNet's official archive, a tar of class tars; or its folder, with the devkit for split test"}, openILSVRC},
 	{Scheme{"food101", "food101:DIR", "Food-101 with its meta lists"}, food101.open},
 	{Scheme{"cars", "cars:DIR", "Stanford Cars with its devkit of MAT-files"}, cars.open},
 	{Scheme{"dtd", "dtd:DIR[?fold=N]", "Describable Textures, fold 1 to 10; splits train, val, train+val, test"}, dtd.open},

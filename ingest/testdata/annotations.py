@@ -23,3 +23,10 @@ out("cars_train_annos.mat", annos([(39, 116, 250, 200, 3, "00001.jpg"), (36, 16,
 out("cars_test_annos_withlabels.mat", annos([(39, 116, 250, 200, 2, "00001.jpg")]))
 out("imagelabels.mat", {"labels": np.array([[77, 77, 1, 102, 5]], dtype=np.uint8)})
 out("setid.mat", {"trnid": np.array([[4, 1]], dtype=np.uint16), "valid": np.array([[5]], dtype=np.uint16), "tstid": np.array([[2, 3]], dtype=np.uint16)})
+
+# ILSVRC2012's devkit: two classes and the synset above them, numbered otherwise
+# than their ids sort.
+kinds = [(k, object) for k in ("ILSVRC2012_ID", "WNID", "words", "num_children")]
+out("meta.mat", {"synsets": np.array([
+    (np.uint16(1), "n02000000", "goldfish", np.uint8(0)), (np.uint16(2), "n01000000", "tench", np.uint8(0)),
+    (np.uint16(3), "n00000001", "fish", np.uint8(2))], dtype=kinds).reshape(3, 1)})
