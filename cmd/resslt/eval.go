@@ -192,7 +192,8 @@ func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
 	e.result.Splits = append(e.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
 }
 
-// pair is the features to fit on and to score on. Free both.
+// pair is the features to fit on and to score on. Like the weights they live as
+// long as the process.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
 	if e.enc.Backbone != nil {
 		// A split that is not there is known before the other's features are taken.

@@ -1,36 +1,58 @@
-// Package eval measures a frozen encoder by its features: a k-nearest-neighbour
-// vote and a linear probe.
+// Package eval measures an encoder on labelled images by the paper's protocols,
+// and lays its features out to be looked at.
 //
 // # Vocabulary
 //
-//	source    gives un-augmented images and labels in batches; declared here,
-//	          made by whoever has the data
-//	set       the features of every image of a source, with labels
-//	kNN       each test image takes the class that its k most similar training
-//	          images vote for (Wu et al. 2018, Non-parametric Instance
-//	          Discrimination, section 3.4)
-//	probe     a linear classifier on the features
-//	top-n     percent of test images whose class is among the n best scores
+//	source     gives un-augmented images and labels in batches; declared here,
+//	           made by whoever has the data
+//	views      gives augmented training images, anew every epoch; likewise
+//	set        the features of every image of a source, (N,D), with labels
+//	target     +1, 0 or −1 of an image for a class, where it may show several: 0 is
+//	           PASCAL VOC's "difficult"
+//	probe      a linear classifier on the features
+//	top-n      percent of test images whose class is among the n best scores
+//	per class  mean over classes of the accuracy within each
+//	mAP        mean over classes of the average precision, 11-point or all-point
+//	report     eval.json: the results of a folder's encoders (Report documents it)
 //
 // # Protocols
 //
-// Features are taken in eval mode, batch norm by its running statistics, from
-// one un-augmented view an image, and cached; the probe therefore sees no
-// augmentation, unlike the papers' (random crop and flip), and takes seconds.
+//	KNN        cosine similarity, weight exp(cos/T), T = 0.1; k = 20 as in solo-learn
+//	           and k = 200 as in Lightly, both reported               knn.go
+//	Linear     SGD, no decay, the last epoch (the best one would be chosen on the
+//	           test set). Small sets (section 4): lr 10, 100 epochs, ×0.1 at 60 and
+//	           80. ImageNet (section 5.1): lr 0.1·B/256, Nesterov, 90 epochs, cosine.
+//	           On cached features of un-augmented images, or, LinearOnViews, on
+//	           crops and flips, as the papers have it                 linear.go, views.go
+//	FineTune   the whole network, each part at its own rate (Tables 10 and 14) views.go
+//	Transfer   L2-regularised logistic regression by L-BFGS, λ chosen on a
+//	           validation set among 45 (Table 9)           transfer.go, logistic.go
+//	LowShot    a linear SVM a class against the rest, k images a class
+//	           (Table 11)                                  lowshot.go, svm.go
+//	Neighbours the nearest images of a query (Figure 2)    neighbours.go
+//	TSNE       the images in the plane (Figure 3)          tsne.go, quadtree.go
 //
-//	KNN     cosine similarity, weight exp(cos/T), T = 0.1; k = 20 as in solo-learn
-//	        and k = 200 as in Lightly, both reported
-//	Linear  SGD, lr 10, momentum 0.9, no decay, 100 epochs, ×0.1 at epochs 60 and
-//	        80, batch 256 (the small-set protocol); the last epoch is reported,
-//	        since picking the best one would choose it on the test set
+// What the paper leaves open: λ multiplies ‖W‖²/2 beside the *sum* of the images'
+// losses (λ = 1/C of scikit-learn); semi-supervised batches are of 256 and momentum
+// is 0.9; the low-shot protocol is PCL's code, which the paper names: C = 0.5,
+// features of unit length, positive images twice, all-point precision, difficult
+// objects as absent.
 //
 // # Invariants
 //
 // Results depend on the features, the options and the seed alone: no generator
 // is shared, ties go to the lower class, and the training order of each epoch is
-// a permutation keyed by (seed, epoch).
+// a permutation keyed by (seed, epoch). Features are taken in eval mode, batch norm
+// by its running statistics. What draws or splits images is keyed too: Stratified,
+// HoldOut, Shots.
 //
 //	train, err := eval.Features(ctx, backbone, images, eval.FeatureOptions{})
 //	top1, err := eval.KNN(train, test, eval.KNNOptions{})      // top1[200], percent
-//	probe, err := eval.Linear(train, test, eval.LinearOptions{Seed: seed})
+//	probe, err := eval.Linear(ctx, train, test, eval.LinearOptions{Seed: seed})
+//	fit, val, err := eval.HoldOut(train, 0.2, seed)
+//	best, err := eval.Transfer(ctx, fit, val, test, eval.TransferOptions{})
+//	err = eval.Append(dir, eval.Result{Protocol: "transfer", …})
+//
+// KNN, Linear, Transfer, LowShot, TSNE and Trustworthiness are held against
+// scikit-learn and PyTorch on the same features (peers_test.go, testdata/peers.py).
 package eval

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -64,15 +65,7 @@ func AveragePrecision(scores []float64, targets []int8) Precision {
 	if relevant == 0 {
 		return Precision{math.NaN(), math.NaN()}
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case scores[a] > scores[b]:
-			return -1
-		case scores[a] < scores[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
 	// precision[j] is that at the j-th relevant image, recall (j+1)/relevant.
 	precision := make([]float64, 0, relevant)
 	for rank, i := range order {

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -43,7 +44,7 @@ func (o TransferOptions) applyDefaults(s *Set) TransferOptions {
 		o.Lambdas = LambdaGrid(45)
 	}
 	o.Lambdas = slices.Clone(o.Lambdas)
-	slices.SortFunc(o.Lambdas, func(a, b float64) int { return -compare(a, b) })
+	slices.SortFunc(o.Lambdas, func(a, b float64) int { return cmp.Compare(b, a) })
 	if o.Metric == "" {
 		o.Metric = Top1
 		if s.Targets != nil {
@@ -54,16 +55,6 @@ func (o TransferOptions) applyDefaults(s *Set) TransferOptions {
 		o.Iterations = 1000
 	}
 	return o
-}
-
-func compare(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // validate returns an error wrapping schemas.ErrUsage; o has its defaults.

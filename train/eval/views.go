@@ -228,6 +228,7 @@ func newTuner(b backbone.Backbone, classes int, f FeatureOptions, o FineTuneOpti
 // step is one update of both by a batch.
 func (t *tuner) step(m Images, lr, headLR float64, seen *tally) error {
 	return torch.Do(func() error {
+		t.b.SetTraining(true)
 		x, err := t.pixels.Forward(torch.FromUint8(m.Pixels, int64(len(m.Labels)), int64(m.Size), int64(m.Size), 3))
 		if err != nil {
 			return err
