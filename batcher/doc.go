@@ -26,6 +26,8 @@
 //	Assembler  chunks → batches; knows no network
 //	Stream     planner + consumer + assembler: the trainer's end
 //	MemoryStream   the same face without a broker
+//	Recorder   hears what a Stream hands out; package record keeps, proves and replays it
+//	Stored     the chunks that a broker keeps, for reading
 //
 // # Streams
 //

@@ -4,7 +4,7 @@
 //
 //	log        the recipe log: for every slot of every step the sample, the sample that
 //	           was planned, the reason where they differ, each view's plan, and the
-//	           digest of its chunk; always on, some 40 to 100 B a sample
+//	           digest of its chunk; always on, 40 to 50 B a sample
 //	pixels     the chunks themselves, of a window of steps or the whole run
 //	segment    one Arrow IPC file of either; sealed when it has its footer and its name
 //	record     all segments of one run, a folder: OUT/record
