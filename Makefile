@@ -12,7 +12,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build shim run test race asan lint bench chaos fixtures clean
+.PHONY: help setup setup-peers build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,7 @@ test: setup build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+	cd deploy/validate && $(GO) vet . && $(GO) test .
 
 race: setup build ## the tests of the concurrent parts under the race detector
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...
@@ -78,6 +79,12 @@ fixtures: setup-peers ## make the parity fixtures anew with PyTorch, torchvision
 	$(PY) train/testdata/parity/objectives.py
 	$(PY) train/torch/testdata/ops.py
 	$(PY) augment/testdata/parity/generate.py
+
+KEYS    ?= deploy/nats/keys
+TENANTS ?= dev
+
+keys: build ## certificates, nkeys and credentials for deploy/nats/farm.conf: make keys TENANTS="vision speech" HOSTS=farm.example
+	$(BIN)/resslt keys --dir $(KEYS) $(TENANTS:%=--tenant %) $(HOSTS:%=--host %)
 
 clean: ## remove what build made
 	rm -rf $(BIN)

@@ -27,7 +27,7 @@ Begin with   resslt run --recipe quickstart`,
 	root.AddCommand(
 		newSweepCommand(),
 		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(), newExportCommand(),
-		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(),
+		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(), newStatusCommand(),
 	)
 	return root
 }
