@@ -164,7 +164,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
 		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(),
-		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.figures(),
+		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
 		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced,
 	}
@@ -400,7 +400,7 @@ func (l *loop) save() error {
 	}
 	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
-		Loss: l.stats.Loss, Figures: l.stats.figures(),
+		Loss: l.stats.Loss, Figures: l.stats.Figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 	if err == nil {
 		l.saved = l.step

@@ -65,7 +65,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 
 func (m *metricsFile) write(p Progress) error {
 	raw, err := json.Marshal(metricsLine{
-		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
+		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
 		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction,
 	})
 	if err == nil {

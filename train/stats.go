@@ -40,7 +40,8 @@ type Figures struct {
 	Similarity    *float64 `json:"similarity,omitempty"`
 }
 
-func (s Stats) figures() Figures {
+// Figures are the statistics that the objective has; nil for those that it has not.
+func (s Stats) Figures() Figures {
 	known := func(x float64) *float64 {
 		if math.IsNaN(x) {
 			return nil
@@ -54,7 +55,7 @@ func (s Stats) figures() Figures {
 	}
 }
 
-// stats is the inverse of Stats.figures.
+// stats is the inverse of Stats.Figures.
 func (f Figures) stats(loss float64) Stats {
 	or := func(x *float64) float64 {
 		if x == nil {

@@ -26,6 +26,7 @@ import (
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train"
+	"resslt/train/eval"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 )
@@ -251,7 +252,8 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 }
 
 // runFiles are what a run leaves in its folder.
-var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder}
+var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
+	tensorboardFolder, knnFile, eval.ReportFile}
 
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.
@@ -389,6 +391,11 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	if err := rec.begin(s.stderr, from); err != nil {
 		return nil, err
 	}
+	curves, err := s.newCurves(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	defer curves.close()
 	p := newProgress(s.stderr, s.spec.Steps(), from)
 	if !s.seen.Plain() {
 		p.log = s.log
@@ -400,8 +407,8 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	defer hungry.Stop()
 	res, err = train.Run(ctx, train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
-		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); p.observe(g) },
-		Saving:  rec.sync, Keep: rec.keep(s.out),
+		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); curves.observe(g); p.observe(g) },
+		Saving:  rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
 	})
 	if err != nil {
 		return nil, err
