@@ -12,13 +12,16 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo)
 	@deploy/setup.sh run
+
+setup-test: ## what `make test` needs beside that: Chromium, and the Python peers that results are held against
+	@deploy/setup.sh test
 
 setup-peers: ## install the peers that `make bench` and the fixtures measure against
 	@deploy/setup.sh peers
@@ -49,7 +52,7 @@ VERSITYGW := v1.8.0
 $(BIN)/versitygw:
 	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
-test: setup build $(BIN)/versitygw ## install, build, then every test
+test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...

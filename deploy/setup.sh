@@ -3,16 +3,19 @@
 # elsewhere says exactly what to install. Does nothing where all is there.
 #
 #   deploy/setup.sh run     libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST, nats-server
+#   deploy/setup.sh test    the same, and what tests hold results against: Chromium, PyTorch, torchvision, scikit-learn
 #   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
 set -eu
 
 need_run=(g++ libtorch-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
+need_test=("${need_run[@]}" chromium python3-torch python3-torchvision python3-sklearn)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 
 case "${1:-run}" in
 run) need=("${need_run[@]}") ;;
+test) need=("${need_test[@]}") ;;
 peers) need=("${need_peers[@]}") ;;
-*) echo "setup: usage: $0 run|peers" >&2; exit 2 ;;
+*) echo "setup: usage: $0 run|test|peers" >&2; exit 2 ;;
 esac
 
 # A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's.
@@ -20,7 +23,7 @@ if [ -n "${TORCH_HOME:-}${RESSLT_TORCH:-}" ]; then
   need=("${need[@]/libtorch-dev/}")
 fi
 
-if ! command -v go >/dev/null && [ "${1:-run}" = run ]; then
+if ! command -v go >/dev/null && [ "${1:-run}" != peers ]; then
   echo "setup: Go is missing: install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer and put it on PATH" >&2
   exit 1
 fi

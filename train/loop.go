@@ -163,7 +163,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
 		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
-		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(),
+		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(), DataDigest: o.Spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
 		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced,

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -10,8 +11,8 @@ import (
 	"resslt/schemas"
 )
 
-// metricsLine is one line of OUT/metrics.jsonl, after step Step.
-type metricsLine struct {
+// MetricsLine is one line of OUT/metrics.jsonl, after step Step.
+type MetricsLine struct {
 	Step  int64   `json:"step"`
 	Epoch float64 `json:"epoch"`
 	Loss  float64 `json:"loss"`
@@ -21,6 +22,24 @@ type metricsLine struct {
 	M               float64 `json:"m"`
 	ImagesPerSecond float64 `json:"images_per_second"`
 	DataWait        float64 `json:"data_wait_fraction"`
+}
+
+// ReadMetrics reads a run's metrics.jsonl, oldest first. A last line that a killed
+// process left half-written is passed over. It returns an error that wraps
+// ErrNotFound where there is no file.
+func ReadMetrics(path string) (lines []MetricsLine, err error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, schemas.E("read metrics", path, "name the folder of a run", schemas.BecauseErr(schemas.ErrNotFound, err))
+	}
+	for row := range bytes.Lines(raw) {
+		var l MetricsLine
+		if json.Unmarshal(row, &l) != nil {
+			break
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
 }
 
 // metricsFile appends lines; each is flushed, so that a killed run keeps them.
@@ -38,7 +57,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 		if err == nil {
 			in := bufio.NewScanner(f)
 			for in.Scan() {
-				var line metricsLine
+				var line MetricsLine
 				if json.Unmarshal(in.Bytes(), &line) != nil || line.Step > from {
 					break
 				}
@@ -64,7 +83,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 }
 
 func (m *metricsFile) write(p Progress) error {
-	raw, err := json.Marshal(metricsLine{
+	raw, err := json.Marshal(MetricsLine{
 		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
 		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction,
 	})

@@ -24,7 +24,9 @@ type Summary struct {
 	TorchVersion string `json:"torch_version"`
 	Seed         uint64 `json:"seed"`
 	Engine       string `json:"engine"`
-	RunDigest    string `json:"run_digest"` // of the run spec: equal digests, equal batches
+	RunDigest    string `json:"run_digest"`         // of the run spec: equal digests, equal batches
+	DataDigest   string `json:"data_digest"`        // of the data set's manifest
+	Hardware     string `json:"hardware,omitempty"` // processor, cores and GPU that it was trained on, for people
 
 	FinalLoss float64 `json:"final_loss"` // of the last step
 

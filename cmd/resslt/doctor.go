@@ -41,7 +41,7 @@ func newDoctorCommand() *cobra.Command {
 			fs = append(fs, examineTorch()...)
 			fs = append(fs, examineEngines(), examineBroker(c.Context(), &at))
 			fs = append(fs, examineData(c.Context()), examineDisk("."))
-			return report(c.OutOrStdout(), fs, asJSON)
+			return printFindings(c.OutOrStdout(), fs, asJSON)
 		},
 	}
 	f := c.Flags()
@@ -50,8 +50,8 @@ func newDoctorCommand() *cobra.Command {
 	return c
 }
 
-// report prints the findings; it fails where something needed is missing.
-func report(w io.Writer, fs []finding, asJSON bool) error {
+// printFindings prints the findings; it fails where something needed is missing.
+func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 	var missing []string
 	for _, f := range fs {
 		if f.State == "missing" {

@@ -109,7 +109,7 @@ func printSummary(w io.Writer, out string, s *train.Summary) {
 		}
 		row("linear", s.Untrained.LinearTop1, s.Trained.LinearTop1)
 	}
-	fmt.Fprintf(w, "student %s\nsummary %s\n", s.StudentSHA256, filepath.Join(out, "summary.json"))
+	fmt.Fprintf(w, "student %s\nsummary %s\nreport  %s\n", s.StudentSHA256, filepath.Join(out, "summary.json"), filepath.Join(out, reportPage))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -82,41 +82,49 @@ func (o *inspectOptions) run(c *cobra.Command) (err error) {
 	if o.count < 1 || o.count > maxInspected {
 		return schemas.E("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.count)))
 	}
-	policy, err := pipeline.Policy(o.policy, o.imageSize)
+	sheet, policy, err := o.sheet(c.Context(), cli.Progress(c.ErrOrStderr(), "index"))
 	if err != nil {
 		return err
+	}
+	if err := writePNG(o.out, sheet); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "%s: samples from %d on, policy %s\n", o.out, o.sample, policy)
+	return nil
+}
+
+// sheet draws the samples under one another, and names the policy and the engine.
+func (o *inspectOptions) sheet(ctx context.Context, indexing func(done, total int64)) (*image.RGBA, string, error) {
+	policy, err := pipeline.Policy(o.policy, o.imageSize)
+	if err != nil {
+		return nil, "", err
 	}
 	engine, err := augment.EngineByFamily(o.engine)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	renderer, err := augment.NewRenderer(engine, policy)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	defer renderer.Close()
-	ctx := c.Context()
-	src, err := ingest.Open(ctx, o.data, ingest.Options{Split: o.split, Progress: cli.Progress(c.ErrOrStderr(), "index")})
+	src, err := ingest.Open(ctx, o.data, ingest.Options{Split: o.split, Progress: indexing})
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	defer src.Close()
 	if o.sample < 0 || o.sample >= src.Len() {
-		return schemas.E("inspect", "--sample", fmt.Sprintf("give 0 to %d", src.Len()-1), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.sample)))
+		return nil, "", schemas.E("inspect", "--sample", fmt.Sprintf("give 0 to %d", src.Len()-1), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.sample)))
 	}
 	var rows []*image.RGBA
 	for id := o.sample; id < min(o.sample+int64(o.count), src.Len()); id++ {
 		row, err := o.row(ctx, src, renderer, policy, id)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
 		rows = append(rows, row)
 	}
-	if err := writePNG(o.out, stack(rows)); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s: samples %d to %d, policy %s, engine %s\n", o.out, o.sample, o.sample+int64(len(rows))-1, policy.Name, engine.Name())
-	return nil
+	return stack(rows), policy.Name + ", engine " + engine.Name(), nil
 }
 
 // Geometry of a sheet, in pixels.

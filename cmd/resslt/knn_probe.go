@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -93,15 +92,14 @@ func readKNN(out string) (lines []knnLine, err error) {
 	if err != nil {
 		return nil, schemas.E("read", path, "make it readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
-	in := bufio.NewScanner(bytes.NewReader(raw))
-	for in.Scan() {
+	for row := range bytes.Lines(raw) {
 		var l knnLine
-		if json.Unmarshal(in.Bytes(), &l) != nil {
+		if json.Unmarshal(row, &l) != nil {
 			break // the last line of a process that was killed
 		}
 		lines = append(lines, l)
 	}
-	return lines, in.Err()
+	return lines, nil
 }
 
 // rewrite keeps the scores of steps up to from.

@@ -25,9 +25,9 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
-		newSweepCommand(),
-		newRunCommand(), newTrainCommand(), newShardsCommand(), newEvalCommand(), newEmbedCommand(), newExportCommand(),
-		newInspectCommand(), newRecipeCommand(), newRecordCommand(), newBenchCommand(), newDoctorCommand(), newKeysCommand(), newStatusCommand(),
+		newRunCommand(), newTrainCommand(), newSweepCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
+		newEvalCommand(), newEmbedCommand(), newExportCommand(), newShardsCommand(), newRecipeCommand(),
+		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newKeysCommand(),
 	)
 	return root
 }

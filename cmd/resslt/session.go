@@ -253,7 +253,7 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 
 // runFiles are what a run leaves in its folder.
 var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
-	tensorboardFolder, knnFile, eval.ReportFile}
+	tensorboardFolder, knnFile, eval.ReportFile, reportPage}
 
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.
@@ -427,6 +427,7 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 		return err
 	}
 	sum := &res.Summary
+	sum.Hardware = hardware(s.recipe.Device)
 	write := func() error {
 		sum.WallSeconds = time.Since(s.began).Seconds()
 		sum.PeakRSSBytes = peakRSS()
@@ -444,11 +445,27 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 	if err := write(); err != nil {
 		return err
 	}
+	if err := writeReport(ctx, s.out); err != nil { // weights and summary are none the worse for it
+		fmt.Fprintln(s.stderr, "warning: "+cli.Line(err))
+	}
 	printSummary(s.stdout, s.out, sum)
 	if s.json {
 		return json.NewEncoder(s.stdout).Encode(sum)
 	}
 	return nil
+}
+
+// hardware names what the run was trained on, for people.
+func hardware(device string) string {
+	name := cli.Processor()
+	dev, err := torch.ParseDevice(device)
+	if err != nil || dev.Type != torch.DeviceCUDA {
+		return name
+	}
+	if info, err := torch.Info(); err == nil && dev.Index < len(info.CUDA) {
+		name += "; " + info.CUDA[dev.Index].Name
+	}
+	return name
 }
 
 // peakRSS is the process's largest resident size in bytes.
