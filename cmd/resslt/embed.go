@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/pipeline"
@@ -34,7 +36,10 @@ func newEmbedCommand() *cobra.Command {
 		Short: "features of a folder or shards, as Arrow or NPY",
 		Long: `embed writes one feature vector an image, after global average pooling, in the
 order of the data set. NPY is (N, D) float32; Arrow has key, label and a
-FixedSizeList of float32.`,
+FixedSizeList of float32.
+
+It can be stopped at any moment, and the same command goes on where it was: what
+is done so far lies in FILE.parts until all of it is.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
@@ -43,7 +48,7 @@ FixedSizeList of float32.`,
 			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
 				return schemas.E("write", out, "make the folder first", schemas.Because(schemas.ErrNotFound, filepath.Dir(out)+" is no folder"))
 			}
-			write, ok := map[string]func(io.Writer, *features) error{"npy": writeNPY, "arrow": writeArrow}[format]
+			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
 				return schemas.E("--format", format, "give npy or arrow", schemas.ErrUsage)
 			}
@@ -51,15 +56,31 @@ FixedSizeList of float32.`,
 			if err != nil {
 				return err
 			}
-			x, err := embed(c.Context(), enc, data, split, enc.crop, skipBad)
+			o := evalImageOptions(enc.info, enc.crop, 0)
+			o.SkipBad = skipBad
+			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Split: split}, o)
 			if err != nil {
 				return err
 			}
-			if err := safetensors.Replace(out, func(w io.Writer) error { return write(w, x) }); err != nil {
+			defer images.Close()
+			done, err := openParts(out+".parts", enc, images, o)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", len(x.keys), x.dim, out, x.skipped)
-			return nil
+			if done.rows > 0 {
+				fmt.Fprintf(c.ErrOrStderr(), "going on from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
+			}
+			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(images.Len(),
+				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(progressEvery(c.ErrOrStderr())),
+				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
+				return err
+			}
+			if err := safetensors.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", done.kept, done.plan.Dim, out, done.rows-done.kept)
+			return done.remove()
 		},
 	}
 	f.register(c)
@@ -74,61 +95,94 @@ FixedSizeList of float32.`,
 
 // features are (N, dim) float32, a row an image.
 type features struct {
-	values  []float32
-	dim     int
-	keys    []string
-	labels  []int32
-	skipped int64
+	values []float32
+	dim    int
+	keys   []string
+	labels []int32
 }
 
-func embed(ctx context.Context, enc encoder, uri, split string, crop float64, skipBad bool) (*features, error) {
-	o := evalImageOptions(enc.info, crop, 0)
-	o.SkipBad = skipBad
-	images, err := pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
-	if err != nil {
-		return nil, err
+// stretch gives the images of a source up to a row.
+type stretch struct {
+	*pipeline.Images
+	to int64
+}
+
+func (s *stretch) Next(ctx context.Context) (eval.Images, error) {
+	if s.Row() >= s.to {
+		return eval.Images{}, io.EOF
 	}
-	defer images.Close()
-	set, err := eval.Features(ctx, enc, images, enc.options())
+	return s.Images.Next(ctx)
+}
+
+// embed takes the features of the images up to a row, which ends a batch.
+func embed(ctx context.Context, enc encoder, images *pipeline.Images, to int64, progress func(images int)) (*features, error) {
+	from := len(images.Keys)
+	o := enc.options()
+	o.Progress = progress
+	set, err := eval.Features(ctx, enc, &stretch{images, to}, o)
+	x := &features{dim: int(enc.FeatureDim())}
+	if errors.Is(err, schemas.ErrUsage) && images.Row() >= to && len(images.Keys) == from {
+		return x, nil // every image of the stretch was passed over
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer set.Free()
-	x := &features{dim: set.Dim, keys: images.Keys, labels: set.Labels, skipped: images.Skipped}
+	x.keys, x.labels = images.Keys[from:], set.Labels
 	err = torch.Do(func() error { x.values = set.X.Float32s(); return nil })
 	return x, err
 }
 
 // writeNPY writes NumPy's format, version 1.0: magic, a padded Python literal,
 // the values.
-func writeNPY(w io.Writer, x *features) error {
-	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", len(x.keys), x.dim)
+func writeNPY(w io.Writer, p *parts) error {
+	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", p.kept, p.plan.Dim)
 	const fixed, align = 10, 64
 	head += strings.Repeat(" ", align-(fixed+len(head)+1)%align) + "\n"
 	out := bufio.NewWriterSize(w, 1<<20)
 	out.WriteString("\x93NUMPY\x01\x00")
 	binary.Write(out, binary.LittleEndian, uint16(len(head)))
 	out.WriteString(head)
-	var b [4]byte
-	for _, v := range x.values {
-		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
-		out.Write(b[:])
-	}
-	return out.Flush() // gives the first error of all the writes
+	err := p.each(func(rec arrow.Record) error {
+		list := rec.Column(colFeature).(*array.FixedSizeList).ListValues().(*array.Float32)
+		var b [4]byte
+		for _, v := range list.Float32Values() {
+			binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
+			out.Write(b[:])
+		}
+		return nil
+	})
+	return errors.Join(err, out.Flush()) // which gives the first error of all the writes
 }
 
-// writeArrow writes an Arrow IPC file of one record batch.
-func writeArrow(w io.Writer, x *features) error {
-	schema := arrow.NewSchema([]arrow.Field{
+// writeArrow writes an Arrow IPC file, a record batch for each part.
+func writeArrow(w io.Writer, p *parts) error {
+	out, err := ipc.NewFileWriter(&seekless{w: w}, ipc.WithSchema(featureSchema(p.plan.Dim)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.each(out.Write), out.Close())
+}
+
+// colFeature is the column of the vectors.
+const colFeature = 2
+
+func featureSchema(dim int) *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
 		{Name: "key", Type: arrow.BinaryTypes.String},
 		{Name: "label", Type: arrow.PrimitiveTypes.Int32},
-		{Name: "feature", Type: arrow.FixedSizeListOf(int32(x.dim), arrow.PrimitiveTypes.Float32)},
+		{Name: "feature", Type: arrow.FixedSizeListOf(int32(dim), arrow.PrimitiveTypes.Float32)},
 	}, nil)
+}
+
+// write writes the features as an Arrow IPC file of one record batch.
+func (x *features) write(w io.Writer) error {
+	schema := featureSchema(x.dim)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	b.Field(0).(*array.StringBuilder).AppendValues(x.keys, nil)
 	b.Field(1).(*array.Int32Builder).AppendValues(x.labels, nil)
-	list := b.Field(2).(*array.FixedSizeListBuilder)
+	list := b.Field(colFeature).(*array.FixedSizeListBuilder)
 	for range x.keys {
 		list.Append(true)
 	}
@@ -139,10 +193,7 @@ func writeArrow(w io.Writer, x *features) error {
 	if err != nil {
 		return err
 	}
-	if err := out.Write(rec); err != nil {
-		return err
-	}
-	return out.Close()
+	return errors.Join(out.Write(rec), out.Close())
 }
 
 // seekless counts what is written: the file writer asks a WriteSeeker for its

@@ -81,3 +81,12 @@ func (p *progress) finish() {
 		fmt.Fprintln(p.w)
 	}
 }
+
+// progressEvery is how often a bar is drawn: where there is no terminal, it leaves
+// a line each time.
+func progressEvery(w io.Writer) time.Duration {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return 100 * time.Millisecond
+	}
+	return lineEvery
+}

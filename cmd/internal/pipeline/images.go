@@ -66,6 +66,13 @@ func CenterCrop(size int, fraction float64) *augment.Policy {
 // Len is the number of images that will be given, bad ones included.
 func (m *Images) Len() int64 { return int64(len(m.ids)) }
 
+// Row is the row, bad images included, that Next goes on with.
+func (m *Images) Row() int64 { return int64(m.next) }
+
+// SkipTo makes Next go on with a row, a multiple of the batch if the same batches are
+// to come out.
+func (m *Images) SkipTo(row int64) { m.next = int(row) }
+
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 

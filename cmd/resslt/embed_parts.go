@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/schollz/progressbar/v3"
+
+	"resslt/cmd/internal/pipeline"
+	"resslt/schemas"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+)
+
+// partRows are the images of a part: a whole number of batches, so that the same
+// batches go through the encoder whether it was stopped between or not.
+const partRows = 16 * 256
+
+// embedPlan is everything that features depend on. Parts of another plan are not
+// gone on with.
+type embedPlan struct {
+	Encoder string     `json:"encoder"` // SHA-256 over the weights
+	Data    string     `json:"data"`    // digest of the manifest
+	Split   string     `json:"split"`
+	Size    int        `json:"size"`
+	Crop    float64    `json:"crop"`
+	SkipBad bool       `json:"skip_bad"`
+	Mean    [3]float64 `json:"mean"`
+	Std     [3]float64 `json:"std"`
+	Dim     int        `json:"dim"`
+	Device  string     `json:"device"`
+	Torch   string     `json:"torch"`
+	Threads int        `json:"threads"` // another number gives other last bits
+}
+
+// parts are features on their way: a folder with plan.json and, for every
+// partRows images, a file in Arrow's IPC format that is there as a whole or not
+// at all.
+type parts struct {
+	dir  string
+	plan embedPlan
+	rows int64 // images that are done, bad ones included
+	kept int64 // of them, those that have features
+}
+
+func partsError(dir string, err error) error {
+	return schemas.E("keep features in", dir, "make it writable, free some space, or choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+}
+
+// openParts finds what an earlier process has done, or begins.
+func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.ImageOptions) (*parts, error) {
+	weights, err := enc.digest()
+	if err != nil {
+		return nil, err
+	}
+	info, err := torch.Info()
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{dir: dir, plan: embedPlan{
+		Encoder: weights, Data: images.Manifest().Digest(), Split: images.Manifest().Split, Size: o.Size, Crop: o.Fraction, SkipBad: o.SkipBad,
+		Mean: enc.info.Mean, Std: enc.info.Std, Dim: int(enc.FeatureDim()), Device: enc.device.String(), Torch: info.TorchVersion, Threads: info.Threads,
+	}}
+	want, err := json.MarshalIndent(p.plan, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, partsError(dir, err)
+	}
+	have, err := os.ReadFile(filepath.Join(dir, "plan.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return p, safetensors.Replace(filepath.Join(dir, "plan.json"), func(w io.Writer) error { _, err := w.Write(want); return err })
+	case err != nil:
+		return nil, partsError(dir, err)
+	case !bytes.Equal(have, want):
+		return nil, schemas.E("go on from", dir, "embed with what it was begun with, delete it, or choose another --out",
+			schemas.Because(schemas.ErrMismatch, "it was begun with "+planDifference(have, want)))
+	}
+	for ; p.rows < images.Len(); p.rows = min(p.rows+partRows, images.Len()) {
+		err := p.read(p.rows, func(rec arrow.Record) error { p.kept += rec.NumRows(); return nil })
+		if errors.Is(err, schemas.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	images.SkipTo(p.rows)
+	return p, nil
+}
+
+// planDifference names the first thing in which two plans differ, for people.
+func planDifference(have, want []byte) string {
+	a, b := bytes.Split(have, []byte("\n")), bytes.Split(want, []byte("\n"))
+	for i := range min(len(a), len(b)) {
+		if !bytes.Equal(a[i], b[i]) {
+			return fmt.Sprintf("%.90s, this is %.90s", bytes.TrimSpace(a[i]), bytes.TrimSpace(b[i]))
+		}
+	}
+	return "another plan"
+}
+
+func (p *parts) file(row int64) string {
+	return filepath.Join(p.dir, fmt.Sprintf("part-%08d.arrow", row/partRows))
+}
+
+// finish makes the parts that are not there.
+func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, bar *progressbar.ProgressBar) error {
+	for p.rows < images.Len() {
+		_ = bar.Set64(p.rows) // a bar that cannot draw is no reason to stop
+		from, to := p.rows, min(p.rows+partRows, images.Len())
+		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from + int64(n)) })
+		if err != nil {
+			return err
+		}
+		if err := safetensors.Replace(p.file(from), x.write); err != nil {
+			return err
+		}
+		p.rows, p.kept = to, p.kept+int64(len(x.keys))
+	}
+	_ = bar.Finish()
+	if p.kept == 0 {
+		return schemas.E("embed", "", "give a data set with images", schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d images, and none could be decoded", p.rows)))
+	}
+	return nil
+}
+
+// read gives the record batches of the part that begins at a row.
+func (p *parts) read(row int64, do func(arrow.Record) error) error {
+	path := p.file(row)
+	f, err := os.Open(path)
+	if err != nil {
+		return schemas.E("read features", path, "embed again", schemas.BecauseErr(schemas.ErrNotFound, err))
+	}
+	defer f.Close()
+	r, err := ipc.NewFileReader(f)
+	if err != nil {
+		return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+	}
+	defer r.Close()
+	if !r.Schema().Equal(featureSchema(p.plan.Dim)) {
+		return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.Because(schemas.ErrMismatch, "it has other columns"))
+	}
+	for i := range r.NumRecords() {
+		rec, err := r.Record(i)
+		if err != nil {
+			return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		}
+		if err := do(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each gives the record batches of all parts, in order.
+func (p *parts) each(do func(arrow.Record) error) error {
+	for row := int64(0); row < p.rows; row += partRows {
+		if err := p.read(row, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove clears the parts away: all of them are in the file that was asked for.
+func (p *parts) remove() error {
+	if err := os.RemoveAll(p.dir); err != nil {
+		return partsError(p.dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"resslt/train"
+	"resslt/train/backbone"
+)
+
+// TestEmbedGoesOn kills embed between two parts: the same command goes on, and
+// leaves the file that an undisturbed one leaves.
+func TestEmbedGoesOn(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	dir := t.TempDir()
+	weights := func(seed uint64) string {
+		b, err := backbone.New("resnet18", backbone.Config{Width: 4, SmallStem: true, Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, string('a'+rune(seed))+".safetensors")
+		if err := train.SaveEncoder(path, b, train.EncoderInfo{Backbone: "resnet18", Width: 4, Stem: "small", ImageSize: 28, Std: [3]float64{1, 1, 1}}); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	encoder := weights(1)
+	args := func(encoder, out string) []string {
+		return []string{"embed", "--checkpoint", encoder, "--data", "fashion-mnist:", "--split", "test", "--threads", "1", "--out", out}
+	}
+	whole, killed := filepath.Join(dir, "whole.npy"), filepath.Join(dir, "killed.npy")
+	if o := resslt(t, args(encoder, whole)...); o.code != 0 || !strings.Contains(o.stdout, "10000×32 features") {
+		t.Fatalf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+
+	c := command(t, "resslt", args(encoder, killed)...)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(killed+".parts", "part-00000000.arrow")
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(first); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no part came")
+		}
+	}
+	if err := c.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait() // it was killed
+	if _, err := os.Stat(killed); err == nil {
+		t.Fatal("a killed process left a file")
+	}
+
+	// Another encoder does not go on where this one was.
+	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, `begun with "encoder"`) {
+		t.Errorf("exit %d: %s", o.code, o.stderr)
+	}
+	o := resslt(t, args(encoder, killed)...)
+	if o.code != 0 || !strings.Contains(o.stderr, "going on from") {
+		t.Fatalf("exit %d: %s", o.code, o.stderr)
+	}
+	a, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(killed)
+	if err != nil || !bytes.Equal(a, b) {
+		t.Errorf("the file of the killed run differs, %v", err)
+	}
+	if _, err := os.Stat(killed + ".parts"); err == nil {
+		t.Error("the parts were left behind")
+	}
+}
