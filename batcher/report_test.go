@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -168,61 +167,6 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	}
 	s := openStream(t, openRun(t, js, spec, RunOptions{DataURI: "folder:new"}), StreamOptions{})
 	equal(t, take(t, s, 1), want(t, spec, src, 0, 1))
-}
-
-// What workers did in one session is told apart from what their beats, or the
-// beats of workers long gone, hold from before.
-func TestBeatsSince(t *testing.T) {
-	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	beat := func(name string, began, now, chunks int64) WorkerBeat {
-		return WorkerBeat{Worker: name, Began: at(began), Time: at(now), WorkerStats: WorkerStats{
-			Chunks: chunks, Samples: 10 * chunks, Replaced: chunks, Redelivered: chunks, Tombstoned: chunks, DigestMismatches: chunks, Bytes: chunks}}
-	}
-	before := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 2, 5), beat("again", 1, 2, 5)}
-	now := []WorkerBeat{beat("gone", 1, 2, 5), beat("stays", 1, 9, 8), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
-	want := []WorkerBeat{beat("stays", 1, 9, 3), beat("again", 7, 9, 6), beat("new", 7, 9, 4)}
-	if got := BeatsSince(before, now); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v\nwant %+v", got, want)
-	}
-}
-
-// The same of workers' own beats.
-func TestBeatsOfTwoSessions(t *testing.T) {
-	_, js := launch(t, embedded(false)).connect(t)
-	spec := testSpec()
-	run := openRun(t, js, spec, RunOptions{Window: 2})
-	session := func(from, to int64) {
-		s := openStream(t, run, StreamOptions{From: from})
-		take(t, s, to)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(300 * time.Millisecond) // some heartbeats
-	}
-	beats := func() []WorkerBeat {
-		out, err := run.Workers(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	src := &hashSource{}
-	gone := startWorker(t, js, src, WorkerOptions{Workers: 1, Name: "gone"}, "r")
-	session(0, 2)
-	if err := gone.stop(); err != nil {
-		t.Fatal(err)
-	}
-	stays := startWorker(t, js, src, WorkerOptions{Workers: 1, Name: "stays"}, "r")
-	session(2, 6)
-	before, had := beats(), stays.Stats()
-	if len(before) != 2 || had.Chunks == 0 {
-		t.Fatalf("beats %+v", before)
-	}
-	session(6, spec.Steps())
-	got, made := BeatsSince(before, beats()), stays.Stats().Chunks-had.Chunks
-	if len(got) != 1 || got[0].Worker != "stays" || made == 0 || got[0].Chunks != made {
-		t.Fatalf("%d chunks were made, the beats say %+v", made, got)
-	}
 }
 
 // Every error that begins here says how it is mended; one that is passed on under

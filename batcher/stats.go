@@ -41,41 +41,6 @@ type WorkerBeat struct {
 	SentBack []uint64 `json:"sent_back,omitempty"`
 }
 
-// BeatsSince gives what workers did between two calls of Run.Workers: the counts of
-// now less those of before. A worker that was not heard of in between is left out:
-// beats stay in the broker longer than their workers. Times are compared with the
-// same worker's alone, so clocks need not agree. Rate is left as it is.
-func BeatsSince(before, now []WorkerBeat) []WorkerBeat {
-	old := map[string]WorkerBeat{}
-	for _, b := range before {
-		old[b.Worker] = b
-	}
-	var out []WorkerBeat
-	for _, b := range now {
-		// One that came back under its name has begun to count anew.
-		if a, ok := old[b.Worker]; ok && a.Began.Equal(b.Began) {
-			if a.Time.Equal(b.Time) {
-				continue
-			}
-			b.WorkerStats = b.less(a.WorkerStats)
-		}
-		out = append(out, b)
-	}
-	return out
-}
-
-// less subtracts earlier counts.
-func (s WorkerStats) less(e WorkerStats) WorkerStats {
-	s.Chunks -= e.Chunks
-	s.Samples -= e.Samples
-	s.Replaced -= e.Replaced
-	s.Redelivered -= e.Redelivered
-	s.Tombstoned -= e.Tombstoned
-	s.DigestMismatches -= e.DigestMismatches
-	s.Bytes -= e.Bytes
-	return s
-}
-
 func (b *WorkerBeat) encode() ([]byte, error) {
 	out, err := json.Marshal(b)
 	if err != nil {
@@ -157,8 +122,7 @@ func (c *streamCounters) waiting() time.Duration {
 	return d
 }
 
-// Workers gives the last heartbeat of every worker that ever served the run; see
-// BeatsSince for those of one session.
+// Workers gives the last heartbeat of every worker that ever served the run.
 func (r *Run) Workers(ctx context.Context) ([]WorkerBeat, error) {
 	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {

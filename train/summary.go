@@ -54,7 +54,9 @@ type Summary struct {
 	WallSeconds      float64 `json:"wall_seconds"`       // of this session, start-up and evaluation too
 	PeakRSSBytes     int64   `json:"peak_rss_bytes"`
 
-	// Of this session: a resumed run counts from its checkpoint.
+	// Chunks published are of the whole run; redelivered ones, too, where a farm's
+	// workers tell of them. The rest is of this session: a resumed run counts from
+	// its checkpoint.
 	ChunksPublished   int64 `json:"chunks_published"` // that this trainer took in, each once
 	ChunksRedelivered int64 `json:"chunks_redelivered"`
 	ChunksTombstoned  int64 `json:"chunks_tombstoned"`

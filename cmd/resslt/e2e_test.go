@@ -216,7 +216,11 @@ func TestStopAndResume(t *testing.T) {
 		if o.code != 130 || !strings.Contains(o.stderr, "checkpoint written") {
 			t.Fatalf("exit %d, want 130 after a checkpoint: %s", o.code, o.stderr)
 		}
-		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), whole)
+		resumed := summaryOf(t, quick(dir, "--resume")...)
+		sameWeights(t, "resumed", resumed, whole)
+		if resumed.ChunksPublished != whole.ChunksPublished {
+			t.Errorf("%d chunks of the whole run, want %d", resumed.ChunksPublished, whole.ChunksPublished)
+		}
 	})
 	t.Run("SIGKILL", func(t *testing.T) {
 		dir := t.TempDir()

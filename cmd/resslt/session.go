@@ -414,7 +414,9 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 		return nil, err
 	}
 	st := stream.Stats()
-	res.Summary.ChunksPublished, res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = st.Chunks, st.Tombstoned, st.DigestMismatches
+	// The steps before a checkpoint had all their chunks, each once.
+	res.Summary.ChunksPublished = from*int64(s.spec.Chunks()) + st.Chunks
+	res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = st.Tombstoned, st.DigestMismatches
 	return res, nil
 }
 

@@ -116,14 +116,9 @@ func (b *sweepBook) todo() []*sweepCell {
 
 // finish enters the summary of a cell that was trained.
 func (b *sweepBook) finish(c *sweepCell) error {
-	name := filepath.Join(b.dir(c), "summary.json")
-	var s train.Summary
-	raw, err := os.ReadFile(name)
-	if err == nil {
-		err = json.Unmarshal(raw, &s)
-	}
+	s, err := train.ReadSummary(filepath.Join(b.dir(c), "summary.json"))
 	if err != nil {
-		return schemas.E("read summary", name, "train the cell again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return err
 	}
 	b.mu.Lock()
 	r := b.results[c.ID]

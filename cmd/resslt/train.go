@@ -105,20 +105,16 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	if err != nil {
 		return err
 	}
-	before, err := r.Workers(ctx)
-	if err != nil {
-		return err
-	}
 	res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
 	if err != nil {
 		return err
 	}
-	after, err := r.Workers(ctx)
+	workers, err := r.Workers(ctx)
 	if err != nil {
 		res.Learner.Free()
 		return err
 	}
-	for _, b := range batcher.BeatsSince(before, after) {
+	for _, b := range workers { // their beats outlive them: of the whole run
 		res.Summary.ChunksRedelivered += b.Redelivered
 	}
 	return s.conclude(ctx, res)
