@@ -82,11 +82,11 @@ func TestTrainersShareAStream(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got, want := w.Stats().Chunks, spec.Steps()*int64(spec.Chunks()); got != want {
-			t.Errorf("%d chunks were published, want %d", got, want)
-		}
-		if n := w.Stats().Redelivered; n > 3 {
-			t.Errorf("%d chunks were made twice", n)
+		// Word of another's asking may be late: then a chunk is asked for twice, and
+		// found there, or discarded where its step is over.
+		got, want := w.Stats().Chunks, spec.Steps()*int64(spec.Chunks())
+		if again := got - want + w.Stats().Redelivered; got < want || again > want/10 {
+			t.Errorf("%d chunks were published, want %d; %d were made again", got, want, again)
 		}
 		isEmpty(t, streams[0].run)
 		states, err := streams[0].run.Trainers(t.Context())
