@@ -25,7 +25,7 @@ func (p *Planner) Heal(ctx context.Context, step int64) (there []int, err error)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := p.meet(ctx); err != nil {
+	if err := p.meet(ctx); err != nil {
 		return nil, err
 	}
 	queue, err := p.queue(ctx)

@@ -53,6 +53,7 @@ type Planner struct {
 	prepared bool                  // what earlier trainers left is cleared; guarded by mu
 	roster   roster                // guarded by mu
 	company  map[string]bool       // the live others at the last pass, by lease, and whether aside; guarded by mu
+	left     bool                  // one of them is gone, and what it left is not cleared yet; guarded by mu
 	backups  map[chunkID]time.Time // chunks that were asked for twice, and when; guarded by mu
 }
 
@@ -157,11 +158,11 @@ func (p *Planner) hear(m *nats.Msg) {
 	p.roster.hear(m)
 }
 
-// meet learns who else trains the run. It says whether one that did is gone; p.mu
-// is held.
-func (p *Planner) meet(ctx context.Context) (left bool, err error) {
+// meet learns who else trains the run, and whether one that did is gone; p.mu is
+// held.
+func (p *Planner) meet(ctx context.Context) error {
 	if err := p.roster.refresh(ctx); err != nil {
-		return false, err
+		return err
 	}
 	live := p.roster.live()
 	company, places := map[string]bool{}, []place{}
@@ -174,20 +175,19 @@ func (p *Planner) meet(ctx context.Context) (left bool, err error) {
 	}
 	for id := range p.company {
 		if _, ok := company[id]; !ok {
-			left = true
+			p.left = true
 		}
 	}
 	p.company = company
 	p.others.Store(&places)
-	return left, nil
+	return nil
 }
 
 // pass does once what is due.
 func (p *Planner) pass(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left, err := p.meet(ctx)
-	if err != nil {
+	if err := p.meet(ctx); err != nil {
 		return err
 	}
 	if !p.prepared {
@@ -195,11 +195,12 @@ func (p *Planner) pass(ctx context.Context) error {
 			return err
 		}
 		p.prepared = true
-	} else if left {
+	} else if p.left {
 		if err := p.clear(ctx); err != nil {
 			return err
 		}
 	}
+	p.left = false
 	// Room first, then work to fill it.
 	if err := p.purge(ctx); err != nil {
 		return err
@@ -388,7 +389,7 @@ func (p *Planner) finish(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.read = time.Time{} // others may just have left
-	_, err := p.meet(ctx)
+	err := p.meet(ctx)
 	if err == nil {
 		err = p.purge(ctx)
 	}
