@@ -143,7 +143,13 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 	if _, err := js.AccountInfo(ctx); err != nil {
 		return broken("broker", err)
 	}
-	return finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
+	f := finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
+	if have := nc.MaxPayload(); have < batcher.MaxPayload {
+		f.State = "low"
+		f.Says += fmt.Sprintf(", max_payload %d bytes", have)
+		f.Mend = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
+	}
+	return f
 }
 
 // examineData looks for the quickstart's data; other sets are no fault.

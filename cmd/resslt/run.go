@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -21,23 +22,26 @@ import (
 func newRunCommand() *cobra.Command {
 	var f sessionFlags
 	workers := runtime.NumCPU()
+	var listen string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "pre-train and evaluate in one process: workers, broker and trainer together",
 		Example: `  resslt run --recipe quickstart
   resslt run --recipe quickstart --data folder:my/images --set image_size=32
-  resslt run --recipe cifar10 --data cifar10:data/cifar10 --out runs/c10 --resume`,
-		RunE: func(c *cobra.Command, _ []string) error { return runAll(c, f, workers) },
+  resslt run --recipe cifar10 --data cifar10:data/cifar10 --out runs/c10 --resume
+  resslt run --recipe cifar10 --listen 127.0.0.1:4222     # and augmentd beside it, to help`,
+		RunE: func(c *cobra.Command, _ []string) error { return runAll(c, f, workers, listen) },
 	}
 	f.register(c)
 	c.Flags().IntVar(&workers, "workers", workers, "images rendered at once")
+	c.Flags().StringVar(&listen, "listen", "", "`address` of the broker for augmentd workers beside this process; a token is made (default: it listens on nothing)")
 	return c
 }
 
 // runName is the run's name in the embedded broker, which holds no other.
 const runName = "run"
 
-func runAll(c *cobra.Command, f sessionFlags, workers int) error {
+func runAll(c *cobra.Command, f sessionFlags, workers int, listen string) error {
 	ctx := c.Context()
 	if workers < 1 {
 		return schemas.E("--workers", fmt.Sprint(workers), "give 1 or more", schemas.ErrUsage)
@@ -50,7 +54,7 @@ func runAll(c *cobra.Command, f sessionFlags, workers int) error {
 		return err
 	}
 	defer s.close()
-	res, stats, err := s.trainEmbedded(ctx, workers)
+	res, stats, err := s.trainEmbedded(ctx, workers, listen)
 	if err != nil {
 		return err
 	}
@@ -58,18 +62,22 @@ func runAll(c *cobra.Command, f sessionFlags, workers int) error {
 	return s.conclude(ctx, res)
 }
 
-// trainEmbedded trains with broker and workers in this process.
-func (s *session) trainEmbedded(ctx context.Context, workers int) (res *train.Result, stats batcher.WorkerStats, err error) {
+// trainEmbedded trains with broker and workers in this process. Where the broker
+// listens, workers elsewhere may help.
+func (s *session) trainEmbedded(ctx context.Context, workers int, listen string) (res *train.Result, stats batcher.WorkerStats, err error) {
 	store, err := os.MkdirTemp("", "resslt-broker-")
 	if err != nil {
 		return nil, stats, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
 	defer os.RemoveAll(store)
-	broker, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
+	broker, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: listen})
 	if err != nil {
 		return nil, stats, err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
+	if url := broker.URL(); url != "" {
+		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s --token-file %s\n", url, filepath.Join(store, batcher.TokenName))
+	}
 	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
 	if err != nil {
 		return nil, stats, err

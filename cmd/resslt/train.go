@@ -163,7 +163,7 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		if !c.Flags().Changed("data") {
 			s.recipe.Data = from.run.DataURI
 		}
-		res, _, err = s.trainEmbedded(ctx, o.workers)
+		res, _, err = s.trainEmbedded(ctx, o.workers, "")
 	} else {
 		res, err = s.trainRecorded(ctx, o.replay)
 	}
