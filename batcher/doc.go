@@ -19,6 +19,7 @@
 // # The parts
 //
 //	Broker     a NATS server inside this process; Connect finds it or another
+//	Role       what a worker, a trainer, an observer may do in a locked-down broker
 //	Run        streams and record: OpenRun, LookupRun, ListRuns, DeleteRun
 //	Planner    issues tasks, purges what was consumed, mends what was lost
 //	Worker     takes tasks, has a Maker make them, publishes each chunk once

@@ -123,7 +123,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return w.Serve(gctx)
 	})
 	g.Go(func() error { report(watched, log, w); return nil })
-	draining := context.AfterFunc(ctx, func() { log.Info("draining", "grace", o.grace) })
+	draining := context.AfterFunc(ctx, func() { log.Info("draining", "grace", o.grace.String()) })
 	defer draining()
 	err = g.Wait()
 	s := w.Stats()
