@@ -123,8 +123,16 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return w.Serve(gctx)
 	})
 	g.Go(func() error { report(watched, log, w); return nil })
-	draining := context.AfterFunc(ctx, func() { log.Info("draining", "grace", o.grace.String()) })
-	defer draining()
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-watched.Done():
+		}
+		if ctx.Err() != nil {
+			log.Info("draining", "grace", o.grace.String())
+		}
+		return nil
+	})
 	err = g.Wait()
 	s := w.Stats()
 	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
