@@ -14,6 +14,7 @@ import (
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train/eval"
+	"resslt/train/nn"
 )
 
 // Labels are labels and keys of samples, in order of id.
@@ -46,15 +47,18 @@ func ReadLabels(ctx context.Context, src ingest.Source, most int) (*Labels, erro
 	return out, g.Wait()
 }
 
-// spread is most of n ids, evenly spread, since data sets lie sorted by class;
-// all of them for 0.
+// spread is most of n ids, or all for 0: one drawn from each of equal stretches,
+// always the same. Data sets lie sorted by class, where the first would be of a
+// few classes alone, or dealt by class in turn, where every tenth would be.
 func spread(n, most int64) []int64 {
 	if most <= 0 || most > n {
 		most = n
 	}
+	rng := nn.Random(0, "spread")
 	ids := make([]int64, most)
 	for i := range ids {
-		ids[i] = int64(i) * n / most
+		from, to := int64(i)*n/most, int64(i+1)*n/most
+		ids[i] = from + int64(rng.Below(int(to-from)))
 	}
 	return ids
 }

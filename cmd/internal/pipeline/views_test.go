@@ -114,8 +114,36 @@ func TestViews(t *testing.T) {
 	}
 	part, _, _ := epoch(t, views(ViewOptions{Seed: 1, Max: 5}), 0)
 	slices.Sort(part)
-	if !slices.Equal(part, []int64{0, 5, 10, 15, 20}) {
-		t.Errorf("5 of 25, evenly spread, are %v", part)
+	for i, id := range part {
+		if len(part) != 5 || id/5 != int64(i) {
+			t.Errorf("5 of 25, one of each five, are %v", part)
+		}
+	}
+}
+
+// TestSpread: a part of a set that is sorted by class, or dealt by class in turn,
+// has about as many of each class; no image comes twice, and all of them are all.
+func TestSpread(t *testing.T) {
+	const n, classes = 1000, 10
+	for _, most := range []int64{100, 333, 999} {
+		ids := spread(n, most)
+		sorted, dealt := [classes]int{}, [classes]int{}
+		for i, id := range ids {
+			if i > 0 && id <= ids[i-1] {
+				t.Fatalf("%d of %d: %d comes after %d", most, n, id, ids[i-1])
+			}
+			sorted[id/(n/classes)]++
+			dealt[id%classes]++
+		}
+		for c := range classes {
+			want := int(most) / classes
+			if sorted[c] < want-1 || sorted[c] > want+1 || dealt[c] < want/4 || dealt[c] > 3*want {
+				t.Errorf("%d of %d: class %d comes %d times sorted, %d dealt, want some %d", most, n, c, sorted[c], dealt[c], want)
+			}
+		}
+	}
+	if all := spread(n, 0); len(all) != n || all[n-1] != n-1 || len(spread(3, 9)) != 3 {
+		t.Error("all are not all")
 	}
 }
 
@@ -159,7 +187,7 @@ func TestReadLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(l.ID, []int64{0, 5, 10, 15}) || !slices.Equal(l.Class, []int32{0, 0, 1, 1}) || filepath.Base(l.Key[1]) != "105.png" {
+	if len(l.ID) != 4 || !slices.Equal(l.Class, []int32{0, 0, 1, 1}) || filepath.Base(l.Key[1]) != strconv.Itoa(100+int(l.ID[1]))+".png" {
 		t.Errorf("%+v", l)
 	}
 	if _, err := NewViews(src, ViewOptions{Policy: twoViews()}); !errors.Is(err, schemas.ErrUsage) {
