@@ -33,7 +33,7 @@ var efficientNetB0 = []efficientNetStage{
 // so that a 32-pixel image ends as 4×4, as it does in a ResNet.
 func efficientNet(depth float64) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
-		m := mobile{excite: nn.SiLU{}, scale: nn.Sigmoid{}, dropout: c.StochasticDepth}
+		m := mobile{excite: nn.SiLU{}, scale: nn.Sigmoid{}, drop: c.StochasticDepth}
 		layers := make([]int, len(efficientNetB0))
 		total := 0
 		for i, s := range efficientNetB0 {
@@ -56,7 +56,7 @@ func efficientNet(depth float64) func(nn.Builder, Config) Backbone {
 					stage.Children = append(stage.Children, m.block(b.At(fmt.Sprint(j)), blockSpec{
 						in: in, expanded: divisible(float64(in * s.expand)), out: out,
 						kernel: s.kernel, stride: stride, squeezed: max(1, in/4), act: nn.SiLU{},
-						drop: m.dropout * float64(done) / float64(total),
+						drop: m.drop * float64(done) / float64(total),
 					}))
 					in, stride = out, 1
 					done++

@@ -9,10 +9,10 @@ import (
 
 // mobile is what EfficientNet and MobileNetV3 differ in, beside their tables.
 type mobile struct {
-	norm    nn.NormOptions
-	excite  nn.Module // activation inside squeeze-and-excitation
-	scale   nn.Module // its last
-	dropout float64   // probability of stochastic depth at the last block; rises from 0 at the first
+	norm   nn.NormOptions
+	excite nn.Module // activation inside squeeze-and-excitation
+	scale  nn.Module // its last
+	drop   float64   // probability of stochastic depth past the last block; a block's rises to it from 0
 }
 
 // divisible is torchvision's _make_divisible(v, 8): the nearest multiple of 8, at

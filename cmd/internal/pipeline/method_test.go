@@ -15,6 +15,7 @@ import (
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
@@ -186,6 +187,18 @@ func TestObjectivesTrain(t *testing.T) {
 		{"nnclr", 0, []string{"objective=nnclr"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { wellTrained(t, trainLong(t, c.set...), c.from) })
+	}
+}
+
+// TestBackbonesTrain trains every network at its narrowest. A deep one of eight
+// channels wants a teacher that follows soon and InfoNCE beside the relation to the
+// end, to show in so few steps that it learns.
+func TestBackbonesTrain(t *testing.T) {
+	for _, name := range backbone.Names() {
+		t.Run(name, func(t *testing.T) {
+			wellTrained(t, trainLong(t, "backbone="+name, "image_size=16", "batch_size=16", "K=256",
+				"base_lr=0.96", "m=0.95", "infonce_warmup_epochs=2"), 0)
+		})
 	}
 }
 
