@@ -20,6 +20,7 @@ const (
 	errCodeResources    = 10023
 	errCodeStreamConfig = 10052
 	errCodeStreamStore  = 10049 // error creating store for stream
+	errCodeSealed       = 10109
 )
 
 // unavailable wraps an error of the broker's.
@@ -67,6 +68,17 @@ func (s silence) Unwrap() error { return s.err }
 func isWrongLast(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == errCodeWrongLast
+}
+
+// isSealed: the stream is a recording, and takes nothing any more.
+func isSealed(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeSealed
+}
+
+func sealedError(op, where string) error {
+	return schemas.E(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it",
+		schemas.Because(schemas.ErrMismatch, "the run is a sealed recording"))
 }
 
 // isFull: the stream is at a limit, and takes messages again when some are purged.

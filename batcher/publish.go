@@ -61,6 +61,12 @@ func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (publ
 			}
 			// It was purged between the two requests: its step is over.
 			return publishedTwin, nil
+		case isSealed(err):
+			how, err := compareStored(ctx, run, m)
+			if errors.Is(err, schemas.ErrNotFound) {
+				err = sealedError("publish chunk", m.Subject)
+			}
+			return how, err
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrConnectionClosed):

@@ -325,6 +325,9 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 		_, err = r.js.UpdateStream(ctx, cfg)
 		var api *jetstream.APIError
 		if errors.As(err, &api) && api.ErrorCode == errCodeStreamConfig {
+			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
+				return sealedError("open run", r.Name)
+			}
 			return schemas.E("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
 				schemas.BecauseErr(schemas.ErrMismatch, err))
 		}

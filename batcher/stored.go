@@ -70,7 +70,8 @@ func (s *Stored) Steps(ctx context.Context) (chunks map[int64]int, size uint64, 
 func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
 // Store publishes a chunk that was made before, say by an earlier run of the same
-// spec. It is written once: a repeat is a success, other bytes are ErrDeterminism.
+// spec. It is written once: a repeat is a success, other bytes are ErrDeterminism. A broker that is
+away or full is waited for, DefaultBrokerTimeout at most, and then ErrUnavailable.
 func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) error {
 	body, err := enc.Encode(c)
 	if err != nil {
@@ -81,7 +82,12 @@ func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) er
 		return schemas.E("store chunk", m.Subject, "take the record from another copy", schemas.Because(schemas.ErrCorrupt,
 			fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
 	}
-	_, err = publishOnce(ctx, r, m, func() {})
+	pctx, cancel := context.WithTimeout(ctx, DefaultBrokerTimeout)
+	defer cancel()
+	if _, err = publishOnce(pctx, r, m, func() {}); pctx.Err() != nil && ctx.Err() == nil {
+		return schemas.E("store chunk", m.Subject, "see that the broker runs and that its store has room",
+			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", DefaultBrokerTimeout)))
+	}
 	return err
 }
 
