@@ -71,7 +71,7 @@ func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
 // Store publishes a chunk that was made before, say by an earlier run of the same
 // spec. It is written once: a repeat is a success, other bytes are ErrDeterminism. A broker that is
-away or full is waited for, DefaultBrokerTimeout at most, and then ErrUnavailable.
+// away or full is waited for, DefaultBrokerTimeout at most, and then ErrUnavailable.
 func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) error {
 	body, err := enc.Encode(c)
 	if err != nil {
