@@ -9,9 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/apache/arrow/go/v15/parquet"
-	pqfile "github.com/apache/arrow/go/v15/parquet/file"
-
 	"resslt/ingest/store"
 	"resslt/schemas"
 )
@@ -19,8 +16,8 @@ import (
 // parquetSource serves images out of Parquet files as Hugging Face writes them: a
 // structure image {bytes, path} and a label. The index knows in which page each
 // image lies, so that a sample is read by one range of about a megabyte (and the
-// dictionary's, where the writer made one); of the tar's source only Read is
-// another.
+// dictionary's, where the page needs it). Arrow reads the footer, parquetpage.go the
+// pages; of the tar's source only Read is another.
 type parquetSource struct {
 	*wdsSource
 
@@ -171,7 +168,8 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 		}
 	}
 	if p.labels != nil {
-		if err := p.labels.eachInt(ctx, f, func(v int64) error {
+		if err := p.labels.each(ctx, f, func(_ int64, b []byte) error {
+			v := integer(b)
 			if v < int64(schemas.NoLabel) || v > math.MaxInt32 {
 				return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has label %d", len(c.labels), v))
 			}
@@ -209,15 +207,16 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
 }
 
-// eachPage gives the data pages of the column, with their chunks' dictionaries.
-func (c *parquetColumn) eachPage(ctx context.Context, f *file, do func(chunk *parquetChunk, dict []byte, page parquetPage, at int64) error) error {
+// each gives all values of the column, nil for none, with the offset of the page
+// that holds each. They alias the page.
+func (c *parquetColumn) each(ctx context.Context, f *file, do func(page int64, v []byte) error) error {
 	for i := range c.chunks {
 		chunk := &c.chunks[i]
 		b := make([]byte, chunk.end-chunk.start) // within the file: chunksOf has looked
 		if _, err := f.ReadAt(ctx, b, chunk.start); err != nil {
 			return fileError("read column", f.path, changedHint, err)
 		}
-		var dict []byte
+		var dict [][]byte
 		var seen int64
 		for rest := b; seen < chunk.rows; {
 			at := chunk.end - int64(len(rest))
@@ -227,139 +226,31 @@ func (c *parquetColumn) eachPage(ctx context.Context, f *file, do func(chunk *pa
 			}
 			rest = next
 			switch page.typ {
-			case dictionaryPage:
-				dict = page.raw
-			case dataPage, dataPageV2:
-				if page.dict && dict == nil {
-					return schemas.Because(schemas.ErrCorrupt, "a page of a dictionary that is not there")
+			case dictionaryPage: // where Read looks for it
+				if at != chunk.start || chunk.end-int64(len(rest)) > chunk.data {
+					return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d has a dictionary out of place", i))
 				}
-				if !page.dict {
-					if err := do(chunk, nil, page, at); err != nil {
+				if dict, err = c.dictionary(page); err != nil {
+					return err
+				}
+			case dataPage, dataPageV2:
+				values, err := c.decode(page, dict)
+				if err != nil {
+					return err
+				}
+				for _, v := range values {
+					if err := do(at, v); err != nil {
 						return err
 					}
-				} else if err := do(chunk, dict, page, at); err != nil {
-					return err
 				}
 				seen += page.values
 			}
 		}
+		if seen != chunk.rows {
+			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d has %d rows, its pages %d", i, chunk.rows, seen))
+		}
 	}
 	return nil
-}
-
-// each gives all values of a column of bytes, nil for none, with the offset of the
-// page that holds each.
-func (c *parquetColumn) each(ctx context.Context, f *file, do func(page int64, v []byte) error) error {
-	return c.eachPage(ctx, f, func(chunk *parquetChunk, dict []byte, page parquetPage, at int64) error {
-		values, defs, err := c.bytesOf(chunk, dict, page, 0, page.values)
-		if err != nil {
-			return err
-		}
-		next := 0
-		for _, d := range defs {
-			var v []byte
-			if d {
-				v = values[next]
-				next++
-			}
-			if err := do(at, v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// bytesOf reads n values of a page from the one at skip on: those that are there,
-// and of all whether they are. The ones before are read as well, without a copy:
-// Arrow's Skip keeps pointers in memory that the collector takes for bytes.
-func (c *parquetColumn) bytesOf(chunk *parquetChunk, dict []byte, page parquetPage, skip, n int64) (values []parquet.ByteArray, there []bool, err error) {
-	err = guarded(func() error {
-		r, err := c.values(chunk, dict, page.raw)
-		if err != nil {
-			return err
-		}
-		col, ok := r.(*pqfile.ByteArrayColumnChunkReader)
-		if !ok {
-			return schemas.Because(schemas.ErrCorrupt, "a page of another type")
-		}
-		buf, defs := make([]parquet.ByteArray, skip+n), make([]int16, skip+n)
-		got, have, err := col.ReadBatch(skip+n, buf, defs, nil)
-		if err != nil || got != skip+n {
-			return pageFault(err, got, skip+n)
-		}
-		most := c.descr.MaxDefinitionLevel()
-		count := 0
-		for i, d := range defs {
-			wanted, present := int64(i) >= skip, most == 0 || d == most
-			if wanted {
-				there = append(there, present)
-			}
-			if !present {
-				continue
-			}
-			if wanted && count < have { // the page's memory goes with its reader
-				values = append(values, append(parquet.ByteArray{}, buf[count]...))
-			}
-			count++
-		}
-		if count != have {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page of %d values holds %d", count, have))
-		}
-		return nil
-	})
-	return values, there, err
-}
-
-func pageFault(err error, got, want int64) error {
-	if err != nil {
-		return schemas.BecauseErr(schemas.ErrCorrupt, err)
-	}
-	return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page holds %d values, want %d", got, want))
-}
-
-// eachInt gives all values of a column of integers; NoLabel for none.
-func (c *parquetColumn) eachInt(ctx context.Context, f *file, do func(v int64) error) error {
-	return c.eachPage(ctx, f, func(chunk *parquetChunk, dict []byte, page parquetPage, _ int64) error {
-		n := page.values
-		wide, defs := make([]int64, n), make([]int16, n)
-		have := 0
-		if err := guarded(func() error {
-			r, err := c.values(chunk, dict, page.raw)
-			if err != nil {
-				return err
-			}
-			var got int64
-			switch col := r.(type) {
-			case *pqfile.Int64ColumnChunkReader:
-				got, have, err = col.ReadBatch(n, wide, defs, nil)
-			case *pqfile.Int32ColumnChunkReader:
-				narrow := make([]int32, n)
-				got, have, err = col.ReadBatch(n, narrow, defs, nil)
-				for i, v := range narrow {
-					wide[i] = int64(v)
-				}
-			}
-			if err != nil || got != n {
-				return pageFault(err, got, n)
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		next := 0
-		for _, d := range defs {
-			v := int64(schemas.NoLabel)
-			if most := c.descr.MaxDefinitionLevel(); (most == 0 || d == most) && next < have {
-				v = wide[next]
-				next++
-			}
-			if err := do(v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // shardMeta is the footer of shard i, read once.
@@ -431,27 +322,29 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 	if err != nil {
 		return schemas.E("read sample", s.x.key(id), changedHint, err)
 	}
-	var dict []byte
+	var dict [][]byte
 	if page.dict {
-		dict = make([]byte, chunk.data-chunk.start)
-		if _, err := f.ReadAt(ctx, dict, chunk.start); err != nil {
+		b := make([]byte, chunk.data-chunk.start)
+		if _, err := f.ReadAt(ctx, b, chunk.start); err != nil {
 			return fileError("read sample", s.x.key(id), changedHint, err)
 		}
-		d, _, err := nextPage(dict, chunk)
+		d, _, err := nextPage(b, chunk)
 		if err != nil || d.typ != dictionaryPage {
 			return changed("its dictionary is not where it was")
 		}
-		dict = d.raw
+		if dict, err = p.images.dictionary(d); err != nil {
+			return schemas.E("read sample", s.x.key(id), changedHint, err)
+		}
 	}
-	values, _, err := p.images.bytesOf(chunk, dict, page, id-first, 1)
+	values, err := p.images.decode(page, dict)
 	if err != nil {
 		return schemas.E("read sample", s.x.key(id), changedHint, err)
 	}
-	if len(values) != 1 || int64(len(values[0])) != size {
+	if id-first >= int64(len(values)) || int64(len(values[id-first])) != size {
 		return changed("it has another size")
 	}
 	dst.Data = sized(dst.Data, int(size))
-	copy(dst.Data, values[0])
+	copy(dst.Data, values[id-first])
 	*dst = schemas.Sample{ID: id, Key: s.x.key(id), Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
 	return nil
 }

@@ -1,18 +1,13 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"sort"
-	"sync"
 
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
-	pqfile "github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
 	"github.com/apache/arrow/go/v15/parquet/schema"
 
@@ -47,8 +42,6 @@ const (
 	// maxFooterBytes and maxSchemaElements cap what a footer may hold.
 	maxFooterBytes    = 64 << 20
 	maxSchemaElements = 10_000
-	// maxPageBytes caps a page: it holds a few images.
-	maxPageBytes = 512 << 20
 )
 
 // Columns by the names that Hugging Face's image data sets give them.
@@ -94,8 +87,8 @@ func parseFooter(tail []byte, size int64) (p *parquetFile, need int64, err error
 	return p, 0, err
 }
 
-// guarded turns a panic of the Parquet library, which trusts its input, into an
-// error.
+// guarded turns a panic of Arrow's reader of footers, which trusts its input, into
+// an error.
 func guarded(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -149,6 +142,9 @@ func columnsOf(meta *metadata.FileMetaData, size int64) (*parquetFile, error) {
 	for _, c := range p.images.chunks {
 		p.rows += c.rows
 	}
+	if p.rows > size { // every image takes more than a byte
+		return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d rows in %d bytes", p.rows, size))
+	}
 	p.classes = classNames(meta.KeyValueMetadata().FindValue("huggingface"), p.labels)
 	return p, nil
 }
@@ -168,7 +164,8 @@ func chunksOf(meta *metadata.FileMetaData, i int, descr *schema.Column, size int
 			c.start = m.DictionaryPageOffset()
 		}
 		n := m.TotalCompressedSize()
-		if c.start < 4 || n < 0 || c.start > size || n > size-c.start || c.data > c.start+n || c.rows < 0 || m.NumValues() != c.rows {
+		if c.start < 4 || n < 0 || c.start > size || n > size-c.start || c.data > c.start+n ||
+			c.rows < 0 || c.rows > size || m.NumValues() != c.rows {
 			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d: %d bytes at %d for %d rows", g, n, c.start, c.rows))
 		}
 		c.end = c.start + n
@@ -210,132 +207,4 @@ func (c *parquetColumn) chunkAt(off int64) *parquetChunk {
 		return nil
 	}
 	return &c.chunks[i]
-}
-
-// Fields of a page header (parquet.thrift) and encodings of values.
-const (
-	pageType         = 1
-	pageUncompressed = 2
-	pageCompressed   = 3
-	pageHeaderV1     = 5
-	pageHeaderDict   = 7
-	pageHeaderV2     = 8
-
-	dataPage       = 0
-	dictionaryPage = 2
-	dataPageV2     = 3
-
-	plainDictionary = 2
-	rleDictionary   = 8
-)
-
-// parquetPage is a page as it lies in the file.
-type parquetPage struct {
-	raw    []byte // header and body
-	typ    int64
-	values int64
-	dict   bool // the values are places in the dictionary
-}
-
-// nextPage splits the first page off b, of a chunk; what its header claims is held
-// against b.
-func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error) {
-	h, n, err := walkThrift(b)
-	if err != nil {
-		return p, nil, err
-	}
-	size, full := h.ints[pageCompressed], h.ints[pageUncompressed]
-	if size < 0 || size > int64(len(b)-n) || full < 0 || full > maxPageBytes {
-		return p, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page claims %d bytes, %d inflated; %d are left", size, full, len(b)-n))
-	}
-	p = parquetPage{raw: b[:n+int(size)], typ: h.ints[pageType]}
-	body := b[n : n+int(size)]
-	encoding := int64(0)
-	switch p.typ {
-	case dictionaryPage:
-		// Every value takes four bytes at least, and memory for all is asked for at once.
-		if v := h.at(pageHeaderDict).ints[1]; v < 0 || v > full/4 {
-			return p, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a dictionary of %d bytes claims %d values", full, v))
-		}
-	case dataPage:
-		v1 := h.at(pageHeaderV1)
-		p.values, encoding = v1.ints[1], v1.ints[2]
-	case dataPageV2:
-		v2 := h.at(pageHeaderV2)
-		p.values, encoding = v2.ints[1], v2.ints[4]
-		levels := v2.ints[5] + v2.ints[6]
-		if v2.ints[5] < 0 || v2.ints[6] < 0 || levels > size || levels > full {
-			return p, nil, schemas.Because(schemas.ErrCorrupt, "a page's levels are longer than the page")
-		}
-		body, full = body[levels:], full-levels
-		if compressed, said := v2.ints[7]; said && compressed == 0 {
-			full = int64(len(body))
-			if h.ints[pageUncompressed] != size {
-				return p, nil, schemas.Because(schemas.ErrCorrupt, "a plain page of two sizes")
-			}
-			c = &parquetChunk{rows: c.rows} // not compressed, whatever the chunk is
-		}
-	}
-	if p.values < 0 || p.values > c.rows {
-		return p, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page claims %d values, its row group has %d rows", p.values, c.rows))
-	}
-	switch c.codec {
-	case compress.Codecs.Uncompressed:
-		if full != int64(len(body)) {
-			return p, nil, schemas.Because(schemas.ErrCorrupt, "a plain page of two sizes")
-		}
-	case compress.Codecs.Snappy: // whose own claim decides what is allocated
-		if got, k := binary.Uvarint(body); k <= 0 || got != uint64(full) {
-			return p, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page claims %d bytes inflated, its body %d", full, got))
-		}
-	}
-	if p.dict = encoding == plainDictionary || encoding == rleDictionary; !p.dict && encoding != 0 {
-		return p, nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("a page of encoding %d: write the column plain", encoding))
-	}
-	return p, b[len(p.raw):], nil
-}
-
-// pageBytes is a parquet.BufferedReader of pages.
-type pageBytes struct{ bytes.Reader }
-
-func newPageBytes(b []byte) *pageBytes {
-	p := &pageBytes{}
-	p.Reset(b)
-	return p
-}
-
-func (p *pageBytes) Peek(n int) ([]byte, error) {
-	b := make([]byte, min(n, p.Len()))
-	at := p.Size() - int64(p.Len())
-	if _, err := p.ReadAt(b, at); err != nil && err != io.EOF {
-		return nil, err
-	}
-	if len(b) < n {
-		return b, io.EOF
-	}
-	return b, nil
-}
-
-func (p *pageBytes) Discard(n int) (int, error) {
-	_, err := p.Seek(int64(n), io.SeekCurrent)
-	return n, err
-}
-
-var pageBuffers = sync.Pool{New: func() any {
-	buf := memory.NewResizableBuffer(memory.DefaultAllocator)
-	return buf
-}}
-
-// values opens one data page for reading; dict is the chunk's dictionary page, if
-// the page needs it.
-func (c *parquetColumn) values(chunk *parquetChunk, dict, page []byte) (pqfile.ColumnChunkReader, error) {
-	raw := page
-	if len(dict) > 0 {
-		raw = append(bytes.Clone(dict), page...)
-	}
-	pages, err := pqfile.NewPageReader(newPageBytes(raw), chunk.rows, chunk.codec, memory.DefaultAllocator, nil)
-	if err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrCorrupt, err)
-	}
-	return pqfile.NewColumnReader(c.descr, pages, memory.DefaultAllocator, &pageBuffers), nil
 }
