@@ -146,7 +146,7 @@ func rate(ctx context.Context, l *train.Learner, s train.Stream, r *recipe.Recip
 // filled makes a run whose chunks, all rows of batch for every step, lie in the
 // embedded broker, and gives use a stream of it.
 func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch *schemas.Batch, use func(train.Stream) (float64, error)) (v float64, err error) {
-	nc, js, done, err := o.connect(ctx)
+	nc, js, done, err := embeddedBroker(ctx)
 	if err != nil {
 		return 0, err
 	}

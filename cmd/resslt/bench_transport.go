@@ -186,6 +186,11 @@ func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstre
 		nc, js, err := batcher.Connect(ctx, co)
 		return nc, js, func() {}, err
 	}
+	return embeddedBroker(ctx)
+}
+
+// embeddedBroker is a broker in this process, on a store that done removes.
+func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
 	dir, err := os.MkdirTemp("", "resslt-bench-")
 	if err != nil {
 		return nil, nil, nil, schemas.E("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
