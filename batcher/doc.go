@@ -85,7 +85,8 @@
 // or dead holds a step up for HealAfter and the making of one chunk, not for its
 // whole ack wait. Tombstones from before a trainer came are cleared, so that what was
 // mended is tried again. A broker that is away is waited for (BrokerTimeout), one
-// that came back empty is set up again, workers that do not come are waited for
+// that came back empty is set up again, a stream whose messages are damaged on disk is
+// made anew (Run.damaged), workers that do not come are waited for
 // (StallTimeout); then Next returns ErrUnavailable, and the trainer writes its
 // checkpoint.
 //

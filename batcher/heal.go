@@ -20,11 +20,14 @@ import (
 // does not come back (backup) or have spent their deliveries (giveUp). It returns
 // the chunks of step that are in the stream.
 func (p *Planner) Heal(ctx context.Context, step int64) (there []int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.dropDamagedChunks(ctx); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, err
+	}
 	if err := p.run.Ensure(ctx); err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if err := p.meet(ctx); err != nil {
 		return nil, err
 	}
@@ -204,13 +207,18 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, id chunkID
 	return err
 }
 
+// someoneKeepsAll: a trainer of the run has its chunks stay in the broker.
+func (p *Planner) someoneKeepsAll() bool {
+	keepsAll := func(o place) bool { return o.keep < 0 }
+	return keepsAll(p.self()) || slices.ContainsFunc(*p.others.Load(), keepsAll)
+}
+
 // makeRoom purges the chunks of the run's last steps where the stream is full while
 // a step of the trainer's lacks some: several trainers' windows, or a byte limit
 // below the window, would shut the missing ones out for good. What is purged is
 // made again when its turn comes. p.mu is held.
 func (p *Planner) makeRoom(ctx context.Context, step int64, there int) error {
-	keepsAll := func(o place) bool { return o.keep < 0 }
-	if there == p.run.Spec().Chunks() || keepsAll(p.self()) || slices.ContainsFunc(*p.others.Load(), keepsAll) {
+	if there == p.run.Spec().Chunks() || p.someoneKeepsAll() {
 		return nil
 	}
 	s, err := p.run.js.Stream(ctx, schemas.BatchStream(p.run.Name))

@@ -255,6 +255,9 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 			AllowDirect: true,
 		},
 	}
+	if err := r.dropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.TasksStream(r.Name)); err != nil {
+		return err
+	}
 	for _, cfg := range streams {
 		if err := r.ensureStream(ctx, cfg); err != nil {
 			return err
