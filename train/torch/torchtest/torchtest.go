@@ -1,4 +1,3 @@
-// Package torchtest lets tests that need libtorch find it, or skip.
 package torchtest
 
 import (

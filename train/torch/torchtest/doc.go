@@ -1,0 +1,2 @@
+// Package torchtest lets tests that need libtorch find it, or skip.
+package torchtest
