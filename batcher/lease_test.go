@@ -163,11 +163,12 @@ func TestLeaseOfAnEndedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := c.Process.Pid
-	name := processSpace() + " " + processStart(pid)
+	since, _ := processStart(pid)
+	name := processSpace() + " " + since
 	if hasEnded(name, pid) || hasEnded(thisProcess(), os.Getpid()) {
 		t.Error("a process that runs has ended")
 	}
-	for _, elsewhere := range []string{"", "x", "another-boot pid:[1] " + processStart(pid)} {
+	for _, elsewhere := range []string{"", "x", "another-boot pid:[1] " + since} {
 		if hasEnded(elsewhere, 1<<30) {
 			t.Errorf("%q: an unknown process has ended", elsewhere)
 		}

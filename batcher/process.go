@@ -1,17 +1,20 @@
 package batcher
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // thisProcess names this process so that another of the same boot and the same
 // process namespace can find out whether it lives: "boot namespace start". Empty
 // where the system does not tell.
 var thisProcess = sync.OnceValue(func() string {
-	machine, start := processSpace(), processStart(os.Getpid())
+	machine := processSpace()
+	start, _ := processStart(os.Getpid())
 	if machine == "" || start == "" {
 		return ""
 	}
@@ -25,7 +28,12 @@ func hasEnded(name string, pid int) bool {
 	if i < 0 || processSpace() != name[:i] {
 		return false
 	}
-	return processStart(pid) != name[i+1:]
+	// Under hidepid other people's processes are not in /proc, and are alive.
+	if pid < 1 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		start, known := processStart(pid)
+		return known && start != name[i+1:]
+	}
+	return true
 }
 
 // processSpace names the boot of the machine and the namespace that process numbers
@@ -43,12 +51,12 @@ func processSpace() string {
 }
 
 // processStart is when the process began, in ticks since boot, which tells it from a
-// later one of the same number; empty where there is none, or one that has ended
-// and waits for its parent.
-func processStart(pid int) string {
+// later one of the same number; empty for one that has ended and waits for its
+// parent. known is false where the system does not tell.
+func processStart(pid int) (start string, known bool) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return ""
+		return "", false
 	}
 	// The second field is the program's name in brackets, which may hold anything.
 	_, rest, ok := strings.Cut(string(raw), ") ")
@@ -56,9 +64,12 @@ func processStart(pid int) string {
 		_, rest, ok = strings.Cut(rest, ") ")
 	}
 	f := strings.Fields(rest)
-	const state, start = 0, 19 // fields 3 and 22 of proc(5)
-	if len(f) <= start || f[state] == "Z" || f[state] == "X" {
-		return ""
+	const state, began = 0, 19 // fields 3 and 22 of proc(5)
+	if len(f) <= began {
+		return "", false
 	}
-	return f[start]
+	if f[state] == "Z" || f[state] == "X" {
+		return "", true
+	}
+	return f[began], true
 }

@@ -44,12 +44,13 @@ const folderHint = "name a folder of JPEG, PNG or WebP files"
 var splitFolders = map[string][]string{
 	Train:     {"train", "training"},
 	Test:      {"test", "val", "validation", "testing"},
+	Val:       {"val", "validation"},
 	Unlabeled: {"unlabeled", "unlabelled"},
 }
 
 func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 	const op = "open folder"
-	split, err := opt.split("folder", Train, Test, Unlabeled)
+	split, err := opt.split("folder", Train, Test, Val, Unlabeled)
 	if err != nil {
 		return nil, err
 	}

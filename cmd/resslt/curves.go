@@ -22,6 +22,7 @@ const tensorboardFolder = "tb"
 type curves struct {
 	stderr io.Writer
 	probe  *knnProbe // nil: none
+	giveUp context.CancelFunc
 
 	mu     sync.Mutex // the probe writes from its own goroutine
 	tb     *tensorboard.Writer
@@ -31,13 +32,16 @@ type curves struct {
 // newCurves begins the curves of a session that makes step from+1 first.
 func (s *session) newCurves(ctx context.Context, from int64) (*curves, error) {
 	c := &curves{stderr: s.stderr}
+	ctx, c.giveUp = context.WithCancel(ctx)
 	tb, err := tensorboard.Open(filepath.Join(s.out, tensorboardFolder), from+1)
 	if err != nil {
+		c.giveUp()
 		return nil, err
 	}
 	c.tb = tb
 	if s.recipe.KNNEvery > 0 {
 		if c.probe, err = s.newKNNProbe(ctx, from, c); err != nil {
+			c.giveUp()
 			return nil, errors.Join(err, tb.Close())
 		}
 	}
@@ -94,8 +98,9 @@ func (c *curves) snapshot() func(train.Snapshot) error {
 	return c.probe.take
 }
 
-// close waits for the probe, and closes the event file.
+// close waits for the probe, unless it was given up, and closes the event file.
 func (c *curves) close() {
+	defer c.giveUp()
 	if c.probe != nil {
 		c.probe.close()
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/schollz/progressbar/v3"
 
+	"resslt/augment"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train/safetensors"
@@ -30,6 +33,7 @@ const partRows = 16 * 256
 type embedPlan struct {
 	Encoder string     `json:"encoder"` // SHA-256 over the weights
 	Data    string     `json:"data"`    // digest of the manifest
+	Engine  string     `json:"engine"`  // renderer of the pixels
 	Split   string     `json:"split"`
 	Size    int        `json:"size"`
 	Crop    float64    `json:"crop"`
@@ -67,7 +71,7 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 		return nil, err
 	}
 	p := &parts{dir: dir, plan: embedPlan{
-		Encoder: weights, Data: images.Manifest().Digest(), Split: images.Manifest().Split, Size: o.Size, Crop: o.Fraction, SkipBad: o.SkipBad,
+		Encoder: weights, Data: images.Manifest().Digest(), Engine: augment.DefaultEngine().Name(), Split: images.Manifest().Split, Size: o.Size, Crop: o.Fraction, SkipBad: o.SkipBad,
 		Mean: enc.info.Mean, Std: enc.info.Std, Dim: int(enc.FeatureDim()), Device: enc.device.String(), Torch: info.TorchVersion, Threads: info.Threads,
 	}}
 	want, err := json.MarshalIndent(p.plan, "", "  ")
@@ -111,8 +115,15 @@ func planDifference(have, want []byte) string {
 	return "another plan"
 }
 
-func (p *parts) file(row int64) string {
-	return filepath.Join(p.dir, fmt.Sprintf("part-%08d.arrow", row/partRows))
+// file is the part that begins at a row, by the digest of its bytes; "*" finds it.
+func (p *parts) file(row int64, digest string) string {
+	return filepath.Join(p.dir, fmt.Sprintf("part-%08d-%s.arrow", row/partRows, digest))
+}
+
+// partDigest tells a part whose bytes have changed, before Arrow trusts them.
+func partDigest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:16])
 }
 
 // finish makes the parts that are not there.
@@ -124,7 +135,11 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 		if err != nil {
 			return err
 		}
-		if err := safetensors.Replace(p.file(from), x.write); err != nil {
+		var part bytes.Buffer
+		if err := x.write(&part); err != nil {
+			return err
+		}
+		if err := safetensors.Replace(p.file(from, partDigest(part.Bytes())), func(w io.Writer) error { _, err := w.Write(part.Bytes()); return err }); err != nil {
 			return err
 		}
 		p.rows, p.kept = to, p.kept+int64(len(x.keys))
@@ -138,24 +153,30 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 
 // read gives the record batches of the part that begins at a row.
 func (p *parts) read(row int64, do func(arrow.Record) error) error {
-	path := p.file(row)
-	f, err := os.Open(path)
-	if err != nil {
-		return schemas.E("read features", path, "embed again", schemas.BecauseErr(schemas.ErrNotFound, err))
+	found, err := fs.Glob(os.DirFS(p.dir), filepath.Base(p.file(row, "*")))
+	if err != nil || len(found) == 0 {
+		return schemas.E("read features", p.file(row, "*"), "embed again", schemas.ErrNotFound)
 	}
-	defer f.Close()
-	r, err := ipc.NewFileReader(f)
+	path := filepath.Join(p.dir, found[0])
+	raw, err := os.ReadFile(path)
 	if err != nil {
-		return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return partsError(path, err)
+	}
+	if path != p.file(row, partDigest(raw)) {
+		return schemas.E("read features", path, "delete it and embed again", schemas.Because(schemas.ErrCorrupt, "its bytes have changed since they were written"))
+	}
+	r, err := ipc.NewFileReader(bytes.NewReader(raw))
+	if err != nil {
+		return schemas.E("read features", path, "delete it and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
 	}
 	defer r.Close()
 	if !r.Schema().Equal(featureSchema(p.plan.Dim)) {
-		return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.Because(schemas.ErrMismatch, "it has other columns"))
+		return schemas.E("read features", path, "delete it and embed again", schemas.Because(schemas.ErrMismatch, "it has other columns"))
 	}
 	for i := range r.NumRecords() {
 		rec, err := r.Record(i)
 		if err != nil {
-			return schemas.E("read features", path, "delete "+p.dir+" and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return schemas.E("read features", path, "delete it and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
 		}
 		if err := do(rec); err != nil {
 			return err

@@ -43,9 +43,9 @@ func TestEmbedGoesOn(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	first := filepath.Join(killed+".parts", "part-00000000.arrow")
+	first := filepath.Join(killed+".parts", "part-00000000-*.arrow")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(first); err == nil {
+		if found, _ := filepath.Glob(first); len(found) == 1 { // the pattern is sound
 			break
 		}
 		if time.Now().After(deadline) {
@@ -64,6 +64,22 @@ func TestEmbedGoesOn(t *testing.T) {
 	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, `begun with "encoder"`) {
 		t.Errorf("exit %d: %s", o.code, o.stderr)
 	}
+	// Nor does a part whose bytes have changed count.
+	found, err := filepath.Glob(first)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("parts: %v, %v", found, err)
+	}
+	part, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(part)
+	flipped[len(flipped)-60] ^= 1 // in the footer's metadata
+	write(t, found[0], flipped)
+	if o := resslt(t, args(encoder, killed)...); o.code != 1 || !strings.Contains(o.stderr, "its bytes have changed") {
+		t.Errorf("exit %d: %s", o.code, o.stderr)
+	}
+	write(t, found[0], part)
 	o := resslt(t, args(encoder, killed)...)
 	if o.code != 0 || !strings.Contains(o.stderr, "going on from") {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)

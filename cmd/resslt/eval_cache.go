@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"resslt/augment"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train/eval"
@@ -27,7 +28,7 @@ func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
 		return keptFeatures{}
 	}
 	on, _ := json.Marshal(map[string]any{ // strings and numbers: cannot fail
-		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most,
+		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": augment.DefaultEngine().Name(),
 		"image_size": e.enc.info.ImageSize, "crop": e.enc.crop, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
 	})
 	sum := sha256.Sum256(on)

@@ -69,7 +69,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &report.Page{Title: filepath.Base(out), Made: time.Now().Format("2 January 2006, 15:04")}
+	p := &report.Page{Title: filepath.Base(out), Made: cli.Version() + ", " + time.Now().Format("2 January 2006, 15:04")}
 	note := func(what string, err error) {
 		if err != nil && !errors.Is(err, schemas.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
 			p.Notes = append(p.Notes, what+": "+cli.Line(err))
@@ -299,6 +299,5 @@ func facts(r *recipe.Recipe, sum *train.Summary, lines []train.MetricsLine, done
 	add("peak memory", fmt.Sprintf("%.0f MB", float64(sum.PeakRSSBytes)/1e6), "resident")
 	add("chunks", fmt.Sprint(sum.ChunksPublished), fmt.Sprintf("%d redelivered, %d tombstones, %d digest mismatches, %d samples replaced",
 		sum.ChunksRedelivered, sum.ChunksTombstoned, sum.DigestMismatches, sum.SamplesReplaced))
-	add("resslt", cli.Version(), "")
 	return slices.Clip(out)
 }

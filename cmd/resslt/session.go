@@ -411,6 +411,7 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 		Saving:  rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
 	})
 	if err != nil {
+		curves.giveUp() // other trainers of the run wait for this one to leave
 		return nil, err
 	}
 	st := stream.Stats()

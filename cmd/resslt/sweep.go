@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -74,6 +75,9 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 	if f.out == "" {
 		f.out = filepath.Join("runs", "sweep-"+table.Name)
 	}
+	if f.at.URL == "" {
+		f.at.URL = os.Getenv("NATS_URL") // which the trainers take from their environment too
+	}
 	if f.at.URL != "" && !c.Flags().Changed("workers") {
 		f.workers = 0
 	}
@@ -138,6 +142,8 @@ type sweepCell struct {
 	recipe *recipe.Recipe // resolved
 	set    []string       // overrides that make it so, for the child process
 	run    string         // in the broker; cells of one run share its stream
+	// anyThreads: the recipe leaves libtorch's threads open.
+	anyThreads bool
 }
 
 // plan resolves every cell and finds out which share a stream. What can be found
@@ -187,6 +193,7 @@ func (s *sweepCell) resolve(f *sweepFlags) error {
 	if r.Threads == 0 && r.Device == "cpu" {
 		// Trainers side by side share the cores; more threads than these would
 		// bring all of them to a crawl.
+		s.anyThreads = true
 		s.set = append(s.set[:len(s.set):len(s.set)], fmt.Sprintf("threads=%d", max(1, runtime.NumCPU()/f.parallel)))
 	}
 	if s.recipe, err = loadRecipe(s.Recipe, f.data, s.set); err != nil {

@@ -51,6 +51,7 @@ type sweepBook struct {
 
 	mu      sync.Mutex
 	results map[string]*sweepResult // by cell; guarded by mu
+	others  []*sweepResult          // of cells of the table that --only leaves out; kept as they were
 }
 
 // sweepFile is DIR/sweep.json.
@@ -76,7 +77,11 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 	}
 	rows, columns := table.RowPoints(), table.ColumnPoints()
 	for _, c := range cells {
-		sum := sha256.Sum256(c.recipe.YAML())
+		r := *c.recipe
+		if c.anyThreads { // the machine's, and --parallel's: a done cell stays done on another
+			r.Threads = 0
+		}
+		sum := sha256.Sum256(r.YAML())
 		b.results[c.ID] = &sweepResult{ID: c.ID, Row: rows[c.Row].Name, Column: columns[c.Column].Name, Seed: c.recipe.Seed,
 			Recipe: c.Recipe, Set: c.set, Run: c.run, Digest: hex.EncodeToString(sum[:]), Paper: c.Paper}
 	}
@@ -84,6 +89,13 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 		if now := b.results[r.ID]; now != nil && r.Done && r.Digest == now.Digest {
 			r.Paper = now.Paper
 			b.results[r.ID] = r
+		}
+	}
+	for _, c := range table.Cells() {
+		for _, r := range had.Cells {
+			if r.ID == c.ID && b.results[r.ID] == nil { // not asked for this time
+				b.others = append(b.others, r)
+			}
 		}
 	}
 	return b, b.write()
@@ -142,6 +154,7 @@ func (b *sweepBook) file() sweepFile {
 	for _, c := range b.cells {
 		f.Cells = append(f.Cells, b.results[c.ID])
 	}
+	f.Cells = append(f.Cells, b.others...)
 	return f
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -197,6 +198,9 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 		args = append(args, "--resume")
 	}
 	child := exec.CommandContext(ctx, self, args...)
+	if f.at.URL == "" { // the embedded broker: what the environment says is of another
+		child.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NATS_") })
+	}
 	last := &lastLine{to: log}
 	child.Stdout, child.Stderr = log, last
 	// Ctrl-C on a terminal goes to every process of the group: the trainers hear it

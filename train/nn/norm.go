@@ -27,8 +27,8 @@ func (o NormOptions) applyDefaults() NormOptions {
 type BatchNorm struct {
 	Weight, Bias            *torch.Tensor // (C); nil with NoAffine
 	RunningMean, RunningVar *torch.Tensor // (C)
-	// Tracked counts the batches seen in training, () int64. No computation reads
-	// it; PyTorch's state dict has it. It stays on the CPU, where counting costs
+	// Tracked counts the batches seen in training, () int64. Stochastic
+	// depth draws by it; PyTorch's state dict has it. It stays on the CPU, where counting costs
 	// neither a kernel nor a wait.
 	Tracked *torch.Tensor
 

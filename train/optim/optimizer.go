@@ -156,8 +156,9 @@ func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
 	return out
 }
 
-// adapt is LARS (You, Gitman, Ginsburg 2017): it scales each layer's decayed
-// gradient to η times its weights' norm. A layer whose weights or gradient are
+// adapt is LARS (You, Gitman, Ginsburg 2017) in the form that MoCo v3's and BYOL's
+// codes have: it scales each layer's decayed gradient to η times its weights' norm,
+// η·‖w‖/‖g + λw‖, where the first paper has η·‖w‖/(‖g‖ + λ‖w‖). A layer whose weights or gradient are
 // zero keeps its gradient. Norms stay on the device: no synchronisation.
 func (o *Optimizer) adapt(grads []*torch.Tensor) {
 	w, g := o.pick(o.params), o.pick(grads)

@@ -39,7 +39,7 @@ type KeyOptions struct {
 // Quota bounds what a tenant's account may hold.
 type Quota struct {
 	Memory, Store      int64 // bytes: live chunks; tasks, logs and recordings
-	Streams, Consumers int   // a run has four streams, a trainer a consumer
+	Streams, Consumers int   // a run has three streams, a trainer a consumer
 }
 
 // DefaultQuota serves a handful of runs.

@@ -47,6 +47,10 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 			"pre-train one of "+strings.Join(backbones, ", ")+" at width 64 with the imagenet stem, or use --format torchvision",
 			schemas.Because(schemas.ErrUnsupported, "detectron2 has no such backbone"))
 	}
+	if got := network(tensors); got != info.Backbone {
+		return nil, schemas.E("export to detectron2", info.Backbone, "name the network of these weights with --backbone",
+			schemas.Because(schemas.ErrMismatch, "the weights are of "+got))
+	}
 	var out []safetensors.Tensor
 	for _, t := range tensors {
 		key, ok := Key(t.Name)
@@ -60,6 +64,34 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+// network tells a ResNet of full width by its keys: how many blocks, of how many
+// convolutions, behind a 7×7 stem of 64 channels.
+func network(tensors []safetensors.Tensor) string {
+	blocks, third, stem := 0, false, false
+	for _, t := range tensors {
+		top, rest, _ := strings.Cut(t.Name, ".")
+		switch {
+		case t.Name == "conv1.weight":
+			stem = slices.Equal(t.Shape, []int64{64, 3, 7, 7})
+		case strings.HasPrefix(top, "layer") && strings.HasSuffix(rest, ".conv1.weight"):
+			blocks++
+		case strings.HasPrefix(top, "layer") && strings.HasSuffix(rest, ".conv3.weight"):
+			third = true
+		case top != "bn1" && !strings.HasPrefix(top, "layer"):
+			return "another network, with " + t.Name
+		}
+	}
+	switch {
+	case stem && blocks == 8 && !third:
+		return "resnet18"
+	case stem && blocks == 16 && !third:
+		return "resnet34"
+	case stem && blocks == 16:
+		return "resnet50"
+	}
+	return fmt.Sprintf("another network, of %d blocks", blocks)
 }
 
 // Pixels are the configuration's PIXEL_MEAN and PIXEL_STD, of red, green and

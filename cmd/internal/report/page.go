@@ -27,7 +27,7 @@ type Page struct {
 	Facts    []Fact   // what was run, on what
 	Recipe   string   // resolved, YAML
 	Notes    []string // what the page could not show, and why
-	Made     string   // when the page was made
+	Made     string   // by which version of the program, and when
 }
 
 // Fact is a name and its value.
