@@ -59,7 +59,8 @@ func (s *Stream) consume(ctx context.Context) error {
 		if s.run.js.Conn().IsConnected() {
 			// A failure here shows again in the next session, and is counted there.
 			hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
-			_, _ = s.planner.Heal(hctx, s.at())
+			step := s.at()
+			_, _ = s.planner.Heal(hctx, step, s.asm.Missing(step))
 			cancel()
 		}
 	}
@@ -172,7 +173,7 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 			continue
 		}
 		hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
-		there, err := s.planner.Heal(hctx, step)
+		there, err := s.planner.Heal(hctx, step, s.asm.Missing(step))
 		var info *jetstream.ConsumerInfo
 		if err == nil {
 			info, err = cons.Info(hctx)

@@ -9,54 +9,93 @@ import (
 	"resslt/schemas"
 )
 
-// dropDamaged deletes those of the named streams that list messages which they
-// cannot give, so that they are made anew. After bits flipped in a block of its file
-// store, nats-server 2.9 goes on writing to that block: it counts and lists what it
-// takes, and finds none of it again. All that a run's streams hold can be made
-// again, so nothing is lost with them that is not lost already.
-func (r *Run) dropDamaged(ctx context.Context, names ...string) error {
-	for _, name := range names {
-		damaged, err := r.damaged(ctx, name)
-		if err == nil && damaged {
-			err = r.js.DeleteStream(ctx, name)
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return unavailable(r.js.Conn(), "open run", r.Name, err)
-		}
+// dropDamaged deletes a stream that lists messages which it cannot give: the first
+// one, or that of subject. It says whether it did; who needs the stream makes it
+// anew.
+//
+// After bits flipped in a block of its file store, nats-server 2.9 goes on writing
+// to that block: it counts and lists what it takes, and finds none of it again. All
+// that a run's streams hold can be made again, so that nothing is lost with them
+// that is not lost already.
+func (r *Run) dropDamaged(ctx context.Context, name, subject string) (bool, error) {
+	damaged, err := r.damaged(ctx, name, subject)
+	if err == nil && damaged {
+		err = r.js.DeleteStream(ctx, name)
 	}
-	return nil
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	return damaged && err == nil, err
 }
 
-// damaged says whether a stream's first message is listed and cannot be read. One
-// that was removed between the two requests is no longer the first.
-func (r *Run) damaged(ctx context.Context, name string) (bool, error) {
+// damaged looks twice: what is removed between two requests is listed no longer. The
+// first message is looked at where messages are small.
+func (r *Run) damaged(ctx context.Context, name, subject string) (bool, error) {
 	s, err := r.js.Stream(ctx, name)
 	if err != nil {
 		return false, err
 	}
-	before := s.CachedInfo().State
-	if before.Msgs == 0 {
-		return false, nil
-	}
-	if _, err := s.GetMsg(ctx, before.FirstSeq); !errors.Is(err, jetstream.ErrMsgNotFound) {
+	unread := func(err error) (bool, error) {
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return true, nil
+		}
 		return false, err
 	}
-	now, err := s.Info(ctx)
-	return err == nil && now.State.Msgs > 0 && now.State.FirstSeq == before.FirstSeq, err
+	var suspect uint64 // sequence by which the first look found the stream wanting
+	for range 2 {
+		info, err := s.Info(ctx, jetstream.WithSubjectFilter(subject))
+		if err != nil {
+			return false, err
+		}
+		st, found := info.State, uint64(0)
+		if st.Subjects[subject] > 0 {
+			_, err := s.GetLastMsgForSubject(ctx, subject)
+			bad, err := unread(err)
+			if err != nil {
+				return false, err
+			}
+			if bad {
+				found = st.LastSeq
+			}
+		}
+		if found == 0 && st.Msgs > 0 && name != schemas.BatchStream(r.Name) {
+			_, err := s.GetMsg(ctx, st.FirstSeq)
+			bad, err := unread(err)
+			if err != nil {
+				return false, err
+			}
+			if bad {
+				found = st.FirstSeq
+			}
+		}
+		if found == 0 || found == suspect {
+			return found != 0, nil
+		}
+		suspect = found
+	}
+	return false, nil
 }
 
-// dropDamagedChunks does it for BATCH_<run>, unless a trainer keeps what it had: a
-// recording is not made anew behind its owner's back. Then it returns ErrCorrupt.
-// p.mu is held.
-func (p *Planner) dropDamagedChunks(ctx context.Context) error {
-	name := schemas.BatchStream(p.run.Name)
-	if !p.someoneKeepsAll() {
-		return p.run.dropDamaged(ctx, name)
-	}
-	damaged, err := p.run.damaged(ctx, name)
-	if err != nil || !damaged {
+// mendDamage looks after the streams in which a chunk or its task should be, and
+// does not come. A recording is not made anew behind its owner's back: it returns
+// ErrCorrupt for that. p.mu is held.
+func (p *Planner) mendDamage(ctx context.Context, id chunkID) error {
+	name := p.run.Name
+	if _, err := p.run.dropDamaged(ctx, schemas.TasksStream(name), schemas.TaskSubject(name, id.step, id.chunk)); err != nil {
 		return err
 	}
-	return schemas.E("read recording", name, "export what can be read with `resslt record export`, then start with --fresh",
+	batch, subject := schemas.BatchStream(name), schemas.ChunkSubject(name, id.step, id.chunk)
+	if !p.someoneKeepsAll() {
+		_, err := p.run.dropDamaged(ctx, batch, subject)
+		return err
+	}
+	damaged, err := p.run.damaged(ctx, batch, subject)
+	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !damaged {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return schemas.E("read recording", batch, "export what can be read with `resslt record export`, then start with --fresh",
 		schemas.Because(schemas.ErrCorrupt, "the broker's store lists chunks that it cannot give"))
 }

@@ -14,16 +14,22 @@ import (
 	"resslt/schemas"
 )
 
-// Heal looks after a step that does not become complete: it makes again what the
-// broker lost, asks again for every chunk of the window that is neither there nor
-// in the queue, and takes care of the tasks of step that are with a worker which
-// does not come back (backup) or have spent their deliveries (giveUp). It returns
-// the chunks of step that are in the stream.
-func (p *Planner) Heal(ctx context.Context, step int64) (there []int, err error) {
+// lookAt is how many of the missing chunks are looked for on a damaged disk at once.
+const lookAt = 4
+
+// Heal looks after a step that does not become complete, for it is missing some
+// chunks: it makes again what the broker lost or cannot give, asks again for every
+// chunk of the window that is neither there nor in the queue, and takes care of the
+// tasks of step that are with a worker which does not come back (backup) or have
+// spent their deliveries (giveUp). It returns the chunks of step that are in the
+// stream.
+func (p *Planner) Heal(ctx context.Context, step int64, missing []int) (there []int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.dropDamagedChunks(ctx); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, err
+	for _, c := range missing[:min(len(missing), lookAt)] {
+		if err := p.mendDamage(ctx, chunkID{step, c}); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.run.Ensure(ctx); err != nil {
 		return nil, err

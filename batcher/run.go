@@ -255,8 +255,8 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 			AllowDirect: true,
 		},
 	}
-	if err := r.dropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.TasksStream(r.Name)); err != nil {
-		return err
+	if _, err := r.dropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
+		return unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	for _, cfg := range streams {
 		if err := r.ensureStream(ctx, cfg); err != nil {

@@ -248,7 +248,7 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 			t.Fatalf("the tasks are still out: %+v, %v", info, err)
 		}
 	}
-	if _, err := p.Heal(t.Context(), 0); err != nil {
+	if _, err := p.Heal(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 1}, "r")
