@@ -6,7 +6,7 @@
 #   ROUNDS=5 STEPS=30 bench/farm.sh
 #
 # Recovery times are the fault suite's: make chaos.
-set -eu
+set -euo pipefail
 cd "$(dirname "$0")/.."
 ROUNDS=${ROUNDS:-3}
 STEPS=${STEPS:-20}
@@ -48,13 +48,13 @@ done
 "$augmentd" --nats "$url" --workers 1 2>"$work/augmentd.log" &
 worker=$!
 started+=("$worker")
-# Steps, broker and out folder apart, both train the same.
-args=(--recipe smoke --json --set 'eval=[none]' --set width=16 --set image_size=32 --set batch_size=256 --set K=1024
+# Way of the batches, run's name and folder apart, both train the same.
+args=(--recipe smoke --json --set 'eval=[none]' --set width=16 --set image_size=32 --set upscale=true --set batch_size=256 --set K=1024
   --set "threads=$THREADS" --set epochs=1 --set "steps_per_epoch=$STEPS" --set log_every="$STEPS" --set checkpoint_every="$STEPS"
   --set infonce_warmup_epochs=0 --set lr_warmup_epochs=0)
 for ((r = 1; r <= ROUNDS; r++)); do
-  "$resslt" run "${args[@]}" --workers 1 --out "$work/run" 2>>"$work/run.log" | tail -1 >>"$work/one-process"
-  "$resslt" train --nats "$url" --run "bench-$r" "${args[@]}" --out "$work/train" 2>>"$work/train.log" | tail -1 >>"$work/three-processes"
+  "$resslt" run "${args[@]}" --workers 1 --out "$work/run" 2>"$work/log" | tail -1 >>"$work/one-process" || { tail -1 "$work/log" >&2; exit 1; }
+  "$resslt" train --nats "$url" --run "bench-$r" "${args[@]}" --out "$work/train" 2>"$work/log" | tail -1 >>"$work/three-processes" || { tail -1 "$work/log" >&2; exit 1; }
 done
 peak() { awk '/^VmHWM/ { print $2 * 1024 }' "/proc/$1/status"; }
 "$PY" - "$work" "$(peak "$broker")" "$(peak "$worker")" <<'PYEOF'
