@@ -42,6 +42,8 @@ fi
 header=$include/torch/csrc/api/include/torch/version.h
 [ -e "$header" ] || die "$include has no headers of libtorch (mend: apt-get install libtorch-dev, or set TORCH_HOME)"
 
+# Newer trees (2.14 is one) keep the numbers in a header of their own.
+[ -e "$include/torch/headeronly/version.h" ] && header=$include/torch/headeronly/version.h
 number() { sed -n "s/^#define TORCH_VERSION_$1 \([0-9]*\).*/\1/p" "$header"; }
 major=$(number MAJOR)
 minor=$(number MINOR)
