@@ -94,6 +94,7 @@
 //	open.go    finding and loading the shim    dl*.go, dl.c   dlopen; cgo or not
 //	do.go      the device thread, errors       scope.go       ownership
 //	call.go    arguments to words              ops_gen.go     the operators
+//	stream.go event.go graph.go: a GPU's, of little or no effect on the CPU
 //	tensor.go create.go dtype.go mode.go rng.go info.go: what is no operator
 //	csrc/      the shim: shim.h is the ABI     gen/           the generator
 package torch

@@ -8,8 +8,6 @@ var (
 	fnTF32       = op{name: "resslt::set_allow_tf32", args: "enabled"}
 	fnBenchmark  = op{name: "resslt::set_cudnn_benchmark", args: "enabled"}
 	fnSync       = op{name: "resslt::synchronize", args: "device"}
-	fnCudaMemory = op{name: "resslt::cuda_memory", args: "device"}
-	fnCudaReset  = op{name: "resslt::reset_cuda_peak", args: "device"}
 )
 
 // NoGrad runs fn without recording history for backward.
@@ -88,24 +86,4 @@ func SetCuDNNBenchmark(on bool) {
 func Synchronize(device Device) {
 	var b [2]uint64
 	fnSync.none(putDevice(b[:0], device))
-}
-
-// CUDAMemory is what the caching allocator holds on a GPU, in bytes.
-type CUDAMemory struct {
-	Allocated     int64 // in live tensors
-	PeakAllocated int64 // the most since ResetCUDAPeak
-	Reserved      int64 // taken from the driver
-}
-
-// CUDAMemoryOf asks the allocator; it fails where there is no such GPU.
-func CUDAMemoryOf(device Device) CUDAMemory {
-	var b [2]uint64
-	r := fnCudaMemory.words(putDevice(b[:0], device))
-	return CUDAMemory{Allocated: int64(r[0]), PeakAllocated: int64(r[1]), Reserved: int64(r[2])}
-}
-
-// ResetCUDAPeak starts PeakAllocated afresh.
-func ResetCUDAPeak(device Device) {
-	var b [2]uint64
-	fnCudaReset.none(putDevice(b[:0], device))
 }

@@ -66,9 +66,14 @@ char* message(char kind, const char* text) {
 
 // kind_of tells the failures that c10 has no class for by their text.
 char kind_of(const char* text) {
-  static const char* const memory[] = {"not enough memory", "can't allocate memory", "out of memory"};
+  static const char* const memory[] = {"not enough memory", "can't allocate memory", "out of memory",
+                                       "STATUS_ALLOC_FAILED"};  // cuBLAS's and cuDNN's
   for (const char* part : memory) {
     if (std::strstr(text, part)) return RS_KIND_TOO_LARGE;
+  }
+  static const char* const device[] = {"CUDA error", "CUDA driver error", "cuDNN error", "NCCL error"};
+  for (const char* part : device) {
+    if (std::strstr(text, part)) return RS_KIND_DEVICE;
   }
   if (std::strstr(text, "not implemented for")) return RS_KIND_UNSUPPORTED;
   return RS_KIND_MISMATCH;
@@ -101,7 +106,7 @@ char* guard(const Body& body) {
 }
 
 const Function* find_function(const char* name) {
-  for (const Function* table : {tensor_functions, mode_functions, random_functions, info_functions}) {
+  for (const Function* table : {tensor_functions, mode_functions, random_functions, info_functions, cuda_functions}) {
     for (const Function* f = table; f->name; f++) {
       if (!std::strcmp(f->name, name)) return f;
     }

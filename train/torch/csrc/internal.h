@@ -60,6 +60,7 @@ extern const Function tensor_functions[];
 extern const Function mode_functions[];
 extern const Function random_functions[];
 extern const Function info_functions[];
+extern const Function cuda_functions[];
 
 // decode appends the arguments of the C call to stack. names are for messages.
 void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string>& names, torch::jit::Stack& stack);
@@ -68,6 +69,9 @@ void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string
 [[noreturn]] void usage(const std::string& text);
 // unsupported throws an error of kind RS_KIND_UNSUPPORTED.
 [[noreturn]] void unsupported(const std::string& text);
+
+// cuda_index is the number of a GPU that is there, of the call's first argument.
+c10::DeviceIndex cuda_index(Call& c);
 
 // enter_modes puts the thread's grad mode and autocast to their defaults.
 void enter_modes();

@@ -5,10 +5,6 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/version.h>
 
-#if defined(RESSLT_CUDA_HEADERS)
-#include <c10/cuda/CUDACachingAllocator.h>
-#endif
-
 #include "internal.h"
 
 namespace resslt {
@@ -82,38 +78,10 @@ void set_allow_tf32(Call& c) {
 
 void set_cudnn_benchmark(Call& c) { at::globalContext().setBenchmarkCuDNN(c.flag(0)); }
 
-// cuda_index is the number of a GPU that is there.
-c10::DeviceIndex cuda_index(Call& c) {
-  const c10::Device d = c.device(0);
-  if (!d.is_cuda()) unsupported("a figure of CUDA's allocator, asked of " + d.str());
-  if (!at::hasCUDA()) unsupported("no CUDA device, or a libtorch built without CUDA");
-  return d.index() < 0 ? static_cast<c10::DeviceIndex>(0) : d.index();
-}
-
 void synchronize(Call& c) {
   if (c.device(0).is_cpu()) return;
   at::detail::getCUDAHooks().deviceSynchronize(cuda_index(c));
 }
-
-#if defined(RESSLT_CUDA_HEADERS)
-constexpr size_t all_pools = 0;  // StatType::AGGREGATE, whose namespace differs between versions
-
-void cuda_memory(Call& c) {
-  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(cuda_index(c));
-  c.out.integer(stats.allocated_bytes[all_pools].current);
-  c.out.integer(stats.allocated_bytes[all_pools].peak);
-  c.out.integer(stats.reserved_bytes[all_pools].current);
-}
-
-void reset_cuda_peak(Call& c) { c10::cuda::CUDACachingAllocator::resetPeakStats(cuda_index(c)); }
-#else
-[[noreturn]] void no_allocator(Call& c) {
-  cuda_index(c);
-  unsupported("this shim was built without CUDA's headers; install them or set CUDA_HOME and rebuild with `make shim`");
-}
-void cuda_memory(Call& c) { no_allocator(c); }
-void reset_cuda_peak(Call& c) { no_allocator(c); }
-#endif
 
 }  // namespace
 
@@ -132,8 +100,6 @@ const Function mode_functions[] = {
     {"resslt::set_allow_tf32", "enabled", set_allow_tf32},
     {"resslt::set_cudnn_benchmark", "enabled", set_cudnn_benchmark},
     {"resslt::synchronize", "device", synchronize},
-    {"resslt::cuda_memory", "device", cuda_memory},
-    {"resslt::reset_cuda_peak", "device", reset_cuda_peak},
     {nullptr, nullptr, nullptr},
 };
 

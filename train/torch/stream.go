@@ -1,0 +1,117 @@
+package torch
+
+import "unsafe"
+
+var (
+	fnCudaMemory = op{name: "resslt::cuda_memory", args: "device"}
+	fnCudaReset  = op{name: "resslt::reset_cuda_peak", args: "device"}
+	fnHostBuffer = op{name: "resslt::host_buffer", args: "bytes,pinned"}
+	fnNewStream  = op{name: "resslt::new_stream", args: "device"}
+	fnSetStream  = op{name: "resslt::set_stream", args: "device,stream"}
+)
+
+// Stream is a queue of work on a GPU: what is put into one queue runs in order,
+// what is in two may run at once. Work goes to the default stream except inside
+// With. On the CPU, where an op is done when it returns, a Stream has no effect.
+//
+// libtorch's allocator gives a tensor's memory back to the stream that it was made
+// on, when its handle is freed and not when another stream has done with it. So a
+// tensor that crosses streams must be kept until those have met: at an Event.
+type Stream struct {
+	device Device
+	id     int64
+}
+
+// NewStream gives a stream of the device, from a pool that belongs to the process:
+// nothing is to be freed. It runs inside Do.
+func NewStream(device Device) *Stream {
+	s := &Stream{device: device}
+	if device.Type == DeviceCUDA {
+		var b [2]uint64
+		s.id = int64(fnNewStream.word(putDevice(b[:0], device)))
+	}
+	return s
+}
+
+// With runs fn with its work going to s.
+func (s *Stream) With(fn func()) {
+	if s.device.Type == DeviceCUDA {
+		was := s.current(s.id)
+		defer s.current(was)
+	}
+	fn()
+}
+
+// Inside is With where the work before fn comes first, and the work after fn last:
+// s waits for what the current stream has, and that for what fn has put into s.
+func (s *Stream) Inside(fn func()) {
+	if s.device.Type != DeviceCUDA {
+		fn()
+		return
+	}
+	before, after := NewEvent(s.device, false), NewEvent(s.device, false)
+	defer before.Free()
+	defer after.Free()
+	before.Record()
+	s.With(func() {
+		before.Wait()
+		defer after.Record()
+		fn()
+	})
+	after.Wait()
+}
+
+// current makes a stream the current one, and gives the one before.
+func (s *Stream) current(id int64) int64 {
+	var b [4]uint64
+	return int64(fnSetStream.word(putInt(putDevice(b[:0], s.device), id)))
+}
+
+// HostBuffer is memory of the host that Go may write and read outside Do, and
+// that Tensor shows to libtorch. It lives until Free.
+type HostBuffer struct {
+	Tensor *Tensor // (n) uint8 on the CPU, kept
+	Bytes  []byte  // the same memory; not to be touched after Free
+}
+
+// NewHostBuffer makes a buffer of n bytes, in page-locked memory where it is to be
+// pinned, which needs CUDA: a copy from there to a GPU runs beside the host. It
+// runs inside Do.
+func NewHostBuffer(n int64, pinned bool) *HostBuffer {
+	var b [4]uint64
+	var out result
+	fnHostBuffer.invoke(putBool(putInt(b[:0], n), pinned), nil, &out)
+	r := resultWords(&out)
+	buf := &HostBuffer{Tensor: own(r[0]).Keep()}
+	if n > 0 {
+		// The address is libtorch's memory, which Go's collector neither moves nor frees.
+		buf.Bytes = unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&r[1]))), n)
+	}
+	return buf
+}
+
+// Free releases the memory.
+func (h *HostBuffer) Free() {
+	h.Tensor.Free()
+	h.Bytes = nil
+}
+
+// CUDAMemory is what the caching allocator holds on a GPU, in bytes.
+type CUDAMemory struct {
+	Allocated     int64 // in live tensors
+	PeakAllocated int64 // the most since ResetCUDAPeak
+	Reserved      int64 // taken from the driver
+}
+
+// CUDAMemoryOf asks the allocator; it fails where there is no such GPU.
+func CUDAMemoryOf(device Device) CUDAMemory {
+	var b [2]uint64
+	r := fnCudaMemory.words(putDevice(b[:0], device))
+	return CUDAMemory{Allocated: int64(r[0]), PeakAllocated: int64(r[1]), Reserved: int64(r[2])}
+}
+
+// ResetCUDAPeak starts PeakAllocated afresh.
+func ResetCUDAPeak(device Device) {
+	var b [2]uint64
+	fnCudaReset.none(putDevice(b[:0], device))
+}
