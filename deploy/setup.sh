@@ -7,7 +7,7 @@
 #   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
 set -eu
 
-need_run=(g++ libtorch-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
+need_run=(g++ libtorch-dev libgloo-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
 need_test=("${need_run[@]}" chromium python3-torch python3-torchvision python3-sklearn)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 

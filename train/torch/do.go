@@ -38,7 +38,8 @@ var (
 // names the op and gives libtorch's message: schemas.ErrMismatch for shapes,
 // types and values that do not fit, ErrUsage for a nil or freed tensor,
 // ErrUnsupported for what this libtorch or device cannot do, ErrTooLarge when
-// memory runs out, ErrUnavailable where a GPU fails. Without a shim it returns Available's error.
+// memory runs out, ErrUnavailable where a GPU fails or another process of a Group
+// is gone. Without a shim it returns Available's error.
 //
 // Any other panic of fn goes on in Do's caller, as a *Panic.
 //
@@ -148,6 +149,8 @@ func fail(op, message string) {
 			sentinel, hint = schemas.ErrTooLarge, "lower the batch size or the image size"
 		case 'D':
 			sentinel, hint = schemas.ErrUnavailable, "look at nvidia-smi and the kernel's log for the GPU; this process cannot use it any more"
+		case 'L':
+			sentinel, hint = schemas.ErrUnavailable, "see why the other rank ended, then start all of them again with --resume"
 		}
 		message = message[1:]
 	}

@@ -96,6 +96,7 @@
 //	call.go    arguments to words              ops_gen.go     the operators
 //	stream.go event.go graph.go: a GPU's, of little or no effect on the CPU
 //	tensor.go create.go dtype.go mode.go rng.go info.go: what is no operator
+//	dist.go    groups of processes: collectives, synchronised batch norm
 //	csrc/      the shim: shim.h is the ABI     gen/           the generator
 package torch
 

@@ -24,6 +24,9 @@ struct UsageError : std::runtime_error {
 struct UnsupportedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+struct LostError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // on_device_thread marks the thread that torch.Do runs on.
 thread_local bool on_device_thread = false;
@@ -90,6 +93,8 @@ char* guard(const Body& body) {
     return message(RS_KIND_USAGE, e.what());
   } catch (const UnsupportedError& e) {
     return message(RS_KIND_UNSUPPORTED, e.what());
+  } catch (const LostError& e) {
+    return message(RS_KIND_LOST, e.what());
   } catch (const c10::OutOfMemoryError& e) {
     return message(RS_KIND_TOO_LARGE, e.what_without_backtrace());
   } catch (const c10::NotImplementedError& e) {
@@ -106,7 +111,8 @@ char* guard(const Body& body) {
 }
 
 const Function* find_function(const char* name) {
-  for (const Function* table : {tensor_functions, mode_functions, random_functions, info_functions, cuda_functions}) {
+  for (const Function* table : {tensor_functions, mode_functions, random_functions, info_functions, cuda_functions, dist_functions,
+                                syncbn_functions}) {
     for (const Function* f = table; f->name; f++) {
       if (!std::strcmp(f->name, name)) return f;
     }
@@ -214,6 +220,7 @@ const rs_api table = {RS_ABI,     sizeof(rs_api), api_find,         api_invoke, 
 
 void usage(const std::string& text) { throw UsageError(text); }
 void unsupported(const std::string& text) { throw UnsupportedError(text); }
+void lost(const std::string& text) { throw LostError(text); }
 
 }  // namespace resslt
 

@@ -6,6 +6,8 @@
 #   OUT         the file to write; default: libresslt_torch.so here
 #   CUDA_HOME   where CUDA's headers are, for the figures of its allocator; a
 #               pip wheel's nvidia/cuda_runtime is found without
+#   NCCL_HOME   where nccl.h is, for several GPUs; a pip wheel's nvidia/nccl is
+#               found without
 #   CXX         the compiler; default: g++
 #
 # Version, C++ ABI and C++ standard are read from the tree.
@@ -88,6 +90,28 @@ if [ -e "$lib/libtorch_cuda.so" ]; then
 		fi
 	done
 fi
+# Groups of processes: where the tree has c10d, and by which of its backends. gloo's
+# headers must be those that libtorch was built with, so only the tree's own count.
+c10d=$include/torch/csrc/distributed/c10d
+dist=
+if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_cpu.so"; then
+	flags="$flags -DRESSLT_DIST -DUSE_DISTRIBUTED"
+	if [ -e "$include/gloo/algorithm.h" ] && grep -q '_ZN4c10d16ProcessGroupGlooC1' "$lib/libtorch_cpu.so"; then
+		flags="$flags -DUSE_C10D_GLOO"
+		dist="$dist gloo"
+	fi
+	if [ -e "$lib/libtorch_cuda.so" ] && grep -q '_ZN4c10d16ProcessGroupNCCLC1' "$lib/libtorch_cuda.so"; then
+		for nccl in "${NCCL_HOME:-}" "$lib/../../nvidia/nccl" "${CUDA_HOME:-}" /usr/local/cuda /usr; do
+			if [ -n "$nccl" ] && [ -e "$nccl/include/nccl.h" ]; then
+				flags="$flags -DUSE_C10D_NCCL"
+				[ "$nccl" = /usr ] || flags="$flags -isystem $nccl/include"
+				dist="$dist nccl"
+				break
+			fi
+		done
+	fi
+fi
+
 if [ -n "${TORCH_HOME:-}" ]; then
 	headers="-isystem $include"
 	rpath="-Wl,--enable-new-dtags -Wl,-rpath,$(cd "$lib" && pwd)"
@@ -111,4 +135,6 @@ mkdir -p "$(dirname "$out")"
 	"$unit" -o "$out.new" -L"$lib" $rpath -Wl,--no-as-needed $libs -ldl
 # Renamed into place, so that a program that has the old one open keeps it.
 mv "$out.new" "$out"
-echo "built $out: libtorch $major.$minor, C++$std, cxx11 abi $abi${flags:+, CUDA}"
+cuda=
+[ -e "$lib/libtorch_cuda.so" ] && cuda=", CUDA"
+echo "built $out: libtorch $major.$minor, C++$std, cxx11 abi $abi$cuda, several processes by:${dist:- none}"

@@ -61,6 +61,8 @@ extern const Function mode_functions[];
 extern const Function random_functions[];
 extern const Function info_functions[];
 extern const Function cuda_functions[];
+extern const Function dist_functions[];
+extern const Function syncbn_functions[];
 
 // decode appends the arguments of the C call to stack. names are for messages.
 void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string>& names, torch::jit::Stack& stack);
@@ -69,6 +71,8 @@ void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string
 [[noreturn]] void usage(const std::string& text);
 // unsupported throws an error of kind RS_KIND_UNSUPPORTED.
 [[noreturn]] void unsupported(const std::string& text);
+// lost throws an error of kind RS_KIND_LOST.
+[[noreturn]] void lost(const std::string& text);
 
 // cuda_index is the number of a GPU that is there, of the call's first argument.
 c10::DeviceIndex cuda_index(Call& c);

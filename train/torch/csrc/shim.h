@@ -33,6 +33,7 @@ extern "C" {
 #define RS_KIND_UNSUPPORTED 'U' /* this libtorch or device cannot do it */
 #define RS_KIND_TOO_LARGE 'T'   /* out of memory, of host or device */
 #define RS_KIND_DEVICE 'D'      /* a GPU, its driver or a library of it failed */
+#define RS_KIND_LOST 'L'        /* another process of the group is gone or silent */
 
 /* Tags of arguments, and in parentheses their payload. */
 enum {

@@ -1,0 +1,205 @@
+package torch
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"resslt/schemas"
+)
+
+var (
+	fnDistBackends = op{name: "resslt::dist_backends"}
+	fnDistJoin     = op{name: "resslt::dist_join", args: "host,port,rank,world,serves,prefix,timeout_ms,device"}
+	fnDistGather   = op{name: "resslt::dist_gather", args: "group,self"}
+	fnDistSum      = op{name: "resslt::dist_sum", args: "group,self"}
+	fnDistMean     = op{name: "resslt::dist_mean", args: "group,tensors,bucket_bytes"}
+	fnDistExchange = op{name: "resslt::dist_exchange", args: "group,self"}
+	fnDistLeave    = op{name: "resslt::dist_leave", args: "group"}
+	fnDistFree     = op{name: "resslt::dist_free", args: "group"}
+	fnSyncNorm     = op{name: "resslt::sync_batch_norm", args: "group,input,weight,bias,running_mean,running_var,momentum,eps"}
+)
+
+// Defaults of GroupOptions.
+const (
+	// DefaultGroupTimeout outlasts what a rank does alone, a checkpoint or a probe.
+	DefaultGroupTimeout = 10 * time.Minute
+	bucketBytes         = 25 << 20 // of gradients that are summed at once
+)
+
+// GroupOptions say where the processes of a group meet.
+type GroupOptions struct {
+	Rank, World int
+	Host        string // of the TCP store
+	Port        int
+	// Serve has this process hold the store: one of the group does, or none where
+	// whoever started it does.
+	Serve  bool
+	Prefix string // of the group's keys in the store
+	Device Device // whose tensors the group's collectives are for, beside the CPU's
+	// Timeout is how long a rank may be silent; default DefaultGroupTimeout.
+	Timeout time.Duration
+}
+
+// Group is this process's place among those that train together. Its methods are
+// collectives: every rank calls them in one order, with tensors of one shape and
+// type. They run inside Do and fail with schemas.ErrUnavailable where another rank is
+// gone, or silent for longer than the timeout; the group is of no use then.
+//
+// A nil *Group is a process by itself: rank 0 of 1.
+type Group struct {
+	h           uint64
+	rank, world int
+}
+
+// JoinGroup waits until every rank is there. Errors wrap schemas.ErrUnavailable
+// where one is not, or ErrUnsupported where the shim has no means for the device:
+// gloo for the CPU, NCCL for GPUs.
+func JoinGroup(o GroupOptions) (*Group, error) {
+	if o.Timeout == 0 {
+		o.Timeout = DefaultGroupTimeout
+	}
+	where := fmt.Sprintf("%s:%d as rank %d of %d", o.Host, o.Port, o.Rank, o.World)
+	if o.World < 1 || o.Rank < 0 || o.Rank >= o.World || o.Port < 1 || o.Port > 65535 || o.Timeout < time.Millisecond {
+		return nil, schemas.E("join group", where, "give 0 ≤ rank < world, a port and a timeout", schemas.ErrUsage)
+	}
+	g := &Group{rank: o.Rank, world: o.World}
+	err := Do(func() error {
+		var b [32]uint64
+		w := putString(b[:0], o.Host)
+		w = putInt(putInt(putInt(w, int64(o.Port)), int64(o.Rank)), int64(o.World))
+		w = putString(putBool(w, o.Serve), o.Prefix)
+		g.h = fnDistJoin.word(putDevice(putInt(w, o.Timeout.Milliseconds()), o.Device))
+		return nil
+	})
+	if err == nil {
+		return g, nil
+	}
+	var e *schemas.Error
+	if !errors.As(err, &e) || !errors.Is(err, schemas.ErrUnavailable) {
+		return nil, err
+	}
+	return nil, schemas.E("join group", where, "start all ranks with one MASTER_ADDR and MASTER_PORT, which all can reach", e.Err)
+}
+
+// Backends lists what the shim's groups can talk by: "gloo", "nccl".
+func Backends() (names []string, err error) {
+	err = Do(func() error {
+		have := fnDistBackends.word(nil)
+		for i, name := range []string{"gloo", "nccl"} {
+			if have&(1<<i) != 0 {
+				names = append(names, name)
+			}
+		}
+		return nil
+	})
+	return names, err
+}
+
+// Rank is this process's number, from 0.
+func (g *Group) Rank() int {
+	if g == nil {
+		return 0
+	}
+	return g.rank
+}
+
+// World is the number of ranks.
+func (g *Group) World() int {
+	if g == nil {
+		return 1
+	}
+	return g.world
+}
+
+// Rows is the half-open range of a batch's n rows that are this rank's.
+func (g *Group) Rows(n int) (from, to int) {
+	return g.Rank() * n / g.World(), (g.Rank() + 1) * n / g.World()
+}
+
+// Gather joins every rank's t (n,…) along rows, in order of rank: (World·n,…). It
+// carries no gradient. Alone it gives t.
+func (g *Group) Gather(t *Tensor) *Tensor {
+	if g == nil {
+		return t
+	}
+	var b [4]uint64
+	return fnDistGather.one(putTensor(putInt(b[:0], int64(g.h)), t))
+}
+
+// Sum adds up t, contiguous, over the ranks, in place and to the same bits on all
+// of them.
+func (g *Group) Sum(t *Tensor) {
+	if g == nil {
+		return
+	}
+	var b [4]uint64
+	fnDistSum.none(putTensor(putInt(b[:0], int64(g.h)), t))
+}
+
+// Mean makes each tensor its mean over the ranks, in place and to the same bits on
+// all of them. They cross in flat buckets, in the order given.
+func (g *Group) Mean(tensors []*Tensor) {
+	if g == nil || len(tensors) == 0 {
+		return
+	}
+	w := make([]uint64, 0, len(tensors)+8)
+	fnDistMean.none(putInt(putTensors(putInt(w, int64(g.h)), tensors), bucketBytes))
+}
+
+// Exchange gives every rank's bytes, of one length, in order of rank. No GPU is
+// waited for.
+func (g *Group) Exchange(mine []byte) (all [][]byte) {
+	if g == nil {
+		return [][]byte{mine}
+	}
+	ScopeDo(func() {
+		var b [4]uint64
+		t := FromUint8(mine, int64(len(mine)))
+		raw := fnDistExchange.one(putTensor(putInt(b[:0], int64(g.h)), t)).Bytes()
+		for r := range g.world {
+			all = append(all, raw[r*len(mine):(r+1)*len(mine)])
+		}
+	})
+	return all
+}
+
+// Leave waits a moment until every rank has come to here, and frees the group. It is
+// for the end of work that went well; after a failure Free is.
+func (g *Group) Leave() error {
+	if g == nil || g.h == 0 {
+		return nil
+	}
+	err := Do(func() error {
+		var b [2]uint64
+		fnDistLeave.none(putInt(b[:0], int64(g.h)))
+		return nil
+	})
+	g.Free()
+	return err
+}
+
+// Free leaves the group without a word.
+func (g *Group) Free() {
+	if g == nil || g.h == 0 {
+		return
+	}
+	_ = Do(func() error { // it frees what is there, and cannot fail
+		var b [2]uint64
+		fnDistFree.none(putInt(b[:0], int64(g.h)))
+		return nil
+	})
+	g.h = 0
+}
+
+// SyncBatchNorm is BatchNorm in training, with the statistics of every rank's rows
+// of input (N,C) or (N,C,H,W) together: what one process would compute of all of
+// them, but for rounding. weight and bias are nil where there are none; the running
+// statistics (C) take the batch's in by momentum, the variance unbiased. In backward
+// the ranks meet again; the gradients of weight and bias are of this rank's rows.
+func (g *Group) SyncBatchNorm(input, weight, bias, runningMean, runningVar *Tensor, momentum, eps float64) *Tensor {
+	var b [24]uint64
+	w := putTensor(putInt(b[:0], int64(g.h)), input)
+	w = putTensor(putTensor(putOptTensor(putOptTensor(w, weight), bias), runningMean), runningVar)
+	return fnSyncNorm.one(putDouble(putDouble(w, momentum), eps))
+}
