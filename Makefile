@@ -12,7 +12,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,6 +73,11 @@ FAULTS  ?= 50
 chaos: setup build ## real processes killed, frozen, cut off, filled up: make chaos SEED=7 FAULTS=50
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	$(GO) run ./cmd/chaos --seed $(SEED) --faults $(FAULTS) $(CHAOS)
+
+SUITE   ?= trixie
+KIND    ?= cpu
+libtorch: ## the trainer's tests against another libtorch, a Debian release's (root, debootstrap): make libtorch SUITE=sid; KIND=cuda: build, link and open a CUDA shim
+	GO=$(GO) deploy/libtorch.sh $(SUITE) $(KIND)
 
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh
