@@ -85,7 +85,7 @@ func (p *Planner) mendDamage(ctx context.Context, id chunkID) error {
 		return err
 	}
 	batch, subject := schemas.BatchStream(name), schemas.ChunkSubject(name, id.step, id.chunk)
-	if !p.someoneKeepsAll() {
+	if !p.recording() {
 		_, err := p.run.dropDamaged(ctx, batch, subject)
 		return err
 	}

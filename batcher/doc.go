@@ -70,7 +70,9 @@
 // comes back at its checkpoint, it opens a window of its own, and what it needs is
 // made again, without holding up the others until it has caught up (credit). What is
 // kept is what somebody alive wants: nobody purges a step in another's window, and
-// the last who wants it does. A trainer that is alone is the same with n = 1.
+// the last who wants it does. What a trainer records (Keep -1) nobody purges from then
+// on, whether that trainer lives or not, and Stream.Seal has made again whatever was
+// purged before. A trainer that is alone is the same with n = 1.
 //
 // Nothing hangs. A sample that no machine can decode is replaced by the next of the
 // epoch's order that can be, and the row says so; sixteen in a row make the chunk a

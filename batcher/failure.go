@@ -76,9 +76,11 @@ func isSealed(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == errCodeSealed
 }
 
+// errSealed: the run is a recording, and takes nothing any more.
+var errSealed = schemas.Because(schemas.ErrMismatch, "the run is a sealed recording")
+
 func sealedError(op, where string) error {
-	return schemas.E(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it",
-		schemas.Because(schemas.ErrMismatch, "the run is a sealed recording"))
+	return schemas.E(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it", errSealed)
 }
 
 // isFull: the stream is at a limit, and takes messages again when some are purged.

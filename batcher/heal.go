@@ -31,7 +31,7 @@ func (p *Planner) Heal(ctx context.Context, step int64, missing []int) (there []
 			return nil, err
 		}
 	}
-	if err := p.run.Ensure(ctx); err != nil {
+	if err := p.run.ensureOpen(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.meet(ctx); err != nil {
@@ -213,18 +213,12 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, id chunkID
 	return err
 }
 
-// someoneKeepsAll: a trainer of the run has its chunks stay in the broker.
-func (p *Planner) someoneKeepsAll() bool {
-	keepsAll := func(o place) bool { return o.keep < 0 }
-	return keepsAll(p.self()) || slices.ContainsFunc(*p.others.Load(), keepsAll)
-}
-
 // makeRoom purges the chunks of the run's last steps where the stream is full while
 // a step of the trainer's lacks some: several trainers' windows, or a byte limit
 // below the window, would shut the missing ones out for good. What is purged is
 // made again when its turn comes. p.mu is held.
 func (p *Planner) makeRoom(ctx context.Context, step int64, there int) error {
-	if there == p.run.Spec().Chunks() || p.someoneKeepsAll() {
+	if there == p.run.Spec().Chunks() || p.recording() {
 		return nil
 	}
 	s, err := p.run.js.Stream(ctx, schemas.BatchStream(p.run.Name))

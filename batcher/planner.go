@@ -44,6 +44,8 @@ type Planner struct {
 	cursor atomic.Int64
 	asked  atomic.Int64
 	others atomic.Pointer[[]place]
+	// recorded: the run is a recording that is being made (Planner.recording). As above.
+	recorded atomic.Bool
 
 	mu       sync.Mutex
 	next     int64                 // first step that is not issued; guarded by mu
@@ -147,10 +149,15 @@ func (p *Planner) limit() int64 {
 }
 
 // Wanted says whether this trainer, or another that is alive, wants the step's
-// chunks in the broker. It does not wait.
+// chunks in the broker, or they are recorded. It does not wait.
 func (p *Planner) Wanted(step int64) bool {
-	return p.self().asks(step) || wanted(step, *p.others.Load())
+	return p.recording() || p.self().asks(step) || wanted(step, *p.others.Load())
 }
+
+// recording says whether the run's chunks are to stay in the broker: this trainer keeps
+// all, or another does, or did. Between the end of a recorder's lease and the seal, and
+// until one that died is resumed, what it kept is still its.
+func (p *Planner) recording() bool { return p.opts.Keep < 0 || p.recorded.Load() }
 
 func (p *Planner) hear(m *nats.Msg) {
 	p.mu.Lock()
@@ -179,6 +186,7 @@ func (p *Planner) meet(ctx context.Context) error {
 		}
 	}
 	p.company = company
+	p.recorded.Store(p.roster.recorded())
 	p.others.Store(&places)
 	return nil
 }
@@ -284,7 +292,7 @@ func (p *Planner) purgeStep(ctx context.Context, step int64) error {
 // purge deletes the chunks that this trainer, and no other, has ceased to want; p.mu
 // is held.
 func (p *Planner) purge(ctx context.Context) error {
-	if p.opts.Keep < 0 {
+	if p.recording() {
 		return nil
 	}
 	for ; p.purged < p.cursor.Load()-p.opts.Keep; p.purged++ {

@@ -230,6 +230,16 @@ func (r *Run) Ensure(ctx context.Context) error {
 	return r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
 }
 
+// ensureOpen does the same for a trainer that is at work: that the run was sealed
+// meanwhile, by another, is no trouble of its own.
+func (r *Run) ensureOpen(ctx context.Context) error {
+	err := r.Ensure(ctx)
+	if errors.Is(err, errSealed) {
+		return nil
+	}
+	return err
+}
+
 // ensure does the same; the options are written on a condition, or in any case.
 func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error {
 	storage := jetstream.MemoryStorage

@@ -91,21 +91,6 @@ func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) er
 	return err
 }
 
-// Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened
-// for training any more, only read and deleted.
-func (r *Run) Seal(ctx context.Context) error {
-	s, err := r.batches(ctx)
-	if err != nil {
-		return err
-	}
-	cfg := s.CachedInfo().Config
-	cfg.Sealed = true
-	if _, err := r.js.UpdateStream(ctx, cfg); err != nil {
-		return unavailable(r.js.Conn(), "seal recording", r.Name, err)
-	}
-	return nil
-}
-
 func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
 	s, err := r.js.Stream(ctx, schemas.BatchStream(r.Name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -115,10 +100,4 @@ func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
 		return nil, unavailable(r.js.Conn(), "open stream", r.Name, err)
 	}
 	return s, nil
-}
-
-// RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
-// that a recording that purges nothing cannot be shut out by what it keeps.
-func RecordingBytes(spec *schemas.RunSpec) int64 {
-	return spec.Steps()*int64(spec.Chunks())*int64(MaxChunkBytes(spec)+messageOverhead) + streamSlack
 }

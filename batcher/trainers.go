@@ -168,6 +168,16 @@ func (r *roster) refresh(ctx context.Context) error {
 	return nil
 }
 
+// recorded says whether any other trainer of the run, alive or not, keeps every step.
+func (r *roster) recorded() bool {
+	for _, s := range r.seen {
+		if s.Keep < 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // live gives the notes of the others that hold a lease, by name.
 func (r *roster) live() []leaseNote {
 	var out []leaseNote

@@ -1,0 +1,149 @@
+package batcher
+
+import (
+	"testing"
+	"time"
+
+	"resslt/schemas"
+)
+
+// A recording is read, and takes nothing more: neither chunks nor trainers.
+func TestSealedRun(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b *testBroker) {
+		_, js := b.connect(t)
+		spec, src := testSpec(), &hashSource{}
+		o := RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)}
+		run := openRun(t, js, spec, o)
+		startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
+		s := openStream(t, run, StreamOptions{Keep: -1})
+		take(t, s, spec.Steps())
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := run.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		run, err := LookupRun(t.Context(), js, "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := run.Stored(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps, size, err := stored.Steps(t.Context())
+		if err != nil || int64(len(steps)) != spec.Steps() || steps[3] != spec.Chunks() || size == 0 || !stored.Sealed() {
+			t.Fatalf("%v, %d bytes, sealed %v, %v", steps, size, stored.Sealed(), err)
+		}
+		c, err := stored.Chunk(t.Context(), 3, 1)
+		if err != nil || c.Step != 3 || c.Index != 1 || c.Rows() != 4 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		_, err = stored.Chunk(t.Context(), 3, 7)
+		wantErr(t, err, schemas.ErrNotFound, "resslt record ls")
+		// What is there is there: the same chunk is a success, another is not taken.
+		if err := run.Store(t.Context(), NewEncoder(&spec), c, "test"); err != nil {
+			t.Fatal(err)
+		}
+		c.Digest, c.Pixels[0][0] = "", c.Pixels[0][0]+1
+		wantErr(t, run.Store(t.Context(), NewEncoder(&spec), c, "test"), schemas.ErrDeterminism)
+		_, err = OpenRun(t.Context(), js, "r", spec, o)
+		wantErr(t, err, schemas.ErrMismatch, "--replay")
+	})
+}
+
+// What one trainer records is nobody's to purge: not while it lives, not between its end
+// and the seal, not while it is dead and waits to be resumed. A trainer beside it goes on
+// to its end on the sealed run.
+func TestRecordedIsNotPurged(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b *testBroker) {
+		spec, src := testSpec(), &hashSource{}
+		_, wjs := b.connect(t)
+		startWorker(t, wjs, src, WorkerOptions{Workers: 2}, "")
+		all := want(t, spec, src, 0, spec.Steps())
+		open := func(name string, from, keep int64) *Stream {
+			_, js := b.connect(t)
+			run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec), Window: spec.Steps()})
+			return openStream(t, run, StreamOptions{Trainer: name, From: from, Keep: keep, LeaseTerm: time.Second})
+		}
+		records, beside := open("records", 0, -1), open("beside", 0, 0)
+		equal(t, take(t, beside, 3), all[:3])
+		equal(t, take(t, records, 5), all[:5])
+		kill(records)
+		time.Sleep(1500 * time.Millisecond) // its lease has run out
+		equal(t, take(t, beside, 6), all[3:6])
+		records = open("records", 4, -1) // at its checkpoint
+		equal(t, take(t, records, spec.Steps()), all[4:])
+		if err := records.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(planTick + 200*time.Millisecond) // the other has heard of it
+		equal(t, take(t, beside, 8), all[6:8])
+		stored, err := beside.run.Stored(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := func() {
+			t.Helper()
+			steps, _, err := stored.Steps(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for step := range spec.Steps() {
+				if steps[step] != spec.Chunks() {
+					t.Errorf("%d chunks of step %d are kept", steps[step], step)
+				}
+			}
+		}
+		whole()
+		if err := records.run.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// Nor does the seal end it: it looks after its step, and finds nothing to make.
+		if _, err := beside.planner.Heal(t.Context(), 8, nil); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, take(t, beside, spec.Steps()), all[8:])
+		if err := beside.Close(); err != nil {
+			t.Fatal(err)
+		}
+		whole()
+	})
+}
+
+// A recording that lacks chunks is not sealed so: they are made again.
+func TestSealIsWhole(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec, src := testSpec(), &hashSource{}
+	run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)})
+	f := startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
+	s := openStream(t, run, StreamOptions{Keep: -1, StallTimeout: 700 * time.Millisecond})
+	take(t, s, spec.Steps())
+	for _, step := range []int64{0, 7} { // by another, before it knew
+		if err := s.planner.purgeStep(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, s.Seal(t.Context()), schemas.ErrUnavailable, "lacks 6 chunks", "augmentd")
+	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
+	if err := s.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := run.Stored(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range spec.Steps() {
+		for c := range spec.Chunks() {
+			if chunk, err := stored.Chunk(t.Context(), step, c); err != nil || chunk.Tombstone != "" {
+				t.Errorf("chunk %d of step %d: %v", c, step, err)
+			}
+		}
+	}
+	if !stored.Sealed() {
+		t.Error("it is not sealed")
+	}
+}
