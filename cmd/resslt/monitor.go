@@ -17,13 +17,26 @@ import (
 // monitor is what a training process shows of itself: metrics and health.
 type monitor struct {
 	registry *prometheus.Registry
-	batch    int // samples a step
-	js       jetstream.JetStream
+	batch    int                             // samples a step
+	js       jetstream.JetStream             // nil where no broker is used; set before training
 	trainer  atomic.Pointer[observe.Trainer] // nil before the stream is open
+	phase    atomic.Int32                    // of phase
 
 	stop   context.CancelFunc
 	served chan error // the server's end; nil where there is none
 }
+
+// phase is how far a session is.
+type phase int32
+
+const (
+	preparing phase = iota
+	training
+	trained // it evaluates, or ends
+)
+
+// at says how far the session is.
+func (m *monitor) at(p phase) { m.phase.Store(int32(p)) }
 
 // newMonitor begins to answer at the flags' address, if there is one. The caller closes
 // the monitor.
@@ -76,10 +89,13 @@ func (m *monitor) ready() error {
 	no := func(why, hint string) error {
 		return schemas.E("resslt", "", hint, schemas.Because(schemas.ErrUnavailable, why))
 	}
-	switch {
-	case m.trainer.Load() == nil:
-		return no("it is not training", "wait until the data is indexed and the run is open; after the last step it evaluates")
-	case !m.js.Conn().IsConnected():
+	switch phase(m.phase.Load()) {
+	case preparing:
+		return no("it is not training yet", "wait until the data is indexed and the run is open")
+	case trained:
+		return no("training is done", "wait for the evaluation and the summary")
+	}
+	if m.js != nil && !m.js.Conn().IsConnected() {
 		return no("its broker is away", "see that the broker runs and can be reached")
 	}
 	return nil

@@ -54,6 +54,9 @@ func runAll(c *cobra.Command, f sessionFlags, workers int, listen string) error 
 		return err
 	}
 	defer s.close()
+	if s.trained() {
+		return s.evaluateOnly(ctx)
+	}
 	res, stats, err := s.trainEmbedded(ctx, workers, listen)
 	if err != nil {
 		return err

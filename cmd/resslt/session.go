@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -348,14 +347,11 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 	}
 	s.monitor.broker(s.js)
 	s.monitor.stream(run, stream)
-	res, err = s.consume(ctx, stream, rec, from, fmt.Sprintf("run %s from %s", run.Name, makers))
-	if err == nil && s.recording.stream {
-		if err = run.Seal(ctx); err != nil {
-			res.Learner.Free()
-			return nil, err
-		}
+	ended := func(context.Context) error { return nil }
+	if s.recording.stream {
+		ended = stream.Seal
 	}
-	return res, err
+	return s.consume(ctx, stream, rec, from, fmt.Sprintf("run %s from %s", run.Name, makers), ended)
 }
 
 // from is the first step that is trained now.
@@ -374,9 +370,9 @@ type feed interface {
 	Close() error
 }
 
-// consume trains on what the stream hands out, and closes stream and record; what says for
-// people where the batches come from.
-func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from int64, what string) (res *train.Result, err error) {
+// consume trains on what the stream hands out, calls ended after the last step, and closes
+// stream and record; what says for people where the batches come from.
+func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from int64, what string, ended func(context.Context) error) (res *train.Result, err error) {
 	defer func() {
 		if err = errors.Join(err, stream.Close(), rec.close()); err != nil && res != nil {
 			res.Learner.Free()
@@ -385,6 +381,8 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	}()
 	// The stream is closed before its record, which may be waited for by its consumer.
 	defer rec.giveUp()
+	s.monitor.at(training)
+	defer s.monitor.at(trained)
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
@@ -414,68 +412,16 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 		curves.giveUp() // other trainers of the run wait for this one to leave
 		return nil, err
 	}
+	if err := ended(ctx); err != nil {
+		res.Learner.Free()
+		if ctx.Err() != nil {
+			err = schemas.E("end run", s.out, "go on with --resume", schemas.Because(schemas.ErrInterrupted, "training is done and saved"))
+		}
+		return nil, err
+	}
 	st := stream.Stats()
 	// The steps before a checkpoint had all their chunks, each once.
 	res.Summary.ChunksPublished = from*int64(s.spec.Chunks()) + st.Chunks
 	res.Summary.ChunksTombstoned, res.Summary.DigestMismatches = st.Tombstoned, st.DigestMismatches
 	return res, nil
-}
-
-// conclude writes the encoder, evaluates, and writes and prints the summary. The
-// transport's counters are the caller's.
-func (s *session) conclude(ctx context.Context, res *train.Result) error {
-	defer res.Learner.Free()
-	info := train.InfoOf(s.recipe, s.spec.EncoderSize())
-	if err := train.SaveEncoder(filepath.Join(s.out, "encoder.safetensors"), res.Learner.Student().Backbone, info); err != nil {
-		return err
-	}
-	sum := &res.Summary
-	sum.Hardware = hardware(s.recipe.Device)
-	write := func() error {
-		sum.WallSeconds = time.Since(s.began).Seconds()
-		sum.PeakRSSBytes = peakRSS()
-		return sum.Write(filepath.Join(s.out, "summary.json"))
-	}
-	if err := write(); err != nil { // before evaluation: a failure there costs nothing of this
-		return err
-	}
-	if err := s.evaluate(ctx, res, info); err != nil {
-		if ctx.Err() != nil {
-			return schemas.E("evaluate", s.out, "go on with --resume", schemas.Because(schemas.ErrInterrupted, "training is done and saved"))
-		}
-		return err
-	}
-	if err := write(); err != nil {
-		return err
-	}
-	if err := writeReport(ctx, s.out); err != nil { // weights and summary are none the worse for it
-		fmt.Fprintln(s.stderr, "warning: "+cli.Line(err))
-	}
-	printSummary(s.stdout, s.out, sum)
-	if s.json {
-		return json.NewEncoder(s.stdout).Encode(sum)
-	}
-	return nil
-}
-
-// hardware names what the run was trained on, for people.
-func hardware(device string) string {
-	name := cli.Processor()
-	dev, err := torch.ParseDevice(device)
-	if err != nil || dev.Type != torch.DeviceCUDA {
-		return name
-	}
-	if info, err := torch.Info(); err == nil && dev.Index < len(info.CUDA) {
-		name += "; " + info.CUDA[dev.Index].Name
-	}
-	return name
-}
-
-// peakRSS is the process's largest resident size in bytes.
-func peakRSS() int64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return u.Maxrss << 10 // Linux counts KiB
 }

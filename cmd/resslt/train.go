@@ -91,11 +91,21 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	if o.run == "" {
 		o.run = s.recipe.Name
 	}
+	if s.trained() && !s.recording.stream {
+		return s.evaluateOnly(ctx)
+	}
 	js, closeBroker, err := o.connect(c)
 	if err != nil {
 		return err
 	}
 	defer closeBroker()
+	if s.trained() && !o.fresh {
+		if sealed, err := isSealed(ctx, js, o.run); err != nil {
+			return err
+		} else if sealed {
+			return s.evaluateOnly(ctx)
+		}
+	}
 	if o.fresh {
 		if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
 			return err
@@ -120,6 +130,22 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	return s.conclude(ctx, res)
 }
 
+// isSealed says whether the run is a recording that is done.
+func isSealed(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
+	run, err := batcher.LookupRun(ctx, js, name)
+	if errors.Is(err, schemas.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	stored, err := run.Stored(ctx)
+	if errors.Is(err, schemas.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && stored.Sealed(), err
+}
+
 // trainReplay trains on recorded batches.
 func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 	kind, place, err := parseReplay(o.replay)
@@ -130,10 +156,13 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		return schemas.E("", "--record stream", "record pixels, or `resslt record import`", schemas.Because(schemas.ErrUsage, "a replay has no stream of its own"))
 	}
 	ctx := c.Context()
-	var from *replay
+	var (
+		from *replay
+		js   jetstream.JetStream // of a replayed stream alone
+	)
 	if kind == "stream" {
-		js, closeBroker, err := o.connect(c)
-		if err != nil {
+		var closeBroker func()
+		if js, closeBroker, err = o.connect(c); err != nil {
 			return err
 		}
 		defer closeBroker()
@@ -158,6 +187,12 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 	}
 	defer s.close()
 	s.limits = o.transportFlags
+	if s.trained() {
+		return s.evaluateOnly(ctx)
+	}
+	if js != nil {
+		s.monitor.broker(js)
+	}
 	var res *train.Result
 	if from.log {
 		if !c.Flags().Changed("data") {
@@ -203,5 +238,5 @@ func (s *session) trainRecorded(ctx context.Context, what string) (*train.Result
 	if err != nil {
 		return nil, err
 	}
-	return s.consume(ctx, stream, rec, from, what)
+	return s.consume(ctx, stream, rec, from, what, func(context.Context) error { return nil })
 }
