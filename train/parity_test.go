@@ -84,8 +84,9 @@ type learnerCase struct {
 	Rate                             float64
 	Chosen                           []int // of each step and view: the input that the generator chose
 
-	optimizer optim.Options
-	double    bool
+	optimizer    optim.Options
+	device       torch.Device
+	double, bf16 bool
 }
 
 // start builds the learner at the fixture's first step.
@@ -94,7 +95,7 @@ func (c learnerCase) start(t testing.TB) *Learner {
 	l, err := NewLearner(Config{
 		Width: c.Width, SmallStem: true, ProjHidden: c.Hidden, PredHidden: c.Hidden, EmbedDim: c.D,
 		NoPredictor: !c.Predictor, QueueSize: c.K, TauS: c.TauS, TauT: c.TauT, TauNCE: c.Tau,
-		Mean: c.Mean, Std: c.Std, Optimizer: c.optimizer, Double: c.double,
+		Mean: c.Mean, Std: c.Std, Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -248,73 +248,117 @@ def optimizers():
     save("optim", out)
 
 
-# ---- ten whole steps -------------------------------------------------------------------
+# ---- whole steps -----------------------------------------------------------------------
+
+class Learner:
+    """A ReSSL learner on small images, in float64 unless told."""
+    width, hidden, tau_s, tau_t, tau = 8, 32, 0.1, 0.04, 0.15
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+    def __init__(self, predictor, d, k, b, optimizer, dtype=torch.float64):
+        self.d, self.k, self.b, self.size, self.dtype = d, k, b, 12, dtype
+        self.student, self.teacher = self.model(predictor), self.model(False)
+        self.queue = F.normalize(formula("learner queue", k, d).double()).to(dtype)
+        self.opt = optimizer(self.student.parameters())
+        self.ptr = 0
+
+    def model(self, predictor):
+        outer = self
+
+        class Model(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.backbone = Narrow(BasicBlock, (2, 2, 2, 2), outer.width, small=True)
+                self.projector = head(8 * outer.width, outer.hidden, outer.d)
+                if predictor:
+                    self.predictor = head(outer.d, outer.hidden, outer.d)
+
+            def forward(self, x):
+                z = self.projector(self.backbone(x))
+                return F.normalize(self.predictor(z) if hasattr(self, "predictor") else z)
+
+        net = Model()
+        fill(net, "")
+        return net.to(self.dtype)
+
+    def pixels(self, name):
+        return pixels(name, self.b, self.size)
+
+    def normalise(self, u8):
+        three = lambda v: torch.tensor(v, dtype=self.dtype).view(1, 3, 1, 1)
+        return (u8.permute(0, 3, 1, 2).to(self.dtype) / 255 - three(self.mean)) / three(self.std)
+
+    def step(self, weak, strong, alpha, lr, m):
+        """One step on normalised views; strong yields them. Gives loss, relation, InfoNCE."""
+        for g in self.opt.param_groups:
+            g["lr"] = lr
+        with torch.no_grad():
+            z2 = self.teacher(weak)
+        rels, nces = [], []
+        for x in strong:
+            z1 = self.student(x)
+            rels.append(relational(z1, z2, self.queue, self.tau_s, self.tau_t)[2])
+            nces.append(info_nce(z1, z2, self.queue, self.tau))
+        rel, nce = sum(rels) / len(rels), sum(nces) / len(nces)
+        loss = alpha * rel + (1 - alpha) * nce
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        with torch.no_grad():
+            mine = dict(self.student.named_parameters())
+            for key, p in self.teacher.named_parameters():
+                p.mul_(m).add_(mine[key], alpha=1 - m)
+            for row in z2:
+                self.queue[self.ptr] = row
+                self.ptr = (self.ptr + 1) % self.k
+        return loss.item(), rel.item(), nce.item()
+
+    def meta(self, **more):
+        return dict(width=self.width, hidden=self.hidden, D=self.d, K=self.k, B=self.b, S=self.size,
+                    tau_s=self.tau_s, tau_t=self.tau_t, tau=self.tau, mean=self.mean, std=self.std, **more)
+
 
 def learner(name, predictor, views, optimizer, rate):
     """Ten whole steps. At a full rate the first steps of a small batch are chaotic:
     rounding grows tenfold a step. So fp32 is compared at the rate of a warm-up's
     beginning, and a full rate in float64."""
-    width, hidden, d, k, b, size = 8, 32, 16, 44, 16, 12
-    tau_s, tau_t, tau = 0.1, 0.04, 0.15
-    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-
-    class Model(torch.nn.Module):
-        def __init__(self, predictor):
-            super().__init__()
-            self.backbone = Narrow(BasicBlock, (2, 2, 2, 2), width, small=True)
-            self.projector = head(8 * width, hidden, d)
-            if predictor:
-                self.predictor = head(d, hidden, d)
-
-        def forward(self, x):
-            z = self.projector(self.backbone(x))
-            return F.normalize(self.predictor(z) if hasattr(self, "predictor") else z)
-
-    def normalise(u8):
-        x = u8.permute(0, 3, 1, 2).double() / 255
-        return (x - torch.tensor(mean).double().view(1, 3, 1, 1)) / torch.tensor(std).double().view(1, 3, 1, 1)
-
-    student, teacher = Model(predictor), Model(False)
-    fill(student, "")
-    fill(teacher, "")
-    student.double(), teacher.double()
-    queue = F.normalize(formula("learner queue", k, d).double())
-    opt = optimizer(student.parameters())
-    ptr, losses, parts, chosen = 0, [], [], []
+    l = Learner(predictor, 16, 44, 16, optimizer)
+    losses, parts, chosen = [], [], []
     for step in range(10):
-        alpha, lr, m = min(1, step / 6), rate * (1 - step / 20), 0.9 + 0.01 * step
-        for g in opt.param_groups:
-            g["lr"] = lr
-        weak = normalise(pixels(f"weak {step}", b, size))
-        with torch.no_grad():
-            z2 = teacher(weak)
-        rels, nces = [], []
-        for v in range(views):
-            strong = lambda i: normalise(pixels(f"strong {step} {v} {i}", b, size))
-            chosen.append(wide_margin(student, (strong(i) for i in range(40))))
-            z1 = student(strong(chosen[-1]))
-            rels.append(relational(z1, z2, queue, tau_s, tau_t)[2])
-            nces.append(info_nce(z1, z2, queue, tau))
-        rel, nce = sum(rels) / views, sum(nces) / views
-        loss = alpha * rel + (1 - alpha) * nce
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        with torch.no_grad():
-            mine = dict(student.named_parameters())
-            for key, p in teacher.named_parameters():
-                p.mul_(m).add_(mine[key], alpha=1 - m)
-            for row in z2:
-                queue[ptr] = row
-                ptr = (ptr + 1) % k
-        losses.append(loss.item())
-        parts.append([rel.item(), nce.item()])
-    out = {"losses": torch.tensor(losses), "parts": torch.tensor(parts), "queue": queue, "pointer": torch.tensor(ptr)}
-    for who, net in (("student", student), ("teacher", teacher)):
+        def strong():
+            for v in range(views):
+                x = lambda i: l.normalise(l.pixels(f"strong {step} {v} {i}"))
+                chosen.append(wide_margin(l.student, (x(i) for i in range(40))))
+                yield x(chosen[-1])
+
+        loss, *terms = l.step(l.normalise(l.pixels(f"weak {step}")), strong(), min(1, step / 6), rate * (1 - step / 20), 0.9 + 0.01 * step)
+        losses.append(loss)
+        parts.append(terms)
+    out = {"losses": torch.tensor(losses), "parts": torch.tensor(parts), "queue": l.queue, "pointer": torch.tensor(l.ptr)}
+    for who, net in (("student", l.student), ("teacher", l.teacher)):
         for key, t in net.state_dict().items():
             out[f"{who}.{key}"] = t if t.dtype == torch.int64 else digest(key, t)
-    save(name, out, dict(width=width, hidden=hidden, D=d, K=k, B=b, S=size, views=views, predictor=predictor,
-                         tau_s=tau_s, tau_t=tau_t, tau=tau, mean=mean, std=std, rate=rate, chosen=chosen))
+    save(name, out, l.meta(views=views, predictor=predictor, rate=rate, chosen=chosen))
+
+
+def curve():
+    """The losses of 200 steps at a full rate, where rounding has long decided the
+    single bits: in float64, and in fp32 from weights nudged by rounding's size, whose
+    spread is what `within noise` means. The strong view is the weak one, faded, under
+    noise, so that there is something to learn."""
+    steps, rate, m, runs = 200, 0.02, 0.98, {}
+    for run, (dtype, nudge) in {"float64": (torch.float64, 0), "fp32 0": (torch.float32, 0), "fp32 1": (torch.float32, 1e-7),
+                                "fp32 2": (torch.float32, -1e-7), "fp32 3": (torch.float32, 3e-7)}.items():
+        l = Learner(True, 16, 256, 32, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), dtype)
+        with torch.no_grad():
+            for p in l.student.parameters():
+                p.mul_(1 + nudge)
+        losses = []
+        for step in range(steps):
+            weak, noise = l.pixels(f"curve {step % 25}"), l.pixels(f"curve noise {step}")
+            losses.append(l.step(l.normalise(weak), [l.normalise(weak // 4 * 3 + noise // 4)], min(1, step / 40), rate, m)[0])
+        runs[run] = torch.tensor(losses)
+    save("curve", runs, l.meta(steps=steps, rate=rate, m=m, views=1, predictor=True))
 
 
 # ---- evaluation and initial weights, in numpy alone ---------------------------------------
@@ -407,6 +451,7 @@ if __name__ == "__main__":
     learner("learner", True, 1, sgd, 0.01)
     learner("learner_multi", True, 2, sgd, 0.01)
     learner("learner_no_predictor", False, 1, lambda p: Lars(p, 0, 0.9, 1e-6), 0.01)
+    curve()
     initial()
     evaluation()
     print(f"least margin of a ReLU's input to zero: {min(MARGINS):.1e}")
