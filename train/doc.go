@@ -36,6 +36,7 @@
 //	learner.go     Learner: all the state that the next step needs
 //	step.go        one step, in micro-batches and passes
 //	recompute.go   activation checkpointing
+//	parallel.go    a batch over several processes
 //	stats.go       the loss's parts and the collapse watch
 //	loop.go        Run: steps, log lines, checkpoints, interruption
 //	checkpoint.go  the state on disk

@@ -20,6 +20,7 @@ type Learner struct {
 	config    Config
 	objective objective.Objective
 	parts     objective.Parts
+	norms     norms
 
 	student *Encoder // F_s, g_s, q
 	teacher *Encoder // F_t, g_t; nil where the objective has none
@@ -53,7 +54,10 @@ func (l *Learner) build() (err error) {
 		return err
 	}
 	l.parts = l.objective.Parts()
-	if l.student, err = newEncoder(c, l.parts, true); err != nil {
+	if l.norms, err = c.norms(); err != nil {
+		return err
+	}
+	if l.student, err = newEncoder(c, l.parts, l.norms, true); err != nil {
 		return err
 	}
 	if l.parts.Teacher {
@@ -76,7 +80,7 @@ func (l *Learner) build() (err error) {
 // buildTeacher makes the momentum network and pairs its parameters with the
 // student's.
 func (l *Learner) buildTeacher() (err error) {
-	if l.teacher, err = newEncoder(l.config, l.parts, false); err != nil {
+	if l.teacher, err = newEncoder(l.config, l.parts, l.norms, false); err != nil {
 		return err
 	}
 	teacher := map[string]*torch.Tensor{}
@@ -148,9 +152,9 @@ func (l *Learner) checkViews(teacher, student []*torch.Tensor) error {
 			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, v.Size(0)))
 		}
 	}
-	if n := int64(l.config.Accumulate * l.config.Groups); rows%n != 0 {
+	if n := int64(l.config.Accumulate * l.norms.groups); rows%n != 0 {
 		return wrong("give a batch size that accumulate·bn_groups divides",
-			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.config.Groups))
+			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.norms.groups))
 	}
 	return nil
 }

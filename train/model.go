@@ -28,10 +28,11 @@ type Encoder struct {
 // student alone has a predictor and drops blocks: a teacher that drops them would
 // give a noisier target, which is what the weak view is there to spare it
 // (section 3.2; the paper is silent, and DINO's teacher drops none either).
-func newEncoder(c Config, p objective.Parts, student bool) (*Encoder, error) {
+func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, error) {
 	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
-		ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: c.Groups,
+		ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: n.groups,
+		SyncBatchNorm: n.together, Ranks: c.Group,
 	}
 	if student {
 		bc.StochasticDepth = c.StochasticDepth
@@ -42,7 +43,7 @@ func newEncoder(c Config, p objective.Parts, student bool) (*Encoder, error) {
 	}
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
-		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double, BatchNormGroups: c.Groups}
+		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double, BatchNormGroups: n.groups, SyncBatchNorm: n.together, Ranks: c.Group}
 		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
 		if student && p.Predict != nil {
 			e.Predictor = newHead(b.At("predictor"), int64(p.Project.Out), *p.Predict)
@@ -140,6 +141,14 @@ type Config struct {
 	Optimizer optim.Options
 
 	Mean, Std [3]float64 // of pixels in 0–1, red green blue; default ImageNet's
+
+	// Group is those that train together; nil, the default, is this process alone.
+	// Views are of this rank's rows, and all numbers of samples else are of the whole
+	// batch. The caller owns it.
+	Group *torch.Group
+	// LocalNorm takes batch norm's statistics by rank where Groups is 1, as Groups = W
+	// does in one process.
+	LocalNorm bool
 
 	// Groups is in how many groups of a micro-batch batch norm takes its statistics;
 	// with more than one the teacher's samples are shuffled between groups, by Seed
@@ -249,6 +258,9 @@ func (c Config) Validate() error {
 	}
 	if c.Double && c.BF16 {
 		return bad("precision", "both float64 and bfloat16", "choose one")
+	}
+	if _, err := c.norms(); err != nil {
+		return err
 	}
 	return c.Optimizer.Validate()
 }

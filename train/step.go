@@ -74,6 +74,7 @@ func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper) (Stats, error)
 			keys = append(keys, k)
 		}
 	}
+	l.reduce()
 	if err := l.opt.Step(h.LR); err != nil {
 		return Stats{}, err
 	}
@@ -81,8 +82,8 @@ func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper) (Stats, error)
 	if l.teacher != nil {
 		MomentumUpdate(l.teacherAvg, l.studentAvg, h.Momentum)
 	}
-	for _, k := range keys {
-		l.queue.Enqueue(k)
+	if len(keys) > 0 {
+		l.queue.Enqueue(l.config.Group.Gather(cat(keys)))
 	}
 	if !h.Stats {
 		return Stats{}, nil
@@ -175,7 +176,7 @@ func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torc
 		for v, x := range views {
 			z := torch.Scope(func() *torch.Tensor {
 				var back *torch.Tensor
-				if l.config.Groups > 1 {
+				if l.norms.shuffled {
 					x, back = l.shuffle(x, fmt.Sprintf("shuffle bn %d.%d.%d", h.Step, micro, v))
 				}
 				if x, err = l.pixels.Forward(x); err != nil {
@@ -183,7 +184,7 @@ func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torc
 				}
 				z := l.embed(l.teacher, func() *torch.Tensor { return l.teacher.Backbone.Forward(x) }).P
 				if back != nil {
-					z = torch.IndexSelect(z, 0, back.To(z.Device(), torch.Int64, false))
+					z = torch.IndexSelect(l.config.Group.Gather(z), 0, back.To(z.Device(), torch.Int64, false))
 				}
 				return z
 			})
@@ -196,15 +197,22 @@ func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torc
 	return z2, err
 }
 
-// shuffle puts the rows of x into an order that depends on the seed and the name
-// alone; selecting by back puts them back.
+// shuffle puts the rows of x, those of all ranks, into an order that depends on the
+// seed and the name alone, and gives this rank's part of that; selecting by back from
+// all ranks' rows gives those that stood in x.
 func (l *Learner) shuffle(x *torch.Tensor, name string) (shuffled, back *torch.Tensor) {
+	g := l.config.Group
+	if g != nil {
+		x = g.Gather(x.To(l.config.Device, torch.Uint8, false))
+	}
 	order := nn.Random(l.config.Seed, name).Permutation(int(x.Size(0)))
 	inverse := make([]int64, len(order))
 	for i, row := range order {
 		inverse[row] = int64(i)
 	}
-	return torch.IndexSelect(x, 0, torch.FromInt64(order, int64(len(order))).To(x.Device(), torch.Int64, false)), torch.FromInt64(inverse, int64(len(inverse)))
+	from, to := g.Rows(len(order))
+	rows := func(index []int64) *torch.Tensor { return torch.FromInt64(index[from:to], int64(to-from)) }
+	return torch.IndexSelect(x, 0, rows(order).To(x.Device(), torch.Int64, false)), rows(inverse)
 }
 
 // embed maps features to unit embeddings (B,D) in fp32, whatever the precision of
@@ -259,6 +267,12 @@ func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Tar
 				}
 				student[i] = l.embed(l.student, features)
 			}
+			z := student[0].Z
+			if l.parts.InBatch && l.config.Group != nil {
+				for i, e := range student {
+					student[i] = l.wholeBatch(e)
+				}
+			}
 			loss := l.objective.Loss(b, student, t)
 			results := make([]*torch.Tensor, 3)
 			if results[0] = loss.Total; l.config.Accumulate > 1 {
@@ -268,7 +282,7 @@ func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Tar
 				torch.NoGrad(func() { results[1] = sum.describe(loss.Stats, student) })
 			}
 			if l.parts.Queue == objective.StudentKeys {
-				results[2] = student[0].Z.Detach()
+				results[2] = z.Detach()
 			}
 			return results
 		})
@@ -278,10 +292,11 @@ func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Tar
 		// The loss is looked at before backward: on the CPU that is free, and a GPU
 		// idles only for as long as the launch of backward's first kernel takes. What
 		// is not finite here never reaches a weight.
-		if err = sum.add(out[0].Item(), out[1]); err != nil {
+		loss, description := l.overRanks(out[0], out[1])
+		if err = sum.add(loss.Item(), description); err != nil {
 			return nil
 		}
-		out[0].Backward()
+		l.walkBack(out[0])
 		for _, tp := range tapes {
 			if tp != nil {
 				l.playBack(tp)

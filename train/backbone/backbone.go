@@ -38,6 +38,9 @@ type Config struct {
 	ChannelsLast bool         // NHWC memory order
 	Double       bool         // float64 weights, to check numerics against
 
+	SyncBatchNorm *torch.Group // whose rows batch norm takes its statistics of; nil: this process's
+	Ranks         *torch.Group // over which a batch lies; nil: this process
+
 	BatchNormGroups int // groups of a batch's rows with statistics of their own; 0 and 1: the whole batch
 }
 
@@ -78,7 +81,10 @@ func New(name string, c Config) (Backbone, error) {
 	}
 	var b Backbone
 	err := torch.Do(func() error {
-		b = build(nn.Builder{Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: c.BatchNormGroups}, c)
+		b = build(nn.Builder{
+			Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double,
+			BatchNormGroups: c.BatchNormGroups, SyncBatchNorm: c.SyncBatchNorm, Ranks: c.Ranks,
+		}, c)
 		return nil
 	})
 	if err != nil {

@@ -55,6 +55,7 @@ type StochasticDepth struct {
 	seed  uint64
 	name  string
 	count *torch.Tensor // () int64, a batch norm's, after the branch's forward
+	ranks *torch.Group  // over which the batch lies
 
 	training bool
 }
@@ -63,7 +64,7 @@ type StochasticDepth struct {
 // is norm, in training mode.
 func NewStochasticDepth(b Builder, p float64, norm *BatchNorm) *StochasticDepth {
 	return &StochasticDepth{
-		P: p, seed: b.Seed, name: b.path + "stochastic_depth", count: norm.Tracked, training: true,
+		P: p, seed: b.Seed, name: b.path + "stochastic_depth", count: norm.Tracked, ranks: b.Ranks, training: true,
 	}
 }
 
@@ -79,17 +80,19 @@ func (s *StochasticDepth) Forward(x *torch.Tensor) *torch.Tensor {
 	})
 }
 
-// mask is n factors, 0 or 1/(1−P).
+// mask is n factors, 0 or 1/(1−P): this rank's part of those that one process would
+// draw for the whole batch.
 func (s *StochasticDepth) mask(n int64) []float64 {
 	r := Random(s.seed, fmt.Sprintf("%s %d", s.name, s.count.Int64s()[0]))
 	kept := 1 / (1 - s.P)
-	out := make([]float64, n)
+	out := make([]float64, n*int64(s.ranks.World()))
 	for i := range out {
 		if r.Uniform() >= s.P {
 			out[i] = kept
 		}
 	}
-	return out
+	from, to := s.ranks.Rows(len(out))
+	return out[from:to]
 }
 
 // Visit has nothing to name.

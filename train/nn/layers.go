@@ -18,6 +18,12 @@ type Builder struct {
 	// its statistics in training: those of so many GPUs, on one. 0 and 1 are the
 	// whole batch.
 	BatchNormGroups int
+	// SyncBatchNorm, if set, has batch norm take its statistics of the rows of all its
+	// ranks together; BatchNormGroups is 1 then.
+	SyncBatchNorm *torch.Group
+	// Ranks are the processes over which a batch lies, by equal runs of rows; nil is
+	// this one alone.
+	Ranks *torch.Group
 	// Double makes parameters and buffers float64, to check numerics against;
 	// float32 otherwise.
 	Double bool

@@ -33,7 +33,8 @@ type BatchNorm struct {
 	Tracked *torch.Tensor
 
 	opts     NormOptions
-	groups   int // of rows, 1 or more
+	groups   int          // of rows, 1 or more
+	ranks    *torch.Group // whose rows share statistics; nil: this process's
 	training bool
 }
 
@@ -48,6 +49,7 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 	n := &BatchNorm{
 		opts:        o.applyDefaults(),
 		groups:      max(1, b.BatchNormGroups),
+		ranks:       b.SyncBatchNorm,
 		RunningMean: b.own(fill(channels, 0), channels),
 		RunningVar:  b.own(fill(channels, 1), channels),
 		Tracked:     torch.FromInt64([]int64{0}).Keep(),
@@ -64,13 +66,16 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 // the running ones, in training; by the running ones otherwise. With groups, each
 // of so many equal runs of rows has statistics of its own, and the running ones
 // take the groups' mean (MoCo's SplitBatchNorm). The number of rows is a multiple
-// of the number of groups.
+// of the number of groups. Of a synchronised one the batch is that of all ranks.
 func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	if n.training {
 		n.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Tracked.Int64s()[0]+1)))
 	}
 	if n.training && n.groups > 1 {
 		return torch.Scope(func() *torch.Tensor { return n.grouped(x) })
+	}
+	if n.training && n.ranks != nil {
+		return n.ranks.SyncBatchNorm(x, n.Weight, n.Bias, n.RunningMean, n.RunningVar, n.opts.Momentum, n.opts.Eps)
 	}
 	return n.normalize(x, n.RunningMean, n.RunningVar)
 }

@@ -13,7 +13,7 @@ type nnclr struct{ o Options }
 func (m nnclr) Parts() Parts {
 	q := m.o.twoLayers(m.o.PredHidden)
 	return Parts{
-		StudentViews: 2, Coupled: true, Queue: StudentKeys, Predict: &q,
+		StudentViews: 2, Coupled: true, InBatch: true, Queue: StudentKeys, Predict: &q,
 		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true, NormOut: true},
 	}
 }

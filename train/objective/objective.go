@@ -32,8 +32,11 @@ type Parts struct {
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
 
-	Queue   Keys  // whose embeddings a queue holds, if there is one
-	Coupled bool  // the loss sends gradients into two views at once: one pass holds both
+	Queue   Keys // whose embeddings a queue holds, if there is one
+	Coupled bool // the loss sends gradients into two views at once: one pass holds both
+	// InBatch: a row's loss depends on the batch's other rows. Only a coupled
+	// objective without a teacher has that.
+	InBatch bool
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
 }

@@ -8,7 +8,7 @@ import "resslt/train/torch"
 type simclr struct{ o Options }
 
 func (m simclr) Parts() Parts {
-	return Parts{StudentViews: 2, Coupled: true, Project: m.o.twoLayers(m.o.ProjHidden)}
+	return Parts{StudentViews: 2, Coupled: true, InBatch: true, Project: m.o.twoLayers(m.o.ProjHidden)}
 }
 
 // Targets are none: the views are each other's.

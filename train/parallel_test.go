@@ -1,0 +1,200 @@
+package train
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
+)
+
+// parallelCases are learners whose two ranks are held against one process. alone, if
+// set, is what the one process is configured with in the other's place.
+func parallelCases() map[string]struct{ c, alone Config } {
+	with := func(change func(*Config)) Config {
+		c := small
+		c.Double = true
+		change(&c)
+		return c
+	}
+	of := func(change func(*Config)) struct{ c, alone Config } {
+		return struct{ c, alone Config }{with(change), with(change)}
+	}
+	cases := map[string]struct{ c, alone Config }{
+		"ressl":               of(func(*Config) {}),
+		"ressl float32":       of(func(c *Config) { c.Double = false }),
+		"ressl, recomputed":   of(func(c *Config) { c.Recompute = true }),
+		"ressl, wrapping":     of(func(c *Config) { c.QueueSize = 11 }),
+		"ressl*, four groups": of(func(c *Config) { c.NoPredictor, c.Groups = true, 4 }),
+		"moco-v2, groups":     of(func(c *Config) { c.Objective, c.Groups = "moco-v2", 2 }),
+		"byol":                of(func(c *Config) { c.Objective = "byol" }),
+		"simclr":              of(func(c *Config) { c.Objective = "simclr" }),
+		"simsiam":             of(func(c *Config) { c.Objective = "simsiam" }),
+		"nnclr":               of(func(c *Config) { c.Objective = "nnclr" }),
+		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
+	}
+	local := of(func(c *Config) { c.LocalNorm = true })
+	local.alone.Groups = 2
+	cases["shuffled over ranks"] = local
+	return cases
+}
+
+const parallelSteps = 3
+
+// parallelRun is what a run leaves: the state after its steps, and the last losses.
+type parallelRun struct {
+	State map[string][]float64
+	Bits  string // digest of the state
+	Loss  float64
+	Std   float64
+}
+
+// runParallel trains a few steps on this rank's rows.
+func runParallel(t *testing.T, c Config) (out parallelRun) {
+	t.Helper()
+	l := newSmall(t, c)
+	defer l.Free()
+	from, to := c.Group.Rows(smallBatch)
+	row := smallSize * smallSize * 3
+	steps := parallelSteps
+	if !c.Double {
+		steps = 1 // a ReLU whose input is nearly zero goes either way, and three steps later all is otherwise
+	}
+	for step := range steps {
+		h := hyper
+		h.Step, h.Stats = int64(step), true
+		err := torch.Do(func() error {
+			views := func(side string, n int) (out []*torch.Tensor) {
+				for v := range n {
+					pixels := nntest.Pixels(fmt.Sprintf("%s %d %d", side, step, v), smallBatch, smallSize)
+					out = append(out, torch.FromUint8(pixels[from*row:to*row], int64(to-from), smallSize, smallSize, 3))
+				}
+				return out
+			}
+			s, err := l.Step(views("teacher", l.parts.TeacherViews), views("student", max(1, l.parts.StudentViews)), h)
+			out.Loss, out.Std = s.Loss, s.EmbeddingStd
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tensors, err := HostTensors(l.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Bits, out.State = safetensors.Digest(tensors), map[string][]float64{}
+	nntest.Do(t, func() {
+		for _, n := range l.State() {
+			out.State[n.Name] = n.Tensor.To(torch.CPU, torch.Float64, false).Float64s()
+		}
+	})
+	return out
+}
+
+// TestTwoRanksAreOneProcess: two processes with half a batch each come to the state of
+// one with the whole batch, by every objective and form of batch norm: in double
+// precision but for rounding, in single within the noise of one step. Between the
+// ranks it is the same to the bit, the queue with it.
+func TestTwoRanksAreOneProcess(t *testing.T) {
+	cases := parallelCases()
+	results := torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
+		runs := map[string]parallelRun{}
+		for _, name := range slices.Sorted(maps.Keys(cases)) { // in one order on both
+			c := cases[name].c
+			c.Group = g
+			runs[name] = runParallel(t, c)
+		}
+		var out bytes.Buffer
+		if err := gob.NewEncoder(&out).Encode(runs); err != nil {
+			t.Error(err)
+		}
+		return out.Bytes()
+	})
+	ranks := make([]map[string]parallelRun, 2)
+	for r := range ranks {
+		if err := gob.NewDecoder(bytes.NewReader(results[r])).Decode(&ranks[r]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range cases {
+		one, got := runParallel(t, c.alone), ranks[0][name]
+		// Groups of two samples magnify what their rounding differs by.
+		tolerance, floor := 1e-7, 1e-4
+		if !c.c.Double {
+			tolerance, floor = 1e-3, 1e-2
+		}
+		if other := ranks[1][name]; other.Bits != got.Bits {
+			t.Errorf("%s: the ranks' states differ", name)
+		}
+		if d := math.Abs(got.Loss-one.Loss) / math.Abs(one.Loss); !(d < max(tolerance, 1e-6)) { // read as float32
+			t.Errorf("%s: loss %v, one process has %v", name, got.Loss, one.Loss)
+		}
+		for key, want := range one.State {
+			if d := deviation(got.State[key], want, floor); !(d <= tolerance) {
+				t.Errorf("%s: %s deviates by %.2g", name, key, d)
+			}
+		}
+	}
+}
+
+// deviation is max|a−b| / max|b|, where max|b| counts as floor at least: a bias before
+// a batch norm has no gradient but rounding's, and no two roundings agree.
+func deviation(a, b []float64, floor float64) float64 {
+	if len(a) != len(b) {
+		return math.Inf(1)
+	}
+	var diff, most float64
+	for i := range a {
+		diff, most = max(diff, math.Abs(a[i]-b[i])), max(most, math.Abs(b[i]))
+	}
+	return diff / max(most, floor)
+}
+
+// TestRanksDivergeTogether: a loss that is not finite on one rank ends the step on all.
+func TestRanksDivergeTogether(t *testing.T) {
+	torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
+		c := small
+		c.Group = g
+		l := newSmall(t, c)
+		defer l.Free()
+		if g.Rank() == 1 {
+			nntest.Do(t, func() {
+				all := nn.Parameters(l.student.Predictor)
+				torch.NoGrad(func() { torch.FillScalar_(all[len(all)-1].Tensor, math.NaN()) }) // behind the last batch norm
+			})
+		}
+		err := torch.Do(func() error {
+			x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
+			_, err := l.Step([]*torch.Tensor{x}, []*torch.Tensor{x}, hyper)
+			return err
+		})
+		if !errors.Is(err, schemas.ErrDiverged) {
+			t.Errorf("rank %d: %v", g.Rank(), err)
+		}
+		return nil
+	})
+}
+
+// TestGroupsOverRanks: groups that do not fall evenly on the ranks are refused.
+func TestGroupsOverRanks(t *testing.T) {
+	torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
+		c := small
+		c.Group, c.Groups = g, 3
+		if err := c.Validate(); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "2 ranks") {
+			t.Errorf("three groups on two ranks: %v", err)
+		}
+		return nil
+	})
+}
