@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"resslt/schemas"
 	"resslt/train/nn"
@@ -27,6 +28,11 @@ type Learner struct {
 	queue   *Queue   // nil where the objective has none
 	opt     *optim.Optimizer
 	pixels  *nn.Pixels
+
+	timers      *timers
+	stream      *torch.Stream // of the step
+	side        *torch.Stream // of the teacher, beside it; nil where there is nothing to be beside of
+	forked, met *torch.Event  // where side leaves stream, and comes back
 
 	// studentAvg and teacherAvg are the parameters of F and g, in one order.
 	studentAvg, teacherAvg []*torch.Tensor
@@ -54,6 +60,7 @@ func (l *Learner) build() (err error) {
 		return err
 	}
 	l.parts = l.objective.Parts()
+	l.openStreams()
 	if l.norms, err = c.norms(); err != nil {
 		return err
 	}
@@ -112,6 +119,8 @@ func (l *Learner) Views(b *schemas.Batch) (teacher, student []*torch.Tensor, err
 		return nil, nil, err
 	}
 	made := make([]*torch.Tensor, len(b.Views))
+	began := time.Now()
+	defer func() { l.timers.add(phaseCopy, time.Since(began)) }()
 	pick := func(indices []int) (out []*torch.Tensor) {
 		for _, v := range indices {
 			if made[v] == nil {
@@ -234,4 +243,5 @@ func (l *Learner) Free() {
 	if l.pixels != nil {
 		l.pixels.Free()
 	}
+	l.closeStreams()
 }

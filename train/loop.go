@@ -43,6 +43,25 @@ type Options struct {
 	// Saving, if set, is called before a checkpoint is written. Its error ends the run
 	// without that checkpoint.
 	Saving func() error
+
+	// Ahead is how many batches are taken from the stream before they are asked for, and
+	// InFlight how many steps may be on the device whose losses have not been seen.
+	// Default 2 on a GPU, none on the CPU; -1 means none. Neither changes a bit of the
+	// weights. With steps in flight a loss that is not finite is seen so many steps
+	// late: the run ends all the same, naming its step, and the state since is not saved.
+	Ahead, InFlight int
+}
+
+func (o Options) applyDefaults(dev torch.Device) Options {
+	for _, n := range []*int{&o.Ahead, &o.InFlight} {
+		switch {
+		case *n < 0:
+			*n = 0
+		case *n == 0 && dev.Type == torch.DeviceCUDA:
+			*n = 2
+		}
+	}
+	return o
 }
 
 // Snapshot is the student's backbone in host memory, after some epochs. It is the
@@ -67,6 +86,7 @@ type Progress struct {
 	ImagesPerSecond float64 // since the last logged step
 	WaitFraction    float64 // of that time, spent waiting for batches
 	Remaining       time.Duration
+	Phases          Phases // means since the logged step before, where Logged is true
 }
 
 // Result is what a finished loop leaves.
@@ -154,7 +174,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{Options: o, learner: learner, sched: newSchedules(o.Recipe, o.Spec)}
+	l := &loop{Options: o.applyDefaults(cfg.Device), learner: learner, sched: newSchedules(o.Recipe, o.Spec)}
 	if err := l.run(ctx); err != nil {
 		learner.Free()
 		return nil, err
@@ -166,7 +186,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(), DataDigest: o.Spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
-		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced,
+		TrainSeconds: l.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.phases.mean(l.total.steps),
 	}
 	if err := sum.digests(learner.State()); err != nil {
 		learner.Free()
@@ -188,12 +208,15 @@ type loop struct {
 	Options
 	learner  *Learner
 	sched    schedules
-	step     int64 // steps done
-	saved    int64 // step of the newest checkpoint
+	feed     *feed
+	flight   []flight // steps whose losses have not been seen, oldest first
+	step     int64    // steps done, or given to the device
+	saved    int64    // step of the newest checkpoint
 	stats    Stats
 	total    meter // of this session
 	window   meter // since the last logged step
 	replaced int64
+	phases   durations // of this session, up to the last logged step
 	metrics  *metricsFile
 	torn     bool // the state is of no step, or not finite: never saved
 }
@@ -240,6 +263,16 @@ func (l *loop) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.metrics.Close()) }()
+	first, end := l.learner.config.Group.Rows(l.Spec.BatchSize)
+	if l.feed, err = newFeed(ctx, l.learner, l.Stream, l.Spec, end-first, l.step, l.Ahead, l.InFlight); err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range l.flight { // of a run that has failed
+			f.launched.free()
+		}
+		l.feed.close()
+	}()
 
 	every := int64(l.Recipe.CheckpointEvery)
 	if every == 0 {
@@ -267,68 +300,42 @@ func (l *loop) run(ctx context.Context) (err error) {
 	return l.save()
 }
 
-// next makes one step.
+// next makes one step, or gives it to the device.
 func (l *loop) next(ctx context.Context) error {
-	asked := time.Now()
-	batch, err := l.Stream.Next(ctx)
+	slot, wait, err := l.feed.next(ctx)
 	if err != nil {
 		return err
 	}
-	defer batch.Release()
 	began := time.Now()
-	if batch.Step != l.step {
-		return schemas.E("train", fmt.Sprintf("step %d", l.step), "report this: a stream must keep the order",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the stream gave step %d", batch.Step)))
-	}
 	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
 	h := Hyper{LR: l.sched.lr(l.step), Momentum: l.sched.m(l.step), Alpha: l.sched.alpha(l.step), Step: l.step, Stats: log}
-	var stats Stats
-	err = torch.Do(func() error {
-		teacher, student, err := l.learner.Views(batch)
+	f := flight{step: l.step, slot: slot, log: log}
+	l.replaced += int64(slot.batch.Replaced)
+	if l.InFlight == 0 {
+		stats, err := l.learner.Step(slot.teacher, slot.student, h)
 		if err != nil {
+			return l.failed(f, err)
+		}
+		l.done(f, stats)
+		l.step++
+	} else {
+		if f.launched, err = l.learner.Launch(slot.teacher, slot.student, h); err != nil {
+			return l.failed(f, err)
+		}
+		l.flight = append(l.flight, f)
+		l.step++
+		unseen := l.InFlight
+		if log {
+			unseen = 0
+		}
+		if err := l.settle(unseen); err != nil {
 			return err
 		}
-		stats, err = l.learner.Step(teacher, student, h)
-		return err
-	})
-	if err != nil {
-		l.torn = true // the step may have moved a part of the state
-		if errors.Is(err, schemas.ErrDiverged) {
-			return l.diverged(batch, err)
-		}
-		return err
 	}
-	l.step++
-	l.replaced += int64(batch.Replaced)
-	if log {
-		l.stats = stats
-	}
-	busy, wait := time.Since(began), began.Sub(asked)
+	busy := time.Since(began)
 	l.total.add(busy, wait)
 	l.window.add(busy, wait)
 	return l.report(log, h)
-}
-
-// divergedHint is the mend for numbers that are no numbers.
-const divergedHint = "lower base_lr, then go on from the last sound checkpoint with --resume --set base_lr=…"
-
-// diverged ends a run at the step whose loss is not finite: no weight has changed
-// by it. The batch is kept, to be looked at; the newest checkpoint is older, and
-// sound.
-func (l *loop) diverged(batch *schemas.Batch, cause error) error {
-	hint := divergedHint
-	if l.Keep != nil {
-		if file, err := l.Keep(batch); err != nil {
-			hint += "; its batch could not be kept: " + err.Error()
-		} else {
-			hint = fmt.Sprintf("look at its batch, kept in %s, with `resslt inspect --step %d --record %s`; %s", file, l.step, l.Out, hint)
-		}
-	}
-	var e *schemas.Error
-	if errors.As(cause, &e) {
-		cause = e.Err
-	}
-	return schemas.E("train", fmt.Sprintf("step %d", l.step), hint, cause)
 }
 
 func (l *loop) report(log bool, h Hyper) error {
@@ -340,6 +347,11 @@ func (l *loop) report(log bool, h Hyper) error {
 		ImagesPerSecond: l.window.rate(l.Spec.BatchSize), WaitFraction: l.window.waitFraction(),
 		Remaining: perStep * time.Duration(left),
 	}
+	if log {
+		if err := l.takePhases(&p); err != nil {
+			return err
+		}
+	}
 	if l.Observe != nil {
 		l.Observe(p)
 	}
@@ -350,11 +362,24 @@ func (l *loop) report(log bool, h Hyper) error {
 	return l.metrics.write(p)
 }
 
+// takePhases moves the timers' sums since the last logged step to the session's.
+func (l *loop) takePhases(p *Progress) error {
+	return torch.Do(func() error {
+		sum := l.learner.timers.take()
+		p.Phases = sum.mean(l.window.steps)
+		l.phases.add(sum)
+		return nil
+	})
+}
+
 // snapshot hands out the student's encoder where an epoch has ended that asks for it.
 func (l *loop) snapshot() error {
 	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
 	if l.Snapshot == nil || every == 0 || l.step%every != 0 {
 		return nil
+	}
+	if err := l.settle(0); err != nil {
+		return err
 	}
 	tensors, err := HostTensors(nn.StateDict(l.learner.Student().Backbone))
 	if err != nil {
@@ -372,6 +397,9 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 		return cause
 	}
 	if err := l.save(); err != nil {
+		if l.torn { // by a step that was in flight: that ended the run
+			return err
+		}
 		return errors.Join(cause, err)
 	}
 	if ctx.Err() != nil {
@@ -384,6 +412,9 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 func (l *loop) save() error {
 	if l.saved == l.step {
 		return nil
+	}
+	if err := l.settle(0); err != nil {
+		return err
 	}
 	// A gradient may overflow where the loss does not.
 	if finite, err := l.learner.Finite(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/train/objective"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
@@ -245,13 +246,58 @@ func TestDivergedWeightsAreNotSaved(t *testing.T) {
 func TestFailedStepIsNotSaved(t *testing.T) {
 	r, spec := tiny(t, 12, "checkpoint_every=5")
 	out := t.TempDir()
-	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &misshapen{noise{spec: spec}, 7}, Out: out})
+	_, err := runFailing(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out}, 7)
 	if err == nil || errors.Is(err, schemas.ErrInterrupted) {
 		t.Fatalf("got %v, want the step's error", err)
 	}
 	c, _, err := LatestCheckpoint(CheckpointDir(out))
 	if err != nil || c.Step != 5 {
 		t.Errorf("newest checkpoint is %+v, %v; want step 5", c, err)
+	}
+}
+
+// runFailing is Run with an objective whose loss cannot be computed at step at; it
+// gives the number of steps that were begun.
+func runFailing(t *testing.T, o Options, at int) (begun int, err error) {
+	t.Helper()
+	cfg, err := LearnerConfig(o.Recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	learner := newSmall(t, cfg)
+	defer learner.Free()
+	failing := &failing{Objective: learner.objective, left: at}
+	learner.objective = failing
+	l := &loop{Options: o.applyDefaults(cfg.Device), learner: learner, sched: newSchedules(o.Recipe, o.Spec)}
+	err = l.run(context.Background())
+	return at - failing.left, err
+}
+
+// failing is an objective whose loss has shapes that do not fit after so many passes.
+type failing struct {
+	objective.Objective
+	left int
+}
+
+func (f *failing) Loss(b objective.Batch, student []objective.Embedding, t objective.Targets) objective.Loss {
+	if f.left == 0 {
+		torch.Mm(b.Queue, b.Queue)
+	}
+	f.left--
+	return f.Objective.Loss(b, student, t)
+}
+
+// A stream that gives what its run has not is refused, and the state is sound.
+func TestMisshapenBatchIsRefused(t *testing.T) {
+	r, spec := tiny(t, 12, "checkpoint_every=5")
+	out := t.TempDir()
+	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &misshapen{noise{spec: spec}, 7}, Out: out})
+	if !errors.Is(err, schemas.ErrMismatch) {
+		t.Fatalf("got %v, want ErrMismatch", err)
+	}
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil || c.Step != 7 {
+		t.Errorf("newest checkpoint is %+v, %v; want step 7", c, err)
 	}
 }
 

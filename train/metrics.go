@@ -22,6 +22,7 @@ type MetricsLine struct {
 	M               float64 `json:"m"`
 	ImagesPerSecond float64 `json:"images_per_second"`
 	DataWait        float64 `json:"data_wait_fraction"`
+	PhaseMS         Phases  `json:"phase_ms"` // means over the steps since the line before
 }
 
 // ReadMetrics reads a run's metrics.jsonl, oldest first. A last line that a killed
@@ -85,7 +86,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 func (m *metricsFile) write(p Progress) error {
 	raw, err := json.Marshal(MetricsLine{
 		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
-		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction,
+		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction, PhaseMS: p.Phases,
 	})
 	if err == nil {
 		_, err = m.f.Write(append(raw, '\n'))

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"slices"
+
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -22,6 +24,14 @@ type tape struct {
 	inputs   []*torch.Tensor // of every stage
 	counts   []*torch.Tensor // int64 buffers as they were before: they key what a stage draws
 	features *torch.Tensor   // (B,FeatureDim), a leaf that collects its gradient
+}
+
+// tensors are what backward needs of the tape; none of a nil one.
+func (tp *tape) tensors() []*torch.Tensor {
+	if tp == nil {
+		return nil
+	}
+	return append(append(slices.Clone(tp.inputs), tp.counts...), tp.features)
 }
 
 // record runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors

@@ -74,6 +74,10 @@ func (f Figures) stats(loss float64) Stats {
 type tally struct {
 	loss   float64
 	passes int
+	// late leaves losses on the device, in device: (1+n) float64, the loss and what
+	// which lists, sums over passes.
+	late   bool
+	device *torch.Tensor
 	// which lists the fields that the objective has, in the order of a pass's
 	// description; sums their sums over passes.
 	which []int
@@ -112,8 +116,13 @@ func (t *tally) describe(s objective.Stats, student []objective.Embedding) *torc
 }
 
 // add takes one pass's loss, and its description where there is one. The error
-// wraps schemas.ErrDiverged.
-func (t *tally) add(loss float64, description *torch.Tensor) error {
+// wraps schemas.ErrDiverged; a late tally has it from read.
+func (t *tally) add(scalar, description *torch.Tensor) error {
+	if t.late {
+		t.keep(scalar, description)
+		return nil
+	}
+	loss := scalar.Item()
 	if !finite(loss) {
 		return diverged(loss)
 	}

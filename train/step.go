@@ -53,30 +53,50 @@ func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (Stats, error)
 		if err := l.checkViews(teacher, student); err != nil {
 			return err
 		}
+		var sum tally
 		var err error
-		torch.ScopeDo(func() { s, err = l.step(teacher, student, h) })
+		torch.ScopeDo(func() {
+			l.stream.Inside(func() { err = l.step(teacher, student, h, &sum) })
+		})
+		if err == nil && h.Stats {
+			s = sum.stats()
+		}
 		return err
 	})
 	return s, err
 }
 
-func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper) (Stats, error) {
+func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper, sum *tally) error {
+	keys, err := l.backward(teacher, student, h, sum)
+	if err != nil {
+		l.opt.ZeroGrad()
+		return err
+	}
+	l.timers.span(phaseBackward, l.reduce)
+	l.timers.span(phaseOptimizer, func() { err = l.update(keys, h) })
+	return err
+}
+
+// backward puts the batch's gradients into the parameters, and gives its keys for
+// the queue, (B/Accumulate,D) each.
+func (l *Learner) backward(teacher, student []*torch.Tensor, h Hyper, sum *tally) (keys []*torch.Tensor, err error) {
 	parts := l.config.Accumulate
-	var sum tally
-	var keys []*torch.Tensor
 	for i := range parts {
-		k, err := l.gradients(part(teacher, i, parts), part(student, i, parts), i, h, &sum)
+		k, err := l.gradients(part(teacher, i, parts), part(student, i, parts), i, h, sum)
 		if err != nil {
-			l.opt.ZeroGrad()
-			return Stats{}, err
+			return nil, err
 		}
 		if k != nil {
 			keys = append(keys, k)
 		}
 	}
-	l.reduce()
+	return keys, nil
+}
+
+// update moves weights by their gradients, which it drops, then teacher and queue.
+func (l *Learner) update(keys []*torch.Tensor, h Hyper) error {
 	if err := l.opt.Step(h.LR); err != nil {
-		return Stats{}, err
+		return err
 	}
 	l.opt.ZeroGrad()
 	if l.teacher != nil {
@@ -85,10 +105,7 @@ func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper) (Stats, error)
 	if len(keys) > 0 {
 		l.queue.Enqueue(l.config.Group.Gather(cat(keys)))
 	}
-	if !h.Stats {
-		return Stats{}, nil
-	}
-	return sum.stats(), nil
+	return nil
 }
 
 // part is rows [i·B/n, (i+1)·B/n) of every view.
@@ -113,16 +130,16 @@ func (l *Learner) gradients(teacher, student []*torch.Tensor, micro int, h Hyper
 			b.Queue = l.queue.Keys
 		}
 		var z2 []*torch.Tensor
-		if z2, err = l.targets(teacher, micro, h); err != nil {
+		var t objective.Targets
+		l.beside(func() {
+			l.timers.span(phaseTeacher, func() { z2, err = l.targets(teacher, micro, h) })
+			if err == nil {
+				l.timers.span(phaseLoss, func() { t = l.against(b, z2) })
+			}
+		})
+		if err != nil {
 			return nil
 		}
-		var t objective.Targets
-		torch.NoGrad(func() {
-			torch.ScopeN(func() []*torch.Tensor {
-				t = l.objective.Targets(b, z2)
-				return t.Tensors()
-			})
-		})
 		passes := perView(student)
 		if l.parts.Coupled {
 			passes = [][]*torch.Tensor{student}
@@ -148,6 +165,17 @@ func (l *Learner) gradients(teacher, student []*torch.Tensor, micro int, h Hyper
 		return nil
 	})
 	return keys, err
+}
+
+// against is what the student's views are compared with.
+func (l *Learner) against(b objective.Batch, z2 []*torch.Tensor) (t objective.Targets) {
+	torch.NoGrad(func() {
+		torch.ScopeN(func() []*torch.Tensor {
+			t = l.objective.Targets(b, z2)
+			return t.Tensors()
+		})
+	})
+	return t
 }
 
 func perView(views []*torch.Tensor) [][]*torch.Tensor {
@@ -184,7 +212,7 @@ func (l *Learner) targets(views []*torch.Tensor, micro int, h Hyper) (z2 []*torc
 				}
 				z := l.embed(l.teacher, func() *torch.Tensor { return l.teacher.Backbone.Forward(x) }).P
 				if back != nil {
-					z = torch.IndexSelect(l.config.Group.Gather(z), 0, back.To(z.Device(), torch.Int64, false))
+					z = torch.IndexSelect(l.config.Group.Gather(z), 0, back.To(z.Device(), torch.Int64, true))
 				}
 				return z
 			})
@@ -212,7 +240,7 @@ func (l *Learner) shuffle(x *torch.Tensor, name string) (shuffled, back *torch.T
 	}
 	from, to := g.Rows(len(order))
 	rows := func(index []int64) *torch.Tensor { return torch.FromInt64(index[from:to], int64(to-from)) }
-	return torch.IndexSelect(x, 0, rows(order).To(x.Device(), torch.Int64, false)), rows(inverse)
+	return torch.IndexSelect(x, 0, rows(order).To(x.Device(), torch.Int64, true)), rows(inverse)
 }
 
 // embed maps features to unit embeddings (B,D) in fp32, whatever the precision of
@@ -248,24 +276,11 @@ func (l *Learner) autocast(fn func()) {
 func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Targets, sum *tally) (key *torch.Tensor, err error) {
 	key = torch.Scope(func() *torch.Tensor {
 		tapes := make([]*tape, len(views))
-		if l.config.Recompute {
-			for i, x := range views {
-				if tapes[i], err = l.record(x); err != nil {
-					return nil
-				}
-			}
-		}
 		out := torch.ScopeN(func() []*torch.Tensor {
 			student := make([]objective.Embedding, len(views))
-			for i, x := range views {
-				features := func() *torch.Tensor { return tapes[i].features }
-				if tapes[i] == nil {
-					if x, err = l.pixels.Forward(x); err != nil {
-						return nil
-					}
-					features = func() *torch.Tensor { return l.student.Backbone.Forward(x) }
-				}
-				student[i] = l.embed(l.student, features)
+			l.timers.span(phaseStudent, func() { err = l.forward(views, tapes, student) })
+			if err != nil {
+				return nil
 			}
 			z := student[0].Z
 			if l.parts.InBatch && l.config.Group != nil {
@@ -273,38 +288,64 @@ func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Tar
 					student[i] = l.wholeBatch(e)
 				}
 			}
-			loss := l.objective.Loss(b, student, t)
 			results := make([]*torch.Tensor, 3)
-			if results[0] = loss.Total; l.config.Accumulate > 1 {
-				results[0] = torch.DivScalar(loss.Total, float64(l.config.Accumulate))
-			}
-			if b.Stats {
-				torch.NoGrad(func() { results[1] = sum.describe(loss.Stats, student) })
-			}
+			l.join()
+			l.timers.span(phaseLoss, func() {
+				loss := l.objective.Loss(b, student, t)
+				if results[0] = loss.Total; l.config.Accumulate > 1 {
+					results[0] = torch.DivScalar(loss.Total, float64(l.config.Accumulate))
+				}
+				if b.Stats {
+					torch.NoGrad(func() { results[1] = sum.describe(loss.Stats, student) })
+				}
+			})
 			if l.parts.Queue == objective.StudentKeys {
 				results[2] = z.Detach()
+			}
+			for _, tp := range tapes {
+				results = append(results, tp.tensors()...)
 			}
 			return results
 		})
 		if err != nil {
 			return nil
 		}
-		// The loss is looked at before backward: on the CPU that is free, and a GPU
-		// idles only for as long as the launch of backward's first kernel takes. What
-		// is not finite here never reaches a weight.
-		loss, description := l.overRanks(out[0], out[1])
-		if err = sum.add(loss.Item(), description); err != nil {
+		// Where the step is not launched ahead, the loss is looked at before backward: on
+		// the CPU that is free. What is not finite there never reaches a weight.
+		if err = sum.add(l.overRanks(out[0], out[1])); err != nil {
 			return nil
 		}
-		l.walkBack(out[0])
-		for _, tp := range tapes {
-			if tp != nil {
-				l.playBack(tp)
+		l.timers.span(phaseBackward, func() {
+			l.walkBack(out[0])
+			for _, tp := range tapes {
+				if tp != nil {
+					l.playBack(tp)
+				}
 			}
-		}
+		})
 		return out[2]
 	})
 	return key, err
+}
+
+// forward embeds the views; with Config.Recompute it fills in their tapes.
+func (l *Learner) forward(views []*torch.Tensor, tapes []*tape, student []objective.Embedding) (err error) {
+	for i, x := range views {
+		var features func() *torch.Tensor
+		if l.config.Recompute {
+			if tapes[i], err = l.record(x); err != nil {
+				return err
+			}
+			features = func() *torch.Tensor { return tapes[i].features }
+		} else {
+			if x, err = l.pixels.Forward(x); err != nil {
+				return err
+			}
+			features = func() *torch.Tensor { return l.student.Backbone.Forward(x) }
+		}
+		student[i] = l.embed(l.student, features)
+	}
+	return nil
 }
 
 // diverged is the error of a loss that is no number.

@@ -50,6 +50,7 @@ type Summary struct {
 
 	ImagesPerSecond  float64 `json:"images_per_second"`  // B·steps over the seconds of this session's steps
 	DataWaitFraction float64 `json:"data_wait_fraction"` // of those seconds, waited for batches
+	PhaseMS          Phases  `json:"phase_ms"`           // of this session's steps, what each part takes, mean
 	TrainSeconds     float64 `json:"train_seconds"`      // of training, over all sessions
 	WallSeconds      float64 `json:"wall_seconds"`       // of this session, start-up and evaluation too
 	PeakRSSBytes     int64   `json:"peak_rss_bytes"`

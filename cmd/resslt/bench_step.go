@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -34,6 +35,9 @@ type stepReport struct {
 	Checkpointing   bool    `json:"activation_checkpointing"`
 	PeakRSSBytes    int64   `json:"peak_rss_bytes"` // of the process
 	TorchVersion    string  `json:"torch_version"`
+
+	PhaseMS      train.Phases `json:"phase_ms"`                // mean of the timed steps
+	DeviceMemory int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
 }
 
 func newBenchStepCommand() *cobra.Command {
@@ -60,6 +64,7 @@ func newBenchStepCommand() *cobra.Command {
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s width %d, %d×%d, batch %d on %s (%d threads, %s, libtorch %s): %.1f ms a step, %.0f images/s, median of %d, peak RSS %.0f MB\n",
 				rep.Backbone, rep.Width, rep.ImageSize, rep.ImageSize, rep.BatchSize, rep.Device, rep.Threads, rep.Precision, rep.TorchVersion, rep.MSPerStep, rep.ImagesPerSecond, rep.Steps, float64(rep.PeakRSSBytes)/1e6)
+			fmt.Fprintln(c.OutOrStdout(), phaseLine(rep.PhaseMS))
 			return nil
 		},
 	}
@@ -73,6 +78,17 @@ func newBenchStepCommand() *cobra.Command {
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// phaseLine shows the phases that took any time.
+func phaseLine(p train.Phases) string {
+	var parts []string
+	for i, ms := range p.Values() {
+		if ms > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.2f", train.PhaseNames[i], ms))
+		}
+	}
+	return "ms a step: " + strings.Join(parts, ", ")
 }
 
 // networkFlags are the flags of every benchmark that trains a network; width and
@@ -108,36 +124,123 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 		return nil, err
 	}
 	defer learner.Free()
-	batch := noiseBatch(r)
-	h := train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
-	var times []float64                                     // seconds
-	for i := range warmup + steps {
-		began := time.Now()
-		err := torch.Do(func() error {
-			teacher, student, err := learner.Views(batch)
-			if err != nil {
-				return err
-			}
-			if _, err := learner.Step(teacher, student, h); err != nil {
-				return err
-			}
-			torch.Synchronize(cfg.Device)
-			return nil
-		})
-		if err != nil {
+	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r)}
+	defer bench.close()
+	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
+	rep, err := bench.run(steps, warmup)
+	if err != nil {
+		return nil, err
+	}
+	rep.ImagesPerSecond = float64(r.BatchSize) / (rep.MSPerStep / 1000)
+	rep.Backbone, rep.Width, rep.ImageSize, rep.BatchSize = r.Backbone, r.Width, r.ImageSize, r.BatchSize
+	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
+	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
+	return rep, nil
+}
+
+// stepBench times a learner's steps on one batch.
+type stepBench struct {
+	learner          *train.Learner
+	device           torch.Device
+	batch            *schemas.Batch
+	hyper            train.Hyper
+	teacher, student []*torch.Tensor // of batch, on a GPU: there the copy is not the step's
+	flight           []*train.Launched
+}
+
+// inFlight is how many steps a GPU is given before it has done the first, as training does.
+const inFlight = 2
+
+// run makes warmup steps and then the timed ones. On the CPU each is timed, the copy of
+// the pixels with it; a GPU's steps overlap, so there the time between the ends of two
+// is taken.
+func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
+	step := b.onCPU
+	if b.device.Type == torch.DeviceCUDA {
+		step = b.onGPU
+		if err := torch.Do(b.place); err != nil {
 			return nil, err
 		}
-		if i >= warmup {
-			times = append(times, time.Since(began).Seconds())
-		}
+		warmup += inFlight
 	}
-	typical := median(times)
-	return &stepReport{
-		ImagesPerSecond: float64(r.BatchSize) / typical, MSPerStep: 1000 * typical, Steps: steps,
-		Backbone: r.Backbone, Width: r.Width, ImageSize: r.ImageSize, BatchSize: r.BatchSize,
-		Device: r.Device, Threads: r.Threads, Precision: r.Precision, TorchVersion: info.TorchVersion,
-		Objective: r.Objective, Accumulate: r.Accumulate, Checkpointing: r.ActivationCheckpointing, PeakRSSBytes: peakRSS(),
-	}, nil
+	var times []float64 // seconds
+	last := time.Now()
+	for i := range warmup + steps {
+		if i == warmup {
+			if _, err := b.learner.Phases(1); err != nil {
+				return nil, err
+			}
+			last = time.Now()
+		}
+		if err := step(); err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		if i >= warmup {
+			times = append(times, now.Sub(last).Seconds())
+		}
+		last = now
+	}
+	rep := &stepReport{MSPerStep: 1000 * median(times), Steps: steps}
+	var err error
+	if rep.PhaseMS, err = b.learner.Phases(int64(steps)); err != nil || b.device.Type != torch.DeviceCUDA {
+		return rep, err
+	}
+	// A shim without CUDA's headers cannot tell the memory: then it is left out.
+	err = torch.Do(func() error { rep.DeviceMemory = torch.CUDAMemoryOf(b.device).PeakAllocated; return nil })
+	if errors.Is(err, schemas.ErrUnsupported) {
+		err = nil
+	}
+	return rep, err
+}
+
+func (b *stepBench) onCPU() error {
+	return torch.Do(func() error {
+		teacher, student, err := b.learner.Views(b.batch)
+		if err != nil {
+			return err
+		}
+		_, err = b.learner.Step(teacher, student, b.hyper)
+		return err
+	})
+}
+
+// place copies the views to the device.
+func (b *stepBench) place() error {
+	teacher, student, err := b.learner.Views(b.batch)
+	if err != nil {
+		return err
+	}
+	for _, x := range teacher {
+		b.teacher = append(b.teacher, x.To(b.device, torch.Unset, false).Keep())
+	}
+	for _, x := range student {
+		b.student = append(b.student, x.To(b.device, torch.Unset, false).Keep())
+	}
+	return nil
+}
+
+// onGPU launches a step and waits for the one that was launched inFlight steps ago.
+func (b *stepBench) onGPU() error {
+	l, err := b.learner.Launch(b.teacher, b.student, b.hyper)
+	if err != nil {
+		return err
+	}
+	b.flight = append(b.flight, l)
+	if len(b.flight) > inFlight {
+		l, b.flight = b.flight[0], b.flight[1:]
+		_, err = l.Wait()
+	}
+	return err
+}
+
+func (b *stepBench) close() {
+	for _, l := range b.flight {
+		_, _ = l.Wait() // what it says is no part of the figures
+	}
+	for _, x := range append(b.teacher, b.student...) {
+		x.Free()
+	}
 }
 
 // noiseBatch is a weak and a strong view of random pixels.

@@ -72,6 +72,11 @@ func (c *curves) observe(p train.Progress) {
 			values = append(values, tensorboard.Scalar{Tag: v.tag, Value: *v.value})
 		}
 	}
+	for i, ms := range p.Phases.Values() {
+		if ms > 0 {
+			values = append(values, tensorboard.Scalar{Tag: "phase_ms/" + train.PhaseNames[i], Value: ms})
+		}
+	}
 	c.write(p.Step, values...)
 }
 

@@ -81,6 +81,9 @@ func (m *monitor) stream(run *batcher.Run, stream *batcher.Stream) {
 func (m *monitor) observe(p train.Progress) {
 	if t := m.trainer.Load(); t != nil {
 		t.Observe(p.Step, m.batch, p.Stats.Loss)
+		if p.Logged {
+			t.ObservePhases(p.Phases)
+		}
 	}
 }
 

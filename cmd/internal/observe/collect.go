@@ -13,6 +13,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/train"
 )
 
 // gauge and counter register a metric of the table whose value is read when asked.
@@ -148,6 +149,7 @@ func (p timedPublisher) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jet
 type Trainer struct {
 	step, samples atomic.Int64
 	loss          atomic.Pointer[float64]
+	phases        atomic.Pointer[train.Phases]
 }
 
 // askEvery bounds how often scrapes ask the broker, and askTimeout how long.
@@ -162,10 +164,15 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Ru
 	of := prometheus.Labels{"run": run.Name}
 	zero := 0.0
 	t.loss.Store(&zero)
+	t.phases.Store(&train.Phases{})
 	t.step.Store(stream.Stats().Next)
 	gauge(r, "resslt_trainer_step", of, func() float64 { return float64(t.step.Load()) })
 	gauge(r, "resslt_trainer_steps", of, func() float64 { return float64(run.Spec().Steps()) })
 	gauge(r, "resslt_trainer_loss", of, func() float64 { return *t.loss.Load() })
+	for i, name := range train.PhaseNames {
+		gauge(r, "resslt_trainer_phase_seconds", prometheus.Labels{"run": run.Name, "phase": name},
+			func() float64 { return t.phases.Load().Values()[i] / 1000 })
+	}
 	gauge(r, WindowSteps, of, func() float64 { return float64(run.Window()) })
 	counter(r, "resslt_trainer_samples_total", of, func() float64 { return float64(t.samples.Load()) })
 	for name, get := range map[string]func(batcher.StreamStats) int64{
@@ -208,6 +215,9 @@ func (t *Trainer) Observe(step int64, samples int, loss float64) {
 	t.samples.Add(int64(samples))
 	t.loss.Store(&loss)
 }
+
+// ObservePhases takes in what the parts of a step took, of a logged step.
+func (t *Trainer) ObservePhases(p train.Phases) { t.phases.Store(&p) }
 
 // highest is the largest value so far.
 type highest struct {

@@ -4,8 +4,8 @@
 #   TORCH_HOME  the tree of libtorch: a pip wheel's torch/ folder, or the unpacked
 #               libtorch archive; default: the system's (Debian: libtorch-dev)
 #   OUT         the file to write; default: libresslt_torch.so here
-#   CUDA_HOME   where CUDA's headers are, for the figures of its allocator; a
-#               pip wheel's nvidia/cuda_runtime is found without
+#   CUDA_HOME   where CUDA's headers are, for graphs and the figures of its allocator;
+#               the system's and a pip wheel's nvidia/cuda_runtime are found without
 #   NCCL_HOME   where nccl.h is, for several GPUs; a pip wheel's nvidia/nccl is
 #               found without
 #   CXX         the compiler; default: g++
@@ -83,12 +83,22 @@ flags=
 if [ -e "$lib/libtorch_cuda.so" ]; then
 	libs="$libs -ltorch_cuda -lc10_cuda"
 	flags="$flags -DRESSLT_CUDA"
-	for cuda in "${CUDA_HOME:-}" "$lib/../../nvidia/cuda_runtime" "$lib/../../nvidia/cu13" /usr/local/cuda; do
-		if [ -n "$cuda" ] && [ -e "$cuda/include/cuda_runtime_api.h" ]; then
-			flags="$flags -DRESSLT_CUDA_HEADERS -isystem $cuda/include"
-			break
-		fi
-	done
+	# Where the compiler finds CUDA's headers by itself, as of a distribution's
+	# package, they are not named: -isystem /usr/include would hide C's from C++'s.
+	if echo '#include <cuda_runtime_api.h>' | "$cxx" -x c++ -fsyntax-only - 2>/dev/null; then
+		flags="$flags -DRESSLT_CUDA_HEADERS"
+	else
+		for cuda in "${CUDA_HOME:-}" "$lib/../../nvidia/cuda_runtime" "$lib/../../nvidia/cu13" /usr/local/cuda; do
+			if [ -n "$cuda" ] && [ -e "$cuda/include/cuda_runtime_api.h" ]; then
+				flags="$flags -DRESSLT_CUDA_HEADERS -isystem $cuda/include"
+				break
+			fi
+		done
+	fi
+	case $flags in
+	*HEADERS*) ;;
+	*) echo "build.sh: no cuda_runtime_api.h: the shim will have no CUDA graphs and no figures of device memory (mend: pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME)" >&2 ;;
+	esac
 fi
 # Groups of processes: where the tree has c10d, and by which of its backends. gloo's
 # headers must be those that libtorch was built with, so only the tree's own count.

@@ -116,7 +116,7 @@ void graph_pool(Call& c) {
 void graph_begin(Call& c) {
   cuda_index(c);
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
-  graph->capture_begin({static_cast<c10::CaptureId_t>(c.integer(1)), static_cast<c10::CaptureId_t>(c.integer(2))});
+  graph->capture_begin({static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
   c.out.word(reinterpret_cast<uint64_t>(graph.release()));
 }
 

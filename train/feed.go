@@ -1,0 +1,273 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"resslt/schemas"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+)
+
+// feed brings batches from the stream to the device, through a ring of slots:
+//
+//	free ─► reader: Stream.Next, pixels into the slot's host buffers ─► ready
+//	     ─► next: copies to the device begin, those of later steps too ─► the step
+//	     ─► release, when the step's loss has been seen ─► free
+//
+// The reader is a goroutine of its own where batches are taken ahead, else next does
+// its work. It never asks for a step after the last. A batch that it has taken and
+// nobody trained on is lost with the process and nothing else: a run that resumes
+// opens its stream at the checkpoint's step, from where the batches are made again.
+//
+// Host buffers are pinned where the device is a GPU, and the copies run on a stream
+// of their own. On the CPU the step reads the host buffers.
+type feed struct {
+	stream Stream
+	device torch.Device
+	timers *timers
+	ahead  int
+	step   int64 // that the reader asks for next; the reader's
+	steps  int64 // of the run
+
+	slots  []*slot
+	free   chan *slot    // room for all
+	ready  chan *slot    // in order of step; closed by the reader at its end
+	staged []*slot       // whose copies have begun, oldest first
+	copies *torch.Stream // to the device
+
+	failed error // why the reader ended; read after ready is closed
+	stop   context.CancelFunc
+}
+
+// slot holds one batch. It has one owner at a time: reader, loop or free.
+type slot struct {
+	batch            *schemas.Batch // not released until its loss has been seen, so that it can be kept
+	host             []*torch.HostBuffer
+	views            []*torch.Tensor // (B,S,S,3) uint8 on the device, one a view
+	teacher, student []*torch.Tensor // of views, as the objective has them
+	copied           *torch.Event    // behind the copies to the device
+	took             time.Duration   // of filling host
+}
+
+// newFeed makes a ring for a learner's batches of rows samples, from the given step
+// on: ahead batches are taken before they are asked for, behind may be held when
+// another is. The caller closes it. ctx bounds the reader.
+func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSpec, rows int, from int64, ahead, behind int) (*feed, error) {
+	f := &feed{stream: stream, device: l.config.Device, timers: l.timers, ahead: ahead, step: from, steps: spec.Steps(), stop: func() {}}
+	n := ahead + 1 + behind
+	f.free, f.ready = make(chan *slot, n), make(chan *slot, n)
+	err := torch.Do(func() error {
+		f.copies = torch.NewStream(f.device)
+		for range n {
+			s := &slot{}
+			f.slots = append(f.slots, s)
+			f.free <- s
+			if err := f.fit(s, l, spec.Views, int64(rows)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		f.drop()
+		return nil, err
+	}
+	if ahead > 0 {
+		ctx, f.stop = context.WithCancel(ctx)
+		go f.read(ctx) // joined by close
+	}
+	return f, nil
+}
+
+// fit gives a slot its buffers.
+func (f *feed) fit(s *slot, l *Learner, views []schemas.ViewSpec, rows int64) error {
+	gpu := f.device.Type == torch.DeviceCUDA
+	s.copied = torch.NewEvent(f.device, false)
+	for _, v := range views {
+		host := torch.NewHostBuffer(rows*int64(v.Bytes()), gpu)
+		s.host = append(s.host, host)
+		size := int64(v.Size)
+		x := torch.Reshape(host.Tensor, []int64{rows, size, size, 3})
+		if gpu {
+			x = torch.Empty(x.Shape(), torch.Uint8, f.device)
+		}
+		s.views = append(s.views, x.Keep())
+	}
+	t, st, err := recipe.Sides(l.config.Objective, l.config.Crops, views)
+	for _, i := range t {
+		s.teacher = append(s.teacher, s.views[i])
+	}
+	for _, i := range st {
+		s.student = append(s.student, s.views[i])
+	}
+	return err
+}
+
+// read fills slots until the last step, an error or the end of ctx.
+func (f *feed) read(ctx context.Context) {
+	defer close(f.ready)
+	for f.step < f.steps {
+		select {
+		case s := <-f.free:
+			if f.failed = f.fill(ctx, s); f.failed != nil {
+				f.free <- s // there is room for all
+				return
+			}
+			f.ready <- s
+		case <-ctx.Done():
+			f.failed = ctx.Err()
+			return
+		}
+	}
+}
+
+// fill takes the next batch from the stream into the slot's host buffers.
+func (f *feed) fill(ctx context.Context, s *slot) error {
+	b, err := f.stream.Next(ctx)
+	if err != nil {
+		return err
+	}
+	wrong := func(why, hint string) error {
+		b.Release()
+		return schemas.E("train", fmt.Sprintf("step %d", f.step), hint, schemas.Because(schemas.ErrMismatch, why))
+	}
+	if b.Step != f.step {
+		return wrong(fmt.Sprintf("the stream gave step %d", b.Step), "report this: a stream must keep the order")
+	}
+	if len(b.Pixels) != len(s.host) {
+		return wrong(fmt.Sprintf("the batch has %d views, its run %d", len(b.Pixels), len(s.host)), "report this: a stream must give its run's batches")
+	}
+	began := time.Now()
+	for v, px := range b.Pixels {
+		if len(px) != len(s.host[v].Bytes) {
+			return wrong(fmt.Sprintf("view %d of the batch has %d bytes, its run's has %d", v, len(px), len(s.host[v].Bytes)), "report this: a stream must give its run's batches")
+		}
+		copy(s.host[v].Bytes, px)
+	}
+	s.batch, s.took = b, time.Since(began)
+	f.step++
+	return nil
+}
+
+// next gives the next step's slot, whose pixels are on their way to the device; the
+// default stream waits for them. Of those after it, all that are there begin their
+// way too. The caller releases it. wait is the time that no batch was there for.
+func (f *feed) next(ctx context.Context) (s *slot, wait time.Duration, err error) {
+	asked := time.Now()
+	var fresh []*slot
+	if f.ahead == 0 {
+		s := <-f.free // the loop holds fewer than there are
+		if err := f.fill(ctx, s); err != nil {
+			f.free <- s
+			return nil, 0, err
+		}
+		fresh = []*slot{s}
+		wait = time.Since(asked) - s.took
+	} else {
+		if fresh, err = f.take(ctx); err != nil {
+			return nil, 0, err
+		}
+		wait = time.Since(asked)
+	}
+	err = torch.Do(func() error {
+		f.timers.add(phaseWait, wait)
+		for _, s := range fresh {
+			f.stage(s)
+		}
+		s, f.staged = f.staged[0], f.staged[1:]
+		s.copied.Wait()
+		return nil
+	})
+	return s, wait, err
+}
+
+// take gives the filled slots that are there; where none is staged it waits for one.
+func (f *feed) take(ctx context.Context) (fresh []*slot, err error) {
+	for {
+		select {
+		case s, open := <-f.ready:
+			if open {
+				fresh = append(fresh, s)
+				continue
+			}
+			if len(f.staged)+len(fresh) == 0 {
+				return nil, f.failed
+			}
+			return fresh, nil
+		default:
+		}
+		if len(f.staged)+len(fresh) > 0 {
+			return fresh, nil
+		}
+		select {
+		case s, open := <-f.ready:
+			if !open {
+				return nil, f.failed
+			}
+			fresh = append(fresh, s)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stage begins the copies of a slot to the device. What has read its views before has
+// been waited for by release's caller.
+func (f *feed) stage(s *slot) {
+	f.staged = append(f.staged, s)
+	if f.device.Type == torch.DeviceCPU {
+		f.timers.add(phaseCopy, s.took)
+		return
+	}
+	f.copies.With(func() {
+		f.timers.span(phaseCopy, func() {
+			torch.ScopeDo(func() {
+				for v, x := range s.views {
+					torch.Copy_(x, torch.Reshape(s.host[v].Tensor, x.Shape()), true)
+				}
+			})
+		})
+		s.copied.Record()
+	})
+}
+
+// release gives a slot back whose step is done, and its batch to the stream.
+func (f *feed) release(s *slot) {
+	s.batch.Release()
+	s.batch = nil
+	f.free <- s // there is room for all
+}
+
+// close ends the reader and frees the ring, with the batches that it holds. The
+// device must have done with them.
+func (f *feed) close() {
+	f.stop()
+	if f.ahead > 0 {
+		for range f.ready { // until the reader has closed it
+		}
+	}
+	f.drop()
+}
+
+func (f *feed) drop() {
+	// A device that is lost has lost the copies too.
+	_ = torch.Do(func() error {
+		torch.Synchronize(f.device)
+		return nil
+	})
+	for _, s := range f.slots {
+		if s.batch != nil {
+			s.batch.Release()
+			s.batch = nil
+		}
+		for _, x := range s.views {
+			x.Free()
+		}
+		for _, h := range s.host {
+			h.Free()
+		}
+		_ = torch.Do(func() error { s.copied.Free(); return nil }) // as above
+	}
+}

@@ -1,0 +1,173 @@
+package train
+
+import "resslt/train/torch"
+
+// Launched is a step that was given to the device and need not be done. It is
+// freed by Wait.
+type Launched struct {
+	sum  tally
+	want bool          // statistics
+	late *torch.Tensor // the sums on the host, kept, filled when seen is done; nil where sum has them
+	seen *torch.Event  // behind the whole step
+}
+
+// Launch is Step without the wait: the loss stays on the device until Wait, and the
+// step moves weights and queue whatever it is. On the CPU, where waiting costs
+// nothing, only what Wait says comes late.
+//
+// The views must stay as they are until Wait has returned.
+func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, error) {
+	out := &Launched{sum: tally{late: true}, want: h.Stats}
+	err := torch.Do(func() error {
+		if err := l.checkViews(teacher, student); err != nil {
+			return err
+		}
+		var err error
+		torch.ScopeDo(func() {
+			l.stream.Inside(func() {
+				if err = l.step(teacher, student, h, &out.sum); err != nil {
+					return
+				}
+				out.late = out.sum.device.To(torch.CPU, torch.Float64, true).Keep()
+				out.seen = torch.NewEvent(l.config.Device, false)
+				out.seen.Record()
+			})
+		})
+		out.sum.free()
+		return err
+	})
+	if err != nil {
+		out.free()
+		return nil, err
+	}
+	return out, nil
+}
+
+// Wait waits until the step is done and gives its statistics, zero where Hyper.Stats
+// was false. Its error wraps schemas.ErrDiverged for a loss that is not finite; then
+// this step and all since have moved the state to where no checkpoint should be made.
+func (s *Launched) Wait() (Stats, error) {
+	err := torch.Do(func() error {
+		s.seen.Synchronize()
+		return s.sum.read(s.late.Float64s())
+	})
+	s.free()
+	if err != nil || !s.want {
+		return Stats{}, err
+	}
+	return s.sum.stats(), nil
+}
+
+func (s *Launched) free() {
+	s.late.Free()
+	if s.seen != nil {
+		// A device that is lost has lost the event too.
+		_ = torch.Do(func() error { s.seen.Free(); return nil })
+	}
+}
+
+// beside runs the teacher's side on a stream of its own, which forks from the
+// current one; what it makes may be read after join.
+//
+// Its tensors' memory goes back to that stream when they are freed, and is taken
+// again only behind the next fork, which comes after all that reads them.
+func (l *Learner) beside(fn func()) {
+	if l.side == nil {
+		fn()
+		return
+	}
+	l.forked.Record()
+	l.side.With(func() {
+		l.forked.Wait()
+		fn()
+		l.met.Record()
+	})
+}
+
+// join lets the current stream wait for what beside has made.
+func (l *Learner) join() {
+	if l.side != nil {
+		l.met.Wait()
+	}
+}
+
+// openStreams makes the step's streams and events. On the CPU they are nothing. A
+// graph cannot be captured on the default stream. The teacher has none of its own
+// where there is none, nor where ranks exchange statistics in it: collectives have one
+// order.
+func (l *Learner) openStreams() {
+	dev := l.config.Device
+	l.timers = &timers{device: dev}
+	l.stream = torch.NewStream(dev)
+	if dev.Type == torch.DeviceCUDA && l.parts.Teacher && l.config.Group == nil {
+		l.side = torch.NewStream(dev)
+		l.forked, l.met = torch.NewEvent(dev, false), torch.NewEvent(dev, false)
+	}
+}
+
+// closeStreams frees the events.
+func (l *Learner) closeStreams() {
+	if l.timers == nil {
+		return
+	}
+	// A device that is lost has lost its events too.
+	_ = torch.Do(func() error {
+		l.timers.Free()
+		l.forked.Free()
+		l.met.Free()
+		return nil
+	})
+}
+
+// Phases gives the mean time of each phase over the given number of steps, those
+// since the last call. It waits for the device.
+func (l *Learner) Phases(steps int64) (p Phases, err error) {
+	err = torch.Do(func() error {
+		torch.Synchronize(l.config.Device)
+		sum := l.timers.take()
+		p = sum.mean(steps)
+		return nil
+	})
+	return p, err
+}
+
+// report packs a pass's loss and description into one (1+n) float64 tensor, so that
+// reading them is one copy.
+func report(loss, description *torch.Tensor) *torch.Tensor {
+	wide := func(t *torch.Tensor) *torch.Tensor { return t.Detach().To(t.Device(), torch.Float64, false) }
+	v := torch.Reshape(wide(loss), []int64{1})
+	if description == nil {
+		return v
+	}
+	return torch.Cat([]*torch.Tensor{v, wide(description)}, 0)
+}
+
+// keep adds a pass's report to the sums on the device. Sums are of float64, so that
+// they are those that add makes on the host.
+func (t *tally) keep(loss, description *torch.Tensor) {
+	was := t.device
+	t.device = torch.Scope(func() *torch.Tensor {
+		v := report(loss, description)
+		if was == nil {
+			return v
+		}
+		return torch.Add(was, v, 1)
+	}).Keep()
+	was.Free()
+	t.passes++
+}
+
+// read takes the sums that keep has made.
+func (t *tally) read(values []float64) error {
+	if !finite(values[0]) {
+		return diverged(values[0])
+	}
+	t.loss, t.sums = values[0], values[1:]
+	return nil
+}
+
+// free releases the sums on the device.
+func (t *tally) free() {
+	t.device.Free()
+	t.device = nil
+}
