@@ -30,7 +30,8 @@
 // # Invariants
 //
 // No checkpoint is ahead of the log: Sync comes before each. A session that resumes seals
-// what the last one left open, up to its last whole batch, and writes no chunk twice: what
+// what the last one left open, every batch of it that is whole, names the steps that it
+// lost (Lacking), and writes no chunk twice: what
 // the log has beyond the checkpoint is compared with what comes now, and other bytes are
 // ErrDeterminism.
 //

@@ -40,8 +40,9 @@ type File struct {
 	Sealed bool
 	Bytes  int64
 	// Torn is how many bytes at the end of an unsealed file are no whole batch: what
-	// was being written when its process ended.
-	Torn int64
+	// was being written when its process ended. Lost is how many before that are none,
+	// between others that are whole: damage.
+	Torn, Lost int64
 
 	f      *os.File
 	layout *layout.Layout
@@ -56,9 +57,9 @@ type ref struct {
 	chunk       int32 // of its first row
 }
 
-// OpenFile opens a record's file and looks through its batches. A file without its
-// footer, the ".open" one of a run that goes on or was killed, is read up to its last
-// whole batch. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
+// OpenFile opens a record's file and looks through its batches. In a file that was not
+// sealed, the ".open" one of a run that goes on or was killed, what is no whole batch is
+// passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
 func OpenFile(path string) (_ *File, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,18 +88,59 @@ func OpenFile(path string) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return r, r.scan(at, end)
+}
+
+// scan indexes the batches from offset at on. In a file that was not sealed it goes on
+// behind what is none.
+func (r *File) scan(at, end int64) error {
 	for at < end {
 		next, err := r.index(at, end)
-		if err != nil {
-			if r.Sealed {
-				return nil, err
+		switch {
+		case err == nil:
+			at = next
+		case errors.Is(err, schemas.ErrUnavailable) || !strings.HasSuffix(r.Path, openSuffix):
+			return err
+		default:
+			// Were it sealed, its footer would tell of batches that are not there.
+			r.Sealed = false
+			if next, err = r.seek(at, end); err != nil {
+				return err
 			}
-			r.Torn = end - at
-			break
+			if next == end {
+				r.Torn = end - at
+			} else {
+				r.Lost += next - at
+			}
+			at = next
 		}
-		at = next
 	}
-	return r, nil
+	return nil
+}
+
+// seek finds the next whole batch behind offset at, end where there is none. Messages
+// begin at multiples of 8 bytes.
+func (r *File) seek(at, end int64) (int64, error) {
+	const step = 1 << 20
+	for at += 8; at < end; at += step {
+		block, err := r.read(at, min(step, end-at), end)
+		if err != nil {
+			return 0, err
+		}
+		for i := 0; i+layout.PrefixBytes <= len(block); i += 8 {
+			if _, err := layout.MetadataLength(block[i:], layout.MaxMetadataBytes); err != nil {
+				continue
+			}
+			n := len(r.refs)
+			if _, err := r.index(at+int64(i), end); errors.Is(err, schemas.ErrUnavailable) {
+				return 0, err
+			} else if err == nil {
+				r.refs = r.refs[:n] // scan comes to it
+				return at + int64(i), nil
+			}
+		}
+	}
+	return end, nil
 }
 
 func corrupt(format string, a ...any) error {

@@ -140,6 +140,10 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chu
 func (r *Folder) checkPixels(f *File, c *batcher.Chunk) error {
 	enc := r.encode.Get().(*batcher.Encoder)
 	defer r.encode.Put(enc)
+	return checkPixels(enc, f, c)
+}
+
+func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
 	body, err := enc.Encode(c)
 	if err != nil {
 		return err

@@ -2,6 +2,8 @@ package record
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -157,4 +159,12 @@ func names(t *testing.T, dir string) []string {
 		paths[i] = filepath.Base(paths[i])
 	}
 	return paths
+}
+
+// setDigest makes the digest of a chunk's rows anew.
+func setDigest(c *batcher.Chunk, enc *batcher.Encoder) error {
+	body, err := enc.Encode(c)
+	sum := sha256.Sum256(body)
+	c.Digest = hex.EncodeToString(sum[:])
+	return err
 }

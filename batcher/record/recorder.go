@@ -68,6 +68,7 @@ type Recorder struct {
 	last    []*batcher.Chunk           // of the step that was handed out last; guarded by mu
 	next    int64                      // step that is handed out next; guarded by mu
 	logged  int64                      // steps below are in the log, where there is no gap before them
+	lacking Lacking                    // what earlier sessions' files have not
 	known   map[place]string           // digests of the log's chunks from Options.From on; guarded by mu
 	log     track                      // guarded by mu
 	batch   rows                       // of the log, not yet written; guarded by mu
@@ -105,7 +106,8 @@ func New(o Options) (*Recorder, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, diskError(o.Dir, err)
 	}
-	if err := recoverSegments(o.Dir); err != nil {
+	damaged, err := recoverSegments(o.Dir, &o.Run)
+	if err != nil {
 		return nil, err
 	}
 	r := &Recorder{
@@ -126,7 +128,12 @@ func New(o Options) (*Recorder, error) {
 			return nil, err
 		}
 	}
-	return r, nil
+	if damaged {
+		r.lacking, err = r.takeStock()
+	} else if gap := (Window{r.logged, o.From}); !gap.Empty() {
+		r.lacking.Log = []Window{gap}
+	}
+	return r, err
 }
 
 // learn takes in what an earlier session wrote of the steps that come again.
@@ -167,9 +174,15 @@ func (r *Recorder) learn(path string) error {
 	return nil
 }
 
-// Gap is what the log lacks before the first step that is handed out now: its folder was
-// lost, or the machine's power. The ledger will name the same steps.
-func (r *Recorder) Gap() Window { return Window{From: r.logged, To: r.opts.From} }
+// Lacking are steps before the first that is handed out now.
+type Lacking struct {
+	Log    []Window // of which the log has not all chunks
+	Pixels []Window // of which not all pixels are kept, that were to be
+}
+
+// Lacking is what the record will not have: its folder was lost, or parts of its files,
+// with the machine's power. The ledger names the same steps.
+func (r *Recorder) Lacking() Lacking { return r.lacking }
 
 // Chunk keeps what the log needs of a chunk until its step is handed out, and writes its
 // pixels where they are wanted. It returns ErrDeterminism where an earlier session had

@@ -1,9 +1,7 @@
 package record
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -63,75 +61,4 @@ func ParseWindow(s string, steps int64) (Window, error) {
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the run has steps 0 to %d", steps-1)))
 	}
 	return Window{a, min(b+1, steps)}, nil
-}
-
-// recoverSegments seals the files that a session left open: with their whole batches,
-// for the last may be torn. A file with none is removed.
-func recoverSegments(dir string) error {
-	open, err := filepath.Glob(filepath.Join(dir, "*"+fileSuffix+openSuffix))
-	if err != nil {
-		return diskError(dir, err)
-	}
-	for _, path := range open {
-		if err := recoverSegment(path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func recoverSegment(path string) error {
-	f, err := OpenFile(path)
-	if errors.Is(err, schemas.ErrCorrupt) || err == nil && len(f.refs) == 0 {
-		if err == nil {
-			f.Close()
-		}
-		if err := os.Remove(path); err != nil { // not even its beginning was written
-			return diskError(path, err)
-		}
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sealed := strings.TrimSuffix(path, openSuffix)
-	if f.Sealed { // it lacks its name alone
-		if err := os.Rename(path, sealed); err != nil {
-			return diskError(path, err)
-		}
-		return syncFolder(filepath.Dir(path))
-	}
-	// The copy has another name until it is whole: killed here, the next begins again.
-	copied := sealed + ".recovered"
-	if err := os.Remove(copied + openSuffix); err != nil && !os.IsNotExist(err) {
-		return diskError(path, err)
-	}
-	s, err := createSegment(copied, &f.Run, f.Pixels)
-	if err != nil {
-		return err
-	}
-	for _, x := range f.refs {
-		rs, err := f.rows(x)
-		if errors.Is(err, schemas.ErrCorrupt) {
-			break // lost with the machine's power; the steps from here on come again, or are missed by the ledger
-		}
-		if err == nil {
-			err = s.write(rs)
-		}
-		if err != nil {
-			s.abandon()
-			return err
-		}
-	}
-	if err := s.seal(); err != nil {
-		return err
-	}
-	if err = os.Rename(copied, sealed); err == nil {
-		err = os.Remove(path)
-	}
-	if err != nil {
-		return diskError(path, err)
-	}
-	return syncFolder(filepath.Dir(path))
 }

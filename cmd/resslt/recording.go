@@ -74,8 +74,12 @@ func (r *runRecord) begin(stderr io.Writer, from int64) (err error) {
 	if r.rec, err = record.New(r.opts); err != nil {
 		return err
 	}
-	if gap := r.rec.Gap(); !gap.Empty() {
-		fmt.Fprintf(stderr, "warning: the recipe log in %s does not have %s, which `resslt record verify` will say, too\n", r.opts.Dir, gap)
+	lacking := r.rec.Lacking()
+	for _, w := range lacking.Log {
+		fmt.Fprintf(stderr, "warning: the recipe log in %s does not have %s, which `resslt record verify` will say, too\n", r.opts.Dir, w)
+	}
+	for _, w := range lacking.Pixels {
+		fmt.Fprintf(stderr, "warning: the pixels in %s lack %s; the recipe log can have them made again\n", r.opts.Dir, w)
 	}
 	r.giveUp()
 	return nil
