@@ -49,7 +49,7 @@ type RunOptions struct {
 	Storage Storage
 	// MaxBytes bounds BATCH_<run>; zero is the window's bytes and some slack. It
 	// is the backstop behind the credits: a full stream refuses chunks, and
-	// their workers wait.
+	// their workers wait. A run that is there already keeps the larger limit.
 	MaxBytes int64
 	// Window is how many steps may be made ahead of the cursor; zero is
 	// DefaultWindow.
@@ -335,7 +335,7 @@ func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	err := r.createStream(ctx, cfg)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		_, err = r.js.UpdateStream(ctx, cfg)
+		err = r.updateStream(ctx, cfg)
 		var api *jetstream.APIError
 		if errors.As(err, &api) && api.ErrorCode == errCodeStreamConfig {
 			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
@@ -358,6 +358,22 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 			schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
 	return unavailable(r.js.Conn(), "open run", r.Name, err)
+}
+
+// updateStream gives a stream that is there our configuration. Its byte limit is never
+// lowered: another trainer of the run may have the larger window.
+func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	have, err := r.js.Stream(ctx, cfg.Name)
+	if err != nil {
+		return err
+	}
+	if limit := have.CachedInfo().Config.MaxBytes; limit <= 0 {
+		cfg.MaxBytes = limit
+	} else if cfg.MaxBytes > 0 {
+		cfg.MaxBytes = max(cfg.MaxBytes, limit)
+	}
+	_, err = r.js.UpdateStream(ctx, cfg)
+	return err
 }
 
 // storeRecord writes the record once. Another digest under the name is a mismatch.

@@ -221,3 +221,28 @@ func TestDeleteAndOpenAgain(t *testing.T) {
 		}
 	})
 }
+
+// A trainer that joins with a smaller window does not take the room of the one whose run
+// it is; one with a larger window makes room for it.
+func TestLimitIsNotLowered(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b *testBroker) {
+		_, js := b.connect(t)
+		spec := testSpec()
+		spec.Views[0].Size = 512 // so that windows differ by more than the slack
+		limit := func(window, maxBytes int64) int64 {
+			t.Helper()
+			openRun(t, js, spec, RunOptions{Storage: StorageFile, Window: window, MaxBytes: maxBytes})
+			s, err := js.Stream(t.Context(), schemas.BatchStream("r"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.CachedInfo().Config.MaxBytes
+		}
+		of := func(window int64) int64 { return RunOptions{Window: window}.applyDefaults(&spec).MaxBytes }
+		for _, tc := range []struct{ window, bytes, want int64 }{{8, 0, of(8)}, {2, 0, of(8)}, {20, 0, of(20)}, {20, 1 << 20, of(20)}} {
+			if got := limit(tc.window, tc.bytes); got != tc.want {
+				t.Errorf("opened with window %d, the limit is %d, want %d", tc.window, got, tc.want)
+			}
+		}
+	})
+}
