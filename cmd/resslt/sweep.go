@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -99,10 +100,7 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 		return err
 	}
 	trained := trainCells(ctx, f, connectionArgs(c), book, c.ErrOrStderr())
-	if err := book.print(c.OutOrStdout(), f.json); err != nil {
-		return err
-	}
-	return trained
+	return errors.Join(trained, book.print(c.OutOrStdout(), f.json))
 }
 
 // table is the sweep that the flags ask for.

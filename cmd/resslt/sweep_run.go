@@ -131,38 +131,53 @@ func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBoo
 		err = errors.Join(err, work.Wait())
 	}()
 
-	left := map[string]int{} // cells of a stream that are still to end; guarded by mu
-	for _, c := range todo {
+	return eachCell(ctx, todo, f.parallel,
+		func(c *sweepCell) error { return trainCell(ctx, f, b.args, book, c, say) },
+		func(run string) error { return b.drop(ctx, run) },
+		schemas.E("sweep", f.out, "go on by running the same command again",
+			schemas.Because(schemas.ErrInterrupted, "trainers have written their checkpoints")))
+}
+
+// eachCell trains the cells, some at a time, and drops a run when the last cell of it has
+// ended, however it ended: the next need the room. It returns every cell's error; where
+// ctx ends, interrupted beside those that failed before.
+func eachCell(ctx context.Context, cells []*sweepCell, parallel int, train func(*sweepCell) error, drop func(run string) error, interrupted error) error {
+	left := map[string]int{} // cells of a run that are still to end; guarded by mu
+	for _, c := range cells {
 		left[c.run]++
 	}
-	var failed []error // guarded by mu
-	var g errgroup.Group
-	g.SetLimit(f.parallel)
-	for _, c := range todo {
+	var (
+		mu     sync.Mutex
+		failed []error // guarded by mu
+		g      errgroup.Group
+	)
+	g.SetLimit(parallel)
+	for _, c := range cells {
 		if ctx.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			cerr := trainCell(ctx, f, b.args, book, c, say)
+			err := train(c)
 			mu.Lock()
 			left[c.run]--
 			last := left[c.run] == 0
-			if cerr != nil {
-				failed = append(failed, cerr)
-			}
 			mu.Unlock()
-			if last && cerr == nil {
-				return b.drop(ctx, c.run) // room for the next
+			if last && ctx.Err() == nil {
+				err = errors.Join(err, drop(c.run))
+			}
+			if err != nil && !errors.Is(err, context.Canceled) {
+				mu.Lock()
+				failed = append(failed, err)
+				mu.Unlock()
 			}
 			return nil
 		})
 	}
-	err = g.Wait()
+	_ = g.Wait() // its functions leave their errors in failed
 	if ctx.Err() != nil {
-		return schemas.E("sweep", f.out, "go on by running the same command again",
-			schemas.Because(schemas.ErrInterrupted, "trainers have written their checkpoints"))
+		failed = append(failed, interrupted)
 	}
-	return errors.Join(append(failed, err)...)
+	return errors.Join(failed...)
 }
 
 // trainCell trains one cell in a process of its own, to its summary.
@@ -228,7 +243,8 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	err = child.Run()
 	close(done)
 	status.Wait()
-	if ctx.Err() != nil {
+	var exit *exec.ExitError
+	if ctx.Err() != nil && (!errors.As(err, &exit) || exit.ExitCode() == cli.Interrupted) {
 		return ctx.Err()
 	}
 	if err != nil {

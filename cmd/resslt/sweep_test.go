@@ -2,14 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"resslt/schemas"
+	"resslt/train/recipe"
 )
 
 // sweepOf reads DIR/sweep.json.
@@ -96,6 +101,49 @@ func TestSweepGivesTheWeightsOfRun(t *testing.T) {
 	// Done is done; what was changed since is not.
 	if o := resslt(t, args...); o.code != 0 || strings.Contains(o.stderr, "begins") {
 		t.Errorf("a sweep that was done: exit %d: %s", o.code, o.stderr)
+	}
+}
+
+// A run is dropped when its last cell has ended, failed or not, and an interrupted sweep
+// still tells which cells failed.
+func TestSweepDropsAndTells(t *testing.T) {
+	cell := func(id, run string) *sweepCell { return &sweepCell{Cell: recipe.Cell{ID: id}, run: run} }
+	cells := []*sweepCell{cell("a1", "a"), cell("b1", "b"), cell("a2", "a"), cell("c1", "c")}
+	interrupted := schemas.Because(schemas.ErrInterrupted, "stopped")
+	for _, tc := range []struct {
+		name, stopAt, dropped string
+		says                  []string
+	}{
+		{"to the end", "", "bac", []string{"b1 broke", "a2 broke", "no room for c"}},
+		{"interrupted", "a2", "b", []string{"b1 broke", "interrupted: stopped"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			dropped := ""
+			err := eachCell(ctx, cells, 1, func(c *sweepCell) error {
+				switch {
+				case c.ID == tc.stopAt:
+					stop()
+					return ctx.Err()
+				case c.ID == "b1" || c.ID == "a2":
+					return errors.New(c.ID + " broke")
+				}
+				return nil
+			}, func(run string) error {
+				dropped += run
+				if run == "c" {
+					return errors.New("no room for c")
+				}
+				return nil
+			}, interrupted)
+			if dropped != tc.dropped {
+				t.Errorf("runs %q were dropped, want %q", dropped, tc.dropped)
+			}
+			if err == nil || err.Error() != strings.Join(tc.says, "\n") || errors.Is(err, schemas.ErrInterrupted) != (tc.stopAt != "") {
+				t.Errorf("it says %v, want %q", err, tc.says)
+			}
+		})
 	}
 }
 
