@@ -50,6 +50,8 @@ func (l *loop) failed(f flight, err error) error {
 		return l.diverged(f, err)
 	case errors.Is(err, schemas.ErrTooLarge):
 		return at(fmt.Sprintf("set accumulate=%d, activation_checkpointing=true or precision=bf16, or lower batch_size, then go on with --resume or begin again", 2*l.Recipe.Accumulate))
+	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
+		return at("set deterministic=false: an operator of this network has no deterministic form on this device (max-pooling: stem=small has none)")
 	case errors.Is(err, schemas.ErrUnavailable):
 		return at("the newest checkpoint is sound: go on from it with --resume; look at nvidia-smi and the kernel's log for what ails the GPU")
 	}

@@ -170,6 +170,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := SetThreads(o.Recipe.Threads); err != nil {
 		return nil, err
 	}
+	if err := SetModes(o.Recipe); err != nil {
+		return nil, err
+	}
 	learner, err := NewLearner(cfg)
 	if err != nil {
 		return nil, err

@@ -91,6 +91,20 @@ type Recipe struct {
 	Seed      uint64 `yaml:"seed"`
 	Device    string `yaml:"device"`    // "cpu" (default), "cuda", "cuda:1"
 	Precision string `yaml:"precision"` // "fp32" (default) or "bf16": autocast of both networks; losses and weights stay fp32
+	// Deterministic makes a GPU give the same bits run after run, on the same type of
+	// GPU and libtorch: algorithms without atomic additions, cuDNN's of one fixed
+	// choice, none timed. It costs speed. The CPU needs nothing for it. Default false.
+	Deterministic bool `yaml:"deterministic"`
+	// TF32 lets a GPU round the inputs of fp32 products and convolutions to 10 bits of
+	// mantissa, some 3·10⁻⁴ of each. Beside precision=bf16 it speeds up what stays fp32,
+	// the similarities to the queue. Default false: fp32 is then fp32, and a GPU's
+	// gradients are the CPU's to 10⁻⁴.
+	TF32 bool `yaml:"tf32"`
+	// CUDAGraph captures the step from the teacher to backward once and launches it as
+	// a whole from then on: "auto" (default) on a GPU where nothing speaks against it
+	// (accumulate, activation_checkpointing, shuffled batch norm, stochastic depth,
+	// several ranks), "true", "false". The bits are the same.
+	CUDAGraph string `yaml:"cuda_graph"`
 	// Accumulate cuts the batch into so many micro-batches, one after the other, and
 	// adds up their gradients: memory of B/accumulate samples. The loss is the mean
 	// over the whole batch and the queue takes the whole batch's keys, after the
@@ -135,7 +149,7 @@ func Default() Recipe {
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
-		Device: "cpu", Precision: "fp32", Accumulate: 1, ChannelsLast: true, KeepCheckpoints: 2, LogEvery: 10,
+		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, KeepCheckpoints: 2, LogEvery: 10,
 		Eval: []string{"knn", "linear"}, KNNK: []int{200, 20}, KNNTemperature: 0.1,
 		LinearEpochs: 100, LinearLR: 10, LinearBatchSize: 256,
 	}
@@ -186,7 +200,7 @@ func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval
 // harmless keys do not change the weights: what they say may differ between a
 // checkpoint and its resumption.
 var harmless = []string{"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "flat_target", "upscale"}
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale"}
 
 // Changed lists the keys that differ from another recipe and change the weights.
 func (r *Recipe) Changed(from *Recipe) []string {

@@ -45,6 +45,7 @@ func (r *Recipe) validate() error {
 		oneOf("stem", r.Stem, "small", "imagenet"),
 		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
 		oneOf("precision", r.Precision, "fp32", "bf16"),
+		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),
 		atLeast("image_size", r.ImageSize, 0),
 		atLeast("chunk_samples", r.ChunkSamples, 0),
 		atLeast("width", r.Width, 1),

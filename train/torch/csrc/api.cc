@@ -78,7 +78,10 @@ char kind_of(const char* text) {
   for (const char* part : device) {
     if (std::strstr(text, part)) return RS_KIND_DEVICE;
   }
-  if (std::strstr(text, "not implemented for")) return RS_KIND_UNSUPPORTED;
+  static const char* const form[] = {"not implemented for", "does not have a deterministic implementation"};
+  for (const char* part : form) {
+    if (std::strstr(text, part)) return RS_KIND_UNSUPPORTED;
+  }
   return RS_KIND_MISMATCH;
 }
 

@@ -68,6 +68,11 @@ void set_deterministic(Call& c) {
   const bool on = c.flag(0);
   at::globalContext().setDeterministicAlgorithms(on, false);
   at::globalContext().setDeterministicCuDNN(on);
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 2)
+  // By default every empty tensor is then filled with NaN first, to catch reads of what
+  // nobody wrote: a kernel for each.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+#endif
   if (on) at::globalContext().setBenchmarkCuDNN(false);
 }
 

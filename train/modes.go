@@ -1,0 +1,36 @@
+package train
+
+import (
+	"os"
+
+	"resslt/train/recipe"
+	"resslt/train/torch"
+)
+
+// cublasWorkspace is the variable by which cuBLAS gets workspaces of its own for every
+// stream; without it products on two streams may differ from run to run. It is read
+// when CUDA starts.
+const cublasWorkspace = "CUBLAS_WORKSPACE_CONFIG"
+
+// SetModes puts libtorch's switches to what the recipe says; they hold for the
+// process, so each run sets all of them, before it makes a learner. On the CPU the
+// same threads give the same bits as it is, and none of them is for it.
+func SetModes(r *recipe.Recipe) error {
+	dev, err := torch.ParseDevice(r.Device)
+	if err != nil {
+		return err
+	}
+	gpu := dev.Type == torch.DeviceCUDA
+	fixed := gpu && r.Deterministic
+	if fixed && os.Getenv(cublasWorkspace) == "" {
+		if err := os.Setenv(cublasWorkspace, ":4096:8"); err != nil {
+			return err
+		}
+	}
+	return torch.Do(func() error {
+		torch.SetDeterministic(fixed)
+		torch.SetCuDNNBenchmark(gpu && !fixed)
+		torch.SetAllowTF32(gpu && r.TF32)
+		return nil
+	})
+}
