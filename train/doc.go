@@ -41,6 +41,8 @@
 //	loop.go        Run: steps, log lines, checkpoints, interruption
 //	checkpoint.go  the state on disk
 //	probe.go       kNN and linear probe of a frozen encoder, trained or not
+//	ranks.go       what the ranks of a group tell each other between steps
+//	rendezvous.go  where they meet: torchrun's environment
 //	summary.go     summary.json
 //
 // # Invariants

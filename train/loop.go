@@ -40,6 +40,13 @@ type Options struct {
 	// epochs, from the loop's goroutine: the run waits for as long as it takes. An
 	// error ends the run, with a checkpoint.
 	Snapshot func(Snapshot) error
+	// Group is those that train together, nil this process alone. Stream gives this
+	// rank's rows of every batch then, and Resume is the same checkpoint on every rank,
+	// read from one folder. Rank 0 alone writes to Out and calls Saving and Snapshot.
+	Group *torch.Group
+	// LocalRank is this process's number among those on its machine: its GPU where the
+	// recipe's device is "cuda".
+	LocalRank int
 	// Saving, if set, is called before a checkpoint is written. Its error ends the run
 	// without that checkpoint.
 	Saving func() error
@@ -108,7 +115,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
 		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
 		Objective: r.Objective, Crops: r.Crops, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
-		Accumulate: r.Accumulate, Groups: r.BNGroups, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
+		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
 		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
 		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
@@ -167,6 +174,17 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Group = o.Group
+	if o.Group != nil {
+		cfg.Device = ownDevice(cfg.Device, o.Recipe.Device, o.LocalRank)
+		n, err := cfg.norms()
+		if err != nil {
+			return nil, err
+		}
+		if err := checkRanks(o.Spec.BatchSize, o.Recipe.Accumulate, n, o.Group.World()); err != nil {
+			return nil, err
+		}
+	}
 	if err := SetThreads(o.Recipe.Threads); err != nil {
 		return nil, err
 	}
@@ -185,7 +203,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	sum := Summary{
 		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
-		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed,
+		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed, WorldSize: o.Group.World(),
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(), DataDigest: o.Spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
@@ -221,7 +239,8 @@ type loop struct {
 	replaced int64
 	phases   durations // of this session, up to the last logged step
 	metrics  *metricsFile
-	torn     bool // the state is of no step, or not finite: never saved
+	carried  error // of this rank alone, for the others to hear of
+	torn     bool  // the state is of no step, or not finite: never saved
 }
 
 // meter adds up where time went.
@@ -262,11 +281,16 @@ func (l *loop) run(ctx context.Context) (err error) {
 		}
 		l.step, l.saved, l.stats = c.Step, c.Step, c.Figures.stats(c.Loss)
 	}
-	if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); err != nil {
+	if err := l.sameStart(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.metrics.Close()) }()
-	first, end := l.learner.config.Group.Rows(l.Spec.BatchSize)
+	if l.Group.Rank() == 0 {
+		if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); l.carry(err) != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, l.metrics.Close()) }()
+	}
+	first, end := l.Group.Rows(l.Spec.BatchSize)
 	if l.feed, err = newFeed(ctx, l.learner, l.Stream, l.Spec, end-first, l.step, l.Ahead, l.InFlight); err != nil {
 		return err
 	}
@@ -285,7 +309,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 		// Asked here, not left to the stream, which may have the next batch ready
 		// and hand it out all the same.
 		err := ctx.Err()
-		if err == nil {
+		if err == nil || l.Group != nil { // the other ranks are to hear of it
 			err = l.next(ctx)
 		}
 		if err != nil {
@@ -296,17 +320,20 @@ func (l *loop) run(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if err := l.snapshot(); err != nil {
+		if err := l.carry(l.snapshot()); err != nil {
 			return l.stop(ctx, err)
 		}
 	}
-	return l.save()
+	if err := l.save(); err != nil {
+		return err
+	}
+	return l.carried
 }
 
 // next makes one step, or gives it to the device.
 func (l *loop) next(ctx context.Context) error {
 	slot, wait, err := l.feed.next(ctx)
-	if err != nil {
+	if err := l.agree(ctx, err); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -338,7 +365,7 @@ func (l *loop) next(ctx context.Context) error {
 	busy := time.Since(began)
 	l.total.add(busy, wait)
 	l.window.add(busy, wait)
-	return l.report(log, h)
+	return l.carry(l.report(log, h))
 }
 
 func (l *loop) report(log bool, h Hyper) error {
@@ -378,7 +405,7 @@ func (l *loop) takePhases(p *Progress) error {
 // snapshot hands out the student's encoder where an epoch has ended that asks for it.
 func (l *loop) snapshot() error {
 	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
-	if l.Snapshot == nil || every == 0 || l.step%every != 0 {
+	if l.Snapshot == nil || every == 0 || l.step%every != 0 || l.Group.Rank() != 0 {
 		return nil
 	}
 	if err := l.settle(0); err != nil {
@@ -412,6 +439,8 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 	return cause
 }
 
+// save writes a checkpoint of the steps done, where the newest is older; with several
+// ranks once they have found that they hold the same state, and by rank 0.
 func (l *loop) save() error {
 	if l.saved == l.step {
 		return nil
@@ -419,6 +448,22 @@ func (l *loop) save() error {
 	if err := l.settle(0); err != nil {
 		return err
 	}
+	if err := l.sameState(); err != nil {
+		l.torn = true
+		return err
+	}
+	var err error
+	if l.Group.Rank() == 0 {
+		err = l.checkpoint()
+	}
+	if err = l.written(err); err == nil {
+		l.saved = l.step
+	}
+	return err
+}
+
+// checkpoint writes one.
+func (l *loop) checkpoint() error {
 	// A gradient may overflow where the loss does not.
 	if finite, err := l.learner.Finite(); err != nil {
 		return err
@@ -432,12 +477,8 @@ func (l *loop) save() error {
 			return err
 		}
 	}
-	err := SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
+	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
 		Loss: l.stats.Loss, Figures: l.stats.Figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
-	if err == nil {
-		l.saved = l.step
-	}
-	return err
 }

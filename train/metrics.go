@@ -43,7 +43,8 @@ func ReadMetrics(path string) (lines []MetricsLine, err error) {
 	return lines, nil
 }
 
-// metricsFile appends lines; each is flushed, so that a killed run keeps them.
+// metricsFile appends lines; each is flushed, so that a killed run keeps them. A nil
+// one, of a rank other than 0 or that could not be opened, keeps none.
 type metricsFile struct{ f *os.File }
 
 // openMetrics opens path for lines after step from: lines of a session that went
@@ -84,6 +85,9 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 }
 
 func (m *metricsFile) write(p Progress) error {
+	if m == nil {
+		return nil
+	}
 	raw, err := json.Marshal(MetricsLine{
 		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
 		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction, PhaseMS: p.Phases,
@@ -97,4 +101,9 @@ func (m *metricsFile) write(p Progress) error {
 	return nil
 }
 
-func (m *metricsFile) Close() error { return m.f.Close() }
+func (m *metricsFile) Close() error {
+	if m == nil {
+		return nil
+	}
+	return m.f.Close()
+}

@@ -23,6 +23,7 @@ type Summary struct {
 	Threads      int    `json:"threads"`
 	TorchVersion string `json:"torch_version"`
 	Seed         uint64 `json:"seed"`
+	WorldSize    int    `json:"world_size"` // processes that trained together
 	Engine       string `json:"engine"`
 	RunDigest    string `json:"run_digest"`         // of the run spec: equal digests, equal batches
 	DataDigest   string `json:"data_digest"`        // of the data set's manifest

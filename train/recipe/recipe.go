@@ -56,6 +56,11 @@ type Recipe struct {
 	// v2, or fewer where a group would have under 8 samples.
 	BNGroups int `yaml:"bn_groups"`
 
+	// SyncBN has batch norm take its statistics of the whole batch where several
+	// processes train together and bn_groups is 1; false, of each process's own rows,
+	// the teacher's shuffled over all. One process alone does not look at it. Default true.
+	SyncBN bool `yaml:"sync_bn"`
+
 	// Method.
 	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
 	TauT   float64 `yaml:"tau_t"`   // τ_t of equation 4; default 0.04
@@ -144,7 +149,7 @@ func Default() Recipe {
 	return Recipe{
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
-		Objective: "ressl", HeadBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
+		Objective: "ressl", HeadBN: true, SyncBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
 		StochasticDepth: 0.2, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
