@@ -17,6 +17,7 @@ type serving struct {
 	began  time.Time
 	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
 	counters
+	account account // of Worker.turns
 
 	mu       sync.Mutex
 	consumer jetstream.Consumer // of the run's tasks, nil before it was looked up; guarded by mu

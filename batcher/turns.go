@@ -12,10 +12,15 @@ import (
 // gets no more than one of cheap ones. A run that had no tasks for a while does not
 // save up the time that it did not use (start-time fair queueing).
 type turns struct {
-	mu    sync.Mutex
-	spent map[*serving]time.Duration // in virtual time; guarded by mu
-	idle  map[*serving]time.Time     // when it had no tasks last; guarded by mu
-	now   time.Duration              // virtual time: of the run that was served last; guarded by mu
+	mu  sync.Mutex
+	now time.Duration // virtual time: of the run that was served last; guarded by mu
+}
+
+// account is a run's with a worker's turns; its fields are guarded by turns.mu.
+type account struct {
+	spent  time.Duration // in virtual time
+	served bool          // since it had no tasks last
+	empty  time.Time     // when it had no tasks last
 }
 
 // emptyWait is how long a run that had no tasks is passed over while others have.
@@ -26,8 +31,8 @@ const emptyWait = 20 * time.Millisecond
 func (t *turns) order(runs []*serving) []*serving {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := slices.DeleteFunc(slices.Clone(runs), func(sv *serving) bool { return time.Since(t.idle[sv]) < emptyWait })
-	slices.SortStableFunc(out, func(a, b *serving) int { return cmp.Compare(t.spent[a], t.spent[b]) })
+	out := slices.DeleteFunc(slices.Clone(runs), func(sv *serving) bool { return time.Since(sv.account.empty) < emptyWait })
+	slices.SortStableFunc(out, func(a, b *serving) int { return cmp.Compare(a.account.spent, b.account.spent) })
 	return out
 }
 
@@ -35,32 +40,17 @@ func (t *turns) order(runs []*serving) []*serving {
 func (t *turns) empty(sv *serving) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.idle == nil {
-		t.idle = map[*serving]time.Time{}
-	}
-	t.idle[sv] = time.Now()
+	sv.account.empty, sv.account.served = time.Now(), false
 }
 
 // charge puts time that a run's task took to its account.
 func (t *turns) charge(sv *serving, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.spent == nil {
-		t.spent = map[*serving]time.Duration{}
+	a := &sv.account
+	if !a.served {
+		a.spent, a.served, a.empty = max(a.spent, t.now), true, time.Time{}
 	}
-	began, known := t.spent[sv]
-	if _, was := t.idle[sv]; was || !known {
-		began = max(began, t.now)
-		delete(t.idle, sv)
-	}
-	t.now = max(t.now, began)
-	t.spent[sv] = began + took
-}
-
-// forget drops the account of a run that is served no more.
-func (t *turns) forget(sv *serving) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.spent, sv)
-	delete(t.idle, sv)
+	t.now = max(t.now, a.spent)
+	a.spent += took
 }

@@ -252,6 +252,7 @@ func (w *Worker) discover(ctx context.Context) error {
 	maps.DeleteFunc(w.said, func(name, _ string) bool {
 		return name != "" && !slices.ContainsFunc(found, func(r *Run) bool { return r.Name == name })
 	})
+	maps.DeleteFunc(w.banned, func(_ string, until time.Time) bool { return time.Now().After(until) })
 	w.mu.Unlock()
 	for _, run := range found {
 		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
@@ -353,7 +354,6 @@ func (w *Worker) release(sv *serving) {
 	last := sv.refs == 0
 	w.mu.Unlock()
 	if last {
-		w.turns.forget(sv)
 		if err := sv.source.Close(); err != nil {
 			w.opts.Report(err)
 		}

@@ -68,7 +68,8 @@ func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) 
 		}
 		b := benches[sv]
 		if b == nil {
-			if !w.retain(sv) { // deleted just now
+			if !w.retain(sv) { // dropped just now
+				w.sendBack(sv, msg)
 				continue
 			}
 			if b, err = newBench(sv); err != nil {
