@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +31,14 @@ const (
 
 // Roles are all of them.
 func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleOwner} }
+
+// Guest says whether the role has an account of its own beside its tenant's, which
+// reaches into this by what Permissions name and by nothing else: JetStream answers on
+// whatever subject a request names, with the broker's rights, and so a permission alone
+// keeps nobody from having an answer put where it is a task, or an order to delete. A
+// guest's answers stay in its own account. Trainer and owner manage the tenant's streams,
+// and are trusted with all of them.
+func (r Role) Guest() bool { return r == RoleWorker || r == RoleObserver }
 
 // Permissions are subjects as a nats-server has them: what may be published and
 // subscribed to, and what of the former may not, all the same.
@@ -81,6 +90,16 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
 	return Permissions{}
+}
+
+// Reach is what a guest's account takes from its tenant's: the services that it may ask,
+// and the subjects that it may hear.
+func (r Role) Reach() (services, hears []string) {
+	if !r.Guest() {
+		return nil, nil
+	}
+	p := r.Permissions()
+	return p.Publish, slices.DeleteFunc(p.Subscribe, func(s string) bool { return strings.HasPrefix(s, r.inbox()) })
 }
 
 // inbox is where answers to a role's requests come. Roles do not share it, so that

@@ -53,18 +53,16 @@ func (o KeyOptions) configurations(system account, accounts []account) error {
 }
 `, at("server.pem"), at("server.key"), at("ca.pem"), o.Mutual)
 	var b strings.Builder
-	b.WriteString("# An account a tenant, a user a role. Written by `resslt keys`.\ninclude \"roles.conf\"\n\naccounts {\n")
+	b.WriteString(`# An account a tenant, a user a role; guests (batcher/role.go) in accounts of their own.
+# Written by ` + "`resslt keys`" + `.
+include "roles.conf"
+
+accounts {
+`)
 	for _, a := range accounts {
-		fmt.Fprintf(&b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n    users: [\n",
-			a.name, o.Quota.Memory, o.Quota.Store, o.Quota.Streams, o.Quota.Consumers)
-		for _, r := range batcher.Roles() {
-			public, err := a.users[r].PublicKey()
-			if err != nil {
-				return keyError(a.name, err)
-			}
-			fmt.Fprintf(&b, "      { nkey: %q, permissions: $%s }\n", public, roleName(r))
+		if err := a.conf(&b, o.Quota); err != nil {
+			return err
 		}
-		b.WriteString("    ]\n  }\n")
 	}
 	public, err := system.users[systemRole].PublicKey()
 	if err != nil {
@@ -110,23 +108,17 @@ func (o KeyOptions) credentials(operator nkeys.KeyPair, system account, accounts
 	fmt.Fprintf(&b, "# The accounts of accounts.conf as JWTs, for --creds. Written by `resslt keys`.\noperator: %q\nsystem_account: %q\nresolver: MEMORY\nresolver_preload {\n",
 		filepath.Join(o.At, "operator.jwt"), systemID)
 	for _, a := range append(accounts[:len(accounts):len(accounts)], system) {
-		id, err := public(a.key)
+		claims, err := a.claims(o.Quota)
 		if err != nil {
 			return err
 		}
-		ac := jwt.NewAccountClaims(id)
-		ac.Name = a.name
-		if a.name != systemAccount {
-			ac.Limits.JetStreamLimits = jwt.JetStreamLimits{
-				MemoryStorage: o.Quota.Memory, DiskStorage: o.Quota.Store,
-				Streams: int64(o.Quota.Streams), Consumer: int64(o.Quota.Consumers),
+		for _, c := range claims {
+			signed, err := c.Encode(operator)
+			if err != nil {
+				return keyError(c.Name, err)
 			}
+			fmt.Fprintf(&b, "  # %s\n  %s: %s\n", c.Name, c.Subject, signed)
 		}
-		signed, err := ac.Encode(operator)
-		if err != nil {
-			return keyError(a.name, err)
-		}
-		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", a.name, id, signed)
 		for r, user := range a.users {
 			uid, err := public(user)
 			if err != nil {
@@ -139,7 +131,7 @@ func (o KeyOptions) credentials(operator nkeys.KeyPair, system account, accounts
 				Pub: jwt.Permission{Allow: p.Publish, Deny: p.DenyPublish},
 				Sub: jwt.Permission{Allow: p.Subscribe},
 			}
-			if err := o.writeCreds(filepath.Join(o.Dir, a.name, string(r)+".creds"), uc, user, a.key); err != nil {
+			if err := o.writeCreds(filepath.Join(o.Dir, a.name, string(r)+".creds"), uc, user, a.home(r)); err != nil {
 				return err
 			}
 		}

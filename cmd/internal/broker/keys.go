@@ -96,11 +96,12 @@ func (o KeyOptions) Validate() error {
 // systemAccount watches the server itself; it sees no tenant's streams.
 const systemAccount = "SYS"
 
-// account is a tenant: its own key, and one user a role.
+// account is a tenant: its own key, one user a role, and the keys of its guests' accounts.
 type account struct {
-	name  string
-	key   nkeys.KeyPair
-	users map[batcher.Role]nkeys.KeyPair
+	name   string
+	key    nkeys.KeyPair
+	users  map[batcher.Role]nkeys.KeyPair
+	guests map[batcher.Role]nkeys.KeyPair
 }
 
 // Keys makes what a locked-down broker and its clients need, in o.Dir:
@@ -111,6 +112,7 @@ type account struct {
 //	roles.conf accounts.conf accounts, users by nkey, permissions, quotas
 //	operator.conf            the same by JWT, for --creds, in place of accounts.conf
 //	operator.nk SYS/         who may make accounts; the system account
+//	TENANT/account.nk        who may make users of the tenant, TENANT/ROLE.account.nk of a guest's account
 //	TENANT/ROLE.nk           --nkey
 //	TENANT/ROLE.creds        --creds
 //	TENANT/ROLE.pem .key     --tls-cert, --tls-key
@@ -182,7 +184,7 @@ func (o KeyOptions) allTenants() ([]string, error) {
 
 // account reads or makes the keys of an account.
 func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) {
-	a := account{name: name, users: map[batcher.Role]nkeys.KeyPair{}}
+	a := account{name: name, users: map[batcher.Role]nkeys.KeyPair{}, guests: map[batcher.Role]nkeys.KeyPair{}}
 	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return a, keyError(dir, err)
@@ -193,6 +195,12 @@ func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) 
 	}
 	for _, r := range roles {
 		if a.users[r], err = seed(filepath.Join(dir, string(r)+".nk"), nkeys.CreateUser); err != nil {
+			return a, err
+		}
+		if !r.Guest() {
+			continue
+		}
+		if a.guests[r], err = seed(filepath.Join(dir, string(r)+".account.nk"), nkeys.CreateAccount); err != nil {
 			return a, err
 		}
 	}

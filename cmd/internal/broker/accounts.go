@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"resslt/batcher"
+)
+
+// home is the key of the account that a role's user belongs to.
+func (a *account) home(r batcher.Role) nkeys.KeyPair {
+	if k := a.guests[r]; k != nil {
+		return k
+	}
+	return a.key
+}
+
+// guest is the name of the account of a role that is a guest of the tenant's.
+func (a *account) guest(r batcher.Role) string { return a.name + "/" + string(r) }
+
+// shared is a subject of the tenant's account that guests reach.
+type shared struct {
+	subject string
+	stream  bool // it is heard, else asked
+	guests  []batcher.Role
+}
+
+// sharing are what guests reach, each subject once.
+func sharing() []shared {
+	var out []shared
+	add := func(subject string, stream bool, r batcher.Role) {
+		for i := range out {
+			if s := &out[i]; s.subject == subject && s.stream == stream {
+				s.guests = append(s.guests, r)
+				return
+			}
+		}
+		out = append(out, shared{subject, stream, []batcher.Role{r}})
+	}
+	for _, r := range batcher.Roles() {
+		services, hears := r.Reach()
+		for _, s := range services {
+			add(s, false, r)
+		}
+		for _, s := range hears {
+			add(s, true, r)
+		}
+	}
+	return out
+}
+
+// kind is what the broker's configuration calls it.
+func (s *shared) kind() string {
+	if s.stream {
+		return "stream"
+	}
+	return "service"
+}
+
+// conf writes the tenant's accounts as accounts.conf has them.
+func (a *account) conf(b *strings.Builder, q Quota) error {
+	users := func(guest bool, roles ...batcher.Role) error {
+		b.WriteString("    users: [\n")
+		for _, r := range roles {
+			if r.Guest() != guest {
+				continue
+			}
+			public, err := a.users[r].PublicKey()
+			if err != nil {
+				return keyError(a.name, err)
+			}
+			fmt.Fprintf(b, "      { nkey: %q, permissions: $%s }\n", public, roleName(r))
+		}
+		b.WriteString("    ]\n")
+		return nil
+	}
+	fmt.Fprintf(b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n",
+		a.name, q.Memory, q.Store, q.Streams, q.Consumers)
+	if err := users(false, batcher.Roles()...); err != nil {
+		return err
+	}
+	b.WriteString("    exports: [\n")
+	for _, s := range sharing() {
+		var to []string
+		for _, r := range s.guests {
+			to = append(to, fmt.Sprintf("%q", a.guest(r)))
+		}
+		fmt.Fprintf(b, "      { %s: %q, accounts: [%s] }\n", s.kind(), s.subject, strings.Join(to, ", "))
+	}
+	b.WriteString("    ]\n  }\n")
+	for _, r := range batcher.Roles() {
+		if !r.Guest() {
+			continue
+		}
+		fmt.Fprintf(b, "  %q: {\n", a.guest(r))
+		if err := users(true, r); err != nil {
+			return err
+		}
+		b.WriteString("    imports: [\n")
+		services, hears := r.Reach()
+		for _, s := range services {
+			fmt.Fprintf(b, "      { service: { account: %q, subject: %q } }\n", a.name, s)
+		}
+		for _, s := range hears {
+			fmt.Fprintf(b, "      { stream: { account: %q, subject: %q } }\n", a.name, s)
+		}
+		b.WriteString("    ]\n  }\n")
+	}
+	return nil
+}
+
+// claims are the tenant's accounts as JWTs have them.
+func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
+	id, err := a.key.PublicKey()
+	if err != nil {
+		return nil, keyError(a.name, err)
+	}
+	own := jwt.NewAccountClaims(id)
+	own.Name = a.name
+	out := []*jwt.AccountClaims{own}
+	if a.name == systemAccount {
+		return out, nil
+	}
+	own.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		MemoryStorage: q.Memory, DiskStorage: q.Store, Streams: int64(q.Streams), Consumer: int64(q.Consumers),
+	}
+	kinds := map[bool]jwt.ExportType{false: jwt.Service, true: jwt.Stream}
+	guests := map[batcher.Role]*jwt.AccountClaims{}
+	for _, s := range sharing() {
+		own.Exports.Add(&jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})
+		for _, r := range s.guests {
+			if guests[r] == nil {
+				gid, err := a.guests[r].PublicKey()
+				if err != nil {
+					return nil, keyError(a.guest(r), err)
+				}
+				guests[r] = jwt.NewAccountClaims(gid)
+				guests[r].Name = a.guest(r)
+				out = append(out, guests[r])
+			}
+			guests[r].Imports.Add(&jwt.Import{Name: s.subject, Account: id, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})
+		}
+	}
+	return out, nil
+}
