@@ -12,7 +12,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*)
 
 .DEFAULT_GOAL := help
-.PHONY: libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,6 +43,17 @@ $(BIN)/torch-home: force
 
 .PHONY: force
 force:
+
+# libjpeg-turbo goes in whole, by a folder that holds its archive and no shared library.
+BUNDLE := $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
+bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
+	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
+	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
+	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags '-s -w' -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
+	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
+	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test -C $(CURDIR) LICENSE Makefile README.md $(wildcard docs/gpu.md) \
+		train/torch/csrc train/testdata/parity bench/gpu.sh bench/step.sh bench/step_torch.py
+	@du -h $(BUNDLE)
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)

@@ -1,9 +1,12 @@
 """The step of `resslt bench step` in PyTorch: the peer of one comparison.
 
 Same network, views, objective and optimiser: ResNet-18 (small or ImageNet stem),
-projector and predictor 4096/256 with batch norm, EMA teacher, queue of 4096,
-relational loss mixed with InfoNCE at alpha 0.5, SGD. Prints one JSON object with
-the fields of `resslt bench step --json`.
+projector and predictor 4096/256 with batch norm, EMA teacher, queue, relational loss
+mixed with InfoNCE at alpha 0.5, SGD. Written as a careful user of PyTorch would:
+channels_last, autocast, foreach updates, the batch on the device beforehand, no wait
+for the device within a block; --compile puts torch.compile around each
+network with its loss. Prints one JSON object with the fields of
+`resslt bench step --json`.
 """
 
 import argparse
@@ -43,75 +46,106 @@ def head(n_in, hidden, n_out):
 
 
 def main():
-    p = argparse.ArgumentParser()
+    p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--backbone", default="resnet18")
     p.add_argument("--width", type=int, default=64)
     p.add_argument("--stem", default="small")
     p.add_argument("--image-size", type=int, default=32)
+    p.add_argument("--student-sizes", default="", help="sizes of the student's views, joined by commas; default: one of --image-size")
     p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--queue", type=int, default=4096)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    p.add_argument("--tf32", action="store_true")
+    p.add_argument("--compile", action="store_true")
     p.add_argument("--threads", type=int, default=0)
-    p.add_argument("--steps", type=int, default=20)
+    p.add_argument("--steps", type=int, default=20, help="timed blocks")
+    p.add_argument("--block", type=int, default=1, help="steps between two waits for the device")
     p.add_argument("--warmup", type=int, default=3)
     a = p.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     dev = torch.device(a.device)
+    cuda = dev.type == "cuda"
+    if cuda:
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = a.tf32
 
     f, features = backbone(a.backbone, a.width, a.stem)
-    student = nn.Sequential(f, head(features, 4096, 256)).to(dev)
+    student = nn.Sequential(f, head(features, 4096, 256)).to(dev, memory_format=torch.channels_last)
     predictor = head(256, 4096, 256).to(dev)
     teacher = copy.deepcopy(student)
     for q in teacher.parameters():
         q.requires_grad = False
-    queue = F.normalize(torch.randn(4096, 256, device=dev), dim=1)
+    queue = F.normalize(torch.randn(a.queue, 256, device=dev), dim=1)
+    rows = torch.arange(a.batch, device=dev)
     pointer = 0
     params = list(student.parameters()) + list(predictor.parameters())
-    opt = torch.optim.SGD(params, lr=0.06 * a.batch / 256, momentum=0.9, weight_decay=5e-4)
+    averaged = list(student.parameters()), list(teacher.parameters())
+    opt = torch.optim.SGD(params, lr=0.06 * a.batch / 256, momentum=0.9, weight_decay=5e-4, foreach=True)
     mean = torch.tensor([0.485, 0.456, 0.406], device=dev).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225], device=dev).view(1, 3, 1, 1)
-    weak, strong = (torch.randint(0, 256, (a.batch, a.image_size, a.image_size, 3), dtype=torch.uint8) for _ in range(2))
+    sizes = [a.image_size] + [int(s) for s in (a.student_sizes or str(a.image_size)).split(",")]
+    views = [torch.randint(0, 256, (a.batch, s, s, 3), dtype=torch.uint8).to(dev) for s in sizes]
+    half = torch.autocast(dev.type, torch.bfloat16, enabled=a.precision == "bf16")
+    zeros = torch.zeros(a.batch, dtype=torch.long, device=dev)
 
     def images(x):
-        return (x.to(dev).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        return (x.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+    def target(x, queue):
+        with half:
+            z = teacher(images(x))
+        z2 = F.normalize(z.float(), dim=1)
+        return z2, F.softmax(z2 @ queue.T / 0.04, dim=1)
+
+    def objective(x, z2, p2, queue):
+        with half:
+            z = predictor(student(images(x)))
+        z1 = F.normalize(z.float(), dim=1)
+        sim1 = z1 @ queue.T
+        relation = -(p2 * F.log_softmax(sim1 / 0.1, dim=1)).sum(1).mean()
+        logits = torch.cat([(z1 * z2).sum(1, keepdim=True), sim1], dim=1) / 0.1
+        return (0.5 * relation + 0.5 * F.cross_entropy(logits, zeros)) / (len(sizes) - 1)
+
+    if a.compile:
+        target, objective = torch.compile(target), torch.compile(objective)
 
     def step():
         nonlocal pointer
         with torch.no_grad():
-            z2 = F.normalize(teacher(images(weak)), dim=1)
-            sim2 = z2 @ queue.T
-            p2 = F.softmax(sim2 / 0.04, dim=1)
-        z1 = F.normalize(predictor(student(images(strong))), dim=1)
-        sim1 = z1 @ queue.T
-        relation = -(p2 * F.log_softmax(sim1 / 0.1, dim=1)).sum(1).mean()
-        logits = torch.cat([(z1 * z2).sum(1, keepdim=True), sim1], dim=1) / 0.1
-        nce = F.cross_entropy(logits, torch.zeros(a.batch, dtype=torch.long, device=dev))
-        loss = 0.5 * relation + 0.5 * nce
+            z2, p2 = target(views[0], queue)
         opt.zero_grad(set_to_none=True)
-        loss.backward()
+        for v in views[1:]:
+            objective(v, z2, p2, queue).backward()
         opt.step()
         with torch.no_grad():
-            ps, pt = list(student.parameters()), list(teacher.parameters())
-            torch._foreach_mul_(pt, 0.99)
-            torch._foreach_add_(pt, ps, alpha=0.01)
-            idx = (pointer + torch.arange(a.batch, device=dev)) % queue.shape[0]
-            queue[idx] = z2
-            pointer = (pointer + a.batch) % queue.shape[0]
-        if dev.type == "cuda":
+            torch._foreach_mul_(averaged[1], 0.99)
+            torch._foreach_add_(averaged[1], averaged[0], alpha=0.01)
+            queue[(pointer + rows) % a.queue] = z2
+            pointer = (pointer + a.batch) % a.queue
+
+    def wait():
+        if cuda:
             torch.cuda.synchronize()
 
-    times = []
-    for i in range(a.warmup + a.steps):
-        began = time.perf_counter()
+    for _ in range(a.warmup):
         step()
-        if i >= a.warmup:
-            times.append(time.perf_counter() - began)
+    wait()
+    times = []
+    for _ in range(a.steps):
+        began = time.perf_counter()
+        for _ in range(a.block):
+            step()
+        wait()
+        times.append((time.perf_counter() - began) / a.block)
     median = statistics.median(times)
     print(json.dumps({
-        "images_per_second": a.batch / median, "ms_per_step": 1000 * median, "steps": a.steps,
+        "images_per_second": a.batch / median, "ms_per_step": 1000 * median, "steps": a.steps * a.block,
         "backbone": a.backbone, "width": a.width, "image_size": a.image_size, "batch_size": a.batch,
-        "device": a.device, "threads": torch.get_num_threads(), "precision": "fp32", "torch_version": torch.__version__,
+        "device": torch.cuda.get_device_name(dev) if cuda else "cpu", "threads": torch.get_num_threads(),
+        "precision": a.precision, "compiled": a.compile, "torch_version": torch.__version__,
     }))
 
 

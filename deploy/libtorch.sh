@@ -46,7 +46,7 @@ if [ ! -e "$ROOT/.ready" ]; then
       'Maintainer: resslt <root@localhost>' 'Description: the names of cuDNN, without its code' >"$ROOT/tmp/cudnn/DEBIAN/control"
     inside dpkg-deb -b /tmp/cudnn /tmp/cudnn.deb >/dev/null
     inside dpkg -i /tmp/cudnn.deb >/dev/null
-    install g++ libtorch-cuda-dev nvidia-cuda-dev libcuda1 libnccl-dev libjpeg62-turbo
+    install g++ libtorch-cuda-dev nvidia-cuda-dev libcuda1 libnccl-dev libgloo-cuda-dev libjpeg62-turbo
     inside sh -ec '
       cd /tmp
       nm -D --undefined-only /usr/lib/*/libtorch_cuda*.so.* | sed -n "s/.* \(cudnn[A-Za-z0-9_]*\)@.*/\1/p" | sort -u | sed "s/.*/unsigned long &(void) { return 0; }/" >cudnn.c

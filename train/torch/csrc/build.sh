@@ -105,7 +105,6 @@ fi
 c10d=$include/torch/csrc/distributed/c10d
 dist=
 if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_cpu.so"; then
-	flags="$flags -DRESSLT_DIST -DUSE_DISTRIBUTED"
 	if [ -e "$include/gloo/algorithm.h" ] && grep -q '_ZN4c10d16ProcessGroupGlooC1' "$lib/libtorch_cpu.so"; then
 		flags="$flags -DUSE_C10D_GLOO"
 		dist="$dist gloo"
@@ -120,6 +119,7 @@ if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_c
 			fi
 		done
 	fi
+	[ -z "$dist" ] || flags="$flags -DRESSLT_DIST -DUSE_DISTRIBUTED"
 fi
 
 if [ -n "${TORCH_HOME:-}" ]; then

@@ -1,0 +1,85 @@
+#!/bin/bash
+# A GPU machine's whole account, in stages, each of which can be left out:
+#
+#   bench/gpu.sh                      # doctor tests step determinism
+#   DATA=folder:cifar10 OUT=runs/c10 bench/gpu.sh cifar10
+#
+#   doctor       what the machine is; fails without a GPU
+#   tests        gradients against the CPU, loss curve against PyTorch's, two runs bit for bit,
+#                kill and resume, memory over 2,000 steps (needs train.test, of `make bundle`, or Go)
+#   step         resslt bench step against PyTorch eager and compiled, in turn, medians of ROUNDS
+#   determinism  what `deterministic` costs, in images/s
+#   cifar10      the recipe `cifar10` from the folder DATA, by workers, stream and trainer in one
+#                process; goes on where OUT has a checkpoint; LIMIT seconds at most
+#
+# Needs bin/resslt and a shim for this libtorch (make shim TORCH_HOME=…; docs/gpu.md).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PY=${PY:-python3}
+DEVICE=${DEVICE:-cuda}
+ROUNDS=${ROUNDS:-3}
+STEPS=${STEPS:-40} # timed steps, of which PyTorch waits for the device every tenth
+resslt=$PWD/bin/resslt
+stages=("$@")
+[ $# -gt 0 ] || stages=(doctor tests step determinism)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# compare NAME FLAGS…: the step of both programs in turn. Flags are those of both.
+compare() {
+  local name=$1; shift
+  rm -f "$tmp"/{ours,eager,compiled}
+  for _ in $(seq "$ROUNDS"); do
+    "$resslt" bench step "$@" --steps "$STEPS" --warmup 20 --device "$DEVICE" --precision bf16 --json | tail -n 1 >>"$tmp/ours"
+    for peer in eager compiled; do
+      flag=; [ $peer = eager ] || flag=--compile
+      "$PY" bench/step_torch.py "$@" --steps $((STEPS / 10)) --block 10 --warmup 20 --device "$DEVICE" --precision bf16 $flag 2>"$tmp/log" | tail -n 1 >>"$tmp/$peer" ||
+        { echo "$name: PyTorch, $peer: $(tail -n 1 "$tmp/log")" >&2; rm -f "$tmp/$peer"; }
+    done
+  done
+  "$PY" - "$name" "$tmp" <<'PYEOF'
+import json, os, statistics, sys
+name, tmp = sys.argv[1:]
+rows = lambda f: [json.loads(line) for line in open(f"{tmp}/{f}")] if os.path.exists(f"{tmp}/{f}") else []
+ours = rows("ours")
+rate = lambda r: statistics.median(x["images_per_second"] for x in r)
+print(f"{name}: resslt {rate(ours):.0f} images/s ({ours[0]['ms_per_step']:.2f} ms)", end="")
+for peer in ("eager", "compiled"):
+    if theirs := rows(peer):
+        ratio = statistics.median(o["images_per_second"] / t["images_per_second"] for o, t in zip(ours, theirs))
+        print(f"; PyTorch {theirs[0]['torch_version']} {peer} {rate(theirs):.0f}: {ratio:.2f} ×", end="")
+print(f" (bf16, n {len(ours)})")
+print("   " + ", ".join(f"{k} {v:.2f}" for k, v in ours[0]["phase_ms"].items() if v))
+PYEOF
+}
+
+for stage in "${stages[@]}"; do
+  echo "== $stage"
+  case $stage in
+  doctor) "$resslt" doctor ;;
+  tests)
+    if [ -x train/train.test ]; then
+      (cd train && RESSLT_TORCH=$PWD/../bin/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 ./train.test -test.v -test.run 'Device|LossCurve' -test.timeout 9m) | grep -vE '^=== '
+    else
+      RESSLT_REQUIRE_TORCH=1 go test ./train -v -run 'Device|LossCurve' | grep -vE '^=== '
+    fi ;;
+  step)
+    compare "ResNet-18, 32×32, B 256" --batch 256
+    compare "ResNet-18, 32×32, B 1,024" --batch 1024
+    compare "ResNet-50, 224×224, B 256" --backbone resnet50 --stem imagenet --image-size 224 --batch 256
+    compare "ResNet-50, weak 224 + five crops, B 128" --backbone resnet50 --stem imagenet --image-size 224 --student-sizes 224,192,160,128,96 --batch 128
+    ;;
+  determinism)
+    for on in false true; do
+      "$resslt" bench step --batch 256 --steps "$STEPS" --warmup 20 --device "$DEVICE" --precision bf16 --deterministic=$on
+    done ;;
+  cifar10)
+    OUT=${OUT:-runs/cifar10}
+    resume=; [ ! -d "$OUT/checkpoints" ] || resume=--resume
+    # shellcheck disable=SC2086 # empty or one word
+    timeout --signal=TERM "${LIMIT:-540}" "$resslt" run --recipe cifar10 ${DATA:+--data "$DATA"} --set device="$DEVICE" --set precision=bf16 \
+      --workers "$(nproc)" --out "$OUT" $resume --json ${ARGS:-}
+    ;;
+  *) echo "gpu.sh: no stage $stage (doctor tests step determinism cifar10)" >&2; exit 2 ;;
+  esac
+done
