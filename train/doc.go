@@ -38,6 +38,11 @@
 //	recompute.go   activation checkpointing
 //	parallel.go    a batch over several processes
 //	stats.go       the loss's parts and the collapse watch
+//	launch.go      a step that is not waited for
+//	graph.go       steps replayed as CUDA graphs
+//	timers.go      what the parts of a step take
+//	feed.go        batches ahead, into memory that the device reads
+//	flight.go      steps on the device whose losses have not been seen
 //	loop.go        Run: steps, log lines, checkpoints, interruption
 //	checkpoint.go  the state on disk
 //	probe.go       kNN and linear probe of a frozen encoder, trained or not

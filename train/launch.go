@@ -105,13 +105,14 @@ func (l *Learner) openStreams() {
 	}
 }
 
-// closeStreams frees the events.
+// closeStreams frees events and graphs.
 func (l *Learner) closeStreams() {
 	if l.timers == nil {
 		return
 	}
 	// A device that is lost has lost its events too.
 	_ = torch.Do(func() error {
+		l.graphs.free()
 		l.timers.Free()
 		l.forked.Free()
 		l.met.Free()

@@ -29,6 +29,9 @@ type Learner struct {
 	opt     *optim.Optimizer
 	pixels  *nn.Pixels
 
+	graphs    *graphs // nil where no step is captured
+	ungraphed string  // why no step is, or is any more; "" where they are
+
 	timers      *timers
 	stream      *torch.Stream // of the step
 	side        *torch.Stream // of the teacher, beside it; nil where there is nothing to be beside of
@@ -80,6 +83,7 @@ func (l *Learner) build() (err error) {
 			return err
 		}
 	}
+	l.openGraphs()
 	l.pixels, err = nn.NewPixels(c.Mean, c.Std, nn.Builder{Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double})
 	return err
 }
@@ -105,10 +109,19 @@ func (l *Learner) buildTeacher() (err error) {
 }
 
 // Student is the network being trained; its Backbone is what is evaluated.
-func (l *Learner) Student() *Encoder { return l.student }
+func (l *Learner) Student() *Encoder { return l.counted(l.student) }
 
 // Teacher is the momentum network, nil where the objective has none.
-func (l *Learner) Teacher() *Encoder { return l.teacher }
+func (l *Learner) Teacher() *Encoder { return l.counted(l.teacher) }
+
+// counted is e with all batches counted that it has seen.
+func (l *Learner) counted(e *Encoder) *Encoder {
+	if l.graphs != nil {
+		// Counters lie on the CPU: writing them does not fail.
+		_ = torch.Do(func() error { l.graphs.settle(); return nil })
+	}
+	return e
+}
 
 // Views copies the batch's pixels into tensors (B,S,S,3) uint8 of the current
 // scope: the views that the objective gives to each side (recipe.Sides), which may
@@ -201,7 +214,7 @@ func (l *Learner) State() []nn.Named {
 			out = append(out, nn.Named{Name: prefix + n.Name, Tensor: n.Tensor})
 		}
 	}
-	add("student.", nn.StateDict(l.student))
+	add("student.", nn.StateDict(l.Student()))
 	if l.teacher != nil {
 		add("teacher.", nn.StateDict(l.teacher))
 	}

@@ -50,6 +50,9 @@ type Options struct {
 	// Saving, if set, is called before a checkpoint is written. Its error ends the run
 	// without that checkpoint.
 	Saving func() error
+	// Notice, if set, is told once of what makes the run slower than its recipe asks
+	// for: that no CUDA graph can be captured, and why.
+	Notice func(string)
 
 	// Ahead is how many batches are taken from the stream before they are asked for, and
 	// InFlight how many steps may be on the device whose losses have not been seen.
@@ -115,7 +118,8 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
 		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
 		Objective: r.Objective, Crops: r.Crops, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
-		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing, BF16: r.Precision == "bf16",
+		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing,
+		Graph: r.CUDAGraph == "true" || r.CUDAGraph == "auto" && dev.Type == torch.DeviceCUDA, BF16: r.Precision == "bf16",
 		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
 		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
@@ -239,30 +243,9 @@ type loop struct {
 	replaced int64
 	phases   durations // of this session, up to the last logged step
 	metrics  *metricsFile
-	carried  error // of this rank alone, for the others to hear of
-	torn     bool  // the state is of no step, or not finite: never saved
-}
-
-// meter adds up where time went.
-type meter struct {
-	steps      int64
-	busy, wait time.Duration
-}
-
-func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
-
-func (m *meter) rate(batch int) float64 {
-	if s := (m.busy + m.wait).Seconds(); s > 0 {
-		return float64(m.steps) * float64(batch) / s
-	}
-	return 0
-}
-
-func (m *meter) waitFraction() float64 {
-	if t := m.busy + m.wait; t > 0 {
-		return float64(m.wait) / float64(t)
-	}
-	return 0
+	carried  error  // of this rank alone, for the others to hear of
+	said     string // last notice
+	torn     bool   // the state is of no step, or not finite: never saved
 }
 
 func (l *loop) seconds() float64 {
@@ -362,10 +345,21 @@ func (l *loop) next(ctx context.Context) error {
 			return err
 		}
 	}
+	l.notice()
 	busy := time.Since(began)
 	l.total.add(busy, wait)
 	l.window.add(busy, wait)
 	return l.carry(l.report(log, h))
+}
+
+// notice tells why steps are not captured, where they should be.
+func (l *loop) notice() {
+	why := l.learner.Ungraphed()
+	if why == l.said || !l.learner.config.Graph || l.Notice == nil {
+		return
+	}
+	l.said = why
+	l.Notice("steps are launched kernel by kernel, not as CUDA graphs: " + why)
 }
 
 func (l *loop) report(log bool, h Hyper) error {

@@ -156,6 +156,9 @@ type Config struct {
 	Groups     int
 	Accumulate int  // micro-batches a step; default 1
 	Recompute  bool // keep only what goes in between stages, compute the rest again in backward
+	// Graph lets Launch capture the step as a CUDA graph and replay it, where nothing
+	// speaks against it (Learner.Ungraphed). On the CPU a replay runs the step again.
+	Graph bool
 
 	Seed         uint64 // of initial weights and queue
 	Device       torch.Device

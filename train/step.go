@@ -19,6 +19,8 @@ type Hyper struct {
 	// Stats asks for the step's statistics. They cost a wait for the device, so
 	// only steps that are logged want them.
 	Stats bool
+
+	mix *torch.Tensor // α and 1−α on the device, in a step that is captured (graph.go)
 }
 
 // Step is one update of everything. For ReSSL:
@@ -67,7 +69,11 @@ func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (Stats, error)
 }
 
 func (l *Learner) step(teacher, student []*torch.Tensor, h Hyper, sum *tally) error {
-	keys, err := l.backward(teacher, student, h, sum)
+	backward := l.backward
+	if l.graphs != nil && l.ungraphed == "" && sum.late {
+		backward = l.graphs.backward
+	}
+	keys, err := backward(teacher, student, h, sum)
 	if err != nil {
 		l.opt.ZeroGrad()
 		return err
@@ -125,7 +131,7 @@ func part(views []*torch.Tensor, i, n int) []*torch.Tensor {
 // queue, (B,D), or nil.
 func (l *Learner) gradients(teacher, student []*torch.Tensor, micro int, h Hyper, sum *tally) (keys *torch.Tensor, err error) {
 	keys = torch.Scope(func() *torch.Tensor {
-		b := objective.Batch{Alpha: h.Alpha, Views: len(student), Stats: h.Stats}
+		b := objective.Batch{Alpha: h.Alpha, Mix: h.mix, Views: len(student), Stats: h.Stats}
 		if l.queue != nil {
 			b.Queue = l.queue.Keys
 		}

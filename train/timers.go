@@ -148,3 +148,25 @@ func (t *timers) Free() {
 	}
 	t.open, t.free = nil, nil
 }
+
+// meter adds up the host's time over steps: waiting for batches, and the rest.
+type meter struct {
+	steps      int64
+	busy, wait time.Duration
+}
+
+func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
+
+func (m *meter) rate(batch int) float64 {
+	if s := (m.busy + m.wait).Seconds(); s > 0 {
+		return float64(m.steps) * float64(batch) / s
+	}
+	return 0
+}
+
+func (m *meter) waitFraction() float64 {
+	if t := m.busy + m.wait; t > 0 {
+		return float64(m.wait) / float64(t)
+	}
+	return 0
+}

@@ -406,6 +406,7 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	res, err = train.Run(ctx, train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
 		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); curves.observe(g); p.observe(g) },
+		Notice:  func(what string) { fmt.Fprintln(s.stderr, "\nnotice: "+what) },
 		Saving:  rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
 	})
 	if err != nil {

@@ -64,9 +64,12 @@ type Head struct {
 type Batch struct {
 	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
 	Alpha float64       // α of equation 7; 1 after the warm-up
-	Views int           // student views of the batch
-	View  int           // of a pass that is not coupled: its view, from 0
-	Stats bool          // also describe the pass
+	// Mix, if set, is (2): α and 1−α on the device, where a pass is captured to be
+	// replayed with other values. Alpha then says alone whether both terms are there.
+	Mix   *torch.Tensor
+	Views int  // student views of the batch
+	View  int  // of a pass that is not coupled: its view, from 0
+	Stats bool // also describe the pass
 }
 
 // Embedding is the student's output for one view, rows of unit length.

@@ -43,7 +43,7 @@ func (m ressl) Loss(b Batch, student []Embedding, t Targets) Loss {
 	if b.Alpha < 1 || b.Stats {
 		nce = InfoNCE(z1, z2, s1, m.o.Tau)
 	}
-	l := Loss{Total: WarmUp(relation, nce, b.Alpha)}
+	l := Loss{Total: b.warmUp(relation, nce)}
 	if b.Views > 1 {
 		l.Total = torch.DivScalar(l.Total, float64(b.Views))
 	}
@@ -56,4 +56,13 @@ func (m ressl) Loss(b Batch, student []Embedding, t Targets) Loss {
 		})
 	}
 	return l
+}
+
+// warmUp is equation 7 with the batch's α, from the device where Mix has it there.
+func (b Batch) warmUp(relation, nce *torch.Tensor) *torch.Tensor {
+	if b.Mix == nil || b.Alpha <= 0 || b.Alpha >= 1 {
+		return WarmUp(relation, nce, b.Alpha)
+	}
+	alpha, rest := torch.Select(b.Mix, 0, 0), torch.Select(b.Mix, 0, 1)
+	return torch.Add(torch.Mul(relation, alpha), torch.Mul(nce, rest), 1)
 }

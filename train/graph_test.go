@@ -1,0 +1,232 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// launches makes steps by Launch, seeing each loss two steps later, and gives the
+// state, the losses and the learner's word on graphs.
+func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []Stats, string) {
+	t.Helper()
+	l := newSmall(t, c)
+	defer l.Free()
+	var losses []Stats
+	var flight []*Launched
+	wait := func(unseen int) {
+		for len(flight) > unseen {
+			s, err := flight[0].Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses, flight = append(losses, s), flight[1:]
+		}
+	}
+	var held []*torch.Tensor
+	for i := range steps {
+		h := Hyper{LR: 0.01, Momentum: 0.99, Alpha: min(1, float64(i)/float64(steps/2)), Step: int64(i), Stats: i%3 == 0}
+		nntest.Do(t, func() {
+			image := func(side string, n int) (out []*torch.Tensor) {
+				for v := range n {
+					x := torch.FromUint8(nntest.Pixels(fmt.Sprint(side, i, v), smallBatch, smallSize), smallBatch, smallSize, smallSize, 3).Keep()
+					out, held = append(out, x), append(held, x)
+				}
+				return out
+			}
+			students := l.parts.StudentViews
+			if students == 0 {
+				students = views
+			}
+			s, err := l.Launch(image("teacher", l.parts.TeacherViews), image("student", students), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flight = append(flight, s)
+		})
+		wait(2)
+	}
+	wait(0)
+	for _, x := range held {
+		x.Free()
+	}
+	return contents(t, l), losses, l.Ungraphed()
+}
+
+// TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are
+// launched, through the warm-up of equation 7, with statistics and without, by every
+// objective.
+func TestGraphIsThePlainStep(t *testing.T) {
+	nntest.Torch(t)
+	cases := map[string]func(*Config){
+		"ressl":      func(*Config) {},
+		"bf16":       func(c *Config) { c.BF16 = true },
+		"efficient":  func(c *Config) { c.Backbone = "efficientnet_b0" },
+		"wrapping":   func(c *Config) { c.QueueSize = 11 },
+		"depth":      func(c *Config) { c.StochasticDepth = 0.2 }, // which ResNets have none of
+		"channels":   func(c *Config) { c.ChannelsLast = true },
+		"one alpha":  func(c *Config) { c.Objective = "moco-v2" },
+		"both views": func(c *Config) { c.Objective = "byol" },
+		"pair":       func(c *Config) { c.Objective = "simclr" },
+		"neighbours": func(c *Config) { c.Objective = "nnclr" },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := small
+			change(&c)
+			want, losses, _ := launches(t, c, 24, 2)
+			c.Graph = true
+			got, replayed, why := launches(t, c, 24, 2)
+			if why != "" {
+				t.Fatalf("no graph was captured: %s", why)
+			}
+			sameContents(t, "replayed", want, got)
+			for i, s := range replayed {
+				if fmt.Sprint(s) != fmt.Sprint(losses[i]) {
+					t.Errorf("step %d: %+v, want %+v", i, s, losses[i])
+				}
+			}
+		})
+	}
+}
+
+// TestGraphsAreReplayed: after their warm-up the steps of each form come from captures.
+func TestGraphsAreReplayed(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Graph = true
+	l := newSmall(t, c)
+	defer l.Free()
+	launch := func(alpha float64, stats bool) {
+		t.Helper()
+		nntest.Do(t, func() {
+			x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
+			s, err := l.Launch([]*torch.Tensor{x}, []*torch.Tensor{x}, Hyper{LR: 0.01, Momentum: 0.99, Alpha: alpha, Stats: stats})
+			if err == nil {
+				_, err = s.Wait()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	for i := range 10 {
+		launch(0.1*float64(i+1), false)
+		launch(0.5, true)
+	}
+	if len(l.graphs.forms) != 2 { // α in the middle, with statistics and without: α = 1 came once
+		t.Errorf("%d captures, want 2", len(l.graphs.forms))
+	}
+	p, err := l.Phases(20)
+	if err != nil || p.Graph <= 0 || p.Student <= 0 || p.Optimizer <= 0 {
+		t.Errorf("phases %+v, %v; want replays timed as one, and the steps before by parts", p, err)
+	}
+}
+
+// TestReplaysCount: what a replay does not count on the host is counted when the state
+// is asked for, and a loaded state takes its own counts.
+func TestReplaysCount(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Graph = true
+	l := newSmall(t, c)
+	defer l.Free()
+	count := func() (n int64) {
+		nntest.Do(t, func() {
+			for _, e := range l.State() {
+				if strings.HasSuffix(e.Name, "num_batches_tracked") {
+					n += e.Tensor.Int64s()[0]
+				}
+			}
+		})
+		return n
+	}
+	before := count()
+	for i := range l.graphs.pending { // as three replays on a GPU leave them
+		l.graphs.pending[i] = 3
+	}
+	if got, want := count()-before, 3*int64(len(l.graphs.counters)); got != want || want == 0 {
+		t.Errorf("counted %d, want %d", got, want)
+	}
+	if got := count() - before; got != 3*int64(len(l.graphs.counters)) {
+		t.Errorf("counted twice: %d", got)
+	}
+}
+
+// TestUnfitStepsAreNotCaptured: what a replay would get wrong is launched as it is, and
+// the learner says why.
+func TestUnfitStepsAreNotCaptured(t *testing.T) {
+	nntest.Torch(t)
+	for why, change := range map[string]func(*Config){
+		"accumulate":       func(c *Config) { c.Accumulate = 2 },
+		"checkpointed":     func(c *Config) { c.Recompute = true },
+		"shuffled":         func(c *Config) { c.NoPredictor, c.Groups = true, 2 },
+		"stochastic depth": func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
+		"switched off":     func(c *Config) { c.Graph = false },
+	} {
+		c := small
+		c.Graph = true
+		change(&c)
+		l := newSmall(t, c)
+		if got := l.Ungraphed(); !strings.Contains(got, why) || l.graphs != nil {
+			t.Errorf("%q, want it to say %q", got, why)
+		}
+		l.Free()
+	}
+}
+
+// TestGraphedRunResumes: a run of replayed steps that is stopped ends, resumed, with the
+// bits of one that was not, and of one that replays nothing.
+func TestGraphedRunResumes(t *testing.T) {
+	const steps, stop = 17, 9
+	plain, spec := tiny(t, steps, "log_every=4", "infonce_warmup_epochs=0.5", "checkpoint_every=100")
+	want := finish(t, Options{Recipe: plain, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
+	r, _ := tiny(t, steps, "log_every=4", "infonce_warmup_epochs=0.5", "checkpoint_every=100", "cuda_graph=true")
+	o := func(out string, from int64) Options {
+		return Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec, step: from}}, Out: out, Ahead: 2, InFlight: 2}
+	}
+	whole := finish(t, o(t.TempDir(), 0))
+	out := t.TempDir()
+	first := o(out, 0)
+	first.Stream = &counted{noise: noise{spec: spec, failAt: stop}}
+	if _, err := Run(context.Background(), first); !errors.Is(err, errBroker) {
+		t.Fatal(err)
+	}
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := o(out, c.Step)
+	second.Resume = c
+	got := finish(t, second)
+	for _, s := range []Summary{whole, got} {
+		if s.StudentSHA256 != want.StudentSHA256 || s.TeacherSHA256 != want.TeacherSHA256 || s.QueueSHA256 != want.QueueSHA256 || s.FinalLoss != want.FinalLoss {
+			t.Errorf("student %.12s loss %v, want %.12s loss %v", s.StudentSHA256, s.FinalLoss, want.StudentSHA256, want.FinalLoss)
+		}
+	}
+	if whole.PhaseMS.Graph <= 0 {
+		t.Errorf("nothing was replayed: %+v", whole.PhaseMS)
+	}
+	lines, err := ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	if err != nil || len(lines) != 5 {
+		t.Errorf("%d lines of metrics, %v", len(lines), err)
+	}
+}
+
+// A run that cannot be captured says so once, and one that need not be says nothing.
+func TestNoticeIsGivenOnce(t *testing.T) {
+	for set, want := range map[string]int{"cuda_graph=true": 1, "cuda_graph=auto": 0} {
+		r, spec := tiny(t, 5, set, "accumulate=2")
+		var said []string
+		finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), InFlight: 1, Notice: func(s string) { said = append(said, s) }})
+		if len(said) != want || want == 1 && !strings.Contains(said[0], "accumulate") {
+			t.Errorf("%s: told %q", set, said)
+		}
+	}
+}
