@@ -72,7 +72,7 @@ func (o BrokerOptions) Validate() error {
 		return err
 	}
 	if ip := net.ParseIP(host); o.Token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return bad(o.Listen, "is reachable from other machines, and no token is set", "set a token, or listen on 127.0.0.1")
+		return bad(o.Listen, "is reachable from other machines, and no token is set", "set a token (NATS_TOKEN), or listen on 127.0.0.1")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -34,7 +35,7 @@ func newRunCommand() *cobra.Command {
 	}
 	f.register(c)
 	c.Flags().IntVar(&workers, "workers", workers, "images rendered at once")
-	c.Flags().StringVar(&listen, "listen", "", "`address` of the broker for augmentd workers beside this process; a token is made (default: it listens on nothing)")
+	c.Flags().StringVar(&listen, "listen", "", "`address` of the broker for augmentd workers beside this process; its token is NATS_TOKEN, or made (default: it listens on nothing)")
 	return c
 }
 
@@ -73,13 +74,24 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 		return nil, stats, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
 	defer os.RemoveAll(store)
-	broker, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: listen})
+	o := batcher.BrokerOptions{StoreDir: store, Listen: listen}
+	if listen != "" {
+		o.Token = os.Getenv("NATS_TOKEN")
+	}
+	broker, err := batcher.StartBroker(o)
 	if err != nil {
 		return nil, stats, err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
 	if url := broker.URL(); url != "" {
-		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s --token-file %s\n", url, filepath.Join(store, batcher.TokenName))
+		login := "--token-file " + filepath.Join(store, batcher.TokenName)
+		if o.Token != "" {
+			login = "with the same NATS_TOKEN"
+		}
+		if host, err := os.Hostname(); err == nil { // for other machines, "any address" is none
+			url = strings.NewReplacer("0.0.0.0", host, "[::]", host).Replace(url)
+		}
+		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s %s\n", url, login)
 	}
 	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
 	if err != nil {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A worker elsewhere joins `resslt run` by the line that it prints, helps, and leaves the
+// weights as they are; one without the token is sent away, and an address that other
+// machines reach is not listened on without one.
+func TestRunListens(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	more := []string{"--set", "epochs=8", "--workers", "1"}
+	whole := summaryOf(t, quick(t.TempDir(), more...)...)
+
+	c := command(t, "resslt", quick(t.TempDir(), append(more, "--listen", "127.0.0.1:0")...)...)
+	var out, errs, said bytes.Buffer
+	c.Stdout = &out
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, c)
+	lines := bufio.NewScanner(io.TeeReader(stderr, &errs))
+	var join []string
+	for join == nil && lines.Scan() {
+		if _, call, ok := strings.Cut(lines.Text(), "the broker listens: "); ok {
+			join = strings.Fields(call)
+		}
+	}
+	if len(join) != 5 || join[0] != "augmentd" {
+		t.Fatalf("it does not say how to join it: %s", errs.String())
+	}
+	stranger := command(t, "augmentd", append(join[1:3:3], "--token", "guess")...)
+	if text, err := stranger.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied") {
+		t.Errorf("a stranger: %v: %s", err, text)
+	}
+	worker := command(t, "augmentd", append(join[1:], "--workers", "2", "--log", "json")...)
+	worker.Stderr = &said
+	start(t, worker)
+	for lines.Scan() { // to its end
+	}
+	o := finish(c, &out, &errs, c.Wait())
+	if o.code != 0 {
+		t.Fatalf("exit %d: %s", o.code, o.stderr)
+	}
+	sameWeights(t, "with a worker elsewhere", printed(t, o), whole)
+	if err := worker.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Wait(); err != nil {
+		t.Error(err)
+	}
+	var last struct{ Chunks int64 }
+	log := strings.Split(strings.TrimSpace(said.String()), "\n")
+	if err := json.Unmarshal([]byte(log[len(log)-1]), &last); err != nil || last.Chunks == 0 {
+		t.Errorf("the worker made nothing: %v: %s", err, said.String())
+	}
+
+	if o := resslt(t, quick(t.TempDir(), "--listen", "0.0.0.0:0")...); o.code != 2 || !strings.Contains(o.stderr, "NATS_TOKEN") {
+		t.Errorf("an open address without a token: exit %d: %s", o.code, o.stderr)
+	}
+}
