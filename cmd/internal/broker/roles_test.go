@@ -2,16 +2,12 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher"
 	"resslt/schemas"
@@ -307,81 +303,5 @@ func TestRolesConf(t *testing.T) {
 	}
 	if string(raw) != RolesConf() {
 		t.Fatal("deploy/nats/roles.conf is not of this build: resslt keys --roles > deploy/nats/roles.conf")
-	}
-}
-
-// TestHostileWorker: a worker's credentials in the wrong hands can stop a run, never
-// change it unseen: whatever lies under a chunk's subject that is no chunk of the run
-// is refused, and made again.
-func TestHostileWorker(t *testing.T) {
-	t.Parallel()
-	f := launch(t, byNKey, true, KeyOptions{})
-	trainer, hostile := f.connect(t, byNKey, vision, batcher.RoleTrainer), f.connect(t, byNKey, vision, batcher.RoleWorker)
-	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := run.Record.Digest
-	for i, m := range []*nats.Msg{
-		{Data: nil},
-		{Data: []byte("ARROW1 no more")},
-		{Data: make([]byte, 7<<20), Header: nats.Header{schemas.HeaderSpec: {digest}}},
-		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {digest}, schemas.HeaderDigest: {strings.Repeat("0", 64)}}},
-		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {strings.Repeat("z", 1<<15)}, schemas.HeaderDigest: {strings.Repeat("\r", 1<<10)}}},
-		{Data: []byte("x"), Header: nats.Header{schemas.HeaderSpec: {digest}, schemas.HeaderTombstone: {strings.Repeat("why ", 1<<13)}}},
-	} {
-		m.Subject = schemas.ChunkSubject("r", int64(i/3), i%3)
-		if _, err := hostile.js.PublishMsg(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Beats that are none, and subjects that no run has.
-	for subject, body := range map[string]string{
-		schemas.WorkerSubject("r", "liar"):  `{"worker":"` + strings.Repeat("x", 1<<16) + `","chunks":-9e300}`,
-		schemas.WorkerSubject("r", "junk"):  "\x00\xff",
-		schemas.ChunkSubject("r", 1<<60, 0): "x",
-		"b.r.minus.one":                     "x",
-		"b.r.0.0.more":                      "x",
-	} {
-		if _, err := hostile.js.Publish(t.Context(), subject, []byte(body)); err != nil {
-			var api *jetstream.APIError
-			if !errors.As(err, &api) {
-				t.Fatal(err)
-			}
-		}
-	}
-	worker := f.connect(t, byNKey, vision, batcher.RoleWorker)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{Workers: 1, Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- w.ServeRun(ctx, "r") }()
-	defer func() { stop(); <-served }()
-	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, HealAfter: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for step := range run.Spec().Steps() {
-		b, err := s.Next(t.Context())
-		if err != nil {
-			t.Fatalf("step %d: %v", step, err)
-		}
-		for i, id := range b.Samples {
-			if want := (inTurn{}).At(step/4, (step%4)*10+int64(i)); id != want || b.Pixels[0][i*3*8*8] != byte(want) {
-				t.Fatalf("step %d, row %d: sample %d, want %d", step, i, id, want)
-			}
-		}
-		b.Release()
-	}
-	if st := s.Stats(); st.Rejected+st.DigestMismatches < 6 {
-		t.Errorf("%d rejected and %d mismatches of 6 hostile chunks", st.Rejected, st.DigestMismatches)
-	}
-	if beats, err := run.Workers(t.Context()); err != nil || len(beats) < 2 {
-		t.Errorf("%d beats, %v", len(beats), err)
 	}
 }
