@@ -53,8 +53,12 @@ func newDoctorCommand() *cobra.Command {
 // printFindings prints the findings; it fails where something needed is missing.
 func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 	var missing []string
+	var first finding
 	for _, f := range fs {
 		if f.State == "missing" {
+			if missing == nil {
+				first = f
+			}
 			missing = append(missing, f.Name)
 		}
 	}
@@ -70,7 +74,11 @@ func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 			}
 		}
 	}
-	if len(missing) > 0 {
+	switch len(missing) {
+	case 0:
+	case 1:
+		return schemas.E("doctor", first.Name, first.Mend, schemas.Because(schemas.ErrUnavailable, first.Says))
+	default:
 		return schemas.E("doctor", "", "do what the report says", schemas.Because(schemas.ErrUnavailable, strings.Join(missing, ", ")))
 	}
 	return nil
@@ -97,19 +105,58 @@ func examineTorch() []finding {
 		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
 	}
 	out = append(out, blas)
-	switch {
-	case len(info.CUDA) > 0:
-		for i, d := range info.CUDA {
-			out = append(out, finding{Name: fmt.Sprintf("cuda:%d", i), State: "ok",
-				Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN)})
+	return append(out, examineDevices(info)...)
+}
+
+// examineDevices tries every GPU: that one is listed does not mean that it computes.
+func examineDevices(info torch.BuildInfo) (out []finding) {
+	for i, d := range info.CUDA {
+		f := finding{Name: fmt.Sprintf("cuda:%d", i), State: "ok",
+			Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s, CUDA graphs %v", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN, info.CUDAGraphs)}
+		if err := tryDevice(torch.CUDA(i)); err != nil {
+			was := f.Says
+			f = broken(f.Name, err)
+			f.Says = was + ": " + f.Says
+		} else if !info.CUDAGraphs {
+			f.State, f.Mend = "slow", "install CUDA's headers (pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME) and run `make shim` again: small networks wait for launches without graphs"
 		}
+		out = append(out, f)
+	}
+	switch {
+	case len(out) > 0:
 	case info.CUDABuild:
-		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU answers",
-			Mend: "look at nvidia-smi and the driver, or build a CPU shim"})
+		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU can be used: " + info.CUDAWhy, Mend: mendCUDA(info.CUDAWhy)})
 	default:
 		out = append(out, finding{Name: "devices", State: "ok", Says: "cpu (the shim is built without CUDA)"})
 	}
 	return out
+}
+
+// mendCUDA goes by what the shim says of the driver.
+func mendCUDA(why string) string {
+	switch {
+	case strings.Contains(why, "no NVIDIA driver"):
+		return "install NVIDIA's driver until nvidia-smi works (a container: start it with --gpus all), or run `make shim` with a CPU libtorch"
+	case strings.Contains(why, "insufficient"):
+		return "update NVIDIA's driver, or run `make shim` with a libtorch for the driver's CUDA"
+	}
+	return "see that nvidia-smi works and CUDA_VISIBLE_DEVICES names a GPU, or run `make shim` with a CPU libtorch"
+}
+
+// tryDevice has the device compute: a product, which cuBLAS makes, and a convolution,
+// which cuDNN does, of ones.
+func tryDevice(dev torch.Device) error {
+	return torch.Do(func() error {
+		x := torch.Full([]int64{4, 4, 4, 4}, 1, torch.Float32, dev)
+		m := torch.Reshape(x, []int64{16, 16})
+		product := torch.SumDim(torch.Mm(m, m), []int64{0, 1}, false, torch.Unset).Item()
+		conv := torch.SumDim(torch.Conv2d(x, x, nil, []int64{1, 1}, []int64{0, 0}, []int64{1, 1}, 1), []int64{0, 1, 2, 3}, false, torch.Unset).Item()
+		if product != 16*16*16 || conv != 4*4*64 {
+			return schemas.E("try device", dev.String(), "look at the kernel's log for the GPU's errors",
+				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("it computes %g and %g where 4096 and 1024 are right", product, conv)))
+		}
+		return nil
+	})
 }
 
 func examineEngines() finding {

@@ -24,7 +24,9 @@ type BuildInfo struct {
 	Threads        int          `json:"threads"`         // intra-op, of the device thread
 	InteropThreads int          `json:"interop_threads"` // inter-op
 	CUDABuild      bool         `json:"cuda_build"`      // the shim is linked with CUDA
+	CUDAGraphs     bool         `json:"cuda_graphs"`     // and has CUDA graphs and the figures of device memory
 	CUDA           []CUDADevice `json:"cuda"`            // empty without a usable GPU
+	CUDAWhy        string       `json:"cuda_why"`        // why it is empty in a CUDA build
 	CuDNN          string       `json:"cudnn"`           // version, "" without
 	// CPUBFloat16 tells a CPU with bf16 instructions (AVX512-BF16, AMX); without
 	// them bf16 works and is emulated in parts.

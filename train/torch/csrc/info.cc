@@ -177,6 +177,34 @@ std::string cuda_devices() {
   return out.str();
 }
 
+// cuda_why says why a shim that is built for CUDA sees no GPU, "" where it sees one,
+// as CUDA's runtime has it, which libtorch brings along.
+std::string cuda_why() {
+#if defined(RESSLT_CUDA)
+  if (at::hasCUDA()) return "";
+  void* lib = dlopen("libc10_cuda.so", RTLD_NOLOAD | RTLD_LAZY);
+  if (!lib) return "libc10_cuda.so is not loaded";
+  const auto count = reinterpret_cast<int (*)(int*)>(dlsym(lib, "cudaGetDeviceCount"));
+  const auto text = reinterpret_cast<const char* (*)(int)>(dlsym(lib, "cudaGetErrorString"));
+  const auto runtime = reinterpret_cast<int (*)(int*)>(dlsym(lib, "cudaRuntimeGetVersion"));
+  const auto driver = reinterpret_cast<int (*)(int*)>(dlsym(lib, "cudaDriverGetVersion"));
+  std::string why = "CUDA's runtime is not there";
+  if (count && text && runtime && driver) {
+    int n = 0, has = 0, needs = 0;
+    const int error = count(&n);
+    runtime(&needs);
+    driver(&has);
+    const auto version = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
+    why = (error ? text(error) : "no device is visible") + std::string("; libtorch is built for CUDA ") + version(needs) +
+          (has ? ", the driver is for CUDA " + version(has) : ", and there is no NVIDIA driver");
+  }
+  dlclose(lib);
+  return why;
+#else
+  return "";
+#endif
+}
+
 std::string cudnn() {
   if (!at::hasCUDA() || !at::detail::getCUDAHooks().hasCuDNN()) return "";
   return std::to_string(at::detail::getCUDAHooks().versionCuDNN());
@@ -194,6 +222,10 @@ void info(Call& c) {
 #if defined(RESSLT_CUDA)
       << ",\"cuda_build\":true"
 #endif
+#if defined(RESSLT_CUDA_HEADERS)
+      << ",\"cuda_graphs\":true"
+#endif
+      << ",\"cuda_why\":" << quoted(cuda_why())
       << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
       << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false") << ",\"config\":" << quoted(config) << '}';
   const std::string text = out.str();

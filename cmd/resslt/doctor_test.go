@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"resslt/cmd/internal/cli"
+	"resslt/schemas"
+	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
+)
+
+// A CUDA shim without a GPU that computes is a failure, on one line with why and mend.
+func TestDoctorFailsWithoutTheGPUItIsBuiltFor(t *testing.T) {
+	for why, mend := range map[string]string{
+		"no CUDA-capable device is detected; libtorch is built for CUDA 12.4, and there is no NVIDIA driver":                         "install NVIDIA's driver",
+		"CUDA driver version is insufficient for CUDA runtime version; libtorch is built for CUDA 12.4, the driver is for CUDA 11.2": "update NVIDIA's driver",
+		"no CUDA-capable device is detected; libtorch is built for CUDA 12.4, the driver is for CUDA 12.4":                           "CUDA_VISIBLE_DEVICES",
+	} {
+		fs := examineDevices(torch.BuildInfo{CUDABuild: true, CUDAWhy: why})
+		var out bytes.Buffer
+		err := printFindings(&out, fs, false)
+		if !errors.Is(err, schemas.ErrUnavailable) {
+			t.Fatalf("got %v, want ErrUnavailable", err)
+		}
+		if line := cli.Line(err); !strings.Contains(line, why) || !strings.Contains(line, mend) || strings.Contains(line, "\n") {
+			t.Errorf("says %q", line)
+		}
+	}
+	if fs := examineDevices(torch.BuildInfo{}); len(fs) != 1 || fs[0].State != "ok" {
+		t.Errorf("a CPU build gives %+v", fs)
+	}
+}
+
+// What the doctor lets a device compute is right; where there is no such device it says so.
+func TestDoctorTriesDevices(t *testing.T) {
+	torchtest.Require(t)
+	if err := tryDevice(torch.CPU); err != nil {
+		t.Error(err)
+	}
+	info, err := torch.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := examineDevices(torch.BuildInfo{CUDA: []torch.CUDADevice{{Name: "a GPU"}}, CUDAGraphs: true})
+	if want := len(info.CUDA) > 0; want != (fs[0].State == "ok") || !strings.Contains(fs[0].Says, "a GPU") {
+		t.Errorf("%+v with %d GPUs here", fs[0], len(info.CUDA))
+	}
+}
+
+// TestDoctorWithCUDAShim runs against a real CUDA libtorch: RESSLT_CUDA_SHIM names the
+// shim. With a GPU the doctor is content, without it fails.
+func TestDoctorWithCUDAShim(t *testing.T) {
+	shim := os.Getenv("RESSLT_CUDA_SHIM")
+	if shim == "" {
+		t.Skip("needs a shim built against a CUDA libtorch: set RESSLT_CUDA_SHIM")
+	}
+	t.Setenv(torch.EnvShim, shim)
+	o := resslt(t, "doctor")
+	switch {
+	case strings.Contains(o.stdout, "cuda:0"):
+		if o.code != 0 {
+			t.Errorf("exit %d with a GPU: %s%s", o.code, o.stdout, o.stderr)
+		}
+	case o.code != 1 || !strings.Contains(o.stderr, "mend:") || !strings.Contains(o.stderr, "libtorch is built for CUDA"):
+		t.Errorf("exit %d without a GPU: %s", o.code, o.stderr)
+	}
+}
