@@ -36,18 +36,23 @@ type stepReport struct {
 	PeakRSSBytes    int64   `json:"peak_rss_bytes"` // of the process
 	TorchVersion    string  `json:"torch_version"`
 
-	PhaseMS      train.Phases `json:"phase_ms"`                // mean of the timed steps
-	DeviceMemory int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
+	StudentSizes  []int        `json:"student_sizes"` // of the student's views
+	Deterministic bool         `json:"deterministic"`
+	TF32          bool         `json:"tf32"`
+	Graph         bool         `json:"cuda_graph"`              // steps were replayed
+	PhaseMS       train.Phases `json:"phase_ms"`                // mean of the timed steps
+	DeviceMemory  int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
 }
 
 func newBenchStepCommand() *cobra.Command {
 	r := recipe.Default()
 	r.Name, r.Data = "bench step", "none:"
 	var steps, warmup int
+	var sizes []int
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "step",
-		Short: "time the training step on a batch from memory: two views, student, teacher, queue, loss, backward, SGD, EMA",
+		Short: "time the training step on a batch from memory: views, student, teacher, queue, loss, backward, SGD, EMA",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if steps < 1 || warmup < 0 || r.ImageSize < 1 {
 				return schemas.E("bench step", fmt.Sprintf("steps %d, warm-up %d, image size %d", steps, warmup, r.ImageSize), "give 1 or more (warm-up: 0 or more)", schemas.ErrUsage)
@@ -55,7 +60,7 @@ func newBenchStepCommand() *cobra.Command {
 			if err := r.Resolve(pipeline.Host(runtime.NumCPU())); err != nil {
 				return err
 			}
-			rep, err := benchStep(&r, steps, warmup)
+			rep, err := benchStep(&r, sizes, steps, warmup)
 			if err != nil {
 				return err
 			}
@@ -74,6 +79,11 @@ func newBenchStepCommand() *cobra.Command {
 	f.StringVar(&r.Precision, "precision", r.Precision, "fp32 or bf16")
 	f.IntVar(&r.Accumulate, "accumulate", r.Accumulate, "micro-batches a step")
 	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only what goes in between the backbone's stages")
+	f.IntVar(&r.K, "queue", r.K, "K")
+	f.IntSliceVar(&sizes, "student-sizes", nil, "sizes of the student's views (default: one of --image-size)")
+	f.BoolVar(&r.Deterministic, "deterministic", false, "the same bits run after run on a GPU")
+	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round what goes into fp32 products to 10 bits")
+	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -104,7 +114,15 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
 }
 
-func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
+func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, error) {
+	if len(sizes) == 0 {
+		sizes = []int{r.ImageSize}
+	}
+	for _, n := range sizes {
+		if n < 1 {
+			return nil, schemas.E("bench step", fmt.Sprintf("student size %d", n), "give 1 or more", schemas.ErrUsage)
+		}
+	}
 	cfg, err := train.LearnerConfig(r)
 	if err != nil {
 		return nil, err
@@ -119,12 +137,15 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 	if err := train.SetThreads(r.Threads); err != nil {
 		return nil, err
 	}
+	if err := train.SetModes(r); err != nil {
+		return nil, err
+	}
 	learner, err := train.NewLearner(cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer learner.Free()
-	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r)}
+	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r, sizes)}
 	defer bench.close()
 	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
 	rep, err := bench.run(steps, warmup)
@@ -135,6 +156,8 @@ func benchStep(r *recipe.Recipe, steps, warmup int) (*stepReport, error) {
 	rep.Backbone, rep.Width, rep.ImageSize, rep.BatchSize = r.Backbone, r.Width, r.ImageSize, r.BatchSize
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
 	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
+	rep.StudentSizes, rep.Deterministic, rep.TF32 = sizes, r.Deterministic, r.TF32
+	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
 	return rep, nil
 }
 
@@ -243,14 +266,15 @@ func (b *stepBench) close() {
 	}
 }
 
-// noiseBatch is a weak and a strong view of random pixels.
-func noiseBatch(r *recipe.Recipe) *schemas.Batch {
+// noiseBatch is a weak view and strong ones of the given sizes, of random pixels.
+func noiseBatch(r *recipe.Recipe, student []int) *schemas.Batch {
 	b := &schemas.Batch{Size: r.BatchSize}
 	rng := rand.New(rand.NewPCG(r.Seed, 0))
-	for _, v := range []schemas.ViewSpec{
-		{Name: "weak", Role: schemas.Teacher, Size: r.ImageSize},
-		{Name: "strong", Role: schemas.Student, Size: r.ImageSize},
-	} {
+	views := []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: r.ImageSize}}
+	for i, size := range student {
+		views = append(views, schemas.ViewSpec{Name: fmt.Sprintf("strong %d", i), Role: schemas.Student, Size: size})
+	}
+	for _, v := range views {
 		px := make([]byte, r.BatchSize*v.Bytes())
 		for i := range px {
 			px[i] = byte(rng.Uint32())

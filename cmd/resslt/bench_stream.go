@@ -90,7 +90,7 @@ func benchStream(ctx context.Context, r *recipe.Recipe, rounds, steps int) (*str
 		return nil, err
 	}
 	spec.Epochs = int64(steps)
-	batch := noiseBatch(r)
+	batch := noiseBatch(r, []int{r.ImageSize})
 	var memory, stream, ratios []float64
 	for range rounds {
 		m, err := batcher.NewMemoryStream(&spec, 0, []*schemas.Batch{batch})
