@@ -10,7 +10,10 @@ import (
 // Assembler puts chunks together to batches. It knows no network. It is safe for
 // concurrent use; in a Stream one goroutine adds and another takes.
 type Assembler struct {
-	spec *schemas.RunSpec
+	spec     *schemas.RunSpec
+	from, to int    // rows of a batch that are kept
+	wanted   []bool // chunks that a batch waits for, by index
+	wants    int    // their number
 
 	mu    sync.Mutex
 	steps map[int64]*building // guarded by mu
@@ -39,7 +42,21 @@ type buffers struct {
 
 // NewAssembler makes an assembler that takes no step below from.
 func NewAssembler(spec *schemas.RunSpec, from int64) *Assembler {
-	return &Assembler{spec: spec, steps: map[int64]*building{}, floor: from}
+	return NewPartAssembler(spec, from, Part{}, false)
+}
+
+// NewPartAssembler makes one whose batches are a part of the run's. all has them wait
+// for every chunk, not the part's alone.
+func NewPartAssembler(spec *schemas.RunSpec, from int64, p Part, all bool) *Assembler {
+	a := &Assembler{spec: spec, steps: map[int64]*building{}, floor: from, wanted: make([]bool, spec.Chunks())}
+	a.from, a.to = p.Rows(spec.BatchSize)
+	for c := range a.wanted {
+		lo, hi := spec.ChunkRange(c)
+		if a.wanted[c] = all || lo < a.to && hi > a.from; a.wanted[c] {
+			a.wants++
+		}
+	}
+	return a
 }
 
 // Add copies a decoded chunk into its batch. It says false for a chunk that is
@@ -53,7 +70,7 @@ func (a *Assembler) Add(c *Chunk) (bool, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c.Step < a.floor {
+	if c.Step < a.floor || !a.wanted[c.Index] {
 		return false, nil
 	}
 	b := a.steps[c.Step]
@@ -80,7 +97,7 @@ func (a *Assembler) Add(c *Chunk) (bool, error) {
 	if b.buf == nil {
 		b.buf = a.take()
 	}
-	b.buf.put(a.spec, c)
+	b.buf.put(a, c)
 	return true, nil
 }
 
@@ -89,7 +106,7 @@ func (a *Assembler) Ready(step int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.steps[step]
-	return b != nil && (b.have == a.spec.Chunks() || b.tombstone != "")
+	return b != nil && (b.have == a.wants || b.tombstone != "")
 }
 
 // Missing lists the chunks of the step that have not come.
@@ -99,7 +116,7 @@ func (a *Assembler) Missing(step int64) []int {
 	var out []int
 	b := a.steps[step]
 	for c := range a.spec.Chunks() {
-		if b == nil || b.digests[c] == "" {
+		if a.wanted[c] && (b == nil || b.digests[c] == "") {
 			out = append(out, c)
 		}
 	}
@@ -133,7 +150,7 @@ func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
 		return nil, schemas.E("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
 			"mend the data or the workers, then resume", schemas.Because(schemas.ErrTombstone, b.tombstone))
 	}
-	batch := b.buf.batch(a.spec, step)
+	batch := b.buf.batch(a, step)
 	if batch.Replaced > 0 && a.spec.OnError == schemas.Fail {
 		why := batch.Reasons[0]
 		a.give(b.buf)
@@ -168,7 +185,7 @@ func (a *Assembler) take() *buffers {
 		b.replaced = 0
 		return b
 	}
-	return newBuffers(a.spec)
+	return newBuffers(a.spec, a.to-a.from)
 }
 
 // freeBuffers bounds the buffers that are kept for later.
@@ -185,8 +202,8 @@ func (a *Assembler) give(b *buffers) {
 	}
 }
 
-func newBuffers(spec *schemas.RunSpec) *buffers {
-	n := spec.BatchSize
+// newBuffers makes room for n rows.
+func newBuffers(spec *schemas.RunSpec, n int) *buffers {
 	b := &buffers{
 		pixels: make([][]byte, len(spec.Views)), samples: make([]int64, n), labels: make([]int32, n),
 		planned: make([]int64, n), reasons: make([]string, n),
@@ -197,32 +214,38 @@ func newBuffers(spec *schemas.RunSpec) *buffers {
 	return b
 }
 
-// put copies a chunk's rows to their slots.
-func (b *buffers) put(spec *schemas.RunSpec, c *Chunk) {
-	lo, hi := spec.ChunkRange(c.Index)
-	copy(b.samples[lo:hi], c.Samples)
-	copy(b.labels[lo:hi], c.Labels)
-	copy(b.planned[lo:hi], c.Planned)
-	copy(b.reasons[lo:hi], c.Reasons)
-	for _, r := range c.Reasons {
+// put copies those of a chunk's rows that are kept to their slots.
+func (b *buffers) put(a *Assembler, c *Chunk) {
+	first, end := a.spec.ChunkRange(c.Index)
+	lo, hi := max(first, a.from), min(end, a.to)
+	if lo >= hi {
+		return
+	}
+	at, of := lo-a.from, lo-first // where they go, and come from
+	end = hi - first
+	copy(b.samples[at:], c.Samples[of:end])
+	copy(b.labels[at:], c.Labels[of:end])
+	copy(b.planned[at:], c.Planned[of:end])
+	copy(b.reasons[at:], c.Reasons[of:end])
+	for _, r := range c.Reasons[of:end] {
 		if r != "" {
 			b.replaced++
 		}
 	}
-	for v, view := range spec.Views {
-		copy(b.pixels[v][lo*view.Bytes():hi*view.Bytes()], c.Pixels[v])
+	for v, view := range a.spec.Views {
+		copy(b.pixels[v][at*view.Bytes():], c.Pixels[v][of*view.Bytes():end*view.Bytes()])
 	}
 }
 
 // batch shows the buffers as a batch.
-func (b *buffers) batch(spec *schemas.RunSpec, step int64) *schemas.Batch {
+func (b *buffers) batch(a *Assembler, step int64) *schemas.Batch {
 	batch := &schemas.Batch{
-		Step: step, Epoch: step / spec.StepsPerEpoch, Size: spec.BatchSize,
-		Views: spec.Views, Pixels: b.pixels, Samples: b.samples, Labels: b.labels, Replaced: b.replaced,
+		Step: step, Epoch: step / a.spec.StepsPerEpoch, Size: len(b.samples),
+		Views: a.spec.Views, Pixels: b.pixels, Samples: b.samples, Labels: b.labels, Replaced: b.replaced,
 	}
 	for i, r := range b.reasons {
 		if r != "" {
-			batch.Reasons = append(batch.Reasons, fmt.Sprintf("slot %d: sample %d for %d: %s", i, b.samples[i], b.planned[i], r))
+			batch.Reasons = append(batch.Reasons, fmt.Sprintf("slot %d: sample %d for %d: %s", a.from+i, b.samples[i], b.planned[i], r))
 		}
 	}
 	return batch

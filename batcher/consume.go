@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -91,9 +92,10 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 	if stream.CachedInfo().State.LastSeq < *last {
 		*last, s.openSeq = 0, 0 // the stream was made again
 	}
+	one, several := s.filters()
 	cons, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: schemas.AllChunks(s.run.Name), // all: see purgeSubject
-		AckPolicy:     jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *last + 1,
+		FilterSubject: one, FilterSubjects: several,
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *last + 1,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
 	})
 	if err != nil {
@@ -135,6 +137,34 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 		}
 		*last = meta.Sequence.Stream
 	}
+}
+
+// filters are the subjects that the consumer asks for, as one or several: of all chunks
+// (and that, where it is no less than everything: see purgeSubject), or of those that
+// the assembler wants.
+func (s *Stream) filters() (one string, several []string) {
+	wanted := s.asm.Missing(s.run.Spec().Steps()) // of a step that never comes: all that it wants
+	switch {
+	case len(wanted) == s.run.Spec().Chunks():
+		return schemas.AllChunks(s.run.Name), nil
+	case len(wanted) == 1:
+		return schemas.ChunkFilter(s.run.Name, wanted[0]), nil
+	case !takesFilters(s.run.js.Conn().ConnectedServerVersion()):
+		return schemas.AllChunks(s.run.Name), nil
+	}
+	for _, c := range wanted {
+		several = append(several, schemas.ChunkFilter(s.run.Name, c))
+	}
+	return "", several
+}
+
+// takesFilters says whether a broker lets a consumer have several filters: from 2.10 on.
+func takesFilters(version string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 2 || major == 2 && minor >= 10
 }
 
 // nextMessage waits until there is room for another batch, then for a message.
@@ -186,7 +216,8 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 		if info.NumPending > 0 {
 			continue // they are on their way
 		}
-		if len(there)+len(s.asm.Missing(step)) > s.run.Spec().Chunks() {
+		missing := s.asm.Missing(step)
+		if slices.ContainsFunc(there, func(c int) bool { return slices.Contains(missing, c) }) {
 			// Everything was delivered, yet one that is there did not arrive.
 			if err := s.pickUp(ctx, step); err != nil {
 				return nil, err

@@ -46,6 +46,11 @@ type StreamOptions struct {
 	// HealAfter is how long a step may be missing something before the planner
 	// looks what has become of it; default 3 s.
 	HealAfter time.Duration
+	// Part is which rows of every batch Next gives; default all of them. The trainers of
+	// the parts are trainers of the run like others, each under its own name. Where the
+	// broker can choose (2.10), chunks without any of these rows are not fetched, but
+	// for a Record, which has all.
+	Part Part
 	// Record, if set, is told of every chunk and step that the stream hands out. Its
 	// error ends the stream.
 	Record Recorder
@@ -79,6 +84,9 @@ func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
 func (o StreamOptions) validate(run *Run) error {
 	bad := func(field, why, hint string) error {
 		return schemas.E("open stream", field, hint, schemas.Because(schemas.ErrUsage, why))
+	}
+	if err := o.Part.Validate(run.Spec().BatchSize); err != nil {
+		return err
 	}
 	switch {
 	case o.From < 0 || o.From > run.Spec().Steps():
@@ -156,7 +164,7 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 		return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
 	}
 	s := &Stream{
-		run: run, opts: o, dec: dec, asm: NewAssembler(run.Spec(), o.From), cursor: o.From,
+		run: run, opts: o, dec: dec, asm: NewPartAssembler(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
 		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
 		openSeq: batches.CachedInfo().State.LastSeq,

@@ -51,6 +51,9 @@ func StepFilter(run string, step int64) string {
 	return "b." + run + "." + strconv.FormatInt(step, 10) + ".*"
 }
 
+// ChunkFilter matches one chunk of every step.
+func ChunkFilter(run string, chunk int) string { return "b." + run + ".*." + strconv.Itoa(chunk) }
+
 // StepTasks matches all tasks of one step.
 func StepTasks(run string, step int64) string {
 	return "t." + run + "." + strconv.FormatInt(step, 10) + ".*"

@@ -45,16 +45,26 @@ const replayAhead = 2
 // Replay begins to read the source's steps from the given one on. recorder, if not nil, is
 // told of what is handed out. Whether the source has all steps shows in Next.
 func Replay(source Source, from int64, recorder batcher.Recorder) (*Stream, error) {
+	return ReplayPart(source, from, batcher.Part{}, recorder)
+}
+
+// ReplayPart is Replay of a part of every batch; chunks without any of its rows are
+// read for a recorder alone.
+func ReplayPart(source Source, from int64, part batcher.Part, recorder batcher.Recorder) (*Stream, error) {
 	spec := source.Spec()
+	if err := part.Validate(spec.BatchSize); err != nil {
+		return nil, err
+	}
 	if from < 0 || from > spec.Steps() {
 		return nil, schemas.E("replay", fmt.Sprintf("from step %d", from), "resume with the recipe that the checkpoint was made with",
 			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the run has %d", spec.Steps())))
 	}
-	if recorder == nil {
+	all := recorder != nil
+	if !all {
 		recorder = batcher.Recorders()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Stream{source: source, spec: spec, asm: batcher.NewAssembler(spec, from), recorder: recorder,
+	s := &Stream{source: source, spec: spec, asm: batcher.NewPartAssembler(spec, from, part, all), recorder: recorder,
 		steps: make(chan int64, replayAhead), cancel: cancel, joined: make(chan struct{})}
 	s.next.Store(from)
 	go func() { // joined by Close
@@ -71,7 +81,7 @@ func (s *Stream) read(ctx context.Context, from int64) error {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(max(2, runtime.GOMAXPROCS(0)/2))
 		var mu sync.Mutex // recorders hear of one chunk at a time
-		for index := range s.spec.Chunks() {
+		for _, index := range s.asm.Missing(step) {
 			g.Go(func() error {
 				c, err := s.source.Chunk(gctx, step, index)
 				if err != nil {

@@ -108,13 +108,18 @@ func loadRecipe(name, data string, set []string) (*recipe.Recipe, error) {
 }
 
 func override(r *recipe.Recipe, data string, set []string) error {
+	return overrideOn(r, data, set, runtime.NumCPU())
+}
+
+// overrideOn is override for a process that has so many of the machine's cores.
+func overrideOn(r *recipe.Recipe, data string, set []string, cores int) error {
 	if err := r.Set(set...); err != nil {
 		return err
 	}
 	if data != "" {
 		r.Data = data
 	}
-	return resolveHere(r)
+	return r.Resolve(pipeline.Host(cores))
 }
 
 // resolveHere fills a recipe's defaults from this machine.

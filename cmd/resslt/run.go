@@ -44,6 +44,9 @@ const runName = "run"
 
 func runAll(c *cobra.Command, f sessionFlags, workers int, listen string) error {
 	ctx := c.Context()
+	if err := refuseRanks("resslt run"); err != nil {
+		return err
+	}
 	if workers < 1 {
 		return schemas.E("--workers", fmt.Sprint(workers), "give 1 or more", schemas.ErrUsage)
 	}

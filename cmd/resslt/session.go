@@ -37,6 +37,7 @@ type sessionFlags struct {
 	set               []string
 	resume, json      bool
 	seen              observe.Flags
+	ranks             *ranks // of `train`; nil: one process
 }
 
 func (f *sessionFlags) register(c *cobra.Command) {
@@ -105,6 +106,9 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *re
 			s.close()
 		}
 	}()
+	if f.ranks.follows() {
+		s.stdout, s.stderr, f.seen.Metrics = io.Discard, io.Discard, ""
+	}
 	if s.log, err = f.seen.Logger(s.stderr); err != nil {
 		return nil, err
 	}
@@ -121,15 +125,17 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *re
 	if s.out == "" {
 		s.out = filepath.Join("runs", r.Name)
 	}
-	if err := s.lock(); err != nil {
-		return nil, err
+	if !f.ranks.follows() {
+		if err := s.lock(); err != nil {
+			return nil, err
+		}
 	}
 	if f.resume {
 		if r, err = s.findCheckpoint(r.Name, c.Flags().Changed("recipe")); err != nil {
 			return nil, err
 		}
 	}
-	if err := override(r, f.data, f.set); err != nil {
+	if err := overrideOn(r, f.data, f.set, f.ranks.cores()); err != nil {
 		return nil, err
 	}
 	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
@@ -218,6 +224,7 @@ func folderError(dir string, err error) error {
 
 // close gives the folder back.
 func (s *session) close() {
+	s.ranks.free()
 	if s.monitor != nil {
 		if err := s.monitor.close(); err != nil { // the weights are none the worse for it
 			fmt.Fprintln(s.stderr, "warning: "+cli.Line(err))
@@ -326,7 +333,7 @@ func (s *session) open(ctx context.Context, js jetstream.JetStream, name string)
 const patienceFor = 10 * time.Second
 
 // train consumes the run's batches to the last step; makers says for people who
-// makes them.
+// makes them. A rank other than 0 gives no result.
 func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (res *train.Result, err error) {
 	order, err := pipeline.Order(&s.spec)
 	if err != nil {
@@ -335,15 +342,21 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 	from := s.from()
 	rec := s.newRecord(order)
 	o := batcher.StreamOptions{
-		From: from, Trainer: s.limits.trainer, LeaseTerm: s.limits.lease,
-		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout, Record: s.recorder(rec),
+		From: from, Trainer: s.ranks.trainer(s.limits.trainer), Part: s.ranks.part(), LeaseTerm: s.limits.lease,
+		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
 	}
-	if s.recording.stream {
-		o.Keep = -1
+	if !s.ranks.follows() {
+		o.Record = s.recorder(rec)
+		if s.recording.stream {
+			o.Keep = -1
+		}
 	}
 	stream, err := batcher.OpenStream(ctx, run, order, o)
 	if err != nil {
 		return nil, err
+	}
+	if s.ranks.follows() {
+		return nil, s.follow(ctx, stream)
 	}
 	s.monitor.broker(s.js)
 	s.monitor.stream(run, stream)
@@ -403,14 +416,19 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 		fmt.Fprintf(s.stderr, "\nwaiting for the first batch of %s\n", what)
 	})
 	defer hungry.Stop()
-	res, err = train.Run(ctx, train.Options{
+	res, err = train.Run(ctx, s.ranks.of(train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
 		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); curves.observe(g); p.observe(g) },
 		Notice:  func(what string) { fmt.Fprintln(s.stderr, "\nnotice: "+what) },
 		Saving:  rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
-	})
+	}))
 	if err != nil {
+		s.ranks.free()
 		curves.giveUp() // other trainers of the run wait for this one to leave
+		return nil, err
+	}
+	if err := s.ranks.leave(); err != nil {
+		res.Learner.Free()
 		return nil, err
 	}
 	if err := ended(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
+	"resslt/train/torch"
 )
 
 // trainOptions are the flags of resslt train.
@@ -28,6 +30,8 @@ type trainOptions struct {
 	fresh   bool
 	replay  string
 	workers int
+
+	groupTimeout time.Duration
 }
 
 func newTrainCommand() *cobra.Command {
@@ -45,13 +49,20 @@ func newTrainCommand() *cobra.Command {
   FOLDER          its pixels where it has any, else its log
 
 The weights come out the same. A record fixes what the batches are made of; what only the
-trainer uses (temperatures, queue, network, learning rate) may be another.`,
+trainer uses (temperatures, queue, network, learning rate) may be another.
+
+Started by torchrun, srun or a PyTorchJob, the processes train one model together: each takes
+its rows of every batch, rank 0 writes what is written.`,
 		Example: `  nats-server -c deploy/nats/dev.conf
   augmentd --nats nats://127.0.0.1:4222
   resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart
   resslt train --nats nats://127.0.0.1:4222 --run first --recipe quickstart --trainer sharper --set tau_t=0.03 --out runs/sharper
-  resslt train --replay runs/quickstart --out runs/again --set tau_t=0.05`,
+  resslt train --replay runs/quickstart --out runs/again --set tau_t=0.05
+  torchrun --no-python --nproc-per-node 8 resslt train --nats nats://broker:4222 --run big --recipe imagenet --set device=cuda`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.findRanks(); err != nil {
+				return err
+			}
 			if o.replay != "" {
 				return o.trainReplay(c)
 			}
@@ -62,6 +73,7 @@ trainer uses (temperatures, queue, network, learning rate) may be another.`,
 	o.transportFlags.register(c)
 	p := c.Flags()
 	o.broker.Register(p, broker.DefaultURL)
+	p.DurationVar(&o.groupTimeout, "group-timeout", torch.DefaultGroupTimeout, "with several processes: how long one may be silent before the others stop")
 	p.StringVar(&o.run, "run", "", "`name` of the run in the broker (default: the recipe's)")
 	p.BoolVar(&o.fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")
 	p.StringVar(&o.replay, "replay", "", "train on recorded batches: stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER")
@@ -91,6 +103,9 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	if o.run == "" {
 		o.run = s.recipe.Name
 	}
+	if s.trained() && s.ranks.follows() {
+		return nil
+	}
 	if s.trained() && !s.recording.stream {
 		return s.evaluateOnly(ctx)
 	}
@@ -106,17 +121,26 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 			return s.evaluateOnly(ctx)
 		}
 	}
-	if o.fresh {
-		if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
+	if !s.trained() {
+		if err := s.ranks.join(s.recipe.Device); err != nil {
 			return err
 		}
 	}
-	r, err := s.open(ctx, js, o.run)
+	var r *batcher.Run
+	err = s.ranks.inTurn("run "+o.run, func() error {
+		if o.fresh && !s.ranks.follows() {
+			if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
+				return err
+			}
+		}
+		r, err = s.open(ctx, js, o.run)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	res, err := s.train(ctx, r, "the farm: an augmentd must be running that can reach "+s.recipe.Data)
-	if err != nil {
+	if err != nil || s.ranks.follows() {
 		return err
 	}
 	workers, err := r.Workers(ctx)
@@ -181,6 +205,10 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 	if from.log && c.Flags().Changed("run") {
 		return o.trainFarm(c, from)
 	}
+	if from.log && o.ranks != nil {
+		return schemas.E("", "--replay "+o.replay, "give --run, so that the farm's workers make the batches, or replay pixels",
+			schemas.Because(schemas.ErrUsage, fmt.Sprintf("each of %d processes would make all of the log's batches again", o.ranks.at.World)))
+	}
 	s, err := openSession(ctx, c, o.sessionFlags, from)
 	if err != nil {
 		return err
@@ -188,7 +216,13 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 	defer s.close()
 	s.limits = o.transportFlags
 	if s.trained() {
+		if s.ranks.follows() {
+			return nil
+		}
 		return s.evaluateOnly(ctx)
+	}
+	if err := s.ranks.join(s.recipe.Device); err != nil {
+		return err
 	}
 	if js != nil {
 		s.monitor.broker(js)
@@ -202,7 +236,7 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 	} else {
 		res, err = s.trainRecorded(ctx, o.replay)
 	}
-	if err != nil {
+	if err != nil || s.ranks.follows() {
 		return err
 	}
 	return s.conclude(ctx, res)
@@ -234,7 +268,14 @@ func (s *session) trainRecorded(ctx context.Context, what string) (*train.Result
 	}
 	from := s.from()
 	rec := s.newRecord(order)
-	stream, err := record.Replay(s.replay.source(), from, s.recorder(rec))
+	if s.ranks.follows() {
+		stream, err := record.ReplayPart(s.replay.source(), from, s.ranks.part(), nil)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.follow(ctx, stream)
+	}
+	stream, err := record.ReplayPart(s.replay.source(), from, s.ranks.part(), s.recorder(rec))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"resslt/batcher"
+	"resslt/schemas"
+	"resslt/train"
+	"resslt/train/torch"
+)
+
+// ranks is this process's place among several that train one model; nil is one alone.
+// Rank 0 is a session as any other, which takes its rows of the batches; the others
+// follow: they train, and keep and say nothing.
+type ranks struct {
+	at      *train.Rendezvous
+	timeout time.Duration // how long a rank may be silent
+	group   *torch.Group  // set by join
+}
+
+// refuseRanks is for verbs that are of one process.
+func refuseRanks(verb string) error {
+	at, err := train.FromEnvironment(os.LookupEnv)
+	if err != nil || at == nil {
+		return err
+	}
+	return schemas.E("", verb, "start `resslt train` so, with a broker and workers beside it (docs/parallel.md), or unset WORLD_SIZE",
+		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it is one process, and this is rank %d of %d", at.Rank, at.World)))
+}
+
+// follows says whether this process is a rank other than 0.
+func (r *ranks) follows() bool { return r != nil && r.at.Rank > 0 }
+
+// cores is how many of the machine's are for one rank of it.
+func (r *ranks) cores() int {
+	if r == nil {
+		return runtime.NumCPU()
+	}
+	return max(1, runtime.NumCPU()/r.at.LocalWorld)
+}
+
+// trainer is the name of this rank's trainer in the run.
+func (r *ranks) trainer(name string) string {
+	if !r.follows() {
+		return name
+	}
+	return fmt.Sprintf("%s-rank%d", name, r.at.Rank)
+}
+
+// part is this rank's rows of a batch.
+func (r *ranks) part() batcher.Part {
+	if r == nil {
+		return batcher.Part{}
+	}
+	return batcher.Part{Index: r.at.Rank, Of: r.at.World}
+}
+
+// join waits for the others.
+func (r *ranks) join(device string) error {
+	if r == nil {
+		return nil
+	}
+	dev, err := torch.ParseDevice(device)
+	if err != nil {
+		return err
+	}
+	r.group, err = r.at.Join(dev, r.timeout)
+	return err
+}
+
+// of gives the group to the loop.
+func (r *ranks) of(o train.Options) train.Options {
+	if r != nil {
+		o.Group, o.LocalRank = r.group, r.at.LocalRank
+	}
+	if o.Group != nil {
+		o.Keep = nil // what it would keep is not the batch
+	}
+	return o
+}
+
+// leave ends the group in good order.
+func (r *ranks) leave() error {
+	if r == nil {
+		return nil
+	}
+	return r.group.Leave()
+}
+
+// free ends it without a word; the others hear of it by the connections.
+func (r *ranks) free() {
+	if r != nil {
+		r.group.Free()
+	}
+}
+
+// inTurn runs fn on rank 0, and on the others once it has gone well there.
+func (r *ranks) inTurn(what string, fn func() error) error {
+	if r == nil || r.group == nil {
+		return fn()
+	}
+	var err error
+	if !r.follows() {
+		err = fn()
+	}
+	word := []byte{0}
+	if err != nil {
+		word[0] = 1
+	}
+	var all [][]byte
+	lost := torch.Do(func() error { all = r.group.Exchange(word); return nil })
+	switch {
+	case err != nil:
+		return err
+	case lost != nil:
+		return lost
+	case all[0][0] != 0:
+		return schemas.E("train", what, "see why, then start all of them again", schemas.Because(schemas.ErrUnavailable, "rank 0 could not open it"))
+	case r.follows():
+		return fn()
+	}
+	return nil
+}
+
+// follow trains on the stream as a rank other than 0, and closes it.
+func (s *session) follow(ctx context.Context, stream feed) (err error) {
+	defer func() {
+		if err != nil {
+			s.ranks.free()
+		}
+		err = errors.Join(err, stream.Close())
+	}()
+	res, err := train.Run(ctx, s.ranks.of(train.Options{Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume}))
+	if err != nil {
+		return err
+	}
+	res.Learner.Free()
+	return s.ranks.leave()
+}
+
+// findRanks reads the environment.
+func (o *trainOptions) findRanks() error {
+	at, err := train.FromEnvironment(os.LookupEnv)
+	if err != nil || at == nil {
+		return err
+	}
+	if o.groupTimeout < time.Second {
+		return schemas.E("", "--group-timeout", "give a second or more", schemas.ErrUsage)
+	}
+	o.ranks = &ranks{at: at, timeout: o.groupTimeout}
+	return nil
+}
