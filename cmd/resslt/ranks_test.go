@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"resslt/train"
+	"resslt/train/torch"
+)
+
+// needGloo skips where the shim cannot have processes of CPUs train together.
+func needGloo(t *testing.T) {
+	t.Helper()
+	needTorch(t)
+	if have, err := torch.Backends(); err != nil {
+		t.Fatal(err)
+	} else if !slices.Contains(have, "gloo") {
+		t.Skip("the shim was built without gloo (libgloo-dev, then `make shim`)")
+	}
+}
+
+// rank is one of several processes that train together.
+type rank struct {
+	*exec.Cmd
+	out, errs bytes.Buffer
+}
+
+// startRanks starts two processes with the bare variables, and the same arguments.
+func startRanks(t *testing.T, args ...string) []*rank {
+	t.Helper()
+	return startUnlike(t, args, args)
+}
+
+// startUnlike starts a process for each list of arguments.
+func startUnlike(t *testing.T, args ...[]string) []*rank {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	var all []*rank
+	for i := range args {
+		r := &rank{Cmd: command(t, "resslt", args[i]...)}
+		r.Env = append(r.Env, "MASTER_ADDR=127.0.0.1", fmt.Sprint("MASTER_PORT=", port), fmt.Sprint("WORLD_SIZE=", len(args)), fmt.Sprint("RANK=", i))
+		r.Stdout, r.Stderr = &r.out, &r.errs
+		start(t, r.Cmd)
+		all = append(all, r)
+	}
+	return all
+}
+
+// end waits for a rank.
+func (r *rank) end(t *testing.T) outcome {
+	t.Helper()
+	return finish(r.Cmd, &r.out, &r.errs, r.Wait())
+}
+
+// together runs two ranks to their end and gives the summary, which is rank 0's to print.
+func together(t *testing.T, args ...string) train.Summary {
+	t.Helper()
+	all := startRanks(t, args...)
+	first, second := all[0].end(t), all[1].end(t)
+	if first.code != 0 || second.code != 0 {
+		t.Fatalf("rank 0: exit %d\n%s\nrank 1: exit %d\n%s", first.code, first.stderr, second.code, second.stderr)
+	}
+	if second.stdout != "" {
+		t.Errorf("rank 1 printed %q", second.stdout)
+	}
+	s := printed(t, first)
+	if s.WorldSize != 2 {
+		t.Errorf("world_size is %d", s.WorldSize)
+	}
+	return s
+}
+
+// afterSteps waits until the run's metrics have n lines.
+func afterSteps(t *testing.T, dir string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
+		if bytes.Count(raw, []byte("\n")) >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no step in a minute")
+		}
+	}
+}
+
+// TestRanks: two processes come to one model, by whatever way the batches come and the
+// processes are started, and after an interrupt or the death of one.
+func TestRanks(t *testing.T) {
+	needGloo(t)
+	needData(t)
+	recipe := []string{"--recipe", "smoke", "--json", "--set", "eval=[none]", "--set", "epochs=3", "--set", "log_every=1", "--set", "checkpoint_every=7", "--set", "threads=1"}
+	pixels := t.TempDir()
+	alone := summaryOf(t, slices.Concat([]string{"run", "--out", pixels, "--record", "pixels"}, recipe)...)
+	replay := func(out string, more ...string) []string {
+		return slices.Concat([]string{"train", "--replay", "pixels:" + pixels, "--out", out}, recipe, more)
+	}
+	whole := together(t, replay(t.TempDir())...)
+	if alone.WorldSize != 1 || alone.StudentSHA256 == whole.StudentSHA256 {
+		t.Errorf("a process by itself, world_size %d, has the very bits of two: %s", alone.WorldSize, alone.StudentSHA256)
+	}
+
+	t.Run("farm", func(t *testing.T) {
+		url := natsServer(t)
+		start(t, command(t, "augmentd", "--nats", url, "--workers", "2"))
+		dir := t.TempDir()
+		sameWeights(t, "of the farm's batches", together(t, slices.Concat([]string{"train", "--nats", url, "--run", "two", "--out", dir}, recipe)...), whole)
+		if o := resslt(t, "record", "verify", dir); o.code != 0 {
+			t.Errorf("the record of two ranks: exit %d: %s", o.code, o.stderr)
+		}
+	})
+	t.Run("torchrun", func(t *testing.T) {
+		const python = "/usr/bin/python3" // Debian's torch is no other's
+		if err := exec.Command(python, "-c", "import torch.distributed.run").Run(); err != nil {
+			t.Skip("python3-torch is not installed")
+		}
+		launch := []string{"-m", "torch.distributed.run", "--no_python", "--nproc_per_node=2", "--redirects=1", "--tee=1", "--log_dir=" + t.TempDir(), // its default does not work with Python 3.11
+			"--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", filepath.Join(bin, "resslt")}
+		dir := t.TempDir()
+		c := exec.CommandContext(t.Context(), python, append(launch, replay(dir)...)...)
+		c.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
+		var out, errs bytes.Buffer
+		c.Stdout, c.Stderr = &out, &errs
+		o := finish(c, &out, &errs, c.Run())
+		if o.code != 0 {
+			t.Fatalf("exit %d\n%s", o.code, o.stderr)
+		}
+		s, err := train.ReadSummary(filepath.Join(dir, "summary.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameWeights(t, "by torchrun", s, whole)
+	})
+	t.Run("interrupt", func(t *testing.T) {
+		dir := t.TempDir()
+		all := startRanks(t, replay(dir)...)
+		afterSteps(t, dir, 4)
+		if err := all[1].Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range all {
+			o := r.end(t)
+			last := strings.TrimSpace(o.stderr)[strings.LastIndexByte(strings.TrimSpace(o.stderr), '\n')+1:]
+			if o.code != 130 || !strings.Contains(last, "checkpoint written") {
+				t.Errorf("rank %d: exit %d: %s", i, o.code, last)
+			}
+		}
+		sameWeights(t, "interrupted and resumed", together(t, replay(dir, "--resume")...), whole)
+	})
+	t.Run("kill", func(t *testing.T) {
+		dir := t.TempDir()
+		all := startRanks(t, replay(dir, "--group-timeout", "20s")...)
+		afterSteps(t, dir, 9)
+		if err := all[1].Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		killed := time.Now()
+		all[1].end(t)
+		o := all[0].end(t)
+		last := strings.TrimSpace(o.stderr)[strings.LastIndexByte(strings.TrimSpace(o.stderr), '\n')+1:]
+		if took := time.Since(killed); o.code != 1 || took > 30*time.Second || !strings.Contains(last, "--resume") {
+			t.Errorf("rank 0 after %v: exit %d: %s", took, o.code, last)
+		}
+		sameWeights(t, "killed and resumed", together(t, replay(dir, "--resume")...), whole)
+	})
+	t.Run("shuffled", func(t *testing.T) {
+		together(t, replay(t.TempDir(), "--set", "sync_bn=false")...)
+	})
+	t.Run("unlike", func(t *testing.T) {
+		dir := t.TempDir()
+		for i, r := range startUnlike(t, replay(dir), replay(dir, "--set", "base_lr=0.01")) {
+			if o := r.end(t); o.code != 1 || !strings.Contains(o.stderr, "rank 1 has another recipe") {
+				t.Errorf("rank %d: exit %d: %s", i, o.code, o.stderr)
+			}
+		}
+	})
+}
+
+// TestRanksRefused: what cannot be is said in one line that names it.
+func TestRanksRefused(t *testing.T) {
+	needGloo(t)
+	needData(t)
+	for _, c := range []struct {
+		env  string
+		args []string
+		says string
+	}{
+		{"WORLD_SIZE=2 RANK=0 MASTER_ADDR=127.0.0.1", quick(t.TempDir()), "resslt train"},
+		{"WORLD_SIZE=2 MASTER_ADDR=127.0.0.1", []string{"train", "--recipe", "smoke"}, "RANK"},
+		{"WORLD_SIZE=2 RANK=0", []string{"train", "--recipe", "smoke"}, "MASTER_ADDR"},
+	} {
+		p := command(t, "resslt", c.args...)
+		p.Env = append(p.Env, strings.Fields(c.env)...)
+		var out, errs bytes.Buffer
+		p.Stdout, p.Stderr = &out, &errs
+		o := finish(p, &out, &errs, p.Run())
+		if o.code != 2 || !strings.Contains(o.stderr, c.says) || strings.Count(strings.TrimSpace(o.stderr), "\n") != 0 {
+			t.Errorf("%s: exit %d: %s", c.env, o.code, o.stderr)
+		}
+	}
+}
