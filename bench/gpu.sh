@@ -8,6 +8,7 @@
 #   tests        gradients against the CPU, loss curve against PyTorch's, two runs bit for bit,
 #                kill and resume, memory over 2,000 steps (needs train.test, of `make bundle`, or Go)
 #   step         resslt bench step against PyTorch eager and compiled, in turn, medians of ROUNDS
+#   loader       how many images a second this machine's CPUs bring of the recipe `cifar10` from DATA
 #   determinism  what `deterministic` costs, in images/s
 #   cifar10      the recipe `cifar10` from the folder DATA, by workers, stream and trainer in one
 #                process; goes on where OUT has a checkpoint; LIMIT seconds at most
@@ -73,6 +74,7 @@ for stage in "${stages[@]}"; do
     for on in false true; do
       "$resslt" bench step --batch 256 --steps "$STEPS" --warmup 20 --device "$DEVICE" --precision bf16 --deterministic=$on
     done ;;
+  loader) "$resslt" bench loader --recipe cifar10 ${DATA:+--data "$DATA"} --workers "$(nproc)" ;;
   cifar10)
     OUT=${OUT:-runs/cifar10}
     resume=; [ ! -d "$OUT/checkpoints" ] || resume=--resume
@@ -80,6 +82,6 @@ for stage in "${stages[@]}"; do
     timeout --signal=TERM "${LIMIT:-540}" "$resslt" run --recipe cifar10 ${DATA:+--data "$DATA"} --set device="$DEVICE" --set precision=bf16 \
       --workers "$(nproc)" --out "$OUT" $resume --json ${ARGS:-}
     ;;
-  *) echo "gpu.sh: no stage $stage (doctor tests step determinism cifar10)" >&2; exit 2 ;;
+  *) echo "gpu.sh: no stage $stage (doctor tests step loader determinism cifar10)" >&2; exit 2 ;;
   esac
 done

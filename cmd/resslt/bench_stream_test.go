@@ -18,3 +18,21 @@ func TestBenchStream(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// The benchmark of the input brings batches of a recipe's own views, and says what of
+// it is drawing.
+func TestBenchLoader(t *testing.T) {
+	needTorch(t) // for the data set; the benchmark opens no libtorch
+	o := resslt(t, "bench", "loader", "--set", "batch_size=16", "--workers", "1", "--seconds", "1", "--json")
+	var r loaderReport
+	if err := json.Unmarshal([]byte(o.stdout), &r); o.code != 0 || err != nil {
+		t.Fatalf("exit %d, %v: %s", o.code, err, o.stderr)
+	}
+	if r.ImagesPerSecond <= 0 || r.RenderImagesPerSecond <= 0 || r.CPUPerImage <= 0 || r.RenderCPUPerImage <= 0 ||
+		r.Views != 2 || r.SampleBytes != 2*28*28*3 || r.BatchSize != 16 || r.Workers != 1 {
+		t.Errorf("%+v", r)
+	}
+	if o := resslt(t, "bench", "loader", "--workers", "0"); o.code != 2 {
+		t.Errorf("--workers 0: exit %d: %s", o.code, o.stderr)
+	}
+}
