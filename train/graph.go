@@ -83,7 +83,12 @@ func (l *Learner) openGraphs() {
 		}
 	}
 	g.pending = make([]int64, len(g.counters))
-	g.pool = torch.NewGraphPool(l.config.Device)
+	// A shim without CUDA's headers has no graphs.
+	err := torch.Do(func() error { g.pool = torch.NewGraphPool(l.config.Device); return nil })
+	if err != nil {
+		l.ungraphed = err.Error()
+		return
+	}
 	l.graphs = g
 }
 

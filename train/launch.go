@@ -97,6 +97,7 @@ func (l *Learner) join() {
 // order.
 func (l *Learner) openStreams() {
 	dev := l.config.Device
+	torch.SetDevice(dev)
 	l.timers = &timers{device: dev}
 	l.stream = torch.NewStream(dev)
 	if dev.Type == torch.DeviceCUDA && l.parts.Teacher && l.config.Group == nil {

@@ -40,6 +40,7 @@ type stepReport struct {
 	Deterministic bool         `json:"deterministic"`
 	TF32          bool         `json:"tf32"`
 	Graph         bool         `json:"cuda_graph"`              // steps were replayed
+	Ungraphed     string       `json:"ungraphed,omitempty"`     // why they were not
 	PhaseMS       train.Phases `json:"phase_ms"`                // mean of the timed steps
 	DeviceMemory  int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
 }
@@ -157,6 +158,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
 	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
 	rep.StudentSizes, rep.Deterministic, rep.TF32 = sizes, r.Deterministic, r.TF32
+	rep.Ungraphed = learner.Ungraphed()
 	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
 	return rep, nil
 }
@@ -174,6 +176,9 @@ type stepBench struct {
 // inFlight is how many steps a GPU is given before it has done the first, as training does.
 const inFlight = 2
 
+// graphWarmUp are the steps of a GPU that run before a graph is captured, and the capture.
+const graphWarmUp = 4
+
 // run makes warmup steps and then the timed ones. On the CPU each is timed, the copy of
 // the pixels with it; a GPU's steps overlap, so there the time between the ends of two
 // is taken.
@@ -184,7 +189,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		if err := torch.Do(b.place); err != nil {
 			return nil, err
 		}
-		warmup += inFlight
+		warmup += inFlight + graphWarmUp
 	}
 	var times []float64 // seconds
 	last := time.Now()

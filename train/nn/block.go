@@ -76,7 +76,7 @@ func (s *StochasticDepth) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
 		n := x.Size(0)
 		mask := torch.FromFloat64(s.mask(n), n, 1, 1, 1)
-		return torch.Mul(x, mask.To(x.Device(), x.DType(), false))
+		return torch.Mul(x, mask.To(x.Device(), x.DType(), true))
 	})
 }
 

@@ -3,7 +3,7 @@ package torch
 var (
 	fnGraphPool   = op{name: "resslt::graph_pool", args: "device"}
 	fnGraphBegin  = op{name: "resslt::graph_begin", args: "device,pool,pool_part"}
-	fnGraphEnd    = op{name: "resslt::graph_end", args: "graph"}
+	fnGraphEnd    = op{name: "resslt::graph_end", args: "device,graph"}
 	fnGraphReplay = op{name: "resslt::graph_replay", args: "graph"}
 	fnFreeGraph   = op{name: "resslt::free_graph", args: "graph"}
 )
@@ -61,8 +61,8 @@ func (p *GraphPool) Capture(fn func()) (*Graph, error) {
 	err = Do(func() error { fn(); return nil })
 	// Ended whatever fn said: the stream must not stay in capture.
 	if ended := Do(func() error {
-		var b [2]uint64
-		fnGraphEnd.none(putInt(b[:0], int64(g.h)))
+		var b [4]uint64
+		fnGraphEnd.none(putInt(putDevice(b[:0], p.device), int64(g.h)))
 		return nil
 	}); err == nil {
 		err = ended

@@ -6,9 +6,19 @@ var (
 	fnCudaMemory = op{name: "resslt::cuda_memory", args: "device"}
 	fnCudaReset  = op{name: "resslt::reset_cuda_peak", args: "device"}
 	fnHostBuffer = op{name: "resslt::host_buffer", args: "bytes,pinned"}
+	fnSetDevice  = op{name: "resslt::set_device", args: "device"}
 	fnNewStream  = op{name: "resslt::new_stream", args: "device"}
 	fnSetStream  = op{name: "resslt::set_stream", args: "device,stream"}
 )
+
+// SetDevice makes a GPU the current one of Do's thread: that of pinned memory and of
+// what names no device. It holds until the next SetDevice; the CPU needs none.
+func SetDevice(device Device) {
+	if device.Type == DeviceCUDA {
+		var b [2]uint64
+		fnSetDevice.none(putDevice(b[:0], device))
+	}
+}
 
 // Stream is a queue of work on a GPU: what is put into one queue runs in order,
 // what is in two may run at once. Work goes to the default stream except inside

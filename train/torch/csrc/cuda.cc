@@ -2,6 +2,7 @@
 // events, pinned memory and graphs. Streams and events go through c10's interface
 // of devices, which needs none of CUDA's headers.
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -31,6 +32,13 @@ c10::Device cuda_device(Call& c) { return c10::Device(c10::DeviceType::CUDA, cud
 c10::impl::VirtualGuardImpl gpu() { return c10::impl::VirtualGuardImpl(c10::DeviceType::CUDA); }
 
 c10::Stream stream_of(c10::Device d, int64_t id) { return c10::Stream(c10::Stream::UNSAFE, d, id); }
+
+// set_device makes a GPU the thread's current one: that of pinned memory, of
+// libraries' handles and of whatever names no device.
+void set_device(Call& c) {
+  const c10::Device d = cuda_device(c);
+  gpu().setDevice(d);
+}
 
 // new_stream takes one of libtorch's pool, which never shrinks: nothing is to be
 // freed. It does not wait for the default stream, nor that for it.
@@ -114,13 +122,17 @@ void graph_pool(Call& c) {
 
 // graph_begin starts to capture the current stream, which must not be the default one.
 void graph_begin(Call& c) {
-  cuda_index(c);
+  const c10::DeviceGuard guard(cuda_device(c));
   auto graph = std::make_unique<at::cuda::CUDAGraph>();
   graph->capture_begin({static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
   c.out.word(reinterpret_cast<uint64_t>(graph.release()));
 }
 
-void graph_end(Call& c) { graph_at(c, 0).capture_end(); }
+void graph_end(Call& c) {
+  const c10::DeviceGuard guard(cuda_device(c));
+  graph_at(c, 1).capture_end();
+}
+
 void graph_replay(Call& c) { graph_at(c, 0).replay(); }
 void free_graph(Call& c) { delete &graph_at(c, 0); }
 #else
@@ -143,6 +155,7 @@ const Function cuda_functions[] = {
     {"resslt::cuda_memory", "device", cuda_memory},
     {"resslt::reset_cuda_peak", "device", reset_cuda_peak},
     {"resslt::host_buffer", "bytes,pinned", host_buffer},
+    {"resslt::set_device", "device", set_device},
     {"resslt::new_stream", "device", new_stream},
     {"resslt::set_stream", "device,stream", set_stream},
     {"resslt::new_event", "device,timed", new_event},
@@ -154,7 +167,7 @@ const Function cuda_functions[] = {
     {"resslt::event_elapsed", "start,end", event_elapsed},
     {"resslt::graph_pool", "device", graph_pool},
     {"resslt::graph_begin", "device,pool,pool_part", graph_begin},
-    {"resslt::graph_end", "graph", graph_end},
+    {"resslt::graph_end", "device,graph", graph_end},
     {"resslt::graph_replay", "graph", graph_replay},
     {"resslt::free_graph", "graph", free_graph},
     {nullptr, nullptr, nullptr},
