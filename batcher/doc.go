@@ -27,6 +27,7 @@
 //	Assembler  chunks → batches; knows no network
 //	Stream     planner + consumer + assembler: the trainer's end
 //	MemoryStream   the same face without a broker
+//	Auditor    makes some chunks again, and finds workers out
 //	Recorder   hears what a Stream hands out; package record keeps, proves and replays it
 //	Stored     the chunks that a broker keeps, for reading
 //

@@ -183,6 +183,15 @@ func (r *replay) plans(row batcher.TaskRow) ([][]byte, bool) {
 	return out, true
 }
 
+// auditor makes some of the farm's chunks again, from the data as this machine has it.
+func (s *session) auditor(ctx context.Context, run *batcher.Run) (*batcher.Auditor, error) {
+	src, err := pipeline.OpenSource(ctx, &run.Record, nil, ingest.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return batcher.NewAuditor(&s.spec, src, s.limits.audit)
+}
+
 // openSource opens the data for workers in this process. Where a log is replayed its plans
 // are rendered.
 func (s *session) openSource(ctx context.Context, rec *schemas.RunRecord, timer pipeline.Timer) (batcher.Source, error) {

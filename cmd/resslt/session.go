@@ -55,7 +55,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 // transportFlags are the limits of a run's transport; zero is batcher's default.
 type transportFlags struct {
 	trainer, storage                            string
-	window                                      int64
+	window, audit                               int64
 	lease, ackWait, brokerTimeout, stallTimeout time.Duration
 }
 
@@ -65,6 +65,7 @@ func (f *transportFlags) register(c *cobra.Command) {
 	p.DurationVar(&f.lease, "lease", batcher.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
 	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.StringVar(&f.storage, "storage", string(batcher.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	p.Int64Var(&f.audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker made other bytes (0: none)")
 	p.DurationVar(&f.ackWait, "ack-wait", batcher.DefaultAckWait, "after so long a silence of its worker a task is given to another")
 	p.DurationVar(&f.brokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
 	p.DurationVar(&f.stallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long no batch may come before the trainer saves and stops")
@@ -349,6 +350,20 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 		o.Record = s.recorder(rec)
 		if s.recording.stream {
 			o.Keep = -1
+		}
+		if s.limits.audit != 0 {
+			a, aerr := s.auditor(ctx, run)
+			if aerr != nil {
+				return nil, aerr
+			}
+			defer func() {
+				fmt.Fprintf(s.stderr, "%d chunks were made again here\n", a.Audited())
+				if err = errors.Join(err, a.Close()); err != nil && res != nil {
+					res.Learner.Free()
+					res = nil
+				}
+			}()
+			o.Record = batcher.Recorders(a, o.Record)
 		}
 	}
 	stream, err := batcher.OpenStream(ctx, run, order, o)
