@@ -83,9 +83,10 @@ func TestInterruptedInEvaluation(t *testing.T) {
 	url := natsServer(t)
 	worker := start(t, command(t, "augmentd", "--nats", url, "--workers", "2"))
 	dir := t.TempDir()
-	args := []string{"train", "--nats", url, "--run", "first", "--recipe", "smoke", "--json", "--out", dir,
-		"--set", "eval=[knn]", "--set", "eval_images=300"}
-	o := watched(t, true, append(args, "--record", "stream")...)
+	session := func(out string, more ...string) []string {
+		return append(append([]string{"train", "--nats", url}, quick(out, "--set", "eval=[knn]", "--set", "eval_images=300")[1:]...), more...)
+	}
+	o := watched(t, true, session(dir, "--run", "first", "--record", "stream")...)
 	if o.code != 130 || !strings.Contains(o.stderr, "training is done and saved") {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	}
@@ -96,16 +97,14 @@ func TestInterruptedInEvaluation(t *testing.T) {
 	if err != nil || was.KNNTop1 != nil || was.ImagesPerSecond == 0 {
 		t.Fatalf("%+v, %v", was, err)
 	}
-	args[2] = "nats://127.0.0.1:1"
-	for _, more := range [][]string{{"--record", "stream", "--nats", url}, {}} { // with the broker, and without
-		got := summaryOf(t, append(append(args, "--resume"), more...)...)
+	for _, more := range [][]string{{"--record", "stream"}, {"--nats", "nats://127.0.0.1:1"}} { // with the broker, and without
+		got := summaryOf(t, session(dir, append(more, "--run", "first", "--resume")...)...)
 		sameWeights(t, "resumed", got, was)
 		if got.KNNTop1 == nil || got.ImagesPerSecond != was.ImagesPerSecond || got.ChunksPublished != was.ChunksPublished || got.TrainSeconds != was.TrainSeconds {
 			t.Errorf("resumed: %+v\nwas %+v", got, was)
 		}
 	}
-	replay := append([]string{"train", "--replay", "stream:first", "--nats", url}, "--recipe", "smoke", "--json", "--out", t.TempDir(), "--set", "eval=[knn]", "--set", "eval_images=300")
-	if o := watched(t, false, replay...); o.code != 0 {
+	if o := watched(t, false, session(t.TempDir(), "--replay", "stream:first")...); o.code != 0 {
 		t.Errorf("replay: exit %d: %s", o.code, o.stderr)
 	} else {
 		sameWeights(t, "replay", printed(t, o), was)

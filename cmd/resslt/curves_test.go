@@ -13,7 +13,7 @@ import (
 func TestKNNWhileTraining(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	plain := summaryOf(t, quick(t.TempDir())...)
+	plain := undisturbed(t)
 
 	dir := t.TempDir()
 	probed := append(quick(dir), "--set", "knn_every=1")

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +36,10 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
+	if err := writeSmall(smallData()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 		return 1
@@ -53,9 +61,60 @@ func needTorch(t *testing.T) {
 	torchtest.Require(t)
 }
 
+// fashion is where Debian's package puts Fashion-MNIST.
+const fashion = "/usr/share/datasets/fashion-mnist"
+
+// smallData is a folder with the first images of each split of Fashion-MNIST, which
+// serve most tests as well: to read all 70,000 takes a third of a short run.
+func smallData() string { return filepath.Join(bin, "fashion-mnist") }
+
+const smallTrain, smallTest = 1000, 600
+
+// writeSmall makes that folder, where the data set is installed.
+func writeSmall(dir string) error {
+	if _, err := os.Stat(fashion); err != nil {
+		return nil // needData skips
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name        string
+		n, head, of int // items, bytes before the first, of each
+	}{
+		{"train-images-idx3-ubyte.gz", smallTrain, 16, 28 * 28}, {"train-labels-idx1-ubyte.gz", smallTrain, 8, 1},
+		{"t10k-images-idx3-ubyte.gz", smallTest, 16, 28 * 28}, {"t10k-labels-idx1-ubyte.gz", smallTest, 8, 1},
+	} {
+		in, err := os.Open(filepath.Join(fashion, f.name))
+		if err != nil {
+			return err
+		}
+		raw := make([]byte, f.head+f.n*f.of)
+		z, err := gzip.NewReader(in)
+		if err == nil {
+			_, err = io.ReadFull(z, raw)
+		}
+		in.Close()
+		if err != nil {
+			return err
+		}
+		binary.BigEndian.PutUint32(raw[4:], uint32(f.n))
+		var out bytes.Buffer
+		w := gzip.NewWriter(&out)
+		_, err = w.Write(raw)
+		if err = errors.Join(err, w.Close()); err == nil {
+			err = os.WriteFile(filepath.Join(dir, f.name), out.Bytes(), 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func needData(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat("/usr/share/datasets/fashion-mnist"); err != nil {
+	if _, err := os.Stat(fashion); err != nil {
 		t.Skip("Fashion-MNIST is not installed (package dataset-fashion-mnist)")
 	}
 }
@@ -117,9 +176,25 @@ func printed(t *testing.T, o outcome) train.Summary {
 	return s
 }
 
-// quick is smoke without evaluation, which most tests do not look at.
+// quick is smoke on few images and without evaluation, which most tests do not look at.
 func quick(out string, more ...string) []string {
-	return append([]string{"run", "--recipe", "smoke", "--json", "--out", out, "--set", "eval=[none]"}, more...)
+	return append([]string{"run", "--recipe", "smoke", "--data", "fashion-mnist:" + smallData(), "--json", "--out", out, "--set", "eval=[none]"}, more...)
+}
+
+var plain = struct {
+	sync.Once
+	train.Summary
+}{}
+
+// undisturbed is the summary of a quick run, which is made once: the weights that it must
+// have in whatever way it is made.
+func undisturbed(t *testing.T) train.Summary {
+	t.Helper()
+	plain.Do(func() { plain.Summary = summaryOf(t, quick(t.TempDir())...) })
+	if plain.StudentSHA256 == "" {
+		t.Fatal("the undisturbed run has failed in another test")
+	}
+	return plain.Summary
 }
 
 func sameWeights(t *testing.T, what string, got, want train.Summary) {
@@ -159,15 +234,15 @@ func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
 	}
 	// Into the same folder again, with one worker where the first had as many
 	// as cores: equal weights, and the first run's files set aside.
-	b := summaryOf(t, quick(dir, "--workers", "1")...)
+	b := summaryOf(t, quick(dir, "--data", "fashion-mnist:", "--workers", "1")...)
 	sameWeights(t, "second run, one worker", b, a)
 	if _, err := os.Stat(filepath.Join(dir, "previous-1", "summary.json")); err != nil {
 		t.Errorf("the first run's summary is lost: %v", err)
 	}
 	c := summaryOf(t, quick(t.TempDir(), "--workers", "4")...)
-	sameWeights(t, "third run, four workers", c, a)
+	sameWeights(t, "four workers", c, undisturbed(t))
 	d := summaryOf(t, quick(t.TempDir(), "--set", "seed=2")...)
-	if d.StudentSHA256 == a.StudentSHA256 {
+	if d.StudentSHA256 == c.StudentSHA256 {
 		t.Error("another seed gives the same weights")
 	}
 }
@@ -208,7 +283,7 @@ func interrupt(t *testing.T, dir string, step int, sig os.Signal, args ...string
 func TestStopAndResume(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	whole := summaryOf(t, quick(t.TempDir())...)
+	whole := undisturbed(t)
 
 	t.Run("SIGINT in mid-epoch", func(t *testing.T) {
 		dir := t.TempDir()
@@ -361,13 +436,13 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	url := natsServer(t)
-	whole := summaryOf(t, quick(t.TempDir())...)
+	whole := undisturbed(t)
 
 	victim := start(t, command(t, "augmentd", "--nats", url, "--workers", "1"))
 	start(t, command(t, "augmentd", "--nats", url, "--workers", "1"))
 
 	dir := t.TempDir()
-	args := append([]string{"train", "--nats", url, "--run", "farm"}, quick(dir)[1:]...)
+	args := append([]string{"train", "--nats", url, "--run", "farm", "--audit", "1"}, quick(dir)[1:]...)
 	c := command(t, "resslt", args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
@@ -392,4 +467,7 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 		t.Fatalf("resslt train: exit %d\n%s", o.code, o.stderr)
 	}
 	sameWeights(t, "farm", printed(t, o), whole)
+	if !strings.Contains(o.stderr, "20 chunks were made again here") {
+		t.Errorf("the audit says nothing: %s", o.stderr)
+	}
 }

@@ -134,7 +134,7 @@ func TestEvalBadInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := filepath.Join(dir, "cache")
-	few := []string{"--data", "fashion-mnist:", "--max-images", "60", "--cache", cache}
+	few := []string{"--data", "fashion-mnist:" + smallData(), "--max-images", "60", "--cache", cache}
 	resultOf(t, append([]string{"knn", "--k", "1", "--checkpoint", file}, few...)...)
 	narrowFiles, _ := filepath.Glob(filepath.Join(cache, "*"))
 	resultOf(t, append([]string{"knn", "--k", "1", "--checkpoint", encoderFile(t, wide, 6)}, few...)...)
@@ -174,17 +174,17 @@ func TestEvalBadInput(t *testing.T) {
 		"labels missing, semi":     {append([]string{"semi", "--data", "folder:" + filepath.Join(dir, "flat")}, check...), 2, []string{"no labels", "mend"}},
 		"class below k":            {append([]string{"lowshot", "--k", "3", "--data", "folder:" + filepath.Join(dir, "small")}, check...), 2, []string{"class 1", "1 images", "k is 3"}},
 		"annotation, no image":     {append([]string{"lowshot", "--data", "voc2007:" + voc}, check...), 1, []string{"000001", "mend"}},
-		"another backbone":         {append([]string{"knn", "--data", "fashion-mnist:", "--backbone", "resnet34"}, check...), 1, []string{"resnet34", "missing keys", file}},
-		"another width of network": {append([]string{"knn", "--data", "fashion-mnist:", "--width", "8"}, check...), 1, []string{"width 8", "want [8 3 3 3]", "[4 3 3 3]"}},
+		"another backbone":         {append([]string{"knn", "--data", "fashion-mnist:" + smallData(), "--backbone", "resnet34"}, check...), 1, []string{"resnet34", "missing keys", file}},
+		"another width of network": {append([]string{"knn", "--data", "fashion-mnist:" + smallData(), "--width", "8"}, check...), 1, []string{"width 8", "want [8 3 3 3]", "[4 3 3 3]"}},
 		"another width":            {[]string{"knn", "--features", narrowTrain, "--eval-features", wideTest}, 2, []string{"32 dimensions", "test features 48"}},
 		"one file of features":     {[]string{"knn", "--features", narrowTrain}, 2, []string{"--eval-features"}},
 		"features are weights":     {[]string{"knn", "--features", file, "--eval-features", file}, 1, []string{file, "no features"}},
-		"no such k":                {append([]string{"knn", "--k", "0", "--data", "fashion-mnist:"}, check...), 2, []string{"option k: wrong use: is 0", "1 or more"}},
+		"no such k":                {append([]string{"knn", "--k", "0", "--data", "fashion-mnist:" + smallData()}, check...), 2, []string{"option k: wrong use: is 0", "1 or more"}},
 		"list of other images":     {append([]string{"semi", "--list", list, "--data", "folder:" + filepath.Join(dir, "small")}, check...), 1, []string{list + ":2", "none.jpg"}},
 		"several classes":          {[]string{"transfer", "--metric", "map11", "--features", narrowTrain, "--eval-features", narrowTrain}, 2, []string{"map11", "mend"}},
 		"no data":                  {append([]string{"tsne"}, check...), 2, []string{"--data"}},
-		"no such split":            {append([]string{"linear", "--data", "fashion-mnist:", "--eval-split", "validation"}, check...), 2, []string{"validation"}},
-		"views of a query":         {append([]string{"neighbours", "--data", "fashion-mnist:", "--views", "wild"}, check...), 2, []string{"wild", "strong"}},
+		"no such split":            {append([]string{"linear", "--data", "fashion-mnist:" + smallData(), "--eval-split", "validation"}, check...), 2, []string{"validation"}},
+		"views of a query":         {append([]string{"neighbours", "--data", "fashion-mnist:" + smallData(), "--views", "wild"}, check...), 2, []string{"wild", "strong"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := resslt(t, append([]string{"eval"}, append(tc.args, "--threads", "1", "--out", "-")...)...)

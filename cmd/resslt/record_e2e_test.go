@@ -29,7 +29,7 @@ func verified(t *testing.T, source string, more ...string) record.Report {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
 		t.Fatalf("%v: %s", err, o.stdout)
 	}
-	if r.StepsWhole != 20 || r.EpochsWhole != 2 || r.Visits != 20*64 || r.Tail != 60000-10*64 {
+	if r.StepsWhole != 20 || r.EpochsWhole != 2 || r.Visits != 20*64 || r.Tail != smallTrain-10*64 {
 		t.Errorf("%s: %+v", source, r)
 	}
 	return r

@@ -16,7 +16,7 @@ import (
 func TestRunListens(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	more := []string{"--set", "epochs=8", "--workers", "1"}
+	more := []string{"--set", "epochs=10", "--set", "batch_size=16", "--workers", "1"} // more steps than a window has
 	whole := summaryOf(t, quick(t.TempDir(), more...)...)
 
 	c := command(t, "resslt", quick(t.TempDir(), append(more, "--listen", "127.0.0.1:0")...)...)

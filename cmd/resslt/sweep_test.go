@@ -42,7 +42,7 @@ func TestSweepGivesTheWeightsOfRun(t *testing.T) {
 	needData(t)
 	dir := t.TempDir()
 	args := []string{"sweep", "--recipe", "smoke", "--grid", "tau_t=0.03,0.04,0.05", "--set", "eval=[knn]", "--set", "eval_images=300",
-		"--parallel", "2", "--workers", "1", "--out", dir}
+		"--data", "fashion-mnist:" + smallData(), "--parallel", "2", "--workers", "1", "--out", dir}
 	c := command(t, "resslt", args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
