@@ -18,6 +18,7 @@ func TestDeployFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkFlags(t, train, "kubernetes/train.yaml", `resslt train (?s:.*?)"\$@"`)
+	checkFlags(t, train, "kubernetes/pytorchjob.yaml", `resslt train (?s:.*?)"\$@"`)
 	checkFlags(t, train, "systemd/resslt-train@.service", `resslt train .*`)
 	checkFlags(t, train, "compose.yaml", `\["train".*\]`)
 	keys, _, err := root.Find([]string{"keys"})

@@ -33,7 +33,7 @@ import (
 func objects(t *testing.T) []metav1.Object {
 	t.Helper()
 	var out []metav1.Object
-	for _, file := range []string{"augmentd.yaml", "train.yaml", "scaledobject.yaml"} {
+	for _, file := range []string{"augmentd.yaml", "train.yaml", "pytorchjob.yaml", "scaledobject.yaml"} {
 		raw := read(t, filepath.Join("../kubernetes", file))
 		for _, doc := range bytes.Split(raw, []byte("\n---\n")) {
 			var kind metav1.TypeMeta
@@ -50,6 +50,8 @@ func objects(t *testing.T) []metav1.Object {
 				o = &policyv1.PodDisruptionBudget{}
 			case "v1/PersistentVolumeClaim":
 				o = &corev1.PersistentVolumeClaim{}
+			case "kubeflow.org/v1/PyTorchJob":
+				o = &pyTorchJob{}
 			case "keda.sh/v1alpha1/ScaledObject":
 				o = &keda.ScaledObject{}
 			default:
@@ -70,6 +72,40 @@ func objects(t *testing.T) []metav1.Object {
 		}
 	}
 	return out
+}
+
+// pyTorchJob is what is used of Kubeflow's type, whose module brings its operator.
+type pyTorchJob struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+
+	Spec struct {
+		RunPolicy struct {
+			CleanPodPolicy string `json:"cleanPodPolicy"`
+			BackoffLimit   int32  `json:"backoffLimit"`
+		} `json:"runPolicy"`
+		Replicas map[string]struct {
+			Replicas      int32                  `json:"replicas"`
+			RestartPolicy string                 `json:"restartPolicy"`
+			Template      corev1.PodTemplateSpec `json:"template"`
+		} `json:"pytorchReplicaSpecs"`
+	} `json:"spec"`
+}
+
+// TestPyTorchJob: one Master, and pods whose container has the name that the operator
+// looks for.
+func TestPyTorchJob(t *testing.T) {
+	all := objects(t)
+	job := find[*pyTorchJob](t, all, "resslt-train-parallel")
+	if m := job.Spec.Replicas["Master"]; m.Replicas != 1 || len(job.Spec.Replicas) != 2 || job.Spec.Replicas["Worker"].Replicas < 1 {
+		t.Errorf("a PyTorchJob has one Master and its Workers, not %+v", job.Spec.Replicas)
+	}
+	for role, r := range job.Spec.Replicas {
+		checkPod(t, role, &r.Template.Spec, all)
+		if c := r.Template.Spec.Containers; len(c) != 1 || c[0].Name != "pytorch" {
+			t.Errorf("%s has no container pytorch alone", role)
+		}
+	}
 }
 
 // find gives the object of a type and name.
