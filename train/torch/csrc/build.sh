@@ -91,6 +91,8 @@ if [ -e "$lib/libtorch_cuda.so" ]; then
 		for cuda in "${CUDA_HOME:-}" "$lib/../../nvidia/cuda_runtime" "$lib/../../nvidia/cu13" /usr/local/cuda; do
 			if [ -n "$cuda" ] && [ -e "$cuda/include/cuda_runtime_api.h" ]; then
 				flags="$flags -DRESSLT_CUDA_HEADERS -isystem $cuda/include"
+				# From 13 on what nvcc finds by itself lies a folder deeper.
+				[ ! -d "$cuda/include/cccl" ] || flags="$flags -isystem $cuda/include/cccl"
 				break
 			fi
 		done
@@ -112,9 +114,21 @@ if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_c
 	if [ -e "$lib/libtorch_cuda.so" ] && grep -q '_ZN4c10d16ProcessGroupNCCLC1' "$lib/libtorch_cuda.so"; then
 		for nccl in "${NCCL_HOME:-}" "$lib/../../nvidia/nccl" "${CUDA_HOME:-}" /usr/local/cuda /usr; do
 			if [ -n "$nccl" ] && [ -e "$nccl/include/nccl.h" ]; then
-				flags="$flags -DUSE_C10D_NCCL"
-				[ "$nccl" = /usr ] || flags="$flags -isystem $nccl/include"
-				dist="$dist nccl"
+				more=
+				[ "$nccl" = /usr ] || more="-isystem $nccl/include"
+				# libtorch's header of it asks for many of CUDA's, which a wheel has apart.
+				for dir in "$lib"/../../nvidia/*/include; do
+					[ ! -d "$dir" ] || more="$more -isystem $dir"
+				done
+				# shellcheck disable=SC2086 # lists of words
+				if echo '#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>' |
+					"$cxx" -std=c++"$std" -x c++ -M -DUSE_DISTRIBUTED -DUSE_C10D_NCCL $flags $more ${TORCH_HOME:+-isystem "$include"} \
+						-isystem "$include/torch/csrc/api/include" - >/dev/null 2>&1; then
+					flags="$flags -DUSE_C10D_NCCL $more"
+					dist="$dist nccl"
+				else
+					echo "build.sh: the headers of NCCL or CUDA are not all there: the shim will train on one GPU alone (mend: install CUDA's toolkit, or set CUDA_HOME)" >&2
+				fi
 				break
 			fi
 		done
