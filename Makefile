@@ -45,7 +45,7 @@ $(BIN)/torch-home: force
 force:
 
 # libjpeg-turbo goes in whole, by a folder that holds its archive and no shared library.
-BUNDLE := $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
+BUNDLE = $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
 bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/

@@ -5,9 +5,9 @@
 #               libtorch archive; default: the system's (Debian: libtorch-dev)
 #   OUT         the file to write; default: libresslt_torch.so here
 #   CUDA_HOME   where CUDA's headers are, for graphs and the figures of its allocator;
-#               the system's and a pip wheel's nvidia/cuda_runtime are found without
-#   NCCL_HOME   where nccl.h is, for several GPUs; a pip wheel's nvidia/nccl is
-#               found without
+#               the system's and those of NVIDIA's packages beside a wheel are found
+#               without, and a few declarations here stand in for missing ones
+#   NCCL_HOME   where nccl.h is, for several GPUs; found likewise
 #   CXX         the compiler; default: g++
 #
 # Version, C++ ABI and C++ standard are read from the tree.
@@ -76,6 +76,35 @@ if [ -z "$abi" ]; then
 	fi
 fi
 
+if [ -n "${TORCH_HOME:-}" ]; then
+	headers="-isystem $include"
+	rpath="-Wl,--enable-new-dtags -Wl,-rpath,$(cd "$lib" && pwd)"
+else
+	headers= # named again, the system's own folder would hide C's headers from C++'s
+	rpath=
+fi
+
+# compiles FLAGS HEADER…: whether the headers can be included with the flags.
+compiles() {
+	with=$1
+	shift
+	# shellcheck disable=SC2086 # lists of words
+	printf '#include <%s>\n' "$@" | "$cxx" -std=c++"$std" -D_GLIBCXX_USE_CXX11_ABI="$abi" $with \
+		$headers -isystem "$include/torch/csrc/api/include" -x c++ -fsyntax-only - 2>/dev/null
+}
+
+# within gives the flags for folders of headers that are there. From CUDA 13 on what
+# nvcc finds by itself lies a folder deeper, in cccl.
+within() {
+	for dir in "$@"; do
+		[ ! -d "$dir" ] || printf ' -isystem %s' "$dir"
+		[ ! -d "$dir/cccl" ] || printf ' -isystem %s' "$dir/cccl"
+	done
+}
+named=$(within ${CUDA_HOME:+"$CUDA_HOME/include"})
+wheel=$(within "$lib"/../../nvidia/*/include) # all of NVIDIA's packages: they include one another
+usual=$(within /usr/local/cuda/include)
+
 # Without --no-as-needed the linker drops libraries that no symbol asks for:
 # those that register CUDA's kernels, so that the shim would silently be CPU only.
 libs="-ltorch -ltorch_cpu -lc10"
@@ -83,25 +112,20 @@ flags=
 if [ -e "$lib/libtorch_cuda.so" ]; then
 	libs="$libs -ltorch_cuda -lc10_cuda"
 	flags="$flags -DRESSLT_CUDA"
-	# Where the compiler finds CUDA's headers by itself, as of a distribution's
-	# package, they are not named: -isystem /usr/include would hide C's from C++'s.
-	if echo '#include <cuda_runtime_api.h>' | "$cxx" -x c++ -fsyntax-only - 2>/dev/null; then
-		flags="$flags -DRESSLT_CUDA_HEADERS"
+	# CUDA's headers: those that the compiler finds by itself, which must not be named
+	# (-isystem /usr/include would hide C's from C++'s), CUDA_HOME's, a wheel's, the usual
+	# place's; else the few declarations in cuda/.
+	cuda=none
+	for try in "" "$named" "$wheel" "$usual" "-isystem $here/cuda"; do
+		[ "$cuda" = none ] && compiles "$try" c10/cuda/CUDACachingAllocator.h ATen/cuda/CUDAGraph.h && cuda=$try
+	done
+	if [ "$cuda" = none ]; then
+		echo "build.sh: CUDA's headers are missing: the shim will have no CUDA graphs and no figures of device memory (mend: pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME)" >&2
 	else
-		for cuda in "${CUDA_HOME:-}" "$lib/../../nvidia/cuda_runtime" "$lib/../../nvidia/cu13" /usr/local/cuda; do
-			if [ -n "$cuda" ] && [ -e "$cuda/include/cuda_runtime_api.h" ]; then
-				flags="$flags -DRESSLT_CUDA_HEADERS -isystem $cuda/include"
-				# From 13 on what nvcc finds by itself lies a folder deeper.
-				[ ! -d "$cuda/include/cccl" ] || flags="$flags -isystem $cuda/include/cccl"
-				break
-			fi
-		done
+		flags="$flags -DRESSLT_CUDA_HEADERS $cuda"
 	fi
-	case $flags in
-	*HEADERS*) ;;
-	*) echo "build.sh: no cuda_runtime_api.h: the shim will have no CUDA graphs and no figures of device memory (mend: pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME)" >&2 ;;
-	esac
 fi
+
 # Groups of processes: where the tree has c10d, and by which of its backends. gloo's
 # headers must be those that libtorch was built with, so only the tree's own count.
 c10d=$include/torch/csrc/distributed/c10d
@@ -112,36 +136,19 @@ if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_c
 		dist="$dist gloo"
 	fi
 	if [ -e "$lib/libtorch_cuda.so" ] && grep -q '_ZN4c10d16ProcessGroupNCCLC1' "$lib/libtorch_cuda.so"; then
-		for nccl in "${NCCL_HOME:-}" "$lib/../../nvidia/nccl" "${CUDA_HOME:-}" /usr/local/cuda /usr; do
-			if [ -n "$nccl" ] && [ -e "$nccl/include/nccl.h" ]; then
-				more=
-				[ "$nccl" = /usr ] || more="-isystem $nccl/include"
-				# libtorch's header of it asks for many of CUDA's, which a wheel has apart.
-				for dir in "$lib"/../../nvidia/*/include; do
-					[ ! -d "$dir" ] || more="$more -isystem $dir"
-				done
-				# shellcheck disable=SC2086 # lists of words
-				if echo '#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>' |
-					"$cxx" -std=c++"$std" -x c++ -M -DUSE_DISTRIBUTED -DUSE_C10D_NCCL $flags $more ${TORCH_HOME:+-isystem "$include"} \
-						-isystem "$include/torch/csrc/api/include" - >/dev/null 2>&1; then
-					flags="$flags -DUSE_C10D_NCCL $more"
-					dist="$dist nccl"
-				else
-					echo "build.sh: the headers of NCCL or CUDA are not all there: the shim will train on one GPU alone (mend: install CUDA's toolkit, or set CUDA_HOME)" >&2
-				fi
-				break
-			fi
+		# NCCL's header, and those of CUDA's libraries that c10d's includes.
+		nccl=none
+		for try in "" "$(within ${NCCL_HOME:+"$NCCL_HOME/include"})" "$named" "$wheel" "$usual"; do
+			[ "$nccl" = none ] && compiles "-DUSE_DISTRIBUTED -DUSE_C10D_NCCL $flags $try" nccl.h torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp && nccl=$try
 		done
+		if [ "$nccl" = none ]; then
+			echo "build.sh: the headers of NCCL or CUDA are not all there: the shim will train on one GPU alone (mend: install CUDA's toolkit, or set CUDA_HOME and NCCL_HOME)" >&2
+		else
+			flags="$flags -DUSE_C10D_NCCL $nccl"
+			dist="$dist nccl"
+		fi
 	fi
 	[ -z "$dist" ] || flags="$flags -DRESSLT_DIST -DUSE_DISTRIBUTED"
-fi
-
-if [ -n "${TORCH_HOME:-}" ]; then
-	headers="-isystem $include"
-	rpath="-Wl,--enable-new-dtags -Wl,-rpath,$(cd "$lib" && pwd)"
-else
-	headers= # named again, the system's own folder would hide C's headers from C++'s
-	rpath=
 fi
 
 # One translation unit: reading libtorch's headers takes most of the time.

@@ -13,6 +13,10 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #endif
 
+#include <cstddef>
+#include <memory>
+#include <new>
+
 #include "internal.h"
 
 namespace resslt {
@@ -107,10 +111,25 @@ void cuda_memory(Call& c) {
 
 void reset_cuda_peak(Call& c) { c10::cuda::CUDACachingAllocator::resetPeakStats(cuda_index(c)); }
 
-at::cuda::CUDAGraph& graph_at(Call& c, size_t i) {
+// Graph is a CUDAGraph with room behind it: its members are libtorch's, who may have
+// been built with other headers of CUDA than this file.
+class Graph {
+ public:
+  Graph() : graph_(new (room_) at::cuda::CUDAGraph()) {}
+  ~Graph() { graph_->~CUDAGraph(); }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  at::cuda::CUDAGraph* operator->() { return graph_; }
+
+ private:
+  alignas(std::max_align_t) unsigned char room_[sizeof(at::cuda::CUDAGraph) + 4096] = {};
+  at::cuda::CUDAGraph* graph_;
+};
+
+Graph& graph_at(Call& c, size_t i) {
   const auto handle = static_cast<uint64_t>(c.integer(i));
   if (handle <= RS_FREED) usage("a nil or freed graph");
-  return *reinterpret_cast<at::cuda::CUDAGraph*>(handle);
+  return *reinterpret_cast<Graph*>(handle);
 }
 
 void graph_pool(Call& c) {
@@ -123,17 +142,17 @@ void graph_pool(Call& c) {
 // graph_begin starts to capture the current stream, which must not be the default one.
 void graph_begin(Call& c) {
   const c10::DeviceGuard guard(cuda_device(c));
-  auto graph = std::make_unique<at::cuda::CUDAGraph>();
-  graph->capture_begin({static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
+  auto graph = std::make_unique<Graph>();
+  (*graph)->capture_begin({static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
   c.out.word(reinterpret_cast<uint64_t>(graph.release()));
 }
 
 void graph_end(Call& c) {
   const c10::DeviceGuard guard(cuda_device(c));
-  graph_at(c, 1).capture_end();
+  graph_at(c, 1)->capture_end();
 }
 
-void graph_replay(Call& c) { graph_at(c, 0).replay(); }
+void graph_replay(Call& c) { graph_at(c, 0)->replay(); }
 void free_graph(Call& c) { delete &graph_at(c, 0); }
 #else
 [[noreturn]] void no_headers(Call& c) {
