@@ -34,6 +34,7 @@ func parallelCases() map[string]struct{ c, alone Config } {
 	cases := map[string]struct{ c, alone Config }{
 		"ressl":               of(func(*Config) {}),
 		"ressl float32":       of(func(c *Config) { c.Double = false }),
+		"ressl bfloat16":      of(func(c *Config) { c.Double, c.BF16 = false, true }),
 		"ressl, recomputed":   of(func(c *Config) { c.Recompute = true }),
 		"ressl, wrapping":     of(func(c *Config) { c.QueueSize = 11 }),
 		"ressl*, four groups": of(func(c *Config) { c.NoPredictor, c.Groups = true, 4 }),
@@ -138,8 +139,14 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 		if other := ranks[1][name]; other.Bits != got.Bits {
 			t.Errorf("%s: the ranks' states differ", name)
 		}
+		if c.c.BF16 {
+			tolerance = 3e-2
+		}
 		if d := math.Abs(got.Loss-one.Loss) / math.Abs(one.Loss); !(d < max(tolerance, 1e-6)) { // read as float32
 			t.Errorf("%s: loss %v, one process has %v", name, got.Loss, one.Loss)
+		}
+		if c.c.BF16 {
+			continue // three digits, and then chaos
 		}
 		for key, want := range one.State {
 			if d := deviation(got.State[key], want, floor); !(d <= tolerance) {

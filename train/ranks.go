@@ -29,8 +29,8 @@ func checkRanks(batch, accumulate int, n norms, world int) error {
 	if batch%(world*accumulate*n.groups) == 0 {
 		return nil
 	}
-	return schemas.E("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number times accumulate divides",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("batch_size %d does not fall into %d equal parts of %d equal micro-batches", batch, world, accumulate)))
+	return schemas.E("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number, times accumulate and bn_groups, divides",
+		schemas.Because(schemas.ErrUsage, fmt.Sprintf("batch_size %d does not fall into %d equal micro-batches on each, with %d groups of batch norm", batch, accumulate, n.groups)))
 }
 
 // ownDevice is the GPU of a rank where the recipe says "cuda" and no more: the one of
