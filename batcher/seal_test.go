@@ -57,6 +57,7 @@ func TestSealedRun(t *testing.T) {
 // to its end on the sealed run.
 func TestRecordedIsNotPurged(t *testing.T) {
 	eachBroker(t, func(t *testing.T, b *testBroker) {
+		t.Parallel() // most of it is waiting
 		spec, src := testSpec(), &hashSource{}
 		_, wjs := b.connect(t)
 		startWorker(t, wjs, src, WorkerOptions{Workers: 2}, "")
