@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -126,6 +127,40 @@ func TestDeviceGraphs(t *testing.T) {
 		t.Fatalf("no graph was captured: %s", why)
 	}
 	sameContents(t, "replayed", want, got)
+}
+
+// TestDeviceLoop: on a GPU, what runs ahead, beside and as one (batches, teacher,
+// graphs, losses seen late) leaves the weights of a loop that does one thing after the
+// other, stopped and resumed as well.
+func TestDeviceLoop(t *testing.T) {
+	gpu(t)
+	const steps, stop = 40, 23
+	set := []string{"device=cuda", "deterministic=true", "log_every=8", "infonce_warmup_epochs=0.5", "checkpoint_every=100"}
+	r, spec := tiny(t, steps, set...)
+	modes(t, torch.CUDA(0), true, false) // and back at the end
+	plain, _ := tiny(t, steps, append(set, "cuda_graph=false")...)
+	want := finish(t, Options{Recipe: plain, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), Ahead: -1, InFlight: -1})
+	var said []string
+	notice := func(s string) { said = append(said, s) }
+	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec}}, Out: t.TempDir(), Notice: notice})
+	out := t.TempDir()
+	if _, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec, failAt: stop}}, Out: out}); !errors.Is(err, errBroker) {
+		t.Fatal(err)
+	}
+	c, _, err := LatestCheckpoint(CheckpointDir(out))
+	if err != nil || c.Step != stop {
+		t.Fatalf("checkpoint %+v, %v; want step %d", c, err, stop)
+	}
+	resumed := finish(t, Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec, step: stop}}, Out: out, Resume: c})
+	for name, got := range map[string]Summary{"whole": whole, "resumed": resumed} {
+		if got.StudentSHA256 != want.StudentSHA256 || got.TeacherSHA256 != want.TeacherSHA256 || got.QueueSHA256 != want.QueueSHA256 {
+			t.Errorf("%s: student %.12s, want %.12s", name, got.StudentSHA256, want.StudentSHA256)
+		}
+	}
+	if whole.PhaseMS.Graph <= 0 || len(said) > 0 {
+		t.Errorf("phases %+v, told %q; want steps replayed", whole.PhaseMS, said)
+	}
+	t.Logf("ms a step: %+v; one after the other: %+v", whole.PhaseMS, want.PhaseMS)
 }
 
 // TestDeviceDeterministic: with `deterministic`, two runs leave the same bits, and so

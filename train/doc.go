@@ -58,5 +58,7 @@
 //   - A checkpoint holds all that the next step depends on; a run that stops at
 //     any step and resumes ends with the bits of one that did not.
 //   - A checkpoint appears whole or not at all.
-//   - No weight moves by a loss that is not finite.
+//   - No weight that is saved has moved by a loss that is not finite: on the CPU none
+//     moves; on a GPU, where losses are seen some steps late, the run ends and its newest
+//     checkpoint is older.
 package train

@@ -22,6 +22,7 @@ func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, 
 		if err := l.checkViews(teacher, student); err != nil {
 			return err
 		}
+		defer out.sum.free()
 		var err error
 		torch.ScopeDo(func() {
 			l.stream.Inside(func() {
@@ -33,7 +34,6 @@ func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, 
 				out.seen.Record()
 			})
 		})
-		out.sum.free()
 		return err
 	})
 	if err != nil {

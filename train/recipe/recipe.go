@@ -108,7 +108,8 @@ type Recipe struct {
 	// CUDAGraph captures the step from the teacher to backward once and launches it as
 	// a whole from then on: "auto" (default) on a GPU where nothing speaks against it
 	// (accumulate, activation_checkpointing, shuffled batch norm, stochastic depth,
-	// several ranks), "true", "false". The bits are the same.
+	// several ranks), "true", which asks for it, or "false". The weights are the same.
+	// The CPU has none.
 	CUDAGraph string `yaml:"cuda_graph"`
 	// Accumulate cuts the batch into so many micro-batches, one after the other, and
 	// adds up their gradients: memory of B/accumulate samples. The loss is the mean
