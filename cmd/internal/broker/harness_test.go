@@ -28,6 +28,7 @@ const vision, speech = "vision", "speech"
 // farm is a broker under deploy/nats/farm.conf with freshly made keys.
 type farm struct {
 	dir, url string
+	restart  func() // of a separate broker: killed, and started again on its store
 }
 
 // login is a way to say who one is.
@@ -76,15 +77,23 @@ func launch(t *testing.T, by login, separate bool, o KeyOptions) *farm {
 		if err != nil {
 			t.Skip("nats-server is not on PATH: apt-get install nats-server")
 		}
-		cmd := exec.Command(bin, "-c", conf)
 		log := &logged{}
-		cmd.Stderr = log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		start := func() *exec.Cmd {
+			cmd := exec.Command(bin, "-c", conf)
+			cmd.Stderr = log
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			return cmd
 		}
-		t.Cleanup(func() {
+		cmd := start()
+		kill := func() {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
+		}
+		f.restart = func() { kill(); cmd = start() }
+		t.Cleanup(func() {
+			kill()
 			if t.Failed() {
 				t.Log(log.String())
 			}

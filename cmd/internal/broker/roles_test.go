@@ -109,6 +109,54 @@ func train(t *testing.T, trainer, worker *client) {
 	}
 }
 
+// TestGuestsReconnect: a broker that is killed in the middle costs guests time alone,
+// who reach their tenant by imports that the broker sets up anew.
+func TestGuestsReconnect(t *testing.T) {
+	for _, by := range []login{byNKey, byCreds} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			f := launch(t, by, true, KeyOptions{})
+			trainer, worker := f.connect(t, by, vision, batcher.RoleTrainer), f.connect(t, by, vision, batcher.RoleWorker)
+			run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{Window: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{Workers: 2, Grace: time.Second,
+				Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() { served <- w.Serve(ctx) }()
+			defer func() {
+				stop()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			}()
+			s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 30 * time.Second, Prefetch: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for step := range run.Spec().Steps() {
+				if step == 3 {
+					f.restart()
+				}
+				b, err := s.Next(t.Context())
+				if err != nil {
+					t.Fatalf("step %d: %v", step, err)
+				}
+				b.Release()
+			}
+			if no := append(trainer.refusals(), worker.refusals()...); len(no) > 0 {
+				t.Errorf("refused: %q", no)
+			}
+		})
+	}
+}
+
 // watch reads what an observer shows.
 func watch(t *testing.T, c *client) {
 	t.Helper()
