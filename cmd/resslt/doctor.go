@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -105,7 +106,27 @@ func examineTorch() []finding {
 		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
 	}
 	out = append(out, blas)
-	return append(out, examineDevices(info)...)
+	return append(append(out, examineDevices(info)...), examineGroups(info))
+}
+
+// examineGroups says what several processes could train one model by.
+func examineGroups(info torch.BuildInfo) finding {
+	f := finding{Name: "processes", State: "ok"}
+	have, err := torch.Backends()
+	if err != nil {
+		return broken(f.Name, err)
+	}
+	f.Says = "several can train one model, by " + strings.Join(have, " and ")
+	switch {
+	case len(info.CUDA) > 0 && !slices.Contains(have, "nccl"):
+		f.Mend = "for several GPUs install nccl.h (pip install nvidia-nccl-cu12, or set NCCL_HOME) and run `make shim` again"
+	case len(info.CUDA) == 0 && !slices.Contains(have, "gloo"):
+		f.Mend = "for several on CPUs install gloo's headers (libgloo-dev) and run `make shim` again"
+	}
+	if f.Mend != "" {
+		f.State, f.Says = "absent", "one trains a model by itself"
+	}
+	return f
 }
 
 // examineDevices tries every GPU: that one is listed does not mean that it computes.
