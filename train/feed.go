@@ -38,6 +38,7 @@ type feed struct {
 	copies *torch.Stream // to the device
 
 	failed error // why the reader ended; read after ready is closed
+	broken bool  // the device failed in next: nothing can be read from it, nor saved
 	stop   context.CancelFunc
 }
 
@@ -180,6 +181,7 @@ func (f *feed) next(ctx context.Context) (s *slot, wait time.Duration, err error
 		s.copied.Wait()
 		return nil
 	})
+	f.broken = err != nil
 	return s, wait, err
 }
 

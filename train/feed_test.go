@@ -226,3 +226,28 @@ func TestPhasesAreTimed(t *testing.T) {
 		t.Errorf("metrics without phases: %.200s (%v)", raw, err)
 	}
 }
+
+// What a step fails of is said with its step, what to change and how to go on; nothing
+// of it is saved.
+func TestFailuresSayTheMend(t *testing.T) {
+	r, spec := tiny(t, 4, "accumulate=2", "deterministic=true")
+	torchSays := func(sentinel error, text string) error {
+		return schemas.E("torch", "aten::convolution_backward", "a mend of its own", schemas.Because(sentinel, text))
+	}
+	for says, err := range map[string]error{
+		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(schemas.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
+		"the newest checkpoint is sound: go on from it with --resume":                            torchSays(schemas.ErrUnavailable, "CUDA error: unspecified launch failure"),
+		"set deterministic=false": torchSays(schemas.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
+	} {
+		l := &loop{Options: Options{Recipe: r, Spec: spec}}
+		got := l.failed(flight{step: 3}, err)
+		if !l.torn {
+			t.Errorf("%v: the state may be saved", err)
+		}
+		var was *schemas.Error
+		if !errors.As(err, &was) || !errors.Is(got, was.Err) || strings.Contains(got.Error(), "a mend of its own") ||
+			!strings.Contains(got.Error(), says) || !strings.Contains(got.Error(), "step 3") || !strings.Contains(got.Error(), was.Err.Error()) {
+			t.Errorf("%v becomes %v", err, got)
+		}
+	}
+}

@@ -316,6 +316,9 @@ func (l *loop) run(ctx context.Context) (err error) {
 // next makes one step, or gives it to the device.
 func (l *loop) next(ctx context.Context) error {
 	slot, wait, err := l.feed.next(ctx)
+	if l.feed.broken {
+		return l.failed(flight{step: l.step}, err)
+	}
 	if err := l.agree(ctx, err); err != nil {
 		return err
 	}
