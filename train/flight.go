@@ -53,7 +53,11 @@ func (l *loop) failed(f flight, err error) error {
 	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
 		return at("set deterministic=false: an operator of this network has no deterministic form on this device (max-pooling: stem=small has none)")
 	case errors.Is(err, schemas.ErrUnavailable):
-		return at("the newest checkpoint is sound: go on from it with --resume; look at nvidia-smi and the kernel's log for what ails the GPU")
+		hint := "the newest checkpoint is sound: go on from it with --resume"
+		if e := (*schemas.Error)(nil); errors.As(err, &e) && e.Hint != "" {
+			hint += "; " + e.Hint
+		}
+		return at(hint)
 	}
 	return err
 }
