@@ -28,6 +28,7 @@ func TestBrokerRestart(t *testing.T) {
 		{"separate memory", separate(), StorageMemory, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			b := launch(t, tc.broker)
 			_, js := b.connect(t)
 			_, wjs := b.connect(t)

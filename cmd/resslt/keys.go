@@ -17,9 +17,9 @@ func newKeysCommand() *cobra.Command {
 		Use:   "keys --dir DIR --tenant NAME",
 		Short: "make certificates, nkeys, credentials and the broker's configuration for them",
 		Long: `keys makes what a locked-down broker and its clients need: an authority of its own,
-certificates, an account for each tenant with a quota, and in it a user for each
-role (worker, trainer, observer, owner) with the permissions of that role alone. Keys that
-lie in DIR stay, and so do its tenants: run it again to add a tenant, or to renew
+certificates, an account for each tenant with a quota, and a user for each role
+(worker, trainer, observer, owner) with the permissions of that role alone: trainer and
+owner in that account, the others in accounts that reach it by them. Keys that lie in DIR stay, and so do its tenants: run it again to add a tenant, or to renew
 the certificates. deploy/nats/farm.conf includes what it writes.`,
 		Example: `  resslt keys --dir deploy/nats/keys --tenant vision --tenant speech --host farm.example
   nats-server -c deploy/nats/farm.conf
@@ -42,7 +42,7 @@ the certificates. deploy/nats/farm.conf includes what it writes.`,
 	f.DurationVar(&o.Valid, "valid", 0, "how long certificates are valid (default a year)")
 	f.Int64Var(&memory, "max-memory", 0, "`GiB` of memory store a tenant (default 8)")
 	f.Int64Var(&store, "max-store", 0, "`GiB` of file store a tenant (default 100)")
-	f.IntVar(&o.Quota.Streams, "max-streams", 0, "streams a tenant; a run has four (default 64)")
+	f.IntVar(&o.Quota.Streams, "max-streams", 0, "streams a tenant; a run has three (default 64)")
 	f.BoolVar(&roles, "roles", false, "print the permissions of the roles alone")
 	return c
 }
