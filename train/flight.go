@@ -51,7 +51,7 @@ func (l *loop) failed(f flight, err error) error {
 	case errors.Is(err, schemas.ErrTooLarge):
 		return at(fmt.Sprintf("set accumulate=%d, activation_checkpointing=true or precision=bf16, or lower batch_size, then go on with --resume or begin again", 2*l.Recipe.Accumulate))
 	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
-		return at("set deterministic=false: an operator of this network has no deterministic form on this device (max-pooling: stem=small has none)")
+		return at("set deterministic=false: this operator has no deterministic form on this device")
 	case errors.Is(err, schemas.ErrUnavailable):
 		hint := "the newest checkpoint is sound: go on from it with --resume"
 		if e := (*schemas.Error)(nil); errors.As(err, &e) && e.Hint != "" {
