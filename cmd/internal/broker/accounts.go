@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -112,7 +113,12 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 	return nil
 }
 
-// claims are the tenant's accounts as JWTs have them.
+// endOfTime is later than any JWT.
+var endOfTime = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+
+// claims are the tenant's accounts as JWTs have them. A guest's user is refused in the
+// tenant's own account: builds before there were guests signed it into that, and such a
+// JWT knows of no end.
 func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	id, err := a.key.PublicKey()
 	if err != nil {
@@ -126,6 +132,16 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	}
 	own.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: q.Memory, DiskStorage: q.Store, Streams: int64(q.Streams), Consumer: int64(q.Consumers),
+	}
+	for r, user := range a.users {
+		if !r.Guest() {
+			continue
+		}
+		uid, err := user.PublicKey()
+		if err != nil {
+			return nil, keyError(a.name, err)
+		}
+		own.RevokeAt(uid, endOfTime)
 	}
 	kinds := map[bool]jwt.ExportType{false: jwt.Service, true: jwt.Stream}
 	guests := map[batcher.Role]*jwt.AccountClaims{}

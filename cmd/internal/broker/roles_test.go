@@ -2,12 +2,15 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/jwt/v2"
 
 	"resslt/batcher"
 	"resslt/schemas"
@@ -275,6 +278,43 @@ func TestDenied(t *testing.T) {
 	})
 	if err := run.Ensure(t.Context()); err != nil {
 		t.Fatalf("the run does not stand any more: %v", err)
+	}
+}
+
+// A guest's user is no user of the tenant's own account, whoever signed it into that: the
+// .creds files of builds before there were guests are refused, those of today are not.
+func TestGuestsOfOldAreRefused(t *testing.T) {
+	for _, separate := range []bool{true, false} {
+		t.Run(fmt.Sprintf("separate=%v", separate), func(t *testing.T) {
+			t.Parallel()
+			f := launch(t, byCreds, separate, KeyOptions{})
+			keys := KeyOptions{Dir: filepath.Join(f.dir, "keys")}
+			a, err := keys.account(vision, batcher.Roles())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for r, user := range a.users {
+				public, err := user.PublicKey()
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := f.options(byCreds, vision, r)
+				o.Creds, o.Timeout = filepath.Join(t.TempDir(), "old.creds"), 5*time.Second
+				if err := keys.writeCreds(o.Creds, jwt.NewUserClaims(public), user, a.key); err != nil {
+					t.Fatal(err)
+				}
+				nc, _, err := batcher.Connect(t.Context(), o)
+				if !r.Guest() {
+					if err != nil {
+						t.Fatalf("%s: %v", r, err)
+					}
+					nc.Close()
+					continue
+				}
+				wantErr(t, err, schemas.ErrDenied)
+				f.connect(t, byCreds, vision, r)
+			}
+		})
 	}
 }
 
