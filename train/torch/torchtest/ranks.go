@@ -47,7 +47,7 @@ func Ranks(t *testing.T, n int, body func(g *torch.Group) []byte) [][]byte {
 	if r := os.Getenv(envRank); r != "" {
 		beRank(t, n, r, body)
 	}
-	out, port := t.TempDir(), freePort(t)
+	out, port := t.TempDir(), FreePort(t)
 	ctx, cancel := context.WithTimeout(context.Background(), ranksTimeout)
 	defer cancel()
 	said, failed := make([]bytes.Buffer, n), make([]error, n)
@@ -122,7 +122,8 @@ func only(name string) string {
 	return strings.Join(parts, "/")
 }
 
-func freePort(t *testing.T) int {
+// FreePort is a port of this machine that nothing listened on just now.
+func FreePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
