@@ -7,7 +7,8 @@
 #   doctor       what the machine is; fails without a GPU
 #   tests        gradients against the CPU, loss curve against PyTorch's, two runs bit for bit,
 #                kill and resume, memory over 2,000 steps (needs train.test, of `make bundle`, or Go)
-#   step         resslt bench step against PyTorch eager and compiled, in turn, medians of ROUNDS
+#   step         resslt bench step against PyTorch eager, compiled, and compiled with CUDA graphs,
+#                in turn, medians of ROUNDS
 #   loader       how many images a second this machine's CPUs bring of the recipe `cifar10` from DATA
 #   determinism  what `deterministic` costs, in images/s
 #   cifar10      the recipe `cifar10` from the folder DATA, by workers, stream and trainer in one
@@ -19,7 +20,7 @@ cd "$(dirname "$0")/.."
 PY=${PY:-python3}
 DEVICE=${DEVICE:-cuda}
 ROUNDS=${ROUNDS:-3}
-STEPS=${STEPS:-40} # timed steps, of which PyTorch waits for the device every tenth
+STEPS=${STEPS:-40} # timed steps; PyTorch waits for the device after the last
 resslt=$PWD/bin/resslt
 stages=("$@")
 [ $# -gt 0 ] || stages=(doctor tests step determinism)
@@ -29,13 +30,16 @@ trap 'rm -rf "$tmp"' EXIT
 # compare NAME FLAGS…: the step of both programs in turn. Flags are those of both.
 compare() {
   local name=$1; shift
-  rm -f "$tmp"/{ours,eager,compiled}
+  rm -f "$tmp"/{ours,eager,compiled,graphs}
+  local failed=" " # peers that could not: asked no more
   for _ in $(seq "$ROUNDS"); do
     "$resslt" bench step "$@" --steps "$STEPS" --warmup 20 --device "$DEVICE" --precision bf16 --json | tail -n 1 >>"$tmp/ours"
-    for peer in eager compiled; do
-      flag=; [ $peer = eager ] || flag=--compile
-      "$PY" bench/step_torch.py "$@" --steps $((STEPS / 10)) --block 10 --warmup 20 --device "$DEVICE" --precision bf16 $flag 2>"$tmp/log" | tail -n 1 >>"$tmp/$peer" ||
-        { echo "$name: PyTorch, $peer: $(tail -n 1 "$tmp/log")" >&2; rm -f "$tmp/$peer"; }
+    for peer in eager compiled graphs; do
+      [[ $failed != *" $peer "* ]] || continue
+      case $peer in eager) flags= ;; compiled) flags=--compile ;; graphs) flags="--compile --graphs" ;; esac
+      # shellcheck disable=SC2086 # a list of words
+      "$PY" bench/step_torch.py "$@" --steps 1 --block "$STEPS" --warmup 20 --device "$DEVICE" --precision bf16 $flags 2>"$tmp/log" | tail -n 1 >>"$tmp/$peer" ||
+        { echo "$name: PyTorch, $peer: $(tail -n 1 "$tmp/log")" >&2; rm -f "$tmp/$peer"; failed+="$peer "; }
     done
   done
   "$PY" - "$name" "$tmp" <<'PYEOF'
@@ -45,7 +49,7 @@ rows = lambda f: [json.loads(line) for line in open(f"{tmp}/{f}")] if os.path.ex
 ours = rows("ours")
 rate = lambda r: statistics.median(x["images_per_second"] for x in r)
 print(f"{name}: resslt {rate(ours):.0f} images/s ({ours[0]['ms_per_step']:.2f} ms)", end="")
-for peer in ("eager", "compiled"):
+for peer in ("eager", "compiled", "graphs"):
     if theirs := rows(peer):
         ratio = statistics.median(o["images_per_second"] / t["images_per_second"] for o, t in zip(ours, theirs))
         print(f"; PyTorch {theirs[0]['torch_version']} {peer} {rate(theirs):.0f}: {ratio:.2f} ×", end="")

@@ -5,7 +5,7 @@ projector and predictor 4096/256 with batch norm, EMA teacher, queue, relational
 mixed with InfoNCE at alpha 0.5, SGD. Written as a careful user of PyTorch would:
 channels_last, autocast, foreach updates, the batch on the device beforehand, no wait
 for the device within a block; --compile puts torch.compile around each
-network with its loss. Prints one JSON object with the fields of
+network with its loss, --graphs with CUDA graphs (mode reduce-overhead). Prints one JSON object with the fields of
 `resslt bench step --json`.
 """
 
@@ -58,6 +58,7 @@ def main():
     p.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     p.add_argument("--tf32", action="store_true")
     p.add_argument("--compile", action="store_true")
+    p.add_argument("--graphs", action="store_true", help="of --compile: CUDA graphs")
     p.add_argument("--threads", type=int, default=0)
     p.add_argument("--steps", type=int, default=20, help="timed blocks")
     p.add_argument("--block", type=int, default=1, help="steps between two waits for the device")
@@ -110,12 +111,17 @@ def main():
         return (0.5 * relation + 0.5 * F.cross_entropy(logits, zeros)) / (len(sizes) - 1)
 
     if a.compile:
-        target, objective = torch.compile(target), torch.compile(objective)
+        mode = "reduce-overhead" if a.graphs else None
+        target, objective = torch.compile(target, mode=mode), torch.compile(objective, mode=mode)
 
     def step():
         nonlocal pointer
+        if a.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         with torch.no_grad():
             z2, p2 = target(views[0], queue)
+            if a.graphs:  # the next graph may write over what this one gave
+                z2, p2 = z2.clone(), p2.clone()
         opt.zero_grad(set_to_none=True)
         for v in views[1:]:
             objective(v, z2, p2, queue).backward()
@@ -145,7 +151,7 @@ def main():
         "images_per_second": a.batch / median, "ms_per_step": 1000 * median, "steps": a.steps * a.block,
         "backbone": a.backbone, "width": a.width, "image_size": a.image_size, "batch_size": a.batch,
         "device": torch.cuda.get_device_name(dev) if cuda else "cpu", "threads": torch.get_num_threads(),
-        "precision": a.precision, "compiled": a.compile, "torch_version": torch.__version__,
+        "precision": a.precision, "compiled": a.compile, "graphs": a.graphs, "torch_version": torch.__version__,
     }))
 
 

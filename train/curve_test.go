@@ -41,6 +41,7 @@ func TestLossCurve(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			modes(t, c.device, false, false)
 			got := m.curve(t, c, m.Steps, m.M)
 			d := apart(windows(got), windows(truth))
 			t.Logf("windows of %d steps lie at most %.3f apart; PyTorch's fp32 runs %.3f", window, d, noise)

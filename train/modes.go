@@ -8,8 +8,9 @@ import (
 )
 
 // cublasWorkspace is the variable by which cuBLAS gets workspaces of its own for every
-// stream; without it products on two streams may differ from run to run. It is read
-// when CUDA starts.
+// stream; without it products on two streams may differ from run to run. libtorch looks
+// at it once, at the process's first product on a GPU, so that every run on a GPU sets
+// it: a later one may be deterministic. The size is libtorch's own for Hopper.
 const cublasWorkspace = "CUBLAS_WORKSPACE_CONFIG"
 
 // SetModes puts libtorch's switches to what the recipe says; they hold for the
@@ -22,7 +23,7 @@ func SetModes(r *recipe.Recipe) error {
 	}
 	gpu := dev.Type == torch.DeviceCUDA
 	fixed := gpu && r.Deterministic
-	if fixed && os.Getenv(cublasWorkspace) == "" {
+	if gpu && os.Getenv(cublasWorkspace) == "" {
 		if err := os.Setenv(cublasWorkspace, ":4096:8"); err != nil {
 			return err
 		}

@@ -22,8 +22,8 @@ import (
 //	statistics     their mean over the ranks, and running ones too
 //	queue          takes every rank's keys, in order of rows
 //
-// A loss is known to all ranks before any of them goes on: one that is not finite
-// ends them all at one step.
+// A loss is summed over the ranks, so that one that is not finite ends them all at one
+// step: at once on CPUs, two steps late on GPUs.
 
 // norms says how batch norm sees a batch that lies over several ranks.
 type norms struct {

@@ -78,7 +78,8 @@ char kind_of(const char* text) {
   for (const char* part : device) {
     if (std::strstr(text, part)) return RS_KIND_DEVICE;
   }
-  static const char* const form[] = {"not implemented for", "does not have a deterministic implementation"};
+  static const char* const form[] = {"not implemented for", "does not have a deterministic implementation",
+                                     "Deterministic behavior was enabled"};
   for (const char* part : form) {
     if (std::strstr(text, part)) return RS_KIND_UNSUPPORTED;
   }
