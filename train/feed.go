@@ -69,6 +69,9 @@ func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSp
 				return err
 			}
 		}
+		// The buffers come from the default stream's memory, on which work that has just
+		// freed it may still run; the copies have a stream of their own.
+		torch.Synchronize(f.device)
 		return nil
 	})
 	if err != nil {
@@ -254,11 +257,7 @@ func (f *feed) close() {
 }
 
 func (f *feed) drop() {
-	// A device that is lost has lost the copies too.
-	_ = torch.Do(func() error {
-		torch.Synchronize(f.device)
-		return nil
-	})
+	quietly(func() { torch.Synchronize(f.device) })
 	for _, s := range f.slots {
 		if s.batch != nil {
 			s.batch.Release()
@@ -270,6 +269,6 @@ func (f *feed) drop() {
 		for _, h := range s.host {
 			h.Free()
 		}
-		_ = torch.Do(func() error { s.copied.Free(); return nil }) // as above
+		quietly(s.copied.Free)
 	}
 }

@@ -231,6 +231,8 @@ func TestPhasesAreTimed(t *testing.T) {
 // of it is saved.
 func TestFailuresSayTheMend(t *testing.T) {
 	r, spec := tiny(t, 4, "accumulate=2", "deterministic=true")
+	onGPU := *r
+	onGPU.Device = "cuda"
 	torchSays := func(sentinel error, text string) error {
 		return schemas.E("torch", "aten::convolution_backward", "a mend of its own", schemas.Because(sentinel, text))
 	}
@@ -248,6 +250,10 @@ func TestFailuresSayTheMend(t *testing.T) {
 		if !errors.As(err, &was) || !errors.Is(got, was.Err) || strings.Count(got.Error(), "mend:") != 1 ||
 			!strings.Contains(got.Error(), says) || !strings.Contains(got.Error(), "step 3") || !strings.Contains(got.Error(), was.Err.Error()) {
 			t.Errorf("%v becomes %v", err, got)
+		}
+		l.Recipe = &onGPU
+		if got := l.failed(flight{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, schemas.ErrTooLarge) {
+			t.Errorf("on a GPU %v becomes %v", err, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"resslt/schemas"
 )
@@ -49,7 +50,11 @@ func (l *loop) failed(f flight, err error) error {
 	case errors.Is(err, schemas.ErrDiverged):
 		return l.diverged(f, err)
 	case errors.Is(err, schemas.ErrTooLarge):
-		return at(fmt.Sprintf("set accumulate=%d, activation_checkpointing=true or precision=bf16, or lower batch_size, then go on with --resume or begin again", 2*l.Recipe.Accumulate))
+		graph := "" // whose memory stands beside that of the steps before it
+		if strings.HasPrefix(l.Recipe.Device, "cuda") && l.Recipe.CUDAGraph != "false" {
+			graph = "cuda_graph=false, "
+		}
+		return at(fmt.Sprintf("set %saccumulate=%d, activation_checkpointing=true or precision=bf16, or lower batch_size, then go on with --resume or begin again", graph, 2*l.Recipe.Accumulate))
 	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
 		return at("set deterministic=false: this operator has no deterministic form on this device")
 	case errors.Is(err, schemas.ErrUnavailable):

@@ -194,7 +194,12 @@ func (g *graphs) capture(teacher, student []*torch.Tensor, h Hyper) (*capture, e
 // record is the step that is captured. It leaves its results in c.
 func (g *graphs) record(c *capture, h Hyper) {
 	g.l.timers.off = true
-	defer func() { g.l.timers.off = false }()
+	defer func() {
+		g.l.timers.off = false
+		if g.l.apart { // a capture ends only where its streams have met
+			quietly(g.l.join)
+		}
+	}()
 	c.drop()
 	torch.ScopeDo(func() {
 		c.sum = tally{late: true}

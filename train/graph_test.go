@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 )
@@ -229,4 +230,37 @@ func TestNoticeIsGivenOnce(t *testing.T) {
 			t.Errorf("%s: told %q", set, said)
 		}
 	}
+}
+
+// TestStreamsMeetAfterAFailure: a capture whose teacher fails can end, for its streams
+// have met.
+func TestStreamsMeetAfterAFailure(t *testing.T) {
+	l := newSmall(t, small)
+	defer l.Free()
+	nntest.Do(t, func() {
+		l.side = torch.NewStream(torch.CPU)
+		l.forked, l.met = torch.NewEvent(torch.CPU, true), torch.NewEvent(torch.CPU, true)
+		start := torch.NewEvent(torch.CPU, true)
+		start.Record()
+		op := func(rows int64) func() {
+			return func() {
+				torch.Add(torch.Zeros([]int64{2}, torch.Float32, torch.CPU), torch.Zeros([]int64{rows}, torch.Float32, torch.CPU), 1)
+			}
+		}
+		for name, c := range map[string]struct {
+			rows int64
+			want error
+		}{"sound": {2, nil}, "failing": {3, schemas.ErrMismatch}} {
+			*l.met = *torch.NewEvent(torch.CPU, true)
+			if err := torch.Do(func() error { l.beside(op(c.rows)); return nil }); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if l.met.Since(start) < l.forked.Since(start) || !l.apart {
+				t.Errorf("%s: the side was not recorded", name)
+			}
+			if l.join(); l.apart {
+				t.Errorf("%s: apart after join", name)
+			}
+		}
+	})
 }

@@ -61,8 +61,7 @@ func (s *Launched) Wait() (Stats, error) {
 func (s *Launched) free() {
 	s.late.Free()
 	if s.seen != nil {
-		// A device that is lost has lost the event too.
-		_ = torch.Do(func() error { s.seen.Free(); return nil })
+		quietly(s.seen.Free)
 	}
 }
 
@@ -79,17 +78,30 @@ func (l *Learner) beside(fn func()) {
 	l.forked.Record()
 	l.side.With(func() {
 		l.forked.Wait()
+		l.apart = true
+		ended := false
+		defer func() {
+			if !ended { // where it is captured, the streams have to meet all the same
+				quietly(l.met.Record)
+			}
+		}()
 		fn()
+		ended = true
 		l.met.Record()
 	})
 }
 
 // join lets the current stream wait for what beside has made.
 func (l *Learner) join() {
-	if l.side != nil {
+	if l.apart {
 		l.met.Wait()
+		l.apart = false
 	}
 }
+
+// quietly runs what is to be done after a failure, which is the one to be told: a
+// device that is lost fails this too.
+func quietly(fn func()) { _ = torch.Do(func() error { fn(); return nil }) }
 
 // openStreams makes the step's streams and events. On the CPU they are nothing. A
 // graph cannot be captured on the default stream. The teacher has none of its own
@@ -111,13 +123,11 @@ func (l *Learner) closeStreams() {
 	if l.timers == nil {
 		return
 	}
-	// A device that is lost has lost its events too.
-	_ = torch.Do(func() error {
+	quietly(func() {
 		l.graphs.free()
 		l.timers.Free()
 		l.forked.Free()
 		l.met.Free()
-		return nil
 	})
 }
 

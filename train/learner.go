@@ -36,6 +36,7 @@ type Learner struct {
 	stream      *torch.Stream // of the step
 	side        *torch.Stream // of the teacher, beside it; nil where there is nothing to be beside of
 	forked, met *torch.Event  // where side leaves stream, and comes back
+	apart       bool          // side has left and not come back
 
 	// studentAvg and teacherAvg are the parameters of F and g, in one order.
 	studentAvg, teacherAvg []*torch.Tensor

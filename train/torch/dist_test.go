@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,6 +245,8 @@ func TestGroupErrors(t *testing.T) {
 		})
 		if !errors.Is(err, schemas.ErrUnavailable) {
 			t.Errorf("a rank that is gone: %v", err)
+		} else if strings.Contains(err.Error(), "nvidia-smi") || !strings.Contains(err.Error(), "other rank") {
+			t.Errorf("a rank that is gone is told as something else: %v", err)
 		}
 		g.Free()
 		return nil

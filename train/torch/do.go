@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"resslt/schemas"
 )
@@ -136,6 +137,15 @@ type failure struct{ err error }
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// deviceLost is set by a GPU's failure. What was in use on it is not freed from then
+// on: the process is about to end, and libtorch's deleters, which may not throw, ask
+// the device.
+var deviceLost atomic.Bool
+
+// capturing is set while a graph is captured, where CUDA refuses what it would do
+// otherwise and the device is none the worse for it. The device thread's.
+var capturing bool
+
 // fail panics with the shim's message; its first byte is the kind.
 func fail(op, message string) {
 	sentinel, hint := schemas.ErrMismatch, ""
@@ -148,6 +158,9 @@ func fail(op, message string) {
 		case 'T':
 			sentinel, hint = schemas.ErrTooLarge, "lower the batch size or the image size"
 		case 'D':
+			if !capturing {
+				deviceLost.Store(true)
+			}
 			sentinel, hint = schemas.ErrUnavailable, "look at nvidia-smi and the kernel's log for the GPU; this process cannot use it any more"
 		case 'L':
 			sentinel, hint = schemas.ErrUnavailable, "see why the other rank ended, then start all of them again with --resume"
@@ -155,6 +168,13 @@ func fail(op, message string) {
 		message = message[1:]
 	}
 	panic(&failure{schemas.E("torch", op, hint, schemas.Because(sentinel, message))})
+}
+
+// release frees tensors, or leaves them to the process' end.
+func release(handles []uint64) {
+	if !deviceLost.Load() {
+		dlRelease(handles)
+	}
 }
 
 // misuse panics with a usage error of op.

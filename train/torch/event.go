@@ -87,7 +87,11 @@ func (e *Event) Free() {
 	if e == nil || e.h <= handleFreed {
 		return
 	}
-	var b [2]uint64
-	fnFreeEvent.none(putInt(b[:0], int64(e.h)))
+	h := e.h
 	e.h = handleFreed
+	if deviceLost.Load() {
+		return
+	}
+	var b [2]uint64
+	fnFreeEvent.none(putInt(b[:0], int64(h)))
 }

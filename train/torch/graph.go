@@ -48,6 +48,8 @@ func (p *GraphPool) Capture(fn func()) (*Graph, error) {
 	if p.device.Type != DeviceCUDA {
 		return &Graph{device: p.device, fn: fn}, nil
 	}
+	capturing = true
+	defer func() { capturing = false }()
 	g := &Graph{device: p.device}
 	err := Do(func() error {
 		Synchronize(p.device)
@@ -60,11 +62,12 @@ func (p *GraphPool) Capture(fn func()) (*Graph, error) {
 	}
 	err = Do(func() error { fn(); return nil })
 	// Ended whatever fn said: the stream must not stay in capture.
-	if ended := Do(func() error {
+	ended := Do(func() error {
 		var b [4]uint64
 		fnGraphEnd.none(putInt(putDevice(b[:0], p.device), int64(g.h)))
 		return nil
-	}); err == nil {
+	})
+	if err == nil {
 		err = ended
 	}
 	if err != nil {
@@ -89,7 +92,11 @@ func (g *Graph) Free() {
 	if g == nil || g.h <= handleFreed {
 		return
 	}
-	var b [2]uint64
-	fnFreeGraph.none(putInt(b[:0], int64(g.h)))
+	h := g.h
 	g.h = handleFreed
+	if deviceLost.Load() {
+		return
+	}
+	var b [2]uint64
+	fnFreeGraph.none(putInt(b[:0], int64(h)))
 }

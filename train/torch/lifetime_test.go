@@ -320,3 +320,36 @@ func TestStepsHoldLiveTensorsConstant(t *testing.T) {
 		}
 	})
 }
+
+// TestLostDeviceIsNotAsked: after a GPU's failure nothing is freed any more, for
+// libtorch's deleters would ask it; a capture that CUDA refuses is no such failure.
+func TestLostDeviceIsNotAsked(t *testing.T) {
+	torchtest.Require(t)
+	for _, inCapture := range []bool{false, true} {
+		var kept *torch.Tensor
+		do := func(fn func()) {
+			if err := torch.Do(func() error { fn(); return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		do(func() { kept = torch.Zeros([]int64{3}, torch.Float32, torch.CPU).Keep() })
+		before := torch.LiveTensors()
+		err := torch.LoseDevice(inCapture, func() {
+			do(func() { torch.AddScalar(kept, 1, 1) }) // in a scope
+			kept.Free()
+			if !kept.Freed() {
+				t.Error("a tensor is in use after Free")
+			}
+		})
+		if !errors.Is(err, schemas.ErrUnavailable) || !strings.Contains(err.Error(), "nvidia-smi") {
+			t.Errorf("got %v", err)
+		}
+		want := before + 1
+		if inCapture {
+			want = before - 1
+		}
+		if after := torch.LiveTensors(); after != want {
+			t.Errorf("in a capture %v: %d tensors before, %d after, want %d", inCapture, before, after, want)
+		}
+	}
+}

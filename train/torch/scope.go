@@ -31,7 +31,7 @@ func closeScope(base int, keep []*Tensor) {
 			out++
 		case t.level == level && t.h > handleFreed:
 			if n == len(chunk) {
-				dlRelease(chunk[:n])
+				release(chunk[:n])
 				n = 0
 			}
 			chunk[n] = t.h
@@ -40,7 +40,7 @@ func closeScope(base int, keep []*Tensor) {
 		}
 	}
 	if n > 0 {
-		dlRelease(chunk[:n])
+		release(chunk[:n])
 	}
 	clear(arena[out:])
 	arena = arena[:out]

@@ -274,7 +274,7 @@ func (t *Tensor) Free() {
 	}
 	h := [1]uint64{t.h}
 	t.h = handleFreed
-	dlRelease(h[:])
+	release(h[:])
 }
 
 // Freed tells whether t is nil or freed.

@@ -11,11 +11,15 @@
 #if defined(RESSLT_CUDA_HEADERS)
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 9)
+#include <ATen/core/CachingHostAllocator.h>
+#endif
 #endif
 
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "internal.h"
 
@@ -111,17 +115,62 @@ void cuda_memory(Call& c) {
 
 void reset_cuda_peak(Call& c) { c10::cuda::CUDACachingAllocator::resetPeakStats(cuda_index(c)); }
 
-// Graph is a CUDAGraph with room behind it: its members are libtorch's, who may have
-// been built with other headers of CUDA than this file.
+using Pool = std::pair<unsigned long long, unsigned long long>;  // MempoolId_t, whose namespace differs too
+
+// call_off takes a capture that has failed out of the allocators, which know nothing
+// of failure: they would go on giving from the graph's pool, and ask a graph that is
+// freed whether a stream is its own. One that is out already has its graph release
+// the pool.
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+void call_off(c10::DeviceIndex device, Pool pool) {
+  try {
+    c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+    c10::cuda::CUDACachingAllocator::releasePool(device, pool);
+  } catch (const std::exception&) {
+  }
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 9
+  try {
+    at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(pool);
+    at::getHostAllocator(at::kCUDA)->release_pool(pool);
+  } catch (const std::exception&) {
+  }
+#endif
+}
+#else
+void call_off(c10::DeviceIndex, Pool) {}  // no events, so nothing is captured
+#endif
+
+// Graph is a CUDAGraph and the pool that it allocates from, with room behind it: its
+// members are libtorch's, who may have been built with other headers of CUDA than
+// this file.
 class Graph {
  public:
-  Graph() : graph_(new (room_) at::cuda::CUDAGraph()) {}
+  explicit Graph(Pool pool) : pool_(pool), graph_(new (room_) at::cuda::CUDAGraph()) {}
   ~Graph() { graph_->~CUDAGraph(); }
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   at::cuda::CUDAGraph* operator->() { return graph_; }
 
+  // begin and end are the capture's; one that throws leaves no capture behind.
+  void begin(c10::DeviceIndex device) {
+    try {
+      graph_->capture_begin(pool_);
+    } catch (...) {
+      call_off(device, pool_);
+      throw;
+    }
+  }
+  void end(c10::DeviceIndex device) {
+    try {
+      graph_->capture_end();
+    } catch (...) {
+      call_off(device, pool_);
+      throw;
+    }
+  }
+
  private:
+  Pool pool_;
   alignas(std::max_align_t) unsigned char room_[sizeof(at::cuda::CUDAGraph) + 4096] = {};
   at::cuda::CUDAGraph* graph_;
 };
@@ -139,17 +188,23 @@ void graph_pool(Call& c) {
   c.out.word(pool.second);
 }
 
-// graph_begin starts to capture the current stream, which must not be the default one.
+// graph_begin starts to capture the current stream, which must not be the default one
+// and has nothing left to do. What the allocator holds in reserve goes back first: the
+// capture has a pool of its own.
 void graph_begin(Call& c) {
-  const c10::DeviceGuard guard(cuda_device(c));
-  auto graph = std::make_unique<Graph>();
-  (*graph)->capture_begin({static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
+  const c10::Device device = cuda_device(c);
+  const c10::DeviceGuard guard(device);
+  c10::cuda::CUDACachingAllocator::emptyCache();
+  auto graph = std::make_unique<Graph>(
+      Pool{static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
+  graph->begin(device.index());
   c.out.word(reinterpret_cast<uint64_t>(graph.release()));
 }
 
 void graph_end(Call& c) {
-  const c10::DeviceGuard guard(cuda_device(c));
-  graph_at(c, 1)->capture_end();
+  const c10::Device device = cuda_device(c);
+  const c10::DeviceGuard guard(device);
+  graph_at(c, 1).end(device.index());
 }
 
 void graph_replay(Call& c) { graph_at(c, 0)->replay(); }

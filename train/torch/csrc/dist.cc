@@ -39,12 +39,16 @@ using Backend = c10d::ProcessGroup;
 
 using std::chrono::milliseconds;
 
-// guarded runs body; what c10d throws in it is a peer's end, not a mistake here.
+// guarded runs body; what c10d throws in it is a peer's end, not a mistake here. What
+// this process' own memory or GPU has to say stays what it is.
 template <typename Body>
 void guarded(const char* what, const Body& body) {
   try {
     body();
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
   } catch (const c10::Error& e) {
+    if (std::strstr(e.what_without_backtrace(), "CUDA error")) throw;
     lost(std::string(what) + ": " + e.what_without_backtrace());
   } catch (const std::exception& e) {
     lost(std::string(what) + ": " + e.what());
@@ -122,11 +126,15 @@ class Joined final : public Group {
     std::vector<at::Tensor> in{t.detach().contiguous()};
     std::vector<std::vector<at::Tensor>> out(1);
     for (int64_t r = 0; r < world_; r++) out[0].push_back(all.narrow(0, r * rows, rows));
-    wait("all-gather", backend(t.device()).allgather(out, in));
+    Backend& b = backend(t.device());
+    guarded("all-gather", [&] { b.allgather(out, in)->wait(); });
     return all;
   }
 
-  void sum(at::Tensor flat) override { wait("all-reduce", reduce(flat)); }
+  void sum(at::Tensor flat) override {
+    const auto work = reduce(flat);
+    guarded("all-reduce", [&] { work->wait(); });
+  }
 
   void mean(std::vector<at::Tensor> tensors, int64_t bucket_bytes) override {
     const at::NoGradGuard quiet;
@@ -151,7 +159,7 @@ class Joined final : public Group {
       i = j;
     }
     for (Bucket& b : buckets) {
-      wait("all-reduce", b.work);
+      guarded("all-reduce", [&] { b.work->wait(); });
       b.flat.div_(world_);
       int64_t at = 0;
       for (size_t i = b.from; i < b.to; i++) {
@@ -188,14 +196,14 @@ class Joined final : public Group {
  private:
   using Work = c10d::Work;
 
-  static void wait(const char* what, const c10::intrusive_ptr<Work>& work) {
-    guarded(what, [&] { work->wait(); });
-  }
-
+  // reduce starts a sum in place, which NCCL may refuse at once.
   c10::intrusive_ptr<Work> reduce(at::Tensor flat) {
     TORCH_CHECK(flat.is_contiguous(), "only a contiguous tensor is summed in place");
     std::vector<at::Tensor> in{flat};
-    return backend(flat.device()).allreduce(in);
+    Backend& b = backend(flat.device());
+    c10::intrusive_ptr<Work> work;
+    guarded("all-reduce", [&] { work = b.allreduce(in); });
+    return work;
   }
 
   // exchange_by_store is for builds without gloo: no collective of a GPU's, for
