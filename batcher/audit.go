@@ -2,10 +2,15 @@ package batcher
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"math"
 	"sync/atomic"
+	"time"
 
 	"resslt/schemas"
 )
@@ -21,37 +26,123 @@ type Auditor struct {
 	maker   Maker
 	encoder *Encoder
 	chunk   *Chunk
-	every   int64
+	opts    AuditOptions
+	run     string // digest of spec
 	audited atomic.Int64
+	refusal atomic.Pointer[schemas.Error]
 }
 
-// NewAuditor makes one chunk in every again; every is at least 1. The source is its own
-// from then on.
-func NewAuditor(spec *schemas.RunSpec, source Source, every int64) (*Auditor, error) {
-	if every < 1 {
-		return nil, errors.Join(schemas.E("audit", fmt.Sprintf("one chunk in %d", every), "give 1 or more", schemas.ErrUsage), source.Close())
+// AuditOptions configure an Auditor.
+type AuditOptions struct {
+	// Every: one chunk in so many is made again; at least 1.
+	Every int64
+	// Secret is what the lot is drawn by, at least AuditSecretBytes that no worker knows.
+	// The same draw the same chunks, so that a chunk that was found false is looked at
+	// again when the run is resumed; and those of one Every are among those of a smaller.
+	// Default: random.
+	Secret []byte
+}
+
+// AuditSecretBytes is how long a secret is.
+const AuditSecretBytes = 32
+
+// How often a chunk is tried where this machine cannot make it, and how long apart.
+const (
+	auditTries = 4
+	auditPause = 500 * time.Millisecond
+)
+
+// NewAuditor makes an auditor. The source is its own from then on. It returns ErrUsage
+// for options that cannot be.
+func NewAuditor(spec *schemas.RunSpec, source Source, o AuditOptions) (*Auditor, error) {
+	bad := func(where, hint string) error {
+		return errors.Join(schemas.E("audit", where, hint, schemas.ErrUsage), source.Close())
+	}
+	if o.Every < 1 {
+		return nil, bad(fmt.Sprintf("one chunk in %d", o.Every), "give 1 or more")
+	}
+	if o.Secret == nil {
+		o.Secret = make([]byte, AuditSecretBytes)
+		rand.Read(o.Secret) // never fails
+	}
+	if len(o.Secret) < AuditSecretBytes {
+		return nil, bad(fmt.Sprintf("secret of %d bytes", len(o.Secret)), fmt.Sprintf("give %d or more", AuditSecretBytes))
 	}
 	maker, err := source.NewMaker()
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	return &Auditor{spec: spec, source: source, maker: maker, encoder: NewEncoder(spec), chunk: NewChunk(spec), every: every}, nil
+	return &Auditor{spec: spec, source: source, maker: maker, encoder: NewEncoder(spec), chunk: NewChunk(spec), opts: o, run: spec.Digest()}, nil
 }
 
-// Chunk makes the chunk again, if the lot falls on it. It returns ErrDeterminism where
-// other bytes come of it; the trainer has not seen the chunk's step then.
-func (a *Auditor) Chunk(c *Chunk) error {
-	if c.Tombstone != "" || rand.Int64N(a.every) > 0 {
+// falls says whether the lot falls on a chunk.
+func (a *Auditor) falls(step int64, index int) bool {
+	h := hmac.New(sha256.New, a.opts.Secret)
+	fmt.Fprintf(h, "%s %d %d", a.run, step, index)
+	return binary.BigEndian.Uint64(h.Sum(nil)) <= math.MaxUint64/uint64(a.opts.Every)
+}
+
+// Chunk makes the chunk again, if the lot falls on it: twice, before it says of other
+// bytes that they are false. It returns ErrDeterminism then, as Refusal does
+// from then on, and where this machine's two differ; the trainer has not seen the
+// chunk's step. What cannot be read is tried again, auditTries times in all.
+func (a *Auditor) Chunk(ctx context.Context, c *Chunk) error {
+	if c.Tombstone != "" || !a.falls(c.Step, c.Index) {
 		return nil
 	}
-	if err := MakeChunk(context.Background(), a.spec, a.source.Order(), a.maker, a.encoder, c.Step, c.Index, a.chunk); err != nil {
-		return schemas.E("audit chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "see that this machine can read the data, or train without --audit", err)
+	first, err := a.make(ctx, c)
+	if err != nil {
+		return err
 	}
 	a.audited.Add(1)
-	if a.chunk.Digest != c.Digest {
-		return schemas.E("audit chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
-			"find the worker that made it by `resslt status`, then start over without it: earlier chunks of it were not all audited",
-			schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it came with digest %.12s, made here it has %.12s", c.Digest, a.chunk.Digest)))
+	if first == c.Digest {
+		return nil
+	}
+	second, err := a.make(ctx, c)
+	if err != nil {
+		return err
+	}
+	where := fmt.Sprintf("%d of step %d", c.Index, c.Step)
+	if first != second {
+		return schemas.E("audit chunk", where, "see to this machine's memory and its copy of the data, then resume",
+			schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it was made here twice, with digest %.12s and with %.12s", first, second)))
+	}
+	worker := c.Worker
+	if worker == "" {
+		worker = "a worker that does not name itself"
+	}
+	refusal := &schemas.Error{Op: "audit chunk", Where: where,
+		Hint: "leave that worker out and start over with --fresh: what it made before was not all audited",
+		Err: schemas.Because(schemas.ErrDeterminism,
+			fmt.Sprintf("it came with digest %.12s, by its own word from %s; made here, twice, it has %.12s", c.Digest, worker, first))}
+	a.refusal.CompareAndSwap(nil, refusal)
+	return refusal
+}
+
+// make gives the digest of the chunk as this machine makes it.
+func (a *Auditor) make(ctx context.Context, c *Chunk) (string, error) {
+	for try := 1; ; try++ {
+		err := MakeChunk(ctx, a.spec, a.source.Order(), a.maker, a.encoder, c.Step, c.Index, a.chunk)
+		switch {
+		case err == nil:
+			return a.chunk.Digest, nil
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case try == auditTries:
+			return "", schemas.E("audit chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
+				"see that this machine can read the data, or train without --audit", err)
+		}
+		if err := sleep(ctx, auditPause); err != nil {
+			return "", err
+		}
+	}
+}
+
+// Refusal is what Chunk said of the first false chunk; nil where there was none. A run
+// that has one is not to be gone on with.
+func (a *Auditor) Refusal() error {
+	if r := a.refusal.Load(); r != nil {
+		return r
 	}
 	return nil
 }

@@ -1,32 +1,42 @@
 package batcher
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
 )
+
+// audited opens a stream that an auditor listens to, which makes chunks by own.
+func audited(t *testing.T, js jetstream.JetStream, name string, own *hashSource, from int64, o AuditOptions) (*Stream, *Auditor) {
+	t.Helper()
+	spec := testSpec()
+	run, err := OpenRun(t.Context(), js, name, spec, RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.spec = spec
+	own.open.Add(1)
+	a, err := NewAuditor(&spec, own, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openStream(t, run, StreamOptions{Record: a, From: from}), a
+}
 
 // A trainer that makes chunks again takes those of honest workers, and of a liar none
 // that the lot falls on.
 func TestAuditor(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	spec := testSpec()
-	open := func(name string, salt byte, every int64) (*Stream, *Auditor, *hashSource) {
-		t.Helper()
-		run, err := OpenRun(t.Context(), js, name, spec, RunOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		startWorker(t, js, &hashSource{salt: salt}, WorkerOptions{Workers: 2}, name)
-		own := &hashSource{spec: spec}
-		own.open.Add(1)
-		a, err := NewAuditor(&spec, own, every)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return openStream(t, run, StreamOptions{Record: a}), a, own
-	}
-	s, a, own := open("honest", 0, 2)
+	own := &hashSource{}
+	s, a := audited(t, js, "honest", own, 0, AuditOptions{Every: 2})
+	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "honest")
 	equal(t, take(t, s, spec.Steps()), want(t, spec, own, 0, spec.Steps()))
 	if n := a.Audited(); n < 5 || n > 31 { // of 36, half
 		t.Errorf("%d chunks were made again", n)
@@ -34,17 +44,106 @@ func TestAuditor(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Close(); err != nil || own.open.Load() != 0 {
-		t.Errorf("%d sources and makers are open, %v", own.open.Load(), err)
+	if err := a.Close(); err != nil || own.open.Load() != 0 || a.Refusal() != nil {
+		t.Errorf("%d sources and makers are open, %v, %v", own.open.Load(), err, a.Refusal())
 	}
 
-	s, _, _ = open("liar", 1, 1)
+	s, a = audited(t, js, "lies", &hashSource{}, 0, AuditOptions{Every: 1})
+	startWorker(t, js, &hashSource{salt: 1}, WorkerOptions{Name: "liar", Workers: 2}, "lies")
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrDeterminism, "of step 0", "made here", "resslt status")
-	if s.Stats().DigestMismatches != 1 || s.Stats().Next != 0 {
-		t.Errorf("%+v", s.Stats())
+	wantErr(t, err, schemas.ErrDeterminism, "of step 0", "made here, twice", "from liar", "--fresh")
+	if s.Stats().DigestMismatches != 1 || s.Stats().Next != 0 || !errors.Is(err, a.Refusal()) {
+		t.Errorf("%+v, %v", s.Stats(), a.Refusal())
 	}
 
-	_, err = NewAuditor(&spec, &hashSource{}, 0)
+	_, err = NewAuditor(&spec, &hashSource{}, AuditOptions{})
 	wantErr(t, err, schemas.ErrUsage, "1 or more")
+	_, err = NewAuditor(&spec, &hashSource{}, AuditOptions{Every: 1, Secret: []byte("short")})
+	wantErr(t, err, schemas.ErrUsage, "32 or more")
+}
+
+// The false chunk is in the broker still when the run is resumed: the same secret draws
+// it again.
+func TestAuditDrawsAgain(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	startWorker(t, js, &hashSource{salt: 1}, WorkerOptions{Workers: 2}, "")
+	o := AuditOptions{Every: 9, Secret: bytes.Repeat([]byte("s"), AuditSecretBytes)}
+	var at int64
+	for range 4 {
+		s, _ := audited(t, js, "r", &hashSource{}, at, o)
+		for {
+			b, err := s.Next(t.Context())
+			if err != nil {
+				wantErr(t, err, schemas.ErrDeterminism)
+				break
+			}
+			b.Release()
+		}
+		// How far it got before it heard of it is a matter of time.
+		at = s.Stats().Next
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec := testSpec()
+	a := &Auditor{opts: o, run: spec.Digest()}
+	drawn := int64(-1)
+	for step := spec.Steps() - 1; step >= 0; step-- {
+		for c := range spec.Chunks() {
+			if a.falls(step, c) {
+				drawn = step
+			}
+		}
+	}
+	if drawn < 1 || at > drawn {
+		t.Errorf("four trainers got to step %d, the first chunk of the lot is of step %d", at, drawn)
+	}
+	often := &Auditor{opts: AuditOptions{Every: 2, Secret: o.Secret}, run: a.run}
+	for step := range spec.Steps() {
+		for c := range spec.Chunks() {
+			if a.falls(step, c) && !often.falls(step, c) {
+				t.Errorf("chunk %d of step %d is of one in 9, and not of one in 2", c, step)
+			}
+		}
+	}
+}
+
+// Nobody is accused by a machine that is itself in doubt, nor is a run ended by one read
+// that failed.
+func TestAuditorsOwnTrouble(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "")
+	failures := 0
+	own := &hashSource{before: func(context.Context, TaskRow) error {
+		if failures++; failures <= 2 {
+			return schemas.Because(schemas.ErrUnavailable, "the disk is away")
+		}
+		return nil
+	}}
+	s, _ := audited(t, js, "read", own, 0, AuditOptions{Every: 1})
+	take(t, s, 2)
+	s.Close()
+
+	own = &hashSource{}
+	own.before = func(context.Context, TaskRow) error { own.salt++; return nil }
+	s, a := audited(t, js, "memory", own, 0, AuditOptions{Every: 1})
+	_, err := s.Next(t.Context())
+	wantErr(t, err, schemas.ErrDeterminism, "made here twice", "this machine's memory")
+	if a.Refusal() != nil {
+		t.Errorf("a worker is accused: %v", a.Refusal())
+	}
+	s.Close()
+
+	began := make(chan struct{}, 1)
+	own = &hashSource{before: func(ctx context.Context, _ TaskRow) error {
+		poke(began)
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	s, _ = audited(t, js, "slow", own, 0, AuditOptions{Every: 1})
+	<-began
+	start := time.Now()
+	if err := s.Close(); err != nil || time.Since(start) > 5*time.Second {
+		t.Errorf("closed after %v, %v", time.Since(start), err)
+	}
 }

@@ -51,6 +51,9 @@ type Chunk struct {
 	Tombstone string
 	// Digest is the hex SHA-256 of the encoded body; set by Decode.
 	Digest string
+	// Worker is who made the chunk, by the message's own word, which nobody vouches
+	// for; set by Decode, "" where it does not say.
+	Worker string
 }
 
 // NewChunk allocates a chunk of the run that holds as many rows as any of its
@@ -77,7 +80,7 @@ func (c *Chunk) Rows() int { return len(c.Slots) }
 func (c *Chunk) Reset(spec *schemas.RunSpec, step int64, index int) {
 	lo, hi := spec.ChunkRange(index)
 	n := hi - lo
-	c.Step, c.Index, c.Tombstone, c.Digest = step, index, "", ""
+	c.Step, c.Index, c.Tombstone, c.Digest, c.Worker = step, index, "", "", ""
 	c.Slots, c.Samples, c.Labels = c.Slots[:n], c.Samples[:n], c.Labels[:n]
 	c.Planned, c.Reasons = c.Planned[:n], c.Reasons[:n]
 	for v, view := range spec.Views {

@@ -287,7 +287,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		return s.again(ctx, seq, step, index)
 	}
 	// Before the chunk can complete its step: Next hands that out at once.
-	if err := s.record(chunk); err != nil {
+	if err := s.record(ctx, chunk); err != nil {
 		return err
 	}
 	added, err := s.asm.Add(chunk)

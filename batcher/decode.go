@@ -64,6 +64,9 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 			fmt.Errorf("%w: SHA-256 %.12s, the header says %.12q", errBodyDigest, sum, got)))
 	}
 	c := &Chunk{Step: step, Index: index, Digest: sum}
+	if worker := msg.Header.Get(schemas.HeaderWorker); worker != "" {
+		c.Worker = reasonLine(worker)
+	}
 	if msg.Header.Get(schemas.HeaderTombstone) != "" {
 		c.Tombstone = reasonLine(string(msg.Data[:min(len(msg.Data), MaxReasonBytes)]))
 		return c, nil

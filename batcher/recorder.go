@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"context"
 	"errors"
 
 	"resslt/schemas"
@@ -11,8 +12,8 @@ import (
 type Recorder interface {
 	// Chunk is told of every chunk before it becomes a part of its step, and of
 	// tombstones; it may be told again of one that it knows. The chunk's columns must
-	// not be kept after the call.
-	Chunk(c *Chunk) error
+	// not be kept after the call. ctx ends when the stream is closed.
+	Chunk(ctx context.Context, c *Chunk) error
 	// Step is told that a step is being handed out, in order of steps; Chunk has
 	// been told of all its chunks.
 	Step(step int64) error
@@ -23,9 +24,9 @@ func Recorders(rs ...Recorder) Recorder { return recorders(rs) }
 
 type recorders []Recorder
 
-func (rs recorders) Chunk(c *Chunk) error {
+func (rs recorders) Chunk(ctx context.Context, c *Chunk) error {
 	for _, r := range rs {
-		if err := r.Chunk(c); err != nil {
+		if err := r.Chunk(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -48,11 +49,11 @@ type notRecorded struct{ error }
 func (e notRecorded) Unwrap() error { return e.error }
 
 // record tells the stream's recorder of a chunk.
-func (s *Stream) record(c *Chunk) error {
+func (s *Stream) record(ctx context.Context, c *Chunk) error {
 	if s.opts.Record == nil {
 		return nil
 	}
-	if err := s.opts.Record.Chunk(c); err != nil {
+	if err := s.opts.Record.Chunk(ctx, c); err != nil {
 		if errors.Is(err, schemas.ErrDeterminism) {
 			s.stats.mismatches.Add(1)
 		}

@@ -57,7 +57,7 @@ func BenchmarkRecorder(b *testing.B) {
 			for b.Loop() {
 				for _, c := range steps[step%int64(len(steps))] {
 					c.Step = step
-					if err := r.Chunk(c); err != nil {
+					if err := r.Chunk(b.Context(), c); err != nil {
 						b.Fatal(err)
 					}
 				}

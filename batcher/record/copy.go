@@ -42,7 +42,7 @@ func Export(ctx context.Context, source Source, o Options, progress func(step in
 				return schemas.E("export", fmt.Sprintf("chunk %d of step %d", index, step), "choose the steps before it with --steps",
 					schemas.Because(schemas.ErrTombstone, c.Tombstone))
 			}
-			if err := r.Chunk(c); err != nil {
+			if err := r.Chunk(ctx, c); err != nil {
 				return err
 			}
 		}

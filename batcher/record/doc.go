@@ -45,7 +45,7 @@
 //
 // # In pseudo-code
 //
-//	Recorder.Chunk(c):  in the window, not there → append a batch of pixels
+//	Recorder.Chunk(ctx, c):  in the window, not there → append a batch of pixels
 //	                    keep a copy without pixels
 //	Recorder.Step(s):   append the copies' rows to the log, but for those it has
 //	Recorder.Sync:      write, fsync

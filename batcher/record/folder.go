@@ -222,7 +222,7 @@ func (r *Folder) Check() batcher.Recorder { return check{r} }
 
 type check struct{ log *Folder }
 
-func (k check) Chunk(c *batcher.Chunk) error {
+func (k check) Chunk(_ context.Context, c *batcher.Chunk) error {
 	if c.Tombstone != "" {
 		return nil // the stream ends by it
 	}

@@ -96,7 +96,7 @@ func (m *maker) give(t testing.TB, r *Recorder, w Window) {
 	for step := w.From; step < w.To; step++ {
 		for index := m.run.Spec.Chunks() - 1; index >= 0; index-- {
 			for range 2 { // it may be told again
-				if err := r.Chunk(m.chunk(t, step, index)); err != nil {
+				if err := r.Chunk(t.Context(), m.chunk(t, step, index)); err != nil {
 					t.Fatal(err)
 				}
 			}

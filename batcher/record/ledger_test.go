@@ -86,7 +86,7 @@ func TestTombstones(t *testing.T) {
 	r := newRecorder(t, m.options(dir, 0, Window{0, 12}))
 	m.give(t, r, Window{0, 2})
 	gone := &batcher.Chunk{Step: 2, Index: 1, Tombstone: "its task was tried 5 times", Digest: m.chunk(t, 2, 1).Digest}
-	if err := r.Chunk(gone); err != nil {
+	if err := r.Chunk(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, r)

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,7 +188,7 @@ func (r *Recorder) Lacking() Lacking { return r.lacking }
 // Chunk keeps what the log needs of a chunk until its step is handed out, and writes its
 // pixels where they are wanted. It returns ErrDeterminism where an earlier session had
 // the chunk with another digest.
-func (r *Recorder) Chunk(c *batcher.Chunk) error {
+func (r *Recorder) Chunk(_ context.Context, c *batcher.Chunk) error {
 	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.Has(c.Step) {
 		return err
 	}

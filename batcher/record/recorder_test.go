@@ -175,7 +175,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	other := newMaker()
 	other.salt = 1
 	r = newRecorder(t, m.options(dir, 4, Window{}))
-	wantErr(t, r.Chunk(other.chunk(t, 5, 0)), schemas.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
+	wantErr(t, r.Chunk(t.Context(), other.chunk(t, 5, 0)), schemas.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
 	closed(t, r)
 
 	r = newRecorder(t, m.options(dir, 8, Window{}))

@@ -122,7 +122,7 @@ func TestWhitePixelsAreNoBatches(t *testing.T) {
 		if err := setDigest(c, enc); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Chunk(c); err != nil {
+		if err := r.Chunk(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -89,7 +89,7 @@ func (s *Stream) read(ctx context.Context, from int64) error {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				if err := s.recorder.Chunk(c); err != nil {
+				if err := s.recorder.Chunk(gctx, c); err != nil {
 					return err
 				}
 				s.chunks.Add(1)

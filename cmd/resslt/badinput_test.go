@@ -84,6 +84,8 @@ func TestBadInput(t *testing.T) {
 		"nothing to resume": {args: []string{"run", "--recipe", "smoke", "--resume"}, code: 1, says: []string{"no checkpoint", "mend"}},
 		"no weights":        {args: []string{"eval", "knn", "--checkpoint", dir + "/none", "--data", "fashion-mnist:"}, code: 1, says: []string{dir + "/none", "mend"}},
 		"text as weights":   {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/x.npy"}, code: 1, says: []string{recipe, "corrupt"}},
+		"audit of less":     {args: []string{"train", "--recipe", "smoke", "--audit", "-1"}, code: 2, says: []string{"--audit -1", "1 or more"}},
+		"remake of less":    {args: []string{"record", "verify", dir, "--remake", "-1"}, code: 2, says: []string{"--remake -1", "1 or more"}},
 		"more than images":  {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=70000", "--set", "K=100000", "--set", "steps_per_epoch=0"}, code: 2, says: []string{"batch_size", "60000"}},
 	} {
 		t.Run(name, func(t *testing.T) {

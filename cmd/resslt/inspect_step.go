@@ -138,7 +138,7 @@ func remake(ctx context.Context, log *record.Folder, data batcher.Source, plans 
 	if err := batcher.MakeChunk(ctx, log.Spec(), data.Order(), maker, batcher.NewEncoder(log.Spec()), step, index, chunk); err != nil {
 		return nil, err
 	}
-	return chunk, log.Check().Chunk(chunk)
+	return chunk, log.Check().Chunk(ctx, chunk)
 }
 
 // stepRow draws one slot: which sample it is, then its views.

@@ -219,6 +219,9 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
   resslt record verify stream:first --nats nats://127.0.0.1:4222 --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if remake < 0 {
+				return schemas.E("--remake", fmt.Sprint(remake), "give 1 or more, or 0 for none", schemas.ErrUsage)
+			}
 			src, err := openRecordSource(c, &at, args[0])
 			if err != nil {
 				return err
@@ -277,7 +280,7 @@ func verify(c *cobra.Command, src *recordSource, steps record.Window, complete b
 		return nil, err
 	}
 	rep := l.Report(complete)
-	if remake <= 0 {
+	if remake == 0 {
 		return rep, nil
 	}
 	if src.folder == nil {

@@ -71,6 +71,12 @@ func TestReplayGivesTheSameWeights(t *testing.T) {
 	}
 	sameWeights(t, "imported stream", summaryOf(t, again(t, "stream:second", "--nats", url)...), want)
 
+	for _, source := range []string{"stream:first", "pixels:" + files} {
+		if o := resslt(t, again(t, source, "--nats", url, "--audit", "5")...); o.code != 2 || !strings.Contains(o.stderr, "record verify --remake") {
+			t.Errorf("audit of %s: exit %d: %s", source, o.code, o.stderr)
+		}
+	}
+
 	// A replay may be killed and resumed, and is recorded itself.
 	out := t.TempDir()
 	replay := append([]string{"train", "--replay", "pixels:" + files}, quick(out)[1:]...)

@@ -88,12 +88,16 @@ func (r *runRecord) begin(stderr io.Writer, from int64) (err error) {
 // giveUp lets a stream go on that waits for begin.
 func (r *runRecord) giveUp() { r.once.Do(func() { close(r.begun) }) }
 
-func (r *runRecord) Chunk(c *batcher.Chunk) error {
-	<-r.begun
+func (r *runRecord) Chunk(ctx context.Context, c *batcher.Chunk) error {
+	select {
+	case <-r.begun:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if r.rec == nil {
 		return nil // the session ends, and with it the stream
 	}
-	return r.rec.Chunk(c)
+	return r.rec.Chunk(ctx, c)
 }
 
 func (r *runRecord) Step(step int64) error { return r.rec.Step(step) }
@@ -181,15 +185,6 @@ func (r *replay) plans(row batcher.TaskRow) ([][]byte, bool) {
 		out[v] = c.Plans[v][i]
 	}
 	return out, true
-}
-
-// auditor makes some of the farm's chunks again, from the data as this machine has it.
-func (s *session) auditor(ctx context.Context, run *batcher.Run) (*batcher.Auditor, error) {
-	src, err := pipeline.OpenSource(ctx, &run.Record, nil, ingest.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return batcher.NewAuditor(&s.spec, src, s.limits.audit)
 }
 
 // openSource opens the data for workers in this process. Where a log is replayed its plans

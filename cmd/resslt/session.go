@@ -132,6 +132,9 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *re
 		}
 	}
 	if f.resume {
+		if err := refused(s.out); err != nil {
+			return nil, err
+		}
 		if r, err = s.findCheckpoint(r.Name, c.Flags().Changed("recipe")); err != nil {
 			return nil, err
 		}
@@ -260,7 +263,7 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 
 // runFiles are what a run leaves in its folder.
 var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
-	tensorboardFolder, knnFile, eval.ReportFile, reportPage}
+	tensorboardFolder, knnFile, eval.ReportFile, reportPage, refusalFile}
 
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.

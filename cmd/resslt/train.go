@@ -60,6 +60,9 @@ its rows of every batch, rank 0 writes what is written.`,
   resslt train --replay runs/quickstart --out runs/again --set tau_t=0.05
   torchrun --no-python --nproc-per-node 8 resslt train --nats nats://broker:4222 --run big --recipe imagenet --set device=cuda`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.checkAudit(nil); err != nil {
+				return err
+			}
 			if err := o.findRanks(); err != nil {
 				return err
 			}
@@ -100,6 +103,11 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	}
 	defer s.close()
 	s.limits = o.transportFlags
+	if !o.fresh { // the broker may hold more of what the worker made
+		if err := refused(s.out); err != nil {
+			return err
+		}
+	}
 	if o.run == "" {
 		o.run = s.recipe.Name
 	}
@@ -201,6 +209,9 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		if path := filepath.Join(place, "recipe.yaml"); !c.Flags().Changed("recipe") && isFile(path) {
 			o.recipe = path // the recorded run's own
 		}
+	}
+	if err := o.checkAudit(from); err != nil {
+		return err
 	}
 	if from.log && c.Flags().Changed("run") {
 		return o.trainFarm(c, from)

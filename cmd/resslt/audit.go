@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"resslt/batcher"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+)
+
+const (
+	// auditSecret is the file of what the audit's lot is drawn by. It stays where the
+	// run is, so that one that is resumed looks at the same chunks.
+	auditSecret = ".audit-secret"
+	// refusalFile says what the audit found. While it is there the run is not gone on
+	// with: what the worker made before was trained on.
+	refusalFile = "audit-refused.txt"
+)
+
+// auditor makes some of the farm's chunks again, from the data as this machine has it.
+func (s *session) auditor(ctx context.Context, run *batcher.Run) (*auditor, error) {
+	path := filepath.Join(s.out, auditSecret)
+	secret, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret = make([]byte, batcher.AuditSecretBytes)
+		rand.Read(secret) // never fails
+		err = os.WriteFile(path, secret, 0o600)
+	}
+	if err != nil {
+		return nil, folderError(s.out, err)
+	}
+	src, err := pipeline.OpenSource(ctx, &run.Record, nil, ingest.Options{})
+	if err != nil {
+		return nil, err
+	}
+	a, err := batcher.NewAuditor(&s.spec, src, batcher.AuditOptions{Every: s.limits.audit, Secret: secret})
+	if err != nil {
+		return nil, err
+	}
+	return &auditor{a, filepath.Join(s.out, refusalFile)}, nil
+}
+
+// auditor is an Auditor that leaves word of what it found.
+type auditor struct {
+	*batcher.Auditor
+	path string
+}
+
+// Chunk writes the refusal down before the stream hears of it: whatever becomes of the
+// process then, a resume finds it.
+func (a *auditor) Chunk(ctx context.Context, c *batcher.Chunk) error {
+	err := a.Auditor.Chunk(ctx, c)
+	if refusal := a.Refusal(); refusal != nil {
+		if werr := os.WriteFile(a.path, []byte(cli.Line(refusal)+"\n"), 0o644); werr != nil {
+			err = errors.Join(err, folderError(filepath.Dir(a.path), werr))
+		}
+	}
+	return err
+}
+
+// refused returns ErrDeterminism where an audit found a false chunk among those of the
+// folder's run.
+func refused(dir string) error {
+	raw, err := os.ReadFile(filepath.Join(dir, refusalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return folderError(dir, err)
+	}
+	return schemas.E("go on in", dir, "leave that worker out and start over: with --fresh, without --resume",
+		schemas.Because(schemas.ErrDeterminism, "the audit refused it: "+strings.TrimSpace(string(raw))))
+}
+
+// checkAudit says whether --audit can be; from, if not nil, is where recorded batches come
+// from.
+func (f *transportFlags) checkAudit(from *replay) error {
+	switch {
+	case f.audit < 0:
+		return schemas.E("--audit", fmt.Sprint(f.audit), "give 1 or more, or 0 for none", schemas.ErrUsage)
+	case f.audit > 0 && from != nil && !from.log:
+		return schemas.E("", "--audit", "prove the record by `resslt record verify --remake N` on its folder, and replay it without --audit",
+			schemas.Because(schemas.ErrUsage, "a replay of pixels has no worker to find out"))
+	}
+	return nil
+}
