@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -134,6 +135,58 @@ func TestNoticesWhatIsWrong(t *testing.T) {
 			t.Errorf("the trainer's log has no goroutines: %v", err)
 		}
 	})
+	t.Run("a play without an end", func(t *testing.T) {
+		o := o
+		o.Quiet = 6 * time.Second
+		f, err := newFarm(o, layout{name: "endless", steps: stepsAnEpoch, workers: 1, window: window, ackWait: ackWait})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.whole(t.Context(), func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		if err == nil || !strings.Contains(err.Error(), "hang: the trainer has been done for 6s") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A wait of a scenario ends: with what it waits for, also where that comes from a later
+// life of the program, with the trainer's end, or after a while.
+func TestWaitsEnd(t *testing.T) {
+	life := func(said string) *process {
+		t.Helper()
+		log := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(log, []byte(said), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return &process{name: "worker-0.1", log: log}
+	}
+	newWorker := func() (*farm, *service) {
+		return &farm{opts: Options{Quiet: time.Minute}, finished: make(chan struct{})}, &service{name: "worker-0", proc: life("begins\n")}
+	}
+	f, w := newWorker()
+	go func() { f.set(w, life("begins\nthe word is said\n")) }() // ends by itself
+	if said, err := f.logged(t.Context(), w, "word"); err != nil || said != "the word is said" {
+		t.Errorf("the second life said %q, %v", said, err)
+	}
+	close(f.finished)
+	if _, err := f.logged(t.Context(), w, "nothing"); err == nil || !strings.Contains(err.Error(), `worker-0 never said "nothing" before the trainer was done`) {
+		t.Errorf("error %v", err)
+	}
+	f, w = newWorker()
+	f.opts.Quiet = 20 * time.Millisecond
+	if exit, err := f.exitOf(t.Context(), w); exit != nil || err == nil || !strings.Contains(err.Error(), "worker-0 did not end in 20ms") {
+		t.Errorf("%v, error %v", exit, err)
+	}
+	f, w = newWorker()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("the farm failed")
+	cancel(cause)
+	if _, err := f.exitOf(ctx, w); !errors.Is(err, cause) {
+		t.Errorf("error %v", err)
+	}
 }
 
 // A storm can be had again: its plan is its seed's alone, and keeps within bounds.

@@ -369,8 +369,9 @@ func (e *exitError) Error() string {
 	return fmt.Sprintf("%s ended with code %d: %s (log: %s)", e.name, e.code, e.line, e.log)
 }
 
-// guard is the watchdog: a trainer that makes no step and does not end hangs. Then
-// every process of ours writes down what its goroutines do.
+// guard is the watchdog: a trainer that makes no step and does not end hangs, and so
+// does what goes on for as long after its end. Then every process of ours writes down
+// what its goroutines do.
 func (f *farm) guard(ctx context.Context) error {
 	began := time.Now()
 	for {
@@ -378,11 +379,14 @@ func (f *farm) guard(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.finished:
-			return nil
+			if sleep(ctx, f.opts.Quiet) != nil {
+				return nil
+			}
+			return f.hang(ctx, fmt.Sprintf("the trainer has been done for %v, and what was played to it has not", f.opts.Quiet))
 		case <-time.After(200 * time.Millisecond):
 		}
 		f.mu.Lock()
-		p, broker, all := f.trainer.proc, f.broker, f.all
+		p, all := f.trainer.proc, f.all
 		f.mu.Unlock()
 		for _, p := range all {
 			if now, peak := p.resident(); now > 0 {
@@ -403,19 +407,17 @@ func (f *farm) guard(ctx context.Context) error {
 		if quiet < f.opts.Quiet {
 			continue
 		}
-		f.dump(ctx, p, broker)
-		return schemas.E("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log",
-			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("hang: no step after step %d for %v, and no exit", last.step, quiet.Round(time.Second))))
+		return f.hang(ctx, fmt.Sprintf("no step after step %d for %v, and no exit", last.step, quiet.Round(time.Second)))
 	}
 }
 
-// dump has every program of ours write its goroutines to its log, and end.
-func (f *farm) dump(ctx context.Context, trainer, broker *process) {
+// hang has every program of ours write its goroutines to its log, and end.
+func (f *farm) hang(ctx context.Context, what string) error {
 	for _, s := range f.services() {
 		f.leave(s)
 	}
 	f.mu.Lock()
-	all := f.all
+	trainer, broker, all := f.trainer.proc, f.broker, f.all
 	f.mu.Unlock()
 	for _, p := range all {
 		if p != broker {
@@ -428,6 +430,7 @@ func (f *farm) dump(ctx context.Context, trainer, broker *process) {
 	if trainer != nil {
 		_ = trainer.wait(ctx) // the dump is whole when it has ended
 	}
+	return schemas.E("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", schemas.Because(schemas.ErrUnavailable, "hang: "+what))
 }
 
 // sleep waits for d or the end of ctx, whose cause it returns.

@@ -119,23 +119,65 @@ func (f *farm) reach(ctx context.Context, step int64) error {
 	return err
 }
 
-// logged waits until a service's log holds a word.
-func (f *farm) logged(ctx context.Context, s *service, word string) (string, error) {
-	p := f.procOf(s)
-	for {
-		raw, err := p.read()
-		if err != nil {
-			return "", err
+// until asks again and again whether something has come. What has not by the trainer's
+// end, or after Options.Quiet, is wrong; missed says what.
+func (f *farm) until(ctx context.Context, missed string, come func() (bool, error)) error {
+	late := time.NewTimer(f.opts.Quiet)
+	defer late.Stop()
+	for over := ""; ; {
+		ok, err := come()
+		if ok || err != nil {
+			return err
 		}
-		for line := range strings.Lines(raw) {
-			if strings.Contains(line, word) {
-				return strings.TrimSpace(line), nil
-			}
+		if over != "" {
+			return wrongf("%s %s", missed, over)
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
-			return "", wrongf("%s never said %q: %v", p.name, word, err)
+		select { // asked once more after the end: it may have come just before
+		case <-time.After(pollSteps):
+		case <-late.C:
+			over = fmt.Sprintf("in %v", f.opts.Quiet)
+		case <-f.finished:
+			over = "before the trainer was done"
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", missed, context.Cause(ctx))
 		}
 	}
+}
+
+// logged waits until a service's log holds a word, in this life of it or a later one.
+func (f *farm) logged(ctx context.Context, s *service, word string) (said string, err error) {
+	err = f.until(ctx, fmt.Sprintf("%s never said %q", s.name, word), func() (bool, error) {
+		raw, err := f.procOf(s).read()
+		for line := range strings.Lines(raw) {
+			if strings.Contains(line, word) {
+				said = strings.TrimSpace(line)
+				return true, nil
+			}
+		}
+		return false, err
+	})
+	return said, err
+}
+
+// exitOf waits for a service to end by itself. The service manager starts it again.
+func (f *farm) exitOf(ctx context.Context, s *service) (exit *exitError, err error) {
+	err = f.until(ctx, s.name+" did not end", func() (bool, error) {
+		exit = f.exited(s)
+		return exit != nil, nil
+	})
+	return exit, err
+}
+
+// exited is how a service ended by itself the first time, nil where it has not yet.
+func (f *farm) exited(s *service) *exitError {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.exits {
+		if strings.HasPrefix(e.name, s.name+".") {
+			return e
+		}
+	}
+	return nil
 }
 
 func runScenario(ctx context.Context, o Options, s scenario, calm *Calm) (*ScenarioReport, error) {

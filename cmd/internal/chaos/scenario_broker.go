@@ -178,20 +178,13 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 }
 
 // exitOrStep waits for the trainer to end by itself, nil where it comes to a step.
-func (f *farm) exitOrStep(ctx context.Context, step int64) (*exitError, error) {
-	wctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type found struct {
-		exit *exitError
-		err  error
-	}
-	out := make(chan found, 2)
-	go func() { e, err := f.exitOf(wctx, f.trainer); out <- found{e, err} }()
-	go func() { out <- found{nil, f.reach(wctx, step)} }()
-	first := <-out
-	cancel()
-	<-out
-	return first.exit, first.err
+func (f *farm) exitOrStep(ctx context.Context, step int64) (exit *exitError, err error) {
+	err = f.until(ctx, fmt.Sprintf("the trainer did not end, nor come to step %d,", step), func() (bool, error) {
+		exit = f.exited(f.trainer)
+		last, _ := f.progress.last()
+		return exit != nil || last.step >= step, nil
+	})
+	return exit, err
 }
 
 // fill writes a file until the disk is full.

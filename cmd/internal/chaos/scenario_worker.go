@@ -131,23 +131,6 @@ func otherEngine(ctx context.Context, s *stage) error {
 	})
 }
 
-// exitOf waits for a service to end by itself. The service manager starts it again.
-func (f *farm) exitOf(ctx context.Context, s *service) (*exitError, error) {
-	for {
-		f.mu.Lock()
-		for _, e := range f.exits {
-			if strings.HasPrefix(e.name, s.name+".") {
-				f.mu.Unlock()
-				return e, nil
-			}
-		}
-		f.mu.Unlock()
-		if err := sleep(ctx, pollSteps); err != nil {
-			return nil, err
-		}
-	}
-}
-
 func otherData(ctx context.Context, s *stage) error {
 	dir, err := fashion(s.opts.Data)
 	if err != nil {
