@@ -3,8 +3,8 @@ package broker
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -37,25 +37,38 @@ func TestReplySubjects(t *testing.T) {
 					batcher.RoleObserver: {"$JS.API.DIRECT.GET.BATCH_r", "$JS.API.STREAM.MSG.GET.CTRL_r"},
 				} {
 					c := f.connect(t, by, vision, role)
-					get, err := json.Marshal(map[string]any{"seq": 1})
-					if err != nil {
-						t.Fatal(err)
+					body := func(read string) []byte {
+						if strings.Contains(read, ".INFO.") {
+							return nil // it takes no number
+						}
+						return []byte(`{"seq": 1}`)
+					}
+					answered := func(read string) {
+						t.Helper()
+						m, err := c.nc.RequestWithContext(t.Context(), read, body(read))
+						if err != nil {
+							t.Fatalf("%s may not read by %s at all: %v", role, read, err)
+						}
+						var a struct{ Error *json.RawMessage }
+						if m.Header.Get("Status") != "" || json.Unmarshal(m.Data, &a) == nil && a.Error != nil {
+							t.Fatalf("%s is refused %s: %v %s", role, read, m.Header, m.Data)
+						}
 					}
 					for _, read := range reads {
+						answered(read) // where it may hear it
 						for _, reply := range []string{
 							schemas.TaskSubject("r", 0, 2), schemas.SpecSubject("r"), schemas.OptionsSubject("r"), schemas.TrainerSubject("r", "x"),
 							"$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.CTRL_r", "$JS.API.CONSUMER.DELETE.TASKS_r.workers",
 						} {
-							if err := c.nc.PublishMsg(&nats.Msg{Subject: read, Reply: reply, Data: get}); err != nil {
+							if err := c.nc.PublishMsg(&nats.Msg{Subject: read, Reply: reply, Data: body(read)}); err != nil {
 								t.Fatal(err)
 							}
 						}
 					}
-					if err := c.nc.Flush(); err != nil {
-						t.Fatal(err)
+					for _, read := range reads {
+						answered(read) // and with this, whatever was asked before it
 					}
 				}
-				time.Sleep(300 * time.Millisecond)
 				after := held(t, trainer)
 				delete(after, "BATCH_r "+schemas.ChunkSubject("r", 0, 1)) // which the worker may publish
 				if fmt.Sprint(after) != fmt.Sprint(before) {
