@@ -31,6 +31,7 @@ type Checkpoint struct {
 	RunDigest string  `json:"run_digest"` // of the run spec whose batches were used
 	Recipe    string  `json:"recipe"`     // resolved recipe, YAML
 	Torch     string  `json:"torch"`      // libtorch's version
+	WorldSize int     `json:"world_size"` // processes that made the last step together; 0, of an older build: 1
 	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
 	Loss      float64 `json:"loss"`       // of the last logged step
 	Figures           // of that step

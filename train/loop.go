@@ -207,7 +207,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	sum := Summary{
 		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
-		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed, WorldSize: o.Group.World(),
+		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed, WorldSize: l.world(),
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(), DataDigest: o.Spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
@@ -254,6 +254,15 @@ func (l *loop) seconds() float64 {
 		s += l.Resume.Seconds
 	}
 	return s
+}
+
+// world is how many made the last step together: an earlier session's, where this one had
+// nothing left to train.
+func (l *loop) world() int {
+	if l.Resume != nil && l.Resume.Step == l.step {
+		return max(1, l.Resume.WorldSize)
+	}
+	return l.Group.World()
 }
 
 func (l *loop) run(ctx context.Context) (err error) {
@@ -475,7 +484,7 @@ func (l *loop) checkpoint() error {
 		}
 	}
 	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
-		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), Seconds: l.seconds(),
-		Loss: l.stats.Loss, Figures: l.stats.Figures(),
+		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
+		Seconds: l.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"time"
@@ -16,7 +18,7 @@ import (
 
 // ranks is this process's place among several that train one model; nil is one alone.
 // Rank 0 is a session as any other, which takes its rows of the batches; the others
-// follow: they train, and keep and say nothing.
+// follow: they train, keep nothing, and say what is wrong where they are.
 type ranks struct {
 	at      *train.Rendezvous
 	timeout time.Duration // how long a rank may be silent
@@ -29,7 +31,7 @@ func refuseRanks(verb string) error {
 	if err != nil || at == nil {
 		return err
 	}
-	return schemas.E("", verb, "start `resslt train` so, with a broker and workers beside it (docs/parallel.md), or unset WORLD_SIZE",
+	return schemas.E("", verb, "start `resslt train` so, with a broker and workers beside it (docs/parallel.md), or unset WORLD_SIZE, RANK and MASTER_ADDR",
 		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it is one process, and this is rank %d of %d", at.Rank, at.World)))
 }
 
@@ -60,17 +62,52 @@ func (r *ranks) part() batcher.Part {
 	return batcher.Part{Index: r.at.Rank, Of: r.at.World}
 }
 
-// join waits for the others.
-func (r *ranks) join(device string) error {
+// lookEvery is how often a rank that waits for the others looks whether there is
+// anything left to train.
+const lookEvery = 10 * time.Second
+
+// join waits for the others. It may find meanwhile that the run is trained: shared folders
+// show files late, and rank 0, which has seen the last checkpoint, evaluates and does not
+// come.
+func (s *session) join(ctx context.Context) error {
+	r := s.ranks
 	if r == nil {
 		return nil
 	}
-	dev, err := torch.ParseDevice(device)
+	dev, err := torch.ParseDevice(s.recipe.Device)
 	if err != nil {
 		return err
 	}
-	r.group, err = r.at.Join(dev, r.timeout)
-	return err
+	type joined struct {
+		group *torch.Group
+		err   error
+	}
+	came := make(chan joined, 1)
+	go func() { // libtorch waits as long as it will: where this does not, it ends with the process
+		g, err := r.at.Join(dev, r.timeout)
+		came <- joined{g, err}
+	}()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case j := <-came:
+			r.group = j.group
+			return j.err
+		case <-ctx.Done():
+			return schemas.E("join group", fmt.Sprintf("%s:%d", r.at.Addr, r.at.Port), "start all of them again",
+				schemas.Because(schemas.ErrInterrupted, fmt.Sprintf("rank %d of %d was waiting for the others", r.at.Rank, r.at.World)))
+		case <-look.C:
+		}
+		if !r.follows() || s.resume == nil {
+			continue
+		}
+		// What cannot be read now may be later.
+		if c, _, err := train.LatestCheckpoint(train.CheckpointDir(s.out)); err == nil && c.Step >= s.spec.Steps() {
+			s.resume = c
+			return nil
+		}
+	}
 }
 
 // of gives the group to the loop.
@@ -135,12 +172,37 @@ func (s *session) follow(ctx context.Context, stream feed) (err error) {
 		}
 		err = errors.Join(err, stream.Close())
 	}()
-	res, err := train.Run(ctx, s.ranks.of(train.Options{Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume}))
+	res, err := train.Run(ctx, s.ranks.of(train.Options{
+		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume, Notice: s.notice,
+	}))
 	if err != nil {
 		return err
 	}
 	res.Learner.Free()
 	return s.ranks.leave()
+}
+
+// voice is where this rank writes what people should read.
+func (r *ranks) voice(to io.Writer) io.Writer {
+	if !r.follows() {
+		return to
+	}
+	return byRank{r.at.Rank, to}
+}
+
+// byRank puts the rank before each line that is written.
+type byRank struct {
+	rank int
+	to   io.Writer
+}
+
+func (w byRank) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(bytes.TrimLeft(p, "\n")) {
+		if _, err := fmt.Fprintf(w.to, "rank %d: %s", w.rank, line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // findRanks reads the environment.

@@ -160,11 +160,17 @@ func TestRanks(t *testing.T) {
 			}
 		}
 		sameWeights(t, "interrupted and resumed", together(t, replay(dir, "--resume")...), whole)
+		// What is left is the evaluation, which asks for no other rank.
+		again := summaryOf(t, replay(dir, "--resume")...)
+		sameWeights(t, "evaluated again", again, whole)
+		if again.WorldSize != 2 {
+			t.Errorf("evaluated by one, world_size is %d", again.WorldSize)
+		}
 	})
 	t.Run("kill", func(t *testing.T) {
 		dir := t.TempDir()
 		all := startRanks(t, replay(dir, "--group-timeout", "20s")...)
-		afterSteps(t, dir, 9)
+		afterSteps(t, dir, 16) // two checkpoints
 		if err := all[1].Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +181,26 @@ func TestRanks(t *testing.T) {
 		if took := time.Since(killed); o.code != 1 || took > 30*time.Second || !strings.Contains(last, "other rank ended") {
 			t.Errorf("rank 0 after %v: exit %d: %s", took, o.code, last)
 		}
-		sameWeights(t, "killed and resumed", together(t, replay(dir, "--resume")...), whole)
+		// The newest checkpoint is damaged, which every rank finds for itself.
+		files, err := filepath.Glob(filepath.Join(train.CheckpointDir(dir), "step-*.safetensors"))
+		if err != nil || len(files) < 2 {
+			t.Fatalf("checkpoints %v, %v", files, err)
+		}
+		if err := os.Truncate(files[len(files)-1], 100); err != nil {
+			t.Fatal(err)
+		}
+		all = startRanks(t, replay(dir, "--resume")...)
+		for i, begins := range []string{"passing over: ", "rank 1: passing over: "} {
+			r := all[i].end(t)
+			if r.code != 0 || !strings.HasPrefix(r.stderr, begins) {
+				t.Errorf("rank %d: exit %d: %s", i, r.code, r.stderr)
+			}
+			if i == 0 {
+				sameWeights(t, "killed, damaged and resumed", printed(t, r), whole)
+			} else if strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("rank 1 says more than what is wrong: %s", r.stderr)
+			}
+		}
 	})
 	t.Run("unlike", func(t *testing.T) {
 		dir := t.TempDir()
@@ -185,6 +210,63 @@ func TestRanks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRankMissing: who waits for a rank that does not come, can be stopped, and is told
+// by the files where there is nothing left to train.
+func TestRankMissing(t *testing.T) {
+	needGloo(t)
+	needData(t)
+	recipe := []string{"--recipe", "smoke", "--set", "eval=[none]", "--set", "threads=1"}
+	dir := t.TempDir()
+	summaryOf(t, slices.Concat([]string{"run", "--json", "--out", dir, "--record", "pixels"}, recipe)...)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // rank 0, which says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	waiting := func(out string, more ...string) *rank {
+		t.Helper()
+		r := &rank{Cmd: command(t, "resslt", slices.Concat([]string{"train", "--replay", "pixels:" + dir, "--out", out}, recipe, more)...)}
+		r.Env = append(r.Env, "MASTER_ADDR=127.0.0.1", fmt.Sprint("MASTER_PORT=", l.Addr().(*net.TCPAddr).Port), "WORLD_SIZE=2", "RANK=1")
+		r.Stdout, r.Stderr = &r.out, &r.errs
+		start(t, r.Cmd)
+		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatalf("rank 1 does not call: %v: %s", err, r.errs.String())
+		}
+		t.Cleanup(func() { c.Close() })
+		return r
+	}
+	r := waiting(t.TempDir())
+	if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	if o := r.end(t); o.code != 130 || time.Since(stopped) > 5*time.Second || !strings.Contains(o.stderr, "rank 1 of 2 was waiting for the others") {
+		t.Errorf("after %v: exit %d: %s", time.Since(stopped), o.code, o.stderr)
+	}
+
+	// The last checkpoint comes to be seen late.
+	last, err := filepath.Glob(filepath.Join(train.CheckpointDir(dir), "step-*.json"))
+	if err != nil || len(last) < 2 {
+		t.Fatalf("checkpoints %v, %v", last, err)
+	}
+	hidden := filepath.Join(dir, "last")
+	if err := os.Rename(last[len(last)-1], hidden); err != nil {
+		t.Fatal(err)
+	}
+	r = waiting(dir, "--resume")
+	if err := os.Rename(hidden, last[len(last)-1]); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if o := r.end(t); o.code != 0 || time.Since(began) > 2*lookEvery {
+		t.Errorf("after %v: exit %d: %s", time.Since(began), o.code, o.stderr)
+	}
 }
 
 // TestRanksRefused: what cannot be is said in one line that names it.
@@ -199,6 +281,8 @@ func TestRanksRefused(t *testing.T) {
 		{"WORLD_SIZE=2 RANK=0 MASTER_ADDR=127.0.0.1", quick(t.TempDir()), "resslt train"},
 		{"WORLD_SIZE=2 MASTER_ADDR=127.0.0.1", []string{"train", "--recipe", "smoke"}, "RANK"},
 		{"WORLD_SIZE=2 RANK=0", []string{"train", "--recipe", "smoke"}, "MASTER_ADDR"},
+		{"WORLD_SIZE=2 RANK=1 MASTER_ADDR=127.0.0.1", []string{"sweep", "--file", "smoke"}, "resslt sweep"},
+		{"SLURM_NTASKS=2 SLURM_PROCID=0 MASTER_ADDR=127.0.0.1", []string{"sweep", "--file", "smoke"}, "resslt sweep"},
 	} {
 		p := command(t, "resslt", c.args...)
 		p.Env = append(p.Env, strings.Fields(c.env)...)

@@ -107,11 +107,12 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *re
 			s.close()
 		}
 	}()
-	if f.ranks.follows() {
-		s.stdout, s.stderr, f.seen.Metrics = io.Discard, io.Discard, ""
-	}
 	if s.log, err = f.seen.Logger(s.stderr); err != nil {
 		return nil, err
+	}
+	if f.ranks.follows() {
+		s.stdout, s.stderr, f.seen.Metrics = io.Discard, f.ranks.voice(s.stderr), ""
+		s.log = s.log.With("rank", f.ranks.at.Rank)
 	}
 	if !f.seen.Plain() {
 		s.stderr = observe.Lines(s.log)
@@ -172,7 +173,11 @@ func (s *session) resolveSpec(ctx context.Context) (err error) {
 		s.spec, err = pipeline.ReplaySpec(s.recipe, &s.replay.run.Spec)
 		return err
 	}
-	src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Split: s.recipe.Split, Progress: cli.Progress(s.stderr, "indexing")})
+	o := ingest.Options{Split: s.recipe.Split}
+	if !s.ranks.follows() {
+		o.Progress = cli.Progress(s.stderr, "indexing")
+	}
+	src, err := ingest.Open(ctx, s.recipe.Data, o)
 	if err != nil {
 		return err
 	}
@@ -181,15 +186,18 @@ func (s *session) resolveSpec(ctx context.Context) (err error) {
 	return err
 }
 
-// warn says what is allowed and yet likely to be a mistake.
+// warn says what is allowed and yet likely to be a mistake. The recipe is every rank's,
+// and rank 0 speaks of it.
 func (s *session) warn() {
-	for _, w := range s.recipe.Warnings() {
-		fmt.Fprintln(s.stderr, "warning: "+w)
+	if !s.ranks.follows() {
+		for _, w := range s.recipe.Warnings() {
+			fmt.Fprintln(s.stderr, "warning: "+w)
+		}
 	}
 	if s.resume == nil {
 		return
 	}
-	if was, err := recipe.Parse("", []byte(s.resume.Recipe)); err == nil {
+	if was, err := recipe.Parse("", []byte(s.resume.Recipe)); err == nil && !s.ranks.follows() {
 		if changed := s.recipe.Changed(was); len(changed) > 0 {
 			fmt.Fprintln(s.stderr, "warning: changed since the checkpoint, so the weights will be others: "+strings.Join(changed, ", "))
 		}
@@ -390,9 +398,14 @@ func (s *session) from() int64 {
 	if s.resume == nil {
 		return 0
 	}
-	fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", s.resume.Step, s.spec.Steps())
+	if !s.ranks.follows() {
+		fmt.Fprintf(s.stderr, "resuming at step %d of %d\n", s.resume.Step, s.spec.Steps())
+	}
 	return s.resume.Step
 }
+
+// notice tells what makes the run slower than its recipe asks for.
+func (s *session) notice(what string) { fmt.Fprintln(s.stderr, "\nnotice: "+what) }
 
 // feed is where batches come from: a run in the broker, or a record.
 type feed interface {
@@ -437,8 +450,7 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	res, err = train.Run(ctx, s.ranks.of(train.Options{
 		Recipe: s.recipe, Spec: &s.spec, Stream: stream, Out: s.out, Resume: s.resume,
 		Observe: func(g train.Progress) { hungry.Stop(); s.monitor.observe(g); curves.observe(g); p.observe(g) },
-		Notice:  func(what string) { fmt.Fprintln(s.stderr, "\nnotice: "+what) },
-		Saving:  rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
+		Notice:  s.notice, Saving: rec.sync, Keep: rec.keep(s.out), Snapshot: curves.snapshot(),
 	}))
 	if err != nil {
 		s.ranks.free()

@@ -69,6 +69,9 @@ results; each cell's run is in DIR/cells.`,
 
 func sweep(c *cobra.Command, f sweepFlags) error {
 	ctx := c.Context()
+	if err := refuseRanks("resslt sweep"); err != nil { // its trainers would each be that rank
+		return err
+	}
 	table, err := f.table()
 	if err != nil {
 		return err

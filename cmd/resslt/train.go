@@ -86,7 +86,8 @@ its rows of every batch, rank 0 writes what is written.`,
 
 // connect reaches the broker as a trainer.
 func (o *trainOptions) connect(c *cobra.Command) (jetstream.JetStream, func(), error) {
-	nc, js, err := o.broker.Connect(c.Context(), "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(c.ErrOrStderr(), "\n"+what) })
+	stderr := o.ranks.voice(c.ErrOrStderr())
+	nc, js, err := o.broker.Connect(c.Context(), "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(stderr, "\n"+what) })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +131,7 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 		}
 	}
 	if !s.trained() {
-		if err := s.ranks.join(s.recipe.Device); err != nil {
+		if err := s.join(ctx); err != nil || s.trained() {
 			return err
 		}
 	}
@@ -232,7 +233,7 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		}
 		return s.evaluateOnly(ctx)
 	}
-	if err := s.ranks.join(s.recipe.Device); err != nil {
+	if err := s.join(ctx); err != nil || s.trained() {
 		return err
 	}
 	if js != nil {
