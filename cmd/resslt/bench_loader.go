@@ -163,8 +163,9 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	n := float64(done.Load() - warm.Load() + 1)
-	if warm.Load() == 0 || n <= 0 {
+	before := warm.Load()
+	n := float64(done.Load() - before + 1)
+	if before == 0 || n <= 0 {
 		return o.tooShort()
 	}
 	rep.RenderImagesPerSecond = n / time.Since(began).Seconds()

@@ -467,7 +467,11 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 		t.Fatalf("resslt train: exit %d\n%s", o.code, o.stderr)
 	}
 	sameWeights(t, "farm", printed(t, o), whole)
-	if !strings.Contains(o.stderr, "20 chunks were made again here") {
-		t.Errorf("the audit says nothing: %s", o.stderr)
+	var audited int
+	if before, _, ok := strings.Cut(o.stderr, " chunks were made again here"); ok {
+		_, _ = fmt.Sscan(before[strings.LastIndexAny(before, "\r\n")+1:], &audited) // 0 fails
+	}
+	if audited < 20 { // more, where a chunk came twice
+		t.Errorf("the audit made %d chunks again: %s", audited, o.stderr)
 	}
 }

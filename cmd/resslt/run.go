@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -35,7 +36,7 @@ func newRunCommand() *cobra.Command {
 	}
 	f.register(c)
 	c.Flags().IntVar(&workers, "workers", workers, "images rendered at once")
-	c.Flags().StringVar(&listen, "listen", "", "`address` of the broker for augmentd workers beside this process; its token is NATS_TOKEN, or made (default: it listens on nothing)")
+	c.Flags().StringVar(&listen, "listen", "", "`address` of the broker for augmentd workers beside this process; its token is NATS_TOKEN where that is set, else made (default: it listens on nothing)")
 	return c
 }
 
@@ -69,6 +70,20 @@ func runAll(c *cobra.Command, f sessionFlags, workers int, listen string) error 
 	return s.conclude(ctx, res)
 }
 
+// reachable names this machine where a URL has "any address", which for others is none.
+func reachable(broker string) string {
+	u, err := url.Parse(broker)
+	if err != nil || !net.ParseIP(u.Hostname()).IsUnspecified() {
+		return broker
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return broker
+	}
+	u.Host = net.JoinHostPort(host, u.Port())
+	return u.String()
+}
+
 // trainEmbedded trains with broker and workers in this process. Where the broker
 // listens, workers elsewhere may help.
 func (s *session) trainEmbedded(ctx context.Context, workers int, listen string) (res *train.Result, stats batcher.WorkerStats, err error) {
@@ -86,15 +101,12 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 		return nil, stats, err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	if url := broker.URL(); url != "" {
+	if at := broker.URL(); at != "" {
 		login := "--token-file " + filepath.Join(store, batcher.TokenName)
 		if o.Token != "" {
-			login = "with the same NATS_TOKEN"
+			login = "with the NATS_TOKEN of this environment, which is now this broker's token"
 		}
-		if host, err := os.Hostname(); err == nil { // for other machines, "any address" is none
-			url = strings.NewReplacer("0.0.0.0", host, "[::]", host).Replace(url)
-		}
-		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s %s\n", url, login)
+		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s %s\n", reachable(at), login)
 	}
 	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
 	if err != nil {
