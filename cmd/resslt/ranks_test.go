@@ -169,8 +169,9 @@ func TestRanks(t *testing.T) {
 	})
 	t.Run("kill", func(t *testing.T) {
 		dir := t.TempDir()
-		all := startRanks(t, replay(dir, "--group-timeout", "20s")...)
-		afterSteps(t, dir, 16) // two checkpoints
+		args := replay(dir, "--set", "checkpoint_every=5", "--group-timeout", "20s")
+		all := startRanks(t, args...)
+		afterSteps(t, dir, 11) // two checkpoints
 		if err := all[1].Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestRanks(t *testing.T) {
 		if err := os.Truncate(files[len(files)-1], 100); err != nil {
 			t.Fatal(err)
 		}
-		all = startRanks(t, replay(dir, "--resume")...)
+		all = startRanks(t, append(args, "--resume")...)
 		for i, begins := range []string{"passing over: ", "rank 1: passing over: "} {
 			r := all[i].end(t)
 			if r.code != 0 || !strings.HasPrefix(r.stderr, begins) {
