@@ -91,6 +91,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 	}
 	if stream.CachedInfo().State.LastSeq < *last {
 		*last, s.openSeq = 0, 0 // the stream was made again
+		s.seen.Store(0)
 	}
 	one, several := s.filters()
 	cons, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
@@ -136,6 +137,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 			return err
 		}
 		*last = meta.Sequence.Stream
+		s.seen.Store(*last)
 	}
 }
 
@@ -145,7 +147,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *patience) error
 func (s *Stream) filters() (one string, several []string) {
 	wanted := s.asm.Missing(s.run.Spec().Steps()) // of a step that never comes: all that it wants
 	switch {
-	case len(wanted) == s.run.Spec().Chunks():
+	case len(wanted) == s.run.Spec().Chunks(), s.opts.Keep < 0: // a recording is of all rows
 		return schemas.AllChunks(s.run.Name), nil
 	case len(wanted) == 1:
 		return schemas.ChunkFilter(s.run.Name, wanted[0]), nil
@@ -255,6 +257,9 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
 	if err != nil || step < s.at() {
 		s.stats.repeated.Add(1)
+		if err == nil && s.opts.Keep < 0 {
+			return s.late(ctx, msg, seq, chunkID{step, index})
+		}
 		if err == nil && s.planner.Wanted(step) {
 			return nil
 		}
@@ -300,6 +305,9 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		return nil
 	}
 	delete(s.rejected, msg.Subject)
+	if s.opts.Keep < 0 {
+		s.digests[chunkID{step, index}] = chunk.Digest
+	}
 	s.stats.chunks.Add(1)
 	s.stats.bytes.Add(int64(len(msg.Data)))
 	if chunk.Tombstone != "" {

@@ -136,11 +136,15 @@ func taskHeader(h nats.Header) nats.Header {
 }
 
 // dropBackups takes the tasks of steps that are over from the queue, where there
-// was more than one of them: the one whose worker died would be made for nothing.
-// p.mu is held.
+// was more than one of them: the one whose worker died would be made for nothing. Of a
+// recording, whose chunks stay wanted, those are over that all trainers have behind them,
+// and that it does not lack. p.mu is held.
 func (p *Planner) dropBackups(ctx context.Context) error {
+	others := *p.others.Load()
 	for id := range p.backups {
-		if p.Wanted(id.step) {
+		behind := id.step < p.cursor.Load() && !p.lacking[id] &&
+			!slices.ContainsFunc(others, func(o place) bool { return o.cursor <= id.step })
+		if p.Wanted(id.step) && !(p.recording() && behind) {
 			continue
 		}
 		tasks, err := p.run.js.Stream(ctx, schemas.TasksStream(p.run.Name))

@@ -57,6 +57,7 @@ type Planner struct {
 	company  map[string]bool       // the live others at the last pass, by lease, and whether aside; guarded by mu
 	left     bool                  // one of them is gone, and what it left is not cleared yet; guarded by mu
 	backups  map[chunkID]time.Time // chunks that were asked for twice, and when; guarded by mu
+	lacking  map[chunkID]bool      // chunks that a recording waits for (fill); guarded by mu
 }
 
 // chunkID is a chunk's place in the run.
@@ -293,7 +294,7 @@ func (p *Planner) purgeStep(ctx context.Context, step int64) error {
 // is held.
 func (p *Planner) purge(ctx context.Context) error {
 	if p.recording() {
-		return nil
+		return p.dropBackups(ctx)
 	}
 	for ; p.purged < p.cursor.Load()-p.opts.Keep; p.purged++ {
 		p.passed[p.purged] = true

@@ -2,9 +2,12 @@ package batcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
 )
@@ -33,32 +36,46 @@ func (r *Run) Seal(ctx context.Context) error {
 // Seal makes a recording of a stream that keeps all: first it has every chunk made
 // again that the broker lacks, of whatever step, then it seals the run. Another trainer
 // may have purged a step before it knew that this one records, and a broker may have
-// lost some. The caller has taken the run's last step.
+// lost some. What is made again is looked at as it comes (late), and the run is sealed
+// when all of it was. The caller has taken the run's last step.
 //
 // It returns ErrUnavailable where chunks do not come for StallTimeout, or the broker is
-// away for BrokerTimeout; Next's error where the stream has failed; ctx's error.
+// away for BrokerTimeout; Next's error where the stream has failed, as by a chunk that
+// came as a tombstone or altered, time after time; ctx's error.
 func (s *Stream) Seal(ctx context.Context) error {
 	pat := patience{nc: s.run.js.Conn(), limit: s.opts.BrokerTimeout}
-	least, since := math.MaxInt, time.Now() // chunks that lacked, and since when no fewer
+	asked := map[chunkID]bool{}
+	before, since := -1, time.Now() // what the last pass found lacking, and since when it is so
+	looked := since                 // when the queue was last looked at
 	for {
+		look := min(time.Since(since), time.Since(looked)) > s.opts.HealAfter
+		if look {
+			looked = time.Now()
+		}
+		seen := s.seen.Load()
 		pctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
-		lack, err := s.planner.fill(pctx)
+		lack, err := s.planner.fill(pctx, asked, look)
+		if err == nil && lack == 0 {
+			lack, err = s.unseen(pctx, seen)
+		}
 		cancel()
 		switch {
 		case err != nil:
 			if err := pat.failed(ctx, "seal recording", s.run.Name, err); err != nil {
 				return err
 			}
-			continue
+			since = time.Now()
 		case lack == 0:
 			return s.run.Seal(ctx)
-		case lack < least:
-			least, since = lack, time.Now()
+		case lack != before:
+			before, since = lack, time.Now()
 		case s.opts.StallTimeout > 0 && time.Since(since) > s.opts.StallTimeout:
 			return schemas.E("seal recording", s.run.Name, "start `augmentd` workers that can reach the data, then resume",
-				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the broker lacks %d chunks, and none came in %v", lack, s.opts.StallTimeout)))
+				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the broker lacks %d chunks, or does not show them, and none came in %v", lack, s.opts.StallTimeout)))
 		}
-		pat.ok()
+		if err == nil {
+			pat.ok()
+		}
 		select {
 		case <-time.After(planTick):
 		case <-s.failed:
@@ -69,28 +86,106 @@ func (s *Stream) Seal(ctx context.Context) error {
 	}
 }
 
-// fill asks for every chunk of the run that the broker does not hold, and says how many
-// those are.
-func (p *Planner) fill(ctx context.Context) (lack int, err error) {
+// unseen says whether the broker has chunks behind seen, as 1, else 0: where it has none,
+// whatever was listed after seen was read had been taken in by then.
+func (s *Stream) unseen(ctx context.Context, seen uint64) (int, error) {
+	stream, err := s.run.js.Stream(ctx, schemas.BatchStream(s.run.Name))
+	if err != nil {
+		return 0, err
+	}
+	_, err = stream.GetMsg(ctx, seen+1, jetstream.WithGetMsgSubject(schemas.AllChunks(s.run.Name)))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	return 1, err
+}
+
+// late looks at a chunk of a step that was handed out, which came again: a recording
+// holds no tombstone, nothing that cannot be read, and of what this stream has handed out
+// the same bytes alone. What is of no use is asked for again, a few times.
+func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID) error {
+	if id.chunk >= s.run.Spec().Chunks() {
+		return s.discard(ctx, seq)
+	}
+	chunk, err := s.dec.Decode(msg)
+	if err == nil {
+		err = s.compare(chunk)
+	}
+	if err == nil {
+		delete(s.rejected, msg.Subject)
+		return nil
+	}
+	s.stats.rejected.Add(1)
+	if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
+		return notRecorded{err}
+	}
+	return s.again(ctx, seq, id.step, id.chunk)
+}
+
+// compare holds a chunk that came again against what was handed out.
+func (s *Stream) compare(c *Chunk) error {
+	where := fmt.Sprintf("chunk %d of step %d", c.Index, c.Step)
+	if c.Tombstone != "" {
+		return schemas.E("record", where, "mend the data or the workers, then resume", schemas.Because(schemas.ErrTombstone, c.Tombstone))
+	}
+	if was := s.digests[chunkID{c.Step, c.Index}]; was != "" && was != c.Digest {
+		return schemas.E("record", where, "run the same build of the worker on every machine, then resume",
+			schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it was handed out with digest %.12s, and made again with %.12s", was, c.Digest)))
+	}
+	return nil
+}
+
+// maxAsks bounds what one pass asks for: other passes of the planner wait meanwhile.
+const maxAsks = 2000
+
+// fill asks for the chunks of the run that the broker does not hold, maxAsks of them at
+// most, and says how many those are that it does not hold. It enters what it asked for
+// into asked, also where it returns an error, and does not ask for it again, unless look
+// says so: then it looks after them as Heal does after a step's.
+func (p *Planner) fill(ctx context.Context, asked map[chunkID]bool, look bool) (lack int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var queue *jetstream.ConsumerInfo
+	if look {
+		if err := p.run.ensureOpen(ctx); err != nil {
+			return 0, err
+		}
+		if queue, err = p.queue(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if p.present, err = p.list(ctx, schemas.AllChunks(p.run.Name)); err != nil {
 		return 0, err
 	}
+	p.lacking = map[chunkID]bool{}
 	for step := range p.run.Spec().Steps() {
 		for c := range p.run.Spec().Chunks() {
-			if p.present[schemas.ChunkSubject(p.run.Name, step, c)] {
-				continue
-			}
-			lack++
-			asked, err := p.ask(ctx, step, c)
-			if err != nil {
-				return 0, err
-			}
-			if asked {
-				p.stats.healed.Add(1)
+			if id := (chunkID{step, c}); p.present[schemas.ChunkSubject(p.run.Name, step, c)] {
+				delete(asked, id)
+			} else {
+				p.lacking[id] = true
 			}
 		}
 	}
-	return lack, nil
+	asks := 0
+	for id := range p.lacking {
+		if asked[id] && !look {
+			continue
+		}
+		if asks++; asks > maxAsks {
+			break
+		}
+		is, err := p.ask(ctx, id.step, id.chunk)
+		if err == nil && !is && look {
+			err = p.urge(ctx, queue, id)
+		}
+		if err != nil {
+			return 0, err
+		}
+		asked[id] = true
+		if is {
+			p.stats.healed.Add(1)
+		}
+	}
+	return len(p.lacking), nil
 }

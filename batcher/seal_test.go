@@ -1,6 +1,8 @@
 package batcher
 
 import (
+	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -146,5 +148,156 @@ func TestSealIsWhole(t *testing.T) {
 	}
 	if !stored.Sealed() {
 		t.Error("it is not sealed")
+	}
+}
+
+// What came under the subjects of chunks that a recording lacks is not sealed unseen: a
+// tombstone and a chunk of other pixels are made again, and where nothing else comes the
+// recording is not sealed.
+func TestSealTakesNoWrongChunk(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec, src := testSpec(), &hashSource{}
+	run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)})
+	f := startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
+	s := openStream(t, run, StreamOptions{Keep: -1})
+	take(t, s, spec.Steps())
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	maker, err := src.NewMaker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc, chunk := NewEncoder(&spec), NewChunk(&spec)
+	right := func(step int64, index int) string {
+		t.Helper()
+		if err := MakeChunk(t.Context(), &spec, src.Order(), maker, enc, step, index, chunk); err != nil {
+			t.Fatal(err)
+		}
+		return chunk.Digest
+	}
+	for _, step := range []int64{0, 7} {
+		if err := s.planner.purgeStep(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	right(0, 1)
+	chunk.Digest, chunk.Pixels[0][0] = "", chunk.Pixels[0][0]+1
+	if err := run.Store(t.Context(), enc, chunk, "altered"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publishOnce(t.Context(), run, chunkMessage(run, 7, 0, nil, "given up", "w"), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
+	if err := s.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := run.Stored(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for step := range spec.Steps() {
+		for c := range spec.Chunks() {
+			if chunk, err := stored.Chunk(t.Context(), step, c); err != nil || chunk.Tombstone != "" || chunk.Digest != right(step, c) {
+				t.Errorf("chunk %d of step %d: %v", c, step, err)
+			}
+		}
+	}
+}
+
+func TestSealGivesUpOnTombstones(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)})
+	f := startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "r")
+	s := openStream(t, run, StreamOptions{Keep: -1})
+	take(t, s, spec.Steps())
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.planner.purgeStep(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	broken := &hashSource{before: func(context.Context, TaskRow) error { return schemas.Because(schemas.ErrCorrupt, "no picture") }}
+	startWorker(t, js, broken, WorkerOptions{Workers: 1}, "r")
+	wantErr(t, s.Seal(t.Context()), schemas.ErrTombstone, "of step 7", "no picture")
+	if stored, err := run.Stored(t.Context()); err != nil || stored.Sealed() {
+		t.Errorf("it is sealed, %v", err)
+	}
+}
+
+// A task that the broker lost, or that is with a worker which does not come back, holds no
+// recording up.
+func TestSealHeals(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)})
+	f := startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "r")
+	s := openStream(t, run, StreamOptions{Keep: -1, StallTimeout: 10 * time.Second})
+	take(t, s, spec.Steps())
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []int64{0, 7} {
+		if err := s.planner.purgeStep(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	had, sealed := s.Stats().Issued, make(chan error, 1)
+	go func() { sealed <- s.Seal(t.Context()) }()
+	for s.Stats().Issued < had+6 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	tasks, err := js.Stream(t.Context(), schemas.TasksStream("r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tasks.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	took := make(chan struct{}, 1)
+	startWorker(t, js, &hashSource{before: func(ctx context.Context, _ TaskRow) error {
+		poke(took)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, WorkerOptions{Workers: 1}, "r")
+	<-took
+	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 1}, "r")
+	if err := <-sealed; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of a recording, too, the second task of a chunk that has come is dropped.
+func TestRecordingDropsBackups(t *testing.T) {
+	_, js := launch(t, embedded(false)).connect(t)
+	spec := testSpec()
+	run := openRun(t, js, spec, RunOptions{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)})
+	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "r")
+	s := openStream(t, run, StreamOptions{Keep: -1})
+	take(t, s, 3)
+	p := s.planner
+	held := func(f func()) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		f()
+	}
+	held(func() {
+		p.backups[chunkID{1, 0}], p.backups[chunkID{2, 1}], p.backups[chunkID{11, 0}] = time.Now(), time.Now(), time.Now()
+		p.lacking = map[chunkID]bool{{2, 1}: true}
+	})
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var left map[chunkID]time.Time
+		held(func() { left = maps.Clone(p.backups) })
+		if _, over := left[chunkID{1, 0}]; !over {
+			if len(left) != 2 {
+				t.Errorf("left are %v", left)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left are %v", left)
+		}
 	}
 }

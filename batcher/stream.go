@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -118,7 +119,9 @@ type Stream struct {
 	news chan struct{} // capacity 1: a batch may be ready
 
 	lease   *lease
-	openSeq uint64 // last sequence of BATCH_ when the stream was opened; used by consume alone
+	openSeq uint64             // last sequence of BATCH_ when the stream was opened; used by consume alone
+	seen    atomic.Uint64      // sequence below which, and with which, everything was taken in
+	digests map[chunkID]string // of the chunks that were taken in, where all are kept; used by consume alone
 
 	mu        sync.Mutex
 	cursor    int64                   // step that Next hands out; guarded by mu
@@ -167,7 +170,7 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 		run: run, opts: o, dec: dec, asm: NewPartAssembler(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
 		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
-		openSeq: batches.CachedInfo().State.LastSeq,
+		openSeq: batches.CachedInfo().State.LastSeq, digests: map[chunkID]string{},
 	}
 	s.planner = newPlanner(run, order, PlannerOptions{
 		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, BrokerTimeout: o.BrokerTimeout,
