@@ -51,8 +51,9 @@ bundle: setup ## programs, shim source and GPU measurements for machines without
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
 	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags '-s -w' -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
-	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test -C $(CURDIR) LICENSE Makefile README.md $(wildcard docs/gpu.md) \
-		train/torch/csrc train/testdata/parity bench/gpu.sh bench/step.sh bench/step_torch.py
+	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
+	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
+		train/torch/csrc train/torch/testdata train/testdata/parity bench/gpu.sh bench/step.sh bench/step_torch.py
 	@du -h $(BUNDLE)
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart

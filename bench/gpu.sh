@@ -6,7 +6,7 @@
 #
 #   doctor       what the machine is; fails without a GPU
 #   tests        gradients against the CPU, loss curve against PyTorch's, two runs bit for bit,
-#                kill and resume, memory over 2,000 steps (needs train.test, of `make bundle`, or Go)
+#                kill and resume, memory over 2,000 steps (programs of `make bundle`, or Go)
 #   step         resslt bench step against PyTorch eager, compiled, and compiled with CUDA graphs,
 #                in turn, medians of ROUNDS
 #   loader       how many images a second this machine's CPUs bring of the recipe `cifar10` from DATA
@@ -63,11 +63,18 @@ for stage in "${stages[@]}"; do
   case $stage in
   doctor) "$resslt" doctor ;;
   tests)
-    if [ -x train/train.test ]; then
-      (cd train && RESSLT_TORCH=$PWD/../bin/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 ./train.test -test.v -test.run 'Device|LossCurve' -test.timeout 9m) | grep -vE '^=== '
-    else
-      RESSLT_REQUIRE_TORCH=1 go test ./train -v -run 'Device|LossCurve' | grep -vE '^=== '
-    fi ;;
+    # package, its test program in a bundle, the tests that say something of a GPU
+    while read -r package program which; do
+      if [ -x "train/$program" ]; then
+        (cd "$package" && RESSLT_TORCH=$OLDPWD/bin/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 "$OLDPWD/train/$program" -test.v -test.run "$which" -test.timeout 9m)
+      else
+        RESSLT_REQUIRE_TORCH=1 go test "./$package" -v -run "$which"
+      fi | grep -vE '^=== '
+    done <<'TESTS'
+train/torch torch.test GroupOfOne|Stream|Event|Graph
+train train.test Device|LossCurve
+TESTS
+    ;;
   step)
     compare "ResNet-18, 32×32, B 256" --batch 256
     compare "ResNet-18, 32×32, B 1,024" --batch 1024

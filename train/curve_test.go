@@ -20,6 +20,11 @@ const window = 20
 // rounding.
 func TestLossCurve(t *testing.T) {
 	nntest.Torch(t)
+	was := torch.NumThreads()
+	defer func() { _ = torch.SetNumThreads(was) }() // in range, having been so
+	if err := torch.SetNumThreads(1); err != nil {  // two that share a core with others are far slower than one
+		t.Fatal(err)
+	}
 	fix := nntest.Load(t, "curve")
 	var m struct {
 		learnerCase
