@@ -41,7 +41,8 @@ func Main(root *cobra.Command) int {
 	if err == nil {
 		return Done
 	}
-	if errors.Is(err, context.Canceled) && !errors.Is(err, schemas.ErrInterrupted) {
+	// What was cancelled where nobody asked for an end, by a lost connection say, is a failure.
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, schemas.ErrInterrupted) {
 		err = schemas.E("", "stopped on request", "run the same command again", schemas.Because(schemas.ErrInterrupted, "before there was anything to save"))
 	}
 	fmt.Fprintln(os.Stderr, root.Name()+": "+Line(err))
