@@ -38,7 +38,7 @@ type feed struct {
 	copies *torch.Stream // to the device
 
 	failed error // why the reader ended; read after ready is closed
-	broken bool  // the device failed in next: nothing can be read from it, nor saved
+	broken bool  // the device failed in next, or its group: it is waited for no more, and nothing saved
 	stop   context.CancelFunc
 }
 
@@ -257,7 +257,9 @@ func (f *feed) close() {
 }
 
 func (f *feed) drop() {
-	quietly(func() { torch.Synchronize(f.device) })
+	if !f.broken {
+		quietly(func() { torch.Synchronize(f.device) })
+	}
 	for _, s := range f.slots {
 		if s.batch != nil {
 			s.batch.Release()

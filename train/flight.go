@@ -58,6 +58,7 @@ func (l *loop) failed(f flight, err error) error {
 	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
 		return at("set deterministic=false: this operator has no deterministic form on this device")
 	case errors.Is(err, schemas.ErrUnavailable):
+		l.abandon()
 		hint := "the newest checkpoint is sound: go on from it with --resume"
 		if e := (*schemas.Error)(nil); errors.As(err, &e) && e.Hint != "" {
 			hint += "; " + e.Hint

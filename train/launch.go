@@ -1,6 +1,11 @@
 package train
 
-import "resslt/train/torch"
+import (
+	"time"
+
+	"resslt/schemas"
+	"resslt/train/torch"
+)
 
 // Launched is a step that was given to the device and need not be done. It is
 // freed by Wait.
@@ -9,7 +14,12 @@ type Launched struct {
 	want bool          // statistics
 	late *torch.Tensor // the sums on the host, kept, filled when seen is done; nil where sum has them
 	seen *torch.Event  // behind the whole step
+	with *torch.Group  // whose collectives the step waits for
 }
+
+// lookEvery is how often a step on the device is looked at: waiting for it in libtorch
+// takes a core, and hears of no rank that is gone.
+const lookEvery = 50 * time.Microsecond
 
 // Launch is Step without the wait: the loss stays on the device until Wait, and the
 // step moves weights and queue whatever it is. On the CPU, where waiting costs
@@ -17,7 +27,7 @@ type Launched struct {
 //
 // The views must stay as they are until Wait has returned.
 func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, error) {
-	out := &Launched{sum: tally{late: true}, want: h.Stats}
+	out := &Launched{sum: tally{late: true}, want: h.Stats, with: l.config.Group}
 	err := torch.Do(func() error {
 		if err := l.checkViews(teacher, student); err != nil {
 			return err
@@ -44,11 +54,14 @@ func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, 
 }
 
 // Wait waits until the step is done and gives its statistics, zero where Hyper.Stats
-// was false. Its error wraps schemas.ErrDiverged for a loss that is not finite; then
+// was false. Its error wraps schemas.ErrUnavailable where another rank is gone, for
+// which the step would wait, and schemas.ErrDiverged for a loss that is not finite; then
 // this step and all since have moved the state to where no checkpoint should be made.
 func (s *Launched) Wait() (Stats, error) {
 	err := torch.Do(func() error {
-		s.seen.Synchronize()
+		if err := s.done(); err != nil {
+			return err
+		}
 		return s.sum.read(s.late.Float64s())
 	})
 	s.free()
@@ -56,6 +69,19 @@ func (s *Launched) Wait() (Stats, error) {
 		return Stats{}, err
 	}
 	return s.sum.stats(), nil
+}
+
+// done waits for the step, or for the end of another rank.
+func (s *Launched) done() error {
+	for !s.seen.Done() {
+		if s.with.Gone() {
+			s.with.Abort()
+			return schemas.E("train", "step", "see why the other rank ended, then start all of them again with --resume",
+				schemas.Because(schemas.ErrUnavailable, "another rank is gone"))
+		}
+		time.Sleep(lookEvery)
+	}
+	return nil
 }
 
 func (s *Launched) free() {

@@ -140,15 +140,20 @@ func Check(r *recipe.Recipe) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	if cfg.Device.Type != torch.DeviceCUDA || torch.Available() != nil {
+	return present(cfg.Device)
+}
+
+// present says whether the device is there, where libtorch is open.
+func present(dev torch.Device) error {
+	if dev.Type != torch.DeviceCUDA || torch.Available() != nil {
 		return nil
 	}
 	info, err := torch.Info()
 	if err != nil {
 		return err
 	}
-	if cfg.Device.Index >= len(info.CUDA) {
-		return schemas.E("use device", r.Device, "set device=cpu, or see `resslt doctor` for what a GPU needs",
+	if dev.Index >= len(info.CUDA) {
+		return schemas.E("use device", dev.String(), "set device=cpu, or see `resslt doctor` for what a GPU needs",
 			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("libtorch %s here sees %d GPUs", info.TorchVersion, len(info.CUDA))))
 	}
 	return nil
@@ -181,6 +186,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	cfg.Group = o.Group
 	if o.Group != nil {
 		cfg.Device = ownDevice(cfg.Device, o.Recipe.Device, o.LocalRank)
+		if err := present(cfg.Device); err != nil {
+			return nil, err
+		}
 		n, err := cfg.norms()
 		if err != nil {
 			return nil, err

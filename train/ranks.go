@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -53,8 +54,18 @@ func (l *loop) exchange(mine []byte) (all [][]byte, err error) {
 	})
 	if err != nil {
 		l.torn = true
+		l.abandon()
 	}
 	return all, err
+}
+
+// abandon gives up a group that has failed: what waits on the GPU for the others ends,
+// and nobody waits for the GPU.
+func (l *loop) abandon() {
+	l.Group.Abort()
+	if l.Group != nil && l.feed != nil {
+		l.feed.broken = true
+	}
 }
 
 // carry keeps an error that one rank alone may have until the next agreement.
@@ -116,9 +127,43 @@ func (l *loop) sameStart() error {
 	}
 	r := *l.Recipe
 	r.Data, r.Threads = "", 0 // machines differ
-	return l.same("start training", "start all ranks with one recipe, data set, --resume and --out", []fact{
+	err := l.same("start training", "start all ranks with one recipe, data set, --resume and --out", []fact{
 		{"batches", l.Spec.Digest()}, {"recipe", string(r.YAML())}, {"step", fmt.Sprint(l.step)}, {"libtorch", torchVersion()},
 	})
+	if err != nil || l.learner.config.Device.Type != torch.DeviceCUDA {
+		return err
+	}
+	place, err := placeOf(l.learner.config.Device)
+	if err != nil {
+		return err
+	}
+	all, err := l.exchange(place)
+	if err != nil {
+		return err
+	}
+	return oneEach(all)
+}
+
+// placeOf is a digest of where a GPU is: its machine, which of the machine's the process
+// is shown, and its number among those.
+func placeOf(dev torch.Device) ([]byte, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, schemas.E("start training", "the machine's name", "give the machine a hostname", err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q %d", host, os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NVIDIA_VISIBLE_DEVICES"), dev.Index))
+	return sum[:], nil
+}
+
+// oneEach refuses two ranks in one place.
+func oneEach(places [][]byte) error {
+	for r, place := range places {
+		if first := slices.IndexFunc(places, func(p []byte) bool { return slices.Equal(p, place) }); first < r {
+			return schemas.E("start training", fmt.Sprintf("rank %d", r), "start as many ranks as there are GPUs, each with its LOCAL_RANK, and set device=cuda without a number",
+				schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has the GPU of rank %d", first)))
+		}
+	}
+	return nil
 }
 
 // sameState holds the ranks' states against each other.

@@ -83,3 +83,27 @@ func TestOwnDevice(t *testing.T) {
 		t.Errorf("cpu: %v", got)
 	}
 }
+
+// TestOneRankEach: a GPU is one rank's.
+func TestOneRankEach(t *testing.T) {
+	place := func(index int) []byte {
+		p, err := placeOf(torch.CUDA(index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if err := oneEach([][]byte{place(0), place(1), place(2)}); err != nil {
+		t.Error(err)
+	}
+	err := oneEach([][]byte{place(0), place(1), place(1)})
+	if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "rank 2") || !strings.Contains(err.Error(), "GPU of rank 1") {
+		t.Errorf("one GPU for two ranks: %v", err)
+	}
+	t.Setenv("CUDA_VISIBLE_DEVICES", "3")
+	shown := place(0)
+	t.Setenv("CUDA_VISIBLE_DEVICES", "4")
+	if err := oneEach([][]byte{shown, place(0)}); err != nil {
+		t.Errorf("each is shown one of its own: %v", err)
+	}
+}

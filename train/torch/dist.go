@@ -16,6 +16,8 @@ var (
 	fnDistMean     = op{name: "resslt::dist_mean", args: "group,tensors,bucket_bytes"}
 	fnDistExchange = op{name: "resslt::dist_exchange", args: "group,self"}
 	fnDistLeave    = op{name: "resslt::dist_leave", args: "group"}
+	fnDistGone     = op{name: "resslt::dist_gone", args: "group"}
+	fnDistAbort    = op{name: "resslt::dist_abort", args: "group"}
 	fnDistFree     = op{name: "resslt::dist_free", args: "group"}
 	fnSyncNorm     = op{name: "resslt::sync_batch_norm", args: "group,input,weight,bias,running_mean,running_var,momentum,eps"}
 )
@@ -164,6 +166,30 @@ func (g *Group) Exchange(mine []byte) (all [][]byte) {
 	return all
 }
 
+// Gone says whether another rank has left the group or ended, as connections tell
+// that are there for nothing else. It is no collective, and false where the shim has
+// no gloo.
+func (g *Group) Gone() bool {
+	if g == nil || g.h == 0 {
+		return false
+	}
+	var b [2]uint64
+	return fnDistGone.word(putInt(b[:0], int64(g.h))) != 0
+}
+
+// Abort ends the collectives that are on the GPU, which would wait for a rank that is
+// gone. Only Free is of use then.
+func (g *Group) Abort() {
+	if g == nil || g.h == 0 || deviceLost.Load() {
+		return
+	}
+	_ = Do(func() error { // the group has failed: there is nothing more to say
+		var b [2]uint64
+		fnDistAbort.none(putInt(b[:0], int64(g.h)))
+		return nil
+	})
+}
+
 // Leave waits a moment until every rank has come to here, and frees the group. It is
 // for the end of work that went well; after a failure Free is.
 func (g *Group) Leave() error {
@@ -184,12 +210,16 @@ func (g *Group) Free() {
 	if g == nil || g.h == 0 {
 		return
 	}
+	h := g.h
+	g.h = 0
+	if deviceLost.Load() {
+		return
+	}
 	_ = Do(func() error { // it frees what is there, and cannot fail
 		var b [2]uint64
-		fnDistFree.none(putInt(b[:0], int64(g.h)))
+		fnDistFree.none(putInt(b[:0], int64(h)))
 		return nil
 	})
-	g.h = 0
 }
 
 // SyncBatchNorm is BatchNorm in training, with the statistics of every rank's rows

@@ -60,6 +60,9 @@ func TestCollectives(t *testing.T) {
 				}
 				all = append(all, l.Bytes()...)
 			}
+			if g.Gone() {
+				t.Error("a rank is gone that is here")
+			}
 			for round := range 3 {
 				for r, said := range g.Exchange(fmt.Appendf(nil, "%d says %d", g.Rank(), round)) {
 					if want := fmt.Sprintf("%d says %d", r, round); string(said) != want {
@@ -248,6 +251,18 @@ func TestGroupErrors(t *testing.T) {
 		} else if strings.Contains(err.Error(), "nvidia-smi") || !strings.Contains(err.Error(), "other rank") {
 			t.Errorf("a rank that is gone is told as something else: %v", err)
 		}
+		gone := func() (is bool) {
+			if err := torch.Do(func() error { is = g.Gone(); return nil }); err != nil {
+				t.Error(err)
+			}
+			return is
+		}
+		for end := time.Now().Add(20 * time.Second); !gone(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("nobody says that a rank is gone")
+			}
+		}
+		g.Abort()
 		g.Free()
 		return nil
 	})

@@ -5,6 +5,7 @@
 
 #include <torch/version.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -64,6 +65,48 @@ auto without_libuv(Options& o, int) -> decltype(static_cast<void>(o.useLibUV)) {
 template <typename Options>
 void without_libuv(Options&, long) {}
 
+#if defined(USE_C10D_NCCL) && (TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4))
+#define RESSLT_NCCL_ENDS  // groups can be aborted and shut down
+#endif
+
+// Watch meets the other ranks' some times a second, on a thread of its own: one that
+// waits for a GPU, whose kernels wait for a rank that is gone, does not hear of it.
+// It ends for all with the first that stops. That thread is not joined: its last round
+// may have to wait for a rank that is silent.
+class Watch {
+ public:
+  explicit Watch(c10::intrusive_ptr<Backend> group) : state_(std::make_shared<State>()) {
+    state_->group = std::move(group);
+    std::thread([state = state_] { run(*state); }).detach();
+  }
+  ~Watch() { state_->stop = true; }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  bool gone() const { return state_->gone; }
+
+ private:
+  struct State {
+    c10::intrusive_ptr<Backend> group;
+    std::atomic<bool> stop{false}, gone{false};
+  };
+
+  static void run(State& s) {
+    try {
+      for (;;) {
+        std::vector<at::Tensor> stops{at::zeros({1}, at::kInt)};
+        stops[0].data_ptr<int32_t>()[0] = s.stop;
+        s.group->allreduce(stops)->wait();
+        if (stops[0].data_ptr<int32_t>()[0] != 0) break;
+        std::this_thread::sleep_for(milliseconds(200));
+      }
+    } catch (const std::exception&) {
+    }
+    s.gone = true;
+  }
+
+  std::shared_ptr<State> state_;
+};
+
 struct Place {
   std::string host;
   int64_t port;
@@ -92,13 +135,8 @@ class Joined final : public Group {
     });
 #if defined(USE_C10D_GLOO)
     guarded("gloo", [&] {
-      auto o = c10d::ProcessGroupGloo::Options::create(p.timeout);
-      const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
-      o->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
-                                                   : c10d::ProcessGroupGloo::createDefaultDevice());
-      o->threads = 2;
-      host_ = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store_),
-                                                          static_cast<int>(rank_), static_cast<int>(world_), o);
+      host_ = gloo("gloo", p.timeout, 2);
+      watch_ = std::make_unique<Watch>(gloo("watch", p.timeout, 1));
     });
 #endif
 #if defined(USE_C10D_NCCL)
@@ -106,15 +144,41 @@ class Joined final : public Group {
       guarded("nccl", [&] {
         auto o = c10d::ProcessGroupNCCL::Options::create();
         o->timeout = p.timeout;
-        device_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store_),
-                                                              static_cast<int>(rank_), static_cast<int>(world_), o);
+        nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store_),
+                                                            static_cast<int>(rank_), static_cast<int>(world_), o);
+        device_ = nccl_;
       });
     }
 #endif
     backend(device);
   }
 
+  // A group that was left is shut down, as NCCL wants it; the others' end is not waited
+  // for by one that has failed.
+  ~Joined() override {
+#if defined(RESSLT_NCCL_ENDS)
+    try {
+      if (nccl_ && left_) nccl_->shutdown();
+    } catch (const std::exception&) {  // it is over either way
+    }
+#endif
+    if (!left_) Joined::abort();
+  }
+
   int64_t world() const override { return world_; }
+
+  bool gone() const override { return watch_ && watch_->gone(); }
+
+  void abort() override {
+#if defined(RESSLT_NCCL_ENDS)
+    if (!nccl_ || aborted_) return;
+    aborted_ = true;
+    try {
+      nccl_->abort();
+    } catch (const std::exception&) {  // what it had on the GPU has ended by itself
+    }
+#endif
+  }
 
   at::Tensor gather(const at::Tensor& t) override {
     const at::NoGradGuard quiet;
@@ -179,6 +243,7 @@ class Joined final : public Group {
   }
 
   void leave() override {
+    left_ = true;
     if (!serves_) {
       guarded("leaving", [&] { store_->add("left", 1); });
       return;
@@ -195,6 +260,18 @@ class Joined final : public Group {
 
  private:
   using Work = c10d::Work;
+
+#if defined(USE_C10D_GLOO)
+  c10::intrusive_ptr<Backend> gloo(const char* prefix, milliseconds timeout, int threads) {
+    auto o = c10d::ProcessGroupGloo::Options::create(timeout);
+    const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+    o->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
+                                                 : c10d::ProcessGroupGloo::createDefaultDevice());
+    o->threads = threads;
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(prefix, store_),
+                                                       static_cast<int>(rank_), static_cast<int>(world_), o);
+  }
+#endif
 
   // reduce starts a sum in place, which NCCL may refuse at once.
   c10::intrusive_ptr<Work> reduce(at::Tensor flat) {
@@ -238,6 +315,11 @@ class Joined final : public Group {
   const bool serves_;
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<Backend> host_, device_;  // gloo, NCCL; null where there is none
+#if defined(USE_C10D_NCCL)
+  c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl_;  // device_
+#endif
+  std::unique_ptr<Watch> watch_;  // null without gloo
+  bool left_ = false, aborted_ = false;
   int64_t seq_ = 0;  // of exchanges by the store
 };
 
@@ -283,6 +365,10 @@ void dist_exchange(Call& c) { c.out.tensor(group_of(c.integer(0)).exchange(c.ten
 
 void dist_leave(Call& c) { group_of(c.integer(0)).leave(); }
 
+void dist_gone(Call& c) { c.out.word(group_of(c.integer(0)).gone()); }
+
+void dist_abort(Call& c) { group_of(c.integer(0)).abort(); }
+
 void dist_free(Call& c) { delete &group_of(c.integer(0)); }
 
 }  // namespace
@@ -300,6 +386,8 @@ const Function dist_functions[] = {
     {"resslt::dist_mean", "group,tensors,bucket_bytes", dist_mean},
     {"resslt::dist_exchange", "group,self", dist_exchange},
     {"resslt::dist_leave", "group", dist_leave},
+    {"resslt::dist_gone", "group", dist_gone},
+    {"resslt::dist_abort", "group", dist_abort},
     {"resslt::dist_free", "group", dist_free},
     {nullptr, nullptr, nullptr},
 };

@@ -30,6 +30,10 @@ class Group {
   // leave waits a moment for the others, so that the rank which holds the store
   // does not take it from under them.
   virtual void leave() = 0;
+  // gone says whether another rank has ended, without a collective of this thread.
+  virtual bool gone() const = 0;
+  // abort ends what NCCL has on the GPU, which waits for ranks that are gone.
+  virtual void abort() = 0;
 };
 
 // group_of is the group of a handle that dist_join gave.
