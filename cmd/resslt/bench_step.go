@@ -43,6 +43,8 @@ type stepReport struct {
 	Ungraphed     string       `json:"ungraphed,omitempty"`     // why they were not
 	PhaseMS       train.Phases `json:"phase_ms"`                // mean of the timed steps
 	DeviceMemory  int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
+	// DeviceReserved is what libtorch holds of the GPU at the end: a graph's pool counts there.
+	DeviceReserved int64 `json:"device_reserved,omitempty"`
 }
 
 func newBenchStepCommand() *cobra.Command {
@@ -215,7 +217,11 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		return rep, err
 	}
 	// A shim without CUDA's headers cannot tell the memory: then it is left out.
-	err = torch.Do(func() error { rep.DeviceMemory = torch.CUDAMemoryOf(b.device).PeakAllocated; return nil })
+	err = torch.Do(func() error {
+		m := torch.CUDAMemoryOf(b.device)
+		rep.DeviceMemory, rep.DeviceReserved = m.PeakAllocated, m.Reserved
+		return nil
+	})
 	if errors.Is(err, schemas.ErrUnsupported) {
 		err = nil
 	}

@@ -139,7 +139,7 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 			f = broken(f.Name, err)
 			f.Says = was + ": " + f.Says
 		} else if !info.CUDAGraphs {
-			f.State, f.Mend = "slow", "install CUDA's headers (pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME) and run `make shim` again: small networks wait for launches without graphs"
+			f.State, f.Mend = "slow", "install CUDA's headers (pip install nvidia-cuda-runtime-cu12, for CUDA 13 nvidia-cuda-runtime, or set CUDA_HOME) and run `make shim` again: small networks wait for launches without graphs"
 		}
 		out = append(out, f)
 	}

@@ -120,7 +120,14 @@ if [ -e "$lib/libtorch_cuda.so" ]; then
 		[ "$cuda" = none ] && compiles "$try" c10/cuda/CUDACachingAllocator.h ATen/cuda/CUDAGraph.h && cuda=$try
 	done
 	if [ "$cuda" = none ]; then
-		echo "build.sh: CUDA's headers are missing: the shim will have no CUDA graphs and no figures of device memory (mend: pip install nvidia-cuda-runtime-cu12, or set CUDA_HOME)" >&2
+		# NVIDIA's package for the CUDA that the tree was built with: without a suffix from 13 on.
+		runtime=nvidia-cuda-runtime
+		if grep -q 'libcudart[-0-9a-f]*\.so\.12' "$lib/libtorch_cuda.so"; then
+			runtime=nvidia-cuda-runtime-cu12
+		elif grep -q 'libcudart[-0-9a-f]*\.so\.11' "$lib/libtorch_cuda.so"; then
+			runtime=nvidia-cuda-runtime-cu11
+		fi
+		echo "build.sh: CUDA's headers are missing: the shim will have no CUDA graphs and no figures of device memory (mend: pip install $runtime, or set CUDA_HOME)" >&2
 	else
 		flags="$flags -DRESSLT_CUDA_HEADERS $cuda"
 	fi
