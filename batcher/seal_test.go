@@ -262,7 +262,11 @@ func TestSealHeals(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}, WorkerOptions{Workers: 1}, "r")
-	<-took
+	select {
+	case <-took:
+	case err := <-sealed:
+		t.Fatalf("no task was asked for again: %v", err)
+	}
 	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 1}, "r")
 	if err := <-sealed; err != nil {
 		t.Fatal(err)
