@@ -3,13 +3,14 @@
 # TORCH_HOME names another libtorch than the system's: the folder with lib/ and
 # include/, as in a PyTorch wheel or the libtorch zip.
 
+MAKEFLAGS += --no-builtin-rules
 SHELL   := /bin/bash
 GO      ?= go
 PY      ?= /usr/bin/python3
 RECIPE  ?= quickstart
 BIN     := bin
 SHIM    := $(BIN)/libresslt_torch.so
-SHIMSRC := $(wildcard train/torch/csrc/*)
+SHIMSRC := $(wildcard train/torch/csrc/*.* train/torch/csrc/cuda/*)
 
 .DEFAULT_GOAL := help
 .PHONY: bundle libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
