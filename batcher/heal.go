@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,8 +21,8 @@ const lookAt = 4
 // Heal looks after a step that does not become complete, for it is missing some
 // chunks: it makes again what the broker lost or cannot give, asks again for every
 // chunk of the window that is neither there nor in the queue, and takes care of the
-// tasks of step that are with a worker which does not come back (backup) or have
-// spent their deliveries (giveUp). It returns the chunks of step that are in the
+// tasks of step that are with a worker which does not come back (backup) or with
+// nobody (stranded). It returns the chunks of step that are in the
 // stream.
 func (p *Planner) Heal(ctx context.Context, step int64, missing []int) (there []int, err error) {
 	p.mu.Lock()
@@ -87,7 +88,7 @@ func (p *Planner) queue(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 
 // urge looks after the task of a chunk that the trainer is waiting for. While tasks
 // wait for workers, its turn comes. When none does, and it was given out, its worker
-// is slow, cut off or dead, or it lies there with its deliveries spent. p.mu is held.
+// is slow, cut off or dead, or it lies there, spent or forgotten. p.mu is held.
 func (p *Planner) urge(ctx context.Context, queue *jetstream.ConsumerInfo, id chunkID) error {
 	if queue.NumPending > 0 {
 		return nil
@@ -104,7 +105,7 @@ func (p *Planner) urge(ctx context.Context, queue *jetstream.ConsumerInfo, id ch
 		return err
 	}
 	if queue.NumAckPending == 0 {
-		return p.giveUp(ctx, tasks, id, m.Sequence)
+		return p.stranded(ctx, tasks, id, m.Sequence)
 	}
 	return p.backup(ctx, id, m)
 }
@@ -195,17 +196,41 @@ func (p *Planner) giveUp(ctx context.Context, tasks jetstream.Stream, id chunkID
 	if err != nil {
 		return err
 	}
+	why := fmt.Sprintf("its task was tried %d times without success", p.run.opts.MaxDeliver)
+	if slices.ContainsFunc(beats, func(b WorkerBeat) bool { return slices.Contains(b.SentBack, seq) }) {
+		why = ""
+	}
+	return p.replace(ctx, tasks, id, seq, why)
+}
+
+// stranded looks after a task that was given out and is with nobody, of sequence seq.
+// The broker tells of a task whose deliveries are spent (exhausted), but of none that
+// its consumer has forgotten: a broker that was killed restores what it had given out
+// from an earlier moment. So the task is asked for anew once, and given up where that
+// one lies there too. p.mu is held.
+func (p *Planner) stranded(ctx context.Context, tasks jetstream.Stream, id chunkID, seq uint64) error {
+	if p.anew[id] {
+		return p.giveUp(ctx, tasks, id, seq)
+	}
+	maps.DeleteFunc(p.anew, func(o chunkID, _ bool) bool { return !p.Wanted(o.step) })
+	p.anew[id] = true
+	return p.replace(ctx, tasks, id, seq, "")
+}
+
+// replace puts a new task for a chunk in the place of that of sequence seq: for a
+// tombstone where why it is given up is said. p.mu is held.
+func (p *Planner) replace(ctx context.Context, tasks jetstream.Stream, id chunkID, seq uint64, why string) error {
 	m, err := EncodeTask(p.run, NewTask(p.run.Spec(), p.order, id.step, id.chunk))
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(beats, func(b WorkerBeat) bool { return slices.Contains(b.SentBack, seq) }) {
+	if why == "" {
 		err = tasks.DeleteMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 			err = nil
 		}
 	} else {
-		m.Header.Set(schemas.HeaderGiveUp, fmt.Sprintf("its task was tried %d times without success", p.run.opts.MaxDeliver))
+		m.Header.Set(schemas.HeaderGiveUp, why)
 		err = purgeSubject(ctx, tasks, m.Subject) // with its backup
 	}
 	if err != nil {

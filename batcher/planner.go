@@ -57,6 +57,7 @@ type Planner struct {
 	company  map[string]bool       // the live others at the last pass, by lease, and whether aside; guarded by mu
 	left     bool                  // one of them is gone, and what it left is not cleared yet; guarded by mu
 	backups  map[chunkID]time.Time // chunks that were asked for twice, and when; guarded by mu
+	anew     map[chunkID]bool      // chunks whose task lay with nobody and was replaced; guarded by mu
 	lacking  map[chunkID]bool      // chunks that a recording waits for (fill); guarded by mu
 }
 
@@ -76,7 +77,7 @@ const passTimeout = 30 * time.Second
 
 func newPlanner(run *Run, order Order, o PlannerOptions, stats *streamCounters) *Planner {
 	p := &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1), issued: func() {},
-		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, passed: map[int64]bool{}, backups: map[chunkID]time.Time{}}
+		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, passed: map[int64]bool{}, backups: map[chunkID]time.Time{}, anew: map[chunkID]bool{}}
 	p.cursor.Store(o.From)
 	p.others.Store(&[]place{})
 	return p
