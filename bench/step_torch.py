@@ -4,9 +4,9 @@ Same network, views, objective and optimiser: ResNet-18 (small or ImageNet stem)
 projector and predictor 4096/256 with batch norm, EMA teacher, queue, relational loss
 mixed with InfoNCE at alpha 0.5, SGD. Written as a careful user of PyTorch would:
 channels_last, autocast, foreach updates, the batch on the device beforehand, no wait
-for the device within a block; --compile puts torch.compile around each
-network with its loss, --graphs with CUDA graphs (mode reduce-overhead). Prints one JSON object with the fields of
-`resslt bench step --json`.
+for the device within a block; --compile puts torch.compile around each network with
+its loss, --graphs with CUDA graphs (mode reduce-overhead). Prints one JSON object with
+the fields of `resslt bench step --json`.
 """
 
 import argparse

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 }
 
 // render measures the workers' work without what carries it.
-func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri string, open func(context.Context, *schemas.RunRecord) (batcher.Source, error), rep *loaderReport) error {
+func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
 	src, err := open(ctx, &schemas.RunRecord{Spec: *spec, DataURI: uri})
 	if err != nil {
 		return err
@@ -133,11 +134,12 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 	defer cancel()
 	g, gctx := errgroup.WithContext(tctx)
 	for range o.workers {
-		g.Go(func() error {
+		g.Go(func() (err error) {
 			maker, err := src.NewMaker()
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, maker.Close()) }()
 			dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
 			for v, view := range spec.Views {
 				dst[v] = make([]byte, view.Bytes())
@@ -174,7 +176,7 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 }
 
 // stream measures the whole way.
-func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri string, open func(context.Context, *schemas.RunRecord) (batcher.Source, error), rep *loaderReport) error {
+func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
 	nc, js, done, err := embeddedBroker(ctx)
 	if err != nil {
 		return err
@@ -189,26 +191,9 @@ func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri stri
 	if err != nil {
 		return err
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: o.workers, Grace: time.Second, Open: open})
-	if err != nil {
-		return err
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	wctx, stop := context.WithCancel(gctx)
-	g.Go(func() error { return w.ServeRun(wctx, "bench") })
-	g.Go(func() (err error) {
-		defer stop()
-		s, err := batcher.OpenStream(gctx, run, order, batcher.StreamOptions{})
-		if err != nil {
-			return err
-		}
-		err = o.consume(gctx, s, &spec, rep)
-		if cerr := s.Close(); err == nil {
-			err = cerr
-		}
-		return err
+	return served(ctx, js, run, order, o.workers, open, func(ctx context.Context, s *batcher.Stream) error {
+		return o.consume(ctx, s, &spec, rep)
 	})
-	return g.Wait()
 }
 
 // consume takes batches as a trainer does, but for training.

@@ -119,30 +119,43 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 			err = derr
 		}
 	}()
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: o.workers, Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &readyPixels{}, nil }})
+	open := func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &readyPixels{}, nil }
+	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *batcher.Stream) (err error) {
+		res, err = o.measure(ctx, s)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
+	return res, nil
+}
+
+// openSource is how a worker comes by a run's samples.
+type openSource func(context.Context, *schemas.RunRecord) (batcher.Source, error)
+
+// served gives use a stream of the run, with a worker in this process that makes its
+// chunks meanwhile.
+func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order batcher.Order, workers int, open openSource, use func(context.Context, *batcher.Stream) error) error {
+	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: workers, Grace: time.Second, Open: open})
+	if err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	wctx, stop := context.WithCancel(gctx)
-	g.Go(func() error { return w.ServeRun(wctx, name) })
+	g.Go(func() error { return w.ServeRun(wctx, run.Name) })
 	g.Go(func() error {
 		defer stop()
-		s, err := batcher.OpenStream(gctx, run, readyOrder{}, batcher.StreamOptions{})
+		s, err := batcher.OpenStream(gctx, run, order, batcher.StreamOptions{})
 		if err != nil {
 			return err
 		}
-		res, err = o.measure(gctx, s)
+		err = use(gctx, s)
 		if cerr := s.Close(); err == nil {
 			err = cerr
 		}
 		return err
 	})
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return res, nil
+	return g.Wait()
 }
 
 // measure consumes batches: three to warm up, then for the time that is asked for.
