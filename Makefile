@@ -1,7 +1,8 @@
 # resslt. `make help` lists the targets.
 #
 # TORCH_HOME names another libtorch than the system's: the folder with lib/ and
-# include/, as in a PyTorch wheel or the libtorch zip.
+# include/, as in a PyTorch wheel or the libtorch zip. WITHOUT=cuda leaves out what such
+# a libtorch has for GPUs.
 
 MAKEFLAGS += --no-builtin-rules
 SHELL   := /bin/bash
@@ -10,7 +11,7 @@ PY      ?= /usr/bin/python3
 RECIPE  ?= quickstart
 BIN     := bin
 SHIM    := $(BIN)/libresslt_torch.so
-SHIMSRC := $(wildcard train/torch/csrc/*.* train/torch/csrc/cuda/*)
+SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
 .PHONY: bundle libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
@@ -30,17 +31,17 @@ setup-peers: ## install the peers that `make bench` and the fixtures measure aga
 build: $(SHIM) ## build bin/resslt, bin/augmentd and the libtorch shim
 	$(GO) build -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
 
-shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=...
+shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=... [WITHOUT=cuda]
 	@mkdir -p $(BIN)
-	TORCH_HOME="$(TORCH_HOME)" OUT="$(SHIM)" train/torch/csrc/build.sh
+	TORCH_HOME="$(TORCH_HOME)" WITHOUT="$(WITHOUT)" OUT="$(SHIM)" train/torch/csrc/build.sh
 
 $(SHIM): $(SHIMSRC) $(BIN)/torch-home
 	@$(MAKE) --no-print-directory shim
 
-# Holds the TORCH_HOME of the last build, so that another one rebuilds the shim.
+# Holds the TORCH_HOME and WITHOUT of the last build, so that others rebuild the shim.
 $(BIN)/torch-home: force
 	@mkdir -p $(BIN)
-	@echo "$(TORCH_HOME)" | cmp -s - $@ || echo "$(TORCH_HOME)" > $@
+	@echo "$(TORCH_HOME) $(WITHOUT)" | cmp -s - $@ || echo "$(TORCH_HOME) $(WITHOUT)" > $@
 
 .PHONY: force
 force:
@@ -89,8 +90,8 @@ chaos: setup build ## real processes killed, frozen, cut off, filled up: make ch
 
 SUITE   ?= trixie
 KIND    ?= cpu
-libtorch: ## the trainer's tests against another libtorch, a Debian release's (root, debootstrap): make libtorch SUITE=sid; KIND=cuda: build, link and open a CUDA shim
-	GO=$(GO) deploy/libtorch.sh $(SUITE) $(KIND)
+libtorch: ## the trainer's tests against another libtorch, a PyTorch wheel's: make libtorch TORCH=2.15, or a Debian release's (root, debootstrap): SUITE=sid; KIND=cuda: build, link and open a CUDA shim
+	GO=$(GO) deploy/libtorch.sh $(or $(TORCH),$(SUITE) $(KIND))
 
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh

@@ -21,6 +21,7 @@ usage="usage: venv.sh torch VERSION DIR | venv.sh home DIR"
 # which `cuda-toolkit` gives in the version that the wheel itself asks for.
 pins() {
   case $1 in
+  2.10) echo 'torch==2.10.0 torchvision==0.25.0 nvidia-cuda-nvcc-cu12==12.8.* nvidia-cuda-cccl-cu12==12.8.*' ;; # the last of CUDA 12
   2.11) echo 'torch==2.11.0 torchvision==0.26.0 cuda-toolkit[crt,cccl]' ;;
   2.12) echo 'torch==2.12.1 torchvision==0.27.1 cuda-toolkit[crt,cccl]' ;;
   2.13) echo 'torch==2.13.0 torchvision==0.28.0 cuda-toolkit[crt,cccl]' ;;

@@ -36,7 +36,9 @@ with() {
 case ${1:-} in "" | --plan) ;; *) die "usage: build.sh [--plan]" ;; esac
 command -v "$cxx" >/dev/null || die "no C++ compiler $cxx (fix: apt-get install g++, or set CXX)"
 
+# shellcheck source=tree.sh
 . "$here/tree.sh"
+# shellcheck source=headers.sh
 . "$here/headers.sh"
 work=$(mktemp -d "${TMPDIR:-/tmp}/resslt-shim-XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
@@ -52,6 +54,15 @@ else
 	rpath=
 fi
 
+c10d=$include/torch/csrc/distributed/c10d
+for_graphs="c10/cuda/CUDACachingAllocator.h ATen/cuda/CUDAGraph.h"
+for_nccl="nccl.h torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp"
+has_nccl= # does libtorch talk by NCCL?
+if [ -n "$cuda" ] && with nccl && grep -q '_ZN4c10d16ProcessGroupNCCLC1' "$lib/libtorch_cuda.so"; then
+	has_nccl=1
+fi
+nccl_flags="-DUSE_DISTRIBUTED -DUSE_C10D_NCCL"
+
 # Without --no-as-needed the linker drops libraries that no symbol asks for:
 # those that register CUDA's kernels, so that the shim would silently be CPU only.
 libs="-ltorch -ltorch_cpu -lc10"
@@ -62,10 +73,13 @@ if [ -n "$cuda" ]; then
 	flags="$flags -DRESSLT_CUDA"
 	places=$(known)
 	if with graphs; then
-		search "" c10/cuda/CUDACachingAllocator.h ATen/cuda/CUDAGraph.h
+		# shellcheck disable=SC2086 # lists of words, here and below
+		search "" $for_graphs
 		if [ "$found" = none ]; then
+			# What NCCL lacks, too, so that one fix serves both.
+			# shellcheck disable=SC2086
 			say "the shim will have no CUDA graphs, no figures of device memory, and train on one GPU alone:" \
-				"$(explain "$tried" c10/cuda/CUDACachingAllocator.h ATen/cuda/CUDAGraph.h)"
+				"$(explain "${has_nccl:+$nccl_flags} $tried" $for_graphs ${has_nccl:+$for_nccl})"
 		else
 			graphs=" with graphs"
 			flags="$flags -DRESSLT_CUDA_HEADERS $found"
@@ -77,7 +91,6 @@ fi
 
 # Groups of processes: where the tree has c10d, and by which of its backends. gloo's
 # headers must be those that libtorch was built with, so only the tree's own count.
-c10d=$include/torch/csrc/distributed/c10d
 dist=
 if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_cpu.so"; then
 	if [ -e "$include/gloo/algorithm.h" ] && grep -q '_ZN4c10d16ProcessGroupGlooC1' "$lib/libtorch_cpu.so"; then
@@ -85,11 +98,12 @@ if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_c
 		dist="$dist gloo"
 	fi
 	# NCCL's header, and those of CUDA's libraries that c10d's includes.
-	if [ -n "$graphs" ] && with nccl && grep -q '_ZN4c10d16ProcessGroupNCCLC1' "$lib/libtorch_cuda.so"; then
-		nccl="-DUSE_DISTRIBUTED -DUSE_C10D_NCCL $flags"
-		search "$nccl" nccl.h torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp
+	if [ -n "$has_nccl" ] && [ -n "$graphs" ]; then
+		# shellcheck disable=SC2086
+		search "$nccl_flags $flags" $for_nccl
 		if [ "$found" = none ]; then
-			say "the shim will train on one GPU alone:" "$(explain "$nccl $tried" nccl.h torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp)"
+			# shellcheck disable=SC2086
+			say "the shim will train on one GPU alone:" "$(explain "$nccl_flags $flags $tried" $for_nccl)"
 		else
 			flags="$flags -DUSE_C10D_NCCL $found"
 			dist="$dist nccl"

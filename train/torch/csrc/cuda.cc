@@ -11,7 +11,7 @@
 #if defined(RESSLT_CUDA_HEADERS)
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 9)
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 11)
 #include <ATen/core/CachingHostAllocator.h>
 #endif
 #endif
@@ -128,7 +128,7 @@ void call_off(c10::DeviceIndex device, Pool pool) {
     c10::cuda::CUDACachingAllocator::releasePool(device, pool);
   } catch (const std::exception&) {
   }
-#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 9
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11  // before, pinned memory has no pools
   try {
     at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(pool);
     at::getHostAllocator(at::kCUDA)->release_pool(pool);

@@ -70,7 +70,7 @@ search() {
 lacking() {
 	given=$1
 	shift
-	probe '-M -MG' "$given" "$@" 2>/dev/null | tr -s ' ' '\n' | grep '\.' | grep -v -e '^/' -e ':$' | sort -u
+	probe '-M -MG' "$given" "$@" 2>/dev/null | tr -s ' ' '\n' | grep -v -e '^/' -e '^-$' -e ':$' -e '^\\$' -e '^$' | sort -u
 }
 
 # package HEADER: who has it. NVIDIA's packages on PyPI end in the CUDA's number up to 12,
@@ -97,15 +97,15 @@ package() {
 	/usr/lib*) echo nvidia-cuda-dev ;;
 	*:nccl | *:cudnn) echo "nvidia-$name-cu$number" ;;
 	*)
+		suffix=
 		if [ "$number" -le 12 ]; then
 			[ "$name" != cuda-crt ] || name=cuda-nvcc # nvcc's package has it, up to 12
-			echo "nvidia-$name-cu$number"
-		else
-			case $name in
-			cuda-*) echo "'nvidia-$name==$cuda.*'" ;; # numbered as CUDA is
-			*) echo "nvidia-$name" ;;
-			esac
+			suffix=-cu$number
 		fi
+		case $name in
+		cuda-*) echo "'nvidia-$name$suffix==$cuda.*'" ;; # numbered as CUDA is
+		*) echo "nvidia-$name$suffix" ;;
+		esac
 		;;
 	esac
 }
@@ -116,8 +116,10 @@ explain() {
 	wanted=$(for h in $lacks; do package "$h"; done | sort -u | tr '\n' ' ')
 	install="pip install"
 	case $lib in /usr/lib*) install="apt-get install" ;; esac
+	home=CUDA_HOME
+	case $wanted in *nccl*) home="CUDA_HOME and NCCL_HOME" ;; esac
 	if [ -n "$wanted" ]; then
-		echo "there is no $(echo "$lacks" | head -n 1) (fix: $install ${wanted% }, or set CUDA_HOME)"
+		echo "there is no $(echo "$lacks" | head -n 1) (fix: $install ${wanted% }, or set $home)"
 	elif [ -n "$lacks" ]; then
 		echo "there is no $(echo "$lacks" | head -n 1) (fix: set CUDA_HOME to a CUDA $cuda toolkit)"
 	else

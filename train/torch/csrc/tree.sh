@@ -54,8 +54,8 @@ read_tree() {
 
 version_number() { sed -n "s/^#define TORCH_VERSION_$1 \([0-9]*\).*/\1/p" "$header"; }
 
-# The C++ standard: the highest that the tree names, as `CXX_STANDARD 17` (to 2.13) or
-# as `cxx_std_20` (from 2.14). 1.13 names 14, and takes 17, which the shim is written in.
+# The C++ standard: the highest that the tree names, as `CXX_STANDARD 20` (to 2.14) or
+# as `cxx_std_20` (from 2.15). 1.13 names 14, and takes 17, which the shim is written in.
 read_std() {
 	std=$(sed -n -e 's/^[[:space:]]*#.*//' -e 's/.*CXX_STANDARD \([0-9][0-9]\).*/\1/p' -e 's/.*cxx_std_\([0-9][0-9]\).*/\1/p' "$cmake" | sort -n | tail -n 1)
 	[ "${std:-0}" -ge 17 ] || std=17
