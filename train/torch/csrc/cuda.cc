@@ -212,7 +212,7 @@ void free_graph(Call& c) { delete &graph_at(c, 0); }
 #else
 [[noreturn]] void no_headers(Call& c) {
   if (!c.args.empty() && c.args[0].isDevice()) cuda_index(c);
-  unsupported("this shim was built without CUDA's headers; install them or set CUDA_HOME and rebuild with `make shim`");
+  unsupported("this shim was built without CUDA's headers; `make shim` says what is missing for them");
 }
 void cuda_memory(Call& c) { no_headers(c); }
 void reset_cuda_peak(Call& c) { no_headers(c); }
