@@ -1,13 +1,14 @@
 # resslt. `make help` lists the targets.
 #
 # TORCH_HOME names another libtorch than the system's: the folder with lib/ and
-# include/, as in a PyTorch wheel or the libtorch zip. WITHOUT=cuda leaves out what such
-# a libtorch has for GPUs.
+# include/, as in a PyTorch wheel or the libtorch zip; `make setup TORCH=2.15` fetches one
+# and names it until .torch is removed. WITHOUT=cuda leaves out what a libtorch has for GPUs.
 
 MAKEFLAGS += --no-builtin-rules
 SHELL   := /bin/bash
 GO      ?= go
 PY      ?= /usr/bin/python3
+TORCH_HOME ?= $(shell [ ! -e .torch/.ready ] || deploy/venv.sh home .torch)
 RECIPE  ?= quickstart
 BIN     := bin
 SHIM    := $(BIN)/libresslt_torch.so
@@ -19,11 +20,11 @@ SHIMSRC := $(wildcard train/torch/csrc/*.*)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo)
-	@deploy/setup.sh run
+setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo); TORCH=2.15: PyTorch's libtorch in .torch
+	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh run
 
 setup-test: ## what `make test` needs beside that: Chromium, and the Python peers that results are held against
-	@deploy/setup.sh test
+	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh test
 
 setup-peers: ## install the peers that `make bench` and the fixtures measure against
 	@deploy/setup.sh peers

@@ -51,6 +51,7 @@ func wheelCUDA13(more tree) tree {
     target_compile_features(torch INTERFACE cxx_std_20)
 `,
 		"torch/include/torch/headeronly/version.h":                       numbers("15"),
+		"torch/lib/libtorch.so":                                          "libtorch_cuda.so", // what it asks for
 		"torch/lib/libtorch_cuda.so":                                     "\x00libcudart.so.13\x00" + hasNCCL,
 		"torch/include/c10/cuda/CUDACachingAllocator.h":                  "#include <cuda_runtime_api.h>\n",
 		"torch/include/ATen/cuda/CUDAGraph.h":                            "#include <cuda_runtime.h>\n",
@@ -175,6 +176,8 @@ func TestBuildReadsTheTree(t *testing.T) {
 			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: nccl"},
 		{"2.15 for CPUs", wheelCUDA13(nil), []string{"WITHOUT=cuda"},
 			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none"},
+		{"2.15 of which CUDA's part was removed", wheelCUDA13(nil).without("torch/lib/libtorch_cuda.so"), nil,
+			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none"},
 		{"2.15 for one GPU", wheelCUDA13(nil), []string{"WITHOUT=nccl"},
 			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: none"},
 		{"CUDA by the runtime's name", wheelCUDA13(nil).without("torch/version.py"), nil,
@@ -298,5 +301,35 @@ while [ "$1" != -o ]; do shift; done
 				t.Errorf("says %q", stderr)
 			}
 		})
+	}
+}
+
+// A shim for CPUs from a CUDA libtorch asks for none of CUDA's libraries: not by name, and
+// not by libtorch.so, which lists them.
+func TestBuildLinksWhatItUses(t *testing.T) {
+	root := wheelCUDA13(tree{"g++": `#!/bin/sh
+case "$* " in *" -shared "*) ;; *) exec g++ "$@" ;; esac
+echo "$*" >"$0.flags"
+while [ "$1" != -o ]; do shift; done
+: >"$2"
+`}).write(t)
+	compiler := filepath.Join(root, "g++")
+	if err := os.Chmod(compiler, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ without, links string }{
+		{"", " -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10 -ltorch_cuda -lc10_cuda -ldl\n"},
+		{"cuda", " -Wl,--no-as-needed -ltorch_cpu -lc10 -ldl\n"},
+	} {
+		if _, stderr, err := buildSh(t, root, []string{"CXX=" + compiler, "WITHOUT=" + c.without, "OUT=" + filepath.Join(t.TempDir(), "shim.so")}); err != nil {
+			t.Fatalf("%v: %s", err, stderr)
+		}
+		flags, err := os.ReadFile(compiler + ".flags")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(string(flags), c.links) {
+			t.Errorf("WITHOUT=%s links by %q; want %q", c.without, flags, c.links)
+		}
 	}
 }

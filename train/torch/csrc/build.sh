@@ -85,8 +85,8 @@ if [ -n "$cuda" ]; then
 			flags="$flags -DRESSLT_CUDA_HEADERS $found"
 		fi
 	fi
-elif [ -e "$lib/libtorch_cuda.so" ]; then
-	libs="-ltorch_cpu -lc10" # libtorch.so is only a list, which names CUDA's
+elif grep -q libtorch_cuda "$lib/libtorch.so"; then
+	libs="-ltorch_cpu -lc10" # libtorch.so is only a list, which names CUDA's, too
 fi
 
 # Groups of processes: where the tree has c10d, and by which of its backends. gloo's
