@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -93,6 +93,9 @@ SUITE   ?= trixie
 KIND    ?= cpu
 libtorch: ## the trainer's tests against another libtorch, a PyTorch wheel's: make libtorch TORCH=2.15, or a Debian release's (root, debootstrap): SUITE=sid; KIND=cuda: build, link and open a CUDA shim
 	GO=$(GO) deploy/libtorch.sh $(or $(TORCH),$(SUITE) $(KIND))
+
+readme: ## run README's lines about PyTorch's libtorch as they stand, in fresh clones, with the newest wheel (7 GB)
+	deploy/readme.sh
 
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh
