@@ -20,9 +20,11 @@ peers) need=("${need_peers[@]}") ;;
 *) echo "setup: usage: $0 run|test|peers" >&2; exit 2 ;;
 esac
 
-# A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's.
+# A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's, and the
+# headers of gloo that Debian's was built with.
 if [ -n "${TORCH_HOME:-}${RESSLT_TORCH:-}${TORCH:-}" ]; then
   need=("${need[@]/libtorch-dev/}")
+  need=("${need[@]/libgloo-dev/}")
 fi
 here=$(cd "$(dirname "$0")/.." && pwd)
 
