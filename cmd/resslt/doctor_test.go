@@ -59,8 +59,12 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 	if shim == "" {
 		t.Skip("needs a shim built against a CUDA libtorch: set RESSLT_CUDA_SHIM")
 	}
-	t.Setenv(torch.EnvShim, shim)
-	o := resslt(t, "doctor")
+	c := command(t, "resslt", "doctor")
+	c.Env = append(c.Env, torch.EnvShim+"="+shim) // instead of the shim that was built here
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	o := finish(c, &out, &errs, err)
 	switch {
 	case strings.Contains(o.stdout, "cuda:0"):
 		if o.code != 0 {
