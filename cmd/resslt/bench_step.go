@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -60,7 +58,7 @@ func newBenchStepCommand() *cobra.Command {
 			if steps < 1 || warmup < 0 || r.ImageSize < 1 {
 				return schemas.E("bench step", fmt.Sprintf("steps %d, warm-up %d, image size %d", steps, warmup, r.ImageSize), "give 1 or more (warm-up: 0 or more)", schemas.ErrUsage)
 			}
-			if err := r.Resolve(pipeline.Host(runtime.NumCPU())); err != nil {
+			if err := resolveHere(&r); err != nil {
 				return err
 			}
 			rep, err := benchStep(&r, sizes, steps, warmup)
@@ -114,7 +112,7 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
 	f.IntVar(&r.BatchSize, "batch", batch, "B")
 	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")
-	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
+	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: OMP_NUM_THREADS, else one a core)")
 }
 
 func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, error) {

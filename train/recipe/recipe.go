@@ -121,7 +121,7 @@ type Recipe struct {
 	// weights to the bit. Default false.
 	ActivationCheckpointing bool `yaml:"activation_checkpointing"`
 	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster; other last bits; default true
-	Threads                 int  `yaml:"threads"`          // of libtorch; 0: one a core. Part of the result: another number gives other bits
+	Threads                 int  `yaml:"threads"`          // of libtorch; 0: OMP_NUM_THREADS, else one a core. Part of the result: another number gives other bits
 	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
 	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2
 	LogEvery                int  `yaml:"log_every"`        // steps between lines of metrics; default 10
@@ -139,7 +139,7 @@ type Recipe struct {
 
 // Host is what a recipe takes from the machine when it does not say.
 type Host struct {
-	Threads int    // cores
+	Threads int    // of libtorch
 	Engine  string // the build's default renderer
 }
 
