@@ -102,8 +102,8 @@ func examineTorch() []finding {
 	}
 	threads := cores.DefaultThreads()
 	out := []finding{
-		{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, bf16 on the CPU: %v",
-			info.TorchVersion, info.Shim, info.ABI, info.CPU, info.CPUBFloat16)},
+		{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, own %s, bf16 on the CPU: %v",
+			info.TorchVersion, info.Shim, info.ABI, info.CPU, info.Fused, info.CPUBFloat16)},
 		{Name: "threads", State: "ok", Says: fmt.Sprintf("%d by default (%s), waiting: %s", threads.Count, threads.Source, torch.Waiting())},
 	}
 	blas := finding{Name: "BLAS", State: "ok", Says: strings.TrimSpace(info.BLAS + " " + info.BLASPath)}

@@ -103,7 +103,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
 	}
 	if f.untrained {
-		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true})
+		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true, Fused: true})
 	} else {
 		enc.Backbone, err = train.LoadEncoder(f.checkpoint, info, dev)
 	}
