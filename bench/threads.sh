@@ -24,7 +24,7 @@ trap 'stop_rival; rm -rf "$tmp"' EXIT
 step() { bin/resslt bench step --steps "$STEPS" --warmup 2 --json | sed -E 's/.*"images_per_second":([0-9.e+]+).*/\1/' >>"$tmp/$1"; }
 # each SUFFIX: one run by each way of waiting.
 each() {
-  OMP_WAIT_POLICY='' && unset OMP_WAIT_POLICY
+  unset OMP_WAIT_POLICY
   step "passive-$1"
   GOMP_SPINCOUNT=300000 step "spinning-$1" # GNU's own default
 }

@@ -198,7 +198,7 @@ func (s *session) warn() {
 	if s.resume == nil {
 		return
 	}
-	if was, err := recipe.Parse("", []byte(s.resume.Recipe)); err == nil && !s.ranks.follows() {
+	if was, err := recipe.ParseResolved("", []byte(s.resume.Recipe)); err == nil && !s.ranks.follows() {
 		if changed := s.recipe.Changed(was); len(changed) > 0 {
 			fmt.Fprintln(s.stderr, "warning: changed since the checkpoint, so the weights will be others: "+strings.Join(changed, ", "))
 		}
@@ -259,7 +259,7 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 		fmt.Fprintln(s.stderr, "passing over: "+cli.Line(d))
 	}
 	s.resume = c
-	r, err := recipe.Parse(filepath.Join(s.out, "recipe.yaml"), []byte(c.Recipe))
+	r, err := recipe.ParseResolved(filepath.Join(s.out, "recipe.yaml"), []byte(c.Recipe))
 	if err != nil {
 		return nil, err
 	}
