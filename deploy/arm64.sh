@@ -6,12 +6,13 @@
 #   deploy/arm64.sh test [short]   kernels, golden pixels, draws, order, plans and chunks, with cgo and without
 #   deploy/arm64.sh check          build and test short, for make test; says so where the tools are not there
 #
-# short leaves out what repeats: the same tests of package augment with cgo, and
-# order and chunks, which are integers in Go.
+# short leaves out the tests of package augment with cgo, which repeat those
+# without, and order and chunks, which are integers in Go.
 set -eu
 cd "$(dirname "$0")/.."
 go=${GO:-go}
 bin=${BIN:-bin}
+unset RESSLT_TIER # may name one of this machine
 
 if [ "$($go env GOHOSTARCH)" = arm64 ]; then
   compiler=${CC:-gcc}
@@ -61,13 +62,14 @@ try() {
   local flags=("${run[@]}" -short -vet=off)
   on linux 1 test "${flags[@]}" -run "$turbo" ./augment/turbo
   on linux 0 test "${flags[@]}" -run "$augment" ./augment
+  on linux 1 test "${run[@]}" -vet=off -run HueOnEveryColour ./augment/turbo
   [ "${1:-}" = short ] && return
   on linux 1 test "${flags[@]}" -run "$augment" ./augment
   on linux 0 test "${flags[@]}" -run 'Order|Spec|Digest|Plan|Index' ./ingest ./schemas
-  on linux 0 test "${flags[@]}" -run 'RoundTrip|TestDecode|TestParser|TestParts' ./batcher
+  on linux 0 test "${flags[@]}" -run 'RoundTrip|TestDecode|TestParser|TestPartFilters' ./batcher
 }
 
-turbo='Golden|Agree|Tier|PIL|Part|OtherFormats|Arguments'
+turbo='Golden|Kernels|PhotosAgree|Tier|PIL|Part|OtherFormats|Arguments'
 augment='Golden|Draw|Math|Replay|Parity|Plan|Arguments'
 
 case "${1:-}" in
