@@ -30,7 +30,8 @@ static void neon_grayscale(uint8_t *px, size_t pixels) {
 	for (; i + 8 <= pixels; i += 8) {
 		const uint8x8x3_t rgb = vld3_u8(px + 3 * i);
 		const uint8x8_t l = luma8(rgb.val[0], rgb.val[1], rgb.val[2]);
-		vst3_u8(px + 3 * i, (uint8x8x3_t){{l, l, l}});
+		const uint8x8x3_t grey = {{l, l, l}};
+		vst3_u8(px + 3 * i, grey);
 	}
 	scalar_grayscale(px + 3 * i, pixels - i);
 }
