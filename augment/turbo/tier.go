@@ -54,10 +54,10 @@ func chooseTier(name string) (tier, error) {
 			return t, nil
 		}
 	}
-	why := "is no tier"
+	why := "no tier has that name"
 	for _, n := range tierNames {
 		if n == name {
-			why = fmt.Sprintf("is not a tier of this %s CPU", runtime.GOARCH)
+			why = fmt.Sprintf("this %s CPU has not that tier", runtime.GOARCH)
 		}
 	}
 	return tierScalar, schemas.E(TierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),

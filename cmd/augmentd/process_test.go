@@ -122,6 +122,20 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestTierRefused: a worker that is asked for kernels that there are not says so in a
+// line, and takes no tasks with others.
+func TestTierRefused(t *testing.T) {
+	p := start(t, []string{"RESSLT_TIER=sse9"}, "--nats", "nats://127.0.0.1:1")
+	for p.log.Scan() {
+	}
+	err := p.Wait()
+	var exit *exec.ExitError
+	if says := strings.TrimSpace(p.rest.String()); !errors.As(err, &exit) || exit.ExitCode() != cli.WrongUse ||
+		strings.Contains(says, "\n") || !strings.Contains(says, "RESSLT_TIER") || !strings.Contains(says, "scalar") {
+		t.Errorf("%v, %q", err, says)
+	}
+}
+
 // TestRefused: who is not let in says so in a line, and does not try for ever.
 func TestRefused(t *testing.T) {
 	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
