@@ -57,7 +57,7 @@ func chooseTier(name string) (tier, error) {
 	why := "no tier has that name"
 	for _, n := range tierNames {
 		if n == name {
-			why = fmt.Sprintf("this %s CPU has not that tier", runtime.GOARCH)
+			why = fmt.Sprintf("this %s CPU lacks that tier", runtime.GOARCH)
 		}
 	}
 	return tierScalar, schemas.E(TierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),

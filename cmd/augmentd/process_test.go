@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/augment"
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
 )
@@ -125,6 +126,9 @@ func TestProcess(t *testing.T) {
 // TestTierRefused: a worker that is asked for kernels that there are not says so in a
 // line, and takes no tasks with others.
 func TestTierRefused(t *testing.T) {
+	if augment.Kernels(augment.DefaultEngine()) == "" {
+		t.Skip("built without cgo: there are no tiers")
+	}
 	p := start(t, []string{"RESSLT_TIER=sse9"}, "--nats", "nats://127.0.0.1:1")
 	for p.log.Scan() {
 	}
