@@ -43,22 +43,25 @@ enum { COLUMNS = 32 };
 
 size_t neon_mid_bytes(int32_t h, int32_t size) { return scalar_mid_bytes(h, size) + COLUMNS; }
 
-// sums are those of one output pixel, each spread over its lanes.
+// sums are those of one output pixel of two rows, each spread over its lanes.
 typedef struct {
-	uint32x4_t r, g, b; // lo·v of four taps
-	uint16x8_t rg;      // hi·v: r r r r g g g g
-	uint16x4_t bb;      // hi·v: b b b b
+	uint32x4_t r0, g0, b0, r1, g1, b1; // lo·v of four taps
+	uint16x8_t rg0, rg1;               // hi·v: r r r r g g g g
+	uint16x8_t bb;                     // hi·v: b b b b of row 0, of row 1
 } sums;
 
-static inline void add_taps(sums *s, const uint8_t *px, uint8x16_t planes, uint16x4_t lo, uint16x4_t hi) {
-	const uint8x16_t four = vqtbl1q_u8(vld1q_u8(px), planes);
-	const uint16x8_t rg = vmovl_u8(vget_low_u8(four));
-	const uint16x4_t b = vget_low_u16(vmovl_high_u8(four));
-	s->r = vmlal_u16(s->r, vget_low_u16(rg), lo);
-	s->g = vmlal_high_u16(s->g, rg, vcombine_u16(lo, lo));
-	s->b = vmlal_u16(s->b, b, lo);
-	s->rg = vmlaq_u16(s->rg, rg, vcombine_u16(hi, hi));
-	s->bb = vmla_u16(s->bb, b, hi);
+static inline void add_taps(sums *s, const uint8_t *row0, const uint8_t *row1, uint8x16_t planes0, uint8x16_t planes1, uint16x8_t lo, uint16x8_t hi) {
+	const uint8x16_t v0 = vqtbl1q_u8(vld1q_u8(row0), planes0), v1 = vqtbl1q_u8(vld1q_u8(row1), planes1);
+	const uint16x8_t rg0 = vmovl_u8(vget_low_u8(v0)), rg1 = vmovl_u8(vget_low_u8(v1)), bb = vmovl_high_u8(vorrq_u8(v0, v1));
+	s->r0 = vmlal_u16(s->r0, vget_low_u16(rg0), vget_low_u16(lo));
+	s->g0 = vmlal_high_u16(s->g0, rg0, lo);
+	s->b0 = vmlal_u16(s->b0, vget_low_u16(bb), vget_low_u16(lo));
+	s->r1 = vmlal_u16(s->r1, vget_low_u16(rg1), vget_low_u16(lo));
+	s->g1 = vmlal_high_u16(s->g1, rg1, lo);
+	s->b1 = vmlal_high_u16(s->b1, bb, lo);
+	s->rg0 = vmlaq_u16(s->rg0, rg0, hi);
+	s->rg1 = vmlaq_u16(s->rg1, rg1, hi);
+	s->bb = vmlaq_u16(s->bb, bb, hi);
 }
 
 // clipped is (lo >> 16) + hi, shifted by the rest and held to 0 … 255.
@@ -75,9 +78,10 @@ static inline void put(uint8_t *px, uint16_t rg, uint8_t b) {
 // neon_across filters four rows at a time: they share the coefficients and the
 // additions across lanes. Of the last rows the missing ones are the last again.
 void neon_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
-	static const uint8_t order[16] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 255, 255, 255, 255};
-	// Four pixels as r r r r g g g g b b b b 0 0 0 0.
-	const uint8x16_t planes = vld1q_u8(order);
+	// Four pixels as r r r r g g g g b b b b 0 0 0 0, and with b last.
+	static const uint8_t order0[16] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 255, 255, 255, 255};
+	static const uint8_t order1[16] = {0, 3, 6, 9, 1, 4, 7, 10, 255, 255, 255, 255, 2, 5, 8, 11};
+	const uint8x16_t planes0 = vld1q_u8(order0), planes1 = vld1q_u8(order1);
 	const uint32x4_t round = vsetq_lane_u32(ROUND, vdupq_n_u32(0), 0);
 	const size_t n = (size_t)a->size * 3;
 	for (int32_t y = 0; y < h; y += 4) {
@@ -89,23 +93,21 @@ void neon_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, con
 		const uint16_t *k = a->table;
 		for (size_t i = 0; i < n; i += 3, k += 2 * a->taps) {
 			const size_t at = 3 * (size_t)a->first[i / 3];
-			const sums zero = {.r = round, .g = round, .b = round, .rg = vdupq_n_u16(0), .bb = vdup_n_u16(0)};
-			sums p0 = zero, p1 = zero, p2 = zero, p3 = zero;
+			const uint16x8_t zero = vdupq_n_u16(0);
+			sums p = {.r0 = round, .g0 = round, .b0 = round, .r1 = round, .g1 = round, .b1 = round, .rg0 = zero, .rg1 = zero, .bb = zero}, q = p;
 			for (int32_t j = 0; j < a->count[i / 3]; j += 4) {
-				const uint16x8_t both = vld1q_u16(k + 2 * j);
-				const uint16x4_t lo = vget_low_u16(both), hi = vget_high_u16(both);
+				const uint64x2_t both = vreinterpretq_u64_u16(vld1q_u16(k + 2 * j));
+				const uint16x8_t lo = vreinterpretq_u16_u64(vdupq_laneq_u64(both, 0)), hi = vreinterpretq_u16_u64(vdupq_laneq_u64(both, 1));
 				const size_t x = at + 3 * (size_t)j;
-				add_taps(&p0, s0 + x, planes, lo, hi);
-				add_taps(&p1, s1 + x, planes, lo, hi);
-				add_taps(&p2, s2 + x, planes, lo, hi);
-				add_taps(&p3, s3 + x, planes, lo, hi);
+				add_taps(&p, s0 + x, s1 + x, planes0, planes1, lo, hi);
+				add_taps(&q, s2 + x, s3 + x, planes0, planes1, lo, hi);
 			}
 			// r g of rows 0 and 1, of 2 and 3; then b of all four.
-			const uint32x4_t l01 = vpaddq_u32(vpaddq_u32(p0.r, p0.g), vpaddq_u32(p1.r, p1.g));
-			const uint32x4_t l23 = vpaddq_u32(vpaddq_u32(p2.r, p2.g), vpaddq_u32(p3.r, p3.g));
-			const uint32x4_t lb = vpaddq_u32(vpaddq_u32(p0.b, p1.b), vpaddq_u32(p2.b, p3.b));
-			const uint16x8_t h_rg = vpaddq_u16(vpaddq_u16(p0.rg, p1.rg), vpaddq_u16(p2.rg, p3.rg));
-			const uint16x8_t h_bb = vpaddq_u16(vcombine_u16(p0.bb, p1.bb), vcombine_u16(p2.bb, p3.bb));
+			const uint32x4_t l01 = vpaddq_u32(vpaddq_u32(p.r0, p.g0), vpaddq_u32(p.r1, p.g1));
+			const uint32x4_t l23 = vpaddq_u32(vpaddq_u32(q.r0, q.g0), vpaddq_u32(q.r1, q.g1));
+			const uint32x4_t lb = vpaddq_u32(vpaddq_u32(p.b0, p.b1), vpaddq_u32(q.b0, q.b1));
+			const uint16x8_t h_rg = vpaddq_u16(vpaddq_u16(p.rg0, p.rg1), vpaddq_u16(q.rg0, q.rg1));
+			const uint16x8_t h_bb = vpaddq_u16(p.bb, q.bb);
 			const uint16x4_t rg = vreinterpret_u16_u8(clipped(upper16(l01, l23), h_rg));
 			const uint8x8_t b = clipped(upper16(lb, lb), vpaddq_u16(h_bb, h_bb));
 			put(m0 + i, vget_lane_u16(rg, 0), vget_lane_u8(b, 0));
