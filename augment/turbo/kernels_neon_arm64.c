@@ -5,55 +5,60 @@
 
 #include "neon_arm64.h"
 
-// luma8 is luma of eight pixels: its products and their sum fit 32 bits, and the
-// narrowing shift rounds as luma does.
-static inline uint8x8_t luma8(uint8x8_t r8, uint8x8_t g8, uint8x8_t b8) {
-	const uint16x8_t r = vmovl_u8(r8), g = vmovl_u8(g8), b = vmovl_u8(b8);
-	uint32x4_t lo = vmull_n_u16(vget_low_u16(r), 19595), hi = vmull_high_n_u16(r, 19595);
-	lo = vmlal_n_u16(lo, vget_low_u16(g), 38470), hi = vmlal_high_n_u16(hi, g, 38470);
-	lo = vmlal_n_u16(lo, vget_low_u16(b), 7471), hi = vmlal_high_n_u16(hi, b, 7471);
-	return vmovn_u16(vcombine_u16(vrshrn_n_u32(lo, 16), vrshrn_n_u32(hi, 16)));
+// luma16 is luma of sixteen pixels: the products and their sum fit 32 bits, and
+// the narrowing shift rounds as luma does.
+static inline uint8x16_t luma16(uint8x16x3_t rgb) {
+	uint16x8_t half[2];
+	for (int i = 0; i < 2; i++) {
+		uint16x8_t v[3];
+		for (int c = 0; c < 3; c++)
+			v[c] = i == 0 ? vmovl_u8(vget_low_u8(rgb.val[c])) : vmovl_high_u8(rgb.val[c]);
+		uint32x4_t lo = vmull_n_u16(vget_low_u16(v[0]), 19595), hi = vmull_high_n_u16(v[0], 19595);
+		lo = vmlal_n_u16(lo, vget_low_u16(v[1]), 38470), hi = vmlal_high_n_u16(hi, v[1], 38470);
+		lo = vmlal_n_u16(lo, vget_low_u16(v[2]), 7471), hi = vmlal_high_n_u16(hi, v[2], 7471);
+		half[i] = vrshrn_high_n_u32(vrshrn_n_u32(lo, 16), hi, 16);
+	}
+	return vuzp1q_u8(vreinterpretq_u8_u16(half[0]), vreinterpretq_u8_u16(half[1]));
 }
 
 static uint64_t neon_luma_sum(const uint8_t *px, size_t pixels) {
 	uint32x4_t sum = vdupq_n_u32(0);
 	size_t i = 0;
-	for (; i + 8 <= pixels; i += 8) { // a view is at most 2^24 pixels: 32 bits hold
-		const uint8x8x3_t rgb = vld3_u8(px + 3 * i);
-		sum = vpadalq_u16(sum, vmovl_u8(luma8(rgb.val[0], rgb.val[1], rgb.val[2])));
-	}
+	for (; i + 16 <= pixels; i += 16) // a view is at most 2^20 pixels: 32 bits hold
+		sum = vpadalq_u16(sum, vpaddlq_u8(luma16(vld3q_u8(px + 3 * i))));
 	return vaddlvq_u32(sum) + scalar_luma_sum(px + 3 * i, pixels - i);
 }
 
 static void neon_grayscale(uint8_t *px, size_t pixels) {
 	size_t i = 0;
-	for (; i + 8 <= pixels; i += 8) {
-		const uint8x8x3_t rgb = vld3_u8(px + 3 * i);
-		const uint8x8_t l = luma8(rgb.val[0], rgb.val[1], rgb.val[2]);
-		const uint8x8x3_t grey = {{l, l, l}};
-		vst3_u8(px + 3 * i, grey);
+	for (; i + 16 <= pixels; i += 16) {
+		const uint8x16_t l = luma16(vld3q_u8(px + 3 * i));
+		const uint8x16x3_t grey = {{l, l, l}};
+		vst3q_u8(px + 3 * i, grey);
 	}
 	scalar_grayscale(px + 3 * i, pixels - i);
 }
 
 // blend8 is blend of eight values, factor at most INT16_MAX: l·2^14 + factor·d
 // is below 2^24, and after the shift within ±765.
-static inline uint8x8_t blend8(int16x8_t l, uint8x8_t v, int16_t factor) {
-	const int16x8_t d = vsubq_s16(vreinterpretq_s16_u16(vmovl_u8(v)), l);
+static inline uint8x8_t blend8(uint8x8_t l8, uint8x8_t v, int16_t factor) {
+	const int16x8_t d = vreinterpretq_s16_u16(vsubl_u8(v, l8)), l = vreinterpretq_s16_u16(vmovl_u8(l8));
 	const int32x4_t lo = vmlal_n_s16(vshll_n_s16(vget_low_s16(l), FACTOR_BITS), vget_low_s16(d), factor);
 	const int32x4_t hi = vmlal_high_n_s16(vshll_high_n_s16(l, FACTOR_BITS), d, factor);
-	return vqmovun_s16(vcombine_s16(vshrn_n_s32(lo, FACTOR_BITS), vshrn_n_s32(hi, FACTOR_BITS)));
+	return vqmovun_s16(vshrn_high_n_s32(vshrn_n_s32(lo, FACTOR_BITS), hi, FACTOR_BITS));
 }
 
 static void neon_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 	size_t i = 0;
 	if (factor <= INT16_MAX) {
-		for (; i + 8 <= pixels; i += 8) {
-			uint8x8x3_t rgb = vld3_u8(px + 3 * i);
-			const int16x8_t l = vreinterpretq_s16_u16(vmovl_u8(luma8(rgb.val[0], rgb.val[1], rgb.val[2])));
-			for (int c = 0; c < 3; c++)
-				rgb.val[c] = blend8(l, rgb.val[c], (int16_t)factor);
-			vst3_u8(px + 3 * i, rgb);
+		for (; i + 16 <= pixels; i += 16) {
+			uint8x16x3_t rgb = vld3q_u8(px + 3 * i);
+			const uint8x16_t l = luma16(rgb);
+			for (int c = 0; c < 3; c++) {
+				const uint8x16_t v = rgb.val[c];
+				rgb.val[c] = vcombine_u8(blend8(vget_low_u8(l), vget_low_u8(v), (int16_t)factor), blend8(vget_high_u8(l), vget_high_u8(v), (int16_t)factor));
+			}
+			vst3q_u8(px + 3 * i, rgb);
 		}
 	}
 	scalar_saturation(px + 3 * i, pixels - i, factor);
