@@ -4,7 +4,8 @@
 #
 #   deploy/arm64.sh build          bin/linux-arm64 (libjpeg-turbo, NEON), bin/linux-arm64-nocgo and bin/darwin-arm64 (pure Go)
 #   deploy/arm64.sh test [short]   kernels, golden pixels, draws, order, plans and chunks, with cgo and without
-#   deploy/arm64.sh check          build and test short, for make test; says so where the tools are not there
+#   deploy/arm64.sh check          for make test: builds into bin/check, without Google's client, then test short;
+#                                  says so where the tools are not there
 #
 # short leaves out the tests of package augment with cgo, which repeat those
 # without, and order and chunks, which are integers in Go.
@@ -35,16 +36,16 @@ on() {
   env GOOS="$os" GOARCH=arm64 CGO_ENABLED="$cgo" CC="$compiler" "$go" "$@"
 }
 
+# build TO [FLAG...] puts the programs into folders of TO.
 build() {
-  on linux 1 build -ldflags '-s -w' -o "$bin/linux-arm64/" ./cmd/resslt ./cmd/augmentd
-  on linux 0 build -ldflags '-s -w' -o "$bin/linux-arm64-nocgo/" ./cmd/resslt ./cmd/augmentd
-  on darwin 0 build -ldflags '-s -w' -o "$bin/darwin-arm64/" ./cmd/resslt ./cmd/augmentd
-  on darwin 0 vet ./cmd/resslt ./cmd/augmentd
-  file_of
+  local to=$1
+  shift
+  on linux 1 build -ldflags '-s -w' "$@" -o "$to/linux-arm64/" ./cmd/resslt ./cmd/augmentd
+  on linux 0 build -ldflags '-s -w' "$@" -o "$to/linux-arm64-nocgo/" ./cmd/resslt ./cmd/augmentd
+  on darwin 0 build -ldflags '-s -w' "$@" -o "$to/darwin-arm64/" ./cmd/resslt ./cmd/augmentd
+  on darwin 0 vet "$@" ./cmd/resslt ./cmd/augmentd
+  du -h "$to"/linux-arm64*/* "$to"/darwin-arm64/*
 }
-
-# file_of says what was built, for a log.
-file_of() { du -h "$bin"/linux-arm64*/* "$bin"/darwin-arm64/*; }
 
 # fused counts the multiply-adds of one rounding that Go's compiler has put into a
 # package for arm64.
@@ -73,10 +74,11 @@ turbo='Golden|Kernels|PhotosAgree|Tier|PIL|Part|OtherFormats|Arguments'
 augment='Golden|Draw|Math|Replay|Parity|Plan|Arguments'
 
 case "${1:-}" in
-build) build ;;
+build) build "$bin" ;;
 test) try "${2:-}" ;;
 check)
-  build
+  # Google's client is a third of what there is to compile.
+  build "$bin/check" -tags nogcs
   try short
   ;;
 *) echo "arm64: usage: $0 build|test [short]|check" >&2; exit 2 ;;

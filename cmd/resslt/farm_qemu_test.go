@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// needArm64 gives the command line of an arm64 program that `make cross` built, by
-// QEMU, or skips.
+// needArm64 gives the command line of an arm64 worker that `make test` built before
+// the tests, by QEMU, or skips.
 func needArm64(t *testing.T, folder string) []string {
 	t.Helper()
 	if runtime.GOARCH == "arm64" {
@@ -25,12 +25,12 @@ func needArm64(t *testing.T, folder string) []string {
 	if err != nil {
 		t.Skip("qemu-aarch64-static is not installed (deploy/setup.sh cross)")
 	}
-	program, err := filepath.Abs(filepath.Join("../../bin", folder, "augmentd"))
+	program, err := filepath.Abs(filepath.Join("../../bin/check", folder, "augmentd"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(program); err != nil {
-		t.Skipf("no augmentd for arm64 (make cross): %v", err)
+		t.Skipf("no augmentd for arm64 (deploy/arm64.sh check): %v", err)
 	}
 	return []string{qemu, program}
 }
