@@ -15,7 +15,7 @@ go=${GO:-go}
 bin=${BIN:-bin}
 unset RESSLT_TIER # may name one of this machine
 
-if [ "$($go env GOHOSTARCH)" = arm64 ]; then
+if [ "$($go env GOHOSTOS)/$($go env GOHOSTARCH)" = linux/arm64 ]; then
   compiler=${CC:-gcc}
   run=()
 else
