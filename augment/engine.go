@@ -122,14 +122,18 @@ func CheckEngines() error {
 }
 
 // EngineByName finds the engine that a run spec names, version and all. The
-// error wraps schemas.ErrMismatch and names both sides, or is CheckEngine's. A bare family name
-// ("gift") is accepted where a person types it: see EngineByFamily.
+// error wraps schemas.ErrMismatch and names both sides, or is CheckEngine's. A
+// bare family name ("gift") is accepted where a person types it: see
+// EngineByFamily.
 func EngineByName(name string) (Engine, error) {
 	engines.RLock()
 	defer engines.RUnlock()
 	for _, e := range engines.list {
 		if e.Name() == name {
-			return e.Engine, CheckEngine(e.Engine)
+			if err := CheckEngine(e.Engine); err != nil {
+				return nil, err
+			}
+			return e.Engine, nil
 		}
 	}
 	have := make([]string, len(engines.list))
