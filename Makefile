@@ -15,10 +15,10 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-peers setup-cross cross test-arm64 build shim run test race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo); TORCH=2.15: PyTorch's libtorch in .torch
 	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh run
@@ -70,8 +70,18 @@ $(BIN)/versitygw:
 test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
+	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
 	cd deploy/validate && $(GO) vet . && $(GO) test .
+
+setup-cross:
+	@deploy/setup.sh cross
+
+cross: setup-cross ## augmentd and resslt for arm64 Linux and, in pure Go, for macOS: bin/linux-arm64, bin/linux-arm64-nocgo, bin/darwin-arm64
+	GO=$(GO) BIN=$(BIN) deploy/arm64.sh build
+
+test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chunks, by QEMU: make test-arm64 ARM64=short
+	GO=$(GO) deploy/arm64.sh test $(ARM64)
 
 race: setup build ## the tests of the concurrent parts under the race detector
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...

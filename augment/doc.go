@@ -31,7 +31,9 @@
 //   - A view's bytes depend on (engine, policy, key, sample's bytes) alone: not on
 //     the worker, its number, or what it rendered before.
 //   - Draw uses only float64 operations that every architecture rounds alike
-//     (see portable_math.go); what it hands on are integers.
+//     (see portable_math.go); what it hands on are integers. Where a product is
+//     added to something, a conversion to float64 around it forbids the compiler
+//     to fuse the two (deploy/arm64.sh looks for what it fused).
 //   - The reference kernels ("ref") are integer arithmetic: equal bytes on every
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them,
 //     equal to the byte on the same parameters (parity_test.go), but for the

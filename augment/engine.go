@@ -17,6 +17,27 @@ type Engine interface {
 	NewPainter(l Limits) Painter
 }
 
+// A Checker is an Engine that may be asked for what this machine has not. Its
+// error says what; EngineByName, NewRenderer and CheckEngines return it.
+type Checker interface{ Check() error }
+
+// CheckEngine is e's error where it is a Checker.
+func CheckEngine(e Engine) error {
+	if c, ok := e.(Checker); ok {
+		return c.Check()
+	}
+	return nil
+}
+
+// Kernels names the instruction set that the engine's kernels use, "" where it
+// has but one form. No engine's bytes depend on it.
+func Kernels(e Engine) string {
+	if k, ok := e.(interface{ Kernels() string }); ok {
+		return k.Kernels()
+	}
+	return ""
+}
+
 // Painter is an engine's per-goroutine half: it decodes one sample at a time
 // and executes plans on it. A Renderer calls it in the order
 //
@@ -87,14 +108,31 @@ func EngineNames() []string {
 	return out
 }
 
+// CheckEngines is the first error of a built-in engine that is a Checker: for
+// programs that had better not start than refuse every run.
+func CheckEngines() error {
+	engines.RLock()
+	defer engines.RUnlock()
+	for _, e := range engines.list {
+		if err := CheckEngine(e.Engine); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // EngineByName finds the engine that a run spec names, version and all. The
-// error wraps schemas.ErrMismatch and names both sides. A bare family name
-// ("gift") is accepted where a person types it: see EngineByFamily.
+// error wraps schemas.ErrMismatch and names both sides, or is CheckEngine's. A
+// bare family name ("gift") is accepted where a person types it: see
+// EngineByFamily.
 func EngineByName(name string) (Engine, error) {
 	engines.RLock()
 	defer engines.RUnlock()
 	for _, e := range engines.list {
 		if e.Name() == name {
+			if err := CheckEngine(e.Engine); err != nil {
+				return nil, err
+			}
 			return e.Engine, nil
 		}
 	}
@@ -112,7 +150,7 @@ func EngineByName(name string) (Engine, error) {
 // EngineByName's.
 func EngineByFamily(name string) (Engine, error) {
 	if name == "" {
-		return DefaultEngine(), nil
+		name = DefaultEngine().Name()
 	}
 	for _, n := range EngineNames() {
 		if family, _, _ := strings.Cut(n, "/"); family == name {
@@ -132,8 +170,12 @@ type Renderer struct {
 }
 
 // NewRenderer makes a renderer of the policy by the engine. The policy must be
-// valid.
+// valid, and the engine one that can work: the errors are Validate's and
+// CheckEngine's.
 func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
+	if err := CheckEngine(e); err != nil {
+		return nil, err
+	}
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}

@@ -3,21 +3,26 @@
 # elsewhere says exactly what to install. Does nothing where all is there.
 #
 #   deploy/setup.sh run     libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST, nats-server
-#   deploy/setup.sh test    the same, and what tests hold results against: Chromium, PyTorch, torchvision, scikit-learn
+#   deploy/setup.sh test    the same and cross, and what tests hold results against: Chromium, PyTorch, torchvision, scikit-learn
+#   deploy/setup.sh cross   what `make cross` and `make test-arm64` need: arm64's compiler and libjpeg-turbo, QEMU
 #   TORCH=2.15 deploy/setup.sh run   the same with PyTorch's libtorch of today for CPUs, from PyPI into .torch,
 #                                    which then is what is built against, instead of Debian's
 #   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
 set -eu
 
 need_run=(g++ libtorch-dev libgloo-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
-need_test=("${need_run[@]}" chromium python3-torch python3-torchvision python3-sklearn)
+# An arm64 machine needs neither another compiler nor QEMU for arm64.
+need_cross=(gcc libjpeg62-turbo-dev)
+[ "$(uname -m)" = aarch64 ] || need_cross=(gcc-aarch64-linux-gnu libjpeg62-turbo-dev:arm64 qemu-user-static)
+need_test=("${need_run[@]}" "${need_cross[@]}" chromium python3-torch python3-torchvision python3-sklearn)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 
 case "${1:-run}" in
 run) need=("${need_run[@]}") ;;
 test) need=("${need_test[@]}") ;;
+cross) need=("${need_cross[@]}") ;;
 peers) need=("${need_peers[@]}") ;;
-*) echo "setup: usage: $0 run|test|peers" >&2; exit 2 ;;
+*) echo "setup: usage: $0 run|test|cross|peers" >&2; exit 2 ;;
 esac
 
 # A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's, and the
@@ -42,6 +47,10 @@ if ! command -v go >/dev/null && [ "${1:-run}" != peers ]; then
 fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  if [ "${1:-run}" = cross ]; then
+    echo "setup: this is no Debian system, so nothing was installed: install aarch64-linux-gnu-gcc, libjpeg-turbo for arm64 and qemu-aarch64-static" >&2
+    exit 1
+  fi
   command -v g++ >/dev/null || { echo "setup: install a C++17 compiler (g++)" >&2; exit 1; }
   if [ -z "${TORCH_HOME:-}${RESSLT_TORCH:-}${TORCH:-}" ]; then
     cat >&2 <<MSG
@@ -77,6 +86,10 @@ else
   exit 1
 fi
 echo "setup: installing ${missing[*]}"
+# Packages of another architecture: apt must know of it.
+case " ${missing[*]}" in
+*:arm64*) dpkg --print-foreign-architectures | grep -qx arm64 || "${sudo[@]}" dpkg --add-architecture arm64 ;;
+esac
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 today

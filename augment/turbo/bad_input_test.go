@@ -88,7 +88,7 @@ func TestRefusals(t *testing.T) {
 		{"more bytes than allowed", append(bytes.Clone(jpg), make([]byte, 1<<20)...), schemas.ErrTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := engine{bestTier()}.NewPainter(smallLimits)
+			p := chosen.NewPainter(smallLimits)
 			defer p.Close()
 			began := time.Now()
 			_, _, err := decodeWhole(p, c.data)
@@ -105,7 +105,7 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	// As many scans as honest files have are no reason to refuse.
-	p := engine{bestTier()}.NewPainter(smallLimits)
+	p := chosen.NewPainter(smallLimits)
 	defer p.Close()
 	if _, _, err := decodeWhole(p, readFile(t, "testdata/jpeg/progressive_420.jpg")); err != nil {
 		t.Error(err)
@@ -123,7 +123,7 @@ func decodeWhole(p augment.Painter, data []byte) (w, h int, err error) {
 // TestTruncatedEverywhere cuts every file at every tenth byte: always
 // ErrCorrupt, whichever part a plan asks for.
 func TestTruncatedEverywhere(t *testing.T) {
-	p := engine{bestTier()}.NewPainter(smallLimits)
+	p := chosen.NewPainter(smallLimits)
 	defer p.Close()
 	files := jpegs(t)
 	for name, data := range madeJPEGs(t) {
@@ -164,7 +164,7 @@ func view(p augment.Painter, data []byte) ([]byte, error) {
 // two that have none: equal results, or stale memory has leaked into pixels.
 func sameWhateverWasBefore(old augment.Painter, data []byte) error {
 	a, errA := view(old, data)
-	fresh := engine{tierScalar}.NewPainter(smallLimits)
+	fresh := engine{tier: tierScalar}.NewPainter(smallLimits)
 	defer fresh.Close()
 	b, errB := view(fresh, data)
 	switch {
@@ -181,7 +181,7 @@ func sameWhateverWasBefore(old augment.Painter, data []byte) error {
 // TestDamagedBits flips bits: an error that blames the sample, or the same
 // pixels from every painter; never a crash, and no memory lost.
 func TestDamagedBits(t *testing.T) {
-	old := engine{bestTier()}.NewPainter(smallLimits)
+	old := chosen.NewPainter(smallLimits)
 	defer old.Close()
 	rng := rand.New(rand.NewPCG(5, 6))
 	files := jpegs(t)
@@ -212,7 +212,7 @@ func TestDamagedBits(t *testing.T) {
 // TestTablesDoNotStay: a file without Huffman tables must not be read with those
 // of the file before it.
 func TestTablesDoNotStay(t *testing.T) {
-	old := engine{bestTier()}.NewPainter(smallLimits)
+	old := chosen.NewPainter(smallLimits)
 	defer old.Close()
 	if _, _, err := decodeWhole(old, readFile(t, "testdata/jpeg/progressive_444.jpg")); err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func FuzzJPEG(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add(bomb(f, 120))
-	old := engine{bestTier()}.NewPainter(smallLimits)
+	old := chosen.NewPainter(smallLimits)
 	f.Cleanup(func() { old.Close() })
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if err := sameWhateverWasBefore(old, data); err != nil {

@@ -1,19 +1,14 @@
 //go:build cgo
 
 // The coefficients of the filters, in the operations and the order of augment's
-// resample.go and blur.go: each rounded once, so the same numbers everywhere.
-// Multiply and add must not be contracted into one rounding: -std=c11 tells GCC,
-// the pragma tells Clang.
+// resample.go and blur.go: each rounded once (kernels.h forbids contraction), so
+// the same numbers everywhere.
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "painter.h"
-
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
 
 // triangle is the bilinear kernel, support 1.
 static inline double triangle(double x) {

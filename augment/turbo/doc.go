@@ -12,14 +12,17 @@
 //     the first source pixel and Q22 coefficients (augment's and Pillow's), and
 //     the same cut into signed bytes for the dot-product instructions.
 //   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU),
-//     avx2, avx512 (BW, VBMI, VNNI). A painter takes the best that the CPU has.
+//     avx2, avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes
+//     the best that the CPU has, or the one that RESSLT_TIER names; a tier that
+//     there is not, here or at all, is an error and never another one.
 //
 // # Invariants
 //
-//   - Equal pixels, equal bytes: on the same decoded picture every tier gives
-//     what augment.Execute gives. The arithmetic is integers, but for hue and
-//     the coefficients, where single operations rounded by IEEE 754 are used in
-//     one order and contraction is off.
+//   - Equal pixels, equal bytes: on the same decoded picture every tier, on amd64
+//     and arm64, gives what augment.Execute gives. The arithmetic is integers, but
+//     for hue and the coefficients, where single operations rounded by IEEE 754
+//     are used in one order and contraction is off. every_op_test.go holds every
+//     step to golden digests; `make test-arm64` does so for arm64, by QEMU.
 //   - JPEG pixels are libjpeg-turbo's with the accurate integer IDCT (islow) and
 //     "fancy" chroma upsampling, what PIL and torchvision read; decoding a part
 //     gives the bytes of decoding the whole and cutting. Other formats go

@@ -11,6 +11,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"resslt/augment"
@@ -24,36 +25,41 @@ const Name = "turbo/1"
 // rank puts the engine before gift (10) and ref (0).
 const rank = 20
 
-func init() { augment.RegisterEngine(rank, engine{bestTier()}) }
+// chosen is the engine of this process.
+var chosen = newEngine(os.Getenv(TierVariable))
 
-// tier is a set of kernels: C's enum turbo_tier.
-type tier int
+func init() { augment.RegisterEngine(rank, chosen) }
 
-const tierScalar tier = C.TURBO_SCALAR
+// engine is one tier's. One with an err gives painters that open nothing.
+type engine struct {
+	tier tier
+	err  error // of the tier that was asked for
+}
 
-var tierNames = [...]string{C.TURBO_SCALAR: "scalar", C.TURBO_AVX2: "avx2", C.TURBO_AVX512: "avx512"}
-
-// bestTier is the best that this CPU has.
-func bestTier() tier { return tier(C.turbo_best_tier()) }
-
-func (t tier) String() string { return tierNames[t] }
-
-// Tier names the kernels that this machine runs: "avx512", "avx2" or "scalar".
-func Tier() string { return bestTier().String() }
-
-type engine struct{ tier tier }
+func newEngine(tierName string) engine {
+	t, err := chooseTier(tierName)
+	return engine{t, err}
+}
 
 func (engine) Name() string { return Name }
 
+// Check says whether the tier that RESSLT_TIER asks for is one of this CPU and
+// build. The error wraps schemas.ErrUsage.
+func (e engine) Check() error { return e.err }
+
+// Kernels names the tier.
+func (e engine) Kernels() string { return e.tier.String() }
+
 // NewPainter makes a painter, which must be closed: its memory is C's.
 func (e engine) NewPainter(l augment.Limits) augment.Painter {
-	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l)}
+	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l), err: e.err}
 }
 
 // painter implements augment.Painter. JPEG is decoded by C; everything else by
 // other, and copied.
 type painter struct {
 	c      *C.turbo_painter // owned; nil after Close
+	err    error            // the engine's
 	other  *augment.Decoder
 	sample *schemas.Sample
 	jpeg   bool
@@ -64,6 +70,9 @@ type painter struct {
 // Open reads the size and checks the limits; see augment.Painter.
 func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 	p.sample, p.w, p.h = s, 0, 0
+	if p.err != nil {
+		return 0, 0, p.err
+	}
 	if p.jpeg, err = p.other.OpenJPEG(s); err != nil {
 		return 0, 0, err
 	}

@@ -67,7 +67,7 @@ func TestEnginesAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, want := newRig(t, engine{bestTier()}, preset), newRig(t, e, preset)
+			got, want := newRig(t, chosen, preset), newRig(t, e, preset)
 			total, n := 0.0, 0
 			for i := range 40 {
 				s := &schemas.Sample{ID: int64(i), Key: "jpeg", Data: jpg}
@@ -108,7 +108,7 @@ func meanDifference(a, b []byte) float64 {
 func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 	files := []string{"jpeg420.jpg", "cmyk.jpg", "lossy.webp", "gray.jpg", "narrow.jpg", "progressive.jpg", "rgb16.png"}
 	sums := map[int][]byte{}
-	forward := newRig(t, engine{bestTier()}, "imagenet-strong")
+	forward := newRig(t, chosen, "imagenet-strong")
 	visit := func(g *rig, i int) []byte {
 		g.render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityFiles+files[i])}, 1)
 		return bytes.Join(g.pixels, nil)
@@ -117,7 +117,7 @@ func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 		sums[i] = visit(forward, i)
 	}
 	for _, tier := range tiers() {
-		backward := newRig(t, engine{tier}, "imagenet-strong")
+		backward := newRig(t, engine{tier: tier}, "imagenet-strong")
 		for i := len(files) - 1; i >= 0; i-- {
 			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, augment.Key{}, backward.pixels, nil); err == nil {
 				t.Fatal("a file that is no JPEG was rendered")
@@ -132,7 +132,7 @@ func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 // TestPainterRefusesMisuse: boxes outside of what was decoded, and a painter
 // after Close.
 func TestPainterRefusesMisuse(t *testing.T) {
-	p := engine{bestTier()}.NewPainter(augment.DefaultLimits)
+	p := chosen.NewPainter(augment.DefaultLimits)
 	s := &schemas.Sample{Key: "jpeg", Data: readFile(t, parityFiles+"jpeg420.jpg")}
 	w, h := open(t, p, s, augment.Box{X: 10, Y: 10, W: 20, H: 15})
 	px := make([]byte, 3*8*8)
@@ -162,7 +162,7 @@ func TestPainterRefusesMisuse(t *testing.T) {
 // TestRenderAllocatesNothing: in the steady state neither Go nor, as
 // TestDamagedBits shows, C asks for memory that stays.
 func TestRenderAllocatesNothing(t *testing.T) {
-	g := newRig(t, engine{bestTier()}, "imagenet-multi")
+	g := newRig(t, chosen, "imagenet-multi")
 	s := &schemas.Sample{ID: 3, Key: "jpeg", Data: readFile(t, parityFiles+"jpeg420.jpg")}
 	g.render(s, 0)
 	epoch := int64(0)
@@ -174,7 +174,7 @@ func TestRenderAllocatesNothing(t *testing.T) {
 func benchmarkRender(b *testing.B, preset string, samples []*schemas.Sample) {
 	for _, tier := range tiers() {
 		b.Run(tier.String(), func(b *testing.B) {
-			g := newRig(b, engine{tier}, preset)
+			g := newRig(b, engine{tier: tier}, preset)
 			g.render(samples[0], 0)
 			b.ReportAllocs()
 			b.ResetTimer()

@@ -17,7 +17,7 @@ import (
 // TestJPEGIsWhatPILReads holds decoding to PIL's pixels, byte for byte: grey,
 // CMYK, YCCK, progressive, every subsampling, EXIF orientation ignored.
 func TestJPEGIsWhatPILReads(t *testing.T) {
-	p := newPainter(t, bestTier())
+	p := newPainter(t, chosen.tier)
 	for name, data := range jpegs(t) {
 		m := whole(t, p, &schemas.Sample{Key: name, Data: data})
 		want := readFile(t, parityFiles+name+".rgb")
@@ -38,7 +38,7 @@ func TestPartIsTheWholeCut(t *testing.T) {
 	for name, data := range madeJPEGs(t) {
 		samples[name] = &schemas.Sample{Key: name, Data: data}
 	}
-	p, q := newPainter(t, bestTier()), newPainter(t, bestTier())
+	p, q := newPainter(t, chosen.tier), newPainter(t, chosen.tier)
 	rng := rand.New(rand.NewPCG(3, 4))
 	boxes := 0
 	for name, s := range samples {
@@ -59,7 +59,7 @@ func TestPartIsTheWholeCut(t *testing.T) {
 
 // TestPartsOfPhotos is the same on real pictures with the boxes of real plans.
 func TestPartsOfPhotos(t *testing.T) {
-	p, q := newPainter(t, bestTier()), newPainter(t, bestTier())
+	p, q := newPainter(t, chosen.tier), newPainter(t, chosen.tier)
 	policy, err := augment.Preset("imagenet-multi")
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func checkTiles(t *testing.T, p augment.Painter, m *augment.Image, box augment.B
 
 // TestSamplesOfOtherFormats: everything that is no JPEG is augment's pixels.
 func TestSamplesOfOtherFormats(t *testing.T) {
-	p := newPainter(t, bestTier())
+	p := newPainter(t, chosen.tier)
 	for _, name := range []string{"rgb.png", "alpha.png", "rgb16.png", "palette.png", "gray.png", "lossless.webp", "lossy.webp"} {
 		s := &schemas.Sample{Key: name, Data: readFile(t, parityFiles+name)}
 		var want augment.Image
@@ -144,7 +144,7 @@ func sums(tb testing.TB) map[string]string {
 // TestMadeJPEGsAreWhatPILReads: restart markers, progressive files, 4:1:1, 4:4:0
 // and odd sizes, byte for byte.
 func TestMadeJPEGsAreWhatPILReads(t *testing.T) {
-	p := newPainter(t, bestTier())
+	p := newPainter(t, chosen.tier)
 	want := sums(t)
 	for name, data := range madeJPEGs(t) {
 		m := whole(t, p, &schemas.Sample{Key: name, Data: data})

@@ -8,6 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Multiply and add must not be contracted into one rounding, which compilers do
+// by default where the CPU has such an instruction (arm64): -std=c11 tells GCC,
+// the pragma tells Clang. golden_test.go has the digests that would change.
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#endif
+
 // axis resamples n source pixels to size, as augment's type of that name:
 //
 //	out[i] = clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[first[i]+j]) >> 22)
@@ -67,6 +74,8 @@ extern const struct kernels kernels_scalar;
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct kernels kernels_neon;
 #endif
 
 // The scalar kernels by name, for the ends of rows and for tiers that have

@@ -8,10 +8,6 @@
 
 #include "kernels.h"
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 size_t scalar_mid_bytes(int32_t h, int32_t size) { return (size_t)h * (size_t)size * 3; }
 
 void scalar_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {

@@ -29,16 +29,19 @@ void release(buffer *b) {
 	*b = (buffer){0};
 }
 
-int turbo_best_tier(void) {
+int turbo_has_tier(int tier) {
 #if defined(__x86_64__)
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-	    __builtin_cpu_supports("avx512vnni"))
-		return TURBO_AVX512;
-	if (__builtin_cpu_supports("avx2"))
-		return TURBO_AVX2;
+	if (tier == TURBO_AVX512)
+		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+		       __builtin_cpu_supports("avx512vnni");
+	if (tier == TURBO_AVX2)
+		return __builtin_cpu_supports("avx2") != 0;
+#elif defined(__aarch64__)
+	if (tier == TURBO_NEON)
+		return 1;
 #endif
-	return TURBO_SCALAR;
+	return tier == TURBO_SCALAR;
 }
 
 turbo_painter *turbo_new(int tier) {
@@ -51,6 +54,9 @@ turbo_painter *turbo_new(int tier) {
 		p->k = &kernels_avx2;
 	if (tier == TURBO_AVX512)
 		p->k = &kernels_avx512;
+#elif defined(__aarch64__)
+	if (tier == TURBO_NEON)
+		p->k = &kernels_neon;
 #else
 	(void)tier;
 #endif

@@ -17,20 +17,9 @@ import (
 
 const parityFiles = "../testdata/parity/files/"
 
-// tiers are the kernels that this machine can run.
-func tiers() []tier {
-	var out []tier
-	for t := range tierNames {
-		if t <= int(bestTier()) {
-			out = append(out, tier(t))
-		}
-	}
-	return out
-}
-
 func newPainter(tb testing.TB, t tier) augment.Painter {
 	tb.Helper()
-	p := engine{t}.NewPainter(augment.DefaultLimits)
+	p := engine{tier: t}.NewPainter(augment.DefaultLimits)
 	tb.Cleanup(func() { p.Close() })
 	return p
 }

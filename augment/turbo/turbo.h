@@ -17,7 +17,9 @@ enum turbo_status {
 	TURBO_MISMATCH,    // a box outside of the picture
 };
 
-enum turbo_tier { TURBO_SCALAR = 0, TURBO_AVX2 = 1, TURBO_AVX512 = 2 };
+// The tiers of one architecture are in order: a CPU that has one has those
+// before it.
+enum turbo_tier { TURBO_SCALAR, TURBO_AVX2, TURBO_AVX512, TURBO_NEON };
 
 // turbo_step is augment.Step: the kind's number and its arguments.
 typedef struct {
@@ -27,8 +29,8 @@ typedef struct {
 
 typedef struct turbo_painter turbo_painter;
 
-// turbo_best_tier is the best tier of this CPU and build.
-int turbo_best_tier(void);
+// turbo_has_tier says whether this CPU and build can run a tier.
+int turbo_has_tier(int tier);
 
 // turbo_new makes a painter with the kernels of a tier that the CPU has, or
 // NULL without memory. turbo_free takes NULL too.

@@ -66,6 +66,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
 		return schemas.E("--workers", fmt.Sprint(o.workers), "give 1 or more", schemas.ErrUsage)
 	}
+	if err := augment.CheckEngines(); err != nil {
+		return err
+	}
 	log, err := o.seen.Logger(stderr)
 	if err != nil {
 		return err

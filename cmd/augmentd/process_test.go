@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/augment"
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
 )
@@ -119,6 +120,23 @@ func TestProcess(t *testing.T) {
 	p.await(t, "stopped", "")
 	if err := p.Wait(); err != nil {
 		t.Errorf("it ended with %v:\n%s", err, p.rest.String())
+	}
+}
+
+// TestTierRefused: a worker that is asked for kernels that there are not says so in a
+// line, and takes no tasks with others.
+func TestTierRefused(t *testing.T) {
+	if augment.Kernels(augment.DefaultEngine()) == "" {
+		t.Skip("built without cgo: there are no tiers")
+	}
+	p := start(t, []string{"RESSLT_TIER=sse9"}, "--nats", "nats://127.0.0.1:1")
+	for p.log.Scan() {
+	}
+	err := p.Wait()
+	var exit *exec.ExitError
+	if says := strings.TrimSpace(p.rest.String()); !errors.As(err, &exit) || exit.ExitCode() != cli.WrongUse ||
+		strings.Contains(says, "\n") || !strings.Contains(says, "RESSLT_TIER") || !strings.Contains(says, "scalar") {
+		t.Errorf("%v, %q", err, says)
 	}
 }
 

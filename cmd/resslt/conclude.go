@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -109,5 +110,8 @@ func peakRSS() int64 {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
 	}
-	return u.Maxrss << 10 // Linux counts KiB
+	if runtime.GOOS == "darwin" {
+		return u.Maxrss // in bytes
+	}
+	return u.Maxrss << 10 // Linux and the BSDs count KiB
 }

@@ -207,7 +207,14 @@ func tryDevice(dev torch.Device) error {
 }
 
 func examineEngines() finding {
-	return finding{Name: "engines", State: "ok", Says: strings.Join(augment.EngineNames(), ", ") + " (the first is the default)"}
+	if err := augment.CheckEngines(); err != nil {
+		return broken("engines", err)
+	}
+	says := strings.Join(augment.EngineNames(), ", ") + " (the first is the default"
+	if k := augment.Kernels(augment.DefaultEngine()); k != "" {
+		says += ", its kernels " + k
+	}
+	return finding{Name: "engines", State: "ok", Says: says + ")"}
 }
 
 func examineBroker(ctx context.Context, at *broker.Flags) finding {
