@@ -17,6 +17,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train/torch"
@@ -99,9 +100,16 @@ func examineTorch() []finding {
 	if err != nil {
 		return []finding{broken("libtorch", err)}
 	}
+	kernels := info.CPU
+	if info.OneDNNISA != "" {
+		kernels += ", of oneDNN " + info.OneDNNISA
+	}
 	out := []finding{{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, %d threads, bf16 on the CPU: %v",
-		info.TorchVersion, info.Shim, info.ABI, info.CPU, info.Threads, info.CPUBFloat16)}}
+		info.TorchVersion, info.Shim, info.ABI, kernels, info.Threads, info.CPUBFloat16)}}
 	blas := finding{Name: "BLAS", State: "ok", Says: strings.TrimSpace(info.BLAS + " " + info.BLASPath)}
+	if info.BLASKernel != "" {
+		blas.Says += ", kernels for " + info.BLASKernel
+	}
 	if info.BLAS == "reference" {
 		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
 	}
@@ -181,7 +189,12 @@ func tryDevice(dev torch.Device) error {
 }
 
 func examineEngines() finding {
-	return finding{Name: "engines", State: "ok", Says: strings.Join(augment.EngineNames(), ", ") + " (the first is the default)"}
+	names := augment.EngineNames()
+	says := strings.Join(names, ", ") + " (the first is the default"
+	if tier := pipeline.EngineTier(names[0]); tier != "" {
+		says += ", its kernels " + tier
+	}
+	return finding{Name: "engines", State: "ok", Says: says + ")"}
 }
 
 func examineBroker(ctx context.Context, at *broker.Flags) finding {

@@ -17,6 +17,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -128,6 +129,7 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 	if err != nil {
 		return nil, stats, err
 	}
+	s.engineTier = pipeline.EngineTier(s.spec.Engine)
 	observe.Worker(s.monitor.registry, worker, workers)
 	g, gctx := errgroup.WithContext(ctx)
 	wctx, stopWorker := context.WithCancel(gctx)

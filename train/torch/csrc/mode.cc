@@ -83,6 +83,12 @@ void set_allow_tf32(Call& c) {
 
 void set_cudnn_benchmark(Call& c) { at::globalContext().setBenchmarkCuDNN(c.flag(0)); }
 
+// set_onednn gives what it was. Off, convolutions and products are libtorch's own.
+void set_onednn(Call& c) {
+  c.out.word(at::globalContext().userEnabledMkldnn());
+  at::globalContext().setUserEnabledMkldnn(c.flag(0));
+}
+
 void synchronize(Call& c) {
   if (c.device(0).is_cpu()) return;
   at::detail::getCUDAHooks().deviceSynchronize(cuda_index(c));
@@ -104,6 +110,7 @@ const Function mode_functions[] = {
     {"resslt::set_deterministic", "enabled", set_deterministic},
     {"resslt::set_allow_tf32", "enabled", set_allow_tf32},
     {"resslt::set_cudnn_benchmark", "enabled", set_cudnn_benchmark},
+    {"resslt::set_onednn", "enabled", set_onednn},
     {"resslt::synchronize", "device", synchronize},
     {nullptr, nullptr, nullptr},
 };
