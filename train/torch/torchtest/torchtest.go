@@ -78,6 +78,39 @@ func Do(tb testing.TB, fn func()) {
 	}
 }
 
+// BFloat16 turns oneDNN off until the test's end where its bf16 convolutions do not run:
+// libtorch 1.13 goes by the processor when it chooses it, and not by the lower
+// instruction set that the environment may hold oneDNN to. A processor without bf16
+// gets libtorch's own convolutions, and so does this test then.
+func BFloat16(tb testing.TB) {
+	tb.Helper()
+	Require(tb)
+	conv := func() error {
+		return torch.Do(func() error {
+			torch.ScopeDo(func() {
+				x := torch.Ones([]int64{1, 16, 4, 4}, torch.BFloat16, torch.CPU)
+				torch.Conv2d(x, torch.Ones([]int64{16, 16, 3, 3}, torch.BFloat16, torch.CPU), nil, []int64{1, 1}, []int64{1, 1}, []int64{1, 1}, 1)
+			})
+			return nil
+		})
+	}
+	why := conv()
+	if why == nil {
+		return
+	}
+	set := func(on bool) {
+		if err := torch.Do(func() error { torch.SetOneDNN(on); return nil }); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	set(false)
+	tb.Cleanup(func() { set(true) })
+	if err := conv(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Logf("bf16 without oneDNN: %v", why)
+}
+
 // moduleRoot is the nearest folder up from here that holds go.mod, "" if none.
 func moduleRoot() string {
 	dir, err := os.Getwd()
