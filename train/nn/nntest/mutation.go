@@ -30,6 +30,7 @@ func Mutations(t *testing.T, all []Mutation) {
 	for _, m := range all {
 		r := &recorder{TB: t}
 		m.Check(r)
+		r.end()
 		fault, verdict := m.Fault, "seen"
 		switch {
 		case fault == "" && r.failures == 0:
@@ -52,6 +53,16 @@ type recorder struct {
 	testing.TB
 	failures int
 	first    string
+	cleanups []func()
+}
+
+// Cleanup runs f at the end of the check.
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+
+func (r *recorder) end() {
+	for _, f := range slices.Backward(r.cleanups) {
+		f()
+	}
 }
 
 func (r *recorder) Errorf(format string, args ...any) {

@@ -40,7 +40,7 @@ const Factor = 4
 type Reference struct {
 	truth   Values
 	allowed map[string]float64 // greatest relative error of each tensor
-	scale   map[string]float64 // length of each tensor of truth, or the greatest's where it vanishes
+	scale   map[string]float64 // length of each tensor of truth, at least a part of the greatest's
 	worst   float64            // greatest error of a reference's tensor
 }
 
@@ -62,10 +62,9 @@ func NewReference(tb testing.TB, truth Values, evaluations ...Values) *Reference
 	own := map[string]float64{}
 	var squares, n float64
 	for name, v := range truth {
-		// A bias that a batch norm takes off again has a gradient of rounding alone.
-		if r.scale[name] = rms(v, nil); r.scale[name] < 1e-6*greatest {
-			r.scale[name] = greatest
-		}
+		// A bias that a batch norm takes off again has a gradient of rounding alone, and of
+		// what weight decay leaves: it counts as a ten-thousandth of the greatest tensor.
+		r.scale[name] = max(rms(v, nil), 1e-4*greatest)
 		for i, e := range evaluations {
 			if len(e) != len(truth) {
 				tb.Fatalf("reference %d has %d tensors, the truth %d", i, len(e), len(truth))
@@ -138,6 +137,23 @@ func rms(a, b []float64) float64 {
 	return math.Sqrt(s / float64(max(1, len(a))))
 }
 
+// Nudge moves every element by one unit in its last place, up or down by a hash of name:
+// what another correct program would differ by at least.
+func Nudge(name string, x *torch.Tensor) {
+	ulp := 0x1p-23
+	if x.DType() == torch.Float64 {
+		ulp = 0x1p-52
+	}
+	signs := Formula("nudge "+name, int(x.Numel()), 1, 0)
+	by := make([]float64, len(signs))
+	for i, s := range signs {
+		by[i] = 1 + math.Copysign(ulp, float64(s))
+	}
+	torch.NoGrad(func() {
+		torch.ScopeDo(func() { torch.Mul_(x, torch.FromFloat64(by, x.Shape()...).To(x.Device(), x.DType(), false)) })
+	})
+}
+
 // Native runs fn without oneDNN: convolutions are libtorch's own, over BLAS. It is a
 // second program for the same fp32 computation, which sums in another order.
 func Native(fn func()) {
@@ -146,13 +162,14 @@ func Native(fn func()) {
 	fn()
 }
 
-// Kinks are the inputs of every ReLU of a computation, in order.
+// Kinks are the inputs of the ReLUs of a computation, in order: of those through which a
+// gradient flows. Elsewhere a change of sides is as small as its cause.
 type Kinks [][]float64
 
-// SeeKinks runs fn and keeps what goes into its ReLUs.
+// SeeKinks runs fn and keeps what goes into those ReLUs.
 func SeeKinks(fn func()) (k Kinks) {
 	torch.Watch(func(op string, x *torch.Tensor) {
-		if strings.HasPrefix(op, "aten::relu") {
+		if strings.HasPrefix(op, "aten::relu") && x.RequiresGrad() {
 			torch.ScopeDo(func() { k = append(k, x.Detach().To(torch.CPU, torch.Float64, false).Float64s()) })
 		}
 	}, fn)
