@@ -65,10 +65,8 @@ func (s oneStep) gradients(tb testing.TB) (out nntest.Values, kinks nntest.Kinks
 	out = nntest.Values{}
 	nntest.Do(tb, func() {
 		defer torch.SetOneDNN(torch.SetOneDNN(!s.native))
-		for _, p := range append(nn.Parameters(l.student), nn.Parameters(l.teacher)...) {
-			if s.rounded {
-				torch.NoGrad(func() { torch.Copy_(p.Tensor, p.Tensor.To(torch.CPU, torch.BFloat16, false), false) })
-			}
+		if s.rounded {
+			roundWeights(l)
 		}
 		if s.transpose {
 			for _, p := range nn.Parameters(l.student) {

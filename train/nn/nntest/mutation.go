@@ -22,7 +22,7 @@ type Mutation struct {
 // fails for a fault that goes unseen, and for a sound one that does not pass.
 func Mutations(t *testing.T, all []Mutation) {
 	t.Helper()
-	Torch(t)
+	torchtest.Require(t)
 	slices.SortStableFunc(all, func(a, b Mutation) int {
 		return cmp.Or(strings.Compare(a.Parity, b.Parity), strings.Compare(a.Fault, b.Fault))
 	})

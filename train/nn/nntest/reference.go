@@ -62,9 +62,9 @@ func NewReference(tb testing.TB, truth Values, evaluations ...Values) *Reference
 	own := map[string]float64{}
 	var squares, n float64
 	for name, v := range truth {
-		// A bias that a batch norm takes off again has a gradient of rounding alone, and of
-		// what weight decay leaves: it counts as a ten-thousandth of the greatest tensor.
-		r.scale[name] = max(rms(v, nil), 1e-4*greatest)
+		// A bias that a batch norm takes off again has a gradient of rounding alone: of sums
+		// of large terms that leave nothing. It counts as a hundredth of the greatest tensor.
+		r.scale[name] = max(rms(v, nil), 0.01*greatest)
 		for i, e := range evaluations {
 			if len(e) != len(truth) {
 				tb.Fatalf("reference %d has %d tensors, the truth %d", i, len(e), len(truth))

@@ -85,16 +85,7 @@ func Do(tb testing.TB, fn func()) {
 func BFloat16(tb testing.TB) {
 	tb.Helper()
 	Require(tb)
-	conv := func() error {
-		return torch.Do(func() error {
-			torch.ScopeDo(func() {
-				x := torch.Ones([]int64{1, 16, 4, 4}, torch.BFloat16, torch.CPU)
-				torch.Conv2d(x, torch.Ones([]int64{16, 16, 3, 3}, torch.BFloat16, torch.CPU), nil, []int64{1, 1}, []int64{1, 1}, []int64{1, 1}, 1)
-			})
-			return nil
-		})
-	}
-	why := conv()
+	why := tryBFloat16()
 	if why == nil {
 		return
 	}
@@ -105,10 +96,23 @@ func BFloat16(tb testing.TB) {
 	}
 	set(false)
 	tb.Cleanup(func() { set(true) })
-	if err := conv(); err != nil {
+	if err := tryBFloat16(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Logf("bf16 without oneDNN: %v", why)
+}
+
+// HasBFloat16 tells whether bf16 convolutions run as libtorch chooses them.
+func HasBFloat16() bool { return tryBFloat16() == nil }
+
+func tryBFloat16() error {
+	return torch.Do(func() error {
+		torch.ScopeDo(func() {
+			x := torch.Ones([]int64{1, 16, 4, 4}, torch.BFloat16, torch.CPU)
+			torch.Conv2d(x, torch.Ones([]int64{16, 16, 3, 3}, torch.BFloat16, torch.CPU), nil, []int64{1, 1}, []int64{1, 1}, []int64{1, 1}, 1)
+		})
+		return nil
+	})
 }
 
 // moduleRoot is the nearest folder up from here that holds go.mod, "" if none.
