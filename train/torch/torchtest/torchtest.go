@@ -108,7 +108,7 @@ func HasBFloat16() bool { return tryBFloat16() == nil }
 func tryBFloat16() error {
 	return torch.Do(func() error {
 		torch.ScopeDo(func() {
-			x := torch.Ones([]int64{1, 16, 4, 4}, torch.BFloat16, torch.CPU)
+			x := torch.Ones([]int64{4, 16, 4, 4}, torch.BFloat16, torch.CPU)
 			torch.Conv2d(x, torch.Ones([]int64{16, 16, 3, 3}, torch.BFloat16, torch.CPU), nil, []int64{1, 1}, []int64{1, 1}, []int64{1, 1}, 1)
 		})
 		return nil
