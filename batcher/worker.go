@@ -51,7 +51,7 @@ func (o WorkerOptions) applyDefaults() WorkerOptions {
 		o.Name = defaultWorkerName()
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.NumCPU()
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Report == nil {
 		o.Report = func(error) {}

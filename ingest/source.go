@@ -108,7 +108,7 @@ func (o Options) applyDefaults() Options {
 		o.MaxSampleBytes = DefaultMaxSampleBytes
 	}
 	if o.Workers == 0 {
-		o.Workers = min(runtime.NumCPU(), 16)
+		o.Workers = min(runtime.GOMAXPROCS(0), 16)
 	}
 	if o.files == nil {
 		o.files = store.New(o.Store)

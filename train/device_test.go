@@ -124,7 +124,7 @@ func fp32Step(tb testing.TB) (s oneStep, truth nntest.Values, kinks nntest.Kinks
 func (s oneStep) reference(tb testing.TB, truth nntest.Values, kinks nntest.Kinks) *nntest.Reference {
 	tb.Helper()
 	s.native = true
-	s.Config.Device = torch.CPU
+	s.Config.Device, s.Config.Fused = torch.CPU, false
 	got, seen := s.gradients(tb)
 	kinks.Clear(tb, "reference", seen)
 	return nntest.NewReference(tb, truth, got)
@@ -188,10 +188,10 @@ func TestDeviceGradients(t *testing.T) {
 	nntest.Torch(t)
 	s, truth, kinks := fp32Step(t)
 	fp32 := func(t *testing.T, s oneStep) {
-		for _, last := range []bool{false, true} {
-			s.ChannelsLast = last
+		for _, how := range []struct{ last, fused bool }{{false, false}, {true, false}, {true, true}} {
+			s.ChannelsLast, s.Fused = how.last, how.fused
 			ref := s.reference(t, truth, kinks)
-			name := fmt.Sprint("fp32, channels_last ", last)
+			name := fmt.Sprintf("fp32 %+v", how)
 			got, seen := s.gradients(t)
 			kinks.Clear(t, name, seen)
 			ref.Check(t, name, got)

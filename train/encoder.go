@@ -91,7 +91,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 	if err != nil {
 		return nil, err
 	}
-	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true})
+	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true, Fused: true})
 	if err != nil {
 		return nil, err
 	}

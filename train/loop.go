@@ -122,7 +122,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		Graph: r.CUDAGraph == "true" || r.CUDAGraph == "auto" && dev.Type == torch.DeviceCUDA, BF16: r.Precision == "bf16",
 		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
-		Device:    dev, ChannelsLast: r.ChannelsLast, Seed: r.Seed,
+		Device:    dev, ChannelsLast: r.ChannelsLast, Fused: r.Fused, Seed: r.Seed,
 	}
 	copy(c.Mean[:], r.Mean)
 	copy(c.Std[:], r.Std)

@@ -31,7 +31,7 @@ type Encoder struct {
 func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, error) {
 	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
-		ChannelsLast: c.ChannelsLast, Double: c.Double, BatchNormGroups: n.groups,
+		ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double, BatchNormGroups: n.groups,
 		SyncBatchNorm: n.together, Ranks: c.Group,
 	}
 	if student {
@@ -163,6 +163,7 @@ type Config struct {
 	Seed         uint64 // of initial weights and queue
 	Device       torch.Device
 	ChannelsLast bool // NHWC memory order
+	Fused        bool // the shim's own loops where they are faster than libtorch's (nn.Builder)
 	BF16         bool // bfloat16 autocast of both networks; losses and weights stay fp32
 	Double       bool // float64 throughout, to check numerics against
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +16,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -52,7 +52,7 @@ may come, go and die at any time: the trainer gets the same batches.`,
 	f := c.Flags()
 	o.at.Register(f, broker.DefaultURL)
 	f.StringVar(&o.run, "run", "", "serve this run alone (default: every run)")
-	f.IntVar(&o.workers, "workers", runtime.NumCPU(), "images rendered at once")
+	f.IntVar(&o.workers, "workers", cores.Count(), "images rendered at once")
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of this machine's copy, used for runs of its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` of the data sets' indexes (default: under the user's cache)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has for its last chunks; more than a chunk takes, less than what stops it waits")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -46,7 +46,7 @@ type loaderReport struct {
 }
 
 func newBenchLoaderCommand() *cobra.Command {
-	o := loaderBench{recipe: "quickstart", workers: runtime.NumCPU(), seconds: 10}
+	o := loaderBench{recipe: "quickstart", workers: cores.Count(), seconds: 10}
 	c := &cobra.Command{
 		Use:   "loader",
 		Short: "how many images a second workers, broker and stream bring to a trainer that does nothing",

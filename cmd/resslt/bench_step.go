@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -22,6 +20,7 @@ import (
 type stepReport struct {
 	ImagesPerSecond float64 `json:"images_per_second"` // B over the median step
 	MSPerStep       float64 `json:"ms_per_step"`       // median
+	CPUMSPerStep    float64 `json:"cpu_ms_per_step"`   // the process's CPU time over the timed steps, mean: another program's load hardly moves it
 	Steps           int     `json:"steps"`
 	Backbone        string  `json:"backbone"`
 	Width           int     `json:"width"`
@@ -39,6 +38,7 @@ type stepReport struct {
 	StudentSizes  []int        `json:"student_sizes"` // of the student's views
 	Deterministic bool         `json:"deterministic"`
 	TF32          bool         `json:"tf32"`
+	Fused         bool         `json:"fused"`
 	Graph         bool         `json:"cuda_graph"`              // steps were replayed
 	Ungraphed     string       `json:"ungraphed,omitempty"`     // why they were not
 	PhaseMS       train.Phases `json:"phase_ms"`                // mean of the timed steps
@@ -60,7 +60,7 @@ func newBenchStepCommand() *cobra.Command {
 			if steps < 1 || warmup < 0 || r.ImageSize < 1 {
 				return schemas.E("bench step", fmt.Sprintf("steps %d, warm-up %d, image size %d", steps, warmup, r.ImageSize), "give 1 or more (warm-up: 0 or more)", schemas.ErrUsage)
 			}
-			if err := r.Resolve(pipeline.Host(runtime.NumCPU())); err != nil {
+			if err := resolveHere(&r); err != nil {
 				return err
 			}
 			rep, err := benchStep(&r, sizes, steps, warmup)
@@ -86,6 +86,7 @@ func newBenchStepCommand() *cobra.Command {
 	f.IntSliceVar(&sizes, "student-sizes", nil, "sizes of the student's views (default: one of --image-size)")
 	f.BoolVar(&r.Deterministic, "deterministic", false, "the same bits run after run on a GPU")
 	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round what goes into fp32 products to 10 bits")
+	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU our own loops where they are faster than libtorch's ops")
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
@@ -114,7 +115,7 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
 	f.IntVar(&r.BatchSize, "batch", batch, "B")
 	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")
-	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: one a core)")
+	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: OMP_NUM_THREADS, else one a core)")
 }
 
 func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, error) {
@@ -159,7 +160,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	rep.Backbone, rep.Width, rep.ImageSize, rep.BatchSize = r.Backbone, r.Width, r.ImageSize, r.BatchSize
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
 	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
-	rep.StudentSizes, rep.Deterministic, rep.TF32 = sizes, r.Deterministic, r.TF32
+	rep.StudentSizes, rep.Deterministic, rep.TF32, rep.Fused = sizes, r.Deterministic, r.TF32, r.Fused
 	rep.Ungraphed = learner.Ungraphed()
 	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
 	return rep, nil
@@ -194,13 +195,13 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		warmup += inFlight + graphWarmUp
 	}
 	var times []float64 // seconds
-	last := time.Now()
+	last, used := time.Now(), cpuTime()
 	for i := range warmup + steps {
 		if i == warmup {
 			if _, err := b.learner.Phases(1); err != nil {
 				return nil, err
 			}
-			last = time.Now()
+			last, used = time.Now(), cpuTime()
 		}
 		if err := step(); err != nil {
 			return nil, err
@@ -211,7 +212,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		}
 		last = now
 	}
-	rep := &stepReport{MSPerStep: 1000 * median(times), Steps: steps}
+	rep := &stepReport{MSPerStep: 1000 * median(times), CPUMSPerStep: 1000 * (cpuTime() - used).Seconds() / float64(steps), Steps: steps}
 	var err error
 	if rep.PhaseMS, err = b.learner.Phases(int64(steps)); err != nil || b.device.Type != torch.DeviceCUDA {
 		return rep, err

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"resslt/batcher"
+	"resslt/cmd/internal/cores"
 	"resslt/schemas"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -158,7 +158,7 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 	if err != nil {
 		return 0, err
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: runtime.NumCPU(), Grace: time.Second,
+	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: cores.Count(), Grace: time.Second,
 		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) {
 			return &batchPixels{batch: batch}, nil
 		}})

@@ -18,6 +18,7 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/cores"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train/torch"
@@ -39,7 +40,7 @@ func newDoctorCommand() *cobra.Command {
 		Short: "say what this machine has and what to mend: libtorch, BLAS, devices, engine, broker, disk",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var fs []finding
-			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + fmt.Sprintf(", %d cores", runtime.NumCPU())})
+			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + ", " + cores.Here().String()})
 			fs = append(fs, examineTorch()...)
 			fs = append(fs, examineEngines(), examineBroker(c.Context(), &at))
 			fs = append(fs, examineData(c.Context()), examineDisk("."))
@@ -104,8 +105,12 @@ func examineTorch() []finding {
 	if info.OneDNNISA != "" {
 		kernels += ", of oneDNN " + info.OneDNNISA
 	}
-	out := []finding{{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, %d threads, bf16 on the CPU: %v",
-		info.TorchVersion, info.Shim, info.ABI, kernels, info.Threads, info.CPUBFloat16)}}
+	threads := cores.DefaultThreads()
+	out := []finding{
+		{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, own %s, bf16 on the CPU: %v",
+			info.TorchVersion, info.Shim, info.ABI, kernels, info.Fused, info.CPUBFloat16)},
+		{Name: "threads", State: "ok", Says: fmt.Sprintf("%d by default (%s), waiting: %s", threads.Count, threads.Source, torch.Waiting())},
+	}
 	blas := finding{Name: "BLAS", State: "ok", Says: strings.TrimSpace(info.BLAS + " " + info.BLASPath)}
 	if info.BLASKernel != "" {
 		blas.Says += ", kernels for " + info.BLASKernel

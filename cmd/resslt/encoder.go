@@ -45,7 +45,7 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
-	p.IntVar(&f.threads, "threads", 0, "of libtorch (0: one a core)")
+	p.IntVar(&f.threads, "threads", 0, "of libtorch (0: OMP_NUM_THREADS, else one a core)")
 }
 
 // openTorch opens libtorch with the flags' device and threads.
@@ -103,7 +103,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
 	}
 	if f.untrained {
-		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true})
+		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true, Fused: true})
 	} else {
 		enc.Backbone, err = train.LoadEncoder(f.checkpoint, info, dev)
 	}

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train/eval"
@@ -119,7 +119,7 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 	if len(m.Classes) == 0 {
 		return schemas.E("train a classifier", e.data, "give labelled images", schemas.Because(schemas.ErrUsage, "split "+e.split+" has no labels"))
 	}
-	o := pipeline.ViewOptions{Policy: e.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: runtime.NumCPU(), SkipBad: true}
+	o := pipeline.ViewOptions{Policy: e.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
 	if choose != nil {
 		labels, err := pipeline.ReadLabels(ctx, src, e.most)
 		if err != nil {

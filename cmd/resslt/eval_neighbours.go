@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/figure"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -116,7 +116,7 @@ func (e *evaluation) neighbourBlock(ctx context.Context, src ingest.Source, bank
 	if err != nil {
 		return nil, 0, err
 	}
-	seen, _, err := pipeline.RenderSamples(ctx, src, policy, o.ids, augment.Key{Seed: e.seed}, runtime.NumCPU())
+	seen, _, err := pipeline.RenderSamples(ctx, src, policy, o.ids, augment.Key{Seed: e.seed}, cores.Count())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -136,7 +136,7 @@ func (e *evaluation) neighbourBlock(ctx context.Context, src ingest.Source, bank
 		for i, n := range list {
 			ids[i] = bank.IDs[n.Row]
 		}
-		plain, _, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.crop), ids, augment.Key{}, runtime.NumCPU())
+		plain, _, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.crop), ids, augment.Key{}, cores.Count())
 		if err != nil {
 			return nil, 0, err
 		}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/figure"
 	"resslt/cmd/internal/pipeline"
 	"resslt/train/eval"
@@ -120,7 +120,7 @@ func (e *evaluation) thumbnails(ctx context.Context, split string, s *eval.Set, 
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	const size = 32
-	m, keys, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(size, e.enc.crop), s.IDs, augment.Key{}, runtime.NumCPU())
+	m, keys, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(size, e.enc.crop), s.IDs, augment.Key{}, cores.Count())
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -90,7 +90,7 @@ func openEvalImages(ctx context.Context, uri, split string, info train.EncoderIn
 
 // evalImageOptions are how an encoder wants its images.
 func evalImageOptions(info train.EncoderInfo, fraction float64, most int) pipeline.ImageOptions {
-	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: runtime.NumCPU()}
+	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: cores.Count()}
 }
 
 func printSummary(w io.Writer, out string, s *train.Summary) {

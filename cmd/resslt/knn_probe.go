@@ -11,13 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/tensorboard"
 	"resslt/schemas"
 	"resslt/train"
@@ -196,7 +196,7 @@ func (p *knnProbe) run(file string) (result eval.Result, err error) {
 	c := exec.CommandContext(p.ctx, exe, "eval", "knn", "--checkpoint", file, "--data", r.Data,
 		"--split", r.ProbeSplit, "--eval-split", r.EvalSplit, "--max-images", strconv.Itoa(r.EvalImages),
 		"--k", strings.Join(ks, ","), "--temperature", strconv.FormatFloat(r.KNNTemperature, 'g', -1, 64),
-		"--device", r.Device, "--threads", strconv.Itoa(max(1, runtime.NumCPU()-r.Threads)), "--out", "-", "--json")
+		"--device", r.Device, "--threads", strconv.Itoa(max(1, cores.Count()-r.Threads)), "--out", "-", "--json")
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the trainer, which ends its probe itself

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 
 	"resslt/batcher"
+	"resslt/cmd/internal/cores"
 	"resslt/schemas"
 	"resslt/train"
 	"resslt/train/torch"
@@ -39,11 +39,11 @@ func refuseRanks(verb string) error {
 func (r *ranks) follows() bool { return r != nil && r.at.Rank > 0 }
 
 // cores is how many of the machine's are for one rank of it.
-func (r *ranks) cores() int {
+func (r *ranks) cores() cores.Cores {
 	if r == nil {
-		return runtime.NumCPU()
+		return cores.Here()
 	}
-	return max(1, runtime.NumCPU()/r.at.LocalWorld)
+	return cores.Here().Share(r.at.LocalWorld)
 }
 
 // trainer is the name of this rank's trainer in the run.

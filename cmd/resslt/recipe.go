@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
@@ -108,19 +108,19 @@ func loadRecipe(name, data string, set []string) (*recipe.Recipe, error) {
 }
 
 func override(r *recipe.Recipe, data string, set []string) error {
-	return overrideOn(r, data, set, runtime.NumCPU())
+	return overrideOn(r, data, set, cores.Here())
 }
 
-// overrideOn is override for a process that has so many of the machine's cores.
-func overrideOn(r *recipe.Recipe, data string, set []string, cores int) error {
+// overrideOn is override for a process that has a share of the machine's cores.
+func overrideOn(r *recipe.Recipe, data string, set []string, c cores.Cores) error {
 	if err := r.Set(set...); err != nil {
 		return err
 	}
 	if data != "" {
 		r.Data = data
 	}
-	return r.Resolve(pipeline.Host(cores))
+	return r.Resolve(pipeline.Host(c))
 }
 
 // resolveHere fills a recipe's defaults from this machine.
-func resolveHere(r *recipe.Recipe) error { return r.Resolve(pipeline.Host(runtime.NumCPU())) }
+func resolveHere(r *recipe.Recipe) error { return r.Resolve(pipeline.Host(cores.Here())) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"resslt/batcher/record"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -295,6 +295,6 @@ func verify(c *cobra.Command, src *recordSource, steps record.Window, complete b
 		return nil, err
 	}
 	p := newCounter(c.ErrOrStderr(), "made again", (rep.To-rep.From+remake-1)/remake)
-	err = l.Remake(ctx, src.folder, from, record.RemakeOptions{Every: remake, Workers: runtime.NumCPU(), Progress: p.step})
+	err = l.Remake(ctx, src.folder, from, record.RemakeOptions{Every: remake, Workers: cores.Count(), Progress: p.step})
 	return rep, errors.Join(err, from.Close())
 }

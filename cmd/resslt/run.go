@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -16,6 +15,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
@@ -24,7 +24,7 @@ import (
 
 func newRunCommand() *cobra.Command {
 	var f sessionFlags
-	workers := runtime.NumCPU()
+	workers := cores.Count()
 	var listen string
 	c := &cobra.Command{
 		Use:   "run",

@@ -20,6 +20,7 @@ import (
 	"resslt/batcher"
 	"resslt/batcher/record"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -198,7 +199,7 @@ func (s *session) warn() {
 	if s.resume == nil {
 		return
 	}
-	if was, err := recipe.Parse("", []byte(s.resume.Recipe)); err == nil && !s.ranks.follows() {
+	if was, err := recipe.ParseResolved("", []byte(s.resume.Recipe)); err == nil && !s.ranks.follows() {
 		if changed := s.recipe.Changed(was); len(changed) > 0 {
 			fmt.Fprintln(s.stderr, "warning: changed since the checkpoint, so the weights will be others: "+strings.Join(changed, ", "))
 		}
@@ -259,7 +260,7 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 		fmt.Fprintln(s.stderr, "passing over: "+cli.Line(d))
 	}
 	s.resume = c
-	r, err := recipe.Parse(filepath.Join(s.out, "recipe.yaml"), []byte(c.Recipe))
+	r, err := recipe.ParseResolved(filepath.Join(s.out, "recipe.yaml"), []byte(c.Recipe))
 	if err != nil {
 		return nil, err
 	}
@@ -319,15 +320,26 @@ func (s *session) begin() error {
 		}
 	}
 	y := s.recipe.YAML()
+	threads := threadLine(s.recipe.Threads, cores.For(s.ranks.cores(), os.LookupEnv))
 	if s.seen.Plain() {
-		fmt.Fprintf(s.stderr, "%s", y)
+		fmt.Fprintf(s.stderr, "%s%s\n", y, threads)
 	} else {
 		s.log.Info("recipe", "yaml", string(y))
+		s.log.Info(threads)
 	}
 	if err := os.WriteFile(filepath.Join(s.out, "recipe.yaml"), y, 0o644); err != nil {
 		return folderError(s.out, err)
 	}
 	return nil
+}
+
+// threadLine says how many threads libtorch takes, why, and how they wait.
+func threadLine(n int, usual cores.Threads) string {
+	why := usual.Source
+	if n != usual.Count {
+		why = fmt.Sprintf("the recipe's; the default here is %d: %s", usual.Count, usual.Source)
+	}
+	return fmt.Sprintf("libtorch's threads: %d (%s), waiting: %s", n, why, torch.Waiting())
 }
 
 // open creates the run in the broker, or joins the one of equal spec.

@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -59,7 +59,7 @@ results; each cell's run is in DIR/cells.`,
 	p.StringVar(&f.data, "data", "", "data `URI` in place of the recipes'")
 	p.StringVar(&f.only, "only", "", "train the rows and columns alone whose name has this `text`")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
-	p.IntVar(&f.workers, "workers", runtime.NumCPU(), "images rendered at once, here (default with --nats: none, for the farm does)")
+	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none, for the farm does)")
 	p.StringVar(&f.out, "out", "", "`folder` of the results (default runs/sweep-NAME)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "list the cells and the streams that they share, train nothing")
 	p.BoolVar(&f.json, "json", false, "print the results as one JSON object, the last line of standard output")
@@ -195,7 +195,7 @@ func (s *sweepCell) resolve(f *sweepFlags) error {
 		// Trainers side by side share the cores; more threads than these would
 		// bring all of them to a crawl.
 		s.anyThreads = true
-		s.set = append(s.set[:len(s.set):len(s.set)], fmt.Sprintf("threads=%d", max(1, runtime.NumCPU()/f.parallel)))
+		s.set = append(s.set[:len(s.set):len(s.set)], fmt.Sprintf("threads=%d", cores.For(cores.Here().Share(f.parallel), os.LookupEnv).Count))
 	}
 	if s.recipe, err = loadRecipe(s.Recipe, f.data, s.set); err != nil {
 		return err

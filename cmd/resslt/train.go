@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +14,7 @@ import (
 	"resslt/batcher"
 	"resslt/batcher/record"
 	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/train"
@@ -35,7 +35,7 @@ type trainOptions struct {
 }
 
 func newTrainCommand() *cobra.Command {
-	o := trainOptions{workers: runtime.NumCPU()}
+	o := trainOptions{workers: cores.Count()}
 	c := &cobra.Command{
 		Use:   "train --nats URL --run NAME",
 		Short: "train from a broker, the batches made by augmentd workers elsewhere, or from a record",

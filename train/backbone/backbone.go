@@ -36,6 +36,7 @@ type Config struct {
 
 	Device       torch.Device // where the weights live
 	ChannelsLast bool         // NHWC memory order
+	Fused        bool         // the shim's own loops where they are faster (nn.Builder)
 	Double       bool         // float64 weights, to check numerics against
 
 	SyncBatchNorm *torch.Group // whose rows batch norm takes its statistics of; nil: this process's
@@ -82,7 +83,7 @@ func New(name string, c Config) (Backbone, error) {
 	var b Backbone
 	err := torch.Do(func() error {
 		b = build(nn.Builder{
-			Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double,
+			Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double,
 			BatchNormGroups: c.BatchNormGroups, SyncBatchNorm: c.SyncBatchNorm, Ranks: c.Ranks,
 		}, c)
 		return nil

@@ -165,14 +165,23 @@ func TestParity(t *testing.T) {
 			fix.Meta(&m)
 			truth, kinks := p.run(t, m, twice(p.config), nil)
 			p.stored(t, fix, m, truth)
-			for what, c := range map[string]backbone.Config{"fp32": p.config, "fp32 channels_last": last(p.config)} {
+			for order, c := range map[string]backbone.Config{"fp32": p.config, "fp32 channels_last": last(p.config)} {
 				ref, seen := p.reference(t, m, c, truth)
-				got, fp32 := p.run(t, m, c, nil)
 				if m.Full {
-					kinks.Clear(t, "reference's "+what, seen)
-					kinks.Clear(t, what, fp32)
+					kinks.Clear(t, "reference's "+order, seen)
 				}
-				ref.Check(t, what, got)
+				check := func(what string, c backbone.Config) {
+					got, fp32 := p.run(t, m, c, nil)
+					if m.Full {
+						kinks.Clear(t, what, fp32)
+					}
+					ref.Check(t, what, got)
+				}
+				check(order, c)
+				if c.ChannelsLast {
+					c.Fused = true
+					check(order+" fused", c)
+				}
 			}
 		})
 	}

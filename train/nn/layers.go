@@ -14,6 +14,9 @@ type Builder struct {
 	// ChannelsLast keeps convolution weights in NHWC memory order, which the
 	// kernels for NHWC activations want. Values and shapes are the same.
 	ChannelsLast bool
+	// Fused lets layers compute by the shim's own loops where these are faster than
+	// libtorch's ops (torch.Conv3x3). Values are the same but for rounding.
+	Fused bool
 	// BatchNormGroups is in how many groups of a batch's rows each batch norm takes
 	// its statistics in training: those of so many GPUs, on one. 0 and 1 are the
 	// whole batch.
@@ -94,6 +97,7 @@ type Conv2d struct {
 	Bias            *torch.Tensor // (out), or nil
 	stride, padding []int64
 	groups          int64
+	fused           bool // by torch.Conv3x3
 }
 
 // NewConv2d draws the weight by Kaiming normal in fan-out mode, as torchvision's
@@ -123,6 +127,7 @@ func newConv2d(b Builder, in, out, k, stride, padding, groups int64) *Conv2d {
 		stride:  []int64{stride, stride},
 		padding: []int64{padding, padding},
 		groups:  groups,
+		fused:   b.Fused && k == 3 && stride == 1 && padding == 1 && groups == 1,
 	}
 }
 
@@ -130,6 +135,9 @@ var oneByOne = []int64{1, 1}
 
 // Forward maps (N,in,H,W) to (N,out,H',W').
 func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
+	if c.fused {
+		return torch.Conv3x3(x, c.Weight)
+	}
 	if stride := c.stride[0]; stride > 1 && c.overruns() {
 		return torch.Scope(func() *torch.Tensor {
 			x = torch.Slice(torch.Slice(x, 2, nil, nil, stride), 3, nil, nil, stride)

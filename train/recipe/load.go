@@ -82,6 +82,24 @@ func Parse(where string, raw []byte) (*Recipe, error) {
 	return &r, nil
 }
 
+// ParseResolved reads a resolved recipe, as a checkpoint holds it. It names every key
+// of its time, so one that it lacks came later, and gets what earlier builds did: the
+// run goes on to the weights that it was on its way to.
+func ParseResolved(where string, raw []byte) (*Recipe, error) {
+	r, err := Parse(where, raw)
+	if err != nil {
+		return nil, err
+	}
+	var has map[string]any
+	if err := yaml.Unmarshal(raw, &has); err != nil {
+		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
+	}
+	if _, ok := has["fused"]; !ok {
+		r.Fused = false // every op was libtorch's
+	}
+	return r, nil
+}
+
 // file is a recipe as it is written: with one key that the resolved recipe, which
 // is printed flat, has not.
 type file struct {

@@ -121,7 +121,8 @@ type Recipe struct {
 	// weights to the bit. Default false.
 	ActivationCheckpointing bool `yaml:"activation_checkpointing"`
 	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster; other last bits; default true
-	Threads                 int  `yaml:"threads"`          // of libtorch; 0: one a core. Part of the result: another number gives other bits
+	Fused                   bool `yaml:"fused"`            // on the CPU our own loops where they are faster than libtorch's ops; other last bits; default true
+	Threads                 int  `yaml:"threads"`          // of libtorch; 0: OMP_NUM_THREADS, else one a core. Part of the result: another number gives other bits
 	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
 	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2
 	LogEvery                int  `yaml:"log_every"`        // steps between lines of metrics; default 10
@@ -139,7 +140,7 @@ type Recipe struct {
 
 // Host is what a recipe takes from the machine when it does not say.
 type Host struct {
-	Threads int    // cores
+	Threads int    // of libtorch
 	Engine  string // the build's default renderer
 }
 
@@ -155,7 +156,7 @@ func Default() Recipe {
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
-		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, KeepCheckpoints: 2, LogEvery: 10,
+		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,
 		Eval: []string{"knn", "linear"}, KNNK: []int{200, 20}, KNNTemperature: 0.1,
 		LinearEpochs: 100, LinearLR: 10, LinearBatchSize: 256,
 	}

@@ -353,3 +353,36 @@ func TestExtends(t *testing.T) {
 		}
 	}
 }
+
+// TestParseResolved: what a checkpoint of an earlier build says nothing of is what that
+// build did.
+func TestParseResolved(t *testing.T) {
+	r := recipe.Default()
+	r.Name, r.Data = "x", "none:"
+	if err := r.Resolve(recipe.Host{Threads: 2, Engine: "ref/1"}); err != nil {
+		t.Fatal(err)
+	}
+	now := string(r.YAML())
+	for _, c := range []struct {
+		name, yaml string
+		fused      bool
+	}{
+		{"of this build", now, true},
+		{"turned off", strings.Replace(now, "fused: true\n", "fused: false\n", 1), false},
+		{"of a build that had no such key", strings.Replace(now, "fused: true\n", "", 1), false},
+	} {
+		got, err := recipe.ParseResolved("recipe.yaml", []byte(c.yaml))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Fused != c.fused {
+			t.Errorf("%s: fused is %v, want %v", c.name, got.Fused, c.fused)
+		}
+		if changed := got.Changed(&r); (len(changed) == 1) == c.fused {
+			t.Errorf("%s: changed since: %v", c.name, changed)
+		}
+	}
+	if _, err := recipe.ParseResolved("recipe.yaml", []byte("batch: [")); !errors.Is(err, schemas.ErrUsage) {
+		t.Errorf("what is no YAML: %v", err)
+	}
+}

@@ -10,3 +10,6 @@ func LoseDevice(inCapture bool, fn func()) error {
 	deviceLost.Store(false)
 	return err
 }
+
+// WaitAsked are the variables that waitPassively leaves alone.
+var WaitAsked = waitAsked

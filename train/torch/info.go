@@ -35,6 +35,7 @@ type BuildInfo struct {
 	// CPUBFloat16 tells a CPU with bf16 instructions (AVX512-BF16, AMX); without
 	// them bf16 works and is emulated in parts.
 	CPUBFloat16 bool   `json:"cpu_bfloat16"`
+	Fused       string `json:"fused"`  // instruction set of the shim's own loops: "avx512", "avx2", "neon" or "none"
 	Config      string `json:"config"` // at::show_config, on one line
 }
 

@@ -51,6 +51,9 @@ type openOutcome struct {
 // ../lib beside that, the system loader's path. Where $RESSLT_TORCH is set
 // nothing else is searched.
 //
+// Before that it sets OMP_WAIT_POLICY to "passive", unless the environment already says
+// how OpenMP's threads wait.
+//
 // Open is idempotent: after a success every further call returns nil, whatever
 // its path. It returns schemas.ErrUnavailable when no shim can be loaded,
 // naming every place searched, and schemas.ErrMismatch when the shim has
@@ -60,6 +63,9 @@ func Open(path string) error {
 	defer openMu.Unlock()
 	if opened.Load() != nil {
 		return nil
+	}
+	if err := waitPassively(); err != nil {
+		return schemas.E("open libtorch shim", waitPolicy, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
 	}
 	candidates := candidatesFor(path)
 	var tried []string

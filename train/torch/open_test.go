@@ -38,7 +38,7 @@ func openMain(path string) {
 	case err != nil:
 		kind = "other"
 	}
-	fmt.Printf("%s|%v|%d|%d\n", kind, err, torch.LiveTensors(), torch.NumThreads())
+	fmt.Printf("%s|%v|%d|%d|%s\n", kind, err, torch.LiveTensors(), torch.NumThreads(), torch.Waiting())
 }
 
 // openIn runs openMain on path with RESSLT_TORCH set to env ("" unsets it).

@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"resslt/cmd/internal/cores"
 )
 
 // Processor names the machine's processor and counts the cores that this process
@@ -19,5 +21,5 @@ func Processor() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s, %d cores", name, runtime.NumCPU())
+	return fmt.Sprintf("%s, %s", name, cores.Here())
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"resslt/batcher"
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -71,7 +72,7 @@ func trainLong(t *testing.T, set ...string) trace {
 	if err := r.Set(append(long[:len(long):len(long)], set...)...); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Resolve(pipeline.Host(1)); err != nil {
+	if err := r.Resolve(pipeline.Host(cores.Cores{Count: 1})); err != nil {
 		t.Fatal(err)
 	}
 	ctx := t.Context()

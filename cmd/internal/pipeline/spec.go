@@ -8,6 +8,7 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher"
+	"resslt/cmd/internal/cores"
 	"resslt/ingest"
 	"resslt/ingest/store"
 	"resslt/schemas"
@@ -68,9 +69,10 @@ func Absolute(uri string) (string, error) {
 	return scheme + ":" + abs, nil
 }
 
-// Host is what a recipe takes from this machine and build.
-func Host(cores int) recipe.Host {
-	return recipe.Host{Threads: cores, Engine: augment.DefaultEngine().Name()}
+// Host is what a recipe takes from this machine and build, for a process that has
+// so many of its cores.
+func Host(c cores.Cores) recipe.Host {
+	return recipe.Host{Threads: cores.For(c, os.LookupEnv).Count, Engine: augment.DefaultEngine().Name()}
 }
 
 // Spec is the run spec of a resolved recipe over a data set.

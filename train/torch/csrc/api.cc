@@ -1,7 +1,6 @@
 // api.cc: the table of the C ABI: finding and calling ops, and turning every
 // C++ exception into a message.
 #include <c10/util/Exception.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -116,7 +115,7 @@ char* guard(const Body& body) {
 
 const Function* find_function(const char* name) {
   for (const Function* table : {tensor_functions, mode_functions, random_functions, info_functions, cuda_functions, dist_functions,
-                                syncbn_functions}) {
+                                syncbn_functions, fused_functions}) {
     for (const Function* f = table; f->name; f++) {
       if (!std::strcmp(f->name, name)) return f;
     }
@@ -206,17 +205,6 @@ int32_t api_inside() { return on_device_thread; }
 void api_free_message(char* m) { std::free(m); }
 void api_free_words(uint64_t words) { std::free(reinterpret_cast<void*>(words)); }
 
-// tune_malloc keeps freed activations in the heap. By default glibc maps every
-// block of some megabytes afresh, and the page faults cost more than a
-// channels-last convolution.
-void tune_malloc() {
-#ifdef __GLIBC__
-  constexpr int gigabyte = 1 << 30;
-  mallopt(M_MMAP_THRESHOLD, gigabyte);
-  mallopt(M_TRIM_THRESHOLD, gigabyte);
-#endif
-}
-
 const rs_api table = {RS_ABI,     sizeof(rs_api), api_find,         api_invoke,    release, live, api_enter,
                       api_leave,  api_inside,     api_free_message, api_free_words};
 
@@ -229,7 +217,5 @@ void lost(const std::string& text) { throw LostError(text); }
 }  // namespace resslt
 
 extern "C" __attribute__((visibility("default"))) const rs_api* resslt_torch_api(void) {
-  static const bool tuned = (resslt::tune_malloc(), true);
-  (void)tuned;
   return &resslt::table;
 }

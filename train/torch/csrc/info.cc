@@ -20,6 +20,7 @@
 #include <sstream>
 
 #include "internal.h"
+#include "winograd.h"
 
 namespace resslt {
 namespace {
@@ -257,6 +258,7 @@ void info(Call& c) {
 #endif
       << ",\"cuda_why\":" << quoted(cuda_why())
       << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
+      << ",\"fused\":" << quoted(winograd::tier_name())
       << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false") << ",\"config\":" << quoted(config) << '}';
   const std::string text = out.str();
   at::Tensor t = at::empty({static_cast<int64_t>(text.size())}, at::TensorOptions().dtype(at::kByte));

@@ -63,6 +63,7 @@ extern const Function info_functions[];
 extern const Function cuda_functions[];
 extern const Function dist_functions[];
 extern const Function syncbn_functions[];
+extern const Function fused_functions[];
 
 // decode appends the arguments of the C call to stack. names are for messages.
 void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string>& names, torch::jit::Stack& stack);
@@ -79,6 +80,9 @@ c10::DeviceIndex cuda_index(Call& c);
 
 // enter_modes puts the thread's grad mode and autocast to their defaults.
 void enter_modes();
+
+// cpu_autocast tells whether autocast is on for the CPU.
+bool cpu_autocast();
 
 // free_generator_handle and new_generator_handle own at::Generator objects.
 uint64_t new_generator_handle(at::Generator g);

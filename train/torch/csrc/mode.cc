@@ -96,6 +96,8 @@ void synchronize(Call& c) {
 
 }  // namespace
 
+bool cpu_autocast() { return autocast_on(c10::DeviceType::CPU); }
+
 void enter_modes() {
   at::GradMode::set_enabled(true);
   autocast_set(c10::DeviceType::CPU, false);
