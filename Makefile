@@ -13,7 +13,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.* train/torch/csrc/cuda/*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch help setup setup-test setup-peers build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch help setup setup-test setup-peers build shim run test test-cpus race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -69,7 +69,11 @@ test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
+
+test-cpus: setup build ## the numeric tests under other CPUs' kernels, of 1, 2 and 3 threads: make test-cpus [SHORT=1]
+	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
 race: setup build ## the tests of the concurrent parts under the race detector
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...

@@ -172,7 +172,9 @@ func (c learnerCase) step(t testing.TB, l *Learner, i int) Stats {
 		c.hyper(&h)
 	}
 	err := torch.Do(func() error {
-		defer torch.SetOneDNN(torch.SetOneDNN(!c.native))
+		if c.native {
+			defer torch.SetOneDNN(torch.SetOneDNN(false))
+		}
 		b, size := int64(c.B), int64(c.S)
 		view := func(name string) *torch.Tensor {
 			return torch.FromUint8(nntest.Pixels(name, c.B, c.S), b, size, size, 3)

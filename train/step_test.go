@@ -14,7 +14,6 @@ import (
 	"resslt/train/optim"
 	"resslt/train/recipe"
 	"resslt/train/torch"
-	"resslt/train/torch/torchtest"
 )
 
 // small is a learner's configuration that steps in milliseconds.
@@ -228,7 +227,9 @@ func TestBFloat16AndChannelsLast(t *testing.T) {
 		l := newSmall(t, c)
 		defer l.Free()
 		nntest.Do(t, func() {
-			torch.SetOneDNN(!native)
+			if native {
+				torch.SetOneDNN(false)
+			}
 			if rounded {
 				roundWeights(l)
 			}
@@ -238,7 +239,9 @@ func TestBFloat16AndChannelsLast(t *testing.T) {
 		s := stepOn(t, l, "x", h)
 		out := nntest.Values{"losses": {s.Loss, s.Relation, s.InfoNCE}}
 		nntest.Do(t, func() {
-			torch.SetOneDNN(true)
+			if native {
+				torch.SetOneDNN(true)
+			}
 			forwardState(l, out.Take)
 		})
 		return out
@@ -248,11 +251,9 @@ func TestBFloat16AndChannelsLast(t *testing.T) {
 	truth := step(double, false, false)
 	nntest.NewReference(t, truth, step(func(*Config) {}, true, false)).Check(t, "fp32", step(func(*Config) {}, false, false))
 	nntest.NewReference(t, truth, step(last, true, false)).Check(t, "channels_last", step(last, false, false))
-	// Whichever convolutions this processor has for bf16: BFloat16 turns oneDNN's off
-	// where they do not run.
-	native := false
-	nntest.Do(t, func() { native = !torchtest.HasBFloat16() })
-	got, bound := off(step(func(c *Config) { c.BF16 = true }, native, false), truth), halfRoundings*off(step(double, false, true), truth)
+	nntest.BFloat16(t)
+	got := off(step(func(c *Config) { c.BF16 = true }, false, false), truth)
+	bound := halfRoundings(t, int64(8*small.Width)) * off(step(double, false, true), truth)
 	t.Logf("bf16 is %.2g off, bound %.2g", got, bound)
 	if !(got <= bound) {
 		t.Errorf("bf16 is %.2g from float64, more than %.2g", got, bound)

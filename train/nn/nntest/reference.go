@@ -54,6 +54,17 @@ const Unit = 0x1p-24
 // evaluations may have errors of any ratio, of the whole computation not.
 func NewReference(tb testing.TB, truth Values, evaluations ...Values) *Reference {
 	tb.Helper()
+	return newReference(tb, Unit, truth, evaluations)
+}
+
+// NewReference64 is NewReference of evaluations in float64.
+func NewReference64(tb testing.TB, truth Values, evaluations ...Values) *Reference {
+	tb.Helper()
+	return newReference(tb, 0x1p-53, truth, evaluations)
+}
+
+func newReference(tb testing.TB, floor float64, truth Values, evaluations []Values) *Reference {
+	tb.Helper()
 	r := &Reference{truth: truth, allowed: map[string]float64{}, scale: map[string]float64{}}
 	var greatest float64
 	for _, v := range truth {
@@ -80,7 +91,7 @@ func NewReference(tb testing.TB, truth Values, evaluations ...Values) *Reference
 	}
 	common := math.Sqrt(squares / max(1, n))
 	for name, d := range own {
-		r.allowed[name] = Factor * max(d, common, Unit)
+		r.allowed[name] = Factor * max(d, common, floor)
 	}
 	return r
 }
@@ -154,12 +165,32 @@ func Nudge(name string, x *torch.Tensor) {
 	})
 }
 
-// Native runs fn without oneDNN: convolutions are libtorch's own, over BLAS. It is a
-// second program for the same fp32 computation, which sums in another order.
-func Native(fn func()) {
-	was := torch.SetOneDNN(false)
-	defer torch.SetOneDNN(was)
+// Native runs fn without oneDNN, if off: convolutions are libtorch's own, over BLAS. It
+// is a second program for the same fp32 computation, which sums in another order. Inside
+// torch.Do.
+func Native(off bool, fn func()) {
+	if off {
+		defer torch.SetOneDNN(torch.SetOneDNN(false))
+	}
 	fn()
+}
+
+// HalfError is how much further off one of this machine's bf16 convolutions of so many
+// channels is than a rounding of its exact result to bf16: 1 for a kernel that sums in
+// fp32, as oneDNN's do, more for one that rounds its sums to bf16 term after term, as
+// libtorch 1.13's own does. After BFloat16; inside torch.Do.
+func HalfError(channels int64) (times float64) {
+	torch.ScopeDo(func() {
+		half := func(x *torch.Tensor) *torch.Tensor { return x.To(torch.CPU, torch.BFloat16, false) }
+		wide := func(x *torch.Tensor) *torch.Tensor { return x.To(torch.CPU, torch.Float64, false) }
+		one := []int64{1, 1}
+		x := half(FormulaTensor("half x", 1, 0, 4, channels, 6, 6))
+		w := half(FormulaTensor("half w", 1, 0, channels, channels, 3, 3))
+		exact := torch.Conv2d(wide(x), wide(w), nil, one, one, one, 1)
+		got, truth := wide(torch.Conv2d(x, w, nil, one, one, one, 1)).Float64s(), exact.Float64s()
+		times = rms(got, truth) / rms(wide(half(exact)).Float64s(), truth)
+	})
+	return max(1, times)
 }
 
 // Kinks are the inputs of the ReLUs of a computation, in order: of those through which a
