@@ -1,28 +1,30 @@
 # resslt. `make help` lists the targets.
 #
 # TORCH_HOME names another libtorch than the system's: the folder with lib/ and
-# include/, as in a PyTorch wheel or the libtorch zip.
+# include/, as in a PyTorch wheel or the libtorch zip; `make setup TORCH=2.15` fetches one
+# and names it until .torch is removed. WITHOUT=cuda leaves out what a libtorch has for GPUs.
 
 MAKEFLAGS += --no-builtin-rules
 SHELL   := /bin/bash
 GO      ?= go
 PY      ?= /usr/bin/python3
+TORCH_HOME ?= $(shell [ ! -e .torch/.ready ] || deploy/venv.sh home .torch)
 RECIPE  ?= quickstart
 BIN     := bin
 SHIM    := $(BIN)/libresslt_torch.so
-SHIMSRC := $(wildcard train/torch/csrc/*.* train/torch/csrc/cuda/*)
+SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch help setup setup-test setup-peers build shim run test test-cpus race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-peers build shim run test test-cpus race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo)
-	@deploy/setup.sh run
+setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo); TORCH=2.15: PyTorch's libtorch in .torch
+	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh run
 
 setup-test: ## what `make test` needs beside that: Chromium, and the Python peers that results are held against
-	@deploy/setup.sh test
+	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh test
 
 setup-peers: ## install the peers that `make bench` and the fixtures measure against
 	@deploy/setup.sh peers
@@ -30,17 +32,17 @@ setup-peers: ## install the peers that `make bench` and the fixtures measure aga
 build: $(SHIM) ## build bin/resslt, bin/augmentd and the libtorch shim
 	$(GO) build -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
 
-shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=...
+shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=... [WITHOUT=cuda]
 	@mkdir -p $(BIN)
-	TORCH_HOME="$(TORCH_HOME)" OUT="$(SHIM)" train/torch/csrc/build.sh
+	TORCH_HOME="$(TORCH_HOME)" WITHOUT="$(WITHOUT)" OUT="$(SHIM)" train/torch/csrc/build.sh
 
 $(SHIM): $(SHIMSRC) $(BIN)/torch-home
 	@$(MAKE) --no-print-directory shim
 
-# Holds the TORCH_HOME of the last build, so that another one rebuilds the shim.
+# Holds the TORCH_HOME and WITHOUT of the last build, so that others rebuild the shim.
 $(BIN)/torch-home: force
 	@mkdir -p $(BIN)
-	@echo "$(TORCH_HOME)" | cmp -s - $@ || echo "$(TORCH_HOME)" > $@
+	@echo "$(TORCH_HOME) $(WITHOUT)" | cmp -s - $@ || echo "$(TORCH_HOME) $(WITHOUT)" > $@
 
 .PHONY: force
 force:
@@ -93,8 +95,11 @@ chaos: setup build ## real processes killed, frozen, cut off, filled up: make ch
 
 SUITE   ?= trixie
 KIND    ?= cpu
-libtorch: ## the trainer's tests against another libtorch, a Debian release's (root, debootstrap): make libtorch SUITE=sid; KIND=cuda: build, link and open a CUDA shim
-	GO=$(GO) deploy/libtorch.sh $(SUITE) $(KIND)
+libtorch: ## the trainer's tests against another libtorch, a PyTorch wheel's: make libtorch TORCH=2.15, or a Debian release's (root, debootstrap): SUITE=sid; KIND=cuda: build, link and open a CUDA shim
+	GO=$(GO) deploy/libtorch.sh $(or $(TORCH),$(SUITE) $(KIND))
+
+readme: ## run README's lines about PyTorch's libtorch as they stand, in fresh clones, with the newest wheel (7 GB)
+	deploy/readme.sh
 
 bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
 	PY=$(PY) bench/compare.sh

@@ -1,29 +1,72 @@
 #!/bin/bash
-# Tests the trainer against another libtorch: that of a Debian release, in a folder
-# of its own that debootstrap fills. As root.
+# Tests the trainer against another libtorch: a PyTorch wheel's, in a virtual environment,
+# or a Debian release's, in a folder that debootstrap fills (as root).
 #
+#   deploy/libtorch.sh 2.15             # PyTorch's wheel from PyPI (2.10 to 2.15)
 #   deploy/libtorch.sh trixie           # libtorch 2.6
 #   deploy/libtorch.sh sid              # the newest that Debian has
 #   deploy/libtorch.sh trixie cuda      # a CUDA libtorch 2.6: the shim is built, linked and opened; no GPU is needed
 #
-# The shim is built in the folder, by its compiler; the test programs are built here,
-# as Go's are: without any libtorch. ROOT names the folder (default: in the user's cache),
-# which is kept for the next time (2 GB; cuda 8). PACKAGES chooses what is tested.
+# The test programs are built as Go's are: without any libtorch. A wheel's shim is built
+# here and twice, with CUDA and without it; Debian's in the folder, by its compiler. ROOT
+# names the folder (default: in the user's cache), which is kept for the next time (a
+# wheel's 5.5 GB; Debian's 2 GB, cuda 8). PACKAGES chooses what is tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-suite=${1:?usage: deploy/libtorch.sh SUITE [cuda]}
+suite=${1:?usage: deploy/libtorch.sh VERSION | SUITE [cuda]}
 kind=${2:-cpu}
-ROOT=${ROOT:-${XDG_CACHE_HOME:-$HOME/.cache}/resslt/$suite-$kind}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/resslt
 GO=${GO:-go}
-read -ra packages <<<"${PACKAGES:-train/torch train/nn train/optim train/objective train/backbone train}"
 
 die() {
   echo "libtorch.sh: $*" >&2
   exit 1
 }
+
+# opens_without_gpu DOCTOR…: its report on a CUDA shim. Where no GPU is, it must say so,
+# and fail for nothing else.
+opens_without_gpu() {
+  if "$@" >"$tests/report" 2>&1; then
+    cat "$tests/report"
+    [ -e /dev/nvidia0 ] || die "doctor is content with a CUDA shim where no GPU is"
+  else
+    grep -E 'libtorch|cuda' "$tests/report"
+    grep -qE '^missing +cuda' "$tests/report" || die "doctor failed for another reason than the missing GPU"
+  fi
+}
+
+# A wheel's: as README has it, CUDA's shim and one without.
+wheel() {
+  ROOT=${ROOT:-$cache/torch-$suite}
+  deploy/venv.sh torch "$suite" "$ROOT"
+  TORCH_HOME=$(deploy/venv.sh home "$ROOT")
+  export TORCH_HOME
+  for without in "" cuda; do
+    mkdir "$tests/shim$without"
+    WITHOUT=$without OUT=$tests/shim$without/libresslt_torch.so train/torch/csrc/build.sh 2>&1 | tee "$tests/said"
+    [ "$(wc -l <"$tests/said")" = 1 ] || die "the build of the shim has more to say than what it has built"
+  done
+  "$GO" build -o "$tests/resslt" ./cmd/resslt
+  opens_without_gpu env RESSLT_TORCH="$tests/shim/libresslt_torch.so" "$tests/resslt" doctor
+  RESSLT_TORCH=$tests/shimcuda/libresslt_torch.so "$tests/resslt" doctor
+  read -ra packages <<<"${PACKAGES:-./train/...}"
+  RESSLT_TORCH=$tests/shim/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 "$GO" test -timeout 20m "${packages[@]}"
+  RESSLT_TORCH=$tests/shimcuda/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 "$GO" test -timeout 20m ./train/torch
+}
+case $suite in
+[0-9]*)
+  tests=$(mktemp -d)
+  trap 'rm -rf "$tests"' EXIT
+  wheel
+  exit
+  ;;
+esac
+
+ROOT=${ROOT:-$cache/$suite-$kind}
+read -ra packages <<<"${PACKAGES:-train/torch train/nn train/optim train/objective train/backbone train}"
 case $kind in cpu | cuda) ;; *) die "$kind is neither cpu nor cuda" ;; esac
-[ "$(id -u)" = 0 ] || die "debootstrap and chroot need root (mend: sudo $0 $*)"
-command -v debootstrap >/dev/null || die "no debootstrap (mend: apt-get install debootstrap)"
+[ "$(id -u)" = 0 ] || die "debootstrap and chroot need root (fix: sudo $0 $*)"
+command -v debootstrap >/dev/null || die "no debootstrap (fix: apt-get install debootstrap)"
 # In a mount namespace of its own: however this ends, no mount of the sources stays
 # behind for somebody's rm -r.
 [ -n "${RESSLT_UNSHARED:-}" ] || RESSLT_UNSHARED=1 exec unshare --mount --propagation private deploy/libtorch.sh "$@"
@@ -48,6 +91,7 @@ if [ ! -e "$ROOT/.ready" ]; then
     inside dpkg-deb -b /tmp/cudnn /tmp/cudnn.deb >/dev/null
     inside dpkg -i /tmp/cudnn.deb >/dev/null
     install g++ libtorch-cuda-dev nvidia-cuda-dev libcuda1 libnccl-dev libgloo-cuda-dev libjpeg62-turbo
+    # shellcheck disable=SC2016 # expanded inside
     inside sh -ec '
       cd /tmp
       nm -D --undefined-only /usr/lib/*/libtorch_cuda*.so.* | sed -n "s/.* \(cudnn[A-Za-z0-9_]*\)@.*/\1/p" | sort -u | sed "s/.*/unsigned long &(void) { return 0; }/" >cudnn.c
@@ -73,15 +117,8 @@ mount -t proc proc "$ROOT/proc"
 
 inside env OUT=/tmp/libresslt_torch.so /src/main/train/torch/csrc/build.sh
 if [ "$kind" = cuda ]; then
-  # Opened where no GPU is, it must say so, and fail.
   "$GO" build -o "$tests/resslt" ./cmd/resslt
-  if inside env RESSLT_TORCH=/tmp/libresslt_torch.so /tests/resslt doctor >"$tests/report" 2>&1; then
-    cat "$tests/report"
-    [ -e /dev/nvidia0 ] || die "doctor is content with a CUDA shim where no GPU is"
-  else
-    grep -E 'libtorch|cuda' "$tests/report"
-    grep -qE '^missing +cuda' "$tests/report" || die "doctor failed for another reason than the missing GPU"
-  fi
+  opens_without_gpu inside env RESSLT_TORCH=/tmp/libresslt_torch.so /tests/resslt doctor
   exit 0
 fi
 failed=()

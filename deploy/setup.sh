@@ -4,6 +4,8 @@
 #
 #   deploy/setup.sh run     libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST, nats-server
 #   deploy/setup.sh test    the same, and what tests hold results against: Chromium, PyTorch, torchvision, scikit-learn
+#   TORCH=2.15 deploy/setup.sh run   the same with PyTorch's libtorch of today for CPUs, from PyPI into .torch,
+#                                    which then is what is built against, instead of Debian's
 #   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
 set -eu
 
@@ -18,10 +20,21 @@ peers) need=("${need_peers[@]}") ;;
 *) echo "setup: usage: $0 run|test|peers" >&2; exit 2 ;;
 esac
 
-# A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's.
-if [ -n "${TORCH_HOME:-}${RESSLT_TORCH:-}" ]; then
+# A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's, and the
+# headers of gloo that Debian's was built with.
+if [ -n "${TORCH_HOME:-}${RESSLT_TORCH:-}${TORCH:-}" ]; then
   need=("${need[@]/libtorch-dev/}")
+  need=("${need[@]/libgloo-dev/}")
 fi
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+# today makes .torch, after the packages that it needs.
+today() {
+  [ -n "${TORCH:-}" ] || return 0
+  [ -e "$here/.torch/.ready" ] || echo "setup: fetching libtorch $TORCH (0.5 GB)"
+  "$here/deploy/venv.sh" libtorch "$TORCH" "$here/.torch"
+}
+[ -z "${TORCH:-}" ] || need+=(python3-venv)
 
 if ! command -v go >/dev/null && [ "${1:-run}" != peers ]; then
   echo "setup: Go is missing: install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer and put it on PATH" >&2
@@ -30,10 +43,10 @@ fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   command -v g++ >/dev/null || { echo "setup: install a C++17 compiler (g++)" >&2; exit 1; }
-  if [ -z "${TORCH_HOME:-}${RESSLT_TORCH:-}" ]; then
+  if [ -z "${TORCH_HOME:-}${RESSLT_TORCH:-}${TORCH:-}" ]; then
     cat >&2 <<MSG
 setup: this is no Debian system, so nothing was installed. Install
-  - libtorch (the PyTorch wheel has it) and name it:
+  - libtorch: make setup TORCH=2.15 fetches PyTorch's; or name one that you have:
       export TORCH_HOME=\$(python3 -c 'import torch,os;print(os.path.dirname(torch.__file__))')
   - libjpeg-turbo with its headers
   - Fashion-MNIST's four .gz files, named with --data fashion-mnist:DIR
@@ -41,7 +54,8 @@ then run make again.
 MSG
     exit 1
   fi
-  exit 0
+  today
+  exit
 fi
 
 missing=()
@@ -49,7 +63,10 @@ for p in "${need[@]}"; do
   [ -z "$p" ] && continue
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+  today
+  exit
+fi
 
 if [ "$(id -u)" = 0 ]; then
   sudo=()
@@ -62,3 +79,4 @@ fi
 echo "setup: installing ${missing[*]}"
 "${sudo[@]}" apt-get update -qq
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+today

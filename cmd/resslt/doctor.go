@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -122,24 +123,44 @@ func examineTorch() []finding {
 	return append(append(out, examineDevices(info)...), examineGroups(info))
 }
 
-// examineGroups says what several processes could train one model by.
+// examineGroups says what several processes could train one model by. Of NCCL's and
+// CUDA's headers build.sh alone knows which are missing, and says so.
 func examineGroups(info torch.BuildInfo) finding {
-	f := finding{Name: "processes", State: "ok"}
 	have, err := torch.Backends()
 	if err != nil {
-		return broken(f.Name, err)
+		return broken("processes", err)
 	}
-	f.Says = "several can train one model, by " + strings.Join(have, " and ")
+	return groupsBy(have, info)
+}
+
+func groupsBy(have []string, info torch.BuildInfo) finding {
+	f := finding{Name: "processes", State: "ok", Says: "several can train one model, by " + strings.Join(have, " and ")}
+	gloo, nccl := slices.Contains(have, "gloo"), slices.Contains(have, "nccl")
 	switch {
-	case len(info.CUDA) > 0 && !slices.Contains(have, "nccl"):
-		f.Mend = "for several GPUs install nccl.h (pip install nvidia-nccl-cu12, or set NCCL_HOME) and run `make shim` again"
-	case len(info.CUDA) == 0 && !slices.Contains(have, "gloo"):
-		f.Mend = "for several on CPUs install gloo's headers (libgloo-dev) and run `make shim` again"
+	case len(info.CUDA) > 0 && !nccl:
+		f.State, f.Says = "absent", "one trains a model by itself: the shim has no NCCL"
+		f.Mend = "for several GPUs run `make shim` again: it names the package with the headers that are missing"
+	case len(info.CUDA) > 0 || gloo:
+	case nccl:
+		f.Says = "several can train one model on GPUs, by nccl; on CPUs one trains by itself"
+	default:
+		f.State, f.Says = "absent", "one trains a model by itself: the shim has no gloo"
 	}
-	if f.Mend != "" {
-		f.State, f.Says = "absent", "one trains a model by itself"
+	if len(info.CUDA) == 0 && !gloo {
+		f.Mend = "for several on CPUs " + mendGloo(info.Library)
 	}
 	return f
+}
+
+// mendGloo goes by whose libtorch it is: gloo's headers must be those that it was built with.
+func mendGloo(library string) string {
+	switch _, err := os.Stat(filepath.Join(filepath.Dir(library), "..", "include", "gloo")); {
+	case strings.HasPrefix(library, "/usr/lib"):
+		return "install gloo's headers (libgloo-dev) and run `make shim` again"
+	case err == nil:
+		return "run `make shim` again: this libtorch has gloo's headers"
+	}
+	return "build the shim with Debian's libtorch (libtorch-dev, libgloo-dev): this one brings no headers of gloo, as PyTorch's wheels do not"
 }
 
 // examineDevices tries every GPU: that one is listed does not mean that it computes.
@@ -152,7 +173,7 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 			f = broken(f.Name, err)
 			f.Says = was + ": " + f.Says
 		} else if !info.CUDAGraphs {
-			f.State, f.Mend = "slow", "install CUDA's headers (pip install nvidia-cuda-runtime-cu12, for CUDA 13 nvidia-cuda-runtime, or set CUDA_HOME) and run `make shim` again: small networks wait for launches without graphs"
+			f.State, f.Mend = "slow", "run `make shim` again: it names the package with the headers of CUDA that are missing; without graphs small networks wait for launches"
 		}
 		out = append(out, f)
 	}
@@ -170,11 +191,11 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 func mendCUDA(why string) string {
 	switch {
 	case strings.Contains(why, "no NVIDIA driver"):
-		return "install NVIDIA's driver until nvidia-smi works (a container: start it with --gpus all), or run `make shim` with a CPU libtorch"
+		return "install NVIDIA's driver until nvidia-smi works (a container: start it with --gpus all), or run `make shim WITHOUT=cuda` for CPUs"
 	case strings.Contains(why, "insufficient"):
 		return "update NVIDIA's driver, or run `make shim` with a libtorch for the driver's CUDA"
 	}
-	return "see that nvidia-smi works and CUDA_VISIBLE_DEVICES names a GPU, or run `make shim` with a CPU libtorch"
+	return "see that nvidia-smi works and CUDA_VISIBLE_DEVICES names a GPU, or run `make shim WITHOUT=cuda` for CPUs"
 }
 
 // tryDevice has the device compute: a product, which cuBLAS makes, and a convolution,

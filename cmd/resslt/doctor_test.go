@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,8 +59,12 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 	if shim == "" {
 		t.Skip("needs a shim built against a CUDA libtorch: set RESSLT_CUDA_SHIM")
 	}
-	t.Setenv(torch.EnvShim, shim)
-	o := resslt(t, "doctor")
+	c := command(t, "resslt", "doctor")
+	c.Env = append(c.Env, torch.EnvShim+"="+shim) // instead of the shim that was built here
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	o := finish(c, &out, &errs, err)
 	switch {
 	case strings.Contains(o.stdout, "cuda:0"):
 		if o.code != 0 {
@@ -67,5 +72,38 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 		}
 	case o.code != 1 || !strings.Contains(o.stderr, "mend:") || !strings.Contains(o.stderr, "libtorch is built for CUDA"):
 		t.Errorf("exit %d without a GPU: %s", o.code, o.stderr)
+	}
+}
+
+// What several processes lack is said of the libtorch at hand: a wheel has no package to
+// install for gloo, and NCCL is of use where there are GPUs alone.
+func TestDoctorSaysWhatSeveralProcessesLack(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "own", "include", "gloo"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	debian, wheel, own := "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so", filepath.Join(dir, "torch/lib/libtorch_cpu.so"), filepath.Join(dir, "own/lib/libtorch_cpu.so")
+	gpu := []torch.CUDADevice{{Name: "a GPU"}}
+	for _, c := range []struct {
+		name, library string
+		have          []string
+		gpus          []torch.CUDADevice
+		state, says   string
+		mend, never   string // in Mend; "" is none at all
+	}{
+		{"Debian's, all there", debian, []string{"gloo"}, nil, "ok", "by gloo", "", ""},
+		{"Debian's without gloo", debian, nil, nil, "absent", "no gloo", "libgloo-dev", "wheel"},
+		{"a wheel for CPUs", wheel, nil, nil, "absent", "no gloo", "PyTorch's wheels do not", "install gloo's headers"},
+		{"a tree with gloo's headers", own, nil, nil, "absent", "no gloo", "run `make shim` again", "libgloo-dev"},
+		{"a CUDA wheel without a GPU", wheel, []string{"nccl"}, nil, "ok", "on GPUs, by nccl; on CPUs one", "PyTorch's wheels do not", "install gloo's headers"},
+		{"a CUDA wheel with a GPU", wheel, []string{"nccl"}, gpu, "ok", "by nccl", "", ""},
+		{"a GPU without NCCL", wheel, nil, gpu, "absent", "no NCCL", "make shim", "gloo"},
+		{"both", debian, []string{"gloo", "nccl"}, gpu, "ok", "by gloo and nccl", "", ""},
+	} {
+		f := groupsBy(c.have, torch.BuildInfo{Library: c.library, CUDA: c.gpus})
+		if f.State != c.state || !strings.Contains(f.Says, c.says) || (c.mend == "") != (f.Mend == "") || !strings.Contains(f.Mend, c.mend) ||
+			c.never != "" && strings.Contains(f.Mend, c.never) {
+			t.Errorf("%s: %+v", c.name, f)
+		}
 	}
 }

@@ -11,7 +11,7 @@
 #if defined(RESSLT_CUDA_HEADERS)
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 9)
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 11)
 #include <ATen/core/CachingHostAllocator.h>
 #endif
 #endif
@@ -128,7 +128,7 @@ void call_off(c10::DeviceIndex device, Pool pool) {
     c10::cuda::CUDACachingAllocator::releasePool(device, pool);
   } catch (const std::exception&) {
   }
-#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 9
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11  // before, pinned memory has no pools
   try {
     at::getHostAllocator(at::kCUDA)->end_allocate_to_pool(pool);
     at::getHostAllocator(at::kCUDA)->release_pool(pool);
@@ -212,7 +212,7 @@ void free_graph(Call& c) { delete &graph_at(c, 0); }
 #else
 [[noreturn]] void no_headers(Call& c) {
   if (!c.args.empty() && c.args[0].isDevice()) cuda_index(c);
-  unsupported("this shim was built without CUDA's headers; install them or set CUDA_HOME and rebuild with `make shim`");
+  unsupported("this shim was built without CUDA's headers; `make shim` says what is missing for them");
 }
 void cuda_memory(Call& c) { no_headers(c); }
 void reset_cuda_peak(Call& c) { no_headers(c); }

@@ -304,10 +304,10 @@ class Joined final : public Group {
 
   Backend& backend(c10::Device d) {
     if (d.is_cuda()) {
-      if (!device_) unsupported("this shim was built without NCCL, which several GPUs need; give TORCH_HOME a libtorch with CUDA, and nccl.h, then `make shim`");
+      if (!device_) unsupported("this shim was built without NCCL, which several GPUs need; `make shim` with a libtorch with CUDA says what is missing for it");
       return *device_;
     }
-    if (!host_) unsupported("this shim was built without gloo, which several processes on CPUs need; install its headers (Debian: libgloo-dev), then `make shim`");
+    if (!host_) unsupported("this shim was built without gloo, which several processes on CPUs need; Debian's libgloo-dev has the headers that its libtorch was built with, PyTorch's wheels bring none");
     return *host_;
   }
 
