@@ -5,15 +5,16 @@
 #   deploy/cpus.sh -short     every CPU once, parity tests and the tests of the tests
 #
 # A library chooses its kernels by the processor, and each can be held to an older one:
-# oneDNN by DNNL_MAX_CPU_ISA (ONEDNN_MAX_CPU_ISA since 2.?), libtorch's own kernels by
+# oneDNN by DNNL_MAX_CPU_ISA (ONEDNN_MAX_CPU_ISA in later versions), libtorch's own kernels by
 # ATEN_CPU_CAPABILITY, OpenBLAS by OPENBLAS_CORETYPE, MKL by MKL_ENABLE_INSTRUCTIONS, our
 # own by RESSLT_TIER. Their full product is 4·3·4·3·3 runs; these rows have every value of
 # every one, and whole CPUs, as people have them. A row begins with a test that the
 # kernels are those that it asks for: one that a variable does not reach fails.
 #
-#   JOBS      how many test programs run at once (default: one a core)
-#   TMPDIR    logs go to a folder in it, whose name is printed where something fails
-#   RESSLT_TORCH  another shim than bin/'s, as for all tests
+#   CPUS, THREADS   some of them alone: CPUS="Haswell Zen" THREADS="1 2"
+#   JOBS            how many test programs run at once (default: one a core)
+#   TMPDIR          logs go to a folder in it, whose name is printed where something fails
+#   RESSLT_TORCH    another shim than bin/'s, as for all tests
 #
 # It exits with 1 where a test fails, and passes by a CPU whose instructions this one
 # lacks, saying so.
@@ -48,6 +49,7 @@ mixed     AVX2         avx512   SkylakeX  AVX512  avx512  avx512f,avx512bw,avx51
 # OpenBLAS alone, the packages whose work is BLAS's.
 declare -A threads_of=([Nehalem]=1 [Haswell]=2 [Zen]=3 [SkylakeX]=1 [mixed]=-)
 packages='train/torch train/nn train/objective train/optim train/backbone train/eval train augment augment/turbo'
+if [ -z "$short" ]; then packages="cmd/internal/pipeline $packages"; fi
 numeric='Parity|Mutations|Kernels|OpsGive|SmallNet|BatchNorm|Conv|Features|DeviceGradients|BFloat16|RanksAreOne|Engine|Golden|Turbo|Tier|Default'
 
 # Rows force the engine's kernels, where it lets them be forced.
@@ -95,6 +97,7 @@ run() {
 	fi
 	printf '%-9s %d thread%s  %-16s %-5s %4d passed %3d failed %3d skipped %4d.%d s\n' "$name" "$threads" \
 		"$([ "$threads" = 1 ] && echo ' ' || echo s)" "$p" "$verdict" "$passed" "$failed" "$skipped" $((took / 10)) $((took % 10)) >"$log.line"
+	cat "$log.line" >&2 # as it comes; the table is in order
 	[ "$verdict" = pass ] || echo "$log" >>"$logs/failed"
 }
 
@@ -102,8 +105,9 @@ began=$(date +%s)
 rows=()
 while read -r name isa aten blas mkl tier needs; do
 	[ -n "$name" ] || continue
-	list='1 2 3'
-	if [ -n "$short" ]; then list=${threads_of[$name]}; fi
+	case " ${CPUS:-$name} " in *" $name "*) ;; *) continue ;; esac
+	list=${THREADS:-1 2 3}
+	if [ -n "$short" ]; then list=${THREADS:-${threads_of[$name]}}; fi
 	if [ "$list" = - ]; then continue; fi
 	if ! has "$needs"; then
 		echo "$name: passed by: this processor lacks one of $needs"

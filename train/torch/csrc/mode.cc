@@ -83,10 +83,21 @@ void set_allow_tf32(Call& c) {
 
 void set_cudnn_benchmark(Call& c) { at::globalContext().setBenchmarkCuDNN(c.flag(0)); }
 
-// set_onednn gives what it was. Off, convolutions and products are libtorch's own.
+// NNPACK takes over convolutions of 16 samples and more where oneDNN is off, by a
+// Winograd transform that costs fp32 two digits. Versions before 2.2 cannot turn it off.
+template <typename Context>
+auto set_nnpack(Context& context, bool on, int) -> decltype(context.setUserEnabledNNPACK(on)) {
+  context.setUserEnabledNNPACK(on);
+}
+template <typename Context>
+void set_nnpack(Context&, bool, long) {}
+
+// set_onednn gives what it was. Off, convolutions and products are libtorch's own, over
+// BLAS.
 void set_onednn(Call& c) {
   c.out.word(at::globalContext().userEnabledMkldnn());
   at::globalContext().setUserEnabledMkldnn(c.flag(0));
+  set_nnpack(at::globalContext(), c.flag(0), 0);
 }
 
 void synchronize(Call& c) {
