@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-peers setup-cross cross test-arm64 build shim run test race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-peers setup-cross cross test-arm64 build shim run test test-cpus race asan lint keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -72,6 +72,7 @@ test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
 
 setup-cross:
@@ -82,6 +83,9 @@ cross: setup-cross ## augmentd and resslt for arm64 Linux and, in pure Go, for m
 
 test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chunks, by QEMU: make test-arm64 ARM64=short
 	GO=$(GO) deploy/arm64.sh test $(ARM64)
+
+test-cpus: setup build ## the numeric tests under other CPUs' kernels, of 1, 2 and 3 threads: make test-cpus [SHORT=1]
+	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
 race: setup build ## the tests of the concurrent parts under the race detector
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...

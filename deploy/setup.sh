@@ -13,7 +13,7 @@ set -eu
 need_run=(g++ libtorch-dev libgloo-dev libopenblas0-pthread libjpeg62-turbo-dev dataset-fashion-mnist nats-server)
 # An arm64 machine needs neither another compiler nor QEMU for arm64.
 need_cross=(gcc libjpeg62-turbo-dev)
-[ "$(uname -m)" = aarch64 ] || need_cross=(gcc-aarch64-linux-gnu libjpeg62-turbo-dev:arm64 qemu-user-static)
+[ "$(uname -m)" = aarch64 ] || need_cross=(g++-aarch64-linux-gnu libjpeg62-turbo-dev:arm64 qemu-user-static)
 need_test=("${need_run[@]}" "${need_cross[@]}" chromium python3-torch python3-torchvision python3-sklearn)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"resslt/schemas"
+	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 )
 
@@ -55,6 +57,9 @@ func (c *counted) Next(ctx context.Context) (*schemas.Batch, error) {
 func TestAheadAndInFlightChangeNoBit(t *testing.T) {
 	for _, set := range [][]string{{"log_every=3"}, {"log_every=4", "accumulate=2"}, {"objective=nnclr", "log_every=1"}, {"log_every=100", "precision=bf16", "activation_checkpointing=true"}} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {
+			if slices.Contains(set, "precision=bf16") {
+				nntest.BFloat16(t)
+			}
 			const steps = 13
 			r, spec := tiny(t, steps, set...)
 			run := func(ahead, inFlight int) (Summary, []MetricsLine) {

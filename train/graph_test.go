@@ -80,7 +80,9 @@ func TestGraphIsThePlainStep(t *testing.T) {
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
 			c := small
-			change(&c)
+			if change(&c); c.BF16 {
+				nntest.BFloat16(t)
+			}
 			want, losses, _ := launches(t, c, 24, 2)
 			c.Graph = true
 			got, replayed, why := launches(t, c, 24, 2)

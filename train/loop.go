@@ -215,7 +215,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	sum := Summary{
 		Recipe: o.Recipe.Name, Dataset: o.Recipe.Data, Images: o.Spec.Dataset.Samples,
 		Epochs: o.Spec.Epochs, Steps: o.Spec.Steps(), BatchSize: o.Spec.BatchSize, KNNK: o.Recipe.KNNK[0],
-		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Seed: o.Recipe.Seed, WorldSize: l.world(),
+		Device: o.Recipe.Device, Threads: o.Recipe.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: o.Recipe.Seed, WorldSize: l.world(),
 		Engine: o.Spec.Engine, RunDigest: o.Spec.Digest(), DataDigest: o.Spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: o.Recipe.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.total.rate(o.Spec.BatchSize), DataWaitFraction: l.total.waitFraction(),
@@ -226,14 +226,6 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	return &Result{Learner: learner, Summary: sum}, nil
-}
-
-func torchVersion() string {
-	info, err := torch.Info()
-	if err != nil {
-		return ""
-	}
-	return info.TorchVersion
 }
 
 // loop is one session of training.

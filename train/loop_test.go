@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/train/nn/nntest"
 	"resslt/train/objective"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -129,6 +130,9 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 	} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {
+			if slices.Contains(set, "precision=bf16") {
+				nntest.BFloat16(t)
+			}
 			const steps, stop = 6, 3
 			r, spec := tiny(t, steps, set...)
 			whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})

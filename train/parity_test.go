@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"resslt/train/nn"
@@ -50,26 +51,64 @@ func TestQueueStartsAsFixture(t *testing.T) {
 	}
 	defer q.Free()
 	nntest.Do(t, func() {
-		nntest.Close(t, "queue", q.Keys.Float32s(), nntest.Load(t, "initial").Float32s("queue"), 1e-7)
+		nntest.Close(t, "queue", q.Keys.Float32s(), nntest.Load(t, "initial").Float32s("queue"), 2*nntest.Unit) // both round float64 once
 	})
 }
+
+// momentumSteps are five of equation 6's, of students that a formula gives.
+func momentumSteps(tb testing.TB, double bool, m optim.Schedule) nntest.Values {
+	tb.Helper()
+	out := nntest.Values{}
+	nntest.Do(tb, func() {
+		place := func(name string, shape ...int64) *torch.Tensor {
+			x := nntest.FormulaTensor(name, 1, 0, shape...)
+			if double {
+				x = x.To(torch.CPU, torch.Float64, false)
+			}
+			return x
+		}
+		teacher := []*torch.Tensor{place("ema teacher 0", 7, 3), place("ema teacher 1", 5)}
+		for step := range 5 {
+			MomentumUpdate(teacher, []*torch.Tensor{
+				place(fmt.Sprintf("ema student 0 %d", step), 7, 3),
+				place(fmt.Sprintf("ema student 1 %d", step), 5),
+			}, m(int64(step)))
+		}
+		for i, p := range teacher {
+			out.Take(fmt.Sprint(i), p)
+		}
+	})
+	return out
+}
+
+// momentumParity compares with the fixture: up to its rounding in float64; in fp32 each
+// of the five steps adds three roundings (two products, a sum) of numbers up to 1, the
+// formula's range.
+func momentumParity(tb testing.TB, fix *nntest.Fixture, prefix string, double bool, m optim.Schedule) {
+	tb.Helper()
+	for name, got := range momentumSteps(tb, double, m) {
+		want := fix.Float32s(prefix + name)
+		if double {
+			nntest.Stored(tb, "teacher "+prefix+name, got, want)
+			continue
+		}
+		for i, w := range want {
+			if d := math.Abs(got[i] - float64(w)); !(d <= (5*3+1)*nntest.Unit) {
+				tb.Errorf("teacher %s%s: element %d is %g, want %g within 16 roundings", prefix, name, i, got[i], w)
+			}
+		}
+	}
+}
+
+var momenta = map[string]optim.Schedule{"": optim.Constant(0.9), "cosine.": optim.Cosine(0.9, 1, 5)}
 
 func TestMomentumUpdateParity(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "ema")
-	for prefix, m := range map[string]optim.Schedule{"": optim.Constant(0.9), "cosine.": optim.Cosine(0.9, 1, 5)} {
-		nntest.Do(t, func() {
-			teacher := []*torch.Tensor{nntest.FormulaTensor("ema teacher 0", 1, 0, 7, 3), nntest.FormulaTensor("ema teacher 1", 1, 0, 5)}
-			for step := range 5 {
-				MomentumUpdate(teacher, []*torch.Tensor{
-					nntest.FormulaTensor(fmt.Sprintf("ema student 0 %d", step), 1, 0, 7, 3),
-					nntest.FormulaTensor(fmt.Sprintf("ema student 1 %d", step), 1, 0, 5),
-				}, m(int64(step)))
-			}
-			for i, p := range teacher {
-				nntest.Close(t, fmt.Sprint("teacher ", prefix, i), p.Float32s(), fix.Float32s(prefix+fmt.Sprint(i)), nntest.Tolerance)
-			}
-		})
+	for prefix, m := range momenta {
+		for _, double := range []bool{true, false} {
+			momentumParity(t, fix, prefix, double, m)
+		}
 	}
 }
 
@@ -87,6 +126,13 @@ type learnerCase struct {
 	optimizer    optim.Options
 	device       torch.Device
 	double, bf16 bool
+	native       bool // without oneDNN
+	nudged       bool // the student starts an ulp off
+
+	// Faults, for mutations.
+	groups    int  // of batch norm
+	transpose bool // a convolution of the student
+	hyper     func(*Hyper)
 }
 
 // start builds the learner at the fixture's first step.
@@ -94,7 +140,7 @@ func (c learnerCase) start(t testing.TB) *Learner {
 	t.Helper()
 	l, err := NewLearner(Config{
 		Width: c.Width, SmallStem: true, ProjHidden: c.Hidden, PredHidden: c.Hidden, EmbedDim: c.D,
-		NoPredictor: !c.Predictor, QueueSize: c.K, TauS: c.TauS, TauT: c.TauT, TauNCE: c.Tau,
+		NoPredictor: !c.Predictor, Groups: c.groups, QueueSize: c.K, TauS: c.TauS, TauT: c.TauT, TauNCE: c.Tau,
 		Mean: c.Mean, Std: c.Std, Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
 	})
 	if err != nil {
@@ -103,6 +149,14 @@ func (c learnerCase) start(t testing.TB) *Learner {
 	nntest.Do(t, func() {
 		nntest.Fill(l.student, "")
 		nntest.Fill(l.teacher, "")
+		for _, p := range nn.Parameters(l.student) {
+			if c.nudged {
+				nntest.Nudge(p.Name, p.Tensor)
+			}
+			if c.transpose && p.Name == "backbone.layer2.1.conv2.weight" {
+				nntest.Transpose(p.Tensor)
+			}
+		}
 		keys := nntest.FormulaTensor("learner queue", 1, 0, int64(c.K), int64(c.D)).To(torch.CPU, torch.Float64, false)
 		torch.Copy_(l.queue.Keys, objective.Normalize(keys), false)
 	})
@@ -114,7 +168,13 @@ func (c learnerCase) step(t testing.TB, l *Learner, i int) Stats {
 	t.Helper()
 	var s Stats
 	h := Hyper{LR: c.Rate * (1 - float64(i)/20), Momentum: 0.9 + 0.01*float64(i), Alpha: min(1, float64(i)/6), Stats: true}
+	if c.hyper != nil {
+		c.hyper(&h)
+	}
 	err := torch.Do(func() error {
+		if c.native {
+			defer torch.SetOneDNN(torch.SetOneDNN(false))
+		}
 		b, size := int64(c.B), int64(c.S)
 		view := func(name string) *torch.Tensor {
 			return torch.FromUint8(nntest.Pixels(name, c.B, c.S), b, size, size, 3)
@@ -131,58 +191,4 @@ func (c learnerCase) step(t testing.TB, l *Learner, i int) Stats {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// TestStepParity runs ten whole steps: losses, both networks, queue.
-func TestStepParity(t *testing.T) {
-	nntest.Torch(t)
-	sgd := optim.Options{Momentum: 0.9, WeightDecay: 5e-4}
-	run := func(t *testing.T, name string, o optim.Options, double bool, tolerance, weightTolerance float64) {
-		t.Run(fmt.Sprintf("%s double=%v", name, double), func(t *testing.T) {
-			fix := nntest.Load(t, name)
-			c := learnerCase{optimizer: o, double: double}
-			fix.Meta(&c)
-			l := c.start(t)
-			defer l.Free()
-			var losses, parts []float32
-			for i := range 10 {
-				s := c.step(t, l, i)
-				losses = append(losses, float32(s.Loss))
-				parts = append(parts, float32(s.Relation), float32(s.InfoNCE))
-			}
-			for i, want := range fix.Float32s("losses") {
-				nntest.Close(t, fmt.Sprintf("loss of step %d", i), losses[i:i+1], []float32{want}, tolerance)
-			}
-			nntest.Close(t, "both terms", parts, fix.Float32s("parts"), tolerance)
-			nntest.Do(t, func() {
-				t.Logf("losses deviate by %.2g", nntest.Deviation(losses, fix.Float32s("losses")))
-				var worst float64
-				compare := func(prefix string, m nn.Module) {
-					for _, n := range nn.StateDict(m) {
-						if n.Tensor.DType() == torch.Int64 {
-							if got, want := n.Tensor.Int64s()[0], fix.Int64s(prefix + n.Name)[0]; got != want {
-								t.Errorf("%s is %d, want %d", prefix+n.Name, got, want)
-							}
-							continue
-						}
-						got := nntest.Digest(n.Name, n.Tensor.Float32s())
-						worst = max(worst, nntest.Close(t, prefix+n.Name, got, fix.Float32s(prefix+n.Name), weightTolerance))
-					}
-				}
-				compare("student.", l.student)
-				compare("teacher.", l.teacher)
-				t.Logf("weights deviate by %.2g", worst)
-				nntest.Close(t, "queue", l.queue.Keys.Float32s(), fix.Float32s("queue"), weightTolerance)
-				if got, want := l.queue.at, fix.Int64s("pointer")[0]; got != want {
-					t.Errorf("pointer is %d, want %d", got, want)
-				}
-			})
-		})
-	}
-	// The beginning of a warm-up in fp32; full rates in float64, because rounding
-	// grows tenfold a step there whoever computes it.
-	run(t, "learner_gentle", sgd, false, nntest.Tolerance, nntest.Tolerance)
-	run(t, "learner", sgd, true, 1e-6, nntest.Tolerance)
-	run(t, "learner_multi", sgd, true, 1e-6, nntest.Tolerance)
-	run(t, "learner_no_predictor", optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-6}, true, 1e-6, nntest.Tolerance)
 }

@@ -22,12 +22,14 @@ type Summary struct {
 	Device       string `json:"device"`
 	Threads      int    `json:"threads"`
 	TorchVersion string `json:"torch_version"`
-	Seed         uint64 `json:"seed"`
-	WorldSize    int    `json:"world_size"` // processes that trained together
-	Engine       string `json:"engine"`
-	RunDigest    string `json:"run_digest"`         // of the run spec: equal digests, equal batches
-	DataDigest   string `json:"data_digest"`        // of the data set's manifest
-	Hardware     string `json:"hardware,omitempty"` // processor, cores and GPU that it was trained on, for people
+	Kernels
+	Seed       uint64 `json:"seed"`
+	WorldSize  int    `json:"world_size"` // processes that trained together
+	Engine     string `json:"engine"`
+	RunDigest  string `json:"run_digest"`            // of the run spec: equal digests, equal batches
+	DataDigest string `json:"data_digest"`           // of the data set's manifest
+	EngineTier string `json:"engine_tier,omitempty"` // instruction set of the engine in this process; absent where a farm drew
+	Hardware   string `json:"hardware,omitempty"`    // processor, cores and GPU that it was trained on, for people
 
 	FinalLoss float64 `json:"final_loss"` // of the last step
 

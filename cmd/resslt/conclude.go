@@ -45,6 +45,7 @@ func (s *session) evaluateOnly(ctx context.Context) error {
 	switch {
 	case err == nil && was.StudentSHA256 == sum.StudentSHA256:
 		sum.ImagesPerSecond, sum.DataWaitFraction = was.ImagesPerSecond, was.DataWaitFraction
+		s.engineTier = was.EngineTier
 		sum.ChunksRedelivered, sum.ChunksTombstoned = was.ChunksRedelivered, was.ChunksTombstoned
 		sum.DigestMismatches, sum.SamplesReplaced = was.DigestMismatches, was.SamplesReplaced
 	case err != nil && !errors.Is(err, schemas.ErrNotFound): // it was killed before it wrote one
@@ -63,7 +64,7 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 		return err
 	}
 	sum := &res.Summary
-	sum.Hardware = hardware(s.recipe.Device)
+	sum.Hardware, sum.EngineTier = hardware(s.recipe.Device), s.engineTier
 	write := func() error {
 		sum.WallSeconds = time.Since(s.began).Seconds()
 		sum.PeakRSSBytes = peakRSS()

@@ -101,13 +101,20 @@ func examineTorch() []finding {
 	if err != nil {
 		return []finding{broken("libtorch", err)}
 	}
+	kernels := info.CPU
+	if info.OneDNNISA != "" {
+		kernels += ", of oneDNN " + info.OneDNNISA
+	}
 	threads := cores.DefaultThreads()
 	out := []finding{
 		{Name: "libtorch", State: "ok", Says: fmt.Sprintf("%s, shim %s (ABI %d), kernels %s, own %s, bf16 on the CPU: %v",
-			info.TorchVersion, info.Shim, info.ABI, info.CPU, info.Fused, info.CPUBFloat16)},
+			info.TorchVersion, info.Shim, info.ABI, kernels, info.Fused, info.CPUBFloat16)},
 		{Name: "threads", State: "ok", Says: fmt.Sprintf("%d by default (%s), waiting: %s", threads.Count, threads.Source, torch.Waiting())},
 	}
 	blas := finding{Name: "BLAS", State: "ok", Says: strings.TrimSpace(info.BLAS + " " + info.BLASPath)}
+	if info.BLASKernel != "" {
+		blas.Says += ", kernels for " + info.BLASKernel
+	}
 	if info.BLAS == "reference" {
 		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/augment"
 	"resslt/train"
 	"resslt/train/torch/torchtest"
 )
@@ -215,6 +216,9 @@ func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
 	a := summaryOf(t, "run", "--recipe", "smoke", "--json", "--out", dir)
 	if a.Steps != 20 || a.BatchSize != 64 || a.Images != 60000 || a.Threads < 1 || a.TorchVersion == "" || len(a.StudentSHA256) != 64 {
 		t.Errorf("summary is not of the recipe: %+v", a)
+	}
+	if a.CPUKernels == "" || a.BLAS == "" || a.EngineTier != augment.Kernels(augment.DefaultEngine()) {
+		t.Errorf("kernels %+v, engine tier %q", a.Kernels, a.EngineTier)
 	}
 	if a.ChunksPublished != 20 || a.DigestMismatches != 0 || a.ChunksTombstoned != 0 {
 		t.Errorf("transport: %d chunks, %d mismatches, %d tombstones; want 20, 0, 0", a.ChunksPublished, a.DigestMismatches, a.ChunksTombstoned)

@@ -295,9 +295,21 @@ func facts(r *recipe.Recipe, sum *train.Summary, lines []train.MetricsLine, done
 	add("student", sum.StudentSHA256, "SHA-256 over the weights")
 	add("hardware", sum.Hardware, "")
 	add("libtorch", sum.TorchVersion, fmt.Sprintf("%s, %d threads", sum.Device, sum.Threads))
-	add("engine", sum.Engine, "")
+	add("kernels", sum.CPUKernels, strings.Join(kernelNotes(sum), ", "))
+	add("engine", sum.Engine, sum.EngineTier)
 	add("peak memory", fmt.Sprintf("%.0f MB", float64(sum.PeakRSSBytes)/1e6), "resident")
 	add("chunks", fmt.Sprint(sum.ChunksPublished), fmt.Sprintf("%d redelivered, %d tombstones, %d digest mismatches, %d samples replaced",
 		sum.ChunksRedelivered, sum.ChunksTombstoned, sum.DigestMismatches, sum.SamplesReplaced))
 	return slices.Clip(out)
+}
+
+// kernelNotes are oneDNN's and BLAS's kernels, of summaries that name them.
+func kernelNotes(sum *train.Summary) (out []string) {
+	if sum.OneDNNISA != "" {
+		out = append(out, "oneDNN "+sum.OneDNNISA)
+	}
+	if sum.BLAS != "" {
+		out = append(out, strings.TrimSpace(sum.BLAS+" "+sum.BLASKernel))
+	}
+	return out
 }

@@ -128,6 +128,11 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 	if err != nil {
 		return nil, stats, err
 	}
+	engine, err := augment.EngineByName(s.spec.Engine)
+	if err != nil {
+		return nil, stats, err
+	}
+	s.engineTier = augment.Kernels(engine)
 	observe.Worker(s.monitor.registry, worker, workers)
 	g, gctx := errgroup.WithContext(ctx)
 	wctx, stopWorker := context.WithCancel(gctx)

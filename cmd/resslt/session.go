@@ -88,6 +88,7 @@ type session struct {
 	recipe         *recipe.Recipe
 	resume         *train.Checkpoint
 	spec           schemas.RunSpec
+	engineTier     string // of the workers in this process; "" without one
 	limits         transportFlags
 	recording      recording
 	replay         *replay  // nil: the batches are made, not recorded

@@ -19,7 +19,9 @@ import (
 func TestInitialWeights(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "initial")
-	const exact = 1e-7 // one rounding to float32; the draws themselves are float64
+	// Both sides draw in float64 and round once to fp32; where their float64 differs in
+	// the last bit, the roundings may be neighbours.
+	const exact = 2 * nntest.Unit
 	floats := func(n int, f func() float64) []float32 {
 		out := make([]float32, n)
 		for i := range out {
@@ -68,7 +70,8 @@ func TestUnitVectors(t *testing.T) {
 		for _, x := range v[i : i+7] {
 			s += float64(x) * float64(x)
 		}
-		if math.Abs(s-1) > 1e-6 {
+		// Each of 7 squares is off by two roundings of its element, relatively.
+		if math.Abs(s-1) > 2*nntest.Unit {
 			t.Fatalf("row %d has squared norm %v", i/7, s)
 		}
 	}
@@ -124,19 +127,22 @@ func TestLoadStateDict(t *testing.T) {
 	})
 }
 
-// TestBatchNormModes: by hand, for x = (0, 4), mean 2, variance 4 (unbiased 8).
+// TestBatchNormModes: by hand, for x = (0, 4), mean 2, variance 4 (unbiased 8). Seven
+// roundings at most (mean, difference, variance, eps, root, quotient, scale) make a
+// value, each of one Unit.
 func TestBatchNormModes(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
 		bn := nn.NewBatchNorm(nn.Builder{}, 1)
 		defer nn.Free(bn)
 		x := torch.FromFloat32([]float32{0, 4}, 2, 1)
-		nntest.Close(t, "training", bn.Forward(x).Float32s(), []float32{-1, 1}, 1e-5)
-		nntest.Close(t, "running mean", bn.RunningMean.Float32s(), []float32{0.2}, 1e-6)
-		nntest.Close(t, "running variance", bn.RunningVar.Float32s(), []float32{0.9 + 0.8}, 1e-6)
+		unit := float32(2 / math.Sqrt(4+1e-5)) // 1.2e-6 less than 1, which is 21 Units
+		nntest.Close(t, "training", bn.Forward(x).Float32s(), []float32{-unit, unit}, 7*nntest.Unit)
+		nntest.Close(t, "running mean", bn.RunningMean.Float32s(), []float32{0.2}, 7*nntest.Unit)
+		nntest.Close(t, "running variance", bn.RunningVar.Float32s(), []float32{0.9 + 0.8}, 7*nntest.Unit)
 		bn.SetTraining(false)
-		s := float32(1 / math.Sqrt(1.7))
-		nntest.Close(t, "evaluation", bn.Forward(x).Float32s(), []float32{-0.2 * s, 3.8 * s}, 1e-5)
+		s := 1 / math.Sqrt(1.7+1e-5)
+		nntest.Close(t, "evaluation", bn.Forward(x).Float32s(), []float32{float32(-0.2 * s), float32(3.8 * s)}, 7*nntest.Unit)
 		if got := bn.Tracked.Int64s()[0]; got != 1 {
 			t.Errorf("counted %d batches, want 1", got)
 		}
@@ -163,7 +169,9 @@ func TestPixels(t *testing.T) {
 		if got, want := y.Shape(), []int64{1, 3, 2, 2}; !slices.Equal(got, want) {
 			t.Errorf("shape %v, want %v", got, want)
 		}
-		nntest.Close(t, "pixels", y.Float32s(), []float32{1, -1, -1, 1, 3, 3, -1, 3, 1, 0.2, 0, 1}, 1e-6)
+		// x·scale + shift: scale, shift, product and sum are rounded, of at most 4 where
+		// the greatest value is 3.
+		nntest.Close(t, "pixels", y.Float32s(), []float32{1, -1, -1, 1, 3, 3, -1, 3, 1, 0.2, 0, 1}, 4*4./3*nntest.Unit)
 		if _, err := p.Forward(y); !errors.Is(err, schemas.ErrUsage) {
 			t.Errorf("floats give %v, want a usage error", err)
 		}
@@ -192,6 +200,15 @@ func TestNarrowStridedConv2d(t *testing.T) {
 		}
 		w, grad := conv.Weight.Float32s(), x.Grad().Float32s()
 		want := make([]float32, len(grad))
+		// Of 16 terms either side rounds 15 sums, each of a magnitude of Σ|w| at most.
+		var sum, most float64
+		for c := range in {
+			var s, v float64
+			for o := range out {
+				s, v = s+math.Abs(float64(w[o*in+c])), v+float64(w[o*in+c])
+			}
+			sum, most = max(sum, s), max(most, math.Abs(v))
+		}
 		for i := range want {
 			if row, column, c := i/side%side, i%side, i/side/side%in; row%2 == 0 && column%2 == 0 {
 				for o := range out {
@@ -199,7 +216,7 @@ func TestNarrowStridedConv2d(t *testing.T) {
 				}
 			}
 		}
-		nntest.Close(t, "gradient", grad, want, 1e-5)
+		nntest.Close(t, "gradient", grad, want, 2*15*nntest.Unit*sum/most)
 	})
 }
 
@@ -253,27 +270,28 @@ func TestStochasticDepth(t *testing.T) {
 }
 
 // TestBatchNormGroups: each group by its own statistics; the running ones take the
-// groups' mean.
+// groups' mean. In float64, where sums in any order agree to 1e-12.
 func TestBatchNormGroups(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
-		split, single := nn.NewBatchNorm(nn.Builder{BatchNormGroups: 3}, 4), [3]*nn.BatchNorm{}
+		split, single := nn.NewBatchNorm(nn.Builder{BatchNormGroups: 3, Double: true}, 4), [3]*nn.BatchNorm{}
 		defer nn.Free(split)
-		x := nntest.FormulaTensor("split batch norm", 2, 1, 12, 4, 5, 5)
+		const exact = 1e-12
+		x := nntest.FormulaTensor("split batch norm", 2, 1, 12, 4, 5, 5).To(torch.CPU, torch.Float64, false)
 		got := split.Forward(x)
-		mean, variance := make([]float32, 4), make([]float32, 4)
+		mean, variance := make([]float64, 4), make([]float64, 4)
 		for g := range single {
-			single[g] = nn.NewBatchNorm(nn.Builder{}, 4)
+			single[g] = nn.NewBatchNorm(nn.Builder{Double: true}, 4)
 			defer nn.Free(single[g])
 			want := single[g].Forward(torch.Narrow(x, 0, int64(4*g), 4))
-			nntest.Close(t, "a group", torch.Narrow(got, 0, int64(4*g), 4).Float32s(), want.Float32s(), 1e-6)
+			nntest.Close64(t, "a group", torch.Narrow(got, 0, int64(4*g), 4).Float64s(), want.Float64s(), exact)
 			for c := range mean {
-				mean[c] += single[g].RunningMean.Float32s()[c] / 3
-				variance[c] += single[g].RunningVar.Float32s()[c] / 3
+				mean[c] += single[g].RunningMean.Float64s()[c] / 3
+				variance[c] += single[g].RunningVar.Float64s()[c] / 3
 			}
 		}
-		nntest.Close(t, "running mean", split.RunningMean.Float32s(), mean, 1e-6)
-		nntest.Close(t, "running variance", split.RunningVar.Float32s(), variance, 1e-6)
+		nntest.Close64(t, "running mean", split.RunningMean.Float64s(), mean, exact)
+		nntest.Close64(t, "running variance", split.RunningVar.Float64s(), variance, exact)
 		if got := split.Tracked.Int64s()[0]; got != 1 {
 			t.Errorf("%d batches tracked, want 1", got)
 		}

@@ -2,7 +2,6 @@ package optim_test
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"testing"
 
@@ -10,62 +9,7 @@ import (
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
-	"resslt/train/torch"
 )
-
-// TestTenStepsParity trains a small head for ten steps with each optimiser, and
-// with each schedule of the learning rate against PyTorch's schedulers.
-func TestTenStepsParity(t *testing.T) {
-	nntest.Torch(t)
-	fix := nntest.Load(t, "optim")
-	cases := []struct {
-		name string
-		lr   optim.Schedule
-		o    optim.Options
-	}{
-		{"warmup_cosine", optim.WarmupCosine(0.2, 3, 10), optim.Options{Momentum: 0.9}},
-		{"steps", optim.Steps(0.2, 0.1, 4, 7), optim.Options{Momentum: 0.9}},
-		{"plain", optim.Constant(0.1), optim.Options{}},
-		{"sgd", optim.Constant(0.1), optim.Options{Kind: optim.SGD, Momentum: 0.9, WeightDecay: 5e-4}},
-		{"nesterov", optim.Constant(0.1), optim.Options{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true}},
-		{"matrices", optim.Constant(0.1), optim.Options{Momentum: 0.9, WeightDecay: 5e-2, DecayMatricesOnly: true}},
-		{"lars", optim.Constant(0.3), optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			nntest.Do(t, func() {
-				net := nn.NewHead(nn.Builder{}, 12, 16, 8)
-				defer nn.Free(net)
-				nntest.Fill(net, "optim ")
-				params := nn.Parameters(net)
-				opt, err := optim.New(params, c.o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer opt.Free()
-				var losses []float32
-				for step := range 10 {
-					torch.ScopeDo(func() {
-						y := net.Forward(nntest.FormulaTensor(fmt.Sprintf("optim input %d", step), 1, 0, 32, 12))
-						target := nntest.FormulaTensor(fmt.Sprintf("optim target %d", step), 1, 0, 32, 8)
-						diff := torch.Sub(y, target, 1)
-						loss := torch.Mean(torch.Mul(diff, diff), torch.Unset)
-						loss.Backward()
-						if err := opt.Step(c.lr(int64(step))); err != nil {
-							t.Fatal(err)
-						}
-						opt.ZeroGrad()
-						losses = append(losses, float32(loss.Item()))
-					})
-				}
-				nntest.Close(t, "losses", losses, fix.Float32s(c.name+".losses"), nntest.Tolerance)
-				for _, p := range params {
-					nntest.Close(t, p.Name, p.Tensor.Float32s(), fix.Float32s(c.name+"."+p.Name), nntest.Tolerance)
-				}
-			})
-		})
-	}
-}
 
 func TestMissingGradientIsNamed(t *testing.T) {
 	nntest.Torch(t)

@@ -7,6 +7,7 @@
     weights.py load LOADER DIR      features of torchvision's networks, filled from DIR/NAME.safetensors
 """
 
+import copy
 import os
 import sys
 
@@ -23,8 +24,11 @@ torch.set_num_threads(1)
 
 
 def features(net, path, size=32):
+    """What the net gives in fp32, and in float64 beside it: .f32 and .f64."""
+    x = formula("weights input", 2, 3, size, size)
     with torch.no_grad():
-        net.eval()(formula("weights input", 2, 3, size, size)).numpy().tofile(path)
+        net.eval()(x).numpy().tofile(path)
+        copy.deepcopy(net).double()(x.double()).numpy().tofile(path[:-2] + "64")
 
 
 def under(prefix, net):

@@ -44,8 +44,37 @@ func (o *op) String() string {
 	return o.name + "." + o.overload
 }
 
+// watcher, if set, sees every op before it runs; on the device thread alone.
+var watcher func(op string, first *Tensor)
+
+// Watch has see called before every op that runs inside fn, with the op's name
+// ("aten::relu_") and the first tensor of its arguments, nil without one. For tests of
+// what goes into an op. see may call ops, which it does not see, and must not keep the
+// tensor.
+func Watch(see func(op string, first *Tensor), fn func()) {
+	was := watcher
+	watcher = see
+	defer func() { watcher = was }()
+	fn()
+}
+
+// watched shows the call to the watcher.
+func (o *op) watched(w []uint64) {
+	see := watcher
+	watcher = nil
+	defer func() { watcher = see }()
+	var first *Tensor
+	if len(w) > 1 && w[0] == tagTensor {
+		first = &Tensor{h: w[1]}
+	}
+	see(o.String(), first)
+}
+
 // invoke calls the op with words that the put functions made.
 func (o *op) invoke(w []uint64, data []byte, out *result) {
+	if watcher != nil {
+		o.watched(w)
+	}
 	h := o.found.Load()
 	if h == 0 {
 		if err := Available(); err != nil {

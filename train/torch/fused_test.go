@@ -199,6 +199,7 @@ func TestConv3x3FallsBack(t *testing.T) {
 			}
 		})
 	}
+	torchtest.BFloat16(t)
 	torchtest.Do(t, func() {
 		x, w := random("x", 2, 32, 6, 6).ToMemoryFormat(torch.ChannelsLast), random("w", 32, 32, 3, 3).ToMemoryFormat(torch.ChannelsLast)
 		torch.Autocast(torch.DeviceCPU, torch.BFloat16, func() {

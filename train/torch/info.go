@@ -19,7 +19,11 @@ type BuildInfo struct {
 	// BLASThreads is the size of OpenBLAS's own pool, 0 for another BLAS.
 	// SetNumThreads sets it too.
 	BLASThreads int    `json:"blas_threads"`
-	CPU         string `json:"cpu"` // libtorch's kernel level: "AVX2", "AVX512", ...
+	BLASKernel  string `json:"blas_kernel"` // the CPU that OpenBLAS's kernels are for: "Haswell"; "" for another BLAS
+	CPU         string `json:"cpu"`         // libtorch's kernel level: "DEFAULT", "AVX2", "AVX512", ...
+	// OneDNNISA is the instruction set of oneDNN's kernels, as ONEDNN_MAX_CPU_ISA
+	// spells it: "AVX2"; "" where libtorch holds oneDNN within itself and does not say.
+	OneDNNISA string `json:"onednn_isa"`
 
 	Threads        int          `json:"threads"`         // intra-op, of the device thread
 	InteropThreads int          `json:"interop_threads"` // inter-op

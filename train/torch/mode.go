@@ -7,6 +7,7 @@ var (
 	fnDetermine  = op{name: "resslt::set_deterministic", args: "enabled"}
 	fnTF32       = op{name: "resslt::set_allow_tf32", args: "enabled"}
 	fnBenchmark  = op{name: "resslt::set_cudnn_benchmark", args: "enabled"}
+	fnOneDNN     = op{name: "resslt::set_onednn", args: "enabled"}
 	fnSync       = op{name: "resslt::synchronize", args: "device"}
 )
 
@@ -79,6 +80,14 @@ func SetAllowTF32(on bool) {
 func SetCuDNNBenchmark(on bool) {
 	var b [2]uint64
 	fnBenchmark.none(putBool(b[:0], on))
+}
+
+// SetOneDNN lets libtorch's CPU convolutions and products use oneDNN, as they do by
+// default; off, they are libtorch's own kernels over BLAS. It holds for the process and
+// gives what it was.
+func SetOneDNN(on bool) (was bool) {
+	var b [2]uint64
+	return fnOneDNN.word(putBool(b[:0], on)) != 0
 }
 
 // Synchronize waits until the device has done all that was asked of it. On the

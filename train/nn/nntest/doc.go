@@ -7,7 +7,19 @@
 //	nntest.Torch(t)                              // skips where there is no libtorch
 //	fix := nntest.Load(t, "objective")
 //	z := nntest.FormulaTensor("student", 1, 0, 8, 16)
-//	nntest.Close(t, "loss", loss.Float32s(), fix.Float32s("total"), 1e-5)
+//	nntest.Stored(t, "loss", loss.Float64s(), fix.Float32s("total"))
 //
-// Deviations are relative to the greatest magnitude: max|a−b| / max|b|.
+// Bounds come from the arithmetic, none from what a machine happened to show:
+//
+//   - float64 against a fixture: the fixture's own rounding to fp32 (Stored).
+//   - fp32 and other kernels: against the same computation in float64, and at most Factor
+//     times as far from it as a second fp32 program is here (Reference).
+//   - a few roundings by hand: so many Units (Close).
+//   - gradients through ReLUs: where no ReLU can change sides (Kinks).
+//   - bf16: against what rounding the weights alone to bf16 does in float64.
+//
+// Mutations holds that each of them sees a fault.
+//
+// Deviations are relative to the greatest magnitude, max|a−b| / max|b|, those of a
+// Reference to the length, ‖a−b‖ / ‖b‖.
 package nntest

@@ -14,9 +14,6 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// Tolerance is what parity means: the greatest deviation in fp32.
-const Tolerance = 1e-5
-
 // moduleRoot is the folder of go.mod, above the test's.
 func moduleRoot(t testing.TB) string {
 	t.Helper()
@@ -143,10 +140,10 @@ const samples = 24
 
 // Digest is fixtures.py's digest of a tensor's elements: the greatest magnitude,
 // then elements at hashed places.
-func Digest(name string, elements []float32) []float32 {
-	out := make([]float32, 1, 1+samples)
+func Digest(name string, elements []float64) []float64 {
+	out := make([]float64, 1, 1+samples)
 	for _, v := range elements {
-		out[0] = max(out[0], float32(math.Abs(float64(v))))
+		out[0] = max(out[0], math.Abs(v))
 	}
 	k := key("sample " + name)
 	for i := range samples {
@@ -156,7 +153,9 @@ func Digest(name string, elements []float32) []float32 {
 }
 
 // Deviation is max|a−b| / max|b|; of two empty or all-zero lists it is max|a−b|.
-func Deviation(a, b []float32) float64 {
+func Deviation(a, b []float32) float64 { return deviation(a, b) }
+
+func deviation[F float32 | float64](a, b []F) float64 {
 	if len(a) != len(b) {
 		return math.Inf(1)
 	}
@@ -182,6 +181,50 @@ func Close(t testing.TB, what string, got, want []float32, tolerance float64) fl
 		t.Errorf("%s deviates by %.2g, want at most %.2g", what, d, tolerance)
 	}
 	return d
+}
+
+// Close64 is Close in float64.
+func Close64(t testing.TB, what string, got, want []float64, tolerance float64) {
+	t.Helper()
+	if d := deviation(got, want); !(d <= tolerance) {
+		t.Errorf("%s deviates by %.2g, want at most %.2g", what, d, tolerance)
+	}
+}
+
+// Stored fails the test unless float64 results are those that a fixture keeps in fp32:
+// each was rounded once, by Unit of itself at most. Both programs' own float64 error is
+// put at a tenth of that, 6e-9: a condition of 5e7 on float64's unit 2⁻⁵³.
+func Stored(tb testing.TB, what string, got []float64, want []float32) {
+	tb.Helper()
+	var most float64
+	for _, w := range want {
+		most = max(most, math.Abs(float64(w)))
+	}
+	StoredOf(tb, what, got, want, most)
+}
+
+// StoredOf is Stored for a tensor whose elements count against a greatest magnitude of
+// most, that of what it is a part of.
+func StoredOf(tb testing.TB, what string, got []float64, want []float32, most float64) {
+	tb.Helper()
+	if len(got) != len(want) {
+		tb.Errorf("%s has %d elements, the fixture %d", what, len(got), len(want))
+		return
+	}
+	var worst float64
+	for i, w := range want {
+		d := math.Abs(got[i] - float64(w))
+		if math.IsNaN(d) {
+			d = math.Inf(1)
+		}
+		worst = max(worst, d)
+	}
+	if most == 0 {
+		most = 1
+	}
+	if worst /= most; !(worst <= 1.1*Unit) {
+		tb.Errorf("%s deviates by %.2g, want at most %.2g: a rounding to fp32", what, worst, 1.1*Unit)
+	}
 }
 
 // Fixture is one safetensors file of train/testdata/parity.

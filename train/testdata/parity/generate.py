@@ -318,7 +318,7 @@ class Learner:
                     tau_s=self.tau_s, tau_t=self.tau_t, tau=self.tau, mean=self.mean, std=self.std, **more)
 
 
-def learner(name, predictor, views, optimizer, rate):
+def learner(name, predictor, views, optimizer, rate, inputs=40):
     """Ten whole steps. At a full rate the first steps of a small batch are chaotic:
     rounding grows tenfold a step. So fp32 is compared at the rate of a warm-up's
     beginning, and a full rate in float64."""
@@ -328,7 +328,7 @@ def learner(name, predictor, views, optimizer, rate):
         def strong():
             for v in range(views):
                 x = lambda i: l.normalise(l.pixels(f"strong {step} {v} {i}"))
-                chosen.append(wide_margin(l.student, (x(i) for i in range(40))))
+                chosen.append(wide_margin(l.student, (x(i) for i in range(inputs))))
                 yield x(chosen[-1])
 
         loss, *terms = l.step(l.normalise(l.pixels(f"weak {step}")), strong(), min(1, step / 6), rate * (1 - step / 20), 0.9 + 0.01 * step)
@@ -447,7 +447,7 @@ if __name__ == "__main__":
     light.generate()
     optimizers()
     sgd = lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4)
-    learner("learner_gentle", True, 2, sgd, 0.0002)
+    learner("learner_gentle", True, 2, sgd, 0.0002, inputs=400)  # of which fp32 is compared
     learner("learner", True, 1, sgd, 0.01)
     learner("learner_multi", True, 2, sgd, 0.01)
     learner("learner_no_predictor", False, 1, lambda p: Lars(p, 0, 0.9, 1e-6), 0.01)

@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #endif
 
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -76,6 +77,27 @@ int blas_threads() {
   return get ? get() : 0;
 }
 
+// blas_kernel is the CPU that OpenBLAS chose its kernels for, "Haswell" or "SkylakeX";
+// "" for another BLAS.
+std::string blas_kernel() {
+  auto get = reinterpret_cast<const char* (*)()>(of_torch("openblas_get_corename"));
+  return get ? get() : "";
+}
+
+// onednn_isa is the instruction set that oneDNN's kernels keep to, as
+// ONEDNN_MAX_CPU_ISA spells it: "AVX2", "AVX512_CORE_BF16". "" where oneDNN is a part
+// of libtorch that exports no symbols, as in PyTorch's wheels.
+std::string onednn_isa() {
+  auto effective = reinterpret_cast<int (*)()>(of_torch("dnnl_get_effective_cpu_isa"));
+  auto text = reinterpret_cast<const char* (*)(int)>(of_torch("dnnl_cpu_isa2str"));
+  if (!effective || !text) return "";
+  std::string name = text(effective());
+  const std::string prefix = "cpu_isa_";
+  if (name.compare(0, prefix.size(), prefix) == 0) name.erase(0, prefix.size());
+  for (char& ch : name) ch = static_cast<char>(std::toupper(static_cast<unsigned char>(ch)));
+  return name;
+}
+
 bool holds(const std::string& s, const char* part) { return s.find(part) != std::string::npos; }
 
 // blas_kind names the library by its path, and one linked into libtorch itself
@@ -102,6 +124,13 @@ std::string after(const std::string& text, const std::string& label) {
   const auto start = text.find_first_not_of(' ', at + label.size());
   if (start == std::string::npos) return "";
   return text.substr(start, text.find_first_of(" \n", start) - start);
+}
+
+// cpu_kernels is libtorch's kernel level by its own account, whose "NO AVX" is what
+// ATEN_CPU_CAPABILITY calls default.
+std::string cpu_kernels(const std::string& config) {
+  const std::string level = after(config, "CPU capability usage:");
+  return level == "NO" ? "DEFAULT" : level;
 }
 
 bool cpu_bfloat16() {
@@ -218,7 +247,8 @@ void info(Call& c) {
   out << "{\"torch_version\":" << quoted(TORCH_VERSION) << ",\"library\":" << quoted(library)
       << ",\"cxx11_abi\":" << (_GLIBCXX_USE_CXX11_ABI ? "true" : "false")
       << ",\"blas\":" << quoted(blas_kind(blas, library, config)) << ",\"blas_path\":" << quoted(blas)
-      << ",\"blas_threads\":" << blas_threads() << ",\"cpu\":" << quoted(after(config, "CPU capability usage:")) << ",\"threads\":" << at::get_num_threads()
+      << ",\"blas_threads\":" << blas_threads() << ",\"blas_kernel\":" << quoted(blas_kernel())
+      << ",\"onednn_isa\":" << quoted(onednn_isa()) << ",\"cpu\":" << quoted(cpu_kernels(config)) << ",\"threads\":" << at::get_num_threads()
       << ",\"interop_threads\":" << at::get_num_interop_threads()
 #if defined(RESSLT_CUDA)
       << ",\"cuda_build\":true"

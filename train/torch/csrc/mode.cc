@@ -83,6 +83,23 @@ void set_allow_tf32(Call& c) {
 
 void set_cudnn_benchmark(Call& c) { at::globalContext().setBenchmarkCuDNN(c.flag(0)); }
 
+// NNPACK takes over convolutions of 16 samples and more where oneDNN is off, by a
+// Winograd transform that costs fp32 two digits. Versions before 2.2 cannot turn it off.
+template <typename Context>
+auto set_nnpack(Context& context, bool on, int) -> decltype(context.setUserEnabledNNPACK(on)) {
+  context.setUserEnabledNNPACK(on);
+}
+template <typename Context>
+void set_nnpack(Context&, bool, long) {}
+
+// set_onednn gives what it was. Off, convolutions and products are libtorch's own, over
+// BLAS.
+void set_onednn(Call& c) {
+  c.out.word(at::globalContext().userEnabledMkldnn());
+  at::globalContext().setUserEnabledMkldnn(c.flag(0));
+  set_nnpack(at::globalContext(), c.flag(0), 0);
+}
+
 void synchronize(Call& c) {
   if (c.device(0).is_cpu()) return;
   at::detail::getCUDAHooks().deviceSynchronize(cuda_index(c));
@@ -106,6 +123,7 @@ const Function mode_functions[] = {
     {"resslt::set_deterministic", "enabled", set_deterministic},
     {"resslt::set_allow_tf32", "enabled", set_allow_tf32},
     {"resslt::set_cudnn_benchmark", "enabled", set_cudnn_benchmark},
+    {"resslt::set_onednn", "enabled", set_onednn},
     {"resslt::synchronize", "device", synchronize},
     {nullptr, nullptr, nullptr},
 };

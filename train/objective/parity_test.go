@@ -1,0 +1,313 @@
+package objective
+
+import (
+	"math"
+	"testing"
+
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// Parity of this package is in float64, up to the fixture's rounding, and in fp32, by
+// what fp32 costs the same equations in another order: dimensions, and keys of the
+// queue, turned by some places. Sums then run in another order and nothing else changes.
+
+// turns are the orders of the references.
+var turns = []int64{3, 5, 7, 11}
+
+// order is a precision and a turn.
+type order struct {
+	double bool
+	turn   int64
+}
+
+// place is a formula's tensor in that order: columns turned, and rows too for a queue.
+func (o order) place(name string, shape ...int64) *torch.Tensor {
+	x := nntest.FormulaTensor(name, 1, 0, shape...)
+	if o.double {
+		x = x.To(torch.CPU, torch.Float64, false)
+	}
+	if o.turn > 0 {
+		x = torch.Roll(x, []int64{o.turn}, []int64{1})
+		if name == "queue" {
+			x = torch.Roll(x, []int64{o.turn}, []int64{0})
+		}
+	}
+	return x
+}
+
+// back undoes the turn of columns.
+func (o order) back(x *torch.Tensor) *torch.Tensor {
+	if o.turn > 0 && x.Dim() == 2 {
+		return torch.Roll(x, []int64{-o.turn}, []int64{1})
+	}
+	return x
+}
+
+// evaluate gives results by name, in the given order.
+type evaluate func(tb testing.TB, o order) nntest.Values
+
+// compare holds f in float64 against the fixture's tensors of those names, or in fp32
+// against right's float64.
+func compare(tb testing.TB, fix *nntest.Fixture, prefix string, double bool, f, right evaluate) {
+	tb.Helper()
+	if double {
+		for name, v := range f(tb, order{double: true}) {
+			nntest.Stored(tb, prefix+name, v, fix.Float32s(prefix+name))
+		}
+		return
+	}
+	var references []nntest.Values
+	for _, turn := range turns {
+		references = append(references, right(tb, order{turn: turn}))
+	}
+	nntest.NewReference(tb, right(tb, order{double: true}), references...).Check(tb, "fp32 "+prefix, f(tb, order{}))
+}
+
+// paper is ReSSL's equations 1, 3, 4, 5 and 7 on the fixture's sizes.
+type paper struct {
+	B, D, K    int64
+	Alpha, Tau float64
+	TauS       float64 `json:"tau_s"`
+	TauT       float64 `json:"tau_t"`
+
+	drop string  // a term that the total lacks, for mutations
+	grad float64 // what gradients are times, for mutations; 0 is 1
+}
+
+func (p paper) evaluate(tb testing.TB, o order) nntest.Values {
+	out := nntest.Values{}
+	for _, loss := range []string{"relation", "infonce", "total"} {
+		nntest.Do(tb, func() {
+			student := o.place("student", p.B, p.D).SetRequiresGrad(true)
+			z2 := Normalize(o.place("teacher", p.B, p.D))
+			queue := Normalize(o.place("queue", p.K, p.D))
+			z1 := Normalize(student)
+			s1 := Similarities(z1, queue)
+			logP1 := RelationLogProbs(s1, p.TauS)
+			p2 := RelationTarget(Similarities(z2, queue), p.TauT)
+			relation := RelationalLoss(p2, logP1)
+			nce := InfoNCE(z1, z2, s1, p.Tau)
+			a, b := relation, nce
+			switch p.drop {
+			case "relation":
+				a = torch.MulScalar(relation, 0)
+			case "infonce":
+				b = torch.MulScalar(nce, 0)
+			}
+			value := map[string]*torch.Tensor{"relation": relation, "infonce": nce, "total": WarmUp(a, b, p.Alpha)}[loss]
+			if loss == "total" {
+				out.Take("z1", o.back(z1))
+				out.Take("p1", o.back(torch.Exp(logP1)))
+				out.Take("p2", o.back(p2))
+			}
+			out.Take(loss, value)
+			value.Backward()
+			out.Take(loss+".grad", o.back(student.Grad()))
+		})
+	}
+	if p.grad != 0 {
+		out = nntest.Scaled(out, "total.grad", p.grad)
+	}
+	return out
+}
+
+func loadPaper(t testing.TB) (fix *nntest.Fixture, p paper) {
+	fix = nntest.Load(t, "objective")
+	fix.Meta(&p)
+	return fix, p
+}
+
+// TestEquationParity compares equations 1, 3, 4, 5 and 7 and their gradients with
+// respect to the student's embeddings.
+func TestEquationParity(t *testing.T) {
+	nntest.Torch(t)
+	fix, p := loadPaper(t)
+	for _, double := range []bool{true, false} {
+		compare(t, fix, "", double, p.evaluate, p.evaluate)
+	}
+	if got := p.evaluate(t, order{}); len(got) != fix.Len() {
+		t.Errorf("compared %d of the fixture's %d tensors", len(got), fix.Len())
+	}
+}
+
+// inputs are what each objective sees: of the student, its projections, of the teacher.
+var inputs = map[string]struct{ p, z, z2 []string }{
+	"moco-v2": {p: []string{"query"}, z2: []string{"key"}},
+	"simclr":  {p: []string{"view a", "view b"}},
+	"byol":    {p: []string{"view a", "view b"}, z2: []string{"target a", "target b"}},
+	"simsiam": {p: []string{"view a", "view b"}, z: []string{"z a", "z b"}},
+	"nnclr":   {p: []string{"view a", "view b"}, z: []string{"z a", "z b"}},
+}
+
+// method is an objective on the fixture's sizes.
+type method struct {
+	name    string
+	B, D, K int64
+	Tau     float64
+
+	drop bool    // the last view's term is missing, for mutations
+	grad float64 // what gradients are times, for mutations; 0 is 1
+}
+
+// evaluate computes loss, agreement and gradients as the learner calls the objective: in
+// one pass where the views are coupled, in one a view elsewhere.
+func (m method) evaluate(tb testing.TB, o order) nntest.Values {
+	in, out := inputs[m.name], nntest.Values{}
+	obj, err := New(m.name, Options{Tau: m.Tau, Dim: int(m.D)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	parts := obj.Parts()
+	if len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews {
+		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
+	}
+	nntest.Do(tb, func() {
+		leaf := func(name string) *torch.Tensor { return o.place(name, m.B, m.D).SetRequiresGrad(true) }
+		var leaves, z2, projections []*torch.Tensor
+		var student []Embedding
+		for i, p := range in.p {
+			leaves = append(leaves, leaf(p))
+			e := Embedding{P: Normalize(leaves[i])}
+			e.Z = e.P
+			if in.z != nil {
+				projections = append(projections, leaf(in.z[i]))
+				e.Z = Normalize(projections[i])
+			}
+			student = append(student, e)
+		}
+		for _, z := range in.z2 {
+			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
+		}
+		b := Batch{Alpha: 1, Views: len(student), Stats: true}
+		if parts.Queue != NoQueue {
+			b.Queue = Normalize(o.place("queue", m.K, m.D))
+		}
+		targets := obj.Targets(b, z2)
+		var loss, agreement float64
+		pass := func(student []Embedding) {
+			l := obj.Loss(b, student, targets)
+			l.Total.BackwardWith(nil, true)
+			loss += l.Total.Item()
+			agreement += l.Agreement.Item()
+		}
+		if parts.Coupled {
+			pass(student)
+		} else {
+			for v := range student {
+				if b.View = v; !(m.drop && v+1 == len(student)) {
+					pass(student[v : v+1])
+				}
+			}
+			agreement /= float64(len(student))
+		}
+		out["loss"] = []float64{loss}
+		if m.name != "simsiam" && m.name != "nnclr" { // of which the fixture has none
+			out["agreement"] = []float64{agreement}
+		}
+		for i, p := range leaves {
+			g := p.Grad()
+			if g == nil { // of a view that a mutation drops
+				g = torch.ZerosLike(p)
+			}
+			out.Take("grad"+string(rune('0'+i)), o.back(g))
+		}
+		for i, z := range projections {
+			if z.Grad() != nil {
+				tb.Errorf("the projection of view %d has a gradient, and the paper stops it there", i)
+			}
+		}
+	})
+	if m.grad != 0 {
+		out = nntest.Scaled(out, "grad0", m.grad)
+	}
+	return out
+}
+
+func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
+	fix = nntest.Load(t, "objectives")
+	fix.Meta(&m)
+	m.name = name
+	return fix, m
+}
+
+// TestObjectiveParity compares each objective's loss and its gradients with respect
+// to what the student gives for each view.
+func TestObjectiveParity(t *testing.T) {
+	nntest.Torch(t)
+	for name := range inputs {
+		t.Run(name, func(t *testing.T) {
+			fix, m := loadMethod(t, name)
+			for _, double := range []bool{true, false} {
+				compare(t, fix, name+".", double, m.evaluate, m.evaluate)
+			}
+		})
+	}
+}
+
+// TestCosineParity compares the two forms of equation 2.
+func TestCosineParity(t *testing.T) {
+	nntest.Torch(t)
+	both := func(tb testing.TB, o order) nntest.Values {
+		out := nntest.Values{}
+		nntest.Do(tb, func() {
+			p, z := Normalize(o.place("view a", 8, 16)), Normalize(o.place("target b", 8, 16))
+			out.Take("cosine", NegativeCosine(p, z))
+			out.Take("mse", SquaredDistance(p, z))
+		})
+		return out
+	}
+	fix := nntest.Load(t, "objectives")
+	for _, double := range []bool{true, false} {
+		compare(t, fix, "", double, both, both)
+	}
+	v := both(t, order{double: true})
+	if d := v["mse"][0] - (2 + 2*v["cosine"][0]); math.Abs(d) > 1e-14 {
+		t.Errorf("L_mse %v is not 2 + 2·L_cos %v", v["mse"], v["cosine"])
+	}
+}
+
+// TestMutations: what the parity tests of objectives see.
+func TestMutations(t *testing.T) {
+	nntest.Torch(t)
+	var all []nntest.Mutation
+	add := func(parity, fault string, fix *nntest.Fixture, prefix string, f, right evaluate) {
+		for double, precision := range map[bool]string{true: ", float64", false: ", fp32"} {
+			all = append(all, nntest.Mutation{Parity: parity + precision, Fault: fault, Check: func(tb testing.TB) { compare(tb, fix, prefix, double, f, right) }})
+		}
+	}
+	fix, right := loadPaper(t)
+	for fault, change := range map[string]func(*paper){
+		"":                        func(*paper) {},
+		"τ_s 1 % off":             func(p *paper) { p.TauS *= 1.01 },
+		"τ_t 1 % off":             func(p *paper) { p.TauT *= 1.01 },
+		"InfoNCE's τ 1 % off":     func(p *paper) { p.Tau *= 1.01 },
+		"α 1 % off":               func(p *paper) { p.Alpha *= 1.01 },
+		"the relation is missing": func(p *paper) { p.drop = "relation" },
+		"InfoNCE is missing":      func(p *paper) { p.drop = "infonce" },
+		"the gradient is 1 % off": func(p *paper) { p.grad = 1.01 },
+	} {
+		p := right
+		change(&p)
+		add("equations", fault, fix, "", p.evaluate, right.evaluate)
+	}
+	for name := range inputs {
+		fix, right := loadMethod(t, name)
+		faults := map[string]func(*method){
+			"":                        func(*method) {},
+			"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
+		}
+		if name != "byol" && name != "simsiam" {
+			faults["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
+		}
+		if o, err := New(name, Options{Tau: right.Tau, Dim: int(right.D)}); err == nil && !o.Parts().Coupled && len(inputs[name].p) > 1 {
+			faults["a view's term is missing"] = func(m *method) { m.drop = true }
+		}
+		for fault, change := range faults {
+			m := right
+			change(&m)
+			add(name, fault, fix, name+".", m.evaluate, right.evaluate)
+		}
+	}
+	nntest.Mutations(t, all)
+}
