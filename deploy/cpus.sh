@@ -120,7 +120,7 @@ while read -r name isa aten blas mkl tier needs; do
 			1Zen:train/nn | 1Zen:train/objective | 1Zen:train/optim | 1Zen:train/torch) ;;
 			1Zen:*) continue ;;
 			esac
-			case $threads:$p in [23]:augment*) [ -n "$short" ] || continue ;; esac # they know no threads
+			case $threads:$p in "${list%% *}":* | *:train*) ;; *) continue ;; esac # the rest knows no threads
 			case $name:$p in mixed:augment*) continue ;; esac
 			(
 				export DNNL_MAX_CPU_ISA=$isa ONEDNN_MAX_CPU_ISA=$isa ATEN_CPU_CAPABILITY=$aten OPENBLAS_CORETYPE=$blas
