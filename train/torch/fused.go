@@ -3,6 +3,7 @@ package torch
 var (
 	fnConv3x3   = op{name: "resslt::conv3x3", args: "input,weight"}
 	fnFusedTier = op{name: "resslt::fused_tier", args: "tier"}
+	fnFusedWide = op{name: "resslt::fused_threads"}
 )
 
 // Conv3x3 convolves input (N,C,H,W) with weight (O,C,3,3), stride 1, padding 1, without
@@ -21,3 +22,7 @@ func Conv3x3(input, weight *Tensor) *Tensor {
 func UseFusedTier(tier string) bool {
 	return fnFusedTier.word(putString(nil, tier)) != 0
 }
+
+// FusedThreads is on how many threads the loops of Conv3x3 run: SetNumThreads's, unless
+// the shim was built by a compiler without GNU's OpenMP.
+func FusedThreads() int { return int(fnFusedWide.word(nil)) }

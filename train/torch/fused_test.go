@@ -125,6 +125,28 @@ func TestConv3x3(t *testing.T) {
 	})
 }
 
+// TestFusedThreads: the shim's loops run on as many threads as libtorch's ops, and on
+// libtorch's own: setting the number reaches them.
+func TestFusedThreads(t *testing.T) {
+	torchtest.Require(t)
+	was := torch.NumThreads()
+	defer func() {
+		if err := torch.SetNumThreads(was); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, n := range []int{1, 2, 3} {
+		if err := torch.SetNumThreads(n); err != nil {
+			t.Fatal(err)
+		}
+		torchtest.Do(t, func() {
+			if got := torch.FusedThreads(); got != n {
+				t.Errorf("the loops run on %d threads, want %d", got, n)
+			}
+		})
+	}
+}
+
 // TestConv3x3IsTheSameEverywhere: instruction sets and numbers of threads leave no trace.
 func TestConv3x3IsTheSameEverywhere(t *testing.T) {
 	torchtest.Require(t)

@@ -144,24 +144,55 @@ func (tr *trace) spread() float64 {
 	return mean(tr.std[longSteps-30:]) * math.Sqrt(float64(tr.embeddingDim))
 }
 
-// leastSpread is below what every objective keeps in 300 steps, and above what is
-// left by then of a run that collapses.
+// leastSpread is what BYOL and SimSiam keep after 300 steps at least. Their loss says
+// nothing: it is least where all embeddings are one. Two embeddings whose coordinates
+// deviate by s/√D have a cosine of 1 − s² in the mean, here of 0.96.
 const leastSpread = 0.2
 
-// wellTrained fails the test unless the loss fell, the embeddings are spread, and
+// collapsed is the loss of a network that gives one vector for all images, of an
+// objective that tells one of n from the others: every logit is equal, so whatever the
+// target is, its cross-entropy with the uniform distribution is ln n.
+func collapsed(n int) float64 { return math.Log(float64(n)) }
+
+// nearlyCollapsed is by how much the loss can lie below that of one vector while the
+// embeddings are next to one: with coordinates that deviate by s/√D, cosines deviate by
+// s²/√D, logits by s²/τ√D, and the loss falls by half of that squared: by 0.0025 for
+// leastSpread, D 32 and τ 0.1, and four times that is granted.
+const nearlyCollapsed = 0.01
+
+// notCollapsed fails the test unless the last 30 losses lie below that of a collapsed
+// network, by nearlyCollapsed and three standard errors of their mean, or, of an objective without such a
+// loss (0), the embeddings are spread.
+func notCollapsed(tb testing.TB, tr trace, flat float64) {
+	tb.Helper()
+	if flat == 0 {
+		if spread := tr.spread(); !(spread > leastSpread) {
+			tb.Errorf("the embeddings' deviation is %.3f of a spread sphere's: collapsed", spread)
+		}
+		return
+	}
+	last := tr.losses[longSteps-30:]
+	m, squares := mean(last), 0.0
+	for _, v := range last {
+		squares += (v - m) * (v - m)
+	}
+	n := float64(len(last))
+	if se := math.Sqrt(squares / (n - 1) / n); !(m+3*se < flat-nearlyCollapsed) {
+		tb.Errorf("the loss is %.4f ± %.4f at the end, %.4f for one vector for all images: collapsed", m, se, flat)
+	}
+}
+
+// wellTrained fails the test unless the loss fell, the embeddings did not collapse, and
 // memory stayed where it was. The mean losses of the 30 steps from from on and of
 // the last 30 are compared.
-func wellTrained(t *testing.T, tr trace, from int) {
+func wellTrained(t *testing.T, tr trace, from int, flat float64) {
 	t.Helper()
 	first, last := mean(tr.losses[from:from+30]), mean(tr.losses[longSteps-30:])
-	spread := tr.spread()
-	t.Logf("loss %.4f → %.4f, embedding std %.3f of 1/√D, RSS %.1f → %.1f MB", first, last, spread, tr.rss[0]/1e6, tr.rss[1]/1e6)
+	t.Logf("loss %.4f → %.4f (collapsed: %.4f), embedding std %.3f of 1/√D, RSS %.1f → %.1f MB", first, last, flat, tr.spread(), tr.rss[0]/1e6, tr.rss[1]/1e6)
 	if len(tr.losses) != longSteps || !(last < first) {
 		t.Errorf("the loss went from %.4f to %.4f in %d steps", first, last, len(tr.losses))
 	}
-	if !(spread > leastSpread) {
-		t.Errorf("the embeddings' deviation is %.3f of a spread sphere's: collapsed", spread)
-	}
+	notCollapsed(t, tr, flat)
 	if tr.live[0] != tr.live[1] {
 		t.Errorf("%d live tensors after %d steps, %d after %d", tr.live[0], longSteps/3, tr.live[1], longSteps)
 	}
@@ -175,19 +206,20 @@ func TestObjectivesTrain(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		from int
+		flat float64 // of K keys, of which InfoNCE has one more, or of the batch's 32 samples in two views
 		set  []string
 	}{
-		{"ressl", 150, []string{"objective=ressl"}}, // until then the warm-up mixes two losses
-		{"ressl*", 0, []string{"objective=ressl", "predictor=false", "infonce_warmup_epochs=0"}},
+		{"ressl", 150, collapsed(512), []string{"objective=ressl"}}, // until then the warm-up mixes two losses
+		{"ressl*", 0, collapsed(512), []string{"objective=ressl", "predictor=false", "infonce_warmup_epochs=0"}},
 		// Against the random vectors that the queue starts with, a key is easily told
 		// from the others; a teacher of m 0.99 hardly moves in 300 steps.
-		{"moco-v2", 80, []string{"objective=moco-v2", "base_lr=0.24", "m=0.9", "K=128"}},
-		{"simclr", 0, []string{"objective=simclr"}},
-		{"byol", 0, []string{"objective=byol"}},
-		{"simsiam", 0, []string{"objective=simsiam"}},
-		{"nnclr", 0, []string{"objective=nnclr"}},
+		{"moco-v2", 80, collapsed(128 + 1), []string{"objective=moco-v2", "base_lr=0.24", "m=0.9", "K=128"}},
+		{"simclr", 0, collapsed(2*32 - 1), []string{"objective=simclr"}},
+		{"byol", 0, 0, []string{"objective=byol"}},
+		{"simsiam", 0, 0, []string{"objective=simsiam"}},
+		{"nnclr", 0, collapsed(32), []string{"objective=nnclr"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { wellTrained(t, trainLong(t, c.set...), c.from) })
+		t.Run(c.name, func(t *testing.T) { wellTrained(t, trainLong(t, c.set...), c.from, c.flat) })
 	}
 }
 
@@ -198,7 +230,7 @@ func TestBackbonesTrain(t *testing.T) {
 	for _, name := range backbone.Names() {
 		t.Run(name, func(t *testing.T) {
 			wellTrained(t, trainLong(t, "backbone="+name, "image_size=16", "batch_size=16", "K=256",
-				"base_lr=0.96", "m=0.95", "infonce_warmup_epochs=2"), 0)
+				"base_lr=0.96", "m=0.95", "infonce_warmup_epochs=2"), 0, collapsed(256))
 		})
 	}
 }
@@ -210,7 +242,47 @@ func TestCollapseIsSeen(t *testing.T) {
 	tr := trainLong(t, "predictor=false", "infonce_warmup_epochs=0", "tau_t=0.1", "flat_target=true")
 	loss, spread := mean(tr.losses[longSteps-30:]), tr.spread()
 	t.Logf("loss %.4f (ln K is %.4f), embedding std %.3f of 1/√D", loss, math.Log(512), spread)
-	if math.Abs(loss-math.Log(512)) > 0.01 || spread > leastSpread {
+	if math.Abs(loss-collapsed(512)) > nearlyCollapsed || spread > leastSpread {
 		t.Errorf("loss %.4f, embedding std %.3f of 1/√D: not the collapse of Table 2", loss, spread)
+	}
+	for flat, by := range map[float64]string{collapsed(512): "loss", 0: "spread"} {
+		var r counted
+		r.TB = t
+		if notCollapsed(&r, tr, flat); r.failures == 0 {
+			t.Errorf("what every objective is held to by its %s does not see this collapse", by)
+		}
+	}
+}
+
+// counted is a test whose failures are counted, not reported.
+type counted struct {
+	testing.TB
+	failures int
+}
+
+func (c *counted) Errorf(string, ...any) { c.failures++ }
+func (c *counted) Helper()               {}
+
+// TestNotCollapsed: the criterion by the loss, on losses as they are and are not.
+func TestNotCollapsed(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		below    float64 // the collapsed network's, in the mean
+		noise    float64
+		failures int
+	}{
+		{"well below", 0.1, 0.05, 0},
+		{"below, and lost in noise", 0.01, 0.1, 1},
+		{"at it", 0, 0.001, 1},
+		{"above", -0.1, 0.001, 1},
+	} {
+		tr := trace{losses: make([]float64, longSteps), std: make([]float64, longSteps), embeddingDim: 32}
+		for i := range tr.losses {
+			tr.losses[i] = collapsed(256) - c.below + c.noise*math.Sin(float64(i))*math.Sqrt2
+		}
+		r := counted{TB: t}
+		if notCollapsed(&r, tr, collapsed(256)); r.failures != c.failures {
+			t.Errorf("%s: %d failures, want %d", c.name, r.failures, c.failures)
+		}
 	}
 }

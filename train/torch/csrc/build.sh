@@ -124,13 +124,23 @@ for f in "$here"/*.cc; do
 	printf '#include "%s"\n' "$f"
 done >"$unit"
 
+# The shim's parallel loops run on libtorch's own threads: compiled with OpenMP and linked
+# without, it gets the OpenMP that libtorch has loaded, a wheel's under a name of its own.
+# A second one would have threads of its own. GCC's OpenMP is what libtorch for Linux is
+# built with; another compiler's calls would find nobody, and its loops have one thread.
+openmp=
+"$cxx" --version 2>/dev/null | grep -q 'Free Software Foundation' && openmp=-fopenmp
+
 mkdir -p "$(dirname "$out")"
 failed=
 # shellcheck disable=SC2086 # flags, headers, rpath and libs are lists of words
-"$cxx" -std=c++"$std" -O2 -fPIC -shared -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra -Wno-unused-parameter \
-	-D_GLIBCXX_USE_CXX11_ABI="$abi" $flags \
-	$headers -isystem "$include/torch/csrc/api/include" -I"$here" \
-	"$unit" -o "$out.new" -L"$lib" $rpath -Wl,--no-as-needed $libs -ldl 2>"$log" || failed=1
+{
+	"$cxx" -std=c++"$std" -O2 $openmp -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra -Wno-unused-parameter \
+		-D_GLIBCXX_USE_CXX11_ABI="$abi" $flags \
+		$headers -isystem "$include/torch/csrc/api/include" -I"$here" \
+		-c "$unit" -o "$work/shim.o" &&
+		"$cxx" -shared "$work/shim.o" -o "$out.new" -L"$lib" $rpath -Wl,--no-as-needed $libs -ldl
+} 2>"$log" || failed=1
 cat "$log" >&2
 
 # What does not compile or link with this libtorch must not cost the rest: several GPUs

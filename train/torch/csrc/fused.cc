@@ -1,6 +1,9 @@
 // fused.cc: what the shim computes by loops of its own on the CPU, where libtorch's ops
 // would take longer; each falls back to those ops where its loops do not apply.
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
 
 #include "internal.h"
 #include "winograd.h"
@@ -71,11 +74,19 @@ void conv3x3(Call& c) {
 // what is computed from now on: for tests.
 void fused_tier(Call& c) { c.out.word(winograd::choose(c.args[0].toStringRef().c_str())); }
 
+// fused_threads gives on how many threads a loop of this file runs.
+void fused_threads(Call& c) {
+  std::vector<char> seen(static_cast<size_t>(at::get_num_threads()), 0);
+  at::parallel_for(0, static_cast<int64_t>(seen.size()), 1, [&](int64_t, int64_t) { seen[static_cast<size_t>(at::get_thread_num())] = 1; });
+  c.out.integer(std::count(seen.begin(), seen.end(), 1));
+}
+
 }  // namespace
 
 const Function fused_functions[] = {
     {"resslt::conv3x3", "input,weight", conv3x3},
     {"resslt::fused_tier", "tier", fused_tier},
+    {"resslt::fused_threads", "", fused_threads},
     {nullptr, nullptr, nullptr},
 };
 
