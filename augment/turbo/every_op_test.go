@@ -7,60 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"resslt/augment"
+	"resslt/augment/augmenttest"
 	"resslt/schemas"
 )
-
-// everyOpKeys are the keys by which each picture is drawn, as in augment's test.
-const everyOpKeys = 4
-
-// everyOpPictures are the raw pictures of augment's function of that name, of
-// which this is a copy: the golden digests show that they are the same.
-func everyOpPictures() []*schemas.Sample {
-	rng := rand.New(rand.NewPCG(20, 26))
-	var out []*schemas.Sample
-	for i, size := range [][2]int{{1, 1}, {1, 40}, {53, 1}, {2, 3}, {17, 33}, {64, 64}, {181, 97}, {300, 224}, {1999, 7}, {5, 1201}} {
-		w, h := size[0], size[1]
-		s := &schemas.Sample{ID: int64(i), Key: fmt.Sprintf("%d×%d", w, h), Encoding: schemas.RawRGB, Width: w, Height: h, Data: make([]byte, 3*w*h)}
-		for p := 0; p < len(s.Data); p += 3 {
-			v := rng.Uint32()
-			px := s.Data[p : p+3]
-			switch v >> 29 {
-			case 0:
-				px[0], px[1], px[2] = byte(v), byte(v), byte(v)
-			case 1:
-				px[0], px[1], px[2] = byte(v&1*255), byte(v>>1&1*255), byte(v>>2&1*255)
-			case 2, 3:
-				px[0], px[1], px[2] = byte(p/3%w*255/w), byte(p/3/w*255/h), byte(v)
-			default:
-				px[0], px[1], px[2] = byte(v), byte(v>>8), byte(v>>16)
-			}
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// encodedPictures are the fixtures that match, as samples.
-func encodedPictures(t *testing.T, patterns ...string) []*schemas.Sample {
-	t.Helper()
-	var out []*schemas.Sample
-	for _, pattern := range patterns {
-		names, err := filepath.Glob(pattern)
-		if err != nil || len(names) == 0 {
-			t.Fatalf("%s: %d files, %v", pattern, len(names), err)
-		}
-		for _, name := range names {
-			out = append(out, &schemas.Sample{ID: int64(len(out)), Key: filepath.Base(name), Data: readFile(t, name)})
-		}
-	}
-	return out
-}
 
 // TestGoldenEveryOp renders the policy of augment's test of that name by every
 // tier, and compares with golden digests: augment's own for raw pictures and PNG,
@@ -72,8 +25,8 @@ func TestGoldenEveryOp(t *testing.T) {
 		t.Fatal(err)
 	}
 	reference, own := goldenDigests(t, "../testdata/every_op.golden", 3), goldenDigests(t, "testdata/every_op.golden", 1)
-	exact := append(everyOpPictures(), encodedPictures(t, parityFiles+"*.png")...)
-	jpeg := encodedPictures(t, parityFiles+"*.jpg", "testdata/jpeg/*.jpg")
+	exact := append(augmenttest.Pictures(), augmenttest.Files(t, parityFiles+"*.png")...)
+	jpeg := augmenttest.Files(t, parityFiles+"*.jpg", "testdata/jpeg/*.jpg")
 	for _, tier := range tiers() {
 		t.Run(tier.String(), func(t *testing.T) {
 			sums := make([][3]hash.Hash, len(policy.Views)) // plans and pixels of exact, pixels of jpeg
@@ -91,7 +44,7 @@ func TestGoldenEveryOp(t *testing.T) {
 			}
 			for class, samples := range [][]*schemas.Sample{exact, jpeg} {
 				for _, s := range samples {
-					for epoch := range int64(everyOpKeys) {
+					for epoch := range int64(augmenttest.Keys) {
 						g.render(s, epoch)
 						for v := range sums {
 							if class == 0 {

@@ -51,6 +51,18 @@
 // own and runs one function at a time there; an op called anywhere else fails.
 // Loaders hand byte slices to Do's function, never tensors.
 //
+// Open has OpenMP's threads sleep while they wait, unless the environment says
+// otherwise (waiting.go), and before main the process gets one heap for all threads
+// (dl.c): both cost training a good part of its speed otherwise.
+//
+// # Loops of the shim's own
+//
+// Where libtorch's ops are slow on the CPU the shim computes by loops of its own
+// (fused.go, csrc/fused.cc): 3×3 convolutions so far, by Winograd's algorithm. They come
+// for AVX-512, AVX2 and NEON, all of the same bits, run on libtorch's threads, and fall
+// back to libtorch's op wherever they do not apply. The environment's RESSLT_TIER names
+// another instruction set than the best; BuildInfo.Fused says which one runs.
+//
 // # Errors
 //
 // Ops return no error, so that model code reads like the paper. A failing op
