@@ -2,8 +2,11 @@ package torch_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +126,30 @@ func TestConv3x3(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRefusedTier: a tier that there is not is an error, not another one in silence.
+func TestRefusedTier(t *testing.T) {
+	torchtest.Require(t)
+	const run = "RESSLT_TEST_REFUSED"
+	if os.Getenv(run) != "" {
+		err := torch.Do(func() error {
+			torch.Conv3x3(random("x", 1, 32, 4, 4), random("w", 32, 32, 3, 3))
+			return nil
+		})
+		fmt.Println("said:", err)
+		return
+	}
+	for tier, want := range map[string]string{
+		"": "said: <nil>", "scalar": "said: <nil>", "avx9": `RESSLT_TIER is "avx9", and this CPU has scalar`,
+	} {
+		p := exec.Command(os.Args[0], "-test.run", "^TestRefusedTier$")
+		p.Env = append(os.Environ(), run+"=1", "RESSLT_TIER="+tier)
+		out, err := p.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("RESSLT_TIER=%q: %v, %s; want %s", tier, err, out, want)
+		}
+	}
 }
 
 // TestFusedThreads: the shim's loops run on as many threads as libtorch's ops, and on

@@ -67,6 +67,8 @@ void conv3x3(Call& c) {
   const at::Tensor &x = c.tensor(0), &w = c.tensor(1);
   TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && w.size(2) == 3 && w.size(3) == 3 && x.size(1) == w.size(1),
               "conv3x3 takes (N,C,H,W) and (O,C,3,3), not ", x.sizes(), " and ", w.sizes());
+  static const std::string refused = winograd::refused();
+  if (!refused.empty()) unsupported(refused);
   c.out.tensor(fits(x, w) ? Conv3x3::apply(x, w) : at::conv2d(x, w, {}, 1, 1));
 }
 

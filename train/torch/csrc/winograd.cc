@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace resslt {
@@ -99,8 +100,14 @@ const Named* named(const char* name) {
   return nullptr;
 }
 
+// wanted is the environment's RESSLT_TIER, nullptr where it names none.
+const char* wanted() {
+  const char* name = std::getenv("RESSLT_TIER");
+  return name && *name ? name : nullptr;
+}
+
 const Named* best() {
-  if (const char* wanted = std::getenv("RESSLT_TIER")) return named(wanted);
+  if (wanted()) return named(wanted());
   for (const Named& t : tiers()) {
     if (t.here) return &t;
   }
@@ -209,6 +216,14 @@ void convolve(const Tier& tier, const Shape& s, const float* x, const float* u, 
 
 bool available() { return current != nullptr; }
 const char* tier_name() { return current ? current->name : "none"; }
+
+std::string refused() {
+  const char* name = wanted();
+  if (!name || !std::strcmp(name, "scalar") || named(name)) return "";
+  std::string have = "scalar";
+  for (const Named& t : tiers()) have += t.here ? std::string(", ") + t.name : "";
+  return std::string("RESSLT_TIER is \"") + name + "\", and this CPU has " + have;
+}
 
 bool choose(const char* name) {
   const Named* t = named(name);

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace resslt {
 namespace winograd {
@@ -34,6 +35,9 @@ bool available();
 // tier_name is "avx512", "avx2", "neon", or "none": the best that this CPU has, unless
 // the environment's RESSLT_TIER names another.
 const char* tier_name();
+// refused says why RESSLT_TIER cannot be heeded, "" where it can or is not set; "scalar",
+// the name that the augmentation engine has for it, is none of these tiers.
+std::string refused();
 // choose takes the tier called so, "none" included; false where this CPU has it not.
 bool choose(const char* name);
 
