@@ -269,7 +269,7 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 // one but for the shim itself, which it refuses with REFUSES among the flags.
 func TestBuildGivesUpPartsNotTheShim(t *testing.T) {
 	root := wheelCUDA13(tree{"g++": `#!/bin/sh
-case "$* " in *" -shared "*) ;; *) exec g++ "$@" ;; esac
+case " $* " in *"/shim.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac
 case "$* " in *" $REFUSES "*) echo "cuda.cc:1: error: $REFUSES" >&2; exit 1 ;; esac
 while [ "$1" != -o ]; do shift; done
 : >"$2"
@@ -308,7 +308,7 @@ while [ "$1" != -o ]; do shift; done
 // not by libtorch.so, which lists them.
 func TestBuildLinksWhatItUses(t *testing.T) {
 	root := wheelCUDA13(tree{"g++": `#!/bin/sh
-case "$* " in *" -shared "*) ;; *) exec g++ "$@" ;; esac
+case " $* " in *"/shim.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac
 echo "$*" >"$0.flags"
 while [ "$1" != -o ]; do shift; done
 : >"$2"
@@ -330,6 +330,9 @@ while [ "$1" != -o ]; do shift; done
 		}
 		if !strings.HasSuffix(string(flags), c.links) {
 			t.Errorf("WITHOUT=%s links by %q; want %q", c.without, flags, c.links)
+		}
+		if strings.Contains(string(flags), "openmp") {
+			t.Errorf("WITHOUT=%s links by %q: an OpenMP beside libtorch's", c.without, flags)
 		}
 	}
 }
