@@ -8,6 +8,7 @@ import (
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
 	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
 )
 
 // window is over how many steps the curves are averaged.
@@ -20,9 +21,8 @@ const window = 20
 // rounding.
 func TestLossCurve(t *testing.T) {
 	nntest.Torch(t)
-	was := torch.NumThreads()
-	defer func() { _ = torch.SetNumThreads(was) }() // in range, having been so
-	if err := torch.SetNumThreads(1); err != nil {  // two that share a core with others are far slower than one
+	torchtest.RestoreThreads(t)
+	if err := torch.SetNumThreads(1); err != nil { // two that share a core with others are far slower than one
 		t.Fatal(err)
 	}
 	fix := nntest.Load(t, "curve")

@@ -2,6 +2,7 @@ package torch_test
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,9 +36,7 @@ func wheel(more tree) tree {
 		"torch/include/torch/csrc/distributed/c10d/TCPStore.hpp": "",
 		"torch/include/torch/csrc/api/include/torch/version.h":   "#include <torch/headeronly/version.h>\n",
 	}
-	for path, text := range more {
-		out[path] = text
-	}
+	maps.Copy(out, more)
 	return out
 }
 
@@ -63,9 +62,7 @@ func wheelCUDA13(more tree) tree {
 		"nvidia/cu13/include/cccl/nv/target":                             "",
 		"nvidia/nccl/include/nccl.h":                                     "#include <nv/target>\n",
 	})
-	for path, text := range more {
-		out[path] = text
-	}
+	maps.Copy(out, more)
 	return out
 }
 
@@ -84,9 +81,7 @@ func wheelCUDA12(more tree) tree {
 		"nvidia/cuda_cccl/include/nv/target":                             "",
 		"nvidia/nccl/include/nccl.h":                                     "#include <nv/target>\n",
 	})
-	for path, text := range more {
-		out[path] = text
-	}
+	maps.Copy(out, more)
 	return out
 }
 

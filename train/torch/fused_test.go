@@ -156,12 +156,7 @@ func TestRefusedTier(t *testing.T) {
 // libtorch's own: setting the number reaches them.
 func TestFusedThreads(t *testing.T) {
 	torchtest.Require(t)
-	was := torch.NumThreads()
-	defer func() {
-		if err := torch.SetNumThreads(was); err != nil {
-			t.Error(err)
-		}
-	}()
+	torchtest.RestoreThreads(t)
 	for _, n := range []int{1, 2, 3} {
 		if err := torch.SetNumThreads(n); err != nil {
 			t.Fatal(err)
@@ -181,13 +176,8 @@ func TestConv3x3IsTheSameEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	was := torch.NumThreads()
-	defer func() {
-		torchtest.Do(t, func() { torch.UseFusedTier(info.Fused) })
-		if err := torch.SetNumThreads(was); err != nil {
-			t.Error(err)
-		}
-	}()
+	torchtest.RestoreThreads(t)
+	defer torchtest.Do(t, func() { torch.UseFusedTier(info.Fused) })
 	tiers := 0
 	for i, c := range convCases {
 		var want map[string][]byte

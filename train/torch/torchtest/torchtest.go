@@ -31,6 +31,18 @@ var threads = sync.OnceValue(func() error {
 	return torch.SetNumThreads(n)
 })
 
+// RestoreThreads has the number of threads put back at the test's end, for a test that
+// sets it.
+func RestoreThreads(tb testing.TB) {
+	tb.Helper()
+	was := torch.NumThreads()
+	tb.Cleanup(func() {
+		if err := torch.SetNumThreads(was); err != nil {
+			tb.Error(err)
+		}
+	})
+}
+
 // Require opens the shim, or skips the test and says why. Where torch.Open's own
 // search finds none, it looks in bin/ at the module's root, where `make shim`
 // puts it.
