@@ -9,8 +9,10 @@ import (
 	"image/png"
 	"io"
 
-	"golang.org/x/image/webp"
 	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"golang.org/x/image/webp"
 )
 
 // decoder turns a sample into an Image in pure Go; the half of a Painter that
@@ -63,7 +65,7 @@ func sniff(b []byte) (f format, other string) {
 const maxScans = 200
 
 func (d *decoder) fail(hint string, err error) error {
-	return schemas.E("decode", d.sample.Key, hint, err)
+	return errs.New("decode", d.sample.Key, hint, err)
 }
 
 const (
@@ -78,9 +80,9 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 	d.sample = s
 	switch n := len(s.Data); {
 	case n == 0:
-		return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, "the file is empty"))
+		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is empty"))
 	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded:
-		return 0, 0, d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.limits.MaxBytes)))
+		return 0, 0, d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.limits.MaxBytes)))
 	}
 	switch s.Encoding {
 	case schemas.RawRGB, schemas.RawGray:
@@ -90,7 +92,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 			return 0, 0, err
 		}
 	default:
-		return 0, 0, d.fail("use a build that knows it", schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
+		return 0, 0, d.fail("use a build that knows it", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
 	}
 	if err := d.checkSize(w, h); err != nil {
 		return 0, 0, err
@@ -102,7 +104,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 		fallthrough
 	case schemas.RawRGB:
 		if len(s.Data) != channels*w*h {
-			return 0, 0, d.fail("rebuild the data set's index", schemas.Because(schemas.ErrCorrupt,
+			return 0, 0, d.fail("rebuild the data set's index", errs.Because(errs.ErrCorrupt,
 				fmt.Sprintf("%d bytes for %d×%d×%d", len(s.Data), h, w, channels)))
 		}
 	}
@@ -113,11 +115,11 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 func (d *decoder) checkSize(w, h int) error {
 	switch {
 	case w < 1 || h < 1:
-		return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("it is %d×%d pixels", w, h)))
+		return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, fmt.Sprintf("it is %d×%d pixels", w, h)))
 	case w > d.limits.MaxSide || h > d.limits.MaxSide:
-		return d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d×%d pixels, a side over %d", w, h, d.limits.MaxSide)))
+		return d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d×%d pixels, a side over %d", w, h, d.limits.MaxSide)))
 	case w*h > d.limits.MaxPixels:
-		return d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d×%d pixels, over %d", w, h, d.limits.MaxPixels)))
+		return d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d×%d pixels, over %d", w, h, d.limits.MaxPixels)))
 	}
 	return nil
 }
@@ -127,14 +129,14 @@ func (d *decoder) config() (w, h int, err error) {
 	var other string
 	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
 		if other != "" {
-			return 0, 0, d.fail(hintConvert, schemas.Because(schemas.ErrUnsupported, "it is "+other))
+			return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is "+other))
 		}
-		return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt,
+		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrCorrupt,
 			fmt.Sprintf("not JPEG, PNG or WebP: it begins with %q", d.sample.Data[:min(len(d.sample.Data), 12)])))
 	}
 	if d.format == formatJPEG {
 		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
-			return 0, 0, d.fail(hintRemove, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
+			return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
 		}
 	}
 	var cfg image.Config
@@ -164,7 +166,7 @@ func (d *decoder) open() io.Reader {
 func (d *decoder) guard(decode func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("the decoder panicked: %v", r)))
+			err = d.fail(hintRemove, errs.Because(errs.ErrCorrupt, fmt.Sprintf("the decoder panicked: %v", r)))
 		}
 	}()
 	if err := decode(); err != nil {
@@ -172,11 +174,11 @@ func (d *decoder) guard(decode func() error) (err error) {
 		var pngUnsupported png.UnsupportedError
 		switch {
 		case errors.As(err, &jpegUnsupported), errors.As(err, &pngUnsupported):
-			return d.fail(hintConvert, schemas.BecauseErr(schemas.ErrUnsupported, err))
+			return d.fail(hintConvert, errs.BecauseErr(errs.ErrUnsupported, err))
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, "the file is cut off"))
+			return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is cut off"))
 		}
-		return d.fail(hintRemove, schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return d.fail(hintRemove, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return nil
 }
@@ -186,7 +188,7 @@ func (d *decoder) guard(decode func() error) (err error) {
 func (d *decoder) Decode(box Box) error {
 	w, h := d.image.W, d.image.H
 	if !box.within(w, h) {
-		return d.fail("draw the plans for this picture", schemas.Because(schemas.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
+		return d.fail("draw the plans for this picture", errs.Because(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
 	}
 	d.image.reset(w, h)
 	switch d.sample.Encoding {
@@ -215,16 +217,16 @@ func (d *decoder) Decode(box Box) error {
 	// A header that says one thing to DecodeConfig and another to Decode
 	// must not reach the copy below.
 	if b := m.Bounds(); b.Dx() != w || b.Dy() != h {
-		return d.fail(hintRemove, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d×%d pixels, its header says %d×%d", b.Dx(), b.Dy(), w, h)))
+		return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d×%d pixels, its header says %d×%d", b.Dx(), b.Dy(), w, h)))
 	}
 	if !d.image.fill(m, box, d.format == formatWebP) {
-		return d.fail(hintConvert, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("pixels as %T", m)))
+		return d.fail(hintConvert, errs.Because(errs.ErrUnsupported, fmt.Sprintf("pixels as %T", m)))
 	}
 	return nil
 }
 
 // Decode decodes the whole of a sample into dst, reusing its memory, in pure
-// Go. Errors wrap schemas.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
+// Go. Errors wrap errs.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
 // the sample.
 func Decode(s *schemas.Sample, l Limits, dst *Image) error {
 	d := decoder{limits: l, image: *dst}

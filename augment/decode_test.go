@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // pngHeader is a PNG that claims w×h pixels and holds none.
@@ -49,29 +50,29 @@ func TestDecodeRefuses(t *testing.T) {
 		want   error
 		says   string
 	}{
-		{"empty", enc(nil), DefaultLimits, schemas.ErrCorrupt, "empty"},
-		{"text", enc([]byte("this is a text file, named .jpg")), DefaultLimits, schemas.ErrCorrupt, "this is a te"},
-		{"gif", enc([]byte("GIF89a\x01\x00\x01\x00")), DefaultLimits, schemas.ErrUnsupported, "GIF"},
-		{"heif", enc([]byte("\x00\x00\x00\x18ftypheic")), DefaultLimits, schemas.ErrUnsupported, "HEIF"},
-		{"truncated jpeg", enc(jpg[:len(jpg)/2]), DefaultLimits, schemas.ErrCorrupt, "short Huffman data"},
-		{"truncated png", enc(png[:len(png)/2]), DefaultLimits, schemas.ErrCorrupt, "not enough pixel data"},
-		{"truncated webp", enc(lossy[:len(lossy)/2]), DefaultLimits, schemas.ErrCorrupt, ""},
-		{"three bytes of jpeg", enc(jpg[:3]), DefaultLimits, schemas.ErrCorrupt, "cut off"},
-		{"jpeg 65500²", enc(jpegSize(jpg, 65500, 65500)), DefaultLimits, schemas.ErrTooLarge, "65500×65500"},
-		{"jpeg of 300 scans", enc(append(bytes.Clone(jpg), bytes.Repeat([]byte("\xff\xda\x00\x02"), 300)...)), DefaultLimits, schemas.ErrTooLarge, "301 JPEG scans"},
-		{"jpeg 0×0", enc(jpegSize(jpg, 0, 0)), DefaultLimits, schemas.ErrCorrupt, ""},
-		{"png 2^31-1 squared", enc(pngHeader(1<<31-1, 1<<31-1)), DefaultLimits, schemas.ErrUnsupported, ""},
-		{"png 32000²", enc(pngHeader(32000, 32000)), DefaultLimits, schemas.ErrTooLarge, "32000×32000"},
-		{"png 0×5", enc(pngHeader(0, 5)), DefaultLimits, schemas.ErrCorrupt, ""},
-		{"pixels over the cap", enc(jpg), tight, schemas.ErrTooLarge, "51×37"},
-		{"side over the cap", enc(jpg), Limits{1 << 20, 1 << 20, 50}, schemas.ErrTooLarge, "a side over 50"},
-		{"bytes over the cap", enc(jpg), Limits{1 << 20, 1000, 1000}, schemas.ErrTooLarge, "bytes, over 1000"},
-		{"raw too short", raw(schemas.RawRGB, 4, 4, 47), DefaultLimits, schemas.ErrCorrupt, "47 bytes"},
-		{"raw gray too long", raw(schemas.RawGray, 4, 4, 17), DefaultLimits, schemas.ErrCorrupt, "17 bytes"},
-		{"raw of no size", raw(schemas.RawRGB, 0, 4, 10), DefaultLimits, schemas.ErrCorrupt, "0×4"},
-		{"raw of negative size", raw(schemas.RawRGB, -4, -4, 48), DefaultLimits, schemas.ErrCorrupt, "-4×-4"},
-		{"raw that overflows", raw(schemas.RawRGB, 1<<40, 1<<40, 48), DefaultLimits, schemas.ErrTooLarge, ""},
-		{"unknown encoding", raw(9, 1, 1, 3), DefaultLimits, schemas.ErrUnsupported, "encoding 9"},
+		{"empty", enc(nil), DefaultLimits, errs.ErrCorrupt, "empty"},
+		{"text", enc([]byte("this is a text file, named .jpg")), DefaultLimits, errs.ErrCorrupt, "this is a te"},
+		{"gif", enc([]byte("GIF89a\x01\x00\x01\x00")), DefaultLimits, errs.ErrUnsupported, "GIF"},
+		{"heif", enc([]byte("\x00\x00\x00\x18ftypheic")), DefaultLimits, errs.ErrUnsupported, "HEIF"},
+		{"truncated jpeg", enc(jpg[:len(jpg)/2]), DefaultLimits, errs.ErrCorrupt, "short Huffman data"},
+		{"truncated png", enc(png[:len(png)/2]), DefaultLimits, errs.ErrCorrupt, "not enough pixel data"},
+		{"truncated webp", enc(lossy[:len(lossy)/2]), DefaultLimits, errs.ErrCorrupt, ""},
+		{"three bytes of jpeg", enc(jpg[:3]), DefaultLimits, errs.ErrCorrupt, "cut off"},
+		{"jpeg 65500²", enc(jpegSize(jpg, 65500, 65500)), DefaultLimits, errs.ErrTooLarge, "65500×65500"},
+		{"jpeg of 300 scans", enc(append(bytes.Clone(jpg), bytes.Repeat([]byte("\xff\xda\x00\x02"), 300)...)), DefaultLimits, errs.ErrTooLarge, "301 JPEG scans"},
+		{"jpeg 0×0", enc(jpegSize(jpg, 0, 0)), DefaultLimits, errs.ErrCorrupt, ""},
+		{"png 2^31-1 squared", enc(pngHeader(1<<31-1, 1<<31-1)), DefaultLimits, errs.ErrUnsupported, ""},
+		{"png 32000²", enc(pngHeader(32000, 32000)), DefaultLimits, errs.ErrTooLarge, "32000×32000"},
+		{"png 0×5", enc(pngHeader(0, 5)), DefaultLimits, errs.ErrCorrupt, ""},
+		{"pixels over the cap", enc(jpg), tight, errs.ErrTooLarge, "51×37"},
+		{"side over the cap", enc(jpg), Limits{1 << 20, 1 << 20, 50}, errs.ErrTooLarge, "a side over 50"},
+		{"bytes over the cap", enc(jpg), Limits{1 << 20, 1000, 1000}, errs.ErrTooLarge, "bytes, over 1000"},
+		{"raw too short", raw(schemas.RawRGB, 4, 4, 47), DefaultLimits, errs.ErrCorrupt, "47 bytes"},
+		{"raw gray too long", raw(schemas.RawGray, 4, 4, 17), DefaultLimits, errs.ErrCorrupt, "17 bytes"},
+		{"raw of no size", raw(schemas.RawRGB, 0, 4, 10), DefaultLimits, errs.ErrCorrupt, "0×4"},
+		{"raw of negative size", raw(schemas.RawRGB, -4, -4, 48), DefaultLimits, errs.ErrCorrupt, "-4×-4"},
+		{"raw that overflows", raw(schemas.RawRGB, 1<<40, 1<<40, 48), DefaultLimits, errs.ErrTooLarge, ""},
+		{"unknown encoding", raw(9, 1, 1, 3), DefaultLimits, errs.ErrUnsupported, "encoding 9"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.sample.Key = "train/cat/" + c.name
@@ -80,8 +81,8 @@ func TestDecodeRefuses(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
 			text := err.Error()
-			if strings.Contains(text, "\n") || !strings.Contains(text, c.sample.Key) || !strings.Contains(text, c.says) || !strings.Contains(text, "mend:") {
-				t.Errorf("message %q: want one line with the key, %q and the mend", text, c.says)
+			if strings.Contains(text, "\n") || !strings.Contains(text, c.sample.Key) || !strings.Contains(text, c.says) || !strings.Contains(text, "hint:") {
+				t.Errorf("message %q: want one line with the key, %q and the hint", text, c.says)
 			}
 		})
 	}
@@ -107,7 +108,7 @@ func TestDecodeDamaged(t *testing.T) {
 			if len(m.Pix) != 3*m.W*m.H {
 				t.Fatalf("%s: %d bytes for %d×%d", name, len(m.Pix), m.W, m.H)
 			}
-		case errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrUnsupported), errors.Is(err, schemas.ErrTooLarge):
+		case errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrUnsupported), errors.Is(err, errs.ErrTooLarge):
 			refused++
 		default:
 			t.Fatalf("%s: %v wraps no sentinel of a bad sample", name, err)

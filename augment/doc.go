@@ -38,7 +38,7 @@
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them,
 //     equal to the byte on the same parameters (parity_test.go), but for the
 //     blur, which is a true Gaussian cut at 3σ where PIL's is three box blurs.
-//   - A sample that is at fault gives an error that wraps schemas.ErrCorrupt,
+//   - A sample that is at fault gives an error that wraps errs.ErrCorrupt,
 //     ErrTooLarge or ErrUnsupported and names its key; limits are checked
 //     before anything is decoded or allocated.
 //

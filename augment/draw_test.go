@@ -53,8 +53,10 @@ func TestDrawLaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range want.Crops {
-		p := &Policy{Name: "crop", Limits: DefaultLimits, Views: []View{{Name: "v", Role: "student", Size: 224,
-			Ops: []Op{{Kind: RandomResizedCrop, Scale: c.Scale, Ratio: Range{3.0 / 4, 4.0 / 3}, Filter: Bilinear}}}}}
+		p := &Policy{Name: "crop", Limits: DefaultLimits, Views: []View{{
+			Name: "v", Role: "student", Size: 224,
+			Ops: []Op{{Kind: RandomResizedCrop, Scale: c.Scale, Ratio: Range{3.0 / 4, 4.0 / 3}, Filter: Bilinear}},
+		}}}
 		if err := p.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +84,8 @@ func TestDrawLaw(t *testing.T) {
 
 	p := &Policy{Name: "jitter", Limits: DefaultLimits, Views: []View{{Name: "v", Role: "student", Size: 32, Ops: []Op{
 		{Kind: ResizeWhole, Filter: Bilinear},
-		{Kind: ColorJitter, P: 1, Brightness: 0.4, Contrast: 0.4, Saturation: 0.4, Hue: 0.1}}}}}
+		{Kind: ColorJitter, P: 1, Brightness: 0.4, Contrast: 0.4, Saturation: 0.4, Hue: 0.1},
+	}}}}
 	orders := map[string]int{}
 	factors := [3][]int{make([]int, 20), make([]int, 20), make([]int, 20)}
 	hues, wantHues := make([]int, 53), make([]int, 53)

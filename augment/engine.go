@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Engine makes painters of one arithmetic. Name is name and version, such as
@@ -122,7 +123,7 @@ func CheckEngines() error {
 }
 
 // EngineByName finds the engine that a run spec names, version and all. The
-// error wraps schemas.ErrMismatch and names both sides, or is CheckEngine's. A
+// error wraps errs.ErrMismatch and names both sides, or is CheckEngine's. A
 // bare family name ("gift") is accepted where a person types it: see
 // EngineByFamily.
 func EngineByName(name string) (Engine, error) {
@@ -140,9 +141,9 @@ func EngineByName(name string) (Engine, error) {
 	for i, e := range engines.list {
 		have[i] = e.Name()
 	}
-	return nil, schemas.E("engine", fmt.Sprintf("%q", name),
+	return nil, errs.New("engine", fmt.Sprintf("%q", name),
 		"run a worker with that engine, or start the run with an engine that every worker has",
-		schemas.Because(schemas.ErrMismatch, "this build has "+strings.Join(have, ", ")))
+		errs.Because(errs.ErrMismatch, "this build has "+strings.Join(have, ", ")))
 }
 
 // EngineByFamily finds an engine by its name up to the slash, for command
@@ -222,8 +223,8 @@ func (r *Renderer) Replay(sample *schemas.Sample, plans []Plan, pixels [][]byte)
 		return err
 	}
 	if len(plans) != len(r.policy.Views) {
-		return schemas.E("replay", sample.Key, "give the plans of all views of one sample",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d plans for %d views", len(plans), len(r.policy.Views))))
+		return errs.New("replay", sample.Key, "give the plans of all views of one sample",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("%d plans for %d views", len(plans), len(r.policy.Views))))
 	}
 	w, h, err := r.painter.Open(sample)
 	if err != nil {
@@ -235,8 +236,8 @@ func (r *Renderer) Replay(sample *schemas.Sample, plans []Plan, pixels [][]byte)
 			return err
 		}
 		if p.View != v || p.Size != r.policy.Views[v].Size || p.SrcW != w || p.SrcH != h {
-			return schemas.E("replay", sample.Key, "use the data set and policy of the recorded run",
-				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("plan %d is of view %d, %d×%d → %d; the picture is %d×%d → %d",
+			return errs.New("replay", sample.Key, "use the data set and policy of the recorded run",
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("plan %d is of view %d, %d×%d → %d; the picture is %d×%d → %d",
 					v, p.View, p.SrcW, p.SrcH, p.Size, w, h, r.policy.Views[v].Size)))
 		}
 	}
@@ -261,13 +262,13 @@ func (r *Renderer) paint(plans []Plan, pixels [][]byte) error {
 
 func (r *Renderer) checkBuffers(pixels [][]byte) error {
 	if len(pixels) != len(r.policy.Views) {
-		return schemas.E("render", r.policy.label(), "give one buffer a view",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d buffers for %d views", len(pixels), len(r.policy.Views))))
+		return errs.New("render", r.policy.label(), "give one buffer a view",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d buffers for %d views", len(pixels), len(r.policy.Views))))
 	}
 	for v := range pixels {
 		if s := r.policy.Views[v].Size; len(pixels[v]) != 3*s*s {
-			return schemas.E("render", r.policy.Views[v].Name, fmt.Sprintf("give %d bytes", 3*s*s),
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("buffer of %d bytes", len(pixels[v]))))
+			return errs.New("render", r.policy.Views[v].Name, fmt.Sprintf("give %d bytes", 3*s*s),
+				errs.Because(errs.ErrUsage, fmt.Sprintf("buffer of %d bytes", len(pixels[v]))))
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Decoder is the pure-Go decoder with its checks, for engines outside this
@@ -37,7 +38,7 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 	}
 	d.d.sample = s
 	if n := len(s.Data); n > d.d.limits.MaxBytes {
-		return true, d.d.fail(hintCap, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.d.limits.MaxBytes)))
+		return true, d.d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.d.limits.MaxBytes)))
 	}
 	return true, nil
 }
@@ -51,16 +52,16 @@ func (d *Decoder) CheckSize(w, h int) error { return d.d.checkSize(w, h) }
 func (d *Decoder) Fail(sentinel error, detail string) error {
 	hint := hintRemove
 	switch sentinel {
-	case schemas.ErrTooLarge:
+	case errs.ErrTooLarge:
 		hint = hintCap
-	case schemas.ErrUnsupported:
+	case errs.ErrUnsupported:
 		hint = hintConvert
-	case schemas.ErrMismatch:
+	case errs.ErrMismatch:
 		hint = "draw the plans for this picture"
-	case schemas.ErrUnavailable:
+	case errs.ErrUnavailable:
 		hint = "give the worker more memory, or run fewer workers"
 	}
-	return d.d.fail(hint, schemas.Because(sentinel, detail))
+	return d.d.fail(hint, errs.Because(sentinel, detail))
 }
 
 // Within says whether the box is not empty and lies in a w×h picture.

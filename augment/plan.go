@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // planVersion is the first byte of an encoded plan.
@@ -104,11 +105,11 @@ type Plan struct {
 }
 
 // Validate says whether the plan can be rendered; what Draw returns always can.
-// The error wraps schemas.ErrCorrupt.
+// The error wraps errs.ErrCorrupt.
 func (p *Plan) Validate() error {
 	bad := func(format string, args ...any) error {
-		return schemas.E("plan", "", "make the batch again with the same build",
-			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, args...)))
+		return errs.New("plan", "", "make the batch again with the same build",
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, args...)))
 	}
 	switch {
 	case p.View < 0 || p.View >= maxViews:
@@ -161,20 +162,20 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // ParsePlan reads what AppendBinary wrote and validates it, whatever the bytes.
-// The error wraps schemas.ErrCorrupt, or schemas.ErrUnsupported for another
+// The error wraps errs.ErrCorrupt, or errs.ErrUnsupported for another
 // version.
 func ParsePlan(b []byte) (Plan, error) {
 	var p Plan
 	bad := func(detail string) (Plan, error) {
-		return Plan{}, schemas.E("parse plan", "", "make the batch again with the same build",
-			schemas.Because(schemas.ErrCorrupt, detail))
+		return Plan{}, errs.New("parse plan", "", "make the batch again with the same build",
+			errs.Because(errs.ErrCorrupt, detail))
 	}
 	if len(b) == 0 {
 		return bad("no bytes")
 	}
 	if b[0] != planVersion {
-		return Plan{}, schemas.E("parse plan", "", "use the build that wrote it",
-			schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("version %d, this build reads %d", b[0], planVersion)))
+		return Plan{}, errs.New("parse plan", "", "use the build that wrote it",
+			errs.Because(errs.ErrUnsupported, fmt.Sprintf("version %d, this build reads %d", b[0], planVersion)))
 	}
 	b = b[1:]
 	for _, dst := range [...]*int{&p.View, &p.Size, &p.SrcW, &p.SrcH, &p.Box.X, &p.Box.Y, &p.Box.W, &p.Box.H} {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // somePlans are drawn plans of every preset, so of every kind of step.
@@ -51,11 +51,11 @@ func TestPlanSurvivesItsEncoding(t *testing.T) {
 			kinds[s.Kind] = true
 		}
 		for n := range b {
-			if _, err := ParsePlan(b[:n]); !errors.Is(err, schemas.ErrCorrupt) {
+			if _, err := ParsePlan(b[:n]); !errors.Is(err, errs.ErrCorrupt) {
 				t.Fatalf("%d of %d bytes: %v, want ErrCorrupt", n, len(b), err)
 			}
 		}
-		if _, err := ParsePlan(append(b, 0)); !errors.Is(err, schemas.ErrCorrupt) {
+		if _, err := ParsePlan(append(b, 0)); !errors.Is(err, errs.ErrCorrupt) {
 			t.Fatalf("a byte too many: %v", err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestPlanSurvivesItsEncoding(t *testing.T) {
 		}
 	}
 	t.Logf("longest encoding %d bytes", longest)
-	if _, err := ParsePlan([]byte{planVersion + 1}); !errors.Is(err, schemas.ErrUnsupported) {
+	if _, err := ParsePlan([]byte{planVersion + 1}); !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("another version: %v, want ErrUnsupported", err)
 	}
 }
@@ -92,7 +92,7 @@ func TestPlanValidate(t *testing.T) {
 	} {
 		p := base()
 		spoil(&p)
-		if err := p.Validate(); !errors.Is(err, schemas.ErrCorrupt) {
+		if err := p.Validate(); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
 	}
@@ -101,7 +101,7 @@ func TestPlanValidate(t *testing.T) {
 		t.Error(err)
 	}
 	src := &Image{W: 51, H: 40, Pix: make([]byte, 3*51*40)}
-	if err := Execute(&p, src, make([]byte, 3*32*32)); !errors.Is(err, schemas.ErrMismatch) {
+	if err := Execute(&p, src, make([]byte, 3*32*32)); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("another picture: %v, want ErrMismatch", err)
 	}
 }

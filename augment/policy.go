@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // OpKind names one operation of a policy, as YAML spells it.
@@ -106,10 +107,10 @@ const (
 )
 
 // Validate reports the first thing that cannot be drawn. The error wraps
-// schemas.ErrUsage and names the field: "views[1].ops[0].scale".
+// errs.ErrUsage and names the field: "views[1].ops[0].scale".
 func (p *Policy) Validate() error {
 	if f := p.check(); f != nil {
-		return schemas.E("policy", p.label()+" "+f.path, f.hint, schemas.Because(schemas.ErrUsage, f.why))
+		return errs.New("policy", p.label()+" "+f.path, f.hint, errs.Because(errs.ErrUsage, f.why))
 	}
 	return nil
 }
@@ -164,8 +165,10 @@ func (p *Policy) check() *fault {
 			op := &v.Ops[j]
 			opAt := at + "ops[" + strconv.Itoa(j) + "]"
 			if op.Kind.boxes() != (j == 0) {
-				return &fault{opAt, fmt.Sprintf("%q is out of place", op.Kind),
-					"begin with one of random_resized_crop, resize, center_crop, and use no second"}
+				return &fault{
+					opAt, fmt.Sprintf("%q is out of place", op.Kind),
+					"begin with one of random_resized_crop, resize, center_crop, and use no second",
+				}
 			}
 			if f := op.check(); f != nil {
 				f.path = opAt + "." + f.path
@@ -208,8 +211,10 @@ func (o *Op) check() *fault {
 	}
 	interval := func(name string, r Range, lo, hi float64) *fault {
 		if !(r[0] >= lo && r[1] <= hi && r[0] <= r[1]) {
-			return &fault{name, fmt.Sprintf("is [%s, %s]", num(r[0]), num(r[1])),
-				fmt.Sprintf("give [min, max] with %s ≤ min ≤ max ≤ %s", num(lo), num(hi))}
+			return &fault{
+				name, fmt.Sprintf("is [%s, %s]", num(r[0]), num(r[1])),
+				fmt.Sprintf("give [min, max] with %s ≤ min ≤ max ≤ %s", num(lo), num(hi)),
+			}
 		}
 		return nil
 	}
@@ -277,7 +282,7 @@ func (p *Policy) ViewSpecs() []schemas.ViewSpec {
 
 // Resize gives a copy of the policy with other view sizes: one size a view, or
 // a single size where all views have the same one. The error wraps
-// schemas.ErrUsage.
+// errs.ErrUsage.
 func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 	q := *p
 	q.Views = append([]View(nil), p.Views...)
@@ -286,8 +291,8 @@ func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 		same = same && v.Size == q.Views[0].Size
 	}
 	if len(sizes) != len(q.Views) && (len(sizes) != 1 || !same) {
-		return nil, schemas.E("resize policy", p.label(), fmt.Sprintf("give %d sizes, one a view", len(q.Views)),
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d sizes for views of their own sizes", len(sizes))))
+		return nil, errs.New("resize policy", p.label(), fmt.Sprintf("give %d sizes, one a view", len(q.Views)),
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d sizes for views of their own sizes", len(sizes))))
 	}
 	for i := range q.Views {
 		q.Views[i].Size = sizes[min(i, len(sizes)-1)]
@@ -313,12 +318,12 @@ func (p *Policy) Canonical() string {
 }
 
 // ParseCanonical reads what Canonical wrote. It returns an error that wraps
-// schemas.ErrCorrupt where s is no such text, schemas.ErrUsage where its ranges
+// errs.ErrCorrupt where s is no such text, errs.ErrUsage where its ranges
 // are impossible.
 func ParseCanonical(s string) (*Policy, error) {
 	bad := func(cause error) error {
-		return schemas.E("parse policy", "of the run spec", "start the run with the same build on every machine",
-			schemas.BecauseErr(schemas.ErrCorrupt, cause))
+		return errs.New("parse policy", "of the run spec", "start the run with the same build on every machine",
+			errs.BecauseErr(errs.ErrCorrupt, cause))
 	}
 	if len(s) > maxCanonical {
 		return nil, bad(fmt.Errorf("%d bytes, over %d", len(s), maxCanonical))

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // good is a policy that the cases below spoil, line by line.
@@ -97,11 +98,11 @@ func TestParsePolicyRefuses(t *testing.T) {
 			t.Fatalf("%q is not in the text", c.from)
 		}
 		_, err := ParsePolicy("mine.yaml", []byte(text))
-		if !errors.Is(err, schemas.ErrUsage) {
+		if !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%.40q: got %v, want ErrUsage", c.to, err)
 			continue
 		}
-		if s := err.Error(); !strings.Contains(s, c.at) || !strings.Contains(s, c.says) || !strings.Contains(s, "mend:") || strings.Contains(s, "\n") {
+		if s := err.Error(); !strings.Contains(s, c.at) || !strings.Contains(s, c.says) || !strings.Contains(s, "hint:") || strings.Contains(s, "\n") {
 			t.Errorf("%.40q:\n got %s\nwant %s … %s … mend, on one line", c.to, s, c.at, c.says)
 		}
 	}
@@ -111,8 +112,10 @@ func TestPresets(t *testing.T) {
 	if _, err := presets(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"weak", "small", "imagenet", "imagenet-2crop", "imagenet-multi", "imagenet-strong",
-		"plain", "center", "simclr", "moco-v2", "byol", "swav", "dino", "clsa", "table4-none", "table4-all"} {
+	for _, name := range []string{
+		"weak", "small", "imagenet", "imagenet-2crop", "imagenet-multi", "imagenet-strong",
+		"plain", "center", "simclr", "moco-v2", "byol", "swav", "dino", "clsa", "table4-none", "table4-all",
+	} {
 		if _, err := Preset(name); err != nil {
 			t.Error(err)
 		}
@@ -154,7 +157,7 @@ func TestPresets(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("crops missing: %v", want)
 	}
-	if _, err := Preset("imagnet"); !errors.Is(err, schemas.ErrNotFound) {
+	if _, err := Preset("imagnet"); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("misspelt preset: %v", err)
 	}
 }
@@ -173,7 +176,7 @@ func TestResize(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sizes := range [][]int{nil, {32}, {32, 32}, {0, 1, 1, 1, 1, 1}} {
-		if _, err := multi.Resize(sizes...); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := multi.Resize(sizes...); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("Resize(%v): %v, want ErrUsage", sizes, err)
 		}
 	}
@@ -189,13 +192,13 @@ func TestParseCanonicalRefuses(t *testing.T) {
 	}
 	good := small.Canonical()
 	for text, want := range map[string]error{
-		"":             schemas.ErrCorrupt,
-		good[:50]:      schemas.ErrCorrupt,
-		good + good:    schemas.ErrCorrupt,
-		`{"nam":"x"}`:  schemas.ErrCorrupt,
-		`{"name":"x"}`: schemas.ErrUsage,
-		strings.Replace(good, `"scale":[0.2,1]`, `"scale":[1,0.2]`, 1): schemas.ErrUsage,
-		strings.Replace(good, `"op":"flip"`, `"op":"flop"`, 1):         schemas.ErrUsage,
+		"":             errs.ErrCorrupt,
+		good[:50]:      errs.ErrCorrupt,
+		good + good:    errs.ErrCorrupt,
+		`{"nam":"x"}`:  errs.ErrCorrupt,
+		`{"name":"x"}`: errs.ErrUsage,
+		strings.Replace(good, `"scale":[0.2,1]`, `"scale":[1,0.2]`, 1): errs.ErrUsage,
+		strings.Replace(good, `"op":"flip"`, `"op":"flop"`, 1):         errs.ErrUsage,
 	} {
 		if _, err := ParseCanonical(text); !errors.Is(err, want) {
 			t.Errorf("%.60q: %v, want %v", text, err, want)
@@ -205,7 +208,7 @@ func TestParseCanonicalRefuses(t *testing.T) {
 
 func TestEngineByName(t *testing.T) {
 	_, err := EngineByName("turbo/99")
-	if !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), "turbo/99") || !strings.Contains(err.Error(), DefaultEngine().Name()) {
+	if !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), "turbo/99") || !strings.Contains(err.Error(), DefaultEngine().Name()) {
 		t.Errorf("unknown engine: %v, want ErrMismatch that names both", err)
 	}
 	for _, n := range EngineNames() {
@@ -235,7 +238,7 @@ func TestRenderRefusesWrongBuffers(t *testing.T) {
 	defer r.Close()
 	s := &schemas.Sample{Encoding: schemas.RawGray, Width: 28, Height: 28, Data: make([]byte, 784)}
 	for _, pixels := range [][][]byte{nil, {make([]byte, 3072)}, {make([]byte, 3072), make([]byte, 3071)}} {
-		if _, err := r.Render(s, Key{}, pixels, nil); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := r.Render(s, Key{}, pixels, nil); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%d buffers: %v, want ErrUsage", len(pixels), err)
 		}
 	}

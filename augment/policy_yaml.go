@@ -7,10 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/schemas/errs"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-	"resslt/schemas"
 )
 
 // maxPolicyBytes bounds what ParsePolicy reads: the largest preset has 3 KB.
@@ -38,14 +39,16 @@ var syntax = map[OpKind]opSyntax{
 			"scale":  func(o *Op) any { return &o.Scale },
 			"ratio":  func(o *Op) any { return &o.Ratio },
 			"filter": keyFilter,
-		}},
+		},
+	},
 	ResizeWhole: {Op{Filter: Bilinear}, map[string]func(*Op) any{"filter": keyFilter}},
 	CenterCrop: {
 		Op{Fraction: 0.875, Filter: Bilinear}, // 224 of 256
 		map[string]func(*Op) any{
 			"fraction": func(o *Op) any { return &o.Fraction },
 			"filter":   keyFilter,
-		}},
+		},
+	},
 	Flip:      {Op{P: 0.5}, map[string]func(*Op) any{"p": keyP}},
 	Grayscale: {Op{P: 0.2}, map[string]func(*Op) any{"p": keyP}},
 	ColorJitter: {
@@ -56,20 +59,24 @@ var syntax = map[OpKind]opSyntax{
 			"contrast":   func(o *Op) any { return &o.Contrast },
 			"saturation": func(o *Op) any { return &o.Saturation },
 			"hue":        func(o *Op) any { return &o.Hue },
-		}},
+		},
+	},
 	GaussianBlur: {
 		Op{P: 0.5, Sigma: Range{0.1, 2}},
-		map[string]func(*Op) any{"p": keyP, "sigma": func(o *Op) any { return &o.Sigma }}},
+		map[string]func(*Op) any{"p": keyP, "sigma": func(o *Op) any { return &o.Sigma }},
+	},
 	Solarize: {
 		Op{P: 0.2, Threshold: 128},
-		map[string]func(*Op) any{"p": keyP, "threshold": func(o *Op) any { return &o.Threshold }}},
+		map[string]func(*Op) any{"p": keyP, "threshold": func(o *Op) any { return &o.Threshold }},
+	},
 	RandAugment: {
 		Op{P: 0.5, N: 5, M: 10},
 		map[string]func(*Op) any{
 			"p": keyP,
 			"n": func(o *Op) any { return &o.N },
 			"m": func(o *Op) any { return &o.M },
-		}},
+		},
+	},
 }
 
 func opNames() []string { return sortedKeys(syntax) }
@@ -85,15 +92,15 @@ func sortedKeys[K ~string, V any](m map[K]V) []string {
 
 // ParsePolicy reads a policy in YAML; name is the file's, for messages. Unknown
 // keys and operations and impossible ranges are errors that name file, line,
-// key and the mend, and wrap schemas.ErrUsage.
+// key and the hint, and wrap errs.ErrUsage.
 func ParsePolicy(name string, text []byte) (*Policy, error) {
 	ps, err := parsePolicies(name, text)
 	if err != nil {
 		return nil, err
 	}
 	if len(ps) != 1 {
-		return nil, schemas.E("policy", name, "keep one policy a file",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("it holds %d", len(ps))))
+		return nil, errs.New("policy", name, "keep one policy a file",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("it holds %d", len(ps))))
 	}
 	return ps[0], nil
 }
@@ -101,7 +108,7 @@ func ParsePolicy(name string, text []byte) (*Policy, error) {
 // parsePolicies reads a file of one or more YAML documents.
 func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 	bad := func(why string) error {
-		return schemas.E("policy", name, "correct the YAML", schemas.Because(schemas.ErrUsage, why))
+		return errs.New("policy", name, "correct the YAML", errs.Because(errs.ErrUsage, why))
 	}
 	if len(text) > maxPolicyBytes {
 		return nil, bad(fmt.Sprintf("%d bytes, over %d", len(text), maxPolicyBytes))
@@ -188,7 +195,7 @@ type document struct {
 func parseDocument(name string, body ast.Node) (*Policy, error) {
 	d := document{&Policy{Limits: DefaultLimits}, map[string]int{}}
 	place := func(line int, f fault) error {
-		return schemas.E("policy", fmt.Sprintf("%s:%d: %s", name, line, f.path), f.hint, schemas.Because(schemas.ErrUsage, f.why))
+		return errs.New("policy", fmt.Sprintf("%s:%d: %s", name, line, f.path), f.hint, errs.Because(errs.ErrUsage, f.why))
 	}
 	if e := d.read(body); e != nil {
 		return nil, place(lineOf(e.node), e.fault)

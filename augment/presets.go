@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // The presets are policies as anybody can write them; each names its source.
@@ -32,7 +32,7 @@ var presets = sync.OnceValues(func() (map[string]*Policy, error) {
 		}
 		for _, p := range ps {
 			if all[p.Name] != nil {
-				return nil, schemas.E("policy", file, "rename one of them", schemas.Because(schemas.ErrUsage, "two presets are named "+p.Name))
+				return nil, errs.New("policy", file, "rename one of them", errs.Because(errs.ErrUsage, "two presets are named "+p.Name))
 			}
 			all[p.Name] = p
 		}
@@ -41,7 +41,7 @@ var presets = sync.OnceValues(func() (map[string]*Policy, error) {
 })
 
 // Preset gives the built-in policy of that name; see Presets. The error wraps
-// schemas.ErrNotFound and lists the names.
+// errs.ErrNotFound and lists the names.
 func Preset(name string) (*Policy, error) {
 	all, err := presets()
 	if err != nil {
@@ -50,7 +50,7 @@ func Preset(name string) (*Policy, error) {
 	if p := all[name]; p != nil {
 		return p, nil
 	}
-	return nil, schemas.E("policy", name, "use one of "+strings.Join(Presets(), ", ")+", or a YAML file", schemas.ErrNotFound)
+	return nil, errs.New("policy", name, "use one of "+strings.Join(Presets(), ", ")+", or a YAML file", errs.ErrNotFound)
 }
 
 // Presets lists the built-in policies in alphabetical order.

@@ -1,6 +1,6 @@
 package augment
 
-import "resslt/schemas"
+import "resslt/schemas/errs"
 
 // refName is the version of the reference pixels: the Go decoders and the
 // kernels of this package. golden_test.go pins its bytes; what changes them
@@ -77,17 +77,17 @@ func (f *finisher) finish(px []byte, plan *Plan) {
 
 // Execute renders a plan on a decoded picture by the reference kernels: the
 // definition that every engine is held to. dst is (S,S,3) uint8. The error
-// wraps schemas.ErrCorrupt for an invalid plan, ErrMismatch for one of another
+// wraps errs.ErrCorrupt for an invalid plan, ErrMismatch for one of another
 // picture, ErrUsage for a dst of another size.
 func Execute(plan *Plan, src *Image, dst []byte) error {
 	if err := plan.Validate(); err != nil {
 		return err
 	}
 	if plan.SrcW != src.W || plan.SrcH != src.H || len(src.Pix) != 3*src.W*src.H {
-		return schemas.E("execute plan", "", "give the picture that the plan was drawn for", schemas.ErrMismatch)
+		return errs.New("execute plan", "", "give the picture that the plan was drawn for", errs.ErrMismatch)
 	}
 	if len(dst) != 3*plan.Size*plan.Size {
-		return schemas.E("execute plan", "", "give 3·S·S bytes", schemas.ErrUsage)
+		return errs.New("execute plan", "", "give 3·S·S bytes", errs.ErrUsage)
 	}
 	p := refPainter{decoder: decoder{image: *src}}
 	return p.Paint(plan, dst)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Assembler puts chunks together to batches. It knows no network. It is safe for
@@ -65,8 +66,8 @@ func NewPartAssembler(spec *schemas.RunSpec, from int64, p Part, all bool) *Asse
 // step or chunk outside the run.
 func (a *Assembler) Add(c *Chunk) (bool, error) {
 	if c.Step < 0 || c.Step >= a.spec.Steps() || c.Index < 0 || c.Index >= a.spec.Chunks() {
-		return false, schemas.E("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "see who publishes to this run",
-			schemas.Because(schemas.ErrCorrupt, "the run has no such chunk"))
+		return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "see who publishes to this run",
+			errs.Because(errs.ErrCorrupt, "the run has no such chunk"))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -82,9 +83,9 @@ func (a *Assembler) Add(c *Chunk) (bool, error) {
 		if have != c.Digest && c.Tombstone == "" {
 			// (A tombstone of what is here already tells of a worker's trouble
 			// after the broker lost the chunk; it contradicts nothing.)
-			return false, schemas.E("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step),
+			return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step),
 				"run the same build of the worker on every machine",
-				schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it came with digest %.12s and with %.12s", have, c.Digest)))
+				errs.Because(errs.ErrDeterminism, fmt.Sprintf("it came with digest %.12s and with %.12s", have, c.Digest)))
 		}
 		return false, nil
 	}
@@ -147,15 +148,15 @@ func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
 	a.DropBelow(step + 1)
 	if b.tombstone != "" {
 		a.give(b.buf)
-		return nil, schemas.E("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
-			"mend the data or the workers, then resume", schemas.Because(schemas.ErrTombstone, b.tombstone))
+		return nil, errs.New("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
+			"fix the data or the workers, then resume", errs.Because(errs.ErrTombstone, b.tombstone))
 	}
 	batch := b.buf.batch(a, step)
 	if batch.Replaced > 0 && a.spec.OnError == schemas.Fail {
 		why := batch.Reasons[0]
 		a.give(b.buf)
-		return nil, schemas.E("batch", fmt.Sprintf("step %d", step), "mend the data, or set on_error to replace",
-			schemas.Because(schemas.ErrTombstone, fmt.Sprintf("%d samples could not be decoded; the first: %s", batch.Replaced, why)))
+		return nil, errs.New("batch", fmt.Sprintf("step %d", step), "fix the data, or set on_error to replace",
+			errs.Because(errs.ErrTombstone, fmt.Sprintf("%d samples could not be decoded; the first: %s", batch.Replaced, why)))
 	}
 	batch.OnRelease(func() { a.give(b.buf) })
 	return batch, nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Auditor makes some of the chunks that a stream takes in again, with data of its own,
@@ -29,7 +30,7 @@ type Auditor struct {
 	opts    AuditOptions
 	run     string // digest of spec
 	audited atomic.Int64
-	refusal atomic.Pointer[schemas.Error]
+	refusal atomic.Pointer[errs.Error]
 }
 
 // AuditOptions configure an Auditor.
@@ -56,7 +57,7 @@ const (
 // for options that cannot be.
 func NewAuditor(spec *schemas.RunSpec, source Source, o AuditOptions) (*Auditor, error) {
 	bad := func(where, hint string) error {
-		return errors.Join(schemas.E("audit", where, hint, schemas.ErrUsage), source.Close())
+		return errors.Join(errs.New("audit", where, hint, errs.ErrUsage), source.Close())
 	}
 	if o.Every < 1 {
 		return nil, bad(fmt.Sprintf("one chunk in %d", o.Every), "give 1 or more")
@@ -104,17 +105,19 @@ func (a *Auditor) Chunk(ctx context.Context, c *Chunk) error {
 	}
 	where := fmt.Sprintf("%d of step %d", c.Index, c.Step)
 	if first != second {
-		return schemas.E("audit chunk", where, "see to this machine's memory and its copy of the data, then resume",
-			schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it was made here twice, with digest %.12s and with %.12s", first, second)))
+		return errs.New("audit chunk", where, "see to this machine's memory and its copy of the data, then resume",
+			errs.Because(errs.ErrDeterminism, fmt.Sprintf("it was made here twice, with digest %.12s and with %.12s", first, second)))
 	}
 	worker := c.Worker
 	if worker == "" {
 		worker = "a worker that does not name itself"
 	}
-	refusal := &schemas.Error{Op: "audit chunk", Where: where,
+	refusal := &errs.Error{
+		Op: "audit chunk", Where: where,
 		Hint: "leave that worker out and start over with --fresh: what it made before was not all audited",
-		Err: schemas.Because(schemas.ErrDeterminism,
-			fmt.Sprintf("it came with digest %.12s, by its own word from %s; made here, twice, it has %.12s", c.Digest, worker, first))}
+		Err: errs.Because(errs.ErrDeterminism,
+			fmt.Sprintf("it came with digest %.12s, by its own word from %s; made here, twice, it has %.12s", c.Digest, worker, first)),
+	}
 	a.refusal.CompareAndSwap(nil, refusal)
 	return refusal
 }
@@ -129,7 +132,7 @@ func (a *Auditor) make(ctx context.Context, c *Chunk) (string, error) {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
 		case try == auditTries:
-			return "", schemas.E("audit chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
+			return "", errs.New("audit chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
 				"see that this machine can read the data, or train without --audit", err)
 		}
 		if err := sleep(ctx, auditPause); err != nil {

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // audited opens a stream that an auditor listens to, which makes chunks by own.
@@ -51,15 +51,15 @@ func TestAuditor(t *testing.T) {
 	s, a = audited(t, js, "lies", &hashSource{}, 0, AuditOptions{Every: 1})
 	startWorker(t, js, &hashSource{salt: 1}, WorkerOptions{Name: "liar", Workers: 2}, "lies")
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrDeterminism, "of step 0", "made here, twice", "from liar", "--fresh")
+	wantErr(t, err, errs.ErrDeterminism, "of step 0", "made here, twice", "from liar", "--fresh")
 	if s.Stats().DigestMismatches != 1 || s.Stats().Next != 0 || !errors.Is(err, a.Refusal()) {
 		t.Errorf("%+v, %v", s.Stats(), a.Refusal())
 	}
 
 	_, err = NewAuditor(&spec, &hashSource{}, AuditOptions{})
-	wantErr(t, err, schemas.ErrUsage, "1 or more")
+	wantErr(t, err, errs.ErrUsage, "1 or more")
 	_, err = NewAuditor(&spec, &hashSource{}, AuditOptions{Every: 1, Secret: []byte("short")})
-	wantErr(t, err, schemas.ErrUsage, "32 or more")
+	wantErr(t, err, errs.ErrUsage, "32 or more")
 }
 
 // The false chunk is in the broker still when the run is resumed: the same secret draws
@@ -74,7 +74,7 @@ func TestAuditDrawsAgain(t *testing.T) {
 		for {
 			b, err := s.Next(t.Context())
 			if err != nil {
-				wantErr(t, err, schemas.ErrDeterminism)
+				wantErr(t, err, errs.ErrDeterminism)
 				break
 			}
 			b.Release()
@@ -116,7 +116,7 @@ func TestAuditorsOwnTrouble(t *testing.T) {
 	failures := 0
 	own := &hashSource{before: func(context.Context, TaskRow) error {
 		if failures++; failures <= 2 {
-			return schemas.Because(schemas.ErrUnavailable, "the disk is away")
+			return errs.Because(errs.ErrUnavailable, "the disk is away")
 		}
 		return nil
 	}}
@@ -128,7 +128,7 @@ func TestAuditorsOwnTrouble(t *testing.T) {
 	own.before = func(context.Context, TaskRow) error { own.salt++; return nil }
 	s, a := audited(t, js, "memory", own, 0, AuditOptions{Every: 1})
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrDeterminism, "made here twice", "this machine's memory")
+	wantErr(t, err, errs.ErrDeterminism, "made here twice", "this machine's memory")
 	if a.Refusal() != nil {
 		t.Errorf("a worker is accused: %v", a.Refusal())
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -12,9 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // Limits of the embedded broker; a separate nats-server wants the same settings.
@@ -56,7 +58,7 @@ type BrokerOptions struct {
 // Validate says whether the options can be used. It returns ErrUsage.
 func (o BrokerOptions) Validate() error {
 	bad := func(where, why, hint string) error {
-		return schemas.E("start broker", where, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("start broker", where, hint, errs.Because(errs.ErrUsage, why))
 	}
 	if o.StoreDir == "" {
 		return bad("store", "no folder is named", "give the broker a folder for its store")
@@ -92,7 +94,7 @@ func StartBroker(o BrokerOptions) (*Broker, error) {
 		return nil, err
 	}
 	fail := func(where, hint string, err error) error {
-		return schemas.E("start broker", where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("start broker", where, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	if err := os.MkdirAll(o.StoreDir, 0o755); err != nil {
 		return nil, fail(o.StoreDir, "name a folder that can be written", err)
@@ -170,7 +172,7 @@ func ownToken(file string) (string, error) {
 		return "", err
 	}
 	token := rand.Text()
-	return token, os.WriteFile(file, []byte(token+"\n"), 0o600)
+	return token, durable.ReplaceMode(file, 0o600, func(w io.Writer) error { _, err := io.WriteString(w, token+"\n"); return err })
 }
 
 // Close stops the broker and waits until its store is written.
@@ -186,8 +188,8 @@ func splitListen(addr string) (host string, port int, err error) {
 		port, err = strconv.Atoi(p)
 	}
 	if err != nil || port < 0 || port > 65535 || strings.TrimSpace(h) == "" {
-		return "", 0, schemas.E("start broker", strconv.Quote(addr), "give host:port, e.g. 127.0.0.1:4222",
-			schemas.Because(schemas.ErrUsage, "is no address to listen on"))
+		return "", 0, errs.New("start broker", strconv.Quote(addr), "give host:port, e.g. 127.0.0.1:4222",
+			errs.Because(errs.ErrUsage, "is no address to listen on"))
 	}
 	return h, port, nil
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TestBrokerToken: a broker that listens makes a token, keeps it for a restart, and
@@ -23,7 +23,7 @@ func TestBrokerToken(t *testing.T) {
 		tokens = append(tokens, b.Token())
 		for _, wrong := range []string{"", "guess"} {
 			_, _, err = Connect(t.Context(), ConnectOptions{URL: b.URL(), Token: wrong})
-			wantErr(t, err, schemas.ErrDenied, "--token")
+			wantErr(t, err, errs.ErrDenied, "--token")
 		}
 		nc, _, err := Connect(t.Context(), ConnectOptions{URL: b.URL(), Token: b.Token()})
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func madeChunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *Chunk {
@@ -97,26 +98,26 @@ func TestDecodeRefuses(t *testing.T) {
 		text   string
 		change func(m *nats.Msg)
 	}{
-		{"too large", schemas.ErrTooLarge, "over the", func(m *nats.Msg) { m.Data = make([]byte, MaxChunkBytes(&spec)+1); seal(m) }},
-		{"no spec", schemas.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Del(schemas.HeaderSpec) }},
-		{"other spec", schemas.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Set(schemas.HeaderSpec, other.Digest()) }},
-		{"bit flip", schemas.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 4 }},
-		{"no digest", schemas.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Header.Del(schemas.HeaderDigest) }},
-		{"other schema", schemas.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = chunkMsg(t, &other, madeChunk(t, &other, 0, 0)).Data; seal(m) }},
-		{"empty", schemas.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = nil; seal(m) }},
-		{"cut", schemas.ErrCorrupt, "end mark", func(m *nats.Msg) { m.Data = m.Data[:len(m.Data)-9]; seal(m) }},
-		{"other chunk", schemas.ErrCorrupt, "slot 0 instead of 4", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 1) }},
-		{"shorter chunk", schemas.ErrCorrupt, "4 rows instead of 2", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 2) }},
-		{"no such chunk", schemas.ErrCorrupt, "no such", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 3) }},
-		{"no such step", schemas.ErrCorrupt, "no such", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 12, 0) }},
-		{"subject", schemas.ErrCorrupt, "parse subject", func(m *nats.Msg) { m.Subject = "b.r.x.0" }},
-		{"sample", schemas.ErrCorrupt, "outside the data set", func(m *nats.Msg) {
+		{"too large", errs.ErrTooLarge, "over the", func(m *nats.Msg) { m.Data = make([]byte, MaxChunkBytes(&spec)+1); seal(m) }},
+		{"no spec", errs.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Del(schemas.HeaderSpec) }},
+		{"other spec", errs.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Set(schemas.HeaderSpec, other.Digest()) }},
+		{"bit flip", errs.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 4 }},
+		{"no digest", errs.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Header.Del(schemas.HeaderDigest) }},
+		{"other schema", errs.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = chunkMsg(t, &other, madeChunk(t, &other, 0, 0)).Data; seal(m) }},
+		{"empty", errs.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = nil; seal(m) }},
+		{"cut", errs.ErrCorrupt, "end mark", func(m *nats.Msg) { m.Data = m.Data[:len(m.Data)-9]; seal(m) }},
+		{"other chunk", errs.ErrCorrupt, "slot 0 instead of 4", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 1) }},
+		{"shorter chunk", errs.ErrCorrupt, "4 rows instead of 2", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 2) }},
+		{"no such chunk", errs.ErrCorrupt, "no such", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 3) }},
+		{"no such step", errs.ErrCorrupt, "no such", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 12, 0) }},
+		{"subject", errs.ErrCorrupt, "parse subject", func(m *nats.Msg) { m.Subject = "b.r.x.0" }},
+		{"sample", errs.ErrCorrupt, "outside the data set", func(m *nats.Msg) {
 			c := madeChunk(t, &spec, 0, 0)
 			c.Samples[2] = 47
 			m.Data = chunkMsg(t, &spec, c).Data
 			seal(m)
 		}},
-		{"no reason", schemas.ErrCorrupt, "without a reason", func(m *nats.Msg) {
+		{"no reason", errs.ErrCorrupt, "without a reason", func(m *nats.Msg) {
 			c := madeChunk(t, &spec, 0, 0)
 			c.Samples[2] = c.Planned[3]
 			m.Data = chunkMsg(t, &spec, c).Data
@@ -243,13 +244,13 @@ func TestTaskRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = DecodeTask(&spec, "other", m.Subject, m.Header, m.Data)
-	wantErr(t, err, schemas.ErrMismatch)
+	wantErr(t, err, errs.ErrMismatch)
 	_, err = DecodeTask(&spec, run.Record.Digest, schemas.TaskSubject("r", 2, 0), m.Header, m.Data)
-	wantErr(t, err, schemas.ErrCorrupt, "asks for")
+	wantErr(t, err, errs.ErrCorrupt, "asks for")
 	_, err = DecodeTask(&spec, run.Record.Digest, m.Subject, m.Header, m.Data[:50])
-	wantErr(t, err, schemas.ErrCorrupt)
+	wantErr(t, err, errs.ErrCorrupt)
 	_, err = DecodeTask(&spec, run.Record.Digest, m.Subject, m.Header, make([]byte, 1<<20))
-	wantErr(t, err, schemas.ErrTooLarge)
+	wantErr(t, err, errs.ErrTooLarge)
 }
 
 func TestAssembler(t *testing.T) {
@@ -283,7 +284,7 @@ func TestAssembler(t *testing.T) {
 	changed := chunk(2, 0)
 	changed.Digest = "other"
 	_, err = a.Add(changed)
-	wantErr(t, err, schemas.ErrDeterminism, "chunk 0 of step 2")
+	wantErr(t, err, errs.ErrDeterminism, "chunk 0 of step 2")
 	add(chunk(2, 1), true)
 	b, err := a.Take(2)
 	if err != nil {
@@ -305,8 +306,8 @@ func TestAssembler(t *testing.T) {
 	}
 	add(chunk(3, 0), false) // step 4 was taken, so step 3 is over
 	_, err = a.Add(&Chunk{Step: spec.Steps(), Index: 0})
-	wantErr(t, err, schemas.ErrCorrupt)
+	wantErr(t, err, errs.ErrCorrupt)
 	add(&Chunk{Step: 5, Index: 1, Tombstone: "why", Digest: "d"}, true)
 	_, err = a.Take(5)
-	wantErr(t, err, schemas.ErrTombstone, "step 5, chunk 1", "why")
+	wantErr(t, err, errs.ErrTombstone, "step 5, chunk 1", "why")
 }

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"resslt/schemas/errs"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"resslt/schemas"
 )
 
 // apiTimeout bounds one request to the broker whose context has no deadline.
@@ -59,7 +59,7 @@ func (o ConnectOptions) applyDefaults() ConnectOptions {
 }
 
 // Connect connects to the broker and sees that JetStream is on. The caller closes
-// the connection. It returns ErrUnavailable, naming the URL and the mend, where
+// the connection. It returns ErrUnavailable, naming the URL and the hint, where
 // no broker answers, JetStream is off, or TLS does not come about; ErrDenied where
 // the credentials are refused; ErrNotFound or ErrCorrupt for a file of the options;
 // ErrUsage where no broker is named, or too much.
@@ -100,7 +100,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 		opts = append(opts, reportChanges(where, o.Report)...)
 	}
 	fail := func(hint string, err error) error {
-		return schemas.E("connect to broker", where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("connect to broker", where, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
@@ -156,9 +156,9 @@ func brokerName(nc *nats.Conn) string {
 // checkPayload says whether the broker takes messages of n bytes.
 func checkPayload(nc *nats.Conn, n int) error {
 	if have := nc.MaxPayload(); have < int64(n) {
-		return schemas.E("broker", brokerName(nc),
+		return errs.New("broker", brokerName(nc),
 			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", MaxPayload>>20),
-			schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
+			errs.Because(errs.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Limits of one pull. A byte limit below one message's size would stall.
@@ -48,7 +49,7 @@ func (s *Stream) consume(ctx context.Context) error {
 			return lost.error
 		case errors.Is(err, errReconnected), errors.Is(err, errGap):
 			continue
-		case errors.Is(err, schemas.ErrDeterminism), errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrMismatch), errors.Is(err, schemas.ErrTooLarge):
+		case errors.Is(err, errs.ErrDeterminism), errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrMismatch), errors.Is(err, errs.ErrTooLarge):
 			return err
 		}
 		if ferr := pat.failed(ctx, "stream of run", s.run.Name, err); ferr != nil {

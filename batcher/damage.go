@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // dropDamaged deletes a stream that lists messages which it cannot give: the first
@@ -96,6 +97,6 @@ func (p *Planner) mendDamage(ctx context.Context, id chunkID) error {
 	if err != nil {
 		return err
 	}
-	return schemas.E("read recording", batch, "export what can be read with `resslt record export`, then start with --fresh",
-		schemas.Because(schemas.ErrCorrupt, "the broker's store lists chunks that it cannot give"))
+	return errs.New("read recording", batch, "export what can be read with `resslt record export`, then start with --fresh",
+		errs.Because(errs.ErrCorrupt, "the broker's store lists chunks that it cannot give"))
 }

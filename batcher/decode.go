@@ -9,6 +9,7 @@ import (
 
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Decoder reads chunks of one run from bytes that nobody vouches for. It is safe
@@ -41,10 +42,10 @@ var errBodyDigest = errors.New("body and digest differ")
 // (another spec or schema) or ErrCorrupt.
 func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 	fail := func(hint string, err error) (*Chunk, error) {
-		return nil, schemas.E("decode chunk", msg.Subject, hint, err)
+		return nil, errs.New("decode chunk", msg.Subject, hint, err)
 	}
 	if len(msg.Data) > d.cap {
-		return fail("see who publishes to this subject", schemas.Because(schemas.ErrTooLarge,
+		return fail("see who publishes to this subject", errs.Because(errs.ErrTooLarge,
 			fmt.Sprintf("%d bytes, over the %d that a chunk of this run can have", len(msg.Data), d.cap)))
 	}
 	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
@@ -52,15 +53,15 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 		return nil, err
 	}
 	if step >= d.spec.Steps() || index >= d.spec.Chunks() {
-		return fail("see who publishes to this subject", schemas.Because(schemas.ErrCorrupt, "the run has no such step or chunk"))
+		return fail("see who publishes to this subject", errs.Because(errs.ErrCorrupt, "the run has no such step or chunk"))
 	}
 	if got := msg.Header.Get(schemas.HeaderSpec); got != d.digest {
-		return fail("stop workers of an earlier run of this name", schemas.Because(schemas.ErrMismatch,
+		return fail("stop workers of an earlier run of this name", errs.Because(errs.ErrMismatch,
 			fmt.Sprintf("it was made for spec %.12q, this run has %.12q", got, d.digest)))
 	}
 	sum := digest(msg.Data)
 	if got := msg.Header.Get(schemas.HeaderDigest); got != sum {
-		return fail("it will be made again", schemas.BecauseErr(schemas.ErrCorrupt,
+		return fail("it will be made again", errs.BecauseErr(errs.ErrCorrupt,
 			fmt.Errorf("%w: SHA-256 %.12s, the header says %.12q", errBodyDigest, sum, got)))
 	}
 	c := &Chunk{Step: step, Index: index, Digest: sum}
@@ -106,7 +107,7 @@ func (d *Decoder) fill(c *Chunk, body []byte) error {
 // ErrCorrupt.
 func (c *Chunk) Check(spec *schemas.RunSpec) error {
 	bad := func(format string, a ...any) error {
-		return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+		return errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 	}
 	if c.Step < 0 || c.Step >= spec.Steps() || c.Index < 0 || c.Index >= spec.Chunks() {
 		return bad("the run has no such step or chunk")

@@ -9,6 +9,7 @@ import (
 
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Encoder writes chunks of one run as Arrow IPC streams. Equal rows give equal
@@ -60,25 +61,25 @@ func (e *Encoder) Encode(c *Chunk) ([]byte, error) {
 func (e *Encoder) check(c *Chunk) error {
 	n := c.Rows()
 	bad := func(sentinel error, what string) error {
-		return schemas.E("encode chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
-			"report this as a bug of the maker", schemas.Because(sentinel, what))
+		return errs.New("encode chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step),
+			"report this as a bug of the maker", errs.Because(sentinel, what))
 	}
 	if len(c.Samples) != n || len(c.Labels) != n || len(c.Planned) != n || len(c.Reasons) != n ||
 		len(c.Pixels) != len(e.spec.Views) || len(c.Plans) != len(e.spec.Views) || n == 0 || n > e.spec.ChunkSamples {
-		return bad(schemas.ErrUsage, "its columns are of unequal length")
+		return bad(errs.ErrUsage, "its columns are of unequal length")
 	}
 	for i, r := range c.Reasons {
 		if len(r) > MaxReasonBytes {
-			return bad(schemas.ErrTooLarge, fmt.Sprintf("the reason of row %d has %d bytes", i, len(r)))
+			return bad(errs.ErrTooLarge, fmt.Sprintf("the reason of row %d has %d bytes", i, len(r)))
 		}
 	}
 	for v, view := range e.spec.Views {
 		if len(c.Pixels[v]) != n*view.Bytes() || len(c.Plans[v]) != n {
-			return bad(schemas.ErrUsage, "view "+view.Name+" is not of the spec's size")
+			return bad(errs.ErrUsage, "view "+view.Name+" is not of the spec's size")
 		}
 		for i, p := range c.Plans[v] {
 			if len(p) > MaxPlanBytes {
-				return bad(schemas.ErrTooLarge, fmt.Sprintf("the plan of row %d, view %s, has %d bytes, over %d", i, view.Name, len(p), MaxPlanBytes))
+				return bad(errs.ErrTooLarge, fmt.Sprintf("the plan of row %d, view %s, has %d bytes, over %d", i, view.Name, len(p), MaxPlanBytes))
 			}
 		}
 	}
@@ -97,7 +98,7 @@ func writeStream(out *bytes.Buffer, schema *arrow.Schema, cols *layout.Columns) 
 		err = cerr
 	}
 	if err != nil {
-		return nil, schemas.E("encode", "Arrow stream", "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("encode", "Arrow stream", "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	return out.Bytes(), nil
 }

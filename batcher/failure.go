@@ -5,10 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"resslt/schemas/errs"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"resslt/schemas"
 )
 
 // Codes of JetStream's API errors that are decided upon here.
@@ -32,7 +32,7 @@ func unavailable(nc *nats.Conn, op, where string, err error) error {
 		}
 		err, hint = silence{brokerName(nc), err}, "start the broker again, or see that it can be reached"
 	}
-	return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New(op, where, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // isSilence: the broker did not answer, in whichever of the many ways in which the
@@ -77,10 +77,10 @@ func isSealed(err error) bool {
 }
 
 // errSealed: the run is a recording, and takes nothing any more.
-var errSealed = schemas.Because(schemas.ErrMismatch, "the run is a sealed recording")
+var errSealed = errs.Because(errs.ErrMismatch, "the run is a sealed recording")
 
 func sealedError(op, where string) error {
-	return schemas.E(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it", errSealed)
+	return errs.New(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it", errSealed)
 }
 
 // isFull: the stream is at a limit, and takes messages again when some are purged.
@@ -128,7 +128,7 @@ func (p *patience) failed(ctx context.Context, op, where string, err error) erro
 		case isFull(err):
 			hint = "give the broker's store room (its disk, max_file_store, the account's quota), then resume with --resume"
 		}
-		return schemas.E(op, where, hint, schemas.BecauseErr(schemas.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
+		return errs.New(op, where, hint, errs.BecauseErr(errs.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
 	}
 	p.wait = min(max(20*time.Millisecond, 2*p.wait), time.Second)
 	return sleep(ctx, p.wait)

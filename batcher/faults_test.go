@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A broker that is killed in the middle, with its chunks in files or in memory,
@@ -67,7 +68,7 @@ func TestBrokerGone(t *testing.T) {
 	for err == nil {
 		_, err = s.Next(t.Context())
 	}
-	wantErr(t, err, schemas.ErrUnavailable, "gave up after", "broker nats://"+b.addr+" does not answer", "start the broker again", "--resume")
+	wantErr(t, err, errs.ErrUnavailable, "gave up after", "broker nats://"+b.addr+" does not answer", "start the broker again", "--resume")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestPublishTwice(t *testing.T) {
 		}
 	}
 	_, err := publishOnce(t.Context(), run, msg(1, "b"), func() {})
-	wantErr(t, err, schemas.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
+	wantErr(t, err, errs.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
 
 	// The same through workers: one lies in wait with other pixels. The stream
 	// clears the queue as it begins, so the task that provokes it comes after.
@@ -157,17 +158,17 @@ func TestPublishTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, w.ServeRun(t.Context(), "r"), schemas.ErrDeterminism, "b.r.0.1")
+	wantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrDeterminism, "b.r.0.1")
 	if w.Stats().DigestMismatches != 1 {
 		t.Errorf("%d mismatches counted", w.Stats().DigestMismatches)
 	}
 	for err = nil; err == nil; { // what was complete before the notice came is handed out
 		_, err = s.Next(t.Context())
 	}
-	wantErr(t, err, schemas.ErrDeterminism, "stopped by a worker", "b.r.0.1")
+	wantErr(t, err, errs.ErrDeterminism, "stopped by a worker", "b.r.0.1")
 	s.Close()
 	_, err = OpenStream(t.Context(), run, strideOrder{spec.Dataset.Samples}, StreamOptions{})
-	wantErr(t, err, schemas.ErrDeterminism, "--fresh")
+	wantErr(t, err, errs.ErrDeterminism, "--fresh")
 }
 
 // Chunks that are of no use are deleted and made again: of another spec, with
@@ -226,7 +227,7 @@ func TestChunkThatNeverComesRight(t *testing.T) {
 	_, err := s.Next(t.Context())
 	cancel()
 	wg.Wait()
-	wantErr(t, err, schemas.ErrMismatch, "b.r.0.0", "schema")
+	wantErr(t, err, errs.ErrMismatch, "b.r.0.0", "schema")
 }
 
 // Refusals name what does not fit, before any task is taken.
@@ -240,11 +241,11 @@ func TestWorkerRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, w.ServeRun(t.Context(), "r"), schemas.ErrMismatch, `"hash/1"`, "turbo/1", "r")
+	wantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, `"hash/1"`, "turbo/1", "r")
 	if src.open.Load() != 0 {
 		t.Error("the refused run's data was opened")
 	}
-	wantErr(t, w.ServeRun(t.Context(), "nobody"), schemas.ErrNotFound, "nobody")
+	wantErr(t, w.ServeRun(t.Context(), "nobody"), errs.ErrNotFound, "nobody")
 
 	other := &WorkerOptions{Workers: 1, Open: func(_ context.Context, rec *schemas.RunRecord) (Source, error) {
 		o := &hashSource{spec: rec.Spec}
@@ -254,7 +255,7 @@ func TestWorkerRefuses(t *testing.T) {
 	if w, err = NewWorker(js, *other); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, w.ServeRun(t.Context(), "r"), schemas.ErrMismatch, "order", "same data set")
+	wantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, "order", "same data set")
 
 	// Serve goes on with other runs, and says once what it refuses.
 	var reports atomic.Int64

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // lookAt is how many of the missing chunks are looked for on a damaged disk at once.
@@ -168,7 +169,7 @@ func (p *Planner) exhausted(ctx context.Context, advisory []byte) error {
 		Seq uint64 `json:"stream_seq"`
 	}
 	if err := json.Unmarshal(advisory, &a); err != nil || a.Seq == 0 {
-		return schemas.E("read advisory", p.run.Name, advisoryMend, schemas.ErrCorrupt)
+		return errs.New("read advisory", p.run.Name, advisoryMend, errs.ErrCorrupt)
 	}
 	tasks, err := p.run.js.Stream(ctx, schemas.TasksStream(p.run.Name))
 	if err != nil {
@@ -180,7 +181,7 @@ func (p *Planner) exhausted(ctx context.Context, advisory []byte) error {
 	}
 	run, step, chunk, err := schemas.ParseStepSubject(m.Subject)
 	if err != nil || run != p.run.Name || step >= p.run.Spec().Steps() || chunk >= p.run.Spec().Chunks() {
-		return schemas.E("read advisory", m.Subject, advisoryMend, schemas.ErrCorrupt)
+		return errs.New("read advisory", m.Subject, advisoryMend, errs.ErrCorrupt)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

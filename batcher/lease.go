@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // DefaultLeaseTerm is how long a trainer that does not renew its lease still counts
@@ -94,7 +95,7 @@ func takeLease(ctx context.Context, run *Run, term time.Duration, where func() p
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
-		var typed *schemas.Error
+		var typed *errs.Error
 		switch {
 		case err == nil:
 			return l, nil
@@ -125,8 +126,8 @@ func awaitFree(ctx context.Context, run *Run, trainer string) (uint64, error) {
 		case have.over(), seen != nil && have.seq == seen.seq && time.Since(since) >= have.term():
 			return have.seq, nil
 		case seen != nil && have.seq != seen.seq, time.Since(start) > have.term()+have.term()/5:
-			return 0, schemas.E("open stream", run.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
-				schemas.Because(schemas.ErrUsage, have.String()+" is training this run"))
+			return 0, errs.New("open stream", run.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
+				errs.Because(errs.ErrUsage, have.String()+" is training this run"))
 		case seen == nil:
 			seen, since = have, time.Now()
 		}
@@ -152,7 +153,7 @@ func (l *lease) hold(ctx context.Context) error {
 		rctx, cancel := whileConnected(context.WithoutCancel(ctx), l.run.js.Conn(), closeWait)
 		err := l.renew(rctx)
 		cancel()
-		if errors.Is(err, schemas.ErrMismatch) {
+		if errors.Is(err, errs.ErrMismatch) {
 			return err
 		}
 		// A broker that is away, or that is being set up again, is the planner's
@@ -181,8 +182,8 @@ func (l *lease) renew(ctx context.Context) error {
 	case have.ID == l.note.ID: // the answer to a renewal was lost
 		return l.write(ctx, have.seq)
 	}
-	return schemas.E("stream of run", l.run.Name, "stop one of the two, then resume with --resume or give it another --trainer name",
-		schemas.Because(schemas.ErrMismatch, have.String()+" has taken the run over"))
+	return errs.New("stream of run", l.run.Name, "stop one of the two, then resume with --resume or give it another --trainer name",
+		errs.Because(errs.ErrMismatch, have.String()+" has taken the run over"))
 }
 
 // leave says that the trainer needs nothing more, and where it stopped. A lease
@@ -191,7 +192,7 @@ func (l *lease) leave(ctx context.Context) error {
 	l.note.Left = true
 	err := l.renew(ctx)
 	switch {
-	case err == nil, errors.Is(err, schemas.ErrMismatch), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
+	case err == nil, errors.Is(err, errs.ErrMismatch), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
 		return nil // it is another's by now, or gone with the run
 	}
 	return unavailable(l.run.js.Conn(), "close stream", l.run.Name, err)
@@ -203,7 +204,7 @@ func (l *lease) write(ctx context.Context, last uint64) error {
 	l.note.Cursor, l.note.Asked = at.cursor, at.asked
 	body, err := json.Marshal(l.note)
 	if err != nil {
-		return schemas.E("store lease", l.run.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("store lease", l.run.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	ack, err := l.run.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.TrainerSubject(l.run.Name, l.note.Trainer), Data: body},
 		jetstream.WithExpectLastSequencePerSubject(last))

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A name has one trainer: another of that name is refused while the first lives, and
@@ -22,8 +23,8 @@ func TestOneTrainerAName(t *testing.T) {
 		o := StreamOptions{Trainer: "one", LeaseTerm: time.Second}
 		first := openStream(t, run, o)
 		_, err := OpenStream(t.Context(), run, order, o)
-		wantErr(t, err, schemas.ErrUsage, "trainer one", "is training this run", "--trainer")
-		wantErr(t, DeleteRun(t.Context(), js, "r"), schemas.ErrUsage, "trainer one", "--run")
+		wantErr(t, err, errs.ErrUsage, "trainer one", "is training this run", "--trainer")
+		wantErr(t, DeleteRun(t.Context(), js, "r"), errs.ErrUsage, "trainer one", "--run")
 		openStream(t, run, StreamOptions{Trainer: "two"}).Close()
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
@@ -45,7 +46,7 @@ func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 	run := openRun(t, js, testSpec(), RunOptions{})
 	s := openStream(t, run, StreamOptions{StallTimeout: time.Millisecond})
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrUnavailable, "did not come")
+	wantErr(t, err, errs.ErrUnavailable, "did not come")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestLeaseRunsOut(t *testing.T) {
 		if d := time.Since(start); d < term/2 || d > term+term/5 {
 			t.Errorf("took over after %v of %v", d, term)
 		}
-		wantErr(t, dead.hold(t.Context()), schemas.ErrMismatch, "trainer t", "has taken the run over", "--trainer")
+		wantErr(t, dead.hold(t.Context()), errs.ErrMismatch, "trainer t", "has taken the run over", "--trainer")
 		if err := dead.leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func TestLeaseIsMended(t *testing.T) {
 	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r", "t"), []byte("\x00{")); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, l.renew(t.Context()), schemas.ErrMismatch, "another trainer")
+	wantErr(t, l.renew(t.Context()), errs.ErrMismatch, "another trainer")
 }
 
 // A trainer whose lease was taken ends, rather than go on against the other.
@@ -150,7 +151,7 @@ func TestStreamLosesItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrMismatch, "trainer other (process 7 on h)", "--resume")
+	wantErr(t, err, errs.ErrMismatch, "trainer other (process 7 on h)", "--resume")
 }
 
 // A trainer of the same machine that was killed is known to be dead at once.

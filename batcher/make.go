@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // replacements is how many samples after the planned one are tried before the
@@ -28,7 +29,7 @@ type Maker interface {
 	//
 	// An error that matches ErrCorrupt, ErrTooLarge or ErrUnsupported says that
 	// no machine can decode the sample: it is replaced. Its text becomes part of
-	// the chunk, and so must be the same on every machine: of a *schemas.Error
+	// the chunk, and so must be the same on every machine: of a *errs.Error
 	// only Err is taken (paths belong in Where). Any other error is this
 	// worker's own trouble, and the task goes to another.
 	Make(ctx context.Context, row TaskRow, dst, plans [][]byte) (Made, error)
@@ -45,12 +46,12 @@ type Source interface {
 
 // undecodable says whether err means that no machine can decode the sample.
 func undecodable(err error) bool {
-	return errors.Is(err, schemas.ErrCorrupt) || errors.Is(err, schemas.ErrTooLarge) || errors.Is(err, schemas.ErrUnsupported)
+	return errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrUnsupported)
 }
 
 // reasonOf is the part of err that is the same on every machine.
 func reasonOf(err error) string {
-	var e *schemas.Error
+	var e *errs.Error
 	for errors.As(err, &e) && e.Err != nil {
 		err = e.Err
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // MemoryStream hands out ready-made batches again and again, under the step
@@ -21,7 +22,7 @@ type MemoryStream struct {
 // and not be released meanwhile.
 func NewMemoryStream(spec *schemas.RunSpec, from int64, ready []*schemas.Batch) (*MemoryStream, error) {
 	if len(ready) == 0 {
-		return nil, schemas.E("memory stream", "", "make at least one batch", schemas.Because(schemas.ErrUsage, "no batches"))
+		return nil, errs.New("memory stream", "", "make at least one batch", errs.Because(errs.ErrUsage, "no batches"))
 	}
 	m := &MemoryStream{spec: spec, ready: ready}
 	m.next.Store(from)

@@ -3,7 +3,7 @@ package batcher
 import (
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Part is which rows of every batch a trainer takes, where several train one model
@@ -22,6 +22,6 @@ func (p Part) Validate(size int) error {
 	if p == (Part{}) || p.Index >= 0 && p.Index < p.Of && size%p.Of == 0 {
 		return nil
 	}
-	return schemas.E("part of a batch", fmt.Sprintf("%d of %d", p.Index, p.Of), "give a batch size that the number of parts divides",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("a batch has %d rows", size)))
+	return errs.New("part of a batch", fmt.Sprintf("%d of %d", p.Index, p.Of), "give a batch size that the number of parts divides",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("a batch has %d rows", size)))
 }

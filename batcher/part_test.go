@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // cut is what a part of a batch should be.
@@ -103,7 +104,7 @@ func TestPartFilters(t *testing.T) {
 // TestPartRefused: a part that a batch has not is named.
 func TestPartRefused(t *testing.T) {
 	for _, p := range []Part{{0, 3}, {2, 2}, {-1, 2}, {1, 0}} {
-		wantErr(t, p.Validate(10), schemas.ErrUsage, fmt.Sprintf("%d of %d", p.Index, p.Of))
+		wantErr(t, p.Validate(10), errs.ErrUsage, fmt.Sprintf("%d of %d", p.Index, p.Of))
 	}
 	for _, p := range []Part{{}, {0, 1}, {4, 5}} {
 		if err := p.Validate(10); err != nil {

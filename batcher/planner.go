@@ -76,8 +76,10 @@ const planTick = 500 * time.Millisecond
 const passTimeout = 30 * time.Second
 
 func newPlanner(run *Run, order Order, o PlannerOptions, stats *streamCounters) *Planner {
-	p := &Planner{run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1), issued: func() {},
-		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, passed: map[int64]bool{}, backups: map[chunkID]time.Time{}, anew: map[chunkID]bool{}}
+	p := &Planner{
+		run: run, order: order, opts: o, stats: stats, wake: make(chan struct{}, 1), issued: func() {},
+		next: o.From, purged: o.From, roster: roster{run: run, self: o.Trainer}, passed: map[int64]bool{}, backups: map[chunkID]time.Time{}, anew: map[chunkID]bool{},
+	}
 	p.cursor.Store(o.From)
 	p.others.Store(&[]place{})
 	return p

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // published says how a chunk came to be in the stream.
@@ -56,14 +57,14 @@ func publishOnce(ctx context.Context, run *Run, m *nats.Msg, alive func()) (publ
 			return publishedNew, nil
 		case isWrongLast(err):
 			how, err := compareStored(ctx, run, m)
-			if err == nil || !errors.Is(err, schemas.ErrNotFound) {
+			if err == nil || !errors.Is(err, errs.ErrNotFound) {
 				return how, err
 			}
 			// It was purged between the two requests: its step is over.
 			return publishedTwin, nil
 		case isSealed(err):
 			how, err := compareStored(ctx, run, m)
-			if errors.Is(err, schemas.ErrNotFound) {
+			if errors.Is(err, errs.ErrNotFound) {
 				err = sealedError("publish chunk", m.Subject)
 			}
 			return how, err
@@ -98,16 +99,16 @@ func compareStored(ctx context.Context, run *Run, m *nats.Msg) (published, error
 			case have.Header.Get(schemas.HeaderTombstone) != "" && have.Header.Get(schemas.HeaderSpec) == run.Record.Digest:
 				return publishedLate, nil
 			case have.Header.Get(schemas.HeaderSpec) != run.Record.Digest:
-				return 0, schemas.E("publish chunk", m.Subject, "delete the run and open it again",
-					schemas.Because(schemas.ErrMismatch, fmt.Sprintf("a chunk of spec %.12q lies there", have.Header.Get(schemas.HeaderSpec))))
+				return 0, errs.New("publish chunk", m.Subject, "delete the run and open it again",
+					errs.Because(errs.ErrMismatch, fmt.Sprintf("a chunk of spec %.12q lies there", have.Header.Get(schemas.HeaderSpec))))
 			}
-			return 0, schemas.E("publish chunk", m.Subject, "run the same build on every worker, then start the run with --fresh",
-				schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("worker %s made digest %.12s, worker %s %.12s of the same task",
+			return 0, errs.New("publish chunk", m.Subject, "run the same build on every worker, then start the run with --fresh",
+				errs.Because(errs.ErrDeterminism, fmt.Sprintf("worker %s made digest %.12s, worker %s %.12s of the same task",
 					reasonLine(have.Header.Get(schemas.HeaderWorker)), a, m.Header.Get(schemas.HeaderWorker), b)))
 		}
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, schemas.E("publish chunk", m.Subject, "publish it again if its step is not over", schemas.ErrNotFound)
+		return 0, errs.New("publish chunk", m.Subject, "publish it again if its step is not over", errs.ErrNotFound)
 	}
 	return 0, unavailable(run.js.Conn(), "publish chunk", m.Subject, err)
 }
@@ -135,8 +136,8 @@ func stopNotice(ctx context.Context, run *Run) error {
 }
 
 func stopError(run string, notice []byte) error {
-	return schemas.E("run", run, "run the same build on every worker, then start with --fresh",
-		schemas.Because(schemas.ErrDeterminism, "stopped by a worker: "+reasonText(notice)))
+	return errs.New("run", run, "run the same build on every worker, then start with --fresh",
+		errs.Because(errs.ErrDeterminism, "stopped by a worker: "+reasonText(notice)))
 }
 
 // reasonText bounds a text from the wire to one line of 1 KiB.

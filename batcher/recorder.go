@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Recorder keeps what a stream hands out. A stream calls Chunk from its consumer's
@@ -54,7 +54,7 @@ func (s *Stream) record(ctx context.Context, c *Chunk) error {
 		return nil
 	}
 	if err := s.opts.Record.Chunk(ctx, c); err != nil {
-		if errors.Is(err, schemas.ErrDeterminism) {
+		if errors.Is(err, errs.ErrDeterminism) {
 			s.stats.mismatches.Add(1)
 		}
 		return notRecorded{err}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // said collects reports.
@@ -81,15 +82,17 @@ func TestSilenceHasOneText(t *testing.T) {
 	b := launch(t, embedded(true))
 	nc, _ := b.connect(t)
 	const text = "look up run r: unavailable: broker nats://"
-	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrNoServers, nats.ErrTimeout, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, nats.ErrStaleConnection, context.DeadlineExceeded} {
+	for _, err := range []error{
+		nats.ErrReconnectBufExceeded, nats.ErrNoServers, nats.ErrTimeout, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrStaleConnection, context.DeadlineExceeded,
+	} {
 		got := unavailable(nc, "look up run", "r", err)
-		wantErr(t, got, schemas.ErrUnavailable, text+b.addr+" does not answer", "start the broker again")
+		wantErr(t, got, errs.ErrUnavailable, text+b.addr+" does not answer", "start the broker again")
 		wantErr(t, got, err)
 	}
-	wantErr(t, unavailable(nc, "look up run", "r", errors.New("no space left")), schemas.ErrUnavailable, "no space left", "store has room")
+	wantErr(t, unavailable(nc, "look up run", "r", errors.New("no space left")), errs.ErrUnavailable, "no space left", "store has room")
 	nc.Close()
-	wantErr(t, unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), schemas.ErrUnavailable, "connection closed")
+	wantErr(t, unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), errs.ErrUnavailable, "connection closed")
 }
 
 func TestRedactURLs(t *testing.T) {
@@ -116,7 +119,7 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 		w, err := NewWorker(js, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, _ *schemas.RunRecord) (Source, error) {
 			opening <- struct{}{}
 			<-ctx.Done()
-			return nil, schemas.E("open folder", "/data", "mount it", schemas.BecauseErr(schemas.ErrUnavailable, ctx.Err()))
+			return nil, errs.New("open folder", "/data", "mount it", errs.BecauseErr(errs.ErrUnavailable, ctx.Err()))
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -140,12 +143,12 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 		t.Errorf("reports %q", reports.lines)
 	}
 	w, err := NewWorker(js, WorkerOptions{Open: func(context.Context, *schemas.RunRecord) (Source, error) {
-		return nil, schemas.E("open folder", "/data", "mount it", schemas.ErrNotFound)
+		return nil, errs.New("open folder", "/data", "mount it", errs.ErrNotFound)
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, w.ServeRun(t.Context(), "r"), schemas.ErrNotFound, "/data")
+	wantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrNotFound, "/data")
 }
 
 // A run that was refused because its data cannot be opened is served as soon as it
@@ -158,7 +161,7 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	var reports said
 	startWorker(t, js, src, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
 		if rec.DataURI != "folder:new" {
-			return nil, schemas.E("open", rec.DataURI, "name a folder", schemas.ErrNotFound)
+			return nil, errs.New("open", rec.DataURI, "name a folder", errs.ErrNotFound)
 		}
 		return src.opener(ctx, rec)
 	}}, "")
@@ -169,9 +172,9 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	equal(t, take(t, s, 1), want(t, spec, src, 0, 1))
 }
 
-// Every error that begins here says how it is mended; one that is passed on under
-// another name brings its own mend.
-func TestErrorsHaveMends(t *testing.T) {
+// Every error that begins here says what to do; one that is passed on under
+// another name brings its own hint.
+func TestErrorsHaveHints(t *testing.T) {
 	fset := token.NewFileSet()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -191,14 +194,14 @@ func TestErrorsHaveMends(t *testing.T) {
 			if !ok {
 				return true
 			}
-			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "E" || len(call.Args) != 4 {
+			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "New" || len(call.Args) != 4 {
 				return true
 			}
 			calls++
 			hint, literal := call.Args[2].(*ast.BasicLit)
 			_, passedOn := call.Args[3].(*ast.Ident)
 			if literal && hint.Value == `""` && !passedOn {
-				t.Errorf("%s: an error without a mend", fset.Position(call.Pos()))
+				t.Errorf("%s: an error without a hint", fset.Position(call.Pos()))
 			}
 			return true
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Role is what a process may do in its tenant's account of a locked-down broker.
@@ -140,5 +141,5 @@ func (d denied) Unwrap() error { return d.err }
 
 // denial wraps a refusal.
 func denial(op, where string, err error) error {
-	return schemas.E(op, where, "connect with the credentials of the role that may do this", schemas.BecauseErr(schemas.ErrDenied, err))
+	return errs.New(op, where, "connect with the credentials of the role that may do this", errs.BecauseErr(errs.ErrDenied, err))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Storage is where the broker keeps the chunks.
@@ -90,9 +91,9 @@ func (o RunOptions) applyDefaults(spec *schemas.RunSpec) RunOptions {
 func (o RunOptions) Validate() error {
 	switch {
 	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:
-		return schemas.E("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, schemas.ErrUsage)
+		return errs.New("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, errs.ErrUsage)
 	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0:
-		return schemas.E("run options", "", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "a limit is negative"))
+		return errs.New("run options", "", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a limit is negative"))
 	}
 	return nil
 }
@@ -178,21 +179,21 @@ func ListRuns(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 	}
 	slices.Sort(names)
 	var (
-		runs []*Run
-		errs []error
+		runs   []*Run
+		failed []error
 	)
 	for _, name := range names {
 		r, err := LookupRun(ctx, js, name)
 		switch {
 		case err == nil:
 			runs = append(runs, r)
-		case errors.Is(err, schemas.ErrNotFound): // deleted, or being opened, just now
+		case errors.Is(err, errs.ErrNotFound): // deleted, or being opened, just now
 		default:
-			errs = append(errs, err)
+			failed = append(failed, err)
 		}
 	}
-	if len(errs) > 0 {
-		return runs, schemas.E("list runs", "", "delete these, or use the build that they were made with", errors.Join(errs...))
+	if len(failed) > 0 {
+		return runs, errs.New("list runs", "", "delete these, or use the build that they were made with", errors.Join(failed...))
 	}
 	return runs, nil
 }
@@ -218,7 +219,7 @@ func DeleteRun(ctx context.Context, js jetstream.JetStream, name string) error {
 		found = found || err == nil
 	}
 	if !found {
-		return schemas.E("delete run", name, "list the broker's runs", schemas.ErrNotFound)
+		return errs.New("delete run", name, "list the broker's runs", errs.ErrNotFound)
 	}
 	return nil
 }
@@ -341,8 +342,8 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
 				return sealedError("open run", r.Name)
 			}
-			return schemas.E("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
-				schemas.BecauseErr(schemas.ErrMismatch, err))
+			return errs.New("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
+				errs.BecauseErr(errs.ErrMismatch, err))
 		}
 	}
 	if err == nil {
@@ -354,8 +355,8 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 		if cfg.Storage == jetstream.MemoryStorage {
 			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), a smaller --window, or --storage file", cfg.MaxBytes>>20)
 		}
-		return schemas.E("open run", r.Name, hint,
-			schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("open run", r.Name, hint,
+			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return unavailable(r.js.Conn(), "open run", r.Name, err)
 }
@@ -380,7 +381,7 @@ func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 func (r *Run) storeRecord(ctx context.Context) error {
 	body, err := json.Marshal(&r.Record)
 	if err != nil {
-		return schemas.E("store run record", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("store run record", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	_, err = r.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.SpecSubject(r.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(0))
 	if err == nil {
@@ -394,8 +395,8 @@ func (r *Run) storeRecord(ctx context.Context) error {
 		return err
 	}
 	if have.Digest != r.Record.Digest {
-		return schemas.E("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
+		return errs.New("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
 				have.Digest, r.Record.Digest, SpecDifference(&have.Spec, &r.Record.Spec))))
 	}
 	return nil
@@ -403,7 +404,7 @@ func (r *Run) storeRecord(ctx context.Context) error {
 
 func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunRecord, error) {
 	none := func() error {
-		return schemas.E("look up run", name, "start the trainer with this --run name first", schemas.ErrNotFound)
+		return errs.New("look up run", name, "start the trainer with this --run name first", errs.ErrNotFound)
 	}
 	s, err := js.Stream(ctx, schemas.CtrlStream(name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -421,7 +422,7 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 	}
 	var rec schemas.RunRecord
 	if err := json.Unmarshal(msg.Data, &rec); err != nil {
-		return nil, schemas.E("run record", name, "delete the run and open it again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("run record", name, "delete the run and open it again", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return &rec, nil
 }
@@ -431,7 +432,7 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(r.opts)
 	if err != nil {
-		return schemas.E("store run options", r.Name, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("store run options", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body, cond...); err != nil && !isWrongLast(err) {
 		return unavailable(r.js.Conn(), "store run options", r.Name, err)
@@ -456,7 +457,7 @@ func (r *Run) loadOptions(ctx context.Context) error {
 			err = o.Validate()
 		}
 		if err != nil {
-			return schemas.E("run options", r.Name, "open the run again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return errs.New("run options", r.Name, "open the run again", errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 	}
 	r.Record.DataURI = o.DataURI

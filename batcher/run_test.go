@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func TestRunIsWrittenOnce(t *testing.T) {
@@ -20,18 +21,18 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		spec := testSpec()
 		ctx := t.Context()
 		_, err := LookupRun(ctx, js, "r")
-		wantErr(t, err, schemas.ErrNotFound, "r")
+		wantErr(t, err, errs.ErrNotFound, "r")
 		openRun(t, js, spec, RunOptions{DataURI: "folder:here"})
 		openRun(t, js, spec, RunOptions{DataURI: "folder:here", Window: 5}) // again, wider
 		other := spec
 		other.Seed, other.BatchSize = 9, 11
 		_, err = OpenRun(ctx, js, "r", other, RunOptions{})
-		wantErr(t, err, schemas.ErrMismatch, other.Digest()[:12], spec.Digest()[:12], "batch_size, seed", "--run", "--fresh")
+		wantErr(t, err, errs.ErrMismatch, other.Digest()[:12], spec.Digest()[:12], "batch_size, seed", "--run", "--fresh")
 		if _, err := OpenRun(ctx, js, "r2", other, RunOptions{Storage: StorageFile}); err != nil {
 			t.Fatal(err)
 		}
 		_, err = OpenRun(ctx, js, "r2", other, RunOptions{})
-		wantErr(t, err, schemas.ErrMismatch, "storage")
+		wantErr(t, err, errs.ErrMismatch, "storage")
 		runs, err := ListRuns(ctx, js)
 		if err != nil || len(runs) != 2 || runs[0].Name != "r" || runs[0].Record.DataURI != "folder:here" || runs[1].opts.Storage != StorageFile {
 			t.Fatalf("%+v, %v", runs, err)
@@ -52,7 +53,7 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		for range 2 {
 			err = DeleteRun(ctx, js, "r")
 		}
-		wantErr(t, err, schemas.ErrNotFound, "r")
+		wantErr(t, err, errs.ErrNotFound, "r")
 		if _, err := OpenRun(ctx, js, "r", other, RunOptions{}); err != nil {
 			t.Fatal(err) // the name is free again
 		}
@@ -77,32 +78,32 @@ func TestOpenRunRefuses(t *testing.T) {
 		{"window", "r", spec, RunOptions{Window: -1}, "negative"},
 	} {
 		_, err := OpenRun(t.Context(), js, tc.run, tc.spec, tc.opts)
-		wantErr(t, err, schemas.ErrUsage, tc.text)
+		wantErr(t, err, errs.ErrUsage, tc.text)
 	}
 	run := openRun(t, js, spec, RunOptions{Window: 3})
 	for text, o := range map[string]StreamOptions{"window": {Window: 4}, "from": {From: 13}, "trainer": {Trainer: "a b"}} {
 		_, err := OpenStream(t.Context(), run, strideOrder{47}, o)
-		wantErr(t, err, schemas.ErrUsage, text)
+		wantErr(t, err, errs.ErrUsage, text)
 	}
 	large := spec
 	large.Views[0].Size, large.ChunkSamples = 1024, 3
 	_, err := OpenRun(t.Context(), js, "large", large, RunOptions{})
-	wantErr(t, err, schemas.ErrTooLarge, "max_payload")
+	wantErr(t, err, errs.ErrTooLarge, "max_payload")
 }
 
 // Each way in which there is no usable broker has its own line.
 func TestConnectRefuses(t *testing.T) {
 	ctx := t.Context()
 	_, _, err := Connect(ctx, ConnectOptions{})
-	wantErr(t, err, schemas.ErrUsage)
+	wantErr(t, err, errs.ErrUsage)
 	addr := freeAddr(t)
 	_, _, err = Connect(ctx, ConnectOptions{URL: "nats://user:secret@" + addr, Timeout: time.Second})
-	wantErr(t, err, schemas.ErrUnavailable, addr, "nats-server -js")
+	wantErr(t, err, errs.ErrUnavailable, addr, "nats-server -js")
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("a password is shown: %v", err)
 	}
 	_, _, err = Connect(ctx, ConnectOptions{URL: "nats://" + addr, Creds: "missing.creds"})
-	wantErr(t, err, schemas.ErrNotFound, "missing.creds")
+	wantErr(t, err, errs.ErrNotFound, "missing.creds")
 
 	b, err := StartBroker(BrokerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", Token: "let-me-in"})
 	if err != nil {
@@ -110,7 +111,7 @@ func TestConnectRefuses(t *testing.T) {
 	}
 	defer b.Close()
 	_, _, err = Connect(ctx, ConnectOptions{URL: b.URL()})
-	wantErr(t, err, schemas.ErrDenied, "token")
+	wantErr(t, err, errs.ErrDenied, "token")
 	for _, o := range []ConnectOptions{{URL: b.URL(), Token: "let-me-in"}, {Broker: b}} {
 		nc, _, err := Connect(ctx, o)
 		if err != nil {
@@ -156,9 +157,9 @@ func TestConnectRefuses(t *testing.T) {
 		if err == nil {
 			_, err = OpenRun(ctx, js, "r", spec, RunOptions{})
 			nc.Close()
-			wantErr(t, err, schemas.ErrTooLarge, tc.text, addr)
+			wantErr(t, err, errs.ErrTooLarge, tc.text, addr)
 		} else {
-			wantErr(t, err, schemas.ErrUnavailable, tc.text, addr)
+			wantErr(t, err, errs.ErrUnavailable, tc.text, addr)
 		}
 		cancel()
 		_ = cmd.Wait()
@@ -177,11 +178,11 @@ func TestStartBrokerRefuses(t *testing.T) {
 		kind error
 		text string
 	}{
-		{"no store", BrokerOptions{}, schemas.ErrUsage, "folder"},
-		{"open to all", BrokerOptions{StoreDir: t.TempDir(), Listen: "0.0.0.0:0"}, schemas.ErrUsage, "token"},
-		{"no address", BrokerOptions{StoreDir: t.TempDir(), Listen: "4222"}, schemas.ErrUsage, "host:port"},
-		{"taken", BrokerOptions{StoreDir: t.TempDir(), Listen: l.Addr().String()}, schemas.ErrUnavailable, l.Addr().String()},
-		{"not a folder", BrokerOptions{StoreDir: "/dev/null/x"}, schemas.ErrUnavailable, "/dev/null/x"},
+		{"no store", BrokerOptions{}, errs.ErrUsage, "folder"},
+		{"open to all", BrokerOptions{StoreDir: t.TempDir(), Listen: "0.0.0.0:0"}, errs.ErrUsage, "token"},
+		{"no address", BrokerOptions{StoreDir: t.TempDir(), Listen: "4222"}, errs.ErrUsage, "host:port"},
+		{"taken", BrokerOptions{StoreDir: t.TempDir(), Listen: l.Addr().String()}, errs.ErrUnavailable, l.Addr().String()},
+		{"not a folder", BrokerOptions{StoreDir: "/dev/null/x"}, errs.ErrUnavailable, "/dev/null/x"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := StartBroker(tc.o)

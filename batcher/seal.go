@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
@@ -70,8 +71,8 @@ func (s *Stream) Seal(ctx context.Context) error {
 		case lack != before:
 			before, since = lack, time.Now()
 		case s.opts.StallTimeout > 0 && time.Since(since) > s.opts.StallTimeout:
-			return schemas.E("seal recording", s.run.Name, "start `augmentd` workers that can reach the data, then resume",
-				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the broker lacks %d chunks, or does not show them, and none came in %v", lack, s.opts.StallTimeout)))
+			return errs.New("seal recording", s.run.Name, "start `augmentd` workers that can reach the data, then resume",
+				errs.Because(errs.ErrUnavailable, fmt.Sprintf("the broker lacks %d chunks, or does not show them, and none came in %v", lack, s.opts.StallTimeout)))
 		}
 		if err == nil {
 			pat.ok()
@@ -126,11 +127,11 @@ func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID
 func (s *Stream) compare(c *Chunk) error {
 	where := fmt.Sprintf("chunk %d of step %d", c.Index, c.Step)
 	if c.Tombstone != "" {
-		return schemas.E("record", where, "mend the data or the workers, then resume", schemas.Because(schemas.ErrTombstone, c.Tombstone))
+		return errs.New("record", where, "fix the data or the workers, then resume", errs.Because(errs.ErrTombstone, c.Tombstone))
 	}
 	if was := s.digests[chunkID{c.Step, c.Index}]; was != "" && was != c.Digest {
-		return schemas.E("record", where, "run the same build of the worker on every machine, then resume",
-			schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("it was handed out with digest %.12s, and made again with %.12s", was, c.Digest)))
+		return errs.New("record", where, "run the same build of the worker on every machine, then resume",
+			errs.Because(errs.ErrDeterminism, fmt.Sprintf("it was handed out with digest %.12s, and made again with %.12s", was, c.Digest)))
 	}
 	return nil
 }

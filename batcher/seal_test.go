@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A recording is read, and takes nothing more: neither chunks nor trainers.
@@ -42,15 +43,15 @@ func TestSealedRun(t *testing.T) {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		_, err = stored.Chunk(t.Context(), 3, 7)
-		wantErr(t, err, schemas.ErrNotFound, "resslt record ls")
+		wantErr(t, err, errs.ErrNotFound, "resslt record ls")
 		// What is there is there: the same chunk is a success, another is not taken.
 		if err := run.Store(t.Context(), NewEncoder(&spec), c, "test"); err != nil {
 			t.Fatal(err)
 		}
 		c.Digest, c.Pixels[0][0] = "", c.Pixels[0][0]+1
-		wantErr(t, run.Store(t.Context(), NewEncoder(&spec), c, "test"), schemas.ErrDeterminism)
+		wantErr(t, run.Store(t.Context(), NewEncoder(&spec), c, "test"), errs.ErrDeterminism)
 		_, err = OpenRun(t.Context(), js, "r", spec, o)
-		wantErr(t, err, schemas.ErrMismatch, "--replay")
+		wantErr(t, err, errs.ErrMismatch, "--replay")
 	})
 }
 
@@ -130,7 +131,7 @@ func TestSealIsWhole(t *testing.T) {
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, s.Seal(t.Context()), schemas.ErrUnavailable, "lacks 6 chunks", "augmentd")
+	wantErr(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
 	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
 	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
@@ -219,9 +220,9 @@ func TestSealGivesUpOnTombstones(t *testing.T) {
 	if err := s.planner.purgeStep(t.Context(), 7); err != nil {
 		t.Fatal(err)
 	}
-	broken := &hashSource{before: func(context.Context, TaskRow) error { return schemas.Because(schemas.ErrCorrupt, "no picture") }}
+	broken := &hashSource{before: func(context.Context, TaskRow) error { return errs.Because(errs.ErrCorrupt, "no picture") }}
 	startWorker(t, js, broken, WorkerOptions{Workers: 1}, "r")
-	wantErr(t, s.Seal(t.Context()), schemas.ErrTombstone, "of step 7", "no picture")
+	wantErr(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
 	if stored, err := run.Stored(t.Context()); err != nil || stored.Sealed() {
 		t.Errorf("it is sealed, %v", err)
 	}

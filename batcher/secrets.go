@@ -7,15 +7,15 @@ import (
 	"os"
 	"strings"
 
-	"github.com/nats-io/nats.go"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/nats-io/nats.go"
 )
 
 // validate says whether the options can be used; it returns ErrUsage.
 func (o ConnectOptions) validate() error {
 	bad := func(why, hint string) error {
-		return schemas.E("connect to broker", "", hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("connect to broker", "", hint, errs.Because(errs.ErrUsage, why))
 	}
 	given := 0
 	for _, s := range []string{o.Creds, o.NKey, o.Token} {
@@ -41,14 +41,14 @@ func (o ConnectOptions) validate() error {
 func (o ConnectOptions) secrets() ([]nats.Option, error) {
 	var opts []nats.Option
 	fail := func(file, hint string, kind, err error) ([]nats.Option, error) {
-		return nil, schemas.E("connect to broker", file, hint, schemas.BecauseErr(kind, err))
+		return nil, errs.New("connect to broker", file, hint, errs.BecauseErr(kind, err))
 	}
 	for _, file := range []string{o.Creds, o.NKey, o.CA, o.Cert, o.Key} {
 		if file == "" {
 			continue
 		}
 		if _, err := os.ReadFile(file); err != nil {
-			return fail(file, "name a file that can be read", schemas.ErrNotFound, err)
+			return fail(file, "name a file that can be read", errs.ErrNotFound, err)
 		}
 	}
 	if o.Token != "" {
@@ -60,7 +60,7 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 	if o.NKey != "" {
 		opt, err := nats.NkeyOptionFromSeed(o.NKey)
 		if err != nil {
-			return fail(o.NKey, "name a file with a user's nkey seed, which begins with SU", schemas.ErrCorrupt, err)
+			return fail(o.NKey, "name a file with a user's nkey seed, which begins with SU", errs.ErrCorrupt, err)
 		}
 		opts = append(opts, opt)
 	}
@@ -73,16 +73,16 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 	if o.CA != "" {
 		raw, err := os.ReadFile(o.CA)
 		if err != nil {
-			return fail(o.CA, "name a file that can be read", schemas.ErrNotFound, err)
+			return fail(o.CA, "name a file that can be read", errs.ErrNotFound, err)
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(raw) {
-			return fail(o.CA, "name a PEM file of certificates", schemas.ErrCorrupt, errors.New("it holds no certificate"))
+			return fail(o.CA, "name a PEM file of certificates", errs.ErrCorrupt, errors.New("it holds no certificate"))
 		}
 	}
 	if o.Cert != "" {
 		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
-			return fail(o.Cert, "name the PEM files of a certificate and of its key", schemas.ErrCorrupt, err)
+			return fail(o.Cert, "name the PEM files of a certificate and of its key", errs.ErrCorrupt, err)
 		}
 		// Read anew at each handshake: certificates are renewed under a running process.
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -96,7 +96,7 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 // refusedConnection says in our words why a first connection did not come about.
 func refusedConnection(where string, err error) error {
 	fail := func(kind error, hint string) error {
-		return schemas.E("connect to broker", where, hint, schemas.BecauseErr(kind, err))
+		return errs.New("connect to broker", where, hint, errs.BecauseErr(kind, err))
 	}
 	var (
 		authority x509.UnknownAuthorityError
@@ -107,19 +107,19 @@ func refusedConnection(where string, err error) error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
-		return fail(schemas.ErrDenied, "give what this broker knows us by: --creds, --nkey or --token")
+		return fail(errs.ErrDenied, "give what this broker knows us by: --creds, --nkey or --token")
 	case errors.Is(err, nats.ErrNkeysNotSupported):
-		return fail(schemas.ErrDenied, "give --creds or --token: this broker has no nkeys")
+		return fail(errs.ErrDenied, "give --creds or --token: this broker has no nkeys")
 	case errors.As(err, &authority):
-		return fail(schemas.ErrUnavailable, "give --tls-ca FILE, the authority that signed the broker's certificate")
+		return fail(errs.ErrUnavailable, "give --tls-ca FILE, the authority that signed the broker's certificate")
 	case errors.As(err, &host):
-		return fail(schemas.ErrUnavailable, "connect by a name that is in the broker's certificate")
+		return fail(errs.ErrUnavailable, "connect by a name that is in the broker's certificate")
 	case errors.As(err, &expired):
-		return fail(schemas.ErrUnavailable, "have the broker's certificate renewed, and see that the clocks are right")
+		return fail(errs.ErrUnavailable, "have the broker's certificate renewed, and see that the clocks are right")
 	case errors.As(err, &alert), strings.Contains(text, "tls: certificate required"), strings.Contains(text, "remote error: tls"), strings.Contains(text, "after TLS handshake"):
-		return fail(schemas.ErrDenied, "give --tls-cert and --tls-key, signed by an authority that the broker trusts")
+		return fail(errs.ErrDenied, "give --tls-cert and --tls-key, signed by an authority that the broker trusts")
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return fail(schemas.ErrUnavailable, "leave --tls-ca and --tls-cert out, or configure TLS in the broker")
+		return fail(errs.ErrUnavailable, "leave --tls-ca and --tls-cert out, or configure TLS in the broker")
 	}
-	return fail(schemas.ErrUnavailable, "start `nats-server -js`, or correct --nats")
+	return fail(errs.ErrUnavailable, "start `nats-server -js`, or correct --nats")
 }

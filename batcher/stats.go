@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // WorkerStats count what a worker did.
@@ -44,7 +45,7 @@ type WorkerBeat struct {
 func (b *WorkerBeat) encode() ([]byte, error) {
 	out, err := json.Marshal(b)
 	if err != nil {
-		return nil, schemas.E("heartbeat", b.Worker, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("heartbeat", b.Worker, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Stored is what BATCH_<run> holds, for reading. It is safe for concurrent use.
@@ -42,7 +43,7 @@ func (s *Stored) Chunk(ctx context.Context, step int64, index int) (*Chunk, erro
 	subject := schemas.ChunkSubject(s.run.Name, step, index)
 	m, err := s.stream.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, schemas.E("read chunk", subject, "see `resslt record ls` for the steps that are kept", schemas.ErrNotFound)
+		return nil, errs.New("read chunk", subject, "see `resslt record ls` for the steps that are kept", errs.ErrNotFound)
 	}
 	if err != nil {
 		return nil, unavailable(s.run.js.Conn(), "read chunk", subject, err)
@@ -79,14 +80,14 @@ func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) er
 	}
 	m := chunkMessage(r, c.Step, c.Index, bytes.Clone(body), "", from)
 	if got := m.Header.Get(schemas.HeaderDigest); c.Digest != "" && got != c.Digest {
-		return schemas.E("store chunk", m.Subject, "take the record from another copy", schemas.Because(schemas.ErrCorrupt,
+		return errs.New("store chunk", m.Subject, "take the record from another copy", errs.Because(errs.ErrCorrupt,
 			fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
 	}
 	pctx, cancel := context.WithTimeout(ctx, DefaultBrokerTimeout)
 	defer cancel()
 	if _, err = publishOnce(pctx, r, m, func() {}); pctx.Err() != nil && ctx.Err() == nil {
-		return schemas.E("store chunk", m.Subject, "see that the broker runs and that its store has room",
-			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", DefaultBrokerTimeout)))
+		return errs.New("store chunk", m.Subject, "see that the broker runs and that its store has room",
+			errs.Because(errs.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", DefaultBrokerTimeout)))
 	}
 	return err
 }
@@ -94,7 +95,7 @@ func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) er
 func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
 	s, err := r.js.Stream(ctx, schemas.BatchStream(r.Name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, schemas.E("open stream", schemas.BatchStream(r.Name), "open the run again, or delete it", schemas.ErrNotFound)
+		return nil, errs.New("open stream", schemas.BatchStream(r.Name), "open the run again, or delete it", errs.ErrNotFound)
 	}
 	if err != nil {
 		return nil, unavailable(r.js.Conn(), "open stream", r.Name, err)

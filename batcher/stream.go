@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Defaults of StreamOptions.
@@ -84,7 +85,7 @@ func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
 
 func (o StreamOptions) validate(run *Run) error {
 	bad := func(field, why, hint string) error {
-		return schemas.E("open stream", field, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("open stream", field, hint, errs.Because(errs.ErrUsage, why))
 	}
 	if err := o.Part.Validate(run.Spec().BatchSize); err != nil {
 		return err
@@ -215,8 +216,8 @@ func (s *Stream) watch(ctx context.Context) error {
 			return stopError(s.run.Name, m.Data)
 		case st := <-status:
 			if st == nats.CLOSED {
-				return schemas.E("stream", s.run.Name, "keep the connection open while training",
-					schemas.BecauseErr(schemas.ErrUnavailable, nats.ErrConnectionClosed))
+				return errs.New("stream", s.run.Name, "keep the connection open while training",
+					errs.BecauseErr(errs.ErrUnavailable, nats.ErrConnectionClosed))
 			}
 			s.interrupt()
 		case <-ctx.Done():
@@ -298,8 +299,8 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 		case <-s.failed:
 			return nil, s.reason()
 		case <-stalled:
-			err := schemas.E("wait for batch", fmt.Sprintf("run %s, step %d", s.run.Name, step), "start `augmentd` workers that can reach the data, then resume",
-				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("%d of its %d chunks did not come in %v",
+			err := errs.New("wait for batch", fmt.Sprintf("run %s, step %d", s.run.Name, step), "start `augmentd` workers that can reach the data, then resume",
+				errs.Because(errs.ErrUnavailable, fmt.Sprintf("%d of its %d chunks did not come in %v",
 					len(s.asm.Missing(step)), s.run.Spec().Chunks(), s.opts.StallTimeout)))
 			s.fail(err)
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // The whole way, on every broker: batches are what the spec says, none is missed,
@@ -128,7 +129,7 @@ func TestReplacement(t *testing.T) {
 	broken := map[int64]bool{3: true, 8: true, 13: true, 40: true}
 	before := func(_ context.Context, r TaskRow) error {
 		if broken[r.Sample] {
-			return schemas.E("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "mend the file", schemas.Because(schemas.ErrCorrupt, "not an image"))
+			return errs.New("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "mend the file", errs.Because(errs.ErrCorrupt, "not an image"))
 		}
 		return nil
 	}
@@ -143,9 +144,9 @@ func TestReplacement(t *testing.T) {
 			s := openStream(t, run, StreamOptions{})
 			b, err := s.Next(t.Context())
 			if policy == schemas.Fail {
-				wantErr(t, err, schemas.ErrTombstone, "step 0", "not an image", "mend")
+				wantErr(t, err, errs.ErrTombstone, "step 0", "not an image", "hint")
 				_, again := s.Next(t.Context())
-				wantErr(t, again, schemas.ErrTombstone)
+				wantErr(t, again, errs.ErrTombstone)
 				return
 			}
 			if err != nil {
@@ -176,7 +177,7 @@ func TestTombstones(t *testing.T) {
 		err  error
 		text string
 	}{
-		{"undecodable", schemas.Because(schemas.ErrCorrupt, "no image at all"), "no image at all"},
+		{"undecodable", errs.Because(errs.ErrCorrupt, "no image at all"), "no image at all"},
 		{"poison", errors.New("disk trouble"), "tried 2 times"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -194,7 +195,7 @@ func TestTombstones(t *testing.T) {
 			s := openStream(t, run, StreamOptions{})
 			take(t, s, 1)
 			_, err := s.Next(t.Context())
-			wantErr(t, err, schemas.ErrTombstone, "step 1", tc.text)
+			wantErr(t, err, errs.ErrTombstone, "step 1", tc.text)
 			if n := s.Stats().Tombstoned; n < 1 {
 				t.Errorf("%d tombstones counted", n)
 			}
@@ -303,7 +304,7 @@ func TestStallIsAnError(t *testing.T) {
 	run := openRun(t, js, testSpec(), RunOptions{})
 	s := openStream(t, run, StreamOptions{StallTimeout: 300 * time.Millisecond, HealAfter: 50 * time.Millisecond})
 	_, err := s.Next(t.Context())
-	wantErr(t, err, schemas.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
+	wantErr(t, err, errs.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
 }
 
 func TestMemoryStreamIsATwin(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Order says which sample stands at an index of an epoch, 0 ≤ index <
@@ -80,27 +81,27 @@ func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
 // is of another spec, ErrTooLarge or ErrCorrupt where it is not what it claims.
 func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header nats.Header, body []byte) (*Task, error) {
 	fail := func(err error) (*Task, error) {
-		return nil, schemas.E("decode task", subject, "see who publishes to this subject", err)
+		return nil, errs.New("decode task", subject, "see who publishes to this subject", err)
 	}
 	l, err := taskLayout()
 	if err != nil {
 		return nil, err
 	}
 	if limit := len(l.Prefix()) + ipcOverhead + rowBytes*spec.ChunkSamples; len(body) > limit {
-		return fail(schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
+		return fail(errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
 	}
 	_, step, chunk, err := schemas.ParseStepSubject(subject)
 	if err != nil {
 		return nil, err
 	}
 	if step >= spec.Steps() || chunk >= spec.Chunks() {
-		return fail(schemas.Because(schemas.ErrCorrupt, "the run has no such step or chunk"))
+		return fail(errs.Because(errs.ErrCorrupt, "the run has no such step or chunk"))
 	}
 	if got := header.Get(schemas.HeaderSpec); got != specDigest {
-		return fail(schemas.Because(schemas.ErrMismatch, fmt.Sprintf("it is of spec %.12q, this run has %.12q", got, specDigest)))
+		return fail(errs.Because(errs.ErrMismatch, fmt.Sprintf("it is of spec %.12q, this run has %.12q", got, specDigest)))
 	}
 	if got, want := header.Get(schemas.HeaderDigest), digest(body); got != want {
-		return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", want, got)))
+		return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", want, got)))
 	}
 	lo, hi := spec.ChunkRange(chunk)
 	bufs, err := l.Parse(body, hi-lo)
@@ -115,7 +116,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
 	for i := range t.Rows {
 		if int(slots[i]) != lo+i || indices[i] != base+int64(lo+i) || samples[i] < 0 || samples[i] >= spec.Dataset.Samples {
-			return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d asks for slot %d, index %d, sample %d", i, slots[i], indices[i], samples[i])))
+			return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d asks for slot %d, index %d, sample %d", i, slots[i], indices[i], samples[i])))
 		}
 		t.Rows[i] = TaskRow{Slot: slots[i], Sample: samples[i], Index: indices[i], Epoch: epoch}
 	}

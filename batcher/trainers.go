@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TrainerState is a trainer of a run, as its lease tells.
@@ -36,8 +37,10 @@ func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
 	}
 	var out []TrainerState
 	for name, h := range notes {
-		out = append(out, TrainerState{Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor,
-			Term: h.term(), Age: h.age, Left: h.Left, Live: !h.over()})
+		out = append(out, TrainerState{
+			Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor,
+			Term: h.term(), Age: h.age, Left: h.Left, Live: !h.over(),
+		})
 	}
 	slices.SortFunc(out, func(a, b TrainerState) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
@@ -51,9 +54,9 @@ func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
 	case err != nil:
 		return 0, unavailable(r.js.Conn(), "read cursor", r.Name, err)
 	case h == nil:
-		return 0, schemas.E("read cursor", r.Name+" "+trainer, "name a trainer that has begun this run", schemas.ErrNotFound)
+		return 0, errs.New("read cursor", r.Name+" "+trainer, "name a trainer that has begun this run", errs.ErrNotFound)
 	case h.ID == "":
-		return 0, schemas.E("read cursor", r.Name+" "+trainer, "see who else publishes to "+schemas.TrainerSubject(r.Name, trainer), schemas.ErrCorrupt)
+		return 0, errs.New("read cursor", r.Name+" "+trainer, "see who else publishes to "+schemas.TrainerSubject(r.Name, trainer), errs.ErrCorrupt)
 	}
 	return h.Cursor, nil
 }
@@ -71,12 +74,12 @@ func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string)
 			_, err = awaitFree(ctx, r, name)
 		}
 	}
-	var typed *schemas.Error
+	var typed *errs.Error
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &typed) && errors.Is(err, schemas.ErrUsage):
-		return schemas.E("delete run", run, "stop it first, or choose another --run name", typed.Err)
+	case errors.As(err, &typed) && errors.Is(err, errs.ErrUsage):
+		return errs.New("delete run", run, "stop it first, or choose another --run name", typed.Err)
 	}
 	return unavailable(js.Conn(), "delete run", run, err)
 }

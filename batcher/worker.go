@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // WorkerOptions configure a Worker.
@@ -72,11 +73,11 @@ func (o WorkerOptions) applyDefaults() WorkerOptions {
 func (o WorkerOptions) Validate() error {
 	switch {
 	case o.Open == nil:
-		return schemas.E("worker", "Open", "say how a run's data is opened", schemas.ErrUsage)
+		return errs.New("worker", "Open", "say how a run's data is opened", errs.ErrUsage)
 	case o.Workers < 0 || o.Grace < 0 || o.Discover < 0 || o.Heartbeat < 0:
-		return schemas.E("worker", "options", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "a number is negative"))
+		return errs.New("worker", "options", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a number is negative"))
 	case o.Name != "" && schemas.CheckRunName(o.Name) != nil:
-		return schemas.E("worker name", fmt.Sprintf("%q", o.Name), "use 1 to 64 of letters, digits, '-' and '_'", schemas.ErrUsage)
+		return errs.New("worker name", fmt.Sprintf("%q", o.Name), "use 1 to 64 of letters, digits, '-' and '_'", errs.ErrUsage)
 	}
 	return nil
 }
@@ -236,7 +237,7 @@ func (w *Worker) discover(ctx context.Context) error {
 	lctx, cancel := whileConnected(ctx, w.js.Conn(), passTimeout)
 	found, err := ListRuns(lctx, w.js)
 	cancel()
-	if err != nil && (found == nil || errors.Is(err, schemas.ErrUnavailable)) {
+	if err != nil && (found == nil || errors.Is(err, errs.ErrUnavailable)) {
 		return err // the broker is away: the runs that are not listed may well be there
 	}
 	live := map[string]bool{}
@@ -295,8 +296,8 @@ func (w *Worker) admit(ctx context.Context, run *Run) error {
 		return nil
 	}
 	if e := run.Record.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
-		return w.ban(run, schemas.E("serve run", run.Name, "run a worker that has engine "+e,
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines))))
+		return w.ban(run, errs.New("serve run", run.Name, "run a worker that has engine "+e,
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines))))
 	}
 	src, err := w.opts.Open(ctx, &run.Record)
 	if err != nil {

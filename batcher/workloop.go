@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"resslt/schemas/errs"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"resslt/schemas"
 )
 
 const (
@@ -190,8 +190,8 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 	for _, r := range task.Rows {
 		if at := order.At(r.Epoch, r.Index); at != r.Sample {
 			w.sendBack(sv, msg)
-			return schemas.E("serve run", sv.run.Name, "use the same build and the same data set on every machine",
-				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the planner's order has sample %d at index %d of epoch %d, this worker's %d",
+			return errs.New("serve run", sv.run.Name, "use the same build and the same data set on every machine",
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("the planner's order has sample %d at index %d of epoch %d, this worker's %d",
 					r.Sample, r.Index, r.Epoch, at)))
 		}
 	}
@@ -203,7 +203,7 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		w.sendBack(sv, msg) // told to stop: another worker may begin at once
 		return nil
 	}
-	err = schemas.E("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries), "", err)
+	err = errs.New("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries), "", err)
 	if w.healthy(ctx, sv, b, task.Rows[0]) {
 		// It is this chunk that cannot be made, here at least. Each such try counts
 		// towards its being given up.
@@ -228,7 +228,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 	}
 	m := chunkMessage(sv.run, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
 	how, err := publishOnce(ctx, sv.run, m, func() { _ = msg.InProgress() })
-	if errors.Is(err, schemas.ErrDeterminism) {
+	if errors.Is(err, errs.ErrDeterminism) {
 		sv.mismatches.Add(1)
 		w.total.mismatches.Add(1)
 		_ = msg.Nak()

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // binarySet is a data set of headerless files of equal-sized records: CIFAR and
@@ -75,8 +75,8 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 		f.Keep = true // it is hashed, then read at random
 		open = append(open, f)
 		if f.size != want {
-			return nil, schemas.E(op, path, "fetch the file anew",
-				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("has %d bytes, want %d", f.size, want)))
+			return nil, errs.New(op, path, "fetch the file anew",
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("has %d bytes, want %d", f.size, want)))
 		}
 		return f, nil
 	}
@@ -90,8 +90,10 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 			return nil, err
 		}
 		total += f.size
-		parts = append(parts, part{name: b.name, path: f.path, count: b.records, r: f,
-			base: b.head, stride: stride(b), shape: d.shape})
+		parts = append(parts, part{
+			name: b.name, path: f.path, count: b.records, r: f,
+			base: b.head, stride: stride(b), shape: d.shape,
+		})
 	}
 	progress := newMeter(opt.Progress, total)
 	for i, b := range files {
@@ -153,7 +155,7 @@ func (d binarySet) root(ctx context.Context, st *store.Store, op, dir, name stri
 		if err == nil {
 			return root, nil
 		}
-		if err = fileError(op, store.Join(root, name), d.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+		if err = fileError(op, store.Join(root, name), d.hint, err); !errors.Is(err, errs.ErrNotFound) {
 			return "", err
 		}
 	}
@@ -166,7 +168,7 @@ func (d binarySet) root(ctx context.Context, st *store.Store, op, dir, name stri
 			hint = "that is the Python version; " + hint
 		}
 	}
-	return "", schemas.E(op, store.Join(dir, name), hint, schemas.ErrNotFound)
+	return "", errs.New(op, store.Join(dir, name), hint, errs.ErrNotFound)
 }
 
 // cachedSumBytes is the size from which a file's hash is kept between opens.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Permutation is an order of samples: for every epoch a permutation of [0, n), a
@@ -30,8 +31,8 @@ func OpenOrder(s *schemas.RunSpec) (Permutation, error) {
 	}
 	b := NewBlockedOrder(s.Seed, s.Dataset.ShardSamples, o.Shards, o.Window)
 	if b.n != s.Dataset.Samples {
-		return nil, schemas.E("order", s.Order, "index the data set anew",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", b.n, s.Dataset.Samples)))
+		return nil, errs.New("order", s.Order, "index the data set anew",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", b.n, s.Dataset.Samples)))
 	}
 	return b, nil
 }
@@ -205,8 +206,10 @@ func (o *BlockedOrder) epoch(epoch int64) *blockedEpoch {
 		return e
 	}
 	count := len(o.first) - 1
-	e := &blockedEpoch{epoch: epoch, keys: deriveKeys(blockedTag, o.seed, epoch),
-		shards: make([]int32, count), place: make([]int32, count)}
+	e := &blockedEpoch{
+		epoch: epoch, keys: deriveKeys(blockedTag, o.seed, epoch),
+		shards: make([]int32, count), place: make([]int32, count),
+	}
 	shuffled := NewOrder(o.seed, int64(count))
 	for i := range e.shards {
 		e.shards[i] = int32(shuffled.At(epoch, int64(i)))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func TestBlockedOrderIsBijection(t *testing.T) {
@@ -17,9 +18,13 @@ func TestBlockedOrderIsBijection(t *testing.T) {
 		g, w           int
 		epochs, groups int
 	}{
-		{[]int64{1}, 8, 16384, 3, 1}, {[]int64{5, 0, 7, 1, 3}, 2, 3, 40, 2}, {[]int64{10, 10, 10}, 1, 4, 20, 3},
-		{[]int64{1000, 1, 1, 1}, 4, 10, 20, 1}, {[]int64{1250, 1301, 999, 1250, 1250, 1, 777, 64, 1250}, 4, 512, 5, 3},
-		{equalShards(50, 101), 8, 300, 5, 7}, {[]int64{100_000}, 8, 1000, 2, 1},
+		{[]int64{1}, 8, 16384, 3, 1},
+		{[]int64{5, 0, 7, 1, 3}, 2, 3, 40, 2},
+		{[]int64{10, 10, 10}, 1, 4, 20, 3},
+		{[]int64{1000, 1, 1, 1}, 4, 10, 20, 1},
+		{[]int64{1250, 1301, 999, 1250, 1250, 1, 777, 64, 1250}, 4, 512, 5, 3},
+		{equalShards(50, 101), 8, 300, 5, 7},
+		{[]int64{100_000}, 8, 1000, 2, 1},
 	} {
 		o := NewBlockedOrder(7, c.shards, c.g, c.w)
 		var n int64
@@ -148,7 +153,7 @@ func TestOpenOrder(t *testing.T) {
 		t.Errorf("%v, %v", o, err)
 	}
 	spec.Dataset.ShardSamples = nil
-	if _, err := OpenOrder(&spec); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := OpenOrder(&spec); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("without shards: %v", err)
 	}
 	spec.Order = "global"
@@ -156,7 +161,7 @@ func TestOpenOrder(t *testing.T) {
 		t.Errorf("%v, %v", o, err)
 	}
 	spec.Order = "sorted"
-	if _, err := OpenOrder(&spec); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := OpenOrder(&spec); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("sorted: %v", err)
 	}
 }

@@ -20,8 +20,10 @@ func cifar10Set(records int64) binarySet {
 		classes: []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
 		shape:   cifarShape,
 		splits: []binarySplit{
-			{Train, []binaryFile{file("data_batch_1.bin"), file("data_batch_2.bin"), file("data_batch_3.bin"),
-				file("data_batch_4.bin"), file("data_batch_5.bin")}},
+			{Train, []binaryFile{
+				file("data_batch_1.bin"), file("data_batch_2.bin"), file("data_batch_3.bin"),
+				file("data_batch_4.bin"), file("data_batch_5.bin"),
+			}},
 			{Test, []binaryFile{file("test_batch.bin")}},
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func TestConformance(t *testing.T) {
@@ -126,7 +127,7 @@ func conformance(t *testing.T, f fixture) {
 		src := open(t, dir, opt)
 		var s schemas.Sample
 		for _, id := range []int64{-1, src.Len(), 1 << 62} {
-			if err := src.Read(ctx, id, &s); !errors.Is(err, schemas.ErrNotFound) {
+			if err := src.Read(ctx, id, &s); !errors.Is(err, errs.ErrNotFound) {
 				t.Errorf("id %d: %v", id, err)
 			}
 		}
@@ -140,7 +141,7 @@ func conformance(t *testing.T, f fixture) {
 				t.Errorf("close: %v", err)
 			}
 		}
-		if err := src.Read(ctx, 0, &s); !errors.Is(err, schemas.ErrUnavailable) {
+		if err := src.Read(ctx, 0, &s); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("after Close: %v", err)
 		}
 		small := opt
@@ -150,12 +151,12 @@ func conformance(t *testing.T, f fixture) {
 			if f.want[0].Encoding == schemas.Encoded {
 				err = src.Read(ctx, 0, &s)
 			} else {
-				err = schemas.ErrTooLarge // the shape of these is fixed by the format
+				err = errs.ErrTooLarge // the shape of these is fixed by the format
 			}
-			if !errors.Is(err, schemas.ErrTooLarge) {
+			if !errors.Is(err, errs.ErrTooLarge) {
 				t.Errorf("over the cap: %v", err)
 			}
-		} else if !errors.Is(err, schemas.ErrTooLarge) {
+		} else if !errors.Is(err, errs.ErrTooLarge) {
 			t.Errorf("over the cap: %v", err)
 		}
 	})
@@ -184,7 +185,7 @@ func conformance(t *testing.T, f fixture) {
 			if src.Manifest().Digest() == first.Digest() {
 				t.Error("one byte changed, the digest did not")
 			}
-		} else if !errors.Is(err, schemas.ErrCorrupt) || !strings.HasSuffix(f.file, ".gz") {
+		} else if !errors.Is(err, errs.ErrCorrupt) || !strings.HasSuffix(f.file, ".gz") {
 			t.Errorf("one image byte changed: %v", err)
 		}
 	})
@@ -213,13 +214,13 @@ func conformance(t *testing.T, f fixture) {
 		if len(rep.Damaged) != 1 || filepath.Base(f.file) != filepath.Base(filepath.Join(rep.Damaged[0].Shard, rep.Damaged[0].File)) {
 			t.Fatalf("damage reported: %+v", rep.Damaged)
 		}
-		if !errors.Is(rep.Damaged[0].Err, schemas.ErrMismatch) {
+		if !errors.Is(rep.Damaged[0].Err, errs.ErrMismatch) {
 			t.Errorf("damage is %v", rep.Damaged[0].Err)
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		if rep, err = Verify(ctx, src, VerifyOptions{}); err != nil || len(rep.Damaged) != 1 || !errors.Is(rep.Damaged[0].Err, schemas.ErrNotFound) {
+		if rep, err = Verify(ctx, src, VerifyOptions{}); err != nil || len(rep.Damaged) != 1 || !errors.Is(rep.Damaged[0].Err, errs.ErrNotFound) {
 			t.Errorf("file removed: %+v, %v", rep, err)
 		}
 	})
@@ -251,7 +252,7 @@ func conformance(t *testing.T, f fixture) {
 		if src, err := f.open(cancelled, dir, fresh); src != nil || !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled Open: %v", err)
 		}
-		if src, err := f.open(ctx, filepath.Join(copied, "nothing", "here"), opt); !errors.Is(err, schemas.ErrNotFound) {
+		if src, err := f.open(ctx, filepath.Join(copied, "nothing", "here"), opt); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("missing folder: %v, %v", src, err)
 		}
 	})
@@ -266,14 +267,14 @@ func flip(t *testing.T, path string, at int64) {
 	}
 }
 
-// checkOneLine holds errors to the house's rule: one line, with a mend.
+// checkOneLine holds errors to the house's rule: one line, with a hint.
 func checkOneLine(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
 		return
 	}
-	if s := err.Error(); strings.Contains(s, "\n") || !strings.Contains(s, "(mend: ") {
-		t.Errorf("not one line with its mend: %q", s)
+	if s := err.Error(); strings.Contains(s, "\n") || !strings.Contains(s, "(hint: ") {
+		t.Errorf("not one line with its hint: %q", s)
 	}
 }
 
@@ -284,21 +285,21 @@ func TestOpenRefuses(t *testing.T) {
 		want       error
 		says       string
 	}{
-		{"nonsense", "", schemas.ErrUsage, "no scheme"},
-		{"s4://bucket", "", schemas.ErrUsage, "unknown scheme"},
-		{"folder:", "", schemas.ErrUsage, "no folder"},
-		{"folder:" + empty, "", schemas.ErrNotFound, "no file ends in"},
-		{"folder:" + empty, Test, schemas.ErrNotFound, "no split test"},
-		{"folder:" + empty, "nope", schemas.ErrUsage, "nope"},
-		{"cifar10:" + empty, Unlabeled, schemas.ErrUsage, "no such split"},
-		{"cifar10:" + empty, "", schemas.ErrNotFound, "cifar-10-binary.tar.gz"},
-		{"cifar100:" + empty, "", schemas.ErrNotFound, "cifar-100-binary.tar.gz"},
-		{"stl10:" + empty, TrainUnlabeled, schemas.ErrNotFound, "stl10_binary.tar.gz"},
-		{"mnist:" + empty, "", schemas.ErrNotFound, "IDX"},
-		{"fashion-mnist:" + filepath.Join(empty, "x"), "", schemas.ErrNotFound, "install the Debian package dataset-fashion-mnist"},
-		{"wds:", "", schemas.ErrUsage, "no shards"},
-		{"wds:" + filepath.Join(empty, "*.tar"), "", schemas.ErrNotFound, "no such shard"},
-		{"wds:" + empty, "", schemas.ErrNotFound, "no such shard"},
+		{"nonsense", "", errs.ErrUsage, "no scheme"},
+		{"s4://bucket", "", errs.ErrUsage, "unknown scheme"},
+		{"folder:", "", errs.ErrUsage, "no folder"},
+		{"folder:" + empty, "", errs.ErrNotFound, "no file ends in"},
+		{"folder:" + empty, Test, errs.ErrNotFound, "no split test"},
+		{"folder:" + empty, "nope", errs.ErrUsage, "nope"},
+		{"cifar10:" + empty, Unlabeled, errs.ErrUsage, "no such split"},
+		{"cifar10:" + empty, "", errs.ErrNotFound, "cifar-10-binary.tar.gz"},
+		{"cifar100:" + empty, "", errs.ErrNotFound, "cifar-100-binary.tar.gz"},
+		{"stl10:" + empty, TrainUnlabeled, errs.ErrNotFound, "stl10_binary.tar.gz"},
+		{"mnist:" + empty, "", errs.ErrNotFound, "IDX"},
+		{"fashion-mnist:" + filepath.Join(empty, "x"), "", errs.ErrNotFound, "install the Debian package dataset-fashion-mnist"},
+		{"wds:", "", errs.ErrUsage, "no shards"},
+		{"wds:" + filepath.Join(empty, "*.tar"), "", errs.ErrNotFound, "no such shard"},
+		{"wds:" + empty, "", errs.ErrNotFound, "no such shard"},
 	} {
 		src, err := Open(context.Background(), c.uri, Options{Split: c.split, CacheDir: empty})
 		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
@@ -307,7 +308,7 @@ func TestOpenRefuses(t *testing.T) {
 		checkOneLine(t, err)
 	}
 	for _, o := range []Options{{MaxSampleBytes: -1}, {Workers: -1}} {
-		if _, err := Open(context.Background(), "folder:"+empty, o); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := Open(context.Background(), "folder:"+empty, o); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}

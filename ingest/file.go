@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // file is an open file, local or remote, with the stamp that it had when opened.
@@ -41,12 +41,12 @@ func openFile(ctx context.Context, st *store.Store, op, path, hint string) (*fil
 
 // fileError gives an error of the os package, or of a store, its sentinel and hint.
 func fileError(op, path, hint string, err error) error {
-	var known *schemas.Error
+	var known *errs.Error
 	if errors.As(err, &known) { // of a store, which knows better how it is mended
 		if known.Hint != "" {
 			hint = known.Hint
 		}
-		return schemas.E(op, path, hint, known.Err)
+		return errs.New(op, path, hint, known.Err)
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -57,13 +57,13 @@ func fileError(op, path, hint string, err error) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return schemas.E(op, path, hint, schemas.ErrNotFound)
+		return errs.New(op, path, hint, errs.ErrNotFound)
 	case errors.Is(err, fs.ErrPermission):
 		hint = "give this user the right to read it"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return schemas.E(op, path, hint, schemas.Because(schemas.ErrCorrupt, "ends too early"))
+		return errs.New(op, path, hint, errs.Because(errs.ErrCorrupt, "ends too early"))
 	}
-	return schemas.E(op, path, hint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New(op, path, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // hasDir says whether path is a local directory.
@@ -76,7 +76,7 @@ func hasDir(path string) bool {
 // no being of its own: its files will tell.
 func needDir(op, dir, hint string) error {
 	if dir == "" {
-		return schemas.E(op, "", hint, schemas.Because(schemas.ErrUsage, "no folder is named"))
+		return errs.New(op, "", hint, errs.Because(errs.ErrUsage, "no folder is named"))
 	}
 	if store.Remote(dir) {
 		return nil
@@ -86,7 +86,7 @@ func needDir(op, dir, hint string) error {
 		return fileError(op, dir, hint, err)
 	}
 	if !info.IsDir() {
-		return schemas.E(op, dir, hint, schemas.Because(schemas.ErrUsage, "is a file, not a folder"))
+		return errs.New(op, dir, hint, errs.Because(errs.ErrUsage, "is a file, not a folder"))
 	}
 	return nil
 }
@@ -157,51 +157,25 @@ func (f *file) sum(ctx context.Context, op, hint string, m *meter, also io.Write
 		return [sha256.Size]byte{}, fileError(op, f.path, hint, err)
 	}
 	if n != f.size {
-		return [sha256.Size]byte{}, schemas.E(op, f.path, hint,
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("shrank from %d to %d bytes while it was read", f.size, n)))
+		return [sha256.Size]byte{}, errs.New(op, f.path, hint,
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("shrank from %d to %d bytes while it was read", f.size, n)))
 	}
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 func hexSum(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }
 
-// writeFile puts a file at path all or nothing: written under a temporary name
-// in the same folder, synced, renamed, and the folder synced.
-func writeFile(op, path, hint string, write func(w io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fileError(op, dir, hint, err)
+// writeFile puts a file at path all or nothing; an error of the disk says what op was and
+// gives the caller's hint.
+func writeFile(op, path, hint string, write func(w io.Writer) error) error {
+	var passed error // of write, which names its own place
+	err := durable.Replace(path, func(w io.Writer) error { passed = write(w); return passed })
+	if err == nil || passed != nil {
+		return passed
 	}
-	defer func() {
-		if err != nil {
-			// The first error is the one to tell; what is left is only a temporary file.
-			tmp.Close()
-			os.Remove(tmp.Name())
-		}
-	}()
-	if err := write(tmp); err != nil {
-		return err
+	var typed *errs.Error
+	if errors.As(err, &typed) {
+		return fileError(op, path, hint, typed.Err)
 	}
-	if err := tmp.Chmod(0o644); err != nil {
-		return fileError(op, path, hint, err)
-	}
-	if err := tmp.Sync(); err != nil {
-		return fileError(op, path, hint, err)
-	}
-	if err := tmp.Close(); err != nil {
-		return fileError(op, path, hint, err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fileError(op, path, hint, err)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return fileError(op, dir, hint, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fileError(op, dir, hint, err)
-	}
-	return nil
+	return err
 }

@@ -19,6 +19,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // fixture is a small data set of one format, written by the test as the format's
@@ -69,7 +70,7 @@ func fixtures(t *testing.T) []fixture {
 	}
 	images, labels := idxBytes([]uint32{3, 2, 3}, gray), idxBytes([]uint32{3}, []byte{9, 0, 4})
 	plain := fixture{
-		name: "mnist plain", file: "train-images-idx3-ubyte", flip: 20, names: 10, short: schemas.ErrCorrupt, want: grays, open: byURI("mnist", ""),
+		name: "mnist plain", file: "train-images-idx3-ubyte", flip: 20, names: 10, short: errs.ErrCorrupt, want: grays, open: byURI("mnist", ""),
 		write: func(t *testing.T, dir string) {
 			writeTree(t, dir, map[string][]byte{"train-images-idx3-ubyte": images, "train-labels.idx1-ubyte": labels})
 		},
@@ -109,7 +110,7 @@ func fixtures(t *testing.T) []fixture {
 	rgb := func(i, side int, label int32) schemas.Sample {
 		return schemas.Sample{Label: label, Encoding: schemas.RawRGB, Width: side, Height: side, Data: hwc(i, side)}
 	}
-	c10 := fixture{name: "cifar10", file: "cifar-10-batches-bin/data_batch_2.bin", flip: 3000, names: 10, short: schemas.ErrCorrupt, open: bySet(cifar10Set(2))}
+	c10 := fixture{name: "cifar10", file: "cifar-10-batches-bin/data_batch_2.bin", flip: 3000, names: 10, short: errs.ErrCorrupt, open: bySet(cifar10Set(2))}
 	for i := range 10 {
 		c10.want = append(c10.want, rgb(i, 32, int32(9-i)))
 	}
@@ -122,14 +123,18 @@ func fixtures(t *testing.T) []fixture {
 			writeTree(t, dir, map[string][]byte{"cifar-10-batches-bin/data_batch_" + string(rune('1'+f)) + ".bin": b})
 		}
 	}
-	c100 := fixture{name: "cifar100", file: "train.bin", flip: 50, names: 100, short: schemas.ErrCorrupt, open: bySet(cifar100Set(2, 1)),
-		want: []schemas.Sample{rgb(0, 32, 99), rgb(1, 32, 0)}}
+	c100 := fixture{
+		name: "cifar100", file: "train.bin", flip: 50, names: 100, short: errs.ErrCorrupt, open: bySet(cifar100Set(2, 1)),
+		want: []schemas.Sample{rgb(0, 32, 99), rgb(1, 32, 0)},
+	}
 	c100.write = func(t *testing.T, dir string) {
 		b := append([]byte{19, 99}, planar(0)...)
 		writeTree(t, dir, map[string][]byte{"train.bin": append(append(b, 3, 0), planar(1)...)})
 	}
-	stl := fixture{name: "stl10", file: "stl10_binary/unlabeled_X.bin", flip: 5, names: 10, short: schemas.ErrCorrupt,
-		want: []schemas.Sample{rgb(0, 96, 9), rgb(1, 96, 0), rgb(2, 96, schemas.NoLabel)}}
+	stl := fixture{
+		name: "stl10", file: "stl10_binary/unlabeled_X.bin", flip: 5, names: 10, short: errs.ErrCorrupt,
+		want: []schemas.Sample{rgb(0, 96, 9), rgb(1, 96, 0), rgb(2, 96, schemas.NoLabel)},
+	}
 	stl.open = func(ctx context.Context, dir string, opt Options) (Source, error) {
 		opt.Split = TrainUnlabeled
 		return bySet(stl10Set(2, 1, 1))(ctx, dir, opt)
@@ -152,7 +157,7 @@ func fixtures(t *testing.T) []fixture {
 		})
 	}
 
-	wds := fixture{name: "wds", file: "b.tar", flip: tarBlock + 40, short: schemas.ErrCorrupt, open: byURI("wds", "*.tar")}
+	wds := fixture{name: "wds", file: "b.tar", flip: tarBlock + 40, short: errs.ErrCorrupt, open: byURI("wds", "*.tar")}
 	wds.want = []schemas.Sample{{Label: 3, Data: jpg}, {Label: schemas.NoLabel, Data: webp}, {Label: 12, Data: pngs}}
 	wds.write = func(t *testing.T, dir string) {
 		writeTree(t, dir, map[string][]byte{
@@ -161,7 +166,7 @@ func fixtures(t *testing.T) []fixture {
 			"b.tar": tarBytes(t, member1{"0001.png", pngs}, member1{"0001.cls", []byte("12")}),
 		})
 	}
-	packed := fixture{name: "wds packed", file: "train-000000.tar", flip: tarBlock + 40, names: 2, short: schemas.ErrCorrupt, want: files, open: byURI("wds", "")}
+	packed := fixture{name: "wds packed", file: "train-000000.tar", flip: tarBlock + 40, names: 2, short: errs.ErrCorrupt, want: files, open: byURI("wds", "")}
 	packed.write = func(t *testing.T, dir string) {
 		from := t.TempDir()
 		folder.write(t, from)
@@ -174,15 +179,17 @@ func fixtures(t *testing.T) []fixture {
 			t.Fatal(err)
 		}
 	}
-	pets := fixture{name: "pets", file: "images/Abyssinian_7.jpg", flip: 40, names: 1, open: byURI("pets", ""),
-		want: []schemas.Sample{{Label: 0, Data: jpg}, {Label: 0, Data: webp}}}
+	pets := fixture{
+		name: "pets", file: "images/Abyssinian_7.jpg", flip: 40, names: 1, open: byURI("pets", ""),
+		want: []schemas.Sample{{Label: 0, Data: jpg}, {Label: 0, Data: webp}},
+	}
 	pets.write = func(t *testing.T, dir string) {
 		writeTree(t, dir, map[string][]byte{
 			"images/Abyssinian_7.jpg": webp, "images/Abyssinian_100.jpg": jpg, "images/Abyssinian_8.jpg": jpg, "annotations/test.txt": nil,
 			"annotations/trainval.txt": []byte("Abyssinian_7 1 1 1\nAbyssinian_100 1 1 1\n"),
 		})
 	}
-	table := fixture{name: "parquet", file: "data/train-00001-of-00002.parquet", flip: 60, names: 3, short: schemas.ErrCorrupt, open: byURI("parquet", "")}
+	table := fixture{name: "parquet", file: "data/train-00001-of-00002.parquet", flip: 60, names: 3, short: errs.ErrCorrupt, open: byURI("parquet", "")}
 	table.want = []schemas.Sample{{Label: 2, Data: jpg}, {Label: schemas.NoLabel, Data: webp}, {Label: 0, Data: pngs}}
 	table.write = func(t *testing.T, dir string) {
 		plain := parquet.WithDictionaryDefault(false)
@@ -191,8 +198,10 @@ func fixtures(t *testing.T) []fixture {
 			"data/train-00001-of-00002.parquet": parquetBytes(t, table.want[2:], 10, plain),
 		})
 	}
-	nested := fixture{name: "imagenet-tar", file: ilsvrcTrain, flip: 2*tarBlock + 40, names: 2, short: schemas.ErrCorrupt, open: byURI("imagenet-tar", ""),
-		want: []schemas.Sample{{Label: 0, Data: pngs}, {Label: 0, Data: webp}, {Label: 1, Data: jpg}}}
+	nested := fixture{
+		name: "imagenet-tar", file: ilsvrcTrain, flip: 2*tarBlock + 40, names: 2, short: errs.ErrCorrupt, open: byURI("imagenet-tar", ""),
+		want: []schemas.Sample{{Label: 0, Data: pngs}, {Label: 0, Data: webp}, {Label: 1, Data: jpg}},
+	}
 	nested.write = func(t *testing.T, dir string) { writeTree(t, dir, ilsvrcFiles(t, nested.want)) }
 	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested}
 }

@@ -16,6 +16,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // folderSource serves image files from a tree of folders.
@@ -71,8 +72,8 @@ func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 		return nil, err
 	}
 	if x.Samples == 0 {
-		return nil, schemas.E(op, root, folderHint,
-			schemas.Because(schemas.ErrNotFound, "no file ends in "+strings.Join(imageExtensions, ", ")))
+		return nil, errs.New(op, root, folderHint,
+			errs.Because(errs.ErrNotFound, "no file ends in "+strings.Join(imageExtensions, ", ")))
 	}
 	cache, err := openCache(opt, "folder", root, split)
 	if err != nil {
@@ -108,8 +109,8 @@ func folderRoot(dir, split string) (root string, classes []string, err error) {
 	}
 	if len(subs) == 0 || slices.ContainsFunc(subs, func(s string) bool { return !isSplitFolder(s) }) {
 		if split != Train {
-			return "", nil, schemas.E("open folder", dir, fmt.Sprintf("make a sub-folder %s, or leave the split out", strings.Join(splitFolders[split], " or ")),
-				schemas.Because(schemas.ErrNotFound, "has no split "+split))
+			return "", nil, errs.New("open folder", dir, fmt.Sprintf("make a sub-folder %s, or leave the split out", strings.Join(splitFolders[split], " or ")),
+				errs.Because(errs.ErrNotFound, "has no split "+split))
 		}
 		return dir, subs, nil
 	}
@@ -120,8 +121,8 @@ func folderRoot(dir, split string) (root string, classes []string, err error) {
 		}
 	}
 	if root == "" {
-		return "", nil, schemas.E("open folder", dir, "give one of its splits: "+strings.Join(subs, ", "),
-			schemas.Because(schemas.ErrNotFound, "has no split "+split))
+		return "", nil, errs.New("open folder", dir, "give one of its splits: "+strings.Join(subs, ", "),
+			errs.Because(errs.ErrNotFound, "has no split "+split))
 	}
 	for _, s := range subs {
 		if slices.Contains(splitFolders[Unlabeled], s) && filepath.Base(root) != s {
@@ -211,7 +212,7 @@ func listFolder(ctx context.Context, root string, classes []string, opt Options)
 		}
 		// Shard "." comes first: its label is -1, NoLabel.
 		if err := x.addFolder(shards[i], files, int32(i-1)); err != nil {
-			return nil, schemas.E("open folder", filepath.Join(root, shards[i]), "remove the file, or split the set in several", err)
+			return nil, errs.New("open folder", filepath.Join(root, shards[i]), "remove the file, or split the set in several", err)
 		}
 	}
 	return x, nil
@@ -259,7 +260,7 @@ func (w *walker) walk(dir, rel string, above []os.FileInfo) error {
 				if !isImageName(name) {
 					continue // a dead link that was no candidate
 				}
-				return fileError(op, path, "mend or remove the dead link", err)
+				return fileError(op, path, "fix or remove the dead link", err)
 			}
 			isDir = info.IsDir()
 		}
@@ -406,8 +407,8 @@ func (x *index) openSample(ctx context.Context, st *store.Store, op, root string
 	}
 	if f.size != int64(x.sizes[id]) {
 		f.Close()
-		return nil, schemas.E(op, path, changedHint,
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("has %d bytes, was listed with %d", f.size, x.sizes[id])))
+		return nil, errs.New(op, path, changedHint,
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("has %d bytes, was listed with %d", f.size, x.sizes[id])))
 	}
 	return f, nil
 }
@@ -450,8 +451,8 @@ func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 }
 
 func tooLarge(where string, size, most int64) error {
-	return schemas.E("read sample", where, "raise MaxSampleBytes if it is to be trusted",
-		schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes, over the cap of %d", size, most)))
+	return errs.New("read sample", where, "raise MaxSampleBytes if it is to be trusted",
+		errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over the cap of %d", size, most)))
 }
 
 // sortDamage puts reports in the order of the shards.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // list opens a folder and gives "key label" of every sample.
@@ -53,14 +54,24 @@ func TestFolderLayouts(t *testing.T) {
 		want    []string
 		classes []string
 	}{
-		{"classes, sorted bytewise", []string{"b/2.jpg", "a-b/1.jpg", "a/z.jpg", "a/Y.jpg", "a/d/1.png"}, "",
-			[]string{"a/Y.jpg 0", "a/d/1.png 0", "a/z.jpg 0", "a-b/1.jpg 1", "b/2.jpg 2"}, []string{"a", "a-b", "b"}},
+		{
+			"classes, sorted bytewise",
+			[]string{"b/2.jpg", "a-b/1.jpg", "a/z.jpg", "a/Y.jpg", "a/d/1.png"},
+			"",
+			[]string{"a/Y.jpg 0", "a/d/1.png 0", "a/z.jpg 0", "a-b/1.jpg 1", "b/2.jpg 2"},
+			[]string{"a", "a-b", "b"},
+		},
 		{"flat", []string{"2.webp", "1.JPG", "x.gif"}, "", []string{"1.JPG -1", "2.webp -1"}, nil},
 		{"images beside classes", []string{"9.jpg", "a/1.jpg"}, "", []string{"9.jpg -1", "a/1.jpg 0"}, []string{"a"}},
 		{"train split", []string{"train/a/1.jpg", "val/a/2.jpg"}, "", []string{"a/1.jpg 0"}, []string{"a"}},
 		{"val is test", []string{"train/a/1.jpg", "val/a/2.jpg"}, Test, []string{"a/2.jpg 0"}, []string{"a"}},
-		{"a class that one split lacks", []string{"train/a/1.jpg", "train/c/1.jpg", "test/b/2.jpg", "test/c/3.jpg"}, Test,
-			[]string{"b/2.jpg 1", "c/3.jpg 2"}, []string{"a", "b", "c"}},
+		{
+			"a class that one split lacks",
+			[]string{"train/a/1.jpg", "train/c/1.jpg", "test/b/2.jpg", "test/c/3.jpg"},
+			Test,
+			[]string{"b/2.jpg 1", "c/3.jpg 2"},
+			[]string{"a", "b", "c"},
+		},
 		{"a class called train", []string{"bus/1.jpg", "train/1.jpg"}, "", []string{"bus/1.jpg 0", "train/1.jpg 1"}, []string{"bus", "train"}},
 		{"unlabelled split", []string{"train/a/1.jpg", "unlabeled/1.jpg"}, Unlabeled, []string{"1.jpg -1"}, []string{"a"}},
 	} {
@@ -100,7 +111,7 @@ func TestFolderLinks(t *testing.T) {
 	same(t, "links", got, []string{"class/1.jpg 0", "other/2.jpg 1"})
 	link("nowhere", "other/dead.jpg")
 	_, err := Open(context.Background(), "folder:"+dir, Options{CacheDir: t.TempDir()})
-	if !errors.Is(err, schemas.ErrNotFound) || !strings.Contains(err.Error(), "dead.jpg") {
+	if !errors.Is(err, errs.ErrNotFound) || !strings.Contains(err.Error(), "dead.jpg") {
 		t.Errorf("dead link to an image: %v", err)
 	}
 	checkOneLine(t, err)
@@ -119,10 +130,10 @@ func TestFolderChangedAfterOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s schemas.Sample
-	if err := src.Read(context.Background(), 0, &s); !errors.Is(err, schemas.ErrMismatch) {
+	if err := src.Read(context.Background(), 0, &s); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("another size: %v", err)
 	}
-	if err := src.Read(context.Background(), 1, &s); !errors.Is(err, schemas.ErrNotFound) {
+	if err := src.Read(context.Background(), 1, &s); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("removed: %v", err)
 	}
 }
@@ -204,8 +215,11 @@ func TestIndexIsReused(t *testing.T) {
 				what string
 				b    []byte
 			}{
-				{"empty", nil}, {"cut", good[:len(good)/2]}, {"one byte short", good[:len(good)-1]},
-				{"no index", bytes.Repeat([]byte("x"), 200)}, {"flipped", append(append(bytes.Clone(good[:60]), good[60]^1), good[61:]...)},
+				{"empty", nil},
+				{"cut", good[:len(good)/2]},
+				{"one byte short", good[:len(good)-1]},
+				{"no index", bytes.Repeat([]byte("x"), 200)},
+				{"flipped", append(append(bytes.Clone(good[:60]), good[60]^1), good[61:]...)},
 			} {
 				if err := os.WriteFile(found[0], d.b, 0o644); err != nil {
 					t.Fatal(err)
@@ -262,7 +276,7 @@ func TestParseIndexRefusesLies(t *testing.T) {
 		"names that run over":       func(y *index) { y.nameEnd[1] = 1000 },
 		"names out of order":        func(y *index) { y.nameEnd[0] = 10; y.nameEnd[1] = 5 },
 	} {
-		if err := stored(change); !errors.Is(err, schemas.ErrCorrupt) {
+		if err := stored(change); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // listPrefix lists a remote folder by one listing of all below it: what folderRoot
@@ -41,7 +41,7 @@ func listPrefix(ctx context.Context, dir, split string, opt Options) (root strin
 		}
 	}
 	if mine == "" && (splits || split != Train) {
-		return "", nil, nil, schemas.E(op, dir, "leave the split out, or name one that is there", schemas.Because(schemas.ErrNotFound, "has no split "+split))
+		return "", nil, nil, errs.New(op, dir, "leave the split out, or name one that is there", errs.Because(errs.ErrNotFound, "has no split "+split))
 	}
 	if mine != "" {
 		root = store.Join(dir, mine)
@@ -80,7 +80,7 @@ func listPrefix(ctx context.Context, dir, split string, opt Options) (root strin
 			continue
 		}
 		if err := x.addFolder(class, shards[class], int32(i-1)); err != nil {
-			return "", nil, nil, schemas.E(op, path.Join(root, class), "split it in several", err)
+			return "", nil, nil, errs.New(op, path.Join(root, class), "split it in several", err)
 		}
 	}
 	return root, classes, x, nil
@@ -101,7 +101,7 @@ func (x *index) addFolder(name string, files []listed, label int32) error {
 	c, s := &columns{}, Shard{Name: name}
 	for _, f := range files {
 		if f.size > math.MaxUint32 {
-			return schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%s has %d bytes", f.name, f.size))
+			return errs.Because(errs.ErrTooLarge, fmt.Sprintf("%s has %d bytes", f.name, f.size))
 		}
 		if err := c.addName([]byte(f.name)); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // IDX is the format of MNIST (yann.lecun.com/exdb/mnist): two zero bytes, the
@@ -31,8 +32,10 @@ var fashionMNIST = idxSet{
 	scheme: "fashion-mnist",
 	dir:    "/usr/share/datasets/fashion-mnist",
 	hint:   "install the Debian package dataset-fashion-mnist, or name a folder that holds the four IDX files",
-	classes: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-		"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+	classes: []string{
+		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+		"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+	},
 }
 
 var mnist = idxSet{
@@ -66,20 +69,22 @@ func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, erro
 	fresh := "fetch the file anew"
 	switch {
 	case labels.dims[0] != n:
-		return nil, schemas.E(op, labels.path, fresh,
-			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d labels for the %d images of %s", labels.dims[0], n, images.name)))
+		return nil, errs.New(op, labels.path, fresh,
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d labels for the %d images of %s", labels.dims[0], n, images.name)))
 	case n == 0 || height == 0 || width == 0:
-		return nil, schemas.E(op, images.path, fresh,
-			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("holds no pixels: shape %v", images.dims)))
+		return nil, errs.New(op, images.path, fresh,
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf("holds no pixels: shape %v", images.dims)))
 	case int64(height)*int64(width) > opt.MaxSampleBytes:
-		return nil, schemas.E(op, images.path, "raise MaxSampleBytes if the file is to be trusted",
-			schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("images of %d×%d", width, height)))
+		return nil, errs.New(op, images.path, "raise MaxSampleBytes if the file is to be trusted",
+			errs.Because(errs.ErrTooLarge, fmt.Sprintf("images of %d×%d", width, height)))
 	}
 	if err := checkLabels(op, labels.path, fresh, labels.data, len(d.classes)); err != nil {
 		return nil, err
 	}
-	m := &Manifest{Format: d.scheme, Split: split, Classes: d.classes,
-		Shards: []Shard{images.shard(int64(n)), labels.shard(0)}}
+	m := &Manifest{
+		Format: d.scheme, Split: split, Classes: d.classes,
+		Shards: []Shard{images.shard(int64(n)), labels.shard(0)},
+	}
 	src := newRecordSource(m, []part{{
 		name: images.name, path: images.path, count: int64(n),
 		r: inMemory(images.data), stride: int64(height) * int64(width), labels: labels.data,
@@ -132,12 +137,12 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 			path = store.Join(dir, c)
 			break
 		}
-		if err = fileError(op, store.Join(dir, c), d.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+		if err = fileError(op, store.Join(dir, c), d.hint, err); !errors.Is(err, errs.ErrNotFound) {
 			return nil, err
 		}
 	}
 	if path == "" {
-		return nil, schemas.E(op, store.Join(dir, name), d.hint, schemas.Because(schemas.ErrNotFound, "no such file, nor with .gz"))
+		return nil, errs.New(op, store.Join(dir, name), d.hint, errs.Because(errs.ErrNotFound, "no such file, nor with .gz"))
 	}
 	f, err := openFile(ctx, st, op, path, d.hint)
 	if err != nil {
@@ -154,7 +159,7 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 	if strings.HasSuffix(path, ".gz") {
 		gz, err := gzip.NewReader(whole)
 		if err != nil {
-			return nil, schemas.E(op, path, fresh, schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return nil, errs.New(op, path, fresh, errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		r, ratio = gz, gzipMaxRatio
 	}
@@ -164,10 +169,12 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, schemas.E(op, path, fresh, err)
+		return nil, errs.New(op, path, fresh, err)
 	}
-	return &idxFile{name: name, path: path, dims: got, data: data,
-		sum: [sha256.Size]byte(h.Sum(nil)), bytes: int64(4 + 4*dims + len(data))}, nil
+	return &idxFile{
+		name: name, path: path, dims: got, data: data,
+		sum: [sha256.Size]byte(h.Sum(nil)), bytes: int64(4 + 4*dims + len(data)),
+	}, nil
 }
 
 // gzipMaxRatio bounds what deflate can expand to: 258 bytes from two bits.
@@ -184,7 +191,7 @@ const gzipLikelyRatio = 16
 func readIDX(r io.Reader, size, ratio int64, dims int) ([]int, []byte, error) {
 	most := size * ratio
 	corrupt := func(format string, a ...any) ([]int, []byte, error) {
-		return nil, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+		return nil, nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 	}
 	header := make([]byte, 4+4*dims)
 	if _, err := io.ReadFull(r, header); err != nil {

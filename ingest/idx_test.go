@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func TestReadIDXRefuses(t *testing.T) {
@@ -31,7 +32,7 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"a product that overflows", idxBytes([]uint32{1 << 31, 1 << 31, 4}, nil), "more than"},
 	} {
 		_, _, err := readIDX(bytes.NewReader(c.b), int64(len(c.b)), 1, 3)
-		if !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), c.says) {
+		if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want corrupt that says %q", c.name, err, c.says)
 		}
 	}
@@ -93,7 +94,7 @@ func TestIDXGzipIsTheSameData(t *testing.T) {
 func TestFashionMNIST(t *testing.T) {
 	for split, each := range map[string]int{Train: 6000, Test: 1000} {
 		src, err := Open(context.Background(), "fashion-mnist:", Options{Split: split})
-		if errors.Is(err, schemas.ErrNotFound) && !hasDir(fashionMNIST.dir) {
+		if errors.Is(err, errs.ErrNotFound) && !hasDir(fashionMNIST.dir) {
 			t.Skip("Fashion-MNIST is not there: install the Debian package dataset-fashion-mnist")
 		}
 		if err != nil {
@@ -130,7 +131,7 @@ func FuzzReadIDX(f *testing.F) {
 		}
 		shape, data, err := readIDX(bytes.NewReader(b), int64(len(b)), 1, dims)
 		if err != nil {
-			if !errors.Is(err, schemas.ErrCorrupt) {
+			if !errors.Is(err, errs.ErrCorrupt) {
 				t.Fatal(err)
 			}
 			return
@@ -154,26 +155,26 @@ func TestBinarySetsRefuse(t *testing.T) {
 		checkOneLine(t, err)
 		return err
 	}
-	if err := open(Test); !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), "has 6146 bytes, want 3073") {
+	if err := open(Test); !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), "has 6146 bytes, want 3073") {
 		t.Errorf("a record too many: %v", err)
 	}
-	if err := open(Train); !errors.Is(err, schemas.ErrNotFound) || !strings.Contains(err.Error(), "Python version") {
+	if err := open(Train); !errors.Is(err, errs.ErrNotFound) || !strings.Contains(err.Error(), "Python version") {
 		t.Errorf("only the Python version is there: %v", err)
 	}
 	bad := make([]byte, 3073)
 	bad[0] = 10
 	writeTree(t, dir, map[string][]byte{"test_batch.bin": bad})
-	if err := open(Test); !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), "label 10 of 10 classes") {
+	if err := open(Test); !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), "label 10 of 10 classes") {
 		t.Errorf("a label of no class: %v", err)
 	}
 	// STL-10 counts labels from 1: a 0 is no class.
 	stl := t.TempDir()
 	writeTree(t, stl, map[string][]byte{"test_X.bin": make([]byte, 27648), "test_y.bin": {0}})
 	_, err := stl10Set(1, 1, 1).open(context.Background(), stl, Options{Split: Test}.applyDefaults())
-	if !errors.Is(err, schemas.ErrCorrupt) {
+	if !errors.Is(err, errs.ErrCorrupt) {
 		t.Errorf("STL-10 label 0: %v", err)
 	}
-	if _, err := Open(context.Background(), "cifar10:"+filepath.Join(dir, "test_batch.bin"), Options{}); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := Open(context.Background(), "cifar10:"+filepath.Join(dir, "test_batch.bin"), Options{}); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("a file for a folder: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"resslt/ingest/mat"
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // ImageNet (ILSVRC2012) in its official archives, read where they lie:
@@ -60,7 +61,7 @@ func openILSVRC(ctx context.Context, place string, opt Options) (_ Source, err e
 		return nil, err
 	}
 	if place == "" {
-		return nil, schemas.E(op, "", ilsvrcHint, schemas.Because(schemas.ErrUsage, "no archive is named"))
+		return nil, errs.New(op, "", ilsvrcHint, errs.Because(errs.ErrUsage, "no archive is named"))
 	}
 	dir, archive := place, map[string]string{Train: ilsvrcTrain, Test: ilsvrcVal}[split]
 	if strings.HasSuffix(place, ".tar") {
@@ -116,9 +117,9 @@ func indexILSVRC(ctx context.Context, f *file, split string, m *meter) (*index, 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &te):
-			return schemas.E(op, where, "fetch the archive anew", schemas.BecauseErr(schemas.ErrCorrupt, te))
+			return errs.New(op, where, "fetch the archive anew", errs.BecauseErr(errs.ErrCorrupt, te))
 		case errors.Is(err, tar.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
-			return schemas.E(op, where, "fetch the archive anew", schemas.Because(schemas.ErrCorrupt, "truncated, or a bad tar header"))
+			return errs.New(op, where, "fetch the archive anew", errs.Because(errs.ErrCorrupt, "truncated, or a bad tar header"))
 		}
 		return fileError(op, where, ilsvrcHint, err)
 	}
@@ -132,7 +133,7 @@ func indexILSVRC(ctx context.Context, f *file, split string, m *meter) (*index, 
 			return nil, fault(f.path, err)
 		}
 		if len(c.sizes) == 0 {
-			return nil, schemas.E(op, f.path, ilsvrcHint, schemas.Because(schemas.ErrNotFound, "the archive holds no images"))
+			return nil, errs.New(op, f.path, ilsvrcHint, errs.Because(errs.ErrNotFound, "the archive holds no images"))
 		}
 		if err := x.addShard(Shard{Name: ilsvrcVal, Bytes: f.size, SHA256: hexSum(sum)}, c); err != nil {
 			return nil, fault(f.path, err)
@@ -163,7 +164,7 @@ func indexILSVRC(ctx context.Context, f *file, split string, m *meter) (*index, 
 			return nil, fault(where, &tarError{offset: start, why: fmt.Sprintf("it claims %d bytes, %d are left", hdr.Size, f.size-start)})
 		}
 		if len(classes) >= maxInnerTars {
-			return nil, schemas.E(op, f.path, ilsvrcHint, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("more than %d tars", maxInnerTars)))
+			return nil, errs.New(op, f.path, ilsvrcHint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("more than %d tars", maxInnerTars)))
 		}
 		c, sum, err := scanTar(tr, hdr.Size)
 		if err != nil {
@@ -177,7 +178,7 @@ func indexILSVRC(ctx context.Context, f *file, split string, m *meter) (*index, 
 	slices.SortFunc(classes, func(a, b class) int { return strings.Compare(a.shard.Name, b.shard.Name) })
 	for i, c := range classes {
 		if i > 0 && classes[i-1].shard.Name == c.shard.Name {
-			return nil, schemas.E(op, f.path+"/"+c.shard.Name, "fetch the archive anew", schemas.Because(schemas.ErrCorrupt, "the class is there twice"))
+			return nil, errs.New(op, f.path+"/"+c.shard.Name, "fetch the archive anew", errs.Because(errs.ErrCorrupt, "the class is there twice"))
 		}
 		for k := range c.c.labels {
 			c.c.labels[k] = int32(i)
@@ -188,7 +189,7 @@ func indexILSVRC(ctx context.Context, f *file, split string, m *meter) (*index, 
 		x.Stamps = append(x.Stamps, f.stamp())
 	}
 	if x.Samples == 0 {
-		return nil, schemas.E(op, f.path, ilsvrcHint, schemas.Because(schemas.ErrNotFound, "the archive holds no class tars with images"))
+		return nil, errs.New(op, f.path, ilsvrcHint, errs.Because(errs.ErrNotFound, "the archive holds no class tars with images"))
 	}
 	return x, nil
 }
@@ -227,8 +228,8 @@ func (l *lister) ilsvrcLabels(ctx context.Context, x *index, archive string) ([]
 		stem := strings.TrimSuffix(path.Base(name), path.Ext(name))
 		n, err := strconv.Atoi(stem[strings.LastIndexByte(stem, '_')+1:])
 		if err != nil || n < 1 || n > len(lines) {
-			return nil, schemas.E(l.op, archive+"/"+name, "fetch the archive and its devkit anew",
-				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("the image has no place among the %d lines of %s", len(lines), ilsvrcTruth)))
+			return nil, errs.New(l.op, archive+"/"+name, "fetch the archive and its devkit anew",
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("the image has no place among the %d lines of %s", len(lines), ilsvrcTruth)))
 		}
 		synset, ok := ids[lines[n-1]]
 		if !ok {
@@ -332,7 +333,7 @@ func (s *ilsvrcSource) verify(ctx context.Context, _ int64, m *meter) (*Damage, 
 	}
 	for i, want := range s.x.Shards {
 		if i >= len(now.Shards) || now.Shards[i] != want {
-			return compare(ctx, archive, "", "", "", schemas.Because(schemas.ErrMismatch, want.Name+" in it is not as it was indexed"))
+			return compare(ctx, archive, "", "", "", errs.Because(errs.ErrMismatch, want.Name+" in it is not as it was indexed"))
 		}
 	}
 	return nil, nil

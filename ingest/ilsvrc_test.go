@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // ilsvrcFiles are the official archives, three classes small.
@@ -80,15 +81,18 @@ func TestILSVRCRefuses(t *testing.T) {
 		want  error
 		says  string
 	}{
-		"no devkit":      {Test, nil, schemas.ErrNotFound, ilsvrcTruth},
-		"other number":   {Test, map[string][]byte{ilsvrcKit + "/data/meta.mat": meta, truth: []byte("1\n9\n1\n")}, schemas.ErrCorrupt, `line 2 is "9"`},
-		"too few":        {Test, map[string][]byte{ilsvrcKit + "/data/meta.mat": meta, truth: []byte("1\n1\n")}, schemas.ErrCorrupt, "val_00000003"},
-		"other kit":      {Test, map[string][]byte{ilsvrcKit + ".tar.gz": gzipBytes(t, tarBytes(t))}, schemas.ErrCorrupt, "lacks"},
-		"flat train tar": {Train, map[string][]byte{ilsvrcTrain: tarBytes(t, member1{"a.JPEG", []byte("x")})}, schemas.ErrNotFound, "no class tars"},
+		"no devkit":      {Test, nil, errs.ErrNotFound, ilsvrcTruth},
+		"other number":   {Test, map[string][]byte{ilsvrcKit + "/data/meta.mat": meta, truth: []byte("1\n9\n1\n")}, errs.ErrCorrupt, `line 2 is "9"`},
+		"too few":        {Test, map[string][]byte{ilsvrcKit + "/data/meta.mat": meta, truth: []byte("1\n1\n")}, errs.ErrCorrupt, "val_00000003"},
+		"other kit":      {Test, map[string][]byte{ilsvrcKit + ".tar.gz": gzipBytes(t, tarBytes(t))}, errs.ErrCorrupt, "lacks"},
+		"flat train tar": {Train, map[string][]byte{ilsvrcTrain: tarBytes(t, member1{"a.JPEG", []byte("x")})}, errs.ErrNotFound, "no class tars"},
 		"twice": {Train, map[string][]byte{ilsvrcTrain: tarBytes(t, member1{"n1.tar", tarBytes(t, member1{"a.JPEG", []byte("x")})},
-			member1{"n1.tar", tarBytes(t)})}, schemas.ErrCorrupt, "twice"},
-		"inner truncated": {Train, map[string][]byte{ilsvrcTrain: tarBytes(t, member1{"n1.tar", tarBytes(t, member1{"a.JPEG", bytes.Repeat([]byte("x"), 2000)})[:1024]})},
-			schemas.ErrCorrupt, "n1.tar"},
+			member1{"n1.tar", tarBytes(t)})}, errs.ErrCorrupt, "twice"},
+		"inner truncated": {
+			Train,
+			map[string][]byte{ilsvrcTrain: tarBytes(t, member1{"n1.tar", tarBytes(t, member1{"a.JPEG", bytes.Repeat([]byte("x"), 2000)})[:1024]})},
+			errs.ErrCorrupt, "n1.tar",
+		},
 	} {
 		dir := t.TempDir()
 		writeTree(t, dir, ilsvrcFiles(t, images))
@@ -99,7 +103,7 @@ func TestILSVRCRefuses(t *testing.T) {
 		}
 		checkOneLine(t, err)
 	}
-	if _, err := Open(context.Background(), "imagenet-tar:"+filepath.Join(t.TempDir(), "x.tar"), Options{CacheDir: t.TempDir()}); !errors.Is(err, schemas.ErrNotFound) {
+	if _, err := Open(context.Background(), "imagenet-tar:"+filepath.Join(t.TempDir(), "x.tar"), Options{CacheDir: t.TempDir()}); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("nothing there: %v", err)
 	}
 }

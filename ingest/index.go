@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // index lists the samples of a folder or of tar shards: columns with an entry a
@@ -87,7 +87,7 @@ func (c *columns) nameBytes(i int64) []byte {
 // addName appends a name; the caller appends to the other columns.
 func (c *columns) addName(name []byte) error {
 	if len(c.names)+len(name) > math.MaxUint32 {
-		return schemas.Because(schemas.ErrTooLarge, "the names of all samples exceed 4 GiB")
+		return errs.Because(errs.ErrTooLarge, "the names of all samples exceed 4 GiB")
 	}
 	c.names = append(c.names, name...)
 	c.nameEnd = append(c.nameEnd, uint32(len(c.names)))
@@ -202,7 +202,7 @@ func (c *cache) store(x *index) error {
 	return writeFile(op, c.path, cacheHint, func(w io.Writer) error {
 		header, err := json.Marshal(&x.indexHeader)
 		if err != nil {
-			return schemas.E(op, c.path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New(op, c.path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		h := sha256.New()
 		both := io.MultiWriter(w, h)
@@ -239,7 +239,7 @@ func (c *cache) load() *index {
 // parseIndex reads a cache file. Every length is compared with the bytes that
 // are there before anything is allocated. An error wraps ErrCorrupt.
 func parseIndex(b []byte) (*index, error) {
-	corrupt := func(why string) (*index, error) { return nil, schemas.Because(schemas.ErrCorrupt, why) }
+	corrupt := func(why string) (*index, error) { return nil, errs.Because(errs.ErrCorrupt, why) }
 	fixed := len(cacheMagic) + 8
 	if len(b) < fixed+sha256.Size || string(b[:len(cacheMagic)]) != cacheMagic {
 		return corrupt("not an index")
@@ -289,7 +289,7 @@ func parseIndex(b []byte) (*index, error) {
 // check says whether the parts of an index fit one another, so that no later
 // look-up can go out of range.
 func (x *index) check() error {
-	corrupt := func(why string) error { return schemas.Because(schemas.ErrCorrupt, why) }
+	corrupt := func(why string) error { return errs.Because(errs.ErrCorrupt, why) }
 	if len(x.First) != len(x.Shards)+1 || x.First[0] != 0 || x.First[len(x.Shards)] != x.Samples {
 		return corrupt("shards do not add up to the samples")
 	}

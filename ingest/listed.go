@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // listedSet is a data set of image files whose splits and labels stand in files
@@ -102,7 +102,7 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 		return nil, err
 	}
 	if len(found.entries) == 0 {
-		return nil, schemas.E(op, l.root, d.hint, schemas.Because(schemas.ErrNotFound, "its lists name no image of split "+split))
+		return nil, errs.New(op, l.root, d.hint, errs.Because(errs.ErrNotFound, "its lists name no image of split "+split))
 	}
 	slices.SortStableFunc(found.entries, func(a, b entry) int { return comparePaths(a.path, b.path) })
 	x, err := l.index(ctx, found)
@@ -166,11 +166,11 @@ func (d listedSet) choose(op, place string) (dir string, chosen map[string]strin
 		values, known := d.choices[name]
 		switch {
 		case !known:
-			return "", nil, schemas.E(op, place, d.hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("there is nothing to choose by %q", name)))
+			return "", nil, errs.New(op, place, d.hint, errs.Because(errs.ErrUsage, fmt.Sprintf("there is nothing to choose by %q", name)))
 		case len(values) > 0 && !slices.Contains(values, value):
-			return "", nil, schemas.E(op, place, "give one of "+strings.Join(values, ", "), schemas.Because(schemas.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
+			return "", nil, errs.New(op, place, "give one of "+strings.Join(values, ", "), errs.Because(errs.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
 		case len(values) == 0 && !isDecimal(value):
-			return "", nil, schemas.E(op, place, "give a number of 0 or more", schemas.Because(schemas.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
+			return "", nil, errs.New(op, place, "give a number of 0 or more", errs.Because(errs.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
 		}
 		chosen[name] = value
 	}
@@ -190,7 +190,7 @@ func (d listedSet) root(ctx context.Context, l *lister, dir string) error {
 			return err
 		}
 	}
-	return schemas.E(l.op, store.Join(dir, d.witness), d.hint, schemas.ErrNotFound)
+	return errs.New(l.op, store.Join(dir, d.witness), d.hint, errs.ErrNotFound)
 }
 
 // index looks for the listed files: the index without sums. A file that is listed
@@ -213,18 +213,18 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 			f, ok := files[name]
 			switch {
 			case !ok:
-				return nil, l.absent(e, schemas.ErrNotFound)
+				return nil, l.absent(e, errs.ErrNotFound)
 			case i > 0 && found.entries[lo+i-1].path == e.path:
-				return nil, schemas.E(l.op, store.Join(l.root, e.path), "fetch the lists anew",
-					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("is listed by %s and by %s", found.entries[lo+i-1].from, e.from)))
+				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists anew",
+					errs.Because(errs.ErrCorrupt, fmt.Sprintf("is listed by %s and by %s", found.entries[lo+i-1].from, e.from)))
 			case int(e.label) >= len(found.classes):
-				return nil, schemas.E(l.op, store.Join(l.root, e.path), "fetch the lists anew",
-					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
+				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists anew",
+					errs.Because(errs.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
 			case f.size > math.MaxUint32:
 				return nil, tooLarge(store.Join(l.root, e.path), f.size, math.MaxUint32)
 			}
 			if err := c.addName([]byte(name)); err != nil {
-				return nil, schemas.E(l.op, l.root, "split it in several", err)
+				return nil, errs.New(l.op, l.root, "split it in several", err)
 			}
 			c.sizes = append(c.sizes, uint32(f.size))
 			c.mtimes = append(c.mtimes, f.mtime)
@@ -233,7 +233,7 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 			s.Bytes += f.size
 		}
 		if err := x.addShard(s, c); err != nil {
-			return nil, schemas.E(l.op, l.root, "split it in several", err)
+			return nil, errs.New(l.op, l.root, "split it in several", err)
 		}
 		lo = hi
 	}
@@ -241,7 +241,7 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 }
 
 func (l *lister) absent(e entry, err error) error {
-	return schemas.E(l.op, store.Join(l.root, e.path), l.hint,
+	return errs.New(l.op, store.Join(l.root, e.path), l.hint,
 		fmt.Errorf("%w, but listed by %s", sentinelOf(err), e.from))
 }
 

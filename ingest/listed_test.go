@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // listedTree is a small data set in the form in which the real one is distributed.
@@ -73,50 +74,68 @@ func listedTrees(t *testing.T) []listedTree {
 		return b
 	}
 	trees := []listedTree{
-		{scheme: "food101", split: Train, classes: 2, image: "food-101/images/pizza/7.jpg", list: "food-101/meta/train.txt",
+		{
+			scheme: "food101", split: Train, classes: 2, image: "food-101/images/pizza/7.jpg", list: "food-101/meta/train.txt",
 			files: map[string][]byte{
 				"food-101/meta/classes.txt": []byte("apple_pie\npizza\n"), "food-101/meta/train.txt": []byte("pizza/7\napple_pie/3\n"),
 				"food-101/meta/test.txt": []byte("pizza/8\n"), "food-101/images/apple_pie/3.jpg": jpg(0),
 				"food-101/images/pizza/7.jpg": jpg(1), "food-101/images/pizza/8.jpg": jpg(2),
 			},
-			want: []listedWant{{key: "images/apple_pie/3.jpg"}, {key: "images/pizza/7.jpg", label: 1}}},
-		{scheme: "cars", split: Train, classes: 3, image: "cars_train/00002.jpg", list: "devkit/cars_train_annos.mat",
+			want: []listedWant{{key: "images/apple_pie/3.jpg"}, {key: "images/pizza/7.jpg", label: 1}},
+		},
+		{
+			scheme: "cars", split: Train, classes: 3, image: "cars_train/00002.jpg", list: "devkit/cars_train_annos.mat",
 			files: with(mats("devkit/cars_meta.mat", "devkit/cars_train_annos.mat"),
 				map[string][]byte{"cars_train/00001.jpg": jpg(0), "cars_train/00002.jpg": jpg(1)}),
-			want: []listedWant{{key: "cars_train/00001.jpg", label: 2}, {key: "cars_train/00002.jpg", label: 0}}},
-		{scheme: "cars", split: Test, classes: 3, image: "cars_test/00001.jpg", list: "cars_test_annos_withlabels.mat",
+			want: []listedWant{{key: "cars_train/00001.jpg", label: 2}, {key: "cars_train/00002.jpg", label: 0}},
+		},
+		{
+			scheme: "cars", split: Test, classes: 3, image: "cars_test/00001.jpg", list: "cars_test_annos_withlabels.mat",
 			files: with(mats("devkit/cars_meta.mat", "cars_test_annos_withlabels.mat"), map[string][]byte{"cars_test/00001.jpg": jpg(0)}),
-			want:  []listedWant{{key: "cars_test/00001.jpg", label: 1}}},
-		{scheme: "dtd", choice: "?fold=2", split: TrainVal, classes: 2, image: "dtd/images/banded/banded_0005.jpg", list: "dtd/labels/val2.txt",
+			want:  []listedWant{{key: "cars_test/00001.jpg", label: 1}},
+		},
+		{
+			scheme: "dtd", choice: "?fold=2", split: TrainVal, classes: 2, image: "dtd/images/banded/banded_0005.jpg", list: "dtd/labels/val2.txt",
 			files: map[string][]byte{
 				"dtd/labels/train2.txt": []byte("zigzagged/zigzagged_0001.jpg\n"), "dtd/labels/val2.txt": []byte("banded/banded_0005.jpg\n"),
 				"dtd/images/banded/banded_0005.jpg": jpg(0), "dtd/images/zigzagged/zigzagged_0001.jpg": jpg(1),
 			},
-			want: []listedWant{{key: "images/banded/banded_0005.jpg"}, {key: "images/zigzagged/zigzagged_0001.jpg", label: 1}}},
-		{scheme: "pets", split: Train, classes: 2, image: "images/Abyssinian_100.jpg", list: "annotations/trainval.txt",
+			want: []listedWant{{key: "images/banded/banded_0005.jpg"}, {key: "images/zigzagged/zigzagged_0001.jpg", label: 1}},
+		},
+		{
+			scheme: "pets", split: Train, classes: 2, image: "images/Abyssinian_100.jpg", list: "annotations/trainval.txt",
 			files: map[string][]byte{
 				"annotations/trainval.txt":  []byte("#Image CLASS-ID SPECIES BREED ID\nAbyssinian_100 1 1 1\nAbyssinian_7 1 1 1\n"),
 				"annotations/test.txt":      []byte("american_bulldog_1 2 2 1\n"),
 				"images/Abyssinian_100.jpg": jpg(0), "images/Abyssinian_7.jpg": jpg(1), "images/american_bulldog_1.jpg": jpg(2),
 			},
-			want: []listedWant{{key: "images/Abyssinian_100.jpg"}, {key: "images/Abyssinian_7.jpg"}}},
-		{scheme: "flowers", split: TrainVal, classes: 102, image: "jpg/image_00005.jpg", list: "setid.mat",
+			want: []listedWant{{key: "images/Abyssinian_100.jpg"}, {key: "images/Abyssinian_7.jpg"}},
+		},
+		{
+			scheme: "flowers", split: TrainVal, classes: 102, image: "jpg/image_00005.jpg", list: "setid.mat",
 			files: with(mats("imagelabels.mat", "setid.mat"), map[string][]byte{
-				"jpg/image_00001.jpg": jpg(0), "jpg/image_00004.jpg": jpg(1), "jpg/image_00005.jpg": jpg(2)}),
-			want: []listedWant{{key: "jpg/image_00001.jpg", label: 76}, {key: "jpg/image_00004.jpg", label: 101}, {key: "jpg/image_00005.jpg", label: 4}}},
-		{scheme: "aircraft", split: Test, classes: 2, image: "fgvc-aircraft-2013b/data/images/1514522.jpg", list: "fgvc-aircraft-2013b/data/images_variant_test.txt",
+				"jpg/image_00001.jpg": jpg(0), "jpg/image_00004.jpg": jpg(1), "jpg/image_00005.jpg": jpg(2),
+			}),
+			want: []listedWant{{key: "jpg/image_00001.jpg", label: 76}, {key: "jpg/image_00004.jpg", label: 101}, {key: "jpg/image_00005.jpg", label: 4}},
+		},
+		{
+			scheme: "aircraft", split: Test, classes: 2, image: "fgvc-aircraft-2013b/data/images/1514522.jpg", list: "fgvc-aircraft-2013b/data/images_variant_test.txt",
 			files: map[string][]byte{
 				"fgvc-aircraft-2013b/data/variants.txt":            []byte("707-320\nF/A-18\n"),
 				"fgvc-aircraft-2013b/data/images_variant_test.txt": []byte("1514522 F/A-18\n0747566 707-320\n"),
 				"fgvc-aircraft-2013b/data/images/1514522.jpg":      jpg(0), "fgvc-aircraft-2013b/data/images/0747566.jpg": jpg(1),
 			},
-			want: []listedWant{{key: "images/0747566.jpg"}, {key: "images/1514522.jpg", label: 1}}},
+			want: []listedWant{{key: "images/0747566.jpg"}, {key: "images/1514522.jpg", label: 1}},
+		},
 		{scheme: "caltech101", choice: "?draw=3", split: Test, classes: 2, files: caltech},
-		{scheme: "voc2007", split: TrainVal, classes: 20, image: "VOC2007/JPEGImages/000007.jpg", list: "VOC2007/ImageSets/Main/trainval.txt", files: voc,
+		{
+			scheme: "voc2007", split: TrainVal, classes: 20, image: "VOC2007/JPEGImages/000007.jpg", list: "VOC2007/ImageSets/Main/trainval.txt", files: voc,
 			want: []listedWant{
 				{"JPEGImages/000005.jpg", schemas.NoLabel, marks("chair", "dog")},
 				{"JPEGImages/000007.jpg", schemas.NoLabel, marks("car", "")},
-				{"JPEGImages/000009.jpg", schemas.NoLabel, marks("person horse", "")}}},
+				{"JPEGImages/000009.jpg", schemas.NoLabel, marks("person horse", "")},
+			},
+		},
 	}
 	return trees
 }
@@ -185,7 +204,7 @@ func TestListedSets(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := l.open(dir, cache)
-				if !errors.Is(err, schemas.ErrNotFound) || !strings.Contains(err.Error(), filepath.Base(l.image)) || !strings.Contains(err.Error(), filepath.Base(l.list)) {
+				if !errors.Is(err, errs.ErrNotFound) || !strings.Contains(err.Error(), filepath.Base(l.image)) || !strings.Contains(err.Error(), filepath.Base(l.list)) {
 					t.Errorf("does not name both sides: %v", err)
 				}
 				checkOneLine(t, err)
@@ -195,7 +214,7 @@ func TestListedSets(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := l.open(dir, cache)
-				if !errors.Is(err, schemas.ErrNotFound) || !strings.Contains(err.Error(), filepath.Base(l.list)) {
+				if !errors.Is(err, errs.ErrNotFound) || !strings.Contains(err.Error(), filepath.Base(l.list)) {
 					t.Errorf("does not name the list: %v", err)
 				}
 				checkOneLine(t, err)
@@ -279,19 +298,19 @@ func TestListedRefuses(t *testing.T) {
 		want                       error
 		says                       string
 	}{
-		{"dtd", "?fold=11", "", "", schemas.ErrUsage, `fold is "11"`},
-		{"dtd", "?size=3", "", "", schemas.ErrUsage, `choose by "size"`},
-		{"caltech101", "?draw=x", "", "", schemas.ErrUsage, `draw is "x"`},
-		{"food101", "", "food-101/meta/train.txt", "pizza/7\npasta/3\n", schemas.ErrCorrupt, `train.txt:2 names class "pasta"`},
-		{"food101", "", "food-101/meta/train.txt", "pizza/7\npizza/7\n", schemas.ErrCorrupt, "train.txt:1 and by"},
-		{"food101", "", "food-101/meta/train.txt", "pizza/../pizza/../../../x\n", schemas.ErrCorrupt, "none of the"},
-		{"dtd", "?fold=2", "dtd/labels/train2.txt", "banded/../../../../etc/passwd\n", schemas.ErrCorrupt, "names"},
-		{"pets", "", "annotations/trainval.txt", "Abyssinian_100 one 1 1\n", schemas.ErrCorrupt, "trainval.txt:1"},
-		{"pets", "", "annotations/trainval.txt", "Abyssinian_100 2 1 1\n", schemas.ErrCorrupt, "elsewhere"},
-		{"voc2007", "", "VOC2007/Annotations/000005.xml", "<annotation><object>", schemas.ErrCorrupt, "000005.xml"},
-		{"voc2007", "", "VOC2007/Annotations/000005.xml", string(vocXML("unicorn 0")), schemas.ErrCorrupt, "unicorn"},
-		{"flowers", "", "setid.mat", "no mat-file", schemas.ErrCorrupt, "setid.mat"},
-		{"cars", "", "devkit/cars_train_annos.mat", string(readFile(t, "testdata/setid.mat")), schemas.ErrCorrupt, "no variable annotations"},
+		{"dtd", "?fold=11", "", "", errs.ErrUsage, `fold is "11"`},
+		{"dtd", "?size=3", "", "", errs.ErrUsage, `choose by "size"`},
+		{"caltech101", "?draw=x", "", "", errs.ErrUsage, `draw is "x"`},
+		{"food101", "", "food-101/meta/train.txt", "pizza/7\npasta/3\n", errs.ErrCorrupt, `train.txt:2 names class "pasta"`},
+		{"food101", "", "food-101/meta/train.txt", "pizza/7\npizza/7\n", errs.ErrCorrupt, "train.txt:1 and by"},
+		{"food101", "", "food-101/meta/train.txt", "pizza/../pizza/../../../x\n", errs.ErrCorrupt, "none of the"},
+		{"dtd", "?fold=2", "dtd/labels/train2.txt", "banded/../../../../etc/passwd\n", errs.ErrCorrupt, "names"},
+		{"pets", "", "annotations/trainval.txt", "Abyssinian_100 one 1 1\n", errs.ErrCorrupt, "trainval.txt:1"},
+		{"pets", "", "annotations/trainval.txt", "Abyssinian_100 2 1 1\n", errs.ErrCorrupt, "elsewhere"},
+		{"voc2007", "", "VOC2007/Annotations/000005.xml", "<annotation><object>", errs.ErrCorrupt, "000005.xml"},
+		{"voc2007", "", "VOC2007/Annotations/000005.xml", string(vocXML("unicorn 0")), errs.ErrCorrupt, "unicorn"},
+		{"flowers", "", "setid.mat", "no mat-file", errs.ErrCorrupt, "setid.mat"},
+		{"cars", "", "devkit/cars_train_annos.mat", string(readFile(t, "testdata/setid.mat")), errs.ErrCorrupt, "no variable annotations"},
 	} {
 		l := trees[slices.IndexFunc(trees, func(l listedTree) bool { return l.scheme == c.scheme })]
 		dir := t.TempDir()
@@ -312,7 +331,7 @@ func FuzzParseVOC(f *testing.F) {
 	f.Add(vocXML("chair 0", "dog 1"))
 	f.Add([]byte("<annotation><object><difficult>2</difficult></object></annotation>"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := parseVOC(b); err != nil && !errors.Is(err, schemas.ErrCorrupt) && !errors.Is(err, schemas.ErrTooLarge) {
+		if _, err := parseVOC(b); err != nil && !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 
 	"resslt/ingest/mat"
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // lister reads the lists of a data set.
@@ -38,7 +38,7 @@ func (l *lister) read(ctx context.Context, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	if f.size > maxListBytes {
-		return nil, schemas.E(l.op, path, "fetch it anew", schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+		return nil, errs.New(l.op, path, "fetch it anew", errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
 	}
 	b := make([]byte, f.size)
 	if _, err := f.ReadAt(ctx, b, 0); err != nil {
@@ -94,11 +94,11 @@ func (l *lister) mat(ctx context.Context, name string) (mat.Vars, error) {
 
 // fault names the list in which err was found.
 func (l *lister) fault(name string, err error) error {
-	return schemas.E(l.op, store.Join(l.root, name), "fetch the file anew", err)
+	return errs.New(l.op, store.Join(l.root, name), "fetch the file anew", err)
 }
 
 func (l *lister) corrupt(name, format string, a ...any) error {
-	return l.fault(name, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...)))
+	return l.fault(name, errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...)))
 }
 
 // classOf is the place of a name in the sorted or official list of classes.
@@ -200,7 +200,7 @@ func (l *lister) has(ctx context.Context, path string) (bool, error) {
 	if err == nil {
 		return true, nil
 	}
-	if err = fileError(l.op, full, l.hint, err); !errors.Is(err, schemas.ErrNotFound) {
+	if err = fileError(l.op, full, l.hint, err); !errors.Is(err, errs.ErrNotFound) {
 		return false, err
 	}
 	dir, err := l.store.IsDir(ctx, full)
@@ -210,14 +210,14 @@ func (l *lister) has(ctx context.Context, path string) (bool, error) {
 	return dir, nil
 }
 
-// sentinelOf is the kind of an error, without its place and mend.
+// sentinelOf is the kind of an error, without its place and hint.
 func sentinelOf(err error) error {
-	var e *schemas.Error
+	var e *errs.Error
 	if errors.As(err, &e) && e.Err != nil {
 		return e.Err
 	}
 	if errors.Is(err, io.EOF) {
-		return schemas.ErrCorrupt
+		return errs.ErrCorrupt
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // PackOptions say how Pack writes shards. Dir is needed, the rest has defaults.
@@ -42,7 +43,7 @@ var packPrefix = regexp.MustCompile(`^[A-Za-z0-9_+-]+$`)
 // Validate says whether the options can be used; it wraps ErrUsage.
 func (o PackOptions) Validate() error {
 	bad := func(field, why, hint string) error {
-		return schemas.E("pack option", field, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("pack option", field, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
 	case o.Dir == "":
@@ -137,16 +138,16 @@ func clearPack(src Source, opt PackOptions) error {
 		return nil
 	}
 	if !opt.Overwrite {
-		return schemas.E(op, opt.Dir, "choose another folder or prefix, or overwrite",
-			schemas.Because(schemas.ErrUsage, filepath.Base(old[0])+" is there already"))
+		return errs.New(op, opt.Dir, "choose another folder or prefix, or overwrite",
+			errs.Because(errs.ErrUsage, filepath.Base(old[0])+" is there already"))
 	}
 	if w, ok := src.(*wdsSource); ok {
 		for _, s := range w.manifest.Shards {
 			from, err1 := os.Stat(filepath.Join(w.dir, s.Name))
 			to, err2 := os.Stat(filepath.Join(opt.Dir, filepath.Base(s.Name)))
 			if err1 == nil && err2 == nil && os.SameFile(from, to) {
-				return schemas.E(op, opt.Dir, "choose another folder",
-					schemas.Because(schemas.ErrUsage, "the data to be packed would be overwritten"))
+				return errs.New(op, opt.Dir, "choose another folder",
+					errs.Because(errs.ErrUsage, "the data to be packed would be overwritten"))
 			}
 		}
 	}
@@ -226,8 +227,10 @@ func (p *packer) cost(label string) int64 {
 
 // member writes a file into the tar: nothing in its header but name and size.
 func member(tw *tar.Writer, name string, data []byte) error {
-	if err := tw.WriteHeader(&tar.Header{Format: tar.FormatUSTAR, Typeflag: tar.TypeReg,
-		Name: name, Size: int64(len(data)), Mode: 0o644, ModTime: time.Unix(0, 0)}); err != nil {
+	if err := tw.WriteHeader(&tar.Header{
+		Format: tar.FormatUSTAR, Typeflag: tar.TypeReg,
+		Name: name, Size: int64(len(data)), Mode: 0o644, ModTime: time.Unix(0, 0),
+	}); err != nil {
 		return err
 	}
 	_, err := tw.Write(data)
@@ -252,8 +255,8 @@ func (p *packer) load(ctx context.Context) error {
 		if p.ext = extensionOf(s.Data); p.ext == "" {
 			// No image that we know. It stays a sample, as it was in the source.
 			if p.ext = filepath.Ext(s.Key); !isImageName(s.Key) {
-				return schemas.E("pack", s.Key, "remove it from the data set",
-					schemas.Because(schemas.ErrUnsupported, "neither JPEG, PNG nor WebP"))
+				return errs.New("pack", s.Key, "remove it from the data set",
+					errs.Because(errs.ErrUnsupported, "neither JPEG, PNG nor WebP"))
 			}
 		}
 		return nil
@@ -274,7 +277,7 @@ func (p *packer) load(ctx context.Context) error {
 		p.png.BufferPool = &pngBuffer{}
 	}
 	if err := p.png.Encode(&p.image, img); err != nil {
-		return schemas.E("pack", s.Key, "", schemas.BecauseErr(schemas.ErrUnsupported, err))
+		return errs.New("pack", s.Key, "", errs.BecauseErr(errs.ErrUnsupported, err))
 	}
 	p.data, p.ext = p.image.Bytes(), ".png"
 	return nil

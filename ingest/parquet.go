@@ -11,6 +11,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // parquetSource serves images out of Parquet files as Hugging Face writes them: a
@@ -30,7 +31,7 @@ const parquetHint = "name Parquet files with a column image {bytes, path}, as in
 func openParquet(ctx context.Context, glob string, opt Options) (Source, error) {
 	const op = "open parquet"
 	if glob == "" {
-		return nil, schemas.E(op, "", parquetHint, schemas.Because(schemas.ErrUsage, "no files are named"))
+		return nil, errs.New(op, "", parquetHint, errs.Because(errs.ErrUsage, "no files are named"))
 	}
 	split := opt.Split
 	if split == "" {
@@ -41,8 +42,8 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 		return nil, err
 	}
 	if !named && split != Train {
-		return nil, schemas.E(op, glob, "write "+splitMark+" in the glob, or name the folder that holds "+split+"-*.parquet",
-			schemas.Because(schemas.ErrUsage, "a glob says nothing about splits"))
+		return nil, errs.New(op, glob, "write "+splitMark+" in the glob, or name the folder that holds "+split+"-*.parquet",
+			errs.Because(errs.ErrUsage, "a glob says nothing about splits"))
 	}
 	cache, err := openCache(opt, "parquet", glob, split)
 	if err != nil {
@@ -59,11 +60,13 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 		}
 	}
 	if x.Samples == 0 {
-		return nil, schemas.E(op, glob, parquetHint, schemas.Because(schemas.ErrNotFound, "the files hold no rows"))
+		return nil, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "the files hold no rows"))
 	}
 	m := &Manifest{Format: "parquet", Split: split, Samples: x.Samples, Shards: x.Shards}
-	src := &parquetSource{meta: map[int]*parquetFile{}, wdsSource: &wdsSource{manifest: m, dir: dir, x: x, max: opt.MaxSampleBytes,
-		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{}}}
+	src := &parquetSource{meta: map[int]*parquetFile{}, wdsSource: &wdsSource{
+		manifest: m, dir: dir, x: x, max: opt.MaxSampleBytes,
+		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{},
+	}}
 	first, err := src.shardMeta(ctx, 0)
 	if err != nil {
 		return nil, errors.Join(err, closeAll(src.openFiles()))
@@ -71,8 +74,8 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 	m.Classes = first.classes
 	for i, l := range x.labels {
 		if len(m.Classes) > 0 && int(l) >= len(m.Classes) {
-			return nil, errors.Join(schemas.E(op, x.key(int64(i)), "fetch the files anew",
-				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the footer names", l, len(m.Classes)))), closeAll(src.openFiles()))
+			return nil, errors.Join(errs.New(op, x.key(int64(i)), "fetch the files anew",
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the footer names", l, len(m.Classes)))), closeAll(src.openFiles()))
 		}
 	}
 	return src, nil
@@ -103,7 +106,7 @@ func findParquet(ctx context.Context, st *store.Store, glob, split string) (path
 			return found, true, nil
 		}
 	}
-	return nil, false, schemas.E(op, glob, parquetHint, schemas.Because(schemas.ErrNotFound, "no "+split+"-*.parquet in it, nor in its folder data"))
+	return nil, false, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "no "+split+"-*.parquet in it, nor in its folder data"))
 }
 
 // footerOf reads a file's footer, by its last bytes.
@@ -116,7 +119,7 @@ func footerOf(ctx context.Context, f *file) (*parquetFile, error) {
 		}
 		p, need, err := parseFooter(tail, f.size)
 		if err != nil {
-			return nil, schemas.E("read footer", f.path, "fetch the file anew", err)
+			return nil, errs.New("read footer", f.path, "fetch the file anew", err)
 		}
 		if need == 0 {
 			return p, nil
@@ -145,17 +148,17 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 	}
 	c = &columns{offsets: []int64{}}
 	if p.rows > math.MaxInt32 {
-		return nil, s, seen, schemas.E(op, path, "split the file", schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d rows", p.rows)))
+		return nil, s, seen, errs.New(op, path, "split the file", errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d rows", p.rows)))
 	}
 	fail := func(err error) (*columns, Shard, stamp, error) {
 		if ctx.Err() != nil {
 			return nil, s, seen, ctx.Err()
 		}
-		var known *schemas.Error
+		var known *errs.Error
 		if errors.As(err, &known) {
 			return nil, s, seen, err
 		}
-		return nil, s, seen, schemas.E(op, path, "fetch the file anew", err)
+		return nil, s, seen, errs.New(op, path, "fetch the file anew", err)
 	}
 	var names []string
 	if p.paths != nil {
@@ -171,7 +174,7 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 		if err := p.labels.each(ctx, f, func(_ int64, b []byte) error {
 			v := integer(b)
 			if v < int64(schemas.NoLabel) || v > math.MaxInt32 {
-				return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has label %d", len(c.labels), v))
+				return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has label %d", len(c.labels), v))
 			}
 			c.labels = append(c.labels, int32(v))
 			return nil
@@ -182,7 +185,7 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 	err = p.images.each(ctx, f, func(page int64, v []byte) error {
 		row := len(c.sizes)
 		if v == nil {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row %d has no image", row))
+			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has no image", row))
 		}
 		name := fmt.Sprint(row)
 		if row < len(names) && names[row] != "" {
@@ -202,7 +205,7 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 		return fail(err)
 	}
 	if len(c.labels) != len(c.sizes) || p.paths != nil && len(names) != len(c.sizes) || int64(len(c.sizes)) != p.rows {
-		return fail(schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d rows hold %d images, %d labels", p.rows, len(c.sizes), len(c.labels))))
+		return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows hold %d images, %d labels", p.rows, len(c.sizes), len(c.labels))))
 	}
 	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
 }
@@ -228,7 +231,7 @@ func (c *parquetColumn) each(ctx context.Context, f *file, do func(page int64, v
 			switch page.typ {
 			case dictionaryPage: // where Read looks for it
 				if at != chunk.start || chunk.end-int64(len(rest)) > chunk.data {
-					return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d has a dictionary out of place", i))
+					return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d has a dictionary out of place", i))
 				}
 				if dict, err = c.dictionary(page); err != nil {
 					return err
@@ -247,7 +250,7 @@ func (c *parquetColumn) each(ctx context.Context, f *file, do func(page int64, v
 			}
 		}
 		if seen != chunk.rows {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d has %d rows, its pages %d", i, chunk.rows, seen))
+			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d has %d rows, its pages %d", i, chunk.rows, seen))
 		}
 	}
 	return nil
@@ -298,7 +301,7 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 		defer f.Close()
 	}
 	changed := func(why string) error {
-		return schemas.E("read sample", s.x.key(id), changedHint, schemas.Because(schemas.ErrMismatch, why))
+		return errs.New("read sample", s.x.key(id), changedHint, errs.Because(errs.ErrMismatch, why))
 	}
 	at := s.x.offsets[id]
 	chunk := p.images.chunkAt(at)
@@ -320,7 +323,7 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 	}
 	page, _, err := nextPage(raw, chunk)
 	if err != nil {
-		return schemas.E("read sample", s.x.key(id), changedHint, err)
+		return errs.New("read sample", s.x.key(id), changedHint, err)
 	}
 	var dict [][]byte
 	if page.dict {
@@ -333,12 +336,12 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 			return changed("its dictionary is not where it was")
 		}
 		if dict, err = p.images.dictionary(d); err != nil {
-			return schemas.E("read sample", s.x.key(id), changedHint, err)
+			return errs.New("read sample", s.x.key(id), changedHint, err)
 		}
 	}
 	values, err := p.images.decode(page, dict)
 	if err != nil {
-		return schemas.E("read sample", s.x.key(id), changedHint, err)
+		return errs.New("read sample", s.x.key(id), changedHint, err)
 	}
 	if id-first >= int64(len(values)) || int64(len(values[id-first])) != size {
 		return changed("it has another size")

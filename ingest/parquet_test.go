@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 const huggingface = `{"info": {"features": {"image": {"_type": "Image"}, "label": {"names": ["tench", "goldfish", "shark"], "_type": "ClassLabel"}}}}`
@@ -148,13 +149,13 @@ func TestParquetRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		"text":        {[]byte("no parquet at all, but long enough"), schemas.ErrCorrupt, "PAR1"},
-		"empty":       {nil, schemas.ErrCorrupt, "PAR1"},
-		"truncated":   {short, schemas.ErrCorrupt, "PAR1"},
-		"no image":    {parquetBytes(t, hole, 10), schemas.ErrCorrupt, "row 3 has no image"},
-		"far label":   {parquetBytes(t, far, 10), schemas.ErrCorrupt, "label 7 of the 3 classes"},
-		"gzip":        {parquetBytes(t, parquetSamples(t, 5), 10, parquet.WithCompression(compress.Codecs.Gzip)), schemas.ErrUnsupported, "GZIP"},
-		"long footer": {append(bytes.Clone(good[:len(good)-8]), "\xff\xff\xff\x7fPAR1"...), schemas.ErrCorrupt, "claims"},
+		"text":        {[]byte("no parquet at all, but long enough"), errs.ErrCorrupt, "PAR1"},
+		"empty":       {nil, errs.ErrCorrupt, "PAR1"},
+		"truncated":   {short, errs.ErrCorrupt, "PAR1"},
+		"no image":    {parquetBytes(t, hole, 10), errs.ErrCorrupt, "row 3 has no image"},
+		"far label":   {parquetBytes(t, far, 10), errs.ErrCorrupt, "label 7 of the 3 classes"},
+		"gzip":        {parquetBytes(t, parquetSamples(t, 5), 10, parquet.WithCompression(compress.Codecs.Gzip)), errs.ErrUnsupported, "GZIP"},
+		"long footer": {append(bytes.Clone(good[:len(good)-8]), "\xff\xff\xff\x7fPAR1"...), errs.ErrCorrupt, "claims"},
 	} {
 		dir := t.TempDir()
 		writeTree(t, dir, map[string][]byte{"train-0.parquet": c.b})
@@ -189,7 +190,7 @@ func FuzzParquet(f *testing.F) {
 		}
 		src, err := Open(context.Background(), "parquet:"+path, Options{CacheDir: dir, Workers: 1})
 		if err != nil {
-			var e *schemas.Error
+			var e *errs.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("an error of no kind: %v", err)
 			}
@@ -208,7 +209,7 @@ func FuzzParquet(f *testing.F) {
 func FuzzThrift(f *testing.F) {
 	f.Add([]byte{0x15, 0x02, 0x19, 0x1c, 0x18, 0x01, 'a', 0x00, 0x00})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, n, err := walkThrift(b); err == nil && n > len(b) || err != nil && !errors.Is(err, schemas.ErrCorrupt) {
+		if _, n, err := walkThrift(b); err == nil && n > len(b) || err != nil && !errors.Is(err, errs.ErrCorrupt) {
 			t.Fatalf("%d of %d bytes, %v", n, len(b), err)
 		}
 	})

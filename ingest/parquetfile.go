@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"sort"
 
+	"resslt/schemas/errs"
+
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
 	"github.com/apache/arrow/go/v15/parquet/schema"
-
-	"resslt/schemas"
 )
 
 // parquetFile is what is known of a Parquet file by its footer.
@@ -56,14 +56,14 @@ var (
 func parseFooter(tail []byte, size int64) (p *parquetFile, need int64, err error) {
 	const fixed = 8 // length and magic
 	if len(tail) < fixed+4 || string(tail[len(tail)-4:]) != parquetMagic {
-		return nil, 0, schemas.Because(schemas.ErrCorrupt, "no Parquet file: it does not end in "+parquetMagic)
+		return nil, 0, errs.Because(errs.ErrCorrupt, "no Parquet file: it does not end in "+parquetMagic)
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[len(tail)-fixed:]))
 	switch {
 	case n > size-fixed-4:
-		return nil, 0, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its footer claims %d of %d bytes", n, size))
+		return nil, 0, errs.Because(errs.ErrCorrupt, fmt.Sprintf("its footer claims %d of %d bytes", n, size))
 	case n > maxFooterBytes:
-		return nil, 0, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("a footer of %d bytes", n))
+		return nil, 0, errs.Because(errs.ErrTooLarge, fmt.Sprintf("a footer of %d bytes", n))
 	case n+fixed > int64(len(tail)):
 		return nil, n + fixed, nil
 	}
@@ -74,12 +74,12 @@ func parseFooter(tail []byte, size int64) (p *parquetFile, need int64, err error
 	}
 	const schemaField = 2
 	if e := top.lists[schemaField]; e > maxSchemaElements {
-		return nil, 0, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("a schema of %d elements", e))
+		return nil, 0, errs.Because(errs.ErrTooLarge, fmt.Sprintf("a schema of %d elements", e))
 	}
 	err = guarded(func() error {
 		meta, err := metadata.NewFileMetaData(footer, nil)
 		if err != nil {
-			return schemas.BecauseErr(schemas.ErrCorrupt, err)
+			return errs.BecauseErr(errs.ErrCorrupt, err)
 		}
 		p, err = columnsOf(meta, size)
 		return err
@@ -92,7 +92,7 @@ func parseFooter(tail []byte, size int64) (p *parquetFile, need int64, err error
 func guarded(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("the Parquet reader gave up: %v", r))
+			err = errs.Because(errs.ErrCorrupt, fmt.Sprintf("the Parquet reader gave up: %v", r))
 		}
 	}()
 	return do()
@@ -100,7 +100,7 @@ func guarded(do func() error) (err error) {
 
 func columnsOf(meta *metadata.FileMetaData, size int64) (*parquetFile, error) {
 	if meta.Schema == nil {
-		return nil, schemas.Because(schemas.ErrCorrupt, "its schema can't be read")
+		return nil, errs.Because(errs.ErrCorrupt, "its schema can't be read")
 	}
 	p := &parquetFile{}
 	var have []string
@@ -116,7 +116,7 @@ func columnsOf(meta *metadata.FileMetaData, size int64) (*parquetFile, error) {
 					ok = ok || c.PhysicalType() == t
 				}
 				if !ok || c.MaxRepetitionLevel() > 0 {
-					return nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("column %s is of type %v", name, c.PhysicalType()))
+					return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is of type %v", name, c.PhysicalType()))
 				}
 				return chunksOf(meta, i, c, size)
 			}
@@ -131,7 +131,7 @@ func columnsOf(meta *metadata.FileMetaData, size int64) (*parquetFile, error) {
 		return nil, err
 	}
 	if p.images == nil {
-		return nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("it has columns %.200q, none of %q", have, parquetImages))
+		return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it has columns %.200q, none of %q", have, parquetImages))
 	}
 	if p.paths, err = find(parquetPaths, parquet.Types.ByteArray); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func columnsOf(meta *metadata.FileMetaData, size int64) (*parquetFile, error) {
 		p.rows += c.rows
 	}
 	if p.rows > size { // every image takes more than a byte
-		return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d rows in %d bytes", p.rows, size))
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows in %d bytes", p.rows, size))
 	}
 	p.classes = classNames(meta.KeyValueMetadata().FindValue("huggingface"), p.labels)
 	return p, nil
@@ -156,7 +156,7 @@ func chunksOf(meta *metadata.FileMetaData, i int, descr *schema.Column, size int
 		rg := meta.RowGroup(g)
 		m, err := rg.ColumnChunk(i)
 		if err != nil {
-			return nil, schemas.BecauseErr(schemas.ErrCorrupt, err)
+			return nil, errs.BecauseErr(errs.ErrCorrupt, err)
 		}
 		c := parquetChunk{data: m.DataPageOffset(), rows: rg.NumRows(), codec: m.Compression()}
 		c.start = c.data
@@ -166,14 +166,14 @@ func chunksOf(meta *metadata.FileMetaData, i int, descr *schema.Column, size int
 		n := m.TotalCompressedSize()
 		if c.start < 4 || n < 0 || c.start > size || n > size-c.start || c.data > c.start+n ||
 			c.rows < 0 || c.rows > size || m.NumValues() != c.rows {
-			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d: %d bytes at %d for %d rows", g, n, c.start, c.rows))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d: %d bytes at %d for %d rows", g, n, c.start, c.rows))
 		}
 		c.end = c.start + n
 		if c.codec != compress.Codecs.Uncompressed && c.codec != compress.Codecs.Snappy {
-			return nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("column %s is compressed by %v: write it with snappy or none", descr.Path(), c.codec))
+			return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is compressed by %v: write it with snappy or none", descr.Path(), c.codec))
 		}
 		if k := len(col.chunks); k > 0 && c.start < col.chunks[k-1].end {
-			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("row group %d lies within the one before", g))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d lies within the one before", g))
 		}
 		col.chunks = append(col.chunks, c)
 	}

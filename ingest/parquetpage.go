@@ -10,6 +10,7 @@ import (
 	"github.com/golang/snappy"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Pages are decoded here and not by Arrow's column readers: these believe what a
@@ -55,7 +56,7 @@ type parquetPage struct {
 // against b.
 func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error) {
 	fail := func(format string, a ...any) (parquetPage, []byte, error) {
-		return parquetPage{}, nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+		return parquetPage{}, nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 	}
 	h, n, err := walkThrift(b)
 	if err != nil {
@@ -80,7 +81,7 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 		v1 := h.at(pageHeaderV1)
 		p.values, encoding = v1.ints[1], v1.ints[2]
 		if levels := v1.ints[3]; levels != encodingRLE {
-			return p, nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("levels of encoding %d", levels))
+			return p, nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("levels of encoding %d", levels))
 		}
 	case dataPageV2:
 		v2 := h.at(pageHeaderV2)
@@ -100,7 +101,7 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 		return fail("a page claims %d values of %d", p.values, most)
 	}
 	if p.dict = encoding == plainDictionary || encoding == rleDictionary; !p.dict && encoding != encodingPlain {
-		return p, nil, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("a page of encoding %d: write the column plain", encoding))
+		return p, nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("a page of encoding %d: write the column plain", encoding))
 	}
 	if !p.snappy && p.full != int64(len(p.body)) {
 		return fail("a plain page claims %d bytes and has %d", p.full, len(p.body))
@@ -115,11 +116,11 @@ func (p *parquetPage) inflate() ([]byte, error) {
 	}
 	// Snappy's own claim decides what is allocated.
 	if n, err := snappy.DecodedLen(p.body); err != nil || int64(n) != p.full {
-		return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a page claims %d bytes inflated, its body %d", p.full, n))
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("a page claims %d bytes inflated, its body %d", p.full, n))
 	}
 	b, err := snappy.Decode(make([]byte, p.full), p.body)
 	if err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrCorrupt, err)
+		return nil, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	return b, nil
 }
@@ -148,7 +149,7 @@ func (c *parquetColumn) decode(p parquetPage, dict [][]byte) ([][]byte, error) {
 		levels := p.levels
 		if p.typ == dataPage { // a length, the levels, then the values
 			if len(b) < 4 || int64(binary.LittleEndian.Uint32(b)) > int64(len(b)-4) {
-				return nil, schemas.Because(schemas.ErrCorrupt, "a page's levels are longer than the page")
+				return nil, errs.Because(errs.ErrCorrupt, "a page's levels are longer than the page")
 			}
 			end := 4 + int(binary.LittleEndian.Uint32(b))
 			levels, b = b[4:end], b[end:]
@@ -186,20 +187,20 @@ func (c *parquetColumn) decode(p parquetPage, dict [][]byte) ([][]byte, error) {
 func (c *parquetColumn) plain(b []byte, n int) ([][]byte, error) {
 	width := map[parquet.Type]int{parquet.Types.Int32: 4, parquet.Types.Int64: 8}[c.descr.PhysicalType()]
 	if n > len(b)/max(width, 4) {
-		return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d bytes for %d values", len(b), n))
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d bytes for %d values", len(b), n))
 	}
 	out := make([][]byte, n)
 	for i := range out {
 		size := width
 		if width == 0 {
 			if len(b) < 4 {
-				return nil, schemas.Because(schemas.ErrCorrupt, "a page ends within a value")
+				return nil, errs.Because(errs.ErrCorrupt, "a page ends within a value")
 			}
 			size = int(binary.LittleEndian.Uint32(b))
 			b = b[4:]
 		}
 		if size > len(b) {
-			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("a value claims %d bytes, %d are left", size, len(b)))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("a value claims %d bytes, %d are left", size, len(b)))
 		}
 		out[i], b = b[:size:size], b[size:]
 	}
@@ -212,7 +213,7 @@ func lookUp(b []byte, dict [][]byte, n int) ([][]byte, error) {
 		return nil, nil
 	}
 	if len(b) == 0 || b[0] > 32 {
-		return nil, schemas.Because(schemas.ErrCorrupt, "places in a dictionary have no width")
+		return nil, errs.Because(errs.ErrCorrupt, "places in a dictionary have no width")
 	}
 	at, err := runs(b[1:], int(b[0]), n)
 	if err != nil {
@@ -221,7 +222,7 @@ func lookUp(b []byte, dict [][]byte, n int) ([][]byte, error) {
 	out := make([][]byte, n)
 	for i, k := range at {
 		if int64(k) >= int64(len(dict)) {
-			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("place %d of a dictionary of %d", k, len(dict)))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("place %d of a dictionary of %d", k, len(dict)))
 		}
 		out[i] = dict[k]
 	}
@@ -231,7 +232,7 @@ func lookUp(b []byte, dict [][]byte, n int) ([][]byte, error) {
 // runs decodes n numbers of so many bits in Parquet's hybrid encoding: runs of
 // equal ones, and groups of eight packed by bits.
 func runs(b []byte, width, n int) ([]uint32, error) {
-	bad := schemas.Because(schemas.ErrCorrupt, "a page ends within its runs")
+	bad := errs.Because(errs.ErrCorrupt, "a page ends within its runs")
 	out := make([]uint32, 0, n) // n is at most the rows, which the footer's chunks hold
 	whole := (width + 7) / 8
 	for len(out) < n {

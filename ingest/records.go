@@ -11,6 +11,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // recordSource serves the binary research sets: files of equal-sized records of
@@ -170,8 +171,8 @@ func (c *labelColumn) Write(p []byte) (int, error) {
 func checkLabels(op, path, hint string, labels []byte, classes int) error {
 	for i, l := range labels {
 		if int(l) >= classes {
-			return schemas.E(op, fmt.Sprintf("%s#%d", path, i), hint,
-				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("label %d of %d classes", l, classes)))
+			return errs.New(op, fmt.Sprintf("%s#%d", path, i), hint,
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("label %d of %d classes", l, classes)))
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"resslt/ingest/store"
 	"resslt/ingest/store/storetest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Every format read out of a bucket is the data set that it is on a disk.
@@ -151,17 +152,17 @@ func TestRemoteRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{"wds:" + web.URL + "/*.tar", schemas.ErrUnsupported, "no listing"},
-		{"wds:" + web.URL + "/train-{000000..000009}.tar", schemas.ErrNotFound, "train-00000"},
-		{"wds:" + place + "/none-*.tar", schemas.ErrNotFound, "no such shard"},
-		{"wds:s3://data/nothing", schemas.ErrNotFound, "train.manifest.json"},
-		{"wds:s3://data/other/train.manifest.json", schemas.ErrCorrupt, "train.index"},
-		{"wds:s3://data/gap/train.manifest.json", schemas.ErrCorrupt, "does not lie beside"},
-		{"folder:" + web.URL, schemas.ErrUnsupported, "no listing"},
-		{"folder:s3://data/nothing", schemas.ErrNotFound, "no file ends in"},
-		{"pets:s3://data/nothing", schemas.ErrNotFound, "annotations"},
-		{"cifar10:" + web.URL, schemas.ErrNotFound, "data_batch_1.bin"},
-		{"mnist:s3://nowhere/x", schemas.ErrNotFound, "train-images"},
+		{"wds:" + web.URL + "/*.tar", errs.ErrUnsupported, "no listing"},
+		{"wds:" + web.URL + "/train-{000000..000009}.tar", errs.ErrNotFound, "train-00000"},
+		{"wds:" + place + "/none-*.tar", errs.ErrNotFound, "no such shard"},
+		{"wds:s3://data/nothing", errs.ErrNotFound, "train.manifest.json"},
+		{"wds:s3://data/other/train.manifest.json", errs.ErrCorrupt, "train.index"},
+		{"wds:s3://data/gap/train.manifest.json", errs.ErrCorrupt, "does not lie beside"},
+		{"folder:" + web.URL, errs.ErrUnsupported, "no listing"},
+		{"folder:s3://data/nothing", errs.ErrNotFound, "no file ends in"},
+		{"pets:s3://data/nothing", errs.ErrNotFound, "annotations"},
+		{"cifar10:" + web.URL, errs.ErrNotFound, "data_batch_1.bin"},
+		{"mnist:s3://nowhere/x", errs.ErrNotFound, "train-images"},
 	} {
 		src, err := Open(ctx, c.uri, Options{CacheDir: t.TempDir(), Store: store.Options{CacheDir: t.TempDir(), Attempts: 2}})
 		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
@@ -193,13 +194,13 @@ func TestRemoteShardReplaced(t *testing.T) {
 	srv.Put("shards/train-000000.tar", other)
 	var s schemas.Sample
 	err := src.Read(ctx, 0, &s)
-	if !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), "SHA-256") {
+	if !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("a changed byte: %v", err)
 	}
 	checkOneLine(t, err)
 	srv.Put("shards/train-000000.tar", shard[:len(shard)-tarBlock])
 	err = open().Read(ctx, 0, &s)
-	if !errors.Is(err, schemas.ErrMismatch) {
+	if !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("a truncated shard: %v", err)
 	}
 	checkOneLine(t, err)
@@ -217,7 +218,7 @@ func TestWriteManifestRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	if err := WriteManifest(src, filepath.Join(dir, "train.manifest.json")); !errors.Is(err, schemas.ErrUnsupported) {
+	if err := WriteManifest(src, filepath.Join(dir, "train.manifest.json")); !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("of a folder: %v", err)
 	}
 	packed, _ := remotePack(t)
@@ -226,7 +227,7 @@ func TestWriteManifestRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer wds.Close()
-	if err := WriteManifest(wds, filepath.Join(dir, "train.json")); !errors.Is(err, schemas.ErrUsage) {
+	if err := WriteManifest(wds, filepath.Join(dir, "train.json")); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("another name: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "train.json")); err == nil {

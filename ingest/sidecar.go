@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A sidecar is the manifest that Pack leaves beside its shards PREFIX-000000.tar,
@@ -48,7 +48,7 @@ func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifes
 		return nil, nil
 	}
 	m, err := readManifest(ctx, st, place)
-	if errors.Is(err, schemas.ErrNotFound) {
+	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil
 	}
 	return m, err
@@ -63,20 +63,20 @@ func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest
 	}
 	defer f.Close()
 	if f.size > maxSidecarBytes {
-		return nil, schemas.E(op, place, hint, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+		return nil, errs.New(op, place, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
 	}
 	r := f.Reader(ctx)
 	defer r.Close()
 	m := &Manifest{}
 	if err := json.NewDecoder(io.LimitReader(r, maxSidecarBytes)).Decode(m); err != nil {
-		var known *schemas.Error
+		var known *errs.Error
 		if ctx.Err() != nil || errors.As(err, &known) { // of the store
 			return nil, fileError(op, place, hint, err)
 		}
-		return nil, schemas.E(op, place, hint, schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New(op, place, hint, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	if m.Format != "wds" || !slices.Contains(allSplits, m.Split) {
-		return nil, schemas.E(op, place, hint, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("format %q, split %q", m.Format, m.Split)))
+		return nil, errs.New(op, place, hint, errs.Because(errs.ErrCorrupt, fmt.Sprintf("format %q, split %q", m.Format, m.Split)))
 	}
 	return m, nil
 }
@@ -89,8 +89,8 @@ func (s *shardSet) checkComplete() error {
 	for _, shard := range s.sidecar.Shards {
 		p := store.Join(s.dir, shard.Name)
 		if !slices.Contains(s.paths, p) {
-			return schemas.E("open wds", p, "fetch it, or name the shards that there are by a glob",
-				schemas.Because(schemas.ErrNotFound, "the sidecar lists it"))
+			return errs.New("open wds", p, "fetch it, or name the shards that there are by a glob",
+				errs.Because(errs.ErrNotFound, "the sidecar lists it"))
 		}
 	}
 	return nil
@@ -105,13 +105,13 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 	s := &shardSet{dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
 	for _, shard := range m.Shards {
 		if !filepath.IsLocal(shard.Name) {
-			return nil, schemas.E("read manifest", place, "index the shards anew",
-				schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("shard %q does not lie beside it", shard.Name)))
+			return nil, errs.New("read manifest", place, "index the shards anew",
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("shard %q does not lie beside it", shard.Name)))
 		}
 		s.paths = append(s.paths, store.Join(s.dir, shard.Name))
 	}
 	if len(s.paths) == 0 || !slices.IsSorted(s.paths) {
-		return nil, schemas.E("read manifest", place, "index the shards anew", schemas.Because(schemas.ErrCorrupt, "it lists no shards, or not in order"))
+		return nil, errs.New("read manifest", place, "index the shards anew", errs.Because(errs.ErrCorrupt, "it lists no shards, or not in order"))
 	}
 	return s, nil
 }
@@ -131,7 +131,7 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 		return nil, nil
 	}
 	f, err := openFile(ctx, st, op, s.index, hint)
-	if errors.Is(err, schemas.ErrNotFound) {
+	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 	}
 	defer f.Close()
 	if f.size > maxIndexBytes {
-		return nil, schemas.E(op, s.index, hint, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
 	}
 	r := f.Reader(ctx)
 	defer r.Close()
@@ -149,10 +149,10 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 	}
 	x, err := parseIndex(b)
 	if err != nil {
-		return nil, schemas.E(op, s.index, hint, err)
+		return nil, errs.New(op, s.index, hint, err)
 	}
 	if !slices.Equal(x.Shards, s.sidecar.Shards) || x.Folder {
-		return nil, schemas.E(op, s.index, hint, schemas.Because(schemas.ErrMismatch, "it is not of the shards that the manifest lists"))
+		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrMismatch, "it is not of the shards that the manifest lists"))
 	}
 	return x, nil
 }
@@ -166,11 +166,11 @@ func WriteManifest(src Source, place string) error {
 	const op, hint = "write manifest", "name a file that this user can write, such as train" + manifestEnd
 	s, ok := src.(*wdsSource)
 	if !ok {
-		return schemas.E(op, place, "pack the data set first: resslt shards pack",
-			schemas.Because(schemas.ErrUnsupported, "manifests are of tar shards, not of "+src.Manifest().Format))
+		return errs.New(op, place, "pack the data set first: resslt shards pack",
+			errs.Because(errs.ErrUnsupported, "manifests are of tar shards, not of "+src.Manifest().Format))
 	}
 	if !strings.HasSuffix(place, manifestEnd) {
-		return schemas.E(op, place, hint, schemas.Because(schemas.ErrUsage, "the name does not end in "+manifestEnd))
+		return errs.New(op, place, hint, errs.Because(errs.ErrUsage, "the name does not end in "+manifestEnd))
 	}
 	x := *s.x
 	x.Built, x.Stamps = 0, nil

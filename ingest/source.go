@@ -12,6 +12,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Source is an opened data set: a numbered list of undecoded images.
@@ -88,7 +89,7 @@ const DefaultMaxSampleBytes = 64 << 20
 // Validate says whether the options can be used; it wraps ErrUsage.
 func (o Options) Validate() error {
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("ingest option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("ingest option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
 	case o.Split != "" && !slices.Contains(allSplits, o.Split):
@@ -127,8 +128,8 @@ func (o Options) cacheDir() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", schemas.E("find the index cache", "", "set XDG_CACHE_HOME or HOME, or give a cache directory",
-			schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return "", errs.New("find the index cache", "", "set XDG_CACHE_HOME or HOME, or give a cache directory",
+			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return filepath.Join(dir, "resslt", "index"), nil
 }
@@ -140,8 +141,8 @@ func (o Options) split(scheme string, has ...string) (string, error) {
 		s = Train
 	}
 	if !slices.Contains(has, s) {
-		return "", schemas.E("open "+scheme, "split "+s, "give one of "+strings.Join(has, ", "),
-			schemas.Because(schemas.ErrUsage, scheme+" has no such split"))
+		return "", errs.New("open "+scheme, "split "+s, "give one of "+strings.Join(has, ", "),
+			errs.Because(errs.ErrUsage, scheme+" has no such split"))
 	}
 	return s, nil
 }
@@ -217,7 +218,7 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 	if !ok {
 		why = "no scheme before a colon"
 	}
-	return nil, schemas.E("open data", uri, "give one of "+strings.Join(forms, ", "), schemas.Because(schemas.ErrUsage, why))
+	return nil, errs.New("open data", uri, "give one of "+strings.Join(forms, ", "), errs.Because(errs.ErrUsage, why))
 }
 
 // checkID is the first line of every Read.
@@ -226,13 +227,13 @@ func checkID(ctx context.Context, m *Manifest, closed bool, id int64) error {
 		return err
 	}
 	if closed {
-		return schemas.E("read sample", fmt.Sprintf("%d of %s", id, m.Format), "read before Close",
-			schemas.Because(schemas.ErrUnavailable, "the source is closed"))
+		return errs.New("read sample", fmt.Sprintf("%d of %s", id, m.Format), "read before Close",
+			errs.Because(errs.ErrUnavailable, "the source is closed"))
 	}
 	if id < 0 || id >= m.Samples {
-		return schemas.E("read sample", fmt.Sprintf("%d of %s", id, m.Format),
+		return errs.New("read sample", fmt.Sprintf("%d of %s", id, m.Format),
 			fmt.Sprintf("ids go from 0 to %d; is this the data set that the run was made with?", m.Samples-1),
-			schemas.Because(schemas.ErrNotFound, "id out of range"))
+			errs.Because(errs.ErrNotFound, "id out of range"))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A WebDataset shard is a plain tar in which consecutive members with the same
@@ -218,7 +219,7 @@ func scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *
 	var te *tarError
 	switch {
 	case errors.As(err, &te):
-		return nil, s, seen, schemas.E(op, path, "write or fetch the shard anew", schemas.BecauseErr(schemas.ErrCorrupt, te))
+		return nil, s, seen, errs.New(op, path, "write or fetch the shard anew", errs.BecauseErr(errs.ErrCorrupt, te))
 	case err != nil:
 		return nil, s, seen, fileError(op, path, wdsHint, err)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func scan(b []byte) (*columns, [sha256.Size]byte, error) {
@@ -71,7 +71,7 @@ func TestScanTarFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(context.Background(), "wds:"+path, Options{CacheDir: t.TempDir()})
-	if !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), "s.tar") || !strings.Contains(err.Error(), "offset 0") {
+	if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), "s.tar") || !strings.Contains(err.Error(), "offset 0") {
 		t.Errorf("truncated shard: %v", err)
 	}
 	checkOneLine(t, err)

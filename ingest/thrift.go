@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Parquet keeps its footer and page headers in Thrift's compact protocol. The
@@ -58,7 +58,7 @@ func walkThrift(b []byte) (s *thriftStruct, n int, err error) {
 type thriftWalker struct{ b []byte } // what is left
 
 func (w *thriftWalker) corrupt(why string) error {
-	return schemas.Because(schemas.ErrCorrupt, "Thrift: "+why)
+	return errs.Because(errs.ErrCorrupt, "Thrift: "+why)
 }
 
 func (w *thriftWalker) byte() (byte, error) {

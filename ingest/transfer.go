@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"resslt/ingest/mat"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // The sets of Table 9, each in the form in which it is distributed.
@@ -249,7 +249,7 @@ var caltech101 = listedSet{
 		}
 		draw, err := strconv.ParseUint(l.chosen["draw"], 10, 64)
 		if err != nil {
-			return nil, schemas.E(l.op, "draw", "give a number", schemas.BecauseErr(schemas.ErrUsage, err))
+			return nil, errs.New(l.op, "draw", "give a number", errs.BecauseErr(errs.ErrUsage, err))
 		}
 		out := &listing{classes: classes}
 		for label, class := range classes {

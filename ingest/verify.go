@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Damage is one thing that is no longer as the manifest says.
@@ -50,8 +50,8 @@ type verifier interface {
 func Verify(ctx context.Context, src Source, opt VerifyOptions) (*Report, error) {
 	v, ok := src.(verifier)
 	if !ok {
-		return nil, schemas.E("verify", src.Manifest().Format, "verify the data where it lies",
-			schemas.Because(schemas.ErrUnsupported, "this source can't be read again"))
+		return nil, errs.New("verify", src.Manifest().Format, "verify the data where it lies",
+			errs.Because(errs.ErrUnsupported, "this source can't be read again"))
 	}
 	workers := Options{Workers: opt.Workers}.applyDefaults().Workers
 	n, total := v.units()
@@ -92,7 +92,7 @@ func compare(ctx context.Context, shard, file, want, got string, err error) (*Da
 		return nil, ctx.Err()
 	}
 	if err == nil && got != want {
-		err = schemas.Because(schemas.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, want %.12s…", got, want))
+		err = errs.Because(errs.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, want %.12s…", got, want))
 	}
 	if err == nil {
 		return nil, nil

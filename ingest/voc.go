@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // VOC2007: the images of ImageSets/Main/SPLIT.txt, each with the objects of
@@ -58,8 +59,10 @@ var voc2007 = listedSet{
 }
 
 // vocClasses is VOC2007's list, in its order.
-var vocClasses = []string{"aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-	"diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"}
+var vocClasses = []string{
+	"aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+	"diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+}
 
 type vocObject struct {
 	name      string
@@ -80,17 +83,17 @@ func parseVOC(b []byte) ([]vocObject, error) {
 	}
 	d := xml.NewDecoder(bytes.NewReader(b))
 	if err := d.Decode(&a); err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrCorrupt, err)
+		return nil, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	if len(a.Objects) > maxVOCObjects {
-		return nil, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("%d objects", len(a.Objects)))
+		return nil, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d objects", len(a.Objects)))
 	}
 	var out []vocObject
 	for _, o := range a.Objects {
 		switch o.Difficult = strings.TrimSpace(o.Difficult); o.Difficult {
 		case "", "0", "1":
 		default:
-			return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("difficult is %q", o.Difficult))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("difficult is %q", o.Difficult))
 		}
 		out = append(out, vocObject{strings.TrimSpace(o.Name), o.Difficult == "1"})
 	}

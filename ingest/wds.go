@@ -12,6 +12,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // wdsSource serves images out of WebDataset tars, at random, by ReadAt: the index
@@ -39,7 +40,7 @@ const wdsHint = "name tar shards, as in wds:DIR/train-{000..099}.tar or wds:DIR/
 func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 	const op = "open wds"
 	if glob == "" {
-		return nil, schemas.E(op, "", wdsHint, schemas.Because(schemas.ErrUsage, "no shards are named"))
+		return nil, errs.New(op, "", wdsHint, errs.Because(errs.ErrUsage, "no shards are named"))
 	}
 	set, err := findShards(ctx, opt.files, glob, opt.Split)
 	if err != nil {
@@ -70,8 +71,8 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 	}
 	sidecar := set.sidecar
 	if x.Samples == 0 {
-		return nil, schemas.E(op, glob, "put members such as 0001.jpg in them",
-			schemas.Because(schemas.ErrNotFound, "the shards hold no images"))
+		return nil, errs.New(op, glob, "put members such as 0001.jpg in them",
+			errs.Because(errs.ErrNotFound, "the shards hold no images"))
 	}
 	m := &Manifest{Format: "wds", Split: split, Samples: x.Samples, Shards: x.Shards}
 	if sidecar != nil {
@@ -79,13 +80,15 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 		for i, l := range x.labels {
 			// Labels may go without names; but what names there are must reach.
 			if len(m.Classes) > 0 && int(l) >= len(m.Classes) {
-				return nil, schemas.E(op, x.key(int64(i)), "pack the shards anew",
-					schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the sidecar names", l, len(m.Classes))))
+				return nil, errs.New(op, x.key(int64(i)), "pack the shards anew",
+					errs.Because(errs.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the sidecar names", l, len(m.Classes))))
 			}
 		}
 	}
-	return &wdsSource{manifest: m, dir: set.dir, x: x, max: opt.MaxSampleBytes, sidecar: sidecar,
-		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{}}, nil
+	return &wdsSource{
+		manifest: m, dir: set.dir, x: x, max: opt.MaxSampleBytes, sidecar: sidecar,
+		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{},
+	}, nil
 }
 
 // wdsSplit is the split that the shards are opened as. A glob says nothing about
@@ -100,8 +103,8 @@ func wdsSplit(glob, asked string, sidecar *Manifest) (string, error) {
 		has = asked
 	}
 	if asked != "" && asked != has {
-		return "", schemas.E("open wds", glob, "write "+splitMark+" in the glob, or name the shards of the split and leave the split out",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("these are the shards of %s, not of %s", has, asked)))
+		return "", errs.New("open wds", glob, "write "+splitMark+" in the glob, or name the shards of the split and leave the split out",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("these are the shards of %s, not of %s", has, asked)))
 	}
 	return has, nil
 }
@@ -172,7 +175,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
 			c := &columns{}
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
-				return nil, false, schemas.E(op, p, "", err)
+				return nil, false, errs.New(op, p, "", err)
 			}
 			res[i] = scanned{c: c, shard: old.Shards[k], stamp: old.Stamps[k]}
 			continue
@@ -205,7 +208,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 			continue
 		}
 		if err := x.addShard(res[i].shard, res[i].c); err != nil {
-			return nil, false, schemas.E(op, paths[i], "split the shards in several sets", err)
+			return nil, false, errs.New(op, paths[i], "split the shards in several sets", err)
 		}
 		x.Stamps = append(x.Stamps, res[i].stamp)
 	}
@@ -302,8 +305,8 @@ func (s *wdsSource) shard(ctx context.Context, i int) (f *file, kept bool, err e
 	f.Keep, f.SHA256 = s.keep, s.x.Shards[i].SHA256
 	if !s.x.Stamps[i].allows(f.stamp()) {
 		f.Close()
-		return nil, false, schemas.E("read sample", f.path, changedHint,
-			schemas.Because(schemas.ErrMismatch, "the shard is not the one that was indexed"))
+		return nil, false, errs.New("read sample", f.path, changedHint,
+			errs.Because(errs.ErrMismatch, "the shard is not the one that was indexed"))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func TestExpandBraces(t *testing.T) {
@@ -32,7 +33,7 @@ func TestExpandBraces(t *testing.T) {
 		same(t, c.in, got, c.want)
 	}
 	for _, in := range []string{"{1..", "{2..1}", "{x}", "{0..99999999999999999999}", "{0..9999999}", "{000..999}{000..999}{000..999}", "{a,{b,c}}"} {
-		if _, err := expandBraces(in); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := expandBraces(in); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
@@ -75,7 +76,7 @@ func TestWDSGlobs(t *testing.T) {
 		checkOneLine(t, err)
 	}
 	writeTree(t, dir, map[string][]byte{"y.tar.gz": gzipBytes(t, files["sub/x.tar"])})
-	if _, err := Open(context.Background(), "wds:"+dir+"/y.tar.gz", Options{CacheDir: t.TempDir()}); !errors.Is(err, schemas.ErrUnsupported) {
+	if _, err := Open(context.Background(), "wds:"+dir+"/y.tar.gz", Options{CacheDir: t.TempDir()}); !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("compressed: %v", err)
 	}
 }
@@ -86,7 +87,7 @@ func TestWDSReportsAllBadShards(t *testing.T) {
 	good := tarBytes(t, member1{"1.jpg", make([]byte, 3000)})
 	writeTree(t, dir, map[string][]byte{"a.tar": good, "b.tar": good[:700], "c.tar": good, "d.tar": good[:100]})
 	_, err := Open(context.Background(), "wds:"+dir+"/*.tar", Options{CacheDir: t.TempDir()})
-	if !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), "b.tar") || !strings.Contains(err.Error(), "d.tar") {
+	if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), "b.tar") || !strings.Contains(err.Error(), "d.tar") {
 		t.Errorf("got %v", err)
 	}
 	checkOneLine(t, err)
@@ -102,7 +103,7 @@ func TestWDSShardReplacedAfterOpen(t *testing.T) {
 	defer src.Close()
 	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, member1{"1.jpg", []byte("new")})})
 	var s schemas.Sample
-	if err := src.Read(context.Background(), 0, &s); !errors.Is(err, schemas.ErrMismatch) {
+	if err := src.Read(context.Background(), 0, &s); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("got %q, %v", s.Data, err)
 	}
 }
@@ -265,7 +266,7 @@ func TestPackRefusesAndCleansUp(t *testing.T) {
 	out := t.TempDir()
 	small := PackOptions{Dir: out, ShardBytes: 1}
 	for _, o := range []PackOptions{{}, {Dir: out, Prefix: "../x"}, {Dir: out, ShardBytes: -1}} {
-		if _, err := Pack(ctx, src, o); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := Pack(ctx, src, o); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
@@ -288,7 +289,7 @@ func TestPackRefusesAndCleansUp(t *testing.T) {
 	if _, err := Pack(ctx, src, small); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Pack(ctx, src, small); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := Pack(ctx, src, small); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("a second pack: %v", err)
 	}
 	// Overwriting with fewer shards leaves none of the old ones.
@@ -304,7 +305,7 @@ func TestPackRefusesAndCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer packed.Close()
-	if _, err := Pack(ctx, packed, whole); !errors.Is(err, schemas.ErrUsage) || !slices.Equal(shards, []string{filepath.Join(out, "train-000000.tar")}) {
+	if _, err := Pack(ctx, packed, whole); !errors.Is(err, errs.ErrUsage) || !slices.Equal(shards, []string{filepath.Join(out, "train-000000.tar")}) {
 		t.Errorf("packing onto itself: %v", err)
 	}
 	if _, err := os.Stat(shards[0]); err != nil {
@@ -354,7 +355,7 @@ func TestSidecar(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "train-000000.tar")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open("wds:" + dir); !errors.Is(err, schemas.ErrNotFound) || !strings.Contains(err.Error(), "train-000000.tar") {
+	if _, err := open("wds:" + dir); !errors.Is(err, errs.ErrNotFound) || !strings.Contains(err.Error(), "train-000000.tar") {
 		t.Errorf("a shard is missing: %v", err)
 	}
 	if s, err := open("wds:" + dir + "/train-*.tar"); err != nil || s.Len() != 1 {
@@ -366,7 +367,7 @@ func TestSidecar(t *testing.T) {
 		if err := os.WriteFile(side, []byte(bad), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := open("wds:" + dir + "/train-*.tar"); !errors.Is(err, schemas.ErrCorrupt) {
+		if _, err := open("wds:" + dir + "/train-*.tar"); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("sidecar %s: %v", bad, err)
 		}
 	}

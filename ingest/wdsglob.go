@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // splitMark in a glob stands for the split's name.
@@ -72,7 +72,7 @@ func findShards(ctx context.Context, st *store.Store, glob, split string) (*shar
 	}
 	for _, p := range paths {
 		if l := strings.ToLower(p); strings.HasSuffix(l, ".gz") || strings.HasSuffix(l, ".tgz") || strings.HasSuffix(l, ".xz") || strings.HasSuffix(l, ".zst") {
-			return nil, schemas.E(op, p, "unpack it to a plain tar", schemas.Because(schemas.ErrUnsupported, "a compressed tar can't be read at random"))
+			return nil, errs.New(op, p, "unpack it to a plain tar", errs.Because(errs.ErrUnsupported, "a compressed tar can't be read at random"))
 		}
 	}
 	return set, nil
@@ -92,14 +92,14 @@ func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]
 		}
 		found, err := st.Glob(ctx, g)
 		if errors.Is(err, path.ErrBadPattern) || errors.Is(err, filepath.ErrBadPattern) {
-			return nil, schemas.E(op, g, hint, schemas.BecauseErr(schemas.ErrUsage, err))
+			return nil, errs.New(op, g, hint, errs.BecauseErr(errs.ErrUsage, err))
 		}
 		if err != nil {
 			return nil, fileError(op, g, hint, err)
 		}
 		// A range names every shard: one that is missing is no smaller match.
 		if len(found) == 0 {
-			return nil, schemas.E(op, g, hint, schemas.Because(schemas.ErrNotFound, "no such shard"))
+			return nil, errs.New(op, g, hint, errs.Because(errs.ErrNotFound, "no such shard"))
 		}
 		paths = append(paths, found...)
 	}
@@ -120,7 +120,7 @@ var braceRange = regexp.MustCompile(`^(\d+)\.\.(\d+)$`)
 // shell does: width follows the first number.
 func expandBraces(glob string) ([]string, error) {
 	bad := func(why string) error {
-		return schemas.E("open wds", glob, "write ranges as {000..099} and choices as {a,b}", schemas.Because(schemas.ErrUsage, why))
+		return errs.New("open wds", glob, "write ranges as {000..099} and choices as {a,b}", errs.Because(errs.ErrUsage, why))
 	}
 	out := []string{""}
 	for rest := glob; rest != ""; {

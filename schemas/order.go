@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"resslt/schemas/errs"
 )
 
 // OrderSpec says how the samples of an epoch are ordered.
@@ -32,7 +34,7 @@ const (
 // ErrUsage.
 func ParseOrder(s string) (OrderSpec, error) {
 	bad := func(why string) (OrderSpec, error) {
-		return OrderSpec{}, E("order", s, "give global, blocked or blocked:shards=8,window=16384", Because(ErrUsage, why))
+		return OrderSpec{}, errs.New("order", s, "give global, blocked or blocked:shards=8,window=16384", errs.Because(errs.ErrUsage, why))
 	}
 	kind, args, given := strings.Cut(s, ":")
 	switch {

@@ -3,6 +3,8 @@ package schemas
 import (
 	"errors"
 	"testing"
+
+	"resslt/schemas/errs"
 )
 
 func TestParseOrder(t *testing.T) {
@@ -18,9 +20,11 @@ func TestParseOrder(t *testing.T) {
 			t.Errorf("%s does not read back: %+v, %v", o, again, err)
 		}
 	}
-	for _, in := range []string{"", "globe", "global:", "global:shards=1", "blocked:", "blocked:shards", "blocked:shards=0",
-		"blocked:window=-1", "blocked:size=3", "blocked:shards=4097", "blocked:window=16777217", "blocked:shards=1,"} {
-		if o, err := ParseOrder(in); !errors.Is(err, ErrUsage) {
+	for _, in := range []string{
+		"", "globe", "global:", "global:shards=1", "blocked:", "blocked:shards", "blocked:shards=0",
+		"blocked:window=-1", "blocked:size=3", "blocked:shards=4097", "blocked:window=16777217", "blocked:shards=1,",
+	} {
+		if o, err := ParseOrder(in); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%q is %s, %v", in, o, err)
 		}
 	}

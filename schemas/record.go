@@ -3,6 +3,8 @@ package schemas
 import (
 	"encoding/json"
 
+	"resslt/schemas/errs"
+
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
@@ -42,7 +44,7 @@ const Unmade int64 = -1
 func RecordSchema(run *RunRecord, pixels bool) (*arrow.Schema, error) {
 	text, err := json.Marshal(run)
 	if err != nil {
-		return nil, E("record schema", run.Digest, "report this as a bug", BecauseErr(ErrUsage, err))
+		return nil, errs.New("record schema", run.Digest, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	fields := []arrow.Field{
 		{Name: "step", Type: arrow.PrimitiveTypes.Int64},

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+
+	"resslt/schemas/errs"
 )
 
 // SpecVersion is the version of RunSpec's meaning. A process that reads
@@ -131,15 +133,15 @@ func (s *RunSpec) Digest() string {
 }
 
 // Validate says whether the spec can be run at all. It returns an *Error that
-// wraps ErrUsage, ErrUnsupported for another version.
+// wraps errs.ErrUsage, ErrUnsupported for another version.
 func (s *RunSpec) Validate() error {
 	bad := func(field, why, hint string) error {
-		return E("run spec field", field, hint, Because(ErrUsage, why))
+		return errs.New("run spec field", field, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
 	case s.Version != SpecVersion:
-		return E("run spec", fmt.Sprintf("version %d", s.Version),
-			fmt.Sprintf("use a build that speaks version %d on every machine", SpecVersion), ErrUnsupported)
+		return errs.New("run spec", fmt.Sprintf("version %d", s.Version),
+			fmt.Sprintf("use a build that speaks version %d on every machine", SpecVersion), errs.ErrUnsupported)
 	case s.Dataset.Digest == "":
 		return bad("dataset.digest", "is empty", "index the data set first")
 	case s.Engine == "":
@@ -199,8 +201,8 @@ func (s *RunSpec) validateOrder() error {
 		n += shard
 	}
 	if n != s.Dataset.Samples {
-		return E("run spec field", "dataset.shard_samples", "index the data set anew",
-			Because(ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s is to visit", s.Dataset.Samples, s.Order)))
+		return errs.New("run spec field", "dataset.shard_samples", "index the data set anew",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s is to visit", s.Dataset.Samples, s.Order)))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func validSpec() schemas.RunSpec {
@@ -99,14 +100,14 @@ func TestRunSpecValidate(t *testing.T) {
 		is     error
 		says   string
 	}{
-		"too few samples":  {func(s *schemas.RunSpec) { s.Dataset.Samples = 50; s.StepsPerEpoch = 0 }, schemas.ErrUsage, "50 samples"},
-		"too many steps":   {func(s *schemas.RunSpec) { s.StepsPerEpoch = 11 }, schemas.ErrUsage, "steps_per_epoch"},
-		"other version":    {func(s *schemas.RunSpec) { s.Version = 9 }, schemas.ErrUnsupported, "version 9"},
-		"huge view":        {func(s *schemas.RunSpec) { s.Views[0].Size = 1 << 20 }, schemas.ErrUsage, "views.weak.size"},
-		"same name":        {func(s *schemas.RunSpec) { s.Views[1].Name = "weak" }, schemas.ErrUsage, "weak"},
-		"no role":          {func(s *schemas.RunSpec) { s.Views[1].Role = "" }, schemas.ErrUsage, "role"},
-		"chunk over batch": {func(s *schemas.RunSpec) { s.ChunkSamples = 101 }, schemas.ErrUsage, "chunk_samples"},
-		"on_error":         {func(s *schemas.RunSpec) { s.OnError = "skip" }, schemas.ErrUsage, "skip"},
+		"too few samples":  {func(s *schemas.RunSpec) { s.Dataset.Samples = 50; s.StepsPerEpoch = 0 }, errs.ErrUsage, "50 samples"},
+		"too many steps":   {func(s *schemas.RunSpec) { s.StepsPerEpoch = 11 }, errs.ErrUsage, "steps_per_epoch"},
+		"other version":    {func(s *schemas.RunSpec) { s.Version = 9 }, errs.ErrUnsupported, "version 9"},
+		"huge view":        {func(s *schemas.RunSpec) { s.Views[0].Size = 1 << 20 }, errs.ErrUsage, "views.weak.size"},
+		"same name":        {func(s *schemas.RunSpec) { s.Views[1].Name = "weak" }, errs.ErrUsage, "weak"},
+		"no role":          {func(s *schemas.RunSpec) { s.Views[1].Role = "" }, errs.ErrUsage, "role"},
+		"chunk over batch": {func(s *schemas.RunSpec) { s.ChunkSamples = 101 }, errs.ErrUsage, "chunk_samples"},
+		"on_error":         {func(s *schemas.RunSpec) { s.OnError = "skip" }, errs.ErrUsage, "skip"},
 	} {
 		s := validSpec()
 		tc.change(&s)
@@ -132,7 +133,7 @@ func TestRunRecordCheck(t *testing.T) {
 		t.Fatalf("a record that went through JSON: %v", err)
 	}
 	back.Spec.Seed++
-	if err := back.Check(); !errors.Is(err, schemas.ErrMismatch) {
+	if err := back.Check(); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("changed spec: got %v, want ErrMismatch", err)
 	}
 }
@@ -145,24 +146,24 @@ func TestSubjectsRoundTrip(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "b.r.1", "c.r.1.2", "b.r.x.2", "b.r.1.-2", "b.r.1.2.3", "b..1.2", "b.r.-1.0"} {
-		if _, _, _, err := schemas.ParseStepSubject(s); !errors.Is(err, schemas.ErrCorrupt) {
+		if _, _, _, err := schemas.ParseStepSubject(s); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("%q: got %v, want ErrCorrupt", s, err)
 		}
 	}
 	for _, name := range []string{"", "a.b", "a b", "a*", strings.Repeat("x", 65)} {
-		if err := schemas.CheckRunName(name); !errors.Is(err, schemas.ErrUsage) {
+		if err := schemas.CheckRunName(name); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("run name %q: got %v, want ErrUsage", name, err)
 		}
 	}
 }
 
 func TestErrorIsOneLine(t *testing.T) {
-	cause := schemas.BecauseErr(schemas.ErrCorrupt, fmt.Errorf("first\nsecond: %w", io.ErrUnexpectedEOF))
-	err := schemas.E("decode", "a.jpg", "replace the file", cause)
-	if got, want := err.Error(), "decode a.jpg: corrupt: first; second: unexpected EOF (mend: replace the file)"; got != want {
+	cause := errs.BecauseErr(errs.ErrCorrupt, fmt.Errorf("first\nsecond: %w", io.ErrUnexpectedEOF))
+	err := errs.New("decode", "a.jpg", "replace the file", cause)
+	if got, want := err.Error(), "decode a.jpg: corrupt: first; second: unexpected EOF (hint: replace the file)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if !errors.Is(err, schemas.ErrCorrupt) || !errors.Is(err, io.ErrUnexpectedEOF) {
+	if !errors.Is(err, errs.ErrCorrupt) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error("the error does not match both its sentinel and its cause")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"resslt/schemas/errs"
 )
 
 // Names in the broker. A run has three streams:
@@ -23,7 +25,7 @@ func CheckRunName(name string) error {
 	if runName.MatchString(name) {
 		return nil
 	}
-	return E("run name", strconv.Quote(name), "use 1 to 64 of letters, digits, '-' and '_'", ErrUsage)
+	return errs.New("run name", strconv.Quote(name), "use 1 to 64 of letters, digits, '-' and '_'", errs.ErrUsage)
 }
 
 // TasksStream is the name of the run's work queue.
@@ -101,7 +103,7 @@ func stepSubject(kind, run string, step int64, chunk int) string {
 func ParseStepSubject(subject string) (run string, step int64, chunk int, err error) {
 	p := strings.Split(subject, ".")
 	bad := func() error {
-		return E("parse subject", strconv.Quote(subject), "want <kind>.<run>.<step>.<chunk>", ErrCorrupt)
+		return errs.New("parse subject", strconv.Quote(subject), "want <kind>.<run>.<step>.<chunk>", errs.ErrCorrupt)
 	}
 	if len(p) != 4 || (p[0] != "t" && p[0] != "b") {
 		return "", 0, 0, bad()
@@ -141,8 +143,8 @@ type RunRecord struct {
 // Check compares the record's digest with its spec, and validates the spec.
 func (r *RunRecord) Check() error {
 	if got := r.Spec.Digest(); got != r.Digest {
-		return E("run record", fmt.Sprintf("digest %.12s", r.Digest),
-			"use the same build on every machine", Because(ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))
+		return errs.New("run record", fmt.Sprintf("digest %.12s", r.Digest),
+			"use the same build on every machine", errs.Because(errs.ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))
 	}
 	return r.Spec.Validate()
 }

@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
@@ -51,7 +52,7 @@ const damagedHint = "delete it and resume from an older one, or start over witho
 // SHA256.
 func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return schemas.E("make folder", dir, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("make folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	tensors, err := HostTensors(state)
 	if err != nil {
@@ -60,7 +61,7 @@ func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error 
 	c.Version = CheckpointVersion
 	c.Weights = fmt.Sprintf("step-%08d.safetensors", c.Step)
 	h := sha256.New()
-	err = safetensors.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
+	err = durable.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
 		return safetensors.Write(io.MultiWriter(w, h), tensors, map[string]string{"format": "pt", "resslt": checkpointMark})
 	})
 	if err != nil {
@@ -80,7 +81,7 @@ func checkpointFiles(dir string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, schemas.E("list checkpoints", dir, "make the folder readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("list checkpoints", dir, "make the folder readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	var files []string
 	for _, e := range entries {
@@ -106,7 +107,7 @@ func pruneCheckpoints(dir string, keep int) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return schemas.E("list checkpoints", dir, "make the folder readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("list checkpoints", dir, "make the folder readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	// In order of name a checkpoint's JSON goes before its tensors, which
 	// without it are no checkpoint.
@@ -117,7 +118,7 @@ func pruneCheckpoints(dir string, keep int) error {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return schemas.E("remove old checkpoint", filepath.Join(dir, n), "make the folder writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New("remove old checkpoint", filepath.Join(dir, n), "make the folder writable", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
 	return nil
@@ -140,48 +141,48 @@ func LatestCheckpoint(dir string) (c *Checkpoint, damaged []error, err error) {
 	}
 	hint := "start without --resume, or name the --out of the earlier run"
 	if len(damaged) > 0 {
-		return nil, damaged, schemas.E("resume from", dir, hint, schemas.Because(schemas.ErrCorrupt,
+		return nil, damaged, errs.New("resume from", dir, hint, errs.Because(errs.ErrCorrupt,
 			fmt.Sprintf("all %d checkpoints are damaged", len(damaged))))
 	}
-	return nil, nil, schemas.E("resume from", dir, hint, schemas.Because(schemas.ErrNotFound, "no checkpoint there"))
+	return nil, nil, errs.New("resume from", dir, hint, errs.Because(errs.ErrNotFound, "no checkpoint there"))
 }
 
 // OpenCheckpoint reads a checkpoint's JSON and holds its tensors against their digest.
 func OpenCheckpoint(path string) (*Checkpoint, error) {
 	bad := func(sentinel, err error) error {
-		return schemas.E("read checkpoint", path, damagedHint, schemas.BecauseErr(sentinel, err))
+		return errs.New("read checkpoint", path, damagedHint, errs.BecauseErr(sentinel, err))
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, bad(schemas.ErrNotFound, err)
+		return nil, bad(errs.ErrNotFound, err)
 	}
 	var c Checkpoint
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, bad(schemas.ErrCorrupt, err)
+		return nil, bad(errs.ErrCorrupt, err)
 	}
 	if c.Version == 0 {
-		return nil, schemas.E("read checkpoint", path, "name a step-*.json of a run's checkpoints, or a .safetensors file",
-			schemas.Because(schemas.ErrCorrupt, "it is no checkpoint"))
+		return nil, errs.New("read checkpoint", path, "name a step-*.json of a run's checkpoints, or a .safetensors file",
+			errs.Because(errs.ErrCorrupt, "it is no checkpoint"))
 	}
 	if c.Version != CheckpointVersion {
-		return nil, schemas.E("read checkpoint", path, "resume with the build that wrote it", schemas.Because(schemas.ErrUnsupported,
+		return nil, errs.New("read checkpoint", path, "resume with the build that wrote it", errs.Because(errs.ErrUnsupported,
 			fmt.Sprintf("it has version %d, this build reads %d", c.Version, CheckpointVersion)))
 	}
 	if filepath.Base(c.Weights) != c.Weights {
-		return nil, bad(schemas.ErrCorrupt, fmt.Errorf("weights %q are not a file name", c.Weights))
+		return nil, bad(errs.ErrCorrupt, fmt.Errorf("weights %q are not a file name", c.Weights))
 	}
 	c.path = filepath.Join(filepath.Dir(path), c.Weights)
 	f, err := os.Open(c.path)
 	if err != nil {
-		return nil, bad(schemas.ErrCorrupt, err)
+		return nil, bad(errs.ErrCorrupt, err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return nil, bad(schemas.ErrCorrupt, err)
+		return nil, bad(errs.ErrCorrupt, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != c.SHA256 {
-		return nil, bad(schemas.ErrCorrupt, fmt.Errorf("%s has digest %.12s, want %.12s", c.Weights, got, c.SHA256))
+		return nil, bad(errs.ErrCorrupt, fmt.Errorf("%s has digest %.12s, want %.12s", c.Weights, got, c.SHA256))
 	}
 	return &c, nil
 }
@@ -234,7 +235,7 @@ func DeviceTensors(tensors []safetensors.Tensor) (map[string]*torch.Tensor, erro
 	for _, t := range tensors {
 		dt, ok := dtypes[t.DType]
 		if !ok {
-			return nil, schemas.E("load tensor", t.Name, "convert it to float32", schemas.Because(schemas.ErrUnsupported, string(t.DType)))
+			return nil, errs.New("load tensor", t.Name, "convert it to float32", errs.Because(errs.ErrUnsupported, string(t.DType)))
 		}
 		out[t.Name] = torch.FromBytes(dt, t.Data, t.Shape...)
 	}
@@ -243,7 +244,7 @@ func DeviceTensors(tensors []safetensors.Tensor) (map[string]*torch.Tensor, erro
 
 // writeJSON replaces path with v, indented.
 func writeJSON(path string, v any) error {
-	return safetensors.Replace(path, func(w io.Writer) error {
+	return durable.Replace(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)

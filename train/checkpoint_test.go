@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
@@ -75,12 +75,12 @@ func TestDamagedCheckpoints(t *testing.T) {
 			if err != nil || c.Step != 1 || len(damaged) != 1 {
 				t.Fatalf("got %+v, %v, %v; want step 1 and one damaged", c, damaged, err)
 			}
-			if !strings.Contains(damaged[0].Error(), "step-00000002") || !strings.Contains(damaged[0].Error(), "mend") {
-				t.Errorf("%v does not name file and mend", damaged[0])
+			if !strings.Contains(damaged[0].Error(), "step-00000002") || !strings.Contains(damaged[0].Error(), "hint") {
+				t.Errorf("%v does not name file and hint", damaged[0])
 			}
 		})
 	}
-	if _, _, err := LatestCheckpoint(t.TempDir()); !errors.Is(err, schemas.ErrNotFound) {
+	if _, _, err := LatestCheckpoint(t.TempDir()); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("empty folder: got %v, want ErrNotFound", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestEncoderRoundTrip(t *testing.T) {
 	}
 	// Weights of another width are refused with both shapes.
 	got.Width = 4
-	if _, err := LoadEncoder(path, got, torch.CPU); !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), "conv1.weight") {
+	if _, err := LoadEncoder(path, got, torch.CPU); !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), "conv1.weight") {
 		t.Errorf("other width: %v", err)
 	}
 	if err := torch.Do(func() error {

@@ -8,7 +8,7 @@ import (
 	"math"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
@@ -429,7 +429,7 @@ func TestDeviceOutOfMemory(t *testing.T) {
 		torch.ScopeDo(func() { torch.Empty([]int64{1 << 45}, torch.Uint8, dev) })
 		return nil
 	})
-	if !errors.Is(err, schemas.ErrTooLarge) {
+	if !errors.Is(err, errs.ErrTooLarge) {
 		t.Fatalf("32 TiB on a GPU: %v", err)
 	}
 	c := small

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/recipe"
@@ -103,7 +103,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 		return nn.LoadStateDict(b, state, true)
 	})
 	if err != nil {
-		return nil, schemas.E("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
+		return nil, errs.New("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
 			info.Backbone, info.Width, info.Stem), err)
 	}
 	return b, nil

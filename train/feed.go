@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 )
@@ -135,7 +136,7 @@ func (f *feed) fill(ctx context.Context, s *slot) error {
 	}
 	wrong := func(why, hint string) error {
 		b.Release()
-		return schemas.E("train", fmt.Sprintf("step %d", f.step), hint, schemas.Because(schemas.ErrMismatch, why))
+		return errs.New("train", fmt.Sprintf("step %d", f.step), hint, errs.Because(errs.ErrMismatch, why))
 	}
 	if b.Step != f.step {
 		return wrong(fmt.Sprintf("the stream gave step %d", b.Step), "report this: a stream must keep the order")

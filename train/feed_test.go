@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 )
@@ -125,7 +126,7 @@ func divergesAt(t *testing.T, o Options) int64 {
 		return "diverged.arrow", nil
 	}
 	_, err := Run(context.Background(), o)
-	if !errors.Is(err, schemas.ErrDiverged) || kept == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d", kept.Step)) {
+	if !errors.Is(err, errs.ErrDiverged) || kept == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d", kept.Step)) {
 		t.Fatalf("got %v, batch kept: %+v", err, kept)
 	}
 	if poisoned {
@@ -169,7 +170,7 @@ func TestInterruptAhead(t *testing.T) {
 			time.AfterFunc(20*time.Millisecond, cancel)
 		}
 	}})
-	if !errors.Is(err, schemas.ErrInterrupted) {
+	if !errors.Is(err, errs.ErrInterrupted) {
 		t.Fatalf("got %v, want ErrInterrupted", err)
 	}
 	if s.released.Load() != stop {
@@ -239,25 +240,25 @@ func TestFailuresSayTheMend(t *testing.T) {
 	onGPU := *r
 	onGPU.Device = "cuda"
 	torchSays := func(sentinel error, text string) error {
-		return schemas.E("torch", "aten::convolution_backward", "a mend of its own", schemas.Because(sentinel, text))
+		return errs.New("torch", "aten::convolution_backward", "a hint of its own", errs.Because(sentinel, text))
 	}
 	for says, err := range map[string]error{
-		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(schemas.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
-		"the newest checkpoint is sound: go on from it with --resume; a mend of its own":         torchSays(schemas.ErrUnavailable, "CUDA error: unspecified launch failure"),
-		"set deterministic=false": torchSays(schemas.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
+		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(errs.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
+		"the newest checkpoint is sound: go on from it with --resume; a hint of its own":         torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
+		"set deterministic=false": torchSays(errs.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
 	} {
 		l := &loop{Options: Options{Recipe: r, Spec: spec}}
 		got := l.failed(flight{step: 3}, err)
 		if !l.torn {
 			t.Errorf("%v: the state may be saved", err)
 		}
-		var was *schemas.Error
-		if !errors.As(err, &was) || !errors.Is(got, was.Err) || strings.Count(got.Error(), "mend:") != 1 ||
+		var was *errs.Error
+		if !errors.As(err, &was) || !errors.Is(got, was.Err) || strings.Count(got.Error(), "hint:") != 1 ||
 			!strings.Contains(got.Error(), says) || !strings.Contains(got.Error(), "step 3") || !strings.Contains(got.Error(), was.Err.Error()) {
 			t.Errorf("%v becomes %v", err, got)
 		}
 		l.Recipe = &onGPU
-		if got := l.failed(flight{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, schemas.ErrTooLarge) {
+		if got := l.failed(flight{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, errs.ErrTooLarge) {
 			t.Errorf("on a GPU %v becomes %v", err, got)
 		}
 	}

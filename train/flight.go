@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // flight is a step that was given to the device.
@@ -44,23 +44,23 @@ func (l *loop) done(f flight, stats Stats) {
 func (l *loop) failed(f flight, err error) error {
 	l.torn = true
 	at := func(hint string) error {
-		return schemas.E("train", fmt.Sprintf("step %d", f.step), hint, bare(err))
+		return errs.New("train", fmt.Sprintf("step %d", f.step), hint, bare(err))
 	}
 	switch {
-	case errors.Is(err, schemas.ErrDiverged):
+	case errors.Is(err, errs.ErrDiverged):
 		return l.diverged(f, err)
-	case errors.Is(err, schemas.ErrTooLarge):
+	case errors.Is(err, errs.ErrTooLarge):
 		graph := "" // whose memory stands beside that of the steps before it
 		if strings.HasPrefix(l.Recipe.Device, "cuda") && l.Recipe.CUDAGraph != "false" {
 			graph = "cuda_graph=false, "
 		}
 		return at(fmt.Sprintf("set %saccumulate=%d, activation_checkpointing=true or precision=bf16, or lower batch_size, then go on with --resume or begin again", graph, 2*l.Recipe.Accumulate))
-	case errors.Is(err, schemas.ErrUnsupported) && l.Recipe.Deterministic:
+	case errors.Is(err, errs.ErrUnsupported) && l.Recipe.Deterministic:
 		return at("set deterministic=false: this operator has no deterministic form on this device")
-	case errors.Is(err, schemas.ErrUnavailable):
+	case errors.Is(err, errs.ErrUnavailable):
 		l.abandon()
 		hint := "the newest checkpoint is sound: go on from it with --resume"
-		if e := (*schemas.Error)(nil); errors.As(err, &e) && e.Hint != "" {
+		if e := (*errs.Error)(nil); errors.As(err, &e) && e.Hint != "" {
 			hint += "; " + e.Hint
 		}
 		return at(hint)
@@ -68,16 +68,16 @@ func (l *loop) failed(f flight, err error) error {
 	return err
 }
 
-// bare is the error without its own mend, for another.
+// bare is the error without its own hint, for another.
 func bare(err error) error {
-	var e *schemas.Error
+	var e *errs.Error
 	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err
 }
 
-// divergedHint is the mend for numbers that are no numbers.
+// divergedHint is the hint for numbers that are no numbers.
 const divergedHint = "lower base_lr, then go on from the last sound checkpoint with --resume --set base_lr=…"
 
 // diverged ends a run at the step whose loss is not finite: no weight that is saved
@@ -92,5 +92,5 @@ func (l *loop) diverged(f flight, err error) error {
 			hint = fmt.Sprintf("look at its batch, kept in %s, with `resslt inspect --step %d --record %s`; %s", file, f.step, l.Out, hint)
 		}
 	}
-	return schemas.E("train", fmt.Sprintf("step %d", f.step), hint, bare(err))
+	return errs.New("train", fmt.Sprintf("step %d", f.step), hint, bare(err))
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 )
@@ -252,7 +252,7 @@ func TestStreamsMeetAfterAFailure(t *testing.T) {
 		for name, c := range map[string]struct {
 			rows int64
 			want error
-		}{"sound": {2, nil}, "failing": {3, schemas.ErrMismatch}} {
+		}{"sound": {2, nil}, "failing": {3, errs.ErrMismatch}} {
 			*l.met = *torch.NewEvent(torch.CPU, true)
 			if err := torch.Do(func() error { l.beside(op(c.rows)); return nil }); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)

@@ -3,7 +3,7 @@ package train
 import (
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -54,8 +54,8 @@ func (l *Learner) Launch(teacher, student []*torch.Tensor, h Hyper) (*Launched, 
 }
 
 // Wait waits until the step is done and gives its statistics, zero where Hyper.Stats
-// was false. Its error wraps schemas.ErrUnavailable where another rank is gone, for
-// which the step would wait, and schemas.ErrDiverged for a loss that is not finite; then
+// was false. Its error wraps errs.ErrUnavailable where another rank is gone, for
+// which the step would wait, and errs.ErrDiverged for a loss that is not finite; then
 // this step and all since have moved the state to where no checkpoint should be made.
 func (s *Launched) Wait() (Stats, error) {
 	err := torch.Do(func() error {
@@ -76,8 +76,8 @@ func (s *Launched) done() error {
 	for !s.seen.Done() {
 		if s.with.Gone() {
 			s.with.Abort()
-			return schemas.E("train", "step", "see why the other rank ended, then start all of them again with --resume",
-				schemas.Because(schemas.ErrUnavailable, "another rank is gone"))
+			return errs.New("train", "step", "see why the other rank ended, then start all of them again with --resume",
+				errs.Because(errs.ErrUnavailable, "another rank is gone"))
 		}
 		time.Sleep(lookEvery)
 	}

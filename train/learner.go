@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/optim"
@@ -43,7 +44,7 @@ type Learner struct {
 }
 
 // NewLearner builds student, teacher (its equal), optimiser and queue. Errors
-// wrap schemas.ErrUsage, or schemas.ErrUnavailable without libtorch.
+// wrap errs.ErrUsage, or errs.ErrUnavailable without libtorch.
 func NewLearner(c Config) (*Learner, error) {
 	c = c.applyDefaults()
 	if err := c.Validate(); err != nil {
@@ -152,7 +153,7 @@ func (l *Learner) Views(b *schemas.Batch) (teacher, student []*torch.Tensor, err
 // changes running statistics.
 func (l *Learner) checkViews(teacher, student []*torch.Tensor) error {
 	wrong := func(hint, why string) error {
-		return schemas.E("training step", "views", hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("training step", "views", hint, errs.Because(errs.ErrUsage, why))
 	}
 	p := l.parts
 	if len(teacher) != p.TeacherViews || len(student) == 0 || p.StudentViews > 0 && len(student) != p.StudentViews {
@@ -227,8 +228,8 @@ func (l *Learner) State() []nn.Named {
 }
 
 // LoadState copies the tensors of State back, by name. Every name is needed and
-// no other taken; an error wraps schemas.ErrMismatch and leaves the learner as
-// it was, or schemas.ErrCorrupt for a queue pointer outside the queue.
+// no other taken; an error wraps errs.ErrMismatch and leaves the learner as
+// it was, or errs.ErrCorrupt for a queue pointer outside the queue.
 func (l *Learner) LoadState(values map[string]*torch.Tensor) error {
 	return torch.Do(func() error {
 		if err := nn.LoadNamed(l.State(), values, true); err != nil {

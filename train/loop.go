@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/optim"
 	"resslt/train/recipe"
@@ -153,8 +154,8 @@ func present(dev torch.Device) error {
 		return err
 	}
 	if dev.Index >= len(info.CUDA) {
-		return schemas.E("use device", dev.String(), "set device=cpu, or see `resslt doctor` for what a GPU needs",
-			schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("libtorch %s here sees %d GPUs", info.TorchVersion, len(info.CUDA))))
+		return errs.New("use device", dev.String(), "set device=cpu, or see `resslt doctor` for what a GPU needs",
+			errs.Because(errs.ErrUnavailable, fmt.Sprintf("libtorch %s here sees %d GPUs", info.TorchVersion, len(info.CUDA))))
 	}
 	return nil
 }
@@ -439,8 +440,8 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 		return errors.Join(cause, err)
 	}
 	if ctx.Err() != nil {
-		return schemas.E("train", fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps()), "go on with --resume",
-			schemas.Because(schemas.ErrInterrupted, "checkpoint written"))
+		return errs.New("train", fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps()), "go on with --resume",
+			errs.Because(errs.ErrInterrupted, "checkpoint written"))
 	}
 	return cause
 }
@@ -475,8 +476,8 @@ func (l *loop) checkpoint() error {
 		return err
 	} else if !finite {
 		l.torn = true
-		return schemas.E("train", fmt.Sprintf("step %d", l.step), divergedHint,
-			schemas.Because(schemas.ErrDiverged, "a weight or key is not finite, though the loss was"))
+		return errs.New("train", fmt.Sprintf("step %d", l.step), divergedHint,
+			errs.Because(errs.ErrDiverged, "a weight or key is not finite, though the loss was"))
 	}
 	if l.Saving != nil {
 		if err := l.Saving(); err != nil {

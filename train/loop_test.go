@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn/nntest"
 	"resslt/train/objective"
 	"resslt/train/recipe"
@@ -98,7 +99,7 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 					cancel()
 				}
 			}})
-			if !errors.Is(err, schemas.ErrInterrupted) {
+			if !errors.Is(err, errs.ErrInterrupted) {
 				t.Fatalf("got %v, want ErrInterrupted", err)
 			}
 			if s.out != 0 {
@@ -125,8 +126,12 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 // draws is a function of the step.
 func TestEveryObjectiveResumes(t *testing.T) {
 	for _, set := range [][]string{
-		{"objective=ressl", "predictor=false", "bn_groups=2"}, {"objective=moco-v2", "bn_groups=2"},
-		{"objective=simclr"}, {"objective=byol"}, {"objective=simsiam"}, {"objective=nnclr"},
+		{"objective=ressl", "predictor=false", "bn_groups=2"},
+		{"objective=moco-v2", "bn_groups=2"},
+		{"objective=simclr"},
+		{"objective=byol"},
+		{"objective=simsiam"},
+		{"objective=nnclr"},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 	} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {
@@ -158,8 +163,10 @@ func TestSnapshots(t *testing.T) {
 	spec.Epochs = 5
 	var epochs []int64
 	var last Snapshot
-	res, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
-		Snapshot: func(s Snapshot) error { epochs, last = append(epochs, s.Epoch), s; return nil }})
+	res, err := Run(context.Background(), Options{
+		Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
+		Snapshot: func(s Snapshot) error { epochs, last = append(epochs, s.Epoch), s; return nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +181,10 @@ func TestSnapshots(t *testing.T) {
 	if info, ok, err := EncoderMeta(path); err != nil || !ok || info.Width != r.Width || info.ImageSize != 8 {
 		t.Errorf("written snapshot: %+v, %v, %v", info, ok, err)
 	}
-	stopped, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
-		Snapshot: func(Snapshot) error { return errBroker }})
+	stopped, err := Run(context.Background(), Options{
+		Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
+		Snapshot: func(Snapshot) error { return errBroker },
+	})
 	if !errors.Is(err, errBroker) || stopped != nil {
 		t.Errorf("a receiver's error gives %v", err)
 	}
@@ -219,7 +228,7 @@ func TestDivergedLossStopsAtItsStep(t *testing.T) {
 		Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out,
 		Keep: func(b *schemas.Batch) (string, error) { kept = b; return "diverged.arrow", nil },
 	})
-	if !errors.Is(err, schemas.ErrDiverged) || kept == nil {
+	if !errors.Is(err, errs.ErrDiverged) || kept == nil {
 		t.Fatalf("got %v, batch kept: %v", err, kept)
 	}
 	for _, part := range []string{fmt.Sprintf("step %d", kept.Step), "diverged.arrow", "resslt inspect --step", "the loss is"} {
@@ -238,7 +247,7 @@ func TestDivergedWeightsAreNotSaved(t *testing.T) {
 	r, spec := tiny(t, 12, "base_lr=1e40", "lr_warmup_epochs=0", "log_every=100", "checkpoint_every=1")
 	out := t.TempDir()
 	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out})
-	if !errors.Is(err, schemas.ErrDiverged) {
+	if !errors.Is(err, errs.ErrDiverged) {
 		t.Fatalf("got %v, want ErrDiverged", err)
 	}
 	if c, _, err := LatestCheckpoint(CheckpointDir(out)); err == nil {
@@ -251,7 +260,7 @@ func TestFailedStepIsNotSaved(t *testing.T) {
 	r, spec := tiny(t, 12, "checkpoint_every=5")
 	out := t.TempDir()
 	_, err := runFailing(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: out}, 7)
-	if err == nil || errors.Is(err, schemas.ErrInterrupted) {
+	if err == nil || errors.Is(err, errs.ErrInterrupted) {
 		t.Fatalf("got %v, want the step's error", err)
 	}
 	c, _, err := LatestCheckpoint(CheckpointDir(out))
@@ -296,7 +305,7 @@ func TestMisshapenBatchIsRefused(t *testing.T) {
 	r, spec := tiny(t, 12, "checkpoint_every=5")
 	out := t.TempDir()
 	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &misshapen{noise{spec: spec}, 7}, Out: out})
-	if !errors.Is(err, schemas.ErrMismatch) {
+	if !errors.Is(err, errs.ErrMismatch) {
 		t.Fatalf("got %v, want ErrMismatch", err)
 	}
 	c, _, err := LatestCheckpoint(CheckpointDir(out))
@@ -323,7 +332,7 @@ func (m *misshapen) Next(ctx context.Context) (*schemas.Batch, error) {
 func TestStreamOutOfOrderIsRefused(t *testing.T) {
 	r, spec := tiny(t, 4)
 	_, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec, step: 2}, Out: t.TempDir()})
-	if !errors.Is(err, schemas.ErrMismatch) {
+	if !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("got %v, want ErrMismatch", err)
 	}
 }

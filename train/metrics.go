@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // MetricsLine is one line of OUT/metrics.jsonl, after step Step.
@@ -31,7 +31,7 @@ type MetricsLine struct {
 func ReadMetrics(path string) (lines []MetricsLine, err error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, schemas.E("read metrics", path, "name the folder of a run", schemas.BecauseErr(schemas.ErrNotFound, err))
+		return nil, errs.New("read metrics", path, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	for row := range bytes.Lines(raw) {
 		var l MetricsLine
@@ -51,7 +51,7 @@ type metricsFile struct{ f *os.File }
 // further than its last checkpoint are dropped, as their steps are made again.
 func openMetrics(path string, from int64) (*metricsFile, error) {
 	fail := func(err error) (*metricsFile, error) {
-		return nil, schemas.E("write metrics", path, "make --out writable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("write metrics", path, "make --out writable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	keep := int64(0)
 	if from > 0 {
@@ -96,7 +96,7 @@ func (m *metricsFile) write(p Progress) error {
 		_, err = m.f.Write(append(raw, '\n'))
 	}
 	if err != nil {
-		return schemas.E("write metrics", m.f.Name(), "free some space", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("write metrics", m.f.Name(), "free some space", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/objective"
@@ -220,12 +220,12 @@ func (c Config) objective() (objective.Objective, error) {
 // error and not an allocation of terabytes.
 const maxSize = 1 << 22
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field. The
+// Validate returns an error wrapping errs.ErrUsage that names the field. The
 // relation of τ_t to τ_s is not judged: Table 2 sweeps it.
 func (c Config) Validate() error {
 	c = c.applyDefaults()
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("learner option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("learner option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	sizes := []struct {
 		name string

@@ -3,7 +3,7 @@ package train
 import (
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/torch"
@@ -32,7 +32,7 @@ type norms struct {
 	shuffled bool         // the teacher's rows change groups
 }
 
-// norms is the configuration's; an error wraps schemas.ErrUsage where the groups
+// norms is the configuration's; an error wraps errs.ErrUsage where the groups
 // cannot be laid over the ranks.
 func (c Config) norms() (norms, error) {
 	world := c.Group.World()
@@ -44,8 +44,8 @@ func (c Config) norms() (norms, error) {
 	case c.Groups == 1:
 		return norms{groups: 1, together: c.Group}, nil
 	case c.Groups%world != 0:
-		return norms{}, schemas.E("learner option", "batch norm groups", "give a multiple of the number of ranks, or 1",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d do not fall evenly on %d ranks", c.Groups, world)))
+		return norms{}, errs.New("learner option", "batch norm groups", "give a multiple of the number of ranks, or 1",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d do not fall evenly on %d ranks", c.Groups, world)))
 	}
 	return norms{groups: c.Groups / world, shuffled: true}, nil
 }

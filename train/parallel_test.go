@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/safetensors"
@@ -234,7 +234,7 @@ func TestRanksDivergeTogether(t *testing.T) {
 			_, err := l.Step([]*torch.Tensor{x}, []*torch.Tensor{x}, hyper)
 			return err
 		})
-		if !errors.Is(err, schemas.ErrDiverged) {
+		if !errors.Is(err, errs.ErrDiverged) {
 			t.Errorf("rank %d: %v", g.Rank(), err)
 		}
 		return nil
@@ -246,7 +246,7 @@ func TestGroupsOverRanks(t *testing.T) {
 	torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
 		c := small
 		c.Group, c.Groups = g, 3
-		if err := c.Validate(); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "2 ranks") {
+		if err := c.Validate(); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "2 ranks") {
 			t.Errorf("three groups on two ranks: %v", err)
 		}
 		return nil

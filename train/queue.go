@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -21,7 +21,7 @@ type Queue struct {
 // positive.
 func NewQueue(k, d int, seed uint64, device torch.Device, dtype torch.DType) (*Queue, error) {
 	if k < 1 || d < 1 {
-		return nil, schemas.E("make queue", fmt.Sprintf("%d×%d", k, d), "give positive sizes", schemas.ErrUsage)
+		return nil, errs.New("make queue", fmt.Sprintf("%d×%d", k, d), "give positive sizes", errs.ErrUsage)
 	}
 	q := &Queue{}
 	err := torch.Do(func() error {
@@ -73,8 +73,8 @@ func (q *Queue) State() []nn.Named {
 func (q *Queue) restored() error {
 	at := q.pointer.Int64s()[0]
 	if at < 0 || at >= q.Keys.Size(0) {
-		return schemas.E("load queue", "pointer", "use an undamaged checkpoint",
-			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("is %d, the queue has %d rows", at, q.Keys.Size(0))))
+		return errs.New("load queue", "pointer", "use an undamaged checkpoint",
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf("is %d, the queue has %d rows", at, q.Keys.Size(0))))
 	}
 	q.at = at
 	return nil

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -30,8 +30,8 @@ func checkRanks(batch, accumulate int, n norms, world int) error {
 	if batch%(world*accumulate*n.groups) == 0 {
 		return nil
 	}
-	return schemas.E("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number, times accumulate and bn_groups, divides",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("batch_size %d does not fall into %d equal micro-batches on each, with %d groups of batch norm", batch, accumulate, n.groups)))
+	return errs.New("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number, times accumulate and bn_groups, divides",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("batch_size %d does not fall into %d equal micro-batches on each, with %d groups of batch norm", batch, accumulate, n.groups)))
 }
 
 // ownDevice is the GPU of a rank where the recipe says "cuda" and no more: the one of
@@ -108,13 +108,13 @@ func (l *loop) agree(ctx context.Context, err error) error {
 	where := fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps())
 	for rank, said := range all {
 		if said[0] == failed {
-			return schemas.E("train", where, "see why, then start all of them again with --resume",
-				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("rank %d cannot go on", rank)))
+			return errs.New("train", where, "see why, then start all of them again with --resume",
+				errs.Because(errs.ErrUnavailable, fmt.Sprintf("rank %d cannot go on", rank)))
 		}
 	}
 	for rank, said := range all {
 		if said[0] == interrupted {
-			return schemas.E("train", where, "go on with --resume", schemas.Because(schemas.ErrInterrupted, fmt.Sprintf("rank %d was, checkpoint written", rank)))
+			return errs.New("train", where, "go on with --resume", errs.Because(errs.ErrInterrupted, fmt.Sprintf("rank %d was, checkpoint written", rank)))
 		}
 	}
 	return nil
@@ -149,7 +149,7 @@ func (l *loop) sameStart() error {
 func placeOf(dev torch.Device) ([]byte, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, schemas.E("start training", "the machine's name", "give the machine a hostname", err)
+		return nil, errs.New("start training", "the machine's name", "give the machine a hostname", err)
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q %d", host, os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NVIDIA_VISIBLE_DEVICES"), dev.Index))
 	return sum[:], nil
@@ -159,8 +159,8 @@ func placeOf(dev torch.Device) ([]byte, error) {
 func oneEach(places [][]byte) error {
 	for r, place := range places {
 		if first := slices.IndexFunc(places, func(p []byte) bool { return slices.Equal(p, place) }); first < r {
-			return schemas.E("start training", fmt.Sprintf("rank %d", r), "start as many ranks as there are GPUs, each with its LOCAL_RANK, and set device=cuda without a number",
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has the GPU of rank %d", first)))
+			return errs.New("start training", fmt.Sprintf("rank %d", r), "start as many ranks as there are GPUs, each with its LOCAL_RANK, and set device=cuda without a number",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("it has the GPU of rank %d", first)))
 		}
 	}
 	return nil
@@ -185,9 +185,9 @@ func (l *loop) sameState() error {
 // fact is what every rank should have alike.
 type fact struct{ name, value string }
 
-// same compares facts over the ranks; the error wraps schemas.ErrMismatch and names
+// same compares facts over the ranks; the error wraps errs.ErrMismatch and names
 // the ranks that differ from rank 0.
-func (l *loop) same(op, mend string, facts []fact) error {
+func (l *loop) same(op, hint string, facts []fact) error {
 	var mine []byte
 	for _, f := range facts {
 		sum := sha256.Sum256([]byte(f.value))
@@ -206,8 +206,8 @@ func (l *loop) same(op, mend string, facts []fact) error {
 			}
 		}
 		if differ != nil {
-			return schemas.E(op, fmt.Sprintf("step %d", l.step), mend,
-				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("rank %s has another %s than rank 0", strings.Join(differ, ", "), f.name)))
+			return errs.New(op, fmt.Sprintf("step %d", l.step), hint,
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("rank %s has another %s than rank 0", strings.Join(differ, ", "), f.name)))
 		}
 	}
 	return nil
@@ -229,8 +229,8 @@ func (l *loop) written(err error) error {
 	case lost != nil:
 		return lost
 	case all[0][0] == failed:
-		return schemas.E("train", fmt.Sprintf("step %d", l.step), "see why, then start all of them again with --resume",
-			schemas.Because(schemas.ErrUnavailable, "rank 0 cannot save"))
+		return errs.New("train", fmt.Sprintf("step %d", l.step), "see why, then start all of them again with --resume",
+			errs.Because(errs.ErrUnavailable, "rank 0 cannot save"))
 	}
 	return nil
 }

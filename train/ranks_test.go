@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
@@ -35,9 +36,9 @@ func TestRanksAgree(t *testing.T) {
 
 		expect("both can", fresh().agree(t.Context(), nil), nil, "")
 		if g.Rank() == 0 {
-			expect("one cannot", fresh().agree(t.Context(), nil), schemas.ErrUnavailable, "rank 1 cannot go on")
-			expect("one is interrupted", fresh().agree(t.Context(), nil), schemas.ErrInterrupted, "rank 1 was")
-			expect("one has failed before", fresh().agree(t.Context(), nil), schemas.ErrUnavailable, "rank 1 cannot go on")
+			expect("one cannot", fresh().agree(t.Context(), nil), errs.ErrUnavailable, "rank 1 cannot go on")
+			expect("one is interrupted", fresh().agree(t.Context(), nil), errs.ErrInterrupted, "rank 1 was")
+			expect("one has failed before", fresh().agree(t.Context(), nil), errs.ErrUnavailable, "rank 1 cannot go on")
 		} else {
 			expect("one cannot", fresh().agree(t.Context(), own), own, "")
 			expect("one is interrupted", fresh().agree(stopped, nil), context.Canceled, "")
@@ -50,13 +51,13 @@ func TestRanksAgree(t *testing.T) {
 		if g.Rank() == 1 {
 			nntest.Do(t, func() { torch.FillScalar_(torch.Select(learner.queue.Keys, 0, 3), 0.5) })
 		}
-		expect("another queue", fresh().sameState(), schemas.ErrMismatch, "rank 1 has another queue than rank 0")
+		expect("another queue", fresh().sameState(), errs.ErrMismatch, "rank 1 has another queue than rank 0")
 
 		expect("written", fresh().written(nil), nil, "")
 		if g.Rank() == 0 {
 			expect("not written", fresh().written(own), own, "")
 		} else {
-			expect("not written", fresh().written(nil), schemas.ErrUnavailable, "rank 0 cannot save")
+			expect("not written", fresh().written(nil), errs.ErrUnavailable, "rank 0 cannot save")
 		}
 		return nil
 	})
@@ -97,7 +98,7 @@ func TestOneRankEach(t *testing.T) {
 		t.Error(err)
 	}
 	err := oneEach([][]byte{place(0), place(1), place(1)})
-	if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "rank 2") || !strings.Contains(err.Error(), "GPU of rank 1") {
+	if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "rank 2") || !strings.Contains(err.Error(), "GPU of rank 1") {
 		t.Errorf("one GPU for two ranks: %v", err)
 	}
 	t.Setenv("CUDA_VISIBLE_DEVICES", "3")

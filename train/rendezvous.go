@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -34,7 +34,7 @@ const DefaultPort = 29500
 // Under srun, SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID and SLURM_NTASKS_PER_NODE stand
 // in for the first four where MASTER_ADDR is set and RANK is not. It gives nil for a
 // process by itself: none of them set, or a world of one. lookup is os.LookupEnv. Errors
-// wrap schemas.ErrUsage and name the variable.
+// wrap errs.ErrUsage and name the variable.
 func FromEnvironment(lookup func(string) (string, bool)) (*Rendezvous, error) {
 	e := environment{lookup: lookup}
 	r := &Rendezvous{LocalWorld: 1, Port: DefaultPort, Prefix: "resslt"}
@@ -120,6 +120,6 @@ func (e *environment) optional(name string, into *int, least int) {
 }
 
 func badVariable(name, why string) error {
-	return schemas.E("several processes", name, "start them by torchrun, srun or a PyTorchJob, or unset RANK and WORLD_SIZE to train alone",
-		schemas.Because(schemas.ErrUsage, why))
+	return errs.New("several processes", name, "start them by torchrun, srun or a PyTorchJob, or unset RANK and WORLD_SIZE to train alone",
+		errs.Because(errs.ErrUsage, why))
 }

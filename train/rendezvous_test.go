@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TestFromEnvironment reads what torchrun, a PyTorchJob and srun set, and refuses the
@@ -19,14 +19,22 @@ func TestFromEnvironment(t *testing.T) {
 		{name: "nothing", env: "PATH=/bin"},
 		{name: "a world of one", env: "RANK=0 WORLD_SIZE=1"},
 		{name: "an address alone", env: "MASTER_ADDR=a"},
-		{name: "bare", env: "RANK=1 WORLD_SIZE=2 MASTER_ADDR=a",
-			want: &Rendezvous{Rank: 1, World: 2, LocalWorld: 1, Addr: "a", Port: 29500, Prefix: "resslt"}},
-		{name: "rank 0 serves", env: "RANK=0 WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=7",
-			want: &Rendezvous{World: 2, LocalWorld: 1, Addr: "a", Port: 7, Serve: true, Prefix: "resslt"}},
-		{name: "torchrun", env: "RANK=0 WORLD_SIZE=4 LOCAL_RANK=0 LOCAL_WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=7 TORCHELASTIC_USE_AGENT_STORE=True TORCHELASTIC_RESTART_COUNT=3",
-			want: &Rendezvous{World: 4, LocalWorld: 2, Addr: "a", Port: 7, Prefix: "resslt/attempt 3"}},
-		{name: "srun", env: "SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_LOCALID=1 SLURM_NTASKS_PER_NODE=4 MASTER_ADDR=a",
-			want: &Rendezvous{Rank: 5, World: 8, LocalRank: 1, LocalWorld: 4, Addr: "a", Port: 29500, Prefix: "resslt"}},
+		{
+			name: "bare", env: "RANK=1 WORLD_SIZE=2 MASTER_ADDR=a",
+			want: &Rendezvous{Rank: 1, World: 2, LocalWorld: 1, Addr: "a", Port: 29500, Prefix: "resslt"},
+		},
+		{
+			name: "rank 0 serves", env: "RANK=0 WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=7",
+			want: &Rendezvous{World: 2, LocalWorld: 1, Addr: "a", Port: 7, Serve: true, Prefix: "resslt"},
+		},
+		{
+			name: "torchrun", env: "RANK=0 WORLD_SIZE=4 LOCAL_RANK=0 LOCAL_WORLD_SIZE=2 MASTER_ADDR=a MASTER_PORT=7 TORCHELASTIC_USE_AGENT_STORE=True TORCHELASTIC_RESTART_COUNT=3",
+			want: &Rendezvous{World: 4, LocalWorld: 2, Addr: "a", Port: 7, Prefix: "resslt/attempt 3"},
+		},
+		{
+			name: "srun", env: "SLURM_PROCID=5 SLURM_NTASKS=8 SLURM_LOCALID=1 SLURM_NTASKS_PER_NODE=4 MASTER_ADDR=a",
+			want: &Rendezvous{Rank: 5, World: 8, LocalRank: 1, LocalWorld: 4, Addr: "a", Port: 29500, Prefix: "resslt"},
+		},
 		{name: "srun, not asked to", env: "SLURM_PROCID=5 SLURM_NTASKS=8"},
 		{name: "no rank", env: "WORLD_SIZE=2 MASTER_ADDR=a", wrong: "RANK"},
 		{name: "no world", env: "RANK=0 MASTER_ADDR=a", wrong: "WORLD_SIZE"},
@@ -44,7 +52,7 @@ func TestFromEnvironment(t *testing.T) {
 		got, err := FromEnvironment(func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
 		switch {
 		case c.wrong != "":
-			if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), " "+c.wrong+":") || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), " "+c.wrong+":") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		case err != nil:

@@ -116,7 +116,7 @@ func (t *tally) describe(s objective.Stats, student []objective.Embedding) *torc
 }
 
 // add takes one pass's loss, and its description where there is one. The error
-// wraps schemas.ErrDiverged; a late tally has it from read.
+// wraps errs.ErrDiverged; a late tally has it from read.
 func (t *tally) add(scalar, description *torch.Tensor) error {
 	if t.late {
 		t.keep(scalar, description)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/torch"
@@ -45,8 +45,8 @@ type Hyper struct {
 // before the step, which takes the keys of all parts at the end; batch norm's
 // statistics are each part's own.
 //
-// An error wraps schemas.ErrUsage for views of wrong number or shape, and nothing
-// has moved then; schemas.ErrDiverged for a loss that is not finite, and then
+// An error wraps errs.ErrUsage for views of wrong number or shape, and nothing
+// has moved then; errs.ErrDiverged for a loss that is not finite, and then
 // no weight, key or momentum has moved, though running statistics have. After any
 // other error, an operator's (memory), the state is of no step: load a checkpoint.
 func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (Stats, error) {
@@ -356,8 +356,8 @@ func (l *Learner) forward(views []*torch.Tensor, tapes []*tape, student []object
 
 // diverged is the error of a loss that is no number.
 func diverged(loss float64) error {
-	return schemas.E("training step", "loss", divergedHint,
-		schemas.Because(schemas.ErrDiverged, fmt.Sprintf("the loss is %g", loss)))
+	return errs.New("training step", "loss", divergedHint,
+		errs.Because(errs.ErrDiverged, fmt.Sprintf("the loss is %g", loss)))
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/objective"
@@ -138,7 +139,7 @@ func TestRunsAreEqualAndResume(t *testing.T) {
 		}
 		broken := torch.FromInt64([]int64{1 << 40})
 		values["queue.pointer"] = broken
-		if err := c.LoadState(values); !errors.Is(err, schemas.ErrCorrupt) {
+		if err := c.LoadState(values); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("a wild queue pointer gives %v, want a corruption error", err)
 		}
 		values["queue.pointer"] = torch.FromBytes(torch.Int64, saved["queue.pointer"])
@@ -146,7 +147,7 @@ func TestRunsAreEqualAndResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		delete(values, "queue.keys")
-		if err := c.LoadState(values); !errors.Is(err, schemas.ErrMismatch) {
+		if err := c.LoadState(values); !errors.Is(err, errs.ErrMismatch) {
 			t.Errorf("a state without queue gives %v, want a mismatch", err)
 		}
 	})
@@ -321,7 +322,7 @@ func TestBadViews(t *testing.T) {
 			{good, []*torch.Tensor{torch.Zeros([]int64{4, 8, 8, 3}, torch.Float32, torch.CPU)}, "(N,S,S,3)"},
 		} {
 			_, err := l.Step(c.teacher, c.student, hyper)
-			if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+			if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want a usage error that says %q", err, c.says)
 			}
 		}
@@ -344,7 +345,7 @@ func TestBadConfig(t *testing.T) {
 	} {
 		config := small
 		c.change(&config)
-		if _, err := NewLearner(config); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+		if _, err := NewLearner(config); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("got %v, want a usage error that says %q", err, c.says)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
 )
@@ -76,10 +76,10 @@ func ReadSummary(path string) (Summary, error) {
 	var s Summary
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return s, schemas.E("read summary", path, "name the folder of a run that has ended", schemas.BecauseErr(schemas.ErrNotFound, err))
+		return s, errs.New("read summary", path, "name the folder of a run that has ended", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, schemas.E("read summary", path, "run it again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return s, errs.New("read summary", path, "run it again", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return s, nil
 }

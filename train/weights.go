@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/safetensors"
 )
 
@@ -32,7 +32,7 @@ func (s Selection) applyDefaults() Selection {
 	return s
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (s Selection) Validate() error {
 	s = s.applyDefaults()
 	for _, f := range []struct {
@@ -40,7 +40,7 @@ func (s Selection) Validate() error {
 		known       []string
 	}{{"network", s.Network, Networks}, {"part", s.Part, Parts}} {
 		if !slices.Contains(f.known, f.value) {
-			return schemas.E("select weights", f.name+" "+f.value, "give one of "+strings.Join(f.known, ", "), schemas.ErrUsage)
+			return errs.New("select weights", f.name+" "+f.value, "give one of "+strings.Join(f.known, ", "), errs.ErrUsage)
 		}
 	}
 	return nil
@@ -83,8 +83,8 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 	key := s.key
 	if !slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasPrefix(n, "student.") }) {
 		if s.Part != "encoder" || s.Network != "student" {
-			return nil, schemas.E("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
-				schemas.Because(schemas.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
+			return nil, errs.New("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
+				errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
 		}
 		key = func(name string) (string, bool) {
 			return name, !strings.HasPrefix(name, "fc.") && !strings.HasPrefix(name, "classifier.")
@@ -98,8 +98,8 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 		tensors[i].Name, _ = key(tensors[i].Name)
 	}
 	if len(tensors) == 0 {
-		return nil, schemas.E("read weights", path, "name another --network or --part",
-			schemas.Because(schemas.ErrNotFound, fmt.Sprintf("it holds no %s %s", s.Network, s.Part)))
+		return nil, errs.New("read weights", path, "name another --network or --part",
+			errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds no %s %s", s.Network, s.Part)))
 	}
 	return tensors, nil
 }

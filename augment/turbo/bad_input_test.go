@@ -14,6 +14,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // smallLimits hold what damaged files may claim.
@@ -69,23 +70,23 @@ func TestRefusals(t *testing.T) {
 		data []byte
 		want error
 	}{
-		{"impossible Huffman table", tables, schemas.ErrCorrupt},
-		{"65,500 squared", sized(jpg, 65500, 65500), schemas.ErrTooLarge},
-		{"one long side", sized(jpg, 40000, 1), schemas.ErrTooLarge},
-		{"no width", sized(jpg, 0, 37), schemas.ErrCorrupt},
-		{"no size", sized(jpg, 0, 0), schemas.ErrCorrupt},
-		{"taller than its data", sized(jpg, 51, 400), schemas.ErrCorrupt},
-		{"no quantisation tables", cut(jpg, 0xdb), schemas.ErrCorrupt},
-		{"no frame", cut(jpg, 0xc0), schemas.ErrCorrupt},
-		{"lossless", lossless, schemas.ErrUnsupported},
-		{"12 bits", twelve, schemas.ErrUnsupported},
-		{"no end", jpg[:len(jpg)-2], schemas.ErrCorrupt},
-		{"three bytes", jpg[:3], schemas.ErrCorrupt},
-		{"nothing", nil, schemas.ErrCorrupt},
-		{"a text", []byte("no picture"), schemas.ErrCorrupt},
-		{"half of it, with an end", append(bytes.Clone(jpg[:len(jpg)*3/4]), 0xff, 0xd9), schemas.ErrCorrupt},
-		{"scans without end", bomb(t, 20000), schemas.ErrTooLarge},
-		{"more bytes than allowed", append(bytes.Clone(jpg), make([]byte, 1<<20)...), schemas.ErrTooLarge},
+		{"impossible Huffman table", tables, errs.ErrCorrupt},
+		{"65,500 squared", sized(jpg, 65500, 65500), errs.ErrTooLarge},
+		{"one long side", sized(jpg, 40000, 1), errs.ErrTooLarge},
+		{"no width", sized(jpg, 0, 37), errs.ErrCorrupt},
+		{"no size", sized(jpg, 0, 0), errs.ErrCorrupt},
+		{"taller than its data", sized(jpg, 51, 400), errs.ErrCorrupt},
+		{"no quantisation tables", cut(jpg, 0xdb), errs.ErrCorrupt},
+		{"no frame", cut(jpg, 0xc0), errs.ErrCorrupt},
+		{"lossless", lossless, errs.ErrUnsupported},
+		{"12 bits", twelve, errs.ErrUnsupported},
+		{"no end", jpg[:len(jpg)-2], errs.ErrCorrupt},
+		{"three bytes", jpg[:3], errs.ErrCorrupt},
+		{"nothing", nil, errs.ErrCorrupt},
+		{"a text", []byte("no picture"), errs.ErrCorrupt},
+		{"half of it, with an end", append(bytes.Clone(jpg[:len(jpg)*3/4]), 0xff, 0xd9), errs.ErrCorrupt},
+		{"scans without end", bomb(t, 20000), errs.ErrTooLarge},
+		{"more bytes than allowed", append(bytes.Clone(jpg), make([]byte, 1<<20)...), errs.ErrTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := chosen.NewPainter(smallLimits)
@@ -95,9 +96,9 @@ func TestRefusals(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
-			var e *schemas.Error
+			var e *errs.Error
 			if !errors.As(err, &e) || e.Where != "bad" || e.Hint == "" {
-				t.Errorf("%v: names neither sample nor mend", err)
+				t.Errorf("%v: names neither sample nor hint", err)
 			}
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("took %v", took)
@@ -136,7 +137,7 @@ func TestTruncatedEverywhere(t *testing.T) {
 			if err == nil {
 				err = p.Decode(augment.Box{W: (w + 1) / 2, H: (h + 1) / 2})
 			}
-			if !errors.Is(err, schemas.ErrCorrupt) {
+			if !errors.Is(err, errs.ErrCorrupt) {
 				t.Fatalf("%s cut at %d of %d bytes: %v", name, at, len(data), err)
 			}
 			n++
@@ -151,8 +152,10 @@ func view(p augment.Painter, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := augment.Plan{Size: 40, SrcW: w, SrcH: h, Box: augment.Box{X: w / 3, Y: h / 3, W: w - w/3, H: h - h/3}, Filter: augment.Bicubic,
-		Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{20}}, {Kind: augment.StepBlur, Arg: [6]int32{1 << 16}}}}
+	plan := augment.Plan{
+		Size: 40, SrcW: w, SrcH: h, Box: augment.Box{X: w / 3, Y: h / 3, W: w - w/3, H: h - h/3}, Filter: augment.Bicubic,
+		Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{20}}, {Kind: augment.StepBlur, Arg: [6]int32{1 << 16}}},
+	}
 	if err := p.Decode(plan.Box); err != nil {
 		return nil, err
 	}
@@ -172,7 +175,7 @@ func sameWhateverWasBefore(old augment.Painter, data []byte) error {
 		return fmt.Errorf("one painter says %v, another %v", errA, errB)
 	case errA == nil && !bytes.Equal(a, b):
 		return fmt.Errorf("two painters give different pixels")
-	case errA == nil, errors.Is(errA, schemas.ErrCorrupt), errors.Is(errA, schemas.ErrUnsupported), errors.Is(errA, schemas.ErrTooLarge):
+	case errA == nil, errors.Is(errA, errs.ErrCorrupt), errors.Is(errA, errs.ErrUnsupported), errors.Is(errA, errs.ErrTooLarge):
 		return nil
 	}
 	return errA

@@ -16,6 +16,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Name is the engine's name and version, as run specs hold it. Every tier and
@@ -44,7 +45,7 @@ func newEngine(tierName string) engine {
 func (engine) Name() string { return Name }
 
 // Check says whether the tier that RESSLT_TIER asks for is one of this CPU and
-// build. The error wraps schemas.ErrUsage.
+// build. The error wraps errs.ErrUsage.
 func (e engine) Check() error { return e.err }
 
 // Kernels names the tier.
@@ -78,7 +79,7 @@ func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 	}
 	if p.jpeg {
 		if p.c == nil {
-			return 0, 0, p.other.Fail(schemas.ErrUnavailable, "no memory for a painter")
+			return 0, 0, p.other.Fail(errs.ErrUnavailable, "no memory for a painter")
 		}
 		if status := C.turbo_open(p.c, bytesOf(s.Data), C.size_t(len(s.Data)), &p.size[0], &p.size[1]); status != C.TURBO_OK {
 			return 0, 0, p.fail(status)
@@ -98,10 +99,10 @@ func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 // Decode makes the box's pixels available; see augment.Painter.
 func (p *painter) Decode(box augment.Box) error {
 	if !box.Within(p.w, p.h) {
-		return p.other.Fail(schemas.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, p.w, p.h))
+		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, p.w, p.h))
 	}
 	if p.c == nil {
-		return p.other.Fail(schemas.ErrUnavailable, "no memory for a painter")
+		return p.other.Fail(errs.ErrUnavailable, "no memory for a painter")
 	}
 	x, y, w, h := C.int32_t(box.X), C.int32_t(box.Y), C.int32_t(box.W), C.int32_t(box.H)
 	if p.jpeg {
@@ -125,7 +126,7 @@ func (p *painter) Decode(box augment.Box) error {
 // Paint executes the plan into dst; see augment.Painter.
 func (p *painter) Paint(plan *augment.Plan, dst []byte) error {
 	if p.c == nil || len(dst) != 3*plan.Size*plan.Size {
-		return p.other.Fail(schemas.ErrMismatch, fmt.Sprintf("%d bytes for a view of %d×%d", len(dst), plan.Size, plan.Size))
+		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("%d bytes for a view of %d×%d", len(dst), plan.Size, plan.Size))
 	}
 	var bicubic C.int32_t
 	if plan.Filter == augment.Bicubic {
@@ -153,15 +154,15 @@ func (p *painter) fail(status C.int) error {
 	case C.TURBO_OK:
 		return nil
 	case C.TURBO_UNSUPPORTED:
-		sentinel = schemas.ErrUnsupported
+		sentinel = errs.ErrUnsupported
 	case C.TURBO_TOO_LARGE:
-		sentinel = schemas.ErrTooLarge
+		sentinel = errs.ErrTooLarge
 	case C.TURBO_NO_MEMORY:
-		sentinel = schemas.ErrUnavailable
+		sentinel = errs.ErrUnavailable
 	case C.TURBO_MISMATCH:
-		sentinel = schemas.ErrMismatch
+		sentinel = errs.ErrMismatch
 	default:
-		sentinel = schemas.ErrCorrupt
+		sentinel = errs.ErrCorrupt
 	}
 	return p.other.Fail(sentinel, C.GoString(C.turbo_message(p.c)))
 }

@@ -9,6 +9,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // rig is a renderer with its buffers.
@@ -49,7 +50,7 @@ func TestTurboIsTheDefault(t *testing.T) {
 	if got := augment.DefaultEngine().Name(); got != Name {
 		t.Errorf("the default engine is %s", got)
 	}
-	if _, err := augment.EngineByName("turbo/0"); !errors.Is(err, schemas.ErrMismatch) {
+	if _, err := augment.EngineByName("turbo/0"); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("another version: %v, want ErrMismatch", err)
 	}
 	t.Logf("kernels: %s", Tier())
@@ -138,15 +139,15 @@ func TestPainterRefusesMisuse(t *testing.T) {
 	px := make([]byte, 3*8*8)
 	for _, box := range []augment.Box{{X: 9, Y: 10, W: 5, H: 5}, {X: 10, Y: 10, W: 21, H: 5}, {X: 10, Y: 11, W: 5, H: 15}, {}} {
 		plan := augment.Plan{Size: 8, SrcW: w, SrcH: h, Box: box, Filter: augment.Bilinear}
-		if err := p.Paint(&plan, px); !errors.Is(err, schemas.ErrMismatch) {
+		if err := p.Paint(&plan, px); !errors.Is(err, errs.ErrMismatch) {
 			t.Errorf("box %+v: %v, want ErrMismatch", box, err)
 		}
 	}
-	if err := p.Decode(augment.Box{X: 0, Y: 0, W: w + 1, H: h}); !errors.Is(err, schemas.ErrMismatch) {
+	if err := p.Decode(augment.Box{X: 0, Y: 0, W: w + 1, H: h}); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("too wide a box: %v", err)
 	}
 	// The header is read anew: a second Decode without Open has nothing to read.
-	if err := p.Decode(augment.Box{W: w, H: h}); !errors.Is(err, schemas.ErrMismatch) {
+	if err := p.Decode(augment.Box{W: w, H: h}); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("decoded twice: %v", err)
 	}
 	for range 2 {
@@ -154,7 +155,7 @@ func TestPainterRefusesMisuse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := p.Open(s); !errors.Is(err, schemas.ErrUnavailable) {
+	if _, _, err := p.Open(s); !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("open after close: %v", err)
 	}
 }

@@ -31,8 +31,10 @@ func randomStep(rng *rand.Rand) augment.Step {
 	case augment.StepSolarize:
 		s.Arg[0] = rng.Int32N(257)
 	case augment.StepAffine:
-		s.Arg = [6]int32{1<<16 + rng.Int32N(1<<14), rng.Int32N(1 << 15), rng.Int32N(1<<20) - 1<<19,
-			-rng.Int32N(1 << 15), 1<<16 - rng.Int32N(1<<14), rng.Int32N(1<<20) - 1<<19}
+		s.Arg = [6]int32{
+			1<<16 + rng.Int32N(1<<14), rng.Int32N(1 << 15), rng.Int32N(1<<20) - 1<<19,
+			-rng.Int32N(1 << 15), 1<<16 - rng.Int32N(1<<14), rng.Int32N(1<<20) - 1<<19,
+		}
 	case augment.StepPosterize:
 		s.Arg[0] = 1 + rng.Int32N(8)
 	}
@@ -148,8 +150,10 @@ func TestHueOnEveryColour(t *testing.T) {
 		for i := range side * side {
 			s.Data[3*i], s.Data[3*i+1], s.Data[3*i+2] = byte(r), byte(i>>8), byte(i)
 		}
-		plan := augment.Plan{Size: side, SrcW: side, SrcH: side, Box: augment.Box{W: side, H: side}, Filter: augment.Bilinear,
-			Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{int32(r*37) % 256}}}}
+		plan := augment.Plan{
+			Size: side, SrcW: side, SrcH: side, Box: augment.Box{W: side, H: side}, Filter: augment.Bilinear,
+			Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{int32(r*37) % 256}}},
+		}
 		if err := augment.Execute(&plan, &augment.Image{W: side, H: side, Pix: s.Data}, want); err != nil {
 			t.Fatal(err)
 		}

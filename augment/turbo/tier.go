@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TierVariable is the environment variable that names the tier to run, read once
@@ -42,7 +42,7 @@ func tiers() []tier {
 }
 
 // chooseTier is the tier of that name, or the best where the name is empty. The
-// error wraps schemas.ErrUsage and says what this CPU has.
+// error wraps errs.ErrUsage and says what this CPU has.
 func chooseTier(name string) (tier, error) {
 	have := tiers()
 	if name == "" {
@@ -60,8 +60,8 @@ func chooseTier(name string) (tier, error) {
 			why = fmt.Sprintf("this %s CPU lacks that tier", runtime.GOARCH)
 		}
 	}
-	return tierScalar, schemas.E(TierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),
-		schemas.Because(schemas.ErrUsage, why))
+	return tierScalar, errs.New(TierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),
+		errs.Because(errs.ErrUsage, why))
 }
 
 // Tier names the kernels that this process runs: "scalar", "avx2", "avx512" or

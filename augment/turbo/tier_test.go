@@ -11,6 +11,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TestTierOfThisProcess: RESSLT_TIER, or else the best tier there is, makes the
@@ -50,7 +51,7 @@ func TestTierByName(t *testing.T) {
 	for _, name := range []string{absent, "Scalar", "sse2"} {
 		e := newEngine(name)
 		err := augment.CheckEngine(e)
-		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), TierVariable) || !strings.Contains(err.Error(), "scalar") {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), TierVariable) || !strings.Contains(err.Error(), "scalar") {
 			t.Errorf("%s: %v, want ErrUsage that names the variable and the tiers there are", name, err)
 		}
 		policy, perr := augment.Preset("small")

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func sortedSteps(chunks map[int64]int) []int64 { return slices.Sorted(maps.Keys(chunks)) }
 
 // isDamage: a chunk is not there, or not what was recorded; others may be.
 func isDamage(err error) bool {
-	return errors.Is(err, schemas.ErrNotFound) || errors.Is(err, schemas.ErrCorrupt) || errors.Is(err, schemas.ErrMismatch) || errors.Is(err, schemas.ErrTooLarge)
+	return errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrMismatch) || errors.Is(err, errs.ErrTooLarge)
 }
 
 // Export writes the source's steps of a window into o.Dir, with pixels and log, sealed.
@@ -39,8 +39,8 @@ func Export(ctx context.Context, source Source, o Options, progress func(step in
 				return err
 			}
 			if c.Tombstone != "" {
-				return schemas.E("export", fmt.Sprintf("chunk %d of step %d", index, step), "choose the steps before it with --steps",
-					schemas.Because(schemas.ErrTombstone, c.Tombstone))
+				return errs.New("export", fmt.Sprintf("chunk %d of step %d", index, step), "choose the steps before it with --steps",
+					errs.Because(errs.ErrTombstone, c.Tombstone))
 			}
 			if err := r.Chunk(ctx, c); err != nil {
 				return err
@@ -60,7 +60,7 @@ func Export(ctx context.Context, source Source, o Options, progress func(step in
 // opened for file storage, and seals it. A chunk that is there already must be the same.
 func Import(ctx context.Context, r *Folder, run *batcher.Run, progress func(step int64)) error {
 	if run.Record.Digest != r.Run.Digest {
-		return schemas.E("import", r.Dir, "choose another --run name", schemas.Because(schemas.ErrMismatch,
+		return errs.New("import", r.Dir, "choose another --run name", errs.Because(errs.ErrMismatch,
 			fmt.Sprintf("the record is of run %.12s, the broker's of %.12s", r.Run.Digest, run.Record.Digest)))
 	}
 	enc := batcher.NewEncoder(r.Spec())
@@ -124,7 +124,7 @@ func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, o R
 			enc, c := batcher.NewEncoder(l.spec), batcher.NewChunk(l.spec)
 			for j := range jobs {
 				was, err := r.Logged(j.step, j.index)
-				if errors.Is(err, schemas.ErrNotFound) {
+				if errors.Is(err, errs.ErrNotFound) {
 					continue // missing, which the ledger says
 				}
 				if err != nil {

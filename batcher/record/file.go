@@ -14,6 +14,7 @@ import (
 	"resslt/batcher"
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 const (
@@ -63,21 +64,21 @@ type ref struct {
 func OpenFile(path string) (_ *File, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, schemas.E("open record", path, "name a folder or file that `resslt run` or `resslt record export` wrote", schemas.BecauseErr(schemas.ErrNotFound, err))
+		return nil, errs.New("open record", path, "name a folder or file that `resslt run` or `resslt record export` wrote", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	if err != nil {
-		return nil, schemas.E("open record", path, "make it readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("open record", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	r := &File{Path: path, f: f}
 	defer func() {
 		if err != nil {
 			f.Close()
-			err = schemas.E("open record", path, "take it from another copy of the record", err)
+			err = errs.New("open record", path, "take it from another copy of the record", err)
 		}
 	}()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrUnavailable, err)
+		return nil, errs.BecauseErr(errs.ErrUnavailable, err)
 	}
 	r.Bytes = info.Size()
 	end, err := r.frame()
@@ -99,7 +100,7 @@ func (r *File) scan(at, end int64) error {
 		switch {
 		case err == nil:
 			at = next
-		case errors.Is(err, schemas.ErrUnavailable) || !strings.HasSuffix(r.Path, openSuffix):
+		case errors.Is(err, errs.ErrUnavailable) || !strings.HasSuffix(r.Path, openSuffix):
 			return err
 		default:
 			// Were it sealed, its footer would tell of batches that are not there.
@@ -132,7 +133,7 @@ func (r *File) seek(at, end int64) (int64, error) {
 				continue
 			}
 			n := len(r.refs)
-			if _, err := r.index(at+int64(i), end); errors.Is(err, schemas.ErrUnavailable) {
+			if _, err := r.index(at+int64(i), end); errors.Is(err, errs.ErrUnavailable) {
 				return 0, err
 			} else if err == nil {
 				r.refs = r.refs[:n] // scan comes to it
@@ -144,7 +145,7 @@ func (r *File) seek(at, end int64) (int64, error) {
 }
 
 func corrupt(format string, a ...any) error {
-	return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+	return errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 }
 
 // read reads n bytes at off, which the file must have.
@@ -154,7 +155,7 @@ func (r *File) read(off, n, end int64) ([]byte, error) {
 	}
 	b := make([]byte, n)
 	if _, err := r.f.ReadAt(b, off); err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrUnavailable, err)
+		return nil, errs.BecauseErr(errs.ErrUnavailable, err)
 	}
 	return b, nil
 }
@@ -204,13 +205,13 @@ func (r *File) head(end int64) (next int64, err error) {
 	case schemas.RecordPixelsVersion:
 		r.Pixels = true
 	default:
-		return 0, schemas.Because(schemas.ErrUnsupported, fmt.Sprintf("it is of kind %.40q, this build reads %s and %s",
+		return 0, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it is of kind %.40q, this build reads %s and %s",
 			kv[schemas.MetaVersion], schemas.RecordLogVersion, schemas.RecordPixelsVersion))
 	}
 	if err := json.Unmarshal([]byte(kv[schemas.MetaRun]), &r.Run); err != nil {
-		return 0, schemas.BecauseErr(schemas.ErrCorrupt, err)
+		return 0, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
-	if err := r.Run.Check(); errors.Is(err, schemas.ErrUsage) {
+	if err := r.Run.Check(); errors.Is(err, errs.ErrUsage) {
 		return 0, corrupt("%v", err) // it is no user's mistake
 	} else if err != nil {
 		return 0, err
@@ -226,7 +227,7 @@ func (r *File) head(end int64) (next int64, err error) {
 		return 0, err
 	}
 	if !bytes.Equal(r.layout.Prefix(), append(prefix, meta...)) {
-		return 0, schemas.Because(schemas.ErrMismatch, "its Arrow schema is not that of its run")
+		return 0, errs.Because(errs.ErrMismatch, "its Arrow schema is not that of its run")
 	}
 	return fileStart + layout.PrefixBytes + n, nil
 }
@@ -239,7 +240,7 @@ func recordable(spec *schemas.RunSpec) error {
 	if spec.ChunkSamples <= maxLogRows/2 && spec.BatchSize <= maxBatch {
 		return nil
 	}
-	return schemas.E("record", "run", "lower batch_size", schemas.Because(schemas.ErrUnsupported,
+	return errs.New("record", "run", "lower batch_size", errs.Because(errs.ErrUnsupported,
 		fmt.Sprintf("%d samples a batch and %d a chunk, at most %d and %d can be recorded", spec.BatchSize, spec.ChunkSamples, maxBatch, maxLogRows/2)))
 }
 
@@ -323,7 +324,7 @@ func (r *File) batch(x ref) ([]*batcher.Chunk, error) {
 		out, err = rs.chunks(&r.Run.Spec)
 	}
 	if err != nil {
-		return nil, schemas.E("read record", fmt.Sprintf("%s, step %d", r.Path, x.first), "take it from another copy of the record", err)
+		return nil, errs.New("read record", fmt.Sprintf("%s, step %d", r.Path, x.first), "take it from another copy of the record", err)
 	}
 	return out, nil
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func read(t testing.TB, path string) []byte {
@@ -51,7 +51,7 @@ func readAll(t testing.TB, path string) error {
 			return nil
 		})
 	}
-	for _, kind := range []error{schemas.ErrCorrupt, schemas.ErrMismatch, schemas.ErrUnsupported, schemas.ErrTooLarge} {
+	for _, kind := range []error{errs.ErrCorrupt, errs.ErrMismatch, errs.ErrUnsupported, errs.ErrTooLarge} {
 		if errors.Is(err, kind) {
 			return err
 		}
@@ -92,11 +92,11 @@ func TestHostileFiles(t *testing.T) {
 		}
 	}
 	_, err := OpenFile(filepath.Join(dir, "none.arrow"))
-	wantErr(t, err, schemas.ErrNotFound, "none.arrow")
+	wantErr(t, err, errs.ErrNotFound, "none.arrow")
 	path := filepath.Join(dir, "x.arrow")
 	write(t, path, []byte("ARROW1\x00\x00 and no more than that, ARROW1"))
 	_, err = OpenFile(path)
-	wantErr(t, err, schemas.ErrCorrupt, path)
+	wantErr(t, err, errs.ErrCorrupt, path)
 }
 
 // A file's own run must be one that this build can hold: a batch of a billion samples is
@@ -114,15 +114,15 @@ func TestFileOfAWildRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = OpenFile(path)
-	wantErr(t, err, schemas.ErrUnsupported, "can be recorded")
+	wantErr(t, err, errs.ErrUnsupported, "can be recorded")
 }
 
 func TestOpenFolderRefuses(t *testing.T) {
 	empty := t.TempDir()
 	_, err := OpenFolder(empty)
-	wantErr(t, err, schemas.ErrNotFound, empty)
+	wantErr(t, err, errs.ErrNotFound, empty)
 	_, err = OpenFolder(filepath.Join(empty, "none"))
-	wantErr(t, err, schemas.ErrNotFound)
+	wantErr(t, err, errs.ErrNotFound)
 
 	m, other := newMaker(), newMaker()
 	other.run.Spec.Seed++
@@ -135,7 +135,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "log-000001.arrow"), read(t, filepath.Join(second, "log-000000.arrow")))
 	_, err = OpenFolder(dir)
-	wantErr(t, err, schemas.ErrMismatch, "log-000001.arrow", other.run.Digest[:12])
+	wantErr(t, err, errs.ErrMismatch, "log-000001.arrow", other.run.Digest[:12])
 }
 
 func FuzzOpenFile(f *testing.F) {

@@ -14,6 +14,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Subfolder is where a run's folder has its record.
@@ -55,8 +56,8 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		}
 	}
 	if err != nil || len(paths) == 0 {
-		return nil, schemas.E("open record", dir, "name the folder of a run, or one that `resslt record export` wrote",
-			schemas.Because(schemas.ErrNotFound, "it holds no record"))
+		return nil, errs.New("open record", dir, "name the folder of a run, or one that `resslt record export` wrote",
+			errs.Because(errs.ErrNotFound, "it holds no record"))
 	}
 	r := &Folder{Dir: dir, pixels: map[place]inFile{}}
 	defer func() {
@@ -66,7 +67,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 	}()
 	for _, path := range paths {
 		f, err := OpenFile(path)
-		if errors.Is(err, schemas.ErrCorrupt) && strings.HasSuffix(path, openSuffix) {
+		if errors.Is(err, errs.ErrCorrupt) && strings.HasSuffix(path, openSuffix) {
 			continue // its beginning was being written
 		}
 		if err != nil {
@@ -77,7 +78,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 			r.Run = f.Run
 		}
 		if f.Run.Digest != r.Run.Digest {
-			return nil, schemas.E("open record", dir, "keep each run's record in a folder of its own", schemas.Because(schemas.ErrMismatch,
+			return nil, errs.New("open record", dir, "keep each run's record in a folder of its own", errs.Because(errs.ErrMismatch,
 				fmt.Sprintf("%s is of run %.12s, the files before it of %.12s", filepath.Base(path), f.Run.Digest, r.Run.Digest)))
 		}
 		r.Run.DataURI = f.Run.DataURI // the newest
@@ -90,7 +91,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		}
 	}
 	if len(r.Files) == 0 {
-		return nil, schemas.E("open record", dir, "train a step first", schemas.Because(schemas.ErrNotFound, "it holds nothing yet"))
+		return nil, errs.New("open record", dir, "train a step first", errs.Because(errs.ErrNotFound, "it holds nothing yet"))
 	}
 	slices.SortStableFunc(r.log, func(a, b logged) int { return int(min(max(a.ref.first-b.ref.first, -1), 1)) })
 	r.encode.New = func() any { return batcher.NewEncoder(&r.Run.Spec) }
@@ -126,8 +127,8 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chu
 	}
 	at, ok := r.pixels[place{step, index}]
 	if !ok {
-		return nil, schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step),
-			"see `resslt record ls` for the steps that it has; --replay log: has a log's steps made again", schemas.Because(schemas.ErrNotFound, "its pixels were not recorded"))
+		return nil, errs.New("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step),
+			"see `resslt record ls` for the steps that it has; --replay log: has a log's steps made again", errs.Because(errs.ErrNotFound, "its pixels were not recorded"))
 	}
 	chunks, err := at.file.batch(at.ref)
 	if err != nil {
@@ -150,8 +151,8 @@ func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
 	}
 	sum := sha256.Sum256(body)
 	if got := hex.EncodeToString(sum[:]); got != c.Digest {
-		return schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", f.Path, c.Index, c.Step), "take it from another copy of the record",
-			schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
+		return errs.New("read record", fmt.Sprintf("%s, chunk %d of step %d", f.Path, c.Index, c.Step), "take it from another copy of the record",
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
 	}
 	return nil
 }
@@ -186,8 +187,8 @@ func (r *Folder) Logged(step int64, index int) (*batcher.Chunk, error) {
 			return c, nil
 		}
 	}
-	return nil, schemas.E("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step), "see `resslt record ls` for the steps that it has",
-		schemas.Because(schemas.ErrNotFound, "the log does not have it"))
+	return nil, errs.New("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step), "see `resslt record ls` for the steps that it has",
+		errs.Because(errs.ErrNotFound, "the log does not have it"))
 }
 
 // Stored counts the chunks of each step whose pixels the record has.
@@ -231,8 +232,8 @@ func (k check) Chunk(_ context.Context, c *batcher.Chunk) error {
 		return err
 	}
 	if was.Digest != c.Digest {
-		return schemas.E("replay", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "replay with the data set, engine and build of the recorded run",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the log has digest %.12s, it was made again as %.12s", was.Digest, c.Digest)))
+		return errs.New("replay", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "replay with the data set, engine and build of the recorded run",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("the log has digest %.12s, it was made again as %.12s", was.Digest, c.Digest)))
 	}
 	return nil
 }

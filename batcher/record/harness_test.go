@@ -12,6 +12,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // testRun has 3 epochs of 4 steps of 10 samples, in chunks of 4, 4 and 2; two views.
@@ -41,7 +42,7 @@ type maker struct {
 
 func (m *maker) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
 	if row.Sample == m.broken {
-		return batcher.Made{}, schemas.E("decode", "a path", "", schemas.Because(schemas.ErrCorrupt, "no picture"))
+		return batcher.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
 	}
 	for v := range dst {
 		for i := range dst[v] {
@@ -71,6 +72,7 @@ func (m *maker) chunk(t testing.TB, step int64, index int) *batcher.Chunk {
 
 // Spec and Chunk make it a Source.
 func (m *maker) Spec() *schemas.RunSpec { return &m.run.Spec }
+
 func (m *maker) Chunk(_ context.Context, step int64, index int) (*batcher.Chunk, error) {
 	spec := &m.run.Spec
 	c := batcher.NewChunk(spec)

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Whatever is wrong with a record, the ledger names it.
@@ -143,7 +143,7 @@ func TestDamagedPixels(t *testing.T) {
 	for step := range int64(12) {
 		for index := range 3 {
 			if _, err := f.Chunk(t.Context(), step, index); err != nil {
-				wantErr(t, err, schemas.ErrCorrupt, path, "another copy")
+				wantErr(t, err, errs.ErrCorrupt, path, "another copy")
 				bad++
 			}
 		}

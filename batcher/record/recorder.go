@@ -10,6 +10,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Options say what is recorded, and where.
@@ -43,7 +44,7 @@ const (
 // Validate says whether the options can be used; it returns ErrUsage.
 func (o Options) Validate() error {
 	bad := func(where, why, hint string) error {
-		return schemas.E("record", where, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("record", where, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
 	case o.Dir == "":
@@ -145,7 +146,7 @@ func (r *Recorder) learn(path string) error {
 	}
 	defer f.Close()
 	if f.Run.Digest != r.opts.Run.Digest {
-		return schemas.E("record to", r.opts.Dir, "choose another --out, or move the record away", schemas.Because(schemas.ErrMismatch,
+		return errs.New("record to", r.opts.Dir, "choose another --out, or move the record away", errs.Because(errs.ErrMismatch,
 			fmt.Sprintf("it holds the record of run %.12s, this is %.12s", f.Run.Digest, r.opts.Run.Digest)))
 	}
 	t, known := &r.log, r.known
@@ -229,8 +230,8 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	}
 	for _, was := range []string{r.known[place{c.Step, c.Index}], r.storedDigest(c)} {
 		if was != "" && was != c.Digest {
-			return schemas.E("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "run the same build on every worker, then start over",
-				schemas.Because(schemas.ErrDeterminism, fmt.Sprintf("an earlier session recorded digest %.12s, now it is %.12s", was, c.Digest)))
+			return errs.New("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "run the same build on every worker, then start over",
+				errs.Because(errs.ErrDeterminism, fmt.Sprintf("an earlier session recorded digest %.12s, now it is %.12s", was, c.Digest)))
 		}
 	}
 	of[c.Index] = copyChunk(c)
@@ -263,8 +264,8 @@ func (r *Recorder) Step(step int64) error {
 	defer r.mu.Unlock()
 	of := r.pending[step]
 	if step != r.next || of == nil || slices.Contains(of, nil) {
-		return schemas.E("record", fmt.Sprintf("step %d", step), "report this as a bug",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("step %d was expected, with all its chunks", r.next)))
+		return errs.New("record", fmt.Sprintf("step %d", step), "report this as a bug",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("step %d was expected, with all its chunks", r.next)))
 	}
 	delete(r.pending, step)
 	r.next, r.last = step+1, of
@@ -340,7 +341,7 @@ func (r *Recorder) Keep(path string, b *schemas.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.last) == 0 || r.last[0].Step != b.Step {
-		return schemas.E("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is asked for", schemas.ErrNotFound)
+		return errs.New("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is asked for", errs.ErrNotFound)
 	}
 	if err := os.Remove(path + openSuffix); err != nil && !os.IsNotExist(err) {
 		return diskError(path, err)

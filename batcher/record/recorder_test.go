@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // What is recorded comes back: chunk for chunk, and the ledger finds every sample of every
@@ -39,7 +40,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			}
 			whole, err := f.Chunk(t.Context(), step, index)
 			if step < 3 || step >= 5 {
-				wantErr(t, err, schemas.ErrNotFound, "pixels were not recorded")
+				wantErr(t, err, errs.ErrNotFound, "pixels were not recorded")
 				continue
 			}
 			if err != nil || !bytes.Equal(whole.Pixels[1], want.Pixels[1]) || whole.Digest != want.Digest {
@@ -175,7 +176,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	other := newMaker()
 	other.salt = 1
 	r = newRecorder(t, m.options(dir, 4, Window{}))
-	wantErr(t, r.Chunk(t.Context(), other.chunk(t, 5, 0)), schemas.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
+	wantErr(t, r.Chunk(t.Context(), other.chunk(t, 5, 0)), errs.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
 	closed(t, r)
 
 	r = newRecorder(t, m.options(dir, 8, Window{}))
@@ -193,7 +194,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	alien.run.Spec.Seed++
 	alien.run.Digest = alien.run.Spec.Digest()
 	_, err := New(alien.options(dir, 0, Window{}))
-	wantErr(t, err, schemas.ErrMismatch, alien.run.Digest[:12], m.run.Digest[:12])
+	wantErr(t, err, errs.ErrMismatch, alien.run.Digest[:12], m.run.Digest[:12])
 }
 
 // Small segments, small batches: many files, one record.
@@ -246,7 +247,7 @@ func TestKeep(t *testing.T) {
 				t.Fatalf("%+v, %v", c, err)
 			}
 			b.Step = 1
-			wantErr(t, r.Keep(path, b), schemas.ErrNotFound, "step 1")
+			wantErr(t, r.Keep(path, b), errs.ErrNotFound, "step 1")
 		}
 		b.Release()
 	}
@@ -265,12 +266,12 @@ func TestOptionsAreChecked(t *testing.T) {
 	} {
 		o := m.options(t.TempDir(), 0, Window{})
 		change(&o)
-		kind := schemas.ErrUsage
+		kind := errs.ErrUsage
 		switch text {
 		case "a chunk":
-			kind = schemas.ErrUnsupported
+			kind = errs.ErrUnsupported
 		case "/dev/null":
-			kind = schemas.ErrUnavailable
+			kind = errs.ErrUnavailable
 		}
 		_, err := New(o)
 		wantErr(t, err, kind, text)
@@ -282,6 +283,6 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	for _, s := range []string{"", "-", "5-3", "12", "a-b", "-4", "1-2-3"} {
 		_, err := ParseWindow(s, 12)
-		wantErr(t, err, schemas.ErrUsage, "0 to 11")
+		wantErr(t, err, errs.ErrUsage, "0 to 11")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"resslt/batcher"
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // recoverSegments seals the files that a session left open: with their whole batches,
@@ -37,10 +39,7 @@ func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err erro
 	defer f.Close()
 	sealed := strings.TrimSuffix(path, openSuffix)
 	if f.Sealed { // it lacks its name alone
-		if err := os.Rename(path, sealed); err != nil {
-			return false, diskError(path, err)
-		}
-		return false, syncFolder(filepath.Dir(path))
+		return false, durable.Rename(path, sealed)
 	}
 	// The copy has another name until it is whole: killed here, the next begins again.
 	copied := sealed + ".recovered"
@@ -82,14 +81,14 @@ func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err erro
 	if err != nil {
 		return false, diskError(path, err)
 	}
-	return damaged, syncFolder(filepath.Dir(path))
+	return damaged, durable.SyncFolder(filepath.Dir(path))
 }
 
 // openDamaged opens a file that was left open. Where its beginning cannot be read, what
 // follows is looked through as being of the run, whose folder it lies in.
 func openDamaged(path string, run *schemas.RunRecord) (*File, error) {
 	f, err := OpenFile(path)
-	if err == nil || errors.Is(err, schemas.ErrUnavailable) || errors.Is(err, schemas.ErrNotFound) {
+	if err == nil || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrNotFound) {
 		return f, err
 	}
 	r := &File{Path: path, Run: *run, Pixels: strings.HasPrefix(filepath.Base(path), "pixels-")}
@@ -137,7 +136,7 @@ func (r *Recorder) takeStock() (l Lacking, err error) {
 		stored = f.Stored()
 		err = f.EachLogged(func(c *batcher.Chunk) error { log.Add(c); return nil })
 	}
-	if err != nil && !errors.Is(err, schemas.ErrNotFound) { // else nothing is left
+	if err != nil && !errors.Is(err, errs.ErrNotFound) { // else nothing is left
 		return l, err
 	}
 	l.Log = log.Report(true).Missing

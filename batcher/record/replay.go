@@ -13,6 +13,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Source gives recorded chunks: a Folder, or a batcher.Stored, what a broker keeps of a
@@ -56,16 +57,18 @@ func ReplayPart(source Source, from int64, part batcher.Part, recorder batcher.R
 		return nil, err
 	}
 	if from < 0 || from > spec.Steps() {
-		return nil, schemas.E("replay", fmt.Sprintf("from step %d", from), "resume with the recipe that the checkpoint was made with",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the run has %d", spec.Steps())))
+		return nil, errs.New("replay", fmt.Sprintf("from step %d", from), "resume with the recipe that the checkpoint was made with",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the run has %d", spec.Steps())))
 	}
 	all := recorder != nil
 	if !all {
 		recorder = batcher.Recorders()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Stream{source: source, spec: spec, asm: batcher.NewPartAssembler(spec, from, part, all), recorder: recorder,
-		steps: make(chan int64, replayAhead), cancel: cancel, joined: make(chan struct{})}
+	s := &Stream{
+		source: source, spec: spec, asm: batcher.NewPartAssembler(spec, from, part, all), recorder: recorder,
+		steps: make(chan int64, replayAhead), cancel: cancel, joined: make(chan struct{}),
+	}
 	s.next.Store(from)
 	go func() { // joined by Close
 		defer close(s.joined)
@@ -144,8 +147,10 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 
 // Stats gives the stream's counts.
 func (s *Stream) Stats() batcher.StreamStats {
-	return batcher.StreamStats{Chunks: s.chunks.Load(), Bytes: s.bytes.Load(), Waited: time.Duration(s.waited.Load()),
-		Next: s.next.Load(), BufferedSteps: int64(len(s.steps))}
+	return batcher.StreamStats{
+		Chunks: s.chunks.Load(), Bytes: s.bytes.Load(), Waited: time.Duration(s.waited.Load()),
+		Next: s.next.Load(), BufferedSteps: int64(len(s.steps)),
+	}
 }
 
 // Close ends the reader and waits for it. The source is the caller's to close.

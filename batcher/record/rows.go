@@ -10,6 +10,7 @@ import (
 	"resslt/batcher"
 	"resslt/batcher/internal/layout"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // rows are the columns of one record batch of a record's file: whole chunks, one
@@ -46,8 +47,8 @@ func (r *rows) reset(views int) {
 func (r *rows) add(c *batcher.Chunk, pixels bool) error {
 	sum, err := hex.DecodeString(c.Digest)
 	if err != nil || len(sum) != digestBytes {
-		return schemas.E("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "report this as a bug",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("its digest is %.12q", c.Digest)))
+		return errs.New("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "report this as a bug",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("its digest is %.12q", c.Digest)))
 	}
 	for range c.Rows() {
 		r.step, r.chunk, r.digest = append(r.step, c.Step), append(r.chunk, int32(c.Index)), append(r.digest, sum...)
@@ -155,7 +156,7 @@ func (r *rows) chunks(spec *schemas.RunSpec) ([]*batcher.Chunk, error) {
 		}
 		for i := lo; i < hi; i++ {
 			if string(r.digest[digestBytes*i:digestBytes*(i+1)]) != string(r.digest[digestBytes*lo:digestBytes*(lo+1)]) {
-				return nil, schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("chunk %d of step %d has two digests", c.Index, c.Step))
+				return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("chunk %d of step %d has two digests", c.Index, c.Step))
 			}
 		}
 		for v := range spec.Views {
@@ -163,7 +164,7 @@ func (r *rows) chunks(spec *schemas.RunSpec) ([]*batcher.Chunk, error) {
 		}
 		if r.pixels != nil {
 			if lo != 0 || hi != r.n() {
-				return nil, schemas.Because(schemas.ErrCorrupt, "a batch of pixels holds more than one chunk")
+				return nil, errs.Because(errs.ErrCorrupt, "a batch of pixels holds more than one chunk")
 			}
 			c.Pixels = r.pixels
 		}
@@ -189,7 +190,7 @@ func checkChunk(spec *schemas.RunSpec, c *batcher.Chunk) error {
 	}
 	for i, s := range c.Samples {
 		if s != schemas.Unmade || c.Reasons[i] == "" || len(c.Reasons[i]) > batcher.MaxReasonBytes || c.Reasons[i] != c.Reasons[0] {
-			return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("chunk %d of step %d is made in part", c.Index, c.Step))
+			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("chunk %d of step %d is made in part", c.Index, c.Step))
 		}
 	}
 	c.Tombstone = c.Reasons[0]

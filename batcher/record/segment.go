@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // openSuffix marks a segment that is being written; without it the file is sealed: it
@@ -105,10 +106,7 @@ func (s *segment) seal() error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(s.path+openSuffix, s.path)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(s.path))
+		err = durable.Rename(s.path+openSuffix, s.path)
 	}
 	if err != nil {
 		return diskError(s.path, err)
@@ -122,21 +120,12 @@ func (s *segment) abandon() {
 	s.f.Close()
 }
 
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// diskError names the file and the mend, unless the error does so already.
+// diskError names the file and the hint, unless the error does so already.
 func diskError(path string, err error) error {
-	var e *schemas.Error
+	var e *errs.Error
 	if errors.As(err, &e) {
 		return err
 	}
-	return schemas.E("write record", path, "make the folder writable and free some space, then go on with --resume",
-		schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("write record", path, "make the folder writable and free some space, then go on with --resume",
+		errs.BecauseErr(errs.ErrUnavailable, err))
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 const fileSuffix = ".arrow"
@@ -57,8 +57,8 @@ func ParseWindow(s string, steps int64) (Window, error) {
 		b, err = strconv.ParseInt(to, 10, 64)
 	}
 	if err != nil || a < 0 || b < a || a >= steps {
-		return Window{}, schemas.E("steps", strconv.Quote(s), "give FROM-TO, both included, FROM- or one step",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the run has steps 0 to %d", steps-1)))
+		return Window{}, errs.New("steps", strconv.Quote(s), "give FROM-TO, both included, FROM- or one step",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the run has steps 0 to %d", steps-1)))
 	}
 	return Window{a, min(b+1, steps)}, nil
 }

@@ -21,6 +21,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // options are augmentd's flags.
@@ -64,7 +65,7 @@ may come, go and die at any time: the trainer gets the same batches.`,
 // ctx ends has o.grace to be finished; its tasks then go to other workers.
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
-		return schemas.E("--workers", fmt.Sprint(o.workers), "give 1 or more", schemas.ErrUsage)
+		return errs.New("--workers", fmt.Sprint(o.workers), "give 1 or more", errs.ErrUsage)
 	}
 	if err := augment.CheckEngines(); err != nil {
 		return err
@@ -87,7 +88,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	defer nc.Close()
 	nc.SetClosedHandler(func(nc *nats.Conn) {
-		end(schemas.E("broker", "", "see what it knows us by, then start again", schemas.BecauseErr(schemas.ErrDenied, nc.LastError())))
+		end(errs.New("broker", "", "see what it knows us by, then start again", errs.BecauseErr(errs.ErrDenied, nc.LastError())))
 	})
 
 	registry := observe.NewRegistry()
@@ -139,7 +140,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	err = g.Wait()
 	s := w.Stats()
 	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
-	if cause := context.Cause(ctx); err == nil && errors.Is(cause, schemas.ErrDenied) {
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errs.ErrDenied) {
 		return cause
 	}
 	return err
@@ -149,9 +150,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 func atWork(ctx context.Context, nc *nats.Conn) error {
 	switch {
 	case ctx.Err() != nil:
-		return schemas.E("augmentd", "", "ask another worker", schemas.Because(schemas.ErrUnavailable, "it is draining"))
+		return errs.New("augmentd", "", "ask another worker", errs.Because(errs.ErrUnavailable, "it is draining"))
 	case !nc.IsConnected():
-		return schemas.E("augmentd", "", "see that the broker runs and can be reached", schemas.Because(schemas.ErrUnavailable, "its broker is away"))
+		return errs.New("augmentd", "", "see that the broker runs and can be reached", errs.Because(errs.ErrUnavailable, "its broker is away"))
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/chaos"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func newCommand() *cobra.Command {
@@ -48,7 +48,7 @@ Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
 			}
 			if len(r.Wrong()) == 0 && !keep {
 				if err := os.RemoveAll(o.Dir); err != nil {
-					return schemas.E("remove folder", o.Dir, "remove it by hand", schemas.BecauseErr(schemas.ErrUnavailable, err))
+					return errs.New("remove folder", o.Dir, "remove it by hand", errs.BecauseErr(errs.ErrUnavailable, err))
 				}
 			}
 			return print(cmd.OutOrStdout(), r, o.Dir, asJSON)
@@ -79,7 +79,7 @@ func workFolder(dir string) (string, error) {
 		err = os.Mkdir(dir, 0o755)
 	}
 	if err != nil {
-		return "", schemas.E("make folder", dir, "name a --dir that does not exist yet", schemas.BecauseErr(schemas.ErrUsage, err))
+		return "", errs.New("make folder", dir, "name a --dir that does not exist yet", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	return dir, nil
 }
@@ -95,8 +95,8 @@ func print(w io.Writer, r *chaos.Report, dir string, asJSON bool) error {
 		}
 	}
 	if wrong := r.Wrong(); len(wrong) > 0 {
-		return schemas.E("chaos", fmt.Sprintf("seed %d", r.Seed), "see the logs in "+dir+", and run it again with the same --seed",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d of its checks failed, the first: %s", len(wrong), wrong[0])))
+		return errs.New("chaos", fmt.Sprintf("seed %d", r.Seed), "see the logs in "+dir+", and run it again with the same --seed",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("%d of its checks failed, the first: %s", len(wrong), wrong[0])))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,7 +15,8 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 const (
@@ -33,7 +35,7 @@ func (s *session) auditor(ctx context.Context, run *batcher.Run) (*auditor, erro
 	if errors.Is(err, fs.ErrNotExist) {
 		secret = make([]byte, batcher.AuditSecretBytes)
 		rand.Read(secret) // never fails
-		err = os.WriteFile(path, secret, 0o600)
+		err = durable.ReplaceMode(path, 0o600, func(w io.Writer) error { _, err := w.Write(secret); return err })
 	}
 	if err != nil {
 		return nil, folderError(s.out, err)
@@ -60,7 +62,7 @@ type auditor struct {
 func (a *auditor) Chunk(ctx context.Context, c *batcher.Chunk) error {
 	err := a.Auditor.Chunk(ctx, c)
 	if refusal := a.Refusal(); refusal != nil {
-		if werr := os.WriteFile(a.path, []byte(cli.Line(refusal)+"\n"), 0o644); werr != nil {
+		if werr := durable.WriteFile(a.path, []byte(cli.Line(refusal)+"\n")); werr != nil {
 			err = errors.Join(err, folderError(filepath.Dir(a.path), werr))
 		}
 	}
@@ -77,8 +79,8 @@ func refused(dir string) error {
 	if err != nil {
 		return folderError(dir, err)
 	}
-	return schemas.E("go on in", dir, "leave that worker out and start over: with --fresh, without --resume",
-		schemas.Because(schemas.ErrDeterminism, "the audit refused it: "+strings.TrimSpace(string(raw))))
+	return errs.New("go on in", dir, "leave that worker out and start over: with --fresh, without --resume",
+		errs.Because(errs.ErrDeterminism, "the audit refused it: "+strings.TrimSpace(string(raw))))
 }
 
 // checkAudit says whether --audit can be; from, if not nil, is where recorded batches come
@@ -86,10 +88,10 @@ func refused(dir string) error {
 func (f *transportFlags) checkAudit(from *replay) error {
 	switch {
 	case f.audit < 0:
-		return schemas.E("--audit", fmt.Sprint(f.audit), "give 1 or more, or 0 for none", schemas.ErrUsage)
+		return errs.New("--audit", fmt.Sprint(f.audit), "give 1 or more, or 0 for none", errs.ErrUsage)
 	case f.audit > 0 && from != nil && !from.log:
-		return schemas.E("", "--audit", "prove the record by `resslt record verify --remake N` on its folder, and replay it without --audit",
-			schemas.Because(schemas.ErrUsage, "a replay of pixels has no worker to find out"))
+		return errs.New("", "--audit", "prove the record by `resslt record verify --remake N` on its folder, and replay it without --audit",
+			errs.Because(errs.ErrUsage, "a replay of pixels has no worker to find out"))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // augmentReport is what `bench augment` prints. Rates are of all workers
@@ -59,11 +60,11 @@ func newBenchAugmentCommand() *cobra.Command {
 		Short: "time decoding, drawing and rendering of views: samples from memory, no broker, no disk",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if b.workers < 1 || b.seconds <= 0 || b.samples < 1 || b.count < 0 {
-				return schemas.E("bench augment", fmt.Sprintf("workers %d, seconds %g, samples %d, count %d", b.workers, b.seconds, b.samples, b.count),
-					"give 1 or more workers and samples, and a time above 0", schemas.ErrUsage)
+				return errs.New("bench augment", fmt.Sprintf("workers %d, seconds %g, samples %d, count %d", b.workers, b.seconds, b.samples, b.count),
+					"give 1 or more workers and samples, and a time above 0", errs.ErrUsage)
 			}
 			if b.data == "" {
-				return schemas.E("bench augment", "--data", "name a data set, e.g. --data folder:DIR", schemas.Because(schemas.ErrUsage, "is missing"))
+				return errs.New("bench augment", "--data", "name a data set, e.g. --data folder:DIR", errs.Because(errs.ErrUsage, "is missing"))
 			}
 			rep, err := b.run(c.Context())
 			if err != nil {
@@ -162,7 +163,7 @@ func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error
 	defer src.Close()
 	n := min(src.Len(), b.samples)
 	if n == 0 {
-		return nil, 0, schemas.E("bench augment", b.data, "name a data set with images", schemas.Because(schemas.ErrNotFound, "it has no samples"))
+		return nil, 0, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
 	}
 	out := make([]schemas.Sample, n)
 	bytes := int64(0)
@@ -224,7 +225,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 				}
 				switch err := do(w, at); {
 				case err == nil:
-				case errors.Is(err, schemas.ErrCorrupt), errors.Is(err, schemas.ErrTooLarge), errors.Is(err, schemas.ErrUnsupported):
+				case errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrTooLarge), errors.Is(err, errs.ErrUnsupported):
 					refused.Add(1)
 				default:
 					return err
@@ -238,7 +239,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 	}
 	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cpuSeconds() - cpu}
 	if m.n == m.refused {
-		return measured{}, schemas.E("bench augment", b.data, "name a data set of images", schemas.Because(schemas.ErrCorrupt, "no sample could be decoded"))
+		return measured{}, errs.New("bench augment", b.data, "name a data set of images", errs.Because(errs.ErrCorrupt, "no sample could be decoded"))
 	}
 	return m, nil
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"resslt/augment"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TestBenchAugment runs the command on a folder of a few pictures, a broken one
@@ -62,7 +62,7 @@ func TestBenchAugment(t *testing.T) {
 		c := newBenchAugmentCommand()
 		c.SilenceErrors, c.SilenceUsage = true, true
 		c.SetArgs(args)
-		if err := c.Execute(); !errors.Is(err, schemas.ErrUsage) && !errors.Is(err, schemas.ErrNotFound) {
+		if err := c.Execute(); !errors.Is(err, errs.ErrUsage) && !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}

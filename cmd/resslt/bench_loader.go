@@ -17,6 +17,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -82,7 +83,7 @@ nothing behind them. A trainer that is faster than the first figure waits for da
 
 func (o *loaderBench) run(ctx context.Context, progress func(done, total int64)) (*loaderReport, error) {
 	if o.seconds <= 0 || o.workers < 1 {
-		return nil, schemas.E("bench loader", "--seconds, --workers", "give more than 0", schemas.ErrUsage)
+		return nil, errs.New("bench loader", "--seconds, --workers", "give more than 0", errs.ErrUsage)
 	}
 	r, err := recipe.Load(o.recipe)
 	if err != nil {
@@ -234,5 +235,5 @@ func (o *loaderBench) lap() time.Duration { return time.Duration(o.seconds * flo
 func (o *loaderBench) warmUp() time.Duration { return o.lap() / 5 }
 
 func (o *loaderBench) tooShort() error {
-	return schemas.E("bench loader", "--seconds", "give more time", schemas.Because(schemas.ErrUsage, "no image was drawn"))
+	return errs.New("bench loader", "--seconds", "give more time", errs.Because(errs.ErrUsage, "no image was drawn"))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -58,7 +59,7 @@ func newBenchStepCommand() *cobra.Command {
 		Short: "time the training step on a batch from memory: views, student, teacher, queue, loss, backward, SGD, EMA",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if steps < 1 || warmup < 0 || r.ImageSize < 1 {
-				return schemas.E("bench step", fmt.Sprintf("steps %d, warm-up %d, image size %d", steps, warmup, r.ImageSize), "give 1 or more (warm-up: 0 or more)", schemas.ErrUsage)
+				return errs.New("bench step", fmt.Sprintf("steps %d, warm-up %d, image size %d", steps, warmup, r.ImageSize), "give 1 or more (warm-up: 0 or more)", errs.ErrUsage)
 			}
 			if err := resolveHere(&r); err != nil {
 				return err
@@ -124,7 +125,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	}
 	for _, n := range sizes {
 		if n < 1 {
-			return nil, schemas.E("bench step", fmt.Sprintf("student size %d", n), "give 1 or more", schemas.ErrUsage)
+			return nil, errs.New("bench step", fmt.Sprintf("student size %d", n), "give 1 or more", errs.ErrUsage)
 		}
 	}
 	cfg, err := train.LearnerConfig(r)
@@ -223,7 +224,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		rep.DeviceMemory, rep.DeviceReserved = m.PeakAllocated, m.Reserved
 		return nil
 	})
-	if errors.Is(err, schemas.ErrUnsupported) {
+	if errors.Is(err, errs.ErrUnsupported) {
 		err = nil
 	}
 	return rep, err

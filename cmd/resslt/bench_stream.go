@@ -13,6 +13,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/cores"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -45,7 +46,7 @@ broker, in turn. The chunks lie in the broker before the clock starts, so that
 what is measured is what transport costs a trainer whose farm keeps up.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if rounds < 1 || steps < 2 || r.ImageSize < 1 {
-				return schemas.E("bench stream", fmt.Sprintf("rounds %d, steps %d", rounds, steps), "give 1 round and 2 steps or more", schemas.ErrUsage)
+				return errs.New("bench stream", fmt.Sprintf("rounds %d, steps %d", rounds, steps), "give 1 round and 2 steps or more", errs.ErrUsage)
 			}
 			if err := resolveHere(&r); err != nil {
 				return err
@@ -158,10 +159,12 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 	if err != nil {
 		return 0, err
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: cores.Count(), Grace: time.Second,
+	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
+		Workers: cores.Count(), Grace: time.Second,
 		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) {
 			return &batchPixels{batch: batch}, nil
-		}})
+		},
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // transportBench are the flags of `resslt bench transport`.
@@ -99,7 +100,7 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 		return nil, err
 	}
 	if o.seconds <= 0 || o.workers < 1 {
-		return nil, schemas.E("bench transport", "--seconds, --workers", "give more than 0", schemas.ErrUsage)
+		return nil, errs.New("bench transport", "--seconds, --workers", "give more than 0", errs.ErrUsage)
 	}
 	nc, js, closeBroker, err := o.connect(ctx)
 	if err != nil {
@@ -181,7 +182,7 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 	after, wall := s.Stats(), time.Since(start).Seconds()
 	bytes, chunks := float64(after.Bytes-before.Bytes), after.Chunks-before.Chunks
 	if chunks == 0 {
-		return nil, schemas.E("bench transport", "--seconds", "give more time", schemas.Because(schemas.ErrUsage, "no chunk came"))
+		return nil, errs.New("bench transport", "--seconds", "give more time", errs.Because(errs.ErrUsage, "no chunk came"))
 	}
 	return &transportResult{
 		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cpuTime() - cpu).Seconds() / (bytes / 1e9),
@@ -206,7 +207,7 @@ func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstre
 func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
 	dir, err := os.MkdirTemp("", "resslt-bench-")
 	if err != nil {
-		return nil, nil, nil, schemas.E("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, nil, nil, errs.New("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: filepath.Join(dir, "js")})
 	if err != nil {

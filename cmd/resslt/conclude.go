@@ -12,7 +12,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/torch"
 )
@@ -48,7 +48,7 @@ func (s *session) evaluateOnly(ctx context.Context) error {
 		s.engineTier = was.EngineTier
 		sum.ChunksRedelivered, sum.ChunksTombstoned = was.ChunksRedelivered, was.ChunksTombstoned
 		sum.DigestMismatches, sum.SamplesReplaced = was.DigestMismatches, was.SamplesReplaced
-	case err != nil && !errors.Is(err, schemas.ErrNotFound): // it was killed before it wrote one
+	case err != nil && !errors.Is(err, errs.ErrNotFound): // it was killed before it wrote one
 		res.Learner.Free()
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *session) conclude(ctx context.Context, res *train.Result) error {
 	}
 	if err := s.evaluate(ctx, res, info); err != nil {
 		if ctx.Err() != nil {
-			return schemas.E("evaluate", s.out, "go on with --resume", schemas.Because(schemas.ErrInterrupted, "training is done and saved"))
+			return errs.New("evaluate", s.out, "go on with --resume", errs.Because(errs.ErrInterrupted, "training is done and saved"))
 		}
 		return err
 	}

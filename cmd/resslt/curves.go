@@ -55,8 +55,11 @@ func (c *curves) observe(p train.Progress) {
 	}
 	values := []tensorboard.Scalar{
 		{Tag: "loss/total", Value: p.Stats.Loss},
-		{Tag: "schedule/lr", Value: p.LR}, {Tag: "schedule/m", Value: p.M}, {Tag: "schedule/alpha", Value: p.Alpha},
-		{Tag: "speed/images_per_second", Value: p.ImagesPerSecond}, {Tag: "speed/data_wait_fraction", Value: p.WaitFraction},
+		{Tag: "schedule/lr", Value: p.LR},
+		{Tag: "schedule/m", Value: p.M},
+		{Tag: "schedule/alpha", Value: p.Alpha},
+		{Tag: "speed/images_per_second", Value: p.ImagesPerSecond},
+		{Tag: "speed/data_wait_fraction", Value: p.WaitFraction},
 		{Tag: "progress/epoch", Value: p.Epoch},
 	}
 	f := p.Stats.Figures()
@@ -64,9 +67,13 @@ func (c *curves) observe(p train.Progress) {
 		tag   string
 		value *float64
 	}{
-		{"loss/relation", f.Relation}, {"loss/infonce", f.InfoNCE}, {"loss/cosine", f.Cosine},
-		{"collapse/embedding_std", f.EmbeddingStd}, {"collapse/target_entropy", f.TargetEntropy},
-		{"collapse/agreement", f.Agreement}, {"collapse/similarity", f.Similarity},
+		{"loss/relation", f.Relation},
+		{"loss/infonce", f.InfoNCE},
+		{"loss/cosine", f.Cosine},
+		{"collapse/embedding_std", f.EmbeddingStd},
+		{"collapse/target_entropy", f.TargetEntropy},
+		{"collapse/agreement", f.Agreement},
+		{"collapse/similarity", f.Similarity},
 	} {
 		if v.value != nil { // the objective has it
 			values = append(values, tensorboard.Scalar{Tag: v.tag, Value: *v.value})

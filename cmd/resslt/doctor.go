@@ -20,7 +20,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -37,7 +37,7 @@ func newDoctorCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "say what this machine has and what to mend: libtorch, BLAS, devices, engine, broker, disk",
+		Short: "say what this machine has and what to fix: libtorch, BLAS, devices, engine, broker, disk",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var fs []finding
 			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + ", " + cores.Here().String()})
@@ -73,24 +73,24 @@ func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 		for _, f := range fs {
 			fmt.Fprintf(w, "%-8s %-10s %s\n", f.State, f.Name, f.Says)
 			if f.Mend != "" {
-				fmt.Fprintf(w, "%-8s %-10s mend: %s\n", "", "", f.Mend)
+				fmt.Fprintf(w, "%-8s %-10s hint: %s\n", "", "", f.Mend)
 			}
 		}
 	}
 	switch len(missing) {
 	case 0:
 	case 1:
-		return schemas.E("doctor", first.Name, first.Mend, schemas.Because(schemas.ErrUnavailable, first.Says))
+		return errs.New("doctor", first.Name, first.Mend, errs.Because(errs.ErrUnavailable, first.Says))
 	default:
-		return schemas.E("doctor", "", "do what the report says", schemas.Because(schemas.ErrUnavailable, strings.Join(missing, ", ")))
+		return errs.New("doctor", "", "do what the report says", errs.Because(errs.ErrUnavailable, strings.Join(missing, ", ")))
 	}
 	return nil
 }
 
-// broken turns an error into a finding, its hint into the mend.
+// broken turns an error into a finding, its hint into the hint.
 func broken(name string, err error) finding {
 	f := finding{Name: name, State: "missing", Says: cli.Line(err)}
-	if before, after, ok := strings.Cut(f.Says, " (mend: "); ok {
+	if before, after, ok := strings.Cut(f.Says, " (hint: "); ok {
 		f.Says, f.Mend = before, strings.TrimSuffix(after, ")")
 	}
 	return f
@@ -146,13 +146,13 @@ func groupsBy(have []string, info torch.BuildInfo) finding {
 		f.State, f.Says = "absent", "one trains a model by itself: the shim has no gloo"
 	}
 	if len(info.CUDA) == 0 && !gloo {
-		f.Mend = "for several on CPUs " + mendGloo(info.Library)
+		f.Mend = "for several on CPUs " + hintGloo(info.Library)
 	}
 	return f
 }
 
-// mendGloo goes by whose libtorch it is: gloo's headers must be those that it was built with.
-func mendGloo(library string) string {
+// hintGloo goes by whose libtorch it is: gloo's headers must be those that it was built with.
+func hintGloo(library string) string {
 	switch _, err := os.Stat(filepath.Join(filepath.Dir(library), "..", "include", "gloo")); {
 	case strings.HasPrefix(library, "/usr/lib"):
 		return "install gloo's headers (libgloo-dev) and run `make shim` again"
@@ -165,8 +165,10 @@ func mendGloo(library string) string {
 // examineDevices tries every GPU: that one is listed does not mean that it computes.
 func examineDevices(info torch.BuildInfo) (out []finding) {
 	for i, d := range info.CUDA {
-		f := finding{Name: fmt.Sprintf("cuda:%d", i), State: "ok",
-			Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s, CUDA graphs %v", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN, info.CUDAGraphs)}
+		f := finding{
+			Name: fmt.Sprintf("cuda:%d", i), State: "ok",
+			Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s, CUDA graphs %v", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN, info.CUDAGraphs),
+		}
 		if err := tryDevice(torch.CUDA(i)); err != nil {
 			was := f.Says
 			f = broken(f.Name, err)
@@ -179,15 +181,15 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 	switch {
 	case len(out) > 0:
 	case info.CUDABuild:
-		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU can be used: " + info.CUDAWhy, Mend: mendCUDA(info.CUDAWhy)})
+		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU can be used: " + info.CUDAWhy, Mend: hintCUDA(info.CUDAWhy)})
 	default:
 		out = append(out, finding{Name: "devices", State: "ok", Says: "cpu (the shim is built without CUDA)"})
 	}
 	return out
 }
 
-// mendCUDA goes by what the shim says of the driver.
-func mendCUDA(why string) string {
+// hintCUDA goes by what the shim says of the driver.
+func hintCUDA(why string) string {
 	switch {
 	case strings.Contains(why, "no NVIDIA driver"):
 		return "install NVIDIA's driver until nvidia-smi works (a container: start it with --gpus all), or run `make shim WITHOUT=cuda` for CPUs"
@@ -206,8 +208,8 @@ func tryDevice(dev torch.Device) error {
 		product := torch.SumDim(torch.Mm(m, m), []int64{0, 1}, false, torch.Unset).Item()
 		conv := torch.SumDim(torch.Conv2d(x, x, nil, []int64{1, 1}, []int64{0, 0}, []int64{1, 1}, 1), []int64{0, 1, 2, 3}, false, torch.Unset).Item()
 		if product != 16*16*16 || conv != 4*4*64 {
-			return schemas.E("try device", dev.String(), "look at the kernel's log for the GPU's errors",
-				schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("it computes %g and %g where 4096 and 1024 are right", product, conv)))
+			return errs.New("try device", dev.String(), "look at the kernel's log for the GPU's errors",
+				errs.Because(errs.ErrUnavailable, fmt.Sprintf("it computes %g and %g where 4096 and 1024 are right", product, conv)))
 		}
 		return nil
 	})

@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"resslt/cmd/internal/cli"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
 
-// A CUDA shim without a GPU that computes is a failure, on one line with why and mend.
+// A CUDA shim without a GPU that computes is a failure, on one line with why and hint.
 func TestDoctorFailsWithoutTheGPUItIsBuiltFor(t *testing.T) {
-	for why, mend := range map[string]string{
+	for why, hint := range map[string]string{
 		"no CUDA-capable device is detected; libtorch is built for CUDA 12.4, and there is no NVIDIA driver":                         "install NVIDIA's driver",
 		"CUDA driver version is insufficient for CUDA runtime version; libtorch is built for CUDA 12.4, the driver is for CUDA 11.2": "update NVIDIA's driver",
 		"no CUDA-capable device is detected; libtorch is built for CUDA 12.4, the driver is for CUDA 12.4":                           "CUDA_VISIBLE_DEVICES",
@@ -24,10 +24,10 @@ func TestDoctorFailsWithoutTheGPUItIsBuiltFor(t *testing.T) {
 		fs := examineDevices(torch.BuildInfo{CUDABuild: true, CUDAWhy: why})
 		var out bytes.Buffer
 		err := printFindings(&out, fs, false)
-		if !errors.Is(err, schemas.ErrUnavailable) {
+		if !errors.Is(err, errs.ErrUnavailable) {
 			t.Fatalf("got %v, want ErrUnavailable", err)
 		}
-		if line := cli.Line(err); !strings.Contains(line, why) || !strings.Contains(line, mend) || strings.Contains(line, "\n") {
+		if line := cli.Line(err); !strings.Contains(line, why) || !strings.Contains(line, hint) || strings.Contains(line, "\n") {
 			t.Errorf("says %q", line)
 		}
 	}
@@ -70,7 +70,7 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 		if o.code != 0 {
 			t.Errorf("exit %d with a GPU: %s%s", o.code, o.stdout, o.stderr)
 		}
-	case o.code != 1 || !strings.Contains(o.stderr, "mend:") || !strings.Contains(o.stderr, "libtorch is built for CUDA"):
+	case o.code != 1 || !strings.Contains(o.stderr, "hint:") || !strings.Contains(o.stderr, "libtorch is built for CUDA"):
 		t.Errorf("exit %d without a GPU: %s", o.code, o.stderr)
 	}
 }
@@ -89,7 +89,7 @@ func TestDoctorSaysWhatSeveralProcessesLack(t *testing.T) {
 		have          []string
 		gpus          []torch.CUDADevice
 		state, says   string
-		mend, never   string // in Mend; "" is none at all
+		hint, never   string // in Mend; "" is none at all
 	}{
 		{"Debian's, all there", debian, []string{"gloo"}, nil, "ok", "by gloo", "", ""},
 		{"Debian's without gloo", debian, nil, nil, "absent", "no gloo", "libgloo-dev", "wheel"},
@@ -101,7 +101,7 @@ func TestDoctorSaysWhatSeveralProcessesLack(t *testing.T) {
 		{"both", debian, []string{"gloo", "nccl"}, gpu, "ok", "by gloo and nccl", "", ""},
 	} {
 		f := groupsBy(c.have, torch.BuildInfo{Library: c.library, CUDA: c.gpus})
-		if f.State != c.state || !strings.Contains(f.Says, c.says) || (c.mend == "") != (f.Mend == "") || !strings.Contains(f.Mend, c.mend) ||
+		if f.State != c.state || !strings.Contains(f.Says, c.says) || (c.hint == "") != (f.Mend == "") || !strings.Contains(f.Mend, c.hint) ||
 			c.never != "" && strings.Contains(f.Mend, c.never) {
 			t.Errorf("%s: %+v", c.name, f)
 		}

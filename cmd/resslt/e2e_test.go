@@ -83,8 +83,10 @@ func writeSmall(dir string) error {
 		name        string
 		n, head, of int // items, bytes before the first, of each
 	}{
-		{"train-images-idx3-ubyte.gz", smallTrain, 16, 28 * 28}, {"train-labels-idx1-ubyte.gz", smallTrain, 8, 1},
-		{"t10k-images-idx3-ubyte.gz", smallTest, 16, 28 * 28}, {"t10k-labels-idx1-ubyte.gz", smallTest, 8, 1},
+		{"train-images-idx3-ubyte.gz", smallTrain, 16, 28 * 28},
+		{"train-labels-idx1-ubyte.gz", smallTrain, 8, 1},
+		{"t10k-images-idx3-ubyte.gz", smallTest, 16, 28 * 28},
+		{"t10k-labels-idx1-ubyte.gz", smallTest, 8, 1},
 	} {
 		in, err := os.Open(filepath.Join(fashion, f.name))
 		if err != nil {

@@ -21,9 +21,9 @@ import (
 
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
-	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
 
@@ -43,14 +43,14 @@ is done so far lies in FILE.parts until all of it is.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
-				return schemas.E("", c.CommandPath(), "give --data URI and --out FILE", schemas.Because(schemas.ErrUsage, "no --data or no --out"))
+				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
 			}
 			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-				return schemas.E("write", out, "make the folder first", schemas.Because(schemas.ErrNotFound, filepath.Dir(out)+" is no folder"))
+				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is no folder"))
 			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
-				return schemas.E("--format", format, "give npy or arrow", schemas.ErrUsage)
+				return errs.New("--format", format, "give npy or arrow", errs.ErrUsage)
 			}
 			enc, err := f.load(c)
 			if err != nil {
@@ -76,7 +76,7 @@ is done so far lies in FILE.parts until all of it is.`,
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
 				return err
 			}
-			if err := safetensors.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
+			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", done.kept, done.plan.Dim, out, done.rows-done.kept)
@@ -121,7 +121,7 @@ func embed(ctx context.Context, enc encoder, images *pipeline.Images, to int64, 
 	o.Progress = progress
 	set, err := eval.Features(ctx, enc, &stretch{images, to}, o)
 	x := &features{dim: int(enc.FeatureDim())}
-	if errors.Is(err, schemas.ErrUsage) && images.Row() >= to && len(images.Keys) == from {
+	if errors.Is(err, errs.ErrUsage) && images.Row() >= to && len(images.Keys) == from {
 		return x, nil // every image of the stretch was passed over
 	}
 	if err != nil {
@@ -211,7 +211,7 @@ func (s *seekless) Write(p []byte) (int, error) {
 
 func (s *seekless) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekCurrent {
-		return 0, schemas.E("write Arrow file", "", "report this", schemas.Because(schemas.ErrUnsupported, "seek"))
+		return 0, errs.New("write Arrow file", "", "report this", errs.Because(errs.ErrUnsupported, "seek"))
 	}
 	return s.at, nil
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,8 +18,8 @@ import (
 
 	"resslt/augment"
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
-	"resslt/train/safetensors"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -57,7 +56,7 @@ type parts struct {
 }
 
 func partsError(dir string, err error) error {
-	return schemas.E("keep features in", dir, "make it writable, free some space, or choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("keep features in", dir, "make it writable, free some space, or choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // openParts finds what an earlier process has done, or begins.
@@ -84,16 +83,16 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 	have, err := os.ReadFile(filepath.Join(dir, "plan.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return p, safetensors.Replace(filepath.Join(dir, "plan.json"), func(w io.Writer) error { _, err := w.Write(want); return err })
+		return p, durable.WriteFile(filepath.Join(dir, "plan.json"), want)
 	case err != nil:
 		return nil, partsError(dir, err)
 	case !bytes.Equal(have, want):
-		return nil, schemas.E("go on from", dir, "embed with what it was begun with, delete it, or choose another --out",
-			schemas.Because(schemas.ErrMismatch, "it was begun with "+planDifference(have, want)))
+		return nil, errs.New("go on from", dir, "embed with what it was begun with, delete it, or choose another --out",
+			errs.Because(errs.ErrMismatch, "it was begun with "+planDifference(have, want)))
 	}
 	for ; p.rows < images.Len(); p.rows = min(p.rows+partRows, images.Len()) {
 		err := p.read(p.rows, func(rec arrow.Record) error { p.kept += rec.NumRows(); return nil })
-		if errors.Is(err, schemas.ErrNotFound) {
+		if errors.Is(err, errs.ErrNotFound) {
 			break
 		}
 		if err != nil {
@@ -139,14 +138,14 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 		if err := x.write(&part); err != nil {
 			return err
 		}
-		if err := safetensors.Replace(p.file(from, partDigest(part.Bytes())), func(w io.Writer) error { _, err := w.Write(part.Bytes()); return err }); err != nil {
+		if err := durable.WriteFile(p.file(from, partDigest(part.Bytes())), part.Bytes()); err != nil {
 			return err
 		}
 		p.rows, p.kept = to, p.kept+int64(len(x.keys))
 	}
 	_ = bar.Finish()
 	if p.kept == 0 {
-		return schemas.E("embed", "", "give a data set with images", schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d images, and none could be decoded", p.rows)))
+		return errs.New("embed", "", "give a data set with images", errs.Because(errs.ErrUsage, fmt.Sprintf("%d images, and none could be decoded", p.rows)))
 	}
 	return nil
 }
@@ -155,7 +154,7 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 func (p *parts) read(row int64, do func(arrow.Record) error) error {
 	found, err := fs.Glob(os.DirFS(p.dir), filepath.Base(p.file(row, "*")))
 	if err != nil || len(found) == 0 {
-		return schemas.E("read features", p.file(row, "*"), "embed again", schemas.ErrNotFound)
+		return errs.New("read features", p.file(row, "*"), "embed again", errs.ErrNotFound)
 	}
 	path := filepath.Join(p.dir, found[0])
 	raw, err := os.ReadFile(path)
@@ -163,20 +162,20 @@ func (p *parts) read(row int64, do func(arrow.Record) error) error {
 		return partsError(path, err)
 	}
 	if path != p.file(row, partDigest(raw)) {
-		return schemas.E("read features", path, "delete it and embed again", schemas.Because(schemas.ErrCorrupt, "its bytes have changed since they were written"))
+		return errs.New("read features", path, "delete it and embed again", errs.Because(errs.ErrCorrupt, "its bytes have changed since they were written"))
 	}
 	r, err := ipc.NewFileReader(bytes.NewReader(raw))
 	if err != nil {
-		return schemas.E("read features", path, "delete it and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return errs.New("read features", path, "delete it and embed again", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	defer r.Close()
 	if !r.Schema().Equal(featureSchema(p.plan.Dim)) {
-		return schemas.E("read features", path, "delete it and embed again", schemas.Because(schemas.ErrMismatch, "it has other columns"))
+		return errs.New("read features", path, "delete it and embed again", errs.Because(errs.ErrMismatch, "it has other columns"))
 	}
 	for i := range r.NumRecords() {
 		rec, err := r.Record(i)
 		if err != nil {
-			return schemas.E("read features", path, "delete it and embed again", schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return errs.New("read features", path, "delete it and embed again", errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		if err := do(rec); err != nil {
 			return err

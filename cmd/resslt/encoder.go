@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/backbone"
 	"resslt/train/eval"
@@ -71,7 +72,7 @@ func (f *encoderFlags) openTorch(c *cobra.Command) (r recipe.Recipe, dev torch.D
 // load builds the encoder; flags that were given win over what the file says.
 func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	if f.checkpoint == "" && !f.untrained {
-		return enc, schemas.E("", c.CommandPath(), "name the weights with --checkpoint FILE", schemas.Because(schemas.ErrUsage, "no --checkpoint"))
+		return enc, errs.New("", c.CommandPath(), "name the weights with --checkpoint FILE", errs.Because(errs.ErrUsage, "no --checkpoint"))
 	}
 	r, dev, err := f.openTorch(c)
 	if err != nil {
@@ -90,17 +91,17 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	f.override(c, &info)
 	if info.ImageSize < 1 || info.ImageSize > schemas.MaxViewSize {
-		return enc, schemas.E("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), schemas.ErrUsage)
+		return enc, errs.New("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), errs.ErrUsage)
 	}
 	if info.Stem != "small" && info.Stem != "imagenet" {
-		return enc, schemas.E("--stem", info.Stem, "give small or imagenet", schemas.ErrUsage)
+		return enc, errs.New("--stem", info.Stem, "give small or imagenet", errs.ErrUsage)
 	}
 	enc = encoder{info: info, device: dev, crop: f.crop}
 	if enc.crop == 0 {
 		enc.crop = cropFraction(info.Stem)
 	}
 	if !(enc.crop > 0 && enc.crop <= 1) {
-		return enc, schemas.E("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", schemas.ErrUsage)
+		return enc, errs.New("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", errs.ErrUsage)
 	}
 	if f.untrained {
 		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true, Fused: true})

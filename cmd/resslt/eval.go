@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/eval"
 )
@@ -74,7 +74,7 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 	e.result = eval.Result{Protocol: protocol, Settings: map[string]any{"seed": f.seed}, Scores: []eval.Score{}}
 	if f.features != "" || f.evalFeatures != "" {
 		if f.features == "" {
-			return nil, schemas.E("", c.CommandPath(), "give --features FILE too", schemas.Because(schemas.ErrUsage, "--eval-features alone"))
+			return nil, errs.New("", c.CommandPath(), "give --features FILE too", errs.Because(errs.ErrUsage, "--eval-features alone"))
 		}
 		if f.out == "" {
 			f.out = "-"
@@ -86,7 +86,7 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 		return e, err
 	}
 	if f.data == "" {
-		return nil, schemas.E("", c.CommandPath(), "give --data "+schemeList(), schemas.Because(schemas.ErrUsage, "no --data"))
+		return nil, errs.New("", c.CommandPath(), "give --data "+schemeList(), errs.Because(errs.ErrUsage, "no --data"))
 	}
 	if f.out == "" {
 		f.out = "-"
@@ -103,8 +103,10 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 		return nil, err
 	}
 	info := e.enc.info
-	e.result.Encoder = eval.Encoder{Backbone: info.Backbone, Width: info.Width, Stem: info.Stem, ImageSize: info.ImageSize,
-		FeatureDim: int(e.enc.FeatureDim()), SHA256: digest, Untrained: f.untrained}
+	e.result.Encoder = eval.Encoder{
+		Backbone: info.Backbone, Width: info.Width, Stem: info.Stem, ImageSize: info.ImageSize,
+		FeatureDim: int(e.enc.FeatureDim()), SHA256: digest, Untrained: f.untrained,
+	}
 	if f.checkpoint != "" && !f.untrained {
 		e.result.Encoder.File = relative(f.out, f.checkpoint)
 	}
@@ -152,7 +154,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 		e.result.Encoder.FeatureDim = s.Dim
 		return s, nil
 	case e.enc.Backbone == nil:
-		return nil, schemas.E("evaluate", string(as), "give --eval-features FILE too", schemas.Because(schemas.ErrUsage, "there are no features of split "+split))
+		return nil, errs.New("evaluate", string(as), "give --eval-features FILE too", errs.Because(errs.ErrUsage, "there are no features of split "+split))
 	}
 	images, err := openEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
 	if err != nil {
@@ -252,7 +254,7 @@ func (e *evaluation) finish() error {
 	e.result.Seconds = (time.Since(e.began) - e.forward).Seconds()
 	if e.out != "-" {
 		if err := os.MkdirAll(e.out, 0o755); err != nil {
-			return schemas.E("make", e.out, "give a folder that can be written, or --out -", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New("make", e.out, "give a folder that can be written, or --out -", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		if err := eval.Append(e.out, e.result); err != nil {
 			return err
@@ -315,7 +317,7 @@ func (e *evaluation) dataTitle() string {
 // openData opens a split of the data set for its pictures and labels.
 func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source, error) {
 	if e.data == "" {
-		return nil, schemas.E("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", schemas.Because(schemas.ErrUsage, "features alone have no pictures"))
+		return nil, errs.New("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", errs.Because(errs.ErrUsage, "features alone have no pictures"))
 	}
 	return ingest.Open(ctx, e.data, ingest.Options{Split: split})
 }

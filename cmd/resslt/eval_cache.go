@@ -11,7 +11,7 @@ import (
 
 	"resslt/augment"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 	"resslt/train/torch"
 )
@@ -44,7 +44,7 @@ func (k keptFeatures) read(device torch.Device, dim int) (*eval.Set, error) {
 		return nil, nil
 	}
 	s, err := eval.Read(k.path, device)
-	if errors.Is(err, schemas.ErrNotFound) {
+	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func (k keptFeatures) read(device torch.Device, dim int) (*eval.Set, error) {
 	}
 	if s.Dim != dim {
 		s.Free()
-		return nil, schemas.E("read features", k.path, "delete the file", schemas.Because(schemas.ErrMismatch,
+		return nil, errs.New("read features", k.path, "delete the file", errs.Because(errs.ErrMismatch,
 			fmt.Sprintf("its features have %d dimensions, the encoder's %d", s.Dim, dim)))
 	}
 	return s, nil
@@ -63,7 +63,7 @@ func (k keptFeatures) write(s *eval.Set) error {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(k.path), 0o755); err != nil {
-		return schemas.E("keep features", k.path, "give a --cache folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("keep features", k.path, "give a --cache folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return s.Write(k.path, k.meta)
 }

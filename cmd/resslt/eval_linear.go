@@ -9,7 +9,7 @@ import (
 	"resslt/augment"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -49,7 +49,7 @@ epoch sees new random crops and flips, as the papers have it.`,
 			case "imagenet":
 				o = eval.ImageNetLinear(batch)
 			default:
-				return schemas.E("--protocol", protocol, "give small or imagenet", schemas.ErrUsage)
+				return errs.New("--protocol", protocol, "give small or imagenet", errs.ErrUsage)
 			}
 			o.Seed, o.Progress = f.seed, e.epochs("linear classifier")
 			if c.Flags().Changed("epochs") {
@@ -117,7 +117,7 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 	defer func() { err = errors.Join(err, src.Close()) }()
 	m := src.Manifest()
 	if len(m.Classes) == 0 {
-		return schemas.E("train a classifier", e.data, "give labelled images", schemas.Because(schemas.ErrUsage, "split "+e.split+" has no labels"))
+		return errs.New("train a classifier", e.data, "give labelled images", errs.Because(errs.ErrUsage, "split "+e.split+" has no labels"))
 	}
 	o := pipeline.ViewOptions{Policy: e.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
 	if choose != nil {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -31,14 +31,14 @@ absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules sa
 				o.DifficultNegative = true
 			case "ignore":
 			default:
-				return schemas.E("--difficult", difficult, "give negative or ignore", schemas.ErrUsage)
+				return errs.New("--difficult", difficult, "give negative or ignore", errs.ErrUsage)
 			}
 			switch loss {
 			case "hinge":
 				o.SVM.Hinge = true
 			case "squared_hinge":
 			default:
-				return schemas.E("--loss", loss, "give squared_hinge or hinge", schemas.ErrUsage)
+				return errs.New("--loss", loss, "give squared_hinge or hinge", errs.ErrUsage)
 			}
 			if err := o.Validate(); err != nil {
 				return err

@@ -15,7 +15,7 @@ import (
 	"resslt/cmd/internal/figure"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 	"resslt/train/nn"
 )
@@ -49,11 +49,11 @@ the query's class.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, v := range o.views {
 				if !slices.Contains([]string{plainView, weakView, strongView}, v) {
-					return schemas.E("--views", v, "give plain, weak or strong", schemas.ErrUsage)
+					return errs.New("--views", v, "give plain, weak or strong", errs.ErrUsage)
 				}
 			}
 			if o.k < 1 || o.k > 20 || o.queries < 1 || o.queries > 50 {
-				return schemas.E("neighbours", fmt.Sprintf("--k %d --queries %d", o.k, o.queries), "give 1 to 20 neighbours of 1 to 50 queries", schemas.ErrUsage)
+				return errs.New("neighbours", fmt.Sprintf("--k %d --queries %d", o.k, o.queries), "give 1 to 20 neighbours of 1 to 50 queries", errs.ErrUsage)
 			}
 			e, err := f.open(c, "neighbours")
 			if err != nil {
@@ -82,7 +82,7 @@ func (e *evaluation) neighbours(ctx context.Context, o neighbourOptions) (err er
 		return err
 	}
 	if bank.Targets != nil || slices.ContainsFunc(bank.Labels, func(l int32) bool { return l < 0 }) {
-		return schemas.E("neighbours", e.data, "give images of one class each", schemas.Because(schemas.ErrUsage, "an image has no class, or may have several"))
+		return errs.New("neighbours", e.data, "give images of one class each", errs.Because(errs.ErrUsage, "an image has no class, or may have several"))
 	}
 	if o.ids == nil {
 		for _, row := range nn.Random(e.seed, "neighbours").Permutation(bank.Len())[:min(o.queries, bank.Len())] {
@@ -170,7 +170,7 @@ func (e *evaluation) queryView(view string) (*augment.Policy, string, error) {
 	one.Name = preset + " " + view
 	one.Views = slices.Clone(slices.DeleteFunc(slices.Clone(p.Views), func(v augment.View) bool { return v.Name != view }))
 	if len(one.Views) != 1 {
-		return nil, "", schemas.E("--views", view, "use plain", schemas.Because(schemas.ErrUsage, "policy "+preset+" has no such view"))
+		return nil, "", errs.New("--views", view, "use plain", errs.Because(errs.ErrUsage, "policy "+preset+" has no such view"))
 	}
 	heading := map[string]string{weakView: "Query under weak augmentation", strongView: "Query under contrastive augmentation"}[view]
 	return &one, heading, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -49,7 +49,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
   resslt eval semi --checkpoint resnet50.safetensors --data folder:imagenet --eval-split val --list 1percent.txt --mode frozen`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !(o.labels > 0 && o.labels < 1) {
-				return schemas.E("--labels", fmt.Sprint(o.labels), "give a fraction between 0 and 1, such as 0.01", schemas.ErrUsage)
+				return errs.New("--labels", fmt.Sprint(o.labels), "give a fraction between 0 and 1, such as 0.01", errs.ErrUsage)
 			}
 			if o.mode == "" {
 				o.mode = modeFrozen
@@ -58,10 +58,10 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 				}
 			}
 			if o.mode != modeFrozen && o.mode != modeFineTune {
-				return schemas.E("--mode", o.mode, "give frozen or finetune", schemas.ErrUsage)
+				return errs.New("--mode", o.mode, "give frozen or finetune", errs.ErrUsage)
 			}
 			if f.features != "" {
-				return schemas.E("--features", f.features, "give --checkpoint and --data", schemas.Because(schemas.ErrUsage, "semi augments images, and trains the encoder"))
+				return errs.New("--features", f.features, "give --checkpoint and --data", errs.Because(errs.ErrUsage, "semi augments images, and trains the encoder"))
 			}
 			o.defaults(c)
 			e, err := f.open(c, "semi")
@@ -119,7 +119,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 	}
 	if !o.augmented {
 		if o.mode != modeFrozen {
-			return r, schemas.E("--augment=false", o.mode, "use --mode frozen", schemas.Because(schemas.ErrUsage, "fine-tuning trains on images"))
+			return r, errs.New("--augment=false", o.mode, "use --mode frozen", errs.Because(errs.ErrUsage, "fine-tuning trains on images"))
 		}
 		return e.semiOnFeatures(ctx, o, linear)
 	}
@@ -207,7 +207,7 @@ func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error
 func chooseListed(file string, l *pipeline.Labels) ([]int64, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, schemas.E("read list", file, "name an existing file", schemas.BecauseErr(schemas.ErrNotFound, err))
+		return nil, errs.New("read list", file, "name an existing file", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	defer f.Close()
 	byName := make(map[string]int, len(l.Key))
@@ -223,19 +223,19 @@ func chooseListed(file string, l *pipeline.Labels) ([]int64, error) {
 		}
 		i, ok := byName[name]
 		if !ok {
-			return nil, schemas.E("read list", fmt.Sprintf("%s:%d", file, n), "use a list of this data set",
-				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%q is none of the %d images", name, len(l.Key))))
+			return nil, errs.New("read list", fmt.Sprintf("%s:%d", file, n), "use a list of this data set",
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("%q is none of the %d images", name, len(l.Key))))
 		}
 		if l.Class[i] < 0 {
-			return nil, schemas.E("read list", fmt.Sprintf("%s:%d", file, n), "give labelled images", schemas.Because(schemas.ErrUsage, name+" has no label"))
+			return nil, errs.New("read list", fmt.Sprintf("%s:%d", file, n), "give labelled images", errs.Because(errs.ErrUsage, name+" has no label"))
 		}
 		ids = append(ids, l.ID[i])
 	}
 	if err := lines.Err(); err != nil {
-		return nil, schemas.E("read list", file, "give a text of one name a line", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("read list", file, "give a text of one name a line", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	if len(ids) == 0 {
-		return nil, schemas.E("read list", file, "name one image or more", schemas.Because(schemas.ErrUsage, "it is empty"))
+		return nil, errs.New("read list", file, "name one image or more", errs.Because(errs.ErrUsage, "it is empty"))
 	}
 	return ids, nil
 }

@@ -170,10 +170,10 @@ func TestEvalBadInput(t *testing.T) {
 		code int
 		says []string
 	}{
-		"labels missing":           {append([]string{"knn", "--data", "folder:" + filepath.Join(dir, "flat")}, check...), 2, []string{"label", "mend"}},
-		"labels missing, semi":     {append([]string{"semi", "--data", "folder:" + filepath.Join(dir, "flat")}, check...), 2, []string{"no labels", "mend"}},
+		"labels missing":           {append([]string{"knn", "--data", "folder:" + filepath.Join(dir, "flat")}, check...), 2, []string{"label", "hint"}},
+		"labels missing, semi":     {append([]string{"semi", "--data", "folder:" + filepath.Join(dir, "flat")}, check...), 2, []string{"no labels", "hint"}},
 		"class below k":            {append([]string{"lowshot", "--k", "3", "--data", "folder:" + filepath.Join(dir, "small")}, check...), 2, []string{"class 1", "1 images", "k is 3"}},
-		"annotation, no image":     {append([]string{"lowshot", "--data", "voc2007:" + voc}, check...), 1, []string{"000001", "mend"}},
+		"annotation, no image":     {append([]string{"lowshot", "--data", "voc2007:" + voc}, check...), 1, []string{"000001", "hint"}},
 		"another backbone":         {append([]string{"knn", "--data", "fashion-mnist:" + smallData(), "--backbone", "resnet34"}, check...), 1, []string{"resnet34", "missing keys", file}},
 		"another width of network": {append([]string{"knn", "--data", "fashion-mnist:" + smallData(), "--width", "8"}, check...), 1, []string{"width 8", "want [8 3 3 3]", "[4 3 3 3]"}},
 		"another width":            {[]string{"knn", "--features", narrowTrain, "--eval-features", wideTest}, 2, []string{"32 dimensions", "test features 48"}},
@@ -181,7 +181,7 @@ func TestEvalBadInput(t *testing.T) {
 		"features are weights":     {[]string{"knn", "--features", file, "--eval-features", file}, 1, []string{file, "no features"}},
 		"no such k":                {append([]string{"knn", "--k", "0", "--data", "fashion-mnist:" + smallData()}, check...), 2, []string{"option k: wrong use: is 0", "1 or more"}},
 		"list of other images":     {append([]string{"semi", "--list", list, "--data", "folder:" + filepath.Join(dir, "small")}, check...), 1, []string{list + ":2", "none.jpg"}},
-		"several classes":          {[]string{"transfer", "--metric", "map11", "--features", narrowTrain, "--eval-features", narrowTrain}, 2, []string{"map11", "mend"}},
+		"several classes":          {[]string{"transfer", "--metric", "map11", "--features", narrowTrain, "--eval-features", narrowTrain}, 2, []string{"map11", "hint"}},
 		"no data":                  {append([]string{"tsne"}, check...), 2, []string{"--data"}},
 		"no such split":            {append([]string{"linear", "--data", "fashion-mnist:" + smallData(), "--eval-split", "validation"}, check...), 2, []string{"validation"}},
 		"views of a query":         {append([]string{"neighbours", "--data", "fashion-mnist:" + smallData(), "--views", "wild"}, check...), 2, []string{"wild", "strong"}},

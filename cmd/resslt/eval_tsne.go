@@ -12,8 +12,8 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/figure"
 	"resslt/cmd/internal/pipeline"
+	"resslt/schemas/durable"
 	"resslt/train/eval"
-	"resslt/train/safetensors"
 )
 
 // trustNeighbours is k of the trustworthiness that is reported.
@@ -98,7 +98,7 @@ func (e *evaluation) tsne(ctx context.Context, o eval.TSNEOptions) error {
 	if err := writePNG(e.picture("tsne.png"), plot); err != nil {
 		return err
 	}
-	err = safetensors.Replace(e.picture("tsne.html"), func(w io.Writer) error { return figure.Page(w, points, pictures, fo) })
+	err = durable.Replace(e.picture("tsne.html"), func(w io.Writer) error { return figure.Page(w, points, pictures, fo) })
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 )
 
@@ -57,7 +57,7 @@ func (s *session) evaluate(ctx context.Context, res *train.Result, info train.En
 // no labels. Any other trouble is an error.
 func (s *session) cannotEvaluate(ctx context.Context, split string) (why string, err error) {
 	src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Split: split})
-	if errors.Is(err, schemas.ErrNotFound) || errors.Is(err, schemas.ErrUsage) {
+	if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrUsage) {
 		return cli.Line(err), nil
 	}
 	if err != nil {

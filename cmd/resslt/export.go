@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/detectron2"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 	"resslt/train/safetensors"
@@ -55,13 +56,13 @@ weights goes through torch.onnx.export.`,
   resslt export --checkpoint runs/imagenet --format detectron2 --out r50.pkl`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if checkpoint == "" || out == "" {
-				return schemas.E("", c.CommandPath(), "give --checkpoint FILE and --out FILE", schemas.Because(schemas.ErrUsage, "no --checkpoint or no --out"))
+				return errs.New("", c.CommandPath(), "give --checkpoint FILE and --out FILE", errs.Because(errs.ErrUsage, "no --checkpoint or no --out"))
 			}
 			if format != "torchvision" && format != "detectron2" {
-				return schemas.E("--format", format, "give torchvision or detectron2", schemas.ErrUsage)
+				return errs.New("--format", format, "give torchvision or detectron2", errs.ErrUsage)
 			}
 			if format == "detectron2" && want.Part != "encoder" {
-				return schemas.E("--part", want.Part, "export the encoder", schemas.Because(schemas.ErrUsage, "detectron2 takes nothing else"))
+				return errs.New("--part", want.Part, "export the encoder", errs.Because(errs.ErrUsage, "detectron2 takes nothing else"))
 			}
 			if err := want.Validate(); err != nil {
 				return err
@@ -88,7 +89,7 @@ weights goes through torch.onnx.export.`,
 			if format == "detectron2" {
 				tensors, err = detectron2.Convert(tensors, info)
 				if err == nil {
-					err = safetensors.Replace(out, func(w io.Writer) error { return detectron2.Write(w, tensors) })
+					err = durable.Replace(out, func(w io.Writer) error { return detectron2.Write(w, tensors) })
 				}
 			} else {
 				meta := map[string]string{"format": "pt"}

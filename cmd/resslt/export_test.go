@@ -34,8 +34,10 @@ func TestExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := train.EncoderInfo{Backbone: "resnet50", Width: 64, Stem: "imagenet", ImageSize: 64,
-		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225}}
+	info := train.EncoderInfo{
+		Backbone: "resnet50", Width: 64, Stem: "imagenet", ImageSize: 64,
+		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225},
+	}
 	if err := train.SaveEncoder(encoder, b, info); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
-	"resslt/train/safetensors"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // inspectOptions are the flags of resslt inspect.
@@ -77,10 +78,10 @@ held against its digests.`,
 
 func (o *inspectOptions) run(c *cobra.Command) (err error) {
 	if o.data == "" {
-		return schemas.E("", c.CommandPath(), "give --data "+schemeList(), schemas.Because(schemas.ErrUsage, "no --data"))
+		return errs.New("", c.CommandPath(), "give --data "+schemeList(), errs.Because(errs.ErrUsage, "no --data"))
 	}
 	if o.count < 1 || o.count > maxInspected {
-		return schemas.E("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.count)))
+		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.count)))
 	}
 	sheet, policy, err := o.sheet(c.Context(), cli.Progress(c.ErrOrStderr(), "index"))
 	if err != nil {
@@ -114,7 +115,7 @@ func (o *inspectOptions) sheet(ctx context.Context, indexing func(done, total in
 	}
 	defer src.Close()
 	if o.sample < 0 || o.sample >= src.Len() {
-		return nil, "", schemas.E("inspect", "--sample", fmt.Sprintf("give 0 to %d", src.Len()-1), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.sample)))
+		return nil, "", errs.New("inspect", "--sample", fmt.Sprintf("give 0 to %d", src.Len()-1), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.sample)))
 	}
 	var rows []*image.RGBA
 	for id := o.sample; id < min(o.sample+int64(o.count), src.Len()); id++ {
@@ -210,8 +211,10 @@ func enlarge(pix []byte, w, h, toW, toH int, smooth bool) *image.RGBA {
 func frame(m *image.RGBA, r image.Rectangle, c color.Color) {
 	u := image.NewUniform(c)
 	for _, side := range []image.Rectangle{
-		{r.Min, image.Pt(r.Max.X, r.Min.Y+2)}, {image.Pt(r.Min.X, r.Max.Y-2), r.Max},
-		{r.Min, image.Pt(r.Min.X+2, r.Max.Y)}, {image.Pt(r.Max.X-2, r.Min.Y), r.Max},
+		{r.Min, image.Pt(r.Max.X, r.Min.Y+2)},
+		{image.Pt(r.Min.X, r.Max.Y-2), r.Max},
+		{r.Min, image.Pt(r.Min.X+2, r.Max.Y)},
+		{image.Pt(r.Max.X-2, r.Min.Y), r.Max},
 	} {
 		draw.Draw(m, side.Intersect(m.Rect), u, image.Point{}, draw.Src)
 	}
@@ -301,5 +304,5 @@ func stack(rows []*image.RGBA) *image.RGBA {
 
 // writePNG writes the whole file or none of it.
 func writePNG(name string, m image.Image) error {
-	return safetensors.Replace(name, func(w io.Writer) error { return png.Encode(w, m) })
+	return durable.Replace(name, func(w io.Writer) error { return png.Encode(w, m) })
 }

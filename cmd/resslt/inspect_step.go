@@ -18,6 +18,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // stepOptions are the flags of resslt inspect that look at a recorded step.
@@ -42,10 +43,10 @@ const titleWidth = 180
 func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	s := &o.step
 	if s.record == "" {
-		return schemas.E("", c.CommandPath(), "give --record FOLDER or stream:RUN", schemas.Because(schemas.ErrUsage, "--step without --record"))
+		return errs.New("", c.CommandPath(), "give --record FOLDER or stream:RUN", errs.Because(errs.ErrUsage, "--step without --record"))
 	}
 	if o.count < 1 || o.count > maxInspected {
-		return schemas.E("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.count)))
+		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.count)))
 	}
 	src, err := openStep(c, s)
 	if err != nil {
@@ -54,8 +55,8 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, src.close()) }()
 	spec := &src.run.Spec
 	if s.step < 0 || s.step >= spec.Steps() || s.slot < 0 || s.slot >= spec.BatchSize {
-		return schemas.E("inspect", s.record, fmt.Sprintf("give a --step of 0 to %d and a --slot of 0 to %d", spec.Steps()-1, spec.BatchSize-1),
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("step %d, slot %d", s.step, s.slot)))
+		return errs.New("inspect", s.record, fmt.Sprintf("give a --step of 0 to %d and a --slot of 0 to %d", spec.Steps()-1, spec.BatchSize-1),
+			errs.Because(errs.ErrUsage, fmt.Sprintf("step %d, slot %d", s.step, s.slot)))
 	}
 	chunk, how, err := o.chunks(c, src)
 	if err != nil {
@@ -144,7 +145,7 @@ func remake(ctx context.Context, log *record.Folder, data batcher.Source, plans 
 // stepRow draws one slot: which sample it is, then its views.
 func stepRow(spec *schemas.RunSpec, c *batcher.Chunk, i int) (*image.RGBA, error) {
 	if c.Tombstone != "" {
-		return nil, schemas.E("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "mend the data or the workers", schemas.Because(schemas.ErrTombstone, c.Tombstone))
+		return nil, errs.New("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "fix the data or the workers", errs.Because(errs.ErrTombstone, c.Tombstone))
 	}
 	title := fmt.Sprintf("step %d slot %d sample %d label %d", c.Step, c.Slots[i], c.Samples[i], c.Labels[i])
 	if c.Reasons[i] != "" {

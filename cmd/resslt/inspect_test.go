@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // inspect runs the command on a folder of three files: a picture, a grey one,
@@ -79,11 +79,11 @@ func TestInspectRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{[]string{"--sample", "3"}, schemas.ErrUsage, "give 0 to 2"},
-		{[]string{"--count", "0"}, schemas.ErrUsage, "--count"},
-		{[]string{"--policy", "smal"}, schemas.ErrUsage, "small"},
-		{[]string{"--engine", "turbine"}, schemas.ErrMismatch, "turbine"},
-		{[]string{"--out", filepath.Join(t.TempDir(), "missing", "x.png")}, schemas.ErrUnavailable, "missing"},
+		{[]string{"--sample", "3"}, errs.ErrUsage, "give 0 to 2"},
+		{[]string{"--count", "0"}, errs.ErrUsage, "--count"},
+		{[]string{"--policy", "smal"}, errs.ErrUsage, "small"},
+		{[]string{"--engine", "turbine"}, errs.ErrMismatch, "turbine"},
+		{[]string{"--out", filepath.Join(t.TempDir(), "missing", "x.png")}, errs.ErrUnavailable, "missing"},
 	} {
 		_, err := inspect(t, c.args...)
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {

@@ -19,11 +19,11 @@ import (
 
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/tensorboard"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/eval"
 	"resslt/train/recipe"
-	"resslt/train/safetensors"
 )
 
 // knnFile holds the scores of a run's snapshots, a line each (knnLine).
@@ -90,7 +90,7 @@ func readKNN(out string) (lines []knnLine, err error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, schemas.E("read", path, "make it readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("read", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	for row := range bytes.Lines(raw) {
 		var l knnLine
@@ -104,7 +104,7 @@ func readKNN(out string) (lines []knnLine, err error) {
 
 // rewrite keeps the scores of steps up to from.
 func (p *knnProbe) rewrite(lines []knnLine, from int64) error {
-	return safetensors.Replace(filepath.Join(p.out, knnFile), func(w io.Writer) error {
+	return durable.Replace(filepath.Join(p.out, knnFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		for _, l := range lines {
 			if l.Step > from {
@@ -182,7 +182,7 @@ func (p *knnProbe) score(s *train.Snapshot) error {
 // run scores an encoder's file by `resslt eval knn`.
 func (p *knnProbe) run(file string) (result eval.Result, err error) {
 	fail := func(err error) (eval.Result, error) {
-		return result, schemas.E("kNN while training", file, "see what is wrong by running `resslt eval knn` by hand", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return result, errs.New("kNN while training", file, "see what is wrong by running `resslt eval knn` by hand", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	exe, err := os.Executable()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/observe"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 )
 
@@ -90,7 +90,7 @@ func (m *monitor) observe(p train.Progress) {
 // ready says why the process is not training just now.
 func (m *monitor) ready() error {
 	no := func(why, hint string) error {
-		return schemas.E("resslt", "", hint, schemas.Because(schemas.ErrUnavailable, why))
+		return errs.New("resslt", "", hint, errs.Because(errs.ErrUnavailable, why))
 	}
 	switch phase(m.phase.Load()) {
 	case preparing:

@@ -11,7 +11,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/cores"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/torch"
 )
@@ -31,8 +31,8 @@ func refuseRanks(verb string) error {
 	if err != nil || at == nil {
 		return err
 	}
-	return schemas.E("", verb, "start `resslt train` so, with a broker and workers beside it (docs/parallel.md), or unset WORLD_SIZE, RANK and MASTER_ADDR",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it is one process, and this is rank %d of %d", at.Rank, at.World)))
+	return errs.New("", verb, "start `resslt train` so, with a broker and workers beside it (docs/parallel.md), or unset WORLD_SIZE, RANK and MASTER_ADDR",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("it is one process, and this is rank %d of %d", at.Rank, at.World)))
 }
 
 // follows says whether this process is a rank other than 0.
@@ -95,8 +95,8 @@ func (s *session) join(ctx context.Context) error {
 			r.group = j.group
 			return j.err
 		case <-ctx.Done():
-			return schemas.E("join group", fmt.Sprintf("%s:%d", r.at.Addr, r.at.Port), "start all of them again",
-				schemas.Because(schemas.ErrInterrupted, fmt.Sprintf("rank %d of %d was waiting for the others", r.at.Rank, r.at.World)))
+			return errs.New("join group", fmt.Sprintf("%s:%d", r.at.Addr, r.at.Port), "start all of them again",
+				errs.Because(errs.ErrInterrupted, fmt.Sprintf("rank %d of %d was waiting for the others", r.at.Rank, r.at.World)))
 		case <-look.C:
 		}
 		if !r.follows() || s.resume == nil {
@@ -157,7 +157,7 @@ func (r *ranks) inTurn(what string, fn func() error) error {
 	case lost != nil:
 		return lost
 	case all[0][0] != 0:
-		return schemas.E("train", what, "see why, then start all of them again", schemas.Because(schemas.ErrUnavailable, "rank 0 could not open it"))
+		return errs.New("train", what, "see why, then start all of them again", errs.Because(errs.ErrUnavailable, "rank 0 could not open it"))
 	case r.follows():
 		return fn()
 	}
@@ -212,7 +212,7 @@ func (o *trainOptions) findRanks() error {
 		return err
 	}
 	if o.groupTimeout < time.Second {
-		return schemas.E("", "--group-timeout", "give a second or more", schemas.ErrUsage)
+		return errs.New("", "--group-timeout", "give a second or more", errs.ErrUsage)
 	}
 	o.ranks = &ranks{at: at, timeout: o.groupTimeout}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"resslt/augment"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 )
@@ -71,7 +71,7 @@ func newRecipeCommand() *cobra.Command {
 			if _, err := augment.EngineByFamily(r.Engine); err != nil {
 				return err
 			}
-			if err := train.Check(r); errors.Is(err, schemas.ErrUnavailable) {
+			if err := train.Check(r); errors.Is(err, errs.ErrUnavailable) {
 				fmt.Fprintln(c.OutOrStdout(), "warning: not for this machine: "+err.Error())
 			} else if err != nil {
 				return err

@@ -17,7 +17,7 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func newRecordCommand() *cobra.Command {
@@ -45,7 +45,7 @@ type recordSource struct {
 func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSource, error) {
 	kind, place, err := parseReplay(arg)
 	if err != nil {
-		return nil, schemas.E("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", schemas.ErrUsage)
+		return nil, errs.New("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", errs.ErrUsage)
 	}
 	if kind != "stream" {
 		r, err := openReplay(kind, place)
@@ -111,7 +111,7 @@ func newRecordExportCommand() *cobra.Command {
 			}
 			defer func() { err = errors.Join(err, src.close()) }()
 			if out == "" {
-				return schemas.E("", c.CommandPath(), "give --out FOLDER", schemas.Because(schemas.ErrUsage, "no --out"))
+				return errs.New("", c.CommandPath(), "give --out FOLDER", errs.Because(errs.ErrUsage, "no --out"))
 			}
 			chunks, err := src.chunks(c.Context())
 			if err != nil {
@@ -147,13 +147,13 @@ func exportWindow(src *recordSource, whole []record.Window, asked string) (recor
 	}
 	switch len(whole) {
 	case 0:
-		return record.Window{}, schemas.E("export", src.name, "record with --record pixels or stream; a log is in Arrow files as it is",
-			schemas.Because(schemas.ErrNotFound, "it has no step with all its pixels"))
+		return record.Window{}, errs.New("export", src.name, "record with --record pixels or stream; a log is in Arrow files as it is",
+			errs.Because(errs.ErrNotFound, "it has no step with all its pixels"))
 	case 1:
 		return whole[0], nil
 	}
-	return record.Window{}, schemas.E("export", src.name, "choose with --steps FROM-TO",
-		schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %s, then %s: they do not lie together", whole[0], whole[1])))
+	return record.Window{}, errs.New("export", src.name, "choose with --steps FROM-TO",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("it has %s, then %s: they do not lie together", whole[0], whole[1])))
 }
 
 func newRecordImportCommand() *cobra.Command {
@@ -172,10 +172,10 @@ func newRecordImportCommand() *cobra.Command {
 			defer func() { err = errors.Join(err, f.Close()) }()
 			steps := f.Stored()
 			if len(steps) == 0 {
-				return schemas.E("import", args[0], "record with --record pixels", schemas.Because(schemas.ErrNotFound, "it holds no pixels"))
+				return errs.New("import", args[0], "record with --record pixels", errs.Because(errs.ErrNotFound, "it holds no pixels"))
 			}
 			if name == "" {
-				return schemas.E("", c.CommandPath(), "give --run NAME", schemas.Because(schemas.ErrUsage, "no --run"))
+				return errs.New("", c.CommandPath(), "give --run NAME", errs.Because(errs.ErrUsage, "no --run"))
 			}
 			nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleOwner, func(string) {})
 			if err != nil {
@@ -220,7 +220,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if remake < 0 {
-				return schemas.E("--remake", fmt.Sprint(remake), "give 1 or more, or 0 for none", schemas.ErrUsage)
+				return errs.New("--remake", fmt.Sprint(remake), "give 1 or more, or 0 for none", errs.ErrUsage)
 			}
 			src, err := openRecordSource(c, &at, args[0])
 			if err != nil {
@@ -243,12 +243,12 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 			printReport(c.OutOrStdout(), src.name, rep)
 			if asJSON {
 				if err := json.NewEncoder(c.OutOrStdout()).Encode(rep); err != nil {
-					return schemas.E("print", "report", "see where standard output goes", schemas.BecauseErr(schemas.ErrUnavailable, err))
+					return errs.New("print", "report", "see where standard output goes", errs.BecauseErr(errs.ErrUnavailable, err))
 				}
 			}
 			if rep.Found > 0 {
-				return schemas.E("verify", src.name, "see the report; a run whose batches are doubtful is trained again from a sound checkpoint",
-					schemas.Because(schemas.ErrMismatch, fmt.Sprintf("%d problems; the first: %s", rep.Found, rep.Problems[0])))
+				return errs.New("verify", src.name, "see the report; a run whose batches are doubtful is trained again from a sound checkpoint",
+					errs.Because(errs.ErrMismatch, fmt.Sprintf("%d problems; the first: %s", rep.Found, rep.Problems[0])))
 			}
 			return nil
 		},
@@ -284,7 +284,7 @@ func verify(c *cobra.Command, src *recordSource, steps record.Window, complete b
 		return rep, nil
 	}
 	if src.folder == nil {
-		return nil, schemas.E("", "--remake", "export the stream first", schemas.Because(schemas.ErrUsage, "it takes a folder's log"))
+		return nil, errs.New("", "--remake", "export the stream first", errs.Because(errs.ErrUsage, "it takes a folder's log"))
 	}
 	var overrides []string
 	if data != "" {

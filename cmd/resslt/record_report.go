@@ -16,7 +16,7 @@ import (
 	"resslt/batcher/record"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // counter says now and then how many steps are done, where the work is long.
@@ -168,7 +168,7 @@ func listBroker(c *cobra.Command, at *broker.Flags) ([]listing, error) {
 	rows := []listing{}
 	for _, run := range runs {
 		row, err := listStored(ctx, run)
-		if errors.Is(err, schemas.ErrNotFound) {
+		if errors.Is(err, errs.ErrNotFound) {
 			continue // deleted just now
 		}
 		if err != nil {

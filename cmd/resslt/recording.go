@@ -16,6 +16,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // recording is what --record asks for, beside the recipe log, which is always kept.
@@ -41,7 +42,7 @@ func parseRecord(s string, steps int64) (recording, error) {
 		w, err := record.ParseWindow(window, steps)
 		return recording{pixels: w}, err
 	}
-	return recording{}, schemas.E("", "--record "+strconv.Quote(s), "give log, pixels, pixels:FROM-TO or stream", schemas.ErrUsage)
+	return recording{}, errs.New("", "--record "+strconv.Quote(s), "give log, pixels, pixels:FROM-TO or stream", errs.ErrUsage)
 }
 
 // runRecord is the record of a session, which begins when an earlier run's files have been
@@ -141,7 +142,7 @@ func parseReplay(s string) (kind, place string, err error) {
 	case s != "" && !ok:
 		return "", s, nil
 	}
-	return "", "", schemas.E("", "--replay "+strconv.Quote(s), "give stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER", schemas.ErrUsage)
+	return "", "", errs.New("", "--replay "+strconv.Quote(s), "give stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER", errs.ErrUsage)
 }
 
 // openReplay opens a folder's record; kind "" is its pixels where it has any, else its log.

@@ -18,11 +18,11 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/report"
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/eval"
 	"resslt/train/recipe"
-	"resslt/train/safetensors"
 )
 
 // reportPage is the run's page.
@@ -40,7 +40,7 @@ it again and the page has the new scores and pictures.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if out == "" {
-				return schemas.E("", c.CommandPath(), "name the run's folder with --out DIR", schemas.Because(schemas.ErrUsage, "no --out"))
+				return errs.New("", c.CommandPath(), "name the run's folder with --out DIR", errs.Because(errs.ErrUsage, "no --out"))
 			}
 			if err := writeReport(c.Context(), out); err != nil {
 				return err
@@ -59,7 +59,7 @@ func writeReport(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	return safetensors.Replace(filepath.Join(out, reportPage), p.Write)
+	return durable.Replace(filepath.Join(out, reportPage), p.Write)
 }
 
 // gather reads a run's folder. Only the metrics must be there; what else is
@@ -71,7 +71,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	}
 	p := &report.Page{Title: filepath.Base(out), Made: cli.Version() + ", " + time.Now().Format("2 January 2006, 15:04")}
 	note := func(what string, err error) {
-		if err != nil && !errors.Is(err, schemas.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, errs.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
 			p.Notes = append(p.Notes, what+": "+cli.Line(err))
 		}
 	}
@@ -152,8 +152,10 @@ func probeTable(sum *train.Summary) []report.Table {
 	if sum.Trained == nil || sum.Untrained == nil {
 		return nil
 	}
-	t := report.Table{Title: "Probes at the end of the run", Columns: []string{"top-1", "untrained", "trained", "gain"},
-		Caption: fmt.Sprintf("Frozen encoder, fitted on %d images and scored on %d.", sum.Trained.TrainImages, sum.Trained.TestImages)}
+	t := report.Table{
+		Title: "Probes at the end of the run", Columns: []string{"top-1", "untrained", "trained", "gain"},
+		Caption: fmt.Sprintf("Frozen encoder, fitted on %d images and scored on %d.", sum.Trained.TrainImages, sum.Trained.TestImages),
+	}
 	row := func(name string, before, after float64) {
 		t.Rows = append(t.Rows, []string{name, percent(before), percent(after), fmt.Sprintf("%+.2f", after-before)})
 	}
@@ -170,8 +172,10 @@ func probeTable(sum *train.Summary) []report.Table {
 
 // evalTable is eval.json, with the paper's figures beside ours.
 func evalTable(r *eval.Report) []report.Table {
-	t := report.Table{Title: "Evaluations", Columns: []string{"protocol", "data", "encoder", "score", "here", "paper"},
-		Caption: "By resslt eval. ± is the standard deviation over draws. A figure of the paper is of its own data, network and length of training."}
+	t := report.Table{
+		Title: "Evaluations", Columns: []string{"protocol", "data", "encoder", "score", "here", "paper"},
+		Caption: "By resslt eval. ± is the standard deviation over draws. A figure of the paper is of its own data, network and length of training.",
+	}
 	for _, res := range r.Results {
 		encoder := fmt.Sprintf("%s, width %d", res.Encoder.Backbone, res.Encoder.Width)
 		if res.Encoder.Untrained {
@@ -225,9 +229,11 @@ func addViews(ctx context.Context, p *report.Page, r *recipe.Recipe) error {
 	if err != nil {
 		return err
 	}
-	p.Pictures = append(p.Pictures, report.Picture{Title: "Weak and strong views", PNG: raw,
+	p.Pictures = append(p.Pictures, report.Picture{
+		Title: "Weak and strong views", PNG: raw,
 		Alt:     "samples with their crop boxes, and the views that were drawn from them",
-		Caption: "The first samples in epoch 0: the boxes on the original are the views'. Policy " + by + "."})
+		Caption: "The first samples in epoch 0: the boxes on the original are the views'. Policy " + by + ".",
+	})
 	return nil
 }
 
@@ -242,18 +248,18 @@ func addPicture(p *report.Page, out, file string, res *eval.Result) error {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return schemas.E("read picture", path, "make it again with resslt eval "+res.Protocol, schemas.BecauseErr(schemas.ErrNotFound, err))
+		return errs.New("read picture", path, "make it again with resslt eval "+res.Protocol, errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxPicture+1))
 	if err == nil && len(raw) > maxPicture {
-		return schemas.E("read picture", path, "make a smaller one", schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("it is over %d MiB", maxPicture>>20)))
+		return errs.New("read picture", path, "make a smaller one", errs.Because(errs.ErrTooLarge, fmt.Sprintf("it is over %d MiB", maxPicture>>20)))
 	}
 	if err == nil {
 		_, err = png.DecodeConfig(strings.NewReader(string(raw)))
 	}
 	if err != nil {
-		return schemas.E("read picture", path, "make it again with resslt eval "+res.Protocol, schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return errs.New("read picture", path, "make it again with resslt eval "+res.Protocol, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	titles := map[string]string{"neighbours": "Nearest neighbours", "tsne": "t-SNE"}
 	title := titles[res.Protocol]
@@ -263,8 +269,10 @@ func addPicture(p *report.Page, out, file string, res *eval.Result) error {
 	if res.Encoder.Untrained {
 		title += ", untrained"
 	}
-	p.Pictures = append(p.Pictures, report.Picture{Title: title, PNG: raw, Alt: title + " of " + res.Data,
-		Caption: fmt.Sprintf("resslt eval %s, %s.", res.Protocol, res.Data)})
+	p.Pictures = append(p.Pictures, report.Picture{
+		Title: title, PNG: raw, Alt: title + " of " + res.Data,
+		Caption: fmt.Sprintf("resslt eval %s, %s.", res.Protocol, res.Data),
+	})
 	return nil
 }
 

@@ -54,8 +54,10 @@ func charts(lines []train.MetricsLine, probes []knnLine, r *recipe.Recipe) (out 
 	loss = append(loss, figure("negative cosine", func(f *train.Figures) *float64 { return f.Cosine })...)
 	add(report.Chart{Title: "Loss", Series: loss, Caption: "Where there are more than 400 points, each is the mean of its neighbours."})
 
-	std := report.Chart{Title: "Collapse watch: spread of the embeddings", Caption: "Standard deviation of the unit embeddings over the batch, mean over dimensions; 0 is collapse.",
-		Series: figure("standard deviation", func(f *train.Figures) *float64 { return f.EmbeddingStd })}
+	std := report.Chart{
+		Title: "Collapse watch: spread of the embeddings", Caption: "Standard deviation of the unit embeddings over the batch, mean over dimensions; 0 is collapse.",
+		Series: figure("standard deviation", func(f *train.Figures) *float64 { return f.EmbeddingStd }),
+	}
 	if r != nil && r.EmbeddingDim > 0 {
 		std.Level = &report.Level{Name: "1/√D, spread over the sphere", Y: 1 / math.Sqrt(float64(r.EmbeddingDim))}
 	}

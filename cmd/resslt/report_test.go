@@ -32,8 +32,10 @@ func TestReport(t *testing.T) {
 			t.Errorf("the page lacks the %s: %q", what, want)
 		}
 	}
-	err := eval.Append(dir, eval.Result{Protocol: "linear", Data: "cifar10", Encoder: eval.Encoder{Backbone: "resnet18", Width: 8},
-		Scores: []eval.Score{{Name: "top1", Label: "top-1", Value: 12.34, Paper: &eval.Figure{Value: 90.76, Source: "Table 1"}}}})
+	err := eval.Append(dir, eval.Result{
+		Protocol: "linear", Data: "cifar10", Encoder: eval.Encoder{Backbone: "resnet18", Width: 8},
+		Scores: []eval.Score{{Name: "top1", Label: "top-1", Value: 12.34, Paper: &eval.Figure{Value: 90.76, Source: "Table 1"}}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 )
 
@@ -49,10 +50,10 @@ func runAll(c *cobra.Command, f sessionFlags, workers int, listen string) error 
 		return err
 	}
 	if workers < 1 {
-		return schemas.E("--workers", fmt.Sprint(workers), "give 1 or more", schemas.ErrUsage)
+		return errs.New("--workers", fmt.Sprint(workers), "give 1 or more", errs.ErrUsage)
 	}
 	if f.record == "stream" {
-		return schemas.E("", "--record stream", "give --record pixels", schemas.Because(schemas.ErrUsage, "the broker in this process does not outlive the run"))
+		return errs.New("", "--record stream", "give --record pixels", errs.Because(errs.ErrUsage, "the broker in this process does not outlive the run"))
 	}
 	s, err := openSession(ctx, c, f, nil)
 	if err != nil {
@@ -89,7 +90,7 @@ func reachable(broker string) string {
 func (s *session) trainEmbedded(ctx context.Context, workers int, listen string) (res *train.Result, stats batcher.WorkerStats, err error) {
 	store, err := os.MkdirTemp("", "resslt-broker-")
 	if err != nil {
-		return nil, stats, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, stats, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	defer os.RemoveAll(store)
 	o := batcher.BrokerOptions{StoreDir: store, Listen: listen}

@@ -25,6 +25,8 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/eval"
 	"resslt/train/recipe"
@@ -162,8 +164,8 @@ func openSession(ctx context.Context, c *cobra.Command, f sessionFlags, from *re
 		return nil, err
 	}
 	if s.resume != nil && s.resume.RunDigest != s.spec.Digest() {
-		return nil, schemas.E("resume from", s.out, "resume with the recipe, data and engine of the run, or start over without --resume",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("its batches are of run %.12s, these settings make run %.12s", s.resume.RunDigest, s.spec.Digest())))
+		return nil, errs.New("resume from", s.out, "resume with the recipe, data and engine of the run, or start over without --resume",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("its batches are of run %.12s, these settings make run %.12s", s.resume.RunDigest, s.spec.Digest())))
 	}
 	s.warn()
 	return s, nil
@@ -227,13 +229,13 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, schemas.E("use folder", dir, "wait for it to end or choose another --out", schemas.Because(schemas.ErrUsage, "another run is writing there"))
+		return nil, errs.New("use folder", dir, "wait for it to end or choose another --out", errs.Because(errs.ErrUsage, "another run is writing there"))
 	}
 	return f, nil
 }
 
 func folderError(dir string, err error) error {
-	return schemas.E("use folder", dir, "choose another --out", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("use folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // close gives the folder back.
@@ -265,15 +267,17 @@ func (s *session) findCheckpoint(name string, named bool) (*recipe.Recipe, error
 		return nil, err
 	}
 	if named && r.Name != name {
-		return nil, schemas.E("resume from", s.out, "name the run's own recipe or another --out",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("it is a run of recipe %s, not %s", r.Name, name)))
+		return nil, errs.New("resume from", s.out, "name the run's own recipe or another --out",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("it is a run of recipe %s, not %s", r.Name, name)))
 	}
 	return r, nil
 }
 
 // runFiles are what a run leaves in its folder.
-var runFiles = []string{"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
-	tensorboardFolder, knnFile, eval.ReportFile, reportPage, refusalFile}
+var runFiles = []string{
+	"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
+	tensorboardFolder, knnFile, eval.ReportFile, reportPage, refusalFile,
+}
 
 // setAside moves an earlier run's files into previous-N, so that starting over
 // loses nothing.
@@ -327,10 +331,7 @@ func (s *session) begin() error {
 		s.log.Info("recipe", "yaml", string(y))
 		s.log.Info(threads)
 	}
-	if err := os.WriteFile(filepath.Join(s.out, "recipe.yaml"), y, 0o644); err != nil {
-		return folderError(s.out, err)
-	}
-	return nil
+	return durable.WriteFile(filepath.Join(s.out, "recipe.yaml"), y)
 }
 
 // threadLine says how many threads libtorch takes, why, and how they wait.
@@ -477,7 +478,7 @@ func (s *session) consume(ctx context.Context, stream feed, rec *runRecord, from
 	if err := ended(ctx); err != nil {
 		res.Learner.Free()
 		if ctx.Err() != nil {
-			err = schemas.E("end run", s.out, "go on with --resume", schemas.Because(schemas.ErrInterrupted, "training is done and saved"))
+			err = errs.New("end run", s.out, "go on with --resume", errs.Because(errs.ErrInterrupted, "training is done and saved"))
 		}
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func newShardsCommand() *cobra.Command {
@@ -58,11 +59,13 @@ func (f *dataFlags) add(c *cobra.Command) {
 
 func (f *dataFlags) open(c *cobra.Command) (ingest.Source, error) {
 	if f.data == "" {
-		return nil, schemas.E("", c.CommandPath(), "give --data URI; see `resslt shards --help`",
-			schemas.Because(schemas.ErrUsage, "no data set is named"))
+		return nil, errs.New("", c.CommandPath(), "give --data URI; see `resslt shards --help`",
+			errs.Because(errs.ErrUsage, "no data set is named"))
 	}
-	return ingest.Open(c.Context(), f.data, ingest.Options{Split: f.split, CacheDir: f.cache,
-		Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+	return ingest.Open(c.Context(), f.data, ingest.Options{
+		Split: f.split, CacheDir: f.cache,
+		Progress: cli.Progress(c.ErrOrStderr(), "indexing"),
+	})
 }
 
 // with opens the data set for the time of do.
@@ -105,8 +108,10 @@ func summarize(m *ingest.Manifest, since time.Time) shardsSummary {
 	if classes == nil {
 		classes = []string{}
 	}
-	return shardsSummary{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples, Bytes: m.Bytes(),
-		Classes: classes, Shards: len(m.Shards), Seconds: math.Round(1000*time.Since(since).Seconds()) / 1000}
+	return shardsSummary{
+		Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples, Bytes: m.Bytes(),
+		Classes: classes, Shards: len(m.Shards), Seconds: math.Round(1000*time.Since(since).Seconds()) / 1000,
+	}
 }
 
 func (s *shardsSummary) print(w io.Writer) error {
@@ -171,8 +176,8 @@ func newShardsLs() *cobra.Command {
 		Example: "  resslt shards ls --data 'wds:shards/train-*.tar' --samples 5",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if samples < 0 {
-				return schemas.E("", c.CommandPath(), "give --samples 0 or more",
-					schemas.Because(schemas.ErrUsage, fmt.Sprintf("--samples is %d", samples)))
+				return errs.New("", c.CommandPath(), "give --samples 0 or more",
+					errs.Because(errs.ErrUsage, fmt.Sprintf("--samples is %d", samples)))
 			}
 			begun := time.Now()
 			return f.with(c, func(ctx context.Context, src ingest.Source) error {
@@ -231,10 +236,10 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var err error
 			if o.ShardBytes, err = cli.ParseSize(size); err != nil {
-				return schemas.E("", "--shard-size "+size, "give a size such as 256MB or 1GiB", err)
+				return errs.New("", "--shard-size "+size, "give a size such as 256MB or 1GiB", err)
 			}
 			if o.Dir == "" {
-				return schemas.E("", c.CommandPath(), "give --out DIR", schemas.Because(schemas.ErrUsage, "no folder for the shards"))
+				return errs.New("", c.CommandPath(), "give --out DIR", errs.Because(errs.ErrUsage, "no folder for the shards"))
 			}
 			begun := time.Now()
 			return f.with(c, func(ctx context.Context, src ingest.Source) error {
@@ -311,8 +316,8 @@ not decoded.`,
 					return err
 				}
 				if len(found) > 0 {
-					return schemas.E("verify", f.data, "fetch or pack the damaged ones anew",
-						schemas.Because(schemas.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
+					return errs.New("verify", f.data, "fetch or pack the damaged ones anew",
+						errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
 				}
 				return nil
 			})

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // shardsVerb runs `resslt shards args…` in this process.
@@ -95,17 +95,21 @@ func TestShardsVerbs(t *testing.T) {
 		}
 	}
 	text, err = shardsVerb(t, "verify", "--data", "wds:"+out, "--cache", cache)
-	if !errors.Is(err, schemas.ErrCorrupt) || strings.Count(text, "damaged  train-") != len(shards) {
+	if !errors.Is(err, errs.ErrCorrupt) || strings.Count(text, "damaged  train-") != len(shards) {
 		t.Errorf("verify of damaged shards: %v\n%s", err, text)
 	}
 }
 
 func TestShardsWrongUse(t *testing.T) {
 	for _, args := range [][]string{
-		{"ls"}, {"index", "--data", "nonsense"}, {"ls", "--data", "folder:x", "--samples", "-1"}, {"ls", "--data", "folder:x", "--split", "x"},
-		{"pack", "--data", "folder:x"}, {"pack", "--data", "folder:x", "--out", "y", "--shard-size", "-3"},
+		{"ls"},
+		{"index", "--data", "nonsense"},
+		{"ls", "--data", "folder:x", "--samples", "-1"},
+		{"ls", "--data", "folder:x", "--split", "x"},
+		{"pack", "--data", "folder:x"},
+		{"pack", "--data", "folder:x", "--out", "y", "--shard-size", "-3"},
 	} {
-		if out, err := shardsVerb(t, args...); !errors.Is(err, schemas.ErrUsage) || strings.Contains(err.Error(), "\n") {
+		if out, err := shardsVerb(t, args...); !errors.Is(err, errs.ErrUsage) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // runStatus is a run as a person wants to see it, and as --json prints it.
@@ -66,7 +66,7 @@ func newStatusCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if watch < 0 {
-				return schemas.E("--watch", watch.String(), "give a time above 0", schemas.ErrUsage)
+				return errs.New("--watch", watch.String(), "give a time above 0", errs.ErrUsage)
 			}
 			_, js, err := at.Connect(ctx, "resslt status", batcher.RoleObserver, nil)
 			if err != nil {
@@ -122,7 +122,7 @@ func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]run
 	all := []runStatus{}
 	for _, r := range runs {
 		s, err := lookAtRun(ctx, r)
-		if errors.Is(err, schemas.ErrNotFound) {
+		if errors.Is(err, errs.ErrNotFound) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
@@ -168,7 +168,7 @@ func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
 		return s, err
 	}
 	err = r.Stopped(ctx)
-	if errors.Is(err, schemas.ErrDeterminism) {
+	if errors.Is(err, errs.ErrDeterminism) {
 		s.Stopped, err = cli.Line(err), nil
 	}
 	return s, err

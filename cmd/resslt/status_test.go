@@ -61,8 +61,10 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Name: "w1", Workers: 2, Heartbeat: 20 * time.Millisecond,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return grey{}, nil }})
+	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
+		Name: "w1", Workers: 2, Heartbeat: 20 * time.Millisecond,
+		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return grey{}, nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

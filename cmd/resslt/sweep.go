@@ -16,6 +16,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -108,8 +109,8 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 
 // table is the sweep that the flags ask for.
 func (f *sweepFlags) table() (*recipe.Sweep, error) {
-	bad := func(flag, why, mend string) error {
-		return schemas.E("sweep", flag, mend, schemas.Because(schemas.ErrUsage, why))
+	bad := func(flag, why, hint string) error {
+		return errs.New("sweep", flag, hint, errs.Because(errs.ErrUsage, why))
 	}
 	seeds := make([]uint64, len(f.seeds))
 	for i, s := range f.seeds {
@@ -175,13 +176,13 @@ func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Wr
 		cells = append(cells, s)
 	}
 	if len(cells) == 0 {
-		return nil, schemas.E("sweep", "--only "+f.only, "see --dry-run without it", schemas.Because(schemas.ErrUsage, "no row or column has that in its name"))
+		return nil, errs.New("sweep", "--only "+f.only, "see --dry-run without it", errs.Because(errs.ErrUsage, "no row or column has that in its name"))
 	}
 	return cells, nil
 }
 
 // cellError says which cell it was.
-func cellError(id string, err error) error { return schemas.E("cell", id, "", err) }
+func cellError(id string, err error) error { return errs.New("cell", id, "", err) }
 
 func (s *sweepCell) resolve(f *sweepFlags) error {
 	r, err := recipe.Load(s.Recipe)

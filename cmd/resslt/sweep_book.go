@@ -16,7 +16,8 @@ import (
 	"sync"
 	"text/tabwriter"
 
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 )
@@ -73,7 +74,7 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 		err = json.Unmarshal(raw, &had)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, schemas.E("read results", name, "mend or remove the file", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("read results", name, "fix or remove the file", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	rows, columns := table.RowPoints(), table.ColumnPoints()
 	for _, c := range cells {
@@ -82,8 +83,10 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 			r.Threads = 0
 		}
 		sum := sha256.Sum256(r.YAML())
-		b.results[c.ID] = &sweepResult{ID: c.ID, Row: rows[c.Row].Name, Column: columns[c.Column].Name, Seed: c.recipe.Seed,
-			Recipe: c.Recipe, Set: c.set, Run: c.run, Digest: hex.EncodeToString(sum[:]), Paper: c.Paper}
+		b.results[c.ID] = &sweepResult{
+			ID: c.ID, Row: rows[c.Row].Name, Column: columns[c.Column].Name, Seed: c.recipe.Seed,
+			Recipe: c.Recipe, Set: c.set, Run: c.run, Digest: hex.EncodeToString(sum[:]), Paper: c.Paper,
+		}
 	}
 	for _, r := range had.Cells {
 		if now := b.results[r.ID]; now != nil && r.Done && r.Digest == now.Digest {
@@ -165,7 +168,7 @@ func (b *sweepBook) write() error {
 	f := b.file()
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
-		return schemas.E("write results", b.folder, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("write results", b.folder, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	var table bytes.Buffer
 	w := csv.NewWriter(&table)
@@ -178,20 +181,18 @@ func (b *sweepBook) write() error {
 	}
 	for _, r := range f.Cells {
 		if r.Done {
-			lines = append(lines, []string{r.Row, r.Column, strconv.FormatUint(r.Seed, 10), number(r.KNNTop1), number(r.LinearTop1),
-				number(r.EmbeddingStd), number(r.Paper), number(&r.FinalLoss), r.StudentSHA256, r.Run, r.ID})
+			lines = append(lines, []string{
+				r.Row, r.Column, strconv.FormatUint(r.Seed, 10), number(r.KNNTop1), number(r.LinearTop1),
+				number(r.EmbeddingStd), number(r.Paper), number(&r.FinalLoss), r.StudentSHA256, r.Run, r.ID,
+			})
 		}
 	}
 	if err := w.WriteAll(lines); err != nil { // into memory
-		return schemas.E("write results", b.folder, "report this as a bug", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("write results", b.folder, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	for name, body := range map[string][]byte{"sweep.json": append(raw, '\n'), "sweep.csv": table.Bytes()} {
-		name = filepath.Join(b.folder, name)
-		if err := os.WriteFile(name+".new", body, 0o644); err != nil {
-			return folderError(b.folder, err)
-		}
-		if err := os.Rename(name+".new", name); err != nil {
-			return folderError(b.folder, err)
+		if err := durable.WriteFile(filepath.Join(b.folder, name), body); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -230,7 +231,7 @@ func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 			fmt.Fprintln(t)
 		}
 		if err := t.Flush(); err != nil {
-			return schemas.E("print", "the table", "see "+filepath.Join(b.folder, "sweep.csv"), schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New("print", "the table", "see "+filepath.Join(b.folder, "sweep.csv"), errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
 	fmt.Fprintf(w, "results %s\n", filepath.Join(b.folder, "sweep.json"))

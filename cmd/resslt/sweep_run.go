@@ -24,6 +24,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 )
 
@@ -65,7 +66,7 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 	if f.at.URL == "" {
 		store, err := os.MkdirTemp("", "resslt-sweep-")
 		if err != nil {
-			return nil, schemas.E("make folder for", "the broker", "set TMPDIR to a writable folder", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		b.close = func() error { return os.RemoveAll(store) }
 		embedded, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: "127.0.0.1:0"})
@@ -134,8 +135,8 @@ func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBoo
 	return eachCell(ctx, todo, f.parallel,
 		func(c *sweepCell) error { return trainCell(ctx, f, b.args, book, c, say) },
 		func(run string) error { return b.drop(ctx, run) },
-		schemas.E("sweep", f.out, "go on by running the same command again",
-			schemas.Because(schemas.ErrInterrupted, "trainers have written their checkpoints")))
+		errs.New("sweep", f.out, "go on by running the same command again",
+			errs.Because(errs.ErrInterrupted, "trainers have written their checkpoints")))
 }
 
 // eachCell trains the cells, some at a time, and drops a run when the last cell of it has
@@ -187,8 +188,8 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	}
 	dir := book.dir(c)
 	fail := func(why error) error {
-		return schemas.E("train cell", c.ID, "see "+filepath.Join(dir, "train.log")+", then run the same command again",
-			schemas.BecauseErr(schemas.ErrUnavailable, why))
+		return errs.New("train cell", c.ID, "see "+filepath.Join(dir, "train.log")+", then run the same command again",
+			errs.BecauseErr(errs.ErrUnavailable, why))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return folderError(dir, err)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -41,8 +41,10 @@ func TestSweepGivesTheWeightsOfRun(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()
-	args := []string{"sweep", "--recipe", "smoke", "--grid", "tau_t=0.03,0.04,0.05", "--set", "eval=[knn]", "--set", "eval_images=300",
-		"--data", "fashion-mnist:" + smallData(), "--parallel", "2", "--workers", "1", "--out", dir}
+	args := []string{
+		"sweep", "--recipe", "smoke", "--grid", "tau_t=0.03,0.04,0.05", "--set", "eval=[knn]", "--set", "eval_images=300",
+		"--data", "fashion-mnist:" + smallData(), "--parallel", "2", "--workers", "1", "--out", dir,
+	}
 	c := command(t, "resslt", args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
@@ -109,7 +111,7 @@ func TestSweepGivesTheWeightsOfRun(t *testing.T) {
 func TestSweepDropsAndTells(t *testing.T) {
 	cell := func(id, run string) *sweepCell { return &sweepCell{Cell: recipe.Cell{ID: id}, run: run} }
 	cells := []*sweepCell{cell("a1", "a"), cell("b1", "b"), cell("a2", "a"), cell("c1", "c")}
-	interrupted := schemas.Because(schemas.ErrInterrupted, "stopped")
+	interrupted := errs.Because(errs.ErrInterrupted, "stopped")
 	for _, tc := range []struct {
 		name, stopAt, dropped string
 		says                  []string
@@ -140,7 +142,7 @@ func TestSweepDropsAndTells(t *testing.T) {
 			if dropped != tc.dropped {
 				t.Errorf("runs %q were dropped, want %q", dropped, tc.dropped)
 			}
-			if err == nil || err.Error() != strings.Join(tc.says, "\n") || errors.Is(err, schemas.ErrInterrupted) != (tc.stopAt != "") {
+			if err == nil || err.Error() != strings.Join(tc.says, "\n") || errors.Is(err, errs.ErrInterrupted) != (tc.stopAt != "") {
 				t.Errorf("it says %v, want %q", err, tc.says)
 			}
 		})

@@ -16,7 +16,7 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/torch"
 )
@@ -138,7 +138,7 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 	var r *batcher.Run
 	err = s.ranks.inTurn("run "+o.run, func() error {
 		if o.fresh && !s.ranks.follows() {
-			if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, schemas.ErrNotFound) {
+			if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, errs.ErrNotFound) {
 				return err
 			}
 		}
@@ -166,14 +166,14 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 // isSealed says whether the run is a recording that is done.
 func isSealed(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
 	run, err := batcher.LookupRun(ctx, js, name)
-	if errors.Is(err, schemas.ErrNotFound) {
+	if errors.Is(err, errs.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	stored, err := run.Stored(ctx)
-	if errors.Is(err, schemas.ErrNotFound) {
+	if errors.Is(err, errs.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil && stored.Sealed(), err
@@ -186,7 +186,7 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		return err
 	}
 	if o.record == "stream" {
-		return schemas.E("", "--record stream", "record pixels, or `resslt record import`", schemas.Because(schemas.ErrUsage, "a replay has no stream of its own"))
+		return errs.New("", "--record stream", "record pixels, or `resslt record import`", errs.Because(errs.ErrUsage, "a replay has no stream of its own"))
 	}
 	ctx := c.Context()
 	var (
@@ -218,8 +218,8 @@ func (o *trainOptions) trainReplay(c *cobra.Command) (err error) {
 		return o.trainFarm(c, from)
 	}
 	if from.log && o.ranks != nil {
-		return schemas.E("", "--replay "+o.replay, "give --run, so that the farm's workers make the batches, or replay pixels",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("each of %d processes would make all of the log's batches again", o.ranks.at.World)))
+		return errs.New("", "--replay "+o.replay, "give --run, so that the farm's workers make the batches, or replay pixels",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("each of %d processes would make all of the log's batches again", o.ranks.at.World)))
 	}
 	s, err := openSession(ctx, c, o.sessionFlags, from)
 	if err != nil {

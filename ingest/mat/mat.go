@@ -9,7 +9,7 @@ import (
 	"math"
 	"unicode/utf16"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Caps on what a file may hold, far above any annotation file in use.
@@ -116,11 +116,11 @@ func (v Vars) of(name string, kind Kind) (*Array, error) {
 }
 
 func corrupt(format string, a ...any) error {
-	return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+	return errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 }
 
 func unsupported(format string, a ...any) error {
-	return schemas.Because(schemas.ErrUnsupported, fmt.Sprintf(format, a...))
+	return errs.Because(errs.ErrUnsupported, fmt.Sprintf(format, a...))
 }
 
 const headerBytes = 128
@@ -232,15 +232,15 @@ func (r *reader) element(b []byte) (e element, rest []byte, err error) {
 func (r *reader) inflated(b []byte) (e element, err error) {
 	z, err := zlib.NewReader(bytes.NewReader(b))
 	if err != nil {
-		return e, schemas.BecauseErr(schemas.ErrCorrupt, err)
+		return e, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	defer z.Close()
 	raw, err := io.ReadAll(io.LimitReader(z, r.inflate+1))
 	if err != nil {
-		return e, schemas.BecauseErr(schemas.ErrCorrupt, err)
+		return e, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	if r.inflate -= int64(len(raw)); r.inflate < 0 {
-		return e, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("inflates to more than %d bytes", MaxInflated))
+		return e, errs.Because(errs.ErrTooLarge, fmt.Sprintf("inflates to more than %d bytes", MaxInflated))
 	}
 	e, _, err = r.element(raw)
 	return e, err
@@ -261,7 +261,7 @@ func (r *reader) matrix(b []byte, depth int) (name string, a *Array, err error) 
 		return "", nil, corrupt("arrays nested more than %d deep", maxDepth)
 	}
 	if r.arrays--; r.arrays < 0 {
-		return "", nil, schemas.Because(schemas.ErrTooLarge, fmt.Sprintf("more than %d arrays", maxArrays))
+		return "", nil, errs.Because(errs.ErrTooLarge, fmt.Sprintf("more than %d arrays", maxArrays))
 	}
 	if len(b) == 0 { // how an empty cell may be written
 		return "", &Array{Dims: []int{0, 0}}, nil

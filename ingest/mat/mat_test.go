@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func file(t testing.TB, name string) []byte {
@@ -91,9 +91,9 @@ func TestReadRefuses(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		"empty": {nil, schemas.ErrCorrupt}, "text": {bytes.Repeat([]byte("no mat "), 100), schemas.ErrCorrupt},
-		"truncated": {plain[:len(plain)-9], schemas.ErrCorrupt}, "complex": {file(t, "complex.mat"), schemas.ErrUnsupported},
-		"level 7.3": {hdf, schemas.ErrUnsupported}, "bomb": {bomb(), schemas.ErrTooLarge},
+		"empty": {nil, errs.ErrCorrupt}, "text": {bytes.Repeat([]byte("no mat "), 100), errs.ErrCorrupt},
+		"truncated": {plain[:len(plain)-9], errs.ErrCorrupt}, "complex": {file(t, "complex.mat"), errs.ErrUnsupported},
+		"level 7.3": {hdf, errs.ErrUnsupported}, "bomb": {bomb(), errs.ErrTooLarge},
 	} {
 		if v, err := Read(c.b); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, %v; want %v", name, v, err, c.want)
@@ -103,13 +103,13 @@ func TestReadRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Numbers("absent"); !errors.Is(err, schemas.ErrCorrupt) {
+	if _, err := v.Numbers("absent"); !errors.Is(err, errs.ErrCorrupt) {
 		t.Errorf("absent: %v", err)
 	}
-	if _, err := v.Strings("labels"); !errors.Is(err, schemas.ErrCorrupt) {
+	if _, err := v.Strings("labels"); !errors.Is(err, errs.ErrCorrupt) {
 		t.Errorf("wrong kind: %v", err)
 	}
-	if _, err := v.Structs("annotations", "wheels"); !errors.Is(err, schemas.ErrCorrupt) {
+	if _, err := v.Structs("annotations", "wheels"); !errors.Is(err, errs.ErrCorrupt) {
 		t.Errorf("no such field: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := Read(b)
 		if err != nil {
-			if !errors.Is(err, schemas.ErrCorrupt) && !errors.Is(err, schemas.ErrUnsupported) && !errors.Is(err, schemas.ErrTooLarge) {
+			if !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrUnsupported) && !errors.Is(err, errs.ErrTooLarge) {
 				t.Fatalf("an error of no kind: %v", err)
 			}
 			return

@@ -18,7 +18,8 @@ import (
 	"syscall"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // cache keeps fetched files on a disk. See the package's comment for its layout.
@@ -48,7 +49,7 @@ func (c *cache) place() (string, error) {
 	if c.dir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return "", schemas.E("", "", cacheHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return "", errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		c.dir = filepath.Join(dir, "resslt", "shards")
 	}
@@ -98,7 +99,7 @@ func removed(part *os.File) error {
 }
 
 func diskFault(err error) error {
-	return schemas.E("", "", cacheHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // usable says whether the complete file is there and sound. The first time that a
@@ -148,8 +149,8 @@ func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) 
 // expect compares what was fetched with what is known of the file.
 func (f *File) expect(sum []byte) error {
 	if got := hex.EncodeToString(sum); f.SHA256 != "" && f.SHA256 != got {
-		return schemas.E("", "", "fetch or pack the shard anew",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, the manifest says %.12s…", got, f.SHA256)))
+		return errs.New("", "", "fetch or pack the shard anew",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, the manifest says %.12s…", got, f.SHA256)))
 	}
 	return nil
 }
@@ -198,15 +199,7 @@ func (c *cache) fetch(ctx context.Context, part *os.File, path string, f *File) 
 	if err := part.Sync(); err != nil {
 		return diskFault(err)
 	}
-	if err := os.Rename(part.Name(), path); err != nil {
-		return diskFault(err)
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return diskFault(err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
+	if err := durable.Rename(part.Name(), path); err != nil {
 		return diskFault(err)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/ingest/store/storetest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var fixedTime = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -172,13 +172,13 @@ func TestCacheDistrusts(t *testing.T) {
 		}
 	}
 	wrong := strings.Repeat("0", 64)
-	if err := fetch(wrong); !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), "manifest") {
+	if err := fetch(wrong); !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), "manifest") {
 		t.Errorf("cached, of another sum: %v", err)
 	}
 	if err := os.RemoveAll(filepath.Dir(files[0])); err != nil {
 		t.Fatal(err)
 	}
-	if err := fetch(wrong); !errors.Is(err, schemas.ErrMismatch) {
+	if err := fetch(wrong); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("fetched, of another sum: %v", err)
 	}
 	if files, _ := cached(t, dir); len(files) != 0 {

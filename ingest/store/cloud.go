@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/errs"
+
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-
-	"resslt/schemas"
 )
 
 // cloud is a bucket of a provider, by gocloud.dev/blob.
@@ -71,8 +71,8 @@ func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
 
 // changed is a file that is another than was opened.
 func changed(how string) error {
-	return schemas.E("", "", "the data was changed after it was opened: open it anew, as other data",
-		schemas.Because(schemas.ErrMismatch, "the file was changed: "+how))
+	return errs.New("", "", "the data was changed after it was opened: open it anew, as other data",
+		errs.Because(errs.ErrMismatch, "the file was changed: "+how))
 }
 
 // fault gives a provider's error its kind.
@@ -95,11 +95,11 @@ func (c *cloud) fault(err error) error {
 		strings.Contains(err.Error(), "no EC2 IMDS role"):
 		return c.denied("there are no credentials")
 	}
-	return schemas.BecauseErr(schemas.ErrUnavailable, errors.New(tail(err)))
+	return errs.BecauseErr(errs.ErrUnavailable, errors.New(tail(err)))
 }
 
 func (c *cloud) denied(why string) error {
-	return schemas.E("", "", c.hint, fmt.Errorf("%w: %s", errDenied, why))
+	return errs.New("", "", c.hint, fmt.Errorf("%w: %s", errDenied, why))
 }
 
 func because(status int) string {
@@ -111,9 +111,9 @@ func because(status int) string {
 
 var (
 	// notFound matches fs.ErrNotExist and ErrNotFound.
-	notFound = fmt.Errorf("%w%w", schemas.ErrNotFound, quiet{fs.ErrNotExist})
+	notFound = fmt.Errorf("%w%w", errs.ErrNotFound, quiet{fs.ErrNotExist})
 	// errDenied matches fs.ErrPermission and ErrUnavailable.
-	errDenied = fmt.Errorf("%w%w", schemas.ErrUnavailable, quiet{fs.ErrPermission})
+	errDenied = fmt.Errorf("%w%w", errs.ErrUnavailable, quiet{fs.ErrPermission})
 )
 
 // quiet matches an error without its text.

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // File is an open file. It is safe for concurrent use once Keep and SHA256 are set.
@@ -219,7 +219,7 @@ func (f *File) body(ctx context.Context, off, n int64, buf []byte, each func([]b
 			}
 		}
 		if n > 0 && err == io.EOF {
-			return schemas.Because(schemas.ErrUnavailable, fmt.Sprintf("the body ends %d bytes early", n))
+			return errs.Because(errs.ErrUnavailable, fmt.Sprintf("the body ends %d bytes early", n))
 		}
 		if n > 0 && err != nil {
 			return slow(ctx, err)

@@ -6,12 +6,12 @@ import (
 	"context"
 	"net/http"
 
+	"resslt/schemas/errs"
+
 	"cloud.google.com/go/storage"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/gcp"
-
-	"resslt/schemas"
 )
 
 const gcsHint = "run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS, or RESSLT_ANONYMOUS=1 for a public bucket"
@@ -25,14 +25,15 @@ func openGCS(ctx context.Context, name string) (bucket, error) {
 			client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), gcp.CredentialsTokenSource(creds))
 		}
 		if err != nil {
-			return nil, schemas.E("", "", gcsHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return nil, errs.New("", "", gcsHint, errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
 	b, err := gcsblob.OpenBucket(ctx, client, name, nil)
 	if err != nil {
-		return nil, schemas.E("", "", gcsHint, schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("", "", gcsHint, errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	return &cloud{Bucket: b, hint: gcsHint,
+	return &cloud{
+		Bucket: b, hint: gcsHint,
 		match: func(func(any) bool, Info) error { return nil }, // read compares size and time
 		etag: func(o *blob.ListObject) string {
 			var attrs storage.ObjectAttrs

@@ -5,10 +5,10 @@ package store
 import (
 	"context"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 func openGCS(context.Context, string) (bucket, error) {
-	return nil, schemas.E("", "", "build without the tag nogcs",
-		schemas.Because(schemas.ErrUnsupported, "this build leaves Google Cloud Storage out"))
+	return nil, errs.New("", "", "build without the tag nogcs",
+		errs.Because(errs.ErrUnsupported, "this build leaves Google Cloud Storage out"))
 }

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // progress is a failure after which the count of attempts begins anew.
@@ -19,8 +19,8 @@ func (p progress) Unwrap() error { return p.error }
 // final says whether no further attempt can mend err.
 func final(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, schemas.ErrMismatch) || errors.Is(err, schemas.ErrUnsupported) || errors.Is(err, schemas.ErrUsage) ||
-		errors.Is(err, schemas.ErrNotFound)
+		errors.Is(err, errs.ErrMismatch) || errors.Is(err, errs.ErrUnsupported) || errors.Is(err, errs.ErrUsage) ||
+		errors.Is(err, errs.ErrNotFound)
 }
 
 const (
@@ -47,11 +47,11 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 			n, pause = 1, firstPause
 		}
 		if n >= s.o.Attempts {
-			var e *schemas.Error
+			var e *errs.Error
 			if errors.As(err, &e) {
 				return err
 			}
-			return schemas.E("", "", "see whether the store can be reached, and run again",
+			return errs.New("", "", "see whether the store can be reached, and run again",
 				fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
 		}
 		wait := time.NewTimer(pause*3/4 + rand.N(pause/2))
@@ -67,13 +67,13 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 
 // unavailable is err as ErrUnavailable, if it is of no other kind.
 func unavailable(err error) error {
-	if errors.Is(err, schemas.ErrUnavailable) {
+	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	return schemas.BecauseErr(schemas.ErrUnavailable, err)
+	return errs.BecauseErr(errs.ErrUnavailable, err)
 }
 
-var errSlow = schemas.Because(schemas.ErrUnavailable, "the connection gives nothing")
+var errSlow = errs.Because(errs.ErrUnavailable, "the connection gives nothing")
 
 // watch cancels ctx where touch isn't called for so long.
 func watch(ctx context.Context, patience time.Duration) (_ context.Context, touch, stop func()) {

@@ -4,14 +4,14 @@ import (
 	"context"
 	"os"
 
+	"resslt/schemas/errs"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
-
-	"resslt/schemas"
 )
 
 const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE to who may read it, or RESSLT_ANONYMOUS=1 for a public bucket"
@@ -20,15 +20,17 @@ const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE t
 // Other servers than Amazon's are asked with the bucket in the path, since few of
 // them have a host name a bucket.
 func openS3(ctx context.Context, name string) (bucket, error) {
-	load := []func(*config.LoadOptions) error{config.WithDefaultRegion("us-east-1"),
+	load := []func(*config.LoadOptions) error{
+		config.WithDefaultRegion("us-east-1"),
 		// retry.go is the one place that tries again.
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} })}
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+	}
 	if anonymous() {
 		load = append(load, config.WithCredentialsProvider(aws.AnonymousCredentials{}))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
-		return nil, schemas.E("", "", "mend ~/.aws/config or the AWS_ variables", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("", "", "fix ~/.aws/config or the AWS_ variables", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
@@ -37,9 +39,10 @@ func openS3(ctx context.Context, name string) (bucket, error) {
 	})
 	b, err := s3blob.OpenBucket(ctx, client, name, nil)
 	if err != nil {
-		return nil, schemas.E("", "", "name a bucket", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("", "", "name a bucket", errs.BecauseErr(errs.ErrUsage, err))
 	}
-	return &cloud{Bucket: b, hint: s3Hint,
+	return &cloud{
+		Bucket: b, hint: s3Hint,
 		match: func(as func(any) bool, want Info) error {
 			var in *s3.GetObjectInput
 			if as(&in) && want.Version != "" {

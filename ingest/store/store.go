@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Options say how remote files are read. The zero value is the default.
@@ -41,11 +41,11 @@ const DefaultCacheBytes = 32 << 30
 // Validate says whether the options can be used; it wraps ErrUsage.
 func (o Options) Validate() error {
 	if o.Patience < 0 || o.Attempts < 0 {
-		return schemas.E("store options", "", "give 0 for the defaults", schemas.Because(schemas.ErrUsage, "a negative number"))
+		return errs.New("store options", "", "give 0 for the defaults", errs.Because(errs.ErrUsage, "a negative number"))
 	}
 	if v := os.Getenv("RESSLT_CACHE_BYTES"); v != "" {
 		if _, err := strconv.ParseInt(v, 10, 64); err != nil {
-			return schemas.E("store options", "RESSLT_CACHE_BYTES="+v, "give a number of bytes", schemas.Because(schemas.ErrUsage, "is no number"))
+			return errs.New("store options", "RESSLT_CACHE_BYTES="+v, "give a number of bytes", errs.Because(errs.ErrUsage, "is no number"))
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error)
 	}
 	scheme, host, _ := strings.Cut(root, "://")
 	if host == "" {
-		return nil, "", schemas.E("", "", "write "+scheme+"://bucket/key", schemas.Because(schemas.ErrUsage, "no bucket or host is named"))
+		return nil, "", errs.New("", "", "write "+scheme+"://bucket/key", errs.Because(errs.ErrUsage, "no bucket or host is named"))
 	}
 	var b bucket
 	var err error
@@ -258,7 +258,7 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for a writer
-		return nil, schemas.E("", "", "", schemas.Because(schemas.ErrUnsupported, "not a regular file"))
+		return nil, errs.New("", "", "", errs.Because(errs.ErrUnsupported, "not a regular file"))
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -283,4 +283,4 @@ func (s *Store) OpenAs(ctx context.Context, info Info) (*File, error) {
 }
 
 // errNoListing is ErrUnsupported where files can't be listed.
-var errNoListing = fmt.Errorf("%w: a web server has no listing", schemas.ErrUnsupported)
+var errNoListing = fmt.Errorf("%w: a web server has no listing", errs.ErrUnsupported)

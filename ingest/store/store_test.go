@@ -19,7 +19,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/ingest/store/storetest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // content is n bytes that no compression or mix-up leaves as they are.
@@ -68,7 +68,7 @@ func readAll(t *testing.T, f *store.File, want []byte) {
 
 func oneLine(t *testing.T, err error) {
 	t.Helper()
-	if s := schemas.E("read", "x", "y", err).Error(); strings.Contains(s, "\n") || len(s) > 400 {
+	if s := errs.New("read", "x", "y", err).Error(); strings.Contains(s, "\n") || len(s) > 400 {
 		t.Errorf("not one line, or a long one: %q", s)
 	}
 }
@@ -99,8 +99,10 @@ func TestS3(t *testing.T) {
 	if i := slices.Index(names, "one.tar"); i >= 0 && (found[i].Version != info.Version || found[i].Size != info.Size) {
 		t.Errorf("listed as %+v, alone as %+v", found[i], info)
 	}
-	for pattern, want := range map[string]int{"s3://data/a/b/*.tar": 2, "s3://data/a/b*/*.tar": 3, "s3://data/a/b/[ot]*": 3,
-		name: 1, "s3://data/a/b/none.tar": 0, "s3://data/a/*": 0} {
+	for pattern, want := range map[string]int{
+		"s3://data/a/b/*.tar": 2, "s3://data/a/b*/*.tar": 3, "s3://data/a/b/[ot]*": 3,
+		name: 1, "s3://data/a/b/none.tar": 0, "s3://data/a/*": 0,
+	} {
 		if got, err := s.Glob(ctx, pattern); err != nil || len(got) != want {
 			t.Errorf("%s matches %v, %v; want %d", pattern, got, err, want)
 		}
@@ -131,7 +133,7 @@ func TestS3Refused(t *testing.T) {
 		{"s3://data/none.tar", storetest.Secret, fs.ErrNotExist, "not found"},
 		{"s3://nowhere/x.tar", storetest.Secret, fs.ErrNotExist, "not found"},
 		{name, "wrong", fs.ErrPermission, "AWS_SECRET_ACCESS_KEY"},
-		{"s3://", storetest.Secret, schemas.ErrUsage, "no bucket"},
+		{"s3://", storetest.Secret, errs.ErrUsage, "no bucket"},
 	} {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", c.secret)
 		_, err := quick(t, t.TempDir()).Open(ctx, c.name)
@@ -143,7 +145,7 @@ func TestS3Refused(t *testing.T) {
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if _, err := quick(t, t.TempDir()).Open(ctx, name); !errors.Is(err, schemas.ErrUnavailable) || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+	if _, err := quick(t, t.TempDir()).Open(ctx, name); !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
 		t.Errorf("without credentials: %v", err)
 	}
 	if took := time.Since(begun); took > 20*time.Second {
@@ -225,7 +227,7 @@ func TestS3ServerKilled(t *testing.T) {
 	srv.Kill()
 	begun := time.Now()
 	_, err := f.ReadAt(context.Background(), make([]byte, 1000), 0)
-	if !errors.Is(err, schemas.ErrUnavailable) || !strings.Contains(err.Error(), "after 4 attempts") {
+	if !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "after 4 attempts") {
 		t.Errorf("server gone: %v", err)
 	}
 	oneLine(t, err)
@@ -255,7 +257,7 @@ func TestS3Replaced(t *testing.T) {
 		f.Keep = keep
 		srv.Put("x.tar", content(uint64(5+i), 300_000))
 		_, err := f.ReadAt(context.Background(), make([]byte, 1000), 100)
-		if !errors.Is(err, schemas.ErrMismatch) {
+		if !errors.Is(err, errs.ErrMismatch) {
 			t.Errorf("replaced: %v", err)
 		}
 		oneLine(t, err)
@@ -276,7 +278,7 @@ func TestLocal(t *testing.T) {
 	if got, err := s.Glob(ctx, "file://"+dir+"/*.tar"); err != nil || !slices.Equal(got, []string{path}) {
 		t.Errorf("glob %v, %v", got, err)
 	}
-	if _, err := s.Open(ctx, dir); !errors.Is(err, schemas.ErrUnsupported) {
+	if _, err := s.Open(ctx, dir); !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("a folder: %v", err)
 	}
 	if _, err := s.Open(ctx, path+".none"); !errors.Is(err, fs.ErrNotExist) {
@@ -286,11 +288,18 @@ func TestLocal(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{store.Join("s3://b/x/", "y", "z.tar"), "s3://b/x/y/z.tar"}, {store.Join("s3://b", "z"), "s3://b/z"},
-		{store.Join("s3://b", "."), "s3://b"}, {store.Join("https://h:8080/a", "../b"), "https://h:8080/b"},
-		{store.Join("/a/", "b"), "/a/b"}, {store.Join("file:///a", "b"), "/a/b"},
-		{store.Dir("s3://b/x/y"), "s3://b/x"}, {store.Dir("s3://b/x"), "s3://b"}, {store.Dir("s3://b"), "s3://b"}, {store.Dir("/x/y"), "/x"},
-		{store.Base("gs://b/x/y.tar"), "y.tar"}, {store.Base("x/y"), "y"},
+		{store.Join("s3://b/x/", "y", "z.tar"), "s3://b/x/y/z.tar"},
+		{store.Join("s3://b", "z"), "s3://b/z"},
+		{store.Join("s3://b", "."), "s3://b"},
+		{store.Join("https://h:8080/a", "../b"), "https://h:8080/b"},
+		{store.Join("/a/", "b"), "/a/b"},
+		{store.Join("file:///a", "b"), "/a/b"},
+		{store.Dir("s3://b/x/y"), "s3://b/x"},
+		{store.Dir("s3://b/x"), "s3://b"},
+		{store.Dir("s3://b"), "s3://b"},
+		{store.Dir("/x/y"), "/x"},
+		{store.Base("gs://b/x/y.tar"), "y.tar"},
+		{store.Base("x/y"), "y"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // web is a web server that serves ranges.
@@ -32,26 +32,26 @@ func (w *web) close() error {
 }
 
 func (w *web) list(context.Context, string) ([]Info, error) {
-	return nil, schemas.E("", "", "name each file, as in {000..099}, or the manifest that `resslt shards index --manifest` writes", errNoListing)
+	return nil, errs.New("", "", "name each file, as in {000..099}, or the manifest that `resslt shards index --manifest` writes", errNoListing)
 }
 
 // request makes one request. Its errors say what a person can do about them.
 func (w *web) request(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
 	u, err := url.Parse(w.root)
 	if err != nil {
-		return nil, schemas.E("", "", "write https://host/path", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("", "", "write https://host/path", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	u = u.JoinPath(strings.Split(key, "/")...)
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
-		return nil, schemas.E("", "", "write https://host/path", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("", "", "write https://host/path", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	for k, v := range header {
 		req.Header.Set(k, v)
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return nil, schemas.BecauseErr(schemas.ErrUnavailable, err)
+		return nil, errs.BecauseErr(errs.ErrUnavailable, err)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -62,12 +62,12 @@ func (w *web) request(ctx context.Context, method, key string, header map[string
 	case http.StatusNotFound, http.StatusGone:
 		return nil, notFound
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, schemas.E("", "", "see who may read it; user:password@ may stand before the host",
+		return nil, errs.New("", "", "see who may read it; user:password@ may stand before the host",
 			fmt.Errorf("%w: the server answers %s", errDenied, resp.Status))
 	case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return nil, changed("the server answers " + resp.Status)
 	}
-	return nil, schemas.Because(schemas.ErrUnavailable, "the server answers "+resp.Status)
+	return nil, errs.Because(errs.ErrUnavailable, "the server answers "+resp.Status)
 }
 
 func (w *web) stat(ctx context.Context, key string) (Info, error) {
@@ -100,8 +100,8 @@ func modified(resp *http.Response) int64 {
 	return t.UnixNano()
 }
 
-var noRanges = schemas.E("", "", "fetch the file, or serve it by one that does",
-	schemas.Because(schemas.ErrUnsupported, "the server does not serve ranges"))
+var noRanges = errs.New("", "", "fetch the file, or serve it by one that does",
+	errs.Because(errs.ErrUnsupported, "the server does not serve ranges"))
 
 func (w *web) read(ctx context.Context, key string, want Info, off, n int64) (io.ReadCloser, error) {
 	h := map[string]string{}

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // A plain file server: ranges and times, no versions.
@@ -59,7 +59,7 @@ func TestWeb(t *testing.T) {
 		}
 		oneLine(t, err)
 	}
-	if _, err := s.List(ctx, srv.URL+"/a b"); !errors.Is(err, schemas.ErrUnsupported) || !strings.Contains(err.Error(), "manifest") {
+	if _, err := s.List(ctx, srv.URL+"/a b"); !errors.Is(err, errs.ErrUnsupported) || !strings.Contains(err.Error(), "manifest") {
 		t.Errorf("listing: %v", err)
 	}
 	f := open(t, s, name)
@@ -67,7 +67,7 @@ func TestWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := f.ReadAt(ctx, make([]byte, 10), 5)
-	if !errors.Is(err, schemas.ErrMismatch) {
+	if !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("replaced: %v", err)
 	}
 	oneLine(t, err)
@@ -94,12 +94,12 @@ func TestWebVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	tag.Store(&two)
-	if _, err := f.ReadAt(ctx, p, 50); !errors.Is(err, schemas.ErrMismatch) {
+	if _, err := f.ReadAt(ctx, p, 50); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("another version: %v", err)
 	}
 	f = open(t, s, srv.URL+"/x")
 	ranges = false
-	if _, err := f.ReadAt(ctx, p, 50); !errors.Is(err, schemas.ErrUnsupported) {
+	if _, err := f.ReadAt(ctx, p, 50); !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("no ranges: %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -62,23 +62,23 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
 // New builds the backbone called name, in training mode. It returns an error
-// wrapping schemas.ErrUsage for an unknown name, width or probability.
+// wrapping errs.ErrUsage for an unknown name, width or probability.
 func New(name string, c Config) (Backbone, error) {
 	build, ok := registry[name]
 	if !ok {
-		return nil, schemas.E("build backbone", fmt.Sprintf("%q", name),
-			"use one of "+strings.Join(Names(), ", "), schemas.Because(schemas.ErrUsage, "no such backbone"))
+		return nil, errs.New("build backbone", fmt.Sprintf("%q", name),
+			"use one of "+strings.Join(Names(), ", "), errs.Because(errs.ErrUsage, "no such backbone"))
 	}
 	if c.Width == 0 {
 		c.Width = 64
 	}
 	if c.Width < 1 || c.Width > MaxWidth {
-		return nil, schemas.E("build backbone", name, fmt.Sprintf("give a width of 1 to %d", MaxWidth),
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("width is %d", c.Width)))
+		return nil, errs.New("build backbone", name, fmt.Sprintf("give a width of 1 to %d", MaxWidth),
+			errs.Because(errs.ErrUsage, fmt.Sprintf("width is %d", c.Width)))
 	}
 	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
-		return nil, schemas.E("build backbone", name, "give 0 ≤ stochastic depth < 1",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("stochastic depth is %v", c.StochasticDepth)))
+		return nil, errs.New("build backbone", name, "give 0 ≤ stochastic depth < 1",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("stochastic depth is %v", c.StochasticDepth)))
 	}
 	var b Backbone
 	err := torch.Do(func() error {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
@@ -118,7 +118,7 @@ func TestBadConfig(t *testing.T) {
 		{"resnet18", backbone.Config{Width: 1 << 20}, "width is 1048576"},
 	} {
 		_, err := backbone.New(c.name, c.config)
-		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("New(%q, %+v) gives %v, want a usage error that says %q", c.name, c.config, err, c.says)
 		}
 	}

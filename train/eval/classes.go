@@ -3,7 +3,7 @@ package eval
 import (
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -12,10 +12,10 @@ const maxClasses = 1 << 16
 
 // Classes checks sets against one another and gives the number of classes: that
 // of their targets, or one above the greatest label. Its error wraps
-// schemas.ErrUsage and names both sides: another width, an image without label.
+// errs.ErrUsage and names both sides: another width, an image without label.
 func Classes(sets ...*Set) (int, error) {
 	bad := func(why, hint string) error {
-		return schemas.E("evaluate features", "", hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("evaluate features", "", hint, errs.Because(errs.ErrUsage, why))
 	}
 	n := 0
 	for i, s := range sets {
@@ -46,8 +46,8 @@ func Classes(sets ...*Set) (int, error) {
 func singleLabel(sets ...*Set) (int, error) {
 	for _, s := range sets {
 		if s.Targets != nil {
-			return 0, schemas.E("evaluate features", "", "use transfer or lowshot, which take images with several classes",
-				schemas.Because(schemas.ErrUsage, "an image may show several classes here, and this protocol wants one each"))
+			return 0, errs.New("evaluate features", "", "use transfer or lowshot, which take images with several classes",
+				errs.Because(errs.ErrUsage, "an image may show several classes here, and this protocol wants one each"))
 		}
 	}
 	return Classes(sets...)

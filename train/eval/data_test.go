@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 	"resslt/train/nn/nntest"
 	"resslt/train/safetensors"
@@ -23,10 +24,13 @@ func TestAveragePrecision(t *testing.T) {
 		targets     []int8
 		eleven, all float64
 	}{
-		"three of six": {[]float64{9, 8, 7, 6, 5, 4}, []int8{1, -1, 1, -1, -1, 1},
+		"three of six": {
+			[]float64{9, 8, 7, 6, 5, 4},
+			[]int8{1, -1, 1, -1, -1, 1},
 			// Recall ⅓ at precision 1, ⅔ at ⅔, 1 at ½: four, three and four of the
 			// eleven recalls.
-			100 * (4 + 3*2.0/3 + 4*0.5) / 11, 100 * (1 + 2.0/3 + 0.5) / 3},
+			100 * (4 + 3*2.0/3 + 4*0.5) / 11, 100 * (1 + 2.0/3 + 0.5) / 3,
+		},
 		"made monotone":     {[]float64{4, 3, 2, 1}, []int8{-1, 1, 1, 1}, 75, 75},
 		"perfect":           {[]float64{2, 1, 0}, []int8{1, 1, -1}, 100, 100},
 		"difficult is out":  {[]float64{9, 8, 1}, []int8{0, 1, -1}, 100, 100},
@@ -64,11 +68,11 @@ func TestStratified(t *testing.T) {
 		t.Error("the choice is not that of the seed")
 	}
 	for _, bad := range []float64{0, 1, math.NaN()} {
-		if _, err := eval.Stratified(labels, bad, 5); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := eval.Stratified(labels, bad, 5); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("fraction %v gives %v", bad, err)
 		}
 	}
-	if _, err := eval.Stratified([]int32{0, schemas.NoLabel}, 0.5, 5); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := eval.Stratified([]int32{0, schemas.NoLabel}, 0.5, 5); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("a missing label gives %v", err)
 	}
 }
@@ -99,10 +103,10 @@ func TestHoldOutAndShots(t *testing.T) {
 		t.Errorf("%d rows, the same for another draw", len(rows))
 	}
 	_, err = eval.Shots(s, 100, 0, 1)
-	if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "class 0") || !strings.Contains(err.Error(), "k is 100") {
+	if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "class 0") || !strings.Contains(err.Error(), "k is 100") {
 		t.Errorf("a class that is too small gives %v", err)
 	}
-	if _, err := eval.LowShot(t.Context(), s, s, eval.LowShotOptions{K: []int{100}}); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := eval.LowShot(t.Context(), s, s, eval.LowShotOptions{K: []int{100}}); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("low-shot gives %v", err)
 	}
 }
@@ -137,7 +141,7 @@ func TestSetFile(t *testing.T) {
 		if err := safetensors.WriteFile(path, tensors, nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eval.Read(path, torch.CPU); !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), path) {
+		if _, err := eval.Read(path, torch.CPU); !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -147,8 +151,10 @@ func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	add := func(seed int, value float64) {
 		t.Helper()
-		err := eval.Append(dir, eval.Result{Protocol: "knn", Data: "cifar10", Settings: map[string]any{"seed": uint64(seed), "k": []int{20}},
-			Scores: []eval.Score{{Name: "top1", Value: value}}})
+		err := eval.Append(dir, eval.Result{
+			Protocol: "knn", Data: "cifar10", Settings: map[string]any{"seed": uint64(seed), "k": []int{20}},
+			Scores: []eval.Score{{Name: "top1", Value: value}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +167,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	path := filepath.Join(dir, eval.ReportFile)
-	for text, want := range map[string]error{"{": schemas.ErrCorrupt, `{"version": 9}`: schemas.ErrMismatch} {
+	for text, want := range map[string]error{"{": errs.ErrCorrupt, `{"version": 9}`: errs.ErrMismatch} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

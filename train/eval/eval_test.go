@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/eval"
 	"resslt/train/nn"
@@ -220,14 +221,14 @@ func TestBadSets(t *testing.T) {
 		{good, make(3, 1<<20), "a label is 1048576"},
 	} {
 		_, err := eval.KNN(c.train, c.test, eval.KNNOptions{})
-		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says) {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("kNN gives %v, want a usage error that says %q", err, c.says)
 		}
-		if _, err := eval.Linear(context.Background(), c.train, c.test, eval.LinearOptions{}); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := eval.Linear(context.Background(), c.train, c.test, eval.LinearOptions{}); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("the probe gives %v, want a usage error", err)
 		}
 	}
-	if _, err := eval.NewSet(nil, 3, nil, torch.CPU); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := eval.NewSet(nil, 3, nil, torch.CPU); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("an empty set gives %v", err)
 	}
 }
@@ -329,11 +330,11 @@ func TestFeatures(t *testing.T) {
 			}
 		}
 	})
-	if _, err := eval.Features(context.Background(), b, &batches{}, eval.FeatureOptions{}); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := eval.Features(context.Background(), b, &batches{}, eval.FeatureOptions{}); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("an empty source gives %v", err)
 	}
 	short := &batches{{Size: 8, Pixels: make([]byte, 10), Labels: []int32{0}}}
-	if _, err := eval.Features(context.Background(), b, short, eval.FeatureOptions{}); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := eval.Features(context.Background(), b, short, eval.FeatureOptions{}); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("a short batch gives %v", err)
 	}
 }

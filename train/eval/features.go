@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/torch"
@@ -50,8 +50,8 @@ func (s *Set) Free() { s.X.Free() }
 // NewSet wraps features (N,D), row-major, that were made elsewhere.
 func NewSet(features []float32, dim int, labels []int32, device torch.Device) (*Set, error) {
 	if dim < 1 || len(labels) == 0 || len(features) != len(labels)*dim {
-		return nil, schemas.E("make feature set", "", "give N·D features for N labels",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d numbers, %d labels of %d", len(features), len(labels), dim)))
+		return nil, errs.New("make feature set", "", "give N·D features for N labels",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d numbers, %d labels of %d", len(features), len(labels), dim)))
 	}
 	s := &Set{Labels: labels, Dim: dim}
 	err := torch.Do(func() error {
@@ -76,7 +76,7 @@ type FeatureOptions struct {
 // Features maps every image of the source to its feature vector, in eval mode
 // and without gradient. The backbone's batch norm is left in training mode, as
 // the trainer has it. Errors are the source's, ctx's, or wrap
-// schemas.ErrUsage for an empty source or a batch whose sizes do not agree.
+// errs.ErrUsage for an empty source or a batch whose sizes do not agree.
 func Features(ctx context.Context, b backbone.Backbone, src Source, o FeatureOptions) (*Set, error) {
 	set := &Set{Dim: int(b.FeatureDim())}
 	var parts []*torch.Tensor // kept: they outlive the call of Do that made them
@@ -118,7 +118,7 @@ func Features(ctx context.Context, b backbone.Backbone, src Source, o FeatureOpt
 		}
 	}
 	if len(parts) == 0 {
-		return nil, schemas.E("take features", "", "give a source with images", schemas.Because(schemas.ErrUsage, "no image came"))
+		return nil, errs.New("take features", "", "give a source with images", errs.Because(errs.ErrUsage, "no image came"))
 	}
 	if err := set.check(); err != nil {
 		return nil, err
@@ -163,8 +163,8 @@ func forward(b backbone.Backbone, pixels *nn.Pixels, batch Images) (h *torch.Ten
 func (m Images) check() error {
 	n := len(m.Labels)
 	if n == 0 || m.Size < 1 || len(m.Pixels) != n*m.Size*m.Size*3 || len(m.Targets)%max(1, n) != 0 || m.IDs != nil && len(m.IDs) != n {
-		return schemas.E("take features", "image batch", "give N·S·S·3 bytes for N labels",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d bytes, %d labels, size %d", len(m.Pixels), n, m.Size)))
+		return errs.New("take features", "image batch", "give N·S·S·3 bytes for N labels",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d bytes, %d labels, size %d", len(m.Pixels), n, m.Size)))
 	}
 	return nil
 }
@@ -173,8 +173,8 @@ func (m Images) check() error {
 func (s *Set) check() error {
 	n := s.Len()
 	if n == 0 || len(s.Targets)%n != 0 || len(s.IDs) != 0 && len(s.IDs) != n {
-		return schemas.E("make feature set", "", "give every image its id and its targets, or none of them",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d images, %d ids, %d targets", n, len(s.IDs), len(s.Targets))))
+		return errs.New("make feature set", "", "give every image its id and its targets, or none of them",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d images, %d ids, %d targets", n, len(s.IDs), len(s.Targets))))
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
@@ -49,7 +49,7 @@ func (s *Set) Write(path string, meta map[string]string) error {
 }
 
 // Read loads a set that Write kept, or that another program wrote in that form.
-// Errors wrap schemas.ErrNotFound, or ErrCorrupt for a file of another form.
+// Errors wrap errs.ErrNotFound, or ErrCorrupt for a file of another form.
 func Read(path string, device torch.Device) (*Set, error) {
 	tensors, _, err := safetensors.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func Read(path string, device torch.Device) (*Set, error) {
 		byName[t.Name] = t
 	}
 	bad := func(why string) error {
-		return schemas.E("read features", path, "give features (N,D) F32 and labels (N) I32, as --cache leaves them", schemas.Because(schemas.ErrCorrupt, why))
+		return errs.New("read features", path, "give features (N,D) F32 and labels (N) I32, as --cache leaves them", errs.Because(errs.ErrCorrupt, why))
 	}
 	x, l := byName["features"], byName["labels"]
 	if x.DType != safetensors.F32 || len(x.Shape) != 2 || l.DType != safetensors.I32 || len(l.Shape) != 1 {

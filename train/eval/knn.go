@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -24,16 +24,16 @@ func (o KNNOptions) applyDefaults() KNNOptions {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage.
+// Validate returns an error wrapping errs.ErrUsage.
 func (o KNNOptions) Validate() error {
 	o = o.applyDefaults()
 	for _, k := range o.K {
 		if k < 1 {
-			return schemas.E("knn option", "k", "give 1 or more", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", k)))
+			return errs.New("knn option", "k", "give 1 or more", errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", k)))
 		}
 	}
 	if !(o.Temperature > 0) {
-		return schemas.E("knn option", "temperature", "give a number above 0", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", o.Temperature)))
+		return errs.New("knn option", "temperature", "give a number above 0", errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", o.Temperature)))
 	}
 	return nil
 }

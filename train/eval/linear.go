@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/optim"
 	"resslt/train/torch"
@@ -54,11 +54,11 @@ func (o LinearOptions) applyDefaults() LinearOptions {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (o LinearOptions) Validate() error {
 	o = o.applyDefaults()
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("linear probe option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("linear probe option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
 	case o.Epochs < 1:
@@ -84,7 +84,7 @@ type LinearResult struct {
 
 // Linear trains softmax(W·h + b) on the training features and tests it. W starts
 // from a normal of deviation 0.01 (MoCo's), b from zero. Its error is ctx's, or
-// wraps schemas.ErrUsage for sets that do not fit one another.
+// wraps errs.ErrUsage for sets that do not fit one another.
 func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResult, error) {
 	if err := o.Validate(); err != nil {
 		return LinearResult{}, err

@@ -9,7 +9,7 @@ import (
 
 	"gonum.org/v1/gonum/optimize"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -147,7 +147,7 @@ func (r *regression) fit(ctx context.Context, lambda float64, from *Logistic, it
 	// At the bottom rounding hides the slope, and the line search says so.
 	stuck := errors.Is(err, optimize.ErrLinesearcherFailure) || errors.Is(err, optimize.ErrNoProgress) || errors.Is(err, optimize.ErrNonDescentDirection)
 	if res == nil || err != nil && !stuck {
-		return nil, schemas.E("fit logistic regression", fmt.Sprintf("λ = %.3g", lambda), "look at the features: are they finite?", schemas.BecauseErr(schemas.ErrDiverged, err))
+		return nil, errs.New("fit logistic regression", fmt.Sprintf("λ = %.3g", lambda), "look at the features: are they finite?", errs.BecauseErr(errs.ErrDiverged, err))
 	}
 	fit := &Logistic{
 		Lambda: lambda, Loss: res.F, Iterations: res.MajorIterations,

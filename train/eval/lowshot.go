@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 )
 
@@ -40,16 +40,16 @@ func (o LowShotOptions) applyDefaults() LowShotOptions {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (o LowShotOptions) Validate() error {
 	o = o.applyDefaults()
 	for _, k := range o.K {
 		if k < 0 {
-			return schemas.E("low-shot option", "k", "give 1 or more, or 0 for all", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", k)))
+			return errs.New("low-shot option", "k", "give 1 or more, or 0 for all", errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", k)))
 		}
 	}
 	if o.Draws < 1 {
-		return schemas.E("low-shot option", "draws", "give 1 or more", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d", o.Draws)))
+		return errs.New("low-shot option", "draws", "give 1 or more", errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.Draws)))
 	}
 	for _, c := range o.Costs {
 		svm := o.SVM
@@ -65,7 +65,7 @@ func aboveZero(field string, v float64) error {
 	if v > 0 {
 		return nil
 	}
-	return schemas.E("low-shot option", field, "give a number above 0", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+	return errs.New("low-shot option", field, "give a number above 0", errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 }
 
 // LowShotResult is the mean over the draws of one k.
@@ -80,7 +80,7 @@ type LowShotResult struct {
 // images a class, and gives the mean average precision on the test images
 // (Table 11). Features are divided by their norm first. The result depends on
 // the features, the options and SVM.Seed, which also draws the images. Its error
-// is ctx's, or wraps schemas.ErrUsage, for a class with fewer than k images too.
+// is ctx's, or wraps errs.ErrUsage, for a class with fewer than k images too.
 func LowShot(ctx context.Context, train, test *Set, o LowShotOptions) ([]LowShotResult, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (s *shots) run(ctx context.Context, rows []int) (Precision, error) {
 		}
 	}
 	if seen == 0 {
-		return mean, schemas.E("low-shot", "test split", "give test images that show the classes", schemas.Because(schemas.ErrUsage, "it shows none of the classes"))
+		return mean, errs.New("low-shot", "test split", "give test images that show the classes", errs.Because(errs.ErrUsage, "it shows none of the classes"))
 	}
 	return Precision{mean.ElevenPoint / float64(seen), mean.AllPoint / float64(seen)}, nil
 }

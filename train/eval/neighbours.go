@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -19,12 +19,12 @@ type Neighbour struct {
 // and left out.
 func Neighbours(ctx context.Context, queries, bank *Set, k int) ([][]Neighbour, error) {
 	if queries.Dim != bank.Dim {
-		return nil, schemas.E("find neighbours", "", "use one encoder for both",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("queries have %d dimensions, the bank %d", queries.Dim, bank.Dim)))
+		return nil, errs.New("find neighbours", "", "use one encoder for both",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("queries have %d dimensions, the bank %d", queries.Dim, bank.Dim)))
 	}
 	if k < 1 || k >= bank.Len() {
-		return nil, schemas.E("find neighbours", fmt.Sprint(k), fmt.Sprintf("give 1 to %d", bank.Len()-1),
-			schemas.Because(schemas.ErrUsage, "so many neighbours there are not"))
+		return nil, errs.New("find neighbours", fmt.Sprint(k), fmt.Sprintf("give 1 to %d", bank.Len()-1),
+			errs.Because(errs.ErrUsage, "so many neighbours there are not"))
 	}
 	n := int64(bank.Len())
 	chunk := max(1, similarityCells/n)

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"reflect"
 
-	"resslt/schemas"
-	"resslt/train/safetensors"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // ReportFile is the name under which evaluations are kept beside the encoder.
@@ -79,7 +79,7 @@ type Figure struct {
 const reportVersion = 1
 
 // ReadReport reads eval.json of a folder; without the file it is empty. Errors
-// wrap schemas.ErrCorrupt, or ErrMismatch for another version.
+// wrap errs.ErrCorrupt, or ErrMismatch for another version.
 func ReadReport(dir string) (*Report, error) {
 	path := filepath.Join(dir, ReportFile)
 	raw, err := os.ReadFile(path)
@@ -87,15 +87,15 @@ func ReadReport(dir string) (*Report, error) {
 		return &Report{Version: reportVersion}, nil
 	}
 	if err != nil {
-		return nil, schemas.E("read evaluations", path, "make it readable", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("read evaluations", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	var r Report
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, schemas.E("read evaluations", path, "move the file away", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("read evaluations", path, "move the file away", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	if r.Version != reportVersion {
-		return nil, schemas.E("read evaluations", path, "use the resslt that wrote it, or move the file away",
-			schemas.Because(schemas.ErrMismatch, fmt.Sprintf("it is of version %d, this build writes %d", r.Version, reportVersion)))
+		return nil, errs.New("read evaluations", path, "use the resslt that wrote it, or move the file away",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("it is of version %d, this build writes %d", r.Version, reportVersion)))
 	}
 	return &r, nil
 }
@@ -113,7 +113,7 @@ func Append(dir string, result Result) error {
 		}
 	}
 	r.Results = append(kept, result)
-	return safetensors.Replace(filepath.Join(dir, ReportFile), func(w io.Writer) error {
+	return durable.Replace(filepath.Join(dir, ReportFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(r)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -14,7 +14,7 @@ import (
 // features are copied.
 func (s *Set) Select(rows []int) (*Set, error) {
 	if len(rows) == 0 {
-		return nil, schemas.E("select features", "", "choose one image or more", schemas.Because(schemas.ErrUsage, "no row is chosen"))
+		return nil, errs.New("select features", "", "choose one image or more", errs.Because(errs.ErrUsage, "no row is chosen"))
 	}
 	out := &Set{Dim: s.Dim}
 	idx, c := make([]int64, len(rows)), s.NumTargets()
@@ -75,16 +75,16 @@ func members(labels []int32) [][]int {
 
 // Stratified chooses the fraction of every class's rows, rounded to the nearest
 // number and one at least, by a permutation keyed by (seed, class). The rows
-// come in ascending order. Its error wraps schemas.ErrUsage for a fraction
+// come in ascending order. Its error wraps errs.ErrUsage for a fraction
 // outside (0,1) and for a row without label.
 func Stratified(labels []int32, fraction float64, seed uint64) ([]int, error) {
 	if !(fraction > 0 && fraction < 1) {
-		return nil, schemas.E("choose labelled images", fmt.Sprint(fraction), "give a fraction between 0 and 1, such as 0.01",
-			schemas.Because(schemas.ErrUsage, "the fraction is out of range"))
+		return nil, errs.New("choose labelled images", fmt.Sprint(fraction), "give a fraction between 0 and 1, such as 0.01",
+			errs.Because(errs.ErrUsage, "the fraction is out of range"))
 	}
 	if i := slices.IndexFunc(labels, func(l int32) bool { return l < 0 }); i >= 0 {
-		return nil, schemas.E("choose labelled images", fmt.Sprintf("row %d", i), "give labelled images",
-			schemas.Because(schemas.ErrUsage, "it has no label"))
+		return nil, errs.New("choose labelled images", fmt.Sprintf("row %d", i), "give labelled images",
+			errs.Because(errs.ErrUsage, "it has no label"))
 	}
 	var out []int
 	for class, rows := range members(labels) {
@@ -121,8 +121,8 @@ func HoldOut(s *Set, fraction float64, seed uint64) (rest, held *Set, err error)
 		}
 	}
 	if len(other) == 0 {
-		return nil, nil, schemas.E("hold out a validation split", "", "give more images a class, or a validation split",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("all %d images would be held out", s.Len())))
+		return nil, nil, errs.New("hold out a validation split", "", "give more images a class, or a validation split",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("all %d images would be held out", s.Len())))
 	}
 	if rest, err = s.Select(other); err != nil {
 		return nil, nil, err
@@ -137,7 +137,7 @@ func HoldOut(s *Set, fraction float64, seed uint64) (rest, held *Set, err error)
 // Shots draws k images that show each class, as the low-shot protocol of Table
 // 11 does (PCL's, which it follows): class after class, so that an image which
 // shows two classes may come twice. The draw depends on (seed, k, draw). A class
-// with fewer than k images is an error that wraps schemas.ErrUsage.
+// with fewer than k images is an error that wraps errs.ErrUsage.
 func Shots(s *Set, k, draw int, seed uint64) ([]int, error) {
 	n, err := Classes(s)
 	if err != nil {
@@ -152,8 +152,8 @@ func Shots(s *Set, k, draw int, seed uint64) ([]int, error) {
 			}
 		}
 		if len(rows) < k {
-			return nil, schemas.E("draw few shots", fmt.Sprintf("class %d", class), fmt.Sprintf("ask for at most %d a class", len(rows)),
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %d images, k is %d", len(rows), k)))
+			return nil, errs.New("draw few shots", fmt.Sprintf("class %d", class), fmt.Sprintf("ask for at most %d a class", len(rows)),
+				errs.Because(errs.ErrUsage, fmt.Sprintf("it has %d images, k is %d", len(rows), k)))
 		}
 		order := nn.Random(seed, fmt.Sprintf("shots %d %d %d", k, draw, class)).Permutation(len(rows))
 		for _, i := range order[:k] {

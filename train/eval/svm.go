@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 )
 
@@ -35,11 +35,11 @@ func (o SVMOptions) applyDefaults() SVMOptions {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (o SVMOptions) Validate() error {
 	o = o.applyDefaults()
 	bad := func(field string, v any) error {
-		return schemas.E("svm option", field, "give a number above 0", schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("svm option", field, "give a number above 0", errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
 	case !(o.C > 0):
@@ -75,7 +75,7 @@ func FitSVM(x []float32, dim int, y []int8, o SVMOptions) (*SVM, error) {
 		return nil, err
 	}
 	if dim < 1 || len(x) != dim*len(y) {
-		return nil, schemas.E("fit svm", "", "give N·D features for N targets", schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d numbers of %d for %d targets", len(x), dim, len(y))))
+		return nil, errs.New("fit svm", "", "give N·D features for N targets", errs.Because(errs.ErrUsage, fmt.Sprintf("%d numbers of %d for %d targets", len(x), dim, len(y))))
 	}
 	s := newDual(x, dim, y, o.applyDefaults())
 	return s.solve(), nil
@@ -96,8 +96,10 @@ type dual struct {
 }
 
 func newDual(x []float32, dim int, y []int8, o SVMOptions) *dual {
-	s := &dual{o: o, x: x, y: y, dim: dim, alpha: make([]float64, len(y)), q: make([]float64, len(y)),
-		w: make([]float64, dim+1), rng: nn.Random(o.Seed, "svm")}
+	s := &dual{
+		o: o, x: x, y: y, dim: dim, alpha: make([]float64, len(y)), q: make([]float64, len(y)),
+		w: make([]float64, dim+1), rng: nn.Random(o.Seed, "svm"),
+	}
 	for i, t := range y {
 		if t == 0 {
 			continue

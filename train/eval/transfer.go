@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TransferOptions of Transfer; the defaults are section 5.1's, as BYOL (appendix
@@ -57,10 +57,10 @@ func (o TransferOptions) applyDefaults(s *Set) TransferOptions {
 	return o
 }
 
-// validate returns an error wrapping schemas.ErrUsage; o has its defaults.
+// validate returns an error wrapping errs.ErrUsage; o has its defaults.
 func (o TransferOptions) validate(s *Set) error {
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("transfer option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("transfer option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	for _, l := range o.Lambdas {
 		if !(l > 0) || math.IsInf(l, 0) {
@@ -105,7 +105,7 @@ func (r *TransferResult) Score() float64 {
 // Transfer chooses λ on the validation set, fits the training and validation
 // sets together with it, and scores the test set. Each fit starts from the
 // one before on the path from strong penalties to weak; of equal scores the
-// stronger penalty wins. Its error is ctx's, or wraps schemas.ErrUsage for sets
+// stronger penalty wins. Its error is ctx's, or wraps errs.ErrUsage for sets
 // that do not fit one another, ErrDiverged for features that are no numbers.
 func Transfer(ctx context.Context, train, val, test *Set, o TransferOptions) (*TransferResult, error) {
 	o = o.applyDefaults(train)

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -41,10 +41,10 @@ func (o TSNEOptions) applyDefaults() TSNEOptions {
 	return o
 }
 
-// validate returns an error wrapping schemas.ErrUsage; n is the number of images.
+// validate returns an error wrapping errs.ErrUsage; n is the number of images.
 func (o TSNEOptions) validate(n int) error {
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("t-SNE option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("t-SNE option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
 	case !(o.Perplexity >= 1) || o.Perplexity >= float64(n):
@@ -357,8 +357,8 @@ func parallel(n int, do func(i int)) error {
 func Trustworthiness(ctx context.Context, s *Set, y []Point, k int) (float64, error) {
 	n := s.Len()
 	if len(y) != n || k < 1 || 2*k >= n {
-		return 0, schemas.E("trustworthiness", "", "give a point an image, and k below half of them",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("%d points, %d images, k is %d", len(y), n, k)))
+		return 0, errs.New("trustworthiness", "", "give a point an image, and k below half of them",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d points, %d images, k is %d", len(y), n, k)))
 	}
 	penalty := make([]int, n)
 	err := eachDistance(ctx, s, func(from int, d []float32) error {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/optim"
@@ -111,11 +111,11 @@ func (o FineTuneOptions) applyDefaults() FineTuneOptions {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (o FineTuneOptions) Validate() error {
 	o = o.applyDefaults()
 	bad := func(field string, v any, hint string) error {
-		return schemas.E("fine-tuning option", field, hint, schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", v)))
+		return errs.New("fine-tuning option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
 	case o.Epochs < 1:
@@ -270,12 +270,12 @@ func viewClasses(b backbone.Backbone, views Views, test *Set) (int, error) {
 		return 0, err
 	}
 	if int64(test.Dim) != b.FeatureDim() {
-		return 0, schemas.E("evaluate features", "", "take the test features with this encoder",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the encoder has %d dimensions, test features %d", b.FeatureDim(), test.Dim)))
+		return 0, errs.New("evaluate features", "", "take the test features with this encoder",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the encoder has %d dimensions, test features %d", b.FeatureDim(), test.Dim)))
 	}
 	if n > views.Classes() {
-		return 0, schemas.E("evaluate features", "", "use two splits of one data set",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("training images have %d classes, test images %d", views.Classes(), n)))
+		return 0, errs.New("evaluate features", "", "use two splits of one data set",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("training images have %d classes, test images %d", views.Classes(), n)))
 	}
 	return views.Classes(), nil
 }
@@ -312,7 +312,7 @@ func drain(ctx context.Context, src Source, epoch int, do func(epoch, i int, m I
 		}
 		for _, l := range m.Labels {
 			if l < 0 {
-				return schemas.E("train a classifier", "", "give labelled images", schemas.Because(schemas.ErrUsage, "a training image has no label"))
+				return errs.New("train a classifier", "", "give labelled images", errs.Because(errs.ErrUsage, "a training image has no label"))
 			}
 		}
 		if err := do(epoch, i, m); err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -74,7 +74,7 @@ func Tensors(named []Named) []*torch.Tensor {
 // LoadStateDict copies values into m's state by name. Shapes must be equal;
 // element types are converted. With strict, every key on either side needs its
 // partner; without, keys of one side alone are passed over. Nothing is copied
-// unless everything fits. Errors wrap schemas.ErrMismatch and name the keys.
+// unless everything fits. Errors wrap errs.ErrMismatch and name the keys.
 func LoadStateDict(m Module, values map[string]*torch.Tensor, strict bool) error {
 	return LoadNamed(StateDict(m), values, strict)
 }
@@ -111,8 +111,8 @@ func LoadNamed(into []Named, values map[string]*torch.Tensor, strict bool) error
 		why = append(why, "unexpected keys: "+some(unexpected))
 	}
 	if len(why) > 0 {
-		return schemas.E("load state dict", "", "use weights of the same network, width and stem",
-			schemas.Because(schemas.ErrMismatch, strings.Join(why, "; ")))
+		return errs.New("load state dict", "", "use weights of the same network, width and stem",
+			errs.Because(errs.ErrMismatch, strings.Join(why, "; ")))
 	}
 	return torch.Do(func() error {
 		torch.NoGrad(func() {

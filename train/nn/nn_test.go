@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
@@ -111,7 +111,7 @@ func TestLoadStateDict(t *testing.T) {
 			w.change(m)
 			before := nn.StateDict(b)[2].Tensor.Bytes()
 			err := nn.LoadStateDict(b, m, true)
-			if !errors.Is(err, schemas.ErrMismatch) || !strings.Contains(err.Error(), w.says) {
+			if !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), w.says) {
 				t.Errorf("got %v, want a mismatch that says %q", err, w.says)
 			}
 			if !slices.Equal(before, nn.StateDict(b)[2].Tensor.Bytes()) {
@@ -172,10 +172,10 @@ func TestPixels(t *testing.T) {
 		// x·scale + shift: scale, shift, product and sum are rounded, of at most 4 where
 		// the greatest value is 3.
 		nntest.Close(t, "pixels", y.Float32s(), []float32{1, -1, -1, 1, 3, 3, -1, 3, 1, 0.2, 0, 1}, 4*4./3*nntest.Unit)
-		if _, err := p.Forward(y); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := p.Forward(y); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("floats give %v, want a usage error", err)
 		}
-		if _, err := nn.NewPixels([3]float64{}, [3]float64{1, 0, 1}, nn.Builder{}); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := nn.NewPixels([3]float64{}, [3]float64{1, 0, 1}, nn.Builder{}); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("a zero deviation gives %v, want a usage error", err)
 		}
 	})

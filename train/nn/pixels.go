@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -30,8 +30,8 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 	scale, shift := make([]float64, 3), make([]float64, 3)
 	for c := range 3 {
 		if !(std[c] > 0) {
-			return nil, schemas.E("pixel statistics", "std", "give three positive numbers, of pixels in 0–1",
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %v", std)))
+			return nil, errs.New("pixel statistics", "std", "give three positive numbers, of pixels in 0–1",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", std)))
 		}
 		scale[c], shift[c] = 1/float64(255*std[c]), -mean[c]/std[c]
 	}
@@ -42,10 +42,10 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 }
 
 // CheckPixels tells whether x can be a batch of images, (N,S,S,3) uint8. Its
-// error wraps schemas.ErrUsage.
+// error wraps errs.ErrUsage.
 func CheckPixels(x *torch.Tensor) error {
 	if s := x.Shape(); len(s) != 4 || s[1] != s[2] || s[3] != 3 || x.DType() != torch.Uint8 || slices.Contains(s, 0) {
-		return schemas.E("normalise pixels", x.String(), "give (N,S,S,3) uint8", schemas.ErrUsage)
+		return errs.New("normalise pixels", x.String(), "give (N,S,S,3) uint8", errs.ErrUsage)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
 
@@ -132,12 +132,12 @@ var registry = map[string]func(Options) Objective{
 // Names lists the objectives, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
-// New is the objective called name. Its error wraps schemas.ErrUsage.
+// New is the objective called name. Its error wraps errs.ErrUsage.
 func New(name string, o Options) (Objective, error) {
 	build, ok := registry[name]
 	if !ok {
-		return nil, schemas.E("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
-			schemas.Because(schemas.ErrUsage, "no such objective"))
+		return nil, errs.New("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
+			errs.Because(errs.ErrUsage, "no such objective"))
 	}
 	return build(o), nil
 }

@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
@@ -21,7 +21,7 @@ func TestMissingGradientIsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer opt.Free()
-		if err := opt.Step(1); !errors.Is(err, schemas.ErrUsage) {
+		if err := opt.Step(1); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("a step without gradients gives %v, want a usage error", err)
 		}
 		if got, want := len(opt.State()), 6; got != want {
@@ -35,10 +35,15 @@ func TestMissingGradientIsNamed(t *testing.T) {
 
 func TestOptionsValidate(t *testing.T) {
 	for _, o := range []optim.Options{
-		{Kind: "adam"}, {Momentum: 1}, {Momentum: math.NaN()}, {WeightDecay: -1}, {Nesterov: true},
-		{Kind: optim.LARS, Momentum: 0.9, Nesterov: true}, {Eta: -1},
+		{Kind: "adam"},
+		{Momentum: 1},
+		{Momentum: math.NaN()},
+		{WeightDecay: -1},
+		{Nesterov: true},
+		{Kind: optim.LARS, Momentum: 0.9, Nesterov: true},
+		{Eta: -1},
 	} {
-		if err := o.Validate(); !errors.Is(err, schemas.ErrUsage) {
+		if err := o.Validate(); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%+v gives %v, want a usage error", o, err)
 		}
 	}
@@ -56,8 +61,10 @@ func TestSchedules(t *testing.T) {
 		{"constant", optim.Constant(0.99), map[int64]float64{0: 0.99, 1e9: 0.99}},
 		{"cosine to 1", optim.Cosine(0.996, 1, 100), map[int64]float64{0: 0.996, 50: 0.998, 100: 1, 200: 1}},
 		{"cosine of no steps", optim.Cosine(3, 4, 0), map[int64]float64{0: 4}},
-		{"warm-up and cosine", optim.WarmupCosine(0.6, 10, 110),
-			map[int64]float64{0: 0.06, 4: 0.3, 9: 0.6, 10: 0.6, 60: 0.3, 110: 0}},
+		{
+			"warm-up and cosine", optim.WarmupCosine(0.6, 10, 110),
+			map[int64]float64{0: 0.06, 4: 0.3, 9: 0.6, 10: 0.6, 60: 0.3, 110: 0},
+		},
 		{"no warm-up", optim.WarmupCosine(1, 0, 4), map[int64]float64{0: 1, 1: (1 + math.Sqrt2/2) / 2, 2: 0.5, 4: 0}},
 		{"steps", optim.Steps(10, 0.1, 60, 80), map[int64]float64{0: 10, 59: 10, 60: 1, 79: 1, 80: 0.1, 99: 0.1}},
 		{"ramp", optim.Ramp(4), map[int64]float64{0: 0, 1: 0.25, 4: 1, 9: 1}},

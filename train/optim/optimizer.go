@@ -3,7 +3,7 @@ package optim
 import (
 	"fmt"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
@@ -36,11 +36,11 @@ func (o Options) applyDefaults() Options {
 	return o
 }
 
-// Validate returns an error wrapping schemas.ErrUsage that names the field.
+// Validate returns an error wrapping errs.ErrUsage that names the field.
 func (o Options) Validate() error {
 	o = o.applyDefaults()
 	bad := func(field, why, hint string) error {
-		return schemas.E("optimiser option", field, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("optimiser option", field, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
 	case o.Kind != SGD && o.Kind != LARS:
@@ -111,8 +111,8 @@ func (o *Optimizer) step(lr float64) error {
 	grads := make([]*torch.Tensor, len(o.params))
 	for i, p := range o.params {
 		if grads[i] = p.Grad(); grads[i] == nil {
-			return schemas.E("optimiser step", o.names[i], "use every parameter in the loss",
-				schemas.Because(schemas.ErrUsage, "it has no gradient"))
+			return errs.New("optimiser step", o.names[i], "use every parameter in the loss",
+				errs.Because(errs.ErrUsage, "it has no gradient"))
 		}
 	}
 	o.decay(grads)

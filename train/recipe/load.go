@@ -13,9 +13,9 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/goccy/go-yaml"
 )
 
 //go:embed recipes/*.yaml
@@ -53,15 +53,15 @@ func read(name string) ([]byte, error) {
 	if isFile(name) {
 		raw, err := os.ReadFile(name)
 		if err != nil {
-			return nil, schemas.E("read recipe", name, "name an existing file or one of "+strings.Join(Names(), ", "),
-				schemas.BecauseErr(schemas.ErrUsage, err))
+			return nil, errs.New("read recipe", name, "name an existing file or one of "+strings.Join(Names(), ", "),
+				errs.BecauseErr(errs.ErrUsage, err))
 		}
 		return raw, nil
 	}
 	raw, err := embedded.ReadFile("recipes/" + name + ".yaml")
 	if err != nil {
-		return nil, schemas.E("recipe", name, "use one of "+strings.Join(Names(), ", ")+", or a path ending in .yaml",
-			schemas.Because(schemas.ErrUsage, "there is none of that name"))
+		return nil, errs.New("recipe", name, "use one of "+strings.Join(Names(), ", ")+", or a path ending in .yaml",
+			errs.Because(errs.ErrUsage, "there is none of that name"))
 	}
 	return raw, nil
 }
@@ -74,7 +74,7 @@ func Parse(where string, raw []byte) (*Recipe, error) {
 		return nil, err
 	}
 	if err := decode(raw, &r); err != nil {
-		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
+		return nil, errs.New("recipe", where, hintFor(err), errs.Because(errs.ErrUsage, err.Error()))
 	}
 	if r.Name == "" {
 		r.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
@@ -92,7 +92,7 @@ func ParseResolved(where string, raw []byte) (*Recipe, error) {
 	}
 	var has map[string]any
 	if err := yaml.Unmarshal(raw, &has); err != nil {
-		return nil, schemas.E("recipe", where, mendFor(err), schemas.Because(schemas.ErrUsage, err.Error()))
+		return nil, errs.New("recipe", where, hintFor(err), errs.Because(errs.ErrUsage, err.Error()))
 	}
 	if _, ok := has["fused"]; !ok {
 		r.Fused = false // every op was libtorch's
@@ -134,8 +134,8 @@ func base(where string, raw []byte) (Recipe, error) {
 		return Recipe{}, err
 	}
 	if again := extends(under); again != "" {
-		return Recipe{}, schemas.E("recipe", where, "extend "+again+" itself",
-			schemas.Because(schemas.ErrUsage, name+", which it extends, extends another"))
+		return Recipe{}, errs.New("recipe", where, "extend "+again+" itself",
+			errs.Because(errs.ErrUsage, name+", which it extends, extends another"))
 	}
 	r, err := Parse(name, under)
 	if err != nil {
@@ -151,12 +151,12 @@ func (r *Recipe) Set(overrides ...string) error {
 		key, value, ok := strings.Cut(o, "=")
 		key = strings.TrimSpace(key)
 		if !ok || key == "" {
-			return schemas.E("--set", o, "write key=value, e.g. --set epochs=5", schemas.ErrUsage)
+			return errs.New("--set", o, "write key=value, e.g. --set epochs=5", errs.ErrUsage)
 		}
 		field, known := r.field(key)
 		if !known {
-			return schemas.E("--set", o, "did you mean "+nearest(key)+"? `resslt recipe show` lists every key",
-				schemas.Because(schemas.ErrUsage, "unknown key "+key))
+			return errs.New("--set", o, "did you mean "+nearest(key)+"? `resslt recipe show` lists every key",
+				errs.Because(errs.ErrUsage, "unknown key "+key))
 		}
 		if field.Kind() == reflect.String {
 			field.SetString(value) // as it stands: a URI may hold what YAML would take apart
@@ -166,7 +166,7 @@ func (r *Recipe) Set(overrides ...string) error {
 			value = `""`
 		}
 		if err := decode([]byte(key+": "+value+"\n"), r); err != nil {
-			return schemas.E("--set", o, "give a value of the type that `resslt recipe show` shows", schemas.Because(schemas.ErrUsage, err.Error()))
+			return errs.New("--set", o, "give a value of the type that `resslt recipe show` shows", errs.Because(errs.ErrUsage, err.Error()))
 		}
 	}
 	return nil
@@ -237,12 +237,12 @@ func wholeNumbers(raw []byte, r *Recipe) error {
 	return nil
 }
 
-func mendFor(err error) string {
+func hintFor(err error) string {
 	var u *unknownKey
 	if errors.As(err, &u) {
 		return "did you mean " + nearest(u.key) + "?"
 	}
-	return "mend the YAML at that place"
+	return "fix the YAML at that place"
 }
 
 // keys are the recipe's keys in order of the struct.

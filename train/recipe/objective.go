@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Objective is what a recipe has to know of a training objective: which of its
@@ -47,11 +48,11 @@ func (r *Recipe) ObjectiveOf() Objective { return objectives[r.Objective] }
 // take a pair: both student views of a policy that has two (so that one stream of a
 // weak and two strong views serves them all), else the teacher's and the student's.
 //
-// An error wraps schemas.ErrUsage and names a policy that fits.
+// An error wraps errs.ErrUsage and names a policy that fits.
 func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, student []int, err error) {
 	o, ok := objectives[objective]
 	if !ok {
-		return nil, nil, schemas.E("objective", objective, "give one of "+strings.Join(Objectives(), ", "), schemas.ErrUsage)
+		return nil, nil, errs.New("objective", objective, "give one of "+strings.Join(Objectives(), ", "), errs.ErrUsage)
 	}
 	var weak, strong []int
 	for i, v := range views {
@@ -62,16 +63,16 @@ func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, stud
 		}
 	}
 	misfit := func(needs string) error {
-		return schemas.E("views for objective", objective, "give "+needs+", e.g. policy="+o.policy,
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("the policy has %d teacher and %d student views", len(weak), len(strong))))
+		return errs.New("views for objective", objective, "give "+needs+", e.g. policy="+o.policy,
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the policy has %d teacher and %d student views", len(weak), len(strong))))
 	}
 	if o.weakStrong {
 		switch {
 		case len(weak) != 1 || len(strong) == 0:
 			return nil, nil, misfit("one teacher view and one or more student views")
 		case crops > len(strong):
-			return nil, nil, schemas.E("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=small-2crop",
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d, and the policy has %d student views", crops, len(strong))))
+			return nil, nil, errs.New("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=small-2crop",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("is %d, and the policy has %d student views", crops, len(strong))))
 		case crops > 0:
 			strong = strong[:crops]
 		}

@@ -206,8 +206,10 @@ func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval
 
 // harmless keys do not change the weights: what they say may differ between a
 // checkpoint and its resumption.
-var harmless = []string{"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale"}
+var harmless = []string{
+	"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale",
+}
 
 // Changed lists the keys that differ from another recipe and change the weights.
 func (r *Recipe) Changed(from *Recipe) []string {

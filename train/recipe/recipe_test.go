@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -175,7 +176,7 @@ func TestRefusals(t *testing.T) {
 		if err == nil {
 			err = r.Resolve(host)
 		}
-		if !errors.Is(err, schemas.ErrUsage) {
+		if !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("--set %s: got %v, want ErrUsage", tc.set, err)
 			continue
 		}
@@ -196,14 +197,14 @@ func TestRefusals(t *testing.T) {
 		"two.yaml":      "epochs: 1\n---\nepochs: 2\n",
 	} {
 		_, err := recipe.Parse(where, []byte(raw))
-		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want one line of ErrUsage that names the file", where, err)
 		}
 	}
-	if _, err := recipe.Load("quikstart"); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "quickstart") {
+	if _, err := recipe.Load("quikstart"); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "quickstart") {
 		t.Errorf("unknown recipe: %v", err)
 	}
-	if _, err := recipe.Load("none.yaml"); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := recipe.Load("none.yaml"); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -290,7 +291,7 @@ func TestSides(t *testing.T) {
 	} {
 		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
 		if tc.says != "" {
-			if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), tc.says) {
+			if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%s on %s: %v, want a usage error that says %q", tc.objective, tc.views, err, tc.says)
 			}
 			continue
@@ -348,7 +349,7 @@ func TestExtends(t *testing.T) {
 		"unknown key tau_u":                 "extends: " + base + "\ntau_u: 1\n",
 		"unknown key Recipe":                "extends: cifar10\nRecipe: {K: 4}\n",
 	} {
-		if _, err := recipe.Load(write("wrong.yaml", text)); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), name) {
+		if _, err := recipe.Load(write("wrong.yaml", text)); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q gives %v, want a usage error that says %q", text, err, name)
 		}
 	}
@@ -382,7 +383,7 @@ func TestParseResolved(t *testing.T) {
 			t.Errorf("%s: changed since: %v", c.name, changed)
 		}
 	}
-	if _, err := recipe.ParseResolved("recipe.yaml", []byte("batch: [")); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := recipe.ParseResolved("recipe.yaml", []byte("batch: [")); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("what is no YAML: %v", err)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/goccy/go-yaml"
 )
 
 //go:embed sweeps/*.yaml
@@ -92,8 +92,8 @@ func LoadSweep(name string) (*Sweep, error) {
 	}
 	raw, err := read(where)
 	if err != nil {
-		return nil, schemas.E("sweep", name, "use one of "+strings.Join(SweepNames(), ", ")+", or a path ending in .yaml",
-			schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("sweep", name, "use one of "+strings.Join(SweepNames(), ", ")+", or a path ending in .yaml",
+			errs.BecauseErr(errs.ErrUsage, err))
 	}
 	return ParseSweep(name, raw)
 }
@@ -107,8 +107,8 @@ func ParseSweep(where string, raw []byte) (*Sweep, error) {
 		err = errors.New("a second document follows the first")
 	}
 	if err != nil {
-		return nil, schemas.E("sweep", where, "mend the YAML at that place",
-			schemas.Because(schemas.ErrUsage, yaml.FormatError(err, false, false)))
+		return nil, errs.New("sweep", where, "fix the YAML at that place",
+			errs.Because(errs.ErrUsage, yaml.FormatError(err, false, false)))
 	}
 	if s.Name == "" {
 		s.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
@@ -122,8 +122,8 @@ func ParseSweep(where string, raw []byte) (*Sweep, error) {
 // Validate says whether the sweep is a table; whether its recipes are sound shows
 // when they are loaded. It returns ErrUsage.
 func (s *Sweep) Validate() error {
-	bad := func(key, why, mend string) error {
-		return schemas.E("sweep "+s.Name+" key", key, mend, schemas.Because(schemas.ErrUsage, why))
+	bad := func(key, why, hint string) error {
+		return errs.New("sweep "+s.Name+" key", key, hint, errs.Because(errs.ErrUsage, why))
 	}
 	if s.Metric != "" && s.Metric != "linear" && s.Metric != "knn" {
 		return bad("metric", fmt.Sprintf("is %q", s.Metric), "give linear or knn")
@@ -263,7 +263,7 @@ func GridSweep(recipe string, grids []string, seeds []uint64) (*Sweep, error) {
 		key, list, ok := strings.Cut(g, "=")
 		values := splitValues(list)
 		if key = strings.TrimSpace(key); !ok || key == "" || slices.Contains(values, "") {
-			return nil, schemas.E("--grid", g, "write key=value,value,…, e.g. --grid tau_t=0.03,0.04,0.05", schemas.ErrUsage)
+			return nil, errs.New("--grid", g, "write key=value,value,…, e.g. --grid tau_t=0.03,0.04,0.05", errs.ErrUsage)
 		}
 		if i == len(grids)-1 {
 			s.Columns = Axis{Key: key, Values: values}

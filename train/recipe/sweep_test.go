@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -110,16 +111,16 @@ func TestSweepRefusals(t *testing.T) {
 		"two in a row": {"recipe: smoke\n---\nrecipe: smoke", "second document"},
 	} {
 		_, err := recipe.ParseSweep("t.yaml", []byte(tc.yaml))
-		if !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), tc.text) || strings.Contains(err.Error(), "\n") {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), tc.text) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, g := range []string{"m", "=1", "m=", "m=1,,2"} {
-		if _, err := recipe.GridSweep("smoke", []string{g}, nil); !errors.Is(err, schemas.ErrUsage) {
+		if _, err := recipe.GridSweep("smoke", []string{g}, nil); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("--grid %s: %v", g, err)
 		}
 	}
-	if _, err := recipe.LoadSweep("table99"); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "smoke") {
+	if _, err := recipe.LoadSweep("table99"); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "smoke") {
 		t.Errorf("unknown sweep: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // rule is one check of a resolved recipe.
@@ -15,7 +16,7 @@ type rule struct {
 	key  string // the key at fault
 	ok   bool
 	why  string // what is wrong
-	mend string
+	hint string
 }
 
 // validate refuses what cannot work, with the reason; the first broken rule in
@@ -56,8 +57,10 @@ func (r *Recipe) validate() error {
 		positive("tau_s", r.TauS),
 		positive("tau_t", r.TauT),
 		positive("tau_nce", r.TauNCE),
-		{"tau_t", r.TauT < r.TauS || r.FlatTarget || r.Objective != "ressl", fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
-			"lower tau_t (the paper's best are 0.03 and 0.04), or set flat_target=true to see what that costs"},
+		{
+			"tau_t", r.TauT < r.TauS || r.FlatTarget || r.Objective != "ressl", fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
+			"lower tau_t (the paper's best are 0.03 and 0.04), or set flat_target=true to see what that costs",
+		},
 		atLeast("crops", r.Crops, 0),
 		unit("m", r.M),
 		unit("m_end", r.MEnd),
@@ -68,14 +71,20 @@ func (r *Recipe) validate() error {
 		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
 		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
 		atLeast("K", r.K, 1),
-		{"K", r.K > r.BatchSize || !r.ObjectiveOf().Queue, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
-			"raise K or lower batch_size"},
+		{
+			"K", r.K > r.BatchSize || !r.ObjectiveOf().Queue, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
+			"raise K or lower batch_size",
+		},
 		atLeast("accumulate", r.Accumulate, 1),
-		{"accumulate", r.BatchSize%max(1, r.Accumulate) == 0 && r.BatchSize/max(1, r.Accumulate) >= 2,
-			fmt.Sprintf("is %d, and batch_size %d does not fall into so many equal parts of 2 samples or more", r.Accumulate, r.BatchSize), "give a divisor of batch_size"},
+		{
+			"accumulate", r.BatchSize%max(1, r.Accumulate) == 0 && r.BatchSize/max(1, r.Accumulate) >= 2,
+			fmt.Sprintf("is %d, and batch_size %d does not fall into so many equal parts of 2 samples or more", r.Accumulate, r.BatchSize), "give a divisor of batch_size",
+		},
 		atLeast("bn_groups", r.BNGroups, 1),
-		{"bn_groups", r.groupRows() >= 2,
-			fmt.Sprintf("is %d, and %d samples do not fall into so many equal groups of 2 or more", r.BNGroups, r.BatchSize/max(1, r.Accumulate)), "give a divisor of batch_size/accumulate"},
+		{
+			"bn_groups", r.groupRows() >= 2,
+			fmt.Sprintf("is %d, and %d samples do not fall into so many equal groups of 2 or more", r.BNGroups, r.BatchSize/max(1, r.Accumulate)), "give a divisor of batch_size/accumulate",
+		},
 		atLeast("knn_every", r.KNNEvery, 0),
 		atLeast("epochs", r.Epochs, 1),
 		atLeast("steps_per_epoch", r.StepsPerEpoch, 0),
@@ -104,7 +113,7 @@ func (r *Recipe) validate() error {
 	rules = append(rules, r.finite()...)
 	for _, c := range rules {
 		if !c.ok {
-			return schemas.E("recipe "+r.Name+" key", c.key, c.mend, schemas.Because(schemas.ErrUsage, c.why))
+			return errs.New("recipe "+r.Name+" key", c.key, c.hint, errs.Because(errs.ErrUsage, c.why))
 		}
 	}
 	return nil

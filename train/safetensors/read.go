@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // maxHeader is the format's own cap on N.
@@ -37,20 +37,20 @@ type entry struct {
 	hi    int64
 }
 
-// Open reads the header. It returns an *schemas.Error that wraps ErrNotFound or
+// Open reads the header. It returns an *errs.Error that wraps ErrNotFound or
 // ErrCorrupt.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, schemas.E("open checkpoint", path, "name an existing .safetensors file", schemas.ErrNotFound)
+		return nil, errs.New("open checkpoint", path, "name an existing .safetensors file", errs.ErrNotFound)
 	}
 	if err != nil {
-		return nil, schemas.E("open checkpoint", path, "make it readable", schemas.BecauseErr(schemas.ErrNotFound, err))
+		return nil, errs.New("open checkpoint", path, "make it readable", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	s := &File{path: path, f: f}
 	if err := s.readHeader(); err != nil {
 		f.Close()
-		return nil, schemas.E("open checkpoint", path, hintDamaged, schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("open checkpoint", path, hintDamaged, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return s, nil
 }
@@ -148,7 +148,7 @@ func (s *File) Read(keep func(name string) bool) ([]Tensor, error) {
 		}
 		data := make([]byte, e.hi-e.lo)
 		if _, err := io.ReadFull(io.NewSectionReader(s.f, s.data+e.lo, e.hi-e.lo), data); err != nil {
-			return nil, schemas.E("read tensor "+e.name+" of", s.path, hintDamaged, schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return nil, errs.New("read tensor "+e.name+" of", s.path, hintDamaged, errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		out = append(out, Tensor{Name: e.name, DType: e.dtype, Shape: slices.Clone(e.shape), Data: data})
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/safetensors"
 )
 
@@ -96,11 +96,11 @@ func TestHostileFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _, err := safetensors.ReadFile(path)
-		if !errors.Is(err, schemas.ErrCorrupt) || !strings.Contains(err.Error(), path) {
+		if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: got %v, want ErrCorrupt that names the file", name, err)
 		}
 	}
-	if _, _, err := safetensors.ReadFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, schemas.ErrNotFound) {
+	if _, _, err := safetensors.ReadFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, errs.ErrNotFound) {
 		t.Errorf("missing file: got %v, want ErrNotFound", err)
 	}
 }
@@ -117,7 +117,7 @@ func TestFailedWriteLeavesTheOldFile(t *testing.T) {
 	}
 	bad := some()
 	bad[3].Data = bad[3].Data[:2]
-	if err := safetensors.WriteFile(path, bad, nil); !errors.Is(err, schemas.ErrUsage) {
+	if err := safetensors.WriteFile(path, bad, nil); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("short tensor: got %v, want ErrUsage", err)
 	}
 	after, err := os.ReadFile(path)
@@ -127,7 +127,7 @@ func TestFailedWriteLeavesTheOldFile(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 1 {
 		t.Errorf("a temporary file stayed behind: %v", names)
 	}
-	if err := safetensors.WriteFile(filepath.Join(dir, "none", "x"), some(), nil); !errors.Is(err, schemas.ErrUnavailable) {
+	if err := safetensors.WriteFile(filepath.Join(dir, "none", "x"), some(), nil); !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("missing folder: got %v, want ErrUnavailable", err)
 	}
 }
@@ -145,7 +145,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		tensors, _, err := safetensors.ReadFile(path)
-		if err != nil && !errors.Is(err, schemas.ErrCorrupt) {
+		if err != nil && !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("got %v, want ErrCorrupt", err)
 		}
 		total := 0

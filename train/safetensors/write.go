@@ -6,18 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
-	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // WriteFile writes tensors and metadata to path, replacing what is there in one
 // step: a reader sees the old file or the new one, also after a crash. It
-// returns an *schemas.Error that wraps ErrUsage (a bad tensor) or ErrUnavailable
+// returns an *errs.Error that wraps ErrUsage (a bad tensor) or ErrUnavailable
 // (the disk).
 func WriteFile(path string, tensors []Tensor, metadata map[string]string) error {
-	return Replace(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
+	return durable.Replace(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
 }
 
 // Write writes a safetensors file to w, tensors in order of name.
@@ -37,11 +36,11 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 	for i, t := range tensors {
 		n, ok := byteLen(t.DType, t.Shape)
 		if !ok || n != int64(len(t.Data)) {
-			return schemas.E("write tensor", t.Name, "give as many bytes as its shape holds", schemas.Because(schemas.ErrUsage,
+			return errs.New("write tensor", t.Name, "give as many bytes as its shape holds", errs.Because(errs.ErrUsage,
 				fmt.Sprintf("%s%v is %d bytes, not %d", t.DType, t.Shape, n, len(t.Data))))
 		}
 		if i > 0 && tensors[i-1].Name == t.Name {
-			return schemas.E("write tensor", t.Name, "give each tensor a name of its own", schemas.ErrUsage)
+			return errs.New("write tensor", t.Name, "give each tensor a name of its own", errs.ErrUsage)
 		}
 		shape := t.Shape
 		if shape == nil {
@@ -80,50 +79,4 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 		}
 	}
 	return nil
-}
-
-// Replace writes a file in one step: temporary file beside it, fsync, rename,
-// fsync of the folder. The temporary file is removed on any failure.
-func Replace(path string, write func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return diskError(path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = diskError(path, err)
-		}
-	}()
-	if err = write(f); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// diskError names the file and the mend, unless the error does so already.
-func diskError(path string, err error) error {
-	if _, ok := err.(*schemas.Error); ok {
-		return err
-	}
-	return schemas.E("write", path, "make the folder writable and free some space", schemas.BecauseErr(schemas.ErrUnavailable, err))
 }

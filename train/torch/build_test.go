@@ -152,31 +152,49 @@ func TestBuildReadsTheTree(t *testing.T) {
 			"torch/include/torch/csrc/api/include/torch/version.h": numbers13,
 			"torch/share/cmake/Torch/TorchConfig.cmake":            "set(TORCH_CXX_FLAGS \"-D_GLIBCXX_USE_CXX11_ABI=0\")\nset_target_properties(torch PROPERTIES\n    CXX_STANDARD 14\n)\n",
 		}), nil, "libtorch 1.13, C++17, cxx11 abi 0, several processes by: none"},
-		{"no CMake files", wheel(tree{"torch/include/torch/headeronly/version.h": numbers("4")}), nil,
-			"libtorch 2.4, C++17, cxx11 abi 1, several processes by: none"},
-		{"the old strings by their symbols", wheel(tree{"torch/include/torch/headeronly/version.h": numbers("4"), "torch/lib/libc10.so": strings98}), nil,
-			"libtorch 2.4, C++17, cxx11 abi 0, several processes by: none"},
+		{
+			"no CMake files", wheel(tree{"torch/include/torch/headeronly/version.h": numbers("4")}), nil,
+			"libtorch 2.4, C++17, cxx11 abi 1, several processes by: none",
+		},
+		{
+			"the old strings by their symbols", wheel(tree{"torch/include/torch/headeronly/version.h": numbers("4"), "torch/lib/libc10.so": strings98}), nil,
+			"libtorch 2.4, C++17, cxx11 abi 0, several processes by: none",
+		},
 		{"gloo", wheel(tree{
 			"torch/include/torch/headeronly/version.h": numbers("4"),
 			"torch/include/gloo/algorithm.h":           "",
 			"torch/lib/libtorch_cpu.so":                "_ZN4c10d8TCPStoreC1E\x00_ZN4c10d16ProcessGroupGlooC1E",
 		}), nil, "libtorch 2.4, C++17, cxx11 abi 1, several processes by: gloo"},
-		{"2.10, CUDA 12.8", wheelCUDA12(nil), nil,
-			"libtorch 2.10, C++17, cxx11 abi 1, CUDA 12.8 with graphs, several processes by: nccl"},
+		{
+			"2.10, CUDA 12.8", wheelCUDA12(nil), nil,
+			"libtorch 2.10, C++17, cxx11 abi 1, CUDA 12.8 with graphs, several processes by: nccl",
+		},
 		{"2.14", wheel(tree{
 			"torch/include/torch/headeronly/version.h":  numbers("14"),
 			"torch/share/cmake/Torch/TorchConfig.cmake": "set_target_properties(torch PROPERTIES\n    CXX_STANDARD 20\n)\n",
 		}), nil, "libtorch 2.14, C++20, cxx11 abi 1, several processes by: none"},
-		{"2.15, CUDA 13.2", wheelCUDA13(nil), nil,
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: nccl"},
-		{"2.15 for CPUs", wheelCUDA13(nil), []string{"WITHOUT=cuda"},
-			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none"},
-		{"2.15 of which CUDA's part was removed", wheelCUDA13(nil).without("torch/lib/libtorch_cuda.so"), nil,
-			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none"},
-		{"2.15 for one GPU", wheelCUDA13(nil), []string{"WITHOUT=nccl"},
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: none"},
-		{"CUDA by the runtime's name", wheelCUDA13(nil).without("torch/version.py"), nil,
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13 with graphs, several processes by: nccl"},
+		{
+			"2.15, CUDA 13.2", wheelCUDA13(nil), nil,
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: nccl",
+		},
+		{
+			"2.15 for CPUs", wheelCUDA13(nil),
+			[]string{"WITHOUT=cuda"},
+			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none",
+		},
+		{
+			"2.15 of which CUDA's part was removed", wheelCUDA13(nil).without("torch/lib/libtorch_cuda.so"), nil,
+			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none",
+		},
+		{
+			"2.15 for one GPU", wheelCUDA13(nil),
+			[]string{"WITHOUT=nccl"},
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: none",
+		},
+		{
+			"CUDA by the runtime's name", wheelCUDA13(nil).without("torch/version.py"), nil,
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13 with graphs, several processes by: nccl",
+		},
 		{"a standard that the compiler does not know", wheel(tree{
 			"torch/include/torch/headeronly/version.h":  numbers("99"),
 			"torch/share/cmake/Torch/TorchConfig.cmake": "target_compile_features(torch INTERFACE cxx_std_89)\n",
@@ -227,26 +245,48 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 		env          []string
 		built, wants string
 	}{
-		{"crt", wheelCUDA13(nil).without("nvidia/cu13/include/crt"), nil, none,
-			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-crt==13.2.*', or set CUDA_HOME)"},
-		{"cccl", wheelCUDA13(nil).without("nvidia/cu13/include/cccl"), nil, graphs,
-			oneGPU + "there is no nv/target (fix: pip install 'nvidia-cuda-cccl==13.2.*', or set CUDA_HOME)"},
-		{"both", wheelCUDA13(nil).without("nvidia/cu13/include/cccl", "nvidia/cu13/include/crt"), nil, none,
-			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-cccl==13.2.*' 'nvidia-cuda-crt==13.2.*', or set CUDA_HOME)"},
-		{"nccl", wheelCUDA13(nil).without("nvidia/nccl"), nil, graphs,
-			oneGPU + "there is no nccl.h (fix: pip install nvidia-nccl-cu13, or set CUDA_HOME and NCCL_HOME)"},
-		{"cusparse", wheelCUDA13(nil).without("nvidia/cu13/include/cusparse.h"), nil, graphs,
-			oneGPU + "there is no cusparse.h (fix: pip install nvidia-cusparse, or set CUDA_HOME)"},
-		{"runtime", wheelCUDA13(nil).without("nvidia/cu13/include/cuda_runtime"), nil, none,
-			noGraphs + "there is no cuda_runtime.h (fix: pip install 'nvidia-cuda-runtime==13.2.*', or set CUDA_HOME)"},
-		{"crt of CUDA 12", wheelCUDA12(nil).without("nvidia/cuda_nvcc"), nil, "CUDA 12.8, several processes by: none",
-			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-nvcc-cu12==12.8.*', or set CUDA_HOME)"},
-		{"a header that no package is known for", wheelCUDA13(tree{"nvidia/cu13/include/crt/host_config.h": "#include <unheard_of.h>\n"}), nil, none,
-			noGraphs + "there is no unheard_of.h (fix: set CUDA_HOME to a CUDA 13.2 toolkit)"},
-		{"another CUDA's headers", wheelCUDA13(nil).without("nvidia/"), []string{"CUDA_HOME=" + other}, none,
-			noGraphs + "there is no cuda_runtime.h (fix: pip install 'nvidia-cuda-runtime==13.2.*'"},
-		{"another CUDA's number", wheelCUDA13(tree{"nvidia/cu13/include/cuda_runtime_api.h": "#define CUDART_VERSION 12080\n"}), nil, none,
-			noGraphs + "#error \"these headers are not of CUDA 13, which libtorch was built with\" (fix: set CUDA_HOME to a CUDA 13.2 toolkit)"},
+		{
+			"crt", wheelCUDA13(nil).without("nvidia/cu13/include/crt"), nil, none,
+			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-crt==13.2.*', or set CUDA_HOME)",
+		},
+		{
+			"cccl", wheelCUDA13(nil).without("nvidia/cu13/include/cccl"), nil, graphs,
+			oneGPU + "there is no nv/target (fix: pip install 'nvidia-cuda-cccl==13.2.*', or set CUDA_HOME)",
+		},
+		{
+			"both", wheelCUDA13(nil).without("nvidia/cu13/include/cccl", "nvidia/cu13/include/crt"), nil, none,
+			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-cccl==13.2.*' 'nvidia-cuda-crt==13.2.*', or set CUDA_HOME)",
+		},
+		{
+			"nccl", wheelCUDA13(nil).without("nvidia/nccl"), nil, graphs,
+			oneGPU + "there is no nccl.h (fix: pip install nvidia-nccl-cu13, or set CUDA_HOME and NCCL_HOME)",
+		},
+		{
+			"cusparse", wheelCUDA13(nil).without("nvidia/cu13/include/cusparse.h"), nil, graphs,
+			oneGPU + "there is no cusparse.h (fix: pip install nvidia-cusparse, or set CUDA_HOME)",
+		},
+		{
+			"runtime", wheelCUDA13(nil).without("nvidia/cu13/include/cuda_runtime"), nil, none,
+			noGraphs + "there is no cuda_runtime.h (fix: pip install 'nvidia-cuda-runtime==13.2.*', or set CUDA_HOME)",
+		},
+		{
+			"crt of CUDA 12", wheelCUDA12(nil).without("nvidia/cuda_nvcc"), nil, "CUDA 12.8, several processes by: none",
+			noGraphs + "there is no crt/host_config.h (fix: pip install 'nvidia-cuda-nvcc-cu12==12.8.*', or set CUDA_HOME)",
+		},
+		{
+			"a header that no package is known for", wheelCUDA13(tree{"nvidia/cu13/include/crt/host_config.h": "#include <unheard_of.h>\n"}), nil, none,
+			noGraphs + "there is no unheard_of.h (fix: set CUDA_HOME to a CUDA 13.2 toolkit)",
+		},
+		{
+			"another CUDA's headers", wheelCUDA13(nil).without("nvidia/"),
+			[]string{"CUDA_HOME=" + other},
+			none,
+			noGraphs + "there is no cuda_runtime.h (fix: pip install 'nvidia-cuda-runtime==13.2.*'",
+		},
+		{
+			"another CUDA's number", wheelCUDA13(tree{"nvidia/cu13/include/cuda_runtime_api.h": "#define CUDART_VERSION 12080\n"}), nil, none,
+			noGraphs + "#error \"these headers are not of CUDA 13, which libtorch was built with\" (fix: set CUDA_HOME to a CUDA 13.2 toolkit)",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stdout, stderr, err := buildSh(t, c.tree.write(t), c.env, "--plan")

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var (
@@ -45,7 +45,7 @@ type GroupOptions struct {
 
 // Group is this process's place among those that train together. Its methods are
 // collectives: every rank calls them in one order, with tensors of one shape and
-// type. They run inside Do and fail with schemas.ErrUnavailable where another rank is
+// type. They run inside Do and fail with errs.ErrUnavailable where another rank is
 // gone, or silent for longer than the timeout; the group is of no use then.
 //
 // A nil *Group is a process by itself: rank 0 of 1.
@@ -54,7 +54,7 @@ type Group struct {
 	rank, world int
 }
 
-// JoinGroup waits until every rank is there. Errors wrap schemas.ErrUnavailable
+// JoinGroup waits until every rank is there. Errors wrap errs.ErrUnavailable
 // where one is not, or ErrUnsupported where the shim has no means for the device:
 // gloo for the CPU, NCCL for GPUs.
 func JoinGroup(o GroupOptions) (*Group, error) {
@@ -63,7 +63,7 @@ func JoinGroup(o GroupOptions) (*Group, error) {
 	}
 	where := fmt.Sprintf("%s:%d as rank %d of %d", o.Host, o.Port, o.Rank, o.World)
 	if o.World < 1 || o.Rank < 0 || o.Rank >= o.World || o.Port < 1 || o.Port > 65535 || o.Timeout < time.Millisecond {
-		return nil, schemas.E("join group", where, "give 0 ≤ rank < world, a port and a timeout", schemas.ErrUsage)
+		return nil, errs.New("join group", where, "give 0 ≤ rank < world, a port and a timeout", errs.ErrUsage)
 	}
 	g := &Group{rank: o.Rank, world: o.World}
 	err := Do(func() error {
@@ -77,11 +77,11 @@ func JoinGroup(o GroupOptions) (*Group, error) {
 	if err == nil {
 		return g, nil
 	}
-	var e *schemas.Error
-	if !errors.As(err, &e) || !errors.Is(err, schemas.ErrUnavailable) {
+	var e *errs.Error
+	if !errors.As(err, &e) || !errors.Is(err, errs.ErrUnavailable) {
 		return nil, err
 	}
-	return nil, schemas.E("join group", where, "start all ranks with one MASTER_ADDR and MASTER_PORT, which all can reach", e.Err)
+	return nil, errs.New("join group", where, "start all ranks with one MASTER_ADDR and MASTER_PORT, which all can reach", e.Err)
 }
 
 // Backends lists what the shim's groups can talk by: "gloo", "nccl".

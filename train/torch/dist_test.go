@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -228,11 +228,11 @@ func TestGroupErrors(t *testing.T) {
 	torchtest.Require(t)
 	start := time.Now()
 	_, err := torch.JoinGroup(torch.GroupOptions{Rank: 0, World: 2, Host: "127.0.0.1", Port: 1, Serve: false, Timeout: time.Second})
-	if !errors.Is(err, schemas.ErrUnavailable) && !errors.Is(err, schemas.ErrUnsupported) {
+	if !errors.Is(err, errs.ErrUnavailable) && !errors.Is(err, errs.ErrUnsupported) {
 		t.Errorf("no store: %v", err)
 	}
 	_, err = torch.JoinGroup(torch.GroupOptions{Rank: 2, World: 2, Host: "127.0.0.1", Port: 1})
-	if !errors.Is(err, schemas.ErrUsage) {
+	if !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("rank 2 of 2: %v", err)
 	}
 	if took := time.Since(start); took > 20*time.Second {
@@ -249,7 +249,7 @@ func TestGroupErrors(t *testing.T) {
 			}
 			return nil
 		})
-		if !errors.Is(err, schemas.ErrUnavailable) {
+		if !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a rank that is gone: %v", err)
 		} else if strings.Contains(err.Error(), "nvidia-smi") || !strings.Contains(err.Error(), "other rank") {
 			t.Errorf("a rank that is gone is told as something else: %v", err)

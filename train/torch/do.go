@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // job is one Do on its way to the device thread.
@@ -35,8 +35,8 @@ var (
 // wait for it too. At entry grad mode is on and autocast off.
 //
 // Tensors that fn makes are freed when it returns, except those kept with
-// Tensor.Keep. An op that fails ends fn, and Do returns an *schemas.Error that
-// names the op and gives libtorch's message: schemas.ErrMismatch for shapes,
+// Tensor.Keep. An op that fails ends fn, and Do returns an *errs.Error that
+// names the op and gives libtorch's message: errs.ErrMismatch for shapes,
 // types and values that do not fit, ErrUsage for a nil or freed tensor,
 // ErrUnsupported for what this libtorch or device cannot do, ErrTooLarge when
 // memory runs out, ErrUnavailable where a GPU fails or another process of a Group
@@ -148,26 +148,26 @@ var capturing bool
 
 // fail panics with the shim's message; its first byte is the kind.
 func fail(op, message string) {
-	sentinel, hint := schemas.ErrMismatch, ""
+	sentinel, hint := errs.ErrMismatch, ""
 	if message != "" {
 		switch message[0] {
 		case 'W':
-			sentinel = schemas.ErrUsage
+			sentinel = errs.ErrUsage
 		case 'U':
-			sentinel, hint = schemas.ErrUnsupported, "use a newer libtorch or another device; `resslt doctor` says what is here"
+			sentinel, hint = errs.ErrUnsupported, "use a newer libtorch or another device; `resslt doctor` says what is here"
 		case 'T':
-			sentinel, hint = schemas.ErrTooLarge, "lower the batch size or the image size"
+			sentinel, hint = errs.ErrTooLarge, "lower the batch size or the image size"
 		case 'D':
 			if !capturing {
 				deviceLost.Store(true)
 			}
-			sentinel, hint = schemas.ErrUnavailable, "look at nvidia-smi and the kernel's log for the GPU; this process cannot use it any more"
+			sentinel, hint = errs.ErrUnavailable, "look at nvidia-smi and the kernel's log for the GPU; this process cannot use it any more"
 		case 'L':
-			sentinel, hint = schemas.ErrUnavailable, "see why the other rank ended, then start all of them again with --resume"
+			sentinel, hint = errs.ErrUnavailable, "see why the other rank ended, then start all of them again with --resume"
 		}
 		message = message[1:]
 	}
-	panic(&failure{schemas.E("torch", op, hint, schemas.Because(sentinel, message))})
+	panic(&failure{errs.New("torch", op, hint, errs.Because(sentinel, message))})
 }
 
 // release frees tensors, or leaves them to the process' end.
@@ -179,7 +179,7 @@ func release(handles []uint64) {
 
 // misuse panics with a usage error of op.
 func misuse(op, format string, args ...any) {
-	panic(&failure{schemas.E("torch", op, "", schemas.Because(schemas.ErrUsage, fmt.Sprintf(format, args...)))})
+	panic(&failure{errs.New("torch", op, "", errs.Because(errs.ErrUsage, fmt.Sprintf(format, args...)))})
 }
 
 // mustBeInside is for the functions that touch scopes without calling an op.

@@ -67,7 +67,7 @@
 //
 // Ops return no error, so that model code reads like the paper. A failing op
 // panics with a value private to this package, which Do recovers into an
-// *schemas.Error: one line, with the op's name and libtorch's message. Nothing
+// *errs.Error: one line, with the op's name and libtorch's message. Nothing
 // else is recovered; another panic goes on in Do's caller, as a *Panic.
 //
 // # Operators

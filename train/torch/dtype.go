@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // DType is an element type; its values are libtorch's ScalarType numbers.
@@ -57,8 +57,8 @@ func ParseDType(s string) (DType, error) {
 			return d, nil
 		}
 	}
-	return Unset, schemas.E("parse dtype", strconv.Quote(s), "use float32, bfloat16, float16, float64, int64, int32, uint8 or bool",
-		schemas.Because(schemas.ErrUsage, "no such dtype"))
+	return Unset, errs.New("parse dtype", strconv.Quote(s), "use float32, bfloat16, float16, float64, int64, int32, uint8 or bool",
+		errs.Because(errs.ErrUsage, "no such dtype"))
 }
 
 // MemoryFormat is how a tensor's elements lie in memory.
@@ -129,8 +129,8 @@ func ParseDevice(s string) (Device, error) {
 			return CUDA(int(i)), nil
 		}
 	}
-	return Device{}, schemas.E("parse device", strconv.Quote(s), "use cpu, cuda or cuda:N",
-		schemas.Because(schemas.ErrUsage, "no such device"))
+	return Device{}, errs.New("parse device", strconv.Quote(s), "use cpu, cuda or cuda:N",
+		errs.Because(errs.ErrUsage, "no such device"))
 }
 
 // word packs a device as RS_DEVICE wants it.

@@ -3,7 +3,7 @@ package torch
 import (
 	"encoding/json"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // BuildInfo says what the shim and libtorch are, for `resslt doctor` and the
@@ -64,7 +64,7 @@ func Info() (BuildInfo, error) {
 		var raw []byte
 		ScopeDo(func() { raw = fnInfo.one(nil).Bytes() })
 		if err := json.Unmarshal(raw, &info); err != nil {
-			return schemas.E("read libtorch shim's info", "", "run `make shim`", schemas.BecauseErr(schemas.ErrMismatch, err))
+			return errs.New("read libtorch shim's info", "", "run `make shim`", errs.BecauseErr(errs.ErrMismatch, err))
 		}
 		info.Shim, info.ABI = *opened.Load(), shimABI
 		return nil
@@ -86,7 +86,7 @@ func SetNumInteropThreads(n int) error {
 
 func setThreads(fn *op, what string, n int) error {
 	if n < 1 || n > maxThreads {
-		return schemas.E(what, "", "give a number from 1 to 4096", schemas.Because(schemas.ErrUsage, "out of range"))
+		return errs.New(what, "", "give a number from 1 to 4096", errs.Because(errs.ErrUsage, "out of range"))
 	}
 	return Do(func() error {
 		var b [2]uint64

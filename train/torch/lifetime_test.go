@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -84,38 +84,38 @@ func TestFailureFreesEverythingAndIsOneLine(t *testing.T) {
 	}{
 		{"shapes", func() {
 			torch.Matmul(torch.Zeros([]int64{2, 3}, torch.Float32, torch.CPU), torch.Zeros([]int64{2, 3}, torch.Float32, torch.CPU))
-		}, schemas.ErrMismatch, []string{"aten::matmul", "2x3"}},
+		}, errs.ErrMismatch, []string{"aten::matmul", "2x3"}},
 		{"in nested scopes", func() {
 			torch.ScopeDo(func() {
 				torch.ScopeDo(func() { torch.View(torch.Zeros([]int64{4}, torch.Float32, torch.CPU), []int64{3}) })
 			})
-		}, schemas.ErrMismatch, []string{"aten::view", "shape '[3]' is invalid"}},
-		{"nil", func() { torch.Relu(nil) }, schemas.ErrUsage, []string{"aten::relu", "argument self is nil"}},
-		{"nil in a list", func() { torch.Cat([]*torch.Tensor{nil}, 0) }, schemas.ErrUsage, []string{"tensors[0] is nil"}},
+		}, errs.ErrMismatch, []string{"aten::view", "shape '[3]' is invalid"}},
+		{"nil", func() { torch.Relu(nil) }, errs.ErrUsage, []string{"aten::relu", "argument self is nil"}},
+		{"nil in a list", func() { torch.Cat([]*torch.Tensor{nil}, 0) }, errs.ErrUsage, []string{"tensors[0] is nil"}},
 		{"freed by its scope", func() {
 			torch.ScopeDo(func() { freed = torch.Zeros([]int64{1}, torch.Float32, torch.CPU) })
 			torch.Relu(freed)
-		}, schemas.ErrUsage, []string{"argument self is a freed tensor"}},
+		}, errs.ErrUsage, []string{"argument self is a freed tensor"}},
 		{"freed by hand", func() {
 			a := torch.Zeros([]int64{1}, torch.Float32, torch.CPU)
 			a.Free()
 			a.Shape()
-		}, schemas.ErrUsage, []string{"freed tensor"}},
+		}, errs.ErrUsage, []string{"freed tensor"}},
 		{"freed generator", func() {
 			g := torch.NewGenerator(torch.CPU, 1)
 			g.Free()
 			torch.Randperm(4, g, torch.Int64, torch.CPU)
-		}, schemas.ErrUsage, []string{"freed generator"}},
+		}, errs.ErrUsage, []string{"freed generator"}},
 		{"not implemented", func() {
 			torch.Hardswish(torch.Zeros([]int64{1}, torch.Int64, torch.CPU))
-		}, schemas.ErrUnsupported, []string{"hardswish"}},
-		{"memory", func() { torch.Empty([]int64{1 << 50}, torch.Float32, torch.CPU) }, schemas.ErrTooLarge, []string{"memory"}},
-		{"data too short", func() { torch.FromFloat32([]float32{1, 2}, 3) }, schemas.ErrMismatch, []string{"12 bytes", "8 bytes"}},
-		{"shape overflows", func() { torch.FromFloat32(nil, 1<<40, 1<<40) }, schemas.ErrMismatch, []string{"too large"}},
-		{"no single value", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).Item() }, schemas.ErrMismatch, []string{"2 elements"}},
-		{"write of another size", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).CopyFrom(make([]byte, 9)) }, schemas.ErrMismatch, []string{"9 bytes"}},
-		{"no such dimension", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).Size(1) }, schemas.ErrUsage, []string{"[2]"}},
-		{"backward without a graph", func() { torch.Zeros(nil, torch.Float32, torch.CPU).Backward() }, schemas.ErrMismatch, []string{"resslt::backward", "grad"}},
+		}, errs.ErrUnsupported, []string{"hardswish"}},
+		{"memory", func() { torch.Empty([]int64{1 << 50}, torch.Float32, torch.CPU) }, errs.ErrTooLarge, []string{"memory"}},
+		{"data too short", func() { torch.FromFloat32([]float32{1, 2}, 3) }, errs.ErrMismatch, []string{"12 bytes", "8 bytes"}},
+		{"shape overflows", func() { torch.FromFloat32(nil, 1<<40, 1<<40) }, errs.ErrMismatch, []string{"too large"}},
+		{"no single value", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).Item() }, errs.ErrMismatch, []string{"2 elements"}},
+		{"write of another size", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).CopyFrom(make([]byte, 9)) }, errs.ErrMismatch, []string{"9 bytes"}},
+		{"no such dimension", func() { torch.Zeros([]int64{2}, torch.Float32, torch.CPU).Size(1) }, errs.ErrUsage, []string{"[2]"}},
+		{"backward without a graph", func() { torch.Zeros(nil, torch.Float32, torch.CPU).Backward() }, errs.ErrMismatch, []string{"resslt::backward", "grad"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,9 +123,9 @@ func TestFailureFreesEverythingAndIsOneLine(t *testing.T) {
 			if !errors.Is(err, c.sentinel) {
 				t.Fatalf("error %v, want %v", err, c.sentinel)
 			}
-			var typed *schemas.Error
+			var typed *errs.Error
 			if !errors.As(err, &typed) {
-				t.Errorf("error is %T, want *schemas.Error", err)
+				t.Errorf("error is %T, want *errs.Error", err)
 			}
 			text := err.Error()
 			for _, part := range c.parts {
@@ -163,7 +163,7 @@ func TestOutsideDo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				err, ok := recover().(error)
-				if !ok || !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), "outside torch.Do") {
+				if !ok || !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "outside torch.Do") {
 					t.Errorf("panic value %v, want an error that names torch.Do", err)
 				}
 			}()
@@ -212,7 +212,7 @@ func TestNestedDoRunsInline(t *testing.T) {
 				torch.View(a, []int64{7})
 				return nil
 			})
-			if !errors.Is(inner, schemas.ErrMismatch) {
+			if !errors.Is(inner, errs.ErrMismatch) {
 				t.Errorf("nested Do returned %v", inner)
 			}
 			if a.Item() != 1 {
@@ -228,7 +228,7 @@ func TestNoGradFromManyGoroutines(t *testing.T) {
 	torchtest.Require(t)
 	before := torch.LiveTensors()
 	var wg sync.WaitGroup
-	errs := make(chan error, 8)
+	failures := make(chan error, 8)
 	for g := range 8 {
 		wg.Add(1)
 		go func() {
@@ -258,16 +258,16 @@ func TestNoGradFromManyGoroutines(t *testing.T) {
 					})
 					return err
 				})
-				if err != nil && !errors.Is(err, schemas.ErrMismatch) {
-					errs <- err
+				if err != nil && !errors.Is(err, errs.ErrMismatch) {
+					failures <- err
 					return
 				}
 			}
 		}()
 	}
 	wg.Wait()
-	close(errs)
-	for err := range errs {
+	close(failures)
+	for err := range failures {
 		t.Error(err)
 	}
 	if after := torch.LiveTensors(); after != before {
@@ -341,7 +341,7 @@ func TestLostDeviceIsNotAsked(t *testing.T) {
 				t.Error("a tensor is in use after Free")
 			}
 		})
-		if !errors.Is(err, schemas.ErrUnavailable) || !strings.Contains(err.Error(), "nvidia-smi") {
+		if !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), "nvidia-smi") {
 			t.Errorf("got %v", err)
 		}
 		want := before + 1

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // ShimName is the file name of the shim.
@@ -20,7 +20,7 @@ const ShimName = "libresslt_torch.so"
 // or the folder that holds it. It overrides the search.
 const EnvShim = "RESSLT_TORCH"
 
-const mendShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " beside the program or set " + EnvShim
+const hintShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " beside the program or set " + EnvShim
 
 // opened is the path of the loaded shim; nil until one is loaded.
 var opened atomic.Pointer[string]
@@ -55,8 +55,8 @@ type openOutcome struct {
 // how OpenMP's threads wait.
 //
 // Open is idempotent: after a success every further call returns nil, whatever
-// its path. It returns schemas.ErrUnavailable when no shim can be loaded,
-// naming every place searched, and schemas.ErrMismatch when the shim has
+// its path. It returns errs.ErrUnavailable when no shim can be loaded,
+// naming every place searched, and errs.ErrMismatch when the shim has
 // another ABI number than this build.
 func Open(path string) error {
 	openMu.Lock()
@@ -65,7 +65,7 @@ func Open(path string) error {
 		return nil
 	}
 	if err := waitPassively(); err != nil {
-		return schemas.E("open libtorch shim", waitPolicy, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("open libtorch shim", waitPolicy, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	candidates := candidatesFor(path)
 	var tried []string
@@ -85,20 +85,20 @@ func Open(path string) error {
 			opened.Store(&where)
 			return nil
 		case openABI:
-			return schemas.E("open libtorch shim", c, "run `make shim` to rebuild it with this version of resslt",
-				schemas.Because(schemas.ErrMismatch, fmt.Sprintf("the file has ABI %d, this build speaks ABI %d", out.abi, shimABI)))
+			return errs.New("open libtorch shim", c, "run `make shim` to rebuild it with this version of resslt",
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("the file has ABI %d, this build speaks ABI %d", out.abi, shimABI)))
 		case openNotShim:
-			return schemas.E("open libtorch shim", c, "point "+EnvShim+" to "+ShimName+", which `make shim` builds",
-				schemas.Because(schemas.ErrMismatch, "a shared library, but not resslt's shim"))
+			return errs.New("open libtorch shim", c, "point "+EnvShim+" to "+ShimName+", which `make shim` builds",
+				errs.Because(errs.ErrMismatch, "a shared library, but not resslt's shim"))
 		case openNoCgo:
-			return schemas.E("open libtorch shim", c, "rebuild with CGO_ENABLED=1 and a C compiler",
-				schemas.Because(schemas.ErrUnavailable, "this program was built without cgo"))
+			return errs.New("open libtorch shim", c, "rebuild with CGO_ENABLED=1 and a C compiler",
+				errs.Because(errs.ErrUnavailable, "this program was built without cgo"))
 		case openLoader:
 			tried = append(tried, loaderSaid(c, out.message))
 		}
 	}
-	return schemas.E("open libtorch shim", path, mendShim,
-		schemas.Because(schemas.ErrUnavailable, "searched "+strings.Join(tried, ", ")))
+	return errs.New("open libtorch shim", path, hintShim,
+		errs.Because(errs.ErrUnavailable, "searched "+strings.Join(tried, ", ")))
 }
 
 // loaderSaid names the file once: the loader's own message mostly does already.

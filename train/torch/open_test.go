@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -31,9 +31,9 @@ func openMain(path string) {
 	err := torch.Open(path)
 	kind := "ok"
 	switch {
-	case errors.Is(err, schemas.ErrUnavailable):
+	case errors.Is(err, errs.ErrUnavailable):
 		kind = "unavailable"
-	case errors.Is(err, schemas.ErrMismatch):
+	case errors.Is(err, errs.ErrMismatch):
 		kind = "mismatch"
 	case err != nil:
 		kind = "other"
@@ -182,7 +182,7 @@ func TestInfo(t *testing.T) {
 			torch.CUDAMemoryOf(torch.CUDA(0))
 			return nil
 		})
-		if !errors.Is(err, schemas.ErrUnsupported) {
+		if !errors.Is(err, errs.ErrUnsupported) {
 			t.Errorf("CUDA memory without CUDA: %v", err)
 		}
 		err = torch.Do(func() error {
@@ -214,10 +214,10 @@ func TestNumThreads(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, -1, 1 << 20} {
-		if err := torch.SetNumThreads(n); !errors.Is(err, schemas.ErrUsage) {
+		if err := torch.SetNumThreads(n); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("SetNumThreads(%d): %v", n, err)
 		}
-		if err := torch.SetNumInteropThreads(n); !errors.Is(err, schemas.ErrUsage) {
+		if err := torch.SetNumInteropThreads(n); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("SetNumInteropThreads(%d): %v", n, err)
 		}
 	}

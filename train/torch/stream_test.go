@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -86,7 +86,7 @@ func TestGPUsAreRefusedWhereThereAreNone(t *testing.T) {
 		"pool":   func() { torch.NewGraphPool(torch.CUDA(0)) },
 		"memory": func() { torch.CUDAMemoryOf(torch.CUDA(0)) },
 	} {
-		if err := torch.Do(func() error { fn(); return nil }); !errors.Is(err, schemas.ErrUnsupported) {
+		if err := torch.Do(func() error { fn(); return nil }); !errors.Is(err, errs.ErrUnsupported) {
 			t.Errorf("%s: got %v, want ErrUnsupported", name, err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -163,7 +163,7 @@ func TestAutocastIsScoped(t *testing.T) {
 			torch.Autocast(torch.DeviceCPU, torch.Float32, func() {})
 			return nil
 		})
-		if !errors.Is(err, schemas.ErrMismatch) {
+		if !errors.Is(err, errs.ErrMismatch) {
 			t.Errorf("autocast to float32: %v", err)
 		}
 		if got := dtype(); got != torch.Float32 {
@@ -232,7 +232,7 @@ func TestDTypesAndDevices(t *testing.T) {
 			t.Errorf("%v: parsed as %v, %v; size %d", d, back, err, d.Size())
 		}
 	}
-	if _, err := torch.ParseDType("float8"); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := torch.ParseDType("float8"); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("float8: %v", err)
 	}
 	for s, want := range map[string]torch.Device{"cpu": torch.CPU, "cuda": torch.CUDA(0), "cuda:3": torch.CUDA(3)} {
@@ -245,7 +245,7 @@ func TestDTypesAndDevices(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "gpu", "cuda:", "cuda:-1", "cuda:127", "cuda:1x", "cpu:0", "CUDA"} {
-		if d, err := torch.ParseDevice(s); !errors.Is(err, schemas.ErrUsage) {
+		if d, err := torch.ParseDevice(s); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%q: %v, %v", s, d, err)
 		}
 	}

@@ -23,8 +23,10 @@ func (c *Columns) Fixed(t arrow.DataType, values []byte) {
 
 // Variable adds a column of values of variable length.
 func (c *Columns) Variable(t arrow.DataType, v *Var) {
-	c.data = append(c.data, array.NewData(t, c.rows, []*memory.Buffer{nil,
-		memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(v.offsets)), memory.NewBufferBytes(v.data)}, nil, 0, 0))
+	c.data = append(c.data, array.NewData(t, c.rows, []*memory.Buffer{
+		nil,
+		memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(v.offsets)), memory.NewBufferBytes(v.data),
+	}, nil, 0, 0))
 }
 
 // Int32 adds a column of integers.

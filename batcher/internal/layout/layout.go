@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"resslt/schemas/errs"
+
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
-
-	"resslt/schemas"
 )
 
 // Layout knows where the buffers of record batches with a fixed schema lie. It is
@@ -40,11 +40,11 @@ func New(schema *arrow.Schema) (*Layout, error) {
 	var out bytes.Buffer
 	w := ipc.NewWriter(&out, ipc.WithSchema(schema))
 	if err := w.Close(); err != nil {
-		return nil, schemas.E("encode", "Arrow schema", "report this as a bug", schemas.BecauseErr(schemas.ErrUnsupported, err))
+		return nil, errs.New("encode", "Arrow schema", "report this as a bug", errs.BecauseErr(errs.ErrUnsupported, err))
 	}
 	prefix, ok := bytes.CutSuffix(out.Bytes(), end)
 	if !ok {
-		return nil, schemas.E("encode", "Arrow schema", "report this as a bug", schemas.Because(schemas.ErrUnsupported, "no end mark"))
+		return nil, errs.New("encode", "Arrow schema", "report this as a bug", errs.Because(errs.ErrUnsupported, "no end mark"))
 	}
 	l := &Layout{prefix: prefix}
 	for _, f := range schema.Fields() {
@@ -54,7 +54,7 @@ func New(schema *arrow.Schema) (*Layout, error) {
 		case arrow.FixedWidthDataType:
 			c.width = t.Bytes()
 		default:
-			return nil, schemas.E("encode", "column "+f.Name, "report this as a bug", schemas.ErrUnsupported)
+			return nil, errs.New("encode", "column "+f.Name, "report this as a bug", errs.ErrUnsupported)
 		}
 		l.columns = append(l.columns, c)
 	}
@@ -65,7 +65,7 @@ func New(schema *arrow.Schema) (*Layout, error) {
 func (l *Layout) Prefix() []byte { return l.prefix }
 
 func corrupt(format string, a ...any) error {
-	return schemas.Because(schemas.ErrCorrupt, fmt.Sprintf(format, a...))
+	return errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 }
 
 // MetadataLength reads the framing in front of a record batch's metadata, whose
@@ -88,7 +88,7 @@ func MetadataLength(prefix []byte, limit int64) (int64, error) {
 func (l *Layout) Parse(data []byte, rows int) (bufs [][]byte, err error) {
 	rest, ok := bytes.CutPrefix(data, l.prefix)
 	if !ok {
-		return nil, schemas.Because(schemas.ErrMismatch, "its Arrow schema is not this run's")
+		return nil, errs.Because(errs.ErrMismatch, "its Arrow schema is not this run's")
 	}
 	n, err := MetadataLength(rest, min(MaxMetadataBytes, int64(max(0, len(rest)-PrefixBytes))))
 	if err != nil {

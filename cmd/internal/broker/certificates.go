@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // pair is a certificate and its key, as parsed.
@@ -110,7 +110,7 @@ func issue(name string, template *x509.Certificate, ca *pair) (*pair, error) {
 
 func readPair(name string) (*pair, error) {
 	bad := func(file string, err error) (*pair, error) {
-		return nil, schemas.E("read key", file, "restore it, or remove "+name+".pem and .key to have another made", schemas.BecauseErr(schemas.ErrCorrupt, err))
+		return nil, errs.New("read key", file, "restore it, or remove "+name+".pem and .key to have another made", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	der := map[string][]byte{}
 	for _, ext := range []string{".pem", ".key"} {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // DefaultURL is a broker on this machine.
@@ -55,10 +55,10 @@ func (f *Flags) Options(name string, role batcher.Role) (batcher.ConnectOptions,
 	if f.tokenFile != "" {
 		raw, err := os.ReadFile(f.tokenFile)
 		if err != nil {
-			return o, schemas.E("connect to broker", f.tokenFile, "name a file that can be read", schemas.BecauseErr(schemas.ErrNotFound, err))
+			return o, errs.New("connect to broker", f.tokenFile, "name a file that can be read", errs.BecauseErr(errs.ErrNotFound, err))
 		}
 		if f.token != "" {
-			return o, schemas.E("connect to broker", "", "give one of --token and --token-file", schemas.Because(schemas.ErrUsage, "two tokens"))
+			return o, errs.New("connect to broker", "", "give one of --token and --token-file", errs.Because(errs.ErrUsage, "two tokens"))
 		}
 		o.Token = strings.TrimSpace(string(raw))
 	}

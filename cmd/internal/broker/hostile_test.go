@@ -74,8 +74,10 @@ func TestHostileWorker(t *testing.T) {
 	worker := f.connect(t, byNKey, vision, batcher.RoleWorker)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{Workers: 1, Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil }})
+	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+		Workers: 1, Grace: time.Second,
+		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

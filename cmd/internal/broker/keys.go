@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
 )
 
 // KeyOptions configure Keys.
@@ -77,7 +80,7 @@ func (o KeyOptions) applyDefaults() (KeyOptions, error) {
 // Validate says whether the options can be used; it returns ErrUsage.
 func (o KeyOptions) Validate() error {
 	bad := func(where, why, hint string) error {
-		return schemas.E("make keys", where, hint, schemas.Because(schemas.ErrUsage, why))
+		return errs.New("make keys", where, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
 	case o.Dir == "":
@@ -177,7 +180,7 @@ func (o KeyOptions) allTenants() ([]string, error) {
 	slices.Sort(tenants)
 	tenants = slices.Compact(tenants)
 	if len(tenants) == 0 {
-		return nil, schemas.E("make keys", o.Dir, "give --tenant NAME", schemas.Because(schemas.ErrUsage, "it has no tenant"))
+		return nil, errs.New("make keys", o.Dir, "give --tenant NAME", errs.Because(errs.ErrUsage, "it has no tenant"))
 	}
 	return tenants, nil
 }
@@ -213,7 +216,7 @@ func seed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, err
 	if err == nil {
 		pair, err := nkeys.ParseDecoratedNKey(raw)
 		if err != nil {
-			return nil, schemas.E("read key", file, "restore it, or remove it to have another made", schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return nil, errs.New("read key", file, "restore it, or remove it to have another made", errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		return pair, nil
 	}
@@ -234,12 +237,9 @@ func seed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, err
 func writeSecret(file string, raw []byte) error { return write(file, raw, 0o600) }
 
 func write(file string, raw []byte, mode fs.FileMode) error {
-	if err := os.WriteFile(file, raw, mode); err != nil {
-		return keyError(file, err)
-	}
-	return nil
+	return durable.ReplaceMode(file, mode, func(w io.Writer) error { _, err := w.Write(raw); return err })
 }
 
 func keyError(where string, err error) error {
-	return schemas.E("make keys", where, "name a folder that can be written", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("make keys", where, "name a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
 }

@@ -14,6 +14,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // TestRoles lets trainer, worker and observer do all of their work under deploy's
@@ -124,8 +125,10 @@ func TestGuestsReconnect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{Workers: 2, Grace: time.Second,
-				Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil }})
+			w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+				Workers: 2, Grace: time.Second,
+				Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,35 +249,35 @@ func TestDenied(t *testing.T) {
 	t.Run("a worker opens a run", func(t *testing.T) {
 		c := f.connect(t, byNKey, vision, batcher.RoleWorker)
 		_, err := batcher.OpenRun(short(), c.js, "mine", spec(), batcher.RunOptions{})
-		wantErr(t, err, schemas.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
+		wantErr(t, err, errs.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
 	})
 	t.Run("an observer deletes a run", func(t *testing.T) {
 		c := f.connect(t, byNKey, vision, batcher.RoleObserver)
-		wantErr(t, batcher.DeleteRun(short(), c.js, "r"), schemas.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
+		wantErr(t, batcher.DeleteRun(short(), c.js, "r"), errs.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
 	})
 	t.Run("a trainer connects under another role's inbox", func(t *testing.T) {
 		o := f.options(byNKey, vision, batcher.RoleTrainer)
 		o.Role = batcher.RoleWorker
 		o.Timeout = time.Second
 		_, _, err := batcher.Connect(t.Context(), o)
-		wantErr(t, err, schemas.ErrDenied, `Subscription to "_INBOX.worker.`)
+		wantErr(t, err, errs.ErrDenied, `Subscription to "_INBOX.worker.`)
 	})
 	t.Run("a stranger", func(t *testing.T) {
 		o := f.options(byNKey, vision, batcher.RoleWorker)
 		o.NKey = ""
 		_, _, err := batcher.Connect(t.Context(), o)
-		wantErr(t, err, schemas.ErrDenied, "--creds, --nkey or --token")
+		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 		if other := t.TempDir(); Keys(KeyOptions{Dir: other, Tenants: []string{vision}}) != nil {
 			t.Fatal("no keys")
 		} else {
 			o.NKey = filepath.Join(other, vision, "worker.nk")
 		}
 		_, _, err = batcher.Connect(t.Context(), o)
-		wantErr(t, err, schemas.ErrDenied, "--creds, --nkey or --token")
+		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 	})
 	t.Run("quota", func(t *testing.T) {
 		_, err := batcher.OpenRun(t.Context(), trainer.js, "large", spec(), batcher.RunOptions{Storage: batcher.StorageFile, MaxBytes: 200 << 30})
-		wantErr(t, err, schemas.ErrUnavailable, "store")
+		wantErr(t, err, errs.ErrUnavailable, "store")
 	})
 	if err := run.Ensure(t.Context()); err != nil {
 		t.Fatalf("the run does not stand any more: %v", err)
@@ -311,7 +314,7 @@ func TestGuestsOfOldAreRefused(t *testing.T) {
 					nc.Close()
 					continue
 				}
-				wantErr(t, err, schemas.ErrDenied)
+				wantErr(t, err, errs.ErrDenied)
 				f.connect(t, byCreds, vision, r)
 			}
 		})
@@ -327,7 +330,7 @@ func TestStreamQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := batcher.OpenRun(t.Context(), c.js, "two", spec(), batcher.RunOptions{})
-	wantErr(t, err, schemas.ErrUnavailable, "maximum number of streams reached")
+	wantErr(t, err, errs.ErrUnavailable, "maximum number of streams reached")
 }
 
 // TestTLS: who cannot show and be shown a certificate is told which file is missing.
@@ -352,17 +355,17 @@ func TestTLS(t *testing.T) {
 	}{
 		{"good", func(*batcher.ConnectOptions) {}, nil, ""},
 		{"nats:// is made tls by the broker", func(o *batcher.ConnectOptions) { o.URL = strings.Replace(o.URL, "tls", "nats", 1) }, nil, ""},
-		{"no authority", func(o *batcher.ConnectOptions) { o.CA = "" }, schemas.ErrUnavailable, "--tls-ca"},
-		{"another authority", func(o *batcher.ConnectOptions) { o.CA = filepath.Join(other, "ca.pem") }, schemas.ErrUnavailable, "--tls-ca"},
-		{"no certificate", func(o *batcher.ConnectOptions) { o.Cert, o.Key = "", "" }, schemas.ErrDenied, "--tls-cert"},
+		{"no authority", func(o *batcher.ConnectOptions) { o.CA = "" }, errs.ErrUnavailable, "--tls-ca"},
+		{"another authority", func(o *batcher.ConnectOptions) { o.CA = filepath.Join(other, "ca.pem") }, errs.ErrUnavailable, "--tls-ca"},
+		{"no certificate", func(o *batcher.ConnectOptions) { o.Cert, o.Key = "", "" }, errs.ErrDenied, "--tls-cert"},
 		{"another's certificate", func(o *batcher.ConnectOptions) {
 			o.Cert, o.Key = filepath.Join(other, vision, "worker.pem"), filepath.Join(other, vision, "worker.key")
-		}, schemas.ErrDenied, "--tls-cert"},
-		{"half a pair", func(o *batcher.ConnectOptions) { o.Key = "" }, schemas.ErrUsage, "--tls-key"},
-		{"a missing file", func(o *batcher.ConnectOptions) { o.CA += "x" }, schemas.ErrNotFound, "ca.pemx"},
-		{"garbage for an authority", func(o *batcher.ConnectOptions) { o.CA = garbage }, schemas.ErrCorrupt, garbage},
-		{"garbage for a seed", func(o *batcher.ConnectOptions) { o.NKey = garbage }, schemas.ErrCorrupt, garbage},
-		{"two logins", func(o *batcher.ConnectOptions) { o.Token = "t" }, schemas.ErrUsage, "one of --creds, --nkey and --token"},
+		}, errs.ErrDenied, "--tls-cert"},
+		{"half a pair", func(o *batcher.ConnectOptions) { o.Key = "" }, errs.ErrUsage, "--tls-key"},
+		{"a missing file", func(o *batcher.ConnectOptions) { o.CA += "x" }, errs.ErrNotFound, "ca.pemx"},
+		{"garbage for an authority", func(o *batcher.ConnectOptions) { o.CA = garbage }, errs.ErrCorrupt, garbage},
+		{"garbage for a seed", func(o *batcher.ConnectOptions) { o.NKey = garbage }, errs.ErrCorrupt, garbage},
+		{"two logins", func(o *batcher.ConnectOptions) { o.Token = "t" }, errs.ErrUsage, "one of --creds, --nkey and --token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := good

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Campaign is a series of storms and scenarios.
@@ -69,11 +69,11 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 		c.Kinds = Kinds()
 	}
 	if c.Faults < 0 || c.Alone < 0 {
-		return nil, schemas.E("chaos", "faults", "give 0 or more", schemas.ErrUsage)
+		return nil, errs.New("chaos", "faults", "give 0 or more", errs.ErrUsage)
 	}
 	for _, name := range c.Kinds {
 		if _, ok := kindByName(name); !ok {
-			return nil, schemas.E("chaos", "kind "+name, "use some of "+fmt.Sprint(Kinds()), schemas.ErrUsage)
+			return nil, errs.New("chaos", "kind "+name, "use some of "+fmt.Sprint(Kinds()), errs.ErrUsage)
 		}
 	}
 	chosen, err := chooseScenarios(c.Only)
@@ -173,7 +173,7 @@ func chooseScenarios(names []string) ([]scenario, error) {
 	for _, n := range names {
 		s, ok := byName[n]
 		if !ok {
-			return nil, schemas.E("chaos", "scenario "+n, "use some of "+fmt.Sprint(slices.Sorted(maps.Keys(byName))), schemas.ErrUsage)
+			return nil, errs.New("chaos", "scenario "+n, "use some of "+fmt.Sprint(slices.Sorted(maps.Keys(byName))), errs.ErrUsage)
 		}
 		out = append(out, s)
 	}

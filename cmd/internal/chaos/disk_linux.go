@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // mountDisk puts a file system of so many bytes, in memory, on a folder. It returns
@@ -14,13 +14,13 @@ func mountDisk(dir string, size int) (unmount func() error, err error) {
 	err = syscall.Mount("resslt-chaos", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size))
 	switch {
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return nil, schemas.E("mount", dir, "run it as root, or in `unshare --user --map-root-user --mount`", schemas.BecauseErr(schemas.ErrUnsupported, err))
+		return nil, errs.New("mount", dir, "run it as root, or in `unshare --user --map-root-user --mount`", errs.BecauseErr(errs.ErrUnsupported, err))
 	case err != nil:
-		return nil, schemas.E("mount", dir, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("mount", dir, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return func() error {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			return schemas.E("unmount", dir, "umount it by hand", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New("unmount", dir, "umount it by hand", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		return nil
 	}, nil

@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"golang.org/x/sync/errgroup"
 )
 
 // restartAfter is how long a service manager waits before it starts a program
@@ -62,7 +62,7 @@ type service struct {
 func newFarm(o Options, l layout) (*farm, error) {
 	f := &farm{layout: l, opts: o, dir: filepath.Join(o.Dir, l.name), finished: make(chan struct{})}
 	if err := os.MkdirAll(f.out(), 0o755); err != nil {
-		return nil, schemas.E("make folder", f.dir, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("make folder", f.dir, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	if f.store == "" {
 		f.store = filepath.Join(f.dir, "store")
@@ -70,11 +70,11 @@ func newFarm(o Options, l layout) (*farm, error) {
 	// The port stays the same over the broker's lives, as its clients expect.
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, schemas.E("find a free port", "", "free one", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("find a free port", "", "free one", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	f.addr = port.Addr().String()
 	if err := port.Close(); err != nil {
-		return nil, schemas.E("find a free port", f.addr, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("find a free port", f.addr, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
 	f.trainer = &service{name: "trainer", start: f.launchTrainer}
@@ -161,13 +161,13 @@ func (f *farm) startBroker(ctx context.Context) error {
 		// Includes are looked for from the configuration's folder on.
 		rel, err := filepath.Rel(f.dir, f.keys)
 		if err != nil {
-			return schemas.E("find keys", f.keys, "name an absolute --dir", schemas.BecauseErr(schemas.ErrUsage, err))
+			return errs.New("find keys", f.keys, "name an absolute --dir", errs.BecauseErr(errs.ErrUsage, err))
 		}
 		secured = fmt.Sprintf("include %q\ninclude %q\n", filepath.Join(rel, "tls.conf"), filepath.Join(rel, "accounts.conf"))
 	}
 	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n%s", f.addr, f.store, memory, f.server, secured)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		return schemas.E("write", conf, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("write", conf, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	p, err := f.launch("broker", len(f.livesOf("broker."))+1, f.opts.Server, "-c", conf)
 	if err != nil {
@@ -182,7 +182,7 @@ func (f *farm) startBroker(ctx context.Context) error {
 		}
 		select {
 		case <-p.done:
-			return schemas.E("start broker", f.addr, "see "+p.log, schemas.Because(schemas.ErrUnavailable, p.lastLine()))
+			return errs.New("start broker", f.addr, "see "+p.log, errs.Because(errs.ErrUnavailable, p.lastLine()))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(pollSteps):
@@ -250,8 +250,10 @@ func (f *farm) launchWorker(s *service) (*process, error) {
 // launchTrainer resumes where there is a checkpoint, as a service manager's command
 // would: the first start has none.
 func (f *farm) launchTrainer(s *service) (*process, error) {
-	args := append([]string{"train", "--run", f.name, "--out", f.out(),
-		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String(), "--lease", lease.String()}, f.recipe(f.opts.Data)...)
+	args := append([]string{
+		"train", "--run", f.name, "--out", f.out(),
+		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String(), "--lease", lease.String(),
+	}, f.recipe(f.opts.Data)...)
 	if f.brokerTimeout != 0 {
 		args = append(args, "--broker-timeout", f.brokerTimeout.String())
 	}
@@ -347,7 +349,7 @@ func (f *farm) tendOne(ctx context.Context, s *service) error {
 	f.mu.Unlock()
 	// A program whose broker is away may end, with code 1 and the word for it.
 	// Any other end is the farm's failure.
-	if s == f.trainer && f.final || exit.code != 1 || !strings.Contains(exit.line, schemas.ErrUnavailable.Error()) {
+	if s == f.trainer && f.final || exit.code != 1 || !strings.Contains(exit.line, errs.ErrUnavailable.Error()) {
 		return exit
 	}
 	f.opts.Log(fmt.Sprintf("%s ended by itself and is started again: %s", p.name, exit.line))
@@ -430,7 +432,7 @@ func (f *farm) hang(ctx context.Context, what string) error {
 	if trainer != nil {
 		_ = trainer.wait(ctx) // the dump is whole when it has ended
 	}
-	return schemas.E("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", schemas.Because(schemas.ErrUnavailable, "hang: "+what))
+	return errs.New("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", errs.Because(errs.ErrUnavailable, "hang: "+what))
 }
 
 // sleep waits for d or the end of ctx, whose cause it returns.

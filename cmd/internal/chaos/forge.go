@@ -12,13 +12,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // forge replaces a stored chunk by one with other bytes, and puts its task back
 // into the queue.
 func forge(ctx context.Context, f *farm) error {
 	fail := func(err error) error {
-		return schemas.E("forge chunk of", f.name, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("forge chunk of", f.name, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	nc, err := nats.Connect("nats://" + f.addr)
 	if err != nil {

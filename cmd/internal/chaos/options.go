@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Options say where the programs are and what is to be done to them.
@@ -60,17 +60,17 @@ func (o Options) Validate() error {
 	o = o.applyDefaults()
 	for _, name := range []string{"resslt", "augmentd"} {
 		if _, err := os.Stat(filepath.Join(o.Bin, name)); err != nil {
-			return schemas.E("find program", name, "run `make build`, or name the folder with --bin", schemas.BecauseErr(schemas.ErrUnavailable, err))
+			return errs.New("find program", name, "run `make build`, or name the folder with --bin", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
 	if _, err := exec.LookPath(o.Server); err != nil {
-		return schemas.E("find program", o.Server, "apt-get install nats-server", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("find program", o.Server, "apt-get install nats-server", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	if info, err := os.Stat(o.Dir); o.Dir == "" || err != nil || !info.IsDir() {
-		return schemas.E("use folder", fmt.Sprintf("%q", o.Dir), "name a folder that exists", schemas.ErrUsage)
+		return errs.New("use folder", fmt.Sprintf("%q", o.Dir), "name a folder that exists", errs.ErrUsage)
 	}
 	if o.Quiet < 0 {
-		return schemas.E("chaos", "Quiet", "give 0 for the default, or more", schemas.Because(schemas.ErrUsage, "is negative"))
+		return errs.New("chaos", "Quiet", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "is negative"))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // process is a child of the driver: one program, started once. Its standard output
@@ -36,8 +36,8 @@ func launch(dir, name, program string, env []string, args ...string) (*process, 
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = tied()
 	fail := func(err error) (*process, error) {
-		return nil, schemas.E("start", name, "build the programs with `make build`, and see that nats-server is installed",
-			schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("start", name, "build the programs with `make build`, and see that nats-server is installed",
+			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	out, err := os.Create(p.out)
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *process) signal(sig syscall.Signal) error {
 		return nil
 	}
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return schemas.E("signal", p.name, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("signal", p.name, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (p *process) code() int { return p.cmd.ProcessState.ExitCode() }
 func (p *process) read() (string, error) {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {
-		return "", schemas.E("read log", p.log, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return "", errs.New("read log", p.log, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return string(raw), nil
 }

@@ -5,7 +5,7 @@ import (
 	"net"
 	"sync"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // proxy is a TCP way to the broker that can be cut. A cut does not close anything:
@@ -58,7 +58,7 @@ func (g *gate) set(open bool) {
 func newProxy(to string) (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, schemas.E("start proxy to", to, "free a port", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("start proxy to", to, "free a port", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	p := &proxy{to: to, l: l, done: make(chan struct{}), gate: openGate(), conns: map[net.Conn]struct{}{}}
 	p.join.Go(p.accept)
@@ -147,7 +147,7 @@ func (p *proxy) close() error {
 	p.mu.Unlock()
 	p.join.Wait()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		return schemas.E("close proxy to", p.to, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("close proxy to", p.to, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
 }

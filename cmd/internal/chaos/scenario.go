@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // scenarioSteps is the length of every scenario's run.
@@ -49,7 +49,7 @@ func (s *stage) farm(change func(*layout)) (*farm, error) {
 
 // wrongf is a check that failed.
 func wrongf(format string, args ...any) error {
-	return schemas.E("", "check", "", schemas.Because(schemas.ErrMismatch, fmt.Sprintf(format, args...)))
+	return errs.New("", "check", "", errs.Because(errs.ErrMismatch, fmt.Sprintf(format, args...)))
 }
 
 // same checks that the farm ended as the calm run did.
@@ -94,12 +94,12 @@ func (s *stage) ends(ctx context.Context, change func(*layout), code int, words 
 }
 
 // clear checks an end by what a person sees of it: the exit code, and one line that
-// names the thing, the cause and the mend.
+// names the thing, the cause and the hint.
 func (e *exitError) clear(code int, words ...string) error {
 	if e.code != code {
 		return wrongf("%s ended with code %d, want %d: %s", e.name, e.code, code, e.line)
 	}
-	for _, w := range append([]string{": ", "(mend: "}, words...) {
+	for _, w := range append([]string{": ", "(hint: "}, words...) {
 		if !strings.Contains(e.line, w) {
 			return wrongf("%s ended with %q, which does not say %q", e.name, e.line, w)
 		}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var brokerScenarios = []scenario{
@@ -108,7 +108,7 @@ func flip(dir string, rng *rand.Rand) (int, error) {
 		err = fmt.Errorf("%d message blocks only", blocks)
 	}
 	if err != nil {
-		return n, schemas.E("flip bits under", dir, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return n, errs.New("flip bits under", dir, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return n, nil
 }
@@ -120,10 +120,10 @@ const diskSize = 16 << 20
 func fullDisk(ctx context.Context, s *stage) (err error) {
 	disk := filepath.Join(s.opts.Dir, "disk")
 	if err := os.MkdirAll(disk, 0o755); err != nil {
-		return schemas.E("make folder", disk, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("make folder", disk, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	unmount, err := mountDisk(disk, diskSize)
-	if errors.Is(err, schemas.ErrUnsupported) {
+	if errors.Is(err, errs.ErrUnsupported) {
 		s.outcome = "not played: " + err.Error()
 		return nil
 	}
@@ -191,7 +191,7 @@ func (f *farm) exitOrStep(ctx context.Context, step int64) (exit *exitError, err
 func fill(path string) error {
 	out, err := os.Create(path)
 	if err != nil {
-		return schemas.E("fill disk", path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("fill disk", path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	defer out.Close()
 	for size := 1 << 20; size > 0; {
@@ -200,7 +200,7 @@ func fill(path string) error {
 		}
 	}
 	if !errors.Is(err, syscall.ENOSPC) {
-		return schemas.E("fill disk", path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("fill disk", path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var tenantScenarios = []scenario{
@@ -19,8 +19,10 @@ var tenantScenarios = []scenario{
 // a role may not do is refused by name, and the run goes on with worker 0 alone.
 func withoutRights(ctx context.Context, s *stage) error {
 	keys := filepath.Join(s.opts.Dir, s.name+"-keys")
-	if err := broker.Keys(broker.KeyOptions{Dir: keys, Tenants: []string{"vision", "speech"},
-		Quota: broker.Quota{Memory: 128 << 20, Store: 256 << 20}}); err != nil {
+	if err := broker.Keys(broker.KeyOptions{
+		Dir: keys, Tenants: []string{"vision", "speech"},
+		Quota: broker.Quota{Memory: 128 << 20, Store: 256 << 20},
+	}); err != nil {
 		return err
 	}
 	as := func(tenant string, role batcher.Role) []string {
@@ -62,7 +64,7 @@ func withoutRights(ctx context.Context, s *stage) error {
 			}
 			s.outcome = p.lastLine()
 			exit := &exitError{name: p.name, code: p.code(), line: s.outcome, log: p.log}
-			if err := exit.clear(1, schemas.ErrDenied.Error(), "Permissions Violation", "credentials"); err != nil {
+			if err := exit.clear(1, errs.ErrDenied.Error(), "Permissions Violation", "credentials"); err != nil {
 				return err
 			}
 		}

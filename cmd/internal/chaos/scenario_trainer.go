@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var trainerScenarios = []scenario{
@@ -26,8 +26,10 @@ func secondTrainer(ctx context.Context, s *stage) error {
 				return err
 			}
 		}
-		args := append([]string{"train", "--nats", f.url(f.trainer), "--run", f.name, "--window", fmt.Sprint(f.window),
-			"--out", filepath.Join(f.dir, "second")}, f.recipe(f.opts.Data)...)
+		args := append([]string{
+			"train", "--nats", f.url(f.trainer), "--run", f.name, "--window", fmt.Sprint(f.window),
+			"--out", filepath.Join(f.dir, "second"),
+		}, f.recipe(f.opts.Data)...)
 		p, err := f.launch("second", 1, filepath.Join(f.opts.Bin, "resslt"), args...)
 		if err != nil {
 			return err
@@ -50,7 +52,7 @@ func secondTrainer(ctx context.Context, s *stage) error {
 // place of one that was made, and asks for it once more: what a worker of a build
 // with another rounding would do.
 func unequalAnswers(ctx context.Context, s *stage) error {
-	return s.ends(ctx, nil, 1, []string{schemas.ErrDeterminism.Error(), "same build on every worker"}, func(ctx context.Context, f *farm) error {
+	return s.ends(ctx, nil, 1, []string{errs.ErrDeterminism.Error(), "same build on every worker"}, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
 			return err
 		}

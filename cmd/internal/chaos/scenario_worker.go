@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 var workerScenarios = []scenario{
@@ -101,14 +101,14 @@ func lostConnections(ctx context.Context, s *stage) error {
 func otherEngine(ctx context.Context, s *stage) error {
 	other := filepath.Join(s.opts.Bin, "augmentd-nocgo")
 	if _, err := os.Stat(other); err != nil {
-		return schemas.E("find program", "augmentd-nocgo", "run `make chaos`, which builds it", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("find program", "augmentd-nocgo", "run `make chaos`, which builds it", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return s.play(ctx, func(l *layout) { l.program, l.stallTimeout = other, 5*time.Second }, func(ctx context.Context, f *farm) error {
 		said, err := f.logged(ctx, f.workers[0], "needs engine")
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(said, "mend: run a worker that has engine") {
+		if !strings.Contains(said, "hint: run a worker that has engine") {
 			return wrongf("the worker said %q", said)
 		}
 		// The trainer must say that nobody works for it.
@@ -144,7 +144,7 @@ func otherData(ctx context.Context, s *stage) error {
 		return err
 	}
 	if err := os.Symlink(dir, link); err != nil {
-		return schemas.E("link data", link, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("link data", link, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	s.opts.Data = "fashion-mnist:" + link
 	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
@@ -186,7 +186,7 @@ func otherData(ctx context.Context, s *stage) error {
 func fashion(uri string) (string, error) {
 	scheme, dir, _ := strings.Cut(uri, ":")
 	if scheme != "fashion-mnist" {
-		return "", schemas.E("scenario other-data", uri, "run it with --data fashion-mnist:DIR", schemas.ErrUnsupported)
+		return "", errs.New("scenario other-data", uri, "run it with --data fashion-mnist:DIR", errs.ErrUnsupported)
 	}
 	if dir == "" {
 		dir = "/usr/share/datasets/fashion-mnist" // of Debian's package
@@ -197,12 +197,12 @@ func fashion(uri string) (string, error) {
 // swapped makes a Fashion-MNIST whose training split is dir's test split.
 func swapped(dir, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
-		return schemas.E("make folder", to, "choose another --dir", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("make folder", to, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	for _, part := range []string{"images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"} {
 		for from, as := range map[string]string{"t10k-": "train-", "train-": "t10k-"} {
 			if err := copyFile(filepath.Join(dir, from+part), filepath.Join(to, as+part)); err != nil {
-				return schemas.E("copy data", from+part, "install dataset-fashion-mnist", schemas.BecauseErr(schemas.ErrNotFound, err))
+				return errs.New("copy data", from+part, "install dataset-fashion-mnist", errs.BecauseErr(errs.ErrNotFound, err))
 			}
 		}
 	}

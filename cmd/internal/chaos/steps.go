@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // pollSteps is how often the driver looks for new steps: the resolution of every
@@ -78,7 +78,7 @@ func (w *stepWatch) read(at int64) (int64, error) {
 		raw, err = os.ReadFile(w.path)
 	}
 	if err != nil {
-		return 0, schemas.E("read", w.path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return 0, errs.New("read", w.path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	raw = raw[min(at, int64(len(raw))):]
 	now := time.Now()
@@ -132,13 +132,13 @@ func (w *stepWatch) longest(from, to time.Time) time.Duration {
 func readSteps(path string) ([]stepLine, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, schemas.E("read", path, "", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("read", path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	var out []stepLine
 	for line := range bytes.Lines(raw) {
 		var s stepLine
 		if err := json.Unmarshal(line, &s); err != nil {
-			return nil, schemas.E("read", path, "", schemas.BecauseErr(schemas.ErrCorrupt, err))
+			return nil, errs.New("read", path, "", errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		out = append(out, s)
 	}

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/spf13/cobra"
 )
 
 // CacheFlags adds --cache-dir and --cache-bytes, of the local cache of remote
@@ -37,8 +37,17 @@ var sizeUnits = []struct {
 	name  string
 	bytes int64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"TiB", 1 << 40},
+	{"kB", 1e3},
+	{"KB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"TB", 1e12},
+	{"B", 1},
+	{"", 1},
 }
 
 // ParseSize reads "256MB", "1GiB" or a plain number of bytes, of 1 or more. Errors
@@ -55,5 +64,5 @@ func ParseSize(s string) (int64, error) {
 		}
 		return n * u.bytes, nil
 	}
-	return 0, schemas.Because(schemas.ErrUsage, "is no size")
+	return 0, errs.Because(errs.ErrUsage, "is no size")
 }

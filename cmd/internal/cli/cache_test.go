@@ -5,9 +5,9 @@ import (
 	"os"
 	"testing"
 
-	"github.com/spf13/cobra"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/spf13/cobra"
 )
 
 func TestParseSize(t *testing.T) {
@@ -17,7 +17,7 @@ func TestParseSize(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "0", "-1MB", "1.5GB", "MB", "1XB", "99999999999TB"} {
-		if n, err := ParseSize(s); !errors.Is(err, schemas.ErrUsage) {
+		if n, err := ParseSize(s); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%q is %d, %v", s, n, err)
 		}
 	}

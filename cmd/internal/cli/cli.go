@@ -13,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/spf13/cobra"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/spf13/cobra"
 )
 
 // Exit codes.
@@ -42,8 +42,8 @@ func Main(root *cobra.Command) int {
 		return Done
 	}
 	// What was cancelled where nobody asked for an end, by a lost connection say, is a failure.
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, schemas.ErrInterrupted) {
-		err = schemas.E("", "stopped on request", "run the same command again", schemas.Because(schemas.ErrInterrupted, "before there was anything to save"))
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, errs.ErrInterrupted) {
+		err = errs.New("", "stopped on request", "run the same command again", errs.Because(errs.ErrInterrupted, "before there was anything to save"))
 	}
 	fmt.Fprintln(os.Stderr, root.Name()+": "+Line(err))
 	return Code(err)
@@ -53,7 +53,7 @@ func Main(root *cobra.Command) int {
 func prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return schemas.E("", c.CommandPath(), "see `"+c.CommandPath()+" --help`", schemas.BecauseErr(schemas.ErrUsage, err))
+		return errs.New("", c.CommandPath(), "see `"+c.CommandPath()+" --help`", errs.BecauseErr(errs.ErrUsage, err))
 	})
 	args := c.Args
 	if args == nil {
@@ -65,7 +65,7 @@ func prepare(c *cobra.Command) {
 			if near := c.SuggestionsFor(strings.Join(a, " ")); len(near) > 0 {
 				hint = "did you mean " + strings.Join(near, " or ") + "?"
 			}
-			return schemas.E("", c.CommandPath()+" "+strings.Join(a, " "), hint, schemas.Because(schemas.ErrUsage, "unknown command or too many arguments"))
+			return errs.New("", c.CommandPath()+" "+strings.Join(a, " "), hint, errs.Because(errs.ErrUsage, "unknown command or too many arguments"))
 		}
 		return nil
 	}
@@ -88,9 +88,9 @@ func Code(err error) int {
 	switch {
 	case err == nil:
 		return Done
-	case errors.Is(err, schemas.ErrInterrupted):
+	case errors.Is(err, errs.ErrInterrupted):
 		return Interrupted
-	case errors.Is(err, schemas.ErrUsage):
+	case errors.Is(err, errs.ErrUsage):
 		return WrongUse
 	}
 	return Failed

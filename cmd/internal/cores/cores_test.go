@@ -37,41 +37,52 @@ func TestQuota(t *testing.T) {
 		{"no cgroups at all", nil, 8, 8, 0},
 		{"version 2, a container of its own namespace", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, 64, 4, 4},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "400000 100000\n",
+		}, 64, 4, 4},
 		{"version 2, no limit", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/job\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/job/cgroup.procs": "", "sys/fs/cgroup/job/cpu.max": "max 100000\n"}, 16, 16, 0},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/job/cgroup.procs": "", "sys/fs/cgroup/job/cpu.max": "max 100000\n",
+		}, 16, 16, 0},
 		{"version 2, the slice above has less than the unit", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/user.slice/train.service\n",
 			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/user.slice/cgroup.procs": "", "sys/fs/cgroup/user.slice/cpu.max": "250000 100000\n",
-			"sys/fs/cgroup/user.slice/train.service/cgroup.procs": "", "sys/fs/cgroup/user.slice/train.service/cpu.max": "800000 100000\n"}, 32, 3, 2.5},
+			"sys/fs/cgroup/user.slice/train.service/cgroup.procs": "", "sys/fs/cgroup/user.slice/train.service/cpu.max": "800000 100000\n",
+		}, 32, 3, 2.5},
 		{"half a processor", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 4, 1, 0.5},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "50000 100000\n",
+		}, 4, 1, 0.5},
 		{"a quota above the affinity mask", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "1600000 100000\n"}, 2, 2, 16},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "1600000 100000\n",
+		}, 2, 2, 16},
 		{"version 1", map[string]string{
 			"proc/self/mountinfo": mount1, "proc/self/cgroup": "4:cpu,cpuacct:/docker/ab\n1:name=systemd:/x\n",
 			"sys/fs/cgroup/cpu,cpuacct/cgroup.procs": "", "sys/fs/cgroup/cpu,cpuacct/docker/cgroup.procs": "", "sys/fs/cgroup/cpu,cpuacct/docker/ab/cgroup.procs": "",
-			"sys/fs/cgroup/cpu,cpuacct/docker/ab/cpu.cfs_quota_us": "300000\n", "sys/fs/cgroup/cpu,cpuacct/docker/ab/cpu.cfs_period_us": "100000\n"}, 8, 3, 3},
+			"sys/fs/cgroup/cpu,cpuacct/docker/ab/cpu.cfs_quota_us": "300000\n", "sys/fs/cgroup/cpu,cpuacct/docker/ab/cpu.cfs_period_us": "100000\n",
+		}, 8, 3, 3},
 		{"version 1, no limit", map[string]string{
 			"proc/self/mountinfo": mount1, "proc/self/cgroup": "4:cpu,cpuacct:/\n",
 			"sys/fs/cgroup/cpu,cpuacct/cgroup.procs":     "",
-			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, 8, 8, 0},
+			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+		}, 8, 8, 0},
 		{"version 1 in a container, whose mount is its own part", map[string]string{
 			"proc/self/mountinfo": "32 31 0:29 /docker/ab /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n", "proc/self/cgroup": "4:cpu:/docker/ab\n",
-			"sys/fs/cgroup/cpu/cgroup.procs": "", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 8, 2, 2},
+			"sys/fs/cgroup/cpu/cgroup.procs": "", "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+		}, 8, 2, 2},
 		{"a path outside of the namespace", map[string]string{
 			"proc/self/mountinfo": mount2, "proc/self/cgroup": "0::/../other\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "100000 100000\n"}, 8, 1, 1},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "100000 100000\n",
+		}, 8, 1, 1},
 		{"both, the processors under version 1", map[string]string{
 			"proc/self/mountinfo": mount1 + "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "proc/self/cgroup": "4:cpu,cpuacct:/a\n0::/\n",
 			"sys/fs/cgroup/unified/cgroup.procs": "", "sys/fs/cgroup/cpu,cpuacct/cgroup.procs": "", "sys/fs/cgroup/cpu,cpuacct/a/cgroup.procs": "",
-			"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "500000\n", "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"}, 8, 5, 5},
+			"sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "500000\n", "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n",
+		}, 8, 5, 5},
 		{"nonsense", map[string]string{
 			"proc/self/mountinfo": mount2 + "short\n", "proc/self/cgroup": "nothing\n0::/\n",
-			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "many 0\n"}, 8, 8, 0},
+			"sys/fs/cgroup/cgroup.procs": "", "sys/fs/cgroup/cpu.max": "many 0\n",
+		}, 8, 8, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := count(files(c.files), c.allowed)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/safetensors"
 )
@@ -40,16 +40,16 @@ func Key(torchvision string) (key string, ok bool) {
 }
 
 // Convert renames an encoder's tensors. It returns an error wrapping
-// schemas.ErrUnsupported for a network that detectron2 has not.
+// errs.ErrUnsupported for a network that detectron2 has not.
 func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensors.Tensor, error) {
 	if !slices.Contains(backbones, info.Backbone) || info.Width != 64 || info.Stem != "imagenet" {
-		return nil, schemas.E("export to detectron2", fmt.Sprintf("%s, width %d, %s stem", info.Backbone, info.Width, info.Stem),
+		return nil, errs.New("export to detectron2", fmt.Sprintf("%s, width %d, %s stem", info.Backbone, info.Width, info.Stem),
 			"pre-train one of "+strings.Join(backbones, ", ")+" at width 64 with the imagenet stem, or use --format torchvision",
-			schemas.Because(schemas.ErrUnsupported, "detectron2 has no such backbone"))
+			errs.Because(errs.ErrUnsupported, "detectron2 has no such backbone"))
 	}
 	if got := network(tensors); got != info.Backbone {
-		return nil, schemas.E("export to detectron2", info.Backbone, "name the network of these weights with --backbone",
-			schemas.Because(schemas.ErrMismatch, "the weights are of "+got))
+		return nil, errs.New("export to detectron2", info.Backbone, "name the network of these weights with --backbone",
+			errs.Because(errs.ErrMismatch, "the weights are of "+got))
 	}
 	var out []safetensors.Tensor
 	for _, t := range tensors {
@@ -58,7 +58,7 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 			continue
 		}
 		if t.DType != safetensors.F32 {
-			return nil, schemas.E("export to detectron2", t.Name, "export an encoder in float32", schemas.Because(schemas.ErrUnsupported, string(t.DType)))
+			return nil, errs.New("export to detectron2", t.Name, "export an encoder in float32", errs.Because(errs.ErrUnsupported, string(t.DType)))
 		}
 		t.Name = key
 		out = append(out, t)

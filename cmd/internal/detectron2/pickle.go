@@ -6,7 +6,7 @@ import (
 	"io"
 	"math"
 
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/safetensors"
 )
 
@@ -68,7 +68,7 @@ func (p pickler) array(t safetensors.Tensor) {
 }
 
 // Write writes converted float32 tensors as detectron2's pickle. It returns an
-// error wrapping schemas.ErrTooLarge for one of 2 GiB or more, or w's.
+// error wrapping errs.ErrTooLarge for one of 2 GiB or more, or w's.
 func Write(w io.Writer, tensors []safetensors.Tensor) error {
 	p := pickler{bufio.NewWriterSize(w, 1<<20)}
 	p.op(opProto, pickleFormat, opEmptyDict, opMark)
@@ -76,7 +76,7 @@ func Write(w io.Writer, tensors []safetensors.Tensor) error {
 	p.op(opEmptyDict)
 	for _, t := range tensors {
 		if len(t.Data) > math.MaxInt32 {
-			return schemas.E("export to detectron2", t.Name, "use --format torchvision", schemas.ErrTooLarge)
+			return errs.New("export to detectron2", t.Name, "use --format torchvision", errs.ErrTooLarge)
 		}
 		p.text(t.Name)
 		p.array(t)

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/spf13/pflag"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"github.com/spf13/pflag"
 )
 
 // Flags are the flags of a process that can be watched.
@@ -33,7 +33,7 @@ func (f *Flags) Register(fs *pflag.FlagSet) {
 func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
-		return nil, schemas.E("--log-level", fmt.Sprintf("%q", f.level), "give debug, info, warn or error", schemas.ErrUsage)
+		return nil, errs.New("--log-level", fmt.Sprintf("%q", f.level), "give debug, info, warn or error", errs.ErrUsage)
 	}
 	o := &slog.HandlerOptions{Level: level}
 	switch f.format {
@@ -42,7 +42,7 @@ func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
-	return nil, schemas.E("--log", fmt.Sprintf("%q", f.format), "give text or json", schemas.ErrUsage)
+	return nil, errs.New("--log", fmt.Sprintf("%q", f.format), "give text or json", errs.ErrUsage)
 }
 
 // Plain says that nothing was asked for but what a person at a terminal gets.

@@ -21,6 +21,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // blank is a Source of black pixels.
@@ -67,8 +68,10 @@ func TestMetrics(t *testing.T) {
 	}
 	registry := NewRegistry()
 	stages := NewStages(registry)
-	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{Workers: 1,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return blank{stages}, nil }})
+	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+		Workers: 1,
+		Open:    func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return blank{stages}, nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +136,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s answers %d, want %d", path, got, want)
 		}
 	}
-	notReady = schemas.E("resslt", "", "wait", schemas.Because(schemas.ErrUnavailable, "its broker is away"))
+	notReady = errs.New("resslt", "", "wait", errs.Because(errs.ErrUnavailable, "its broker is away"))
 	if code, text := get(t, s, "/readyz"); code != 503 || !strings.Contains(text, "its broker is away") {
 		t.Errorf("/readyz answers %d %q", code, text)
 	}
@@ -226,7 +229,7 @@ func TestListenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.listener.Close()
-	for addr, kind := range map[string]error{"9464": schemas.ErrUsage, s.Addr(): schemas.ErrUnavailable} {
+	for addr, kind := range map[string]error{"9464": errs.ErrUsage, s.Addr(): errs.ErrUnavailable} {
 		if _, err := Listen(addr, NewRegistry(), nil); !errors.Is(err, kind) || !strings.Contains(err.Error(), addr) {
 			t.Errorf("%s: %v, want %v", addr, err, kind)
 		}
@@ -283,7 +286,7 @@ func TestTimedEngine(t *testing.T) {
 
 func TestLogger(t *testing.T) {
 	for _, bad := range [][]string{{"--log", "xml"}, {"--log-level", "loud"}} {
-		if _, err := flags(t, bad...).Logger(io.Discard); !errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), bad[1]) {
+		if _, err := flags(t, bad...).Logger(io.Discard); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), bad[1]) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}

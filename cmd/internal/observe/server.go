@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"time"
 
+	"resslt/schemas/errs"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"resslt/schemas"
 )
 
 // NewRegistry is a registry with the process's and the Go runtime's metrics.
@@ -32,11 +32,11 @@ type Server struct {
 // be had, ErrUsage where it is none.
 func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Server, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return nil, schemas.E("--metrics", addr, "give host:port, e.g. 127.0.0.1:9464", schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("--metrics", addr, "give host:port, e.g. 127.0.0.1:9464", errs.BecauseErr(errs.ErrUsage, err))
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, schemas.E("--metrics", addr, "choose another address, or port 0 for any free one", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return nil, errs.New("--metrics", addr, "choose another address, or port 0 for any free one", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
@@ -66,7 +66,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() }) // scrapes may be cut off
 	defer stop()
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return schemas.E("serve metrics", s.Addr(), "choose another address", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return errs.New("serve metrics", s.Addr(), "choose another address", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
 }

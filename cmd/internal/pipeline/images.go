@@ -11,6 +11,7 @@ import (
 	"resslt/augment"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -149,7 +150,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 				k := key
 				k.Sample = s.ID
 				if _, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil); err != nil {
-					if !r.skipBad || !errors.Is(err, schemas.ErrCorrupt) && !errors.Is(err, schemas.ErrTooLarge) && !errors.Is(err, schemas.ErrUnsupported) {
+					if !r.skipBad || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
 						return err
 					}
 					bad[i] = true

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"resslt/augment"
 	"resslt/batcher"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // Plans gives the recorded plans of a row's sample, one a view; false where the record has
@@ -15,7 +15,7 @@ type Plans func(row batcher.TaskRow) ([][]byte, bool)
 func WithPlans(s batcher.Source, plans Plans) (batcher.Source, error) {
 	src, ok := s.(*source)
 	if !ok {
-		return nil, schemas.E("replay plans", "", "give a source that OpenSource opened", schemas.ErrUsage)
+		return nil, errs.New("replay plans", "", "give a source that OpenSource opened", errs.ErrUsage)
 	}
 	return &planned{src, plans}, nil
 }
@@ -41,7 +41,7 @@ func (m *maker) replay(recorded, dst, plans [][]byte) error {
 		var err error
 		if parsed[v], err = augment.ParsePlan(b); err != nil {
 			// Not the sample's fault, which ErrCorrupt would say.
-			return schemas.E("replay", m.sample.Key, "take the record from another copy", schemas.Because(schemas.ErrMismatch, err.Error()))
+			return errs.New("replay", m.sample.Key, "take the record from another copy", errs.Because(errs.ErrMismatch, err.Error()))
 		}
 	}
 	if err := m.renderer.Replay(&m.sample, parsed, dst); err != nil {

@@ -12,6 +12,7 @@ import (
 	"resslt/ingest"
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -31,15 +32,15 @@ func Policy(name string, imageSize int) (*augment.Policy, error) {
 func loadPolicy(name string) (*augment.Policy, error) {
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
 		if !slices.Contains(augment.Presets(), name) {
-			return nil, schemas.E("policy", name, "use "+presets()+", or a path ending in .yaml",
-				schemas.Because(schemas.ErrUsage, "there is no preset of that name"))
+			return nil, errs.New("policy", name, "use "+presets()+", or a path ending in .yaml",
+				errs.Because(errs.ErrUsage, "there is no preset of that name"))
 		}
 		return augment.Preset(name)
 	}
 	raw, err := os.ReadFile(name)
 	if err != nil {
-		return nil, schemas.E("read policy", name, "name an existing file or use "+presets(),
-			schemas.BecauseErr(schemas.ErrUsage, err))
+		return nil, errs.New("read policy", name, "name an existing file or use "+presets(),
+			errs.BecauseErr(errs.ErrUsage, err))
 	}
 	return augment.ParsePolicy(name, raw)
 }
@@ -64,7 +65,7 @@ func Absolute(uri string) (string, error) {
 	}
 	abs, err := store.Abs(place)
 	if err != nil {
-		return "", schemas.E("data", uri, "give an absolute path", schemas.BecauseErr(schemas.ErrUnavailable, err))
+		return "", errs.New("data", uri, "give an absolute path", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return scheme + ":" + abs, nil
 }
@@ -94,8 +95,8 @@ func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, e
 	}
 	s.ChunkSamples = recorded.ChunkSamples
 	if s.Digest() != recorded.Digest() {
-		return s, schemas.E("replay with recipe", r.Name, "give the recorded run's --recipe and --set",
-			schemas.Because(schemas.ErrMismatch, "its batches are not those recorded"+batcher.SpecDifference(recorded, &s)))
+		return s, errs.New("replay with recipe", r.Name, "give the recorded run's --recipe and --set",
+			errs.Because(errs.ErrMismatch, "its batches are not those recorded"+batcher.SpecDifference(recorded, &s)))
 	}
 	return s, nil
 }
@@ -139,7 +140,7 @@ func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards 
 var sides = map[string]int{"fashion-mnist": 28, "mnist": 28, "cifar10": 32, "cifar100": 32, "stl10": 96}
 
 // CheckViews says whether the views fit the recipe's objective, and the images of
-// the format where those are all of one size. An error wraps schemas.ErrUsage.
+// the format where those are all of one size. An error wraps errs.ErrUsage.
 func CheckViews(r *recipe.Recipe, format string, views []schemas.ViewSpec) error {
 	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
 		return err
@@ -150,8 +151,8 @@ func CheckViews(r *recipe.Recipe, format string, views []schemas.ViewSpec) error
 	}
 	for _, v := range views {
 		if v.Size > side {
-			return schemas.E("view", v.Name, fmt.Sprintf("set image_size=%d or less, or upscale=true where that is meant", side),
-				schemas.Because(schemas.ErrUsage, fmt.Sprintf("is %d pixels wide and the images of %s are %d: a crop would be of made-up pixels", v.Size, format, side)))
+			return errs.New("view", v.Name, fmt.Sprintf("set image_size=%d or less, or upscale=true where that is meant", side),
+				errs.Because(errs.ErrUsage, fmt.Sprintf("is %d pixels wide and the images of %s are %d: a crop would be of made-up pixels", v.Size, format, side)))
 		}
 	}
 	return nil

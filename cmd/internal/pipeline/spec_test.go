@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"resslt/cmd/internal/pipeline"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
 
@@ -40,7 +40,7 @@ func TestCheckViews(t *testing.T) {
 		switch {
 		case c.says == "" && err != nil:
 			t.Errorf("%v of %s: %v", c.set, c.format, err)
-		case c.says != "" && (!errors.Is(err, schemas.ErrUsage) || !strings.Contains(err.Error(), c.says)):
+		case c.says != "" && (!errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says)):
 			t.Errorf("%v of %s: %v, want a usage error that says %q", c.set, c.format, err, c.says)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"resslt/augment"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/train/eval"
 	"resslt/train/nn"
 )
@@ -89,8 +90,8 @@ func NewViews(src ingest.Source, o ViewOptions) (*Views, error) {
 		o.Batch = 256
 	}
 	if len(o.Policy.Views) != 1 {
-		return nil, schemas.E("views", o.Policy.Name, "use a policy of one view, such as weak",
-			schemas.Because(schemas.ErrUsage, fmt.Sprintf("it has %d", len(o.Policy.Views))))
+		return nil, errs.New("views", o.Policy.Name, "use a policy of one view, such as weak",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("it has %d", len(o.Policy.Views))))
 	}
 	r, err := newRenderers(src, o.Policy, o.Workers, o.SkipBad)
 	if err != nil {

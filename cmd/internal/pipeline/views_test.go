@@ -16,7 +16,7 @@ import (
 
 	"resslt/augment"
 	"resslt/ingest"
-	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // folder is a data set of n images in two classes.
@@ -190,7 +190,7 @@ func TestReadLabels(t *testing.T) {
 	if len(l.ID) != 4 || !slices.Equal(l.Class, []int32{0, 0, 1, 1}) || filepath.Base(l.Key[1]) != strconv.Itoa(100+int(l.ID[1]))+".png" {
 		t.Errorf("%+v", l)
 	}
-	if _, err := NewViews(src, ViewOptions{Policy: twoViews()}); !errors.Is(err, schemas.ErrUsage) {
+	if _, err := NewViews(src, ViewOptions{Policy: twoViews()}); !errors.Is(err, errs.ErrUsage) {
 		t.Errorf("a policy of two views gives %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"resslt/batcher"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // OpenSource opens a run's data for a worker. overrides are data URIs that
@@ -66,8 +67,8 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []st
 		}
 		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
-	return nil, schemas.E("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
-		"give this worker a copy with --data URI", schemas.Because(schemas.ErrMismatch, strings.Join(tried, "; ")))
+	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
+		"give this worker a copy with --data URI", errs.Because(errs.ErrMismatch, strings.Join(tried, "; ")))
 }
 
 // Order is the order in which the spec visits its samples.

@@ -42,8 +42,10 @@ func full(t *testing.T) *Page {
 			{Title: "one point", XLabel: "epoch", Series: []Series{{Name: "k20", X: []float64{1}, Y: []float64{40}}}},
 			{Title: "nothing", XLabel: "epoch", Series: []Series{{Name: "none"}}},
 		},
-		Tables: []Table{{Title: "Evaluations", Caption: hostile, Columns: []string{"a", "b", "c", "d", "e", "f"},
-			Rows: [][]string{{hostile, long, "x", "y", "48.29 ± 0.31 (n 5)", "90.76 (Table 1)"}}}},
+		Tables: []Table{{
+			Title: "Evaluations", Caption: hostile, Columns: []string{"a", "b", "c", "d", "e", "f"},
+			Rows: [][]string{{hostile, long, "x", "y", "48.29 ± 0.31 (n 5)", "90.76 (Table 1)"}},
+		}},
 		Time:     []Share{{"steps", 0.75, "30 s"}, {"waiting", 0.25, "10 s"}},
 		Pictures: []Picture{{Title: "views", Alt: hostile, PNG: raw}},
 		Facts:    []Fact{{"digest", long, hostile}},

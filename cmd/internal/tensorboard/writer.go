@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Scalar is one value under a tag, "loss/total": TensorBoard groups by what
@@ -83,7 +83,7 @@ func Open(dir string, next int64) (*Writer, error) {
 }
 
 func unwritable(path string, err error) error {
-	return schemas.E("write TensorBoard events", path, "make --out writable and free some space", schemas.BecauseErr(schemas.ErrUnavailable, err))
+	return errs.New("write TensorBoard events", path, "make --out writable and free some space", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
 // message is a field that holds another message.

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"resslt/schemas/errs"
 
-	"resslt/schemas"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // point is a scalar of a step, as a reader of the files sees it.
@@ -150,7 +150,7 @@ func TestUnwritable(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(filepath.Join(file, "tb"), 0); !errors.Is(err, schemas.ErrUnavailable) {
+	if _, err := Open(filepath.Join(file, "tb"), 0); !errors.Is(err, errs.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -91,8 +91,10 @@ func Start(t *testing.T) *S3 {
 	} {
 		t.Setenv(k, v)
 	}
-	s.client = s3.New(s3.Options{BaseEndpoint: aws.String("http://" + s.direct), UsePathStyle: true, Region: "us-east-1",
-		Credentials: credentials.NewStaticCredentialsProvider(Access, Secret, "")})
+	s.client = s3.New(s3.Options{
+		BaseEndpoint: aws.String("http://" + s.direct), UsePathStyle: true, Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider(Access, Secret, ""),
+	})
 	return s
 }
 
@@ -177,7 +179,8 @@ func (s *S3) Gets() int64 { return s.gets.Load() }
 func (s *S3) Put(key string, data []byte) string {
 	s.t.Helper()
 	_, err := s.client.PutObject(context.Background(), &s3.PutObjectInput{
-		Bucket: aws.String(Bucket), Key: aws.String(key), Body: bytes.NewReader(data)})
+		Bucket: aws.String(Bucket), Key: aws.String(key), Body: bytes.NewReader(data),
+	})
 	if err != nil {
 		s.t.Fatalf("put %s: %v", key, err)
 	}

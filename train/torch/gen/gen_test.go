@@ -34,22 +34,28 @@ func TestParseSchema(t *testing.T) {
 	}{
 		{"aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)", "Add_", Schema{
 			Name: "aten::add_", Overload: "Tensor", InPlace: true, Returns: []string{"Tensor"},
-			Args: []Arg{{"Tensor", "self"}, {"Tensor", "other"}, {"Scalar", "alpha"}}}},
+			Args: []Arg{{"Tensor", "self"}, {"Tensor", "other"}, {"Scalar", "alpha"}},
+		}},
 		{"aten::max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)", "MaxDim", Schema{
 			Name: "aten::max", Overload: "dim", Returns: []string{"Tensor", "Tensor"},
-			Args: []Arg{{"Tensor", "self"}, {"int", "dim"}, {"bool", "keepdim"}}}},
+			Args: []Arg{{"Tensor", "self"}, {"int", "dim"}, {"bool", "keepdim"}},
+		}},
 		{"aten::chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]", "Chunk", Schema{
 			Name: "aten::chunk", Returns: []string{"Tensor[]"},
-			Args: []Arg{{"Tensor", "self"}, {"int", "chunks"}, {"int", "dim"}}}},
+			Args: []Arg{{"Tensor", "self"}, {"int", "chunks"}, {"int", "dim"}},
+		}},
 		{"aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()", "ForeachAddList_", Schema{
 			Name: "aten::_foreach_add_", Overload: "List",
-			Args: []Arg{{"Tensor[]", "self"}, {"Tensor[]", "other"}, {"Scalar", "alpha"}}}},
+			Args: []Arg{{"Tensor[]", "self"}, {"Tensor[]", "other"}, {"Scalar", "alpha"}},
+		}},
 		{"aten::mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor", "MeanDim", Schema{
 			Name: "aten::mean", Overload: "dim", Returns: []string{"Tensor"},
-			Args: []Arg{{"Tensor", "self"}, {"int[]?", "dim"}, {"bool", "keepdim"}, {"ScalarType?", "dtype"}}}},
+			Args: []Arg{{"Tensor", "self"}, {"int[]?", "dim"}, {"bool", "keepdim"}, {"ScalarType?", "dtype"}},
+		}},
 		{"aten::roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor", "Roll", Schema{
 			Name: "aten::roll", Returns: []string{"Tensor"},
-			Args: []Arg{{"Tensor", "self"}, {"int[]", "shifts"}, {"int[]", "dims"}}}},
+			Args: []Arg{{"Tensor", "self"}, {"int[]", "shifts"}, {"int[]", "dims"}},
+		}},
 	}
 	for _, c := range cases {
 		got, err := ParseSchema(c.line)

@@ -1,4 +1,4 @@
-package schemas
+package errs
 
 import (
 	"errors"
@@ -35,20 +35,20 @@ var (
 )
 
 // Error is the one error type of resslt: what was being done, to what, what
-// went wrong, and how the user mends it. It prints as a single line.
+// went wrong, and how the user can fix it. It prints as a single line.
 type Error struct {
 	Op    string // what was being done, a verb phrase: "open folder", "decode"
 	Where string // the thing it was done to: a path, a URI, a sample key, a field
-	Hint  string // the mend, an imperative: "install libtorch-dev or set RESSLT_TORCH"
+	Hint  string // what to do, an imperative: "install libtorch-dev or set RESSLT_TORCH"
 	Err   error  // the cause; wraps one of the sentinels
 }
 
-// E builds an *Error. err must wrap a sentinel or be one.
-func E(op, where, hint string, err error) error {
+// New builds an *Error. err must wrap a sentinel or be one.
+func New(op, where, hint string, err error) error {
 	return &Error{Op: op, Where: where, Hint: hint, Err: err}
 }
 
-// Error is "op where: cause (mend: hint)", on one line.
+// Error is "op where: cause (hint: hint)", on one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Err.Error())
 	}
 	if e.Hint != "" {
-		b.WriteString(" (mend: ")
+		b.WriteString(" (hint: ")
 		b.WriteString(e.Hint)
 		b.WriteByte(')')
 	}
