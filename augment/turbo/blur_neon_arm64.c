@@ -77,7 +77,8 @@ void neon_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room) {
 			for (int32_t i = 1; i <= radius; i++)
 				add16(&s, vaddq_u16(vld1q_u16(above[i] + x), vld1q_u16(below[i] + x)),
 				      vaddq_u16(vld1q_u16(above[i] + x + 8), vld1q_u16(below[i] + x + 8)), weight[i]);
-			const uint8x16_t out = vcombine_u8(vshrn_n_u16(upper16(s.v[0], s.v[1]), SHIFT - 16), vshrn_n_u16(upper16(s.v[2], s.v[3]), SHIFT - 16));
+			const uint8x16_t out =
+				vcombine_u8(vshrn_n_u16(upper16(s.v[0], s.v[1]), SHIFT - 16), vshrn_n_u16(upper16(s.v[2], s.v[3]), SHIFT - 16));
 			uint8_t *to = px + (size_t)y * n + x;
 			if (n - x >= BLOCK) {
 				vst1q_u8(to, out);

@@ -18,17 +18,17 @@ static inline size_t blur_room(int32_t size, int32_t radius) {
 
 // weighted is one vector of sums (two halves, as unpack leaves them) over taps
 // at distance ≤ radius: minus[i] and plus[i] are the values i away.
-#define WEIGHTED(LO, HI, CENTRE, MINUS, PLUS)                                                                     \
-	do {                                                                                                          \
-		VEC w_even = (CENTRE);                                                                                    \
-		for (int32_t i = 0; i <= radius; i += 2) {                                                                \
-			if (i > 0)                                                                                            \
-				w_even = ADD16(MINUS(i), PLUS(i));                                                                \
-			const VEC w_odd = i < radius ? ADD16(MINUS(i + 1), PLUS(i + 1)) : ZERO();                             \
-			const VEC pair = SET32(k->weight[i] | (i < radius ? k->weight[i + 1] : 0) << 16);                     \
-			LO = ADD32(LO, MADD16(UNPACKLO16(w_even, w_odd), pair));                                              \
-			HI = ADD32(HI, MADD16(UNPACKHI16(w_even, w_odd), pair));                                              \
-		}                                                                                                         \
+#define WEIGHTED(LO, HI, CENTRE, MINUS, PLUS)                                                 \
+	do {                                                                                      \
+		VEC w_even = (CENTRE);                                                                \
+		for (int32_t i = 0; i <= radius; i += 2) {                                            \
+			if (i > 0)                                                                        \
+				w_even = ADD16(MINUS(i), PLUS(i));                                            \
+			const VEC w_odd = i < radius ? ADD16(MINUS(i + 1), PLUS(i + 1)) : ZERO();         \
+			const VEC pair = SET32(k->weight[i] | (i < radius ? k->weight[i + 1] : 0) << 16); \
+			LO = ADD32(LO, MADD16(UNPACKLO16(w_even, w_odd), pair));                          \
+			HI = ADD32(HI, MADD16(UNPACKHI16(w_even, w_odd), pair));                          \
+		}                                                                                     \
 	} while (0)
 
 static void blur_vector(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room) {

@@ -41,9 +41,7 @@ static void escape(j_common_ptr c, int status) {
 static void error_exit(j_common_ptr c) {
 	int status = TURBO_CORRUPT;
 	switch (c->err->msg_code) {
-	case JERR_OUT_OF_MEMORY:
-		status = TURBO_NO_MEMORY;
-		break;
+	case JERR_OUT_OF_MEMORY: status = TURBO_NO_MEMORY; break;
 	case JERR_BAD_PRECISION:
 	case JERR_ARITH_NOTIMPL:
 	case JERR_CCIR601_NOTIMPL:
@@ -51,9 +49,7 @@ static void error_exit(j_common_ptr c) {
 	case JERR_FRACT_SAMPLE_NOTIMPL:
 	case JERR_NOTIMPL:
 	case JERR_NOT_COMPILED:
-	case JERR_SOF_UNSUPPORTED:
-		status = TURBO_UNSUPPORTED;
-		break;
+	case JERR_SOF_UNSUPPORTED: status = TURBO_UNSUPPORTED; break;
 	}
 	escape(c, status);
 }
@@ -70,8 +66,7 @@ static void emit_message(j_common_ptr c, int level) {
 	case JWRN_BOGUS_ICC:
 	case JWRN_EXTRANEOUS_DATA: // bytes between segments
 	case JWRN_JFIF_MAJOR:
-	case JWRN_TOO_MUCH_DATA:
-		return;
+	case JWRN_TOO_MUCH_DATA: return;
 	}
 	escape(c, TURBO_CORRUPT);
 }
@@ -130,13 +125,13 @@ int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int3
 	p->progress.progress_monitor = count_scans;
 	p->jpeg.progress = &p->progress;
 	p->source = (struct jpeg_source_mgr){
-	    .next_input_byte = data,
-	    .bytes_in_buffer = n,
-	    .init_source = init_source,
-	    .fill_input_buffer = fill_input_buffer,
-	    .skip_input_data = skip_input_data,
-	    .resync_to_restart = jpeg_resync_to_restart,
-	    .term_source = term_source,
+		.next_input_byte = data,
+		.bytes_in_buffer = n,
+		.init_source = init_source,
+		.fill_input_buffer = fill_input_buffer,
+		.skip_input_data = skip_input_data,
+		.resync_to_restart = jpeg_resync_to_restart,
+		.term_source = term_source,
 	};
 	p->jpeg.src = &p->source;
 	jpeg_read_header(&p->jpeg, TRUE);
@@ -150,13 +145,9 @@ int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int3
 	switch (p->jpeg.jpeg_color_space) {
 	case JCS_GRAYSCALE:
 	case JCS_RGB:
-	case JCS_YCbCr:
-		p->jpeg.out_color_space = JCS_RGB;
-		break;
+	case JCS_YCbCr: p->jpeg.out_color_space = JCS_RGB; break;
 	case JCS_CMYK:
-	case JCS_YCCK:
-		p->jpeg.out_color_space = JCS_CMYK;
-		break;
+	case JCS_YCCK: p->jpeg.out_color_space = JCS_CMYK; break;
 	default:
 		snprintf(p->message, sizeof p->message, "%d colour components of no known meaning", p->jpeg.num_components);
 		stop(p);

@@ -104,13 +104,9 @@ void equalize(uint8_t *px, size_t pixels);
 static inline uint8_t clip(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v; }
 
 // luma is ITU-R 601-2 in 16.16, PIL's convert("L").
-static inline uint8_t luma(uint8_t r, uint8_t g, uint8_t b) {
-	return (uint8_t)((r * 19595u + g * 38470u + b * 7471u + 0x8000u) >> 16);
-}
+static inline uint8_t luma(uint8_t r, uint8_t g, uint8_t b) { return (uint8_t)((r * 19595u + g * 38470u + b * 7471u + 0x8000u) >> 16); }
 
 // blend is from + f·(to-from), f in Q14, cut towards minus infinity and clipped.
-static inline uint8_t blend(int32_t from, int32_t to, int32_t f) {
-	return clip(((from << FACTOR_BITS) + f * (to - from)) >> FACTOR_BITS);
-}
+static inline uint8_t blend(int32_t from, int32_t to, int32_t f) { return clip(((from << FACTOR_BITS) + f * (to - from)) >> FACTOR_BITS); }
 
 #endif

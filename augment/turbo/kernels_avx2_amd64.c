@@ -17,7 +17,8 @@ static inline __m256i load8(const uint8_t *px) {
 
 // store8 stores the lower three bytes of each word.
 static inline void store8(uint8_t *px, __m256i words) {
-	const __m256i out = _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
+	const __m256i out =
+		_mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
 	const __m128i second = _mm256_extracti128_si256(out, 1);
 	_mm_storeu_si128((__m128i *)px, _mm256_castsi256_si128(out)); // four bytes too many, which the next store mends
 	_mm_storel_epi64((__m128i *)(px + 12), second);
@@ -87,19 +88,23 @@ static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
 	const __m256i byte = _mm256_set1_epi32(0xff), one = _mm256_set1_epi32(1);
 	enum { V = 0, X = 1, P = 2 };
 #define FROM(r, g, b) ((r) | (g) << 8 | (b) << 16 | 3 << 24)
-	const __m256i from = _mm256_setr_epi32(FROM(V, X, P), FROM(X, V, P), FROM(P, V, X), FROM(P, X, V), FROM(X, P, V), FROM(V, P, X), FROM(V, X, P), 0);
+	const __m256i from =
+		_mm256_setr_epi32(FROM(V, X, P), FROM(X, V, P), FROM(P, V, X), FROM(P, X, V), FROM(X, P, V), FROM(V, P, X), FROM(V, X, P), 0);
 #undef FROM
 	const __m256i lane = _mm256_broadcastsi128_si256(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
 	size_t i = 0;
 	for (; i + 8 <= pixels; i += 8) {
 		const __m256i rgb = load8(px + 3 * i);
-		const __m256i r = _mm256_and_si256(rgb, byte), g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte), b = _mm256_srli_epi32(rgb, 16);
+		const __m256i r = _mm256_and_si256(rgb, byte), g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte),
+					  b = _mm256_srli_epi32(rgb, 16);
 		const __m256i hi = _mm256_max_epi32(r, _mm256_max_epi32(g, b)), lo = _mm256_min_epi32(r, _mm256_min_epi32(g, b));
 		const __m256i c = _mm256_sub_epi32(hi, lo), grey = _mm256_cmpeq_epi32(hi, lo);
 		const __m256i rmax = _mm256_cmpeq_epi32(r, hi), gmax = _mm256_andnot_si256(rmax, _mm256_cmpeq_epi32(g, hi));
 		const __m256i rgmax = _mm256_or_si256(rmax, gmax), bmin = _mm256_cmpeq_epi32(b, lo), rmin = _mm256_cmpeq_epi32(r, lo);
-		const __m256i r_bmin = _mm256_and_si256(rmax, bmin), r_gmin = _mm256_andnot_si256(bmin, rmax), g_rmin = _mm256_andnot_si256(bmin, gmax);
-		const __m256i b_rmin = _mm256_andnot_si256(rgmax, rmin), b_gmin = _mm256_andnot_si256(_mm256_or_si256(rgmax, rmin), _mm256_set1_epi32(-1));
+		const __m256i r_bmin = _mm256_and_si256(rmax, bmin), r_gmin = _mm256_andnot_si256(bmin, rmax),
+					  g_rmin = _mm256_andnot_si256(bmin, gmax);
+		const __m256i b_rmin = _mm256_andnot_si256(rgmax, rmin),
+					  b_gmin = _mm256_andnot_si256(_mm256_or_si256(rgmax, rmin), _mm256_set1_epi32(-1));
 		__m256i mid = choose(r, g, _mm256_or_si256(r_bmin, b_rmin));
 		mid = choose(mid, b, _mm256_or_si256(r_gmin, g_rmin));
 		__m256 base = choose_ps(_mm256_set1_ps(1), -1, r_gmin);
@@ -136,19 +141,19 @@ static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
 END_OF_TIER
 
 const struct kernels kernels_avx2 = {
-    .name = "avx2",
-    .prepare = avx2_prepare,
-    .mid_bytes = avx2_mid_bytes,
-    .across = avx2_across,
-    .gather = scalar_gather,
-    .down = avx2_down,
-    .scatter = scalar_scatter,
-    .flip = scalar_flip,
-    .lut = scalar_lut,
-    .luma_sum = avx2_luma_sum,
-    .saturation = avx2_saturation,
-    .hue = avx2_hue,
-    .grayscale = avx2_grayscale,
-    .blur_bytes = avx2_blur_bytes,
-    .blur = avx2_blur,
+	.name = "avx2",
+	.prepare = avx2_prepare,
+	.mid_bytes = avx2_mid_bytes,
+	.across = avx2_across,
+	.gather = scalar_gather,
+	.down = avx2_down,
+	.scatter = scalar_scatter,
+	.flip = scalar_flip,
+	.lut = scalar_lut,
+	.luma_sum = avx2_luma_sum,
+	.saturation = avx2_saturation,
+	.hue = avx2_hue,
+	.grayscale = avx2_grayscale,
+	.blur_bytes = avx2_blur_bytes,
+	.blur = avx2_blur,
 };

@@ -16,9 +16,9 @@ static inline __m512i load16(const uint8_t *px) {
 
 // store16 stores the lower three bytes of each word.
 static inline void store16(uint8_t *px, __m512i words) {
-	static const uint8_t index[64] __attribute__((aligned(64))) = {
-	    0,  1,  2,  4,  5,  6,  8,  9,  10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30,
-	    32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46, 48, 49, 50, 52, 53, 54, 56, 57, 58, 60, 61, 62};
+	static const uint8_t index[64]
+		__attribute__((aligned(64))) = {0,  1,  2,  4,  5,  6,  8,  9,  10, 12, 13, 14, 16, 17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30,
+		                                32, 33, 34, 36, 37, 38, 40, 41, 42, 44, 45, 46, 48, 49, 50, 52, 53, 54, 56, 57, 58, 60, 61, 62};
 	const __m512i out = _mm512_permutexvar_epi8(_mm512_load_si512(index), words);
 	_mm256_storeu_si256((__m256i *)px, _mm512_castsi512_si256(out));
 	_mm_storeu_si128((__m128i *)(px + 32), _mm512_extracti32x4_epi32(out, 2));
@@ -157,19 +157,19 @@ static void avx512_hue(uint8_t *px, size_t pixels, int32_t shift) {
 END_OF_TIER
 
 const struct kernels kernels_avx512 = {
-    .name = "avx512",
-    .prepare = avx512_prepare,
-    .mid_bytes = avx512_mid_bytes,
-    .across = avx512_across,
-    .gather = avx512_gather,
-    .down = avx512_down,
-    .scatter = avx512_scatter,
-    .flip = scalar_flip,
-    .lut = avx512_lut,
-    .luma_sum = avx512_luma_sum,
-    .saturation = avx512_saturation,
-    .hue = avx512_hue,
-    .grayscale = avx512_grayscale,
-    .blur_bytes = avx512_blur_bytes,
-    .blur = avx512_blur,
+	.name = "avx512",
+	.prepare = avx512_prepare,
+	.mid_bytes = avx512_mid_bytes,
+	.across = avx512_across,
+	.gather = avx512_gather,
+	.down = avx512_down,
+	.scatter = avx512_scatter,
+	.flip = scalar_flip,
+	.lut = avx512_lut,
+	.luma_sum = avx512_luma_sum,
+	.saturation = avx512_saturation,
+	.hue = avx512_hue,
+	.grayscale = avx512_grayscale,
+	.blur_bytes = avx512_blur_bytes,
+	.blur = avx512_blur,
 };

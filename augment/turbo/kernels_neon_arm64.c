@@ -56,7 +56,8 @@ static void neon_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 			const uint8x16_t l = luma16(rgb);
 			for (int c = 0; c < 3; c++) {
 				const uint8x16_t v = rgb.val[c];
-				rgb.val[c] = vcombine_u8(blend8(vget_low_u8(l), vget_low_u8(v), (int16_t)factor), blend8(vget_high_u8(l), vget_high_u8(v), (int16_t)factor));
+				rgb.val[c] = vcombine_u8(blend8(vget_low_u8(l), vget_low_u8(v), (int16_t)factor),
+				                         blend8(vget_high_u8(l), vget_high_u8(v), (int16_t)factor));
 			}
 			vst3q_u8(px + 3 * i, rgb);
 		}
@@ -65,9 +66,7 @@ static void neon_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 }
 
 // narrow8 is the lower bytes of eight words.
-static inline uint8x8_t narrow8(uint32x4_t a, uint32x4_t b) {
-	return vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b)));
-}
+static inline uint8x8_t narrow8(uint32x4_t a, uint32x4_t b) { return vmovn_u16(vcombine_u16(vmovn_u32(a), vmovn_u32(b))); }
 
 static inline float32x4_t float_u16(uint16x4_t v) { return vcvtq_f32_u32(vmovl_u16(v)); }
 static inline float32x4_t float_s16(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
@@ -169,19 +168,19 @@ static void neon_hue(uint8_t *px, size_t pixels, int32_t shift) {
 }
 
 const struct kernels kernels_neon = {
-    .name = "neon",
-    .prepare = neon_prepare,
-    .mid_bytes = neon_mid_bytes,
-    .across = neon_across,
-    .gather = scalar_gather,
-    .down = neon_down,
-    .scatter = scalar_scatter,
-    .flip = scalar_flip,
-    .lut = scalar_lut,
-    .luma_sum = neon_luma_sum,
-    .saturation = neon_saturation,
-    .hue = neon_hue,
-    .grayscale = neon_grayscale,
-    .blur_bytes = neon_blur_bytes,
-    .blur = neon_blur,
+	.name = "neon",
+	.prepare = neon_prepare,
+	.mid_bytes = neon_mid_bytes,
+	.across = neon_across,
+	.gather = scalar_gather,
+	.down = neon_down,
+	.scatter = scalar_scatter,
+	.flip = scalar_flip,
+	.lut = scalar_lut,
+	.luma_sum = neon_luma_sum,
+	.saturation = neon_saturation,
+	.hue = neon_hue,
+	.grayscale = neon_grayscale,
+	.blur_bytes = neon_blur_bytes,
+	.blur = neon_blur,
 };

@@ -56,9 +56,7 @@ void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, cons
 	}
 }
 
-void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size) {
-	memcpy(dst, mid, (size_t)h * (size_t)size * 3);
-}
+void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size) { memcpy(dst, mid, (size_t)h * (size_t)size * 3); }
 
 void scalar_flip(uint8_t *px, int32_t size) {
 	const size_t n = (size_t)size * 3;
@@ -190,18 +188,18 @@ void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room)
 }
 
 const struct kernels kernels_scalar = {
-    .name = "scalar",
-    .mid_bytes = scalar_mid_bytes,
-    .across = scalar_across,
-    .gather = scalar_gather,
-    .down = scalar_down,
-    .scatter = scalar_scatter,
-    .flip = scalar_flip,
-    .lut = scalar_lut,
-    .luma_sum = scalar_luma_sum,
-    .saturation = scalar_saturation,
-    .hue = scalar_hue,
-    .grayscale = scalar_grayscale,
-    .blur_bytes = scalar_blur_bytes,
-    .blur = scalar_blur,
+	.name = "scalar",
+	.mid_bytes = scalar_mid_bytes,
+	.across = scalar_across,
+	.gather = scalar_gather,
+	.down = scalar_down,
+	.scatter = scalar_scatter,
+	.flip = scalar_flip,
+	.lut = scalar_lut,
+	.luma_sum = scalar_luma_sum,
+	.saturation = scalar_saturation,
+	.hue = scalar_hue,
+	.grayscale = scalar_grayscale,
+	.blur_bytes = scalar_blur_bytes,
+	.blur = scalar_blur,
 };

@@ -17,8 +17,6 @@ size_t neon_blur_bytes(int32_t size, int32_t radius);
 void neon_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
 
 // upper16 is the upper halves of eight 32-bit sums.
-static inline uint16x8_t upper16(uint32x4_t a, uint32x4_t b) {
-	return vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
-}
+static inline uint16x8_t upper16(uint32x4_t a, uint32x4_t b) { return vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b)); }
 
 #endif

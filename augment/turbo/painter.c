@@ -163,9 +163,7 @@ static int early_flips(const turbo_step *steps, int32_t n, int32_t *affine) {
 	return flips;
 }
 
-static uint8_t grey_mean(const struct kernels *k, const uint8_t *px, size_t n) {
-	return (uint8_t)((2 * k->luma_sum(px, n) + n) / (2 * n));
-}
+static uint8_t grey_mean(const struct kernels *k, const uint8_t *px, size_t n) { return (uint8_t)((2 * k->luma_sum(px, n) + n) / (2 * n)); }
 
 static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *px) {
 	const struct kernels *k = p->k;
@@ -173,9 +171,7 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 	uint8_t lut[256];
 	int32_t arg = s->arg[0], from = 0;
 	switch (s->kind) {
-	case STEP_FLIP:
-		k->flip(px, size);
-		break;
+	case STEP_FLIP: k->flip(px, size); break;
 	case STEP_CONTRAST:
 		from = grey_mean(k, px, n);
 		// fall through
@@ -184,15 +180,9 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 			lut[i] = blend(from, i, arg);
 		k->lut(px, 3 * n, lut);
 		break;
-	case STEP_SATURATION:
-		k->saturation(px, n, arg);
-		break;
-	case STEP_HUE:
-		k->hue(px, n, arg);
-		break;
-	case STEP_GRAYSCALE:
-		k->grayscale(px, n);
-		break;
+	case STEP_SATURATION: k->saturation(px, n, arg); break;
+	case STEP_HUE: k->hue(px, n, arg); break;
+	case STEP_GRAYSCALE: k->grayscale(px, n); break;
 	case STEP_BLUR:
 		set_blur(&p->blur, arg);
 		if (!reserve(&p->mid, k->blur_bytes(size, p->blur.radius)))
@@ -219,18 +209,14 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 		else
 			sharpness(px, p->scratch.p, size, arg);
 		break;
-	case STEP_AUTO_CONTRAST:
-		auto_contrast(px, n);
-		break;
-	case STEP_EQUALIZE:
-		equalize(px, n);
-		break;
+	case STEP_AUTO_CONTRAST: auto_contrast(px, n); break;
+	case STEP_EQUALIZE: equalize(px, n); break;
 	}
 	return 1;
 }
 
-int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic,
-                const turbo_step *steps, int32_t nsteps, uint8_t *dst) {
+int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic, const turbo_step *steps,
+                int32_t nsteps, uint8_t *dst) {
 	if (w < 1 || h < 1 || x < p->x0 || y < p->y0 || x - p->x0 > p->w - w || y - p->y0 > p->h - h) {
 		snprintf(p->message, sizeof p->message, "a box outside of what was decoded");
 		return TURBO_MISMATCH;

@@ -33,10 +33,10 @@ struct turbo_painter {
 	struct jpeg_error_mgr errors;
 	struct jpeg_source_mgr source;
 	struct jpeg_progress_mgr progress;
-	jmp_buf escape;   // where libjpeg's errors go, valid within one call from Go
-	int status;       // of the error that jumped
-	int made;         // jpeg_create_decompress has run
-	size_t consumed;  // bytes read when turbo_open returned
+	jmp_buf escape;  // where libjpeg's errors go, valid within one call from Go
+	int status;      // of the error that jumped
+	int made;        // jpeg_create_decompress has run
+	size_t consumed; // bytes read when turbo_open returned
 	char message[JMSG_LENGTH_MAX + 64];
 
 	// The picture: box (x0, y0, w, h) of the sample is there; pixel (x, y) of

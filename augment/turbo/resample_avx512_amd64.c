@@ -110,12 +110,12 @@ static int prepare_down(axis *a) {
 	if (!make_table(a, (size_t)a->size * (sizeof(rows) + most * 3 * sizeof(int32_t))))
 		return 0;
 	rows *r = a->table;
-	int32_t(*digits)[3] = (void *)(r + a->size);
+	int32_t (*digits)[3] = (void *)(r + a->size);
 	for (int32_t i = 0; i < a->size; i++) {
 		const int32_t *c = a->coef + (size_t)i * (size_t)a->taps;
 		r[i].block = a->first[i] / 4;
 		r[i].blocks = a->count[i] > 0 ? (a->first[i] + a->count[i] - 1) / 4 - r[i].block + 1 : 0;
-		r[i].digits = (const int32_t(*)[3])digits;
+		r[i].digits = (const int32_t (*)[3])digits;
 		int8_t *d = (int8_t *)digits;
 		memset(d, 0, (size_t)r[i].blocks * 3 * sizeof(int32_t));
 		for (int32_t j = 0; j < a->count[i]; j++) {

@@ -50,7 +50,8 @@ typedef struct {
 	uint16x8_t bb;                     // hi·v: b b b b of row 0, of row 1
 } sums;
 
-static inline void add_taps(sums *s, const uint8_t *row0, const uint8_t *row1, uint8x16_t planes0, uint8x16_t planes1, uint16x8_t lo, uint16x8_t hi) {
+static inline void add_taps(sums *s, const uint8_t *row0, const uint8_t *row1, uint8x16_t planes0, uint8x16_t planes1, uint16x8_t lo,
+                            uint16x8_t hi) {
 	const uint8x16_t v0 = vqtbl1q_u8(vld1q_u8(row0), planes0), v1 = vqtbl1q_u8(vld1q_u8(row1), planes1);
 	const uint16x8_t rg0 = vmovl_u8(vget_low_u8(v0)), rg1 = vmovl_u8(vget_low_u8(v1)), bb = vmovl_high_u8(vorrq_u8(v0, v1));
 	s->r0 = vmlal_u16(s->r0, vget_low_u16(rg0), vget_low_u16(lo));
@@ -94,7 +95,8 @@ void neon_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, con
 		for (size_t i = 0; i < n; i += 3, k += 2 * a->taps) {
 			const size_t at = 3 * (size_t)a->first[i / 3];
 			const uint16x8_t zero = vdupq_n_u16(0);
-			sums p = {.r0 = round, .g0 = round, .b0 = round, .r1 = round, .g1 = round, .b1 = round, .rg0 = zero, .rg1 = zero, .bb = zero}, q = p;
+			sums p = {.r0 = round, .g0 = round, .b0 = round, .r1 = round, .g1 = round, .b1 = round, .rg0 = zero, .rg1 = zero, .bb = zero},
+				 q = p;
 			for (int32_t j = 0; j < a->count[i / 3]; j += 4) {
 				const uint64x2_t both = vreinterpretq_u64_u16(vld1q_u16(k + 2 * j));
 				const uint16x8_t lo = vreinterpretq_u16_u64(vdupq_laneq_u64(both, 0)), hi = vreinterpretq_u16_u64(vdupq_laneq_u64(both, 1));

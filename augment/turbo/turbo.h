@@ -14,7 +14,7 @@ enum turbo_status {
 	TURBO_UNSUPPORTED, // a JPEG of a kind that is not read
 	TURBO_TOO_LARGE,   // more scans than any honest file has
 	TURBO_NO_MEMORY,
-	TURBO_MISMATCH,    // a box outside of the picture
+	TURBO_MISMATCH, // a box outside of the picture
 };
 
 // The tiers of one architecture are in order: a CPU that has one has those
@@ -51,7 +51,7 @@ int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t chan
 
 // turbo_paint resizes the box to (size,size,3) at dst and applies the steps.
 // The box must lie in that of the last turbo_decode or turbo_load.
-int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic,
-                const turbo_step *steps, int32_t nsteps, uint8_t *dst);
+int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic, const turbo_step *steps,
+                int32_t nsteps, uint8_t *dst);
 
 #endif
