@@ -36,9 +36,7 @@ int rs_open(const char *path, char **message, char **where, int32_t *abi) {
   return RS_OPEN_OK;
 }
 
-char *rs_find(const char *name, const char *overload, const char *args, uint64_t *op) {
-  return api->find(name, overload, args, op);
-}
+char *rs_find(const char *name, const char *overload, const char *args, uint64_t *op) { return api->find(name, overload, args, op); }
 char *rs_invoke(uint64_t op, const uint64_t *words, int64_t nwords, void *data, int64_t ndata, rs_result *out) {
   return api->invoke(op, words, nwords, data, ndata, out);
 }

@@ -144,8 +144,7 @@ std::unique_ptr<Op> make_op(const char* name, const char* overload, const char* 
       unsupported("argument " + op->names[i] + " is not where ops.txt has it; this libtorch has " + c10::toString(schema));
     }
     if (!formal[i].default_value()) {
-      unsupported("argument " + formal[i].name() + " is not in ops.txt and has no default; this libtorch has " +
-                  c10::toString(schema));
+      unsupported("argument " + formal[i].name() + " is not in ops.txt and has no default; this libtorch has " + c10::toString(schema));
     }
     op->defaults.push_back(*formal[i].default_value());
   }
@@ -205,8 +204,8 @@ int32_t api_inside() { return on_device_thread; }
 void api_free_message(char* m) { std::free(m); }
 void api_free_words(uint64_t words) { std::free(reinterpret_cast<void*>(words)); }
 
-const rs_api table = {RS_ABI,     sizeof(rs_api), api_find,         api_invoke,    release, live, api_enter,
-                      api_leave,  api_inside,     api_free_message, api_free_words};
+const rs_api table = {RS_ABI,    sizeof(rs_api), api_find,   api_invoke,       release,       live,
+                      api_enter, api_leave,      api_inside, api_free_message, api_free_words};
 
 }  // namespace
 
@@ -216,6 +215,4 @@ void lost(const std::string& text) { throw LostError(text); }
 
 }  // namespace resslt
 
-extern "C" __attribute__((visibility("default"))) const rs_api* resslt_torch_api(void) {
-  return &resslt::table;
-}
+extern "C" __attribute__((visibility("default"))) const rs_api* resslt_torch_api(void) { return &resslt::table; }

@@ -126,8 +126,8 @@ c10::IValue value(Reader& in, const std::string& name) {
     }
     case RS_DEVICE: {
       const uint64_t w = in.next();
-      return c10::IValue(c10::Device(static_cast<c10::DeviceType>(w >> 8),
-                                     static_cast<c10::DeviceIndex>(static_cast<int64_t>(w & 0xff) - 1)));
+      return c10::IValue(
+          c10::Device(static_cast<c10::DeviceType>(w >> 8), static_cast<c10::DeviceIndex>(static_cast<int64_t>(w & 0xff) - 1)));
     }
     case RS_GENERATOR: {
       const uint64_t handle = in.next();
@@ -146,9 +146,7 @@ void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string
   if (!in.done()) usage("more arguments than the " + std::to_string(names.size()) + " that were announced");
 }
 
-uint64_t new_generator_handle(at::Generator g) {
-  return reinterpret_cast<uint64_t>(new at::Generator(std::move(g)));
-}
+uint64_t new_generator_handle(at::Generator g) { return reinterpret_cast<uint64_t>(new at::Generator(std::move(g))); }
 
 void Results::tensor(at::Tensor t) {
   if (!t.defined()) {

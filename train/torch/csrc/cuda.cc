@@ -195,8 +195,7 @@ void graph_begin(Call& c) {
   const c10::Device device = cuda_device(c);
   const c10::DeviceGuard guard(device);
   c10::cuda::CUDACachingAllocator::emptyCache();
-  auto graph = std::make_unique<Graph>(
-      Pool{static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
+  auto graph = std::make_unique<Graph>(Pool{static_cast<unsigned long long>(c.integer(1)), static_cast<unsigned long long>(c.integer(2))});
   graph->begin(device.index());
   c.out.word(reinterpret_cast<uint64_t>(graph.release()));
 }

@@ -144,8 +144,8 @@ class Joined final : public Group {
       guarded("nccl", [&] {
         auto o = c10d::ProcessGroupNCCL::Options::create();
         o->timeout = p.timeout;
-        nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store_),
-                                                            static_cast<int>(rank_), static_cast<int>(world_), o);
+        nccl_ = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store_), static_cast<int>(rank_),
+                                                            static_cast<int>(world_), o);
         device_ = nccl_;
       });
     }
@@ -212,8 +212,8 @@ class Joined final : public Group {
       size_t j = i;
       int64_t bytes = 0;
       std::vector<at::Tensor> parts;
-      while (j < tensors.size() && (j == i || bytes < bucket_bytes) &&
-             tensors[j].scalar_type() == tensors[i].scalar_type() && tensors[j].device() == tensors[i].device()) {
+      while (j < tensors.size() && (j == i || bytes < bucket_bytes) && tensors[j].scalar_type() == tensors[i].scalar_type() &&
+             tensors[j].device() == tensors[i].device()) {
         bytes += tensors[j].numel() * static_cast<int64_t>(tensors[j].element_size());
         parts.push_back(tensors[j].reshape({-1}));
         j++;
@@ -268,8 +268,8 @@ class Joined final : public Group {
     o->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
                                                  : c10d::ProcessGroupGloo::createDefaultDevice());
     o->threads = threads;
-    return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(prefix, store_),
-                                                       static_cast<int>(rank_), static_cast<int>(world_), o);
+    return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(prefix, store_), static_cast<int>(rank_),
+                                                       static_cast<int>(world_), o);
   }
 #endif
 
@@ -293,7 +293,8 @@ class Joined final : public Group {
     at::Tensor all = at::empty({world_, mine.numel()}, at::kByte);
     for (int64_t r = 0; r < world_; r++) {
       const auto theirs = store_->get(key(seq_, r));
-      TORCH_CHECK(static_cast<int64_t>(theirs.size()) == mine.numel(), "rank ", r, " gave ", theirs.size(), " bytes, this one ", mine.numel());
+      TORCH_CHECK(static_cast<int64_t>(theirs.size()) == mine.numel(), "rank ", r, " gave ", theirs.size(), " bytes, this one ",
+                  mine.numel());
       std::memcpy(all.data_ptr<uint8_t>() + r * mine.numel(), theirs.data(), theirs.size());
     }
     // Who gave its part of this round has read all of the last.
@@ -304,10 +305,14 @@ class Joined final : public Group {
 
   Backend& backend(c10::Device d) {
     if (d.is_cuda()) {
-      if (!device_) unsupported("this shim was built without NCCL, which several GPUs need; `make shim` with a libtorch with CUDA says what is missing for it");
+      if (!device_)
+        unsupported(
+            "this shim was built without NCCL, which several GPUs need; `make shim` with a libtorch with CUDA says what is missing for it");
       return *device_;
     }
-    if (!host_) unsupported("this shim was built without gloo, which several processes on CPUs need; Debian's libgloo-dev has the headers that its libtorch was built with, PyTorch's wheels bring none");
+    if (!host_)
+      unsupported(
+          "this shim was built without gloo, which several processes on CPUs need; Debian's libgloo-dev has the headers that its libtorch was built with, PyTorch's wheels bring none");
     return *host_;
   }
 

@@ -17,9 +17,7 @@ using torch::autograd::variable_list;
 const float* floats(const at::Tensor& t) { return static_cast<const float*>(t.data_ptr()); }
 float* floats(at::Tensor& t) { return static_cast<float*>(t.data_ptr()); }
 
-winograd::Shape shape_of(const at::Tensor& x, const at::Tensor& w) {
-  return {x.size(0), x.size(2), x.size(3), x.size(1), w.size(0)};
-}
+winograd::Shape shape_of(const at::Tensor& x, const at::Tensor& w) { return {x.size(0), x.size(2), x.size(3), x.size(1), w.size(0)}; }
 
 // fits tells whether winograd.cc convolves x (N,C,H,W) with w (O,C,3,3), and gains by
 // it: maps that fill their tiles, channels that fill vectors, and no fewer tiles to

@@ -51,9 +51,7 @@ std::string file_of(const void* address) {
   return realpath(info.dli_fname, real) ? real : info.dli_fname;
 }
 
-std::string torch_library() {
-  return file_of(reinterpret_cast<const void*>(static_cast<std::string (*)()>(&at::show_config)));
-}
+std::string torch_library() { return file_of(reinterpret_cast<const void*>(static_cast<std::string (*)()>(&at::show_config))); }
 
 // of_torch is the symbol that libtorch itself would get by that name: looked up
 // as the loader does for it, through its dependencies in their order.
@@ -176,12 +174,12 @@ class Driver {
     int device = 0, major = 0, minor = 0;
     char name[256] = "";
     size_t bytes = 0;
-    if (get_(&device, i) || name_(name, sizeof name, device) || memory_(&bytes, device) ||
-        attribute_(&major, capability_major, device) || attribute_(&minor, capability_minor, device)) {
+    if (get_(&device, i) || name_(name, sizeof name, device) || memory_(&bytes, device) || attribute_(&major, capability_major, device) ||
+        attribute_(&minor, capability_minor, device)) {
       return false;
     }
-    out << "{\"name\":" << quoted(name) << ",\"memory_bytes\":" << bytes << ",\"capability\":\"" << major << '.'
-        << minor << "\",\"bfloat16\":" << (major >= 8 ? "true" : "false") << '}';
+    out << "{\"name\":" << quoted(name) << ",\"memory_bytes\":" << bytes << ",\"capability\":\"" << major << '.' << minor
+        << "\",\"bfloat16\":" << (major >= 8 ? "true" : "false") << '}';
     return true;
   }
 
@@ -245,21 +243,19 @@ void info(Call& c) {
   const std::string config = at::show_config(), library = torch_library(), blas = blas_library();
   std::ostringstream out;
   out << "{\"torch_version\":" << quoted(TORCH_VERSION) << ",\"library\":" << quoted(library)
-      << ",\"cxx11_abi\":" << (_GLIBCXX_USE_CXX11_ABI ? "true" : "false")
-      << ",\"blas\":" << quoted(blas_kind(blas, library, config)) << ",\"blas_path\":" << quoted(blas)
-      << ",\"blas_threads\":" << blas_threads() << ",\"blas_kernel\":" << quoted(blas_kernel())
-      << ",\"onednn_isa\":" << quoted(onednn_isa()) << ",\"cpu\":" << quoted(cpu_kernels(config)) << ",\"threads\":" << at::get_num_threads()
-      << ",\"interop_threads\":" << at::get_num_interop_threads()
+      << ",\"cxx11_abi\":" << (_GLIBCXX_USE_CXX11_ABI ? "true" : "false") << ",\"blas\":" << quoted(blas_kind(blas, library, config))
+      << ",\"blas_path\":" << quoted(blas) << ",\"blas_threads\":" << blas_threads() << ",\"blas_kernel\":" << quoted(blas_kernel())
+      << ",\"onednn_isa\":" << quoted(onednn_isa()) << ",\"cpu\":" << quoted(cpu_kernels(config))
+      << ",\"threads\":" << at::get_num_threads() << ",\"interop_threads\":" << at::get_num_interop_threads()
 #if defined(RESSLT_CUDA)
       << ",\"cuda_build\":true"
 #endif
 #if defined(RESSLT_CUDA_HEADERS)
       << ",\"cuda_graphs\":true"
 #endif
-      << ",\"cuda_why\":" << quoted(cuda_why())
-      << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
-      << ",\"fused\":" << quoted(winograd::tier_name())
-      << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false") << ",\"config\":" << quoted(config) << '}';
+      << ",\"cuda_why\":" << quoted(cuda_why()) << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
+      << ",\"fused\":" << quoted(winograd::tier_name()) << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false")
+      << ",\"config\":" << quoted(config) << '}';
   const std::string text = out.str();
   at::Tensor t = at::empty({static_cast<int64_t>(text.size())}, at::TensorOptions().dtype(at::kByte));
   std::memcpy(t.data_ptr(), text.data(), text.size());

@@ -17,9 +17,7 @@ c10::ScalarType autocast_dtype(c10::DeviceType d) { return at::autocast::get_aut
 void autocast_set(c10::DeviceType d, bool on) { at::autocast::set_autocast_enabled(d, on); }
 void autocast_set_dtype(c10::DeviceType d, c10::ScalarType t) { at::autocast::set_autocast_dtype(d, t); }
 #else
-bool autocast_on(c10::DeviceType d) {
-  return d == c10::DeviceType::CPU ? at::autocast::is_cpu_enabled() : at::autocast::is_enabled();
-}
+bool autocast_on(c10::DeviceType d) { return d == c10::DeviceType::CPU ? at::autocast::is_cpu_enabled() : at::autocast::is_enabled(); }
 c10::ScalarType autocast_dtype(c10::DeviceType d) {
   return d == c10::DeviceType::CPU ? at::autocast::get_autocast_cpu_dtype() : at::autocast::get_autocast_gpu_dtype();
 }

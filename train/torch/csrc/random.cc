@@ -15,9 +15,7 @@ void new_generator(Call& c) {
   c.out.word(new_generator_handle(std::move(g)));
 }
 
-void default_generator(Call& c) {
-  c.out.word(new_generator_handle(at::globalContext().defaultGenerator(c.device(0))));
-}
+void default_generator(Call& c) { c.out.word(new_generator_handle(at::globalContext().defaultGenerator(c.device(0)))); }
 
 // free_generator takes the handle as an int: decoded as a generator it would be
 // copied, and the original never reached.

@@ -37,18 +37,18 @@ extern "C" {
 
 /* Tags of arguments, and in parentheses their payload. */
 enum {
-  RS_NONE = 0,     /* ()                     absent optional */
-  RS_TENSOR = 1,   /* (handle)               RS_NIL and RS_FREED are refused */
-  RS_INT = 2,      /* (int64)                int, SymInt, ScalarType, MemoryFormat */
-  RS_DOUBLE = 3,   /* (float64 bits)         float */
-  RS_BOOL = 4,     /* (0 or 1)               bool */
-  RS_SCALAR = 5,   /* (float64 bits)         Scalar: integral values become ints */
-  RS_INTS = 6,     /* (count int64s)         int[] */
-  RS_DOUBLES = 7,  /* (count float64s)       float[] */
-  RS_SCALARS = 8,  /* (count float64s)       Scalar[] */
-  RS_TENSORS = 9,  /* (count handles)        Tensor[] */
-  RS_STRING = 10,  /* (length, bytes packed into ceil(length/8) = count words) */
-  RS_DEVICE = 11,  /* (type << 8 | index+1)  Device; index -1 is the current one */
+  RS_NONE = 0,      /* ()                     absent optional */
+  RS_TENSOR = 1,    /* (handle)               RS_NIL and RS_FREED are refused */
+  RS_INT = 2,       /* (int64)                int, SymInt, ScalarType, MemoryFormat */
+  RS_DOUBLE = 3,    /* (float64 bits)         float */
+  RS_BOOL = 4,      /* (0 or 1)               bool */
+  RS_SCALAR = 5,    /* (float64 bits)         Scalar: integral values become ints */
+  RS_INTS = 6,      /* (count int64s)         int[] */
+  RS_DOUBLES = 7,   /* (count float64s)       float[] */
+  RS_SCALARS = 8,   /* (count float64s)       Scalar[] */
+  RS_TENSORS = 9,   /* (count handles)        Tensor[] */
+  RS_STRING = 10,   /* (length, bytes packed into ceil(length/8) = count words) */
+  RS_DEVICE = 11,   /* (type << 8 | index+1)  Device; index -1 is the current one */
   RS_GENERATOR = 12 /* (handle)              Generator */
 };
 
@@ -80,8 +80,7 @@ typedef struct {
 
   /* invoke calls op. data is raw bytes in or out for the few functions that
    * take them, else NULL. Refused on a thread that has not entered. */
-  char *(*invoke)(uint64_t op, const uint64_t *words, int64_t nwords, void *data, int64_t ndata,
-                  rs_result *out);
+  char *(*invoke)(uint64_t op, const uint64_t *words, int64_t nwords, void *data, int64_t ndata, rs_result *out);
 
   /* release frees tensors; RS_NIL and RS_FREED are skipped. Any thread. */
   void (*release)(const uint64_t *handles, int64_t n);

@@ -28,8 +28,7 @@ struct Statistics {
 // cpu_statistics joins the ranks' means and biased variances in double, in order
 // of rank, and folds them into the running ones as one process with all the rows
 // would: the variance unbiased.
-Statistics cpu_statistics(Group& g, const at::Tensor& x, at::Tensor& running_mean, at::Tensor& running_var, double momentum,
-                          double eps) {
+Statistics cpu_statistics(Group& g, const at::Tensor& x, at::Tensor& running_mean, at::Tensor& running_var, double momentum, double eps) {
   const int64_t channels = x.size(1);
   at::Tensor mean, var;
   std::tie(mean, var) = at::batch_norm_update_stats(x, {}, {}, 0.0);
@@ -46,17 +45,16 @@ Statistics cpu_statistics(Group& g, const at::Tensor& x, at::Tensor& running_mea
   return {mean.to(as), var.to(as), var.add(eps).rsqrt_().to(as), n.reshape({-1}).to(as)};
 }
 
-Statistics cuda_statistics(Group& g, const at::Tensor& x, at::Tensor& running_mean, at::Tensor& running_var, double momentum,
-                           double eps) {
+Statistics cuda_statistics(Group& g, const at::Tensor& x, at::Tensor& running_mean, at::Tensor& running_var, double momentum, double eps) {
   const int64_t channels = x.size(1);
   at::Tensor mean, invstd;
   std::tie(mean, invstd) = at::batch_norm_stats(x, eps);
   const at::Tensor count = at::full({1}, static_cast<double>(x.numel() / channels), mean.options());
   const at::Tensor all = g.gather(at::cat({mean, invstd, count}).unsqueeze(0));  // (W,2C+1)
   at::Tensor counts = all.narrow(1, 2 * channels, 1).reshape({-1});
-  std::tie(mean, invstd) = at::batch_norm_gather_stats_with_counts(
-      x, all.narrow(1, 0, channels).contiguous(), all.narrow(1, channels, channels).contiguous(), running_mean, running_var,
-      momentum, eps, counts.to(running_mean.scalar_type()));
+  std::tie(mean, invstd) =
+      at::batch_norm_gather_stats_with_counts(x, all.narrow(1, 0, channels).contiguous(), all.narrow(1, channels, channels).contiguous(),
+                                              running_mean, running_var, momentum, eps, counts.to(running_mean.scalar_type()));
   return {mean, {}, invstd, counts};
 }
 
@@ -94,16 +92,15 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     at::Tensor dx, dweight, dbias;
     if (x.is_cuda()) {
       at::Tensor sum_dy, sum_dy_xmu;
-      std::tie(sum_dy, sum_dy_xmu, dweight, dbias) =
-          at::batch_norm_backward_reduce(dy, x, mean, invstd, weight, true, true, true);
+      std::tie(sum_dy, sum_dy_xmu, dweight, dbias) = at::batch_norm_backward_reduce(dy, x, mean, invstd, weight, true, true, true);
       at::Tensor both = at::cat({sum_dy, sum_dy_xmu});
       g.sum(both);
       dx = at::batch_norm_backward_elemt(dy, x, mean, invstd, weight, both.narrow(0, 0, channels), both.narrow(0, channels, channels),
                                          counts.to(at::kInt));
     } else {
       const at::Tensor wide = x.to(mean.scalar_type()), dwide = dy.to(mean.scalar_type());
-      std::tie(std::ignore, dweight, dbias) = at::native_batch_norm_backward(
-          dwide, wide, weight, {}, {}, mean, invstd, true, ctx->saved_data["eps"].toDouble(), {false, true, true});
+      std::tie(std::ignore, dweight, dbias) = at::native_batch_norm_backward(dwide, wide, weight, {}, {}, mean, invstd, true,
+                                                                             ctx->saved_data["eps"].toDouble(), {false, true, true});
       at::Tensor both = at::cat({dbias, dweight.div(invstd)}).to(at::kDouble);
       g.sum(both);
       both.div_(counts.to(at::kDouble).sum());

@@ -100,9 +100,7 @@ void to(Call& c) {
 
 void pin_memory(Call& c) { c.out.tensor(c.tensor(0).pin_memory()); }
 
-void is_contiguous(Call& c) {
-  c.out.word(c.tensor(0).is_contiguous(static_cast<c10::MemoryFormat>(c.integer(1))));
-}
+void is_contiguous(Call& c) { c.out.word(c.tensor(0).is_contiguous(static_cast<c10::MemoryFormat>(c.integer(1)))); }
 
 void alias(Call& c) { c.out.tensor(c.tensor(0)); }
 void same(Call& c) { c.out.word(c.tensor(0).is_same(c.tensor(1))); }

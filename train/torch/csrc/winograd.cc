@@ -275,8 +275,8 @@ void weight_gradient(const Shape& s, const float* x, const float* dy, float* dw)
     at::parallel_for(0, kElements * strips, 1, [&](int64_t from, int64_t to) {
       for (int64_t j = from; j < to; j++) {
         const int64_t e = j / strips, row = j % strips * kRows, rows = std::min(kRows, s.out - row);
-        tier.product(du.get() + (e * s.out + row) * s.in, s.in, rows, s.in, z.get() + e * n * s.out + row, 1, s.out,
-                     v.get() + e * n * s.in, n, first > 0);
+        tier.product(du.get() + (e * s.out + row) * s.in, s.in, rows, s.in, z.get() + e * n * s.out + row, 1, s.out, v.get() + e * n * s.in,
+                     n, first > 0);
       }
     });
   }

@@ -23,8 +23,8 @@ static constexpr int64_t kDepth = 128;
 // chain of fused multiply-adds in order of k, whatever N, W and LANES are, so all tiers
 // give the same bits.
 template <int N, int W>
-static inline __attribute__((always_inline)) void block(float* c, int64_t c_row, const float* a, int64_t a_row, int64_t a_k,
-                                                        const float* b, int64_t b_row, int64_t depth, bool add) {
+static inline __attribute__((always_inline)) void block(float* c, int64_t c_row, const float* a, int64_t a_row, int64_t a_k, const float* b,
+                                                        int64_t b_row, int64_t depth, bool add) {
   vec acc[N][W];
 #pragma GCC unroll 16
   for (int r = 0; r < N; r++) {
