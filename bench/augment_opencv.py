@@ -47,8 +47,11 @@ def view(picture, s):
     x, y, w, h = common.crop(picture.shape[1], picture.shape[0], s["scale"])
     size = s["size"]
     shrink = w > size or h > size
-    im = cv2.resize(picture[y : y + h, x : x + w], (size, size),
-                    interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC if s["cubic"] else cv2.INTER_LINEAR)
+    im = cv2.resize(
+        picture[y : y + h, x : x + w],
+        (size, size),
+        interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC if s["cubic"] else cv2.INTER_LINEAR,
+    )
     if random.random() < s["flip"]:
         im = cv2.flip(im, 1)
     if "jitter" in s:

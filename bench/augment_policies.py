@@ -17,15 +17,29 @@ def weak(size, scale=(0.2, 1.0), cubic=True):
 
 
 def strong(size, scale, cubic=True, saturation=0.2, solarize=0.1):
-    return {"size": size, "scale": scale, "cubic": cubic, "flip": 0.5, "jitter": (0.8, 0.4, 0.4, saturation, 0.1),
-            "gray": 0.2, "blur": (0.5, 0.1, 2.0), "solarize": solarize}
+    return {
+        "size": size,
+        "scale": scale,
+        "cubic": cubic,
+        "flip": 0.5,
+        "jitter": (0.8, 0.4, 0.4, saturation, 0.1),
+        "gray": 0.2,
+        "blur": (0.5, 0.1, 2.0),
+        "solarize": solarize,
+    }
 
 
 # augment/presets: imagenet, imagenet-multi, small.
 POLICIES = {
     "imagenet": [weak(224), strong(224, (0.14, 1.0))],
-    "imagenet-multi": [weak(224), strong(224, (0.14, 1.0)), strong(192, (0.117, 0.86)), strong(160, (0.095, 0.715)),
-                       strong(128, (0.073, 0.571)), strong(96, (0.05, 0.429))],
+    "imagenet-multi": [
+        weak(224),
+        strong(224, (0.14, 1.0)),
+        strong(192, (0.117, 0.86)),
+        strong(160, (0.095, 0.715)),
+        strong(128, (0.073, 0.571)),
+        strong(96, (0.05, 0.429)),
+    ],
     "small": [weak(32, cubic=False), strong(32, (0.2, 1.0), cubic=False, saturation=0.4, solarize=0)],
 }
 
@@ -79,6 +93,18 @@ def run(engine, args, make):
 
     lap(args.seconds / 10)
     n, wall, used = lap(args.seconds)
-    print(json.dumps({"engine": engine, "policy": args.policy, "samples_per_second": n / wall, "samples_per_cpu_second": n / used,
-                      "views_per_second": n * len(views) / wall, "workers": 1, "samples": n,
-                      "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpus": len(os.sched_getaffinity(0))}))
+    print(
+        json.dumps(
+            {
+                "engine": engine,
+                "policy": args.policy,
+                "samples_per_second": n / wall,
+                "samples_per_cpu_second": n / used,
+                "views_per_second": n * len(views) / wall,
+                "workers": 1,
+                "samples": n,
+                "rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "cpus": len(os.sched_getaffinity(0)),
+            }
+        )
+    )

@@ -31,8 +31,11 @@ def transform(s):
     mode = T.InterpolationMode.BICUBIC if s["cubic"] else T.InterpolationMode.BILINEAR
     ops = [T.RandomResizedCrop(s["size"], scale=s["scale"], interpolation=mode), T.RandomHorizontalFlip(s["flip"])]
     if "jitter" in s:
-        ops += [T.RandomApply([T.ColorJitter(*s["jitter"][1:])], p=s["jitter"][0]), T.RandomGrayscale(s["gray"]),
-                T.RandomApply([Blur(*s["blur"][1:])], p=s["blur"][0])]
+        ops += [
+            T.RandomApply([T.ColorJitter(*s["jitter"][1:])], p=s["jitter"][0]),
+            T.RandomGrayscale(s["gray"]),
+            T.RandomApply([Blur(*s["blur"][1:])], p=s["blur"][0]),
+        ]
         if s["solarize"]:
             ops.append(T.RandomSolarize(128, p=s["solarize"]))
     return T.Compose(ops)

@@ -148,12 +148,26 @@ def main():
         times.append((time.perf_counter() - began) / a.block)
     used = time.process_time() - used
     median = statistics.median(times)
-    print(json.dumps({
-        "images_per_second": a.batch / median, "ms_per_step": 1000 * median, "cpu_ms_per_step": 1000 * used / (a.steps * a.block), "steps": a.steps * a.block,
-        "backbone": a.backbone, "width": a.width, "image_size": a.image_size, "batch_size": a.batch,
-        "device": torch.cuda.get_device_name(dev) if cuda else "cpu", "threads": torch.get_num_threads(),
-        "precision": a.precision, "compiled": a.compile, "graphs": a.graphs, "torch_version": torch.__version__,
-    }))
+    print(
+        json.dumps(
+            {
+                "images_per_second": a.batch / median,
+                "ms_per_step": 1000 * median,
+                "cpu_ms_per_step": 1000 * used / (a.steps * a.block),
+                "steps": a.steps * a.block,
+                "backbone": a.backbone,
+                "width": a.width,
+                "image_size": a.image_size,
+                "batch_size": a.batch,
+                "device": torch.cuda.get_device_name(dev) if cuda else "cpu",
+                "threads": torch.get_num_threads(),
+                "precision": a.precision,
+                "compiled": a.compile,
+                "graphs": a.graphs,
+                "torch_version": torch.__version__,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

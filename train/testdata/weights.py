@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """The Python half of weights_test.go.
 
-    weights.py make CONVERTER DIR   checkpoints of other projects' layouts, what the
-                                    converter of docs/weights.md makes of them, and the
-                                    features that the originals give
-    weights.py load LOADER DIR      features of torchvision's networks, filled from DIR/NAME.safetensors
+weights.py make CONVERTER DIR   checkpoints of other projects' layouts, what the
+                                converter of docs/weights.md makes of them, and the
+                                features that the originals give
+weights.py load LOADER DIR      features of torchvision's networks, filled from DIR/NAME.safetensors
 """
 
 import copy
@@ -56,29 +56,73 @@ def make(converter, folder):
         return net
 
     q, k = resnet("student"), resnet("momentum")
-    convert("ressl", q, {"epoch": 200, "optimizer": {}, "model": {
-        **under("module.encoder_q.net.", q), **junk(module__encoder_q__head__linear1__weight=(4, 64)),
-        **under("module.encoder_k.net.", k), **junk(module__queue=(4, 8), module__queue_ptr=1)}})
-    convert("moco", q, {"epoch": 800, "arch": "resnet18", "state_dict": {
-        **under("module.encoder_q.", q), **junk(module__encoder_q__fc__0__weight=(4, 64)),
-        **under("module.encoder_k.", k), **junk(module__queue=(4, 8))}})
+    convert(
+        "ressl",
+        q,
+        {
+            "epoch": 200,
+            "optimizer": {},
+            "model": {
+                **under("module.encoder_q.net.", q),
+                **junk(module__encoder_q__head__linear1__weight=(4, 64)),
+                **under("module.encoder_k.net.", k),
+                **junk(module__queue=(4, 8), module__queue_ptr=1),
+            },
+        },
+    )
+    convert(
+        "moco",
+        q,
+        {
+            "epoch": 800,
+            "arch": "resnet18",
+            "state_dict": {
+                **under("module.encoder_q.", q),
+                **junk(module__encoder_q__fc__0__weight=(4, 64)),
+                **under("module.encoder_k.", k),
+                **junk(module__queue=(4, 8)),
+            },
+        },
+    )
     convert("torchvision", q, {**under("", q), **junk(fc__weight=(4, 64), fc__bias=4)})
     small, smallk = resnet("small student", True), resnet("small momentum", True)
     lightning = {"epoch": 999, "pytorch-lightning_version": "1.6", "hyper_parameters": {"method": "ressl"}, "optimizer_states": []}
     for name, student in (("solo-learn", "backbone."), ("solo-learn-old", "encoder.")):
-        convert(name, small, {**lightning, "state_dict": {
-            **under(student, small), **junk(projector__0__weight=(4, 64), classifier__weight=(4, 64), queue=(2, 4, 8)),
-            **under("momentum_" + student, smallk)}})
-    convert("lightly", q, {**lightning, "state_dict": {
-        **under("backbone.", q), **under("teacher_backbone.", k), **junk(projection_head__layers__0__weight=(4, 64))}})
+        convert(
+            name,
+            small,
+            {
+                **lightning,
+                "state_dict": {
+                    **under(student, small),
+                    **junk(projector__0__weight=(4, 64), classifier__weight=(4, 64), queue=(2, 4, 8)),
+                    **under("momentum_" + student, smallk),
+                },
+            },
+        )
+    convert(
+        "lightly",
+        q,
+        {
+            **lightning,
+            "state_dict": {**under("backbone.", q), **under("teacher_backbone.", k), **junk(projection_head__layers__0__weight=(4, 64))},
+        },
+    )
     children = torch.nn.Sequential(*list(q.children())[:-1])
-    convert("lightly-children", q, {**lightning, "state_dict": {
-        **under("backbone.", children), **junk(projection_head__layers__0__weight=(4, 64))}})
+    convert(
+        "lightly-children",
+        q,
+        {**lightning, "state_dict": {**under("backbone.", children), **junk(projection_head__layers__0__weight=(4, 64))}},
+    )
     for name, net in (("efficientnet", light.efficientnet(1, width=8)), ("mobilenet", light.mobilenet(width=8))):
         fill(net, name + " ")
         convert(name, net, {**under("", net), **junk(classifier__1__weight=(4, 40))})
     try:  # conv1, bn1, layer1, … without ReLU and max-pool in between
-        convert("lightly-small", None, {"state_dict": {"backbone.0.weight": torch.ones(8, 3, 3, 3), "backbone.2.0.conv1.weight": torch.ones(8, 8, 3, 3)}})
+        convert(
+            "lightly-small",
+            None,
+            {"state_dict": {"backbone.0.weight": torch.ones(8, 3, 3, 3), "backbone.2.0.conv1.weight": torch.ones(8, 8, 3, 3)}},
+        )
     except SystemExit as e:
         assert "ReLU" in str(e), e
     else:

@@ -9,6 +9,7 @@ Writes picture.png and view.png, cases.json + cases.bin (pixels, in the order of
 the cases), files/* with the RGB that PIL reads from each (*.rgb), and draws.json
 (statistics of 20,000 draws each).
 """
+
 import io
 import json
 import os
@@ -110,7 +111,7 @@ def main():
         q = round(sigma * 65536)
         s = q / 65536
         r = int(np.ceil(8 * s)) + 1
-        k = np.exp(-np.arange(-r, r + 1) ** 2 / (2 * s * s))
+        k = np.exp(-(np.arange(-r, r + 1) ** 2) / (2 * s * s))
         k /= k.sum()
         p = np.pad(a, ((r, r), (r, r), (0, 0)), mode="edge")
         p = sum(k[t] * p[t : t + S] for t in range(2 * r + 1))
@@ -191,9 +192,19 @@ def draws():
             xs.append((2 * j + 1) * 20 // (2 * (w - cw + 1)))
             ys.append((2 * i + 1) * 20 // (2 * (h - ch + 1)))
         hist = lambda v, lo, hi: np.histogram(np.clip(v, lo, hi - 1e-9), 20, (lo, hi))[0].tolist()
-        out["crops"].append(dict(
-            w=w, h=h, scale=scale, area=hist(area, 0, 1), ratio=hist(ratio, -0.3, 0.3),
-            x=np.bincount(xs, minlength=20).tolist(), y=np.bincount(ys, minlength=20).tolist(), mean_area=float(np.mean(area)), mean_ratio=float(np.mean(ratio))))
+        out["crops"].append(
+            dict(
+                w=w,
+                h=h,
+                scale=scale,
+                area=hist(area, 0, 1),
+                ratio=hist(ratio, -0.3, 0.3),
+                x=np.bincount(xs, minlength=20).tolist(),
+                y=np.bincount(ys, minlength=20).tolist(),
+                mean_area=float(np.mean(area)),
+                mean_ratio=float(np.mean(ratio)),
+            )
+        )
     jitter = T.ColorJitter(0.4, 0.4, 0.4, 0.1)
     orders, factors = {}, [[], [], [], []]
     for _ in range(n):
@@ -206,7 +217,8 @@ def draws():
     out["jitter"] = dict(
         orders=orders,
         factors=[np.histogram(f, 20, (0.6, 1.4))[0].tolist() for f in factors[:3]],
-        hue={str(k): int((shift == k).sum()) for k in range(-26, 27)})
+        hue={str(k): int((shift == k).sum()) for k in range(-26, 27)},
+    )
     with open("draws.json", "w") as f:
         json.dump(out, f)
 

@@ -28,8 +28,19 @@ def compress(im, subsampling, progressive, restart):
     ctypes.CDLL(None).setenv(b"TJ_RESTART", os.environ["TJ_RESTART"].encode(), 1)
     handle = ctypes.c_void_p(tj.tjInitCompress())
     data, size = ctypes.c_void_p(), ctypes.c_ulong()
-    rc = tj.tjCompress2(handle, im.tobytes(), im.width, 0, im.height, 0, ctypes.byref(data), ctypes.byref(size),
-                        S[subsampling], 60, PROGRESSIVE if progressive else 0)
+    rc = tj.tjCompress2(
+        handle,
+        im.tobytes(),
+        im.width,
+        0,
+        im.height,
+        0,
+        ctypes.byref(data),
+        ctypes.byref(size),
+        S[subsampling],
+        60,
+        PROGRESSIVE if progressive else 0,
+    )
     assert rc == 0
     out = ctypes.string_at(data, size.value)
     tj.tjFree(data)
@@ -60,5 +71,7 @@ for name in ("rst7_420", "progressive_422", "rst1_440", "progressive_gray", "rst
         x, y = random.randint(0, im.width - w), random.randint(0, im.height - h)
         size = random.choice((20, 32, 64, 96, 224))
         view = im.crop((x, y, x + w, y + h)).resize((size, size), Image.BICUBIC if i % 2 else Image.BILINEAR)
-        crops.append(f"{name}.jpg {x} {y} {w} {h} {size} {'bicubic' if i % 2 else 'bilinear'} {hashlib.sha256(view.tobytes()).hexdigest()}\n")
+        crops.append(
+            f"{name}.jpg {x} {y} {w} {h} {size} {'bicubic' if i % 2 else 'bilinear'} {hashlib.sha256(view.tobytes()).hexdigest()}\n"
+        )
 (out / "crops.txt").write_text("".join(crops))

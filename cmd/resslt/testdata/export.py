@@ -4,8 +4,15 @@ Loads the first into torchvision's resnet50 with strict=True, holds the second
 against it under detectron2's names, and prints the features of the images that
 TestExport embeds, one line an image.
 """
-import json, pickle, struct, sys
-import numpy as np, torch, torchvision
+
+import json
+import pickle
+import struct
+import sys
+
+import numpy as np
+import torch
+import torchvision
 from PIL import Image
 
 
@@ -13,10 +20,10 @@ def safetensors(path):
     raw = open(path, "rb").read()
     n = struct.unpack("<Q", raw[:8])[0]
     kinds = {"F32": np.float32, "I64": np.int64}
-    for name, t in json.loads(raw[8:8 + n]).items():
+    for name, t in json.loads(raw[8 : 8 + n]).items():
         if name != "__metadata__":
             a, b = t["data_offsets"]
-            yield name, torch.from_numpy(np.frombuffer(raw[8 + n + a:8 + n + b], kinds[t["dtype"]]).reshape(t["shape"]).copy())
+            yield name, torch.from_numpy(np.frombuffer(raw[8 + n + a : 8 + n + b], kinds[t["dtype"]]).reshape(t["shape"]).copy())
 
 
 weights = dict(safetensors(sys.argv[1]))
@@ -46,4 +53,4 @@ mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 with torch.no_grad():
     for path in sys.argv[3:]:
         x = (np.asarray(Image.open(path).convert("RGB")) / 255 - mean) / std
-        print(" ".join("%.6g" % v for v in model(torch.from_numpy(x.transpose(2, 0, 1)[None]).float())[0]))
+        print(" ".join(f"{v:.6g}" for v in model(torch.from_numpy(x.transpose(2, 0, 1)[None]).float())[0]))

@@ -77,7 +77,9 @@ def svm(o, train, test):
     rows = []
     for c in range(o["classes"]):
         y, t = train["targets"][:, c], test["targets"][:, c]
-        fit = LinearSVC(C=o["C"], class_weight={1: 2, -1: 1}, loss="hinge" if o["hinge"] else "squared_hinge", dual=True, max_iter=20000, random_state=0)
+        fit = LinearSVC(
+            C=o["C"], class_weight={1: 2, -1: 1}, loss="hinge" if o["hinge"] else "squared_hinge", dual=True, max_iter=20000, random_state=0
+        )
         fit.fit(x[y != 0], y[y != 0])
         s = fit.decision_function(q[t != 0])
         t = t[t != 0]

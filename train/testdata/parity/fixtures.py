@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 # ---- deterministic numbers, the same in Go (nn/nntest) -----------
 
+
 def _mix(x):
     """SplitMix64's finaliser on a uint64 array."""
     x = x.copy()
@@ -110,6 +111,7 @@ class Pcg:
 
 
 # ---- files ------------------------------------------------------------------
+
 
 def save(name, tensors, meta=None):
     """safetensors: u64 header length, JSON header, data."""

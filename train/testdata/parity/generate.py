@@ -30,6 +30,7 @@ torch.set_num_threads(1)
 
 # ---- equations ----------------------------------------------------------------
 
+
 def relational(z1, z2, queue, tau_s, tau_t):
     """Equations 3, 4 and 5."""
     p1 = F.softmax(z1 @ queue.t() / tau_s, dim=1)
@@ -97,6 +98,7 @@ def averaged(m):
 
 
 # ---- ResNet ----------------------------------------------------------------------
+
 
 class Narrow(ResNet):
     """torchvision's ResNet of another width and stem, without fc."""
@@ -178,6 +180,7 @@ def keys():
 
 # ---- optimisers --------------------------------------------------------------------
 
+
 class Lars(torch.optim.Optimizer):
     """LARS as in the code of Barlow Twins and MoCo v3, η 0.001."""
 
@@ -207,8 +210,10 @@ def head(i, h, o):
 def decayed_apart(params, decay):
     """Weight decay for matrices and kernels, none for batch norm's parameters and biases."""
     params = list(params)
-    return [dict(params=[p for p in params if p.ndim > 1], weight_decay=decay),
-            dict(params=[p for p in params if p.ndim == 1], weight_decay=0)]
+    return [
+        dict(params=[p for p in params if p.ndim > 1], weight_decay=decay),
+        dict(params=[p for p in params if p.ndim == 1], weight_decay=0),
+    ]
 
 
 def optimizers():
@@ -217,14 +222,17 @@ def optimizers():
         warmup_cosine=lambda opt: lr.SequentialLR(opt, [lr.LinearLR(opt, 1 / 3, 1, 2), lr.CosineAnnealingLR(opt, 7)], [3]),
         steps=lambda opt: lr.MultiStepLR(opt, [4, 7], 0.1),
     )
-    out, make = {}, dict(
-        warmup_cosine=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
-        steps=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
-        sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
-        plain=lambda p: torch.optim.SGD(p, 0.1),
-        nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-        lars=lambda p: Lars(p, 0.3, 0.9, 1e-4),
-        matrices=lambda p: torch.optim.SGD(decayed_apart(p, 5e-2), 0.1, momentum=0.9),
+    out, make = (
+        {},
+        dict(
+            warmup_cosine=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
+            steps=lambda p: torch.optim.SGD(p, 0.2, momentum=0.9),
+            sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
+            plain=lambda p: torch.optim.SGD(p, 0.1),
+            nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
+            lars=lambda p: Lars(p, 0.3, 0.9, 1e-4),
+            matrices=lambda p: torch.optim.SGD(decayed_apart(p, 5e-2), 0.1, momentum=0.9),
+        ),
     )
     for kind, new in make.items():
         net = head(12, 16, 8)
@@ -250,8 +258,10 @@ def optimizers():
 
 # ---- whole steps -----------------------------------------------------------------------
 
+
 class Learner:
     """A ReSSL learner on small images, in float64 unless told."""
+
     width, hidden, tau_s, tau_t, tau = 8, 32, 0.1, 0.04, 0.15
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -314,8 +324,20 @@ class Learner:
         return loss.item(), rel.item(), nce.item()
 
     def meta(self, **more):
-        return dict(width=self.width, hidden=self.hidden, D=self.d, K=self.k, B=self.b, S=self.size,
-                    tau_s=self.tau_s, tau_t=self.tau_t, tau=self.tau, mean=self.mean, std=self.std, **more)
+        return dict(
+            width=self.width,
+            hidden=self.hidden,
+            D=self.d,
+            K=self.k,
+            B=self.b,
+            S=self.size,
+            tau_s=self.tau_s,
+            tau_t=self.tau_t,
+            tau=self.tau,
+            mean=self.mean,
+            std=self.std,
+            **more,
+        )
 
 
 def learner(name, predictor, views, optimizer, rate, inputs=40):
@@ -325,6 +347,7 @@ def learner(name, predictor, views, optimizer, rate, inputs=40):
     l = Learner(predictor, 16, 44, 16, optimizer)
     losses, parts, chosen = [], [], []
     for step in range(10):
+
         def strong():
             for v in range(views):
                 x = lambda i: l.normalise(l.pixels(f"strong {step} {v} {i}"))
@@ -347,8 +370,13 @@ def curve():
     spread is what `within noise` means. The strong view is the weak one, faded, under
     noise, so that there is something to learn."""
     steps, rate, m, runs = 200, 0.02, 0.98, {}
-    for run, (dtype, nudge) in {"float64": (torch.float64, 0), "fp32 0": (torch.float32, 0), "fp32 1": (torch.float32, 1e-7),
-                                "fp32 2": (torch.float32, -1e-7), "fp32 3": (torch.float32, 3e-7)}.items():
+    for run, (dtype, nudge) in {
+        "float64": (torch.float64, 0),
+        "fp32 0": (torch.float32, 0),
+        "fp32 1": (torch.float32, 1e-7),
+        "fp32 2": (torch.float32, -1e-7),
+        "fp32 3": (torch.float32, 3e-7),
+    }.items():
         l = Learner(True, 16, 256, 32, lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4), dtype)
         with torch.no_grad():
             for p in l.student.parameters():
@@ -362,6 +390,7 @@ def curve():
 
 
 # ---- evaluation and initial weights, in numpy alone ---------------------------------------
+
 
 def initial():
     out = {}
@@ -429,9 +458,15 @@ def evaluation():
     fitted = x @ w.T + b
     logp = fitted - np.log(np.exp(fitted - fitted.max(1, keepdims=True)).sum(1, keepdims=True)) - fitted.max(1, keepdims=True)
     top5 = np.argsort(-z, axis=1)[:, :5]
-    meta.update(top1=100 * (z.argmax(1) == t).mean(), top5=100 * (top5 == t[:, None]).any(1).mean(),
-                train_top1=100 * (fitted.argmax(1) == y).mean(), loss=-logp[np.arange(n), y].mean(),
-                epochs=epochs, batch=batch, seed=seed)
+    meta.update(
+        top1=100 * (z.argmax(1) == t).mean(),
+        top5=100 * (top5 == t[:, None]).any(1).mean(),
+        train_top1=100 * (fitted.argmax(1) == y).mean(),
+        loss=-logp[np.arange(n), y].mean(),
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+    )
     save("eval", out, meta)
 
 

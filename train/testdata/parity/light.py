@@ -36,6 +36,7 @@ def headless(build, conf, small):
 
 def keyed_depth(net, seed):
     """Stochastic depth by Go's masks: of (seed, name, batches that the branch's last batch norm has seen)."""
+
     def drop(name, block, module):
         def forward(x):
             if not net.training or module.p == 0:
@@ -43,6 +44,7 @@ def keyed_depth(net, seed):
             r = Pcg(seed, f"{name} {block.block[-1][1].num_batches_tracked.item()}")
             keep = torch.tensor([float(r.uniform() >= module.p) for _ in x])
             return x * (keep.to(x) / (1 - module.p)).view(-1, 1, 1, 1)
+
         return forward
 
     modules = dict(net.named_modules())

@@ -32,7 +32,7 @@ def moco(out):
     logits = torch.cat([l_pos, l_neg], dim=1)
     loss = F.cross_entropy(logits / TAU, torch.zeros(B, dtype=torch.long))
     out.update({"moco-v2.loss": loss, "moco-v2.agreement": (logits.argmax(1) == 0).double().mean()})
-    out["moco-v2.grad0"], = torch.autograd.grad(loss, [q0])
+    (out["moco-v2.grad0"],) = torch.autograd.grad(loss, [q0])
 
 
 def simclr(out):
@@ -60,8 +60,9 @@ def byol(out):
 
     loss = (regression_loss(p0, zb) + regression_loss(p1, za)).mean()
     out["byol.loss"] = loss
-    out["byol.agreement"] = ((F.normalize(p0) @ F.normalize(zb).t()).argmax(1) == torch.arange(B)).double().mean() / 2 \
-        + ((F.normalize(p1) @ F.normalize(za).t()).argmax(1) == torch.arange(B)).double().mean() / 2
+    out["byol.agreement"] = ((F.normalize(p0) @ F.normalize(zb).t()).argmax(1) == torch.arange(B)).double().mean() / 2 + (
+        (F.normalize(p1) @ F.normalize(za).t()).argmax(1) == torch.arange(B)
+    ).double().mean() / 2
     out["byol.grad0"], out["byol.grad1"] = torch.autograd.grad(loss, [p0, p1])
 
 

@@ -4,6 +4,7 @@
 Run with the PyTorch to compare against (Debian: /usr/bin/python3 with
 python3-torch 1.13.1): /usr/bin/python3 ops.py > ops.json
 """
+
 import json
 import sys
 
