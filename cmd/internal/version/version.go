@@ -1,0 +1,65 @@
+package version
+
+import (
+	"cmp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// The linker sets these (-ldflags "-X resslt/cmd/internal/version.number=0.3.0"); see
+// the Makefile.
+var (
+	// number is the version: of a release its tag without the v, of any other build the
+	// release that the tree leads to, with -dev.
+	number = "0.1.0-dev"
+	// commit, date and state describe the tree; "" where the linker was not told.
+	commit, date, state string
+)
+
+// String returns the version, the commit and the platform of this build, on one line.
+func String() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
+	}
+	return describe(info)
+}
+
+// describe is String for the given build information.
+func describe(info *debug.BuildInfo) string {
+	tree := []string{commit, date, state}
+	if commit == "" {
+		tree = embedded(info)
+	}
+	tree[0] = cmp.Or(shorten(tree[0]), "unknown commit")
+	var known []string
+	for _, part := range tree {
+		if part != "" {
+			known = append(known, part)
+		}
+	}
+	return number + " (" + strings.Join(known, ", ") + ") " + info.GoVersion + " " + runtime.GOOS + "/" + runtime.GOARCH
+}
+
+// embedded returns the commit, date and state that Go wrote into the program; each is ""
+// where Go was told not to (-buildvcs=false) or was not inside a clone.
+func embedded(info *debug.BuildInfo) []string {
+	tree := make([]string, 3)
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			tree[0] = s.Value
+		case "vcs.time":
+			tree[1], _, _ = strings.Cut(s.Value, "T")
+		case "vcs.modified":
+			if s.Value == "true" {
+				tree[2] = "dirty"
+			}
+		}
+	}
+	return tree
+}
+
+// shorten cuts a commit to the 12 digits that git itself uses in a large repository.
+func shorten(commit string) string { return commit[:min(12, len(commit))] }
