@@ -19,6 +19,7 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/version"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -46,7 +47,7 @@ may come, go and die at any time: the trainer gets the same batches.`,
 		Example: `  augmentd --nats nats://farm:4222
   augmentd --nats nats://farm:4222 --data folder:/mnt/imagenet --workers 16
   augmentd --nats tls://farm:4222 --tls-ca ca.pem --nkey worker.nk --metrics :9464 --log json`,
-		Version: cli.Version(),
+		Version: version.String(),
 		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.ErrOrStderr()) },
 	}
 	cli.CacheFlags(c)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/version"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/torch"
@@ -40,7 +40,7 @@ func newDoctorCommand() *cobra.Command {
 		Short: "say what this machine has and what to fix: libtorch, BLAS, devices, engine, broker, disk",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var fs []finding
-			fs = append(fs, finding{Name: "resslt", State: "ok", Says: cli.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH + ", " + cores.Here().String()})
+			fs = append(fs, finding{Name: "resslt", State: "ok", Says: version.String() + ", " + cores.Here().String()})
 			fs = append(fs, examineTorch()...)
 			fs = append(fs, examineEngines(), examineBroker(c.Context(), &at))
 			fs = append(fs, examineData(c.Context()), examineDisk("."))

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/version"
 )
 
 func main() { os.Exit(cli.Main(newRootCommand())) }
@@ -21,7 +22,7 @@ self-supervised learning). Workers decode and augment, NATS JetStream carries
 the views, libtorch trains; every batch is a pure function of the run's spec.
 
 Begin with   resslt run --recipe quickstart`,
-		Version: cli.Version(),
+		Version: version.String(),
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(

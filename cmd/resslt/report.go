@@ -18,6 +18,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/report"
+	"resslt/cmd/internal/version"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -69,7 +70,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &report.Page{Title: filepath.Base(out), Made: cli.Version() + ", " + time.Now().Format("2 January 2006, 15:04")}
+	p := &report.Page{Title: filepath.Base(out), Made: version.String() + ", " + time.Now().Format("2 January 2006, 15:04")}
 	note := func(what string, err error) {
 		if err != nil && !errors.Is(err, errs.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
 			p.Notes = append(p.Notes, what+": "+cli.Line(err))
