@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-peers setup-cross cross test-arm64 build shim run test test-cpus race asan lint keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -29,8 +29,17 @@ setup-test: ## what `make test` needs beside that: Chromium, and the Python peer
 setup-peers: ## install the peers that `make bench` and the fixtures measure against
 	@deploy/setup.sh peers
 
+# What the programs say of themselves (--version): a release's build names its VERSION, and
+# a build outside a clone its COMMIT, DATE and, where there are changes, STATE=dirty.
+VERSION ?=
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+DATE    ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%F 2>/dev/null)
+STATE   ?= $(shell [ -z "$$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || echo dirty)
+STAMP   := resslt/cmd/internal/version
+LDFLAGS  = $(if $(VERSION),-X $(STAMP).number=$(VERSION)) -X $(STAMP).commit=$(COMMIT) -X $(STAMP).date=$(DATE) -X $(STAMP).state=$(STATE)
+
 build: $(SHIM) ## build bin/resslt, bin/augmentd and the libtorch shim
-	$(GO) build -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
+	$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
 
 shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=... [WITHOUT=cuda]
 	@mkdir -p $(BIN)
@@ -52,7 +61,7 @@ BUNDLE = $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
 bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
-	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags '-s -w' -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
+	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "-s -w $(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
 	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
@@ -66,6 +75,14 @@ run: setup build ## install, build, train and evaluate: resslt run --recipe quic
 VERSITYGW := v1.8.0
 $(BIN)/versitygw:
 	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+
+# Packages whose tests train networks, start farms or compare every backbone: minutes each.
+LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
+
+check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, format, the short tests of all but LONG packages
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) fmt --diff ./...
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -short $$($(GO) list ./... | grep -vE '$(LONG)')
 
 test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
@@ -87,15 +104,66 @@ test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chun
 test-cpus: setup build ## the numeric tests under other CPUs' kernels, of 1, 2 and 3 threads: make test-cpus [SHORT=1]
 	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
-race: setup build ## the tests of the concurrent parts under the race detector
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 20m ./schemas/... ./ingest/... ./augment/... ./batcher/...
+race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 40m $(if $(SHORT),-short) ./...
 
 asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
 	augment/turbo/asan.sh
 
-lint: ## golangci-lint with .golangci.yml, where it is installed
-	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest"; exit 1; }
-	golangci-lint run ./...
+# The linters, each in the version that CI runs. A new version's binary has a new name, so
+# that it is installed where the old one is.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+PYTHON_TOOLS          := ruff==0.17.5 clang-format==23.1.3
+TOOLS         := $(BIN)/tools
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GOVULNCHECK   := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+RUFF          := $(TOOLS)/python/bin/ruff
+CLANG_FORMAT  := $(TOOLS)/python/bin/clang-format
+
+$(GOLANGCI_LINT):
+	GOBIN=$(abspath $(TOOLS)) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(GOVULNCHECK):
+	GOBIN=$(abspath $(TOOLS)) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(TOOLS)/govulncheck $@
+
+.PHONY: python-tools
+python-tools:
+	@deploy/venv.sh tools $(TOOLS)/python $(PYTHON_TOOLS)
+
+setup-lint:
+	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh lint
+
+lint: setup-lint lint-go lint-vuln lint-c lint-python lint-shell ## Go, C, C++, Python and shell: linters, formats, warnings, known vulnerabilities
+
+lint-go: $(GOLANGCI_LINT)
+	$(GO) vet ./...
+	$(GOLANGCI_LINT) run ./...
+
+lint-vuln: $(GOVULNCHECK)
+	GOVULNCHECK=$(GOVULNCHECK) deploy/lint.sh vuln
+
+lint-c: python-tools
+	TORCH_HOME="$(TORCH_HOME)" CLANG_FORMAT=$(CLANG_FORMAT) deploy/lint.sh c
+
+lint-python: python-tools
+	$(RUFF) check --quiet
+	$(RUFF) format --check --quiet
+
+lint-shell:
+	deploy/lint.sh shell
+
+format: $(GOLANGCI_LINT) python-tools ## put Go, C, C++ and Python into the format that `make lint` asks for
+	$(GOLANGCI_LINT) fmt ./...
+	find augment train \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(CLANG_FORMAT) -i
+	$(RUFF) check --quiet --fix --select I
+	$(RUFF) format --quiet
+
+same: setup build ## show that a change moves no bit, beside an older commit's programs: make same REF=main [QUICK=1]
+	@[ -n "$(REF)" ] || { echo "make same REF=COMMIT: which commit is the old one?"; exit 2; }
+	deploy/same.sh $(REF) $(if $(QUICK),quick)
 
 SEED    ?= 1
 FAULTS  ?= 50

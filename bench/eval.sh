@@ -48,8 +48,9 @@ peer() { # TASK OPTIONS TRAIN TEST
 	echo "$1 $2: $("$PY" train/eval/testdata/peers.py "$1" "$out/options.json" "$3" "$4")"
 }
 # The two sets that every verb but tsne has used: the largest of each split.
-train=$(ls -S "$out"/trained/*-train-*.safetensors | head -1)
-test=$(ls -S "$out"/trained/*-test-*.safetensors | head -1)
+largest() { find "$out/trained" -name "*-$1-*.safetensors" -printf "%s %p\n" | sort -rn | head -1 | cut -d" " -f2-; }
+train=$(largest train)
+test=$(largest test)
 classes=$("$PY" -c "import sys; sys.path.insert(0, 'train/eval/testdata'); import peers; print(peers.load('$train')['targets'].shape[1])")
 ours() { bin/resslt eval "$@" --features "$train" --eval-features "$test" --threads "$THREADS" 2>/dev/null; }
 ours knn --k 20,200

@@ -7,6 +7,7 @@
 #   deploy/setup.sh cross   what `make cross` and `make test-arm64` need: arm64's compiler and libjpeg-turbo, QEMU
 #   TORCH=2.15 deploy/setup.sh run   the same with PyTorch's libtorch of today for CPUs, from PyPI into .torch,
 #                                    which then is what is built against, instead of Debian's
+#   deploy/setup.sh lint    what `make lint` needs from Debian: shellcheck, venv for the tools of PyPI, arm64's compiler
 #   deploy/setup.sh peers   PyTorch, torchvision, OpenCV and scikit-learn for Python, to measure against
 set -eu
 
@@ -15,14 +16,16 @@ need_run=(g++ libtorch-dev libgloo-dev libopenblas0-pthread libjpeg62-turbo-dev 
 need_cross=(gcc libjpeg62-turbo-dev)
 [ "$(uname -m)" = aarch64 ] || need_cross=(g++-aarch64-linux-gnu libjpeg62-turbo-dev:arm64 qemu-user-static)
 need_test=("${need_run[@]}" "${need_cross[@]}" chromium python3-torch python3-torchvision python3-sklearn)
+need_lint=("${need_run[@]}" "${need_cross[@]}" shellcheck python3-venv)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 
 case "${1:-run}" in
 run) need=("${need_run[@]}") ;;
 test) need=("${need_test[@]}") ;;
 cross) need=("${need_cross[@]}") ;;
+lint) need=("${need_lint[@]}") ;;
 peers) need=("${need_peers[@]}") ;;
-*) echo "setup: usage: $0 run|test|cross|peers" >&2; exit 2 ;;
+*) echo "setup: usage: $0 run|test|cross|lint|peers" >&2; exit 2 ;;
 esac
 
 # A libtorch named by TORCH_HOME or a shim named by RESSLT_TORCH replaces Debian's, and the

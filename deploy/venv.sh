@@ -1,10 +1,11 @@
 #!/bin/bash
-# Makes a virtual environment with PyTorch from PyPI:
+# Makes a virtual environment with PyTorch, or with tools, from PyPI:
 #
 #   deploy/venv.sh torch 2.15 DIR      # all of it, torchvision and CUDA's headers: results and
 #                                      # rates are held against it (5.5 GB, a minute or two)
 #   deploy/venv.sh libtorch 2.15 DIR   # its libtorch for CPUs alone (0.7 GB, 0.5 to fetch)
 #   deploy/venv.sh home DIR            # the folder of its libtorch, for TORCH_HOME
+#   deploy/venv.sh tools DIR PIN...    # programs of PyPI, each NAME==VERSION
 #
 # The system's Python stays as it is. A finished DIR is left alone; one that was cut
 # short, or has another version, is made again.
@@ -14,7 +15,7 @@ die() {
   echo "venv.sh: $*" >&2
   exit 1
 }
-usage="usage: venv.sh torch|libtorch VERSION DIR | venv.sh home DIR"
+usage="usage: venv.sh torch|libtorch VERSION DIR | venv.sh home DIR | venv.sh tools DIR PIN..."
 
 # Each release with the torchvision of its time.
 pins() {
@@ -53,22 +54,28 @@ home)
   home "${2:?$usage}"
   exit
   ;;
-torch | libtorch) ;;
+torch | libtorch)
+  version=${2:?$usage}
+  dir=${3:?$usage}
+  all=$(pins "$version")
+  ;;
+tools)
+  dir=${2:?$usage}
+  : "${3:?$usage}"
+  ;;
 *) die "$usage" ;;
 esac
-version=${2:?$usage}
-dir=${3:?$usage}
-all=$(pins "$version")
 case $kind in
 torch) wanted="numpy==2.4.6 $all $(cuda_headers "$version")" ;;
 libtorch) wanted="${all%% *} for CPUs" ;;
+tools) wanted="${*:3}" ;;
 esac
 [ "$(cat "$dir/.ready" 2>/dev/null)" != "$wanted" ] || exit 0
 python3 -c 'import ensurepip, venv' 2>/dev/null || die "python3 has no venv (fix: apt-get install python3-venv)"
 rm -rf "$dir"
 python3 -m venv "$dir"
 pip() { "$dir/bin/pip" install --quiet --disable-pip-version-check "$@"; }
-if [ "$kind" = torch ]; then
+if [ "$kind" != libtorch ]; then
   read -ra packages <<<"$wanted" # and no globs: brackets and stars are pip's to read
   pip "${packages[@]}"
 else

@@ -15,6 +15,7 @@
 #               nvcc's are found without
 #   NCCL_HOME   where nccl.h is, for several GPUs; found likewise
 #   CXX         the compiler; default: g++
+#   STRICT      set: warnings are errors, as `make lint` has it
 #
 # Version, C++ ABI and C++ standard are read from the tree (tree.sh). A part whose headers
 # are not there or do not compile is left out, and build.sh says why (headers.sh).
@@ -135,7 +136,7 @@ mkdir -p "$(dirname "$out")"
 failed=
 # shellcheck disable=SC2086 # flags, headers, rpath and libs are lists of words
 {
-	"$cxx" -std=c++"$std" -O2 $openmp -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra -Wno-unused-parameter \
+	"$cxx" -std=c++"$std" -O2 $openmp -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra ${STRICT:+-Werror} \
 		-D_GLIBCXX_USE_CXX11_ABI="$abi" $flags \
 		$headers -isystem "$include/torch/csrc/api/include" -I"$here" \
 		-c "$unit" -o "$work/shim.o" &&
