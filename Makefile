@@ -1,8 +1,8 @@
 # resslt. `make help` lists the targets.
 #
-# TORCH_HOME names another libtorch than the system's: the folder with lib/ and
-# include/, as in a PyTorch wheel or the libtorch zip; `make setup TORCH=2.15` fetches one
-# and names it until .torch is removed. WITHOUT=cuda leaves out what a libtorch has for GPUs.
+# TORCH_HOME names a libtorch other than the system's: the folder with lib/ and include/, as
+# in a PyTorch wheel or the libtorch zip. `make setup TORCH=2.15` fetches one into .torch,
+# which is then the default until it is removed. WITHOUT=cuda leaves out its parts for GPUs.
 
 MAKEFLAGS += --no-builtin-rules
 SHELL   := /bin/bash
@@ -23,10 +23,10 @@ help: ## list the targets
 setup: ## install what is missing: libtorch, OpenBLAS, libjpeg-turbo, Fashion-MNIST (apt, as root or by sudo); TORCH=2.15: PyTorch's libtorch in .torch
 	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh run
 
-setup-test: ## what `make test` needs beside that: Chromium, and the Python peers that results are held against
+setup-test: ## install what `make test` needs as well: Chromium, and the Python peers that results are compared with
 	@TORCH_HOME="$(TORCH_HOME)" TORCH="$(TORCH)" deploy/setup.sh test
 
-setup-peers: ## install the peers that `make bench` and the fixtures measure against
+setup-peers: ## install the peers that `make bench` and the fixtures compare with
 	@deploy/setup.sh peers
 
 # What the programs say of themselves (--version): a release's build names its VERSION, and
@@ -48,7 +48,7 @@ shim: ## build the libtorch shim alone (needs g++, no Go): make shim TORCH_HOME=
 $(SHIM): $(SHIMSRC) $(BIN)/torch-home
 	@$(MAKE) --no-print-directory shim
 
-# Holds the TORCH_HOME and WITHOUT of the last build, so that others rebuild the shim.
+# Holds the TORCH_HOME and WITHOUT of the last build, so that a change of them rebuilds the shim.
 $(BIN)/torch-home: force
 	@mkdir -p $(BIN)
 	@echo "$(TORCH_HOME) $(WITHOUT)" | cmp -s - $@ || echo "$(TORCH_HOME) $(WITHOUT)" > $@
@@ -56,7 +56,7 @@ $(BIN)/torch-home: force
 .PHONY: force
 force:
 
-# libjpeg-turbo goes in whole, by a folder that holds its archive and no shared library.
+# libjpeg-turbo is linked statically, from a folder that holds its archive and no shared library.
 BUNDLE = $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
 bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
@@ -98,10 +98,10 @@ setup-cross:
 cross: setup-cross ## augmentd and resslt for arm64 Linux and, in pure Go, for macOS: bin/linux-arm64, bin/linux-arm64-nocgo, bin/darwin-arm64
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh build
 
-test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chunks, by QEMU: make test-arm64 ARM64=short
+test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chunks, under QEMU: make test-arm64 ARM64=short
 	GO=$(GO) deploy/arm64.sh test $(ARM64)
 
-test-cpus: setup build ## the numeric tests under other CPUs' kernels, of 1, 2 and 3 threads: make test-cpus [SHORT=1]
+test-cpus: setup build ## the numeric tests under other CPUs' kernels, with 1, 2 and 3 threads: make test-cpus [SHORT=1]
 	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
 race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
@@ -167,22 +167,22 @@ same: setup build ## show that a change moves no bit, beside an older commit's p
 
 SEED    ?= 1
 FAULTS  ?= 50
-chaos: setup build ## real processes killed, frozen, cut off, filled up: make chaos SEED=7 FAULTS=50
+chaos: setup build ## kill, freeze and cut off real processes, fill disks: make chaos SEED=7 FAULTS=50
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	$(GO) run ./cmd/chaos --seed $(SEED) --faults $(FAULTS) $(CHAOS)
 
 SUITE   ?= trixie
 KIND    ?= cpu
-libtorch: ## the trainer's tests against another libtorch, a PyTorch wheel's: make libtorch TORCH=2.15, or a Debian release's (root, debootstrap): SUITE=sid; KIND=cuda: build, link and open a CUDA shim
+libtorch: ## the trainer's tests with another libtorch: a PyTorch wheel's (TORCH=2.15) or a Debian release's (SUITE=sid; needs root, debootstrap); KIND=cuda: build, link and open a CUDA shim
 	GO=$(GO) deploy/libtorch.sh $(or $(TORCH),$(SUITE) $(KIND))
 
-readme: ## run README's lines about PyTorch's libtorch as they stand, in fresh clones, with the newest wheel (7 GB)
+readme: ## run README's commands for PyTorch's libtorch verbatim, in fresh clones, with the newest wheel (7 GB)
 	deploy/readme.sh
 
-bench: setup setup-peers build ## side by side with PyTorch and torchvision, printed as ratios
+bench: setup setup-peers build ## compare with PyTorch and torchvision, side by side, printed as ratios
 	PY=$(PY) bench/compare.sh
 
-fixtures: setup-peers ## make the parity fixtures anew with PyTorch, torchvision and PIL
+fixtures: setup-peers ## regenerate the parity fixtures with PyTorch, torchvision and PIL
 	$(PY) train/testdata/parity/generate.py
 	$(PY) train/testdata/parity/objectives.py
 	$(PY) train/torch/testdata/ops.py
@@ -194,5 +194,5 @@ TENANTS ?= dev
 keys: build ## certificates, nkeys and credentials for deploy/nats/farm.conf: make keys TENANTS="vision speech" HOSTS=farm.example
 	$(BIN)/resslt keys --dir $(KEYS) $(TENANTS:%=--tenant %) $(HOSTS:%=--host %)
 
-clean: ## remove what build made
+clean: ## remove bin/
 	rm -rf $(BIN)

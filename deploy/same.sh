@@ -1,15 +1,15 @@
 #!/bin/bash
-# Shows that a change of the code changes no result: builds an older commit in a clone, runs
-# it and this tree side by side, and compares what they leave, bit for bit.
+# Shows that a change of the code changes no result: builds an older commit in a clone, runs it
+# and this tree side by side, and compares their results, bit for bit.
 #
 #   deploy/same.sh REF          smoke, farm, replays, resume, several trainers, two ranks
 #   deploy/same.sh REF quick    without quickstart, which takes minutes
 #
-# Then each goes on with what the other left: its checkpoint, its record, its workers.
+# Then each build continues from what the other left: its checkpoint, recording, workers.
 # Compared are the digests of weights, encoder.safetensors, recipe.yaml, the recipe log and
-# the figures of summary.json that no clock enters. Recorded pixels lie in the order in which
-# workers made them, so that two runs of one program differ there; what a replay makes of
-# them is compared.
+# the figures of summary.json that do not depend on the clock. Recorded pixels are stored in
+# the order in which workers produced them, which differs between two runs of one program;
+# instead, what a replay makes of them is compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ref=${1:?usage: deploy/same.sh REF [quick]}
@@ -54,7 +54,7 @@ CONF
   done
 }
 
-# digest NAME OUT: one line for each thing that a run left.
+# digest NAME OUT: one line for each result of a run.
 digest() {
   "$PY" - "$@" <<'PYEOF'
 import glob, hashlib, json, os, sys
@@ -68,7 +68,7 @@ for path in sorted(glob.glob(f"{out}/encoder.safetensors") + glob.glob(f"{out}/r
 PYEOF
 }
 
-# cut OUT: takes the newest checkpoint away, and with it all that followed the one before.
+# cut_back OUT: removes the newest checkpoint and everything written after the one before it.
 cut_back() { rm -f "$1/checkpoints/step-00000020."* "$1/summary.json" "$1/encoder.safetensors"; }
 
 smoke=(--recipe smoke --json --set keep_checkpoints=4)
@@ -119,7 +119,7 @@ else
   wrong=1
 fi
 
-# across NAME OUT: the student is the calm run's.
+# across NAME OUT: the student must equal the first run's.
 across() {
   local want got
   want=$(awk '$1 == "run" && $2 == "student_sha256" { print $3 }' "$work/old.txt")

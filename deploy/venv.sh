@@ -2,13 +2,13 @@
 # Makes a virtual environment with PyTorch, or with tools, from PyPI:
 #
 #   deploy/venv.sh torch 2.15 DIR      # all of it, torchvision and CUDA's headers: results and
-#                                      # rates are held against it (5.5 GB, a minute or two)
+#                                      # speeds are compared with it (5.5 GB, a minute or two)
 #   deploy/venv.sh libtorch 2.15 DIR   # its libtorch for CPUs alone (0.7 GB, 0.5 to fetch)
 #   deploy/venv.sh home DIR            # the folder of its libtorch, for TORCH_HOME
 #   deploy/venv.sh tools DIR PIN...    # programs of PyPI, each NAME==VERSION
 #
-# The system's Python stays as it is. A finished DIR is left alone; one that was cut
-# short, or has another version, is made again.
+# The system's Python stays as it is. A finished DIR is left alone; one that was interrupted,
+# or has another version, is created again.
 set -euo pipefail
 
 die() {
@@ -17,7 +17,7 @@ die() {
 }
 usage="usage: venv.sh torch|libtorch VERSION DIR | venv.sh home DIR | venv.sh tools DIR PIN..."
 
-# Each release with the torchvision of its time.
+# Each release with the torchvision released with it.
 pins() {
   case $1 in
   2.10) echo torch==2.10.0 torchvision==0.25.0 ;; # the last with CUDA 12
@@ -31,8 +31,8 @@ pins() {
 }
 
 # The wheel brings CUDA's libraries and most of its headers; cuda_runtime.h includes those
-# of crt and nccl.h those of cccl. `cuda-toolkit` gives them in the version that the wheel
-# itself asks for; CUDA 12's packages had other names.
+# of crt and nccl.h those of cccl. `cuda-toolkit` installs them in the version that the wheel
+# itself requires; CUDA 12's packages had other names.
 cuda_headers() {
   case $1 in
   2.10) echo 'nvidia-cuda-nvcc-cu12==12.8.* nvidia-cuda-cccl-cu12==12.8.*' ;;
@@ -40,7 +40,7 @@ cuda_headers() {
   esac
 }
 
-# home DIR: not by importing torch, which takes seconds and needs all of it.
+# home DIR: without importing torch, which takes seconds and needs the whole package.
 home() {
   for home in "$1"/lib/python3*/site-packages/torch; do
     [ -e "$home/lib/libtorch.so" ] || die "$1 has no libtorch (fix: $0 torch 2.15 $1)"
@@ -80,7 +80,7 @@ if [ "$kind" != libtorch ]; then
   pip "${packages[@]}"
 else
   pip --no-deps "${all%% *}"
-  # Of NVIDIA's libraries libtorch_cpu.so asks for these two; Python's torch for all.
+  # Of NVIDIA's libraries, libtorch_cpu.so needs only these two; Python's torch needs all.
   torch=$(home "$dir")
   cuda=$(sed -n "s/^cuda[^=]*= *'\([0-9.]*\)'.*/\1/p" "$torch/version.py")
   if [ -n "$cuda" ]; then
