@@ -161,7 +161,7 @@ format: $(GOLANGCI_LINT) python-tools ## put Go, C, C++ and Python into the form
 	$(RUFF) check --quiet --fix --select I
 	$(RUFF) format --quiet
 
-same: setup build ## show that a change moves no bit, beside an older commit's programs: make same REF=main [QUICK=1]
+same: setup build ## show that a change moves no bit, compared with an older commit's programs: make same REF=main [QUICK=1]
 	@[ -n "$(REF)" ] || { echo "make same REF=COMMIT: which commit is the old one?"; exit 2; }
 	deploy/same.sh $(REF) $(if $(QUICK),quick)
 

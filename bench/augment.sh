@@ -1,11 +1,11 @@
 #!/bin/bash
-# The augmentation engine beside OpenCV and torchvision: one pinned core each,
+# The augmentation engine compared with OpenCV and torchvision: one pinned core each,
 # files in memory, rounds interleaved, medians and ratios.
 #
 #   bench/augment.sh [ROUNDS] [SECONDS]
 #
 # $RESSLT_DATA has imagenet-sample-700.tar and cifar10-jpeg.tar.xz (default:
-# ../shared/data beside the repository). $CORE is the core to pin to, $RESSLT the
+# ../shared/data next to the repository). $CORE is the core to pin to, $RESSLT the
 # program (default: bin/resslt, from `make build`).
 set -eu
 cd "$(dirname "$0")/.."

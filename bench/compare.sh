@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make bench`: resslt beside its peers on this machine, as ratios. Quiet the
+# `make bench`: resslt compared with its peers on this machine, as ratios. Quiet the
 # machine first; every script interleaves and prints medians.
 set -eu
 cd "$(dirname "$0")/.."

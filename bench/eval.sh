@@ -1,8 +1,8 @@
 #!/bin/bash
 # Evaluation side by side with scikit-learn and PyTorch, and its speed.
 #
-#   bench/eval.sh                               comparisons on made-up features, speeds
-#   bench/eval.sh CHECKPOINT DATA [FLAG...]     all protocols on real images, trained against
+#   bench/eval.sh                               comparisons on synthetic features, speeds
+#   bench/eval.sh CHECKPOINT DATA [FLAG...]     all protocols on real images, trained and
 #                                               untrained, and the peers on the same features
 #
 # THREADS (default one a core) is libtorch's; OUT (default a temporary folder) keeps

@@ -1,18 +1,18 @@
 #!/bin/bash
-# A GPU machine's whole account, in stages, each of which can be left out:
+# Everything to test and measure on a GPU machine, in stages, each of which can be left out:
 #
 #   bench/gpu.sh                      # doctor tests step determinism
 #   DATA=folder:cifar10 OUT=runs/c10 bench/gpu.sh cifar10
 #
-#   doctor       what the machine is; fails without a GPU
-#   tests        gradients against the CPU, loss curve against PyTorch's, two runs bit for bit,
+#   doctor       what the machine has; fails without a GPU
+#   tests        gradients compared with the CPU's, loss curve with PyTorch's, two runs bit for bit,
 #                kill and resume, memory over 2,000 steps (programs of `make bundle`, or Go)
-#   step         resslt bench step against PyTorch eager, compiled, and compiled with CUDA graphs,
-#                in turn, medians of ROUNDS
-#   loader       how many images a second this machine's CPUs bring of the recipe `cifar10` from DATA
+#   step         resslt bench step and PyTorch eager, compiled, and compiled with CUDA graphs,
+#                alternating, medians of ROUNDS
+#   loader       how many images per second this machine's CPUs deliver for the recipe `cifar10` from DATA
 #   determinism  what `deterministic` costs, in images/s
 #   cifar10      the recipe `cifar10` from the folder DATA, by workers, stream and trainer in one
-#                process; goes on where OUT has a checkpoint; LIMIT seconds at most
+#                process; continues if OUT has a checkpoint; LIMIT seconds at most
 #
 # Needs bin/resslt and a shim for this libtorch (make shim TORCH_HOME=…; docs/gpu.md).
 set -euo pipefail

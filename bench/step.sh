@@ -1,12 +1,12 @@
 #!/bin/bash
-# The training step: resslt against PyTorch, in turn; medians, and how many times faster.
+# The training step: resslt and PyTorch, alternating; medians, and how many times faster.
 #
 #   ROUNDS=5 STEPS=10 THREADS=2 bench/step.sh
 #   PY=/path/to/venv/bin/python RESSLT_TORCH=/path/of/its/shim bench/step.sh   # the same libtorch on both sides
 #   SHAPES=resnet50 bench/step.sh                                                # of: narrow resnet18 resnet50
 #
-# "time" is the wall clock's; "CPU" is the processes' own time, which other programs on
-# the machine hardly move.
+# "time" is wall-clock time; "CPU" is the processes' own time, which other programs on the
+# machine hardly affect.
 set -eu
 cd "$(dirname "$0")/.."
 PY=${PY:-/usr/bin/python3}

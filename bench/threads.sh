@@ -1,8 +1,8 @@
 #!/bin/bash
-# The training step where another program wants one of the cores, by how libtorch's
-# threads wait: sleeping at once (resslt's default), or spinning first as GNU's OpenMP
-# does by default. Images per second, in turn, medians of ROUNDS; the ratio is that to
-# the same way on the quiet machine.
+# The training step while another program uses one of the cores, for each way in which
+# libtorch's threads may wait: sleeping at once (resslt's default), or spinning first, as
+# GNU's OpenMP does by default. Images per second, alternating, medians of ROUNDS; the ratio
+# is to the same way on the quiet machine.
 #
 #   ROUNDS=3 STEPS=6 bench/threads.sh
 #
@@ -40,5 +40,5 @@ for _ in $(seq "$ROUNDS"); do
 done
 for way in passive spinning; do
   q=$(median "$tmp/$way-quiet"); l=$(median "$tmp/$way-loaded")
-  echo "$way: quiet $q images/s, beside a rival $l images/s, × $(awk "BEGIN { printf \"%.2f\", $l / $q }") (n $ROUNDS × $STEPS steps, $(nproc) cores)"
+  echo "$way: quiet $q images/s, with a rival $l images/s, × $(awk "BEGIN { printf \"%.2f\", $l / $q }") (n $ROUNDS × $STEPS steps, $(nproc) cores)"
 done

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Builds for arm64 and macOS, and runs arm64's tests: by QEMU where this machine is
-# none. deploy/setup.sh cross installs what it needs.
+# Builds for arm64 and macOS, and runs arm64's tests, under QEMU unless this is an arm64
+# machine. deploy/setup.sh cross installs what it needs.
 #
 #   deploy/arm64.sh build          bin/linux-arm64 (libjpeg-turbo, NEON), bin/linux-arm64-nocgo and bin/darwin-arm64 (pure Go)
 #   deploy/arm64.sh test [short]   kernels, golden pixels, draws, order, plans and chunks, with cgo and without
 #   deploy/arm64.sh check          for make test: builds into bin/check, without Google's client, then test short;
-#                                  says so where the tools are not there
+#                                  reports if the tools are missing
 #
 # short leaves out the tests of package augment with cgo, which repeat those
 # without, and order and chunks, which are integers in Go.
@@ -52,8 +52,8 @@ build() {
 fused() { on linux 0 build -gcflags=-S "$1" 2>&1 | grep -cE '\bFN?M(ADD|SUB)[SD]\b' || true; }
 
 try() {
-  # Draws and kernels must be compiled without: the conversions to float64 in
-  # package augment forbid them. gift, which has some, shows that they are seen.
+  # Draws and kernels must be compiled without fused multiply-adds: the conversions to
+  # float64 in package augment forbid them. gift, which has some, shows that they are found.
   local ours theirs
   ours=$(fused ./augment) theirs=$(fused github.com/disintegration/gift)
   if [ "$ours" != 0 ] || [ "$theirs" = 0 ]; then

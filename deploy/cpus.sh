@@ -1,23 +1,23 @@
 #!/bin/bash
-# cpus.sh: the numeric tests under the kernels of other CPUs than this one.
+# cpus.sh: the numeric tests under the kernels of CPUs other than this one.
 #
 #   deploy/cpus.sh            every CPU below × 1, 2 and 3 threads, whole packages
 #   deploy/cpus.sh -short     every CPU once, parity tests and the tests of the tests
 #
-# A library chooses its kernels by the processor, and each can be held to an older one:
+# Each library chooses its kernels by the processor, and can be limited to an older one's:
 # oneDNN by DNNL_MAX_CPU_ISA (ONEDNN_MAX_CPU_ISA in later versions), libtorch's own kernels by
 # ATEN_CPU_CAPABILITY, OpenBLAS by OPENBLAS_CORETYPE, MKL by MKL_ENABLE_INSTRUCTIONS, our
 # own by RESSLT_TIER. Their full product is 4·3·4·3·3 runs; these rows have every value of
-# every one, and whole CPUs, as people have them. A row begins with a test that the
-# kernels are those that it asks for: one that a variable does not reach fails.
+# every one, as whole CPUs that exist. A row begins with a test that the kernels are those
+# that it asks for, so that a variable without effect fails.
 #
 #   CPUS, THREADS   some of them alone: CPUS="Haswell Zen" THREADS="1 2"
 #   JOBS            how many test programs run at once (default: one a core)
 #   TMPDIR          logs go to a folder in it, whose name is printed where something fails
 #   RESSLT_TORCH    another shim than bin/'s, as for all tests
 #
-# It exits with 1 where a test fails, and passes by a CPU whose instructions this one
-# lacks, saying so.
+# It exits with 1 if a test fails. It skips a CPU whose instructions this one lacks, and
+# says so.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tests the trainer against another libtorch: a PyTorch wheel's, in a virtual environment,
+# Tests the trainer with another libtorch: a PyTorch wheel's, in a virtual environment,
 # or a Debian release's, in a folder that debootstrap fills (as root).
 #
 #   deploy/libtorch.sh 2.15             # PyTorch's wheel from PyPI (2.10 to 2.15)
@@ -7,10 +7,10 @@
 #   deploy/libtorch.sh sid              # the newest that Debian has
 #   deploy/libtorch.sh trixie cuda      # a CUDA libtorch 2.6: the shim is built, linked and opened; no GPU is needed
 #
-# The test programs are built as Go's are: without any libtorch. A wheel's shim is built
-# here and twice, with CUDA and without it; Debian's in the folder, by its compiler. ROOT
-# names the folder (default: in the user's cache), which is kept for the next time (a
-# wheel's 5.5 GB; Debian's 2 GB, cuda 8). PACKAGES chooses what is tested.
+# The test programs are built without any libtorch, like all Go programs here. A wheel's shim
+# is built on this system, with and without CUDA; Debian's in the folder, by its compiler.
+# ROOT names the folder (default: in the user's cache), which is kept for the next time (a
+# wheel's 5.5 GB; Debian's 2 GB, cuda 8). PACKAGES selects what is tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite=${1:?usage: deploy/libtorch.sh VERSION | SUITE [cuda]}

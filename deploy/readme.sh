@@ -1,10 +1,10 @@
 #!/bin/bash
-# Runs README's lines about PyTorch's libtorch as they stand there, each block in a fresh
-# clone of what is committed, with whatever PyTorch is the newest today; then trains the
-# recipe `smoke` by what they have built. Needs 7 GB in TMPDIR, and fetches up to 3.
+# Runs README's commands for PyTorch's libtorch verbatim, each block in a fresh clone of the
+# committed tree, with the newest PyTorch; then trains the recipe `smoke` with what they
+# built. Needs 7 GB in TMPDIR, and downloads up to 3.
 #
-# A line that ends in "# with a GPU" is run where there is none, too: doctor must then fail
-# for the missing GPU and nothing else.
+# A line that ends in "# with a GPU" also runs without one: doctor must then fail for the
+# missing GPU and for nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 die() {

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The C side under AddressSanitizer and UndefinedBehaviorSanitizer: every test,
-# then a while of fuzzing.
+# The C code under AddressSanitizer and UndefinedBehaviorSanitizer: every test, then some
+# fuzzing.
 #
 #   augment/turbo/asan.sh [SECONDS_OF_FUZZING]
 #
