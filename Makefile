@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -83,6 +83,9 @@ check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, f
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) fmt --diff ./...
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -short $$($(GO) list ./... | grep -vE '$(LONG)')
+
+parity: setup build ## losses, gradients, networks, optimizers and pixels, compared with PyTorch and torchvision
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -run 'Parity|Mutations' ./train/... ./augment/... | grep -vE '^(=== |\?|testing: warning)'
 
 test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
