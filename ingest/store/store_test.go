@@ -60,9 +60,10 @@ func readAll(t *testing.T, f *store.File, want []byte) {
 			t.Fatalf("%s at %d: %d bytes, %v", f.Name, lo, n, err)
 		}
 	}
-	var all bytes.Buffer
-	if err := f.WriteTo(context.Background(), &all); err != nil || !bytes.Equal(all.Bytes(), want) {
-		t.Fatalf("%s: %d bytes of %d, %v", f.Name, all.Len(), len(want), err)
+	r := f.Reader(context.Background())
+	defer r.Close()
+	if all, err := io.ReadAll(r); err != nil || !bytes.Equal(all, want) {
+		t.Fatalf("%s: %d bytes of %d, %v", f.Name, len(all), len(want), err)
 	}
 }
 
