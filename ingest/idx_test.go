@@ -27,7 +27,7 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"float elements", append([]byte{0, 0, 13}, good[3:]...), "magic number"},
 		{"labels for images", idxBytes([]uint32{2}, make([]byte, 20)), "magic number"},
 		{"one element short", good[:len(good)-1], "ends after 7 of the 8"},
-		{"one element more", append(bytes.Clone(good), 9), "goes on after the 8"},
+		{"one element more", append(bytes.Clone(good), 9), "continues after the 8"},
 		{"4 Gi images", idxBytes([]uint32{1<<32 - 1, 28, 28}, nil), "more than"},
 		{"a product that overflows", idxBytes([]uint32{1 << 31, 1 << 31, 4}, nil), "more than"},
 	} {

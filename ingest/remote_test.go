@@ -157,7 +157,7 @@ func TestRemoteRefuses(t *testing.T) {
 		{"wds:" + place + "/none-*.tar", errs.ErrNotFound, "no such shard"},
 		{"wds:s3://data/nothing", errs.ErrNotFound, "train.manifest.json"},
 		{"wds:s3://data/other/train.manifest.json", errs.ErrCorrupt, "train.index"},
-		{"wds:s3://data/gap/train.manifest.json", errs.ErrCorrupt, "does not lie beside"},
+		{"wds:s3://data/gap/train.manifest.json", errs.ErrCorrupt, "is not in its folder"},
 		{"folder:" + web.URL, errs.ErrUnsupported, "no listing"},
 		{"folder:s3://data/nothing", errs.ErrNotFound, "no file ends in"},
 		{"pets:s3://data/nothing", errs.ErrNotFound, "annotations"},
