@@ -19,15 +19,15 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Name is the engine's name and version, as run specs hold it. Every tier and
+// name is the engine's name and version, as run specs hold it. Every tier and
 // architecture gives the same bytes, so none is part of the name.
-const Name = "turbo/1"
+const name = "turbo/1"
 
 // rank puts the engine before gift (10) and ref (0).
 const rank = 20
 
 // chosen is the engine of this process.
-var chosen = newEngine(os.Getenv(TierVariable))
+var chosen = newEngine(os.Getenv(tierVariable))
 
 func init() { augment.RegisterEngine(rank, chosen) }
 
@@ -42,7 +42,7 @@ func newEngine(tierName string) engine {
 	return engine{t, err}
 }
 
-func (engine) Name() string { return Name }
+func (engine) Name() string { return name }
 
 // Check says whether the tier that RESSLT_TIER asks for is one of this CPU and
 // build. The error wraps errs.ErrUsage.
