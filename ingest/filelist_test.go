@@ -13,6 +13,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // fileListTree is a small data set in the form in which the real one is distributed.
@@ -320,8 +321,8 @@ func TestFileListRefuses(t *testing.T) {
 		}
 		l.choice = c.choice
 		src, err := l.open(dir, t.TempDir())
-		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s%s %s: %v; want %v that says %q", c.scheme, c.choice, c.file, err, c.want, c.says)
+		if why := errstest.Differs(err, c.want, c.says); src != nil || why != "" {
+			t.Errorf("%s%s %s: opened as %v; %s", c.scheme, c.choice, c.file, src, why)
 		}
 		checkOneLine(t, err)
 	}

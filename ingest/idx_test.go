@@ -12,6 +12,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 func TestReadIDXRefuses(t *testing.T) {
@@ -32,8 +33,8 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"a product that overflows", idxBytes([]uint32{1 << 31, 1 << 31, 4}, nil), "more than"},
 	} {
 		_, _, err := readIDX(bytes.NewReader(c.b), int64(len(c.b)), 1, 3)
-		if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, want corrupt that says %q", c.name, err, c.says)
+		if why := errstest.Differs(err, errs.ErrCorrupt, c.says); why != "" {
+			t.Errorf("%s: %s", c.name, why)
 		}
 	}
 	dims, data, err := readIDX(bytes.NewReader(good), int64(len(good)), 1, 3)

@@ -15,6 +15,7 @@ import (
 	"resslt/ingest/store/storetest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // Every format read out of a bucket is the data set that it is on a disk.
@@ -165,8 +166,8 @@ func TestRemoteRefuses(t *testing.T) {
 		{"mnist:s3://nowhere/x", errs.ErrNotFound, "train-images"},
 	} {
 		src, err := Open(ctx, c.uri, Options{CacheDir: t.TempDir(), Store: store.Options{CacheDir: t.TempDir(), Attempts: 2}})
-		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v; want %v that says %q", c.uri, err, c.want, c.says)
+		if why := errstest.Differs(err, c.want, c.says); src != nil || why != "" {
+			t.Errorf("%s: opened as %v; %s", c.uri, src, why)
 		}
 		checkOneLine(t, err)
 	}

@@ -3,12 +3,12 @@ package schemas_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 func validSpec() schemas.RunSpec {
@@ -110,9 +110,8 @@ func TestRunSpecValidate(t *testing.T) {
 	} {
 		s := validSpec()
 		tc.change(&s)
-		err := s.Validate()
-		if !errors.Is(err, tc.is) || !strings.Contains(fmt.Sprint(err), tc.says) {
-			t.Errorf("%s: got %v, want %v naming %q", name, err, tc.is, tc.says)
+		if why := errstest.Differs(s.Validate(), tc.is, tc.says); why != "" {
+			t.Errorf("%s: %s", name, why)
 		}
 	}
 }

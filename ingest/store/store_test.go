@@ -20,6 +20,7 @@ import (
 	"resslt/ingest/store"
 	"resslt/ingest/store/storetest"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // content is n bytes that no compression or mix-up leaves as they are.
@@ -138,8 +139,8 @@ func TestS3Refused(t *testing.T) {
 	} {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", c.secret)
 		_, err := quick(t, t.TempDir()).Open(ctx, c.name)
-		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v; want %v that says %q", c.name, err, c.want, c.says)
+		if why := errstest.Differs(err, c.want, c.says); why != "" {
+			t.Errorf("%s: %s", c.name, why)
 			continue
 		}
 		oneLine(t, err)
