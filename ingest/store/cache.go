@@ -98,7 +98,12 @@ func remove(part *os.File) error {
 	return nil
 }
 
+// diskFault is an error of the disk, or of package durable, with the cache's hint.
 func diskFault(err error) error {
+	var known *errs.Error
+	if errors.As(err, &known) {
+		return errs.New("", "", cacheHint, known.Err)
+	}
 	return errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
@@ -304,24 +309,6 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 			wait.Stop()
 			return nil, ctx.Err()
 		case <-wait.C:
-		}
-	}
-}
-
-// copyWhile is io.Copy until ctx ends.
-func copyWhile(ctx context.Context, w io.Writer, r io.Reader) error {
-	buf := make([]byte, blockBytes)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := r.Read(buf)
-		w.Write(buf[:n]) // a hash, which never fails
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
 		}
 	}
 }

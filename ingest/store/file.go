@@ -116,12 +116,17 @@ func (f *File) writeTo(ctx context.Context, w io.Writer) error {
 		defer disk.Close()
 		from = io.NewSectionReader(disk, 0, f.Size)
 	}
+	return copyWhile(ctx, w, from)
+}
+
+// copyWhile is io.Copy until ctx ends.
+func copyWhile(ctx context.Context, w io.Writer, r io.Reader) error {
 	buf := make([]byte, blockBytes)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := from.Read(buf)
+		n, err := r.Read(buf)
 		if _, werr := w.Write(buf[:n]); werr != nil {
 			return werr
 		}
