@@ -29,7 +29,7 @@ type binarySplit struct {
 	files []binaryFile
 }
 
-// binaryFile says how one file is laid out.
+// binaryFile is the layout of one file.
 type binaryFile struct {
 	name   string
 	images int64 // rows: exactly so many

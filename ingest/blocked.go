@@ -62,11 +62,11 @@ const blockedTag = "resslt blocked order 1" // name and version: see orderTag
 
 // blockedEpoch is an epoch's order of the shards: 24 bytes a shard.
 type blockedEpoch struct {
-	epoch  int64
-	shards []int32 // in the order of the epoch
-	place  []int32 // position of each shard in it
-	groups []group
-	keys   roundKeys
+	epoch    int64
+	shards   []int32 // in the order of the epoch
+	position []int32 // position of each shard in it
+	groups   []group
+	keys     roundKeys
 }
 
 // group is shards [lo, hi) of the epoch's order and the positions of their samples.
@@ -138,8 +138,8 @@ func (o *blockedOrder) Index(epoch, sample int64) int64 {
 	shard := int32(sort.Search(len(o.first), func(i int) bool { return o.first[i] > sample }) - 1)
 	a := o.size(shard)
 	i := (sample - o.first[shard] - o.turn(e, shard) + a) % a
-	place := int(e.place[shard])
-	g := &e.groups[sort.Search(len(e.groups), func(i int) bool { return e.groups[i].lo > place })-1]
+	at := int(e.position[shard])
+	g := &e.groups[sort.Search(len(e.groups), func(i int) bool { return e.groups[i].lo > at })-1]
 	k := i * g.windows / a
 	for from, _ := run(a, k, g.windows); from > i; from, _ = run(a, k, g.windows) {
 		k--
@@ -149,7 +149,7 @@ func (o *blockedOrder) Index(epoch, sample int64) int64 {
 	}
 	lo := o.before(e, g, k)
 	var q int64
-	for _, s := range e.shards[g.lo:place] {
+	for _, s := range e.shards[g.lo:at] {
 		from, to := run(o.size(s), k, g.windows)
 		q += to - from
 	}
@@ -208,12 +208,12 @@ func (o *blockedOrder) epoch(epoch int64) *blockedEpoch {
 	count := len(o.first) - 1
 	e := &blockedEpoch{
 		epoch: epoch, keys: deriveKeys(blockedTag, o.seed, epoch),
-		shards: make([]int32, count), place: make([]int32, count),
+		shards: make([]int32, count), position: make([]int32, count),
 	}
 	shuffled := NewOrder(o.seed, int64(count))
 	for i := range e.shards {
 		e.shards[i] = int32(shuffled.At(epoch, int64(i)))
-		e.place[e.shards[i]] = int32(i)
+		e.position[e.shards[i]] = int32(i)
 	}
 	// As few groups as possible, of sizes that differ by one at most: a small last one
 	// would be mixed worse.

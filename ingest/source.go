@@ -42,7 +42,7 @@ type Source interface {
 	Close() error
 }
 
-// Options say how a data set is opened. The zero value is the default.
+// Options configure Open. The zero value is the default.
 type Options struct {
 	// Split is the part of the data set to open: Train if empty. Shards that Pack
 	// wrote know their split, which is then the default.
@@ -63,7 +63,7 @@ type Options struct {
 	// built. Calls never overlap. Default: none.
 	Progress func(done, total int64)
 
-	// Store says how remote data is read and how much of it is cached.
+	// Store configures how remote data is read and cached.
 	Store store.Options
 
 	// Runs announces that samples will be read in long runs, as by a blocked order:

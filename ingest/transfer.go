@@ -299,7 +299,7 @@ func shuffle(names []string, draw uint64, class string) {
 // parts are the official splits that make up a split.
 func parts(split string) []string { return strings.Split(split, "+") }
 
-// add appends an image, unless err says that its label could not be found.
+// add appends an image, unless err, of finding its label, is not nil.
 func (g *listing) add(l *listReader, err error, label int32, from string, elem ...string) error {
 	if err != nil {
 		return err

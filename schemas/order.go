@@ -8,7 +8,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// OrderSpec says how the samples of an epoch are ordered.
+// OrderSpec is how the samples of an epoch are ordered.
 //
 //	global                           one keyed permutation of all samples
 //	blocked:shards=8,window=16384    shards in keyed order, eight at a time, mixed within

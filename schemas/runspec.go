@@ -18,7 +18,7 @@ const SpecVersion = 1
 // 8 MiB block of a JetStream file store. Chunks of 4–7 MB waste most of a block.
 const TargetChunkBytes = 2_400_000
 
-// Role says which network sees a view.
+// Role is the network that sees a view.
 type Role string
 
 const (
@@ -38,7 +38,7 @@ type ViewSpec struct {
 // Bytes is the size of one view of one sample: 3·S·S.
 func (v ViewSpec) Bytes() int { return 3 * v.Size * v.Size }
 
-// OnError says what to do about a sample that cannot be decoded.
+// OnError is what to do about a sample that cannot be decoded.
 type OnError string
 
 const (

@@ -1,6 +1,6 @@
 package schemas
 
-// Encoding says what Sample.Data holds.
+// Encoding is the form of Sample.Data.
 type Encoding uint8
 
 const (

@@ -17,7 +17,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Options say how remote files are read. The zero value is the default.
+// Options configure how remote files are read. The zero value is the default.
 type Options struct {
 	// CacheDir is the folder of fetched files. Default: $RESSLT_CACHE_DIR, else
 	// resslt/shards under os.UserCacheDir.
