@@ -1,47 +1,11 @@
 package augment
 
 import (
-	"archive/tar"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"testing"
 
+	"resslt/augment/augmenttest"
 	"resslt/schemas"
 )
-
-// imagenetFiles are the first n pictures of the sample tar, or a skip.
-func imagenetFiles(tb testing.TB, n int) [][]byte {
-	tb.Helper()
-	dir := os.Getenv("RESSLT_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, "imagenet-sample-700.tar"))
-	if err != nil {
-		tb.Skipf("no sample of ImageNet (set RESSLT_DATA): %v", err)
-	}
-	defer f.Close()
-	var out [][]byte
-	for tr := tar.NewReader(f); len(out) < n; {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeReg && h.Size > 0 {
-			b, err := io.ReadAll(tr)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			out = append(out, b)
-		}
-	}
-	return out
-}
 
 func benchmarkRender(b *testing.B, preset string, samples []*schemas.Sample) {
 	p, err := Preset(preset)
@@ -55,11 +19,11 @@ func benchmarkRender(b *testing.B, preset string, samples []*schemas.Sample) {
 				b.Fatal(err)
 			}
 			rig := newRig(b, e, p)
-			rig.render(samples[0], 0)
+			rig.Render(samples[0], 0)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				rig.render(samples[i%len(samples)], int64(i))
+				rig.Render(samples[i%len(samples)], int64(i))
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "samples/s")
 		})
@@ -86,9 +50,5 @@ func BenchmarkCIFAR(b *testing.B) {
 
 // BenchmarkImageNet is weak + strong 224 of real JPEGs.
 func BenchmarkImageNet(b *testing.B) {
-	var samples []*schemas.Sample
-	for i, data := range imagenetFiles(b, 64) {
-		samples = append(samples, &schemas.Sample{ID: int64(i), Key: "jpeg", Data: data})
-	}
-	benchmarkRender(b, "imagenet", samples)
+	benchmarkRender(b, "imagenet", augmenttest.Photos(b, "..", 64))
 }

@@ -34,7 +34,7 @@ func (k *blurKernel) set(sigma int32) {
 	k.weight[0] = rest
 }
 
-// gauss is e^x for x ≤ 0; what is below 2^-20 has no weight in Q14.
+// gauss is e^x for x ≤ 0; below 2^-20 it has no weight in Q14.
 func gauss(x float64) float64 {
 	if x < -14 {
 		return 0
@@ -45,8 +45,8 @@ func gauss(x float64) float64 {
 // blurrer is a separable Gaussian with replicated edges: rows first, into Q6
 // in 16 bits, then columns. All sums fit 32 bits.
 //
-// PIL's GaussianBlur is three box blurs that only approximate a Gaussian; this
-// is the Gaussian itself, cut at 3σ. parity_test.go measures the distance.
+// PIL's GaussianBlur is three box blurs that approximate a Gaussian; this is the Gaussian
+// itself, cut at 3σ. parity_test.go measures the difference.
 type blurrer struct {
 	kernel blurKernel
 	mid    []int16 // (S,S,3) Q6

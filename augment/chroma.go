@@ -2,13 +2,13 @@ package augment
 
 import "image"
 
-// Chroma planes are smaller than the luma plane, and how they are enlarged
-// shows: image/jpeg leaves that to color conversion, which repeats pixels.
-// What everybody trains on is libjpeg's "fancy upsampling", a triangle filter,
-// followed by its 16-bit fixed-point conversion; both are written out here.
+// Chroma planes are smaller than the luma plane, and the method of upsampling is
+// visible. image/jpeg leaves it to color conversion, which repeats pixels. Other
+// loaders, and so trained networks, have libjpeg's "fancy upsampling", a triangle filter,
+// and its 16-bit fixed-point conversion; this file implements both.
 
-// chromaRows gives, for luma row y, the chroma row nearest to it and the one
-// beyond, of rows rows, and whether rows are subsampled by two.
+// chromaRows are the nearest and the second-nearest chroma row to luma row y, of rows
+// rows; halved means that they are subsampled by two.
 func chromaRows(y, rows int, halved bool) (near, far int) {
 	if !halved {
 		return y, y
@@ -33,7 +33,7 @@ func (m *Image) fillJFIF(s *image.YCbCr, box Box) {
 		halfX, halfY = true, true
 	case image.YCbCrSubsampleRatio440:
 		halfY = true
-	default: // 4:1:1 and 4:1:0: libjpeg repeats pixels there too
+	default: // 4:1:1 and 4:1:0: libjpeg repeats pixels, too
 		fancy = false
 	}
 	cw, ch := m.W, m.H
@@ -74,9 +74,9 @@ func (m *Image) fillJFIF(s *image.YCbCr, box Box) {
 	}
 }
 
-// fancyRow enlarges one row of chroma by libjpeg's triangle filter: three
-// quarters of the nearer sample, one of the farther, in either direction that
-// is subsampled, with libjpeg's alternating bias in the rounding.
+// fancyRow upsamples one row of chroma by libjpeg's triangle filter: three quarters of
+// the nearer sample and one of the farther, in each direction that is subsampled, with
+// libjpeg's alternating bias in the rounding.
 func fancyRow(dst, near, far []byte, x0 int, halfX, halfY bool, odd int) {
 	switch {
 	case !halfX && !halfY:
@@ -94,7 +94,7 @@ func fancyRow(dst, near, far []byte, x0 int, halfX, halfY bool, odd int) {
 			n = min(max(n, 0), last)
 			if !halfY { // h2v1
 				bias := int32(1 + x%2)
-				if n == c { // the first and last samples stand as they are
+				if n == c { // the first and last samples are copied
 					dst[i] = near[c]
 				} else {
 					dst[i] = byte((3*int32(near[c]) + int32(near[n]) + bias) >> 2)

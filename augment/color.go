@@ -8,9 +8,9 @@ func luma(r, g, b byte) byte {
 	return byte((uint32(r)*19595 + uint32(g)*38470 + uint32(b)*7471 + 0x8000) >> 16)
 }
 
-// blend is PIL's Image.blend(from, to, f) for one value, f in Q14: from +
-// f·(to-from), cut towards zero and clipped. With f ≤ 4 in Q14 Pillow's float32
-// arithmetic is exact, so the integers are the same.
+// blend is PIL's Image.blend(from, to, f) for one value, f in Q14: from + f·(to-from),
+// truncated towards zero and clipped. For f ≤ 4 in Q14, Pillow's float32 arithmetic is
+// exact, so the integers are the same.
 func blend(from, to byte, f int32) byte {
 	return clip((int32(from)<<factorBits + f*(int32(to)-int32(from))) >> factorBits)
 }
@@ -84,11 +84,10 @@ func apply(px []byte, lut *[256]byte) {
 	}
 }
 
-// hueTable is PIL's hue of a pixel, 0 … 255, by the sextant that it lies in, the
-// distance x of the middle value (or what plays its part) from the maximum, and
-// the chroma c = max - min: [sextant][c][x]. PIL's rgb2hsv_row computes in
-// float32 and cuts off, so that hues on an integer fall on either side; a table
-// of its 6·32,895 cases keeps every one of them.
+// hueTable is PIL's hue of a pixel, 0 … 255, by its sextant, the distance x of the middle
+// value (or its equivalent) from the maximum, and the chroma c = max - min:
+// [sextant][c][x]. PIL's rgb2hsv_row computes in float32 and truncates, so that hues near
+// an integer fall on either side; a table of its 6·32,895 cases reproduces each.
 var hueTable = newHueTable()
 
 func newHueTable() *[6][256][256]byte {
@@ -117,14 +116,14 @@ func newHueTable() *[6][256][256]byte {
 }
 
 // hue shifts the hue by shift 256ths (modulo 256) through PIL's 8-bit HSV, as
-// torchvision's adjust_hue: the round trip itself costs precision, and is made
-// for a shift of zero too. Compared with PIL on all 2^24 colours: equal.
+// torchvision's adjust_hue. The round trip itself loses precision, and is made for a
+// shift of zero, too. It equals PIL's on all 2^24 colours.
 func hue(px []byte, shift int32) {
 	for i := 0; i+3 <= len(px); i += 3 {
 		p := px[i : i+3 : i+3]
 		r, g, b := p[0], p[1], p[2]
 		hi, lo := max(r, g, b), min(r, g, b)
-		// A grey pixel has saturation zero and comes back as it was.
+		// A grey pixel has saturation zero and does not change.
 		if hi == lo {
 			continue
 		}
@@ -150,8 +149,8 @@ func hue(px []byte, shift int32) {
 }
 
 // fromHSV is PIL's hsv2rgb, in integers: sextant 6h/255 and fraction m/255 of
-// it, then v·(1-s), v·(1-s·f) and v·(1-s·(1-f)), rounded. The divisors are odd,
-// so no rounding is ever tied.
+// it, then v·(1-s), v·(1-s·f) and v·(1-s·(1-f)), rounded. The divisors are odd, so there
+// are no ties.
 func fromHSV(h byte, s, v uint32) (r, g, b byte) {
 	if s == 0 {
 		return byte(v), byte(v), byte(v)

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decoder turns a sample into an Image in pure Go; the half of a Painter that
-// ref and gift share.
+// decoder decodes a sample to an Image in pure Go: the part of a Painter that ref and
+// gift share.
 type decoder struct {
 	limits Limits
 	sample *schemas.Sample
@@ -25,7 +25,7 @@ type decoder struct {
 	format format
 }
 
-// format is what the first bytes say, never what the name says.
+// format is that of the first bytes; the name is ignored.
 type format uint8
 
 const (
@@ -35,8 +35,8 @@ const (
 	formatWebP
 )
 
-// sniff tells the format by its first bytes; other is the name of a picture
-// format that is not read, or "".
+// sniff finds the format by the first bytes; other is the name of a picture format that
+// is not supported, or "".
 func sniff(b []byte) (f format, other string) {
 	has := func(magic string) bool { return len(b) >= len(magic) && string(b[:len(magic)]) == magic }
 	switch {
@@ -58,10 +58,9 @@ func sniff(b []byte) (f format, other string) {
 	return formatUnknown, ""
 }
 
-// maxScans bounds the scans of a progressive JPEG (real ones have about ten).
-// Each may be a few bytes long and still visits every block of the picture, so
-// that a small file could keep a worker busy for hours. Thumbnails inside the
-// metadata count too.
+// maxScans bounds the scans of a progressive JPEG (real ones have about ten). Even a scan
+// of a few bytes visits every block of the picture, so that a small file could keep a
+// worker busy for hours. Thumbnails in the metadata count, too.
 const maxScans = 200
 
 func (d *decoder) fail(hint string, err error) error {
@@ -74,8 +73,8 @@ const (
 	hintConvert = "convert it to JPEG, PNG or WebP"
 )
 
-// Open reads the size and checks the limits. The sample must stay as it is
-// until Decode has returned.
+// Open reads the size and checks the limits. The sample must not change until Decode has
+// returned.
 func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 	d.sample = s
 	switch n := len(s.Data); {
@@ -92,7 +91,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 			return 0, 0, err
 		}
 	default:
-		return 0, 0, d.fail("use a build that knows it", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
+		return 0, 0, d.fail("use a newer build", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
 	}
 	if err := d.checkSize(w, h); err != nil {
 		return 0, 0, err
@@ -104,7 +103,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 		fallthrough
 	case schemas.RawRGB:
 		if len(s.Data) != channels*w*h {
-			return 0, 0, d.fail("rebuild the data set's index", errs.Because(errs.ErrCorrupt,
+			return 0, 0, d.fail("index the data set again", errs.Because(errs.ErrCorrupt,
 				fmt.Sprintf("%d bytes for %d×%d×%d", len(s.Data), h, w, channels)))
 		}
 	}
@@ -161,8 +160,8 @@ func (d *decoder) open() io.Reader {
 	return &d.reader
 }
 
-// guard runs a third-party decoder. A panic in one is a defect of it that the
-// sample's bytes bring out: an error of the sample, not the end of the worker.
+// guard runs a third-party decoder. A panic in it is a defect that the sample's bytes
+// provoke: an error of the sample, not the end of the worker.
 func (d *decoder) guard(decode func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -183,8 +182,8 @@ func (d *decoder) guard(decode func() error) (err error) {
 	return nil
 }
 
-// Decode fills the box of the picture. EXIF orientation is ignored, as
-// torchvision's loader ignores it.
+// Decode decodes the box of the picture. EXIF orientation is ignored, as by torchvision's
+// loader.
 func (d *decoder) Decode(box Box) error {
 	w, h := d.image.W, d.image.H
 	if !box.within(w, h) {
@@ -214,10 +213,10 @@ func (d *decoder) Decode(box Box) error {
 	if err != nil {
 		return err
 	}
-	// A header that says one thing to DecodeConfig and another to Decode
-	// must not reach the copy below.
+	// DecodeConfig and Decode may read different sizes from one header; fill needs the
+	// first.
 	if b := m.Bounds(); b.Dx() != w || b.Dy() != h {
-		return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d×%d pixels, its header says %d×%d", b.Dx(), b.Dy(), w, h)))
+		return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d×%d pixels, %d×%d by its header", b.Dx(), b.Dy(), w, h)))
 	}
 	if !d.image.fill(m, box, d.format == formatWebP) {
 		return d.fail(hintConvert, errs.Because(errs.ErrUnsupported, fmt.Sprintf("pixels as %T", m)))
@@ -225,8 +224,7 @@ func (d *decoder) Decode(box Box) error {
 	return nil
 }
 
-// Decode decodes the whole of a sample into dst, reusing its memory, in pure
-// Go. Errors wrap errs.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
+// Decode decodes a whole sample into dst, reusing its memory, in pure Go. Errors wrap errs.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
 // the sample.
 func Decode(s *schemas.Sample, l Limits, dst *Image) error {
 	d := decoder{limits: l, image: *dst}

@@ -1,46 +1,44 @@
-// Package augment draws and renders the views of a sample: from an image file
-// and a key to (S,S,3) pixels, by a policy that is data. It knows no network, no
-// data set and no training.
+// Package augment draws and renders the views of a sample: from an image file and a key
+// to (S,S,3) pixels, by a policy that is data. It knows nothing of networks, data sets
+// or training.
 //
 // # Vocabulary
 //
 //	policy    what may be drawn for each view: operations and their ranges
-//	view      one S×S picture that is made of every sample, for teacher or student
-//	key       (seed, epoch, sample): with the view's number, all that a draw hangs on
-//	plan      every random number of one view, fixed beforehand, as integers
+//	view      one S×S picture made from every sample, for the teacher or the student
+//	key       (seed, epoch, sample): with the view's number, all that a draw depends on
+//	plan      every random number of one view, drawn beforehand, as integers
 //	box       the rectangle of the source picture that a view is cut from
-//	step      one drawn operation after crop and resize: flip, blur, …
-//	engine    an arithmetic: a decoder and kernels, with a name and version
+//	step      a drawn operation after crop and resize: flip, blur, …
+//	engine    a decoder and kernels that define the pixels, with a name and version
 //	painter   an engine's buffers, for one goroutine
 //	renderer  policy + painter: samples in, pixels and plans out
 //
 // # Draw, then render
 //
 //	renderer.Render(sample, key):
-//	    w, h  = painter.Open(sample)             header only; caps are checked here
-//	    plans = Draw(policy, v, key, w, h)       for every view v; no pixel is touched
+//	    w, h  = painter.Open(sample)             header only; limits are checked here
+//	    plans = Draw(policy, v, key, w, h)       for every view v; pixels are not needed
 //	    painter.Decode(union of the plans' boxes)   once for all views
 //	    painter.Paint(plan)                      for every view: crop, resize, steps
 //
-// Draw is a pure function on PCG, seeded by SHA-256 of its key; Paint has no
-// randomness. So a plan that is kept (it is 15 to 80 bytes) makes the pixels
-// again: Renderer.Replay.
+// Draw is a pure function: PCG, seeded by SHA-256 of the key. Paint has no randomness. So
+// from a recorded plan, of 15 to 80 bytes, Renderer.Replay renders the same pixels again.
 //
 // # Invariants
 //
-//   - A view's bytes depend on (engine, policy, key, sample's bytes) alone: not on
-//     the worker, its number, or what it rendered before.
-//   - Draw uses only float64 operations that every architecture rounds alike
-//     (see portable_math.go); what it hands on are integers. Where a product is
-//     added to something, a conversion to float64 around it forbids the compiler
-//     to fuse the two (deploy/arm64.sh looks for what it fused).
+//   - A view's bytes depend only on engine, policy, key and the sample's bytes: not on
+//     the worker, or on what it rendered before.
+//   - Draw uses only float64 operations that every architecture rounds alike (see
+//     portable_math.go), and gives integers. Where a product is added to something, a
+//     conversion to float64 around it keeps the compiler from fusing the two
+//     (deploy/arm64.sh looks for fused ones).
 //   - The reference kernels ("ref") are integer arithmetic: equal bytes on every
-//     architecture. They are Pillow's 8-bit kernels as torchvision calls them,
-//     equal to the byte on the same parameters (parity_test.go), but for the
-//     blur, which is a true Gaussian cut at 3σ where PIL's is three box blurs.
-//   - A sample that is at fault gives an error that wraps errs.ErrCorrupt,
-//     ErrTooLarge or ErrUnsupported and names its key; limits are checked
-//     before anything is decoded or allocated.
+//     architecture. They are Pillow's 8-bit kernels as torchvision calls them, equal to
+//     the byte for the same parameters (parity_test.go), except the blur, which is a
+//     true Gaussian cut at 3σ where PIL's is three box blurs.
+//   - The error of a faulty sample wraps errs.ErrCorrupt, ErrTooLarge or ErrUnsupported
+//     and names its key; limits are checked before anything is decoded or allocated.
 //
 // # Fixed-point formats
 //
@@ -54,21 +52,20 @@
 //
 // # Engines
 //
-// ref is the definition: Go's decoders and this package's kernels. gift crops
-// and resizes with github.com/disintegration/gift, whose float32 arithmetic is
-// equal among builds of one target only, so its name carries the target. Another
-// package adds an engine with RegisterEngine, as package turbo does with
-// libjpeg-turbo and SIMD. The engine's name is in the run spec; a worker without
-// that engine refuses the run (EngineByName).
+// ref is the definition: Go's decoders and this package's kernels. gift crops and resizes
+// with github.com/disintegration/gift, whose float32 arithmetic is the same only in
+// builds for one target, so its name includes the target. Other packages add engines by
+// RegisterEngine, as package turbo does with libjpeg-turbo and SIMD. The engine's name is
+// in the run spec; a worker without that engine refuses the run (EngineByName).
 //
 // # What decoding does
 //
-// The format is told by the first bytes, never by the name: JPEG (grey, YCbCr,
-// RGB, CMYK and YCCK, Adobe's inverted ones too; baseline and progressive), PNG
-// (8 and 16 bits, palette, alpha), WebP. Everything becomes 8-bit RGB: alpha is
-// dropped, not blended; of 16 bits the upper 8 stay; EXIF orientation is ignored,
-// as by torchvision's loader. JPEG chroma is enlarged by libjpeg's triangle
-// filter (chroma.go), so pixels are within 3/255 of libjpeg's.
+// The first bytes give the format, never the name: JPEG (grey, YCbCr, RGB, CMYK and YCCK,
+// also Adobe's inverted ones; baseline and progressive), PNG (8 and 16 bits, palette,
+// alpha), WebP. Everything becomes 8-bit RGB: alpha is dropped, not blended; of 16 bits
+// the upper 8 are kept; EXIF orientation is ignored, as by torchvision's loader. JPEG
+// chroma is upsampled by libjpeg's triangle filter (chroma.go), so that pixels are within
+// 3/255 of libjpeg's.
 //
 // # Writing a policy
 //
@@ -77,7 +74,7 @@
 //	  - name: weak
 //	    role: teacher              # teacher or student
 //	    size: 32
-//	    ops:                       # a crop or resize first, then any others, in this order
+//	    ops:                       # a crop or resize first, then any others, in order of application
 //	      - random_resized_crop: {scale: [0.2, 1], ratio: [0.75, 1.33], filter: bilinear}
 //	      - flip                   # p 0.5
 //	  - name: strong
@@ -93,5 +90,5 @@
 //	      - rand_augment: {n: 5, m: 10, p: 0.5}
 //	limits: {max_pixels: 100000000, max_bytes: 67108864, max_side: 32767}
 //
-// The presets under presets/ are such files; each names the source of its numbers.
+// The presets in presets/ are such files; each names the source of its numbers.
 package augment

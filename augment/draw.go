@@ -8,21 +8,20 @@ import (
 	"math/rand/v2"
 )
 
-// Key is what a draw depends on, beside the policy and the picture's size.
+// Key is what a draw depends on, besides the policy and the picture's size.
 type Key struct {
 	Seed   uint64 // of the run
 	Epoch  int64
-	Sample int64 // sample id, not its place in the order
+	Sample int64 // sample id, not its position in the order
 }
 
-// drawTag separates these draws from every other use of a run's seed, and is
-// the version of the drawing law.
+// drawTag separates these draws from other uses of a run's seed, and is the version of
+// the way of drawing.
 const drawTag = "resslt draw 1\n"
 
-// Draw fixes every random number of view v of the policy for a w×h picture. It
-// is a pure function of its arguments: no clock, no state, and the same bits on
-// every architecture. The policy must be valid, 0 ≤ v < len(p.Views), and
-// 1 ≤ w, h ≤ 32767.
+// Draw draws every random number of view v of the policy for a w×h picture. It is a pure
+// function of its arguments, with the same bits on every architecture. The policy must
+// be valid, 0 ≤ v < len(p.Views), and 1 ≤ w, h ≤ 32767.
 func Draw(p *Policy, v int, key Key, w, h int) Plan {
 	var plan Plan
 	drawInto(&plan, p, v, key, w, h)
@@ -45,8 +44,8 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 			side := max(1, int(math.RoundToEven(float64(op.Fraction*float64(min(w, h))))))
 			plan.Filter, plan.Box = op.Filter, Box{(w - side) / 2, (h - side) / 2, side, side}
 		default:
-			// The coin is tossed whatever P is, so that changing one
-			// operation's range leaves the other draws as they were.
+			// The coin is tossed whatever P is, so that changing one operation's
+			// range does not change the other draws.
 			if d.uniform() >= op.P && op.Kind != RandAugment {
 				continue
 			}
@@ -55,7 +54,7 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 	}
 }
 
-// steps appends what an applied operation draws.
+// steps appends the steps of an operation that is applied.
 func (d *dice) steps(steps []Step, op *Op, size int) []Step {
 	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [6]int32{arg}} }
 	switch op.Kind {
@@ -70,7 +69,7 @@ func (d *dice) steps(steps []Step, op *Op, size int) []Step {
 		return append(steps, one(StepBlur, max(1, fix(sigma, sigmaOne))))
 	case ColorJitter:
 		// torchvision's ColorJitter.get_params: the order, then all four
-		// factors, drawn whether used or not.
+		// factors, whether used or not.
 		order := d.perm4()
 		factors := [4]int32{
 			d.factor(op.Brightness), d.factor(op.Contrast), d.factor(op.Saturation), d.hue(op.Hue),
@@ -135,17 +134,17 @@ func (d *dice) factor(s float64) int32 {
 }
 
 // hue is a shift uniform in [-s, s] turns, as torchvision applies it to 8-bit
-// hues: np.uint8(shift * 255), which cuts towards zero and wraps.
+// hues: np.uint8(shift * 255), which truncates towards zero and wraps.
 func (d *dice) hue(s float64) int32 {
 	return int32(uint8(int32(float64(d.between(-s, s) * 255))))
 }
 
-// fix rounds v to a fixed-point number of the given one.
+// fix rounds v to fixed point, in which one is the number 1.
 func fix(v float64, one int) int32 { return int32(math.Floor(float64(v*float64(one)) + 0.5)) }
 
-// resizedCrop is torchvision's RandomResizedCrop.get_params: ten tries at an
-// area uniform in scale and an aspect ratio log-uniform in ratio, else the
-// largest central box whose ratio is in range.
+// resizedCrop is torchvision's RandomResizedCrop.get_params: ten tries with an area
+// uniform in scale and an aspect ratio log-uniform in ratio, then the largest central box
+// whose ratio is in range.
 func (d *dice) resizedCrop(scale, ratio Range, width, height int) Box {
 	area := float64(width) * float64(height)
 	logLo, logHi := logarithm(ratio[0]), logarithm(ratio[1])
@@ -168,7 +167,7 @@ func (d *dice) resizedCrop(scale, ratio Range, width, height int) Box {
 	case r > ratio[1]:
 		w = int(math.RoundToEven(float64(float64(h) * ratio[1])))
 	}
-	// Rounding cannot leave the picture, but may reach nothing on a sliver.
+	// Rounding cannot exceed the picture, but may give 0 in a very narrow one.
 	w, h = min(max(w, 1), width), min(max(h, 1), height)
 	return Box{(width - w) / 2, (height - h) / 2, w, h}
 }

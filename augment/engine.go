@@ -10,28 +10,28 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Engine makes painters of one arithmetic. Name is name and version, such as
-// "ref/1", and goes into the run spec: two engines of equal name give equal
-// bytes for equal plans and samples. An Engine is safe for many goroutines.
+// Engine makes painters. Name is its name and version, such as "ref/1", and is part of
+// the run spec: engines of equal names give equal bytes for equal plans and samples. An
+// Engine is safe for many goroutines.
 type Engine interface {
 	Name() string
 	NewPainter(l Limits) Painter
 }
 
-// A Checker is an Engine that may be asked for what this machine has not. Its
-// error says what; EngineByName, NewRenderer and CheckEngines return it.
-type Checker interface{ Check() error }
+// checker is an Engine that can lack something on this machine. Its error says what;
+// EngineByName, NewRenderer and CheckEngines return it.
+type checker interface{ Check() error }
 
-// CheckEngine is e's error where it is a Checker.
+// CheckEngine returns the error of e's method Check, if it has one.
 func CheckEngine(e Engine) error {
-	if c, ok := e.(Checker); ok {
+	if c, ok := e.(checker); ok {
 		return c.Check()
 	}
 	return nil
 }
 
-// Kernels names the instruction set that the engine's kernels use, "" where it
-// has but one form. No engine's bytes depend on it.
+// Kernels names the instruction set of the engine's kernels; "" if they have only one
+// form. No engine's bytes depend on it.
 func Kernels(e Engine) string {
 	if k, ok := e.(interface{ Kernels() string }); ok {
 		return k.Kernels()
@@ -39,28 +39,28 @@ func Kernels(e Engine) string {
 	return ""
 }
 
-// Painter is an engine's per-goroutine half: it decodes one sample at a time
-// and executes plans on it. A Renderer calls it in the order
+// Painter is the part of an engine for one goroutine: it decodes a sample and executes
+// plans on it. A Renderer calls it in the order
 //
 //	Open → (Decode → Paint … Paint) → Open …
 //
-// and Close once at the end. Its buffers are reused, so that a steady stream of
-// samples allocates next to nothing.
+// and Close once at the end. It reuses its buffers, so that rendering allocates next to
+// nothing.
 type Painter interface {
 	// Open reads the sample's size without decoding it, after checking the
 	// limits. The painter may keep sample.Data until the next Open or Close.
 	// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the sample.
 	Open(sample *schemas.Sample) (w, h int, err error)
-	// Decode makes the pixels of box available; every later plan's box lies in it.
+	// Decode decodes the pixels of box, which contains the boxes of all later plans.
 	Decode(box Box) error
-	// Paint executes the plan into dst, (S,S,3) uint8, HWC, RGB.
+	// Paint renders the plan into dst, (S,S,3) uint8, HWC, RGB.
 	Paint(p *Plan, dst []byte) error
-	// Close frees what the garbage collector does not know of.
+	// Close frees memory that the garbage collector does not manage.
 	Close() error
 }
 
-// engines holds what is built in, by preference: the first registered with the
-// highest rank is the default.
+// engines are the built-in ones, by preference: the first one with the highest rank is
+// the default.
 var engines struct {
 	sync.RWMutex
 	list []rankedEngine
@@ -71,9 +71,9 @@ type rankedEngine struct {
 	Engine
 }
 
-// RegisterEngine adds an engine; DefaultEngine is the one with the highest rank
-// (ref 0, gift 10). Packages call it from init, as with image formats. Of two
-// engines with one name the first stays.
+// RegisterEngine adds an engine; DefaultEngine is the one with the highest rank (ref 0,
+// gift 10). Packages call it from init, as for image formats. A second engine of the
+// same name is ignored.
 func RegisterEngine(rank int, e Engine) {
 	engines.Lock()
 	defer engines.Unlock()
@@ -98,7 +98,7 @@ func DefaultEngine() Engine {
 	return engines.list[0].Engine
 }
 
-// EngineNames lists what is built in, the default first.
+// EngineNames lists the built-in engines, the default first.
 func EngineNames() []string {
 	engines.RLock()
 	defer engines.RUnlock()
@@ -109,8 +109,8 @@ func EngineNames() []string {
 	return out
 }
 
-// CheckEngines is the first error of a built-in engine that is a Checker: for
-// programs that had better not start than refuse every run.
+// CheckEngines returns the first error of CheckEngine over the built-in engines, for
+// programs that should rather not start than refuse every run.
 func CheckEngines() error {
 	engines.RLock()
 	defer engines.RUnlock()
@@ -122,10 +122,9 @@ func CheckEngines() error {
 	return nil
 }
 
-// EngineByName finds the engine that a run spec names, version and all. The
-// error wraps errs.ErrMismatch and names both sides, or is CheckEngine's. A
-// bare family name ("gift") is accepted where a person types it: see
-// EngineByFamily.
+// EngineByName returns the engine that a run spec names, with its version. The error
+// wraps errs.ErrMismatch and names both sides, or is CheckEngine's. EngineByFamily takes
+// what a person types, such as "gift".
 func EngineByName(name string) (Engine, error) {
 	engines.RLock()
 	defer engines.RUnlock()
@@ -146,9 +145,8 @@ func EngineByName(name string) (Engine, error) {
 		errs.Because(errs.ErrMismatch, "this build has "+strings.Join(have, ", ")))
 }
 
-// EngineByFamily finds an engine by its name up to the slash, for command
-// lines: "", meaning the default, "gift", "ref", or a whole name. The error is
-// EngineByName's.
+// EngineByFamily returns an engine by its name up to the slash, for command lines:
+// "gift", "ref", or a whole name; "" means the default. The error is EngineByName's.
 func EngineByFamily(name string) (Engine, error) {
 	if name == "" {
 		name = DefaultEngine().Name()
@@ -161,18 +159,17 @@ func EngineByFamily(name string) (Engine, error) {
 	return EngineByName(name)
 }
 
-// Renderer draws and renders all views of one sample after another: one decode
-// serves them all. It belongs to one goroutine. What it renders depends on its
-// arguments alone, never on what it rendered before.
+// Renderer draws and renders all views of a sample from one decode. It belongs to one
+// goroutine. What it renders depends only on its arguments, never on what it rendered
+// before.
 type Renderer struct {
 	policy  *Policy
 	painter Painter
 	plans   []Plan
 }
 
-// NewRenderer makes a renderer of the policy by the engine. The policy must be
-// valid, and the engine one that can work: the errors are Validate's and
-// CheckEngine's.
+// NewRenderer makes a renderer of the policy by the engine. Errors are those of Validate
+// and CheckEngine.
 func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
 	if err := CheckEngine(e); err != nil {
 		return nil, err
@@ -187,10 +184,10 @@ func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
 // plan's encoding to plans[v][:0].
 //
 // pixels[v] is (S,S,3) uint8, HWC, RGB, with S = Views[v].Size, owned by the
-// caller and filled only when the error is nil; plans may be nil or have one
-// entry a view, and what comes back reuses its buffers. Errors wrap ErrCorrupt,
-// ErrTooLarge or ErrUnsupported where the sample is at fault (the caller then
-// takes another sample or makes a tombstone), ErrUsage where the arguments are.
+// caller and valid only when the error is nil. plans is nil or has one entry for each
+// view, whose buffers the result reuses. Errors wrap ErrCorrupt, ErrTooLarge or
+// ErrUnsupported if the sample is at fault (the caller then takes another sample or
+// makes a tombstone), ErrUsage if the arguments are.
 func (r *Renderer) Render(sample *schemas.Sample, key Key, pixels, plans [][]byte) ([][]byte, error) {
 	if err := r.checkBuffers(pixels); err != nil {
 		return plans, err
@@ -215,9 +212,9 @@ func (r *Renderer) Render(sample *schemas.Sample, key Key, pixels, plans [][]byt
 	return plans, nil
 }
 
-// Replay renders given plans, one a view, as a recipe log holds them: with the
-// same engine the pixels are those of Render. The error wraps ErrMismatch where
-// a plan was drawn for a picture of another size or view.
+// Replay renders given plans, one for each view, such as those of a recipe log: with the
+// same engine, the pixels are those of Render. The error wraps ErrMismatch if a plan was
+// drawn for another view or a picture of another size.
 func (r *Renderer) Replay(sample *schemas.Sample, plans []Plan, pixels [][]byte) error {
 	if err := r.checkBuffers(pixels); err != nil {
 		return err
@@ -262,7 +259,7 @@ func (r *Renderer) paint(plans []Plan, pixels [][]byte) error {
 
 func (r *Renderer) checkBuffers(pixels [][]byte) error {
 	if len(pixels) != len(r.policy.Views) {
-		return errs.New("render", r.policy.label(), "give one buffer a view",
+		return errs.New("render", r.policy.label(), "give one buffer for each view",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("%d buffers for %d views", len(pixels), len(r.policy.Views))))
 	}
 	for v := range pixels {

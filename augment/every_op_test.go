@@ -35,13 +35,13 @@ func TestGoldenEveryOp(t *testing.T) {
 	for class, samples := range [][]*schemas.Sample{exact, lossy} {
 		for _, s := range samples {
 			for epoch := range int64(augmenttest.Keys) {
-				rig.render(s, epoch)
+				rig.Render(s, epoch)
 				for v := range sums {
 					if class == 0 {
-						sums[v][0].Write(rig.plans[v])
+						sums[v][0].Write(rig.Plans[v])
 					}
-					sums[v][1+class].Write(rig.pixels[v])
-					plan, err := ParsePlan(rig.plans[v])
+					sums[v][1+class].Write(rig.Pixels[v])
+					plan, err := ParsePlan(rig.Plans[v])
 					if err != nil {
 						t.Fatal(err)
 					}

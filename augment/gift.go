@@ -7,14 +7,14 @@ import (
 	"github.com/disintegration/gift"
 )
 
-// giftName is "gift/1-" and the floating-point arithmetic that this build has.
-// gift filters in float32, and Go compilers fuse multiply and add where the
-// target has such an instruction (arm64, amd64.v3, …), so equal plans give equal
-// bytes only among builds of one target: the name keeps others out of the run.
+// giftName is "gift/1-" and the target of this build. gift filters in float32, and Go
+// compilers fuse multiply and add where the target has such an instruction (arm64,
+// amd64.v3, …), so that equal plans give equal bytes only in builds for one target: the
+// name keeps others out of the run.
 var giftName = "gift/1-" + runtime.GOARCH + goTarget
 
-// giftEngine crops and resizes by the gift library, and does the rest by the
-// integer kernels of this package.
+// giftEngine crops and resizes with the gift library; the integer kernels of this
+// package do the rest.
 type giftEngine struct{}
 
 func (giftEngine) Name() string { return giftName }
@@ -48,8 +48,8 @@ func (p *giftPainter) Paint(plan *Plan, dst []byte) error {
 		}
 	}
 	p.out = image.NRGBA{Pix: grow(p.out.Pix, 4*size*size), Stride: 4 * size, Rect: image.Rect(0, 0, size, size)}
-	// gift.Resize makes its temporary picture anew each time; one pass a
-	// call lets it be kept.
+	// gift.Resize allocates its temporary picture on every call; with one pass a call,
+	// it can be reused.
 	if box.W != size && box.H != size {
 		p.mid = image.NRGBA64{Pix: grow(p.mid.Pix, 8*size*box.H), Stride: 8 * size, Rect: image.Rect(0, 0, size, box.H)}
 		gift.Resize(size, box.H, filter).Draw(&p.mid, &p.crop, &giftOptions)

@@ -7,28 +7,27 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Decoder is the pure-Go decoder with its checks, for engines outside this
-// package that bring a decoder of their own for some formats and want the same
-// limits, the same messages and the same reading of all others. It belongs to
-// one goroutine; the zero value is not usable.
+// Decoder is the pure-Go decoder with its checks, for engines in other packages that
+// have a decoder of their own for some formats and need the same limits and messages,
+// and the same pixels of all other formats. It belongs to one goroutine; the zero value
+// is not usable.
 type Decoder struct{ d decoder }
 
-// NewDecoder makes a decoder that holds samples to the limits.
+// NewDecoder makes a decoder that refuses samples over the limits.
 func NewDecoder(l Limits) *Decoder { return &Decoder{decoder{limits: l}} }
 
-// Open is Painter's: size and limits, nothing decoded.
+// Open is Painter's: it reads the size and checks the limits.
 func (d *Decoder) Open(s *schemas.Sample) (w, h int, err error) { return d.d.Open(s) }
 
-// Decode is Painter's: it makes the box's pixels of Image available.
+// Decode is Painter's: it decodes the box of Image.
 func (d *Decoder) Decode(box Box) error { return d.d.Decode(box) }
 
-// Image is the picture of which Decode filled a box. It is overwritten by the
-// next Decode.
+// Image is the picture whose box Decode decoded. The next Decode overwrites it.
 func (d *Decoder) Image() *Image { return &d.d.image }
 
-// OpenJPEG says whether the sample is an encoded JPEG, by its first bytes, and
-// makes it the one that Fail and CheckSize name. The error wraps ErrTooLarge
-// for a file over the limit of bytes. A sample that is no JPEG goes to Open.
+// OpenJPEG reports whether the sample is an encoded JPEG, by its first bytes; it is then
+// the one that Fail and CheckSize name. The error wraps ErrTooLarge for a file over the
+// limit of bytes. Samples that are no JPEG must go to Open.
 func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 	if s.Encoding != schemas.Encoded {
 		return false, nil
@@ -43,12 +42,10 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 	return true, nil
 }
 
-// CheckSize holds a w×h picture to the limits: ErrCorrupt, ErrTooLarge or nil.
+// CheckSize checks a w×h picture against the limits: ErrCorrupt, ErrTooLarge or nil.
 func (d *Decoder) CheckSize(w, h int) error { return d.d.checkSize(w, h) }
 
-// Fail is the error of the opened sample with the cause, which wraps
-// ErrCorrupt, ErrTooLarge, ErrUnsupported or ErrMismatch, and the hint that
-// goes with it.
+// Fail is the error of the opened sample, which wraps the sentinel and has its hint.
 func (d *Decoder) Fail(sentinel error, detail string) error {
 	hint := hintRemove
 	switch sentinel {
@@ -64,5 +61,5 @@ func (d *Decoder) Fail(sentinel error, detail string) error {
 	return d.d.fail(hint, errs.Because(sentinel, detail))
 }
 
-// Within says whether the box is not empty and lies in a w×h picture.
+// Within reports whether the box is not empty and inside a w×h picture.
 func (b Box) Within(w, h int) bool { return b.within(w, h) }

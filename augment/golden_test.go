@@ -32,10 +32,10 @@ func TestGolden(t *testing.T) {
 		plans, pixels := sha256.New(), sha256.New()
 		for i := range 16 {
 			file := files[i%len(files)]
-			rig.render(&schemas.Sample{ID: int64(i), Key: file, Data: readFile(t, parityDir+file)}, int64(i/4))
-			for v := range rig.pixels {
-				plans.Write(rig.plans[v])
-				pixels.Write(rig.pixels[v])
+			rig.Render(&schemas.Sample{ID: int64(i), Key: file, Data: readFile(t, parityDir+file)}, int64(i/4))
+			for v := range rig.Pixels {
+				plans.Write(rig.Plans[v])
+				pixels.Write(rig.Pixels[v])
 			}
 		}
 		got := [2]string{hex.EncodeToString(plans.Sum(nil))[:16], hex.EncodeToString(pixels.Sum(nil))[:16]}
@@ -61,15 +61,15 @@ func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 		sum := map[int]string{}
 		forward, backward := newRig(t, e, p), newRig(t, e, p)
 		visit := func(g *rig, i int) string {
-			g.render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityDir+files[i])}, 1)
-			return fmt.Sprintf("%x %x", sha256.Sum256(join(g.pixels)), sha256.Sum256(join(g.plans)))
+			g.Render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityDir+files[i])}, 1)
+			return fmt.Sprintf("%x %x", sha256.Sum256(join(g.Pixels)), sha256.Sum256(join(g.Plans)))
 		}
 		for i := range files {
 			sum[i] = visit(forward, i)
 		}
 		for i := len(files) - 1; i >= 0; i-- {
 			// A refused sample in between must leave nothing behind.
-			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, Key{}, backward.pixels, nil); err == nil {
+			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, Key{}, backward.Pixels, nil); err == nil {
 				t.Fatal("a file that is no JPEG was rendered")
 			}
 			if visit(backward, i) != sum[i] {
@@ -100,21 +100,21 @@ func TestReplay(t *testing.T) {
 		}
 		live, replay := newRig(t, e, p), newRig(t, e, p)
 		s := &schemas.Sample{ID: 4, Key: "picture", Data: readFile(t, parityDir+"picture.png")}
-		live.render(s, 2)
-		plans := make([]Plan, len(live.plans))
-		for v, b := range live.plans {
+		live.Render(s, 2)
+		plans := make([]Plan, len(live.Plans))
+		for v, b := range live.Plans {
 			if plans[v], err = ParsePlan(b); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := replay.r.Replay(s, plans, replay.pixels); err != nil {
+		if err := replay.r.Replay(s, plans, replay.Pixels); err != nil {
 			t.Fatal(err)
 		}
-		if string(join(live.pixels)) != string(join(replay.pixels)) {
+		if string(join(live.Pixels)) != string(join(replay.Pixels)) {
 			t.Errorf("%s: replayed pixels differ", name)
 		}
 		plans[0].SrcW++
-		if err := replay.r.Replay(s, plans, replay.pixels); err == nil {
+		if err := replay.r.Replay(s, plans, replay.Pixels); err == nil {
 			t.Errorf("%s: a plan of a wider picture was rendered", name)
 		}
 	}

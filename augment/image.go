@@ -13,8 +13,7 @@ type Image struct {
 	chroma []byte // scratch of fillJFIF: two rows of the box
 }
 
-// reset gives the picture another size, keeping its memory. The pixels are
-// whatever they were.
+// reset changes the picture's size, keeping its memory. Its pixels are undefined.
 func (m *Image) reset(w, h int) {
 	m.W, m.H, m.Pix = w, h, grow(m.Pix, 3*w*h)
 }
@@ -25,9 +24,9 @@ func (m *Image) row(y int, box Box) []byte {
 	return m.Pix[at : at+3*box.W]
 }
 
-// fill copies the box of a decoder's picture into m, as PIL's convert("RGB")
-// would: alpha is dropped, not blended; of 16 bits the upper 8 stay. It reports
-// false for a kind of picture that it does not know.
+// fill copies the box of a decoder's picture into m, as PIL's convert("RGB") would: alpha
+// is dropped, not blended; of 16 bits the upper 8 are kept. It returns false for an
+// unknown type of picture.
 func (m *Image) fill(src image.Image, box Box, limited bool) bool {
 	at := src.Bounds().Min
 	switch s := src.(type) {
@@ -43,7 +42,7 @@ func (m *Image) fill(src image.Image, box Box, limited bool) bool {
 		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 1, 0, 0, 0)
 	case *image.Gray16:
 		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 2, 0, 0, 0)
-	case *image.RGBA: // from image/png: opaque, so not premultiplied by anything
+	case *image.RGBA: // from image/png: opaque, so premultiplying changes nothing
 		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)
 	case *image.NRGBA:
 		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)

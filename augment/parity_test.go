@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/augment/augmenttest"
 	"resslt/schemas"
 )
 
@@ -215,10 +216,10 @@ func TestEnginesAgree(t *testing.T) {
 					if i%2 == 1 {
 						s.Data = png
 					}
-					got.render(s, 7)
-					want.render(s, 7)
-					for v := range got.pixels {
-						_, mean, _ := distance(t, got.pixels[v], want.pixels[v])
+					got.Render(s, 7)
+					want.Render(s, 7)
+					for v := range got.Pixels {
+						_, mean, _ := distance(t, got.Pixels[v], want.Pixels[v])
 						worst, total, n = max(worst, mean), total+mean, n+1
 					}
 				}
@@ -231,12 +232,10 @@ func TestEnginesAgree(t *testing.T) {
 	}
 }
 
-// rig is a renderer with its buffers.
+// rig is a renderer with buffers.
 type rig struct {
-	t      testing.TB
-	r      *Renderer
-	pixels [][]byte
-	plans  [][]byte
+	*augmenttest.Rig
+	r *Renderer
 }
 
 func newRig(t testing.TB, e Engine, p *Policy) *rig {
@@ -246,17 +245,7 @@ func newRig(t testing.TB, e Engine, p *Policy) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	g := &rig{t: t, r: r}
-	for _, v := range p.Views {
-		g.pixels = append(g.pixels, make([]byte, 3*v.Size*v.Size))
-	}
-	return g
-}
-
-func (g *rig) render(s *schemas.Sample, epoch int64) {
-	g.t.Helper()
-	var err error
-	if g.plans, err = g.r.Render(s, Key{Seed: 1, Epoch: epoch, Sample: s.ID}, g.pixels, g.plans); err != nil {
-		g.t.Fatal(err)
-	}
+	return &rig{r: r, Rig: augmenttest.NewRig(t, p.ViewSpecs(), func(s *schemas.Sample, epoch int64, pixels, plans [][]byte) ([][]byte, error) {
+		return r.Render(s, Key{Seed: 1, Epoch: epoch, Sample: s.ID}, pixels, plans)
+	})}
 }

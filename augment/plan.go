@@ -20,7 +20,7 @@ const maxSide = 32_767
 // Y … Y+H-1.
 type Box struct{ X, Y, W, H int }
 
-// Union is the smallest box that holds both.
+// Union is the smallest box that contains both.
 func (b Box) Union(c Box) Box {
 	if b.W == 0 || b.H == 0 {
 		return c
@@ -32,13 +32,13 @@ func (b Box) Union(c Box) Box {
 	return Box{x, y, max(b.X+b.W, c.X+c.W) - x, max(b.Y+b.H, c.Y+c.H) - y}
 }
 
-// within says whether the box is not empty and lies in a w×h picture.
+// within reports whether the box is not empty and inside a w×h picture.
 func (b Box) within(w, h int) bool {
 	return b.X >= 0 && b.Y >= 0 && b.W > 0 && b.H > 0 && b.X <= w-b.W && b.Y <= h-b.H
 }
 
-// StepKind is what a step of a plan does to the S×S view. The numbers are part
-// of the encoding: never reuse one.
+// StepKind is what a step of a plan does to the S×S view. Its numbers are part of the
+// encoding: never reuse one.
 type StepKind uint8
 
 // The steps and their arguments, all integers so that a plan means the same on
@@ -98,14 +98,14 @@ var stepArgs = [...]struct {
 type Plan struct {
 	View       int // index into Policy.Views
 	Size       int // S
-	SrcW, SrcH int // of the picture that it was drawn for
+	SrcW, SrcH int // of the picture for which it was drawn
 	Box        Box
 	Filter     Filter
 	Steps      []Step
 }
 
-// Validate says whether the plan can be rendered; what Draw returns always can.
-// The error wraps errs.ErrCorrupt.
+// Validate checks that the plan can be rendered, as those of Draw always can. The error
+// wraps errs.ErrCorrupt.
 func (p *Plan) Validate() error {
 	bad := func(format string, args ...any) error {
 		return errs.New("plan", "", "make the batch again with the same build",
@@ -141,7 +141,7 @@ func (p *Plan) Validate() error {
 
 // AppendBinary appends the plan's encoding, some 20 to 50 bytes: a version byte,
 // then varints in the order of the fields, each step as its kind and arguments.
-// The error is always nil; it is there for encoding.BinaryAppender.
+// The error is always nil, as encoding.BinaryAppender requires one.
 func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, planVersion)
 	for _, v := range [...]int{p.View, p.Size, p.SrcW, p.SrcH, p.Box.X, p.Box.Y, p.Box.W, p.Box.H} {
@@ -161,9 +161,8 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// ParsePlan reads what AppendBinary wrote and validates it, whatever the bytes.
-// The error wraps errs.ErrCorrupt, or errs.ErrUnsupported for another
-// version.
+// ParsePlan parses what AppendBinary wrote, and validates it. It accepts any bytes. The
+// error wraps errs.ErrCorrupt, or errs.ErrUnsupported for another version.
 func ParsePlan(b []byte) (Plan, error) {
 	var p Plan
 	bad := func(detail string) (Plan, error) {
@@ -227,7 +226,7 @@ func ParsePlan(b []byte) (Plan, error) {
 	return p, nil
 }
 
-// String is the plan on one readable line.
+// String formats the plan as one readable line.
 func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "crop %d,%d %d×%d of %d×%d → %d %s", p.Box.X, p.Box.Y, p.Box.W, p.Box.H, p.SrcW, p.SrcH, p.Size, p.Filter)
@@ -238,7 +237,7 @@ func (p *Plan) String() string {
 	return b.String()
 }
 
-// String is the step's name and arguments.
+// String formats the step's name and arguments.
 func (s Step) String() string {
 	if int(s.Kind) >= len(stepArgs) || stepArgs[s.Kind].name == "" {
 		return fmt.Sprintf("step %d", s.Kind)

@@ -15,8 +15,8 @@ import (
 // OpKind names one operation of a policy, as YAML spells it.
 type OpKind string
 
-// The operations. The first of a view is one of the three that choose a box of
-// the picture and resize it; the others follow in any order and number.
+// The operations. A view begins with one of the three that choose a box of the picture
+// and resize it; any number of the others follow in any order.
 const (
 	RandomResizedCrop OpKind = "random_resized_crop" // scale, ratio, filter
 	ResizeWhole       OpKind = "resize"              // filter; the whole picture, aspect ratio ignored
@@ -41,8 +41,8 @@ const (
 // Range is a closed interval [min, max] to draw from.
 type Range [2]float64
 
-// Op is one operation with its ranges. Only the fields that its kind names
-// mean anything; the others are zero.
+// Op is one operation with its ranges. Only the fields that its kind lists have a
+// meaning; the others are zero.
 type Op struct {
 	Kind OpKind `json:"op"`
 	// P is the probability that the operation is applied, 0 ≤ P ≤ 1.
@@ -65,7 +65,7 @@ type Op struct {
 	M int `json:"m,omitzero"` // magnitudes are drawn from 1 … M-1, out of 10
 }
 
-// View is one picture that is made of every sample.
+// View is one picture made from every sample.
 type View struct {
 	Name string       `json:"name"`
 	Role schemas.Role `json:"role"`
@@ -73,30 +73,30 @@ type View struct {
 	Ops  []Op         `json:"ops"`
 }
 
-// Limits are the caps that are checked before a sample is decoded.
+// Limits are checked before a sample is decoded.
 type Limits struct {
 	MaxPixels int `json:"max_pixels"` // width × height
 	MaxBytes  int `json:"max_bytes"`  // of the encoded file
 	MaxSide   int `json:"max_side"`   // of width and of height
 }
 
-// DefaultLimits let every picture of ImageNet through (its largest has 88
-// Mpx) and hold a decoder to some 300 MB.
+// DefaultLimits admit every picture of ImageNet (the largest has 88 Mpx) and limit a
+// decoder to some 300 MB.
 var DefaultLimits = Limits{MaxPixels: 100_000_000, MaxBytes: 64 << 20, MaxSide: 32_767}
 
-// Policy says what may be drawn for each view of a sample. It is data: a YAML
-// file or a preset; nothing in it is code. A Policy is read-only once made, and
-// safe for use by many goroutines.
+// Policy defines what may be drawn for each view of a sample. It is data: a YAML file or
+// a preset, without code. A Policy is read-only once made, and safe for use by many
+// goroutines.
 type Policy struct {
 	Name string `json:"name"`
-	// Source says where the numbers are from. It is no part of the canonical
-	// form, so that a better citation does not change a run's digest.
+	// Source cites where the numbers come from. It is no part of the canonical form, so
+	// that a better citation does not change a run's digest.
 	Source string `json:"-"`
 	Views  []View `json:"views"`
 	Limits Limits `json:"limits"`
 }
 
-// Bounds of what a policy may ask for.
+// Bounds of what a policy may demand.
 const (
 	maxViews  = 64
 	maxOps    = 16
@@ -115,7 +115,7 @@ func (p *Policy) Validate() error {
 	return nil
 }
 
-// label is how messages name the policy.
+// label is the policy's name in messages.
 func (p *Policy) label() string {
 	if p.Name == "" {
 		return "(unnamed)"
@@ -123,8 +123,7 @@ func (p *Policy) label() string {
 	return p.Name
 }
 
-// fault is one impossible field. path is in the form that the YAML reader can
-// look up to find its line.
+// fault is one impossible field. The YAML reader finds its line by path.
 type fault struct{ path, why, hint string }
 
 func (p *Policy) check() *fault {
@@ -183,7 +182,7 @@ func (p *Policy) check() *fault {
 	return nil
 }
 
-// boxes says whether the operation chooses the box of the picture.
+// boxes reports whether the operation chooses the box of the picture.
 func (k OpKind) boxes() bool {
 	return k == RandomResizedCrop || k == ResizeWhole || k == CenterCrop
 }
@@ -203,7 +202,7 @@ func (o *Op) steps() int {
 
 func (o *Op) check() *fault {
 	within := func(name string, v, lo, hi float64) *fault {
-		// Written so that NaN is refused too.
+		// This form refuses NaN, too.
 		if !(v >= lo && v <= hi) {
 			return &fault{name, "is " + num(v), fmt.Sprintf("give %s to %s", num(lo), num(hi))}
 		}
@@ -280,9 +279,8 @@ func (p *Policy) ViewSpecs() []schemas.ViewSpec {
 	return out
 }
 
-// Resize gives a copy of the policy with other view sizes: one size a view, or
-// a single size where all views have the same one. The error wraps
-// errs.ErrUsage.
+// Resize returns a copy of the policy with other view sizes: one for each view, or a
+// single one if all views have the same size. The error wraps errs.ErrUsage.
 func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 	q := *p
 	q.Views = append([]View(nil), p.Views...)
@@ -291,8 +289,8 @@ func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 		same = same && v.Size == q.Views[0].Size
 	}
 	if len(sizes) != len(q.Views) && (len(sizes) != 1 || !same) {
-		return nil, errs.New("resize policy", p.label(), fmt.Sprintf("give %d sizes, one a view", len(q.Views)),
-			errs.Because(errs.ErrUsage, fmt.Sprintf("%d sizes for views of their own sizes", len(sizes))))
+		return nil, errs.New("resize policy", p.label(), fmt.Sprintf("give %d sizes, one for each view", len(q.Views)),
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d sizes for views of different sizes", len(sizes))))
 	}
 	for i := range q.Views {
 		q.Views[i].Size = sizes[min(i, len(sizes)-1)]
@@ -303,11 +301,11 @@ func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 	return &q, nil
 }
 
-// maxCanonical bounds what ParseCanonical reads.
+// maxCanonical bounds what ParseCanonical accepts.
 const maxCanonical = 1 << 18
 
-// Canonical is the policy as one line of JSON with a fixed order of keys: the
-// form that the run spec holds. Equal strings draw equal plans.
+// Canonical is the policy as one line of JSON with a fixed order of keys, its form in
+// the run spec. Equal strings draw equal plans.
 func (p *Policy) Canonical() string {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -317,9 +315,8 @@ func (p *Policy) Canonical() string {
 	return string(b)
 }
 
-// ParseCanonical reads what Canonical wrote. It returns an error that wraps
-// errs.ErrCorrupt where s is no such text, errs.ErrUsage where its ranges
-// are impossible.
+// ParseCanonical parses what Canonical wrote. Its error wraps errs.ErrCorrupt if s is no
+// such text, errs.ErrUsage if its ranges are impossible.
 func ParseCanonical(s string) (*Policy, error) {
 	bad := func(cause error) error {
 		return errs.New("parse policy", "of the run spec", "start the run with the same build on every machine",

@@ -14,14 +14,13 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxPolicyBytes bounds what ParsePolicy reads: the largest preset has 3 KB.
+// maxPolicyBytes bounds what ParsePolicy accepts: the largest preset has 3 KB.
 const maxPolicyBytes = 64 << 10
 
-// maxNesting bounds how deep brackets nest in a policy; a well-formed one needs 4.
+// maxNesting bounds how deep brackets nest in a policy; sound ones need 4.
 const maxNesting = 16
 
-// opSyntax is how YAML spells an operation: its defaults, and where each key's
-// value goes.
+// opSyntax is an operation in YAML: its defaults, and the field of each key.
 type opSyntax struct {
 	defaults Op
 	keys     map[string]func(*Op) any // to *float64, *int, *Range or *Filter
@@ -90,22 +89,22 @@ func sortedKeys[K ~string, V any](m map[K]V) []string {
 	return names
 }
 
-// ParsePolicy reads a policy in YAML; name is the file's, for messages. Unknown
-// keys and operations and impossible ranges are errors that name file, line,
-// key and the hint, and wrap errs.ErrUsage.
+// ParsePolicy parses a policy in YAML; name is the file's, for messages. Unknown keys and
+// operations and impossible ranges are errors that name file, line and key, and wrap
+// errs.ErrUsage.
 func ParsePolicy(name string, text []byte) (*Policy, error) {
 	ps, err := parsePolicies(name, text)
 	if err != nil {
 		return nil, err
 	}
 	if len(ps) != 1 {
-		return nil, errs.New("policy", name, "keep one policy a file",
+		return nil, errs.New("policy", name, "write one policy in each file",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("it holds %d", len(ps))))
 	}
 	return ps[0], nil
 }
 
-// parsePolicies reads a file of one or more YAML documents.
+// parsePolicies parses a file of one or more YAML documents.
 func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 	bad := func(why string) error {
 		return errs.New("policy", name, "correct the YAML", errs.Because(errs.ErrUsage, why))
@@ -116,7 +115,7 @@ func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 	if why := tooNested(string(text)); why != "" {
 		return nil, bad(why)
 	}
-	// The parser is a third party's, and the text anybody's.
+	// The parser is a third party's, and the text may be anybody's.
 	defer func() {
 		if r := recover(); r != nil {
 			ps, err = nil, bad(fmt.Sprintf("the YAML parser panicked: %v", r))
@@ -141,9 +140,8 @@ func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 	return ps, nil
 }
 
-// tooNested refuses text whose brackets or block dashes nest deeper than any
-// policy does: the parser recurses, and a stack that overflows cannot be
-// recovered from.
+// tooNested says where brackets or block dashes nest deeper than in any policy, "" if
+// they don't: the parser recurses, and Go cannot recover from a stack overflow.
 func tooNested(text string) string {
 	open := 0
 	for i, line := range strings.Split(text, "\n") {
@@ -174,19 +172,17 @@ func tooNested(text string) string {
 	return ""
 }
 
-// yamlError is a fault at a place of the text.
-type yamlError struct {
+// yamlFault is a fault at a place of the text.
+type yamlFault struct {
 	node ast.Node
 	fault
 }
 
-func (e *yamlError) Error() string { return e.why }
-
-func at(n ast.Node, path, why, hint string) *yamlError {
-	return &yamlError{n, fault{path, why, hint}}
+func at(n ast.Node, path, why, hint string) *yamlFault {
+	return &yamlFault{n, fault{path, why, hint}}
 }
 
-// document is a policy being read, and the lines that its fields stand on.
+// document is a policy that is being read, and the lines of its fields.
 type document struct {
 	policy *Policy
 	lines  map[string]int // by fault path
@@ -201,8 +197,8 @@ func parseDocument(name string, body ast.Node) (*Policy, error) {
 		return nil, place(lineOf(e.node), e.fault)
 	}
 	if f := d.policy.check(); f != nil {
-		// The field itself may be a default: then its operation's line, or
-		// its view's, is the place.
+		// The field itself may be a default: then its operation's line, or its view's,
+		// is reported.
 		for path := f.path; ; {
 			if line, ok := d.lines[path]; ok {
 				return nil, place(line, *f)
@@ -225,7 +221,7 @@ func lineOf(n ast.Node) int {
 }
 
 // each calls f for every key of a mapping.
-func each(n ast.Node, path string, f func(key string, kn, vn ast.Node) *yamlError) *yamlError {
+func each(n ast.Node, path string, f func(key string, kn, vn ast.Node) *yamlFault) *yamlFault {
 	var values []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -239,7 +235,7 @@ func each(n ast.Node, path string, f func(key string, kn, vn ast.Node) *yamlErro
 	for _, v := range values {
 		key, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			return at(v, path, "has a key that is no plain word", "use the documented keys")
+			return at(v, path, "has a key that is not a plain word", "use the documented keys")
 		}
 		if err := f(key.Value, v.Key, v.Value); err != nil {
 			return err
@@ -248,9 +244,9 @@ func each(n ast.Node, path string, f func(key string, kn, vn ast.Node) *yamlErro
 	return nil
 }
 
-func (d *document) read(body ast.Node) *yamlError {
+func (d *document) read(body ast.Node) *yamlFault {
 	const keys = "name, source, limits, views"
-	return each(body, "policy", func(key string, kn, vn ast.Node) *yamlError {
+	return each(body, "policy", func(key string, kn, vn ast.Node) *yamlFault {
 		d.lines[key] = lineOf(kn)
 		switch key {
 		case "name":
@@ -258,7 +254,7 @@ func (d *document) read(body ast.Node) *yamlError {
 		case "source":
 			return text(vn, key, &d.policy.Source)
 		case "limits":
-			return each(vn, key, func(k string, kn, vn ast.Node) *yamlError {
+			return each(vn, key, func(k string, kn, vn ast.Node) *yamlFault {
 				path := "limits." + k
 				d.lines[path] = lineOf(kn)
 				switch k {
@@ -288,14 +284,14 @@ func (d *document) read(body ast.Node) *yamlError {
 }
 
 // readView appends a view, or count views whose names are numbered from 1.
-func (d *document) readView(n ast.Node) *yamlError {
+func (d *document) readView(n ast.Node) *yamlFault {
 	first := len(d.policy.Views)
 	prefix := "views[" + strconv.Itoa(first) + "]"
 	d.lines[prefix] = lineOf(n)
 	var v View
 	count := 1
 	counted := false
-	err := each(n, prefix, func(key string, kn, vn ast.Node) *yamlError {
+	err := each(n, prefix, func(key string, kn, vn ast.Node) *yamlFault {
 		path := prefix + "." + key
 		d.lines[path] = lineOf(kn)
 		switch key {
@@ -347,24 +343,24 @@ func (d *document) readView(n ast.Node) *yamlError {
 	return nil
 }
 
-func (d *document) readOp(n ast.Node, path string) (Op, *yamlError) {
+func (d *document) readOp(n ast.Node, path string) (Op, *yamlFault) {
 	d.lines[path] = lineOf(n)
 	if s, ok := n.(*ast.StringNode); ok { // "- flip": all defaults
 		return opOf(s.Value, n, path)
 	}
 	var op Op
 	seen := ""
-	err := each(n, path, func(kind string, kn, vn ast.Node) *yamlError {
+	err := each(n, path, func(kind string, kn, vn ast.Node) *yamlFault {
 		if seen != "" {
-			return at(kn, path+"."+kind, "stands in the entry of "+seen, "begin each operation with its own '-'")
+			return at(kn, path+"."+kind, "is in the entry of "+seen, "begin each operation with its own '-'")
 		}
 		seen = kind
-		var err *yamlError
+		var err *yamlFault
 		if op, err = opOf(kind, kn, path); err != nil {
 			return err
 		}
 		keys := syntax[op.Kind].keys
-		return each(vn, path+"."+kind, func(key string, kn, vn ast.Node) *yamlError {
+		return each(vn, path+"."+kind, func(key string, kn, vn ast.Node) *yamlFault {
 			field, ok := keys[key]
 			if !ok {
 				return at(kn, path+"."+kind+"."+key, "is an unknown key", "use one of "+strings.Join(sortedKeys(keys), ", "))
@@ -379,7 +375,7 @@ func (d *document) readOp(n ast.Node, path string) (Op, *yamlError) {
 	return op, err
 }
 
-func opOf(kind string, n ast.Node, path string) (Op, *yamlError) {
+func opOf(kind string, n ast.Node, path string) (Op, *yamlFault) {
 	s, ok := syntax[OpKind(kind)]
 	if !ok {
 		return Op{}, at(n, path, fmt.Sprintf("%q is an unknown operation", kind), "use one of "+strings.Join(opNames(), ", "))
@@ -389,7 +385,7 @@ func opOf(kind string, n ast.Node, path string) (Op, *yamlError) {
 	return op, nil
 }
 
-func text(n ast.Node, path string, to *string) *yamlError {
+func text(n ast.Node, path string, to *string) *yamlFault {
 	switch s := n.(type) {
 	case *ast.StringNode:
 		*to = s.Value
@@ -402,7 +398,7 @@ func text(n ast.Node, path string, to *string) *yamlError {
 }
 
 // value reads a node into a *float64, *int, *Range or *Filter.
-func value(n ast.Node, path string, to any) *yamlError {
+func value(n ast.Node, path string, to any) *yamlFault {
 	switch to := to.(type) {
 	case *Filter:
 		return text(n, path, (*string)(to))
@@ -435,8 +431,8 @@ func value(n ast.Node, path string, to any) *yamlError {
 func number(n ast.Node) (float64, bool) {
 	switch n.Type() {
 	case ast.IntegerType, ast.FloatType:
-		// The token's text is parsed here rather than by the library, so that
-		// a number means what strconv says.
+		// The token's text is parsed here rather than by the library, so that numbers
+		// are those of strconv.
 		v, err := strconv.ParseFloat(strings.ReplaceAll(tokenText(n.GetToken()), "_", ""), 64)
 		return v, err == nil
 	}

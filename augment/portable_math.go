@@ -2,11 +2,11 @@ package augment
 
 import "math"
 
-// The standard library's Exp, Log, Sin and Cos have assembly on some
-// architectures and fused multiply-adds on others, so their last bit differs
-// between machines. These use +, -, × and ÷ alone, each rounded to float64
-// (the conversions forbid fusing), and so give the same bits everywhere. They
-// are good to a few units in the last place, which no draw can notice.
+// The standard library's Exp, Log, Sin and Cos use assembly on some architectures and
+// fused multiply-adds on others, so that their last bit differs between machines. These
+// use only +, -, × and ÷, each rounded to float64 (the conversions forbid fusing), and
+// give the same bits everywhere. They are accurate to a few units in the last place,
+// which is more than draws need.
 
 const (
 	ln2    = 0.693147180559945309417232121458176568

@@ -10,7 +10,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// The presets are policies as anybody can write them; each names its source.
+// The presets are policies like any user's; each names its source.
 //
 //go:embed presets/*.yaml
 var presetFiles embed.FS
@@ -40,7 +40,7 @@ var presets = sync.OnceValues(func() (map[string]*Policy, error) {
 	return all, nil
 })
 
-// Preset gives the built-in policy of that name; see Presets. The error wraps
+// Preset returns the built-in policy of that name; see Presets. The error wraps
 // errs.ErrNotFound and lists the names.
 func Preset(name string) (*Policy, error) {
 	all, err := presets()
@@ -57,7 +57,7 @@ func Preset(name string) (*Policy, error) {
 func Presets() []string {
 	all, err := presets()
 	if err != nil {
-		return nil // Preset reports the error; presets_test.go keeps it from shipping
+		return nil // Preset reports the error; tests keep it from shipping
 	}
 	names := make([]string, 0, len(all))
 	for n := range all {

@@ -50,7 +50,7 @@ func (d *dice) randAugment(steps []Step, op *Op, size int) []Step {
 		o := randPool[d.intn(len(randPool))]
 		v := 1 + d.intn(op.M-1)
 		apply := d.uniform() < op.P
-		negative := d.uniform() < 0.5 // drawn always: one count of draws whatever comes up
+		negative := d.uniform() < 0.5 // always drawn: the number of draws is constant
 		if !apply || o.kind == randIdentity {
 			continue
 		}
@@ -95,10 +95,10 @@ func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
 	return one(StepAutoContrast, 0)
 }
 
-// affine is the step that takes output pixel (x, y) from source
-// (a·x + b·y + c, d·x + e·y + f), as PIL's Image.transform(AFFINE). The offset
-// of half a pixel that PIL adds to both sides is folded in, as its fixed-point
-// loop (affine_fixed in Geometry.c) does.
+// affine is the step that maps output pixel (x, y) to source
+// (a·x + b·y + c, d·x + e·y + f), as PIL's Image.transform(AFFINE). It includes the
+// offset of half a pixel that PIL adds to both sides, as PIL's fixed-point loop
+// (affine_fixed in Geometry.c) does.
 func affine(a, b, c, d, e, f float64) Step {
 	const one = 1 << 16
 	return Step{Kind: StepAffine, Arg: [6]int32{

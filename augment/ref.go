@@ -2,13 +2,12 @@ package augment
 
 import "resslt/schemas/errs"
 
-// refName is the version of the reference pixels: the Go decoders and the
-// kernels of this package. golden_test.go pins its bytes; what changes them
-// changes the version.
+// refName is the version of the reference pixels: the Go decoders and the kernels of
+// this package. golden_test.go pins the bytes; a change of them needs another version.
 const refName = "ref/1"
 
-// refEngine is the definition of the pixels, in plain Go and integers: the same
-// bytes on every architecture.
+// refEngine defines the pixels, in plain Go and integers: the same bytes on every
+// architecture.
 type refEngine struct{}
 
 func (refEngine) Name() string { return refName }
@@ -31,7 +30,7 @@ func (p *refPainter) Paint(plan *Plan, dst []byte) error {
 
 func (p *refPainter) Close() error { return nil }
 
-// finisher executes the steps of a plan: all that follows crop and resize.
+// finisher executes the steps of a plan, which follow crop and resize.
 type finisher struct {
 	blurrer
 	scratch []byte
@@ -75,16 +74,16 @@ func (f *finisher) finish(px []byte, plan *Plan) {
 	}
 }
 
-// Execute renders a plan on a decoded picture by the reference kernels: the
-// definition that every engine is held to. dst is (S,S,3) uint8. The error
-// wraps errs.ErrCorrupt for an invalid plan, ErrMismatch for one of another
-// picture, ErrUsage for a dst of another size.
+// Execute renders a plan on a decoded picture by the reference kernels, with which every
+// engine is compared. dst is (S,S,3) uint8. The error wraps errs.ErrCorrupt for an
+// invalid plan, ErrMismatch for one of another picture, ErrUsage for a dst of another
+// size.
 func Execute(plan *Plan, src *Image, dst []byte) error {
 	if err := plan.Validate(); err != nil {
 		return err
 	}
 	if plan.SrcW != src.W || plan.SrcH != src.H || len(src.Pix) != 3*src.W*src.H {
-		return errs.New("execute plan", "", "give the picture that the plan was drawn for", errs.ErrMismatch)
+		return errs.New("execute plan", "", "give the picture for which the plan was drawn", errs.ErrMismatch)
 	}
 	if len(dst) != 3*plan.Size*plan.Size {
 		return errs.New("execute plan", "", "give 3·S·S bytes", errs.ErrUsage)

@@ -10,9 +10,9 @@ const resampleBits = 22
 //
 //	clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[first[i]+j]) >> 22)
 //
-// The coefficients are computed in float64 by additions, products and quotients
-// that are each rounded once, so they are the same on every machine, and the
-// same as Pillow's. They are then integers, and so are the sums: |Σ| < 2^31.
+// The coefficients are computed in float64 by additions, products and quotients that are
+// each rounded once, so that they are the same on every machine, and Pillow's. They and
+// the sums are then integers: |Σ| < 2^31.
 type axis struct {
 	n, size int
 	filter  Filter
@@ -23,7 +23,7 @@ type axis struct {
 	weights []float64
 }
 
-// set computes the coefficients, unless they are those already.
+// set computes the coefficients, unless they are there already.
 func (a *axis) set(n, size int, filter Filter) {
 	if a.n == n && a.size == size && a.filter == filter {
 		return
@@ -91,14 +91,14 @@ func keys(x float64) float64 {
 	return 0
 }
 
-// resizer crops and resizes, horizontally first and through 8 bits in between,
-// as Pillow does. An axis that keeps its length is copied, not filtered.
+// resizer crops and resizes like Pillow: horizontally first, with 8 bits between the
+// passes. An axis that keeps its length is copied, not filtered.
 type resizer struct {
 	x, y axis
 	rows []byte // (box.H, S, 3): the picture between the passes
 }
 
-// resize makes dst, (S,S,3), of the box of src.
+// resize renders the box of src into dst, (S,S,3).
 func (r *resizer) resize(dst []byte, size int, src *Image, box Box, filter Filter) {
 	stride := 3 * src.W
 	in := src.Pix[box.Y*stride+3*box.X:]
@@ -183,7 +183,7 @@ func vertical(dst, src []byte, stride, w int, a *axis) {
 	}
 }
 
-// clip holds v to 0 … 255.
+// clip clips v to 0 … 255.
 func clip(v int32) byte {
 	if uint32(v) <= 255 {
 		return byte(v)
@@ -194,8 +194,8 @@ func clip(v int32) byte {
 	return 255
 }
 
-// grow gives a slice of n elements, s's memory where that suffices. The
-// elements are not cleared.
+// grow returns a slice of n elements, in s's memory if it suffices. The elements are not
+// cleared.
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)

@@ -2,5 +2,5 @@
 
 package augment
 
-// goTarget is empty where GOARCH alone says how floating point is compiled.
+// goTarget is empty where GOARCH alone determines how floating point is compiled.
 const goTarget = ""

@@ -12,8 +12,8 @@ import (
 	"resslt/schemas/errs"
 )
 
-// binarySet is a data set of headerless files of equal-sized records: CIFAR and
-// STL-10. Without a header, the exact size is the only check of what a file is.
+// binarySet is a data set of files without headers, of rows of one size: CIFAR and
+// STL-10. Without a header, only the exact size identifies a file.
 type binarySet struct {
 	scheme  string
 	folders []string // sub-folders of DIR in which the official archives unpack
@@ -29,19 +29,19 @@ type binarySplit struct {
 	files []binaryFile
 }
 
-// binaryFile says how one file is laid out.
+// binaryFile is the layout of one file.
 type binaryFile struct {
-	name    string
-	records int64 // exactly
-	head    int64 // bytes before the pixels of each record
-	label   int64 // which of them is the label; unused if head is 0
+	name   string
+	images int64 // rows: exactly so many
+	head   int64 // bytes before the pixels of each row
+	label  int64 // which of them is the label; unused if head is 0
 
-	// A file of labels alone, one byte a record, counted from labelBase.
+	// A file of labels only, a byte for each image, counted from labelBase.
 	labels    string
 	labelBase byte
 }
 
-func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source, err error) {
+func (d binarySet) open(ctx context.Context, dir string, opt Options) (Source, error) {
 	op := "open " + d.scheme
 	var names []string
 	for _, s := range d.splits {
@@ -59,81 +59,12 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 	if err != nil {
 		return nil, err
 	}
-
-	var open []*file
-	defer func() {
-		if err != nil {
-			closeAll(open) // err is the one to tell
-		}
-	}()
-	load := func(name string, want int64) (*file, error) {
-		path := store.Join(root, name)
-		f, err := openFile(ctx, opt.files, op, path, d.hint)
-		if err != nil {
-			return nil, err
-		}
-		f.Keep = true // it is hashed, then read at random
-		open = append(open, f)
-		if f.size != want {
-			return nil, errs.New(op, path, "fetch the file anew",
-				errs.Because(errs.ErrCorrupt, fmt.Sprintf("has %d bytes, want %d", f.size, want)))
-		}
-		return f, nil
+	l := &binaryLoader{set: d, op: op, root: root, opt: opt, m: &Manifest{Format: d.scheme, Split: split}}
+	if err := l.load(ctx, files); err != nil {
+		closeAll(l.open) // err is the one to report
+		return nil, err
 	}
-	m := &Manifest{Format: d.scheme, Split: split}
-	var parts []part
-	var total int64
-	stride := func(b binaryFile) int64 { return b.head + int64(d.shape.bytes()) }
-	for _, b := range files {
-		f, err := load(b.name, b.records*stride(b))
-		if err != nil {
-			return nil, err
-		}
-		total += f.size
-		parts = append(parts, part{
-			name: b.name, path: f.path, count: b.records, r: f,
-			base: b.head, stride: stride(b), shape: d.shape,
-		})
-	}
-	progress := newMeter(opt.Progress, total)
-	for i, b := range files {
-		f := open[i] // load appends in this order
-		var column *labelColumn
-		if b.head > 0 {
-			column = &labelColumn{stride: stride(b), at: b.label}
-		}
-		sum, err := d.sum(ctx, op, f, column, progress, opt)
-		if err != nil {
-			return nil, err
-		}
-		m.Shards = append(m.Shards, Shard{Name: b.name, Bytes: f.size, SHA256: sum, Samples: b.records})
-		if column != nil {
-			parts[i].labels = column.labels
-		}
-		if b.labels != "" {
-			lf, err := load(b.labels, b.records)
-			if err != nil {
-				return nil, err
-			}
-			column := &labelColumn{stride: 1}
-			sum, err := lf.sum(ctx, op, d.hint, newMeter(nil, 0), column)
-			if err != nil {
-				return nil, err
-			}
-			m.Shards = append(m.Shards, Shard{Name: b.labels, Bytes: lf.size, SHA256: hexSum(sum)})
-			for j := range column.labels {
-				column.labels[j] -= b.labelBase // below the base wraps to 255, which checkLabels refuses
-			}
-			parts[i].labels = column.labels
-		}
-		if parts[i].labels != nil {
-			m.Classes = d.classes
-			if err := checkLabels(op, f.path, "fetch the file anew", parts[i].labels, len(d.classes)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	src := newRecordSource(m, parts, open)
+	src := newRawSource(l.m, l.parts, l.open)
 	src.store = opt.files
 	src.resum = func(ctx context.Context, i int, m *meter) (string, error) {
 		f, err := openFile(ctx, opt.files, "verify "+d.scheme, store.Join(root, src.manifest.Shards[i].Name), d.hint)
@@ -147,7 +78,98 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (_ Source,
 	return src, nil
 }
 
-// root is DIR or the sub-folder of it that holds the file.
+// binaryLoader opens the files of one split: it checks their sizes, hashes them and
+// gathers the labels.
+type binaryLoader struct {
+	set      binarySet
+	op, root string
+	opt      Options
+
+	m     *Manifest // gets the shards
+	parts []part    // one for each file of images
+	open  []*file   // the files of images, then those of labels
+}
+
+func (l *binaryLoader) load(ctx context.Context, files []binaryFile) error {
+	d := l.set
+	var total int64
+	for _, b := range files {
+		stride := b.head + int64(d.shape.bytes())
+		f, err := l.file(ctx, b.name, b.images*stride)
+		if err != nil {
+			return err
+		}
+		total += f.size
+		l.parts = append(l.parts, part{
+			name: b.name, path: f.path, count: b.images, r: f,
+			base: b.head, stride: stride, shape: d.shape,
+		})
+	}
+	progress := newMeter(l.opt.Progress, total)
+	for i, b := range files {
+		f, p := l.open[i], &l.parts[i]
+		var column *labelColumn
+		if b.head > 0 {
+			column = &labelColumn{stride: p.stride, at: b.label}
+		}
+		sum, err := d.sum(ctx, l.op, f, column, progress, l.opt)
+		if err != nil {
+			return err
+		}
+		l.m.Shards = append(l.m.Shards, Shard{Name: b.name, Bytes: f.size, SHA256: sum, Samples: b.images})
+		if column != nil {
+			p.labels = column.labels
+		}
+		if b.labels != "" {
+			if p.labels, err = l.labels(ctx, b); err != nil {
+				return err
+			}
+		}
+		if p.labels != nil {
+			l.m.Classes = d.classes
+			if err := checkLabels(l.op, f.path, "fetch the file again", p.labels, len(d.classes)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// file opens a file, whose exact size is known.
+func (l *binaryLoader) file(ctx context.Context, name string, size int64) (*file, error) {
+	path := store.Join(l.root, name)
+	f, err := openFile(ctx, l.opt.files, l.op, path, l.set.hint)
+	if err != nil {
+		return nil, err
+	}
+	f.Keep = true // it is hashed, then read in any order
+	l.open = append(l.open, f)
+	if f.size != size {
+		return nil, errs.New(l.op, path, "fetch the file again",
+			errs.Because(errs.ErrCorrupt, fmt.Sprintf("has %d bytes, want %d", f.size, size)))
+	}
+	return f, nil
+}
+
+// labels reads the labels of b from the file that has them.
+func (l *binaryLoader) labels(ctx context.Context, b binaryFile) ([]byte, error) {
+	f, err := l.file(ctx, b.labels, b.images)
+	if err != nil {
+		return nil, err
+	}
+	column := &labelColumn{stride: 1}
+	sum, err := f.sum(ctx, l.op, l.set.hint, newMeter(nil, 0), column)
+	if err != nil {
+		return nil, err
+	}
+	l.m.Shards = append(l.m.Shards, Shard{Name: b.labels, Bytes: f.size, SHA256: hexSum(sum)})
+	for i := range column.labels {
+		column.labels[i] -= b.labelBase // below the base it wraps to 255, which checkLabels refuses
+	}
+	return column.labels, nil
+}
+
+// root is DIR or the sub-folder of it that has the file.
 func (d binarySet) root(ctx context.Context, st *store.Store, op, dir, name string) (string, error) {
 	for _, sub := range append([]string{"."}, d.folders...) {
 		root := store.Join(dir, sub)
@@ -171,12 +193,12 @@ func (d binarySet) root(ctx context.Context, st *store.Store, op, dir, name stri
 	return "", errs.New(op, store.Join(dir, name), hint, errs.ErrNotFound)
 }
 
-// cachedSumBytes is the size from which a file's hash is kept between opens.
-// Below it, hashing takes less than the start of a process.
+// cachedSumBytes is the size from which on a file's hash is cached. Smaller files are
+// hashed in less time than a process takes to start.
 const cachedSumBytes = 512 << 20
 
-// sum hashes a file and gathers its labels. Large files without labels (STL-10's
-// 2.7 GB of unlabelled images) are hashed once and then known by size and time.
+// sum hashes a file and gathers its labels. Large files without labels (STL-10's 2.7 GB
+// of unlabelled images) are hashed once and then recognised by size and time.
 func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelColumn, m *meter, opt Options) (string, error) {
 	if column != nil {
 		sum, err := f.sum(ctx, op, d.hint, m, column)
@@ -200,7 +222,7 @@ func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelCol
 	if err != nil {
 		return "", err
 	}
-	// An index of a file whose samples need none: a shard, its hash and its time.
+	// An index without samples, for the hash and stamp of its one shard.
 	if err := x.addShard(Shard{Name: store.Base(f.path), Bytes: f.size, SHA256: hexSum(sum)}, &columns{}); err != nil {
 		return "", err
 	}

@@ -10,17 +10,17 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Permutation is an order of samples: for every epoch a permutation of [0, n), a
-// pure function of its seed, the epoch and the place. Both orders are one.
+// Permutation is an order of samples: for every epoch a permutation of [0, n), a pure
+// function of its seed, the epoch and the position. Both orders implement it.
 type Permutation interface {
-	// At is the sample at a place; places wrap around, and -1 stands for none.
+	// At is the sample at a position; positions wrap around, and -1 means none.
 	At(epoch, index int64) int64
-	// Index is the place of a sample, -1 for one that is not in [0, n).
+	// Index is the position of a sample, -1 for one that is not in [0, n).
 	Index(epoch, sample int64) int64
 }
 
-// OpenOrder is the order that a run spec names over its data set. It needs no
-// data: the spec has the shards' sizes. Errors wrap ErrUsage.
+// OpenOrder returns the order that a run spec names. It needs no data: the spec has the
+// sizes of the shards. Errors wrap ErrUsage.
 func OpenOrder(s *schemas.RunSpec) (Permutation, error) {
 	o, err := schemas.ParseOrder(s.Order)
 	if err != nil {
@@ -29,27 +29,27 @@ func OpenOrder(s *schemas.RunSpec) (Permutation, error) {
 	if !o.Blocked {
 		return NewOrder(s.Seed, s.Dataset.Samples), nil
 	}
-	b := NewBlockedOrder(s.Seed, s.Dataset.ShardSamples, o.Shards, o.Window)
+	b := newBlockedOrder(s.Seed, s.Dataset.ShardSamples, o.Shards, o.Window)
 	if b.n != s.Dataset.Samples {
-		return nil, errs.New("order", s.Order, "index the data set anew",
+		return nil, errs.New("order", s.Order, "index the data set again",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", b.n, s.Dataset.Samples)))
 	}
 	return b, nil
 }
 
-// BlockedOrder visits shards in long runs: a few shards side by side, each from a
-// keyed start onwards, and what the runs of a window hold in keyed order.
+// blockedOrder visits shards in long runs: a few shards side by side, each from a keyed
+// start, and the samples of the runs of a window in keyed order.
 //
 //	epoch:   the shards in keyed order, cut into groups of about G
 //	group:   A samples in K = ⌈A/W⌉ windows; window k takes from a shard of a samples
 //	         its run [⌊k·a/K⌋, ⌊(k+1)·a/K⌋), counted from the shard's keyed start
 //	window:  its G runs, about W samples together, in keyed order
 //
-// So a process that follows the order has G shards open and reads W/G samples of
-// each that lie together, window by window; every sample is visited once an epoch
-// whatever the sizes are. Looking up a place costs O(G + log shards) and no list
-// of samples, so that any process finds any place without walking there.
-type BlockedOrder struct {
+// So a process that follows the order has G shards open and reads W/G neighbouring
+// samples of each, window by window; whatever the sizes, every sample is visited once
+// an epoch. Looking up a position costs O(G + log shards) and takes no list of samples,
+// so that any process can look up any position directly.
+type blockedOrder struct {
 	seed   uint64
 	n      int64
 	most   int     // G
@@ -62,32 +62,32 @@ const blockedTag = "resslt blocked order 1" // name and version: see orderTag
 
 // blockedEpoch is an epoch's order of the shards: 24 bytes a shard.
 type blockedEpoch struct {
-	epoch  int64
-	shards []int32 // in the order of the epoch
-	place  []int32 // of each shard in it
-	groups []group
-	keys   roundKeys
+	epoch    int64
+	shards   []int32 // in the order of the epoch
+	position []int32 // position of each shard in it
+	groups   []group
+	keys     roundKeys
 }
 
-// group is shards [lo, hi) of the epoch's order and the places that they fill.
+// group is shards [lo, hi) of the epoch's order and the positions of their samples.
 type group struct {
 	lo, hi  int
-	start   int64 // first place
+	start   int64 // first position
 	samples int64 // A
 	windows int64 // K
 }
 
-// NewBlockedOrder is the order of shards with those numbers of samples, side by
-// side so many at a time and mixed in windows of so many samples. Numbers below 1
-// take schemas' defaults.
-func NewBlockedOrder(seed uint64, samples []int64, sideBySide, window int) *BlockedOrder {
+// newBlockedOrder returns the order of shards with those numbers of samples, read so
+// many side by side and mixed in windows of so many samples. Numbers below 1 mean the
+// defaults of schemas.
+func newBlockedOrder(seed uint64, samples []int64, sideBySide, window int) *blockedOrder {
 	if sideBySide < 1 {
 		sideBySide = schemas.DefaultOrderShards
 	}
 	if window < 1 {
 		window = schemas.DefaultOrderWindow
 	}
-	o := &BlockedOrder{seed: seed, most: sideBySide, window: int64(window), first: []int64{0}}
+	o := &blockedOrder{seed: seed, most: sideBySide, window: int64(window), first: []int64{0}}
 	for _, n := range samples {
 		if n > 0 { // a file of labels holds no samples
 			o.n += n
@@ -97,9 +97,9 @@ func NewBlockedOrder(seed uint64, samples []int64, sideBySide, window int) *Bloc
 	return o
 }
 
-// At is the sample at place index of the epoch; see Order.At. Safe for concurrent
+// At is the sample at position index of the epoch; see Order.At. Safe for concurrent
 // use.
-func (o *BlockedOrder) At(epoch, index int64) int64 {
+func (o *blockedOrder) At(epoch, index int64) int64 {
 	if o.n == 0 || index < 0 {
 		return -1
 	}
@@ -107,7 +107,7 @@ func (o *BlockedOrder) At(epoch, index int64) int64 {
 	index %= o.n
 	g := &e.groups[sort.Search(len(e.groups), func(i int) bool { return e.groups[i].start > index })-1]
 	at := index - g.start
-	// The window that holds the place: near its share, and found exactly.
+	// The window of the position: near its share, then exactly.
 	k := at * g.windows / g.samples
 	for o.before(e, g, k) > at {
 		k--
@@ -130,7 +130,7 @@ func (o *BlockedOrder) At(epoch, index int64) int64 {
 }
 
 // Index is the inverse of At.
-func (o *BlockedOrder) Index(epoch, sample int64) int64 {
+func (o *blockedOrder) Index(epoch, sample int64) int64 {
 	if sample < 0 || sample >= o.n {
 		return -1
 	}
@@ -138,8 +138,8 @@ func (o *BlockedOrder) Index(epoch, sample int64) int64 {
 	shard := int32(sort.Search(len(o.first), func(i int) bool { return o.first[i] > sample }) - 1)
 	a := o.size(shard)
 	i := (sample - o.first[shard] - o.turn(e, shard) + a) % a
-	place := int(e.place[shard])
-	g := &e.groups[sort.Search(len(e.groups), func(i int) bool { return e.groups[i].lo > place })-1]
+	at := int(e.position[shard])
+	g := &e.groups[sort.Search(len(e.groups), func(i int) bool { return e.groups[i].lo > at })-1]
 	k := i * g.windows / a
 	for from, _ := run(a, k, g.windows); from > i; from, _ = run(a, k, g.windows) {
 		k--
@@ -149,7 +149,7 @@ func (o *BlockedOrder) Index(epoch, sample int64) int64 {
 	}
 	lo := o.before(e, g, k)
 	var q int64
-	for _, s := range e.shards[g.lo:place] {
+	for _, s := range e.shards[g.lo:at] {
 		from, to := run(o.size(s), k, g.windows)
 		q += to - from
 	}
@@ -159,13 +159,13 @@ func (o *BlockedOrder) Index(epoch, sample int64) int64 {
 }
 
 // size is a: the samples of a shard.
-func (o *BlockedOrder) size(shard int32) int64 { return o.first[shard+1] - o.first[shard] }
+func (o *blockedOrder) size(shard int32) int64 { return o.first[shard+1] - o.first[shard] }
 
 // run is the part of a shard of a samples that window k of K takes.
 func run(a, k, windows int64) (from, to int64) { return k * a / windows, (k + 1) * a / windows }
 
 // before is the number of samples of the group in windows before k.
-func (o *BlockedOrder) before(e *blockedEpoch, g *group, k int64) int64 {
+func (o *blockedOrder) before(e *blockedEpoch, g *group, k int64) int64 {
 	var n int64
 	for _, s := range e.shards[g.lo:g.hi] {
 		n += k * o.size(s) / g.windows
@@ -173,9 +173,9 @@ func (o *BlockedOrder) before(e *blockedEpoch, g *group, k int64) int64 {
 	return n
 }
 
-// turn is where the epoch starts in the shard, so that not the same samples share
-// windows in every epoch.
-func (o *BlockedOrder) turn(e *blockedEpoch, shard int32) int64 {
+// turn is where the epoch starts in the shard, so that other samples share windows in
+// every epoch.
+func (o *blockedOrder) turn(e *blockedEpoch, shard int32) int64 {
 	return int64(round(uint64(shard), e.keys[0]) % uint64(o.size(shard)))
 }
 
@@ -188,9 +188,9 @@ type mixer struct {
 func (m *mixer) permute(x uint64) uint64 { return m.network.permute(&m.keys, x) }
 func (m *mixer) invert(x uint64) uint64  { return m.network.invert(&m.keys, x) }
 
-// mix is the permutation of window k of the group, which holds n samples. Its keys
-// are the epoch's, each told apart by the window.
-func (o *BlockedOrder) mix(e *blockedEpoch, g *group, k, n int64) *mixer {
+// mix is the permutation of window k of the group, which has n samples. Its keys are
+// derived from the epoch's and the window.
+func (o *blockedOrder) mix(e *blockedEpoch, g *group, k, n int64) *mixer {
 	m := &mixer{network: newNetwork(uint64(n)), keys: e.keys}
 	id := round(uint64(g.start), e.keys[1]) + uint64(k)
 	for i := range m.keys {
@@ -199,24 +199,24 @@ func (o *BlockedOrder) mix(e *blockedEpoch, g *group, k, n int64) *mixer {
 	return m
 }
 
-// epoch is the order of the shards in an epoch. Only the last one is kept: around
-// an epoch's end two alternate for a moment.
-func (o *BlockedOrder) epoch(epoch int64) *blockedEpoch {
+// epoch is the order of the shards in an epoch. Only the last one is cached: two
+// alternate briefly around an epoch's end.
+func (o *blockedOrder) epoch(epoch int64) *blockedEpoch {
 	if e := o.cache.Load(); e != nil && e.epoch == epoch {
 		return e
 	}
 	count := len(o.first) - 1
 	e := &blockedEpoch{
 		epoch: epoch, keys: deriveKeys(blockedTag, o.seed, epoch),
-		shards: make([]int32, count), place: make([]int32, count),
+		shards: make([]int32, count), position: make([]int32, count),
 	}
 	shuffled := NewOrder(o.seed, int64(count))
 	for i := range e.shards {
 		e.shards[i] = int32(shuffled.At(epoch, int64(i)))
-		e.place[e.shards[i]] = int32(i)
+		e.position[e.shards[i]] = int32(i)
 	}
-	// As many groups as needed, of sizes that differ by one at most: no small rest
-	// that would be mixed worse.
+	// As few groups as possible, of sizes that differ by one at most: a small last one
+	// would be mixed worse.
 	groups := (count + o.most - 1) / o.most
 	var start int64
 	for i := range groups {

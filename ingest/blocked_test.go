@@ -26,7 +26,7 @@ func TestBlockedOrderIsBijection(t *testing.T) {
 		{equalShards(50, 101), 8, 300, 5, 7},
 		{[]int64{100_000}, 8, 1000, 2, 1},
 	} {
-		o := NewBlockedOrder(7, c.shards, c.g, c.w)
+		o := newBlockedOrder(7, c.shards, c.g, c.w)
 		var n int64
 		for _, s := range c.shards {
 			n += s
@@ -47,7 +47,7 @@ func TestBlockedOrderIsBijection(t *testing.T) {
 				}
 			}
 		}
-		for _, got := range []int64{o.At(0, -1), o.Index(0, -1), o.Index(0, n), NewBlockedOrder(1, nil, 8, 8).At(0, 0)} {
+		for _, got := range []int64{o.At(0, -1), o.Index(0, -1), o.Index(0, n), newBlockedOrder(1, nil, 8, 8).At(0, 0)} {
 			if got != -1 {
 				t.Errorf("out of range gives %d, want -1", got)
 			}
@@ -63,7 +63,7 @@ func equalShards(count int, n int64) []int64 { return slices.Repeat([]int64{n}, 
 // The order is part of a run's identity: these values may change only together
 // with blockedTag.
 func TestBlockedOrderIsFixed(t *testing.T) {
-	o := NewBlockedOrder(42, []int64{1000, 1200, 800, 1000, 3}, 2, 256)
+	o := newBlockedOrder(42, []int64{1000, 1200, 800, 1000, 3}, 2, 256)
 	var got []int64
 	for i := range int64(8) {
 		got = append(got, o.At(3, 500*i))
@@ -78,7 +78,7 @@ func TestBlockedOrderIsFixed(t *testing.T) {
 // is wanted.
 func TestBlockedOrderReadsRuns(t *testing.T) {
 	const g, w, shards, per = 8, 2048, 64, 1000
-	o := NewBlockedOrder(3, equalShards(shards, per), g, w)
+	o := newBlockedOrder(3, equalShards(shards, per), g, w)
 	for _, gr := range o.epoch(5).groups {
 		for k := range gr.windows {
 			lo, hi := gr.start+o.before(o.epoch(5), &gr, k), gr.start+o.before(o.epoch(5), &gr, k+1)
@@ -105,10 +105,10 @@ func TestBlockedOrderReadsRuns(t *testing.T) {
 // the order within.
 func TestBlockedOrderDiffers(t *testing.T) {
 	shards := equalShards(40, 500)
-	base := NewBlockedOrder(1, shards, 4, 256)
+	base := newBlockedOrder(1, shards, 4, 256)
 	for name, other := range map[string]func(i int64) int64{
 		"next epoch": func(i int64) int64 { return base.At(1, i) },
-		"next seed":  func(i int64) int64 { return NewBlockedOrder(2, shards, 4, 256).At(0, i) },
+		"next seed":  func(i int64) int64 { return newBlockedOrder(2, shards, 4, 256).At(0, i) },
 	} {
 		same := 0
 		for i := range int64(20_000) {
@@ -136,7 +136,7 @@ func TestBlockedOrderDiffers(t *testing.T) {
 // Within a window every place is as likely as another.
 func TestBlockedOrderIsUniformInWindow(t *testing.T) {
 	const per, window = 64, 128
-	o := NewBlockedOrder(9, equalShards(2, per), 2, window)
+	o := newBlockedOrder(9, equalShards(2, per), 2, window)
 	counts := make([]int, 2*per)
 	for e := range int64(20_000) {
 		counts[o.At(e, 17)]++
@@ -149,7 +149,7 @@ func TestBlockedOrderIsUniformInWindow(t *testing.T) {
 func TestOpenOrder(t *testing.T) {
 	spec := schemas.RunSpec{Order: "blocked:shards=2,window=8", Seed: 4, Dataset: schemas.DatasetSpec{Samples: 30, ShardSamples: []int64{10, 20}}}
 	o, err := OpenOrder(&spec)
-	if err != nil || o.At(2, 7) != NewBlockedOrder(4, []int64{10, 20}, 2, 8).At(2, 7) {
+	if err != nil || o.At(2, 7) != newBlockedOrder(4, []int64{10, 20}, 2, 8).At(2, 7) {
 		t.Errorf("%v, %v", o, err)
 	}
 	spec.Dataset.ShardSamples = nil
@@ -175,7 +175,7 @@ func BenchmarkPlanEpoch(b *testing.B) {
 		make func() Permutation
 	}{
 		{"global", func() Permutation { return NewOrder(1, n) }},
-		{"blocked", func() Permutation { return NewBlockedOrder(1, equalShards(shards, n/shards), 0, 0) }},
+		{"blocked", func() Permutation { return newBlockedOrder(1, equalShards(shards, n/shards), 0, 0) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			before := heap()

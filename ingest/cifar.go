@@ -2,17 +2,17 @@ package ingest
 
 import "resslt/schemas"
 
-// CIFAR-10 and CIFAR-100, binary version (cs.toronto.edu/~kriz/cifar.html). A
-// record is one label byte (CIFAR-100: coarse, then fine), then 1,024 bytes each
-// of red, green and blue, row by row. Class names are the official lists, so
-// that the digest does not hang on whether batches.meta.txt was copied along.
+// CIFAR-10 and CIFAR-100, binary version (cs.toronto.edu/~kriz/cifar.html). A row of
+// the file is one label byte (CIFAR-100: coarse, then fine), then 1,024 bytes each of
+// red, green and blue, row by row. Class names are the official lists, so that the
+// digest does not depend on whether batches.meta.txt was copied along.
 
 var cifarShape = imageShape{width: 32, height: 32, encoding: schemas.RawRGB, interleave: planarRows}
 
 var cifar10 = cifar10Set(10000)
 
-func cifar10Set(records int64) binarySet {
-	file := func(name string) binaryFile { return binaryFile{name: name, records: records, head: 1} }
+func cifar10Set(images int64) binarySet {
+	file := func(name string) binaryFile { return binaryFile{name: name, images: images, head: 1} }
 	return binarySet{
 		scheme:  "cifar10",
 		folders: []string{"cifar-10-batches-bin"},
@@ -39,8 +39,8 @@ func cifar100Set(train, test int64) binarySet {
 		classes: cifar100Fine,
 		shape:   cifarShape,
 		splits: []binarySplit{
-			{Train, []binaryFile{{name: "train.bin", records: train, head: 2, label: 1}}},
-			{Test, []binaryFile{{name: "test.bin", records: test, head: 2, label: 1}}},
+			{Train, []binaryFile{{name: "train.bin", images: train, head: 2, label: 1}}},
+			{Test, []binaryFile{{name: "test.bin", images: test, head: 2, label: 1}}},
 		},
 	}
 }

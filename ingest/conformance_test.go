@@ -14,6 +14,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 func TestConformance(t *testing.T) {
@@ -302,8 +303,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"wds:" + empty, "", errs.ErrNotFound, "no such shard"},
 	} {
 		src, err := Open(context.Background(), c.uri, Options{Split: c.split, CacheDir: empty})
-		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s (%s): %v; want %v that says %q", c.uri, c.split, err, c.want, c.says)
+		if why := errstest.Differs(err, c.want, c.says); src != nil || why != "" {
+			t.Errorf("%s (%s): opened as %v; %s", c.uri, c.split, src, why)
 		}
 		checkOneLine(t, err)
 	}

@@ -1,7 +1,7 @@
-// Package ingest is data sets as resslt sees them: a numbered list of undecoded
-// images that is known by its content, and an order to visit them in. It decodes
-// nothing (augment does); where bytes come from, a disk, a bucket or a web server,
-// only package store knows, so that each scheme takes each place:
+// Package ingest opens data sets: each is a numbered list of undecoded images that is
+// identified by its content, and has orders to visit them in. It decodes nothing
+// (augment does). Only package store knows where bytes come from, a disk, a bucket or a
+// web server, so that every scheme works with every place:
 // wds:s3://bucket/train-{000..099}.tar, cifar10:https://host/cifar, folder:gs://b/x.
 //
 //	src, err := ingest.Open(ctx, "folder:/data/imagenet", ingest.Options{})
@@ -12,23 +12,25 @@
 //
 // # Vocabulary
 //
-//	source    an opened data set; Read gives sample id, 0 ≤ id < n
-//	split     train, test; val, train+val or unlabeled where a set has them
-//	shard     a unit of content with a hash: a tar, one file of a binary set, or a class folder
-//	manifest  format, split, n, class names, shards: what the digest is taken of
-//	digest    SHA-256 of the manifest's JSON: the data set's identity in a run spec
-//	index     where each sample of a folder or of tars lies; cached on disk
-//	sidecar   the manifest that Pack leaves beside its shards
-//	order     the permutation of [0, n) that an epoch follows: global (order.go) or
-//	          blocked (blocked.go), which reads shards in long runs
-//	store     where files are opened: local, s3://, gs://, https://, with a cache of shards
-//	stamp     size, time and version (ETag) that a file had when it was indexed
+//	source     an opened data set; Read returns sample id, 0 ≤ id < n
+//	split      train, test; val, train+val or unlabeled where a set has them
+//	shard      a unit of content with a hash: a tar, one file of a binary set, or a class folder
+//	manifest   format, split, n, class names, shards: the digest is taken of it
+//	digest     SHA-256 of the manifest's JSON: the data set's identity in a run spec
+//	candidate  a file that is a sample by its name; the decoder finds out whether it is an image
+//	index      where each sample of a folder or of shards is stored; cached on disk
+//	sidecar    the manifest that Pack writes beside its shards
+//	order      the permutation of [0, n) that an epoch follows: global (order.go) or
+//	           blocked (blocked.go), which reads shards in long runs
+//	position   where in the order a sample is visited
+//	store      opens files: local, s3://, gs://, https://, with a cache of remote files
+//	stamp      size, time and version (ETag) that a file had when it was indexed
 //
 // # Formats
 //
-//	scheme                file        samples lie as             n, labels from
+//	scheme                file        samples are stored as      n, labels from
 //	fashion-mnist, mnist  idx.go      gray, HW, gzipped or not   header; labels file
-//	cifar10, cifar100     cifar.go    RGB planes, row by row     exact file sizes; in the record
+//	cifar10, cifar100     cifar.go    RGB planes, row by row     exact file sizes; in the row
 //	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
 //	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
 //	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls members
@@ -39,12 +41,27 @@
 //	flowers, caltech101                                          caltech101: drawn, 30 a class
 //	voc2007               voc.go      JPEG files                 ImageSets; XML, several an image (MultiLabel)
 //
-// The sets of the transfer protocols share listed.go (index and digest, into which
-// their labels go) and lists.go (reading of the lists).
+// # One more format
 //
-// The binary sets share records.go and binary.go. They come out as RawGray (H,W)
-// or RawRGB (H,W,3) uint8, interleaved; the others as Encoded bytes, untouched:
-// a text file named x.jpg is a sample, about which the decoder will complain.
+// Write an opener (formats.go) in a file of its own and add its line to the table in
+// formats.go: Open, help texts, pipeline and the commands then know it. Most formats are
+// a description and some code over one of four sources:
+//
+//	files of rows without a header   binarySet (binary.go), as cifar.go: name the files
+//	                                 and their sizes; served by rawSource (raw.go)
+//	image files named by lists       fileListSet (filelist.go), as voc.go: read the lists
+//	                                 by a listReader; served by folderSource
+//	a folder of images               folderSource (folder.go, folderwalk.go, folderremote.go)
+//	shards that are indexed          a scanner (shards.go) lists the samples of one shard;
+//	                                 served by shardFiles, as wds.go and parquet.go
+//
+// What they share is decided once: the split in split.go, which files are samples in
+// candidate.go, hashes and caches of indexes in foldersums.go and index.go, tars in
+// tarwalk.go. A fixture in fixtures_test.go gives the format the conformance suite.
+//
+// Raw sets come out as RawGray (H,W) or RawRGB (H,W,3) uint8, interleaved; the others as
+// Encoded bytes, untouched: a text file named x.jpg is a sample, which the decoder will
+// refuse.
 //
 // # Invariants
 //
@@ -54,17 +71,17 @@
 //   - Any changed byte of any image, label or class name changes the digest.
 //   - Sample ids follow names, bytewise: of shards, and of files within a class.
 //     In a tar they follow the members.
-//   - A file that changed after Open is refused by Read where size or time tell,
-//     and found by Verify where they do not.
-//   - Nothing is dropped in silence. What cannot be indexed fails Open, by name.
-//     (Hidden files, other extensions and links back up the tree are no samples.)
-//   - Lengths that a file claims are held against its size before memory is asked
-//     for them.
+//   - A file that changed after Open is refused by Read if its size or time show it,
+//     and found by Verify if they do not.
+//   - What cannot be indexed fails Open, by name. (Hidden files, other extensions and
+//     links back up the tree are no samples.)
+//   - Lengths that a file claims are checked against its size before memory is
+//     allocated.
 //
 // # The index
 //
-// An index is built once, by reading every byte (there is no honest digest
-// without), and kept under Options.CacheDir:
+// An index is built once, by reading every byte (the digest needs them all), and kept
+// under Options.CacheDir:
 //
 //	open:   list the files, with sizes and times          about 2 µs a file
 //	        load the cached index; check its SHA-256
@@ -73,11 +90,11 @@
 //	        hash the others, in parallel; scan new tars
 //	        if anything was new: write temp → fsync → rename
 //
-// In memory a sample costs its name and 28 bytes in a folder (name's end 4, size
-// 4, label 4, start of its SHA-256 16) and 20 in a tar (offset 8 instead of the
-// hash): some 60 MB for ImageNet's 1.28 M, with no map or pointer a sample. The
-// cache file holds the same columns; cache (index.go) documents its layout. A file
-// that fails its check sum is built anew, never believed.
+// In memory a sample takes its name and 28 bytes in a folder (name's end 4, size 4,
+// label 4, start of its SHA-256 16) and 20 in a tar (offset 8 instead of the hash): some
+// 60 MB for ImageNet's 1.28 M, without a map or pointer for each sample. The cache file
+// has the same columns; cache (index.go) documents its layout. A file that fails its
+// check sum is built again, never believed.
 //
 // # Shards
 //
@@ -86,22 +103,22 @@
 //	PREFIX-000000.tar      000000000.jpg 000000000.cls 000000001.jpg …
 //	PREFIX.manifest.json   the manifest: class names, each shard's SHA-256
 //
-// Reads are random (ReadAt at the member's offset), so shards need no shuffling:
-// the global order shuffles afresh every epoch. Where that is too dear, a remote
-// set larger than the cache, the blocked order fetches shards whole and in turn;
-// Pack's Shuffle then makes up for what it mixes less.
+// Reads are random (ReadAt at the member's offset), so shards need no shuffling: the
+// global order shuffles every epoch. Where that is too expensive, for a remote set larger
+// than the cache, the blocked order fetches shards whole and in turn; Pack's Shuffle then
+// compensates for its weaker mixing.
 //
-// WriteManifest leaves PREFIX.index beside the manifest. Opened by the manifest's
-// name, shards need no listing and are not read to be indexed:
+// WriteManifest writes PREFIX.index beside the manifest. Opened by the manifest's name,
+// shards are neither listed nor read to be indexed:
 //
 //	open:  manifest, index             two small files
-//	read:  a range of a shard, or, to be kept, all of it against its SHA-256
+//	read:  a range of a shard, or, to keep it, all of it, checked by its SHA-256
 //
 // # Multi-label sets
 //
 // VOC2007's Source is a MultiLabel: Marks gives +1, 0 or −1 for each class, and
 // Sample.Label is NoLabel. The marks are part of the digest.
 //
-// FGVC-Aircraft's images carry a banner of 20 rows at the bottom; they come as they
-// are, as in torchvision.
+// FGVC-Aircraft's images have a banner of 20 rows at the bottom; they are returned
+// unchanged, as by torchvision.
 package ingest

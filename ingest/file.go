@@ -16,21 +16,20 @@ import (
 	"resslt/schemas/errs"
 )
 
-// file is an open file, local or remote, with the stamp that it had when opened.
-// All data comes through openFile.
+// file is an open file, local or remote, with the size that it had when opened. All
+// data is read through openFile.
 type file struct {
 	*store.File
 	path string
 	size int64
 }
 
-// stamp says which content the file has, as far as can be told without reading it.
 func (f *file) stamp() stamp { return stampOf(f.Info) }
 
 func stampOf(i store.Info) stamp { return stamp{Size: i.Size, MTime: i.MTime, Version: i.Version} }
 
-// openFile opens path for reading. It returns ErrNotFound, or ErrUnsupported for
-// what is no regular file.
+// openFile opens path for reading. Errors wrap ErrNotFound, or ErrUnsupported for
+// anything but a regular file.
 func openFile(ctx context.Context, st *store.Store, op, path, hint string) (*file, error) {
 	f, err := st.Open(ctx, path)
 	if err != nil {
@@ -39,10 +38,11 @@ func openFile(ctx context.Context, st *store.Store, op, path, hint string) (*fil
 	return &file{File: f, path: path, size: f.Size}, nil
 }
 
-// fileError gives an error of the os package, or of a store, its sentinel and hint.
+// fileError adds the sentinel, place and hint to an error of the os package or of a
+// store.
 func fileError(op, path, hint string, err error) error {
 	var known *errs.Error
-	if errors.As(err, &known) { // of a store, which knows better how it is mended
+	if errors.As(err, &known) { // of a store, which has the better hint
 		if known.Hint != "" {
 			hint = known.Hint
 		}
@@ -66,14 +66,14 @@ func fileError(op, path, hint string, err error) error {
 	return errs.New(op, path, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
-// hasDir says whether path is a local directory.
+// hasDir reports whether path is a local folder.
 func hasDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
-// needDir says whether dir is a folder, by an error if it is not. A remote one has
-// no being of its own: its files will tell.
+// needDir is an error if dir is no folder. A remote folder exists only by its files,
+// which are looked for later.
 func needDir(op, dir, hint string) error {
 	if dir == "" {
 		return errs.New(op, "", hint, errs.Because(errs.ErrUsage, "no folder is named"))
@@ -91,7 +91,7 @@ func needDir(op, dir, hint string) error {
 	return nil
 }
 
-// meter adds up the progress of several workers.
+// meter sums up the progress of several workers.
 type meter struct {
 	mu          sync.Mutex
 	done, total int64 // bytes; guarded by mu
@@ -114,7 +114,7 @@ const copyBytes = 1 << 20
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copyBytes); return &b }}
 
-// stream copies r to w in blocks, and looks at ctx between them.
+// stream copies r to w in blocks, until ctx ends.
 func stream(ctx context.Context, w io.Writer, r io.Reader, m *meter) (int64, error) {
 	p := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(p)
@@ -140,7 +140,8 @@ func stream(ctx context.Context, w io.Writer, r io.Reader, m *meter) (int64, err
 	}
 }
 
-// sum is the SHA-256 of the whole file; its bytes go to also as well, if not nil.
+// sum is the SHA-256 of the whole file, whose bytes are also written to also, if it is
+// not nil.
 func (f *file) sum(ctx context.Context, op, hint string, m *meter, also io.Writer) ([sha256.Size]byte, error) {
 	h := sha256.New()
 	w := io.Writer(h)
@@ -165,8 +166,8 @@ func (f *file) sum(ctx context.Context, op, hint string, m *meter, also io.Write
 
 func hexSum(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }
 
-// writeFile puts a file at path all or nothing; an error of the disk says what op was and
-// gives the caller's hint.
+// writeFile replaces the file at path atomically. An error of the disk gets op and the
+// caller's hint.
 func writeFile(op, path, hint string, write func(w io.Writer) error) error {
 	var passed error // of write, which names its own place
 	err := durable.Replace(path, func(w io.Writer) error { passed = write(w); return passed })

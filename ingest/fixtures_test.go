@@ -161,9 +161,9 @@ func fixtures(t *testing.T) []fixture {
 	wds.want = []schemas.Sample{{Label: 3, Data: jpg}, {Label: schemas.NoLabel, Data: webp}, {Label: 12, Data: pngs}}
 	wds.write = func(t *testing.T, dir string) {
 		writeTree(t, dir, map[string][]byte{
-			"a.tar": tarBytes(t, member1{"x/0001.jpg", jpg}, member1{"x/0001.cls", []byte("3\n")}, member1{"x/0001.json", []byte("{}")},
-				member1{"0002.WebP", webp}, member1{"0003.json", []byte("{}")}),
-			"b.tar": tarBytes(t, member1{"0001.png", pngs}, member1{"0001.cls", []byte("12")}),
+			"a.tar": tarBytes(t, tarFile{"x/0001.jpg", jpg}, tarFile{"x/0001.cls", []byte("3\n")}, tarFile{"x/0001.json", []byte("{}")},
+				tarFile{"0002.WebP", webp}, tarFile{"0003.json", []byte("{}")}),
+			"b.tar": tarBytes(t, tarFile{"0001.png", pngs}, tarFile{"0001.cls", []byte("12")}),
 		})
 	}
 	packed := fixture{name: "wds packed", file: "train-000000.tar", flip: tarBlock + 40, names: 2, short: errs.ErrCorrupt, want: files, open: byURI("wds", "")}
@@ -288,12 +288,12 @@ func idxBytes(dims []uint32, data []byte) []byte {
 	return append(b, data...)
 }
 
-type member1 struct {
+type tarFile struct {
 	name string
 	data []byte
 }
 
-func tarBytes(t testing.TB, members ...member1) []byte {
+func tarBytes(t testing.TB, members ...tarFile) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -156,7 +156,7 @@ func hashed(t *testing.T, uri, cache string) (int64, string) {
 }
 
 func TestIndexIsReused(t *testing.T) {
-	tarOf := func(s string) []byte { return tarBytes(t, member1{s + ".jpg", []byte(s)}) }
+	tarOf := func(s string) []byte { return tarBytes(t, tarFile{s + ".jpg", []byte(s)}) }
 	for _, c := range []struct {
 		name       string
 		a, b, more []byte

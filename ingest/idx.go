@@ -23,7 +23,7 @@ import (
 // idxSet is a data set of four IDX files with MNIST's names.
 type idxSet struct {
 	scheme  string
-	dir     string // where a Debian package puts it; "" if none does
+	dir     string // where a Debian package installs it; "" if none does
 	hint    string
 	classes []string
 }
@@ -66,26 +66,26 @@ func (d idxSet) open(ctx context.Context, dir string, opt Options) (Source, erro
 		return nil, err
 	}
 	n, height, width := images.dims[0], images.dims[1], images.dims[2]
-	fresh := "fetch the file anew"
+	again := "fetch the file again"
 	switch {
 	case labels.dims[0] != n:
-		return nil, errs.New(op, labels.path, fresh,
+		return nil, errs.New(op, labels.path, again,
 			errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d labels for the %d images of %s", labels.dims[0], n, images.name)))
 	case n == 0 || height == 0 || width == 0:
-		return nil, errs.New(op, images.path, fresh,
+		return nil, errs.New(op, images.path, again,
 			errs.Because(errs.ErrCorrupt, fmt.Sprintf("holds no pixels: shape %v", images.dims)))
 	case int64(height)*int64(width) > opt.MaxSampleBytes:
-		return nil, errs.New(op, images.path, "raise MaxSampleBytes if the file is to be trusted",
+		return nil, errs.New(op, images.path, "raise MaxSampleBytes if you trust the file",
 			errs.Because(errs.ErrTooLarge, fmt.Sprintf("images of %d×%d", width, height)))
 	}
-	if err := checkLabels(op, labels.path, fresh, labels.data, len(d.classes)); err != nil {
+	if err := checkLabels(op, labels.path, again, labels.data, len(d.classes)); err != nil {
 		return nil, err
 	}
 	m := &Manifest{
 		Format: d.scheme, Split: split, Classes: d.classes,
 		Shards: []Shard{images.shard(int64(n)), labels.shard(0)},
 	}
-	src := newRecordSource(m, []part{{
+	src := newRawSource(m, []part{{
 		name: images.name, path: images.path, count: int64(n),
 		r: inMemory(images.data), stride: int64(height) * int64(width), labels: labels.data,
 		shape: imageShape{width: width, height: height, encoding: schemas.RawGray},
@@ -128,7 +128,7 @@ func (f *idxFile) shard(samples int64) Shard {
 
 // load finds name, plain or gzipped, and reads it whole.
 func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dims int) (*idxFile, error) {
-	op, fresh := "open "+d.scheme, "fetch the file anew"
+	op, again := "open "+d.scheme, "fetch the file again"
 	path := ""
 	dotted := strings.Replace(name, "-idx", ".idx", 1) // as some archives spell it
 	for _, c := range []string{name + ".gz", name, dotted + ".gz", dotted} {
@@ -153,13 +153,13 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 	whole := f.Reader(ctx)
 	defer whole.Close()
 
-	// What the header claims is held against the most that the file can hold.
+	// The header's claims are checked against the most that the file can hold.
 	var r io.Reader = whole
 	ratio := int64(1)
 	if strings.HasSuffix(path, ".gz") {
 		gz, err := gzip.NewReader(whole)
 		if err != nil {
-			return nil, errs.New(op, path, fresh, errs.BecauseErr(errs.ErrCorrupt, err))
+			return nil, errs.New(op, path, again, errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		r, ratio = gz, gzipMaxRatio
 	}
@@ -169,7 +169,7 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, errs.New(op, path, fresh, err)
+		return nil, errs.New(op, path, again, err)
 	}
 	return &idxFile{
 		name: name, path: path, dims: got, data: data,
@@ -177,17 +177,16 @@ func (d idxSet) load(ctx context.Context, st *store.Store, dir, name string, dim
 	}, nil
 }
 
-// gzipMaxRatio bounds what deflate can expand to: 258 bytes from two bits.
+// gzipMaxRatio is the most that deflate can expand: 258 bytes from two bits.
 const gzipMaxRatio = 1032
 
-// gzipLikelyRatio is more than images of this kind are ever packed by.
+// gzipLikelyRatio is more than such images are ever compressed by.
 const gzipLikelyRatio = 16
 
-// readIDX reads an IDX file of uint8 with dims dimensions from r, which stands
-// for a file of size bytes that can hold at most ratio times as many. A header
-// that claims more is refused, and memory beyond the likely is only taken as
-// bytes come. It returns the dimensions and the elements; an error wraps
-// ErrCorrupt.
+// readIDX reads an IDX file of uint8 with dims dimensions from r, the contents of a file
+// of size bytes that expands to at most ratio times as many. It refuses a header that
+// claims more, and allocates beyond what is likely only as bytes arrive. It returns the
+// dimensions and the elements; an error wraps ErrCorrupt.
 func readIDX(r io.Reader, size, ratio int64, dims int) ([]int, []byte, error) {
 	most := size * ratio
 	corrupt := func(format string, a ...any) ([]int, []byte, error) {
@@ -220,8 +219,8 @@ func readIDX(r io.Reader, size, ratio int64, dims int) ([]int, []byte, error) {
 	var one [1]byte
 	switch n, err := io.ReadFull(r, one[:]); {
 	case n != 0:
-		return corrupt("goes on after the %d elements that its header claims", total)
-	case err != io.EOF: // a gzip stream's check sum is compared here
+		return corrupt("continues after the %d elements that its header claims", total)
+	case err != io.EOF: // a gzip stream's check sum differs
 		return corrupt("%v", err)
 	}
 	return shape, buf.Bytes(), nil

@@ -12,6 +12,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 func TestReadIDXRefuses(t *testing.T) {
@@ -27,13 +28,13 @@ func TestReadIDXRefuses(t *testing.T) {
 		{"float elements", append([]byte{0, 0, 13}, good[3:]...), "magic number"},
 		{"labels for images", idxBytes([]uint32{2}, make([]byte, 20)), "magic number"},
 		{"one element short", good[:len(good)-1], "ends after 7 of the 8"},
-		{"one element more", append(bytes.Clone(good), 9), "goes on after the 8"},
+		{"one element more", append(bytes.Clone(good), 9), "continues after the 8"},
 		{"4 Gi images", idxBytes([]uint32{1<<32 - 1, 28, 28}, nil), "more than"},
 		{"a product that overflows", idxBytes([]uint32{1 << 31, 1 << 31, 4}, nil), "more than"},
 	} {
 		_, _, err := readIDX(bytes.NewReader(c.b), int64(len(c.b)), 1, 3)
-		if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v, want corrupt that says %q", c.name, err, c.says)
+		if why := errstest.Differs(err, errs.ErrCorrupt, c.says); why != "" {
+			t.Errorf("%s: %s", c.name, why)
 		}
 	}
 	dims, data, err := readIDX(bytes.NewReader(good), int64(len(good)), 1, 3)

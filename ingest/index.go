@@ -18,9 +18,9 @@ import (
 	"resslt/schemas/errs"
 )
 
-// index lists the samples of a folder or of tar shards: columns with an entry a
-// sample, about 40 bytes each with a name of 16, so that ten million samples fit
-// in 400 MB and no map or pointer a sample burdens the garbage collector.
+// index lists the samples of a folder or of shards in columns, with about 40 bytes for
+// each sample with a name of 16, so that ten million samples fit in 400 MB. It has no
+// map or pointer for each sample, which would burden the garbage collector.
 type index struct {
 	indexHeader
 	columns
@@ -41,32 +41,32 @@ type indexHeader struct {
 	Folder   bool  `json:"folder"` // mtimes and sums are there, offsets are not
 }
 
-// stamp says that a file is likely unchanged.
+// stamp identifies the contents of a file, as far as can be told without reading it.
 type stamp struct {
 	Size    int64  `json:"size"`
 	MTime   int64  `json:"mtime"`             // ns since 1970
 	Version string `json:"version,omitempty"` // of a remote file that has one
 }
 
-// allows says whether a file may be the one of the stamp. A published index knows
-// sizes alone: times and versions are those of one store.
+// allows reports whether a file may be the one of the stamp. A published index has only
+// sizes: times and versions are those of one store.
 func (s stamp) allows(now stamp) bool {
 	return now == s || s == stamp{Size: now.Size}
 }
 
 // columns are in order of sample ids.
 type columns struct {
-	names   []byte   // all names, one after the other: relative to the shard
+	names   []byte   // all names, concatenated: relative to the shard
 	nameEnd []uint32 // where each ends in names
 	sizes   []uint32 // bytes
 	labels  []int32
-	offsets []int64         // tar: where the member's bytes begin
+	offsets []int64         // tar: where the member's bytes begin; Parquet: its page
 	mtimes  []int64         // folder: ns since 1970; dropped once the index is known to be valid
 	sums    [][sumSize]byte // folder: start of the SHA-256 of each file
 }
 
-// sumSize is the part of a file's SHA-256 that is kept: 128 bits are far beyond
-// what chance could make equal, and half the memory.
+// sumSize is the part of a file's SHA-256 that is kept: 128 bits exclude equality by
+// chance, and take half the memory.
 const sumSize = 16
 
 func newIndex() *index {
@@ -128,9 +128,9 @@ func (x *index) addShard(s Shard, b *columns) error {
 	return x.appendRange(b, 0, n)
 }
 
-// listedLabels is the SHA-256 of a shard's own and its labels, where these are of
-// another file.
-func (x *index) listedLabels(own string) [sha256.Size]byte {
+// sumWithLabels is the SHA-256 of a shard's own hash and all labels, for labels that
+// come from another file.
+func (x *index) sumWithLabels(own string) [sha256.Size]byte {
 	h := sha256.New()
 	io.WriteString(h, own)
 	var b []byte
@@ -149,15 +149,15 @@ func (x *index) shardOf(id int64) int {
 // coarsestClock is the coarsest resolution of modification times in use (FAT's).
 const coarsestClock = 2 * time.Second
 
-// trusts says whether a file that is now as it was when it was indexed must be
-// the same. A file written in the very moments of indexing could have been
-// written once more without a later time, so it is read again.
+// trusts reports whether a file whose stamp was then and is now must have the same
+// contents. A file written just before indexing could have been written again without
+// a later time, so it is not trusted.
 func (x *indexHeader) trusts(now, then stamp) bool {
-	// A version is another for other content, at whatever time.
+	// Other contents have another version, at any time.
 	return now == then && (now.Version != "" || now.MTime < x.Built-int64(coarsestClock))
 }
 
-// cache is the place of one index on disk:
+// cache is the file of one index on disk:
 //
 //	magic     16 bytes
 //	length    uint64, of the header
@@ -165,8 +165,8 @@ func (x *indexHeader) trusts(now, then stamp) bool {
 //	columns   names, nameEnd, sizes, labels, then offsets or mtimes and sums
 //	sum       SHA-256 of all that precedes
 //
-// Integers are little-endian. A file that does not match its sum, or is of
-// another data set, is as good as none: the index is built anew.
+// Integers are little-endian. A file that does not match its sum, or is of another
+// data set, is ignored: the index is built again.
 type cache struct {
 	path string
 	key  string
@@ -174,10 +174,10 @@ type cache struct {
 
 const (
 	cacheMagic = "resslt index 1\r\n"
-	cacheHint  = "give a cache directory that this user can write to"
+	cacheHint  = "name a cache folder that this user can write to"
 )
 
-// openCache names the cache file for a place, which is made absolute.
+// openCache is the cache file of a place, whose name is made absolute.
 func openCache(opt Options, scheme, place, split string) (*cache, error) {
 	dir, err := opt.cacheDir()
 	if err != nil {
@@ -195,7 +195,7 @@ func openCache(opt Options, scheme, place, split string) (*cache, error) {
 	return &cache{path: filepath.Join(dir, scheme+"-"+hex.EncodeToString(sum[:12])+".idx"), key: key}, nil
 }
 
-// store writes the index to disk, all or nothing.
+// store writes the index to disk, atomically.
 func (c *cache) store(x *index) error {
 	x.Key, x.NameSize, x.Folder = c.key, int64(len(x.names)), x.sums != nil
 	const op = "write index"
@@ -223,11 +223,11 @@ func (c *cache) store(x *index) error {
 	})
 }
 
-// load reads the index back; nil if there is none that can be trusted.
+// load reads the index; nil if there is none that can be trusted.
 func (c *cache) load() *index {
 	b, err := os.ReadFile(c.path)
 	if err != nil {
-		return nil // missing or unreadable: store will say why it can't be written
+		return nil // missing or unreadable: store will report why it can't be written
 	}
 	x, err := parseIndex(b)
 	if err != nil || x.Key != c.key {
@@ -236,8 +236,8 @@ func (c *cache) load() *index {
 	return x
 }
 
-// parseIndex reads a cache file. Every length is compared with the bytes that
-// are there before anything is allocated. An error wraps ErrCorrupt.
+// parseIndex parses a cache file. It checks every length against the bytes that are
+// there before it allocates anything. An error wraps ErrCorrupt.
 func parseIndex(b []byte) (*index, error) {
 	corrupt := func(why string) (*index, error) { return nil, errs.Because(errs.ErrCorrupt, why) }
 	fixed := len(cacheMagic) + 8
@@ -286,8 +286,8 @@ func parseIndex(b []byte) (*index, error) {
 	return x, x.check()
 }
 
-// check says whether the parts of an index fit one another, so that no later
-// look-up can go out of range.
+// check checks that the parts of an index fit one another, so that no later look-up
+// can be out of range.
 func (x *index) check() error {
 	corrupt := func(why string) error { return errs.Because(errs.ErrCorrupt, why) }
 	if len(x.First) != len(x.Shards)+1 || x.First[0] != 0 || x.First[len(x.Shards)] != x.Samples {
@@ -299,7 +299,7 @@ func (x *index) check() error {
 		}
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {
-		return corrupt("a stamp a shard is wanted")
+		return corrupt("its stamps are not one for each shard")
 	}
 	last := uint32(0)
 	for _, end := range x.nameEnd {

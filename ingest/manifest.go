@@ -8,14 +8,14 @@ import (
 	"resslt/schemas"
 )
 
-// Manifest describes a data set by content. The place where the data lies is no
-// part of it: all names are relative, so copies have equal digests.
+// Manifest describes a data set by content. Its location is no part of it: all names
+// are relative, so that copies have equal digests.
 type Manifest struct {
 	Format  string   `json:"format"`  // scheme of the URI: "folder", "cifar10"
 	Split   string   `json:"split"`   // "train", "test", "unlabeled", "train+unlabeled"
 	Samples int64    `json:"samples"` // n
 	Classes []string `json:"classes"` // name of label i; empty where there are no labels or no names
-	Shards  []Shard  `json:"shards"`  // in the order of the samples they hold
+	Shards  []Shard  `json:"shards"`  // in the order of the samples in them
 }
 
 // Shard is a unit of content: a tar, one file of a binary set, or one class
@@ -24,14 +24,14 @@ type Shard struct {
 	Name    string `json:"name"`    // relative, '/'-separated
 	Bytes   int64  `json:"bytes"`   // of a gzipped IDX file, the bytes after decompression
 	SHA256  string `json:"sha256"`  // hex; of the bytes, or of a folder's list (see folderSum)
-	Samples int64  `json:"samples"` // zero for a file that holds labels alone
+	Samples int64  `json:"samples"` // zero for a file of labels
 }
 
 // Digest is the hex SHA-256 of the manifest's JSON, fields in declaration order.
 // It changes with any image byte, any label, any class name and the numbering.
 func (m *Manifest) Digest() string {
 	c := *m
-	// An empty list and none at all mean the same and must read the same.
+	// An empty list and a missing one mean the same and must give the same digest.
 	if c.Classes == nil {
 		c.Classes = []string{}
 	}
@@ -56,8 +56,8 @@ func (m *Manifest) Bytes() int64 {
 	return n
 }
 
-// ShardSamples are the samples of each shard that has some, in the order of ids: what
-// a blocked order needs to know.
+// ShardSamples are the numbers of samples of the shards that have some, in the order of
+// ids. Blocked orders depend on them.
 func (m *Manifest) ShardSamples() []int64 {
 	var out []int64
 	for _, s := range m.Shards {
@@ -68,7 +68,7 @@ func (m *Manifest) ShardSamples() []int64 {
 	return out
 }
 
-// Spec is the data set as a run spec names it.
+// Spec describes the data set in a run spec.
 func (m *Manifest) Spec() schemas.DatasetSpec {
 	return schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples}
 }

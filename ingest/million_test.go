@@ -41,7 +41,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 		}
 	}
 	m := &Manifest{Format: "wds", Split: Train, Samples: x.Samples, Shards: x.Shards}
-	if err := WriteManifest(&wdsSource{manifest: m, x: x}, filepath.Join(dir, "train"+manifestEnd)); err != nil {
+	if err := WriteManifest(&wdsSource{manifest: m, shardFiles: &shardFiles{x: x}}, filepath.Join(dir, "train"+manifestEnd)); err != nil {
 		b.Fatal(err)
 	}
 	x, m = nil, nil

@@ -7,19 +7,18 @@ import (
 	"sync/atomic"
 )
 
-// Order visits the samples of every epoch in an order of its own: a keyed
-// pseudo-random permutation of [0, n) for each (seed, epoch), computed place by
-// place. It keeps no list, so ten million samples cost no more than ten, and any
-// process finds the sample at any place of any epoch without walking there.
+// Order is the global order: for each (seed, epoch) a keyed pseudo-random permutation of
+// [0, n), computed position by position. It keeps no list, so ten million samples cost
+// no more than ten, and any process can look up any position of any epoch directly.
 //
 // The permutation is a balanced Feistel network over 2·h bits, the smallest even
 // number of bits (8 at least) that can hold n values. Each round maps (L, R) to
-// (R, L xor F(R, k)): a bijection for any F. Values of n and above are sent
-// through again until they fall below n (cycle walking), which keeps it a
-// bijection of [0, n) and takes under four passes on average for n over 64.
+// (R, L xor F(R, k)): a bijection for any F. Values of n and above go through
+// again until they fall below n (cycle walking), which keeps it a bijection of [0, n)
+// and takes under four passes on average for n over 64.
 //
-// Integers alone are used: the order is the same on every machine. It is part of
-// the run's identity, so changing rounds, keys or F means a new orderTag.
+// It uses only integers, so that the order is the same on every machine. It is part of
+// the run's identity: changing rounds, keys or F requires a new orderTag.
 type Order struct {
 	network
 	seed  uint64
@@ -27,15 +26,15 @@ type Order struct {
 }
 
 const (
-	orderTag = "resslt order 1" // keyed hash's domain: name and version
+	orderTag = "resslt order 1" // domain of the keyed hash: name and version
 
-	// orderRounds is far above the four that suffice with ideal round functions:
-	// the halves are narrow (8 bits for 50,000 samples), and a pass of ten
-	// costs some 40 ns, against the milliseconds of decoding the image.
+	// orderRounds is far above the four that suffice with ideal round functions: the
+	// halves are narrow (8 bits for 50,000 samples), and a pass of ten takes some
+	// 40 ns, decoding the image milliseconds.
 	orderRounds = 10
 
-	// orderMinBits keeps the halves from being so narrow that F has only a
-	// handful of possible values: tiny sets would see few of their n! orders.
+	// orderMinBits keeps the halves from being so narrow that F has only a handful of
+	// values, and tiny sets few of their n! orders.
 	orderMinBits = 8
 )
 
@@ -44,14 +43,14 @@ type epochKeys struct {
 	k     roundKeys
 }
 
-// NewOrder is the order of n samples under seed.
+// NewOrder returns the global order of n samples under seed.
 func NewOrder(seed uint64, n int64) *Order {
 	return &Order{network: newNetwork(uint64(max(n, 0))), seed: seed}
 }
 
-// At is the sample at place index of the epoch, 0 ≤ index < n. A larger index
-// wraps around, so that index+1 is a valid successor of every place; there is no
-// sample in an empty set or at a negative index: -1. Safe for concurrent use.
+// At is the sample at position index of the epoch, 0 ≤ index < n. A larger index wraps
+// around, so that every position has a successor, index+1. An empty set has no samples,
+// nor does a negative index: -1. Safe for concurrent use.
 func (o *Order) At(epoch, index int64) int64 {
 	if o.n == 0 || index < 0 {
 		return -1
@@ -59,8 +58,8 @@ func (o *Order) At(epoch, index int64) int64 {
 	return int64(o.network.permute(&o.keys(epoch).k, uint64(index)%o.n))
 }
 
-// Index is the inverse of At: the place at which the epoch visits the sample, or
-// -1 for a sample that is not in [0, n).
+// Index is the inverse of At: the position at which the epoch visits the sample, -1 for
+// a sample that is not in [0, n).
 func (o *Order) Index(epoch, sample int64) int64 {
 	if sample < 0 || uint64(sample) >= o.n {
 		return -1
@@ -87,9 +86,8 @@ func newNetwork(n uint64) network {
 	return network{n: n, half: half, mask: 1<<half - 1}
 }
 
-// permute sends x, below n, to its place below n. Starting below n, the walk
-// follows a cycle of the permutation that holds a value below n (its start), so
-// it ends.
+// permute maps x, below n, to its position below n. Starting below n, the walk follows a
+// cycle of the permutation with a value below n (its start), so it ends.
 func (f network) permute(k *roundKeys, x uint64) uint64 {
 	for {
 		l, r := x>>f.half, x&f.mask
@@ -124,8 +122,8 @@ func round(x, k uint64) uint64 {
 	return x ^ x>>31
 }
 
-// keys are the round keys of an epoch. Only the last epoch's are kept: around an
-// epoch's end two alternate for a moment, and deriving costs three hashes.
+// keys are the round keys of an epoch. Only those of the last epoch are cached: two
+// alternate briefly around an epoch's end, and deriving them takes three hashes.
 func (o *Order) keys(epoch int64) *epochKeys {
 	if k := o.cache.Load(); k != nil && k.epoch == epoch {
 		return k
@@ -135,8 +133,8 @@ func (o *Order) keys(epoch int64) *epochKeys {
 	return k
 }
 
-// deriveKeys are the round keys of a purpose, seed and epoch: of SHA-256, so that
-// nothing of one is seen in another.
+// deriveKeys derives the round keys of a purpose, seed and epoch by SHA-256, so that
+// those of different ones are unrelated.
 func deriveKeys(tag string, seed uint64, epoch int64) (k roundKeys) {
 	var msg []byte
 	var sum [sha256.Size]byte

@@ -19,28 +19,28 @@ import (
 	"resslt/schemas/errs"
 )
 
-// PackOptions say how Pack writes shards. Dir is needed, the rest has defaults.
+// PackOptions configure Pack. Dir is required; the others have defaults.
 type PackOptions struct {
-	Dir        string // made if it is not there
+	Dir        string // created if it does not exist
 	Prefix     string // shards are PREFIX-000000.tar, …; default: the split
-	ShardBytes int64  // most bytes of a shard, if it holds two samples or more; default 256 MB
+	ShardBytes int64  // most bytes of a shard of two samples or more; default 256 MB
 	Overwrite  bool   // remove shards of the same prefix first
 
-	// Shuffle packs the samples in the order that an epoch 0 of seed Seed visits
-	// them, so that every shard holds a bit of all classes: a blocked order then
-	// mixes about as well as the global one. Sample ids are no longer the source's.
+	// Shuffle packs the samples in the order in which epoch 0 of seed Seed visits
+	// them, so that every shard has some of all classes: a blocked order then mixes
+	// about as well as the global one. Sample ids differ from the source's.
 	Shuffle bool
 	Seed    uint64
 
 	Progress func(done, total int64) // samples; default none
 }
 
-// DefaultShardBytes is PackOptions.ShardBytes where that is zero.
-const DefaultShardBytes = 256_000_000
+// defaultShardBytes is PackOptions.ShardBytes where that is zero.
+const defaultShardBytes = 256_000_000
 
 var packPrefix = regexp.MustCompile(`^[A-Za-z0-9_+-]+$`)
 
-// Validate says whether the options can be used; it wraps ErrUsage.
+// Validate reports whether the options can be used. Its error wraps ErrUsage.
 func (o PackOptions) Validate() error {
 	bad := func(field, why, hint string) error {
 		return errs.New("pack option", field, hint, errs.Because(errs.ErrUsage, why))
@@ -61,21 +61,21 @@ func (o PackOptions) applyDefaults(split string) PackOptions {
 		o.Prefix = split
 	}
 	if o.ShardBytes == 0 {
-		o.ShardBytes = DefaultShardBytes
+		o.ShardBytes = defaultShardBytes
 	}
 	return o
 }
 
 const packHint = "name a folder that this user can write to, with room for the shards"
 
-// Pack writes the data set as WebDataset tars and returns their manifest, which
-// is also that of "wds:" opened on Dir. Sample i keeps its label, and its id unless
-// they are to be shuffled.
+// Pack writes the data set as WebDataset tars and returns their manifest, which is also
+// that of "wds:" opened on Dir. Samples keep their labels, and their ids unless they are
+// shuffled.
 //
-// Files are packed as they are, raw pixels as PNG. The same source gives the same
-// bytes (members have no times or owners; PNG's compression may change with the
-// Go release). Each shard appears whole or not at all, the sidecar last; after an
-// error no shard of this call is left.
+// Files are packed unchanged, raw pixels as PNG. The same source gives the same bytes:
+// members have no times or owners (but PNG's compression may change with the Go
+// release). Each shard appears atomically, the sidecar last; after an error no shard of
+// this call is left.
 //
 // Errors: ErrUsage for a Dir with shards of that prefix, those of src.Read, or
 // ctx's.
@@ -100,7 +100,7 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 	defer func() {
 		if err != nil {
 			for _, path := range written {
-				os.Remove(path) // err is the one to tell
+				os.Remove(path) // err is the one to report
 			}
 		}
 	}()
@@ -123,7 +123,7 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 	return m, writeManifest(op, filepath.Join(opt.Dir, opt.Prefix+manifestEnd), packHint, m)
 }
 
-// clearPack makes sure that Dir holds no shards of the prefix.
+// clearPack makes sure that Dir has no shards of the prefix.
 func clearPack(src Source, opt PackOptions) error {
 	const op = "pack"
 	old, err := filepath.Glob(filepath.Join(escapeGlob(opt.Dir), opt.Prefix+"-*.tar"))
@@ -132,7 +132,7 @@ func clearPack(src Source, opt PackOptions) error {
 	}
 	side := filepath.Join(opt.Dir, opt.Prefix+manifestEnd)
 	if _, err := os.Stat(side); err == nil {
-		old = append([]string{side}, old...) // first: what is left without it claims nothing
+		old = append([]string{side}, old...) // first: without it, shards left over claim nothing
 	}
 	if len(old) == 0 {
 		return nil
@@ -159,13 +159,13 @@ func clearPack(src Source, opt PackOptions) error {
 	return nil
 }
 
-// packer hands samples to one shard after the other.
+// packer writes samples to one shard after another.
 type packer struct {
 	src      Source
 	n        int64
 	next     int64  // first sample that is in no shard yet
 	most     int64  // bytes a shard
-	order    *Order // nil: as they lie
+	order    *Order // nil: the source's
 	progress func(done, total int64)
 
 	sample schemas.Sample // sample next, if loaded
@@ -216,7 +216,7 @@ func (p *packer) shard(ctx context.Context, w io.Writer, path string) (Shard, er
 	return s, nil
 }
 
-// cost is what the loaded sample takes in a tar.
+// cost is the size of the loaded sample in a tar.
 func (p *packer) cost(label string) int64 {
 	c := tarBlock + padded(int64(len(p.data)))
 	if label != "" {
@@ -237,7 +237,8 @@ func member(tw *tar.Writer, name string, data []byte) error {
 	return err
 }
 
-// load reads sample next, unless the shard before found no room for it.
+// load reads sample next, unless it is loaded already because the last shard had no
+// room for it.
 func (p *packer) load(ctx context.Context) error {
 	if p.loaded {
 		return nil
@@ -253,7 +254,7 @@ func (p *packer) load(ctx context.Context) error {
 	if s.Encoding == schemas.Encoded {
 		p.data = s.Data
 		if p.ext = extensionOf(s.Data); p.ext == "" {
-			// No image that we know. It stays a sample, as it was in the source.
+			// No known image format. It stays a sample, as it was in the source.
 			if p.ext = filepath.Ext(s.Key); !isImageName(s.Key) {
 				return errs.New("pack", s.Key, "remove it from the data set",
 					errs.Because(errs.ErrUnsupported, "neither JPEG, PNG nor WebP"))
@@ -283,7 +284,7 @@ func (p *packer) load(ctx context.Context) error {
 	return nil
 }
 
-// extensionOf tells an image file by its first bytes; "" for none that we know.
+// extensionOf is the extension of an image, by its first bytes; "" if unknown.
 func extensionOf(b []byte) string {
 	switch {
 	case bytes.HasPrefix(b, []byte{0xff, 0xd8, 0xff}):

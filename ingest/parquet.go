@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -9,41 +10,46 @@ import (
 	"strings"
 	"sync"
 
+	"resslt/ingest/parquet"
 	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
-// parquetSource serves images out of Parquet files as Hugging Face writes them: a
-// structure image {bytes, path} and a label. The index knows in which page each
-// image lies, so that a sample is read by one range of about a megabyte (and the
-// dictionary's, where the page needs it). Arrow reads the footer, parquetpage.go the
-// pages; of the tar's source only Read is another.
+// parquetSource serves images from Parquet files in the layout of Hugging Face: a
+// structure image {bytes, path} and a label. The index has the page that holds each
+// image, so that reading a sample takes one range of about a megabyte (and that of
+// the dictionary, if the page needs it). Package parquet reads the files.
 type parquetSource struct {
-	*wdsSource
+	manifest *Manifest
+	max      int64
+	*shardFiles
 
-	metaMu sync.RWMutex
-	meta   map[int]*parquetFile // by shard; guarded by metaMu
+	mu     sync.RWMutex
+	tables map[int]*imageTable // by shard; guarded by mu
 }
 
 const parquetHint = "name Parquet files with a column image {bytes, path}, as in parquet:DIR/data/train-*.parquet"
+
+// Columns by the names that Hugging Face's image data sets give them.
+var (
+	parquetImages = []string{"image.bytes", "img.bytes", "image", "img", "jpg", "png"}
+	parquetPaths  = []string{"image.path", "img.path"}
+	parquetLabels = []string{"label", "fine_label", "labels", "cls"}
+)
 
 func openParquet(ctx context.Context, glob string, opt Options) (Source, error) {
 	const op = "open parquet"
 	if glob == "" {
 		return nil, errs.New(op, "", parquetHint, errs.Because(errs.ErrUsage, "no files are named"))
 	}
-	split := opt.Split
-	if split == "" {
-		split = Train
-	}
-	paths, named, err := findParquet(ctx, opt.files, glob, split)
+	paths, named, err := findParquet(ctx, opt.files, glob, opt.splitOrTrain())
 	if err != nil {
 		return nil, err
 	}
-	if !named && split != Train {
-		return nil, errs.New(op, glob, "write "+splitMark+" in the glob, or name the folder that holds "+split+"-*.parquet",
-			errs.Because(errs.ErrUsage, "a glob says nothing about splits"))
+	split, err := opt.shardSplit(op, glob, named, nil)
+	if err != nil {
+		return nil, err
 	}
 	cache, err := openCache(opt, "parquet", glob, split)
 	if err != nil {
@@ -63,27 +69,24 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 		return nil, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "the files hold no rows"))
 	}
 	m := &Manifest{Format: "parquet", Split: split, Samples: x.Samples, Shards: x.Shards}
-	src := &parquetSource{meta: map[int]*parquetFile{}, wdsSource: &wdsSource{
-		manifest: m, dir: dir, x: x, max: opt.MaxSampleBytes,
-		store: opt.files, keep: opt.keep(m.Bytes()), open: map[int]*file{},
-	}}
-	first, err := src.shardMeta(ctx, 0)
-	if err != nil {
-		return nil, errors.Join(err, closeAll(src.openFiles()))
+	src := &parquetSource{
+		manifest: m, max: opt.MaxSampleBytes, tables: map[int]*imageTable{},
+		shardFiles: newShardFiles(dir, x, opt.files, opt.keep(m.Bytes())),
 	}
-	m.Classes = first.classes
-	for i, l := range x.labels {
-		if len(m.Classes) > 0 && int(l) >= len(m.Classes) {
-			return nil, errors.Join(errs.New(op, x.key(int64(i)), "fetch the files anew",
-				errs.Because(errs.ErrCorrupt, fmt.Sprintf("label %d of the %d classes that the footer names", l, len(m.Classes)))), closeAll(src.openFiles()))
-		}
+	first, err := src.table(ctx, 0)
+	if err == nil {
+		m.Classes = first.classes
+		err = x.checkLabels(op, m.Classes, "fetch the files again", "the footer")
+	}
+	if err != nil {
+		return nil, errors.Join(err, src.closeFiles())
 	}
 	return src, nil
 }
 
-// findParquet expands the glob. A folder stands for the split's files in it or in
-// its folder data, where Hugging Face puts them; named says that the split is in
-// their names.
+// findParquet expands the glob. A folder means the split's files in it or in its
+// folder data, where Hugging Face puts them; named reports that their names give the
+// split.
 func findParquet(ctx context.Context, st *store.Store, glob, split string) (paths []string, named bool, err error) {
 	const op = "open parquet"
 	isDir := false
@@ -109,27 +112,96 @@ func findParquet(ctx context.Context, st *store.Store, glob, split string) (path
 	return nil, false, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "no "+split+"-*.parquet in it, nor in its folder data"))
 }
 
-// footerOf reads a file's footer, by its last bytes.
-func footerOf(ctx context.Context, f *file) (*parquetFile, error) {
-	const guess = 256 << 10
-	for n := min(guess, f.size); ; {
-		tail := make([]byte, n)
-		if _, err := f.ReadAt(ctx, tail, f.size-n); err != nil {
-			return nil, fileError("read footer", f.path, changedHint, err)
-		}
-		p, need, err := parseFooter(tail, f.size)
-		if err != nil {
-			return nil, errs.New("read footer", f.path, "fetch the file anew", err)
-		}
-		if need == 0 {
-			return p, nil
-		}
-		n = need
-	}
+// imageTable is the columns of one file that make up a data set.
+type imageTable struct {
+	rows    int64
+	images  *parquet.Column
+	paths   *parquet.Column // names of the images, or nil
+	labels  *parquet.Column // or nil
+	classes []string        // from Hugging Face's metadata; nil without
 }
 
-// scanParquet hashes a file and lists its rows: the shard's columns, with the
-// offset of the page that holds each image.
+// openTable reads a file's footer and finds the columns.
+func openTable(ctx context.Context, f *file) (*imageTable, error) {
+	const op = "read footer"
+	p, err := parquet.Open(ctx, shardReader{f, op, f.path}, f.size)
+	if err != nil {
+		return nil, parquetError(op, f.path, "fetch the file again", err)
+	}
+	t, err := findColumns(p, f.size)
+	if err != nil {
+		return nil, parquetError(op, f.path, "fetch the file again", err)
+	}
+	return t, nil
+}
+
+func findColumns(p *parquet.File, size int64) (*imageTable, error) {
+	t := &imageTable{}
+	var err error
+	if t.images, err = p.Column(parquetImages, parquet.Bytes); err != nil {
+		return nil, err
+	}
+	if t.images == nil {
+		return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it has columns %.200q, none of %q", p.Columns(), parquetImages))
+	}
+	if t.paths, err = p.Column(parquetPaths, parquet.Bytes); err != nil {
+		return nil, err
+	}
+	if t.labels, err = p.Column(parquetLabels, parquet.Int32, parquet.Int64); err != nil {
+		return nil, err
+	}
+	if t.rows = t.images.Rows(); t.rows > size { // every image takes more than a byte
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows in %d bytes", t.rows, size))
+	}
+	if t.labels != nil {
+		t.classes = classNames(p.Metadata("huggingface"), t.labels.Path())
+	}
+	return t, nil
+}
+
+// classNames are the class names that Hugging Face's metadata give the label column;
+// nil where they give none.
+func classNames(raw, label string) []string {
+	var meta struct {
+		Info struct {
+			Features map[string]json.RawMessage `json:"features"`
+		} `json:"info"`
+	}
+	var feature struct {
+		Names []string `json:"names"`
+	}
+	if json.Unmarshal([]byte(raw), &meta) != nil || json.Unmarshal(meta.Info.Features[label], &feature) != nil {
+		return nil // absent, or of another writer who uses the key for something else
+	}
+	return feature.Names
+}
+
+// shardReader reads a file for package parquet; its errors name the operation.
+type shardReader struct {
+	f         *file
+	op, where string
+}
+
+func (r shardReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	n, err := r.f.ReadAt(ctx, p, off)
+	if err != nil {
+		err = fileError(r.op, r.where, changedHint, err)
+	}
+	return n, err
+}
+
+// parquetError adds place and hint to an error of package parquet; one of a
+// shardReader has them already.
+func parquetError(op, where, hint string, err error) error {
+	var known *errs.Error
+	if errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errs.New(op, where, hint, err)
+}
+
+// scanParquet hashes a file and lists its rows: the shard's columns, with the offset
+// of the page that holds each image.
 func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (c *columns, s Shard, seen stamp, err error) {
 	const op = "index parquet"
 	f, err := openFile(ctx, st, op, path, parquetHint)
@@ -142,47 +214,50 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 	if err != nil {
 		return nil, s, seen, err
 	}
-	p, err := footerOf(ctx, f)
+	t, err := openTable(ctx, f)
 	if err != nil {
 		return nil, s, seen, err
 	}
-	c = &columns{offsets: []int64{}}
-	if p.rows > math.MaxInt32 {
-		return nil, s, seen, errs.New(op, path, "split the file", errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d rows", p.rows)))
+	if t.rows > math.MaxInt32 {
+		return nil, s, seen, errs.New(op, path, "split the file", errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d rows", t.rows)))
 	}
-	fail := func(err error) (*columns, Shard, stamp, error) {
+	if c, err = t.list(ctx, shardReader{f, "read column", path}); err != nil {
 		if ctx.Err() != nil {
 			return nil, s, seen, ctx.Err()
 		}
-		var known *errs.Error
-		if errors.As(err, &known) {
-			return nil, s, seen, err
-		}
-		return nil, s, seen, errs.New(op, path, "fetch the file anew", err)
+		return nil, s, seen, parquetError(op, path, "fetch the file again", err)
 	}
+	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
+}
+
+// list reads all rows: name, size, label and page of each image.
+func (t *imageTable) list(ctx context.Context, r shardReader) (*columns, error) {
+	c := &columns{offsets: []int64{}}
 	var names []string
-	if p.paths != nil {
-		err := p.paths.each(ctx, f, func(_ int64, v []byte) error {
+	if t.paths != nil {
+		if err := t.paths.Each(ctx, r, func(_ int64, v []byte) error {
 			names = append(names, string(v))
 			return nil
-		})
-		if err != nil {
-			return fail(err)
+		}); err != nil {
+			return nil, err
 		}
 	}
-	if p.labels != nil {
-		if err := p.labels.each(ctx, f, func(_ int64, b []byte) error {
-			v := integer(b)
+	if t.labels != nil {
+		if err := t.labels.Each(ctx, r, func(_ int64, b []byte) error {
+			v, ok := parquet.Integer(b)
+			if !ok {
+				v = int64(schemas.NoLabel)
+			}
 			if v < int64(schemas.NoLabel) || v > math.MaxInt32 {
 				return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has label %d", len(c.labels), v))
 			}
 			c.labels = append(c.labels, int32(v))
 			return nil
 		}); err != nil {
-			return fail(err)
+			return nil, err
 		}
 	}
-	err = p.images.each(ctx, f, func(page int64, v []byte) error {
+	if err := t.images.Each(ctx, r, func(page int64, v []byte) error {
 		row := len(c.sizes)
 		if v == nil {
 			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has no image", row))
@@ -196,158 +271,89 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 		}
 		c.sizes = append(c.sizes, uint32(len(v)))
 		c.offsets = append(c.offsets, page)
-		if p.labels == nil {
+		if t.labels == nil {
 			c.labels = append(c.labels, schemas.NoLabel)
 		}
 		return nil
-	})
-	if err != nil {
-		return fail(err)
+	}); err != nil {
+		return nil, err
 	}
-	if len(c.labels) != len(c.sizes) || p.paths != nil && len(names) != len(c.sizes) || int64(len(c.sizes)) != p.rows {
-		return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows hold %d images, %d labels", p.rows, len(c.sizes), len(c.labels))))
+	if len(c.labels) != len(c.sizes) || t.paths != nil && len(names) != len(c.sizes) || int64(len(c.sizes)) != t.rows {
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows hold %d images, %d labels", t.rows, len(c.sizes), len(c.labels)))
 	}
-	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
+	return c, nil
 }
 
-// each gives all values of the column, nil for none, with the offset of the page
-// that holds each. They alias the page.
-func (c *parquetColumn) each(ctx context.Context, f *file, do func(page int64, v []byte) error) error {
-	for i := range c.chunks {
-		chunk := &c.chunks[i]
-		b := make([]byte, chunk.end-chunk.start) // within the file: chunksOf has looked
-		if _, err := f.ReadAt(ctx, b, chunk.start); err != nil {
-			return fileError("read column", f.path, changedHint, err)
-		}
-		var dict [][]byte
-		var seen int64
-		for rest := b; seen < chunk.rows; {
-			at := chunk.end - int64(len(rest))
-			page, next, err := nextPage(rest, chunk)
-			if err != nil {
-				return err
-			}
-			rest = next
-			switch page.typ {
-			case dictionaryPage: // where Read looks for it
-				if at != chunk.start || chunk.end-int64(len(rest)) > chunk.data {
-					return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d has a dictionary out of place", i))
-				}
-				if dict, err = c.dictionary(page); err != nil {
-					return err
-				}
-			case dataPage, dataPageV2:
-				values, err := c.decode(page, dict)
-				if err != nil {
-					return err
-				}
-				for _, v := range values {
-					if err := do(at, v); err != nil {
-						return err
-					}
-				}
-				seen += page.values
-			}
-		}
-		if seen != chunk.rows {
-			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d has %d rows, its pages %d", i, chunk.rows, seen))
-		}
+// table is the columns of shard i, found once.
+func (s *parquetSource) table(ctx context.Context, i int) (*imageTable, error) {
+	s.mu.RLock()
+	t := s.tables[i]
+	s.mu.RUnlock()
+	if t != nil {
+		return t, nil
 	}
-	return nil
-}
-
-// shardMeta is the footer of shard i, read once.
-func (s *parquetSource) shardMeta(ctx context.Context, i int) (*parquetFile, error) {
-	s.metaMu.RLock()
-	p := s.meta[i]
-	s.metaMu.RUnlock()
-	if p != nil {
-		return p, nil
-	}
-	f, kept, err := s.shard(ctx, i)
+	f, done, err := s.shard(ctx, i)
 	if err != nil {
 		return nil, err
 	}
-	if !kept {
-		defer f.Close()
-	}
-	if p, err = footerOf(ctx, f); err != nil {
+	defer done()
+	if t, err = openTable(ctx, f); err != nil {
 		return nil, err
 	}
-	s.metaMu.Lock()
-	defer s.metaMu.Unlock()
-	s.meta[i] = p
-	return p, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tables[i] = t
+	return t, nil
 }
+
+func (s *parquetSource) Manifest() *Manifest { return s.manifest }
+func (s *parquetSource) Len() int64          { return s.manifest.Samples }
 
 func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
+	const op = "read sample"
 	if err := checkID(ctx, s.manifest, s.closed.Load(), id); err != nil {
 		return err
 	}
-	size := int64(s.x.sizes[id])
+	size, key := int64(s.x.sizes[id]), s.x.key(id)
 	if size > s.max {
-		return tooLarge(s.x.key(id), size, s.max)
+		return tooLarge(key, size, s.max)
 	}
 	i := s.x.shardOf(id)
-	p, err := s.shardMeta(ctx, i)
+	t, err := s.table(ctx, i)
 	if err != nil {
 		return err
 	}
-	f, kept, err := s.shard(ctx, i)
+	f, done, err := s.shard(ctx, i)
 	if err != nil {
 		return err
 	}
-	if !kept {
-		defer f.Close()
+	defer done()
+	// The rows of the page are the neighbours of equal offset, and it ends where the
+	// next page begins.
+	offsets := s.x.offsets[s.x.First[i]:s.x.First[i+1]]
+	row, at := int(id-s.x.First[i]), s.x.offsets[id]
+	first := sort.Search(len(offsets), func(k int) bool { return offsets[k] >= at })
+	next := int64(0)
+	if after := sort.Search(len(offsets), func(k int) bool { return offsets[k] > at }); after < len(offsets) {
+		next = offsets[after]
 	}
-	changed := func(why string) error {
-		return errs.New("read sample", s.x.key(id), changedHint, errs.Because(errs.ErrMismatch, why))
-	}
-	at := s.x.offsets[id]
-	chunk := p.images.chunkAt(at)
-	if chunk == nil {
-		return changed("its page is not in the file")
-	}
-	// The page's rows are the neighbours of equal offset, and it ends where the next
-	// one begins.
-	lo, hi := s.x.First[i], s.x.First[i+1]
-	first := lo + int64(sort.Search(int(hi-lo), func(k int) bool { return s.x.offsets[lo+int64(k)] >= at }))
-	after := lo + int64(sort.Search(int(hi-lo), func(k int) bool { return s.x.offsets[lo+int64(k)] > at }))
-	end := chunk.end
-	if after < hi && s.x.offsets[after] < end {
-		end = s.x.offsets[after]
-	}
-	raw := make([]byte, end-at)
-	if _, err := f.ReadAt(ctx, raw, at); err != nil {
-		return fileError("read sample", s.x.key(id), changedHint, err)
-	}
-	page, _, err := nextPage(raw, chunk)
+	values, err := t.images.Page(ctx, shardReader{f, op, key}, at, next)
 	if err != nil {
-		return errs.New("read sample", s.x.key(id), changedHint, err)
+		return parquetError(op, key, changedHint, err)
 	}
-	var dict [][]byte
-	if page.dict {
-		b := make([]byte, chunk.data-chunk.start)
-		if _, err := f.ReadAt(ctx, b, chunk.start); err != nil {
-			return fileError("read sample", s.x.key(id), changedHint, err)
-		}
-		d, _, err := nextPage(b, chunk)
-		if err != nil || d.typ != dictionaryPage {
-			return changed("its dictionary is not where it was")
-		}
-		if dict, err = p.images.dictionary(d); err != nil {
-			return errs.New("read sample", s.x.key(id), changedHint, err)
-		}
-	}
-	values, err := p.images.decode(page, dict)
-	if err != nil {
-		return errs.New("read sample", s.x.key(id), changedHint, err)
-	}
-	if id-first >= int64(len(values)) || int64(len(values[id-first])) != size {
-		return changed("it has another size")
+	if row-first >= len(values) || int64(len(values[row-first])) != size {
+		return errs.New(op, key, changedHint, errs.Because(errs.ErrMismatch, "it has another size"))
 	}
 	dst.Data = sized(dst.Data, int(size))
-	copy(dst.Data, values[id-first])
-	*dst = schemas.Sample{ID: id, Key: s.x.key(id), Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
+	copy(dst.Data, values[row-first])
+	*dst = schemas.Sample{ID: id, Key: key, Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
 	return nil
+}
+
+func (s *parquetSource) units() (n, bytes int64) {
+	return int64(len(s.manifest.Shards)), s.manifest.Bytes()
+}
+
+func (s *parquetSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
+	return s.verifyShard(ctx, int(i), s.manifest.Shards[i].SHA256, m)
 }

@@ -12,9 +12,9 @@ import (
 	"resslt/schemas"
 )
 
-// dataDir is the folder of real images: $RESSLT_DATA, or ../shared/data beside
+// realData is the folder of real images: $RESSLT_DATA, or ../shared/data beside
 // the repository.
-func dataDir(t testing.TB) string {
+func realData(t testing.TB) string {
 	t.Helper()
 	if dir := os.Getenv("RESSLT_DATA"); dir != "" {
 		return dir
@@ -33,7 +33,7 @@ func dataDir(t testing.TB) string {
 
 func imagenetSample(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(dataDir(t), "imagenet-sample-700.tar")
+	path := filepath.Join(realData(t), "imagenet-sample-700.tar")
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("no real images: set RESSLT_DATA to a folder that holds %s", filepath.Base(path))
 	}

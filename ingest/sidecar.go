@@ -15,17 +15,17 @@ import (
 	"resslt/schemas/errs"
 )
 
-// A sidecar is the manifest that Pack leaves beside its shards PREFIX-000000.tar,
-// as PREFIX.manifest.json: a tar has no place for the names of the classes, and
-// its hashes are the witness that Verify compares copies with.
+// A sidecar is the manifest that Pack writes beside its shards PREFIX-000000.tar, as
+// PREFIX.manifest.json. It has the class names, for which a tar has no place, and the
+// hashes that Verify compares copies with.
 
-// maxSidecarBytes caps the manifest that Pack leaves beside shards.
+// maxSidecarBytes caps a sidecar.
 const maxSidecarBytes = 64 << 20
 
 var packedName = regexp.MustCompile(`^(.+)-\d{6,}\.tar$`)
 
-// sidecarPath is where Pack leaves the manifest of the shard; "" if its name is
-// none of Pack's.
+// sidecarPath is where Pack writes the manifest of the shard; "" if the name is none
+// of Pack's.
 func sidecarPath(shard string) string {
 	m := packedName.FindStringSubmatch(store.Base(shard))
 	if m == nil {
@@ -34,9 +34,8 @@ func sidecarPath(shard string) string {
 	return store.Join(store.Dir(shard), m[1]+manifestEnd)
 }
 
-// readSidecar reads the manifest that Pack wrote beside the shards: the names of
-// the classes, and the hashes that Verify compares with. Without one, or for
-// shards of several packs together, it is nil.
+// readSidecar reads the manifest that Pack wrote beside the shards. It is nil without
+// one, or for shards of several packs.
 func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifest, error) {
 	place := sidecarPath(paths[0])
 	for _, p := range paths {
@@ -56,7 +55,7 @@ func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifes
 
 // readManifest reads the manifest of shards.
 func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest, error) {
-	const op, hint = "read manifest", "pack or index the shards anew, or remove it"
+	const op, hint = "read manifest", "pack or index the shards again, or remove it"
 	f, err := openFile(ctx, st, op, place, hint)
 	if err != nil {
 		return nil, err
@@ -81,7 +80,7 @@ func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest
 	return m, nil
 }
 
-// checkComplete says which of a pack's shards are missing, if any.
+// checkComplete is an error that names a missing shard of a pack, if any.
 func (s *shardSet) checkComplete() error {
 	if s.sidecar == nil {
 		return nil
@@ -89,14 +88,14 @@ func (s *shardSet) checkComplete() error {
 	for _, shard := range s.sidecar.Shards {
 		p := store.Join(s.dir, shard.Name)
 		if !slices.Contains(s.paths, p) {
-			return errs.New("open wds", p, "fetch it, or name the shards that there are by a glob",
+			return errs.New("open wds", p, "fetch it, or name the shards that are there by a glob",
 				errs.Because(errs.ErrNotFound, "the sidecar lists it"))
 		}
 	}
 	return nil
 }
 
-// shardsOfManifest are the shards that the manifest lists, which lie beside it.
+// shardsOfManifest are the shards that the manifest lists, in its folder.
 func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shardSet, error) {
 	m, err := readManifest(ctx, st, place)
 	if err != nil {
@@ -105,28 +104,28 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 	s := &shardSet{dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
 	for _, shard := range m.Shards {
 		if !filepath.IsLocal(shard.Name) {
-			return nil, errs.New("read manifest", place, "index the shards anew",
-				errs.Because(errs.ErrCorrupt, fmt.Sprintf("shard %q does not lie beside it", shard.Name)))
+			return nil, errs.New("read manifest", place, "index the shards again",
+				errs.Because(errs.ErrCorrupt, fmt.Sprintf("shard %q is not in its folder", shard.Name)))
 		}
 		s.paths = append(s.paths, store.Join(s.dir, shard.Name))
 	}
 	if len(s.paths) == 0 || !slices.IsSorted(s.paths) {
-		return nil, errs.New("read manifest", place, "index the shards anew", errs.Because(errs.ErrCorrupt, "it lists no shards, or not in order"))
+		return nil, errs.New("read manifest", place, "index the shards again", errs.Because(errs.ErrCorrupt, "it lists no shards, or not in order"))
 	}
 	return s, nil
 }
 
 const (
 	manifestEnd = ".manifest.json"
-	indexEnd    = ".index" // of the index that WriteManifest leaves beside the manifest
+	indexEnd    = ".index" // of the index that WriteManifest writes beside the manifest
 	// maxIndexBytes caps a published index: some twenty million samples.
 	maxIndexBytes = 1 << 30
 )
 
-// publishedIndex is the index beside the manifest, which spares reading all
-// shards; nil if there is none.
+// publishedIndex is the index beside the manifest, with which the shards need not be
+// read; nil if there is none.
 func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index, error) {
-	const op, hint = "read index", "write it anew by `resslt shards index --manifest`, or remove it"
+	const op, hint = "read index", "write it again by `resslt shards index --manifest`, or remove it"
 	if s.index == "" {
 		return nil, nil
 	}
@@ -152,16 +151,16 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 		return nil, errs.New(op, s.index, hint, err)
 	}
 	if !slices.Equal(x.Shards, s.sidecar.Shards) || x.Folder {
-		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrMismatch, "it is not of the shards that the manifest lists"))
+		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrMismatch, "it is of other shards than the manifest lists"))
 	}
 	return x, nil
 }
 
-// WriteManifest writes the manifest of tar shards to path, which ends in
-// .manifest.json, and their index beside it. Put both beside the shards: opened by
-// the manifest's name, these need neither a listing nor to be read whole.
+// WriteManifest writes the manifest of tar shards to place, which ends in
+// .manifest.json, and their index beside it. Put both beside the shards: opened by the
+// manifest's name, these need neither be listed nor read whole.
 //
-// Errors: ErrUsage for another name, ErrUnsupported for a Source that is no wds.
+// Errors: ErrUsage for another name, ErrUnsupported for a Source that is not wds.
 func WriteManifest(src Source, place string) error {
 	const op, hint = "write manifest", "name a file that this user can write, such as train" + manifestEnd
 	s, ok := src.(*wdsSource)

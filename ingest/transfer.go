@@ -14,21 +14,21 @@ import (
 	"resslt/schemas/errs"
 )
 
-// The sets of Table 9, each in the form in which it is distributed.
+// The data sets of Table 9, each in the form in which it is distributed.
 
-var food101 = listedSet{
+var food101 = fileListSet{
 	scheme: "food101", folders: []string{"food-101"}, witness: "meta",
 	hint:   "name the folder food-101 of food-101.tar.gz, with images and meta",
 	splits: []string{Train, Test},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
-		classes, err := l.list(ctx, "meta/classes.txt")
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
+		classes, err := l.names(ctx, "meta/classes.txt")
 		if err != nil {
 			return nil, err
 		}
-		out, at := &listing{classes: classes}, placesOf(classes)
+		out, at := &listing{classes: classes}, classIndex(classes)
 		// Lines such as apple_pie/1005649.
 		return out, l.lines(ctx, "meta/"+l.split+".txt", func(line, from string) error {
-			label, err := l.classOf(at, path.Dir(line), from)
+			label, err := l.label(at, path.Dir(line), from)
 			return out.add(l, err, label, from, "images", line+".jpg")
 		})
 	},
@@ -36,11 +36,11 @@ var food101 = listedSet{
 
 // Stanford Cars: devkit/*.mat of car_devkit.tgz, with the test labels that were
 // published later as cars_test_annos_withlabels.mat.
-var cars = listedSet{
+var cars = fileListSet{
 	scheme: "cars", folders: []string{"stanford_cars"}, witness: "devkit",
 	hint:   "name the folder that holds cars_train, cars_test and devkit (with cars_meta.mat)",
 	splits: []string{Train, Test},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
 		meta, err := l.mat(ctx, "devkit/cars_meta.mat")
 		if err != nil {
 			return nil, err
@@ -84,23 +84,22 @@ var cars = listedSet{
 	},
 }
 
-// DTD has ten folds of train, val and test; results in the literature are of the
-// first.
-var dtd = listedSet{
+// DTD has ten folds of train, val and test; published results are of the first.
+var dtd = fileListSet{
 	scheme: "dtd", folders: []string{"dtd"}, witness: "labels",
 	hint:    "name the folder dtd of dtd-r1.0.1.tar.gz, with images and labels",
 	splits:  []string{Train, Val, TrainVal, Test},
 	choices: map[string][]string{"fold": {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"}},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
 		classes, err := l.folders(ctx, "images")
 		if err != nil {
 			return nil, err
 		}
-		out, at := &listing{classes: classes}, placesOf(classes)
+		out, at := &listing{classes: classes}, classIndex(classes)
 		for _, part := range parts(l.split) {
 			// Lines such as banded/banded_0002.jpg.
-			err := l.lines(ctx, "labels/"+part+l.chosen["fold"]+".txt", func(line, from string) error {
-				label, err := l.classOf(at, path.Dir(line), from)
+			err := l.lines(ctx, "labels/"+part+l.choices["fold"]+".txt", func(line, from string) error {
+				label, err := l.label(at, path.Dir(line), from)
 				return out.add(l, err, label, from, "images", line)
 			})
 			if err != nil {
@@ -113,11 +112,11 @@ var dtd = listedSet{
 
 // Oxford-IIIT Pets: lists of lines "Abyssinian_100 1 1 1": image, breed, species,
 // breed within the species. Breeds are named by their images.
-var pets = listedSet{
+var pets = fileListSet{
 	scheme: "pets", folders: []string{"oxford-iiit-pet"}, witness: "annotations",
 	hint:   "name the folder that holds images and annotations, of images.tar.gz and annotations.tar.gz",
 	splits: []string{Train, Test}, // train is the official trainval
-	list: func(ctx context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
 		const most = 1000
 		var classes []string
 		read := func(list string, each func(image string, label int32, from string) error) error {
@@ -134,7 +133,7 @@ var pets = listedSet{
 			})
 		}
 		out := &listing{}
-		// Both lists, so that names are there for breeds that one split lacks.
+		// Both lists, so that breeds that one split lacks have names, too.
 		for _, list := range []string{"annotations/trainval.txt", "annotations/test.txt"} {
 			err := read(list, func(image string, label int32, from string) error {
 				for int(label) >= len(classes) {
@@ -161,11 +160,11 @@ var pets = listedSet{
 
 // Flowers-102: setid.mat lists the images of each split, imagelabels.mat the
 // class of every image, both from 1. Classes have numbers, no names.
-var flowers = listedSet{
+var flowers = fileListSet{
 	scheme: "flowers", folders: []string{"flowers-102"}, witness: "setid.mat",
 	hint:   "name the folder that holds jpg (of 102flowers.tgz), imagelabels.mat and setid.mat",
 	splits: []string{Train, Val, TrainVal, Test},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
 		const count = 102
 		numbers := func(file, name string) ([]float64, error) {
 			v, err := l.mat(ctx, file)
@@ -211,43 +210,43 @@ var flowers = listedSet{
 // FGVC-Aircraft: lists of lines "1025794 707-320". The lowest 20 rows of each
 // image are a banner with its author; images come as they are, banner included,
 // as in torchvision and TensorFlow Datasets.
-var aircraft = listedSet{
+var aircraft = fileListSet{
 	scheme: "aircraft", folders: []string{"fgvc-aircraft-2013b", "fgvc-aircraft-2013b/data", "data"}, witness: "images",
 	hint:    "name the folder fgvc-aircraft-2013b of its tar.gz",
 	splits:  []string{Train, Val, TrainVal, Test},
 	choices: map[string][]string{"level": {"variant", "family", "manufacturer"}},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
-		level := l.chosen["level"]
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
+		level := l.choices["level"]
 		names := map[string]string{"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}[level]
-		classes, err := l.list(ctx, names)
+		classes, err := l.names(ctx, names)
 		if err != nil {
 			return nil, err
 		}
-		out, at := &listing{classes: classes}, placesOf(classes)
+		out, at := &listing{classes: classes}, classIndex(classes)
 		list := "images_" + level + "_" + strings.ReplaceAll(l.split, "+", "") + ".txt"
 		return out, l.lines(ctx, list, func(line, from string) error {
 			image, class, _ := strings.Cut(line, " ")
-			label, err := l.classOf(at, class, from)
+			label, err := l.label(at, class, from)
 			return out.add(l, err, label, from, "images", image+".jpg")
 		})
 	},
 }
 
-// Caltech-101 has no official splits: 30 images of each class train, drawn by the
-// number that ?draw= gives, and the others test. BACKGROUND_Google is a class, as
+// Caltech-101 has no official splits: 30 images of each class, drawn by the number
+// that ?draw= gives, are train and the others test. BACKGROUND_Google is a class, as
 // in Table 9's protocol (102 classes, 3,060 and 6,084 images).
-var caltech101 = listedSet{
+var caltech101 = fileListSet{
 	scheme: "caltech101", folders: []string{"caltech-101", "caltech-101/101_ObjectCategories", "101_ObjectCategories"}, witness: "airplanes",
 	hint:    "name the folder 101_ObjectCategories of caltech-101.zip",
 	splits:  []string{Train, Test},
 	choices: map[string][]string{"draw": nil},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
 		const trainImages = 30
 		classes, err := l.folders(ctx, ".")
 		if err != nil {
 			return nil, err
 		}
-		draw, err := strconv.ParseUint(l.chosen["draw"], 10, 64)
+		draw, err := strconv.ParseUint(l.choices["draw"], 10, 64)
 		if err != nil {
 			return nil, errs.New(l.op, "draw", "give a number", errs.BecauseErr(errs.ErrUsage, err))
 		}
@@ -267,7 +266,7 @@ var caltech101 = listedSet{
 				}
 			}
 			if len(names) <= trainImages {
-				return nil, l.corrupt(class, "%d images, of which %d are to train and the others to test", len(names), trainImages)
+				return nil, l.corrupt(class, "%d images, of which %d train and the others test", len(names), trainImages)
 			}
 			shuffle(names, draw, class)
 			names, from := names[:trainImages], names[trainImages:]
@@ -284,8 +283,8 @@ var caltech101 = listedSet{
 	},
 }
 
-// shuffle puts names in an order that depends on them, the draw and the class
-// alone: by a keyed hash.
+// shuffle sorts names by a keyed hash: the order depends only on them, the draw and
+// the class.
 func shuffle(names []string, draw uint64, class string) {
 	key := func(name string) [sha256.Size]byte {
 		msg := binary.LittleEndian.AppendUint64([]byte("resslt draw 1"), draw)
@@ -300,8 +299,8 @@ func shuffle(names []string, draw uint64, class string) {
 // parts are the official splits that make up a split.
 func parts(split string) []string { return strings.Split(split, "+") }
 
-// add appends an image; err is what went before, for the caller's brevity.
-func (g *listing) add(l *lister, err error, label int32, from string, elem ...string) error {
+// add appends an image, unless err, of finding its label, is not nil.
+func (g *listing) add(l *listReader, err error, label int32, from string, elem ...string) error {
 	if err != nil {
 		return err
 	}
@@ -311,13 +310,4 @@ func (g *listing) add(l *lister, err error, label int32, from string, elem ...st
 	}
 	g.entries = append(g.entries, entry{path: p, label: label, from: from})
 	return nil
-}
-
-// number is a value out of a MAT-file, 1 … n, as 0 … n−1.
-func (l *lister) number(v float64, n int, from string) (int32, error) {
-	if v != float64(int32(v)) || v < 1 || v > float64(n) {
-		list, _, _ := strings.Cut(from, ":")
-		return 0, l.corrupt(list, "%s is %g, of 1 to %d", from, v, n)
-	}
-	return int32(v) - 1, nil
 }

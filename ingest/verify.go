@@ -3,16 +3,15 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"path"
+	"sort"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
-	"resslt/ingest/store"
 	"resslt/schemas/errs"
 )
 
-// Damage is one thing that is no longer as the manifest says.
+// Damage is a file that is not as the manifest says.
 type Damage struct {
 	Shard string // name in the manifest
 	File  string // the file within a class folder; "" where the shard is the file
@@ -23,12 +22,12 @@ type Damage struct {
 
 // Report is what Verify found.
 type Report struct {
-	Shards  int      // looked at
+	Shards  int      // checked
 	Bytes   int64    // hashed
 	Damaged []Damage // all of it, in the order of the shards
 }
 
-// VerifyOptions say how Verify goes about it. The zero value is the default.
+// VerifyOptions configure Verify. The zero value is the default.
 type VerifyOptions struct {
 	Workers  int                     // files hashed at once; default as Options.Workers
 	Progress func(done, total int64) // bytes; calls never overlap; default none
@@ -36,21 +35,21 @@ type VerifyOptions struct {
 
 // verifier is a Source whose bytes can be compared with its manifest.
 type verifier interface {
-	// units is the number of things to be checked, and their bytes.
+	// units is the number of units to check, and their bytes.
 	units() (n, bytes int64)
-	// verify checks unit i. A Damage is the finding, an error means "could not look".
+	// verify checks unit i. An error means that it could not be checked.
 	verify(ctx context.Context, i int64, m *meter) (*Damage, error)
 }
 
 // Verify reads all bytes of the data set again and compares them with the hashes
 // of the index, and of the manifest that Pack wrote where there is one. Unlike
 // Open it finds bytes that changed without a change of size or time (bit rot, bad
-// disks, bad copies). It reports every damage and not just the first; the error
-// is for what kept it from looking. Images are not decoded.
+// disks, bad copies). It reports all damage and not just the first; an error means
+// that it could not check. Images are not decoded.
 func Verify(ctx context.Context, src Source, opt VerifyOptions) (*Report, error) {
 	v, ok := src.(verifier)
 	if !ok {
-		return nil, errs.New("verify", src.Manifest().Format, "verify the data where it lies",
+		return nil, errs.New("verify", src.Manifest().Format, "verify the data where it is stored",
 			errs.Because(errs.ErrUnsupported, "this source can't be read again"))
 	}
 	workers := Options{Workers: opt.Workers}.applyDefaults().Workers
@@ -85,8 +84,8 @@ func Verify(ctx context.Context, src Source, opt VerifyOptions) (*Report, error)
 	return rep, nil
 }
 
-// compare makes a Damage of what hashing gave. Trouble with one file is a
-// finding about it; only a cancelled ctx ends the whole.
+// compare turns the result of hashing a file into a Damage, nil for none. An error is
+// damage of that file; only a cancelled ctx ends the verification.
 func compare(ctx context.Context, shard, file, want, got string, err error) (*Damage, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -100,11 +99,11 @@ func compare(ctx context.Context, shard, file, want, got string, err error) (*Da
 	return &Damage{Shard: shard, File: file, Err: err}, nil
 }
 
-func (s *recordSource) units() (n, bytes int64) {
+func (s *rawSource) units() (n, bytes int64) {
 	return int64(len(s.manifest.Shards)), s.manifest.Bytes()
 }
 
-func (s *recordSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
+func (s *rawSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
 	shard := s.manifest.Shards[i]
 	got, err := s.resum(ctx, int(i), m)
 	return compare(ctx, shard.Name, "", shard.SHA256, got, err)
@@ -119,27 +118,7 @@ func (s *folderSource) verify(ctx context.Context, i int64, m *meter) (*Damage, 
 		fmt.Sprintf("%x", s.x.sums[i]), fmt.Sprintf("%x", sum), err)
 }
 
-func (s *wdsSource) units() (n, bytes int64) {
-	return int64(len(s.manifest.Shards)), s.manifest.Bytes()
-}
-
-func (s *wdsSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
-	shard := s.manifest.Shards[i]
-	want := shard.SHA256
-	if s.sidecar != nil {
-		// The packer's hash is the older witness: the index may have been built
-		// from a damaged copy.
-		for _, p := range s.sidecar.Shards {
-			if p.Name == path.Base(shard.Name) {
-				want = p.SHA256
-			}
-		}
-	}
-	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, shard.Name), changedHint)
-	if err != nil {
-		return compare(ctx, shard.Name, "", want, "", err)
-	}
-	defer f.Close()
-	sum, err := f.sum(ctx, "verify", changedHint, m, nil)
-	return compare(ctx, shard.Name, "", want, hexSum(sum), err)
+// sortDamage sorts reports by shard.
+func sortDamage(d []Damage) {
+	sort.SliceStable(d, func(i, j int) bool { return d[i].order < d[j].order })
 }

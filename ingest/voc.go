@@ -12,14 +12,14 @@ import (
 )
 
 // VOC2007: the images of ImageSets/Main/SPLIT.txt, each with the objects of
-// Annotations/ID.xml. A class that shows only in objects marked difficult counts
-// neither way, as in the devkit's lists per class.
-var voc2007 = listedSet{
+// Annotations/ID.xml. A class that appears only in objects marked difficult counts
+// neither way, as in the devkit's lists of each class.
+var voc2007 = fileListSet{
 	scheme: "voc2007", folders: []string{"VOC2007", "VOCdevkit/VOC2007"}, witness: "ImageSets",
 	hint:   "name the folder VOCdevkit/VOC2007 of VOCtrainval_06-Nov-2007.tar (and VOCtest_06-Nov-2007.tar for test)",
 	splits: []string{Train, Val, TrainVal, Test},
-	list: func(ctx context.Context, l *lister) (*listing, error) {
-		out, at := &listing{classes: vocClasses}, placesOf(vocClasses)
+	list: func(ctx context.Context, l *listReader) (*listing, error) {
+		out, at := &listing{classes: vocClasses}, classIndex(vocClasses)
 		list := "ImageSets/Main/" + strings.ReplaceAll(l.split, "+", "") + ".txt"
 		return out, l.lines(ctx, list, func(line, from string) error {
 			if err := ctx.Err(); err != nil {
@@ -33,7 +33,7 @@ var voc2007 = listedSet{
 			if err != nil {
 				return err
 			}
-			b, err := l.read(ctx, file)
+			b, err := l.file(ctx, file)
 			if err != nil {
 				return l.absent(entry{path: file, from: from}, err)
 			}
@@ -72,7 +72,7 @@ type vocObject struct {
 // maxVOCObjects caps the objects of one image; VOC2007's most are 42.
 const maxVOCObjects = 10_000
 
-// parseVOC reads an annotation. Errors wrap ErrCorrupt or ErrTooLarge.
+// parseVOC parses an annotation. Errors wrap ErrCorrupt or ErrTooLarge.
 func parseVOC(b []byte) ([]vocObject, error) {
 	var a struct {
 		XMLName xml.Name `xml:"annotation"`

@@ -43,7 +43,7 @@ func TestWDSGlobs(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string][]byte{}
 	for _, n := range []string{"train-000000", "train-000001", "test-000000", "sub/x"} {
-		files[n+".tar"] = tarBytes(t, member1{filepath.Base(n) + ".jpg", []byte(n)})
+		files[n+".tar"] = tarBytes(t, tarFile{filepath.Base(n) + ".jpg", []byte(n)})
 	}
 	writeTree(t, dir, files)
 	train := []string{"train-000000.tar/train-000000.jpg -1", "train-000001.tar/train-000001.jpg -1"}
@@ -84,7 +84,7 @@ func TestWDSGlobs(t *testing.T) {
 // Every bad shard is named, not only the first.
 func TestWDSReportsAllBadShards(t *testing.T) {
 	dir := t.TempDir()
-	good := tarBytes(t, member1{"1.jpg", make([]byte, 3000)})
+	good := tarBytes(t, tarFile{"1.jpg", make([]byte, 3000)})
 	writeTree(t, dir, map[string][]byte{"a.tar": good, "b.tar": good[:700], "c.tar": good, "d.tar": good[:100]})
 	_, err := Open(context.Background(), "wds:"+dir+"/*.tar", Options{CacheDir: t.TempDir()})
 	if !errors.Is(err, errs.ErrCorrupt) || !strings.Contains(err.Error(), "b.tar") || !strings.Contains(err.Error(), "d.tar") {
@@ -95,13 +95,13 @@ func TestWDSReportsAllBadShards(t *testing.T) {
 
 func TestWDSShardReplacedAfterOpen(t *testing.T) {
 	dir := t.TempDir()
-	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, member1{"1.jpg", []byte("old")})})
+	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, tarFile{"1.jpg", []byte("old")})})
 	src, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, member1{"1.jpg", []byte("new")})})
+	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, tarFile{"1.jpg", []byte("new")})})
 	var s schemas.Sample
 	if err := src.Read(context.Background(), 0, &s); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("got %q, %v", s.Data, err)
@@ -114,7 +114,7 @@ func TestWDSManyShards(t *testing.T) {
 	files := map[string][]byte{}
 	const n = maxOpenShards + 20
 	for i := range n {
-		files[fmt.Sprintf("s-%06d.tar", i)] = tarBytes(t, member1{"x.jpg", fmt.Append(nil, i)})
+		files[fmt.Sprintf("s-%06d.tar", i)] = tarBytes(t, tarFile{"x.jpg", fmt.Append(nil, i)})
 	}
 	writeTree(t, dir, files)
 	src, err := Open(context.Background(), "wds:"+dir+fmt.Sprintf("/s-{%06d..%06d}.tar", 0, n-1), Options{CacheDir: t.TempDir()})

@@ -14,24 +14,18 @@ import (
 	"resslt/schemas/errs"
 )
 
-// splitMark in a glob stands for the split's name.
-const splitMark = "{split}"
-
 // shardSet is the shards that a glob names.
 type shardSet struct {
 	dir     string   // the names of shards are relative to it
 	paths   []string // sorted
 	sidecar *Manifest
-	index   string // where an index may be published beside the manifest that was named; "" for none
+	index   string // where an index may be published, beside the manifest that was named; "" for none
 }
 
-// findShards expands the glob. A folder stands for the shards that Pack wrote
-// there, a manifest for those that it lists: web servers have no listing.
+// findShards expands the glob. A folder means the shards that Pack wrote there, a
+// manifest those that it lists: web servers cannot list files.
 func findShards(ctx context.Context, st *store.Store, glob, split string) (*shardSet, error) {
 	const op = "open wds"
-	if split == "" {
-		split = Train
-	}
 	if strings.HasSuffix(glob, manifestEnd) {
 		return shardsOfManifest(ctx, st, strings.ReplaceAll(glob, splitMark, split))
 	}
@@ -44,7 +38,7 @@ func findShards(ctx context.Context, st *store.Store, glob, split string) (*shar
 			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
 		}
 	}
-	whole := false // all of a pack has to be there
+	whole := false // all shards of a pack must be there
 	if isDir {
 		glob = escapeGlob(glob)
 		found, err := st.Glob(ctx, store.Join(glob, split+"-*.tar"))
@@ -72,13 +66,13 @@ func findShards(ctx context.Context, st *store.Store, glob, split string) (*shar
 	}
 	for _, p := range paths {
 		if l := strings.ToLower(p); strings.HasSuffix(l, ".gz") || strings.HasSuffix(l, ".tgz") || strings.HasSuffix(l, ".xz") || strings.HasSuffix(l, ".zst") {
-			return nil, errs.New(op, p, "unpack it to a plain tar", errs.Because(errs.ErrUnsupported, "a compressed tar can't be read at random"))
+			return nil, errs.New(op, p, "unpack it to a plain tar", errs.Because(errs.ErrUnsupported, "a compressed tar has no random access"))
 		}
 	}
 	return set, nil
 }
 
-// expandGlob gives the sorted names that a glob with braces stands for.
+// expandGlob expands a glob with braces to sorted names.
 func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]string, error) {
 	globs, err := expandBraces(glob)
 	if err != nil {
@@ -87,7 +81,7 @@ func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]
 	var paths []string
 	for _, g := range globs {
 		if len(globs) > 1 && store.Remote(g) && !strings.ContainsAny(g, `*?[\`) {
-			paths = append(paths, g) // the look at each shard, soon after, says if it is there
+			paths = append(paths, g) // stampShards, soon after, finds out whether it is there
 			continue
 		}
 		found, err := st.Glob(ctx, g)
@@ -97,7 +91,7 @@ func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]
 		if err != nil {
 			return nil, fileError(op, g, hint, err)
 		}
-		// A range names every shard: one that is missing is no smaller match.
+		// A range names every shard: a missing one is an error, not a smaller match.
 		if len(found) == 0 {
 			return nil, errs.New(op, g, hint, errs.Because(errs.ErrNotFound, "no such shard"))
 		}
@@ -116,8 +110,8 @@ const maxBraceShards = 1 << 20
 
 var braceRange = regexp.MustCompile(`^(\d+)\.\.(\d+)$`)
 
-// expandBraces turns {000..012} and {a,b} into all that they stand for, as a
-// shell does: width follows the first number.
+// expandBraces expands {000..012} and {a,b} as a shell does; the first number gives the
+// width.
 func expandBraces(glob string) ([]string, error) {
 	bad := func(why string) error {
 		return errs.New("open wds", glob, "write ranges as {000..099} and choices as {a,b}", errs.Because(errs.ErrUsage, why))
@@ -162,7 +156,7 @@ func expandBraces(glob string) ([]string, error) {
 	return out, nil
 }
 
-// trimZeros keeps a leading zero from meaning octal.
+// trimZeros removes leading zeros, which would mean octal.
 func trimZeros(s string) string {
 	if t := strings.TrimLeft(s, "0"); t != "" {
 		return t

@@ -8,38 +8,26 @@ import (
 
 // Versions of the two Arrow schemas, kept in their metadata under "resslt".
 const (
-	ViewBatchVersion = "view-batch/1"
-	TaskBatchVersion = "task-batch/1"
+	viewBatchVersion = "view-batch/1"
+	taskBatchVersion = "task-batch/1"
 )
 
-// Columns of a view batch that come before the views.
+// Columns of a view batch: slot, sample, label, planned and reason, then two for
+// each view. The package's comment says what they hold.
 const (
-	ColSlot    = 0 // int32: row of the training batch
-	ColSample  = 1 // int64: sample whose pixels these are
-	ColLabel   = 2 // int32: class for evaluation, or NoLabel
-	ColPlanned = 3 // int64: sample that the order asked for; differs from sample where replaced
-	ColReason  = 4 // utf8: why it was replaced; empty where it was not
-	ColViews   = 5 // first of two columns a view: pixels, plan
+	ColReason = 4
+	colViews  = 5
 )
 
-// Columns of a task batch.
-const (
-	TaskColSlot   = 0 // int32: row of the training batch
-	TaskColSample = 1 // int64: sample to visit
-	// TaskColIndex is the sample's place in the epoch's order (int64), from
-	// which a replacement is found.
-	TaskColIndex = 2
-)
+// PixelsColumn is the column of view v's pixels in a view batch.
+func PixelsColumn(v int) int { return colViews + 2*v }
 
-// PixelsColumn and PlanColumn are the columns of view v in a view batch.
-func PixelsColumn(v int) int { return ColViews + 2*v }
-
-// PlanColumn is the column of view v's plans.
-func PlanColumn(v int) int { return ColViews + 2*v + 1 }
+// planColumn is the column of view v's plans.
+func planColumn(v int) int { return colViews + 2*v + 1 }
 
 // ViewBatchSchema is the schema of a run's chunks. Pixels are FixedSizeBinary
-// (3·S·S), their layout in the field's metadata, since Arrow's Go library has no
-// tensor type; plans are augment's binary plan encoding.
+// (3·S·S) with their layout in the field's metadata, since Arrow's Go library has
+// no tensor type. Plans are in augment's binary encoding.
 func ViewBatchSchema(views []ViewSpec) *arrow.Schema {
 	fields := []arrow.Field{
 		{Name: "slot", Type: arrow.PrimitiveTypes.Int32},
@@ -57,13 +45,13 @@ func ViewBatchSchema(views []ViewSpec) *arrow.Schema {
 			arrow.Field{Name: v.Name + ".pixels", Type: &arrow.FixedSizeBinaryType{ByteWidth: v.Bytes()}, Metadata: meta},
 			arrow.Field{Name: v.Name + ".plan", Type: arrow.BinaryTypes.Binary})
 	}
-	meta := arrow.NewMetadata([]string{"resslt"}, []string{ViewBatchVersion})
+	meta := arrow.NewMetadata([]string{"resslt"}, []string{viewBatchVersion})
 	return arrow.NewSchema(fields, &meta)
 }
 
-// TaskBatchSchema is the schema of a task: one row a sample to be visited.
+// TaskBatchSchema is the schema of a task: one row for each sample to visit.
 func TaskBatchSchema() *arrow.Schema {
-	meta := arrow.NewMetadata([]string{"resslt"}, []string{TaskBatchVersion})
+	meta := arrow.NewMetadata([]string{"resslt"}, []string{taskBatchVersion})
 	return arrow.NewSchema([]arrow.Field{
 		{Name: "slot", Type: arrow.PrimitiveTypes.Int32},
 		{Name: "sample", Type: arrow.PrimitiveTypes.Int64},

@@ -1,11 +1,11 @@
 package schemas
 
-// Batch is one assembled training batch: what batcher gives and train takes.
+// Batch is one assembled training batch: what batcher returns and train takes.
 // The pixels of view v are Pixels[v], (Size,S,S,3) uint8 in HWC order and RGB,
 // where S is Views[v].Size; row i belongs to slot i of the batch.
 //
-// The buffers belong to the assembler: the consumer calls Release once, when it
-// has copied what it needs, and reads nothing of the batch after that.
+// The buffers belong to the assembler. The consumer calls Release once it has
+// copied what it needs, and must not read the batch after that.
 type Batch struct {
 	Step  int64 // 0 ≤ Step < RunSpec.Steps
 	Epoch int64 // Step / RunSpec.StepsPerEpoch
@@ -17,15 +17,16 @@ type Batch struct {
 	Samples  []int64  // (Size) sample whose pixels the slot holds
 	Labels   []int32  // (Size) its class, or NoLabel
 	Replaced int      // slots whose planned sample could not be decoded
-	Reasons  []string // one line for each replaced slot
+	Reasons  []string // one for each replaced slot, in one line
 
 	release func()
 }
 
-// OnRelease sets what Release calls; the assembler uses it to recycle buffers.
+// OnRelease sets the function that Release calls; the assembler recycles buffers
+// in it.
 func (b *Batch) OnRelease(f func()) { b.release = f }
 
-// Release hands the buffers back. Further calls do nothing.
+// Release returns the buffers. Further calls do nothing.
 func (b *Batch) Release() {
 	if f := b.release; f != nil {
 		b.release = nil

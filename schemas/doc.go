@@ -1,7 +1,8 @@
-// Package schemas is the leaf of resslt: the words that its parts speak to one
-// another. It holds no behaviour beyond validation, and imports Arrow and the
-// standard library alone. ingest, augment, batcher and train import it and never
-// one another; cmd wires them (imports_test.go enforces it).
+// Package schemas is the leaf of resslt: the types and names that its parts share.
+// It holds no behaviour beyond validation, and imports only Arrow and the standard
+// library. ingest, augment, batcher and train import it and never one another; cmd
+// wires them together (imports_test.go enforces this). Two packages below it serve
+// all of them: errs has the error type, durable replaces files.
 //
 // # The flow
 //
@@ -21,15 +22,15 @@
 //	step       one update of the weights; uses one batch of B slots
 //	slot       a row of a batch, 0 ≤ slot < B
 //	chunk      a run of slots of one step: the unit of work and of transport
-//	tombstone  a chunk or sample that could not be made, with the reason
-//	cursor     the next step that a trainer needs
+//	tombstone  what stands for a chunk that could not be made, with the reason
+//	cursor     the next step that a trainer will take
 //
 // # What goes over the wire
 //
 //	message  field           type                shape, unit
 //	task     slot            int32               row of the batch
-//	         sample          int64               sample id
-//	         index           int64               place in the epoch's order
+//	         sample          int64               sample to visit
+//	         index           int64               position in the epoch's order; a replacement is found from it
 //	chunk    slot            int32               row of the batch
 //	         sample          int64               sample id whose pixels these are
 //	         label           int32               class or -1; for evaluation only
@@ -38,6 +39,6 @@
 //	         <view>.pixels   FixedSizeBinary     (S,S,3) uint8, HWC, RGB, 0–255
 //	         <view>.plan     binary              augment's plan encoding
 //
-// Step and chunk stand in the subject; the spec's digest and the body's SHA-256
-// in the headers. Pixels are never compressed (crops do not compress).
+// The subject holds step and chunk; headers hold the spec's digest and the SHA-256
+// of the body. Pixels are never compressed, since crops do not compress.
 package schemas

@@ -8,7 +8,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// OrderSpec says how the samples of an epoch are ordered.
+// OrderSpec is how the samples of an epoch are ordered.
 //
 //	global                           one keyed permutation of all samples
 //	blocked:shards=8,window=16384    shards in keyed order, eight at a time, mixed within
@@ -18,19 +18,19 @@ import (
 // Its String is canonical and is what RunSpec.Order holds.
 type OrderSpec struct {
 	Blocked bool
-	Shards  int // that are read side by side; of blocked alone
-	Window  int // samples that are mixed; of blocked alone
+	Shards  int // blocked only: shards read side by side
+	Window  int // blocked only: samples mixed with one another
 }
 
-// Defaults of a blocked order, and the caps on what may be asked for.
+// Defaults and upper bounds of a blocked order.
 const (
 	DefaultOrderShards = 8
 	DefaultOrderWindow = 16384
-	MaxOrderShards     = 4096
-	MaxOrderWindow     = 1 << 24
+	maxOrderShards     = 4096
+	maxOrderWindow     = 1 << 24
 )
 
-// ParseOrder reads an order; "blocked" alone takes the defaults. Errors wrap
+// ParseOrder parses an order; "blocked" alone takes the defaults. Errors wrap
 // ErrUsage.
 func ParseOrder(s string) (OrderSpec, error) {
 	bad := func(why string) (OrderSpec, error) {
@@ -55,12 +55,12 @@ func ParseOrder(s string) (OrderSpec, error) {
 			return bad(fmt.Sprintf("it has no parameter %q", name))
 		case err != nil || n < 1:
 			return bad(fmt.Sprintf("%s is %q, not a number of 1 or more", name, value))
-		case name == "shards" && n <= MaxOrderShards:
+		case name == "shards" && n <= maxOrderShards:
 			o.Shards = n
-		case name == "window" && n <= MaxOrderWindow:
+		case name == "window" && n <= maxOrderWindow:
 			o.Window = n
 		default:
-			return bad(fmt.Sprintf("%s is %d, over the %d or %d that shards and window may be", name, n, MaxOrderShards, MaxOrderWindow))
+			return bad(fmt.Sprintf("%s is %d, over the %d or %d that shards and window may be", name, n, maxOrderShards, maxOrderWindow))
 		}
 	}
 	return o, nil

@@ -10,15 +10,15 @@ import (
 	"resslt/schemas/errs"
 )
 
-// SpecVersion is the version of RunSpec's meaning. A process that reads
-// another version refuses the run.
+// SpecVersion is the version of the meaning of RunSpec. A process refuses a run
+// of another version.
 const SpecVersion = 1
 
-// TargetChunkBytes is the size that a chunk is kept near: three such chunks fit
-// one 8 MiB block of a JetStream file store, and 4–7 MB is the worst size.
+// TargetChunkBytes is the size that chunks are kept near: three of them fit one
+// 8 MiB block of a JetStream file store. Chunks of 4–7 MB waste most of a block.
 const TargetChunkBytes = 2_400_000
 
-// Role says which network sees a view.
+// Role is the network that sees a view.
 type Role string
 
 const (
@@ -38,7 +38,7 @@ type ViewSpec struct {
 // Bytes is the size of one view of one sample: 3·S·S.
 func (v ViewSpec) Bytes() int { return 3 * v.Size * v.Size }
 
-// OnError says what becomes of a sample that cannot be decoded.
+// OnError is what to do about a sample that cannot be decoded.
 type OnError string
 
 const (
@@ -49,7 +49,7 @@ const (
 )
 
 // RunSpec is everything that the batches of a run depend on. Two runs of equal
-// Digest have equal batches, whoever makes them, wherever and when.
+// Digest have equal batches, whichever worker makes them, anywhere and at any time.
 type RunSpec struct {
 	Version int         `json:"version"`
 	Dataset DatasetSpec `json:"dataset"`
@@ -66,16 +66,17 @@ type RunSpec struct {
 	OnError       OnError    `json:"on_error"`
 }
 
-// DatasetSpec names the data by content. The place where it lies is no part of
-// it: workers may keep their copies under different paths.
+// DatasetSpec identifies the data by content. Its location is no part of it:
+// workers may keep copies under different paths.
 type DatasetSpec struct {
 	Digest  string `json:"digest"` // of the manifest, hex SHA-256
 	Format  string `json:"format"` // scheme of the data URI: "folder", "cifar10"
 	Split   string `json:"split"`  // "train", "test", "unlabeled"
 	Samples int64  `json:"samples"`
 
-	// ShardSamples are the samples of each shard, in the order of ids. They stand
-	// here only where the order needs them, so that it is known by the spec alone.
+	// ShardSamples are the numbers of samples of the shards, in the order of ids.
+	// They are set only for orders that need them, so that the spec alone determines
+	// the order.
 	ShardSamples []int64 `json:"shard_samples,omitempty"`
 }
 
@@ -102,8 +103,8 @@ func (s *RunSpec) SampleBytes() int {
 	return n
 }
 
-// EncoderSize is S at which the trained encoder is used: the teacher's view's,
-// which shows the whole picture's scale where crops are smaller.
+// EncoderSize is the S at which the trained encoder is used: that of the teacher's
+// view, since the student's crops may be smaller.
 func (s *RunSpec) EncoderSize() int {
 	for _, v := range s.Views {
 		if v.Role == Teacher {
@@ -113,7 +114,8 @@ func (s *RunSpec) EncoderSize() int {
 	return s.Views[0].Size
 }
 
-// DefaultChunkSamples keeps a chunk near TargetChunkBytes, at one sample or more.
+// DefaultChunkSamples is the number of samples that keeps a chunk near
+// TargetChunkBytes: one at least.
 func DefaultChunkSamples(sampleBytes, batchSize int) int {
 	if sampleBytes <= 0 {
 		return batchSize
@@ -125,15 +127,15 @@ func DefaultChunkSamples(sampleBytes, batchSize int) int {
 func (s *RunSpec) Digest() string {
 	b, err := json.Marshal(s)
 	if err != nil {
-		// A RunSpec holds strings and numbers alone; Marshal cannot fail on those.
+		// A RunSpec holds only strings and numbers, on which Marshal cannot fail.
 		return "unmarshalable"
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// Validate says whether the spec can be run at all. It returns an *Error that
-// wraps errs.ErrUsage, ErrUnsupported for another version.
+// Validate reports whether the spec can be run at all. Its error wraps
+// errs.ErrUsage, or errs.ErrUnsupported for another version.
 func (s *RunSpec) Validate() error {
 	bad := func(field, why, hint string) error {
 		return errs.New("run spec field", field, hint, errs.Because(errs.ErrUsage, why))
@@ -141,7 +143,7 @@ func (s *RunSpec) Validate() error {
 	switch {
 	case s.Version != SpecVersion:
 		return errs.New("run spec", fmt.Sprintf("version %d", s.Version),
-			fmt.Sprintf("use a build that speaks version %d on every machine", SpecVersion), errs.ErrUnsupported)
+			fmt.Sprintf("use builds of spec version %d on every machine", SpecVersion), errs.ErrUnsupported)
 	case s.Dataset.Digest == "":
 		return bad("dataset.digest", "is empty", "index the data set first")
 	case s.Engine == "":
@@ -183,7 +185,7 @@ func (s *RunSpec) Validate() error {
 	return nil
 }
 
-// validateOrder says whether the order is one, and has the shards that it needs.
+// validateOrder checks the order, and that it has the shards that it needs.
 func (s *RunSpec) validateOrder() error {
 	order, err := ParseOrder(s.Order)
 	if err != nil {
@@ -201,11 +203,11 @@ func (s *RunSpec) validateOrder() error {
 		n += shard
 	}
 	if n != s.Dataset.Samples {
-		return errs.New("run spec field", "dataset.shard_samples", "index the data set anew",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s is to visit", s.Dataset.Samples, s.Order)))
+		return errs.New("run spec field", "dataset.shard_samples", "index the data set again",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s visits", s.Dataset.Samples, s.Order)))
 	}
 	return nil
 }
 
-// MaxViewSize caps S, so that a hostile spec cannot ask for unbounded buffers.
+// MaxViewSize caps S, so that a hostile spec cannot demand unbounded buffers.
 const MaxViewSize = 1024

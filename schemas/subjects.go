@@ -20,7 +20,7 @@ import (
 //	             c.<run>.stop              why the run must not go on (text)
 var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// CheckRunName says whether name can be part of subject and stream names.
+// CheckRunName checks that name can be part of subject and stream names.
 func CheckRunName(name string) error {
 	if runName.MatchString(name) {
 		return nil

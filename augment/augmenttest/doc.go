@@ -1,4 +1,4 @@
-// Package augmenttest has the pictures on which the tests of augment and of its engines
-// draw every kind of step: golden digests say that all of them, on every architecture,
-// give the same bytes.
+// Package augmenttest has what the tests of augment and of its engines share: pictures
+// on which golden digests pin every kind of step, which must come out the same on every
+// architecture; real photos; and a rig that renders samples.
 package augmenttest

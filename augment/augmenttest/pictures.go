@@ -10,7 +10,7 @@ import (
 	"resslt/schemas"
 )
 
-// Keys are by how many keys each picture is drawn.
+// Keys is the number of keys by which each picture is drawn.
 const Keys = 4
 
 // Pictures are raw pictures: noise, with greys and corners of the colour cube, on a
@@ -41,7 +41,7 @@ func Pictures() []*schemas.Sample {
 	return out
 }
 
-// Files are the files that match, as samples.
+// Files are the files that match the patterns, as samples.
 func Files(t *testing.T, patterns ...string) []*schemas.Sample {
 	t.Helper()
 	var out []*schemas.Sample

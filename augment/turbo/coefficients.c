@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "painter.h"
+#include "coefficients.h"
 
 // triangle is the bilinear kernel, support 1.
 static inline double triangle(double x) {
@@ -44,7 +44,7 @@ static int allocate(axis *a, int32_t size, int32_t taps) {
 	return 1;
 }
 
-int set_axis(turbo_painter *p, axis *a, int32_t n, int32_t size, int bicubic, int mirror) {
+int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t size, int bicubic, int mirror, int down) {
 	if (a->n == n && a->size == size && a->bicubic == bicubic && a->mirror == mirror)
 		return 1;
 	a->n = 0; // until it is whole
@@ -54,9 +54,9 @@ int set_axis(turbo_painter *p, axis *a, int32_t n, int32_t size, int bicubic, in
 	double inverse = 1 / filter_scale;
 	int32_t taps = (int32_t)ceil(support) * 2 + 1;
 	taps = (taps + 3) & ~3;
-	if (!allocate(a, size, taps) || !reserve(&p->weights, sizeof(double) * (size_t)taps))
+	if (!allocate(a, size, taps) || !reserve(weights, sizeof(double) * (size_t)taps))
 		return 0;
-	double *w = (double *)p->weights.p;
+	double *w = (double *)weights->p;
 	for (int32_t i = 0; i < size; i++) {
 		double center = ((double)i + 0.5) * scale;
 		int32_t lo = (int32_t)(center - support + 0.5), hi = (int32_t)(center + support + 0.5);
@@ -85,7 +85,7 @@ int set_axis(turbo_painter *p, axis *a, int32_t n, int32_t size, int bicubic, in
 	a->bicubic = bicubic;
 	a->mirror = mirror;
 	a->n = n;
-	if (p->k->prepare != NULL && !p->k->prepare(a, a == &p->down)) {
+	if (k->prepare != NULL && !k->prepare(a, down)) {
 		a->n = 0;
 		return 0;
 	}

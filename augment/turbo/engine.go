@@ -19,19 +19,19 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Name is the engine's name and version, as run specs hold it. Every tier and
-// architecture gives the same bytes, so none is part of the name.
-const Name = "turbo/1"
+// name is the engine's name and version, as run specs hold it. Every tier and
+// architecture gives the same bytes, so that none is part of the name.
+const name = "turbo/1"
 
 // rank puts the engine before gift (10) and ref (0).
 const rank = 20
 
 // chosen is the engine of this process.
-var chosen = newEngine(os.Getenv(TierVariable))
+var chosen = newEngine(os.Getenv(tierVariable))
 
 func init() { augment.RegisterEngine(rank, chosen) }
 
-// engine is one tier's. One with an err gives painters that open nothing.
+// engine is the engine of one tier. If it has an err, its painters open nothing.
 type engine struct {
 	tier tier
 	err  error // of the tier that was asked for
@@ -42,16 +42,16 @@ func newEngine(tierName string) engine {
 	return engine{t, err}
 }
 
-func (engine) Name() string { return Name }
+func (engine) Name() string { return name }
 
-// Check says whether the tier that RESSLT_TIER asks for is one of this CPU and
-// build. The error wraps errs.ErrUsage.
+// Check checks that this CPU and build have the tier that RESSLT_TIER asks for. The error
+// wraps errs.ErrUsage.
 func (e engine) Check() error { return e.err }
 
 // Kernels names the tier.
 func (e engine) Kernels() string { return e.tier.String() }
 
-// NewPainter makes a painter, which must be closed: its memory is C's.
+// NewPainter makes a painter, which must be closed to free its C memory.
 func (e engine) NewPainter(l augment.Limits) augment.Painter {
 	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l), err: e.err}
 }
@@ -65,7 +65,7 @@ type painter struct {
 	sample *schemas.Sample
 	jpeg   bool
 	w, h   int
-	size   [2]C.int32_t // turbo_open's results; here, they need no allocation
+	size   [2]C.int32_t // turbo_open's results, here to save an allocation
 }
 
 // Open reads the size and checks the limits; see augment.Painter.
@@ -96,7 +96,7 @@ func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 	return w, h, nil
 }
 
-// Decode makes the box's pixels available; see augment.Painter.
+// Decode decodes the box; see augment.Painter.
 func (p *painter) Decode(box augment.Box) error {
 	if !box.Within(p.w, p.h) {
 		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, p.w, p.h))
@@ -123,7 +123,7 @@ func (p *painter) Decode(box augment.Box) error {
 	return p.fail(C.turbo_load(p.c, bytesOf(pix), C.size_t(channels*p.w), C.int32_t(channels), x, y, w, h))
 }
 
-// Paint executes the plan into dst; see augment.Painter.
+// Paint renders the plan into dst; see augment.Painter.
 func (p *painter) Paint(plan *augment.Plan, dst []byte) error {
 	if p.c == nil || len(dst) != 3*plan.Size*plan.Size {
 		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("%d bytes for a view of %d×%d", len(dst), plan.Size, plan.Size))
@@ -147,7 +147,7 @@ func (p *painter) Close() error {
 // C reads augment.Step in place.
 const _ = uint(unsafe.Sizeof(augment.Step{})-C.sizeof_turbo_step) + uint(C.sizeof_turbo_step-unsafe.Sizeof(augment.Step{}))
 
-// fail is the error of the last call's status, nil for none.
+// fail is the error for the last call's status; nil for TURBO_OK.
 func (p *painter) fail(status C.int) error {
 	var sentinel error
 	switch status {

@@ -8,16 +8,15 @@ import (
 	"testing"
 
 	"resslt/augment"
+	"resslt/augment/augmenttest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
-// rig is a renderer with its buffers.
+// rig is a renderer with buffers.
 type rig struct {
-	tb     testing.TB
-	r      *augment.Renderer
-	pixels [][]byte
-	plans  [][]byte
+	*augmenttest.Rig
+	r *augment.Renderer
 }
 
 func newRig(tb testing.TB, e augment.Engine, preset string) *rig {
@@ -26,34 +25,29 @@ func newRig(tb testing.TB, e augment.Engine, preset string) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return newPolicyRig(tb, e, p)
+}
+
+func newPolicyRig(tb testing.TB, e augment.Engine, p *augment.Policy) *rig {
+	tb.Helper()
 	r, err := augment.NewRenderer(e, p)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { r.Close() })
-	g := &rig{tb: tb, r: r}
-	for _, v := range p.ViewSpecs() {
-		g.pixels = append(g.pixels, make([]byte, v.Bytes()))
-	}
-	return g
-}
-
-func (g *rig) render(s *schemas.Sample, epoch int64) {
-	g.tb.Helper()
-	var err error
-	if g.plans, err = g.r.Render(s, augment.Key{Seed: 1, Epoch: epoch, Sample: s.ID}, g.pixels, g.plans); err != nil {
-		g.tb.Fatal(err)
-	}
+	return &rig{r: r, Rig: augmenttest.NewRig(tb, p.ViewSpecs(), func(s *schemas.Sample, epoch int64, pixels, plans [][]byte) ([][]byte, error) {
+		return r.Render(s, augment.Key{Seed: 1, Epoch: epoch, Sample: s.ID}, pixels, plans)
+	})}
 }
 
 func TestTurboIsTheDefault(t *testing.T) {
-	if got := augment.DefaultEngine().Name(); got != Name {
+	if got := augment.DefaultEngine().Name(); got != name {
 		t.Errorf("the default engine is %s", got)
 	}
 	if _, err := augment.EngineByName("turbo/0"); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("another version: %v, want ErrMismatch", err)
 	}
-	t.Logf("kernels: %s", Tier())
+	t.Logf("kernels: %s", chosen.tier)
 }
 
 // TestEnginesAgree holds turbo to gift and ref on the same plans: a mean absolute
@@ -75,16 +69,16 @@ func TestEnginesAgree(t *testing.T) {
 				if i%2 == 1 {
 					s.Data = png
 				}
-				got.render(s, 7)
-				want.render(s, 7)
-				for v := range got.pixels {
-					if !bytes.Equal(got.plans[v], want.plans[v]) {
+				got.Render(s, 7)
+				want.Render(s, 7)
+				for v := range got.Pixels {
+					if !bytes.Equal(got.Plans[v], want.Plans[v]) {
 						t.Fatalf("%s: plans differ", preset)
 					}
-					if other == "ref" && i%2 == 1 && !bytes.Equal(got.pixels[v], want.pixels[v]) {
+					if other == "ref" && i%2 == 1 && !bytes.Equal(got.Pixels[v], want.Pixels[v]) {
 						t.Errorf("%s: view %d of sample %d differs from ref", preset, v, i)
 					}
-					total, n = total+meanDifference(got.pixels[v], want.pixels[v]), n+1
+					total, n = total+meanDifference(got.Pixels[v], want.Pixels[v]), n+1
 				}
 			}
 			t.Logf("%s, %s: mean difference %.3f/255", other, preset, total/float64(n))
@@ -111,8 +105,8 @@ func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 	sums := map[int][]byte{}
 	forward := newRig(t, chosen, "imagenet-strong")
 	visit := func(g *rig, i int) []byte {
-		g.render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityFiles+files[i])}, 1)
-		return bytes.Join(g.pixels, nil)
+		g.Render(&schemas.Sample{ID: int64(i), Key: files[i], Data: readFile(t, parityFiles+files[i])}, 1)
+		return bytes.Join(g.Pixels, nil)
 	}
 	for i := range files {
 		sums[i] = visit(forward, i)
@@ -120,7 +114,7 @@ func TestRenderDependsOnItsArgumentsAlone(t *testing.T) {
 	for _, tier := range tiers() {
 		backward := newRig(t, engine{tier: tier}, "imagenet-strong")
 		for i := len(files) - 1; i >= 0; i-- {
-			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, augment.Key{}, backward.pixels, nil); err == nil {
+			if _, err := backward.r.Render(&schemas.Sample{Key: "bad", Data: []byte("\xff\xd8\xffnot a JPEG")}, augment.Key{}, backward.Pixels, nil); err == nil {
 				t.Fatal("a file that is no JPEG was rendered")
 			}
 			if !bytes.Equal(visit(backward, i), sums[i]) {
@@ -165,9 +159,9 @@ func TestPainterRefusesMisuse(t *testing.T) {
 func TestRenderAllocatesNothing(t *testing.T) {
 	g := newRig(t, chosen, "imagenet-multi")
 	s := &schemas.Sample{ID: 3, Key: "jpeg", Data: readFile(t, parityFiles+"jpeg420.jpg")}
-	g.render(s, 0)
+	g.Render(s, 0)
 	epoch := int64(0)
-	if n := testing.AllocsPerRun(200, func() { epoch++; g.render(s, epoch) }); n > 0.5 {
+	if n := testing.AllocsPerRun(200, func() { epoch++; g.Render(s, epoch) }); n > 0.5 {
 		t.Errorf("%.2f allocations a sample", n)
 	}
 }
@@ -176,11 +170,11 @@ func benchmarkRender(b *testing.B, preset string, samples []*schemas.Sample) {
 	for _, tier := range tiers() {
 		b.Run(tier.String(), func(b *testing.B) {
 			g := newRig(b, engine{tier: tier}, preset)
-			g.render(samples[0], 0)
+			g.Render(samples[0], 0)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				g.render(samples[i%len(samples)], int64(i))
+				g.Render(samples[i%len(samples)], int64(i))
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "samples/s")
 		})

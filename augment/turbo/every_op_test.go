@@ -33,24 +33,16 @@ func TestGoldenEveryOp(t *testing.T) {
 			for v := range sums {
 				sums[v] = [3]hash.Hash{sha256.New(), sha256.New(), sha256.New()}
 			}
-			r, err := augment.NewRenderer(engine{tier: tier}, policy)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			g := &rig{tb: t, r: r}
-			for _, v := range policy.ViewSpecs() {
-				g.pixels = append(g.pixels, make([]byte, v.Bytes()))
-			}
+			g := newPolicyRig(t, engine{tier: tier}, policy)
 			for class, samples := range [][]*schemas.Sample{exact, jpeg} {
 				for _, s := range samples {
 					for epoch := range int64(augmenttest.Keys) {
-						g.render(s, epoch)
+						g.Render(s, epoch)
 						for v := range sums {
 							if class == 0 {
-								sums[v][0].Write(g.plans[v])
+								sums[v][0].Write(g.Plans[v])
 							}
-							sums[v][1+class].Write(g.pixels[v])
+							sums[v][1+class].Write(g.Pixels[v])
 						}
 					}
 				}

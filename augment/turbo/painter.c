@@ -8,27 +8,6 @@
 
 #include "painter.h"
 
-int reserve(buffer *b, size_t n) {
-	if (n <= b->cap)
-		return 1;
-	// Some room to spare: the next sample is of another size.
-	size_t cap = (n + n / 4 + 4095) & ~(size_t)4095;
-	if (cap < n)
-		return 0;
-	void *fresh;
-	if (posix_memalign(&fresh, 64, cap) != 0)
-		return 0;
-	free(b->p);
-	b->p = fresh;
-	b->cap = cap;
-	return 1;
-}
-
-void release(buffer *b) {
-	free(b->p);
-	*b = (buffer){0};
-}
-
 int turbo_has_tier(int tier) {
 #if defined(__x86_64__)
 	__builtin_cpu_init();
@@ -119,14 +98,14 @@ static int resize(turbo_painter *p, const uint8_t *src, int32_t w, int32_t h, in
 	if (!reserve(&p->mid, k->mid_bytes(h, size)))
 		return 0;
 	if (w != size) {
-		if (!set_axis(p, &p->across, w, size, bicubic, mirror))
+		if (!set_axis(k, &p->across, &p->weights, w, size, bicubic, mirror, 0))
 			return 0;
 		k->across(p->mid.p, src, p->stride, h, &p->across);
 	} else {
 		k->gather(p->mid.p, src, p->stride, h, size);
 	}
 	if (h != size) {
-		if (!set_axis(p, &p->down, h, size, bicubic, 0))
+		if (!set_axis(k, &p->down, &p->weights, h, size, bicubic, 0, 1))
 			return 0;
 		k->down(dst, p->mid.p, h, size, &p->down);
 	} else {

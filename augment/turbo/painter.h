@@ -11,22 +11,14 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#include "buffer.h"
+#include "coefficients.h"
 #include "kernels.h"
 #include "turbo.h"
 
 #ifndef LIBJPEG_TURBO_VERSION
 #error "this is not libjpeg-turbo's jpeglib.h: install libjpeg62-turbo-dev (Debian), libjpeg-turbo-devel (Fedora) or jpeg-turbo (Homebrew)"
 #endif
-
-// buffer is memory that grows and is reused; its contents do not survive growth.
-typedef struct {
-	uint8_t *p; // 64-byte aligned
-	size_t cap;
-} buffer;
-
-// reserve makes room for n bytes; 0 without memory.
-int reserve(buffer *b, size_t n);
-void release(buffer *b);
 
 struct turbo_painter {
 	struct jpeg_decompress_struct jpeg;
@@ -49,7 +41,7 @@ struct turbo_painter {
 
 	const struct kernels *k;
 	axis across, down;
-	buffer weights; // double (taps), while an axis is computed
+	buffer weights; // double (taps), while the coefficients of an axis are computed
 	buffer mid;     // between the passes, and between the passes of the blur
 	buffer scratch; // a copy of a view
 	blur_kernel blur;
@@ -59,13 +51,5 @@ struct turbo_painter {
 
 // reserve_picture makes room for h rows of p->stride bytes; 0 without memory.
 int reserve_picture(turbo_painter *p, int32_t h);
-
-// set_axis computes the coefficients for n → size, mirrored for a flip, and the
-// tier's tables of them. 0 without memory.
-int set_axis(turbo_painter *p, axis *a, int32_t n, int32_t size, int bicubic, int mirror);
-void free_axis(axis *a);
-
-// set_blur computes the kernel of σ in Q16, at most 16.
-void set_blur(blur_kernel *k, int32_t sigma);
 
 #endif

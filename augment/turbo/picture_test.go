@@ -3,15 +3,13 @@
 package turbo
 
 import (
-	"archive/tar"
-	"errors"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"resslt/augment"
+	"resslt/augment/augmenttest"
 	"resslt/schemas"
 )
 
@@ -50,33 +48,7 @@ func readFile(tb testing.TB, name string) []byte {
 // photos are the first n pictures of the ImageNet sample, or a skip.
 func photos(tb testing.TB, n int) []*schemas.Sample {
 	tb.Helper()
-	dir := os.Getenv("RESSLT_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, "imagenet-sample-700.tar"))
-	if err != nil {
-		tb.Skipf("no sample of ImageNet (set RESSLT_DATA): %v", err)
-	}
-	defer f.Close()
-	var out []*schemas.Sample
-	for tr := tar.NewReader(f); len(out) < n; {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if h.Typeflag == tar.TypeReg && h.Size > 0 {
-			b, err := io.ReadAll(tr)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			out = append(out, &schemas.Sample{ID: int64(len(out)), Key: h.Name, Data: b})
-		}
-	}
-	return out
+	return augmenttest.Photos(tb, "../..", n)
 }
 
 // open opens and decodes a box; a zero box is the whole picture.

@@ -13,10 +13,10 @@ import (
 	"resslt/schemas/errs"
 )
 
-// TierVariable is the environment variable that names the tier to run, read once
-// when the program starts; unset or empty, the best of this CPU runs. It is for
-// tests and comparisons: every tier gives the same bytes.
-const TierVariable = "RESSLT_TIER"
+// tierVariable is the environment variable that chooses the tier, read once when the
+// program starts; if it is unset or empty, the best of this CPU runs. It is for tests
+// and comparisons: every tier gives the same bytes.
+const tierVariable = "RESSLT_TIER"
 
 // tier is a set of kernels: C's enum turbo_tier.
 type tier int
@@ -27,10 +27,10 @@ var tierNames = [...]string{C.TURBO_SCALAR: "scalar", C.TURBO_AVX2: "avx2", C.TU
 
 func (t tier) String() string { return tierNames[t] }
 
-// usable says whether this CPU and build have the tier.
+// usable reports whether this CPU and build have the tier.
 func (t tier) usable() bool { return C.turbo_has_tier(C.int(t)) != 0 }
 
-// tiers are those that this CPU and build have, the best last.
+// tiers are those of this CPU and build, the best last.
 func tiers() []tier {
 	var out []tier
 	for t := range tierNames {
@@ -41,8 +41,8 @@ func tiers() []tier {
 	return out
 }
 
-// chooseTier is the tier of that name, or the best where the name is empty. The
-// error wraps errs.ErrUsage and says what this CPU has.
+// chooseTier is the tier of that name, or the best for an empty name. The error wraps
+// errs.ErrUsage and lists what this CPU has.
 func chooseTier(name string) (tier, error) {
 	have := tiers()
 	if name == "" {
@@ -60,10 +60,6 @@ func chooseTier(name string) (tier, error) {
 			why = fmt.Sprintf("this %s CPU lacks that tier", runtime.GOARCH)
 		}
 	}
-	return tierScalar, errs.New(TierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),
+	return tierScalar, errs.New(tierVariable, fmt.Sprintf("%q", name), "unset it, or give one of "+strings.Join(names, ", "),
 		errs.Because(errs.ErrUsage, why))
 }
-
-// Tier names the kernels that this process runs: "scalar", "avx2", "avx512" or
-// "neon".
-func Tier() string { return chosen.tier.String() }

@@ -22,11 +22,11 @@ func TestTierOfThisProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	have := tiers()
-	want := os.Getenv(TierVariable)
+	want := os.Getenv(tierVariable)
 	if want == "" {
 		want = have[len(have)-1].String()
 	}
-	if got := Tier(); got != want || augment.Kernels(augment.DefaultEngine()) != want {
+	if got := chosen.tier.String(); got != want || augment.Kernels(augment.DefaultEngine()) != want {
 		t.Errorf("tier %s, want %s", got, want)
 	}
 	if have[0] != tierScalar {
@@ -51,7 +51,7 @@ func TestTierByName(t *testing.T) {
 	for _, name := range []string{absent, "Scalar", "sse2"} {
 		e := newEngine(name)
 		err := augment.CheckEngine(e)
-		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), TierVariable) || !strings.Contains(err.Error(), "scalar") {
+		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), tierVariable) || !strings.Contains(err.Error(), "scalar") {
 			t.Errorf("%s: %v, want ErrUsage that names the variable and the tiers there are", name, err)
 		}
 		policy, perr := augment.Preset("small")

@@ -1,5 +1,5 @@
-// Package mat reads MATLAB's MAT-files of level 5 ("MATLAB 5.0 MAT-file", what
-// save writes as -v6 and -v7), as far as the annotations of data sets need it.
+// Package mat reads MATLAB's MAT-files of level 5 ("MATLAB 5.0 MAT-file", which save
+// writes with -v6 and -v7), as far as the annotations of data sets need it.
 //
 //	vars, err := mat.Read(b)
 //	labels, err := vars.Numbers("labels")
@@ -8,19 +8,19 @@
 //
 //	element   a tag (type, bytes) and its data; a file is a list of them
 //	matrix    the element that holds a variable: flags, dimensions, name, contents
-//	array     a read variable: numbers, text, cells or structures, by column
+//	array     a variable that was read: numbers, text, cells or structures, column-major
 //
 // # What is read
 //
 // Numeric and logical arrays as float64, character arrays, cells and structure
 // arrays, plain or deflated, in both byte orders. Sparse and complex numbers,
-// objects and function handles are ErrUnsupported by name, as is level 7.3,
-// which is an HDF5 file.
+// objects and function handles are ErrUnsupported by name, as is level 7.3, which is
+// HDF5.
 //
 // # Invariants
 //
-//   - Nothing is allocated by a claimed length before that many bytes are seen to
-//     be there; deflated elements stop at a cap.
+//   - A claimed length allocates nothing until that many bytes are known to be there;
+//     decompression stops at a limit.
 //   - Depth and number of nested arrays are bounded.
 //
 // The format is "MAT-File Format", The MathWorks, chapter 1.

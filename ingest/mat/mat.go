@@ -12,14 +12,14 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Caps on what a file may hold, far above any annotation file in use.
+// Limits of a file, far above any annotation file in use.
 const (
-	MaxInflated = 256 << 20 // bytes that all deflated elements of a file may inflate to
+	maxInflated = 256 << 20 // bytes of all deflated elements of a file when decompressed
 	maxDepth    = 16        // arrays within arrays
-	maxArrays   = 4 << 20   // arrays of a file, cells and fields included
+	maxArrays   = 4 << 20   // arrays in a file, including cells and fields
 )
 
-// Kind says what an Array holds.
+// Kind is what an Array contains.
 type Kind uint8
 
 const (
@@ -31,14 +31,14 @@ const (
 
 func (k Kind) String() string { return [...]string{"numbers", "text", "cells", "structures"}[k] }
 
-// Array is one variable, cell or field. Elements stand by column (Fortran's order).
+// Array is one variable, cell or field. Elements are in column-major order.
 type Array struct {
 	Kind    Kind
 	Dims    []int // two or more
 	Numbers []float64
-	Text    string // of all rows, one after the other by column
+	Text    string // of all rows, in column-major order
 	Fields  []string
-	// Items are the cells; or the fields of structures: field f of element i is
+	// Items are the cells, or the fields of structures: field f of element i is
 	// Items[i·len(Fields)+f].
 	Items []*Array
 }
@@ -47,12 +47,12 @@ type Array struct {
 func (a *Array) Len() int {
 	n := 1
 	for _, d := range a.Dims {
-		n *= d // parse has seen that they fit
+		n *= d // matrix has checked that they fit
 	}
 	return n
 }
 
-// Field is the field of element i of a structure array; nil if there is none.
+// Field is a field of element i of a structure array; nil if it is missing.
 func (a *Array) Field(i int, name string) *Array {
 	for f, have := range a.Fields {
 		if at := i*len(a.Fields) + f; have == name && i >= 0 && at < len(a.Items) {
@@ -90,7 +90,7 @@ func (v Vars) Strings(name string) ([]string, error) {
 	return out, nil
 }
 
-// Structs is a structure array that has the fields. Errors wrap ErrCorrupt.
+// Structs is a structure array with those fields. Errors wrap ErrCorrupt.
 func (v Vars) Structs(name string, fields ...string) (*Array, error) {
 	a, err := v.of(name, Struct)
 	if err != nil {
@@ -134,7 +134,7 @@ func Read(b []byte) (Vars, error) {
 	if len(b) < headerBytes {
 		return nil, corrupt("%d bytes are no MAT-file", len(b))
 	}
-	r := &reader{arrays: maxArrays, inflate: MaxInflated}
+	r := &reader{arrays: maxArrays, inflate: maxInflated}
 	switch string(b[126:128]) {
 	case "IM":
 		r.order = binary.LittleEndian
@@ -158,7 +158,7 @@ func Read(b []byte) (Vars, error) {
 			}
 		}
 		if e.typ != miMatrix {
-			return nil, corrupt("element of type %d where a variable was due", e.typ)
+			return nil, corrupt("an element of type %d in place of a variable", e.typ)
 		}
 		name, a, err := r.matrix(e.data, 0)
 		if err != nil {
@@ -200,12 +200,12 @@ type element struct {
 
 type reader struct {
 	order   binary.ByteOrder
-	arrays  int   // that may still come
-	inflate int64 // bytes that may still be inflated
+	arrays  int   // arrays that may still follow
+	inflate int64 // bytes that may still be decompressed
 }
 
-// element splits the first element off b. Elements are padded to 8 bytes, but for
-// deflated ones; small ones carry up to four bytes in the tag.
+// element splits the first element off b. Elements are padded to 8 bytes, except
+// deflated ones; small ones have up to four bytes in the tag.
 func (r *reader) element(b []byte) (e element, rest []byte, err error) {
 	if len(b) < 8 {
 		return e, nil, corrupt("truncated in a tag")
@@ -228,7 +228,7 @@ func (r *reader) element(b []byte) (e element, rest []byte, err error) {
 	return e, b[8+n:], nil
 }
 
-// inflated is the one element that a deflated one holds.
+// inflated is the one element in a deflated one.
 func (r *reader) inflated(b []byte) (e element, err error) {
 	z, err := zlib.NewReader(bytes.NewReader(b))
 	if err != nil {
@@ -240,7 +240,7 @@ func (r *reader) inflated(b []byte) (e element, err error) {
 		return e, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	if r.inflate -= int64(len(raw)); r.inflate < 0 {
-		return e, errs.Because(errs.ErrTooLarge, fmt.Sprintf("inflates to more than %d bytes", MaxInflated))
+		return e, errs.Because(errs.ErrTooLarge, fmt.Sprintf("decompresses to more than %d bytes", maxInflated))
 	}
 	e, _, err = r.element(raw)
 	return e, err
@@ -263,7 +263,7 @@ func (r *reader) matrix(b []byte, depth int) (name string, a *Array, err error) 
 	if r.arrays--; r.arrays < 0 {
 		return "", nil, errs.Because(errs.ErrTooLarge, fmt.Sprintf("more than %d arrays", maxArrays))
 	}
-	if len(b) == 0 { // how an empty cell may be written
+	if len(b) == 0 { // an empty cell may be written so
 		return "", &Array{Dims: []int{0, 0}}, nil
 	}
 	flags, b, err := r.element(b)
@@ -329,7 +329,7 @@ func (r *reader) matrix(b []byte, depth int) (name string, a *Array, err error) 
 	return name, a, err
 }
 
-// items reads count arrays; each takes a tag at least.
+// items reads count arrays, each of at least a tag.
 func (r *reader) items(b []byte, count, depth int) ([]*Array, error) {
 	if count > len(b)/8 {
 		return nil, corrupt("%d arrays in %d bytes", count, len(b))
@@ -341,7 +341,7 @@ func (r *reader) items(b []byte, count, depth int) ([]*Array, error) {
 			return nil, err
 		}
 		if e.typ != miMatrix {
-			return nil, corrupt("element of type %d where an array was due", e.typ)
+			return nil, corrupt("an element of type %d in place of an array", e.typ)
 		}
 		if _, out[i], err = r.matrix(e.data, depth+1); err != nil {
 			return nil, err
@@ -376,7 +376,7 @@ func (r *reader) fieldNames(b []byte) (names []string, rest []byte, err error) {
 	return names, rest, nil
 }
 
-// width is the size of one stored number; 0 for what is none.
+// width is the size of one stored number; 0 for other types.
 func width(typ uint32) int {
 	switch typ {
 	case miInt8, miUint8, miUTF8:
@@ -391,8 +391,8 @@ func width(typ uint32) int {
 	return 0
 }
 
-// numbers reads the values, which are stored in the smallest type that holds
-// them, whatever the class of the array.
+// numbers reads the values, which are stored in the smallest type that can hold them,
+// whatever the class of the array.
 func (r *reader) numbers(e element, count int) ([]float64, error) {
 	w := width(e.typ)
 	if w == 0 || len(e.data) != w*count {

@@ -77,7 +77,7 @@ func TestReadRefuses(t *testing.T) {
 		var z bytes.Buffer
 		w := zlib.NewWriter(&z)
 		zeros := make([]byte, 1<<20)
-		for range MaxInflated>>20 + 1 {
+		for range maxInflated>>20 + 1 {
 			w.Write(zeros)
 		}
 		w.Close()

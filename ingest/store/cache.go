@@ -24,26 +24,26 @@ import (
 
 // cache keeps fetched files on a disk. See the package's comment for its layout.
 type cache struct {
-	dir  string // "" for the default, which is looked for when it is needed
+	dir  string // "" for the default, which is found when it is needed
 	most int64  // bytes
 
 	mu      sync.Mutex
-	trusted map[string]time.Time // paths that this process has hashed, and when it last marked their use; guarded by mu
+	trusted map[string]time.Time // paths that this process has hashed, and when it last noted their use; guarded by mu
 }
 
 const (
-	cacheHint = "give a cache folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
+	cacheHint = "name a cache folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
 	partEnd   = ".part"
 	lockName  = "lock"
 
-	// markEvery is how often a file's use is written down.
+	// markEvery is how often a file's use is recorded.
 	markEvery = time.Minute
-	// lockPoll is how often a lock that another holds is tried.
+	// lockPoll is how often a lock that another process holds is tried.
 	lockPoll = 20 * time.Millisecond
 )
 
-// place is the cache's folder.
-func (c *cache) place() (string, error) {
+// folder is the cache's folder.
+func (c *cache) folder() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dir == "" {
@@ -57,9 +57,9 @@ func (c *cache) place() (string, error) {
 }
 
 // get is the path of the complete file, fetched if it is not there; "" where the
-// cache has no room for it, all of it being fetched just now.
+// cache has no room for it, because all of it is being fetched.
 func (c *cache) get(ctx context.Context, f *File) (string, error) {
-	dir, err := c.place()
+	dir, err := c.folder()
 	if err != nil {
 		return "", err
 	}
@@ -78,32 +78,37 @@ func (c *cache) get(ctx context.Context, f *File) (string, error) {
 	}
 	defer part.Close()                                       // and with it the lock
 	if ok, err := c.usable(ctx, path, f); ok || err != nil { // another process was faster
-		return path, errors.Join(err, removed(part))
+		return path, errors.Join(err, remove(part))
 	}
 	room, err := c.reserve(ctx, dir, part, f.Size+sha256.Size)
 	if err != nil || !room {
-		return "", errors.Join(err, removed(part))
+		return "", errors.Join(err, remove(part))
 	}
 	if err := c.fetch(ctx, part, path, f); err != nil {
-		return "", errors.Join(err, removed(part))
+		return "", errors.Join(err, remove(part))
 	}
 	c.mark(path)
 	return path, nil
 }
 
-func removed(part *os.File) error {
+func remove(part *os.File) error {
 	if err := os.Remove(part.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return diskFault(err)
 	}
 	return nil
 }
 
+// diskFault is an error of the disk, or of package durable, with the cache's hint.
 func diskFault(err error) error {
+	var known *errs.Error
+	if errors.As(err, &known) {
+		return errs.New("", "", cacheHint, known.Err)
+	}
 	return errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
-// usable says whether the complete file is there and sound. The first time that a
-// process uses it, it is hashed; a damaged one is removed.
+// usable reports whether the complete file is there and sound. Its first use in a
+// process hashes it; a damaged one is removed.
 func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) {
 	c.mu.Lock()
 	last, known := c.trusted[path]
@@ -112,7 +117,7 @@ func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) 
 		if time.Since(last) > markEvery {
 			c.mark(path)
 		}
-		return true, nil // ReadAt notices if it was dropped meanwhile
+		return true, nil // ReadAt notices if it was dropped since
 	}
 	disk, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,16 +151,16 @@ func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) 
 	return true, nil
 }
 
-// expect compares what was fetched with what is known of the file.
+// expect compares the hash of what was fetched with the one expected.
 func (f *File) expect(sum []byte) error {
 	if got := hex.EncodeToString(sum); f.SHA256 != "" && f.SHA256 != got {
-		return errs.New("", "", "fetch or pack the shard anew",
+		return errs.New("", "", "fetch or pack the shard again",
 			errs.Because(errs.ErrMismatch, fmt.Sprintf("SHA-256 is %.12s…, the manifest says %.12s…", got, f.SHA256)))
 	}
 	return nil
 }
 
-// mark notes the file's use, for this process and, by its time, for all.
+// mark records the file's use: for this process, and by its time for all.
 func (c *cache) mark(path string) {
 	now := time.Now()
 	c.mu.Lock()
@@ -164,17 +169,17 @@ func (c *cache) mark(path string) {
 	}
 	c.trusted[path] = now
 	c.mu.Unlock()
-	os.Chtimes(path, now, now) // fails where it was dropped just now, which is all the same
+	os.Chtimes(path, now, now) // fails where it was just dropped, which does not matter
 }
 
-// forget is called where a file turned out to be dropped.
+// forget is called when a file turns out to have been dropped.
 func (c *cache) forget(path string) {
 	c.mu.Lock()
 	delete(c.trusted, path)
 	c.mu.Unlock()
 }
 
-// fetch fills part and makes it the complete file.
+// fetch downloads into part and renames it to the complete file.
 func (c *cache) fetch(ctx context.Context, part *os.File, path string, f *File) error {
 	h := sha256.New()
 	var at int64
@@ -205,8 +210,8 @@ func (c *cache) fetch(ctx context.Context, part *os.File, path string, f *File) 
 	return nil
 }
 
-// reserve makes room for size bytes and takes it by giving part that length. It is
-// false where that can't be done: what remains is being fetched.
+// reserve makes room for size bytes and claims it by giving part that length. It
+// returns false where everything that remains is being fetched.
 func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int64) (bool, error) {
 	all, err := lock(ctx, filepath.Join(dir, lockName))
 	if err != nil {
@@ -229,10 +234,10 @@ func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil // dropped just now
+			return nil // just dropped
 		}
 		if strings.HasSuffix(path, partEnd) {
-			if orphan(path) {
+			if orphaned(path) {
 				return os.Remove(path)
 			}
 		} else {
@@ -264,8 +269,8 @@ func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int
 	return true, nil
 }
 
-// orphan says whether nobody fetches the file: it was left by a crash.
-func orphan(path string) bool {
+// orphaned reports whether nobody fetches the file: a crash left it.
+func orphaned(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return false
@@ -274,8 +279,8 @@ func orphan(path string) bool {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }
 
-// lock opens the file, made if need be, and waits until it alone has it locked.
-// Closing it unlocks.
+// lock opens the file, creating it if need be, and waits until it holds its lock.
+// Closing the file unlocks it.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
@@ -284,7 +289,7 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 		}
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			// Who held it may have renamed or removed it: then this is the lock of
+			// The last holder may have renamed or removed it: then this lock guards
 			// nothing.
 			have, err1 := f.Stat()
 			now, err2 := os.Stat(path)
@@ -304,24 +309,6 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 			wait.Stop()
 			return nil, ctx.Err()
 		case <-wait.C:
-		}
-	}
-}
-
-// copyWhile is io.Copy that looks at ctx.
-func copyWhile(ctx context.Context, w io.Writer, r io.Reader) error {
-	buf := make([]byte, blockBytes)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := r.Read(buf)
-		w.Write(buf[:n]) // a hash, which never fails
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
 		}
 	}
 }

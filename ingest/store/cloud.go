@@ -17,12 +17,12 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// cloud is a bucket of a provider, by gocloud.dev/blob.
+// cloud is a bucket of a cloud provider, opened by gocloud.dev/blob.
 type cloud struct {
 	*blob.Bucket
-	hint string // for want of credentials
-	// match makes a read conditional on the file's version; by the provider's own
-	// types. Where it can't, size and time are compared.
+	hint string // for missing credentials
+	// match makes a read conditional on the file's version, by the provider's own
+	// types. Where it can't, read compares size and time.
 	match func(as func(any) bool, want Info) error
 	// etag is the version of a listed file.
 	etag func(*blob.ListObject) string
@@ -43,7 +43,7 @@ func (c *cloud) read(ctx context.Context, key string, want Info, off, n int64) (
 	if err != nil {
 		return nil, c.fault(err)
 	}
-	// Times of one object differ in their fractions between listing and reading.
+	// Listing and reading give times of different precision.
 	if got := r.ModTime().Unix(); r.Size() != want.Size || want.MTime != 0 && got > 0 && got != want.MTime/1e9 {
 		r.Close()
 		return nil, changed(fmt.Sprintf("it has %d bytes of %s, had %d", r.Size(), r.ModTime().UTC().Format("2006-01-02 15:04:05"), want.Size))
@@ -61,7 +61,7 @@ func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
 		if err != nil {
 			return nil, c.fault(err)
 		}
-		if !o.IsDir && !strings.HasSuffix(o.Key, "/") { // folders that consoles make
+		if !o.IsDir && !strings.HasSuffix(o.Key, "/") { // folders, as web consoles make them
 			out = append(out, Info{Name: o.Key, Size: o.Size, MTime: o.ModTime.UnixNano(), Version: c.etag(o)})
 		}
 	}
@@ -69,13 +69,13 @@ func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
 	return out, nil
 }
 
-// changed is a file that is another than was opened.
+// changed is the error of a file that is not the one that was opened.
 func changed(how string) error {
-	return errs.New("", "", "the data was changed after it was opened: open it anew, as other data",
+	return errs.New("", "", "the data was changed after it was opened: open it again, as another data set",
 		errs.Because(errs.ErrMismatch, "the file was changed: "+how))
 }
 
-// fault gives a provider's error its kind.
+// fault classifies a provider's error.
 func (c *cloud) fault(err error) error {
 	status := 0
 	var resp interface{ HTTPStatusCode() int }
@@ -90,7 +90,7 @@ func (c *cloud) fault(err error) error {
 	case code == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed:
 		return changed("its version is another")
 	case code == gcerrors.PermissionDenied, status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return c.denied("the store refuses it" + because(status))
+		return c.denied("the store denies access" + because(status))
 	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "could not find default credentials"),
 		strings.Contains(err.Error(), "no EC2 IMDS role"):
 		return c.denied("there are no credentials")
@@ -122,8 +122,8 @@ type quiet struct{ error }
 func (quiet) Error() string   { return "" }
 func (q quiet) Unwrap() error { return q.error }
 
-// tail is the end of a library's error, which says what went wrong; its beginning
-// says what was called, at length.
+// tail is the end of a library's error, which says what went wrong; the beginning
+// only says what was called, at length.
 func tail(err error) string {
 	const most = 200
 	s := err.Error()

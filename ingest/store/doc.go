@@ -1,5 +1,5 @@
-// Package store opens files by name, whether they lie on a disk, in a bucket or
-// behind a web server: the one place of resslt that knows where bytes come from.
+// Package store opens files by name, on a disk, in a bucket or on a web server. No
+// other package of resslt knows where bytes come from.
 //
 //	s := store.New(store.Options{})
 //	f, err := s.Open(ctx, "s3://bucket/imagenet/train-000017.tar")
@@ -8,37 +8,41 @@
 // # Names
 //
 //	/data/x.tar, file:///data/x.tar   a disk
-//	s3://bucket/key                   Amazon S3 and what speaks its protocol (AWS_ENDPOINT_URL)
+//	s3://bucket/key                   Amazon S3 and compatible servers (AWS_ENDPOINT_URL)
 //	gs://bucket/key                   Google Cloud Storage
-//	https://host/path, http://…       a web server that serves ranges; has no listing
+//	https://host/path, http://…       a web server that serves ranges; it cannot list files
 //
-// Credentials come from where each provider's own tools take them (AWS_* variables
+// Credentials are found as each provider's own tools find them (AWS_* variables
 // and ~/.aws, Google's application default credentials, user:password@ in a URL);
 // RESSLT_ANONYMOUS=1 reads public buckets without any.
 //
 // # Reading
 //
-// A remote file is read by ranges. Where Keep is set, the first read fetches it
-// whole into the cache instead, and it is read from there: for data that fits the
-// cache, or that is read in runs. A file has the version (ETag) that it was opened
-// with; another one later is ErrMismatch, never a mixture.
+// A remote file is read by ranges. With Keep, the first read fetches it whole into
+// the cache, and later reads are served from there: for data that fits the cache, or
+// that is read in long runs. A file keeps the version (ETag) that it was opened with;
+// meeting another one is ErrMismatch, and two are never mixed.
 //
-// What fails for a moment is tried again, with a backoff that doubles; a body that
-// breaks off goes on where it ended; a connection that gives nothing for half a
-// minute counts as broken. What cannot get better is told at once: missing, no
-// right to read, another version.
+// Transient failures are retried, with a backoff that doubles. A body that breaks off
+// is resumed where it ended; a connection that sends nothing for half a minute counts
+// as broken. What no retry can cure is returned at once: a missing file, denied
+// access, another version.
 //
 // # The cache
 //
 //	CACHE/lock              held (flock) while room is made
-//	CACHE/ab/abcd….part     being fetched; locked by who fetches it; has its full
-//	                        length from the start, so that it counts
+//	CACHE/ab/abcd….part     being fetched, and locked by the process that does; it has
+//	                        its full length from the start, so that it counts
 //	CACHE/ab/abcd…          complete: the bytes, then their SHA-256
 //
 // The name is a hash of the file's name, size and version. Several processes share
-// a cache: who finds a .part locked waits for it; a .part that nobody has locked
-// was left by a crash and is removed. A file comes into being by rename, after
-// fsync, and is hashed anew by each process that first uses it, so that neither a
-// crash nor a bad disk gives wrong bytes. Above its bytes, the cache drops what was
-// not used for the longest time.
+// a cache: one that finds a .part locked waits for it; a .part that nobody has locked
+// was left by a crash and is removed. A file gets its name by rename, after fsync, and
+// each process hashes it before its first use, so that neither a crash nor a bad disk
+// gives wrong bytes. When the cache is full, the least recently used files are dropped.
+//
+// # One more store
+//
+// Implement bucket (store.go) in a file of its own and add its scheme to the table in
+// scheme.go. Retries, ranges, the cache and the cut into names need no change.
 package store

@@ -15,11 +15,11 @@ import (
 type File struct {
 	Info
 
-	// Keep says that a remote file is to be fetched whole into the cache at the
-	// first read, where it fits.
+	// Keep makes the first read fetch a remote file whole into the cache, where it
+	// fits.
 	Keep bool
-	// SHA256 in hex is what the whole is known to have, if it is: a fetched file
-	// of another one is ErrMismatch.
+	// SHA256, in hex, is the hash of the whole file, "" where unknown. A fetched file
+	// with another one is ErrMismatch.
 	SHA256 string
 
 	disk   *os.File // of a local file
@@ -37,8 +37,8 @@ func (f *File) Close() error {
 }
 
 // ReadAt fills p with the bytes at off. It returns io.ErrUnexpectedEOF with fewer
-// bytes where the file ends, ErrMismatch where it is another than was opened,
-// ErrUnavailable where it can't be had.
+// bytes where the file ends, ErrMismatch where the file is not the one that was
+// opened, ErrUnavailable where it cannot be read.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if f.disk != nil {
 		n, err := f.disk.ReadAt(p, off)
@@ -50,7 +50,7 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for range 3 { // a cached file can be dropped between the look and the read
+	for range 3 { // the cache may drop a file between the check and the read
 		path, err := f.cached(ctx)
 		if err != nil {
 			return 0, err
@@ -72,7 +72,7 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// short is the error of a read of n bytes of want.
+// short is the error of a read that gave n bytes of want.
 func short(n, want int, err error) error {
 	switch {
 	case n == want:
@@ -93,8 +93,8 @@ func readPath(path string, p []byte, off int64) (int, error) {
 	return n, short(n, len(p), err)
 }
 
-// WriteTo gives the whole file to w, in order.
-func (f *File) WriteTo(ctx context.Context, w io.Writer) error {
+// writeTo writes the whole file to w, in order.
+func (f *File) writeTo(ctx context.Context, w io.Writer) error {
 	var from io.Reader
 	if f.disk != nil {
 		from = io.NewSectionReader(f.disk, 0, f.Size)
@@ -116,12 +116,17 @@ func (f *File) WriteTo(ctx context.Context, w io.Writer) error {
 		defer disk.Close()
 		from = io.NewSectionReader(disk, 0, f.Size)
 	}
+	return copyWhile(ctx, w, from)
+}
+
+// copyWhile is io.Copy until ctx ends.
+func copyWhile(ctx context.Context, w io.Writer, r io.Reader) error {
 	buf := make([]byte, blockBytes)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := from.Read(buf)
+		n, err := r.Read(buf)
 		if _, werr := w.Write(buf[:n]); werr != nil {
 			return werr
 		}
@@ -136,7 +141,7 @@ func (f *File) WriteTo(ctx context.Context, w io.Writer) error {
 
 const blockBytes = 1 << 20
 
-// Reader reads the whole file in order, with ctx. The caller must Close it.
+// Reader reads the whole file in order, until ctx ends. The caller must Close it.
 func (f *File) Reader(ctx context.Context) io.ReadCloser {
 	if f.disk != nil {
 		return io.NopCloser(io.NewSectionReader(f.disk, 0, f.Size))
@@ -146,7 +151,7 @@ func (f *File) Reader(ctx context.Context) io.ReadCloser {
 	done := make(chan struct{})
 	go func() { // joined by Close
 		defer close(done)
-		w.CloseWithError(f.WriteTo(ctx, w))
+		w.CloseWithError(f.writeTo(ctx, w))
 	}()
 	return &pipe{r, func() { cancel(); r.Close(); <-done }}
 }
@@ -161,7 +166,7 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// cached is the path of the whole file in the cache; "" where it is not to be kept.
+// cached is the path of the whole file in the cache; "" where it is not kept there.
 func (f *File) cached(ctx context.Context) (string, error) {
 	if !f.Keep || f.store.o.CacheBytes < f.Size {
 		return "", nil
@@ -169,10 +174,10 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	return f.store.cache.get(ctx, f)
 }
 
-// pull reads [off, off+n) from the network and hands it on in order. What breaks
-// off is resumed where it ended.
+// pull reads [off, off+n) from the network and passes it on in order. A body that
+// breaks off is resumed where it ended.
 func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) error {
-	var stop error // each's own, which no further attempt mends
+	var stop error // of each, which no retry can cure
 	got := int64(0)
 	buf := make([]byte, min(n, blockBytes))
 	tries := 0
@@ -187,7 +192,7 @@ func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) 
 			return nil
 		}
 		if tries++; got > before && tries < maxResumes {
-			return progress{err} // a body that breaks off again and again is no failure to connect
+			return progress{err} // a body that breaks off repeatedly is no failure to connect
 		}
 		return err
 	})
@@ -197,7 +202,7 @@ func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) 
 	return err
 }
 
-// maxResumes bounds how often one read goes on after its body broke off.
+// maxResumes bounds how often one read continues after its body broke off.
 const maxResumes = 1000
 
 // body makes one request and reads its body.

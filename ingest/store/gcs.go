@@ -17,7 +17,7 @@ import (
 const gcsHint = "run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS, or RESSLT_ANONYMOUS=1 for a public bucket"
 
 // openGCS opens a bucket of Google Cloud Storage.
-func openGCS(ctx context.Context, name string) (bucket, error) {
+func openGCS(ctx context.Context, _, name string) (bucket, error) {
 	client := gcp.NewAnonymousHTTPClient(http.DefaultTransport)
 	if !anonymous() {
 		creds, err := gcp.DefaultCredentials(ctx)

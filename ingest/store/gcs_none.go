@@ -8,7 +8,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-func openGCS(context.Context, string) (bucket, error) {
+func openGCS(context.Context, string, string) (bucket, error) {
 	return nil, errs.New("", "", "build without the tag nogcs",
-		errs.Because(errs.ErrUnsupported, "this build leaves Google Cloud Storage out"))
+		errs.Because(errs.ErrUnsupported, "this build has no Google Cloud Storage"))
 }

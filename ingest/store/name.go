@@ -6,20 +6,10 @@ import (
 	"strings"
 )
 
-// Remote says whether the name is one of a bucket or web server.
-func Remote(name string) bool {
-	scheme, _, ok := strings.Cut(name, "://")
-	switch scheme {
-	case "s3", "gs", "http", "https":
-		return ok
-	}
-	return false
-}
-
-// Local is the path of a name on a disk: file:// is taken off.
+// Local is the path of a name on a disk, without file://.
 func Local(name string) string { return strings.TrimPrefix(name, "file://") }
 
-// split takes a remote name apart: "s3://bucket", "key/of/it".
+// split splits a remote name into its root and key: "s3://bucket", "key/of/it".
 func split(name string) (root, key string) {
 	scheme, rest, _ := strings.Cut(name, "://")
 	host, key, _ := strings.Cut(rest, "/")
@@ -71,7 +61,7 @@ func Rel(dir, name string) (string, error) {
 	return strings.TrimPrefix(strings.TrimPrefix(to, from), "/"), nil
 }
 
-// Abs is the name as it holds in any working directory.
+// Abs is the name made independent of the working directory.
 func Abs(name string) (string, error) {
 	if Remote(name) {
 		return name, nil

@@ -11,12 +11,12 @@ import (
 	"resslt/schemas/errs"
 )
 
-// progress is a failure after which the count of attempts begins anew.
+// progress is a failure after some bytes had come: the count of attempts restarts.
 type progress struct{ error }
 
 func (p progress) Unwrap() error { return p.error }
 
-// final says whether no further attempt can mend err.
+// final reports whether no retry can cure err.
 func final(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, errs.ErrMismatch) || errors.Is(err, errs.ErrUnsupported) || errors.Is(err, errs.ErrUsage) ||
@@ -28,9 +28,9 @@ const (
 	maxPause   = 5 * time.Second
 )
 
-// retry does it until it works, ctx ends, the failure is final, or the attempts
+// retry calls do until it succeeds, ctx ends, the failure is final, or the attempts
 // are used up. Pauses double, and vary by a quarter so that a farm's workers don't
-// come back all at once.
+// all return at once.
 func (s *Store) retry(ctx context.Context, do func(context.Context) error) error {
 	pause := firstPause
 	for n := 1; ; n++ {
@@ -51,7 +51,7 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 			if errors.As(err, &e) {
 				return err
 			}
-			return errs.New("", "", "see whether the store can be reached, and run again",
+			return errs.New("", "", "check that the store can be reached, and run again",
 				fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
 		}
 		wait := time.NewTimer(pause*3/4 + rand.N(pause/2))
@@ -65,7 +65,7 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 	}
 }
 
-// unavailable is err as ErrUnavailable, if it is of no other kind.
+// unavailable makes err match ErrUnavailable.
 func unavailable(err error) error {
 	if errors.Is(err, errs.ErrUnavailable) {
 		return err
@@ -73,9 +73,9 @@ func unavailable(err error) error {
 	return errs.BecauseErr(errs.ErrUnavailable, err)
 }
 
-var errSlow = errs.Because(errs.ErrUnavailable, "the connection gives nothing")
+var errSlow = errs.Because(errs.ErrUnavailable, "the connection stalled")
 
-// watch cancels ctx where touch isn't called for so long.
+// watch cancels ctx if touch isn't called for the patience's length.
 func watch(ctx context.Context, patience time.Duration) (_ context.Context, touch, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := time.AfterFunc(patience, func() { cancel(errSlow) })
@@ -85,7 +85,7 @@ func watch(ctx context.Context, patience time.Duration) (_ context.Context, touc
 	}
 }
 
-// slow is errSlow where that is why err came.
+// slow is errSlow where that caused err.
 func slow(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errSlow) {
 		return errSlow

@@ -14,15 +14,15 @@ import (
 	"gocloud.dev/blob/s3blob"
 )
 
-const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE to who may read it, or RESSLT_ANONYMOUS=1 for a public bucket"
+const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE of a user who may read it, or RESSLT_ANONYMOUS=1 for a public bucket"
 
 // openS3 opens a bucket of S3, or of the server that AWS_ENDPOINT_URL names.
-// Other servers than Amazon's are asked with the bucket in the path, since few of
-// them have a host name a bucket.
-func openS3(ctx context.Context, name string) (bucket, error) {
+// Requests to servers other than Amazon's have the bucket in the path, since few of
+// them have a host name for each bucket.
+func openS3(ctx context.Context, _, name string) (bucket, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithDefaultRegion("us-east-1"),
-		// retry.go is the one place that tries again.
+		// Only retry.go retries.
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if anonymous() {
@@ -34,7 +34,7 @@ func openS3(ctx context.Context, name string) (bucket, error) {
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-		// Versions and SHA-256 say that bytes are right; many servers lack this.
+		// Versions and SHA-256 guard the bytes; many servers lack these checksums.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 	b, err := s3blob.OpenBucket(ctx, client, name, nil)
@@ -60,5 +60,5 @@ func openS3(ctx context.Context, name string) (bucket, error) {
 	}, nil
 }
 
-// anonymous says whether buckets are read without credentials.
+// anonymous reports whether buckets are read without credentials.
 func anonymous() bool { return os.Getenv("RESSLT_ANONYMOUS") == "1" }

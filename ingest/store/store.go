@@ -17,28 +17,28 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Options say how remote files are read. The zero value is the default.
+// Options configure how remote files are read. The zero value is the default.
 type Options struct {
 	// CacheDir is the folder of fetched files. Default: $RESSLT_CACHE_DIR, else
 	// resslt/shards under os.UserCacheDir.
 	CacheDir string
 
 	// CacheBytes bounds the cache. Default: $RESSLT_CACHE_BYTES, else 32 GiB.
-	// Below 0 there is none, and every read goes to the network.
+	// Below 0 there is no cache, and every read goes to the network.
 	CacheBytes int64
 
-	// Patience is how long a connection may give nothing. Default: 30 s.
+	// Patience is how long a connection may send nothing. Default: 30 s.
 	Patience time.Duration
 
-	// Attempts is how often a request is made before its failure is told; between
-	// them pass 0.1 s, 0.2 s, 0.4 s … to 5 s. Default: 8, some 15 s.
+	// Attempts is how often a request is tried before its failure is returned, with
+	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s. Default: 8, some 15 s.
 	Attempts int
 }
 
-// DefaultCacheBytes is Options.CacheBytes where neither it nor the environment says.
-const DefaultCacheBytes = 32 << 30
+// defaultCacheBytes is Options.CacheBytes where neither it nor the environment is set.
+const defaultCacheBytes = 32 << 30
 
-// Validate says whether the options can be used; it wraps ErrUsage.
+// Validate reports whether the options can be used. Its error wraps ErrUsage.
 func (o Options) Validate() error {
 	if o.Patience < 0 || o.Attempts < 0 {
 		return errs.New("store options", "", "give 0 for the defaults", errs.Because(errs.ErrUsage, "a negative number"))
@@ -56,10 +56,10 @@ func (o Options) applyDefaults() Options {
 		o.CacheDir = os.Getenv("RESSLT_CACHE_DIR")
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes, _ = strconv.ParseInt(os.Getenv("RESSLT_CACHE_BYTES"), 10, 64) // Validate has looked at it
+		o.CacheBytes, _ = strconv.ParseInt(os.Getenv("RESSLT_CACHE_BYTES"), 10, 64) // Validate has checked it
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = DefaultCacheBytes
+		o.CacheBytes = defaultCacheBytes
 	}
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
@@ -72,7 +72,7 @@ func (o Options) applyDefaults() Options {
 
 // Info describes a file.
 type Info struct {
-	Name    string // in List: relative to the folder, '/'-separated; else as it was asked for
+	Name    string // in List: relative to the folder, '/'-separated; else the name asked for
 	Size    int64
 	MTime   int64  // ns since 1970; 0 where unknown
 	Version string // the ETag of a remote file; "" where there is none
@@ -87,27 +87,29 @@ type Store struct {
 	buckets map[string]bucket // by root; guarded by mu
 }
 
-// bucket is a place of remote files.
+// bucket is a store of remote files. Its errors match notFound, errDenied,
+// ErrMismatch (changed), ErrUnsupported or ErrUsage, which no retry can cure, or
+// any other error, which is retried.
 type bucket interface {
-	// stat looks at one file.
+	// stat describes one file.
 	stat(ctx context.Context, key string) (Info, error)
-	// read opens bytes [off, off+n) of the file as want describes it.
+	// read opens bytes [off, off+n) of the file that want describes.
 	read(ctx context.Context, key string, want Info, off, n int64) (io.ReadCloser, error)
-	// list gives all files whose keys begin with the prefix, by full keys.
+	// list returns all files whose keys begin with the prefix, by full keys, sorted.
 	list(ctx context.Context, prefix string) ([]Info, error)
 	close() error
 }
 
-// New is a store. Nothing is looked at yet.
+// New returns a store. It opens nothing yet.
 func New(o Options) *Store {
 	o = o.applyDefaults()
 	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes}, buckets: map[string]bucket{}}
 }
 
-// Fits says whether files of so many bytes together fit the cache.
+// Fits reports whether files of so many bytes in total fit the cache.
 func (s *Store) Fits(bytes int64) bool { return bytes <= s.o.CacheBytes }
 
-// Close drops the connections.
+// Close closes the connections.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +121,7 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// bucket gives the bucket of a remote name, and the key in it.
+// bucket returns the bucket of a remote name, and the key in it.
 func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error) {
 	root, key := split(name)
 	s.mu.Lock()
@@ -127,20 +129,7 @@ func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error)
 	if b := s.buckets[root]; b != nil {
 		return b, key, nil
 	}
-	scheme, host, _ := strings.Cut(root, "://")
-	if host == "" {
-		return nil, "", errs.New("", "", "write "+scheme+"://bucket/key", errs.Because(errs.ErrUsage, "no bucket or host is named"))
-	}
-	var b bucket
-	var err error
-	switch scheme {
-	case "s3":
-		b, err = openS3(ctx, host)
-	case "gs":
-		b, err = openGCS(ctx, host)
-	default:
-		b = openWeb(root)
-	}
+	b, err := openBucket(ctx, root)
 	if err != nil {
 		return nil, "", err
 	}
@@ -148,7 +137,7 @@ func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error)
 	return b, key, nil
 }
 
-// Stat looks at a file. Errors match fs.ErrNotExist or one of schemas' sentinels.
+// Stat describes a file. Errors match fs.ErrNotExist or one of errs' sentinels.
 func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 	if !Remote(name) {
 		info, err := os.Stat(Local(name))
@@ -170,8 +159,8 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 	return info, err
 }
 
-// IsDir says whether the name is that of a folder: remote, of a prefix below which
-// there are files. A web server has none.
+// IsDir reports whether the name is that of a folder; of a remote one, whether
+// there are files below it. A web server has no folders.
 func (s *Store) IsDir(ctx context.Context, name string) (bool, error) {
 	if !Remote(name) {
 		info, err := os.Stat(Local(name))
@@ -187,8 +176,8 @@ func (s *Store) IsDir(ctx context.Context, name string) (bool, error) {
 	return len(files) > 0, err
 }
 
-// List gives all remote files below the folder, in bytewise order, with names
-// relative to it. Local folders are for the os package.
+// List returns all remote files below the folder, in bytewise order, with names
+// relative to it. Local folders are left to the os package.
 func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 	b, key, err := s.bucket(ctx, dir)
 	if err != nil {
@@ -208,7 +197,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 	return files, err
 }
 
-// Glob gives the names that a pattern matches, sorted, as filepath.Glob does.
+// Glob returns the names that a pattern matches, sorted, like filepath.Glob.
 func (s *Store) Glob(ctx context.Context, pattern string) ([]string, error) {
 	if !Remote(pattern) {
 		return filepath.Glob(Local(pattern))
@@ -242,8 +231,7 @@ func (s *Store) Glob(ctx context.Context, pattern string) ([]string, error) {
 	return out, nil
 }
 
-// Open opens a file for reading: one that Stat would find, of the version that it
-// has now. Errors are Stat's.
+// Open opens the current version of a file for reading. Errors are Stat's.
 func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 	if Remote(name) {
 		info, err := s.Stat(ctx, name)
@@ -271,9 +259,9 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, disk: f}, nil
 }
 
-// OpenAs opens the remote file that info describes, without a look at it: reads
-// fail with ErrMismatch if it is another one. List gives such infos, once their
-// names are whole.
+// OpenAs opens the remote file that info describes, without a request: reads fail
+// with ErrMismatch if the file is another one. Infos of List serve, once their
+// names are completed.
 func (s *Store) OpenAs(ctx context.Context, info Info) (*File, error) {
 	b, key, err := s.bucket(ctx, info.Name)
 	if err != nil {

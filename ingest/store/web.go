@@ -19,11 +19,11 @@ type web struct {
 	client *http.Client
 }
 
-func openWeb(root string) bucket {
+func openWeb(_ context.Context, root, _ string) (bucket, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DisableCompression = true // ranges are of the file, not of its coding
+	t.DisableCompression = true // ranges are of the file, not of its compressed form
 	t.MaxIdleConnsPerHost = 64
-	return &web{root: root, client: &http.Client{Transport: t}}
+	return &web{root: root, client: &http.Client{Transport: t}}, nil
 }
 
 func (w *web) close() error {
@@ -35,7 +35,7 @@ func (w *web) list(context.Context, string) ([]Info, error) {
 	return nil, errs.New("", "", "name each file, as in {000..099}, or the manifest that `resslt shards index --manifest` writes", errNoListing)
 }
 
-// request makes one request. Its errors say what a person can do about them.
+// request makes one request.
 func (w *web) request(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
 	u, err := url.Parse(w.root)
 	if err != nil {
@@ -62,7 +62,7 @@ func (w *web) request(ctx context.Context, method, key string, header map[string
 	case http.StatusNotFound, http.StatusGone:
 		return nil, notFound
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, errs.New("", "", "see who may read it; user:password@ may stand before the host",
+		return nil, errs.New("", "", "check who may read it; put user:password@ before the host to log in",
 			fmt.Errorf("%w: the server answers %s", errDenied, resp.Status))
 	case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return nil, changed("the server answers " + resp.Status)
@@ -78,7 +78,7 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 	resp.Body.Close()
 	size := resp.ContentLength
 	if resp.StatusCode != http.StatusOK || size < 0 {
-		// No HEAD, or none with a length: a range tells it too.
+		// No HEAD, or none with a length: a range has it too.
 		if resp, err = w.request(ctx, http.MethodGet, key, map[string]string{"Range": "bytes=0-0"}); err != nil {
 			return Info{}, err
 		}
@@ -100,7 +100,7 @@ func modified(resp *http.Response) int64 {
 	return t.UnixNano()
 }
 
-var noRanges = errs.New("", "", "fetch the file, or serve it by one that does",
+var noRanges = errs.New("", "", "download the file, or use a server that does",
 	errs.Because(errs.ErrUnsupported, "the server does not serve ranges"))
 
 func (w *web) read(ctx context.Context, key string, want Info, off, n int64) (io.ReadCloser, error) {

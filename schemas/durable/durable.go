@@ -1,12 +1,12 @@
-// Package durable puts files on disk so that a reader finds the old one or the new one,
-// whole, whatever dies and when: the one way in which resslt replaces a file.
+// Package durable replaces files so that a reader finds the old one or the new one, whole,
+// whatever fails and when. All of resslt replaces files by it.
 //
 // # In pseudo-code
 //
-//	f ← temporary file beside path           // the same file system, so that rename is one step
-//	write f, chmod, fsync f                  // the bytes are on disk before the name is
+//	f ← temporary file in path's folder      // the same file system, so that rename is atomic
+//	write f, chmod, fsync f                  // the bytes reach the disk before the name
 //	rename f → path                          // readers see one or the other
-//	fsync the folder                         // the name is on disk, too
+//	fsync the folder                         // the name reaches the disk, too
 //
 // Nothing is written through a symbolic link: where path is one, the file takes its place.
 // Errors are the file system's own, wrapped in one line that names the file (Error).
@@ -22,15 +22,15 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Mode is the permission of a file that Replace makes.
+// Mode is the permission of files that Replace writes.
 const Mode fs.FileMode = 0o644
 
-// Replace writes the file at path in one step. Where write or the disk fails, the file that
-// was there stays, and nothing else is left. An *errs.Error of write is passed on as it is;
-// any other comes as Error gives it.
+// Replace writes the file at path atomically. If write or the disk fails, the old file
+// stays and nothing else is left. An *errs.Error of write is returned unchanged; any other
+// goes through Error.
 func Replace(path string, write func(io.Writer) error) error { return ReplaceMode(path, Mode, write) }
 
-// ReplaceMode is Replace with a permission of the caller's choice, for secrets.
+// ReplaceMode is Replace with another permission, for secrets.
 func ReplaceMode(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	return Error(path, replace(path, mode, write))
 }
@@ -67,8 +67,8 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	return rename(f.Name(), path)
 }
 
-// Rename gives a file whose bytes are on disk its name, and has the disk hold the name.
-// Both are in one folder.
+// Rename gives a file that has been synced its final name, and syncs the folder. Both names
+// are in one folder.
 func Rename(from, to string) error { return Error(to, rename(from, to)) }
 
 func rename(from, to string) error {
@@ -78,7 +78,7 @@ func rename(from, to string) error {
 	return syncFolder(filepath.Dir(to))
 }
 
-// SyncFolder has the disk hold the names in a folder: after a rename, a creation or a removal.
+// SyncFolder makes a rename, creation or removal in the folder durable.
 func SyncFolder(dir string) error { return Error(dir, syncFolder(dir)) }
 
 func syncFolder(dir string) error {
@@ -90,8 +90,8 @@ func syncFolder(dir string) error {
 	return d.Sync()
 }
 
-// Error names the file that could not be written and what helps. It gives nil for nil, and
-// an *errs.Error as it is. The result wraps errs.ErrUnavailable.
+// Error adds to a failure to write the file's name and a hint. It returns nil for nil, and
+// an *errs.Error unchanged. Otherwise the result wraps errs.ErrUnavailable.
 func Error(path string, err error) error {
 	if err == nil {
 		return nil

@@ -8,13 +8,13 @@ import (
 // Sentinels. Every error that leaves a package of resslt matches one of these
 // under errors.Is, so that callers decide by kind and never by text.
 var (
-	// ErrUsage: the user asked for something that cannot be (exit code 2).
+	// ErrUsage: the user asked for something impossible (exit code 2).
 	ErrUsage = errors.New("wrong use")
-	// ErrNotFound: a file, folder, run, stream or recipe is not there.
+	// ErrNotFound: a file, folder, run, stream or recipe does not exist.
 	ErrNotFound = errors.New("not found")
 	// ErrCorrupt: bytes that do not parse as what they claim to be.
 	ErrCorrupt = errors.New("corrupt")
-	// ErrTooLarge: a size above a cap that the spec or policy sets.
+	// ErrTooLarge: a size above a limit of the spec, the policy or this build.
 	ErrTooLarge = errors.New("too large")
 	// ErrUnsupported: well-formed, but outside what this build handles.
 	ErrUnsupported = errors.New("unsupported")
@@ -24,31 +24,31 @@ var (
 	ErrDeterminism = errors.New("determinism failure")
 	// ErrUnavailable: something outside the process is missing (broker, libtorch).
 	ErrUnavailable = errors.New("unavailable")
-	// ErrDenied: the broker knows us, and does not let us.
+	// ErrDenied: the broker accepted the credentials but not the request.
 	ErrDenied = errors.New("denied")
-	// ErrTombstone: a chunk or sample could not be made, and the policy says fail.
+	// ErrTombstone: a chunk or sample could not be made, and the run is to fail then.
 	ErrTombstone = errors.New("tombstone")
-	// ErrDiverged: the numbers of a training run are no numbers any more.
+	// ErrDiverged: the loss or the weights of a training run are not finite.
 	ErrDiverged = errors.New("diverged")
 	// ErrInterrupted: stopped on request after a checkpoint (exit code 130).
 	ErrInterrupted = errors.New("interrupted")
 )
 
 // Error is the one error type of resslt: what was being done, to what, what
-// went wrong, and how the user can fix it. It prints as a single line.
+// went wrong, and how to fix it. It prints as a single line.
 type Error struct {
-	Op    string // what was being done, a verb phrase: "open folder", "decode"
+	Op    string // what was being done, as a verb phrase: "open folder", "decode"
 	Where string // the thing it was done to: a path, a URI, a sample key, a field
 	Hint  string // what to do, an imperative: "install libtorch-dev or set RESSLT_TORCH"
 	Err   error  // the cause; wraps one of the sentinels
 }
 
-// New builds an *Error. err must wrap a sentinel or be one.
+// New returns an *Error. err must be a sentinel or wrap one.
 func New(op, where, hint string, err error) error {
 	return &Error{Op: op, Where: where, Hint: hint, Err: err}
 }
 
-// Error is "op where: cause (hint: hint)", on one line.
+// Error formats the error as "op where: cause (hint: hint)", on one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
@@ -72,7 +72,7 @@ func (e *Error) Error() string {
 	return oneLine(b.String())
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Because attaches a detail to a sentinel: Because(ErrCorrupt, "bad magic")

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -225,18 +224,3 @@ func (counting) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte
 type inTurn struct{}
 
 func (inTurn) At(epoch, index int64) int64 { return (index + epoch) % 47 }
-
-func wantErr(t *testing.T, err, kind error, texts ...string) {
-	t.Helper()
-	if !errors.Is(err, kind) {
-		t.Fatalf("error %v, want %v", err, kind)
-	}
-	for _, s := range texts {
-		if !strings.Contains(err.Error(), s) {
-			t.Fatalf("error %q does not say %q", err, s)
-		}
-	}
-	if strings.Contains(err.Error(), "\n") {
-		t.Fatalf("error of several lines: %q", err)
-	}
-}

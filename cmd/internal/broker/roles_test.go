@@ -15,6 +15,7 @@ import (
 	"resslt/batcher"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // TestRoles lets trainer, worker and observer do all of their work under deploy's
@@ -249,35 +250,35 @@ func TestDenied(t *testing.T) {
 	t.Run("a worker opens a run", func(t *testing.T) {
 		c := f.connect(t, byNKey, vision, batcher.RoleWorker)
 		_, err := batcher.OpenRun(short(), c.js, "mine", spec(), batcher.RunOptions{})
-		wantErr(t, err, errs.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
+		errstest.Want(t, err, errs.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
 	})
 	t.Run("an observer deletes a run", func(t *testing.T) {
 		c := f.connect(t, byNKey, vision, batcher.RoleObserver)
-		wantErr(t, batcher.DeleteRun(short(), c.js, "r"), errs.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
+		errstest.Want(t, batcher.DeleteRun(short(), c.js, "r"), errs.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
 	})
 	t.Run("a trainer connects under another role's inbox", func(t *testing.T) {
 		o := f.options(byNKey, vision, batcher.RoleTrainer)
 		o.Role = batcher.RoleWorker
 		o.Timeout = time.Second
 		_, _, err := batcher.Connect(t.Context(), o)
-		wantErr(t, err, errs.ErrDenied, `Subscription to "_INBOX.worker.`)
+		errstest.Want(t, err, errs.ErrDenied, `Subscription to "_INBOX.worker.`)
 	})
 	t.Run("a stranger", func(t *testing.T) {
 		o := f.options(byNKey, vision, batcher.RoleWorker)
 		o.NKey = ""
 		_, _, err := batcher.Connect(t.Context(), o)
-		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
+		errstest.Want(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 		if other := t.TempDir(); Keys(KeyOptions{Dir: other, Tenants: []string{vision}}) != nil {
 			t.Fatal("no keys")
 		} else {
 			o.NKey = filepath.Join(other, vision, "worker.nk")
 		}
 		_, _, err = batcher.Connect(t.Context(), o)
-		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
+		errstest.Want(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 	})
 	t.Run("quota", func(t *testing.T) {
 		_, err := batcher.OpenRun(t.Context(), trainer.js, "large", spec(), batcher.RunOptions{Storage: batcher.StorageFile, MaxBytes: 200 << 30})
-		wantErr(t, err, errs.ErrUnavailable, "store")
+		errstest.Want(t, err, errs.ErrUnavailable, "store")
 	})
 	if err := run.Ensure(t.Context()); err != nil {
 		t.Fatalf("the run does not stand any more: %v", err)
@@ -314,7 +315,7 @@ func TestGuestsOfOldAreRefused(t *testing.T) {
 					nc.Close()
 					continue
 				}
-				wantErr(t, err, errs.ErrDenied)
+				errstest.Want(t, err, errs.ErrDenied)
 				f.connect(t, byCreds, vision, r)
 			}
 		})
@@ -330,7 +331,7 @@ func TestStreamQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := batcher.OpenRun(t.Context(), c.js, "two", spec(), batcher.RunOptions{})
-	wantErr(t, err, errs.ErrUnavailable, "maximum number of streams reached")
+	errstest.Want(t, err, errs.ErrUnavailable, "maximum number of streams reached")
 }
 
 // TestTLS: who cannot show and be shown a certificate is told which file is missing.
@@ -381,7 +382,7 @@ func TestTLS(t *testing.T) {
 				nc.Close()
 				return
 			}
-			wantErr(t, err, c.kind, c.says)
+			errstest.Want(t, err, c.kind, c.says)
 		})
 	}
 }

@@ -15,19 +15,18 @@ import (
 	"resslt/train/eval"
 )
 
-// ImageOptions say how un-augmented images are read.
+// ImageOptions configure the reading of un-augmented images.
 type ImageOptions struct {
 	Size     int     // S: images come out as S×S
-	Fraction float64 // side of the central square that is taken, of the shorter side; 1: all of it
-	Max      int     // at most so many images, evenly spread over the data set; 0: all
+	Fraction float64 // side of the central square to take, as a fraction of the shorter side; 1: all of it
+	Max      int     // at most so many images, spread evenly over the data set; 0: all
 	Batch    int     // images a call of Next; 0: 256
 	Workers  int     // images rendered at once; at least 1
-	SkipBad  bool    // pass over images that cannot be decoded, instead of failing
+	SkipBad  bool    // skip images that cannot be decoded, instead of failing
 }
 
-// Images yields a data set's images in order of id, un-augmented, for features.
-// It is an eval.Source. Not for concurrent use; Close joins nothing and frees
-// the renderers and the data set.
+// Images returns a data set's images in order of id, un-augmented, for features. It is an
+// eval.Source, and not for concurrent use.
 type Images struct {
 	src  ingest.Source
 	o    ImageOptions
@@ -35,8 +34,8 @@ type Images struct {
 	ids  []int64
 	next int
 
-	Keys    []string // of the images given so far, by row
-	Skipped int64    // images passed over
+	Keys    []string // of the images returned so far, by row
+	Skipped int64    // images skipped so far
 }
 
 // OpenImages opens the images of a split of a data set.
@@ -55,8 +54,8 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	return &Images{src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
 }
 
-// CenterCrop is the policy of one un-augmented view: the central square, of the
-// given share of the shorter side, resized to size.
+// CenterCrop returns the policy of one un-augmented view: the central square, whose side
+// is that fraction of the shorter side, resized to size.
 func CenterCrop(size int, fraction float64) *augment.Policy {
 	return &augment.Policy{Name: "eval", Limits: augment.DefaultLimits, Views: []augment.View{{
 		Name: "center", Role: schemas.Student, Size: size,
@@ -64,21 +63,20 @@ func CenterCrop(size int, fraction float64) *augment.Policy {
 	}}}
 }
 
-// Len is the number of images that will be given, bad ones included.
+// Len is the number of images to be read, bad ones included.
 func (m *Images) Len() int64 { return int64(len(m.ids)) }
 
-// Row is the row, bad images included, that Next goes on with.
+// Row is the row, counting bad images, with which Next continues.
 func (m *Images) Row() int64 { return int64(m.next) }
 
-// SkipTo makes Next go on with a row, a multiple of the batch if the same batches are
-// to come out.
+// SkipTo makes Next continue with a row; for the same batches, with a multiple of the
+// batch size.
 func (m *Images) SkipTo(row int64) { m.next = int(row) }
 
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 
-// Next gives the next images, io.EOF after the last. The pixels are the
-// caller's.
+// Next returns the next images, io.EOF after the last. The pixels are the caller's.
 func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 	for m.next < len(m.ids) {
 		ids := m.ids[m.next:min(m.next+m.o.Batch, len(m.ids))]
@@ -99,7 +97,7 @@ func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 // Close frees the renderers and closes the data set.
 func (m *Images) Close() error { return errors.Join(m.r.close(), m.src.Close()) }
 
-// renderers make the one view of a policy of many samples at once.
+// renderers render the one view of a policy for many samples concurrently.
 type renderers struct {
 	src     ingest.Source
 	size    int
@@ -130,9 +128,8 @@ func (r *renderers) close() error {
 	return err
 }
 
-// render makes the images of the ids, each worker taking the next one free, and
-// gives their keys too. The views are drawn by key's seed and epoch. Those that
-// cannot be decoded are left out where skipBad says so.
+// render renders the images of the ids, and returns their keys, too. The views are drawn
+// by key's seed and epoch. With skipBad, images that cannot be decoded are left out.
 func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, error) {
 	n, one := len(ids), 3*r.size*r.size
 	out := eval.Images{Size: r.size, Pixels: make([]byte, n*one), Labels: make([]int32, n), IDs: make([]int64, n)}
@@ -163,7 +160,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 	if err := g.Wait(); err != nil {
 		return eval.Images{}, nil, err
 	}
-	// Close the gaps that bad images leave.
+	// Close the gaps of bad images.
 	kept := 0
 	for i := range n {
 		if bad[i] {
@@ -184,9 +181,9 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 	return out, keys[:kept], nil
 }
 
-// RenderSamples makes the one view of a policy of the samples with the given
-// ids, drawn by key's seed and epoch, and gives their keys. One that cannot be
-// decoded is an error.
+// RenderSamples renders the one view of a policy for the samples of the ids, drawn by
+// key's seed and epoch, and returns their keys, too. A sample that cannot be decoded is
+// an error.
 func RenderSamples(ctx context.Context, src ingest.Source, policy *augment.Policy, ids []int64, key augment.Key, workers int) (eval.Images, []string, error) {
 	r, err := newRenderers(src, policy, workers, false)
 	if err != nil {

@@ -6,16 +6,16 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Plans gives the recorded plans of a row's sample, one a view; false where the record has
-// none for it.
+// Plans returns the recorded plans of a row's sample, one for each view; false if the
+// recording has none for it.
 type Plans func(row batcher.TaskRow) ([][]byte, bool)
 
-// WithPlans is a source of OpenSource whose views are rendered by recorded plans instead of
-// drawn: a change of the drawing law does not touch a replay.
+// WithPlans makes a source of OpenSource render its views by recorded plans instead of
+// drawing them, so that replays do not depend on how a build draws.
 func WithPlans(s batcher.Source, plans Plans) (batcher.Source, error) {
 	src, ok := s.(*source)
 	if !ok {
-		return nil, errs.New("replay plans", "", "give a source that OpenSource opened", errs.ErrUsage)
+		return nil, errs.New("replay plans", "", "give a source that OpenSource returned", errs.ErrUsage)
 	}
 	return &planned{src, plans}, nil
 }
@@ -34,14 +34,14 @@ func (p *planned) NewMaker() (batcher.Maker, error) {
 	return m, nil
 }
 
-// replay renders the sample that was read by recorded plans.
+// replay renders the sample that was read, by recorded plans.
 func (m *maker) replay(recorded, dst, plans [][]byte) error {
 	parsed := make([]augment.Plan, len(recorded))
 	for v, b := range recorded {
 		var err error
 		if parsed[v], err = augment.ParsePlan(b); err != nil {
-			// Not the sample's fault, which ErrCorrupt would say.
-			return errs.New("replay", m.sample.Key, "take the record from another copy", errs.Because(errs.ErrMismatch, err.Error()))
+			// Not ErrCorrupt, which would blame the sample.
+			return errs.New("replay", m.sample.Key, "use another copy of the recording", errs.Because(errs.ErrMismatch, err.Error()))
 		}
 	}
 	if err := m.renderer.Replay(&m.sample, parsed, dst); err != nil {

@@ -16,8 +16,8 @@ import (
 	"resslt/train/recipe"
 )
 
-// Policy is the augmentation policy that the recipe names: a preset, or a YAML
-// file where the name ends in .yaml or .yml. image_size resizes it.
+// Policy returns the augmentation policy that the recipe names: a preset, or a YAML file
+// if the name ends in .yaml or .yml, resized to imageSize if that is not 0.
 func Policy(name string, imageSize int) (*augment.Policy, error) {
 	p, err := loadPolicy(name)
 	if err != nil {
@@ -45,7 +45,7 @@ func loadPolicy(name string) (*augment.Policy, error) {
 	return augment.ParsePolicy(name, raw)
 }
 
-// presets lists the presets in a line; Table 4's many rows as one.
+// presets lists the presets in one line, those of Table 4 as one.
 func presets() string {
 	var names []string
 	for _, p := range augment.Presets() {
@@ -56,8 +56,8 @@ func presets() string {
 	return strings.Join(append(names, "table4-…"), ", ")
 }
 
-// Absolute makes the place of a data URI absolute: a worker of the farm may have
-// been started in another folder.
+// Absolute makes the place of a data URI absolute: a worker of the farm may run in
+// another folder.
 func Absolute(uri string) (string, error) {
 	scheme, place, ok := strings.Cut(uri, ":")
 	if !ok || place == "" {
@@ -70,13 +70,13 @@ func Absolute(uri string) (string, error) {
 	return scheme + ":" + abs, nil
 }
 
-// Host is what a recipe takes from this machine and build, for a process that has
-// so many of its cores.
+// Host is what a recipe takes from this machine and build, for a process with these
+// cores.
 func Host(c cores.Cores) recipe.Host {
 	return recipe.Host{Threads: cores.For(c, os.LookupEnv).Count, Engine: augment.DefaultEngine().Name()}
 }
 
-// Spec is the run spec of a resolved recipe over a data set.
+// Spec returns the run spec of a resolved recipe for a data set.
 func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	engine, err := augment.EngineByFamily(r.Engine)
 	if err != nil {
@@ -85,9 +85,9 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples)
 }
 
-// ReplaySpec is the run spec of a resolved recipe over recorded batches, which need
-// neither the data nor the engine that they were made with. It returns ErrMismatch where
-// the recipe asks for other batches than those recorded, and names what differs.
+// ReplaySpec returns the run spec of a resolved recipe for recorded batches, which need
+// neither the data nor the engine that they were made with. Its error wraps ErrMismatch
+// if the recipe needs other batches than those recorded, and names what differs.
 func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, error) {
 	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples })
 	if err != nil {
@@ -135,24 +135,20 @@ func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards 
 	return s, s.Validate()
 }
 
-// sides are the images' sides, in pixels, of the data sets whose images are all of
-// one size.
-var sides = map[string]int{"fashion-mnist": 28, "mnist": 28, "cifar10": 32, "cifar100": 32, "stl10": 96}
-
-// CheckViews says whether the views fit the recipe's objective, and the images of
-// the format where those are all of one size. An error wraps errs.ErrUsage.
+// CheckViews checks that the views fit the recipe's objective, and are not larger than
+// the format's images, if those are all of one size. Errors wrap errs.ErrUsage.
 func CheckViews(r *recipe.Recipe, format string, views []schemas.ViewSpec) error {
 	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
 		return err
 	}
-	side, known := sides[format]
-	if !known || r.Upscale {
+	side := ingest.ImageSide(format)
+	if side == 0 || r.Upscale {
 		return nil
 	}
 	for _, v := range views {
 		if v.Size > side {
-			return errs.New("view", v.Name, fmt.Sprintf("set image_size=%d or less, or upscale=true where that is meant", side),
-				errs.Because(errs.ErrUsage, fmt.Sprintf("is %d pixels wide and the images of %s are %d: a crop would be of made-up pixels", v.Size, format, side)))
+			return errs.New("view", v.Name, fmt.Sprintf("set image_size=%d or less, or upscale=true if that is intended", side),
+				errs.Because(errs.ErrUsage, fmt.Sprintf("is %d pixels wide and the images of %s are %d: crops would be enlarged", v.Size, format, side)))
 		}
 	}
 	return nil

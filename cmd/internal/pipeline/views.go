@@ -25,8 +25,8 @@ type Labels struct {
 	Key   []string
 }
 
-// ReadLabels reads most samples of an open data set, evenly spread, or all for
-// 0, for their labels and keys: formats keep them beside the image.
+// ReadLabels reads the labels and keys of most samples of an open data set, spread
+// evenly, or of all for 0. It reads the images, too: formats store them together.
 func ReadLabels(ctx context.Context, src ingest.Source, most int) (*Labels, error) {
 	ids := spread(src.Len(), int64(most))
 	n := int64(len(ids))
@@ -48,9 +48,9 @@ func ReadLabels(ctx context.Context, src ingest.Source, most int) (*Labels, erro
 	return out, g.Wait()
 }
 
-// spread is most of n ids, or all for 0: one drawn from each of equal stretches,
-// always the same. Data sets lie sorted by class, where the first would be of a
-// few classes alone, or dealt by class in turn, where every tenth would be.
+// spread chooses most of n ids, or all for 0: one from each of equal stretches, at random
+// but always the same. Data sets are often sorted by class, where the first ones would be
+// of few classes, or alternate between classes, where every tenth would be.
 func spread(n, most int64) []int64 {
 	if most <= 0 || most > n {
 		most = n
@@ -64,27 +64,27 @@ func spread(n, most int64) []int64 {
 	return ids
 }
 
-// ViewOptions say how augmented training images are made.
+// ViewOptions configure augmented training images.
 type ViewOptions struct {
 	Policy  *augment.Policy // of one view
 	IDs     []int64         // the samples to train on; nil: Max of all
-	Max     int             // at most so many, evenly spread; 0: all
+	Max     int             // at most so many, spread evenly; 0: all
 	Classes int             // of the data set
 	Seed    uint64          // of the order and of the views
-	Batch   int             // images a batch; 0: 256
+	Batch   int             // images in a batch; 0: 256
 	Workers int             // images rendered at once; at least 1
-	SkipBad bool            // pass over images that cannot be decoded, instead of failing
+	SkipBad bool            // skip images that cannot be decoded, instead of failing
 }
 
-// Views yields augmented images of an open data set, in another order and under
-// other draws every epoch. It is an eval.Views. One epoch is open at a time.
+// Views returns augmented images of an open data set, in another order and with other
+// draws in every epoch. It is an eval.Views. One epoch is open at a time.
 type Views struct {
 	o ViewOptions
 	r *renderers
 	n int64
 }
 
-// NewViews makes the views of a data set, which stays the caller's.
+// NewViews makes the views of a data set, which the caller closes.
 func NewViews(src ingest.Source, o ViewOptions) (*Views, error) {
 	if o.Batch == 0 {
 		o.Batch = 256
@@ -103,14 +103,14 @@ func NewViews(src ingest.Source, o ViewOptions) (*Views, error) {
 	return &Views{o: o, r: r, n: int64(len(o.IDs))}, nil
 }
 
-// Len is the number of images an epoch.
+// Len is the number of images in an epoch.
 func (v *Views) Len() int { return int(v.n) }
 
-// Classes is the data set's.
+// Classes is the data set's number of classes.
 func (v *Views) Classes() int { return v.o.Classes }
 
-// Batches is the number of batches an epoch. A single image that is left over
-// is left out: batch norm has no variance of one.
+// Batches is the number of batches in an epoch. A last batch of a single image is left
+// out: batch norm needs a variance.
 func (v *Views) Batches() int {
 	b := int64(v.o.Batch)
 	n := (v.n + b - 1) / b
@@ -168,7 +168,7 @@ func (e *viewEpoch) produce(ctx context.Context) error {
 	return nil
 }
 
-// Next gives the next batch, io.EOF after the last.
+// Next returns the next batch, io.EOF after the last.
 func (e *viewEpoch) Next(ctx context.Context) (eval.Images, error) {
 	select {
 	case m, ok := <-e.out:
@@ -184,8 +184,7 @@ func (e *viewEpoch) Next(ctx context.Context) (eval.Images, error) {
 	}
 }
 
-// Close stops what is being rendered. The error of a reader that went away
-// early is no error.
+// Close stops rendering. Closing before the last batch is no error.
 func (e *viewEpoch) Close() error {
 	e.cancel()
 	if err := e.g.Wait(); !errors.Is(err, context.Canceled) {
@@ -194,8 +193,8 @@ func (e *viewEpoch) Close() error {
 	return nil
 }
 
-// CropAndFlip is the policy of one view: a random crop of at least the given
-// share of the picture's area, resized to size, flipped half the time.
+// CropAndFlip returns the policy of one view: a random crop of at least that fraction of
+// the picture's area, resized to size and flipped half the time.
 func CropAndFlip(size int, least float64) *augment.Policy {
 	return &augment.Policy{Name: "crop and flip", Limits: augment.DefaultLimits, Views: []augment.View{{
 		Name: "crop", Role: schemas.Student, Size: size,

@@ -13,25 +13,25 @@ import (
 	"resslt/schemas/errs"
 )
 
-// OpenSource opens a run's data for a worker. overrides are data URIs that
-// stand for the run's own where their digest is the run's: a worker may keep
-// its copy under another path. The caller closes the Source.
+// OpenSource opens a run's data for a worker. overrides are data URIs to try before the
+// run's own: a worker may have a copy under another path. The first one with the run's
+// digest is used. The caller closes the Source.
 //
-// Errors wrap ErrMismatch where the engine or the data is another than the
-// run's, and ingest's own where the data cannot be opened.
+// Errors wrap ErrMismatch if the engine or the data are not the run's, or come from
+// ingest if the data cannot be opened.
 func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options) (batcher.Source, error) {
 	return OpenTimedSource(ctx, rec, overrides, opt, nil)
 }
 
-// Timer hears how long the stages of a sample take, from several goroutines.
+// Timer receives how long the stages of a sample take, from several goroutines.
 type Timer interface {
-	// Read hears how long a sample's bytes took to come.
+	// Read receives how long it took to read a sample's bytes.
 	Read(time.Duration)
-	// Engine gives e with its painters timed.
+	// Engine returns e with its painters timed.
 	Engine(e augment.Engine) augment.Engine
 }
 
-// OpenTimedSource is OpenSource with a timer, nil for none.
+// OpenTimedSource is OpenSource with a timer; nil for none.
 func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options, timer Timer) (batcher.Source, error) {
 	engine, err := augment.EngineByName(rec.Spec.Engine)
 	if err != nil {
@@ -45,7 +45,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []st
 		return nil, err
 	}
 	opt.Split = rec.Spec.Dataset.Split
-	if order, err := schemas.ParseOrder(rec.Spec.Order); err == nil { // Order speaks of errors
+	if order, err := schemas.ParseOrder(rec.Spec.Order); err == nil { // Order, below, reports errors
 		opt.Runs = order.Blocked
 	}
 	var tried []string
@@ -71,7 +71,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []st
 		"give this worker a copy with --data URI", errs.Because(errs.ErrMismatch, strings.Join(tried, "; ")))
 }
 
-// Order is the order in which the spec visits its samples.
+// Order returns the order in which the spec visits its samples.
 func Order(s *schemas.RunSpec) (batcher.Order, error) { return ingest.OpenOrder(s) }
 
 // source is a batcher.Source over ingest and augment.
@@ -100,7 +100,7 @@ func (s *source) Close() error { return s.data.Close() }
 type maker struct {
 	*source
 	renderer *augment.Renderer
-	sample   schemas.Sample // its buffer is used again
+	sample   schemas.Sample // its buffer is reused
 	plans    Plans          // recorded ones, or nil
 }
 

@@ -22,11 +22,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Keys of the server's one user, and the bucket that it begins with.
+// Keys of the server's one user, and the one bucket.
 const (
-	Access = "resslt-test"
-	Secret = "resslt-test-secret"
-	Bucket = "data"
+	access     = "resslt-test"
+	Secret     = "resslt-test-secret"
+	bucketName = "data"
 )
 
 // S3 is a running server with a proxy before it.
@@ -55,7 +55,7 @@ func Start(t *testing.T) *S3 {
 		t.Skip("no S3 server: run `make bin/versitygw`, which go-installs it")
 	}
 	s := &S3{t: t, folder: t.TempDir(), bin: bin, direct: free(t)}
-	if err := os.Mkdir(filepath.Join(s.folder, Bucket), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(s.folder, bucketName), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.Restart()
@@ -86,14 +86,14 @@ func Start(t *testing.T) *S3 {
 	t.Cleanup(front.Close)
 	s.URL = front.URL
 	for k, v := range map[string]string{
-		"AWS_ENDPOINT_URL": s.URL, "AWS_ACCESS_KEY_ID": Access, "AWS_SECRET_ACCESS_KEY": Secret, "AWS_REGION": "us-east-1",
+		"AWS_ENDPOINT_URL": s.URL, "AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": Secret, "AWS_REGION": "us-east-1",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		t.Setenv(k, v)
 	}
 	s.client = s3.New(s3.Options{
 		BaseEndpoint: aws.String("http://" + s.direct), UsePathStyle: true, Region: "us-east-1",
-		Credentials: credentials.NewStaticCredentialsProvider(Access, Secret, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(access, Secret, ""),
 	})
 	return s
 }
@@ -129,7 +129,7 @@ func free(t testing.TB) string {
 // Restart starts the server on the same folder and address.
 func (s *S3) Restart() {
 	s.t.Helper()
-	cmd := exec.Command(s.bin, "--quiet", "--access", Access, "--secret", Secret, "--port", s.direct, "posix", s.folder)
+	cmd := exec.Command(s.bin, "--quiet", "--access", access, "--secret", Secret, "--port", s.direct, "posix", s.folder)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -179,12 +179,12 @@ func (s *S3) Gets() int64 { return s.gets.Load() }
 func (s *S3) Put(key string, data []byte) string {
 	s.t.Helper()
 	_, err := s.client.PutObject(context.Background(), &s3.PutObjectInput{
-		Bucket: aws.String(Bucket), Key: aws.String(key), Body: bytes.NewReader(data),
+		Bucket: aws.String(bucketName), Key: aws.String(key), Body: bytes.NewReader(data),
 	})
 	if err != nil {
 		s.t.Fatalf("put %s: %v", key, err)
 	}
-	return fmt.Sprintf("s3://%s/%s", Bucket, key)
+	return fmt.Sprintf("s3://%s/%s", bucketName, key)
 }
 
 // PutTree stores all files below dir under the prefix.
@@ -208,5 +208,5 @@ func (s *S3) PutTree(prefix, dir string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return fmt.Sprintf("s3://%s/%s", Bucket, prefix)
+	return fmt.Sprintf("s3://%s/%s", bucketName, prefix)
 }

@@ -14,23 +14,22 @@ import (
 	"resslt/schemas/errs"
 )
 
-// recordSource serves the binary research sets: files of equal-sized records of
-// raw pixels. Nothing but labels (a byte a sample) is held in memory, save for
-// IDX files, which come gzipped and must be.
-type recordSource struct {
+// rawSource serves the binary research sets: files of rows of raw pixels, all of one
+// size. It keeps only the labels in memory, a byte for each sample; of IDX files, which
+// may be gzipped, everything.
+type rawSource struct {
 	manifest *Manifest
 	parts    []part
 	files    []*file // closed by Close
 	store    *store.Store
 	closed   atomic.Bool
-	scratch  sync.Pool // *[]byte: one record as it lies in the file
+	scratch  sync.Pool // *[]byte: one row as it is in the file
 
-	// resum reads shard i of the manifest again and gives its hex SHA-256.
+	// resum reads shard i of the manifest again and returns its hex SHA-256.
 	resum func(ctx context.Context, i int, m *meter) (string, error)
 }
 
-// readerAt fills p with the bytes at off, or says why not: a store.File, or bytes
-// in memory.
+// readerAt fills p with the bytes at off, or fails: a store.File, or bytes in memory.
 type readerAt interface {
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 }
@@ -42,17 +41,17 @@ type part struct {
 	first  int64 // id of its first sample
 	count  int64
 	r      readerAt
-	base   int64  // where the pixels of record 0 begin
-	stride int64  // from one record's pixels to the next's
-	labels []byte // class of each record, or nil
+	base   int64  // offset of the pixels of row 0
+	stride int64  // from one row's pixels to the next's
+	labels []byte // class of each row, or nil
 	shape  imageShape
 }
 
-// imageShape says what the pixels of one record are.
+// imageShape is the layout of the pixels of one row.
 type imageShape struct {
 	width, height int
 	encoding      schemas.Encoding
-	// interleave turns the file's layout into HWC; nil where they are the same.
+	// interleave converts the file's layout to HWC; nil where they are the same.
 	interleave func(dst, src []byte, width, height int)
 }
 
@@ -63,7 +62,7 @@ func (s imageShape) bytes() int {
 	return 3 * s.width * s.height
 }
 
-// planarRows turns RGB planes, each row by row (CIFAR), into HWC.
+// planarRows converts RGB planes, each row by row (CIFAR), to HWC.
 func planarRows(dst, src []byte, width, height int) {
 	n := width * height
 	r, g, b := src[:n], src[n:2*n], src[2*n:3*n]
@@ -72,8 +71,8 @@ func planarRows(dst, src []byte, width, height int) {
 	}
 }
 
-// planarColumns turns RGB planes, each column by column (STL-10, which was
-// written by MATLAB), into HWC.
+// planarColumns converts RGB planes, each column by column (STL-10, which MATLAB
+// wrote), to HWC.
 func planarColumns(dst, src []byte, width, height int) {
 	n := width * height
 	for x := range width {
@@ -84,18 +83,18 @@ func planarColumns(dst, src []byte, width, height int) {
 	}
 }
 
-func newRecordSource(m *Manifest, parts []part, files []*file) *recordSource {
+func newRawSource(m *Manifest, parts []part, files []*file) *rawSource {
 	for i := range parts {
 		parts[i].first = m.Samples
 		m.Samples += parts[i].count
 	}
-	return &recordSource{manifest: m, parts: parts, files: files}
+	return &rawSource{manifest: m, parts: parts, files: files}
 }
 
-func (s *recordSource) Manifest() *Manifest { return s.manifest }
-func (s *recordSource) Len() int64          { return s.manifest.Samples }
+func (s *rawSource) Manifest() *Manifest { return s.manifest }
+func (s *rawSource) Len() int64          { return s.manifest.Samples }
 
-func (s *recordSource) Close() error {
+func (s *rawSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
@@ -112,7 +111,7 @@ func closeAll(files []*file) error {
 	return first
 }
 
-func (s *recordSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
+func (s *rawSource) Read(ctx context.Context, id int64, dst *schemas.Sample) error {
 	if err := checkID(ctx, s.manifest, s.closed.Load(), id); err != nil {
 		return err
 	}
@@ -131,7 +130,7 @@ func (s *recordSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 		raw = *buf
 	}
 	if _, err := p.r.ReadAt(ctx, raw, p.base+row*p.stride); err != nil {
-		return fileError("read sample", fmt.Sprintf("%s#%d", p.path, row), "was the file changed? open it anew", err)
+		return fileError("read sample", fmt.Sprintf("%s#%d", p.path, row), "was the file changed? open it again", err)
 	}
 	if p.shape.interleave != nil {
 		p.shape.interleave(dst.Data, raw, p.shape.width, p.shape.height)
@@ -146,10 +145,10 @@ func (s *recordSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 	return nil
 }
 
-// labelColumn is a Writer that picks one byte of every record that passes by, so
-// that labels are gathered on the same pass that hashes the file.
+// labelColumn is a Writer that collects one byte of every row written, so that the
+// pass that hashes the file also gathers its labels.
 type labelColumn struct {
-	stride, at int64 // record size; where in it the label stands
+	stride, at int64 // bytes of a row; the label's offset in it
 	pos        int64
 	labels     []byte
 }
@@ -167,7 +166,7 @@ func (c *labelColumn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// checkLabels says whether all labels are below classes.
+// checkLabels checks that all labels are below classes.
 func checkLabels(op, path, hint string, labels []byte, classes int) error {
 	for i, l := range labels {
 		if int(l) >= classes {

@@ -12,8 +12,8 @@ import (
 	"resslt/schemas/errs"
 )
 
-// listPrefix lists a remote folder by one listing of all below it: what folderRoot
-// and listFolder find on a disk.
+// listPrefix lists a remote folder by one listing of everything below it. It finds what
+// folderRoot and listFolder find on a disk.
 func listPrefix(ctx context.Context, dir, split string, opt Options) (root string, classes []string, x *index, err error) {
 	const op = "open folder"
 	found, err := opt.files.List(ctx, dir)
@@ -21,40 +21,31 @@ func listPrefix(ctx context.Context, dir, split string, opt Options) (root strin
 		return "", nil, nil, fileError(op, dir, folderHint, err)
 	}
 	found = slices.DeleteFunc(found, func(f store.Info) bool {
-		return slices.ContainsFunc(strings.Split(f.Name, "/"), hidden) || !isImageName(f.Name)
+		return !isCandidate(f.Name)
 	})
-	tops := map[string]bool{}
+	var subs []string
 	for _, f := range found {
 		if top, _, below := strings.Cut(f.Name, "/"); below {
-			tops[top] = true
+			subs = append(subs, top)
 		}
 	}
-	root = dir
-	splits := len(tops) > 0
-	for top := range tops {
-		splits = splits && isSplitFolder(top)
+	slices.Sort(subs)
+	mine, err := chooseSplitFolder(dir, split, slices.Compact(subs))
+	if err != nil {
+		return "", nil, nil, err
 	}
-	mine := ""
-	for _, name := range splitFolders[split] {
-		if splits && mine == "" && tops[name] {
-			mine = name
-		}
-	}
-	if mine == "" && (splits || split != Train) {
-		return "", nil, nil, errs.New(op, dir, "leave the split out, or name one that is there", errs.Because(errs.ErrNotFound, "has no split "+split))
-	}
-	if mine != "" {
+	if root = dir; mine != "" {
 		root = store.Join(dir, mine)
 	}
 
 	// Class names are those of all splits together, as on a disk.
-	shards := map[string][]listed{}
+	shards := map[string][]foundFile{}
 	for _, f := range found {
 		name := f.Name
 		if mine != "" {
 			top, below, _ := strings.Cut(name, "/")
-			if slices.Contains(splitFolders[Unlabeled], top) && top != mine {
-				continue // its folders, if any, are no classes
+			if !givesClasses(top, mine) {
+				continue
 			}
 			name = below
 			if class, _, ok := strings.Cut(name, "/"); ok {
@@ -70,7 +61,7 @@ func listPrefix(ctx context.Context, dir, split string, opt Options) (root strin
 		} else if mine == "" {
 			classes = append(classes, class)
 		}
-		shards[class] = append(shards[class], listed{name: file, size: f.Size, mtime: f.MTime})
+		shards[class] = append(shards[class], foundFile{name: file, size: f.Size, mtime: f.MTime})
 	}
 	slices.Sort(classes)
 	classes = slices.Compact(classes)
@@ -80,24 +71,14 @@ func listPrefix(ctx context.Context, dir, split string, opt Options) (root strin
 			continue
 		}
 		if err := x.addFolder(class, shards[class], int32(i-1)); err != nil {
-			return "", nil, nil, errs.New(op, path.Join(root, class), "split it in several", err)
+			return "", nil, nil, errs.New(op, path.Join(root, class), "split it into several", err)
 		}
 	}
 	return root, classes, x, nil
 }
 
-// isSplitFolder says whether a folder's name is that of a split.
-func isSplitFolder(name string) bool {
-	for _, names := range splitFolders {
-		if slices.Contains(names, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// addFolder appends a class folder of files in bytewise order, their sums to come.
-func (x *index) addFolder(name string, files []listed, label int32) error {
+// addFolder appends a class folder of files in bytewise order, without their hashes.
+func (x *index) addFolder(name string, files []foundFile, label int32) error {
 	c, s := &columns{}, Shard{Name: name}
 	for _, f := range files {
 		if f.size > math.MaxUint32 {

@@ -1,4 +1,4 @@
-package ingest
+package parquet
 
 import (
 	"encoding/binary"
@@ -8,19 +8,19 @@ import (
 )
 
 // Parquet keeps its footer and page headers in Thrift's compact protocol. The
-// generated reader allocates lists by the length that they claim, which no recover
-// can stop. So every such structure is walked first, by this file: each length is
-// held against the bytes that are there, and nothing is allocated by it.
+// generated reader allocates lists of whatever length they claim, a crash that no
+// recover can stop. So this file walks every such structure first: it checks each
+// length against the bytes that are there, and allocates nothing by it.
 
-// thriftStruct is what the walk remembers of a structure: numbers, structures and
-// lengths of lists, by field. What lies in lists is walked and forgotten.
+// thriftStruct is what the walk keeps of a structure: numbers, structures and lengths
+// of lists, by field. The contents of lists are walked but not kept.
 type thriftStruct struct {
 	ints    map[int16]int64
 	structs map[int16]*thriftStruct
 	lists   map[int16]int
 }
 
-// at is the structure in a field; an empty one where there is none.
+// at is the structure in a field; an empty one if it is missing.
 func (s *thriftStruct) at(field int16) *thriftStruct {
 	if t := s.structs[field]; t != nil {
 		return t
@@ -44,11 +44,11 @@ const (
 	thriftStructType
 )
 
-// maxThriftDepth is the depth of structures within one another; Parquet has six.
+// maxThriftDepth bounds how deep structures nest; Parquet's nest six deep.
 const maxThriftDepth = 24
 
-// walkThrift walks the structure at the beginning of b and says how many bytes it
-// takes. Errors wrap ErrCorrupt.
+// walkThrift walks the structure at the start of b and returns its length in bytes.
+// Errors wrap ErrCorrupt.
 func walkThrift(b []byte) (s *thriftStruct, n int, err error) {
 	w := &thriftWalker{b: b}
 	s, err = w.structure(0, true)
@@ -155,7 +155,7 @@ func (w *thriftWalker) structure(depth int, keep bool) (*thriftStruct, error) {
 	}
 }
 
-// list walks a list or set and gives its length.
+// list walks a list or set and returns its length.
 func (w *thriftWalker) list(depth int) (int, error) {
 	head, err := w.byte()
 	if err != nil {
@@ -178,7 +178,7 @@ func (w *thriftWalker) list(depth int) (int, error) {
 	return int(n), nil
 }
 
-// value walks an element of a list or map, or a field of another kind.
+// value walks an element of a list or map, or a field of any other type.
 func (w *thriftWalker) value(typ byte, depth int) error {
 	if depth > maxThriftDepth {
 		return w.corrupt("nested too deep")

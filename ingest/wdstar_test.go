@@ -22,7 +22,7 @@ func scan(b []byte) (*columns, [sha256.Size]byte, error) {
 
 func TestScanTarFaults(t *testing.T) {
 	img := bytes.Repeat([]byte{7}, 1000)
-	good := tarBytes(t, member1{"1.jpg", img}, member1{"2.jpg", img}) // 512+1024, twice, and 1024 of zeros
+	good := tarBytes(t, tarFile{"1.jpg", img}, tarFile{"2.jpg", img}) // 512+1024, twice, and 1024 of zeros
 	// The size field of a header is octal at 124, its check sum at 148.
 	claim := func(size int64) []byte {
 		b := bytes.Clone(good)
@@ -54,10 +54,10 @@ func TestScanTarFaults(t *testing.T) {
 		{"size of 8 GiB", claim(1<<33 - 1), 1536, "claims 8589934591 bytes"},
 		{"size a block too large", claim(1000 + 1024 + 512), 1536, "claims"},
 		{"two archives", append(bytes.Clone(good), good...), int64(len(good)), "data after the end"},
-		{"two images of a key", tarBytes(t, member1{"1.jpg", img}, member1{"1.png", img}), 1536, "second image"},
-		{"label in words", tarBytes(t, member1{"1.jpg", img}, member1{"1.cls", []byte("cat")}), 1536, "no class"},
-		{"label below -1", tarBytes(t, member1{"1.cls", []byte("-2")}), 0, "no class"},
-		{"label of 1 kB", tarBytes(t, member1{"1.cls", img}), 0, "no decimal"},
+		{"two images of a key", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.png", img}), 1536, "second image"},
+		{"label in words", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("cat")}), 1536, "no class"},
+		{"label below -1", tarBytes(t, tarFile{"1.cls", []byte("-2")}), 0, "no class"},
+		{"label of 1 kB", tarBytes(t, tarFile{"1.cls", img}), 0, "no decimal"},
 	} {
 		_, _, err := scan(c.b)
 		var te *tarError
@@ -126,8 +126,8 @@ func TestScanTarDialects(t *testing.T) {
 }
 
 func FuzzScanTar(f *testing.F) {
-	f.Add(tarBytes(f, member1{"1.jpg", []byte("image")}, member1{"1.cls", []byte("3")}))
-	f.Add(tarBytes(f, member1{strings.Repeat("x", 200) + ".png", make([]byte, 600)}))
+	f.Add(tarBytes(f, tarFile{"1.jpg", []byte("image")}, tarFile{"1.cls", []byte("3")}))
+	f.Add(tarBytes(f, tarFile{strings.Repeat("x", 200) + ".png", make([]byte, 600)}))
 	f.Add(make([]byte, 1024))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, sum, err := scan(b)

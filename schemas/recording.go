@@ -8,21 +8,21 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 )
 
-// Versions of the Arrow schemas of a record's files, kept in their metadata under
+// Versions of the Arrow schemas of a recording's files, kept in their metadata under
 // MetaVersion.
 const (
 	RecordLogVersion    = "record-log/1"
 	RecordPixelsVersion = "record-pixels/1"
 )
 
-// Keys of the metadata of a record's schemas.
+// Keys of the metadata of a recording's schemas.
 const (
 	MetaVersion = "resslt"
 	MetaRun     = "resslt.run" // RunRecord, JSON
 )
 
-// Columns of a record before those of the views. From RecColSlot on they are those of a
-// view batch.
+// Columns of a recording before those of the views. From RecColSlot on they are those of a
+// view batch. After them come each view's pixels, where they are recorded, and its plan.
 const (
 	RecColStep    = 0 // int64
 	RecColChunk   = 1 // int32: chunk of the step
@@ -32,15 +32,14 @@ const (
 	RecColLabel   = 5 // int32
 	RecColPlanned = 6 // int64
 	RecColReason  = 7 // utf8: why the sample was replaced, or the chunk not made
-	RecColViews   = 8 // a view's plan; with pixels, the pixels before it
 )
 
-// Unmade stands for the sample of a slot whose chunk became a tombstone.
+// Unmade is the sample of a slot whose chunk became a tombstone.
 const Unmade int64 = -1
 
-// RecordSchema is the schema of a record's files, one row a slot: the recipe log, or
-// with pixels the views themselves. It names the run in its metadata, so that a file
-// says by itself what it is of.
+// RecordSchema is the schema of a recording's files, one row for each slot: the recipe log, or
+// with pixels the views themselves. Its metadata name the run, so that a file says by
+// itself which run it belongs to.
 func RecordSchema(run *RunRecord, pixels bool) (*arrow.Schema, error) {
 	text, err := json.Marshal(run)
 	if err != nil {
@@ -56,12 +55,12 @@ func RecordSchema(run *RunRecord, pixels bool) (*arrow.Schema, error) {
 		version = RecordPixelsVersion
 	}
 	views := ViewBatchSchema(run.Spec.Views)
-	fields = append(fields, views.Fields()[:ColViews]...)
+	fields = append(fields, views.Fields()[:colViews]...)
 	for v := range run.Spec.Views {
 		if pixels {
 			fields = append(fields, views.Field(PixelsColumn(v)))
 		}
-		fields = append(fields, views.Field(PlanColumn(v)))
+		fields = append(fields, views.Field(planColumn(v)))
 	}
 	meta := arrow.NewMetadata([]string{MetaVersion, MetaRun}, []string{version, string(text)})
 	return arrow.NewSchema(fields, &meta), nil

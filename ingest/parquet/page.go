@@ -1,25 +1,23 @@
-package ingest
+package parquet
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
 
-	"github.com/apache/arrow/go/v15/parquet"
+	arrow "github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/golang/snappy"
 
-	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
-// Pages are decoded here and not by Arrow's column readers: these believe what a
-// page says (a short run of levels makes them loop for ever, a long dictionary
-// asks for all memory), and a page whose image is wanted need not be copied whole.
-// Plain and dictionary encodings of columns that do not repeat are all that image
-// data sets need.
+// Pages are decoded here rather than by Arrow's column readers, which trust what a
+// page says: a short run of levels makes them loop forever, a long dictionary makes
+// them ask for all memory. Plain and dictionary encodings of columns that do not
+// repeat are all that image data sets need.
 
-// maxPageBytes caps a page: it holds a few images.
+// maxPageBytes caps a page, which holds a few images.
 const maxPageBytes = 512 << 20
 
 // Fields of a page header (parquet.thrift), types of pages and encodings.
@@ -41,22 +39,22 @@ const (
 	rleDictionary   = 8
 )
 
-// parquetPage is a page as it lies in the file.
-type parquetPage struct {
+// page is an undecoded page.
+type page struct {
 	typ    int64
 	values int64  // nulls included; of a dictionary, its size
-	dict   bool   // the values are places in the dictionary
-	levels []byte // of version 2, where they stand before the body
+	dict   bool   // the values are indices into the dictionary
+	levels []byte // version 2 only: these precede the body
 	body   []byte
-	full   int64 // bytes of the body once inflated
-	snappy bool  // the body is to be inflated
+	full   int64 // bytes of the body when decompressed
+	snappy bool  // the body is compressed
 }
 
-// nextPage splits the first page off b, of a chunk. What its header claims is held
-// against b.
-func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error) {
-	fail := func(format string, a ...any) (parquetPage, []byte, error) {
-		return parquetPage{}, nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
+// nextPage splits the first page off b, part of a chunk, and checks what its header
+// claims against b.
+func nextPage(b []byte, c *chunk) (p page, rest []byte, err error) {
+	fail := func(format string, a ...any) (page, []byte, error) {
+		return page{}, nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf(format, a...))
 	}
 	h, n, err := walkThrift(b)
 	if err != nil {
@@ -65,7 +63,7 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 	size := h.ints[pageCompressed]
 	p.typ, p.full, p.snappy = h.ints[pageType], h.ints[pageUncompressed], c.codec == compress.Codecs.Snappy
 	if size < 0 || size > int64(len(b)-n) || p.full < 0 || p.full > maxPageBytes {
-		return fail("a page claims %d bytes, %d inflated; %d are left", size, p.full, len(b)-n)
+		return fail("a page claims %d bytes, %d decompressed; %d are left", size, p.full, len(b)-n)
 	}
 	p.body, rest = b[n:n+int(size)], b[n+int(size):]
 	encoding, most := int64(encodingPlain), c.rows
@@ -74,7 +72,7 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 		dict := h.at(pageHeaderDict)
 		p.values, encoding = dict.ints[1], dict.ints[2]
 		if encoding == plainDictionary {
-			encoding = encodingPlain // what it was called before version 2
+			encoding = encodingPlain // its name before version 2
 		}
 		most = p.full // a value takes a byte at least
 	case dataPage:
@@ -91,11 +89,11 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 			return fail("a page of %d bytes claims levels of %d and %d", size, defs, reps)
 		}
 		p.levels, p.body, p.full = p.body[:defs], p.body[defs:], p.full-defs
-		if compressed, said := v2.ints[7]; said && compressed == 0 {
+		if compressed, given := v2.ints[7]; given && compressed == 0 {
 			p.snappy = false
 		}
 	default:
-		return p, rest, nil // an index, which nobody needs
+		return p, rest, nil // an index: not needed
 	}
 	if p.values < 0 || p.values > most {
 		return fail("a page claims %d values of %d", p.values, most)
@@ -109,14 +107,14 @@ func nextPage(b []byte, c *parquetChunk) (p parquetPage, rest []byte, err error)
 	return p, rest, nil
 }
 
-// inflate is the body of the page.
-func (p *parquetPage) inflate() ([]byte, error) {
+// decompress is the body of the page.
+func (p *page) decompress() ([]byte, error) {
 	if !p.snappy {
 		return p.body, nil
 	}
-	// Snappy's own claim decides what is allocated.
+	// Snappy allocates by its own claim.
 	if n, err := snappy.DecodedLen(p.body); err != nil || int64(n) != p.full {
-		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("a page claims %d bytes inflated, its body %d", p.full, n))
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("a page claims %d bytes decompressed, its body %d", p.full, n))
 	}
 	b, err := snappy.Decode(make([]byte, p.full), p.body)
 	if err != nil {
@@ -126,18 +124,18 @@ func (p *parquetPage) inflate() ([]byte, error) {
 }
 
 // dictionary is the values of a dictionary page.
-func (c *parquetColumn) dictionary(p parquetPage) ([][]byte, error) {
-	b, err := p.inflate()
+func (c *Column) dictionary(p page) ([][]byte, error) {
+	b, err := p.decompress()
 	if err != nil {
 		return nil, err
 	}
 	return c.plain(b, int(p.values))
 }
 
-// decode gives all values of a data page, nil where there is none. They alias the
-// page's memory or the dictionary's.
-func (c *parquetColumn) decode(p parquetPage, dict [][]byte) ([][]byte, error) {
-	b, err := p.inflate()
+// decode returns the values of a data page, nil for a null. They alias the memory of
+// the page or of the dictionary.
+func (c *Column) decode(p page, dict [][]byte) ([][]byte, error) {
+	b, err := p.decompress()
 	if err != nil {
 		return nil, err
 	}
@@ -182,10 +180,10 @@ func (c *parquetColumn) decode(p parquetPage, dict [][]byte) ([][]byte, error) {
 	return out, nil
 }
 
-// plain splits n values of plain encoding off b: bytes with their length before
-// them, or numbers.
-func (c *parquetColumn) plain(b []byte, n int) ([][]byte, error) {
-	width := map[parquet.Type]int{parquet.Types.Int32: 4, parquet.Types.Int64: 8}[c.descr.PhysicalType()]
+// plain splits n values of plain encoding off b: byte strings, each preceded by its
+// length, or numbers.
+func (c *Column) plain(b []byte, n int) ([][]byte, error) {
+	width := map[arrow.Type]int{Int32: 4, Int64: 8}[c.descr.PhysicalType()]
 	if n > len(b)/max(width, 4) {
 		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d bytes for %d values", len(b), n))
 	}
@@ -207,13 +205,14 @@ func (c *parquetColumn) plain(b []byte, n int) ([][]byte, error) {
 	return out, nil
 }
 
-// lookUp gives n values of places in the dictionary: their width in bits, then runs.
+// lookUp decodes n indices into the dictionary, the width in bits and then runs, and
+// returns the values there.
 func lookUp(b []byte, dict [][]byte, n int) ([][]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
 	if len(b) == 0 || b[0] > 32 {
-		return nil, errs.Because(errs.ErrCorrupt, "places in a dictionary have no width")
+		return nil, errs.Because(errs.ErrCorrupt, "indices into the dictionary have no width")
 	}
 	at, err := runs(b[1:], int(b[0]), n)
 	if err != nil {
@@ -222,18 +221,18 @@ func lookUp(b []byte, dict [][]byte, n int) ([][]byte, error) {
 	out := make([][]byte, n)
 	for i, k := range at {
 		if int64(k) >= int64(len(dict)) {
-			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("place %d of a dictionary of %d", k, len(dict)))
+			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("index %d into a dictionary of %d", k, len(dict)))
 		}
 		out[i] = dict[k]
 	}
 	return out, nil
 }
 
-// runs decodes n numbers of so many bits in Parquet's hybrid encoding: runs of
-// equal ones, and groups of eight packed by bits.
+// runs decodes n numbers of width bits in Parquet's hybrid encoding: runs of equal
+// numbers, and groups of eight that are bit-packed.
 func runs(b []byte, width, n int) ([]uint32, error) {
 	bad := errs.Because(errs.ErrCorrupt, "a page ends within its runs")
-	out := make([]uint32, 0, n) // n is at most the rows, which the footer's chunks hold
+	out := make([]uint32, 0, n) // n is at most the rows of the chunk, which file.go has checked
 	whole := (width + 7) / 8
 	for len(out) < n {
 		head, k := binary.Uvarint(b)
@@ -273,13 +272,13 @@ func runs(b []byte, width, n int) ([]uint32, error) {
 	return out, nil
 }
 
-// integer is the value of a column of integers; NoLabel for none.
-func integer(b []byte) int64 {
+// Integer is a value of an Int32 or Int64 column; ok is false for a null.
+func Integer(b []byte) (v int64, ok bool) {
 	switch len(b) {
 	case 4:
-		return int64(int32(binary.LittleEndian.Uint32(b)))
+		return int64(int32(binary.LittleEndian.Uint32(b))), true
 	case 8:
-		return int64(binary.LittleEndian.Uint64(b))
+		return int64(binary.LittleEndian.Uint64(b)), true
 	}
-	return int64(schemas.NoLabel)
+	return 0, false
 }

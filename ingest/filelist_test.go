@@ -13,27 +13,28 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
-// listedTree is a small data set in the form in which the real one is distributed.
-type listedTree struct {
+// fileListTree is a small data set in the form in which the real one is distributed.
+type fileListTree struct {
 	scheme  string // with ?choice, after DIR
 	choice  string
 	split   string
 	files   map[string][]byte
-	want    []listedWant // in the order of ids
+	want    []fileListWant // in the order of ids
 	classes int
 	image   string // one of the split's, for damage
 	list    string // that names it
 }
 
-type listedWant struct {
+type fileListWant struct {
 	key   string
 	label int32
 	marks string // '+', '0', '-' a class, in the order of vocClasses
 }
 
-func listedTrees(t *testing.T) []listedTree {
+func fileListTrees(t *testing.T) []fileListTree {
 	t.Helper()
 	jpg := func(i int) []byte { return jpegBytes(t, 4+i, 5) }
 	mats := func(names ...string) map[string][]byte {
@@ -73,7 +74,7 @@ func listedTrees(t *testing.T) []listedTree {
 		}
 		return b
 	}
-	trees := []listedTree{
+	trees := []fileListTree{
 		{
 			scheme: "food101", split: Train, classes: 2, image: "food-101/images/pizza/7.jpg", list: "food-101/meta/train.txt",
 			files: map[string][]byte{
@@ -81,18 +82,18 @@ func listedTrees(t *testing.T) []listedTree {
 				"food-101/meta/test.txt": []byte("pizza/8\n"), "food-101/images/apple_pie/3.jpg": jpg(0),
 				"food-101/images/pizza/7.jpg": jpg(1), "food-101/images/pizza/8.jpg": jpg(2),
 			},
-			want: []listedWant{{key: "images/apple_pie/3.jpg"}, {key: "images/pizza/7.jpg", label: 1}},
+			want: []fileListWant{{key: "images/apple_pie/3.jpg"}, {key: "images/pizza/7.jpg", label: 1}},
 		},
 		{
 			scheme: "cars", split: Train, classes: 3, image: "cars_train/00002.jpg", list: "devkit/cars_train_annos.mat",
 			files: with(mats("devkit/cars_meta.mat", "devkit/cars_train_annos.mat"),
 				map[string][]byte{"cars_train/00001.jpg": jpg(0), "cars_train/00002.jpg": jpg(1)}),
-			want: []listedWant{{key: "cars_train/00001.jpg", label: 2}, {key: "cars_train/00002.jpg", label: 0}},
+			want: []fileListWant{{key: "cars_train/00001.jpg", label: 2}, {key: "cars_train/00002.jpg", label: 0}},
 		},
 		{
 			scheme: "cars", split: Test, classes: 3, image: "cars_test/00001.jpg", list: "cars_test_annos_withlabels.mat",
 			files: with(mats("devkit/cars_meta.mat", "cars_test_annos_withlabels.mat"), map[string][]byte{"cars_test/00001.jpg": jpg(0)}),
-			want:  []listedWant{{key: "cars_test/00001.jpg", label: 1}},
+			want:  []fileListWant{{key: "cars_test/00001.jpg", label: 1}},
 		},
 		{
 			scheme: "dtd", choice: "?fold=2", split: TrainVal, classes: 2, image: "dtd/images/banded/banded_0005.jpg", list: "dtd/labels/val2.txt",
@@ -100,7 +101,7 @@ func listedTrees(t *testing.T) []listedTree {
 				"dtd/labels/train2.txt": []byte("zigzagged/zigzagged_0001.jpg\n"), "dtd/labels/val2.txt": []byte("banded/banded_0005.jpg\n"),
 				"dtd/images/banded/banded_0005.jpg": jpg(0), "dtd/images/zigzagged/zigzagged_0001.jpg": jpg(1),
 			},
-			want: []listedWant{{key: "images/banded/banded_0005.jpg"}, {key: "images/zigzagged/zigzagged_0001.jpg", label: 1}},
+			want: []fileListWant{{key: "images/banded/banded_0005.jpg"}, {key: "images/zigzagged/zigzagged_0001.jpg", label: 1}},
 		},
 		{
 			scheme: "pets", split: Train, classes: 2, image: "images/Abyssinian_100.jpg", list: "annotations/trainval.txt",
@@ -109,14 +110,14 @@ func listedTrees(t *testing.T) []listedTree {
 				"annotations/test.txt":      []byte("american_bulldog_1 2 2 1\n"),
 				"images/Abyssinian_100.jpg": jpg(0), "images/Abyssinian_7.jpg": jpg(1), "images/american_bulldog_1.jpg": jpg(2),
 			},
-			want: []listedWant{{key: "images/Abyssinian_100.jpg"}, {key: "images/Abyssinian_7.jpg"}},
+			want: []fileListWant{{key: "images/Abyssinian_100.jpg"}, {key: "images/Abyssinian_7.jpg"}},
 		},
 		{
 			scheme: "flowers", split: TrainVal, classes: 102, image: "jpg/image_00005.jpg", list: "setid.mat",
 			files: with(mats("imagelabels.mat", "setid.mat"), map[string][]byte{
 				"jpg/image_00001.jpg": jpg(0), "jpg/image_00004.jpg": jpg(1), "jpg/image_00005.jpg": jpg(2),
 			}),
-			want: []listedWant{{key: "jpg/image_00001.jpg", label: 76}, {key: "jpg/image_00004.jpg", label: 101}, {key: "jpg/image_00005.jpg", label: 4}},
+			want: []fileListWant{{key: "jpg/image_00001.jpg", label: 76}, {key: "jpg/image_00004.jpg", label: 101}, {key: "jpg/image_00005.jpg", label: 4}},
 		},
 		{
 			scheme: "aircraft", split: Test, classes: 2, image: "fgvc-aircraft-2013b/data/images/1514522.jpg", list: "fgvc-aircraft-2013b/data/images_variant_test.txt",
@@ -125,12 +126,12 @@ func listedTrees(t *testing.T) []listedTree {
 				"fgvc-aircraft-2013b/data/images_variant_test.txt": []byte("1514522 F/A-18\n0747566 707-320\n"),
 				"fgvc-aircraft-2013b/data/images/1514522.jpg":      jpg(0), "fgvc-aircraft-2013b/data/images/0747566.jpg": jpg(1),
 			},
-			want: []listedWant{{key: "images/0747566.jpg"}, {key: "images/1514522.jpg", label: 1}},
+			want: []fileListWant{{key: "images/0747566.jpg"}, {key: "images/1514522.jpg", label: 1}},
 		},
 		{scheme: "caltech101", choice: "?draw=3", split: Test, classes: 2, files: caltech},
 		{
 			scheme: "voc2007", split: TrainVal, classes: 20, image: "VOC2007/JPEGImages/000007.jpg", list: "VOC2007/ImageSets/Main/trainval.txt", files: voc,
-			want: []listedWant{
+			want: []fileListWant{
 				{"JPEGImages/000005.jpg", schemas.NoLabel, marks("chair", "dog")},
 				{"JPEGImages/000007.jpg", schemas.NoLabel, marks("car", "")},
 				{"JPEGImages/000009.jpg", schemas.NoLabel, marks("person horse", "")},
@@ -151,13 +152,13 @@ func vocXML(objects ...string) []byte {
 	return []byte(b.String() + "</annotation>\n")
 }
 
-func (l listedTree) open(dir string, cache string) (Source, error) {
+func (l fileListTree) open(dir string, cache string) (Source, error) {
 	return Open(context.Background(), l.scheme+":"+dir+l.choice, Options{Split: l.split, CacheDir: cache})
 }
 
-func TestListedSets(t *testing.T) {
+func TestFileListSets(t *testing.T) {
 	ctx := context.Background()
-	for _, l := range listedTrees(t) {
+	for _, l := range fileListTrees(t) {
 		t.Run(l.scheme+" "+l.split, func(t *testing.T) {
 			dir, cache := t.TempDir(), t.TempDir()
 			writeTree(t, dir, l.files)
@@ -226,7 +227,7 @@ func TestListedSets(t *testing.T) {
 // Caltech-101's draws: 30 a class train, the others test, another draw another.
 func TestCaltechDraws(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()
-	for _, l := range listedTrees(t) {
+	for _, l := range fileListTrees(t) {
 		if l.scheme == "caltech101" {
 			writeTree(t, dir, l.files)
 		}
@@ -265,14 +266,14 @@ func TestCaltechDraws(t *testing.T) {
 }
 
 // A changed label is another data set, though every image is as it was.
-func TestListedDigestTakesInLabels(t *testing.T) {
+func TestFileListDigestCoversLabels(t *testing.T) {
 	for _, c := range []struct{ scheme, file, from, to string }{
 		{"food101", "food-101/meta/classes.txt", "apple_pie\npizza", "pizza\napple_pie"},
 		{"voc2007", "VOC2007/Annotations/000007.xml", "<difficult>0", "<difficult>1"},
 	} {
 		dir, cache := t.TempDir(), t.TempDir()
-		trees := listedTrees(t)
-		l := trees[slices.IndexFunc(trees, func(l listedTree) bool { return l.scheme == c.scheme })]
+		trees := fileListTrees(t)
+		l := trees[slices.IndexFunc(trees, func(l fileListTree) bool { return l.scheme == c.scheme })]
 		writeTree(t, dir, l.files)
 		digest := func() string {
 			src, err := l.open(dir, cache)
@@ -291,15 +292,15 @@ func TestListedDigestTakesInLabels(t *testing.T) {
 	}
 }
 
-func TestListedRefuses(t *testing.T) {
-	trees := listedTrees(t)
+func TestFileListRefuses(t *testing.T) {
+	trees := fileListTrees(t)
 	for _, c := range []struct {
 		scheme, choice, file, text string
 		want                       error
 		says                       string
 	}{
 		{"dtd", "?fold=11", "", "", errs.ErrUsage, `fold is "11"`},
-		{"dtd", "?size=3", "", "", errs.ErrUsage, `choose by "size"`},
+		{"dtd", "?size=3", "", "", errs.ErrUsage, `no parameter "size"`},
 		{"caltech101", "?draw=x", "", "", errs.ErrUsage, `draw is "x"`},
 		{"food101", "", "food-101/meta/train.txt", "pizza/7\npasta/3\n", errs.ErrCorrupt, `train.txt:2 names class "pasta"`},
 		{"food101", "", "food-101/meta/train.txt", "pizza/7\npizza/7\n", errs.ErrCorrupt, "train.txt:1 and by"},
@@ -312,7 +313,7 @@ func TestListedRefuses(t *testing.T) {
 		{"flowers", "", "setid.mat", "no mat-file", errs.ErrCorrupt, "setid.mat"},
 		{"cars", "", "devkit/cars_train_annos.mat", string(readFile(t, "testdata/setid.mat")), errs.ErrCorrupt, "no variable annotations"},
 	} {
-		l := trees[slices.IndexFunc(trees, func(l listedTree) bool { return l.scheme == c.scheme })]
+		l := trees[slices.IndexFunc(trees, func(l fileListTree) bool { return l.scheme == c.scheme })]
 		dir := t.TempDir()
 		writeTree(t, dir, l.files)
 		if c.file != "" {
@@ -320,8 +321,8 @@ func TestListedRefuses(t *testing.T) {
 		}
 		l.choice = c.choice
 		src, err := l.open(dir, t.TempDir())
-		if src != nil || !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s%s %s: %v; want %v that says %q", c.scheme, c.choice, c.file, err, c.want, c.says)
+		if why := errstest.Differs(err, c.want, c.says); src != nil || why != "" {
+			t.Errorf("%s%s %s: opened as %v; %s", c.scheme, c.choice, c.file, src, why)
 		}
 		checkOneLine(t, err)
 	}

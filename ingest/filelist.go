@@ -14,27 +14,28 @@ import (
 	"resslt/schemas/errs"
 )
 
-// listedSet is a data set of image files whose splits and labels stand in files
-// of their own beside them, in the form in which it is distributed: the sets of
-// the transfer protocols (Table 9) and VOC2007 (Table 11).
+// fileListSet is a data set of image files whose splits and labels are given by list
+// files, in the form in which it is distributed: the sets of the transfer protocols
+// (Table 9) and VOC2007 (Table 11).
 //
-// Shards are the folders that hold the images, ids follow the paths bytewise.
-// Unlike a plain folder's, a shard's hash takes in the labels (see listedSum), so
-// that another split or another label is another digest.
-type listedSet struct {
+// Shards are the folders of the images, ids follow the paths bytewise. Unlike a plain
+// folder's, a shard's hash includes the labels (labelledSum), so that another split or
+// another label gives another digest.
+type fileListSet struct {
 	scheme  string
 	hint    string
 	folders []string // sub-folders of DIR in which the official archives unpack
-	witness string   // a file or folder that tells which of them it is
+	witness string   // a file or folder that identifies the right one
 	splits  []string
-	// choices are what follows DIR in the URI, ?name=value, with the values; the
-	// first is the default. A choice without values takes a number, 0 by default.
+	// choices are the parameters of the URI, ?name=value after DIR, with their values;
+	// the first is the default. One without values takes a number, 0 by default.
 	choices map[string][]string
 
-	list func(ctx context.Context, l *lister) (*listing, error)
+	// list reads the lists of a split.
+	list func(ctx context.Context, l *listReader) (*listing, error)
 }
 
-// listing is what the lists of a split say.
+// listing is the contents of the lists of a split.
 type listing struct {
 	classes []string
 	entries []entry
@@ -44,30 +45,30 @@ type listing struct {
 type entry struct {
 	path  string // below the root, '/'-separated
 	label int32
-	marks []int8 // of a multi-label set, one a class: +1, 0 or −1
+	marks []int8 // multi-label sets only; for each class +1, 0 or −1
 	from  string // the list that names it, with the line: for messages
 }
 
-// MultiLabel is a Source whose images may show several classes at once. Their
-// Sample.Label is NoLabel.
+// MultiLabel is a Source whose images may show several classes. Their Sample.Label is
+// NoLabel.
 type MultiLabel interface {
 	Source
 
-	// Marks says for each class of the manifest whether sample id shows it: +1 it
-	// does, −1 it does not, 0 only in objects that are marked difficult, which the
-	// evaluation leaves out (as in VOC2007's ImageSets/Main). The slice is shared:
-	// do not change it. It is nil for an id out of range.
+	// Marks says for each class of the manifest whether sample id shows it: +1 for yes,
+	// −1 for no, 0 if only in objects marked difficult, which evaluations leave out (as
+	// in VOC2007's ImageSets/Main). The slice is shared: do not change it. It is nil
+	// for an id out of range.
 	Marks(id int64) []int8
 }
 
-// listedSource serves a listed set: files like a folder's, labels of lists.
-type listedSource struct {
+// fileListSource serves a file-list set: files as a folder's, labels from lists.
+type fileListSource struct {
 	*folderSource
 }
 
-// markedSource is a listedSource with several labels an image.
+// markedSource is a fileListSource with several labels for each image.
 type markedSource struct {
-	*listedSource
+	*fileListSource
 	marks   []int8 // n × classes
 	classes int
 }
@@ -80,7 +81,7 @@ func (s *markedSource) Marks(id int64) []int8 {
 	return s.marks[lo : lo+s.classes : lo+s.classes]
 }
 
-func (d listedSet) open(ctx context.Context, place string, opt Options) (Source, error) {
+func (d fileListSet) open(ctx context.Context, place string, opt Options) (Source, error) {
 	op := "open " + d.scheme
 	split, err := opt.split(d.scheme, d.splits...)
 	if err != nil {
@@ -93,7 +94,7 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 	if err := needDir(op, dir, d.hint); err != nil {
 		return nil, err
 	}
-	l := &lister{store: opt.files, op: op, hint: d.hint, split: split, chosen: chosen}
+	l := &listReader{dataDir: dataDir{store: opt.files, op: op, hint: d.hint}, split: split, choices: chosen}
 	if err := d.root(ctx, l, dir); err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 		return nil, errs.New(op, l.root, d.hint, errs.Because(errs.ErrNotFound, "its lists name no image of split "+split))
 	}
 	slices.SortStableFunc(found.entries, func(a, b entry) int { return comparePaths(a.path, b.path) })
-	x, err := l.index(ctx, found)
+	x, err := indexListing(ctx, &l.dataDir, found)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +124,9 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 	for _, e := range found.entries {
 		marks = append(marks, e.marks...)
 	}
-	// Always: the files may be as they were while the lists are others.
+	// Always: the lists may have changed while the files have not.
 	for i := range x.Shards {
-		x.Shards[i].SHA256 = hexSum(x.listedSum(i, marks))
+		x.Shards[i].SHA256 = hexSum(x.labelledSum(i, marks))
 	}
 	if !same {
 		if err := cache.store(x); err != nil {
@@ -133,14 +134,14 @@ func (d listedSet) open(ctx context.Context, place string, opt Options) (Source,
 		}
 	}
 	m := &Manifest{Format: d.scheme, Split: split, Samples: x.Samples, Classes: found.classes, Shards: x.Shards}
-	src := &listedSource{newFolderSource(m, l.root, x, opt)}
+	src := &fileListSource{newFolderSource(m, l.root, x, opt)}
 	if len(marks) > 0 {
-		return &markedSource{listedSource: src, marks: marks, classes: len(found.classes)}, nil
+		return &markedSource{fileListSource: src, marks: marks, classes: len(found.classes)}, nil
 	}
 	return src, nil
 }
 
-// comparePaths puts folders in bytewise order, then the names within each.
+// comparePaths orders folders bytewise, then the names within each.
 func comparePaths(a, b string) int {
 	if c := strings.Compare(path.Dir(a), path.Dir(b)); c != 0 {
 		return c
@@ -148,8 +149,8 @@ func comparePaths(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// choose splits DIR?name=value&… into the folder and what is chosen.
-func (d listedSet) choose(op, place string) (dir string, chosen map[string]string, err error) {
+// choose splits DIR?name=value&… into the folder and the choices.
+func (d fileListSet) choose(op, place string) (dir string, chosen map[string]string, err error) {
 	chosen = map[string]string{}
 	for name, values := range d.choices {
 		chosen[name] = "0"
@@ -166,7 +167,7 @@ func (d listedSet) choose(op, place string) (dir string, chosen map[string]strin
 		values, known := d.choices[name]
 		switch {
 		case !known:
-			return "", nil, errs.New(op, place, d.hint, errs.Because(errs.ErrUsage, fmt.Sprintf("there is nothing to choose by %q", name)))
+			return "", nil, errs.New(op, place, d.hint, errs.Because(errs.ErrUsage, fmt.Sprintf("it has no parameter %q", name)))
 		case len(values) > 0 && !slices.Contains(values, value):
 			return "", nil, errs.New(op, place, "give one of "+strings.Join(values, ", "), errs.Because(errs.ErrUsage, fmt.Sprintf("%s is %q", name, value)))
 		case len(values) == 0 && !isDecimal(value):
@@ -182,8 +183,8 @@ func isDecimal(s string) bool {
 	return s != "" && len(s) <= digits && strings.Trim(s, "0123456789") == ""
 }
 
-// root sets the lister's root: DIR or the sub-folder of it that holds the witness.
-func (d listedSet) root(ctx context.Context, l *lister, dir string) error {
+// root sets the root of l: DIR or the sub-folder of it that has the witness.
+func (d fileListSet) root(ctx context.Context, l *listReader, dir string) error {
 	for _, sub := range append([]string{"."}, d.folders...) {
 		l.root = store.Join(dir, sub)
 		if ok, err := l.has(ctx, d.witness); ok || err != nil {
@@ -193,9 +194,9 @@ func (d listedSet) root(ctx context.Context, l *lister, dir string) error {
 	return errs.New(l.op, store.Join(dir, d.witness), d.hint, errs.ErrNotFound)
 }
 
-// index looks for the listed files: the index without sums. A file that is listed
-// and not there is an error that names it and the list.
-func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
+// indexListing finds the listed files: the index without hashes. A listed file that
+// is not there is an error that names it and the list.
+func indexListing(ctx context.Context, l *dataDir, found *listing) (*index, error) {
 	x := newIndex()
 	for lo := 0; lo < len(found.entries); {
 		dir, hi := path.Dir(found.entries[lo].path), lo
@@ -204,7 +205,7 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 		}
 		files, err := l.files(ctx, dir)
 		if err != nil {
-			// The folder as a whole: tell who wants it.
+			// The whole folder is missing: name a list that needs it.
 			return nil, l.absent(found.entries[lo], err)
 		}
 		c, s := &columns{}, Shard{Name: dir}
@@ -215,16 +216,16 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 			case !ok:
 				return nil, l.absent(e, errs.ErrNotFound)
 			case i > 0 && found.entries[lo+i-1].path == e.path:
-				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists anew",
+				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists again",
 					errs.Because(errs.ErrCorrupt, fmt.Sprintf("is listed by %s and by %s", found.entries[lo+i-1].from, e.from)))
 			case int(e.label) >= len(found.classes):
-				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists anew",
+				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists again",
 					errs.Because(errs.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
 			case f.size > math.MaxUint32:
 				return nil, tooLarge(store.Join(l.root, e.path), f.size, math.MaxUint32)
 			}
 			if err := c.addName([]byte(name)); err != nil {
-				return nil, errs.New(l.op, l.root, "split it in several", err)
+				return nil, errs.New(l.op, l.root, "split it into several", err)
 			}
 			c.sizes = append(c.sizes, uint32(f.size))
 			c.mtimes = append(c.mtimes, f.mtime)
@@ -233,21 +234,16 @@ func (l *lister) index(ctx context.Context, found *listing) (*index, error) {
 			s.Bytes += f.size
 		}
 		if err := x.addShard(s, c); err != nil {
-			return nil, errs.New(l.op, l.root, "split it in several", err)
+			return nil, errs.New(l.op, l.root, "split it into several", err)
 		}
 		lo = hi
 	}
 	return x, nil
 }
 
-func (l *lister) absent(e entry, err error) error {
-	return errs.New(l.op, store.Join(l.root, e.path), l.hint,
-		fmt.Errorf("%w, but listed by %s", sentinelOf(err), e.from))
-}
-
-// listedSum is the SHA-256 of a shard's list with its labels: folderSum's lines,
-// each followed by the label (int32) and the marks (a byte a class).
-func (x *index) listedSum(shard int, marks []int8) [sha256.Size]byte {
+// labelledSum is the SHA-256 of a shard's list with its labels: folderSum's lines, each
+// followed by the label (int32) and the marks (a byte for each class).
+func (x *index) labelledSum(shard int, marks []int8) [sha256.Size]byte {
 	h := sha256.New()
 	per := 0
 	if x.Samples > 0 {
