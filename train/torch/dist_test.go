@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -108,10 +109,7 @@ func TestSyncBatchNorm(t *testing.T) {
 func compareNorms(t *testing.T, g *torch.Group, dev torch.Device, shape []int64, dtype torch.DType, affine bool) {
 	t.Helper()
 	random := func(seed uint64, shape ...int64) *torch.Tensor {
-		gen := torch.NewGenerator(torch.CPU, seed)
-		defer gen.Free()
-		x := torch.Normal_(torch.Zeros(shape, torch.Float64, torch.CPU), 0.7, 2, gen)
-		return x.To(dev, dtype, false)
+		return normals(rand.New(rand.NewPCG(seed, 0)), 0.7, 2, shape...).To(dev, dtype, false)
 	}
 	c := shape[1]
 	whole, grad := random(1, shape...), random(2, shape...)

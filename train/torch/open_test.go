@@ -217,8 +217,5 @@ func TestNumThreads(t *testing.T) {
 		if err := torch.SetNumThreads(n); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("SetNumThreads(%d): %v", n, err)
 		}
-		if err := torch.SetNumInteropThreads(n); !errors.Is(err, errs.ErrUsage) {
-			t.Errorf("SetNumInteropThreads(%d): %v", n, err)
-		}
 	}
 }

@@ -28,7 +28,7 @@ func TestWaiting(t *testing.T) {
 			p := exec.Command(os.Args[0]) // openMain
 			p.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 				name, _, _ := strings.Cut(v, "=")
-				return slices.Contains(torch.WaitAsked, name)
+				return slices.Contains(torch.WaitVariables, name)
 			})
 			p.Env = append(p.Env, envOpen+"=", "OMP_DISPLAY_ENV=verbose", c.set)
 			out, err := p.CombinedOutput()

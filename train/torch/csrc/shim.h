@@ -48,8 +48,7 @@ enum {
   RS_SCALARS = 8,  /* (count float64s)       Scalar[] */
   RS_TENSORS = 9,  /* (count handles)        Tensor[] */
   RS_STRING = 10,  /* (length, bytes packed into ceil(length/8) = count words) */
-  RS_DEVICE = 11,  /* (type << 8 | index+1)  Device; index -1 is the current one */
-  RS_GENERATOR = 12 /* (handle)              Generator */
+  RS_DEVICE = 11   /* (type << 8 | index+1)  Device; index -1 is the current one */
 };
 
 /* Handles are addresses of at::Tensor objects that the shim allocated. */
