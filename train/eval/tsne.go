@@ -14,14 +14,15 @@ import (
 	"resslt/train/torch"
 )
 
-// TSNEOptions of TSNE; the defaults are scikit-learn's, but for the start.
+// TSNEOptions are the options of TSNE. The defaults are scikit-learn's; only the initial
+// layout differs.
 type TSNEOptions struct {
 	Perplexity   float64 // effective neighbours of an image; default 30
-	Theta        float64 // width of a cell over its distance, below which it counts as one point; default 0.5
+	Theta        float64 // ratio of a cell's width to its distance below which it counts as one point; default 0.5
 	Iterations   int     // default 1000
 	Exaggeration float64 // factor of attraction in the first quarter; default 12
 	Seed         uint64
-	// Progress, where set, is told every iteration that is done.
+	// Progress, if set, is called after every iteration.
 	Progress func(iteration int)
 }
 
@@ -60,16 +61,16 @@ func (o TSNEOptions) validate(n int) error {
 	return nil
 }
 
-// Point is a place in the plane.
+// Point is a point in the plane.
 type Point struct{ X, Y float64 }
 
-// TSNE lays the images out in the plane so that near features are near there
-// (Figure 3): t-SNE (van der Maaten and Hinton 2008) with Barnes and Hut's
-// approximation of the repulsion (van der Maaten 2014). It starts from the two
-// principal components, which keeps the coarse order of classes, with noise drawn
-// by Seed, so that equal images part. The result is the same for any number of
-// cores. Memory is some 3·perplexity·24 bytes an image, time N log N, apart from
-// finding the neighbours, which is N².
+// TSNE lays the images out in the plane so that images with similar features are close
+// (Figure 3): t-SNE (van der Maaten and Hinton 2008) with the Barnes-Hut approximation
+// of the repulsion (van der Maaten 2014). It starts from the first two principal
+// components, which keep the coarse arrangement of classes, plus noise drawn by Seed,
+// so that equal images separate. The result is the same for any number of cores. It
+// needs about 3·perplexity·24 bytes for each image and time N log N, plus N² to find the
+// neighbours.
 func TSNE(ctx context.Context, s *Set, o TSNEOptions) ([]Point, error) {
 	o = o.applyDefaults()
 	if err := o.validate(s.Len()); err != nil {
@@ -188,6 +189,39 @@ func nearest(d []float32, self, k int) []int32 {
 		return 1
 	})
 	return heap
+}
+
+// eachDistance calls do with the squared Euclidean distances between features, some rows
+// at a time: d is (rows,N), from the images that begin at from to all images, and not
+// negative.
+func eachDistance(ctx context.Context, s *Set, do func(from int, d []float32) error) error {
+	n := int64(s.Len())
+	chunk := max(1, similarityCells/n)
+	for at := int64(0); at < n; at += chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var d []float32
+		rows := min(chunk, n-at)
+		err := torch.Do(func() error {
+			torch.NoGrad(func() {
+				// Centred, since |x|² + |y|² − 2x·y cancels.
+				x := torch.Sub(s.X, torch.MeanDim(s.X, []int64{0}, true, torch.Unset), 1)
+				norm := torch.SumDim(torch.Square(x), []int64{1}, false, torch.Unset)
+				q := torch.Narrow(x, 0, at, rows)
+				both := torch.Add(torch.Unsqueeze(torch.Narrow(norm, 0, at, rows), 1), torch.Unsqueeze(norm, 0), 1)
+				d = torch.ClampMin_(torch.Sub_(both, torch.Mm(q, torch.T(x)), 2), 0).Float32s()
+			})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := do(int(at), d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width makes its entropy
