@@ -97,7 +97,7 @@ func normParity(tb testing.TB, double bool, f func(double bool) normed) {
 		if double {
 			got := f(true).measure(true, normRows, normChannels)
 			for name, want := range truth {
-				nntest.Close64(tb, name, got[name], want, 1e-12)
+				nntest.Close(tb, name, got[name], want, 1e-12)
 			}
 			return
 		}

@@ -36,7 +36,7 @@ func (c tenSteps) run(tb testing.TB, double bool, turn int64) nntest.Values {
 	tb.Helper()
 	out := nntest.Values{}
 	nntest.Do(tb, func() {
-		net := nn.NewHead(nn.Builder{Double: double}, 12, 16, 8)
+		net := nntest.Head(nn.Builder{Double: double}, 12, 16, 8)
 		defer nn.Free(net)
 		nntest.Fill(net, "optim ")
 		if c.transpose { // the second layer's, (8,16), by its square halves

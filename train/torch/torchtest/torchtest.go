@@ -67,7 +67,7 @@ func open() error {
 	if err == nil {
 		return nil
 	}
-	if root := moduleRoot(); root != "" {
+	if root := ModuleRoot(); root != "" {
 		built := filepath.Join(root, "bin", torch.ShimName)
 		if _, statErr := os.Stat(built); statErr == nil {
 			err = torch.Open(built)
@@ -127,8 +127,8 @@ func tryBFloat16() error {
 	})
 }
 
-// moduleRoot is the nearest folder up from here that holds go.mod, "" if none.
-func moduleRoot() string {
+// ModuleRoot is the nearest enclosing folder with a go.mod, "" if there is none.
+func ModuleRoot() string {
 	dir, err := os.Getwd()
 	if err != nil {
 		return ""
