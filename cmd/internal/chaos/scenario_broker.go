@@ -25,7 +25,7 @@ var brokerScenarios = []scenario{
 	{"lost-connection", "the network forgets the trainer's connection without telling anybody; new ones pass", lostConnection},
 }
 
-// downtime kills the broker, does something to its store, and starts it again.
+// downtime kills the broker, does something to its store, and restarts it.
 func (f *farm) downtime(ctx context.Context, meanwhile func() error) error {
 	if err := f.brokerProc().kill(); err != nil {
 		return err
@@ -53,12 +53,12 @@ func wipedStore(ctx context.Context, s *stage) error {
 	})
 }
 
-// flippedBits flips bits in messages of all three streams, chunks too: they lie in
+// flippedBits flips bits in messages of all three streams, also in chunks, which are in
 // files here.
 func flippedBits(ctx context.Context, s *stage) error {
 	return s.play(ctx, func(l *layout) { l.train = []string{"--storage", "file"} }, func(ctx context.Context, f *farm) error {
 		rng := rand.New(rand.NewPCG(f.opts.Seed, 0x666c6970)) // "flip"
-		flipped, healed := 0, time.Duration(0)
+		flipped, repaired := 0, time.Duration(0)
 		for _, step := range []int64{15, 30} {
 			if err := f.reach(ctx, step); err != nil {
 				return err
@@ -75,18 +75,18 @@ func flippedBits(ctx context.Context, s *stage) error {
 			if err := f.reach(ctx, step+window+1); err != nil {
 				return err
 			}
-			healed = max(healed, f.progress.longest(began, time.Now()))
+			repaired = max(repaired, f.progress.longest(began, time.Now()))
 		}
-		s.outcome = fmt.Sprintf("%d bits flipped, what they hit is made again; the trainer waits %.1f s at most, equal weights", flipped, healed.Seconds())
+		s.outcome = fmt.Sprintf("%d bits flipped, what they hit is made again; the trainer waits %.1f s at most, equal weights", flipped, repaired.Seconds())
 		return nil
 	})
 }
 
-// flipEvery is the mean distance of flipped bits, in bytes: in every block some
-// chunks are hit, and some are not.
+// flipEvery is the mean distance between flipped bits, in bytes: in every block some
+// chunks are hit and some are not.
 const flipEvery = 40_000
 
-// flip flips bits in the message blocks under dir, one in each at least.
+// flip flips bits in the message blocks under dir, at least one in each.
 func flip(dir string, rng *rand.Rand) (int, error) {
 	n, blocks := 0, 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -113,8 +113,8 @@ func flip(dir string, rng *rand.Rand) (int, error) {
 	return n, nil
 }
 
-// diskSize is the size of the file system that fullDisk fills. It takes the tasks
-// and the chunks of the window with ease.
+// diskSize is the size of the file system that fullDisk fills. It has ample space for the
+// tasks and chunks of the window.
 const diskSize = 16 << 20
 
 func fullDisk(ctx context.Context, s *stage) (err error) {
@@ -177,7 +177,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 	})
 }
 
-// exitOrStep waits for the trainer to end by itself, nil where it comes to a step.
+// exitOrStep waits until the trainer ends on its own, or returns nil if it makes a step.
 func (f *farm) exitOrStep(ctx context.Context, step int64) (exit *exitError, err error) {
 	err = f.until(ctx, fmt.Sprintf("the trainer did not end, nor come to step %d,", step), func() (bool, error) {
 		exit = f.exited(f.trainer)

@@ -15,8 +15,8 @@ var tenantScenarios = []scenario{
 	{"without-rights", "under TLS and nkeys: a worker of another tenant, a worker with an observer's key, a trainer with a worker's key", withoutRights},
 }
 
-// withoutRights runs a farm of tenant vision, whose worker 1 is tenant speech's. What
-// a role may not do is refused by name, and the run goes on with worker 0 alone.
+// withoutRights runs a farm of tenant vision whose worker 1 belongs to tenant speech. The
+// broker denies what a role may not do by name, and the run continues with worker 0 alone.
 func withoutRights(ctx context.Context, s *stage) error {
 	keys := filepath.Join(s.opts.Dir, s.name+"-keys")
 	if err := broker.Keys(broker.KeyOptions{

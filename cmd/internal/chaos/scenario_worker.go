@@ -22,8 +22,8 @@ var workerScenarios = []scenario{
 	{"other-data", "a worker whose copy of the data has other bytes joins the farm", otherData},
 }
 
-// held hurts worker 0 for past the ack wait, and checks that a task that it had, or
-// was sent, was given out again, and the second answer refused where there was one.
+// held stops worker 0 for longer than the ack wait, and checks that its tasks were issued
+// again and that a second answer, if any, was refused.
 func (s *stage) held(ctx context.Context, hurt func(context.Context, *farm, []*service, time.Duration) error) error {
 	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
@@ -47,8 +47,8 @@ func (s *stage) held(ctx context.Context, hurt func(context.Context, *farm, []*s
 	})
 }
 
-// redelivered has the workers end, which makes them write their last heartbeats,
-// and counts the tasks that came to them again or found their chunk made.
+// redelivered ends the workers, so that they write their last heartbeats, and counts the
+// tasks that were redelivered or whose chunk existed already.
 func (f *farm) redelivered(ctx context.Context) (int64, error) {
 	for _, w := range f.workers {
 		w.busy.Lock()
@@ -136,8 +136,8 @@ func otherData(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	// The run's data is reached by a link, which points elsewhere when the last
-	// worker starts: so it is on a machine whose copy is another.
+	// The run's data is behind a link that points elsewhere when the last worker starts,
+	// as on a machine with another copy.
 	link := filepath.Join(s.opts.Dir, s.name, "data")
 	other := filepath.Join(s.opts.Dir, s.name, "other")
 	if err := swapped(dir, other); err != nil {
@@ -194,7 +194,7 @@ func fashion(uri string) (string, error) {
 	return dir, nil
 }
 
-// swapped makes a Fashion-MNIST whose training split is dir's test split.
+// swapped makes a Fashion-MNIST with dir's test split as its training split.
 func swapped(dir, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return errs.New("make folder", to, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))

@@ -1,6 +1,6 @@
 package observe
 
-// Kind of a metric.
+// Kind is a metric's type.
 type Kind string
 
 const (
@@ -9,24 +9,24 @@ const (
 	Histogram Kind = "histogram"
 )
 
-// Metric is a line of the table.
+// Metric is an entry of Table.
 type Metric struct {
 	Name   string
 	Kind   Kind
 	Labels []string
-	Of     string // which process has it: "worker", "trainer", "both"
+	Of     string // its process: "worker", "trainer", "both"
 	Help   string // with its unit
 }
 
-// Names of the metrics that deploy's scaler and alerts go by.
+// Metrics that deploy's scaler and alerts use.
 const (
 	BufferedSteps = "resslt_buffered_steps"
 	WindowSteps   = "resslt_window_steps"
 	TrainerWait   = "resslt_trainer_wait_seconds_total"
 )
 
-// Table is every metric of resslt's own. Beside them stand client_golang's of the
-// process and the Go runtime: process_resident_memory_bytes is the RSS.
+// Table lists resslt's own metrics. client_golang adds those of the process and the Go
+// runtime: process_resident_memory_bytes is the RSS.
 var Table = []Metric{
 	{"resslt_broker_connected", Gauge, nil, "both", "1 while the broker is connected"},
 
@@ -59,8 +59,7 @@ var Table = []Metric{
 	{"resslt_store_bytes", Gauge, []string{"storage"}, "trainer", "bytes that the account holds in the broker, memory and file"},
 }
 
-// line finds a metric of the table; every collector takes name, labels and help
-// from there.
+// line finds a metric in Table, which has the labels and help of every collector.
 func line(name string) Metric {
 	for _, m := range Table {
 		if m.Name == name {
