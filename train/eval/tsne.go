@@ -150,10 +150,10 @@ func affinities(ctx context.Context, s *Set, perplexity float64) (*sparse, error
 	return p, nil
 }
 
-// nearest are the k columns of least distance, without the image itself, nearest
-// first, the lower column of equal ones.
+// nearest are the k columns with the smallest distances, without the image itself,
+// nearest first; of equal ones the lower column comes first.
 func nearest(d []float32, self, k int) []int32 {
-	// A heap of the k best so far, the worst on top.
+	// A heap of the k best so far, with the worst at the root.
 	heap := make([]int32, 0, k)
 	worse := func(a, b int32) bool { return d[a] > d[b] || d[a] == d[b] && a > b }
 	for c := range int32(len(d)) {
@@ -224,7 +224,7 @@ func eachDistance(ctx context.Context, s *Set, do func(from int, d []float32) er
 	return nil
 }
 
-// conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width makes its entropy
+// conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width is such that its entropy is
 // the logarithm of the perplexity, found by bisection.
 func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	p := make([]float64, len(near))
@@ -234,7 +234,7 @@ func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	for range 100 {
 		sum, weighted := 0.0, 0.0
 		for j, c := range near {
-			e := float64(d[c]) - least // the nearest has weight 1: no sum is zero
+			e := float64(d[c]) - least // the nearest has weight 1, so no sum is zero
 			p[j] = math.Exp(-beta * e)
 			sum += p[j]
 			weighted += float64(p[j] * e)
@@ -257,8 +257,8 @@ func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	return p
 }
 
-// principal is the features on their first two principal axes, shrunk to a
-// deviation of 1e-4 on the first.
+// principal projects the features onto their first two principal axes, scaled to a
+// standard deviation of 1e-4 along the first.
 func principal(s *Set, seed uint64) ([]Point, error) {
 	n := s.Len()
 	y := make([]Point, n)
@@ -286,7 +286,7 @@ func principal(s *Set, seed uint64) ([]Point, error) {
 		sum += float64(xy[2*i]) * float64(xy[2*i])
 	}
 	shrink := 1e-4 / max(math.Sqrt(sum/float64(n)), 1e-30)
-	// An axis has no sign of its own: the farthest image is on its positive side.
+	// The sign of an axis is arbitrary: make the farthest image positive.
 	sign := Point{1, 1}
 	var far Point
 	for i := range n {
@@ -304,13 +304,13 @@ func principal(s *Set, seed uint64) ([]Point, error) {
 	return y, nil
 }
 
-// layout is the points on their way.
+// layout is the state of the optimisation.
 type layout struct {
 	o    TSNEOptions
 	p    *sparse
 	y    []Point
-	step []Point // the last, of which momentum keeps a part
-	gain []Point // of each coordinate: grows while it keeps its direction
+	step []Point // the last one, for the momentum
+	gain []Point // of each coordinate: grows while the direction stays
 	grad []Point
 	z    []float64 // Σⱼ (1 + |yᵢ−yⱼ|²)⁻¹ by point
 }
@@ -344,7 +344,7 @@ func (l *layout) iterate(it int) {
 	}
 }
 
-// move sets the step of point i. The points stay until all steps are known.
+// move computes the step of point i. The points move when all steps are known.
 func (l *layout) move(i int, exaggeration, momentum, rate, z float64) {
 	var pull Point
 	at := l.y[i]
@@ -360,8 +360,8 @@ func (l *layout) move(i int, exaggeration, momentum, rate, z float64) {
 	l.step[i] = Point{momentum*l.step[i].X - rate*l.gain[i].X*g.X, momentum*l.step[i].Y - rate*l.gain[i].Y*g.Y}
 }
 
-// gain is the next gain of a coordinate: more where slope and last step agree
-// that it goes on downhill, less where they do not.
+// gain is the next gain of a coordinate: larger if the last step went downhill, else
+// smaller.
 func gain(old, slope, step float64) float64 {
 	if slope*step < 0 {
 		return old + 0.2
@@ -369,8 +369,8 @@ func gain(old, slope, step float64) float64 {
 	return max(0.01, old*0.8)
 }
 
-// parallel calls do for 0 … n−1, cut into a stretch a core. Each writes to a
-// place of its own.
+// parallel calls do for 0 … n−1, in one block for each core. Calls must not write to the
+// same memory.
 func parallel(n int, do func(i int)) error {
 	var g errgroup.Group
 	cores := runtime.GOMAXPROCS(0)
@@ -385,13 +385,13 @@ func parallel(n int, do func(i int)) error {
 	return g.Wait()
 }
 
-// Trustworthiness says how far the k nearest in the plane are near among the
-// features too (Venna and Kaski 2001): 1 for all, and less the farther in rank
-// the intruders come from. Distances are Euclidean.
+// Trustworthiness measures to what extent the k nearest neighbours in the plane are also
+// near in feature space (Venna and Kaski 2001): 1 if all are, and less the higher the
+// feature-space rank of the others. Distances are Euclidean.
 func Trustworthiness(ctx context.Context, s *Set, y []Point, k int) (float64, error) {
 	n := s.Len()
 	if len(y) != n || k < 1 || 2*k >= n {
-		return 0, errs.New("trustworthiness", "", "give a point an image, and k below half of them",
+		return 0, errs.New("trustworthiness", "", "give a point for each image, and k below half their number",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("%d points, %d images, k is %d", len(y), n, k)))
 	}
 	penalty := make([]int, n)

@@ -22,9 +22,9 @@ func Cosine(from, to float64, steps int64) Schedule {
 	}
 }
 
-// WarmUp rises linearly to then: at step s < steps it is then(steps)·(s+1)/steps, so that
+// warmUp rises linearly to then: at step s < steps it is then(steps)·(s+1)/steps, so that
 // the first update is not zero; from there on it is then.
-func WarmUp(steps int64, then Schedule) Schedule {
+func warmUp(steps int64, then Schedule) Schedule {
 	return func(step int64) float64 {
 		if step >= steps {
 			return then(step)
@@ -37,7 +37,7 @@ func WarmUp(steps int64, then Schedule) Schedule {
 // then cosine to 0 at step total.
 func WarmupCosine(base float64, warmup, total int64) Schedule {
 	decay := Cosine(base, 0, total-warmup)
-	return WarmUp(warmup, func(step int64) float64 { return decay(step - warmup) })
+	return warmUp(warmup, func(step int64) float64 { return decay(step - warmup) })
 }
 
 // Steps is base, multiplied by gamma at every milestone.

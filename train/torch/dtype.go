@@ -45,17 +45,6 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype(%d)", int8(d))
 }
 
-// ParseDType is the reverse of String.
-func ParseDType(s string) (DType, error) {
-	for d, e := range dtypes {
-		if e.name == s {
-			return d, nil
-		}
-	}
-	return Unset, errs.New("parse dtype", strconv.Quote(s), "use float32, bfloat16, float16, float64, int64, int32, uint8 or bool",
-		errs.Because(errs.ErrUsage, "no such dtype"))
-}
-
 // MemoryFormat is the order of a tensor's elements in memory.
 type MemoryFormat int8
 

@@ -43,9 +43,14 @@ func (f opsFixture) tensors(t *testing.T) map[string]*torch.Tensor {
 	t.Helper()
 	in := map[string]*torch.Tensor{}
 	for name, flat := range f.Inputs {
-		dtype, err := torch.ParseDType(flat.DType)
-		if err != nil {
-			t.Fatal(err)
+		dtype := torch.Unset
+		for _, d := range []torch.DType{torch.Float32, torch.Int64, torch.Bool} {
+			if d.String() == flat.DType {
+				dtype = d
+			}
+		}
+		if dtype == torch.Unset {
+			t.Fatalf("input %s is of dtype %s", name, flat.DType)
 		}
 		in[name] = torch.FromFloat64(flat.Values, flat.Shape...).To(torch.CPU, dtype, false)
 	}

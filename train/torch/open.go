@@ -20,7 +20,7 @@ const ShimName = "libresslt_torch.so"
 // overrides the search.
 const EnvShim = "RESSLT_TORCH"
 
-const hintShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " beside the program or set " + EnvShim
+const hintShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " next to the program or set " + EnvShim
 
 // opened is the path of the loaded shim; nil until one is loaded.
 var opened atomic.Pointer[string]
@@ -48,7 +48,7 @@ type openOutcome struct {
 
 // Open loads the shim, and with it libtorch. path is the shim's file or its
 // folder; "" searches, in this order: $RESSLT_TORCH, the executable's folder,
-// ../lib beside that, the system loader's path. Where $RESSLT_TORCH is set
+// ../lib next to that, the system loader's path. Where $RESSLT_TORCH is set
 // nothing else is searched.
 //
 // First it sets OMP_WAIT_POLICY to "passive", unless the environment already says

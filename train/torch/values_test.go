@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"resslt/schemas/errs"
@@ -201,12 +202,12 @@ func TestDeterministicRefusesOrObeys(t *testing.T) {
 
 func TestDTypesAndDevices(t *testing.T) {
 	for _, d := range []torch.DType{torch.Float32, torch.Float64, torch.Float16, torch.BFloat16, torch.Int64, torch.Int32, torch.Uint8, torch.Bool} {
-		if back, err := torch.ParseDType(d.String()); err != nil || back != d || d.Size() == 0 {
-			t.Errorf("%v: parsed as %v, %v; size %d", d, back, err, d.Size())
+		if d.Size() == 0 || strings.HasPrefix(d.String(), "dtype(") {
+			t.Errorf("%v has size %d", d, d.Size())
 		}
 	}
-	if _, err := torch.ParseDType("float8"); !errors.Is(err, errs.ErrUsage) {
-		t.Errorf("float8: %v", err)
+	if d := torch.DType(99); d.Size() != 0 || d.String() != "dtype(99)" {
+		t.Errorf("an unknown dtype is %v of size %d", d, d.Size())
 	}
 	for s, want := range map[string]torch.Device{"cpu": torch.CPU, "cuda": torch.CUDA(0), "cuda:3": torch.CUDA(3)} {
 		got, err := torch.ParseDevice(s)

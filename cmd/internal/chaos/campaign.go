@@ -143,7 +143,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 func (o *Options) logResult(name string, seconds float64, what string, wrong []string) error {
 	if len(wrong) == 0 {
 		o.Log(fmt.Sprintf("%s: passed in %.0f s, %s", name, seconds, what))
-		return Clear(*o, name)
+		return removeFolder(*o, name)
 	}
 	for _, w := range wrong {
 		o.Log(fmt.Sprintf("%s: WRONG: %s", name, w))

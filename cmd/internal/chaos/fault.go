@@ -40,14 +40,14 @@ var kinds = []kind{
 	{"worker-kill", "kill -9 of one worker, started again after the outage", someWorker, 0, 2 * time.Second, killed(syscall.SIGKILL)},
 	{"worker-stop", "SIGTERM to one worker, started again", someWorker, 0, 2 * time.Second, killed(syscall.SIGTERM)},
 	{"worker-freeze", "SIGSTOP of one worker past its ack wait, SIGCONT", someWorker, ackWait + ackWait/4, 2 * ackWait, frozen},
-	{"worker-cut", "one worker's network cut past its ack wait, and mended", someWorker, ackWait + ackWait/4, 2 * ackWait, cut},
+	{"worker-cut", "one worker's network cut past its ack wait, and restored", someWorker, ackWait + ackWait/4, 2 * ackWait, cut},
 	{"farm-kill", "kill -9 of all workers, started again after 5 s", everyWorker, 5 * time.Second, 5 * time.Second, killed(syscall.SIGKILL)},
 	{"broker-kill", "kill -9 of the broker, started again on the same store", theBroker, 0, 2 * time.Second, brokerKilled},
 	{"broker-freeze", "SIGSTOP of the broker, SIGCONT", theBroker, 500 * time.Millisecond, 3 * time.Second, brokerFrozen},
 	{"trainer-kill", "kill -9 of the trainer, resumed", theTrainer, 0, time.Second, killed(syscall.SIGKILL)},
 	{"trainer-stop", "SIGINT to the trainer, resumed", theTrainer, 0, time.Second, killed(syscall.SIGINT)},
 	{"trainer-freeze", "SIGSTOP of the trainer, SIGCONT", theTrainer, 500 * time.Millisecond, 4 * time.Second, frozen},
-	{"trainer-cut", "the trainer's network cut, and mended", theTrainer, 500 * time.Millisecond, 4 * time.Second, cut},
+	{"trainer-cut", "the trainer's network cut, and restored", theTrainer, 500 * time.Millisecond, 4 * time.Second, cut},
 }
 
 // Kinds are the names of the faults that a storm can draw from.

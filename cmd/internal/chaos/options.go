@@ -91,7 +91,7 @@ type layout struct {
 	train                       []string                      // further arguments of the trainer
 	program                     string                        // of the workers; default augmentd
 	keys                        string                        // folder of certificates and nkeys: the broker asks for them; "" for an open one
-	login                       func(service string) []string // arguments by which a service says who it is; may be nil
+	login                       func(service string) []string // flags with the credentials of a service; may be nil
 }
 
 // Settings of the runs: small and fast, several chunks for each step, a window so small

@@ -145,18 +145,18 @@ func (f *farm) until(ctx context.Context, missed string, come func() (bool, erro
 }
 
 // logged waits until a word is in the log of a service, or of a restart of it.
-func (f *farm) logged(ctx context.Context, s *service, word string) (said string, err error) {
-	err = f.until(ctx, fmt.Sprintf("%s never said %q", s.name, word), func() (bool, error) {
+func (f *farm) logged(ctx context.Context, s *service, word string) (line string, err error) {
+	err = f.until(ctx, fmt.Sprintf("%s never logged %q", s.name, word), func() (bool, error) {
 		raw, err := f.procOf(s).read()
-		for line := range strings.Lines(raw) {
-			if strings.Contains(line, word) {
-				said = strings.TrimSpace(line)
+		for l := range strings.Lines(raw) {
+			if strings.Contains(l, word) {
+				line = strings.TrimSpace(l)
 				return true, nil
 			}
 		}
 		return false, err
 	})
-	return said, err
+	return line, err
 }
 
 // exitOf waits until a service ends on its own. The service manager restarts it.

@@ -18,11 +18,11 @@ import (
 var brokerScenarios = []scenario{
 	{"wiped-store", "the broker is killed and comes back with an empty store", wipedStore},
 	{"flipped-bits", "the broker is killed, bits flip in every block of its store, it comes back", flippedBits},
-	{"full-disk", "somebody fills the disk of the broker's store, and frees it again", fullDisk},
+	{"full-disk", "something fills the disk of the broker's store, and frees it again", fullDisk},
 	{"file-quota", "the broker may store next to nothing in files", fileQuota},
 	{"memory-quota", "the broker may store less in memory than the run's window", memoryQuota},
 	{"broker-away", "the broker is away for longer than the trainer waits", brokerAway},
-	{"lost-connection", "the network forgets the trainer's connection without telling anybody; new ones pass", lostConnection},
+	{"lost-connection", "the network forgets the trainer's connection without notifying either end; new ones pass", lostConnection},
 }
 
 // downtime kills the broker, does something to its store, and restarts it.
@@ -77,7 +77,7 @@ func flippedBits(ctx context.Context, s *stage) error {
 			}
 			repaired = max(repaired, f.progress.longest(began, time.Now()))
 		}
-		s.outcome = fmt.Sprintf("%d bits flipped, what they hit is made again; the trainer waits %.1f s at most, equal weights", flipped, repaired.Seconds())
+		s.outcome = fmt.Sprintf("%d bits flipped, the damaged chunks are made again; the trainer waits %.1f s at most, equal weights", flipped, repaired.Seconds())
 		return nil
 	})
 }
@@ -148,7 +148,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 		if err := fill(ballast); err != nil {
 			return err
 		}
-		// Either it goes on, or the trainer says what the matter is.
+		// Either the run continues, or the trainer reports the cause.
 		exit, err := f.exitOrStep(ctx, 15+4*window)
 		if err != nil {
 			return err
@@ -159,7 +159,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 			}
 			s.outcome = exit.line
 		} else {
-			s.outcome = "the run goes on"
+			s.outcome = "the run continues"
 		}
 		// Somebody frees the disk, and starts the broker again, which has given its
 		// store up.
@@ -172,7 +172,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 		if err := f.reach(ctx, 15+5*window); err != nil {
 			return err
 		}
-		s.outcome += fmt.Sprintf("; with room and a new broker it goes on after %.0f s in all, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		s.outcome += fmt.Sprintf("; with space and a new broker it continues after %.0f s in all, equal weights", f.progress.longest(began, time.Now()).Seconds())
 		return nil
 	})
 }
@@ -256,7 +256,7 @@ func lostConnection(ctx context.Context, s *stage) error {
 		if err := f.reach(ctx, 15+2*window); err != nil {
 			return err
 		}
-		s.outcome = fmt.Sprintf("the trainer connects anew; it waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		s.outcome = fmt.Sprintf("the trainer reconnects; it waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
 		return nil
 	})
 }

@@ -68,13 +68,13 @@ func withoutRights(ctx context.Context, s *stage) error {
 				return err
 			}
 		}
-		// The other tenant's worker finds no run, and says nothing of ours.
-		said, err := f.procOf(f.workers[1]).read()
+		// The other tenant's worker finds no run and logs nothing about ours.
+		log, err := f.procOf(f.workers[1]).read()
 		if err != nil {
 			return err
 		}
-		if strings.Contains(said, f.name+" ") || strings.Contains(said, "WARN") {
-			return wrongf("a worker of another tenant said %q", said)
+		if strings.Contains(log, f.name+" ") || strings.Contains(log, "WARN") {
+			return wrongf("a worker of another tenant logged %q", log)
 		}
 		return nil
 	})

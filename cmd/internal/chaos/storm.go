@@ -251,5 +251,5 @@ func (f *farm) verify(ctx context.Context) error {
 	return nil
 }
 
-// Clear removes the folder of a farm that passed.
-func Clear(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }
+// removeFolder removes the folder of a farm that passed.
+func removeFolder(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }

@@ -35,7 +35,7 @@ func ParseSchema(line string) (Schema, error) {
 	}
 	s := Schema{Text: line, Name: m[1], Overload: m[2]}
 	for _, part := range splitTop(m[3]) {
-		if part == "*" { // the keyword-only mark; all arguments are positional in Go
+		if part == "*" { // the keyword-only mark; in Go every argument is positional
 			continue
 		}
 		part, _, _ = strings.Cut(part, "=") // the caller spells defaults out
