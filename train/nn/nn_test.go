@@ -14,8 +14,8 @@ import (
 	"resslt/train/torch"
 )
 
-// TestInitialWeights compares with generate.py, which implements the generator
-// and the distributions once more, from their definitions.
+// TestInitialWeights compares with generate.py, which implements the generator and the
+// distributions independently, from their definitions.
 func TestInitialWeights(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "initial")
@@ -70,7 +70,7 @@ func TestUnitVectors(t *testing.T) {
 		for _, x := range v[i : i+7] {
 			s += float64(x) * float64(x)
 		}
-		// Each of 7 squares is off by two roundings of its element, relatively.
+		// Each of 7 squares has a relative error of two roundings of its element.
 		if math.Abs(s-1) > 2*nntest.Unit {
 			t.Fatalf("row %d has squared norm %v", i/7, s)
 		}
@@ -181,8 +181,8 @@ func TestPixels(t *testing.T) {
 	})
 }
 
-// TestNarrowStridedConv2d: the shape whose backward pass overruns libtorch 1.13's
-// heap where it strides itself, against the sum by hand.
+// TestNarrowStridedConv2d compares the shape whose strided backward pass overruns libtorch
+// 1.13's heap with a sum by hand.
 func TestNarrowStridedConv2d(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
@@ -200,7 +200,7 @@ func TestNarrowStridedConv2d(t *testing.T) {
 		}
 		w, grad := conv.Weight.Float32s(), x.Grad().Float32s()
 		want := make([]float32, len(grad))
-		// Of 16 terms either side rounds 15 sums, each of a magnitude of Σ|w| at most.
+		// Either side rounds 15 sums of 16 terms, each of a magnitude of at most Σ|w|.
 		var sum, most float64
 		for c := range in {
 			var s, v float64
@@ -220,8 +220,8 @@ func TestNarrowStridedConv2d(t *testing.T) {
 	})
 }
 
-// TestStochasticDepth: what is dropped, by what the rest is scaled, and on what
-// the choice depends.
+// TestStochasticDepth: what is dropped, how the rest is scaled, and what the masks depend
+// on.
 func TestStochasticDepth(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {

@@ -11,7 +11,7 @@ import (
 	"resslt/train/recipe"
 )
 
-// Every embedded sweep is a table whose cells are sound recipes that differ.
+// Every embedded sweep is a table whose cells are valid, distinct recipes.
 func TestEveryEmbeddedSweepResolves(t *testing.T) {
 	names := recipe.SweepNames()
 	if !slices.Contains(names, "smoke") {

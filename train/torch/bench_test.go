@@ -26,8 +26,8 @@ func inDo(b *testing.B, setup func() func()) {
 	}
 }
 
-// BenchmarkCall is a call that does nothing but give a number: cgo, decoding
-// and the exception guard.
+// BenchmarkCall is a call that only returns a number: cgo, decoding and the exception
+// guard.
 func BenchmarkCall(b *testing.B) {
 	inDo(b, func() func() {
 		t := torch.Zeros([]int64{1}, torch.Float32, torch.CPU)

@@ -57,10 +57,10 @@ func (f opsFixture) tensors(t *testing.T) map[string]*torch.Tensor {
 	return in
 }
 
-// same compares with PyTorch's fp32 result: exactly but for the last bits, where another
-// libtorch or CPU may sum in another order. The longest sums here have 27 terms (a 3×3
-// kernel over three channels) of about 1: either side is off by √27 roundings of 2⁻²⁴,
-// 3e-7, and by 27 of them, 1.6e-6, at worst.
+// same compares with PyTorch's fp32 result, up to the last bits, since another libtorch or
+// CPU may sum in another order. The longest sums here have 27 terms (a 3×3 kernel over
+// three channels) of about 1: the error of either side is about √27 roundings of 2⁻²⁴,
+// 3e-7, and at most 27 of them, 1.6e-6.
 func same(t *testing.T, got *torch.Tensor, want flatTensor) {
 	t.Helper()
 	if got.DType().String() != want.DType || !slices.Equal(got.Shape(), want.Shape) {
@@ -199,8 +199,8 @@ func TestGradientsOfASmallNet(t *testing.T) {
 			rows := torch.SumDim(torch.Mul(target, logits), []int64{1}, false, torch.Unset)
 			return torch.Neg(torch.Mean(rows, torch.Unset))
 		})
-		// A mean of three cross-entropies whose logits are cosines, each off by 1e-7 or so,
-		// over 0.1: a magnitude of ten, of which 2⁻²⁴ is 6e-7, some ten times over.
+		// A mean of three cross-entropies whose logits are cosines over 0.1, with errors of
+		// about 1e-7 each: a magnitude of ten, whose rounding is 6e-7, about ten times.
 		if got := loss.Item(); math.Abs(got-f.Loss) > 1e-5 {
 			t.Errorf("loss %g, want %g", got, f.Loss)
 		}

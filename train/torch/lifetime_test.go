@@ -218,8 +218,8 @@ func TestNestedDoRunsInline(t *testing.T) {
 	})
 }
 
-// TestNoGradFromManyGoroutines: grad mode belongs to an OS thread, so without a
-// thread of its own a goroutine that moves would lose it.
+// TestNoGradFromManyGoroutines: grad mode belongs to an OS thread, so a goroutine
+// that moves between threads would lose it.
 func TestNoGradFromManyGoroutines(t *testing.T) {
 	torchtest.Require(t)
 	before := torch.LiveTensors()
@@ -309,8 +309,8 @@ func TestStepsHoldLiveTensorsConstant(t *testing.T) {
 	})
 }
 
-// TestLostDeviceIsNotAsked: after a GPU's failure nothing is freed any more, for
-// libtorch's deleters would ask it; a capture that CUDA refuses is no such failure.
+// TestLostDeviceIsNotAsked: after a GPU's failure nothing is freed, because libtorch's
+// deleters would call the device; a refused capture is not such a failure.
 func TestLostDeviceIsNotAsked(t *testing.T) {
 	torchtest.Require(t)
 	for _, inCapture := range []bool{false, true} {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// openMain opens path and prints what came of it, for openIn to read.
+// openMain opens path and prints the result, for openIn to read.
 func openMain(path string) {
 	err := torch.Open(path)
 	kind := "ok"

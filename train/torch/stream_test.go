@@ -11,7 +11,7 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// On the CPU an event is a moment, a stream nothing, and a graph its function.
+// On the CPU an event is a time, a stream does nothing, and a graph is its function.
 func TestStreamsAndEventsOfTheCPU(t *testing.T) {
 	torchtest.Do(t, func() {
 		s := torch.NewStream(torch.CPU)
@@ -41,7 +41,7 @@ func TestStreamsAndEventsOfTheCPU(t *testing.T) {
 	})
 }
 
-// What Go writes into a host buffer libtorch reads, and the other way round, outside Do.
+// Go and libtorch share a host buffer's memory, outside Do.
 func TestHostBufferIsShared(t *testing.T) {
 	torchtest.Require(t)
 	before := torch.LiveTensors()
@@ -69,7 +69,7 @@ func TestHostBufferIsShared(t *testing.T) {
 	}
 }
 
-// Without a GPU what needs one says so.
+// Without a GPU, functions that need one return an error.
 func TestGPUsAreRefusedWhereThereAreNone(t *testing.T) {
 	torchtest.Require(t)
 	info, err := torch.Info()
