@@ -126,7 +126,7 @@ func TestAccumulateIsTheMeanOverTheBatch(t *testing.T) {
 		t.Errorf("two halves have the loss of one batch, %v: batch norm did not see halves", whole)
 	}
 	for name, w := range groups {
-		nntest.Close64(t, name, halves[name], w, 1e-9)
+		nntest.Close(t, name, halves[name], w, 1e-9)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -40,10 +42,10 @@ func newCommand() *cobra.Command {
 	var o options
 	c := &cobra.Command{
 		Use:   "augmentd --nats URL",
-		Short: "a worker of the resslt farm: decodes images and draws their augmented views",
-		Long: `augmentd takes tasks of every run whose data it can reach and publishes the
-views as chunks. Every batch is a pure function of the run's spec, so workers
-may come, go and die at any time: the trainer gets the same batches.`,
+		Short: "a worker of the resslt farm: decodes images and renders their augmented views",
+		Long: `augmentd takes tasks from every run whose data it can reach and publishes the
+views as chunks. Every batch is a pure function of the run's spec, so workers may
+join, leave and crash at any time: the trainer receives the same batches.`,
 		Example: `  augmentd --nats nats://farm:4222
   augmentd --nats nats://farm:4222 --data folder:/mnt/imagenet --workers 16
   augmentd --nats tls://farm:4222 --tls-ca ca.pem --nkey worker.nk --metrics :9464 --log json`,
@@ -53,17 +55,17 @@ may come, go and die at any time: the trainer gets the same batches.`,
 	cli.CacheFlags(c)
 	f := c.Flags()
 	o.at.Register(f, broker.DefaultURL)
-	f.StringVar(&o.run, "run", "", "serve this run alone (default: every run)")
+	f.StringVar(&o.run, "run", "", "serve only this run (default: every run)")
 	f.IntVar(&o.workers, "workers", cores.Count(), "images rendered at once")
-	f.StringArrayVar(&o.data, "data", nil, "data `URI` of this machine's copy, used for runs of its digest; may be repeated")
-	f.StringVar(&o.cache, "cache", "", "`folder` of the data sets' indexes (default: under the user's cache)")
-	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has for its last chunks; more than a chunk takes, less than what stops it waits")
+	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
+	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
+	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
 	o.seen.Register(f)
 	return c
 }
 
-// serve works until ctx ends or the broker will not have it. What is in hand when
-// ctx ends has o.grace to be finished; its tasks then go to other workers.
+// serve works until ctx ends or the broker denies access. Chunks in progress when ctx
+// ends have o.grace to finish; their tasks then go to other workers.
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
 		return errs.New("--workers", fmt.Sprint(o.workers), "give 1 or more", errs.ErrUsage)
@@ -77,42 +79,67 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	co, err := o.at.Options("augmentd", batcher.RoleWorker)
-	if err != nil {
-		return err
-	}
-	co.Report = func(what string) { log.Warn(what) }
-	co.Denied = func(err error) { end(err) } // a worker without its rights would wait for tasks for ever
-	nc, js, err := batcher.Connect(ctx, co)
+	nc, js, err := connect(ctx, o, log, end)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	nc.SetClosedHandler(func(nc *nats.Conn) {
-		end(errs.New("broker", "", "see what it knows us by, then start again", errs.BecauseErr(errs.ErrDenied, nc.LastError())))
-	})
 
 	registry := observe.NewRegistry()
 	observe.Connection(registry, nc)
 	stages := observe.NewStages(registry)
-	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+	w, err := newWorker(o, js, stages, log)
+	if err != nil {
+		return err
+	}
+	observe.Worker(registry, w, o.workers)
+	err = work(ctx, o, nc, w, registry, log)
+	s := w.Stats()
+	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errs.ErrDenied) {
+		return cause
+	}
+	return err
+}
+
+// connect opens the connection to the broker. end is called if the broker denies access
+// later on.
+func connect(ctx context.Context, o options, log *slog.Logger, end context.CancelCauseFunc) (*nats.Conn, jetstream.JetStream, error) {
+	co, err := o.at.Options("augmentd", batcher.RoleWorker)
+	if err != nil {
+		return nil, nil, err
+	}
+	co.Report = func(what string) { log.Warn(what) }
+	co.Denied = func(err error) { end(err) } // a worker without permissions would wait for tasks for ever
+	nc, js, err := batcher.Connect(ctx, co)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc.SetClosedHandler(func(nc *nats.Conn) {
+		end(errs.New("broker", "", "check the credentials, then start again", errs.BecauseErr(errs.ErrDenied, nc.LastError())))
+	})
+	return nc, js, nil
+}
+
+func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*batcher.Worker, error) {
+	return batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
 			return pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },
 	})
-	if err != nil {
-		return err
-	}
-	observe.Worker(registry, w, o.workers)
+}
 
+// work runs the worker, the metrics and the log lines about them until ctx ends or one
+// of them fails.
+func work(ctx context.Context, o options, nc *nats.Conn, w *batcher.Worker, registry *prometheus.Registry, log *slog.Logger) error {
 	g, gctx := errgroup.WithContext(ctx)
-	// Who watches sees the worker drain, too.
+	// The metrics stay up while the worker drains.
 	watched, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	if o.seen.Metrics != "" {
-		s, err := observe.Listen(o.seen.Metrics, registry, func() error { return atWork(ctx, nc) })
+		s, err := observe.Listen(o.seen.Metrics, registry, func() error { return ready(ctx, nc) })
 		if err != nil {
 			return err
 		}
@@ -138,27 +165,21 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		}
 		return nil
 	})
-	err = g.Wait()
-	s := w.Stats()
-	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
-	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errs.ErrDenied) {
-		return cause
-	}
-	return err
+	return g.Wait()
 }
 
-// atWork says why the worker cannot work just now.
-func atWork(ctx context.Context, nc *nats.Conn) error {
+// ready returns why the worker cannot work at the moment, nil if it can.
+func ready(ctx context.Context, nc *nats.Conn) error {
 	switch {
 	case ctx.Err() != nil:
 		return errs.New("augmentd", "", "ask another worker", errs.Because(errs.ErrUnavailable, "it is draining"))
 	case !nc.IsConnected():
-		return errs.New("augmentd", "", "see that the broker runs and can be reached", errs.Because(errs.ErrUnavailable, "its broker is away"))
+		return errs.New("augmentd", "", "check that the broker runs and is reachable", errs.Because(errs.ErrUnavailable, "it is not connected to its broker"))
 	}
 	return nil
 }
 
-// report logs the rate while there is work.
+// report logs the rate as long as there is work.
 func report(ctx context.Context, log *slog.Logger, w *batcher.Worker) {
 	const every = 10 * time.Second
 	tick := time.NewTicker(every)

@@ -1,6 +1,6 @@
-// Command augmentd is a worker of the farm: it takes tasks of every run whose
-// data it can reach, decodes the images, draws and renders their views, and
-// publishes them as chunks. Start and stop as many as you like at any time.
+// Command augmentd is a worker of the farm: it takes tasks from every run whose data it
+// can reach, decodes the images, draws and renders their views, and publishes them as
+// chunks. Workers may be started and stopped at any time, in any number.
 package main
 
 import (

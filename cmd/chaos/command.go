@@ -24,11 +24,11 @@ func newCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "chaos",
-		Short: "hurt a farm of real processes, and see that it ends with the same weights",
+		Short: "inject faults into a farm of real processes, and check that the weights stay the same",
 		Long: `Runs nats-server, three augmentd and one resslt train on this machine's loopback
-address, and lets faults strike: each kind alone, then all kinds mixed, then one
-scenario after another. Everything that is drawn comes from --seed, which is
-printed, so that a campaign can be had again.
+address, and injects faults: each kind alone, then all kinds mixed, then one scenario
+after another. All random choices come from --seed, which is printed, so that a
+campaign can be repeated.
 
 Kinds:     ` + strings.Join(chaos.Kinds(), ", ") + `
 Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
@@ -55,22 +55,22 @@ Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
 		},
 	}
 	f := cmd.Flags()
-	f.Uint64Var(&o.Seed, "seed", 1, "of all faults: kinds, victims, moments, outages")
+	f.Uint64Var(&o.Seed, "seed", 1, "of all random choices: kinds, victims, moments, outages")
 	f.StringVar(&o.Bin, "bin", "bin", "`folder` of resslt and augmentd, from make build")
 	f.StringVar(&o.Server, "server", "nats-server", "the broker's `program`")
 	f.StringVar(&o.Data, "data", "fashion-mnist:", "data `URI` to train on")
 	f.StringVar(&o.Dir, "dir", "", "new `folder` for stores, outputs and logs (default a temporary one)")
-	f.DurationVar(&o.Quiet, "quiet", 90*time.Second, "a trainer that makes no step and does not end for so long hangs")
+	f.DurationVar(&o.Quiet, "quiet", 90*time.Second, "time without a step after which a trainer counts as hung")
 	f.IntVar(&c.Faults, "faults", 50, "faults of the mixed run; 0 for none")
 	f.IntVar(&c.Alone, "alone", 4, "faults of each kind alone; 0 for none")
 	f.StringSliceVar(&c.Kinds, "kinds", nil, "kinds to draw from (default all)")
 	f.StringSliceVar(&c.Only, "only", nil, "scenarios to run, \"none\" for none (default all)")
-	f.BoolVar(&keep, "keep", false, "keep the folder where nothing is wrong, too")
+	f.BoolVar(&keep, "keep", false, "keep the folder even if every check passes")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
 	return cmd
 }
 
-// workFolder makes the folder that the farms live in.
+// workFolder makes the farms' folder.
 func workFolder(dir string) (string, error) {
 	var err error
 	if dir == "" {
@@ -84,7 +84,7 @@ func workFolder(dir string) (string, error) {
 	return dir, nil
 }
 
-// print writes the report; what is wrong with the farms is the command's error.
+// print writes the report; failed checks are the command's error.
 func print(w io.Writer, r *chaos.Report, dir string, asJSON bool) error {
 	if err := r.Table(w); err != nil {
 		return err
@@ -95,7 +95,7 @@ func print(w io.Writer, r *chaos.Report, dir string, asJSON bool) error {
 		}
 	}
 	if wrong := r.Wrong(); len(wrong) > 0 {
-		return errs.New("chaos", fmt.Sprintf("seed %d", r.Seed), "see the logs in "+dir+", and run it again with the same --seed",
+		return errs.New("chaos", fmt.Sprintf("seed %d", r.Seed), "read the logs in "+dir+", and run it again with the same --seed",
 			errs.Because(errs.ErrMismatch, fmt.Sprintf("%d of its checks failed, the first: %s", len(wrong), wrong[0])))
 	}
 	return nil

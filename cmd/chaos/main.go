@@ -1,6 +1,5 @@
-// Command chaos is resslt's fault suite: it runs farms of real processes, hurts
-// them in seeded ways, and compares what they end with. `make chaos` calls it;
-// package chaos says what it does.
+// Command chaos is resslt's fault suite: it runs farms of real processes, injects seeded
+// faults, and compares the results. `make chaos` runs it; package chaos documents it.
 package main
 
 import (

@@ -17,37 +17,39 @@ type Backbone interface {
 	nn.Module
 	// FeatureDim is the length of a feature vector.
 	FeatureDim() int64
-	// Stages lists the modules whose composition Forward is, stem first, then every
-	// block, global average last: where a long network may be cut, as gradient
-	// checkpointing does. None overwrites its input.
+	// Stages lists the modules that Forward composes: the stem, every block, the global
+	// average. Activation checkpointing cuts the network between them. None overwrites
+	// its input.
 	Stages() []nn.Module
 }
 
-// Config is how a backbone is built.
+// Config says how to build a backbone.
 type Config struct {
-	Width     int    // 64, or 0, is the published network; others scale every layer's channels
-	SmallStem bool   // no halving before the second stage, for images of 32–64 pixels
+	Width     int    // 64, or 0, is the published network; other widths scale every layer's channels
+	SmallStem bool   // no downsampling before the second stage, for images of 32–64 pixels
 	Seed      uint64 // of the initial weights, and of stochastic depth
 
-	// StochasticDepth is the probability with which EfficientNet drops its last
-	// block for a sample in training; earlier blocks' rise to it linearly. 0, the
-	// default, is none; torchvision's is 0.2. Other networks have none.
+	// StochasticDepth is the probability with which EfficientNet drops its last block
+	// for a sample in training; it rises linearly over the blocks before. 0, the default,
+	// drops nothing; torchvision has 0.2. Other networks ignore it.
 	StochasticDepth float64
 
-	Device       torch.Device // where the weights live
+	Device       torch.Device // of the weights
 	ChannelsLast bool         // NHWC memory order
-	Fused        bool         // the shim's own loops where they are faster (nn.Builder)
-	Double       bool         // float64 weights, to check numerics against
+	Fused        bool         // use the shim's own loops where they are faster (nn.Builder)
+	Double       bool         // float64 weights, for numerical checks
 
-	SyncBatchNorm *torch.Group // whose rows batch norm takes its statistics of; nil: this process's
-	Ranks         *torch.Group // over which a batch lies; nil: this process
+	SyncBatchNorm *torch.Group // ranks whose rows share batch norm's statistics; nil: this process
+	Ranks         *torch.Group // ranks that share a batch; nil: this process
 
 	BatchNormGroups int // groups of a batch's rows with statistics of their own; 0 and 1: the whole batch
 }
 
-// MaxWidth bounds what a recipe may ask for, well above any published network.
+// MaxWidth bounds a recipe's width, well above any published network.
 const MaxWidth = 1024
 
+// registry has a constructor for each backbone. A new backbone needs a file with its
+// constructor and a line here.
 var registry = map[string]func(nn.Builder, Config) Backbone{
 	"resnet18": resnet(basic, 2, 2, 2, 2),
 	"resnet34": resnet(basic, 3, 4, 6, 3),
@@ -58,11 +60,11 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 	"mobilenet_v3_large": mobileNet,
 }
 
-// Names lists the backbones that New knows, sorted.
+// Names lists the backbones, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
-// New builds the backbone called name, in training mode. It returns an error
-// wrapping errs.ErrUsage for an unknown name, width or probability.
+// New builds the named backbone in training mode. Errors wrap errs.ErrUsage: an unknown
+// name, or a width or probability out of range.
 func New(name string, c Config) (Backbone, error) {
 	build, ok := registry[name]
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"resslt/train/nn/nntest"
 )
 
-// key is a state dict's entry as torchvision_keys.json holds it: [name, shape].
+// key is a state dict's entry as in torchvision_keys.json: [name, shape].
 type key struct {
 	name  string
 	shape []int64

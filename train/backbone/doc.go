@@ -1,17 +1,17 @@
-// Package backbone holds the encoders F: image in, feature vector out.
+// Package backbone has the encoders F, from image to feature vector.
 //
 // # Vocabulary
 //
 //	backbone    F, a convolutional network without classifier
 //	feature     h = F(x), the global average of the last feature map
-//	stage       a part of the network between two cuts; Forward composes them
-//	stem        what comes before the first block
-//	small stem  no halving before the second stage, for images of 32–64 pixels:
-//	            ResNet's 7×7 convolution of stride 2 and max-pool become a 3×3 of
-//	            stride 1; EfficientNet and MobileNetV3 lose the strides of the stem
-//	            and of features.2. A 32-pixel image ends as a 4×4 map in each
-//	width       64 is the published network; others scale every layer's channels by
-//	            width/64, rounded to multiples of 8 where torchvision does that
+//	stage       one of the modules that Forward composes; see Stages
+//	stem        the layers before the first block
+//	small stem  no downsampling before the second stage, for images of 32–64 pixels:
+//	            in ResNet a 3×3 convolution of stride 1 replaces the 7×7 one of stride
+//	            2 and the max-pool; in EfficientNet and MobileNetV3 the stem and
+//	            features.2 have stride 1. All map a 32-pixel image to a 4×4 map
+//	width       64 is the published network; other widths scale every layer's channels
+//	            by width/64, rounded to multiples of 8 where torchvision does so
 //
 // # Networks
 //
@@ -25,17 +25,18 @@
 //
 // # Invariants
 //
-// State-dict keys, their order and the outputs are torchvision's, less the
-// classifier, for every backbone at width 64 with the ImageNet stem. Initial
-// weights depend on (seed, key) alone, by torchvision's distributions.
+// For every backbone at width 64 with the ImageNet stem, the state-dict keys, their
+// order and the outputs are torchvision's without the classifier. Initial weights
+// depend only on (seed, key) and have torchvision's distributions.
 //
 // Batch norm's constants are torchvision's (MobileNetV3: ε 0.001, momentum 0.01).
-// EfficientNet's stochastic depth is off unless the configuration asks for it: its
-// masks are a function of seed, layer and the number of batches seen, see
-// nn.StochasticDepth. Dropout is the classifier's, which is not here.
+// EfficientNet's stochastic depth is off by default; its masks are a function of seed,
+// layer and the number of batches seen, see nn.StochasticDepth. Dropout belongs to the
+// classifier, which is not here.
 //
 //	b, err := backbone.New("resnet18", backbone.Config{Width: 16, SmallStem: true, Seed: 1})
 //	h := b.Forward(x) // (N,3,S,S) float → (N, b.FeatureDim())
 //
-// A further backbone is a constructor in the registry of New.
+// A new backbone is one file with a constructor, a line in New's registry, and a line in
+// the table above.
 package backbone

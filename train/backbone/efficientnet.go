@@ -7,12 +7,12 @@ import (
 	"resslt/train/nn"
 )
 
-// efficientNetStage is a row of Table 1 of the EfficientNet paper: blocks of one
-// output, the first of which strides.
+// efficientNetStage is a row of Table 1 of the EfficientNet paper: blocks with the same
+// output, the first of which may have a stride.
 type efficientNetStage struct {
 	expand, kernel, stride int64
 	in, out                int64
-	layers                 float64 // of B0; B1 has a tenth more, rounded up
+	layers                 float64 // of B0; B1 has 1.1 times as many, rounded up
 }
 
 var efficientNetB0 = []efficientNetStage{
@@ -25,12 +25,10 @@ var efficientNetB0 = []efficientNetStage{
 	{6, 3, 1, 192, 320, 1},
 }
 
-// efficientNet is the constructor of torchvision's EfficientNet (Tan and Le,
-// EfficientNet: Rethinking Model Scaling, 2019), of B0's width and so many times
-// its depth, without classifier: features.0 is the stem, features.1 to 7 the
-// stages, features.8 a 1×1 convolution to four times the last stage's channels.
-// The small stem takes away the first two halvings, the stem's and features.2's,
-// so that a 32-pixel image ends as 4×4, as it does in a ResNet.
+// efficientNet returns the constructor of torchvision's EfficientNet (Tan and Le,
+// EfficientNet: Rethinking Model Scaling, 2019) with B0's width and depth times its
+// depth, without classifier: features.0 is the stem, features.1 to 7 are the stages,
+// features.8 is a 1×1 convolution to four times the last stage's channels.
 func efficientNet(depth float64) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
 		m := mobile{excite: nn.SiLU{}, scale: nn.Sigmoid{}, drop: c.StochasticDepth}

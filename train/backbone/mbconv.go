@@ -7,12 +7,12 @@ import (
 	"resslt/train/torch"
 )
 
-// mobile is what EfficientNet and MobileNetV3 differ in, beside their tables.
+// mobile is the difference between EfficientNet and MobileNetV3 apart from their tables.
 type mobile struct {
 	norm   nn.NormOptions
 	excite nn.Module // activation inside squeeze-and-excitation
-	scale  nn.Module // its last
-	drop   float64   // probability of stochastic depth past the last block; a block's rises to it from 0
+	scale  nn.Module // last activation of squeeze-and-excitation
+	drop   float64   // stochastic depth after the last block; rises linearly from 0 over the blocks
 }
 
 // divisible is torchvision's _make_divisible(v, 8): the nearest multiple of 8, at
@@ -25,13 +25,12 @@ func divisible(v float64) int64 {
 	return n
 }
 
-// scaled is a published number of channels at another width, 64 being the
-// published network's.
+// scaled is a published number of channels at a width, where 64 is the published one.
 func scaled(channels int64, width int) int64 {
 	return divisible(float64(channels) * float64(width) / 64)
 }
 
-// halving is the stride of a layer that halves the map, or does not.
+// halving is the stride of a layer that halves the map if on.
 func halving(on bool) int64 {
 	if on {
 		return 2
@@ -39,7 +38,7 @@ func halving(on bool) int64 {
 	return 1
 }
 
-// featureStages appends to net the stages that build makes, named features.0,
+// featureStages returns a function that appends stages to net, named features.0,
 // features.1, …
 func featureStages(net *network, b nn.Builder) func(build func(nn.Builder) nn.Module) {
 	return func(build func(nn.Builder) nn.Module) {
@@ -48,14 +47,14 @@ func featureStages(net *network, b nn.Builder) func(build func(nn.Builder) nn.Mo
 	}
 }
 
-// convNorm is convolution, batch norm and activation, named 0, 1, and nothing;
-// act is nil for none. Of k = 1 it is pointwise.
+// convNorm is convolution "0", batch norm "1" and an activation, nil for none. With k = 1
+// the convolution is pointwise.
 func (m mobile) convNorm(b nn.Builder, in, out, k, stride int64, act nn.Module) *nn.Sequential {
 	conv := nn.NewConv2d(b.At("0"), in, out, k, stride, k/2)
 	return m.withNorm(b, conv, out, act)
 }
 
-// depthwise is convNorm with one filter a channel.
+// depthwise is convNorm with one filter for each channel.
 func (m mobile) depthwise(b nn.Builder, channels, k, stride int64, act nn.Module) *nn.Sequential {
 	return m.withNorm(b, nn.NewDepthwiseConv2d(b.At("0"), channels, k, stride), channels, act)
 }
@@ -79,14 +78,13 @@ type blockSpec struct {
 
 // invertedResidual is EfficientNet's MBConv and MobileNetV3's InvertedResidual:
 // expand (1×1), depthwise, squeeze-and-excitation, project (1×1, no activation),
-// and the input added where shapes allow.
+// and, if the shapes match, the input added.
 type invertedResidual struct {
 	body  *nn.Sequential // named block.0, block.1, …
 	depth *nn.StochasticDepth
 }
 
-// block builds an inverted residual. There is no expansion where it would widen
-// nothing.
+// block builds an inverted residual, without expansion if that would not widen it.
 func (m mobile) block(b nn.Builder, s blockSpec) *invertedResidual {
 	body := &nn.Sequential{}
 	next := func() nn.Builder { return b.At("block").At(fmt.Sprint(len(body.Children))) }

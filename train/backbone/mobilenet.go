@@ -31,12 +31,10 @@ var mobileNetV3Large = []mobileNetBlock{
 }
 
 // mobileNet builds torchvision's MobileNetV3-Large (Howard et al., Searching for
-// MobileNetV3, 2019) without classifier: features.0 is the stem, features.1 to 15
-// the blocks, features.16 a 1×1 convolution to six times the last block's
-// channels. Its 960 features are what torchvision averages; the layer from 960 to
-// 1280 that some count to the encoder is the first of torchvision's classifier.
-// The small stem takes away the first two halvings, the stem's and features.2's,
-// so that a 32-pixel image ends as 4×4, as it does in a ResNet.
+// MobileNetV3, 2019) without classifier: features.0 is the stem, features.1 to 15 are
+// the blocks, features.16 is a 1×1 convolution to six times the last block's channels.
+// Its 960 features are those that torchvision averages; the layer from 960 to 1280,
+// which some count as part of the encoder, is the first of torchvision's classifier.
 func mobileNet(b nn.Builder, c Config) Backbone {
 	m := mobile{
 		norm:   nn.NormOptions{Momentum: 0.01, Eps: 0.001},

@@ -5,21 +5,21 @@ import (
 	"resslt/train/torch"
 )
 
-// network is what every backbone is: stages in a row, of which the last takes
-// the global average.
+// network is a sequence of stages that ends with the global average. Every backbone is
+// one.
 type network struct {
 	stages   []stage
 	features int64
 }
 
-// stage is a module whose state stands under prefix, as torchvision names it:
-// "layer1.", "features.2.", or nothing for a stem whose layers are the root's.
+// stage is a module with torchvision's prefix for its state: "layer1.", "features.2.",
+// or "" for a stem whose layers belong to the root.
 type stage struct {
 	prefix string
 	nn.Module
 }
 
-// row is a stage of blocks one after the other, named by their place.
+// row is a stage that is a sequence of blocks, named by their indices.
 type row struct{ nn.Sequential }
 
 // add appends a stage.
@@ -35,8 +35,7 @@ func (n *network) pooled(c int64) *network {
 // FeatureDim is the number of channels of the last feature map.
 func (n *network) FeatureDim() int64 { return n.features }
 
-// Stages lists the stages in order, the blocks of a row one by one; Forward is
-// their composition.
+// Stages lists the stages in order, with the blocks of a row as separate stages.
 func (n *network) Stages() []nn.Module {
 	var out []nn.Module
 	for _, s := range n.stages {
@@ -49,8 +48,8 @@ func (n *network) Stages() []nn.Module {
 	return out
 }
 
-// Forward maps (N,3,S,S) to (N, FeatureDim). Every stage drops its intermediates
-// as soon as autograd alone (or nobody) needs them.
+// Forward maps (N,3,S,S) to (N, FeatureDim). Every stage frees its intermediates, except
+// those that autograd keeps.
 func (n *network) Forward(x *torch.Tensor) *torch.Tensor {
 	for _, s := range n.stages {
 		x = s.Forward(x)

@@ -17,11 +17,10 @@ import (
 type parity struct {
 	fixture, name string
 	config        backbone.Config
-	// smooth says that fp32's gradients are compared, too. A wide ReLU network has
-	// inputs of ReLUs within fp32's rounding of zero, and one that changes sides moves
-	// the gradients by far more than rounding: its gradients are compared in float64
-	// alone. The narrow ResNet's input is chosen so that none can, and EfficientNet's
-	// SiLU has no kink.
+	// smooth: compare fp32's gradients, too. A wide ReLU network has ReLU inputs within
+	// fp32's rounding of zero, and a change of sign changes the gradients by far more than
+	// rounding, so its gradients are only compared in float64. The narrow ResNet's input is
+	// chosen so that no sign can change, and EfficientNet's SiLU has no kink.
 	smooth bool
 }
 
@@ -43,22 +42,22 @@ func parities() []parity {
 	}
 }
 
-// meta is what the fixture says of itself.
+// meta is the fixture's settings.
 type meta struct {
 	Batch, Size int64
 	Which       int  // the input that the generator chose
 	Full        bool // gradients whole, not as digests
 }
 
-// run computes what the fixture holds, by the given precision, memory order and kernels.
-// change, if not nil, may spoil the network first.
+// run computes the fixture's tensors in the given precision, memory order and kernels.
+// change, if not nil, may first introduce a fault.
 func (p parity) run(tb testing.TB, m meta, c backbone.Config, change func(backbone.Backbone)) (out nntest.Values, kinks nntest.Kinks) {
 	tb.Helper()
 	return p.turned(tb, m, c, change, 0)
 }
 
-// turned is run with the batch's rows turned by so many places, and turned back in what
-// is by row: sums run in another order, and nothing else changes where no row is dropped.
+// turned is run with the batch's rows rotated by turn, and rotated back in results by row:
+// if no row is dropped, only the order of sums changes.
 func (p parity) turned(tb testing.TB, m meta, c backbone.Config, change func(backbone.Backbone), turn int64) (out nntest.Values, kinks nntest.Kinks) {
 	tb.Helper()
 	b, err := backbone.New(p.name, c)
@@ -111,8 +110,8 @@ func (p parity) stored(tb testing.TB, fix *nntest.Fixture, m meta, got nntest.Va
 	if len(got) != fix.Len() {
 		tb.Errorf("compared %d of the fixture's %d tensors", len(got), fix.Len())
 	}
-	// A bias that the next batch norm takes off again has a gradient of zero but for
-	// rounding: it counts against the greatest gradient.
+	// The gradient of a bias before a batch norm is zero up to rounding: compare it with
+	// the largest gradient.
 	var greatest float64
 	for name := range got {
 		if strings.HasPrefix(name, "grad.") {
@@ -136,11 +135,10 @@ func (p parity) stored(tb testing.TB, fix *nntest.Fixture, m meta, got nntest.Va
 func twice(c backbone.Config) backbone.Config { c.Double = true; return c }
 func last(c backbone.Config) backbone.Config  { c.ChannelsLast = true; return c }
 
-// reference is what fp32 without oneDNN makes of the network, against its float64. Each
-// memory order has one of its own: libtorch's batch norm sums rows of channels one after
-// the other in NHWC order, and by halves in NCHW. Of the narrow networks, whose tensors
-// have few elements, it is run on the rows in several orders too; with dropped rows, on
-// weights that are an ulp off.
+// reference is the network in fp32 without oneDNN, compared with float64. Each memory order
+// has its own: libtorch's batch norm sums sequentially in NHWC order and by halves in NCHW.
+// Narrow networks, whose tensors have few elements, are evaluated with the rows in several
+// orders, too; with dropped rows, on weights that differ by an ulp.
 func (p parity) reference(tb testing.TB, m meta, c backbone.Config, truth nntest.Values) (r *nntest.Reference, kinks nntest.Kinks) {
 	tb.Helper()
 	var all []nntest.Values
@@ -182,8 +180,8 @@ func without(tb testing.TB, fn func()) {
 }
 
 // TestParity compares the networks with torchvision's in float64, up to the fixture's
-// rounding; and fp32, in both memory orders, with that float64, by what fp32 costs a
-// second set of kernels here.
+// rounding; and fp32, in both memory orders, with float64, by the error of a second set of
+// kernels in fp32.
 func TestParity(t *testing.T) {
 	nntest.Torch(t)
 	for _, p := range parities() {
@@ -218,7 +216,7 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// TestMutations: what the parity tests of whole networks see.
+// TestMutations: the faults that the parity tests of whole networks detect.
 func TestMutations(t *testing.T) {
 	nntest.Torch(t)
 	var all []nntest.Mutation
@@ -274,7 +272,7 @@ func TestMutations(t *testing.T) {
 	nntest.Mutations(t, all)
 }
 
-// fault is what a mutation does wrong.
+// fault is the fault of a mutation.
 type fault struct {
 	name   string
 	change func(backbone.Backbone)           // before the network runs
@@ -282,7 +280,7 @@ type fault struct {
 	double bool                              // below fp32's noise: float64 has to see it
 }
 
-// lastOf is the last tensor whose name ends so; square asks for a spatial kernel.
+// lastOf is the last tensor with a name of this suffix; square requires a spatial kernel.
 func lastOf(b backbone.Backbone, ending string, square bool) (found *torch.Tensor) {
 	b.Visit("", func(e nn.Entry) {
 		if !strings.HasSuffix(e.Name, ending) {
@@ -295,7 +293,7 @@ func lastOf(b backbone.Backbone, ending string, square bool) (found *torch.Tenso
 	return found
 }
 
-// smallest is the gradient of the least length that is more than rounding.
+// smallest is the gradient with the smallest norm above rounding.
 func smallest(v nntest.Values) (name string) {
 	least := math.Inf(1)
 	for n, e := range v {

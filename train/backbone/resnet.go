@@ -7,14 +7,14 @@ import (
 	"resslt/train/torch"
 )
 
-// blockKind is how a block of p planes is built on in channels; it returns the
-// block and its output channels.
+// blockKind builds a block of p planes on in channels, and returns the block and its
+// output channels.
 type blockKind func(b nn.Builder, in, p, stride int64) (nn.Module, int64)
 
-// resnet is the constructor of torchvision's ResNet (He et al., Deep Residual
-// Learning for Image Recognition, 2015; the 3×3 convolution of a bottleneck
-// carries the stride) without its fc layer: a stem, then four stages of so many
-// blocks. It gives 8·width features of basic blocks, 32·width of bottlenecks.
+// resnet returns the constructor of torchvision's ResNet (He et al., Deep Residual
+// Learning for Image Recognition, 2015; the 3×3 convolution of a bottleneck has the
+// stride) without its fc layer: a stem, then four stages of so many blocks. It has
+// 8·width features with basic blocks, 32·width with bottlenecks.
 func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
 		width := int64(c.Width)
@@ -39,7 +39,7 @@ func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
 	}
 }
 
-// resnetStem is conv1, bn1, ReLU and, but for small images, a max-pool.
+// resnetStem is conv1, bn1, ReLU and, except in the small stem, a max-pool.
 type resnetStem struct {
 	conv    *nn.Conv2d
 	norm    *nn.BatchNorm
@@ -58,7 +58,7 @@ func newResNetStem(b nn.Builder, width int64, small bool) *resnetStem {
 	}
 }
 
-// Forward maps (N,3,S,S) to (N,width,S,S), or to a quarter of the side.
+// Forward maps (N,3,S,S) to (N,width,S,S), or with max-pool to (N,width,S/4,S/4).
 func (r *resnetStem) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
 		h := torch.Relu_(r.norm.Forward(r.conv.Forward(x)))
@@ -84,7 +84,7 @@ func (r *resnetStem) SetTraining(on bool) { r.norm.SetTraining(on) }
 type residual struct {
 	convs      []*nn.Conv2d
 	norms      []*nn.BatchNorm
-	downsample *nn.Sequential // nil where the shortcut is the identity
+	downsample *nn.Sequential // nil if the shortcut is the identity
 }
 
 // basic is two 3×3 convolutions of p channels.
@@ -112,7 +112,7 @@ func (r *residual) add(b nn.Builder, in, out, k, stride int64) {
 	r.norms = append(r.norms, nn.NewBatchNorm(b.At("bn"+i), out))
 }
 
-// shortcut is a strided 1×1 convolution with batch norm where shapes differ.
+// shortcut adds a strided 1×1 convolution with batch norm if the shapes differ.
 func (r *residual) shortcut(b nn.Builder, in, out, stride int64) {
 	if stride == 1 && in == out {
 		return

@@ -90,7 +90,7 @@ func TestHoldOutAndShots(t *testing.T) {
 		t.Errorf("%d rest, %d held", rest.Len(), held.Len())
 	}
 	several := severalClasses(s, 5)
-	rows, err := eval.Shots(several, 3, 0, 1)
+	rows, err := eval.DrawShots(several, 3, 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +99,10 @@ func TestHoldOutAndShots(t *testing.T) {
 			t.Errorf("draw %d, row %d does not show class %d", i, r, i/3)
 		}
 	}
-	if other, _ := eval.Shots(several, 3, 1, 1); len(rows) != 15 || slices.Equal(rows, other) {
+	if other, _ := eval.DrawShots(several, 3, 1, 1); len(rows) != 15 || slices.Equal(rows, other) {
 		t.Errorf("%d rows, the same for another draw", len(rows))
 	}
-	_, err = eval.Shots(s, 100, 0, 1)
+	_, err = eval.DrawShots(s, 100, 0, 1)
 	if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "class 0") || !strings.Contains(err.Error(), "k is 100") {
 		t.Errorf("a class that is too small gives %v", err)
 	}

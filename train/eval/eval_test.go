@@ -21,7 +21,7 @@ import (
 	"resslt/train/torch"
 )
 
-// sets are the fixture's features, and its reference results.
+// sets are the fixture's features and reference results.
 func sets(t *testing.T) (train, test *eval.Set, want map[string]float64) {
 	t.Helper()
 	nntest.Torch(t)
@@ -42,9 +42,9 @@ func sets(t *testing.T) (train, test *eval.Set, want map[string]float64) {
 	return load("train"), load("test"), want
 }
 
-// clearVotes fails the test unless every image's winner is beyond fp32: by its votes in
-// float64 it leads by more than all cosines, each off by off, can take from it, and a
-// neighbour that may be in or out of the k.
+// clearVotes fails the test unless every image's winner is certain in fp32: in float64 its
+// lead is larger than the effect of an error of off in every cosine and of one neighbour
+// that may be in or out of the k.
 func clearVotes(t *testing.T, train, test *eval.Set, ks []int, off float64) {
 	t.Helper()
 	unit := func(s *eval.Set) (rows [][]float64) {
@@ -103,8 +103,7 @@ func clearVotes(t *testing.T, train, test *eval.Set, ks []int, off float64) {
 }
 
 // TestKNNParity compares with a loop over votes in numpy. The percentages are equal: a
-// cosine of 12 dimensions is off by 12 sums' and 3 more roundings at most, and no winner
-// is that near.
+// cosine of 12 dimensions has an error of at most 15 roundings, and no vote is that close.
 func TestKNNParity(t *testing.T) {
 	train, test, want := sets(t)
 	defer train.Free()
@@ -147,9 +146,9 @@ func TestLinearParity(t *testing.T) {
 	}
 }
 
-// lossParity compares the probe's loss, of fp32, with numpy's in float64, by what the
-// same probe gives of features that are an ulp off: every product of every step then
-// rounds otherwise.
+// lossParity compares the probe's loss in fp32 with numpy's in float64. The bound comes from
+// the same probe on features that differ by an ulp, so that every product of every step
+// rounds differently.
 func lossParity(tb testing.TB, train, test *eval.Set, o eval.LinearOptions, want, got float64) {
 	tb.Helper()
 	loss := func(v float64) nntest.Values { return nntest.Values{"loss": {v}} }
@@ -175,7 +174,7 @@ func lossParity(tb testing.TB, train, test *eval.Set, o eval.LinearOptions, want
 	nntest.NewReference(tb, loss(want), references...).Check(tb, "linear probe", loss(got))
 }
 
-// TestMutations: what the parity tests of the probes see.
+// TestMutations: the faults that the parity tests of the probes detect.
 func TestMutations(t *testing.T) {
 	train, test, want := sets(t)
 	defer train.Free()

@@ -1,26 +1,26 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"resslt/schemas/errs"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// KNNOptions of KNN.
+// KNNOptions are the options of KNN; the defaults are recipe.Default's.
 type KNNOptions struct {
-	K           []int   // neighbours that vote; default 20 and 200
-	Temperature float64 // T of the weights; default 0.1
+	K           []int   // numbers of neighbours that vote
+	Temperature float64 // T of the weights
 }
 
 func (o KNNOptions) applyDefaults() KNNOptions {
 	if len(o.K) == 0 {
-		o.K = []int{20, 200}
+		o.K = recipe.Default().KNNK
 	}
-	if o.Temperature == 0 {
-		o.Temperature = 0.1
-	}
+	o.Temperature = cmp.Or(o.Temperature, recipe.Default().KNNTemperature)
 	return o
 }
 
@@ -38,12 +38,12 @@ func (o KNNOptions) Validate() error {
 	return nil
 }
 
-// similarityCells bounds a chunk's similarity matrix, 64 MiB of floats.
+// similarityCells bounds the similarity matrix of a chunk: 64 MiB of floats.
 const similarityCells = 16 << 20
 
-// KNN is the top-1 accuracy in percent for each k: a test image's score of class
-// c is Σ exp(cos/T) over those of its k nearest training images that are of
-// class c. A k above the training images counts them all.
+// KNN returns the top-1 accuracy in percent for each k: a test image's score for class
+// c is Σ exp(cos/T) over those of its k nearest training images that are of class c.
+// A k above the number of training images counts them all.
 func KNN(train, test *Set, o KNNOptions) (map[int]float64, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func KNN(train, test *Set, o KNNOptions) (map[int]float64, error) {
 				torch.ScopeDo(func() {
 					rows := min(chunk, int64(test.Len())-at)
 					queries := unit(torch.Narrow(test.X, 0, at, rows))
-					// Sorted, so that the nearest k of any k are its first columns.
+					// Sorted, so that the first k columns are the nearest for any k.
 					cos, idx := torch.Topk(torch.Mm(queries, bank), most, 1, true, true)
 					weight := torch.Exp(torch.DivScalar(cos, o.Temperature))
 					class := torch.Reshape(torch.IndexSelect(labels, 0, torch.Flatten(idx, 0, -1)), []int64{rows, most})
@@ -98,11 +98,3 @@ func unit(x *torch.Tensor) *torch.Tensor {
 		return torch.Div(x, torch.ClampMin(norm, 1e-12))
 	})
 }
-
-// hits counts the rows of scores (N,C) whose highest is that of truth (N).
-func hits(scores, truth *torch.Tensor) int64 {
-	last := int64(-1)
-	return int64(torch.Sum(torch.Eq(torch.Argmax(scores, &last, false), truth), torch.Int64).Item())
-}
-
-func percent(right int64, of int) float64 { return 100 * float64(right) / float64(of) }

@@ -1,50 +1,49 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
 
 	"resslt/schemas/errs"
+	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/optim"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// LinearOptions of Linear; the defaults are the small-set protocol.
+// LinearOptions are the options of Linear and LinearOnViews. The defaults are the small
+// sets' protocol; those of Epochs, BatchSize and LR are recipe.Default's.
 type LinearOptions struct {
-	Epochs     int     // default 100
-	BatchSize  int     // default 256; the last batch of an epoch may be smaller
-	LR         float64 // default 10
+	Epochs     int
+	BatchSize  int // the last batch of an epoch may be smaller
+	LR         float64
 	Momentum   float64 // default 0.9
 	Nesterov   bool
-	Cosine     bool   // the rate falls to 0 by a cosine, update by update, instead of at milestones
+	Cosine     bool   // the rate decays to 0 by a cosine, update by update, instead of at milestones
 	Milestones []int  // epochs at which the rate falls to a tenth; default 60 % and 80 % of Epochs
 	Seed       uint64 // of the initial weights and the order
 
-	// Progress, where set, is told each epoch that is done.
+	// Progress, if set, is called after each epoch.
 	Progress func(epoch, epochs int)
 }
 
-// ImageNetLinear is ImageNet's protocol (section 5.1): 90 epochs, Nesterov, rate
-// 0.1·B/256, cosine.
+// ImageNetLinear is ImageNet's protocol (section 5.1): 90 epochs, Nesterov, learning
+// rate 0.1·B/256, cosine.
 func ImageNetLinear(batch int) LinearOptions {
 	if batch == 0 {
-		batch = 256
+		batch = recipe.Default().LinearBatchSize
 	}
 	return LinearOptions{Epochs: 90, BatchSize: batch, LR: 0.1 * float64(batch) / 256, Nesterov: true, Cosine: true}
 }
 
 func (o LinearOptions) applyDefaults() LinearOptions {
-	if o.Epochs == 0 {
-		o.Epochs = 100
-	}
-	if o.BatchSize == 0 {
-		o.BatchSize = 256
-	}
-	if o.LR == 0 {
-		o.LR = 10
-	}
+	d := recipe.Default()
+	o.Epochs = cmp.Or(o.Epochs, d.LinearEpochs)
+	o.BatchSize = cmp.Or(o.BatchSize, d.LinearBatchSize)
+	o.LR = cmp.Or(o.LR, d.LinearLR)
 	if o.Momentum == 0 {
 		o.Momentum = 0.9
 	}
@@ -73,18 +72,17 @@ func (o LinearOptions) Validate() error {
 	return nil
 }
 
-// LinearResult is the probe after its last epoch. Its training figures are of the
-// cached features, or, on augmented views, the mean over the last epoch's
-// updates.
+// LinearResult scores the probe after its last epoch. The training scores are those of
+// the cached features or, on augmented views, the mean over the last epoch's updates.
 type LinearResult struct {
 	Accuracy          // of the test set
 	TrainTop1 float64 // percent of the training set
 	FinalLoss float64 // cross-entropy on the training set, nats
 }
 
-// Linear trains softmax(W·h + b) on the training features and tests it. W starts
-// from a normal of deviation 0.01 (MoCo's), b from zero. Its error is ctx's, or
-// wraps errs.ErrUsage for sets that do not fit one another.
+// Linear trains softmax(W·h + b) on the training features and scores the test features.
+// W starts from a normal distribution with standard deviation 0.01 (as in MoCo), b from
+// zero. Errors are ctx's, or wrap errs.ErrUsage for sets that do not match.
 func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResult, error) {
 	if err := o.Validate(); err != nil {
 		return LinearResult{}, err
@@ -109,8 +107,61 @@ func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResul
 	return r, err
 }
 
-// probe is a linear classifier in training. Its gradient is written out, since
-// for one layer that is three products and no graph:
+// LinearOnViews is Linear with training images that are augmented again in every epoch,
+// as in the papers: the encoder is frozen, in eval mode, and each view passes through it
+// once. BatchSize has no effect: the views come in batches. test has the features of
+// un-augmented test images.
+func LinearOnViews(ctx context.Context, b backbone.Backbone, views Views, test *Set, f FeatureOptions, o LinearOptions) (LinearResult, error) {
+	if err := o.Validate(); err != nil {
+		return LinearResult{}, err
+	}
+	o = o.applyDefaults()
+	classes, err := viewClasses(b, views, test)
+	if err != nil {
+		return LinearResult{}, err
+	}
+	pixels, err := newPixels(f)
+	if err != nil {
+		return LinearResult{}, err
+	}
+	defer pixels.Free()
+	var p *probe
+	if err := torch.Do(func() error { p = newProbe(classes, int(b.FeatureDim()), f.Device, o); return nil }); err != nil {
+		return LinearResult{}, err
+	}
+	defer p.free()
+	var seen tally
+	err = eachBatch(ctx, views, o.Epochs, o.progress, func(epoch, i int, m Images) error {
+		if i == 0 {
+			seen = tally{}
+		}
+		h, err := forward(b, pixels, m)
+		if err != nil {
+			return err
+		}
+		defer h.Free()
+		return torch.Do(func() error {
+			torch.NoGrad(func() {
+				y := labelTensor(m.Labels, f.Device)
+				scores := p.step(h, y, o.rate(epoch, i, views.Batches()))
+				seen.add(scores, y, crossEntropy(scores, y))
+			})
+			return nil
+		})
+	})
+	if err != nil {
+		return LinearResult{}, err
+	}
+	r := seen.result()
+	err = torch.Do(func() error {
+		torch.NoGrad(func() { r.Accuracy = accuracy(p.scores(test.X), test.Labels) })
+		return nil
+	})
+	return r, err
+}
+
+// probe is a linear classifier in training. Its gradient is explicit: for one layer it
+// takes three products and no graph.
 //
 //	G = (softmax(h·Wᵀ + b) − onehot(y))/B,  ∂W = Gᵀ·h,  ∂b = Σ_rows G
 type probe struct {
@@ -134,7 +185,7 @@ func newProbe(numClasses, dim int, device torch.Device, o LinearOptions) *probe 
 	}
 }
 
-// initialWeights are (C,D) normals of deviation 0.01.
+// initialWeights are (C,D) normal deviates with standard deviation 0.01.
 func initialWeights(classes, dim int, seed uint64) []float32 {
 	weights := make([]float32, classes*dim)
 	rng := nn.Random(seed, "linear probe")
@@ -150,7 +201,7 @@ func (p *probe) free() {
 	}
 }
 
-// rate is the learning rate of update i of an epoch of n.
+// rate is the learning rate of update i of the n in an epoch.
 func (o LinearOptions) rate(epoch, i, n int) float64 {
 	if o.Cosine {
 		return optim.Cosine(o.LR, 0, int64(o.Epochs)*int64(n))(int64(epoch)*int64(n) + int64(i))
@@ -193,8 +244,8 @@ func (p *probe) run(ctx context.Context, train *Set) error {
 	return nil
 }
 
-// step is one update by features h (B,D) of classes labels (B). It gives the
-// scores from before it, (B,C).
+// step is one update by features h (B,D) with labels (B). It returns the scores before
+// the update, (B,C).
 func (p *probe) step(h, labels *torch.Tensor, lr float64) *torch.Tensor {
 	scores := p.scores(h)
 	y := torch.IndexSelect(p.onehot, 0, labels)
@@ -215,7 +266,7 @@ func (p *probe) update(w, v, g *torch.Tensor, lr float64) {
 	}
 }
 
-// ahead is the weight of the momentum in an update.
+// ahead is the factor of the momentum buffer in an update.
 func (p *probe) ahead() float64 {
 	if p.o.Nesterov {
 		return p.o.Momentum

@@ -13,18 +13,16 @@ import (
 	"resslt/train/torch"
 )
 
-// Logistic is a fitted classifier: scores (N,C) = (X − mean)·Wᵀ + b.
-type Logistic struct {
-	Lambda     float64 // λ it was fitted with
-	Loss       float64 // the objective at the fit, divided by N
-	Iterations int
-	Converged  bool // false where the iterations ran out
+// logistic is a fitted classifier: scores (N,C) = (X − mean)·Wᵀ + b.
+type logistic struct {
+	iterations int
+	converged  bool // false if the iterations ran out
 
 	classes, dim int
 	mean         []float32 // (D)
 	w            []float32 // (C,D)
 	b            []float64 // (C)
-	theta        []float64 // where the next λ of a path starts: W on the principal axes, then b
+	theta        []float64 // W on the principal axes, then b: the start of the next λ's fit
 }
 
 // regression minimises the L2-regularised cross-entropy
@@ -35,14 +33,14 @@ type Logistic struct {
 // scikit-learn and liblinear. ℓ is softmax cross-entropy, or, where an image may
 // show several classes, the sum of each class's logistic loss.
 //
-// Three changes of variable make it quick and leave the minimum where it is.
-// Features are centred, which b takes up, since it is not penalised. They are
-// turned onto their principal axes, which leaves ‖W‖ as it is. And each axis j is
-// scaled by 1/√(σⱼ²/2 + λ/N), the inverse square root of a bound of the curvature
-// there (Böhning 1992), so that L-BFGS starts near Newton's method.
+// Three changes of variables make it fast and keep the minimum. Features are centred,
+// which b absorbs, since it is not penalised. They are rotated onto their principal
+// axes, which preserves ‖W‖. And each axis j is scaled by 1/√(σⱼ²/2 + λ/N), the inverse
+// square root of a bound on the curvature (Böhning 1992), so that L-BFGS starts close
+// to Newton's method.
 //
-// Scores and their losses are float64; the products with the features, which are
-// nearly all of the work, float32.
+// Scores and losses are float64; the products with the features, nearly all of the
+// work, are float32.
 type regression struct {
 	n, c, d int
 	x       *torch.Tensor // (N,D) float32: centred, on the principal axes
@@ -54,7 +52,7 @@ type regression struct {
 	variance []float64     // (D): σⱼ²
 }
 
-// newRegression prepares the fits of a set. Free it.
+// newRegression prepares the fits of a set. The caller frees it.
 func newRegression(s *Set, classes int) (*regression, error) {
 	r := &regression{n: s.Len(), c: classes, d: s.Dim}
 	err := torch.Do(func() error {
@@ -76,7 +74,7 @@ func newRegression(s *Set, classes int) (*regression, error) {
 		return nil
 	})
 	if err != nil {
-		r.Free()
+		r.free()
 		return nil, err
 	}
 	return r, nil
@@ -91,7 +89,7 @@ func (r *regression) target(s *Set) {
 	}
 	for i := range r.n {
 		for c := range r.c {
-			t := s.Target(i, c)
+			t := s.target(i, c)
 			if t > 0 {
 				y[i*r.c+c] = 1
 			}
@@ -109,15 +107,15 @@ func (r *regression) target(s *Set) {
 	}
 }
 
-// Free releases the tensors.
-func (r *regression) Free() {
+// free releases the tensors.
+func (r *regression) free() {
 	for _, t := range []*torch.Tensor{r.x, r.y, r.counted, r.axes} {
 		t.Free()
 	}
 }
 
-// fit minimises for one λ, from where another λ's fit ended, or from zero.
-func (r *regression) fit(ctx context.Context, lambda float64, from *Logistic, iterations int) (*Logistic, error) {
+// fit minimises for one λ, starting from another λ's fit, or from zero.
+func (r *regression) fit(ctx context.Context, lambda float64, from *logistic, iterations int) (*logistic, error) {
 	scale := r.scale(lambda)
 	theta := make([]float64, len(scale))
 	if from != nil {
@@ -144,25 +142,23 @@ func (r *regression) fit(ctx context.Context, lambda float64, from *Logistic, it
 	if at.err != nil {
 		return nil, at.err
 	}
-	// At the bottom rounding hides the slope, and the line search says so.
+	// At the minimum rounding hides the slope, and the line search fails.
 	stuck := errors.Is(err, optimize.ErrLinesearcherFailure) || errors.Is(err, optimize.ErrNoProgress) || errors.Is(err, optimize.ErrNonDescentDirection)
 	if res == nil || err != nil && !stuck {
-		return nil, errs.New("fit logistic regression", fmt.Sprintf("λ = %.3g", lambda), "look at the features: are they finite?", errs.BecauseErr(errs.ErrDiverged, err))
+		return nil, errs.New("fit logistic regression", fmt.Sprintf("λ = %.3g", lambda), "check that the features are finite", errs.BecauseErr(errs.ErrDiverged, err))
 	}
-	fit := &Logistic{
-		Lambda: lambda, Loss: res.F, Iterations: res.MajorIterations,
-		Converged: res.Status != optimize.IterationLimit,
-		classes:   r.c, dim: r.d, mean: r.mean, theta: make([]float64, len(theta)),
+	fit := &logistic{
+		iterations: res.MajorIterations, converged: res.Status != optimize.IterationLimit,
+		classes: r.c, dim: r.d, mean: r.mean, theta: make([]float64, len(theta)),
 	}
 	for i, v := range res.X {
 		fit.theta[i] = float64(v * scale[i])
 	}
-	return fit, r.turnBack(fit)
+	return fit, r.rotateBack(fit)
 }
 
-// gradientThreshold ends a fit: the greatest slope along a scaled axis, of the
-// objective divided by N. The objective is then within some 1e-10·C·D of its
-// minimum.
+// gradientThreshold ends a fit: the largest slope, along a scaled axis, of the objective
+// divided by N. The objective is then within about 1e-10·C·D of its minimum.
 const gradientThreshold = 1e-5
 
 // scale is the length of a unit step along each element of theta.
@@ -170,7 +166,7 @@ func (r *regression) scale(lambda float64) []float64 {
 	top := slices.Max(r.variance)
 	scale := make([]float64, r.c*r.d+r.c)
 	for i := range r.c * r.d {
-		// The floor keeps axes without any variance from taking rounding for data.
+		// The floor keeps rounding errors on axes without variance small.
 		scale[i] = 1 / math.Sqrt(r.variance[i%r.d]/2+lambda/float64(r.n)+1e-7*top+1e-30)
 	}
 	for i := range r.c {
@@ -179,8 +175,8 @@ func (r *regression) scale(lambda float64) []float64 {
 	return scale
 }
 
-// turnBack makes W on the features' own axes of theta.
-func (r *regression) turnBack(l *Logistic) error {
+// rotateBack computes W on the features' own axes from theta.
+func (r *regression) rotateBack(l *logistic) error {
 	n := r.c * r.d
 	l.b = slices.Clone(l.theta[n:])
 	return torch.Do(func() error {
@@ -190,14 +186,14 @@ func (r *regression) turnBack(l *Logistic) error {
 	})
 }
 
-// evaluation is the objective, divided by N, at the last place asked for: the
-// optimiser asks for value and slope one after the other.
+// evaluation is the objective, divided by N, and its gradient at the last point: the
+// optimiser asks for the two one after the other.
 type evaluation struct {
 	r      *regression
 	lambda float64
 	scale  []float64
 
-	x    []float64 // the place, nil before the first
+	x    []float64 // the point, nil before the first
 	loss float64
 	grad []float64
 	err  error
@@ -214,7 +210,7 @@ func (e *evaluation) move(ctx context.Context, x []float64) {
 	if e.err == nil {
 		e.err = torch.Do(func() error { torch.NoGrad(e.evaluate); return nil })
 	}
-	if e.err != nil { // Status ends the search; any finite number does until then
+	if e.err != nil { // Status ends the search; until then any finite number will do
 		e.loss, e.grad = 0, make([]float64, len(x))
 	}
 }
@@ -255,14 +251,14 @@ func (r *regression) crossEntropy(z *torch.Tensor) (loss float64, g *torch.Tenso
 		logp := torch.LogSoftmax(z, 1, torch.Unset)
 		return -torch.Sum(torch.Mul(logp, r.y), torch.Unset).Item(), torch.Sub(torch.Exp(logp), r.y, 1)
 	}
-	// −log σ(±z) = max(z,0) − z·y + log(1 + exp(−|z|)), which overflows nowhere.
+	// −log σ(±z) = max(z,0) − z·y + log(1 + exp(−|z|)), which never overflows.
 	soft := torch.Add(torch.Sub(torch.ClampMin(z, 0), torch.Mul(z, r.y), 1), torch.Log1p(torch.Exp(torch.Neg(torch.Abs(z)))), 1)
 	return torch.Sum(torch.Mul(soft, r.counted), torch.Unset).Item(),
 		torch.Mul(torch.Sub(torch.Sigmoid(z), r.y, 1), r.counted)
 }
 
 // scores are the fit's for a set, (N,C), in the current scope.
-func (l *Logistic) scores(s *Set) *torch.Tensor {
+func (l *logistic) scores(s *Set) *torch.Tensor {
 	device := s.X.Device()
 	mean := torch.FromFloat32(l.mean, 1, int64(l.dim)).To(device, torch.Float32, false)
 	w := torch.FromFloat32(l.w, int64(l.classes), int64(l.dim)).To(device, torch.Float32, false)
@@ -270,8 +266,8 @@ func (l *Logistic) scores(s *Set) *torch.Tensor {
 	return torch.Addmm(b, torch.Sub(s.X, mean, 1), torch.T(w), 1, 1)
 }
 
-// Scores is scores, row-major.
-func (l *Logistic) Scores(s *Set) (out []float64, err error) {
+// scoreRows is scores, row-major.
+func (l *logistic) scoreRows(s *Set) (out []float64, err error) {
 	err = torch.Do(func() error {
 		for _, v := range l.scores(s).Float32s() {
 			out = append(out, float64(v))
@@ -282,7 +278,7 @@ func (l *Logistic) Scores(s *Set) (out []float64, err error) {
 }
 
 // accuracy of the fit on a set with one label an image.
-func (l *Logistic) accuracy(s *Set) (a Accuracy, err error) {
+func (l *logistic) accuracy(s *Set) (a Accuracy, err error) {
 	err = torch.Do(func() error { a = accuracy(l.scores(s), s.Labels); return nil })
 	return a, err
 }

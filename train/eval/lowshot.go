@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,17 +14,16 @@ import (
 	"resslt/train/nn"
 )
 
-// LowShotOptions of LowShot; the defaults are Table 11's.
+// LowShotOptions are the options of LowShot. The defaults are Table 11's.
 type LowShotOptions struct {
-	K     []int     // images a class; 0 is all of them; default 4, 8, 16, 32, 64, 0
-	Draws int       // of each k but 0, that the result is the mean of; default 5
-	Costs []float64 // C of the SVM; of several, each class takes the best in threefold cross-validation; default 0.5
+	K     []int     // images of each class; 0: all; default 4, 8, 16, 32, 64, 0
+	Draws int       // of each k but 0, which the result averages; default 5
+	Costs []float64 // C of the SVM; if several, each class takes the best in threefold cross-validation; default 0.5
 	SVM   SVMOptions
-	// DifficultNegative counts what VOC marks as difficult among the images
-	// without the class, as PCL and VISSL do; without, as VOC's rules say, such
-	// an image is left out.
+	// DifficultNegative counts images that VOC marks as difficult for a class as
+	// negatives, as PCL and VISSL do; otherwise they are ignored, by VOC's rules.
 	DifficultNegative bool
-	// Progress, where set, is told each draw's mean average precision in percent.
+	// Progress, if set, is called with each draw's mean average precision in percent.
 	Progress func(k, draw int, map11 float64)
 }
 
@@ -70,27 +70,27 @@ func aboveZero(field string, v float64) error {
 
 // LowShotResult is the mean over the draws of one k.
 type LowShotResult struct {
-	K     int         // images a class; 0: all
-	Draws []Precision // mean over classes, a draw
+	K     int         // images of each class; 0: all
+	Draws []Precision // mean over classes, for each draw
 	Mean  Precision   // over draws
 	Std   Precision   // over draws, of the population as numpy's std; 0 for one draw
 }
 
-// LowShot fits a linear SVM for each class against the rest, on k training
-// images a class, and gives the mean average precision on the test images
-// (Table 11). Features are divided by their norm first. The result depends on
-// the features, the options and SVM.Seed, which also draws the images. Its error
-// is ctx's, or wraps errs.ErrUsage, for a class with fewer than k images too.
+// LowShot fits a linear SVM for each class against the rest, on k training images of
+// each class, and returns the mean average precision on the test images (Table 11).
+// Features are first divided by their norm. The result depends on the features, the
+// options and SVM.Seed, which also draws the images. Errors are ctx's, or wrap
+// errs.ErrUsage, also for a class with fewer than k images.
 func LowShot(ctx context.Context, train, test *Set, o LowShotOptions) ([]LowShotResult, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	classes, err := Classes(train, test)
+	classes, err := countClasses(train, test)
 	if err != nil {
 		return nil, err
 	}
-	// All draws first: a class that is too small is known before any work.
+	// Draw everything first, so that a class that is too small fails early.
 	draws := make([][][]int, len(o.K))
 	for i, k := range o.K {
 		n := o.Draws
@@ -131,10 +131,10 @@ func LowShot(ctx context.Context, train, test *Set, o LowShotOptions) ([]LowShot
 	return out, nil
 }
 
-// drawRows is Shots, or every row for k = 0.
+// drawRows is drawShots, or every row for k = 0.
 func drawRows(s *Set, k, draw int, seed uint64) ([]int, error) {
 	if k > 0 {
-		return Shots(s, k, draw, seed)
+		return drawShots(s, k, draw, seed)
 	}
 	rows := make([]int, s.Len())
 	for i := range rows {
@@ -157,7 +157,7 @@ func (r *LowShotResult) summarise() {
 	r.Std = Precision{math.Sqrt(r.Std.ElevenPoint), math.Sqrt(r.Std.AllPoint)}
 }
 
-// shots holds what the draws share.
+// shots is the state that the draws share.
 type shots struct {
 	o           LowShotOptions
 	train, test *Set
@@ -165,7 +165,7 @@ type shots struct {
 	x, q        []float32 // (N,D), (M,D): of unit length
 }
 
-// run fits every class on the rows, several at once, and scores the test images.
+// run fits the classes on the rows, concurrently, and scores the test images.
 func (s *shots) run(ctx context.Context, rows []int) (Precision, error) {
 	d := s.train.Dim
 	x := make([]float32, 0, len(rows)*d)
@@ -187,19 +187,11 @@ func (s *shots) run(ctx context.Context, rows []int) (Precision, error) {
 	if err := g.Wait(); err != nil {
 		return Precision{}, err
 	}
-	var mean Precision
-	seen := 0
-	for _, p := range each {
-		if !math.IsNaN(p.AllPoint) {
-			mean.ElevenPoint += p.ElevenPoint
-			mean.AllPoint += p.AllPoint
-			seen++
-		}
-	}
-	if seen == 0 {
+	mean := meanOf(each)
+	if math.IsNaN(mean.AllPoint) {
 		return mean, errs.New("low-shot", "test split", "give test images that show the classes", errs.Because(errs.ErrUsage, "it shows none of the classes"))
 	}
-	return Precision{mean.ElevenPoint / float64(seen), mean.AllPoint / float64(seen)}, nil
+	return mean, nil
 }
 
 // class is one class against the rest.
@@ -213,7 +205,7 @@ func (s *shots) class(ctx context.Context, x []float32, rows []int, class int) (
 	if o.C, err = s.cost(ctx, x, y, class); err != nil {
 		return Precision{}, err
 	}
-	m, err := FitSVM(x, s.train.Dim, y, o)
+	m, err := fitSVM(x, s.train.Dim, y, o)
 	if err != nil {
 		return Precision{}, err
 	}
@@ -221,32 +213,32 @@ func (s *shots) class(ctx context.Context, x []float32, rows []int, class int) (
 	for i := range truth {
 		truth[i] = s.target(s.test, i, class)
 	}
-	return AveragePrecision(m.scores(s.q), truth), nil
+	return averagePrecision(m.scores(s.q), truth), nil
 }
 
-func (m *SVM) scores(x []float32) []float64 {
-	d := len(m.W)
+func (m *linearSVM) scores(x []float32) []float64 {
+	d := len(m.w)
 	out := make([]float64, len(x)/d)
 	for i := range out {
-		out[i] = m.Score(x[i*d : (i+1)*d])
+		out[i] = m.score(x[i*d : (i+1)*d])
 	}
 	return out
 }
 
 func (s *shots) target(set *Set, row, class int) int8 {
-	t := set.Target(row, class)
+	t := set.target(row, class)
 	if t == 0 && s.o.DifficultNegative {
 		return -1
 	}
 	return t
 }
 
-// folds of the cross-validation that chooses C, as in VISSL's train_svm.
+// folds is the number of folds in the cross-validation of C, as in VISSL's train_svm.
 const folds = 3
 
-// cost chooses C by the mean average precision over folds that each hold a
-// third of the class's images and of the others; of equal ones the smaller C. A
-// class with fewer images than folds takes the first.
+// cost chooses C by the mean average precision over folds that each hold a third of the
+// class's images and of the others; of equal ones it takes the smaller C. A class with
+// fewer images than folds takes the first C.
 func (s *shots) cost(ctx context.Context, x []float32, y []int8, class int) (float64, error) {
 	if len(s.o.Costs) == 1 {
 		return s.o.Costs[0], nil
@@ -272,11 +264,11 @@ func (s *shots) cost(ctx context.Context, x []float32, y []int8, class int) (flo
 			}
 			o := s.o.SVM
 			o.C = c
-			m, err := FitSVM(x, s.train.Dim, fit, o)
+			m, err := fitSVM(x, s.train.Dim, fit, o)
 			if err != nil {
 				return 0, err
 			}
-			mean += AveragePrecision(m.scores(x), held).AllPoint / folds
+			mean += averagePrecision(m.scores(x), held).AllPoint / folds
 		}
 		if mean > top || mean == top && c < best {
 			best, top = c, mean
@@ -285,8 +277,8 @@ func (s *shots) cost(ctx context.Context, x []float32, y []int8, class int) (flo
 	return best, nil
 }
 
-// foldOf deals the images of a class and the others to the folds, in a keyed
-// order; nil where a fold would have none of the class.
+// foldOf distributes the images of a class and the others over the folds, in a keyed
+// order; nil if a fold would have none of the class.
 func foldOf(y []int8, seed uint64, class int) []int {
 	fold := make([]int, len(y))
 	dealt := map[int8]int{}
@@ -300,22 +292,10 @@ func foldOf(y []int8, seed uint64, class int) []int {
 	return fold
 }
 
-// unitRows is the features, each row divided by its norm.
-func (s *Set) unitRows() ([]float32, error) {
-	x, err := s.Rows()
-	if err != nil {
-		return nil, err
+// ShotName is the name of a low-shot score: "map_k4", "map_full".
+func ShotName(prefix string, k int) string {
+	if k == 0 {
+		return prefix + "_full"
 	}
-	for i := range s.Len() {
-		row := x[i*s.Dim : (i+1)*s.Dim]
-		norm := 0.0
-		for _, v := range row {
-			norm += float64(float64(v) * float64(v))
-		}
-		norm = math.Sqrt(norm) + 1e-5 // PCL's guard against images of no feature
-		for j := range row {
-			row[j] = float32(float64(row[j]) / norm)
-		}
-	}
-	return x, nil
+	return prefix + "_k" + strconv.Itoa(k)
 }

@@ -1,15 +1,13 @@
 package eval
 
-import "strconv"
-
-// Sizes of training splits, by which a folder or shards are known.
+// Sizes of training splits, which identify a folder or shards.
 const (
 	imageNetImages     = 1_281_167 // ILSVRC-2012, 1,000 classes
 	tinyImageNetImages = 100_000   // 200 classes
 )
 
-// DataName is the name by which the paper's tables know a data set: its scheme,
-// or "imagenet" and "tiny-imagenet" for whatever holds as many images and classes.
+// DataName is the name of a data set in the paper's tables: its scheme, or "imagenet"
+// or "tiny-imagenet" if it has as many images and classes.
 func DataName(scheme string, trainImages int64, classes int) string {
 	switch {
 	case classes == 1000 && trainImages == imageNetImages:
@@ -20,11 +18,11 @@ func DataName(scheme string, trainImages int64, classes int) string {
 	return scheme
 }
 
-// paperKey finds a figure of the paper.
+// paperKey identifies a figure of the paper.
 type paperKey struct{ protocol, data, backbone, score string }
 
-// paper holds ReSSL's figures, in percent, of 200 epochs of pre-training; those
-// of the backbone's own width alone.
+// paper holds ReSSL's figures, in percent, for 200 epochs of pre-training and the
+// backbone's published width.
 var paper = map[paperKey]Figure{
 	{"linear", "cifar10", "resnet18", "top1"}:              {90.76, "Table 5"},
 	{"linear", "cifar100", "resnet18", "top1"}:             {65.03, "Table 5"},
@@ -62,8 +60,8 @@ var paper = map[paperKey]Figure{
 	{"lowshot", "voc2007", "resnet50", "map_full"}:         {88.6, "Table 11"},
 }
 
-// PaperFigure is what the paper reports for the score of a protocol, or nil. The
-// paper's networks are of width 64.
+// PaperFigure is the paper's figure for a protocol's score, or nil. The paper's networks
+// have width 64.
 func PaperFigure(protocol, data string, e Encoder, score string) *Figure {
 	f, ok := paper[paperKey{protocol, data, e.Backbone, score}]
 	if !ok || e.Width != 64 || e.Untrained {
@@ -71,24 +69,4 @@ func PaperFigure(protocol, data string, e Encoder, score string) *Figure {
 	}
 	f.Source += ", " + e.Backbone
 	return &f
-}
-
-// ShotName is the name of a low-shot score: "map_k4", "map_full".
-func ShotName(prefix string, k int) string {
-	if k == 0 {
-		return prefix + "_full"
-	}
-	return prefix + "_k" + strconv.Itoa(k)
-}
-
-// TransferMetric is the metric that the transfer protocol reports a data set by
-// (Kornblith et al. 2019, table 1).
-func TransferMetric(data string) Metric {
-	switch data {
-	case "pets", "flowers", "aircraft", "caltech101":
-		return PerClass
-	case "voc2007":
-		return MAP11
-	}
-	return Top1
 }

@@ -18,11 +18,11 @@ import (
 	"resslt/train/torch"
 )
 
-// python is Debian's, which has the packages that the peers are.
+// python is Debian's, which has the peers' packages.
 const python = "/usr/bin/python3"
 
-// peer runs a task of testdata/peers.py on two sets. It skips the test where
-// Python does not have the module.
+// peer runs a task of testdata/peers.py on two sets. It skips the test if Python lacks the
+// module.
 func peer(t *testing.T, module, task string, options any, train, test *eval.Set) map[string]any {
 	t.Helper()
 	if err := exec.Command(python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('"+module+"') is None)").Run(); err != nil {
@@ -55,8 +55,8 @@ func peer(t *testing.T, module, task string, options any, train, test *eval.Set)
 	return got
 }
 
-// blobs is n features of overlapping classes: rectified, as an encoder's are, of
-// unequal axes, and classes of unequal size.
+// blobs is n features of overlapping classes: rectified, as an encoder's are, with unequal
+// variances and classes of unequal size.
 func blobs(t testing.TB, name string, n, dim, classes int) *eval.Set {
 	t.Helper()
 	centre := nntest.Formula("blob centre", classes*dim, 1, 0)
@@ -79,9 +79,8 @@ func blobs(t testing.TB, name string, n, dim, classes int) *eval.Set {
 	return s
 }
 
-// severalClasses turns labels into targets: each image also shows the class
-// after its own where its number is even, and the one before is difficult where
-// it is a multiple of three.
+// severalClasses turns labels into targets: an image with an even number also shows the
+// next class, and for a multiple of three the previous class is difficult.
 func severalClasses(s *eval.Set, classes int) *eval.Set {
 	targets := make([]int8, s.Len()*classes)
 	for i := range targets {
@@ -99,7 +98,7 @@ func severalClasses(s *eval.Set, classes int) *eval.Set {
 	return &eval.Set{X: s.X, Labels: s.Labels, Dim: s.Dim, Targets: targets}
 }
 
-// within fails where two percentages differ by more than allowed.
+// within fails if two percentages differ by more than allowed.
 func within(t *testing.T, what string, got, want, allowed float64) {
 	t.Helper()
 	t.Logf("%s: %.3f, peer %.3f", what, got, want)
@@ -133,7 +132,7 @@ func TestLogisticAgainstSklearn(t *testing.T) {
 	lambdas := []float64{1e3, 10, 0.1, 1e-3}
 	want := peer(t, "sklearn", "logistic", map[string]any{"lambda": lambdas}, all, test)["top1"].([]any)
 	for i, lambda := range lambdas {
-		// One λ to choose from: what is compared is the last fit, on all but test.
+		// With a single λ, this compares the last fit, on all but the test set.
 		r, err := eval.Transfer(context.Background(), train, val, test, eval.TransferOptions{Lambdas: []float64{lambda}})
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +190,7 @@ func TestTSNEAgainstSklearn(t *testing.T) {
 	}
 }
 
-// TestTSNEIsRepeatable: by seed, and for any number of cores.
+// TestTSNEIsRepeatable: the result depends on the seed, not on the number of cores.
 func TestTSNEIsRepeatable(t *testing.T) {
 	nntest.Torch(t)
 	s := blobs(t, "train", 300, 16, 3)

@@ -1,12 +1,12 @@
 package eval
 
-// quadTree holds points in cells of halved sides, for the sum of repulsions: a
-// cell that looks small from a point acts as one point of its weight (Barnes and
+// quadTree holds points in recursively halved cells, for the sum of repulsions: a cell
+// that is small relative to its distance acts as one point with its weight (Barnes and
 // Hut 1986).
 type quadTree struct {
 	points []Point
 	theta2 float64 // θ²
-	order  []int32 // the points, those of a cell side by side
+	order  []int32 // the points, those of a cell adjacent
 	cells  []cell
 }
 
@@ -19,7 +19,7 @@ type cell struct {
 	leaf   bool
 }
 
-// maxDepth ends the halving where points coincide, or nearly.
+// maxDepth bounds the depth where points coincide, or nearly.
 const maxDepth = 48
 
 func newQuadTree(points []Point, theta float64) *quadTree {
@@ -35,8 +35,8 @@ func newQuadTree(points []Point, theta float64) *quadTree {
 	return t
 }
 
-// build makes the cell of order[lo:hi], whose square has the corner low, and
-// gives its index.
+// build makes the cell of order[lo:hi], whose square has its lower corner at low, and
+// returns its index.
 func (t *quadTree) build(lo, hi int32, low Point, side float64, depth int) int32 {
 	at := int32(len(t.cells))
 	c := cell{lo: lo, hi: hi, side2: side * side}
@@ -65,8 +65,8 @@ func (t *quadTree) build(lo, hi int32, low Point, side float64, depth int) int32
 	return at
 }
 
-// split moves the points of order[lo:hi] that are below to the front, and gives
-// where the others begin.
+// split moves the points of order[lo:hi] that are below to the front, and returns the
+// index of the first of the others.
 func (t *quadTree) split(lo, hi int32, below func(Point) bool) int32 {
 	for i := lo; i < hi; i++ {
 		if below(t.points[t.order[i]]) {

@@ -14,12 +14,11 @@ import (
 	"resslt/schemas/errs"
 )
 
-// ReportFile is the name under which evaluations are kept beside the encoder.
+// ReportFile is the name of the file with the evaluations, in the encoder's folder.
 const ReportFile = "eval.json"
 
-// Report is eval.json: every evaluation of the encoders of a folder, oldest
-// first. Running one again, with the same encoder, data and settings, takes the
-// place of the older result.
+// Report is eval.json: every evaluation of the encoders in a folder, oldest first. A
+// result replaces an older one with the same encoder, data and settings.
 type Report struct {
 	Version int      `json:"version"` // 1
 	Results []Result `json:"results"`
@@ -32,14 +31,14 @@ type Result struct {
 
 	Encoder  Encoder        `json:"encoder"`
 	Data     string         `json:"data"`               // scheme of the data set: cifar10, folder
-	Splits   []Split        `json:"splits"`             // fitted on, chosen on where there is one, scored on
+	Splits   []Split        `json:"splits"`             // for fitting, for validation if there is one, for scoring
 	Settings map[string]any `json:"settings"`           // the protocol's options, as resolved
 	Scores   []Score        `json:"scores"`             // in order of weight
 	Pictures []string       `json:"pictures,omitempty"` // files, relative to the folder of eval.json
-	Seconds  float64        `json:"seconds"`            // without features that were kept
+	Seconds  float64        `json:"seconds"`            // without the time for cached features
 }
 
-// Encoder says whose features were scored.
+// Encoder describes the encoder whose features were scored.
 type Encoder struct {
 	Backbone   string `json:"backbone"`
 	Width      int    `json:"width"`
@@ -48,7 +47,7 @@ type Encoder struct {
 	FeatureDim int    `json:"feature_dim"`
 	File       string `json:"file,omitempty"` // relative to the folder of eval.json
 	SHA256     string `json:"sha256"`         // over the tensors' bytes in order of key
-	Untrained  bool   `json:"untrained"`      // the weights are initial ones, of Settings' seed
+	Untrained  bool   `json:"untrained"`      // initial weights, from the seed in Settings
 }
 
 // Split is one part of a data set.
@@ -62,11 +61,11 @@ type Split struct {
 // Score is one figure.
 type Score struct {
 	Name  string   `json:"name"`            // top1, knn_top1_k20, map11_k4
-	Label string   `json:"label"`           // for people
-	Value float64  `json:"value"`           // percent, except where the label says otherwise
+	Label string   `json:"label"`           // for human readers
+	Value float64  `json:"value"`           // percent, unless the label says otherwise
 	Std   *float64 `json:"std,omitempty"`   // over draws, of the population
 	N     int      `json:"n,omitempty"`     // draws
-	Paper *Figure  `json:"paper,omitempty"` // the figure of the paper, where it has one
+	Paper *Figure  `json:"paper,omitempty"` // the paper's figure, if any
 }
 
 // Figure is a published figure.
@@ -75,10 +74,10 @@ type Figure struct {
 	Source string  `json:"source"` // table, method and backbone
 }
 
-// reportVersion of the file's schema.
+// reportVersion is the version of the file's schema.
 const reportVersion = 1
 
-// ReadReport reads eval.json of a folder; without the file it is empty. Errors
+// ReadReport reads a folder's eval.json; without the file the report is empty. Errors
 // wrap errs.ErrCorrupt, or ErrMismatch for another version.
 func ReadReport(dir string) (*Report, error) {
 	path := filepath.Join(dir, ReportFile)
@@ -100,7 +99,7 @@ func ReadReport(dir string) (*Report, error) {
 	return &r, nil
 }
 
-// Append adds a result to eval.json of a folder, in one step on disk.
+// Append adds a result to a folder's eval.json, atomically.
 func Append(dir string, result Result) error {
 	r, err := ReadReport(dir)
 	if err != nil {
@@ -120,13 +119,13 @@ func Append(dir string, result Result) error {
 	})
 }
 
-// same tells whether both say how one encoder does on one thing.
+// same reports whether both results are of the same evaluation.
 func (r *Result) same(o *Result) bool {
 	return r.Protocol == o.Protocol && r.Encoder.SHA256 == o.Encoder.SHA256 && r.Data == o.Data &&
 		reflect.DeepEqual(r.Splits, o.Splits) && reflect.DeepEqual(canonical(r.Settings), canonical(o.Settings))
 }
 
-// canonical is settings as they come back from JSON, where every number is a
+// canonical is settings after a round trip through JSON, where every number is a
 // float64.
 func canonical(settings map[string]any) (out map[string]any) {
 	raw, err := json.Marshal(settings)

@@ -8,14 +8,14 @@ import (
 	"resslt/train/torch"
 )
 
-// Accuracy is how well scores (N,C) tell the class of each row, in percent.
+// Accuracy is the share of rows whose class scores (N,C) predict, in percent.
 type Accuracy struct {
 	Top1     float64
 	Top5     float64 // of min(5, C) classes
-	PerClass float64 // mean over classes of the top-1 within each: what small unbalanced sets ask for
+	PerClass float64 // mean over classes of the top-1 within each, for small unbalanced sets
 }
 
-// accuracy of scores (N,C) on any device against labels (N).
+// accuracy of scores (N,C), on any device, for labels (N).
 func accuracy(scores *torch.Tensor, labels []int32) Accuracy {
 	truth := labelTensor(labels, scores.Device())
 	_, best := torch.Topk(scores, min(5, scores.Size(1)), 1, true, true)
@@ -45,13 +45,13 @@ func accuracy(scores *torch.Tensor, labels []int32) Accuracy {
 // Precision is the average precision of a ranking, in percent.
 type Precision struct {
 	ElevenPoint float64 // mean of the precision at recall ≥ 0, 0.1 … 1 (VOC2007)
-	AllPoint    float64 // area under precision made monotone, at every recall (VOC2010; PCL's and VISSL's)
+	AllPoint    float64 // area under the monotone precision, at every recall (VOC2010; PCL's and VISSL's)
 }
 
-// AveragePrecision ranks the images by score, highest first, and scores the
-// ranking against targets: +1 relevant, −1 not, 0 left out (VOC's difficult
-// ones). Equal scores keep their order. Without a relevant image it is NaN.
-func AveragePrecision(scores []float64, targets []int8) Precision {
+// averagePrecision ranks the images by score, highest first, and scores the ranking by
+// targets: +1 relevant, −1 not, 0 ignored (VOC's difficult ones). Equal scores keep
+// their order. Without a relevant image it is NaN.
+func averagePrecision(scores []float64, targets []int8) Precision {
 	var order []int
 	relevant := 0
 	for i, t := range targets {
@@ -88,18 +88,25 @@ func AveragePrecision(scores []float64, targets []int8) Precision {
 	return p
 }
 
-// meanPrecision is the mean over classes of the average precision of scores
-// (N,C), row-major, against the set's targets. Classes that no image shows are
-// left out.
+// meanPrecision is the mean over classes of the average precision of scores (N,C),
+// row-major, for the set's targets. Classes that no image shows are ignored.
 func meanPrecision(scores []float64, s *Set, classes int) Precision {
-	var mean Precision
-	seen := 0
+	each := make([]Precision, classes)
 	one := make([]float64, s.Len())
 	for c := range classes {
 		for i := range one {
 			one[i] = scores[i*classes+c]
 		}
-		p := AveragePrecision(one, s.column(c))
+		each[c] = averagePrecision(one, s.column(c))
+	}
+	return meanOf(each)
+}
+
+// meanOf is the mean over the classes whose precision is a number, NaN if there is none.
+func meanOf(each []Precision) Precision {
+	var mean Precision
+	seen := 0
+	for _, p := range each {
 		if math.IsNaN(p.AllPoint) {
 			continue
 		}
@@ -112,3 +119,11 @@ func meanPrecision(scores []float64, s *Set, classes int) Precision {
 	}
 	return Precision{mean.ElevenPoint / float64(seen), mean.AllPoint / float64(seen)}
 }
+
+// hits counts the rows of scores (N,C) whose highest score is that of truth (N).
+func hits(scores, truth *torch.Tensor) int64 {
+	last := int64(-1)
+	return int64(torch.Sum(torch.Eq(torch.Argmax(scores, &last, false), truth), torch.Int64).Item())
+}
+
+func percent(right int64, of int) float64 { return 100 * float64(right) / float64(of) }

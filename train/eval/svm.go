@@ -8,14 +8,14 @@ import (
 	"resslt/train/nn"
 )
 
-// SVMOptions of a linear support vector machine. The defaults are those of the
-// low-shot protocol (Table 11), PCL's call of liblinear.
+// SVMOptions are the options of a linear support vector machine. The defaults are those
+// of the low-shot protocol (Table 11): PCL's call of liblinear.
 type SVMOptions struct {
-	C              float64 // weight of the losses against ‖w‖²/2; default 0.5
+	C              float64 // weight of the losses relative to ‖w‖²/2; default 0.5
 	Hinge          bool    // hinge loss (L1) instead of the squared hinge (L2)
 	PositiveWeight float64 // factor of C for positive images; default 2
 	Tolerance      float64 // of the projected gradient's range; default 1e-4
-	Iterations     int     // passes over the images at most; default 2000
+	Iterations     int     // maximum number of passes over the images; default 2000
 	Seed           uint64  // of the passes' order
 }
 
@@ -54,23 +54,20 @@ func (o SVMOptions) Validate() error {
 	return nil
 }
 
-// SVM is a linear classifier: score w·x + b.
-type SVM struct {
-	W          []float64 // (D)
-	B          float64
-	Iterations int
-	Converged  bool
+// linearSVM is a linear classifier: score w·x + b.
+type linearSVM struct {
+	w []float64 // (D)
+	b float64
 }
 
-// Score of one image's features.
-func (m *SVM) Score(x []float32) float64 { return dot(m.W, x) + m.B }
+// score of one image's features.
+func (m *linearSVM) score(x []float32) float64 { return dot(m.w, x) + m.b }
 
-// FitSVM minimises ‖(w,b)‖²/2 + Σ Cᵢ·loss(yᵢ(w·xᵢ + b)) over the rows of x (N,D),
-// targets y (N) of +1 and −1; rows with target 0 are left out. It is dual
-// coordinate descent with shrinking (Hsieh, Chang, Lin, Keerthi, Sundararajan
-// 2008, algorithm 3), liblinear's: b is the weight of a feature that is always 1,
-// and so is penalised.
-func FitSVM(x []float32, dim int, y []int8, o SVMOptions) (*SVM, error) {
+// fitSVM minimises ‖(w,b)‖²/2 + Σ Cᵢ·loss(yᵢ(w·xᵢ + b)) over the rows of x (N,D) with
+// targets y (N) of +1 and −1; rows with target 0 are ignored. It is liblinear's dual
+// coordinate descent with shrinking (Hsieh, Chang, Lin, Keerthi, Sundararajan 2008,
+// algorithm 3): b is the weight of a feature that is always 1, so it is penalised, too.
+func fitSVM(x []float32, dim int, y []int8, o SVMOptions) (*linearSVM, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -88,7 +85,7 @@ type dual struct {
 	x     []float32 // (N,dim)
 	y     []int8
 	dim   int
-	rows  []int     // those that count: the active ones stand first
+	rows  []int     // with target ±1, active ones first
 	alpha []float64 // by row
 	q     []float64 // Q̄ᵢᵢ by row
 	w     []float64 // Σ αᵢyᵢxᵢ, and b at its end
@@ -129,11 +126,13 @@ func (s *dual) bounds(i int) (d, u float64) {
 	return 1 / (2 * c), math.Inf(1)
 }
 
-func (s *dual) solve() *SVM {
+func (s *dual) solve() *linearSVM {
 	active := len(s.rows)
 	high, low := math.Inf(1), math.Inf(-1) // the last pass's range of the projected gradient
-	out := &SVM{}
-	for out.Iterations < s.o.Iterations && len(s.rows) > 0 {
+	for range s.o.Iterations {
+		if len(s.rows) == 0 {
+			break
+		}
 		for i := range active {
 			j := i + s.rng.Below(active-i)
 			s.rows[i], s.rows[j] = s.rows[j], s.rows[i]
@@ -142,7 +141,7 @@ func (s *dual) solve() *SVM {
 		for k := 0; k < active; k++ {
 			pg, shrink := s.visit(s.rows[k], low, high)
 			if shrink {
-				// It lies at a bound and wants to go further out: leave it there.
+				// It is at a bound and its gradient points outwards: leave it there.
 				active--
 				s.rows[k], s.rows[active] = s.rows[active], s.rows[k]
 				k--
@@ -150,13 +149,11 @@ func (s *dual) solve() *SVM {
 			}
 			most, least = max(most, pg), min(least, pg)
 		}
-		out.Iterations++
 		if active == 0 || most-least <= s.o.Tolerance {
 			if active == len(s.rows) {
-				out.Converged = true
 				break
 			}
-			// Optimal among the active: look at all of them again.
+			// Optimal among the active ones: visit all of them again.
 			active, high, low = len(s.rows), math.Inf(1), math.Inf(-1)
 			continue
 		}
@@ -168,12 +165,11 @@ func (s *dual) solve() *SVM {
 			low = math.Inf(-1)
 		}
 	}
-	out.W, out.B = s.w[:s.dim], s.w[s.dim]
-	return out
+	return &linearSVM{w: s.w[:s.dim], b: s.w[s.dim]}
 }
 
-// visit minimises along αᵢ. It gives the projected gradient before, and whether
-// the row can be left out until the others are optimal.
+// visit minimises along αᵢ. It returns the projected gradient before the update, and
+// whether the row can be skipped until the others are optimal.
 func (s *dual) visit(i int, low, high float64) (pg float64, shrink bool) {
 	y, x := float64(s.y[i]), s.row(i)
 	d, u := s.bounds(i)
@@ -205,7 +201,7 @@ func (s *dual) visit(i int, low, high float64) (pg float64, shrink bool) {
 	return pg, false
 }
 
-// dot is w·x in four sums, so that additions need not wait for one another.
+// dot is w·x in four independent sums, which the CPU can add in parallel.
 func dot(w []float64, x []float32) float64 {
 	w = w[:len(x)]
 	var a, b, c, d float64

@@ -10,17 +10,17 @@ import (
 	"resslt/schemas/errs"
 )
 
-// TransferOptions of Transfer; the defaults are section 5.1's, as BYOL (appendix
-// D) and Kornblith et al. (2019), whom it follows, spell them out.
+// TransferOptions are the options of Transfer. The defaults are section 5.1's, which
+// follows BYOL (appendix D) and Kornblith et al. (2019).
 type TransferOptions struct {
 	Lambdas    []float64 // L2 penalties to try; default LambdaGrid(45)
-	Metric     Metric    // that λ is chosen by; default Top1, or MAP11 where images have targets
+	Metric     Metric    // for the choice of λ; default Top1, or MAP11 for images with targets
 	Iterations int       // of L-BFGS for each λ; default 1000
-	// Progress, where set, is told each λ's validation score in percent.
+	// Progress, if set, is called with each λ's validation score in percent.
 	Progress func(lambda, score float64)
 }
 
-// Metric is the score that a data set is reported by.
+// Metric is the score that is reported for a data set.
 type Metric string
 
 // Metrics, in percent.
@@ -29,6 +29,18 @@ const (
 	PerClass Metric = "per_class" // mean of each class's accuracy: Pets, Flowers, Aircraft, Caltech-101
 	MAP11    Metric = "map11"     // mean of each class's 11-point average precision: VOC2007
 )
+
+// TransferMetric is the metric that the transfer protocol reports for a data set
+// (Kornblith et al. 2019, table 1).
+func TransferMetric(data string) Metric {
+	switch data {
+	case "pets", "flowers", "aircraft", "caltech101":
+		return PerClass
+	case "voc2007":
+		return MAP11
+	}
+	return Top1
+}
 
 // LambdaGrid is n penalties, logarithmically spaced from 1e5 down to 1e-6.
 func LambdaGrid(n int) []float64 {
@@ -76,19 +88,19 @@ func (o TransferOptions) validate(s *Set) error {
 	return nil
 }
 
-// TransferResult is the classifier of the best λ, fitted to all but the test set.
+// TransferResult scores the classifier of the best λ, fitted to the training and
+// validation sets.
 type TransferResult struct {
 	Lambda     float64
 	Validation []float64 // percent by Metric, for each of Lambdas
 	Lambdas    []float64 // from strong to weak
 	AtEdge     bool      // the best λ is the first or the last: the grid may be too narrow
 	Iterations int       // of L-BFGS, all fits together
-	Converged  bool      // the last fit
+	Converged  bool      // of the last fit
 
 	Metric    Metric
 	Accuracy  Accuracy  // zero for images with several classes
 	Precision Precision // zero for images with one class each
-	Model     *Logistic // the last fit
 }
 
 // Score is the figure that Metric names.
@@ -102,14 +114,14 @@ func (r *TransferResult) Score() float64 {
 	return r.Accuracy.Top1
 }
 
-// Transfer chooses λ on the validation set, fits the training and validation
-// sets together with it, and scores the test set. Each fit starts from the
-// one before on the path from strong penalties to weak; of equal scores the
-// stronger penalty wins. Its error is ctx's, or wraps errs.ErrUsage for sets
-// that do not fit one another, ErrDiverged for features that are no numbers.
+// Transfer chooses λ on the validation set, fits the training and validation sets
+// together with that λ, and scores the test set. The search goes from strong penalties
+// to weak; each fit starts from the previous one, and of equal scores the stronger
+// penalty wins. Errors are ctx's, or wrap errs.ErrUsage for sets that do not match and
+// ErrDiverged for features that are not finite.
 func Transfer(ctx context.Context, train, val, test *Set, o TransferOptions) (*TransferResult, error) {
 	o = o.applyDefaults(train)
-	classes, err := Classes(train, val, test)
+	classes, err := countClasses(train, val, test)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +132,7 @@ func Transfer(ctx context.Context, train, val, test *Set, o TransferOptions) (*T
 	if err != nil {
 		return nil, err
 	}
-	all, err := Join(train, val)
+	all, err := join(train, val)
 	if err != nil {
 		return nil, err
 	}
@@ -129,31 +141,32 @@ func Transfer(ctx context.Context, train, val, test *Set, o TransferOptions) (*T
 	if err != nil {
 		return nil, err
 	}
-	defer r.Free()
-	if res.Model, err = r.fit(ctx, best, nil, o.Iterations); err != nil {
+	defer r.free()
+	last, err := r.fit(ctx, best, nil, o.Iterations)
+	if err != nil {
 		return nil, err
 	}
-	res.Iterations += res.Model.Iterations
-	res.Converged = res.Model.Converged
-	res.Accuracy, res.Precision, err = res.Model.evaluate(test)
+	res.Iterations += last.iterations
+	res.Converged = last.converged
+	res.Accuracy, res.Precision, err = last.evaluate(test)
 	return res, err
 }
 
-// search walks the path of λ.
+// search fits every λ and finds the best.
 func search(ctx context.Context, train, val *Set, classes int, o TransferOptions) (best float64, res *TransferResult, err error) {
 	r, err := newRegression(train, classes)
 	if err != nil {
 		return 0, nil, err
 	}
-	defer r.Free()
+	defer r.free()
 	res = &TransferResult{Metric: o.Metric, Lambdas: o.Lambdas}
-	var fit *Logistic
+	var fit *logistic
 	top := math.Inf(-1)
 	for i, lambda := range o.Lambdas {
 		if fit, err = r.fit(ctx, lambda, fit, o.Iterations); err != nil {
 			return 0, nil, err
 		}
-		res.Iterations += fit.Iterations
+		res.Iterations += fit.iterations
 		a, p, err := fit.evaluate(val)
 		if err != nil {
 			return 0, nil, err
@@ -172,13 +185,13 @@ func search(ctx context.Context, train, val *Set, classes int, o TransferOptions
 	return best, res, nil
 }
 
-// evaluate scores the fit on a set, one way or the other.
-func (l *Logistic) evaluate(s *Set) (a Accuracy, p Precision, err error) {
+// evaluate scores the fit on a set: by accuracy, or by precision if images have targets.
+func (l *logistic) evaluate(s *Set) (a Accuracy, p Precision, err error) {
 	if s.Targets == nil {
 		a, err = l.accuracy(s)
 		return a, p, err
 	}
-	scores, err := l.Scores(s)
+	scores, err := l.scoreRows(s)
 	if err != nil {
 		return a, p, err
 	}

@@ -14,14 +14,15 @@ import (
 	"resslt/train/torch"
 )
 
-// TSNEOptions of TSNE; the defaults are scikit-learn's, but for the start.
+// TSNEOptions are the options of TSNE. The defaults are scikit-learn's; only the initial
+// layout differs.
 type TSNEOptions struct {
 	Perplexity   float64 // effective neighbours of an image; default 30
-	Theta        float64 // width of a cell over its distance, below which it counts as one point; default 0.5
+	Theta        float64 // ratio of a cell's width to its distance below which it counts as one point; default 0.5
 	Iterations   int     // default 1000
 	Exaggeration float64 // factor of attraction in the first quarter; default 12
 	Seed         uint64
-	// Progress, where set, is told every iteration that is done.
+	// Progress, if set, is called after every iteration.
 	Progress func(iteration int)
 }
 
@@ -60,16 +61,16 @@ func (o TSNEOptions) validate(n int) error {
 	return nil
 }
 
-// Point is a place in the plane.
+// Point is a point in the plane.
 type Point struct{ X, Y float64 }
 
-// TSNE lays the images out in the plane so that near features are near there
-// (Figure 3): t-SNE (van der Maaten and Hinton 2008) with Barnes and Hut's
-// approximation of the repulsion (van der Maaten 2014). It starts from the two
-// principal components, which keeps the coarse order of classes, with noise drawn
-// by Seed, so that equal images part. The result is the same for any number of
-// cores. Memory is some 3·perplexity·24 bytes an image, time N log N, apart from
-// finding the neighbours, which is N².
+// TSNE lays the images out in the plane so that images with similar features are close
+// (Figure 3): t-SNE (van der Maaten and Hinton 2008) with the Barnes-Hut approximation
+// of the repulsion (van der Maaten 2014). It starts from the first two principal
+// components, which keep the coarse arrangement of classes, plus noise drawn by Seed,
+// so that equal images separate. The result is the same for any number of cores. It
+// needs about 3·perplexity·24 bytes for each image and time N log N, plus N² to find the
+// neighbours.
 func TSNE(ctx context.Context, s *Set, o TSNEOptions) ([]Point, error) {
 	o = o.applyDefaults()
 	if err := o.validate(s.Len()); err != nil {
@@ -149,10 +150,10 @@ func affinities(ctx context.Context, s *Set, perplexity float64) (*sparse, error
 	return p, nil
 }
 
-// nearest are the k columns of least distance, without the image itself, nearest
-// first, the lower column of equal ones.
+// nearest are the k columns with the smallest distances, without the image itself,
+// nearest first; of equal ones the lower column comes first.
 func nearest(d []float32, self, k int) []int32 {
-	// A heap of the k best so far, the worst on top.
+	// A heap of the k best so far, with the worst at the root.
 	heap := make([]int32, 0, k)
 	worse := func(a, b int32) bool { return d[a] > d[b] || d[a] == d[b] && a > b }
 	for c := range int32(len(d)) {
@@ -190,7 +191,40 @@ func nearest(d []float32, self, k int) []int32 {
 	return heap
 }
 
-// conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width makes its entropy
+// eachDistance calls do with the squared Euclidean distances between features, some rows
+// at a time: d is (rows,N), from the images that begin at from to all images, and not
+// negative.
+func eachDistance(ctx context.Context, s *Set, do func(from int, d []float32) error) error {
+	n := int64(s.Len())
+	chunk := max(1, similarityCells/n)
+	for at := int64(0); at < n; at += chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var d []float32
+		rows := min(chunk, n-at)
+		err := torch.Do(func() error {
+			torch.NoGrad(func() {
+				// Centred, since |x|² + |y|² − 2x·y cancels.
+				x := torch.Sub(s.X, torch.MeanDim(s.X, []int64{0}, true, torch.Unset), 1)
+				norm := torch.SumDim(torch.Square(x), []int64{1}, false, torch.Unset)
+				q := torch.Narrow(x, 0, at, rows)
+				both := torch.Add(torch.Unsqueeze(torch.Narrow(norm, 0, at, rows), 1), torch.Unsqueeze(norm, 0), 1)
+				d = torch.ClampMin_(torch.Sub_(both, torch.Mm(q, torch.T(x)), 2), 0).Float32s()
+			})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := do(int(at), d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conditional is pⱼ|ᵢ of the neighbours: a Gaussian whose width is such that its entropy is
 // the logarithm of the perplexity, found by bisection.
 func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	p := make([]float64, len(near))
@@ -200,7 +234,7 @@ func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	for range 100 {
 		sum, weighted := 0.0, 0.0
 		for j, c := range near {
-			e := float64(d[c]) - least // the nearest has weight 1: no sum is zero
+			e := float64(d[c]) - least // the nearest has weight 1, so no sum is zero
 			p[j] = math.Exp(-beta * e)
 			sum += p[j]
 			weighted += float64(p[j] * e)
@@ -223,8 +257,8 @@ func conditional(d []float32, near []int32, perplexity float64) []float64 {
 	return p
 }
 
-// principal is the features on their first two principal axes, shrunk to a
-// deviation of 1e-4 on the first.
+// principal projects the features onto their first two principal axes, scaled to a
+// standard deviation of 1e-4 along the first.
 func principal(s *Set, seed uint64) ([]Point, error) {
 	n := s.Len()
 	y := make([]Point, n)
@@ -252,7 +286,7 @@ func principal(s *Set, seed uint64) ([]Point, error) {
 		sum += float64(xy[2*i]) * float64(xy[2*i])
 	}
 	shrink := 1e-4 / max(math.Sqrt(sum/float64(n)), 1e-30)
-	// An axis has no sign of its own: the farthest image is on its positive side.
+	// The sign of an axis is arbitrary: make the farthest image positive.
 	sign := Point{1, 1}
 	var far Point
 	for i := range n {
@@ -270,13 +304,13 @@ func principal(s *Set, seed uint64) ([]Point, error) {
 	return y, nil
 }
 
-// layout is the points on their way.
+// layout is the state of the optimisation.
 type layout struct {
 	o    TSNEOptions
 	p    *sparse
 	y    []Point
-	step []Point // the last, of which momentum keeps a part
-	gain []Point // of each coordinate: grows while it keeps its direction
+	step []Point // the last one, for the momentum
+	gain []Point // of each coordinate: grows while the direction stays
 	grad []Point
 	z    []float64 // Σⱼ (1 + |yᵢ−yⱼ|²)⁻¹ by point
 }
@@ -310,7 +344,7 @@ func (l *layout) iterate(it int) {
 	}
 }
 
-// move sets the step of point i. The points stay until all steps are known.
+// move computes the step of point i. The points move when all steps are known.
 func (l *layout) move(i int, exaggeration, momentum, rate, z float64) {
 	var pull Point
 	at := l.y[i]
@@ -326,8 +360,8 @@ func (l *layout) move(i int, exaggeration, momentum, rate, z float64) {
 	l.step[i] = Point{momentum*l.step[i].X - rate*l.gain[i].X*g.X, momentum*l.step[i].Y - rate*l.gain[i].Y*g.Y}
 }
 
-// gain is the next gain of a coordinate: more where slope and last step agree
-// that it goes on downhill, less where they do not.
+// gain is the next gain of a coordinate: larger if the last step went downhill, else
+// smaller.
 func gain(old, slope, step float64) float64 {
 	if slope*step < 0 {
 		return old + 0.2
@@ -335,8 +369,8 @@ func gain(old, slope, step float64) float64 {
 	return max(0.01, old*0.8)
 }
 
-// parallel calls do for 0 … n−1, cut into a stretch a core. Each writes to a
-// place of its own.
+// parallel calls do for 0 … n−1, in one block for each core. Calls must not write to the
+// same memory.
 func parallel(n int, do func(i int)) error {
 	var g errgroup.Group
 	cores := runtime.GOMAXPROCS(0)
@@ -351,13 +385,13 @@ func parallel(n int, do func(i int)) error {
 	return g.Wait()
 }
 
-// Trustworthiness says how far the k nearest in the plane are near among the
-// features too (Venna and Kaski 2001): 1 for all, and less the farther in rank
-// the intruders come from. Distances are Euclidean.
+// Trustworthiness measures to what extent the k nearest neighbours in the plane are also
+// near in feature space (Venna and Kaski 2001): 1 if all are, and less the higher the
+// feature-space rank of the others. Distances are Euclidean.
 func Trustworthiness(ctx context.Context, s *Set, y []Point, k int) (float64, error) {
 	n := s.Len()
 	if len(y) != n || k < 1 || 2*k >= n {
-		return 0, errs.New("trustworthiness", "", "give a point an image, and k below half of them",
+		return 0, errs.New("trustworthiness", "", "give a point for each image, and k below half their number",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("%d points, %d images, k is %d", len(y), n, k)))
 	}
 	penalty := make([]int, n)

@@ -11,8 +11,8 @@ import (
 	"resslt/train/nn/nntest"
 )
 
-// coloured are images of two classes that a network can learn to tell: reddish
-// and bluish noise. Every epoch has other noise.
+// coloured are images of two classes that a network can learn: reddish and bluish noise.
+// The noise differs from epoch to epoch.
 type coloured struct{ batches, size int }
 
 type closer struct{ eval.Source }

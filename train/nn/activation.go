@@ -2,20 +2,20 @@ package nn
 
 import "resslt/train/torch"
 
-// ReLU is max(x, 0), in place: its input must be of no further use.
+// ReLU is max(x, 0), in place: the caller must not need its input again.
 type ReLU struct{ Stateless }
 
 // Forward overwrites x.
 func (ReLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Relu_(x) }
 
-// SiLU is x·sigmoid(x), of EfficientNet; its derivative needs x, which stays.
+// SiLU is x·sigmoid(x), as in EfficientNet; it keeps x, which its derivative needs.
 type SiLU struct{ Stateless }
 
 // Forward maps elementwise.
 func (SiLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Silu(x) }
 
-// Hardswish is x·min(max(x+3, 0), 6)/6, of MobileNetV3; its derivative needs x,
-// which stays.
+// Hardswish is x·min(max(x+3, 0), 6)/6, as in MobileNetV3; it keeps x, which its
+// derivative needs.
 type Hardswish struct{ Stateless }
 
 // Forward maps elementwise.

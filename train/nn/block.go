@@ -6,8 +6,8 @@ import (
 	"resslt/train/torch"
 )
 
-// SqueezeExcitation scales every channel by a factor that all of the map's
-// averages decide (Hu et al. 2018): x·scale(fc2(act(fc1(avg(x))))).
+// SqueezeExcitation scales every channel by a factor computed from the averages of all
+// channels (Hu et al. 2018): x·scale(fc2(act(fc1(avg(x))))).
 type SqueezeExcitation struct {
 	fc1, fc2   *Conv2d // 1×1: channels → squeezed → channels
 	act, scale Module
@@ -40,37 +40,36 @@ func (s *SqueezeExcitation) Visit(prefix string, f func(Entry)) {
 // SetTraining does nothing.
 func (s *SqueezeExcitation) SetTraining(bool) {}
 
-// StochasticDepth drops a residual branch for some samples of a batch (Huang et
-// al. 2016): in training each sample's branch is zero with probability P, and
-// 1/(1−P) of itself otherwise; elsewhere the branch is left as it is.
+// StochasticDepth drops a residual branch for some samples of a batch (Huang et al.
+// 2016): in training each sample's branch is zero with probability p, and otherwise
+// scaled by 1/(1−p); in evaluation it is unchanged.
 //
-// The masks are no global generator's: they are a function of (seed, name, count),
-// count being the number of batches that the branch's batch norm has seen. That
-// count is part of every checkpoint, so a run that resumes draws the masks of one
-// that did not, and a forward pass that is repeated with the count put back, as
-// gradient checkpointing does, drops the same branches.
+// The masks do not come from a global generator. They are a function of (seed, name,
+// count), where count is the number of batches that the branch's batch norm has seen.
+// The count is in every checkpoint, so a resumed run draws the same masks, and a forward
+// pass that is repeated with the count restored, as in activation checkpointing, drops
+// the same branches.
 type StochasticDepth struct {
-	P float64
-
+	p     float64
 	seed  uint64
 	name  string
 	count *torch.Tensor // () int64, a batch norm's, after the branch's forward
-	ranks *torch.Group  // over which the batch lies
+	ranks *torch.Group  // that share the batch
 
 	training bool
 }
 
-// NewStochasticDepth drops with probability p < 1 the branch whose last batch norm
-// is norm, in training mode.
+// NewStochasticDepth drops the branch whose last batch norm is norm with probability
+// p < 1. It starts in training mode.
 func NewStochasticDepth(b Builder, p float64, norm *BatchNorm) *StochasticDepth {
 	return &StochasticDepth{
-		P: p, seed: b.Seed, name: b.path + "stochastic_depth", count: norm.Tracked, ranks: b.Ranks, training: true,
+		p: p, seed: b.Seed, name: b.path + "stochastic_depth", count: norm.Tracked, ranks: b.Ranks, training: true,
 	}
 }
 
 // Forward maps (N,C,H,W) to (N,C,H,W).
 func (s *StochasticDepth) Forward(x *torch.Tensor) *torch.Tensor {
-	if !s.training || s.P == 0 {
+	if !s.training || s.p == 0 {
 		return x
 	}
 	return torch.Scope(func() *torch.Tensor {
@@ -80,14 +79,14 @@ func (s *StochasticDepth) Forward(x *torch.Tensor) *torch.Tensor {
 	})
 }
 
-// mask is n factors, 0 or 1/(1−P): this rank's part of those that one process would
+// mask is n factors, 0 or 1/(1−p): this rank's part of those that a single process would
 // draw for the whole batch.
 func (s *StochasticDepth) mask(n int64) []float64 {
 	r := Random(s.seed, fmt.Sprintf("%s %d", s.name, s.count.Int64s()[0]))
-	kept := 1 / (1 - s.P)
+	kept := 1 / (1 - s.p)
 	out := make([]float64, n*int64(s.ranks.World()))
 	for i := range out {
-		if r.Uniform() >= s.P {
+		if r.Uniform() >= s.p {
 			out[i] = kept
 		}
 	}
@@ -95,7 +94,7 @@ func (s *StochasticDepth) mask(n int64) []float64 {
 	return out[from:to]
 }
 
-// Visit has nothing to name.
+// Visit does nothing.
 func (s *StochasticDepth) Visit(string, func(Entry)) {}
 
 // SetTraining switches the dropping on or off.

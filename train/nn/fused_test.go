@@ -9,8 +9,8 @@ import (
 	"resslt/train/torch"
 )
 
-// TestFusedConv2d: a builder's Fused makes 3×3 convolutions of stride 1 the shim's own,
-// and leaves every other one, and every network without it, to libtorch.
+// TestFusedConv2d: with a builder's Fused, the shim computes 3×3 convolutions of stride 1;
+// libtorch computes all others, and every network without Fused.
 func TestFusedConv2d(t *testing.T) {
 	nntest.Torch(t)
 	if info, err := torch.Info(); err != nil || info.Fused == "none" {

@@ -6,29 +6,28 @@ import (
 	"resslt/train/torch"
 )
 
-// Builder says where new layers stand: on which device, under which name, and by
-// which seed their weights are drawn. The zero path is the root.
+// Builder describes new layers: their device, their path in the tree of modules, and
+// the seed of their weights. The empty path is the root.
 type Builder struct {
 	Seed   uint64
 	Device torch.Device
-	// ChannelsLast keeps convolution weights in NHWC memory order, which the
-	// kernels for NHWC activations want. Values and shapes are the same.
+	// ChannelsLast keeps convolution weights in NHWC memory order, which the kernels for
+	// NHWC activations need. Values and shapes are the same.
 	ChannelsLast bool
-	// Fused lets layers compute by the shim's own loops where these are faster than
-	// libtorch's ops (torch.Conv3x3). Values are the same but for rounding.
+	// Fused lets layers use the shim's own loops where they are faster than libtorch's
+	// ops (torch.Conv3x3). Values are the same up to rounding.
 	Fused bool
-	// BatchNormGroups is in how many groups of a batch's rows each batch norm takes
-	// its statistics in training: those of so many GPUs, on one. 0 and 1 are the
-	// whole batch.
+	// BatchNormGroups is the number of groups of a batch's rows with statistics of their
+	// own in training, as with so many GPUs. 0 and 1 mean the whole batch.
 	BatchNormGroups int
-	// SyncBatchNorm, if set, has batch norm take its statistics of the rows of all its
-	// ranks together; BatchNormGroups is 1 then.
+	// SyncBatchNorm, if set, makes batch norm use statistics over the rows of all its
+	// ranks; BatchNormGroups is then 1.
 	SyncBatchNorm *torch.Group
-	// Ranks are the processes over which a batch lies, by equal runs of rows; nil is
-	// this one alone.
+	// Ranks are the processes that share a batch, in equal blocks of rows; nil means this
+	// process alone.
 	Ranks *torch.Group
-	// Double makes parameters and buffers float64, to check numerics against;
-	// float32 otherwise.
+	// Double makes parameters and buffers float64, for numerical checks; otherwise they
+	// are float32.
 	Double bool
 
 	path string
@@ -40,7 +39,7 @@ func (b Builder) At(name string) Builder {
 	return b
 }
 
-// parameter makes a parameter of the given shape whose element i is draw's i-th.
+// parameter makes a parameter of the given shape from consecutive draws.
 func (b Builder) parameter(name string, draw func(r *Rand) float64, shape ...int64) *torch.Tensor {
 	n := int64(1)
 	for _, s := range shape {
@@ -64,13 +63,13 @@ func (b Builder) dtype() torch.DType {
 	return torch.Float32
 }
 
-// own moves data to the builder's device, into the root scope.
+// own moves data to the builder's device and keeps it.
 func (b Builder) own(data []float32, shape ...int64) *torch.Tensor {
 	return b.place(func() *torch.Tensor { return torch.FromFloat32(data, shape...) })
 }
 
-// place moves what make returns to the builder's device, dtype and memory order,
-// into the root scope.
+// place moves make's result to the builder's device, dtype and memory order, and keeps
+// it.
 func (b Builder) place(make func() *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
 		t := make().To(b.Device, b.dtype(), false)
@@ -90,25 +89,25 @@ func fill(n int64, v float32) []float32 {
 	return s
 }
 
-// Conv2d is a square convolution, of all channels with all or of each with itself
-// (depthwise), with or without bias.
+// Conv2d is a convolution with a square kernel, dense or depthwise, with or without
+// bias.
 type Conv2d struct {
 	Weight          *torch.Tensor // (out, in/groups, k, k)
 	Bias            *torch.Tensor // (out), or nil
 	stride, padding []int64
 	groups          int64
-	fused           bool // by torch.Conv3x3
+	fused           bool // use torch.Conv3x3
 }
 
-// NewConv2d draws the weight by Kaiming normal in fan-out mode, as torchvision's
-// networks do: variance 2/(out·k²). There is no bias: batch norm follows.
+// NewConv2d initialises the weight by Kaiming normal in fan-out mode, as torchvision's
+// networks do: variance 2/(out·k²). There is no bias because batch norm follows.
 func NewConv2d(b Builder, in, out, k, stride, padding int64) *Conv2d {
 	return newConv2d(b, in, out, k, stride, padding, 1)
 }
 
-// NewDepthwiseConv2d maps each channel by a k×k filter of its own, padded so that
-// stride alone shrinks the map. Its variance is that of NewConv2d: PyTorch's
-// fan-out does not divide by the groups.
+// NewDepthwiseConv2d applies to each channel a k×k filter of its own, padded so that
+// only the stride reduces the map. The variance is NewConv2d's: PyTorch's fan-out is not
+// divided by the groups.
 func NewDepthwiseConv2d(b Builder, channels, k, stride int64) *Conv2d {
 	return newConv2d(b, channels, channels, k, stride, k/2, channels)
 }
@@ -147,10 +146,10 @@ func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Conv2d(x, c.Weight, c.Bias, c.stride, c.padding, oneByOne, c.groups)
 }
 
-// overruns tells the convolutions whose backward pass in libtorch 1.13's oneDNN
-// writes beyond its buffers when they stride over maps of some 48 pixels and more
-// in channels_last order: 1×1, of fewer than 16 channels. A 1×1 kernel that strides
-// sees no other pixels than those that are left when they are picked first.
+// overruns reports whether the backward pass of libtorch 1.13's oneDNN writes beyond its
+// buffers if the convolution strides over channels_last maps of about 48 pixels or more:
+// it does for 1×1 kernels on fewer than 16 channels. A strided 1×1 kernel is the same as
+// selecting every stride-th pixel first, which avoids the fault.
 func (c *Conv2d) overruns() bool {
 	s := c.Weight.Shape()
 	return s[2] == 1 && s[3] == 1 && s[1] < 16 && c.padding[0] == 0
@@ -173,8 +172,8 @@ type Linear struct {
 	Bias   *torch.Tensor // (out)
 }
 
-// NewLinear draws weight and bias by PyTorch's default, Kaiming uniform with
-// a = √5, which comes to U(-1/√in, 1/√in) for both.
+// NewLinear initialises weight and bias by PyTorch's default, Kaiming uniform with
+// a = √5, which is U(-1/√in, 1/√in) for both.
 func NewLinear(b Builder, in, out int64) *Linear {
 	bound := 1 / math.Sqrt(float64(in))
 	draw := func(r *Rand) float64 { return float64((float64(2*r.Uniform()) - 1) * bound) }

@@ -24,13 +24,13 @@ type Module interface {
 // Stateless is embedded by modules without tensors and modes.
 type Stateless struct{}
 
-// Visit has nothing to name.
+// Visit does nothing.
 func (Stateless) Visit(string, func(Entry)) {}
 
 // SetTraining does nothing.
 func (Stateless) SetTraining(bool) {}
 
-// Named is a tensor under its name.
+// Named is a tensor with its name.
 type Named struct {
 	Name   string
 	Tensor *torch.Tensor
@@ -71,15 +71,15 @@ func Tensors(named []Named) []*torch.Tensor {
 	return out
 }
 
-// LoadStateDict copies values into m's state by name. Shapes must be equal;
-// element types are converted. With strict, every key on either side needs its
-// partner; without, keys of one side alone are passed over. Nothing is copied
-// unless everything fits. Errors wrap errs.ErrMismatch and name the keys.
+// LoadStateDict copies values into m's state by name. Shapes must be equal; element
+// types are converted. If strict, both sides must have the same keys; otherwise keys of
+// one side alone are ignored. Nothing is copied unless everything matches. Errors wrap
+// errs.ErrMismatch and name the keys.
 func LoadStateDict(m Module, values map[string]*torch.Tensor, strict bool) error {
 	return LoadNamed(StateDict(m), values, strict)
 }
 
-// LoadNamed is LoadStateDict for a list of tensors that is no module's.
+// LoadNamed is LoadStateDict for a list of tensors that do not belong to a module.
 func LoadNamed(into []Named, values map[string]*torch.Tensor, strict bool) error {
 	known := make(map[string]bool, len(into))
 	var missing, shapes []string
@@ -126,23 +126,14 @@ func LoadNamed(into []Named, values map[string]*torch.Tensor, strict bool) error
 	})
 }
 
-// some joins the first few of a list and counts the rest, so that an error about
-// a wrong network stays a line.
+// some joins the first few of a list and counts the rest, so that the error for a wrong
+// network stays on one line.
 func some(s []string) string {
 	const most = 4
 	if len(s) <= most {
 		return strings.Join(s, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(s[:most], ", "), len(s)-most)
-}
-
-// CopyState makes dst's state equal to src's: same modules, other tensors.
-func CopyState(dst, src Module) error {
-	values := map[string]*torch.Tensor{}
-	for _, n := range StateDict(src) {
-		values[n.Name] = n.Tensor
-	}
-	return LoadStateDict(dst, values, true)
 }
 
 // Free releases every tensor of m, which must not be used afterwards.
@@ -152,12 +143,8 @@ func Free(m Module) {
 	}
 }
 
-// Sequential applies its children in order. They are named by Names, or by
-// their index where that is nil.
-type Sequential struct {
-	Children []Module
-	Names    []string
-}
+// Sequential applies its children in order. Their names are their indices.
+type Sequential struct{ Children []Module }
 
 // Forward applies the children in order.
 func (s *Sequential) Forward(x *torch.Tensor) *torch.Tensor {
@@ -170,11 +157,7 @@ func (s *Sequential) Forward(x *torch.Tensor) *torch.Tensor {
 // Visit visits the children in order.
 func (s *Sequential) Visit(prefix string, f func(Entry)) {
 	for i, c := range s.Children {
-		name := fmt.Sprint(i)
-		if s.Names != nil {
-			name = s.Names[i]
-		}
-		c.Visit(prefix+name+".", f)
+		c.Visit(prefix+fmt.Sprint(i)+".", f)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"resslt/train/torch"
 )
 
-// TestInitialWeights compares with generate.py, which implements the generator
-// and the distributions once more, from their definitions.
+// TestInitialWeights compares with generate.py, which implements the generator and the
+// distributions independently, from their definitions.
 func TestInitialWeights(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "initial")
@@ -39,7 +39,7 @@ func TestInitialWeights(t *testing.T) {
 		conv := nn.NewConv2d(b.At("layer1").At("0").At("conv1"), 8, 8, 3, 1, 1)
 		defer nn.Free(conv)
 		nntest.Close(t, "convolution", conv.Weight.Float32s(), fix.Float32s("conv"), exact)
-		head := nn.NewHead(b.At("projector"), 10, 6, 4)
+		head := nntest.Head(b.At("projector"), 10, 6, 4)
 		defer nn.Free(head)
 		nntest.Close(t, "linear", nn.StateDict(head)[0].Tensor.Float32s(), fix.Float32s("linear"), exact)
 	})
@@ -70,7 +70,7 @@ func TestUnitVectors(t *testing.T) {
 		for _, x := range v[i : i+7] {
 			s += float64(x) * float64(x)
 		}
-		// Each of 7 squares is off by two roundings of its element, relatively.
+		// Each of 7 squares has a relative error of two roundings of its element.
 		if math.Abs(s-1) > 2*nntest.Unit {
 			t.Fatalf("row %d has squared norm %v", i/7, s)
 		}
@@ -80,23 +80,23 @@ func TestUnitVectors(t *testing.T) {
 func TestLoadStateDict(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
-		a, b := nn.NewHead(nn.Builder{Seed: 1}, 4, 6, 2), nn.NewHead(nn.Builder{Seed: 2}, 4, 6, 2)
+		a, b := nntest.Head(nn.Builder{Seed: 1}, 4, 6, 2), nntest.Head(nn.Builder{Seed: 2}, 4, 6, 2)
 		defer nn.Free(a)
 		defer nn.Free(b)
-		if err := nn.CopyState(b, a); err != nil {
-			t.Fatal(err)
-		}
-		for i, n := range nn.StateDict(a) {
-			if !slices.Equal(n.Tensor.Bytes(), nn.StateDict(b)[i].Tensor.Bytes()) {
-				t.Errorf("%s was not copied", n.Name)
-			}
-		}
 		values := func() map[string]*torch.Tensor {
 			m := map[string]*torch.Tensor{}
 			for _, n := range nn.StateDict(a) {
 				m[n.Name] = n.Tensor
 			}
 			return m
+		}
+		if err := nn.LoadStateDict(b, values(), true); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range nn.StateDict(a) {
+			if !slices.Equal(n.Tensor.Bytes(), nn.StateDict(b)[i].Tensor.Bytes()) {
+				t.Errorf("%s was not copied", n.Name)
+			}
 		}
 		wrong := []struct {
 			change func(map[string]*torch.Tensor)
@@ -181,8 +181,8 @@ func TestPixels(t *testing.T) {
 	})
 }
 
-// TestNarrowStridedConv2d: the shape whose backward pass overruns libtorch 1.13's
-// heap where it strides itself, against the sum by hand.
+// TestNarrowStridedConv2d compares the shape whose strided backward pass overruns libtorch
+// 1.13's heap with a sum by hand.
 func TestNarrowStridedConv2d(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
@@ -200,7 +200,7 @@ func TestNarrowStridedConv2d(t *testing.T) {
 		}
 		w, grad := conv.Weight.Float32s(), x.Grad().Float32s()
 		want := make([]float32, len(grad))
-		// Of 16 terms either side rounds 15 sums, each of a magnitude of Σ|w| at most.
+		// Either side rounds 15 sums of 16 terms, each of a magnitude of at most Σ|w|.
 		var sum, most float64
 		for c := range in {
 			var s, v float64
@@ -220,8 +220,8 @@ func TestNarrowStridedConv2d(t *testing.T) {
 	})
 }
 
-// TestStochasticDepth: what is dropped, by what the rest is scaled, and on what
-// the choice depends.
+// TestStochasticDepth: what is dropped, how the rest is scaled, and what the masks depend
+// on.
 func TestStochasticDepth(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
@@ -284,14 +284,14 @@ func TestBatchNormGroups(t *testing.T) {
 			single[g] = nn.NewBatchNorm(nn.Builder{Double: true}, 4)
 			defer nn.Free(single[g])
 			want := single[g].Forward(torch.Narrow(x, 0, int64(4*g), 4))
-			nntest.Close64(t, "a group", torch.Narrow(got, 0, int64(4*g), 4).Float64s(), want.Float64s(), exact)
+			nntest.Close(t, "a group", torch.Narrow(got, 0, int64(4*g), 4).Float64s(), want.Float64s(), exact)
 			for c := range mean {
 				mean[c] += single[g].RunningMean.Float64s()[c] / 3
 				variance[c] += single[g].RunningVar.Float64s()[c] / 3
 			}
 		}
-		nntest.Close64(t, "running mean", split.RunningMean.Float64s(), mean, exact)
-		nntest.Close64(t, "running variance", split.RunningVar.Float64s(), variance, exact)
+		nntest.Close(t, "running mean", split.RunningMean.Float64s(), mean, exact)
+		nntest.Close(t, "running variance", split.RunningVar.Float64s(), variance, exact)
 		if got := split.Tracked.Int64s()[0]; got != 1 {
 			t.Errorf("%d batches tracked, want 1", got)
 		}

@@ -6,11 +6,11 @@ import (
 	"resslt/train/torch"
 )
 
-// NormOptions are batch norm's constants; zero values mean PyTorch's defaults.
+// NormOptions are batch norm's constants. Zero values mean PyTorch's defaults.
 type NormOptions struct {
 	Momentum float64 // weight of the batch in the running statistics; default 0.1
 	Eps      float64 // added to the variance; default 1e-5
-	NoAffine bool    // neither weight nor bias
+	NoAffine bool    // no weight and no bias
 }
 
 func (o NormOptions) applyDefaults() NormOptions {
@@ -27,13 +27,13 @@ func (o NormOptions) applyDefaults() NormOptions {
 type BatchNorm struct {
 	Weight, Bias            *torch.Tensor // (C); nil with NoAffine
 	RunningMean, RunningVar *torch.Tensor // (C)
-	// Tracked counts the batches seen in training, () int64. Stochastic
-	// depth draws by it; PyTorch's state dict has it. It stays on the CPU, where counting costs
-	// neither a kernel nor a wait.
+	// Tracked counts the batches seen in training, () int64: PyTorch's
+	// num_batches_tracked, which also keys stochastic depth. It stays on the CPU, where
+	// counting needs neither a kernel nor a wait.
 	Tracked *torch.Tensor
 
 	opts     NormOptions
-	groups   int          // of rows, 1 or more
+	groups   int          // of rows, at least 1
 	ranks    *torch.Group // whose rows share statistics; nil: this process's
 	training bool
 }
@@ -62,11 +62,11 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 	return n
 }
 
-// Forward normalises each channel by the batch's statistics, and folds them into
-// the running ones, in training; by the running ones otherwise. With groups, each
-// of so many equal runs of rows has statistics of its own, and the running ones
-// take the groups' mean (MoCo's SplitBatchNorm). The number of rows is a multiple
-// of the number of groups. Of a synchronised one the batch is that of all ranks.
+// Forward normalises each channel. In training it uses the batch's statistics and
+// updates the running ones; in evaluation it uses the running ones. With groups, each of
+// so many equal blocks of rows has statistics of its own, and the running ones become
+// the groups' mean (MoCo's SplitBatchNorm); the number of rows must be a multiple of the
+// number of groups. A synchronised norm's batch is that of all ranks.
 func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	if n.training {
 		n.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Tracked.Int64s()[0]+1)))
@@ -110,5 +110,5 @@ func (n *BatchNorm) Visit(prefix string, f func(Entry)) {
 	f(Entry{prefix + "num_batches_tracked", n.Tracked, false})
 }
 
-// SetTraining chooses whose statistics Forward uses.
+// SetTraining selects the statistics that Forward uses.
 func (n *BatchNorm) SetTraining(on bool) { n.training = on }

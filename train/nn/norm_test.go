@@ -48,8 +48,8 @@ func module(double bool, channels int64) normed {
 	}
 }
 
-// equations are batch norm as its paper writes it (Ioffe & Szegedy, algorithm 1), with
-// ways to get it wrong.
+// equations is batch norm as in its paper (Ioffe & Szegedy, algorithm 1), with optional
+// faults.
 type equations struct {
 	constMean, constVar bool // no gradient through the statistic
 	noEps               bool
@@ -97,7 +97,7 @@ func normParity(tb testing.TB, double bool, f func(double bool) normed) {
 		if double {
 			got := f(true).measure(true, normRows, normChannels)
 			for name, want := range truth {
-				nntest.Close64(tb, name, got[name], want, 1e-12)
+				nntest.Close(tb, name, got[name], want, 1e-12)
 			}
 			return
 		}
@@ -112,7 +112,7 @@ func TestBatchNormParity(t *testing.T) {
 	}
 }
 
-// TestMutations: what the parity test of batch norm sees.
+// TestMutations: the faults that the parity test of batch norm detects.
 func TestMutations(t *testing.T) {
 	var all []nntest.Mutation
 	add := func(fault string, f func(double bool) normed) {

@@ -5,24 +5,26 @@ import (
 	"slices"
 
 	"resslt/schemas/errs"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// ImageNet's pixel statistics by channel (red, green, blue), of values in 0–1.
+// ImageNet's pixel statistics by channel (red, green, blue), of values in 0–1: the
+// recipe's defaults.
 var (
-	ImageNetMean = [3]float64{0.485, 0.456, 0.406}
-	ImageNetStd  = [3]float64{0.229, 0.224, 0.225}
+	ImageNetMean = [3]float64(recipe.Default().Mean)
+	ImageNetStd  = [3]float64(recipe.Default().Std)
 )
 
-// Pixels turns stored pixels into network input on the training device:
+// Pixels converts stored pixels to the network's input on the training device:
 // (x/255 − mean)/std by channel, as one multiplication and one addition.
 type Pixels struct {
 	b            Builder
 	scale, shift *torch.Tensor // (1,3,1,1): 1/(255·std), −mean/std
 }
 
-// NewPixels makes the transform for a network that b built; zero mean and std
-// together mean ImageNet's. It runs inside torch.Do and lives until Free.
+// NewPixels makes the transform for a network built by b; if mean and std are both zero,
+// they are ImageNet's. It runs inside torch.Do and lives until Free.
 func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 	if mean == ([3]float64{}) && std == ([3]float64{}) {
 		mean, std = ImageNetMean, ImageNetStd
@@ -41,8 +43,8 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 	return &Pixels{b: b, scale: constant(scale), shift: constant(shift)}, nil
 }
 
-// CheckPixels tells whether x can be a batch of images, (N,S,S,3) uint8. Its
-// error wraps errs.ErrUsage.
+// CheckPixels returns an error that wraps errs.ErrUsage unless x is a batch of images,
+// (N,S,S,3) uint8.
 func CheckPixels(x *torch.Tensor) error {
 	if s := x.Shape(); len(s) != 4 || s[1] != s[2] || s[3] != 3 || x.DType() != torch.Uint8 || slices.Contains(s, 0) {
 		return errs.New("normalise pixels", x.String(), "give (N,S,S,3) uint8", errs.ErrUsage)
@@ -50,15 +52,15 @@ func CheckPixels(x *torch.Tensor) error {
 	return nil
 }
 
-// Forward maps x (N,S,S,3) uint8 of any device to (N,3,S,S) float on the
-// network's own. Its error is CheckPixels's.
+// Forward maps x (N,S,S,3) uint8, on any device, to (N,3,S,S) float on the network's
+// device. Its error is that of CheckPixels.
 func (p *Pixels) Forward(x *torch.Tensor) (*torch.Tensor, error) {
 	if err := CheckPixels(x); err != nil {
 		return nil, err
 	}
 	return torch.Scope(func() *torch.Tensor {
-		// uint8 crosses to the device, a quarter of float's bytes; the permuted
-		// view is NHWC memory already, and the conversion keeps that order.
+		// Copy uint8 to the device, a quarter of float's bytes. The permuted view is NHWC
+		// in memory, and the conversion keeps that order.
 		y := torch.Permute(x.To(p.b.Device, torch.Uint8, true), []int64{0, 3, 1, 2}).To(p.b.Device, p.b.dtype(), false)
 		if !p.b.ChannelsLast {
 			y = torch.Contiguous(y, torch.ContiguousFormat)

@@ -8,8 +8,8 @@ import (
 	"math/rand/v2"
 )
 
-// Rand is a stream of random numbers that depends on its key alone and is the
-// same on every architecture. It is not safe for concurrent use.
+// Rand is a stream of random numbers that depends only on its key and is the same on
+// every architecture. It is not safe for concurrent use.
 type Rand struct {
 	pcg rand.PCG
 
@@ -26,9 +26,6 @@ func Random(seed uint64, name string) *Rand {
 	r.pcg.Seed(binary.BigEndian.Uint64(sum[0:8]), binary.BigEndian.Uint64(sum[8:16]))
 	return r
 }
-
-// Uint64 is uniform over all 64-bit values.
-func (r *Rand) Uint64() uint64 { return r.pcg.Uint64() }
 
 // Uniform is uniform over [0, 1), a multiple of 2⁻⁵³.
 func (r *Rand) Uniform() float64 { return float64(r.pcg.Uint64()>>11) * 0x1p-53 }
@@ -93,7 +90,7 @@ func (r *Rand) UnitVectors(n, d int) []float32 {
 // ln is the natural logarithm of a positive normal number, to within 2 ulp:
 // x = m·2ᵉ with √½ ≤ m < √2, and ln m = 2·atanh(t) with t = (m-1)/(m+1), whose
 // series in t² ≤ 0.0295 needs ten terms. math.Log is assembly on some
-// architectures and fused on others, so that its last bit is no constant.
+// architectures and fused on others, so its last bit varies.
 func ln(x float64) float64 {
 	m, e := math.Frexp(x) // exact: ½ ≤ m < 1
 	if m < math.Sqrt2/2 {

@@ -1,5 +1,5 @@
-// Package optim changes parameters by their gradients: SGD and LARS over whole
-// lists of tensors (foreach), and the schedules of their hyper-parameters.
+// Package optim has the optimisers, SGD and LARS over whole lists of tensors (foreach),
+// and the schedules of their hyper-parameters.
 //
 // # Vocabulary
 //
@@ -10,18 +10,18 @@
 //
 // # Invariants
 //
-// Semantics are PyTorch's: weight decay is added to the gradient, and the
-// learning rate multiplies the buffer, not what enters it.
+// Semantics are PyTorch's: weight decay is added to the gradient, and the learning rate
+// multiplies the buffer, not the gradient that is added to it.
 //
 //	SGD   g ← g + λw;  v ← μv + g;  w ← w − lr·v          (Nesterov: w ← w − lr·(g + μv))
 //	LARS  where w has two dimensions or more: g ← g + λw;  g ← g·η‖w‖/‖g‖
 //	      v ← μv + g;  w ← w − lr·v
 //
-// Parameters of one dimension, batch norm's and biases, neither decay nor adapt in
-// LARS; with DecayMatricesOnly they do not decay in SGD either.
+// LARS neither decays nor adapts parameters of one dimension, which are batch norm's and
+// biases; with DecayMatricesOnly SGD does not decay them either.
 //
-// A schedule holds no state, so resuming at a step needs the step alone, and it
-// gives the same bits on every architecture (no math.Cos).
+// A schedule has no state, so resuming at a step needs only the step, and it gives the
+// same bits on every architecture (no math.Cos).
 //
 //	opt, err := optim.New(nn.Parameters(model), optim.Options{Momentum: 0.9, WeightDecay: 5e-4})
 //	lr := optim.WarmupCosine(0.06, warmup, total)

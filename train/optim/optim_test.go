@@ -14,7 +14,7 @@ import (
 func TestMissingGradientIsNamed(t *testing.T) {
 	nntest.Torch(t)
 	nntest.Do(t, func() {
-		net := nn.NewHead(nn.Builder{}, 2, 3, 2)
+		net := nntest.Head(nn.Builder{}, 2, 3, 2)
 		defer nn.Free(net)
 		opt, err := optim.New(nn.Parameters(net), optim.Options{Momentum: 0.9})
 		if err != nil {

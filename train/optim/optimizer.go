@@ -8,21 +8,22 @@ import (
 	"resslt/train/torch"
 )
 
-// Kinds of optimiser.
+// The optimisers.
 const (
 	SGD  = "sgd"
 	LARS = "lars"
 )
 
-// Options of an optimiser. The learning rate is an argument of Step.
+// Options are an optimiser's constants; a recipe has the values. The learning rate is an
+// argument of Step.
 type Options struct {
 	Kind        string  // SGD or LARS; default SGD
 	Momentum    float64 // μ; 0 means no momentum
 	WeightDecay float64 // λ
 	Nesterov    bool    // SGD only; needs momentum
 	Eta         float64 // η of LARS; default 0.001
-	// DecayMatricesOnly leaves parameters of one dimension, batch norm's and
-	// biases, out of SGD's weight decay, as LARS always does.
+	// DecayMatricesOnly excludes parameters of one dimension, batch norm's and biases,
+	// from SGD's weight decay, as LARS always does.
 	DecayMatricesOnly bool
 }
 
@@ -52,22 +53,22 @@ func (o Options) Validate() error {
 	case !(o.Eta > 0 && o.Eta < 1):
 		return bad("eta", fmt.Sprintf("is %v", o.Eta), "give 0 < η < 1")
 	case o.Nesterov && o.Kind != SGD:
-		return bad("nesterov", "goes with sgd alone", "turn nesterov off")
+		return bad("nesterov", "works with sgd only", "turn nesterov off")
 	case o.Nesterov && o.Momentum == 0:
 		return bad("nesterov", "needs momentum", "give momentum above 0")
 	}
 	return nil
 }
 
-// Optimizer updates a fixed list of parameters. It is used inside torch.Do.
+// Optimizer updates a fixed list of parameters. Its methods run inside torch.Do.
 type Optimizer struct {
 	opts    Options
 	params  []*torch.Tensor
 	names   []string
-	buffers []*torch.Tensor // v, one a parameter, or nil without momentum
+	buffers []*torch.Tensor // v of each parameter, nil without momentum
 
-	// matrices are the indices of the parameters of two dimensions or more, those
-	// that LARS adapts and decays; batch norm's and biases have one.
+	// matrices are the indices of the parameters of two or more dimensions, which LARS
+	// adapts and decays; batch norm's and biases have one.
 	matrices []int
 }
 
@@ -84,7 +85,7 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 				opt.matrices = append(opt.matrices, i)
 			}
 			if o.Momentum > 0 {
-				// Of the parameter's memory order, so that foreach's fast path holds.
+				// In the parameter's memory order, so that foreach takes its fast path.
 				v := torch.ZerosLike(p.Tensor)
 				opt.buffers = append(opt.buffers, v.Keep())
 			}
@@ -97,8 +98,8 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 	return opt, nil
 }
 
-// Step changes every parameter by its gradient, which it overwrites. Every
-// parameter needs one.
+// Step updates every parameter by its gradient, which it overwrites. It returns an error
+// that wraps errs.ErrUsage if a parameter has no gradient.
 func (o *Optimizer) Step(lr float64) error {
 	return torch.Do(func() error {
 		var err error
@@ -133,7 +134,7 @@ func (o *Optimizer) step(lr float64) error {
 	return nil
 }
 
-// decay adds λw to the gradients that decay.
+// decay adds λw to the gradients of the parameters that decay.
 func (o *Optimizer) decay(grads []*torch.Tensor) {
 	if o.opts.WeightDecay == 0 {
 		return
@@ -147,7 +148,7 @@ func (o *Optimizer) decay(grads []*torch.Tensor) {
 	}
 }
 
-// pick is the part of a list of all parameters' tensors that belongs to matrices.
+// pick selects the matrices' tensors from a list for all parameters.
 func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
 	out := make([]*torch.Tensor, len(o.matrices))
 	for i, j := range o.matrices {
@@ -156,10 +157,10 @@ func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
 	return out
 }
 
-// adapt is LARS (You, Gitman, Ginsburg 2017) in the form that MoCo v3's and BYOL's
-// codes have: it scales each layer's decayed gradient to η times its weights' norm,
-// η·‖w‖/‖g + λw‖, where the first paper has η·‖w‖/(‖g‖ + λ‖w‖). A layer whose weights or gradient are
-// zero keeps its gradient. Norms stay on the device: no synchronisation.
+// adapt is LARS (You, Gitman, Ginsburg 2017) as in the code of MoCo v3 and BYOL: it scales
+// each layer's decayed gradient to η times the norm of its weights, η·‖w‖/‖g + λw‖; the
+// paper has η·‖w‖/(‖g‖ + λ‖w‖). A layer with zero weights or gradient keeps its gradient.
+// Norms stay on the device, without synchronisation.
 func (o *Optimizer) adapt(grads []*torch.Tensor) {
 	w, g := o.pick(o.params), o.pick(grads)
 	if len(w) == 0 {
@@ -184,8 +185,8 @@ func (o *Optimizer) ZeroGrad() {
 	}
 }
 
-// State lists the momentum buffers as "momentum.<parameter>": all that a
-// checkpoint needs. The tensors are the optimiser's own.
+// State lists the momentum buffers as "momentum.<parameter>", the complete state for a
+// checkpoint. The tensors are the optimiser's own.
 func (o *Optimizer) State() []nn.Named {
 	var out []nn.Named
 	for i, v := range o.buffers {

@@ -17,7 +17,7 @@ type tenSteps struct {
 	o    optim.Options
 
 	transpose bool    // a weight, for mutations
-	gradient  float64 // what gradients are times, for mutations; 0 is 1
+	gradient  float64 // factor of the gradients, for mutations; 0 means 1
 }
 
 var optimisers = []tenSteps{
@@ -30,13 +30,13 @@ var optimisers = []tenSteps{
 	{name: "lars", lr: optim.Constant(0.3), o: optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
 }
 
-// run gives the losses and the weights after them. turn puts the rows of every batch in
-// another order, which changes in what order sums run and nothing else.
+// run returns the losses and the final weights. turn rotates the rows of every batch,
+// which changes only the order of sums.
 func (c tenSteps) run(tb testing.TB, double bool, turn int64) nntest.Values {
 	tb.Helper()
 	out := nntest.Values{}
 	nntest.Do(tb, func() {
-		net := nn.NewHead(nn.Builder{Double: double}, 12, 16, 8)
+		net := nntest.Head(nn.Builder{Double: double}, 12, 16, 8)
 		defer nn.Free(net)
 		nntest.Fill(net, "optim ")
 		if c.transpose { // the second layer's, (8,16), by its square halves
@@ -82,8 +82,8 @@ func (c tenSteps) run(tb testing.TB, double bool, turn int64) nntest.Values {
 	return out
 }
 
-// compare holds got's ten steps in float64 against the fixture, or in fp32 against
-// right's float64 by what fp32 costs right with rows in other orders.
+// compare compares got's ten steps in float64 with the fixture, or in fp32 with right's
+// float64, by the error of right in fp32 with rows in other orders.
 func compare(tb testing.TB, fix *nntest.Fixture, double bool, right, got tenSteps) {
 	tb.Helper()
 	if double {
@@ -113,7 +113,7 @@ func TestTenStepsParity(t *testing.T) {
 	}
 }
 
-// TestMutations: what the parity tests of optimisers see.
+// TestMutations: the faults that the parity tests of optimisers detect.
 func TestMutations(t *testing.T) {
 	nntest.Torch(t)
 	fix := nntest.Load(t, "optim")

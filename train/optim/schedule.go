@@ -8,10 +8,10 @@ type Schedule func(step int64) float64
 // Constant is v at every step.
 func Constant(v float64) Schedule { return func(int64) float64 { return v } }
 
-// Cosine goes from one value to another over half a period:
-// to + (from − to)·(1 + cos(π·step/steps))/2, and stays there. With to = 1 it is
-// BYOL's momentum schedule m → 1; with to = 0 the learning rate's decay (Loshchilov
-// and Hutter, SGDR, equation 5, without restarts).
+// Cosine goes from one value to another along half a period,
+// to + (from − to)·(1 + cos(π·step/steps))/2, and stays there. With to = 1 it is BYOL's
+// momentum schedule m → 1; with to = 0 the decay of the learning rate (Loshchilov and
+// Hutter, SGDR, equation 5, without restarts).
 func Cosine(from, to float64, steps int64) Schedule {
 	return func(step int64) float64 {
 		if step >= steps {
@@ -22,9 +22,9 @@ func Cosine(from, to float64, steps int64) Schedule {
 	}
 }
 
-// WarmUp scales then linearly: at step s < steps it is then(steps)·(s+1)/steps,
-// so that the first update is no null; after that, then itself.
-func WarmUp(steps int64, then Schedule) Schedule {
+// warmUp rises linearly to then: at step s < steps it is then(steps)·(s+1)/steps, so that
+// the first update is not zero; from there on it is then.
+func warmUp(steps int64, then Schedule) Schedule {
 	return func(step int64) float64 {
 		if step >= steps {
 			return then(step)
@@ -37,10 +37,10 @@ func WarmUp(steps int64, then Schedule) Schedule {
 // then cosine to 0 at step total.
 func WarmupCosine(base float64, warmup, total int64) Schedule {
 	decay := Cosine(base, 0, total-warmup)
-	return WarmUp(warmup, func(step int64) float64 { return decay(step - warmup) })
+	return warmUp(warmup, func(step int64) float64 { return decay(step - warmup) })
 }
 
-// Steps is base, multiplied by gamma at every milestone that is reached.
+// Steps is base, multiplied by gamma at every milestone.
 func Steps(base, gamma float64, milestones ...int64) Schedule {
 	return func(step int64) float64 {
 		v := base
@@ -66,7 +66,7 @@ func Ramp(steps int64) Schedule {
 // cosPi is cos(πx) for 0 ≤ x ≤ 1 to within 1e-15. math.Cos may be fused or in
 // assembly, so its last bit depends on the architecture.
 func cosPi(x float64) float64 {
-	// Into |t| ≤ ¼ turn of the circle's eighth, where the series is short.
+	// Reduce to |t| ≤ π/4, where the series is short.
 	switch {
 	case x > 0.75:
 		return -cosSeries(math.Pi * (1 - x))

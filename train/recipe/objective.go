@@ -10,26 +10,39 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Objective is what a recipe has to know of a training objective: which of its
-// keys matter and which views it needs. The mathematics is train/objective's.
+// Objective is what a recipe needs to know about a training objective: which keys
+// apply and which views it takes. The mathematics is in package objective.
 type Objective struct {
 	Paper   string // where it is from
-	Teacher bool   // has a momentum network: m and m_end matter
-	Queue   bool   // has a queue: K matters
-	WarmUp  bool   // begins with InfoNCE: infonce_warmup_epochs matters
-	Coupled bool   // each step's samples are compared with one another: accumulate changes what is learnt
+	Teacher bool   // has a momentum network: m and m_end apply
+	Queue   bool   // has a queue: K applies
+	WarmUp  bool   // begins with InfoNCE: infonce_warmup_epochs applies
+	Coupled bool   // compares a step's samples with one another: accumulate changes what is learnt
+
+	// relational: the teacher's similarities are the target, sharpened by tau_t.
+	relational bool
+	// shuffles reports whether the teacher sees batch norm's groups shuffled; nil: never.
+	shuffles func(*Recipe) bool
 
 	// weakStrong: the teacher sees the one weak view, the student every strong one.
-	// Else the objective takes a pair of views of one law, and teacher and student
-	// are the pair's indices that each sees.
+	// Otherwise the objective takes a pair of views of one distribution, and teacher
+	// and student are the indices in the pair that each network sees.
 	weakStrong       bool
 	teacher, student []int
-	policy           string // one whose views fit
+	policy           string // an augmentation policy with suitable views
 }
 
+// objectives is the registry: a new objective needs a line here and a file in package
+// objective, and nothing else in this package.
 var objectives = map[string]Objective{
-	"ressl":   {Paper: "ReSSL, section 3", Teacher: true, Queue: true, WarmUp: true, weakStrong: true, policy: "small"},
-	"moco-v2": {Paper: "arXiv 2003.04297", Teacher: true, Queue: true, teacher: []int{0}, student: []int{1}, policy: "moco-v2"},
+	"ressl": {
+		Paper: "ReSSL, section 3", Teacher: true, Queue: true, WarmUp: true, relational: true,
+		shuffles: func(r *Recipe) bool { return !r.Predictor }, weakStrong: true, policy: "small",
+	},
+	"moco-v2": {
+		Paper: "arXiv 2003.04297", Teacher: true, Queue: true,
+		shuffles: func(*Recipe) bool { return true }, teacher: []int{0}, student: []int{1}, policy: "moco-v2",
+	},
 	"simclr":  {Paper: "arXiv 2002.05709", Coupled: true, student: []int{0, 1}, policy: "simclr"},
 	"byol":    {Paper: "arXiv 2006.07733", Teacher: true, teacher: []int{0, 1}, student: []int{0, 1}, policy: "byol"},
 	"simsiam": {Paper: "arXiv 2011.10566", student: []int{0, 1}, policy: "moco-v2"},
@@ -39,16 +52,16 @@ var objectives = map[string]Objective{
 // Objectives lists the objectives' names, sorted.
 func Objectives() []string { return slices.Sorted(maps.Keys(objectives)) }
 
-// ObjectiveOf says what the recipe's objective needs.
+// ObjectiveOf is what the recipe's objective needs.
 func (r *Recipe) ObjectiveOf() Objective { return objectives[r.Objective] }
 
-// Sides says which of a batch's views each network sees, as indices into views.
-// ReSSL takes them by role: the weak one for the teacher; for the student the
-// strong ones, the first crops of them where crops is not 0. The other objectives
-// take a pair: both student views of a policy that has two (so that one stream of a
-// weak and two strong views serves them all), else the teacher's and the student's.
+// Sides returns the views of a batch that each network sees, as indices into views.
+// ReSSL takes them by role: the weak view for the teacher and the strong ones, or the
+// first crops of them if crops is not 0, for the student. The other objectives take a
+// pair: both student views of a policy that has two (so that one stream of a weak and
+// two strong views serves all objectives), else the teacher's and the student's.
 //
-// An error wraps errs.ErrUsage and names a policy that fits.
+// Errors wrap errs.ErrUsage and name a policy that fits.
 func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, student []int, err error) {
 	o, ok := objectives[objective]
 	if !ok {

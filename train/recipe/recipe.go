@@ -5,35 +5,34 @@ import (
 	"slices"
 )
 
-// Recipe is a run's hyper-parameters. Every field is a key of the YAML file and
-// of --set; the yaml tag is its name. Zero values get the defaults that the
-// comments state, at Resolve.
+// Recipe is a run's hyper-parameters. Every field is a key of the YAML file and of
+// --set, named by its yaml tag. Default has the defaults that the comments state.
 type Recipe struct {
-	// What the recipe claims. Free text, kept with the result.
+	// The claim: free text, kept with the result.
 	Name     string `yaml:"name"`
-	Claim    string `yaml:"claim"`    // what a run of it shows
-	Source   string `yaml:"source"`   // where its values come from
-	Hardware string `yaml:"hardware"` // what it is sized for
+	Claim    string `yaml:"claim"`    // what a run shows
+	Source   string `yaml:"source"`   // where the values come from
+	Hardware string `yaml:"hardware"` // the hardware it is sized for
 	Measured string `yaml:"measured"` // what was measured, with n and hardware, or "not run yet"
 
 	// Data.
 	Data       string `yaml:"data"`        // data URI: fashion-mnist:, cifar10:DIR, folder:DIR, …
-	Split      string `yaml:"split"`       // split that is pre-trained on; default "train"
-	ProbeSplit string `yaml:"probe_split"` // labelled split that the probes are fitted on; default split
-	EvalSplit  string `yaml:"eval_split"`  // split that the probes are scored on; default "test"
+	Split      string `yaml:"split"`       // split for pre-training; default "train"
+	ProbeSplit string `yaml:"probe_split"` // labelled split to fit the probes on; default split
+	EvalSplit  string `yaml:"eval_split"`  // split to score the probes on; default "test"
 	Policy     string `yaml:"policy"`      // augmentation preset or a .yaml file; default "small"
-	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: as the policy says
-	// Upscale allows views larger than the images of a data set whose images are all
-	// of one size, which is refused else. Default false.
+	ImageSize  int    `yaml:"image_size"`  // S in pixels; 0: the policy's
+	// Upscale allows views larger than the images of a data set whose images all have
+	// one size; otherwise that is an error. Default false.
 	Upscale bool   `yaml:"upscale"`
-	Engine  string `yaml:"engine"` // renderer; default the fastest that this build has
+	Engine  string `yaml:"engine"` // renderer; default: the fastest of this build
 	Order   string `yaml:"order"`  // order of the samples: global, or blocked:shards=8,window=16384
-	// ChunkSamples is the unit of a worker's work; 0: as many samples as keep a
-	// chunk near 2.4 MB, which is where a file store is fastest.
+	// ChunkSamples is the number of samples in a worker's task; 0: as many as keep a
+	// chunk near 2.4 MB, where a file store is fastest.
 	ChunkSamples int    `yaml:"chunk_samples"`
 	OnError      string `yaml:"on_error"` // a sample that cannot be decoded: "replace" (default) or "fail"
 	// Mean and Std normalise the pixels: (x/255 − mean)/std, for R, G and B.
-	// Default ImageNet's, as torchvision's models want it.
+	// Default: ImageNet's, as for torchvision's models.
 	Mean []float64 `yaml:"mean"`
 	Std  []float64 `yaml:"std"`
 
@@ -47,31 +46,32 @@ type Recipe struct {
 	StochasticDepth float64 `yaml:"stochastic_depth"`
 	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
 	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
-	Predictor       bool    `yaml:"predictor"`        // ReSSL's asymmetric head q; default true; false is ReSSL*. The others have theirs or none, as their papers say
+	Predictor       bool    `yaml:"predictor"`        // ReSSL's asymmetric head q; default true; false is ReSSL*. The other objectives follow their papers
 	PredictorHidden int     `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
 	HeadBN          bool    `yaml:"head_bn"`          // ReSSL's heads have batch norm; default true; false is the first paper's
 	// BNGroups splits the batch for batch norm: each group by its own statistics,
 	// the teacher's samples shuffled between groups ("shuffle BN"). 1 is global BN.
-	// 0 (default): as section 4 says, 1 with predictor, and 8 for ReSSL* and MoCo
-	// v2, or fewer where a group would have under 8 samples.
+	// 0 (default): as in section 4, 1 with predictor, and 8 for ReSSL* and MoCo v2,
+	// or fewer if a group would have less than 8 samples.
 	BNGroups int `yaml:"bn_groups"`
 
-	// SyncBN has batch norm take its statistics of the whole batch where several
-	// processes train together and bn_groups is 1; false, of each process's own rows,
-	// the teacher's shuffled over all. One process alone does not look at it. Default true.
+	// SyncBN makes batch norm use the statistics of the whole batch when several
+	// processes train together and bn_groups is 1. If false, each process uses those of
+	// its own rows, and the teacher's rows are shuffled over all processes. It has no
+	// effect on a single process. Default true.
 	SyncBN bool `yaml:"sync_bn"`
 
 	// Method.
 	TauS   float64 `yaml:"tau_s"`   // τ_s of equation 3; default 0.1
 	TauT   float64 `yaml:"tau_t"`   // τ_t of equation 4; default 0.04
 	TauNCE float64 `yaml:"tau_nce"` // τ of equation 1: ReSSL's warm-up, the loss of MoCo v2, SimCLR and NNCLR; default tau_s
-	// FlatTarget allows tau_t ≥ tau_s, which is refused else: Tables 1 and 2 sweep
+	// FlatTarget allows tau_t ≥ tau_s, which is an error otherwise: Tables 1 and 2 sweep
 	// tau_t up to 0.10 to show what a flat target costs.
 	FlatTarget bool    `yaml:"flat_target"`
-	Crops      int     `yaml:"crops"` // ReSSL's student views; 0 (default): all that the policy has
+	Crops      int     `yaml:"crops"` // ReSSL's student views; 0 (default): all of the policy's
 	K          int     `yaml:"K"`     // keys in the queue; default 4096
 	M          float64 `yaml:"m"`     // momentum of equation 6; default 0.99
-	MEnd       float64 `yaml:"m_end"` // where m's cosine schedule ends; 0 (default): m, constant
+	MEnd       float64 `yaml:"m_end"` // the end of m's cosine schedule; 0 (default): m, constant
 	// WarmupNCEEpochs is the number of epochs over which α of equation 7 goes
 	// from 0 to 1; default 10, 0 switches the InfoNCE warm-up off.
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
@@ -82,7 +82,7 @@ type Recipe struct {
 	Momentum    float64 `yaml:"momentum"`     // default 0.9
 	Nesterov    bool    `yaml:"nesterov"`     // default false
 	WeightDecay float64 `yaml:"weight_decay"` // default 5e-4
-	// DecayMatricesOnly leaves batch norm and biases out of SGD's decay, as LARS
+	// DecayMatricesOnly excludes batch norm and biases from SGD's weight decay, as LARS
 	// always does; default false.
 	DecayMatricesOnly bool    `yaml:"decay_matrices_only"`
 	LRWarmupEpochs    float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
@@ -96,33 +96,33 @@ type Recipe struct {
 	Seed      uint64 `yaml:"seed"`
 	Device    string `yaml:"device"`    // "cpu" (default), "cuda", "cuda:1"
 	Precision string `yaml:"precision"` // "fp32" (default) or "bf16": autocast of both networks; losses and weights stay fp32
-	// Deterministic makes a GPU give the same bits run after run, on the same type of
-	// GPU and libtorch: algorithms without atomic additions, cuDNN's of one fixed
-	// choice, none timed. It costs speed. The CPU needs nothing for it. Default false.
+	// Deterministic makes a GPU give the same bits in every run, on the same type of GPU
+	// and libtorch: it uses algorithms without atomic additions and a fixed choice of
+	// cuDNN's, none chosen by timing. It costs speed. The CPU is always deterministic.
+	// Default false.
 	Deterministic bool `yaml:"deterministic"`
 	// TF32 lets a GPU round the inputs of fp32 products and convolutions to 10 bits of
-	// mantissa, some 3·10⁻⁴ of each. Beside precision=bf16 it speeds up what stays fp32,
-	// the similarities to the queue. Default false: fp32 is then fp32, and a GPU's
-	// gradients are the CPU's to 10⁻⁴.
+	// mantissa, a relative error of some 3·10⁻⁴. With precision=bf16 it speeds up what
+	// stays in fp32, the similarities to the queue. Default false: a GPU's gradients
+	// then equal the CPU's to 10⁻⁴.
 	TF32 bool `yaml:"tf32"`
-	// CUDAGraph captures the step from the teacher to backward once and launches it as
-	// a whole from then on: "auto" (default) on a GPU where nothing speaks against it
-	// (accumulate, activation_checkpointing, shuffled batch norm, stochastic depth,
-	// several ranks), "true", which asks for it, or "false". The weights are the same.
-	// The CPU has none.
+	// CUDAGraph captures the step from the teacher to backward once and then launches it
+	// as a whole: "auto" (default) on a GPU unless accumulate, activation_checkpointing,
+	// shuffled batch norm, stochastic depth or several ranks forbid it, "true", which
+	// requires it, or "false". The weights are the same. The CPU has no graphs.
 	CUDAGraph string `yaml:"cuda_graph"`
-	// Accumulate cuts the batch into so many micro-batches, one after the other, and
-	// adds up their gradients: memory of B/accumulate samples. The loss is the mean
-	// over the whole batch and the queue takes the whole batch's keys, after the
-	// step; batch norm's statistics are each micro-batch's own. Default 1.
+	// Accumulate splits the batch into so many micro-batches, which run one after another,
+	// and sums their gradients: memory for B/accumulate samples. The loss is the mean over
+	// the whole batch, and the queue takes the whole batch's keys after the step; batch
+	// norm's statistics are those of each micro-batch. Default 1.
 	Accumulate int `yaml:"accumulate"`
-	// ActivationCheckpointing keeps only what goes in between the backbone's stages
-	// and computes the rest again in backward: about a third more work, the same
-	// weights to the bit. Default false.
+	// ActivationCheckpointing keeps only the activations between the backbone's stages and
+	// recomputes the rest in backward: about a third more work, and bit-equal weights.
+	// Default false.
 	ActivationCheckpointing bool `yaml:"activation_checkpointing"`
-	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster; other last bits; default true
-	Fused                   bool `yaml:"fused"`            // on the CPU our own loops where they are faster than libtorch's ops; other last bits; default true
-	Threads                 int  `yaml:"threads"`          // of libtorch; 0: OMP_NUM_THREADS, else one a core. Part of the result: another number gives other bits
+	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster and differs in the last bits; default true
+	Fused                   bool `yaml:"fused"`            // on the CPU our own loops where they are faster than libtorch's ops; they differ in the last bits; default true
+	Threads                 int  `yaml:"threads"`          // of libtorch; 0: OMP_NUM_THREADS, else one for each core. Another number gives other bits
 	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
 	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2
 	LogEvery                int  `yaml:"log_every"`        // steps between lines of metrics; default 10
@@ -138,15 +138,15 @@ type Recipe struct {
 	LinearBatchSize int      `yaml:"linear_batch_size"` // default 256
 }
 
-// Host is what a recipe takes from the machine when it does not say.
+// Host has the machine's values for what a recipe leaves open.
 type Host struct {
 	Threads int    // of libtorch
 	Engine  string // the build's default renderer
 }
 
-// Default is the recipe that a file's keys are laid over: the paper's settings
-// for CIFAR-10 (section 4), without a data set. Fields whose default is another
-// field's value or the machine's are zero, and filled by Resolve.
+// Default is the recipe that a file's keys override: the paper's settings for CIFAR-10
+// (section 4), without a data set. Fields that default to another field's value or to
+// the machine's are zero; Resolve fills them.
 func Default() Recipe {
 	return Recipe{
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
@@ -169,8 +169,8 @@ func or[T comparable](field *T, value T) {
 	}
 }
 
-// Resolve fills what follows from other fields or from the machine, and checks
-// the result.
+// Resolve fills the fields that default to other fields or to the machine's values, and
+// validates the result.
 func (r *Recipe) Resolve(h Host) error {
 	or(&r.ProbeSplit, r.Split)
 	or(&r.Engine, h.Engine)
@@ -182,12 +182,11 @@ func (r *Recipe) Resolve(h Host) error {
 	return r.validate()
 }
 
-// defaultGroups is bn_groups where the recipe does not say: 8, MoCo's number of
-// GPUs, for the methods that shuffle, or the next lower divisor that leaves groups
-// of 8 samples.
+// defaultGroups is the default of bn_groups: for the objectives that shuffle 8, MoCo's
+// number of GPUs, or the next lower divisor that leaves groups of 8 samples; else 1.
 func (r *Recipe) defaultGroups() int {
-	shuffles := r.Objective == "moco-v2" || r.Objective == "ressl" && !r.Predictor
-	if !shuffles || r.Accumulate < 1 {
+	shuffles := r.ObjectiveOf().shuffles
+	if shuffles == nil || !shuffles(r) || r.Accumulate < 1 {
 		return 1
 	}
 	for g := 8; g > 1; g-- {
@@ -201,17 +200,17 @@ func (r *Recipe) defaultGroups() int {
 // LR is the peak learning rate, base_lr·B/256.
 func (r *Recipe) LR() float64 { return r.BaseLR * float64(r.BatchSize) / 256 }
 
-// Evaluates says whether the recipe asks for the protocol ("knn", "linear").
+// Evaluates reports whether the recipe asks for the protocol ("knn", "linear").
 func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval, protocol) }
 
-// harmless keys do not change the weights: what they say may differ between a
-// checkpoint and its resumption.
+// harmless keys do not change the weights, so they may differ between a checkpoint and
+// the run that resumes it.
 var harmless = []string{
 	"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
 	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale",
 }
 
-// Changed lists the keys that differ from another recipe and change the weights.
+// Changed lists the keys that change the weights and differ from another recipe's.
 func (r *Recipe) Changed(from *Recipe) []string {
 	var out []string
 	a, b := reflect.ValueOf(r).Elem(), reflect.ValueOf(from).Elem()

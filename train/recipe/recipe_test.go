@@ -74,8 +74,8 @@ func TestPaperSettings(t *testing.T) {
 	}
 }
 
-// A resolved recipe written out and read again is the same recipe: what --resume
-// and the stored result rely on.
+// A resolved recipe survives writing and reading: --resume and the stored result rely on
+// it.
 func TestYAMLRoundTrip(t *testing.T) {
 	r, err := recipe.Load("quickstart")
 	if err != nil {
@@ -116,7 +116,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// A zero that is given is a zero, not the default.
+// An explicit zero is a zero, not the default.
 func TestExplicitZeros(t *testing.T) {
 	r, err := recipe.Load("cifar10")
 	if err != nil {
@@ -209,8 +209,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// What is refused or left alone depends on the objective: only ReSSL has two
-// temperatures, and only a queue needs K above the batch.
+// The rules depend on the objective: only ReSSL has two temperatures, and only a queue
+// needs K above the batch.
 func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 	for _, tc := range []struct {
 		set  []string
@@ -257,7 +257,7 @@ func TestBatchNormGroups(t *testing.T) {
 	}
 }
 
-// TestSides: which views each network sees, and policies that do not fit.
+// TestSides: the views that each network sees, and unsuitable policies.
 func TestSides(t *testing.T) {
 	views := func(roles string) (out []schemas.ViewSpec) {
 		for i, r := range roles {
@@ -316,8 +316,7 @@ func TestCollapseWarning(t *testing.T) {
 	}
 }
 
-// What a recipe extends gives every value that it does not state, but nothing of
-// what the other claims.
+// A recipe inherits every value that it does not set, but not the claims.
 func TestExtends(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -355,8 +354,8 @@ func TestExtends(t *testing.T) {
 	}
 }
 
-// TestParseResolved: what a checkpoint of an earlier build says nothing of is what that
-// build did.
+// TestParseResolved: a key that an earlier build's checkpoint lacks gets the value that
+// means what that build did.
 func TestParseResolved(t *testing.T) {
 	r := recipe.Default()
 	r.Name, r.Data = "x", "none:"

@@ -1,54 +1,43 @@
 package recipe
 
 import (
-	"bytes"
-	"embed"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"resslt/schemas/errs"
-
-	"github.com/goccy/go-yaml"
 )
 
-//go:embed sweeps/*.yaml
-var embeddedSweeps embed.FS
-
-// Sweep is a grid of overrides over recipes, and the figures that a paper states
-// for it: a table of rows and columns, each cell a run (with several seeds, so many
-// runs). The yaml tags are the keys of a sweep file.
+// Sweep is a table of runs: rows × columns of overrides over recipes, with the figures
+// that a paper reports for them. A cell is a run, or one run a seed. The yaml tags are
+// the keys of a sweep file.
 type Sweep struct {
-	// As of a recipe: free text, kept with the result.
+	// As in a recipe: free text, kept with the result.
 	Name     string `yaml:"name"`
 	Claim    string `yaml:"claim"`
-	Source   string `yaml:"source"` // the table, with what it does not say and where that is from
+	Source   string `yaml:"source"` // the table, what it leaves open, and where that is from
 	Hardware string `yaml:"hardware"`
 	Measured string `yaml:"measured"`
 
-	Recipe string   `yaml:"recipe"` // of every cell whose row or column names no other
+	Recipe string   `yaml:"recipe"` // of every cell whose row and column name none
 	Set    []string `yaml:"set"`    // overrides of every cell, key=value
 	Seeds  []uint64 `yaml:"seeds"`  // default: the recipe's own
-	Metric string   `yaml:"metric"` // what Paper states: "linear" (default) or "knn", top-1 in percent
+	Metric string   `yaml:"metric"` // of Paper's figures: "linear" (default) or "knn", top-1 in percent
 
 	Rows    Axis `yaml:"rows"`
 	Columns Axis `yaml:"columns"`
 
-	// Paper has a list a row and a number a column; null where the paper has none.
+	// Paper has a list for each row and a number for each column; null if the paper
+	// reports none.
 	Paper [][]*float64 `yaml:"paper"`
 }
 
-// Axis is one side of the table: the values of one key, or points that say
-// themselves what they change. An axis without either has a single point.
+// Axis is one side of the table: the values of one key, or points with overrides of
+// their own. An axis without either has a single point.
 type Axis struct {
-	Title  string   `yaml:"title"` // what stands above it; default: key
+	Title  string   `yaml:"title"` // heading; default: key
 	Key    string   `yaml:"key"`
 	Values []string `yaml:"values"` // of key
 	Points []Point  `yaml:"points"`
@@ -57,7 +46,7 @@ type Axis struct {
 // Point is a row or a column.
 type Point struct {
 	Name   string   `yaml:"name"`
-	Recipe string   `yaml:"recipe"` // in place of the sweep's
+	Recipe string   `yaml:"recipe"` // instead of the sweep's
 	Set    []string `yaml:"set"`    // overrides, key=value
 }
 
@@ -68,50 +57,31 @@ type Cell struct {
 	Seed        *uint64 // nil: the recipe's own
 	Recipe      string  // embedded recipe or file
 	Set         []string
-	Paper       *float64 // percent, nil where it is not stated
+	Paper       *float64 // percent; nil if the paper reports none
 }
 
 // SweepNames lists the embedded sweeps in order.
-func SweepNames() []string {
-	files, err := fs.Glob(embeddedSweeps, "sweeps/*.yaml")
-	if err != nil {
-		return nil // the pattern is constant and sound
-	}
-	for i, f := range files {
-		files[i] = strings.TrimSuffix(path.Base(f), ".yaml")
-	}
-	return files
-}
+func SweepNames() []string { return sweeps.names() }
 
-// LoadSweep reads an embedded sweep by name, or a file where name ends in .yaml or
-// .yml. Errors wrap ErrUsage.
+// LoadSweep reads an embedded sweep by name, or a file if name ends in .yaml or .yml.
+// Errors wrap errs.ErrUsage.
 func LoadSweep(name string) (*Sweep, error) {
-	read, where := embeddedSweeps.ReadFile, "sweeps/"+name+".yaml"
-	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-		read, where = os.ReadFile, name
-	}
-	raw, err := read(where)
+	raw, err := sweeps.read(name)
 	if err != nil {
-		return nil, errs.New("sweep", name, "use one of "+strings.Join(SweepNames(), ", ")+", or a path ending in .yaml",
-			errs.BecauseErr(errs.ErrUsage, err))
+		return nil, err
 	}
 	return ParseSweep(name, raw)
 }
 
-// ParseSweep reads a sweep from YAML and checks it; where is named in errors.
+// ParseSweep reads a sweep from YAML and checks it; where is its name or path, which
+// errors name.
 func ParseSweep(where string, raw []byte) (*Sweep, error) {
 	s := &Sweep{}
-	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
-	err := d.Decode(s)
-	if err == nil && !errors.Is(d.Decode(new(any)), io.EOF) {
-		err = errors.New("a second document follows the first")
-	}
-	if err != nil {
-		return nil, errs.New("sweep", where, "fix the YAML at that place",
-			errs.Because(errs.ErrUsage, yaml.FormatError(err, false, false)))
+	if err := sweeps.parse(where, raw, s); err != nil {
+		return nil, err
 	}
 	if s.Name == "" {
-		s.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(where), ".yml"), ".yaml")
+		s.Name = stem(where)
 	}
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -119,8 +89,8 @@ func ParseSweep(where string, raw []byte) (*Sweep, error) {
 	return s, nil
 }
 
-// Validate says whether the sweep is a table; whether its recipes are sound shows
-// when they are loaded. It returns ErrUsage.
+// Validate checks that the sweep is a table. Its recipes are checked when they are
+// loaded. Errors wrap errs.ErrUsage.
 func (s *Sweep) Validate() error {
 	bad := func(key, why, hint string) error {
 		return errs.New("sweep "+s.Name+" key", key, hint, errs.Because(errs.ErrUsage, why))
@@ -156,11 +126,11 @@ func (s *Sweep) Validate() error {
 		return nil
 	}
 	if have, want := len(s.Paper), len(s.RowPoints()); have != want {
-		return bad("paper", fmt.Sprintf("has %d rows, the table %d", have, want), "give one list a row, null where there is no figure")
+		return bad("paper", fmt.Sprintf("has %d rows, the table %d", have, want), "give one list for each row, null where there is no figure")
 	}
 	for i, row := range s.Paper {
 		if have, want := len(row), len(s.ColumnPoints()); have != want {
-			return bad("paper", fmt.Sprintf("has %d figures in row %s, the table %d columns", have, s.RowPoints()[i].Name, want), "give one a column, null where there is none")
+			return bad("paper", fmt.Sprintf("has %d figures in row %s, the table %d columns", have, s.RowPoints()[i].Name, want), "give one for each column, null where there is none")
 		}
 		for _, p := range row {
 			if p != nil && !(*p >= 0 && *p <= 100) {
@@ -171,10 +141,10 @@ func (s *Sweep) Validate() error {
 	return nil
 }
 
-// RowPoints are the table's rows, one at least.
+// RowPoints are the table's rows, at least one.
 func (s *Sweep) RowPoints() []Point { return s.Rows.points() }
 
-// ColumnPoints are the table's columns, one at least.
+// ColumnPoints are the table's columns, at least one.
 func (s *Sweep) ColumnPoints() []Point { return s.Columns.points() }
 
 func (a Axis) points() []Point {
@@ -188,7 +158,7 @@ func (a Axis) points() []Point {
 	return out
 }
 
-// Heading is what stands above the axis.
+// Heading is the axis's title, or else its key.
 func (a Axis) Heading() string {
 	if a.Title != "" {
 		return a.Title
@@ -196,14 +166,14 @@ func (a Axis) Heading() string {
 	return a.Key
 }
 
-// Cells are the runs of the sweep, row by row. Overrides apply in this order: the
+// Cells are the runs of the sweep, row by row. The overrides apply in this order: the
 // sweep's, extra, the row's, the column's, the seed.
 func (s *Sweep) Cells(extra ...string) []Cell {
 	var cells []Cell
 	for i, r := range s.RowPoints() {
 		for j, c := range s.ColumnPoints() {
 			cell := Cell{Row: i, Column: j, Recipe: s.Recipe, Set: slices.Concat(s.Set, extra, r.Set, c.Set)}
-			if p := r.Recipe + c.Recipe; p != "" { // one of the two at most, says Validate
+			if p := r.Recipe + c.Recipe; p != "" { // Validate allows at most one of the two
 				cell.Recipe = p
 			}
 			if len(s.Paper) > 0 {
@@ -225,11 +195,11 @@ func (s *Sweep) Cells(extra ...string) []Cell {
 	return cells
 }
 
-// maxIDPart bounds what a name contributes to an ID.
+// maxIDPart bounds the length of a name in an ID.
 const maxIDPart = 16
 
 // cellID is "r<row>_<name>-c<column>_<name>": the numbers make it unique, the names
-// readable, and it fits a subject of the broker and a folder.
+// readable, and it is valid in a broker subject and as a folder name.
 func cellID(row int, rowName string, column int, columnName string) string {
 	part := func(kind string, n int, name string) string {
 		clean := strings.Map(func(r rune) rune {
@@ -250,12 +220,12 @@ func cellID(row int, rowName string, column int, columnName string) string {
 	return part("r", row+1, rowName) + "-" + part("c", column+1, columnName)
 }
 
-// GridSweep makes a sweep of "key=v1,v2,…" axes over a recipe: the last is the
-// columns, the product of those before it the rows. It returns ErrUsage.
+// GridSweep makes a sweep over a recipe from axes "key=v1,v2,…": the last one gives the
+// columns, the product of the others the rows. Errors wrap errs.ErrUsage.
 func GridSweep(recipe string, grids []string, seeds []uint64) (*Sweep, error) {
 	s := &Sweep{Name: recipe, Recipe: recipe, Seeds: seeds}
-	if strings.HasSuffix(recipe, ".yaml") || strings.HasSuffix(recipe, ".yml") {
-		s.Name = strings.TrimSuffix(strings.TrimSuffix(path.Base(recipe), ".yml"), ".yaml")
+	if isFile(recipe) {
+		s.Name = stem(recipe)
 	}
 	var titles []string
 	rows := []Point{{}}
@@ -286,8 +256,7 @@ func GridSweep(recipe string, grids []string, seeds []uint64) (*Sweep, error) {
 	return s, s.Validate()
 }
 
-// splitValues splits at commas that stand in no brackets: knn_k=[20,200],[5] has
-// two values.
+// splitValues splits at commas outside brackets: knn_k=[20,200],[5] has two values.
 func splitValues(list string) []string {
 	var out []string
 	depth, from := 0, 0
@@ -307,8 +276,8 @@ func splitValues(list string) []string {
 	return append(out, strings.TrimSpace(list[from:]))
 }
 
-// MeanStd gives the mean of a cell's seeds and their standard deviation (n − 1; 0
-// for a single one).
+// MeanStd returns the mean over a cell's seeds and the sample standard deviation (n − 1),
+// 0 for a single seed.
 func MeanStd(x []float64) (mean, std float64) {
 	for _, v := range x {
 		mean += v

@@ -11,7 +11,7 @@ import (
 	"resslt/train/recipe"
 )
 
-// Every embedded sweep is a table whose cells are sound recipes that differ.
+// Every embedded sweep is a table whose cells are valid, distinct recipes.
 func TestEveryEmbeddedSweepResolves(t *testing.T) {
 	names := recipe.SweepNames()
 	if !slices.Contains(names, "smoke") {
@@ -109,6 +109,9 @@ func TestSweepRefusals(t *testing.T) {
 		"metric":       {"recipe: smoke\nmetric: top5", "linear or knn"},
 		"seed twice":   {"recipe: smoke\nseeds: [1, 1]", "twice"},
 		"two in a row": {"recipe: smoke\n---\nrecipe: smoke", "second document"},
+		"half a seed":  {"recipe: smoke\nseeds: [1.5]", "seeds is 1.5, not a whole number"},
+		"near a key":   {"recipe: smoke\nrows: {titel: a}", "did you mean title?"},
+		"empty":        {"", "recipe"},
 	} {
 		_, err := recipe.ParseSweep("t.yaml", []byte(tc.yaml))
 		if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), tc.text) || strings.Contains(err.Error(), "\n") {

@@ -19,26 +19,44 @@ type rule struct {
 	hint string
 }
 
-// validate refuses what cannot work, with the reason; the first broken rule in
-// order of keys speaks.
+func oneOf(key, value string, allowed ...string) rule {
+	return rule{key, slices.Contains(allowed, value), fmt.Sprintf("is %q", value), "give one of " + strings.Join(allowed, ", ")}
+}
+
+func atLeast(key string, value, least int) rule {
+	return rule{key, value >= least, fmt.Sprintf("is %d", value), fmt.Sprintf("give %d or more", least)}
+}
+
+func positive(key string, value float64) rule {
+	return rule{key, value > 0, fmt.Sprintf("is %g", value), "give a number above 0"}
+}
+
+func notNegative(key string, value float64) rule {
+	return rule{key, value >= 0, fmt.Sprintf("is %g", value), "give 0 or more"}
+}
+
+func unit(key string, value float64) rule {
+	return rule{key, value >= 0 && value <= 1, fmt.Sprintf("is %g", value), "give a number from 0 to 1"}
+}
+
+func three(key string, values []float64) rule {
+	return rule{key, len(values) == 3, fmt.Sprintf("has %d numbers", len(values)), "give three: R, G, B"}
+}
+
+// validate reports the first broken rule: an impossible value and why it is impossible.
 func (r *Recipe) validate() error {
-	oneOf := func(key, value string, allowed ...string) rule {
-		return rule{key, slices.Contains(allowed, value), fmt.Sprintf("is %q", value), "give one of " + strings.Join(allowed, ", ")}
+	for _, c := range slices.Concat(r.dataRules(), r.methodRules(), r.batchRules(), r.runRules(), r.listRules(), r.finite()) {
+		if !c.ok {
+			return errs.New("recipe "+r.Name+" key", c.key, c.hint, errs.Because(errs.ErrUsage, c.why))
+		}
 	}
-	atLeast := func(key string, value, least int) rule {
-		return rule{key, value >= least, fmt.Sprintf("is %d", value), fmt.Sprintf("give %d or more", least)}
-	}
-	positive := func(key string, value float64) rule {
-		return rule{key, value > 0, fmt.Sprintf("is %g", value), "give a number above 0"}
-	}
-	notNegative := func(key string, value float64) rule {
-		return rule{key, value >= 0, fmt.Sprintf("is %g", value), "give 0 or more"}
-	}
-	unit := func(key string, value float64) rule {
-		return rule{key, value >= 0 && value <= 1, fmt.Sprintf("is %g", value), "give a number from 0 to 1"}
-	}
+	return nil
+}
+
+// dataRules are those of the data, the network and the machine's modes.
+func (r *Recipe) dataRules() []rule {
 	_, orderErr := schemas.ParseOrder(r.Order)
-	rules := []rule{
+	return []rule{
 		{"data", r.Data != "", "is empty", "give a data URI, e.g. --data folder:DIR"},
 		oneOf("on_error", r.OnError, string(schemas.Replace), string(schemas.Fail)),
 		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), "give global, blocked or blocked:shards=8,window=16384"},
@@ -54,11 +72,17 @@ func (r *Recipe) validate() error {
 		atLeast("projector_hidden", r.ProjectorHidden, 1),
 		atLeast("predictor_hidden", r.PredictorHidden, 1),
 		atLeast("embedding_dim", r.EmbeddingDim, 2),
+	}
+}
+
+// methodRules are those of the loss and the optimiser.
+func (r *Recipe) methodRules() []rule {
+	return []rule{
 		positive("tau_s", r.TauS),
 		positive("tau_t", r.TauT),
 		positive("tau_nce", r.TauNCE),
 		{
-			"tau_t", r.TauT < r.TauS || r.FlatTarget || r.Objective != "ressl", fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
+			"tau_t", r.TauT < r.TauS || r.FlatTarget || !r.ObjectiveOf().relational, fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
 			"lower tau_t (the paper's best are 0.03 and 0.04), or set flat_target=true to see what that costs",
 		},
 		atLeast("crops", r.Crops, 0),
@@ -69,6 +93,12 @@ func (r *Recipe) validate() error {
 		unit("momentum", r.Momentum),
 		notNegative("weight_decay", r.WeightDecay),
 		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
+	}
+}
+
+// batchRules are those of the batch and its parts.
+func (r *Recipe) batchRules() []rule {
+	return []rule{
 		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
 		atLeast("K", r.K, 1),
 		{
@@ -78,13 +108,19 @@ func (r *Recipe) validate() error {
 		atLeast("accumulate", r.Accumulate, 1),
 		{
 			"accumulate", r.BatchSize%max(1, r.Accumulate) == 0 && r.BatchSize/max(1, r.Accumulate) >= 2,
-			fmt.Sprintf("is %d, and batch_size %d does not fall into so many equal parts of 2 samples or more", r.Accumulate, r.BatchSize), "give a divisor of batch_size",
+			fmt.Sprintf("is %d, and batch_size %d cannot be divided into so many equal parts of 2 samples or more", r.Accumulate, r.BatchSize), "give a divisor of batch_size",
 		},
 		atLeast("bn_groups", r.BNGroups, 1),
 		{
 			"bn_groups", r.groupRows() >= 2,
-			fmt.Sprintf("is %d, and %d samples do not fall into so many equal groups of 2 or more", r.BNGroups, r.BatchSize/max(1, r.Accumulate)), "give a divisor of batch_size/accumulate",
+			fmt.Sprintf("is %d, and %d samples cannot be divided into so many equal groups of 2 or more", r.BNGroups, r.BatchSize/max(1, r.Accumulate)), "give a divisor of batch_size/accumulate",
 		},
+	}
+}
+
+// runRules are those of the length, the machine and the evaluation.
+func (r *Recipe) runRules() []rule {
+	return []rule{
 		atLeast("knn_every", r.KNNEvery, 0),
 		atLeast("epochs", r.Epochs, 1),
 		atLeast("steps_per_epoch", r.StepsPerEpoch, 0),
@@ -97,10 +133,16 @@ func (r *Recipe) validate() error {
 		atLeast("linear_epochs", r.LinearEpochs, 1),
 		positive("linear_lr", r.LinearLR),
 		atLeast("linear_batch_size", r.LinearBatchSize, 1),
-		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
 	}
-	rules = append(rules, rule{"mean", len(r.Mean) == 3, fmt.Sprintf("has %d numbers", len(r.Mean)), "give three: R, G, B"},
-		rule{"std", len(r.Std) == 3, fmt.Sprintf("has %d numbers", len(r.Std)), "give three: R, G, B"})
+}
+
+// listRules are those of the keys that are lists.
+func (r *Recipe) listRules() []rule {
+	rules := []rule{
+		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
+		three("mean", r.Mean),
+		three("std", r.Std),
+	}
 	for _, s := range r.Std {
 		rules = append(rules, positive("std", s))
 	}
@@ -110,17 +152,11 @@ func (r *Recipe) validate() error {
 	for _, e := range r.Eval {
 		rules = append(rules, oneOf("eval", e, "knn", "linear", "none"))
 	}
-	rules = append(rules, r.finite()...)
-	for _, c := range rules {
-		if !c.ok {
-			return errs.New("recipe "+r.Name+" key", c.key, c.hint, errs.Because(errs.ErrUsage, c.why))
-		}
-	}
-	return nil
+	return rules
 }
 
-// groupRows is the number of samples in a group of batch norm, 0 where the groups
-// are not equal.
+// groupRows is the number of samples in a group of batch norm, 0 if the groups would
+// not be equal.
 func (r *Recipe) groupRows() int {
 	rows, groups := r.BatchSize/max(1, r.Accumulate), max(1, r.BNGroups)
 	if rows%groups != 0 {
@@ -129,8 +165,7 @@ func (r *Recipe) groupRows() int {
 	return rows / groups
 }
 
-// finite refuses NaN and infinity, which pass every comparison of the rules or
-// mean nothing.
+// finite are the rules that refuse NaN and infinity, which other rules let through.
 func (r *Recipe) finite() []rule {
 	var rules []rule
 	check := func(key string, x float64) {
@@ -150,14 +185,14 @@ func (r *Recipe) finite() []rule {
 	return rules
 }
 
-// Warnings are settings that run but are known to end badly, or not to be what
-// their name says.
+// Warnings lists settings that are allowed but known to end badly or to mislead.
 func (r *Recipe) Warnings() []string {
 	var w []string
-	if r.Objective == "ressl" && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
+	relational := r.ObjectiveOf().relational
+	if relational && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))
 	}
-	if r.Objective == "ressl" && r.TauT >= r.TauS {
+	if relational && r.TauT >= r.TauS {
 		w = append(w, fmt.Sprintf("tau_t %g is not below tau_s %g: the target is no sharper than the student (section 3.2, Table 1)", r.TauT, r.TauS))
 	}
 	if r.ObjectiveOf().Coupled && r.Accumulate > 1 {

@@ -7,9 +7,8 @@
 //	N bytes   JSON: {"__metadata__": {string: string}, name: {"dtype", "shape", "data_offsets"}}
 //	rest      the tensors' bytes, little-endian, row-major, end to end
 //
-// The reader trusts nothing: N, every shape and every offset are held against
-// the file's size before memory is asked for, and the tensors must tile the data
-// without gap or overlap, as the format demands. The writer lays tensors out in
-// order of name, so equal tensors give equal files, and replaces a file in one
-// step: temporary file, fsync, rename, fsync of the folder.
+// The reader trusts nothing: it checks N, every shape and every offset against the
+// file's size before it allocates memory, and the tensors must tile the data without gap
+// or overlap, as the format requires. The writer sorts tensors by name, so equal tensors
+// give equal files, and replaces a file atomically (package durable).
 package safetensors

@@ -19,13 +19,13 @@ const maxHeader = 100 << 20
 
 const hintDamaged = "restore the file or use another checkpoint"
 
-// File is an open safetensors file: its names, types and shapes are read, the
-// tensors' bytes on demand. Close it when done.
+// File is an open safetensors file: names, types and shapes are in memory, the tensors'
+// bytes are read on demand. The caller closes it.
 type File struct {
 	Metadata map[string]string
 	path     string
 	f        *os.File
-	data     int64 // offset at which the tensors' bytes begin
+	data     int64 // offset of the tensors' bytes
 	entries  []entry
 }
 
@@ -103,11 +103,11 @@ func (s *File) parseHeader(raw []byte, dataLen int64) error {
 		}
 		lo, hi := e.Offsets[0], e.Offsets[1]
 		if lo < 0 || hi < lo || hi > dataLen || hi-lo != want {
-			return fmt.Errorf("tensor %q of %d bytes lies at [%d,%d) of %d", name, want, lo, hi, dataLen)
+			return fmt.Errorf("tensor %q of %d bytes is at [%d,%d) of %d", name, want, lo, hi, dataLen)
 		}
 		s.entries = append(s.entries, entry{name, e.DType, e.Shape, lo, hi})
 	}
-	// By place, then by name: empty tensors share a place.
+	// By offset, then by name: empty tensors share an offset.
 	slices.SortFunc(s.entries, func(a, b entry) int {
 		switch {
 		case a.lo != b.lo:
@@ -130,7 +130,7 @@ func (s *File) parseHeader(raw []byte, dataLen int64) error {
 	return nil
 }
 
-// Names lists the tensors in the order in which they lie in the file.
+// Names lists the tensors in file order.
 func (s *File) Names() []string {
 	names := make([]string, len(s.entries))
 	for i, e := range s.entries {
@@ -139,7 +139,7 @@ func (s *File) Names() []string {
 	return names
 }
 
-// Read gives the tensors whose names keep accepts (nil: all), in file order.
+// Read returns the tensors whose names keep accepts (nil: all), in file order.
 func (s *File) Read(keep func(name string) bool) ([]Tensor, error) {
 	var out []Tensor
 	for _, e := range s.entries {

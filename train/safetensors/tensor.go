@@ -16,7 +16,7 @@ type Tensor struct {
 	Data  []byte
 }
 
-// DType is the format's name of an element type.
+// DType is the format's name for an element type.
 type DType string
 
 // The element types that resslt uses; the format has a few more.
@@ -46,7 +46,7 @@ func (d DType) Size() int64 {
 	return 0
 }
 
-// byteLen is the size of a tensor, and whether shape and type are sound.
+// byteLen is the size of a tensor, and whether shape and type are valid.
 func byteLen(d DType, shape []int64) (int64, bool) {
 	n := d.Size()
 	if n == 0 {
@@ -61,8 +61,8 @@ func byteLen(d DType, shape []int64) (int64, bool) {
 	return n, true
 }
 
-// Digest is the hex SHA-256 over the tensors' bytes in order of name: what
-// summary.json gives as student_sha256 and so on.
+// Digest is the hex SHA-256 over the tensors' bytes in order of name, as in
+// student_sha256 and the like of summary.json.
 func Digest(tensors []Tensor) string {
 	h := sha256.New()
 	for _, t := range sorted(tensors) {

@@ -11,10 +11,9 @@ import (
 	"resslt/schemas/errs"
 )
 
-// WriteFile writes tensors and metadata to path, replacing what is there in one
-// step: a reader sees the old file or the new one, also after a crash. It
-// returns an *errs.Error that wraps ErrUsage (a bad tensor) or ErrUnavailable
-// (the disk).
+// WriteFile writes tensors and metadata to path and replaces the file there atomically:
+// even after a crash a reader sees the old file or the new one. It returns an
+// *errs.Error that wraps ErrUsage (a bad tensor) or ErrUnavailable (the disk).
 func WriteFile(path string, tensors []Tensor, metadata map[string]string) error {
 	return durable.Replace(path, func(w io.Writer) error { return Write(w, tensors, metadata) })
 }
@@ -40,7 +39,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string) error {
 				fmt.Sprintf("%s%v is %d bytes, not %d", t.DType, t.Shape, n, len(t.Data))))
 		}
 		if i > 0 && tensors[i-1].Name == t.Name {
-			return errs.New("write tensor", t.Name, "give each tensor a name of its own", errs.ErrUsage)
+			return errs.New("write tensor", t.Name, "give every tensor a different name", errs.ErrUsage)
 		}
 		shape := t.Shape
 		if shape == nil {

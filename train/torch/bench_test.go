@@ -1,6 +1,7 @@
 package torch_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"resslt/train/torch"
@@ -25,8 +26,8 @@ func inDo(b *testing.B, setup func() func()) {
 	}
 }
 
-// BenchmarkCall is a call that does nothing but give a number: cgo, decoding
-// and the exception guard.
+// BenchmarkCall is a call that only returns a number: cgo, decoding and the exception
+// guard.
 func BenchmarkCall(b *testing.B) {
 	inDo(b, func() func() {
 		t := torch.Zeros([]int64{1}, torch.Float32, torch.CPU)
@@ -38,10 +39,10 @@ func BenchmarkScope(b *testing.B) {
 	inDo(b, func() func() { return func() {} })
 }
 
-func BenchmarkRelu(b *testing.B) {
+func BenchmarkNeg(b *testing.B) {
 	inDo(b, func() func() {
 		t := torch.Ones([]int64{16}, torch.Float32, torch.CPU)
-		return func() { torch.Relu(t) }
+		return func() { torch.Neg(t) }
 	})
 }
 
@@ -68,14 +69,15 @@ func BenchmarkDo(b *testing.B) {
 // batch norm and ReLU on 64 images of 32×32, cross-entropy, backward, SGD.
 func BenchmarkStep(b *testing.B) {
 	inDo(b, func() func() {
-		g := torch.NewGenerator(torch.CPU, 1)
-		normal := func(std float64, shape ...int64) *torch.Tensor {
-			return torch.Normal_(torch.Empty(shape, torch.Float32, torch.CPU), 0, std, g)
-		}
+		r := rand.New(rand.NewPCG(1, 0))
+		normal := func(std float64, shape ...int64) *torch.Tensor { return normals(r, 0, std, shape...) }
 		const width, classes = 32, 10
 		x := normal(1, 64, 3, 32, 32)
-		y := torch.Arange(0, 64, 1, torch.Int64, torch.CPU)
-		y = torch.RemainderScalar(y, classes)
+		labels := make([]int64, 64)
+		for i := range labels {
+			labels[i] = int64(i % classes)
+		}
+		y := torch.FromInt64(labels, 64)
 		var params []*torch.Tensor
 		in := int64(3)
 		for range 8 {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// tree is a libtorch for csrc/build.sh to read: files by their path below the folder that
-// a wheel is unpacked in, where TORCH_HOME is torch/. The texts are as short as they can
-// be and spelled as the versions spell them.
+// tree is a libtorch for csrc/build.sh to read: files by their path below the folder in
+// which a wheel is unpacked, where TORCH_HOME is torch/. The texts are excerpts, spelled as
+// in each version.
 type tree map[string]string
 
 const (
@@ -27,7 +27,7 @@ func numbers(minor string) string {
 	return "#pragma once\n#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR " + minor + "\n#define TORCH_VERSION_PATCH 0\n"
 }
 
-// wheel is what all wheels have, with more files on top.
+// wheel has the files of every wheel, and more.
 func wheel(more tree) tree {
 	out := tree{
 		"torch/lib/libtorch.so":                                  "",
@@ -40,7 +40,7 @@ func wheel(more tree) tree {
 	return out
 }
 
-// wheelCUDA13 is 2.15's with CUDA 13.2 and all of NVIDIA's packages beside it.
+// wheelCUDA13 is 2.15's with CUDA 13.2 and all of NVIDIA's packages.
 func wheelCUDA13(more tree) tree {
 	out := wheel(tree{
 		"torch/version.py": "cuda: Optional[str] = '13.2'\n",
@@ -50,7 +50,7 @@ func wheelCUDA13(more tree) tree {
     target_compile_features(torch INTERFACE cxx_std_20)
 `,
 		"torch/include/torch/headeronly/version.h":                       numbers("15"),
-		"torch/lib/libtorch.so":                                          "libtorch_cuda.so", // what it asks for
+		"torch/lib/libtorch.so":                                          "libtorch_cuda.so", // the library that it needs
 		"torch/lib/libtorch_cuda.so":                                     "\x00libcudart.so.13\x00" + hasNCCL,
 		"torch/include/c10/cuda/CUDACachingAllocator.h":                  "#include <cuda_runtime_api.h>\n",
 		"torch/include/ATen/cuda/CUDAGraph.h":                            "#include <cuda_runtime.h>\n",
@@ -66,7 +66,7 @@ func wheelCUDA13(more tree) tree {
 	return out
 }
 
-// wheelCUDA12 is 2.10's, whose packages have a folder each.
+// wheelCUDA12 is 2.10's, whose packages each have a folder.
 func wheelCUDA12(more tree) tree {
 	out := wheel(tree{
 		"torch/version.py":                                               "cuda: Optional[str] = '12.8'\n",
@@ -85,7 +85,7 @@ func wheelCUDA12(more tree) tree {
 	return out
 }
 
-// without leaves out the files whose path begins so.
+// without omits the files whose path begins so.
 func (tr tree) without(prefixes ...string) tree {
 	out := tree{}
 	for path, text := range tr {
@@ -115,14 +115,14 @@ func (tr tree) write(t *testing.T) (root string) {
 	return root
 }
 
-// buildSh runs csrc/build.sh on the tree below root, with no more of the environment than
-// it needs: what a developer has set is not the tree's.
+// buildSh runs csrc/build.sh on the tree below root, with only the environment that it
+// needs: a developer's variables are not part of the tree.
 func buildSh(t *testing.T, root string, env []string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	if _, lookErr := exec.LookPath("g++"); lookErr != nil {
 		t.Skip("needs g++")
 	}
-	// Read here, so that go test knows a cached result by the scripts.
+	// Read here, so that go test's cache depends on the scripts.
 	for _, name := range []string{"build.sh", "tree.sh", "headers.sh"} {
 		if _, err := os.ReadFile(filepath.Join("csrc", name)); err != nil {
 			t.Fatal(err)
@@ -140,13 +140,13 @@ func buildSh(t *testing.T, root string, env []string, args ...string) (stdout, s
 	return out.String(), said.String(), err
 }
 
-// What the shim is to be built with is read from the tree, as each version spells it.
+// The shim's build options are read from the tree, as each version spells them.
 func TestBuildReadsTheTree(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		tree tree
 		env  []string
-		want string // what build.sh would build; one that begins with "build.sh:" it refuses
+		want string // what build.sh would build, or if it refuses its error, which begins with "build.sh:"
 	}{
 		{"1.13", wheel(tree{
 			"torch/include/torch/csrc/api/include/torch/version.h": numbers13,
@@ -218,8 +218,8 @@ func TestBuildReadsTheTree(t *testing.T) {
 	}
 }
 
-// Of headers that are missing build.sh names the package, which the compiler's own
-// look has told it, and goes on without the part that needs them.
+// For missing headers, which the compiler reports, build.sh names the package, and continues
+// without the part that needs them.
 func TestBuildNamesTheMissingPackage(t *testing.T) {
 	for _, own := range []string{"/usr/local/cuda/include", "/usr/include/cuda_runtime.h", "/usr/include/nccl.h"} {
 		if _, err := os.Stat(own); err == nil {
@@ -300,8 +300,8 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 	}
 }
 
-// A part that does not compile costs itself, not the shim. The compiler here is the real
-// one but for the shim itself, which it refuses with REFUSES among the flags.
+// A part that does not compile is left out of the shim. The compiler here is the real one,
+// except that it refuses the shim if REFUSES is among the flags.
 func TestBuildGivesUpPartsNotTheShim(t *testing.T) {
 	root := wheelCUDA13(tree{"g++": `#!/bin/sh
 case " $* " in *"/shim.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac
@@ -339,8 +339,8 @@ while [ "$1" != -o ]; do shift; done
 	}
 }
 
-// A shim for CPUs from a CUDA libtorch asks for none of CUDA's libraries: not by name, and
-// not by libtorch.so, which lists them.
+// A CPU shim from a CUDA libtorch needs none of CUDA's libraries: neither by name, nor by
+// libtorch.so, which lists them.
 func TestBuildLinksWhatItUses(t *testing.T) {
 	root := wheelCUDA13(tree{"g++": `#!/bin/sh
 case " $* " in *"/shim.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac

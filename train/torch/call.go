@@ -8,18 +8,16 @@ import (
 
 // Tags of the argument words; csrc/shim.h is the reference.
 const (
-	tagNone      = 0
-	tagTensor    = 1
-	tagInt       = 2
-	tagDouble    = 3
-	tagBool      = 4
-	tagScalar    = 5
-	tagInts      = 6
-	tagScalars   = 8
-	tagTensors   = 9
-	tagString    = 10
-	tagDevice    = 11
-	tagGenerator = 12
+	tagNone    = 0
+	tagTensor  = 1
+	tagInt     = 2
+	tagDouble  = 3
+	tagBool    = 4
+	tagScalar  = 5
+	tagInts    = 6
+	tagTensors = 9
+	tagString  = 10
+	tagDevice  = 11
 )
 
 // Handles that are no tensor; csrc/shim.h is the reference.
@@ -28,8 +26,8 @@ const (
 	handleFreed = 1
 )
 
-// op is an operator of libtorch, or a function of the shim, by name. It is
-// looked up at its first call.
+// op is an operator of libtorch or a function of the shim. It is looked up by name
+// at its first call.
 type op struct {
 	name, overload string
 	args           string // the names of the arguments passed, joined by commas
@@ -44,13 +42,13 @@ func (o *op) String() string {
 	return o.name + "." + o.overload
 }
 
-// watcher, if set, sees every op before it runs; on the device thread alone.
+// watcher, if set, is called before every op; only the device thread touches it.
 var watcher func(op string, first *Tensor)
 
-// Watch has see called before every op that runs inside fn, with the op's name
-// ("aten::relu_") and the first tensor of its arguments, nil without one. For tests of
-// what goes into an op. see may call ops, which it does not see, and must not keep the
-// tensor.
+// Watch calls see before every op that runs inside fn, with the op's name
+// ("aten::relu_") and the first of its arguments if that is a tensor, else nil. It is
+// for tests of what goes into an op. see may call ops, which are not watched, and must
+// not keep the tensor.
 func Watch(see func(op string, first *Tensor), fn func()) {
 	was := watcher
 	watcher = see
@@ -58,7 +56,7 @@ func Watch(see func(op string, first *Tensor), fn func()) {
 	fn()
 }
 
-// watched shows the call to the watcher.
+// watched passes the call to the watcher.
 func (o *op) watched(w []uint64) {
 	see := watcher
 	watcher = nil
@@ -91,7 +89,7 @@ func (o *op) invoke(w []uint64, data []byte, out *result) {
 	}
 }
 
-// none is for ops without a result, and in-place ones, whose result is self.
+// none is for ops without a result and for in-place ops, whose result is self.
 func (o *op) none(w []uint64) {
 	var out result
 	o.invoke(w, nil, &out)
@@ -108,13 +106,6 @@ func (o *op) two(w []uint64) (a, b *Tensor) {
 	o.invoke(w, nil, &out)
 	r := resultWords(&out)
 	return own(r[0]), own(r[1])
-}
-
-func (o *op) three(w []uint64) (a, b, c *Tensor) {
-	var out result
-	o.invoke(w, nil, &out)
-	r := resultWords(&out)
-	return own(r[0]), own(r[1]), own(r[2])
 }
 
 func (o *op) list(w []uint64) []*Tensor {
@@ -142,7 +133,7 @@ func (o *op) words(w []uint64) []uint64 {
 	return slices.Clone(resultWords(&out))
 }
 
-// handle is the word of a tensor argument; the shim refuses nil and freed.
+// handle is the word for a tensor argument; the shim refuses nil and freed ones.
 func (t *Tensor) handle() uint64 {
 	if t == nil {
 		return handleNil
@@ -181,13 +172,6 @@ func putDouble(w []uint64, v float64) []uint64 { return append(w, tagDouble, mat
 
 func putScalar(w []uint64, v float64) []uint64 { return append(w, tagScalar, math.Float64bits(v)) }
 
-func putOptScalar(w []uint64, v *float64) []uint64 {
-	if v == nil {
-		return append(w, tagNone)
-	}
-	return putScalar(w, *v)
-}
-
 func putBool(w []uint64, v bool) []uint64 {
 	if v {
 		return append(w, tagBool, 1)
@@ -209,14 +193,6 @@ func putOptInts(w []uint64, vs []int64) []uint64 {
 		return append(w, tagNone)
 	}
 	return putInts(w, vs)
-}
-
-func putScalars(w []uint64, vs []float64) []uint64 {
-	w = append(w, header(tagScalars, len(vs)))
-	for _, v := range vs {
-		w = append(w, math.Float64bits(v))
-	}
-	return w
 }
 
 func putString(w []uint64, s string) []uint64 {
@@ -245,14 +221,6 @@ func putOptDType(w []uint64, d DType) []uint64 {
 func putMemoryFormat(w []uint64, f MemoryFormat) []uint64 { return putInt(w, int64(f)) }
 
 func putDevice(w []uint64, d Device) []uint64 { return append(w, tagDevice, d.word()) }
-
-// putOptGenerator passes nil as None: the device's default generator.
-func putOptGenerator(w []uint64, g *Generator) []uint64 {
-	if g == nil {
-		return append(w, tagNone)
-	}
-	return append(w, tagGenerator, g.h)
-}
 
 func putNone(w []uint64) []uint64 { return append(w, tagNone) }
 

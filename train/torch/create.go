@@ -5,8 +5,7 @@ import "unsafe"
 var fnFromBytes = op{name: "resslt::from_bytes", args: "dtype,shape"}
 
 // FromBytes makes a CPU tensor from a copy of data: elements of dtype in
-// row-major order and the machine's byte order. The length must be that of the
-// shape.
+// row-major order and the machine's byte order. The length must match the shape.
 func FromBytes(dtype DType, data []byte, shape ...int64) *Tensor {
 	var b [16]uint64
 	var out result
@@ -14,8 +13,8 @@ func FromBytes(dtype DType, data []byte, shape ...int64) *Tensor {
 	return own(resultWords(&out)[0])
 }
 
-// FromFloat32 makes a float32 CPU tensor from a copy of data, row-major. No
-// shape makes a scalar.
+// FromFloat32 makes a float32 CPU tensor from a copy of data, row-major. Without
+// a shape it makes a scalar.
 func FromFloat32(data []float32, shape ...int64) *Tensor {
 	return FromBytes(Float32, bytesOf(data), shape...)
 }

@@ -24,39 +24,40 @@ var (
 
 // Defaults of GroupOptions.
 const (
-	// DefaultGroupTimeout outlasts what a rank does alone, a checkpoint or a probe.
+	// DefaultGroupTimeout is longer than anything that one rank does alone, such as a
+	// checkpoint or a probe.
 	DefaultGroupTimeout = 10 * time.Minute
 	bucketBytes         = 25 << 20 // of gradients that are summed at once
 )
 
-// GroupOptions say where the processes of a group meet.
+// GroupOptions says where the processes of a group meet.
 type GroupOptions struct {
 	Rank, World int
 	Host        string // of the TCP store
 	Port        int
-	// Serve has this process hold the store: one of the group does, or none where
-	// whoever started it does.
+	// Serve makes this process serve the store. One process of the group does, or none
+	// if whoever started the group serves it.
 	Serve  bool
 	Prefix string // of the group's keys in the store
-	Device Device // whose tensors the group's collectives are for, beside the CPU's
+	Device Device // of the collectives' tensors, in addition to the CPU
 	// Timeout is how long a rank may be silent; default DefaultGroupTimeout.
 	Timeout time.Duration
 }
 
-// Group is this process's place among those that train together. Its methods are
-// collectives: every rank calls them in one order, with tensors of one shape and
-// type. They run inside Do and fail with errs.ErrUnavailable where another rank is
-// gone, or silent for longer than the timeout; the group is of no use then.
+// Group is this process's membership in a process group. Its methods are collectives:
+// every rank calls them in the same order, with tensors of the same shape and type.
+// They run inside Do and fail with errs.ErrUnavailable if another rank is gone, or
+// silent for longer than the timeout; the group is unusable then.
 //
-// A nil *Group is a process by itself: rank 0 of 1.
+// A nil *Group is a single process: rank 0 of 1.
 type Group struct {
 	h           uint64
 	rank, world int
 }
 
-// JoinGroup waits until every rank is there. Errors wrap errs.ErrUnavailable
-// where one is not, or ErrUnsupported where the shim has no means for the device:
-// gloo for the CPU, NCCL for GPUs.
+// JoinGroup waits until every rank has joined. Errors wrap errs.ErrUnavailable if one
+// does not, or ErrUnsupported if the shim lacks the device's backend: gloo for the CPU,
+// NCCL for GPUs.
 func JoinGroup(o GroupOptions) (*Group, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultGroupTimeout
@@ -81,10 +82,10 @@ func JoinGroup(o GroupOptions) (*Group, error) {
 	if !errors.As(err, &e) || !errors.Is(err, errs.ErrUnavailable) {
 		return nil, err
 	}
-	return nil, errs.New("join group", where, "start all ranks with one MASTER_ADDR and MASTER_PORT, which all can reach", e.Err)
+	return nil, errs.New("join group", where, "start all ranks with the same MASTER_ADDR and MASTER_PORT, reachable from each", e.Err)
 }
 
-// Backends lists what the shim's groups can talk by: "gloo", "nccl".
+// Backends lists the backends of the shim: "gloo", "nccl".
 func Backends() (names []string, err error) {
 	err = Do(func() error {
 		have := fnDistBackends.word(nil)
@@ -119,8 +120,8 @@ func (g *Group) Rows(n int) (from, to int) {
 	return g.Rank() * n / g.World(), (g.Rank() + 1) * n / g.World()
 }
 
-// Gather joins every rank's t (n,…) along rows, in order of rank: (World·n,…). It
-// carries no gradient. Alone it gives t.
+// Gather concatenates every rank's t (n,…) along rows, in rank order: (World·n,…). It
+// carries no gradient. In a single process it returns t.
 func (g *Group) Gather(t *Tensor) *Tensor {
 	if g == nil {
 		return t
@@ -129,8 +130,7 @@ func (g *Group) Gather(t *Tensor) *Tensor {
 	return fnDistGather.one(putTensor(putInt(b[:0], int64(g.h)), t))
 }
 
-// Sum adds up t, contiguous, over the ranks, in place and to the same bits on all
-// of them.
+// Sum sums the contiguous t over the ranks, in place, with the same bits on every rank.
 func (g *Group) Sum(t *Tensor) {
 	if g == nil {
 		return
@@ -139,8 +139,8 @@ func (g *Group) Sum(t *Tensor) {
 	fnDistSum.none(putTensor(putInt(b[:0], int64(g.h)), t))
 }
 
-// Mean makes each tensor its mean over the ranks, in place and to the same bits on
-// all of them. They cross in flat buckets, in the order given.
+// Mean replaces each tensor by its mean over the ranks, in place, with the same bits on
+// every rank. The tensors are sent in flat buckets, in the order given.
 func (g *Group) Mean(tensors []*Tensor) {
 	if g == nil || len(tensors) == 0 {
 		return
@@ -149,8 +149,8 @@ func (g *Group) Mean(tensors []*Tensor) {
 	fnDistMean.none(putInt(putTensors(putInt(w, int64(g.h)), tensors), bucketBytes))
 }
 
-// Exchange gives every rank's bytes, of one length, in order of rank. No GPU is
-// waited for.
+// Exchange returns every rank's bytes, all of one length, in rank order. It waits for
+// no GPU.
 func (g *Group) Exchange(mine []byte) (all [][]byte) {
 	if g == nil {
 		return [][]byte{mine}
@@ -166,9 +166,9 @@ func (g *Group) Exchange(mine []byte) (all [][]byte) {
 	return all
 }
 
-// Gone says whether another rank has left the group or ended, as connections tell
-// that are there for nothing else. It is no collective, and false where the shim has
-// no gloo.
+// Gone reports whether another rank has left the group or ended, judging by connections
+// that serve this purpose alone. It is not a collective, and always false if the shim
+// lacks gloo.
 func (g *Group) Gone() bool {
 	if g == nil || g.h == 0 {
 		return false
@@ -177,21 +177,21 @@ func (g *Group) Gone() bool {
 	return fnDistGone.word(putInt(b[:0], int64(g.h))) != 0
 }
 
-// Abort ends the collectives that are on the GPU, which would wait for a rank that is
-// gone. Only Free is of use then.
+// Abort aborts the collectives in flight on the GPU, which would wait for a rank that is
+// gone. Only Free may follow.
 func (g *Group) Abort() {
 	if g == nil || g.h == 0 || deviceLost.Load() {
 		return
 	}
-	_ = Do(func() error { // the group has failed: there is nothing more to say
+	_ = Do(func() error { // the group has failed already: no further error matters
 		var b [2]uint64
 		fnDistAbort.none(putInt(b[:0], int64(g.h)))
 		return nil
 	})
 }
 
-// Leave waits a moment until every rank has come to here, and frees the group. It is
-// for the end of work that went well; after a failure Free is.
+// Leave waits briefly until every rank has called it, and frees the group. It ends
+// work that succeeded; after a failure call Free.
 func (g *Group) Leave() error {
 	if g == nil || g.h == 0 {
 		return nil
@@ -205,7 +205,7 @@ func (g *Group) Leave() error {
 	return err
 }
 
-// Free leaves the group without a word.
+// Free leaves the group without waiting for the other ranks.
 func (g *Group) Free() {
 	if g == nil || g.h == 0 {
 		return
@@ -215,18 +215,18 @@ func (g *Group) Free() {
 	if deviceLost.Load() {
 		return
 	}
-	_ = Do(func() error { // it frees what is there, and cannot fail
+	_ = Do(func() error { // freeing cannot fail
 		var b [2]uint64
 		fnDistFree.none(putInt(b[:0], int64(h)))
 		return nil
 	})
 }
 
-// SyncBatchNorm is BatchNorm in training, with the statistics of every rank's rows
-// of input (N,C) or (N,C,H,W) together: what one process would compute of all of
-// them, but for rounding. weight and bias are nil where there are none; the running
-// statistics (C) take the batch's in by momentum, the variance unbiased. In backward
-// the ranks meet again; the gradients of weight and bias are of this rank's rows.
+// SyncBatchNorm is BatchNorm in training mode with statistics over the rows of all
+// ranks, for input (N,C) or (N,C,H,W): up to rounding, what one process would compute
+// from all of them. weight and bias may be nil. The running statistics (C) are updated
+// by momentum, with the unbiased variance. Backward is a collective, too; the gradients
+// of weight and bias are those of this rank's rows.
 func (g *Group) SyncBatchNorm(input, weight, bias, runningMean, runningVar *Tensor, momentum, eps float64) *Tensor {
 	var b [24]uint64
 	w := putTensor(putInt(b[:0], int64(g.h)), input)

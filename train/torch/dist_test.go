@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -15,8 +16,8 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// TestCollectives holds every collective against what its ranks' parts make by hand,
-// over three ranks, so that orders of summation could differ.
+// TestCollectives compares every collective with a computation by hand from its ranks'
+// parts, over three ranks, so that orders of summation could differ.
 func TestCollectives(t *testing.T) {
 	const world = 3
 	results := torchtest.Ranks(t, world, func(g *torch.Group) (all []byte) {
@@ -84,8 +85,8 @@ func TestCollectives(t *testing.T) {
 	}
 }
 
-// TestSyncBatchNorm holds two ranks' halves of a batch, output, running statistics
-// and gradients, against plain batch norm on the whole of it.
+// TestSyncBatchNorm compares two ranks' halves of a batch, output, running statistics and
+// gradients, with plain batch norm on the whole batch.
 func TestSyncBatchNorm(t *testing.T) {
 	shapes := map[string][]int64{"maps": {6, 5, 4, 4}, "rows": {6, 5}}
 	for name, shape := range shapes {
@@ -108,10 +109,7 @@ func TestSyncBatchNorm(t *testing.T) {
 func compareNorms(t *testing.T, g *torch.Group, dev torch.Device, shape []int64, dtype torch.DType, affine bool) {
 	t.Helper()
 	random := func(seed uint64, shape ...int64) *torch.Tensor {
-		gen := torch.NewGenerator(torch.CPU, seed)
-		defer gen.Free()
-		x := torch.Normal_(torch.Zeros(shape, torch.Float64, torch.CPU), 0.7, 2, gen)
-		return x.To(dev, dtype, false)
+		return normals(rand.New(rand.NewPCG(seed, 0)), 0.7, 2, shape...).To(dev, dtype, false)
 	}
 	c := shape[1]
 	whole, grad := random(1, shape...), random(2, shape...)
@@ -136,9 +134,8 @@ func compareNorms(t *testing.T, g *torch.Group, dev torch.Device, shape []int64,
 	got.y = g.SyncBatchNorm(got.x, got.w, got.b, got.mean, got.variance, 0.1, 1e-5)
 	got.y.BackwardWith(slice(grad), false)
 
-	// Both programs sum 96 values a channel at most, with 96 roundings each in the worst
-	// case, and put some thirty on top in mean, variance and gradient: 128 units, of 2⁻²⁴
-	// or 2⁻⁵³.
+	// Both programs sum at most 96 values a channel, with 96 roundings each in the worst
+	// case, and add some thirty in mean, variance and gradient: 128 units of 2⁻²⁴ or 2⁻⁵³.
 	tolerance := 128 * 0x1p-53
 	if dtype == torch.Float32 {
 		tolerance = 128 * 0x1p-24
@@ -222,8 +219,8 @@ func TestGroupOfOne(t *testing.T) {
 	}
 }
 
-// TestGroupErrors has ranks that are missing, gone or silent end in an error of one
-// line in bounded time.
+// TestGroupErrors: missing, gone and silent ranks cause an error of one line in bounded
+// time.
 func TestGroupErrors(t *testing.T) {
 	torchtest.Require(t)
 	start := time.Now()
@@ -271,7 +268,7 @@ func TestGroupErrors(t *testing.T) {
 	})
 }
 
-// TestAlone: a process by itself is a group of one.
+// TestAlone: a single process is a group of one.
 func TestAlone(t *testing.T) {
 	var g *torch.Group
 	torchtest.Do(t, func() {

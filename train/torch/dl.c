@@ -14,8 +14,8 @@ static const rs_api *api;
 int rs_open(const char *path, char **message, char **where, int32_t *abi) {
   void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!lib) {
-    const char *said = dlerror();
-    *message = strdup(said ? said : "no reason given");
+    const char *reason = dlerror();
+    *message = strdup(reason ? reason : "no reason given");
     return RS_OPEN_LOADER;
   }
   void *symbol = dlsym(lib, "resslt_torch_api");
@@ -48,12 +48,11 @@ int32_t rs_inside(void) { return api->inside(); }
 void rs_free_message(char *m) { api->free_message(m); }
 void rs_free_words(uint64_t words) { api->free_words(words); }
 
-/* tune_malloc keeps freed activations in the heap. By default glibc maps every block
- * of some megabytes afresh, and the page faults cost more than a channels-last
- * convolution. And the heap is the process's one: that of a thread of its own comes in
- * pieces of 64 MB, which are given back when they are empty, at 10,000 and more page
- * faults a step of ResNet-18. It runs before main, since a thread that has a heap
- * keeps it. */
+/* tune_malloc keeps freed activations in the heap. By default glibc maps every block of
+ * some megabytes anew, and the page faults cost more than a channels-last convolution.
+ * It also makes all threads share one heap: a thread's own heap comes in pieces of
+ * 64 MB, which are returned when empty, and costs 10,000 page faults and more for each
+ * step of ResNet-18. It runs before main because a thread that has a heap keeps it. */
 #ifdef __GLIBC__
 __attribute__((constructor)) static void tune_malloc(void) {
   enum { gigabyte = 1 << 30 };

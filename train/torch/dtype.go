@@ -22,7 +22,7 @@ const (
 	Float64  DType = 7
 	Bool     DType = 11
 	BFloat16 DType = 15
-	// Unset stands for an absent optional dtype: the op chooses.
+	// Unset is an absent optional dtype: the op chooses.
 	Unset DType = -1
 )
 
@@ -37,11 +37,6 @@ var dtypes = map[DType]struct {
 // Size is the bytes of one element, 0 for an unknown dtype.
 func (d DType) Size() int { return dtypes[d].size }
 
-// IsFloat tells floating-point dtypes from integer ones and bool.
-func (d DType) IsFloat() bool {
-	return d == Float16 || d == BFloat16 || d == Float32 || d == Float64
-}
-
 // String is PyTorch's name: "float32".
 func (d DType) String() string {
 	if e, ok := dtypes[d]; ok {
@@ -50,25 +45,12 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype(%d)", int8(d))
 }
 
-// ParseDType is the reverse of String.
-func ParseDType(s string) (DType, error) {
-	for d, e := range dtypes {
-		if e.name == s {
-			return d, nil
-		}
-	}
-	return Unset, errs.New("parse dtype", strconv.Quote(s), "use float32, bfloat16, float16, float64, int64, int32, uint8 or bool",
-		errs.Because(errs.ErrUsage, "no such dtype"))
-}
-
-// MemoryFormat is how a tensor's elements lie in memory.
+// MemoryFormat is the order of a tensor's elements in memory.
 type MemoryFormat int8
 
 const (
 	// ContiguousFormat: NCHW images, the last dimension fastest.
 	ContiguousFormat MemoryFormat = 0
-	// PreserveFormat: as the input.
-	PreserveFormat MemoryFormat = 1
 	// ChannelsLast: NHWC in memory under an NCHW shape.
 	ChannelsLast MemoryFormat = 2
 )

@@ -11,21 +11,20 @@ var (
 	fnEventRecord  = op{name: "resslt::event_record", args: "device,event"}
 	fnEventWait    = op{name: "resslt::event_wait", args: "device,event"}
 	fnEventQuery   = op{name: "resslt::event_query", args: "event"}
-	fnEventSync    = op{name: "resslt::event_synchronize", args: "event"}
 	fnEventElapsed = op{name: "resslt::event_elapsed", args: "start,end"}
 )
 
-// Event is a place in a stream's work: another stream or the host can wait for it,
-// and the time between two can be told. On the CPU it is the moment of Record, on
-// the monotonic clock. It is used inside Do and lives until Free.
+// Event marks a point in a stream's work: another stream or the host can wait for it,
+// and the time between two events can be measured. On the CPU it is the moment of
+// Record on the monotonic clock. It is used inside Do and lives until Free.
 type Event struct {
 	device Device
 	h      uint64
 	at     time.Time // on the CPU
 }
 
-// NewEvent makes an event of the device; one that is timed costs the GPU a little
-// more. GPUs need libtorch 2.4 or newer for it.
+// NewEvent makes an event for the device; a timed one costs the GPU slightly more.
+// On a GPU it needs libtorch 2.4 or newer.
 func NewEvent(device Device, timed bool) *Event {
 	e := &Event{device: device}
 	if device.Type == DeviceCUDA {
@@ -35,7 +34,7 @@ func NewEvent(device Device, timed bool) *Event {
 	return e
 }
 
-// Record puts the event behind what the current stream has now. It may be recorded
+// Record puts the event after the current stream's work so far. It may be recorded
 // again.
 func (e *Event) Record() {
 	if e.device.Type != DeviceCUDA {
@@ -46,7 +45,7 @@ func (e *Event) Record() {
 	fnEventRecord.none(putInt(putDevice(b[:0], e.device), int64(e.h)))
 }
 
-// Wait lets the current stream's further work begin after the event. The host does
+// Wait makes the current stream's further work wait for the event. The host does
 // not wait.
 func (e *Event) Wait() {
 	if e.device.Type == DeviceCUDA {
@@ -55,21 +54,13 @@ func (e *Event) Wait() {
 	}
 }
 
-// Done says whether the event is behind the device. It does not wait.
+// Done reports whether the device has passed the event. It does not wait.
 func (e *Event) Done() bool {
 	if e.device.Type != DeviceCUDA {
 		return true
 	}
 	var b [2]uint64
 	return fnEventQuery.word(putInt(b[:0], int64(e.h))) != 0
-}
-
-// Synchronize waits until the event is behind the device.
-func (e *Event) Synchronize() {
-	if e.device.Type == DeviceCUDA {
-		var b [2]uint64
-		fnEventSync.none(putInt(b[:0], int64(e.h)))
-	}
 }
 
 // Since is the time from start to e, two timed events that are both Done.

@@ -43,19 +43,24 @@ func (f opsFixture) tensors(t *testing.T) map[string]*torch.Tensor {
 	t.Helper()
 	in := map[string]*torch.Tensor{}
 	for name, flat := range f.Inputs {
-		dtype, err := torch.ParseDType(flat.DType)
-		if err != nil {
-			t.Fatal(err)
+		dtype := torch.Unset
+		for _, d := range []torch.DType{torch.Float32, torch.Int64, torch.Bool} {
+			if d.String() == flat.DType {
+				dtype = d
+			}
+		}
+		if dtype == torch.Unset {
+			t.Fatalf("input %s is of dtype %s", name, flat.DType)
 		}
 		in[name] = torch.FromFloat64(flat.Values, flat.Shape...).To(torch.CPU, dtype, false)
 	}
 	return in
 }
 
-// same compares with PyTorch's fp32 result: exactly but for the last bits, where another
-// libtorch or CPU may sum in another order. The longest sums here have 27 terms (a 3×3
-// kernel over three channels) of about 1: either side is off by √27 roundings of 2⁻²⁴,
-// 3e-7, and by 27 of them, 1.6e-6, at worst.
+// same compares with PyTorch's fp32 result, up to the last bits, since another libtorch or
+// CPU may sum in another order. The longest sums here have 27 terms (a 3×3 kernel over
+// three channels) of about 1: the error of either side is about √27 roundings of 2⁻²⁴,
+// 3e-7, and at most 27 of them, 1.6e-6.
 func same(t *testing.T, got *torch.Tensor, want flatTensor) {
 	t.Helper()
 	if got.DType().String() != want.DType || !slices.Equal(got.Shape(), want.Shape) {
@@ -78,7 +83,6 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 	torchtest.Require(t)
 	f := readFixture(t)
 	one := []int64{1, 1}
-	zero := []int64{0, 0}
 	type in map[string]*torch.Tensor
 	first := func(a, _ *torch.Tensor) *torch.Tensor { return a }
 	second := func(_, b *torch.Tensor) *torch.Tensor { return b }
@@ -91,7 +95,6 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 		"MaxPool2d": func(i in) *torch.Tensor {
 			return torch.MaxPool2d(i["x"], []int64{3, 3}, []int64{2, 2}, one, one, false)
 		},
-		"AvgPool2d":         func(i in) *torch.Tensor { return torch.AvgPool2d(i["x"], []int64{2, 2}, nil, zero, false, true, nil) },
 		"AdaptiveAvgPool2d": func(i in) *torch.Tensor { return torch.AdaptiveAvgPool2d(i["x"], one) },
 		"BatchNorm train": func(i in) *torch.Tensor {
 			return torch.BatchNorm(i["x"], i["g3"], i["b3"], torch.Clone(i["rm"]), torch.Clone(i["rv"]), true, 0.1, 1e-5, true)
@@ -99,117 +102,62 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 		"BatchNorm eval": func(i in) *torch.Tensor {
 			return torch.BatchNorm(i["x"], i["g3"], i["b3"], i["rm"], i["rv"], false, 0.1, 1e-5, true)
 		},
-		"LayerNorm":   func(i in) *torch.Tensor { return torch.LayerNorm(i["a"], []int64{4}, i["v"], i["b4"], 1e-5, true) },
-		"Relu":        func(i in) *torch.Tensor { return torch.Relu(i["a"]) },
-		"Relu6":       func(i in) *torch.Tensor { return torch.Relu6(torch.MulScalar(i["a"], 6)) },
-		"Silu":        func(i in) *torch.Tensor { return torch.Silu_(torch.Clone(i["a"])) },
+		"Relu":        func(i in) *torch.Tensor { return torch.Relu_(torch.Clone(i["a"])) },
+		"Silu":        func(i in) *torch.Tensor { return torch.Silu(i["a"]) },
 		"Hardswish":   func(i in) *torch.Tensor { return torch.Hardswish(i["a"]) },
 		"Hardsigmoid": func(i in) *torch.Tensor { return torch.Hardsigmoid(i["a"]) },
 		"Sigmoid":     func(i in) *torch.Tensor { return torch.Sigmoid(i["a"]) },
-		"Tanh":        func(i in) *torch.Tensor { return torch.Tanh(i["a"]) },
-		"Gelu":        func(i in) *torch.Tensor { return torch.Gelu(i["a"], "none") },
-		"Gelu tanh":   func(i in) *torch.Tensor { return torch.Gelu(i["a"], "tanh") },
-		"LeakyRelu":   func(i in) *torch.Tensor { return torch.LeakyRelu(i["a"], 0.1) },
 		"Linear": func(i in) *torch.Tensor {
 			return torch.Linear(i["a"], i["two"], torch.Full([]int64{2}, 0.25, torch.Float32, torch.CPU))
 		},
-		"Matmul":                  func(i in) *torch.Tensor { return torch.Matmul(i["a"], i["m"]) },
+		"Mm":                      func(i in) *torch.Tensor { return torch.Mm(i["a"], i["m"]) },
 		"Addmm":                   func(i in) *torch.Tensor { return torch.Addmm(i["b5"], i["a"], i["m"], 0.5, 2) },
-		"Bmm":                     func(i in) *torch.Tensor { return torch.Bmm(i["bm1"], i["bm2"]) },
-		"Mv":                      func(i in) *torch.Tensor { return torch.Mv(i["a"], i["v"]) },
-		"Outer":                   func(i in) *torch.Tensor { return torch.Outer(i["v"], i["b5"]) },
 		"T":                       func(i in) *torch.Tensor { return torch.T(i["a"]) },
 		"Add":                     func(i in) *torch.Tensor { return torch.Add(i["a"], i["c"], -0.5) },
 		"AddScalar":               func(i in) *torch.Tensor { return torch.AddScalar_(torch.Clone(i["a"]), 1.5, 1) },
 		"Sub":                     func(i in) *torch.Tensor { return torch.Sub(i["a"], i["c"], 1) },
-		"RsubScalar":              func(i in) *torch.Tensor { return torch.RsubScalar(i["a"], 1, 1) },
 		"Mul":                     func(i in) *torch.Tensor { return torch.Mul(i["a"], i["c"]) },
 		"Div":                     func(i in) *torch.Tensor { return torch.Div(i["a"], i["p"]) },
 		"DivScalar":               func(i in) *torch.Tensor { return torch.DivScalar(i["a"], 3) },
-		"Addcmul":                 func(i in) *torch.Tensor { return torch.Addcmul(i["a"], i["c"], i["p"], 0.5) },
-		"LerpScalar":              func(i in) *torch.Tensor { return torch.LerpScalar(i["a"], i["c"], 0.25) },
-		"Pow":                     func(i in) *torch.Tensor { return torch.Pow(i["p"], 1.5) },
 		"Rsqrt":                   func(i in) *torch.Tensor { return torch.Rsqrt(i["p"]) },
 		"Exp":                     func(i in) *torch.Tensor { return torch.Exp(i["a"]) },
 		"Log":                     func(i in) *torch.Tensor { return torch.Log(i["p"]) },
 		"Log1p":                   func(i in) *torch.Tensor { return torch.Log1p(i["p"]) },
-		"Sign":                    func(i in) *torch.Tensor { return torch.Sign(i["a"]) },
-		"Clamp":                   func(i in) *torch.Tensor { return torch.Clamp(i["a"], ptr(-0.5), ptr(0.5)) },
-		"Clamp below":             func(i in) *torch.Tensor { return torch.Clamp(i["a"], nil, ptr(0.5)) },
 		"Sum":                     func(i in) *torch.Tensor { return torch.Sum(i["a"], torch.Unset) },
 		"Sum of ints":             func(i in) *torch.Tensor { return torch.Sum(i["ints"], torch.Unset) },
 		"SumDim":                  func(i in) *torch.Tensor { return torch.SumDim(i["a"], []int64{0}, true, torch.Unset) },
 		"MeanDim":                 func(i in) *torch.Tensor { return torch.MeanDim(i["x"], []int64{0, 2, 3}, false, torch.Unset) },
 		"Mean of ints":            func(i in) *torch.Tensor { return torch.Mean(i["ints"], torch.Float32) },
-		"Std":                     func(i in) *torch.Tensor { return torch.Std(i["a"], true) },
-		"VarDim":                  func(i in) *torch.Tensor { return torch.VarDim(i["x"], []int64{0, 2, 3}, false, false) },
-		"VarMeanDim var":          func(i in) *torch.Tensor { return first(torch.VarMeanDim(i["a"], []int64{1}, true, false)) },
-		"VarMeanDim mean":         func(i in) *torch.Tensor { return second(torch.VarMeanDim(i["a"], []int64{1}, true, false)) },
-		"MaxDim values":           func(i in) *torch.Tensor { return first(torch.MaxDim(i["a"], 1, false)) },
-		"MaxDim indices":          func(i in) *torch.Tensor { return second(torch.MaxDim(i["a"], 1, false)) },
 		"Amax":                    func(i in) *torch.Tensor { return torch.Amax(i["a"], []int64{0}, false) },
 		"Argmax":                  func(i in) *torch.Tensor { return torch.Argmax(i["a"], ptr(int64(1)), false) },
 		"LinalgVectorNorm":        func(i in) *torch.Tensor { return torch.LinalgVectorNorm(i["a"], 2, []int64{1}, true, torch.Unset) },
 		"Logsumexp":               func(i in) *torch.Tensor { return torch.Logsumexp(i["a"], []int64{1}, false) },
-		"Cumsum":                  func(i in) *torch.Tensor { return torch.Cumsum(i["a"], 1, torch.Unset) },
-		"Bincount":                func(i in) *torch.Tensor { return torch.Bincount(i["ints"], nil, 10) },
 		"Softmax":                 func(i in) *torch.Tensor { return prob(i["a"]) },
 		"LogSoftmax":              func(i in) *torch.Tensor { return logp(i["a"]) },
-		"NllLossNd":               func(i in) *torch.Tensor { return torch.NllLossNd(logp(i["a"]), i["target"], nil, 1, -100) },
 		"CrossEntropyLoss":        func(i in) *torch.Tensor { return torch.CrossEntropyLoss(i["a"], i["target"], nil, 1, -100, 0) },
 		"CrossEntropyLoss soft":   func(i in) *torch.Tensor { return torch.CrossEntropyLoss(i["a"], prob(i["c"]), nil, 1, -100, 0) },
 		"CrossEntropyLoss smooth": func(i in) *torch.Tensor { return torch.CrossEntropyLoss(i["a"], i["target"], nil, 0, -100, 0.1) },
-		"MseLoss":                 func(i in) *torch.Tensor { return torch.MseLoss(i["a"], i["c"], 1) },
-		"KlDiv":                   func(i in) *torch.Tensor { return torch.KlDiv(logp(i["a"]), prob(i["c"]), 2, false) },
-		"CosineSimilarity":        func(i in) *torch.Tensor { return torch.CosineSimilarity(i["a"], i["c"], 1, 1e-8) },
 		"Cat":                     func(i in) *torch.Tensor { return torch.Cat([]*torch.Tensor{i["a"], i["two"]}, 0) },
 		"Stack":                   func(i in) *torch.Tensor { return torch.Stack([]*torch.Tensor{i["a"], i["c"]}, 1) },
 		"Chunk last":              func(i in) *torch.Tensor { return last(torch.Chunk(i["a"], 2, 1)) },
-		"Split last":              func(i in) *torch.Tensor { return last(torch.Split(i["a"], 2, 0)) },
 		"Narrow":                  func(i in) *torch.Tensor { return torch.Narrow(i["a"], 1, 1, 2) },
 		"Select":                  func(i in) *torch.Tensor { return torch.Select(i["a"], 0, 1) },
 		"Slice":                   func(i in) *torch.Tensor { return torch.Slice(i["a"], 1, ptr(int64(1)), nil, 2) },
 		"IndexSelect":             func(i in) *torch.Tensor { return torch.IndexSelect(i["a"], 0, i["rows"]) },
-		"Gather":                  func(i in) *torch.Tensor { return torch.Gather(i["a"], 1, i["cols"], false) },
-		"Scatter_": func(i in) *torch.Tensor {
-			return torch.Scatter_(torch.ZerosLike(i["a"]), 1, torch.Narrow(i["cols"], 1, 0, 1), i["c"])
-		},
-		"ScatterAdd_":      func(i in) *torch.Tensor { return torch.ScatterAdd_(torch.Clone(i["a"]), 1, i["cols"], i["c"]) },
-		"IndexCopy_":       func(i in) *torch.Tensor { return torch.IndexCopy_(torch.Clone(i["a"]), 0, i["rows"], i["two"]) },
-		"IndexAdd_":        func(i in) *torch.Tensor { return torch.IndexAdd_(torch.Clone(i["a"]), 0, i["rows"], i["two"], 2) },
-		"MaskedFillScalar": func(i in) *torch.Tensor { return torch.MaskedFillScalar(i["a"], i["mask"], -1e9) },
-		"MaskedSelect":     func(i in) *torch.Tensor { return torch.MaskedSelect(i["a"], i["mask"]) },
-		"Nonzero":          func(i in) *torch.Tensor { return torch.Nonzero(i["mask"]) },
-		"Where":            func(i in) *torch.Tensor { return torch.Where(i["mask"], i["a"], i["c"]) },
-		"Permute":          func(i in) *torch.Tensor { return torch.Permute(i["x"], []int64{0, 2, 3, 1}) },
-		"Expand":           func(i in) *torch.Tensor { return torch.Expand(torch.Unsqueeze(i["v"], 0), []int64{3, 4}, false) },
-		"Repeat":           func(i in) *torch.Tensor { return torch.Repeat(i["v"], []int64{2, 2}) },
-		"Flip":             func(i in) *torch.Tensor { return torch.Flip(i["a"], []int64{1}) },
-		"Roll":             func(i in) *torch.Tensor { return torch.Roll(i["a"], []int64{1}, []int64{0}) },
-		"To":               func(i in) *torch.Tensor { return torch.To(i["a"], torch.Int64, false, false) },
-		"EqScalar":         func(i in) *torch.Tensor { return torch.EqScalar(i["ints"], 8) },
-		"Gt":               func(i in) *torch.Tensor { return torch.Gt(i["a"], i["c"]) },
-		"LogicalAnd":       func(i in) *torch.Tensor { return torch.LogicalAnd(torch.GtScalar(i["a"], 0), i["mask"]) },
-		"Topk values":      func(i in) *torch.Tensor { return first(torch.Topk(i["a"], 2, 1, true, true)) },
-		"Topk indices":     func(i in) *torch.Tensor { return second(torch.Topk(i["a"], 2, 1, true, true)) },
-		"Sort indices":     func(i in) *torch.Tensor { return second(torch.Sort(i["a"], 1, true)) },
-		"Argsort":          func(i in) *torch.Tensor { return torch.Argsort(i["ints"], -1, false) },
-		"OneHot":           func(i in) *torch.Tensor { return torch.OneHot(i["target"], 5) },
-		"Arange":           func(in) *torch.Tensor { return torch.Arange(1, 2, 0.25, torch.Float32, torch.CPU) },
-		"Eye":              func(in) *torch.Tensor { return torch.Eye(3, torch.Float32, torch.CPU) },
-		"Triu":             func(i in) *torch.Tensor { return torch.Triu(i["a"], 1) },
-		"Randperm": func(in) *torch.Tensor {
-			g := torch.NewGenerator(torch.CPU, 42)
-			defer g.Free()
-			return torch.Randperm(20, g, torch.Int64, torch.CPU)
-		},
-		"Normal_": func(in) *torch.Tensor {
-			g := torch.NewGenerator(torch.CPU, 42)
-			defer g.Free()
-			return torch.Normal_(torch.Empty([]int64{20}, torch.Float32, torch.CPU), 1, 2, g)
-		},
-		"int times int": func(i in) *torch.Tensor { return torch.MulScalar(i["ints"], 3) },
-		"int plus half": func(i in) *torch.Tensor { return torch.AddScalar(i["ints"], 0.5, 1) },
+		"ScatterAdd_":             func(i in) *torch.Tensor { return torch.ScatterAdd_(torch.Clone(i["a"]), 1, i["cols"], i["c"]) },
+		"MaskedFillScalar":        func(i in) *torch.Tensor { return torch.MaskedFillScalar(i["a"], i["mask"], -1e9) },
+		"Where":                   func(i in) *torch.Tensor { return torch.Where(i["mask"], i["a"], i["c"]) },
+		"Permute":                 func(i in) *torch.Tensor { return torch.Permute(i["x"], []int64{0, 2, 3, 1}) },
+		"Repeat":                  func(i in) *torch.Tensor { return torch.Repeat(i["v"], []int64{2, 2}) },
+		"Flip":                    func(i in) *torch.Tensor { return torch.Flip(i["a"], []int64{1}) },
+		"Roll":                    func(i in) *torch.Tensor { return torch.Roll(i["a"], []int64{1}, []int64{0}) },
+		"Gt":                      func(i in) *torch.Tensor { return torch.Gt(i["a"], i["c"]) },
+		"Topk values":             func(i in) *torch.Tensor { return first(torch.Topk(i["a"], 2, 1, true, true)) },
+		"Topk indices":            func(i in) *torch.Tensor { return second(torch.Topk(i["a"], 2, 1, true, true)) },
+		"Arange":                  func(in) *torch.Tensor { return torch.Arange(1, 2, 0.25, torch.Float32, torch.CPU) },
+		"Eye":                     func(in) *torch.Tensor { return torch.Eye(3, torch.Float32, torch.CPU) },
+		"int times int":           func(i in) *torch.Tensor { return torch.MulScalar(i["ints"], 3) },
+		"int plus half":           func(i in) *torch.Tensor { return torch.AddScalar(i["ints"], 0.5, 1) },
 	}
 	for name := range f.Cases {
 		if cases[name] == nil {
@@ -243,16 +191,16 @@ func TestGradientsOfASmallNet(t *testing.T) {
 		one := []int64{1, 1}
 		loss := torch.Scope(func() *torch.Tensor {
 			h := torch.Conv2d(in["x"], in["w"], in["b4"], one, one, one, 1)
-			h = torch.Relu(torch.BatchNorm(h, nil, nil, nil, nil, true, 0.1, 1e-5, true))
-			h = torch.Matmul(torch.Flatten(torch.AdaptiveAvgPool2d(h, one), 1, -1), in["m"])
+			h = torch.Relu_(torch.BatchNorm(h, nil, nil, nil, nil, true, 0.1, 1e-5, true))
+			h = torch.Mm(torch.Flatten(torch.AdaptiveAvgPool2d(h, one), 1, -1), in["m"])
 			h = torch.Div(h, torch.LinalgVectorNorm(h, 2, []int64{1}, true, torch.Unset))
 			target := torch.Softmax(h, 1, torch.Unset).Detach()
 			logits := torch.LogSoftmax(torch.DivScalar(h, 0.1), 1, torch.Unset)
 			rows := torch.SumDim(torch.Mul(target, logits), []int64{1}, false, torch.Unset)
 			return torch.Neg(torch.Mean(rows, torch.Unset))
 		})
-		// A mean of three cross-entropies whose logits are cosines, each off by 1e-7 or so,
-		// over 0.1: a magnitude of ten, of which 2⁻²⁴ is 6e-7, some ten times over.
+		// A mean of three cross-entropies whose logits are cosines over 0.1, with errors of
+		// about 1e-7 each: a magnitude of ten, whose rounding is 6e-7, about ten times.
 		if got := loss.Item(); math.Abs(got-f.Loss) > 1e-5 {
 			t.Errorf("loss %g, want %g", got, f.Loss)
 		}

@@ -23,10 +23,10 @@ type convCase struct {
 var convCases = []convCase{
 	{2, 32, 32, 8, 8},
 	{3, 32, 48, 5, 6},   // a half tile at one side
-	{1, 48, 32, 11, 13}, // at both, and columns of one vector
+	{1, 48, 32, 11, 13}, // at both sides, and columns of one vector
 	{5, 64, 64, 16, 16}, // several blocks of tiles, sums of several chains
 	{4, 160, 96, 7, 7},
-	{1, 32, 32, 1, 3}, // fits no tile well: libtorch's
+	{1, 32, 32, 1, 3}, // fits no tile well: computed by libtorch
 }
 
 // random is a tensor of standard normals, drawn by the name.
@@ -52,7 +52,7 @@ func plainConv(x, w *torch.Tensor) *torch.Tensor {
 	return torch.Conv2d(x, w, nil, []int64{1, 1}, []int64{1, 1}, []int64{1, 1}, 1)
 }
 
-// run gives y, dx and dw of a convolution in the type.
+// run returns y, dx and dw of a convolution in the dtype.
 func (c convCase) run(f convolve, dtype torch.DType) map[string]*torch.Tensor {
 	place := func(t *torch.Tensor) *torch.Tensor {
 		return t.To(torch.CPU, dtype, false).ToMemoryFormat(torch.ChannelsLast)
@@ -74,18 +74,18 @@ func distance(a, b *torch.Tensor) float64 {
 	return math.Sqrt(d / n)
 }
 
-// convBound is how far a float32 convolution may lie from the one in float64, by what
-// libtorch's own float32 one does on this machine. Twice that: both sum as many terms,
-// each rounded to 2⁻²⁴, in orders of their own. And for sums so short that libtorch's
-// error is next to nothing, what the transforms cost: each of three adds up to four
-// terms twice, of which a value's error is some 2·2⁻²⁴ in the mean, and they add up.
+// convBound is the allowed error of a float32 convolution relative to float64, from that of
+// libtorch's own float32 convolution on this machine: twice that, because both sum as many
+// terms, each rounded to 2⁻²⁴, in different orders. For sums so short that libtorch's error
+// is almost zero it adds the error of the transforms: each of three sums up to four terms
+// twice, with a mean error of about 2·2⁻²⁴.
 func convBound(reference float64) float64 {
 	const transforms = 8.0 / (1 << 24)
 	return max(2*reference, transforms)
 }
 
-// TestConv3x3 holds value and gradients against float64, and the bound against faults
-// that it must find.
+// TestConv3x3 compares value and gradients with float64, and checks that the bound detects
+// faults.
 func TestConv3x3(t *testing.T) {
 	torchtest.Require(t)
 	torchtest.Do(t, func() {
@@ -101,7 +101,7 @@ func TestConv3x3(t *testing.T) {
 					t.Errorf("%+v %s is not in channels_last order", c, name)
 				}
 			}
-			// Faults: one tap of nine 1 % off, the filter turned, in and out exchanged.
+			// Faults: one of nine taps wrong by 1 %, the filter rotated, in and out exchanged.
 			faults := map[string]convolve{
 				"a tap 1 % off": func(x, w *torch.Tensor) *torch.Tensor {
 					tap := make([]float32, 9)
@@ -128,7 +128,7 @@ func TestConv3x3(t *testing.T) {
 	})
 }
 
-// TestRefusedTier: a tier that there is not is an error, not another one in silence.
+// TestRefusedTier: an unavailable tier is an error, not silently replaced.
 func TestRefusedTier(t *testing.T) {
 	torchtest.Require(t)
 	const run = "RESSLT_TEST_REFUSED"
@@ -152,8 +152,7 @@ func TestRefusedTier(t *testing.T) {
 	}
 }
 
-// TestFusedThreads: the shim's loops run on as many threads as libtorch's ops, and on
-// libtorch's own: setting the number reaches them.
+// TestFusedThreads: the shim's loops run on libtorch's threads, and follow their number.
 func TestFusedThreads(t *testing.T) {
 	torchtest.Require(t)
 	torchtest.RestoreThreads(t)
@@ -169,7 +168,8 @@ func TestFusedThreads(t *testing.T) {
 	}
 }
 
-// TestConv3x3IsTheSameEverywhere: instruction sets and numbers of threads leave no trace.
+// TestConv3x3IsTheSameEverywhere: results do not depend on the instruction set or the
+// number of threads.
 func TestConv3x3IsTheSameEverywhere(t *testing.T) {
 	torchtest.Require(t)
 	info, err := torch.Info()
@@ -187,7 +187,7 @@ func TestConv3x3IsTheSameEverywhere(t *testing.T) {
 					t.Fatal(err)
 				}
 				torchtest.Do(t, func() {
-					if !torch.UseFusedTier(tier) || c.h == 1 { // of one row is libtorch's
+					if !torch.UseFusedTier(tier) || c.h == 1 { // one row is computed by libtorch
 						return
 					}
 					if i == 0 && threads == 1 {
@@ -212,7 +212,7 @@ func TestConv3x3IsTheSameEverywhere(t *testing.T) {
 	t.Logf("%d instruction sets compared", tiers)
 }
 
-// TestConv3x3FallsBack: what its loops are not for is libtorch's convolution, to the bit.
+// TestConv3x3FallsBack: where its loops do not apply, the result is libtorch's, to the bit.
 func TestConv3x3FallsBack(t *testing.T) {
 	torchtest.Require(t)
 	channels := func(f torch.MemoryFormat) func(t *torch.Tensor) *torch.Tensor {
@@ -266,8 +266,8 @@ func TestConv3x3FallsBack(t *testing.T) {
 	})
 }
 
-// TestConv3x3Gradients: each alone where the other is not asked for, none under NoGrad,
-// and wrong shapes are refused.
+// TestConv3x3Gradients: only the required gradients are computed, none under NoGrad, and
+// wrong shapes are refused.
 func TestConv3x3Gradients(t *testing.T) {
 	torchtest.Require(t)
 	torchtest.Do(t, func() {

@@ -9,13 +9,13 @@ var (
 )
 
 // GraphPool is device memory that graphs share. Graphs of one pool must be replayed
-// one after the other, and what one has left is kept by holding its tensors.
+// one after another, and a graph's results survive as long as their tensors are held.
 type GraphPool struct {
 	device Device
 	id     [2]int64
 }
 
-// NewGraphPool makes a pool. It lives as long as its graphs.
+// NewGraphPool makes a pool, which lives as long as its graphs.
 func NewGraphPool(device Device) *GraphPool {
 	p := &GraphPool{device: device}
 	if device.Type == DeviceCUDA {
@@ -26,24 +26,23 @@ func NewGraphPool(device Device) *GraphPool {
 	return p
 }
 
-// Graph is a sequence of kernels that was captured once and is launched as a whole:
-// CUDA's graphs. A replay works on the same memory as the capture and writes its
-// results into the tensors that the capture made; nothing that fn did on the host
-// happens again.
+// Graph is a CUDA graph: a sequence of kernels that is captured once and launched as a
+// whole. A replay works on the same memory as the capture and writes its results into
+// the tensors that the capture made; nothing that fn did on the host happens again.
 //
-// The CPU has no graphs: there a replay calls fn, so that code around graphs can be
-// run and tested. What fn does on the host does happen again there.
+// The CPU has no graphs: there a replay calls fn, so that code that uses graphs can be
+// run and tested. There the host's part of fn does happen again.
 type Graph struct {
 	device Device
 	h      uint64
 	fn     func()
 }
 
-// Capture records what fn launches on the current stream, which is not the default
-// one, and on streams that fork from it and join it. On a GPU nothing of it runs
-// yet; fn must not wait for the device, and every op in it must have run before, so
-// that libraries have their workspaces. Tensors that fn keeps are the graph's results.
-// An error is that of the op that cannot be captured; on the device nothing has changed then.
+// Capture captures what fn launches on the current stream, which must not be the default
+// one, and on streams that fork from it and join it again. On a GPU nothing runs yet; fn
+// must not wait for the device, and every op in it must have run before, so that
+// libraries have their workspaces. Tensors that fn keeps are the graph's results. An
+// error is that of the op that cannot be captured; the device is then unchanged.
 func (p *GraphPool) Capture(fn func()) (*Graph, error) {
 	if p.device.Type != DeviceCUDA {
 		return &Graph{device: p.device, fn: fn}, nil
@@ -61,7 +60,7 @@ func (p *GraphPool) Capture(fn func()) (*Graph, error) {
 		return nil, err
 	}
 	err = Do(func() error { fn(); return nil })
-	// Ended whatever fn said: the stream must not stay in capture.
+	// End the capture even if fn failed: the stream must not stay in it.
 	ended := Do(func() error {
 		var b [4]uint64
 		fnGraphEnd.none(putInt(putDevice(b[:0], p.device), int64(g.h)))

@@ -6,36 +6,35 @@ import (
 	"resslt/schemas/errs"
 )
 
-// BuildInfo says what the shim and libtorch are, for `resslt doctor` and the
-// summary of a run.
+// BuildInfo describes the shim and libtorch, for `resslt doctor` and a run's summary.
 type BuildInfo struct {
 	Shim         string `json:"shim"`          // path of the loaded shim
 	ABI          int    `json:"abi"`           // ABI number of the shim
-	TorchVersion string `json:"torch_version"` // "1.13.1", as the running libtorch's headers have it
+	TorchVersion string `json:"torch_version"` // "1.13.1", from the headers of the running libtorch
 	Library      string `json:"library"`       // path of the libtorch_cpu in use
 	CXX11ABI     bool   `json:"cxx11_abi"`     // libstdc++'s new string ABI
 	BLAS         string `json:"blas"`          // "OpenBLAS", "MKL", "reference", "BLIS", "ATLAS" or "unknown"
-	BLASPath     string `json:"blas_path"`     // the library that answers sgemm_, "" where it cannot be told
+	BLASPath     string `json:"blas_path"`     // the library that provides sgemm_, "" if unknown
 	// BLASThreads is the size of OpenBLAS's own pool, 0 for another BLAS.
-	// SetNumThreads sets it too.
+	// SetNumThreads sets it, too.
 	BLASThreads int    `json:"blas_threads"`
 	BLASKernel  string `json:"blas_kernel"` // the CPU that OpenBLAS's kernels are for: "Haswell"; "" for another BLAS
 	CPU         string `json:"cpu"`         // libtorch's kernel level: "DEFAULT", "AVX2", "AVX512", ...
 	// OneDNNISA is the instruction set of oneDNN's kernels, as ONEDNN_MAX_CPU_ISA
-	// spells it: "AVX2"; "" where libtorch holds oneDNN within itself and does not say.
+	// spells it: "AVX2"; "" if oneDNN is linked statically into libtorch and hidden.
 	OneDNNISA string `json:"onednn_isa"`
 
 	Threads        int          `json:"threads"`         // intra-op, of the device thread
 	InteropThreads int          `json:"interop_threads"` // inter-op
 	CUDABuild      bool         `json:"cuda_build"`      // the shim is linked with CUDA
-	CUDAGraphs     bool         `json:"cuda_graphs"`     // and has CUDA graphs and the figures of device memory
+	CUDAGraphs     bool         `json:"cuda_graphs"`     // and supports CUDA graphs and memory statistics
 	CUDA           []CUDADevice `json:"cuda"`            // empty without a usable GPU
 	CUDAWhy        string       `json:"cuda_why"`        // why it is empty in a CUDA build
 	CuDNN          string       `json:"cudnn"`           // version, "" without
-	// CPUBFloat16 tells a CPU with bf16 instructions (AVX512-BF16, AMX); without
-	// them bf16 works and is emulated in parts.
+	// CPUBFloat16 is true for a CPU with bf16 instructions (AVX512-BF16, AMX); without
+	// them bf16 works, emulated in part.
 	CPUBFloat16 bool   `json:"cpu_bfloat16"`
-	Fused       string `json:"fused"`  // instruction set of the shim's own loops: "avx512", "avx2", "neon" or "none"
+	Fused       string `json:"fused"`  // instruction set of the fused loops: "avx512", "avx2", "neon" or "none"
 	Config      string `json:"config"` // at::show_config, on one line
 }
 
@@ -51,13 +50,12 @@ var (
 	fnInfo       = op{name: "resslt::info"}
 	fnThreads    = op{name: "resslt::num_threads"}
 	fnSetThreads = op{name: "resslt::set_num_threads", args: "n"}
-	fnSetInterop = op{name: "resslt::set_num_interop_threads", args: "n"}
 )
 
-// maxThreads bounds what SetNumThreads takes: more is a mistake in a recipe.
+// maxThreads bounds SetNumThreads: more is a mistake in a recipe.
 const maxThreads = 4096
 
-// Info asks the shim. It opens it as Available does, and runs in Do.
+// Info describes the shim, which it opens as Available does. It runs in Do.
 func Info() (BuildInfo, error) {
 	var info BuildInfo
 	err := Do(func() error {
@@ -75,27 +73,17 @@ func Info() (BuildInfo, error) {
 // SetNumThreads sets how many threads an op may use on the CPU. Results depend
 // on it in the last bits, so it is part of a run's recipe.
 func SetNumThreads(n int) error {
-	return setThreads(&fnSetThreads, "set threads", n)
-}
-
-// SetNumInteropThreads sets the size of the inter-op pool. libtorch accepts it
-// once, before the pool is first used.
-func SetNumInteropThreads(n int) error {
-	return setThreads(&fnSetInterop, "set inter-op threads", n)
-}
-
-func setThreads(fn *op, what string, n int) error {
 	if n < 1 || n > maxThreads {
-		return errs.New(what, "", "give a number from 1 to 4096", errs.Because(errs.ErrUsage, "out of range"))
+		return errs.New("set threads", "", "give a number from 1 to 4096", errs.Because(errs.ErrUsage, "out of range"))
 	}
 	return Do(func() error {
 		var b [2]uint64
-		fn.none(putInt(b[:0], int64(n)))
+		fnSetThreads.none(putInt(b[:0], int64(n)))
 		return nil
 	})
 }
 
-// NumThreads is how many threads an op may use on the CPU; 0 without a shim.
+// NumThreads is the number of threads that an op may use on the CPU; 0 without a shim.
 func NumThreads() int {
 	n := 0
 	if err := Do(func() error { n = int(fnThreads.word(nil)); return nil }); err != nil {

@@ -10,17 +10,16 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// isaNames is how oneDNN's log calls the instruction sets that *_MAX_CPU_ISA names.
+// isaNames maps the instruction sets of *_MAX_CPU_ISA to their names in oneDNN's log.
 var isaNames = map[string]string{
 	"SSE41":       "Intel SSE4.1",
 	"AVX2":        "Intel AVX2",
 	"AVX512_CORE": "Intel AVX-512 with AVX512BW, AVX512VL, and AVX512DQ extensions",
 }
 
-// TestKernelsAreThoseAskedFor: what the environment asks for of libtorch, oneDNN and
-// OpenBLAS is what answers here. Without it a run of the tests under another CPU's
-// kernels would show nothing where a variable had no effect. deploy/cpus.sh reads the
-// line that it logs.
+// TestKernelsAreThoseAskedFor: libtorch, oneDNN and OpenBLAS use the kernels that the
+// environment selects. Otherwise a run of the tests with another CPU's kernels would prove
+// nothing if a variable had no effect. deploy/cpus.sh reads the line that it logs.
 func TestKernelsAreThoseAskedFor(t *testing.T) {
 	torchtest.Require(t)
 	info, err := torch.Info()
@@ -36,7 +35,7 @@ func TestKernelsAreThoseAskedFor(t *testing.T) {
 		t.Errorf("ATEN_CPU_CAPABILITY=%s, and libtorch's kernels are %s", want, info.CPU)
 	}
 	for _, name := range []string{"DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA"} {
-		// Versions know one name or both.
+		// A version knows one name or both.
 		if want := os.Getenv(name); want != "" && isa != want && isa != isaNames[want] {
 			t.Errorf("%s=%s, and oneDNN's kernels are %s", name, want, isa)
 		}
@@ -46,15 +45,15 @@ func TestKernelsAreThoseAskedFor(t *testing.T) {
 	}
 }
 
-// loggedISA is the instruction set by oneDNN's own log, of a child process: a libtorch
-// that holds oneDNN within itself does not tell otherwise.
+// loggedISA is the instruction set in oneDNN's log of a child process: a libtorch with a
+// static oneDNN offers no other way.
 func loggedISA(t *testing.T) string {
 	t.Helper()
 	const child = "RESSLT_TEST_ONEDNN_LOG"
 	if os.Getenv(child) != "" {
 		return ""
 	}
-	// stdbuf, because a Go program ends without emptying C's buffers.
+	// stdbuf, because a Go program ends without flushing C's buffers.
 	c := exec.Command("stdbuf", "-oL", os.Args[0], "-test.run", "^TestOneDNNSpeaks$")
 	c.Env = append(os.Environ(), child+"=1", "ONEDNN_VERBOSE=1", "DNNL_VERBOSE=1")
 	out, err := c.CombinedOutput()

@@ -12,27 +12,22 @@ var (
 )
 
 // NoGrad runs fn without recording history for backward.
-func NoGrad(fn func()) { withGrad(false, fn) }
-
-// EnableGrad runs fn with history recorded, inside a NoGrad.
-func EnableGrad(fn func()) { withGrad(true, fn) }
-
-func withGrad(on bool, fn func()) {
-	was := setGrad(on)
+func NoGrad(fn func()) {
+	was := setGrad(false)
 	defer setGrad(was)
 	fn()
 }
 
-// setGrad gives what grad mode was.
-func setGrad(on bool) bool {
+// setGrad switches grad mode and returns what it was.
+func setGrad(on bool) (was bool) {
 	var b [2]uint64
 	return fnGradMode.word(putBool(b[:0], on)) != 0
 }
 
-// Autocast runs fn with autocast on: convolutions and products on the device
-// type compute in dtype (BFloat16; Float16 on CUDA alone), what needs range
-// stays in float32. Backward belongs outside. The casts of weights are cached
-// until the outermost Autocast ends.
+// Autocast runs fn with autocast on: convolutions and products on the device type
+// compute in dtype (BFloat16, or Float16 on CUDA), ops that need more range stay in
+// float32. Call Backward outside. Casts of weights are cached until the outermost
+// Autocast ends.
 func Autocast(device DeviceType, dtype DType, fn func()) {
 	was := autocastOf(device)
 	setAutocast(device, dtype, true, +1)
@@ -60,9 +55,9 @@ func setAutocast(device DeviceType, dtype DType, on bool, depth int64) {
 	fnAutocast.none(putInt(w, depth))
 }
 
-// SetDeterministic makes every op choose a deterministic algorithm or fail, and
-// cuDNN likewise. CUDA products need CUBLAS_WORKSPACE_CONFIG=:4096:8 in the
-// environment besides. It holds for the process.
+// SetDeterministic makes every op, and cuDNN, choose a deterministic algorithm or
+// fail. CUDA products also need CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment.
+// It holds for the process.
 func SetDeterministic(on bool) {
 	var b [2]uint64
 	fnDetermine.none(putBool(b[:0], on))
@@ -76,22 +71,22 @@ func SetAllowTF32(on bool) {
 }
 
 // SetCuDNNBenchmark lets cuDNN time its convolution algorithms and take the
-// fastest, which need not be the same one run after run. It holds for the process.
+// fastest, which may differ from run to run. It holds for the process.
 func SetCuDNNBenchmark(on bool) {
 	var b [2]uint64
 	fnBenchmark.none(putBool(b[:0], on))
 }
 
-// SetOneDNN lets libtorch's CPU convolutions and products use oneDNN, as they do by
-// default; off, they are libtorch's own kernels over BLAS. It holds for the process and
-// gives what it was.
+// SetOneDNN lets libtorch's CPU convolutions and products use oneDNN, which is the
+// default; when off, they use libtorch's own kernels and BLAS. It holds for the process
+// and returns the previous setting.
 func SetOneDNN(on bool) (was bool) {
 	var b [2]uint64
 	return fnOneDNN.word(putBool(b[:0], on)) != 0
 }
 
-// Synchronize waits until the device has done all that was asked of it. On the
-// CPU nothing is pending.
+// Synchronize waits until the device has finished all its work. On the CPU nothing is
+// ever pending.
 func Synchronize(device Device) {
 	var b [2]uint64
 	fnSync.none(putDevice(b[:0], device))

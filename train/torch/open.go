@@ -16,17 +16,17 @@ import (
 // ShimName is the file name of the shim.
 const ShimName = "libresslt_torch.so"
 
-// EnvShim names the environment variable that points to the shim: the file,
-// or the folder that holds it. It overrides the search.
+// EnvShim is the environment variable that names the shim's file or folder. It
+// overrides the search.
 const EnvShim = "RESSLT_TORCH"
 
-const hintShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " beside the program or set " + EnvShim
+const hintShim = "install libtorch-dev or set TORCH_HOME, run `make shim`, then put " + ShimName + " next to the program or set " + EnvShim
 
 // opened is the path of the loaded shim; nil until one is loaded.
 var opened atomic.Pointer[string]
 
-// openMu serialises loading. A shim once loaded stays for the process's life:
-// libtorch starts threads and registers destructors, and cannot be unloaded.
+// openMu serialises loading. A loaded shim stays as long as the process lives:
+// libtorch starts threads and registers destructors, so it cannot be unloaded.
 var openMu sync.Mutex
 
 type openKind int
@@ -39,7 +39,7 @@ const (
 	openNoCgo
 )
 
-// openOutcome says why a file could not be loaded as the shim.
+// openOutcome is why a file could not be loaded as the shim.
 type openOutcome struct {
 	kind    openKind
 	message string
@@ -48,16 +48,16 @@ type openOutcome struct {
 
 // Open loads the shim, and with it libtorch. path is the shim's file or its
 // folder; "" searches, in this order: $RESSLT_TORCH, the executable's folder,
-// ../lib beside that, the system loader's path. Where $RESSLT_TORCH is set
+// ../lib next to that, the system loader's path. Where $RESSLT_TORCH is set
 // nothing else is searched.
 //
-// Before that it sets OMP_WAIT_POLICY to "passive", unless the environment already says
+// First it sets OMP_WAIT_POLICY to "passive", unless the environment already says
 // how OpenMP's threads wait.
 //
 // Open is idempotent: after a success every further call returns nil, whatever
-// its path. It returns errs.ErrUnavailable when no shim can be loaded,
-// naming every place searched, and errs.ErrMismatch when the shim has
-// another ABI number than this build.
+// its path. It returns errs.ErrUnavailable, naming every place searched, if no shim
+// can be loaded, and errs.ErrMismatch if the shim has another ABI number than this
+// build.
 func Open(path string) error {
 	openMu.Lock()
 	defer openMu.Unlock()
@@ -94,22 +94,22 @@ func Open(path string) error {
 			return errs.New("open libtorch shim", c, "rebuild with CGO_ENABLED=1 and a C compiler",
 				errs.Because(errs.ErrUnavailable, "this program was built without cgo"))
 		case openLoader:
-			tried = append(tried, loaderSaid(c, out.message))
+			tried = append(tried, loaderMessage(c, out.message))
 		}
 	}
 	return errs.New("open libtorch shim", path, hintShim,
 		errs.Because(errs.ErrUnavailable, "searched "+strings.Join(tried, ", ")))
 }
 
-// loaderSaid names the file once: the loader's own message mostly does already.
-func loaderSaid(path, message string) string {
+// loaderMessage names the file once: the loader's own message usually does already.
+func loaderMessage(path, message string) string {
 	if strings.HasPrefix(message, path) {
 		return message
 	}
 	return path + " (" + message + ")"
 }
 
-// Available is nil when libtorch can be used. Where nothing is loaded yet it
+// Available returns nil if libtorch can be used. If nothing is loaded yet, it
 // searches as Open("") does, and returns its error.
 func Available() error {
 	if opened.Load() != nil {
@@ -127,7 +127,7 @@ func candidatesFor(path string) []string {
 		if st, err := os.Stat(path); err == nil && st.IsDir() {
 			path = filepath.Join(path, ShimName)
 		}
-		if filepath.Base(path) == path { // a bare name means a file here, never the loader's path
+		if filepath.Base(path) == path { // a bare name is a file in this folder, never on the loader's path
 			path = "." + string(filepath.Separator) + path
 		}
 		return []string{path}

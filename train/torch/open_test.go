@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// openMain opens path and prints what came of it, for openIn to read.
+// openMain opens path and prints the result, for openIn to read.
 func openMain(path string) {
 	err := torch.Open(path)
 	kind := "ok"
@@ -216,9 +216,6 @@ func TestNumThreads(t *testing.T) {
 	for _, n := range []int{0, -1, 1 << 20} {
 		if err := torch.SetNumThreads(n); !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("SetNumThreads(%d): %v", n, err)
-		}
-		if err := torch.SetNumInteropThreads(n); !errors.Is(err, errs.ErrUsage) {
-			t.Errorf("SetNumInteropThreads(%d): %v", n, err)
 		}
 	}
 }

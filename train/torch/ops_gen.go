@@ -3,218 +3,96 @@
 package torch
 
 var (
-	opConv2d                    = op{name: "aten::conv2d", overload: "", args: "input,weight,bias,stride,padding,dilation,groups"}
-	opMaxPool2d                 = op{name: "aten::max_pool2d", overload: "", args: "self,kernel_size,stride,padding,dilation,ceil_mode"}
-	opAvgPool2d                 = op{name: "aten::avg_pool2d", overload: "", args: "self,kernel_size,stride,padding,ceil_mode,count_include_pad,divisor_override"}
-	opAdaptiveAvgPool2d         = op{name: "aten::adaptive_avg_pool2d", overload: "", args: "self,output_size"}
-	opBatchNorm                 = op{name: "aten::batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps,cudnn_enabled"}
-	opNativeBatchNorm           = op{name: "aten::native_batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps"}
-	opLayerNorm                 = op{name: "aten::layer_norm", overload: "", args: "input,normalized_shape,weight,bias,eps,cudnn_enable"}
-	opDropout                   = op{name: "aten::dropout", overload: "", args: "input,p,train"}
-	opRelu                      = op{name: "aten::relu", overload: "", args: "self"}
-	opRelu_                     = op{name: "aten::relu_", overload: "", args: "self"}
-	opRelu6                     = op{name: "aten::relu6", overload: "", args: "self"}
-	opSilu                      = op{name: "aten::silu", overload: "", args: "self"}
-	opSilu_                     = op{name: "aten::silu_", overload: "", args: "self"}
-	opHardswish                 = op{name: "aten::hardswish", overload: "", args: "self"}
-	opHardswish_                = op{name: "aten::hardswish_", overload: "", args: "self"}
-	opHardsigmoid               = op{name: "aten::hardsigmoid", overload: "", args: "self"}
-	opHardsigmoid_              = op{name: "aten::hardsigmoid_", overload: "", args: "self"}
-	opSigmoid                   = op{name: "aten::sigmoid", overload: "", args: "self"}
-	opSigmoid_                  = op{name: "aten::sigmoid_", overload: "", args: "self"}
-	opTanh                      = op{name: "aten::tanh", overload: "", args: "self"}
-	opGelu                      = op{name: "aten::gelu", overload: "", args: "self,approximate"}
-	opLeakyRelu                 = op{name: "aten::leaky_relu", overload: "", args: "self,negative_slope"}
-	opHardtanh                  = op{name: "aten::hardtanh", overload: "", args: "self,min_val,max_val"}
-	opHardtanh_                 = op{name: "aten::hardtanh_", overload: "", args: "self,min_val,max_val"}
-	opLinear                    = op{name: "aten::linear", overload: "", args: "input,weight,bias"}
-	opMatmul                    = op{name: "aten::matmul", overload: "", args: "self,other"}
-	opMm                        = op{name: "aten::mm", overload: "", args: "self,mat2"}
-	opAddmm                     = op{name: "aten::addmm", overload: "", args: "self,mat1,mat2,beta,alpha"}
-	opBmm                       = op{name: "aten::bmm", overload: "", args: "self,mat2"}
-	opMv                        = op{name: "aten::mv", overload: "", args: "self,vec"}
-	opDot                       = op{name: "aten::dot", overload: "", args: "self,tensor"}
-	opOuter                     = op{name: "aten::outer", overload: "", args: "self,vec2"}
-	opT                         = op{name: "aten::t", overload: "", args: "self"}
-	opAdd                       = op{name: "aten::add", overload: "Tensor", args: "self,other,alpha"}
-	opAddScalar                 = op{name: "aten::add", overload: "Scalar", args: "self,other,alpha"}
-	opAdd_                      = op{name: "aten::add_", overload: "Tensor", args: "self,other,alpha"}
-	opAddScalar_                = op{name: "aten::add_", overload: "Scalar", args: "self,other,alpha"}
-	opSub                       = op{name: "aten::sub", overload: "Tensor", args: "self,other,alpha"}
-	opSubScalar                 = op{name: "aten::sub", overload: "Scalar", args: "self,other,alpha"}
-	opSub_                      = op{name: "aten::sub_", overload: "Tensor", args: "self,other,alpha"}
-	opSubScalar_                = op{name: "aten::sub_", overload: "Scalar", args: "self,other,alpha"}
-	opRsubScalar                = op{name: "aten::rsub", overload: "Scalar", args: "self,other,alpha"}
-	opMul                       = op{name: "aten::mul", overload: "Tensor", args: "self,other"}
-	opMulScalar                 = op{name: "aten::mul", overload: "Scalar", args: "self,other"}
-	opMul_                      = op{name: "aten::mul_", overload: "Tensor", args: "self,other"}
-	opMulScalar_                = op{name: "aten::mul_", overload: "Scalar", args: "self,other"}
-	opDiv                       = op{name: "aten::div", overload: "Tensor", args: "self,other"}
-	opDivScalar                 = op{name: "aten::div", overload: "Scalar", args: "self,other"}
-	opDiv_                      = op{name: "aten::div_", overload: "Tensor", args: "self,other"}
-	opDivScalar_                = op{name: "aten::div_", overload: "Scalar", args: "self,other"}
-	opAddcmul                   = op{name: "aten::addcmul", overload: "", args: "self,tensor1,tensor2,value"}
-	opAddcmul_                  = op{name: "aten::addcmul_", overload: "", args: "self,tensor1,tensor2,value"}
-	opAddcdiv_                  = op{name: "aten::addcdiv_", overload: "", args: "self,tensor1,tensor2,value"}
-	opLerpScalar                = op{name: "aten::lerp", overload: "Scalar", args: "self,end,weight"}
-	opLerpScalar_               = op{name: "aten::lerp_", overload: "Scalar", args: "self,end,weight"}
-	opRemainderScalar           = op{name: "aten::remainder", overload: "Scalar", args: "self,other"}
-	opNeg                       = op{name: "aten::neg", overload: "", args: "self"}
-	opPow                       = op{name: "aten::pow", overload: "Tensor_Scalar", args: "self,exponent"}
-	opSquare                    = op{name: "aten::square", overload: "", args: "self"}
-	opSqrt                      = op{name: "aten::sqrt", overload: "", args: "self"}
-	opSqrt_                     = op{name: "aten::sqrt_", overload: "", args: "self"}
-	opRsqrt                     = op{name: "aten::rsqrt", overload: "", args: "self"}
-	opReciprocal                = op{name: "aten::reciprocal", overload: "", args: "self"}
-	opExp                       = op{name: "aten::exp", overload: "", args: "self"}
-	opLog                       = op{name: "aten::log", overload: "", args: "self"}
-	opLog1p                     = op{name: "aten::log1p", overload: "", args: "self"}
-	opAbs                       = op{name: "aten::abs", overload: "", args: "self"}
-	opSign                      = op{name: "aten::sign", overload: "", args: "self"}
-	opFloor                     = op{name: "aten::floor", overload: "", args: "self"}
-	opRound                     = op{name: "aten::round", overload: "", args: "self"}
-	opMaximum                   = op{name: "aten::maximum", overload: "", args: "self,other"}
-	opMinimum                   = op{name: "aten::minimum", overload: "", args: "self,other"}
-	opClamp                     = op{name: "aten::clamp", overload: "", args: "self,min,max"}
-	opClamp_                    = op{name: "aten::clamp_", overload: "", args: "self,min,max"}
-	opClampMin                  = op{name: "aten::clamp_min", overload: "", args: "self,min"}
-	opClampMin_                 = op{name: "aten::clamp_min_", overload: "", args: "self,min"}
-	opClampMax                  = op{name: "aten::clamp_max", overload: "", args: "self,max"}
-	opClampMax_                 = op{name: "aten::clamp_max_", overload: "", args: "self,max"}
-	opSum                       = op{name: "aten::sum", overload: "", args: "self,dtype"}
-	opSumDim                    = op{name: "aten::sum", overload: "dim_IntList", args: "self,dim,keepdim,dtype"}
-	opMean                      = op{name: "aten::mean", overload: "", args: "self,dtype"}
-	opMeanDim                   = op{name: "aten::mean", overload: "dim", args: "self,dim,keepdim,dtype"}
-	opStd                       = op{name: "aten::std", overload: "", args: "self,unbiased"}
-	opStdDim                    = op{name: "aten::std", overload: "dim", args: "self,dim,unbiased,keepdim"}
-	opVar                       = op{name: "aten::var", overload: "", args: "self,unbiased"}
-	opVarDim                    = op{name: "aten::var", overload: "dim", args: "self,dim,unbiased,keepdim"}
-	opVarMeanDim                = op{name: "aten::var_mean", overload: "dim", args: "self,dim,unbiased,keepdim"}
-	opMax                       = op{name: "aten::max", overload: "", args: "self"}
-	opMaxDim                    = op{name: "aten::max", overload: "dim", args: "self,dim,keepdim"}
-	opMin                       = op{name: "aten::min", overload: "", args: "self"}
-	opMinDim                    = op{name: "aten::min", overload: "dim", args: "self,dim,keepdim"}
-	opAmax                      = op{name: "aten::amax", overload: "", args: "self,dim,keepdim"}
-	opAmin                      = op{name: "aten::amin", overload: "", args: "self,dim,keepdim"}
-	opArgmax                    = op{name: "aten::argmax", overload: "", args: "self,dim,keepdim"}
-	opLinalgVectorNorm          = op{name: "aten::linalg_vector_norm", overload: "", args: "self,ord,dim,keepdim,dtype"}
-	opLogsumexp                 = op{name: "aten::logsumexp", overload: "", args: "self,dim,keepdim"}
-	opAll                       = op{name: "aten::all", overload: "", args: "self"}
-	opAny                       = op{name: "aten::any", overload: "", args: "self"}
-	opAllDim                    = op{name: "aten::all", overload: "dim", args: "self,dim,keepdim"}
-	opAnyDim                    = op{name: "aten::any", overload: "dim", args: "self,dim,keepdim"}
-	opCumsum                    = op{name: "aten::cumsum", overload: "", args: "self,dim,dtype"}
-	opBincount                  = op{name: "aten::bincount", overload: "", args: "self,weights,minlength"}
-	opSoftmax                   = op{name: "aten::softmax", overload: "int", args: "self,dim,dtype"}
-	opLogSoftmax                = op{name: "aten::log_softmax", overload: "int", args: "self,dim,dtype"}
-	opNllLossNd                 = op{name: "aten::nll_loss_nd", overload: "", args: "self,target,weight,reduction,ignore_index"}
-	opCrossEntropyLoss          = op{name: "aten::cross_entropy_loss", overload: "", args: "self,target,weight,reduction,ignore_index,label_smoothing"}
-	opMseLoss                   = op{name: "aten::mse_loss", overload: "", args: "self,target,reduction"}
-	opKlDiv                     = op{name: "aten::kl_div", overload: "", args: "self,target,reduction,log_target"}
-	opCosineSimilarity          = op{name: "aten::cosine_similarity", overload: "", args: "x1,x2,dim,eps"}
-	opCat                       = op{name: "aten::cat", overload: "", args: "tensors,dim"}
-	opStack                     = op{name: "aten::stack", overload: "", args: "tensors,dim"}
-	opChunk                     = op{name: "aten::chunk", overload: "", args: "self,chunks,dim"}
-	opSplit                     = op{name: "aten::split", overload: "Tensor", args: "self,split_size,dim"}
-	opSplitWithSizes            = op{name: "aten::split_with_sizes", overload: "", args: "self,split_sizes,dim"}
-	opNarrow                    = op{name: "aten::narrow", overload: "", args: "self,dim,start,length"}
-	opSelect                    = op{name: "aten::select", overload: "int", args: "self,dim,index"}
-	opSlice                     = op{name: "aten::slice", overload: "Tensor", args: "self,dim,start,end,step"}
-	opIndexSelect               = op{name: "aten::index_select", overload: "", args: "self,dim,index"}
-	opGather                    = op{name: "aten::gather", overload: "", args: "self,dim,index,sparse_grad"}
-	opScatter_                  = op{name: "aten::scatter_", overload: "src", args: "self,dim,index,src"}
-	opScatterValue_             = op{name: "aten::scatter_", overload: "value", args: "self,dim,index,value"}
-	opScatterAdd_               = op{name: "aten::scatter_add_", overload: "", args: "self,dim,index,src"}
-	opIndexCopy_                = op{name: "aten::index_copy_", overload: "", args: "self,dim,index,source"}
-	opIndexAdd_                 = op{name: "aten::index_add_", overload: "", args: "self,dim,index,source,alpha"}
-	opIndexFill_                = op{name: "aten::index_fill_", overload: "int_Scalar", args: "self,dim,index,value"}
-	opMaskedFillScalar          = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
-	opMaskedFillScalar_         = op{name: "aten::masked_fill_", overload: "Scalar", args: "self,mask,value"}
-	opMaskedSelect              = op{name: "aten::masked_select", overload: "", args: "self,mask"}
-	opNonzero                   = op{name: "aten::nonzero", overload: "", args: "self"}
-	opWhere                     = op{name: "aten::where", overload: "self", args: "condition,self,other"}
-	opReshape                   = op{name: "aten::reshape", overload: "", args: "self,shape"}
-	opView                      = op{name: "aten::view", overload: "", args: "self,size"}
-	opFlatten                   = op{name: "aten::flatten", overload: "using_ints", args: "self,start_dim,end_dim"}
-	opTranspose                 = op{name: "aten::transpose", overload: "int", args: "self,dim0,dim1"}
-	opPermute                   = op{name: "aten::permute", overload: "", args: "self,dims"}
-	opUnsqueeze                 = op{name: "aten::unsqueeze", overload: "", args: "self,dim"}
-	opSqueezeDim                = op{name: "aten::squeeze", overload: "dim", args: "self,dim"}
-	opExpand                    = op{name: "aten::expand", overload: "", args: "self,size,implicit"}
-	opRepeat                    = op{name: "aten::repeat", overload: "", args: "self,repeats"}
-	opFlip                      = op{name: "aten::flip", overload: "", args: "self,dims"}
-	opRoll                      = op{name: "aten::roll", overload: "", args: "self,shifts,dims"}
-	opContiguous                = op{name: "aten::contiguous", overload: "", args: "self,memory_format"}
-	opClone                     = op{name: "aten::clone", overload: "", args: "self,memory_format"}
-	opDetach                    = op{name: "aten::detach", overload: "", args: "self"}
-	opCopy_                     = op{name: "aten::copy_", overload: "", args: "self,src,non_blocking"}
-	opZero_                     = op{name: "aten::zero_", overload: "", args: "self"}
-	opFillScalar_               = op{name: "aten::fill_", overload: "Scalar", args: "self,value"}
-	opTo                        = op{name: "aten::to", overload: "dtype", args: "self,dtype,non_blocking,copy,memory_format"}
-	opEq                        = op{name: "aten::eq", overload: "Tensor", args: "self,other"}
-	opEqScalar                  = op{name: "aten::eq", overload: "Scalar", args: "self,other"}
-	opNe                        = op{name: "aten::ne", overload: "Tensor", args: "self,other"}
-	opNeScalar                  = op{name: "aten::ne", overload: "Scalar", args: "self,other"}
-	opGt                        = op{name: "aten::gt", overload: "Tensor", args: "self,other"}
-	opGtScalar                  = op{name: "aten::gt", overload: "Scalar", args: "self,other"}
-	opGe                        = op{name: "aten::ge", overload: "Tensor", args: "self,other"}
-	opGeScalar                  = op{name: "aten::ge", overload: "Scalar", args: "self,other"}
-	opLt                        = op{name: "aten::lt", overload: "Tensor", args: "self,other"}
-	opLtScalar                  = op{name: "aten::lt", overload: "Scalar", args: "self,other"}
-	opLe                        = op{name: "aten::le", overload: "Tensor", args: "self,other"}
-	opLeScalar                  = op{name: "aten::le", overload: "Scalar", args: "self,other"}
-	opLogicalNot                = op{name: "aten::logical_not", overload: "", args: "self"}
-	opLogicalAnd                = op{name: "aten::logical_and", overload: "", args: "self,other"}
-	opLogicalOr                 = op{name: "aten::logical_or", overload: "", args: "self,other"}
-	opIsfinite                  = op{name: "aten::isfinite", overload: "", args: "self"}
-	opIsnan                     = op{name: "aten::isnan", overload: "", args: "self"}
-	opEqual                     = op{name: "aten::equal", overload: "", args: "self,other"}
-	opAllclose                  = op{name: "aten::allclose", overload: "", args: "self,other,rtol,atol,equal_nan"}
-	opTopk                      = op{name: "aten::topk", overload: "", args: "self,k,dim,largest,sorted"}
-	opSort                      = op{name: "aten::sort", overload: "", args: "self,dim,descending"}
-	opArgsort                   = op{name: "aten::argsort", overload: "", args: "self,dim,descending"}
-	opZeros                     = op{name: "aten::zeros", overload: "", args: "size,dtype,layout,device,pin_memory"}
-	opOnes                      = op{name: "aten::ones", overload: "", args: "size,dtype,layout,device,pin_memory"}
-	opFull                      = op{name: "aten::full", overload: "", args: "size,fill_value,dtype,layout,device,pin_memory"}
-	opEmpty                     = op{name: "aten::empty", overload: "memory_format", args: "size,dtype,layout,device,pin_memory,memory_format"}
-	opArange                    = op{name: "aten::arange", overload: "start_step", args: "start,end,step,dtype,layout,device,pin_memory"}
-	opRandperm                  = op{name: "aten::randperm", overload: "generator", args: "n,generator,dtype,layout,device,pin_memory"}
-	opEye                       = op{name: "aten::eye", overload: "", args: "n,dtype,layout,device,pin_memory"}
-	opZerosLike                 = op{name: "aten::zeros_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
-	opOnesLike                  = op{name: "aten::ones_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
-	opFullLike                  = op{name: "aten::full_like", overload: "", args: "self,fill_value,dtype,layout,device,pin_memory,memory_format"}
-	opOneHot                    = op{name: "aten::one_hot", overload: "", args: "self,num_classes"}
-	opNormal_                   = op{name: "aten::normal_", overload: "", args: "self,mean,std,generator"}
-	opUniform_                  = op{name: "aten::uniform_", overload: "", args: "self,from,to,generator"}
-	opBernoulli_                = op{name: "aten::bernoulli_", overload: "float", args: "self,p,generator"}
-	opTril                      = op{name: "aten::tril", overload: "", args: "self,diagonal"}
-	opTriu                      = op{name: "aten::triu", overload: "", args: "self,diagonal"}
-	opTril_                     = op{name: "aten::tril_", overload: "", args: "self,diagonal"}
-	opTriu_                     = op{name: "aten::triu_", overload: "", args: "self,diagonal"}
-	opDiag                      = op{name: "aten::diag", overload: "", args: "self,diagonal"}
-	opLinalgQr                  = op{name: "aten::linalg_qr", overload: "", args: "A,mode"}
-	opLinalgEigh                = op{name: "aten::linalg_eigh", overload: "", args: "self,UPLO"}
-	opForeachAddList_           = op{name: "aten::_foreach_add_", overload: "List", args: "self,other,alpha"}
-	opForeachAddScalar_         = op{name: "aten::_foreach_add_", overload: "Scalar", args: "self,scalar"}
-	opForeachAddScalarList_     = op{name: "aten::_foreach_add_", overload: "ScalarList", args: "self,scalars"}
-	opForeachAddList            = op{name: "aten::_foreach_add", overload: "List", args: "self,other,alpha"}
-	opForeachSubList_           = op{name: "aten::_foreach_sub_", overload: "List", args: "self,other,alpha"}
-	opForeachMulScalar_         = op{name: "aten::_foreach_mul_", overload: "Scalar", args: "self,scalar"}
-	opForeachMulList_           = op{name: "aten::_foreach_mul_", overload: "List", args: "self,other"}
-	opForeachMulScalarList_     = op{name: "aten::_foreach_mul_", overload: "ScalarList", args: "self,scalars"}
-	opForeachMulScalar          = op{name: "aten::_foreach_mul", overload: "Scalar", args: "self,scalar"}
-	opForeachMulList            = op{name: "aten::_foreach_mul", overload: "List", args: "self,other"}
-	opForeachDivScalar_         = op{name: "aten::_foreach_div_", overload: "Scalar", args: "self,scalar"}
-	opForeachDivList_           = op{name: "aten::_foreach_div_", overload: "List", args: "self,other"}
-	opForeachAddcmulScalar_     = op{name: "aten::_foreach_addcmul_", overload: "Scalar", args: "self,tensor1,tensor2,value"}
-	opForeachAddcdivScalar_     = op{name: "aten::_foreach_addcdiv_", overload: "Scalar", args: "self,tensor1,tensor2,value"}
-	opForeachAddcdivScalarList_ = op{name: "aten::_foreach_addcdiv_", overload: "ScalarList", args: "self,tensor1,tensor2,scalars"}
-	opForeachSqrt               = op{name: "aten::_foreach_sqrt", overload: "", args: "self"}
-	opForeachSqrt_              = op{name: "aten::_foreach_sqrt_", overload: "", args: "self"}
-	opForeachNormScalar         = op{name: "aten::_foreach_norm", overload: "Scalar", args: "self,ord"}
-	opForeachZero_              = op{name: "aten::_foreach_zero_", overload: "", args: "self"}
-	opForeachNeg                = op{name: "aten::_foreach_neg", overload: "", args: "self"}
-	opForeachNeg_               = op{name: "aten::_foreach_neg_", overload: "", args: "self"}
+	opConv2d            = op{name: "aten::conv2d", overload: "", args: "input,weight,bias,stride,padding,dilation,groups"}
+	opMaxPool2d         = op{name: "aten::max_pool2d", overload: "", args: "self,kernel_size,stride,padding,dilation,ceil_mode"}
+	opAdaptiveAvgPool2d = op{name: "aten::adaptive_avg_pool2d", overload: "", args: "self,output_size"}
+	opBatchNorm         = op{name: "aten::batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps,cudnn_enabled"}
+	opRelu_             = op{name: "aten::relu_", overload: "", args: "self"}
+	opSilu              = op{name: "aten::silu", overload: "", args: "self"}
+	opHardswish         = op{name: "aten::hardswish", overload: "", args: "self"}
+	opHardsigmoid       = op{name: "aten::hardsigmoid", overload: "", args: "self"}
+	opSigmoid           = op{name: "aten::sigmoid", overload: "", args: "self"}
+	opLinear            = op{name: "aten::linear", overload: "", args: "input,weight,bias"}
+	opMm                = op{name: "aten::mm", overload: "", args: "self,mat2"}
+	opAddmm             = op{name: "aten::addmm", overload: "", args: "self,mat1,mat2,beta,alpha"}
+	opT                 = op{name: "aten::t", overload: "", args: "self"}
+	opAdd               = op{name: "aten::add", overload: "Tensor", args: "self,other,alpha"}
+	opAddScalar         = op{name: "aten::add", overload: "Scalar", args: "self,other,alpha"}
+	opAdd_              = op{name: "aten::add_", overload: "Tensor", args: "self,other,alpha"}
+	opAddScalar_        = op{name: "aten::add_", overload: "Scalar", args: "self,other,alpha"}
+	opSub               = op{name: "aten::sub", overload: "Tensor", args: "self,other,alpha"}
+	opSub_              = op{name: "aten::sub_", overload: "Tensor", args: "self,other,alpha"}
+	opMul               = op{name: "aten::mul", overload: "Tensor", args: "self,other"}
+	opMulScalar         = op{name: "aten::mul", overload: "Scalar", args: "self,other"}
+	opMul_              = op{name: "aten::mul_", overload: "Tensor", args: "self,other"}
+	opMulScalar_        = op{name: "aten::mul_", overload: "Scalar", args: "self,other"}
+	opDiv               = op{name: "aten::div", overload: "Tensor", args: "self,other"}
+	opDivScalar         = op{name: "aten::div", overload: "Scalar", args: "self,other"}
+	opDivScalar_        = op{name: "aten::div_", overload: "Scalar", args: "self,other"}
+	opNeg               = op{name: "aten::neg", overload: "", args: "self"}
+	opSquare            = op{name: "aten::square", overload: "", args: "self"}
+	opRsqrt             = op{name: "aten::rsqrt", overload: "", args: "self"}
+	opExp               = op{name: "aten::exp", overload: "", args: "self"}
+	opLog               = op{name: "aten::log", overload: "", args: "self"}
+	opLog1p             = op{name: "aten::log1p", overload: "", args: "self"}
+	opAbs               = op{name: "aten::abs", overload: "", args: "self"}
+	opClampMin          = op{name: "aten::clamp_min", overload: "", args: "self,min"}
+	opClampMin_         = op{name: "aten::clamp_min_", overload: "", args: "self,min"}
+	opSum               = op{name: "aten::sum", overload: "", args: "self,dtype"}
+	opSumDim            = op{name: "aten::sum", overload: "dim_IntList", args: "self,dim,keepdim,dtype"}
+	opMean              = op{name: "aten::mean", overload: "", args: "self,dtype"}
+	opMeanDim           = op{name: "aten::mean", overload: "dim", args: "self,dim,keepdim,dtype"}
+	opStdDim            = op{name: "aten::std", overload: "dim", args: "self,dim,unbiased,keepdim"}
+	opAmax              = op{name: "aten::amax", overload: "", args: "self,dim,keepdim"}
+	opArgmax            = op{name: "aten::argmax", overload: "", args: "self,dim,keepdim"}
+	opLinalgVectorNorm  = op{name: "aten::linalg_vector_norm", overload: "", args: "self,ord,dim,keepdim,dtype"}
+	opLogsumexp         = op{name: "aten::logsumexp", overload: "", args: "self,dim,keepdim"}
+	opAll               = op{name: "aten::all", overload: "", args: "self"}
+	opSoftmax           = op{name: "aten::softmax", overload: "int", args: "self,dim,dtype"}
+	opLogSoftmax        = op{name: "aten::log_softmax", overload: "int", args: "self,dim,dtype"}
+	opCrossEntropyLoss  = op{name: "aten::cross_entropy_loss", overload: "", args: "self,target,weight,reduction,ignore_index,label_smoothing"}
+	opCat               = op{name: "aten::cat", overload: "", args: "tensors,dim"}
+	opStack             = op{name: "aten::stack", overload: "", args: "tensors,dim"}
+	opChunk             = op{name: "aten::chunk", overload: "", args: "self,chunks,dim"}
+	opNarrow            = op{name: "aten::narrow", overload: "", args: "self,dim,start,length"}
+	opSelect            = op{name: "aten::select", overload: "int", args: "self,dim,index"}
+	opSlice             = op{name: "aten::slice", overload: "Tensor", args: "self,dim,start,end,step"}
+	opIndexSelect       = op{name: "aten::index_select", overload: "", args: "self,dim,index"}
+	opScatterAdd_       = op{name: "aten::scatter_add_", overload: "", args: "self,dim,index,src"}
+	opMaskedFillScalar  = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
+	opWhere             = op{name: "aten::where", overload: "self", args: "condition,self,other"}
+	opReshape           = op{name: "aten::reshape", overload: "", args: "self,shape"}
+	opFlatten           = op{name: "aten::flatten", overload: "using_ints", args: "self,start_dim,end_dim"}
+	opTranspose         = op{name: "aten::transpose", overload: "int", args: "self,dim0,dim1"}
+	opPermute           = op{name: "aten::permute", overload: "", args: "self,dims"}
+	opUnsqueeze         = op{name: "aten::unsqueeze", overload: "", args: "self,dim"}
+	opRepeat            = op{name: "aten::repeat", overload: "", args: "self,repeats"}
+	opFlip              = op{name: "aten::flip", overload: "", args: "self,dims"}
+	opRoll              = op{name: "aten::roll", overload: "", args: "self,shifts,dims"}
+	opContiguous        = op{name: "aten::contiguous", overload: "", args: "self,memory_format"}
+	opClone             = op{name: "aten::clone", overload: "", args: "self,memory_format"}
+	opDetach            = op{name: "aten::detach", overload: "", args: "self"}
+	opCopy_             = op{name: "aten::copy_", overload: "", args: "self,src,non_blocking"}
+	opZero_             = op{name: "aten::zero_", overload: "", args: "self"}
+	opFillScalar_       = op{name: "aten::fill_", overload: "Scalar", args: "self,value"}
+	opEq                = op{name: "aten::eq", overload: "Tensor", args: "self,other"}
+	opGt                = op{name: "aten::gt", overload: "Tensor", args: "self,other"}
+	opGtScalar          = op{name: "aten::gt", overload: "Scalar", args: "self,other"}
+	opIsfinite          = op{name: "aten::isfinite", overload: "", args: "self"}
+	opTopk              = op{name: "aten::topk", overload: "", args: "self,k,dim,largest,sorted"}
+	opZeros             = op{name: "aten::zeros", overload: "", args: "size,dtype,layout,device,pin_memory"}
+	opOnes              = op{name: "aten::ones", overload: "", args: "size,dtype,layout,device,pin_memory"}
+	opFull              = op{name: "aten::full", overload: "", args: "size,fill_value,dtype,layout,device,pin_memory"}
+	opEmpty             = op{name: "aten::empty", overload: "memory_format", args: "size,dtype,layout,device,pin_memory,memory_format"}
+	opArange            = op{name: "aten::arange", overload: "start_step", args: "start,end,step,dtype,layout,device,pin_memory"}
+	opEye               = op{name: "aten::eye", overload: "", args: "n,dtype,layout,device,pin_memory"}
+	opZerosLike         = op{name: "aten::zeros_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
+	opOnesLike          = op{name: "aten::ones_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
+	opLinalgEigh        = op{name: "aten::linalg_eigh", overload: "", args: "self,UPLO"}
+	opForeachAddList_   = op{name: "aten::_foreach_add_", overload: "List", args: "self,other,alpha"}
+	opForeachMulScalar_ = op{name: "aten::_foreach_mul_", overload: "Scalar", args: "self,scalar"}
+	opForeachMulList_   = op{name: "aten::_foreach_mul_", overload: "List", args: "self,other"}
+	opForeachNormScalar = op{name: "aten::_foreach_norm", overload: "Scalar", args: "self,ord"}
 )
 
 // Conv2d is aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] dilation=1, int groups=1) -> Tensor
@@ -244,20 +122,6 @@ func MaxPool2d(self *Tensor, kernelSize, stride, padding, dilation []int64, ceil
 	return opMaxPool2d.one(w)
 }
 
-// AvgPool2d is aten::avg_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor
-func AvgPool2d(self *Tensor, kernelSize, stride, padding []int64, ceilMode, countIncludePad bool, divisorOverride *int64) *Tensor {
-	var b [23]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInts(w, kernelSize)
-	w = putInts(w, stride)
-	w = putInts(w, padding)
-	w = putBool(w, ceilMode)
-	w = putBool(w, countIncludePad)
-	w = putOptInt(w, divisorOverride)
-	return opAvgPool2d.one(w)
-}
-
 // AdaptiveAvgPool2d is aten::adaptive_avg_pool2d(Tensor self, int[2] output_size) -> Tensor
 func AdaptiveAvgPool2d(self *Tensor, outputSize []int64) *Tensor {
 	var b [7]uint64
@@ -283,52 +147,6 @@ func BatchNorm(input, weight, bias, runningMean, runningVar *Tensor, training bo
 	return opBatchNorm.one(w)
 }
 
-// NativeBatchNorm is aten::native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)
-func NativeBatchNorm(input, weight, bias, runningMean, runningVar *Tensor, training bool, momentum, eps float64) (*Tensor, *Tensor, *Tensor) {
-	var b [16]uint64
-	w := b[:0]
-	w = putTensor(w, input)
-	w = putOptTensor(w, weight)
-	w = putOptTensor(w, bias)
-	w = putOptTensor(w, runningMean)
-	w = putOptTensor(w, runningVar)
-	w = putBool(w, training)
-	w = putDouble(w, momentum)
-	w = putDouble(w, eps)
-	return opNativeBatchNorm.three(w)
-}
-
-// LayerNorm is aten::layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, bool cudnn_enable=True) -> Tensor
-func LayerNorm(input *Tensor, normalizedShape []int64, weight, bias *Tensor, eps float64, cudnnEnable bool) *Tensor {
-	var b [15]uint64
-	w := b[:0]
-	w = putTensor(w, input)
-	w = putInts(w, normalizedShape)
-	w = putOptTensor(w, weight)
-	w = putOptTensor(w, bias)
-	w = putDouble(w, eps)
-	w = putBool(w, cudnnEnable)
-	return opLayerNorm.one(w)
-}
-
-// Dropout is aten::dropout(Tensor input, float p, bool train) -> Tensor
-func Dropout(input *Tensor, p float64, train bool) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, input)
-	w = putDouble(w, p)
-	w = putBool(w, train)
-	return opDropout.one(w)
-}
-
-// Relu is aten::relu(Tensor self) -> Tensor
-func Relu(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opRelu.one(w)
-}
-
 // Relu_ is aten::relu_(Tensor(a!) self) -> Tensor(a!)
 func Relu_(self *Tensor) *Tensor {
 	var b [2]uint64
@@ -336,14 +154,6 @@ func Relu_(self *Tensor) *Tensor {
 	w = putTensor(w, self)
 	opRelu_.none(w)
 	return self
-}
-
-// Relu6 is aten::relu6(Tensor self) -> Tensor
-func Relu6(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opRelu6.one(w)
 }
 
 // Silu is aten::silu(Tensor self) -> Tensor
@@ -354,30 +164,12 @@ func Silu(self *Tensor) *Tensor {
 	return opSilu.one(w)
 }
 
-// Silu_ is aten::silu_(Tensor(a!) self) -> Tensor(a!)
-func Silu_(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	opSilu_.none(w)
-	return self
-}
-
 // Hardswish is aten::hardswish(Tensor self) -> Tensor
 func Hardswish(self *Tensor) *Tensor {
 	var b [2]uint64
 	w := b[:0]
 	w = putTensor(w, self)
 	return opHardswish.one(w)
-}
-
-// Hardswish_ is aten::hardswish_(Tensor(a!) self) -> Tensor(a!)
-func Hardswish_(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	opHardswish_.none(w)
-	return self
 }
 
 // Hardsigmoid is aten::hardsigmoid(Tensor self) -> Tensor
@@ -388,77 +180,12 @@ func Hardsigmoid(self *Tensor) *Tensor {
 	return opHardsigmoid.one(w)
 }
 
-// Hardsigmoid_ is aten::hardsigmoid_(Tensor(a!) self) -> Tensor(a!)
-func Hardsigmoid_(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	opHardsigmoid_.none(w)
-	return self
-}
-
 // Sigmoid is aten::sigmoid(Tensor self) -> Tensor
 func Sigmoid(self *Tensor) *Tensor {
 	var b [2]uint64
 	w := b[:0]
 	w = putTensor(w, self)
 	return opSigmoid.one(w)
-}
-
-// Sigmoid_ is aten::sigmoid_(Tensor(a!) self) -> Tensor(a!)
-func Sigmoid_(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	opSigmoid_.none(w)
-	return self
-}
-
-// Tanh is aten::tanh(Tensor self) -> Tensor
-func Tanh(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opTanh.one(w)
-}
-
-// Gelu is aten::gelu(Tensor self, *, str approximate="none") -> Tensor
-func Gelu(self *Tensor, approximate string) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putString(w, approximate)
-	return opGelu.one(w)
-}
-
-// LeakyRelu is aten::leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor
-func LeakyRelu(self *Tensor, negativeSlope float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, negativeSlope)
-	return opLeakyRelu.one(w)
-}
-
-// Hardtanh is aten::hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor
-func Hardtanh(self *Tensor, minVal, maxVal float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, minVal)
-	w = putScalar(w, maxVal)
-	return opHardtanh.one(w)
-}
-
-// Hardtanh_ is aten::hardtanh_(Tensor(a!) self, Scalar min_val=-1, Scalar max_val=1) -> Tensor(a!)
-func Hardtanh_(self *Tensor, minVal, maxVal float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, minVal)
-	w = putScalar(w, maxVal)
-	opHardtanh_.none(w)
-	return self
 }
 
 // Linear is aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor
@@ -469,15 +196,6 @@ func Linear(input, weight, bias *Tensor) *Tensor {
 	w = putTensor(w, weight)
 	w = putOptTensor(w, bias)
 	return opLinear.one(w)
-}
-
-// Matmul is aten::matmul(Tensor self, Tensor other) -> Tensor
-func Matmul(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opMatmul.one(w)
 }
 
 // Mm is aten::mm(Tensor self, Tensor mat2) -> Tensor
@@ -499,42 +217,6 @@ func Addmm(self, mat1, mat2 *Tensor, beta, alpha float64) *Tensor {
 	w = putScalar(w, beta)
 	w = putScalar(w, alpha)
 	return opAddmm.one(w)
-}
-
-// Bmm is aten::bmm(Tensor self, Tensor mat2) -> Tensor
-func Bmm(self, mat2 *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, mat2)
-	return opBmm.one(w)
-}
-
-// Mv is aten::mv(Tensor self, Tensor vec) -> Tensor
-func Mv(self, vec *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, vec)
-	return opMv.one(w)
-}
-
-// Dot is aten::dot(Tensor self, Tensor tensor) -> Tensor
-func Dot(self, tensor *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, tensor)
-	return opDot.one(w)
-}
-
-// Outer is aten::outer(Tensor self, Tensor vec2) -> Tensor
-func Outer(self, vec2 *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, vec2)
-	return opOuter.one(w)
 }
 
 // T is aten::t(Tensor(a) self) -> Tensor(a)
@@ -597,16 +279,6 @@ func Sub(self, other *Tensor, alpha float64) *Tensor {
 	return opSub.one(w)
 }
 
-// SubScalar is aten::sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
-func SubScalar(self *Tensor, other, alpha float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	w = putScalar(w, alpha)
-	return opSubScalar.one(w)
-}
-
 // Sub_ is aten::sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)
 func Sub_(self, other *Tensor, alpha float64) *Tensor {
 	var b [6]uint64
@@ -616,27 +288,6 @@ func Sub_(self, other *Tensor, alpha float64) *Tensor {
 	w = putScalar(w, alpha)
 	opSub_.none(w)
 	return self
-}
-
-// SubScalar_ is aten::sub_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)
-func SubScalar_(self *Tensor, other, alpha float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	w = putScalar(w, alpha)
-	opSubScalar_.none(w)
-	return self
-}
-
-// RsubScalar is aten::rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor
-func RsubScalar(self *Tensor, other, alpha float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	w = putScalar(w, alpha)
-	return opRsubScalar.one(w)
 }
 
 // Mul is aten::mul.Tensor(Tensor self, Tensor other) -> Tensor
@@ -695,16 +346,6 @@ func DivScalar(self *Tensor, other float64) *Tensor {
 	return opDivScalar.one(w)
 }
 
-// Div_ is aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)
-func Div_(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	opDiv_.none(w)
-	return self
-}
-
 // DivScalar_ is aten::div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)
 func DivScalar_(self *Tensor, other float64) *Tensor {
 	var b [4]uint64
@@ -715,86 +356,12 @@ func DivScalar_(self *Tensor, other float64) *Tensor {
 	return self
 }
 
-// Addcmul is aten::addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor
-func Addcmul(self, tensor1, tensor2 *Tensor, value float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, tensor1)
-	w = putTensor(w, tensor2)
-	w = putScalar(w, value)
-	return opAddcmul.one(w)
-}
-
-// Addcmul_ is aten::addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)
-func Addcmul_(self, tensor1, tensor2 *Tensor, value float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, tensor1)
-	w = putTensor(w, tensor2)
-	w = putScalar(w, value)
-	opAddcmul_.none(w)
-	return self
-}
-
-// Addcdiv_ is aten::addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)
-func Addcdiv_(self, tensor1, tensor2 *Tensor, value float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, tensor1)
-	w = putTensor(w, tensor2)
-	w = putScalar(w, value)
-	opAddcdiv_.none(w)
-	return self
-}
-
-// LerpScalar is aten::lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor
-func LerpScalar(self, end *Tensor, weight float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, end)
-	w = putScalar(w, weight)
-	return opLerpScalar.one(w)
-}
-
-// LerpScalar_ is aten::lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)
-func LerpScalar_(self, end *Tensor, weight float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, end)
-	w = putScalar(w, weight)
-	opLerpScalar_.none(w)
-	return self
-}
-
-// RemainderScalar is aten::remainder.Scalar(Tensor self, Scalar other) -> Tensor
-func RemainderScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opRemainderScalar.one(w)
-}
-
 // Neg is aten::neg(Tensor self) -> Tensor
 func Neg(self *Tensor) *Tensor {
 	var b [2]uint64
 	w := b[:0]
 	w = putTensor(w, self)
 	return opNeg.one(w)
-}
-
-// Pow is aten::pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor
-func Pow(self *Tensor, exponent float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, exponent)
-	return opPow.one(w)
 }
 
 // Square is aten::square(Tensor self) -> Tensor
@@ -805,37 +372,12 @@ func Square(self *Tensor) *Tensor {
 	return opSquare.one(w)
 }
 
-// Sqrt is aten::sqrt(Tensor self) -> Tensor
-func Sqrt(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opSqrt.one(w)
-}
-
-// Sqrt_ is aten::sqrt_(Tensor(a!) self) -> Tensor(a!)
-func Sqrt_(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	opSqrt_.none(w)
-	return self
-}
-
 // Rsqrt is aten::rsqrt(Tensor self) -> Tensor
 func Rsqrt(self *Tensor) *Tensor {
 	var b [2]uint64
 	w := b[:0]
 	w = putTensor(w, self)
 	return opRsqrt.one(w)
-}
-
-// Reciprocal is aten::reciprocal(Tensor self) -> Tensor
-func Reciprocal(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opReciprocal.one(w)
 }
 
 // Exp is aten::exp(Tensor self) -> Tensor
@@ -870,69 +412,6 @@ func Abs(self *Tensor) *Tensor {
 	return opAbs.one(w)
 }
 
-// Sign is aten::sign(Tensor self) -> Tensor
-func Sign(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opSign.one(w)
-}
-
-// Floor is aten::floor(Tensor self) -> Tensor
-func Floor(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opFloor.one(w)
-}
-
-// Round is aten::round(Tensor self) -> Tensor
-func Round(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opRound.one(w)
-}
-
-// Maximum is aten::maximum(Tensor self, Tensor other) -> Tensor
-func Maximum(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opMaximum.one(w)
-}
-
-// Minimum is aten::minimum(Tensor self, Tensor other) -> Tensor
-func Minimum(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opMinimum.one(w)
-}
-
-// Clamp is aten::clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor
-func Clamp(self *Tensor, min, max *float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putOptScalar(w, min)
-	w = putOptScalar(w, max)
-	return opClamp.one(w)
-}
-
-// Clamp_ is aten::clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)
-func Clamp_(self *Tensor, min, max *float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putOptScalar(w, min)
-	w = putOptScalar(w, max)
-	opClamp_.none(w)
-	return self
-}
-
 // ClampMin is aten::clamp_min(Tensor self, Scalar min) -> Tensor
 func ClampMin(self *Tensor, min float64) *Tensor {
 	var b [4]uint64
@@ -949,25 +428,6 @@ func ClampMin_(self *Tensor, min float64) *Tensor {
 	w = putTensor(w, self)
 	w = putScalar(w, min)
 	opClampMin_.none(w)
-	return self
-}
-
-// ClampMax is aten::clamp_max(Tensor self, Scalar max) -> Tensor
-func ClampMax(self *Tensor, max float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, max)
-	return opClampMax.one(w)
-}
-
-// ClampMax_ is aten::clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)
-func ClampMax_(self *Tensor, max float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, max)
-	opClampMax_.none(w)
 	return self
 }
 
@@ -1011,15 +471,6 @@ func MeanDim(self *Tensor, dim []int64, keepdim bool, dtype DType) *Tensor {
 	return opMeanDim.one(w)
 }
 
-// Std is aten::std(Tensor self, bool unbiased=True) -> Tensor
-func Std(self *Tensor, unbiased bool) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putBool(w, unbiased)
-	return opStd.one(w)
-}
-
 // StdDim is aten::std.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor
 func StdDim(self *Tensor, dim []int64, unbiased, keepdim bool) *Tensor {
 	var b [11]uint64
@@ -1031,73 +482,6 @@ func StdDim(self *Tensor, dim []int64, unbiased, keepdim bool) *Tensor {
 	return opStdDim.one(w)
 }
 
-// Var is aten::var(Tensor self, bool unbiased=True) -> Tensor
-func Var(self *Tensor, unbiased bool) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putBool(w, unbiased)
-	return opVar.one(w)
-}
-
-// VarDim is aten::var.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> Tensor
-func VarDim(self *Tensor, dim []int64, unbiased, keepdim bool) *Tensor {
-	var b [11]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putOptInts(w, dim)
-	w = putBool(w, unbiased)
-	w = putBool(w, keepdim)
-	return opVarDim.one(w)
-}
-
-// VarMeanDim is aten::var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)
-func VarMeanDim(self *Tensor, dim []int64, unbiased, keepdim bool) (*Tensor, *Tensor) {
-	var b [11]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putOptInts(w, dim)
-	w = putBool(w, unbiased)
-	w = putBool(w, keepdim)
-	return opVarMeanDim.two(w)
-}
-
-// Max is aten::max(Tensor self) -> Tensor
-func Max(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opMax.one(w)
-}
-
-// MaxDim is aten::max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)
-func MaxDim(self *Tensor, dim int64, keepdim bool) (*Tensor, *Tensor) {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, keepdim)
-	return opMaxDim.two(w)
-}
-
-// Min is aten::min(Tensor self) -> Tensor
-func Min(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opMin.one(w)
-}
-
-// MinDim is aten::min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)
-func MinDim(self *Tensor, dim int64, keepdim bool) (*Tensor, *Tensor) {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, keepdim)
-	return opMinDim.two(w)
-}
-
 // Amax is aten::amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor
 func Amax(self *Tensor, dim []int64, keepdim bool) *Tensor {
 	var b [9]uint64
@@ -1106,16 +490,6 @@ func Amax(self *Tensor, dim []int64, keepdim bool) *Tensor {
 	w = putInts(w, dim)
 	w = putBool(w, keepdim)
 	return opAmax.one(w)
-}
-
-// Amin is aten::amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor
-func Amin(self *Tensor, dim []int64, keepdim bool) *Tensor {
-	var b [9]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInts(w, dim)
-	w = putBool(w, keepdim)
-	return opAmin.one(w)
 }
 
 // Argmax is aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor
@@ -1158,54 +532,6 @@ func All(self *Tensor) *Tensor {
 	return opAll.one(w)
 }
 
-// Any is aten::any(Tensor self) -> Tensor
-func Any(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opAny.one(w)
-}
-
-// AllDim is aten::all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor
-func AllDim(self *Tensor, dim int64, keepdim bool) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, keepdim)
-	return opAllDim.one(w)
-}
-
-// AnyDim is aten::any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor
-func AnyDim(self *Tensor, dim int64, keepdim bool) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, keepdim)
-	return opAnyDim.one(w)
-}
-
-// Cumsum is aten::cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor
-func Cumsum(self *Tensor, dim int64, dtype DType) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putOptDType(w, dtype)
-	return opCumsum.one(w)
-}
-
-// Bincount is aten::bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor
-func Bincount(self, weights *Tensor, minlength int64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putOptTensor(w, weights)
-	w = putInt(w, minlength)
-	return opBincount.one(w)
-}
-
 // Softmax is aten::softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor
 func Softmax(self *Tensor, dim int64, dtype DType) *Tensor {
 	var b [6]uint64
@@ -1226,18 +552,6 @@ func LogSoftmax(self *Tensor, dim int64, dtype DType) *Tensor {
 	return opLogSoftmax.one(w)
 }
 
-// NllLossNd is aten::nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, int ignore_index=-100) -> Tensor
-func NllLossNd(self, target, weight *Tensor, reduction, ignoreIndex int64) *Tensor {
-	var b [10]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, target)
-	w = putOptTensor(w, weight)
-	w = putInt(w, reduction)
-	w = putInt(w, ignoreIndex)
-	return opNllLossNd.one(w)
-}
-
 // CrossEntropyLoss is aten::cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, int ignore_index=-100, float label_smoothing=0.) -> Tensor
 func CrossEntropyLoss(self, target, weight *Tensor, reduction, ignoreIndex int64, labelSmoothing float64) *Tensor {
 	var b [12]uint64
@@ -1249,38 +563,6 @@ func CrossEntropyLoss(self, target, weight *Tensor, reduction, ignoreIndex int64
 	w = putInt(w, ignoreIndex)
 	w = putDouble(w, labelSmoothing)
 	return opCrossEntropyLoss.one(w)
-}
-
-// MseLoss is aten::mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor
-func MseLoss(self, target *Tensor, reduction int64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, target)
-	w = putInt(w, reduction)
-	return opMseLoss.one(w)
-}
-
-// KlDiv is aten::kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False) -> Tensor
-func KlDiv(self, target *Tensor, reduction int64, logTarget bool) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, target)
-	w = putInt(w, reduction)
-	w = putBool(w, logTarget)
-	return opKlDiv.one(w)
-}
-
-// CosineSimilarity is aten::cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor
-func CosineSimilarity(x1, x2 *Tensor, dim int64, eps float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, x1)
-	w = putTensor(w, x2)
-	w = putInt(w, dim)
-	w = putDouble(w, eps)
-	return opCosineSimilarity.one(w)
 }
 
 // Cat is aten::cat(Tensor[] tensors, int dim=0) -> Tensor
@@ -1307,26 +589,6 @@ func Chunk(self *Tensor, chunks, dim int64) []*Tensor {
 	w = putInt(w, chunks)
 	w = putInt(w, dim)
 	return opChunk.list(w)
-}
-
-// Split is aten::split.Tensor(Tensor(a -> *) self, int split_size, int dim=0) -> Tensor(a)[]
-func Split(self *Tensor, splitSize, dim int64) []*Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, splitSize)
-	w = putInt(w, dim)
-	return opSplit.list(w)
-}
-
-// SplitWithSizes is aten::split_with_sizes(Tensor(a -> *) self, int[] split_sizes, int dim=0) -> Tensor(a)[]
-func SplitWithSizes(self *Tensor, splitSizes []int64, dim int64) []*Tensor {
-	var b [9]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInts(w, splitSizes)
-	w = putInt(w, dim)
-	return opSplitWithSizes.list(w)
 }
 
 // Narrow is aten::narrow(Tensor(a) self, int dim, int start, int length) -> Tensor(a)
@@ -1372,41 +634,6 @@ func IndexSelect(self *Tensor, dim int64, index *Tensor) *Tensor {
 	return opIndexSelect.one(w)
 }
 
-// Gather is aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor
-func Gather(self *Tensor, dim int64, index *Tensor, sparseGrad bool) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putBool(w, sparseGrad)
-	return opGather.one(w)
-}
-
-// Scatter_ is aten::scatter_.src(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)
-func Scatter_(self *Tensor, dim int64, index, src *Tensor) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putTensor(w, src)
-	opScatter_.none(w)
-	return self
-}
-
-// ScatterValue_ is aten::scatter_.value(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)
-func ScatterValue_(self *Tensor, dim int64, index *Tensor, value float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putScalar(w, value)
-	opScatterValue_.none(w)
-	return self
-}
-
 // ScatterAdd_ is aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)
 func ScatterAdd_(self *Tensor, dim int64, index, src *Tensor) *Tensor {
 	var b [8]uint64
@@ -1419,43 +646,6 @@ func ScatterAdd_(self *Tensor, dim int64, index, src *Tensor) *Tensor {
 	return self
 }
 
-// IndexCopy_ is aten::index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)
-func IndexCopy_(self *Tensor, dim int64, index, source *Tensor) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putTensor(w, source)
-	opIndexCopy_.none(w)
-	return self
-}
-
-// IndexAdd_ is aten::index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)
-func IndexAdd_(self *Tensor, dim int64, index, source *Tensor, alpha float64) *Tensor {
-	var b [10]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putTensor(w, source)
-	w = putScalar(w, alpha)
-	opIndexAdd_.none(w)
-	return self
-}
-
-// IndexFill_ is aten::index_fill_.int_Scalar(Tensor(a!) self, int dim, Tensor index, Scalar value) -> Tensor(a!)
-func IndexFill_(self *Tensor, dim int64, index *Tensor, value float64) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putTensor(w, index)
-	w = putScalar(w, value)
-	opIndexFill_.none(w)
-	return self
-}
-
 // MaskedFillScalar is aten::masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor
 func MaskedFillScalar(self, mask *Tensor, value float64) *Tensor {
 	var b [6]uint64
@@ -1464,34 +654,6 @@ func MaskedFillScalar(self, mask *Tensor, value float64) *Tensor {
 	w = putTensor(w, mask)
 	w = putScalar(w, value)
 	return opMaskedFillScalar.one(w)
-}
-
-// MaskedFillScalar_ is aten::masked_fill_.Scalar(Tensor(a!) self, Tensor mask, Scalar value) -> Tensor(a!)
-func MaskedFillScalar_(self, mask *Tensor, value float64) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, mask)
-	w = putScalar(w, value)
-	opMaskedFillScalar_.none(w)
-	return self
-}
-
-// MaskedSelect is aten::masked_select(Tensor self, Tensor mask) -> Tensor
-func MaskedSelect(self, mask *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, mask)
-	return opMaskedSelect.one(w)
-}
-
-// Nonzero is aten::nonzero(Tensor self) -> Tensor
-func Nonzero(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opNonzero.one(w)
 }
 
 // Where is aten::where.self(Tensor condition, Tensor self, Tensor other) -> Tensor
@@ -1511,15 +673,6 @@ func Reshape(self *Tensor, shape []int64) *Tensor {
 	w = putTensor(w, self)
 	w = putInts(w, shape)
 	return opReshape.one(w)
-}
-
-// View is aten::view(Tensor(a) self, int[] size) -> Tensor(a)
-func View(self *Tensor, size []int64) *Tensor {
-	var b [7]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInts(w, size)
-	return opView.one(w)
 }
 
 // Flatten is aten::flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)
@@ -1558,25 +711,6 @@ func Unsqueeze(self *Tensor, dim int64) *Tensor {
 	w = putTensor(w, self)
 	w = putInt(w, dim)
 	return opUnsqueeze.one(w)
-}
-
-// SqueezeDim is aten::squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)
-func SqueezeDim(self *Tensor, dim int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	return opSqueezeDim.one(w)
-}
-
-// Expand is aten::expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)
-func Expand(self *Tensor, size []int64, implicit bool) *Tensor {
-	var b [9]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInts(w, size)
-	w = putBool(w, implicit)
-	return opExpand.one(w)
 }
 
 // Repeat is aten::repeat(Tensor self, int[] repeats) -> Tensor
@@ -1663,18 +797,6 @@ func FillScalar_(self *Tensor, value float64) *Tensor {
 	return self
 }
 
-// To is aten::to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)
-func To(self *Tensor, dtype DType, nonBlocking, copy bool) *Tensor {
-	var b [9]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putDType(w, dtype)
-	w = putBool(w, nonBlocking)
-	w = putBool(w, copy)
-	w = putNone(w)
-	return opTo.one(w)
-}
-
 // Eq is aten::eq.Tensor(Tensor self, Tensor other) -> Tensor
 func Eq(self, other *Tensor) *Tensor {
 	var b [4]uint64
@@ -1682,33 +804,6 @@ func Eq(self, other *Tensor) *Tensor {
 	w = putTensor(w, self)
 	w = putTensor(w, other)
 	return opEq.one(w)
-}
-
-// EqScalar is aten::eq.Scalar(Tensor self, Scalar other) -> Tensor
-func EqScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opEqScalar.one(w)
-}
-
-// Ne is aten::ne.Tensor(Tensor self, Tensor other) -> Tensor
-func Ne(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opNe.one(w)
-}
-
-// NeScalar is aten::ne.Scalar(Tensor self, Scalar other) -> Tensor
-func NeScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opNeScalar.one(w)
 }
 
 // Gt is aten::gt.Tensor(Tensor self, Tensor other) -> Tensor
@@ -1729,121 +824,12 @@ func GtScalar(self *Tensor, other float64) *Tensor {
 	return opGtScalar.one(w)
 }
 
-// Ge is aten::ge.Tensor(Tensor self, Tensor other) -> Tensor
-func Ge(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opGe.one(w)
-}
-
-// GeScalar is aten::ge.Scalar(Tensor self, Scalar other) -> Tensor
-func GeScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opGeScalar.one(w)
-}
-
-// Lt is aten::lt.Tensor(Tensor self, Tensor other) -> Tensor
-func Lt(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opLt.one(w)
-}
-
-// LtScalar is aten::lt.Scalar(Tensor self, Scalar other) -> Tensor
-func LtScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opLtScalar.one(w)
-}
-
-// Le is aten::le.Tensor(Tensor self, Tensor other) -> Tensor
-func Le(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opLe.one(w)
-}
-
-// LeScalar is aten::le.Scalar(Tensor self, Scalar other) -> Tensor
-func LeScalar(self *Tensor, other float64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, other)
-	return opLeScalar.one(w)
-}
-
-// LogicalNot is aten::logical_not(Tensor self) -> Tensor
-func LogicalNot(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opLogicalNot.one(w)
-}
-
-// LogicalAnd is aten::logical_and(Tensor self, Tensor other) -> Tensor
-func LogicalAnd(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opLogicalAnd.one(w)
-}
-
-// LogicalOr is aten::logical_or(Tensor self, Tensor other) -> Tensor
-func LogicalOr(self, other *Tensor) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opLogicalOr.one(w)
-}
-
 // Isfinite is aten::isfinite(Tensor self) -> Tensor
 func Isfinite(self *Tensor) *Tensor {
 	var b [2]uint64
 	w := b[:0]
 	w = putTensor(w, self)
 	return opIsfinite.one(w)
-}
-
-// Isnan is aten::isnan(Tensor self) -> Tensor
-func Isnan(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opIsnan.one(w)
-}
-
-// Equal is aten::equal(Tensor self, Tensor other) -> bool
-func Equal(self, other *Tensor) bool {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	return opEqual.word(w) != 0
-}
-
-// Allclose is aten::allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> bool
-func Allclose(self, other *Tensor, rtol, atol float64, equalNan bool) bool {
-	var b [10]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putTensor(w, other)
-	w = putDouble(w, rtol)
-	w = putDouble(w, atol)
-	w = putBool(w, equalNan)
-	return opAllclose.word(w) != 0
 }
 
 // Topk is aten::topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)
@@ -1856,26 +842,6 @@ func Topk(self *Tensor, k, dim int64, largest, sorted bool) (*Tensor, *Tensor) {
 	w = putBool(w, largest)
 	w = putBool(w, sorted)
 	return opTopk.two(w)
-}
-
-// Sort is aten::sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
-func Sort(self *Tensor, dim int64, descending bool) (*Tensor, *Tensor) {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, descending)
-	return opSort.two(w)
-}
-
-// Argsort is aten::argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor
-func Argsort(self *Tensor, dim int64, descending bool) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, dim)
-	w = putBool(w, descending)
-	return opArgsort.one(w)
 }
 
 // Zeros is aten::zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
@@ -1942,19 +908,6 @@ func Arange(start, end, step float64, dtype DType, device Device) *Tensor {
 	return opArange.one(w)
 }
 
-// Randperm is aten::randperm.generator(int n, *, Generator? generator, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
-func Randperm(n int64, generator *Generator, dtype DType, device Device) *Tensor {
-	var b [10]uint64
-	w := b[:0]
-	w = putInt(w, n)
-	w = putOptGenerator(w, generator)
-	w = putOptDType(w, dtype)
-	w = putNone(w)
-	w = putDevice(w, device)
-	w = putNone(w)
-	return opRandperm.one(w)
-}
-
 // Eye is aten::eye(int n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor
 func Eye(n int64, dtype DType, device Device) *Tensor {
 	var b [8]uint64
@@ -1993,120 +946,6 @@ func OnesLike(self *Tensor) *Tensor {
 	return opOnesLike.one(w)
 }
 
-// FullLike is aten::full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor
-func FullLike(self *Tensor, fillValue float64) *Tensor {
-	var b [9]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putScalar(w, fillValue)
-	w = putNone(w)
-	w = putNone(w)
-	w = putNone(w)
-	w = putNone(w)
-	w = putNone(w)
-	return opFullLike.one(w)
-}
-
-// OneHot is aten::one_hot(Tensor self, int num_classes=-1) -> Tensor
-func OneHot(self *Tensor, numClasses int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, numClasses)
-	return opOneHot.one(w)
-}
-
-// Normal_ is aten::normal_(Tensor(a!) self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor(a!)
-func Normal_(self *Tensor, mean, std float64, generator *Generator) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putDouble(w, mean)
-	w = putDouble(w, std)
-	w = putOptGenerator(w, generator)
-	opNormal_.none(w)
-	return self
-}
-
-// Uniform_ is aten::uniform_(Tensor(a!) self, float from=0., float to=1., *, Generator? generator=None) -> Tensor(a!)
-func Uniform_(self *Tensor, from, to float64, generator *Generator) *Tensor {
-	var b [8]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putDouble(w, from)
-	w = putDouble(w, to)
-	w = putOptGenerator(w, generator)
-	opUniform_.none(w)
-	return self
-}
-
-// Bernoulli_ is aten::bernoulli_.float(Tensor(a!) self, float p=0.5, *, Generator? generator=None) -> Tensor(a!)
-func Bernoulli_(self *Tensor, p float64, generator *Generator) *Tensor {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putDouble(w, p)
-	w = putOptGenerator(w, generator)
-	opBernoulli_.none(w)
-	return self
-}
-
-// Tril is aten::tril(Tensor self, int diagonal=0) -> Tensor
-func Tril(self *Tensor, diagonal int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, diagonal)
-	return opTril.one(w)
-}
-
-// Triu is aten::triu(Tensor self, int diagonal=0) -> Tensor
-func Triu(self *Tensor, diagonal int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, diagonal)
-	return opTriu.one(w)
-}
-
-// Tril_ is aten::tril_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)
-func Tril_(self *Tensor, diagonal int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, diagonal)
-	opTril_.none(w)
-	return self
-}
-
-// Triu_ is aten::triu_(Tensor(a!) self, int diagonal=0) -> Tensor(a!)
-func Triu_(self *Tensor, diagonal int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, diagonal)
-	opTriu_.none(w)
-	return self
-}
-
-// Diag is aten::diag(Tensor self, int diagonal=0) -> Tensor
-func Diag(self *Tensor, diagonal int64) *Tensor {
-	var b [4]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	w = putInt(w, diagonal)
-	return opDiag.one(w)
-}
-
-// LinalgQr is aten::linalg_qr(Tensor A, str mode="reduced") -> (Tensor Q, Tensor R)
-func LinalgQr(a *Tensor, mode string) (*Tensor, *Tensor) {
-	var b [6]uint64
-	w := b[:0]
-	w = putTensor(w, a)
-	w = putString(w, mode)
-	return opLinalgQr.two(w)
-}
-
 // LinalgEigh is aten::linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)
 func LinalgEigh(self *Tensor, uplo string) (*Tensor, *Tensor) {
 	var b [6]uint64
@@ -2125,40 +964,6 @@ func ForeachAddList_(self, other []*Tensor, alpha float64) {
 	opForeachAddList_.none(w)
 }
 
-// ForeachAddScalar_ is aten::_foreach_add_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
-func ForeachAddScalar_(self []*Tensor, scalar float64) {
-	w := make([]uint64, 0, 3+len(self))
-	w = putTensors(w, self)
-	w = putScalar(w, scalar)
-	opForeachAddScalar_.none(w)
-}
-
-// ForeachAddScalarList_ is aten::_foreach_add_.ScalarList(Tensor(a!)[] self, Scalar[] scalars) -> ()
-func ForeachAddScalarList_(self []*Tensor, scalars []float64) {
-	w := make([]uint64, 0, 2+len(self)+len(scalars))
-	w = putTensors(w, self)
-	w = putScalars(w, scalars)
-	opForeachAddScalarList_.none(w)
-}
-
-// ForeachAddList is aten::_foreach_add.List(Tensor[] self, Tensor[] other, *, Scalar alpha=1) -> Tensor[]
-func ForeachAddList(self, other []*Tensor, alpha float64) []*Tensor {
-	w := make([]uint64, 0, 4+len(self)+len(other))
-	w = putTensors(w, self)
-	w = putTensors(w, other)
-	w = putScalar(w, alpha)
-	return opForeachAddList.list(w)
-}
-
-// ForeachSubList_ is aten::_foreach_sub_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()
-func ForeachSubList_(self, other []*Tensor, alpha float64) {
-	w := make([]uint64, 0, 4+len(self)+len(other))
-	w = putTensors(w, self)
-	w = putTensors(w, other)
-	w = putScalar(w, alpha)
-	opForeachSubList_.none(w)
-}
-
 // ForeachMulScalar_ is aten::_foreach_mul_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
 func ForeachMulScalar_(self []*Tensor, scalar float64) {
 	w := make([]uint64, 0, 3+len(self))
@@ -2175,115 +980,10 @@ func ForeachMulList_(self, other []*Tensor) {
 	opForeachMulList_.none(w)
 }
 
-// ForeachMulScalarList_ is aten::_foreach_mul_.ScalarList(Tensor(a!)[] self, Scalar[] scalars) -> ()
-func ForeachMulScalarList_(self []*Tensor, scalars []float64) {
-	w := make([]uint64, 0, 2+len(self)+len(scalars))
-	w = putTensors(w, self)
-	w = putScalars(w, scalars)
-	opForeachMulScalarList_.none(w)
-}
-
-// ForeachMulScalar is aten::_foreach_mul.Scalar(Tensor[] self, Scalar scalar) -> Tensor[]
-func ForeachMulScalar(self []*Tensor, scalar float64) []*Tensor {
-	w := make([]uint64, 0, 3+len(self))
-	w = putTensors(w, self)
-	w = putScalar(w, scalar)
-	return opForeachMulScalar.list(w)
-}
-
-// ForeachMulList is aten::_foreach_mul.List(Tensor[] self, Tensor[] other) -> Tensor[]
-func ForeachMulList(self, other []*Tensor) []*Tensor {
-	w := make([]uint64, 0, 2+len(self)+len(other))
-	w = putTensors(w, self)
-	w = putTensors(w, other)
-	return opForeachMulList.list(w)
-}
-
-// ForeachDivScalar_ is aten::_foreach_div_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
-func ForeachDivScalar_(self []*Tensor, scalar float64) {
-	w := make([]uint64, 0, 3+len(self))
-	w = putTensors(w, self)
-	w = putScalar(w, scalar)
-	opForeachDivScalar_.none(w)
-}
-
-// ForeachDivList_ is aten::_foreach_div_.List(Tensor(a!)[] self, Tensor[] other) -> ()
-func ForeachDivList_(self, other []*Tensor) {
-	w := make([]uint64, 0, 2+len(self)+len(other))
-	w = putTensors(w, self)
-	w = putTensors(w, other)
-	opForeachDivList_.none(w)
-}
-
-// ForeachAddcmulScalar_ is aten::_foreach_addcmul_.Scalar(Tensor(a!)[] self, Tensor[] tensor1, Tensor[] tensor2, Scalar value=1) -> ()
-func ForeachAddcmulScalar_(self, tensor1, tensor2 []*Tensor, value float64) {
-	w := make([]uint64, 0, 5+len(self)+len(tensor1)+len(tensor2))
-	w = putTensors(w, self)
-	w = putTensors(w, tensor1)
-	w = putTensors(w, tensor2)
-	w = putScalar(w, value)
-	opForeachAddcmulScalar_.none(w)
-}
-
-// ForeachAddcdivScalar_ is aten::_foreach_addcdiv_.Scalar(Tensor(a!)[] self, Tensor[] tensor1, Tensor[] tensor2, Scalar value=1) -> ()
-func ForeachAddcdivScalar_(self, tensor1, tensor2 []*Tensor, value float64) {
-	w := make([]uint64, 0, 5+len(self)+len(tensor1)+len(tensor2))
-	w = putTensors(w, self)
-	w = putTensors(w, tensor1)
-	w = putTensors(w, tensor2)
-	w = putScalar(w, value)
-	opForeachAddcdivScalar_.none(w)
-}
-
-// ForeachAddcdivScalarList_ is aten::_foreach_addcdiv_.ScalarList(Tensor(a!)[] self, Tensor[] tensor1, Tensor[] tensor2, Scalar[] scalars) -> ()
-func ForeachAddcdivScalarList_(self, tensor1, tensor2 []*Tensor, scalars []float64) {
-	w := make([]uint64, 0, 4+len(self)+len(tensor1)+len(tensor2)+len(scalars))
-	w = putTensors(w, self)
-	w = putTensors(w, tensor1)
-	w = putTensors(w, tensor2)
-	w = putScalars(w, scalars)
-	opForeachAddcdivScalarList_.none(w)
-}
-
-// ForeachSqrt is aten::_foreach_sqrt(Tensor[] self) -> Tensor[]
-func ForeachSqrt(self []*Tensor) []*Tensor {
-	w := make([]uint64, 0, 1+len(self))
-	w = putTensors(w, self)
-	return opForeachSqrt.list(w)
-}
-
-// ForeachSqrt_ is aten::_foreach_sqrt_(Tensor(a!)[] self) -> ()
-func ForeachSqrt_(self []*Tensor) {
-	w := make([]uint64, 0, 1+len(self))
-	w = putTensors(w, self)
-	opForeachSqrt_.none(w)
-}
-
 // ForeachNormScalar is aten::_foreach_norm.Scalar(Tensor[] self, Scalar ord=2) -> Tensor[]
 func ForeachNormScalar(self []*Tensor, ord float64) []*Tensor {
 	w := make([]uint64, 0, 3+len(self))
 	w = putTensors(w, self)
 	w = putScalar(w, ord)
 	return opForeachNormScalar.list(w)
-}
-
-// ForeachZero_ is aten::_foreach_zero_(Tensor(a!)[] self) -> ()
-func ForeachZero_(self []*Tensor) {
-	w := make([]uint64, 0, 1+len(self))
-	w = putTensors(w, self)
-	opForeachZero_.none(w)
-}
-
-// ForeachNeg is aten::_foreach_neg(Tensor[] self) -> Tensor[]
-func ForeachNeg(self []*Tensor) []*Tensor {
-	w := make([]uint64, 0, 1+len(self))
-	w = putTensors(w, self)
-	return opForeachNeg.list(w)
-}
-
-// ForeachNeg_ is aten::_foreach_neg_(Tensor(a!)[] self) -> ()
-func ForeachNeg_(self []*Tensor) {
-	w := make([]uint64, 0, 1+len(self))
-	w = putTensors(w, self)
-	opForeachNeg_.none(w)
 }

@@ -7,15 +7,15 @@ var (
 	level int32
 )
 
-// openScope starts a scope and gives its base.
+// openScope starts a scope and returns its base.
 func openScope() int {
 	level++
 	return len(arena)
 }
 
-// closeScope frees the tensors from base on that the scope still owns, and
-// moves those in keep to the scope around it. Tensors of keep that belong to an
-// outer scope or are kept stay where they are.
+// closeScope frees the tensors from base on that the scope still owns, and moves
+// those in keep to the enclosing scope. It leaves tensors in keep that an outer
+// scope owns, or that are kept.
 func closeScope(base int, keep []*Tensor) {
 	for _, t := range keep {
 		if t != nil && t.level == level {
@@ -47,8 +47,8 @@ func closeScope(base int, keep []*Tensor) {
 	level--
 }
 
-// own wraps a handle fresh from the shim; the innermost scope owns it.
-// What libtorch leaves undefined is nil.
+// own wraps a new handle from the shim; the innermost scope owns it. An undefined
+// tensor of libtorch becomes nil.
 func own(h uint64) *Tensor {
 	if h == handleNil {
 		return nil
@@ -58,8 +58,8 @@ func own(h uint64) *Tensor {
 	return t
 }
 
-// Scope runs fn and frees every tensor made inside, except the one it returns,
-// which then belongs to the scope around. The result may be nil.
+// Scope runs fn and frees every tensor made inside, except the one that fn returns,
+// which moves to the enclosing scope. The result may be nil.
 func Scope(fn func() *Tensor) *Tensor {
 	var one [1]*Tensor
 	mustBeInside("Scope")
@@ -86,7 +86,7 @@ func ScopeDo(fn func()) {
 }
 
 // LiveTensors is the number of tensor handles not yet freed, counted by the
-// shim. It is 0 where none is loaded.
+// shim. It is 0 if none is loaded.
 func LiveTensors() int64 {
 	if opened.Load() == nil {
 		return 0

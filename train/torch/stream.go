@@ -4,15 +4,15 @@ import "unsafe"
 
 var (
 	fnCudaMemory = op{name: "resslt::cuda_memory", args: "device"}
-	fnCudaReset  = op{name: "resslt::reset_cuda_peak", args: "device"}
 	fnHostBuffer = op{name: "resslt::host_buffer", args: "bytes,pinned"}
 	fnSetDevice  = op{name: "resslt::set_device", args: "device"}
 	fnNewStream  = op{name: "resslt::new_stream", args: "device"}
 	fnSetStream  = op{name: "resslt::set_stream", args: "device,stream"}
 )
 
-// SetDevice makes a GPU the current one of Do's thread: that of pinned memory and of
-// what names no device. It holds until the next SetDevice; the CPU needs none.
+// SetDevice makes a GPU the current one of the device thread: the one for pinned memory
+// and for calls that name no device. It holds until the next SetDevice; on the CPU it
+// does nothing.
 func SetDevice(device Device) {
 	if device.Type == DeviceCUDA {
 		var b [2]uint64
@@ -20,20 +20,20 @@ func SetDevice(device Device) {
 	}
 }
 
-// Stream is a queue of work on a GPU: what is put into one queue runs in order,
-// what is in two may run at once. Work goes to the default stream except inside
-// With. On the CPU, where an op is done when it returns, a Stream has no effect.
+// Stream is a queue of work on a GPU: work on one stream runs in order, work on two may
+// run concurrently. Work goes to the default stream except inside With. On the CPU,
+// where an op is done when it returns, a Stream has no effect.
 //
-// libtorch's allocator gives a tensor's memory back to the stream that it was made
-// on, when its handle is freed and not when another stream has done with it. So a
-// tensor that crosses streams must be kept until those have met: at an Event.
+// libtorch's allocator returns a tensor's memory to the stream that allocated it as
+// soon as its handle is freed, even if another stream still uses it. So a tensor that
+// crosses streams must be kept until the streams have synchronised by an Event.
 type Stream struct {
 	device Device
 	id     int64
 }
 
-// NewStream gives a stream of the device, from a pool that belongs to the process:
-// nothing is to be freed. It runs inside Do.
+// NewStream returns a stream of the device, from a pool that belongs to the process, so
+// that there is nothing to free. It runs inside Do.
 func NewStream(device Device) *Stream {
 	s := &Stream{device: device}
 	if device.Type == DeviceCUDA {
@@ -43,7 +43,7 @@ func NewStream(device Device) *Stream {
 	return s
 }
 
-// With runs fn with its work going to s.
+// With runs fn with s as the current stream.
 func (s *Stream) With(fn func()) {
 	if s.device.Type == DeviceCUDA {
 		was := s.current(s.id)
@@ -52,8 +52,8 @@ func (s *Stream) With(fn func()) {
 	fn()
 }
 
-// Inside is With where the work before fn comes first, and the work after fn last:
-// s waits for what the current stream has, and that for what fn has put into s.
+// Inside is With between a fork and a join: s first waits for the current stream's work
+// so far, and afterwards the current stream waits for what fn has put on s.
 func (s *Stream) Inside(fn func()) {
 	if s.device.Type != DeviceCUDA {
 		fn()
@@ -71,22 +71,21 @@ func (s *Stream) Inside(fn func()) {
 	after.Wait()
 }
 
-// current makes a stream the current one, and gives the one before.
+// current makes a stream the current one and returns the previous one.
 func (s *Stream) current(id int64) int64 {
 	var b [4]uint64
 	return int64(fnSetStream.word(putInt(putDevice(b[:0], s.device), id)))
 }
 
-// HostBuffer is memory of the host that Go may write and read outside Do, and
-// that Tensor shows to libtorch. It lives until Free.
+// HostBuffer is host memory that Go may write and read outside Do and that libtorch
+// sees as Tensor. It lives until Free.
 type HostBuffer struct {
 	Tensor *Tensor // (n) uint8 on the CPU, kept
-	Bytes  []byte  // the same memory; not to be touched after Free
+	Bytes  []byte  // the same memory; invalid after Free
 }
 
-// NewHostBuffer makes a buffer of n bytes, in page-locked memory where it is to be
-// pinned, which needs CUDA: a copy from there to a GPU runs beside the host. It
-// runs inside Do.
+// NewHostBuffer makes a buffer of n bytes. A pinned one is in page-locked memory, which
+// needs CUDA; copies from it to a GPU overlap with the host's work. It runs inside Do.
 func NewHostBuffer(n int64, pinned bool) *HostBuffer {
 	var b [4]uint64
 	var out result
@@ -109,19 +108,13 @@ func (h *HostBuffer) Free() {
 // CUDAMemory is what the caching allocator holds on a GPU, in bytes.
 type CUDAMemory struct {
 	Allocated     int64 // in live tensors
-	PeakAllocated int64 // the most since ResetCUDAPeak
+	PeakAllocated int64 // the most since the process began
 	Reserved      int64 // taken from the driver
 }
 
-// CUDAMemoryOf asks the allocator; it fails where there is no such GPU.
+// CUDAMemoryOf asks the allocator; it fails if there is no such GPU.
 func CUDAMemoryOf(device Device) CUDAMemory {
 	var b [2]uint64
 	r := fnCudaMemory.words(putDevice(b[:0], device))
 	return CUDAMemory{Allocated: int64(r[0]), PeakAllocated: int64(r[1]), Reserved: int64(r[2])}
-}
-
-// ResetCUDAPeak starts PeakAllocated afresh.
-func ResetCUDAPeak(device Device) {
-	var b [2]uint64
-	fnCudaReset.none(putDevice(b[:0], device))
 }

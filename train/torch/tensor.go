@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Tensor is a handle of a tensor in libtorch. It belongs to the scope in which
-// it was made until that scope ends, Keep moves it out, or Free frees it. Its
-// methods must be called inside Do, Free on a kept tensor excepted.
+// Tensor is a handle to a tensor in libtorch. It belongs to the scope in which
+// it was made until that scope ends, Keep takes it out, or Free frees it. Its
+// methods must be called inside Do, except Free on a kept tensor.
 type Tensor struct {
 	h     uint64
 	level int32 // depth of the scope that owns it; 0: kept
 }
 
-// Functions of the shim; csrc/tensor.cc has them.
+// Functions of the shim, in csrc/tensor.cc.
 var (
 	fnMeta        = op{name: "resslt::meta", args: "self"}
 	fnShape       = op{name: "resslt::shape", args: "self"}
@@ -27,7 +27,6 @@ var (
 	fnSetGrad     = op{name: "resslt::set_grad", args: "self,grad"}
 	fnSetRequires = op{name: "resslt::set_requires_grad", args: "self,requires_grad"}
 	fnTo          = op{name: "resslt::to", args: "self,device,dtype,non_blocking"}
-	fnPin         = op{name: "resslt::pin_memory", args: "self"}
 	fnContiguous  = op{name: "resslt::is_contiguous", args: "self,memory_format"}
 	fnAlias       = op{name: "resslt::alias", args: "self"}
 	fnSame        = op{name: "resslt::same", args: "self,other"}
@@ -105,17 +104,17 @@ func shapeString(shape []int64) string {
 	return "[" + strings.Join(parts, " ") + "]"
 }
 
-// Same tells whether t and o are handles of one and the same tensor of
-// libtorch (not merely of equal values).
+// Same reports whether t and o are handles to the same libtorch tensor, not
+// merely to equal values.
 func (t *Tensor) Same(o *Tensor) bool {
 	var b [4]uint64
 	return fnSame.word(putTensor(putTensor(b[:0], t), o)) != 0
 }
 
-// RequiresGrad tells whether backward reaches t.
+// RequiresGrad reports whether backward reaches t.
 func (t *Tensor) RequiresGrad() bool { return t.meta()[3] != 0 }
 
-// SetRequiresGrad makes t a leaf that collects gradients, or stops it, and
+// SetRequiresGrad turns gradient accumulation on or off for the leaf t, and
 // returns t. Only floating-point leaves can require gradients.
 func (t *Tensor) SetRequiresGrad(on bool) *Tensor {
 	var b [4]uint64
@@ -124,7 +123,7 @@ func (t *Tensor) SetRequiresGrad(on bool) *Tensor {
 }
 
 // Grad is the gradient that backward has accumulated, nil if there is none. It
-// shares memory with the stored one; each call makes a new handle.
+// shares the stored gradient's memory; each call makes a new handle.
 func (t *Tensor) Grad() *Tensor {
 	var b [2]uint64
 	var out result
@@ -148,8 +147,8 @@ func (t *Tensor) Backward() {
 	fnBackward.none(putBool(putNone(putTensor(b[:0], t)), false))
 }
 
-// BackwardWith is Backward from a t of any shape, given the gradient with
-// respect to t; retainGraph keeps the graph for another pass.
+// BackwardWith is Backward for a t of any shape, given the gradient with respect
+// to t; retainGraph keeps the graph for another pass.
 func (t *Tensor) BackwardWith(gradient *Tensor, retainGraph bool) {
 	var b [6]uint64
 	fnBackward.none(putBool(putOptTensor(putTensor(b[:0], t), gradient), retainGraph))
@@ -205,17 +204,17 @@ func (t *Tensor) Int64s() []int64 {
 // and the machine's byte order. It waits for the device.
 func (t *Tensor) Bytes() []byte { return t.read(t.DType()) }
 
-// CopyFrom overwrites the elements with data, in the form that Bytes gives. The
-// length must fit. It works in place and outside autograd.
+// CopyFrom overwrites the elements with data, in the form that Bytes returns. The
+// length must match. It works in place and outside autograd.
 func (t *Tensor) CopyFrom(data []byte) {
 	var b [2]uint64
 	var out result
 	fnWrite.invoke(putTensor(b[:0], t), data, &out)
 }
 
-// To is t on another device and in another dtype; Unset keeps the dtype. It is
-// t's own memory, under a new handle, when nothing changes. nonBlocking lets a
-// copy from pinned memory overlap with the host.
+// To is t on another device and in another dtype; Unset keeps the dtype. If nothing
+// changes, the result is a new handle to t's memory. With nonBlocking, a copy from
+// pinned memory overlaps with the host's work.
 func (t *Tensor) To(device Device, dtype DType, nonBlocking bool) *Tensor {
 	var b [8]uint64
 	w := putTensor(b[:0], t)
@@ -224,33 +223,26 @@ func (t *Tensor) To(device Device, dtype DType, nonBlocking bool) *Tensor {
 	return fnTo.one(putBool(w, nonBlocking))
 }
 
-// ToMemoryFormat is t laid out as f; t's own memory when it is already.
+// ToMemoryFormat is t laid out as f, or t's own memory if it already is.
 func (t *Tensor) ToMemoryFormat(f MemoryFormat) *Tensor { return Contiguous(t, f) }
 
-// IsContiguous tells whether t is laid out as f.
+// IsContiguous reports whether t is laid out as f.
 func (t *Tensor) IsContiguous(f MemoryFormat) bool {
 	var b [4]uint64
 	return fnContiguous.word(putMemoryFormat(putTensor(b[:0], t), f)) != 0
 }
 
-// PinMemory is a copy in page-locked host memory, from which copies to a GPU
-// can run beside it. It needs CUDA.
-func (t *Tensor) PinMemory() *Tensor {
-	var b [2]uint64
-	return fnPin.one(putTensor(b[:0], t))
-}
-
 // Detach is t's memory without its history.
 func (t *Tensor) Detach() *Tensor { return Detach(t) }
 
-// Alias is a second handle of the same tensor, with its own life.
+// Alias is a second handle to the same tensor, with a lifetime of its own.
 func (t *Tensor) Alias() *Tensor {
 	var b [2]uint64
 	return fnAlias.one(putTensor(b[:0], t))
 }
 
 // Keep takes t out of its scope, so that it lives until Free, across calls of
-// Do, and returns t. A kept tensor stays kept.
+// Do, and returns t. Keeping a kept tensor does nothing.
 func (t *Tensor) Keep() *Tensor {
 	if t == nil || t.h <= handleFreed {
 		misuse("Keep", "nil or freed tensor")
@@ -276,6 +268,3 @@ func (t *Tensor) Free() {
 	t.h = handleFreed
 	release(h[:])
 }
-
-// Freed tells whether t is nil or freed.
-func (t *Tensor) Freed() bool { return t == nil || t.h <= handleFreed }

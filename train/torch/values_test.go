@@ -1,16 +1,30 @@
 package torch_test
 
 import (
-	"bytes"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"resslt/schemas/errs"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
+
+// normals is a float32 tensor of normal deviates. Call it inside Do.
+func normals(r *rand.Rand, mean, std float64, shape ...int64) *torch.Tensor {
+	n := int64(1)
+	for _, s := range shape {
+		n *= s
+	}
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(mean + std*r.NormFloat64())
+	}
+	return torch.FromFloat32(values, shape...)
+}
 
 func TestDataGoesInAndOut(t *testing.T) {
 	torchtest.Do(t, func() {
@@ -83,10 +97,10 @@ func TestInPlaceOpsReturnTheirArgument(t *testing.T) {
 			t.Errorf("values %v", got)
 		}
 		list := []*torch.Tensor{a, torch.FromFloat32([]float32{3, 4}, 2)}
-		torch.ForeachMulScalarList_(list, []float64{0.5, 2})
+		torch.ForeachMulScalar_(list, 2)
 		norms := torch.ForeachNormScalar(list, 2)
-		if got := norms[0].Item(); got != 3 {
-			t.Errorf("norm of (0, 3) is %g", got)
+		if got := norms[0].Item(); got != 12 {
+			t.Errorf("norm of (0, 12) is %g", got)
 		}
 		if got := norms[1].Item(); got != 10 {
 			t.Errorf("norm of (6, 8) is %g", got)
@@ -149,7 +163,7 @@ func TestChannelsLast(t *testing.T) {
 func TestAutocastIsScoped(t *testing.T) {
 	torchtest.Do(t, func() {
 		a := torch.Ones([]int64{2, 2}, torch.Float32, torch.CPU)
-		dtype := func() torch.DType { return torch.Matmul(a, a).DType() }
+		dtype := func() torch.DType { return torch.Mm(a, a).DType() }
 		torch.Autocast(torch.DeviceCPU, torch.BFloat16, func() {
 			torch.Autocast(torch.DeviceCPU, torch.BFloat16, func() {})
 			if got := dtype(); got != torch.BFloat16 {
@@ -172,46 +186,6 @@ func TestAutocastIsScoped(t *testing.T) {
 	})
 }
 
-func TestGeneratorsReplay(t *testing.T) {
-	torchtest.Do(t, func() {
-		draw := func(g *torch.Generator) []float32 {
-			return torch.Uniform_(torch.Empty([]int64{8}, torch.Float32, torch.CPU), 0, 1, g).Float32s()
-		}
-		torch.ManualSeed(11)
-		first := draw(nil)
-		state := torch.RNGState(torch.CPU)
-		second := draw(nil)
-		own := torch.NewGenerator(torch.CPU, 11)
-		defer own.Free()
-		if !slices.Equal(draw(own), first) {
-			t.Error("a generator of the same seed draws otherwise than the default one")
-		}
-		ownState := own.State()
-		ownNext := draw(own)
-		torch.SetRNGState(torch.CPU, state)
-		if !slices.Equal(draw(nil), second) || slices.Equal(first, second) {
-			t.Error("SetRNGState did not go back")
-		}
-		own.SetState(ownState)
-		if !slices.Equal(draw(own), ownNext) || !bytes.Equal(ownState, state) {
-			t.Error("SetState did not go back")
-		}
-	})
-}
-
-func TestDropoutFollowsTheSeed(t *testing.T) {
-	torchtest.Do(t, func() {
-		x := torch.Ones([]int64{64}, torch.Float32, torch.CPU)
-		torch.ManualSeed(5)
-		a := torch.Dropout(x, 0.5, true).Float32s()
-		torch.ManualSeed(5)
-		b := torch.Dropout(x, 0.5, true).Float32s()
-		if !slices.Equal(a, b) || !slices.Contains(a, 0) || !slices.Contains(a, 2) {
-			t.Errorf("dropout %v and %v", a, b)
-		}
-	})
-}
-
 func TestDeterministicRefusesOrObeys(t *testing.T) {
 	torchtest.Do(t, func() {
 		torch.SetDeterministic(true)
@@ -228,12 +202,12 @@ func TestDeterministicRefusesOrObeys(t *testing.T) {
 
 func TestDTypesAndDevices(t *testing.T) {
 	for _, d := range []torch.DType{torch.Float32, torch.Float64, torch.Float16, torch.BFloat16, torch.Int64, torch.Int32, torch.Uint8, torch.Bool} {
-		if back, err := torch.ParseDType(d.String()); err != nil || back != d || d.Size() == 0 {
-			t.Errorf("%v: parsed as %v, %v; size %d", d, back, err, d.Size())
+		if d.Size() == 0 || strings.HasPrefix(d.String(), "dtype(") {
+			t.Errorf("%v has size %d", d, d.Size())
 		}
 	}
-	if _, err := torch.ParseDType("float8"); !errors.Is(err, errs.ErrUsage) {
-		t.Errorf("float8: %v", err)
+	if d := torch.DType(99); d.Size() != 0 || d.String() != "dtype(99)" {
+		t.Errorf("an unknown dtype is %v of size %d", d, d.Size())
 	}
 	for s, want := range map[string]torch.Device{"cpu": torch.CPU, "cuda": torch.CUDA(0), "cuda:3": torch.CUDA(3)} {
 		got, err := torch.ParseDevice(s)

@@ -6,21 +6,21 @@ import (
 )
 
 // waitPolicy is OpenMP's variable (OpenMP 5.2, section 21.1.7) for how a thread waits
-// for its next piece of work: "active" keeps its core busy, "passive" sleeps. Without
-// it, GNU's OpenMP spins for some milliseconds between two ops. On a core that another
-// program wants, too, that costs the thread that has the work: on two cores, one of
-// them shared, a training step is then ten times slower. Sleeping costs an idle machine
-// nothing that could be measured (docs/results.md, "Threads").
+// for its next piece of work: "active" spins, "passive" sleeps. Without it, GNU's OpenMP
+// spins for some milliseconds between two ops. On a core that another program uses, too,
+// that takes time from the thread with the work: on two cores, one of them shared, a
+// training step is ten times slower. Sleeping has no measurable cost on an idle machine
+// (docs/results.md, "Threads").
 const waitPolicy = "OMP_WAIT_POLICY"
 
-// waitAsked are the variables by which a user says how threads wait: OpenMP's own, and
-// those of GNU's, LLVM's and Intel's OpenMP.
-var waitAsked = []string{waitPolicy, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"}
+// waitVariables are the variables by which a user says how threads wait: OpenMP's own
+// and those of GNU's, LLVM's and Intel's OpenMP.
+var waitVariables = []string{waitPolicy, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"}
 
-// waitPassively is for before libtorch is loaded: OpenMP reads its variables then. With
-// cgo, Setenv changes the environment that C sees, and that of child processes.
+// waitPassively must run before libtorch is loaded, which is when OpenMP reads its
+// variables. With cgo, Setenv changes the environment that C and child processes see.
 func waitPassively() error {
-	for _, name := range waitAsked {
+	for _, name := range waitVariables {
 		if _, set := os.LookupEnv(name); set {
 			return nil
 		}
@@ -28,10 +28,10 @@ func waitPassively() error {
 	return os.Setenv(waitPolicy, "passive")
 }
 
-// Waiting says how libtorch's threads wait, as the environment has it: "passive" by
-// default once Open has been called, else "OMP_WAIT_POLICY=active" and the like.
+// Waiting reports how libtorch's threads wait according to the environment: "passive", the
+// default once Open has been called, or "OMP_WAIT_POLICY=active" and the like.
 func Waiting() string {
-	for _, name := range waitAsked {
+	for _, name := range waitVariables {
 		if value, set := os.LookupEnv(name); set {
 			if name == waitPolicy && strings.EqualFold(value, "passive") {
 				return "passive"

@@ -11,9 +11,9 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// TestWaiting starts a process that opens libtorch, and reads what OpenMP then says of
-// itself (OMP_DISPLAY_ENV): how long its threads spin. GNU's OpenMP, which Debian's and
-// PyPI's libtorch use, says 0 where they sleep at once.
+// TestWaiting starts a process that opens libtorch, and reads from OMP_DISPLAY_ENV's output
+// how long OpenMP's threads spin. GNU's OpenMP, which Debian's and PyPI's libtorch use,
+// prints 0 if they sleep at once.
 func TestWaiting(t *testing.T) {
 	torchtest.Require(t)
 	for _, c := range []struct {
@@ -28,7 +28,7 @@ func TestWaiting(t *testing.T) {
 			p := exec.Command(os.Args[0]) // openMain
 			p.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 				name, _, _ := strings.Cut(v, "=")
-				return slices.Contains(torch.WaitAsked, name)
+				return slices.Contains(torch.WaitVariables, name)
 			})
 			p.Env = append(p.Env, envOpen+"=", "OMP_DISPLAY_ENV=verbose", c.set)
 			out, err := p.CombinedOutput()
@@ -38,7 +38,7 @@ func TestWaiting(t *testing.T) {
 			spins := ""
 			for line := range strings.Lines(string(out)) {
 				if name, value, ok := strings.Cut(line, "="); ok && strings.HasSuffix(strings.TrimSpace(name), "GOMP_SPINCOUNT") {
-					spins = strings.Trim(strings.TrimSpace(value), "'") // quoted or not, as it likes
+					spins = strings.Trim(strings.TrimSpace(value), "'") // quoted in some versions
 				}
 			}
 			if spins == "" {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestWinogradOnARM builds the convolution's loops for arm64 and has them run by qemu:
-// the bits of NEON are those of this machine's instruction sets.
+// TestWinogradOnARM builds the convolution's loops for arm64 and runs them in QEMU: NEON
+// gives the same bits as this machine's instruction sets.
 func TestWinogradOnARM(t *testing.T) {
 	const compiler, emulator = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 	if runtime.GOARCH != "amd64" {

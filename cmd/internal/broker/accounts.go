@@ -11,7 +11,7 @@ import (
 	"resslt/batcher"
 )
 
-// home is the key of the account that a role's user belongs to.
+// home is the key of the account of a role's user.
 func (a *account) home(r batcher.Role) nkeys.KeyPair {
 	if k := a.guests[r]; k != nil {
 		return k
@@ -19,17 +19,17 @@ func (a *account) home(r batcher.Role) nkeys.KeyPair {
 	return a.key
 }
 
-// guest is the name of the account of a role that is a guest of the tenant's.
+// guest is the name of a guest role's account.
 func (a *account) guest(r batcher.Role) string { return a.name + "/" + string(r) }
 
-// shared is a subject of the tenant's account that guests reach.
+// shared is a subject of the tenant's account that guests have access to.
 type shared struct {
 	subject string
-	stream  bool // it is heard, else asked
+	stream  bool // subscribed to, else requested
 	guests  []batcher.Role
 }
 
-// sharing are what guests reach, each subject once.
+// sharing lists the subjects that guests have access to, each once.
 func sharing() []shared {
 	var out []shared
 	add := func(subject string, stream bool, r batcher.Role) {
@@ -53,7 +53,7 @@ func sharing() []shared {
 	return out
 }
 
-// kind is what the broker's configuration calls it.
+// kind is the export's type in the broker's configuration.
 func (s *shared) kind() string {
 	if s.stream {
 		return "stream"
@@ -61,7 +61,7 @@ func (s *shared) kind() string {
 	return "service"
 }
 
-// conf writes the tenant's accounts as accounts.conf has them.
+// conf writes the tenant's accounts for accounts.conf.
 func (a *account) conf(b *strings.Builder, q Quota) error {
 	users := func(guest bool, roles ...batcher.Role) error {
 		b.WriteString("    users: [\n")
@@ -113,12 +113,12 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 	return nil
 }
 
-// endOfTime is later than any JWT.
+// endOfTime is later than any JWT's issue time.
 var endOfTime = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 
-// claims are the tenant's accounts as JWTs have them. A guest's user is refused in the
-// tenant's own account: builds before there were guests signed it into that, and such a
-// JWT knows of no end.
+// claims are the tenant's accounts for JWTs. Guests' users are revoked in the tenant's own
+// account: builds without guests signed them for that account, and such a JWT never
+// expires.
 func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	id, err := a.key.PublicKey()
 	if err != nil {

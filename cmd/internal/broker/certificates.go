@@ -25,9 +25,9 @@ type pair struct {
 	key  *ecdsa.PrivateKey
 }
 
-// certificates makes the broker's certificate and one for each role of each tenant,
-// signed by the folder's own authority, which is kept. They are made anew each time:
-// run it again before they expire.
+// certificates issues the broker's certificate and one for each role of each tenant,
+// signed by the folder's authority, which is kept. They are issued again each time: run
+// it before they expire.
 func (o KeyOptions) certificates(tenants []string) error {
 	now := time.Now().Add(-time.Hour) // clocks differ
 	ca, err := o.authority(now)
@@ -63,7 +63,7 @@ func (o KeyOptions) certificates(tenants []string) error {
 	return nil
 }
 
-// authority reads the folder's own, or makes it.
+// authority reads the folder's authority, or creates it.
 func (o KeyOptions) authority(now time.Time) (*pair, error) {
 	name := filepath.Join(o.Dir, "ca")
 	ca, err := readPair(name)
@@ -76,8 +76,8 @@ func (o KeyOptions) authority(now time.Time) (*pair, error) {
 	}, nil)
 }
 
-// issue writes NAME.pem and NAME.key: a new key, and the template signed by ca, or by
-// itself where ca is nil.
+// issue writes NAME.pem and NAME.key: a new key, and the template signed by ca, or
+// self-signed if ca is nil.
 func issue(name string, template *x509.Certificate, ca *pair) (*pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -110,7 +110,7 @@ func issue(name string, template *x509.Certificate, ca *pair) (*pair, error) {
 
 func readPair(name string) (*pair, error) {
 	bad := func(file string, err error) (*pair, error) {
-		return nil, errs.New("read key", file, "restore it, or remove "+name+".pem and .key to have another made", errs.BecauseErr(errs.ErrCorrupt, err))
+		return nil, errs.New("read key", file, "restore it, or remove "+name+".pem and .key to make another", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	der := map[string][]byte{}
 	for _, ext := range []string{".pem", ".key"} {
@@ -120,7 +120,7 @@ func readPair(name string) (*pair, error) {
 		}
 		block, _ := pem.Decode(raw)
 		if block == nil {
-			return bad(name+ext, errors.New("it is no PEM"))
+			return bad(name+ext, errors.New("it is not PEM"))
 		}
 		der[ext] = block.Bytes
 	}
@@ -134,7 +134,7 @@ func readPair(name string) (*pair, error) {
 	}
 	ec, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
-		return bad(name+".key", errors.New("it is no ECDSA key"))
+		return bad(name+".key", errors.New("it is not an ECDSA key"))
 	}
 	return &pair{cert, ec}, nil
 }

@@ -11,10 +11,10 @@ import (
 	"resslt/batcher"
 )
 
-// roleName is what a role's permissions are called in the broker's configuration.
+// roleName is the variable with a role's permissions in the broker's configuration.
 func roleName(r batcher.Role) string { return "resslt_" + string(r) }
 
-// RolesConf is the broker's configuration of what each role may do.
+// RolesConf is the broker's configuration of each role's permissions.
 func RolesConf() string {
 	var b strings.Builder
 	b.WriteString(`# What each role may do in its tenant's account. Written by ` + "`resslt keys --roles`" + ` from
@@ -77,8 +77,8 @@ accounts {
 	return nil
 }
 
-// credentials writes the users' credentials files, and operator.conf for the broker:
-// the same accounts, permissions and quotas, signed into JWTs.
+// credentials writes the users' credentials files, and for the broker operator.conf: the
+// same accounts, permissions and quotas as signed JWTs.
 func (o KeyOptions) credentials(operator nkeys.KeyPair, system account, accounts []account) error {
 	public := func(k nkeys.KeyPair) (string, error) {
 		p, err := k.PublicKey()

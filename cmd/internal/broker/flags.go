@@ -16,7 +16,7 @@ import (
 // DefaultURL is a broker on this machine.
 const DefaultURL = "nats://127.0.0.1:4222"
 
-// Flags say which broker, and who we are to it. Register them, then Connect.
+// Flags select the broker and our credentials. Call Register, then Connect.
 type Flags struct {
 	URL              string
 	creds, nkey      string
@@ -26,8 +26,8 @@ type Flags struct {
 	getenv           func(string) string
 }
 
-// Register adds the flags to fs. fallback is the URL where neither flag nor
-// environment names one; "" where a command can do without a broker.
+// Register adds the flags to fs. fallback is the URL if neither flag nor environment
+// gives one; "" for a command that also works without a broker.
 func (f *Flags) Register(fs *pflag.FlagSet, fallback string) {
 	f.wasSet, f.getenv = fs.Changed, os.Getenv
 	usage := "`URL` of the broker, several comma-separated; $NATS_URL"
@@ -38,14 +38,15 @@ func (f *Flags) Register(fs *pflag.FlagSet, fallback string) {
 	fs.StringVar(&f.creds, "creds", "", "credentials `file`, JWT and nkey; $NATS_CREDS")
 	fs.StringVar(&f.nkey, "nkey", "", "nkey seed `file`; $NATS_NKEY")
 	fs.StringVar(&f.token, "token", "", "`token` of the broker; better --token-file or $NATS_TOKEN")
-	fs.StringVar(&f.tokenFile, "token-file", "", "`file` that holds the token")
-	fs.StringVar(&f.ca, "tls-ca", "", "PEM `file` of who signed the broker's certificate; $NATS_CA")
+	fs.StringVar(&f.tokenFile, "token-file", "", "`file` with the token")
+	fs.StringVar(&f.ca, "tls-ca", "", "PEM `file` of the authority that signed the broker's certificate; $NATS_CA")
 	fs.StringVar(&f.cert, "tls-cert", "", "PEM `file` of our certificate, for mutual TLS; $NATS_CERT")
-	fs.StringVar(&f.key, "tls-key", "", "PEM `file` of its key; $NATS_KEY")
+	fs.StringVar(&f.key, "tls-key", "", "PEM `file` of the certificate's key; $NATS_KEY")
 }
 
-// Options are what the flags and the environment say, for a connection under name
-// in role. It returns ErrNotFound where the token's file cannot be read.
+// Options combines the flags and the environment for a connection called name in role.
+// Errors wrap errs.ErrNotFound if the token's file cannot be read, or ErrUsage for two
+// tokens.
 func (f *Flags) Options(name string, role batcher.Role) (batcher.ConnectOptions, error) {
 	o := batcher.ConnectOptions{
 		URL: f.or("nats", f.URL, "NATS_URL"), Name: name, Role: role,
@@ -55,7 +56,7 @@ func (f *Flags) Options(name string, role batcher.Role) (batcher.ConnectOptions,
 	if f.tokenFile != "" {
 		raw, err := os.ReadFile(f.tokenFile)
 		if err != nil {
-			return o, errs.New("connect to broker", f.tokenFile, "name a file that can be read", errs.BecauseErr(errs.ErrNotFound, err))
+			return o, errs.New("connect to broker", f.tokenFile, "name a readable file", errs.BecauseErr(errs.ErrNotFound, err))
 		}
 		if f.token != "" {
 			return o, errs.New("connect to broker", "", "give one of --token and --token-file", errs.Because(errs.ErrUsage, "two tokens"))
@@ -68,7 +69,7 @@ func (f *Flags) Options(name string, role batcher.Role) (batcher.ConnectOptions,
 	return o, nil
 }
 
-// or is a flag's value, the environment's where the flag was not given.
+// or is a flag's value, or the environment's if the flag is not set.
 func (f *Flags) or(flag, value, env string) string {
 	if v := f.getenv(env); v != "" && !f.wasSet(flag) {
 		return v
@@ -76,9 +77,9 @@ func (f *Flags) or(flag, value, env string) string {
 	return value
 }
 
-// Connect connects in role. What the broker refuses later on, and that it is lost
-// and back, goes to report, a line each; nil: nobody hears. The caller closes the
-// connection. Errors are batcher.Connect's.
+// Connect connects in role. report, if not nil, receives a line about each later denial,
+// disconnect and reconnect. The caller closes the connection. Errors are those of
+// batcher.Connect.
 func (f *Flags) Connect(ctx context.Context, name string, role batcher.Role, report func(string)) (*nats.Conn, jetstream.JetStream, error) {
 	o, err := f.Options(name, role)
 	if err != nil {

@@ -18,34 +18,34 @@ import (
 	"resslt/schemas/errs"
 )
 
-// KeyOptions configure Keys.
+// KeyOptions are the options of Keys.
 type KeyOptions struct {
-	// Dir is the folder that is written, 0700. Keys that lie there are kept, and
-	// so are its tenants: run it again to add one.
+	// Dir is the output folder, 0700. Keys keeps the keys and tenants that it finds there:
+	// run it again to add a tenant.
 	Dir string
-	// At is the folder's path as the broker will see it, for the configuration;
-	// default Dir made absolute.
+	// At is the folder's path on the broker's machine, for the configuration; default:
+	// the absolute path of Dir.
 	At string
-	// Tenants get an account each: letters, digits, '-' and '_'.
+	// Tenants each get an account: letters, digits, '-' and '_'.
 	Tenants []string
-	// Hosts are the names and addresses that the broker's certificate is for;
-	// default localhost and 127.0.0.1.
+	// Hosts are the names and addresses in the broker's certificate; default localhost
+	// and 127.0.0.1.
 	Hosts []string
-	// Mutual has the broker ask clients for a certificate, too.
+	// Mutual makes the broker require a certificate from clients, too.
 	Mutual bool
 	// Quota of each account; zero fields are DefaultQuota's.
 	Quota Quota
-	// Valid is how long certificates are; default a year, the authority's ten.
+	// Valid is the lifetime of certificates; default one year. The authority's is ten.
 	Valid time.Duration
 }
 
-// Quota bounds what a tenant's account may hold.
+// Quota bounds the contents of a tenant's account.
 type Quota struct {
 	Memory, Store      int64 // bytes: live chunks; tasks, logs and recordings
-	Streams, Consumers int   // a run has three streams, a trainer a consumer
+	Streams, Consumers int   // a run has three streams, a trainer one consumer
 }
 
-// DefaultQuota serves a handful of runs.
+// DefaultQuota is enough for a few runs.
 var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 64, Consumers: 256}
 
 func (o KeyOptions) applyDefaults() (KeyOptions, error) {
@@ -77,7 +77,7 @@ func (o KeyOptions) applyDefaults() (KeyOptions, error) {
 	return o, nil
 }
 
-// Validate says whether the options can be used; it returns ErrUsage.
+// Validate checks the options. Errors wrap errs.ErrUsage.
 func (o KeyOptions) Validate() error {
 	bad := func(where, why, hint string) error {
 		return errs.New("make keys", where, hint, errs.Because(errs.ErrUsage, why))
@@ -90,16 +90,17 @@ func (o KeyOptions) Validate() error {
 	}
 	for _, t := range o.Tenants {
 		if schemas.CheckRunName(t) != nil || t == systemAccount {
-			return bad(fmt.Sprintf("tenant %q", t), "is no name for one", "use 1 to 64 of letters, digits, '-' and '_', other than "+systemAccount)
+			return bad(fmt.Sprintf("tenant %q", t), "is not a valid name", "use 1 to 64 of letters, digits, '-' and '_', other than "+systemAccount)
 		}
 	}
 	return nil
 }
 
-// systemAccount watches the server itself; it sees no tenant's streams.
+// systemAccount monitors the server; it has no access to tenants' streams.
 const systemAccount = "SYS"
 
-// account is a tenant: its own key, one user a role, and the keys of its guests' accounts.
+// account is a tenant: its own key, one user for each role, and the keys of its guests'
+// accounts.
 type account struct {
 	name   string
 	key    nkeys.KeyPair
@@ -107,21 +108,21 @@ type account struct {
 	guests map[batcher.Role]nkeys.KeyPair
 }
 
-// Keys makes what a locked-down broker and its clients need, in o.Dir:
+// Keys writes the files for a secured broker and its clients to o.Dir:
 //
-//	ca.pem ca.key            an authority of one's own
+//	ca.pem ca.key            a certificate authority
 //	server.pem server.key    the broker's certificate
 //	tls.conf                 TLS for the broker
 //	roles.conf accounts.conf accounts, users by nkey, permissions, quotas
-//	operator.conf            the same by JWT, for --creds, in place of accounts.conf
-//	operator.nk SYS/         who may make accounts; the system account
-//	TENANT/account.nk        who may make users of the tenant, TENANT/ROLE.account.nk of a guest's account
+//	operator.conf            the same by JWT, for --creds, instead of accounts.conf
+//	operator.nk SYS/         the key that signs accounts; the system account
+//	TENANT/account.nk        the key that signs the tenant's users; TENANT/ROLE.account.nk for a guest's account
 //	TENANT/ROLE.nk           --nkey
 //	TENANT/ROLE.creds        --creds
 //	TENANT/ROLE.pem .key     --tls-cert, --tls-key
 //
-// Secrets are 0600. It returns ErrUsage for options that cannot be, ErrUnavailable
-// where the folder cannot be written, ErrCorrupt where a key of it cannot be read.
+// Secrets have mode 0600. Errors wrap errs.ErrUsage for invalid options, ErrUnavailable
+// if the folder cannot be written, ErrCorrupt if a key in it cannot be parsed.
 func Keys(o KeyOptions) error {
 	if err := o.Validate(); err != nil {
 		return err
@@ -165,7 +166,7 @@ func Keys(o KeyOptions) error {
 // systemRole is the system account's only user.
 const systemRole batcher.Role = "admin"
 
-// allTenants are those asked for and those whose keys lie there, sorted.
+// allTenants are the requested tenants and those in the folder, sorted.
 func (o KeyOptions) allTenants() ([]string, error) {
 	tenants := slices.Clone(o.Tenants)
 	dirs, err := os.ReadDir(o.Dir)
@@ -210,13 +211,13 @@ func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) 
 	return a, nil
 }
 
-// seed reads the key pair of a seed file, which it makes where it is not there.
+// seed reads the key pair from a seed file, or creates both.
 func seed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
 	raw, err := os.ReadFile(file)
 	if err == nil {
 		pair, err := nkeys.ParseDecoratedNKey(raw)
 		if err != nil {
-			return nil, errs.New("read key", file, "restore it, or remove it to have another made", errs.BecauseErr(errs.ErrCorrupt, err))
+			return nil, errs.New("read key", file, "restore it, or remove it to make another", errs.BecauseErr(errs.ErrCorrupt, err))
 		}
 		return pair, nil
 	}
@@ -241,5 +242,5 @@ func write(file string, raw []byte, mode fs.FileMode) error {
 }
 
 func keyError(where string, err error) error {
-	return errs.New("make keys", where, "name a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
+	return errs.New("make keys", where, "name a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 }

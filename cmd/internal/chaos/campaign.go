@@ -22,10 +22,10 @@ type Campaign struct {
 	Only []string
 }
 
-// stepsAFault is how far apart faults come in the mean, in steps.
+// stepsAFault is the mean number of steps between faults.
 const stepsAFault = 20
 
-// Report is what a campaign found.
+// Report is the result of a campaign.
 type Report struct {
 	Seed      uint64           `json:"seed"`
 	Calm      []CalmReport     `json:"calm"`
@@ -34,7 +34,7 @@ type Report struct {
 	Seconds   float64          `json:"seconds"`
 }
 
-// CalmReport is what is reported of an undisturbed run.
+// CalmReport is the report of a run without faults.
 type CalmReport struct {
 	Steps           int64            `json:"steps"`
 	StudentSHA256   string           `json:"student_sha256"`
@@ -42,7 +42,7 @@ type CalmReport struct {
 	PeakRSSBytes    map[string]int64 `json:"peak_rss_bytes"` // by process
 }
 
-// Wrong lists everything that is not as it must be.
+// Wrong lists every failed check.
 func (r *Report) Wrong() []string {
 	var out []string
 	for _, s := range r.Storms {
@@ -58,8 +58,8 @@ func (r *Report) Wrong() []string {
 	return out
 }
 
-// Run carries the campaign out. What is wrong with the farms is in the report; an
-// error says why there is none.
+// Run runs the campaign. Failed checks are in the report; an error means that there is no
+// report.
 func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 			return nil, err
 		}
 		r.Storms = append(r.Storms, *sr)
-		if err := o.settle(s.Name, sr.Seconds, fmt.Sprintf("%d faults", sr.Faults), sr.Wrong); err != nil {
+		if err := o.logResult(s.Name, sr.Seconds, fmt.Sprintf("%d faults", sr.Faults), sr.Wrong); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +131,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 			return nil, err
 		}
 		r.Scenarios = append(r.Scenarios, *sr)
-		if err := o.settle(s.name, sr.Seconds, sr.Outcome, sr.Wrong); err != nil {
+		if err := o.logResult(s.name, sr.Seconds, sr.Outcome, sr.Wrong); err != nil {
 			return nil, err
 		}
 	}
@@ -139,11 +139,11 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	return r, nil
 }
 
-// settle says how a run ended, and clears its folder away where nothing is wrong.
-func (o *Options) settle(name string, seconds float64, what string, wrong []string) error {
+// logResult logs how a run ended, and removes its folder if it passed.
+func (o *Options) logResult(name string, seconds float64, what string, wrong []string) error {
 	if len(wrong) == 0 {
 		o.Log(fmt.Sprintf("%s: passed in %.0f s, %s", name, seconds, what))
-		return Clear(*o, name)
+		return removeFolder(*o, name)
 	}
 	for _, w := range wrong {
 		o.Log(fmt.Sprintf("%s: WRONG: %s", name, w))
@@ -151,13 +151,13 @@ func (o *Options) settle(name string, seconds float64, what string, wrong []stri
 	return nil
 }
 
-// stepsFor is how long a run must be for n faults, in whole epochs.
+// stepsFor is the length of a run with n faults, in whole epochs.
 func stepsFor(n int) int64 {
 	steps := int64(firstFault + lastFault + n*stepsAFault)
 	return (steps + stepsAnEpoch - 1) / stepsAnEpoch * stepsAnEpoch
 }
 
-// chooseScenarios gives the scenarios of these names, all for none.
+// chooseScenarios returns the named scenarios, or all if there is no name.
 func chooseScenarios(names []string) ([]scenario, error) {
 	if len(names) == 0 {
 		return scenarios, nil

@@ -298,7 +298,7 @@ func TestProxy(t *testing.T) {
 	if got := says(a, 50*time.Millisecond); got != "" {
 		t.Fatalf("cut: %q", got)
 	}
-	p.mend()
+	p.restore()
 	if got := says(a, 5*time.Second); got != "two" {
 		t.Fatalf("mended: %q", got)
 	}

@@ -8,8 +8,8 @@ import (
 	"resslt/schemas/errs"
 )
 
-// mountDisk puts a file system of so many bytes, in memory, on a folder. It returns
-// ErrUnsupported where this process may not mount.
+// mountDisk mounts a file system of so many bytes, in memory, on a folder. Errors wrap
+// errs.ErrUnsupported if this process may not mount.
 func mountDisk(dir string, size int) (unmount func() error, err error) {
 	err = syscall.Mount("resslt-chaos", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size))
 	switch {

@@ -4,7 +4,7 @@ package chaos
 
 import "resslt/schemas/errs"
 
-// mountDisk says that there is no way to a small disk here.
+// mountDisk returns errs.ErrUnsupported: small disks need Linux.
 func mountDisk(dir string, _ int) (func() error, error) {
 	return nil, errs.New("mount", dir, "run it on Linux", errs.ErrUnsupported)
 }

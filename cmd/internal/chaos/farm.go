@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// restartAfter is how long a service manager waits before it starts a program
-// again that ended by itself.
+// restartAfter is how long the service manager waits before it restarts a program that
+// ended on its own.
 const restartAfter = 500 * time.Millisecond
 
-// farm is a broker, workers and a trainer as processes, the driver their service
-// manager: what ends by itself is started again, as systemd and Kubernetes do.
+// farm is a broker, workers and a trainer as processes. The driver is their service
+// manager: like systemd and Kubernetes, it restarts a program that ends on its own.
 type farm struct {
 	layout
 	opts     Options
@@ -32,30 +32,30 @@ type farm struct {
 	workers []*service
 	trainer *service
 
-	final    bool // a trainer that ends by itself is not started again: its end is the farm's
+	final    bool // do not restart a trainer that ends on its own: the farm ends with it
 	cancel   context.CancelCauseFunc
 	tasks    *errgroup.Group
 	finished chan struct{} // closed when the trainer has ended with code 0
 
 	mu     sync.Mutex
 	broker *process     // guarded by mu
-	all    []*process   // every process that was ever started; guarded by mu
-	exits  []*exitError // of processes that nobody had stopped; guarded by mu
+	all    []*process   // every process ever started; guarded by mu
+	exits  []*exitError // of processes that ended on their own; guarded by mu
 }
 
 // service is a program that the farm keeps running.
 type service struct {
 	name  string
-	via   *proxy // its way to the broker, nil for a straight one
+	via   *proxy // to the broker, nil for a direct connection
 	start func(*service) (*process, error)
 
-	// busy is held by who starts, stops or hurts the service, all the while: a
-	// fault and the service manager must not both start it again.
+	// busy is held while the service is started, stopped or subjected to a fault: a fault
+	// and the service manager must not both restart it.
 	busy  sync.Mutex
 	lives int // guarded by busy
 
 	proc *process // nil before the first start; guarded by farm.mu
-	gone bool     // not to be started again; guarded by farm.mu
+	gone bool     // not to be restarted; guarded by farm.mu
 }
 
 // newFarm prepares a farm; nothing runs yet.
@@ -67,7 +67,7 @@ func newFarm(o Options, l layout) (*farm, error) {
 	if f.store == "" {
 		f.store = filepath.Join(f.dir, "store")
 	}
-	// The port stays the same over the broker's lives, as its clients expect.
+	// A restarted broker keeps the port, as its clients expect.
 	port, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, errs.New("find a free port", "", "free one", errs.BecauseErr(errs.ErrUnavailable, err))
@@ -96,9 +96,8 @@ func newFarm(o Options, l layout) (*farm, error) {
 // out is the trainer's folder.
 func (f *farm) out() string { return filepath.Join(f.dir, "out") }
 
-// begin starts broker and workers, and what watches over them. The context that it
-// gives ends with the farm's first failure, which is its cause. The caller calls
-// end.
+// begin starts the broker, the workers and their monitors. The returned context ends with
+// the farm's first failure, which is its cause. The caller must call end.
 func (f *farm) begin(ctx context.Context) (context.Context, error) {
 	ctx, f.cancel = context.WithCancelCause(ctx)
 	f.tasks, ctx = errgroup.WithContext(ctx)
@@ -118,14 +117,14 @@ func (f *farm) begin(ctx context.Context) (context.Context, error) {
 		return ctx, err
 	}
 	for _, w := range f.workers {
-		if err := f.begun(w); err != nil {
+		if err := f.startNew(w); err != nil {
 			return ctx, err
 		}
 	}
 	return ctx, nil
 }
 
-// end stops everything and joins it. It returns what failed first.
+// end stops and joins everything. It returns the first failure.
 func (f *farm) end() error {
 	f.cancel(nil)
 	err := f.tasks.Wait()
@@ -144,7 +143,7 @@ func (f *farm) end() error {
 func (f *farm) closeProxies() {
 	for _, s := range f.services() {
 		if s.via != nil {
-			_ = s.via.close() // a listener that does not close harms nobody any more
+			_ = s.via.close() // at the end a listener that fails to close does no harm
 		}
 	}
 }
@@ -158,7 +157,7 @@ func (f *farm) startBroker(ctx context.Context) error {
 	}
 	secured := ""
 	if f.keys != "" {
-		// Includes are looked for from the configuration's folder on.
+		// Includes are relative to the configuration's folder.
 		rel, err := filepath.Rel(f.dir, f.keys)
 		if err != nil {
 			return errs.New("find keys", f.keys, "name an absolute --dir", errs.BecauseErr(errs.ErrUsage, err))
@@ -202,7 +201,7 @@ func (f *farm) livesOf(prefix string) []*process {
 	return out
 }
 
-// launch starts a program and keeps book of it.
+// launch starts a program and registers the process.
 func (f *farm) launch(name string, life int, program string, args ...string) (*process, error) {
 	var env []string
 	if f.opts.Shim != "" {
@@ -229,7 +228,7 @@ func (f *farm) url(s *service) string {
 	return scheme + addr
 }
 
-// at is how a service finds the broker, and says who it is.
+// at has the flags for a service's connection to the broker, with its credentials.
 func (f *farm) at(s *service) []string {
 	args := []string{"--nats", f.url(s)}
 	if f.login != nil {
@@ -247,8 +246,8 @@ func (f *farm) launchWorker(s *service) (*process, error) {
 	return f.launch(s.name, s.lives, program, args...)
 }
 
-// launchTrainer resumes where there is a checkpoint, as a service manager's command
-// would: the first start has none.
+// launchTrainer resumes if there is a checkpoint, as a service manager's command would:
+// the first start has none.
 func (f *farm) launchTrainer(s *service) (*process, error) {
 	args := append([]string{
 		"train", "--run", f.name, "--out", f.out(),
@@ -267,7 +266,7 @@ func (f *farm) launchTrainer(s *service) (*process, error) {
 	return f.launch(s.name, s.lives, filepath.Join(f.opts.Bin, "resslt"), args...)
 }
 
-// up starts a service and keeps it running from now on; s.busy is held.
+// up starts a service, which is restarted from then on. The caller holds s.busy.
 func (f *farm) up(s *service) error {
 	s.lives++
 	p, err := s.start(s)
@@ -277,8 +276,8 @@ func (f *farm) up(s *service) error {
 	return err
 }
 
-// begun is up for a service that nobody else knows yet.
-func (f *farm) begun(s *service) error {
+// startNew is up for a service's first start.
+func (f *farm) startNew(s *service) error {
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	return f.up(s)
@@ -290,7 +289,7 @@ func (f *farm) set(s *service, p *process) {
 	s.proc = p
 }
 
-// leave has the service manager leave a service alone from now on.
+// leave stops the restarting of a service.
 func (f *farm) leave(s *service) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -311,7 +310,7 @@ func (f *farm) isGone(s *service) bool {
 
 func (f *farm) services() []*service { return append([]*service{f.trainer}, f.workers...) }
 
-// tend starts what ended by itself again, until the trainer is done.
+// tend restarts services that end on their own, until the trainer is done.
 func (f *farm) tend(ctx context.Context) error {
 	for {
 		select {
@@ -321,7 +320,7 @@ func (f *farm) tend(ctx context.Context) error {
 		}
 		for _, s := range f.services() {
 			if !s.busy.TryLock() {
-				continue // a fault is at it
+				continue // a fault is in progress
 			}
 			err := f.tendOne(ctx, s)
 			s.busy.Unlock()
@@ -332,7 +331,7 @@ func (f *farm) tend(ctx context.Context) error {
 	}
 }
 
-// tendOne starts a service again that ended by itself; s.busy is held.
+// tendOne restarts a service that has ended on its own. The caller holds s.busy.
 func (f *farm) tendOne(ctx context.Context, s *service) error {
 	p := f.procOf(s)
 	if p == nil || p.alive() || f.isGone(s) {
@@ -347,23 +346,23 @@ func (f *farm) tendOne(ctx context.Context, s *service) error {
 	f.mu.Lock()
 	f.exits = append(f.exits, exit)
 	f.mu.Unlock()
-	// A program whose broker is away may end, with code 1 and the word for it.
-	// Any other end is the farm's failure.
+	// A program without its broker may end, with code 1 and ErrUnavailable. Any other end
+	// is a failure of the farm.
 	if s == f.trainer && f.final || exit.code != 1 || !strings.Contains(exit.line, errs.ErrUnavailable.Error()) {
 		return exit
 	}
-	f.opts.Log(fmt.Sprintf("%s ended by itself and is started again: %s", p.name, exit.line))
+	f.opts.Log(fmt.Sprintf("%s ended on its own and is restarted: %s", p.name, exit.line))
 	if sleep(ctx, restartAfter) != nil {
 		return nil
 	}
 	return f.up(s)
 }
 
-// exitError is the end of a program that nobody had stopped.
+// exitError is the exit of a program that ended on its own.
 type exitError struct {
 	name string
 	code int
-	line string // the last that it wrote to standard error
+	line string // last line of standard error
 	log  string
 }
 
@@ -371,9 +370,9 @@ func (e *exitError) Error() string {
 	return fmt.Sprintf("%s ended with code %d: %s (log: %s)", e.name, e.code, e.line, e.log)
 }
 
-// guard is the watchdog: a trainer that makes no step and does not end hangs, and so
-// does what goes on for as long after its end. Then every process of ours writes down
-// what its goroutines do.
+// guard is the watchdog: a trainer that makes no step and does not end hangs, as does a
+// run that continues for as long after the trainer's end. Every process then dumps its
+// goroutines.
 func (f *farm) guard(ctx context.Context) error {
 	began := time.Now()
 	for {
@@ -384,7 +383,7 @@ func (f *farm) guard(ctx context.Context) error {
 			if sleep(ctx, f.opts.Quiet) != nil {
 				return nil
 			}
-			return f.hang(ctx, fmt.Sprintf("the trainer has been done for %v, and what was played to it has not", f.opts.Quiet))
+			return f.hang(ctx, fmt.Sprintf("the trainer has been done for %v, and the scenario has not ended", f.opts.Quiet))
 		case <-time.After(200 * time.Millisecond):
 		}
 		f.mu.Lock()
@@ -401,8 +400,7 @@ func (f *farm) guard(ctx context.Context) error {
 			since = began
 		}
 		quiet := time.Since(since)
-		// A trainer that was started anew has its time; not one that is started
-		// again and again.
+		// A restarted trainer gets its time again, but not one that restarts all the time.
 		if p != nil && quiet < 3*f.opts.Quiet {
 			quiet = min(quiet, time.Since(p.began))
 		}
@@ -413,7 +411,7 @@ func (f *farm) guard(ctx context.Context) error {
 	}
 }
 
-// hang has every program of ours write its goroutines to its log, and end.
+// hang makes every program dump its goroutines to its log and end.
 func (f *farm) hang(ctx context.Context, what string) error {
 	for _, s := range f.services() {
 		f.leave(s)
@@ -424,13 +422,13 @@ func (f *farm) hang(ctx context.Context, what string) error {
 	for _, p := range all {
 		if p != broker {
 			_ = p.signal(syscall.SIGQUIT)
-			_ = p.signal(syscall.SIGCONT) // a frozen one writes nothing
+			_ = p.signal(syscall.SIGCONT) // a stopped one writes nothing
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if trainer != nil {
-		_ = trainer.wait(ctx) // the dump is whole when it has ended
+		_ = trainer.wait(ctx) // the dump is complete when it has ended
 	}
 	return errs.New("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", errs.Because(errs.ErrUnavailable, "hang: "+what))
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// target is whom a kind of fault hits. Faults of different targets can happen at
-// the same time.
+// target is what a kind of fault affects. Faults with different targets can happen at the
+// same time.
 type target int
 
 const (
@@ -23,31 +23,31 @@ const (
 	theTrainer
 )
 
-// kind is a way for a process or its network to fail.
+// kind is a way in which a process or its network fails.
 type kind struct {
 	name        string
 	what        string // for a person
 	target      target
 	least, most time.Duration // length of the outage
-	// strike does it, and undoes it when the outage is over. The services that it
-	// hits are its own meanwhile.
+	// strike injects the fault and ends it after the outage. It has the services that it
+	// affects to itself meanwhile.
 	strike func(ctx context.Context, f *farm, hit []*service, outage time.Duration) error
 }
 
-// kinds are the faults of a storm, by name. A freeze or a partition lasts longer
-// than the ack wait where tasks are to be given to others meanwhile.
+// kinds are the faults of a storm, by name. Some freezes and partitions last longer than
+// the ack wait, so that tasks go to other workers meanwhile.
 var kinds = []kind{
 	{"worker-kill", "kill -9 of one worker, started again after the outage", someWorker, 0, 2 * time.Second, killed(syscall.SIGKILL)},
 	{"worker-stop", "SIGTERM to one worker, started again", someWorker, 0, 2 * time.Second, killed(syscall.SIGTERM)},
 	{"worker-freeze", "SIGSTOP of one worker past its ack wait, SIGCONT", someWorker, ackWait + ackWait/4, 2 * ackWait, frozen},
-	{"worker-cut", "one worker's network cut past its ack wait, and mended", someWorker, ackWait + ackWait/4, 2 * ackWait, cut},
+	{"worker-cut", "one worker's network cut past its ack wait, and restored", someWorker, ackWait + ackWait/4, 2 * ackWait, cut},
 	{"farm-kill", "kill -9 of all workers, started again after 5 s", everyWorker, 5 * time.Second, 5 * time.Second, killed(syscall.SIGKILL)},
 	{"broker-kill", "kill -9 of the broker, started again on the same store", theBroker, 0, 2 * time.Second, brokerKilled},
 	{"broker-freeze", "SIGSTOP of the broker, SIGCONT", theBroker, 500 * time.Millisecond, 3 * time.Second, brokerFrozen},
 	{"trainer-kill", "kill -9 of the trainer, resumed", theTrainer, 0, time.Second, killed(syscall.SIGKILL)},
 	{"trainer-stop", "SIGINT to the trainer, resumed", theTrainer, 0, time.Second, killed(syscall.SIGINT)},
 	{"trainer-freeze", "SIGSTOP of the trainer, SIGCONT", theTrainer, 500 * time.Millisecond, 4 * time.Second, frozen},
-	{"trainer-cut", "the trainer's network cut, and mended", theTrainer, 500 * time.Millisecond, 4 * time.Second, cut},
+	{"trainer-cut", "the trainer's network cut, and restored", theTrainer, 500 * time.Millisecond, 4 * time.Second, cut},
 }
 
 // Kinds are the names of the faults that a storm can draw from.
@@ -67,7 +67,7 @@ func kindByName(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// killed ends the services by a signal, and starts them again.
+// killed ends the services by a signal and restarts them.
 func killed(sig syscall.Signal) func(context.Context, *farm, []*service, time.Duration) error {
 	return func(ctx context.Context, f *farm, hit []*service, outage time.Duration) error {
 		for _, s := range hit {
@@ -92,8 +92,8 @@ func killed(sig syscall.Signal) func(context.Context, *farm, []*service, time.Du
 	}
 }
 
-// frozen stops the services without ending them, as a machine that swaps or a
-// hypervisor that moves it does.
+// frozen stops the services without ending them, as on a machine that swaps or is being
+// migrated.
 func frozen(ctx context.Context, f *farm, hit []*service, outage time.Duration) error {
 	for _, s := range hit {
 		if err := f.procOf(s).signal(syscall.SIGSTOP); err != nil {
@@ -109,11 +109,11 @@ func frozen(ctx context.Context, f *farm, hit []*service, outage time.Duration) 
 	return err
 }
 
-// cut has no bytes pass between the services and the broker.
+// cut holds all bytes between the services and the broker.
 func cut(ctx context.Context, _ *farm, hit []*service, outage time.Duration) error {
 	for _, s := range hit {
 		s.via.cut()
-		defer s.via.mend()
+		defer s.via.restore()
 	}
 	return sleep(ctx, outage)
 }
@@ -148,13 +148,13 @@ type part struct {
 	outage time.Duration
 }
 
-// moment is when faults strike: once the step is done.
+// moment is a time for faults: when the step is done.
 type moment struct {
 	step  int64
 	parts []part
 }
 
-// name is the kind of the moment's fault, or "mixed" where several strike.
+// name is the kind of the moment's fault, or "mixed" if there are several.
 func (m moment) name() string {
 	if len(m.parts) == 1 {
 		return m.parts[0].kind.name
@@ -176,17 +176,16 @@ func (m moment) String() string {
 	return strings.Join(out, ", ")
 }
 
-// Steps at the ends of a run in which no fault is planned: the first batch must
-// have come, and the last fault must have its time.
+// Steps at the ends of a run without planned faults: the first batch must have arrived,
+// and the last fault needs its time.
 const (
 	firstFault = 5
 	lastFault  = 25
 )
 
-// plan draws n faults from a seed: a pure function, so that a storm can be had
-// again. Each comes at a random step, in order. Where mixed is true, every third
-// moment has two or three faults at once, of different targets, and they count as
-// so many of the n.
+// plan draws n faults from a seed. It is a pure function, so that a storm can be repeated.
+// Each fault has a random step, in ascending order. If mixed, every third moment has two
+// or three faults at once, with different targets, which count as so many of the n.
 func plan(seed uint64, n int, steps int64, workers int, names []string, mixed bool) []moment {
 	rng := rand.New(rand.NewPCG(seed, 0x63_68_61_6f_73)) // "chaos"
 	var from []kind
@@ -211,7 +210,7 @@ func plan(seed uint64, n int, steps int64, workers int, names []string, mixed bo
 		var m moment
 		hit := map[target]bool{}
 		for range size {
-			// Every kind has its turn: the first pass goes by name.
+			// The first pass takes every kind once, by name.
 			k := from[turn%len(from)]
 			if turn >= len(from) || len(m.parts) > 0 {
 				k = from[rng.IntN(len(from))]
@@ -244,7 +243,7 @@ func plan(seed uint64, n int, steps int64, workers int, names []string, mixed bo
 	return out
 }
 
-// strike has the moment's faults happen, and returns when all outages are over.
+// strike injects the moment's faults and returns when all outages are over.
 func (f *farm) strike(ctx context.Context, m moment) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, p := range m.parts {
@@ -265,7 +264,7 @@ func (f *farm) strike(ctx context.Context, m moment) error {
 				s.busy.Lock()
 				defer s.busy.Unlock()
 				if f.isGone(s) {
-					return nil // the trainer is done: nothing is left to hurt
+					return nil // the trainer is done
 				}
 			}
 			return p.kind.strike(ctx, f, hit, p.outage)

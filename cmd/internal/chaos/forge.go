@@ -15,8 +15,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// forge replaces a stored chunk by one with other bytes, and puts its task back
-// into the queue.
+// forge replaces a stored chunk by one with other bytes, and issues its task again.
 func forge(ctx context.Context, f *farm) error {
 	fail := func(err error) error {
 		return errs.New("forge chunk of", f.name, "", errs.BecauseErr(errs.ErrUnavailable, err))
@@ -56,7 +55,7 @@ func forge(ctx context.Context, f *farm) error {
 			return fail(err)
 		}
 		if !done {
-			continue // it was consumed before we came
+			continue // already consumed
 		}
 		again := nats.NewMsg(task.Subject)
 		again.Data = task.Data
@@ -73,8 +72,8 @@ func forge(ctx context.Context, f *farm) error {
 	}
 }
 
-// replace waits a little for a chunk, and puts another in its place: one pixel
-// differs, and the digest agrees with it.
+// replace waits briefly for a chunk and replaces it by one with a changed pixel and a
+// matching digest.
 func replace(ctx context.Context, js jetstream.JetStream, s jetstream.Stream, subject string) (bool, error) {
 	for range 200 {
 		have, err := s.GetLastMsgForSubject(ctx, subject)

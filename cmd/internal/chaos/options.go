@@ -10,11 +10,11 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Options say where the programs are and what is to be done to them.
+// Options names the programs and parameters of the fault suite.
 type Options struct {
 	// Bin is the folder of resslt and augmentd; default "bin".
 	Bin string
-	// Shim is the libtorch shim that resslt opens; empty: as it finds it.
+	// Shim is the libtorch shim that resslt opens; empty: the one that it finds.
 	Shim string
 	// Server is the nats-server program; default the one on PATH.
 	Server string
@@ -24,11 +24,11 @@ type Options struct {
 	Dir string
 	// Seed fixes kinds, victims, moments and lengths of all faults; default 1.
 	Seed uint64
-	// Quiet is how long a trainer may make no step and not end, before that is a
-	// hang; default 90 s. It is above every wait that the faults can cause.
+	// Quiet is how long a trainer may neither make a step nor end before it counts as
+	// hung; default 90 s. It is longer than any wait that the faults can cause.
 	Quiet time.Duration
-	// Log hears what the driver does, a line at a time, from one goroutine at a
-	// time. Nil: nobody hears.
+	// Log, if not nil, receives a line about each action of the driver, from one goroutine
+	// at a time.
 	Log func(line string)
 }
 
@@ -54,7 +54,7 @@ func (o Options) applyDefaults() Options {
 	return o
 }
 
-// Validate looks for the programs and the folder. It returns ErrUsage or
+// Validate checks that the programs and the folder exist. Errors wrap errs.ErrUsage or
 // ErrUnavailable.
 func (o Options) Validate() error {
 	o = o.applyDefaults()
@@ -75,7 +75,7 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// layout is how one farm is set up.
+// layout is the set-up of a farm.
 type layout struct {
 	name    string // of the run and of the farm's folder
 	steps   int64  // of the run
@@ -83,7 +83,7 @@ type layout struct {
 	proxied bool   // clients reach the broker through a proxy that can be cut
 	window  int64  // steps that may be made ahead
 	ackWait time.Duration
-	// brokerTimeout and stallTimeout are the trainer's; zero is its default.
+	// brokerTimeout and stallTimeout are the trainer's; zero: its defaults.
 	brokerTimeout, stallTimeout time.Duration
 	store                       string                        // the broker's store; default a folder of the farm's
 	memory                      string                        // that the broker may store; default 256 MB
@@ -91,11 +91,11 @@ type layout struct {
 	train                       []string                      // further arguments of the trainer
 	program                     string                        // of the workers; default augmentd
 	keys                        string                        // folder of certificates and nkeys: the broker asks for them; "" for an open one
-	login                       func(service string) []string // arguments by which a service says who it is; may be nil
+	login                       func(service string) []string // flags with the credentials of a service; may be nil
 }
 
-// Settings of the runs: small and quick, several chunks a step, a window that is
-// small enough for a fault to be felt, an ack wait of seconds.
+// Settings of the runs: small and fast, several chunks for each step, a window so small
+// that faults have an effect, an ack wait of seconds.
 const (
 	ackWait      = 2 * time.Second
 	lease        = 4 * time.Second

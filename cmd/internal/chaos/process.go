@@ -16,15 +16,15 @@ import (
 	"resslt/schemas/errs"
 )
 
-// process is a child of the driver: one program, started once. Its standard output
-// and standard error go to files, which outlive it.
+// process is a child of the driver: one program, started once. Its standard output and
+// standard error go to files.
 type process struct {
 	name     string // unique in its farm: "worker-2.3" is the third life of worker 2
 	cmd      *exec.Cmd
 	out, log string // files
 	began    time.Time
 	peak     atomic.Int64  // largest resident size seen, bytes
-	done     chan struct{} // closed once it has ended and was waited for
+	done     chan struct{} // closed when it has ended and been waited for
 }
 
 // launch starts a program that dies with the driver, with files under dir.
@@ -36,7 +36,7 @@ func launch(dir, name, program string, env []string, args ...string) (*process, 
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = tied()
 	fail := func(err error) (*process, error) {
-		return nil, errs.New("start", name, "build the programs with `make build`, and see that nats-server is installed",
+		return nil, errs.New("start", name, "build the programs by `make build`, and install nats-server",
 			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	out, err := os.Create(p.out)
@@ -54,13 +54,13 @@ func launch(dir, name, program string, env []string, args ...string) (*process, 
 		return fail(err)
 	}
 	go func() { // ends with the process
-		_ = p.cmd.Wait() // how it ended stands in ProcessState
+		_ = p.cmd.Wait() // ProcessState has the result
 		close(p.done)
 	}()
 	return p, nil
 }
 
-// alive says whether the process has not ended yet; it may be frozen.
+// alive reports whether the process has not ended; it may be stopped.
 func (p *process) alive() bool {
 	select {
 	case <-p.done:
@@ -70,7 +70,7 @@ func (p *process) alive() bool {
 	}
 }
 
-// signal sends sig, to this process alone. One that has ended hears nothing.
+// signal sends sig to this process only, and nothing if it has ended.
 func (p *process) signal(sig syscall.Signal) error {
 	if !p.alive() {
 		return nil
@@ -81,7 +81,7 @@ func (p *process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// kill ends the process as a power cut would, and waits until it is gone.
+// kill ends the process as a power failure would, and waits for its end.
 func (p *process) kill() error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (p *process) kill() error {
 	return nil
 }
 
-// ask sends a signal that asks the process to end, and waits for that.
+// ask sends a signal that requests the process to end, and waits for its end.
 func (p *process) ask(ctx context.Context, sig syscall.Signal) error {
 	if err := p.signal(sig); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (p *process) ask(ctx context.Context, sig syscall.Signal) error {
 	return p.wait(ctx)
 }
 
-// wait waits for the end, whatever it is.
+// wait waits until the process ends, in whatever way.
 func (p *process) wait(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -108,10 +108,10 @@ func (p *process) wait(ctx context.Context) error {
 	}
 }
 
-// code is the exit code, -1 for one that a signal ended. The process has ended.
+// code is the exit code of a process that has ended, -1 if by a signal.
 func (p *process) code() int { return p.cmd.ProcessState.ExitCode() }
 
-// read gives what stands on standard error so far.
+// read returns the text on standard error so far.
 func (p *process) read() (string, error) {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {
@@ -120,7 +120,7 @@ func (p *process) read() (string, error) {
 	return string(raw), nil
 }
 
-// lastLine is the last line of standard error: what a person sees.
+// lastLine is the last line of standard error: what a user sees.
 func (p *process) lastLine() string {
 	raw, err := p.read()
 	if err != nil {
@@ -130,8 +130,8 @@ func (p *process) lastLine() string {
 	return raw[strings.LastIndexByte(raw, '\n')+1:]
 }
 
-// crashed says whether the log holds a Go stack trace that the driver did not ask
-// for: a panic, a fatal error of the runtime, a data race.
+// crashed returns the line that begins a Go stack trace in the log, if the driver did not
+// request it: of a panic, a fatal error of the runtime, a data race.
 func (p *process) crashed() (string, error) {
 	raw, err := p.read()
 	if err != nil {
@@ -147,12 +147,12 @@ func (p *process) crashed() (string, error) {
 	return "", nil
 }
 
-// resident reads the process's resident size in bytes, now and at its largest, from
-// /proc; zeros where there is none.
+// resident reads the process's current and largest resident size in bytes from /proc;
+// zeros without /proc.
 func (p *process) resident() (now, peak int64) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0 // it has ended, or this is no Linux
+		return 0, 0 // it has ended, or this is not Linux
 	}
 	for line := range strings.Lines(string(raw)) {
 		key, value, _ := strings.Cut(line, ":")

@@ -8,8 +8,8 @@ import (
 	"resslt/schemas/errs"
 )
 
-// proxy is a TCP way to the broker that can be cut. A cut does not close anything:
-// bytes stop coming, as when a switch or a cable fails, and neither end is told.
+// proxy is a TCP proxy to the broker that can be cut. A cut closes no connection: as with a
+// failed switch or cable, bytes stop arriving and neither end is notified.
 type proxy struct {
 	to   string // address of the broker
 	l    net.Listener
@@ -18,10 +18,10 @@ type proxy struct {
 
 	mu    sync.Mutex
 	gate  *gate                 // of new connections; guarded by mu
-	conns map[net.Conn]struct{} // that are open; guarded by mu
+	conns map[net.Conn]struct{} // open ones; guarded by mu
 }
 
-// gate lets bytes of some connections pass, or holds them.
+// gate passes or holds the bytes of a group of connections.
 type gate struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while bytes may pass; guarded by mu
@@ -75,7 +75,7 @@ func (p *proxy) accept() {
 		}
 		out, err := net.Dial("tcp", p.to)
 		if err != nil {
-			in.Close() // the broker is down: so its clients see it
+			in.Close() // the broker is down, and its clients shall see that
 			continue
 		}
 		p.mu.Lock()
@@ -87,7 +87,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// copy passes bytes on while the gate is open, and closes both ends with either.
+// copy forwards bytes while the gate is open, and closes both ends when one closes.
 func (p *proxy) copy(g *gate, from, to net.Conn) {
 	defer func() {
 		from.Close()
@@ -115,14 +115,14 @@ func (p *proxy) copy(g *gate, from, to net.Conn) {
 	}
 }
 
-// cut stops all bytes, of present connections and of new ones.
+// cut holds all bytes of present and new connections.
 func (p *proxy) cut() { p.current().set(false) }
 
-// mend lets them pass again; what was on its way arrives late.
-func (p *proxy) mend() { p.current().set(true) }
+// restore passes bytes again; those in flight arrive late.
+func (p *proxy) restore() { p.current().set(true) }
 
-// forget cuts the present connections for ever and lets new ones pass, as a router
-// does that was restarted.
+// forget cuts the present connections for ever and passes new ones, like a router that has
+// restarted.
 func (p *proxy) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,7 +136,7 @@ func (p *proxy) current() *gate {
 	return p.gate
 }
 
-// close ends the proxy and everything that passes through it.
+// close closes the proxy and all connections through it.
 func (p *proxy) close() error {
 	close(p.done)
 	err := p.l.Close()

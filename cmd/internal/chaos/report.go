@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Table writes the report for a person: recovery by kind of fault, then the
-// scenarios.
+// Table writes the report as text: recovery by kind of fault, then the scenarios.
 func (r *Report) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "fault\tn\toutage, median s\tnext step after it, median s\tmax s\tlongest stall, median s\tmax s\n")

@@ -14,14 +14,14 @@ import (
 // scenarioSteps is the length of every scenario's run.
 const scenarioSteps = 60
 
-// scenario is a fault that needs a stage of its own.
+// scenario is a fault that needs a set-up of its own.
 type scenario struct {
 	name string
 	what string // for a person
 	play func(ctx context.Context, s *stage) error
 }
 
-// ScenarioReport is what became of a scenario.
+// ScenarioReport is the result of a scenario.
 type ScenarioReport struct {
 	Name    string   `json:"name"`
 	What    string   `json:"what"`
@@ -30,7 +30,7 @@ type ScenarioReport struct {
 	Wrong   []string `json:"wrong"` // what is not as it must be; empty is a pass
 }
 
-// stage is what a scenario plays on.
+// stage is a scenario's environment.
 type stage struct {
 	opts    Options
 	name    string
@@ -38,7 +38,7 @@ type stage struct {
 	outcome string
 }
 
-// farm prepares a farm of the scenario's run; change, if not nil, alters its layout.
+// farm prepares a farm for the scenario's run; change, if not nil, modifies its layout.
 func (s *stage) farm(change func(*layout)) (*farm, error) {
 	l := layout{name: s.name, steps: scenarioSteps, workers: farmWorkers, proxied: true, window: window, ackWait: ackWait}
 	if change != nil {
@@ -47,12 +47,12 @@ func (s *stage) farm(change func(*layout)) (*farm, error) {
 	return newFarm(s.opts, l)
 }
 
-// wrongf is a check that failed.
+// wrongf is a failed check.
 func wrongf(format string, args ...any) error {
 	return errs.New("", "check", "", errs.Because(errs.ErrMismatch, fmt.Sprintf(format, args...)))
 }
 
-// same checks that the farm ended as the calm run did.
+// same checks that the farm's result equals the calm run's.
 func (s *stage) same(ctx context.Context, f *farm) error {
 	if wrong := f.wrongs(ctx, s.calm); len(wrong) > 0 {
 		return wrongf("%v", wrong)
@@ -60,8 +60,8 @@ func (s *stage) same(ctx context.Context, f *farm) error {
 	return nil
 }
 
-// play runs a farm from beginning to end, with what happens to it meanwhile, and
-// checks that it ended as the calm run did.
+// play runs a farm to its end, and meanwhile in between, and checks that its result equals
+// the calm run's.
 func (s *stage) play(ctx context.Context, change func(*layout), meanwhile func(context.Context, *farm) error) error {
 	f, err := s.farm(change)
 	if err != nil {
@@ -73,8 +73,8 @@ func (s *stage) play(ctx context.Context, change func(*layout), meanwhile func(c
 	return s.same(ctx, f)
 }
 
-// ends runs a farm whose trainer is to end by itself, with this exit code and a
-// last line that holds these words.
+// ends runs a farm whose trainer must end on its own, with this exit code and a last line
+// that contains these words.
 func (s *stage) ends(ctx context.Context, change func(*layout), code int, words []string, meanwhile func(context.Context, *farm) error) error {
 	f, err := s.farm(change)
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *stage) ends(ctx context.Context, change func(*layout), code int, words 
 	return exit.clear(code, words...)
 }
 
-// clear checks an end by what a person sees of it: the exit code, and one line that
-// names the thing, the cause and the hint.
+// clear checks an exit by what a user sees: the exit code, and one line with the object,
+// the cause and the hint.
 func (e *exitError) clear(code int, words ...string) error {
 	if e.code != code {
 		return wrongf("%s ended with code %d, want %d: %s", e.name, e.code, code, e.line)
@@ -110,7 +110,7 @@ func (e *exitError) clear(code int, words ...string) error {
 	return nil
 }
 
-// maxLine is the longest that a line for a person may be.
+// maxLine is the maximum length of a line for users.
 const maxLine = 600
 
 // reach waits until the trainer has done a step.
@@ -119,8 +119,8 @@ func (f *farm) reach(ctx context.Context, step int64) error {
 	return err
 }
 
-// until asks again and again whether something has come. What has not by the trainer's
-// end, or after Options.Quiet, is wrong; missed says what.
+// until polls a condition. It fails, with missed as the reason, if the condition is not
+// met by the trainer's end or within Options.Quiet.
 func (f *farm) until(ctx context.Context, missed string, come func() (bool, error)) error {
 	late := time.NewTimer(f.opts.Quiet)
 	defer late.Stop()
@@ -132,7 +132,7 @@ func (f *farm) until(ctx context.Context, missed string, come func() (bool, erro
 		if over != "" {
 			return wrongf("%s %s", missed, over)
 		}
-		select { // asked once more after the end: it may have come just before
+		select { // poll once more after the end: it may have been met just before
 		case <-time.After(pollSteps):
 		case <-late.C:
 			over = fmt.Sprintf("in %v", f.opts.Quiet)
@@ -144,22 +144,22 @@ func (f *farm) until(ctx context.Context, missed string, come func() (bool, erro
 	}
 }
 
-// logged waits until a service's log holds a word, in this life of it or a later one.
-func (f *farm) logged(ctx context.Context, s *service, word string) (said string, err error) {
-	err = f.until(ctx, fmt.Sprintf("%s never said %q", s.name, word), func() (bool, error) {
+// logged waits until a word is in the log of a service, or of a restart of it.
+func (f *farm) logged(ctx context.Context, s *service, word string) (line string, err error) {
+	err = f.until(ctx, fmt.Sprintf("%s never logged %q", s.name, word), func() (bool, error) {
 		raw, err := f.procOf(s).read()
-		for line := range strings.Lines(raw) {
-			if strings.Contains(line, word) {
-				said = strings.TrimSpace(line)
+		for l := range strings.Lines(raw) {
+			if strings.Contains(l, word) {
+				line = strings.TrimSpace(l)
 				return true, nil
 			}
 		}
 		return false, err
 	})
-	return said, err
+	return line, err
 }
 
-// exitOf waits for a service to end by itself. The service manager starts it again.
+// exitOf waits until a service ends on its own. The service manager restarts it.
 func (f *farm) exitOf(ctx context.Context, s *service) (exit *exitError, err error) {
 	err = f.until(ctx, s.name+" did not end", func() (bool, error) {
 		exit = f.exited(s)
@@ -168,7 +168,7 @@ func (f *farm) exitOf(ctx context.Context, s *service) (exit *exitError, err err
 	return exit, err
 }
 
-// exited is how a service ended by itself the first time, nil where it has not yet.
+// exited is the first exit of a service on its own, nil if there is none yet.
 func (f *farm) exited(s *service) *exitError {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -203,5 +203,5 @@ func Scenarios() []string {
 	return out
 }
 
-// scenarios in order of what they hurt.
+// scenarios, ordered by their target.
 var scenarios = slices.Concat(workerScenarios, brokerScenarios, trainerScenarios, tenantScenarios)

@@ -18,14 +18,14 @@ import (
 var brokerScenarios = []scenario{
 	{"wiped-store", "the broker is killed and comes back with an empty store", wipedStore},
 	{"flipped-bits", "the broker is killed, bits flip in every block of its store, it comes back", flippedBits},
-	{"full-disk", "somebody fills the disk of the broker's store, and frees it again", fullDisk},
+	{"full-disk", "something fills the disk of the broker's store, and frees it again", fullDisk},
 	{"file-quota", "the broker may store next to nothing in files", fileQuota},
 	{"memory-quota", "the broker may store less in memory than the run's window", memoryQuota},
 	{"broker-away", "the broker is away for longer than the trainer waits", brokerAway},
-	{"lost-connection", "the network forgets the trainer's connection without telling anybody; new ones pass", lostConnection},
+	{"lost-connection", "the network forgets the trainer's connection without notifying either end; new ones pass", lostConnection},
 }
 
-// downtime kills the broker, does something to its store, and starts it again.
+// downtime kills the broker, does something to its store, and restarts it.
 func (f *farm) downtime(ctx context.Context, meanwhile func() error) error {
 	if err := f.brokerProc().kill(); err != nil {
 		return err
@@ -53,12 +53,12 @@ func wipedStore(ctx context.Context, s *stage) error {
 	})
 }
 
-// flippedBits flips bits in messages of all three streams, chunks too: they lie in
+// flippedBits flips bits in messages of all three streams, also in chunks, which are in
 // files here.
 func flippedBits(ctx context.Context, s *stage) error {
 	return s.play(ctx, func(l *layout) { l.train = []string{"--storage", "file"} }, func(ctx context.Context, f *farm) error {
 		rng := rand.New(rand.NewPCG(f.opts.Seed, 0x666c6970)) // "flip"
-		flipped, healed := 0, time.Duration(0)
+		flipped, repaired := 0, time.Duration(0)
 		for _, step := range []int64{15, 30} {
 			if err := f.reach(ctx, step); err != nil {
 				return err
@@ -75,18 +75,18 @@ func flippedBits(ctx context.Context, s *stage) error {
 			if err := f.reach(ctx, step+window+1); err != nil {
 				return err
 			}
-			healed = max(healed, f.progress.longest(began, time.Now()))
+			repaired = max(repaired, f.progress.longest(began, time.Now()))
 		}
-		s.outcome = fmt.Sprintf("%d bits flipped, what they hit is made again; the trainer waits %.1f s at most, equal weights", flipped, healed.Seconds())
+		s.outcome = fmt.Sprintf("%d bits flipped, the damaged chunks are made again; the trainer waits %.1f s at most, equal weights", flipped, repaired.Seconds())
 		return nil
 	})
 }
 
-// flipEvery is the mean distance of flipped bits, in bytes: in every block some
-// chunks are hit, and some are not.
+// flipEvery is the mean distance between flipped bits, in bytes: in every block some
+// chunks are hit and some are not.
 const flipEvery = 40_000
 
-// flip flips bits in the message blocks under dir, one in each at least.
+// flip flips bits in the message blocks under dir, at least one in each.
 func flip(dir string, rng *rand.Rand) (int, error) {
 	n, blocks := 0, 0
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -113,8 +113,8 @@ func flip(dir string, rng *rand.Rand) (int, error) {
 	return n, nil
 }
 
-// diskSize is the size of the file system that fullDisk fills. It takes the tasks
-// and the chunks of the window with ease.
+// diskSize is the size of the file system that fullDisk fills. It has ample space for the
+// tasks and chunks of the window.
 const diskSize = 16 << 20
 
 func fullDisk(ctx context.Context, s *stage) (err error) {
@@ -148,7 +148,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 		if err := fill(ballast); err != nil {
 			return err
 		}
-		// Either it goes on, or the trainer says what the matter is.
+		// Either the run continues, or the trainer reports the cause.
 		exit, err := f.exitOrStep(ctx, 15+4*window)
 		if err != nil {
 			return err
@@ -159,7 +159,7 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 			}
 			s.outcome = exit.line
 		} else {
-			s.outcome = "the run goes on"
+			s.outcome = "the run continues"
 		}
 		// Somebody frees the disk, and starts the broker again, which has given its
 		// store up.
@@ -172,12 +172,12 @@ func fullDisk(ctx context.Context, s *stage) (err error) {
 		if err := f.reach(ctx, 15+5*window); err != nil {
 			return err
 		}
-		s.outcome += fmt.Sprintf("; with room and a new broker it goes on after %.0f s in all, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		s.outcome += fmt.Sprintf("; with space and a new broker it continues after %.0f s in all, equal weights", f.progress.longest(began, time.Now()).Seconds())
 		return nil
 	})
 }
 
-// exitOrStep waits for the trainer to end by itself, nil where it comes to a step.
+// exitOrStep waits until the trainer ends on its own, or returns nil if it makes a step.
 func (f *farm) exitOrStep(ctx context.Context, step int64) (exit *exitError, err error) {
 	err = f.until(ctx, fmt.Sprintf("the trainer did not end, nor come to step %d,", step), func() (bool, error) {
 		exit = f.exited(f.trainer)
@@ -256,7 +256,7 @@ func lostConnection(ctx context.Context, s *stage) error {
 		if err := f.reach(ctx, 15+2*window); err != nil {
 			return err
 		}
-		s.outcome = fmt.Sprintf("the trainer connects anew; it waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		s.outcome = fmt.Sprintf("the trainer reconnects; it waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
 		return nil
 	})
 }

@@ -15,8 +15,8 @@ var tenantScenarios = []scenario{
 	{"without-rights", "under TLS and nkeys: a worker of another tenant, a worker with an observer's key, a trainer with a worker's key", withoutRights},
 }
 
-// withoutRights runs a farm of tenant vision, whose worker 1 is tenant speech's. What
-// a role may not do is refused by name, and the run goes on with worker 0 alone.
+// withoutRights runs a farm of tenant vision whose worker 1 belongs to tenant speech. The
+// broker denies what a role may not do by name, and the run continues with worker 0 alone.
 func withoutRights(ctx context.Context, s *stage) error {
 	keys := filepath.Join(s.opts.Dir, s.name+"-keys")
 	if err := broker.Keys(broker.KeyOptions{
@@ -68,13 +68,13 @@ func withoutRights(ctx context.Context, s *stage) error {
 				return err
 			}
 		}
-		// The other tenant's worker finds no run, and says nothing of ours.
-		said, err := f.procOf(f.workers[1]).read()
+		// The other tenant's worker finds no run and logs nothing about ours.
+		log, err := f.procOf(f.workers[1]).read()
 		if err != nil {
 			return err
 		}
-		if strings.Contains(said, f.name+" ") || strings.Contains(said, "WARN") {
-			return wrongf("a worker of another tenant said %q", said)
+		if strings.Contains(log, f.name+" ") || strings.Contains(log, "WARN") {
+			return wrongf("a worker of another tenant logged %q", log)
 		}
 		return nil
 	})

@@ -14,8 +14,8 @@ var trainerScenarios = []scenario{
 	{"unequal-answers", "a chunk has other bytes than a worker makes of the same task", unequalAnswers},
 }
 
-// secondTrainer keeps the first one waiting for batches meanwhile: it must be alive
-// all the time, and not done.
+// secondTrainer keeps the first one waiting for batches: it must stay alive and not
+// finish.
 func secondTrainer(ctx context.Context, s *stage) error {
 	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
@@ -48,9 +48,8 @@ func secondTrainer(ctx context.Context, s *stage) error {
 	})
 }
 
-// unequalAnswers puts a chunk with one pixel changed, and a digest to match, in the
-// place of one that was made, and asks for it once more: what a worker of a build
-// with another rounding would do.
+// unequalAnswers replaces a chunk by one with a changed pixel and a matching digest, and
+// issues its task again: the effect of a worker whose build rounds differently.
 func unequalAnswers(ctx context.Context, s *stage) error {
 	return s.ends(ctx, nil, 1, []string{errs.ErrDeterminism.Error(), "same build on every worker"}, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {

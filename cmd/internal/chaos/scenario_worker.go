@@ -15,21 +15,21 @@ import (
 )
 
 var workerScenarios = []scenario{
-	{"partition", "a worker is cut off past its ack wait with a task in hand, then comes back with it", partition},
-	{"one-task-twice", "a worker is frozen past its ack wait with a task in hand, and goes on with it when another has made it", oneTaskTwice},
-	{"lost-connections", "the network forgets every worker's connection without telling anybody; new ones pass", lostConnections},
+	{"partition", "a worker is cut off past its ack wait during a task, then returns with the result", partition},
+	{"one-task-twice", "a worker is frozen past its ack wait during a task, and continues after another worker has done it", oneTaskTwice},
+	{"lost-connections", "the network forgets every worker's connection without notifying either end; new ones pass", lostConnections},
 	{"other-engine", "workers of another build, without the run's engine, are all there are; then one that has it", otherEngine},
 	{"other-data", "a worker whose copy of the data has other bytes joins the farm", otherData},
 }
 
-// held hurts worker 0 for past the ack wait, and checks that a task that it had, or
-// was sent, was given out again, and the second answer refused where there was one.
-func (s *stage) held(ctx context.Context, hurt func(context.Context, *farm, []*service, time.Duration) error) error {
+// held stops worker 0 for longer than the ack wait, and checks that its tasks were issued
+// again and that a second answer, if any, was refused.
+func (s *stage) held(ctx context.Context, strike func(context.Context, *farm, []*service, time.Duration) error) error {
 	return s.play(ctx, nil, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
 			return err
 		}
-		if err := hurt(ctx, f, f.workers[:1], 2*ackWait); err != nil {
+		if err := strike(ctx, f, f.workers[:1], 2*ackWait); err != nil {
 			return err
 		}
 		if err := f.reach(ctx, f.steps); err != nil {
@@ -42,13 +42,13 @@ func (s *stage) held(ctx context.Context, hurt func(context.Context, *farm, []*s
 		if again == 0 {
 			return wrongf("no task was given out again")
 		}
-		s.outcome = fmt.Sprintf("the run goes on; %d tasks given out again, equal weights", again)
+		s.outcome = fmt.Sprintf("the run continues; %d tasks issued again, equal weights", again)
 		return nil
 	})
 }
 
-// redelivered has the workers end, which makes them write their last heartbeats,
-// and counts the tasks that came to them again or found their chunk made.
+// redelivered ends the workers, so that they write their last heartbeats, and counts the
+// tasks that were redelivered or whose chunk existed already.
 func (f *farm) redelivered(ctx context.Context) (int64, error) {
 	for _, w := range f.workers {
 		w.busy.Lock()
@@ -89,11 +89,11 @@ func lostConnections(ctx context.Context, s *stage) error {
 		for _, w := range f.workers {
 			w.via.forget()
 		}
-		// What was made before lies ready; then it takes new connections.
+		// Chunks made before are buffered; further ones need new connections.
 		if err := f.reach(ctx, 15+2*window); err != nil {
 			return err
 		}
-		s.outcome = fmt.Sprintf("the workers connect anew; the trainer waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		s.outcome = fmt.Sprintf("the workers reconnect; the trainer waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
 		return nil
 	})
 }
@@ -104,12 +104,12 @@ func otherEngine(ctx context.Context, s *stage) error {
 		return errs.New("find program", "augmentd-nocgo", "run `make chaos`, which builds it", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return s.play(ctx, func(l *layout) { l.program, l.stallTimeout = other, 5*time.Second }, func(ctx context.Context, f *farm) error {
-		said, err := f.logged(ctx, f.workers[0], "needs engine")
+		line, err := f.logged(ctx, f.workers[0], "needs engine")
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(said, "hint: run a worker that has engine") {
-			return wrongf("the worker said %q", said)
+		if !strings.Contains(line, "hint: run a worker that has engine") {
+			return wrongf("the worker logged %q", line)
 		}
 		// The trainer must say that nobody works for it.
 		exit, err := f.exitOf(ctx, f.trainer)
@@ -136,8 +136,8 @@ func otherData(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	// The run's data is reached by a link, which points elsewhere when the last
-	// worker starts: so it is on a machine whose copy is another.
+	// The run's data is behind a link that points elsewhere when the last worker starts,
+	// as on a machine with another copy.
 	link := filepath.Join(s.opts.Dir, s.name, "data")
 	other := filepath.Join(s.opts.Dir, s.name, "other")
 	if err := swapped(dir, other); err != nil {
@@ -166,14 +166,14 @@ func otherData(ctx context.Context, s *stage) error {
 		if err := f.up(w); err != nil {
 			return err
 		}
-		said, err := f.logged(ctx, w, "digest")
+		line, err := f.logged(ctx, w, "digest")
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(said, "mismatch") || !strings.Contains(said, "--data URI") {
-			return wrongf("the worker said %q", said)
+		if !strings.Contains(line, "mismatch") || !strings.Contains(line, "--data URI") {
+			return wrongf("the worker logged %q", line)
 		}
-		s.outcome = said
+		s.outcome = line
 		// The proof of the ledger reads the run's own data by the link.
 		if err := os.Remove(link); err != nil {
 			return err
@@ -194,7 +194,7 @@ func fashion(uri string) (string, error) {
 	return dir, nil
 }
 
-// swapped makes a Fashion-MNIST whose training split is dir's test split.
+// swapped makes a Fashion-MNIST with dir's test split as its training split.
 func swapped(dir, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return errs.New("make folder", to, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))

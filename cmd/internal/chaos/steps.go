@@ -13,25 +13,25 @@ import (
 	"resslt/schemas/errs"
 )
 
-// pollSteps is how often the driver looks for new steps: the resolution of every
-// time that it measures.
+// pollSteps is the interval at which the driver looks for new steps: the resolution of
+// its measured times.
 const pollSteps = 5 * time.Millisecond
 
-// stepLine is what the driver reads of a line of metrics.jsonl.
+// stepLine is the part of a metrics.jsonl line that the driver reads.
 type stepLine struct {
 	Step int64   `json:"step"`
 	Loss float64 `json:"loss"`
 }
 
-// stepEvent is a step that the trainer finished; after a resumption the same step
-// comes again.
+// stepEvent is a step that the trainer finished; after a resumption the same step may
+// occur again.
 type stepEvent struct {
 	step int64
 	at   time.Time
 }
 
-// stepWatch follows the trainer by OUT/metrics.jsonl, which it appends to after
-// each step: the trainer is a process, and this is what it tells the world.
+// stepWatch follows the trainer by OUT/metrics.jsonl, to which it appends a line after
+// each step.
 type stepWatch struct {
 	path string
 
@@ -48,7 +48,7 @@ func newStepWatch(path string) *stepWatch {
 func (w *stepWatch) follow(ctx context.Context) error {
 	tick := time.NewTicker(pollSteps)
 	defer tick.Stop()
-	at := int64(0) // bytes that were read
+	at := int64(0) // bytes read
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,12 +63,12 @@ func (w *stepWatch) follow(ctx context.Context) error {
 	}
 }
 
-// read takes in the whole lines after byte at, and gives the place behind them. A
-// file that shrank was cut to its checkpoint's step by a trainer that resumes.
+// read parses the complete lines from byte at on, and returns the offset after them. A
+// file that has shrunk was cut to its checkpoint's step by a resuming trainer.
 func (w *stepWatch) read(at int64) (int64, error) {
 	info, err := os.Stat(w.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil // before the first step, or set aside
+		return 0, nil // before the first step, or moved away
 	}
 	if err == nil && info.Size() <= at {
 		return info.Size(), nil
@@ -103,8 +103,8 @@ func (w *stepWatch) add(e stepEvent) {
 	w.changed = make(chan struct{})
 }
 
-// last gives the newest event, zero before the first, and what is closed at the
-// next.
+// last returns the newest event, zero before the first, and a channel that is closed at
+// the next.
 func (w *stepWatch) last() (stepEvent, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +114,7 @@ func (w *stepWatch) last() (stepEvent, <-chan struct{}) {
 	return w.events[len(w.events)-1], w.changed
 }
 
-// longest is the longest time without a step that touches [from, to].
+// longest is the longest time without a step that overlaps [from, to].
 func (w *stepWatch) longest(from, to time.Time) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -128,7 +128,7 @@ func (w *stepWatch) longest(from, to time.Time) time.Duration {
 	return gap
 }
 
-// readSteps reads a finished run's losses, one a step in order.
+// readSteps reads the losses of a finished run, one for each step, in order.
 func readSteps(path string) ([]stepLine, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -15,42 +15,42 @@ import (
 type Storm struct {
 	Name   string   // of the run and its folder
 	Steps  int64    // a multiple of 20
-	Faults int      // how many, at least
-	Kinds  []string // drawn from; default all
-	Mixed  bool     // two or three at once, now and then
+	Faults int      // at least
+	Kinds  []string // to draw from; default all
+	Mixed  bool     // sometimes two or three at once
 }
 
-// Struck is what one moment's faults did.
+// Struck is the effect of one moment's faults.
 type Struck struct {
 	Fault    string  `json:"fault"` // kind, or "mixed"
 	What     string  `json:"what"`  // with victims and outages
-	Step     int64   `json:"step"`  // that was done when it began
+	Step     int64   `json:"step"`  // the last finished one when it began
 	Outage   float64 `json:"outage_seconds"`
 	Recovery float64 `json:"recovery_seconds"` // from the end of the outage to the next step
-	Stall    float64 `json:"stall_seconds"`    // longest time without a step, from the beginning until all that it can have touched was trained
+	Stall    float64 `json:"stall_seconds"`    // longest time without a step, until every step that it may have affected was trained
 }
 
-// StormReport is what became of a storm.
+// StormReport is the result of a storm.
 type StormReport struct {
 	Name    string        `json:"name"`
 	Seed    uint64        `json:"seed"`
 	Steps   int64         `json:"steps"`
 	Faults  int           `json:"faults"`
 	Struck  []Struck      `json:"struck"`
-	Exits   []string      `json:"exits"` // programs that ended by themselves and were started again, with their last line
+	Exits   []string      `json:"exits"` // programs that ended on their own and were restarted, with their last line
 	Seconds float64       `json:"seconds"`
 	Summary train.Summary `json:"summary"`
-	Wrong   []string      `json:"wrong"` // what is not as it must be; empty is a pass
+	Wrong   []string      `json:"wrong"` // failed checks; empty if it passed
 }
 
-// Calm is a run without faults: what every other run of as many steps must equal.
+// Calm is a run without faults, which every other run of as many steps must equal.
 type Calm struct {
 	Summary train.Summary
 	Losses  []stepLine
 	Peak    map[string]int64 // largest resident size of each process, bytes
 }
 
-// RunCalm runs an undisturbed farm.
+// RunCalm runs a farm without faults.
 func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, error) {
 	o = o.applyDefaults()
 	f, err := newFarm(o, layout{name: name, steps: steps, workers: farmWorkers, window: window, ackWait: ackWait})
@@ -73,8 +73,8 @@ func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, e
 	return c, nil
 }
 
-// whole runs the farm from the first process to the trainer's end, with what
-// happens meanwhile.
+// whole runs the farm from the first process to the trainer's end, and meanwhile in
+// between.
 func (f *farm) whole(ctx context.Context, meanwhile func(context.Context) error) (err error) {
 	fctx, err := f.begin(ctx)
 	defer func() {
@@ -85,7 +85,7 @@ func (f *farm) whole(ctx context.Context, meanwhile func(context.Context) error)
 	if err != nil {
 		return err
 	}
-	if err := f.begun(f.trainer); err != nil {
+	if err := f.startNew(f.trainer); err != nil {
 		return err
 	}
 	if err := meanwhile(fctx); err != nil {
@@ -99,8 +99,8 @@ func (f *farm) whole(ctx context.Context, meanwhile func(context.Context) error)
 	}
 }
 
-// RunStorm runs a farm under faults and compares its end with the calm run's.
-// What is wrong is in the report; an error means that there is none.
+// RunStorm runs a farm with faults and compares its result with the calm run's. Failed
+// checks are in the report; an error means that there is no report.
 func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport, error) {
 	o = o.applyDefaults()
 	if len(s.Kinds) == 0 {
@@ -145,9 +145,8 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 	return r, err
 }
 
-// endure lets the moment's faults strike and waits for the farm to get over them:
-// until the trainer has taken what was under way when they struck, or the next
-// moment has come.
+// endure injects the moment's faults and waits until the farm has recovered: until the
+// trainer has trained the steps that were in flight, or the next moment has come.
 func (f *farm) endure(ctx context.Context, m moment, next int64) (*Struck, error) {
 	at, err := f.await(ctx, func(e stepEvent) bool { return e.step >= m.step })
 	if err != nil {
@@ -157,24 +156,24 @@ func (f *farm) endure(ctx context.Context, m moment, next int64) (*Struck, error
 	if err := f.strike(ctx, m); err != nil {
 		return nil, err
 	}
-	healed := time.Now()
-	after, err := f.await(ctx, func(e stepEvent) bool { return e.at.After(healed) })
+	repaired := time.Now()
+	after, err := f.await(ctx, func(e stepEvent) bool { return e.at.After(repaired) })
 	if err != nil {
 		return nil, err
 	}
-	// window steps were under way, the trainer held a few more; a trainer that
-	// resumed has first to make again what came after its checkpoint.
+	// window steps were in flight, and the trainer held a few more; a resumed trainer
+	// first repeats the steps after its checkpoint.
 	touched := min(max(at.step, after.step)+f.window+4, next)
 	if _, err := f.await(ctx, func(e stepEvent) bool { return e.step >= touched }); err != nil {
 		return nil, err
 	}
 	return &Struck{
-		Fault: m.name(), What: m.String(), Step: at.step, Outage: healed.Sub(began).Seconds(),
-		Recovery: max(0, after.at.Sub(healed).Seconds()), Stall: f.progress.longest(began, time.Now()).Seconds(),
+		Fault: m.name(), What: m.String(), Step: at.step, Outage: repaired.Sub(began).Seconds(),
+		Recovery: max(0, after.at.Sub(repaired).Seconds()), Stall: f.progress.longest(began, time.Now()).Seconds(),
 	}, nil
 }
 
-// result reads what the trainer left.
+// result reads the trainer's summary and losses.
 func (f *farm) result() (train.Summary, []stepLine, error) {
 	sum, err := train.ReadSummary(filepath.Join(f.out(), "summary.json"))
 	if err != nil {
@@ -184,8 +183,8 @@ func (f *farm) result() (train.Summary, []stepLine, error) {
 	return sum, losses, err
 }
 
-// wrongs lists what is not as it must be after a run that has ended. calm is nil for
-// a run that has nothing to be compared with.
+// wrongs lists the failed checks of a finished run. calm is nil for a run without a
+// reference.
 func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	var out []string
 	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -235,9 +234,9 @@ func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	return out
 }
 
-// verify has the run's ledger proved: that no sample was missed or seen twice, and
-// that every tenth step's chunks, made again from the data, have the digests of
-// those that were trained.
+// verify checks by the run's recipe log that no sample was missed or seen twice, and that
+// every tenth step's chunks, made again from the data, have the digests of the trained
+// ones.
 func (f *farm) verify(ctx context.Context) error {
 	p, err := f.launch("verify", 1, filepath.Join(f.opts.Bin, "resslt"), "record", "verify", f.out(), "--remake", "10")
 	if err != nil {
@@ -252,5 +251,5 @@ func (f *farm) verify(ctx context.Context) error {
 	return nil
 }
 
-// Clear removes a farm's folder: a run that passed leaves nothing to look at.
-func Clear(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }
+// removeFolder removes the folder of a farm that passed.
+func removeFolder(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }

@@ -11,16 +11,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// CacheFlags adds --cache-dir and --cache-bytes, of the local cache of remote
-// shards, to a program. They stand for the environment's RESSLT_CACHE_DIR and
-// RESSLT_CACHE_BYTES, which every part that opens data looks at: where the data
-// lies is no concern of a verb, or of a recipe.
+// CacheFlags adds --cache-dir and --cache-bytes, for the local cache of remote shards, to
+// a program. They set the environment variables RESSLT_CACHE_DIR and RESSLT_CACHE_BYTES,
+// which every part that opens data reads: neither verbs nor recipes depend on where the
+// data is stored.
 func CacheFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.Func("cache-dir", "`folder` of the cache of remote shards (default $RESSLT_CACHE_DIR, else resslt/shards in the user's cache)", func(v string) error {
+	f.Func("cache-dir", "`folder` for the cache of remote shards (default $RESSLT_CACHE_DIR, else resslt/shards in the user's cache)", func(v string) error {
 		return os.Setenv("RESSLT_CACHE_DIR", v)
 	})
-	f.Func("cache-bytes", "`size` that it may have, such as 200GB; 0: no cache (default $RESSLT_CACHE_BYTES, else 32GiB)", func(v string) error {
+	f.Func("cache-bytes", "its maximum `size`, such as 200GB; 0: no cache (default $RESSLT_CACHE_BYTES, else 32GiB)", func(v string) error {
 		n := int64(-1)
 		if v != "0" {
 			var err error
@@ -32,7 +32,7 @@ func CacheFlags(root *cobra.Command) {
 	})
 }
 
-// sizeUnits are tried in this order: the longer ending first.
+// sizeUnits are tried in this order: the longest suffix first.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
@@ -50,8 +50,8 @@ var sizeUnits = []struct {
 	{"", 1},
 }
 
-// ParseSize reads "256MB", "1GiB" or a plain number of bytes, of 1 or more. Errors
-// wrap ErrUsage.
+// ParseSize parses "256MB", "1GiB" or a number of bytes, at least 1. Errors wrap
+// errs.ErrUsage.
 func ParseSize(s string) (int64, error) {
 	for _, u := range sizeUnits {
 		digits, ok := strings.CutSuffix(s, u.name)
@@ -64,5 +64,5 @@ func ParseSize(s string) (int64, error) {
 		}
 		return n * u.bytes, nil
 	}
-	return 0, errs.Because(errs.ErrUsage, "is no size")
+	return 0, errs.Because(errs.ErrUsage, "is not a size")
 }

@@ -1,5 +1,5 @@
-// Package cli is what resslt's two programs share at their edge: signals, exit
-// codes and the one line that an error prints.
+// Package cli has what both of resslt's programs need on the command line: signals, exit
+// codes and the one line that reports an error.
 package cli
 
 import (
@@ -22,12 +22,11 @@ const (
 	Done        = 0
 	Failed      = 1
 	WrongUse    = 2
-	Interrupted = 130 // on request, after a checkpoint where there was a step to save
+	Interrupted = 130 // on request, after a checkpoint if there was a step to save
 )
 
-// Main runs the command and gives the program's exit code. The first SIGINT or
-// SIGTERM cancels the command's context, which stops it in good order; the
-// second ends the process at once.
+// Main runs the command and returns the program's exit code. The first SIGINT or SIGTERM
+// cancels the command's context, for an orderly shutdown; the second kills the process.
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,7 +39,7 @@ func Main(root *cobra.Command) int {
 	if err == nil {
 		return Done
 	}
-	// What was cancelled where nobody asked for an end, by a lost connection say, is a failure.
+	// A cancellation that nobody requested, for example by a lost connection, is a failure.
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, errs.ErrInterrupted) {
 		err = errs.New("", "stopped on request", "run the same command again", errs.Because(errs.ErrInterrupted, "before there was anything to save"))
 	}
@@ -48,7 +47,7 @@ func Main(root *cobra.Command) int {
 	return Code(err)
 }
 
-// prepare makes cobra's own complaints ours: one line, exit code 2.
+// prepare turns cobra's own errors into usage errors: one line, exit code 2.
 func prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -95,13 +94,13 @@ func Code(err error) int {
 	return Failed
 }
 
-// Progress writes "doing 12 %" lines to w while an index is built: it speaks
-// only where the work is long, and ends its line.
+// Progress returns a function that writes lines such as "indexing 10 %" to w, every 5 %,
+// if there is much to do.
 func Progress(w io.Writer, doing string) func(done, total int64) {
 	last := int64(-1)
 	return func(done, total int64) {
-		const worthSaying = 256 << 20 // bytes; less is hashed in a blink
-		if total < worthSaying {
+		const worthReporting = 256 << 20 // bytes; less takes a moment
+		if total < worthReporting {
 			return
 		}
 		if percent := done * 100 / total; percent/5 != last/5 || last < 0 {

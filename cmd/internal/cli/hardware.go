@@ -9,11 +9,10 @@ import (
 	"resslt/cmd/internal/cores"
 )
 
-// Processor names the machine's processor and counts the cores that this process
-// may use, for people.
+// Processor describes the machine's processor and the cores that this process may use.
 func Processor() string {
 	name := runtime.GOARCH
-	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil { // Linux; elsewhere the architecture has to do
+	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil { // Linux only; elsewhere the architecture
 		for line := range strings.Lines(string(raw)) {
 			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
 				name = strings.TrimSpace(value)

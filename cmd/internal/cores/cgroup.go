@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// count joins the affinity mask's number with the quota that root's files give. A quota
-// of 2.5 makes 3: two threads would leave half a processor unused.
+// count combines the affinity mask's number with the quota in root's files. A quota of
+// 2.5 gives 3: two threads would leave half a processor unused.
 func count(root fs.FS, allowed int) Cores {
 	c := Cores{Count: max(1, allowed), Allowed: allowed, Quota: quota(root)}
 	if c.Quota > 0 {
@@ -18,8 +18,8 @@ func count(root fs.FS, allowed int) Cores {
 	return c
 }
 
-// quota is the least that the process's cgroup and those above it allow, in processors;
-// 0 where none sets one or they cannot be read (no Linux, no cgroups).
+// quota is the smallest quota of the process's cgroup and its ancestors, in processors; 0
+// if there is none or it cannot be read (no Linux, no cgroups).
 func quota(root fs.FS) float64 {
 	least := 0.0
 	for _, dir := range folders(root) {
@@ -28,15 +28,15 @@ func quota(root fs.FS) float64 {
 				least = q
 			}
 			if _, err := fs.Stat(root, path.Join(path.Dir(dir), "cgroup.procs")); err != nil || dir == "." {
-				break // the parent is no cgroup: dir is the hierarchy's top
+				break // the parent is not a cgroup: dir is the hierarchy's root
 			}
 		}
 	}
 	return least
 }
 
-// quotaOf is one cgroup's: cpu.max holds "max 100000" or "150000 100000" (version 2);
-// version 1 has a file for each, and -1 for no quota.
+// quotaOf is a cgroup's quota: cpu.max has "max 100000" or "150000 100000" (version 2);
+// version 1 has a file for each number, and -1 for no quota.
 func quotaOf(root fs.FS, dir string) float64 {
 	words := strings.Fields(read(root, path.Join(dir, "cpu.max")))
 	if len(words) != 2 {
@@ -50,8 +50,8 @@ func quotaOf(root fs.FS, dir string) float64 {
 	return used / period
 }
 
-// folders are where the process's cgroups that can limit processors are mounted:
-// version 2's, and of version 1 the cpu controller's.
+// folders are the mounted folders of the process's cgroups that can limit processors:
+// that of version 2, and that of version 1's cpu controller.
 func folders(root fs.FS) (out []string) {
 	mounts := mounted(root)
 	for line := range strings.Lines(read(root, "proc/self/cgroup")) {
@@ -71,8 +71,8 @@ func folders(root fs.FS) (out []string) {
 		if !ok {
 			continue
 		}
-		// In a container the mount shows a part of the hierarchy alone; where the path
-		// does not lie in that part, the mount's own top is what is known of it.
+		// In a container the mount shows only a part of the hierarchy. If the path is not
+		// in that part, use the mount's own root.
 		below, ok := strings.CutPrefix(at, strings.TrimSuffix(m.top, "/"))
 		if !ok || strings.HasPrefix(below, "/..") {
 			below = "/"
@@ -82,14 +82,14 @@ func folders(root fs.FS) (out []string) {
 	return out
 }
 
-// mount is where a hierarchy can be seen.
+// mount is the mount point of a hierarchy.
 type mount struct {
 	top   string // the hierarchy's folder that is mounted
 	point string
 }
 
-// mounted reads mountinfo (proc_pid_mountinfo(5)): "id parent dev TOP POINT options …
-// - TYPE source SUPEROPTIONS". The key is "cgroup2", or "cpu" for that of version 1.
+// mounted parses mountinfo (proc_pid_mountinfo(5)): "id parent dev TOP POINT options …
+// - TYPE source SUPEROPTIONS". The key is "cgroup2", or "cpu" for version 1.
 func mounted(root fs.FS) map[string]mount {
 	out := map[string]mount{}
 	for line := range strings.Lines(read(root, "proc/self/mountinfo")) {
@@ -108,7 +108,7 @@ func mounted(root fs.FS) map[string]mount {
 	return out
 }
 
-// has tells whether a list joined by commas holds word.
+// has reports whether a comma-separated list contains word.
 func has(list, word string) bool {
 	for l := range strings.SplitSeq(list, ",") {
 		if l == word {
@@ -118,7 +118,7 @@ func has(list, word string) bool {
 	return false
 }
 
-// read is a file's text, "" where there is none.
+// read is a file's text, "" if it cannot be read.
 func read(root fs.FS, name string) string {
 	b, err := fs.ReadFile(root, name)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 	"resslt/train/safetensors"
 )
 
-// backbones are those that detectron2's ResNet can be configured as.
+// backbones are the networks that detectron2's ResNet can be configured as.
 var backbones = []string{"resnet18", "resnet34", "resnet50"}
 
-// Key is detectron2's name of torchvision's: stages are counted from res2, the
-// first convolution is the stem's, a batch norm is the norm of its convolution.
-// A counter of batches has none.
+// Key translates a torchvision key to detectron2's: stages start with res2, the first
+// convolution belongs to the stem, a batch norm is the norm of its convolution. ok is
+// false for num_batches_tracked, which detectron2 lacks.
 func Key(torchvision string) (key string, ok bool) {
 	p := strings.Split(torchvision, ".")
 	if p[len(p)-1] == "num_batches_tracked" {
@@ -39,8 +39,8 @@ func Key(torchvision string) (key string, ok bool) {
 	return strings.Join(slices.DeleteFunc(p, func(s string) bool { return s == "" }), "."), true
 }
 
-// Convert renames an encoder's tensors. It returns an error wrapping
-// errs.ErrUnsupported for a network that detectron2 has not.
+// Convert renames an encoder's tensors. Errors wrap errs.ErrUnsupported for a network
+// that detectron2 lacks, or ErrMismatch for weights of another network.
 func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensors.Tensor, error) {
 	if !slices.Contains(backbones, info.Backbone) || info.Width != 64 || info.Stem != "imagenet" {
 		return nil, errs.New("export to detectron2", fmt.Sprintf("%s, width %d, %s stem", info.Backbone, info.Width, info.Stem),
@@ -48,8 +48,8 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 			errs.Because(errs.ErrUnsupported, "detectron2 has no such backbone"))
 	}
 	if got := network(tensors); got != info.Backbone {
-		return nil, errs.New("export to detectron2", info.Backbone, "name the network of these weights with --backbone",
-			errs.Because(errs.ErrMismatch, "the weights are of "+got))
+		return nil, errs.New("export to detectron2", info.Backbone, "give the network of these weights with --backbone",
+			errs.Because(errs.ErrMismatch, "the weights belong to "+got))
 	}
 	var out []safetensors.Tensor
 	for _, t := range tensors {
@@ -66,8 +66,8 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 	return out, nil
 }
 
-// network tells a ResNet of full width by its keys: how many blocks, of how many
-// convolutions, behind a 7×7 stem of 64 channels.
+// network recognises a ResNet of full width by its keys: the number of blocks, their
+// convolutions, and a 7×7 stem of 64 channels.
 func network(tensors []safetensors.Tensor) string {
 	blocks, third, stem := 0, false, false
 	for _, t := range tensors {
@@ -94,8 +94,8 @@ func network(tensors []safetensors.Tensor) string {
 	return fmt.Sprintf("another network, of %d blocks", blocks)
 }
 
-// Pixels are the configuration's PIXEL_MEAN and PIXEL_STD, of red, green and
-// blue in 0–255.
+// Pixels returns the configuration's PIXEL_MEAN and PIXEL_STD for red, green and blue,
+// in 0–255.
 func Pixels(info train.EncoderInfo) (mean, std [3]float64) {
 	for c := range 3 {
 		mean[c], std[c] = 255*info.Mean[c], 255*info.Std[c]

@@ -10,8 +10,7 @@ import (
 	"resslt/train/safetensors"
 )
 
-// Opcodes of pickle's protocol 3, as the documentation of Python's pickletools
-// lists them.
+// Opcodes of pickle's protocol 3, from the documentation of Python's pickletools.
 const (
 	opProto      = 0x80
 	opMark       = '('
@@ -21,17 +20,17 @@ const (
 	opUnicode    = 'X' // 4-byte length, UTF-8
 	opBytes      = 'B' // 4-byte length
 	opInt        = 'J' // 4 bytes
-	opTuple      = 't' // from the last mark on
+	opTuple      = 't' // since the last mark
 	opTuple1     = 0x85
 	opTuple3     = 0x87
-	opGlobal     = 'c' // module and name, a line each
+	opGlobal     = 'c' // module and name, one on each line
 	opReduce     = 'R'
 	opTrue       = 0x88
 	opStop       = '.'
 	pickleFormat = 3
 )
 
-// pickler writes opcodes; the buffer keeps the first error.
+// pickler writes opcodes; bufio.Writer keeps the first error.
 type pickler struct{ *bufio.Writer }
 
 func (p pickler) op(ops ...byte) { p.Write(ops) }
@@ -51,8 +50,8 @@ func (p pickler) global(module, name string) {
 	p.WriteString(module + "\n" + name + "\n")
 }
 
-// array is numpy.array(numpy.ndarray(shape, '<f4', bytes)): the outer call makes
-// the copy that can be written to.
+// array is numpy.array(numpy.ndarray(shape, '<f4', bytes)): the outer call makes a
+// writable copy.
 func (p pickler) array(t safetensors.Tensor) {
 	p.global("numpy", "array")
 	p.global("numpy", "ndarray")
@@ -67,8 +66,8 @@ func (p pickler) array(t safetensors.Tensor) {
 	p.op(opTuple3, opReduce, opTuple1, opReduce)
 }
 
-// Write writes converted float32 tensors as detectron2's pickle. It returns an
-// error wrapping errs.ErrTooLarge for one of 2 GiB or more, or w's.
+// Write writes converted float32 tensors as detectron2's pickle. Errors are w's, or wrap
+// errs.ErrTooLarge for a tensor of 2 GiB or more.
 func Write(w io.Writer, tensors []safetensors.Tensor) error {
 	p := pickler{bufio.NewWriterSize(w, 1<<20)}
 	p.op(opProto, pickleFormat, opEmptyDict, opMark)

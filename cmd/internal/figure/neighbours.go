@@ -8,7 +8,7 @@ import (
 	xdraw "golang.org/x/image/draw"
 )
 
-// Picture is one image to show, and its class.
+// Picture is an image and its class.
 type Picture struct {
 	Pixels []byte // (Size,Size,3) uint8, HWC, RGB
 	Size   int
@@ -22,7 +22,7 @@ type Row struct {
 	Near  []Picture
 }
 
-// Block is rows under a heading.
+// Block is a heading with rows.
 type Block struct {
 	Heading string
 	Rows    []Row
@@ -38,9 +38,8 @@ const (
 	edge    = 24
 )
 
-// Neighbours draws blocks of queries with their nearest images on the right; the
-// frame and the name of an image of another class than its query's are red, as in
-// Figure 2.
+// Neighbours draws blocks of queries with their nearest images on the right. If an
+// image's class differs from its query's, its frame and name are red, as in Figure 2.
 func Neighbours(blocks []Block) (*image.RGBA, error) {
 	text, err := newTypeface(13, false)
 	if err != nil {
@@ -89,14 +88,14 @@ func Neighbours(blocks []Block) (*image.RGBA, error) {
 	return m, nil
 }
 
-// place draws a picture in a frame at (x,y), its class below.
+// place draws a picture in a frame at (x,y), with its class below.
 func place(m *image.RGBA, text typeface, x, y int, p Picture, frame, name color.Color) {
 	fill(m, image.Rect(x, y, x+tile+2*border, y+tile+2*border), frame)
 	scale(m, image.Rect(x+border, y+border, x+border+tile, y+border+tile), p)
 	text.write(m, x, y+tile+2*border+15, text.fit(p.Name, tile+2*border), name)
 }
 
-// scale draws a picture into a rectangle: smoothly, but small ones not blurred.
+// scale draws a picture into a rectangle, resampled by a bicubic filter.
 func scale(m xdraw.Image, r image.Rectangle, p Picture) {
 	src := image.NewRGBA(image.Rect(0, 0, p.Size, p.Size))
 	for i, j := 0, 0; j < len(p.Pixels); i, j = i+4, j+3 {

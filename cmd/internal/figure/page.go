@@ -20,10 +20,10 @@ var page = template.Must(template.New("page").Parse(pageText))
 // thumb is the side of a thumbnail on the page, in pixels.
 const thumb = 32
 
-// MaxThumbnails bounds a page's size: each costs it some 600 bytes.
+// MaxThumbnails bounds a page's size: each thumbnail takes about 600 bytes.
 const MaxThumbnails = 10_000
 
-// pageData is what page.html shows. Coordinates are whole, 0 to 10,000, y down.
+// pageData is the content of page.html. Coordinates are integers, 0 to 10,000, y down.
 type pageData struct {
 	Title, Caption string
 	X, Y, Class    []int
@@ -37,9 +37,9 @@ type pageClass struct {
 	Name, Colour string
 }
 
-// Page writes the points as one HTML page without any other file: hovering, or
-// touching, shows the image, its class and its name; the legend hides and shows
-// classes. thumbnails are by point, or nil.
+// Page writes the points as a self-contained HTML page: hovering or touching shows the
+// image, its class and its name; the legend hides and shows classes. There is a thumbnail
+// for each point, or thumbnails is nil.
 func Page(w io.Writer, points []Point, thumbnails []Picture, o ScatterOptions) error {
 	d := pageData{Title: o.Title, Caption: o.Caption, Thumb: thumb}
 	n := classCount(points)
@@ -64,7 +64,7 @@ func Page(w io.Writer, points []Point, thumbnails []Picture, o ScatterOptions) e
 	return page.Execute(w, d)
 }
 
-// spriteOf is a JPEG of all thumbnails side by side.
+// spriteOf is a JPEG with all thumbnails.
 func spriteOf(pictures []Picture, columns int) ([]byte, error) {
 	rows := (len(pictures) + columns - 1) / columns
 	m := image.NewRGBA(image.Rect(0, 0, columns*thumb, rows*thumb))

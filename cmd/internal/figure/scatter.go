@@ -15,10 +15,10 @@ type Point struct {
 	Name  string // of the image, for the page
 }
 
-// ScatterOptions of Scatter and Page.
+// ScatterOptions are the options of Scatter and Page.
 type ScatterOptions struct {
 	Title   string
-	Caption string   // a line below it: what, how many, how
+	Caption string   // a line below the title
 	Classes []string // names by class
 }
 
@@ -38,8 +38,8 @@ const (
 	dot        = 3.4 // radius
 )
 
-// Scatter draws the points in their classes' colours, each class named at its
-// middle and in a legend.
+// Scatter draws the points in their classes' colours, with each class's name at its
+// centre and in a legend.
 func Scatter(points []Point, o ScatterOptions) (*image.RGBA, error) {
 	var faces [4]typeface
 	for i, f := range []struct {
@@ -94,7 +94,7 @@ func Scatter(points []Point, o ScatterOptions) (*image.RGBA, error) {
 	return m, nil
 }
 
-// freeOf moves a box down until it lies on none that is taken.
+// freeOf moves a box down until it overlaps none that is taken.
 func freeOf(taken []image.Rectangle, box image.Rectangle) image.Rectangle {
 	for _, t := range taken {
 		if box.Overlaps(t) {
@@ -104,7 +104,7 @@ func freeOf(taken []image.Rectangle, box image.Rectangle) image.Rectangle {
 	return box
 }
 
-// frameOf maps points into a square of the given side, both axes alike, y up.
+// frameOf maps points into a square of the given side, with equal scales and y up.
 func frameOf(points []Point, side float64) func(Point) (x, y float64) {
 	low, high := Point{X: math.Inf(1), Y: math.Inf(1)}, Point{X: math.Inf(-1), Y: math.Inf(-1)}
 	for _, p := range points {
@@ -145,7 +145,7 @@ func middles(points []Point, n int) []*Point {
 	return out
 }
 
-// disc draws a filled circle, its rim blended with what is there.
+// disc draws a filled circle with an anti-aliased edge.
 func disc(m *image.RGBA, x, y, r float64, c color.RGBA) {
 	const opacity = 0.85
 	for py := int(y - r - 1); py <= int(y+r+1); py++ {

@@ -46,7 +46,7 @@ func (t typeface) write(m draw.Image, x, y int, s string, c color.Color) {
 	d.DrawString(s)
 }
 
-// halo is write with a rim of the paper's colour, to be read on top of points.
+// halo is write with an outline in the paper's colour, so that it is legible on points.
 func (t typeface) halo(m draw.Image, x, y int, s string, c color.Color) {
 	for dy := -2; dy <= 2; dy++ {
 		for dx := -2; dx <= 2; dx++ {
@@ -77,12 +77,12 @@ func classColour(class, n int) color.RGBA {
 	if n <= len(tableau) {
 		return tableau[class%len(tableau)]
 	}
-	// Around the circle of hues by the golden angle, on three levels of light.
+	// Step around the hue circle by the golden angle, with three levels of lightness.
 	hue := float64(class) * 0.38196601125
 	return hsl(hue-float64(int(hue)), 0.62, []float64{0.42, 0.56, 0.68}[class%3])
 }
 
-// tableau is Tableau's palette of ten, made to be told apart.
+// tableau is Tableau's palette of ten distinct colours.
 var tableau = []color.RGBA{
 	{78, 121, 167, 255},
 	{242, 142, 43, 255},

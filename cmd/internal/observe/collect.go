@@ -16,7 +16,7 @@ import (
 	"resslt/train"
 )
 
-// gauge and counter register a metric of the table whose value is read when asked.
+// gauge and counter register a metric of Table whose value is read at each scrape.
 func gauge(r prometheus.Registerer, name string, labels prometheus.Labels, value func() float64) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: line(name).Help, ConstLabels: labels}, value))
 }
@@ -25,7 +25,7 @@ func counter(r prometheus.Registerer, name string, labels prometheus.Labels, val
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: line(name).Help, ConstLabels: labels}, value))
 }
 
-// Connection adds what is known of a connection.
+// Connection adds the metrics of a broker connection.
 func Connection(r prometheus.Registerer, nc *nats.Conn) {
 	gauge(r, "resslt_broker_connected", nil, func() float64 {
 		if nc.IsConnected() {
@@ -35,7 +35,7 @@ func Connection(r prometheus.Registerer, nc *nats.Conn) {
 	})
 }
 
-// Worker adds a worker's counts.
+// Worker adds a worker's metrics.
 func Worker(r prometheus.Registerer, w *batcher.Worker, slots int) {
 	gauge(r, "resslt_worker_slots", nil, func() float64 { return float64(slots) })
 	for name, of := range map[string]func(batcher.WorkerStats) int64{
@@ -51,26 +51,26 @@ func Worker(r prometheus.Registerer, w *batcher.Worker, slots int) {
 	}
 }
 
-// Stages times what a worker does to a sample and to a chunk.
+// Stages times the stages of a worker's work on samples and chunks.
 type Stages struct {
 	read, decode, render, publish prometheus.Observer
 }
 
-// NewStages adds the histogram.
+// NewStages adds the histogram of the stages.
 func NewStages(r prometheus.Registerer) *Stages {
 	m := line("resslt_worker_stage_seconds")
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: m.Name, Help: m.Help,
-		Buckets: prometheus.ExponentialBuckets(16e-6, 4, 10), // 16 µs, a thumbnail, to 4.2 s, a store that is full
+		Buckets: prometheus.ExponentialBuckets(16e-6, 4, 10), // from 16 µs, a thumbnail, to 4.2 s, a full store
 	}, m.Labels)
 	r.MustRegister(h)
 	return &Stages{h.WithLabelValues("read"), h.WithLabelValues("decode"), h.WithLabelValues("render"), h.WithLabelValues("publish")}
 }
 
-// Read records the time that a sample's bytes took to come.
+// Read records how long it took to read a sample's bytes.
 func (s *Stages) Read(d time.Duration) { s.read.Observe(d.Seconds()) }
 
-// Engine is e, timed: decode is Open and Decode of a sample, render the painting of
+// Engine wraps e with timers: decode is a sample's Open and Decode, render is Paint for
 // all of its views.
 func (s *Stages) Engine(e augment.Engine) augment.Engine { return timedEngine{e, s} }
 
@@ -83,11 +83,11 @@ func (e timedEngine) NewPainter(l augment.Limits) augment.Painter {
 	return &timedPainter{Painter: e.Engine.NewPainter(l), stages: e.stages}
 }
 
-// timedPainter belongs to one goroutine, as its painter does.
+// timedPainter is used by one goroutine, like its painter.
 type timedPainter struct {
 	augment.Painter
 	stages           *Stages
-	decoded, painted time.Duration // of the sample in hand
+	decoded, painted time.Duration // of the current sample
 	open             bool
 }
 
@@ -118,7 +118,7 @@ func (p *timedPainter) Close() error {
 	return p.Painter.Close()
 }
 
-// flush records the sample before: how many views it has, only the next Open tells.
+// flush records the previous sample. Only the next Open shows that its views are done.
 func (p *timedPainter) flush() {
 	if p.open {
 		p.stages.decode.Observe(p.decoded.Seconds())
@@ -127,7 +127,7 @@ func (p *timedPainter) flush() {
 	p.decoded, p.painted, p.open = 0, 0, false
 }
 
-// JetStream is js with its publishes of chunks timed. It is for a worker's use alone.
+// JetStream wraps js with a timer for the publishing of chunks. It is for workers only.
 func (s *Stages) JetStream(js jetstream.JetStream) jetstream.JetStream { return timedPublisher{js, s} }
 
 type timedPublisher struct {
@@ -144,21 +144,21 @@ func (p timedPublisher) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jet
 	return ack, err
 }
 
-// Trainer is a trainer's view of a run, for its metrics. Observe belongs to the
-// training loop's goroutine.
+// Trainer holds the state of a trainer for its metrics. The goroutine of the training
+// loop calls Observe.
 type Trainer struct {
 	step, samples atomic.Int64
 	loss          atomic.Pointer[float64]
 	phases        atomic.Pointer[train.Phases]
 }
 
-// askEvery bounds how often scrapes ask the broker, and askTimeout how long.
+// Scrapes query the broker at most every queryInterval, for at most queryTimeout.
 const (
-	askEvery   = 5 * time.Second
-	askTimeout = 2 * time.Second
+	queryInterval = 5 * time.Second
+	queryTimeout  = 2 * time.Second
 )
 
-// NewTrainer adds a trainer's counts. js asks the broker for what lies there.
+// NewTrainer adds a trainer's metrics. It queries the broker by js.
 func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Run, stream *batcher.Stream) *Trainer {
 	t := &Trainer{}
 	of := prometheus.Labels{"run": run.Name}
@@ -187,16 +187,16 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Ru
 	} {
 		counter(r, name, of, func() float64 { return float64(get(stream.Stats())) })
 	}
-	// The wait that goes on and the waits that are over are two numbers, read one
-	// after the other: a counter must not be seen to fall.
+	// The current wait and the past waits are read one after the other, so their sum may
+	// fall; a counter must not.
 	var waited highest
 	counter(r, TrainerWait, of, func() float64 { return waited.of(stream.Stats().Waited.Seconds()) })
-	buffered := &asked{ask: func(ctx context.Context) ([]float64, error) {
+	buffered := &brokerValues{query: func(ctx context.Context) ([]float64, error) {
 		n, err := run.Buffered(ctx, stream.Stats().Next, run.Window())
 		return []float64{float64(n)}, err
 	}}
 	gauge(r, BufferedSteps, of, func() float64 { return buffered.get(0) })
-	held := &asked{ask: func(ctx context.Context) ([]float64, error) {
+	held := &brokerValues{query: func(ctx context.Context) ([]float64, error) {
 		a, err := js.AccountInfo(ctx)
 		if err != nil {
 			return nil, err
@@ -208,15 +208,15 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Ru
 	return t
 }
 
-// Observe takes in a step that was done, and of how many samples; loss is the last
-// logged one.
+// Observe records a finished step and its number of samples; loss is the last logged
+// one.
 func (t *Trainer) Observe(step int64, samples int, loss float64) {
 	t.step.Store(step)
 	t.samples.Add(int64(samples))
 	t.loss.Store(&loss)
 }
 
-// ObservePhases takes in what the parts of a step took, of a logged step.
+// ObservePhases records the durations of a logged step's phases.
 func (t *Trainer) ObservePhases(p train.Phases) { t.phases.Store(&p) }
 
 // highest is the largest value so far.
@@ -232,24 +232,23 @@ func (h *highest) of(v float64) float64 {
 	return h.max
 }
 
-// asked are values that the broker knows. They are asked for at most every askEvery,
-// however often they are scraped; one that it does not tell is 0, as of a broker that
-// holds nothing.
-type asked struct {
-	ask func(context.Context) ([]float64, error)
+// brokerValues are values from the broker. It is queried at most every queryInterval,
+// however often they are scraped. A value that it does not return is 0.
+type brokerValues struct {
+	query func(context.Context) ([]float64, error)
 
 	mu     sync.Mutex
 	values []float64 // guarded by mu
 	at     time.Time // guarded by mu
 }
 
-func (a *asked) get(i int) float64 {
+func (a *brokerValues) get(i int) float64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if time.Since(a.at) >= askEvery {
-		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	if time.Since(a.at) >= queryInterval {
+		ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 		defer cancel()
-		values, err := a.ask(ctx)
+		values, err := a.query(ctx)
 		if err != nil {
 			values = nil
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Flags are the flags of a process that can be watched.
+// Flags are the flags for metrics and the log.
 type Flags struct {
 	Metrics string // address of /metrics, /healthz and /readyz; "" for none
 	format  string
@@ -25,11 +25,11 @@ type Flags struct {
 func (f *Flags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Metrics, "metrics", "", "`address` for /metrics, /healthz and /readyz, e.g. 127.0.0.1:9464 (default: none)")
 	fs.StringVar(&f.format, "log", "text", "`form` of the log on standard error: text or json")
-	fs.StringVar(&f.level, "log-level", "info", "least `level` that is logged: debug, info, warn, error")
+	fs.StringVar(&f.level, "log-level", "info", "lowest `level` that is logged: debug, info, warn, error")
 }
 
-// Logger writes to w in the form that the flags ask for. It returns ErrUsage for a
-// form or level that there is not.
+// Logger returns a logger to w in the form that the flags select. Errors wrap
+// errs.ErrUsage: an unknown form or level.
 func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
@@ -45,22 +45,22 @@ func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
 	return nil, errs.New("--log", fmt.Sprintf("%q", f.format), "give text or json", errs.ErrUsage)
 }
 
-// Plain says that nothing was asked for but what a person at a terminal gets.
+// Plain reports whether the log has its defaults, which are for a terminal.
 func (f *Flags) Plain() bool { return f.format == "text" && f.level == "info" }
 
-// Lines is a writer whose lines become log records, for what is written for people
-// where a collector reads. Blank lines are left out. It is safe for concurrent use;
-// a line without an end waits for it.
+// Lines returns a writer that logs each line, so that a collector gets text that is meant
+// for a terminal. It skips blank lines and buffers a line until it ends. It is safe for
+// concurrent use.
 func Lines(log *slog.Logger) io.Writer { return &lines{log: log} }
 
 type lines struct {
 	log *slog.Logger
 
 	mu  sync.Mutex
-	buf []byte // a line that has not ended; guarded by mu
+	buf []byte // an incomplete line; guarded by mu
 }
 
-// maxLine bounds a line without an end, bytes.
+// maxLine bounds the buffered line, in bytes.
 const maxLine = 64 << 10
 
 func (l *lines) Write(p []byte) (int, error) {

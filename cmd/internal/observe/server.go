@@ -27,9 +27,9 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen takes the address; Serve answers there. ready says why the process cannot
-// work just now, nil when it can. It returns ErrUnavailable where the address cannot
-// be had, ErrUsage where it is none.
+// Listen listens on the address; Serve answers requests. ready returns why the process
+// cannot work at the moment, nil if it can. Errors wrap errs.ErrUsage for an invalid
+// address, errs.ErrUnavailable for one that cannot be bound.
 func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Server, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, errs.New("--metrics", addr, "give host:port, e.g. 127.0.0.1:9464", errs.BecauseErr(errs.ErrUsage, err))
@@ -47,7 +47,7 @@ func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Se
 	}}, nil
 }
 
-// answer is "ok", or 503 and the reason in a line.
+// answer writes "ok", or status 503 and the reason on one line.
 func answer(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	text := "ok\n"
@@ -55,13 +55,13 @@ func answer(w http.ResponseWriter, err error) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text = err.Error() + "\n"
 	}
-	_, _ = w.Write([]byte(text)) // to one who hung up
+	_, _ = w.Write([]byte(text)) // fails only if the client has hung up
 }
 
-// Addr is the address that was taken.
+// Addr is the address that the server listens on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Serve answers until ctx ends, then closes what is open and returns nil.
+// Serve answers requests until ctx ends, then closes all connections and returns nil.
 func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() }) // scrapes may be cut off
 	defer stop()

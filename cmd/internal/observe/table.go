@@ -1,6 +1,6 @@
 package observe
 
-// Kind of a metric.
+// Kind is a metric's type.
 type Kind string
 
 const (
@@ -9,35 +9,35 @@ const (
 	Histogram Kind = "histogram"
 )
 
-// Metric is a line of the table.
+// Metric is an entry of Table.
 type Metric struct {
 	Name   string
 	Kind   Kind
 	Labels []string
-	Of     string // which process has it: "worker", "trainer", "both"
+	Of     string // its process: "worker", "trainer", "both"
 	Help   string // with its unit
 }
 
-// Names of the metrics that deploy's scaler and alerts go by.
+// Metrics that deploy's scaler and alerts use.
 const (
 	BufferedSteps = "resslt_buffered_steps"
 	WindowSteps   = "resslt_window_steps"
 	TrainerWait   = "resslt_trainer_wait_seconds_total"
 )
 
-// Table is every metric of resslt's own. Beside them stand client_golang's of the
-// process and the Go runtime: process_resident_memory_bytes is the RSS.
+// Table lists resslt's own metrics. client_golang adds those of the process and the Go
+// runtime: process_resident_memory_bytes is the RSS.
 var Table = []Metric{
 	{"resslt_broker_connected", Gauge, nil, "both", "1 while the broker is connected"},
 
-	{"resslt_worker_slots", Gauge, nil, "worker", "chunks that the worker makes at once"},
+	{"resslt_worker_slots", Gauge, nil, "worker", "chunks that the worker makes concurrently"},
 	{"resslt_worker_chunks_total", Counter, nil, "worker", "chunks published, each once"},
 	{"resslt_worker_samples_total", Counter, nil, "worker", "samples of published chunks; its rate is the worker's speed"},
 	{"resslt_worker_bytes_total", Counter, nil, "worker", "bytes of published chunks"},
 	{"resslt_worker_replaced_total", Counter, nil, "worker", "samples replaced because they cannot be decoded"},
-	{"resslt_worker_redelivered_total", Counter, nil, "worker", "tasks that had been out before, or whose chunk was there already"},
+	{"resslt_worker_redelivered_total", Counter, nil, "worker", "tasks that were redelivered, or whose chunk existed already"},
 	{"resslt_worker_tombstoned_total", Counter, nil, "worker", "chunks that could not be made"},
-	{"resslt_worker_digest_mismatches_total", Counter, nil, "worker", "chunks of which another worker made other bytes: never right"},
+	{"resslt_worker_digest_mismatches_total", Counter, nil, "worker", "chunks that differ from another worker's: a determinism failure"},
 	{"resslt_worker_stage_seconds", Histogram, []string{"stage"}, "worker", "seconds a sample (read, decode, render) or a chunk (publish)"},
 
 	{"resslt_trainer_step", Gauge, []string{"run"}, "trainer", "steps done"},
@@ -45,22 +45,21 @@ var Table = []Metric{
 	{"resslt_trainer_samples_total", Counter, []string{"run"}, "trainer", "samples trained on by this process; its rate is the trainer's speed"},
 	{"resslt_trainer_loss", Gauge, []string{"run"}, "trainer", "loss of the last logged step"},
 	{"resslt_trainer_phase_seconds", Gauge, []string{"phase", "run"}, "trainer", "seconds a step spends in each phase (data_wait, copy, teacher, student, loss, backward, optimizer, graph), mean over the steps of the last line of metrics"},
-	{TrainerWait, Counter, []string{"run"}, "trainer", "seconds that the trainer waited for batches, the wait that goes on included; its rate is the fraction of time lost"},
-	{BufferedSteps, Gauge, []string{"run"}, "trainer", "complete steps that lie in the broker ahead of the trainer"},
+	{TrainerWait, Counter, []string{"run"}, "trainer", "seconds that the trainer waited for batches, including the current wait; its rate is the fraction of time lost"},
+	{BufferedSteps, Gauge, []string{"run"}, "trainer", "complete steps stored in the broker ahead of the trainer"},
 	{WindowSteps, Gauge, []string{"run"}, "trainer", "steps that workers may make ahead: the most that can be buffered"},
-	{"resslt_trainer_chunks_total", Counter, []string{"run"}, "trainer", "chunks taken in, each once"},
-	{"resslt_trainer_bytes_total", Counter, []string{"run"}, "trainer", "bytes of chunks taken in"},
-	{"resslt_trainer_repeated_total", Counter, []string{"run"}, "trainer", "chunks seen again, or of steps that were over"},
-	{"resslt_trainer_replaced_total", Counter, []string{"run"}, "trainer", "samples that stand in for others in batches trained on"},
+	{"resslt_trainer_chunks_total", Counter, []string{"run"}, "trainer", "chunks received, each once"},
+	{"resslt_trainer_bytes_total", Counter, []string{"run"}, "trainer", "bytes of received chunks"},
+	{"resslt_trainer_repeated_total", Counter, []string{"run"}, "trainer", "repeated chunks, and chunks of finished steps"},
+	{"resslt_trainer_replaced_total", Counter, []string{"run"}, "trainer", "samples that replace others in batches trained on"},
 	{"resslt_trainer_tombstoned_total", Counter, []string{"run"}, "trainer", "chunks that no worker could make"},
-	{"resslt_trainer_rejected_total", Counter, []string{"run"}, "trainer", "chunks of no use: of another spec, too large, malformed"},
-	{"resslt_trainer_digest_mismatches_total", Counter, []string{"run"}, "trainer", "chunks that are not what their digest says, or that two workers made differently"},
+	{"resslt_trainer_rejected_total", Counter, []string{"run"}, "trainer", "unusable chunks: of another spec, too large, malformed"},
+	{"resslt_trainer_digest_mismatches_total", Counter, []string{"run"}, "trainer", "chunks that do not match their digest, or that two workers made differently"},
 	{"resslt_trainer_healed_total", Counter, []string{"run"}, "trainer", "tasks issued again because their chunk was lost"},
 	{"resslt_store_bytes", Gauge, []string{"storage"}, "trainer", "bytes that the account holds in the broker, memory and file"},
 }
 
-// line finds a metric of the table; every collector takes name, labels and help
-// from there.
+// line finds a metric in Table, which has the labels and help of every collector.
 func line(name string) Metric {
 	for _, m := range Table {
 		if m.Name == name {

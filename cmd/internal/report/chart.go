@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Series is a curve: Y over X, of one length. A NaN breaks the curve.
+// Series is a curve: Y over X, of the same length. A NaN interrupts the curve.
 type Series struct {
 	Name string
 	X, Y []float64
@@ -20,7 +20,7 @@ type Chart struct {
 	Title, Caption string
 	XLabel         string
 	Series         []Series
-	Level          *Level // a line to hold the curves against; may be nil
+	Level          *Level // a reference line for the curves; may be nil
 }
 
 // Level is a horizontal line with a name.
@@ -33,10 +33,10 @@ type Level struct {
 const (
 	chartW, chartH          = 640, 300
 	left, right, top, below = 70, 16, 12, 40
-	maxPoints               = 400 // of a curve; more are taken together
+	maxPoints               = 400 // of a curve; more are averaged
 )
 
-// thin takes neighbouring points together, as their mean, until maxPoints are left.
+// thin averages neighbouring points until at most maxPoints are left.
 func (s Series) thin() Series {
 	n := (len(s.X) + maxPoints - 1) / maxPoints
 	if n <= 1 {
@@ -55,10 +55,10 @@ func (s Series) thin() Series {
 	return t
 }
 
-// finite says whether a point can be drawn.
+// finite reports whether a value can be drawn.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// span is the range of the values, widened where it is empty.
+// span is the range of the values, widened if it is empty.
 func span(lo, hi float64) (float64, float64) {
 	if lo > hi {
 		return 0, 1
@@ -70,7 +70,7 @@ func span(lo, hi float64) (float64, float64) {
 	return lo, hi
 }
 
-// ticks are round numbers in [lo, hi], about n of them.
+// ticks are about n round numbers in [lo, hi].
 func ticks(lo, hi float64, n int) []float64 {
 	raw := (hi - lo) / float64(n)
 	mag := math.Pow(10, math.Floor(math.Log10(raw)))
@@ -88,7 +88,7 @@ func ticks(lo, hi float64, n int) []float64 {
 	return out
 }
 
-// number is a value for people: four figures at most, no long tail of zeros.
+// number formats a value for readers: at most four digits, no trailing zeros.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case a < 1e-12:
@@ -102,7 +102,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
-// SVG draws the chart. Colours are the page's, by class.
+// SVG draws the chart. The page defines the colours, by CSS class.
 func (c Chart) SVG() template.HTML {
 	xlo, xhi, ylo, yhi := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	for _, s := range c.Series {
@@ -150,7 +150,7 @@ func (c Chart) SVG() template.HTML {
 			pen = "L"
 		}
 		b.WriteString(`"/>`)
-		if len(s.X) <= 60 { // few enough to be seen one by one
+		if len(s.X) <= 60 { // few enough to show each point
 			for k := range s.X {
 				if finite(s.Y[k]) {
 					fmt.Fprintf(&b, `<circle class="dot s%d" cx="%.1f" cy="%.1f" r="3"/>`, i, px(s.X[k]), py(s.Y[k]))
@@ -162,24 +162,24 @@ func (c Chart) SVG() template.HTML {
 	return template.HTML(b.String())
 }
 
-// Data is what the page's script shows under the pointer: for each curve its
-// name, and its points as they stand in the drawing, with their values.
+// Data is what the page's script shows at the pointer: each curve's name and the points
+// that are drawn, with their values.
 func (c Chart) Data() (string, error) {
 	type curve struct {
 		Name string     `json:"name"`
 		X    []float64  `json:"x"`
-		Y    []*float64 `json:"y"` // null where the curve is broken: JSON has no NaN
+		Y    []*float64 `json:"y"` // null where the curve is interrupted: JSON has no NaN
 	}
 	data := struct {
 		XLabel string  `json:"xlabel"`
-		Left   int     `json:"left"`  // the drawing's edges, in parts of Width
-		Right  int     `json:"right"` // from its right side
+		Left   int     `json:"left"`  // margin of the plot, in units of Width
+		Right  int     `json:"right"` // likewise, on the right
 		Width  int     `json:"width"`
 		Curves []curve `json:"curves"`
 	}{XLabel: c.XLabel, Left: left, Right: right, Width: chartW, Curves: []curve{}}
 	for _, s := range c.Series {
 		s = s.thin()
-		k := curve{Name: s.Name, X: append([]float64{}, s.X...), Y: []*float64{}} // no null for none
+		k := curve{Name: s.Name, X: append([]float64{}, s.X...), Y: []*float64{}} // [] instead of null
 		for _, y := range s.Y {
 			if finite(y) {
 				k.Y = append(k.Y, &y)

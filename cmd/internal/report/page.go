@@ -15,25 +15,25 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// Page is what a run's page shows, from top to bottom. Empty parts are left out.
+// Page is the content of a run's page, from top to bottom. Empty parts are omitted.
 type Page struct {
 	Title    string
-	Subtitle string  // what the recipe claims
-	Headline []Fact  // the few figures that matter
+	Subtitle string  // the recipe's claim
+	Headline []Fact  // the most important figures
 	Charts   []Chart // in order
 	Tables   []Table
 	Time     []Share // where the wall-clock time went
 	Pictures []Picture
-	Facts    []Fact   // what was run, on what
+	Facts    []Fact   // configuration and hardware
 	Recipe   string   // resolved, YAML
-	Notes    []string // what the page could not show, and why
-	Made     string   // by which version of the program, and when
+	Notes    []string // what is missing on the page, and why
+	Made     string   // program version and time
 }
 
 // Fact is a name and its value.
 type Fact struct{ Name, Value, Detail string }
 
-// Table has a heading, and cells in rows of one length.
+// Table has a heading and rows of equal length.
 type Table struct {
 	Title, Caption string
 	Columns        []string
@@ -44,25 +44,24 @@ type Table struct {
 type Share struct {
 	Name  string
 	Part  float64
-	Value string // for people
+	Value string // for readers
 }
 
 // Percent is the share's width in the bar.
 func (s Share) Percent() float64 { return 100 * s.Part }
 
-// Picture is a picture with a title, and the text that stands in its place for
-// those who do not see it.
+// Picture is a picture with a title and an alternative text.
 type Picture struct {
 	Title, Caption, Alt string
 	PNG                 []byte
 }
 
-// URL holds the picture itself.
+// URL is a data URL with the picture itself.
 func (p Picture) URL() template.URL {
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(p.PNG))
 }
 
-// EncodePNG is an image as a Picture's PNG, small rather than quick.
+// EncodePNG encodes an image for Picture, with the best compression.
 func EncodePNG(m image.Image) ([]byte, error) {
 	var b bytes.Buffer
 	e := png.Encoder{CompressionLevel: png.BestCompression}

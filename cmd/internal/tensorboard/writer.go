@@ -16,15 +16,15 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Scalar is one value under a tag, "loss/total": TensorBoard groups by what
-// stands before the slash.
+// Scalar is a value with a tag such as "loss/total". TensorBoard groups tags by the part
+// before the slash.
 type Scalar struct {
 	Tag   string
 	Value float64
 }
 
-// Field numbers of Event, Summary, Summary.Value and SessionLog, as TensorFlow's
-// event.proto and summary.proto number them.
+// Field numbers of Event, Summary, Summary.Value and SessionLog in TensorFlow's
+// event.proto and summary.proto.
 const (
 	eventWallTime    = 1
 	eventStep        = 2
@@ -40,25 +40,25 @@ const (
 	sessionStart  = 1 // a value of SessionStatus
 )
 
-// Writer appends events to the file of one session. It belongs to one goroutine.
+// Writer appends events to a session's file. It is not safe for concurrent use.
 type Writer struct {
 	f   *os.File
 	out *bufio.Writer
 }
 
-// Open makes a session's file in dir, which it makes too. next is the step that
-// the session makes first: what earlier files have from there on is forgotten. It
-// returns ErrUnavailable where the folder cannot be written.
+// Open creates a session's file in dir, and dir if necessary. next is the session's first
+// step: TensorBoard drops what earlier files have from there on. Errors wrap
+// errs.ErrUnavailable.
 func Open(dir string, next int64) (*Writer, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown" // the name tells files apart for people; nothing reads it
+		host = "unknown" // the name only helps readers to tell files apart
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, unwritable(dir, err)
 	}
 	var f *os.File
-	for n := 0; ; n++ { // two sessions may begin in one second
+	for n := 0; ; n++ { // two sessions may start in the same second
 		name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d.%d", time.Now().Unix(), host, os.Getpid(), n)
 		f, err = os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if !errors.Is(err, os.ErrExist) {
@@ -86,13 +86,13 @@ func unwritable(path string, err error) error {
 	return errs.New("write TensorBoard events", path, "make --out writable and free some space", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
-// message is a field that holds another message.
+// message is a field that contains another message.
 func message(field protowire.Number, body []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), body)
 }
 
-// Scalars writes the values after a step. Each call is flushed, so that a killed
-// run keeps them and TensorBoard sees them.
+// Scalars writes the values of a step and flushes them, so that they survive if the run
+// is killed, and TensorBoard shows them at once.
 func (w *Writer) Scalars(step int64, values ...Scalar) error {
 	var summary []byte
 	for _, v := range values {
@@ -121,8 +121,8 @@ func (w *Writer) event(step int64, what []byte) error {
 	return nil
 }
 
-// masked is TFRecord's checksum: CRC-32C, rotated and shifted so that a record
-// that holds records does not hold their sums.
+// masked is TFRecord's checksum: CRC-32C, rotated and offset, because the CRC of data
+// that contains its own CRC is weak.
 func masked(b []byte) uint32 {
 	c := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 	return (c>>15 | c<<17) + 0xa282ead8

@@ -11,15 +11,15 @@ import (
 	"resslt/train/torch/torchtest"
 )
 
-// Mutation is a fault that a parity test must see.
+// Mutation is a fault that a parity test must detect.
 type Mutation struct {
 	Parity string // the comparison
-	Fault  string // what is done wrong; "" for nothing, which must pass
+	Fault  string // the fault; "" for none, which must pass
 	Check  func(testing.TB)
 }
 
-// Mutations runs each check, with its comparison and bound as in the parity test, and
-// fails for a fault that goes unseen, and for a sound one that does not pass.
+// Mutations runs each check, with the comparison and bound of the parity test, and fails
+// for an undetected fault and for a check without fault that does not pass.
 func Mutations(t *testing.T, all []Mutation) {
 	t.Helper()
 	torchtest.Require(t)
@@ -47,8 +47,8 @@ func Mutations(t *testing.T, all []Mutation) {
 	t.Logf("\n%s", table.String())
 }
 
-// recorder is a test whose failures are counted, not reported. A fatal one ends the real
-// test: it is no comparison's verdict.
+// recorder is a test whose failures are counted, not reported. A fatal failure ends the
+// real test, since no comparison fails that way.
 type recorder struct {
 	testing.TB
 	failures int
@@ -78,7 +78,8 @@ func (r *recorder) Helper() {}
 
 func (r *recorder) Logf(string, ...any) {}
 
-// Scaled gives v's tensors with all elements of one, or of every one for "", times by.
+// Scaled is a copy of v in which the elements of the named tensor, or of all if name is
+// "", are multiplied by by.
 func Scaled(v Values, name string, by float64) Values {
 	out := Values{}
 	for n, e := range v {
@@ -103,9 +104,7 @@ func Transpose(w *torch.Tensor) {
 	})
 }
 
-// BFloat16 makes sure that the CPU's bf16 convolutions run in this test. Where oneDNN is
-// held to an instruction set below the processor's, libtorch 1.13 asks it for bf16
-// kernels that it then lacks; libtorch's own take over, as on a processor without.
+// BFloat16 makes the CPU's bf16 convolutions run in this test, see torchtest.BFloat16.
 func BFloat16(t testing.TB) {
 	t.Helper()
 	torchtest.BFloat16(t)

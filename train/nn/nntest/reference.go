@@ -28,36 +28,36 @@ func (v Values) Gradients(prefix string, m nn.Module) {
 	}
 }
 
-// Factor is by how much an fp32 evaluation may be less exact than a reference's. A sum
-// of n terms that is rounded after each errs by √n roundings; a kernel may hold from one
-// to 16 partial sums of it (the lanes of SSE to AVX-512), so that its chains are up to
-// 16 times shorter and it errs √16 times less. Which of the two is the reference is
-// the machine's choice.
+// Factor is how much larger the error of an fp32 evaluation may be than a reference's. A
+// sum of n terms that is rounded after each has an error of √n roundings; a kernel may
+// keep from one to 16 partial sums (the lanes of SSE to AVX-512), so that its chains are
+// up to 16 times shorter and its error √16 times smaller. Which of the two is the
+// reference depends on the machine.
 const Factor = 4
 
-// Reference is what a reference program's own fp32 makes of a computation, against the
-// truth: how much of a deviation is fp32's, on this CPU, and no fault.
+// Reference is the error of a reference program in fp32 relative to the truth: how much
+// of a deviation is due to fp32 on this CPU, and not a fault.
 type Reference struct {
 	truth   Values
-	allowed map[string]float64 // greatest relative error of each tensor
-	scale   map[string]float64 // length of each tensor of truth, at least a part of the greatest's
-	worst   float64            // greatest error of a reference's tensor
+	allowed map[string]float64 // largest relative error of each tensor
+	scale   map[string]float64 // length of each true tensor, at least a fraction of the largest
+	worst   float64            // largest error of a reference's tensor
 }
 
-// Unit is fp32's unit roundoff: what storing a number costs at most, relatively.
+// Unit is fp32's unit roundoff: the largest relative error of storing a number.
 const Unit = 0x1p-24
 
-// NewReference measures the fp32 evaluations against truth, which has the same names
-// and sizes and was computed in float64. Errors are lengths: ‖a−truth‖ / ‖truth‖ of each
-// tensor. A tensor may err Factor times as much as the worst evaluation's does, or as
-// the evaluations' tensors do in the root of the mean of squares: of a few elements two
-// evaluations may have errors of any ratio, of the whole computation not.
+// NewReference measures the error of fp32 evaluations relative to truth, which has the
+// same names and sizes and was computed in float64. The error of a tensor is
+// ‖a−truth‖ / ‖truth‖. It may be Factor times that of the worst evaluation, or Factor
+// times the root mean square over all tensors of the evaluations: for a few elements the
+// errors of two evaluations may have any ratio, for the whole computation they may not.
 func NewReference(tb testing.TB, truth Values, evaluations ...Values) *Reference {
 	tb.Helper()
 	return newReference(tb, Unit, truth, evaluations)
 }
 
-// NewReference64 is NewReference of evaluations in float64.
+// NewReference64 is NewReference for evaluations in float64.
 func NewReference64(tb testing.TB, truth Values, evaluations ...Values) *Reference {
 	tb.Helper()
 	return newReference(tb, 0x1p-53, truth, evaluations)
@@ -73,8 +73,8 @@ func newReference(tb testing.TB, floor float64, truth Values, evaluations []Valu
 	own := map[string]float64{}
 	var squares, n float64
 	for name, v := range truth {
-		// A bias that a batch norm takes off again has a gradient of rounding alone: of sums
-		// of large terms that leave nothing. It counts as a hundredth of the greatest tensor.
+		// The gradient of a bias before a batch norm is rounding error alone: large terms
+		// that cancel. It counts as a hundredth of the largest tensor.
 		r.scale[name] = max(rms(v, nil), 0.01*greatest)
 		for i, e := range evaluations {
 			if len(e) != len(truth) {
@@ -86,10 +86,10 @@ func newReference(tb testing.TB, floor float64, truth Values, evaluations []Valu
 		}
 		r.worst = max(r.worst, own[name])
 	}
-	// A rounding to bf16 costs up to 2⁻⁹: a reference that is half as far off has no more
-	// digits than bf16's, and could be bf16 by mistake, as what it is to judge could be.
+	// A rounding to bf16 has an error of up to 2⁻⁹: a reference with half that error is no
+	// more precise than bf16, and might be bf16 by mistake, as might what it judges.
 	if r.worst > 0x1p-10 {
-		tb.Errorf("a reference is off by %.2g: it tells fp32 from bf16 no more", r.worst)
+		tb.Errorf("a reference is off by %.2g: it can no longer tell fp32 from bf16", r.worst)
 	}
 	common := math.Sqrt(squares / max(1, n))
 	for name, d := range own {
@@ -98,7 +98,7 @@ func newReference(tb testing.TB, floor float64, truth Values, evaluations []Valu
 	return r
 }
 
-// err is the relative error of a tensor, +Inf for one of another size or not finite.
+// err is the relative error of a tensor, +Inf if it has another size or is not finite.
 func (r *Reference) err(name string, v []float64) float64 {
 	if len(v) != len(r.truth[name]) {
 		return math.Inf(1)
@@ -113,8 +113,8 @@ func (r *Reference) err(name string, v []float64) float64 {
 	return d / r.scale[name]
 }
 
-// Check fails the test by the first few tensors that err more than they may, and logs
-// how near the worst comes.
+// Check fails the test with the first few tensors whose error is too large, and logs how
+// close the worst one comes.
 func (r *Reference) Check(tb testing.TB, what string, got Values) {
 	tb.Helper()
 	if len(got) != len(r.truth) {
@@ -138,7 +138,7 @@ func (r *Reference) Check(tb testing.TB, what string, got Values) {
 	}
 }
 
-// rms is the root of the mean of (a−b)², b being zero where nil.
+// rms is the root mean square of a−b; a nil b is zero.
 func rms(a, b []float64) float64 {
 	var s float64
 	for i, v := range a {
@@ -150,8 +150,8 @@ func rms(a, b []float64) float64 {
 	return math.Sqrt(s / float64(max(1, len(a))))
 }
 
-// Nudge moves every element by one unit in its last place, up or down by a hash of name:
-// what another correct program would differ by at least.
+// Nudge changes every element by one unit in the last place, up or down by a hash of
+// name: the least by which another correct program would differ.
 func Nudge(name string, x *torch.Tensor) {
 	ulp := 0x1p-23
 	if x.DType() == torch.Float64 {
@@ -167,20 +167,10 @@ func Nudge(name string, x *torch.Tensor) {
 	})
 }
 
-// Native runs fn without oneDNN, if off: convolutions are libtorch's own, over BLAS. It
-// is a second program for the same fp32 computation, which sums in another order. Inside
-// torch.Do.
-func Native(off bool, fn func()) {
-	if off {
-		defer torch.SetOneDNN(torch.SetOneDNN(false))
-	}
-	fn()
-}
-
-// HalfError is how much further off one of this machine's bf16 convolutions of so many
-// channels is than a rounding of its exact result to bf16: 1 for a kernel that sums in
-// fp32, as oneDNN's do, more for one that rounds its sums to bf16 term after term, as
-// libtorch 1.13's own does. After BFloat16; inside torch.Do.
+// HalfError is the error of this machine's bf16 convolution of so many channels, divided
+// by that of rounding the exact result to bf16: 1 for a kernel that sums in fp32, as
+// oneDNN's do, more for one that rounds its sums to bf16 after each term, as that of
+// libtorch 1.13 does. Call it after BFloat16, inside torch.Do.
 func HalfError(channels int64) (times float64) {
 	torch.ScopeDo(func() {
 		half := func(x *torch.Tensor) *torch.Tensor { return x.To(torch.CPU, torch.BFloat16, false) }
@@ -195,11 +185,11 @@ func HalfError(channels int64) (times float64) {
 	return max(1, times)
 }
 
-// Kinks are the inputs of the ReLUs of a computation, in order: of those through which a
-// gradient flows. Elsewhere a change of sides is as small as its cause.
+// Kinks are the inputs of a computation's ReLUs through which a gradient flows, in
+// order. In other ReLUs a change of sign has an effect as small as its cause.
 type Kinks [][]float64
 
-// SeeKinks runs fn and keeps what goes into those ReLUs.
+// SeeKinks runs fn and collects the inputs of those ReLUs.
 func SeeKinks(fn func()) (k Kinks) {
 	torch.Watch(func(op string, x *torch.Tensor) {
 		if strings.HasPrefix(op, "aten::relu") && x.RequiresGrad() {
@@ -209,7 +199,7 @@ func SeeKinks(fn func()) (k Kinks) {
 	return k
 }
 
-// Margin is the least |x| among them.
+// Margin is the smallest |x| among them.
 func (k Kinks) Margin() float64 {
 	least := math.Inf(1)
 	for _, x := range k {
@@ -220,9 +210,9 @@ func (k Kinks) Margin() float64 {
 	return least
 }
 
-// Clear fails the test unless no ReLU can take another side in fp32 than in float64:
-// each one's inputs keep further from zero than twice what fp32's differ by at most. A
-// gradient jumps where a ReLU changes sides, and no bound on rounding holds there.
+// Clear fails the test if an input of a ReLU could have another sign in fp32 than in
+// float64: for each ReLU the distance from zero must be more than twice the largest
+// error in fp32. The gradient jumps when the sign changes, so no rounding bound holds.
 func (k Kinks) Clear(tb testing.TB, what string, fp32 Kinks) {
 	tb.Helper()
 	if len(k) == 0 || len(k) != len(fp32) {
@@ -239,5 +229,5 @@ func (k Kinks) Clear(tb testing.TB, what string, fp32 Kinks) {
 			tb.Errorf("%s: ReLU %d has an input of %.2g, and fp32 is off by up to %.2g", what, i, margin, off)
 		}
 	}
-	tb.Logf("%s: no input of %d ReLUs is nearer to zero than %.2g, %.0f times what fp32 is off by", what, len(k), k.Margin(), nearest)
+	tb.Logf("%s: no input of %d ReLUs is closer to zero than %.2g, %.0f times fp32's error", what, len(k), k.Margin(), nearest)
 }

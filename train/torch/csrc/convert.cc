@@ -129,11 +129,6 @@ c10::IValue value(Reader& in, const std::string& name) {
       return c10::IValue(
           c10::Device(static_cast<c10::DeviceType>(w >> 8), static_cast<c10::DeviceIndex>(static_cast<int64_t>(w & 0xff) - 1)));
     }
-    case RS_GENERATOR: {
-      const uint64_t handle = in.next();
-      if (handle <= RS_FREED) usage("argument " + name + " is a nil or freed generator");
-      return c10::IValue(*reinterpret_cast<const at::Generator*>(handle));
-    }
   }
   usage("argument " + name + " has an unknown tag");
 }
@@ -145,8 +140,6 @@ void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string
   for (const auto& name : names) stack.push_back(value(in, name));
   if (!in.done()) usage("more arguments than the " + std::to_string(names.size()) + " that were announced");
 }
-
-uint64_t new_generator_handle(at::Generator g) { return reinterpret_cast<uint64_t>(new at::Generator(std::move(g))); }
 
 void Results::tensor(at::Tensor t) {
   if (!t.defined()) {

@@ -85,11 +85,9 @@ void event_wait(Call& c) { event_at(c, 1).block(current_stream(c)); }
 void event_query(Call& c) { c.out.word(event_at(c, 0).query()); }
 
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
-void event_synchronize(Call& c) { event_at(c, 0).synchronize(); }
 void event_elapsed(Call& c) { c.out.real(event_at(c, 0).elapsedTime(event_at(c, 1))); }
 #else
 [[noreturn]] void old_events(Call&) { unsupported("events of a GPU need libtorch 2.4 or newer"); }
-void event_synchronize(Call& c) { old_events(c); }
 void event_elapsed(Call& c) { old_events(c); }
 #endif
 
@@ -113,7 +111,6 @@ void cuda_memory(Call& c) {
   c.out.integer(stats.reserved_bytes[all_pools].current);
 }
 
-void reset_cuda_peak(Call& c) { c10::cuda::CUDACachingAllocator::resetPeakStats(cuda_index(c)); }
 
 using Pool = std::pair<unsigned long long, unsigned long long>;  // MempoolId_t, whose namespace differs too
 
@@ -214,7 +211,6 @@ void free_graph(Call& c) { delete &graph_at(c, 0); }
   unsupported("this shim was built without CUDA's headers; `make shim` says what is missing for them");
 }
 void cuda_memory(Call& c) { no_headers(c); }
-void reset_cuda_peak(Call& c) { no_headers(c); }
 void graph_pool(Call& c) { no_headers(c); }
 void graph_begin(Call& c) { no_headers(c); }
 void graph_end(Call& c) { no_headers(c); }
@@ -226,7 +222,6 @@ void free_graph(Call& c) { no_headers(c); }
 
 const Function cuda_functions[] = {
     {"resslt::cuda_memory", "device", cuda_memory},
-    {"resslt::reset_cuda_peak", "device", reset_cuda_peak},
     {"resslt::host_buffer", "bytes,pinned", host_buffer},
     {"resslt::set_device", "device", set_device},
     {"resslt::new_stream", "device", new_stream},
@@ -236,7 +231,6 @@ const Function cuda_functions[] = {
     {"resslt::event_record", "device,event", event_record},
     {"resslt::event_wait", "device,event", event_wait},
     {"resslt::event_query", "event", event_query},
-    {"resslt::event_synchronize", "event", event_synchronize},
     {"resslt::event_elapsed", "start,end", event_elapsed},
     {"resslt::graph_pool", "device", graph_pool},
     {"resslt::graph_begin", "device,pool,pool_part", graph_begin},

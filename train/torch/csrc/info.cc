@@ -274,7 +274,6 @@ void set_num_threads(Call& c) {
   if (set) set(n);
 }
 
-void set_num_interop_threads(Call& c) { at::set_num_interop_threads(static_cast<int>(c.integer(0))); }
 
 }  // namespace
 
@@ -282,7 +281,6 @@ const Function info_functions[] = {
     {"resslt::info", "", info},
     {"resslt::num_threads", "", num_threads},
     {"resslt::set_num_threads", "n", set_num_threads},
-    {"resslt::set_num_interop_threads", "n", set_num_interop_threads},
     {nullptr, nullptr, nullptr},
 };
 

@@ -58,7 +58,6 @@ struct Function {
 // The tables, one a file; each ends with a Function whose name is null.
 extern const Function tensor_functions[];
 extern const Function mode_functions[];
-extern const Function random_functions[];
 extern const Function info_functions[];
 extern const Function cuda_functions[];
 extern const Function dist_functions[];
@@ -83,8 +82,5 @@ void enter_modes();
 
 // cpu_autocast tells whether autocast is on for the CPU.
 bool cpu_autocast();
-
-// free_generator_handle and new_generator_handle own at::Generator objects.
-uint64_t new_generator_handle(at::Generator g);
 
 }  // namespace resslt

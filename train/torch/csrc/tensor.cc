@@ -98,7 +98,6 @@ void to(Call& c) {
   c.out.tensor(t.to(c.device(1), dtype, c.flag(3)));
 }
 
-void pin_memory(Call& c) { c.out.tensor(c.tensor(0).pin_memory()); }
 
 void is_contiguous(Call& c) { c.out.word(c.tensor(0).is_contiguous(static_cast<c10::MemoryFormat>(c.integer(1)))); }
 
@@ -119,7 +118,6 @@ const Function tensor_functions[] = {
     {"resslt::set_grad", "self,grad", set_grad},
     {"resslt::set_requires_grad", "self,requires_grad", set_requires_grad},
     {"resslt::to", "self,device,dtype,non_blocking", to},
-    {"resslt::pin_memory", "self", pin_memory},
     {"resslt::is_contiguous", "self,memory_format", is_contiguous},
     {"resslt::alias", "self", alias},
     {"resslt::same", "self,other", same},

@@ -1,3 +1,3 @@
-// Command gen writes ops_gen.go of package torch from ops.txt. Package torch's
-// doc.go says how operators become functions. Run it by `go generate`.
+// Command gen writes package torch's ops_gen.go from ops.txt. The documentation of
+// package torch says how operators map to Go functions. Run gen by `go generate`.
 package main

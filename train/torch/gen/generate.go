@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// argForm says how a type of a schema is passed: the Go type of the parameter
-// ("" for one that Go never passes: None goes in its place), the put function,
-// and how many words it takes ordinarily.
+// argForm is how a schema's type is passed: the parameter's Go type ("" for one that
+// Go never passes: None takes its place), the put function, and the usual number of
+// words; negative for a list that takes a header and a word for each element.
 type argForm struct {
 	goType, put string
 	words       int
@@ -25,28 +25,24 @@ var argForms = map[string]argForm{
 	"int[]?":        {"[]int64", "putOptInts", 5},
 	"float":         {"float64", "putDouble", 2},
 	"Scalar":        {"float64", "putScalar", 2},
-	"Scalar?":       {"*float64", "putOptScalar", 2},
-	"Scalar[]":      {"[]float64", "putScalars", -1},
 	"bool":          {"bool", "putBool", 2},
 	"str":           {"string", "putString", 4},
 	"ScalarType":    {"DType", "putDType", 2},
 	"ScalarType?":   {"DType", "putOptDType", 2},
 	"MemoryFormat":  {"MemoryFormat", "putMemoryFormat", 2},
 	"Device?":       {"Device", "putDevice", 2},
-	"Generator?":    {"*Generator", "putOptGenerator", 2},
 	"Layout?":       {"", "putNone", 1},
 	"MemoryFormat?": {"", "putNone", 1},
 	"bool?":         {"", "putNone", 1},
 }
 
-// returnForms maps result types to the Go results and the call that gives them.
+// returnForms maps result types to the Go results and the call that returns them.
 var returnForms = map[string]struct{ goType, call string }{
-	"":                       {"", "none(w)"},
-	"Tensor":                 {"*Tensor", "one(w)"},
-	"Tensor, Tensor":         {"(*Tensor, *Tensor)", "two(w)"},
-	"Tensor, Tensor, Tensor": {"(*Tensor, *Tensor, *Tensor)", "three(w)"},
-	"Tensor[]":               {"[]*Tensor", "list(w)"},
-	"bool":                   {"bool", "word(w) != 0"},
+	"":               {"", "none(w)"},
+	"Tensor":         {"*Tensor", "one(w)"},
+	"Tensor, Tensor": {"(*Tensor, *Tensor)", "two(w)"},
+	"Tensor[]":       {"[]*Tensor", "list(w)"},
+	"bool":           {"bool", "word(w) != 0"},
 }
 
 // Generate makes the text of ops_gen.go from the text of ops.txt.
@@ -85,7 +81,7 @@ func (s Schema) write(funcs, vars *bytes.Buffer) error {
 	name := s.GoName()
 	returns := strings.Join(s.Returns, ", ")
 	if s.InPlace {
-		returns = "" // the shim drops it: it is the first argument
+		returns = "" // the shim drops the result: it is the first argument
 	}
 	ret, ok := returnForms[returns]
 	if !ok {
@@ -119,7 +115,7 @@ func (s Schema) write(funcs, vars *bytes.Buffer) error {
 			return fmt.Errorf("argument %q has the name of a local variable", arg)
 		}
 		puts = append(puts, fmt.Sprintf("w = %s(w, %s)", form.put, arg))
-		// Neighbours of one type share it, as gofmt'ed Go would have it.
+		// Adjacent parameters of one type share it.
 		if n := len(params); n > 0 && i > 0 && strings.HasSuffix(params[n-1], " "+form.goType) {
 			params[n-1] = strings.TrimSuffix(params[n-1], " "+form.goType)
 		}

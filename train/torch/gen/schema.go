@@ -13,7 +13,7 @@ type Schema struct {
 	Overload string // "Tensor"
 	Args     []Arg
 	Returns  []string // types without alias marks: "Tensor", "Tensor[]", "bool"
-	// InPlace: the result is the first argument, changed: "Tensor(a!)".
+	// InPlace: the result is the first argument, changed in place: "Tensor(a!)".
 	InPlace bool
 }
 
@@ -35,10 +35,10 @@ func ParseSchema(line string) (Schema, error) {
 	}
 	s := Schema{Text: line, Name: m[1], Overload: m[2]}
 	for _, part := range splitTop(m[3]) {
-		if part == "*" { // the keyword-only mark; all arguments are positional in Go
+		if part == "*" { // the keyword-only mark; in Go every argument is positional
 			continue
 		}
-		part, _, _ = strings.Cut(part, "=") // defaults are spelt out by the caller
+		part, _, _ = strings.Cut(part, "=") // the caller spells defaults out
 		i := strings.LastIndexByte(part, ' ')
 		if i < 0 {
 			return Schema{}, fmt.Errorf("%q: argument %q has no name", line, part)
@@ -51,7 +51,7 @@ func ParseSchema(line string) (Schema, error) {
 		ret = strings.TrimSuffix(inner, ")")
 	}
 	for _, part := range splitTop(ret) {
-		kind, _, _ := strings.Cut(plainType(part), " ") // a result's name is of no use
+		kind, _, _ := strings.Cut(plainType(part), " ") // a result's name is not needed
 		s.Returns = append(s.Returns, kind)
 	}
 	return s, nil
@@ -83,11 +83,10 @@ func splitTop(s string) (parts []string) {
 	return parts
 }
 
-// silentOverloads are the overloads that Go's names leave out, being the ones
-// that a caller of PyTorch gets without asking; the others are appended.
+// silentOverloads maps the overloads that Go's names omit or abbreviate, those that
+// PyTorch's callers get by default. Any other overload is appended to the name.
 var silentOverloads = map[string]string{
-	"": "", "Tensor": "", "self": "", "int": "", "src": "", "using_ints": "", "dtype": "", "generator": "", "memory_format": "",
-	"start_step": "", "float": "", "Tensor_Scalar": "", "int_Scalar": "", "dim_IntList": "Dim",
+	"": "", "Tensor": "", "self": "", "int": "", "using_ints": "", "memory_format": "", "start_step": "", "dim_IntList": "Dim",
 }
 
 // GoName is the function's name: the schema's name and, unless it is the usual
@@ -105,8 +104,8 @@ func (s Schema) GoName() string {
 	return camel(base) + over + mark
 }
 
-// like: zeros_like and its kin, which take dtype and device from the tensor they
-// are given, so that Go does not ask for them.
+// like reports whether s is zeros_like or similar: it takes dtype and device from its
+// tensor, so that Go omits them.
 func (s Schema) like() bool { return strings.HasSuffix(s.Name, "_like") }
 
 func camel(s string) string {
@@ -119,7 +118,7 @@ func camel(s string) string {
 	return b.String()
 }
 
-// goName of an argument: PyTorch's, in camelCase.
+// goName is PyTorch's name of the argument in camelCase.
 func (a Arg) goName() string {
 	if a.Name == strings.ToUpper(a.Name) {
 		return strings.ToLower(a.Name)

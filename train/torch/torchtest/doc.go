@@ -1,2 +1,3 @@
-// Package torchtest lets tests that need libtorch find it, or skip.
+// Package torchtest finds libtorch for the tests that need it, or skips them, and runs
+// a test in several processes that form a torch.Group.
 package torchtest

@@ -19,7 +19,7 @@ import (
 	"resslt/train/torch"
 )
 
-// Environment of a test's ranks.
+// Environment variables for a test's ranks.
 const (
 	envRank = "RESSLT_TEST_RANK"
 	envPort = "RESSLT_TEST_PORT"
@@ -32,10 +32,10 @@ const (
 	groupTimeout = 30 * time.Second
 )
 
-// Ranks runs body in n processes, which are this test binary again, running the
-// calling test alone up to this call; they meet over gloo, with one thread each. It
-// gives what each rank's body gave, and fails the test by what a rank's did. A shim
-// without gloo skips the test.
+// Ranks runs body in n processes that form a group over gloo, with one thread each. The
+// processes run this test binary again, and in it only the calling test up to this
+// call. Ranks returns each rank's result, and fails the test if a rank fails. It skips
+// the test if the shim lacks gloo.
 func Ranks(t *testing.T, n int, body func(g *torch.Group) []byte) [][]byte {
 	t.Helper()
 	Require(t)
@@ -50,13 +50,13 @@ func Ranks(t *testing.T, n int, body func(g *torch.Group) []byte) [][]byte {
 	out, port := t.TempDir(), FreePort(t)
 	ctx, cancel := context.WithTimeout(context.Background(), ranksTimeout)
 	defer cancel()
-	said, failed := make([]bytes.Buffer, n), make([]error, n)
+	output, failed := make([]bytes.Buffer, n), make([]error, n)
 	var running sync.WaitGroup
 	for r := range n {
 		running.Go(func() {
 			c := exec.CommandContext(ctx, os.Args[0], "-test.count=1", "-test.run="+only(t.Name()))
 			c.Env = append(os.Environ(), envRank+"="+strconv.Itoa(r), envPort+"="+strconv.Itoa(port), envOut+"="+out)
-			c.Stdout, c.Stderr = &said[r], &said[r]
+			c.Stdout, c.Stderr = &output[r], &output[r]
 			failed[r] = c.Run()
 		})
 	}
@@ -64,12 +64,12 @@ func Ranks(t *testing.T, n int, body func(g *torch.Group) []byte) [][]byte {
 	results := make([][]byte, n)
 	for r := range n {
 		if failed[r] != nil {
-			t.Errorf("rank %d: %v\n%s", r, failed[r], said[r].String())
+			t.Errorf("rank %d: %v\n%s", r, failed[r], output[r].String())
 			continue
 		}
 		var err error
 		if results[r], err = os.ReadFile(resultFile(out, r)); err != nil {
-			t.Errorf("rank %d left no result: %v\n%s", r, err, said[r].String())
+			t.Errorf("rank %d left no result: %v\n%s", r, err, output[r].String())
 		}
 	}
 	if t.Failed() {
@@ -78,7 +78,7 @@ func Ranks(t *testing.T, n int, body func(g *torch.Group) []byte) [][]byte {
 	return results
 }
 
-// beRank is one process of Ranks; it ends the test.
+// beRank is the body of one process of Ranks; it ends the test.
 func beRank(t *testing.T, n int, number string, body func(g *torch.Group) []byte) {
 	t.Helper()
 	rank, err := strconv.Atoi(number)
@@ -113,7 +113,7 @@ func beRank(t *testing.T, n int, number string, body func(g *torch.Group) []byte
 
 func resultFile(dir string, rank int) string { return filepath.Join(dir, fmt.Sprintf("rank-%d", rank)) }
 
-// only is -test.run's pattern for one test or subtest.
+// only is the pattern that selects one test or subtest by -test.run.
 func only(name string) string {
 	parts := strings.Split(name, "/")
 	for i, p := range parts {
@@ -122,7 +122,7 @@ func only(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// FreePort is a port of this machine that nothing listened on just now.
+// FreePort returns a port of this machine on which nothing listens at the moment.
 func FreePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

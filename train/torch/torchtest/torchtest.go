@@ -15,10 +15,11 @@ import (
 // broken build of the shim cannot pass as skipped tests.
 const EnvRequire = "RESSLT_REQUIRE_TORCH"
 
-// EnvThreads sets how many threads an op may use in tests; unset, libtorch chooses.
+// EnvThreads is the number of threads that an op may use in tests; if unset, libtorch
+// chooses.
 const EnvThreads = "RESSLT_TEST_THREADS"
 
-// threads heeds EnvThreads once. A test that wants a number of its own sets it itself.
+// threads applies EnvThreads once. A test that needs another number sets it itself.
 var threads = sync.OnceValue(func() error {
 	v := os.Getenv(EnvThreads)
 	if v == "" {
@@ -31,8 +32,8 @@ var threads = sync.OnceValue(func() error {
 	return torch.SetNumThreads(n)
 })
 
-// RestoreThreads has the number of threads put back at the test's end, for a test that
-// sets it.
+// RestoreThreads restores the number of threads when the test ends, for a test that
+// changes it.
 func RestoreThreads(tb testing.TB) {
 	tb.Helper()
 	was := torch.NumThreads()
@@ -43,9 +44,8 @@ func RestoreThreads(tb testing.TB) {
 	})
 }
 
-// Require opens the shim, or skips the test and says why. Where torch.Open's own
-// search finds none, it looks in bin/ at the module's root, where `make shim`
-// puts it.
+// Require opens the shim, or skips the test and says why. If torch.Open finds none,
+// it looks in bin/ at the module's root, where `make shim` puts it.
 func Require(tb testing.TB) {
 	tb.Helper()
 	err := open()
@@ -61,13 +61,13 @@ func Require(tb testing.TB) {
 	tb.Skipf("needs libtorch: %v", err)
 }
 
-// open opens the shim where torch.Open finds it, or in bin/.
+// open opens the shim that torch.Open finds, or the one in bin/.
 func open() error {
 	err := torch.Available()
 	if err == nil {
 		return nil
 	}
-	if root := moduleRoot(); root != "" {
+	if root := ModuleRoot(); root != "" {
 		built := filepath.Join(root, "bin", torch.ShimName)
 		if _, statErr := os.Stat(built); statErr == nil {
 			err = torch.Open(built)
@@ -76,8 +76,8 @@ func open() error {
 	return err
 }
 
-// Do runs fn in torch.Do, after Require, and fails the test on an error, or if
-// fn left more live tensors than there were.
+// Do runs fn in torch.Do, after Require. It fails the test on an error, or if the
+// number of live tensors has changed.
 func Do(tb testing.TB, fn func()) {
 	tb.Helper()
 	Require(tb)
@@ -90,10 +90,10 @@ func Do(tb testing.TB, fn func()) {
 	}
 }
 
-// BFloat16 turns oneDNN off until the test's end where its bf16 convolutions do not run:
-// libtorch 1.13 goes by the processor when it chooses it, and not by the lower
-// instruction set that the environment may hold oneDNN to. A processor without bf16
-// gets libtorch's own convolutions, and so does this test then.
+// BFloat16 turns oneDNN off until the test ends if its bf16 convolutions do not run:
+// libtorch 1.13 chooses oneDNN by the processor, even if the environment restricts
+// oneDNN to a lower instruction set. The test then uses libtorch's own convolutions, as
+// a processor without bf16 does.
 func BFloat16(tb testing.TB) {
 	tb.Helper()
 	Require(tb)
@@ -114,7 +114,7 @@ func BFloat16(tb testing.TB) {
 	tb.Logf("bf16 without oneDNN: %v", why)
 }
 
-// HasBFloat16 tells whether bf16 convolutions run as libtorch chooses them.
+// HasBFloat16 reports whether bf16 convolutions run as libtorch chooses them.
 func HasBFloat16() bool { return tryBFloat16() == nil }
 
 func tryBFloat16() error {
@@ -127,8 +127,8 @@ func tryBFloat16() error {
 	})
 }
 
-// moduleRoot is the nearest folder up from here that holds go.mod, "" if none.
-func moduleRoot() string {
+// ModuleRoot is the nearest enclosing folder with a go.mod, "" if there is none.
+func ModuleRoot() string {
 	dir, err := os.Getwd()
 	if err != nil {
 		return ""

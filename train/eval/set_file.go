@@ -10,11 +10,11 @@ import (
 	"resslt/train/torch"
 )
 
-// Write keeps the set in a safetensors file that Read understands: "features"
-// (N,D) F32, "labels" (N) I32, and where the set has them "ids" (N) I64 and
-// "targets" (N,C) U8, in which 255 stands for −1. meta goes along as it is.
+// Write stores the set in a safetensors file that Read understands: "features" (N,D)
+// F32, "labels" (N) I32, and if the set has them "ids" (N) I64 and "targets" (N,C) U8,
+// in which 255 stands for −1. meta is the file's metadata.
 func (s *Set) Write(path string, meta map[string]string) error {
-	x, err := s.Rows()
+	x, err := s.rows()
 	if err != nil {
 		return err
 	}
@@ -43,13 +43,13 @@ func (s *Set) Write(path string, meta map[string]string) error {
 		for i, t := range s.Targets {
 			targets[i] = byte(t)
 		}
-		tensors = append(tensors, safetensors.Tensor{Name: "targets", DType: safetensors.U8, Shape: []int64{n, int64(s.NumTargets())}, Data: targets})
+		tensors = append(tensors, safetensors.Tensor{Name: "targets", DType: safetensors.U8, Shape: []int64{n, int64(s.numTargets())}, Data: targets})
 	}
 	return safetensors.WriteFile(path, tensors, meta)
 }
 
-// Read loads a set that Write kept, or that another program wrote in that form.
-// Errors wrap errs.ErrNotFound, or ErrCorrupt for a file of another form.
+// Read loads a set that Write, or another program, stored in that form. Errors wrap
+// errs.ErrNotFound, or ErrCorrupt for a file of another form.
 func Read(path string, device torch.Device) (*Set, error) {
 	tensors, _, err := safetensors.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func Read(path string, device torch.Device) (*Set, error) {
 		byName[t.Name] = t
 	}
 	bad := func(why string) error {
-		return errs.New("read features", path, "give features (N,D) F32 and labels (N) I32, as --cache leaves them", errs.Because(errs.ErrCorrupt, why))
+		return errs.New("read features", path, "give features (N,D) F32 and labels (N) I32, as --cache writes them", errs.Because(errs.ErrCorrupt, why))
 	}
 	x, l := byName["features"], byName["labels"]
 	if x.DType != safetensors.F32 || len(x.Shape) != 2 || l.DType != safetensors.I32 || len(l.Shape) != 1 {

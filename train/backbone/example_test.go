@@ -1,0 +1,40 @@
+package backbone_test
+
+import (
+	"fmt"
+	"log"
+
+	"resslt/train/backbone"
+	"resslt/train/nn"
+	"resslt/train/torch"
+)
+
+func ExampleNames() {
+	for _, name := range backbone.Names() {
+		fmt.Println(name)
+	}
+	// Output:
+	// efficientnet_b0
+	// efficientnet_b1
+	// mobilenet_v3_large
+	// resnet18
+	// resnet34
+	// resnet50
+}
+
+// A narrow ResNet-18 for 32-pixel images. It needs libtorch, so it is compiled, not run.
+func ExampleNew() {
+	b, err := backbone.New("resnet18", backbone.Config{Width: 16, SmallStem: true, Seed: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nn.Free(b)
+	err = torch.Do(func() error {
+		x := torch.Zeros([]int64{2, 3, 32, 32}, torch.Float32, torch.CPU)
+		fmt.Println(b.Forward(x).Shape()) // [2 128]
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
