@@ -86,7 +86,8 @@ func (s oneStep) gradients(tb testing.TB) (out nntest.Values, kinks nntest.Kinks
 		}
 		var sum tally
 		kinks = nntest.SeeKinks(func() {
-			if _, err := l.backward(view("weak"), view("strong"), Hyper{Alpha: cmp.Or(s.alpha, 0.5)}, &sum); err != nil {
+			v := views{view("weak"), view("strong")}
+			if _, err := l.gradients(v, l.batch(v, Hyper{Alpha: cmp.Or(s.alpha, 0.5)}), 0, &sum); err != nil {
 				tb.Fatal(err)
 			}
 		})
@@ -108,10 +109,9 @@ func (s oneStep) exact() oneStep {
 // ReLUs furthest from zero.
 func fp32Step(tb testing.TB) (s oneStep, truth nntest.Values, kinks nntest.Kinks) {
 	tb.Helper()
-	s = oneStep{batch: 8, size: 8, Config: Config{
-		Width: 4, SmallStem: true, ProjHidden: 16, PredHidden: 16, EmbedDim: 16, QueueSize: 64, TauT: 0.04,
-		Optimizer: optim.Options{Momentum: 0.9}, Seed: 5,
-	}}
+	s = oneStep{batch: 8, size: 8, Config: fixture(Config{
+		Width: 4, ProjHidden: 16, PredHidden: 16, EmbedDim: 16, QueueSize: 64, Optimizer: optim.Options{Momentum: 0.9},
+	})}
 	best := 0.0
 	for i := range 30 {
 		c := s.exact()
@@ -171,10 +171,10 @@ func halfRoundings(tb testing.TB, channels int64) float64 {
 // bf16Step is a step that bf16 leaves a direction: heads without batch norm, which
 // would make 25 times as much of what features differ by.
 func bf16Step() oneStep {
-	return oneStep{batch: 32, size: 16, Config: Config{
-		Width: 16, SmallStem: true, ProjHidden: 128, PredHidden: 128, EmbedDim: 32, QueueSize: 256, TauT: 0.04,
-		NoHeadNorm: true, Optimizer: optim.Options{Momentum: 0.9}, Seed: 5,
-	}}
+	return oneStep{batch: 32, size: 16, Config: fixture(Config{
+		Width: 16, ProjHidden: 128, PredHidden: 128, EmbedDim: 32, QueueSize: 256,
+		NoHeadNorm: true, Optimizer: optim.Options{Momentum: 0.9},
+	})}
 }
 
 // direction is the greatest distance of a gradient that still is one: 45° from the truth.
@@ -264,7 +264,7 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 		"":                  func(*oneStep) {},
 		"gradient 1 % off":  func(s *oneStep) { s.grad = 1.01 },
 		"transposed weight": func(s *oneStep) { s.transpose = true },
-		"τ_s 1 % off":       func(s *oneStep) { s.TauS = 0.101 },
+		"τ_s 1 % off":       func(s *oneStep) { s.TauS, s.TauNCE = 0.101, 0.101 },
 		"τ_t 1 % off":       func(s *oneStep) { s.TauT *= 1.01 },
 		"α 1 % off":         func(s *oneStep) { s.alpha = 0.505 },
 		"InfoNCE missing":   func(s *oneStep) { s.alpha = 1 },
@@ -397,7 +397,7 @@ func TestDeviceMemoryIsFlat(t *testing.T) {
 		})
 		var early torch.CUDAMemory
 		for i := range 2000 {
-			s, err := l.Launch([]*torch.Tensor{weak}, []*torch.Tensor{strong}, Hyper{LR: 0.001, Momentum: 0.99, Alpha: 0.5, Step: int64(i), Stats: i%10 == 0})
+			s, err := l.StepAsync([]*torch.Tensor{weak}, []*torch.Tensor{strong}, Hyper{LR: 0.001, Momentum: 0.99, Alpha: 0.5, Step: int64(i), Stats: i%10 == 0})
 			if err != nil {
 				t.Fatal(err)
 			}

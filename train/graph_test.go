@@ -20,7 +20,7 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 	l := newSmall(t, c)
 	defer l.Free()
 	var losses []Stats
-	var flight []*Launched
+	var flight []*PendingStep
 	wait := func(unseen int) {
 		for len(flight) > unseen {
 			s, err := flight[0].Wait()
@@ -45,7 +45,7 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 			if students == 0 {
 				students = views
 			}
-			s, err := l.Launch(image("teacher", l.parts.TeacherViews), image("student", students), h)
+			s, err := l.StepAsync(image("teacher", l.parts.TeacherViews), image("student", students), h)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestGraphsAreReplayed(t *testing.T) {
 		t.Helper()
 		nntest.Do(t, func() {
 			x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
-			s, err := l.Launch([]*torch.Tensor{x}, []*torch.Tensor{x}, Hyper{LR: 0.01, Momentum: 0.99, Alpha: alpha, Stats: stats})
+			s, err := l.StepAsync([]*torch.Tensor{x}, []*torch.Tensor{x}, Hyper{LR: 0.01, Momentum: 0.99, Alpha: alpha, Stats: stats})
 			if err == nil {
 				_, err = s.Wait()
 			}
@@ -177,7 +177,7 @@ func TestUnfitStepsAreNotCaptured(t *testing.T) {
 		c.Graph = true
 		change(&c)
 		l := newSmall(t, c)
-		if got := l.Ungraphed(); !strings.Contains(got, why) || l.graphs != nil {
+		if got := l.Ungraphed(); !strings.Contains(got, why) || l.graphs.forms != nil {
 			t.Errorf("%q, want it to say %q", got, why)
 		}
 		l.Free()
@@ -234,14 +234,13 @@ func TestNoticeIsGivenOnce(t *testing.T) {
 	}
 }
 
-// TestStreamsMeetAfterAFailure: a capture whose teacher fails can end, for its streams
-// have met.
-func TestStreamsMeetAfterAFailure(t *testing.T) {
-	l := newSmall(t, small)
-	defer l.Free()
+// TestStreamsJoinAfterAFailure: a capture whose teacher fails can end, for its streams have
+// joined.
+func TestStreamsJoinAfterAFailure(t *testing.T) {
+	nntest.Torch(t)
 	nntest.Do(t, func() {
-		l.side = torch.NewStream(torch.CPU)
-		l.forked, l.met = torch.NewEvent(torch.CPU, true), torch.NewEvent(torch.CPU, true)
+		s := newTeacherStream(torch.CPU)
+		defer s.free()
 		start := torch.NewEvent(torch.CPU, true)
 		start.Record()
 		op := func(rows int64) func() {
@@ -253,15 +252,15 @@ func TestStreamsMeetAfterAFailure(t *testing.T) {
 			rows int64
 			want error
 		}{"sound": {2, nil}, "failing": {3, errs.ErrMismatch}} {
-			*l.met = *torch.NewEvent(torch.CPU, true)
-			if err := torch.Do(func() error { l.beside(op(c.rows)); return nil }); !errors.Is(err, c.want) {
+			*s.joined = *torch.NewEvent(torch.CPU, true)
+			if err := torch.Do(func() error { s.run(op(c.rows)); return nil }); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if l.met.Since(start) < l.forked.Since(start) || !l.apart {
-				t.Errorf("%s: the side was not recorded", name)
+			if s.joined.Since(start) < s.fork.Since(start) || !s.open {
+				t.Errorf("%s: the end of the teacher's stream was not recorded", name)
 			}
-			if l.join(); l.apart {
-				t.Errorf("%s: apart after join", name)
+			if s.join(); s.open {
+				t.Errorf("%s: open after join", name)
 			}
 		}
 	})

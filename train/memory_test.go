@@ -139,9 +139,9 @@ func TestQueueTakesAccumulatedKeysOnce(t *testing.T) {
 		c.Objective, c.Accumulate = name, 4
 		l := newSmall(t, c)
 		nntest.Do(t, func() {
-			before := l.queue.Keys.Float32s()
+			before := l.queue.keys.Float32s()
 			stepThree(t, l, "x", hyper)
-			after := l.queue.Keys.Float32s()
+			after := l.queue.keys.Float32s()
 			d := small.EmbedDim
 			if l.queue.at != smallBatch {
 				t.Errorf("%s: the queue's pointer is %d after a batch of %d", name, l.queue.at, smallBatch)
@@ -169,27 +169,21 @@ func TestShuffleIsAFunctionOfSeedAndStep(t *testing.T) {
 	defer l.Free()
 	nntest.Do(t, func() {
 		x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
-		targets := func(step int64) []float32 {
-			z, err := l.targets([]*torch.Tensor{x}, 0, Hyper{Step: step})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return z[0].Float32s()
-		}
+		targets := func(step int64) []float32 { return l.teacher.embed([]*torch.Tensor{x}, step, 0)[0].Float32s() }
 		if !slices.Equal(targets(1), targets(1)) {
 			t.Error("one step drew two shuffles")
 		}
 		if slices.Equal(targets(1), targets(2)) {
 			t.Error("two steps drew the same shuffle")
 		}
-		shuffled, back := l.shuffle(x, "name")
+		shuffled, back := l.parallel.shuffle(x, nn.Random(c.Seed, "name"))
 		if slices.Equal(shuffled.Bytes(), x.Bytes()) {
 			t.Error("the rows stayed where they were")
 		}
-		if !slices.Equal(torch.IndexSelect(shuffled, 0, back).Bytes(), x.Bytes()) {
+		if !slices.Equal(back(shuffled).Bytes(), x.Bytes()) {
 			t.Error("the shuffle was not undone")
 		}
-		// In eval mode there is no company, and so the shuffle cannot be seen.
+		// In eval mode samples do not depend on each other, so the shuffle cannot be seen.
 		l.teacher.SetTraining(false)
 		if !slices.Equal(targets(1), targets(2)) {
 			t.Error("rows do not come back in the samples' order")

@@ -65,7 +65,7 @@ func (c learnerCase) tenSteps(tb testing.TB) (end, whole nntest.Values, kinks nn
 		for _, n := range l.opt.State() {
 			whole.Take(n.Name, n.Tensor)
 		}
-		end.Take("queue", l.queue.Keys)
+		end.Take("queue", l.queue.keys)
 	})
 	for _, name := range []string{"losses", "parts", "queue"} {
 		whole[name] = end[name]

@@ -18,9 +18,19 @@ import (
 )
 
 // small is a learner's configuration that steps in milliseconds.
-var small = Config{
-	Width: 4, SmallStem: true, ProjHidden: 16, PredHidden: 16, EmbedDim: 8, QueueSize: 30, TauT: 0.04,
-	Optimizer: optim.Options{Momentum: 0.9, WeightDecay: 5e-4}, Seed: 5,
+var small = fixture(Config{
+	Width: 4, ProjHidden: 16, PredHidden: 16, EmbedDim: 8, QueueSize: 30,
+	Optimizer: optim.Options{Momentum: 0.9, WeightDecay: 5e-4},
+})
+
+// fixture completes a configuration by what most tests have in common: a ResNet-18 with
+// ReSSL at the paper's temperatures for CIFAR-10, and ImageNet's pixel statistics.
+func fixture(c Config) Config {
+	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
+	c.Objective, c.TauS, c.TauT, c.TauNCE = "ressl", 0.1, 0.04, 0.1
+	c.Accumulate, c.Groups = 1, 1
+	c.Mean, c.Std = nn.ImageNetMean, nn.ImageNetStd
+	return c
 }
 
 const smallBatch, smallSize = 8, 8
@@ -95,7 +105,7 @@ func TestTeacherStartsAsStudent(t *testing.T) {
 	if compared < 100 {
 		t.Errorf("compared %d tensors of the teacher only", compared)
 	}
-	for _, p := range l.teacherAvg {
+	for _, p := range l.teacher.average {
 		nntest.Do(t, func() {
 			if p.RequiresGrad() {
 				t.Error("a parameter of the teacher requires grad")
@@ -337,6 +347,12 @@ func TestBadConfig(t *testing.T) {
 	}{
 		{func(c *Config) { c.Backbone = "vgg" }, "resnet18"},
 		{func(c *Config) { c.QueueSize = -1 }, "queue"},
+		{func(c *Config) { c.QueueSize = 0 }, "queue"}, // there are no defaults
+		{func(c *Config) { c.TauT = 0 }, "τ_t"},
+		{func(c *Config) { c.Groups = 0 }, "groups"},
+		{func(c *Config) { c.Width = 0 }, "width"},
+		{func(c *Config) { c.Objective = "" }, "objective"},
+		{func(c *Config) { c.Std[1] = 0 }, "std"},
 		{func(c *Config) { c.TauS = -0.1 }, "τ_s"},
 		{func(c *Config) { c.TauT = math.NaN() }, "τ_t"},
 		{func(c *Config) { c.EmbedDim = 1 << 30 }, "embedding"},

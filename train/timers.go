@@ -74,7 +74,7 @@ type timers struct {
 	device torch.Device
 	sum    durations
 	open   []span         // not added yet, oldest first
-	free   []*torch.Event // for further spans
+	spare  []*torch.Event // for further spans
 	off    bool           // inside a capture, where no event tells a time
 }
 
@@ -104,9 +104,9 @@ func (t *timers) span(p phase, fn func()) {
 }
 
 func (t *timers) event() *torch.Event {
-	if n := len(t.free); n > 0 {
-		e := t.free[n-1]
-		t.free = t.free[:n-1]
+	if n := len(t.spare); n > 0 {
+		e := t.spare[n-1]
+		t.spare = t.spare[:n-1]
 		return e
 	}
 	return torch.NewEvent(t.device, true)
@@ -123,7 +123,7 @@ func (t *timers) collect() {
 			break
 		}
 		t.sum[s.phase] += s.end.Since(s.start)
-		t.free = append(t.free, s.start, s.end)
+		t.spare = append(t.spare, s.start, s.end)
 		n++
 	}
 	t.open = t.open[n:]
@@ -137,36 +137,17 @@ func (t *timers) take() durations {
 	return sum
 }
 
-// Free releases the events.
-func (t *timers) Free() {
+// free releases the events. A nil one has none.
+func (t *timers) free() {
+	if t == nil {
+		return
+	}
 	for _, s := range t.open {
 		s.start.Free()
 		s.end.Free()
 	}
-	for _, e := range t.free {
+	for _, e := range t.spare {
 		e.Free()
 	}
-	t.open, t.free = nil, nil
-}
-
-// meter adds up the host's time over steps: waiting for batches, and the rest.
-type meter struct {
-	steps      int64
-	busy, wait time.Duration
-}
-
-func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
-
-func (m *meter) rate(batch int) float64 {
-	if s := (m.busy + m.wait).Seconds(); s > 0 {
-		return float64(m.steps) * float64(batch) / s
-	}
-	return 0
-}
-
-func (m *meter) waitFraction() float64 {
-	if t := m.busy + m.wait; t > 0 {
-		return float64(m.wait) / float64(t)
-	}
-	return 0
+	t.open, t.spare = nil, nil
 }

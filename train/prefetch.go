@@ -11,20 +11,20 @@ import (
 	"resslt/train/torch"
 )
 
-// feed brings batches from the stream to the device, through a ring of slots:
+// prefetcher brings batches from the stream to the device, through a ring of slots:
 //
 //	free ─► reader: Stream.Next, pixels into the slot's host buffers ─► ready
 //	     ─► next: copies to the device begin, those of later steps too ─► the step
-//	     ─► release, when the step's loss has been seen ─► free
+//	     ─► release, when the step's loss has been read ─► free
 //
-// The reader is a goroutine of its own where batches are taken ahead, else next does
-// its work. It never asks for a step after the last. A batch that it has taken and
-// nobody trained on is lost with the process and nothing else: a run that resumes
-// opens its stream at the checkpoint's step, from where the batches are made again.
+// The reader is a goroutine of its own where batches are prefetched, else next does its
+// work. It never asks for a step after the last. A batch that it has taken and nobody
+// trained on is lost with the process and nothing else: a run that resumes opens its
+// stream at the checkpoint's step, from where the batches are produced again.
 //
-// Host buffers are pinned where the device is a GPU, and the copies run on a stream
-// of their own. On the CPU the step reads the host buffers.
-type feed struct {
+// Host buffers are pinned where the device is a GPU, and the copies run on a stream of
+// their own. On the CPU the step reads the host buffers.
+type prefetcher struct {
 	stream Stream
 	device torch.Device
 	timers *timers
@@ -39,25 +39,25 @@ type feed struct {
 	copies *torch.Stream // to the device
 
 	failed error // why the reader ended; read after ready is closed
-	broken bool  // the device failed in next, or its group: it is waited for no more, and nothing saved
+	broken bool  // the device failed in next: it is not waited for any more
 	stop   context.CancelFunc
 }
 
 // slot holds one batch. It has one owner at a time: reader, loop or free.
 type slot struct {
-	batch            *schemas.Batch // not released until its loss has been seen, so that it can be kept
-	host             []*torch.HostBuffer
-	views            []*torch.Tensor // (B,S,S,3) uint8 on the device, one a view
-	teacher, student []*torch.Tensor // of views, as the objective has them
-	copied           *torch.Event    // behind the copies to the device
-	took             time.Duration   // of filling host
+	batch  *schemas.Batch // not released until its loss has been read, so that it can be kept
+	host   []*torch.HostBuffer
+	device []*torch.Tensor // (B,S,S,3) uint8 on the device, one a view
+	views  views           // of device, by network
+	copied *torch.Event    // behind the copies to the device
+	took   time.Duration   // of filling host
 }
 
-// newFeed makes a ring for a learner's batches of rows samples, from the given step
-// on: ahead batches are taken before they are asked for, behind may be held when
-// another is. The caller closes it. ctx bounds the reader.
-func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSpec, rows int, from int64, ahead, behind int) (*feed, error) {
-	f := &feed{stream: stream, device: l.config.Device, timers: l.timers, ahead: ahead, step: from, steps: spec.Steps(), stop: func() {}}
+// newPrefetcher makes a ring for a learner's batches of rows samples, from the given step
+// on: ahead batches are prefetched, and behind may be held when another is asked for. The
+// caller closes it. ctx bounds the reader.
+func newPrefetcher(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSpec, rows int, from int64, ahead, behind int) (*prefetcher, error) {
+	f := &prefetcher{stream: stream, device: l.config.Device, timers: l.timers, ahead: ahead, step: from, steps: spec.Steps(), stop: func() {}}
 	n := ahead + 1 + behind
 	f.free, f.ready = make(chan *slot, n), make(chan *slot, n)
 	err := torch.Do(func() error {
@@ -66,7 +66,7 @@ func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSp
 			s := &slot{}
 			f.slots = append(f.slots, s)
 			f.free <- s
-			if err := f.fit(s, l, spec.Views, int64(rows)); err != nil {
+			if err := f.allocate(s, l.config, spec.Views, int64(rows)); err != nil {
 				return err
 			}
 		}
@@ -76,7 +76,7 @@ func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSp
 		return nil
 	})
 	if err != nil {
-		f.drop()
+		f.drop(true)
 		return nil, err
 	}
 	if ahead > 0 {
@@ -86,8 +86,8 @@ func newFeed(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSp
 	return f, nil
 }
 
-// fit gives a slot its buffers.
-func (f *feed) fit(s *slot, l *Learner, views []schemas.ViewSpec, rows int64) error {
+// allocate gives a slot its buffers.
+func (f *prefetcher) allocate(s *slot, c Config, views []schemas.ViewSpec, rows int64) error {
 	gpu := f.device.Type == torch.DeviceCUDA
 	s.copied = torch.NewEvent(f.device, false)
 	for _, v := range views {
@@ -98,20 +98,20 @@ func (f *feed) fit(s *slot, l *Learner, views []schemas.ViewSpec, rows int64) er
 		if gpu {
 			x = torch.Empty(x.Shape(), torch.Uint8, f.device)
 		}
-		s.views = append(s.views, x.Keep())
+		s.device = append(s.device, x.Keep())
 	}
-	t, st, err := recipe.Sides(l.config.Objective, l.config.Crops, views)
-	for _, i := range t {
-		s.teacher = append(s.teacher, s.views[i])
+	teacher, student, err := recipe.Sides(c.Objective, c.Crops, views)
+	for _, i := range teacher {
+		s.views.teacher = append(s.views.teacher, s.device[i])
 	}
-	for _, i := range st {
-		s.student = append(s.student, s.views[i])
+	for _, i := range student {
+		s.views.student = append(s.views.student, s.device[i])
 	}
 	return err
 }
 
 // read fills slots until the last step, an error or the end of ctx.
-func (f *feed) read(ctx context.Context) {
+func (f *prefetcher) read(ctx context.Context) {
 	defer close(f.ready)
 	for f.step < f.steps {
 		select {
@@ -129,7 +129,7 @@ func (f *feed) read(ctx context.Context) {
 }
 
 // fill takes the next batch from the stream into the slot's host buffers.
-func (f *feed) fill(ctx context.Context, s *slot) error {
+func (f *prefetcher) fill(ctx context.Context, s *slot) error {
 	b, err := f.stream.Next(ctx)
 	if err != nil {
 		return err
@@ -156,10 +156,10 @@ func (f *feed) fill(ctx context.Context, s *slot) error {
 	return nil
 }
 
-// next gives the next step's slot, whose pixels are on their way to the device; the
-// default stream waits for them. Of those after it, all that are there begin their
-// way too. The caller releases it. wait is the time that no batch was there for.
-func (f *feed) next(ctx context.Context) (s *slot, wait time.Duration, err error) {
+// next gives the next step's slot, whose pixels are being copied to the device; the
+// default stream waits for them. The copies of all later slots that are ready begin too.
+// The caller releases the slot. wait is the time for which no batch was ready.
+func (f *prefetcher) next(ctx context.Context) (s *slot, wait time.Duration, err error) {
 	asked := time.Now()
 	var fresh []*slot
 	if f.ahead == 0 {
@@ -189,8 +189,8 @@ func (f *feed) next(ctx context.Context) (s *slot, wait time.Duration, err error
 	return s, wait, err
 }
 
-// take gives the filled slots that are there; where none is staged it waits for one.
-func (f *feed) take(ctx context.Context) (fresh []*slot, err error) {
+// take gives the filled slots that are ready; where none is staged it waits for one.
+func (f *prefetcher) take(ctx context.Context) (fresh []*slot, err error) {
 	for {
 		select {
 		case s, open := <-f.ready:
@@ -221,7 +221,7 @@ func (f *feed) take(ctx context.Context) (fresh []*slot, err error) {
 
 // stage begins the copies of a slot to the device. What has read its views before has
 // been waited for by release's caller.
-func (f *feed) stage(s *slot) {
+func (f *prefetcher) stage(s *slot) {
 	f.staged = append(f.staged, s)
 	if f.device.Type == torch.DeviceCPU {
 		f.timers.add(phaseCopy, s.took)
@@ -230,7 +230,7 @@ func (f *feed) stage(s *slot) {
 	f.copies.With(func() {
 		f.timers.span(phaseCopy, func() {
 			torch.ScopeDo(func() {
-				for v, x := range s.views {
+				for v, x := range s.device {
 					torch.Copy_(x, torch.Reshape(s.host[v].Tensor, x.Shape()), true)
 				}
 			})
@@ -240,25 +240,26 @@ func (f *feed) stage(s *slot) {
 }
 
 // release gives a slot back whose step is done, and its batch to the stream.
-func (f *feed) release(s *slot) {
+func (f *prefetcher) release(s *slot) {
 	s.batch.Release()
 	s.batch = nil
 	f.free <- s // there is room for all
 }
 
-// close ends the reader and frees the ring, with the batches that it holds. The
-// device must have done with them.
-func (f *feed) close() {
+// close ends the reader and frees the ring, with the batches that it holds, after the
+// device has done with them; with wait false, of a device that waits for a rank that is
+// gone, without.
+func (f *prefetcher) close(wait bool) {
 	f.stop()
 	if f.ahead > 0 {
 		for range f.ready { // until the reader has closed it
 		}
 	}
-	f.drop()
+	f.drop(wait)
 }
 
-func (f *feed) drop() {
-	if !f.broken {
+func (f *prefetcher) drop(wait bool) {
+	if wait && !f.broken {
 		quietly(func() { torch.Synchronize(f.device) })
 	}
 	for _, s := range f.slots {
@@ -266,7 +267,7 @@ func (f *feed) drop() {
 			s.batch.Release()
 			s.batch = nil
 		}
-		for _, x := range s.views {
+		for _, x := range s.device {
 			x.Free()
 		}
 		for _, h := range s.host {

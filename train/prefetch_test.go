@@ -86,7 +86,7 @@ func TestAheadAndInFlightChangeNoBit(t *testing.T) {
 					t.Errorf("ahead %d, in flight %d: student %.12s loss %v, want %.12s loss %v", n[0], n[1], got.StudentSHA256, got.FinalLoss, want.StudentSHA256, want.FinalLoss)
 				}
 				for i, line := range l {
-					if line.Step != lines[i].Step || line.Loss != lines[i].Loss || fmt.Sprint(line.Figures.stats(0)) != fmt.Sprint(lines[i].Figures.stats(0)) {
+					if line.Step != lines[i].Step || line.Loss != lines[i].Loss || fmt.Sprint(statsOf(0, line.Figures)) != fmt.Sprint(statsOf(0, lines[i].Figures)) {
 						t.Errorf("ahead %d, in flight %d: line %+v, want %+v", n[0], n[1], line, lines[i])
 					}
 				}
@@ -244,12 +244,12 @@ func TestFailuresSayTheMend(t *testing.T) {
 	}
 	for says, err := range map[string]error{
 		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(errs.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
-		"the newest checkpoint is sound: go on from it with --resume; a hint of its own":         torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
+		"the newest checkpoint is sound: continue from it with --resume; a hint of its own":       torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
 		"set deterministic=false": torchSays(errs.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
 	} {
 		l := &loop{Options: Options{Recipe: r, Spec: spec}}
-		got := l.failed(flight{step: 3}, err)
-		if !l.torn {
+		got := l.failed(inFlightStep{step: 3}, err)
+		if !l.inconsistent {
 			t.Errorf("%v: the state may be saved", err)
 		}
 		var was *errs.Error
@@ -258,7 +258,7 @@ func TestFailuresSayTheMend(t *testing.T) {
 			t.Errorf("%v becomes %v", err, got)
 		}
 		l.Recipe = &onGPU
-		if got := l.failed(flight{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, errs.ErrTooLarge) {
+		if got := l.failed(inFlightStep{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, errs.ErrTooLarge) {
 			t.Errorf("on a GPU %v becomes %v", err, got)
 		}
 	}
