@@ -87,7 +87,7 @@ func (s oneStep) gradients(tb testing.TB) (out nntest.Values, kinks nntest.Kinks
 		var sum tally
 		kinks = nntest.SeeKinks(func() {
 			v := views{view("weak"), view("strong")}
-			if _, err := l.gradients(v, l.batch(v, Hyper{Alpha: cmp.Or(s.alpha, 0.5)}), 0, &sum); err != nil {
+			if _, err := l.gradients(v, l.batch(v, Hyper{Alpha: cmp.Or(s.alpha, 0.5)}), drawKey{}, &sum); err != nil {
 				tb.Fatal(err)
 			}
 		})

@@ -42,12 +42,13 @@ const warmSteps = 3
 
 // capture is a step that can be replayed, and where it reads and writes.
 type capture struct {
-	graph       *torch.Graph
-	views       views           // on the device
-	alpha       *torch.Tensor   // (2): α, 1−α
-	grads, keys []*torch.Tensor // results: one a parameter; for the queue
-	sum         tally           // result: the loss and its description
-	counts      []int64         // what the step counts
+	graph  *torch.Graph
+	views  views           // on the device
+	alpha  *torch.Tensor   // (2): α, 1−α
+	grads  []*torch.Tensor // result: one a parameter
+	keys   *torch.Tensor   // result: for the queue, or nil
+	sum    tally           // result: the loss and its description
+	counts []int64         // what the step counts
 }
 
 // uncapturable says why a configuration's steps are not captured, "" where they can be:
@@ -113,17 +114,17 @@ func form(v views, b objective.Batch) string {
 
 // gradients is Learner.gradients, replayed where the step's form has been captured. The
 // keys are the capture's: they hold until its next replay.
-func (g *graphs) gradients(v views, b objective.Batch, step int64, sum *tally) ([]*torch.Tensor, error) {
+func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
 	name := form(v, b)
 	c := g.forms[name]
 	if c == nil {
 		if g.ran[name]++; g.ran[name] <= warmSteps {
-			return g.learner.gradients(v, b, step, sum)
+			return g.learner.gradients(v, b, d, sum)
 		}
 		var err error
 		if c, err = g.capture(v, b); err != nil {
 			g.off = err.Error()
-			return g.learner.gradients(v, b, step, sum)
+			return g.learner.gradients(v, b, d, sum)
 		}
 		g.forms[name] = c
 	}
@@ -200,12 +201,12 @@ func (g *graphs) run(c *capture, b objective.Batch) {
 	c.drop()
 	torch.ScopeDo(func() {
 		c.sum = tally{async: true}
-		keys, err := l.gradients(c.views, b, 0, &c.sum) // 0: nothing in it is drawn by the step
+		keys, err := l.gradients(c.views, b, drawKey{}, &c.sum) // nothing is drawn in it (uncapturable)
 		if err != nil {
 			return // of a loss that is not finite, which an asynchronous step does not see here
 		}
-		for _, k := range keys {
-			c.keys = append(c.keys, k.Keep())
+		if keys != nil {
+			c.keys = keys.Keep()
 		}
 		for _, p := range g.params {
 			grad := p.Grad()
@@ -220,10 +221,8 @@ func (g *graphs) run(c *capture, b objective.Batch) {
 
 // drop frees the results.
 func (c *capture) drop() {
-	for _, list := range [][]*torch.Tensor{c.grads, c.keys} {
-		for _, t := range list {
-			t.Free()
-		}
+	for _, t := range append(c.grads, c.keys) {
+		t.Free()
 	}
 	c.grads, c.keys = nil, nil
 	c.sum.free()

@@ -169,7 +169,9 @@ func TestShuffleIsAFunctionOfSeedAndStep(t *testing.T) {
 	defer l.Free()
 	nntest.Do(t, func() {
 		x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
-		targets := func(step int64) []float32 { return l.teacher.embed([]*torch.Tensor{x}, step, 0)[0].Float32s() }
+		targets := func(step int64) []float32 {
+			return l.teacher.embed([]*torch.Tensor{x}, drawKey{step: step})[0].Float32s()
+		}
 		if !slices.Equal(targets(1), targets(1)) {
 			t.Error("one step drew two shuffles")
 		}

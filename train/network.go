@@ -86,7 +86,7 @@ func (s *student) embed(views []*torch.Tensor) (out []objective.Embedding, tapes
 }
 
 // teacher is the momentum network: F_t and g_t. A nil one, of an objective that has none,
-// sees no views and follows nobody.
+// gives no embeddings and follows nobody.
 type teacher struct {
 	network
 	parallel *dataParallel
@@ -116,19 +116,25 @@ func newTeacher(n network, parallel *dataParallel, seed uint64, s *student) *tea
 // mode, so that its batch norm uses the batch's own statistics. Where these are of groups,
 // the samples change groups for the teacher: a student that saw a sample among the same
 // others as the teacher could recognise it by them (MoCo, section 3.3, "Shuffling BN").
-func (t *teacher) embed(views []*torch.Tensor, step int64, micro int) (z2 []*torch.Tensor) {
+func (t *teacher) embed(views []*torch.Tensor, d drawKey) (z2 []*torch.Tensor) {
 	torch.NoGrad(func() {
-		for v, x := range views {
+		for v, x := range views { // none where there is no teacher
 			z2 = append(z2, torch.Scope(func() *torch.Tensor {
 				if !t.parallel.norms.shuffled {
 					return t.network.embed(x).P
 				}
-				x, back := t.parallel.shuffle(x, nn.Random(t.seed, fmt.Sprintf("shuffle bn %d.%d.%d", step, micro, v)))
+				x, back := t.parallel.shuffle(x, nn.Random(t.seed, fmt.Sprintf("shuffle bn %d.%d.%d", d.step, d.micro, v)))
 				return back(t.network.embed(x).P)
 			}))
 		}
 	})
 	return z2
+}
+
+// drawKey is what random numbers of a step depend on, besides the seed.
+type drawKey struct {
+	step  int64
+	micro int // micro-batch of the step
 }
 
 // follow moves the teacher towards the student, by equation 6.

@@ -161,7 +161,7 @@ func (p *dataParallel) reduce(s *student, t *teacher) {
 
 // gather joins the micro-batches' keys of every rank, in order of rows.
 func (p *dataParallel) gather(keys []*torch.Tensor) *torch.Tensor {
-	if len(keys) == 0 {
+	if keys[0] == nil { // the objective has no queue
 		return nil
 	}
 	return p.group.Gather(cat(keys))

@@ -244,7 +244,7 @@ func TestFailuresSayTheMend(t *testing.T) {
 	}
 	for says, err := range map[string]error{
 		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(errs.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
-		"the newest checkpoint is sound: continue from it with --resume; a hint of its own":       torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
+		"the newest checkpoint is sound: continue from it with --resume; a hint of its own":      torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
 		"set deterministic=false": torchSays(errs.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
 	} {
 		l := &loop{Options: Options{Recipe: r, Spec: spec}}

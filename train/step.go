@@ -42,102 +42,100 @@ func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err 
 	return sum.stats(), nil
 }
 
-// step is one update by ReSSL; the numbers are the paper's equations. Other objectives
-// fill the same frame with other terms. The code of (1), (3), (4), (5) and (7) is
-// objective/ressl.go, called where they are named.
-func (l *Learner) step(v views, h Hyper, sum *tally) error {
+// step updates everything once, in the order of the paper's section 3. In ReSSL's terms, by
+// the paper's numbers:
+//
+//	p¹ = softmax(z¹·Qᵀ/τ_s)                       (3)  in objective/ressl.go
+//	p² = softmax(z²·Qᵀ/τ_t)                       (4)  in objective/ressl.go
+//	H(p², p¹) = −Σ_i p²_i·log p¹_i                (5)  in objective/ressl.go
+//	F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)    (6)  momentumUpdate
+//	L = α·H(p², p¹) + (1−α)·InfoNCE(z¹, z², Q)    (7)  in objective/ressl.go
+//
+// Other objectives put other terms into the same frame.
+func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	gradients := l.gradients
 	if sum.async && l.graphs.off == "" {
 		gradients = l.graphs.gradients // the same, replayed as a CUDA graph
 	}
-	keys, err := gradients(v, l.batch(v, h), h.Step, sum)
-	if err != nil {
-		l.opt.ZeroGrad()
-		return err
+	var keys []*torch.Tensor
+	for micro := range l.config.Accumulate { // all see Q as it was before the step
+		key, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
+		if err != nil {
+			l.opt.ZeroGrad()
+			return err
+		}
+		keys = append(keys, key)
 	}
 	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher) })
 	l.timers.span(phaseOptimizer, func() {
-		if err = l.opt.Step(h.LR); err != nil { //                   student ← optimiser(student, ∇L)
-			return
+		if err = l.opt.Step(h.LR); err == nil { // student ← optimiser(student, ∇L)
+			l.opt.ZeroGrad()
+			l.teacher.follow(h.Momentum)             // (6)
+			l.queue.enqueue(l.parallel.gather(keys)) // Q ← Q without its oldest keys, with z²
 		}
-		l.opt.ZeroGrad()
-		l.teacher.follow(h.Momentum)             //                  (6) F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)
-		l.queue.enqueue(l.parallel.gather(keys)) //                     Q ← Q without its oldest keys, with z²
 	})
 	return err
 }
 
-// gradients adds the batch's gradients to the student's, in Accumulate micro-batches, and
-// gives their keys. All of them see the queue as it was before the step.
-func (l *Learner) gradients(v views, b objective.Batch, step int64, sum *tally) (keys []*torch.Tensor, err error) {
-	for micro := range l.config.Accumulate {
-		v := v.part(micro, l.config.Accumulate)
-		key, err := scoped(func() (key *torch.Tensor, err error) {
-			var z2 []*torch.Tensor
-			var t objective.Targets
-			l.teacherStream.run(func() { // beside the student's forward pass
-				l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, step, micro) }) // z² = normalise(g_t(F_t(weak)))
-				l.timers.span(phaseLoss, func() { t = l.targets(b, z2) })                            //                        (4) p² = softmax(z²·Qᵀ/τ_t)
-			})
-			for i, views := range v.passes(l.parts.Coupled) {
-				b.View = i
-				z, err := l.pass(views, b, t, sum)
-				if err != nil {
-					return nil, err
-				}
-				if i == 0 {
-					key = z
-				}
-			}
-			if l.parts.Queue == objective.TeacherKeys {
-				key = cat(z2)
-			}
-			return key, nil
+// gradients adds a micro-batch's gradients to the student's, and gives its keys for the
+// queue, (B,D), or nil.
+func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
+	return scoped(func() (keys *torch.Tensor, err error) {
+		var z2 []*torch.Tensor
+		var t objective.Targets
+		l.teacherStream.run(func() {
+			l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, d) }) // z² = normalise(g_t(F_t(weak)))
+			l.timers.span(phaseLoss, func() { t = l.targets(b, z2) })                  // (4)
 		})
-		if err != nil {
-			return nil, err
+		for i, views := range v.passes(l.parts.Coupled) {
+			b.View = i
+			z, err := l.pass(views, b, t, sum) // (3), (5), (7), ∇L
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 {
+				keys = z
+			}
 		}
-		if key != nil {
-			keys = append(keys, key)
+		if l.parts.Queue == objective.TeacherKeys {
+			keys = cat(z2)
 		}
-	}
-	return keys, nil
+		return keys, nil
+	})
 }
 
-// pass is one forward and backward of the student: of one view, or of a pair that the
-// objective couples. Its graph is gone before the next pass builds another, so the peak
-// of memory is one pass's. It gives z¹ where the queue holds the student's keys.
-func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Targets, sum *tally) (key *torch.Tensor, err error) {
+// pass is one forward and backward of the student, of one view or of a pair that the
+// objective couples. Its graph is gone before the next pass builds another: the peak of
+// memory is one pass's. It gives the first view's z¹ where the queue holds the student's.
+func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Targets, sum *tally) (*torch.Tensor, error) {
 	return scoped(func() (*torch.Tensor, error) {
-		var loss, description, key *torch.Tensor
+		var loss, description, z *torch.Tensor
 		var tapes tapes
-		torch.ScopeN(func() []*torch.Tensor { // activations are freed before backward
+		torch.ScopeN(func() []*torch.Tensor { // frees activations that backward does not need
 			var z1 []objective.Embedding
 			l.timers.span(phaseStudent, func() { z1, tapes = l.student.embed(views) }) // z¹ = normalise(q(g_s(F_s(strong))))
-			whole := l.parallel.wholeBatch(z1)
+			if l.parts.Queue == objective.StudentKeys {
+				z = z1[0].Z.Detach()
+			}
+			z1 = l.parallel.wholeBatch(z1)
 			l.teacherStream.join()
 			l.timers.span(phaseLoss, func() {
-				result := l.objective.Loss(b, whole, t)           //               (3) p¹ = softmax(z¹·Qᵀ/τ_s)
-				if loss = result.Total; l.config.Accumulate > 1 { // (5), (1), (7) L = α·H(p², p¹) + (1−α)·InfoNCE
-					loss = torch.DivScalar(loss, float64(l.config.Accumulate))
-				}
+				result := l.objective.Loss(b, z1, t) // (3), (5), (7)
+				loss = over(result.Total, l.config.Accumulate)
 				if b.Stats {
-					description = sum.describe(whole, result.Terms)
+					description = sum.describe(z1, result.Terms)
 				}
 			})
-			if l.parts.Queue == objective.StudentKeys {
-				key = z1[0].Z.Detach()
-			}
-			return append(tapes.tensors(), loss, description, key)
+			return append(tapes.tensors(), loss, description, z)
 		})
-		if err := sum.add(l.parallel.mean(loss, description)); err != nil { // ends here where L is not finite
-			return nil, err
+		if err := sum.add(l.parallel.mean(loss, description)); err != nil {
+			return nil, err // a loss that is not finite ends the run here
 		}
-		l.timers.span(phaseBackward, func() { //                             ∇L
-			l.parallel.backward(loss)
+		l.timers.span(phaseBackward, func() {
+			l.parallel.backward(loss) // ∇L
 			tapes.backward()
 		})
-		return key, nil
+		return z, nil
 	})
 }
 
