@@ -201,8 +201,8 @@ func (s oneStep) within(tb testing.TB, truth nntest.Values, bound float64) {
 	}
 }
 
-// TestDeviceGradients holds the gradients of every device and precision here against
-// the CPU's in float64: fp32's by what fp32 costs without oneDNN, where no ReLU can
+// TestDeviceGradients compares the gradients of every device and precision here with the
+// CPU's in float64: fp32's by what fp32 costs without oneDNN, where no ReLU can
 // change sides; bf16's by its epsilon and the network's depth, as rounded weights show
 // them. TF32 has two bits more than bf16, and a quarter of its bound.
 func TestDeviceGradients(t *testing.T) {
@@ -295,23 +295,23 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 	}})
 }
 
-// TestDeviceGraphs: on a GPU too, replayed steps leave the bits of launched ones.
+// TestDeviceGraphs: on a GPU too, replayed steps leave the bits of steps that are not.
 func TestDeviceGraphs(t *testing.T) {
 	c := small
 	c.Device = gpu(t)
 	modes(t, c.Device, true, false)
-	want, _, _ := launches(t, c, 24, 2)
+	want, _, _ := runAsync(t, c, 24, 2)
 	c.Graph = true
-	got, _, why := launches(t, c, 24, 2)
+	got, _, why := runAsync(t, c, 24, 2)
 	if why != "" {
 		t.Fatalf("no graph was captured: %s", why)
 	}
 	sameContents(t, "replayed", want, got)
 }
 
-// TestDeviceLoop: on a GPU, what runs ahead, beside and as one (batches, teacher,
-// graphs, losses seen late) leaves the weights of a loop that does one thing after the
-// other, stopped and resumed as well.
+// TestDeviceLoop: on a GPU, prefetched batches, the teacher on its own stream, graphs and
+// steps in flight leave the weights of a loop that does one thing after the other, stopped
+// and resumed as well.
 func TestDeviceLoop(t *testing.T) {
 	gpu(t)
 	const steps, stop = 40, 23
@@ -320,8 +320,8 @@ func TestDeviceLoop(t *testing.T) {
 	modes(t, torch.CUDA(0), true, false) // and back at the end
 	plain, _ := tiny(t, steps, append(set, "cuda_graph=false")...)
 	want := finish(t, Options{Recipe: plain, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), Ahead: -1, InFlight: -1})
-	var said []string
-	notice := func(s string) { said = append(said, s) }
+	var notices []string
+	notice := func(s string) { notices = append(notices, s) }
 	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec}}, Out: t.TempDir(), Notice: notice})
 	out := t.TempDir()
 	if _, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec, failAt: stop}}, Out: out}); !errors.Is(err, errBroker) {
@@ -337,14 +337,14 @@ func TestDeviceLoop(t *testing.T) {
 			t.Errorf("%s: student %.12s, want %.12s", name, got.StudentSHA256, want.StudentSHA256)
 		}
 	}
-	if whole.PhaseMS.Graph <= 0 || len(said) > 0 {
-		t.Errorf("phases %+v, told %q; want steps replayed", whole.PhaseMS, said)
+	if whole.PhaseMS.Graph <= 0 || len(notices) > 0 {
+		t.Errorf("phases %+v, notices %q; want steps replayed", whole.PhaseMS, notices)
 	}
 	t.Logf("ms a step: %+v; one after the other: %+v", whole.PhaseMS, want.PhaseMS)
 }
 
 // TestDeviceDeterministic: with `deterministic`, two runs leave the same bits, and so
-// does one that goes on from a state.
+// does one that continues from a state.
 func TestDeviceDeterministic(t *testing.T) {
 	dev := gpu(t)
 	modes(t, dev, true, false)

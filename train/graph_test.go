@@ -13,21 +13,21 @@ import (
 	"resslt/train/torch"
 )
 
-// launches makes steps by Launch, seeing each loss two steps later, and gives the
-// state, the losses and the learner's word on graphs.
-func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []Stats, string) {
+// runAsync makes steps by StepAsync, reading each loss two steps later, and gives the
+// state, the losses and why no graph was captured.
+func runAsync(t *testing.T, c Config, steps, views int) (map[string][]byte, []Stats, string) {
 	t.Helper()
 	l := newSmall(t, c)
 	defer l.Free()
 	var losses []Stats
-	var flight []*PendingStep
-	wait := func(unseen int) {
-		for len(flight) > unseen {
-			s, err := flight[0].Wait()
+	var inFlight []*PendingStep
+	wait := func(leave int) {
+		for len(inFlight) > leave {
+			s, err := inFlight[0].Wait()
 			if err != nil {
 				t.Fatal(err)
 			}
-			losses, flight = append(losses, s), flight[1:]
+			losses, inFlight = append(losses, s), inFlight[1:]
 		}
 	}
 	var held []*torch.Tensor
@@ -49,7 +49,7 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 			if err != nil {
 				t.Fatal(err)
 			}
-			flight = append(flight, s)
+			inFlight = append(inFlight, s)
 		})
 		wait(2)
 	}
@@ -60,9 +60,8 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 	return contents(t, l), losses, l.Ungraphed()
 }
 
-// TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are
-// launched, through the warm-up of equation 7, with statistics and without, by every
-// objective.
+// TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are not,
+// through the warm-up of equation 7, with statistics and without, by every objective.
 func TestGraphIsThePlainStep(t *testing.T) {
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
@@ -83,9 +82,9 @@ func TestGraphIsThePlainStep(t *testing.T) {
 			if change(&c); c.BF16 {
 				nntest.BFloat16(t)
 			}
-			want, losses, _ := launches(t, c, 24, 2)
+			want, losses, _ := runAsync(t, c, 24, 2)
 			c.Graph = true
-			got, replayed, why := launches(t, c, 24, 2)
+			got, replayed, why := runAsync(t, c, 24, 2)
 			if why != "" {
 				t.Fatalf("no graph was captured: %s", why)
 			}
@@ -106,7 +105,7 @@ func TestGraphsAreReplayed(t *testing.T) {
 	c.Graph = true
 	l := newSmall(t, c)
 	defer l.Free()
-	launch := func(alpha float64, stats bool) {
+	step := func(alpha float64, stats bool) {
 		t.Helper()
 		nntest.Do(t, func() {
 			x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
@@ -120,8 +119,8 @@ func TestGraphsAreReplayed(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		launch(0.1*float64(i+1), false)
-		launch(0.5, true)
+		step(0.1*float64(i+1), false)
+		step(0.5, true)
 	}
 	if len(l.graphs.forms) != 2 { // α in the middle, with statistics and without: α = 1 came once
 		t.Errorf("%d captures, want 2", len(l.graphs.forms))
@@ -162,9 +161,9 @@ func TestReplaysCount(t *testing.T) {
 	}
 }
 
-// TestUnfitStepsAreNotCaptured: what a replay would get wrong is launched as it is, and
-// the learner says why.
-func TestUnfitStepsAreNotCaptured(t *testing.T) {
+// TestUncapturableSteps: what a replay would get wrong runs as it is, and the learner says
+// why.
+func TestUncapturableSteps(t *testing.T) {
 	nntest.Torch(t)
 	for why, change := range map[string]func(*Config){
 		"accumulate":       func(c *Config) { c.Accumulate = 2 },
@@ -222,14 +221,15 @@ func TestGraphedRunResumes(t *testing.T) {
 	}
 }
 
-// A run that cannot be captured says so once, and one that need not be says nothing.
+// TestNoticeIsGivenOnce: a run that cannot be captured says so once, and one that need not
+// be says nothing.
 func TestNoticeIsGivenOnce(t *testing.T) {
 	for set, want := range map[string]int{"cuda_graph=true": 1, "cuda_graph=auto": 0} {
 		r, spec := tiny(t, 5, set, "accumulate=2")
-		var said []string
-		finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), InFlight: 1, Notice: func(s string) { said = append(said, s) }})
-		if len(said) != want || want == 1 && !strings.Contains(said[0], "accumulate") {
-			t.Errorf("%s: told %q", set, said)
+		var notices []string
+		finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), InFlight: 1, Notice: func(s string) { notices = append(notices, s) }})
+		if len(notices) != want || want == 1 && !strings.Contains(notices[0], "accumulate") {
+			t.Errorf("%s: notices %q", set, notices)
 		}
 	}
 }

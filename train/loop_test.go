@@ -122,7 +122,7 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 	}
 }
 
-// Whatever an objective is made of goes through the checkpoint, and what a step
+// All parts of an objective go through the checkpoint, and what a step
 // draws is a function of the step.
 func TestEveryObjectiveResumes(t *testing.T) {
 	for _, set := range [][]string{

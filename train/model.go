@@ -18,11 +18,11 @@ type Encoder struct {
 	Predictor nn.Module         // q, or nil
 }
 
-// newEncoder builds an encoder whose weights depend on the configuration and the
-// seed alone, so that a student and a teacher of one configuration are equal. The
-// student alone has a predictor and drops blocks: a teacher that drops them would
-// give a noisier target, which is what the weak view is there to spare it
-// (section 3.2; the paper is silent, and DINO's teacher drops none either).
+// newEncoder builds an encoder whose weights depend on the configuration and the seed
+// alone, so that a student and a teacher of one configuration are equal. Only the student
+// has a predictor and drops blocks: a teacher that drops them would give a noisier target,
+// which the weak view is there to avoid (section 3.2; the paper does not say, and DINO's
+// teacher drops none either).
 func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, error) {
 	bc := backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
@@ -52,8 +52,8 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 	return e, nil
 }
 
-// newHead builds a head (N,in) → (N,h.Out), layers named by their place as in
-// PyTorch's Sequential.
+// newHead builds a head (N,in) → (N,h.Out), layers named by their index as in PyTorch's
+// Sequential.
 func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
 	s := &nn.Sequential{}
 	here := func() nn.Builder { return b.At(strconv.Itoa(len(s.Children))) }

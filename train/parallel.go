@@ -177,7 +177,8 @@ func buffers(m nn.Module, keep func(*torch.Tensor) bool) (out []*torch.Tensor) {
 	return out
 }
 
-// isCounter and isFloat tell batch norm's counters of batches, int64, from its statistics.
+// isCounter and isFloat distinguish batch norm's counters of batches, int64, from its
+// running statistics.
 func isCounter(t *torch.Tensor) bool { return t.DType() == torch.Int64 }
 
 func isFloat(t *torch.Tensor) bool { return !isCounter(t) }

@@ -24,7 +24,7 @@ type parallelCase struct {
 	alone aloneConfig
 }
 
-// single tells the learners of which one step is compared in place of three: fp32's, of
+// single says of which learners one step is compared in place of three: fp32's, of
 // which a ReLU near zero takes either side; and those whose groups have two samples, where
 // batch norm gives little but the sign of their difference, and three steps make 1e-4 of
 // an ulp.
@@ -39,8 +39,8 @@ type aloneConfig struct {
 	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
 }
 
-// parallelCases are learners whose two ranks are held against one process. alone, if
-// set, is what the one process is configured with in the other's place.
+// parallelCases are learners whose two ranks are compared with one process. alone, if set,
+// is the one process's configuration where it differs.
 func parallelCases() map[string]parallelCase {
 	with := func(change func(*Config)) Config {
 		c := small

@@ -19,8 +19,7 @@ import (
 //	           backward from the gradient of what came out, to that of xᵢ
 //
 // The gradients are those of the plain pass, to the bit: the same operators work on the
-// same numbers, and every parameter's gradient is added to at the same place in the order
-// of views.
+// same numbers, and views add to a parameter's gradient in the same order.
 type tape struct {
 	backbone  backbone.Backbone
 	precision precision
@@ -109,7 +108,7 @@ func (t tapes) tensors() (out []*torch.Tensor) {
 	return out
 }
 
-// backward goes on from the features, to which the loss's own backward has come.
+// backward continues from the features, where the loss's own backward has ended.
 func (t tapes) backward() {
 	for _, tp := range t {
 		tp.backward()

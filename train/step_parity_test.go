@@ -92,7 +92,7 @@ func (c learnerCase) doubleReference(tb testing.TB, fix *nntest.Fixture) *nntest
 	return nntest.NewReference(tb, stored(fix, nudged), nudged)
 }
 
-// checkDouble holds c in float64 against the fixture.
+// checkDouble compares c in float64 with the fixture.
 func (c learnerCase) checkDouble(tb testing.TB, ref *nntest.Reference) {
 	tb.Helper()
 	c.double = true

@@ -115,7 +115,7 @@ func TestTeacherStartsAsStudent(t *testing.T) {
 }
 
 // TestRunsAreEqualAndResume: two runs of one seed give the same bytes, and so
-// does one that is saved half-way and goes on in a new learner; statistics
+// does one that is saved half-way and continues in a new learner; statistics
 // change nothing.
 func TestRunsAreEqualAndResume(t *testing.T) {
 	nntest.Torch(t)
@@ -296,7 +296,7 @@ func roundWeights(l *Learner) {
 }
 
 // forwardState gives the tensors of a learner's state that forward passes alone write,
-// after a first step: a ReLU near zero is of no weight there. Inside torch.Do.
+// after a first step: a ReLU near zero does not matter there. Inside torch.Do.
 func forwardState(l *Learner, give func(name string, x *torch.Tensor)) {
 	for _, n := range l.State() {
 		if isForward(n.Name) {

@@ -2,9 +2,9 @@ package train
 
 import "resslt/train/torch"
 
-// teacherStream is a CUDA stream for the teacher's side, which then runs beside the
+// teacherStream is a CUDA stream for the teacher's side, which then overlaps with the
 // student's forward pass. In CUDA's terms it forks from the step's stream and joins it. A
-// nil one has no effect: on the CPU, where there is no teacher, and where ranks exchange
+// nil one has no effect: it is nil on the CPU, without a teacher, and where ranks exchange
 // statistics in the teacher's forward pass, since collectives have one order.
 type teacherStream struct {
 	stream       *torch.Stream

@@ -1,28 +1,30 @@
 package train
 
 import (
+	"reflect"
+	"strings"
 	"time"
 
 	"resslt/train/torch"
 )
 
-// phase is a part of a step.
+// phase is a part of a step: the index of its field in Phases.
 type phase int
 
 const (
-	phaseWait      phase = iota // the loop waits for a batch
-	phaseCopy                   // pixels into memory that the device reads
-	phaseTeacher                // the teacher's forward pass
-	phaseStudent                // the student's
-	phaseLoss                   // targets, similarities, losses, statistics
-	phaseBackward               //
-	phaseOptimizer              // and the teacher's average, and the queue
-	phaseGraph                  // teacher to backward, replayed as one
+	phaseWait phase = iota
+	phaseCopy
+	phaseTeacher
+	phaseStudent
+	phaseLoss
+	phaseBackward
+	phaseOptimizer
+	phaseGraph
 	phases
 )
 
-// Phases is what the parts of a step take, in milliseconds, means over steps. On a
-// GPU copy and teacher run beside the rest, so the sum may be more than the step.
+// Phases is what the parts of a step take, in milliseconds, means over steps. On a GPU
+// copy and teacher overlap with the rest, so the sum may be more than the step.
 type Phases struct {
 	Wait      float64 `json:"data_wait"` // the loop waits for a batch
 	Copy      float64 `json:"copy"`      // pixels into memory that the device reads
@@ -31,18 +33,29 @@ type Phases struct {
 	Loss      float64 `json:"loss"`      // targets, similarities, losses, statistics
 	Backward  float64 `json:"backward"`
 	Optimizer float64 `json:"optimizer"` // and the teacher's average, and the queue
-	// Graph is all from teacher to backward in steps that replay a CUDA graph, whose
-	// parts cannot be told apart.
+	// Graph is everything from teacher to backward in steps that replay a CUDA graph,
+	// whose parts cannot be distinguished.
 	Graph float64 `json:"graph,omitempty"`
 }
 
-// PhaseNames are the phases by the names that JSON, metrics and curves have, in
-// order of Phases' fields.
-var PhaseNames = []string{"data_wait", "copy", "teacher", "student", "loss", "backward", "optimizer", "graph"}
+// PhaseNames are the names of the phases in JSON, metrics and curves, in the order of the
+// fields of Phases.
+var PhaseNames = func() (names []string) {
+	for f := range reflect.TypeFor[Phases]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}()
 
-// Values are the fields in order of PhaseNames.
+// Values are the fields in the order of PhaseNames.
 func (p Phases) Values() []float64 {
-	return []float64{p.Wait, p.Copy, p.Teacher, p.Student, p.Loss, p.Backward, p.Optimizer, p.Graph}
+	v := reflect.ValueOf(p)
+	out := make([]float64, v.NumField())
+	for i := range out {
+		out[i] = v.Field(i).Float()
+	}
+	return out
 }
 
 // durations are sums over steps.
@@ -54,28 +67,26 @@ func (d *durations) add(o durations) {
 	}
 }
 
-// mean is the time a step.
-func (d *durations) mean(steps int64) Phases {
-	ms := func(p phase) float64 {
-		if steps == 0 {
-			return 0
-		}
-		return d[p].Seconds() * 1000 / float64(steps)
+// mean is the time per step.
+func (d *durations) mean(steps int64) (p Phases) {
+	if steps == 0 {
+		return p
 	}
-	return Phases{
-		Wait: ms(phaseWait), Copy: ms(phaseCopy), Teacher: ms(phaseTeacher), Student: ms(phaseStudent),
-		Loss: ms(phaseLoss), Backward: ms(phaseBackward), Optimizer: ms(phaseOptimizer), Graph: ms(phaseGraph),
+	v := reflect.ValueOf(&p).Elem()
+	for i, sum := range d {
+		v.Field(i).SetFloat(sum.Seconds() * 1000 / float64(steps))
 	}
+	return p
 }
 
-// timers adds up what phases take, by events, which are read when the device has
-// passed them: telling the time makes nobody wait. It is used inside Do.
+// timers adds up what phases take, by events, which are read when the device has passed
+// them: timing makes nobody wait. It is used inside Do.
 type timers struct {
 	device torch.Device
 	sum    durations
 	open   []span         // not added yet, oldest first
 	spare  []*torch.Event // for further spans
-	off    bool           // inside a capture, where no event tells a time
+	off    bool           // inside a capture, where events have no time
 }
 
 // span is a phase's stretch of one stream.

@@ -47,7 +47,7 @@ func (o order) back(x *torch.Tensor) *torch.Tensor {
 // evaluate gives results by name, in the given order.
 type evaluate func(tb testing.TB, o order) nntest.Values
 
-// compare holds f in float64 against the fixture's tensors of those names, or in fp32
+// compare checks f in float64 against the fixture's tensors of those names, or in fp32
 // against right's float64.
 func compare(tb testing.TB, fix *nntest.Fixture, prefix string, double bool, f, right evaluate) {
 	tb.Helper()
