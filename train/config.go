@@ -23,18 +23,10 @@ type Config struct {
 
 	StochasticDepth float64 // EfficientNet's, of the student; 0 is none
 
-	Objective   string // see objective.Names
-	Crops       int    // ReSSL's student views; 0 means all of the batch's
-	ProjHidden  int    // hidden units of g
-	PredHidden  int    // hidden units of q
-	EmbedDim    int    // D, length of an embedding
-	NoPredictor bool   // ReSSL*, the first paper's: the student has no q
-	NoHeadNorm  bool   // no batch norm in ReSSL's heads, as in the first paper's
-
-	QueueSize int     // K
-	TauS      float64 // τ_s
-	TauT      float64 // τ_t, below τ_s
-	TauNCE    float64 // τ of equation 1
+	Objective string            // see objective.Names
+	Options   objective.Options // of the objective: temperatures, sizes of the heads
+	Crops     int               // ReSSL's student views; 0 means all of the batch's
+	QueueSize int               // K
 
 	Optimizer optim.Options
 
@@ -82,11 +74,14 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	}
 	c := Config{
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
-		ProjHidden: r.ProjectorHidden, EmbedDim: r.EmbeddingDim, PredHidden: r.PredictorHidden,
-		Objective: r.Objective, Crops: r.Crops, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
+		Objective: r.Objective, Crops: r.Crops, QueueSize: r.K,
+		Options: objective.Options{
+			TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
+			ProjHidden: r.ProjectorHidden, PredHidden: r.PredictorHidden, Dim: r.EmbeddingDim,
+			NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
+		},
 		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing,
 		Graph: r.CUDAGraph == "true" || r.CUDAGraph == "auto" && dev.Type == torch.DeviceCUDA, BF16: r.Precision == "bf16",
-		QueueSize: r.K, TauS: r.TauS, TauT: r.TauT, TauNCE: r.TauNCE,
 		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
 		Device:    dev, ChannelsLast: r.ChannelsLast, Fused: r.Fused, Seed: r.Seed,
 	}
@@ -125,15 +120,6 @@ func present(dev torch.Device) error {
 	return nil
 }
 
-// objective is the configuration's, with its sizes and temperatures.
-func (c Config) objective() (objective.Objective, error) {
-	return objective.New(c.Objective, objective.Options{
-		TauS: c.TauS, TauT: c.TauT, Tau: c.TauNCE,
-		ProjHidden: c.ProjHidden, PredHidden: c.PredHidden, Dim: c.EmbedDim,
-		NoPredictor: c.NoPredictor, NoHeadNorm: c.NoHeadNorm,
-	})
-}
-
 // maxSize bounds sizes that a recipe may ask for, so that a mistyped number is an error and
 // not an allocation of terabytes.
 const maxSize = 1 << 22
@@ -147,7 +133,7 @@ func (c Config) Validate() error {
 	sizes := []struct {
 		name string
 		v    int
-	}{{"projector hidden", c.ProjHidden}, {"predictor hidden", c.PredHidden}, {"embedding", c.EmbedDim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}, {"batch norm groups", c.Groups}}
+	}{{"projector hidden", c.Options.ProjHidden}, {"predictor hidden", c.Options.PredHidden}, {"embedding", c.Options.Dim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}, {"batch norm groups", c.Groups}}
 	for _, s := range sizes {
 		if s.v < 1 || s.v > maxSize {
 			return bad(s.name, s.v, fmt.Sprintf("give 1 to %d", maxSize))
@@ -156,7 +142,7 @@ func (c Config) Validate() error {
 	taus := []struct {
 		name string
 		v    float64
-	}{{"τ_s", c.TauS}, {"τ_t", c.TauT}, {"InfoNCE's τ", c.TauNCE}}
+	}{{"τ_s", c.Options.TauS}, {"τ_t", c.Options.TauT}, {"InfoNCE's τ", c.Options.Tau}}
 	for _, t := range taus {
 		if !(t.v > 0 && t.v <= 10) {
 			return bad(t.name, t.v, "give a temperature above 0, at most 10")
@@ -174,7 +160,7 @@ func (c Config) Validate() error {
 	if c.Crops < 0 {
 		return bad("crops", c.Crops, "give 0 for all student views, or their number")
 	}
-	if _, err := c.objective(); err != nil {
+	if _, err := objective.New(c.Objective, c.Options); err != nil {
 		return err
 	}
 	for _, s := range c.Std {

@@ -11,6 +11,7 @@ import (
 	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
+	"resslt/train/objective"
 	"resslt/train/optim"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -110,7 +111,7 @@ func (s oneStep) exact() oneStep {
 func fp32Step(tb testing.TB) (s oneStep, truth nntest.Values, kinks nntest.Kinks) {
 	tb.Helper()
 	s = oneStep{batch: 8, size: 8, Config: fixture(Config{
-		Width: 4, ProjHidden: 16, PredHidden: 16, EmbedDim: 16, QueueSize: 64, Optimizer: optim.Options{Momentum: 0.9},
+		Width: 4, Options: objective.Options{ProjHidden: 16, PredHidden: 16, Dim: 16}, QueueSize: 64, Optimizer: optim.Options{Momentum: 0.9},
 	})}
 	best := 0.0
 	for i := range 30 {
@@ -172,8 +173,7 @@ func halfRoundings(tb testing.TB, channels int64) float64 {
 // would make 25 times as much of what features differ by.
 func bf16Step() oneStep {
 	return oneStep{batch: 32, size: 16, Config: fixture(Config{
-		Width: 16, ProjHidden: 128, PredHidden: 128, EmbedDim: 32, QueueSize: 256,
-		NoHeadNorm: true, Optimizer: optim.Options{Momentum: 0.9},
+		Width: 16, Options: objective.Options{ProjHidden: 128, PredHidden: 128, Dim: 32, NoHeadNorm: true}, QueueSize: 256, Optimizer: optim.Options{Momentum: 0.9},
 	})}
 }
 
@@ -264,8 +264,8 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 		"":                  func(*oneStep) {},
 		"gradient 1 % off":  func(s *oneStep) { s.grad = 1.01 },
 		"transposed weight": func(s *oneStep) { s.transpose = true },
-		"τ_s 1 % off":       func(s *oneStep) { s.TauS, s.TauNCE = 0.101, 0.101 },
-		"τ_t 1 % off":       func(s *oneStep) { s.TauT *= 1.01 },
+		"τ_s 1 % off":       func(s *oneStep) { s.Options.TauS, s.Options.Tau = 0.101, 0.101 },
+		"τ_t 1 % off":       func(s *oneStep) { s.Options.TauT *= 1.01 },
 		"α 1 % off":         func(s *oneStep) { s.alpha = 0.505 },
 		"InfoNCE missing":   func(s *oneStep) { s.alpha = 1 },
 	} {

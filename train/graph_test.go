@@ -168,7 +168,7 @@ func TestUncapturableSteps(t *testing.T) {
 	for why, change := range map[string]func(*Config){
 		"accumulate":       func(c *Config) { c.Accumulate = 2 },
 		"checkpointed":     func(c *Config) { c.Recompute = true },
-		"shuffled":         func(c *Config) { c.NoPredictor, c.Groups = true, 2 },
+		"shuffled":         func(c *Config) { c.Options.NoPredictor, c.Groups = true, 2 },
 		"stochastic depth": func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
 		"switched off":     func(c *Config) { c.Graph = false },
 	} {

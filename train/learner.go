@@ -44,7 +44,7 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
-	if l.objective, err = c.objective(); err != nil {
+	if l.objective, err = objective.New(c.Objective, c.Options); err != nil {
 		return err
 	}
 	l.parts = l.objective.Parts()
@@ -69,7 +69,7 @@ func (l *Learner) build() (err error) {
 		return err
 	}
 	if l.parts.Queue != objective.NoQueue {
-		if l.queue, err = newQueue(c.QueueSize, c.EmbedDim, c.Seed, c.Device, c.dtype()); err != nil {
+		if l.queue, err = newQueue(c.QueueSize, c.Options.Dim, c.Seed, c.Device, c.dtype()); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func TestRecomputeGivesTheSameBits(t *testing.T) {
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
 		"bf16":        func(c *Config) { c.BF16 = true },
-		"groups":      func(c *Config) { c.Groups, c.NoPredictor = 2, true },
+		"groups":      func(c *Config) { c.Groups, c.Options.NoPredictor = 2, true },
 		"accumulate":  func(c *Config) { c.Accumulate = 2 },
 		"channels":    func(c *Config) { c.ChannelsLast = true },
 		"efficient":   func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
@@ -142,7 +142,7 @@ func TestQueueTakesAccumulatedKeysOnce(t *testing.T) {
 			before := l.queue.keys.Float32s()
 			stepThree(t, l, "x", hyper)
 			after := l.queue.keys.Float32s()
-			d := small.EmbedDim
+			d := small.Options.Dim
 			if l.queue.at != smallBatch {
 				t.Errorf("%s: the queue's pointer is %d after a batch of %d", name, l.queue.at, smallBatch)
 			}
@@ -164,7 +164,7 @@ func TestQueueTakesAccumulatedKeysOnce(t *testing.T) {
 func TestShuffleIsAFunctionOfSeedAndStep(t *testing.T) {
 	nntest.Torch(t)
 	c := small
-	c.NoPredictor, c.Groups = true, 2
+	c.Options.NoPredictor, c.Groups = true, 2
 	l := newSmall(t, c)
 	defer l.Free()
 	nntest.Do(t, func() {

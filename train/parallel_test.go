@@ -58,7 +58,7 @@ func parallelCases() map[string]parallelCase {
 		"ressl bfloat16":      of(func(c *Config) { c.Double, c.BF16 = false, true }),
 		"ressl, recomputed":   of(func(c *Config) { c.Recompute = true }),
 		"ressl, wrapping":     of(func(c *Config) { c.QueueSize = 11 }),
-		"ressl*, four groups": of(func(c *Config) { c.NoPredictor, c.Groups = true, 4 }),
+		"ressl*, four groups": of(func(c *Config) { c.Options.NoPredictor, c.Groups = true, 4 }),
 		"moco-v2, groups":     of(func(c *Config) { c.Objective, c.Groups = "moco-v2", 2 }),
 		"byol":                of(func(c *Config) { c.Objective = "byol" }),
 		"simclr":              of(func(c *Config) { c.Objective = "simclr" }),

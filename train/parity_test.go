@@ -139,10 +139,10 @@ type learnerCase struct {
 func (c learnerCase) start(t testing.TB) *Learner {
 	t.Helper()
 	config := fixture(Config{
-		Width: c.Width, ProjHidden: c.Hidden, PredHidden: c.Hidden, EmbedDim: c.D, NoPredictor: !c.Predictor, QueueSize: c.K,
-		Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
+		Width: c.Width, Options: objective.Options{ProjHidden: c.Hidden, PredHidden: c.Hidden, Dim: c.D, NoPredictor: !c.Predictor},
+		QueueSize: c.K, Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
 	})
-	config.TauS, config.TauT, config.TauNCE = c.TauS, c.TauT, c.Tau
+	config.Options.TauS, config.Options.TauT, config.Options.Tau = c.TauS, c.TauT, c.Tau
 	config.Mean, config.Std = c.Mean, c.Std
 	config.Groups, config.Seed = max(1, c.groups), 0
 	l, err := NewLearner(config)
