@@ -27,13 +27,15 @@
 //	loop.next               loop.go        one batch, one step
 //	Learner.Step            step.go        or StepAsync (async.go), which does not wait
 //	Learner.step            step.go        the order of a step, equation 6
-//	Learner.gradients, pass step.go        teacher, student, loss, backward
+//	Learner.gradients       step.go        teacher, targets; a pass: forward, backward
+//	Learner.forward         step.go        student, loss
 //	ressl.Targets, Loss     objective/ressl.go   equations 4; 3, 5, 1 and 7
 //
 // # Files, in reading order
 //
 //	step.go        one step, like the paper; every other file of the learner is a part of it
 //	objective/     the equations, a file for each objective, the statistics
+//	criterion.go   the objective in a step
 //	network.go     student and teacher: pixels in, unit embeddings out
 //	queue.go       the queue
 //	learner.go     Learner: all the state that the next step needs

@@ -157,7 +157,7 @@ func (c *capture) load(v views, alpha float64) {
 	})
 }
 
-// capture records a step of the form of these views. Nothing of the learner's state has
+// capture captures a step of the form of these views. Nothing of the learner's state has
 // moved when it returns, whatever it returns.
 func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 	c := &capture{}

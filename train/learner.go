@@ -11,9 +11,8 @@ import (
 // objective's Parts ask for besides, a teacher and a queue. Its methods run inside torch.Do
 // (they call it themselves; nesting is free) and are for one goroutine at a time.
 type Learner struct {
-	config    Config
-	objective objective.Objective
-	parts     objective.Parts
+	config Config
+	parts  objective.Parts // what the objective asks for
 
 	student *student // F_s, g_s, q
 	teacher *teacher // F_t, g_t; nil where the objective has none
@@ -21,6 +20,7 @@ type Learner struct {
 	opt     *optim.Optimizer
 	pixels  *nn.Pixels
 
+	criterion     *criterion     // the objective
 	parallel      *dataParallel  // the step's exchange between ranks
 	graphs        *graphs        // steps replayed as CUDA graphs
 	stream        *torch.Stream  // of the step: a graph cannot be captured on the default one
@@ -44,12 +44,14 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
-	if l.objective, err = objective.New(c.Objective, c.Options); err != nil {
+	o, err := objective.New(c.Objective, c.Options)
+	if err != nil {
 		return err
 	}
-	l.parts = l.objective.Parts()
+	l.parts = o.Parts()
 	torch.SetDevice(c.Device)
 	l.timers = &timers{device: c.Device}
+	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate}
 	l.stream = torch.NewStream(c.Device)
 	if c.Device.Type == torch.DeviceCUDA && l.parts.Teacher && c.Group == nil {
 		l.teacherStream = newTeacherStream(c.Device)
@@ -102,17 +104,6 @@ func (l *Learner) batch(v views, h Hyper) objective.Batch {
 		b.Queue = l.queue.keys
 	}
 	return b
-}
-
-// targets is what the student's views are compared with; no gradient.
-func (l *Learner) targets(b objective.Batch, z2 []*torch.Tensor) (t objective.Targets) {
-	torch.NoGrad(func() {
-		torch.ScopeN(func() []*torch.Tensor {
-			t = l.objective.Targets(b, z2)
-			return t.Tensors()
-		})
-	})
-	return t
 }
 
 // Student is the network being trained; its Backbone is what is evaluated.

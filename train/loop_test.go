@@ -279,8 +279,8 @@ func runFailing(t *testing.T, o Options, at int) (begun int, err error) {
 	}
 	learner := newSmall(t, cfg)
 	defer learner.Free()
-	failing := &failing{Objective: learner.objective, left: at}
-	learner.objective = failing
+	failing := &failing{Objective: learner.criterion.Objective, left: at}
+	learner.criterion.Objective = failing
 	err = newLoop(o, learner).run(context.Background())
 	return at - failing.left, err
 }

@@ -78,7 +78,7 @@ func (s *student) embed(views []*torch.Tensor) (out []objective.Embedding, tapes
 			out = append(out, s.network.embed(x))
 			continue
 		}
-		tp := s.record(x)
+		tp := s.newTape(x)
 		tapes = append(tapes, tp)
 		out = append(out, s.heads(func() *torch.Tensor { return tp.features }))
 	}

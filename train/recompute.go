@@ -13,7 +13,7 @@ import (
 // stages; everything inside a stage is computed again when backward comes to it, so that
 // the peak of memory is those tensors and one stage's graph.
 //
-//	record:    x₀ → stage → x₁ → stage → … → features          no graph
+//	newTape:   x₀ → stage → x₁ → stage → … → features          no graph
 //	heads, loss, backward to the features
 //	backward:  for the stages from the last: xᵢ → stage again, with its graph;
 //	           backward from the gradient of what came out, to that of xᵢ
@@ -28,9 +28,9 @@ type tape struct {
 	features  *torch.Tensor   // (B,FeatureDim), a leaf that collects its gradient
 }
 
-// record runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors belong
+// newTape runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors belong
 // to the current scope.
-func (s *student) record(pixels *torch.Tensor) *tape {
+func (s *student) newTape(pixels *torch.Tensor) *tape {
 	tp := &tape{backbone: s.Backbone, precision: s.precision}
 	torch.NoGrad(func() {
 		x := s.input(pixels)

@@ -42,16 +42,16 @@ func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err 
 	return sum.stats(), nil
 }
 
-// step updates everything once, in the order of the paper's section 3. In ReSSL's terms, by
-// the paper's numbers:
+// step updates everything once, in the order of the paper's section 3. The lines name its
+// equations where they are computed, for ReSSL:
 //
-//	p¹ = softmax(z¹·Qᵀ/τ_s)                       (3)  in objective/ressl.go
-//	p² = softmax(z²·Qᵀ/τ_t)                       (4)  in objective/ressl.go
-//	H(p², p¹) = −Σ_i p²_i·log p¹_i                (5)  in objective/ressl.go
-//	F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)    (6)  momentumUpdate
-//	L = α·H(p², p¹) + (1−α)·InfoNCE(z¹, z², Q)    (7)  in objective/ressl.go
+//	p¹ = softmax(z¹·Qᵀ/τ_s)                       (3)  objective/ressl.go, Loss
+//	p² = softmax(z²·Qᵀ/τ_t)                       (4)  objective/ressl.go, Targets
+//	H(p², p¹) = −Σ_i p²_i·log p¹_i                (5)  objective/ressl.go, Loss
+//	F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)    (6)  momentumUpdate, below
+//	L = α·H(p², p¹) + (1−α)·InfoNCE(z¹, z², Q)    (7)  objective/ressl.go, Loss
 //
-// Other objectives put other terms into the same frame.
+// Other objectives put their own terms into the same frame.
 func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	gradients := l.gradients
 	if sum.async && l.graphs.off == "" {
@@ -59,12 +59,12 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	}
 	var keys []*torch.Tensor
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
-		key, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
+		k, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
 		if err != nil {
 			l.opt.ZeroGrad()
 			return err
 		}
-		keys = append(keys, key)
+		keys = append(keys, k)
 	}
 	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher) })
 	l.timers.span(phaseOptimizer, func() {
@@ -77,24 +77,31 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	return err
 }
 
-// gradients adds a micro-batch's gradients to the student's, and gives its keys for the
-// queue, (B,D), or nil.
+// gradients adds those of a micro-batch to the student's, a pass after the other, and
+// gives the micro-batch's keys for the queue, (B,D), or nil.
 func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
 	return scoped(func() (keys *torch.Tensor, err error) {
 		var z2 []*torch.Tensor
 		var t objective.Targets
 		l.teacherStream.run(func() {
 			l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, d) }) // z² = normalise(g_t(F_t(weak)))
-			l.timers.span(phaseLoss, func() { t = l.targets(b, z2) })                  // (4)
+			t = l.criterion.targets(b, z2)                                             // (4)
 		})
 		for i, views := range v.passes(l.parts.Coupled) {
 			b.View = i
-			z, err := l.pass(views, b, t, sum) // (3), (5), (7), ∇L
+			z1, err := scoped(func() (*torch.Tensor, error) {
+				f := l.forward(views, b, t, sum) // L
+				if err := sum.add(l.parallel.mean(f.loss, f.description)); err != nil {
+					return nil, err // a loss that is not finite ends the run here
+				}
+				l.timers.span(phaseBackward, func() { f.backward(l.parallel) }) // ∇L
+				return f.z1, nil
+			})
 			if err != nil {
 				return nil, err
 			}
 			if i == 0 {
-				keys = z
+				keys = z1
 			}
 		}
 		if l.parts.Queue == objective.TeacherKeys {
@@ -104,39 +111,21 @@ func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (
 	})
 }
 
-// pass is one forward and backward of the student, of one view or of a pair that the
-// objective couples. Its graph is gone before the next pass builds another: the peak of
-// memory is one pass's. It gives the first view's z¹ where the queue holds the student's.
-func (l *Learner) pass(views []*torch.Tensor, b objective.Batch, t objective.Targets, sum *tally) (*torch.Tensor, error) {
-	return scoped(func() (*torch.Tensor, error) {
-		var loss, description, z *torch.Tensor
-		var tapes tapes
-		torch.ScopeN(func() []*torch.Tensor { // frees activations that backward does not need
-			var z1 []objective.Embedding
-			l.timers.span(phaseStudent, func() { z1, tapes = l.student.embed(views) }) // z¹ = normalise(q(g_s(F_s(strong))))
-			if l.parts.Queue == objective.StudentKeys {
-				z = z1[0].Z.Detach()
-			}
-			z1 = l.parallel.wholeBatch(z1)
-			l.teacherStream.join()
-			l.timers.span(phaseLoss, func() {
-				result := l.objective.Loss(b, z1, t) // (3), (5), (7)
-				loss = over(result.Total, l.config.Accumulate)
-				if b.Stats {
-					description = sum.describe(z1, result.Terms)
-				}
-			})
-			return append(tapes.tensors(), loss, description, z)
-		})
-		if err := sum.add(l.parallel.mean(loss, description)); err != nil {
-			return nil, err // a loss that is not finite ends the run here
+// forward is one pass of the student, of one view or of a pair that the objective couples.
+// What backward does not need is freed.
+func (l *Learner) forward(views []*torch.Tensor, b objective.Batch, t objective.Targets, sum *tally) (f forward) {
+	torch.ScopeN(func() []*torch.Tensor {
+		var z1 []objective.Embedding
+		l.timers.span(phaseStudent, func() { z1, f.tapes = l.student.embed(views) }) // z¹ = normalise(q(g_s(F_s(strong))))
+		if l.parts.Queue == objective.StudentKeys {
+			f.z1 = z1[0].Z.Detach()
 		}
-		l.timers.span(phaseBackward, func() {
-			l.parallel.backward(loss) // ∇L
-			tapes.backward()
-		})
-		return z, nil
+		z1 = l.parallel.wholeBatch(z1)
+		l.teacherStream.join()
+		f.loss, f.description = l.criterion.loss(b, z1, t, sum) // (3), (5), (7)
+		return f.tensors()
 	})
+	return f
 }
 
 // momentumUpdate is equation 6 for whole lists of parameters, of equal length and shapes:

@@ -108,14 +108,6 @@ func cat(t []*torch.Tensor) *torch.Tensor {
 	return torch.Cat(t, 0)
 }
 
-// over divides a scalar by n; over 1 it is the scalar itself.
-func over(t *torch.Tensor, n int) *torch.Tensor {
-	if n == 1 {
-		return t
-	}
-	return torch.DivScalar(t, float64(n))
-}
-
 // scoped is torch.Scope for a function that may return an error: every tensor made inside
 // is freed, but for the one returned.
 func scoped(fn func() (*torch.Tensor, error)) (out *torch.Tensor, err error) {
