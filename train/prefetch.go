@@ -57,46 +57,46 @@ type slot struct {
 // on: ahead batches are prefetched, and behind may be held when another is asked for. The
 // caller closes it. ctx bounds the reader.
 func newPrefetcher(ctx context.Context, l *Learner, stream Stream, spec *schemas.RunSpec, rows int, from int64, ahead, behind int) (*prefetcher, error) {
-	f := &prefetcher{stream: stream, device: l.config.Device, timers: l.timers, ahead: ahead, step: from, steps: spec.Steps(), stop: func() {}}
+	p := &prefetcher{stream: stream, device: l.config.Device, timers: l.timers, ahead: ahead, step: from, steps: spec.Steps(), stop: func() {}}
 	n := ahead + 1 + behind
-	f.free, f.ready = make(chan *slot, n), make(chan *slot, n)
+	p.free, p.ready = make(chan *slot, n), make(chan *slot, n)
 	err := torch.Do(func() error {
-		f.copies = torch.NewStream(f.device)
+		p.copies = torch.NewStream(p.device)
 		for range n {
 			s := &slot{}
-			f.slots = append(f.slots, s)
-			f.free <- s
-			if err := f.allocate(s, l.config, spec.Views, int64(rows)); err != nil {
+			p.slots = append(p.slots, s)
+			p.free <- s
+			if err := p.allocate(s, l.config, spec.Views, int64(rows)); err != nil {
 				return err
 			}
 		}
 		// The buffers come from the default stream's memory, on which work that has just
 		// freed it may still run; the copies have a stream of their own.
-		torch.Synchronize(f.device)
+		torch.Synchronize(p.device)
 		return nil
 	})
 	if err != nil {
-		f.drop(true)
+		p.drop(true)
 		return nil, err
 	}
 	if ahead > 0 {
-		ctx, f.stop = context.WithCancel(ctx)
-		go f.read(ctx) // joined by close
+		ctx, p.stop = context.WithCancel(ctx)
+		go p.read(ctx) // joined by close
 	}
-	return f, nil
+	return p, nil
 }
 
 // allocate gives a slot its buffers.
-func (f *prefetcher) allocate(s *slot, c Config, views []schemas.ViewSpec, rows int64) error {
-	gpu := f.device.Type == torch.DeviceCUDA
-	s.copied = torch.NewEvent(f.device, false)
+func (p *prefetcher) allocate(s *slot, c Config, views []schemas.ViewSpec, rows int64) error {
+	gpu := p.device.Type == torch.DeviceCUDA
+	s.copied = torch.NewEvent(p.device, false)
 	for _, v := range views {
 		host := torch.NewHostBuffer(rows*int64(v.Bytes()), gpu)
 		s.host = append(s.host, host)
 		size := int64(v.Size)
 		x := torch.Reshape(host.Tensor, []int64{rows, size, size, 3})
 		if gpu {
-			x = torch.Empty(x.Shape(), torch.Uint8, f.device)
+			x = torch.Empty(x.Shape(), torch.Uint8, p.device)
 		}
 		s.device = append(s.device, x.Keep())
 	}
@@ -111,34 +111,34 @@ func (f *prefetcher) allocate(s *slot, c Config, views []schemas.ViewSpec, rows 
 }
 
 // read fills slots until the last step, an error or the end of ctx.
-func (f *prefetcher) read(ctx context.Context) {
-	defer close(f.ready)
-	for f.step < f.steps {
+func (p *prefetcher) read(ctx context.Context) {
+	defer close(p.ready)
+	for p.step < p.steps {
 		select {
-		case s := <-f.free:
-			if f.failed = f.fill(ctx, s); f.failed != nil {
-				f.free <- s // there is room for all
+		case s := <-p.free:
+			if p.failed = p.fill(ctx, s); p.failed != nil {
+				p.free <- s // there is room for all
 				return
 			}
-			f.ready <- s
+			p.ready <- s
 		case <-ctx.Done():
-			f.failed = ctx.Err()
+			p.failed = ctx.Err()
 			return
 		}
 	}
 }
 
 // fill takes the next batch from the stream into the slot's host buffers.
-func (f *prefetcher) fill(ctx context.Context, s *slot) error {
-	b, err := f.stream.Next(ctx)
+func (p *prefetcher) fill(ctx context.Context, s *slot) error {
+	b, err := p.stream.Next(ctx)
 	if err != nil {
 		return err
 	}
 	wrong := func(why, hint string) error {
 		b.Release()
-		return errs.New("train", fmt.Sprintf("step %d", f.step), hint, errs.Because(errs.ErrMismatch, why))
+		return errs.New("train", fmt.Sprintf("step %d", p.step), hint, errs.Because(errs.ErrMismatch, why))
 	}
-	if b.Step != f.step {
+	if b.Step != p.step {
 		return wrong(fmt.Sprintf("the stream gave step %d", b.Step), "report this: a stream must keep the order")
 	}
 	if len(b.Pixels) != len(s.host) {
@@ -152,65 +152,65 @@ func (f *prefetcher) fill(ctx context.Context, s *slot) error {
 		copy(s.host[v].Bytes, px)
 	}
 	s.batch, s.took = b, time.Since(began)
-	f.step++
+	p.step++
 	return nil
 }
 
 // next gives the next step's slot, whose pixels are being copied to the device; the
 // default stream waits for them. The copies of all later slots that are ready begin too.
 // The caller releases the slot. wait is the time for which no batch was ready.
-func (f *prefetcher) next(ctx context.Context) (s *slot, wait time.Duration, err error) {
-	asked := time.Now()
+func (p *prefetcher) next(ctx context.Context) (s *slot, wait time.Duration, err error) {
+	began := time.Now()
 	var fresh []*slot
-	if f.ahead == 0 {
-		s := <-f.free // the loop holds fewer than there are
-		if err := f.fill(ctx, s); err != nil {
-			f.free <- s
+	if p.ahead == 0 {
+		s := <-p.free // the loop holds fewer than there are
+		if err := p.fill(ctx, s); err != nil {
+			p.free <- s
 			return nil, 0, err
 		}
 		fresh = []*slot{s}
-		wait = time.Since(asked) - s.took
+		wait = time.Since(began) - s.took
 	} else {
-		if fresh, err = f.take(ctx); err != nil {
+		if fresh, err = p.take(ctx); err != nil {
 			return nil, 0, err
 		}
-		wait = time.Since(asked)
+		wait = time.Since(began)
 	}
 	err = torch.Do(func() error {
-		f.timers.add(phaseWait, wait)
+		p.timers.add(phaseWait, wait)
 		for _, s := range fresh {
-			f.stage(s)
+			p.stage(s)
 		}
-		s, f.staged = f.staged[0], f.staged[1:]
+		s, p.staged = p.staged[0], p.staged[1:]
 		s.copied.Wait()
 		return nil
 	})
-	f.broken = err != nil
+	p.broken = err != nil
 	return s, wait, err
 }
 
 // take gives the filled slots that are ready; where none is staged it waits for one.
-func (f *prefetcher) take(ctx context.Context) (fresh []*slot, err error) {
+func (p *prefetcher) take(ctx context.Context) (fresh []*slot, err error) {
 	for {
 		select {
-		case s, open := <-f.ready:
+		case s, open := <-p.ready:
 			if open {
 				fresh = append(fresh, s)
 				continue
 			}
-			if len(f.staged)+len(fresh) == 0 {
-				return nil, f.failed
+			if len(p.staged)+len(fresh) == 0 {
+				return nil, p.failed
 			}
 			return fresh, nil
 		default:
 		}
-		if len(f.staged)+len(fresh) > 0 {
+		if len(p.staged)+len(fresh) > 0 {
 			return fresh, nil
 		}
 		select {
-		case s, open := <-f.ready:
+		case s, open := <-p.ready:
 			if !open {
-				return nil, f.failed
+				return nil, p.failed
 			}
 			fresh = append(fresh, s)
 		case <-ctx.Done():
@@ -219,16 +219,16 @@ func (f *prefetcher) take(ctx context.Context) (fresh []*slot, err error) {
 	}
 }
 
-// stage begins the copies of a slot to the device. What has read its views before has
-// been waited for by release's caller.
-func (f *prefetcher) stage(s *slot) {
-	f.staged = append(f.staged, s)
-	if f.device.Type == torch.DeviceCPU {
-		f.timers.add(phaseCopy, s.took)
+// stage begins the copies of a slot to the device. release's caller has waited for whatever
+// read its views before.
+func (p *prefetcher) stage(s *slot) {
+	p.staged = append(p.staged, s)
+	if p.device.Type == torch.DeviceCPU {
+		p.timers.add(phaseCopy, s.took)
 		return
 	}
-	f.copies.With(func() {
-		f.timers.span(phaseCopy, func() {
+	p.copies.With(func() {
+		p.timers.span(phaseCopy, func() {
 			torch.ScopeDo(func() {
 				for v, x := range s.device {
 					torch.Copy_(x, torch.Reshape(s.host[v].Tensor, x.Shape()), true)
@@ -239,30 +239,30 @@ func (f *prefetcher) stage(s *slot) {
 	})
 }
 
-// release gives a slot back whose step is done, and its batch to the stream.
-func (f *prefetcher) release(s *slot) {
+// release returns a slot whose step is done, and its batch to the stream.
+func (p *prefetcher) release(s *slot) {
 	s.batch.Release()
 	s.batch = nil
-	f.free <- s // there is room for all
+	p.free <- s // there is room for all
 }
 
-// close ends the reader and frees the ring, with the batches that it holds, after the
-// device has done with them; with wait false, of a device that waits for a rank that is
-// gone, without.
-func (f *prefetcher) close(wait bool) {
-	f.stop()
-	if f.ahead > 0 {
-		for range f.ready { // until the reader has closed it
+// close ends the reader and frees the ring, with the batches that it holds. It waits for
+// the device to be done with them, unless wait is false: a device may itself be waiting for
+// a rank that is gone.
+func (p *prefetcher) close(wait bool) {
+	p.stop()
+	if p.ahead > 0 {
+		for range p.ready { // until the reader has closed it
 		}
 	}
-	f.drop(wait)
+	p.drop(wait)
 }
 
-func (f *prefetcher) drop(wait bool) {
-	if wait && !f.broken {
-		quietly(func() { torch.Synchronize(f.device) })
+func (p *prefetcher) drop(wait bool) {
+	if wait && !p.broken {
+		quietly(func() { torch.Synchronize(p.device) })
 	}
-	for _, s := range f.slots {
+	for _, s := range p.slots {
 		if s.batch != nil {
 			s.batch.Release()
 			s.batch = nil
