@@ -39,7 +39,7 @@ type network struct {
 }
 
 // input maps pixels (B,S,S,3) uint8 to images (B,3,S,S). checkViews has refused whatever
-// Forward refuses.
+// Forward refuses; the nil that would come of it fails in the next operator.
 func (n *network) input(x *torch.Tensor) *torch.Tensor {
 	x, _ = n.pixels.Forward(x)
 	return x
