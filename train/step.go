@@ -5,43 +5,6 @@ import (
 	"resslt/train/torch"
 )
 
-// Hyper is what the schedules give for one step.
-type Hyper struct {
-	LR       float64 // learning rate
-	Momentum float64 // m of equation 6
-	Alpha    float64 // α of equation 7; 1 after the warm-up
-	Step     int64   // number of the step, from 0: keys what is drawn in it
-	// Stats asks for the step's statistics. They cost a wait for the device, so only
-	// steps that are logged want them.
-	Stats bool
-}
-
-// Step updates everything once and gives the step's statistics, zero where Hyper.Stats is
-// false. teacher and student are the views of Views, each (B,S,S,3) uint8 of one B, S free
-// by view; they stay the caller's.
-//
-// An error wraps errs.ErrUsage for views of wrong number or shape, and then nothing has
-// moved; errs.ErrDiverged for a loss that is not finite, and then no weight, key or
-// momentum has moved, though running statistics have. After any other error, an
-// operator's (memory), the state is inconsistent: load a checkpoint.
-func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err error) {
-	v, sum := views{teacher, student}, tally{}
-	err = torch.Do(func() error {
-		if err := l.checkViews(v); err != nil {
-			return err
-		}
-		var err error
-		torch.ScopeDo(func() {
-			l.stream.Inside(func() { err = l.step(v, h, &sum) })
-		})
-		return err
-	})
-	if err != nil || !h.Stats {
-		return Stats{}, err
-	}
-	return sum.stats(), nil
-}
-
 // step updates everything once, in the order of the paper's section 3. The lines name its
 // equations where they are computed, for ReSSL:
 //
@@ -137,4 +100,41 @@ func momentumUpdate(teacher, student []*torch.Tensor, m float64) {
 		torch.ForeachMulScalar_(teacher, m)
 		torch.ForeachAddList_(teacher, student, 1-m)
 	})
+}
+
+// Hyper is what the schedules give for one step.
+type Hyper struct {
+	LR       float64 // learning rate
+	Momentum float64 // m of equation 6
+	Alpha    float64 // α of equation 7; 1 after the warm-up
+	Step     int64   // number of the step, from 0: keys what is drawn in it
+	// Stats asks for the step's statistics. They cost a wait for the device, so only
+	// steps that are logged want them.
+	Stats bool
+}
+
+// Step updates everything once and gives the step's statistics, zero where Hyper.Stats is
+// false. teacher and student are the views of Views, each (B,S,S,3) uint8 of one B, S free
+// by view; they stay the caller's.
+//
+// An error wraps errs.ErrUsage for views of wrong number or shape, and then nothing has
+// moved; errs.ErrDiverged for a loss that is not finite, and then no weight, key or
+// momentum has moved, though running statistics have. After any other error, an
+// operator's (memory), the state is inconsistent: load a checkpoint.
+func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err error) {
+	v, sum := views{teacher, student}, tally{}
+	err = torch.Do(func() error {
+		if err := l.checkViews(v); err != nil {
+			return err
+		}
+		var err error
+		torch.ScopeDo(func() {
+			l.stream.Inside(func() { err = l.step(v, h, &sum) })
+		})
+		return err
+	})
+	if err != nil || !h.Stats {
+		return Stats{}, err
+	}
+	return sum.stats(), nil
 }
