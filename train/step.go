@@ -40,8 +40,8 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	return err
 }
 
-// gradients adds those of a micro-batch to the student's, a pass after the other, and
-// gives the micro-batch's keys for the queue, (B,D), or nil.
+// gradients adds a micro-batch's gradients to the student's, pass by pass, and gives its
+// keys for the queue, (B,D), or nil.
 func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
 	return scoped(func() (keys *torch.Tensor, err error) {
 		var z2 []*torch.Tensor
