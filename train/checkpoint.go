@@ -20,19 +20,19 @@ import (
 	"resslt/train/torch"
 )
 
-// CheckpointVersion is the version of the checkpoint's meaning.
-const CheckpointVersion = 1
+// checkpointVersion is the version of the checkpoint's meaning.
+const checkpointVersion = 1
 
 // Checkpoint describes a state on disk. It is the JSON file
-// DIR/step-<step>.json; the tensors lie beside it in step-<step>.safetensors.
-// The JSON is written last, so where it is the tensors are whole.
+// DIR/step-<step>.json; the tensors are in step-<step>.safetensors next to it.
+// The JSON is written last, so where it exists the tensors are whole.
 type Checkpoint struct {
 	Version   int     `json:"version"`
 	Step      int64   `json:"step"`       // steps done: the next step to make
 	RunDigest string  `json:"run_digest"` // of the run spec whose batches were used
 	Recipe    string  `json:"recipe"`     // resolved recipe, YAML
 	Torch     string  `json:"torch"`      // libtorch's version
-	WorldSize int     `json:"world_size"` // processes that made the last step together; 0, of an older build: 1
+	WorldSize int     `json:"world_size"` // processes that trained the last step together; 0, of an older build: 1
 	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
 	Loss      float64 `json:"loss"`       // of the last logged step
 	Figures           // of that step
@@ -47,10 +47,10 @@ const checkpointMark = "checkpoint"
 
 const damagedHint = "delete it and resume from an older one, or start over without --resume"
 
-// SaveCheckpoint writes the learner's state after c.Step steps to dir, then
+// saveCheckpoint writes the learner's state after c.Step steps to dir, then
 // removes all but the newest keep checkpoints. It fills in Version, Weights and
 // SHA256.
-func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
+func saveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return errs.New("make folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
@@ -58,7 +58,7 @@ func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error 
 	if err != nil {
 		return err
 	}
-	c.Version = CheckpointVersion
+	c.Version = checkpointVersion
 	c.Weights = fmt.Sprintf("step-%08d.safetensors", c.Step)
 	h := sha256.New()
 	err = durable.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
@@ -124,9 +124,9 @@ func pruneCheckpoints(dir string, keep int) error {
 	return nil
 }
 
-// LatestCheckpoint finds the newest whole checkpoint of dir; damaged are the
-// newer ones that it had to pass over, with the reason. It returns an error that
-// wraps ErrNotFound where there is none.
+// LatestCheckpoint finds the newest whole checkpoint of dir; damaged are the newer ones that
+// it skipped, with the reason. It returns an error that wraps ErrNotFound where there is
+// none.
 func LatestCheckpoint(dir string) (c *Checkpoint, damaged []error, err error) {
 	files, err := checkpointFiles(dir)
 	if err != nil {
@@ -147,7 +147,7 @@ func LatestCheckpoint(dir string) (c *Checkpoint, damaged []error, err error) {
 	return nil, nil, errs.New("resume from", dir, hint, errs.Because(errs.ErrNotFound, "no checkpoint there"))
 }
 
-// OpenCheckpoint reads a checkpoint's JSON and holds its tensors against their digest.
+// OpenCheckpoint reads a checkpoint's JSON and checks its tensors against their digest.
 func OpenCheckpoint(path string) (*Checkpoint, error) {
 	bad := func(sentinel, err error) error {
 		return errs.New("read checkpoint", path, damagedHint, errs.BecauseErr(sentinel, err))
@@ -164,9 +164,9 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 		return nil, errs.New("read checkpoint", path, "name a step-*.json of a run's checkpoints, or a .safetensors file",
 			errs.Because(errs.ErrCorrupt, "it is no checkpoint"))
 	}
-	if c.Version != CheckpointVersion {
+	if c.Version != checkpointVersion {
 		return nil, errs.New("read checkpoint", path, "resume with the build that wrote it", errs.Because(errs.ErrUnsupported,
-			fmt.Sprintf("it has version %d, this build reads %d", c.Version, CheckpointVersion)))
+			fmt.Sprintf("it has version %d, this build reads %d", c.Version, checkpointVersion)))
 	}
 	if filepath.Base(c.Weights) != c.Weights {
 		return nil, bad(errs.ErrCorrupt, fmt.Errorf("weights %q are not a file name", c.Weights))
@@ -197,7 +197,7 @@ func (c *Checkpoint) Load(l *Learner) error {
 		return err
 	}
 	return torch.Do(func() error {
-		state, err := DeviceTensors(tensors)
+		state, err := deviceTensors(tensors)
 		if err != nil {
 			return err
 		}
@@ -229,8 +229,8 @@ func HostTensors(state []nn.Named) (out []safetensors.Tensor, err error) {
 	return out, err
 }
 
-// DeviceTensors makes tensors in the current scope; call it inside torch.Do.
-func DeviceTensors(tensors []safetensors.Tensor) (map[string]*torch.Tensor, error) {
+// deviceTensors makes tensors in the current scope; call it inside torch.Do.
+func deviceTensors(tensors []safetensors.Tensor) (map[string]*torch.Tensor, error) {
 	out := make(map[string]*torch.Tensor, len(tensors))
 	for _, t := range tensors {
 		dt, ok := dtypes[t.DType]

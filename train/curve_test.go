@@ -14,10 +14,10 @@ import (
 // window is over how many steps the curves are averaged.
 const window = 20
 
-// TestLossCurve runs 200 steps at a full rate and holds the curve against PyTorch's:
+// TestLossCurve runs 200 steps at a full rate and compares the curve with PyTorch's:
 // in float64 step by step, for as long as rounding allows; in every precision that
 // the devices here have by the means over windows, no further from PyTorch's float64
-// than twice what PyTorch's own fp32 runs lie from it, that differ in nothing but
+// than twice what PyTorch's own fp32 runs are from it, that differ in nothing but
 // rounding.
 func TestLossCurve(t *testing.T) {
 	nntest.Torch(t)
@@ -37,7 +37,7 @@ func TestLossCurve(t *testing.T) {
 
 	var noise float64
 	for i := range 4 {
-		noise = max(noise, apart(windows(widen(fix.Float32s(fmt.Sprintf("fp32 %d", i)))), windows(truth)))
+		noise = max(noise, distance(windows(widen(fix.Float32s(fmt.Sprintf("fp32 %d", i)))), windows(truth)))
 	}
 	cases := []curveCase{{name: "cpu float64", double: true}, {name: "cpu fp32"}, {name: "cpu bf16", bf16: true}}
 	if info, err := torch.Info(); err == nil && len(info.CUDA) > 0 {
@@ -51,15 +51,15 @@ func TestLossCurve(t *testing.T) {
 				nntest.BFloat16(t)
 			}
 			got := m.curve(t, c, m.Steps, m.M)
-			d := apart(windows(got), windows(truth))
-			t.Logf("windows of %d steps lie at most %.3f apart; PyTorch's fp32 runs %.3f", window, d, noise)
+			d := distance(windows(got), windows(truth))
+			t.Logf("windows of %d steps are at most %.3f off; PyTorch's fp32 runs %.3f", window, d, noise)
 			if d > 2*noise {
 				t.Errorf("the curve is %.3f from PyTorch's, its own fp32 runs at most %.3f\ngot  %.3f\nwant %.3f", d, noise, windows(got), windows(truth))
 			}
 			if c.double {
 				// Rounding grows tenfold in about two steps at this rate: 2⁻⁵³ comes to 1e-6
 				// in twenty, where fp32's 2⁻²⁴ has reached the loss itself.
-				if d := apart(got[:20], truth[:20]); d > 1e-6 {
+				if d := distance(got[:20], truth[:20]); d > 1e-6 {
 					t.Errorf("the first 20 losses in float64 are up to %g from PyTorch's", d)
 				}
 			}
@@ -115,8 +115,8 @@ func windows(losses []float64) []float64 {
 	return out
 }
 
-// apart is the greatest difference, +Inf where one is not finite.
-func apart(a, b []float64) float64 {
+// distance is the greatest difference, +Inf where one is not finite.
+func distance(a, b []float64) float64 {
 	worst := 0.0
 	for i := range b {
 		d := math.Abs(a[i] - b[i])

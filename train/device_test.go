@@ -11,6 +11,7 @@ import (
 	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
+	"resslt/train/objective"
 	"resslt/train/optim"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -86,7 +87,8 @@ func (s oneStep) gradients(tb testing.TB) (out nntest.Values, kinks nntest.Kinks
 		}
 		var sum tally
 		kinks = nntest.SeeKinks(func() {
-			if _, err := l.backward(view("weak"), view("strong"), Hyper{Alpha: cmp.Or(s.alpha, 0.5)}, &sum); err != nil {
+			v := views{view("weak"), view("strong")}
+			if _, err := l.gradients(v, l.batch(v, Hyper{Alpha: cmp.Or(s.alpha, 0.5)}), drawKey{}, &sum); err != nil {
 				tb.Fatal(err)
 			}
 		})
@@ -108,10 +110,9 @@ func (s oneStep) exact() oneStep {
 // ReLUs furthest from zero.
 func fp32Step(tb testing.TB) (s oneStep, truth nntest.Values, kinks nntest.Kinks) {
 	tb.Helper()
-	s = oneStep{batch: 8, size: 8, Config: Config{
-		Width: 4, SmallStem: true, ProjHidden: 16, PredHidden: 16, EmbedDim: 16, QueueSize: 64, TauT: 0.04,
-		Optimizer: optim.Options{Momentum: 0.9}, Seed: 5,
-	}}
+	s = oneStep{batch: 8, size: 8, Config: fixture(Config{
+		Width: 4, Options: objective.Options{ProjHidden: 16, PredHidden: 16, Dim: 16}, QueueSize: 64, Optimizer: optim.Options{Momentum: 0.9},
+	})}
 	best := 0.0
 	for i := range 30 {
 		c := s.exact()
@@ -171,10 +172,9 @@ func halfRoundings(tb testing.TB, channels int64) float64 {
 // bf16Step is a step that bf16 leaves a direction: heads without batch norm, which
 // would make 25 times as much of what features differ by.
 func bf16Step() oneStep {
-	return oneStep{batch: 32, size: 16, Config: Config{
-		Width: 16, SmallStem: true, ProjHidden: 128, PredHidden: 128, EmbedDim: 32, QueueSize: 256, TauT: 0.04,
-		NoHeadNorm: true, Optimizer: optim.Options{Momentum: 0.9}, Seed: 5,
-	}}
+	return oneStep{batch: 32, size: 16, Config: fixture(Config{
+		Width: 16, Options: objective.Options{ProjHidden: 128, PredHidden: 128, Dim: 32, NoHeadNorm: true}, QueueSize: 256, Optimizer: optim.Options{Momentum: 0.9},
+	})}
 }
 
 // direction is the greatest distance of a gradient that still is one: 45° from the truth.
@@ -201,8 +201,8 @@ func (s oneStep) within(tb testing.TB, truth nntest.Values, bound float64) {
 	}
 }
 
-// TestDeviceGradients holds the gradients of every device and precision here against
-// the CPU's in float64: fp32's by what fp32 costs without oneDNN, where no ReLU can
+// TestDeviceGradients compares the gradients of every device and precision here with the
+// CPU's in float64: fp32's by what fp32 costs without oneDNN, where no ReLU can
 // change sides; bf16's by its epsilon and the network's depth, as rounded weights show
 // them. TF32 has two bits more than bf16, and a quarter of its bound.
 func TestDeviceGradients(t *testing.T) {
@@ -264,8 +264,8 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 		"":                  func(*oneStep) {},
 		"gradient 1 % off":  func(s *oneStep) { s.grad = 1.01 },
 		"transposed weight": func(s *oneStep) { s.transpose = true },
-		"τ_s 1 % off":       func(s *oneStep) { s.TauS = 0.101 },
-		"τ_t 1 % off":       func(s *oneStep) { s.TauT *= 1.01 },
+		"τ_s 1 % off":       func(s *oneStep) { s.Options.TauS, s.Options.Tau = 0.101, 0.101 },
+		"τ_t 1 % off":       func(s *oneStep) { s.Options.TauT *= 1.01 },
 		"α 1 % off":         func(s *oneStep) { s.alpha = 0.505 },
 		"InfoNCE missing":   func(s *oneStep) { s.alpha = 1 },
 	} {
@@ -295,23 +295,23 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 	}})
 }
 
-// TestDeviceGraphs: on a GPU too, replayed steps leave the bits of launched ones.
+// TestDeviceGraphs: on a GPU too, replayed steps leave the bits of steps that are not.
 func TestDeviceGraphs(t *testing.T) {
 	c := small
 	c.Device = gpu(t)
 	modes(t, c.Device, true, false)
-	want, _, _ := launches(t, c, 24, 2)
+	want, _, _ := runAsync(t, c, 24, 2)
 	c.Graph = true
-	got, _, why := launches(t, c, 24, 2)
+	got, _, why := runAsync(t, c, 24, 2)
 	if why != "" {
 		t.Fatalf("no graph was captured: %s", why)
 	}
 	sameContents(t, "replayed", want, got)
 }
 
-// TestDeviceLoop: on a GPU, what runs ahead, beside and as one (batches, teacher,
-// graphs, losses seen late) leaves the weights of a loop that does one thing after the
-// other, stopped and resumed as well.
+// TestDeviceLoop: on a GPU, prefetched batches, the teacher on its own stream, graphs and
+// steps in flight leave the weights of a loop that does one thing after the other, stopped
+// and resumed as well.
 func TestDeviceLoop(t *testing.T) {
 	gpu(t)
 	const steps, stop = 40, 23
@@ -320,8 +320,8 @@ func TestDeviceLoop(t *testing.T) {
 	modes(t, torch.CUDA(0), true, false) // and back at the end
 	plain, _ := tiny(t, steps, append(set, "cuda_graph=false")...)
 	want := finish(t, Options{Recipe: plain, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), Ahead: -1, InFlight: -1})
-	var said []string
-	notice := func(s string) { said = append(said, s) }
+	var notices []string
+	notice := func(s string) { notices = append(notices, s) }
 	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec}}, Out: t.TempDir(), Notice: notice})
 	out := t.TempDir()
 	if _, err := Run(context.Background(), Options{Recipe: r, Spec: spec, Stream: &counted{noise: noise{spec: spec, failAt: stop}}, Out: out}); !errors.Is(err, errBroker) {
@@ -337,14 +337,14 @@ func TestDeviceLoop(t *testing.T) {
 			t.Errorf("%s: student %.12s, want %.12s", name, got.StudentSHA256, want.StudentSHA256)
 		}
 	}
-	if whole.PhaseMS.Graph <= 0 || len(said) > 0 {
-		t.Errorf("phases %+v, told %q; want steps replayed", whole.PhaseMS, said)
+	if whole.PhaseMS.Graph <= 0 || len(notices) > 0 {
+		t.Errorf("phases %+v, notices %q; want steps replayed", whole.PhaseMS, notices)
 	}
 	t.Logf("ms a step: %+v; one after the other: %+v", whole.PhaseMS, want.PhaseMS)
 }
 
 // TestDeviceDeterministic: with `deterministic`, two runs leave the same bits, and so
-// does one that goes on from a state.
+// does one that continues from a state.
 func TestDeviceDeterministic(t *testing.T) {
 	dev := gpu(t)
 	modes(t, dev, true, false)
@@ -397,7 +397,7 @@ func TestDeviceMemoryIsFlat(t *testing.T) {
 		})
 		var early torch.CUDAMemory
 		for i := range 2000 {
-			s, err := l.Launch([]*torch.Tensor{weak}, []*torch.Tensor{strong}, Hyper{LR: 0.001, Momentum: 0.99, Alpha: 0.5, Step: int64(i), Stats: i%10 == 0})
+			s, err := l.StepAsync([]*torch.Tensor{weak}, []*torch.Tensor{strong}, Hyper{LR: 0.001, Momentum: 0.99, Alpha: 0.5, Step: int64(i), Stats: i%10 == 0})
 			if err != nil {
 				t.Fatal(err)
 			}

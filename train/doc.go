@@ -1,64 +1,79 @@
-// Package train is the method: ReSSL (relational self-supervised learning), and
-// the objectives that its paper compares with, as a loop over batches that somebody
-// else made. It knows neither NATS nor JPEG; it reads schemas.Batch from a Stream,
-// and drives libtorch through train/torch.
+// Package train is the method: ReSSL (relational self-supervised learning), and the
+// objectives that its paper compares with, as a loop over batches that arrive from
+// elsewhere. It knows neither NATS nor JPEG; it reads schemas.Batch from a Stream, and
+// drives libtorch through train/torch.
 //
 // # Vocabulary
 //
-//	student    F_s, g_s, q: encoder, projector and predictor; sees strong views; has gradients
-//	teacher    F_t, g_t: exponential moving average of the student (equation 6); sees the weak view
-//	queue      K past embeddings, the instances that relations are measured against
-//	relation   softmax of a view's similarities to the queue (equations 3 and 4)
-//	α          weight of the relational loss; rises from 0 to 1 in the InfoNCE warm-up (equation 7)
-//	objective  what is minimised (train/objective); says which of teacher, queue and
-//	           predictor the learner is composed of
-//	pass       one forward and backward of the student, of one view or of a coupled pair
+//	student     F_s, g_s, q: encoder, projector and predictor; sees strong views; has gradients
+//	teacher     F_t, g_t: exponential moving average of the student (equation 6); sees the weak view
+//	queue       Q, K past embeddings: the instances that relations are measured against
+//	key         an embedding that enters the queue
+//	relation    softmax of a view's similarities to the queue (equations 3 and 4)
+//	α           weight of the relational loss; rises from 0 to 1 in the InfoNCE warm-up (equation 7)
+//	objective   what is minimised (train/objective); says which of teacher, queue and
+//	            predictor the learner is composed of
+//	statistic   a number that describes a step (objective.Statistics)
+//	micro-batch one of Accumulate equal parts of a batch, whose gradients add up
+//	pass        one forward and backward of the student, of one view or of a coupled pair
+//	in flight   said of a step that was given to the device and whose loss has not been read
+//	drain       to wait for the steps in flight
+//	rank        one of several processes that train together, each with its rows of a batch
 //
-// # One step
+// # From Run to the equations
 //
-// Of ReSSL; the other objectives fill the same frame.
-//
-//	z² = normalise(g_t(F_t(weak)))                        no gradient
-//	for every student view: z¹ = normalise(q(g_s(F_s(strong))))
-//	    p¹ = softmax(z¹·Qᵀ/τ_s), p² = softmax(z²·Qᵀ/τ_t)   equations 3, 4
-//	    L  = α·H(p², p¹) + (1−α)·InfoNCE(z¹, z², Q)        equations 5, 1, 7
-//	    a loss that is not finite ends the run here
-//	mean of L over the views; backward; optimiser step
-//	F_t, g_t ← m·(F_t, g_t) + (1−m)·(F_s, g_s)             equation 6
-//	enqueue z²                                            after the loss: similarities use the queue before this batch
+//	Run                     run.go         learner, loop, summary
+//	loop.run                loop.go        steps, checkpoints, interruption
+//	loop.next               loop.go        one batch, one step
+//	Learner.Step            step.go        or StepAsync (async.go), which does not wait
+//	Learner.step            step.go        the order of a step, equation 6
+//	Learner.gradients       step.go        teacher, targets; a pass: forward, backward
+//	Learner.forward         step.go        student, loss
+//	ressl.Targets, Loss     objective/ressl.go   equations 4; 3, 5, 1 and 7
 //
 // # Files, in reading order
 //
-//	objective/     the equations, and a file for each objective
+//	step.go        one step, like the paper; every other file of the learner is a part of it
+//	objective/     the equations, a file for each objective, the statistics
+//	criterion.go   the objective in a step
+//	network.go     student and teacher: pixels in, unit embeddings out
 //	queue.go       the queue
-//	momentum.go    the teacher's update
-//	model.go       encoder, projector, predictor
 //	learner.go     Learner: all the state that the next step needs
-//	step.go        one step, in micro-batches and passes
+//	model.go       encoder, projector, predictor
+//	config.go      what a learner is built from
+//	views.go       pixels by network, micro-batches, passes
+//	stats.go       statistics of a step: summed over passes, averaged over ranks
 //	recompute.go   activation checkpointing
-//	parallel.go    a batch over several processes
-//	stats.go       the loss's parts and the collapse watch
-//	launch.go      a step that is not waited for
+//	parallel.go    a step over several processes
+//	async.go       a step that is not waited for
+//	streams.go     the teacher's CUDA stream
 //	graph.go       steps replayed as CUDA graphs
 //	timers.go      what the parts of a step take
-//	feed.go        batches ahead, into memory that the device reads
-//	flight.go      steps on the device whose losses have not been seen
-//	loop.go        Run: steps, log lines, checkpoints, interruption
-//	checkpoint.go  the state on disk
-//	probe.go       kNN and linear probe of a frozen encoder, trained or not
-//	ranks.go       what the ranks of a group tell each other between steps
+//
+//	run.go         Run: what it is given and what it leaves
+//	loop.go        steps, log lines, checkpoints, interruption
+//	prefetch.go    batches on their way to the device
+//	inflight.go    steps in flight, and what to do about one that failed
+//	ranks.go       how ranks agree between steps
 //	rendezvous.go  where they meet: torchrun's environment
+//	pace.go        how fast a session trains
+//	metrics.go     metrics.jsonl
+//	checkpoint.go  the state on disk
 //	summary.go     summary.json
+//	probe.go       kNN and linear probe of a frozen encoder, trained or not
+//	encoder.go     an encoder's weights in a file, and weights.go how they are read
+//	modes.go       libtorch's switches
 //
 // # Invariants
 //
-//   - The weights after step s are a function of the recipe, the run spec, the
-//     libtorch build, the number of threads and the type of machine: nothing
-//     here draws from a global generator or looks at the clock.
-//   - A checkpoint holds all that the next step depends on; a run that stops at
-//     any step and resumes ends with the bits of one that did not.
+//   - The weights after step s are a function of the recipe, the run spec, the libtorch
+//     build, the number of threads and the type of machine: nothing here draws from a
+//     global generator or reads the clock.
+//   - A checkpoint holds all that the next step depends on; a run that stops at any step
+//     and resumes ends with the bits of one that did not.
 //   - A checkpoint appears whole or not at all.
 //   - No weight that is saved has moved by a loss that is not finite: on the CPU none
-//     moves; on a GPU, where losses are seen some steps late, the run ends and its newest
+//     moves; on a GPU, where losses are read some steps late, the run ends and its newest
 //     checkpoint is older.
+//   - A hyper-parameter has its default in the recipe and nowhere here.
 package train

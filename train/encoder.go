@@ -13,8 +13,8 @@ import (
 	"resslt/train/torch"
 )
 
-// EncoderInfo is what one has to know of an encoder's weights to use them. It
-// lies in the metadata of the files that SaveEncoder writes, under "resslt".
+// EncoderInfo is what one has to know of an encoder's weights to use them. It is in the
+// metadata of the files that SaveEncoder writes, under "resslt".
 type EncoderInfo struct {
 	Backbone  string     `json:"backbone"`
 	Width     int        `json:"width"`
@@ -96,7 +96,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 		return nil, err
 	}
 	err = torch.Do(func() error {
-		state, err := DeviceTensors(tensors)
+		state, err := deviceTensors(tensors)
 		if err != nil {
 			return err
 		}

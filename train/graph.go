@@ -3,29 +3,33 @@ package train
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"resslt/train/nn"
+	"resslt/train/objective"
 	"resslt/train/torch"
 )
 
-// graphs replays what is the same in every step, from the teacher's forward to
-// backward: a GPU is given it in one launch instead of some thousand.
+// graphs replays what is the same in every step, from the teacher's forward pass to
+// backward (Learner.gradients), as CUDA graphs: a GPU is given it in one launch instead of
+// some thousand.
 //
-// A step is captured per form (which views, which of equation 7's terms, statistics
-// or none), after some steps of that form have run as they are. What differs from
-// step to step lies outside: views are copied into the capture's own, α into a
-// tensor; the optimiser, the teacher's average and the queue follow the replay,
-// with numbers of the host. The queue and the weights are written in place, so the
-// capture's addresses stay theirs.
+// A step is captured per form (which views, which of equation 7's terms, statistics or
+// none), after some steps of that form have run as they are. What differs from step to
+// step stays outside: views are copied into the capture's own, α into a tensor; the
+// optimiser, the teacher's average and the queue follow the replay, with numbers of the
+// host. The queue and the weights are written in place, so the capture's addresses stay
+// theirs.
 //
-// A replay does nothing on the host. What a step counts there, batch norm's
-// batches, is added up when somebody asks.
+// A replay does nothing on the host. What a step counts there, batch norm's batches, is
+// added up when the state is asked for (flush).
 type graphs struct {
-	l     *Learner
-	pool  *torch.GraphPool
-	ran   map[string]int // steps of each form that have run as they are
-	forms map[string]*capture
+	off     string // why no step is captured, or none any more; "" where they are
+	learner *Learner
+	pool    *torch.GraphPool
+	ran     map[string]int // steps of each form that have run as they are
+	forms   map[string]*capture
 
 	params   []*torch.Tensor // of the student
 	counters []*torch.Tensor // () int64 on the CPU, of student and teacher
@@ -33,22 +37,23 @@ type graphs struct {
 }
 
 // warmSteps run before a capture, so that libraries have chosen their algorithms and
-// taken their workspaces.
+// allocated their workspaces.
 const warmSteps = 3
 
 // capture is a step that can be replayed, and where it reads and writes.
 type capture struct {
-	graph            *torch.Graph
-	teacher, student []*torch.Tensor // (B,S,S,3) uint8 on the device
-	mix              *torch.Tensor   // (2): α, 1−α
-	grads, keys      []*torch.Tensor // results: one a parameter; for the queue
-	sum              tally           // result: the loss and its description
-	counts           []int64         // what the step counts
+	graph  *torch.Graph
+	views  views           // on the device
+	alpha  *torch.Tensor   // (2): α, 1−α
+	grads  []*torch.Tensor // result: one a parameter
+	keys   *torch.Tensor   // result: for the queue, or nil
+	sum    tally           // result: the loss and its description
+	counts []int64         // what the step counts
 }
 
-// unfit says why a configuration's steps are not captured, "" where they can be:
+// uncapturable says why a configuration's steps are not captured, "" where they can be:
 // what a step draws or decides on the host would be the same in every replay.
-func (c Config) unfit(n norms) string {
+func (c Config) uncapturable(n norms) string {
 	switch {
 	case !c.Graph:
 		return "switched off"
@@ -66,73 +71,65 @@ func (c Config) unfit(n norms) string {
 	return ""
 }
 
-// openGraphs makes ready to capture, where that can be.
-func (l *Learner) openGraphs() {
-	if l.ungraphed = l.config.unfit(l.norms); l.ungraphed != "" {
-		return
+// newGraphs prepares to capture a learner's steps, where that can be.
+func newGraphs(l *Learner) *graphs {
+	g := &graphs{learner: l, off: l.config.uncapturable(l.parallel.norms)}
+	if g.off != "" {
+		return g
 	}
-	g := &graphs{l: l, ran: map[string]int{}, forms: map[string]*capture{}, params: nn.Tensors(nn.Parameters(l.student))}
-	for _, e := range []*Encoder{l.student, l.teacher} {
-		if e == nil {
-			continue
-		}
-		for _, b := range buffers(e) {
-			if b.DType() == torch.Int64 {
-				g.counters = append(g.counters, b)
-			}
-		}
+	g.ran, g.forms = map[string]int{}, map[string]*capture{}
+	g.params = nn.Tensors(nn.Parameters(l.student))
+	g.counters = buffers(l.student, isCounter)
+	if l.teacher != nil {
+		g.counters = append(g.counters, buffers(l.teacher, isCounter)...)
 	}
 	g.pending = make([]int64, len(g.counters))
 	// A shim without CUDA's headers has no graphs.
 	err := torch.Do(func() error { g.pool = torch.NewGraphPool(l.config.Device); return nil })
 	if err != nil {
-		l.ungraphed = err.Error()
-		return
+		g.off = err.Error()
 	}
-	l.graphs = g
+	return g
 }
 
-// Ungraphed says why Launch does not replay CUDA graphs, "" where it does or will.
-func (l *Learner) Ungraphed() string { return l.ungraphed }
-
-// form is what a capture is good for.
-func form(teacher, student []*torch.Tensor, h Hyper) string {
+// form names what a capture can be replayed for.
+func form(v views, b objective.Batch) string {
 	phase := "mixed"
 	switch {
-	case h.Alpha <= 0:
+	case b.Alpha.Value <= 0:
 		phase = "infonce"
-	case h.Alpha >= 1:
+	case b.Alpha.Value >= 1:
 		phase = "relation"
 	}
-	var b strings.Builder
-	fmt.Fprint(&b, phase, h.Stats)
-	for _, side := range [][]*torch.Tensor{teacher, student} {
+	var name strings.Builder
+	fmt.Fprint(&name, phase, b.Stats)
+	for _, side := range [][]*torch.Tensor{v.teacher, v.student} {
 		for _, x := range side {
-			fmt.Fprint(&b, x.Shape())
+			fmt.Fprint(&name, x.Shape())
 		}
-		b.WriteByte('|')
+		name.WriteByte('|')
 	}
-	return b.String()
+	return name.String()
 }
 
-// backward is Learner.backward, replayed where the step's form has been captured.
-// The keys are the capture's: they hold until its next replay.
-func (g *graphs) backward(teacher, student []*torch.Tensor, h Hyper, sum *tally) ([]*torch.Tensor, error) {
-	name := form(teacher, student, h)
+// gradients is Learner.gradients, replayed where the step's form has been captured. The
+// keys are the capture's: they hold until its next replay.
+func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
+	name := form(v, b)
 	c := g.forms[name]
 	if c == nil {
 		if g.ran[name]++; g.ran[name] <= warmSteps {
-			return g.l.backward(teacher, student, h, sum)
+			return g.learner.gradients(v, b, d, sum)
 		}
 		var err error
-		if c, err = g.capture(teacher, student, h); err != nil {
-			g.l.ungraphed = err.Error()
-			return g.l.backward(teacher, student, h, sum)
+		if c, err = g.capture(v, b); err != nil {
+			g.off = err.Error()
+			return g.learner.gradients(v, b, d, sum)
 		}
 		g.forms[name] = c
 	}
-	g.load(c, teacher, student, h)
-	g.l.timers.span(phaseGraph, c.graph.Replay)
+	c.load(v, b.Alpha.Value)
+	g.learner.timers.span(phaseGraph, c.graph.Replay)
 	for i, n := range c.counts {
 		g.pending[i] += n
 	}
@@ -144,71 +141,72 @@ func (g *graphs) backward(teacher, student []*torch.Tensor, h Hyper, sum *tally)
 	return c.keys, nil
 }
 
-// load puts a step's own into the capture.
-func (g *graphs) load(c *capture, teacher, student []*torch.Tensor, h Hyper) {
+// load copies a step's own views and α into the capture.
+func (c *capture) load(v views, alpha float64) {
 	torch.NoGrad(func() {
 		torch.ScopeDo(func() {
-			for i, x := range teacher {
-				torch.Copy_(c.teacher[i], x, true)
+			for i, x := range v.teacher {
+				torch.Copy_(c.views.teacher[i], x, true)
 			}
-			for i, x := range student {
-				torch.Copy_(c.student[i], x, true)
+			for i, x := range v.student {
+				torch.Copy_(c.views.student[i], x, true)
 			}
-			torch.FillScalar_(torch.Select(c.mix, 0, 0), h.Alpha)
-			torch.FillScalar_(torch.Select(c.mix, 0, 1), 1-h.Alpha)
+			torch.FillScalar_(torch.Select(c.alpha, 0, 0), alpha)
+			torch.FillScalar_(torch.Select(c.alpha, 0, 1), 1-alpha)
 		})
 	})
 }
 
-// capture records a step of the form of these views. Nothing of the learner's state
-// has moved when it returns, whatever it returns.
-func (g *graphs) capture(teacher, student []*torch.Tensor, h Hyper) (*capture, error) {
+// capture captures a step of the form of these views. Nothing of the learner's state has
+// moved when it returns, whatever it returns.
+func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 	c := &capture{}
 	like := func(views []*torch.Tensor) (out []*torch.Tensor) {
 		for _, x := range views {
-			out = append(out, torch.Empty(x.Shape(), torch.Uint8, g.l.config.Device).Keep())
+			out = append(out, torch.Empty(x.Shape(), torch.Uint8, g.learner.config.Device).Keep())
 		}
 		return out
 	}
 	torch.ScopeDo(func() {
-		c.teacher, c.student = like(teacher), like(student)
-		c.mix = torch.Zeros([]int64{2}, g.l.config.dtype(), g.l.config.Device).Keep()
+		c.views = views{like(v.teacher), like(v.student)}
+		c.alpha = torch.Zeros([]int64{2}, g.learner.config.dtype(), g.learner.config.Device).Keep()
 	})
-	h.mix = c.mix
-	before := g.read()
+	b.Alpha.Tensor = c.alpha
+	before := g.count()
 	var err error
-	c.graph, err = g.pool.Capture(func() { g.record(c, h) })
-	c.counts = g.read()
+	c.graph, err = g.pool.Capture(func() { g.run(c, b) })
+	c.counts = g.count()
 	for i, n := range before {
 		c.counts[i] -= n
 	}
-	g.write(before)
+	g.setCounters(before)
 	if err != nil {
 		c.free()
-		g.l.opt.ZeroGrad()
+		g.learner.opt.ZeroGrad()
 		return nil, err
 	}
 	return c, nil
 }
 
-// record is the step that is captured. It leaves its results in c.
-func (g *graphs) record(c *capture, h Hyper) {
-	g.l.timers.off = true
+// run is the step that is captured. It leaves its results in c.
+func (g *graphs) run(c *capture, b objective.Batch) {
+	l := g.learner
+	l.timers.off = true
 	defer func() {
-		g.l.timers.off = false
-		if g.l.apart { // a capture ends only where its streams have met
-			quietly(g.l.join)
+		l.timers.off = false
+		if s := l.teacherStream; s != nil && s.open { // a capture ends only where its streams have joined
+			quietly(s.join)
 		}
 	}()
 	c.drop()
 	torch.ScopeDo(func() {
-		c.sum = tally{late: true}
-		keys, err := g.l.backward(c.teacher, c.student, h, &c.sum)
+		c.sum = tally{async: true}
+		keys, err := l.gradients(c.views, b, drawKey{}, &c.sum) // nothing is drawn in it (uncapturable)
 		if err != nil {
-			return // Launch has checked the views, which is all that it says
+			return // of a loss that is not finite, which an asynchronous step does not see here
 		}
-		for _, k := range keys {
-			c.keys = append(c.keys, k.Keep())
+		if keys != nil {
+			c.keys = keys.Keep()
 		}
 		for _, p := range g.params {
 			grad := p.Grad()
@@ -217,16 +215,14 @@ func (g *graphs) record(c *capture, h Hyper) {
 			}
 			c.grads = append(c.grads, grad)
 		}
-		g.l.opt.ZeroGrad()
+		l.opt.ZeroGrad()
 	})
 }
 
 // drop frees the results.
 func (c *capture) drop() {
-	for _, list := range [][]*torch.Tensor{c.grads, c.keys} {
-		for _, t := range list {
-			t.Free()
-		}
+	for _, t := range append(c.grads, c.keys) {
+		t.Free()
 	}
 	c.grads, c.keys = nil, nil
 	c.sum.free()
@@ -235,13 +231,13 @@ func (c *capture) drop() {
 func (c *capture) free() {
 	c.graph.Free()
 	c.drop()
-	for _, t := range append(append([]*torch.Tensor{c.mix}, c.teacher...), c.student...) {
+	for _, t := range slices.Concat([]*torch.Tensor{c.alpha}, c.views.teacher, c.views.student) {
 		t.Free()
 	}
 }
 
-// read gives the counters.
-func (g *graphs) read() []int64 {
+// count reads the counters.
+func (g *graphs) count() []int64 {
 	out := make([]int64, len(g.counters))
 	torch.ScopeDo(func() {
 		for i, t := range g.counters {
@@ -251,33 +247,26 @@ func (g *graphs) read() []int64 {
 	return out
 }
 
-func (g *graphs) write(values []int64) {
+func (g *graphs) setCounters(values []int64) {
 	for i, t := range g.counters {
 		t.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(values[i])))
 	}
 }
 
-// settle adds to the counters what replays have counted.
-func (g *graphs) settle() {
-	if g == nil {
+// flush adds to the counters what replays have counted.
+func (g *graphs) flush() {
+	if !slices.ContainsFunc(g.pending, func(n int64) bool { return n != 0 }) {
 		return
 	}
-	moved := false
-	for _, n := range g.pending {
-		moved = moved || n != 0
-	}
-	if !moved {
-		return
-	}
-	values := g.read()
+	values := g.count()
 	for i, n := range g.pending {
 		values[i] += n
 		g.pending[i] = 0
 	}
-	g.write(values)
+	g.setCounters(values)
 }
 
-// free releases the captures.
+// free releases the captures. A nil one, of a learner that could not be built, has none.
 func (g *graphs) free() {
 	if g == nil {
 		return

@@ -13,21 +13,21 @@ import (
 	"resslt/train/torch"
 )
 
-// launches makes steps by Launch, seeing each loss two steps later, and gives the
-// state, the losses and the learner's word on graphs.
-func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []Stats, string) {
+// runAsync makes steps by StepAsync, reading each loss two steps later, and gives the
+// state, the losses and why no graph was captured.
+func runAsync(t *testing.T, c Config, steps, views int) (map[string][]byte, []Stats, string) {
 	t.Helper()
 	l := newSmall(t, c)
 	defer l.Free()
 	var losses []Stats
-	var flight []*Launched
-	wait := func(unseen int) {
-		for len(flight) > unseen {
-			s, err := flight[0].Wait()
+	var inFlight []*PendingStep
+	wait := func(leave int) {
+		for len(inFlight) > leave {
+			s, err := inFlight[0].Wait()
 			if err != nil {
 				t.Fatal(err)
 			}
-			losses, flight = append(losses, s), flight[1:]
+			losses, inFlight = append(losses, s), inFlight[1:]
 		}
 	}
 	var held []*torch.Tensor
@@ -45,11 +45,11 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 			if students == 0 {
 				students = views
 			}
-			s, err := l.Launch(image("teacher", l.parts.TeacherViews), image("student", students), h)
+			s, err := l.StepAsync(image("teacher", l.parts.TeacherViews), image("student", students), h)
 			if err != nil {
 				t.Fatal(err)
 			}
-			flight = append(flight, s)
+			inFlight = append(inFlight, s)
 		})
 		wait(2)
 	}
@@ -60,9 +60,8 @@ func launches(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 	return contents(t, l), losses, l.Ungraphed()
 }
 
-// TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are
-// launched, through the warm-up of equation 7, with statistics and without, by every
-// objective.
+// TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are not,
+// through the warm-up of equation 7, with statistics and without, by every objective.
 func TestGraphIsThePlainStep(t *testing.T) {
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
@@ -83,9 +82,9 @@ func TestGraphIsThePlainStep(t *testing.T) {
 			if change(&c); c.BF16 {
 				nntest.BFloat16(t)
 			}
-			want, losses, _ := launches(t, c, 24, 2)
+			want, losses, _ := runAsync(t, c, 24, 2)
 			c.Graph = true
-			got, replayed, why := launches(t, c, 24, 2)
+			got, replayed, why := runAsync(t, c, 24, 2)
 			if why != "" {
 				t.Fatalf("no graph was captured: %s", why)
 			}
@@ -106,11 +105,11 @@ func TestGraphsAreReplayed(t *testing.T) {
 	c.Graph = true
 	l := newSmall(t, c)
 	defer l.Free()
-	launch := func(alpha float64, stats bool) {
+	step := func(alpha float64, stats bool) {
 		t.Helper()
 		nntest.Do(t, func() {
 			x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
-			s, err := l.Launch([]*torch.Tensor{x}, []*torch.Tensor{x}, Hyper{LR: 0.01, Momentum: 0.99, Alpha: alpha, Stats: stats})
+			s, err := l.StepAsync([]*torch.Tensor{x}, []*torch.Tensor{x}, Hyper{LR: 0.01, Momentum: 0.99, Alpha: alpha, Stats: stats})
 			if err == nil {
 				_, err = s.Wait()
 			}
@@ -120,8 +119,8 @@ func TestGraphsAreReplayed(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		launch(0.1*float64(i+1), false)
-		launch(0.5, true)
+		step(0.1*float64(i+1), false)
+		step(0.5, true)
 	}
 	if len(l.graphs.forms) != 2 { // α in the middle, with statistics and without: α = 1 came once
 		t.Errorf("%d captures, want 2", len(l.graphs.forms))
@@ -162,14 +161,14 @@ func TestReplaysCount(t *testing.T) {
 	}
 }
 
-// TestUnfitStepsAreNotCaptured: what a replay would get wrong is launched as it is, and
-// the learner says why.
-func TestUnfitStepsAreNotCaptured(t *testing.T) {
+// TestUncapturableSteps: what a replay would get wrong runs as it is, and the learner says
+// why.
+func TestUncapturableSteps(t *testing.T) {
 	nntest.Torch(t)
 	for why, change := range map[string]func(*Config){
 		"accumulate":       func(c *Config) { c.Accumulate = 2 },
 		"checkpointed":     func(c *Config) { c.Recompute = true },
-		"shuffled":         func(c *Config) { c.NoPredictor, c.Groups = true, 2 },
+		"shuffled":         func(c *Config) { c.Options.NoPredictor, c.Groups = true, 2 },
 		"stochastic depth": func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
 		"switched off":     func(c *Config) { c.Graph = false },
 	} {
@@ -177,7 +176,7 @@ func TestUnfitStepsAreNotCaptured(t *testing.T) {
 		c.Graph = true
 		change(&c)
 		l := newSmall(t, c)
-		if got := l.Ungraphed(); !strings.Contains(got, why) || l.graphs != nil {
+		if got := l.Ungraphed(); !strings.Contains(got, why) || l.graphs.forms != nil {
 			t.Errorf("%q, want it to say %q", got, why)
 		}
 		l.Free()
@@ -222,26 +221,26 @@ func TestGraphedRunResumes(t *testing.T) {
 	}
 }
 
-// A run that cannot be captured says so once, and one that need not be says nothing.
+// TestNoticeIsGivenOnce: a run that cannot be captured says so once, and one that need not
+// be says nothing.
 func TestNoticeIsGivenOnce(t *testing.T) {
 	for set, want := range map[string]int{"cuda_graph=true": 1, "cuda_graph=auto": 0} {
 		r, spec := tiny(t, 5, set, "accumulate=2")
-		var said []string
-		finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), InFlight: 1, Notice: func(s string) { said = append(said, s) }})
-		if len(said) != want || want == 1 && !strings.Contains(said[0], "accumulate") {
-			t.Errorf("%s: told %q", set, said)
+		var notices []string
+		finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(), InFlight: 1, Notice: func(s string) { notices = append(notices, s) }})
+		if len(notices) != want || want == 1 && !strings.Contains(notices[0], "accumulate") {
+			t.Errorf("%s: notices %q", set, notices)
 		}
 	}
 }
 
-// TestStreamsMeetAfterAFailure: a capture whose teacher fails can end, for its streams
-// have met.
-func TestStreamsMeetAfterAFailure(t *testing.T) {
-	l := newSmall(t, small)
-	defer l.Free()
+// TestStreamsJoinAfterAFailure: a capture whose teacher fails can end, for its streams have
+// joined.
+func TestStreamsJoinAfterAFailure(t *testing.T) {
+	nntest.Torch(t)
 	nntest.Do(t, func() {
-		l.side = torch.NewStream(torch.CPU)
-		l.forked, l.met = torch.NewEvent(torch.CPU, true), torch.NewEvent(torch.CPU, true)
+		s := newTeacherStream(torch.CPU)
+		defer s.free()
 		start := torch.NewEvent(torch.CPU, true)
 		start.Record()
 		op := func(rows int64) func() {
@@ -253,15 +252,15 @@ func TestStreamsMeetAfterAFailure(t *testing.T) {
 			rows int64
 			want error
 		}{"sound": {2, nil}, "failing": {3, errs.ErrMismatch}} {
-			*l.met = *torch.NewEvent(torch.CPU, true)
-			if err := torch.Do(func() error { l.beside(op(c.rows)); return nil }); !errors.Is(err, c.want) {
+			*s.joined = *torch.NewEvent(torch.CPU, true)
+			if err := torch.Do(func() error { s.run(op(c.rows)); return nil }); !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if l.met.Since(start) < l.forked.Since(start) || !l.apart {
-				t.Errorf("%s: the side was not recorded", name)
+			if s.joined.Since(start) < s.fork.Since(start) || !s.open {
+				t.Errorf("%s: the end of the teacher's stream was not recorded", name)
 			}
-			if l.join(); l.apart {
-				t.Errorf("%s: apart after join", name)
+			if s.join(); s.open {
+				t.Errorf("%s: open after join", name)
 			}
 		}
 	})

@@ -1,58 +1,41 @@
 package train
 
 import (
-	"fmt"
-	"slices"
-	"time"
-
-	"resslt/schemas"
-	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/optim"
-	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// Learner holds everything that a step reads and writes: student, optimiser, and
-// what the objective's Parts ask for besides, a teacher and a queue. Its methods
-// run inside torch.Do (they call it themselves; nesting is free) and are for one
-// goroutine at a time.
+// Learner holds everything that a step reads and writes: student, optimiser, and what the
+// objective's Parts ask for besides, a teacher and a queue. Its methods run inside torch.Do
+// (they call it themselves; nesting is free) and are for one goroutine at a time.
 type Learner struct {
-	config    Config
-	objective objective.Objective
-	parts     objective.Parts
-	norms     norms
+	config Config
+	parts  objective.Parts // what the objective asks for
 
-	student *Encoder // F_s, g_s, q
-	teacher *Encoder // F_t, g_t; nil where the objective has none
-	queue   *Queue   // nil where the objective has none
+	student *student // F_s, g_s, q
+	teacher *teacher // F_t, g_t; nil where the objective has none
+	queue   *queue   // Q; nil where the objective has none
 	opt     *optim.Optimizer
 	pixels  *nn.Pixels
 
-	graphs    *graphs // nil where no step is captured
-	ungraphed string  // why no step is, or is any more; "" where they are
-
-	timers      *timers
-	stream      *torch.Stream // of the step
-	side        *torch.Stream // of the teacher, beside it; nil where there is nothing to be beside of
-	forked, met *torch.Event  // where side leaves stream, and comes back
-	apart       bool          // side has left and not come back
-
-	// studentAvg and teacherAvg are the parameters of F and g, in one order.
-	studentAvg, teacherAvg []*torch.Tensor
+	criterion     *criterion     // the objective
+	parallel      *dataParallel  // the step's exchange between ranks
+	graphs        *graphs        // steps replayed as CUDA graphs
+	stream        *torch.Stream  // of the step: a graph cannot be captured on the default one
+	teacherStream *teacherStream // nil: the step's
+	timers        *timers
 }
 
-// NewLearner builds student, teacher (its equal), optimiser and queue. Errors
-// wrap errs.ErrUsage, or errs.ErrUnavailable without libtorch.
+// NewLearner builds student, teacher (its equal), optimiser and queue. Errors wrap
+// errs.ErrUsage, or errs.ErrUnavailable without libtorch.
 func NewLearner(c Config) (*Learner, error) {
-	c = c.applyDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	l := &Learner{config: c}
-	err := torch.Do(func() error { return l.build() })
-	if err != nil {
+	if err := torch.Do(l.build); err != nil {
 		l.Free()
 		return nil, err
 	}
@@ -61,126 +44,102 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
-	if l.objective, err = c.objective(); err != nil {
+	o, err := objective.New(c.Objective, c.Options)
+	if err != nil {
 		return err
 	}
-	l.parts = l.objective.Parts()
-	l.openStreams()
-	if l.norms, err = c.norms(); err != nil {
+	l.parts = o.Parts()
+	torch.SetDevice(c.Device)
+	l.timers = &timers{device: c.Device}
+	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate}
+	l.stream = torch.NewStream(c.Device)
+	if c.Device.Type == torch.DeviceCUDA && l.parts.Teacher && c.Group == nil {
+		l.teacherStream = newTeacherStream(c.Device)
+	}
+	l.parallel = &dataParallel{group: c.Group, inBatch: l.parts.InBatch, device: c.Device}
+	if l.parallel.norms, err = c.norms(); err != nil {
 		return err
 	}
-	if l.student, err = newEncoder(c, l.parts, l.norms, true); err != nil {
+	l.pixels, err = nn.NewPixels(c.Mean, c.Std, nn.Builder{Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double})
+	if err != nil {
 		return err
 	}
-	if l.parts.Teacher {
-		if err := l.buildTeacher(); err != nil {
-			return err
-		}
+	if err := l.buildNetworks(); err != nil {
+		return err
 	}
 	if l.opt, err = optim.New(nn.Parameters(l.student), c.Optimizer); err != nil {
 		return err
 	}
 	if l.parts.Queue != objective.NoQueue {
-		if l.queue, err = NewQueue(c.QueueSize, c.EmbedDim, c.Seed, c.Device, c.dtype()); err != nil {
+		if l.queue, err = newQueue(c.QueueSize, c.Options.Dim, c.Seed, c.Device, c.dtype()); err != nil {
 			return err
 		}
 	}
-	l.openGraphs()
-	l.pixels, err = nn.NewPixels(c.Mean, c.Std, nn.Builder{Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double})
-	return err
+	l.graphs = newGraphs(l)
+	return nil
 }
 
-// buildTeacher makes the momentum network and pairs its parameters with the
-// student's.
-func (l *Learner) buildTeacher() (err error) {
-	if l.teacher, err = newEncoder(l.config, l.parts, l.norms, false); err != nil {
+func (l *Learner) buildNetworks() error {
+	c := l.config
+	p := precision{bf16: c.BF16, device: c.Device}
+	e, err := newEncoder(c, l.parts, l.parallel.norms, true)
+	if err != nil {
 		return err
 	}
-	teacher := map[string]*torch.Tensor{}
-	for _, p := range nn.Parameters(l.teacher) {
-		p.Tensor.SetRequiresGrad(false)
-		teacher[p.Name] = p.Tensor
+	l.student = &student{network: network{e, l.pixels, p}, recompute: c.Recompute}
+	if !l.parts.Teacher {
+		return nil
 	}
-	for _, p := range nn.Parameters(l.student) {
-		if t := teacher[p.Name]; t != nil { // the predictor has no partner
-			l.studentAvg = append(l.studentAvg, p.Tensor)
-			l.teacherAvg = append(l.teacherAvg, t)
-		}
+	if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
+		return err
 	}
+	l.teacher = newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
 	return nil
+}
+
+// batch is what the objective may read in a step besides embeddings.
+func (l *Learner) batch(v views, h Hyper) objective.Batch {
+	b := objective.Batch{Alpha: objective.Alpha{Value: h.Alpha}, Views: len(v.student), Stats: h.Stats}
+	if l.queue != nil {
+		b.Queue = l.queue.keys
+	}
+	return b
 }
 
 // Student is the network being trained; its Backbone is what is evaluated.
-func (l *Learner) Student() *Encoder { return l.counted(l.student) }
+func (l *Learner) Student() *Encoder {
+	l.flush()
+	return l.student.Encoder
+}
 
 // Teacher is the momentum network, nil where the objective has none.
-func (l *Learner) Teacher() *Encoder { return l.counted(l.teacher) }
-
-// counted is e with all batches counted that it has seen.
-func (l *Learner) counted(e *Encoder) *Encoder {
-	if l.graphs != nil {
-		// Counters lie on the CPU: writing them does not fail.
-		_ = torch.Do(func() error { l.graphs.settle(); return nil })
+func (l *Learner) Teacher() *Encoder {
+	if l.teacher == nil {
+		return nil
 	}
-	return e
+	l.flush()
+	return l.teacher.Encoder
 }
 
-// Views copies the batch's pixels into tensors (B,S,S,3) uint8 of the current
-// scope: the views that the objective gives to each side (recipe.Sides), which may
-// be the same ones. After that the batch may be released.
-func (l *Learner) Views(b *schemas.Batch) (teacher, student []*torch.Tensor, err error) {
-	t, s, err := recipe.Sides(l.config.Objective, l.config.Crops, b.Views)
-	if err != nil {
-		return nil, nil, err
-	}
-	made := make([]*torch.Tensor, len(b.Views))
-	began := time.Now()
-	defer func() { l.timers.add(phaseCopy, time.Since(began)) }()
-	pick := func(indices []int) (out []*torch.Tensor) {
-		for _, v := range indices {
-			if made[v] == nil {
-				size := int64(b.Views[v].Size)
-				made[v] = torch.FromUint8(b.Pixels[v], int64(b.Size), size, size, 3)
-			}
-			out = append(out, made[v])
-		}
-		return out
-	}
-	return pick(t), pick(s), nil
+// flush brings the networks' counters of batches up to date.
+func (l *Learner) flush() {
+	// Counters are on the CPU: writing them does not fail.
+	_ = torch.Do(func() error { l.graphs.flush(); return nil })
 }
 
-// checkViews refuses what Step cannot take, before anything moves: a forward pass
-// changes running statistics.
-func (l *Learner) checkViews(teacher, student []*torch.Tensor) error {
-	wrong := func(hint, why string) error {
-		return errs.New("training step", "views", hint, errs.Because(errs.ErrUsage, why))
-	}
-	p := l.parts
-	if len(teacher) != p.TeacherViews || len(student) == 0 || p.StudentViews > 0 && len(student) != p.StudentViews {
-		want := "at least one student view"
-		if p.StudentViews > 0 {
-			want = fmt.Sprintf("%d student views", p.StudentViews)
-		}
-		return wrong(fmt.Sprintf("give %s %d teacher and %s", l.config.Objective, p.TeacherViews, want),
-			fmt.Sprintf("got %d teacher and %d student views", len(teacher), len(student)))
-	}
-	rows := int64(0)
-	for _, v := range slices.Concat(teacher, student) {
-		if err := nn.CheckPixels(v); err != nil {
-			return err
-		}
-		if rows == 0 {
-			rows = v.Size(0)
-		}
-		if v.Size(0) != rows {
-			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, v.Size(0)))
-		}
-	}
-	if n := int64(l.config.Accumulate * l.norms.groups); rows%n != 0 {
-		return wrong("give a batch size that accumulate·bn_groups divides",
-			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.norms.groups))
-	}
-	return nil
+// Ungraphed says why StepAsync does not replay CUDA graphs, "" where it does or will.
+func (l *Learner) Ungraphed() string { return l.graphs.off }
+
+// Phases gives the mean time of each phase over the given number of steps, those since
+// the last call. It waits for the device.
+func (l *Learner) Phases(steps int64) (p Phases, err error) {
+	err = torch.Do(func() error {
+		torch.Synchronize(l.config.Device)
+		sum := l.timers.take()
+		p = sum.mean(steps)
+		return nil
+	})
+	return p, err
 }
 
 // Finite says whether every weight of the student and every key of the queue is
@@ -190,7 +149,7 @@ func (l *Learner) Finite() (finite bool, err error) {
 	err = torch.Do(func() error {
 		tensors := nn.Tensors(nn.Parameters(l.student))
 		if l.queue != nil {
-			tensors = append(tensors, l.queue.Keys)
+			tensors = append(tensors, l.queue.keys)
 		}
 		for _, t := range tensors {
 			torch.ScopeDo(func() { finite = finite && torch.All(torch.Isfinite(t)).Item() != 0 })
@@ -222,7 +181,7 @@ func (l *Learner) State() []nn.Named {
 	}
 	add("optimizer.", l.opt.State())
 	if l.queue != nil {
-		add("queue.", l.queue.State())
+		add("queue.", l.queue.state())
 	}
 	return out
 }
@@ -244,19 +203,24 @@ func (l *Learner) LoadState(values map[string]*torch.Tensor) error {
 
 // Free releases everything. The learner must not be used afterwards.
 func (l *Learner) Free() {
-	for _, e := range []*Encoder{l.student, l.teacher} {
-		if e != nil {
-			nn.Free(e)
-		}
+	if l.student != nil {
+		nn.Free(l.student)
+	}
+	if l.teacher != nil {
+		nn.Free(l.teacher)
 	}
 	if l.opt != nil {
 		l.opt.Free()
 	}
 	if l.queue != nil {
-		l.queue.Free()
+		l.queue.free()
 	}
 	if l.pixels != nil {
 		l.pixels.Free()
 	}
-	l.closeStreams()
+	quietly(func() {
+		l.graphs.free()
+		l.timers.free()
+		l.teacherStream.free()
+	})
 }

@@ -122,7 +122,7 @@ func TestResumeGivesTheSameBits(t *testing.T) {
 	}
 }
 
-// Whatever an objective is made of goes through the checkpoint, and what a step
+// All parts of an objective go through the checkpoint, and what a step
 // draws is a function of the step.
 func TestEveryObjectiveResumes(t *testing.T) {
 	for _, set := range [][]string{
@@ -162,10 +162,10 @@ func TestSnapshots(t *testing.T) {
 	r, spec := tiny(t, 2, "knn_every=2", "epochs=5")
 	spec.Epochs = 5
 	var epochs []int64
-	var last Snapshot
+	var last EncoderSnapshot
 	res, err := Run(context.Background(), Options{
 		Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
-		Snapshot: func(s Snapshot) error { epochs, last = append(epochs, s.Epoch), s; return nil },
+		Snapshot: func(s EncoderSnapshot) error { epochs, last = append(epochs, s.Epoch), s; return nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestSnapshots(t *testing.T) {
 	}
 	stopped, err := Run(context.Background(), Options{
 		Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir(),
-		Snapshot: func(Snapshot) error { return errBroker },
+		Snapshot: func(EncoderSnapshot) error { return errBroker },
 	})
 	if !errors.Is(err, errBroker) || stopped != nil {
 		t.Errorf("a receiver's error gives %v", err)
@@ -279,10 +279,9 @@ func runFailing(t *testing.T, o Options, at int) (begun int, err error) {
 	}
 	learner := newSmall(t, cfg)
 	defer learner.Free()
-	failing := &failing{Objective: learner.objective, left: at}
-	learner.objective = failing
-	l := &loop{Options: o.applyDefaults(cfg.Device), learner: learner, sched: newSchedules(o.Recipe, o.Spec)}
-	err = l.run(context.Background())
+	failing := &failing{Objective: learner.criterion.Objective, left: at}
+	learner.criterion.Objective = failing
+	err = newLoop(o, learner).run(context.Background())
 	return at - failing.left, err
 }
 

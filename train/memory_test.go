@@ -53,7 +53,7 @@ func TestRecomputeGivesTheSameBits(t *testing.T) {
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
 		"bf16":        func(c *Config) { c.BF16 = true },
-		"groups":      func(c *Config) { c.Groups, c.NoPredictor = 2, true },
+		"groups":      func(c *Config) { c.Groups, c.Options.NoPredictor = 2, true },
 		"accumulate":  func(c *Config) { c.Accumulate = 2 },
 		"channels":    func(c *Config) { c.ChannelsLast = true },
 		"efficient":   func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
@@ -139,10 +139,10 @@ func TestQueueTakesAccumulatedKeysOnce(t *testing.T) {
 		c.Objective, c.Accumulate = name, 4
 		l := newSmall(t, c)
 		nntest.Do(t, func() {
-			before := l.queue.Keys.Float32s()
+			before := l.queue.keys.Float32s()
 			stepThree(t, l, "x", hyper)
-			after := l.queue.Keys.Float32s()
-			d := small.EmbedDim
+			after := l.queue.keys.Float32s()
+			d := small.Options.Dim
 			if l.queue.at != smallBatch {
 				t.Errorf("%s: the queue's pointer is %d after a batch of %d", name, l.queue.at, smallBatch)
 			}
@@ -164,17 +164,13 @@ func TestQueueTakesAccumulatedKeysOnce(t *testing.T) {
 func TestShuffleIsAFunctionOfSeedAndStep(t *testing.T) {
 	nntest.Torch(t)
 	c := small
-	c.NoPredictor, c.Groups = true, 2
+	c.Options.NoPredictor, c.Groups = true, 2
 	l := newSmall(t, c)
 	defer l.Free()
 	nntest.Do(t, func() {
 		x := torch.FromUint8(nntest.Pixels("x", smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
 		targets := func(step int64) []float32 {
-			z, err := l.targets([]*torch.Tensor{x}, 0, Hyper{Step: step})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return z[0].Float32s()
+			return l.teacher.embed([]*torch.Tensor{x}, drawKey{step: step})[0].Float32s()
 		}
 		if !slices.Equal(targets(1), targets(1)) {
 			t.Error("one step drew two shuffles")
@@ -182,14 +178,14 @@ func TestShuffleIsAFunctionOfSeedAndStep(t *testing.T) {
 		if slices.Equal(targets(1), targets(2)) {
 			t.Error("two steps drew the same shuffle")
 		}
-		shuffled, back := l.shuffle(x, "name")
+		shuffled, back := l.parallel.shuffle(x, nn.Random(c.Seed, "name"))
 		if slices.Equal(shuffled.Bytes(), x.Bytes()) {
 			t.Error("the rows stayed where they were")
 		}
-		if !slices.Equal(torch.IndexSelect(shuffled, 0, back).Bytes(), x.Bytes()) {
+		if !slices.Equal(back(shuffled).Bytes(), x.Bytes()) {
 			t.Error("the shuffle was not undone")
 		}
-		// In eval mode there is no company, and so the shuffle cannot be seen.
+		// In eval mode samples do not depend on each other, so the shuffle cannot be seen.
 		l.teacher.SetTraining(false)
 		if !slices.Equal(targets(1), targets(2)) {
 			t.Error("rows do not come back in the samples' order")

@@ -25,9 +25,9 @@ type MetricsLine struct {
 	PhaseMS         Phases  `json:"phase_ms"` // means over the steps since the line before
 }
 
-// ReadMetrics reads a run's metrics.jsonl, oldest first. A last line that a killed
-// process left half-written is passed over. It returns an error that wraps
-// ErrNotFound where there is no file.
+// ReadMetrics reads a run's metrics.jsonl, oldest first. A last line that a killed process
+// left half-written is skipped. It returns an error that wraps ErrNotFound where there is
+// no file.
 func ReadMetrics(path string) (lines []MetricsLine, err error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -43,12 +43,12 @@ func ReadMetrics(path string) (lines []MetricsLine, err error) {
 	return lines, nil
 }
 
-// metricsFile appends lines; each is flushed, so that a killed run keeps them. A nil
-// one, of a rank other than 0 or that could not be opened, keeps none.
+// metricsFile appends lines; each is flushed, so that a killed run keeps them. A nil one,
+// of a rank other than 0 or that could not be opened, drops them.
 type metricsFile struct{ f *os.File }
 
-// openMetrics opens path for lines after step from: lines of a session that went
-// further than its last checkpoint are dropped, as their steps are made again.
+// openMetrics opens path for lines after step from: lines of a session that went further
+// than its last checkpoint are dropped, since their steps are trained again.
 func openMetrics(path string, from int64) (*metricsFile, error) {
 	fail := func(err error) (*metricsFile, error) {
 		return nil, errs.New("write metrics", path, "make --out writable", errs.BecauseErr(errs.ErrUnavailable, err))

@@ -7,15 +7,15 @@ import (
 	"resslt/train/torch"
 )
 
-// cublasWorkspace is the variable by which cuBLAS gets workspaces of its own for every
-// stream; without it products on two streams may differ from run to run. libtorch looks
-// at it once, at the process's first product on a GPU, so that every run on a GPU sets
-// it: a later one may be deterministic. The size is libtorch's own for Hopper.
+// cublasWorkspace is the variable that gives cuBLAS a workspace of its own for every
+// stream; without it products on two streams may differ from run to run. libtorch reads it
+// once, at the process's first product on a GPU, so every run on a GPU sets it: a later
+// one may be deterministic. The size is libtorch's own for Hopper.
 const cublasWorkspace = "CUBLAS_WORKSPACE_CONFIG"
 
-// SetModes puts libtorch's switches to what the recipe says; they hold for the
-// process, so each run sets all of them, before it makes a learner. On the CPU the
-// same threads give the same bits as it is, and none of them is for it.
+// SetModes sets libtorch's switches as the recipe asks; they hold for the process, so each
+// run sets all of them, before it makes a learner. All are for GPUs: on the CPU the same
+// threads give the same bits anyway.
 func SetModes(r *recipe.Recipe) error {
 	dev, err := torch.ParseDevice(r.Device)
 	if err != nil {

@@ -20,7 +20,7 @@ func TestModesAreTheGPUs(t *testing.T) {
 	}
 }
 
-// For a GPU cuBLAS is told before CUDA starts; what the user has set stays.
+// For a GPU cuBLAS is configured before CUDA starts; what the user has set stays.
 func TestRunsOnAGPUTellCuBLAS(t *testing.T) {
 	r, _ := tiny(t, 1)
 	defer func() {

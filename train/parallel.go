@@ -9,9 +9,9 @@ import (
 	"resslt/train/torch"
 )
 
-// Data parallel: W processes, of which rank r trains rows [r·B/W, (r+1)·B/W) of
-// every batch, and after every step all hold the same state, to the bit. It is the
-// state of one process with the whole batch, but for rounding:
+// dataParallel spreads a step over W processes, of which rank r trains rows
+// [r·B/W, (r+1)·B/W) of every batch; after every step all hold the same state, to the bit.
+// It is the state of one process with the whole batch, but for rounding:
 //
 //	batch norm     with one group: of all ranks' rows together (SyncBatchNorm).
 //	               With G groups: each rank has G/W of them, and the teacher's rows
@@ -24,16 +24,24 @@ import (
 //
 // A loss is summed over the ranks, so that one that is not finite ends them all at one
 // step: at once on CPUs, two steps late on GPUs.
+//
+// With a nil group it is one process, and its methods give back what they are given.
+type dataParallel struct {
+	group   *torch.Group
+	norms   norms
+	inBatch bool // the objective compares the batch's rows with each other
+	device  torch.Device
+}
 
-// norms says how batch norm sees a batch that lies over several ranks.
+// norms says how batch norm sees a batch that is spread over several ranks.
 type norms struct {
 	groups   int          // of this rank's rows
-	together *torch.Group // whose rows share statistics; nil: each its own
+	together *torch.Group // whose rows share statistics; nil: each rank has its own
 	shuffled bool         // the teacher's rows change groups
 }
 
-// norms is the configuration's; an error wraps errs.ErrUsage where the groups
-// cannot be laid over the ranks.
+// norms is the configuration's; an error wraps errs.ErrUsage where the groups do not
+// divide among the ranks.
 func (c Config) norms() (norms, error) {
 	world := c.Group.World()
 	switch {
@@ -45,48 +53,57 @@ func (c Config) norms() (norms, error) {
 		return norms{groups: 1, together: c.Group}, nil
 	case c.Groups%world != 0:
 		return norms{}, errs.New("learner option", "batch norm groups", "give a multiple of the number of ranks, or 1",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("%d do not fall evenly on %d ranks", c.Groups, world)))
+			errs.Because(errs.ErrUsage, fmt.Sprintf("%d do not divide evenly among %d ranks", c.Groups, world)))
 	}
 	return norms{groups: c.Groups / world, shuffled: true}, nil
 }
 
-// reduce makes gradients the mean over the ranks, and running statistics too where
-// each rank has its own: the state stays one.
-func (l *Learner) reduce() {
-	g := l.config.Group
-	if g == nil {
-		return
+// shuffle puts the rows of x, all ranks' together, into an order drawn from r, and gives
+// this rank's share of them. back takes what was computed from those rows, one row each,
+// and puts it into the order of x again.
+func (p *dataParallel) shuffle(x *torch.Tensor, r *nn.Rand) (shuffled *torch.Tensor, back func(*torch.Tensor) *torch.Tensor) {
+	if p.group != nil {
+		x = p.group.Gather(x.To(p.device, torch.Uint8, false))
 	}
-	torch.NoGrad(func() {
-		torch.ScopeDo(func() {
-			var list []*torch.Tensor
-			for _, p := range nn.Parameters(l.student) {
-				if grad := p.Tensor.Grad(); grad != nil {
-					list = append(list, grad)
-				}
-			}
-			if l.norms.together == nil {
-				for _, e := range []*Encoder{l.student, l.teacher} {
-					if e == nil {
-						continue
-					}
-					for _, b := range buffers(e) {
-						if b.DType() != torch.Int64 {
-							list = append(list, b)
-						}
-					}
-				}
-			}
-			g.Mean(list)
-		})
-	})
+	order := r.Permutation(int(x.Size(0)))
+	inverse := make([]int64, len(order))
+	for i, row := range order {
+		inverse[row] = int64(i)
+	}
+	from, to := p.group.Rows(len(order))
+	rows := func(index []int64) *torch.Tensor { return torch.FromInt64(index[from:to], int64(to-from)) }
+	shuffled = torch.IndexSelect(x, 0, rows(order).To(x.Device(), torch.Int64, true))
+	restore := rows(inverse)
+	return shuffled, func(z *torch.Tensor) *torch.Tensor {
+		return torch.IndexSelect(p.group.Gather(z), 0, restore.To(z.Device(), torch.Int64, true))
+	}
 }
 
-// overRanks are a pass's loss and description, means over the ranks. The loss that
-// comes back is for the eye: backward starts from this rank's.
-func (l *Learner) overRanks(loss, description *torch.Tensor) (_, _ *torch.Tensor) {
-	g := l.config.Group
-	if g == nil {
+// wholeBatch gives the views' embeddings of all ranks, of which this rank's carry the
+// gradient, where the objective compares the batch's rows with each other; else e.
+func (p *dataParallel) wholeBatch(e []objective.Embedding) []objective.Embedding {
+	if p.group == nil || !p.inBatch {
+		return e
+	}
+	gather := func(z *torch.Tensor) *torch.Tensor {
+		parts := torch.Chunk(p.group.Gather(z.Detach()), int64(p.group.World()), 0)
+		parts[p.group.Rank()] = z
+		return torch.Cat(parts, 0)
+	}
+	out := make([]objective.Embedding, len(e))
+	for i, own := range e {
+		out[i].Z = gather(own.Z)
+		if out[i].P = out[i].Z; own.P != own.Z {
+			out[i].P = gather(own.P)
+		}
+	}
+	return out
+}
+
+// mean gives a pass's loss and description (or nil), averaged over the ranks. The loss is
+// to be read: backward starts from this rank's own.
+func (p *dataParallel) mean(loss, description *torch.Tensor) (_, _ *torch.Tensor) {
+	if p.group == nil {
 		return loss, description
 	}
 	torch.NoGrad(func() {
@@ -96,8 +113,8 @@ func (l *Learner) overRanks(loss, description *torch.Tensor) (_, _ *torch.Tensor
 		} else {
 			all = torch.Clone(all)
 		}
-		g.Sum(all)
-		all = torch.DivScalar(all, float64(g.World()))
+		p.group.Sum(all)
+		all = torch.DivScalar(all, float64(p.group.World()))
 		loss = torch.Select(all, 0, 0)
 		if description != nil {
 			description = torch.Narrow(all, 0, 1, all.Size(0)-1)
@@ -106,28 +123,62 @@ func (l *Learner) overRanks(loss, description *torch.Tensor) (_, _ *torch.Tensor
 	return loss, description
 }
 
-// wholeBatch are a view's embeddings of all ranks, of which this rank's carry the
-// gradient.
-func (l *Learner) wholeBatch(e objective.Embedding) objective.Embedding {
-	g := l.config.Group
-	join := func(z *torch.Tensor) *torch.Tensor {
-		parts := torch.Chunk(g.Gather(z.Detach()), int64(g.World()), 0)
-		parts[g.Rank()] = z
-		return torch.Cat(parts, 0)
-	}
-	z := join(e.Z)
-	if e.P == e.Z {
-		return objective.Embedding{Z: z, P: z}
-	}
-	return objective.Embedding{Z: z, P: join(e.P)}
-}
-
-// walkBack is backward from a pass's loss. Where every rank takes the loss of the
-// whole batch, the mean over the ranks would leave its rows 1/W of their gradient.
-func (l *Learner) walkBack(loss *torch.Tensor) {
-	if g := l.config.Group; g != nil && l.parts.InBatch {
-		loss.BackwardWith(torch.Scalar(float64(g.World()), loss.DType(), loss.Device()), false)
+// backward starts from this rank's loss. Where that is the loss of the whole batch on every
+// rank, the mean of the gradients would leave this rank's rows 1/W of theirs.
+func (p *dataParallel) backward(loss *torch.Tensor) {
+	if p.group != nil && p.inBatch {
+		loss.BackwardWith(torch.Scalar(float64(p.group.World()), loss.DType(), loss.Device()), false)
 		return
 	}
 	loss.Backward()
 }
+
+// reduce averages the student's gradients over the ranks, and where each rank has running
+// statistics of its own those of both networks: so the ranks stay in one state. t may be
+// nil.
+func (p *dataParallel) reduce(s *student, t *teacher) {
+	if p.group == nil {
+		return
+	}
+	torch.NoGrad(func() {
+		torch.ScopeDo(func() {
+			var list []*torch.Tensor
+			for _, param := range nn.Parameters(s) {
+				if grad := param.Tensor.Grad(); grad != nil {
+					list = append(list, grad)
+				}
+			}
+			if p.norms.together == nil {
+				list = append(list, buffers(s, isFloat)...)
+				if t != nil {
+					list = append(list, buffers(t, isFloat)...)
+				}
+			}
+			p.group.Mean(list)
+		})
+	})
+}
+
+// gather joins the micro-batches' keys of every rank, in order of rows.
+func (p *dataParallel) gather(keys []*torch.Tensor) *torch.Tensor {
+	if keys[0] == nil { // the objective has no queue
+		return nil
+	}
+	return p.group.Gather(cat(keys))
+}
+
+// buffers are a module's tensors that are no parameters, of which keep says which.
+func buffers(m nn.Module, keep func(*torch.Tensor) bool) (out []*torch.Tensor) {
+	m.Visit("", func(e nn.Entry) {
+		if !e.Parameter && keep(e.Tensor) {
+			out = append(out, e.Tensor)
+		}
+	})
+	return out
+}
+
+// isCounter and isFloat distinguish batch norm's counters of batches, int64, from its
+// running statistics.
+func isCounter(t *torch.Tensor) bool { return t.DType() == torch.Int64 }
+
+func isFloat(t *torch.Tensor) bool { return !isCounter(t) }

@@ -24,7 +24,7 @@ type parallelCase struct {
 	alone aloneConfig
 }
 
-// single tells the learners of which one step is compared in place of three: fp32's, of
+// single says of which learners one step is compared in place of three: fp32's, of
 // which a ReLU near zero takes either side; and those whose groups have two samples, where
 // batch norm gives little but the sign of their difference, and three steps make 1e-4 of
 // an ulp.
@@ -39,8 +39,8 @@ type aloneConfig struct {
 	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
 }
 
-// parallelCases are learners whose two ranks are held against one process. alone, if
-// set, is what the one process is configured with in the other's place.
+// parallelCases are learners whose two ranks are compared with one process. alone, if set,
+// is the one process's configuration where it differs.
 func parallelCases() map[string]parallelCase {
 	with := func(change func(*Config)) Config {
 		c := small
@@ -58,7 +58,7 @@ func parallelCases() map[string]parallelCase {
 		"ressl bfloat16":      of(func(c *Config) { c.Double, c.BF16 = false, true }),
 		"ressl, recomputed":   of(func(c *Config) { c.Recompute = true }),
 		"ressl, wrapping":     of(func(c *Config) { c.QueueSize = 11 }),
-		"ressl*, four groups": of(func(c *Config) { c.NoPredictor, c.Groups = true, 4 }),
+		"ressl*, four groups": of(func(c *Config) { c.Options.NoPredictor, c.Groups = true, 4 }),
 		"moco-v2, groups":     of(func(c *Config) { c.Objective, c.Groups = "moco-v2", 2 }),
 		"byol":                of(func(c *Config) { c.Objective = "byol" }),
 		"simclr":              of(func(c *Config) { c.Objective = "simclr" }),

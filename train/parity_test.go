@@ -18,40 +18,40 @@ func TestQueueWrapParity(t *testing.T) {
 	fix := nntest.Load(t, "queue")
 	var m struct{ K, D, B int64 }
 	fix.Meta(&m)
-	q, err := NewQueue(int(m.K), int(m.D), 1, torch.CPU, torch.Float32)
+	q, err := newQueue(int(m.K), int(m.D), 1, torch.CPU, torch.Float32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Free()
+	defer q.free()
 	check := func(at string) {
 		t.Helper()
-		if d := nntest.Deviation(q.Keys.Float32s(), fix.Float32s("queue."+at)); d != 0 {
+		if d := nntest.Deviation(q.keys.Float32s(), fix.Float32s("queue."+at)); d != 0 {
 			t.Errorf("queue after %s deviates by %g", at, d)
 		}
-		if got, want := q.State()[1].Tensor.Int64s()[0], fix.Int64s("pointer." + at)[0]; got != want {
+		if got, want := q.state()[1].Tensor.Int64s()[0], fix.Int64s("pointer." + at)[0]; got != want {
 			t.Errorf("pointer after %s is %d, want %d", at, got, want)
 		}
 	}
 	nntest.Do(t, func() {
-		torch.Copy_(q.Keys, nntest.FormulaTensor("queue", 1, 0, m.K, m.D), false)
+		torch.Copy_(q.keys, nntest.FormulaTensor("queue", 1, 0, m.K, m.D), false)
 		for step := range 6 {
-			q.Enqueue(nntest.FormulaTensor(fmt.Sprintf("keys %d", step), 1, 0, m.B, m.D))
+			q.enqueue(nntest.FormulaTensor(fmt.Sprintf("keys %d", step), 1, 0, m.B, m.D))
 			check(fmt.Sprint(step))
 		}
-		q.Enqueue(nntest.FormulaTensor("flood", 1, 0, 2*m.K+3, m.D))
+		q.enqueue(nntest.FormulaTensor("flood", 1, 0, 2*m.K+3, m.D))
 		check("flood")
 	})
 }
 
 func TestQueueStartsAsFixture(t *testing.T) {
 	nntest.Torch(t)
-	q, err := NewQueue(6, 5, 3, torch.CPU, torch.Float32)
+	q, err := newQueue(6, 5, 3, torch.CPU, torch.Float32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Free()
+	defer q.free()
 	nntest.Do(t, func() {
-		nntest.Close(t, "queue", q.Keys.Float32s(), nntest.Load(t, "initial").Float32s("queue"), 2*nntest.Unit) // both round float64 once
+		nntest.Close(t, "queue", q.keys.Float32s(), nntest.Load(t, "initial").Float32s("queue"), 2*nntest.Unit) // both round float64 once
 	})
 }
 
@@ -69,7 +69,7 @@ func momentumSteps(tb testing.TB, double bool, m optim.Schedule) nntest.Values {
 		}
 		teacher := []*torch.Tensor{place("ema teacher 0", 7, 3), place("ema teacher 1", 5)}
 		for step := range 5 {
-			MomentumUpdate(teacher, []*torch.Tensor{
+			momentumUpdate(teacher, []*torch.Tensor{
 				place(fmt.Sprintf("ema student 0 %d", step), 7, 3),
 				place(fmt.Sprintf("ema student 1 %d", step), 5),
 			}, m(int64(step)))
@@ -138,11 +138,14 @@ type learnerCase struct {
 // start builds the learner at the fixture's first step.
 func (c learnerCase) start(t testing.TB) *Learner {
 	t.Helper()
-	l, err := NewLearner(Config{
-		Width: c.Width, SmallStem: true, ProjHidden: c.Hidden, PredHidden: c.Hidden, EmbedDim: c.D,
-		NoPredictor: !c.Predictor, Groups: c.groups, QueueSize: c.K, TauS: c.TauS, TauT: c.TauT, TauNCE: c.Tau,
-		Mean: c.Mean, Std: c.Std, Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
+	config := fixture(Config{
+		Width: c.Width, Options: objective.Options{ProjHidden: c.Hidden, PredHidden: c.Hidden, Dim: c.D, NoPredictor: !c.Predictor},
+		QueueSize: c.K, Optimizer: c.optimizer, Device: c.device, Double: c.double, BF16: c.bf16,
 	})
+	config.Options.TauS, config.Options.TauT, config.Options.Tau = c.TauS, c.TauT, c.Tau
+	config.Mean, config.Std = c.Mean, c.Std
+	config.Groups, config.Seed = max(1, c.groups), 0
+	l, err := NewLearner(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +161,7 @@ func (c learnerCase) start(t testing.TB) *Learner {
 			}
 		}
 		keys := nntest.FormulaTensor("learner queue", 1, 0, int64(c.K), int64(c.D)).To(torch.CPU, torch.Float64, false)
-		torch.Copy_(l.queue.Keys, objective.Normalize(keys), false)
+		torch.Copy_(l.queue.keys, objective.Normalize(keys), false)
 	})
 	return l
 }

@@ -9,10 +9,9 @@ import (
 	"resslt/train/backbone"
 	"resslt/train/eval"
 	"resslt/train/recipe"
-	"resslt/train/torch"
 )
 
-// Scores are what the probes say of one frozen encoder, in percent.
+// Scores are the probes' results for one frozen encoder, in percent.
 type Scores struct {
 	KNN        map[string]float64 `json:"knn_top1,omitempty"` // by k: weighted vote of the k nearest by cosine
 	LinearTop1 *float64           `json:"linear_top1,omitempty"`
@@ -90,8 +89,8 @@ func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
 	return nil
 }
 
-// Untrained scores the encoder as the recipe's seed initialises it: what
-// training has to beat.
+// Untrained scores the encoder as the recipe's seed initialises it: what training has to
+// beat.
 func Untrained(ctx context.Context, r *recipe.Recipe, train, test ImageSource) (*Scores, error) {
 	cfg, err := LearnerConfig(r)
 	if err != nil {
@@ -111,7 +110,3 @@ func (s *Summary) Add(r *recipe.Recipe, trained, untrained *Scores) {
 	s.KNNTop1, s.LinearTop1 = trained.KNNTop1(r), trained.LinearTop1
 	s.KNNTop1Untrained, s.LinearTop1Untrained = untrained.KNNTop1(r), untrained.LinearTop1
 }
-
-// SetThreads sets libtorch's threads; with another number the same step gives
-// other last bits.
-func SetThreads(n int) error { return torch.SetNumThreads(n) }

@@ -8,192 +8,124 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// What the ranks of a group tell each other between steps. Each of these methods is a
-// collective of the loop's, and does nothing where it trains alone: every rank comes to
-// them in one order, whatever has happened to it, so that none waits for a word that
-// nobody says. A step's own failure has no such place; there a rank ends, and the
-// others with it, by the connections that it drops.
-
-// Words that a rank says before a step.
-const (
-	goOn byte = iota
-	interrupted
-	failed
-)
-
-// checkRanks says whether the recipe's batch falls evenly on the ranks.
-func checkRanks(batch, accumulate int, n norms, world int) error {
-	if batch%(world*accumulate*n.groups) == 0 {
-		return nil
-	}
-	return errs.New("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number, times accumulate and bn_groups, divides",
-		errs.Because(errs.ErrUsage, fmt.Sprintf("batch_size %d does not fall into %d equal micro-batches on each, with %d groups of batch norm", batch, accumulate, n.groups)))
+// ranks is how the processes of a group agree between steps. There is one mechanism:
+// exchange, by which every rank gets a message of each, in order of rank. The other methods
+// read the messages: agree that all can do something, same that all hold equal values,
+// distinctGPUs that no two hold one.
+//
+// Each method is a collective, and does nothing with a nil group: every rank comes to them
+// in one order, whatever has happened to it, so that none waits for a message that nobody
+// sends. A failure within a step has no such place; there a rank ends, and the others with
+// it, by the connections that it drops.
+type ranks struct {
+	group    *torch.Group
+	deferred error // of this rank alone, kept until the next agreement
+	lost     bool  // the group has failed: nothing is saved, and the GPU is not waited for
 }
 
-// ownDevice is the GPU of a rank where the recipe says "cuda" and no more: the one of
-// the rank's number on its machine, or the only one that the process is shown.
-func ownDevice(dev torch.Device, recipe string, localRank int) torch.Device {
-	if dev.Type != torch.DeviceCUDA || strings.Contains(recipe, ":") {
-		return dev
-	}
-	if info, err := torch.Info(); err != nil || len(info.CUDA) != 1 {
-		dev.Index = localRank
-	}
-	return dev
-}
-
-// exchange gives every rank's bytes; a lost group's state is not saved.
-func (l *loop) exchange(mine []byte) (all [][]byte, err error) {
+// exchange gives every rank's message, of one length.
+func (r *ranks) exchange(mine []byte) (all [][]byte, err error) {
 	err = torch.Do(func() error {
-		all = l.Group.Exchange(mine)
+		all = r.group.Exchange(mine)
 		return nil
 	})
 	if err != nil {
-		l.torn = true
-		l.abandon()
+		r.abandon()
 	}
 	return all, err
 }
 
-// abandon gives up a group that has failed: what waits on the GPU for the others ends,
-// and nobody waits for the GPU.
-func (l *loop) abandon() {
-	l.Group.Abort()
-	if l.Group != nil && l.feed != nil {
-		l.feed.broken = true
-	}
+// abandon ends a group that has failed: what waits on the GPU for the other ranks ends.
+func (r *ranks) abandon() {
+	r.group.Abort()
+	r.lost = r.group != nil
 }
 
-// carry keeps an error that one rank alone may have until the next agreement.
-func (l *loop) carry(err error) error {
-	if l.Group == nil {
+// deferError keeps an error that this rank alone may have until the next agreement.
+func (r *ranks) deferError(err error) error {
+	if r.group == nil {
 		return err
 	}
-	if l.carried == nil {
-		l.carried = err
+	if r.deferred == nil {
+		r.deferred = err
 	}
 	return nil
 }
 
-// agree says whether this rank can make the next step, err being why it cannot, and
-// hears the others: all make it, or none does. An interrupt of one is one of all.
-func (l *loop) agree(ctx context.Context, err error) error {
-	if l.Group == nil {
+// Messages of agree.
+const (
+	able byte = iota
+	interrupted
+	unable
+)
+
+// ready says whether every rank can make the next step, err being why this one cannot:
+// all make it, or none does. A deferred error comes first. An interrupt of one rank is
+// one of all.
+func (r *ranks) ready(ctx context.Context, where string, err error) error {
+	if r.group == nil {
 		return err
 	}
 	switch {
-	case l.carried != nil:
-		err = l.carried
+	case r.deferred != nil:
+		err = r.deferred
 	case err == nil:
 		err = ctx.Err()
 	}
-	word := goOn
-	switch {
-	case err != nil && ctx.Err() != nil:
-		word = interrupted
-	case err != nil:
-		word = failed
+	return r.agree("continue", where, err, ctx.Err() != nil)
+}
+
+// agree says whether every rank can do what is asked for, err being why this one cannot.
+func (r *ranks) agree(what, where string, err error, stopped bool) error {
+	if r.group == nil {
+		return err
 	}
-	all, lost := l.exchange([]byte{word})
+	mine := able
+	switch {
+	case err != nil && stopped:
+		mine = interrupted
+	case err != nil:
+		mine = unable
+	}
+	all, lost := r.exchange([]byte{mine})
 	switch {
 	case err != nil:
 		return err
 	case lost != nil:
 		return lost
 	}
-	where := fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps())
-	for rank, said := range all {
-		if said[0] == failed {
-			return errs.New("train", where, "see why, then start all of them again with --resume",
-				errs.Because(errs.ErrUnavailable, fmt.Sprintf("rank %d cannot go on", rank)))
-		}
+	rank := func(message byte) int {
+		return slices.IndexFunc(all, func(m []byte) bool { return m[0] == message })
 	}
-	for rank, said := range all {
-		if said[0] == interrupted {
-			return errs.New("train", where, "go on with --resume", errs.Because(errs.ErrInterrupted, fmt.Sprintf("rank %d was, checkpoint written", rank)))
-		}
+	if i := rank(unable); i >= 0 {
+		return errs.New("train", where, "see why, then start all of them again with --resume",
+			errs.Because(errs.ErrUnavailable, fmt.Sprintf("rank %d cannot %s", i, what)))
 	}
-	return nil
-}
-
-// sameStart holds what the ranks are about to train against each other.
-func (l *loop) sameStart() error {
-	if l.Group == nil {
-		return nil
-	}
-	r := *l.Recipe
-	r.Data, r.Threads = "", 0 // machines differ
-	err := l.same("start training", "start all ranks with one recipe, data set, --resume and --out", []fact{
-		{"batches", l.Spec.Digest()}, {"recipe", string(r.YAML())}, {"step", fmt.Sprint(l.step)}, {"libtorch", torchVersion()},
-	})
-	if err != nil || l.learner.config.Device.Type != torch.DeviceCUDA {
-		return err
-	}
-	place, err := placeOf(l.learner.config.Device)
-	if err != nil {
-		return err
-	}
-	all, err := l.exchange(place)
-	if err != nil {
-		return err
-	}
-	return oneEach(all)
-}
-
-// placeOf is a digest of where a GPU is: its machine, which of the machine's the process
-// is shown, and its number among those.
-func placeOf(dev torch.Device) ([]byte, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, errs.New("start training", "the machine's name", "give the machine a hostname", err)
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q %d", host, os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NVIDIA_VISIBLE_DEVICES"), dev.Index))
-	return sum[:], nil
-}
-
-// oneEach refuses two ranks in one place.
-func oneEach(places [][]byte) error {
-	for r, place := range places {
-		if first := slices.IndexFunc(places, func(p []byte) bool { return slices.Equal(p, place) }); first < r {
-			return errs.New("start training", fmt.Sprintf("rank %d", r), "start as many ranks as there are GPUs, each with its LOCAL_RANK, and set device=cuda without a number",
-				errs.Because(errs.ErrUsage, fmt.Sprintf("it has the GPU of rank %d", first)))
-		}
+	if i := rank(interrupted); i >= 0 {
+		return errs.New("train", where, "continue with --resume",
+			errs.Because(errs.ErrInterrupted, fmt.Sprintf("rank %d was interrupted, checkpoint written", i)))
 	}
 	return nil
 }
 
-// sameState holds the ranks' states against each other.
-func (l *loop) sameState() error {
-	if l.Group == nil {
-		return nil
-	}
-	tensors, err := HostTensors(l.learner.State())
-	if err != nil {
-		return err
-	}
-	var facts []fact
-	for _, part := range []string{"student", "teacher", "optimizer", "queue"} {
-		facts = append(facts, fact{part, digestOf(tensors, part+".")})
-	}
-	return l.same("train", "run all ranks on machines of one type, with one libtorch; the newest checkpoint is sound", facts)
-}
-
-// fact is what every rank should have alike.
+// fact is a value that every rank should hold.
 type fact struct{ name, value string }
 
-// same compares facts over the ranks; the error wraps errs.ErrMismatch and names
-// the ranks that differ from rank 0.
-func (l *loop) same(op, hint string, facts []fact) error {
+// same compares facts over the ranks; the error wraps errs.ErrMismatch and names the ranks
+// that differ from rank 0.
+func (r *ranks) same(op string, step int64, hint string, facts []fact) error {
 	var mine []byte
 	for _, f := range facts {
 		sum := sha256.Sum256([]byte(f.value))
 		mine = append(mine, sum[:]...)
 	}
-	all, err := l.exchange(mine)
+	all, err := r.exchange(mine)
 	if err != nil {
 		return err
 	}
@@ -206,31 +138,92 @@ func (l *loop) same(op, hint string, facts []fact) error {
 			}
 		}
 		if differ != nil {
-			return errs.New(op, fmt.Sprintf("step %d", l.step), hint,
+			return errs.New(op, fmt.Sprintf("step %d", step), hint,
 				errs.Because(errs.ErrMismatch, fmt.Sprintf("rank %s has another %s than rank 0", strings.Join(differ, ", "), f.name)))
 		}
 	}
 	return nil
 }
 
-// written tells whether rank 0 could write, err being why not; the others wait for it.
-func (l *loop) written(err error) error {
-	if l.Group == nil {
+// sameStart compares what the ranks are about to train, and refuses two on one GPU.
+func (r *ranks) sameStart(rec *recipe.Recipe, spec *schemas.RunSpec, step int64, dev torch.Device) error {
+	if r.group == nil {
+		return nil
+	}
+	common := *rec
+	common.Data, common.Threads = "", 0 // machines differ
+	err := r.same("start training", step, "start all ranks with one recipe, data set, --resume and --out", []fact{
+		{"batches", spec.Digest()}, {"recipe", string(common.YAML())}, {"step", fmt.Sprint(step)}, {"libtorch", torchVersion()},
+	})
+	if err != nil || dev.Type != torch.DeviceCUDA {
 		return err
 	}
-	word := goOn
+	mine, err := gpuIdentity(dev)
 	if err != nil {
-		word = failed
-	}
-	all, lost := l.exchange([]byte{word})
-	switch {
-	case err != nil:
 		return err
-	case lost != nil:
-		return lost
-	case all[0][0] == failed:
-		return errs.New("train", fmt.Sprintf("step %d", l.step), "see why, then start all of them again with --resume",
-			errs.Because(errs.ErrUnavailable, "rank 0 cannot save"))
+	}
+	all, err := r.exchange(mine)
+	if err != nil {
+		return err
+	}
+	return distinctGPUs(all)
+}
+
+// distinctGPUs refuses two ranks on one GPU.
+func distinctGPUs(gpus [][]byte) error {
+	for r, gpu := range gpus {
+		if first := slices.IndexFunc(gpus, func(g []byte) bool { return slices.Equal(g, gpu) }); first < r {
+			return errs.New("start training", fmt.Sprintf("rank %d", r), "start as many ranks as there are GPUs, each with its LOCAL_RANK, and set device=cuda without a number",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("it has the GPU of rank %d", first)))
+		}
 	}
 	return nil
+}
+
+// sameState compares the ranks' learners.
+func (r *ranks) sameState(step int64, l *Learner) error {
+	if r.group == nil {
+		return nil
+	}
+	tensors, err := HostTensors(l.State())
+	if err != nil {
+		return err
+	}
+	var facts []fact
+	for _, part := range []string{"student", "teacher", "optimizer", "queue"} {
+		facts = append(facts, fact{part, digestOf(tensors, part+".")})
+	}
+	return r.same("train", step, "run all ranks on machines of one type, with one libtorch; the newest checkpoint is sound", facts)
+}
+
+// gpuIdentity is a digest of which GPU this is: its machine, which of the machine's the
+// process is shown, and its number among those.
+func gpuIdentity(dev torch.Device) ([]byte, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, errs.New("start training", "the machine's name", "give the machine a hostname", err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q %d", host, os.Getenv("CUDA_VISIBLE_DEVICES"), os.Getenv("NVIDIA_VISIBLE_DEVICES"), dev.Index))
+	return sum[:], nil
+}
+
+// checkRanks says whether the recipe's batch divides evenly among the ranks.
+func checkRanks(batch, accumulate int, n norms, world int) error {
+	if batch%(world*accumulate*n.groups) == 0 {
+		return nil
+	}
+	return errs.New("train", fmt.Sprintf("%d ranks", world), "give a batch_size that their number, times accumulate and bn_groups, divides",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("batch_size %d does not divide into %d equal micro-batches on each, with %d groups of batch norm", batch, accumulate, n.groups)))
+}
+
+// ownDevice is the GPU of a rank where the recipe says "cuda" without a number: the GPU of
+// the rank's number on its machine, or the only one that the process is shown.
+func ownDevice(dev torch.Device, recipe string, localRank int) torch.Device {
+	if dev.Type != torch.DeviceCUDA || strings.Contains(recipe, ":") {
+		return dev
+	}
+	if info, err := torch.Info(); err != nil || len(info.CUDA) != 1 {
+		dev.Index = localRank
+	}
+	return dev
 }

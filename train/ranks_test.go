@@ -6,24 +6,20 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
 
-// TestRanksAgree goes through what two ranks can have to say to each other between
-// steps.
+// TestRanksAgree goes through what two ranks exchange between steps.
 func TestRanksAgree(t *testing.T) {
 	torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
 		c := small
 		c.Group = g
 		learner := newSmall(t, c)
 		defer learner.Free()
-		fresh := func() *loop {
-			return &loop{Options: Options{Group: g, Spec: &schemas.RunSpec{Epochs: 1, StepsPerEpoch: 9}}, learner: learner}
-		}
+		fresh := func() *ranks { return &ranks{group: g} }
 		own := errors.New("of rank 1 alone")
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
@@ -34,30 +30,30 @@ func TestRanksAgree(t *testing.T) {
 			}
 		}
 
-		expect("both can", fresh().agree(t.Context(), nil), nil, "")
+		expect("both can", fresh().ready(t.Context(), "step 1 of 9", nil), nil, "")
 		if g.Rank() == 0 {
-			expect("one cannot", fresh().agree(t.Context(), nil), errs.ErrUnavailable, "rank 1 cannot go on")
-			expect("one is interrupted", fresh().agree(t.Context(), nil), errs.ErrInterrupted, "rank 1 was")
-			expect("one has failed before", fresh().agree(t.Context(), nil), errs.ErrUnavailable, "rank 1 cannot go on")
+			expect("one cannot", fresh().ready(t.Context(), "step 1 of 9", nil), errs.ErrUnavailable, "rank 1 cannot continue")
+			expect("one is interrupted", fresh().ready(t.Context(), "step 1 of 9", nil), errs.ErrInterrupted, "rank 1 was")
+			expect("one has failed before", fresh().ready(t.Context(), "step 1 of 9", nil), errs.ErrUnavailable, "rank 1 cannot continue")
 		} else {
-			expect("one cannot", fresh().agree(t.Context(), own), own, "")
-			expect("one is interrupted", fresh().agree(stopped, nil), context.Canceled, "")
-			l := fresh()
-			expect("carried", l.carry(own), nil, "")
-			expect("one has failed before", l.agree(t.Context(), nil), own, "")
+			expect("one cannot", fresh().ready(t.Context(), "step 1 of 9", own), own, "")
+			expect("one is interrupted", fresh().ready(stopped, "step 1 of 9", nil), context.Canceled, "")
+			r := fresh()
+			expect("deferred", r.deferError(own), nil, "")
+			expect("one has failed before", r.ready(t.Context(), "step 1 of 9", nil), own, "")
 		}
 
-		expect("one state", fresh().sameState(), nil, "")
+		expect("one state", fresh().sameState(0, learner), nil, "")
 		if g.Rank() == 1 {
-			nntest.Do(t, func() { torch.FillScalar_(torch.Select(learner.queue.Keys, 0, 3), 0.5) })
+			nntest.Do(t, func() { torch.FillScalar_(torch.Select(learner.queue.keys, 0, 3), 0.5) })
 		}
-		expect("another queue", fresh().sameState(), errs.ErrMismatch, "rank 1 has another queue than rank 0")
+		expect("another queue", fresh().sameState(0, learner), errs.ErrMismatch, "rank 1 has another queue than rank 0")
 
-		expect("written", fresh().written(nil), nil, "")
+		expect("saved", fresh().agree("save", "step 1", nil, false), nil, "")
 		if g.Rank() == 0 {
-			expect("not written", fresh().written(own), own, "")
+			expect("not saved", fresh().agree("save", "step 1", own, false), own, "")
 		} else {
-			expect("not written", fresh().written(nil), errs.ErrUnavailable, "rank 0 cannot save")
+			expect("not saved", fresh().agree("save", "step 1", nil, false), errs.ErrUnavailable, "rank 0 cannot save")
 		}
 		return nil
 	})
@@ -87,24 +83,24 @@ func TestOwnDevice(t *testing.T) {
 
 // TestOneRankEach: a GPU is one rank's.
 func TestOneRankEach(t *testing.T) {
-	place := func(index int) []byte {
-		p, err := placeOf(torch.CUDA(index))
+	gpu := func(index int) []byte {
+		p, err := gpuIdentity(torch.CUDA(index))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	if err := oneEach([][]byte{place(0), place(1), place(2)}); err != nil {
+	if err := distinctGPUs([][]byte{gpu(0), gpu(1), gpu(2)}); err != nil {
 		t.Error(err)
 	}
-	err := oneEach([][]byte{place(0), place(1), place(1)})
+	err := distinctGPUs([][]byte{gpu(0), gpu(1), gpu(1)})
 	if !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), "rank 2") || !strings.Contains(err.Error(), "GPU of rank 1") {
 		t.Errorf("one GPU for two ranks: %v", err)
 	}
 	t.Setenv("CUDA_VISIBLE_DEVICES", "3")
-	shown := place(0)
+	shown := gpu(0)
 	t.Setenv("CUDA_VISIBLE_DEVICES", "4")
-	if err := oneEach([][]byte{shown, place(0)}); err != nil {
+	if err := distinctGPUs([][]byte{shown, gpu(0)}); err != nil {
 		t.Errorf("each is shown one of its own: %v", err)
 	}
 }

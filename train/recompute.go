@@ -3,87 +3,76 @@ package train
 import (
 	"slices"
 
+	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/torch"
 )
 
 // tape is a forward pass of the student's backbone that kept no graph: activation
-// checkpointing (Chen et al. 2016, arXiv 1604.06174). Between the stages lie the
-// tensors that went in; everything inside a stage is computed again when backward
-// comes to it, so that peak memory is those and one stage's graph.
+// checkpointing (Chen et al. 2016, arXiv 1604.06174). It keeps the tensors between the
+// stages; everything inside a stage is computed again when backward comes to it, so that
+// the peak of memory is those tensors and one stage's graph.
 //
-//	record:    x₀ → stage → x₁ → stage → … → features          no graph
+//	newTape:   x₀ → stage → x₁ → stage → … → features          no graph
 //	heads, loss, backward to the features
-//	playBack:  for the stages from the last: xᵢ → stage again, with its graph;
+//	backward:  for the stages from the last: xᵢ → stage again, with its graph;
 //	           backward from the gradient of what came out, to that of xᵢ
 //
-// The gradients are those of the plain pass, to the bit: the same operators work
-// on the same numbers, and every parameter's gradient is added to at the same
-// place in the order of views.
+// The gradients are those of the plain pass, to the bit: the same operators work on the
+// same numbers, and views add to a parameter's gradient in the same order.
 type tape struct {
-	inputs   []*torch.Tensor // of every stage
-	counts   []*torch.Tensor // int64 buffers as they were before: they key what a stage draws
-	features *torch.Tensor   // (B,FeatureDim), a leaf that collects its gradient
+	backbone  backbone.Backbone
+	precision precision
+	inputs    []*torch.Tensor // of every stage
+	counts    []*torch.Tensor // int64 buffers as they were before: they key what a stage draws
+	features  *torch.Tensor   // (B,FeatureDim), a leaf that collects its gradient
 }
 
-// tensors are what backward needs of the tape; none of a nil one.
-func (tp *tape) tensors() []*torch.Tensor {
-	if tp == nil {
-		return nil
-	}
-	return append(append(slices.Clone(tp.inputs), tp.counts...), tp.features)
-}
-
-// record runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors
-// belong to the current scope.
-func (l *Learner) record(pixels *torch.Tensor) (tp *tape, err error) {
-	tp = &tape{}
+// newTape runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors belong
+// to the current scope.
+func (s *student) newTape(pixels *torch.Tensor) *tape {
+	tp := &tape{backbone: s.Backbone, precision: s.precision}
 	torch.NoGrad(func() {
-		x, e := l.pixels.Forward(pixels)
-		if e != nil {
-			err = e
-			return
+		x := s.input(pixels)
+		for _, b := range buffers(tp.backbone, isCounter) {
+			tp.counts = append(tp.counts, torch.Clone(b))
 		}
-		for _, b := range buffers(l.student.Backbone) {
-			if b.DType() == torch.Int64 {
-				tp.counts = append(tp.counts, torch.Clone(b))
-			}
-		}
-		for _, s := range l.student.Backbone.Stages() {
+		for _, stage := range tp.backbone.Stages() {
 			tp.inputs = append(tp.inputs, x)
-			x = torch.Scope(func() (y *torch.Tensor) {
-				l.autocast(func() { y = s.Forward(x) })
-				return y
-			})
+			x = tp.forward(stage, x)
 		}
 		tp.features = x.Detach()
 	})
-	if err != nil {
-		return nil, err
-	}
 	tp.features.SetRequiresGrad(true)
-	return tp, nil
+	return tp
 }
 
-// playBack takes the gradient of the tape's features through the stages, into the
-// parameters'. Buffers end as they were: running statistics have taken in these
-// samples once already.
-func (l *Learner) playBack(tp *tape) {
+// forward runs one stage and frees what it makes on the way, where no graph keeps it.
+func (tp *tape) forward(stage nn.Module, x *torch.Tensor) *torch.Tensor {
+	return torch.Scope(func() (y *torch.Tensor) {
+		tp.precision.autocast(func() { y = stage.Forward(x) })
+		return y
+	})
+}
+
+// backward takes the gradient of the features through the stages, into the parameters.
+// Buffers end as they were: running statistics have taken in these samples already.
+func (tp *tape) backward() {
 	torch.ScopeDo(func() {
-		kept := buffers(l.student.Backbone)
+		kept := buffers(tp.backbone, func(*torch.Tensor) bool { return true })
 		var after []*torch.Tensor
 		count := 0
 		for _, b := range kept {
 			after = append(after, torch.Clone(b))
-			if b.DType() == torch.Int64 {
+			if isCounter(b) {
 				b.CopyFrom(tp.counts[count].Bytes())
 				count++
 			}
 		}
 		grad := tp.features.Grad()
-		stages := l.student.Backbone.Stages()
+		stages := tp.backbone.Stages()
 		for i := len(stages) - 1; i >= 0; i-- {
-			grad = torch.Scope(func() *torch.Tensor { return l.again(stages[i], tp.inputs[i], grad, i > 0) })
+			grad = torch.Scope(func() *torch.Tensor { return tp.recompute(stages[i], tp.inputs[i], grad, i > 0) })
 			tp.inputs[i].Free()
 		}
 		torch.NoGrad(func() {
@@ -94,20 +83,34 @@ func (l *Learner) playBack(tp *tape) {
 	})
 }
 
-// again runs one stage with its graph and walks it backward from grad; it gives the
+// recompute runs one stage again, with its graph, and backward from grad. It gives the
 // gradient of the stage's input, or nil for the images, which need none.
-func (l *Learner) again(stage nn.Module, input, grad *torch.Tensor, wanted bool) *torch.Tensor {
+func (tp *tape) recompute(stage nn.Module, input, grad *torch.Tensor, wanted bool) *torch.Tensor {
 	x := input.Detach()
 	if wanted {
 		x.SetRequiresGrad(true)
 	}
-	y := torch.Scope(func() (y *torch.Tensor) {
-		l.autocast(func() { y = stage.Forward(x) })
-		return y
-	})
-	y.BackwardWith(grad, false)
+	tp.forward(stage, x).BackwardWith(grad, false)
 	if !wanted {
 		return nil
 	}
 	return x.Grad()
+}
+
+// tapes are a pass's, one a view; none without activation checkpointing.
+type tapes []*tape
+
+// tensors are what backward needs.
+func (t tapes) tensors() (out []*torch.Tensor) {
+	for _, tp := range t {
+		out = slices.Concat(out, tp.inputs, tp.counts, []*torch.Tensor{tp.features})
+	}
+	return out
+}
+
+// backward continues from the features, where the loss's own backward has ended.
+func (t tapes) backward() {
+	for _, tp := range t {
+		tp.backward()
+	}
 }

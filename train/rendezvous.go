@@ -9,20 +9,20 @@ import (
 	"resslt/train/torch"
 )
 
-// Rendezvous is a process's place in a group, and where the group meets.
+// Rendezvous is a process's position in a group, and where the group meets.
 type Rendezvous struct {
 	Rank, World           int
 	LocalRank, LocalWorld int // of those on this machine
 	Addr                  string
 	Port                  int
-	// Serve says that this process holds the store: rank 0 does, but where torchrun's
-	// agent has one already.
+	// Serve says that this process holds the store: rank 0 does, unless torchrun's agent has
+	// one already.
 	Serve  bool
 	Prefix string // of the group's keys
 }
 
-// DefaultPort is torchrun's, where MASTER_PORT is not set.
-const DefaultPort = 29500
+// defaultPort is torchrun's, where MASTER_PORT is not set.
+const defaultPort = 29500
 
 // FromEnvironment reads the variables that torchrun sets, and that Kubeflow's
 // PyTorchJob and Slurm's scripts set as it does:
@@ -37,15 +37,15 @@ const DefaultPort = 29500
 // wrap errs.ErrUsage and name the variable.
 func FromEnvironment(lookup func(string) (string, bool)) (*Rendezvous, error) {
 	e := environment{lookup: lookup}
-	r := &Rendezvous{LocalWorld: 1, Port: DefaultPort, Prefix: "resslt"}
-	addr, met := lookup("MASTER_ADDR")
+	r := &Rendezvous{LocalWorld: 1, Port: defaultPort, Prefix: "resslt"}
+	addr, hasAddr := lookup("MASTER_ADDR")
 	switch {
 	case e.has("RANK") || e.has("WORLD_SIZE"):
 		e.number("WORLD_SIZE", &r.World, 1)
 		e.number("RANK", &r.Rank, 0)
 		e.optional("LOCAL_RANK", &r.LocalRank, 0)
 		e.optional("LOCAL_WORLD_SIZE", &r.LocalWorld, 1)
-	case met && e.has("SLURM_PROCID"):
+	case hasAddr && e.has("SLURM_PROCID"):
 		e.number("SLURM_NTASKS", &r.World, 1)
 		e.number("SLURM_PROCID", &r.Rank, 0)
 		e.optional("SLURM_LOCALID", &r.LocalRank, 0)
@@ -61,7 +61,7 @@ func FromEnvironment(lookup func(string) (string, bool)) (*Rendezvous, error) {
 		return nil, badVariable("RANK", fmt.Sprintf("is %d of a world of %d, which counts from 0", r.Rank, r.World))
 	case r.World == 1:
 		return nil, nil
-	case !met || addr == "":
+	case !hasAddr || addr == "":
 		return nil, badVariable("MASTER_ADDR", "is not set")
 	case r.Port > 65535:
 		return nil, badVariable("MASTER_PORT", fmt.Sprintf("is %d", r.Port))
@@ -70,16 +70,16 @@ func FromEnvironment(lookup func(string) (string, bool)) (*Rendezvous, error) {
 	if agent, _ := lookup("TORCHELASTIC_USE_AGENT_STORE"); agent == "True" || agent == "true" || agent == "1" {
 		r.Serve = false
 	}
-	// A group that torchrun starts anew meets at the store of the one before.
+	// A group that torchrun starts again meets at the store of the one before.
 	if n, ok := lookup("TORCHELASTIC_RESTART_COUNT"); ok {
 		r.Prefix += "/attempt " + n
 	}
 	return r, nil
 }
 
-// Join waits for the other ranks, and gives the group, whose collectives are for
-// tensors of dev beside the CPU's. The caller leaves or frees it. timeout is how long a
-// rank may be silent, from now on; 0 is torch.DefaultGroupTimeout.
+// Join waits for the other ranks, and gives the group, whose collectives are for tensors of
+// dev besides the CPU's. The caller leaves or frees it. timeout is how long a rank may be
+// silent, from now on; 0 is torch.DefaultGroupTimeout.
 func (r *Rendezvous) Join(dev torch.Device, timeout time.Duration) (*torch.Group, error) {
 	return torch.JoinGroup(torch.GroupOptions{
 		Rank: r.Rank, World: r.World, Host: r.Addr, Port: r.Port, Serve: r.Serve, Prefix: r.Prefix, Device: dev, Timeout: timeout,

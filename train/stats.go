@@ -1,125 +1,105 @@
 package train
 
 import (
+	"fmt"
 	"math"
 
+	"resslt/schemas/errs"
 	"resslt/train/objective"
 	"resslt/train/torch"
 )
 
-// Stats describes one step, means over the batch and the student's views. All are
-// zero where Hyper.Stats was false; what the objective does not have is NaN.
+// Stats describes one step: means over the batch and the student's views. All are zero
+// where Hyper.Stats was false; what the objective does not have is NaN.
 type Stats struct {
-	Loss     float64 // what was minimised; ReSSL: equation 7
-	Relation float64 // equation 5, H(p², p¹), in nats
-	InfoNCE  float64 // equation 1 or the objective's form of it, in nats
-	Cosine   float64 // equation 2, L_cos, from −1 to 1
-	// EmbeddingStd is the standard deviation over the batch of the student's
-	// unit embeddings, mean over dimensions: near 1/√D when spread over the
-	// sphere, 0 when collapsed.
-	EmbeddingStd float64
-	// TargetEntropy is H(p²) in nats, at most ln K.
-	TargetEntropy float64
-	// Agreement is the share of samples, 0–1, for which student and target choose
-	// the same candidate (objective.Stats).
-	Agreement float64
-	// Similarity is the mean cosine of the student's embedding and its target's.
-	Similarity float64
+	Loss float64 // what was minimised; ReSSL: equation 7
+	objective.Statistics[float64]
 }
 
-// Figures are Stats but for the loss, as JSON has them: a figure that the objective
-// does not have is absent. They stand in every line of metrics.jsonl, in checkpoints
-// and in the summary.
-type Figures struct {
-	Relation      *float64 `json:"relation,omitempty"`
-	InfoNCE       *float64 `json:"infonce,omitempty"`
-	Cosine        *float64 `json:"cosine,omitempty"`
-	EmbeddingStd  *float64 `json:"embedding_std,omitempty"`
-	TargetEntropy *float64 `json:"target_entropy,omitempty"`
-	Agreement     *float64 `json:"agreement,omitempty"`
-	Similarity    *float64 `json:"similarity,omitempty"`
+// Figures are Stats but for the loss, as JSON has them: a statistic that the objective
+// does not have is absent. They are in every line of metrics.jsonl, in checkpoints and in
+// the summary.
+type Figures = objective.Statistics[*float64]
+
+// Statistic is one of a step's statistics with how it is shown.
+type Statistic struct {
+	objective.Statistic
+	Value float64
+}
+
+// Shown lists the statistics that the objective has, in one order, with how each is
+// shown: for progress lines, curves and exporters.
+func (s Stats) Shown() (out []Statistic) {
+	shown := objective.Shown()
+	for i, v := range s.Fields() {
+		if !math.IsNaN(*v) {
+			out = append(out, Statistic{shown[i], *v})
+		}
+	}
+	return out
 }
 
 // Figures are the statistics that the objective has; nil for those that it has not.
-func (s Stats) Figures() Figures {
-	known := func(x float64) *float64 {
-		if math.IsNaN(x) {
-			return nil
+func (s Stats) Figures() (f Figures) {
+	values := s.Fields()
+	for i, p := range f.Fields() {
+		if !math.IsNaN(*values[i]) {
+			*p = values[i]
 		}
-		return &x
 	}
-	return Figures{
-		Relation: known(s.Relation), InfoNCE: known(s.InfoNCE), Cosine: known(s.Cosine),
-		EmbeddingStd: known(s.EmbeddingStd), TargetEntropy: known(s.TargetEntropy),
-		Agreement: known(s.Agreement), Similarity: known(s.Similarity),
-	}
+	return f
 }
 
-// stats is the inverse of Stats.Figures.
-func (f Figures) stats(loss float64) Stats {
-	or := func(x *float64) float64 {
-		if x == nil {
-			return math.NaN()
+// statsOf is the inverse of Stats.Figures.
+func statsOf(loss float64, f Figures) Stats {
+	s := Stats{Loss: loss}
+	figures := f.Fields()
+	for i, v := range s.Fields() {
+		if *v = math.NaN(); *figures[i] != nil {
+			*v = **figures[i]
 		}
-		return *x
 	}
-	return Stats{
-		Loss: loss, Relation: or(f.Relation), InfoNCE: or(f.InfoNCE), Cosine: or(f.Cosine),
-		EmbeddingStd: or(f.EmbeddingStd), TargetEntropy: or(f.TargetEntropy),
-		Agreement: or(f.Agreement), Similarity: or(f.Similarity),
-	}
+	return s
 }
 
-// tally adds up what the passes of a step say of themselves.
+// tally adds up the losses and descriptions of a step's passes.
 type tally struct {
 	loss   float64
 	passes int
-	// late leaves losses on the device, in device: (1+n) float64, the loss and what
-	// which lists, sums over passes.
-	late   bool
+	// async leaves the sums on the device, in device: (1+n) float64, the loss and what
+	// which lists.
+	async  bool
 	device *torch.Tensor
-	// which lists the fields that the objective has, in the order of a pass's
-	// description; sums their sums over passes.
+	// which lists the statistics that the objective has, as indices of Fields, in the
+	// order of a pass's description; sums are theirs over the passes.
 	which []int
 	sums  []float64
 }
 
-// described are the fields of Stats in order, but for Loss.
-func described(s objective.Stats, std *torch.Tensor) []*torch.Tensor {
-	return []*torch.Tensor{s.Relation, s.InfoNCE, s.Cosine, std, s.TargetEntropy, s.Agreement, s.Similarity}
+// describe packs a pass's statistics into one tensor, so that reading them waits for the
+// device once.
+func (t *tally) describe(student []objective.Embedding, terms objective.Terms) (description *torch.Tensor) {
+	torch.NoGrad(func() {
+		s := objective.Describe(student, terms)
+		var have []*torch.Tensor
+		t.which = t.which[:0]
+		for i, x := range s.Fields() {
+			if *x != nil {
+				t.which = append(t.which, i)
+				have = append(have, *x)
+			}
+		}
+		description = torch.Stack(have, 0)
+	})
+	return description
 }
 
-// describe packs a pass's statistics into one tensor, so that reading them waits
-// for the device once.
-func (t *tally) describe(s objective.Stats, student []objective.Embedding) *torch.Tensor {
-	var std *torch.Tensor
-	for _, e := range student {
-		d := torch.Mean(torch.StdDim(e.P, []int64{0}, false, false), torch.Unset)
-		if std == nil {
-			std = d
-		} else {
-			std = torch.Add(std, d, 1)
-		}
-	}
-	if len(student) > 1 {
-		std = torch.DivScalar(std, float64(len(student)))
-	}
-	var have []*torch.Tensor
-	t.which = t.which[:0]
-	for i, x := range described(s, std) {
-		if x != nil {
-			t.which = append(t.which, i)
-			have = append(have, x)
-		}
-	}
-	return torch.Stack(have, 0)
-}
-
-// add takes one pass's loss, and its description where there is one. The error
-// wraps errs.ErrDiverged; a late tally has it from read.
+// add takes one pass's loss, and its description where there is one. On the CPU reading
+// the loss costs nothing, so that one that is not finite is seen here, before backward:
+// the error wraps errs.ErrDiverged. An asynchronous step's is seen by read.
 func (t *tally) add(scalar, description *torch.Tensor) error {
-	if t.late {
-		t.keep(scalar, description)
+	if t.async {
+		t.addOnDevice(scalar, description)
 		return nil
 	}
 	loss := scalar.Item()
@@ -140,16 +120,65 @@ func (t *tally) add(scalar, description *torch.Tensor) error {
 	return nil
 }
 
+// addOnDevice adds to the sums on the device. They are float64, so that they are those
+// that add makes on the host.
+func (t *tally) addOnDevice(loss, description *torch.Tensor) {
+	was := t.device
+	t.device = torch.Scope(func() *torch.Tensor {
+		v := pack(loss, description)
+		if was == nil {
+			return v
+		}
+		return torch.Add(was, v, 1)
+	}).Keep()
+	was.Free()
+	t.passes++
+}
+
+// pack puts a pass's loss and description into one (1+n) float64 tensor, so that reading
+// them is one copy.
+func pack(loss, description *torch.Tensor) *torch.Tensor {
+	wide := func(t *torch.Tensor) *torch.Tensor { return t.Detach().To(t.Device(), torch.Float64, false) }
+	v := torch.Reshape(wide(loss), []int64{1})
+	if description == nil {
+		return v
+	}
+	return torch.Cat([]*torch.Tensor{v, wide(description)}, 0)
+}
+
+// read takes the sums of addOnDevice, once they are on the host. The error wraps
+// errs.ErrDiverged.
+func (t *tally) read(values []float64) error {
+	if !finite(values[0]) {
+		return diverged(values[0])
+	}
+	t.loss, t.sums = values[0], values[1:]
+	return nil
+}
+
+// free releases the sums on the device.
+func (t *tally) free() {
+	t.device.Free()
+	t.device = nil
+}
+
+// stats are the means over the passes.
 func (t *tally) stats() Stats {
-	v := [7]float64{}
-	for i := range v {
-		v[i] = math.NaN()
+	s := Stats{Loss: t.loss}
+	fields := s.Fields()
+	for _, v := range fields {
+		*v = math.NaN()
 	}
 	for i, field := range t.which {
-		v[field] = t.sums[i] / float64(t.passes)
+		*fields[field] = t.sums[i] / float64(t.passes)
 	}
-	return Stats{
-		Loss: t.loss, Relation: v[0], InfoNCE: v[1], Cosine: v[2],
-		EmbeddingStd: v[3], TargetEntropy: v[4], Agreement: v[5], Similarity: v[6],
-	}
+	return s
 }
+
+// diverged is the error of a loss that is not a finite number.
+func diverged(loss float64) error {
+	return errs.New("training step", "loss", divergedHint,
+		errs.Because(errs.ErrDiverged, fmt.Sprintf("the loss is %g", loss)))
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -65,7 +65,7 @@ func (c learnerCase) tenSteps(tb testing.TB) (end, whole nntest.Values, kinks nn
 		for _, n := range l.opt.State() {
 			whole.Take(n.Name, n.Tensor)
 		}
-		end.Take("queue", l.queue.Keys)
+		end.Take("queue", l.queue.keys)
 	})
 	for _, name := range []string{"losses", "parts", "queue"} {
 		whole[name] = end[name]
@@ -92,7 +92,7 @@ func (c learnerCase) doubleReference(tb testing.TB, fix *nntest.Fixture) *nntest
 	return nntest.NewReference(tb, stored(fix, nudged), nudged)
 }
 
-// checkDouble holds c in float64 against the fixture.
+// checkDouble compares c in float64 with the fixture.
 func (c learnerCase) checkDouble(tb testing.TB, ref *nntest.Reference) {
 	tb.Helper()
 	c.double = true

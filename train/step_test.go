@@ -18,9 +18,19 @@ import (
 )
 
 // small is a learner's configuration that steps in milliseconds.
-var small = Config{
-	Width: 4, SmallStem: true, ProjHidden: 16, PredHidden: 16, EmbedDim: 8, QueueSize: 30, TauT: 0.04,
-	Optimizer: optim.Options{Momentum: 0.9, WeightDecay: 5e-4}, Seed: 5,
+var small = fixture(Config{
+	Width: 4, Options: objective.Options{ProjHidden: 16, PredHidden: 16, Dim: 8}, QueueSize: 30,
+	Optimizer: optim.Options{Momentum: 0.9, WeightDecay: 5e-4},
+})
+
+// fixture completes a configuration by what most tests have in common: a ResNet-18 with
+// ReSSL at the paper's temperatures for CIFAR-10, and ImageNet's pixel statistics.
+func fixture(c Config) Config {
+	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
+	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
+	c.Accumulate, c.Groups = 1, 1
+	c.Mean, c.Std = nn.ImageNetMean, nn.ImageNetStd
+	return c
 }
 
 const smallBatch, smallSize = 8, 8
@@ -95,7 +105,7 @@ func TestTeacherStartsAsStudent(t *testing.T) {
 	if compared < 100 {
 		t.Errorf("compared %d tensors of the teacher only", compared)
 	}
-	for _, p := range l.teacherAvg {
+	for _, p := range l.teacher.average {
 		nntest.Do(t, func() {
 			if p.RequiresGrad() {
 				t.Error("a parameter of the teacher requires grad")
@@ -105,7 +115,7 @@ func TestTeacherStartsAsStudent(t *testing.T) {
 }
 
 // TestRunsAreEqualAndResume: two runs of one seed give the same bytes, and so
-// does one that is saved half-way and goes on in a new learner; statistics
+// does one that is saved half-way and continues in a new learner; statistics
 // change nothing.
 func TestRunsAreEqualAndResume(t *testing.T) {
 	nntest.Torch(t)
@@ -177,7 +187,7 @@ func TestStatsMeanWhatTheySay(t *testing.T) {
 		if s.Agreement < 0 || s.Agreement > 1 || math.Abs(s.Similarity) > 1+1e-6 {
 			t.Errorf("agreement %v, similarity %v", s.Agreement, s.Similarity)
 		}
-		if s.EmbeddingStd <= 0 || s.EmbeddingStd > 1/math.Sqrt(float64(small.EmbedDim)) {
+		if s.EmbeddingStd <= 0 || s.EmbeddingStd > 1/math.Sqrt(float64(small.Options.Dim)) {
 			t.Errorf("embedding deviation %v", s.EmbeddingStd)
 		}
 	}
@@ -286,7 +296,7 @@ func roundWeights(l *Learner) {
 }
 
 // forwardState gives the tensors of a learner's state that forward passes alone write,
-// after a first step: a ReLU near zero is of no weight there. Inside torch.Do.
+// after a first step: a ReLU near zero does not matter there. Inside torch.Do.
 func forwardState(l *Learner, give func(name string, x *torch.Tensor)) {
 	for _, n := range l.State() {
 		if isForward(n.Name) {
@@ -337,9 +347,15 @@ func TestBadConfig(t *testing.T) {
 	}{
 		{func(c *Config) { c.Backbone = "vgg" }, "resnet18"},
 		{func(c *Config) { c.QueueSize = -1 }, "queue"},
-		{func(c *Config) { c.TauS = -0.1 }, "τ_s"},
-		{func(c *Config) { c.TauT = math.NaN() }, "τ_t"},
-		{func(c *Config) { c.EmbedDim = 1 << 30 }, "embedding"},
+		{func(c *Config) { c.QueueSize = 0 }, "queue"}, // there are no defaults
+		{func(c *Config) { c.Options.TauT = 0 }, "τ_t"},
+		{func(c *Config) { c.Groups = 0 }, "groups"},
+		{func(c *Config) { c.Width = 0 }, "width"},
+		{func(c *Config) { c.Objective = "" }, "objective"},
+		{func(c *Config) { c.Std[1] = 0 }, "std"},
+		{func(c *Config) { c.Options.TauS = -0.1 }, "τ_s"},
+		{func(c *Config) { c.Options.TauT = math.NaN() }, "τ_t"},
+		{func(c *Config) { c.Options.Dim = 1 << 30 }, "embedding"},
 		{func(c *Config) { c.Optimizer.Kind = "adam" }, "adam"},
 		{func(c *Config) { c.BF16, c.Double = true, true }, "precision"},
 	} {

@@ -58,14 +58,32 @@ type Summary struct {
 	WallSeconds      float64 `json:"wall_seconds"`       // of this session, start-up and evaluation too
 	PeakRSSBytes     int64   `json:"peak_rss_bytes"`
 
-	// Chunks published are of the whole run; redelivered ones, too, where a farm's
-	// workers tell of them. The rest is of this session: a resumed run counts from
-	// its checkpoint.
+	// Chunks published are of the whole run; redelivered ones too, where a farm's workers
+	// report them. The rest is of this session: a resumed run counts from its checkpoint.
 	ChunksPublished   int64 `json:"chunks_published"` // that this trainer took in, each once
 	ChunksRedelivered int64 `json:"chunks_redelivered"`
 	ChunksTombstoned  int64 `json:"chunks_tombstoned"`
 	DigestMismatches  int64 `json:"digest_mismatches"`
 	SamplesReplaced   int64 `json:"samples_replaced"`
+}
+
+// summary is that of a session that has ended.
+func (l *loop) summary() (Summary, error) {
+	r, spec := l.Recipe, l.Spec
+	world := l.Group.World()
+	if l.Resume != nil && l.Resume.Step == l.step { // nothing was left to train: an earlier session's
+		world = max(1, l.Resume.WorldSize)
+	}
+	s := Summary{
+		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Samples,
+		Epochs: spec.Epochs, Steps: spec.Steps(), BatchSize: spec.BatchSize, KNNK: r.KNNK[0],
+		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
+		Engine: spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
+		FinalLoss: l.stats.Loss, Objective: r.Objective, Figures: l.stats.Figures(),
+		ImagesPerSecond: l.pace.total.rate(spec.BatchSize), DataWaitFraction: l.pace.total.waitFraction(),
+		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps),
+	}
+	return s, s.digests(l.learner.State())
 }
 
 // Write replaces path with the summary.
@@ -84,7 +102,7 @@ func ReadSummary(path string) (Summary, error) {
 	return s, nil
 }
 
-// Digests fills in the three digests from the learner's state.
+// digests fills in the three digests from the learner's state.
 func (s *Summary) digests(state []nn.Named) error {
 	tensors, err := HostTensors(state)
 	if err != nil {

@@ -1,28 +1,30 @@
 package train
 
 import (
+	"reflect"
+	"strings"
 	"time"
 
 	"resslt/train/torch"
 )
 
-// phase is a part of a step.
+// phase is a part of a step: the index of its field in Phases.
 type phase int
 
 const (
-	phaseWait      phase = iota // the loop waits for a batch
-	phaseCopy                   // pixels into memory that the device reads
-	phaseTeacher                // the teacher's forward pass
-	phaseStudent                // the student's
-	phaseLoss                   // targets, similarities, losses, statistics
-	phaseBackward               //
-	phaseOptimizer              // and the teacher's average, and the queue
-	phaseGraph                  // teacher to backward, replayed as one
+	phaseWait phase = iota
+	phaseCopy
+	phaseTeacher
+	phaseStudent
+	phaseLoss
+	phaseBackward
+	phaseOptimizer
+	phaseGraph
 	phases
 )
 
-// Phases is what the parts of a step take, in milliseconds, means over steps. On a
-// GPU copy and teacher run beside the rest, so the sum may be more than the step.
+// Phases is what the parts of a step take, in milliseconds, means over steps. On a GPU
+// copy and teacher overlap with the rest, so the sum may be more than the step.
 type Phases struct {
 	Wait      float64 `json:"data_wait"` // the loop waits for a batch
 	Copy      float64 `json:"copy"`      // pixels into memory that the device reads
@@ -31,18 +33,29 @@ type Phases struct {
 	Loss      float64 `json:"loss"`      // targets, similarities, losses, statistics
 	Backward  float64 `json:"backward"`
 	Optimizer float64 `json:"optimizer"` // and the teacher's average, and the queue
-	// Graph is all from teacher to backward in steps that replay a CUDA graph, whose
-	// parts cannot be told apart.
+	// Graph is everything from teacher to backward in steps that replay a CUDA graph,
+	// whose parts cannot be distinguished.
 	Graph float64 `json:"graph,omitempty"`
 }
 
-// PhaseNames are the phases by the names that JSON, metrics and curves have, in
-// order of Phases' fields.
-var PhaseNames = []string{"data_wait", "copy", "teacher", "student", "loss", "backward", "optimizer", "graph"}
+// PhaseNames are the names of the phases in JSON, metrics and curves, in the order of the
+// fields of Phases.
+var PhaseNames = func() (names []string) {
+	for f := range reflect.TypeFor[Phases]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}()
 
-// Values are the fields in order of PhaseNames.
+// Values are the fields in the order of PhaseNames.
 func (p Phases) Values() []float64 {
-	return []float64{p.Wait, p.Copy, p.Teacher, p.Student, p.Loss, p.Backward, p.Optimizer, p.Graph}
+	v := reflect.ValueOf(p)
+	out := make([]float64, v.NumField())
+	for i := range out {
+		out[i] = v.Field(i).Float()
+	}
+	return out
 }
 
 // durations are sums over steps.
@@ -54,28 +67,26 @@ func (d *durations) add(o durations) {
 	}
 }
 
-// mean is the time a step.
-func (d *durations) mean(steps int64) Phases {
-	ms := func(p phase) float64 {
-		if steps == 0 {
-			return 0
-		}
-		return d[p].Seconds() * 1000 / float64(steps)
+// mean is the time per step.
+func (d *durations) mean(steps int64) (p Phases) {
+	if steps == 0 {
+		return p
 	}
-	return Phases{
-		Wait: ms(phaseWait), Copy: ms(phaseCopy), Teacher: ms(phaseTeacher), Student: ms(phaseStudent),
-		Loss: ms(phaseLoss), Backward: ms(phaseBackward), Optimizer: ms(phaseOptimizer), Graph: ms(phaseGraph),
+	v := reflect.ValueOf(&p).Elem()
+	for i, sum := range d {
+		v.Field(i).SetFloat(sum.Seconds() * 1000 / float64(steps))
 	}
+	return p
 }
 
-// timers adds up what phases take, by events, which are read when the device has
-// passed them: telling the time makes nobody wait. It is used inside Do.
+// timers adds up what phases take, by events, which are read when the device has passed
+// them: timing makes nobody wait. It is used inside Do.
 type timers struct {
 	device torch.Device
 	sum    durations
 	open   []span         // not added yet, oldest first
-	free   []*torch.Event // for further spans
-	off    bool           // inside a capture, where no event tells a time
+	spare  []*torch.Event // for further spans
+	off    bool           // inside a capture, where events have no time
 }
 
 // span is a phase's stretch of one stream.
@@ -104,9 +115,9 @@ func (t *timers) span(p phase, fn func()) {
 }
 
 func (t *timers) event() *torch.Event {
-	if n := len(t.free); n > 0 {
-		e := t.free[n-1]
-		t.free = t.free[:n-1]
+	if n := len(t.spare); n > 0 {
+		e := t.spare[n-1]
+		t.spare = t.spare[:n-1]
 		return e
 	}
 	return torch.NewEvent(t.device, true)
@@ -123,7 +134,7 @@ func (t *timers) collect() {
 			break
 		}
 		t.sum[s.phase] += s.end.Since(s.start)
-		t.free = append(t.free, s.start, s.end)
+		t.spare = append(t.spare, s.start, s.end)
 		n++
 	}
 	t.open = t.open[n:]
@@ -137,36 +148,17 @@ func (t *timers) take() durations {
 	return sum
 }
 
-// Free releases the events.
-func (t *timers) Free() {
+// free releases the events. A nil one has none.
+func (t *timers) free() {
+	if t == nil {
+		return
+	}
 	for _, s := range t.open {
 		s.start.Free()
 		s.end.Free()
 	}
-	for _, e := range t.free {
+	for _, e := range t.spare {
 		e.Free()
 	}
-	t.open, t.free = nil, nil
-}
-
-// meter adds up the host's time over steps: waiting for batches, and the rest.
-type meter struct {
-	steps      int64
-	busy, wait time.Duration
-}
-
-func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
-
-func (m *meter) rate(batch int) float64 {
-	if s := (m.busy + m.wait).Seconds(); s > 0 {
-		return float64(m.steps) * float64(batch) / s
-	}
-	return 0
-}
-
-func (m *meter) waitFraction() float64 {
-	if t := m.busy + m.wait; t > 0 {
-		return float64(m.wait) / float64(t)
-	}
-	return 0
+	t.open, t.spare = nil, nil
 }

@@ -139,7 +139,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	if err != nil {
 		return nil, err
 	}
-	if err := train.SetThreads(r.Threads); err != nil {
+	if err := torch.SetNumThreads(r.Threads); err != nil {
 		return nil, err
 	}
 	if err := train.SetModes(r); err != nil {
@@ -174,7 +174,7 @@ type stepBench struct {
 	batch            *schemas.Batch
 	hyper            train.Hyper
 	teacher, student []*torch.Tensor // of batch, on a GPU: there the copy is not the step's
-	flight           []*train.Launched
+	flight           []*train.PendingStep
 }
 
 // inFlight is how many steps a GPU is given before it has done the first, as training does.
@@ -258,7 +258,7 @@ func (b *stepBench) place() error {
 
 // onGPU launches a step and waits for the one that was launched inFlight steps ago.
 func (b *stepBench) onGPU() error {
-	l, err := b.learner.Launch(b.teacher, b.student, b.hyper)
+	l, err := b.learner.StepAsync(b.teacher, b.student, b.hyper)
 	if err != nil {
 		return err
 	}

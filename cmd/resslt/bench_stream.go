@@ -76,7 +76,7 @@ func benchStream(ctx context.Context, r *recipe.Recipe, rounds, steps int) (*str
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(torch.Open(""), train.SetThreads(r.Threads)); err != nil {
+	if err := errors.Join(torch.Open(""), torch.SetNumThreads(r.Threads)); err != nil {
 		return nil, err
 	}
 	learner, err := train.NewLearner(cfg)

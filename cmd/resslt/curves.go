@@ -103,7 +103,7 @@ func (c *curves) write(step int64, values ...tensorboard.Scalar) {
 func (c *curves) warn(err error) { fmt.Fprintln(c.stderr, "\nwarning: "+cli.Line(err)) }
 
 // snapshot is what the loop is given; nil where nobody wants snapshots.
-func (c *curves) snapshot() func(train.Snapshot) error {
+func (c *curves) snapshot() func(train.EncoderSnapshot) error {
 	if c.probe == nil {
 		return nil
 	}

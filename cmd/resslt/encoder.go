@@ -62,7 +62,7 @@ func (f *encoderFlags) openTorch(c *cobra.Command) (r recipe.Recipe, dev torch.D
 	if err := train.Check(&r); err != nil {
 		return r, dev, err
 	}
-	if err := train.SetThreads(r.Threads); err != nil {
+	if err := torch.SetNumThreads(r.Threads); err != nil {
 		return r, dev, err
 	}
 	dev, err = torch.ParseDevice(f.device)

@@ -53,7 +53,7 @@ type knnProbe struct {
 	curves *curves
 
 	mu      sync.Mutex
-	waiting *train.Snapshot // guarded by mu
+	waiting *train.EncoderSnapshot // guarded by mu
 	running bool            // a goroutine works through waiting; guarded by mu
 	done    sync.WaitGroup  // of that goroutine
 }
@@ -119,7 +119,7 @@ func (p *knnProbe) rewrite(lines []knnLine, from int64) error {
 }
 
 // take is given a snapshot by the training loop, and does not hold it up.
-func (p *knnProbe) take(s train.Snapshot) error {
+func (p *knnProbe) take(s train.EncoderSnapshot) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.waiting; old != nil {
@@ -154,7 +154,7 @@ func (p *knnProbe) drain() {
 }
 
 // score has a snapshot scored, and keeps the result.
-func (p *knnProbe) score(s *train.Snapshot) error {
+func (p *knnProbe) score(s *train.EncoderSnapshot) error {
 	began := time.Now()
 	file := filepath.Join(p.work, "encoder.safetensors")
 	if err := s.Write(file); err != nil {

@@ -2,9 +2,9 @@ package objective
 
 import "resslt/train/torch"
 
-// byol is BYOL (arXiv 2006.07733): the student's prediction of one view follows
-// the momentum network's projection of the other, with no negatives. Both networks
-// see both views.
+// byol is BYOL (arXiv 2006.07733): the student's prediction of one view follows the
+// momentum network's projection of the other, without negatives. Both networks see both
+// views.
 type byol struct{ o Options }
 
 func (m byol) Parts() Parts {
@@ -19,12 +19,9 @@ func (m byol) Targets(_ Batch, z2 []*torch.Tensor) Targets { return Targets{Z2: 
 // passes is its L + L̃.
 func (m byol) Loss(b Batch, student []Embedding, t Targets) Loss {
 	p, z := student[0].P, t.Z2[other(b.View)]
-	cos := NegativeCosine(p, z)
-	l := Loss{Total: torch.AddScalar(torch.MulScalar(cos, 2), 2, 1)}
-	if b.Stats {
-		torch.NoGrad(func() {
-			l.Stats = Stats{Cosine: cos.Detach(), Agreement: ownChoice(p, z), Similarity: torch.Neg(cos.Detach())}
-		})
+	cos := negativeCosine(p, z)
+	return Loss{
+		Total: torch.AddScalar(torch.MulScalar(cos, 2), 2, 1),
+		Terms: Terms{Cosine: cos, Z1: p, Target: z},
 	}
-	return l
 }

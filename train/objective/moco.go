@@ -7,7 +7,7 @@ import "resslt/train/torch"
 // of one law; the first is the key's, the second the query's.
 //
 // The head is Linear → ReLU → Linear without BN (moco/builder.py). Batch norm in
-// the backbones is shuffled, which is the learner's affair (train.Config.Groups).
+// the backbones is shuffled, which is the learner's business (train.Config.Groups).
 type moco struct{ o Options }
 
 func (m moco) Parts() Parts {
@@ -22,16 +22,7 @@ func (m moco) Targets(_ Batch, k []*torch.Tensor) Targets { return Targets{Z2: k
 // Loss is equation 1: the query q against its key and the queue.
 func (m moco) Loss(b Batch, student []Embedding, t Targets) Loss {
 	q, k := student[0].P, t.Z2[0]
-	negatives := Similarities(q, b.Queue)
-	l := Loss{Total: InfoNCE(q, k, negatives, m.o.Tau)}
-	if b.Stats {
-		torch.NoGrad(func() {
-			l.Stats = Stats{
-				InfoNCE:    l.Total.Detach(),
-				Agreement:  share(torch.Gt(Cosines(q, k), torch.Amax(negatives, []int64{1}, false)), q),
-				Similarity: similarity(q, k),
-			}
-		})
-	}
-	return l
+	negatives := similarities(q, b.Queue)
+	nce := infoNCE(q, k, negatives, m.o.Tau)
+	return Loss{Total: nce, Terms: Terms{InfoNCE: nce, Negatives: negatives, Z1: q, Target: k}}
 }

@@ -23,32 +23,27 @@ func (m nnclr) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
 // Loss is the paper's Algorithm 1: ½·L(NN(z₁), p₂) + ½·L(NN(z₂), p₁).
 func (m nnclr) Loss(b Batch, student []Embedding, _ Targets) Loss {
-	n1, n2 := NearestNeighbour(student[0].Z, b.Queue), NearestNeighbour(student[1].Z, b.Queue)
+	n1, n2 := nearestNeighbour(student[0].Z, b.Queue), nearestNeighbour(student[1].Z, b.Queue)
 	p1, p2 := student[0].P, student[1].P
-	l := Loss{Total: mean2(BatchInfoNCE(n1, p2, m.o.Tau), BatchInfoNCE(n2, p1, m.o.Tau))}
-	if b.Stats {
-		torch.NoGrad(func() {
-			l.Stats = Stats{InfoNCE: l.Total.Detach(), Agreement: ownChoice(n1, p2), Similarity: similarity(n1, p2)}
-		})
-	}
-	return l
+	nce := mean2(batchInfoNCE(n1, p2, m.o.Tau), batchInfoNCE(n2, p1, m.o.Tau))
+	return Loss{Total: nce, Terms: Terms{InfoNCE: nce, Z1: n1, Target: p2}}
 }
 
-// NearestNeighbour is NNCLR's NN(z, Q): for each row of z (B,D) the most similar row
+// nearestNeighbour is NNCLR's NN(z, Q): for each row of z (B,D) the most similar row
 // of the queue (K,D). It carries no gradient.
-func NearestNeighbour(z, queue *torch.Tensor) (nn *torch.Tensor) {
+func nearestNeighbour(z, queue *torch.Tensor) (nn *torch.Tensor) {
 	torch.NoGrad(func() {
 		nn = torch.Scope(func() *torch.Tensor {
-			return torch.IndexSelect(queue, 0, torch.Argmax(Similarities(z, queue), &last, false))
+			return torch.IndexSelect(queue, 0, torch.Argmax(similarities(z, queue), &last, false))
 		})
 	})
 	return nn
 }
 
-// BatchInfoNCE is NNCLR's equation 2, batch mean: with n and p (B,D),
+// batchInfoNCE is NNCLR's equation 2, batch mean: with n and p (B,D),
 //
 //	−log( exp(n_i·p_i/τ) / Σ_k exp(n_i·p_k/τ) )
-func BatchInfoNCE(n, p *torch.Tensor, tau float64) *torch.Tensor {
-	all := torch.Logsumexp(torch.DivScalar(Similarities(n, p), tau), []int64{1}, false)
-	return torch.Mean(torch.Sub(all, torch.DivScalar(Cosines(n, p), tau), 1), torch.Unset)
+func batchInfoNCE(n, p *torch.Tensor, tau float64) *torch.Tensor {
+	all := torch.Logsumexp(torch.DivScalar(similarities(n, p), tau), []int64{1}, false)
+	return torch.Mean(torch.Sub(all, torch.DivScalar(cosines(n, p), tau), 1), torch.Unset)
 }

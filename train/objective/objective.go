@@ -10,29 +10,28 @@ import (
 	"resslt/train/torch"
 )
 
-// Objective is one method of self-supervision. Its methods are pure functions of
-// their arguments and run inside torch.Do.
+// Objective is one method of self-supervision. Its methods are pure functions of their
+// arguments and run inside torch.Do.
 type Objective interface {
 	// Parts says what the learner is composed of.
 	Parts() Parts
-	// Targets is what every student view of a batch is compared with, made once
-	// from the teacher's embeddings z2, one (B,D) a view. It runs without
-	// gradient; z2 is empty where Parts.Teacher is false. What it returns goes to
-	// Loss as it is.
+	// Targets is what every student view of a batch is compared with, computed once from
+	// the teacher's embeddings z2, one (B,D) a view. It runs without gradient; z2 is empty
+	// where Parts.Teacher is false. What it returns goes to Loss as it is.
 	Targets(b Batch, z2 []*torch.Tensor) Targets
 	// Loss is one pass: of the single student view b.View, or of all of them where
 	// Parts.Coupled is true.
 	Loss(b Batch, student []Embedding, t Targets) Loss
 }
 
-// Parts is what an objective needs beside backbone and projector.
+// Parts is what an objective needs besides backbone and projector.
 type Parts struct {
 	Teacher bool // a momentum network (equation 6)
 	// TeacherViews and StudentViews are how many views of a batch each network
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
 
-	Queue   Keys // whose embeddings a queue holds, if there is one
+	Queue   Keys // whose embeddings the queue holds, if there is one
 	Coupled bool // the loss sends gradients into two views at once: one pass holds both
 	// InBatch: a row's loss depends on the batch's other rows. Only a coupled
 	// objective without a teacher has that.
@@ -50,26 +49,23 @@ const (
 	StudentKeys      // z of the first student view
 )
 
-// Head is a multi-layer perceptron: Linear → BN → ReLU for every hidden layer,
-// then Linear.
+// Head is a multi-layer perceptron: Linear → BN → ReLU for every hidden layer, then
+// Linear.
 type Head struct {
 	Hidden    []int // units
 	Out       int   // D
 	BatchNorm bool  // after the hidden layers
-	NormOut   bool  // and after the last,
+	NormOut   bool  // batch norm after the last layer too,
 	PlainOut  bool  // there without weight and bias
 }
 
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
 	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
-	Alpha float64       // α of equation 7; 1 after the warm-up
-	// Mix, if set, is (2): α and 1−α on the device, where a pass is captured to be
-	// replayed with other values. Alpha then says alone whether both terms are there.
-	Mix   *torch.Tensor
-	Views int  // student views of the batch
-	View  int  // of a pass that is not coupled: its view, from 0
-	Stats bool // also describe the pass
+	Alpha Alpha         // of equation 7
+	Views int           // student views of the batch
+	View  int           // of a pass that is not coupled: its view, from 0
+	Stats bool          // the pass will be described: all terms are wanted
 }
 
 // Embedding is the student's output for one view, rows of unit length.
@@ -87,31 +83,16 @@ type Targets struct {
 // Tensors lists what a caller has to keep alive from Targets to Loss.
 func (t Targets) Tensors() []*torch.Tensor { return append(slices.Clone(t.Z2), t.P2) }
 
-// Loss is one pass's result. Every field is a scalar tensor.
+// Loss is one pass's result.
 type Loss struct {
-	// Total is what backward starts from. The sum over the passes of a batch is
-	// the method's loss, a mean over the batch's samples.
+	// Total is the scalar that backward starts from. The sum over the passes of a batch
+	// is the method's loss, a mean over the batch's samples.
 	Total *torch.Tensor
-	Stats // set where Batch.Stats is; of no gradient
+	Terms // all of them where Batch.Stats is set
 }
 
-// Stats describes a pass; a field is nil where the objective has no such quantity.
-type Stats struct {
-	Relation *torch.Tensor // equation 5, H(p², p¹), in nats
-	InfoNCE  *torch.Tensor // equation 1 or the method's form of it, in nats
-	Cosine   *torch.Tensor // equation 2, L_cos, from −1 to 1
-	// TargetEntropy is H(p²) in nats, at most ln K.
-	TargetEntropy *torch.Tensor
-	// Agreement is the share of samples for which student and target choose the
-	// same candidate: ReSSL's most similar key of the queue; elsewhere the
-	// sample's own target, against the queue (MoCo v2) or the batch's other targets.
-	Agreement *torch.Tensor
-	// Similarity is the mean cosine of the student's embedding and its target.
-	Similarity *torch.Tensor
-}
-
-// Options are the sizes and temperatures that objectives share. Zero values are
-// no defaults: the recipe's resolved values are expected.
+// Options are the sizes and temperatures that objectives share. None has a default: they
+// come from a resolved recipe.
 type Options struct {
 	TauS, TauT, Tau float64 // τ_s, τ_t; τ of InfoNCE in all its forms
 
@@ -132,7 +113,7 @@ var registry = map[string]func(Options) Objective{
 // Names lists the objectives, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 
-// New is the objective called name. Its error wraps errs.ErrUsage.
+// New gives the objective called name. Its error wraps errs.ErrUsage.
 func New(name string, o Options) (Objective, error) {
 	build, ok := registry[name]
 	if !ok {
@@ -149,3 +130,8 @@ func (o Options) twoLayers(hidden int) Head {
 
 // other is the view of a pair that view is not.
 func other(view int) int { return 1 - view }
+
+// mean2 is the mean of two scalars.
+func mean2(a, b *torch.Tensor) *torch.Tensor {
+	return torch.MulScalar(torch.Add(a, b, 1), 0.5)
+}

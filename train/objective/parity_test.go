@@ -47,7 +47,7 @@ func (o order) back(x *torch.Tensor) *torch.Tensor {
 // evaluate gives results by name, in the given order.
 type evaluate func(tb testing.TB, o order) nntest.Values
 
-// compare holds f in float64 against the fixture's tensors of those names, or in fp32
+// compare checks f in float64 against the fixture's tensors of those names, or in fp32
 // against right's float64.
 func compare(tb testing.TB, fix *nntest.Fixture, prefix string, double bool, f, right evaluate) {
 	tb.Helper()
@@ -83,11 +83,11 @@ func (p paper) evaluate(tb testing.TB, o order) nntest.Values {
 			z2 := Normalize(o.place("teacher", p.B, p.D))
 			queue := Normalize(o.place("queue", p.K, p.D))
 			z1 := Normalize(student)
-			s1 := Similarities(z1, queue)
-			logP1 := RelationLogProbs(s1, p.TauS)
-			p2 := RelationTarget(Similarities(z2, queue), p.TauT)
-			relation := RelationalLoss(p2, logP1)
-			nce := InfoNCE(z1, z2, s1, p.Tau)
+			s1 := similarities(z1, queue)
+			logP1 := relationLogProbs(s1, p.TauS)
+			p2 := relationTarget(similarities(z2, queue), p.TauT)
+			relation := relationalLoss(p2, logP1)
+			nce := infoNCE(z1, z2, s1, p.Tau)
 			a, b := relation, nce
 			switch p.drop {
 			case "relation":
@@ -95,7 +95,7 @@ func (p paper) evaluate(tb testing.TB, o order) nntest.Values {
 			case "infonce":
 				b = torch.MulScalar(nce, 0)
 			}
-			value := map[string]*torch.Tensor{"relation": relation, "infonce": nce, "total": WarmUp(a, b, p.Alpha)}[loss]
+			value := map[string]*torch.Tensor{"relation": relation, "infonce": nce, "total": warmUp(a, b, Alpha{Value: p.Alpha})}[loss]
 			if loss == "total" {
 				out.Take("z1", o.back(z1))
 				out.Take("p1", o.back(torch.Exp(logP1)))
@@ -179,7 +179,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		for _, z := range in.z2 {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
-		b := Batch{Alpha: 1, Views: len(student), Stats: true}
+		b := Batch{Alpha: Alpha{Value: 1}, Views: len(student), Stats: true}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
 		}
@@ -189,7 +189,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 			l := obj.Loss(b, student, targets)
 			l.Total.BackwardWith(nil, true)
 			loss += l.Total.Item()
-			agreement += l.Agreement.Item()
+			torch.NoGrad(func() { agreement += Describe(student, l.Terms).Agreement.Item() })
 		}
 		if parts.Coupled {
 			pass(student)
@@ -245,6 +245,12 @@ func TestObjectiveParity(t *testing.T) {
 	}
 }
 
+// squaredDistance is equation 2's L_mse, batch mean, ‖p¹ − z²‖². Of unit rows it is
+// 2 + 2·L_cos.
+func squaredDistance(p1, z2 *torch.Tensor) *torch.Tensor {
+	return torch.Mean(torch.SumDim(torch.Square(torch.Sub(p1, z2, 1)), []int64{1}, false, torch.Unset), torch.Unset)
+}
+
 // TestCosineParity compares the two forms of equation 2.
 func TestCosineParity(t *testing.T) {
 	nntest.Torch(t)
@@ -252,8 +258,8 @@ func TestCosineParity(t *testing.T) {
 		out := nntest.Values{}
 		nntest.Do(tb, func() {
 			p, z := Normalize(o.place("view a", 8, 16)), Normalize(o.place("target b", 8, 16))
-			out.Take("cosine", NegativeCosine(p, z))
-			out.Take("mse", SquaredDistance(p, z))
+			out.Take("cosine", negativeCosine(p, z))
+			out.Take("mse", squaredDistance(p, z))
 		})
 		return out
 	}

@@ -17,25 +17,20 @@ func (m simclr) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 // Loss is NT-Xent, the mean over all 2B views.
 func (m simclr) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	za, zb := student[0].P, student[1].P
-	l := Loss{Total: NTXent(za, zb, m.o.Tau)}
-	if b.Stats {
-		torch.NoGrad(func() {
-			l.Stats = Stats{InfoNCE: l.Total.Detach(), Agreement: ownChoice(za, zb), Similarity: similarity(za, zb)}
-		})
-	}
-	return l
+	nce := ntXent(za, zb, m.o.Tau)
+	return Loss{Total: nce, Terms: Terms{InfoNCE: nce, Z1: za, Target: zb}}
 }
 
-// NTXent is SimCLR's equation 1, mean over i and both orders: with z the 2B rows of
+// ntXent is SimCLR's equation 1, mean over i and both orders: with z the 2B rows of
 // za and zb (B,D) each, and j the partner of i,
 //
 //	ℓ(i,j) = −log( exp(z_i·z_j/τ) / Σ_{k≠i} exp(z_i·z_k/τ) )
-func NTXent(za, zb *torch.Tensor, tau float64) *torch.Tensor {
+func ntXent(za, zb *torch.Tensor, tau float64) *torch.Tensor {
 	z := torch.Cat([]*torch.Tensor{za, zb}, 0) // (2B,D)
 	n := z.Size(0)
 	self := torch.Eye(n, torch.Bool, z.Device())
-	logits := torch.MaskedFillScalar(torch.DivScalar(Similarities(z, z), tau), self, -1e9) // as SimCLR's own LARGE_NUM
-	pos := torch.DivScalar(Cosines(za, zb), tau)
+	logits := torch.MaskedFillScalar(torch.DivScalar(similarities(z, z), tau), self, -1e9) // as SimCLR's own LARGE_NUM
+	pos := torch.DivScalar(cosines(za, zb), tau)
 	all := torch.Logsumexp(logits, []int64{1}, false)
 	return torch.Mean(torch.Sub(all, torch.Cat([]*torch.Tensor{pos, pos}, 0), 1), torch.Unset)
 }

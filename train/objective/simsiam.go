@@ -25,11 +25,6 @@ func (m simsiam) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 // negative cosine.
 func (m simsiam) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	z1, z2 := student[0].Z.Detach(), student[1].Z.Detach()
-	l := Loss{Total: mean2(NegativeCosine(student[0].P, z2), NegativeCosine(student[1].P, z1))}
-	if b.Stats {
-		torch.NoGrad(func() {
-			l.Stats = Stats{Cosine: l.Total.Detach(), Agreement: ownChoice(student[0].P, z2), Similarity: torch.Neg(l.Total.Detach())}
-		})
-	}
-	return l
+	cos := mean2(negativeCosine(student[0].P, z2), negativeCosine(student[1].P, z1))
+	return Loss{Total: cos, Terms: Terms{Cosine: cos, Z1: student[0].P, Target: z2}}
 }

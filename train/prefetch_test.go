@@ -86,7 +86,7 @@ func TestAheadAndInFlightChangeNoBit(t *testing.T) {
 					t.Errorf("ahead %d, in flight %d: student %.12s loss %v, want %.12s loss %v", n[0], n[1], got.StudentSHA256, got.FinalLoss, want.StudentSHA256, want.FinalLoss)
 				}
 				for i, line := range l {
-					if line.Step != lines[i].Step || line.Loss != lines[i].Loss || fmt.Sprint(line.Figures.stats(0)) != fmt.Sprint(lines[i].Figures.stats(0)) {
+					if line.Step != lines[i].Step || line.Loss != lines[i].Loss || fmt.Sprint(statsOf(0, line.Figures)) != fmt.Sprint(statsOf(0, lines[i].Figures)) {
 						t.Errorf("ahead %d, in flight %d: line %+v, want %+v", n[0], n[1], line, lines[i])
 					}
 				}
@@ -95,8 +95,8 @@ func TestAheadAndInFlightChangeNoBit(t *testing.T) {
 	}
 }
 
-// A loss that is no number is seen late where steps are in flight: the run ends
-// naming the step, with its batch, and saves nothing since.
+// TestDivergenceSeenLate: a loss that is not finite is read late where steps are in flight.
+// The run ends naming the step, with its batch, and saves nothing since.
 func TestDivergenceSeenLate(t *testing.T) {
 	r, spec := tiny(t, 12, "checkpoint_every=2", "log_every=100", "base_lr=1e30", "lr_warmup_epochs=0")
 	want := divergesAt(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
@@ -135,7 +135,8 @@ func divergesAt(t *testing.T, o Options) int64 {
 	return kept.Step
 }
 
-// The stream's error ends the run after the steps that it has given, which are saved.
+// TestErrorAhead: the stream's error ends the run after the steps that it has given, which
+// are saved.
 func TestErrorAhead(t *testing.T) {
 	r, spec := tiny(t, 12)
 	out := t.TempDir()
@@ -152,8 +153,8 @@ func TestErrorAhead(t *testing.T) {
 	}
 }
 
-// An interrupt ends a reader that waits, loses no step that was done, and every batch
-// goes back; the run goes on to the same bits.
+// TestInterruptAhead: an interrupt ends a reader that waits, loses no step that was done,
+// and every batch is released; the resumed run ends with the same bits.
 func TestInterruptAhead(t *testing.T) {
 	const steps, stop = 11, 4
 	r, spec := tiny(t, steps, "log_every=100")
@@ -186,15 +187,15 @@ func TestInterruptAhead(t *testing.T) {
 	}
 }
 
-// A step that cannot be launched ends the run without a checkpoint of it, and
-// nothing is left over.
-func TestFailedLaunchIsNotSaved(t *testing.T) {
+// TestFailedAsyncStepIsNotSaved: a step that fails on its way to the device ends the run
+// without a checkpoint of it, and leaks nothing.
+func TestFailedAsyncStepIsNotSaved(t *testing.T) {
 	r, spec := tiny(t, 12, "checkpoint_every=4", "log_every=100")
 	before := torch.LiveTensors()
 	out := t.TempDir()
 	s := &counted{noise: noise{spec: spec}}
 	if _, err := runFailing(t, Options{Recipe: r, Spec: spec, Stream: s, Out: out, Ahead: 2, InFlight: 2}, 6); err == nil {
-		t.Fatal("the run went on")
+		t.Fatal("the run continued")
 	}
 	if c, _, err := LatestCheckpoint(CheckpointDir(out)); err != nil || c.Step != 4 {
 		t.Errorf("newest checkpoint is %+v, %v; want step 4", c, err)
@@ -207,7 +208,8 @@ func TestFailedLaunchIsNotSaved(t *testing.T) {
 	}
 }
 
-// Every phase of a step has taken some time, in the metrics and in the summary.
+// TestPhasesAreTimed: every phase of a step takes some time, in the metrics and in the
+// summary.
 func TestPhasesAreTimed(t *testing.T) {
 	r, spec := tiny(t, 6, "log_every=2")
 	out := t.TempDir()
@@ -233,32 +235,32 @@ func TestPhasesAreTimed(t *testing.T) {
 	}
 }
 
-// What a step fails of is said with its step, what to change and how to go on; nothing
-// of it is saved.
-func TestFailuresSayTheMend(t *testing.T) {
+// TestFailuresGiveAHint: a step's failure names the step, what to change and how to
+// continue; nothing of it is saved.
+func TestFailuresGiveAHint(t *testing.T) {
 	r, spec := tiny(t, 4, "accumulate=2", "deterministic=true")
 	onGPU := *r
 	onGPU.Device = "cuda"
-	torchSays := func(sentinel error, text string) error {
+	torchError := func(sentinel error, text string) error {
 		return errs.New("torch", "aten::convolution_backward", "a hint of its own", errs.Because(sentinel, text))
 	}
-	for says, err := range map[string]error{
-		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchSays(errs.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
-		"the newest checkpoint is sound: go on from it with --resume; a hint of its own":         torchSays(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
-		"set deterministic=false": torchSays(errs.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
+	for hint, err := range map[string]error{
+		"set accumulate=4, activation_checkpointing=true or precision=bf16, or lower batch_size": torchError(errs.ErrTooLarge, "CUDA out of memory. Tried to allocate 2.00 GiB"),
+		"the newest checkpoint is sound: continue from it with --resume; a hint of its own":      torchError(errs.ErrUnavailable, "CUDA error: unspecified launch failure"),
+		"set deterministic=false": torchError(errs.ErrUnsupported, "max_pool2d_with_indices_backward_cuda does not have a deterministic implementation"),
 	} {
 		l := &loop{Options: Options{Recipe: r, Spec: spec}}
-		got := l.failed(flight{step: 3}, err)
-		if !l.torn {
+		got := l.failed(inFlightStep{step: 3}, err)
+		if !l.inconsistent {
 			t.Errorf("%v: the state may be saved", err)
 		}
 		var was *errs.Error
 		if !errors.As(err, &was) || !errors.Is(got, was.Err) || strings.Count(got.Error(), "hint:") != 1 ||
-			!strings.Contains(got.Error(), says) || !strings.Contains(got.Error(), "step 3") || !strings.Contains(got.Error(), was.Err.Error()) {
+			!strings.Contains(got.Error(), hint) || !strings.Contains(got.Error(), "step 3") || !strings.Contains(got.Error(), was.Err.Error()) {
 			t.Errorf("%v becomes %v", err, got)
 		}
 		l.Recipe = &onGPU
-		if got := l.failed(flight{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, errs.ErrTooLarge) {
+		if got := l.failed(inFlightStep{step: 3}, err); strings.Contains(got.Error(), "set cuda_graph=false, ") != errors.Is(err, errs.ErrTooLarge) {
 			t.Errorf("on a GPU %v becomes %v", err, got)
 		}
 	}

@@ -1,0 +1,177 @@
+package train
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+	"time"
+
+	"resslt/schemas"
+	"resslt/train/optim"
+	"resslt/train/recipe"
+	"resslt/train/safetensors"
+	"resslt/train/torch"
+)
+
+// Stream gives a run's batches in order of step, from the step that it was opened at.
+// Next waits for the next batch; the caller releases it. batcher's streams implement it.
+type Stream interface {
+	Next(ctx context.Context) (*schemas.Batch, error)
+}
+
+// Options is what Run needs.
+type Options struct {
+	Recipe *recipe.Recipe   // resolved
+	Spec   *schemas.RunSpec // of the batches in Stream
+	Stream Stream           // opened at Resume.Step, or 0
+	Out    string           // folder of the run's files
+	Resume *Checkpoint      // nil: begin at step 0
+	// Observe, if set, is called after every step from the loop's goroutine; it
+	// must be quick.
+	Observe func(Progress)
+	// Keep, if set, writes a batch whose loss is not finite to a file of the run's folder,
+	// and gives the file's name.
+	Keep func(*schemas.Batch) (file string, err error)
+	// Snapshot, if set, receives the student's encoder after every Recipe.KNNEvery epochs,
+	// from the loop's goroutine: the run waits for as long as it takes. An error ends the
+	// run, with a checkpoint.
+	Snapshot func(EncoderSnapshot) error
+	// Group is the processes that train together; nil is this process alone. Stream then
+	// gives this rank's rows of every batch, and Resume is the same checkpoint on every
+	// rank, read from one folder. Rank 0 alone writes to Out and calls Saving and Snapshot.
+	Group *torch.Group
+	// LocalRank is this process's number among those on its machine: its GPU where the
+	// recipe's device is "cuda".
+	LocalRank int
+	// Saving, if set, is called before a checkpoint is written. Its error ends the run
+	// without that checkpoint.
+	Saving func() error
+	// Notice, if set, is called once with what makes the run slower than its recipe asks
+	// for: that no CUDA graph can be captured, and why.
+	Notice func(string)
+
+	// Ahead is how many batches are prefetched, and InFlight how many steps may be on the
+	// device whose losses have not been read. Default 2 on a GPU, none on the CPU; -1 means
+	// none. Neither changes a bit of the weights. With steps in flight a loss that is not
+	// finite is seen that many steps late: the run still ends, naming its step, and the
+	// state since is not saved.
+	Ahead, InFlight int
+}
+
+func (o Options) applyDefaults(dev torch.Device) Options {
+	for _, n := range []*int{&o.Ahead, &o.InFlight} {
+		switch {
+		case *n < 0:
+			*n = 0
+		case *n == 0 && dev.Type == torch.DeviceCUDA:
+			*n = 2
+		}
+	}
+	return o
+}
+
+// EncoderSnapshot is the student's backbone in host memory, after some epochs. It is the
+// receiver's to keep.
+type EncoderSnapshot struct {
+	Step    int64
+	Epoch   int64 // epochs done
+	Info    EncoderInfo
+	Tensors []safetensors.Tensor // under torchvision's keys
+}
+
+// Write writes the snapshot as SaveEncoder does.
+func (s *EncoderSnapshot) Write(path string) error { return writeEncoder(path, s.Tensors, s.Info) }
+
+// Progress is the state after a step.
+type Progress struct {
+	Step, Steps     int64 // steps done, steps of the run
+	Epoch           float64
+	Logged          bool // Stats is of this step; else of the last one that was logged
+	Stats           Stats
+	LR, Alpha, M    float64
+	ImagesPerSecond float64 // since the last logged step
+	WaitFraction    float64 // of that time, spent waiting for batches
+	Remaining       time.Duration
+	Phases          Phases // means since the logged step before, where Logged is true
+}
+
+// Result is what a finished loop leaves.
+type Result struct {
+	Learner *Learner // the caller frees it
+	Summary Summary  // of training: evaluation and transport are the caller's to add
+}
+
+// CheckpointDir is the folder of the checkpoints of a run under out.
+func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints") }
+
+// schedules are the recipe's pure functions of the step.
+type schedules struct{ lr, alpha, m optim.Schedule }
+
+func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) schedules {
+	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
+	alpha := optim.Constant(1)
+	if r.ObjectiveOf().WarmUp {
+		alpha = optim.Ramp(steps(r.WarmupNCEEpochs))
+	}
+	return schedules{
+		lr:    optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), spec.Steps()),
+		alpha: alpha,
+		m:     optim.Cosine(r.M, r.MEnd, spec.Steps()),
+	}
+}
+
+// at gives the values of one step.
+func (s schedules) at(step int64, stats bool) Hyper {
+	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), Step: step, Stats: stats}
+}
+
+// Run trains from Resume, or from the start, to the run's last step. Whatever ends it
+// early, it first writes a checkpoint: where ctx is cancelled the error wraps
+// ErrInterrupted; an error of the stream is returned as it is.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	learner, err := newLearner(o)
+	if err != nil {
+		return nil, err
+	}
+	l := newLoop(o, learner)
+	if err := l.run(ctx); err != nil {
+		learner.Free()
+		return nil, err
+	}
+	sum, err := l.summary()
+	if err != nil {
+		learner.Free()
+		return nil, err
+	}
+	return &Result{Learner: learner, Summary: sum}, nil
+}
+
+// newLearner makes the run's learner, of this rank where there are several, and sets
+// libtorch's threads and modes.
+func newLearner(o Options) (*Learner, error) {
+	cfg, err := LearnerConfig(o.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Group = o.Group; o.Group != nil {
+		cfg.Device = ownDevice(cfg.Device, o.Recipe.Device, o.LocalRank)
+		if err := present(cfg.Device); err != nil {
+			return nil, err
+		}
+		n, err := cfg.norms()
+		if err != nil {
+			return nil, err
+		}
+		if err := checkRanks(o.Spec.BatchSize, o.Recipe.Accumulate, n, o.Group.World()); err != nil {
+			return nil, err
+		}
+	}
+	// With another number of threads the same step gives other last bits.
+	if err := torch.SetNumThreads(o.Recipe.Threads); err != nil {
+		return nil, err
+	}
+	if err := SetModes(o.Recipe); err != nil {
+		return nil, err
+	}
+	return NewLearner(cfg)
+}
