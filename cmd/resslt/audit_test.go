@@ -76,10 +76,10 @@ func TestAuditRefusesForGood(t *testing.T) {
 	wantRefusal("started again, the broker as it was", resslt(t, args...))
 	wantRefusal("resumed on a fresh broker", resslt(t, append(args, "--resume", "--fresh")...))
 	sameWeights(t, "begun anew", summaryOf(t, append(args, "--fresh")...), undisturbed(t))
-	if _, err := os.Stat(filepath.Join(dir, refusalFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "audit-refused.txt")); err == nil {
 		t.Error("it is refused still")
 	}
-	if raw, err := os.ReadFile(filepath.Join(dir, "previous-1", refusalFile)); err != nil || bytes.Count(raw, []byte("\n")) != 1 {
+	if raw, err := os.ReadFile(filepath.Join(dir, "previous-1", "audit-refused.txt")); err != nil || bytes.Count(raw, []byte("\n")) != 1 {
 		t.Errorf("what was refused: %q, %v", raw, err)
 	}
 }

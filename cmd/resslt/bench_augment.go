@@ -8,13 +8,13 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -211,7 +211,7 @@ type measured struct {
 func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64, do func(worker int, at int64) error) (measured, error) {
 	var next, done, refused atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	cpu, began := cpuSeconds(), time.Now()
+	cpu, began := cli.CPUTime().Seconds(), time.Now()
 	end := began.Add(time.Duration(seconds * float64(time.Second)))
 	for w := range b.workers {
 		g.Go(func() error {
@@ -237,20 +237,11 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 	if err := g.Wait(); err != nil {
 		return measured{}, err
 	}
-	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cpuSeconds() - cpu}
+	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cli.CPUTime().Seconds() - cpu}
 	if m.n == m.refused {
 		return measured{}, errs.New("bench augment", b.data, "name a data set of images", errs.Because(errs.ErrCorrupt, "no sample could be decoded"))
 	}
 	return m, nil
-}
-
-// cpuSeconds is the process's user and system time.
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // residentBytes is the process's resident set now, 0 where the system does not say.

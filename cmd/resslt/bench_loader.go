@@ -115,7 +115,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	if err := o.stream(ctx, spec, r.Data, open, rep); err != nil {
 		return nil, err
 	}
-	rep.Ratio, rep.PeakRSSBytes = rep.ImagesPerSecond/rep.RenderImagesPerSecond, peakRSS()
+	rep.Ratio, rep.PeakRSSBytes = rep.ImagesPerSecond/rep.RenderImagesPerSecond, cli.PeakRSS()
 	return rep, nil
 }
 
@@ -129,7 +129,7 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 	var next, done, warm atomic.Int64
 	var began time.Time
 	var cpu time.Duration
-	after := time.AfterFunc(o.warmUp(), func() { began, cpu = time.Now(), cpuTime(); warm.Store(done.Load() + 1) })
+	after := time.AfterFunc(o.warmUp(), func() { began, cpu = time.Now(), cli.CPUTime(); warm.Store(done.Load() + 1) })
 	defer after.Stop()
 	tctx, cancel := context.WithTimeout(ctx, o.warmUp()+o.lap())
 	defer cancel()
@@ -172,7 +172,7 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 		return o.tooShort()
 	}
 	rep.RenderImagesPerSecond = n / time.Since(began).Seconds()
-	rep.RenderCPUPerImage = float64((cpuTime() - cpu).Microseconds()) / n
+	rep.RenderCPUPerImage = float64((cli.CPUTime() - cpu).Microseconds()) / n
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *sche
 			return err
 		}
 	}
-	began, cpu, n := time.Now(), cpuTime(), 0
+	began, cpu, n := time.Now(), cli.CPUTime(), 0
 	for ; time.Since(began) < o.lap(); n++ {
 		if err := next(); err != nil {
 			return err
@@ -225,7 +225,7 @@ func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *sche
 	}
 	images, seconds := float64(n*spec.BatchSize), time.Since(began).Seconds()
 	rep.ImagesPerSecond, rep.MBPerSecond = images/seconds, images*float64(spec.SampleBytes())/1e6/seconds
-	rep.CPUPerImage = float64((cpuTime() - cpu).Microseconds()) / images
+	rep.CPUPerImage = float64((cli.CPUTime() - cpu).Microseconds()) / images
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -160,7 +161,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	rep.ImagesPerSecond = float64(r.BatchSize) / (rep.MSPerStep / 1000)
 	rep.Backbone, rep.Width, rep.ImageSize, rep.BatchSize = r.Backbone, r.Width, r.ImageSize, r.BatchSize
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
-	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
+	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, cli.PeakRSS()
 	rep.StudentSizes, rep.Deterministic, rep.TF32, rep.Fused = sizes, r.Deterministic, r.TF32, r.Fused
 	rep.Ungraphed = learner.Ungraphed()
 	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
@@ -196,13 +197,13 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		warmup += inFlight + graphWarmUp
 	}
 	var times []float64 // seconds
-	last, used := time.Now(), cpuTime()
+	last, used := time.Now(), cli.CPUTime()
 	for i := range warmup + steps {
 		if i == warmup {
 			if _, err := b.learner.Phases(1); err != nil {
 				return nil, err
 			}
-			last, used = time.Now(), cpuTime()
+			last, used = time.Now(), cli.CPUTime()
 		}
 		if err := step(); err != nil {
 			return nil, err
@@ -213,7 +214,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		}
 		last = now
 	}
-	rep := &stepReport{MSPerStep: 1000 * median(times), CPUMSPerStep: 1000 * (cpuTime() - used).Seconds() / float64(steps), Steps: steps}
+	rep := &stepReport{MSPerStep: 1000 * median(times), CPUMSPerStep: 1000 * (cli.CPUTime() - used).Seconds() / float64(steps), Steps: steps}
 	var err error
 	if rep.PhaseMS, err = b.learner.Phases(int64(steps)); err != nil || b.device.Type != torch.DeviceCUDA {
 		return rep, err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,6 +15,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/cli"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -173,7 +173,7 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 			return nil, err
 		}
 	}
-	before, cpu, start := s.Stats(), cpuTime(), time.Now()
+	before, cpu, start := s.Stats(), cli.CPUTime(), time.Now()
 	for time.Since(start).Seconds() < o.seconds {
 		if err := next(); err != nil {
 			return nil, err
@@ -185,7 +185,7 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 		return nil, errs.New("bench transport", "--seconds", "give more time", errs.Because(errs.ErrUsage, "no chunk came"))
 	}
 	return &transportResult{
-		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cpuTime() - cpu).Seconds() / (bytes / 1e9),
+		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cli.CPUTime() - cpu).Seconds() / (bytes / 1e9),
 		ChunkBytes: int64(bytes) / chunks, Storage: o.storage,
 	}, nil
 }
@@ -243,12 +243,3 @@ func (*readyPixels) Make(_ context.Context, row batcher.TaskRow, _, plans [][]by
 type readyOrder struct{}
 
 func (readyOrder) At(_, index int64) int64 { return index }
-
-// cpuTime is what this process has used of its CPUs, user and system.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0 // fails for a wrong argument only
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}

@@ -19,7 +19,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -56,7 +58,7 @@ is done so far lies in FILE.parts until all of it is.`,
 			if err != nil {
 				return err
 			}
-			o := evalImageOptions(enc.info, enc.crop, 0)
+			o := session.EvalImageOptions(enc.info, enc.crop, 0)
 			o.SkipBad = skipBad
 			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Split: split}, o)
 			if err != nil {
@@ -72,7 +74,7 @@ is done so far lies in FILE.parts until all of it is.`,
 			}
 			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(images.Len(),
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(progressEvery(c.ErrOrStderr())),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
 				return err
 			}

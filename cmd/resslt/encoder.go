@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/session"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -98,7 +99,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	enc = encoder{info: info, device: dev, crop: f.crop}
 	if enc.crop == 0 {
-		enc.crop = cropFraction(info.Stem)
+		enc.crop = session.CropFraction(info.Stem)
 	}
 	if !(enc.crop > 0 && enc.crop <= 1) {
 		return enc, errs.New("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", errs.ErrUsage)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -156,7 +158,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	case e.enc.Backbone == nil:
 		return nil, errs.New("evaluate", string(as), "give --eval-features FILE too", errs.Because(errs.ErrUsage, "there are no features of split "+split))
 	}
-	images, err := openEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
+	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
 	if err != nil {
 		return nil, err
 	}
@@ -217,24 +219,19 @@ func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error)
 	return fit, score, nil
 }
 
-// progress tells how much of something is done, every few seconds.
+// progress prints how much of something is done, every few seconds.
 func (e *evaluation) progress(what string, of int64) func(done int) {
-	last := time.Now()
-	return func(done int) {
-		if time.Since(last) >= lineEvery {
-			last = time.Now()
-			fmt.Fprintf(e.stderr, "%s: %d of %d\n", what, done, of)
-		}
-	}
+	line := cli.Periodically(e.stderr)
+	return func(done int) { line("%s: %d of %d", what, done, of) }
 }
 
 func (e *evaluation) epochs(what string) func(epoch, epochs int) {
-	var tell func(int)
+	var report func(int)
 	return func(epoch, epochs int) {
-		if tell == nil {
-			tell = e.progress(what+", epoch", int64(epochs))
+		if report == nil {
+			report = e.progress(what+", epoch", int64(epochs))
 		}
-		tell(epoch)
+		report(epoch)
 	}
 }
 

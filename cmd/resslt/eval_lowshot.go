@@ -54,9 +54,9 @@ absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules sa
 				e.split = "train+val"
 			}
 			o.SVM.Seed = f.seed
-			tell := e.progress("draws", int64(o.Draws*len(o.K)))
+			report := e.progress("draws", int64(o.Draws*len(o.K)))
 			done := 0
-			o.Progress = func(int, int, float64) { done++; tell(done) }
+			o.Progress = func(int, int, float64) { done++; report(done) }
 			fit, score, err := e.pair(c.Context())
 			if err != nil {
 				return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -133,7 +134,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 			return err
 		}
 		score := func(ctx context.Context) (eval.SourceCloser, error) {
-			images, err := openEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
+			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
 			if err != nil {
 				return nil, err
 			}

@@ -140,7 +140,7 @@ func newShardsIndex() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "index --data URI",
 		Short: "index a data set once and print its digest",
-		Long: `index reads every byte once and keeps where each image lies. With --manifest it
+		Long: `index reads every byte once and keeps where each image is. With --manifest it
 also writes, for tar shards, NAME.manifest.json and NAME.index: put beside the
 shards in a bucket or on a web server, they make wds:…/NAME.manifest.json open at
 once, without a listing and without reading the shards.`,
@@ -272,15 +272,10 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 	return c
 }
 
-// packProgress says every five seconds how far packing is.
+// packProgress prints how far packing is, every few seconds.
 func packProgress(w io.Writer) func(done, total int64) {
-	last := time.Now()
-	return func(done, total int64) {
-		if now := time.Now(); now.Sub(last) >= lineEvery {
-			last = now
-			fmt.Fprintf(w, "packing %d of %d samples\n", done, total)
-		}
-	}
+	line := cli.Periodically(w)
+	return func(done, total int64) { line("packing %d of %d samples", done, total) }
 }
 
 func newShardsVerify() *cobra.Command {
@@ -316,7 +311,7 @@ not decoded.`,
 					return err
 				}
 				if len(found) > 0 {
-					return errs.New("verify", f.data, "fetch or pack the damaged ones anew",
+					return errs.New("verify", f.data, "fetch or pack the damaged ones again",
 						errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
 				}
 				return nil

@@ -14,6 +14,7 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -70,7 +71,7 @@ results; each cell's run is in DIR/cells.`,
 
 func sweep(c *cobra.Command, f sweepFlags) error {
 	ctx := c.Context()
-	if err := refuseRanks("resslt sweep"); err != nil { // its trainers would each be that rank
+	if err := session.RefuseRanks("resslt sweep"); err != nil { // its trainers would each be that rank
 		return err
 	}
 	table, err := f.table()
@@ -94,11 +95,11 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 		listCells(c.OutOrStdout(), cells)
 		return nil
 	}
-	held, err := lockFolder(f.out)
+	folder, err := session.LockFolder(f.out)
 	if err != nil {
 		return err
 	}
-	defer held.Close() // and with it the lock
+	defer folder.Close()
 	book, err := openSweepBook(f.out, table, cells)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
 )
@@ -192,11 +193,11 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 			errs.BecauseErr(errs.ErrUnavailable, why))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return folderError(dir, err)
+		return durable.Error(dir, err)
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "train.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return folderError(dir, err)
+		return durable.Error(dir, err)
 	}
 	defer log.Close() // every line was written
 	self, err := os.Executable()

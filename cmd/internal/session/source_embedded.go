@@ -1,0 +1,207 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/augment"
+	"resslt/batcher"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/observe"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// embedded makes the batches in this process: a broker and a worker live as long as the
+// stream. Where the broker listens, workers elsewhere may help.
+type embedded struct {
+	noBroker
+	*console
+	opts *Options
+
+	undo   []func() error // what close undoes, last first
+	js     jetstream.JetStream
+	run    *batcher.Run
+	worker *batcher.Worker
+	tier   string // kernels of the worker's engine
+}
+
+// embeddedRun is the run's name in the embedded broker, which has no other.
+const embeddedRun = "run"
+
+func (s *embedded) describe(*Plan) string {
+	return "this process's workers"
+}
+
+// begin starts the broker, creates the run and prepares the worker.
+func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, error) {
+	engine, err := augment.EngineByName(c.plan.Spec.Engine)
+	if err != nil {
+		return nil, err
+	}
+	s.tier = augment.Kernels(engine)
+	if err := s.startBroker(ctx); err != nil {
+		return nil, err
+	}
+	if s.run, err = openRun(ctx, s.js, embeddedRun, s.opts, c.plan); err != nil {
+		return nil, err
+	}
+	stages := observe.NewStages(c.metrics.registry)
+	s.worker, err = batcher.NewWorker(stages.JetStream(s.js), batcher.WorkerOptions{
+		Name: "embedded", Workers: s.opts.Workers, Engines: augment.EngineNames(),
+		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+			return s.openData(ctx, rec, stages)
+		},
+		Report: func(err error) { s.print("worker: " + cli.Line(err)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	observe.Worker(c.metrics.registry, s.worker, s.opts.Workers)
+	return &s.run.Record, nil
+}
+
+// startBroker starts the broker and connects to it.
+func (s *embedded) startBroker(ctx context.Context) error {
+	store, err := os.MkdirTemp("", "resslt-broker-")
+	if err != nil {
+		return errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	s.undo = append(s.undo, func() error { _ = os.RemoveAll(store); return nil }) // the system clears TMPDIR
+	o := batcher.BrokerOptions{StoreDir: store, Listen: s.opts.Listen}
+	if s.opts.Listen != "" {
+		o.Token = os.Getenv("NATS_TOKEN")
+	}
+	broker, err := batcher.StartBroker(o)
+	if err != nil {
+		return err
+	}
+	s.undo = append(s.undo, broker.Close)
+	if at := broker.URL(); at != "" {
+		login := "--token-file " + filepath.Join(store, batcher.TokenName)
+		if o.Token != "" {
+			login = "with the NATS_TOKEN of this environment, which is now this broker's token"
+		}
+		s.print(fmt.Sprintf("the broker listens: augmentd --nats %s %s", reachable(at), login))
+	}
+	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
+	if err != nil {
+		return err
+	}
+	s.undo = append(s.undo, func() error { nc.Close(); return nil })
+	s.js = js
+	return nil
+}
+
+// reachable names this machine where a URL has the unspecified address, which other machines
+// cannot reach.
+func reachable(broker string) string {
+	u, err := url.Parse(broker)
+	if err != nil || !net.ParseIP(u.Hostname()).IsUnspecified() {
+		return broker
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return broker
+	}
+	u.Host = net.JoinHostPort(host, u.Port())
+	return u.String()
+}
+
+// openData opens the data for the worker. Where a log is replayed its plans are rendered.
+func (s *embedded) openData(ctx context.Context, rec *schemas.RunRecord, timer pipeline.Timer) (batcher.Source, error) {
+	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, timer)
+	if err != nil || s.recording == nil {
+		return src, err
+	}
+	return pipeline.WithPlans(src, s.recording.Plans)
+}
+
+// open lets the worker begin and consumes what it makes.
+func (s *embedded) open(ctx context.Context, c *consumer) (stream, error) {
+	work, stop := context.WithCancel(ctx)
+	out := &embeddedStream{source: s, stop: stop, ended: make(chan struct{})}
+	var failed context.CancelCauseFunc
+	out.working, failed = context.WithCancelCause(context.Background())
+	go func() { // joined by Close
+		defer close(out.ended)
+		if err := s.worker.ServeRun(work, embeddedRun); err != nil {
+			failed(err)
+		}
+	}()
+	var err error
+	if out.Stream, err = openStream(ctx, s.run, s.opts, c); err != nil {
+		return nil, errors.Join(err, out.stopWorker())
+	}
+	c.metrics.connection(s.js)
+	c.metrics.stream(s.run, out.Stream)
+	return out, nil
+}
+
+func (s *embedded) delivered(context.Context) (delivery, error) {
+	return delivery{redelivered: s.worker.Stats().Redelivered, engineTier: s.tier}, nil
+}
+
+func (s *embedded) close() error { return errors.Join(s.closeBroker(), s.noBroker.close()) }
+
+func (s *embedded) closeBroker() (err error) {
+	for n := len(s.undo); n > 0; n = len(s.undo) {
+		last := s.undo[n-1]
+		s.undo = s.undo[:n-1]
+		err = errors.Join(err, last())
+	}
+	return err
+}
+
+// embeddedStream ends where its worker does: no other need make the batches.
+type embeddedStream struct {
+	*batcher.Stream
+	source  *embedded
+	stop    context.CancelFunc // of the worker
+	working context.Context    // its cause is why the worker has ended by itself
+	ended   chan struct{}      // closed when the worker has ended
+	told    bool               // Next has returned the worker's error
+}
+
+// Next is batcher.Stream's, and returns the worker's error where that has failed.
+func (s *embeddedStream) Next(ctx context.Context) (*schemas.Batch, error) {
+	if err := context.Cause(s.working); err != nil {
+		s.told = true
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.working, cancel)()
+	b, err := s.Stream.Next(ctx)
+	if cause := context.Cause(s.working); err != nil && cause != nil {
+		s.told = true
+		err = cause
+	}
+	return b, err
+}
+
+func (s *embeddedStream) finish(context.Context) error { return nil }
+
+// Close ends stream, worker and broker: what follows needs their memory and cores.
+func (s *embeddedStream) Close() error {
+	return errors.Join(s.Stream.Close(), s.stopWorker(), s.source.closeBroker())
+}
+
+// stopWorker waits for the worker's end, and gives its error unless Next has.
+func (s *embeddedStream) stopWorker() error {
+	s.stop()
+	<-s.ended
+	if s.told {
+		return nil
+	}
+	return context.Cause(s.working)
+}
