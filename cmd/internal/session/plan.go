@@ -225,7 +225,7 @@ func (p *Plan) Print(w io.Writer) error {
 	}
 	keep := "log"
 	if work.Recorded > 0 {
-		keep += fmt.Sprintf(", pixels of steps %s (%.1f MB)", p.Pixels, float64(work.Recorded)/1e6)
+		keep += fmt.Sprintf(", pixels of %s (%.1f MB)", p.Pixels, float64(work.Recorded)/1e6)
 	}
 	if p.Stream {
 		keep += ", stream"
