@@ -82,7 +82,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	f.StringVar(&b.policy, "policy", "imagenet", "preset, or a YAML file")
 	f.StringVar(&b.data, "data", "", "data set: URI")
 	f.StringVar(&b.engine, "engine", "", "engine or its family: turbo, gift, ref (default: the fastest that is built in)")
-	f.IntVar(&b.workers, "workers", 1, "goroutines that decode and render")
+	f.IntVar(&b.workers, "workers", 1, "images decoded and rendered at once")
 	f.IntVar(&b.imageSize, "image-size", 0, "size of all views (0: the policy's)")
 	f.Float64Var(&b.seconds, "seconds", 10, "time to measure rendering for; decoding alone gets half of it")
 	f.Int64Var(&b.samples, "samples", 2000, "hold at most so many samples in memory")

@@ -119,7 +119,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	return rep, nil
 }
 
-// render measures the workers' work without what carries it.
+// render measures the workers alone, without transport.
 func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
 	src, err := open(ctx, &schemas.RunRecord{Spec: *spec, DataURI: uri})
 	if err != nil {
@@ -176,14 +176,13 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 	return nil
 }
 
-// stream measures the whole way.
+// stream measures workers and transport together.
 func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
-	nc, js, done, err := embeddedBroker(ctx)
+	js, done, err := embeddedBroker(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	defer nc.Close()
 	run, err := batcher.OpenRun(ctx, js, "bench", spec, batcher.RunOptions{DataURI: uri})
 	if err != nil {
 		return err
@@ -197,7 +196,7 @@ func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri stri
 	})
 }
 
-// consume takes batches as a trainer does, but for training.
+// consume takes batches as a trainer does, without training.
 func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *schemas.RunSpec, rep *loaderReport) error {
 	host := make([]byte, spec.SampleBytes()*spec.BatchSize)
 	next := func() error {

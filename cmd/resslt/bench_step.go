@@ -83,12 +83,12 @@ func newBenchStepCommand() *cobra.Command {
 	f.StringVar(&r.Objective, "objective", r.Objective, "one of "+strings.Join(recipe.Objectives(), ", "))
 	f.StringVar(&r.Precision, "precision", r.Precision, "fp32 or bf16")
 	f.IntVar(&r.Accumulate, "accumulate", r.Accumulate, "micro-batches a step")
-	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only what goes in between the backbone's stages")
+	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only the inputs of the backbone's stages")
 	f.IntVar(&r.K, "queue", r.K, "K")
 	f.IntSliceVar(&sizes, "student-sizes", nil, "sizes of the student's views (default: one of --image-size)")
 	f.BoolVar(&r.Deterministic, "deterministic", false, "the same bits run after run on a GPU")
-	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round what goes into fp32 products to 10 bits")
-	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU our own loops where they are faster than libtorch's ops")
+	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round the factors of fp32 products to 10 bits")
+	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU, our own loops where they are faster than libtorch's ops")
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
@@ -178,7 +178,7 @@ type stepBench struct {
 	flight           []*train.Launched
 }
 
-// inFlight is how many steps a GPU is given before it has done the first, as training does.
+// inFlight is how many steps a GPU has been given and not finished, as in training.
 const inFlight = 2
 
 // graphWarmUp are the steps of a GPU that run before a graph is captured, and the capture.
@@ -219,7 +219,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 	if rep.PhaseMS, err = b.learner.Phases(int64(steps)); err != nil || b.device.Type != torch.DeviceCUDA {
 		return rep, err
 	}
-	// A shim without CUDA's headers cannot tell the memory: then it is left out.
+	// A shim without CUDA's headers does not know the memory: then it is left out.
 	err = torch.Do(func() error {
 		m := torch.CUDAMemoryOf(b.device)
 		rep.DeviceMemory, rep.DeviceReserved = m.PeakAllocated, m.Reserved
@@ -231,13 +231,16 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 	return rep, err
 }
 
-func (b *stepBench) onCPU() error {
+func (b *stepBench) onCPU() error { return stepOn(b.learner, b.batch, b.hyper) }
+
+// stepOn makes a step on a batch in host memory.
+func stepOn(l *train.Learner, batch *schemas.Batch, h train.Hyper) error {
 	return torch.Do(func() error {
-		teacher, student, err := b.learner.Views(b.batch)
+		teacher, student, err := l.Views(batch)
 		if err != nil {
 			return err
 		}
-		_, err = b.learner.Step(teacher, student, b.hyper)
+		_, err = l.Step(teacher, student, h)
 		return err
 	})
 }
@@ -273,7 +276,7 @@ func (b *stepBench) onGPU() error {
 
 func (b *stepBench) close() {
 	for _, l := range b.flight {
-		_, _ = l.Wait() // what it says is no part of the figures
+		_, _ = l.Wait() // its loss is no part of the figures
 	}
 	for _, x := range append(b.teacher, b.student...) {
 		x.Free()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
@@ -236,29 +237,12 @@ func examineEngines() finding {
 }
 
 func examineBroker(ctx context.Context, at *broker.Flags) finding {
-	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	js, says, done, err := reachBroker(ctx, at)
 	if err != nil {
 		return broken("broker", err)
 	}
-	says := "reachable at " + o.URL + ", JetStream on"
-	if o.URL == "" {
-		store, err := os.MkdirTemp("", "resslt-doctor-")
-		if err != nil {
-			return broken("broker", err)
-		}
-		defer os.RemoveAll(store)
-		b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
-		if err != nil {
-			return broken("broker", err)
-		}
-		defer b.Close()
-		o, says = batcher.ConnectOptions{Broker: b, Name: o.Name}, "the embedded one starts, JetStream on"
-	}
-	nc, js, err := batcher.Connect(ctx, o)
-	if err != nil {
-		return broken("broker", err)
-	}
-	defer nc.Close()
+	defer done()
+	nc := js.Conn()
 	if _, err := js.AccountInfo(ctx); err != nil {
 		return broken("broker", err)
 	}
@@ -269,6 +253,26 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
 	}
 	return f
+}
+
+// reachBroker connects to the broker that the flags name, or starts the embedded one.
+func reachBroker(ctx context.Context, at *broker.Flags) (js jetstream.JetStream, says string, done func(), err error) {
+	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if o.URL == "" {
+		b, err := broker.Embed(ctx, o.Name, batcher.BrokerOptions{}, nil)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return b.JetStream, "the embedded one starts, JetStream on", func() { _ = b.Close() }, nil // it has served
+	}
+	nc, js, err := batcher.Connect(ctx, o)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return js, "reachable at " + o.URL + ", JetStream on", nc.Close, nil
 }
 
 // examineData looks for the quickstart's data, which only the quickstart needs.

@@ -40,15 +40,15 @@ func newEmbedCommand() *cobra.Command {
 order of the data set. NPY is (N, D) float32; Arrow has key, label and a
 FixedSizeList of float32.
 
-It can be stopped at any moment, and the same command goes on where it was: what
-is done so far lies in FILE.parts until all of it is.`,
+It can be stopped at any moment, and the same command continues where it stopped:
+what is done so far is kept in FILE.parts until the end.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
 			}
 			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is no folder"))
+				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is not a folder"))
 			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
@@ -70,7 +70,7 @@ is done so far lies in FILE.parts until all of it is.`,
 				return err
 			}
 			if done.rows > 0 {
-				fmt.Fprintf(c.ErrOrStderr(), "going on from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
+				fmt.Fprintf(c.ErrOrStderr(), "continuing from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
 			}
 			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(images.Len(),
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
@@ -95,7 +95,7 @@ is done so far lies in FILE.parts until all of it is.`,
 	return c
 }
 
-// features are (N, dim) float32, a row an image.
+// features are (N, dim) float32, one row for each image.
 type features struct {
 	values []float32
 	dim    int
@@ -124,7 +124,7 @@ func embed(ctx context.Context, enc encoder, images *pipeline.Images, to int64, 
 	set, err := eval.Features(ctx, enc, &stretch{images, to}, o)
 	x := &features{dim: int(enc.FeatureDim())}
 	if errors.Is(err, errs.ErrUsage) && images.Row() >= to && len(images.Keys) == from {
-		return x, nil // every image of the stretch was passed over
+		return x, nil // every image of the stretch was skipped
 	}
 	if err != nil {
 		return nil, err
@@ -198,8 +198,8 @@ func (x *features) write(w io.Writer) error {
 	return errors.Join(out.Write(rec), out.Close())
 }
 
-// seekless counts what is written: the file writer asks a WriteSeeker for its
-// place and never for another.
+// seekless counts what is written: the file writer asks a WriteSeeker for its position and
+// never for another.
 type seekless struct {
 	w  io.Writer
 	at int64

@@ -22,11 +22,11 @@ import (
 
 func newEvalCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "eval", Short: "score an encoder by the paper's protocols, and look at what it has learned",
+		Use: "eval", Short: "score an encoder by the paper's protocols, and show what it has learned",
 		Long: `eval takes features of a labelled data set by any encoder and scores them. All
 verbs take the same flags. --cache keeps features in a folder, where the next
-verb finds them; the result is printed, with the paper's figure beside it where
-there is one, and kept in eval.json beside the checkpoint.`,
+verb finds them; the result is printed, with the paper's figure where there is one,
+and kept in eval.json in the checkpoint's folder.`,
 	}
 	c.AddCommand(newKNNCommand(), newLinearCommand(), newSemiCommand(), newTransferCommand(), newLowShotCommand(),
 		newNeighboursCommand(), newTSNECommand())
@@ -46,8 +46,8 @@ type evalFlags struct {
 func (f *evalFlags) register(c *cobra.Command) {
 	f.encoderFlags.register(c)
 	p := c.Flags()
-	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: what training has to beat")
-	p.Uint64Var(&f.seed, "seed", 1, "of whatever is drawn: splits, classifiers' weights, orders")
+	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: the score that training has to beat")
+	p.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn: splits, classifiers' weights, orders")
 	p.StringVar(&f.data, "data", "", "data `URI`: "+schemeList())
 	p.StringVar(&f.split, "split", "train", "labelled split to fit on")
 	p.StringVar(&f.evalSplit, "eval-split", "test", "split to score on")
@@ -59,7 +59,7 @@ func (f *evalFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.json, "json", false, "print the result as one JSON object")
 }
 
-// evaluation is one verb at work.
+// evaluation is one verb's work: its encoder, its data, its result.
 type evaluation struct {
 	*evalFlags
 	stdout, stderr io.Writer
@@ -116,7 +116,7 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 	return e, nil
 }
 
-// folderOf is the run's folder: a checkpoint lies in one of its own below.
+// folderOf is the run's folder: a checkpoint is in a subfolder of it.
 func folderOf(checkpoint string) string {
 	dir := filepath.Dir(checkpoint)
 	if up := filepath.Dir(dir); train.CheckpointDir(up) == dir {
@@ -125,7 +125,7 @@ func folderOf(checkpoint string) string {
 	return dir
 }
 
-// relative is path as seen from a folder, or as it is where there is no way.
+// relative is path relative to a folder, or as it is where there is none.
 func relative(folder, path string) string {
 	if rel, err := filepath.Rel(folder, path); err == nil && folder != "-" {
 		return filepath.ToSlash(rel)
@@ -133,7 +133,7 @@ func relative(folder, path string) string {
 	return path
 }
 
-// role says what a split is for, in the result.
+// role is what a split is for, in the result.
 type role string
 
 const (
@@ -200,7 +200,7 @@ func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
 // long as the process.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
 	if e.enc.Backbone != nil {
-		// A split that is not there is known before the other's features are taken.
+		// A missing split is found before the other's features are taken.
 		src, err := e.openData(ctx, e.evalSplit)
 		if err != nil {
 			return nil, nil, err

@@ -74,7 +74,7 @@ epoch sees new random crops and flips, as the papers have it.`,
 	f.register(c)
 	p := c.Flags()
 	p.StringVar(&protocol, "protocol", "", "small or imagenet (default by the encoder's stem)")
-	p.BoolVar(&augmented, "augment", false, "random crops and flips, anew every epoch, in place of cached features")
+	p.BoolVar(&augmented, "augment", false, "new random crops and flips every epoch, in place of cached features")
 	p.IntVar(&epochs, "epochs", 100, "epochs (default the protocol's)")
 	p.Float64Var(&lr, "lr", 10, "learning rate (default the protocol's)")
 	p.IntVar(&batch, "batch-size", 256, "images an update")
@@ -100,7 +100,7 @@ func (e *evaluation) linear(ctx context.Context, o eval.LinearOptions, augmented
 	return r, err
 }
 
-// accuracy adds what a classifier's result says.
+// accuracy adds a classifier's accuracies to the result.
 func (e *evaluation) accuracy(suffix string, r eval.LinearResult) {
 	e.score("top1"+suffix, "top-1", r.Top1)
 	e.score("top5"+suffix, "top-5", r.Top5)

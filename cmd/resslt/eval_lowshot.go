@@ -23,7 +23,7 @@ code (PCL), and 11-point as in VOC2007's. Features are divided by their norm.
 
 Of several --costs each class takes the one that is best in threefold
 cross-validation, as in VISSL. Objects that VOC marks as difficult count as
-absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules say.`,
+absent, as in Table 11, or are left out by --difficult ignore, by VOC's rules.`,
 		Example: "  resslt eval lowshot --checkpoint resnet50.safetensors --backbone resnet50 --data voc2007:DIR",
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch difficult {
@@ -83,7 +83,7 @@ absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules sa
 	p.IntVar(&o.Draws, "draws", 5, "draws of each k")
 	p.Float64SliceVar(&o.Costs, "costs", []float64{0.5}, "C of the SVM; several: chosen by cross-validation")
 	p.StringVar(&loss, "loss", "squared_hinge", "squared_hinge or hinge")
-	p.StringVar(&difficult, "difficult", "negative", "what VOC marks so: negative or ignore")
+	p.StringVar(&difficult, "difficult", "negative", "objects that VOC marks as difficult: negative or ignore")
 	return c
 }
 

@@ -92,7 +92,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels and for lists)")
 	p.BoolVar(&o.augmented, "augment", true, "random crops and flips; without, frozen alone trains on un-augmented features")
 	p.IntVar(&o.epochs, "epochs", 60, "epochs (default 60 frozen, 20 fine-tuned)")
-	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper does not say")
+	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper gives none")
 	p.Float64Var(&o.lr, "lr", 0.02, "learning rate of the backbone, when fine-tuned")
 	p.Float64Var(&o.headLR, "head-lr", 0.1, "learning rate of the classifier (default 0.1 frozen, 0.2 fine-tuned)")
 	return c
@@ -189,7 +189,7 @@ func (e *evaluation) semiOnFeatures(ctx context.Context, o semiOptions, linear e
 func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error) {
 	return func(l *pipeline.Labels) ([]int64, error) {
 		if o.list != "" {
-			return chooseListed(o.list, l)
+			return chooseFromList(o.list, l)
 		}
 		rows, err := eval.Stratified(l.Class, o.labels, seed)
 		if err != nil {
@@ -203,9 +203,9 @@ func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error
 	}
 }
 
-// chooseListed finds the images that a file names, one a line, by key or by the
-// last part of the key.
-func chooseListed(file string, l *pipeline.Labels) ([]int64, error) {
+// chooseFromList finds the images that a file names, one a line, by key or by the last part of
+// the key.
+func chooseFromList(file string, l *pipeline.Labels) ([]int64, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, errs.New("read list", file, "name an existing file", errs.BecauseErr(errs.ErrNotFound, err))

@@ -33,8 +33,8 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 				valSplit = "val"
 			}
 			o := eval.TransferOptions{Lambdas: eval.LambdaGrid(max(1, lambdas)), Metric: eval.Metric(metric)}
-			tell, done := e.progress("penalties", int64(len(o.Lambdas))), 0
-			o.Progress = func(lambda, score float64) { done++; tell(done) }
+			report, done := e.progress("penalties", int64(len(o.Lambdas))), 0
+			o.Progress = func(lambda, score float64) { done++; report(done) }
 			ctx := c.Context()
 			fit, val, score, err := e.three(ctx, valSplit, valFraction)
 			if err != nil {

@@ -25,9 +25,9 @@ func newTSNECommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "tsne --checkpoint FILE --data URI", Short: "the images of a split in the plane, by t-SNE (Figure 3)",
 		Long: `tsne lays the images of --eval-split out in the plane by Barnes-Hut t-SNE of their
-features and writes OUT/tsne.png and OUT/tsne.html, a page without any other file
-on which one can hover over the images. Trustworthiness, from 0 to 1, says how far
-neighbours in the plane are neighbours among the features.`,
+features and writes OUT/tsne.png and OUT/tsne.html, a page in one file that shows
+an image where the mouse is. Trustworthiness, from 0 to 1, is how far neighbours in
+the plane are neighbours among the features.`,
 		Example: "  resslt eval tsne --checkpoint runs/quickstart/encoder.safetensors --data fashion-mnist:",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("max-images") {

@@ -139,7 +139,7 @@ func (o *exportOptions) export(stdout io.Writer) error {
 }
 
 // write writes the tensors in the format asked for, and gives them as they were written.
-// known says that the encoder's info is certain.
+// known reports whether the encoder's info is certain.
 func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safetensors.Tensor, error) {
 	if o.format == "detectron2" {
 		tensors, err := detectron2.Convert(tensors, o.info)
@@ -163,7 +163,7 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 // finished encoder where that is all that is wanted, else the newest checkpoint.
 func weightsFile(path string, want train.Selection) (string, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return path, nil // a file, or whatever reading it will say
+		return path, nil // a file, or an error when it is read
 	}
 	if want.Network == "student" && want.Part == "encoder" {
 		encoder := filepath.Join(path, "encoder.safetensors")

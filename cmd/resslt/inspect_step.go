@@ -33,7 +33,7 @@ type stepOptions struct {
 
 func (o *stepOptions) register(f *pflag.FlagSet) {
 	f.Int64Var(&o.step, "step", 0, "step of a recorded run to draw")
-	f.StringVar(&o.record, "record", "", "where it was recorded: `folder` of a run, record or kept batch, or stream:RUN")
+	f.StringVar(&o.record, "record", "", "where it was recorded: `folder` of a run, a recording or a kept batch, or stream:RUN")
 	f.IntVar(&o.slot, "slot", 0, "with --step: first slot of the batch to draw")
 	o.broker.Register(f, broker.DefaultURL)
 }
@@ -82,7 +82,7 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	return nil
 }
 
-// openStep opens what has the step: a kept batch in a run's folder goes before its record.
+// openStep opens the step's recording: a kept batch in a run's folder comes before its log.
 func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 	if kept := session.KeptBatch(s.record, strconv.FormatInt(s.step, 10)); cli.IsFile(kept) {
 		r, err := session.OpenRecording("pixels", kept)
@@ -97,7 +97,7 @@ func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 // chunkOf gives a chunk with its pixels.
 type chunkOf func(ctx context.Context, step int64, index int) (*batcher.Chunk, error)
 
-// chunks says where the step's pixels come from: the record, or its log and the data.
+// chunks chooses where the step's pixels come from: the recording, or its log and the data.
 func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, string, error) {
 	if src.Stored != nil {
 		return src.Stored.Chunk, "as the broker keeps it", nil
@@ -148,7 +148,7 @@ func stepRow(spec *schemas.RunSpec, c *batcher.Chunk, i int) (*image.RGBA, error
 	}
 	title := fmt.Sprintf("step %d slot %d sample %d label %d", c.Step, c.Slots[i], c.Samples[i], c.Labels[i])
 	if c.Reasons[i] != "" {
-		title += fmt.Sprintf(" in the place of %d: %s", c.Planned[i], c.Reasons[i])
+		title += fmt.Sprintf(" in place of %d: %s", c.Planned[i], c.Reasons[i])
 	}
 	plans, pixels := make([]augment.Plan, len(spec.Views)), make([][]byte, len(spec.Views))
 	for v, view := range spec.Views {

@@ -24,12 +24,12 @@ import (
 func newRecordCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "record",
-		Short: "list, export, import and verify what runs recorded",
+		Short: "list, export, import and verify recordings of runs",
 		Long: `Every run keeps its recipe log in OUT/record: for each slot of each step the sample,
 the plans of its views and the digest of its chunk. With --record pixels the views are
 kept, too; with --record stream they stay in the broker. All files are Arrow IPC files.
 
-A SOURCE is the folder of a run, a record's folder, or stream:RUN in the broker.`,
+A SOURCE is the folder of a run, a recording's folder, or stream:RUN in the broker.`,
 	}
 	c.AddCommand(newRecordLsCommand(), newRecordExportCommand(), newRecordImportCommand(), newRecordVerifyCommand())
 	return c
@@ -210,7 +210,7 @@ func newRecordVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify SOURCE",
 		Short: "prove that every sample was visited once an epoch, as the run's order says",
-		Long: `verify reads a record as a ledger: that every chunk of every step is there once, that its
+		Long: `verify reads a recording as a ledger: that every chunk of every step is there once, that its
 slots hold the samples that the run's order has there, no sample twice in an epoch; which
 were replaced, which chunks could not be made, how many samples an epoch leaves out. Pixels
 are hashed again. With --remake N the chunks of every N-th step are made again
@@ -235,7 +235,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 				}
 				complete = true
 			}
-			// A run that has its summary is done.
+			// A run that has its summary is complete.
 			complete = complete || cli.IsFile(filepath.Join(args[0], "summary.json"))
 			rep, err := verify(c, src, steps, complete, remake, data)
 			if err != nil {
@@ -256,7 +256,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 	}
 	f := c.Flags()
 	f.StringVar(&window, "steps", "", "steps FROM-TO alone, both included; all of them must be there")
-	f.BoolVar(&complete, "complete", false, "the run's last step must be there, too (as where it has its summary.json)")
+	f.BoolVar(&complete, "complete", false, "the run's last step must be there, too (implied by its summary.json)")
 	f.Int64Var(&remake, "remake", 0, "make every N-th step again from the data and compare (0: none)")
 	f.StringVar(&data, "data", "", "data `URI` for --remake (default: where the run had it)")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")

@@ -49,7 +49,7 @@ func printReport(w io.Writer, name string, r *record.Report) {
 			fmt.Fprintf(w, "  replaced: … %d in all\n", len(r.Replaced))
 			break
 		}
-		fmt.Fprintf(w, "  replaced: step %d slot %d: sample %d by %d, which the epoch saw twice: %s\n", x.Step, x.Slot, x.Planned, x.Sample, x.Reason)
+		fmt.Fprintf(w, "  replaced: step %d slot %d: sample %d by %d, which the epoch visited twice: %s\n", x.Step, x.Slot, x.Planned, x.Sample, x.Reason)
 	}
 	for i, t := range r.Tombstones {
 		if i == shown {
@@ -90,7 +90,7 @@ func newRecordLsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "ls [FOLDER]",
-		Short: "list the files of a record, or without a folder the runs that a broker keeps",
+		Short: "list the files of a recording, or without a folder the runs that a broker keeps",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var rows []listing

@@ -31,7 +31,7 @@ type sweepResult struct {
 	Recipe string   `json:"recipe"`
 	Set    []string `json:"set"`
 	Run    string   `json:"run"`    // stream that it was trained from; equal for equal batches
-	Digest string   `json:"digest"` // of the resolved recipe: what was changed since is trained anew
+	Digest string   `json:"digest"` // of the resolved recipe: a cell that has changed since is trained again
 	Done   bool     `json:"done"`
 	Paper  *float64 `json:"paper,omitempty"` // percent, of the sweep's metric
 
@@ -64,7 +64,7 @@ type sweepFile struct {
 	Cells  []*sweepResult `json:"cells"`  // row by row
 }
 
-// openSweepBook takes up the results that the folder has of these cells.
+// openSweepBook reads the results that the folder has of these cells.
 func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*sweepBook, error) {
 	b := &sweepBook{folder: folder, table: table, cells: cells, results: map[string]*sweepResult{}}
 	var had sweepFile
@@ -96,7 +96,7 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 	}
 	for _, c := range table.Cells() {
 		for _, r := range had.Cells {
-			if r.ID == c.ID && b.results[r.ID] == nil { // not asked for this time
+			if r.ID == c.ID && b.results[r.ID] == nil { // left out by --only this time
 				b.others = append(b.others, r)
 			}
 		}
@@ -107,7 +107,7 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 // dir is where a cell's run is kept.
 func (b *sweepBook) dir(c *sweepCell) string { return filepath.Join(b.folder, "cells", c.ID) }
 
-// todo gives the cells that are not done, those of one stream beside each other.
+// todo gives the cells that are not done, those of one stream next to each other.
 func (b *sweepBook) todo() []*sweepCell {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,18 +7,15 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/augment"
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
-	"resslt/schemas/errs"
 )
 
 // embedded makes the batches in this process: a broker and a worker live as long as the
@@ -28,8 +25,7 @@ type embedded struct {
 	*console
 	opts *Options
 
-	undo   []func() error // what close undoes, last first
-	js     jetstream.JetStream
+	broker *broker.Embedded // nil before begin, and once closed
 	run    *batcher.Run
 	worker *batcher.Worker
 	tier   string // kernels of the worker's engine
@@ -52,11 +48,11 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, 
 	if err := s.startBroker(ctx); err != nil {
 		return nil, err
 	}
-	if s.run, err = openRun(ctx, s.js, embeddedRun, s.opts, c.plan); err != nil {
+	if s.run, err = openRun(ctx, s.broker.JetStream, embeddedRun, s.opts, c.plan); err != nil {
 		return nil, err
 	}
 	stages := observe.NewStages(c.metrics.registry)
-	s.worker, err = batcher.NewWorker(stages.JetStream(s.js), batcher.WorkerOptions{
+	s.worker, err = batcher.NewWorker(stages.JetStream(s.broker.JetStream), batcher.WorkerOptions{
 		Name: "embedded", Workers: s.opts.Workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
 			return s.openData(ctx, rec, stages)
@@ -70,48 +66,35 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, 
 	return &s.run.Record, nil
 }
 
-// startBroker starts the broker and connects to it.
-func (s *embedded) startBroker(ctx context.Context) error {
-	store, err := os.MkdirTemp("", "resslt-broker-")
-	if err != nil {
-		return errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
-	}
-	s.undo = append(s.undo, func() error { _ = os.RemoveAll(store); return nil }) // the system clears TMPDIR
-	o := batcher.BrokerOptions{StoreDir: store, Listen: s.opts.Listen}
-	if s.opts.Listen != "" {
+// startBroker starts the broker, and prints how workers elsewhere may help.
+func (s *embedded) startBroker(ctx context.Context) (err error) {
+	o := batcher.BrokerOptions{Listen: s.opts.Listen}
+	if o.Listen != "" {
 		o.Token = os.Getenv("NATS_TOKEN")
 	}
-	broker, err := batcher.StartBroker(o)
-	if err != nil {
+	if s.broker, err = broker.Embed(ctx, "resslt run", o, nil); err != nil {
 		return err
 	}
-	s.undo = append(s.undo, broker.Close)
-	if at := broker.URL(); at != "" {
-		login := "--token-file " + filepath.Join(store, batcher.TokenName)
+	if at := s.broker.URL(); at != "" {
+		login := "--token-file " + s.broker.TokenFile()
 		if o.Token != "" {
 			login = "with the NATS_TOKEN of this environment, which is now this broker's token"
 		}
 		s.print(fmt.Sprintf("the broker listens: augmentd --nats %s %s", reachable(at), login))
 	}
-	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
-	if err != nil {
-		return err
-	}
-	s.undo = append(s.undo, func() error { nc.Close(); return nil })
-	s.js = js
 	return nil
 }
 
 // reachable names this machine where a URL has the unspecified address, which other machines
 // cannot reach.
-func reachable(broker string) string {
-	u, err := url.Parse(broker)
+func reachable(at string) string {
+	u, err := url.Parse(at)
 	if err != nil || !net.ParseIP(u.Hostname()).IsUnspecified() {
-		return broker
+		return at
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return broker
+		return at
 	}
 	u.Host = net.JoinHostPort(host, u.Port())
 	return u.String()
@@ -142,7 +125,7 @@ func (s *embedded) open(ctx context.Context, c *consumer) (stream, error) {
 	if out.Stream, err = openStream(ctx, s.run, s.opts, c); err != nil {
 		return nil, errors.Join(err, out.stopWorker())
 	}
-	c.metrics.connection(s.js)
+	c.metrics.connection(s.broker.JetStream)
 	c.metrics.stream(s.run, out.Stream)
 	return out, nil
 }
@@ -153,13 +136,13 @@ func (s *embedded) delivered(context.Context) (delivery, error) {
 
 func (s *embedded) close() error { return errors.Join(s.closeBroker(), s.noBroker.close()) }
 
-func (s *embedded) closeBroker() (err error) {
-	for n := len(s.undo); n > 0; n = len(s.undo) {
-		last := s.undo[n-1]
-		s.undo = s.undo[:n-1]
-		err = errors.Join(err, last())
+func (s *embedded) closeBroker() error {
+	if s.broker == nil {
+		return nil
 	}
-	return err
+	b := s.broker
+	s.broker = nil
+	return b.Close()
 }
 
 // embeddedStream ends where its worker does: no other need make the batches.
