@@ -61,10 +61,7 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 	}
 	c := command(t, "resslt", "doctor")
 	c.Env = append(c.Env, torch.EnvShim+"="+shim) // instead of the shim that was built here
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	err := c.Run()
-	o := finish(c, &out, &errs, err)
+	o := c.run()
 	switch {
 	case strings.Contains(o.stdout, "cuda:0"):
 		if o.code != 0 {

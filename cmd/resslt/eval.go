@@ -64,11 +64,14 @@ type evaluation struct {
 	*evalFlags
 	stdout, stderr io.Writer
 	enc            encoder // without backbone where features are given
-	result         eval.Result
-	classes        []string // names, where the data set has them
-	began          time.Time
-	forward        time.Duration // spent on features that are kept
+	resultBuilder
+	classes classNames
+	began   time.Time
+	forward time.Duration // spent on features that are kept
 }
+
+// resultBuilder collects a verb's result.
+type resultBuilder struct{ result eval.Result }
 
 // open checks the flags and loads the encoder.
 func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error) {
@@ -192,8 +195,9 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	return s, nil
 }
 
-func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
-	e.result.Splits = append(e.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
+// note adds a split of which features were taken.
+func (o *resultBuilder) note(as role, split string, s *eval.Set, digest string) {
+	o.result.Splits = append(o.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
 }
 
 // pair is the features to fit on and to score on. Like the weights they live as
@@ -236,13 +240,10 @@ func (e *evaluation) epochs(what string) func(epoch, epochs int) {
 }
 
 // score adds a figure to the result, with the paper's where it has one.
-func (e *evaluation) score(name, label string, value float64) *eval.Score {
-	return e.scoreLike(name, label, value, eval.PaperFigure(e.result.Protocol, e.result.Data, e.result.Encoder, name))
-}
-
-func (e *evaluation) scoreLike(name, label string, value float64, paper *eval.Figure) *eval.Score {
-	e.result.Scores = append(e.result.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: paper})
-	return &e.result.Scores[len(e.result.Scores)-1]
+func (o *resultBuilder) score(name, label string, value float64) *eval.Score {
+	r := &o.result
+	r.Scores = append(r.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: eval.PaperFigure(r.Protocol, r.Data, r.Encoder, name)})
+	return &r.Scores[len(r.Scores)-1]
 }
 
 // finish keeps the result and prints it.

@@ -87,12 +87,13 @@ absent, as in Table 11, or are left out by --difficult ignore, by VOC's rules.`,
 	return c
 }
 
-func (e *evaluation) shots(prefix, kind string, r eval.LowShotResult, mean, std float64) {
+// shots adds the mean of a draw's k images a class, and the deviation of several.
+func (o *resultBuilder) shots(prefix, kind string, r eval.LowShotResult, mean, std float64) {
 	label := fmt.Sprintf("mAP, %s, k %d", kind, r.K)
 	if r.K == 0 {
 		label = "mAP, " + kind + ", all images"
 	}
-	s := e.score(eval.ShotName(prefix, r.K), label, mean)
+	s := o.score(eval.ShotName(prefix, r.K), label, mean)
 	if s.N = len(r.Draws); s.N > 1 {
 		s.Std = &std
 	}

@@ -69,7 +69,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 			if err != nil {
 				return err
 			}
-			r, err := e.semi(c.Context(), o)
+			r, err := semi(c.Context(), e, o)
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,8 @@ func (o *semiOptions) defaults(c *cobra.Command) {
 	}
 }
 
-func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResult, err error) {
+// semi trains the classifier, and the encoder where that is fine-tuned.
+func semi(ctx context.Context, e *evaluation, o semiOptions) (r eval.LinearResult, err error) {
 	linear := eval.LinearOptions{Epochs: o.epochs, BatchSize: o.batch, LR: o.headLR, Cosine: true, Seed: e.seed, Progress: e.epochs("classifier")}
 	tune := eval.FineTuneOptions{Epochs: o.epochs, LR: o.lr, HeadLR: o.headLR, Seed: e.seed, Progress: e.epochs("fine-tuning")}
 	if err := errors.Join(linear.Validate(), tune.Validate()); err != nil {
@@ -122,7 +123,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 		if o.mode != modeFrozen {
 			return r, errs.New("--augment=false", o.mode, "use --mode frozen", errs.Because(errs.ErrUsage, "fine-tuning trains on images"))
 		}
-		return e.semiOnFeatures(ctx, o, linear)
+		return semiOnFeatures(ctx, e, o, linear)
 	}
 	err = e.withViews(ctx, o.choose(e.seed), o.batch, func(v *pipeline.Views) error {
 		if o.mode == modeFrozen {
@@ -149,7 +150,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 }
 
 // semiOnFeatures is the frozen classifier on features of un-augmented images.
-func (e *evaluation) semiOnFeatures(ctx context.Context, o semiOptions, linear eval.LinearOptions) (r eval.LinearResult, err error) {
+func semiOnFeatures(ctx context.Context, e *evaluation, o semiOptions, linear eval.LinearOptions) (r eval.LinearResult, err error) {
 	src, err := e.openData(ctx, e.split)
 	if err != nil {
 		return r, err

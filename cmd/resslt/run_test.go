@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"strings"
@@ -20,14 +19,13 @@ func TestRunListens(t *testing.T) {
 	whole := summaryOf(t, quick(t.TempDir(), more...)...)
 
 	c := command(t, "resslt", quick(t.TempDir(), append(more, "--listen", "127.0.0.1:0")...)...)
-	var out, errs, said bytes.Buffer
-	c.Stdout = &out
+	c.Stderr = nil
 	stderr, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, c)
-	lines := bufio.NewScanner(io.TeeReader(stderr, &errs))
+	lines := bufio.NewScanner(io.TeeReader(stderr, &c.errs))
 	var join []string
 	for join == nil && lines.Scan() {
 		if _, call, ok := strings.Cut(lines.Text(), "the broker listens: "); ok {
@@ -35,18 +33,17 @@ func TestRunListens(t *testing.T) {
 		}
 	}
 	if len(join) != 5 || join[0] != "augmentd" {
-		t.Fatalf("it does not say how to join it: %s", errs.String())
+		t.Fatalf("it does not say how to join it: %s", c.errs.String())
 	}
 	stranger := command(t, "augmentd", append(join[1:3:3], "--token", "guess")...)
-	if text, err := stranger.CombinedOutput(); err == nil || !strings.Contains(string(text), "denied") {
-		t.Errorf("a stranger: %v: %s", err, text)
+	if o := stranger.run(); o.code == 0 || !strings.Contains(o.stderr, "denied") {
+		t.Errorf("a stranger: exit %d: %s", o.code, o.stderr)
 	}
 	worker := command(t, "augmentd", append(join[1:], "--workers", "2", "--log", "json")...)
-	worker.Stderr = &said
 	start(t, worker)
 	for lines.Scan() { // to its end
 	}
-	o := finish(c, &out, &errs, c.Wait())
+	o := c.end()
 	if o.code != 0 {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	}
@@ -58,9 +55,9 @@ func TestRunListens(t *testing.T) {
 		t.Error(err)
 	}
 	var last struct{ Chunks int64 }
-	log := strings.Split(strings.TrimSpace(said.String()), "\n")
+	log := strings.Split(strings.TrimSpace(worker.errs.String()), "\n")
 	if err := json.Unmarshal([]byte(log[len(log)-1]), &last); err != nil || last.Chunks == 0 {
-		t.Errorf("the worker made nothing: %v: %s", err, said.String())
+		t.Errorf("the worker made nothing: %v: %s", err, worker.errs.String())
 	}
 
 	if o := resslt(t, quick(t.TempDir(), "--listen", "0.0.0.0:0")...); o.code != 2 || !strings.Contains(o.stderr, "NATS_TOKEN") {

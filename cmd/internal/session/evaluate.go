@@ -47,7 +47,7 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	return nil
 }
 
-// unfitForProbes says why the recipe's data is of no use to a probe: a split is missing or
+// unfitForProbes gives the reason why the recipe's data is of no use to a probe: a split is missing or
 // has no labels. Anything else that is wrong with it is an error.
 func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err error) {
 	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {

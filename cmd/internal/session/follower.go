@@ -9,7 +9,7 @@ import (
 )
 
 // follow runs the session of a rank other than 0: it trains on its rows of the batches,
-// writes nothing, and prints what is wrong where it is.
+// writes nothing, and prints what is wrong on its machine.
 func follow(ctx context.Context, o *Options, g *group, c *console) (err error) {
 	defer g.free()
 	src, err := openSource(ctx, o, c)
@@ -31,9 +31,10 @@ func follow(ctx context.Context, o *Options, g *group, c *console) (err error) {
 	if err := src.connect(ctx); err != nil {
 		return err
 	}
-	// Shared folders show files late: rank 0 may have seen the last checkpoint, and not come.
-	gone, err := g.join(ctx, p.Recipe.Device, func() bool { return trainedSince(p) })
-	if err != nil || gone {
+	// Shared folders show files late: rank 0 may have seen the last checkpoint already, and will
+	// not join then.
+	trained, err := g.join(ctx, p.Recipe.Device, func() bool { return trainedSince(p) })
+	if err != nil || trained {
 		return err
 	}
 	t := &consumer{

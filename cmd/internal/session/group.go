@@ -38,12 +38,12 @@ func (g *group) part() batcher.Part {
 	return batcher.Part{Index: g.Rank, Of: g.World}
 }
 
-// lookEvery is how often a rank that waits for the others looks whether the run is trained.
+// lookEvery is how often a rank that waits for the others checks whether the run is trained.
 const lookEvery = 10 * time.Second
 
-// join waits for the other ranks. It gives up with true when trained, which may be nil,
-// reports that there is nothing left to train: rank 0 will not come then.
-func (g *group) join(ctx context.Context, device string, trained func() bool) (gone bool, err error) {
+// join waits for the other ranks. It stops waiting, with true, when trained, which may
+// be nil, reports that there is nothing left to train: rank 0 does not come then.
+func (g *group) join(ctx context.Context, device string, trained func() bool) (done bool, err error) {
 	if g.World == 1 {
 		return false, nil
 	}
@@ -56,7 +56,7 @@ func (g *group) join(ctx context.Context, device string, trained func() bool) (g
 		err   error
 	}
 	joined := make(chan result, 1)
-	go func() { // libtorch's wait cannot be cut short: where this function's is, it ends with the process
+	go func() { // libtorch's wait cannot be interrupted: it ends with the process if not before
 		g, err := g.Join(dev, g.timeout)
 		joined <- result{g, err}
 	}()
@@ -83,11 +83,11 @@ func (g *group) announce(opened error) error {
 	if g.torch == nil {
 		return opened
 	}
-	word := []byte{0}
+	failed := []byte{0}
 	if opened != nil {
-		word[0] = 1
+		failed[0] = 1
 	}
-	lost := torch.Do(func() error { g.torch.Exchange(word); return nil })
+	lost := torch.Do(func() error { g.torch.Exchange(failed); return nil })
 	if opened != nil {
 		return opened
 	}
@@ -101,7 +101,7 @@ func (g *group) await(what string) error {
 		return err
 	}
 	if all[0][0] != 0 {
-		return errs.New("train", what, "see why, then start all of them again", errs.Because(errs.ErrUnavailable, "rank 0 could not open it"))
+		return errs.New("train", what, "see rank 0's error, then start all of them again", errs.Because(errs.ErrUnavailable, "rank 0 could not open it"))
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (g *group) options(o train.Options) train.Options {
 	return o
 }
 
-// leave ends the group in good order, free without a word: the others notice that the
-// connections are gone.
+// leave ends the group in agreement with the others. free just ends it: the others notice that
+// the connections are gone.
 func (g *group) leave() error { return g.torch.Leave() }
 func (g *group) free()        { g.torch.Free() }

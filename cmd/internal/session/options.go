@@ -78,6 +78,6 @@ func RefuseRanks(verb string) error {
 	if err != nil || at == nil {
 		return err
 	}
-	return errs.New("", verb, "start `resslt train` so, with a broker and workers of its own (docs/parallel.md), or unset WORLD_SIZE, RANK and MASTER_ADDR",
+	return errs.New("", verb, "start `resslt train` that way, with a broker and workers of its own (docs/parallel.md), or unset WORLD_SIZE, RANK and MASTER_ADDR",
 		errs.Because(errs.ErrUsage, fmt.Sprintf("it is one process, and this is rank %d of %d", at.Rank, at.World)))
 }

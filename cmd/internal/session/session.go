@@ -18,7 +18,7 @@ import (
 	"resslt/train/torch"
 )
 
-// Run trains as the options say, or goes on where an earlier session stopped, and finishes
+// Run trains as the options say, or continues where an earlier session stopped, and finishes
 // the run. Where ctx ends it returns ErrInterrupted, after a checkpoint if a step was made.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
@@ -110,8 +110,8 @@ func (l *leader) result(ctx context.Context) (*train.Result, error) {
 	return l.train(ctx)
 }
 
-// subscribe prepares whoever listens to the run's events; they touch no file of the run yet.
-// In this order they are told.
+// subscribe opens the subscribers to the run's events, in the order in which they are told.
+// They touch no file of an earlier run yet.
 func (l *leader) subscribe(ctx context.Context) error {
 	return l.subscribers(ctx, auditing, checking, recording, showing, plotting, progressing, reporting)
 }
@@ -263,7 +263,7 @@ func (l *leader) reload(ctx context.Context) (*train.Result, error) {
 		sum.ImagesPerSecond, sum.DataWaitFraction, sum.EngineTier = was.ImagesPerSecond, was.DataWaitFraction, was.EngineTier
 		sum.ChunksRedelivered, sum.ChunksTombstoned = was.ChunksRedelivered, was.ChunksTombstoned
 		sum.DigestMismatches, sum.SamplesReplaced = was.DigestMismatches, was.SamplesReplaced
-	case err != nil && !errors.Is(err, errs.ErrNotFound): // it was killed before it wrote one
+	case err != nil && !errors.Is(err, errs.ErrNotFound): // a session that was killed has written none
 		return resultOr(res, err)
 	}
 	return res, nil

@@ -15,7 +15,7 @@ import (
 )
 
 // metrics is what a training process shows of itself: Prometheus metrics and health. It is
-// there before the plan, so that a process that indexes for an hour is seen to live.
+// there before the plan, so that a process that indexes for an hour shows that it is alive.
 type metrics struct {
 	registry *prometheus.Registry
 	batch    int                             // samples a step
@@ -54,12 +54,12 @@ func serveMetrics(f observe.Flags, log *slog.Logger) (*metrics, error) {
 	return m, nil
 }
 
-// newMetrics gives metrics that nobody is shown.
+// newMetrics gives metrics that are not served.
 func newMetrics() *metrics {
 	return &metrics{registry: observe.NewRegistry(), stop: func() {}}
 }
 
-// close ends the server, and says why where it ended by itself.
+// close ends the server, and gives its error where it ended by itself.
 func (m *metrics) close() error {
 	m.stop()
 	if m.served == nil {
@@ -80,10 +80,10 @@ func (m *metrics) stream(run *batcher.Run, stream *batcher.Stream) {
 	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
 }
 
-// enter says how far the session is.
+// enter sets how far the session is.
 func (m *metrics) enter(p phase) { m.phase.Store(int32(p)) }
 
-// showing has the session's metrics follow the training.
+// showing keeps the session's metrics up to date.
 func showing(_ context.Context, l *leader) (*subscriber, error) {
 	m := l.metrics
 	return &subscriber{
@@ -100,7 +100,7 @@ func showing(_ context.Context, l *leader) (*subscriber, error) {
 	}, nil
 }
 
-// ready says why the process is not training just now.
+// ready gives the reason why the process is not training just now.
 func (m *metrics) ready() error {
 	no := func(why, hint string) error {
 		return errs.New("resslt", "", hint, errs.Because(errs.ErrUnavailable, why))
@@ -112,7 +112,7 @@ func (m *metrics) ready() error {
 		return no("training is done", "wait for the evaluation and the summary")
 	}
 	if m.js != nil && !m.js.Conn().IsConnected() {
-		return no("its broker is away", "see that the broker runs and can be reached")
+		return no("its broker is away", "make sure that the broker runs and can be reached")
 	}
 	return nil
 }

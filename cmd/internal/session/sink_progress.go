@@ -13,7 +13,7 @@ import (
 	"resslt/train"
 )
 
-// patience is how long a trainer waits for its first batch before it says so.
+// patience is how long a trainer waits for its first batch before it prints that it waits.
 const patience = 10 * time.Second
 
 // progressing shows the training to a person: a bar on a terminal, a line every few seconds

@@ -64,7 +64,7 @@ func (l *leader) startProbe(ctx context.Context, p *curves) (*knnprobe.Probe, er
 	})
 }
 
-// curves writes scalars. That they cannot be written is said once, and is no reason to stop
+// curves writes scalars. An error in writing is printed once, and is no reason to stop
 // training. It is safe for concurrent use: the probe writes, too.
 type curves struct {
 	*console

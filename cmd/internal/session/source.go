@@ -17,13 +17,13 @@ import (
 )
 
 // source is where a run's batches come from. Its methods are called in this order; noBroker
-// has the ones that a source without a broker of its own leaves out.
+// has those that a source without a broker of its own leaves out.
 type source interface {
 	// replays is the recording whose batches are read or made again, nil where there is none.
 	replays() *Recording
 	// continues reports whether the broker may still hold batches of an earlier session.
 	continues() bool
-	// describe says where the batches come from, for people.
+	// describe names where the batches come from, for people.
 	describe(p *Plan) string
 	// complete reports whether the source needs nothing more of a run that is trained.
 	complete(ctx context.Context, p *Plan) (bool, error)

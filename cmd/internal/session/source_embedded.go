@@ -113,12 +113,12 @@ func (s *embedded) openData(ctx context.Context, rec *schemas.RunRecord, timer p
 func (s *embedded) open(ctx context.Context, c *consumer) (stream, error) {
 	work, stop := context.WithCancel(ctx)
 	out := &embeddedStream{source: s, stop: stop, ended: make(chan struct{})}
-	var failed context.CancelCauseFunc
-	out.working, failed = context.WithCancelCause(context.Background())
+	var fail context.CancelCauseFunc
+	out.working, fail = context.WithCancelCause(context.Background())
 	go func() { // joined by Close
 		defer close(out.ended)
 		if err := s.worker.ServeRun(work, embeddedRun); err != nil {
-			failed(err)
+			fail(err)
 		}
 	}()
 	var err error
@@ -145,20 +145,20 @@ func (s *embedded) closeBroker() error {
 	return b.Close()
 }
 
-// embeddedStream ends where its worker does: no other need make the batches.
+// embeddedStream ends when its worker fails: nobody else may be there to make the batches.
 type embeddedStream struct {
 	*batcher.Stream
 	source  *embedded
 	stop    context.CancelFunc // of the worker
 	working context.Context    // its cause is why the worker has ended by itself
 	ended   chan struct{}      // closed when the worker has ended
-	told    bool               // Next has returned the worker's error
+	failed  bool               // Next has returned the worker's error
 }
 
 // Next is batcher.Stream's, and returns the worker's error where that has failed.
 func (s *embeddedStream) Next(ctx context.Context) (*schemas.Batch, error) {
 	if err := context.Cause(s.working); err != nil {
-		s.told = true
+		s.failed = true
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -166,7 +166,7 @@ func (s *embeddedStream) Next(ctx context.Context) (*schemas.Batch, error) {
 	defer context.AfterFunc(s.working, cancel)()
 	b, err := s.Stream.Next(ctx)
 	if cause := context.Cause(s.working); err != nil && cause != nil {
-		s.told = true
+		s.failed = true
 		err = cause
 	}
 	return b, err
@@ -183,7 +183,7 @@ func (s *embeddedStream) Close() error {
 func (s *embeddedStream) stopWorker() error {
 	s.stop()
 	<-s.ended
-	if s.told {
+	if s.failed {
 		return nil
 	}
 	return context.Cause(s.working)
