@@ -44,12 +44,12 @@
 //   - A start that fails touches nothing of an earlier run: its files are set aside when the
 //     broker, the data, libtorch and the stream have all been found to work.
 //   - The chunks that a stream receives before that wait at the gate.
-//   - A subscriber that only shows things (TensorBoard, kNN, report) never ends a run; one that
-//     keeps or checks things (recording, audit) does.
+//   - Once started, a subscriber that only shows things (TensorBoard, kNN, report) never ends a
+//     run; one that keeps or checks things (recording, audit) does.
 //   - Nothing here changes a bit of the weights.
 //
 // # One more
 //
 // One more source: a file that implements source, and a case in openSource. One more sink: a
-// file that gives a subscriber, and a line in leader.subscribe.
+// file with a sink, and its name in sinks.
 package session

@@ -20,7 +20,7 @@ import (
 func (l *leader) summaryFile() string { return filepath.Join(l.plan.Out, "summary.json") }
 
 // finish writes the encoder, evaluates, and writes and prints the summary.
-func (l *leader) finish(ctx context.Context, res *train.Result) error {
+func (l *leader) finish(ctx context.Context, res *train.Result, subs subscribers) error {
 	defer res.Learner.Free()
 	info := train.InfoOf(l.plan.Recipe, l.plan.Spec.EncoderSize())
 	if err := train.SaveEncoder(filepath.Join(l.plan.Out, "encoder.safetensors"), res.Learner.Student().Backbone, info); err != nil {
@@ -45,7 +45,7 @@ func (l *leader) finish(ctx context.Context, res *train.Result) error {
 	if err := write(); err != nil {
 		return err
 	}
-	l.subs.finished(ctx)
+	subs.finished(ctx)
 	printSummary(l.stdout, l.plan.Out, sum)
 	if l.opts.JSON {
 		return json.NewEncoder(l.stdout).Encode(sum)

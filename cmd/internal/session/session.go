@@ -11,7 +11,6 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
-	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -38,125 +37,114 @@ func Run(ctx context.Context, o Options) (err error) {
 // closing closes something at a function's end.
 func closing(err *error, close func() error) { *err = errors.Join(*err, close()) }
 
-// leader is the process that trains alone, or rank 0 of several: it holds the folder, has
-// subscribers to the run's events, and finishes the run.
+// leader is the process that trains alone, or rank 0 of several: it holds the folder, tells
+// subscribers of the run's events, and finishes the run. All of it is set when it is made.
 type leader struct {
 	*console
 	opts    *Options
 	group   *group
 	began   time.Time
+	source  source
 	metrics *metrics
 	folder  *Folder
-	source  source
 	plan    *Plan
-	run     *schemas.RunRecord // as its workers see it
-	subs    subscribers
 }
 
-// lead runs the session of a leader.
+// lead makes the leader and runs its session.
 func lead(ctx context.Context, o *Options, g *group, c *console) (err error) {
-	l := &leader{console: c, opts: o, group: g, began: time.Now()}
+	began := time.Now()
 	defer g.free()
-	if l.source, err = openSource(ctx, o, c); err != nil {
+	src, err := openSource(ctx, o, c)
+	if err != nil {
 		return err
 	}
-	defer closing(&err, l.source.close)
-	if l.plan, err = newPlan(o); err != nil {
+	defer closing(&err, src.close)
+	p, err := newPlan(o)
+	if err != nil {
 		return err
 	}
-	if l.metrics, err = serveMetrics(o.Observe, c.log); err != nil {
+	m, err := serveMetrics(o.Observe, c.log)
+	if err != nil {
 		return err
 	}
 	defer func() {
-		if merr := l.metrics.close(); merr != nil { // the weights do not depend on it
+		if merr := m.close(); merr != nil { // the weights do not depend on it
 			c.warn(merr)
 		}
 	}()
-	if l.folder, err = LockFolder(l.plan.Out); err != nil {
+	folder, err := LockFolder(p.Out)
+	if err != nil {
 		return err
 	}
-	defer closing(&err, l.folder.Close)
-	err = l.plan.decide(ctx, o, l.source, g.cores(), cli.Progress(c.stderr, "indexing"))
-	for _, w := range slices.Concat(l.plan.LocalWarnings, l.plan.Warnings) {
+	defer closing(&err, folder.Close)
+	err = p.decide(ctx, o, src, g.cores(), cli.Progress(c.stderr, "indexing"))
+	for _, w := range slices.Concat(p.LocalWarnings, p.Warnings) {
 		c.print(w)
 	}
 	if err != nil {
 		return err
 	}
-	res, err := l.result(ctx)
+	l := &leader{console: c, opts: o, group: g, began: began, source: src, metrics: m, folder: folder, plan: p}
+	res, subs, err := l.result(ctx)
 	if err != nil {
 		return err
 	}
-	return l.finish(ctx, res)
+	return l.finish(ctx, res, subs)
 }
 
 // result trains, or takes the checkpoint of an earlier session that has.
-func (l *leader) result(ctx context.Context) (*train.Result, error) {
+func (l *leader) result(ctx context.Context) (*train.Result, subscribers, error) {
 	if l.plan.Trained() {
 		if complete, err := l.source.complete(ctx, l.plan); err != nil {
-			return nil, err
+			return nil, nil, err
 		} else if complete {
 			return l.reload(ctx)
 		}
 	}
 	if err := l.source.connect(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !l.plan.Trained() {
 		if _, err := l.group.join(ctx, l.plan.Recipe.Device, nil); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	return l.train(ctx)
 }
 
-// subscribe opens the subscribers to the run's events, in the order in which they are told.
-// They touch no file of an earlier run yet.
-func (l *leader) subscribe(ctx context.Context) error {
-	return l.subscribers(ctx, auditing, checking, recording, showing, plotting, progressing, reporting)
-}
-
-func (l *leader) subscribers(ctx context.Context, sinks ...func(context.Context, *leader) (*subscriber, error)) error {
-	for _, open := range sinks {
-		s, err := open(ctx, l)
-		if err != nil {
-			return errors.Join(err, l.subs.close())
-		}
-		if s != nil {
-			l.subs = append(l.subs, s)
-		}
-	}
-	return nil
-}
+// sinks are the subscribers to the run's events, in the order in which they are told.
+var sinks = []sink{auditing, checking, recording, showing, plotting, progressing, reporting}
 
 // train makes the run's remaining steps. Everything that can fail for reasons outside the
 // folder does so before an earlier run's files are set aside.
-func (l *leader) train(ctx context.Context) (*train.Result, error) {
+func (l *leader) train(ctx context.Context) (*train.Result, subscribers, error) {
 	c := &consumer{
 		plan: l.plan, trainer: l.opts.Trainer, part: l.group.part(), metrics: l.metrics,
 		inTurn: func(_ string, open func(first bool) error) error { return l.group.announce(open(true)) },
 	}
-	var err error
-	if l.run, err = l.source.begin(ctx, c); err != nil {
-		return nil, err
+	run, err := l.source.begin(ctx, c)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := l.subscribe(ctx); err != nil {
-		return nil, err
+	subs, err := subscribe(ctx, l, run, sinks)
+	if err != nil {
+		return nil, nil, err
 	}
-	gate := newGate(l.subs.recorder())
+	gate := newGate(subs.recorder())
 	c.recorder = gate
 	stream, err := l.source.open(ctx, c)
 	if err != nil {
-		return nil, errors.Join(err, l.subs.close())
+		return nil, nil, errors.Join(err, subs.close())
 	}
-	res, err := l.consume(ctx, stream, gate)
-	err = errors.Join(err, stream.Close(), l.subs.close())
+	res, err := l.consume(ctx, stream, subs, gate)
+	err = errors.Join(err, stream.Close(), subs.close())
 	if err == nil {
 		var d delivery
 		d, err = l.source.delivered(ctx)
 		res.Summary.ChunksRedelivered, res.Summary.EngineTier = d.redelivered, d.engineTier
 	}
-	return resultOr(res, err)
+	res, err = resultOr(res, err)
+	return res, subs, err
 }
 
 // resultOr gives the result, or frees it where there is an error.
@@ -169,24 +157,24 @@ func resultOr(res *train.Result, err error) (*train.Result, error) {
 }
 
 // consume trains on what the stream hands out.
-func (l *leader) consume(ctx context.Context, stream stream, gate *gate) (*train.Result, error) {
-	defer l.subs.ended()
+func (l *leader) consume(ctx context.Context, stream stream, subs subscribers, gate *gate) (*train.Result, error) {
+	defer subs.ended()
 	if err := l.begin(); err != nil {
 		return nil, err
 	}
-	if err := l.subs.start(ctx); err != nil {
+	if err := subs.start(ctx); err != nil {
 		return nil, err
 	}
 	gate.open()
 	if l.plan.Resume != nil {
 		l.print(fmt.Sprintf("resuming at step %d of %d", l.plan.From(), l.plan.Spec.Steps()))
 	}
-	res, err := train.Run(ctx, l.group.options(l.subs.options(train.Options{
+	res, err := train.Run(ctx, l.group.options(subs.options(train.Options{
 		Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Stream: stream, Out: l.plan.Out, Resume: l.plan.Resume,
 	})))
 	if err != nil {
 		l.group.free()
-		l.subs.failed()
+		subs.failed()
 		return nil, err
 	}
 	if err := l.group.leave(); err != nil {
@@ -239,21 +227,22 @@ func threadLine(n int, usual cores.Threads) string {
 
 // reload takes the result from the last step's checkpoint: an earlier session was stopped in
 // what comes after it. A log that it left open is closed.
-func (l *leader) reload(ctx context.Context) (*train.Result, error) {
+func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error) {
 	if err := l.begin(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := l.subscribers(ctx, recording, reporting); err != nil {
-		return nil, err
+	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting})
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := errors.Join(l.subs.start(ctx), l.subs.close()); err != nil {
-		return nil, err
+	if err := errors.Join(subs.start(ctx), subs.close()); err != nil {
+		return nil, nil, err
 	}
 	l.metrics.enter(trained)
 	l.print(fmt.Sprintf("resuming at step %d of %d", l.plan.From(), l.plan.Spec.Steps()))
 	res, err := train.Run(ctx, train.Options{Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Out: l.plan.Out, Resume: l.plan.Resume})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sum := &res.Summary
 	sum.ChunksPublished = l.plan.Spec.Steps() * int64(l.plan.Spec.Chunks())
@@ -264,7 +253,8 @@ func (l *leader) reload(ctx context.Context) (*train.Result, error) {
 		sum.ChunksRedelivered, sum.ChunksTombstoned = was.ChunksRedelivered, was.ChunksTombstoned
 		sum.DigestMismatches, sum.SamplesReplaced = was.DigestMismatches, was.SamplesReplaced
 	case err != nil && !errors.Is(err, errs.ErrNotFound): // a session that was killed has written none
-		return resultOr(res, err)
+		res.Learner.Free()
+		return nil, nil, err
 	}
-	return res, nil
+	return res, subs, nil
 }

@@ -14,6 +14,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
+	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -24,7 +25,7 @@ const auditSecret = ".audit-secret"
 
 // auditing makes some of the farm's chunks again, from the data as this machine has it, and
 // compares them.
-func auditing(ctx context.Context, l *leader) (*subscriber, error) {
+func auditing(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscriber, error) {
 	if l.opts.Audit == 0 {
 		return nil, nil
 	}
@@ -38,7 +39,7 @@ func auditing(ctx context.Context, l *leader) (*subscriber, error) {
 	if err != nil {
 		return nil, errs.New("audit", path, "make the file readable and its folder writable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	src, err := pipeline.OpenSource(ctx, l.run, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(ctx, run, nil, ingest.Options{})
 	if err != nil {
 		return nil, err
 	}

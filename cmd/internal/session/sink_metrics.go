@@ -10,6 +10,7 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/observe"
+	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
 )
@@ -84,7 +85,7 @@ func (m *metrics) stream(run *batcher.Run, stream *batcher.Stream) {
 func (m *metrics) enter(p phase) { m.phase.Store(int32(p)) }
 
 // showing keeps the session's metrics up to date.
-func showing(_ context.Context, l *leader) (*subscriber, error) {
+func showing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
 	m := l.metrics
 	return &subscriber{
 		started: func(context.Context) error { m.enter(training); return nil },

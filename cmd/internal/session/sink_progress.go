@@ -10,6 +10,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"resslt/cmd/internal/cli"
+	"resslt/schemas"
 	"resslt/train"
 )
 
@@ -18,7 +19,7 @@ const patience = 10 * time.Second
 
 // progressing shows the training to a person: a bar on a terminal, a line every few seconds
 // elsewhere.
-func progressing(_ context.Context, l *leader) (*subscriber, error) {
+func progressing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
 	p := &progress{console: l.console}
 	var waiting *time.Timer
 	return &subscriber{

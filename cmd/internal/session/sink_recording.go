@@ -13,7 +13,7 @@ import (
 )
 
 // checking compares the batches with the log that is replayed.
-func checking(_ context.Context, l *leader) (*subscriber, error) {
+func checking(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
 	rec := l.source.replays()
 	if rec == nil || !rec.Log {
 		return nil, nil
@@ -23,7 +23,7 @@ func checking(_ context.Context, l *leader) (*subscriber, error) {
 
 // recording keeps the recipe log in OUT/record, pixels where the plan asks for them, and the
 // batch of a step that diverged.
-func recording(_ context.Context, l *leader) (*subscriber, error) {
+func recording(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
 	order, err := pipeline.Order(&l.plan.Spec)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/tensorboard"
+	"resslt/schemas"
 	"resslt/train"
 )
 
@@ -16,7 +17,7 @@ const tensorboardFolder = "tb"
 
 // plotting writes TensorBoard's events: the training's scalars, and kNN scores of the encoder
 // while it trains.
-func plotting(_ context.Context, l *leader) (*subscriber, error) {
+func plotting(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
 	p := &curves{console: l.console}
 	s := &subscriber{step: p.step}
 	var probe *knnprobe.Probe // nil: none

@@ -37,8 +37,25 @@ type subscriber struct {
 	finished func(ctx context.Context)
 }
 
+// sink opens a subscriber; nil where the session needs none. run is the run as its workers see
+// it. It touches no file of an earlier run: that is for started.
+type sink func(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscriber, error)
+
 // subscribers are told in order; ended and close go the other way.
 type subscribers []*subscriber
+
+func subscribe(ctx context.Context, l *leader, run *schemas.RunRecord, sinks []sink) (ss subscribers, err error) {
+	for _, open := range sinks {
+		s, err := open(ctx, l, run)
+		if err != nil {
+			return nil, errors.Join(err, ss.close())
+		}
+		if s != nil {
+			ss = append(ss, s)
+		}
+	}
+	return ss, nil
+}
 
 // recorder hands chunks to all who want them.
 func (ss subscribers) recorder() batcher.Recorder {
