@@ -26,7 +26,7 @@ import (
 type augmentReport struct {
 	SamplesPerSecond    float64 `json:"samples_per_second"`
 	ViewsPerSecond      float64 `json:"views_per_second"`
-	DecodePerSecond     float64 `json:"decode_only_per_second"` // whole pictures to RGB, the same files by the same engine
+	DecodePerSecond     float64 `json:"decode_only_per_second"` // whole images to RGB, the same files by the same engine
 	Engine              string  `json:"engine"`
 	Workers             int     `json:"workers"`
 	SamplesPerCPUSecond float64 `json:"samples_per_cpu_second"` // steadier than wall time on a busy machine
@@ -116,7 +116,7 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 	render := func(w int, at int64) error {
 		return renderers[w].render(&samples[at%int64(len(samples))], at/int64(len(samples)))
 	}
-	// A first lap of a fraction of the time grows buffers and warms caches.
+	// A short first run grows buffers and warms caches.
 	if _, err := b.measure(ctx, b.seconds/10, 0, render); err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 	return m, nil
 }
 
-// residentBytes is the process's resident set now, 0 where the system does not say.
+// residentBytes is the process's resident set now, 0 where the system does not tell.
 func residentBytes() int64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

@@ -153,7 +153,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	defer learner.Free()
 	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r, sizes)}
 	defer bench.close()
-	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
+	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses count
 	rep, err := bench.run(steps, warmup)
 	if err != nil {
 		return nil, err
@@ -174,8 +174,8 @@ type stepBench struct {
 	device           torch.Device
 	batch            *schemas.Batch
 	hyper            train.Hyper
-	teacher, student []*torch.Tensor // of batch, on a GPU: there the copy is not the step's
-	flight           []*train.Launched
+	teacher, student []*torch.Tensor   // of batch, on a GPU, where the copy is not timed
+	pending          []*train.Launched // started and not waited for, oldest first
 }
 
 // inFlight is how many steps a GPU has been given and not finished, as in training.
@@ -191,7 +191,7 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 	step := b.onCPU
 	if b.device.Type == torch.DeviceCUDA {
 		step = b.onGPU
-		if err := torch.Do(b.place); err != nil {
+		if err := torch.Do(b.toDevice); err != nil {
 			return nil, err
 		}
 		warmup += inFlight + graphWarmUp
@@ -245,8 +245,8 @@ func stepOn(l *train.Learner, batch *schemas.Batch, h train.Hyper) error {
 	})
 }
 
-// place copies the views to the device.
-func (b *stepBench) place() error {
+// toDevice copies the views to the device.
+func (b *stepBench) toDevice() error {
 	teacher, student, err := b.learner.Views(b.batch)
 	if err != nil {
 		return err
@@ -260,22 +260,22 @@ func (b *stepBench) place() error {
 	return nil
 }
 
-// onGPU launches a step and waits for the one that was launched inFlight steps ago.
+// onGPU starts a step and waits for the one that was started inFlight steps before.
 func (b *stepBench) onGPU() error {
 	l, err := b.learner.Launch(b.teacher, b.student, b.hyper)
 	if err != nil {
 		return err
 	}
-	b.flight = append(b.flight, l)
-	if len(b.flight) > inFlight {
-		l, b.flight = b.flight[0], b.flight[1:]
+	b.pending = append(b.pending, l)
+	if len(b.pending) > inFlight {
+		l, b.pending = b.pending[0], b.pending[1:]
 		_, err = l.Wait()
 	}
 	return err
 }
 
 func (b *stepBench) close() {
-	for _, l := range b.flight {
+	for _, l := range b.pending {
 		_, _ = l.Wait() // its loss is no part of the figures
 	}
 	for _, x := range append(b.teacher, b.student...) {

@@ -103,7 +103,7 @@ type features struct {
 	labels []int32
 }
 
-// stretch gives the images of a source up to a row.
+// stretch is the images of a source up to a row.
 type stretch struct {
 	*pipeline.Images
 	to int64

@@ -145,8 +145,7 @@ const (
 	scoreOn  role = "score"
 )
 
-// set is the features of a split, from the files given, the cache, or the
-// encoder.
+// set gives the features of a split, from the files given, the cache, or the encoder.
 func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set, error) {
 	file := map[role]string{fitOn: e.features, scoreOn: e.evalFeatures}[as]
 	switch {
@@ -200,8 +199,8 @@ func (o *resultBuilder) note(as role, split string, s *eval.Set, digest string) 
 	o.result.Splits = append(o.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
 }
 
-// pair is the features to fit on and to score on. Like the weights they live as
-// long as the process.
+// pair gives the features to fit on and to score on. Like the weights they live as long as
+// the process.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
 	if e.enc.Backbone != nil {
 		// A missing split is found before the other's features are taken.
@@ -304,7 +303,7 @@ func hasVal(scheme string) bool {
 	return false
 }
 
-// dataTitle is how a picture calls the data set: a folder by its name.
+// dataTitle is the data set's name in a picture, of a folder its own name.
 func (e *evaluation) dataTitle() string {
 	if scheme, place, _ := strings.Cut(e.data, ":"); scheme == "folder" {
 		return filepath.Base(place)
@@ -312,7 +311,7 @@ func (e *evaluation) dataTitle() string {
 	return e.result.Data
 }
 
-// openData opens a split of the data set for its pictures and labels.
+// openData opens a split of the data set for its images and labels.
 func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source, error) {
 	if e.data == "" {
 		return nil, errs.New("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", errs.Because(errs.ErrUsage, "features alone have no pictures"))

@@ -28,7 +28,7 @@ type neighbourOptions struct {
 	k       int
 }
 
-// How a query can be seen.
+// The views of a query.
 const (
 	plainView  = "plain"
 	weakView   = "weak"
@@ -110,8 +110,8 @@ func neighbours(ctx context.Context, e *evaluation, o neighbourOptions) (err err
 	return e.finish()
 }
 
-// neighbourBlock is the rows of one way to see the queries, and the share of
-// neighbours of their class in percent.
+// neighbourBlock gives the rows for one view of the queries, and the percentage of neighbours
+// of their class.
 func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank *eval.Set, o neighbourOptions, view string) (*figure.Block, float64, error) {
 	policy, heading, err := e.enc.queryView(view)
 	if err != nil {
@@ -153,7 +153,7 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 	return b, 100 * float64(right) / float64(max(1, len(near)*o.k)), nil
 }
 
-// queryView is the policy by which a query is seen.
+// queryView is the policy of a query's view, and its heading.
 func (e *encoder) queryView(view string) (*augment.Policy, string, error) {
 	size := e.info.ImageSize
 	if view == plainView {

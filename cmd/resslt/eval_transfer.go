@@ -71,7 +71,7 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 	return c
 }
 
-// three are the features to fit on, to choose on and to score on.
+// three gives the features to fit on, to choose on and to score on.
 func (e *evaluation) three(ctx context.Context, valSplit string, valFraction float64) (fit, val, score *eval.Set, err error) {
 	if fit, err = e.set(ctx, fitOn, e.split); err != nil {
 		return nil, nil, nil, err

@@ -141,7 +141,7 @@ func newRecordExportCommand() *cobra.Command {
 	return c
 }
 
-// exportWindow is the window that was asked for, or the one that there is.
+// exportWindow is the window that was asked for, or the only one of the recording.
 func exportWindow(src *recordSource, whole []record.Window, asked string) (record.Window, error) {
 	if asked != "" {
 		return record.ParseWindow(asked, src.Run.Spec.Steps())

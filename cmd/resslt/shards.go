@@ -82,7 +82,7 @@ func (f *dataFlags) with(c *cobra.Command, do func(context.Context, ingest.Sourc
 	return do(c.Context(), src)
 }
 
-// summary is the JSON of index, pack and ls.
+// shardsSummary is the JSON of index, pack and ls.
 type shardsSummary struct {
 	Digest  string          `json:"digest"`
 	Format  string          `json:"format"`

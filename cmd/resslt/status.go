@@ -25,7 +25,7 @@ import (
 type runStatus struct {
 	Run              string                 `json:"run"`
 	Digest           string                 `json:"digest"` // of the spec
-	Step             int64                  `json:"step"`   // next step of the slowest live trainer, of all where none lives
+	Step             int64                  `json:"step"`   // next step of the slowest live trainer; where none is live, of the furthest
 	Steps            int64                  `json:"steps"`
 	StepsPerEpoch    int64                  `json:"steps_per_epoch"`
 	BatchSize        int                    `json:"batch_size"`

@@ -60,7 +60,7 @@ type sweepFile struct {
 	Name   string         `json:"name"`
 	Claim  string         `json:"claim,omitempty"`
 	Source string         `json:"source,omitempty"`
-	Metric string         `json:"metric"` // that paper states
+	Metric string         `json:"metric"` // of the paper's figures
 	Cells  []*sweepResult `json:"cells"`  // row by row
 }
 
@@ -129,7 +129,7 @@ func (b *sweepBook) todo() []*sweepCell {
 	return out
 }
 
-// finish enters the summary of a cell that was trained.
+// finish adds the summary of a cell that was trained.
 func (b *sweepBook) finish(c *sweepCell) error {
 	s, err := train.ReadSummary(filepath.Join(b.dir(c), "summary.json"))
 	if err != nil {
@@ -144,7 +144,7 @@ func (b *sweepBook) finish(c *sweepCell) error {
 	return b.write()
 }
 
-// metric is what the paper's figures are of.
+// metric is the score that the paper's figures state.
 func (b *sweepBook) metric() string {
 	if b.table.Metric == "" {
 		return "linear"
@@ -198,8 +198,8 @@ func (b *sweepBook) write() error {
 	return nil
 }
 
-// print shows the table in the paper's form, once for each figure that there is; the
-// paper's own stands in brackets.
+// print prints the table in the paper's form, once for each score that there is, the paper's
+// own in brackets.
 func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

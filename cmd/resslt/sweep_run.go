@@ -123,10 +123,10 @@ func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBoo
 }
 
 // eachCell trains the cells, some at a time, and drops a run when the last cell of it has
-// ended, however it ended: the next need the room. It returns every cell's error; where
+// ended, however it ended: the next runs need the room. It returns every cell's error; where
 // ctx ends, interrupted as well.
 func eachCell(ctx context.Context, cells []*sweepCell, parallel int, train func(*sweepCell) error, drop func(run string) error, interrupted error) error {
-	left := map[string]int{} // cells of a run that are still to end; guarded by mu
+	left := map[string]int{} // cells of a run that have not ended; guarded by mu
 	for _, c := range cells {
 		left[c.run]++
 	}
