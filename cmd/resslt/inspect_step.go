@@ -51,7 +51,7 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, src.close()) }()
+	defer func() { err = errors.Join(err, src.Close()) }()
 	spec := &src.Run.Spec
 	if s.step < 0 || s.step >= spec.Steps() || s.slot < 0 || s.slot >= spec.BatchSize {
 		return errs.New("inspect", s.record, fmt.Sprintf("give a --step of 0 to %d and a --slot of 0 to %d", spec.Steps()-1, spec.BatchSize-1),
@@ -89,7 +89,7 @@ func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &recordSource{kept, r, r.Close}, nil
+		return &recordSource{kept, r}, nil
 	}
 	return openRecordSource(c, &s.broker, s.record)
 }

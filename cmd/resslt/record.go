@@ -35,11 +35,10 @@ A SOURCE is the folder of a run, a recording's folder, or stream:RUN in the brok
 	return c
 }
 
-// recordSource is an opened SOURCE.
+// recordSource is an opened SOURCE. The caller closes it.
 type recordSource struct {
 	name string
 	*session.Recording
-	close func() error
 }
 
 // openRecordSource opens a folder, or what the broker keeps.
@@ -48,23 +47,17 @@ func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSo
 	if err != nil {
 		return nil, errs.New("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", errs.ErrUsage)
 	}
-	if kind != "stream" {
-		r, err := session.OpenRecording(kind, place)
-		if err != nil {
-			return nil, err
+	var r *session.Recording
+	if kind == "stream" {
+		_, js, cerr := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
+		if cerr != nil {
+			return nil, cerr
 		}
-		return &recordSource{arg, r, r.Close}, nil
+		r, err = session.OpenStored(c.Context(), js, place)
+	} else {
+		r, err = session.OpenRecording(kind, place)
 	}
-	nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
-	if err != nil {
-		return nil, err
-	}
-	r, err := session.OpenStored(c.Context(), js, place)
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return &recordSource{arg, r, func() error { nc.Close(); return nil }}, nil
+	return &recordSource{arg, r}, err
 }
 
 // chunks counts the chunks with pixels of each step.
@@ -110,7 +103,7 @@ func newRecordExportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, src.close()) }()
+			defer func() { err = errors.Join(err, src.Close()) }()
 			if out == "" {
 				return errs.New("", c.CommandPath(), "give --out FOLDER", errs.Because(errs.ErrUsage, "no --out"))
 			}
@@ -227,7 +220,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, src.close()) }()
+			defer func() { err = errors.Join(err, src.Close()) }()
 			steps := record.Window{To: src.Run.Spec.Steps()}
 			if window != "" {
 				if steps, err = record.ParseWindow(window, src.Run.Spec.Steps()); err != nil {

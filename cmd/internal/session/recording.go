@@ -20,6 +20,8 @@ type Recording struct {
 	Folder *record.Folder  // nil of a broker's
 	Stored *batcher.Stored // nil of a folder's
 	Log    bool            // batches are made again by the folder's log, instead of read
+
+	js jetstream.JetStream // connection of Stored
 }
 
 // ParseRecording splits "stream:NAME", "pixels:DIR", "log:DIR" or DIR, of which kind is "".
@@ -44,8 +46,14 @@ func OpenRecording(kind, dir string) (*Recording, error) {
 	return &Recording{Run: f.Run, Folder: f, Log: kind == "log" || kind == "" && len(f.Stored()) == 0}, nil
 }
 
-// OpenStored opens what the broker keeps of a run.
-func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (*Recording, error) {
+// OpenStored opens what the broker keeps of a run. The recording closes the connection, also
+// where it cannot be opened.
+func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Recording, err error) {
+	defer func() {
+		if err != nil {
+			js.Conn().Close()
+		}
+	}()
 	run, err := batcher.LookupRun(ctx, js, name)
 	if err != nil {
 		return nil, err
@@ -54,15 +62,19 @@ func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (*Reco
 	if err != nil {
 		return nil, err
 	}
-	return &Recording{Run: run.Record, Stored: stored}, nil
+	return &Recording{Run: run.Record, Stored: stored, js: js}, nil
 }
 
-// Close closes the folder.
+// Close closes the folder, or the connection to the broker.
 func (r *Recording) Close() error {
-	if r == nil || r.Folder == nil {
-		return nil
+	switch {
+	case r == nil:
+	case r.Folder != nil:
+		return r.Folder.Close()
+	default:
+		r.js.Conn().Close()
 	}
-	return r.Folder.Close()
+	return nil
 }
 
 // Source is where the chunks are read.

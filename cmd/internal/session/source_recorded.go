@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"resslt/batcher/record"
 	"resslt/schemas/errs"
 )
@@ -14,15 +12,14 @@ import (
 type recorded struct {
 	noBroker
 	opts *Options
-	js   jetstream.JetStream // nil of a folder's
 }
 
-func newRecorded(o *Options, rec *Recording) (*recorded, error) {
+func newRecorded(o *Options, rec *Recording) (source, error) {
 	if o.Audit > 0 {
 		return nil, errors.Join(errs.New("", "--audit", "prove the record by `resslt record verify --remake N` on its folder, and replay it without --audit",
 			errs.Because(errs.ErrUsage, "a replay of pixels has no worker to catch")), rec.Close())
 	}
-	return &recorded{noBroker: noBroker{rec}, opts: o}, nil
+	return &recorded{noBroker{rec}, o}, nil
 }
 
 // openRecordedStream opens the chunks of a run that the broker keeps.
@@ -33,16 +30,9 @@ func openRecordedStream(ctx context.Context, o *Options, c *console, run string)
 	}
 	rec, err := OpenStored(ctx, js, run)
 	if err != nil {
-		js.Conn().Close()
 		return nil, err
 	}
-	s, err := newRecorded(o, rec)
-	if err != nil {
-		js.Conn().Close()
-		return nil, err
-	}
-	s.js = js
-	return s, nil
+	return newRecorded(o, rec)
 }
 
 func (s *recorded) describe(*Plan) string { return s.opts.Replay }
@@ -52,17 +42,10 @@ func (s *recorded) open(_ context.Context, c *consumer) (stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.js != nil {
-		c.metrics.connection(s.js)
+	if js := s.recording.js; js != nil {
+		c.metrics.connection(js)
 	}
 	return recordedStream{st}, nil
-}
-
-func (s *recorded) close() error {
-	if s.js != nil {
-		s.js.Conn().Close()
-	}
-	return s.noBroker.close()
 }
 
 type recordedStream struct{ *record.Stream }
