@@ -1,5 +1,3 @@
-// Package cli is what resslt's two programs share at their edge: signals, exit
-// codes and the one line that an error prints.
 package cli
 
 import (
