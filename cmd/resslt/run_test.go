@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,5 +64,22 @@ func TestRunListens(t *testing.T) {
 
 	if o := resslt(t, quick(t.TempDir(), "--listen", "0.0.0.0:0")...); o.code != 2 || !strings.Contains(o.stderr, "NATS_TOKEN") {
 		t.Errorf("an open address without a token: exit %d: %s", o.code, o.stderr)
+	}
+}
+
+// A dry run prints the plan with the resolved recipe, and starts nothing: neither folder nor
+// broker is touched.
+func TestDryRun(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	for _, verb := range [][]string{{"run"}, {"train", "--nats", "nats://127.0.0.1:1"}} {
+		out := filepath.Join(t.TempDir(), "out")
+		o := resslt(t, append(append(verb, quick(out, "--dry-run")[1:]...), "--set", "seed=7")...)
+		if o.code != 0 || !strings.Contains(o.stdout, "20 steps of 64 images") || !strings.Contains(o.stdout, "\nseed: 7\n") {
+			t.Errorf("%s: exit %d: %s%s", verb[0], o.code, o.stdout, o.stderr)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s made the folder", verb[0])
+		}
 	}
 }
