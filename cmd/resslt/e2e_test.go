@@ -74,7 +74,7 @@ const smallTrain, smallTest = 1000, 600
 // writeSmall makes that folder, where the data set is installed.
 func writeSmall(dir string) error {
 	if _, err := os.Stat(fashion); err != nil {
-		return nil // needData skips
+		return nil //nolint:nilerr // needData skips
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

@@ -143,7 +143,7 @@ func writeNPY(w io.Writer, p *parts) error {
 	head += strings.Repeat(" ", align-(fixed+len(head)+1)%align) + "\n"
 	out := bufio.NewWriterSize(w, 1<<20)
 	out.WriteString("\x93NUMPY\x01\x00")
-	binary.Write(out, binary.LittleEndian, uint16(len(head)))
+	_ = binary.Write(out, binary.LittleEndian, uint16(len(head))) // Flush gives its error
 	out.WriteString(head)
 	err := p.each(func(rec arrow.Record) error {
 		list := rec.Column(colFeature).(*array.FixedSizeList).ListValues().(*array.Float32)
@@ -154,7 +154,7 @@ func writeNPY(w io.Writer, p *parts) error {
 		}
 		return nil
 	})
-	return errors.Join(err, out.Flush()) // which gives the first error of all the writes
+	return errors.Join(err, out.Flush()) // Flush gives the first error of all the writes
 }
 
 // writeArrow writes an Arrow IPC file, a record batch for each part.

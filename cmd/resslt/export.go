@@ -163,7 +163,7 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 // finished encoder where that is all that is wanted, else the newest checkpoint.
 func weightsFile(path string, want train.Selection) (string, error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return path, nil // a file, or an error when it is read
+		return path, nil //nolint:nilerr // a file, or an error when it is read
 	}
 	if want.Network == "student" && want.Part == "encoder" {
 		encoder := filepath.Join(path, "encoder.safetensors")

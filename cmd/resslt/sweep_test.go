@@ -108,11 +108,11 @@ func TestSweepDropsAndTells(t *testing.T) {
 			defer stop()
 			dropped := ""
 			err := eachCell(ctx, cells, 1, func(c *sweepCell) error {
-				switch {
-				case c.ID == tc.stopAt:
+				switch c.ID {
+				case tc.stopAt:
 					stop()
 					return ctx.Err()
-				case c.ID == "b1" || c.ID == "a2":
+				case "b1", "a2":
 					return errors.New(c.ID + " broke")
 				}
 				return nil

@@ -119,7 +119,7 @@ func (noBroker) connect(context.Context) error                 { return nil }
 func (noBroker) delivered(context.Context) (delivery, error)   { return delivery{}, nil }
 func (s noBroker) close() error                                { return s.recording.Close() }
 
-func (s noBroker) begin(context.Context, *consumer) (*schemas.RunRecord, error) {
+func (s noBroker) begin(context.Context, *consumer) (*schemas.RunRecord, error) { //nolint:unparam // a source
 	return &s.recording.Run, nil
 }
 
