@@ -56,10 +56,7 @@ func TestAuditRefusesForGood(t *testing.T) {
 	needData(t)
 	url, dir := natsServer(t), t.TempDir()
 	args := append([]string{"train", "--nats", url, "--run", "farm"}, quick(dir)[1:]...)
-	var out, errs bytes.Buffer
-	c := command(t, "resslt", append(args, "--audit", "1")...)
-	c.Stdout, c.Stderr = &out, &errs
-	start(t, c)
+	c := start(t, command(t, "resslt", append(args, "--audit", "1")...))
 	tell(t, url, "farm", "crooked-box")
 	wantRefusal := func(what string, o outcome) {
 		t.Helper()
@@ -69,17 +66,17 @@ func TestAuditRefusesForGood(t *testing.T) {
 			}
 		}
 	}
-	wantRefusal("the run", finish(c, &out, &errs, c.Wait()))
+	wantRefusal("the run", c.end())
 	start(t, command(t, "augmentd", "--nats", url, "--workers", "1"))
 	wantRefusal("resumed", resslt(t, append(args, "--resume")...))
 	wantRefusal("resumed by run", resslt(t, quick(dir, "--resume")...))
 	wantRefusal("started again, the broker as it was", resslt(t, args...))
 	wantRefusal("resumed on a fresh broker", resslt(t, append(args, "--resume", "--fresh")...))
 	sameWeights(t, "begun anew", summaryOf(t, append(args, "--fresh")...), undisturbed(t))
-	if _, err := os.Stat(filepath.Join(dir, refusalFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "audit-refused.txt")); err == nil {
 		t.Error("it is refused still")
 	}
-	if raw, err := os.ReadFile(filepath.Join(dir, "previous-1", refusalFile)); err != nil || bytes.Count(raw, []byte("\n")) != 1 {
+	if raw, err := os.ReadFile(filepath.Join(dir, "previous-1", "audit-refused.txt")); err != nil || bytes.Count(raw, []byte("\n")) != 1 {
 		t.Errorf("what was refused: %q, %v", raw, err)
 	}
 }

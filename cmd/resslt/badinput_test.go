@@ -100,9 +100,7 @@ func TestBadInput(t *testing.T) {
 			if tc.env != "" {
 				c.Env = append(c.Env, tc.env)
 			}
-			var out, errs bytes.Buffer
-			c.Stdout, c.Stderr = &out, &errs
-			o := finish(c, &out, &errs, c.Run())
+			o := c.run()
 			if o.code != tc.code {
 				t.Errorf("exit %d, want %d: %s", o.code, tc.code, o.stderr)
 			}

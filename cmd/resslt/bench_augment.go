@@ -8,13 +8,13 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -26,7 +26,7 @@ import (
 type augmentReport struct {
 	SamplesPerSecond    float64 `json:"samples_per_second"`
 	ViewsPerSecond      float64 `json:"views_per_second"`
-	DecodePerSecond     float64 `json:"decode_only_per_second"` // whole pictures to RGB, the same files by the same engine
+	DecodePerSecond     float64 `json:"decode_only_per_second"` // whole images to RGB, the same files by the same engine
 	Engine              string  `json:"engine"`
 	Workers             int     `json:"workers"`
 	SamplesPerCPUSecond float64 `json:"samples_per_cpu_second"` // steadier than wall time on a busy machine
@@ -82,7 +82,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	f.StringVar(&b.policy, "policy", "imagenet", "preset, or a YAML file")
 	f.StringVar(&b.data, "data", "", "data set: URI")
 	f.StringVar(&b.engine, "engine", "", "engine or its family: turbo, gift, ref (default: the fastest that is built in)")
-	f.IntVar(&b.workers, "workers", 1, "goroutines that decode and render")
+	f.IntVar(&b.workers, "workers", 1, "images decoded and rendered at once")
 	f.IntVar(&b.imageSize, "image-size", 0, "size of all views (0: the policy's)")
 	f.Float64Var(&b.seconds, "seconds", 10, "time to measure rendering for; decoding alone gets half of it")
 	f.Int64Var(&b.samples, "samples", 2000, "hold at most so many samples in memory")
@@ -116,7 +116,7 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 	render := func(w int, at int64) error {
 		return renderers[w].render(&samples[at%int64(len(samples))], at/int64(len(samples)))
 	}
-	// A first lap of a fraction of the time grows buffers and warms caches.
+	// A short first run grows buffers and warms caches.
 	if _, err := b.measure(ctx, b.seconds/10, 0, render); err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ type measured struct {
 func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64, do func(worker int, at int64) error) (measured, error) {
 	var next, done, refused atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	cpu, began := cpuSeconds(), time.Now()
+	cpu, began := cli.CPUTime().Seconds(), time.Now()
 	end := began.Add(time.Duration(seconds * float64(time.Second)))
 	for w := range b.workers {
 		g.Go(func() error {
@@ -237,23 +237,14 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 	if err := g.Wait(); err != nil {
 		return measured{}, err
 	}
-	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cpuSeconds() - cpu}
+	m := measured{n: done.Load(), refused: refused.Load(), wall: time.Since(began).Seconds(), cpu: cli.CPUTime().Seconds() - cpu}
 	if m.n == m.refused {
 		return measured{}, errs.New("bench augment", b.data, "name a data set of images", errs.Because(errs.ErrCorrupt, "no sample could be decoded"))
 	}
 	return m, nil
 }
 
-// cpuSeconds is the process's user and system time.
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
-
-// residentBytes is the process's resident set now, 0 where the system does not say.
+// residentBytes is the process's resident set now, 0 where the system does not tell.
 func residentBytes() int64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

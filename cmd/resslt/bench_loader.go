@@ -115,11 +115,11 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	if err := o.stream(ctx, spec, r.Data, open, rep); err != nil {
 		return nil, err
 	}
-	rep.Ratio, rep.PeakRSSBytes = rep.ImagesPerSecond/rep.RenderImagesPerSecond, peakRSS()
+	rep.Ratio, rep.PeakRSSBytes = rep.ImagesPerSecond/rep.RenderImagesPerSecond, cli.PeakRSS()
 	return rep, nil
 }
 
-// render measures the workers' work without what carries it.
+// render measures the workers alone, without transport.
 func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
 	src, err := open(ctx, &schemas.RunRecord{Spec: *spec, DataURI: uri})
 	if err != nil {
@@ -129,7 +129,7 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 	var next, done, warm atomic.Int64
 	var began time.Time
 	var cpu time.Duration
-	after := time.AfterFunc(o.warmUp(), func() { began, cpu = time.Now(), cpuTime(); warm.Store(done.Load() + 1) })
+	after := time.AfterFunc(o.warmUp(), func() { began, cpu = time.Now(), cli.CPUTime(); warm.Store(done.Load() + 1) })
 	defer after.Stop()
 	tctx, cancel := context.WithTimeout(ctx, o.warmUp()+o.lap())
 	defer cancel()
@@ -172,18 +172,17 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 		return o.tooShort()
 	}
 	rep.RenderImagesPerSecond = n / time.Since(began).Seconds()
-	rep.RenderCPUPerImage = float64((cpuTime() - cpu).Microseconds()) / n
+	rep.RenderCPUPerImage = float64((cli.CPUTime() - cpu).Microseconds()) / n
 	return nil
 }
 
-// stream measures the whole way.
+// stream measures workers and transport together.
 func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
-	nc, js, done, err := embeddedBroker(ctx)
+	js, done, err := embeddedBroker(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	defer nc.Close()
 	run, err := batcher.OpenRun(ctx, js, "bench", spec, batcher.RunOptions{DataURI: uri})
 	if err != nil {
 		return err
@@ -197,7 +196,7 @@ func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri stri
 	})
 }
 
-// consume takes batches as a trainer does, but for training.
+// consume takes batches as a trainer does, without training.
 func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *schemas.RunSpec, rep *loaderReport) error {
 	host := make([]byte, spec.SampleBytes()*spec.BatchSize)
 	next := func() error {
@@ -217,7 +216,7 @@ func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *sche
 			return err
 		}
 	}
-	began, cpu, n := time.Now(), cpuTime(), 0
+	began, cpu, n := time.Now(), cli.CPUTime(), 0
 	for ; time.Since(began) < o.lap(); n++ {
 		if err := next(); err != nil {
 			return err
@@ -225,7 +224,7 @@ func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *sche
 	}
 	images, seconds := float64(n*spec.BatchSize), time.Since(began).Seconds()
 	rep.ImagesPerSecond, rep.MBPerSecond = images/seconds, images*float64(spec.SampleBytes())/1e6/seconds
-	rep.CPUPerImage = float64((cpuTime() - cpu).Microseconds()) / images
+	rep.CPUPerImage = float64((cli.CPUTime() - cpu).Microseconds()) / images
 	return nil
 }
 

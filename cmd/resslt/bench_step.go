@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -82,12 +83,12 @@ func newBenchStepCommand() *cobra.Command {
 	f.StringVar(&r.Objective, "objective", r.Objective, "one of "+strings.Join(recipe.Objectives(), ", "))
 	f.StringVar(&r.Precision, "precision", r.Precision, "fp32 or bf16")
 	f.IntVar(&r.Accumulate, "accumulate", r.Accumulate, "micro-batches a step")
-	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only what goes in between the backbone's stages")
+	f.BoolVar(&r.ActivationCheckpointing, "activation-checkpointing", false, "keep only the inputs of the backbone's stages")
 	f.IntVar(&r.K, "queue", r.K, "K")
 	f.IntSliceVar(&sizes, "student-sizes", nil, "sizes of the student's views (default: one of --image-size)")
 	f.BoolVar(&r.Deterministic, "deterministic", false, "the same bits run after run on a GPU")
-	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round what goes into fp32 products to 10 bits")
-	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU our own loops where they are faster than libtorch's ops")
+	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round the factors of fp32 products to 10 bits")
+	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU, our own loops where they are faster than libtorch's ops")
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
@@ -152,7 +153,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	defer learner.Free()
 	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r, sizes)}
 	defer bench.close()
-	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses are at work
+	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses count
 	rep, err := bench.run(steps, warmup)
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	rep.ImagesPerSecond = float64(r.BatchSize) / (rep.MSPerStep / 1000)
 	rep.Backbone, rep.Width, rep.ImageSize, rep.BatchSize = r.Backbone, r.Width, r.ImageSize, r.BatchSize
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
-	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, peakRSS()
+	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, cli.PeakRSS()
 	rep.StudentSizes, rep.Deterministic, rep.TF32, rep.Fused = sizes, r.Deterministic, r.TF32, r.Fused
 	rep.Ungraphed = learner.Ungraphed()
 	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
@@ -173,11 +174,11 @@ type stepBench struct {
 	device           torch.Device
 	batch            *schemas.Batch
 	hyper            train.Hyper
-	teacher, student []*torch.Tensor // of batch, on a GPU: there the copy is not the step's
-	flight           []*train.PendingStep
+	teacher, student []*torch.Tensor   // of batch, on a GPU, where the copy is not timed
+	pending          []*train.PendingStep // started and not waited for, oldest first
 }
 
-// inFlight is how many steps a GPU is given before it has done the first, as training does.
+// inFlight is how many steps a GPU has been given and not finished, as in training.
 const inFlight = 2
 
 // graphWarmUp are the steps of a GPU that run before a graph is captured, and the capture.
@@ -190,19 +191,19 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 	step := b.onCPU
 	if b.device.Type == torch.DeviceCUDA {
 		step = b.onGPU
-		if err := torch.Do(b.place); err != nil {
+		if err := torch.Do(b.toDevice); err != nil {
 			return nil, err
 		}
 		warmup += inFlight + graphWarmUp
 	}
 	var times []float64 // seconds
-	last, used := time.Now(), cpuTime()
+	last, used := time.Now(), cli.CPUTime()
 	for i := range warmup + steps {
 		if i == warmup {
 			if _, err := b.learner.Phases(1); err != nil {
 				return nil, err
 			}
-			last, used = time.Now(), cpuTime()
+			last, used = time.Now(), cli.CPUTime()
 		}
 		if err := step(); err != nil {
 			return nil, err
@@ -213,12 +214,12 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 		}
 		last = now
 	}
-	rep := &stepReport{MSPerStep: 1000 * median(times), CPUMSPerStep: 1000 * (cpuTime() - used).Seconds() / float64(steps), Steps: steps}
+	rep := &stepReport{MSPerStep: 1000 * median(times), CPUMSPerStep: 1000 * (cli.CPUTime() - used).Seconds() / float64(steps), Steps: steps}
 	var err error
 	if rep.PhaseMS, err = b.learner.Phases(int64(steps)); err != nil || b.device.Type != torch.DeviceCUDA {
 		return rep, err
 	}
-	// A shim without CUDA's headers cannot tell the memory: then it is left out.
+	// A shim without CUDA's headers does not know the memory: then it is left out.
 	err = torch.Do(func() error {
 		m := torch.CUDAMemoryOf(b.device)
 		rep.DeviceMemory, rep.DeviceReserved = m.PeakAllocated, m.Reserved
@@ -230,19 +231,22 @@ func (b *stepBench) run(steps, warmup int) (*stepReport, error) {
 	return rep, err
 }
 
-func (b *stepBench) onCPU() error {
+func (b *stepBench) onCPU() error { return stepOn(b.learner, b.batch, b.hyper) }
+
+// stepOn makes a step on a batch in host memory.
+func stepOn(l *train.Learner, batch *schemas.Batch, h train.Hyper) error {
 	return torch.Do(func() error {
-		teacher, student, err := b.learner.Views(b.batch)
+		teacher, student, err := l.Views(batch)
 		if err != nil {
 			return err
 		}
-		_, err = b.learner.Step(teacher, student, b.hyper)
+		_, err = l.Step(teacher, student, h)
 		return err
 	})
 }
 
-// place copies the views to the device.
-func (b *stepBench) place() error {
+// toDevice copies the views to the device.
+func (b *stepBench) toDevice() error {
 	teacher, student, err := b.learner.Views(b.batch)
 	if err != nil {
 		return err
@@ -256,23 +260,23 @@ func (b *stepBench) place() error {
 	return nil
 }
 
-// onGPU launches a step and waits for the one that was launched inFlight steps ago.
+// onGPU starts a step and waits for the one that was started inFlight steps before.
 func (b *stepBench) onGPU() error {
 	l, err := b.learner.StepAsync(b.teacher, b.student, b.hyper)
 	if err != nil {
 		return err
 	}
-	b.flight = append(b.flight, l)
-	if len(b.flight) > inFlight {
-		l, b.flight = b.flight[0], b.flight[1:]
+	b.pending = append(b.pending, l)
+	if len(b.pending) > inFlight {
+		l, b.pending = b.pending[0], b.pending[1:]
 		_, err = l.Wait()
 	}
 	return err
 }
 
 func (b *stepBench) close() {
-	for _, l := range b.flight {
-		_, _ = l.Wait() // what it says is no part of the figures
+	for _, l := range b.pending {
+		_, _ = l.Wait() // its loss is no part of the figures
 	}
 	for _, x := range append(b.teacher, b.student...) {
 		x.Free()

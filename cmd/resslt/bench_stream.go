@@ -42,8 +42,8 @@ func newBenchStreamCommand() *cobra.Command {
 		Use:   "stream",
 		Short: "training from the broker against training from memory, the same ready-made batches",
 		Long: `Trains on the same ready-made batches from memory and through the embedded
-broker, in turn. The chunks lie in the broker before the clock starts, so that
-what is measured is what transport costs a trainer whose farm keeps up.`,
+broker, in turn. The chunks are in the broker before the clock starts: measured is
+what transport costs a trainer whose farm keeps up.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if rounds < 1 || steps < 2 || r.ImageSize < 1 {
 				return errs.New("bench stream", fmt.Sprintf("rounds %d, steps %d", rounds, steps), "give 1 round and 2 steps or more", errs.ErrUsage)
@@ -128,14 +128,7 @@ func rate(ctx context.Context, l *train.Learner, s train.Stream, r *recipe.Recip
 		if err != nil {
 			return 0, err
 		}
-		err = torch.Do(func() error {
-			teacher, student, err := l.Views(b)
-			if err != nil {
-				return err
-			}
-			_, err = l.Step(teacher, student, h)
-			return err
-		})
+		err = stepOn(l, b, h)
 		b.Release()
 		if err != nil {
 			return 0, err
@@ -144,15 +137,14 @@ func rate(ctx context.Context, l *train.Learner, s train.Stream, r *recipe.Recip
 	return float64((steps-1)*r.BatchSize) / time.Since(began).Seconds(), nil
 }
 
-// filled makes a run whose chunks, all rows of batch for every step, lie in the
-// embedded broker, and gives use a stream of it.
+// filled makes a run whose chunks, all rows of batch for every step, are in the embedded
+// broker, and gives use a stream of it.
 func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch *schemas.Batch, use func(train.Stream) (float64, error)) (v float64, err error) {
-	nc, js, done, err := embeddedBroker(ctx)
+	js, done, err := embeddedBroker(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	defer nc.Close()
 	run, err := batcher.OpenRun(ctx, js, "bench", spec, batcher.RunOptions{
 		Storage: batcher.Storage(o.storage), Window: spec.Steps(), MaxBytes: 2 * spec.Steps() * int64(spec.SampleBytes()*spec.BatchSize+1<<20),
 	})

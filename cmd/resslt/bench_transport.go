@@ -5,17 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"resslt/batcher"
 	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/cli"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -102,12 +100,11 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 	if o.seconds <= 0 || o.workers < 1 {
 		return nil, errs.New("bench transport", "--seconds, --workers", "give more than 0", errs.ErrUsage)
 	}
-	nc, js, closeBroker, err := o.connect(ctx)
+	js, closeBroker, err := o.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer closeBroker()
-	defer nc.Close()
 	name := fmt.Sprintf("bench-%d", os.Getpid())
 	run, err := batcher.OpenRun(ctx, js, name, spec, batcher.RunOptions{Storage: batcher.Storage(o.storage)})
 	if err != nil {
@@ -131,11 +128,10 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 	return res, nil
 }
 
-// openSource is how a worker comes by a run's samples.
+// openSource opens a run's samples for a worker.
 type openSource func(context.Context, *schemas.RunRecord) (batcher.Source, error)
 
-// served gives use a stream of the run, with a worker in this process that makes its
-// chunks meanwhile.
+// served gives use a stream of the run, while a worker in this process makes its chunks.
 func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order batcher.Order, workers int, open openSource, use func(context.Context, *batcher.Stream) error) error {
 	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: workers, Grace: time.Second, Open: open})
 	if err != nil {
@@ -159,7 +155,7 @@ func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order
 	return g.Wait()
 }
 
-// measure consumes batches: three to warm up, then for the time that is asked for.
+// measure consumes batches: three to warm up, then for as long as --seconds says.
 func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*transportResult, error) {
 	next := func() error {
 		b, err := s.Next(ctx)
@@ -173,7 +169,7 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 			return nil, err
 		}
 	}
-	before, cpu, start := s.Stats(), cpuTime(), time.Now()
+	before, cpu, start := s.Stats(), cli.CPUTime(), time.Now()
 	for time.Since(start).Seconds() < o.seconds {
 		if err := next(); err != nil {
 			return nil, err
@@ -182,47 +178,38 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 	after, wall := s.Stats(), time.Since(start).Seconds()
 	bytes, chunks := float64(after.Bytes-before.Bytes), after.Chunks-before.Chunks
 	if chunks == 0 {
-		return nil, errs.New("bench transport", "--seconds", "give more time", errs.Because(errs.ErrUsage, "no chunk came"))
+		return nil, errs.New("bench transport", "--seconds", "give more time", errs.Because(errs.ErrUsage, "no chunk arrived"))
 	}
 	return &transportResult{
-		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cpuTime() - cpu).Seconds() / (bytes / 1e9),
+		MBPerSecond: bytes / wall / 1e6, CPUSecondsPerGB: (cli.CPUTime() - cpu).Seconds() / (bytes / 1e9),
 		ChunkBytes: int64(bytes) / chunks, Storage: o.storage,
 	}, nil
 }
 
-func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
+// connect reaches the broker that --nats names, or an embedded one.
+func (o *transportBench) connect(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
 	// It is worker and trainer at once, so it wants a user who may do everything.
 	co, err := o.at.Options("resslt bench", batcher.RoleOwner)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	if co.URL != "" {
-		nc, js, err := batcher.Connect(ctx, co)
-		return nc, js, func() {}, err
+	if co.URL == "" {
+		return embeddedBroker(ctx)
 	}
-	return embeddedBroker(ctx)
+	nc, js, err := batcher.Connect(ctx, co)
+	if err != nil {
+		return nil, nil, err
+	}
+	return js, nc.Close, nil
 }
 
-// embeddedBroker is a broker in this process, on a store that done removes.
-func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
-	dir, err := os.MkdirTemp("", "resslt-bench-")
+// embeddedBroker is a broker in this process, until done.
+func embeddedBroker(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
+	b, err := broker.Embed(ctx, "resslt bench", batcher.BrokerOptions{}, nil)
 	if err != nil {
-		return nil, nil, nil, errs.New("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
+		return nil, nil, err
 	}
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: filepath.Join(dir, "js")})
-	if err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, nil, nil, err
-	}
-	done = func() {
-		_ = b.Close()
-		_ = os.RemoveAll(dir)
-	}
-	nc, js, err = batcher.Connect(ctx, batcher.ConnectOptions{Broker: b, Name: "resslt bench"})
-	if err != nil {
-		done()
-	}
-	return nc, js, done, err
+	return b.JetStream, func() { _ = b.Close() }, nil // the figures are taken
 }
 
 // readyPixels makes nothing: the views stay as they are, so that only transport is
@@ -239,16 +226,7 @@ func (*readyPixels) Make(_ context.Context, row batcher.TaskRow, _, plans [][]by
 	return batcher.Made{Label: int32(row.Sample % 10)}, nil
 }
 
-// readyOrder visits samples as they lie.
+// readyOrder visits samples in the order of their ids.
 type readyOrder struct{}
 
 func (readyOrder) At(_, index int64) int64 { return index }
-
-// cpuTime is what this process has used of its CPUs, user and system.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0 // fails for a wrong argument only
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}

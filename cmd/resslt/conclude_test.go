@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -22,8 +21,7 @@ const evaluates = "evaluating the trained encoder"
 func watched(t *testing.T, stop bool, args ...string) outcome {
 	t.Helper()
 	c := command(t, "resslt", append(args, "--metrics", "127.0.0.1:0", "--log", "json")...)
-	var out, errs bytes.Buffer
-	c.Stdout = &out
+	c.Stderr = nil
 	stderr, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +42,7 @@ func watched(t *testing.T, stop bool, args ...string) outcome {
 		}
 	}
 	asked := map[string]bool{}
-	for lines := bufio.NewScanner(io.TeeReader(stderr, &errs)); lines.Scan(); {
+	for lines := bufio.NewScanner(io.TeeReader(stderr, &c.errs)); lines.Scan(); {
 		var l struct {
 			Msg, Address string
 			Step, Steps  int64
@@ -69,9 +67,9 @@ func watched(t *testing.T, stop bool, args ...string) outcome {
 		}
 	}
 	if !asked["metrics"] || !asked[evaluates] {
-		t.Errorf("it did not say where it is: %s", errs.String())
+		t.Errorf("it did not say where it is: %s", c.errs.String())
 	}
-	return finish(c, &out, &errs, c.Wait())
+	return c.end()
 }
 
 // A recording that was interrupted in its evaluation goes on with that: it is trained and

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"resslt/cmd/internal/knnprobe"
 )
 
 // TestKNNWhileTraining: the probe changes no bit of the weights, scores every
@@ -18,7 +20,7 @@ func TestKNNWhileTraining(t *testing.T) {
 	dir := t.TempDir()
 	probed := append(quick(dir), "--set", "knn_every=1")
 	sameWeights(t, "with the probe", summaryOf(t, probed...), plain)
-	lines, err := readKNN(dir)
+	lines, err := knnprobe.Read(dir)
 	if err != nil || len(lines) != 2 {
 		t.Fatalf("%d scores for 2 epochs, %v", len(lines), err)
 	}
@@ -37,7 +39,7 @@ func TestKNNWhileTraining(t *testing.T) {
 	dir = t.TempDir()
 	stopAt(t, dir, 13, syscall.SIGKILL)
 	sameWeights(t, "resumed with the probe", summaryOf(t, append(quick(dir, "--resume"), "--set", "knn_every=1")...), plain)
-	if lines, err = readKNN(dir); err != nil || len(lines) == 0 || lines[len(lines)-1].Step != 20 {
+	if lines, err = knnprobe.Read(dir); err != nil || len(lines) == 0 || lines[len(lines)-1].Step != 20 {
 		t.Errorf("after resumption: %+v, %v", lines, err)
 	}
 	if files := eventFiles(t, dir); len(files) != 2 {
@@ -47,7 +49,7 @@ func TestKNNWhileTraining(t *testing.T) {
 
 func eventFiles(t *testing.T, dir string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, tensorboardFolder, "events.out.tfevents.*"))
+	files, err := filepath.Glob(filepath.Join(dir, "tb", "events.out.tfevents.*"))
 	if err != nil {
 		t.Fatal(err)
 	}

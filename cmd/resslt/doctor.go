@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
@@ -29,7 +30,16 @@ type finding struct {
 	Name  string `json:"name"`
 	State string `json:"state"` // "ok", "slow", "low", "absent" (not needed) or "missing" (needed)
 	Says  string `json:"says"`
-	Mend  string `json:"mend,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// MarshalJSON adds the hint under the name that it had before, for one release.
+func (f finding) MarshalJSON() ([]byte, error) {
+	type plain finding
+	return json.Marshal(struct {
+		plain
+		Mend string `json:"mend,omitempty"` // deprecated: hint
+	}{plain(f), f.Hint})
 }
 
 func newDoctorCommand() *cobra.Command {
@@ -37,7 +47,7 @@ func newDoctorCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "say what this machine has and what to fix: libtorch, BLAS, devices, engine, broker, disk",
+		Short: "report what this machine has and what to fix: libtorch, BLAS, devices, engine, broker, disk",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var fs []finding
 			fs = append(fs, finding{Name: "resslt", State: "ok", Says: version.String() + ", " + cores.Here().String()})
@@ -72,15 +82,15 @@ func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 	} else {
 		for _, f := range fs {
 			fmt.Fprintf(w, "%-8s %-10s %s\n", f.State, f.Name, f.Says)
-			if f.Mend != "" {
-				fmt.Fprintf(w, "%-8s %-10s hint: %s\n", "", "", f.Mend)
+			if f.Hint != "" {
+				fmt.Fprintf(w, "%-8s %-10s hint: %s\n", "", "", f.Hint)
 			}
 		}
 	}
 	switch len(missing) {
 	case 0:
 	case 1:
-		return errs.New("doctor", first.Name, first.Mend, errs.Because(errs.ErrUnavailable, first.Says))
+		return errs.New("doctor", first.Name, first.Hint, errs.Because(errs.ErrUnavailable, first.Says))
 	default:
 		return errs.New("doctor", "", "do what the report says", errs.Because(errs.ErrUnavailable, strings.Join(missing, ", ")))
 	}
@@ -91,7 +101,7 @@ func printFindings(w io.Writer, fs []finding, asJSON bool) error {
 func broken(name string, err error) finding {
 	f := finding{Name: name, State: "missing", Says: cli.Line(err)}
 	if before, after, ok := strings.Cut(f.Says, " (hint: "); ok {
-		f.Says, f.Mend = before, strings.TrimSuffix(after, ")")
+		f.Says, f.Hint = before, strings.TrimSuffix(after, ")")
 	}
 	return f
 }
@@ -116,14 +126,14 @@ func examineTorch() []finding {
 		blas.Says += ", kernels for " + info.BLASKernel
 	}
 	if info.BLAS == "reference" {
-		blas.State, blas.Mend = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
+		blas.State, blas.Hint = "slow", "apt-get install libopenblas0-pthread: matrix products go some 15 times faster"
 	}
 	out = append(out, blas)
 	return append(append(out, examineDevices(info)...), examineGroups(info))
 }
 
-// examineGroups says what several processes could train one model by. Of NCCL's and
-// CUDA's headers build.sh alone knows which are missing, and says so.
+// examineGroups finds by what several processes could train one model. Only build.sh knows
+// which of NCCL's and CUDA's headers are missing, and names them.
 func examineGroups(info torch.BuildInfo) finding {
 	have, err := torch.Backends()
 	if err != nil {
@@ -138,7 +148,7 @@ func groupsBy(have []string, info torch.BuildInfo) finding {
 	switch {
 	case len(info.CUDA) > 0 && !nccl:
 		f.State, f.Says = "absent", "one trains a model by itself: the shim has no NCCL"
-		f.Mend = "for several GPUs run `make shim` again: it names the package with the headers that are missing"
+		f.Hint = "for several GPUs run `make shim` again: it names the package with the headers that are missing"
 	case len(info.CUDA) > 0 || gloo:
 	case nccl:
 		f.Says = "several can train one model on GPUs, by nccl; on CPUs one trains by itself"
@@ -146,12 +156,13 @@ func groupsBy(have []string, info torch.BuildInfo) finding {
 		f.State, f.Says = "absent", "one trains a model by itself: the shim has no gloo"
 	}
 	if len(info.CUDA) == 0 && !gloo {
-		f.Mend = "for several on CPUs " + hintGloo(info.Library)
+		f.Hint = "for several on CPUs " + hintGloo(info.Library)
 	}
 	return f
 }
 
-// hintGloo goes by whose libtorch it is: gloo's headers must be those that it was built with.
+// hintGloo depends on where libtorch comes from: gloo's headers must be those that it was
+// built with.
 func hintGloo(library string) string {
 	switch _, err := os.Stat(filepath.Join(filepath.Dir(library), "..", "include", "gloo")); {
 	case strings.HasPrefix(library, "/usr/lib"):
@@ -162,7 +173,7 @@ func hintGloo(library string) string {
 	return "build the shim with Debian's libtorch (libtorch-dev, libgloo-dev): this one brings no headers of gloo, as PyTorch's wheels do not"
 }
 
-// examineDevices tries every GPU: that one is listed does not mean that it computes.
+// examineDevices tries every GPU: one that is listed may still not compute.
 func examineDevices(info torch.BuildInfo) (out []finding) {
 	for i, d := range info.CUDA {
 		f := finding{
@@ -174,21 +185,21 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 			f = broken(f.Name, err)
 			f.Says = was + ": " + f.Says
 		} else if !info.CUDAGraphs {
-			f.State, f.Mend = "slow", "run `make shim` again: it names the package with the headers of CUDA that are missing; without graphs small networks wait for launches"
+			f.State, f.Hint = "slow", "run `make shim` again: it names the package with the headers of CUDA that are missing; without graphs small networks wait for launches"
 		}
 		out = append(out, f)
 	}
 	switch {
 	case len(out) > 0:
 	case info.CUDABuild:
-		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU can be used: " + info.CUDAWhy, Mend: hintCUDA(info.CUDAWhy)})
+		out = append(out, finding{Name: "cuda", State: "missing", Says: "the shim is built for CUDA, but no GPU can be used: " + info.CUDAWhy, Hint: hintCUDA(info.CUDAWhy)})
 	default:
 		out = append(out, finding{Name: "devices", State: "ok", Says: "cpu (the shim is built without CUDA)"})
 	}
 	return out
 }
 
-// hintCUDA goes by what the shim says of the driver.
+// hintCUDA depends on what the shim reports of the driver.
 func hintCUDA(why string) string {
 	switch {
 	case strings.Contains(why, "no NVIDIA driver"):
@@ -196,11 +207,10 @@ func hintCUDA(why string) string {
 	case strings.Contains(why, "insufficient"):
 		return "update NVIDIA's driver, or run `make shim` with a libtorch for the driver's CUDA"
 	}
-	return "see that nvidia-smi works and CUDA_VISIBLE_DEVICES names a GPU, or run `make shim WITHOUT=cuda` for CPUs"
+	return "make sure that nvidia-smi works and CUDA_VISIBLE_DEVICES names a GPU, or run `make shim WITHOUT=cuda` for CPUs"
 }
 
-// tryDevice has the device compute: a product, which cuBLAS makes, and a convolution,
-// which cuDNN does, of ones.
+// tryDevice has the device compute a product, by cuBLAS, and a convolution, by cuDNN, of ones.
 func tryDevice(dev torch.Device) error {
 	return torch.Do(func() error {
 		x := torch.Full([]int64{4, 4, 4, 4}, 1, torch.Float32, dev)
@@ -208,7 +218,7 @@ func tryDevice(dev torch.Device) error {
 		product := torch.SumDim(torch.Mm(m, m), []int64{0, 1}, false, torch.Unset).Item()
 		conv := torch.SumDim(torch.Conv2d(x, x, nil, []int64{1, 1}, []int64{0, 0}, []int64{1, 1}, 1), []int64{0, 1, 2, 3}, false, torch.Unset).Item()
 		if product != 16*16*16 || conv != 4*4*64 {
-			return errs.New("try device", dev.String(), "look at the kernel's log for the GPU's errors",
+			return errs.New("try device", dev.String(), "look for the GPU's errors in the kernel's log",
 				errs.Because(errs.ErrUnavailable, fmt.Sprintf("it computes %g and %g where 4096 and 1024 are right", product, conv)))
 		}
 		return nil
@@ -227,29 +237,12 @@ func examineEngines() finding {
 }
 
 func examineBroker(ctx context.Context, at *broker.Flags) finding {
-	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	js, says, done, err := reachBroker(ctx, at)
 	if err != nil {
 		return broken("broker", err)
 	}
-	says := "reachable at " + o.URL + ", JetStream on"
-	if o.URL == "" {
-		store, err := os.MkdirTemp("", "resslt-doctor-")
-		if err != nil {
-			return broken("broker", err)
-		}
-		defer os.RemoveAll(store)
-		b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
-		if err != nil {
-			return broken("broker", err)
-		}
-		defer b.Close()
-		o, says = batcher.ConnectOptions{Broker: b, Name: o.Name}, "the embedded one starts, JetStream on"
-	}
-	nc, js, err := batcher.Connect(ctx, o)
-	if err != nil {
-		return broken("broker", err)
-	}
-	defer nc.Close()
+	defer done()
+	nc := js.Conn()
 	if _, err := js.AccountInfo(ctx); err != nil {
 		return broken("broker", err)
 	}
@@ -257,12 +250,32 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 	if have := nc.MaxPayload(); have < batcher.MaxPayload {
 		f.State = "low"
 		f.Says += fmt.Sprintf(", max_payload %d bytes", have)
-		f.Mend = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
+		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
 	}
 	return f
 }
 
-// examineData looks for the quickstart's data; other sets are no fault.
+// reachBroker connects to the broker that the flags name, or starts the embedded one.
+func reachBroker(ctx context.Context, at *broker.Flags) (js jetstream.JetStream, says string, done func(), err error) {
+	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if o.URL == "" {
+		b, err := broker.Embed(ctx, o.Name, batcher.BrokerOptions{}, nil)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return b.JetStream, "the embedded one starts, JetStream on", func() { _ = b.Close() }, nil // it has served
+	}
+	nc, js, err := batcher.Connect(ctx, o)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return js, "reachable at " + o.URL + ", JetStream on", nc.Close, nil
+}
+
+// examineData looks for the quickstart's data, which only the quickstart needs.
 func examineData(ctx context.Context) finding {
 	const uri = "fashion-mnist:"
 	src, err := ingest.Open(ctx, uri, ingest.Options{})
@@ -283,7 +296,7 @@ func examineDisk(dir string) finding {
 	free := float64(st.Bavail) * float64(st.Bsize) / (1 << 30)
 	f := finding{Name: "disk", State: "ok", Says: fmt.Sprintf("%.1f GiB free here", free)}
 	if free < 2 {
-		f.State, f.Mend = "low", "free some space: checkpoints and a recording need it"
+		f.State, f.Hint = "low", "free some space: checkpoints and a recording need it"
 	}
 	return f
 }

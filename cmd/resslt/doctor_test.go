@@ -61,10 +61,7 @@ func TestDoctorWithCUDAShim(t *testing.T) {
 	}
 	c := command(t, "resslt", "doctor")
 	c.Env = append(c.Env, torch.EnvShim+"="+shim) // instead of the shim that was built here
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	err := c.Run()
-	o := finish(c, &out, &errs, err)
+	o := c.run()
 	switch {
 	case strings.Contains(o.stdout, "cuda:0"):
 		if o.code != 0 {
@@ -89,7 +86,7 @@ func TestDoctorSaysWhatSeveralProcessesLack(t *testing.T) {
 		have          []string
 		gpus          []torch.CUDADevice
 		state, says   string
-		hint, never   string // in Mend; "" is none at all
+		hint, never   string // in Hint; "" is none at all
 	}{
 		{"Debian's, all there", debian, []string{"gloo"}, nil, "ok", "by gloo", "", ""},
 		{"Debian's without gloo", debian, nil, nil, "absent", "no gloo", "libgloo-dev", "wheel"},
@@ -101,9 +98,21 @@ func TestDoctorSaysWhatSeveralProcessesLack(t *testing.T) {
 		{"both", debian, []string{"gloo", "nccl"}, gpu, "ok", "by gloo and nccl", "", ""},
 	} {
 		f := groupsBy(c.have, torch.BuildInfo{Library: c.library, CUDA: c.gpus})
-		if f.State != c.state || !strings.Contains(f.Says, c.says) || (c.hint == "") != (f.Mend == "") || !strings.Contains(f.Mend, c.hint) ||
-			c.never != "" && strings.Contains(f.Mend, c.never) {
+		if f.State != c.state || !strings.Contains(f.Says, c.says) || (c.hint == "") != (f.Hint == "") || !strings.Contains(f.Hint, c.hint) ||
+			c.never != "" && strings.Contains(f.Hint, c.never) {
 			t.Errorf("%s: %+v", c.name, f)
 		}
+	}
+}
+
+// The hint is in the JSON under its name, and under the one that it had before.
+func TestDoctorKeepsTheOldKey(t *testing.T) {
+	var out bytes.Buffer
+	if err := printFindings(&out, []finding{{Name: "disk", State: "low", Says: "full", Hint: "free some space"}, {Name: "x", State: "ok"}}, true); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"findings":[{"name":"disk","state":"low","says":"full","hint":"free some space","mend":"free some space"},{"name":"x","state":"ok","says":""}],"healthy":true}`
+	if got := strings.TrimSpace(out.String()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -74,7 +74,7 @@ const smallTrain, smallTest = 1000, 600
 // writeSmall makes that folder, where the data set is installed.
 func writeSmall(dir string) error {
 	if _, err := os.Stat(fashion); err != nil {
-		return nil // needData skips
+		return nil //nolint:nilerr // needData skips
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -127,17 +127,30 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// command prepares a program of ours with an environment of its own.
-func command(t *testing.T, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
-	c.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
-	c.WaitDelay = 10 * time.Second
-	return c
+// program is a program of ours, with what it prints.
+type program struct {
+	*exec.Cmd
+	out, errs bytes.Buffer
 }
 
-func finish(c *exec.Cmd, out, errs *bytes.Buffer, err error) outcome {
-	o := outcome{stdout: out.String(), stderr: errs.String()}
+// command prepares a program with an environment of its own.
+func command(t *testing.T, name string, args ...string) *program {
+	t.Helper()
+	p := &program{Cmd: exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)}
+	p.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
+	p.Stdout, p.Stderr = &p.out, &p.errs
+	p.WaitDelay = 10 * time.Second
+	return p
+}
+
+// run runs the program to its end.
+func (p *program) run() outcome { return p.outcome(p.Run()) }
+
+// end waits for a program that was started.
+func (p *program) end() outcome { return p.outcome(p.Wait()) }
+
+func (p *program) outcome(err error) outcome {
+	o := outcome{stdout: p.out.String(), stderr: p.errs.String()}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -151,11 +164,7 @@ func finish(c *exec.Cmd, out, errs *bytes.Buffer, err error) outcome {
 
 func resslt(t *testing.T, args ...string) outcome {
 	t.Helper()
-	c := command(t, "resslt", args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	err := c.Run()
-	return finish(c, &out, &errs, err)
+	return command(t, "resslt", args...).run()
 }
 
 // summaryOf runs to the end and reads the summary that it prints.
@@ -263,27 +272,26 @@ func stopAt(t *testing.T, dir string, step int, sig os.Signal) outcome {
 // metrics.jsonl has the step.
 func interrupt(t *testing.T, dir string, step int, sig os.Signal, args ...string) outcome {
 	t.Helper()
-	c := command(t, "resslt", args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(time.Minute)
-	for {
-		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
-		if bytes.Count(raw, []byte("\n")) >= step {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("step %d never came: %s", step, errs.String())
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	c := start(t, command(t, "resslt", args...))
+	afterSteps(t, dir, step)
 	if err := c.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	return finish(c, &out, &errs, c.Wait())
+	return c.end()
+}
+
+// afterSteps waits until the run's metrics have n lines.
+func afterSteps(t *testing.T, dir string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
+		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
+		if bytes.Count(raw, []byte("\n")) >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("step %d did not come in two minutes", n)
+		}
+	}
 }
 
 func TestStopAndResume(t *testing.T) {
@@ -391,8 +399,8 @@ func TestFolderIsGuarded(t *testing.T) {
 	}
 }
 
-// start runs a process until the test's end.
-func start(t *testing.T, c *exec.Cmd) *exec.Cmd {
+// start runs a program until the test's end.
+func start(t *testing.T, c *program) *program {
 	t.Helper()
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -424,7 +432,7 @@ func natsServer(t *testing.T) string {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	start(t, exec.CommandContext(t.Context(), server, "-c", conf))
+	start(t, &program{Cmd: exec.CommandContext(t.Context(), server, "-c", conf)})
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			c.Close()
@@ -449,26 +457,12 @@ func TestFarmGivesTheWeightsOfRun(t *testing.T) {
 
 	dir := t.TempDir()
 	args := append([]string{"train", "--nats", url, "--run", "farm", "--audit", "1"}, quick(dir)[1:]...)
-	c := command(t, "resslt", args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
-		if bytes.Count(raw, []byte("\n")) >= 3 {
-			break
-		}
-		if time.Now().After(deadline) {
-			_ = c.Process.Kill() // the test fails anyway
-			t.Fatalf("no step in a minute: %s", errs.String())
-		}
-	}
+	c := start(t, command(t, "resslt", args...))
+	afterSteps(t, dir, 3)
 	if err := victim.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	o := finish(c, &out, &errs, c.Wait())
+	o := c.end()
 	if o.code != 0 {
 		t.Fatalf("resslt train: exit %d\n%s", o.code, o.stderr)
 	}

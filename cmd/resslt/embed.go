@@ -19,7 +19,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -38,15 +40,15 @@ func newEmbedCommand() *cobra.Command {
 order of the data set. NPY is (N, D) float32; Arrow has key, label and a
 FixedSizeList of float32.
 
-It can be stopped at any moment, and the same command goes on where it was: what
-is done so far lies in FILE.parts until all of it is.`,
+It can be stopped at any moment, and the same command continues where it stopped:
+what is done so far is kept in FILE.parts until the end.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
 			}
 			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is no folder"))
+				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is not a folder"))
 			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
@@ -56,7 +58,7 @@ is done so far lies in FILE.parts until all of it is.`,
 			if err != nil {
 				return err
 			}
-			o := evalImageOptions(enc.info, enc.crop, 0)
+			o := session.EvalImageOptions(enc.info, enc.crop, 0)
 			o.SkipBad = skipBad
 			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Split: split}, o)
 			if err != nil {
@@ -68,11 +70,11 @@ is done so far lies in FILE.parts until all of it is.`,
 				return err
 			}
 			if done.rows > 0 {
-				fmt.Fprintf(c.ErrOrStderr(), "going on from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
+				fmt.Fprintf(c.ErrOrStderr(), "continuing from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
 			}
 			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(images.Len(),
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(progressEvery(c.ErrOrStderr())),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
 				return err
 			}
@@ -93,7 +95,7 @@ is done so far lies in FILE.parts until all of it is.`,
 	return c
 }
 
-// features are (N, dim) float32, a row an image.
+// features are (N, dim) float32, one row for each image.
 type features struct {
 	values []float32
 	dim    int
@@ -101,7 +103,7 @@ type features struct {
 	labels []int32
 }
 
-// stretch gives the images of a source up to a row.
+// stretch is the images of a source up to a row.
 type stretch struct {
 	*pipeline.Images
 	to int64
@@ -122,7 +124,7 @@ func embed(ctx context.Context, enc encoder, images *pipeline.Images, to int64, 
 	set, err := eval.Features(ctx, enc, &stretch{images, to}, o)
 	x := &features{dim: int(enc.FeatureDim())}
 	if errors.Is(err, errs.ErrUsage) && images.Row() >= to && len(images.Keys) == from {
-		return x, nil // every image of the stretch was passed over
+		return x, nil // every image of the stretch was skipped
 	}
 	if err != nil {
 		return nil, err
@@ -141,7 +143,7 @@ func writeNPY(w io.Writer, p *parts) error {
 	head += strings.Repeat(" ", align-(fixed+len(head)+1)%align) + "\n"
 	out := bufio.NewWriterSize(w, 1<<20)
 	out.WriteString("\x93NUMPY\x01\x00")
-	binary.Write(out, binary.LittleEndian, uint16(len(head)))
+	_ = binary.Write(out, binary.LittleEndian, uint16(len(head))) // Flush gives its error
 	out.WriteString(head)
 	err := p.each(func(rec arrow.Record) error {
 		list := rec.Column(colFeature).(*array.FixedSizeList).ListValues().(*array.Float32)
@@ -152,7 +154,7 @@ func writeNPY(w io.Writer, p *parts) error {
 		}
 		return nil
 	})
-	return errors.Join(err, out.Flush()) // which gives the first error of all the writes
+	return errors.Join(err, out.Flush()) // Flush gives the first error of all the writes
 }
 
 // writeArrow writes an Arrow IPC file, a record batch for each part.
@@ -196,8 +198,8 @@ func (x *features) write(w io.Writer) error {
 	return errors.Join(out.Write(rec), out.Close())
 }
 
-// seekless counts what is written: the file writer asks a WriteSeeker for its
-// place and never for another.
+// seekless counts what is written: the file writer asks a WriteSeeker for its position and
+// never for another.
 type seekless struct {
 	w  io.Writer
 	at int64

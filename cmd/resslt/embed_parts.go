@@ -23,12 +23,12 @@ import (
 	"resslt/train/torch"
 )
 
-// partRows are the images of a part: a whole number of batches, so that the same
-// batches go through the encoder whether it was stopped between or not.
+// partRows are the images of a part: a whole number of batches, so that the
+// encoder sees the same batches whether it was stopped in between or not.
 const partRows = 16 * 256
 
 // embedPlan is everything that features depend on. Parts of another plan are not
-// gone on with.
+// continued.
 type embedPlan struct {
 	Encoder string     `json:"encoder"` // SHA-256 over the weights
 	Data    string     `json:"data"`    // digest of the manifest
@@ -45,9 +45,8 @@ type embedPlan struct {
 	Threads int        `json:"threads"` // another number gives other last bits
 }
 
-// parts are features on their way: a folder with plan.json and, for every
-// partRows images, a file in Arrow's IPC format that is there as a whole or not
-// at all.
+// parts are the features taken so far: a folder with plan.json and, for every partRows
+// images, a whole file in Arrow's IPC format.
 type parts struct {
 	dir  string
 	plan embedPlan
@@ -59,7 +58,7 @@ func partsError(dir string, err error) error {
 	return errs.New("keep features in", dir, "make it writable, free some space, or choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
-// openParts finds what an earlier process has done, or begins.
+// openParts finds what an earlier process has done, or starts afresh.
 func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.ImageOptions) (*parts, error) {
 	weights, err := enc.digest()
 	if err != nil {
@@ -87,8 +86,8 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 	case err != nil:
 		return nil, partsError(dir, err)
 	case !bytes.Equal(have, want):
-		return nil, errs.New("go on from", dir, "embed with what it was begun with, delete it, or choose another --out",
-			errs.Because(errs.ErrMismatch, "it was begun with "+planDifference(have, want)))
+		return nil, errs.New("continue from", dir, "embed with the settings that it was started with, delete it, or choose another --out",
+			errs.Because(errs.ErrMismatch, "it was started with "+planDifference(have, want)))
 	}
 	for ; p.rows < images.Len(); p.rows = min(p.rows+partRows, images.Len()) {
 		err := p.read(p.rows, func(rec arrow.Record) error { p.kept += rec.NumRows(); return nil })
@@ -119,13 +118,13 @@ func (p *parts) file(row int64, digest string) string {
 	return filepath.Join(p.dir, fmt.Sprintf("part-%08d-%s.arrow", row/partRows, digest))
 }
 
-// partDigest tells a part whose bytes have changed, before Arrow trusts them.
+// partDigest detects a part whose bytes have changed, before Arrow trusts them.
 func partDigest(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:16])
 }
 
-// finish makes the parts that are not there.
+// finish makes the missing parts.
 func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, bar *progressbar.ProgressBar) error {
 	for p.rows < images.Len() {
 		_ = bar.Set64(p.rows) // a bar that cannot draw is no reason to stop
@@ -194,7 +193,7 @@ func (p *parts) each(do func(arrow.Record) error) error {
 	return nil
 }
 
-// remove clears the parts away: all of them are in the file that was asked for.
+// remove deletes the parts: the file that was asked for has them all.
 func (p *parts) remove() error {
 	if err := os.RemoveAll(p.dir); err != nil {
 		return partsError(p.dir, err)

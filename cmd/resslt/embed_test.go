@@ -13,9 +13,9 @@ import (
 	"resslt/train/backbone"
 )
 
-// TestEmbedGoesOn kills embed between two parts: the same command goes on, and
+// TestEmbedContinues kills embed between two parts: the same command goes on, and
 // leaves the file that an undisturbed one leaves.
-func TestEmbedGoesOn(t *testing.T) {
+func TestEmbedContinues(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()
@@ -60,8 +60,8 @@ func TestEmbedGoesOn(t *testing.T) {
 		t.Fatal("a killed process left a file")
 	}
 
-	// Another encoder does not go on where this one was.
-	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, `begun with "encoder"`) {
+	// Another encoder does not continue from these parts.
+	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, `started with "encoder"`) {
 		t.Errorf("exit %d: %s", o.code, o.stderr)
 	}
 	// Nor does a part whose bytes have changed count.
@@ -81,7 +81,7 @@ func TestEmbedGoesOn(t *testing.T) {
 	}
 	write(t, found[0], part)
 	o := resslt(t, args(encoder, killed)...)
-	if o.code != 0 || !strings.Contains(o.stderr, "going on from") {
+	if o.code != 0 || !strings.Contains(o.stderr, "continuing from") {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	}
 	a, err := os.ReadFile(whole)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/session"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -16,8 +17,8 @@ import (
 	"resslt/train/torch"
 )
 
-// encoder is a frozen backbone and what one has to know to use it. The weights
-// live as long as the process.
+// encoder is a frozen backbone and what is needed to use it. The weights live as long as the
+// process.
 type encoder struct {
 	backbone.Backbone
 	info   train.EncoderInfo
@@ -25,7 +26,7 @@ type encoder struct {
 	crop   float64 // side of the central square that it sees, of the shorter side
 }
 
-// encoderFlags name an encoder's weights, and what the file does not say itself.
+// encoderFlags name an encoder's weights, and what their file does not say.
 type encoderFlags struct {
 	checkpoint string
 	info       train.EncoderInfo
@@ -69,7 +70,7 @@ func (f *encoderFlags) openTorch(c *cobra.Command) (r recipe.Recipe, dev torch.D
 	return r, dev, err
 }
 
-// load builds the encoder; flags that were given win over what the file says.
+// load builds the encoder; flags that were given take precedence over the file.
 func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	if f.checkpoint == "" && !f.untrained {
 		return enc, errs.New("", c.CommandPath(), "name the weights with --checkpoint FILE", errs.Because(errs.ErrUsage, "no --checkpoint"))
@@ -98,7 +99,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	enc = encoder{info: info, device: dev, crop: f.crop}
 	if enc.crop == 0 {
-		enc.crop = cropFraction(info.Stem)
+		enc.crop = session.CropFraction(info.Stem)
 	}
 	if !(enc.crop > 0 && enc.crop <= 1) {
 		return enc, errs.New("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", errs.ErrUsage)
@@ -111,7 +112,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	return enc, err
 }
 
-// override lays the flags that were given over what a file says.
+// override puts the flags that were given in place of what a file says.
 func (f *encoderFlags) override(c *cobra.Command, info *train.EncoderInfo) {
 	for name, set := range map[string]func(){
 		"backbone":   func() { info.Backbone = f.info.Backbone },
@@ -125,7 +126,7 @@ func (f *encoderFlags) override(c *cobra.Command, info *train.EncoderInfo) {
 	}
 }
 
-// options are how the encoder takes features.
+// options are those of taking features with the encoder.
 func (e *encoder) options() eval.FeatureOptions {
 	return eval.FeatureOptions{Mean: e.info.Mean, Std: e.info.Std, Device: e.device, ChannelsLast: true}
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -20,11 +22,11 @@ import (
 
 func newEvalCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "eval", Short: "score an encoder by the paper's protocols, and look at what it has learned",
+		Use: "eval", Short: "score an encoder by the paper's protocols, and show what it has learned",
 		Long: `eval takes features of a labelled data set by any encoder and scores them. All
 verbs take the same flags. --cache keeps features in a folder, where the next
-verb finds them; the result is printed, with the paper's figure beside it where
-there is one, and kept in eval.json beside the checkpoint.`,
+verb finds them; the result is printed, with the paper's figure where there is one,
+and kept in eval.json in the checkpoint's folder.`,
 	}
 	c.AddCommand(newKNNCommand(), newLinearCommand(), newSemiCommand(), newTransferCommand(), newLowShotCommand(),
 		newNeighboursCommand(), newTSNECommand())
@@ -44,8 +46,8 @@ type evalFlags struct {
 func (f *evalFlags) register(c *cobra.Command) {
 	f.encoderFlags.register(c)
 	p := c.Flags()
-	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: what training has to beat")
-	p.Uint64Var(&f.seed, "seed", 1, "of whatever is drawn: splits, classifiers' weights, orders")
+	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: the score that training has to beat")
+	p.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn: splits, classifiers' weights, orders")
 	p.StringVar(&f.data, "data", "", "data `URI`: "+schemeList())
 	p.StringVar(&f.split, "split", "train", "labelled split to fit on")
 	p.StringVar(&f.evalSplit, "eval-split", "test", "split to score on")
@@ -57,16 +59,19 @@ func (f *evalFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.json, "json", false, "print the result as one JSON object")
 }
 
-// evaluation is one verb at work.
+// evaluation is one verb's work: its encoder, its data, its result.
 type evaluation struct {
 	*evalFlags
 	stdout, stderr io.Writer
 	enc            encoder // without backbone where features are given
-	result         eval.Result
-	classes        []string // names, where the data set has them
-	began          time.Time
-	forward        time.Duration // spent on features that are kept
+	resultBuilder
+	classes classNames
+	began   time.Time
+	forward time.Duration // spent on features that are kept
 }
+
+// resultBuilder collects a verb's result.
+type resultBuilder struct{ result eval.Result }
 
 // open checks the flags and loads the encoder.
 func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error) {
@@ -114,7 +119,7 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 	return e, nil
 }
 
-// folderOf is the run's folder: a checkpoint lies in one of its own below.
+// folderOf is the run's folder: a checkpoint is in a subfolder of it.
 func folderOf(checkpoint string) string {
 	dir := filepath.Dir(checkpoint)
 	if up := filepath.Dir(dir); train.CheckpointDir(up) == dir {
@@ -123,7 +128,7 @@ func folderOf(checkpoint string) string {
 	return dir
 }
 
-// relative is path as seen from a folder, or as it is where there is no way.
+// relative is path relative to a folder, or as it is where there is none.
 func relative(folder, path string) string {
 	if rel, err := filepath.Rel(folder, path); err == nil && folder != "-" {
 		return filepath.ToSlash(rel)
@@ -131,7 +136,7 @@ func relative(folder, path string) string {
 	return path
 }
 
-// role says what a split is for, in the result.
+// role is what a split is for, in the result.
 type role string
 
 const (
@@ -140,8 +145,7 @@ const (
 	scoreOn  role = "score"
 )
 
-// set is the features of a split, from the files given, the cache, or the
-// encoder.
+// set gives the features of a split, from the files given, the cache, or the encoder.
 func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set, error) {
 	file := map[role]string{fitOn: e.features, scoreOn: e.evalFeatures}[as]
 	switch {
@@ -156,7 +160,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	case e.enc.Backbone == nil:
 		return nil, errs.New("evaluate", string(as), "give --eval-features FILE too", errs.Because(errs.ErrUsage, "there are no features of split "+split))
 	}
-	images, err := openEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
+	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
 	if err != nil {
 		return nil, err
 	}
@@ -190,15 +194,16 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	return s, nil
 }
 
-func (e *evaluation) note(as role, split string, s *eval.Set, digest string) {
-	e.result.Splits = append(e.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
+// note adds a split of which features were taken.
+func (o *resultBuilder) note(as role, split string, s *eval.Set, digest string) {
+	o.result.Splits = append(o.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
 }
 
-// pair is the features to fit on and to score on. Like the weights they live as
-// long as the process.
+// pair gives the features to fit on and to score on. Like the weights they live as long as
+// the process.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
 	if e.enc.Backbone != nil {
-		// A split that is not there is known before the other's features are taken.
+		// A missing split is found before the other's features are taken.
 		src, err := e.openData(ctx, e.evalSplit)
 		if err != nil {
 			return nil, nil, err
@@ -217,35 +222,27 @@ func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error)
 	return fit, score, nil
 }
 
-// progress tells how much of something is done, every few seconds.
+// progress prints how much of something is done, every few seconds.
 func (e *evaluation) progress(what string, of int64) func(done int) {
-	last := time.Now()
-	return func(done int) {
-		if time.Since(last) >= lineEvery {
-			last = time.Now()
-			fmt.Fprintf(e.stderr, "%s: %d of %d\n", what, done, of)
-		}
-	}
+	line := cli.Periodically(e.stderr)
+	return func(done int) { line("%s: %d of %d", what, done, of) }
 }
 
 func (e *evaluation) epochs(what string) func(epoch, epochs int) {
-	var tell func(int)
+	var report func(int)
 	return func(epoch, epochs int) {
-		if tell == nil {
-			tell = e.progress(what+", epoch", int64(epochs))
+		if report == nil {
+			report = e.progress(what+", epoch", int64(epochs))
 		}
-		tell(epoch)
+		report(epoch)
 	}
 }
 
 // score adds a figure to the result, with the paper's where it has one.
-func (e *evaluation) score(name, label string, value float64) *eval.Score {
-	return e.scoreLike(name, label, value, eval.PaperFigure(e.result.Protocol, e.result.Data, e.result.Encoder, name))
-}
-
-func (e *evaluation) scoreLike(name, label string, value float64, paper *eval.Figure) *eval.Score {
-	e.result.Scores = append(e.result.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: paper})
-	return &e.result.Scores[len(e.result.Scores)-1]
+func (o *resultBuilder) score(name, label string, value float64) *eval.Score {
+	r := &o.result
+	r.Scores = append(r.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: eval.PaperFigure(r.Protocol, r.Data, r.Encoder, name)})
+	return &r.Scores[len(r.Scores)-1]
 }
 
 // finish keeps the result and prints it.
@@ -306,7 +303,7 @@ func hasVal(scheme string) bool {
 	return false
 }
 
-// dataTitle is how a picture calls the data set: a folder by its name.
+// dataTitle is the data set's name in a picture, of a folder its own name.
 func (e *evaluation) dataTitle() string {
 	if scheme, place, _ := strings.Cut(e.data, ":"); scheme == "folder" {
 		return filepath.Base(place)
@@ -314,7 +311,7 @@ func (e *evaluation) dataTitle() string {
 	return e.result.Data
 }
 
-// openData opens a split of the data set for its pictures and labels.
+// openData opens a split of the data set for its images and labels.
 func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source, error) {
 	if e.data == "" {
 		return nil, errs.New("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", errs.Because(errs.ErrUsage, "features alone have no pictures"))

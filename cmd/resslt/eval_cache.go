@@ -17,7 +17,7 @@ import (
 )
 
 // keptFeatures is the file that holds a split's features in the --cache folder,
-// named after all that they depend on. Without a folder it is nothing.
+// named after all that they depend on. Without a folder it keeps nothing.
 type keptFeatures struct {
 	path string
 	meta map[string]string

@@ -63,7 +63,7 @@ epoch sees new random crops and flips, as the papers have it.`,
 			}
 			set := e.result.Settings
 			set["protocol"], set["augmented"], set["epochs"], set["lr"], set["batch_size"] = protocol, augmented, o.Epochs, o.LR, batch
-			r, err := e.linear(c.Context(), o, augmented)
+			r, err := linear(c.Context(), e, o, augmented)
 			if err != nil {
 				return err
 			}
@@ -74,14 +74,14 @@ epoch sees new random crops and flips, as the papers have it.`,
 	f.register(c)
 	p := c.Flags()
 	p.StringVar(&protocol, "protocol", "", "small or imagenet (default by the encoder's stem)")
-	p.BoolVar(&augmented, "augment", false, "random crops and flips, anew every epoch, in place of cached features")
+	p.BoolVar(&augmented, "augment", false, "new random crops and flips every epoch, in place of cached features")
 	p.IntVar(&epochs, "epochs", 100, "epochs (default the protocol's)")
 	p.Float64Var(&lr, "lr", 10, "learning rate (default the protocol's)")
 	p.IntVar(&batch, "batch-size", 256, "images an update")
 	return c
 }
 
-func (e *evaluation) linear(ctx context.Context, o eval.LinearOptions, augmented bool) (r eval.LinearResult, err error) {
+func linear(ctx context.Context, e *evaluation, o eval.LinearOptions, augmented bool) (r eval.LinearResult, err error) {
 	if !augmented {
 		fit, score, err := e.pair(ctx)
 		if err != nil {
@@ -100,11 +100,11 @@ func (e *evaluation) linear(ctx context.Context, o eval.LinearOptions, augmented
 	return r, err
 }
 
-// accuracy adds what a classifier's result says.
-func (e *evaluation) accuracy(suffix string, r eval.LinearResult) {
-	e.score("top1"+suffix, "top-1", r.Top1)
-	e.score("top5"+suffix, "top-5", r.Top5)
-	e.score("train_top1"+suffix, "top-1 of the training images", r.TrainTop1)
+// accuracy adds a classifier's accuracies to the result.
+func (o *resultBuilder) accuracy(suffix string, r eval.LinearResult) {
+	o.score("top1"+suffix, "top-1", r.Top1)
+	o.score("top5"+suffix, "top-5", r.Top5)
+	o.score("train_top1"+suffix, "top-1 of the training images", r.TrainTop1)
 }
 
 // withViews calls do with the augmented images of the training split: those that
@@ -119,7 +119,7 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 	if len(m.Classes) == 0 {
 		return errs.New("train a classifier", e.data, "give labelled images", errs.Because(errs.ErrUsage, "split "+e.split+" has no labels"))
 	}
-	o := pipeline.ViewOptions{Policy: e.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
+	o := pipeline.ViewOptions{Policy: e.enc.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
 	if choose != nil {
 		labels, err := pipeline.ReadLabels(ctx, src, e.most)
 		if err != nil {
@@ -142,10 +142,10 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 // cropAndFlip is the training view of linear evaluation: a random crop, flipped
 // half the time. Crops reach down to the area that the encoder was trained with:
 // 0.2 on small sets (section 4), torchvision's 0.08 on large ones.
-func (e *evaluation) cropAndFlip() *augment.Policy {
+func (e *encoder) cropAndFlip() *augment.Policy {
 	least := 0.2
-	if e.enc.info.Stem == "imagenet" {
+	if e.info.Stem == "imagenet" {
 		least = 0.08
 	}
-	return pipeline.CropAndFlip(e.enc.info.ImageSize, least)
+	return pipeline.CropAndFlip(e.info.ImageSize, least)
 }

@@ -23,7 +23,7 @@ code (PCL), and 11-point as in VOC2007's. Features are divided by their norm.
 
 Of several --costs each class takes the one that is best in threefold
 cross-validation, as in VISSL. Objects that VOC marks as difficult count as
-absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules say.`,
+absent, as in Table 11, or are left out by --difficult ignore, by VOC's rules.`,
 		Example: "  resslt eval lowshot --checkpoint resnet50.safetensors --backbone resnet50 --data voc2007:DIR",
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch difficult {
@@ -54,9 +54,9 @@ absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules sa
 				e.split = "train+val"
 			}
 			o.SVM.Seed = f.seed
-			tell := e.progress("draws", int64(o.Draws*len(o.K)))
+			report := e.progress("draws", int64(o.Draws*len(o.K)))
 			done := 0
-			o.Progress = func(int, int, float64) { done++; tell(done) }
+			o.Progress = func(int, int, float64) { done++; report(done) }
 			fit, score, err := e.pair(c.Context())
 			if err != nil {
 				return err
@@ -83,16 +83,17 @@ absent, as in Table 11, or are left out by --difficult ignore, as VOC's rules sa
 	p.IntVar(&o.Draws, "draws", 5, "draws of each k")
 	p.Float64SliceVar(&o.Costs, "costs", []float64{0.5}, "C of the SVM; several: chosen by cross-validation")
 	p.StringVar(&loss, "loss", "squared_hinge", "squared_hinge or hinge")
-	p.StringVar(&difficult, "difficult", "negative", "what VOC marks so: negative or ignore")
+	p.StringVar(&difficult, "difficult", "negative", "objects that VOC marks as difficult: negative or ignore")
 	return c
 }
 
-func (e *evaluation) shots(prefix, kind string, r eval.LowShotResult, mean, std float64) {
+// shots adds the mean of a draw's k images a class, and the deviation of several.
+func (o *resultBuilder) shots(prefix, kind string, r eval.LowShotResult, mean, std float64) {
 	label := fmt.Sprintf("mAP, %s, k %d", kind, r.K)
 	if r.K == 0 {
 		label = "mAP, " + kind + ", all images"
 	}
-	s := e.score(eval.ShotName(prefix, r.K), label, mean)
+	s := o.score(eval.ShotName(prefix, r.K), label, mean)
 	if s.N = len(r.Draws); s.N > 1 {
 		s.Std = &std
 	}

@@ -28,7 +28,7 @@ type neighbourOptions struct {
 	k       int
 }
 
-// How a query can be seen.
+// The views of a query.
 const (
 	plainView  = "plain"
 	weakView   = "weak"
@@ -59,7 +59,7 @@ the query's class.`,
 			if err != nil {
 				return err
 			}
-			return e.neighbours(c.Context(), o)
+			return neighbours(c.Context(), e, o)
 		},
 	}
 	f.register(c)
@@ -71,7 +71,8 @@ the query's class.`,
 	return c
 }
 
-func (e *evaluation) neighbours(ctx context.Context, o neighbourOptions) (err error) {
+// neighbours draws the queries with their neighbours.
+func neighbours(ctx context.Context, e *evaluation, o neighbourOptions) (err error) {
 	src, err := e.openData(ctx, e.split)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (e *evaluation) neighbours(ctx context.Context, o neighbourOptions) (err er
 	}
 	var blocks []figure.Block
 	for _, view := range o.views {
-		b, share, err := e.neighbourBlock(ctx, src, bank, o, view)
+		b, share, err := neighbourBlock(ctx, e, src, bank, o, view)
 		if err != nil {
 			return err
 		}
@@ -109,10 +110,10 @@ func (e *evaluation) neighbours(ctx context.Context, o neighbourOptions) (err er
 	return e.finish()
 }
 
-// neighbourBlock is the rows of one way to see the queries, and the share of
-// neighbours of their class in percent.
-func (e *evaluation) neighbourBlock(ctx context.Context, src ingest.Source, bank *eval.Set, o neighbourOptions, view string) (*figure.Block, float64, error) {
-	policy, heading, err := e.queryView(view)
+// neighbourBlock gives the rows for one view of the queries, and the percentage of neighbours
+// of their class.
+func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank *eval.Set, o neighbourOptions, view string) (*figure.Block, float64, error) {
+	policy, heading, err := e.enc.queryView(view)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -140,9 +141,9 @@ func (e *evaluation) neighbourBlock(ctx context.Context, src ingest.Source, bank
 		if err != nil {
 			return nil, 0, err
 		}
-		row := figure.Row{Query: e.shown(seen, q)}
+		row := figure.Row{Query: e.classes.picture(seen, q)}
 		for i := range ids {
-			row.Near = append(row.Near, e.shown(plain, i))
+			row.Near = append(row.Near, e.classes.picture(plain, i))
 			if plain.Labels[i] == seen.Labels[q] {
 				right++
 			}
@@ -152,14 +153,14 @@ func (e *evaluation) neighbourBlock(ctx context.Context, src ingest.Source, bank
 	return b, 100 * float64(right) / float64(max(1, len(near)*o.k)), nil
 }
 
-// queryView is the policy by which a query is seen.
-func (e *evaluation) queryView(view string) (*augment.Policy, string, error) {
-	size := e.enc.info.ImageSize
+// queryView is the policy of a query's view, and its heading.
+func (e *encoder) queryView(view string) (*augment.Policy, string, error) {
+	size := e.info.ImageSize
 	if view == plainView {
-		return pipeline.CenterCrop(size, e.enc.crop), "Nearest neighbours", nil
+		return pipeline.CenterCrop(size, e.crop), "Nearest neighbours", nil
 	}
 	preset := "small"
-	if e.enc.info.Stem == "imagenet" {
+	if e.info.Stem == "imagenet" {
 		preset = "imagenet"
 	}
 	p, err := pipeline.Policy(preset, size)
@@ -176,16 +177,19 @@ func (e *evaluation) queryView(view string) (*augment.Policy, string, error) {
 	return &one, heading, nil
 }
 
-// shown is one of a batch's images as a picture.
-func (e *evaluation) shown(m eval.Images, i int) figure.Picture {
+// classNames are the names of a data set's classes, where it has them.
+type classNames []string
+
+// picture is one of a batch's images, named by its class.
+func (c classNames) picture(m eval.Images, i int) figure.Picture {
 	one := 3 * m.Size * m.Size
 	class := int(m.Labels[i])
-	return figure.Picture{Pixels: m.Pixels[i*one : (i+1)*one], Size: m.Size, Class: class, Name: e.className(class)}
+	return figure.Picture{Pixels: m.Pixels[i*one : (i+1)*one], Size: m.Size, Class: class, Name: c.name(class)}
 }
 
-func (e *evaluation) className(class int) string {
-	if class >= 0 && class < len(e.classes) {
-		return strings.ReplaceAll(e.classes[class], "_", " ")
+func (c classNames) name(class int) string {
+	if class >= 0 && class < len(c) {
+		return strings.ReplaceAll(c[class], "_", " ")
 	}
 	return fmt.Sprintf("class %d", class)
 }

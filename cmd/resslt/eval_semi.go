@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -68,7 +69,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 			if err != nil {
 				return err
 			}
-			r, err := e.semi(c.Context(), o)
+			r, err := semi(c.Context(), e, o)
 			if err != nil {
 				return err
 			}
@@ -91,7 +92,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels and for lists)")
 	p.BoolVar(&o.augmented, "augment", true, "random crops and flips; without, frozen alone trains on un-augmented features")
 	p.IntVar(&o.epochs, "epochs", 60, "epochs (default 60 frozen, 20 fine-tuned)")
-	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper does not say")
+	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper gives none")
 	p.Float64Var(&o.lr, "lr", 0.02, "learning rate of the backbone, when fine-tuned")
 	p.Float64Var(&o.headLR, "head-lr", 0.1, "learning rate of the classifier (default 0.1 frozen, 0.2 fine-tuned)")
 	return c
@@ -111,7 +112,8 @@ func (o *semiOptions) defaults(c *cobra.Command) {
 	}
 }
 
-func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResult, err error) {
+// semi trains the classifier, and the encoder where that is fine-tuned.
+func semi(ctx context.Context, e *evaluation, o semiOptions) (r eval.LinearResult, err error) {
 	linear := eval.LinearOptions{Epochs: o.epochs, BatchSize: o.batch, LR: o.headLR, Cosine: true, Seed: e.seed, Progress: e.epochs("classifier")}
 	tune := eval.FineTuneOptions{Epochs: o.epochs, LR: o.lr, HeadLR: o.headLR, Seed: e.seed, Progress: e.epochs("fine-tuning")}
 	if err := errors.Join(linear.Validate(), tune.Validate()); err != nil {
@@ -121,7 +123,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 		if o.mode != modeFrozen {
 			return r, errs.New("--augment=false", o.mode, "use --mode frozen", errs.Because(errs.ErrUsage, "fine-tuning trains on images"))
 		}
-		return e.semiOnFeatures(ctx, o, linear)
+		return semiOnFeatures(ctx, e, o, linear)
 	}
 	err = e.withViews(ctx, o.choose(e.seed), o.batch, func(v *pipeline.Views) error {
 		if o.mode == modeFrozen {
@@ -133,7 +135,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 			return err
 		}
 		score := func(ctx context.Context) (eval.SourceCloser, error) {
-			images, err := openEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
+			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
 			if err != nil {
 				return nil, err
 			}
@@ -148,7 +150,7 @@ func (e *evaluation) semi(ctx context.Context, o semiOptions) (r eval.LinearResu
 }
 
 // semiOnFeatures is the frozen classifier on features of un-augmented images.
-func (e *evaluation) semiOnFeatures(ctx context.Context, o semiOptions, linear eval.LinearOptions) (r eval.LinearResult, err error) {
+func semiOnFeatures(ctx context.Context, e *evaluation, o semiOptions, linear eval.LinearOptions) (r eval.LinearResult, err error) {
 	src, err := e.openData(ctx, e.split)
 	if err != nil {
 		return r, err
@@ -188,7 +190,7 @@ func (e *evaluation) semiOnFeatures(ctx context.Context, o semiOptions, linear e
 func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error) {
 	return func(l *pipeline.Labels) ([]int64, error) {
 		if o.list != "" {
-			return chooseListed(o.list, l)
+			return chooseFromList(o.list, l)
 		}
 		rows, err := eval.Stratified(l.Class, o.labels, seed)
 		if err != nil {
@@ -202,9 +204,9 @@ func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error
 	}
 }
 
-// chooseListed finds the images that a file names, one a line, by key or by the
-// last part of the key.
-func chooseListed(file string, l *pipeline.Labels) ([]int64, error) {
+// chooseFromList finds the images that a file names, one a line, by key or by the last part of
+// the key.
+func chooseFromList(file string, l *pipeline.Labels) ([]int64, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, errs.New("read list", file, "name an existing file", errs.BecauseErr(errs.ErrNotFound, err))

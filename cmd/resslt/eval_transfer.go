@@ -33,8 +33,8 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 				valSplit = "val"
 			}
 			o := eval.TransferOptions{Lambdas: eval.LambdaGrid(max(1, lambdas)), Metric: eval.Metric(metric)}
-			tell, done := e.progress("penalties", int64(len(o.Lambdas))), 0
-			o.Progress = func(lambda, score float64) { done++; tell(done) }
+			report, done := e.progress("penalties", int64(len(o.Lambdas))), 0
+			o.Progress = func(lambda, score float64) { done++; report(done) }
 			ctx := c.Context()
 			fit, val, score, err := e.three(ctx, valSplit, valFraction)
 			if err != nil {
@@ -71,7 +71,7 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 	return c
 }
 
-// three is the features to fit on, to choose on and to score on.
+// three gives the features to fit on, to choose on and to score on.
 func (e *evaluation) three(ctx context.Context, valSplit string, valFraction float64) (fit, val, score *eval.Set, err error) {
 	if fit, err = e.set(ctx, fitOn, e.split); err != nil {
 		return nil, nil, nil, err
@@ -96,18 +96,18 @@ func (e *evaluation) three(ctx context.Context, valSplit string, valFraction flo
 }
 
 // transferScores adds the data set's own metric first.
-func (e *evaluation) transferScores(r *eval.TransferResult) {
+func (o *resultBuilder) transferScores(r *eval.TransferResult) {
 	if r.Metric == eval.MAP11 {
-		e.score(string(eval.MAP11), "mAP, 11-point", r.Precision.ElevenPoint)
-		e.score("map", "mAP, all-point", r.Precision.AllPoint)
+		o.score(string(eval.MAP11), "mAP, 11-point", r.Precision.ElevenPoint)
+		o.score("map", "mAP, all-point", r.Precision.AllPoint)
 	} else {
-		e.score(string(eval.Top1), "top-1", r.Accuracy.Top1)
-		e.score(string(eval.PerClass), "mean per-class accuracy", r.Accuracy.PerClass)
-		e.score("top5", "top-5", r.Accuracy.Top5)
-		if s := e.result.Scores; r.Metric == eval.PerClass {
+		o.score(string(eval.Top1), "top-1", r.Accuracy.Top1)
+		o.score(string(eval.PerClass), "mean per-class accuracy", r.Accuracy.PerClass)
+		o.score("top5", "top-5", r.Accuracy.Top5)
+		if s := o.result.Scores; r.Metric == eval.PerClass {
 			s[0], s[1] = s[1], s[0]
 		}
 	}
-	e.score("lambda", "penalty λ", r.Lambda)
-	e.score("validation", "validation score", slices.Max(r.Validation))
+	o.score("lambda", "penalty λ", r.Lambda)
+	o.score("validation", "validation score", slices.Max(r.Validation))
 }

@@ -25,9 +25,9 @@ func newTSNECommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "tsne --checkpoint FILE --data URI", Short: "the images of a split in the plane, by t-SNE (Figure 3)",
 		Long: `tsne lays the images of --eval-split out in the plane by Barnes-Hut t-SNE of their
-features and writes OUT/tsne.png and OUT/tsne.html, a page without any other file
-on which one can hover over the images. Trustworthiness, from 0 to 1, says how far
-neighbours in the plane are neighbours among the features.`,
+features and writes OUT/tsne.png and OUT/tsne.html, a page in one file that shows
+an image where the mouse is. Trustworthiness, from 0 to 1, is how far neighbours in
+the plane are neighbours among the features.`,
 		Example: "  resslt eval tsne --checkpoint runs/quickstart/encoder.safetensors --data fashion-mnist:",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("max-images") {
@@ -37,7 +37,7 @@ neighbours in the plane are neighbours among the features.`,
 			if err != nil {
 				return err
 			}
-			return e.tsne(c.Context(), o)
+			return tsne(c.Context(), e, o)
 		},
 	}
 	f.register(c)
@@ -49,7 +49,8 @@ neighbours in the plane are neighbours among the features.`,
 	return c
 }
 
-func (e *evaluation) tsne(ctx context.Context, o eval.TSNEOptions) error {
+// tsne lays the images out and draws them.
+func tsne(ctx context.Context, e *evaluation, o eval.TSNEOptions) error {
 	as, split := scoreOn, e.evalSplit
 	if e.features != "" && e.evalFeatures == "" {
 		as, split = fitOn, e.split
@@ -89,7 +90,7 @@ func (e *evaluation) tsne(ctx context.Context, o eval.TSNEOptions) error {
 		Caption: fmt.Sprintf("%d images · %s, %d features · perplexity %g · trustworthiness %.3f", s.Len(), who, s.Dim, o.Perplexity, trust),
 	}
 	for c := range e.classes {
-		fo.Classes = append(fo.Classes, e.className(c))
+		fo.Classes = append(fo.Classes, e.classes.name(c))
 	}
 	plot, err := figure.Scatter(points, fo)
 	if err != nil {
@@ -126,7 +127,7 @@ func (e *evaluation) thumbnails(ctx context.Context, split string, s *eval.Set, 
 	}
 	for i := range points {
 		points[i].Name = keys[i]
-		pictures = append(pictures, e.shown(m, i))
+		pictures = append(pictures, e.classes.picture(m, i))
 	}
 	return pictures, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // needArm64 gives the command line of an arm64 worker that `make test` built before
@@ -36,24 +34,24 @@ func needArm64(t *testing.T, folder string) []string {
 }
 
 // chunksOf stops a worker and reads from its log how many chunks it made.
-func chunksOf(t *testing.T, c *exec.Cmd, log *bytes.Buffer) int {
+func chunksOf(t *testing.T, c *program) int {
 	t.Helper()
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err != nil {
-		t.Fatalf("augmentd: %v\n%s", err, log)
+		t.Fatalf("augmentd: %v\n%s", err, &c.errs)
 	}
-	for line := range strings.Lines(log.String()) {
-		var said struct {
+	for line := range strings.Lines(c.errs.String()) {
+		var event struct {
 			Msg    string
 			Chunks int
 		}
-		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "stopped" {
-			return said.Chunks
+		if json.Unmarshal([]byte(line), &event) == nil && event.Msg == "stopped" {
+			return event.Chunks
 		}
 	}
-	t.Fatalf("augmentd did not say what it made:\n%s", log)
+	t.Fatalf("augmentd did not report what it made:\n%s", &c.errs)
 	return 0
 }
 
@@ -121,43 +119,30 @@ func TestFarmOfTwoArchitectures(t *testing.T) {
 			whole := summaryOf(t, quick(t.TempDir(), c.sets...)...)
 			url := natsServer(t)
 			serve := []string{"--nats", url, "--workers", "1", "--log", "json", "--cache"}
-			var armLog, ownLog bytes.Buffer
-			arm := exec.CommandContext(t.Context(), foreign[0], append(append(foreign[1:], serve...), t.TempDir())...)
+			arm := &program{Cmd: exec.CommandContext(t.Context(), foreign[0], append(append(foreign[1:], serve...), t.TempDir())...)}
 			arm.Env = append(os.Environ(), "RESSLT_TIER=") // it may name one of this machine
-			arm.Stderr = &armLog
+			arm.Stderr = &arm.errs
 			own := command(t, "augmentd", append(serve, t.TempDir())...)
-			own.Stderr = &ownLog
 			start(t, arm)
 			dir := t.TempDir()
-			c := command(t, "resslt", append(append([]string{"train", "--nats", url, "--run", "farm", "--audit", "1"}, quick(dir)[1:]...), c.sets...)...)
-			var out, errs bytes.Buffer
-			c.Stdout, c.Stderr = &out, &errs
-			start(t, c)
+			c := start(t, command(t, "resslt", append(append([]string{"train", "--nats", url, "--run", "farm", "--audit", "1"}, quick(dir)[1:]...), c.sets...)...))
 			// The emulated worker is the slower one: it begins alone.
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-				raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
-				if bytes.Count(raw, []byte("\n")) >= 2 {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("no step in a minute:\n%s\narm64:\n%s", &errs, &armLog)
-				}
-			}
+			afterSteps(t, dir, 2)
 			start(t, own)
-			o := finish(c, &out, &errs, c.Wait())
+			o := c.end()
 			if o.code != 0 {
-				t.Fatalf("resslt train: exit %d\n%s\narm64:\n%s", o.code, o.stderr, &armLog)
+				t.Fatalf("resslt train: exit %d\n%s\narm64:\n%s", o.code, o.stderr, &arm.errs)
 			}
 			got := printed(t, o)
 			sameWeights(t, "farm", got, whole)
 			if got.DigestMismatches != 0 || !strings.Contains(o.stderr, "chunks were made again here") {
 				t.Errorf("audit: %d mismatches: %s", got.DigestMismatches, o.stderr)
 			}
-			byArm, byOwn := chunksOf(t, arm, &armLog), chunksOf(t, own, &ownLog)
+			byArm, byOwn := chunksOf(t, arm), chunksOf(t, own)
 			t.Logf("chunks: %d by arm64, %d by amd64; student %.12s", byArm, byOwn, got.StudentSHA256)
 			// The other may find nothing left to do, which is no fault.
 			if byArm == 0 {
-				t.Errorf("the arm64 worker made nothing:\n%s", &armLog)
+				t.Errorf("the arm64 worker made nothing:\n%s", &arm.errs)
 			}
 		})
 	}

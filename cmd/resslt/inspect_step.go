@@ -16,6 +16,8 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
+	"resslt/cmd/internal/sheet"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -31,13 +33,10 @@ type stepOptions struct {
 
 func (o *stepOptions) register(f *pflag.FlagSet) {
 	f.Int64Var(&o.step, "step", 0, "step of a recorded run to draw")
-	f.StringVar(&o.record, "record", "", "where it was recorded: `folder` of a run, record or kept batch, or stream:RUN")
+	f.StringVar(&o.record, "record", "", "where it was recorded: `folder` of a run, a recording or a kept batch, or stream:RUN")
 	f.IntVar(&o.slot, "slot", 0, "with --step: first slot of the batch to draw")
 	o.broker.Register(f, broker.DefaultURL)
 }
-
-// titleWidth is the width of the cell that says which sample a row is of, pixels.
-const titleWidth = 180
 
 // runStep draws slots of a recorded step.
 func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
@@ -45,15 +44,15 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	if s.record == "" {
 		return errs.New("", c.CommandPath(), "give --record FOLDER or stream:RUN", errs.Because(errs.ErrUsage, "--step without --record"))
 	}
-	if o.count < 1 || o.count > maxInspected {
-		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.count)))
+	if o.Count < 1 || o.Count > maxInspected {
+		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.Count)))
 	}
 	src, err := openStep(c, s)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, src.close()) }()
-	spec := &src.run.Spec
+	defer func() { err = errors.Join(err, src.Close()) }()
+	spec := &src.Run.Spec
 	if s.step < 0 || s.step >= spec.Steps() || s.slot < 0 || s.slot >= spec.BatchSize {
 		return errs.New("inspect", s.record, fmt.Sprintf("give a --step of 0 to %d and a --slot of 0 to %d", spec.Steps()-1, spec.BatchSize-1),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("step %d, slot %d", s.step, s.slot)))
@@ -64,7 +63,7 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 	}
 	var rows []*image.RGBA
 	var have *batcher.Chunk
-	for slot := s.slot; slot < min(s.slot+o.count, spec.BatchSize); slot++ {
+	for slot := s.slot; slot < min(s.slot+o.Count, spec.BatchSize); slot++ {
 		if index := slot / spec.ChunkSamples; have == nil || have.Index != index {
 			if have, err = chunk(c.Context(), s.step, index); err != nil {
 				return err
@@ -76,21 +75,21 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 		}
 		rows = append(rows, row)
 	}
-	if err := writePNG(o.out, stack(rows)); err != nil {
+	if err := writePNG(o.out, sheet.Stack(rows)); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s: step %d, slots %d to %d, %s\n", o.out, s.step, s.slot, s.slot+len(rows)-1, how)
 	return nil
 }
 
-// openStep opens what has the step: a kept batch in a run's folder goes before its record.
+// openStep opens the step's recording: a kept batch in a run's folder comes before its log.
 func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
-	if kept := keptBatch(s.record, strconv.FormatInt(s.step, 10)); isFile(kept) {
-		r, err := openReplay("pixels", kept)
+	if kept := session.KeptBatch(s.record, strconv.FormatInt(s.step, 10)); cli.IsFile(kept) {
+		r, err := session.OpenRecording("pixels", kept)
 		if err != nil {
 			return nil, err
 		}
-		return &recordSource{kept, r, r.close}, nil
+		return &recordSource{kept, r}, nil
 	}
 	return openRecordSource(c, &s.broker, s.record)
 }
@@ -98,29 +97,29 @@ func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 // chunkOf gives a chunk with its pixels.
 type chunkOf func(ctx context.Context, step int64, index int) (*batcher.Chunk, error)
 
-// chunks says where the step's pixels come from: the record, or its log and the data.
+// chunks chooses where the step's pixels come from: the recording, or its log and the data.
 func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, string, error) {
-	if src.replay.stored != nil {
-		return src.replay.stored.Chunk, "as the broker keeps it", nil
+	if src.Stored != nil {
+		return src.Stored.Chunk, "as the broker keeps it", nil
 	}
-	if !src.log && src.folder.Stored()[o.step.step] == src.run.Spec.Chunks() {
-		return src.folder.Chunk, "as it was recorded", nil
+	if !src.Log && src.Folder.Stored()[o.step.step] == src.Run.Spec.Chunks() {
+		return src.Folder.Chunk, "as it was recorded", nil
 	}
-	if _, err := src.folder.Logged(o.step.step, o.step.slot/src.run.Spec.ChunkSamples); err != nil {
+	if _, err := src.Folder.Logged(o.step.step, o.step.slot/src.Run.Spec.ChunkSamples); err != nil {
 		return nil, "", err
 	}
 	var overrides []string
-	if o.data != "" {
-		overrides = append(overrides, o.data)
+	if o.Data != "" {
+		overrides = append(overrides, o.Data)
 	}
-	run := src.run
+	run := src.Run
 	return func(ctx context.Context, step int64, index int) (_ *batcher.Chunk, err error) {
 		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, data.Close()) }()
-		return remake(ctx, src.folder, data, src.plans, step, index)
+		return remake(ctx, src.Folder, data, src.Plans, step, index)
 	}, "made again from the log, digests compared", nil
 }
 
@@ -149,7 +148,7 @@ func stepRow(spec *schemas.RunSpec, c *batcher.Chunk, i int) (*image.RGBA, error
 	}
 	title := fmt.Sprintf("step %d slot %d sample %d label %d", c.Step, c.Slots[i], c.Samples[i], c.Labels[i])
 	if c.Reasons[i] != "" {
-		title += fmt.Sprintf(" in the place of %d: %s", c.Planned[i], c.Reasons[i])
+		title += fmt.Sprintf(" in place of %d: %s", c.Planned[i], c.Reasons[i])
 	}
 	plans, pixels := make([]augment.Plan, len(spec.Views)), make([][]byte, len(spec.Views))
 	for v, view := range spec.Views {
@@ -159,6 +158,5 @@ func stepRow(spec *schemas.RunSpec, c *batcher.Chunk, i int) (*image.RGBA, error
 		}
 		pixels[v] = c.Pixels[v][i*view.Bytes() : (i+1)*view.Bytes()]
 	}
-	cell := labelled(nil, titleWidth, wrap(title, titleWidth), ink)
-	return beside(append([]*image.RGBA{cell}, viewCells(spec.Views, plans, pixels)...)), nil
+	return sheet.Recorded(title, spec.Views, plans, pixels), nil
 }

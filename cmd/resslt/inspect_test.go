@@ -62,7 +62,7 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Width < 7*minShown || m.Height < 3*100 {
+	if m.Width < 7*224 || m.Height < 3*100 {
 		t.Errorf("a sheet of %d×%d for three samples of six views", m.Width, m.Height)
 	}
 	if !bytes.Equal(first, read("--policy", "imagenet-multi", "--seed", "3")) {

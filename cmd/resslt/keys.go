@@ -19,8 +19,8 @@ func newKeysCommand() *cobra.Command {
 		Long: `keys makes what a locked-down broker and its clients need: an authority of its own,
 certificates, an account for each tenant with a quota, and a user for each role
 (worker, trainer, observer, owner) with the permissions of that role alone: trainer and
-owner in that account, the others in accounts that reach it by them. Keys that lie in DIR stay, and so do its tenants: run it again to add a tenant, or to renew
-the certificates. deploy/nats/farm.conf includes what it writes.`,
+owner in that account, the others in accounts that reach it by them. Keys and tenants
+that are in DIR stay: run it again to add a tenant, or to renew the certificates. deploy/nats/farm.conf includes what it writes.`,
 		Example: `  resslt keys --dir deploy/nats/keys --tenant vision --tenant speech --host farm.example
   nats-server -c deploy/nats/farm.conf
   augmentd --nats tls://farm.example:4222 --tls-ca keys/ca.pem --nkey keys/vision/worker.nk`,
@@ -34,15 +34,15 @@ the certificates. deploy/nats/farm.conf includes what it writes.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Dir, "dir", "", "`folder` to write; what lies there stays")
+	f.StringVar(&o.Dir, "dir", "", "`folder` to write; keys that are there stay")
 	f.StringVar(&o.At, "at", "", "the folder's `path` as the broker sees it (default: --dir, absolute)")
 	f.StringArrayVar(&o.Tenants, "tenant", nil, "`name` of an account; may be repeated")
 	f.StringArrayVar(&o.Hosts, "host", nil, "`name` or address of the broker, for its certificate; may be repeated (default localhost, 127.0.0.1)")
-	f.BoolVar(&o.Mutual, "mutual", false, "have the broker ask clients for a certificate, too")
+	f.BoolVar(&o.Mutual, "mutual", false, "have the broker require a certificate of clients, too")
 	f.DurationVar(&o.Valid, "valid", 0, "how long certificates are valid (default a year)")
 	f.Int64Var(&memory, "max-memory", 0, "`GiB` of memory store a tenant (default 8)")
 	f.Int64Var(&store, "max-store", 0, "`GiB` of file store a tenant (default 100)")
 	f.IntVar(&o.Quota.Streams, "max-streams", 0, "streams a tenant; a run has three (default 64)")
-	f.BoolVar(&roles, "roles", false, "print the permissions of the roles alone")
+	f.BoolVar(&roles, "roles", false, "print only the permissions of the roles")
 	return c
 }

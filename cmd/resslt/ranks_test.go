@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -28,20 +27,14 @@ func needGloo(t *testing.T) {
 	}
 }
 
-// rank is one of several processes that train together.
-type rank struct {
-	*exec.Cmd
-	out, errs bytes.Buffer
-}
-
 // startRanks starts two processes with the bare variables, and the same arguments.
-func startRanks(t *testing.T, args ...string) []*rank {
+func startRanks(t *testing.T, args ...string) []*program {
 	t.Helper()
 	return startUnlike(t, args, args)
 }
 
 // startUnlike starts a process for each list of arguments.
-func startUnlike(t *testing.T, args ...[]string) []*rank {
+func startUnlike(t *testing.T, args ...[]string) []*program {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,28 +42,21 @@ func startUnlike(t *testing.T, args ...[]string) []*rank {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	var all []*rank
+	var all []*program
 	for i := range args {
-		r := &rank{Cmd: command(t, "resslt", args[i]...)}
+		r := command(t, "resslt", args[i]...)
 		r.Env = append(r.Env, "MASTER_ADDR=127.0.0.1", fmt.Sprint("MASTER_PORT=", port), fmt.Sprint("WORLD_SIZE=", len(args)), fmt.Sprint("RANK=", i))
-		r.Stdout, r.Stderr = &r.out, &r.errs
-		start(t, r.Cmd)
+		start(t, r)
 		all = append(all, r)
 	}
 	return all
-}
-
-// end waits for a rank.
-func (r *rank) end(t *testing.T) outcome {
-	t.Helper()
-	return finish(r.Cmd, &r.out, &r.errs, r.Wait())
 }
 
 // together runs two ranks to their end and gives the summary, which is rank 0's to print.
 func together(t *testing.T, args ...string) train.Summary {
 	t.Helper()
 	all := startRanks(t, args...)
-	first, second := all[0].end(t), all[1].end(t)
+	first, second := all[0].end(), all[1].end()
 	if first.code != 0 || second.code != 0 {
 		t.Fatalf("rank 0: exit %d\n%s\nrank 1: exit %d\n%s", first.code, first.stderr, second.code, second.stderr)
 	}
@@ -82,20 +68,6 @@ func together(t *testing.T, args ...string) train.Summary {
 		t.Errorf("world_size is %d", s.WorldSize)
 	}
 	return s
-}
-
-// afterSteps waits until the run's metrics have n lines.
-func afterSteps(t *testing.T, dir string, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-		raw, _ := os.ReadFile(filepath.Join(dir, "metrics.jsonl")) // not there yet at first
-		if bytes.Count(raw, []byte("\n")) >= n {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no step in a minute")
-		}
-	}
 }
 
 // TestRanks: two processes come to one model, by whatever way the batches come and the
@@ -131,11 +103,9 @@ func TestRanks(t *testing.T) {
 		launch := []string{"-m", "torch.distributed.run", "--no_python", "--nproc_per_node=2", "--redirects=1", "--tee=1", "--log_dir=" + t.TempDir(), // its default does not work with Python 3.11
 			"--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", filepath.Join(bin, "resslt")}
 		dir := t.TempDir()
-		c := exec.CommandContext(t.Context(), python, append(launch, replay(dir)...)...)
-		c.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
-		var out, errs bytes.Buffer
-		c.Stdout, c.Stderr = &out, &errs
-		o := finish(c, &out, &errs, c.Run())
+		c := command(t, "", append(launch, replay(dir)...)...)
+		c.Path, c.Args[0] = python, python
+		o := c.run()
 		if o.code != 0 {
 			t.Fatalf("exit %d\n%s", o.code, o.stderr)
 		}
@@ -153,7 +123,7 @@ func TestRanks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, r := range all {
-			o := r.end(t)
+			o := r.end()
 			last := strings.TrimSpace(o.stderr)[strings.LastIndexByte(strings.TrimSpace(o.stderr), '\n')+1:]
 			if o.code != 130 || !strings.Contains(last, "checkpoint written") {
 				t.Errorf("rank %d: exit %d: %s", i, o.code, last)
@@ -176,8 +146,8 @@ func TestRanks(t *testing.T) {
 			t.Fatal(err)
 		}
 		killed := time.Now()
-		all[1].end(t)
-		o := all[0].end(t)
+		all[1].end()
+		o := all[0].end()
 		last := strings.TrimSpace(o.stderr)[strings.LastIndexByte(strings.TrimSpace(o.stderr), '\n')+1:]
 		if took := time.Since(killed); o.code != 1 || took > 30*time.Second || !strings.Contains(last, "other rank ended") {
 			t.Errorf("rank 0 after %v: exit %d: %s", took, o.code, last)
@@ -192,7 +162,7 @@ func TestRanks(t *testing.T) {
 		}
 		all = startRanks(t, append(args, "--resume")...)
 		for i, begins := range []string{"passing over: ", "rank 1: passing over: "} {
-			r := all[i].end(t)
+			r := all[i].end()
 			if r.code != 0 || !strings.HasPrefix(r.stderr, begins) {
 				t.Errorf("rank %d: exit %d: %s", i, r.code, r.stderr)
 			}
@@ -206,7 +176,7 @@ func TestRanks(t *testing.T) {
 	t.Run("unlike", func(t *testing.T) {
 		dir := t.TempDir()
 		for i, r := range startUnlike(t, replay(dir), replay(dir, "--set", "base_lr=0.01")) {
-			if o := r.end(t); o.code != 1 || !strings.Contains(o.stderr, "rank 1 has another recipe") {
+			if o := r.end(); o.code != 1 || !strings.Contains(o.stderr, "rank 1 has another recipe") {
 				t.Errorf("rank %d: exit %d: %s", i, o.code, o.stderr)
 			}
 		}
@@ -226,12 +196,11 @@ func TestRankMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	waiting := func(out string, more ...string) *rank {
+	waiting := func(out string, more ...string) *program {
 		t.Helper()
-		r := &rank{Cmd: command(t, "resslt", slices.Concat([]string{"train", "--replay", "pixels:" + dir, "--out", out}, recipe, more)...)}
+		r := command(t, "resslt", slices.Concat([]string{"train", "--replay", "pixels:" + dir, "--out", out}, recipe, more)...)
 		r.Env = append(r.Env, "MASTER_ADDR=127.0.0.1", fmt.Sprint("MASTER_PORT=", l.Addr().(*net.TCPAddr).Port), "WORLD_SIZE=2", "RANK=1")
-		r.Stdout, r.Stderr = &r.out, &r.errs
-		start(t, r.Cmd)
+		start(t, r)
 		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +216,7 @@ func TestRankMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped := time.Now()
-	if o := r.end(t); o.code != 130 || time.Since(stopped) > 5*time.Second || !strings.Contains(o.stderr, "rank 1 of 2 was waiting for the others") {
+	if o := r.end(); o.code != 130 || time.Since(stopped) > 5*time.Second || !strings.Contains(o.stderr, "rank 1 of 2 was waiting for the others") {
 		t.Errorf("after %v: exit %d: %s", time.Since(stopped), o.code, o.stderr)
 	}
 
@@ -265,7 +234,7 @@ func TestRankMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if o := r.end(t); o.code != 0 || time.Since(began) > 2*lookEvery {
+	if o := r.end(); o.code != 0 || time.Since(began) > 20*time.Second {
 		t.Errorf("after %v: exit %d: %s", time.Since(began), o.code, o.stderr)
 	}
 }
@@ -287,9 +256,7 @@ func TestRanksRefused(t *testing.T) {
 	} {
 		p := command(t, "resslt", c.args...)
 		p.Env = append(p.Env, strings.Fields(c.env)...)
-		var out, errs bytes.Buffer
-		p.Stdout, p.Stderr = &out, &errs
-		o := finish(p, &out, &errs, p.Run())
+		o := p.run()
 		if o.code != 2 || !strings.Contains(o.stderr, c.says) || strings.Count(strings.TrimSpace(o.stderr), "\n") != 0 {
 			t.Errorf("%s: exit %d: %s", c.env, o.code, o.stderr)
 		}

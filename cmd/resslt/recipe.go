@@ -11,6 +11,7 @@ import (
 	"resslt/augment"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -54,7 +55,7 @@ func newRecipeCommand() *cobra.Command {
 		},
 	}
 	check := &cobra.Command{
-		Use: "check NAME|FILE", Short: "say what is wrong with a recipe", Args: cobra.ExactArgs(1),
+		Use: "check NAME|FILE", Short: "check a recipe and name what is wrong with it", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := loadRecipe(args[0], "", set)
 			if err != nil {
@@ -107,19 +108,9 @@ func loadRecipe(name, data string, set []string) (*recipe.Recipe, error) {
 	return r, override(r, data, set)
 }
 
+// override overrides and resolves.
 func override(r *recipe.Recipe, data string, set []string) error {
-	return overrideOn(r, data, set, cores.Here())
-}
-
-// overrideOn is override for a process that has a share of the machine's cores.
-func overrideOn(r *recipe.Recipe, data string, set []string, c cores.Cores) error {
-	if err := r.Set(set...); err != nil {
-		return err
-	}
-	if data != "" {
-		r.Data = data
-	}
-	return r.Resolve(pipeline.Host(c))
+	return session.ResolveRecipe(r, data, set, cores.Here())
 }
 
 // resolveHere fills a recipe's defaults from this machine.

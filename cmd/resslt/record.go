@@ -16,6 +16,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 )
@@ -23,55 +24,48 @@ import (
 func newRecordCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "record",
-		Short: "list, export, import and verify what runs recorded",
+		Short: "list, export, import and verify recordings of runs",
 		Long: `Every run keeps its recipe log in OUT/record: for each slot of each step the sample,
 the plans of its views and the digest of its chunk. With --record pixels the views are
 kept, too; with --record stream they stay in the broker. All files are Arrow IPC files.
 
-A SOURCE is the folder of a run, a record's folder, or stream:RUN in the broker.`,
+A SOURCE is the folder of a run, a recording's folder, or stream:RUN in the broker.`,
 	}
 	c.AddCommand(newRecordLsCommand(), newRecordExportCommand(), newRecordImportCommand(), newRecordVerifyCommand())
 	return c
 }
 
-// recordSource is an opened SOURCE.
+// recordSource is an opened SOURCE. The caller closes it.
 type recordSource struct {
 	name string
-	*replay
-	close func() error
+	*session.Recording
 }
 
 // openRecordSource opens a folder, or what the broker keeps.
 func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSource, error) {
-	kind, place, err := parseReplay(arg)
+	kind, place, err := session.ParseRecording(arg)
 	if err != nil {
 		return nil, errs.New("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", errs.ErrUsage)
 	}
-	if kind != "stream" {
-		r, err := openReplay(kind, place)
-		if err != nil {
-			return nil, err
+	var r *session.Recording
+	if kind == "stream" {
+		_, js, cerr := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
+		if cerr != nil {
+			return nil, cerr
 		}
-		return &recordSource{arg, r, r.close}, nil
+		r, err = session.OpenStored(c.Context(), js, place)
+	} else {
+		r, err = session.OpenRecording(kind, place)
 	}
-	nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
-	if err != nil {
-		return nil, err
-	}
-	r, err := openStored(c.Context(), js, place)
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return &recordSource{arg, r, func() error { nc.Close(); return nil }}, nil
+	return &recordSource{arg, r}, err
 }
 
-// stored counts the chunks with pixels of each step.
+// chunks counts the chunks with pixels of each step.
 func (s *recordSource) chunks(ctx context.Context) (map[int64]int, error) {
-	if s.replay.stored == nil {
-		return s.folder.Stored(), nil
+	if s.Stored == nil {
+		return s.Folder.Stored(), nil
 	}
-	steps, _, err := s.replay.stored.Steps(ctx)
+	steps, _, err := s.Stored.Steps(ctx)
 	return steps, err
 }
 
@@ -109,7 +103,7 @@ func newRecordExportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, src.close()) }()
+			defer func() { err = errors.Join(err, src.Close()) }()
 			if out == "" {
 				return errs.New("", c.CommandPath(), "give --out FOLDER", errs.Because(errs.ErrUsage, "no --out"))
 			}
@@ -117,17 +111,17 @@ func newRecordExportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			steps, err := exportWindow(src, wholeSteps(chunks, src.run.Spec.Chunks()), window)
+			steps, err := exportWindow(src, wholeSteps(chunks, src.Run.Spec.Chunks()), window)
 			if err != nil {
 				return err
 			}
-			order, err := pipeline.Order(&src.run.Spec)
+			order, err := pipeline.Order(&src.Run.Spec)
 			if err != nil {
 				return err
 			}
-			p := newCounter(c.ErrOrStderr(), "exported", steps.To-steps.From)
-			o := record.Options{Dir: out, Run: src.run, Order: order, Pixels: steps}
-			if err := record.Export(c.Context(), src.source(), o, p.step); err != nil {
+			progress := stepCounter(c.ErrOrStderr(), "exported", steps.To-steps.From)
+			o := record.Options{Dir: out, Run: src.Run, Order: order, Pixels: steps}
+			if err := record.Export(c.Context(), src.Source(), o, progress); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", out, steps, src.name)
@@ -135,15 +129,15 @@ func newRecordExportCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "`folder` to write to")
-	c.Flags().StringVar(&window, "steps", "", "steps FROM-TO, both included (default: all, which must lie together)")
+	c.Flags().StringVar(&window, "steps", "", "steps FROM-TO, both included (default: all, which must be contiguous)")
 	at.Register(c.Flags(), broker.DefaultURL)
 	return c
 }
 
-// exportWindow is the window that was asked for, or the one that there is.
+// exportWindow is the window that was asked for, or the only one of the recording.
 func exportWindow(src *recordSource, whole []record.Window, asked string) (record.Window, error) {
 	if asked != "" {
-		return record.ParseWindow(asked, src.run.Spec.Steps())
+		return record.ParseWindow(asked, src.Run.Spec.Steps())
 	}
 	switch len(whole) {
 	case 0:
@@ -153,7 +147,7 @@ func exportWindow(src *recordSource, whole []record.Window, asked string) (recor
 		return whole[0], nil
 	}
 	return record.Window{}, errs.New("export", src.name, "choose with --steps FROM-TO",
-		errs.Because(errs.ErrUsage, fmt.Sprintf("it has %s, then %s: they do not lie together", whole[0], whole[1])))
+		errs.Because(errs.ErrUsage, fmt.Sprintf("it has %s, then %s: they are not contiguous", whole[0], whole[1])))
 }
 
 func newRecordImportCommand() *cobra.Command {
@@ -188,8 +182,8 @@ func newRecordImportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p := newCounter(c.ErrOrStderr(), "imported", int64(len(steps)))
-			if err := record.Import(c.Context(), f, run, p.step); err != nil {
+			progress := stepCounter(c.ErrOrStderr(), "imported", int64(len(steps)))
+			if err := record.Import(c.Context(), f, run, progress); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "stream:%s: %d steps, sealed\n", name, len(steps))
@@ -208,11 +202,11 @@ func newRecordVerifyCommand() *cobra.Command {
 	var remake int64
 	c := &cobra.Command{
 		Use:   "verify SOURCE",
-		Short: "prove that every sample was visited once an epoch, as the run's order has it",
-		Long: `verify reads a record as a ledger: that every chunk of every step is there once, that its
+		Short: "prove that every sample was visited once an epoch, as the run's order says",
+		Long: `verify reads a recording as a ledger: that every chunk of every step is there once, that its
 slots hold the samples that the run's order has there, no sample twice in an epoch; which
 were replaced, which chunks could not be made, how many samples an epoch leaves out. Pixels
-have their digests made anew. With --remake N the chunks of every N-th step are made again
+are hashed again. With --remake N the chunks of every N-th step are made again
 from the data and compared. Exit code 1 where something is missing, twice or different.`,
 		Example: `  resslt record verify runs/quickstart
   resslt record verify runs/quickstart --remake 10
@@ -226,16 +220,16 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, src.close()) }()
-			steps := record.Window{To: src.run.Spec.Steps()}
+			defer func() { err = errors.Join(err, src.Close()) }()
+			steps := record.Window{To: src.Run.Spec.Steps()}
 			if window != "" {
-				if steps, err = record.ParseWindow(window, src.run.Spec.Steps()); err != nil {
+				if steps, err = record.ParseWindow(window, src.Run.Spec.Steps()); err != nil {
 					return err
 				}
 				complete = true
 			}
-			// A run that has its summary is done.
-			complete = complete || isFile(filepath.Join(args[0], "summary.json"))
+			// A run that has its summary is complete.
+			complete = complete || cli.IsFile(filepath.Join(args[0], "summary.json"))
 			rep, err := verify(c, src, steps, complete, remake, data)
 			if err != nil {
 				return err
@@ -247,7 +241,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 				}
 			}
 			if rep.Found > 0 {
-				return errs.New("verify", src.name, "see the report; a run whose batches are doubtful is trained again from a sound checkpoint",
+				return errs.New("verify", src.name, "see the report; train a run with doubtful batches again, from a sound checkpoint",
 					errs.Because(errs.ErrMismatch, fmt.Sprintf("%d problems; the first: %s", rep.Found, rep.Problems[0])))
 			}
 			return nil
@@ -255,7 +249,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 	}
 	f := c.Flags()
 	f.StringVar(&window, "steps", "", "steps FROM-TO alone, both included; all of them must be there")
-	f.BoolVar(&complete, "complete", false, "the run's last step must be there, too (as where it has its summary.json)")
+	f.BoolVar(&complete, "complete", false, "the run's last step must be there, too (implied by its summary.json)")
 	f.Int64Var(&remake, "remake", 0, "make every N-th step again from the data and compare (0: none)")
 	f.StringVar(&data, "data", "", "data `URI` for --remake (default: where the run had it)")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
@@ -266,15 +260,15 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 // verify makes the ledger of a source.
 func verify(c *cobra.Command, src *recordSource, steps record.Window, complete bool, remake int64, data string) (*record.Report, error) {
 	ctx := c.Context()
-	order, err := pipeline.Order(&src.run.Spec)
+	order, err := pipeline.Order(&src.Run.Spec)
 	if err != nil {
 		return nil, err
 	}
-	l := record.NewLedger(&src.run.Spec, order, steps)
-	if src.replay.stored != nil {
-		err = l.AddStored(ctx, src.replay.stored)
+	l := record.NewLedger(&src.Run.Spec, order, steps)
+	if src.Stored != nil {
+		err = l.AddStored(ctx, src.Stored)
 	} else {
-		err = l.AddFolder(ctx, src.folder)
+		err = l.AddFolder(ctx, src.Folder)
 	}
 	if err != nil {
 		return nil, err
@@ -283,18 +277,18 @@ func verify(c *cobra.Command, src *recordSource, steps record.Window, complete b
 	if remake == 0 {
 		return rep, nil
 	}
-	if src.folder == nil {
+	if src.Folder == nil {
 		return nil, errs.New("", "--remake", "export the stream first", errs.Because(errs.ErrUsage, "it takes a folder's log"))
 	}
 	var overrides []string
 	if data != "" {
 		overrides = append(overrides, data)
 	}
-	from, err := pipeline.OpenSource(ctx, &src.run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+	from, err := pipeline.OpenSource(ctx, &src.Run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
 	if err != nil {
 		return nil, err
 	}
-	p := newCounter(c.ErrOrStderr(), "made again", (rep.To-rep.From+remake-1)/remake)
-	err = l.Remake(ctx, src.folder, from, record.RemakeOptions{Every: remake, Workers: cores.Count(), Progress: p.step})
+	progress := stepCounter(c.ErrOrStderr(), "made again", (rep.To-rep.From+remake-1)/remake)
+	err = l.Remake(ctx, src.Folder, from, record.RemakeOptions{Every: remake, Workers: cores.Count(), Progress: progress})
 	return rep, errors.Join(err, from.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/batcher/record"
+	"resslt/cmd/internal/session"
 )
 
 // again is quick as a replay of the source.
@@ -93,7 +94,7 @@ func TestDivergedBatchIsKept(t *testing.T) {
 	needData(t)
 	dir := t.TempDir()
 	o := resslt(t, quick(dir, "--set", "base_lr=1e30")...)
-	kept, err := filepath.Glob(keptBatch(dir, "*"))
+	kept, err := filepath.Glob(session.KeptBatch(dir, "*"))
 	if err != nil || o.code != 1 || len(kept) != 1 || !strings.Contains(o.stderr, "diverged") || !strings.Contains(o.stderr, kept[0]) {
 		t.Fatalf("exit %d, kept %q, %v: %s", o.code, kept, err, o.stderr)
 	}

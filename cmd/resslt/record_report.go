@@ -8,7 +8,6 @@ import (
 	"io"
 	"path/filepath"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,27 +18,17 @@ import (
 	"resslt/schemas/errs"
 )
 
-// counter says now and then how many steps are done, where the work is long.
-type counter struct {
-	w     io.Writer
-	doing string
-	n, of int64
-	last  time.Time
-}
-
-func newCounter(w io.Writer, doing string, of int64) *counter {
-	return &counter{w: w, doing: doing, of: of, last: time.Now()}
-}
-
-func (p *counter) step(int64) {
-	if p.n++; time.Since(p.last) >= lineEvery {
-		p.last = time.Now()
-		fmt.Fprintf(p.w, "%s %d of %d steps\n", p.doing, p.n, p.of)
+// stepCounter prints how many steps are done, every few seconds.
+func stepCounter(w io.Writer, doing string, of int64) func(step int64) {
+	line, n := cli.Periodically(w), int64(0)
+	return func(int64) {
+		n++
+		line("%s %d of %d steps", doing, n, of)
 	}
 }
 
-// listed is how many of each kind a report for people names.
-const listed = 10
+// shown is how many of each kind a report for people names.
+const shown = 10
 
 // printReport is the ledger for a person.
 func printReport(w io.Writer, name string, r *record.Report) {
@@ -47,23 +36,23 @@ func printReport(w io.Writer, name string, r *record.Report) {
 	fmt.Fprintf(w, "  %d steps whole, %d visits, %d epochs whole; an epoch leaves out the last %d of its %d samples, which fill no batch of %d\n",
 		r.StepsWhole, r.Visits, r.EpochsWhole, r.Tail, r.Samples, r.BatchSize)
 	if r.To < r.Steps {
-		fmt.Fprintf(w, "  %d steps to the end of the run were not looked for\n", r.Steps-r.To)
+		fmt.Fprintf(w, "  %d steps to the end of the run were not checked\n", r.Steps-r.To)
 	}
 	if r.PixelChunks > 0 {
-		fmt.Fprintf(w, "  %d chunks with their pixels, digests made anew\n", r.PixelChunks)
+		fmt.Fprintf(w, "  %d chunks with their pixels, digests computed again\n", r.PixelChunks)
 	}
 	if r.Remade > 0 {
 		fmt.Fprintf(w, "  %d chunks made again from the data, digests compared\n", r.Remade)
 	}
 	for i, x := range r.Replaced {
-		if i == listed {
+		if i == shown {
 			fmt.Fprintf(w, "  replaced: … %d in all\n", len(r.Replaced))
 			break
 		}
-		fmt.Fprintf(w, "  replaced: step %d slot %d: sample %d by %d, which the epoch saw twice: %s\n", x.Step, x.Slot, x.Planned, x.Sample, x.Reason)
+		fmt.Fprintf(w, "  replaced: step %d slot %d: sample %d by %d, which the epoch visited twice: %s\n", x.Step, x.Slot, x.Planned, x.Sample, x.Reason)
 	}
 	for i, t := range r.Tombstones {
-		if i == listed {
+		if i == shown {
 			fmt.Fprintf(w, "  tombstones: … %d in all\n", len(r.Tombstones))
 			break
 		}
@@ -74,7 +63,7 @@ func printReport(w io.Writer, name string, r *record.Report) {
 		fmt.Fprintf(w, "  tombstone: step %d chunk %d: %s (%s)\n", t.Step, t.Chunk, t.Reason, then)
 	}
 	for i, p := range r.Problems {
-		if i == listed {
+		if i == shown {
 			fmt.Fprintf(w, "  PROBLEM: … %d in all\n", r.Found)
 			break
 		}
@@ -101,7 +90,7 @@ func newRecordLsCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "ls [FOLDER]",
-		Short: "list the files of a record, or without a folder the runs that a broker keeps",
+		Short: "list the files of a recording, or without a folder the runs that a broker keeps",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var rows []listing

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/cmd/internal/runreport"
 	"resslt/train/eval"
 )
 
@@ -18,7 +19,7 @@ func TestReport(t *testing.T) {
 	sum := summaryOf(t, quick(dir)...)
 	page := func() string {
 		t.Helper()
-		raw, err := os.ReadFile(filepath.Join(dir, reportPage))
+		raw, err := os.ReadFile(filepath.Join(dir, runreport.File))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -68,7 +68,7 @@ func (f *dataFlags) open(c *cobra.Command) (ingest.Source, error) {
 	})
 }
 
-// with opens the data set for the time of do.
+// with opens the data set while do runs.
 func (f *dataFlags) with(c *cobra.Command, do func(context.Context, ingest.Source) error) (err error) {
 	src, err := f.open(c)
 	if err != nil {
@@ -82,7 +82,7 @@ func (f *dataFlags) with(c *cobra.Command, do func(context.Context, ingest.Sourc
 	return do(c.Context(), src)
 }
 
-// summary is the JSON of index, pack and ls.
+// shardsSummary is the JSON of index, pack and ls.
 type shardsSummary struct {
 	Digest  string          `json:"digest"`
 	Format  string          `json:"format"`
@@ -140,9 +140,9 @@ func newShardsIndex() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "index --data URI",
 		Short: "index a data set once and print its digest",
-		Long: `index reads every byte once and keeps where each image lies. With --manifest it
-also writes, for tar shards, NAME.manifest.json and NAME.index: put beside the
-shards in a bucket or on a web server, they make wds:…/NAME.manifest.json open at
+		Long: `index reads every byte once and keeps where each image is. With --manifest it
+also writes, for tar shards, NAME.manifest.json and NAME.index: stored next
+to the shards in a bucket or on a web server, they let wds:…/NAME.manifest.json open at
 once, without a listing and without reading the shards.`,
 		Example: `  resslt shards index --data folder:imagenet/train
   resslt shards index --data 'wds:shards/train-*.tar' --manifest shards/train.manifest.json`,
@@ -163,7 +163,7 @@ once, without a listing and without reading the shards.`,
 		},
 	}
 	f.add(c)
-	c.Flags().StringVar(&manifest, "manifest", "", "write the shards' manifest to `FILE` and their index beside it")
+	c.Flags().StringVar(&manifest, "manifest", "", "write the shards' manifest to `FILE` and their index next to it")
 	return c
 }
 
@@ -266,30 +266,25 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 	p.StringVar(&o.Dir, "out", "", "folder for the shards")
 	p.StringVar(&o.Prefix, "prefix", "", "shards are `PREFIX`-000000.tar and so on (default the split)")
 	p.StringVar(&size, "shard-size", "256MB", "most bytes of a shard")
-	p.BoolVar(&o.Shuffle, "shuffle", false, "mix the samples, so that every shard holds a bit of all classes (for order=blocked)")
+	p.BoolVar(&o.Shuffle, "shuffle", false, "mix the samples, so that every shard has some of every class (for order=blocked)")
 	p.Uint64Var(&o.Seed, "seed", 0, "of --shuffle")
 	p.BoolVar(&o.Overwrite, "force", false, "remove earlier shards of the same prefix")
 	return c
 }
 
-// packProgress says every five seconds how far packing is.
+// packProgress prints how far packing is, every few seconds.
 func packProgress(w io.Writer) func(done, total int64) {
-	last := time.Now()
-	return func(done, total int64) {
-		if now := time.Now(); now.Sub(last) >= lineEvery {
-			last = now
-			fmt.Fprintf(w, "packing %d of %d samples\n", done, total)
-		}
-	}
+	line := cli.Periodically(w)
+	return func(done, total int64) { line("packing %d of %d samples", done, total) }
 }
 
 func newShardsVerify() *cobra.Command {
 	var f dataFlags
 	c := &cobra.Command{
 		Use:   "verify --data URI",
-		Short: "hash every byte again and name all that is damaged",
+		Short: "hash every byte again and name what is damaged",
 		Long: `verify compares every byte with the index, and shards with the hashes that pack
-wrote beside them. It finds damage that leaves size and time alone. Images are
+wrote next to them. It finds damage that leaves size and time unchanged. Images are
 not decoded.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			begun := time.Now()
@@ -316,7 +311,7 @@ not decoded.`,
 					return err
 				}
 				if len(found) > 0 {
-					return errs.New("verify", f.data, "fetch or pack the damaged ones anew",
+					return errs.New("verify", f.data, "fetch or pack the damaged ones again",
 						errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
 				}
 				return nil

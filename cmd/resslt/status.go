@@ -21,18 +21,18 @@ import (
 	"resslt/schemas/errs"
 )
 
-// runStatus is a run as a person wants to see it, and as --json prints it.
+// runStatus is a run, as people and --json are shown it.
 type runStatus struct {
 	Run              string                 `json:"run"`
 	Digest           string                 `json:"digest"` // of the spec
-	Step             int64                  `json:"step"`   // next step of the slowest live trainer, of all where none lives
+	Step             int64                  `json:"step"`   // next step of the slowest live trainer; where none is live, of the furthest
 	Steps            int64                  `json:"steps"`
 	StepsPerEpoch    int64                  `json:"steps_per_epoch"`
 	BatchSize        int                    `json:"batch_size"`
 	BufferedSteps    int64                  `json:"buffered_steps"`
 	WindowSteps      int64                  `json:"window_steps"`
-	SamplesPerSecond float64                `json:"samples_per_second"`    // of the workers that are heard of
-	ETASeconds       *float64               `json:"eta_seconds,omitempty"` // at that speed; absent where nothing is made
+	SamplesPerSecond float64                `json:"samples_per_second"`    // of the live workers
+	ETASeconds       *float64               `json:"eta_seconds,omitempty"` // at that speed; absent where no worker is live
 	ChunkBytes       uint64                 `json:"chunk_bytes"`
 	OtherBytes       uint64                 `json:"other_bytes"` // tasks and control messages
 	Stopped          string                 `json:"stopped,omitempty"`
@@ -43,12 +43,13 @@ type runStatus struct {
 // workerStatus is a worker's last heartbeat.
 type workerStatus struct {
 	batcher.WorkerBeat
-	AgeSeconds float64 `json:"age_seconds"` // of the beat, by this machine's clock
+	AgeSeconds float64 `json:"age_seconds"` // of the heartbeat, by this machine's clock
 	Live       bool    `json:"live"`
 }
 
-// beatLife is after how long a silence a worker counts as gone; it beats every 5 s.
-const beatLife = 30 * time.Second
+// heartbeatLife is how long a worker may be silent and count as live; its heartbeats come
+// every 5 s.
+const heartbeatLife = 30 * time.Second
 
 func newStatusCommand() *cobra.Command {
 	var (
@@ -78,7 +79,7 @@ func newStatusCommand() *cobra.Command {
 				name = args[0]
 			}
 			for {
-				all, err := lookAtRuns(ctx, js, name)
+				all, err := runStatuses(ctx, js, name)
 				if err != nil && all == nil {
 					return err
 				}
@@ -98,14 +99,14 @@ func newStatusCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	at.Register(f, broker.DefaultURL)
-	f.BoolVar(&asJSON, "json", false, "print one JSON object a look")
-	f.DurationVar(&watch, "watch", 0, "look again after this `time`, until stopped")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object each time")
+	f.DurationVar(&watch, "watch", 0, "print again after this `time`, until stopped")
 	return c
 }
 
-// lookAtRuns looks at one run, or at all where name is "". The error may come with
+// runStatuses gives one run's status, or all runs' where name is "". The error may come with
 // the runs that could be read.
-func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]runStatus, error) {
+func runStatuses(ctx context.Context, js jetstream.JetStream, name string) ([]runStatus, error) {
 	var (
 		runs []*batcher.Run
 		bad  error
@@ -121,7 +122,7 @@ func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]run
 	}
 	all := []runStatus{}
 	for _, r := range runs {
-		s, err := lookAtRun(ctx, r)
+		s, err := statusOf(ctx, r)
 		if errors.Is(err, errs.ErrNotFound) {
 			continue // deleted meanwhile
 		}
@@ -133,7 +134,7 @@ func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]run
 	return all, bad
 }
 
-func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
+func statusOf(ctx context.Context, r *batcher.Run) (runStatus, error) {
 	spec := r.Spec()
 	s := runStatus{
 		Run: r.Name, Digest: r.Record.Digest, Steps: spec.Steps(), StepsPerEpoch: spec.StepsPerEpoch, BatchSize: spec.BatchSize,
@@ -145,13 +146,13 @@ func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
 	}
 	s.Trainers = append(s.Trainers, trainers...)
 	s.Step = slowest(trainers)
-	beats, err := r.Workers(ctx)
+	heartbeats, err := r.Workers(ctx)
 	if err != nil {
 		return s, err
 	}
 	now := time.Now()
-	for _, b := range beats {
-		w := workerStatus{WorkerBeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < beatLife}
+	for _, b := range heartbeats {
+		w := workerStatus{WorkerBeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < heartbeatLife}
 		if w.Live {
 			s.SamplesPerSecond += b.Rate
 		}
@@ -174,8 +175,8 @@ func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
 	return s, err
 }
 
-// slowest is the next step of the slowest live trainer; of the one that went
-// furthest, where none lives.
+// slowest is the next step of the slowest live trainer; where none is live, of the one that
+// went furthest.
 func slowest(trainers []batcher.TrainerState) int64 {
 	var live, all []int64
 	for _, t := range trainers {
@@ -245,7 +246,7 @@ func trainerState(t batcher.TrainerState) string {
 	return "lease ran out"
 }
 
-// printable keeps what came from another machine from talking to the terminal.
+// printable makes text from another machine harmless to the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -14,6 +14,7 @@ import (
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -36,14 +37,14 @@ func newSweepCommand() *cobra.Command {
 	f := sweepFlags{}
 	c := &cobra.Command{
 		Use:   "sweep --file NAME | --recipe R --grid key=v1,v2,...",
-		Short: "train a table of recipe overrides, cells of equal batches over one stream",
+		Short: "train a table of recipe overrides, cells with equal batches over one stream",
 		Long: `sweep trains every cell of a table: a sweep file (the paper's are embedded), or
 a grid of overrides over one recipe. Cells that differ in the trainer alone (tau_t,
 K, m, network, optimiser, objective) share one stream of batches, made once for
-those that train side by side; cells that differ in the batches (policy, seed,
+those that are trained at once; cells that differ in the batches (policy, seed,
 batch_size) get streams of their own. Without --nats, broker and workers run here.
 
-A cell that is done is not trained again, and one that was interrupted goes on, so
+A cell that is done is not trained again, and one that was interrupted is continued, so
 a sweep can be stopped and started. DIR/sweep.json and DIR/sweep.csv hold the
 results; each cell's run is in DIR/cells.`,
 		Example: `  resslt sweep --file table6 --only CIFAR-10 --parallel 2
@@ -58,9 +59,9 @@ results; each cell's run is in DIR/cells.`,
 	p.UintSliceVar(&f.seeds, "seeds", nil, "train each cell with each of these `seeds`, and give mean and deviation")
 	p.StringArrayVar(&f.set, "set", nil, "override a recipe field in every cell, `key=value`; may be repeated")
 	p.StringVar(&f.data, "data", "", "data `URI` in place of the recipes'")
-	p.StringVar(&f.only, "only", "", "train the rows and columns alone whose name has this `text`")
+	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
-	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none, for the farm does)")
+	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
 	p.StringVar(&f.out, "out", "", "`folder` of the results (default runs/sweep-NAME)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "list the cells and the streams that they share, train nothing")
 	p.BoolVar(&f.json, "json", false, "print the results as one JSON object, the last line of standard output")
@@ -70,7 +71,7 @@ results; each cell's run is in DIR/cells.`,
 
 func sweep(c *cobra.Command, f sweepFlags) error {
 	ctx := c.Context()
-	if err := refuseRanks("resslt sweep"); err != nil { // its trainers would each be that rank
+	if err := session.RefuseRanks("resslt sweep"); err != nil { // each of its trainers would be that rank
 		return err
 	}
 	table, err := f.table()
@@ -94,11 +95,11 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 		listCells(c.OutOrStdout(), cells)
 		return nil
 	}
-	held, err := lockFolder(f.out)
+	folder, err := session.LockFolder(f.out)
 	if err != nil {
 		return err
 	}
-	defer held.Close() // and with it the lock
+	defer folder.Close()
 	book, err := openSweepBook(f.out, table, cells)
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (f *sweepFlags) table() (*recipe.Sweep, error) {
 	case (f.file == "") == (f.recipe == ""):
 		return nil, bad("--file", "is not given, nor --recipe, or both are", "give --file NAME, or --recipe R with --grid key=v1,v2")
 	case f.file != "" && len(f.grids) > 0:
-		return nil, bad("--grid", "is given beside --file", "write the axis into the file, or use --recipe")
+		return nil, bad("--grid", "is given together with --file", "write the axis into the file, or use --recipe")
 	case f.recipe != "":
 		return recipe.GridSweep(f.recipe, f.grids, seeds)
 	}
@@ -148,8 +149,8 @@ type sweepCell struct {
 	anyThreads bool
 }
 
-// plan resolves every cell and finds out which share a stream. What can be found
-// wrong with any is found here.
+// plan resolves every cell and finds which share a stream. Whatever can be found wrong before
+// the training is found here.
 func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Writer) ([]*sweepCell, error) {
 	if err := torch.Open(""); err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Wr
 	return cells, nil
 }
 
-// cellError says which cell it was.
+// cellError names the cell.
 func cellError(id string, err error) error { return errs.New("cell", id, "", err) }
 
 func (s *sweepCell) resolve(f *sweepFlags) error {
@@ -193,8 +194,8 @@ func (s *sweepCell) resolve(f *sweepFlags) error {
 		return err
 	}
 	if r.Threads == 0 && r.Device == "cpu" {
-		// Trainers side by side share the cores; more threads than these would
-		// bring all of them to a crawl.
+		// Trainers that run at once share the cores; more threads than these would slow
+		// all of them to a crawl.
 		s.anyThreads = true
 		s.set = append(s.set[:len(s.set):len(s.set)], fmt.Sprintf("threads=%d", cores.For(cores.Here().Share(f.parallel), os.LookupEnv).Count))
 	}
@@ -207,7 +208,7 @@ func (s *sweepCell) resolve(f *sweepFlags) error {
 	return train.Check(s.recipe)
 }
 
-// spec is the run spec of the cell's batches. manifests keeps those of data sets that
+// spec is the run spec of the cell's batches. manifests has those of the data sets that
 // were opened.
 func (s *sweepCell) spec(ctx context.Context, manifests map[string]*ingest.Manifest) (*schemas.RunSpec, error) {
 	key := s.recipe.Data + "\n" + s.recipe.Split
@@ -236,8 +237,8 @@ func listCells(w io.Writer, cells []*sweepCell) {
 	fmt.Fprintf(w, "%d cells over %d streams\n", len(cells), len(runs))
 }
 
-// connectionArgs are the flags that say which broker, as they were given, for the
-// child processes. The environment passes by itself.
+// connectionArgs are the flags that name the broker, as they were given, for the child
+// processes, which inherit the environment.
 func connectionArgs(c *cobra.Command) []string {
 	var args []string
 	for _, name := range []string{"nats", "creds", "nkey", "token", "token-file", "tls-ca", "tls-cert", "tls-key"} {

@@ -31,7 +31,7 @@ type sweepResult struct {
 	Recipe string   `json:"recipe"`
 	Set    []string `json:"set"`
 	Run    string   `json:"run"`    // stream that it was trained from; equal for equal batches
-	Digest string   `json:"digest"` // of the resolved recipe: what was changed since is trained anew
+	Digest string   `json:"digest"` // of the resolved recipe: a cell that has changed since is trained again
 	Done   bool     `json:"done"`
 	Paper  *float64 `json:"paper,omitempty"` // percent, of the sweep's metric
 
@@ -60,11 +60,11 @@ type sweepFile struct {
 	Name   string         `json:"name"`
 	Claim  string         `json:"claim,omitempty"`
 	Source string         `json:"source,omitempty"`
-	Metric string         `json:"metric"` // that paper states
+	Metric string         `json:"metric"` // of the paper's figures
 	Cells  []*sweepResult `json:"cells"`  // row by row
 }
 
-// openSweepBook takes up the results that the folder has of these cells.
+// openSweepBook reads the results that the folder has of these cells.
 func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*sweepBook, error) {
 	b := &sweepBook{folder: folder, table: table, cells: cells, results: map[string]*sweepResult{}}
 	var had sweepFile
@@ -96,7 +96,7 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 	}
 	for _, c := range table.Cells() {
 		for _, r := range had.Cells {
-			if r.ID == c.ID && b.results[r.ID] == nil { // not asked for this time
+			if r.ID == c.ID && b.results[r.ID] == nil { // left out by --only this time
 				b.others = append(b.others, r)
 			}
 		}
@@ -107,7 +107,7 @@ func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*swe
 // dir is where a cell's run is kept.
 func (b *sweepBook) dir(c *sweepCell) string { return filepath.Join(b.folder, "cells", c.ID) }
 
-// todo gives the cells that are not done, those of one stream beside each other.
+// todo gives the cells that are not done, those of one stream next to each other.
 func (b *sweepBook) todo() []*sweepCell {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,7 +129,7 @@ func (b *sweepBook) todo() []*sweepCell {
 	return out
 }
 
-// finish enters the summary of a cell that was trained.
+// finish adds the summary of a cell that was trained.
 func (b *sweepBook) finish(c *sweepCell) error {
 	s, err := train.ReadSummary(filepath.Join(b.dir(c), "summary.json"))
 	if err != nil {
@@ -144,7 +144,7 @@ func (b *sweepBook) finish(c *sweepCell) error {
 	return b.write()
 }
 
-// metric is what the paper's figures are of.
+// metric is the score that the paper's figures state.
 func (b *sweepBook) metric() string {
 	if b.table.Metric == "" {
 		return "linear"
@@ -198,8 +198,8 @@ func (b *sweepBook) write() error {
 	return nil
 }
 
-// print shows the table in the paper's form, once for each figure that there is; the
-// paper's own stands in brackets.
+// print prints the table in the paper's form, once for each score that there is, the paper's
+// own in brackets.
 func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -20,22 +20,24 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher"
+	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
 )
 
-// childWait is how long a trainer that was told to stop has for its checkpoint.
+// childWait is how long a trainer has for its checkpoint once it is asked to stop.
 const childWait = 2 * time.Minute
 
-// statusEvery is how often a cell that is being trained says where it is.
+// statusEvery is how often the progress of a cell is printed.
 const statusEvery = 30 * time.Second
 
-// sweepBroker is where a sweep's batches come from: an embedded broker that the
-// trainers reach over loopback, with workers beside it, or the farm's.
+// sweepBroker is where a sweep's batches come from: an embedded broker that the trainers reach
+// over loopback, with workers in this process, or the farm's.
 type sweepBroker struct {
 	args  []string // for the trainers
 	work  func(ctx context.Context) error
@@ -43,53 +45,35 @@ type sweepBroker struct {
 	close func() error
 }
 
-// openSweepBroker starts broker and workers, or stands for the farm's. The caller
-// closes it.
-func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report func(string)) (_ *sweepBroker, err error) {
+// openSweepBroker starts broker and workers, or stands for the farm's. The caller closes it.
+func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report func(string)) (*sweepBroker, error) {
 	b := &sweepBroker{
 		args: args, close: func() error { return nil },
 		work: func(context.Context) error { return nil },
-		drop: func(context.Context, string) error { return nil }, // a farm's runs are its people's
+		drop: func(context.Context, string) error { return nil }, // a farm's runs belong to its people
 	}
 	if f.at.URL != "" && f.workers == 0 {
 		return b, nil
 	}
-	defer func() {
-		if err != nil {
-			_ = b.close() // what failed before it says more
-		}
-	}()
-	o, err := f.at.Options("resslt sweep", batcher.RoleWorker)
-	if err != nil {
-		return nil, err
-	}
+	var js jetstream.JetStream
 	if f.at.URL == "" {
-		store, err := os.MkdirTemp("", "resslt-sweep-")
-		if err != nil {
-			return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
-		}
-		b.close = func() error { return os.RemoveAll(store) }
-		embedded, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: "127.0.0.1:0"})
+		e, err := broker.Embed(ctx, "resslt sweep", batcher.BrokerOptions{Listen: "127.0.0.1:0"}, report)
 		if err != nil {
 			return nil, err
 		}
-		b.close = func() error { return errors.Join(embedded.Close(), os.RemoveAll(store)) }
-		b.args = []string{"--nats", embedded.URL(), "--token-file", filepath.Join(store, batcher.TokenName)}
-		o = batcher.ConnectOptions{Broker: embedded, Name: "resslt sweep"}
-	}
-	o.Report = report
-	nc, js, err := batcher.Connect(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	below := b.close
-	b.close = func() error { nc.Close(); return below() }
-	if f.at.URL == "" {
+		js, b.close = e.JetStream, e.Close
+		b.args = []string{"--nats", e.URL(), "--token-file", e.TokenFile()}
 		b.drop = func(ctx context.Context, run string) error { return batcher.DeleteRun(ctx, js, run) }
+	} else {
+		nc, remote, err := f.at.Connect(ctx, "resslt sweep", batcher.RoleWorker, report)
+		if err != nil {
+			return nil, err
+		}
+		js, b.close = remote, func() error { nc.Close(); return nil }
 	}
 	w, err := newSweepWorker(js, f.workers, report)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.close())
 	}
 	b.work = w.Serve
 	return b, nil
@@ -106,20 +90,19 @@ func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*
 }
 
 // trainCells trains what is not done, f.parallel cells at a time, those of one stream
-// beside each other. A cell that fails does not keep the others from being trained;
-// the error names it.
+// together. A cell that fails does not keep the others from being trained; the error names it.
 func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBook, stderr io.Writer) (err error) {
 	todo := book.todo()
 	if len(todo) == 0 {
 		return nil
 	}
 	var mu sync.Mutex
-	say := func(what string) {
+	report := func(line string) {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Fprintln(stderr, what)
+		fmt.Fprintln(stderr, line)
 	}
-	b, err := openSweepBroker(ctx, f, args, say)
+	b, err := openSweepBroker(ctx, f, args, report)
 	if err != nil {
 		return err
 	}
@@ -133,17 +116,17 @@ func trainCells(ctx context.Context, f sweepFlags, args []string, book *sweepBoo
 	}()
 
 	return eachCell(ctx, todo, f.parallel,
-		func(c *sweepCell) error { return trainCell(ctx, f, b.args, book, c, say) },
+		func(c *sweepCell) error { return trainCell(ctx, f, b.args, book, c, report) },
 		func(run string) error { return b.drop(ctx, run) },
-		errs.New("sweep", f.out, "go on by running the same command again",
+		errs.New("sweep", f.out, "run the same command again to continue",
 			errs.Because(errs.ErrInterrupted, "trainers have written their checkpoints")))
 }
 
 // eachCell trains the cells, some at a time, and drops a run when the last cell of it has
-// ended, however it ended: the next need the room. It returns every cell's error; where
-// ctx ends, interrupted beside those that failed before.
+// ended, however it ended: the next runs need the room. It returns every cell's error; where
+// ctx ends, interrupted as well.
 func eachCell(ctx context.Context, cells []*sweepCell, parallel int, train func(*sweepCell) error, drop func(run string) error, interrupted error) error {
-	left := map[string]int{} // cells of a run that are still to end; guarded by mu
+	left := map[string]int{} // cells of a run that have not ended; guarded by mu
 	for _, c := range cells {
 		left[c.run]++
 	}
@@ -182,7 +165,7 @@ func eachCell(ctx context.Context, cells []*sweepCell, parallel int, train func(
 }
 
 // trainCell trains one cell in a process of its own, to its summary.
-func trainCell(ctx context.Context, f sweepFlags, connection []string, book *sweepBook, c *sweepCell, say func(string)) error {
+func trainCell(ctx context.Context, f sweepFlags, connection []string, book *sweepBook, c *sweepCell, report func(string)) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -192,11 +175,11 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 			errs.BecauseErr(errs.ErrUnavailable, why))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return folderError(dir, err)
+		return durable.Error(dir, err)
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "train.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return folderError(dir, err)
+		return durable.Error(dir, err)
 	}
 	defer log.Close() // every line was written
 	self, err := os.Executable()
@@ -214,18 +197,18 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 		args = append(args, "--resume")
 	}
 	child := exec.CommandContext(ctx, self, args...)
-	if f.at.URL == "" { // the embedded broker: what the environment says is of another
+	if f.at.URL == "" { // the embedded broker: the environment names another
 		child.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NATS_") })
 	}
 	last := &lastLine{to: log}
 	child.Stdout, child.Stderr = log, last
-	// Ctrl-C on a terminal goes to every process of the group: the trainers hear it
-	// from here alone, once, for a second one would cut their checkpoints short.
+	// Ctrl-C on a terminal goes to every process of the group. The trainers get it from here
+	// alone, once: a second one would cut their checkpoints short.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 	child.WaitDelay = childWait
 
-	say(c.ID + ": begins")
+	report(c.ID + ": begins")
 	began := time.Now()
 	done := make(chan struct{})
 	var status sync.WaitGroup
@@ -235,7 +218,7 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 		for {
 			select {
 			case <-tick.C:
-				say(c.ID + ": " + last.get())
+				report(c.ID + ": " + last.get())
 			case <-done:
 				return
 			}
@@ -250,17 +233,17 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	}
 	if err != nil {
 		err = fail(fmt.Errorf("%s (%w)", last.get(), err))
-		say(cli.Line(err))
+		report(cli.Line(err))
 		return err
 	}
 	if err := book.finish(c); err != nil {
 		return err
 	}
-	say(fmt.Sprintf("%s: done in %s", c.ID, time.Since(began).Round(time.Second)))
+	report(fmt.Sprintf("%s: done in %s", c.ID, time.Since(began).Round(time.Second)))
 	return nil
 }
 
-// canResume says whether the folder has a checkpoint of the cell as it is now.
+// canResume reports whether the folder has a checkpoint of the cell as it is now.
 func canResume(dir string, c *sweepCell) bool {
 	if _, _, err := train.LatestCheckpoint(train.CheckpointDir(dir)); err != nil {
 		return false
@@ -269,7 +252,7 @@ func canResume(dir string, c *sweepCell) bool {
 	return err == nil && bytes.Equal(raw, c.recipe.YAML())
 }
 
-// lastLine passes lines on and keeps the newest.
+// lastLine passes lines on and keeps the last.
 type lastLine struct {
 	to io.Writer
 

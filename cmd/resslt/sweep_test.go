@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"resslt/schemas/errs"
 	"resslt/train/recipe"
@@ -45,27 +44,12 @@ func TestSweepGivesTheWeightsOfRun(t *testing.T) {
 		"sweep", "--recipe", "smoke", "--grid", "tau_t=0.03,0.04,0.05", "--set", "eval=[knn]", "--set", "eval_images=300",
 		"--data", "fashion-mnist:" + smallData(), "--parallel", "2", "--workers", "1", "--out", dir,
 	}
-	c := command(t, "resslt", args...)
-	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	metrics := filepath.Join(dir, "cells", "r1-c1_0_03", "metrics.jsonl")
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		raw, _ := os.ReadFile(metrics) // not there yet at first
-		if bytes.Count(raw, []byte("\n")) >= 7 {
-			break
-		}
-		if time.Now().After(deadline) {
-			_ = c.Process.Kill() // the test fails anyway
-			t.Fatalf("no step in two minutes: %s", errs.String())
-		}
-	}
+	c := start(t, command(t, "resslt", args...))
+	afterSteps(t, filepath.Join(dir, "cells", "r1-c1_0_03"), 7)
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if o := finish(c, &out, &errs, c.Wait()); o.code != 130 || !strings.Contains(o.stderr, "same command again") {
+	if o := c.end(); o.code != 130 || !strings.Contains(o.stderr, "same command again") {
 		t.Fatalf("exit %d of an interrupted sweep: %s", o.code, o.stderr)
 	}
 
@@ -124,11 +108,11 @@ func TestSweepDropsAndTells(t *testing.T) {
 			defer stop()
 			dropped := ""
 			err := eachCell(ctx, cells, 1, func(c *sweepCell) error {
-				switch {
-				case c.ID == tc.stopAt:
+				switch c.ID {
+				case tc.stopAt:
 					stop()
 					return ctx.Err()
-				case c.ID == "b1" || c.ID == "a2":
+				case "b1", "a2":
 					return errors.New(c.ID + " broke")
 				}
 				return nil

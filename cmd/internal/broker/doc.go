@@ -1,5 +1,5 @@
-// Package broker connects every command to its broker: one set of flags, one set of
-// environment variables, one role.
+// Package broker is how every command finds its broker: one set of flags, one set
+// of environment variables, one role; or starts one in its own process (Embed).
 //
 //	flag            environment    meaning
 //	--nats          NATS_URL       nats://host:4222, tls://host:4222; several, comma-separated

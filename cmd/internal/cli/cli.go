@@ -1,5 +1,3 @@
-// Package cli has what both of resslt's programs need on the command line: signals, exit
-// codes and the one line that reports an error.
 package cli
 
 import (

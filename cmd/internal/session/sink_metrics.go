@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"context"
@@ -10,12 +10,14 @@ import (
 
 	"resslt/batcher"
 	"resslt/cmd/internal/observe"
+	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
 )
 
-// monitor is what a training process shows of itself: metrics and health.
-type monitor struct {
+// metrics is what a training process shows of itself: Prometheus metrics and health. It is
+// there before the plan, so that a process that indexes for an hour shows that it is alive.
+type metrics struct {
 	registry *prometheus.Registry
 	batch    int                             // samples a step
 	js       jetstream.JetStream             // nil where no broker is used; set before training
@@ -35,13 +37,10 @@ const (
 	trained // it evaluates, or ends
 )
 
-// at says how far the session is.
-func (m *monitor) at(p phase) { m.phase.Store(int32(p)) }
-
-// newMonitor begins to answer at the flags' address, if there is one. The caller closes
-// the monitor.
-func newMonitor(f observe.Flags, log *slog.Logger) (*monitor, error) {
-	m := &monitor{registry: observe.NewRegistry(), stop: func() {}}
+// serveMetrics begins to answer at the flags' address, if there is one. The caller closes the
+// metrics.
+func serveMetrics(f observe.Flags, log *slog.Logger) (*metrics, error) {
+	m := newMetrics()
 	if f.Metrics == "" {
 		return m, nil
 	}
@@ -56,8 +55,13 @@ func newMonitor(f observe.Flags, log *slog.Logger) (*monitor, error) {
 	return m, nil
 }
 
-// close ends the server, and says why where it ended by itself.
-func (m *monitor) close() error {
+// newMetrics gives metrics that are not served.
+func newMetrics() *metrics {
+	return &metrics{registry: observe.NewRegistry(), stop: func() {}}
+}
+
+// close ends the server, and gives its error where it ended by itself.
+func (m *metrics) close() error {
 	m.stop()
 	if m.served == nil {
 		return nil
@@ -65,30 +69,40 @@ func (m *monitor) close() error {
 	return <-m.served
 }
 
-// broker adds the connection.
-func (m *monitor) broker(js jetstream.JetStream) {
+// connection adds the connection to the broker.
+func (m *metrics) connection(js jetstream.JetStream) {
 	m.js = js
 	observe.Connection(m.registry, js.Conn())
 }
 
-// stream adds the trainer's end of the run, whose steps are of batch samples.
-func (m *monitor) stream(run *batcher.Run, stream *batcher.Stream) {
+// stream adds the trainer's end of the run.
+func (m *metrics) stream(run *batcher.Run, stream *batcher.Stream) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
 }
 
-// observe takes in a step that was done.
-func (m *monitor) observe(p train.Progress) {
-	if t := m.trainer.Load(); t != nil {
-		t.Observe(p.Step, m.batch, p.Stats.Loss)
-		if p.Logged {
-			t.ObservePhases(p.Phases)
-		}
-	}
+// enter sets how far the session is.
+func (m *metrics) enter(p phase) { m.phase.Store(int32(p)) }
+
+// showing keeps the session's metrics up to date.
+func showing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+	m := l.metrics
+	return &subscriber{
+		started: func(context.Context) error { m.enter(training); return nil },
+		step: func(p train.Progress) {
+			if t := m.trainer.Load(); t != nil {
+				t.Observe(p.Step, m.batch, p.Stats.Loss)
+				if p.Logged {
+					t.ObservePhases(p.Phases)
+				}
+			}
+		},
+		ended: func() { m.enter(trained) },
+	}, nil
 }
 
-// ready says why the process is not training just now.
-func (m *monitor) ready() error {
+// ready gives the reason why the process is not training just now.
+func (m *metrics) ready() error {
 	no := func(why, hint string) error {
 		return errs.New("resslt", "", hint, errs.Because(errs.ErrUnavailable, why))
 	}
@@ -99,7 +113,7 @@ func (m *monitor) ready() error {
 		return no("training is done", "wait for the evaluation and the summary")
 	}
 	if m.js != nil && !m.js.Conn().IsConnected() {
-		return no("its broker is away", "see that the broker runs and can be reached")
+		return no("its broker is away", "make sure that the broker runs and can be reached")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package knnprobe
 
 import (
 	"bytes"
@@ -26,11 +26,11 @@ import (
 	"resslt/train/recipe"
 )
 
-// knnFile holds the scores of a run's snapshots, a line each (knnLine).
-const knnFile = "knn.jsonl"
+// File holds a run's scores, a Line each.
+const File = "knn.jsonl"
 
-// knnLine is the score of the encoder after Step steps.
-type knnLine struct {
+// Line is the score of the encoder after Step steps.
+type Line struct {
 	Step    int64              `json:"step"`
 	Epoch   int64              `json:"epoch"`
 	KNN     map[string]float64 `json:"knn_top1"` // percent, by "k200"
@@ -40,51 +40,46 @@ type knnLine struct {
 // probeNice is the priority of the probe's process: training goes first.
 const probeNice = 10
 
-// knnProbe scores snapshots of the encoder while training goes on. The score is
-// taken by `resslt eval knn` in a process of its own, so that neither libtorch's
-// threads nor its random state are shared with the training, whose weights are
-// the same with the probe and without. One runs at a time; of snapshots that wait,
-// the newest is kept, so that a slow probe neither piles up nor holds up.
-type knnProbe struct {
-	ctx    context.Context
-	recipe *recipe.Recipe
-	out    string // folder of the run
-	work   string // folder of the snapshot that is being scored
-	curves *curves
+// Probe scores snapshots of the encoder.
+type Probe struct {
+	Options
+	ctx  context.Context
+	work string // folder of the snapshot that is being scored
 
 	mu      sync.Mutex
 	waiting *train.EncoderSnapshot // guarded by mu
-	running bool            // a goroutine works through waiting; guarded by mu
+	running bool            // a goroutine scores what waits; guarded by mu
 	done    sync.WaitGroup  // of that goroutine
 }
 
-// newKNNProbe makes the probe of a session, or gives nil and says why where the
-// data cannot be probed. Scores of steps that are made again are dropped.
-func (s *session) newKNNProbe(ctx context.Context, from int64, c *curves) (*knnProbe, error) {
-	for _, split := range []string{s.recipe.ProbeSplit, s.recipe.EvalSplit} {
-		why, err := s.cannotEvaluate(ctx, split)
-		if err != nil {
-			return nil, err
-		}
-		if why != "" {
-			fmt.Fprintln(s.stderr, "no kNN score while training: "+why)
-			return nil, nil
-		}
-	}
-	p := &knnProbe{ctx: ctx, recipe: s.recipe, out: s.out, work: filepath.Join(s.out, ".knn"), curves: c}
+// Options are what a probe needs.
+type Options struct {
+	Recipe *recipe.Recipe // resolved: data, splits, k, T
+	Out    string         // folder of the run
+	From   int64          // scores of later steps are dropped: those steps are trained again
+	// Plot receives every score for TensorBoard, Warn what went wrong and Note what was left
+	// out, both as a line. They are called from the probe's goroutine, Note also from Take's.
+	Plot func(step int64, values ...tensorboard.Scalar)
+	Warn func(error)
+	Note func(string)
+}
+
+// Start prepares a probe. It scores until ctx ends; the caller closes it.
+func Start(ctx context.Context, o Options) (*Probe, error) {
+	p := &Probe{Options: o, ctx: ctx, work: filepath.Join(o.Out, ".knn")}
 	if err := os.MkdirAll(p.work, 0o755); err != nil {
-		return nil, folderError(p.work, err)
+		return nil, durable.Error(p.work, err)
 	}
-	lines, err := readKNN(s.out)
+	lines, err := Read(o.Out)
 	if err != nil {
 		return nil, err
 	}
-	return p, p.rewrite(lines, from)
+	return p, p.rewrite(lines, o.From)
 }
 
-// readKNN reads the scores of a run's folder, oldest first; none where there is no file.
-func readKNN(out string) (lines []knnLine, err error) {
-	path := filepath.Join(out, knnFile)
+// Read reads the scores in a run's folder, oldest first; none where there is no file.
+func Read(out string) (lines []Line, err error) {
+	path := filepath.Join(out, File)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -93,7 +88,7 @@ func readKNN(out string) (lines []knnLine, err error) {
 		return nil, errs.New("read", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	for row := range bytes.Lines(raw) {
-		var l knnLine
+		var l Line
 		if json.Unmarshal(row, &l) != nil {
 			break // the last line of a process that was killed
 		}
@@ -103,8 +98,8 @@ func readKNN(out string) (lines []knnLine, err error) {
 }
 
 // rewrite keeps the scores of steps up to from.
-func (p *knnProbe) rewrite(lines []knnLine, from int64) error {
-	return durable.Replace(filepath.Join(p.out, knnFile), func(w io.Writer) error {
+func (p *Probe) rewrite(lines []Line, from int64) error {
+	return durable.Replace(filepath.Join(p.Out, File), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		for _, l := range lines {
 			if l.Step > from {
@@ -118,24 +113,24 @@ func (p *knnProbe) rewrite(lines []knnLine, from int64) error {
 	})
 }
 
-// take is given a snapshot by the training loop, and does not hold it up.
-func (p *knnProbe) take(s train.EncoderSnapshot) error {
+// Take receives a snapshot from the training loop, which does not wait for its score.
+func (p *Probe) Take(s train.EncoderSnapshot) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.waiting; old != nil {
-		fmt.Fprintf(p.curves.stderr, "\nkNN of epoch %d left out: scoring takes longer than training; raise knn_every or lower eval_images\n", old.Epoch)
+		p.Note(fmt.Sprintf("kNN of epoch %d left out: scoring takes longer than training; raise knn_every or lower eval_images", old.Epoch))
 	}
 	p.waiting = &s
 	if !p.running {
 		p.running = true
 		p.done.Add(1)
-		go p.drain()
+		go p.scoreAll()
 	}
 	return nil
 }
 
-// drain scores what waits until nothing does.
-func (p *knnProbe) drain() {
+// scoreAll scores the snapshot that waits until there is none.
+func (p *Probe) scoreAll() {
 	defer p.done.Done()
 	for {
 		p.mu.Lock()
@@ -148,13 +143,13 @@ func (p *knnProbe) drain() {
 		}
 		p.mu.Unlock()
 		if err := p.score(s); err != nil && p.ctx.Err() == nil {
-			p.curves.warn(err)
+			p.Warn(err)
 		}
 	}
 }
 
-// score has a snapshot scored, and keeps the result.
-func (p *knnProbe) score(s *train.EncoderSnapshot) error {
+// score scores a snapshot and keeps the result.
+func (p *Probe) score(s *train.EncoderSnapshot) error {
 	began := time.Now()
 	file := filepath.Join(p.work, "encoder.safetensors")
 	if err := s.Write(file); err != nil {
@@ -164,31 +159,31 @@ func (p *knnProbe) score(s *train.EncoderSnapshot) error {
 	if err != nil {
 		return err
 	}
-	line := knnLine{Step: s.Step, Epoch: s.Epoch, KNN: map[string]float64{}, Seconds: time.Since(began).Seconds()}
+	line := Line{Step: s.Step, Epoch: s.Epoch, KNN: map[string]float64{}, Seconds: time.Since(began).Seconds()}
 	var values []tensorboard.Scalar
 	for _, score := range result.Scores {
 		k := strings.TrimPrefix(score.Name, "top1_")
 		line.KNN[k] = score.Value
 		values = append(values, tensorboard.Scalar{Tag: "knn/top1_" + k, Value: score.Value})
 	}
-	p.curves.write(s.Step, values...)
-	lines, err := readKNN(p.out)
+	p.Plot(s.Step, values...)
+	lines, err := Read(p.Out)
 	if err != nil {
 		return err
 	}
 	return p.rewrite(append(lines, line), s.Step)
 }
 
-// run scores an encoder's file by `resslt eval knn`.
-func (p *knnProbe) run(file string) (result eval.Result, err error) {
+// run scores an encoder's file with `resslt eval knn`.
+func (p *Probe) run(file string) (result eval.Result, err error) {
 	fail := func(err error) (eval.Result, error) {
-		return result, errs.New("kNN while training", file, "see what is wrong by running `resslt eval knn` by hand", errs.BecauseErr(errs.ErrUnavailable, err))
+		return result, errs.New("kNN while training", file, "run `resslt eval knn` by hand to see what is wrong", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	exe, err := os.Executable()
 	if err != nil {
 		return fail(err)
 	}
-	r := p.recipe
+	r := p.Recipe
 	var ks []string
 	for _, k := range r.KNNK {
 		ks = append(ks, strconv.Itoa(k))
@@ -199,11 +194,11 @@ func (p *knnProbe) run(file string) (result eval.Result, err error) {
 		"--device", r.Device, "--threads", strconv.Itoa(max(1, cores.Count()-r.Threads)), "--out", "-", "--json")
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the trainer, which ends its probe itself
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C goes to the trainer alone, which stops its probe itself
 	if err := c.Start(); err != nil {
 		return fail(err)
 	}
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, c.Process.Pid, probeNice) // a courtesy; it may have ended
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, c.Process.Pid, probeNice) // best effort: it may have ended
 	if err := c.Wait(); err != nil {
 		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
 		return fail(fmt.Errorf("%w: %s", err, lines[len(lines)-1]))
@@ -215,10 +210,10 @@ func (p *knnProbe) run(file string) (result eval.Result, err error) {
 	return result, nil
 }
 
-// close waits for the scores that are still due, unless the run was interrupted.
-func (p *knnProbe) close() {
+// Close waits for the scores that are still due, unless ctx has ended.
+func (p *Probe) Close() {
 	p.done.Wait()
 	if err := os.RemoveAll(p.work); err != nil {
-		p.curves.warn(folderError(p.work, err))
+		p.Warn(durable.Error(p.work, err))
 	}
 }

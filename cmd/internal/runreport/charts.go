@@ -1,15 +1,16 @@
-package main
+package runreport
 
 import (
 	"math"
 
+	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/report"
 	"resslt/train"
 	"resslt/train/recipe"
 )
 
-// charts are a run's curves: what it learns, how it goes, how fast.
-func charts(lines []train.MetricsLine, probes []knnLine, r *recipe.Recipe) (out []report.Chart) {
+// charts are a run's curves: scores, losses, collapse watch, schedules, speed.
+func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe) (out []report.Chart) {
 	at := make([]float64, len(lines))
 	for i, l := range lines {
 		at[i] = l.Epoch
@@ -21,7 +22,7 @@ func charts(lines []train.MetricsLine, probes []knnLine, r *recipe.Recipe) (out 
 		}
 		return s
 	}
-	// figure is a curve of something that not every objective has.
+	// figure is the curve of a statistic that not every objective has.
 	figure := func(name string, value func(*train.Figures) *float64) []report.Series {
 		s := curve(name, func(l *train.MetricsLine) float64 {
 			if v := value(&l.Figures); v != nil {
@@ -80,12 +81,12 @@ func charts(lines []train.MetricsLine, probes []knnLine, r *recipe.Recipe) (out 
 	return out
 }
 
-// knnCurves are the scores of snapshots, a curve for each k.
-func knnCurves(probes []knnLine) (out []report.Series) {
+// knnCurves are the scores of the encoder while it trained, a curve for each k.
+func knnCurves(probes []knnprobe.Line) (out []report.Series) {
 	if len(probes) == 0 {
 		return nil
 	}
-	for _, k := range sortedKeys(probes[0].KNN) {
+	for _, k := range sorted(probes[0].KNN) {
 		s := report.Series{Name: k}
 		for _, p := range probes {
 			if v, ok := p.KNN[k]; ok {

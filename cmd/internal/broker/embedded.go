@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/batcher"
+	"resslt/schemas/errs"
+)
+
+// Embedded is a broker in this process with a connection to it, on a store that lives as long
+// as it does.
+type Embedded struct {
+	*batcher.Broker
+	JetStream jetstream.JetStream
+	store     string
+}
+
+// Embed starts a broker and connects to it under name. o's StoreDir is a new temporary folder;
+// report receives what becomes of the connection, as Flags.Connect's. The caller closes it.
+// Errors are batcher.StartBroker's.
+func Embed(ctx context.Context, name string, o batcher.BrokerOptions, report func(string)) (_ *Embedded, err error) {
+	e := &Embedded{}
+	if e.store, err = os.MkdirTemp("", "resslt-broker-"); err != nil {
+		return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	o.StoreDir = e.store
+	if e.Broker, err = batcher.StartBroker(o); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	_, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: e.Broker, Name: name, Report: report})
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.JetStream = js
+	return e, nil
+}
+
+// TokenFile holds the token of a broker that listens and was given none.
+func (e *Embedded) TokenFile() string { return filepath.Join(e.store, batcher.TokenName) }
+
+// Close ends connection and broker, and removes the store.
+func (e *Embedded) Close() (err error) {
+	if e.JetStream != nil {
+		e.JetStream.Conn().Close()
+	}
+	if e.Broker != nil {
+		err = e.Broker.Close()
+	}
+	_ = os.RemoveAll(e.store) // the system clears TMPDIR
+	return err
+}

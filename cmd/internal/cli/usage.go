@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// PeakRSS is the process's largest resident size in bytes.
+func PeakRSS() int64 {
+	peak := usage().Maxrss
+	if runtime.GOOS == "darwin" {
+		return peak // in bytes
+	}
+	return peak << 10 // Linux and the BSDs count KiB
+}
+
+// CPUTime is the process's user and system time.
+func CPUTime() time.Duration {
+	u := usage()
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// usage is zero where the system does not tell: the call fails for a wrong argument only.
+func usage() (u syscall.Rusage) {
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return syscall.Rusage{}
+	}
+	return u
+}

@@ -1,0 +1,63 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/observe"
+)
+
+// console is where a process writes for people, or for the collector that reads its log.
+type console struct {
+	stdout, stderr io.Writer
+	log            *slog.Logger
+	plain          bool // stderr is read by people, not a log
+}
+
+func newConsole(o *Options) (*console, error) {
+	log, err := o.Observe.Logger(o.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	c := &console{stdout: o.Stdout, stderr: o.Stderr, log: log, plain: o.Observe.Plain()}
+	if !c.plain {
+		c.stderr = observe.Lines(log)
+	}
+	return c, nil
+}
+
+// ofRank is the console of a rank other than 0: it prints no result, and names itself before
+// every line.
+func (c *console) ofRank(rank int) *console {
+	r := &console{stdout: io.Discard, stderr: rankLines{rank, c.stderr}, log: c.log.With("rank", rank), plain: c.plain}
+	if !c.plain {
+		r.stderr = observe.Lines(r.log)
+	}
+	return r
+}
+
+func (c *console) print(line string) { fmt.Fprintln(c.stderr, line) }
+
+// interject prints a line while a progress bar may be on the terminal's last one.
+func (c *console) interject(line string) { fmt.Fprintln(c.stderr, "\n"+line) }
+
+// warn prints an error that ends nothing.
+func (c *console) warn(err error) { c.print("warning: " + cli.Line(err)) }
+
+// rankLines puts the rank before each line.
+type rankLines struct {
+	rank int
+	to   io.Writer
+}
+
+func (w rankLines) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(bytes.TrimLeft(p, "\n")) {
+		if _, err := fmt.Fprintf(w.to, "rank %d: %s", w.rank, line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}

@@ -1,0 +1,91 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas/errs"
+	"resslt/train"
+	"resslt/train/recipe"
+)
+
+// evaluate probes the trained and the initial encoder, as the recipe says.
+func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Result, info train.EncoderInfo) error {
+	if !r.Evaluates("knn") && !r.Evaluates("linear") {
+		return nil
+	}
+	why, err := unfitForProbes(ctx, r)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		// A folder of one's own has no test split, and training it is no less done.
+		c.print("not evaluated: " + why)
+		return nil
+	}
+	images := func(split string) train.ImageSource {
+		return func(ctx context.Context) (train.Images, error) {
+			return OpenEvalImages(ctx, r.Data, split, info, CropFraction(info.Stem), r.EvalImages)
+		}
+	}
+	c.print("evaluating the trained encoder")
+	after, err := train.Probe(ctx, r, res.Learner.Student().Backbone, images(r.ProbeSplit), images(r.EvalSplit))
+	if err != nil {
+		return err
+	}
+	c.print("evaluating the untrained encoder")
+	before, err := train.Untrained(ctx, r, images(r.ProbeSplit), images(r.EvalSplit))
+	if err != nil {
+		return err
+	}
+	res.Summary.Add(r, after, before)
+	return nil
+}
+
+// unfitForProbes gives the reason why the recipe's data is of no use to a probe: a split is missing or
+// has no labels. Anything else that is wrong with it is an error.
+func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err error) {
+	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {
+		src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: split})
+		if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrUsage) {
+			return cli.Line(err), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		classes := len(src.Manifest().Classes)
+		src.Close()
+		if classes == 0 {
+			return fmt.Sprintf("%s, split %s, has no labels", r.Data, split), nil
+		}
+	}
+	return "", nil
+}
+
+// CropFraction is the side of the central square that a probe sees, of the image's shorter
+// side: all of a small image (section 4's centre crop of small square ones), and 224 of 256
+// of a large one, as is usual.
+func CropFraction(stem string) float64 {
+	if stem == "imagenet" {
+		return 0.875
+	}
+	return 1
+}
+
+// OpenEvalImages opens un-augmented images for a probe, which skips those that cannot be
+// decoded.
+func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, fraction float64, most int) (*pipeline.Images, error) {
+	o := EvalImageOptions(info, fraction, most)
+	o.SkipBad = true
+	return pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
+}
+
+// EvalImageOptions are how an encoder is given its images.
+func EvalImageOptions(info train.EncoderInfo, fraction float64, most int) pipeline.ImageOptions {
+	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: cores.Count()}
+}

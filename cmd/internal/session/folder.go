@@ -1,0 +1,117 @@
+package session
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"resslt/batcher/record"
+	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/runreport"
+	"resslt/schemas/errs"
+	"resslt/train/eval"
+)
+
+// Folder is a run's folder, held by this process.
+type Folder struct {
+	dir  string
+	lock *os.File
+}
+
+// LockFolder makes a folder and locks it: two processes in one folder would overwrite each
+// other's files. The caller closes it. It returns ErrUsage where another process has it.
+func LockFolder(dir string) (*Folder, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, folderError(dir, err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, folderError(dir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, errs.New("use folder", dir, "wait for it to end or choose another --out", errs.Because(errs.ErrUsage, "another run is writing there"))
+	}
+	return &Folder{dir, f}, nil
+}
+
+// Close unlocks the folder.
+func (f *Folder) Close() error { return f.lock.Close() }
+
+func folderError(dir string, err error) error {
+	return errs.New("use folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
+}
+
+// runFiles are what a run leaves in its folder, without the batches that diverged.
+var runFiles = []string{
+	"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
+	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile,
+}
+
+// KeptBatch is the file of a run's folder that holds the batch of a step whose loss was not
+// finite.
+func KeptBatch(out, step string) string {
+	return filepath.Join(out, "diverged-step-"+step+".arrow")
+}
+
+// setAside moves an earlier run's files into a subfolder previous-N, so that starting over
+// loses nothing. It gives that folder, "" where there was nothing to move.
+func (f *Folder) setAside() (to string, err error) {
+	kept, err := filepath.Glob(KeptBatch(f.dir, "*"))
+	if err != nil {
+		return "", folderError(f.dir, err)
+	}
+	files := runFiles
+	for _, path := range kept {
+		files = append(files[:len(files):len(files)], filepath.Base(path))
+	}
+	for _, name := range files {
+		from := filepath.Join(f.dir, name)
+		if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if to == "" {
+			if to, err = f.previous(); err != nil {
+				return "", err
+			}
+		}
+		if err := os.Rename(from, filepath.Join(to, name)); err != nil {
+			return "", folderError(f.dir, err)
+		}
+	}
+	return to, nil
+}
+
+// previous makes the first previous-N that is not there yet.
+func (f *Folder) previous() (string, error) {
+	for n := 1; ; n++ {
+		dir := filepath.Join(f.dir, "previous-"+strconv.Itoa(n))
+		switch err := os.Mkdir(dir, 0o755); {
+		case err == nil:
+			return dir, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", folderError(f.dir, err)
+		}
+	}
+}
+
+// refusalFile holds what an audit found. While it is there the run cannot be continued: what
+// the false worker made before was trained on.
+const refusalFile = "audit-refused.txt"
+
+// refused returns ErrDeterminism where an audit has caught a worker of the folder's run.
+func refused(dir string) error {
+	raw, err := os.ReadFile(filepath.Join(dir, refusalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return folderError(dir, err)
+	}
+	return errs.New("continue in", dir, "leave that worker out and start over: with --fresh, without --resume",
+		errs.Because(errs.ErrDeterminism, "the audit refused it: "+strings.TrimSpace(string(raw))))
+}

@@ -1,0 +1,255 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"resslt/batcher/record"
+	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+	"resslt/train"
+	"resslt/train/recipe"
+	"resslt/train/torch"
+)
+
+// Plan is what a session will do: all is decided and nothing is started.
+type Plan struct {
+	Recipe *recipe.Recipe    // resolved
+	Spec   schemas.RunSpec   // of the batches
+	Out    string            // folder of the run's files
+	Resume *train.Checkpoint // nil: from step 0
+	Run    string            // name of the run in a farm's broker
+	Source string            // where the batches come from, for people
+
+	Pixels record.Window // steps whose views are recorded in Out, apart from the log, which always is
+	Stream bool          // all chunks stay in the broker, in files, and are sealed at the end
+
+	// Warnings are the same on every rank; LocalWarnings are of this machine.
+	Warnings, LocalWarnings []string
+}
+
+// MakePlan decides what Run would do with the options, and starts nothing: it reads recipe,
+// checkpoint and data (whose index it may cache), and touches neither Out nor a broker.
+func MakePlan(ctx context.Context, o Options) (p *Plan, err error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	c, err := newConsole(&o)
+	if err != nil {
+		return nil, err
+	}
+	src, err := openSource(ctx, &o, c)
+	if err != nil {
+		return nil, err
+	}
+	defer closing(&err, src.close)
+	if p, err = newPlan(&o); err != nil {
+		return nil, err
+	}
+	return p, p.decide(ctx, &o, src, newGroup(&o).cores(), cli.Progress(c.stderr, "indexing"))
+}
+
+// newPlan begins a plan with its folder, which has to be locked before it is looked into.
+func newPlan(o *Options) (*Plan, error) {
+	r, err := recipe.Load(o.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Recipe: r, Out: o.Out}
+	if p.Out == "" {
+		p.Out = filepath.Join("runs", r.Name)
+	}
+	return p, nil
+}
+
+// decide makes the plan, and finds what is wrong before an earlier run's files are touched.
+// have are the cores that this process may use, indexing receives the progress of the data's
+// index. After an error the plan has the warnings that were found before it.
+func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Cores, indexing func(done, total int64)) error {
+	if o.Resume || src.continues() {
+		if err := refused(p.Out); err != nil {
+			return err
+		}
+	}
+	if o.Resume {
+		if err := p.findCheckpoint(o.RecipeGiven); err != nil {
+			return err
+		}
+	}
+	r := p.Recipe
+	if err := ResolveRecipe(r, o.Data, o.Set, have); err != nil {
+		return err
+	}
+	var err error
+	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
+		return err
+	}
+	if err := torch.Open(""); err != nil {
+		return err
+	}
+	if err := train.Check(r); err != nil {
+		return err
+	}
+	if p.Spec, err = specOf(ctx, r, src.replays(), indexing); err != nil {
+		return err
+	}
+	if err := p.parseRecord(o.Record); err != nil {
+		return err
+	}
+	if p.Resume != nil && p.Resume.RunDigest != p.Spec.Digest() {
+		return errs.New("resume from", p.Out, "resume with the recipe, data and engine of the run, or start over without --resume",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("its batches are of run %.12s, these settings make run %.12s", p.Resume.RunDigest, p.Spec.Digest())))
+	}
+	if p.Run = o.Run; p.Run == "" {
+		p.Run = r.Name
+	}
+	p.Source = src.describe(p)
+	p.warn()
+	return nil
+}
+
+// findCheckpoint finds the newest checkpoint, whose recipe counts from here on. given says
+// that the user has named the recipe that the plan has now.
+func (p *Plan) findCheckpoint(given bool) error {
+	c, damaged, err := train.LatestCheckpoint(train.CheckpointDir(p.Out))
+	if err != nil {
+		return err
+	}
+	for _, d := range damaged {
+		p.LocalWarnings = append(p.LocalWarnings, "passing over: "+cli.Line(d))
+	}
+	r, err := recipe.ParseResolved(filepath.Join(p.Out, "recipe.yaml"), []byte(c.Recipe))
+	if err != nil {
+		return err
+	}
+	if given && r.Name != p.Recipe.Name {
+		return errs.New("resume from", p.Out, "name the run's own recipe or another --out",
+			errs.Because(errs.ErrUsage, fmt.Sprintf("it is a run of recipe %s, not %s", r.Name, p.Recipe.Name)))
+	}
+	p.Resume, p.Recipe = c, r
+	return nil
+}
+
+// specOf is the spec of the batches that the recipe asks for: of the data set, or of a
+// recorded run, which needs no data.
+func specOf(ctx context.Context, r *recipe.Recipe, replayed *Recording, indexing func(done, total int64)) (schemas.RunSpec, error) {
+	if replayed != nil {
+		return pipeline.ReplaySpec(r, &replayed.Run.Spec)
+	}
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: indexing})
+	if err != nil {
+		return schemas.RunSpec{}, err
+	}
+	defer src.Close()
+	return pipeline.Spec(r, src.Manifest())
+}
+
+// warn finds what is allowed and yet likely to be a mistake.
+func (p *Plan) warn() {
+	for _, w := range p.Recipe.Warnings() {
+		p.Warnings = append(p.Warnings, "warning: "+w)
+	}
+	if p.Resume == nil {
+		return
+	}
+	if was, err := recipe.ParseResolved("", []byte(p.Resume.Recipe)); err == nil {
+		if changed := p.Recipe.Changed(was); len(changed) > 0 {
+			p.Warnings = append(p.Warnings, "warning: changed since the checkpoint, so the weights will differ: "+strings.Join(changed, ", "))
+		}
+	}
+	if info, err := torch.Info(); err == nil && info.TorchVersion != p.Resume.Torch {
+		p.LocalWarnings = append(p.LocalWarnings, fmt.Sprintf("warning: the checkpoint was made with libtorch %s, this is %s: the weights will differ in their last bits", p.Resume.Torch, info.TorchVersion))
+	}
+}
+
+// parseRecord reads what is recorded of the batches besides the log.
+func (p *Plan) parseRecord(s string) (err error) {
+	kind, window, some := strings.Cut(s, ":")
+	switch {
+	case s == "log" || s == "":
+	case s == "stream":
+		p.Stream = true
+	case s == "pixels":
+		p.Pixels = record.Window{To: p.Spec.Steps()}
+	case kind == "pixels" && some:
+		p.Pixels, err = record.ParseWindow(window, p.Spec.Steps())
+	default:
+		err = errs.New("", "--record "+strconv.Quote(s), "give log, pixels, pixels:FROM-TO or stream", errs.ErrUsage)
+	}
+	return err
+}
+
+// From is the first step to train.
+func (p *Plan) From() int64 {
+	if p.Resume == nil {
+		return 0
+	}
+	return p.Resume.Step
+}
+
+// Trained reports whether an earlier session has made the last step: what is left is the
+// evaluation, which needs neither broker nor run.
+func (p *Plan) Trained() bool { return p.Resume != nil && p.Resume.Step >= p.Spec.Steps() }
+
+// Work is how much a session has to do.
+type Work struct {
+	Steps, Images int64
+	Bytes         int64 // of the batches' pixels
+	Recorded      int64 // of those, bytes that are kept in Out
+}
+
+// Work estimates what is left to do.
+func (p *Plan) Work() Work {
+	step := int64(p.Spec.BatchSize) * int64(p.Spec.SampleBytes())
+	left := p.Spec.Steps() - p.From()
+	return Work{
+		Steps: left, Images: left * int64(p.Spec.BatchSize), Bytes: left * step,
+		Recorded: max(0, p.Pixels.To-max(p.Pixels.From, p.From())) * step,
+	}
+}
+
+// Print writes the plan for people: what will be done, then the resolved recipe.
+func (p *Plan) Print(w io.Writer) error {
+	work := p.Work()
+	resume := "no: starts at step 0; an earlier run's files in the folder are set aside"
+	if p.Resume != nil {
+		resume = fmt.Sprintf("%s, step %d of %d", p.Resume.Path(), p.Resume.Step, p.Spec.Steps())
+	}
+	keep := "log"
+	if work.Recorded > 0 {
+		keep += fmt.Sprintf(", pixels of %s (%.1f MB)", p.Pixels, float64(work.Recorded)/1e6)
+	}
+	if p.Stream {
+		keep += ", stream"
+	}
+	todo := fmt.Sprintf("%d steps of %d images: %d images, %.1f MB of views", work.Steps, p.Spec.BatchSize, work.Images, float64(work.Bytes)/1e6)
+	if p.Trained() {
+		todo = "the evaluation: all steps are trained"
+	}
+	var b strings.Builder
+	for _, l := range [][2]string{
+		{"recipe", p.Recipe.Name},
+		{"data", fmt.Sprintf("%s, %d images, digest %.12s", p.Recipe.Data, p.Spec.Dataset.Samples, p.Spec.Dataset.Digest)},
+		{"batches", p.Source},
+		{"run", fmt.Sprintf("digest %.12s", p.Spec.Digest())},
+		{"folder", p.Out},
+		{"resume", resume},
+		{"to do", todo},
+		{"record", keep},
+	} {
+		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
+	}
+	for _, line := range append(p.LocalWarnings[:len(p.LocalWarnings):len(p.LocalWarnings)], p.Warnings...) {
+		fmt.Fprintln(&b, line)
+	}
+	_, err := fmt.Fprintf(w, "%s\n%s", b.String(), p.Recipe.YAML())
+	return err
+}

@@ -1,0 +1,105 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/batcher"
+	"resslt/batcher/record"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// Recording is what is kept of a run's batches: in a folder, its recipe log and pixels, or in
+// a broker, the chunks.
+type Recording struct {
+	Run    schemas.RunRecord
+	Folder *record.Folder  // nil of a broker's
+	Stored *batcher.Stored // nil of a folder's
+	Log    bool            // batches are made again by the folder's log, instead of read
+
+	js jetstream.JetStream // connection of Stored
+}
+
+// ParseRecording splits "stream:NAME", "pixels:DIR", "log:DIR" or DIR, of which kind is "".
+func ParseRecording(s string) (kind, place string, err error) {
+	kind, place, ok := strings.Cut(s, ":")
+	switch {
+	case ok && place != "" && (kind == "stream" || kind == "pixels" || kind == "log"):
+		return kind, place, nil
+	case s != "" && !ok:
+		return "", s, nil
+	}
+	return "", "", errs.New("", "--replay "+strconv.Quote(s), "give stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER", errs.ErrUsage)
+}
+
+// OpenRecording opens a folder; kind "" is its pixels where it has any, else its log. The
+// caller closes it.
+func OpenRecording(kind, dir string) (*Recording, error) {
+	f, err := record.OpenFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Recording{Run: f.Run, Folder: f, Log: kind == "log" || kind == "" && len(f.Stored()) == 0}, nil
+}
+
+// OpenStored opens what the broker keeps of a run. The recording closes the connection, also
+// where it cannot be opened.
+func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Recording, err error) {
+	defer func() {
+		if err != nil {
+			js.Conn().Close()
+		}
+	}()
+	run, err := batcher.LookupRun(ctx, js, name)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := run.Stored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Recording{Run: run.Record, Stored: stored, js: js}, nil
+}
+
+// Close closes the folder, or the connection to the broker.
+func (r *Recording) Close() error {
+	switch {
+	case r == nil:
+	case r.Folder != nil:
+		return r.Folder.Close()
+	default:
+		r.js.Conn().Close()
+	}
+	return nil
+}
+
+// Source is where the chunks are read.
+func (r *Recording) Source() record.Source {
+	if r.Stored != nil {
+		return r.Stored
+	}
+	return r.Folder
+}
+
+// Plans looks the plans of a task's row up in the log; false where the log has none for it.
+func (r *Recording) Plans(row batcher.TaskRow) ([][]byte, bool) {
+	spec := r.Folder.Spec()
+	step := row.Epoch*spec.StepsPerEpoch + row.Index/int64(spec.BatchSize)
+	c, err := r.Folder.Logged(step, int(row.Slot)/spec.ChunkSamples)
+	if err != nil {
+		return nil, false // it is drawn, then checked against the log, which names the error
+	}
+	i := int(row.Slot) % spec.ChunkSamples
+	if c.Samples[i] != row.Sample {
+		return nil, false // it could not be decoded, and was replaced
+	}
+	out := make([][]byte, len(c.Plans))
+	for v := range out {
+		out[v] = c.Plans[v][i]
+	}
+	return out, true
+}

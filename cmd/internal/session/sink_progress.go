@@ -1,0 +1,110 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"resslt/cmd/internal/cli"
+	"resslt/schemas"
+	"resslt/train"
+)
+
+// patience is how long a trainer waits for its first batch before it prints that it waits.
+const patience = 10 * time.Second
+
+// progressing shows the training to a person: a bar on a terminal, a line every few seconds
+// elsewhere.
+func progressing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+	p := &progress{console: l.console}
+	var waiting *time.Timer
+	return &subscriber{
+		started: func(context.Context) error {
+			p.start(l.plan)
+			waiting = time.AfterFunc(patience, func() { l.interject("waiting for the first batch of " + l.plan.Source) })
+			return nil
+		},
+		step: func(s train.Progress) {
+			waiting.Stop()
+			p.observe(s)
+		},
+		notice: func(text string) { l.interject("notice: " + text) },
+		ended: func() {
+			if waiting != nil {
+				waiting.Stop()
+			}
+			p.finish()
+		},
+	}, nil
+}
+
+type progress struct {
+	*console
+	bar  *progressbar.ProgressBar // nil where there is no terminal
+	last time.Time
+}
+
+func (p *progress) start(plan *Plan) {
+	if !cli.Terminal(p.stderr) {
+		return
+	}
+	p.bar = progressbar.NewOptions64(plan.Spec.Steps(),
+		progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(20),
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.stderr) }))
+	_ = p.bar.Set64(plan.From()) // a bar that cannot draw is no reason to stop training
+}
+
+func (p *progress) observe(s train.Progress) {
+	line := fmt.Sprintf("loss %.4f α %.2f lr %.4f %.0f img/s wait %.0f%%",
+		s.Stats.Loss, s.Alpha, s.LR, s.ImagesPerSecond, 100*s.WaitFraction)
+	if p.bar != nil {
+		if s.Logged {
+			p.bar.Describe(line)
+		}
+		_ = p.bar.Set64(s.Step) // as above
+		return
+	}
+	if !s.Logged || time.Since(p.last) < cli.LineEvery && s.Step != s.Steps {
+		return
+	}
+	p.last = time.Now()
+	if !p.plain {
+		logStep(p.log, s)
+		return
+	}
+	p.print(fmt.Sprintf("step %d/%d epoch %.2f %s %s left %s",
+		s.Step, s.Steps, s.Epoch, line, collapseWatch(s.Stats), s.Remaining.Round(time.Second)))
+}
+
+// logStep is the line for a collector.
+func logStep(log *slog.Logger, s train.Progress) {
+	log.Info("step", "step", s.Step, "steps", s.Steps, "epoch", s.Epoch, "loss", s.Stats.Loss, "alpha", s.Alpha, "lr", s.LR,
+		"images_per_second", s.ImagesPerSecond, "wait_fraction", s.WaitFraction, "embedding_std", s.Stats.EmbeddingStd, "left", s.Remaining.Round(time.Second))
+}
+
+// collapseWatch is the part of a line that shows a collapse: the embeddings' standard
+// deviation, the target's entropy in nats, and how often student and teacher agree, of those
+// that the objective has.
+func collapseWatch(s train.Stats) string {
+	line := fmt.Sprintf("std %.4f", s.EmbeddingStd)
+	if !math.IsNaN(s.TargetEntropy) {
+		line += fmt.Sprintf(" H(p²) %.2f", s.TargetEntropy)
+	}
+	if !math.IsNaN(s.Agreement) {
+		line += fmt.Sprintf(" agree %.0f%%", 100*s.Agreement)
+	}
+	return line
+}
+
+// finish leaves the terminal on a line of its own, also where the training was stopped.
+func (p *progress) finish() {
+	if p.bar != nil && !p.bar.IsFinished() {
+		_ = p.bar.Exit() // as above
+		fmt.Fprintln(p.stderr)
+	}
+}

@@ -1,0 +1,127 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/batcher"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// farm takes the batches from a broker, where augmentd workers elsewhere put them. With a log
+// they are checked against it.
+type farm struct {
+	noBroker
+	*console
+	opts *Options
+
+	js  jetstream.JetStream // nil before connect
+	run *batcher.Run        // nil before begin
+}
+
+func (s *farm) describe(p *Plan) string {
+	return "run " + p.Run + " from the farm: an augmentd must be running that can reach " + p.Recipe.Data
+}
+
+// continues says that the broker may hold more of what a worker has made.
+func (s *farm) continues() bool { return !s.opts.Fresh }
+
+// complete reports whether nothing is left to seal.
+func (s *farm) complete(ctx context.Context, p *Plan) (bool, error) {
+	if !p.Stream {
+		return true, nil
+	}
+	if err := s.connect(ctx); err != nil || s.opts.Fresh {
+		return false, err
+	}
+	return isSealed(ctx, s.js, p.Run)
+}
+
+// isSealed reports whether the run in the broker is a recording that is complete.
+func isSealed(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
+	run, err := batcher.LookupRun(ctx, js, name)
+	if errors.Is(err, errs.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	stored, err := run.Stored(ctx)
+	if errors.Is(err, errs.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && stored.Sealed(), err
+}
+
+func (s *farm) connect(ctx context.Context) (err error) {
+	if s.js == nil {
+		s.js, err = connectTrainer(ctx, s.opts, s.console)
+	}
+	return err
+}
+
+// connectTrainer reaches the broker as a trainer. The caller closes the connection.
+func connectTrainer(ctx context.Context, o *Options, c *console) (jetstream.JetStream, error) {
+	_, js, err := o.Broker.Connect(ctx, "resslt train", batcher.RoleTrainer, c.interject)
+	return js, err
+}
+
+// begin creates the run, or joins the one of equal spec.
+func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, error) {
+	name := c.plan.Run
+	err := c.inTurn("run "+name, func(first bool) (err error) {
+		if s.opts.Fresh && first {
+			if err := batcher.DeleteRun(ctx, s.js, name); err != nil && !errors.Is(err, errs.ErrNotFound) {
+				return err
+			}
+		}
+		s.run, err = openRun(ctx, s.js, name, s.opts, c.plan)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &s.run.Record, nil
+}
+
+func (s *farm) open(ctx context.Context, c *consumer) (stream, error) {
+	st, err := openStream(ctx, s.run, s.opts, c)
+	if err != nil {
+		return nil, err
+	}
+	c.metrics.connection(s.js)
+	c.metrics.stream(s.run, st)
+	return &farmStream{st, c.plan.Stream}, nil
+}
+
+// delivered counts what the run's workers have reported: their heartbeats outlive them.
+func (s *farm) delivered(ctx context.Context) (d delivery, err error) {
+	workers, err := s.run.Workers(ctx)
+	for _, w := range workers {
+		d.redelivered += w.Redelivered
+	}
+	return d, err
+}
+
+func (s *farm) close() error {
+	if s.js != nil {
+		s.js.Conn().Close()
+	}
+	return s.noBroker.close()
+}
+
+// farmStream seals what it keeps.
+type farmStream struct {
+	*batcher.Stream
+	keep bool
+}
+
+func (s *farmStream) finish(ctx context.Context) error {
+	if !s.keep {
+		return nil
+	}
+	return s.Seal(ctx)
+}

@@ -1,0 +1,8 @@
+// Package sheet draws what a run trains on, for people: one PNG sheet with a row for each
+// sample, which shows the original with the crop boxes of its views, then every view with
+// its plan. A view's frame has the colour of its box.
+//
+//	drawn, policy, err := sheet.Samples(ctx, sheet.Options{Data: uri, Policy: "small", Count: 4})
+//	row := sheet.Recorded(title, spec.Views, plans, pixels)  // of a recorded step
+//	picture := sheet.Stack(rows)
+package sheet

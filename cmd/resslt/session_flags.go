@@ -1,0 +1,65 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"resslt/batcher"
+	"resslt/cmd/internal/session"
+	"resslt/ingest"
+)
+
+// sessionFlags are the flags that `run` and `train` share.
+type sessionFlags struct {
+	session.Options
+	dryRun bool
+}
+
+func (f *sessionFlags) register(c *cobra.Command) {
+	p := c.Flags()
+	p.StringVar(&f.Recipe, "recipe", "quickstart", "embedded recipe or a YAML `file`")
+	p.StringVar(&f.Data, "data", "", "data `URI` in place of the recipe's: "+schemeList())
+	p.StringArrayVar(&f.Set, "set", nil, "override a recipe field, `key=value`; may be repeated")
+	p.StringVar(&f.Out, "out", "", "`folder` for checkpoints, weights and summary.json (default runs/RECIPE)")
+	p.StringVar(&f.Record, "record", "log", "what is kept of the batches: `log` (ids, plans, digests; always), pixels[:FROM-TO] (also the views, of all or some steps, in --out), stream (also all chunks in the broker, sealed at the end; train only)")
+	p.BoolVar(&f.Resume, "resume", false, "continue from the newest checkpoint in --out")
+	p.BoolVar(&f.JSON, "json", false, "print the summary as one JSON object, the last line of standard output")
+	p.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, with the resolved recipe, and start nothing")
+	f.Observe.Register(p)
+}
+
+// registerTransport adds the limits of a run's transport; zero is batcher's default.
+func (f *sessionFlags) registerTransport(c *cobra.Command) {
+	p := c.Flags()
+	p.StringVar(&f.Trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
+	p.DurationVar(&f.Lease, "lease", batcher.DefaultLeaseTerm, "how long this trainer may be silent before the others of the run continue without it")
+	p.Int64Var(&f.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 2 to 64)")
+	p.StringVar((*string)(&f.Storage), "storage", string(batcher.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	p.Int64Var(&f.Audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker's differs (0: none)")
+	p.DurationVar(&f.AckWait, "ack-wait", batcher.DefaultAckWait, "how long a worker may be silent before its task is given to another")
+	p.DurationVar(&f.BrokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.StallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
+}
+
+// run runs the session that the flags ask for, or prints its plan.
+func (f *sessionFlags) run(c *cobra.Command) error {
+	f.RecipeGiven = c.Flags().Changed("recipe")
+	f.Stdout, f.Stderr = c.OutOrStdout(), c.ErrOrStderr()
+	if !f.dryRun {
+		return session.Run(c.Context(), f.Options)
+	}
+	plan, err := session.MakePlan(c.Context(), f.Options)
+	if err != nil {
+		return err
+	}
+	return plan.Print(f.Stdout)
+}
+
+func schemeList() string {
+	var forms []string
+	for _, s := range ingest.Schemes() {
+		forms = append(forms, s.Form)
+	}
+	return strings.Join(forms, ", ")
+}
