@@ -47,10 +47,10 @@ const checkpointMark = "checkpoint"
 
 const damagedHint = "delete it and resume from an older one, or start over without --resume"
 
-// saveCheckpoint writes the learner's state after c.Step steps to dir, then
+// SaveCheckpoint writes the learner's state after c.Step steps to dir, then
 // removes all but the newest keep checkpoints. It fills in Version, Weights and
 // SHA256.
-func saveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
+func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return errs.New("make folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 	}

@@ -21,7 +21,7 @@ func savedSteps(t *testing.T, dir string, steps ...int64) {
 		x := torch.FromFloat32([]float32{1, 2, 3}, 3)
 		n := torch.FromInt64([]int64{7})
 		for _, s := range steps {
-			err := saveCheckpoint(dir, Checkpoint{Step: s, Recipe: "name: x\n"}, []nn.Named{{Name: "queue.keys", Tensor: x}, {Name: "queue.pointer", Tensor: n}}, 2)
+			err := SaveCheckpoint(dir, Checkpoint{Step: s, Recipe: "name: x\n"}, []nn.Named{{Name: "queue.keys", Tensor: x}, {Name: "queue.pointer", Tensor: n}}, 2)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -241,7 +241,7 @@ func (l *loop) checkpoint() error {
 			return err
 		}
 	}
-	return saveCheckpoint(CheckpointDir(l.Out), Checkpoint{
+	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
 		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
