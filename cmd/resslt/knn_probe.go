@@ -54,8 +54,8 @@ type knnProbe struct {
 
 	mu      sync.Mutex
 	waiting *train.EncoderSnapshot // guarded by mu
-	running bool            // a goroutine works through waiting; guarded by mu
-	done    sync.WaitGroup  // of that goroutine
+	running bool                   // a goroutine works through waiting; guarded by mu
+	done    sync.WaitGroup         // of that goroutine
 }
 
 // newKNNProbe makes the probe of a session, or gives nil and says why where the
