@@ -48,13 +48,8 @@ type Probe struct {
 
 	mu      sync.Mutex
 	waiting *train.EncoderSnapshot // guarded by mu
-<<<<<<< HEAD:cmd/internal/knnprobe/probe.go
 	running bool            // a goroutine scores what waits; guarded by mu
 	done    sync.WaitGroup  // of that goroutine
-=======
-	running bool                   // a goroutine works through waiting; guarded by mu
-	done    sync.WaitGroup         // of that goroutine
->>>>>>> learner:cmd/resslt/knn_probe.go
 }
 
 // Options are what a probe needs.
