@@ -174,7 +174,7 @@ type stepBench struct {
 	device           torch.Device
 	batch            *schemas.Batch
 	hyper            train.Hyper
-	teacher, student []*torch.Tensor   // of batch, on a GPU, where the copy is not timed
+	teacher, student []*torch.Tensor      // of batch, on a GPU, where the copy is not timed
 	pending          []*train.PendingStep // started and not waited for, oldest first
 }
 

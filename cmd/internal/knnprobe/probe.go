@@ -48,8 +48,8 @@ type Probe struct {
 
 	mu      sync.Mutex
 	waiting *train.EncoderSnapshot // guarded by mu
-	running bool            // a goroutine scores what waits; guarded by mu
-	done    sync.WaitGroup  // of that goroutine
+	running bool                   // a goroutine scores what waits; guarded by mu
+	done    sync.WaitGroup         // of that goroutine
 }
 
 // Options are what a probe needs.
