@@ -136,7 +136,7 @@ func TestAuditorsOwnTrouble(t *testing.T) {
 
 	began := make(chan struct{}, 1)
 	own = &hashSource{before: func(ctx context.Context, _ TaskRow) error {
-		poke(began)
+		wake(began)
 		<-ctx.Done()
 		return ctx.Err()
 	}}

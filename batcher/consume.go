@@ -62,7 +62,7 @@ func (s *Stream) consume(ctx context.Context) error {
 			// A failure here shows again in the next session, and is counted there.
 			hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
 			step := s.at()
-			_, _ = s.planner.Heal(hctx, step, s.asm.Missing(step))
+			_, _ = s.driver.repair(hctx, step, s.asm.Missing(step))
 			cancel()
 		}
 	}
@@ -188,7 +188,7 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 				}
 			}
 		}
-		wctx, cancel := context.WithTimeout(ctx, s.opts.HealAfter)
+		wctx, cancel := context.WithTimeout(ctx, s.opts.RepairAfter)
 		msg, err := it.Next(jetstream.NextContext(wctx))
 		cancel()
 		if err == nil {
@@ -206,7 +206,7 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 			continue
 		}
 		hctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
-		there, err := s.planner.Heal(hctx, step, s.asm.Missing(step))
+		there, err := s.driver.repair(hctx, step, s.asm.Missing(step))
 		var info *jetstream.ConsumerInfo
 		if err == nil {
 			info, err = cons.Info(hctx)
@@ -261,7 +261,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		if err == nil && s.opts.Keep < 0 {
 			return s.late(ctx, msg, seq, chunkID{step, index})
 		}
-		if err == nil && s.planner.Wanted(step) {
+		if err == nil && s.driver.wants(step) {
 			return nil
 		}
 		return s.discard(ctx, seq) // a worker was too late
@@ -285,12 +285,12 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
 			return err
 		}
-		return s.again(ctx, seq, step, index)
+		return s.again(ctx, seq, chunkID{step, index})
 	}
 	if chunk.Tombstone != "" && seq <= s.openSeq {
 		// It was given up before this trainer came: whatever was the matter may
 		// have been mended since.
-		return s.again(ctx, seq, step, index)
+		return s.again(ctx, seq, chunkID{step, index})
 	}
 	// Before the chunk can complete its step: Next hands that out at once.
 	if err := s.record(ctx, chunk); err != nil {
@@ -315,17 +315,17 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		s.stats.tombstoned.Add(1)
 	}
 	if s.asm.Ready(step) {
-		poke(s.news)
+		wake(s.news)
 	}
 	return nil
 }
 
 // again deletes a message and asks for its chunk once more.
-func (s *Stream) again(ctx context.Context, seq uint64, step int64, index int) error {
+func (s *Stream) again(ctx context.Context, seq uint64, id chunkID) error {
 	if err := s.discard(ctx, seq); err != nil {
 		return err
 	}
-	return s.planner.Again(ctx, step, index)
+	return s.driver.again(ctx, id)
 }
 
 // discard deletes a message of BATCH_<run>.

@@ -7,7 +7,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
-	"resslt/schemas/errs"
 )
 
 // dropDamaged deletes a stream that lists messages which it cannot give: the first
@@ -75,28 +74,4 @@ func (r *Run) damaged(ctx context.Context, name, subject string) (bool, error) {
 		suspect = found
 	}
 	return false, nil
-}
-
-// mendDamage looks after the streams in which a chunk or its task should be, and
-// does not come. A recording is not made anew behind its owner's back: it returns
-// ErrCorrupt for that. p.mu is held.
-func (p *Planner) mendDamage(ctx context.Context, id chunkID) error {
-	name := p.run.Name
-	if _, err := p.run.dropDamaged(ctx, schemas.TasksStream(name), schemas.TaskSubject(name, id.step, id.chunk)); err != nil {
-		return err
-	}
-	batch, subject := schemas.BatchStream(name), schemas.ChunkSubject(name, id.step, id.chunk)
-	if !p.recording() {
-		_, err := p.run.dropDamaged(ctx, batch, subject)
-		return err
-	}
-	damaged, err := p.run.damaged(ctx, batch, subject)
-	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !damaged {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errs.New("read recording", batch, "export what can be read with `resslt record export`, then start with --fresh",
-		errs.Because(errs.ErrCorrupt, "the broker's store lists chunks that it cannot give"))
 }

@@ -58,7 +58,7 @@ func TestBrokerGone(t *testing.T) {
 	run := openRun(t, js, testSpec(), RunOptions{})
 	src := &hashSource{}
 	f := startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
-	s := openStream(t, run, StreamOptions{BrokerTimeout: 300 * time.Millisecond, HealAfter: 100 * time.Millisecond, Prefetch: 1})
+	s := openStream(t, run, StreamOptions{BrokerTimeout: 300 * time.Millisecond, RepairAfter: 100 * time.Millisecond, Prefetch: 1})
 	take(t, s, 1)
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestWorkerDies(t *testing.T) {
 			src := &hashSource{}
 			f2 := startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
 			equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
-			if n := f2.Stats().Redelivered + s.Stats().Healed; n < 2 || !killed && n != 2 {
+			if n := f2.Stats().Redelivered + s.Stats().Repaired; n < 2 || !killed && n != 2 {
 				t.Errorf("%d tasks were given out again, want the 2 that were held", n)
 			}
 		})
@@ -342,9 +342,9 @@ func TestPurgeKeepsTheRest(t *testing.T) {
 		src := &hashSource{}
 		run := openRun(t, js, spec, RunOptions{Window: 16})
 		startWorker(t, js, src, WorkerOptions{Workers: 2}, "r")
-		s := openStream(t, run, StreamOptions{Prefetch: 1, HealAfter: time.Minute})
+		s := openStream(t, run, StreamOptions{Prefetch: 1, RepairAfter: time.Minute})
 		equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
-		if n := s.Stats().Healed; n != 0 {
+		if n := s.Stats().Repaired; n != 0 {
 			t.Errorf("%d chunks had to be asked for again", n)
 		}
 	})

@@ -277,8 +277,8 @@ func openRun(t *testing.T, js jetstream.JetStream, spec schemas.RunSpec, o RunOp
 
 func openStream(t *testing.T, run *Run, o StreamOptions) *Stream {
 	t.Helper()
-	if o.HealAfter == 0 {
-		o.HealAfter = 300 * time.Millisecond
+	if o.RepairAfter == 0 {
+		o.RepairAfter = 300 * time.Millisecond
 	}
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 20 * time.Second
@@ -289,6 +289,13 @@ func openStream(t *testing.T, run *Run, o StreamOptions) *Stream {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// testDriver is a driver at step 0 whose lease is not taken.
+func testDriver(run *Run, o StreamOptions) *driver {
+	o.Trainer = "t"
+	l := newLease(run, position{trainer: o.Trainer, window: o.Window}, DefaultLeaseTerm)
+	return newDriver(run, strideOrder{run.Spec().Dataset.Samples}, o, l, &streamCounters{})
 }
 
 // take reads steps until `to`, and returns their digests.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,7 +45,7 @@ type leaseNote struct {
 
 	Term   time.Duration `json:"term"` // ns
 	Cursor int64         `json:"cursor"`
-	Asked  int64         `json:"asked"`
+	Issued int64         `json:"asked"`
 	Window int64         `json:"window"`
 	Keep   int64         `json:"keep"`
 	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
@@ -57,54 +58,91 @@ func (n leaseNote) String() string {
 	return reasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
 }
 
-func (n leaseNote) place() place {
-	return place{trainer: n.Trainer, cursor: n.Cursor, asked: n.Asked, window: n.Window, keep: n.Keep}
+func (n leaseNote) position() position {
+	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep}
 }
 
 // lease keeps a trainer's name to one process, and tells the others where it is. The
-// note is replaced again and again, each time on the condition that it is still the
-// one that was written last; it is dead when its term has passed without that. No
-// two machines' clocks are compared.
+// note is replaced again and again, each time on the condition that it is still the one
+// that was written last; it is dead when its term has passed without that. No two
+// machines' clocks are compared.
 //
-// A lease belongs to one goroutine at a time.
+// A lease belongs to one goroutine at a time, but for advance, plan and announce, which
+// any may call, and which do not wait.
 type lease struct {
-	run   *Run
-	note  leaseNote
-	where func() place  // of the trainer; called from any goroutine
-	alone func() bool   // nobody goes by it; called from any goroutine
-	moved chan struct{} // capacity 1: where has changed
-	seq   uint64        // of the note as it was written last
+	run  *Run
+	note leaseNote
+	seq  uint64        // of the note as it was written last
+	due  chan struct{} // capacity 1: the note is to be renewed now
+
+	mu    sync.Mutex
+	state leaseState // guarded by mu
 }
 
-// takeLease makes this process the run's only trainer of the name that where gives.
-// A lease that nobody renews is waited for, no longer than its term and a fifth;
-// takeLease returns ErrUsage where the holder is alive, which shows in a fifth of
-// the term.
-func takeLease(ctx context.Context, run *Run, term time.Duration, where func() place, alone func() bool) (*lease, error) {
+// leaseState is what the next renewal says.
+type leaseState struct {
+	cursor, issued int64
+	alone          bool // no other trainer goes by it
+}
+
+// newLease makes a lease that is not taken yet.
+func newLease(run *Run, at position, term time.Duration) *lease {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "a host without a name" // the note is for people to read
 	}
-	at := where()
-	l := &lease{run: run, where: where, alone: alone, moved: make(chan struct{}, 1), note: leaseNote{
-		ID: rand.Text(), Trainer: at.trainer, Host: host, PID: os.Getpid(), Process: thisProcess(),
-		Term: term, Window: at.window, Keep: at.keep,
-	}}
+	return &lease{
+		run: run, due: make(chan struct{}, 1), state: leaseState{at.cursor, at.issued, true},
+		note: leaseNote{
+			ID: rand.Text(), Trainer: at.trainer, Host: host, PID: os.Getpid(), Process: thisProcess(),
+			Term: term, Window: at.window, Keep: at.keep,
+		},
+	}
+}
+
+// take makes this process the run's only trainer of the name. A lease that nobody renews
+// is waited for, no longer than its term and a fifth; take returns ErrUsage where the
+// holder is alive, which shows in a fifth of the term.
+func (l *lease) take(ctx context.Context) error {
 	for {
-		seq, err := awaitFree(ctx, run, at.trainer)
+		seq, err := awaitFree(ctx, l.run, l.note.Trainer)
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
 		var typed *errs.Error
 		switch {
 		case err == nil:
-			return l, nil
+			return nil
 		case errors.As(err, &typed):
-			return nil, err
+			return err
 		case !isWrongLast(err): // else somebody was faster
-			return nil, unavailable(run.js.Conn(), "open stream", run.Name, err)
+			return unavailable(l.run.js.Conn(), "open stream", l.run.Name, err)
 		}
 	}
+}
+
+// advance says that the trainer needs no step below cursor any more.
+func (l *lease) advance(cursor int64) {
+	l.mu.Lock()
+	l.state.cursor = cursor
+	l.mu.Unlock()
+	wake(l.due)
+}
+
+// plan says how far the trainer's tasks are issued, and whether it trains alone.
+func (l *lease) plan(issued int64, alone bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.issued, l.state.alone = issued, alone
+}
+
+// announce has the lease renewed at once.
+func (l *lease) announce() { wake(l.due) }
+
+func (l *lease) next() leaseState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
 }
 
 // awaitFree waits until no live trainer has the name, and gives the sequence of the
@@ -145,7 +183,7 @@ func (l *lease) hold(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-		case <-l.moved:
+		case <-l.due:
 		case <-ctx.Done():
 			return nil
 		}
@@ -159,7 +197,7 @@ func (l *lease) hold(ctx context.Context) error {
 		// A broker that is away, or that is being set up again, is the planner's
 		// and the consumer's to wait for; the next renewal makes up for this one.
 		every := cursorEvery
-		if l.alone() {
+		if l.next().alone {
 			every = cursorEveryAlone
 		}
 		if sleep(ctx, min(every, l.note.Term/leaseRenewals)) != nil {
@@ -200,8 +238,8 @@ func (l *lease) leave(ctx context.Context) error {
 
 // write puts the note in the place of the one of sequence last, 0 for none.
 func (l *lease) write(ctx context.Context, last uint64) error {
-	at := l.where()
-	l.note.Cursor, l.note.Asked = at.cursor, at.asked
+	at := l.next()
+	l.note.Cursor, l.note.Issued = at.cursor, at.issued
 	body, err := json.Marshal(l.note)
 	if err != nil {
 		return errs.New("store lease", l.run.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))

@@ -60,7 +60,8 @@ func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 // lend takes a lease for a trainer at step 0.
 func lend(t *testing.T, run *Run, trainer string, term time.Duration) (*lease, error) {
 	t.Helper()
-	return takeLease(t.Context(), run, term, func() place { return place{trainer: trainer, window: 1} }, func() bool { return true })
+	l := newLease(run, position{trainer: trainer, window: 1}, term)
+	return l, l.take(t.Context())
 }
 
 // A trainer that was killed holds its name for the rest of the term and no longer;

@@ -45,17 +45,18 @@ func (r *Run) Seal(ctx context.Context) error {
 // came as a tombstone or altered, time after time; ctx's error.
 func (s *Stream) Seal(ctx context.Context) error {
 	pat := patience{nc: s.run.js.Conn(), limit: s.opts.BrokerTimeout}
-	asked := map[chunkID]bool{}
+	first := true
 	before, since := -1, time.Now() // what the last pass found lacking, and since when it is so
 	looked := since                 // when the queue was last looked at
 	for {
-		look := min(time.Since(since), time.Since(looked)) > s.opts.HealAfter
+		look := min(time.Since(since), time.Since(looked)) > s.opts.RepairAfter
 		if look {
 			looked = time.Now()
 		}
 		seen := s.seen.Load()
 		pctx, cancel := whileConnected(ctx, s.run.js.Conn(), passTimeout)
-		lack, err := s.planner.fill(pctx, asked, look)
+		lack, err := s.driver.seal(pctx, sealing{first, look})
+		first = false
 		if err == nil && lack == 0 {
 			lack, err = s.unseen(pctx, seen)
 		}
@@ -120,7 +121,7 @@ func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID
 	if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
 		return notRecorded{err}
 	}
-	return s.again(ctx, seq, id.step, id.chunk)
+	return s.again(ctx, seq, id)
 }
 
 // compare holds a chunk that came again against what was handed out.
@@ -134,59 +135,4 @@ func (s *Stream) compare(c *Chunk) error {
 			errs.Because(errs.ErrDeterminism, fmt.Sprintf("it was handed out with digest %.12s, and made again with %.12s", was, c.Digest)))
 	}
 	return nil
-}
-
-// maxAsks bounds what one pass asks for: other passes of the planner wait meanwhile.
-const maxAsks = 2000
-
-// fill asks for the chunks of the run that the broker does not hold, maxAsks of them at
-// most, and says how many those are that it does not hold. It enters what it asked for
-// into asked, also where it returns an error, and does not ask for it again, unless look
-// says so: then it looks after them as Heal does after a step's.
-func (p *Planner) fill(ctx context.Context, asked map[chunkID]bool, look bool) (lack int, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var queue *jetstream.ConsumerInfo
-	if look {
-		if err := p.run.ensureOpen(ctx); err != nil {
-			return 0, err
-		}
-		if queue, err = p.queue(ctx); err != nil {
-			return 0, err
-		}
-	}
-	if p.present, err = p.list(ctx, schemas.AllChunks(p.run.Name)); err != nil {
-		return 0, err
-	}
-	p.lacking = map[chunkID]bool{}
-	for step := range p.run.Spec().Steps() {
-		for c := range p.run.Spec().Chunks() {
-			if id := (chunkID{step, c}); p.present[schemas.ChunkSubject(p.run.Name, step, c)] {
-				delete(asked, id)
-			} else {
-				p.lacking[id] = true
-			}
-		}
-	}
-	asks := 0
-	for id := range p.lacking {
-		if asked[id] && !look {
-			continue
-		}
-		if asks++; asks > maxAsks {
-			break
-		}
-		is, err := p.ask(ctx, id.step, id.chunk)
-		if err == nil && !is && look {
-			err = p.urge(ctx, queue, id)
-		}
-		if err != nil {
-			return 0, err
-		}
-		asked[id] = true
-		if is {
-			p.stats.healed.Add(1)
-		}
-	}
-	return len(p.lacking), nil
 }

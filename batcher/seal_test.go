@@ -104,7 +104,7 @@ func TestRecordedIsNotPurged(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Nor does the seal end it: it looks after its step, and finds nothing to make.
-		if _, err := beside.planner.Heal(t.Context(), 8, nil); err != nil {
+		if _, err := beside.driver.repair(t.Context(), 8, nil); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, take(t, beside, spec.Steps()), all[8:])
@@ -113,6 +113,14 @@ func TestRecordedIsNotPurged(t *testing.T) {
 		}
 		whole()
 	})
+}
+
+// purgeStep removes a step's chunks behind the planner's back.
+func purgeStep(t *testing.T, s *Stream, step int64) {
+	t.Helper()
+	if _, err := (purgeChunks{step}).do(t.Context(), s.driver); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A recording that lacks chunks is not sealed so: they are made again.
@@ -124,9 +132,7 @@ func TestSealIsWhole(t *testing.T) {
 	s := openStream(t, run, StreamOptions{Keep: -1, StallTimeout: 700 * time.Millisecond})
 	take(t, s, spec.Steps())
 	for _, step := range []int64{0, 7} { // by another, before it knew
-		if err := s.planner.purgeStep(t.Context(), step); err != nil {
-			t.Fatal(err)
-		}
+		purgeStep(t, s, step)
 	}
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
@@ -178,9 +184,7 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 		return chunk.Digest
 	}
 	for _, step := range []int64{0, 7} {
-		if err := s.planner.purgeStep(t.Context(), step); err != nil {
-			t.Fatal(err)
-		}
+		purgeStep(t, s, step)
 	}
 	right(0, 1)
 	chunk.Digest, chunk.Pixels[0][0] = "", chunk.Pixels[0][0]+1
@@ -217,9 +221,7 @@ func TestSealGivesUpOnTombstones(t *testing.T) {
 	if err := f.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.planner.purgeStep(t.Context(), 7); err != nil {
-		t.Fatal(err)
-	}
+	purgeStep(t, s, 7)
 	broken := &hashSource{before: func(context.Context, TaskRow) error { return errs.Because(errs.ErrCorrupt, "no picture") }}
 	startWorker(t, js, broken, WorkerOptions{Workers: 1}, "r")
 	wantErr(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
@@ -241,9 +243,7 @@ func TestSealHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []int64{0, 7} {
-		if err := s.planner.purgeStep(t.Context(), step); err != nil {
-			t.Fatal(err)
-		}
+		purgeStep(t, s, step)
 	}
 	had, sealed := s.Stats().Issued, make(chan error, 1)
 	go func() { sealed <- s.Seal(t.Context()) }()
@@ -259,7 +259,7 @@ func TestSealHeals(t *testing.T) {
 	}
 	took := make(chan struct{}, 1)
 	startWorker(t, js, &hashSource{before: func(ctx context.Context, _ TaskRow) error {
-		poke(took)
+		wake(took)
 		<-ctx.Done()
 		return ctx.Err()
 	}}, WorkerOptions{Workers: 1}, "r")
@@ -282,19 +282,18 @@ func TestRecordingDropsBackups(t *testing.T) {
 	startWorker(t, js, &hashSource{}, WorkerOptions{Workers: 2}, "r")
 	s := openStream(t, run, StreamOptions{Keep: -1})
 	take(t, s, 3)
-	p := s.planner
-	held := func(f func()) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		f()
+	held := func(f func(*planner)) {
+		s.driver.mu.Lock()
+		defer s.driver.mu.Unlock()
+		f(s.driver.planner)
 	}
-	held(func() {
+	held(func(p *planner) {
 		p.backups[chunkID{1, 0}], p.backups[chunkID{2, 1}], p.backups[chunkID{11, 0}] = time.Now(), time.Now(), time.Now()
 		p.lacking = map[chunkID]bool{{2, 1}: true}
 	})
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var left map[chunkID]time.Time
-		held(func() { left = maps.Clone(p.backups) })
+		held(func(p *planner) { left = maps.Clone(p.backups) })
 		if _, over := left[chunkID{1, 0}]; !over {
 			if len(left) != 2 {
 				t.Errorf("left are %v", left)

@@ -100,7 +100,7 @@ type StreamStats struct {
 	Replaced         int64         // samples replaced in batches handed out
 	Rejected         int64         // chunks of no use, each time that one came: of another spec or schema, too large, malformed
 	DigestMismatches int64         // bodies that are not what their header's digest says, two digests of one chunk, a worker's notice of such
-	Healed           int64         // tasks issued again
+	Repaired         int64         // tasks issued again
 	BufferedSteps    int64         // complete, waiting for the trainer
 	Waited           time.Duration // by Next, in all, up to now
 	Issued           int64         // tasks issued
@@ -109,8 +109,8 @@ type StreamStats struct {
 
 // streamCounters are the live form of StreamStats.
 type streamCounters struct {
-	chunks, bytes, repeated, tombstoned, replaced, rejected, mismatches, healed, waited, issued atomic.Int64
-	hungry                                                                                      atomic.Int64 // UnixNano since when Next waits; 0: it does not
+	chunks, bytes, repeated, tombstoned, replaced, rejected, mismatches, repaired, waited, issued atomic.Int64
+	hungry                                                                                        atomic.Int64 // UnixNano since when Next waits; 0: it does not
 }
 
 // waiting is the time that Next has waited, the wait that goes on now included: who

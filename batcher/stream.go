@@ -45,9 +45,9 @@ type StreamOptions struct {
 	// StallTimeout is how long Next waits for a batch from a broker that is
 	// there, say because no worker runs; default 10 minutes, -1 without end.
 	StallTimeout time.Duration
-	// HealAfter is how long a step may be missing something before the planner
+	// RepairAfter is how long a step may be missing something before the planner
 	// looks what has become of it; default 3 s.
-	HealAfter time.Duration
+	RepairAfter time.Duration
 	// Part is which rows of every batch Next gives; default all of them. The trainers of
 	// the parts are trainers of the run like others, each under its own name. Where the
 	// broker can choose (2.10), chunks without any of these rows are not fetched, but
@@ -77,8 +77,8 @@ func (o StreamOptions) applyDefaults(run *Run) StreamOptions {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
-	if o.HealAfter == 0 {
-		o.HealAfter = 3 * time.Second
+	if o.RepairAfter == 0 {
+		o.RepairAfter = 3 * time.Second
 	}
 	return o
 }
@@ -99,7 +99,7 @@ func (o StreamOptions) validate(run *Run) error {
 		return bad("window", fmt.Sprintf("is %d, the run was opened with %d", o.Window, run.opts.Window), "open the run with a larger window")
 	case o.LeaseTerm < 0 || o.LeaseTerm > maxTerm:
 		return bad("lease term", fmt.Sprintf("is %v", o.LeaseTerm), fmt.Sprintf("give up to %v, or 0 for the default", maxTerm))
-	case o.Prefetch < 1 || o.Keep < -1 || o.BrokerTimeout < 0 || o.HealAfter < 0:
+	case o.Prefetch < 1 || o.Keep < -1 || o.BrokerTimeout < 0 || o.RepairAfter < 0:
 		return bad("options", "a number is negative", "give 0 for the default, or more")
 	}
 	return nil
@@ -109,12 +109,12 @@ func (o StreamOptions) validate(run *Run) error {
 // consumer and assembler together. Next belongs to one goroutine; Stats and Close
 // may be called from any.
 type Stream struct {
-	run     *Run
-	opts    StreamOptions
-	planner *Planner
-	asm     *Assembler
-	dec     *Decoder
-	stats   streamCounters
+	run    *Run
+	opts   StreamOptions
+	driver *driver
+	asm    *Assembler
+	dec    *Decoder
+	stats  streamCounters
 
 	room chan struct{} // capacity 1: Next took a batch
 	news chan struct{} // capacity 1: a batch may be ready
@@ -173,18 +173,16 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
 		openSeq: batches.CachedInfo().State.LastSeq, digests: map[chunkID]string{},
 	}
-	s.planner = newPlanner(run, order, PlannerOptions{
-		From: o.From, Window: o.Window, Keep: o.Keep, Trainer: o.Trainer, BrokerTimeout: o.BrokerTimeout,
-	}, &s.stats)
-	s.planner.issued = func() { poke(s.lease.moved) }
-	if s.lease, err = takeLease(ctx, run, o.LeaseTerm, s.planner.self, s.planner.alone); err != nil {
+	s.lease = newLease(run, position{trainer: o.Trainer, cursor: o.From, window: o.Window, keep: o.Keep}, o.LeaseTerm)
+	s.driver = newDriver(run, order, o, s.lease, &s.stats)
+	if err := s.lease.take(ctx); err != nil {
 		return nil, err
 	}
 
 	bg, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	g, gctx := errgroup.WithContext(bg)
-	g.Go(func() error { return s.planner.Plan(gctx) })
+	g.Go(func() error { return s.driver.plan(gctx) })
 	g.Go(func() error { return s.consume(gctx) })
 	g.Go(func() error { return s.watch(gctx) })
 	g.Go(func() error { return s.lease.hold(gctx) })
@@ -288,9 +286,8 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			s.mu.Lock()
 			s.cursor = step + 1
 			s.mu.Unlock()
-			s.planner.Advance(step + 1)
-			poke(s.lease.moved)
-			poke(s.room)
+			s.driver.advance(step + 1)
+			wake(s.room)
 			s.stats.replaced.Add(int64(b.Replaced))
 			return b, nil
 		}
@@ -316,7 +313,7 @@ func (s *Stream) Stats() StreamStats {
 	c := &s.stats
 	return StreamStats{
 		Chunks: c.chunks.Load(), Bytes: c.bytes.Load(), Repeated: c.repeated.Load(), Tombstoned: c.tombstoned.Load(),
-		Replaced: c.replaced.Load(), Rejected: c.rejected.Load(), DigestMismatches: c.mismatches.Load(), Healed: c.healed.Load(), Issued: c.issued.Load(),
+		Replaced: c.replaced.Load(), Rejected: c.rejected.Load(), DigestMismatches: c.mismatches.Load(), Repaired: c.repaired.Load(), Issued: c.issued.Load(),
 		BufferedSteps: s.asm.Complete(next), Waited: c.waiting(), Next: next,
 	}
 }
@@ -338,7 +335,7 @@ func (s *Stream) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 		defer cancel()
 		if s.reason() == nil {
-			err = s.planner.finish(ctx)
+			err = s.driver.finish(ctx)
 		}
 		if lerr := s.lease.leave(ctx); err == nil && s.reason() == nil {
 			err = lerr
@@ -347,8 +344,8 @@ func (s *Stream) Close() error {
 	return err
 }
 
-// poke wakes a listener that may be awake.
-func poke(c chan struct{}) {
+// wake wakes a listener that may be awake.
+func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -215,8 +215,8 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	spec := testSpec()
 	run := openRun(t, js, spec, RunOptions{AckWait: 100 * time.Millisecond, MaxDeliver: 1})
-	p := newPlanner(run, strideOrder{spec.Dataset.Samples}, PlannerOptions{Window: 1, Trainer: "t"}, &streamCounters{})
-	if err := p.pass(t.Context()); err != nil {
+	d := testDriver(run, StreamOptions{Window: 1})
+	if err := d.tell(t.Context(), cycle{}); err != nil {
 		t.Fatal(err)
 	}
 	cons, err := js.Consumer(t.Context(), schemas.TasksStream("r"), schemas.WorkersConsumer)
@@ -258,7 +258,7 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 	}
 	for range 2 {
 		spend()
-		if _, err := p.Heal(t.Context(), 0, nil); err != nil {
+		if _, err := d.repair(t.Context(), 0, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -302,7 +302,7 @@ func TestStreamLeavesNoGoroutine(t *testing.T) {
 func TestStallIsAnError(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	run := openRun(t, js, testSpec(), RunOptions{})
-	s := openStream(t, run, StreamOptions{StallTimeout: 300 * time.Millisecond, HealAfter: 50 * time.Millisecond})
+	s := openStream(t, run, StreamOptions{StallTimeout: 300 * time.Millisecond, RepairAfter: 50 * time.Millisecond})
 	_, err := s.Next(t.Context())
 	wantErr(t, err, errs.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
 }

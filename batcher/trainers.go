@@ -2,13 +2,11 @@ package batcher
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/schemas"
@@ -106,89 +104,4 @@ func readLeases(ctx context.Context, run *Run) (map[string]*heldLease, error) {
 		}
 	}
 	return out, nil
-}
-
-// roster is what a trainer knows of the others of its run. It hears their notes as
-// they are published, and reads them now and then for what it did not hear.
-type roster struct {
-	run  *Run
-	self string
-	seen map[string]sighting
-	read time.Time // when the notes were last read; zero: they must be
-}
-
-// sighting is a note, and when it was renewed, by this machine's clock.
-type sighting struct {
-	heldLease
-	at time.Time
-}
-
-// rereadEvery is how long a roster goes by what it hears alone.
-const rereadEvery = 5 * time.Second
-
-// hear takes in a note as it was published. That it was published does not say that
-// the broker took it, so only a renewal of a known lease counts at once.
-func (r *roster) hear(m *nats.Msg) {
-	name := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-	if name == r.self || len(m.Data) > maxLeaseNote {
-		return
-	}
-	var n leaseNote
-	s, known := r.seen[name]
-	if err := json.Unmarshal(m.Data, &n); err != nil || !known || n.ID != s.ID || n.Cursor < 0 || n.Window < 0 {
-		r.read = time.Time{}
-		return
-	}
-	// Notes wait in line: one may be older than what was read meanwhile.
-	n.Cursor, n.Asked = max(n.Cursor, s.Cursor), max(n.Asked, s.Asked)
-	s.leaseNote, s.age, s.at = n, 0, time.Now()
-	r.seen[name] = s
-}
-
-// refresh reads the notes where that is due.
-func (r *roster) refresh(ctx context.Context) error {
-	if time.Since(r.read) < rereadEvery {
-		return nil
-	}
-	notes, err := readLeases(ctx, r.run)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	next := map[string]sighting{}
-	for name, h := range notes {
-		if name == r.self {
-			continue
-		}
-		s := sighting{*h, now.Add(-h.age)}
-		if old, ok := r.seen[name]; ok && (old.seq == h.seq || old.at.After(s.at)) {
-			// The same as before, or one that was heard of since.
-			s.at = old.at
-		}
-		next[name] = s
-	}
-	r.seen, r.read = next, now
-	return nil
-}
-
-// recorded says whether any other trainer of the run, alive or not, keeps every step.
-func (r *roster) recorded() bool {
-	for _, s := range r.seen {
-		if s.Keep < 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// live gives the notes of the others that hold a lease, by name.
-func (r *roster) live() []leaseNote {
-	var out []leaseNote
-	for _, s := range r.seen {
-		if !s.over() && time.Since(s.at) < s.term() {
-			out = append(out, s.leaseNote)
-		}
-	}
-	slices.SortFunc(out, func(a, b leaseNote) int { return strings.Compare(a.Trainer, b.Trainer) })
-	return out
 }

@@ -172,7 +172,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 	first := openStream(t, run, StreamOptions{Trainer: "first"})
 	equal(t, take(t, first, 20), all[:20])
 	late := openStream(t, run, StreamOptions{Trainer: "late"})
-	healed := first.Stats().Healed
+	healed := first.Stats().Repaired
 	for step := int64(0); step < 24; step++ {
 		equal(t, take(t, late, step+1), all[step:step+1])
 		if step%8 == 7 { // the first goes on meanwhile
@@ -187,7 +187,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 			equal(t, take(t, first, f+1), all[f:f+1])
 		}
 	}
-	if n := first.Stats().Healed - healed; n > 0 {
+	if n := first.Stats().Repaired - healed; n > 0 {
 		t.Errorf("%d of the first's chunks were lost to the late one", n)
 	}
 }

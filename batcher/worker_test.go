@@ -72,7 +72,7 @@ func TestSickWorkerRests(t *testing.T) {
 
 // A worker twenty times as slow takes what it can and holds nobody up: work goes to
 // whoever asks for it, and a step that waits for the slow one's chunk gets it from
-// another after HealAfter.
+// another after RepairAfter.
 func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	spec := longSpec(8)
@@ -82,7 +82,7 @@ func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
 		return &hashSource{before: func(ctx context.Context, _ TaskRow) error { return sleep(ctx, d) }}
 	}
 	run := openRun(t, js, spec, RunOptions{Window: 4})
-	s := openStream(t, run, StreamOptions{HealAfter: 200 * time.Millisecond})
+	s := openStream(t, run, StreamOptions{RepairAfter: 200 * time.Millisecond})
 	lame := startWorker(t, js, paced(slow), WorkerOptions{Workers: 1, Grace: time.Millisecond}, "r")
 	for s.Stats().Issued == 0 || len(lame.runs()) == 0 {
 		time.Sleep(time.Millisecond)
@@ -210,7 +210,7 @@ func TestTaskOfADroppedRun(t *testing.T) {
 	}
 	time.Sleep(300 * time.Millisecond) // its pull waits at the broker
 	f.drop(f.runs()[0])
-	s := openStream(t, run, StreamOptions{HealAfter: time.Minute})
+	s := openStream(t, run, StreamOptions{RepairAfter: time.Minute})
 	for s.Stats().Issued < spec.Steps()*int64(spec.Chunks()) {
 		time.Sleep(time.Millisecond)
 	}
@@ -218,7 +218,7 @@ func TestTaskOfADroppedRun(t *testing.T) {
 	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
 	start := time.Now()
 	equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
-	if d := time.Since(start); d > 5*time.Second || s.Stats().Healed > 0 {
+	if d := time.Since(start); d > 5*time.Second || s.Stats().Repaired > 0 {
 		t.Errorf("a task was kept for %v", d)
 	}
 }

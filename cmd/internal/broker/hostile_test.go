@@ -89,7 +89,7 @@ func TestHostileWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, HealAfter: 100 * time.Millisecond, Record: log})
+	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond, Record: log})
 	if err != nil {
 		t.Fatal(err)
 	}

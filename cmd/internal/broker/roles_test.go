@@ -81,7 +81,7 @@ func train(t *testing.T, trainer, worker *client) {
 			t.Error(err)
 		}
 	}()
-	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, HealAfter: 100 * time.Millisecond})
+	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Ru
 		"resslt_trainer_tombstoned_total":        func(s batcher.StreamStats) int64 { return s.Tombstoned },
 		"resslt_trainer_rejected_total":          func(s batcher.StreamStats) int64 { return s.Rejected },
 		"resslt_trainer_digest_mismatches_total": func(s batcher.StreamStats) int64 { return s.DigestMismatches },
-		"resslt_trainer_healed_total":            func(s batcher.StreamStats) int64 { return s.Healed },
+		"resslt_trainer_healed_total":            func(s batcher.StreamStats) int64 { return s.Repaired },
 	} {
 		counter(r, name, of, func() float64 { return float64(get(stream.Stats())) })
 	}

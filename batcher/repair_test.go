@@ -17,7 +17,7 @@ func TestMakeRoom(t *testing.T) {
 	spec, src := testSpec(), &hashSource{}
 	src.spec = spec
 	full := []int64{1, 2, 3, 5}
-	open := func(name string, o RunOptions, steps []int64) *Planner {
+	open := func(name string, o RunOptions, steps []int64) *driver {
 		t.Helper()
 		run, err := OpenRun(t.Context(), js, name, spec, o)
 		if err != nil {
@@ -34,13 +34,13 @@ func TestMakeRoom(t *testing.T) {
 				}
 			}
 		}
-		p := newPlanner(run, src.Order(), PlannerOptions{Window: 8, Trainer: "t"}, &streamCounters{})
-		p.next = 8
-		return p
+		d := testDriver(run, StreamOptions{Window: 8})
+		d.planner.next = 8
+		return d
 	}
-	size := func(p *Planner) int64 {
+	size := func(d *driver) int64 {
 		t.Helper()
-		s, err := js.Stream(t.Context(), schemas.BatchStream(p.run.Name))
+		s, err := js.Stream(t.Context(), schemas.BatchStream(d.run.Name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,45 +50,51 @@ func TestMakeRoom(t *testing.T) {
 	limit := size(open("rx", RunOptions{}, full)) + room - 1 // one byte is missing
 	for i, tc := range []struct {
 		name   string
-		change func(p *Planner)
+		change func(p *planner)
 		steps  []int64 // that are there
 		there  int     // chunks of step 0
 		want   []int64 // that stay
 		next   int64
 	}{
-		{"full", func(*Planner) {}, full, 0, []int64{1, 2, 3}, 5},
-		{"room", func(*Planner) {}, full[:3], 0, full[:3], 8},
-		{"whole", func(*Planner) {}, full, spec.Chunks(), full, 8},
-		{"another waits for it", func(p *Planner) { p.others.Store(&[]place{{cursor: 5, window: 8}}) }, full, 0, full, 8},
-		{"recorded", func(p *Planner) { p.recorded.Store(true) }, full, 0, full, 8},
-		{"recording", func(p *Planner) { p.opts.Keep = -1 }, full, 0, full, 8},
+		{"full", func(*planner) {}, full, 0, []int64{1, 2, 3}, 5},
+		{"room", func(*planner) {}, full[:3], 0, full[:3], 8},
+		{"whole", func(*planner) {}, full, spec.Chunks(), full, 8},
+		{"another waits for it", func(p *planner) { p.peers.live = []peer{{position: position{cursor: 5, window: 8}}} }, full, 0, full, 8},
+		{"recorded", func(p *planner) {
+			p.peers.seen = map[string]sighting{"x": {heldLease: heldLease{leaseNote: leaseNote{Keep: -1}}}}
+		}, full, 0, full, 8},
+		{"recording", func(p *planner) { p.limits.keep = -1 }, full, 0, full, 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			name := fmt.Sprint("r", i) // as long as the one that was measured
-			p := open(name, RunOptions{MaxBytes: limit}, tc.steps)
+			d := open(name, RunOptions{MaxBytes: limit}, tc.steps)
+			p := d.planner
 			tc.change(p)
-			var err error
-			if p.present, err = p.list(t.Context(), schemas.AllChunks(name)); err != nil {
+			p.begin(once(listAllChunks), once(func(p *planner) []action {
+				for c := range tc.there {
+					p.present[chunkID{0, c}] = true
+				}
+				return nil
+			}), once((*planner).readFullStore), once((*planner).makeRoom))
+			if err := d.tell(t.Context(), nothing{}); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.makeRoom(t.Context(), 0, tc.there); err != nil {
-				t.Fatal(err)
-			}
-			there, err := p.list(t.Context(), schemas.AllChunks(name))
+			there, err := d.list(t.Context(), schemas.BatchStream(name), schemas.AllChunks(name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			stay := map[int64]bool{}
-			for subject := range there {
-				_, step, _, err := schemas.ParseStepSubject(subject)
-				if err != nil {
-					t.Fatal(err)
-				}
-				stay[step] = true
+			for id := range there {
+				stay[id.step] = true
 			}
 			if got := slices.Sorted(maps.Keys(stay)); !slices.Equal(got, tc.want) || p.next != tc.next || len(there) != len(tc.want)*spec.Chunks() {
-				t.Errorf("steps %v stay, %d chunks, the next to be asked for is %d; want %v, %d", got, len(there), p.next, tc.want, tc.next)
+				t.Errorf("steps %v stay, %d chunks, the next to be issued is %d; want %v, %d", got, len(there), p.next, tc.want, tc.next)
 			}
 		})
 	}
 }
+
+// nothing is an event that tells nothing.
+type nothing struct{}
+
+func (nothing) apply(*planner) {}
