@@ -268,21 +268,23 @@ func (p *planner) readFullStore() []action {
 	return []action{readStore{}}
 }
 
-// makeRoom purges the chunks of the run's last step where the stream is full while a step
-// of the trainer's lacks some: several trainers' windows, or a byte limit below the
-// window, would shut the missing ones out for good. What is purged is made again when its
-// turn comes.
+// makeRoom purges the chunks of the run's last step that no trainer waits for, where the
+// stream is full while a step of the trainer's lacks some: several trainers' windows, or a
+// byte limit below the window, would shut the missing ones out for good. What is purged is
+// made again when its turn comes.
 func (p *planner) makeRoom() []action {
 	t := &p.talk
 	if t.store == nil || t.store.maxBytes <= 0 || t.store.bytes+p.limits.chunkMessage <= t.store.maxBytes {
 		return nil
 	}
-	last := t.step
+	last := int64(-1)
 	for id := range p.present {
-		last = max(last, id.step)
+		if id.step != t.step && !slices.ContainsFunc(p.peers.live, func(o peer) bool { return o.cursor == id.step }) {
+			last = max(last, id.step)
+		}
 	}
-	if last == t.step || slices.ContainsFunc(p.peers.live, func(o peer) bool { return o.cursor == last }) {
-		return nil // a step that a trainer is waiting for
+	if last < 0 {
+		return nil
 	}
 	p.next = min(p.next, last)
 	return []action{purgeChunks{last}}

@@ -9,7 +9,7 @@ import (
 	"resslt/schemas"
 )
 
-// Where later steps fill the stream and shut out what the trainer waits for, the last of
+// Where other steps fill the stream and shut out what the trainer waits for, the last of
 // them goes, one at a time; not where there is room, nor what another waits for, nor
 // anything of a recording.
 func TestMakeRoom(t *testing.T) {
@@ -59,7 +59,7 @@ func TestMakeRoom(t *testing.T) {
 		{"full", func(*planner) {}, full, 0, []int64{1, 2, 3}, 5},
 		{"room", func(*planner) {}, full[:3], 0, full[:3], 8},
 		{"whole", func(*planner) {}, full, spec.Chunks(), full, 8},
-		{"another waits for it", func(p *planner) { p.peers.live = []peer{{position: position{cursor: 5, window: 8}}} }, full, 0, full, 8},
+		{"another waits for it", func(p *planner) { p.peers.live = []peer{{position: position{cursor: 5, window: 8}}} }, full, 0, []int64{1, 2, 5}, 3},
 		{"recorded", func(p *planner) {
 			p.peers.seen = map[string]sighting{"x": {heldLease: heldLease{leaseNote: leaseNote{Keep: -1}}}}
 		}, full, 0, full, 8},
