@@ -7,15 +7,6 @@ import (
 	"resslt/schemas"
 )
 
-// benchSpec has chunks of 2.1 MB: seven samples of two 224×224 views.
-func benchSpec() schemas.RunSpec {
-	s := testSpec()
-	s.Views = []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 224}, {Name: "strong", Role: schemas.Student, Size: 224}}
-	s.Dataset.Samples, s.BatchSize, s.StepsPerEpoch, s.Epochs = 70, 70, 1, 1<<40
-	s.ChunkSamples = schemas.DefaultChunkSamples(s.SampleBytes(), s.BatchSize)
-	return s
-}
-
 // stillMaker leaves the pixels as they are.
 type stillMaker struct{ spec schemas.RunSpec }
 
@@ -28,49 +19,6 @@ func (m *stillMaker) Make(_ context.Context, _ TaskRow, _, plans [][]byte) (Made
 func (m *stillMaker) Order() Order             { return strideOrder{m.spec.Dataset.Samples} }
 func (m *stillMaker) NewMaker() (Maker, error) { return m, nil }
 func (m *stillMaker) Close() error             { return nil }
-
-func BenchmarkDigest(b *testing.B) {
-	body := make([]byte, schemas.TargetChunkBytes)
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		digest(body)
-	}
-}
-
-func BenchmarkEncode(b *testing.B) {
-	spec := benchSpec()
-	c := NewChunk(&spec)
-	c.Reset(&spec, 0, 0)
-	enc := NewEncoder(&spec)
-	for b.Loop() {
-		body, err := enc.Encode(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.SetBytes(int64(len(body)))
-	}
-}
-
-// BenchmarkDecode parses without the digest, which BenchmarkDigest measures.
-func BenchmarkDecode(b *testing.B) {
-	spec := benchSpec()
-	c := NewChunk(&spec)
-	c.Reset(&spec, 0, 0)
-	body, err := NewEncoder(&spec).Encode(c)
-	if err != nil {
-		b.Fatal(err)
-	}
-	dec, err := NewDecoder(&spec)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		if err := dec.fill(&Chunk{}, body); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
 
 func BenchmarkAssemble(b *testing.B) {
 	spec := benchSpec()
@@ -97,12 +45,12 @@ func BenchmarkAssemble(b *testing.B) {
 func BenchmarkStream(b *testing.B) {
 	for _, storage := range []Storage{StorageMemory, StorageFile} {
 		b.Run(string(storage), func(b *testing.B) {
-			broker, err := StartBroker(BrokerOptions{StoreDir: b.TempDir()})
+			server, err := StartBroker(BrokerOptions{StoreDir: b.TempDir()})
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer broker.Close()
-			nc, js, err := Connect(b.Context(), ConnectOptions{Broker: broker})
+			defer server.Close()
+			nc, js, err := Connect(b.Context(), ConnectOptions{Broker: server})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -112,7 +60,7 @@ func BenchmarkStream(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			w, err := NewWorker(js, WorkerOptions{Workers: 2, Open: func(context.Context, *schemas.RunRecord) (Source, error) { return &stillMaker{spec}, nil }})
+			w, err := NewWorker(js, WorkerOptions{Workers: 2, Open: func(context.Context, *schemas.RunInfo) (Source, error) { return &stillMaker{spec}, nil }})
 			if err != nil {
 				b.Fatal(err)
 			}

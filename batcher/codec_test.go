@@ -3,6 +3,7 @@ package batcher
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -14,12 +15,19 @@ import (
 	"resslt/schemas/errs"
 )
 
+// madeChunk is a chunk as a worker would make it.
 func madeChunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *Chunk {
 	t.Helper()
-	src := &hashSource{spec: *spec}
 	c := NewChunk(spec)
-	if err := fillChunk(t.Context(), spec, src.Order(), &hashMaker{spec, src}, NewTask(spec, src.Order(), step, index), c); err != nil {
-		t.Fatal(err)
+	c.Reset(spec, step, index)
+	for i, row := range NewTask(spec, strideOrder{spec.Dataset.Samples}, step, index).Rows {
+		c.Samples[i], c.Planned[i], c.Labels[i] = row.Sample, row.Sample, int32(row.Sample%10)
+		for v, view := range spec.Views {
+			for k := range view.Bytes() {
+				c.Pixels[v][i*view.Bytes()+k] = pixelByte(row.Epoch, row.Sample, v) + byte(k)
+			}
+			c.Plans[v][i] = fmt.Appendf(nil, "plan %d/%d/%d", row.Epoch, row.Sample, v)
+		}
 	}
 	return c
 }
@@ -30,8 +38,7 @@ func chunkMsg(t testing.TB, spec *schemas.RunSpec, c *Chunk) *nats.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &Run{Name: "r", Record: schemas.RunRecord{Spec: *spec, Digest: spec.Digest()}}
-	return chunkMessage(run, c.Step, c.Index, body, "", "w")
+	return chunkMessage("r", spec.Digest(), c.Step, c.Index, body, "", "w")
 }
 
 // Encode and Decode are inverse, equal rows give equal bytes, and any Arrow reader
@@ -212,7 +219,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(body[:len(dec.layout.Prefix())+100])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = parseAll(dec, b)
-		m := chunkMessage(&Run{Name: "r", Record: schemas.RunRecord{Digest: spec.Digest()}}, 0, 0, b, "", "w")
+		m := chunkMessage("r", spec.Digest(), 0, 0, b, "", "w")
 		if c, err := dec.Decode(m); err == nil && c.Rows() != 4 {
 			t.Errorf("%d rows", c.Rows())
 		}
@@ -222,15 +229,14 @@ func FuzzDecode(f *testing.F) {
 func TestTaskRoundTrip(t *testing.T) {
 	spec := testSpec()
 	order := strideOrder{spec.Dataset.Samples}
-	run := &Run{Name: "r", Record: schemas.RunRecord{Spec: spec, Digest: spec.Digest()}}
 	for step := range spec.Steps() {
 		for c := range spec.Chunks() {
 			task := NewTask(&spec, order, step, c)
-			m, err := EncodeTask(run, task)
+			m, err := EncodeTask("r", spec.Digest(), task)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := DecodeTask(&spec, run.Record.Digest, m.Subject, m.Header, m.Data)
+			got, err := DecodeTask(&spec, spec.Digest(), m.Subject, m.Header, m.Data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -239,75 +245,16 @@ func TestTaskRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	m, err := EncodeTask(run, NewTask(&spec, order, 1, 0))
+	m, err := EncodeTask("r", spec.Digest(), NewTask(&spec, order, 1, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = DecodeTask(&spec, "other", m.Subject, m.Header, m.Data)
 	wantErr(t, err, errs.ErrMismatch)
-	_, err = DecodeTask(&spec, run.Record.Digest, schemas.TaskSubject("r", 2, 0), m.Header, m.Data)
+	_, err = DecodeTask(&spec, spec.Digest(), schemas.TaskSubject("r", 2, 0), m.Header, m.Data)
 	wantErr(t, err, errs.ErrCorrupt, "asks for")
-	_, err = DecodeTask(&spec, run.Record.Digest, m.Subject, m.Header, m.Data[:50])
+	_, err = DecodeTask(&spec, spec.Digest(), m.Subject, m.Header, m.Data[:50])
 	wantErr(t, err, errs.ErrCorrupt)
-	_, err = DecodeTask(&spec, run.Record.Digest, m.Subject, m.Header, make([]byte, 1<<20))
+	_, err = DecodeTask(&spec, spec.Digest(), m.Subject, m.Header, make([]byte, 1<<20))
 	wantErr(t, err, errs.ErrTooLarge)
-}
-
-func TestAssembler(t *testing.T) {
-	spec := testSpec()
-	dec, err := NewDecoder(&spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunk := func(step int64, index int) *Chunk {
-		c, err := dec.Decode(chunkMsg(t, &spec, madeChunk(t, &spec, step, index)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	a := NewAssembler(&spec, 2)
-	add := func(c *Chunk, want bool) {
-		t.Helper()
-		if got, err := a.Add(c); err != nil || got != want {
-			t.Fatalf("chunk %d of step %d: %v, %v", c.Index, c.Step, got, err)
-		}
-	}
-	add(chunk(1, 0), false) // below the first step
-	add(chunk(3, 2), true)
-	add(chunk(2, 2), true)
-	add(chunk(2, 0), true)
-	add(chunk(2, 0), false) // once more
-	if b, err := a.Take(2); b != nil || err != nil || len(a.Missing(2)) != 1 {
-		t.Fatalf("an incomplete step was handed out: %v, %v", b, err)
-	}
-	changed := chunk(2, 0)
-	changed.Digest = "other"
-	_, err = a.Add(changed)
-	wantErr(t, err, errs.ErrDeterminism, "chunk 0 of step 2")
-	add(chunk(2, 1), true)
-	b, err := a.Take(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	equal(t, []string{batchDigest(b)}, want(t, spec, &hashSource{}, 2, 3))
-	pixels := &b.Pixels[0][0]
-	b.Release()
-	b.Release() // does nothing
-	add(chunk(2, 1), false)
-	add(chunk(4, 0), true)
-	add(chunk(4, 1), true)
-	add(chunk(4, 2), true)
-	if b, err = a.Take(4); err != nil || &b.Pixels[0][0] == nil {
-		t.Fatal(err)
-	}
-	if &b.Pixels[0][0] != pixels {
-		t.Error("released buffers are not used again")
-	}
-	add(chunk(3, 0), false) // step 4 was taken, so step 3 is over
-	_, err = a.Add(&Chunk{Step: spec.Steps(), Index: 0})
-	wantErr(t, err, errs.ErrCorrupt)
-	add(&Chunk{Step: 5, Index: 1, Tombstone: "why", Digest: "d"}, true)
-	_, err = a.Take(5)
-	wantErr(t, err, errs.ErrTombstone, "step 5, chunk 1", "why")
 }

@@ -3,8 +3,6 @@ package batcher
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,9 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// apiTimeout bounds one request to the broker whose context has no deadline.
-const apiTimeout = 5 * time.Second
 
 // ConnectOptions say where the broker is. One of URL and Broker is given.
 type ConnectOptions struct {
@@ -83,7 +78,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 		// found by their gaps in the sequence.
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if o.Denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
-				o.Denied(denial("broker", where, denied{err}))
+				o.Denied(denial("broker", where, violation(err)))
 			}
 		}),
 	}
@@ -143,38 +138,4 @@ func reportChanges(broker string, report func(string)) []nats.Option {
 			}
 		}),
 	}
-}
-
-// brokerName is what errors call the broker of a connection, which need not be up.
-func brokerName(nc *nats.Conn) string {
-	if nc.Opts.InProcessServer != nil {
-		return "in this process"
-	}
-	return redactURLs(strings.Join(nc.Opts.Servers, ","))
-}
-
-// checkPayload says whether the broker takes messages of n bytes.
-func checkPayload(nc *nats.Conn, n int) error {
-	if have := nc.MaxPayload(); have < int64(n) {
-		return errs.New("broker", brokerName(nc),
-			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", MaxPayload>>20),
-			errs.Because(errs.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
-	}
-	return nil
-}
-
-// redactURLs hides the passwords and tokens that comma-separated URLs carry.
-func redactURLs(list string) string {
-	urls := strings.Split(list, ",")
-	for i, s := range urls {
-		scheme, rest, ok := strings.Cut(strings.TrimSpace(s), "://")
-		if !ok {
-			scheme, rest = "nats", scheme // nats.go takes host:port, too
-		}
-		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-			rest = "..." + rest[at:]
-		}
-		urls[i] = scheme + "://" + rest
-	}
-	return strings.Join(urls, ",")
 }

@@ -35,7 +35,7 @@
 //
 //	TASKS_<run>  t.<run>.<step>.<chunk>   work queue, in files
 //	BATCH_<run>  b.<run>.<step>.<chunk>   chunks, in memory or files, discard-new
-//	CTRL_<run>   c.<run>.spec             RunRecord, written once
+//	CTRL_<run>   c.<run>.spec             RunInfo, written once
 //	             c.<run>.options          window, limits, where the data is (RunOptions)
 //	             c.<run>.trainer.<name>   a trainer's lease of seconds, with its cursor
 //	             c.<run>.worker.<name>    a worker's heartbeat (WorkerBeat)

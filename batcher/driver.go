@@ -37,10 +37,6 @@ type driver struct {
 // cursor may have moved.
 const planTick = 500 * time.Millisecond
 
-// passTimeout bounds one conversation; the tasks of a wide window take a while to issue,
-// and a conversation that was cut short is continued.
-const passTimeout = 30 * time.Second
-
 func newDriver(run *Run, order Order, o StreamOptions, l *lease, stats *streamCounters) *driver {
 	d := &driver{
 		run: run, order: order, stats: stats, lease: l, brokerTimeout: o.BrokerTimeout, wake: make(chan struct{}, 1),

@@ -76,13 +76,6 @@ func isSealed(err error) bool {
 	return errors.As(err, &api) && api.ErrorCode == errCodeSealed
 }
 
-// errSealed: the run is a recording, and takes nothing any more.
-var errSealed = errs.Because(errs.ErrMismatch, "the run is a sealed recording")
-
-func sealedError(op, where string) error {
-	return errs.New(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it", errSealed)
-}
-
 // isFull: the stream is at a limit, and takes messages again when some are purged.
 func isFull(err error) bool {
 	var api *jetstream.APIError
@@ -176,3 +169,7 @@ func whileConnected(ctx context.Context, nc *nats.Conn, limit time.Duration) (co
 		nc.RemoveStatusListener(lost)
 	}
 }
+
+// passTimeout bounds one conversation; the tasks of a wide window take a while to issue,
+// and a conversation that was cut short is continued.
+const passTimeout = 30 * time.Second

@@ -130,7 +130,7 @@ func TestPublishTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return chunkMessage(run, 0, 1, body, "", worker)
+		return chunkMessage(run.Name, run.Record.Digest, 0, 1, body, "", worker)
 	}
 	for i, want := range []published{publishedNew, publishedTwin} {
 		how, err := publishOnce(t.Context(), run, msg(0, "a"), func() {})
@@ -147,7 +147,7 @@ func TestPublishTwice(t *testing.T) {
 	for s.Stats().Issued == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	m, err := EncodeTask(run, NewTask(&spec, strideOrder{spec.Dataset.Samples}, 0, 1))
+	m, err := EncodeTask(run.Name, run.Record.Digest, NewTask(&spec, strideOrder{spec.Dataset.Samples}, 0, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,10 +177,10 @@ func TestBadChunks(t *testing.T) {
 	_, js := launch(t, embedded(false)).connect(t)
 	spec := testSpec()
 	run := openRun(t, js, spec, RunOptions{})
-	good := chunkMessage(run, 0, 0, []byte("not Arrow"), "", "x")
-	foreign := chunkMessage(run, 0, 1, []byte("other"), "", "x")
+	good := chunkMessage(run.Name, run.Record.Digest, 0, 0, []byte("not Arrow"), "", "x")
+	foreign := chunkMessage(run.Name, run.Record.Digest, 0, 1, []byte("other"), "", "x")
 	foreign.Header.Set(schemas.HeaderSpec, "0123456789abcdef")
-	flipped := chunkMessage(run, 1, 2, []byte("flipped"), "", "x")
+	flipped := chunkMessage(run.Name, run.Record.Digest, 1, 2, []byte("flipped"), "", "x")
 	flipped.Header.Set(schemas.HeaderDigest, digest([]byte("flippea")))
 	for _, m := range []*nats.Msg{good, foreign, flipped} {
 		if _, err := js.PublishMsg(t.Context(), m); err != nil {
@@ -195,7 +195,7 @@ func TestBadChunks(t *testing.T) {
 		t.Errorf("%d mismatches and %d rejected chunks counted, want the flipped one and the 2 others", st.DigestMismatches, st.Rejected)
 	}
 	// A worker that was cut off publishes a chunk of a step that is over.
-	if _, err := js.PublishMsg(t.Context(), chunkMessage(run, 2, 0, []byte("late"), "", "x")); err != nil {
+	if _, err := js.PublishMsg(t.Context(), chunkMessage(run.Name, run.Record.Digest, 2, 0, []byte("late"), "", "x")); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, take(t, s, spec.Steps()), want(t, spec, src, 6, spec.Steps()))
@@ -220,7 +220,7 @@ func TestChunkThatNeverComesRight(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			_, _ = js.PublishMsg(ctx, chunkMessage(run, 0, 0, []byte("rubbish"), "", "x"))
+			_, _ = js.PublishMsg(ctx, chunkMessage(run.Name, run.Record.Digest, 0, 0, []byte("rubbish"), "", "x"))
 			_ = sleep(ctx, 5*time.Millisecond)
 		}
 	})
@@ -247,7 +247,7 @@ func TestWorkerRefuses(t *testing.T) {
 	}
 	wantErr(t, w.ServeRun(t.Context(), "nobody"), errs.ErrNotFound, "nobody")
 
-	other := &WorkerOptions{Workers: 1, Open: func(_ context.Context, rec *schemas.RunRecord) (Source, error) {
+	other := &WorkerOptions{Workers: 1, Open: func(_ context.Context, rec *schemas.RunInfo) (Source, error) {
 		o := &hashSource{spec: rec.Spec}
 		o.spec.Dataset.Samples = 46 // another data set, so another order
 		return o, nil
@@ -274,7 +274,7 @@ func TestSeveralRuns(t *testing.T) {
 	spec := testSpec()
 	src := map[string]*hashSource{}
 	var mu sync.Mutex
-	f := startWorker(t, js, nil, WorkerOptions{Workers: 2, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
+	f := startWorker(t, js, nil, WorkerOptions{Workers: 2, Open: func(ctx context.Context, rec *schemas.RunInfo) (Source, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		s := &hashSource{}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -17,50 +16,13 @@ import (
 	"resslt/schemas/errs"
 )
 
-// DefaultLeaseTerm is how long a trainer that does not renew its lease still counts
-// as alive. It outlasts a step on a GPU and a checkpoint: the lease is renewed by a
-// goroutine of its own, which only a stopped process or a lost broker holds up.
-const DefaultLeaseTerm = 15 * time.Second
-
 const (
-	leaseRenewals = 5  // a term
-	leaseLooks    = 20 // a term, of one who waits
-	maxLeaseNote  = 4 << 10
-	// maxTerm bounds the term that another trainer's note may claim.
-	maxTerm = 10 * time.Minute
+	leaseRenewals = 5 // a term
 	// A moving cursor is told so often to others, whom it may hold up, and so often
 	// where there are none.
 	cursorEvery      = 20 * time.Millisecond
 	cursorEveryAlone = time.Second
 )
-
-// leaseNote is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
-// and what it needs of it.
-type leaseNote struct {
-	ID      string `json:"id"` // of this holding
-	Trainer string `json:"trainer"`
-	Host    string `json:"host"`
-	PID     int    `json:"pid"`
-	Process string `json:"process,omitempty"` // thisProcess, for one of the same machine to ask after
-
-	Term   time.Duration `json:"term"` // ns
-	Cursor int64         `json:"cursor"`
-	Issued int64         `json:"asked"`
-	Window int64         `json:"window"`
-	Keep   int64         `json:"keep"`
-	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
-}
-
-func (n leaseNote) String() string {
-	if n.ID == "" {
-		return "another trainer"
-	}
-	return reasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
-}
-
-func (n leaseNote) position() position {
-	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep}
-}
 
 // lease keeps a trainer's name to one process, and tells the others where it is. The
 // note is replaced again and again, each time on the condition that it is still the one
@@ -145,36 +107,6 @@ func (l *lease) next() leaseState {
 	return l.state
 }
 
-// awaitFree waits until no live trainer has the name, and gives the sequence of the
-// note that lies there, 0 for none. It returns ErrUsage where one is alive.
-func awaitFree(ctx context.Context, run *Run, trainer string) (uint64, error) {
-	var (
-		seen  *heldLease // the note that is waited for
-		since time.Time
-		start = time.Now()
-	)
-	for {
-		have, err := readLease(ctx, run, trainer)
-		if err != nil {
-			return 0, err
-		}
-		switch {
-		case have == nil:
-			return 0, nil
-		case have.over(), seen != nil && have.seq == seen.seq && time.Since(since) >= have.term():
-			return have.seq, nil
-		case seen != nil && have.seq != seen.seq, time.Since(start) > have.term()+have.term()/5:
-			return 0, errs.New("open stream", run.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
-				errs.Because(errs.ErrUsage, have.String()+" is training this run"))
-		case seen == nil:
-			seen, since = have, time.Now()
-		}
-		if err := sleep(ctx, have.term()/leaseLooks); err != nil {
-			return 0, err
-		}
-	}
-}
-
 // hold renews the lease until ctx ends, at once when the cursor moves. It returns
 // ErrMismatch where another process has taken the name.
 func (l *lease) hold(ctx context.Context) error {
@@ -250,49 +182,4 @@ func (l *lease) write(ctx context.Context, last uint64) error {
 		l.seq = ack.Sequence
 	}
 	return err
-}
-
-// heldLease is a note as it lies in the broker.
-type heldLease struct {
-	leaseNote
-	seq uint64
-	age time.Duration // by the broker's clock; 0 where the broker does not tell it
-}
-
-// over says whether the lease is known to hold nothing any more: left, run out by
-// the broker's clock, or of a process of this machine that has ended.
-func (h *heldLease) over() bool {
-	return h.Left || h.age >= h.term() || hasEnded(h.Process, h.PID)
-}
-
-// term is the note's own, within bounds: it comes from outside.
-func (h *heldLease) term() time.Duration {
-	if h.Term <= 0 || h.Term > maxTerm {
-		return DefaultLeaseTerm
-	}
-	return h.Term
-}
-
-// readLease reads the note that lies under a trainer's name, nil for none.
-func readLease(ctx context.Context, run *Run, trainer string) (*heldLease, error) {
-	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
-	if err != nil {
-		return nil, err
-	}
-	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(run.Name, trainer))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	h := &heldLease{seq: m.Sequence}
-	if len(m.Data) > maxLeaseNote || json.Unmarshal(m.Data, &h.leaseNote) != nil || h.Cursor < 0 || h.Window < 0 {
-		h.leaseNote = leaseNote{} // somebody's, who does not say it so that it can be read
-	}
-	// Brokers before 2.10 do not tell the time; their leases are watched for a term.
-	if now := s.CachedInfo().TimeStamp; !now.IsZero() {
-		h.age = now.Sub(m.Time)
-	}
-	return h, nil
 }

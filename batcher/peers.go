@@ -91,7 +91,7 @@ func (ps *peers) settle(now time.Time, ended map[string]bool, cursor, window int
 			continue
 		}
 		was, known := ps.aside[h.ID]
-		p := peer{position: h.position(), lease: h.ID}
+		p := peer{position: positionOf(h.leaseNote), lease: h.ID}
 		p.aside = (was || !known) && cursor-p.cursor > window
 		aside[h.ID] = p.aside
 		live = append(live, p)

@@ -138,7 +138,7 @@ func (a purgeChunks) do(ctx context.Context, d *driver) (event, error) {
 }
 
 func (a request) do(ctx context.Context, d *driver) (event, error) {
-	m, err := EncodeTask(d.run, NewTask(d.run.Spec(), d.order, a.id.step, a.id.chunk))
+	m, err := EncodeTask(d.run.Name, d.run.Record.Digest, NewTask(d.run.Spec(), d.order, a.id.step, a.id.chunk))
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (a placeBackup) do(ctx context.Context, d *driver) (event, error) {
 }
 
 func (a replaceTask) do(ctx context.Context, d *driver) (event, error) {
-	m, err := EncodeTask(d.run, NewTask(d.run.Spec(), d.order, a.id.step, a.id.chunk))
+	m, err := EncodeTask(d.run.Name, d.run.Record.Digest, NewTask(d.run.Spec(), d.order, a.id.step, a.id.chunk))
 	if err != nil {
 		return nil, err
 	}

@@ -79,3 +79,8 @@ func leads(self position, peers []peer) bool {
 func isIssued(step int64, peers []peer) bool {
 	return slices.ContainsFunc(peers, func(o peer) bool { return o.cursor <= step && step < o.issued })
 }
+
+// positionOf is where a note says that its trainer is.
+func positionOf(n leaseNote) position {
+	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep}
+}

@@ -22,27 +22,6 @@ const (
 	publishedLate           // a tombstone was there: the task had been given up
 )
 
-// chunkMessage is the message of an encoded chunk, or of a tombstone where reason
-// is not empty: its body is the reason, so that the digest covers it.
-func chunkMessage(run *Run, step int64, chunk int, body []byte, reason, worker string) *nats.Msg {
-	if reason != "" {
-		body = []byte(reason)
-	}
-	m := &nats.Msg{
-		Subject: schemas.ChunkSubject(run.Name, step, chunk),
-		Data:    body,
-		Header: nats.Header{
-			schemas.HeaderSpec:   []string{run.Record.Digest},
-			schemas.HeaderDigest: []string{digest(body)},
-			schemas.HeaderWorker: []string{worker},
-		},
-	}
-	if reason != "" {
-		m.Header.Set(schemas.HeaderTombstone, reason)
-	}
-	return m
-}
-
 // publishOnce writes a chunk that must be written once. The server refuses a
 // repeat (10071): equal digests are a success, unequal ones ErrDeterminism. A
 // full stream, or a broker that is away, is waited for until ctx ends; alive is
@@ -138,15 +117,4 @@ func stopNotice(ctx context.Context, run *Run) error {
 func stopError(run string, notice []byte) error {
 	return errs.New("run", run, "run the same build on every worker, then start with --fresh",
 		errs.Because(errs.ErrDeterminism, "stopped by a worker: "+reasonText(notice)))
-}
-
-// reasonText bounds a text from the wire to one line of 1 KiB.
-func reasonText(b []byte) string {
-	out := ""
-	for len(b) > 0 && len(out) < 1024 {
-		n := min(len(b), MaxReasonBytes)
-		out += reasonLine(string(b[:n]))
-		b = b[n:]
-	}
-	return out
 }

@@ -2,7 +2,6 @@ package batcher
 
 import (
 	"context"
-	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -77,37 +74,6 @@ func TestLostBrokerIsTold(t *testing.T) {
 	}
 }
 
-// Every way in which a client says that its broker does not answer is one text.
-func TestSilenceHasOneText(t *testing.T) {
-	b := launch(t, embedded(true))
-	nc, _ := b.connect(t)
-	const text = "look up run r: unavailable: broker nats://"
-	for _, err := range []error{
-		nats.ErrReconnectBufExceeded, nats.ErrNoServers, nats.ErrTimeout, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, nats.ErrStaleConnection, context.DeadlineExceeded,
-	} {
-		got := unavailable(nc, "look up run", "r", err)
-		wantErr(t, got, errs.ErrUnavailable, text+b.addr+" does not answer", "start the broker again")
-		wantErr(t, got, err)
-	}
-	wantErr(t, unavailable(nc, "look up run", "r", errors.New("no space left")), errs.ErrUnavailable, "no space left", "store has room")
-	nc.Close()
-	wantErr(t, unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), errs.ErrUnavailable, "connection closed")
-}
-
-func TestRedactURLs(t *testing.T) {
-	for in, want := range map[string]string{
-		"nats://a:1":                           "nats://a:1",
-		"a:1":                                  "nats://a:1",
-		"user:secret@a:1":                      "nats://...@a:1",
-		"nats://token@a:1, tls://u:p@b@host:2": "nats://...@a:1,tls://...@host:2",
-	} {
-		if got := redactURLs(in); got != want {
-			t.Errorf("%s is shown as %s, want %s", in, got, want)
-		}
-	}
-}
-
 // A worker that is told to stop has no error to tell, wherever it is at: looking
 // up the run, opening its data, making a chunk. One that is not, has.
 func TestWorkerStopsWithoutError(t *testing.T) {
@@ -116,7 +82,7 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 	var reports said
 	for _, run := range []string{"r", ""} {
 		opening := make(chan struct{}, 1)
-		w, err := NewWorker(js, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, _ *schemas.RunRecord) (Source, error) {
+		w, err := NewWorker(js, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, _ *schemas.RunInfo) (Source, error) {
 			opening <- struct{}{}
 			<-ctx.Done()
 			return nil, errs.New("open folder", "/data", "mount it", errs.BecauseErr(errs.ErrUnavailable, ctx.Err()))
@@ -142,7 +108,7 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 	if len(reports.lines) != 0 {
 		t.Errorf("reports %q", reports.lines)
 	}
-	w, err := NewWorker(js, WorkerOptions{Open: func(context.Context, *schemas.RunRecord) (Source, error) {
+	w, err := NewWorker(js, WorkerOptions{Open: func(context.Context, *schemas.RunInfo) (Source, error) {
 		return nil, errs.New("open folder", "/data", "mount it", errs.ErrNotFound)
 	}})
 	if err != nil {
@@ -159,7 +125,7 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	openRun(t, js, spec, RunOptions{DataURI: "folder:old"})
 	src := &hashSource{}
 	var reports said
-	startWorker(t, js, src, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
+	startWorker(t, js, src, WorkerOptions{Workers: 1, Report: reports.error, Open: func(ctx context.Context, rec *schemas.RunInfo) (Source, error) {
 		if rec.DataURI != "folder:new" {
 			return nil, errs.New("open", rec.DataURI, "name a folder", errs.ErrNotFound)
 		}

@@ -1,14 +1,12 @@
 package batcher
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 
 	"resslt/schemas"
-	"resslt/schemas/errs"
 )
 
 // Role is what a process may do in its tenant's account of a locked-down broker.
@@ -110,36 +108,4 @@ func (r Role) inbox() string {
 		return nats.InboxPrefix[:len(nats.InboxPrefix)-1]
 	}
 	return nats.InboxPrefix + string(r)
-}
-
-// refusal gives what the broker last refused to do for a connection, nil where it
-// refused nothing. The broker says so on the side: the request itself goes without
-// an answer.
-func refusal(nc *nats.Conn) error {
-	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
-		return denied{err}
-	}
-	return nil
-}
-
-// refused is refusal for one subject.
-func refused(nc *nats.Conn, subject string) error {
-	if err := refusal(nc); err != nil && strings.Contains(err.Error(), `"`+subject+`"`) {
-		return err
-	}
-	return nil
-}
-
-// denied is the broker's own text, without the client's words before it. It names
-// operation and subject.
-type denied struct{ err error }
-
-func (d denied) Error() string {
-	return strings.TrimPrefix(d.err.Error(), nats.ErrPermissionViolation.Error()+": ")
-}
-func (d denied) Unwrap() error { return d.err }
-
-// denial wraps a refusal.
-func denial(op, where string, err error) error {
-	return errs.New(op, where, "connect with the credentials of the role that may do this", errs.BecauseErr(errs.ErrDenied, err))
 }

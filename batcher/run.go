@@ -107,7 +107,7 @@ func DefaultWindow(spec *schemas.RunSpec) int64 {
 // Run is a run's place in the broker.
 type Run struct {
 	Name   string
-	Record schemas.RunRecord
+	Record schemas.RunInfo
 
 	opts RunOptions // with defaults
 	js   jetstream.JetStream
@@ -134,7 +134,7 @@ func OpenRun(ctx context.Context, js jetstream.JetStream, name string, spec sche
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
-		Record: schemas.RunRecord{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+		Record: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
 	}
 	if err := checkPayload(js.Conn(), MaxChunkBytes(&spec)+messageOverhead); err != nil {
 		return nil, err
@@ -402,7 +402,7 @@ func (r *Run) storeRecord(ctx context.Context) error {
 	return nil
 }
 
-func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunRecord, error) {
+func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, error) {
 	none := func() error {
 		return errs.New("look up run", name, "start the trainer with this --run name first", errs.ErrNotFound)
 	}
@@ -420,7 +420,7 @@ func loadRecord(ctx context.Context, js jetstream.JetStream, name string) (*sche
 	if err != nil {
 		return nil, unavailable(js.Conn(), "look up run", name, err)
 	}
-	var rec schemas.RunRecord
+	var rec schemas.RunInfo
 	if err := json.Unmarshal(msg.Data, &rec); err != nil {
 		return nil, errs.New("run record", name, "delete the run and open it again", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
@@ -487,4 +487,14 @@ func SpecDifference(a, b *schemas.RunSpec) string {
 	}
 	slices.Sort(diff)
 	return ": they differ in " + strings.Join(diff, ", ")
+}
+
+// checkPayload says whether the broker takes messages of n bytes.
+func checkPayload(nc *nats.Conn, n int) error {
+	if have := nc.MaxPayload(); have < int64(n) {
+		return errs.New("broker", brokerName(nc),
+			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", MaxPayload>>20),
+			errs.Because(errs.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
+	}
+	return nil
 }

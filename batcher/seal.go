@@ -13,27 +13,6 @@ import (
 	"resslt/schemas/errs"
 )
 
-// RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
-// that a recording that purges nothing cannot be shut out by what it keeps.
-func RecordingBytes(spec *schemas.RunSpec) int64 {
-	return spec.Steps()*int64(spec.Chunks())*int64(MaxChunkBytes(spec)+messageOverhead) + streamSlack
-}
-
-// Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened
-// for training any more, only read and deleted. A trainer that still reads it goes on.
-func (r *Run) Seal(ctx context.Context) error {
-	s, err := r.batches(ctx)
-	if err != nil {
-		return err
-	}
-	cfg := s.CachedInfo().Config
-	cfg.Sealed = true
-	if _, err := r.js.UpdateStream(ctx, cfg); err != nil {
-		return unavailable(r.js.Conn(), "seal recording", r.Name, err)
-	}
-	return nil
-}
-
 // Seal makes a recording of a stream that keeps all: first it has every chunk made
 // again that the broker lacks, of whatever step, then it seals the run. Another trainer
 // may have purged a step before it knew that this one records, and a broker may have

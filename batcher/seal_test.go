@@ -191,7 +191,7 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 	if err := run.Store(t.Context(), enc, chunk, "altered"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := publishOnce(t.Context(), run, chunkMessage(run, 7, 0, nil, "given up", "w"), func() {}); err != nil {
+	if _, err := publishOnce(t.Context(), run, chunkMessage(run.Name, run.Record.Digest, 7, 0, nil, "given up", "w"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")

@@ -8,6 +8,12 @@ import (
 	"resslt/schemas"
 )
 
+// Options are what the run was last opened with, with defaults.
+func (r *Run) Options() RunOptions { return r.opts }
+
+// JetStream is the broker that the run is in.
+func (r *Run) JetStream() jetstream.JetStream { return r.js }
+
 // Window is how many steps workers may make ahead of the slowest trainer.
 func (r *Run) Window() int64 { return r.opts.Window }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -72,22 +73,22 @@ func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
 // Store publishes a chunk that was made before, say by an earlier run of the same
 // spec. It is written once: a repeat is a success, other bytes are ErrDeterminism. A broker that is
-// away or full is waited for, DefaultBrokerTimeout at most, and then ErrUnavailable.
+// away or full is waited for, two minutes at most, and then ErrUnavailable.
 func (r *Run) Store(ctx context.Context, enc *Encoder, c *Chunk, from string) error {
 	body, err := enc.Encode(c)
 	if err != nil {
 		return err
 	}
-	m := chunkMessage(r, c.Step, c.Index, bytes.Clone(body), "", from)
+	m := chunkMessage(r.Name, r.Record.Digest, c.Step, c.Index, bytes.Clone(body), "", from)
 	if got := m.Header.Get(schemas.HeaderDigest); c.Digest != "" && got != c.Digest {
 		return errs.New("store chunk", m.Subject, "take the record from another copy", errs.Because(errs.ErrCorrupt,
 			fmt.Sprintf("its rows have digest %.12s, it was recorded with %.12s", got, c.Digest)))
 	}
-	pctx, cancel := context.WithTimeout(ctx, DefaultBrokerTimeout)
+	pctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	if _, err = publishOnce(pctx, r, m, func() {}); pctx.Err() != nil && ctx.Err() == nil {
 		return errs.New("store chunk", m.Subject, "see that the broker runs and that its store has room",
-			errs.Because(errs.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", DefaultBrokerTimeout)))
+			errs.Because(errs.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", storeWait)))
 	}
 	return err
 }
@@ -102,3 +103,6 @@ func (r *Run) batches(ctx context.Context) (jetstream.Stream, error) {
 	}
 	return s, nil
 }
+
+// storeWait is how long Store waits for a broker that is away or full.
+const storeWait = 2 * time.Minute

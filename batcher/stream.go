@@ -160,7 +160,7 @@ func OpenStream(ctx context.Context, run *Run, order Order, o StreamOptions) (*S
 	if err := run.Ensure(ctx); err != nil {
 		return nil, err
 	}
-	if err := stopNotice(ctx, run); err != nil {
+	if err := run.Stopped(ctx); err != nil {
 		return nil, err
 	}
 	batches, err := run.js.Stream(ctx, schemas.BatchStream(run.Name))

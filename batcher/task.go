@@ -51,8 +51,9 @@ func NewTask(spec *schemas.RunSpec, order Order, step int64, chunk int) *Task {
 
 var taskLayout = sync.OnceValues(func() (*layout.Layout, error) { return layout.New(schemas.TaskBatchSchema()) })
 
-// EncodeTask makes the message that asks for a chunk of the run.
-func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
+// EncodeTask makes the message that requests a chunk of a run whose spec has the given
+// digest.
+func EncodeTask(run, spec string, t *Task) (*nats.Msg, error) {
 	n := len(t.Rows)
 	slots, samples, indices := make([]int32, n), make([]int64, n), make([]int64, n)
 	for i, r := range t.Rows {
@@ -68,10 +69,10 @@ func EncodeTask(run *Run, t *Task) (*nats.Msg, error) {
 		return nil, err
 	}
 	return &nats.Msg{
-		Subject: schemas.TaskSubject(run.Name, t.Step, t.Chunk),
+		Subject: schemas.TaskSubject(run, t.Step, t.Chunk),
 		Data:    body,
 		Header: nats.Header{
-			schemas.HeaderSpec:   []string{run.Record.Digest},
+			schemas.HeaderSpec:   []string{spec},
 			schemas.HeaderDigest: []string{digest(body)},
 		},
 	}, nil

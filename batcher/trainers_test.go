@@ -203,15 +203,15 @@ func TestTrainerIsCutOff(t *testing.T) {
 	all := want(t, spec, src, 0, spec.Steps())
 	_, js := b.connect(t)
 	stays := openStream(t, openRun(t, js, spec, RunOptions{Window: 4}), StreamOptions{Trainer: "stays"})
-	wire := newWire(t, b.addr)
+	line := newCable(t, b.addr)
 	far := *b
-	far.addr = wire.addr
+	far.addr = line.addr
 	_, fjs := far.connect(t)
 	cut := openStream(t, openRun(t, fjs, spec, RunOptions{Window: 4}), StreamOptions{Trainer: "cut", LeaseTerm: 500 * time.Millisecond, Prefetch: 1})
 	equal(t, take(t, cut, 1), all[:1])
-	wire.cut()
+	line.cut()
 	equal(t, take(t, stays, 20), all[:20])
-	wire.mend()
+	line.plug()
 	equal(t, take(t, cut, 20), all[1:20])
 	for n := int64(20); n < spec.Steps(); n++ {
 		equal(t, take(t, cut, n+1), all[n:n+1])

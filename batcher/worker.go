@@ -33,7 +33,7 @@ type WorkerOptions struct {
 	// engine is refused by name. Empty: any.
 	Engines []string
 	// Open gives what is needed to serve a run. Its error refuses the run.
-	Open func(ctx context.Context, rec *schemas.RunRecord) (Source, error)
+	Open func(ctx context.Context, rec *schemas.RunInfo) (Source, error)
 	// Report hears of what does not stop the worker: runs refused, tasks sent
 	// back. It is called from several goroutines. Nil: nobody hears.
 	Report func(error)

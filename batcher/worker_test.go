@@ -83,8 +83,9 @@ func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
 	}
 	run := openRun(t, js, spec, RunOptions{Window: 4})
 	s := openStream(t, run, StreamOptions{RepairAfter: 200 * time.Millisecond})
-	lame := startWorker(t, js, paced(slow), WorkerOptions{Workers: 1, Grace: time.Millisecond}, "r")
-	for s.Stats().Issued == 0 || len(lame.runs()) == 0 {
+	source := paced(slow)
+	lame := startWorker(t, js, source, WorkerOptions{Workers: 1, Grace: time.Millisecond}, "r")
+	for s.Stats().Issued == 0 || source.open.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond) // it has the first task by now
@@ -116,7 +117,7 @@ func TestRunsGetEqualTime(t *testing.T) {
 	var mu sync.Mutex
 	spent := map[string]time.Duration{}
 	var during map[string]time.Duration // spent, when the small run was done
-	startWorker(t, js, nil, WorkerOptions{Workers: 1, Open: func(ctx context.Context, rec *schemas.RunRecord) (Source, error) {
+	startWorker(t, js, nil, WorkerOptions{Workers: 1, Open: func(ctx context.Context, rec *schemas.RunInfo) (Source, error) {
 		src := &hashSource{before: func(ctx context.Context, _ TaskRow) error {
 			began := time.Now()
 			err := sleep(ctx, cost[rec.Digest])
@@ -170,78 +171,4 @@ func TestNewRunIsHeardOf(t *testing.T) {
 	spec := testSpec()
 	s := openStream(t, openRun(t, js, spec, RunOptions{}), StreamOptions{})
 	equal(t, take(t, s, 2), want(t, spec, src, 0, 2))
-}
-
-// Time is shared, and not saved up.
-func TestTurns(t *testing.T) {
-	var ts turns
-	a, b, late := &serving{}, &serving{}, &serving{}
-	serve := func(runs []*serving, cost map[*serving]time.Duration, n int) map[*serving]int {
-		got := map[*serving]int{}
-		for range n {
-			sv := ts.order(runs)[0]
-			ts.charge(sv, cost[sv])
-			got[sv]++
-		}
-		return got
-	}
-	got := serve([]*serving{a, b}, map[*serving]time.Duration{a: 3 * time.Second, b: time.Second}, 40)
-	if got[a] != 10 || got[b] != 30 {
-		t.Errorf("tasks that cost 3 and 1 were served %d and %d times, want 10 and 30", got[a], got[b])
-	}
-	got = serve([]*serving{a, b, late}, map[*serving]time.Duration{a: time.Second, b: time.Second, late: time.Second}, 30)
-	if got[late] > 11 || got[late] < 9 {
-		t.Errorf("a run that came late was served %d times of 30", got[late])
-	}
-	ts.empty(b)
-	if o := ts.order([]*serving{a, b}); len(o) != 1 || o[0] != a {
-		t.Error("a run that had no tasks just now is asked again")
-	}
-}
-
-// A task that comes when its run was just dropped goes back at once, for others.
-func TestTaskOfADroppedRun(t *testing.T) {
-	_, js := launch(t, embedded(false)).connect(t)
-	spec, src := testSpec(), &hashSource{}
-	run := openRun(t, js, spec, RunOptions{AckWait: time.Minute})
-	f := startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
-	for len(f.runs()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(300 * time.Millisecond) // its pull waits at the broker
-	f.drop(f.runs()[0])
-	s := openStream(t, run, StreamOptions{RepairAfter: time.Minute})
-	for s.Stats().Issued < spec.Steps()*int64(spec.Chunks()) {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(100 * time.Millisecond) // it has one
-	startWorker(t, js, src, WorkerOptions{Workers: 1}, "r")
-	start := time.Now()
-	equal(t, take(t, s, spec.Steps()), want(t, spec, src, 0, spec.Steps()))
-	if d := time.Since(start); d > 5*time.Second || s.Stats().Repaired > 0 {
-		t.Errorf("a task was kept for %v", d)
-	}
-}
-
-// What was refused is remembered for as long as it is left alone, and no longer.
-func TestBansAreForgotten(t *testing.T) {
-	_, js := launch(t, embedded(false)).connect(t)
-	w, err := NewWorker(js, WorkerOptions{Workers: 1, Engines: []string{"turbo/1"}, Open: (&hashSource{}).opener})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := openRun(t, js, testSpec(), RunOptions{})
-	if err := w.discover(t.Context()); err != nil || len(w.banned) != 1 {
-		t.Fatalf("%d bans, %v", len(w.banned), err)
-	}
-	if err := DeleteRun(t.Context(), js, run.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.discover(t.Context()); err != nil || len(w.banned) != 1 {
-		t.Fatalf("%d bans a moment later, %v", len(w.banned), err)
-	}
-	w.banned[banKey(run)] = time.Now().Add(-time.Second)
-	if err := w.discover(t.Context()); err != nil || len(w.banned) != 0 {
-		t.Errorf("%d bans when their time is over, %v", len(w.banned), err)
-	}
 }

@@ -226,7 +226,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 			return err
 		}
 	}
-	m := chunkMessage(sv.run, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
+	m := chunkMessage(sv.run.Name, sv.run.Record.Digest, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
 	how, err := publishOnce(ctx, sv.run, m, func() { _ = msg.InProgress() })
 	if errors.Is(err, errs.ErrDeterminism) {
 		sv.mismatches.Add(1)

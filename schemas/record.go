@@ -18,7 +18,7 @@ const (
 // Keys of the metadata of a record's schemas.
 const (
 	MetaVersion = "resslt"
-	MetaRun     = "resslt.run" // RunRecord, JSON
+	MetaRun     = "resslt.run" // RunInfo, JSON
 )
 
 // Columns of a record before those of the views. From RecColSlot on they are those of a
@@ -41,7 +41,7 @@ const Unmade int64 = -1
 // RecordSchema is the schema of a record's files, one row a slot: the recipe log, or
 // with pixels the views themselves. It names the run in its metadata, so that a file
 // says by itself what it is of.
-func RecordSchema(run *RunRecord, pixels bool) (*arrow.Schema, error) {
+func RecordSchema(run *RunInfo, pixels bool) (*arrow.Schema, error) {
 	text, err := json.Marshal(run)
 	if err != nil {
 		return nil, errs.New("record schema", run.Digest, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))

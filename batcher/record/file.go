@@ -36,7 +36,7 @@ const (
 // concurrent use.
 type File struct {
 	Path   string
-	Run    schemas.RunRecord
+	Run    schemas.RunInfo
 	Pixels bool // views, or a recipe log
 	Sealed bool
 	Bytes  int64

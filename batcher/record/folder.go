@@ -23,7 +23,7 @@ const Subfolder = "record"
 // Folder is a record that is read: all files of one run. It is safe for concurrent use.
 type Folder struct {
 	Dir   string
-	Run   schemas.RunRecord
+	Run   schemas.RunInfo
 	Files []*File // by name
 
 	log    []logged         // batches of the log, by first step

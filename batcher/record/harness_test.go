@@ -16,7 +16,7 @@ import (
 )
 
 // testRun has 3 epochs of 4 steps of 10 samples, in chunks of 4, 4 and 2; two views.
-func testRun() schemas.RunRecord {
+func testRun() schemas.RunInfo {
 	s := schemas.RunSpec{
 		Version: schemas.SpecVersion,
 		Dataset: schemas.DatasetSpec{Digest: "d0", Format: "folder", Split: "train", Samples: 47},
@@ -24,7 +24,7 @@ func testRun() schemas.RunRecord {
 		BatchSize: 10, Epochs: 3, StepsPerEpoch: 4, ChunkSamples: 4, OnError: schemas.Replace,
 		Views: []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 6}},
 	}
-	return schemas.RunRecord{Spec: s, Digest: s.Digest(), DataURI: "folder:here"}
+	return schemas.RunInfo{Spec: s, Digest: s.Digest(), DataURI: "folder:here"}
 }
 
 // strideOrder is a permutation that differs from epoch to epoch.
@@ -35,7 +35,7 @@ func (o strideOrder) At(epoch, index int64) int64 { return (index*5 + epoch*11 +
 // maker derives pixels and plans from what a row asks for; sample broken cannot be
 // decoded. It is also the batcher.Source of itself.
 type maker struct {
-	run    schemas.RunRecord
+	run    schemas.RunInfo
 	broken int64
 	salt   byte
 }

@@ -19,7 +19,7 @@ type Options struct {
 	// run is gone on with; what of another is refused.
 	Dir string
 	// Run is stored in every file.
-	Run schemas.RunRecord
+	Run schemas.RunInfo
 	// Order says which samples a tombstone stands for.
 	Order batcher.Order
 	// From is the first step that is handed out now. What the log holds from there on
@@ -90,7 +90,7 @@ type place struct {
 // track is a numbered row of segments of one kind.
 type track struct {
 	dir    string
-	run    *schemas.RunRecord
+	run    *schemas.RunInfo
 	pixels bool
 	limit  int64 // bytes of a segment
 	number int   // of the next segment

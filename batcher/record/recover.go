@@ -16,7 +16,7 @@ import (
 // recoverSegments seals the files that a session left open: with their whole batches,
 // for the last may be torn. It says whether a batch was damaged, too, other than the
 // last: a machine that loses its power need not have written in order.
-func recoverSegments(dir string, run *schemas.RunRecord) (damaged bool, err error) {
+func recoverSegments(dir string, run *schemas.RunInfo) (damaged bool, err error) {
 	open, err := filepath.Glob(filepath.Join(dir, "*"+fileSuffix+openSuffix))
 	if err != nil {
 		return false, diskError(dir, err)
@@ -31,7 +31,7 @@ func recoverSegments(dir string, run *schemas.RunRecord) (damaged bool, err erro
 	return damaged, nil
 }
 
-func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err error) {
+func recoverSegment(path string, run *schemas.RunInfo) (damaged bool, err error) {
 	f, err := openDamaged(path, run)
 	if err != nil {
 		return false, err
@@ -86,7 +86,7 @@ func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err erro
 
 // openDamaged opens a file that was left open. Where its beginning cannot be read, what
 // follows is looked through as being of the run, whose folder it lies in.
-func openDamaged(path string, run *schemas.RunRecord) (*File, error) {
+func openDamaged(path string, run *schemas.RunInfo) (*File, error) {
 	f, err := OpenFile(path)
 	if err == nil || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrNotFound) {
 		return f, err

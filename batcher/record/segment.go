@@ -51,7 +51,7 @@ func (c *counted) Seek(offset int64, whence int) (int64, error) {
 const segmentBuffer = 256 << 10 // bytes
 
 // createSegment begins a file; pixels says of which kind.
-func createSegment(path string, run *schemas.RunRecord, pixels bool) (*segment, error) {
+func createSegment(path string, run *schemas.RunInfo, pixels bool) (*segment, error) {
 	schema, err := schemas.RecordSchema(run, pixels)
 	if err != nil {
 		return nil, err

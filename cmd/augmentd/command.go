@@ -96,7 +96,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	stages := observe.NewStages(registry)
 	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
 			return pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },

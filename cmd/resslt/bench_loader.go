@@ -106,7 +106,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	}
 	spec.Epochs = 1 << 20 // no measurement ends it
 	rep := &loaderReport{Views: len(spec.Views), SampleBytes: spec.SampleBytes(), BatchSize: spec.BatchSize, Engine: spec.Engine, Workers: o.workers}
-	open := func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+	open := func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
 		return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
 	}
 	if err := o.render(ctx, &spec, r.Data, open, rep); err != nil {
@@ -121,7 +121,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 
 // render measures the workers' work without what carries it.
 func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri string, open openSource, rep *loaderReport) error {
-	src, err := open(ctx, &schemas.RunRecord{Spec: *spec, DataURI: uri})
+	src, err := open(ctx, &schemas.RunInfo{Spec: *spec, DataURI: uri})
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 	}
 	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
 		Workers: cores.Count(), Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) {
 			return &batchPixels{batch: batch}, nil
 		},
 	})

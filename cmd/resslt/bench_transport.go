@@ -120,7 +120,7 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 			err = derr
 		}
 	}()
-	open := func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &readyPixels{}, nil }
+	open := func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return &readyPixels{}, nil }
 	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *batcher.Stream) (err error) {
 		res, err = o.measure(ctx, s)
 		return err
@@ -132,7 +132,7 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 }
 
 // openSource is how a worker comes by a run's samples.
-type openSource func(context.Context, *schemas.RunRecord) (batcher.Source, error)
+type openSource func(context.Context, *schemas.RunInfo) (batcher.Source, error)
 
 // served gives use a stream of the run, with a worker in this process that makes its
 // chunks meanwhile.

@@ -57,7 +57,7 @@ type runRecord struct {
 func (s *session) newRecord(order batcher.Order) *runRecord {
 	return &runRecord{begun: make(chan struct{}), opts: record.Options{
 		Dir: filepath.Join(s.out, record.Subfolder), Order: order, Pixels: s.recording.pixels,
-		Run: schemas.RunRecord{Spec: s.spec, Digest: s.spec.Digest(), DataURI: s.recipe.Data},
+		Run: schemas.RunInfo{Spec: s.spec, Digest: s.spec.Digest(), DataURI: s.recipe.Data},
 	}}
 }
 
@@ -127,7 +127,7 @@ func (r *runRecord) close() error {
 
 // replay is where a session's recorded batches come from.
 type replay struct {
-	run    schemas.RunRecord
+	run    schemas.RunInfo
 	folder *record.Folder  // nil of a broker's
 	stored *batcher.Stored // nil of a folder's
 	log    bool            // made again by the folder's log, instead of read
@@ -190,7 +190,7 @@ func (r *replay) plans(row batcher.TaskRow) ([][]byte, bool) {
 
 // openSource opens the data for workers in this process. Where a log is replayed its plans
 // are rendered.
-func (s *session) openSource(ctx context.Context, rec *schemas.RunRecord, timer pipeline.Timer) (batcher.Source, error) {
+func (s *session) openSource(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (batcher.Source, error) {
 	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, timer)
 	if err != nil || s.replay == nil || !s.replay.log {
 		return src, err

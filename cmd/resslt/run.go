@@ -121,7 +121,7 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 	stages := observe.NewStages(s.monitor.registry)
 	worker, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Name: "embedded", Workers: workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
 			return s.openSource(ctx, rec, stages)
 		},
 		Report: func(err error) { fmt.Fprintln(s.stderr, "worker: "+cli.Line(err)) },

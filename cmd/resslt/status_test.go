@@ -63,7 +63,7 @@ func TestStatus(t *testing.T) {
 	}
 	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
 		Name: "w1", Workers: 2, Heartbeat: 20 * time.Millisecond,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return grey{}, nil },
+		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return grey{}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

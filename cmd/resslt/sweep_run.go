@@ -98,7 +98,7 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*batcher.Worker, error) {
 	return batcher.NewWorker(js, batcher.WorkerOptions{
 		Workers: workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
 			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },

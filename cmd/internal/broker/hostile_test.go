@@ -76,7 +76,7 @@ func TestHostileWorker(t *testing.T) {
 	defer stop()
 	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
 		Workers: 1, Grace: time.Second,
-		Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func train(t *testing.T, trainer, worker *client) {
 	}
 	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
 		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
-		Open:   func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+		Open:   func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
 		Report: func(err error) { t.Error("worker:", err) },
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func TestGuestsReconnect(t *testing.T) {
 			}
 			w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
 				Workers: 2, Grace: time.Second,
-				Open: func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return counting{}, nil },
+				Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 	stages := NewStages(registry)
 	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
 		Workers: 1,
-		Open:    func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return blank{stages}, nil },
+		Open:    func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return blank{stages}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func trainLong(t *testing.T, set ...string) trace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src, err := pipeline.OpenSource(ctx, &schemas.RunRecord{Spec: spec, DataURI: r.Data}, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(ctx, &schemas.RunInfo{Spec: spec, DataURI: r.Data}, nil, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

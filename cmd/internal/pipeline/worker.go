@@ -19,7 +19,7 @@ import (
 //
 // Errors wrap ErrMismatch where the engine or the data is another than the
 // run's, and ingest's own where the data cannot be opened.
-func OpenSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options) (batcher.Source, error) {
+func OpenSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options) (batcher.Source, error) {
 	return OpenTimedSource(ctx, rec, overrides, opt, nil)
 }
 
@@ -32,7 +32,7 @@ type Timer interface {
 }
 
 // OpenTimedSource is OpenSource with a timer, nil for none.
-func OpenTimedSource(ctx context.Context, rec *schemas.RunRecord, overrides []string, opt ingest.Options, timer Timer) (batcher.Source, error) {
+func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options, timer Timer) (batcher.Source, error) {
 	engine, err := augment.EngineByName(rec.Spec.Engine)
 	if err != nil {
 		return nil, err
