@@ -17,7 +17,7 @@ func TestAssembler(t *testing.T) {
 		t.Fatal(err)
 	}
 	chunk := func(step int64, index int) *wire.Chunk {
-		c, err := dec.Decode(wire.ChunkMsg(t, &spec, rig.Chunk(t, &spec, step, index)))
+		c, err := dec.Decode(rig.Message(t, &spec, rig.Chunk(t, &spec, step, index)))
 		if err != nil {
 			t.Fatal(err)
 		}

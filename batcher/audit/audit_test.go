@@ -33,7 +33,14 @@ func audited(t *testing.T, js jetstream.JetStream, name string, own *rig.HashSou
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream.OpenStream(t, run, stream.Options{Record: a, From: from}), a
+	s, err := stream.Open(t.Context(), run, own.Order(), stream.Options{
+		Record: a, From: from, RepairAfter: 300 * time.Millisecond, StallTimeout: 20 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, a
 }
 
 // A trainer that makes chunks again takes those of honest workers, and of a liar none
@@ -44,7 +51,7 @@ func TestAuditor(t *testing.T) {
 	own := &rig.HashSource{}
 	s, a := audited(t, js, "honest", own, 0, Options{Every: 2})
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "honest")
-	rig.Equal(t, stream.Take(t, s, spec.Steps()), rig.Want(t, spec, own, 0, spec.Steps()))
+	rig.Equal(t, rig.Take(t, s, spec.Steps()), rig.Want(t, spec, own, 0, spec.Steps()))
 	if n := a.Audited(); n < 5 || n > 31 { // of 36, half
 		t.Errorf("%d chunks were made again", n)
 	}
@@ -128,7 +135,7 @@ func TestAuditorsOwnTrouble(t *testing.T) {
 		return nil
 	}}
 	s, _ := audited(t, js, "read", own, 0, Options{Every: 1})
-	stream.Take(t, s, 2)
+	rig.Take(t, s, 2)
 	s.Close()
 
 	own = &rig.HashSource{}

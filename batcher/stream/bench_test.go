@@ -24,7 +24,7 @@ func (m *stillMaker) Make(_ context.Context, _ wire.TaskRow, _, plans [][]byte) 
 	return produce.Made{}, nil
 }
 
-func (m *stillMaker) Order() wire.Order                { return fixture.StrideOrder{m.spec.Dataset.Samples} }
+func (m *stillMaker) Order() wire.Order                { return fixture.StrideOrder{N: m.spec.Dataset.Samples} }
 func (m *stillMaker) NewMaker() (produce.Maker, error) { return m, nil }
 func (m *stillMaker) Close() error                     { return nil }
 
@@ -75,7 +75,7 @@ func BenchmarkStream(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan error, 1)
 			go func() { done <- w.ServeRun(ctx, "bench") }()
-			s, err := Open(b.Context(), run, fixture.StrideOrder{70}, Options{})
+			s, err := Open(b.Context(), run, fixture.StrideOrder{N: 70}, Options{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -30,7 +30,7 @@ func TestDamagedStore(t *testing.T) {
 			spec := fixture.Spec()
 			spec.Epochs = 8
 			src := &rig.HashSource{}
-			run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, Window: 6, AckWait: 500 * time.Millisecond})
+			run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, Window: 6, AckWait: 500 * time.Millisecond})
 			farm.Start(t, js, src, worker.Options{Workers: 2}, "")
 			t.Cleanup(func() {
 				if !t.Failed() {
@@ -55,8 +55,8 @@ func TestDamagedStore(t *testing.T) {
 				}
 				t.Log(err)
 			})
-			s := OpenStream(t, run, Options{Prefetch: 1})
-			got := Take(t, s, 10)
+			s := openStream(t, run, Options{Prefetch: 1})
+			got := take(t, s, 10)
 			b.Stop()
 			rng := rand.New(rand.NewPCG(seed, 0))
 			blocks := 0
@@ -78,7 +78,7 @@ func TestDamagedStore(t *testing.T) {
 				t.Fatalf("%d blocks were hit, %v", blocks, err)
 			}
 			b.Start(t, b)
-			rig.Equal(t, append(got, Take(t, s, spec.Steps())...), rig.Want(t, spec, src, 0, spec.Steps()))
+			rig.Equal(t, append(got, take(t, s, spec.Steps())...), rig.Want(t, spec, src, 0, spec.Steps()))
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,17 +45,17 @@ func TestBrokerRestart(t *testing.T) {
 			_, wjs := b.Connect(t)
 			spec := fixture.Spec()
 			src := &rig.HashSource{}
-			run := OpenRun(t, js, spec, runs.Options{Storage: tc.storage, Window: 4, AckWait: 500 * time.Millisecond})
+			run := openRun(t, js, spec, runs.Options{Storage: tc.storage, Window: 4, AckWait: 500 * time.Millisecond})
 			farm.Start(t, wjs, src, worker.Options{Workers: 2}, "r")
-			s := OpenStream(t, run, Options{Prefetch: 1})
-			got := Take(t, s, 3)
+			s := openStream(t, run, Options{Prefetch: 1})
+			got := take(t, s, 3)
 			b.Stop()
 			time.Sleep(100 * time.Millisecond)
 			if tc.wipe {
 				b.Dir = t.TempDir()
 			}
 			b.Start(t, b)
-			rig.Equal(t, append(got, Take(t, s, spec.Steps())...), rig.Want(t, spec, src, 0, spec.Steps()))
+			rig.Equal(t, append(got, take(t, s, spec.Steps())...), rig.Want(t, spec, src, 0, spec.Steps()))
 			atEnd(t, s)
 		})
 	}
@@ -63,11 +65,11 @@ func TestBrokerRestart(t *testing.T) {
 func TestBrokerGone(t *testing.T) {
 	b := rig.Launch(t, rig.Embedded(true))
 	_, js := b.Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	src := &rig.HashSource{}
 	f := farm.Start(t, js, src, worker.Options{Workers: 1}, "r")
-	s := OpenStream(t, run, Options{BrokerTimeout: 300 * time.Millisecond, RepairAfter: 100 * time.Millisecond, Prefetch: 1})
-	Take(t, s, 1)
+	s := openStream(t, run, Options{BrokerTimeout: 300 * time.Millisecond, RepairAfter: 100 * time.Millisecond, Prefetch: 1})
+	take(t, s, 1)
 	if err := f.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +99,7 @@ func TestWorkerDies(t *testing.T) {
 			if killed {
 				ackWait = 400 * time.Millisecond
 			}
-			run := OpenRun(t, js, spec, runs.Options{AckWait: ackWait})
+			run := openRun(t, js, spec, runs.Options{AckWait: ackWait})
 			held := make(chan struct{}, 64)
 			stuck := &rig.HashSource{Before: func(ctx context.Context, _ wire.TaskRow) error {
 				held <- struct{}{}
@@ -105,7 +107,7 @@ func TestWorkerDies(t *testing.T) {
 				return ctx.Err()
 			}}
 			f := farm.Start(t, wjs, stuck, worker.Options{Workers: 2, Grace: 10 * time.Millisecond}, "r")
-			s := OpenStream(t, run, Options{})
+			s := openStream(t, run, Options{})
 			<-held
 			<-held
 			if killed {
@@ -114,7 +116,7 @@ func TestWorkerDies(t *testing.T) {
 			f.Stop() // of a killed worker: its goroutines, which reach nobody
 			src := &rig.HashSource{}
 			f2 := farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-			rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
+			rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
 			if n := f2.Stats().Redelivered + s.Stats().Repaired; n < 2 || !killed && n != 2 {
 				t.Errorf("%d tasks were given out again, want the 2 that were held", n)
 			}
@@ -127,7 +129,7 @@ func TestWorkerDies(t *testing.T) {
 func TestPublishTwice(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{})
+	run := openRun(t, js, spec, runs.Options{})
 	msg := func(salt byte, worker string) *nats.Msg {
 		src := &rig.HashSource{Spec: spec, Salt: salt}
 		c := wire.NewChunk(&spec)
@@ -151,11 +153,11 @@ func TestPublishTwice(t *testing.T) {
 
 	// The same through workers: one lies in wait with other pixels. The stream
 	// clears the queue as it begins, so the task that provokes it comes after.
-	s := OpenStream(t, run, Options{})
+	s := openStream(t, run, Options{})
 	for s.Stats().Issued == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	m, err := wire.EncodeTask(run.Name, run.Info.Digest, wire.NewTask(&spec, fixture.StrideOrder{spec.Dataset.Samples}, 0, 1))
+	m, err := wire.EncodeTask(run.Name, run.Info.Digest, wire.NewTask(&spec, fixture.StrideOrder{N: spec.Dataset.Samples}, 0, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func TestPublishTwice(t *testing.T) {
 	}
 	fixture.WantErr(t, err, errs.ErrDeterminism, "stopped by a worker", "b.r.0.1")
 	s.Close()
-	_, err = Open(t.Context(), run, fixture.StrideOrder{spec.Dataset.Samples}, Options{})
+	_, err = Open(t.Context(), run, fixture.StrideOrder{N: spec.Dataset.Samples}, Options{})
 	fixture.WantErr(t, err, errs.ErrDeterminism, "--fresh")
 }
 
@@ -184,7 +186,7 @@ func TestPublishTwice(t *testing.T) {
 func TestBadChunks(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{})
+	run := openRun(t, js, spec, runs.Options{})
 	good := wire.ChunkMessage(run.Name, run.Info.Digest, 0, 0, []byte("not Arrow"), "", "x")
 	foreign := wire.ChunkMessage(run.Name, run.Info.Digest, 0, 1, []byte("other"), "", "x")
 	foreign.Header.Set(schemas.HeaderSpec, "0123456789abcdef")
@@ -197,8 +199,8 @@ func TestBadChunks(t *testing.T) {
 	}
 	src := &rig.HashSource{}
 	farm.Start(t, js, src, worker.Options{Workers: 1}, "r")
-	s := OpenStream(t, run, Options{})
-	rig.Equal(t, Take(t, s, 6), rig.Want(t, spec, src, 0, 6))
+	s := openStream(t, run, Options{})
+	rig.Equal(t, take(t, s, 6), rig.Want(t, spec, src, 0, 6))
 	if st := s.Stats(); st.DigestMismatches != 1 || st.Rejected != 2 {
 		t.Errorf("%d mismatches and %d rejected chunks counted, want the flipped one and the 2 others", st.DigestMismatches, st.Rejected)
 	}
@@ -206,7 +208,7 @@ func TestBadChunks(t *testing.T) {
 	if _, err := js.PublishMsg(t.Context(), wire.ChunkMessage(run.Name, run.Info.Digest, 2, 0, []byte("late"), "", "x")); err != nil {
 		t.Fatal(err)
 	}
-	rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, src, 6, spec.Steps()))
+	rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 6, spec.Steps()))
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		st, err := js.Stream(t.Context(), schemas.BatchStream("r"))
 		if err == nil && st.CachedInfo().State.Msgs == 0 {
@@ -221,8 +223,8 @@ func TestBadChunks(t *testing.T) {
 func TestChunkThatNeverComesRight(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{})
-	s := OpenStream(t, run, Options{})
+	run := openRun(t, js, spec, runs.Options{})
+	s := openStream(t, run, Options{})
 	// A worker of another build answers every task for chunk 0 with rubbish.
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -242,8 +244,8 @@ func TestChunkThatNeverComesRight(t *testing.T) {
 func TestWorkerRefuses(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{})
-	s := OpenStream(t, run, Options{})
+	run := openRun(t, js, spec, runs.Options{})
+	s := openStream(t, run, Options{})
 	src := &rig.HashSource{}
 	w, err := worker.New(js, worker.Options{Open: src.Opener, Engines: []string{"turbo/1"}, Workers: 1})
 	if err != nil {
@@ -273,7 +275,7 @@ func TestWorkerRefuses(t *testing.T) {
 		t.Errorf("%v, %d reports", err, reports.Load())
 	}
 	farm.Start(t, js, src, worker.Options{Workers: 1}, "")
-	rig.Equal(t, Take(t, s, 2), rig.Want(t, spec, src, 0, 2))
+	rig.Equal(t, take(t, s, 2), rig.Want(t, spec, src, 0, 2))
 }
 
 // One worker serves several runs turn by turn, finds new ones and drops deleted.
@@ -297,10 +299,10 @@ func TestSeveralRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		streams[name] = OpenStream(t, run, Options{})
+		streams[name] = openStream(t, run, Options{})
 	}
 	for name, s := range streams {
-		rig.Equal(t, Take(t, s, 5), rig.Want(t, spec, &rig.HashSource{}, 0, 5))
+		rig.Equal(t, take(t, s, 5), rig.Want(t, spec, &rig.HashSource{}, 0, 5))
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -309,7 +311,12 @@ func TestSeveralRuns(t *testing.T) {
 		}
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for len(f.runs()) > 0 && time.Now().Before(deadline) {
+	open := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.ContainsFunc(slices.Collect(maps.Values(src)), func(s *rig.HashSource) bool { return s.Open.Load() != 0 })
+	}
+	for open() && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if err := f.Stop(); err != nil {
@@ -333,10 +340,10 @@ func TestFullStream(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
 	src := &rig.HashSource{}
-	run := OpenRun(t, js, spec, runs.Options{Window: 6, MaxBytes: 40 << 10})
+	run := openRun(t, js, spec, runs.Options{Window: 6, MaxBytes: 40 << 10})
 	farm.Start(t, js, src, worker.Options{Workers: 1}, "r")
-	s := OpenStream(t, run, Options{Prefetch: 1})
-	rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
+	s := openStream(t, run, Options{Prefetch: 1})
+	rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
 }
 
 // What is consumed is purged while later chunks lie in the stream, not yet handed
@@ -348,10 +355,10 @@ func TestPurgeKeepsTheRest(t *testing.T) {
 		spec := fixture.Spec()
 		spec.Epochs = 20
 		src := &rig.HashSource{}
-		run := OpenRun(t, js, spec, runs.Options{Window: 16})
+		run := openRun(t, js, spec, runs.Options{Window: 16})
 		farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-		s := OpenStream(t, run, Options{Prefetch: 1, RepairAfter: time.Minute})
-		rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
+		s := openStream(t, run, Options{Prefetch: 1, RepairAfter: time.Minute})
+		rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
 		if n := s.Stats().Repaired; n != 0 {
 			t.Errorf("%d chunks had to be asked for again", n)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func OpenRun(t *testing.T, js jetstream.JetStream, spec schemas.RunSpec, o runs.Options) *runs.Run {
+func openRun(t *testing.T, js jetstream.JetStream, spec schemas.RunSpec, o runs.Options) *runs.Run {
 	t.Helper()
 	run, err := runs.Open(t.Context(), js, "r", spec, o)
 	if err != nil {
@@ -22,7 +22,7 @@ func OpenRun(t *testing.T, js jetstream.JetStream, spec schemas.RunSpec, o runs.
 	return run
 }
 
-func OpenStream(t *testing.T, run *runs.Run, o Options) *Stream {
+func openStream(t *testing.T, run *runs.Run, o Options) *Stream {
 	t.Helper()
 	if o.RepairAfter == 0 {
 		o.RepairAfter = 300 * time.Millisecond
@@ -30,7 +30,7 @@ func OpenStream(t *testing.T, run *runs.Run, o Options) *Stream {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 20 * time.Second
 	}
-	s, err := Open(t.Context(), run, fixture.StrideOrder{run.Spec().Dataset.Samples}, o)
+	s, err := Open(t.Context(), run, fixture.StrideOrder{N: run.Spec().Dataset.Samples}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func OpenStream(t *testing.T, run *runs.Run, o Options) *Stream {
 func testDriver(run *runs.Run, o Options) *driver {
 	o.Trainer = "t"
 	l := newLease(run, position{trainer: o.Trainer, window: o.Window}, runs.DefaultLeaseTerm)
-	return newDriver(run, fixture.StrideOrder{run.Spec().Dataset.Samples}, o, l, &counters{})
+	return newDriver(run, fixture.StrideOrder{N: run.Spec().Dataset.Samples}, o, l, &counters{})
 }
 
 // take reads steps until `to`, and returns their digests.
-func Take(t *testing.T, s *Stream, to int64) []string {
+func take(t *testing.T, s *Stream, to int64) []string {
 	t.Helper()
 	var out []string
 	for s.Stats().Next < to {

@@ -22,19 +22,19 @@ func TestOneTrainerAName(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
 		spec := fixture.Spec()
-		run := OpenRun(t, js, spec, runs.Options{})
-		order := fixture.StrideOrder{spec.Dataset.Samples}
+		run := openRun(t, js, spec, runs.Options{})
+		order := fixture.StrideOrder{N: spec.Dataset.Samples}
 		o := Options{Trainer: "one", LeaseTerm: time.Second}
-		first := OpenStream(t, run, o)
+		first := openStream(t, run, o)
 		_, err := Open(t.Context(), run, order, o)
 		fixture.WantErr(t, err, errs.ErrUsage, "trainer one", "is training this run", "--trainer")
 		fixture.WantErr(t, runs.Delete(t.Context(), js, "r"), errs.ErrUsage, "trainer one", "--run")
-		OpenStream(t, run, Options{Trainer: "two"}).Close()
+		openStream(t, run, Options{Trainer: "two"}).Close()
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		OpenStream(t, run, o).Close()
+		openStream(t, run, o).Close()
 		if d := time.Since(start); d > o.LeaseTerm/4 {
 			t.Errorf("a name that was left was taken after %v", d)
 		}
@@ -47,15 +47,15 @@ func TestOneTrainerAName(t *testing.T) {
 // A stream that failed gives the run free as well.
 func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
-	s := OpenStream(t, run, Options{StallTimeout: time.Millisecond})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
+	s := openStream(t, run, Options{StallTimeout: time.Millisecond})
 	_, err := s.Next(t.Context())
 	fixture.WantErr(t, err, errs.ErrUnavailable, "did not come")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	OpenStream(t, run, Options{})
+	openStream(t, run, Options{})
 	if d := time.Since(start); d > runs.DefaultLeaseTerm/8 {
 		t.Errorf("opened after %v", d)
 	}
@@ -73,7 +73,7 @@ func lend(t *testing.T, run *runs.Run, trainer string, term time.Duration) (*lea
 func TestLeaseRunsOut(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
-		run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+		run := openRun(t, js, fixture.Spec(), runs.Options{})
 		const term = 500 * time.Millisecond
 		dead, err := lend(t, run, "t", term)
 		if err != nil {
@@ -100,7 +100,7 @@ func TestLeaseRunsOut(t *testing.T) {
 // A broker that tells the time has a lease taken over at once that ran out before.
 func TestLeaseRanOutLongAgo(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	const term = 400 * time.Millisecond
 	if _, err := lend(t, run, "t", term); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestLeaseRanOutLongAgo(t *testing.T) {
 // The broker loses the lease, or the answer to a renewal: the holder keeps the run.
 func TestLeaseIsMended(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	l, err := lend(t, run, "t", runs.DefaultLeaseTerm)
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +150,8 @@ func TestLeaseIsMended(t *testing.T) {
 // A trainer whose lease was taken ends, rather than go on against the other.
 func TestStreamLosesItsLease(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
-	s := OpenStream(t, run, Options{Trainer: "t"})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
+	s := openStream(t, run, Options{Trainer: "t"})
 	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r", "t"), []byte(`{"id":"x","trainer":"other","host":"h","pid":7}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestLeaseOfAnEndedProcess(t *testing.T) {
 	}
 
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	dead, err := lend(t, run, "t", time.Minute)
 	if err != nil {
 		t.Fatal(err)

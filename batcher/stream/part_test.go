@@ -48,7 +48,7 @@ func TestParts(t *testing.T) {
 		var streams []*Stream
 		for _, o := range options {
 			_, js := b.Connect(t)
-			streams = append(streams, OpenStream(t, OpenRun(t, js, spec, runs.Options{Window: 4}), o))
+			streams = append(streams, openStream(t, openRun(t, js, spec, runs.Options{Window: 4}), o))
 		}
 		var wg sync.WaitGroup
 		for i, s := range streams {
@@ -85,7 +85,7 @@ func TestPartFilters(t *testing.T) {
 	for _, b := range []*rig.Broker{rig.Embedded(false), rig.Separate()} {
 		t.Run(b.Name, func(t *testing.T) {
 			nc, js := rig.Launch(t, b).Connect(t)
-			run := OpenRun(t, js, fixture.Spec(), runs.Options{})
+			run := openRun(t, js, fixture.Spec(), runs.Options{})
 			filters := func(p assemble.Part, all bool) string {
 				s := &Stream{run: run, asm: assemble.NewPart(run.Spec(), 0, p, all)}
 				one, several := s.filters()

@@ -52,14 +52,14 @@ func (s *said) wait(n int) []string {
 // worker says once, not every few seconds, that it finds no broker.
 func TestLostBrokerIsTold(t *testing.T) {
 	b := rig.Launch(t, rig.Separate())
-	var conn, worker said
+	var conn, farmer said
 	nc, js, err := broker.Connect(t.Context(), broker.ConnectOptions{URL: "nats://user:secret@" + b.Addr, Report: conn.line})
 	if err != nil {
 		t.Fatal(err)
 	}
-	OpenRun(t, js, fixture.Spec(), runs.Options{})
+	openRun(t, js, fixture.Spec(), runs.Options{})
 	src := &rig.HashSource{}
-	f := farm.Start(t, js, src, worker.Options{Workers: 1, Report: worker.error}, "")
+	f := farm.Start(t, js, src, worker.Options{Workers: 1, Report: farmer.error}, "")
 	time.Sleep(100 * time.Millisecond)
 	b.Stop()
 	conn.wait(1)
@@ -76,7 +76,7 @@ func TestLostBrokerIsTold(t *testing.T) {
 	if len(lines) != 2 || lines[0] != name+" lost, waiting for it" || lines[1] != name+" is back" {
 		t.Errorf("the connection said %q", lines)
 	}
-	if lines := worker.wait(1); len(lines) != 1 || !strings.Contains(lines[0], name+" does not answer") {
+	if lines := farmer.wait(1); len(lines) != 1 || !strings.Contains(lines[0], name+" does not answer") {
 		t.Errorf("the worker said %q", lines)
 	}
 }
@@ -85,7 +85,7 @@ func TestLostBrokerIsTold(t *testing.T) {
 // up the run, opening its data, making a chunk. One that is not, has.
 func TestWorkerStopsWithoutError(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	OpenRun(t, js, fixture.Spec(), runs.Options{})
+	openRun(t, js, fixture.Spec(), runs.Options{})
 	var reports said
 	for _, run := range []string{"r", ""} {
 		opening := make(chan struct{}, 1)
@@ -129,7 +129,7 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	OpenRun(t, js, spec, runs.Options{DataURI: "folder:old"})
+	openRun(t, js, spec, runs.Options{DataURI: "folder:old"})
 	src := &rig.HashSource{}
 	var reports said
 	farm.Start(t, js, src, worker.Options{Workers: 1, Report: reports.error, Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
@@ -141,8 +141,8 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	if lines := reports.wait(1); len(lines) != 1 {
 		t.Fatalf("reports %q", lines)
 	}
-	s := OpenStream(t, OpenRun(t, js, spec, runs.Options{DataURI: "folder:new"}), Options{})
-	rig.Equal(t, Take(t, s, 1), rig.Want(t, spec, src, 0, 1))
+	s := openStream(t, openRun(t, js, spec, runs.Options{DataURI: "folder:new"}), Options{})
+	rig.Equal(t, take(t, s, 1), rig.Want(t, spec, src, 0, 1))
 }
 
 // Every error that begins here says what to do; one that is passed on under

@@ -18,8 +18,8 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		ctx := t.Context()
 		_, err := runs.Lookup(ctx, js, "r")
 		fixture.WantErr(t, err, errs.ErrNotFound, "r")
-		OpenRun(t, js, spec, runs.Options{DataURI: "folder:here"})
-		OpenRun(t, js, spec, runs.Options{DataURI: "folder:here", Window: 5}) // again, wider
+		openRun(t, js, spec, runs.Options{DataURI: "folder:here"})
+		openRun(t, js, spec, runs.Options{DataURI: "folder:here", Window: 5}) // again, wider
 		other := spec
 		other.Seed, other.BatchSize = 9, 11
 		_, err = runs.Open(ctx, js, "r", other, runs.Options{})
@@ -35,8 +35,8 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		}
 		// Data that moved is found where the run was last opened with it, also
 		// after a trainer that still has the old place has looked after the run.
-		old := OpenRun(t, js, spec, runs.Options{DataURI: "folder:here", Window: 5})
-		OpenRun(t, js, spec, runs.Options{DataURI: "folder:there", Window: 5})
+		old := openRun(t, js, spec, runs.Options{DataURI: "folder:here", Window: 5})
+		openRun(t, js, spec, runs.Options{DataURI: "folder:there", Window: 5})
 		if err := old.Ensure(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -76,9 +76,9 @@ func TestOpenRunRefuses(t *testing.T) {
 		_, err := runs.Open(t.Context(), js, tc.run, tc.spec, tc.opts)
 		fixture.WantErr(t, err, errs.ErrUsage, tc.text)
 	}
-	run := OpenRun(t, js, spec, runs.Options{Window: 3})
+	run := openRun(t, js, spec, runs.Options{Window: 3})
 	for text, o := range map[string]Options{"window": {Window: 4}, "from": {From: 13}, "trainer": {Trainer: "a b"}} {
-		_, err := Open(t.Context(), run, fixture.StrideOrder{47}, o)
+		_, err := Open(t.Context(), run, fixture.StrideOrder{N: 47}, o)
 		fixture.WantErr(t, err, errs.ErrUsage, text)
 	}
 	large := spec
@@ -93,7 +93,7 @@ func TestDeleteAndOpenAgain(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
 		for range 10 {
-			OpenRun(t, js, fixture.Spec(), runs.Options{Storage: runs.StorageFile})
+			openRun(t, js, fixture.Spec(), runs.Options{Storage: runs.StorageFile})
 			if err := runs.Delete(t.Context(), js, "r"); err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestLimitIsNotLowered(t *testing.T) {
 		spec.Views[0].Size = 512 // so that windows differ by more than the slack
 		limit := func(window, maxBytes int64) int64 {
 			t.Helper()
-			OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, Window: window, MaxBytes: maxBytes})
+			openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, Window: window, MaxBytes: maxBytes})
 			s, err := js.Stream(t.Context(), schemas.BatchStream("r"))
 			if err != nil {
 				t.Fatal(err)

@@ -23,10 +23,10 @@ func TestSealedRun(t *testing.T) {
 		_, js := b.Connect(t)
 		spec, src := fixture.Spec(), &rig.HashSource{}
 		o := runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)}
-		run := OpenRun(t, js, spec, o)
+		run := openRun(t, js, spec, o)
 		farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-		s := OpenStream(t, run, Options{Keep: -1})
-		Take(t, s, spec.Steps())
+		s := openStream(t, run, Options{Keep: -1})
+		take(t, s, spec.Steps())
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -74,22 +74,22 @@ func TestRecordedIsNotPurged(t *testing.T) {
 		all := rig.Want(t, spec, src, 0, spec.Steps())
 		open := func(name string, from, keep int64) *Stream {
 			_, js := b.Connect(t)
-			run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec), Window: spec.Steps()})
-			return OpenStream(t, run, Options{Trainer: name, From: from, Keep: keep, LeaseTerm: time.Second})
+			run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec), Window: spec.Steps()})
+			return openStream(t, run, Options{Trainer: name, From: from, Keep: keep, LeaseTerm: time.Second})
 		}
 		records, beside := open("records", 0, -1), open("beside", 0, 0)
-		rig.Equal(t, Take(t, beside, 3), all[:3])
-		rig.Equal(t, Take(t, records, 5), all[:5])
+		rig.Equal(t, take(t, beside, 3), all[:3])
+		rig.Equal(t, take(t, records, 5), all[:5])
 		kill(records)
 		time.Sleep(1500 * time.Millisecond) // its lease has run out
-		rig.Equal(t, Take(t, beside, 6), all[3:6])
+		rig.Equal(t, take(t, beside, 6), all[3:6])
 		records = open("records", 4, -1) // at its checkpoint
-		rig.Equal(t, Take(t, records, spec.Steps()), all[4:])
+		rig.Equal(t, take(t, records, spec.Steps()), all[4:])
 		if err := records.Close(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(planTick + 200*time.Millisecond) // the other has heard of it
-		rig.Equal(t, Take(t, beside, 8), all[6:8])
+		rig.Equal(t, take(t, beside, 8), all[6:8])
 		stored, err := beside.run.Stored(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -114,7 +114,7 @@ func TestRecordedIsNotPurged(t *testing.T) {
 		if _, err := beside.driver.repair(t.Context(), 8, nil); err != nil {
 			t.Fatal(err)
 		}
-		rig.Equal(t, Take(t, beside, spec.Steps()), all[8:])
+		rig.Equal(t, take(t, beside, spec.Steps()), all[8:])
 		if err := beside.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -134,10 +134,10 @@ func purgeStep(t *testing.T, s *Stream, step int64) {
 func TestSealIsWhole(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec, src := fixture.Spec(), &rig.HashSource{}
-	run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
+	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
 	f := farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-	s := OpenStream(t, run, Options{Keep: -1, StallTimeout: 700 * time.Millisecond})
-	Take(t, s, spec.Steps())
+	s := openStream(t, run, Options{Keep: -1, StallTimeout: 700 * time.Millisecond})
+	take(t, s, spec.Steps())
 	for _, step := range []int64{0, 7} { // by another, before it knew
 		purgeStep(t, s, step)
 	}
@@ -171,10 +171,10 @@ func TestSealIsWhole(t *testing.T) {
 func TestSealTakesNoWrongChunk(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec, src := fixture.Spec(), &rig.HashSource{}
-	run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
+	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
 	f := farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-	s := OpenStream(t, run, Options{Keep: -1})
-	Take(t, s, spec.Steps())
+	s := openStream(t, run, Options{Keep: -1})
+	take(t, s, spec.Steps())
 	if err := f.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -221,10 +221,10 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 func TestSealGivesUpOnTombstones(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
+	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
 	f := farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
-	s := OpenStream(t, run, Options{Keep: -1})
-	Take(t, s, spec.Steps())
+	s := openStream(t, run, Options{Keep: -1})
+	take(t, s, spec.Steps())
 	if err := f.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -242,10 +242,10 @@ func TestSealGivesUpOnTombstones(t *testing.T) {
 func TestSealHeals(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
+	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
 	f := farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
-	s := OpenStream(t, run, Options{Keep: -1, StallTimeout: 10 * time.Second})
-	Take(t, s, spec.Steps())
+	s := openStream(t, run, Options{Keep: -1, StallTimeout: 10 * time.Second})
+	take(t, s, spec.Steps())
 	if err := f.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -285,10 +285,10 @@ func TestSealHeals(t *testing.T) {
 func TestRecordingDropsBackups(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
+	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
-	s := OpenStream(t, run, Options{Keep: -1})
-	Take(t, s, 3)
+	s := openStream(t, run, Options{Keep: -1})
+	take(t, s, 3)
 	held := func(f func(*planner)) {
 		s.driver.mu.Lock()
 		defer s.driver.mu.Unlock()

@@ -29,11 +29,11 @@ func TestStreamOnEveryBroker(t *testing.T) {
 			t.Run(fmt.Sprint(workers), func(t *testing.T) {
 				_, js := b.Connect(t)
 				spec := fixture.Spec()
-				run := OpenRun(t, js, spec, runs.Options{Window: 3})
+				run := openRun(t, js, spec, runs.Options{Window: 3})
 				src := &rig.HashSource{}
 				f := farm.Start(t, js, src, worker.Options{Workers: workers}, "r")
-				s := OpenStream(t, run, Options{})
-				rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
+				s := openStream(t, run, Options{})
+				rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
 				atEnd(t, s)
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
@@ -73,7 +73,7 @@ func TestStreamResumesAnywhere(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
 	src := &rig.HashSource{}
-	run := OpenRun(t, js, spec, runs.Options{Window: 4})
+	run := openRun(t, js, spec, runs.Options{Window: 4})
 	farm.Start(t, js, src, worker.Options{Workers: 2}, "")
 	all := rig.Want(t, spec, src, 0, spec.Steps())
 	for _, leg := range [][2]int64{{0, 5}, {3, 7}, {9, 12}, {1, 2}} {
@@ -84,8 +84,8 @@ func TestStreamResumesAnywhere(t *testing.T) {
 		if run2.Options() != run.Options() {
 			t.Fatalf("options %+v, opened with %+v", run2.Options(), run.Options())
 		}
-		s := OpenStream(t, run2, Options{From: leg[0]})
-		rig.Equal(t, Take(t, s, leg[1]), all[leg[0]:leg[1]])
+		s := openStream(t, run2, Options{From: leg[0]})
+		rig.Equal(t, take(t, s, leg[1]), all[leg[0]:leg[1]])
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -106,10 +106,10 @@ func TestWindowIsKept(t *testing.T) {
 		}
 		return nil
 	}}
-	run := OpenRun(t, js, spec, runs.Options{Window: 3})
+	run := openRun(t, js, spec, runs.Options{Window: 3})
 	var reports atomic.Int64
 	farm.Start(t, js, src, worker.Options{Workers: 2, Report: func(err error) { reports.Add(1); t.Log(err) }}, "")
-	s := OpenStream(t, run, Options{})
+	s := openStream(t, run, Options{})
 	for i := range spec.Steps() {
 		// The trainer takes a batch, then is at step i+1; the planner hears later.
 		cursor.Store(i + 1)
@@ -145,10 +145,10 @@ func TestReplacement(t *testing.T) {
 			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 			spec := fixture.Spec()
 			spec.OnError = policy
-			run := OpenRun(t, js, spec, runs.Options{})
+			run := openRun(t, js, spec, runs.Options{})
 			src := &rig.HashSource{Before: before}
 			f := farm.Start(t, js, src, worker.Options{Workers: 2}, "")
-			s := OpenStream(t, run, Options{})
+			s := openStream(t, run, Options{})
 			b, err := s.Next(t.Context())
 			if policy == schemas.Fail {
 				fixture.WantErr(t, err, errs.ErrTombstone, "step 0", "not an image", "hint")
@@ -166,7 +166,7 @@ func TestReplacement(t *testing.T) {
 			if got, want := b.Reasons[0], "slot 0: sample 18 for 3: corrupt: not an image"; got != want {
 				t.Errorf("reason %q, want %q", got, want)
 			}
-			got := append([]string{rig.BatchDigest(b)}, Take(t, s, spec.Steps())...)
+			got := append([]string{rig.BatchDigest(b)}, take(t, s, spec.Steps())...)
 			rig.Equal(t, got, rig.Want(t, spec, src, 0, spec.Steps()))
 			if f.Stats().Replaced < 10 {
 				t.Errorf("%d samples replaced", f.Stats().Replaced)
@@ -197,10 +197,10 @@ func TestTombstones(t *testing.T) {
 				}
 				return nil
 			}}
-			run := OpenRun(t, js, spec, runs.Options{AckWait: 200 * time.Millisecond, MaxDeliver: 2})
+			run := openRun(t, js, spec, runs.Options{AckWait: 200 * time.Millisecond, MaxDeliver: 2})
 			farm.Start(t, js, src, worker.Options{Workers: 2}, "")
-			s := OpenStream(t, run, Options{})
-			Take(t, s, 1)
+			s := openStream(t, run, Options{})
+			take(t, s, 1)
 			_, err := s.Next(t.Context())
 			fixture.WantErr(t, err, errs.ErrTombstone, "step 1", tc.text)
 			if n := s.Stats().Tombstoned; n < 1 {
@@ -208,9 +208,9 @@ func TestTombstones(t *testing.T) {
 			}
 			s.Close()
 			mended.Store(true)
-			s = OpenStream(t, run, Options{From: 1})
+			s = openStream(t, run, Options{From: 1})
 			plain := &rig.HashSource{}
-			rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, plain, 1, spec.Steps()))
+			rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, plain, 1, spec.Steps()))
 		})
 	}
 }
@@ -221,7 +221,7 @@ func TestTombstones(t *testing.T) {
 func TestTombstoneWithoutAdvisory(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{AckWait: 100 * time.Millisecond, MaxDeliver: 1})
+	run := openRun(t, js, spec, runs.Options{AckWait: 100 * time.Millisecond, MaxDeliver: 1})
 	d := testDriver(run, Options{Window: 1})
 	if err := d.tell(t.Context(), cycle{}); err != nil {
 		t.Fatal(err)
@@ -291,12 +291,12 @@ func TestStreamLeavesNoGoroutine(t *testing.T) {
 	b := rig.Launch(t, rig.Embedded(true))
 	_, js := b.Connect(t)
 	spec := fixture.Spec()
-	run := OpenRun(t, js, spec, runs.Options{})
+	run := openRun(t, js, spec, runs.Options{})
 	rig.CheckLeaks(t, func() {
 		src := &rig.HashSource{}
 		f := farm.Start(t, js, src, worker.Options{Workers: 3}, "")
-		s := OpenStream(t, run, Options{})
-		Take(t, s, 4)
+		s := openStream(t, run, Options{})
+		take(t, s, 4)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -308,8 +308,8 @@ func TestStreamLeavesNoGoroutine(t *testing.T) {
 
 func TestStallIsAnError(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	run := OpenRun(t, js, fixture.Spec(), runs.Options{})
-	s := OpenStream(t, run, Options{StallTimeout: 300 * time.Millisecond, RepairAfter: 50 * time.Millisecond})
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
+	s := openStream(t, run, Options{StallTimeout: 300 * time.Millisecond, RepairAfter: 50 * time.Millisecond})
 	_, err := s.Next(t.Context())
 	fixture.WantErr(t, err, errs.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
 }

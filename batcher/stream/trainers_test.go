@@ -56,8 +56,8 @@ func TestTrainersShareAStream(t *testing.T) {
 		var streams []*Stream
 		for i := range 3 {
 			_, js := b.Connect(t)
-			run := OpenRun(t, js, spec, runs.Options{Window: 4})
-			streams = append(streams, OpenStream(t, run, Options{Trainer: fmt.Sprint("t", i)}))
+			run := openRun(t, js, spec, runs.Options{Window: 4})
+			streams = append(streams, openStream(t, run, Options{Trainer: fmt.Sprint("t", i)}))
 		}
 		w := farm.Start(t, wjs, src, worker.Options{Workers: 2}, "")
 		all := rig.Want(t, spec, src, 0, spec.Steps())
@@ -118,14 +118,14 @@ func TestKilledTrainerComesBack(t *testing.T) {
 		all := rig.Want(t, spec, src, 0, spec.Steps())
 		open := func(name string, from int64) *Stream {
 			_, js := b.Connect(t)
-			return OpenStream(t, OpenRun(t, js, spec, runs.Options{Window: 4}), Options{From: from, Trainer: name, LeaseTerm: time.Second})
+			return openStream(t, openRun(t, js, spec, runs.Options{Window: 4}), Options{From: from, Trainer: name, LeaseTerm: time.Second})
 		}
 		stays, dies := open("stays", 0), open("dies", 0)
-		rig.Equal(t, Take(t, dies, 2), all[:2])
+		rig.Equal(t, take(t, dies, 2), all[:2])
 		kill(dies)
-		rig.Equal(t, Take(t, stays, 5), all[:5]) // as far as the window lets it
+		rig.Equal(t, take(t, stays, 5), all[:5]) // as far as the window lets it
 		start := time.Now()
-		rig.Equal(t, Take(t, stays, 30), all[5:30])
+		rig.Equal(t, take(t, stays, 30), all[5:30])
 		if d := time.Since(start); d > 4*time.Second {
 			t.Errorf("a dead trainer held another up for %v", d)
 		}
@@ -146,14 +146,14 @@ func TestKilledTrainerComesBack(t *testing.T) {
 		})
 		// It is further behind than a window, so nobody waits for it.
 		start = time.Now()
-		rig.Equal(t, Take(t, stays, 34), all[30:34])
+		rig.Equal(t, take(t, stays, 34), all[30:34])
 		if at := back.Stats().Next; at > 29 {
 			t.Logf("the one that came back was already at %d", at)
 		}
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("one that came back held another up for %v", d)
 		}
-		rig.Equal(t, Take(t, stays, spec.Steps()), all[34:])
+		rig.Equal(t, take(t, stays, spec.Steps()), all[34:])
 		wg.Wait()
 		if err := stays.Close(); err != nil {
 			t.Error(err)
@@ -171,25 +171,25 @@ func TestTrainerJoinsLate(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := longSpec(10)
 	src := &rig.HashSource{}
-	run := OpenRun(t, js, spec, runs.Options{Window: 4})
+	run := openRun(t, js, spec, runs.Options{Window: 4})
 	farm.Start(t, js, src, worker.Options{Workers: 2}, "")
 	all := rig.Want(t, spec, src, 0, spec.Steps())
-	first := OpenStream(t, run, Options{Trainer: "first"})
-	rig.Equal(t, Take(t, first, 20), all[:20])
-	late := OpenStream(t, run, Options{Trainer: "late"})
+	first := openStream(t, run, Options{Trainer: "first"})
+	rig.Equal(t, take(t, first, 20), all[:20])
+	late := openStream(t, run, Options{Trainer: "late"})
 	healed := first.Stats().Repaired
 	for step := int64(0); step < 24; step++ {
-		rig.Equal(t, Take(t, late, step+1), all[step:step+1])
+		rig.Equal(t, take(t, late, step+1), all[step:step+1])
 		if step%8 == 7 { // the first goes on meanwhile
 			n := first.Stats().Next
-			rig.Equal(t, Take(t, first, n+1), all[n:n+1])
+			rig.Equal(t, take(t, first, n+1), all[n:n+1])
 		}
 	}
 	// Side by side from here on.
 	for n := late.Stats().Next; n < spec.Steps(); n++ {
-		rig.Equal(t, Take(t, late, n+1), all[n:n+1])
+		rig.Equal(t, take(t, late, n+1), all[n:n+1])
 		if f := first.Stats().Next; f < spec.Steps() {
-			rig.Equal(t, Take(t, first, f+1), all[f:f+1])
+			rig.Equal(t, take(t, first, f+1), all[f:f+1])
 		}
 	}
 	if n := first.Stats().Repaired - healed; n > 0 {
@@ -207,19 +207,19 @@ func TestTrainerIsCutOff(t *testing.T) {
 	farm.Start(t, wjs, src, worker.Options{Workers: 2}, "")
 	all := rig.Want(t, spec, src, 0, spec.Steps())
 	_, js := b.Connect(t)
-	stays := OpenStream(t, OpenRun(t, js, spec, runs.Options{Window: 4}), Options{Trainer: "stays"})
+	stays := openStream(t, openRun(t, js, spec, runs.Options{Window: 4}), Options{Trainer: "stays"})
 	line := rig.NewCable(t, b.Addr)
 	far := *b
 	far.Addr = line.Addr
 	_, fjs := far.Connect(t)
-	cut := OpenStream(t, OpenRun(t, fjs, spec, runs.Options{Window: 4}), Options{Trainer: "cut", LeaseTerm: 500 * time.Millisecond, Prefetch: 1})
-	rig.Equal(t, Take(t, cut, 1), all[:1])
+	cut := openStream(t, openRun(t, fjs, spec, runs.Options{Window: 4}), Options{Trainer: "cut", LeaseTerm: 500 * time.Millisecond, Prefetch: 1})
+	rig.Equal(t, take(t, cut, 1), all[:1])
 	line.Cut()
-	rig.Equal(t, Take(t, stays, 20), all[:20])
+	rig.Equal(t, take(t, stays, 20), all[:20])
 	line.Plug()
-	rig.Equal(t, Take(t, cut, 20), all[1:20])
+	rig.Equal(t, take(t, cut, 20), all[1:20])
 	for n := int64(20); n < spec.Steps(); n++ {
-		rig.Equal(t, Take(t, cut, n+1), all[n:n+1])
-		rig.Equal(t, Take(t, stays, n+1), all[n:n+1])
+		rig.Equal(t, take(t, cut, n+1), all[n:n+1])
+		rig.Equal(t, take(t, stays, n+1), all[n:n+1])
 	}
 }

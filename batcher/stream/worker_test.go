@@ -39,17 +39,17 @@ func TestSickWorkerRests(t *testing.T) {
 				}
 				return nil
 			}}
-			run := OpenRun(t, js, spec, runs.Options{MaxDeliver: 2, AckWait: time.Second})
+			run := openRun(t, js, spec, runs.Options{MaxDeliver: 2, AckWait: time.Second})
 			var reports said
 			farm.Start(t, js, src, worker.Options{Name: "sick", Workers: 3, Report: reports.error}, "")
-			s := OpenStream(t, run, Options{})
+			s := openStream(t, run, Options{})
 			plain := &rig.HashSource{}
 			if others > 0 {
 				farm.Start(t, js, plain, worker.Options{Name: "well", Workers: 1}, "")
 			} else {
 				time.AfterFunc(1500*time.Millisecond, func() { sick.Store(false) })
 			}
-			rig.Equal(t, Take(t, s, spec.Steps()), rig.Want(t, spec, plain, 0, spec.Steps()))
+			rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, plain, 0, spec.Steps()))
 			if st := s.Stats(); st.Tombstoned != 0 {
 				t.Errorf("%d tombstones", st.Tombstoned)
 			}
@@ -89,8 +89,8 @@ func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
 	paced := func(d time.Duration) *rig.HashSource {
 		return &rig.HashSource{Before: func(ctx context.Context, _ wire.TaskRow) error { return link.Sleep(ctx, d) }}
 	}
-	run := OpenRun(t, js, spec, runs.Options{Window: 4})
-	s := OpenStream(t, run, Options{RepairAfter: 200 * time.Millisecond})
+	run := openRun(t, js, spec, runs.Options{Window: 4})
+	s := openStream(t, run, Options{RepairAfter: 200 * time.Millisecond})
 	source := paced(slow)
 	lame := farm.Start(t, js, source, worker.Options{Workers: 1, Grace: time.Millisecond}, "r")
 	for s.Stats().Issued == 0 || source.Open.Load() == 0 {
@@ -102,7 +102,7 @@ func TestSlowWorkerHoldsNobodyUp(t *testing.T) {
 	start, longest := time.Now(), time.Duration(0)
 	for step := range spec.Steps() {
 		began := time.Now()
-		rig.Equal(t, Take(t, s, step+1), all[step:step+1])
+		rig.Equal(t, take(t, s, step+1), all[step:step+1])
 		longest = max(longest, time.Since(began))
 	}
 	if longest > 3*slow {
@@ -141,7 +141,7 @@ func TestRunsGetEqualTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return OpenStream(t, run, Options{})
+		return openStream(t, run, Options{})
 	}
 	open("huge", huge)
 	time.Sleep(300 * time.Millisecond)
@@ -149,7 +149,7 @@ func TestRunsGetEqualTime(t *testing.T) {
 	clear(spent)
 	mu.Unlock()
 	s := open("small", small)
-	Take(t, s, small.Steps())
+	take(t, s, small.Steps())
 	mu.Lock()
 	during = map[string]time.Duration{"huge": spent[huge.Digest()], "small": spent[small.Digest()]}
 	mu.Unlock()
@@ -177,6 +177,6 @@ func TestNewRunIsHeardOf(t *testing.T) {
 	defer cancel()
 	time.Sleep(200 * time.Millisecond) // it has looked, and found nothing
 	spec := fixture.Spec()
-	s := OpenStream(t, OpenRun(t, js, spec, runs.Options{}), Options{})
-	rig.Equal(t, Take(t, s, 2), rig.Want(t, spec, src, 0, 2))
+	s := openStream(t, openRun(t, js, spec, runs.Options{}), Options{})
+	rig.Equal(t, take(t, s, 2), rig.Want(t, spec, src, 0, 2))
 }

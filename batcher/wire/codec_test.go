@@ -21,7 +21,7 @@ func madeChunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *Chun
 	t.Helper()
 	c := NewChunk(spec)
 	c.Reset(spec, step, index)
-	for i, row := range NewTask(spec, fixture.StrideOrder{spec.Dataset.Samples}, step, index).Rows {
+	for i, row := range NewTask(spec, fixture.StrideOrder{N: spec.Dataset.Samples}, step, index).Rows {
 		c.Samples[i], c.Planned[i], c.Labels[i] = row.Sample, row.Sample, int32(row.Sample%10)
 		for v, view := range spec.Views {
 			for k := range view.Bytes() {
@@ -33,7 +33,7 @@ func madeChunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *Chun
 	return c
 }
 
-func ChunkMsg(t testing.TB, spec *schemas.RunSpec, c *Chunk) *nats.Msg {
+func chunkMsg(t testing.TB, spec *schemas.RunSpec, c *Chunk) *nats.Msg {
 	t.Helper()
 	body, err := NewEncoder(spec).Encode(c)
 	if err != nil {
@@ -54,7 +54,7 @@ func TestChunkRoundTrip(t *testing.T) {
 	for index := range spec.Chunks() {
 		c := madeChunk(t, &spec, 5, index)
 		c.Samples[1], c.Reasons[1] = (c.Samples[1]+1)%spec.Dataset.Samples, "corrupt: not an image"
-		msg := ChunkMsg(t, &spec, c)
+		msg := chunkMsg(t, &spec, c)
 		if len(msg.Data) > MaxChunkBytes(&spec) {
 			t.Errorf("%d bytes, cap %d", len(msg.Data), MaxChunkBytes(&spec))
 		}
@@ -111,7 +111,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"other spec", errs.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Set(schemas.HeaderSpec, other.Digest()) }},
 		{"bit flip", errs.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 4 }},
 		{"no digest", errs.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Header.Del(schemas.HeaderDigest) }},
-		{"other schema", errs.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = ChunkMsg(t, &other, madeChunk(t, &other, 0, 0)).Data; seal(m) }},
+		{"other schema", errs.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = chunkMsg(t, &other, madeChunk(t, &other, 0, 0)).Data; seal(m) }},
 		{"empty", errs.ErrMismatch, "schema", func(m *nats.Msg) { m.Data = nil; seal(m) }},
 		{"cut", errs.ErrCorrupt, "end mark", func(m *nats.Msg) { m.Data = m.Data[:len(m.Data)-9]; seal(m) }},
 		{"other chunk", errs.ErrCorrupt, "slot 0 instead of 4", func(m *nats.Msg) { m.Subject = schemas.ChunkSubject("r", 0, 1) }},
@@ -122,18 +122,18 @@ func TestDecodeRefuses(t *testing.T) {
 		{"sample", errs.ErrCorrupt, "outside the data set", func(m *nats.Msg) {
 			c := madeChunk(t, &spec, 0, 0)
 			c.Samples[2] = 47
-			m.Data = ChunkMsg(t, &spec, c).Data
+			m.Data = chunkMsg(t, &spec, c).Data
 			seal(m)
 		}},
 		{"no reason", errs.ErrCorrupt, "without a reason", func(m *nats.Msg) {
 			c := madeChunk(t, &spec, 0, 0)
 			c.Samples[2] = c.Planned[3]
-			m.Data = ChunkMsg(t, &spec, c).Data
+			m.Data = chunkMsg(t, &spec, c).Data
 			seal(m)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			m := ChunkMsg(t, &spec, madeChunk(t, &spec, 0, 0))
+			m := chunkMsg(t, &spec, madeChunk(t, &spec, 0, 0))
 			tc.change(m)
 			_, err := dec.Decode(m)
 			fixture.WantErr(t, err, tc.kind, tc.text)
@@ -168,7 +168,7 @@ func TestParserWithoutDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := bytes.Clone(ChunkMsg(t, &spec, madeChunk(t, &spec, 0, 0)).Data)
+	body := bytes.Clone(chunkMsg(t, &spec, madeChunk(t, &spec, 0, 0)).Data)
 	if err := parseAll(dec, body); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	body := ChunkMsg(f, &spec, madeChunk(f, &spec, 0, 0)).Data
+	body := chunkMsg(f, &spec, madeChunk(f, &spec, 0, 0)).Data
 	f.Add(body)
 	f.Add(body[:len(dec.layout.Prefix())+100])
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -229,7 +229,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestTaskRoundTrip(t *testing.T) {
 	spec := fixture.Spec()
-	order := fixture.StrideOrder{spec.Dataset.Samples}
+	order := fixture.StrideOrder{N: spec.Dataset.Samples}
 	for step := range spec.Steps() {
 		for c := range spec.Chunks() {
 			task := NewTask(&spec, order, step, c)

@@ -17,8 +17,8 @@ func FuzzMessage(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	chunk := ChunkMsg(f, &spec, madeChunk(f, &spec, 0, 0))
-	task, err := EncodeTask("r", spec.Digest(), NewTask(&spec, fixture.StrideOrder{spec.Dataset.Samples}, 1, 2))
+	chunk := chunkMsg(f, &spec, madeChunk(f, &spec, 0, 0))
+	task, err := EncodeTask("r", spec.Digest(), NewTask(&spec, fixture.StrideOrder{N: spec.Dataset.Samples}, 1, 2))
 	if err != nil {
 		f.Fatal(err)
 	}

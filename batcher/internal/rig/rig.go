@@ -63,7 +63,7 @@ type HashSource struct {
 	Open   atomic.Int64 // makers and sources that are open
 }
 
-func (s *HashSource) Order() wire.Order { return fixture.StrideOrder{s.Spec.Dataset.Samples} }
+func (s *HashSource) Order() wire.Order { return fixture.StrideOrder{N: s.Spec.Dataset.Samples} }
 func (s *HashSource) NewMaker() (produce.Maker, error) {
 	s.Open.Add(1)
 	return &HashMaker{Spec: &s.Spec, Src: s}, nil
@@ -311,4 +311,32 @@ func Chunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *wire.Chu
 		t.Fatal(err)
 	}
 	return c
+}
+
+// Message is a chunk's message in run "r".
+func Message(t testing.TB, spec *schemas.RunSpec, c *wire.Chunk) *nats.Msg {
+	t.Helper()
+	body, err := wire.NewEncoder(spec).Encode(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire.ChunkMessage("r", spec.Digest(), c.Step, c.Index, body, "", "w")
+}
+
+// Take takes n steps of a stream, and returns their digests.
+func Take(t *testing.T, s interface {
+	Next(ctx context.Context) (*schemas.Batch, error)
+}, n int64,
+) []string {
+	t.Helper()
+	var out []string
+	for range n {
+		b, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatalf("after %d steps: %v", len(out), err)
+		}
+		out = append(out, BatchDigest(b))
+		b.Release()
+	}
+	return out
 }
