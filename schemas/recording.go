@@ -18,7 +18,7 @@ const (
 // Keys of the metadata of a recording's schemas.
 const (
 	MetaVersion = "resslt"
-	MetaRun     = "resslt.run" // RunRecord, JSON
+	MetaRun     = "resslt.run" // RunInfo, JSON
 )
 
 // Columns of a recording before those of the views. From RecColSlot on they are those of a
@@ -40,7 +40,7 @@ const Unmade int64 = -1
 // RecordSchema is the schema of a recording's files, one row for each slot: the recipe log, or
 // with pixels the views themselves. Its metadata name the run, so that a file says by
 // itself which run it belongs to.
-func RecordSchema(run *RunRecord, pixels bool) (*arrow.Schema, error) {
+func RecordSchema(run *RunInfo, pixels bool) (*arrow.Schema, error) {
 	text, err := json.Marshal(run)
 	if err != nil {
 		return nil, errs.New("record schema", run.Digest, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))

@@ -116,14 +116,14 @@ func TestRunSpecValidate(t *testing.T) {
 	}
 }
 
-func TestRunRecordCheck(t *testing.T) {
-	r := schemas.RunRecord{Spec: validSpec(), DataURI: "cifar10:/data"}
+func TestRunInfoCheck(t *testing.T) {
+	r := schemas.RunInfo{Spec: validSpec(), DataURI: "cifar10:/data"}
 	r.Digest = r.Spec.Digest()
 	raw, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back schemas.RunRecord
+	var back schemas.RunInfo
 	if err := json.Unmarshal(raw, &back); err != nil {
 		t.Fatal(err)
 	}

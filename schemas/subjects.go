@@ -13,7 +13,7 @@ import (
 //
 //	TASKS_<run>  t.<run>.<step>.<chunk>    work queue: one message a chunk to be made
 //	BATCH_<run>  b.<run>.<step>.<chunk>    the chunks, each subject written once
-//	CTRL_<run>   c.<run>.spec              the run spec (RunRecord, JSON)
+//	CTRL_<run>   c.<run>.spec              the run spec (RunInfo, JSON)
 //	             c.<run>.trainer.<trainer> lease and cursor of a trainer (JSON)
 //	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 //	             c.<run>.options           window and limits that the run was last opened with (JSON)
@@ -70,7 +70,7 @@ func AllChunks(run string) string { return "b." + run + ".>" }
 // AllCtrl matches every control message of the run.
 func AllCtrl(run string) string { return "c." + run + ".>" }
 
-// SpecSubject holds the run's RunRecord.
+// SpecSubject holds the run's RunInfo.
 func SpecSubject(run string) string { return "c." + run + ".spec" }
 
 // TrainerSubject holds a trainer's lease, and with it its cursor: the next step
@@ -131,17 +131,17 @@ const (
 	HeaderWorker = "Resslt-Worker"
 )
 
-// RunRecord is what CTRL_<run> holds under SpecSubject: the spec, and what helps
+// RunInfo is what CTRL_<run> holds under SpecSubject: the spec, and what helps
 // a worker to find the data, which is no part of the digest. The newest DataURI
 // is kept under OptionsSubject, since the record itself is written once.
-type RunRecord struct {
+type RunInfo struct {
 	Spec    RunSpec `json:"spec"`
 	Digest  string  `json:"digest"` // Spec.Digest()
 	DataURI string  `json:"data_uri"`
 }
 
 // Check compares the record's digest with its spec, and validates the spec.
-func (r *RunRecord) Check() error {
+func (r *RunInfo) Check() error {
 	if got := r.Spec.Digest(); got != r.Digest {
 		return errs.New("run record", fmt.Sprintf("digest %.12s", r.Digest),
 			"use the same build on every machine", errs.Because(errs.ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))

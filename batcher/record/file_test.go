@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 func read(t testing.TB, path string) []byte {
@@ -41,10 +42,10 @@ func recordBytes(t testing.TB) (log, pixels []byte) {
 // readAll reads a file as a stranger's: whatever its bytes, an error of a kind that is
 // known, or chunks that the run can have.
 func readAll(t testing.TB, path string) error {
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err == nil {
 		defer f.Close()
-		err = f.Each(func(c *batcher.Chunk) error {
+		err = f.Each(func(c *wire.Chunk) error {
 			if c.Step < 0 || c.Step >= f.Run.Spec.Steps() || c.Index >= f.Run.Spec.Chunks() || c.Rows() == 0 {
 				t.Errorf("chunk %d of step %d, %d rows", c.Index, c.Step, c.Rows())
 			}
@@ -91,12 +92,12 @@ func TestHostileFiles(t *testing.T) {
 			}
 		}
 	}
-	_, err := OpenFile(filepath.Join(dir, "none.arrow"))
-	wantErr(t, err, errs.ErrNotFound, "none.arrow")
+	_, err := openSegment(filepath.Join(dir, "none.arrow"))
+	errstest.Want(t, err, errs.ErrNotFound, "none.arrow")
 	path := filepath.Join(dir, "x.arrow")
 	write(t, path, []byte("ARROW1\x00\x00 and no more than that, ARROW1"))
-	_, err = OpenFile(path)
-	wantErr(t, err, errs.ErrCorrupt, path)
+	_, err = openSegment(path)
+	errstest.Want(t, err, errs.ErrCorrupt, path)
 }
 
 // A file's own run must be one that this build can hold: a batch of a billion samples is
@@ -113,16 +114,16 @@ func TestFileOfAWildRun(t *testing.T) {
 	if err := s.seal(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = OpenFile(path)
-	wantErr(t, err, errs.ErrUnsupported, "can be recorded")
+	_, err = openSegment(path)
+	errstest.Want(t, err, errs.ErrUnsupported, "can be recorded")
 }
 
 func TestOpenFolderRefuses(t *testing.T) {
 	empty := t.TempDir()
 	_, err := OpenFolder(empty)
-	wantErr(t, err, errs.ErrNotFound, empty)
+	errstest.Want(t, err, errs.ErrNotFound, empty)
 	_, err = OpenFolder(filepath.Join(empty, "none"))
-	wantErr(t, err, errs.ErrNotFound)
+	errstest.Want(t, err, errs.ErrNotFound)
 
 	m, other := newMaker(), newMaker()
 	other.run.Spec.Seed++
@@ -135,7 +136,7 @@ func TestOpenFolderRefuses(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "log-000001.arrow"), read(t, filepath.Join(second, "log-000000.arrow")))
 	_, err = OpenFolder(dir)
-	wantErr(t, err, errs.ErrMismatch, "log-000001.arrow", other.run.Digest[:12])
+	errstest.Want(t, err, errs.ErrMismatch, "log-000001.arrow", other.run.Digest[:12])
 }
 
 func FuzzOpenFile(f *testing.F) {

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"sync"
 
-	"resslt/batcher"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -23,19 +24,19 @@ const Subfolder = "record"
 // Folder is a record that is read: all files of one run. It is safe for concurrent use.
 type Folder struct {
 	Dir   string
-	Run   schemas.RunRecord
-	Files []*File // by name
+	Run   schemas.RunInfo
+	Files []*segmentFile // by name
 
-	log    []logged         // batches of the log, by first step
-	pixels map[place]inFile // chunks whose pixels are kept
-	encode sync.Pool        // of *batcher.Encoder
-	mu     sync.Mutex       // guards the cache
-	cached *logged          // batch that was read last
-	chunks []*batcher.Chunk // of it
+	log    []logged           // batches of the log, by first step
+	pixels map[chunkID]inFile // chunks whose pixels are kept
+	encode sync.Pool          // of *batcher.Encoder
+	mu     sync.Mutex         // guards the cache
+	cached *logged            // batch that was read last
+	chunks []*wire.Chunk      // of it
 }
 
 type inFile struct {
-	file *File
+	file *segmentFile
 	ref  ref
 }
 
@@ -59,14 +60,14 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		return nil, errs.New("open record", dir, "name the folder of a run, or one that `resslt record export` wrote",
 			errs.Because(errs.ErrNotFound, "it holds no record"))
 	}
-	r := &Folder{Dir: dir, pixels: map[place]inFile{}}
+	r := &Folder{Dir: dir, pixels: map[chunkID]inFile{}}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
 	for _, path := range paths {
-		f, err := OpenFile(path)
+		f, err := openSegment(path)
 		if errors.Is(err, errs.ErrCorrupt) && strings.HasSuffix(path, openSuffix) {
 			continue // its beginning was being written
 		}
@@ -84,7 +85,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		r.Run.DataURI = f.Run.DataURI // the newest
 		for _, x := range f.refs {
 			if f.Pixels {
-				r.pixels[place{x.first, int(x.chunk)}] = inFile{f, x}
+				r.pixels[chunkID{x.first, int(x.chunk)}] = inFile{f, x}
 			} else {
 				r.log = append(r.log, logged{f, x})
 			}
@@ -94,7 +95,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		return nil, errs.New("open record", dir, "train a step first", errs.Because(errs.ErrNotFound, "it holds nothing yet"))
 	}
 	slices.SortStableFunc(r.log, func(a, b logged) int { return int(min(max(a.ref.first-b.ref.first, -1), 1)) })
-	r.encode.New = func() any { return batcher.NewEncoder(&r.Run.Spec) }
+	r.encode.New = func() any { return wire.NewEncoder(&r.Run.Spec) }
 	return r, nil
 }
 
@@ -118,14 +119,14 @@ func segmentFiles(dir string) ([]string, error) {
 // Spec is the run's spec.
 func (r *Folder) Spec() *schemas.RunSpec { return &r.Run.Spec }
 
-// Chunk gives a chunk with its pixels, its digest made anew from its rows and compared.
+// Chunk gives a chunk with its pixels, its digest computed again from its rows and compared.
 // It returns ErrNotFound where the record has not its pixels, ErrCorrupt where they are
 // not what was recorded.
-func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chunk, error) {
+func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	at, ok := r.pixels[place{step, index}]
+	at, ok := r.pixels[chunkID{step, index}]
 	if !ok {
 		return nil, errs.New("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step),
 			"see `resslt record ls` for the steps that it has; --replay log: has a log's steps made again", errs.Because(errs.ErrNotFound, "its pixels were not recorded"))
@@ -137,14 +138,14 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chu
 	return chunks[0], r.checkPixels(at.file, chunks[0])
 }
 
-// checkPixels makes a chunk's digest anew.
-func (r *Folder) checkPixels(f *File, c *batcher.Chunk) error {
-	enc := r.encode.Get().(*batcher.Encoder)
+// checkPixels computes a chunk's digest again, and compares.
+func (r *Folder) checkPixels(f *segmentFile, c *wire.Chunk) error {
+	enc := r.encode.Get().(*wire.Encoder)
 	defer r.encode.Put(enc)
 	return checkPixels(enc, f, c)
 }
 
-func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
+func checkPixels(enc *wire.Encoder, f *segmentFile, c *wire.Chunk) error {
 	body, err := enc.Encode(c)
 	if err != nil {
 		return err
@@ -159,10 +160,10 @@ func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
 
 // Logged gives the log's entry of a chunk, all but its pixels. It returns ErrNotFound
 // where the log has none.
-func (r *Folder) Logged(step int64, index int) (*batcher.Chunk, error) {
+func (r *Folder) Logged(step int64, index int) (*wire.Chunk, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	has := func(cs []*batcher.Chunk) *batcher.Chunk {
+	has := func(cs []*wire.Chunk) *wire.Chunk {
 		for _, c := range cs {
 			if c.Step == step && c.Index == index && c.Tombstone == "" {
 				return c
@@ -200,9 +201,9 @@ func (r *Folder) Stored() map[int64]int {
 	return out
 }
 
-// EachLogged calls f with every entry of the log, tombstones too, by step as far as the
+// eachLogged calls f with every entry of the log, tombstones too, by step as far as the
 // log was written so.
-func (r *Folder) EachLogged(f func(*batcher.Chunk) error) error {
+func (r *Folder) eachLogged(f func(*wire.Chunk) error) error {
 	for _, at := range r.log {
 		chunks, err := at.file.batch(at.ref)
 		if err != nil {
@@ -219,11 +220,11 @@ func (r *Folder) EachLogged(f func(*batcher.Chunk) error) error {
 
 // Check gives a recorder that keeps nothing, and refuses a chunk whose digest is not the
 // log's: ErrMismatch, which names both.
-func (r *Folder) Check() batcher.Recorder { return check{r} }
+func (r *Folder) Check() stream.Recorder { return check{r} }
 
 type check struct{ log *Folder }
 
-func (k check) Chunk(_ context.Context, c *batcher.Chunk) error {
+func (k check) Chunk(_ context.Context, c *wire.Chunk) error {
 	if c.Tombstone != "" {
 		return nil // the stream ends by it
 	}

@@ -4,19 +4,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
 // testRun has 3 epochs of 4 steps of 10 samples, in chunks of 4, 4 and 2; two views.
-func testRun() schemas.RunRecord {
+func testRun() schemas.RunInfo {
 	s := schemas.RunSpec{
 		Version: schemas.SpecVersion,
 		Dataset: schemas.DatasetSpec{Digest: "d0", Format: "folder", Split: "train", Samples: 47},
@@ -24,7 +23,7 @@ func testRun() schemas.RunRecord {
 		BatchSize: 10, Epochs: 3, StepsPerEpoch: 4, ChunkSamples: 4, OnError: schemas.Replace,
 		Views: []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 6}},
 	}
-	return schemas.RunRecord{Spec: s, Digest: s.Digest(), DataURI: "folder:here"}
+	return schemas.RunInfo{Spec: s, Digest: s.Digest(), DataURI: "folder:here"}
 }
 
 // strideOrder is a permutation that differs from epoch to epoch.
@@ -35,14 +34,14 @@ func (o strideOrder) At(epoch, index int64) int64 { return (index*5 + epoch*11 +
 // maker derives pixels and plans from what a row asks for; sample broken cannot be
 // decoded. It is also the batcher.Source of itself.
 type maker struct {
-	run    schemas.RunRecord
+	run    schemas.RunInfo
 	broken int64
 	salt   byte
 }
 
-func (m *maker) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (m *maker) Make(_ context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	if row.Sample == m.broken {
-		return batcher.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
+		return produce.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
 	}
 	for v := range dst {
 		for i := range dst[v] {
@@ -50,21 +49,21 @@ func (m *maker) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte
 		}
 		plans[v] = fmt.Appendf(plans[v][:0], "plan %d/%d/%d", row.Epoch, row.Sample, v)
 	}
-	return batcher.Made{Label: int32(row.Sample % 10)}, nil
+	return produce.Made{Label: int32(row.Sample % 10)}, nil
 }
 
 func (m *maker) Close() error                     { return nil }
-func (m *maker) Order() batcher.Order             { return strideOrder{m.run.Spec.Dataset.Samples} }
-func (m *maker) NewMaker() (batcher.Maker, error) { return m, nil }
+func (m *maker) Order() wire.Order                { return strideOrder{m.run.Spec.Dataset.Samples} }
+func (m *maker) NewMaker() (produce.Maker, error) { return m, nil }
 
 func newMaker() *maker { return &maker{run: testRun(), broken: -1} }
 
 // chunk makes one chunk, as a worker would.
-func (m *maker) chunk(t testing.TB, step int64, index int) *batcher.Chunk {
+func (m *maker) chunk(t testing.TB, step int64, index int) *wire.Chunk {
 	t.Helper()
 	spec := &m.run.Spec
-	c := batcher.NewChunk(spec)
-	if err := batcher.MakeChunk(t.Context(), spec, m.Order(), m, batcher.NewEncoder(spec), step, index, c); err != nil {
+	c := wire.NewChunk(spec)
+	if err := produce.Chunk(t.Context(), spec, m.Order(), m, wire.NewEncoder(spec), step, index, c); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -73,10 +72,10 @@ func (m *maker) chunk(t testing.TB, step int64, index int) *batcher.Chunk {
 // Spec and Chunk make it a Source.
 func (m *maker) Spec() *schemas.RunSpec { return &m.run.Spec }
 
-func (m *maker) Chunk(_ context.Context, step int64, index int) (*batcher.Chunk, error) {
+func (m *maker) Chunk(_ context.Context, step int64, index int) (*wire.Chunk, error) {
 	spec := &m.run.Spec
-	c := batcher.NewChunk(spec)
-	return c, batcher.MakeChunk(context.Background(), spec, m.Order(), m, batcher.NewEncoder(spec), step, index, c)
+	c := wire.NewChunk(spec)
+	return c, produce.Chunk(context.Background(), spec, m.Order(), m, wire.NewEncoder(spec), step, index, c)
 }
 
 func (m *maker) options(dir string, from int64, pixels Window) Options {
@@ -97,7 +96,7 @@ func (m *maker) give(t testing.TB, r *Recorder, w Window) {
 	t.Helper()
 	for step := w.From; step < w.To; step++ {
 		for index := m.run.Spec.Chunks() - 1; index >= 0; index-- {
-			for range 2 { // it may be told again
+			for range 2 { // it may be given again
 				if err := r.Chunk(t.Context(), m.chunk(t, step, index)); err != nil {
 					t.Fatal(err)
 				}
@@ -136,21 +135,6 @@ func (m *maker) report(t testing.TB, dir string, complete bool) *Report {
 	return l.Report(complete)
 }
 
-func wantErr(t *testing.T, err, kind error, texts ...string) {
-	t.Helper()
-	if !errors.Is(err, kind) {
-		t.Fatalf("error %v, want %v", err, kind)
-	}
-	for _, s := range texts {
-		if !strings.Contains(err.Error(), s) {
-			t.Fatalf("error %q does not say %q", err, s)
-		}
-	}
-	if strings.Contains(err.Error(), "\n") {
-		t.Fatalf("error of several lines: %q", err)
-	}
-}
-
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -163,8 +147,8 @@ func names(t *testing.T, dir string) []string {
 	return paths
 }
 
-// setDigest makes the digest of a chunk's rows anew.
-func setDigest(c *batcher.Chunk, enc *batcher.Encoder) error {
+// setDigest computes the digest of a chunk's rows again.
+func setDigest(c *wire.Chunk, enc *wire.Encoder) error {
 	body, err := enc.Encode(c)
 	sum := sha256.Sum256(body)
 	c.Digest = hex.EncodeToString(sum[:])

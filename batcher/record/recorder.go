@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -16,12 +16,12 @@ import (
 // Options say what is recorded, and where.
 type Options struct {
 	// Dir is the record's folder, made where it is missing. What it holds of the same
-	// run is gone on with; what of another is refused.
+	// run is continued; one of another is refused.
 	Dir string
 	// Run is stored in every file.
-	Run schemas.RunRecord
+	Run schemas.RunInfo
 	// Order says which samples a tombstone stands for.
-	Order batcher.Order
+	Order wire.Order
 	// From is the first step that is handed out now. What the log holds from there on
 	// is compared with what comes.
 	From int64
@@ -66,23 +66,23 @@ type Recorder struct {
 	spec *schemas.RunSpec
 
 	mu      sync.Mutex
-	pending map[int64][]*batcher.Chunk // of steps that are not handed out yet, by chunk, without pixels; guarded by mu
-	last    []*batcher.Chunk           // of the step that was handed out last; guarded by mu
-	next    int64                      // step that is handed out next; guarded by mu
-	logged  int64                      // steps below are in the log, where there is no gap before them
-	lacking Lacking                    // what earlier sessions' files have not
-	known   map[place]string           // digests of the log's chunks from Options.From on; guarded by mu
-	log     track                      // guarded by mu
-	batch   rows                       // of the log, not yet written; guarded by mu
+	pending map[int64][]*wire.Chunk // of steps that are not handed out yet, by chunk, without pixels; guarded by mu
+	last    []*wire.Chunk           // of the step that was handed out last; guarded by mu
+	next    int64                   // step that is handed out next; guarded by mu
+	logged  int64                   // steps below are in the log, where there is no gap before them
+	lacking Lacking                 // what earlier sessions' files have not
+	known   map[chunkID]string      // digests of the log's chunks from Options.From on; guarded by mu
+	log     track                   // guarded by mu
+	batch   rows                    // of the log, not yet written; guarded by mu
 
 	pixMu  sync.Mutex
-	stored map[place]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
-	pixels track            // guarded by pixMu
-	whole  rows             // of one chunk, its buffers used again; guarded by pixMu
+	stored map[chunkID]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
+	pixels track              // guarded by pixMu
+	whole  rows               // of one chunk, its buffers used again; guarded by pixMu
 }
 
-// place is where a chunk belongs.
-type place struct {
+// chunkID is where a chunk belongs.
+type chunkID struct {
 	step  int64
 	index int
 }
@@ -90,7 +90,7 @@ type place struct {
 // track is a numbered row of segments of one kind.
 type track struct {
 	dir    string
-	run    *schemas.RunRecord
+	run    *schemas.RunInfo
 	pixels bool
 	limit  int64 // bytes of a segment
 	number int   // of the next segment
@@ -113,7 +113,7 @@ func New(o Options) (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{
-		opts: o, spec: &o.Run.Spec, pending: map[int64][]*batcher.Chunk{}, next: o.From, known: map[place]string{}, stored: map[place]string{},
+		opts: o, spec: &o.Run.Spec, pending: map[int64][]*wire.Chunk{}, next: o.From, known: map[chunkID]string{}, stored: map[chunkID]string{},
 		log:    track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes},
 		pixels: track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes, pixels: true},
 	}
@@ -140,7 +140,7 @@ func New(o Options) (*Recorder, error) {
 
 // learn takes in what an earlier session wrote of the steps that come again.
 func (r *Recorder) learn(path string) error {
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (r *Recorder) learn(path string) error {
 		}
 		for _, c := range chunks {
 			if c.Step >= r.opts.From && c.Tombstone == "" {
-				known[place{c.Step, c.Index}] = c.Digest
+				known[chunkID{c.Step, c.Index}] = c.Digest
 			}
 		}
 	}
@@ -189,13 +189,13 @@ func (r *Recorder) Lacking() Lacking { return r.lacking }
 // Chunk keeps what the log needs of a chunk until its step is handed out, and writes its
 // pixels where they are wanted. It returns ErrDeterminism where an earlier session had
 // the chunk with another digest.
-func (r *Recorder) Chunk(_ context.Context, c *batcher.Chunk) error {
-	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.Has(c.Step) {
+func (r *Recorder) Chunk(_ context.Context, c *wire.Chunk) error {
+	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.has(c.Step) {
 		return err
 	}
 	r.pixMu.Lock()
 	defer r.pixMu.Unlock()
-	at := place{c.Step, c.Index}
+	at := chunkID{c.Step, c.Index}
 	if r.stored[at] != "" {
 		return nil // note has compared it
 	}
@@ -211,7 +211,7 @@ func (r *Recorder) Chunk(_ context.Context, c *batcher.Chunk) error {
 }
 
 // note keeps a copy of a chunk for the log.
-func (r *Recorder) note(c *batcher.Chunk) error {
+func (r *Recorder) note(c *wire.Chunk) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.Step < r.next {
@@ -219,7 +219,7 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	}
 	of := r.pending[c.Step]
 	if of == nil {
-		of = make([]*batcher.Chunk, r.spec.Chunks())
+		of = make([]*wire.Chunk, r.spec.Chunks())
 		r.pending[c.Step] = of
 	}
 	if of[c.Index] != nil {
@@ -228,7 +228,7 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	if c.Tombstone != "" {
 		return r.add(r.tombstone(c)) // its step is not handed out
 	}
-	for _, was := range []string{r.known[place{c.Step, c.Index}], r.storedDigest(c)} {
+	for _, was := range []string{r.known[chunkID{c.Step, c.Index}], r.storedDigest(c)} {
 		if was != "" && was != c.Digest {
 			return errs.New("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "run the same build on every worker, then start over",
 				errs.Because(errs.ErrDeterminism, fmt.Sprintf("an earlier session recorded digest %.12s, now it is %.12s", was, c.Digest)))
@@ -238,16 +238,16 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	return nil
 }
 
-func (r *Recorder) storedDigest(c *batcher.Chunk) string {
+func (r *Recorder) storedDigest(c *wire.Chunk) string {
 	r.pixMu.Lock()
 	defer r.pixMu.Unlock()
-	return r.stored[place{c.Step, c.Index}]
+	return r.stored[chunkID{c.Step, c.Index}]
 }
 
 // tombstone gives the rows that the log has of a chunk that could not be made.
-func (r *Recorder) tombstone(c *batcher.Chunk) *batcher.Chunk {
-	out := &batcher.Chunk{Step: c.Step, Index: c.Index, Digest: c.Digest, Tombstone: c.Tombstone, Plans: make([][][]byte, len(r.spec.Views))}
-	for _, row := range batcher.NewTask(r.spec, r.opts.Order, c.Step, c.Index).Rows {
+func (r *Recorder) tombstone(c *wire.Chunk) *wire.Chunk {
+	out := &wire.Chunk{Step: c.Step, Index: c.Index, Digest: c.Digest, Tombstone: c.Tombstone, Plans: make([][][]byte, len(r.spec.Views))}
+	for _, row := range wire.NewTask(r.spec, r.opts.Order, c.Step, c.Index).Rows {
 		out.Slots, out.Planned = append(out.Slots, row.Slot), append(out.Planned, row.Sample)
 		out.Samples, out.Labels = append(out.Samples, schemas.Unmade), append(out.Labels, schemas.NoLabel)
 		out.Reasons = append(out.Reasons, c.Tombstone)
@@ -270,7 +270,7 @@ func (r *Recorder) Step(step int64) error {
 	delete(r.pending, step)
 	r.next, r.last = step+1, of
 	for _, c := range of {
-		at := place{step, c.Index}
+		at := chunkID{step, c.Index}
 		if r.known[at] != "" {
 			delete(r.known, at)
 			continue
@@ -283,7 +283,7 @@ func (r *Recorder) Step(step int64) error {
 }
 
 // add puts a chunk's rows into the batch, and writes this when it is large; r.mu is held.
-func (r *Recorder) add(c *batcher.Chunk) error {
+func (r *Recorder) add(c *wire.Chunk) error {
 	if err := r.batch.add(c, false); err != nil {
 		return err
 	}
@@ -341,7 +341,7 @@ func (r *Recorder) Keep(path string, b *schemas.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.last) == 0 || r.last[0].Step != b.Step {
-		return errs.New("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is asked for", errs.ErrNotFound)
+		return errs.New("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is requested", errs.ErrNotFound)
 	}
 	if err := os.Remove(path + openSuffix); err != nil && !os.IsNotExist(err) {
 		return diskError(path, err)

@@ -12,6 +12,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // What is recorded comes back: chunk for chunk, and the ledger finds every sample of every
@@ -40,7 +41,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			}
 			whole, err := f.Chunk(t.Context(), step, index)
 			if step < 3 || step >= 5 {
-				wantErr(t, err, errs.ErrNotFound, "pixels were not recorded")
+				errstest.Want(t, err, errs.ErrNotFound, "pixels were not recorded")
 				continue
 			}
 			if err != nil || !bytes.Equal(whole.Pixels[1], want.Pixels[1]) || whole.Digest != want.Digest {
@@ -176,7 +177,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	other := newMaker()
 	other.salt = 1
 	r = newRecorder(t, m.options(dir, 4, Window{}))
-	wantErr(t, r.Chunk(t.Context(), other.chunk(t, 5, 0)), errs.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
+	errstest.Want(t, r.Chunk(t.Context(), other.chunk(t, 5, 0)), errs.ErrDeterminism, "chunk 0 of step 5", other.chunk(t, 5, 0).Digest[:12])
 	closed(t, r)
 
 	r = newRecorder(t, m.options(dir, 8, Window{}))
@@ -194,7 +195,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	alien.run.Spec.Seed++
 	alien.run.Digest = alien.run.Spec.Digest()
 	_, err := New(alien.options(dir, 0, Window{}))
-	wantErr(t, err, errs.ErrMismatch, alien.run.Digest[:12], m.run.Digest[:12])
+	errstest.Want(t, err, errs.ErrMismatch, alien.run.Digest[:12], m.run.Digest[:12])
 }
 
 // Small segments, small batches: many files, one record.
@@ -247,7 +248,7 @@ func TestKeep(t *testing.T) {
 				t.Fatalf("%+v, %v", c, err)
 			}
 			b.Step = 1
-			wantErr(t, r.Keep(path, b), errs.ErrNotFound, "step 1")
+			errstest.Want(t, r.Keep(path, b), errs.ErrNotFound, "step 1")
 		}
 		b.Release()
 	}
@@ -274,7 +275,7 @@ func TestOptionsAreChecked(t *testing.T) {
 			kind = errs.ErrUnavailable
 		}
 		_, err := New(o)
-		wantErr(t, err, kind, text)
+		errstest.Want(t, err, kind, text)
 	}
 	for s, want := range map[string]Window{"3-5": {3, 6}, "7": {7, 8}, "4-": {4, 12}, "0-99": {0, 12}} {
 		if w, err := ParseWindow(s, 12); err != nil || w != want {
@@ -283,6 +284,6 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	for _, s := range []string{"", "-", "5-3", "12", "a-b", "-4", "1-2-3"} {
 		_, err := ParseWindow(s, 12)
-		wantErr(t, err, errs.ErrUsage, "0 to 11")
+		errstest.Want(t, err, errs.ErrUsage, "0 to 11")
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"resslt/batcher"
 	"resslt/batcher/internal/layout"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -16,7 +16,7 @@ import (
 // recoverSegments seals the files that a session left open: with their whole batches,
 // for the last may be torn. It says whether a batch was damaged, too, other than the
 // last: a machine that loses its power need not have written in order.
-func recoverSegments(dir string, run *schemas.RunRecord) (damaged bool, err error) {
+func recoverSegments(dir string, run *schemas.RunInfo) (damaged bool, err error) {
 	open, err := filepath.Glob(filepath.Join(dir, "*"+fileSuffix+openSuffix))
 	if err != nil {
 		return false, diskError(dir, err)
@@ -31,7 +31,7 @@ func recoverSegments(dir string, run *schemas.RunRecord) (damaged bool, err erro
 	return damaged, nil
 }
 
-func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err error) {
+func recoverSegment(path string, run *schemas.RunInfo) (damaged bool, err error) {
 	f, err := openDamaged(path, run)
 	if err != nil {
 		return false, err
@@ -51,7 +51,7 @@ func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err erro
 		return false, err
 	}
 	kept := 0
-	enc := batcher.NewEncoder(&f.Run.Spec)
+	enc := wire.NewEncoder(&f.Run.Spec)
 	for _, x := range f.refs {
 		rs, err := f.sound(x, enc)
 		if isDamage(err) {
@@ -85,13 +85,13 @@ func recoverSegment(path string, run *schemas.RunRecord) (damaged bool, err erro
 }
 
 // openDamaged opens a file that was left open. Where its beginning cannot be read, what
-// follows is looked through as being of the run, whose folder it lies in.
-func openDamaged(path string, run *schemas.RunRecord) (*File, error) {
-	f, err := OpenFile(path)
+// follows is scanned as being of the run whose folder it is in.
+func openDamaged(path string, run *schemas.RunInfo) (*segmentFile, error) {
+	f, err := openSegment(path)
 	if err == nil || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrNotFound) {
 		return f, err
 	}
-	r := &File{Path: path, Run: *run, Pixels: strings.HasPrefix(filepath.Base(path), "pixels-")}
+	r := &segmentFile{Path: path, Run: *run, Pixels: strings.HasPrefix(filepath.Base(path), "pixels-")}
 	schema, err := schemas.RecordSchema(run, r.Pixels)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func openDamaged(path string, run *schemas.RunRecord) (*File, error) {
 }
 
 // sound reads one batch, all of it checked; of pixels, the digest, too.
-func (r *File) sound(x ref, enc *batcher.Encoder) (*rows, error) {
+func (r *segmentFile) sound(x ref, enc *wire.Encoder) (*rows, error) {
 	rs, err := r.rows(x)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r *Recorder) takeStock() (l Lacking, err error) {
 	if err == nil {
 		defer f.Close()
 		stored = f.Stored()
-		err = f.EachLogged(func(c *batcher.Chunk) error { log.Add(c); return nil })
+		err = f.eachLogged(func(c *wire.Chunk) error { log.Add(c); return nil })
 	}
 	if err != nil && !errors.Is(err, errs.ErrNotFound) { // else nothing is left
 		return l, err

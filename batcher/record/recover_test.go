@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 )
 
 // A batch that a machine's power took with it costs its own steps, which are named, and no
@@ -40,7 +40,7 @@ func TestDamagedSegment(t *testing.T) {
 				}
 			}
 			path := filepath.Join(dir, tc.file+"-000000.arrow.open")
-			f, err := OpenFile(path)
+			f, err := openSegment(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestWhitePixelsAreNoBatches(t *testing.T) {
 	m := newMaker()
 	dir := t.TempDir()
 	r := newRecorder(t, m.options(dir, 0, Window{0, 12}))
-	enc := batcher.NewEncoder(&m.run.Spec)
+	enc := wire.NewEncoder(&m.run.Spec)
 	for index := range m.run.Spec.Chunks() {
 		c := m.chunk(t, 0, index)
 		for v := range c.Pixels {
@@ -130,7 +130,7 @@ func TestWhitePixelsAreNoBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "pixels-000000.arrow.open")
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err != nil {
 		t.Fatal(err)
 	}

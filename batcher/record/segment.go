@@ -51,7 +51,7 @@ func (c *counted) Seek(offset int64, whence int) (int64, error) {
 const segmentBuffer = 256 << 10 // bytes
 
 // createSegment begins a file; pixels says of which kind.
-func createSegment(path string, run *schemas.RunRecord, pixels bool) (*segment, error) {
+func createSegment(path string, run *schemas.RunInfo, pixels bool) (*segment, error) {
 	schema, err := schemas.RecordSchema(run, pixels)
 	if err != nil {
 		return nil, err
@@ -126,6 +126,6 @@ func diskError(path string, err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	return errs.New("write record", path, "make the folder writable and free some space, then go on with --resume",
+	return errs.New("write record", path, "make the folder writable and free some space, then continue with --resume",
 		errs.BecauseErr(errs.ErrUnavailable, err))
 }

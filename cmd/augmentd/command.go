@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
@@ -105,13 +107,13 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 // connect opens the connection to the broker. end is called if the broker denies access
 // later on.
 func connect(ctx context.Context, o options, log *slog.Logger, end context.CancelCauseFunc) (*nats.Conn, jetstream.JetStream, error) {
-	co, err := o.at.Options("augmentd", batcher.RoleWorker)
+	co, err := o.at.Options("augmentd", batchbroker.RoleWorker)
 	if err != nil {
 		return nil, nil, err
 	}
 	co.Report = func(what string) { log.Warn(what) }
 	co.Denied = func(err error) { end(err) } // a worker without permissions would wait for tasks for ever
-	nc, js, err := batcher.Connect(ctx, co)
+	nc, js, err := batchbroker.Connect(ctx, co)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,10 +123,10 @@ func connect(ctx context.Context, o options, log *slog.Logger, end context.Cance
 	return nc, js, nil
 }
 
-func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*batcher.Worker, error) {
-	return batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*worker.Worker, error) {
+	return worker.New(stages.JetStream(js), worker.Options{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },
@@ -133,7 +135,7 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 
 // work runs the worker, the metrics and the log lines about them until ctx ends or one
 // of them fails.
-func work(ctx context.Context, o options, nc *nats.Conn, w *batcher.Worker, registry *prometheus.Registry, log *slog.Logger) error {
+func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, registry *prometheus.Registry, log *slog.Logger) error {
 	g, gctx := errgroup.WithContext(ctx)
 	// The metrics stay up while the worker drains.
 	watched, done := context.WithCancel(context.WithoutCancel(ctx))
@@ -180,7 +182,7 @@ func ready(ctx context.Context, nc *nats.Conn) error {
 }
 
 // report logs the rate as long as there is work.
-func report(ctx context.Context, log *slog.Logger, w *batcher.Worker) {
+func report(ctx context.Context, log *slog.Logger, w *worker.Worker) {
 	const every = 10 * time.Second
 	tick := time.NewTicker(every)
 	defer tick.Stop()

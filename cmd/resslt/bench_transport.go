@@ -11,7 +11,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas"
@@ -106,19 +111,19 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 	}
 	defer closeBroker()
 	name := fmt.Sprintf("bench-%d", os.Getpid())
-	run, err := batcher.OpenRun(ctx, js, name, spec, batcher.RunOptions{Storage: batcher.Storage(o.storage)})
+	run, err := runs.Open(ctx, js, name, spec, runs.Options{Storage: runs.Storage(o.storage)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if derr := batcher.DeleteRun(dctx, js, name); err == nil {
+		if derr := runs.Delete(dctx, js, name); err == nil {
 			err = derr
 		}
 	}()
-	open := func(context.Context, *schemas.RunRecord) (batcher.Source, error) { return &readyPixels{}, nil }
-	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *batcher.Stream) (err error) {
+	open := func(context.Context, *schemas.RunInfo) (produce.Source, error) { return &readyPixels{}, nil }
+	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *stream.Stream) (err error) {
 		res, err = o.measure(ctx, s)
 		return err
 	})
@@ -129,11 +134,11 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 }
 
 // openSource opens a run's samples for a worker.
-type openSource func(context.Context, *schemas.RunRecord) (batcher.Source, error)
+type openSource func(context.Context, *schemas.RunInfo) (produce.Source, error)
 
 // served gives use a stream of the run, while a worker in this process makes its chunks.
-func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order batcher.Order, workers int, open openSource, use func(context.Context, *batcher.Stream) error) error {
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: workers, Grace: time.Second, Open: open})
+func served(ctx context.Context, js jetstream.JetStream, run *runs.Run, order wire.Order, workers int, open openSource, use func(context.Context, *stream.Stream) error) error {
+	w, err := worker.New(js, worker.Options{Workers: workers, Grace: time.Second, Open: open})
 	if err != nil {
 		return err
 	}
@@ -142,7 +147,7 @@ func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order
 	g.Go(func() error { return w.ServeRun(wctx, run.Name) })
 	g.Go(func() error {
 		defer stop()
-		s, err := batcher.OpenStream(gctx, run, order, batcher.StreamOptions{})
+		s, err := stream.Open(gctx, run, order, stream.Options{})
 		if err != nil {
 			return err
 		}
@@ -156,7 +161,7 @@ func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order
 }
 
 // measure consumes batches: three to warm up, then for as long as --seconds says.
-func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*transportResult, error) {
+func (o *transportBench) measure(ctx context.Context, s *stream.Stream) (*transportResult, error) {
 	next := func() error {
 		b, err := s.Next(ctx)
 		if err == nil {
@@ -189,14 +194,14 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 // connect reaches the broker that --nats names, or an embedded one.
 func (o *transportBench) connect(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
 	// It is worker and trainer at once, so it wants a user who may do everything.
-	co, err := o.at.Options("resslt bench", batcher.RoleOwner)
+	co, err := o.at.Options("resslt bench", batchbroker.RoleOwner)
 	if err != nil {
 		return nil, nil, err
 	}
 	if co.URL == "" {
 		return embeddedBroker(ctx)
 	}
-	nc, js, err := batcher.Connect(ctx, co)
+	nc, js, err := batchbroker.Connect(ctx, co)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,7 +210,7 @@ func (o *transportBench) connect(ctx context.Context) (js jetstream.JetStream, d
 
 // embeddedBroker is a broker in this process, until done.
 func embeddedBroker(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
-	b, err := broker.Embed(ctx, "resslt bench", batcher.BrokerOptions{}, nil)
+	b, err := broker.Embed(ctx, "resslt bench", batchbroker.Options{}, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -216,14 +221,14 @@ func embeddedBroker(ctx context.Context) (js jetstream.JetStream, done func(), e
 // measured. It is Source and Maker in one.
 type readyPixels struct{}
 
-func (*readyPixels) Order() batcher.Order             { return readyOrder{} }
-func (*readyPixels) NewMaker() (batcher.Maker, error) { return &readyPixels{}, nil }
+func (*readyPixels) Order() wire.Order                { return readyOrder{} }
+func (*readyPixels) NewMaker() (produce.Maker, error) { return &readyPixels{}, nil }
 func (*readyPixels) Close() error                     { return nil }
-func (*readyPixels) Make(_ context.Context, row batcher.TaskRow, _, plans [][]byte) (batcher.Made, error) {
+func (*readyPixels) Make(_ context.Context, row wire.TaskRow, _, plans [][]byte) (produce.Made, error) {
 	for v := range plans {
 		plans[v] = append(plans[v][:0], make([]byte, 64)...) // about a plan's size
 	}
-	return batcher.Made{Label: int32(row.Sample % 10)}, nil
+	return produce.Made{Label: int32(row.Sample % 10)}, nil
 }
 
 // readyOrder visits samples in the order of their ids.

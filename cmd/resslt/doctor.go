@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
@@ -247,28 +247,28 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 		return broken("broker", err)
 	}
 	f := finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
-	if have := nc.MaxPayload(); have < batcher.MaxPayload {
+	if have := nc.MaxPayload(); have < batchbroker.MaxPayload {
 		f.State = "low"
 		f.Says += fmt.Sprintf(", max_payload %d bytes", have)
-		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
+		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batchbroker.MaxPayload>>20)
 	}
 	return f
 }
 
 // reachBroker connects to the broker that the flags name, or starts the embedded one.
 func reachBroker(ctx context.Context, at *broker.Flags) (js jetstream.JetStream, says string, done func(), err error) {
-	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	o, err := at.Options("resslt doctor", batchbroker.RoleObserver)
 	if err != nil {
 		return nil, "", nil, err
 	}
 	if o.URL == "" {
-		b, err := broker.Embed(ctx, o.Name, batcher.BrokerOptions{}, nil)
+		b, err := broker.Embed(ctx, o.Name, batchbroker.Options{}, nil)
 		if err != nil {
 			return nil, "", nil, err
 		}
 		return b.JetStream, "the embedded one starts, JetStream on", func() { _ = b.Close() }, nil // it has served
 	}
-	nc, js, err := batcher.Connect(ctx, o)
+	nc, js, err := batchbroker.Connect(ctx, o)
 	if err != nil {
 		return nil, "", nil, err
 	}

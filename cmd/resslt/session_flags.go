@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
 )
@@ -33,13 +34,13 @@ func (f *sessionFlags) register(c *cobra.Command) {
 func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.Trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
-	p.DurationVar(&f.Lease, "lease", batcher.DefaultLeaseTerm, "how long this trainer may be silent before the others of the run continue without it")
+	p.DurationVar(&f.Lease, "lease", stream.DefaultLeaseTerm, "how long this trainer may be silent before the others of the run continue without it")
 	p.Int64Var(&f.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 2 to 64)")
-	p.StringVar((*string)(&f.Storage), "storage", string(batcher.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	p.StringVar((*string)(&f.Storage), "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
 	p.Int64Var(&f.Audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker's differs (0: none)")
-	p.DurationVar(&f.AckWait, "ack-wait", batcher.DefaultAckWait, "how long a worker may be silent before its task is given to another")
-	p.DurationVar(&f.BrokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
-	p.DurationVar(&f.StallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
+	p.DurationVar(&f.AckWait, "ack-wait", runs.DefaultAckWait, "how long a worker may be silent before its task is given to another")
+	p.DurationVar(&f.BrokerTimeout, "broker-timeout", stream.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.StallTimeout, "stall-timeout", stream.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
 }
 
 // run runs the session that the flags ask for, or prints its plan.

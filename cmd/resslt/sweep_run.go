@@ -19,7 +19,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
@@ -57,15 +60,15 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 	}
 	var js jetstream.JetStream
 	if f.at.URL == "" {
-		e, err := broker.Embed(ctx, "resslt sweep", batcher.BrokerOptions{Listen: "127.0.0.1:0"}, report)
+		e, err := broker.Embed(ctx, "resslt sweep", batchbroker.Options{Listen: "127.0.0.1:0"}, report)
 		if err != nil {
 			return nil, err
 		}
 		js, b.close = e.JetStream, e.Close
 		b.args = []string{"--nats", e.URL(), "--token-file", e.TokenFile()}
-		b.drop = func(ctx context.Context, run string) error { return batcher.DeleteRun(ctx, js, run) }
+		b.drop = func(ctx context.Context, run string) error { return runs.Delete(ctx, js, run) }
 	} else {
-		nc, remote, err := f.at.Connect(ctx, "resslt sweep", batcher.RoleWorker, report)
+		nc, remote, err := f.at.Connect(ctx, "resslt sweep", batchbroker.RoleWorker, report)
 		if err != nil {
 			return nil, err
 		}
@@ -79,10 +82,10 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 	return b, nil
 }
 
-func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*batcher.Worker, error) {
-	return batcher.NewWorker(js, batcher.WorkerOptions{
+func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*worker.Worker, error) {
+	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },

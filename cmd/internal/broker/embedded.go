@@ -8,14 +8,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/schemas/errs"
 )
 
 // Embedded is a broker in this process with a connection to it, on a store that lives as long
 // as it does.
 type Embedded struct {
-	*batcher.Broker
+	*broker.Broker
 	JetStream jetstream.JetStream
 	store     string
 }
@@ -23,16 +23,16 @@ type Embedded struct {
 // Embed starts a broker and connects to it under name. o's StoreDir is a new temporary folder;
 // report receives what becomes of the connection, as Flags.Connect's. The caller closes it.
 // Errors are batcher.StartBroker's.
-func Embed(ctx context.Context, name string, o batcher.BrokerOptions, report func(string)) (_ *Embedded, err error) {
+func Embed(ctx context.Context, name string, o broker.Options, report func(string)) (_ *Embedded, err error) {
 	e := &Embedded{}
 	if e.store, err = os.MkdirTemp("", "resslt-broker-"); err != nil {
 		return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	o.StoreDir = e.store
-	if e.Broker, err = batcher.StartBroker(o); err != nil {
+	if e.Broker, err = broker.Start(o); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	_, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: e.Broker, Name: name, Report: report})
+	_, js, err := broker.Connect(ctx, broker.ConnectOptions{Broker: e.Broker, Name: name, Report: report})
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -41,7 +41,7 @@ func Embed(ctx context.Context, name string, o batcher.BrokerOptions, report fun
 }
 
 // TokenFile holds the token of a broker that listens and was given none.
-func (e *Embedded) TokenFile() string { return filepath.Join(e.store, batcher.TokenName) }
+func (e *Embedded) TokenFile() string { return filepath.Join(e.store, broker.TokenName) }
 
 // Close ends connection and broker, and removes the store.
 func (e *Embedded) Close() (err error) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -104,8 +104,8 @@ const systemAccount = "SYS"
 type account struct {
 	name   string
 	key    nkeys.KeyPair
-	users  map[batcher.Role]nkeys.KeyPair
-	guests map[batcher.Role]nkeys.KeyPair
+	users  map[broker.Role]nkeys.KeyPair
+	guests map[broker.Role]nkeys.KeyPair
 }
 
 // Keys writes the files for a secured broker and its clients to o.Dir:
@@ -142,13 +142,13 @@ func Keys(o KeyOptions) error {
 	if err != nil {
 		return err
 	}
-	system, err := o.account(systemAccount, []batcher.Role{systemRole})
+	system, err := o.account(systemAccount, []broker.Role{systemRole})
 	if err != nil {
 		return err
 	}
 	var accounts []account
 	for _, t := range tenants {
-		a, err := o.account(t, batcher.Roles())
+		a, err := o.account(t, broker.Roles())
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func Keys(o KeyOptions) error {
 }
 
 // systemRole is the system account's only user.
-const systemRole batcher.Role = "admin"
+const systemRole broker.Role = "admin"
 
 // allTenants are the requested tenants and those in the folder, sorted.
 func (o KeyOptions) allTenants() ([]string, error) {
@@ -187,8 +187,8 @@ func (o KeyOptions) allTenants() ([]string, error) {
 }
 
 // account reads or makes the keys of an account.
-func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) {
-	a := account{name: name, users: map[batcher.Role]nkeys.KeyPair{}, guests: map[batcher.Role]nkeys.KeyPair{}}
+func (o KeyOptions) account(name string, roles []broker.Role) (account, error) {
+	a := account{name: name, users: map[broker.Role]nkeys.KeyPair{}, guests: map[broker.Role]nkeys.KeyPair{}}
 	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return a, keyError(dir, err)

@@ -2,7 +2,7 @@
 // augment and batcher, which do not know one another.
 //
 //	recipe ── Spec ──► schemas.RunSpec        what the batches depend on
-//	RunRecord ── OpenSource ──► batcher.Source  a run for a worker: its order, and makers that read, draw and render
+//	RunInfo ── OpenSource ──► produce.Source  a run for a worker: its order, and makers that read, draw and render
 //	data URI ── OpenImages ──► eval.Source     un-augmented images for probes and features
 //	source ── NewViews ──► eval.Views          crops and flips, others in every epoch, for classifiers
 package pipeline

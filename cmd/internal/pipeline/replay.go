@@ -2,17 +2,18 @@ package pipeline
 
 import (
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
 )
 
 // Plans returns the recorded plans of a row's sample, one for each view; false if the
 // recording has none for it.
-type Plans func(row batcher.TaskRow) ([][]byte, bool)
+type Plans func(row wire.TaskRow) ([][]byte, bool)
 
 // WithPlans makes a source of OpenSource render its views by recorded plans instead of
 // drawing them, so that replays do not depend on how a build draws.
-func WithPlans(s batcher.Source, plans Plans) (batcher.Source, error) {
+func WithPlans(s produce.Source, plans Plans) (produce.Source, error) {
 	src, ok := s.(*source)
 	if !ok {
 		return nil, errs.New("replay plans", "", "give a source that OpenSource returned", errs.ErrUsage)
@@ -25,7 +26,7 @@ type planned struct {
 	plans Plans
 }
 
-func (p *planned) NewMaker() (batcher.Maker, error) {
+func (p *planned) NewMaker() (produce.Maker, error) {
 	m, err := p.source.NewMaker()
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
 	"resslt/cmd/internal/cores"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -31,11 +31,11 @@ func newGroup(o *Options) *group {
 func (g *group) cores() cores.Cores { return cores.Here().Share(g.LocalWorld) }
 
 // part is this rank's rows of a batch.
-func (g *group) part() batcher.Part {
+func (g *group) part() assemble.Part {
 	if g.World == 1 {
-		return batcher.Part{}
+		return assemble.Part{}
 	}
-	return batcher.Part{Index: g.Rank, Of: g.World}
+	return assemble.Part{Index: g.Rank, Of: g.World}
 }
 
 // lookEvery is how often a rank that waits for the others checks whether the run is trained.

@@ -7,14 +7,14 @@ import (
 	"io"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
 	"resslt/cmd/internal/cores"
 	"resslt/train"
 )
 
 func TestGroupOfOne(t *testing.T) {
 	g := newGroup(&Options{})
-	if g.Rank != 0 || g.part() != (batcher.Part{}) || g.cores() != cores.Here() {
+	if g.Rank != 0 || g.part() != (assemble.Part{}) || g.cores() != cores.Here() {
 		t.Errorf("rank %d, part %+v, %v", g.Rank, g.part(), g.cores())
 	}
 	bad := errors.New("no run")
@@ -32,7 +32,7 @@ func TestGroupOfOne(t *testing.T) {
 
 func TestGroupHasParts(t *testing.T) {
 	g := newGroup(&Options{Rendezvous: &train.Rendezvous{Rank: 1, World: 4, LocalRank: 1, LocalWorld: 2}})
-	if g.part() != (batcher.Part{Index: 1, Of: 4}) || g.cores().Count != max(1, cores.Count()/2) {
+	if g.part() != (assemble.Part{Index: 1, Of: 4}) || g.cores().Count != max(1, cores.Count()/2) {
 		t.Errorf("part %+v, %v", g.part(), g.cores())
 	}
 }

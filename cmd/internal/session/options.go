@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/runs"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas/errs"
@@ -42,7 +42,7 @@ type Options struct {
 	// Limits of the transport; zero is batcher's default.
 	Trainer                                     string // name of this trainer among those of the run
 	Window                                      int64  // steps that workers may be ahead
-	Storage                                     batcher.Storage
+	Storage                                     runs.Storage
 	Audit                                       int64 // one in so many chunks is made again here; 0: none
 	Lease, AckWait, BrokerTimeout, StallTimeout time.Duration
 

@@ -7,8 +7,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -16,10 +17,10 @@ import (
 // Recording is what is kept of a run's batches: in a folder, its recipe log and pixels, or in
 // a broker, the chunks.
 type Recording struct {
-	Run    schemas.RunRecord
-	Folder *record.Folder  // nil of a broker's
-	Stored *batcher.Stored // nil of a folder's
-	Log    bool            // batches are made again by the folder's log, instead of read
+	Run    schemas.RunInfo
+	Folder *record.Folder // nil of a broker's
+	Stored *runs.Stored   // nil of a folder's
+	Log    bool           // batches are made again by the folder's log, instead of read
 
 	js jetstream.JetStream // connection of Stored
 }
@@ -54,7 +55,7 @@ func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Re
 			js.Conn().Close()
 		}
 	}()
-	run, err := batcher.LookupRun(ctx, js, name)
+	run, err := runs.Lookup(ctx, js, name)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Re
 	if err != nil {
 		return nil, err
 	}
-	return &Recording{Run: run.Record, Stored: stored, js: js}, nil
+	return &Recording{Run: run.Info, Stored: stored, js: js}, nil
 }
 
 // Close closes the folder, or the connection to the broker.
@@ -86,7 +87,7 @@ func (r *Recording) Source() record.Source {
 }
 
 // Plans looks the plans of a task's row up in the log; false where the log has none for it.
-func (r *Recording) Plans(row batcher.TaskRow) ([][]byte, bool) {
+func (r *Recording) Plans(row wire.TaskRow) ([][]byte, bool) {
 	spec := r.Folder.Spec()
 	step := row.Epoch*spec.StepsPerEpoch + row.Index/int64(spec.BatchSize)
 	c, err := r.Folder.Logged(step, int(row.Slot)/spec.ChunkSamples)

@@ -10,7 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"resslt/batcher"
+	"resslt/batcher/audit"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -25,14 +26,14 @@ const auditSecret = ".audit-secret"
 
 // auditing makes some of the farm's chunks again, from the data as this machine has it, and
 // compares them.
-func auditing(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscriber, error) {
+func auditing(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber, error) {
 	if l.opts.Audit == 0 {
 		return nil, nil
 	}
 	path := filepath.Join(l.plan.Out, auditSecret)
 	secret, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		secret = make([]byte, batcher.AuditSecretBytes)
+		secret = make([]byte, audit.SecretBytes)
 		rand.Read(secret) // never fails
 		err = durable.ReplaceMode(path, 0o600, func(w io.Writer) error { _, err := w.Write(secret); return err })
 	}
@@ -43,7 +44,7 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscrib
 	if err != nil {
 		return nil, err
 	}
-	a, err := batcher.NewAuditor(&l.plan.Spec, src, batcher.AuditOptions{Every: l.opts.Audit, Secret: secret})
+	a, err := audit.New(&l.plan.Spec, src, audit.Options{Every: l.opts.Audit, Secret: secret})
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +59,13 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscrib
 
 // auditor is an Auditor that writes down what it refuses.
 type auditor struct {
-	*batcher.Auditor
+	*audit.Auditor
 	path string
 }
 
 // Chunk writes the refusal before it returns it: whatever becomes of the process then, a
 // resume finds it.
-func (a *auditor) Chunk(ctx context.Context, c *batcher.Chunk) error {
+func (a *auditor) Chunk(ctx context.Context, c *wire.Chunk) error {
 	err := a.Auditor.Chunk(ctx, c)
 	if refusal := a.Refusal(); refusal != nil {
 		err = errors.Join(err, durable.WriteFile(a.path, []byte(cli.Line(refusal)+"\n")))

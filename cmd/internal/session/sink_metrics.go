@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"resslt/batcher"
+	"resslt/batcher/runs"
+	batchstream "resslt/batcher/stream"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -76,7 +77,7 @@ func (m *metrics) connection(js jetstream.JetStream) {
 }
 
 // stream adds the trainer's end of the run.
-func (m *metrics) stream(run *batcher.Run, stream *batcher.Stream) {
+func (m *metrics) stream(run *runs.Run, stream *batchstream.Stream) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
 }
@@ -85,7 +86,7 @@ func (m *metrics) stream(run *batcher.Run, stream *batcher.Stream) {
 func (m *metrics) enter(p phase) { m.phase.Store(int32(p)) }
 
 // showing keeps the session's metrics up to date.
-func showing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+func showing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, error) {
 	m := l.metrics
 	return &subscriber{
 		started: func(context.Context) error { m.enter(training); return nil },

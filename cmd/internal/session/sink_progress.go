@@ -19,7 +19,7 @@ const patience = 10 * time.Second
 
 // progressing shows the training to a person: a bar on a terminal, a line every few seconds
 // elsewhere.
-func progressing(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+func progressing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, error) {
 	p := &progress{console: l.console}
 	var waiting *time.Timer
 	return &subscriber{

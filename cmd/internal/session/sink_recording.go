@@ -6,14 +6,14 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"resslt/batcher"
 	"resslt/batcher/record"
+	batchstream "resslt/batcher/stream"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 )
 
 // checking compares the batches with the log that is replayed.
-func checking(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+func checking(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, error) {
 	rec := l.source.replays()
 	if rec == nil || !rec.Log {
 		return nil, nil
@@ -23,14 +23,14 @@ func checking(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, 
 
 // recording keeps the recipe log in OUT/record, pixels where the plan asks for them, and the
 // batch of a step that diverged.
-func recording(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+func recording(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, error) {
 	order, err := pipeline.Order(&l.plan.Spec)
 	if err != nil {
 		return nil, err
 	}
 	opts := record.Options{
 		Dir: filepath.Join(l.plan.Out, record.Subfolder), Order: order, Pixels: l.plan.Pixels, From: l.plan.From(),
-		Run: schemas.RunRecord{Spec: l.plan.Spec, Digest: l.plan.Spec.Digest(), DataURI: l.plan.Recipe.Data},
+		Run: schemas.RunInfo{Spec: l.plan.Spec, Digest: l.plan.Spec.Digest(), DataURI: l.plan.Recipe.Data},
 	}
 	r := &recorder{}
 	return &subscriber{
@@ -67,4 +67,4 @@ func (r *recorder) close() error {
 	return r.Close()
 }
 
-var _ batcher.Recorder = (*recorder)(nil)
+var _ batchstream.Recorder = (*recorder)(nil)

@@ -17,7 +17,7 @@ const tensorboardFolder = "tb"
 
 // plotting writes TensorBoard's events: the training's scalars, and kNN scores of the encoder
 // while it trains.
-func plotting(_ context.Context, l *leader, _ *schemas.RunRecord) (*subscriber, error) {
+func plotting(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, error) {
 	p := &curves{console: l.console}
 	s := &subscriber{step: p.step}
 	var probe *knnprobe.Probe // nil: none

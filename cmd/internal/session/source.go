@@ -8,7 +8,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
+	"resslt/batcher/runs"
+	batchstream "resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
@@ -30,7 +32,7 @@ type source interface {
 	// connect reaches what is there; it creates nothing.
 	connect(ctx context.Context) error
 	// begin creates the run, or joins the one of equal spec, and gives it as its workers see it.
-	begin(ctx context.Context, c *consumer) (*schemas.RunRecord, error)
+	begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 	// open begins to deliver batches from the plan's first step on. The caller closes the
 	// stream.
 	open(ctx context.Context, c *consumer) (stream, error)
@@ -42,7 +44,7 @@ type source interface {
 // stream hands out the batches of a run.
 type stream interface {
 	train.Stream
-	Stats() batcher.StreamStats
+	Stats() batchstream.Stats
 	// finish is called after the last step: a recording is sealed.
 	finish(ctx context.Context) error
 	Close() error
@@ -57,9 +59,9 @@ type delivery struct {
 // consumer is the process that a source serves.
 type consumer struct {
 	plan     *Plan
-	trainer  string           // name among the trainers of the run
-	part     batcher.Part     // this rank's rows of a batch
-	recorder batcher.Recorder // receives the chunks; nil on ranks other than 0
+	trainer  string               // name among the trainers of the run
+	part     assemble.Part        // this rank's rows of a batch
+	recorder batchstream.Recorder // receives the chunks; nil on ranks other than 0
 	metrics  *metrics
 	// inTurn runs open on rank 0, then on the others; first says which this is.
 	inTurn func(what string, open func(first bool) error) error
@@ -119,31 +121,31 @@ func (noBroker) connect(context.Context) error                 { return nil }
 func (noBroker) delivered(context.Context) (delivery, error)   { return delivery{}, nil }
 func (s noBroker) close() error                                { return s.recording.Close() }
 
-func (s noBroker) begin(context.Context, *consumer) (*schemas.RunRecord, error) { //nolint:unparam // a source
+func (s noBroker) begin(context.Context, *consumer) (*schemas.RunInfo, error) { //nolint:unparam // a source
 	return &s.recording.Run, nil
 }
 
 // openRun creates the plan's run in a broker, or joins the one of equal spec.
-func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*batcher.Run, error) {
-	opts := batcher.RunOptions{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage}
+func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
+	opts := runs.Options{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage}
 	if p.Stream {
-		opts.Storage, opts.MaxBytes = batcher.StorageFile, batcher.RecordingBytes(&p.Spec)
+		opts.Storage, opts.MaxBytes = runs.StorageFile, runs.RecordingBytes(&p.Spec)
 	}
-	return batcher.OpenRun(ctx, js, name, p.Spec, opts)
+	return runs.Open(ctx, js, name, p.Spec, opts)
 }
 
 // openStream begins to consume a run's batches.
-func openStream(ctx context.Context, run *batcher.Run, o *Options, c *consumer) (*batcher.Stream, error) {
+func openStream(ctx context.Context, run *runs.Run, o *Options, c *consumer) (*batchstream.Stream, error) {
 	order, err := pipeline.Order(&c.plan.Spec)
 	if err != nil {
 		return nil, err
 	}
-	opts := batcher.StreamOptions{
+	opts := batchstream.Options{
 		From: c.plan.From(), Trainer: c.trainer, Part: c.part, LeaseTerm: o.Lease,
 		BrokerTimeout: o.BrokerTimeout, StallTimeout: o.StallTimeout, Record: c.recorder,
 	}
 	if c.plan.Stream && c.recorder != nil {
 		opts.Keep = -1 // all of them, to be sealed
 	}
-	return batcher.OpenStream(ctx, run, order, opts)
+	return batchstream.Open(ctx, run, order, opts)
 }

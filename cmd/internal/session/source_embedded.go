@@ -9,7 +9,11 @@ import (
 	"os"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	batchstream "resslt/batcher/stream"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
@@ -26,8 +30,8 @@ type embedded struct {
 	opts *Options
 
 	broker *broker.Embedded // nil before begin, and once closed
-	run    *batcher.Run
-	worker *batcher.Worker
+	run    *runs.Run
+	worker *worker.Worker
 	tier   string // kernels of the worker's engine
 }
 
@@ -39,7 +43,7 @@ func (s *embedded) describe(*Plan) string {
 }
 
 // begin starts the broker, creates the run and prepares the worker.
-func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, error) {
+func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error) {
 	engine, err := augment.EngineByName(c.plan.Spec.Engine)
 	if err != nil {
 		return nil, err
@@ -52,9 +56,9 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, 
 		return nil, err
 	}
 	stages := observe.NewStages(c.metrics.registry)
-	s.worker, err = batcher.NewWorker(stages.JetStream(s.broker.JetStream), batcher.WorkerOptions{
+	s.worker, err = worker.New(stages.JetStream(s.broker.JetStream), worker.Options{
 		Name: "embedded", Workers: s.opts.Workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunRecord) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return s.openData(ctx, rec, stages)
 		},
 		Report: func(err error) { s.print("worker: " + cli.Line(err)) },
@@ -63,12 +67,12 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, 
 		return nil, err
 	}
 	observe.Worker(c.metrics.registry, s.worker, s.opts.Workers)
-	return &s.run.Record, nil
+	return &s.run.Info, nil
 }
 
 // startBroker starts the broker, and prints how workers elsewhere may help.
 func (s *embedded) startBroker(ctx context.Context) (err error) {
-	o := batcher.BrokerOptions{Listen: s.opts.Listen}
+	o := batchbroker.Options{Listen: s.opts.Listen}
 	if o.Listen != "" {
 		o.Token = os.Getenv("NATS_TOKEN")
 	}
@@ -101,7 +105,7 @@ func reachable(at string) string {
 }
 
 // openData opens the data for the worker. Where a log is replayed its plans are rendered.
-func (s *embedded) openData(ctx context.Context, rec *schemas.RunRecord, timer pipeline.Timer) (batcher.Source, error) {
+func (s *embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (produce.Source, error) {
 	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, timer)
 	if err != nil || s.recording == nil {
 		return src, err
@@ -147,7 +151,7 @@ func (s *embedded) closeBroker() error {
 
 // embeddedStream ends when its worker fails: nobody else may be there to make the batches.
 type embeddedStream struct {
-	*batcher.Stream
+	*batchstream.Stream
 	source  *embedded
 	stop    context.CancelFunc // of the worker
 	working context.Context    // its cause is why the worker has ended by itself

@@ -6,7 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/runs"
+	batchstream "resslt/batcher/stream"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -19,7 +21,7 @@ type farm struct {
 	opts *Options
 
 	js  jetstream.JetStream // nil before connect
-	run *batcher.Run        // nil before begin
+	run *runs.Run           // nil before begin
 }
 
 func (s *farm) describe(p *Plan) string {
@@ -42,7 +44,7 @@ func (s *farm) complete(ctx context.Context, p *Plan) (bool, error) {
 
 // isSealed reports whether the run in the broker is a recording that is complete.
 func isSealed(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
-	run, err := batcher.LookupRun(ctx, js, name)
+	run, err := runs.Lookup(ctx, js, name)
 	if errors.Is(err, errs.ErrNotFound) {
 		return false, nil
 	}
@@ -65,16 +67,16 @@ func (s *farm) connect(ctx context.Context) (err error) {
 
 // connectTrainer reaches the broker as a trainer. The caller closes the connection.
 func connectTrainer(ctx context.Context, o *Options, c *console) (jetstream.JetStream, error) {
-	_, js, err := o.Broker.Connect(ctx, "resslt train", batcher.RoleTrainer, c.interject)
+	_, js, err := o.Broker.Connect(ctx, "resslt train", broker.RoleTrainer, c.interject)
 	return js, err
 }
 
 // begin creates the run, or joins the one of equal spec.
-func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, error) {
+func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error) {
 	name := c.plan.Run
 	err := c.inTurn("run "+name, func(first bool) (err error) {
 		if s.opts.Fresh && first {
-			if err := batcher.DeleteRun(ctx, s.js, name); err != nil && !errors.Is(err, errs.ErrNotFound) {
+			if err := runs.Delete(ctx, s.js, name); err != nil && !errors.Is(err, errs.ErrNotFound) {
 				return err
 			}
 		}
@@ -84,7 +86,7 @@ func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunRecord, erro
 	if err != nil {
 		return nil, err
 	}
-	return &s.run.Record, nil
+	return &s.run.Info, nil
 }
 
 func (s *farm) open(ctx context.Context, c *consumer) (stream, error) {
@@ -115,7 +117,7 @@ func (s *farm) close() error {
 
 // farmStream seals what it keeps.
 type farmStream struct {
-	*batcher.Stream
+	*batchstream.Stream
 	keep bool
 }
 

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"resslt/batcher"
+	batchstream "resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -13,7 +14,7 @@ import (
 // for; started may still set some. All but batches and finished are called from the goroutine that trains.
 type subscriber struct {
 	// batches receives every chunk that the stream takes in, once started has returned.
-	batches batcher.Recorder
+	batches batchstream.Recorder
 	// started: an earlier run's files are set aside, the plan's first step is next.
 	started func(ctx context.Context) error
 	// step: a step is done. It must be quick.
@@ -39,12 +40,12 @@ type subscriber struct {
 
 // sink opens a subscriber; nil where the session needs none. run is the run as its workers see
 // it. It touches no file of an earlier run: that is for started.
-type sink func(ctx context.Context, l *leader, run *schemas.RunRecord) (*subscriber, error)
+type sink func(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber, error)
 
 // subscribers are told in order; ended and close go the other way.
 type subscribers []*subscriber
 
-func subscribe(ctx context.Context, l *leader, run *schemas.RunRecord, sinks []sink) (ss subscribers, err error) {
+func subscribe(ctx context.Context, l *leader, run *schemas.RunInfo, sinks []sink) (ss subscribers, err error) {
 	for _, open := range sinks {
 		s, err := open(ctx, l, run)
 		if err != nil {
@@ -58,14 +59,14 @@ func subscribe(ctx context.Context, l *leader, run *schemas.RunRecord, sinks []s
 }
 
 // recorder hands chunks to all who want them.
-func (ss subscribers) recorder() batcher.Recorder {
-	var rs []batcher.Recorder
+func (ss subscribers) recorder() batchstream.Recorder {
+	var rs []batchstream.Recorder
 	for _, s := range ss {
 		if s.batches != nil {
 			rs = append(rs, s.batches)
 		}
 	}
-	return batcher.Recorders(rs...)
+	return batchstream.Recorders(rs...)
 }
 
 // start tells them that the training begins.
@@ -165,16 +166,16 @@ func (ss subscribers) finished(ctx context.Context) {
 // gate is a recorder whose chunks wait until it opens: a stream has some before the run's
 // files are in place. What waits when the stream is closed is let go by its context.
 type gate struct {
-	batcher.Recorder
+	batchstream.Recorder
 	opened chan struct{}
 }
 
-func newGate(r batcher.Recorder) *gate { return &gate{r, make(chan struct{})} }
+func newGate(r batchstream.Recorder) *gate { return &gate{r, make(chan struct{})} }
 
 func (g *gate) open() { close(g.opened) }
 
 // Chunk passes the chunk on once the gate is open.
-func (g *gate) Chunk(ctx context.Context, c *batcher.Chunk) error {
+func (g *gate) Chunk(ctx context.Context, c *wire.Chunk) error {
 	select {
 	case <-g.opened:
 		return g.Recorder.Chunk(ctx, c)

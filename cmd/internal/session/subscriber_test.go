@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -82,8 +82,8 @@ func TestSubscribersStopAtAnError(t *testing.T) {
 
 type counter struct{ chunks, steps int }
 
-func (c *counter) Chunk(context.Context, *batcher.Chunk) error { c.chunks++; return nil }
-func (c *counter) Step(int64) error                            { c.steps++; return nil }
+func (c *counter) Chunk(context.Context, *wire.Chunk) error { c.chunks++; return nil }
+func (c *counter) Step(int64) error                         { c.steps++; return nil }
 
 // A stream's chunks wait until the run's files are in place; a stream that is closed before
 // does not wait for ever.
