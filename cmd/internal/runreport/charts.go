@@ -2,10 +2,12 @@ package runreport
 
 import (
 	"math"
+	"slices"
 
 	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/report"
 	"resslt/train"
+	"resslt/train/objective"
 	"resslt/train/recipe"
 )
 
@@ -22,21 +24,6 @@ func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe)
 		}
 		return s
 	}
-	// figure is the curve of a statistic that not every objective has.
-	figure := func(name string, value func(*train.Figures) *float64) []report.Series {
-		s := curve(name, func(l *train.MetricsLine) float64 {
-			if v := value(&l.Figures); v != nil {
-				return *v
-			}
-			return math.NaN()
-		})
-		for _, y := range s.Y {
-			if !math.IsNaN(y) {
-				return []report.Series{s}
-			}
-		}
-		return nil
-	}
 	add := func(c report.Chart) {
 		if len(c.Series) > 0 {
 			c.XLabel = "epoch"
@@ -49,28 +36,9 @@ func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe)
 	if len(lines) == 0 {
 		return out
 	}
-	loss := []report.Series{curve("loss", func(l *train.MetricsLine) float64 { return l.Loss })}
-	loss = append(loss, figure("relation H(p², p¹)", func(f *train.Figures) *float64 { return f.Relation })...)
-	loss = append(loss, figure("InfoNCE", func(f *train.Figures) *float64 { return f.InfoNCE })...)
-	loss = append(loss, figure("negative cosine", func(f *train.Figures) *float64 { return f.Cosine })...)
-	add(report.Chart{Title: "Loss", Series: loss, Caption: "Where there are more than 400 points, each is the mean of its neighbours."})
-
-	std := report.Chart{
-		Title: "Collapse watch: spread of the embeddings", Caption: "Standard deviation of the unit embeddings over the batch, mean over dimensions; 0 is collapse.",
-		Series: figure("standard deviation", func(f *train.Figures) *float64 { return f.EmbeddingStd }),
+	for _, c := range statistics(lines, curve, r) {
+		add(c)
 	}
-	if r != nil && r.EmbeddingDim > 0 {
-		std.Level = &report.Level{Name: "1/√D, spread over the sphere", Y: 1 / math.Sqrt(float64(r.EmbeddingDim))}
-	}
-	add(std)
-	entropy := report.Chart{Title: "Entropy of the target, nats", Series: figure("H(p²)", func(f *train.Figures) *float64 { return f.TargetEntropy })}
-	if r != nil && r.K > 1 {
-		entropy.Level = &report.Level{Name: "ln K, a flat target", Y: math.Log(float64(r.K))}
-	}
-	add(entropy)
-	agree := figure("same nearest key", func(f *train.Figures) *float64 { return f.Agreement })
-	agree = append(agree, figure("cosine", func(f *train.Figures) *float64 { return f.Similarity })...)
-	add(report.Chart{Title: "Student and teacher agree", Series: agree})
 	add(report.Chart{Title: "Learning rate", Series: []report.Series{curve("lr", func(l *train.MetricsLine) float64 { return l.LR })}})
 	add(report.Chart{Title: "Schedules", Series: []report.Series{
 		curve("α, weight of the relation (equation 7)", func(l *train.MetricsLine) float64 { return l.Alpha }),
@@ -79,6 +47,52 @@ func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe)
 	add(report.Chart{Title: "Throughput, images/s", Series: []report.Series{curve("images/s", func(l *train.MetricsLine) float64 { return l.ImagesPerSecond })}})
 	add(report.Chart{Title: "Waiting for data, % of the time", Series: []report.Series{curve("waiting", func(l *train.MetricsLine) float64 { return 100 * l.DataWait })}})
 	return out
+}
+
+// lossChart is the title of the chart that the loss is in, with its terms.
+const lossChart = "Loss"
+
+// statistics are the charts of the loss and of the statistics that the objective has, in the
+// order in which they are listed.
+func statistics(lines []train.MetricsLine, curve func(string, func(*train.MetricsLine) float64) report.Series, r *recipe.Recipe) (out []report.Chart) {
+	out = []report.Chart{{
+		Title: lossChart, Caption: "Where there are more than 400 points, each is the mean of its neighbours.",
+		Series: []report.Series{curve("loss", func(l *train.MetricsLine) float64 { return l.Loss })},
+	}}
+	for i, stat := range objective.Shown() {
+		s := curve(stat.Curve, func(l *train.MetricsLine) float64 {
+			if v := *l.Figures.Fields()[i]; v != nil {
+				return *v
+			}
+			return math.NaN()
+		})
+		if !slices.ContainsFunc(s.Y, func(y float64) bool { return !math.IsNaN(y) }) {
+			continue
+		}
+		at := slices.IndexFunc(out, func(c report.Chart) bool { return c.Title == stat.Chart })
+		if at < 0 {
+			at = len(out)
+			out = append(out, report.Chart{Title: stat.Chart})
+			explain(&out[at], stat.Key, r)
+		}
+		out[at].Series = append(out[at].Series, s)
+	}
+	return out
+}
+
+// explain adds what a chart's values are to be compared with, where that is known.
+func explain(c *report.Chart, key string, r *recipe.Recipe) {
+	switch key {
+	case "embedding_std":
+		c.Caption = "Standard deviation of the unit embeddings over the batch, mean over dimensions; 0 is collapse."
+		if r != nil && r.EmbeddingDim > 0 {
+			c.Level = &report.Level{Name: "1/√D, spread over the sphere", Y: 1 / math.Sqrt(float64(r.EmbeddingDim))}
+		}
+	case "target_entropy":
+		if r != nil && r.K > 1 {
+			c.Level = &report.Level{Name: "ln K, a flat target", Y: math.Log(float64(r.K))}
+		}
+	}
 }
 
 // knnCurves are the scores of the encoder while it trained, a curve for each k.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -78,7 +78,7 @@ func (p *progress) observe(s train.Progress) {
 		return
 	}
 	p.print(fmt.Sprintf("step %d/%d epoch %.2f %s %s left %s",
-		s.Step, s.Steps, s.Epoch, line, collapseWatch(s.Stats), s.Remaining.Round(time.Second)))
+		s.Step, s.Steps, s.Epoch, line, statistics(s.Stats), s.Remaining.Round(time.Second)))
 }
 
 // logStep is the line for a collector.
@@ -87,18 +87,15 @@ func logStep(log *slog.Logger, s train.Progress) {
 		"images_per_second", s.ImagesPerSecond, "wait_fraction", s.WaitFraction, "embedding_std", s.Stats.EmbeddingStd, "left", s.Remaining.Round(time.Second))
 }
 
-// collapseWatch is the part of a line that shows a collapse: the embeddings' standard
-// deviation, the target's entropy in nats, and how often student and teacher agree, of those
-// that the objective has.
-func collapseWatch(s train.Stats) string {
-	line := fmt.Sprintf("std %.4f", s.EmbeddingStd)
-	if !math.IsNaN(s.TargetEntropy) {
-		line += fmt.Sprintf(" H(p²) %.2f", s.TargetEntropy)
+// statistics are those of a step that a line has room for, and that the objective has.
+func statistics(s train.Stats) string {
+	var parts []string
+	for _, f := range s.Shown() {
+		if part := f.Line(f.Value); part != "" {
+			parts = append(parts, part)
+		}
 	}
-	if !math.IsNaN(s.Agreement) {
-		line += fmt.Sprintf(" agree %.0f%%", 100*s.Agreement)
-	}
-	return line
+	return strings.Join(parts, " ")
 }
 
 // finish leaves the terminal on a line of its own, also where the training was stopped.

@@ -89,22 +89,8 @@ func (c *curves) step(p train.Progress) {
 		{Tag: "speed/data_wait_fraction", Value: p.WaitFraction},
 		{Tag: "progress/epoch", Value: p.Epoch},
 	}
-	f := p.Stats.Figures()
-	for _, v := range []struct {
-		tag   string
-		value *float64
-	}{
-		{"loss/relation", f.Relation},
-		{"loss/infonce", f.InfoNCE},
-		{"loss/cosine", f.Cosine},
-		{"collapse/embedding_std", f.EmbeddingStd},
-		{"collapse/target_entropy", f.TargetEntropy},
-		{"collapse/agreement", f.Agreement},
-		{"collapse/similarity", f.Similarity},
-	} {
-		if v.value != nil { // the objective has it
-			values = append(values, tensorboard.Scalar{Tag: v.tag, Value: *v.value})
-		}
+	for _, f := range p.Stats.Shown() {
+		values = append(values, tensorboard.Scalar{Tag: f.Tag, Value: f.Value})
 	}
 	for i, ms := range p.Phases.Values() {
 		if ms > 0 {
