@@ -76,10 +76,10 @@ func TestHostileWorker(t *testing.T) {
 			}
 		}
 	}
-	wkr := f.connect(t, byNKey, vision, broker.RoleWorker)
+	workerClient := f.connect(t, byNKey, vision, broker.RoleWorker)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	w, err := worker.New(wkr.js, worker.Options{
+	w, err := worker.New(workerClient.js, worker.Options{
 		Workers: 1, Grace: time.Second,
 		Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 	})

@@ -63,13 +63,13 @@ func TestRoles(t *testing.T) {
 }
 
 // train takes a whole run from its opening to its end.
-func train(t *testing.T, trainer, wkr *client) {
+func train(t *testing.T, trainer, workerClient *client) {
 	t.Helper()
 	run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{DataURI: "folder:/data"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := worker.New(wkr.js, worker.Options{
+	w, err := worker.New(workerClient.js, worker.Options{
 		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
 		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 		Report: func(err error) { t.Error("worker:", err) },
@@ -125,12 +125,12 @@ func TestGuestsReconnect(t *testing.T) {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
 			f := launch(t, by, true, KeyOptions{})
-			trainer, wkr := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker)
+			trainer, workerClient := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker)
 			run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{Window: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := worker.New(wkr.js, worker.Options{
+			w, err := worker.New(workerClient.js, worker.Options{
 				Workers: 2, Grace: time.Second,
 				Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 			})
@@ -161,7 +161,7 @@ func TestGuestsReconnect(t *testing.T) {
 				}
 				b.Release()
 			}
-			if no := append(trainer.refusals(), wkr.refusals()...); len(no) > 0 {
+			if no := append(trainer.refusals(), workerClient.refusals()...); len(no) > 0 {
 				t.Errorf("refused: %q", no)
 			}
 		})
