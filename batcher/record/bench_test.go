@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 )
 
@@ -33,9 +33,9 @@ func BenchmarkRecorder(b *testing.B) {
 			r.opts.Order = nil // no tombstone comes
 			rng := rand.New(rand.NewPCG(1, 2))
 			// More steps than a batch of the log holds, or it would find them again.
-			steps := make([][]*batcher.Chunk, 1+2*batchRows/s.BatchSize)
+			steps := make([][]*wire.Chunk, 1+2*batchRows/s.BatchSize)
 			for i := range len(steps) * s.Chunks() {
-				c := batcher.NewChunk(s)
+				c := wire.NewChunk(s)
 				c.Reset(s, 0, i%s.Chunks())
 				for i := range c.Slots {
 					c.Samples[i] = rng.Int64N(s.Dataset.Samples)

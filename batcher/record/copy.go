@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
 )
 
@@ -58,12 +60,12 @@ func Export(ctx context.Context, source Source, o Options, progress func(step in
 
 // Import publishes all chunks of a record into a run of the same spec, which is to be
 // opened for file storage, and seals it. A chunk that is there already must be the same.
-func Import(ctx context.Context, r *Folder, run *batcher.Run, progress func(step int64)) error {
-	if run.Record.Digest != r.Run.Digest {
+func Import(ctx context.Context, r *Folder, run *runs.Run, progress func(step int64)) error {
+	if run.Info.Digest != r.Run.Digest {
 		return errs.New("import", r.Dir, "choose another --run name", errs.Because(errs.ErrMismatch,
-			fmt.Sprintf("the record is of run %.12s, the broker's of %.12s", r.Run.Digest, run.Record.Digest)))
+			fmt.Sprintf("the record is of run %.12s, the broker's of %.12s", r.Run.Digest, run.Info.Digest)))
 	}
-	enc := batcher.NewEncoder(r.Spec())
+	enc := wire.NewEncoder(r.Spec())
 	for _, step := range sortedSteps(r.Stored()) {
 		for index := range r.Spec().Chunks() {
 			c, err := r.Chunk(ctx, step, index)
@@ -90,7 +92,7 @@ type RemakeOptions struct {
 
 // Remake makes chunks of the log again from the data, by Draw, and compares their digests.
 // What differs is a problem of the report.
-func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, o RemakeOptions) error {
+func (l *Ledger) Remake(ctx context.Context, r *Folder, data produce.Source, o RemakeOptions) error {
 	type job struct {
 		step  int64
 		index int
@@ -121,7 +123,7 @@ func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, o R
 				return err
 			}
 			defer func() { err = errors.Join(err, maker.Close()) }()
-			enc, c := batcher.NewEncoder(l.spec), batcher.NewChunk(l.spec)
+			enc, c := wire.NewEncoder(l.spec), wire.NewChunk(l.spec)
 			for j := range jobs {
 				was, err := r.Logged(j.step, j.index)
 				if errors.Is(err, errs.ErrNotFound) {
@@ -130,7 +132,7 @@ func (l *Ledger) Remake(ctx context.Context, r *Folder, data batcher.Source, o R
 				if err != nil {
 					return err
 				}
-				if err := batcher.MakeChunk(gctx, l.spec, data.Order(), maker, enc, j.step, j.index, c); err != nil {
+				if err := produce.Chunk(gctx, l.spec, data.Order(), maker, enc, j.step, j.index, c); err != nil {
 					return err
 				}
 				mu.Lock()

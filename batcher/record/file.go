@@ -11,8 +11,8 @@ import (
 	"os"
 	"strings"
 
-	"resslt/batcher"
 	"resslt/batcher/internal/layout"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -317,9 +317,9 @@ func (r *File) rows(x ref) (*rows, error) {
 }
 
 // batch reads the chunks of one batch. They share a buffer of their own.
-func (r *File) batch(x ref) ([]*batcher.Chunk, error) {
+func (r *File) batch(x ref) ([]*wire.Chunk, error) {
 	rs, err := r.rows(x)
-	var out []*batcher.Chunk
+	var out []*wire.Chunk
 	if err == nil {
 		out, err = rs.chunks(&r.Run.Spec)
 	}
@@ -332,7 +332,7 @@ func (r *File) batch(x ref) ([]*batcher.Chunk, error) {
 // Each calls f with every chunk of the file, in the file's order; those of a log have
 // no pixels, a tombstone's samples are schemas.Unmade. It ends with f's error, or
 // ErrCorrupt.
-func (r *File) Each(f func(*batcher.Chunk) error) error {
+func (r *File) Each(f func(*wire.Chunk) error) error {
 	for _, x := range r.refs {
 		cs, err := r.batch(x)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
 )
 
@@ -44,7 +44,7 @@ func readAll(t testing.TB, path string) error {
 	f, err := OpenFile(path)
 	if err == nil {
 		defer f.Close()
-		err = f.Each(func(c *batcher.Chunk) error {
+		err = f.Each(func(c *wire.Chunk) error {
 			if c.Step < 0 || c.Step >= f.Run.Spec.Steps() || c.Index >= f.Run.Spec.Chunks() || c.Rows() == 0 {
 				t.Errorf("chunk %d of step %d, %d rows", c.Index, c.Step, c.Rows())
 			}

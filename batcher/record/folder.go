@@ -12,7 +12,8 @@ import (
 	"strings"
 	"sync"
 
-	"resslt/batcher"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -31,7 +32,7 @@ type Folder struct {
 	encode sync.Pool        // of *batcher.Encoder
 	mu     sync.Mutex       // guards the cache
 	cached *logged          // batch that was read last
-	chunks []*batcher.Chunk // of it
+	chunks []*wire.Chunk    // of it
 }
 
 type inFile struct {
@@ -94,7 +95,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		return nil, errs.New("open record", dir, "train a step first", errs.Because(errs.ErrNotFound, "it holds nothing yet"))
 	}
 	slices.SortStableFunc(r.log, func(a, b logged) int { return int(min(max(a.ref.first-b.ref.first, -1), 1)) })
-	r.encode.New = func() any { return batcher.NewEncoder(&r.Run.Spec) }
+	r.encode.New = func() any { return wire.NewEncoder(&r.Run.Spec) }
 	return r, nil
 }
 
@@ -121,7 +122,7 @@ func (r *Folder) Spec() *schemas.RunSpec { return &r.Run.Spec }
 // Chunk gives a chunk with its pixels, its digest made anew from its rows and compared.
 // It returns ErrNotFound where the record has not its pixels, ErrCorrupt where they are
 // not what was recorded.
-func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chunk, error) {
+func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -138,13 +139,13 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*batcher.Chu
 }
 
 // checkPixels makes a chunk's digest anew.
-func (r *Folder) checkPixels(f *File, c *batcher.Chunk) error {
-	enc := r.encode.Get().(*batcher.Encoder)
+func (r *Folder) checkPixels(f *File, c *wire.Chunk) error {
+	enc := r.encode.Get().(*wire.Encoder)
 	defer r.encode.Put(enc)
 	return checkPixels(enc, f, c)
 }
 
-func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
+func checkPixels(enc *wire.Encoder, f *File, c *wire.Chunk) error {
 	body, err := enc.Encode(c)
 	if err != nil {
 		return err
@@ -159,10 +160,10 @@ func checkPixels(enc *batcher.Encoder, f *File, c *batcher.Chunk) error {
 
 // Logged gives the log's entry of a chunk, all but its pixels. It returns ErrNotFound
 // where the log has none.
-func (r *Folder) Logged(step int64, index int) (*batcher.Chunk, error) {
+func (r *Folder) Logged(step int64, index int) (*wire.Chunk, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	has := func(cs []*batcher.Chunk) *batcher.Chunk {
+	has := func(cs []*wire.Chunk) *wire.Chunk {
 		for _, c := range cs {
 			if c.Step == step && c.Index == index && c.Tombstone == "" {
 				return c
@@ -202,7 +203,7 @@ func (r *Folder) Stored() map[int64]int {
 
 // EachLogged calls f with every entry of the log, tombstones too, by step as far as the
 // log was written so.
-func (r *Folder) EachLogged(f func(*batcher.Chunk) error) error {
+func (r *Folder) EachLogged(f func(*wire.Chunk) error) error {
 	for _, at := range r.log {
 		chunks, err := at.file.batch(at.ref)
 		if err != nil {
@@ -219,11 +220,11 @@ func (r *Folder) EachLogged(f func(*batcher.Chunk) error) error {
 
 // Check gives a recorder that keeps nothing, and refuses a chunk whose digest is not the
 // log's: ErrMismatch, which names both.
-func (r *Folder) Check() batcher.Recorder { return check{r} }
+func (r *Folder) Check() stream.Recorder { return check{r} }
 
 type check struct{ log *Folder }
 
-func (k check) Chunk(_ context.Context, c *batcher.Chunk) error {
+func (k check) Chunk(_ context.Context, c *wire.Chunk) error {
 	if c.Tombstone != "" {
 		return nil // the stream ends by it
 	}

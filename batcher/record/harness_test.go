@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -40,9 +41,9 @@ type maker struct {
 	salt   byte
 }
 
-func (m *maker) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (m *maker) Make(_ context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	if row.Sample == m.broken {
-		return batcher.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
+		return produce.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
 	}
 	for v := range dst {
 		for i := range dst[v] {
@@ -50,21 +51,21 @@ func (m *maker) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte
 		}
 		plans[v] = fmt.Appendf(plans[v][:0], "plan %d/%d/%d", row.Epoch, row.Sample, v)
 	}
-	return batcher.Made{Label: int32(row.Sample % 10)}, nil
+	return produce.Made{Label: int32(row.Sample % 10)}, nil
 }
 
 func (m *maker) Close() error                     { return nil }
-func (m *maker) Order() batcher.Order             { return strideOrder{m.run.Spec.Dataset.Samples} }
-func (m *maker) NewMaker() (batcher.Maker, error) { return m, nil }
+func (m *maker) Order() wire.Order                { return strideOrder{m.run.Spec.Dataset.Samples} }
+func (m *maker) NewMaker() (produce.Maker, error) { return m, nil }
 
 func newMaker() *maker { return &maker{run: testRun(), broken: -1} }
 
 // chunk makes one chunk, as a worker would.
-func (m *maker) chunk(t testing.TB, step int64, index int) *batcher.Chunk {
+func (m *maker) chunk(t testing.TB, step int64, index int) *wire.Chunk {
 	t.Helper()
 	spec := &m.run.Spec
-	c := batcher.NewChunk(spec)
-	if err := batcher.MakeChunk(t.Context(), spec, m.Order(), m, batcher.NewEncoder(spec), step, index, c); err != nil {
+	c := wire.NewChunk(spec)
+	if err := produce.Chunk(t.Context(), spec, m.Order(), m, wire.NewEncoder(spec), step, index, c); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -73,10 +74,10 @@ func (m *maker) chunk(t testing.TB, step int64, index int) *batcher.Chunk {
 // Spec and Chunk make it a Source.
 func (m *maker) Spec() *schemas.RunSpec { return &m.run.Spec }
 
-func (m *maker) Chunk(_ context.Context, step int64, index int) (*batcher.Chunk, error) {
+func (m *maker) Chunk(_ context.Context, step int64, index int) (*wire.Chunk, error) {
 	spec := &m.run.Spec
-	c := batcher.NewChunk(spec)
-	return c, batcher.MakeChunk(context.Background(), spec, m.Order(), m, batcher.NewEncoder(spec), step, index, c)
+	c := wire.NewChunk(spec)
+	return c, produce.Chunk(context.Background(), spec, m.Order(), m, wire.NewEncoder(spec), step, index, c)
 }
 
 func (m *maker) options(dir string, from int64, pixels Window) Options {
@@ -164,7 +165,7 @@ func names(t *testing.T, dir string) []string {
 }
 
 // setDigest makes the digest of a chunk's rows anew.
-func setDigest(c *batcher.Chunk, enc *batcher.Encoder) error {
+func setDigest(c *wire.Chunk, enc *wire.Encoder) error {
 	body, err := enc.Encode(c)
 	sum := sha256.Sum256(body)
 	c.Digest = hex.EncodeToString(sum[:])

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"resslt/batcher"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 )
 
@@ -61,7 +62,7 @@ const maxProblems = 100
 // with what it is given, never with what a spec claims.
 type Ledger struct {
 	spec   *schemas.RunSpec
-	order  batcher.Order
+	order  wire.Order
 	report Report
 	steps  map[int64]*visited
 	epochs map[int64]*epoch
@@ -79,7 +80,7 @@ type epoch struct {
 }
 
 // NewLedger begins a ledger of the run over the given steps.
-func NewLedger(spec *schemas.RunSpec, order batcher.Order, steps Window) *Ledger {
+func NewLedger(spec *schemas.RunSpec, order wire.Order, steps Window) *Ledger {
 	l := &Ledger{spec: spec, order: order, steps: map[int64]*visited{}, epochs: map[int64]*epoch{}}
 	l.report = Report{
 		RunDigest: spec.Digest(), Steps: spec.Steps(), StepsPerEpoch: spec.StepsPerEpoch, BatchSize: spec.BatchSize, Samples: spec.Dataset.Samples,
@@ -98,7 +99,7 @@ func (l *Ledger) Problem(format string, a ...any) {
 }
 
 // Add takes in a chunk, which must have been checked against the spec.
-func (l *Ledger) Add(c *batcher.Chunk) {
+func (l *Ledger) Add(c *wire.Chunk) {
 	if c.Step < l.report.From || c.Step >= l.report.To {
 		return
 	}
@@ -129,14 +130,14 @@ func (l *Ledger) Add(c *batcher.Chunk) {
 }
 
 // visit enters a chunk's rows.
-func (l *Ledger) visit(c *batcher.Chunk) {
+func (l *Ledger) visit(c *wire.Chunk) {
 	at := c.Step / l.spec.StepsPerEpoch
 	e := l.epochs[at]
 	if e == nil {
 		e = &epoch{}
 		l.epochs[at] = e
 	}
-	for i, row := range batcher.NewTask(l.spec, l.order, c.Step, c.Index).Rows {
+	for i, row := range wire.NewTask(l.spec, l.order, c.Step, c.Index).Rows {
 		l.report.Visits++
 		e.planned = append(e.planned, c.Planned[i])
 		if c.Planned[i] != row.Sample {
@@ -217,7 +218,7 @@ func (l *Ledger) missing() {
 // AddFolder takes in a record: its log, where it has one, and every chunk with pixels,
 // whose digest is made anew and compared with the log's.
 func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
-	if err := r.EachLogged(func(c *batcher.Chunk) error {
+	if err := r.EachLogged(func(c *wire.Chunk) error {
 		l.Add(c)
 		return ctx.Err()
 	}); err != nil {
@@ -228,7 +229,7 @@ func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
 		if !f.Pixels {
 			continue
 		}
-		if err := f.Each(func(c *batcher.Chunk) error {
+		if err := f.Each(func(c *wire.Chunk) error {
 			if c.Step < l.report.From || c.Step >= l.report.To {
 				return ctx.Err()
 			}
@@ -255,7 +256,7 @@ func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
 }
 
 // AddStored takes in what a broker keeps of a run.
-func (l *Ledger) AddStored(ctx context.Context, s *batcher.Stored) error {
+func (l *Ledger) AddStored(ctx context.Context, s *runs.Stored) error {
 	steps, _, err := s.Steps(ctx)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
 )
 
@@ -14,30 +14,30 @@ import (
 func TestLedgerFindsIt(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		change  func(m *maker, chunks []*batcher.Chunk) []*batcher.Chunk
+		change  func(m *maker, chunks []*wire.Chunk) []*wire.Chunk
 		problem string
 	}{
-		{"nothing", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { return c }, ""},
-		{"any order", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { slices.Reverse(c); return c }, ""},
-		{"a chunk is missing", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { return slices.Delete(c, 7, 8) }, "missing: step 2"},
-		{"the first step is missing", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { return c[3:] }, "missing: step 0"},
-		{"the last two are", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { return c[:30] }, "missing: steps 10 to 11"},
-		{"twice in a step that is not whole", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk {
+		{"nothing", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { return c }, ""},
+		{"any order", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { slices.Reverse(c); return c }, ""},
+		{"a chunk is missing", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { return slices.Delete(c, 7, 8) }, "missing: step 2"},
+		{"the first step is missing", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { return c[3:] }, "missing: step 0"},
+		{"the last two are", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { return c[:30] }, "missing: steps 10 to 11"},
+		{"twice in a step that is not whole", func(_ *maker, c []*wire.Chunk) []*wire.Chunk {
 			return slices.Insert(c, 1, c[0])
 		}, "chunk 0 of step 0 was recorded twice"},
-		{"twice, long after", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk { return append(c, c[4]) }, "chunk 1 of step 1 was recorded twice"},
-		{"another sample", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk {
+		{"twice, long after", func(_ *maker, c []*wire.Chunk) []*wire.Chunk { return append(c, c[4]) }, "chunk 1 of step 1 was recorded twice"},
+		{"another sample", func(_ *maker, c []*wire.Chunk) []*wire.Chunk {
 			c[4].Planned[2] = (c[4].Planned[2] + 1) % 47
 			return c
 		}, "the run's order has"},
-		{"a sample twice in its epoch", func(_ *maker, c []*batcher.Chunk) []*batcher.Chunk {
+		{"a sample twice in its epoch", func(_ *maker, c []*wire.Chunk) []*wire.Chunk {
 			c[4].Planned[2] = c[0].Planned[0]
 			return c
 		}, "twice in epoch 0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMaker()
-			var chunks []*batcher.Chunk
+			var chunks []*wire.Chunk
 			for step := range int64(12) {
 				for index := range 3 {
 					chunks = append(chunks, m.chunk(t, step, index))
@@ -85,7 +85,7 @@ func TestTombstones(t *testing.T) {
 	dir := t.TempDir()
 	r := newRecorder(t, m.options(dir, 0, Window{0, 12}))
 	m.give(t, r, Window{0, 2})
-	gone := &batcher.Chunk{Step: 2, Index: 1, Tombstone: "its task was tried 5 times", Digest: m.chunk(t, 2, 1).Digest}
+	gone := &wire.Chunk{Step: 2, Index: 1, Tombstone: "its task was tried 5 times", Digest: m.chunk(t, 2, 1).Digest}
 	if err := r.Chunk(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -21,7 +21,7 @@ type Options struct {
 	// Run is stored in every file.
 	Run schemas.RunInfo
 	// Order says which samples a tombstone stands for.
-	Order batcher.Order
+	Order wire.Order
 	// From is the first step that is handed out now. What the log holds from there on
 	// is compared with what comes.
 	From int64
@@ -66,14 +66,14 @@ type Recorder struct {
 	spec *schemas.RunSpec
 
 	mu      sync.Mutex
-	pending map[int64][]*batcher.Chunk // of steps that are not handed out yet, by chunk, without pixels; guarded by mu
-	last    []*batcher.Chunk           // of the step that was handed out last; guarded by mu
-	next    int64                      // step that is handed out next; guarded by mu
-	logged  int64                      // steps below are in the log, where there is no gap before them
-	lacking Lacking                    // what earlier sessions' files have not
-	known   map[place]string           // digests of the log's chunks from Options.From on; guarded by mu
-	log     track                      // guarded by mu
-	batch   rows                       // of the log, not yet written; guarded by mu
+	pending map[int64][]*wire.Chunk // of steps that are not handed out yet, by chunk, without pixels; guarded by mu
+	last    []*wire.Chunk           // of the step that was handed out last; guarded by mu
+	next    int64                   // step that is handed out next; guarded by mu
+	logged  int64                   // steps below are in the log, where there is no gap before them
+	lacking Lacking                 // what earlier sessions' files have not
+	known   map[place]string        // digests of the log's chunks from Options.From on; guarded by mu
+	log     track                   // guarded by mu
+	batch   rows                    // of the log, not yet written; guarded by mu
 
 	pixMu  sync.Mutex
 	stored map[place]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
@@ -113,7 +113,7 @@ func New(o Options) (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{
-		opts: o, spec: &o.Run.Spec, pending: map[int64][]*batcher.Chunk{}, next: o.From, known: map[place]string{}, stored: map[place]string{},
+		opts: o, spec: &o.Run.Spec, pending: map[int64][]*wire.Chunk{}, next: o.From, known: map[place]string{}, stored: map[place]string{},
 		log:    track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes},
 		pixels: track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes, pixels: true},
 	}
@@ -189,7 +189,7 @@ func (r *Recorder) Lacking() Lacking { return r.lacking }
 // Chunk keeps what the log needs of a chunk until its step is handed out, and writes its
 // pixels where they are wanted. It returns ErrDeterminism where an earlier session had
 // the chunk with another digest.
-func (r *Recorder) Chunk(_ context.Context, c *batcher.Chunk) error {
+func (r *Recorder) Chunk(_ context.Context, c *wire.Chunk) error {
 	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.Has(c.Step) {
 		return err
 	}
@@ -211,7 +211,7 @@ func (r *Recorder) Chunk(_ context.Context, c *batcher.Chunk) error {
 }
 
 // note keeps a copy of a chunk for the log.
-func (r *Recorder) note(c *batcher.Chunk) error {
+func (r *Recorder) note(c *wire.Chunk) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.Step < r.next {
@@ -219,7 +219,7 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	}
 	of := r.pending[c.Step]
 	if of == nil {
-		of = make([]*batcher.Chunk, r.spec.Chunks())
+		of = make([]*wire.Chunk, r.spec.Chunks())
 		r.pending[c.Step] = of
 	}
 	if of[c.Index] != nil {
@@ -238,16 +238,16 @@ func (r *Recorder) note(c *batcher.Chunk) error {
 	return nil
 }
 
-func (r *Recorder) storedDigest(c *batcher.Chunk) string {
+func (r *Recorder) storedDigest(c *wire.Chunk) string {
 	r.pixMu.Lock()
 	defer r.pixMu.Unlock()
 	return r.stored[place{c.Step, c.Index}]
 }
 
 // tombstone gives the rows that the log has of a chunk that could not be made.
-func (r *Recorder) tombstone(c *batcher.Chunk) *batcher.Chunk {
-	out := &batcher.Chunk{Step: c.Step, Index: c.Index, Digest: c.Digest, Tombstone: c.Tombstone, Plans: make([][][]byte, len(r.spec.Views))}
-	for _, row := range batcher.NewTask(r.spec, r.opts.Order, c.Step, c.Index).Rows {
+func (r *Recorder) tombstone(c *wire.Chunk) *wire.Chunk {
+	out := &wire.Chunk{Step: c.Step, Index: c.Index, Digest: c.Digest, Tombstone: c.Tombstone, Plans: make([][][]byte, len(r.spec.Views))}
+	for _, row := range wire.NewTask(r.spec, r.opts.Order, c.Step, c.Index).Rows {
 		out.Slots, out.Planned = append(out.Slots, row.Slot), append(out.Planned, row.Sample)
 		out.Samples, out.Labels = append(out.Samples, schemas.Unmade), append(out.Labels, schemas.NoLabel)
 		out.Reasons = append(out.Reasons, c.Tombstone)
@@ -283,7 +283,7 @@ func (r *Recorder) Step(step int64) error {
 }
 
 // add puts a chunk's rows into the batch, and writes this when it is large; r.mu is held.
-func (r *Recorder) add(c *batcher.Chunk) error {
+func (r *Recorder) add(c *wire.Chunk) error {
 	if err := r.batch.add(c, false); err != nil {
 		return err
 	}

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"resslt/batcher"
 	"resslt/batcher/internal/layout"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -51,7 +51,7 @@ func recoverSegment(path string, run *schemas.RunInfo) (damaged bool, err error)
 		return false, err
 	}
 	kept := 0
-	enc := batcher.NewEncoder(&f.Run.Spec)
+	enc := wire.NewEncoder(&f.Run.Spec)
 	for _, x := range f.refs {
 		rs, err := f.sound(x, enc)
 		if isDamage(err) {
@@ -115,7 +115,7 @@ func openDamaged(path string, run *schemas.RunInfo) (*File, error) {
 }
 
 // sound reads one batch, all of it checked; of pixels, the digest, too.
-func (r *File) sound(x ref, enc *batcher.Encoder) (*rows, error) {
+func (r *File) sound(x ref, enc *wire.Encoder) (*rows, error) {
 	rs, err := r.rows(x)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r *Recorder) takeStock() (l Lacking, err error) {
 	if err == nil {
 		defer f.Close()
 		stored = f.Stored()
-		err = f.EachLogged(func(c *batcher.Chunk) error { log.Add(c); return nil })
+		err = f.EachLogged(func(c *wire.Chunk) error { log.Add(c); return nil })
 	}
 	if err != nil && !errors.Is(err, errs.ErrNotFound) { // else nothing is left
 		return l, err

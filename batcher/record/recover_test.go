@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/wire"
 )
 
 // A batch that a machine's power took with it costs its own steps, which are named, and no
@@ -111,7 +111,7 @@ func TestWhitePixelsAreNoBatches(t *testing.T) {
 	m := newMaker()
 	dir := t.TempDir()
 	r := newRecorder(t, m.options(dir, 0, Window{0, 12}))
-	enc := batcher.NewEncoder(&m.run.Spec)
+	enc := wire.NewEncoder(&m.run.Spec)
 	for index := range m.run.Spec.Chunks() {
 		c := m.chunk(t, 0, index)
 		for v := range c.Pixels {

@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -20,7 +22,7 @@ import (
 // run. It is safe for concurrent use. Chunk returns ErrNotFound where it has none.
 type Source interface {
 	Spec() *schemas.RunSpec
-	Chunk(ctx context.Context, step int64, index int) (*batcher.Chunk, error)
+	Chunk(ctx context.Context, step int64, index int) (*wire.Chunk, error)
 }
 
 // Stream hands out recorded batches: the face of a batcher.Stream without planner or
@@ -28,8 +30,8 @@ type Source interface {
 type Stream struct {
 	source   Source
 	spec     *schemas.RunSpec
-	asm      *batcher.Assembler
-	recorder batcher.Recorder
+	asm      *assemble.Assembler
+	recorder stream.Recorder
 
 	steps  chan int64 // read and assembled; closed by the reader
 	cancel context.CancelFunc
@@ -45,13 +47,13 @@ const replayAhead = 2
 
 // Replay begins to read the source's steps from the given one on. recorder, if not nil, is
 // told of what is handed out. Whether the source has all steps shows in Next.
-func Replay(source Source, from int64, recorder batcher.Recorder) (*Stream, error) {
-	return ReplayPart(source, from, batcher.Part{}, recorder)
+func Replay(source Source, from int64, recorder stream.Recorder) (*Stream, error) {
+	return ReplayPart(source, from, assemble.Part{}, recorder)
 }
 
 // ReplayPart is Replay of a part of every batch; chunks without any of its rows are
 // read for a recorder alone.
-func ReplayPart(source Source, from int64, part batcher.Part, recorder batcher.Recorder) (*Stream, error) {
+func ReplayPart(source Source, from int64, part assemble.Part, recorder stream.Recorder) (*Stream, error) {
 	spec := source.Spec()
 	if err := part.Validate(spec.BatchSize); err != nil {
 		return nil, err
@@ -62,11 +64,11 @@ func ReplayPart(source Source, from int64, part batcher.Part, recorder batcher.R
 	}
 	all := recorder != nil
 	if !all {
-		recorder = batcher.Recorders()
+		recorder = stream.Recorders()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Stream{
-		source: source, spec: spec, asm: batcher.NewPartAssembler(spec, from, part, all), recorder: recorder,
+		source: source, spec: spec, asm: assemble.NewPart(spec, from, part, all), recorder: recorder,
 		steps: make(chan int64, replayAhead), cancel: cancel, joined: make(chan struct{}),
 	}
 	s.next.Store(from)
@@ -146,8 +148,8 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 }
 
 // Stats gives the stream's counts.
-func (s *Stream) Stats() batcher.StreamStats {
-	return batcher.StreamStats{
+func (s *Stream) Stats() stream.Stats {
+	return stream.Stats{
 		Chunks: s.chunks.Load(), Bytes: s.bytes.Load(), Waited: time.Duration(s.waited.Load()),
 		Next: s.next.Load(), BufferedSteps: int64(len(s.steps)),
 	}

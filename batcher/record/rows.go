@@ -7,8 +7,8 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
-	"resslt/batcher"
 	"resslt/batcher/internal/layout"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -44,7 +44,7 @@ func (r *rows) reset(views int) {
 
 // add appends a chunk's rows. Plans and pixels are not copied; the pixels are taken
 // where the rows are to have them, and then of one chunk alone.
-func (r *rows) add(c *batcher.Chunk, pixels bool) error {
+func (r *rows) add(c *wire.Chunk, pixels bool) error {
 	sum, err := hex.DecodeString(c.Digest)
 	if err != nil || len(sum) != digestBytes {
 		return errs.New("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "report this as a bug",
@@ -116,7 +116,7 @@ func readRows(b *layout.Batch, body []byte, spec *schemas.RunSpec, pixels bool) 
 		label: layout.Int32s(fixed[schemas.RecColLabel]), planned: layout.Int64s(fixed[schemas.RecColPlanned]),
 		plan: make([][][]byte, len(spec.Views)),
 	}
-	offsets, data, err := next(batcher.MaxReasonBytes)
+	offsets, data, err := next(wire.MaxReasonBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func readRows(b *layout.Batch, body []byte, spec *schemas.RunSpec, pixels bool) 
 				return nil, err
 			}
 		}
-		if offsets, data, err = next(batcher.MaxPlanBytes); err != nil {
+		if offsets, data, err = next(wire.MaxPlanBytes); err != nil {
 			return nil, err
 		}
 		r.plan[v] = layout.Slices(offsets, data)
@@ -142,14 +142,14 @@ func readRows(b *layout.Batch, body []byte, spec *schemas.RunSpec, pixels bool) 
 
 // chunks cuts the rows into chunks and checks each against the spec. The columns are
 // parts of the rows'.
-func (r *rows) chunks(spec *schemas.RunSpec) ([]*batcher.Chunk, error) {
-	var out []*batcher.Chunk
+func (r *rows) chunks(spec *schemas.RunSpec) ([]*wire.Chunk, error) {
+	var out []*wire.Chunk
 	for lo := 0; lo < r.n(); {
 		hi := lo + 1
 		for hi < r.n() && r.step[hi] == r.step[lo] && r.chunk[hi] == r.chunk[lo] && r.slot[hi] > r.slot[hi-1] {
 			hi++
 		}
-		c := &batcher.Chunk{
+		c := &wire.Chunk{
 			Step: r.step[lo], Index: int(r.chunk[lo]), Digest: hex.EncodeToString(r.digest[digestBytes*lo : digestBytes*(lo+1)]),
 			Slots: r.slot[lo:hi], Samples: r.sample[lo:hi], Labels: r.label[lo:hi], Planned: r.planned[lo:hi], Reasons: r.reason[lo:hi],
 			Plans: make([][][]byte, len(spec.Views)),
@@ -178,7 +178,7 @@ func (r *rows) chunks(spec *schemas.RunSpec) ([]*batcher.Chunk, error) {
 }
 
 // checkChunk checks the rows of a chunk, and marks a tombstone as one.
-func checkChunk(spec *schemas.RunSpec, c *batcher.Chunk) error {
+func checkChunk(spec *schemas.RunSpec, c *wire.Chunk) error {
 	made := *c
 	if !slices.Contains(c.Samples, schemas.Unmade) {
 		return made.Check(spec)
@@ -189,7 +189,7 @@ func checkChunk(spec *schemas.RunSpec, c *batcher.Chunk) error {
 		return err
 	}
 	for i, s := range c.Samples {
-		if s != schemas.Unmade || c.Reasons[i] == "" || len(c.Reasons[i]) > batcher.MaxReasonBytes || c.Reasons[i] != c.Reasons[0] {
+		if s != schemas.Unmade || c.Reasons[i] == "" || len(c.Reasons[i]) > wire.MaxReasonBytes || c.Reasons[i] != c.Reasons[0] {
 			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("chunk %d of step %d is made in part", c.Index, c.Step))
 		}
 	}
@@ -198,8 +198,8 @@ func checkChunk(spec *schemas.RunSpec, c *batcher.Chunk) error {
 }
 
 // copyChunk copies what a log keeps of a chunk: all but the pixels.
-func copyChunk(c *batcher.Chunk) *batcher.Chunk {
-	out := &batcher.Chunk{
+func copyChunk(c *wire.Chunk) *wire.Chunk {
+	out := &wire.Chunk{
 		Step: c.Step, Index: c.Index, Digest: c.Digest, Slots: slices.Clone(c.Slots), Samples: slices.Clone(c.Samples),
 		Labels: slices.Clone(c.Labels), Planned: slices.Clone(c.Planned), Reasons: slices.Clone(c.Reasons), Plans: make([][][]byte, len(c.Plans)),
 	}

@@ -13,7 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
@@ -76,13 +78,13 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	co, err := o.at.Options("augmentd", batcher.RoleWorker)
+	co, err := o.at.Options("augmentd", batchbroker.RoleWorker)
 	if err != nil {
 		return err
 	}
 	co.Report = func(what string) { log.Warn(what) }
 	co.Denied = func(err error) { end(err) } // a worker without its rights would wait for tasks for ever
-	nc, js, err := batcher.Connect(ctx, co)
+	nc, js, err := batchbroker.Connect(ctx, co)
 	if err != nil {
 		return err
 	}
@@ -94,9 +96,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	registry := observe.NewRegistry()
 	observe.Connection(registry, nc)
 	stages := observe.NewStages(registry)
-	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+	w, err := worker.New(stages.JetStream(js), worker.Options{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },
@@ -158,7 +160,7 @@ func atWork(ctx context.Context, nc *nats.Conn) error {
 }
 
 // report logs the rate while there is work.
-func report(ctx context.Context, log *slog.Logger, w *batcher.Worker) {
+func report(ctx context.Context, log *slog.Logger, w *worker.Worker) {
 	const every = 10 * time.Second
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/cmd/internal/cli"
 )
 
@@ -77,7 +77,7 @@ func (p *program) await(t *testing.T, msg, attr string) string {
 // away, and ends in good order on SIGTERM.
 func TestProcess(t *testing.T) {
 	dir := t.TempDir()
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: dir, Listen: "127.0.0.1:0"})
+	b, err := broker.Start(broker.Options{StoreDir: dir, Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestProcess(t *testing.T) {
 	}
 	ask("/readyz", 503)
 	ask("/healthz", 200)
-	if b, err = batcher.StartBroker(batcher.BrokerOptions{StoreDir: dir, Listen: addr}); err != nil {
+	if b, err = broker.Start(broker.Options{StoreDir: dir, Listen: addr}); err != nil {
 		t.Fatal(err)
 	}
 	ask("/readyz", 200)
@@ -142,7 +142,7 @@ func TestTierRefused(t *testing.T) {
 
 // TestRefused: who is not let in says so in a line, and does not try for ever.
 func TestRefused(t *testing.T) {
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	b, err := broker.Start(broker.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

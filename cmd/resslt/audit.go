@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"resslt/batcher"
+	"resslt/batcher/audit"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -29,22 +31,22 @@ const (
 )
 
 // auditor makes some of the farm's chunks again, from the data as this machine has it.
-func (s *session) auditor(ctx context.Context, run *batcher.Run) (*auditor, error) {
+func (s *session) auditor(ctx context.Context, run *runs.Run) (*auditor, error) {
 	path := filepath.Join(s.out, auditSecret)
 	secret, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		secret = make([]byte, batcher.AuditSecretBytes)
+		secret = make([]byte, audit.SecretBytes)
 		rand.Read(secret) // never fails
 		err = durable.ReplaceMode(path, 0o600, func(w io.Writer) error { _, err := w.Write(secret); return err })
 	}
 	if err != nil {
 		return nil, folderError(s.out, err)
 	}
-	src, err := pipeline.OpenSource(ctx, &run.Record, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(ctx, &run.Info, nil, ingest.Options{})
 	if err != nil {
 		return nil, err
 	}
-	a, err := batcher.NewAuditor(&s.spec, src, batcher.AuditOptions{Every: s.limits.audit, Secret: secret})
+	a, err := audit.New(&s.spec, src, audit.Options{Every: s.limits.audit, Secret: secret})
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +55,13 @@ func (s *session) auditor(ctx context.Context, run *batcher.Run) (*auditor, erro
 
 // auditor is an Auditor that leaves word of what it found.
 type auditor struct {
-	*batcher.Auditor
+	*audit.Auditor
 	path string
 }
 
 // Chunk writes the refusal down before the stream hears of it: whatever becomes of the
 // process then, a resume finds it.
-func (a *auditor) Chunk(ctx context.Context, c *batcher.Chunk) error {
+func (a *auditor) Chunk(ctx context.Context, c *wire.Chunk) error {
 	err := a.Auditor.Chunk(ctx, c)
 	if refusal := a.Refusal(); refusal != nil {
 		if werr := durable.WriteFile(a.path, []byte(cli.Line(refusal)+"\n")); werr != nil {

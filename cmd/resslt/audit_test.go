@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 )
@@ -16,21 +19,21 @@ import (
 // tell publishes a chunk of a run as soon as there is one, with another pixel than it has.
 func tell(t *testing.T, url, name, worker string) {
 	t.Helper()
-	nc, js, err := batcher.Connect(t.Context(), batcher.ConnectOptions{URL: url, Name: worker})
+	nc, js, err := broker.Connect(t.Context(), broker.ConnectOptions{URL: url, Name: worker})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	var run *batcher.Run
+	var run *runs.Run
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if run, err = batcher.LookupRun(t.Context(), js, name); err == nil {
+		if run, err = runs.Lookup(t.Context(), js, name); err == nil {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
-	src, err := pipeline.OpenSource(t.Context(), &run.Record, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(t.Context(), &run.Info, nil, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +43,8 @@ func tell(t *testing.T, url, name, worker string) {
 		t.Fatal(err)
 	}
 	defer maker.Close()
-	enc, c := batcher.NewEncoder(run.Spec()), batcher.NewChunk(run.Spec())
-	if err := batcher.MakeChunk(t.Context(), run.Spec(), src.Order(), maker, enc, 0, 0, c); err != nil {
+	enc, c := wire.NewEncoder(run.Spec()), wire.NewChunk(run.Spec())
+	if err := produce.Chunk(t.Context(), run.Spec(), src.Order(), maker, enc, 0, 0, c); err != nil {
 		t.Fatal(err)
 	}
 	c.Digest, c.Pixels[0][0] = "", c.Pixels[0][0]^1

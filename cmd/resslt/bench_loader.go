@@ -11,7 +11,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
@@ -106,7 +109,7 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	}
 	spec.Epochs = 1 << 20 // no measurement ends it
 	rep := &loaderReport{Views: len(spec.Views), SampleBytes: spec.SampleBytes(), BatchSize: spec.BatchSize, Engine: spec.Engine, Workers: o.workers}
-	open := func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
+	open := func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 		return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
 	}
 	if err := o.render(ctx, &spec, r.Data, open, rep); err != nil {
@@ -148,7 +151,7 @@ func (o *loaderBench) render(ctx context.Context, spec *schemas.RunSpec, uri str
 			for gctx.Err() == nil {
 				i := next.Add(1) - 1
 				epoch, index := i/spec.Dataset.Samples, i%spec.Dataset.Samples
-				row := batcher.TaskRow{Slot: int32(i % int64(spec.BatchSize)), Epoch: epoch, Index: index, Sample: src.Order().At(epoch, index)}
+				row := wire.TaskRow{Slot: int32(i % int64(spec.BatchSize)), Epoch: epoch, Index: index, Sample: src.Order().At(epoch, index)}
 				if _, err := maker.Make(gctx, row, dst, plans); err != nil {
 					if tctx.Err() != nil {
 						return nil // the time is over
@@ -184,7 +187,7 @@ func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri stri
 	}
 	defer done()
 	defer nc.Close()
-	run, err := batcher.OpenRun(ctx, js, "bench", spec, batcher.RunOptions{DataURI: uri})
+	run, err := runs.Open(ctx, js, "bench", spec, runs.Options{DataURI: uri})
 	if err != nil {
 		return err
 	}
@@ -192,13 +195,13 @@ func (o *loaderBench) stream(ctx context.Context, spec schemas.RunSpec, uri stri
 	if err != nil {
 		return err
 	}
-	return served(ctx, js, run, order, o.workers, open, func(ctx context.Context, s *batcher.Stream) error {
+	return served(ctx, js, run, order, o.workers, open, func(ctx context.Context, s *stream.Stream) error {
 		return o.consume(ctx, s, &spec, rep)
 	})
 }
 
 // consume takes batches as a trainer does, but for training.
-func (o *loaderBench) consume(ctx context.Context, s *batcher.Stream, spec *schemas.RunSpec, rep *loaderReport) error {
+func (o *loaderBench) consume(ctx context.Context, s *stream.Stream, spec *schemas.RunSpec, rep *loaderReport) error {
 	host := make([]byte, spec.SampleBytes()*spec.BatchSize)
 	next := func() error {
 		b, err := s.Next(ctx)

@@ -10,7 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/cores"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -85,16 +89,16 @@ func benchStream(ctx context.Context, r *recipe.Recipe, rounds, steps int) (*str
 	}
 	defer learner.Free()
 
-	tb := transportBench{size: r.ImageSize, views: 2, batch: r.BatchSize, storage: string(batcher.StorageMemory)}
+	tb := transportBench{size: r.ImageSize, views: 2, batch: r.BatchSize, storage: string(runs.StorageMemory)}
 	spec, err := tb.spec()
 	if err != nil {
 		return nil, err
 	}
 	spec.Epochs = int64(steps)
 	batch := noiseBatch(r, []int{r.ImageSize})
-	var memory, stream, ratios []float64
+	var memory, input, ratios []float64
 	for range rounds {
-		m, err := batcher.NewMemoryStream(&spec, 0, []*schemas.Batch{batch})
+		m, err := stream.NewMemory(&spec, 0, []*schemas.Batch{batch})
 		if err != nil {
 			return nil, err
 		}
@@ -106,10 +110,10 @@ func benchStream(ctx context.Context, r *recipe.Recipe, rounds, steps int) (*str
 		if err != nil {
 			return nil, err
 		}
-		memory, stream, ratios = append(memory, a), append(stream, b), append(ratios, b/a)
+		memory, input, ratios = append(memory, a), append(input, b), append(ratios, b/a)
 	}
 	return &streamReport{
-		MemoryImagesPerSecond: median(memory), StreamImagesPerSecond: median(stream), Ratio: median(ratios),
+		MemoryImagesPerSecond: median(memory), StreamImagesPerSecond: median(input), Ratio: median(ratios),
 		Rounds: rounds, StepsPerRound: steps, BatchBytes: spec.SampleBytes() * spec.BatchSize,
 		Width: r.Width, ImageSize: r.ImageSize, BatchSize: r.BatchSize, Threads: r.Threads,
 	}, nil
@@ -153,15 +157,15 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 	}
 	defer done()
 	defer nc.Close()
-	run, err := batcher.OpenRun(ctx, js, "bench", spec, batcher.RunOptions{
-		Storage: batcher.Storage(o.storage), Window: spec.Steps(), MaxBytes: 2 * spec.Steps() * int64(spec.SampleBytes()*spec.BatchSize+1<<20),
+	run, err := runs.Open(ctx, js, "bench", spec, runs.Options{
+		Storage: runs.Storage(o.storage), Window: spec.Steps(), MaxBytes: 2 * spec.Steps() * int64(spec.SampleBytes()*spec.BatchSize+1<<20),
 	})
 	if err != nil {
 		return 0, err
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
+	w, err := worker.New(js, worker.Options{
 		Workers: cores.Count(), Grace: time.Second,
-		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) {
+		Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) {
 			return &batchPixels{batch: batch}, nil
 		},
 	})
@@ -171,7 +175,7 @@ func (o *transportBench) filled(ctx context.Context, spec schemas.RunSpec, batch
 	wctx, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	go func() { served <- w.ServeRun(wctx, "bench") }()
-	s, err := batcher.OpenStream(ctx, run, readyOrder{}, batcher.StreamOptions{})
+	s, err := stream.Open(ctx, run, readyOrder{}, stream.Options{})
 	if err != nil {
 		stop()
 		return 0, errors.Join(err, <-served)
@@ -198,9 +202,9 @@ type batchPixels struct {
 	batch *schemas.Batch
 }
 
-func (p *batchPixels) NewMaker() (batcher.Maker, error) { return p, nil }
+func (p *batchPixels) NewMaker() (produce.Maker, error) { return p, nil }
 
-func (p *batchPixels) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (p *batchPixels) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	for v, view := range p.batch.Views {
 		at := int(row.Slot) * view.Bytes()
 		copy(dst[v], p.batch.Pixels[v][at:at+view.Bytes()])

@@ -14,7 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/broker"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -109,19 +114,19 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 	defer closeBroker()
 	defer nc.Close()
 	name := fmt.Sprintf("bench-%d", os.Getpid())
-	run, err := batcher.OpenRun(ctx, js, name, spec, batcher.RunOptions{Storage: batcher.Storage(o.storage)})
+	run, err := runs.Open(ctx, js, name, spec, runs.Options{Storage: runs.Storage(o.storage)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if derr := batcher.DeleteRun(dctx, js, name); err == nil {
+		if derr := runs.Delete(dctx, js, name); err == nil {
 			err = derr
 		}
 	}()
-	open := func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return &readyPixels{}, nil }
-	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *batcher.Stream) (err error) {
+	open := func(context.Context, *schemas.RunInfo) (produce.Source, error) { return &readyPixels{}, nil }
+	err = served(ctx, js, run, readyOrder{}, o.workers, open, func(ctx context.Context, s *stream.Stream) (err error) {
 		res, err = o.measure(ctx, s)
 		return err
 	})
@@ -132,12 +137,12 @@ func (o *transportBench) run(ctx context.Context) (res *transportResult, err err
 }
 
 // openSource is how a worker comes by a run's samples.
-type openSource func(context.Context, *schemas.RunInfo) (batcher.Source, error)
+type openSource func(context.Context, *schemas.RunInfo) (produce.Source, error)
 
 // served gives use a stream of the run, with a worker in this process that makes its
 // chunks meanwhile.
-func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order batcher.Order, workers int, open openSource, use func(context.Context, *batcher.Stream) error) error {
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{Workers: workers, Grace: time.Second, Open: open})
+func served(ctx context.Context, js jetstream.JetStream, run *runs.Run, order wire.Order, workers int, open openSource, use func(context.Context, *stream.Stream) error) error {
+	w, err := worker.New(js, worker.Options{Workers: workers, Grace: time.Second, Open: open})
 	if err != nil {
 		return err
 	}
@@ -146,7 +151,7 @@ func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order
 	g.Go(func() error { return w.ServeRun(wctx, run.Name) })
 	g.Go(func() error {
 		defer stop()
-		s, err := batcher.OpenStream(gctx, run, order, batcher.StreamOptions{})
+		s, err := stream.Open(gctx, run, order, stream.Options{})
 		if err != nil {
 			return err
 		}
@@ -160,7 +165,7 @@ func served(ctx context.Context, js jetstream.JetStream, run *batcher.Run, order
 }
 
 // measure consumes batches: three to warm up, then for the time that is asked for.
-func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*transportResult, error) {
+func (o *transportBench) measure(ctx context.Context, s *stream.Stream) (*transportResult, error) {
 	next := func() error {
 		b, err := s.Next(ctx)
 		if err == nil {
@@ -192,12 +197,12 @@ func (o *transportBench) measure(ctx context.Context, s *batcher.Stream) (*trans
 
 func (o *transportBench) connect(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream, done func(), err error) {
 	// It is worker and trainer at once, so it wants a user who may do everything.
-	co, err := o.at.Options("resslt bench", batcher.RoleOwner)
+	co, err := o.at.Options("resslt bench", batchbroker.RoleOwner)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if co.URL != "" {
-		nc, js, err := batcher.Connect(ctx, co)
+		nc, js, err := batchbroker.Connect(ctx, co)
 		return nc, js, func() {}, err
 	}
 	return embeddedBroker(ctx)
@@ -209,7 +214,7 @@ func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream,
 	if err != nil {
 		return nil, nil, nil, errs.New("bench transport", os.TempDir(), "set TMPDIR to a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: filepath.Join(dir, "js")})
+	b, err := batchbroker.Start(batchbroker.Options{StoreDir: filepath.Join(dir, "js")})
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, nil, nil, err
@@ -218,7 +223,7 @@ func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream,
 		_ = b.Close()
 		_ = os.RemoveAll(dir)
 	}
-	nc, js, err = batcher.Connect(ctx, batcher.ConnectOptions{Broker: b, Name: "resslt bench"})
+	nc, js, err = batchbroker.Connect(ctx, batchbroker.ConnectOptions{Broker: b, Name: "resslt bench"})
 	if err != nil {
 		done()
 	}
@@ -229,14 +234,14 @@ func embeddedBroker(ctx context.Context) (nc *nats.Conn, js jetstream.JetStream,
 // measured. It is Source and Maker in one.
 type readyPixels struct{}
 
-func (*readyPixels) Order() batcher.Order             { return readyOrder{} }
-func (*readyPixels) NewMaker() (batcher.Maker, error) { return &readyPixels{}, nil }
+func (*readyPixels) Order() wire.Order                { return readyOrder{} }
+func (*readyPixels) NewMaker() (produce.Maker, error) { return &readyPixels{}, nil }
 func (*readyPixels) Close() error                     { return nil }
-func (*readyPixels) Make(_ context.Context, row batcher.TaskRow, _, plans [][]byte) (batcher.Made, error) {
+func (*readyPixels) Make(_ context.Context, row wire.TaskRow, _, plans [][]byte) (produce.Made, error) {
 	for v := range plans {
 		plans[v] = append(plans[v][:0], make([]byte, 64)...) // about a plan's size
 	}
-	return batcher.Made{Label: int32(row.Sample % 10)}, nil
+	return produce.Made{Label: int32(row.Sample % 10)}, nil
 }
 
 // readyOrder visits samples as they lie.

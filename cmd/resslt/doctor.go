@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
@@ -227,7 +227,7 @@ func examineEngines() finding {
 }
 
 func examineBroker(ctx context.Context, at *broker.Flags) finding {
-	o, err := at.Options("resslt doctor", batcher.RoleObserver)
+	o, err := at.Options("resslt doctor", batchbroker.RoleObserver)
 	if err != nil {
 		return broken("broker", err)
 	}
@@ -238,14 +238,14 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 			return broken("broker", err)
 		}
 		defer os.RemoveAll(store)
-		b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store})
+		b, err := batchbroker.Start(batchbroker.Options{StoreDir: store})
 		if err != nil {
 			return broken("broker", err)
 		}
 		defer b.Close()
-		o, says = batcher.ConnectOptions{Broker: b, Name: o.Name}, "the embedded one starts, JetStream on"
+		o, says = batchbroker.ConnectOptions{Broker: b, Name: o.Name}, "the embedded one starts, JetStream on"
 	}
-	nc, js, err := batcher.Connect(ctx, o)
+	nc, js, err := batchbroker.Connect(ctx, o)
 	if err != nil {
 		return broken("broker", err)
 	}
@@ -254,10 +254,10 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 		return broken("broker", err)
 	}
 	f := finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
-	if have := nc.MaxPayload(); have < batcher.MaxPayload {
+	if have := nc.MaxPayload(); have < batchbroker.MaxPayload {
 		f.State = "low"
 		f.Says += fmt.Sprintf(", max_payload %d bytes", have)
-		f.Mend = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batcher.MaxPayload>>20)
+		f.Mend = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batchbroker.MaxPayload>>20)
 	}
 	return f
 }

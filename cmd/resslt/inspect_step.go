@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/produce"
 	"resslt/batcher/record"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
@@ -63,7 +64,7 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 		return err
 	}
 	var rows []*image.RGBA
-	var have *batcher.Chunk
+	var have *wire.Chunk
 	for slot := s.slot; slot < min(s.slot+o.count, spec.BatchSize); slot++ {
 		if index := slot / spec.ChunkSamples; have == nil || have.Index != index {
 			if have, err = chunk(c.Context(), s.step, index); err != nil {
@@ -96,7 +97,7 @@ func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 }
 
 // chunkOf gives a chunk with its pixels.
-type chunkOf func(ctx context.Context, step int64, index int) (*batcher.Chunk, error)
+type chunkOf func(ctx context.Context, step int64, index int) (*wire.Chunk, error)
 
 // chunks says where the step's pixels come from: the record, or its log and the data.
 func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, string, error) {
@@ -114,7 +115,7 @@ func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, s
 		overrides = append(overrides, o.data)
 	}
 	run := src.run
-	return func(ctx context.Context, step int64, index int) (_ *batcher.Chunk, err error) {
+	return func(ctx context.Context, step int64, index int) (_ *wire.Chunk, err error) {
 		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
 		if err != nil {
 			return nil, err
@@ -125,7 +126,7 @@ func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, s
 }
 
 // remake makes a chunk of a log again, by the log's plans, and compares its digest.
-func remake(ctx context.Context, log *record.Folder, data batcher.Source, plans pipeline.Plans, step int64, index int) (*batcher.Chunk, error) {
+func remake(ctx context.Context, log *record.Folder, data produce.Source, plans pipeline.Plans, step int64, index int) (*wire.Chunk, error) {
 	data, err := pipeline.WithPlans(data, plans)
 	if err != nil {
 		return nil, err
@@ -135,15 +136,15 @@ func remake(ctx context.Context, log *record.Folder, data batcher.Source, plans 
 		return nil, err
 	}
 	defer maker.Close()
-	chunk := batcher.NewChunk(log.Spec())
-	if err := batcher.MakeChunk(ctx, log.Spec(), data.Order(), maker, batcher.NewEncoder(log.Spec()), step, index, chunk); err != nil {
+	chunk := wire.NewChunk(log.Spec())
+	if err := produce.Chunk(ctx, log.Spec(), data.Order(), maker, wire.NewEncoder(log.Spec()), step, index, chunk); err != nil {
 		return nil, err
 	}
 	return chunk, log.Check().Chunk(ctx, chunk)
 }
 
 // stepRow draws one slot: which sample it is, then its views.
-func stepRow(spec *schemas.RunSpec, c *batcher.Chunk, i int) (*image.RGBA, error) {
+func stepRow(spec *schemas.RunSpec, c *wire.Chunk, i int) (*image.RGBA, error) {
 	if c.Tombstone != "" {
 		return nil, errs.New("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "fix the data or the workers", errs.Because(errs.ErrTombstone, c.Tombstone))
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"resslt/batcher"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -72,7 +73,7 @@ func (m *monitor) broker(js jetstream.JetStream) {
 }
 
 // stream adds the trainer's end of the run, whose steps are of batch samples.
-func (m *monitor) stream(run *batcher.Run, stream *batcher.Stream) {
+func (m *monitor) stream(run *runs.Run, stream *stream.Stream) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
 }

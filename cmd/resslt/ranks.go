@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
 	"resslt/cmd/internal/cores"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -55,11 +55,11 @@ func (r *ranks) trainer(name string) string {
 }
 
 // part is this rank's rows of a batch.
-func (r *ranks) part() batcher.Part {
+func (r *ranks) part() assemble.Part {
 	if r == nil {
-		return batcher.Part{}
+		return assemble.Part{}
 	}
-	return batcher.Part{Index: r.at.Rank, Of: r.at.World}
+	return assemble.Part{Index: r.at.Rank, Of: r.at.World}
 }
 
 // lookEvery is how often a rank that waits for the others looks whether there is

@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
@@ -54,7 +55,7 @@ func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSo
 		}
 		return &recordSource{arg, r, r.close}, nil
 	}
-	nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleObserver, func(string) {})
+	nc, js, err := at.Connect(c.Context(), "resslt record", batchbroker.RoleObserver, func(string) {})
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +178,13 @@ func newRecordImportCommand() *cobra.Command {
 			if name == "" {
 				return errs.New("", c.CommandPath(), "give --run NAME", errs.Because(errs.ErrUsage, "no --run"))
 			}
-			nc, js, err := at.Connect(c.Context(), "resslt record", batcher.RoleOwner, func(string) {})
+			nc, js, err := at.Connect(c.Context(), "resslt record", batchbroker.RoleOwner, func(string) {})
 			if err != nil {
 				return err
 			}
 			defer nc.Close()
-			run, err := batcher.OpenRun(c.Context(), js, name, f.Run.Spec, batcher.RunOptions{
-				DataURI: f.Run.DataURI, Storage: batcher.StorageFile, MaxBytes: batcher.RecordingBytes(&f.Run.Spec),
+			run, err := runs.Open(c.Context(), js, name, f.Run.Spec, runs.Options{
+				DataURI: f.Run.DataURI, Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&f.Run.Spec),
 			})
 			if err != nil {
 				return err

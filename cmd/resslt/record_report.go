@@ -12,8 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas/errs"
@@ -153,12 +154,12 @@ func listFolder(dir string) (rows []listing, err error) {
 
 func listBroker(c *cobra.Command, at *broker.Flags) ([]listing, error) {
 	ctx := c.Context()
-	nc, js, err := at.Connect(ctx, "resslt record", batcher.RoleObserver, func(string) {})
+	nc, js, err := at.Connect(ctx, "resslt record", batchbroker.RoleObserver, func(string) {})
 	if err != nil {
 		return nil, err
 	}
 	defer nc.Close()
-	runs, err := batcher.ListRuns(ctx, js)
+	runs, err := runs.List(ctx, js)
 	if runs == nil && err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func listBroker(c *cobra.Command, at *broker.Flags) ([]listing, error) {
 	return rows, nil
 }
 
-func listStored(ctx context.Context, run *batcher.Run) (listing, error) {
+func listStored(ctx context.Context, run *runs.Run) (listing, error) {
 	stored, err := run.Stored(ctx)
 	if err != nil {
 		return listing{}, err
@@ -188,7 +189,7 @@ func listStored(ctx context.Context, run *batcher.Run) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	row := listing{Name: run.Name, Kind: "stream", Run: run.Record.Digest, Bytes: int64(size), Sealed: stored.Sealed(), Steps: "none"}
+	row := listing{Name: run.Name, Kind: "stream", Run: run.Info.Digest, Bytes: int64(size), Sealed: stored.Sealed(), Steps: "none"}
 	for _, n := range chunks {
 		row.Chunks += n
 	}

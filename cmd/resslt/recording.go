@@ -11,8 +11,11 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"resslt/batcher"
+	"resslt/batcher/produce"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -54,7 +57,7 @@ type runRecord struct {
 	rec   *record.Recorder // nil before begin, and where it failed
 }
 
-func (s *session) newRecord(order batcher.Order) *runRecord {
+func (s *session) newRecord(order wire.Order) *runRecord {
 	return &runRecord{begun: make(chan struct{}), opts: record.Options{
 		Dir: filepath.Join(s.out, record.Subfolder), Order: order, Pixels: s.recording.pixels,
 		Run: schemas.RunInfo{Spec: s.spec, Digest: s.spec.Digest(), DataURI: s.recipe.Data},
@@ -63,9 +66,9 @@ func (s *session) newRecord(order batcher.Order) *runRecord {
 
 // recorder is what the session's stream tells of its batches: the record, and, where a
 // log is replayed, first the comparison with it.
-func (s *session) recorder(rec *runRecord) batcher.Recorder {
+func (s *session) recorder(rec *runRecord) stream.Recorder {
 	if s.replay != nil && s.replay.log {
-		return batcher.Recorders(s.replay.folder.Check(), rec)
+		return stream.Recorders(s.replay.folder.Check(), rec)
 	}
 	return rec
 }
@@ -89,7 +92,7 @@ func (r *runRecord) begin(stderr io.Writer, from int64) (err error) {
 // giveUp lets a stream go on that waits for begin.
 func (r *runRecord) giveUp() { r.once.Do(func() { close(r.begun) }) }
 
-func (r *runRecord) Chunk(ctx context.Context, c *batcher.Chunk) error {
+func (r *runRecord) Chunk(ctx context.Context, c *wire.Chunk) error {
 	select {
 	case <-r.begun:
 	case <-ctx.Done():
@@ -128,9 +131,9 @@ func (r *runRecord) close() error {
 // replay is where a session's recorded batches come from.
 type replay struct {
 	run    schemas.RunInfo
-	folder *record.Folder  // nil of a broker's
-	stored *batcher.Stored // nil of a folder's
-	log    bool            // made again by the folder's log, instead of read
+	folder *record.Folder // nil of a broker's
+	stored *runs.Stored   // nil of a folder's
+	log    bool           // made again by the folder's log, instead of read
 }
 
 // parseReplay takes "stream:NAME", "pixels:DIR", "log:DIR" or DIR apart.
@@ -170,7 +173,7 @@ func (r *replay) source() record.Source {
 }
 
 // plans looks a row's plans up in the log.
-func (r *replay) plans(row batcher.TaskRow) ([][]byte, bool) {
+func (r *replay) plans(row wire.TaskRow) ([][]byte, bool) {
 	spec := r.folder.Spec()
 	step := row.Epoch*spec.StepsPerEpoch + row.Index/int64(spec.BatchSize)
 	c, err := r.folder.Logged(step, int(row.Slot)/spec.ChunkSamples)
@@ -190,7 +193,7 @@ func (r *replay) plans(row batcher.TaskRow) ([][]byte, bool) {
 
 // openSource opens the data for workers in this process. Where a log is replayed its plans
 // are rendered.
-func (s *session) openSource(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (batcher.Source, error) {
+func (s *session) openSource(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (produce.Source, error) {
 	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, timer)
 	if err != nil || s.replay == nil || !s.replay.log {
 		return src, err

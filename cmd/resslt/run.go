@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
@@ -87,29 +90,29 @@ func reachable(broker string) string {
 
 // trainEmbedded trains with broker and workers in this process. Where the broker
 // listens, workers elsewhere may help.
-func (s *session) trainEmbedded(ctx context.Context, workers int, listen string) (res *train.Result, stats batcher.WorkerStats, err error) {
+func (s *session) trainEmbedded(ctx context.Context, workers int, listen string) (res *train.Result, stats runs.WorkerStats, err error) {
 	store, err := os.MkdirTemp("", "resslt-broker-")
 	if err != nil {
 		return nil, stats, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	defer os.RemoveAll(store)
-	o := batcher.BrokerOptions{StoreDir: store, Listen: listen}
+	o := broker.Options{StoreDir: store, Listen: listen}
 	if listen != "" {
 		o.Token = os.Getenv("NATS_TOKEN")
 	}
-	broker, err := batcher.StartBroker(o)
+	embedded, err := broker.Start(o)
 	if err != nil {
 		return nil, stats, err
 	}
-	defer func() { err = errors.Join(err, broker.Close()) }()
-	if at := broker.URL(); at != "" {
-		login := "--token-file " + filepath.Join(store, batcher.TokenName)
+	defer func() { err = errors.Join(err, embedded.Close()) }()
+	if at := embedded.URL(); at != "" {
+		login := "--token-file " + filepath.Join(store, broker.TokenName)
 		if o.Token != "" {
 			login = "with the NATS_TOKEN of this environment, which is now this broker's token"
 		}
 		fmt.Fprintf(s.stderr, "the broker listens: augmentd --nats %s %s\n", reachable(at), login)
 	}
-	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{Broker: broker, Name: "resslt run"})
+	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{Broker: embedded, Name: "resslt run"})
 	if err != nil {
 		return nil, stats, err
 	}
@@ -119,9 +122,9 @@ func (s *session) trainEmbedded(ctx context.Context, workers int, listen string)
 		return nil, stats, err
 	}
 	stages := observe.NewStages(s.monitor.registry)
-	worker, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+	worker, err := worker.New(stages.JetStream(js), worker.Options{
 		Name: "embedded", Workers: workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return s.openSource(ctx, rec, stages)
 		},
 		Report: func(err error) { fmt.Fprintln(s.stderr, "worker: "+cli.Line(err)) },

@@ -17,8 +17,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
@@ -65,13 +66,13 @@ type transportFlags struct {
 func (f *transportFlags) register(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
-	p.DurationVar(&f.lease, "lease", batcher.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
+	p.DurationVar(&f.lease, "lease", runs.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
 	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
-	p.StringVar(&f.storage, "storage", string(batcher.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	p.StringVar(&f.storage, "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
 	p.Int64Var(&f.audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker made other bytes (0: none)")
-	p.DurationVar(&f.ackWait, "ack-wait", batcher.DefaultAckWait, "after so long a silence of its worker a task is given to another")
-	p.DurationVar(&f.brokerTimeout, "broker-timeout", batcher.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
-	p.DurationVar(&f.stallTimeout, "stall-timeout", batcher.DefaultStallTimeout, "how long no batch may come before the trainer saves and stops")
+	p.DurationVar(&f.ackWait, "ack-wait", runs.DefaultAckWait, "after so long a silence of its worker a task is given to another")
+	p.DurationVar(&f.brokerTimeout, "broker-timeout", stream.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.stallTimeout, "stall-timeout", stream.DefaultStallTimeout, "how long no batch may come before the trainer saves and stops")
 }
 
 func schemeList() string {
@@ -344,15 +345,15 @@ func threadLine(n int, usual cores.Threads) string {
 }
 
 // open creates the run in the broker, or joins the one of equal spec.
-func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*batcher.Run, error) {
+func (s *session) open(ctx context.Context, js jetstream.JetStream, name string) (*runs.Run, error) {
 	s.js = js
-	o := batcher.RunOptions{
-		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait, Storage: batcher.Storage(s.limits.storage),
+	o := runs.Options{
+		DataURI: s.recipe.Data, Window: s.limits.window, AckWait: s.limits.ackWait, Storage: runs.Storage(s.limits.storage),
 	}
 	if s.recording.stream {
-		o.Storage, o.MaxBytes = batcher.StorageFile, batcher.RecordingBytes(&s.spec)
+		o.Storage, o.MaxBytes = runs.StorageFile, runs.RecordingBytes(&s.spec)
 	}
-	return batcher.OpenRun(ctx, js, name, s.spec, o)
+	return runs.Open(ctx, js, name, s.spec, o)
 }
 
 // patienceFor is how long a trainer waits for its first batch before it says so.
@@ -360,14 +361,14 @@ const patienceFor = 10 * time.Second
 
 // train consumes the run's batches to the last step; makers says for people who
 // makes them. A rank other than 0 gives no result.
-func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (res *train.Result, err error) {
+func (s *session) train(ctx context.Context, run *runs.Run, makers string) (res *train.Result, err error) {
 	order, err := pipeline.Order(&s.spec)
 	if err != nil {
 		return nil, err
 	}
 	from := s.from()
 	rec := s.newRecord(order)
-	o := batcher.StreamOptions{
+	o := stream.Options{
 		From: from, Trainer: s.ranks.trainer(s.limits.trainer), Part: s.ranks.part(), LeaseTerm: s.limits.lease,
 		BrokerTimeout: s.limits.brokerTimeout, StallTimeout: s.limits.stallTimeout,
 	}
@@ -388,10 +389,10 @@ func (s *session) train(ctx context.Context, run *batcher.Run, makers string) (r
 					res = nil
 				}
 			}()
-			o.Record = batcher.Recorders(a, o.Record)
+			o.Record = stream.Recorders(a, o.Record)
 		}
 	}
-	stream, err := batcher.OpenStream(ctx, run, order, o)
+	stream, err := stream.Open(ctx, run, order, o)
 	if err != nil {
 		return nil, err
 	}
@@ -424,7 +425,7 @@ func (s *session) notice(what string) { fmt.Fprintln(s.stderr, "\nnotice: "+what
 // feed is where batches come from: a run in the broker, or a record.
 type feed interface {
 	train.Stream
-	Stats() batcher.StreamStats
+	Stats() stream.Stats
 	Close() error
 }
 

@@ -15,7 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/runs"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas/errs"
@@ -23,26 +24,26 @@ import (
 
 // runStatus is a run as a person wants to see it, and as --json prints it.
 type runStatus struct {
-	Run              string                 `json:"run"`
-	Digest           string                 `json:"digest"` // of the spec
-	Step             int64                  `json:"step"`   // next step of the slowest live trainer, of all where none lives
-	Steps            int64                  `json:"steps"`
-	StepsPerEpoch    int64                  `json:"steps_per_epoch"`
-	BatchSize        int                    `json:"batch_size"`
-	BufferedSteps    int64                  `json:"buffered_steps"`
-	WindowSteps      int64                  `json:"window_steps"`
-	SamplesPerSecond float64                `json:"samples_per_second"`    // of the workers that are heard of
-	ETASeconds       *float64               `json:"eta_seconds,omitempty"` // at that speed; absent where nothing is made
-	ChunkBytes       uint64                 `json:"chunk_bytes"`
-	OtherBytes       uint64                 `json:"other_bytes"` // tasks and control messages
-	Stopped          string                 `json:"stopped,omitempty"`
-	Trainers         []batcher.TrainerState `json:"trainers"`
-	Workers          []workerStatus         `json:"workers"`
+	Run              string              `json:"run"`
+	Digest           string              `json:"digest"` // of the spec
+	Step             int64               `json:"step"`   // next step of the slowest live trainer, of all where none lives
+	Steps            int64               `json:"steps"`
+	StepsPerEpoch    int64               `json:"steps_per_epoch"`
+	BatchSize        int                 `json:"batch_size"`
+	BufferedSteps    int64               `json:"buffered_steps"`
+	WindowSteps      int64               `json:"window_steps"`
+	SamplesPerSecond float64             `json:"samples_per_second"`    // of the workers that are heard of
+	ETASeconds       *float64            `json:"eta_seconds,omitempty"` // at that speed; absent where nothing is made
+	ChunkBytes       uint64              `json:"chunk_bytes"`
+	OtherBytes       uint64              `json:"other_bytes"` // tasks and control messages
+	Stopped          string              `json:"stopped,omitempty"`
+	Trainers         []runs.TrainerState `json:"trainers"`
+	Workers          []workerStatus      `json:"workers"`
 }
 
 // workerStatus is a worker's last heartbeat.
 type workerStatus struct {
-	batcher.WorkerBeat
+	runs.Heartbeat
 	AgeSeconds float64 `json:"age_seconds"` // of the beat, by this machine's clock
 	Live       bool    `json:"live"`
 }
@@ -68,7 +69,7 @@ func newStatusCommand() *cobra.Command {
 			if watch < 0 {
 				return errs.New("--watch", watch.String(), "give a time above 0", errs.ErrUsage)
 			}
-			_, js, err := at.Connect(ctx, "resslt status", batcher.RoleObserver, nil)
+			_, js, err := at.Connect(ctx, "resslt status", batchbroker.RoleObserver, nil)
 			if err != nil {
 				return err
 			}
@@ -107,20 +108,20 @@ func newStatusCommand() *cobra.Command {
 // the runs that could be read.
 func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]runStatus, error) {
 	var (
-		runs []*batcher.Run
-		bad  error
+		found []*runs.Run
+		bad   error
 	)
 	if name != "" {
-		r, err := batcher.LookupRun(ctx, js, name)
+		r, err := runs.Lookup(ctx, js, name)
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, r)
-	} else if runs, bad = batcher.ListRuns(ctx, js); runs == nil && bad != nil {
+		found = append(found, r)
+	} else if found, bad = runs.List(ctx, js); found == nil && bad != nil {
 		return nil, bad
 	}
 	all := []runStatus{}
-	for _, r := range runs {
+	for _, r := range found {
 		s, err := lookAtRun(ctx, r)
 		if errors.Is(err, errs.ErrNotFound) {
 			continue // deleted meanwhile
@@ -133,11 +134,11 @@ func lookAtRuns(ctx context.Context, js jetstream.JetStream, name string) ([]run
 	return all, bad
 }
 
-func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
+func lookAtRun(ctx context.Context, r *runs.Run) (runStatus, error) {
 	spec := r.Spec()
 	s := runStatus{
-		Run: r.Name, Digest: r.Record.Digest, Steps: spec.Steps(), StepsPerEpoch: spec.StepsPerEpoch, BatchSize: spec.BatchSize,
-		WindowSteps: r.Window(), Trainers: []batcher.TrainerState{}, Workers: []workerStatus{},
+		Run: r.Name, Digest: r.Info.Digest, Steps: spec.Steps(), StepsPerEpoch: spec.StepsPerEpoch, BatchSize: spec.BatchSize,
+		WindowSteps: r.Window(), Trainers: []runs.TrainerState{}, Workers: []workerStatus{},
 	}
 	trainers, err := r.Trainers(ctx)
 	if err != nil {
@@ -151,7 +152,7 @@ func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
 	}
 	now := time.Now()
 	for _, b := range beats {
-		w := workerStatus{WorkerBeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < beatLife}
+		w := workerStatus{Heartbeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < beatLife}
 		if w.Live {
 			s.SamplesPerSecond += b.Rate
 		}
@@ -176,7 +177,7 @@ func lookAtRun(ctx context.Context, r *batcher.Run) (runStatus, error) {
 
 // slowest is the next step of the slowest live trainer; of the one that went
 // furthest, where none lives.
-func slowest(trainers []batcher.TrainerState) int64 {
+func slowest(trainers []runs.TrainerState) int64 {
 	var live, all []int64
 	for _, t := range trainers {
 		all = append(all, t.Cursor)
@@ -226,7 +227,7 @@ func printStatus(w io.Writer, all []runStatus, asJSON, again bool) error {
 			if !b.Live {
 				state = "gone since " + (time.Duration(b.AgeSeconds) * time.Second).String()
 			}
-			fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", printable(b.Worker), b.WorkerBeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
+			fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
 			if b.Live && b.Trouble != "" {
 				fmt.Fprintf(t, "    trouble\t%.200s\n", printable(b.Trouble))
 			}
@@ -235,7 +236,7 @@ func printStatus(w io.Writer, all []runStatus, asJSON, again bool) error {
 	return t.Flush()
 }
 
-func trainerState(t batcher.TrainerState) string {
+func trainerState(t runs.TrainerState) string {
 	switch {
 	case t.Left:
 		return "left"

@@ -8,7 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 )
 
@@ -16,22 +21,22 @@ import (
 type grey struct{}
 
 func (grey) At(_, index int64) int64          { return index }
-func (grey) Order() batcher.Order             { return grey{} }
-func (grey) NewMaker() (batcher.Maker, error) { return grey{}, nil }
+func (grey) Order() wire.Order                { return grey{} }
+func (grey) NewMaker() (produce.Maker, error) { return grey{}, nil }
 func (grey) Close() error                     { return nil }
-func (grey) Make(context.Context, batcher.TaskRow, [][]byte, [][]byte) (batcher.Made, error) {
-	return batcher.Made{}, nil
+func (grey) Make(context.Context, wire.TaskRow, [][]byte, [][]byte) (produce.Made, error) {
+	return produce.Made{}, nil
 }
 
 // TestStatus: what is shown of a run is what a trainer and a worker did, by text and
 // by JSON, and what another machine says cannot talk to the terminal.
 func TestStatus(t *testing.T) {
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	b, err := broker.Start(broker.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	nc, js, err := batcher.Connect(t.Context(), batcher.ConnectOptions{Broker: b})
+	nc, js, err := broker.Connect(t.Context(), broker.ConnectOptions{Broker: b})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +62,13 @@ func TestStatus(t *testing.T) {
 		BatchSize: 10, Epochs: 2, StepsPerEpoch: 4, ChunkSamples: 5, OnError: schemas.Replace,
 		Views: []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 8}},
 	}
-	run, err := batcher.OpenRun(t.Context(), js, "first", spec, batcher.RunOptions{Window: 3})
+	run, err := runs.Open(t.Context(), js, "first", spec, runs.Options{Window: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := batcher.NewWorker(js, batcher.WorkerOptions{
+	w, err := worker.New(js, worker.Options{
 		Name: "w1", Workers: 2, Heartbeat: 20 * time.Millisecond,
-		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return grey{}, nil },
+		Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) { return grey{}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +77,7 @@ func TestStatus(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- w.ServeRun(ctx, "first") }()
 	defer func() { stop(); <-served }()
-	stream, err := batcher.OpenStream(t.Context(), run, grey{}, batcher.StreamOptions{Trainer: "t1"})
+	stream, err := stream.Open(t.Context(), run, grey{}, stream.Options{Trainer: "t1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/worker"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -59,7 +62,7 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 			_ = b.close() // what failed before it says more
 		}
 	}()
-	o, err := f.at.Options("resslt sweep", batcher.RoleWorker)
+	o, err := f.at.Options("resslt sweep", broker.RoleWorker)
 	if err != nil {
 		return nil, err
 	}
@@ -69,23 +72,23 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 			return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		b.close = func() error { return os.RemoveAll(store) }
-		embedded, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: store, Listen: "127.0.0.1:0"})
+		embedded, err := broker.Start(broker.Options{StoreDir: store, Listen: "127.0.0.1:0"})
 		if err != nil {
 			return nil, err
 		}
 		b.close = func() error { return errors.Join(embedded.Close(), os.RemoveAll(store)) }
-		b.args = []string{"--nats", embedded.URL(), "--token-file", filepath.Join(store, batcher.TokenName)}
-		o = batcher.ConnectOptions{Broker: embedded, Name: "resslt sweep"}
+		b.args = []string{"--nats", embedded.URL(), "--token-file", filepath.Join(store, broker.TokenName)}
+		o = broker.ConnectOptions{Broker: embedded, Name: "resslt sweep"}
 	}
 	o.Report = report
-	nc, js, err := batcher.Connect(ctx, o)
+	nc, js, err := broker.Connect(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	below := b.close
 	b.close = func() error { nc.Close(); return below() }
 	if f.at.URL == "" {
-		b.drop = func(ctx context.Context, run string) error { return batcher.DeleteRun(ctx, js, run) }
+		b.drop = func(ctx context.Context, run string) error { return runs.Delete(ctx, js, run) }
 	}
 	w, err := newSweepWorker(js, f.workers, report)
 	if err != nil {
@@ -95,10 +98,10 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 	return b, nil
 }
 
-func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*batcher.Worker, error) {
-	return batcher.NewWorker(js, batcher.WorkerOptions{
+func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*worker.Worker, error) {
+	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
-		Open: func(ctx context.Context, rec *schemas.RunInfo) (batcher.Source, error) {
+		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },

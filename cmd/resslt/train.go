@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
 	"resslt/cmd/internal/broker"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
@@ -87,7 +88,7 @@ its rows of every batch, rank 0 writes what is written.`,
 // connect reaches the broker as a trainer.
 func (o *trainOptions) connect(c *cobra.Command) (jetstream.JetStream, func(), error) {
 	stderr := o.ranks.voice(c.ErrOrStderr())
-	nc, js, err := o.broker.Connect(c.Context(), "resslt train", batcher.RoleTrainer, func(what string) { fmt.Fprintln(stderr, "\n"+what) })
+	nc, js, err := o.broker.Connect(c.Context(), "resslt train", batchbroker.RoleTrainer, func(what string) { fmt.Fprintln(stderr, "\n"+what) })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,10 +136,10 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 			return err
 		}
 	}
-	var r *batcher.Run
+	var r *runs.Run
 	err = s.ranks.inTurn("run "+o.run, func() error {
 		if o.fresh && !s.ranks.follows() {
-			if err := batcher.DeleteRun(ctx, js, o.run); err != nil && !errors.Is(err, errs.ErrNotFound) {
+			if err := runs.Delete(ctx, js, o.run); err != nil && !errors.Is(err, errs.ErrNotFound) {
 				return err
 			}
 		}
@@ -165,7 +166,7 @@ func (o *trainOptions) trainFarm(c *cobra.Command, from *replay) error {
 
 // isSealed says whether the run is a recording that is done.
 func isSealed(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
-	run, err := batcher.LookupRun(ctx, js, name)
+	run, err := runs.Lookup(ctx, js, name)
 	if errors.Is(err, errs.ErrNotFound) {
 		return false, nil
 	}
@@ -261,7 +262,7 @@ func isFile(path string) bool {
 
 // openStored opens what the broker keeps of a run.
 func openStored(ctx context.Context, js jetstream.JetStream, name string) (*replay, error) {
-	run, err := batcher.LookupRun(ctx, js, name)
+	run, err := runs.Lookup(ctx, js, name)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +270,7 @@ func openStored(ctx context.Context, js jetstream.JetStream, name string) (*repl
 	if err != nil {
 		return nil, err
 	}
-	return &replay{run: run.Record, stored: stored}, nil
+	return &replay{run: run.Info, stored: stored}, nil
 }
 
 // trainRecorded trains on chunks that are read.

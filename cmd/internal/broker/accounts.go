@@ -8,11 +8,11 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 )
 
 // home is the key of the account that a role's user belongs to.
-func (a *account) home(r batcher.Role) nkeys.KeyPair {
+func (a *account) home(r broker.Role) nkeys.KeyPair {
 	if k := a.guests[r]; k != nil {
 		return k
 	}
@@ -20,28 +20,28 @@ func (a *account) home(r batcher.Role) nkeys.KeyPair {
 }
 
 // guest is the name of the account of a role that is a guest of the tenant's.
-func (a *account) guest(r batcher.Role) string { return a.name + "/" + string(r) }
+func (a *account) guest(r broker.Role) string { return a.name + "/" + string(r) }
 
 // shared is a subject of the tenant's account that guests reach.
 type shared struct {
 	subject string
 	stream  bool // it is heard, else asked
-	guests  []batcher.Role
+	guests  []broker.Role
 }
 
 // sharing are what guests reach, each subject once.
 func sharing() []shared {
 	var out []shared
-	add := func(subject string, stream bool, r batcher.Role) {
+	add := func(subject string, stream bool, r broker.Role) {
 		for i := range out {
 			if s := &out[i]; s.subject == subject && s.stream == stream {
 				s.guests = append(s.guests, r)
 				return
 			}
 		}
-		out = append(out, shared{subject, stream, []batcher.Role{r}})
+		out = append(out, shared{subject, stream, []broker.Role{r}})
 	}
-	for _, r := range batcher.Roles() {
+	for _, r := range broker.Roles() {
 		services, hears := r.Reach()
 		for _, s := range services {
 			add(s, false, r)
@@ -63,7 +63,7 @@ func (s *shared) kind() string {
 
 // conf writes the tenant's accounts as accounts.conf has them.
 func (a *account) conf(b *strings.Builder, q Quota) error {
-	users := func(guest bool, roles ...batcher.Role) error {
+	users := func(guest bool, roles ...broker.Role) error {
 		b.WriteString("    users: [\n")
 		for _, r := range roles {
 			if r.Guest() != guest {
@@ -80,7 +80,7 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 	}
 	fmt.Fprintf(b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n",
 		a.name, q.Memory, q.Store, q.Streams, q.Consumers)
-	if err := users(false, batcher.Roles()...); err != nil {
+	if err := users(false, broker.Roles()...); err != nil {
 		return err
 	}
 	b.WriteString("    exports: [\n")
@@ -92,7 +92,7 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 		fmt.Fprintf(b, "      { %s: %q, accounts: [%s] }\n", s.kind(), s.subject, strings.Join(to, ", "))
 	}
 	b.WriteString("    ]\n  }\n")
-	for _, r := range batcher.Roles() {
+	for _, r := range broker.Roles() {
 		if !r.Guest() {
 			continue
 		}
@@ -144,7 +144,7 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 		own.RevokeAt(uid, endOfTime)
 	}
 	kinds := map[bool]jwt.ExportType{false: jwt.Service, true: jwt.Stream}
-	guests := map[batcher.Role]*jwt.AccountClaims{}
+	guests := map[broker.Role]*jwt.AccountClaims{}
 	for _, s := range sharing() {
 		own.Exports.Add(&jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})
 		for _, r := range s.guests {

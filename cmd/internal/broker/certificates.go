@@ -15,7 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/schemas/errs"
 )
 
@@ -49,7 +49,7 @@ func (o KeyOptions) certificates(tenants []string) error {
 		return err
 	}
 	for _, t := range tenants {
-		for _, r := range batcher.Roles() {
+		for _, r := range broker.Roles() {
 			client := &x509.Certificate{
 				Subject:   pkix.Name{CommonName: string(r), Organization: []string{t}},
 				NotBefore: now, NotAfter: now.Add(o.Valid),

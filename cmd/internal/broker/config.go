@@ -8,18 +8,18 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 )
 
 // roleName is what a role's permissions are called in the broker's configuration.
-func roleName(r batcher.Role) string { return "resslt_" + string(r) }
+func roleName(r broker.Role) string { return "resslt_" + string(r) }
 
 // RolesConf is the broker's configuration of what each role may do.
 func RolesConf() string {
 	var b strings.Builder
 	b.WriteString(`# What each role may do in its tenant's account. Written by ` + "`resslt keys --roles`" + ` from
 # batcher/role.go, where the reasons stand; a test lets every role do its work under
-# it. Use:  include "roles.conf"  and in a user  permissions: $` + roleName(batcher.RoleWorker) + "\n")
+# it. Use:  include "roles.conf"  and in a user  permissions: $` + roleName(broker.RoleWorker) + "\n")
 	list := func(indent, what string, subjects []string) {
 		fmt.Fprintf(&b, "%s%s: [\n", indent, what)
 		for _, s := range subjects {
@@ -27,7 +27,7 @@ func RolesConf() string {
 		}
 		fmt.Fprintf(&b, "%s]\n", indent)
 	}
-	for _, r := range batcher.Roles() {
+	for _, r := range broker.Roles() {
 		p := r.Permissions()
 		fmt.Fprintf(&b, "\n%s: {\n  publish: {\n", roleName(r))
 		list("    ", "allow", p.Publish)

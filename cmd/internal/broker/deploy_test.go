@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/nats-io/nats-server/v2/server"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 )
 
 // parse has both servers read a configuration: the version that go.mod pins, and the
@@ -145,7 +145,7 @@ func TestKubernetesValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := parse(t, conf)
-	if o.TLSConfig == nil || !o.JetStream || len(o.Nkeys) != len(batcher.Roles())+1 || o.SystemAccount != systemAccount || o.MaxPayload < 8e6 {
+	if o.TLSConfig == nil || !o.JetStream || len(o.Nkeys) != len(broker.Roles())+1 || o.SystemAccount != systemAccount || o.MaxPayload < 8e6 {
 		t.Errorf("TLS %v, JetStream %v, %d users, system account %q, max_payload %d", o.TLSConfig != nil, o.JetStream, len(o.Nkeys), o.SystemAccount, o.MaxPayload)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/pflag"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/schemas/errs"
 )
 
@@ -46,8 +46,8 @@ func (f *Flags) Register(fs *pflag.FlagSet, fallback string) {
 
 // Options are what the flags and the environment say, for a connection under name
 // in role. It returns ErrNotFound where the token's file cannot be read.
-func (f *Flags) Options(name string, role batcher.Role) (batcher.ConnectOptions, error) {
-	o := batcher.ConnectOptions{
+func (f *Flags) Options(name string, role broker.Role) (broker.ConnectOptions, error) {
+	o := broker.ConnectOptions{
 		URL: f.or("nats", f.URL, "NATS_URL"), Name: name, Role: role,
 		CA: f.or("tls-ca", f.ca, "NATS_CA"), Cert: f.or("tls-cert", f.cert, "NATS_CERT"), Key: f.or("tls-key", f.key, "NATS_KEY"),
 		Creds: f.creds, NKey: f.nkey, Token: f.token,
@@ -79,11 +79,11 @@ func (f *Flags) or(flag, value, env string) string {
 // Connect connects in role. What the broker refuses later on, and that it is lost
 // and back, goes to report, a line each; nil: nobody hears. The caller closes the
 // connection. Errors are batcher.Connect's.
-func (f *Flags) Connect(ctx context.Context, name string, role batcher.Role, report func(string)) (*nats.Conn, jetstream.JetStream, error) {
+func (f *Flags) Connect(ctx context.Context, name string, role broker.Role, report func(string)) (*nats.Conn, jetstream.JetStream, error) {
 	o, err := f.Options(name, role)
 	if err != nil {
 		return nil, nil, err
 	}
 	o.Report = report
-	return batcher.Connect(ctx, o)
+	return broker.Connect(ctx, o)
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 )
 
@@ -151,8 +153,8 @@ func edit(t *testing.T, file string, oldNew ...string) {
 }
 
 // options are those of a role of a tenant.
-func (f *farm) options(by login, tenant string, role batcher.Role) batcher.ConnectOptions {
-	o := batcher.ConnectOptions{URL: f.url, CA: filepath.Join(f.dir, "keys", "ca.pem"), Role: role, Name: string(role)}
+func (f *farm) options(by login, tenant string, role broker.Role) broker.ConnectOptions {
+	o := broker.ConnectOptions{URL: f.url, CA: filepath.Join(f.dir, "keys", "ca.pem"), Role: role, Name: string(role)}
 	file := filepath.Join(f.dir, "keys", tenant, string(role))
 	if by == byNKey {
 		o.NKey = file + ".nk"
@@ -177,7 +179,7 @@ func (c *client) refusals() []string {
 	return append([]string(nil), c.denied...)
 }
 
-func (f *farm) connect(t *testing.T, by login, tenant string, role batcher.Role) *client {
+func (f *farm) connect(t *testing.T, by login, tenant string, role broker.Role) *client {
 	t.Helper()
 	c := &client{}
 	o := f.options(by, tenant, role)
@@ -187,7 +189,7 @@ func (f *farm) connect(t *testing.T, by login, tenant string, role batcher.Role)
 		c.denied = append(c.denied, err.Error())
 	}
 	var err error
-	if c.nc, c.js, err = batcher.Connect(t.Context(), o); err != nil {
+	if c.nc, c.js, err = broker.Connect(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.nc.Close)
@@ -208,17 +210,17 @@ func spec() schemas.RunSpec {
 // counting is a Source whose pixels are the sample's number.
 type counting struct{}
 
-func (counting) Order() batcher.Order             { return inTurn{} }
-func (counting) NewMaker() (batcher.Maker, error) { return counting{}, nil }
+func (counting) Order() wire.Order                { return inTurn{} }
+func (counting) NewMaker() (produce.Maker, error) { return counting{}, nil }
 func (counting) Close() error                     { return nil }
-func (counting) Make(_ context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (counting) Make(_ context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	for v := range dst {
 		for i := range dst[v] {
 			dst[v][i] = byte(row.Sample)
 		}
 		plans[v] = fmt.Appendf(plans[v][:0], "%d/%d", row.Sample, v)
 	}
-	return batcher.Made{Label: int32(row.Sample)}, nil
+	return produce.Made{Label: int32(row.Sample)}, nil
 }
 
 // inTurn is the order of the samples' numbers, turned by the epoch.

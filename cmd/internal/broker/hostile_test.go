@@ -11,8 +11,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
 	"resslt/batcher/record"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 )
 
@@ -24,12 +29,12 @@ import (
 func TestHostileWorker(t *testing.T) {
 	t.Parallel()
 	f := launch(t, byNKey, true, KeyOptions{})
-	trainer, hostile := f.connect(t, byNKey, vision, batcher.RoleTrainer), f.connect(t, byNKey, vision, batcher.RoleWorker)
-	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{})
+	trainer, hostile := f.connect(t, byNKey, vision, broker.RoleTrainer), f.connect(t, byNKey, vision, broker.RoleWorker)
+	run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := run.Record.Digest
+	digest := run.Info.Digest
 	for i, m := range []*nats.Msg{
 		{Data: nil},
 		{Data: []byte("ARROW1 no more")},
@@ -45,12 +50,12 @@ func TestHostileWorker(t *testing.T) {
 	}
 	// The lie, where its task was not given out yet: no other worker will compare.
 	const lieStep, lieChunk = 3, 1
-	theirs, err := batcher.LookupRun(t.Context(), hostile.js, "r")
+	theirs, err := runs.Lookup(t.Context(), hostile.js, "r")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lie, enc := batcher.NewChunk(run.Spec()), batcher.NewEncoder(run.Spec())
-	if err := batcher.MakeChunk(t.Context(), run.Spec(), inTurn{}, liar{}, enc, lieStep, lieChunk, lie); err != nil {
+	lie, enc := wire.NewChunk(run.Spec()), wire.NewEncoder(run.Spec())
+	if err := produce.Chunk(t.Context(), run.Spec(), inTurn{}, liar{}, enc, lieStep, lieChunk, lie); err != nil {
 		t.Fatal(err)
 	}
 	if err := theirs.Store(t.Context(), enc, lie, "liar"); err != nil {
@@ -71,12 +76,12 @@ func TestHostileWorker(t *testing.T) {
 			}
 		}
 	}
-	worker := f.connect(t, byNKey, vision, batcher.RoleWorker)
+	wkr := f.connect(t, byNKey, vision, broker.RoleWorker)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+	w, err := worker.New(wkr.js, worker.Options{
 		Workers: 1, Grace: time.Second,
-		Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
+		Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,11 +90,11 @@ func TestHostileWorker(t *testing.T) {
 	go func() { served <- w.ServeRun(ctx, "r") }()
 	defer func() { stop(); <-served }()
 	dir := t.TempDir()
-	log, err := record.New(record.Options{Dir: dir, Run: run.Record, Order: inTurn{}})
+	log, err := record.New(record.Options{Dir: dir, Run: run.Info, Order: inTurn{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond, Record: log})
+	s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond, Record: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +149,7 @@ func TestHostileWorker(t *testing.T) {
 // liar makes other pixels than counting, and says nothing.
 type liar struct{ counting }
 
-func (l liar) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (l liar) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	made, err := l.counting.Make(ctx, row, dst, plans)
 	for v := range dst {
 		for i := range dst[v] {

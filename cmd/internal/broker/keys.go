@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
 	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -103,8 +103,8 @@ const systemAccount = "SYS"
 type account struct {
 	name   string
 	key    nkeys.KeyPair
-	users  map[batcher.Role]nkeys.KeyPair
-	guests map[batcher.Role]nkeys.KeyPair
+	users  map[broker.Role]nkeys.KeyPair
+	guests map[broker.Role]nkeys.KeyPair
 }
 
 // Keys makes what a locked-down broker and its clients need, in o.Dir:
@@ -141,13 +141,13 @@ func Keys(o KeyOptions) error {
 	if err != nil {
 		return err
 	}
-	system, err := o.account(systemAccount, []batcher.Role{systemRole})
+	system, err := o.account(systemAccount, []broker.Role{systemRole})
 	if err != nil {
 		return err
 	}
 	var accounts []account
 	for _, t := range tenants {
-		a, err := o.account(t, batcher.Roles())
+		a, err := o.account(t, broker.Roles())
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func Keys(o KeyOptions) error {
 }
 
 // systemRole is the system account's only user.
-const systemRole batcher.Role = "admin"
+const systemRole broker.Role = "admin"
 
 // allTenants are those asked for and those whose keys lie there, sorted.
 func (o KeyOptions) allTenants() ([]string, error) {
@@ -186,8 +186,8 @@ func (o KeyOptions) allTenants() ([]string, error) {
 }
 
 // account reads or makes the keys of an account.
-func (o KeyOptions) account(name string, roles []batcher.Role) (account, error) {
-	a := account{name: name, users: map[batcher.Role]nkeys.KeyPair{}, guests: map[batcher.Role]nkeys.KeyPair{}}
+func (o KeyOptions) account(name string, roles []broker.Role) (account, error) {
+	a := account{name: name, users: map[broker.Role]nkeys.KeyPair{}, guests: map[broker.Role]nkeys.KeyPair{}}
 	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return a, keyError(dir, err)

@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/runs"
 	"resslt/schemas"
 )
 
@@ -22,19 +23,19 @@ func TestReplySubjects(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, nats-server %v", by, separate), func(t *testing.T) {
 				t.Parallel()
 				f := launch(t, by, separate, KeyOptions{})
-				trainer := f.connect(t, by, vision, batcher.RoleTrainer)
-				if _, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{}); err != nil {
+				trainer := f.connect(t, by, vision, broker.RoleTrainer)
+				if _, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{}); err != nil {
 					t.Fatal(err)
 				}
-				worker := f.connect(t, by, vision, batcher.RoleWorker)
+				worker := f.connect(t, by, vision, broker.RoleWorker)
 				// What it would like to have said, under a subject where it may say it.
 				if _, err := worker.js.Publish(t.Context(), schemas.ChunkSubject("r", 0, 0), []byte("{}")); err != nil {
 					t.Fatal(err)
 				}
 				before := held(t, trainer)
-				for role, reads := range map[batcher.Role][]string{
-					batcher.RoleWorker:   {"$JS.API.DIRECT.GET.BATCH_r", "$JS.API.STREAM.MSG.GET.BATCH_r", "$JS.API.STREAM.INFO.CTRL_r", "b.r.0.1"},
-					batcher.RoleObserver: {"$JS.API.DIRECT.GET.BATCH_r", "$JS.API.STREAM.MSG.GET.CTRL_r"},
+				for role, reads := range map[broker.Role][]string{
+					broker.RoleWorker:   {"$JS.API.DIRECT.GET.BATCH_r", "$JS.API.STREAM.MSG.GET.BATCH_r", "$JS.API.STREAM.INFO.CTRL_r", "b.r.0.1"},
+					broker.RoleObserver: {"$JS.API.DIRECT.GET.BATCH_r", "$JS.API.STREAM.MSG.GET.CTRL_r"},
 				} {
 					c := f.connect(t, by, vision, role)
 					body := func(read string) []byte {

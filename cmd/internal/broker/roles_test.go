@@ -12,7 +12,11 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -30,26 +34,26 @@ func TestRoles(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				f := launch(t, by, separate, KeyOptions{})
-				trainer, worker, observer := f.connect(t, by, vision, batcher.RoleTrainer), f.connect(t, by, vision, batcher.RoleWorker), f.connect(t, by, vision, batcher.RoleObserver)
+				trainer, worker, observer := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker), f.connect(t, by, vision, broker.RoleObserver)
 				train(t, trainer, worker)
 				watch(t, observer)
-				for role, c := range map[batcher.Role]*client{batcher.RoleTrainer: trainer, batcher.RoleWorker: worker, batcher.RoleObserver: observer} {
+				for role, c := range map[broker.Role]*client{broker.RoleTrainer: trainer, broker.RoleWorker: worker, broker.RoleObserver: observer} {
 					if no := c.refusals(); len(no) > 0 {
 						t.Fatalf("the %s was refused its own work: %q", role, no)
 					}
 				}
-				refuse(t, trainer, batcher.RoleTrainer)
-				refuse(t, worker, batcher.RoleWorker)
-				refuse(t, observer, batcher.RoleObserver)
+				refuse(t, trainer, broker.RoleTrainer)
+				refuse(t, worker, broker.RoleWorker)
+				refuse(t, observer, broker.RoleObserver)
 
 				// The other tenant sees nothing of it, and can use the same names.
-				other := f.connect(t, by, speech, batcher.RoleTrainer)
-				if runs, err := batcher.ListRuns(t.Context(), other.js); err != nil || len(runs) != 0 {
+				other := f.connect(t, by, speech, broker.RoleTrainer)
+				if runs, err := runs.List(t.Context(), other.js); err != nil || len(runs) != 0 {
 					t.Fatalf("the other tenant sees %d runs, %v", len(runs), err)
 				}
-				train(t, other, f.connect(t, by, speech, batcher.RoleWorker))
+				train(t, other, f.connect(t, by, speech, broker.RoleWorker))
 
-				if err := batcher.DeleteRun(t.Context(), trainer.js, "r"); err != nil {
+				if err := runs.Delete(t.Context(), trainer.js, "r"); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -58,15 +62,15 @@ func TestRoles(t *testing.T) {
 }
 
 // train takes a whole run from its opening to its end.
-func train(t *testing.T, trainer, worker *client) {
+func train(t *testing.T, trainer, wkr *client) {
 	t.Helper()
-	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{DataURI: "folder:/data"})
+	run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{DataURI: "folder:/data"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+	w, err := worker.New(wkr.js, worker.Options{
 		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
-		Open:   func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
+		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 		Report: func(err error) { t.Error("worker:", err) },
 	})
 	if err != nil {
@@ -81,7 +85,7 @@ func train(t *testing.T, trainer, worker *client) {
 			t.Error(err)
 		}
 	}()
-	s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond})
+	s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +124,14 @@ func TestGuestsReconnect(t *testing.T) {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
 			f := launch(t, by, true, KeyOptions{})
-			trainer, worker := f.connect(t, by, vision, batcher.RoleTrainer), f.connect(t, by, vision, batcher.RoleWorker)
-			run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{Window: 2})
+			trainer, wkr := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker)
+			run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{Window: 2})
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := batcher.NewWorker(worker.js, batcher.WorkerOptions{
+			w, err := worker.New(wkr.js, worker.Options{
 				Workers: 2, Grace: time.Second,
-				Open: func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return counting{}, nil },
+				Open: func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -141,7 +145,7 @@ func TestGuestsReconnect(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			s, err := batcher.OpenStream(t.Context(), run, inTurn{}, batcher.StreamOptions{StallTimeout: 30 * time.Second, Prefetch: 1})
+			s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: 30 * time.Second, Prefetch: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +160,7 @@ func TestGuestsReconnect(t *testing.T) {
 				}
 				b.Release()
 			}
-			if no := append(trainer.refusals(), worker.refusals()...); len(no) > 0 {
+			if no := append(trainer.refusals(), wkr.refusals()...); len(no) > 0 {
 				t.Errorf("refused: %q", no)
 			}
 		})
@@ -166,7 +170,7 @@ func TestGuestsReconnect(t *testing.T) {
 // watch reads what an observer shows.
 func watch(t *testing.T, c *client) {
 	t.Helper()
-	runs, err := batcher.ListRuns(t.Context(), c.js)
+	runs, err := runs.List(t.Context(), c.js)
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("%d runs, %v", len(runs), err)
 	}
@@ -179,18 +183,18 @@ func watch(t *testing.T, c *client) {
 }
 
 // forbidden is what a role may not publish: each message would do harm.
-var forbidden = map[batcher.Role][]string{
-	batcher.RoleWorker: {
+var forbidden = map[broker.Role][]string{
+	broker.RoleWorker: {
 		schemas.TaskSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.OptionsSubject("r"), schemas.TrainerSubject("r", "trainer"),
 		"$JS.API.STREAM.CREATE.BATCH_x", "$JS.API.STREAM.UPDATE.BATCH_r", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
 		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.DURABLE.CREATE.TASKS_r.mine", "$JS.API.CONSUMER.DELETE.TASKS_r.workers", "$JS.API.CONSUMER.MSG.NEXT.BATCH_r.theirs",
 		"$SYS.REQ.SERVER.PING", "anything",
 	},
-	batcher.RoleTrainer: {
+	broker.RoleTrainer: {
 		schemas.ChunkSubject("r", 0, 0), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"),
 		"$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
 	},
-	batcher.RoleObserver: {
+	broker.RoleObserver: {
 		schemas.TaskSubject("r", 0, 0), schemas.ChunkSubject("r", 0, 0), schemas.SpecSubject("r"), schemas.WorkerSubject("r", "w"), schemas.StopSubject("r"), schemas.TrainerSubject("r", "trainer"),
 		"$JS.API.STREAM.CREATE.x", "$JS.API.STREAM.DELETE.BATCH_r", "$JS.API.STREAM.PURGE.BATCH_r", "$JS.API.STREAM.MSG.DELETE.BATCH_r",
 		"$JS.API.CONSUMER.CREATE.BATCH_r", "$JS.API.CONSUMER.MSG.NEXT.TASKS_r.workers", "$JS.ACK.TASKS_r.workers.1.1.1.1.0", "anything",
@@ -198,7 +202,7 @@ var forbidden = map[batcher.Role][]string{
 }
 
 // refuse tries everything that is forbidden, and sees that each is refused by name.
-func refuse(t *testing.T, c *client, role batcher.Role) {
+func refuse(t *testing.T, c *client, role broker.Role) {
 	t.Helper()
 	before := len(c.refusals())
 	for _, subject := range forbidden[role] {
@@ -207,8 +211,8 @@ func refuse(t *testing.T, c *client, role batcher.Role) {
 		}
 	}
 	others := []string{"_INBOX.>", "b.r.>", ">"}
-	for _, r := range batcher.Roles() {
-		if r != role && r != batcher.RoleOwner {
+	for _, r := range broker.Roles() {
+		if r != role && r != broker.RoleOwner {
 			others = append(others, "_INBOX."+string(r)+".>")
 		}
 	}
@@ -236,8 +240,8 @@ func refuse(t *testing.T, c *client, role batcher.Role) {
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	f := launch(t, byNKey, false, KeyOptions{})
-	trainer := f.connect(t, byNKey, vision, batcher.RoleTrainer)
-	run, err := batcher.OpenRun(t.Context(), trainer.js, "r", spec(), batcher.RunOptions{})
+	trainer := f.connect(t, byNKey, vision, broker.RoleTrainer)
+	run, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,36 +251,36 @@ func TestDenied(t *testing.T) {
 		return ctx
 	}
 	t.Run("a worker opens a run", func(t *testing.T) {
-		c := f.connect(t, byNKey, vision, batcher.RoleWorker)
-		_, err := batcher.OpenRun(short(), c.js, "mine", spec(), batcher.RunOptions{})
+		c := f.connect(t, byNKey, vision, broker.RoleWorker)
+		_, err := runs.Open(short(), c.js, "mine", spec(), runs.Options{})
 		wantErr(t, err, errs.ErrDenied, `Publish to "$JS.API.STREAM.CREATE.CTRL_mine"`, "role")
 	})
 	t.Run("an observer deletes a run", func(t *testing.T) {
-		c := f.connect(t, byNKey, vision, batcher.RoleObserver)
-		wantErr(t, batcher.DeleteRun(short(), c.js, "r"), errs.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
+		c := f.connect(t, byNKey, vision, broker.RoleObserver)
+		wantErr(t, runs.Delete(short(), c.js, "r"), errs.ErrDenied, `Publish to "$JS.API.STREAM.DELETE.TASKS_r"`)
 	})
 	t.Run("a trainer connects under another role's inbox", func(t *testing.T) {
-		o := f.options(byNKey, vision, batcher.RoleTrainer)
-		o.Role = batcher.RoleWorker
+		o := f.options(byNKey, vision, broker.RoleTrainer)
+		o.Role = broker.RoleWorker
 		o.Timeout = time.Second
-		_, _, err := batcher.Connect(t.Context(), o)
+		_, _, err := broker.Connect(t.Context(), o)
 		wantErr(t, err, errs.ErrDenied, `Subscription to "_INBOX.worker.`)
 	})
 	t.Run("a stranger", func(t *testing.T) {
-		o := f.options(byNKey, vision, batcher.RoleWorker)
+		o := f.options(byNKey, vision, broker.RoleWorker)
 		o.NKey = ""
-		_, _, err := batcher.Connect(t.Context(), o)
+		_, _, err := broker.Connect(t.Context(), o)
 		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 		if other := t.TempDir(); Keys(KeyOptions{Dir: other, Tenants: []string{vision}}) != nil {
 			t.Fatal("no keys")
 		} else {
 			o.NKey = filepath.Join(other, vision, "worker.nk")
 		}
-		_, _, err = batcher.Connect(t.Context(), o)
+		_, _, err = broker.Connect(t.Context(), o)
 		wantErr(t, err, errs.ErrDenied, "--creds, --nkey or --token")
 	})
 	t.Run("quota", func(t *testing.T) {
-		_, err := batcher.OpenRun(t.Context(), trainer.js, "large", spec(), batcher.RunOptions{Storage: batcher.StorageFile, MaxBytes: 200 << 30})
+		_, err := runs.Open(t.Context(), trainer.js, "large", spec(), runs.Options{Storage: runs.StorageFile, MaxBytes: 200 << 30})
 		wantErr(t, err, errs.ErrUnavailable, "store")
 	})
 	if err := run.Ensure(t.Context()); err != nil {
@@ -292,7 +296,7 @@ func TestGuestsOfOldAreRefused(t *testing.T) {
 			t.Parallel()
 			f := launch(t, byCreds, separate, KeyOptions{})
 			keys := KeyOptions{Dir: filepath.Join(f.dir, "keys")}
-			a, err := keys.account(vision, batcher.Roles())
+			a, err := keys.account(vision, broker.Roles())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -306,7 +310,7 @@ func TestGuestsOfOldAreRefused(t *testing.T) {
 				if err := keys.writeCreds(o.Creds, jwt.NewUserClaims(public), user, a.key); err != nil {
 					t.Fatal(err)
 				}
-				nc, _, err := batcher.Connect(t.Context(), o)
+				nc, _, err := broker.Connect(t.Context(), o)
 				if !r.Guest() {
 					if err != nil {
 						t.Fatalf("%s: %v", r, err)
@@ -325,11 +329,11 @@ func TestGuestsOfOldAreRefused(t *testing.T) {
 func TestStreamQuota(t *testing.T) {
 	t.Parallel()
 	f := launch(t, byCreds, false, KeyOptions{Quota: Quota{Streams: 5}})
-	c := f.connect(t, byCreds, vision, batcher.RoleTrainer)
-	if _, err := batcher.OpenRun(t.Context(), c.js, "one", spec(), batcher.RunOptions{}); err != nil {
+	c := f.connect(t, byCreds, vision, broker.RoleTrainer)
+	if _, err := runs.Open(t.Context(), c.js, "one", spec(), runs.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := batcher.OpenRun(t.Context(), c.js, "two", spec(), batcher.RunOptions{})
+	_, err := runs.Open(t.Context(), c.js, "two", spec(), runs.Options{})
 	wantErr(t, err, errs.ErrUnavailable, "maximum number of streams reached")
 }
 
@@ -337,7 +341,7 @@ func TestStreamQuota(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	f := launch(t, byNKey, true, KeyOptions{Mutual: true})
-	good := f.options(byNKey, vision, batcher.RoleWorker)
+	good := f.options(byNKey, vision, broker.RoleWorker)
 	good.Cert, good.Key = filepath.Join(f.dir, "keys", vision, "worker.pem"), filepath.Join(f.dir, "keys", vision, "worker.key")
 	other := t.TempDir()
 	if err := Keys(KeyOptions{Dir: other, Tenants: []string{vision}}); err != nil {
@@ -349,28 +353,28 @@ func TestTLS(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		change func(o *batcher.ConnectOptions)
+		change func(o *broker.ConnectOptions)
 		kind   error
 		says   string
 	}{
-		{"good", func(*batcher.ConnectOptions) {}, nil, ""},
-		{"nats:// is made tls by the broker", func(o *batcher.ConnectOptions) { o.URL = strings.Replace(o.URL, "tls", "nats", 1) }, nil, ""},
-		{"no authority", func(o *batcher.ConnectOptions) { o.CA = "" }, errs.ErrUnavailable, "--tls-ca"},
-		{"another authority", func(o *batcher.ConnectOptions) { o.CA = filepath.Join(other, "ca.pem") }, errs.ErrUnavailable, "--tls-ca"},
-		{"no certificate", func(o *batcher.ConnectOptions) { o.Cert, o.Key = "", "" }, errs.ErrDenied, "--tls-cert"},
-		{"another's certificate", func(o *batcher.ConnectOptions) {
+		{"good", func(*broker.ConnectOptions) {}, nil, ""},
+		{"nats:// is made tls by the broker", func(o *broker.ConnectOptions) { o.URL = strings.Replace(o.URL, "tls", "nats", 1) }, nil, ""},
+		{"no authority", func(o *broker.ConnectOptions) { o.CA = "" }, errs.ErrUnavailable, "--tls-ca"},
+		{"another authority", func(o *broker.ConnectOptions) { o.CA = filepath.Join(other, "ca.pem") }, errs.ErrUnavailable, "--tls-ca"},
+		{"no certificate", func(o *broker.ConnectOptions) { o.Cert, o.Key = "", "" }, errs.ErrDenied, "--tls-cert"},
+		{"another's certificate", func(o *broker.ConnectOptions) {
 			o.Cert, o.Key = filepath.Join(other, vision, "worker.pem"), filepath.Join(other, vision, "worker.key")
 		}, errs.ErrDenied, "--tls-cert"},
-		{"half a pair", func(o *batcher.ConnectOptions) { o.Key = "" }, errs.ErrUsage, "--tls-key"},
-		{"a missing file", func(o *batcher.ConnectOptions) { o.CA += "x" }, errs.ErrNotFound, "ca.pemx"},
-		{"garbage for an authority", func(o *batcher.ConnectOptions) { o.CA = garbage }, errs.ErrCorrupt, garbage},
-		{"garbage for a seed", func(o *batcher.ConnectOptions) { o.NKey = garbage }, errs.ErrCorrupt, garbage},
-		{"two logins", func(o *batcher.ConnectOptions) { o.Token = "t" }, errs.ErrUsage, "one of --creds, --nkey and --token"},
+		{"half a pair", func(o *broker.ConnectOptions) { o.Key = "" }, errs.ErrUsage, "--tls-key"},
+		{"a missing file", func(o *broker.ConnectOptions) { o.CA += "x" }, errs.ErrNotFound, "ca.pemx"},
+		{"garbage for an authority", func(o *broker.ConnectOptions) { o.CA = garbage }, errs.ErrCorrupt, garbage},
+		{"garbage for a seed", func(o *broker.ConnectOptions) { o.NKey = garbage }, errs.ErrCorrupt, garbage},
+		{"two logins", func(o *broker.ConnectOptions) { o.Token = "t" }, errs.ErrUsage, "one of --creds, --nkey and --token"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := good
 			c.change(&o)
-			nc, _, err := batcher.Connect(t.Context(), o)
+			nc, _, err := broker.Connect(t.Context(), o)
 			if c.kind == nil {
 				if err != nil {
 					t.Fatal(err)

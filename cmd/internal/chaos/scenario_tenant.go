@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"resslt/batcher"
+	batchbroker "resslt/batcher/broker"
 	"resslt/cmd/internal/broker"
 	"resslt/schemas/errs"
 )
@@ -25,7 +25,7 @@ func withoutRights(ctx context.Context, s *stage) error {
 	}); err != nil {
 		return err
 	}
-	as := func(tenant string, role batcher.Role) []string {
+	as := func(tenant string, role batchbroker.Role) []string {
 		return []string{"--tls-ca", filepath.Join(keys, "ca.pem"), "--nkey", filepath.Join(keys, tenant, string(role)+".nk")}
 	}
 	change := func(l *layout) {
@@ -33,23 +33,23 @@ func withoutRights(ctx context.Context, s *stage) error {
 		l.login = func(service string) []string {
 			switch service {
 			case "trainer":
-				return as("vision", batcher.RoleTrainer)
+				return as("vision", batchbroker.RoleTrainer)
 			case "worker-1":
-				return as("speech", batcher.RoleWorker)
+				return as("speech", batchbroker.RoleWorker)
 			}
-			return as("vision", batcher.RoleWorker)
+			return as("vision", batchbroker.RoleWorker)
 		}
 	}
 	return s.play(ctx, change, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
 			return err
 		}
-		trainer := append([]string{"train", "--nats", f.url(f.trainer), "--run", "mine", "--out", filepath.Join(f.dir, "second")}, as("vision", batcher.RoleWorker)...)
+		trainer := append([]string{"train", "--nats", f.url(f.trainer), "--run", "mine", "--out", filepath.Join(f.dir, "second")}, as("vision", batchbroker.RoleWorker)...)
 		for _, intruder := range []struct {
 			name, program string
 			args          []string
 		}{
-			{"observer-as-worker", "augmentd", append([]string{"--nats", f.url(f.trainer)}, as("vision", batcher.RoleObserver)...)},
+			{"observer-as-worker", "augmentd", append([]string{"--nats", f.url(f.trainer)}, as("vision", batchbroker.RoleObserver)...)},
 			{"worker-as-trainer", "resslt", append(trainer, f.recipe(f.opts.Data)...)},
 		} {
 			p, err := f.launch(intruder.name, 1, filepath.Join(f.opts.Bin, intruder.program), intruder.args...)

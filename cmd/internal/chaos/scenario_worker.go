@@ -10,7 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/runs"
 	"resslt/schemas/errs"
 )
 
@@ -59,12 +60,12 @@ func (f *farm) redelivered(ctx context.Context) (int64, error) {
 			return 0, err
 		}
 	}
-	nc, js, err := batcher.Connect(ctx, batcher.ConnectOptions{URL: "nats://" + f.addr, Name: "chaos"})
+	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: "nats://" + f.addr, Name: "chaos"})
 	if err != nil {
 		return 0, err
 	}
 	defer nc.Close()
-	run, err := batcher.LookupRun(ctx, js, f.name)
+	run, err := runs.Lookup(ctx, js, f.name)
 	if err != nil {
 		return 0, err
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -36,16 +38,16 @@ func Connection(r prometheus.Registerer, nc *nats.Conn) {
 }
 
 // Worker adds a worker's counts.
-func Worker(r prometheus.Registerer, w *batcher.Worker, slots int) {
+func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	gauge(r, "resslt_worker_slots", nil, func() float64 { return float64(slots) })
-	for name, of := range map[string]func(batcher.WorkerStats) int64{
-		"resslt_worker_chunks_total":            func(s batcher.WorkerStats) int64 { return s.Chunks },
-		"resslt_worker_samples_total":           func(s batcher.WorkerStats) int64 { return s.Samples },
-		"resslt_worker_bytes_total":             func(s batcher.WorkerStats) int64 { return s.Bytes },
-		"resslt_worker_replaced_total":          func(s batcher.WorkerStats) int64 { return s.Replaced },
-		"resslt_worker_redelivered_total":       func(s batcher.WorkerStats) int64 { return s.Redelivered },
-		"resslt_worker_tombstoned_total":        func(s batcher.WorkerStats) int64 { return s.Tombstoned },
-		"resslt_worker_digest_mismatches_total": func(s batcher.WorkerStats) int64 { return s.DigestMismatches },
+	for name, of := range map[string]func(runs.WorkerStats) int64{
+		"resslt_worker_chunks_total":            func(s runs.WorkerStats) int64 { return s.Chunks },
+		"resslt_worker_samples_total":           func(s runs.WorkerStats) int64 { return s.Samples },
+		"resslt_worker_bytes_total":             func(s runs.WorkerStats) int64 { return s.Bytes },
+		"resslt_worker_replaced_total":          func(s runs.WorkerStats) int64 { return s.Replaced },
+		"resslt_worker_redelivered_total":       func(s runs.WorkerStats) int64 { return s.Redelivered },
+		"resslt_worker_tombstoned_total":        func(s runs.WorkerStats) int64 { return s.Tombstoned },
+		"resslt_worker_digest_mismatches_total": func(s runs.WorkerStats) int64 { return s.DigestMismatches },
 	} {
 		counter(r, name, nil, func() float64 { return float64(of(w.Stats())) })
 	}
@@ -159,13 +161,13 @@ const (
 )
 
 // NewTrainer adds a trainer's counts. js asks the broker for what lies there.
-func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Run, stream *batcher.Stream) *Trainer {
+func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *runs.Run, input *stream.Stream) *Trainer {
 	t := &Trainer{}
 	of := prometheus.Labels{"run": run.Name}
 	zero := 0.0
 	t.loss.Store(&zero)
 	t.phases.Store(&train.Phases{})
-	t.step.Store(stream.Stats().Next)
+	t.step.Store(input.Stats().Next)
 	gauge(r, "resslt_trainer_step", of, func() float64 { return float64(t.step.Load()) })
 	gauge(r, "resslt_trainer_steps", of, func() float64 { return float64(run.Spec().Steps()) })
 	gauge(r, "resslt_trainer_loss", of, func() float64 { return *t.loss.Load() })
@@ -175,24 +177,24 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *batcher.Ru
 	}
 	gauge(r, WindowSteps, of, func() float64 { return float64(run.Window()) })
 	counter(r, "resslt_trainer_samples_total", of, func() float64 { return float64(t.samples.Load()) })
-	for name, get := range map[string]func(batcher.StreamStats) int64{
-		"resslt_trainer_chunks_total":            func(s batcher.StreamStats) int64 { return s.Chunks },
-		"resslt_trainer_bytes_total":             func(s batcher.StreamStats) int64 { return s.Bytes },
-		"resslt_trainer_repeated_total":          func(s batcher.StreamStats) int64 { return s.Repeated },
-		"resslt_trainer_replaced_total":          func(s batcher.StreamStats) int64 { return s.Replaced },
-		"resslt_trainer_tombstoned_total":        func(s batcher.StreamStats) int64 { return s.Tombstoned },
-		"resslt_trainer_rejected_total":          func(s batcher.StreamStats) int64 { return s.Rejected },
-		"resslt_trainer_digest_mismatches_total": func(s batcher.StreamStats) int64 { return s.DigestMismatches },
-		"resslt_trainer_healed_total":            func(s batcher.StreamStats) int64 { return s.Repaired },
+	for name, get := range map[string]func(stream.Stats) int64{
+		"resslt_trainer_chunks_total":            func(s stream.Stats) int64 { return s.Chunks },
+		"resslt_trainer_bytes_total":             func(s stream.Stats) int64 { return s.Bytes },
+		"resslt_trainer_repeated_total":          func(s stream.Stats) int64 { return s.Repeated },
+		"resslt_trainer_replaced_total":          func(s stream.Stats) int64 { return s.Replaced },
+		"resslt_trainer_tombstoned_total":        func(s stream.Stats) int64 { return s.Tombstoned },
+		"resslt_trainer_rejected_total":          func(s stream.Stats) int64 { return s.Rejected },
+		"resslt_trainer_digest_mismatches_total": func(s stream.Stats) int64 { return s.DigestMismatches },
+		"resslt_trainer_healed_total":            func(s stream.Stats) int64 { return s.Repaired },
 	} {
-		counter(r, name, of, func() float64 { return float64(get(stream.Stats())) })
+		counter(r, name, of, func() float64 { return float64(get(input.Stats())) })
 	}
 	// The wait that goes on and the waits that are over are two numbers, read one
 	// after the other: a counter must not be seen to fall.
 	var waited highest
-	counter(r, TrainerWait, of, func() float64 { return waited.of(stream.Stats().Waited.Seconds()) })
+	counter(r, TrainerWait, of, func() float64 { return waited.of(input.Stats().Waited.Seconds()) })
 	buffered := &asked{ask: func(ctx context.Context) ([]float64, error) {
-		n, err := run.Buffered(ctx, stream.Stats().Next, run.Window())
+		n, err := run.Buffered(ctx, input.Stats().Next, run.Window())
 		return []float64{float64(n)}, err
 	}}
 	gauge(r, BufferedSteps, of, func() float64 { return buffered.get(0) })

@@ -19,7 +19,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/broker"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/stream"
+	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -28,15 +33,15 @@ import (
 type blank struct{ stages *Stages }
 
 func (blank) At(_, index int64) int64            { return index }
-func (b blank) Order() batcher.Order             { return b }
-func (b blank) NewMaker() (batcher.Maker, error) { return b, nil }
+func (b blank) Order() wire.Order                { return b }
+func (b blank) NewMaker() (produce.Maker, error) { return b, nil }
 func (blank) Close() error                       { return nil }
-func (b blank) Make(_ context.Context, _ batcher.TaskRow, _, plans [][]byte) (batcher.Made, error) {
+func (b blank) Make(_ context.Context, _ wire.TaskRow, _, plans [][]byte) (produce.Made, error) {
 	b.stages.Read(time.Millisecond)
 	for v := range plans {
 		plans[v] = append(plans[v][:0], 'p')
 	}
-	return batcher.Made{}, nil
+	return produce.Made{}, nil
 }
 
 func spec() schemas.RunSpec {
@@ -52,32 +57,32 @@ func spec() schemas.RunSpec {
 // TestMetrics trains on a real broker and scrapes by HTTP: every line of the table is
 // there, and nothing of ours that is not in the table; the counts are the truth.
 func TestMetrics(t *testing.T) {
-	b, err := batcher.StartBroker(batcher.BrokerOptions{StoreDir: t.TempDir()})
+	b, err := broker.Start(broker.Options{StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	nc, js, err := batcher.Connect(t.Context(), batcher.ConnectOptions{Broker: b})
+	nc, js, err := broker.Connect(t.Context(), broker.ConnectOptions{Broker: b})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	run, err := batcher.OpenRun(t.Context(), js, "r", spec(), batcher.RunOptions{})
+	run, err := runs.Open(t.Context(), js, "r", spec(), runs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	registry := NewRegistry()
 	stages := NewStages(registry)
-	w, err := batcher.NewWorker(stages.JetStream(js), batcher.WorkerOptions{
+	w, err := worker.New(stages.JetStream(js), worker.Options{
 		Workers: 1,
-		Open:    func(context.Context, *schemas.RunInfo) (batcher.Source, error) { return blank{stages}, nil },
+		Open:    func(context.Context, *schemas.RunInfo) (produce.Source, error) { return blank{stages}, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	Connection(registry, nc)
 	Worker(registry, w, 1)
-	stream, err := batcher.OpenStream(t.Context(), run, blank{}, batcher.StreamOptions{})
+	stream, err := stream.Open(t.Context(), run, blank{}, stream.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

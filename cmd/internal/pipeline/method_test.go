@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/batcher"
+	"resslt/batcher/assemble"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -38,8 +40,8 @@ var long = []string{
 // endless is a train.Stream that makes its batches as they are asked for.
 type endless struct {
 	spec  *schemas.RunSpec
-	order batcher.Order
-	maker batcher.Maker
+	order wire.Order
+	maker produce.Maker
 	step  int64
 }
 
@@ -47,7 +49,7 @@ func (e *endless) Next(ctx context.Context) (*schemas.Batch, error) {
 	if e.step == e.spec.Steps() {
 		return nil, io.EOF
 	}
-	b, err := batcher.MakeBatches(ctx, e.spec, e.order, e.maker, e.step, 1)
+	b, err := assemble.Batches(ctx, e.spec, e.order, e.maker, e.step, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -2,17 +2,18 @@ package pipeline
 
 import (
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/schemas/errs"
 )
 
 // Plans gives the recorded plans of a row's sample, one a view; false where the record has
 // none for it.
-type Plans func(row batcher.TaskRow) ([][]byte, bool)
+type Plans func(row wire.TaskRow) ([][]byte, bool)
 
 // WithPlans is a source of OpenSource whose views are rendered by recorded plans instead of
 // drawn: a change of the drawing law does not touch a replay.
-func WithPlans(s batcher.Source, plans Plans) (batcher.Source, error) {
+func WithPlans(s produce.Source, plans Plans) (produce.Source, error) {
 	src, ok := s.(*source)
 	if !ok {
 		return nil, errs.New("replay plans", "", "give a source that OpenSource opened", errs.ErrUsage)
@@ -25,7 +26,7 @@ type planned struct {
 	plans Plans
 }
 
-func (p *planned) NewMaker() (batcher.Maker, error) {
+func (p *planned) NewMaker() (produce.Maker, error) {
 	m, err := p.source.NewMaker()
 	if err != nil {
 		return nil, err

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"resslt/augment"
-	"resslt/batcher"
+	"resslt/batcher/produce"
+	"resslt/batcher/wire"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -19,7 +20,7 @@ import (
 //
 // Errors wrap ErrMismatch where the engine or the data is another than the
 // run's, and ingest's own where the data cannot be opened.
-func OpenSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options) (batcher.Source, error) {
+func OpenSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options) (produce.Source, error) {
 	return OpenTimedSource(ctx, rec, overrides, opt, nil)
 }
 
@@ -32,7 +33,7 @@ type Timer interface {
 }
 
 // OpenTimedSource is OpenSource with a timer, nil for none.
-func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options, timer Timer) (batcher.Source, error) {
+func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options, timer Timer) (produce.Source, error) {
 	engine, err := augment.EngineByName(rec.Spec.Engine)
 	if err != nil {
 		return nil, err
@@ -72,21 +73,21 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 }
 
 // Order is the order in which the spec visits its samples.
-func Order(s *schemas.RunSpec) (batcher.Order, error) { return ingest.OpenOrder(s) }
+func Order(s *schemas.RunSpec) (wire.Order, error) { return ingest.OpenOrder(s) }
 
 // source is a batcher.Source over ingest and augment.
 type source struct {
 	data   ingest.Source
 	engine augment.Engine
 	policy *augment.Policy
-	order  batcher.Order
+	order  wire.Order
 	seed   uint64
 	timer  Timer // nil for none
 }
 
-func (s *source) Order() batcher.Order { return s.order }
+func (s *source) Order() wire.Order { return s.order }
 
-func (s *source) NewMaker() (batcher.Maker, error) {
+func (s *source) NewMaker() (produce.Maker, error) {
 	r, err := augment.NewRenderer(s.engine, s.policy)
 	if err != nil {
 		return nil, err
@@ -104,24 +105,24 @@ type maker struct {
 	plans    Plans          // recorded ones, or nil
 }
 
-func (m *maker) Make(ctx context.Context, row batcher.TaskRow, dst, plans [][]byte) (batcher.Made, error) {
+func (m *maker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	start := time.Now()
 	if err := m.data.Read(ctx, row.Sample, &m.sample); err != nil {
-		return batcher.Made{}, err
+		return produce.Made{}, err
 	}
 	if m.timer != nil {
 		m.timer.Read(time.Since(start))
 	}
 	if m.plans != nil {
 		if recorded, ok := m.plans(row); ok {
-			return batcher.Made{Label: m.sample.Label}, m.replay(recorded, dst, plans)
+			return produce.Made{Label: m.sample.Label}, m.replay(recorded, dst, plans)
 		}
 	}
 	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
 	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {
-		return batcher.Made{}, err
+		return produce.Made{}, err
 	}
-	return batcher.Made{Label: m.sample.Label}, nil
+	return produce.Made{Label: m.sample.Label}, nil
 }
 
 func (m *maker) Close() error { return m.renderer.Close() }

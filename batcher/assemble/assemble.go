@@ -1,0 +1,254 @@
+package assemble
+
+import (
+	"fmt"
+	"sync"
+
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// Assembler puts chunks together to batches. It knows no network. It is safe for
+// concurrent use; in a Stream one goroutine adds and another takes.
+type Assembler struct {
+	spec     *schemas.RunSpec
+	from, to int    // rows of a batch that are kept
+	wanted   []bool // chunks that a batch waits for, by index
+	wants    int    // their number
+
+	mu    sync.Mutex
+	steps map[int64]*building // guarded by mu
+	floor int64               // steps below are not wanted any more; guarded by mu
+	free  []*buffers          // guarded by mu
+}
+
+// building is a step of which chunks have come.
+type building struct {
+	buf       *buffers
+	have      int
+	digests   []string // one a chunk; "" where it has not come
+	tombstone string   // of a chunk that could not be made
+	lost      int      // which
+}
+
+// buffers are the recycled parts of a batch.
+type buffers struct {
+	pixels   [][]byte // one a view, (B,S,S,3)
+	samples  []int64  // (B)
+	labels   []int32  // (B)
+	planned  []int64  // (B)
+	reasons  []string // (B), "" where the slot holds the planned sample
+	replaced int
+}
+
+// NewAssembler makes an assembler that takes no step below from.
+func New(spec *schemas.RunSpec, from int64) *Assembler {
+	return NewPart(spec, from, Part{}, false)
+}
+
+// NewPartAssembler makes one whose batches are a part of the run's. all has them wait
+// for every chunk, not the part's alone.
+func NewPart(spec *schemas.RunSpec, from int64, p Part, all bool) *Assembler {
+	a := &Assembler{spec: spec, steps: map[int64]*building{}, floor: from, wanted: make([]bool, spec.Chunks())}
+	a.from, a.to = p.Rows(spec.BatchSize)
+	for c := range a.wanted {
+		lo, hi := spec.ChunkRange(c)
+		if a.wanted[c] = all || lo < a.to && hi > a.from; a.wanted[c] {
+			a.wants++
+		}
+	}
+	return a
+}
+
+// Add copies a decoded chunk into its batch. It says false for a chunk that is
+// not wanted: its step was taken, or the chunk is there with the same digest. It
+// returns ErrDeterminism where it is there with another digest, ErrCorrupt for a
+// step or chunk outside the run.
+func (a *Assembler) Add(c *wire.Chunk) (bool, error) {
+	if c.Step < 0 || c.Step >= a.spec.Steps() || c.Index < 0 || c.Index >= a.spec.Chunks() {
+		return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "see who publishes to this run",
+			errs.Because(errs.ErrCorrupt, "the run has no such chunk"))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.Step < a.floor || !a.wanted[c.Index] {
+		return false, nil
+	}
+	b := a.steps[c.Step]
+	if b == nil {
+		b = &building{digests: make([]string, a.spec.Chunks())}
+		a.steps[c.Step] = b
+	}
+	if have := b.digests[c.Index]; have != "" {
+		if have != c.Digest && c.Tombstone == "" {
+			// (A tombstone of what is here already tells of a worker's trouble
+			// after the broker lost the chunk; it contradicts nothing.)
+			return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step),
+				"run the same build of the worker on every machine",
+				errs.Because(errs.ErrDeterminism, fmt.Sprintf("it came with digest %.12s and with %.12s", have, c.Digest)))
+		}
+		return false, nil
+	}
+	b.digests[c.Index] = c.Digest
+	b.have++
+	if c.Tombstone != "" {
+		b.tombstone, b.lost = c.Tombstone, c.Index
+		return true, nil
+	}
+	if b.buf == nil {
+		b.buf = a.take()
+	}
+	b.buf.put(a, c)
+	return true, nil
+}
+
+// Ready says whether Take has something for the step: all chunks, or a tombstone.
+func (a *Assembler) Ready(step int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.steps[step]
+	return b != nil && (b.have == a.wants || b.tombstone != "")
+}
+
+// Missing lists the chunks of the step that have not come.
+func (a *Assembler) Missing(step int64) []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []int
+	b := a.steps[step]
+	for c := range a.spec.Chunks() {
+		if a.wanted[c] && (b == nil || b.digests[c] == "") {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Complete is the number of steps from step on, without a gap, that are ready.
+func (a *Assembler) Complete(step int64) int64 {
+	n := int64(0)
+	for a.Ready(step + n) {
+		n++
+	}
+	return n
+}
+
+// Take gives the batch of a step, nil where it is not ready, and wants no chunk of
+// this step or an earlier one from then on. The batch's Release recycles its
+// buffers. It returns ErrTombstone where a chunk could not be made, or a sample
+// was replaced and the run's policy is to fail.
+func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
+	if !a.Ready(step) {
+		return nil, nil
+	}
+	a.mu.Lock()
+	b := a.steps[step]
+	delete(a.steps, step)
+	a.mu.Unlock()
+	a.DropBelow(step + 1)
+	if b.tombstone != "" {
+		a.give(b.buf)
+		return nil, errs.New("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
+			"fix the data or the workers, then resume", errs.Because(errs.ErrTombstone, b.tombstone))
+	}
+	batch := b.buf.batch(a, step)
+	if batch.Replaced > 0 && a.spec.OnError == schemas.Fail {
+		why := batch.Reasons[0]
+		a.give(b.buf)
+		return nil, errs.New("batch", fmt.Sprintf("step %d", step), "fix the data, or set on_error to replace",
+			errs.Because(errs.ErrTombstone, fmt.Sprintf("%d samples could not be decoded; the first: %s", batch.Replaced, why)))
+	}
+	batch.OnRelease(func() { a.give(b.buf) })
+	return batch, nil
+}
+
+// DropBelow forgets the chunks of steps below step and takes no more of them.
+func (a *Assembler) DropBelow(step int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.floor = max(a.floor, step)
+	for s, b := range a.steps {
+		if s < a.floor {
+			delete(a.steps, s)
+			if b.buf != nil {
+				a.free = append(a.free, b.buf)
+			}
+		}
+	}
+}
+
+// take gives buffers for one batch; a.mu is held.
+func (a *Assembler) take() *buffers {
+	if n := len(a.free); n > 0 {
+		b := a.free[n-1]
+		a.free = a.free[:n-1]
+		clear(b.reasons)
+		b.replaced = 0
+		return b
+	}
+	return newBuffers(a.spec, a.to-a.from)
+}
+
+// freeBuffers bounds the buffers that are kept for later.
+const freeBuffers = 4
+
+func (a *Assembler) give(b *buffers) {
+	if b == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.free) < freeBuffers {
+		a.free = append(a.free, b)
+	}
+}
+
+// newBuffers makes room for n rows.
+func newBuffers(spec *schemas.RunSpec, n int) *buffers {
+	b := &buffers{
+		pixels: make([][]byte, len(spec.Views)), samples: make([]int64, n), labels: make([]int32, n),
+		planned: make([]int64, n), reasons: make([]string, n),
+	}
+	for v, view := range spec.Views {
+		b.pixels[v] = make([]byte, n*view.Bytes())
+	}
+	return b
+}
+
+// put copies those of a chunk's rows that are kept to their slots.
+func (b *buffers) put(a *Assembler, c *wire.Chunk) {
+	first, end := a.spec.ChunkRange(c.Index)
+	lo, hi := max(first, a.from), min(end, a.to)
+	if lo >= hi {
+		return
+	}
+	at, of := lo-a.from, lo-first // where they go, and come from
+	end = hi - first
+	copy(b.samples[at:], c.Samples[of:end])
+	copy(b.labels[at:], c.Labels[of:end])
+	copy(b.planned[at:], c.Planned[of:end])
+	copy(b.reasons[at:], c.Reasons[of:end])
+	for _, r := range c.Reasons[of:end] {
+		if r != "" {
+			b.replaced++
+		}
+	}
+	for v, view := range a.spec.Views {
+		copy(b.pixels[v][at*view.Bytes():], c.Pixels[v][of*view.Bytes():end*view.Bytes()])
+	}
+}
+
+// batch shows the buffers as a batch.
+func (b *buffers) batch(a *Assembler, step int64) *schemas.Batch {
+	batch := &schemas.Batch{
+		Step: step, Epoch: step / a.spec.StepsPerEpoch, Size: len(b.samples),
+		Views: a.spec.Views, Pixels: b.pixels, Samples: b.samples, Labels: b.labels, Replaced: b.replaced,
+	}
+	for i, r := range b.reasons {
+		if r != "" {
+			batch.Reasons = append(batch.Reasons, fmt.Sprintf("slot %d: sample %d for %d: %s", a.from+i, b.samples[i], b.planned[i], r))
+		}
+	}
+	return batch
+}

@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"resslt/schemas"
+)
+
+// Role is what a process may do in its tenant's account of a locked-down broker.
+// The lists of Permissions are the whole truth: `resslt keys` writes the broker's
+// configuration from them, and a test lets every role do its work under it.
+type Role string
+
+const (
+	// RoleWorker takes tasks, and publishes chunks, its heartbeat and stop notices.
+	// It makes and deletes no stream.
+	RoleWorker Role = "worker"
+	// RoleTrainer manages the runs' streams, and publishes tasks, specs and
+	// leases. It publishes no chunk and takes no task.
+	RoleTrainer Role = "trainer"
+	// RoleObserver reads: `resslt status`, `resslt doctor`, a dashboard.
+	RoleObserver Role = "observer"
+	// RoleOwner may do everything in its tenant's account, and nothing outside:
+	// `resslt record import`, `resslt bench transport`, a hand that mends.
+	RoleOwner Role = "owner"
+)
+
+// Roles are all of them.
+func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleOwner} }
+
+// Guest says whether the role has an account of its own beside its tenant's, which
+// reaches into this by what Permissions name and by nothing else: JetStream answers on
+// whatever subject a request names, with the broker's rights, and so a permission alone
+// keeps nobody from having an answer put where it is a task, or an order to delete. A
+// guest's answers stay in its own account. Trainer and owner manage the tenant's streams,
+// and are trusted with all of them.
+func (r Role) Guest() bool { return r == RoleWorker || r == RoleObserver }
+
+// Permissions are subjects as a nats-server has them: what may be published and
+// subscribed to, and what of the former may not, all the same.
+type Permissions struct {
+	Publish, DenyPublish, Subscribe []string
+}
+
+// The JetStream API as subjects. A stream's name is one token there, so that a
+// permission cannot tell CTRL_ from BATCH_; what a role may do to streams, it may do
+// to all of its account. Consumers can be told apart.
+const (
+	apiInfo       = "$JS.API.INFO"
+	apiNames      = "$JS.API.STREAM.NAMES"
+	apiStreamInfo = "$JS.API.STREAM.INFO.*"
+	apiMsgGet     = "$JS.API.STREAM.MSG.GET.*"
+	apiDirectGet  = "$JS.API.DIRECT.GET.*"   // by sequence
+	apiDirectLast = "$JS.API.DIRECT.GET.*.>" // by subject
+	apiTaskInfo   = "$JS.API.CONSUMER.INFO.*." + schemas.WorkersConsumer
+	apiTaskNext   = "$JS.API.CONSUMER.MSG.NEXT.*." + schemas.WorkersConsumer
+	taskAck       = "$JS.ACK.*." + schemas.WorkersConsumer + ".>"
+	taskAckV2     = "$JS.ACK.*.*.*." + schemas.WorkersConsumer + ".>" // with domain and account ahead
+	taskAdvisory  = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*." + schemas.WorkersConsumer
+)
+
+var reading = []string{apiInfo, apiNames, apiStreamInfo, apiMsgGet, apiDirectGet, apiDirectLast, apiTaskInfo}
+
+// Permissions of the role, sorted by what they are for.
+func (r Role) Permissions() Permissions {
+	hear := []string{r.inbox() + ".>", schemas.AllCtrl("*")}
+	may := func(more ...string) []string { return append(reading[:len(reading):len(reading)], more...) }
+	switch r {
+	case RoleWorker:
+		return Permissions{
+			Publish: may(apiTaskNext, taskAck, taskAckV2,
+				schemas.AllChunks("*"), schemas.WorkerSubject("*", "*"), schemas.StopSubject("*")),
+			Subscribe: hear,
+		}
+	case RoleTrainer:
+		return Permissions{
+			Publish: may("$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.DELETE.*", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.MSG.DELETE.*",
+				"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
+				schemas.AllTasks("*"), schemas.SpecSubject("*"), schemas.OptionsSubject("*"), schemas.TrainerSubject("*", "*")),
+			DenyPublish: []string{apiTaskNext},
+			Subscribe:   append(hear, taskAdvisory),
+		}
+	case RoleObserver:
+		return Permissions{Publish: may(), Subscribe: hear}
+	case RoleOwner:
+		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
+	}
+	return Permissions{}
+}
+
+// Reach is what a guest's account takes from its tenant's: the services that it may ask,
+// and the subjects that it may hear.
+func (r Role) Reach() (services, hears []string) {
+	if !r.Guest() {
+		return nil, nil
+	}
+	p := r.Permissions()
+	return p.Publish, slices.DeleteFunc(p.Subscribe, func(s string) bool { return strings.HasPrefix(s, r.inbox()) })
+}
+
+// inbox is where answers to a role's requests come. Roles do not share it, so that
+// none reads what was meant for another.
+func (r Role) inbox() string {
+	if r == "" {
+		return nats.InboxPrefix[:len(nats.InboxPrefix)-1]
+	}
+	return nats.InboxPrefix + string(r)
+}

@@ -1,0 +1,48 @@
+package farm
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"resslt/batcher/internal/rig"
+	"resslt/batcher/worker"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// farm is a worker that runs until stop, or the end of the test.
+type Farm struct {
+	*worker.Worker
+	Stop func() error
+}
+
+func Start(t *testing.T, js jetstream.JetStream, src *rig.HashSource, o worker.Options, run string) *Farm {
+	t.Helper()
+	if o.Open == nil {
+		o.Open = src.Opener
+	}
+	if o.Grace == 0 {
+		o.Grace = time.Second
+	}
+	o.Discover = 50 * time.Millisecond
+	o.Heartbeat = 100 * time.Millisecond
+	w, err := worker.New(js, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		if run == "" {
+			done <- w.Serve(ctx)
+		} else {
+			done <- w.ServeRun(ctx, run)
+		}
+	}()
+	f := &Farm{Worker: w}
+	f.Stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { f.Stop() })
+	return f
+}

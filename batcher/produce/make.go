@@ -1,0 +1,116 @@
+package produce
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// replacements is how many samples after the planned one are tried before the
+// whole chunk becomes a tombstone. So many broken samples in a row mean a broken
+// data set or decoder, not a broken file.
+const replacements = 16
+
+// Made says what Maker made.
+type Made struct {
+	Label int32 // the sample's class, or schemas.NoLabel
+}
+
+// Maker decodes samples and renders their views. A worker has one a goroutine, so
+// it may keep buffers.
+type Maker interface {
+	// Make renders every view of row.Sample: view v of the run spec into dst[v],
+	// which has Views[v].Bytes() bytes, and its plan appended to plans[v][:0], at
+	// most MaxPlanBytes. What it writes is a pure function of the run spec, the
+	// sample and the epoch.
+	//
+	// An error that matches ErrCorrupt, ErrTooLarge or ErrUnsupported says that
+	// no machine can decode the sample: it is replaced. Its text becomes part of
+	// the chunk, and so must be the same on every machine: of a *errs.Error
+	// only Err is taken (paths belong in Where). Any other error is this
+	// worker's own trouble, and the task goes to another.
+	Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (Made, error)
+	Close() error
+}
+
+// Source gives a worker what it needs for one run; it is shared by the worker's
+// goroutines.
+type Source interface {
+	Order() wire.Order
+	NewMaker() (Maker, error)
+	Close() error
+}
+
+// undecodable says whether err means that no machine can decode the sample.
+func Undecodable(err error) bool {
+	return errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrUnsupported)
+}
+
+// reasonOf is the part of err that is the same on every machine.
+func reasonOf(err error) string {
+	var e *errs.Error
+	for errors.As(err, &e) && e.Err != nil {
+		err = e.Err
+	}
+	return wire.ReasonLine(err.Error())
+}
+
+// fillChunk makes all rows of a task. A sample that cannot be decoded is replaced
+// by the next of the epoch's order that can: index+1, index+2, … modulo the number
+// of samples. If none of 16 can, the chunk becomes a tombstone. Other errors of
+// the maker are returned, and the chunk is of no use.
+func Fill(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Maker, t *wire.Task, c *wire.Chunk) error {
+	c.Reset(spec, t.Step, t.Chunk)
+	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
+	for i, planned := range t.Rows {
+		for v, view := range spec.Views {
+			dst[v] = c.Pixels[v][i*view.Bytes() : (i+1)*view.Bytes() : (i+1)*view.Bytes()]
+			plans[v] = c.Plans[v][i][:0]
+		}
+		row, reason := planned, ""
+		made, err := maker.Make(ctx, row, dst, plans)
+		for k := int64(1); err != nil; k++ {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if !Undecodable(err) {
+				return err
+			}
+			if reason == "" {
+				reason = reasonOf(err)
+			}
+			if k > replacements || k >= spec.Dataset.Samples {
+				c.Tombstone = wire.ReasonLine(fmt.Sprintf("sample %d and the %d after it cannot be decoded: %s", planned.Sample, k-1, reason))
+				return nil
+			}
+			row.Sample = order.At(row.Epoch, (planned.Index+k)%spec.Dataset.Samples)
+			made, err = maker.Make(ctx, row, dst, plans)
+		}
+		c.Samples[i], c.Planned[i], c.Labels[i], c.Reasons[i] = row.Sample, planned.Sample, made.Label, reason
+		for v := range spec.Views {
+			c.Plans[v][i] = plans[v]
+		}
+	}
+	return nil
+}
+
+// MakeChunk makes a chunk in this goroutine, without a broker, and sets its digest: what
+// a worker would publish. c is of NewChunk, enc of the same spec.
+func Chunk(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Maker, enc *wire.Encoder, step int64, index int, c *wire.Chunk) error {
+	if err := Fill(ctx, spec, order, maker, wire.NewTask(spec, order, step, index), c); err != nil {
+		return err
+	}
+	body := []byte(c.Tombstone)
+	if c.Tombstone == "" {
+		var err error
+		if body, err = enc.Encode(c); err != nil {
+			return err
+		}
+	}
+	c.Digest = wire.Digest(body)
+	return nil
+}

@@ -1,0 +1,82 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// WorkerStats count what a worker did.
+type WorkerStats struct {
+	Chunks           int64   `json:"chunks"`            // published, each once
+	Samples          int64   `json:"samples"`           // rows of these
+	Replaced         int64   `json:"replaced"`          // rows whose planned sample could not be decoded
+	Redelivered      int64   `json:"redelivered"`       // tasks that had been out before, or whose chunk was there already
+	Tombstoned       int64   `json:"tombstoned"`        // chunks that could not be made
+	DigestMismatches int64   `json:"digest_mismatches"` // same task, other bytes
+	Bytes            int64   `json:"bytes"`             // of published bodies
+	Rate             float64 `json:"rate"`              // samples a second, since the first chunk
+}
+
+// WorkerBeat is a worker's heartbeat in CTRL_<run>, JSON.
+type Heartbeat struct {
+	Worker  string    `json:"worker"`
+	Workers int       `json:"workers"` // chunks it makes at once
+	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
+	Time    time.Time `json:"time"`
+	WorkerStats
+	// Trouble says, in a line, why the worker can make nothing of the run just now;
+	// "" where it can.
+	Trouble string `json:"trouble,omitempty"`
+	// SentBack are the newest tasks, by their sequence, that it gave back for a
+	// trouble of its own, or because it was told to stop.
+	SentBack []uint64 `json:"sent_back,omitempty"`
+}
+
+func (b *Heartbeat) Encode() ([]byte, error) {
+	out, err := json.Marshal(b)
+	if err != nil {
+		return nil, errs.New("heartbeat", b.Worker, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+	}
+	return out, nil
+}
+
+// Workers gives the last heartbeat of every worker that ever served the run.
+func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
+	if err != nil {
+		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.WorkerSubject(r.Name, "*")))
+	if err != nil {
+		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
+	}
+	var out []Heartbeat
+	for subject := range info.State.Subjects {
+		m, err := s.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
+		}
+		var b Heartbeat
+		// A beat that does not parse is somebody else's message: only its sender
+		// is known.
+		if json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
+			b = Heartbeat{Worker: subject[strings.LastIndexByte(subject, '.')+1:]}
+		}
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b Heartbeat) int { return strings.Compare(a.Worker, b.Worker) })
+	return out, nil
+}

@@ -1,0 +1,503 @@
+package runs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"resslt/batcher/broker"
+	"resslt/batcher/internal/link"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Storage is where the broker keeps the chunks.
+type Storage string
+
+const (
+	// StorageMemory: live training; a restarted broker has the chunks made again.
+	StorageMemory Storage = "memory"
+	// StorageFile: recording, or more window than memory holds.
+	StorageFile Storage = "file"
+)
+
+// Defaults of RunOptions.
+const (
+	DefaultAckWait    = 30 * time.Second
+	DefaultMaxDeliver = 5
+	// DefaultMaxAckPending is how many tasks may be out at once, over all
+	// workers: twice as many as the largest farm that is expected has cores.
+	DefaultMaxAckPending = 1024
+
+	windowBytes = 512 << 20 // of the default window
+	minWindow   = 2         // steps
+	maxWindow   = 64        // steps
+	streamSlack = 64 << 20  // BATCH_ holds this above its window, for what is not yet purged
+)
+
+// RunOptions configure a run's streams.
+type Options struct {
+	// DataURI is kept beside the spec, for workers to find the data. The one that
+	// the run was last opened with counts.
+	DataURI string
+	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
+	// are always in files.
+	Storage Storage
+	// MaxBytes bounds BATCH_<run>; zero is the window's bytes and some slack. It
+	// is the backstop behind the credits: a full stream refuses chunks, and
+	// their workers wait. A run that is there already keeps the larger limit.
+	MaxBytes int64
+	// Window is how many steps may be made ahead of the cursor; zero is
+	// DefaultWindow.
+	Window int64
+	// AckWait is how long a task may lie silent before another worker gets it;
+	// default 30 s. Workers that are alive extend it.
+	AckWait time.Duration
+	// MaxDeliver is how often a task is tried before it becomes a tombstone;
+	// default 5.
+	MaxDeliver int
+	// MaxAckPending is how many tasks may be out at once; default 1024.
+	MaxAckPending int
+}
+
+func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
+	if o.Storage == "" {
+		o.Storage = StorageMemory
+	}
+	if o.Window == 0 {
+		o.Window = DefaultWindow(spec)
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(wire.MaxChunkBytes(spec)+wire.MessageOverhead) + streamSlack
+	}
+	if o.AckWait == 0 {
+		o.AckWait = DefaultAckWait
+	}
+	if o.MaxDeliver == 0 {
+		o.MaxDeliver = DefaultMaxDeliver
+	}
+	if o.MaxAckPending == 0 {
+		o.MaxAckPending = DefaultMaxAckPending
+	}
+	return o
+}
+
+// Validate says whether the options can be used; it returns ErrUsage.
+func (o Options) Validate() error {
+	switch {
+	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:
+		return errs.New("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, errs.ErrUsage)
+	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0:
+		return errs.New("run options", "", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a limit is negative"))
+	}
+	return nil
+}
+
+// DefaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
+func DefaultWindow(spec *schemas.RunSpec) int64 {
+	step := max(1, int64(spec.SampleBytes())*int64(spec.BatchSize))
+	return min(max(windowBytes/step, minWindow), maxWindow)
+}
+
+// Run is a run's place in the broker.
+type Run struct {
+	Name string
+	Info schemas.RunInfo
+
+	opts Options // with defaults
+	js   jetstream.JetStream
+}
+
+// Spec is the run's spec.
+func (r *Run) Spec() *schemas.RunSpec { return &r.Info.Spec }
+
+// OpenRun creates the run's streams and stores its record, or opens them where
+// they are there already with the same spec.
+//
+// It returns ErrUsage for a bad name, spec or options, ErrMismatch where the name
+// belongs to another spec, ErrTooLarge where the broker's max_payload is below a
+// chunk, ErrUnavailable where the broker has not the means or does not answer.
+func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas.RunSpec, o Options) (*Run, error) {
+	if err := schemas.CheckRunName(name); err != nil {
+		return nil, err
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Run{
+		Name: name, js: js, opts: o.applyDefaults(&spec),
+		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+	}
+	if err := checkPayload(js.Conn(), wire.MaxChunkBytes(&spec)+wire.MessageOverhead); err != nil {
+		return nil, err
+	}
+	if err := r.ensure(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// LookupRun finds a run that somebody opened. It returns ErrNotFound where there
+// is none, ErrMismatch or ErrUnsupported where its record cannot be served by this
+// build.
+func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, error) {
+	if err := schemas.CheckRunName(name); err != nil {
+		return nil, err
+	}
+	rec, err := loadInfo(ctx, js, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := rec.Check(); err != nil {
+		return nil, err
+	}
+	r := &Run{Name: name, Info: *rec, js: js}
+	return r, r.loadOptions(ctx)
+}
+
+// ListRuns finds the runs of the broker, by name. A run whose record this build
+// cannot serve is left out of the list and named in the error, which may come
+// with a list.
+func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+	lister := js.StreamNames(ctx)
+	var names []string
+	for s := range lister.Name() {
+		if name, ok := strings.CutPrefix(s, schemas.CtrlStream("")); ok && schemas.CheckRunName(name) == nil {
+			names = append(names, name)
+		}
+	}
+	if err := lister.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, link.Unavailable(js.Conn(), "list runs", "", err)
+	}
+	slices.Sort(names)
+	var (
+		runs   []*Run
+		failed []error
+	)
+	for _, name := range names {
+		r, err := Lookup(ctx, js, name)
+		switch {
+		case err == nil:
+			runs = append(runs, r)
+		case errors.Is(err, errs.ErrNotFound): // deleted, or being opened, just now
+		default:
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return runs, errs.New("list runs", "", "delete these, or use the build that they were made with", errors.Join(failed...))
+	}
+	return runs, nil
+}
+
+// DeleteRun removes the run's streams with all that is in them. Checkpoints are
+// no part of them: a trainer that resumes has the batches made again. It returns
+// ErrUsage while a trainer of the run is alive, ErrNotFound where there is no run.
+func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
+	if err := schemas.CheckRunName(name); err != nil {
+		return err
+	}
+	if err := refuseWhileTrained(ctx, js, name); err != nil {
+		return err
+	}
+	found := false
+	// CTRL_ goes last, so that a deletion that was cut short can be repeated by
+	// a name that ListRuns still shows.
+	for _, s := range []string{schemas.TasksStream(name), schemas.BatchStream(name), schemas.CtrlStream(name)} {
+		err := js.DeleteStream(ctx, s)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return link.Unavailable(js.Conn(), "delete run", name, err)
+		}
+		found = found || err == nil
+	}
+	if !found {
+		return errs.New("delete run", name, "list the broker's runs", errs.ErrNotFound)
+	}
+	return nil
+}
+
+// Ensure creates what is missing of the run in the broker: streams, the workers'
+// consumer, record and options. A broker that lost its memory is mended by it.
+func (r *Run) Ensure(ctx context.Context) error {
+	// What the run was opened with since, by whomever, stays.
+	return r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
+}
+
+// ensureOpen does the same for a trainer that is at work: that the run was sealed
+// meanwhile, by another, is no trouble of its own.
+func (r *Run) EnsureOpen(ctx context.Context) error {
+	err := r.Ensure(ctx)
+	if errors.Is(err, errSealed) {
+		return nil
+	}
+	return err
+}
+
+// ensure does the same; the options are written on a condition, or in any case.
+func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error {
+	storage := jetstream.MemoryStorage
+	if r.opts.Storage == StorageFile {
+		storage = jetstream.FileStorage
+	}
+	streams := []jetstream.StreamConfig{
+		{
+			Name: schemas.CtrlStream(r.Name), Subjects: []string{schemas.AllCtrl(r.Name)},
+			Description: "resslt: spec, cursors and heartbeats of run " + r.Name,
+			Storage:     jetstream.FileStorage, MaxMsgsPerSubject: 1,
+		},
+		{
+			Name: schemas.TasksStream(r.Name), Subjects: []string{schemas.AllTasks(r.Name)},
+			Description: "resslt: chunks to be made of run " + r.Name,
+			Storage:     jetstream.FileStorage, Retention: jetstream.WorkQueuePolicy,
+		},
+		{
+			Name: schemas.BatchStream(r.Name), Subjects: []string{schemas.AllChunks(r.Name)},
+			Description: "resslt: chunks of run " + r.Name,
+			Storage:     storage, Discard: jetstream.DiscardNew, MaxBytes: r.opts.MaxBytes,
+			// A direct get hands a stored chunk over as it is, not as base64 in JSON.
+			AllowDirect: true,
+		},
+	}
+	if _, err := r.DropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
+		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+	}
+	for _, cfg := range streams {
+		if err := r.ensureStream(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if err := r.storeInfo(ctx); err != nil {
+		return err
+	}
+	if err := r.storeOptions(ctx, options...); err != nil {
+		return err
+	}
+	if err := r.ensureQueue(ctx); err != nil {
+		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+	}
+	return nil
+}
+
+// ensureQueue makes the workers' consumer of TASKS_<run>, and makes it anew where it
+// remembers deliveries that the stream knows nothing of. A store that lost its tasks,
+// by a flipped bit say, numbers them from the beginning; a consumer that is ahead of
+// the numbers hands none out, and they would look as if their deliveries were spent.
+func (r *Run) ensureQueue(ctx context.Context) error {
+	cfg := jetstream.ConsumerConfig{
+		Durable: schemas.WorkersConsumer, FilterSubject: schemas.AllTasks(r.Name), // all: see purgeSubject
+		AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait:   r.opts.AckWait, MaxDeliver: r.opts.MaxDeliver, MaxAckPending: r.opts.MaxAckPending,
+	}
+	name := schemas.TasksStream(r.Name)
+	c, err := r.js.CreateOrUpdateConsumer(ctx, name, cfg)
+	if err != nil {
+		return err
+	}
+	// In this order: the stream only grows meanwhile.
+	delivered := c.CachedInfo().Delivered.Stream
+	s, err := r.js.Stream(ctx, name)
+	if err != nil || delivered <= s.CachedInfo().State.LastSeq {
+		return err
+	}
+	if err := s.DeleteConsumer(ctx, schemas.WorkersConsumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	_, err = s.CreateOrUpdateConsumer(ctx, cfg)
+	return err
+}
+
+// createWait bounds the wait for a broker that is still clearing away a deleted
+// stream of the same name: until its folder is gone, it cannot make a new one.
+const createWait = 3 * time.Second
+
+func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, createWait+link.APITimeout)
+	defer cancel()
+	for start := time.Now(); ; {
+		_, err := r.js.CreateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != link.ErrCodeStreamStore || time.Since(start) > createWait {
+			return err
+		}
+		if err := link.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	err := r.createStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		err = r.updateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if errors.As(err, &api) && api.ErrorCode == link.ErrCodeStreamConfig {
+			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
+				return sealedError("open run", r.Name)
+			}
+			return errs.New("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
+				errs.BecauseErr(errs.ErrMismatch, err))
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == link.ErrCodeMemory || api.ErrorCode == link.ErrCodeStorage || api.ErrorCode == link.ErrCodeResources) {
+		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store })", cfg.MaxBytes>>20)
+		if cfg.Storage == jetstream.MemoryStorage {
+			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), a smaller --window, or --storage file", cfg.MaxBytes>>20)
+		}
+		return errs.New("open run", r.Name, hint,
+			errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+}
+
+// updateStream gives a stream that is there our configuration. Its byte limit is never
+// lowered: another trainer of the run may have the larger window.
+func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	have, err := r.js.Stream(ctx, cfg.Name)
+	if err != nil {
+		return err
+	}
+	if limit := have.CachedInfo().Config.MaxBytes; limit <= 0 {
+		cfg.MaxBytes = limit
+	} else if cfg.MaxBytes > 0 {
+		cfg.MaxBytes = max(cfg.MaxBytes, limit)
+	}
+	_, err = r.js.UpdateStream(ctx, cfg)
+	return err
+}
+
+// storeRecord writes the record once. Another digest under the name is a mismatch.
+func (r *Run) storeInfo(ctx context.Context) error {
+	body, err := json.Marshal(&r.Info)
+	if err != nil {
+		return errs.New("store run record", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+	}
+	_, err = r.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.SpecSubject(r.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(0))
+	if err == nil {
+		return nil
+	}
+	if !link.IsWrongLast(err) {
+		return link.Unavailable(r.js.Conn(), "store run record", r.Name, err)
+	}
+	have, err := loadInfo(ctx, r.js, r.Name)
+	if err != nil {
+		return err
+	}
+	if have.Digest != r.Info.Digest {
+		return errs.New("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
+				have.Digest, r.Info.Digest, SpecDifference(&have.Spec, &r.Info.Spec))))
+	}
+	return nil
+}
+
+func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, error) {
+	none := func() error {
+		return errs.New("look up run", name, "start the trainer with this --run name first", errs.ErrNotFound)
+	}
+	s, err := js.Stream(ctx, schemas.CtrlStream(name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, none()
+	}
+	if err != nil {
+		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+	}
+	msg, err := s.GetLastMsgForSubject(ctx, schemas.SpecSubject(name))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, none()
+	}
+	if err != nil {
+		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+	}
+	var rec schemas.RunInfo
+	if err := json.Unmarshal(msg.Data, &rec); err != nil {
+		return nil, errs.New("run record", name, "delete the run and open it again", errs.BecauseErr(errs.ErrCorrupt, err))
+	}
+	return &rec, nil
+}
+
+// storeOptions writes the options, and with them the newest DataURI: the record is
+// written once, and data may move.
+func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
+	body, err := json.Marshal(r.opts)
+	if err != nil {
+		return errs.New("store run options", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+	}
+	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body, cond...); err != nil && !link.IsWrongLast(err) {
+		return link.Unavailable(r.js.Conn(), "store run options", r.Name, err)
+	}
+	return nil
+}
+
+func (r *Run) loadOptions(ctx context.Context) error {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
+	if err != nil {
+		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
+	}
+	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
+	o := Options{DataURI: r.Info.DataURI}
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound): // it is being opened just now
+	case err != nil:
+		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
+	default:
+		err := json.Unmarshal(msg.Data, &o)
+		if err == nil {
+			err = o.Validate()
+		}
+		if err != nil {
+			return errs.New("run options", r.Name, "open the run again", errs.BecauseErr(errs.ErrCorrupt, err))
+		}
+	}
+	r.Info.DataURI = o.DataURI
+	r.opts = o.applyDefaults(r.Spec())
+	return nil
+}
+
+// SpecDifference names the first fields in which two specs differ, for a person.
+func SpecDifference(a, b *schemas.RunSpec) string {
+	flat := func(s *schemas.RunSpec) map[string]json.RawMessage {
+		var m map[string]json.RawMessage
+		raw, err := json.Marshal(s)
+		if err != nil || json.Unmarshal(raw, &m) != nil {
+			return nil
+		}
+		return m
+	}
+	fa, fb := flat(a), flat(b)
+	var diff []string
+	for k, v := range fa {
+		if string(fb[k]) != string(v) {
+			diff = append(diff, k)
+		}
+	}
+	if len(diff) == 0 {
+		return ""
+	}
+	slices.Sort(diff)
+	return ": they differ in " + strings.Join(diff, ", ")
+}
+
+// checkPayload says whether the broker takes messages of n bytes.
+func checkPayload(nc *nats.Conn, n int) error {
+	if have := nc.MaxPayload(); have < int64(n) {
+		return errs.New("broker", link.BrokerName(nc),
+			fmt.Sprintf("set `max_payload: %dMB` in the nats-server's configuration", broker.MaxPayload>>20),
+			errs.Because(errs.ErrTooLarge, fmt.Sprintf("a chunk takes up to %d bytes, but max_payload is %d", n, have)))
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package runs
+
+import (
+	"context"
+
+	"resslt/batcher/internal/link"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+)
+
+// RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
+// that a recording that purges nothing cannot be shut out by what it keeps.
+func RecordingBytes(spec *schemas.RunSpec) int64 {
+	return spec.Steps()*int64(spec.Chunks())*int64(wire.MaxChunkBytes(spec)+wire.MessageOverhead) + streamSlack
+}
+
+// Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened
+// for training any more, only read and deleted. A trainer that still reads it goes on.
+func (r *Run) Seal(ctx context.Context) error {
+	s, err := r.batches(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Sealed = true
+	if _, err := r.js.UpdateStream(ctx, cfg); err != nil {
+		return link.Unavailable(r.js.Conn(), "seal recording", r.Name, err)
+	}
+	return nil
+}
+
+// errSealed: the run is a recording, and takes nothing any more.
+var errSealed = errs.Because(errs.ErrMismatch, "the run is a sealed recording")
+
+func sealedError(op, where string) error {
+	return errs.New(op, where, "read it with --replay stream:RUN, choose another --run name, or pass --fresh to delete it", errSealed)
+}

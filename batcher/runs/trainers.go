@@ -1,0 +1,108 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TrainerState is a trainer of a run, as its lease tells.
+type TrainerState struct {
+	Name   string        `json:"name"`
+	Host   string        `json:"host"`
+	PID    int           `json:"pid"`
+	Cursor int64         `json:"cursor"` // next step that it needs
+	Term   time.Duration `json:"term"`   // of its lease
+	Age    time.Duration `json:"age"`    // of the last renewal; 0 where the broker does not tell
+	Left   bool          `json:"left"`   // it has closed its stream
+	// Live: the lease was neither left nor has it run out. Brokers before 2.10 do
+	// not tell the time; there, a trainer that was killed counts as live.
+	Live bool `json:"live"`
+}
+
+// Trainers gives every trainer that ever had a lease on the run, by name.
+func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
+	notes, err := ReadLeases(ctx, r)
+	if err != nil {
+		return nil, link.Unavailable(r.js.Conn(), "list trainers", r.Name, err)
+	}
+	var out []TrainerState
+	for name, h := range notes {
+		out = append(out, TrainerState{
+			Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor,
+			Term: h.EffectiveTerm(), Age: h.Age, Left: h.Left, Live: !h.over(),
+		})
+	}
+	slices.SortFunc(out, func(a, b TrainerState) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Cursor gives the next step that a trainer needs, or where it stopped. It returns
+// ErrNotFound where the run had none of that name.
+func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
+	h, err := ReadLease(ctx, r, trainer)
+	switch {
+	case err != nil:
+		return 0, link.Unavailable(r.js.Conn(), "read cursor", r.Name, err)
+	case h == nil:
+		return 0, errs.New("read cursor", r.Name+" "+trainer, "name a trainer that has begun this run", errs.ErrNotFound)
+	case h.ID == "":
+		return 0, errs.New("read cursor", r.Name+" "+trainer, "see who else publishes to "+schemas.TrainerSubject(r.Name, trainer), errs.ErrCorrupt)
+	}
+	return h.Cursor, nil
+}
+
+// refuseWhileTrained returns ErrUsage while a trainer of the run is alive. One that
+// was killed without a word is waited for.
+func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string) error {
+	r := &Run{Name: run, js: js}
+	notes, err := ReadLeases(ctx, r)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	for name := range notes {
+		if err == nil {
+			_, err = AwaitFree(ctx, r, name)
+		}
+	}
+	var typed *errs.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed) && errors.Is(err, errs.ErrUsage):
+		return errs.New("delete run", run, "stop it first, or choose another --run name", typed.Err)
+	}
+	return link.Unavailable(js.Conn(), "delete run", run, err)
+}
+
+// readLeases reads the note of every trainer, by its name.
+func ReadLeases(ctx context.Context, run *Run) (map[string]*Lease, error) {
+	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(run.Name)))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]*Lease{}
+	for subject := range info.State.Subjects {
+		name := subject[strings.LastIndexByte(subject, '.')+1:]
+		h, err := ReadLease(ctx, run, name)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			out[name] = h
+		}
+	}
+	return out, nil
+}

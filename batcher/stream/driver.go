@@ -1,0 +1,210 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go"
+)
+
+// driver executes a planner's actions against the broker, and brings it its events. It
+// publishes no chunk itself.
+type driver struct {
+	run           *runs.Run
+	order         wire.Order
+	stats         *counters
+	lease         *lease
+	brokerTimeout time.Duration
+	wake          chan struct{} // capacity 1
+
+	// cursor is this trainer's. It and what is known are no part of what mu guards: a
+	// trainer that advances must not wait for a conversation with the broker.
+	cursor atomic.Int64
+	known  atomic.Pointer[standing]
+
+	mu      sync.Mutex // held for a whole conversation
+	planner *planner   // guarded by mu
+}
+
+// planTick is how often the planner looks without being woken: another trainer's
+// cursor may have moved.
+const planTick = 500 * time.Millisecond
+
+func newDriver(run *runs.Run, order wire.Order, o Options, l *lease, stats *counters) *driver {
+	d := &driver{
+		run: run, order: order, stats: stats, lease: l, brokerTimeout: o.BrokerTimeout, wake: make(chan struct{}, 1),
+		planner: newPlanner(limits{
+			trainer: o.Trainer, window: o.Window, keep: o.Keep, runWindow: run.Options().Window,
+			steps: run.Spec().Steps(), chunks: run.Spec().Chunks(),
+			ackWait: run.Options().AckWait, deliveries: run.Options().MaxDeliver,
+			chunkMessage: int64(wire.MaxChunkBytes(run.Spec()) + wire.MessageOverhead),
+		}, o.From),
+	}
+	d.cursor.Store(o.From)
+	d.publish()
+	return d
+}
+
+// advance says that this trainer needs no step below cursor any more. It does not wait.
+func (d *driver) advance(cursor int64) {
+	d.cursor.Store(cursor)
+	d.lease.advance(cursor)
+	wake(d.wake)
+}
+
+// wants says whether this trainer, or another that is live, wants the step's chunks in
+// the broker, or they are recorded. It does not wait.
+func (d *driver) wants(step int64) bool { return d.known.Load().wants(step, d.cursor.Load()) }
+
+// plan keeps planning until ctx ends, and then returns nil. It returns ErrUnavailable
+// where the broker is away for longer than BrokerTimeout.
+func (d *driver) plan(ctx context.Context) error {
+	nc := d.run.JetStream().Conn()
+	advisories := make(chan *nats.Msg, 256)
+	sub, err := nc.ChanSubscribe(
+		"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."+schemas.TasksStream(d.run.Name)+"."+schemas.WorkersConsumer, advisories)
+	if err != nil {
+		return link.Unavailable(nc, "plan", d.run.Name, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	notes := make(chan *nats.Msg, 256)       // one that does not fit is read again later
+	trainers, err := nc.ChanSubscribe(schemas.AllTrainers(d.run.Name), notes)
+	if err != nil {
+		return link.Unavailable(nc, "plan", d.run.Name, err)
+	}
+	defer func() { _ = trainers.Unsubscribe() }() // as above
+	tick := time.NewTicker(planTick)
+	defer tick.Stop()
+	pat := link.Patience{Conn: nc, Limit: d.brokerTimeout}
+	for {
+		pctx, cancel := link.WhileConnected(ctx, nc, link.PassTimeout)
+		err := d.tell(pctx, cycle{})
+		cancel()
+		if err == nil {
+			pat.Answered()
+		} else if ferr := pat.Failed(ctx, "plan", d.run.Name, err); ferr != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return ferr
+		} else {
+			continue
+		}
+		select {
+		case <-d.wake:
+		case <-tick.C:
+		case m := <-notes:
+			if len(m.Data) <= runs.MaxNoteBytes {
+				_ = d.tell(ctx, parseNote(m)) // no action follows from it
+			}
+		case m := <-advisories:
+			// One that cannot be acted upon now is found again by repair.
+			_ = d.exhausted(ctx, m.Data)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// tell brings the planner an event, and executes what follows from it.
+func (d *driver) tell(ctx context.Context, ev event) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.converse(ctx, ev)
+}
+
+// converse executes the actions that follow from an event, and those that follow from
+// their results, until there are none. d.mu is held.
+func (d *driver) converse(ctx context.Context, ev event) error {
+	for round := d.decide(ev); len(round) > 0; {
+		var next []action
+		for _, a := range round {
+			result, err := a.do(ctx, d)
+			if err != nil {
+				d.decide(failed{})
+				return err
+			}
+			next = d.decide(result) // the round's last result has the next round
+		}
+		round = next
+	}
+	return nil
+}
+
+func (d *driver) decide(ev event) []action {
+	round := d.planner.decide(moment{time.Now(), d.cursor.Load()}, ev)
+	d.publish()
+	return round
+}
+
+// publish shows what the planner knows to those that must not wait for it.
+func (d *driver) publish() {
+	s := d.planner.standing()
+	d.known.Store(&s)
+	d.lease.plan(s.issued, len(s.peers) == 0)
+}
+
+// repair looks after a step that does not become complete, for it is missing some
+// chunks: what the broker lost or cannot give is made again, every chunk of the window
+// that is neither there nor in the queue is requested again, and so are those of step
+// whose tasks are with a worker that does not come back, or with nobody. It returns the
+// chunks of step that are in the stream.
+func (d *driver) repair(ctx context.Context, step int64, missing []int) (there []int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.converse(ctx, starved{step, missing}); err != nil {
+		return nil, err
+	}
+	return d.planner.chunksOf(step), nil
+}
+
+// again requests a chunk once more: what came in its place was of no use.
+func (d *driver) again(ctx context.Context, id chunkID) error { return d.tell(ctx, unusable{id}) }
+
+// exhausted acts upon the broker's advisory that a task has spent its deliveries.
+func (d *driver) exhausted(ctx context.Context, advisory []byte) error {
+	var a struct {
+		Seq uint64 `json:"stream_seq"`
+	}
+	if err := json.Unmarshal(advisory, &a); err != nil || a.Seq == 0 {
+		return errs.New("read advisory", d.run.Name, advisoryHint, errs.ErrCorrupt)
+	}
+	return d.tell(ctx, exhausted{a.Seq})
+}
+
+// seal requests the chunks of the run that the broker does not hold, and says how many
+// they are.
+func (d *driver) seal(ctx context.Context, ev sealing) (lacking int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err = d.converse(ctx, ev)
+	return len(d.planner.lacking), err
+}
+
+// finish purges what is due at the end.
+func (d *driver) finish(ctx context.Context) error {
+	if err := d.tell(ctx, closing{}); err != nil {
+		return link.Unavailable(d.run.JetStream().Conn(), "close stream", d.run.Name, err)
+	}
+	return nil
+}
+
+// parseNote reads a lease note as it was published.
+func parseNote(m *nats.Msg) noteReceived {
+	ev := noteReceived{trainer: m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]}
+	var n runs.LeaseNote
+	if json.Unmarshal(m.Data, &n) == nil {
+		ev.note = &n
+	}
+	return ev
+}

@@ -1,0 +1,39 @@
+package wire
+
+import (
+	"resslt/schemas"
+
+	"github.com/nats-io/nats.go"
+)
+
+// chunkMessage is the message of an encoded chunk of a run whose spec has the given digest, or of a tombstone where reason
+// is not empty: its body is the reason, so that the digest covers it.
+func ChunkMessage(run, spec string, step int64, chunk int, body []byte, reason, worker string) *nats.Msg {
+	if reason != "" {
+		body = []byte(reason)
+	}
+	m := &nats.Msg{
+		Subject: schemas.ChunkSubject(run, step, chunk),
+		Data:    body,
+		Header: nats.Header{
+			schemas.HeaderSpec:   []string{spec},
+			schemas.HeaderDigest: []string{Digest(body)},
+			schemas.HeaderWorker: []string{worker},
+		},
+	}
+	if reason != "" {
+		m.Header.Set(schemas.HeaderTombstone, reason)
+	}
+	return m
+}
+
+// reasonText bounds a text from the wire to one line of 1 KiB.
+func ReasonText(b []byte) string {
+	out := ""
+	for len(b) > 0 && len(out) < 1024 {
+		n := min(len(b), MaxReasonBytes)
+		out += ReasonLine(string(b[:n]))
+		b = b[n:]
+	}
+	return out
+}

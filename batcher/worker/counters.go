@@ -1,0 +1,50 @@
+package worker
+
+import (
+	"sync/atomic"
+	"time"
+
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
+)
+
+// counters are the live form of WorkerStats.
+type counters struct {
+	chunks, samples, replaced, redelivered, tombstoned, mismatches, bytes atomic.Int64
+	started                                                               atomic.Int64 // UnixNano of the first chunk
+}
+
+func (c *counters) add(chunk *wire.Chunk, bytes int, how runs.Published, again bool) {
+	c.started.CompareAndSwap(0, time.Now().UnixNano())
+	if again || how != runs.PublishedNew {
+		c.redelivered.Add(1)
+	}
+	if how != runs.PublishedNew {
+		return
+	}
+	c.chunks.Add(1)
+	c.bytes.Add(int64(bytes))
+	if chunk.Tombstone != "" {
+		c.tombstoned.Add(1)
+		return
+	}
+	c.samples.Add(int64(chunk.Rows()))
+	for _, r := range chunk.Reasons {
+		if r != "" {
+			c.replaced.Add(1)
+		}
+	}
+}
+
+func (c *counters) stats() runs.WorkerStats {
+	s := runs.WorkerStats{
+		Chunks: c.chunks.Load(), Samples: c.samples.Load(), Replaced: c.replaced.Load(), Redelivered: c.redelivered.Load(),
+		Tombstoned: c.tombstoned.Load(), DigestMismatches: c.mismatches.Load(), Bytes: c.bytes.Load(),
+	}
+	if t := c.started.Load(); t != 0 {
+		if d := time.Since(time.Unix(0, t)).Seconds(); d > 0 {
+			s.Rate = float64(s.Samples) / d
+		}
+	}
+	return s
+}

@@ -1,0 +1,167 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// serving is a run that the worker serves.
+type serving struct {
+	run    *runs.Run
+	source produce.Source
+	began  time.Time
+	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
+	counters
+	account account // of Worker.turns
+
+	mu       sync.Mutex
+	consumer jetstream.Consumer // of the run's tasks, nil before it was looked up; guarded by mu
+	ackWait  time.Duration      // of consumer; guarded by mu
+	trouble  trouble            // guarded by mu
+	sentBack []uint64           // tasks that were given back, by sequence, newest last; guarded by mu
+}
+
+// trouble is a worker's own with a run: it can make nothing of it, whatever the task.
+type trouble struct {
+	why     error         // nil: there is none
+	row     wire.TaskRow  // that could not be made
+	until   time.Time     // no task is taken before, and none after unless a test goes well
+	wait    time.Duration // the rest that ends then
+	testing bool          // a goroutine is finding out whether it is over
+}
+
+const (
+	firstRest = time.Second
+	longRest  = 30 * time.Second
+	// testSamples is how many other samples are tried to tell a worker's trouble from
+	// a sample's.
+	testSamples = 3
+	// maxSentBack bounds what a heartbeat lists.
+	maxSentBack = 256
+)
+
+// tasks gives the consumer of the run's queue, and its ack wait. It is looked up
+// again after a failure, for the trainer may have made the queue anew.
+func (sv *serving) tasks(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	if sv.consumer == nil {
+		lctx, cancel := context.WithTimeout(ctx, link.APITimeout)
+		defer cancel()
+		c, err := sv.run.JetStream().Consumer(lctx, schemas.TasksStream(sv.run.Name), schemas.WorkersConsumer)
+		if err != nil {
+			return nil, 0, err
+		}
+		sv.consumer, sv.ackWait = c, c.CachedInfo().Config.AckWait
+	}
+	return sv.consumer, sv.ackWait, nil
+}
+
+func (sv *serving) forgetConsumer() {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	sv.consumer = nil
+}
+
+// rest takes no tasks of the run for a while, longer each time in a row.
+func (sv *serving) rest(row wire.TaskRow, why error) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	t := &sv.trouble
+	if t.why != nil && time.Now().Before(t.until) {
+		return // another goroutine has just found the same
+	}
+	t.why, t.row = why, row
+	t.wait = min(max(firstRest, 2*t.wait), longRest)
+	t.until = time.Now().Add(t.wait)
+}
+
+func (sv *serving) resting() bool {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	return sv.trouble.why != nil
+}
+
+// troubles is what a heartbeat tells of them.
+func (sv *serving) troubles() (why string, sentBack []uint64) {
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	if sv.trouble.why != nil {
+		why = wire.ReasonLine(sv.trouble.why.Error())
+	}
+	return why, append([]uint64(nil), sv.sentBack...)
+}
+
+// fit says whether the worker can make something of the run, as far as it knows.
+// After a rest, one goroutine finds out, with its bench.
+func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
+	sv.mu.Lock()
+	t := &sv.trouble
+	if t.why == nil {
+		sv.mu.Unlock()
+		return true
+	}
+	if b == nil || t.testing || time.Now().Before(t.until) {
+		sv.mu.Unlock()
+		return false
+	}
+	t.testing = true
+	row, why := t.row, t.why
+	sv.mu.Unlock()
+
+	well := w.healthy(ctx, sv, b, row)
+	sv.mu.Lock()
+	t.testing = false
+	if well {
+		*t = trouble{}
+	}
+	sv.mu.Unlock()
+	if well {
+		w.beat(sv)
+	} else {
+		sv.rest(row, why)
+	}
+	return well
+}
+
+// healthy says whether the worker can make other samples than the one of row: where
+// it can make none of some, far apart, the trouble is its own.
+func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.TaskRow) bool {
+	spec := sv.run.Spec()
+	b.chunk.Reset(spec, 0, 0)
+	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
+	for v, view := range spec.Views {
+		dst[v] = b.chunk.Pixels[v][:view.Bytes():view.Bytes()]
+	}
+	for k := range int64(testSamples) {
+		other := row
+		other.Index = (row.Index + (k+1)*spec.Dataset.Samples/(testSamples+1)) % spec.Dataset.Samples
+		other.Sample = sv.source.Order().At(row.Epoch, other.Index)
+		if _, err := b.maker.Make(ctx, other, dst, plans); err == nil || produce.Undecodable(err) {
+			return true
+		}
+	}
+	return false
+}
+
+// sendBack gives a task back to the queue at once. It was no fault of the task's,
+// which the heartbeat tells the planner: such deliveries do not count.
+func (w *Worker) sendBack(sv *serving, msg jetstream.Msg) {
+	if meta, err := msg.Metadata(); err == nil {
+		sv.mu.Lock()
+		sv.sentBack = append(sv.sentBack, meta.Sequence.Stream)
+		sv.sentBack = sv.sentBack[max(0, len(sv.sentBack)-maxSentBack):]
+		sv.mu.Unlock()
+		w.beat(sv) // before the broker counts the delivery
+	}
+	_ = msg.Nak() // one that is lost: the ack wait passes
+}
