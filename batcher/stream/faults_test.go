@@ -133,7 +133,7 @@ func TestPublishTwice(t *testing.T) {
 	msg := func(salt byte, worker string) *nats.Msg {
 		src := &rig.HashSource{Spec: spec, Salt: salt}
 		c := wire.NewChunk(&spec)
-		if err := produce.Fill(t.Context(), &spec, src.Order(), &rig.HashMaker{&spec, src}, wire.NewTask(&spec, src.Order(), 0, 1), c); err != nil {
+		if err := produce.Fill(t.Context(), &spec, src.Order(), &rig.HashMaker{Spec: &spec, Src: src}, wire.NewTask(&spec, src.Order(), 0, 1), c); err != nil {
 			t.Fatal(err)
 		}
 		body, err := wire.NewEncoder(&spec).Encode(c)

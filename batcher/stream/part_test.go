@@ -34,16 +34,16 @@ func TestParts(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		spec := longSpec(2)
 		src := &rig.HashSource{Spec: spec}
-		whole, err := assemble.Batches(t.Context(), &spec, src.Order(), &rig.HashMaker{&spec, src}, 0, int(spec.Steps()))
+		whole, err := assemble.Batches(t.Context(), &spec, src.Order(), &rig.HashMaker{Spec: &spec, Src: src}, 0, int(spec.Steps()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, wjs := b.Connect(t)
 		w := farm.Start(t, wjs, &rig.HashSource{}, worker.Options{Workers: 2}, "")
 		options := []Options{
-			{Trainer: "first", Part: assemble.Part{0, 2}},
-			{Trainer: "second", Part: assemble.Part{1, 2}},
-			{Trainer: "recording", Part: assemble.Part{1, 5}, Record: Recorders()},
+			{Trainer: "first", Part: assemble.Part{Index: 0, Of: 2}},
+			{Trainer: "second", Part: assemble.Part{Index: 1, Of: 2}},
+			{Trainer: "recording", Part: assemble.Part{Index: 1, Of: 5}, Record: Recorders()},
 		}
 		var streams []*Stream
 		for _, o := range options {
@@ -96,8 +96,8 @@ func TestPartFilters(t *testing.T) {
 				second = "b.r.>[]"
 			}
 			for got, want := range map[string]string{
-				filters(assemble.Part{}, false): "b.r.>[]", filters(assemble.Part{1, 2}, true): "b.r.>[]",
-				filters(assemble.Part{1, 2}, false): second, filters(assemble.Part{0, 5}, false): "b.r.*.0[]",
+				filters(assemble.Part{}, false): "b.r.>[]", filters(assemble.Part{Index: 1, Of: 2}, true): "b.r.>[]",
+				filters(assemble.Part{Index: 1, Of: 2}, false): second, filters(assemble.Part{Index: 0, Of: 5}, false): "b.r.*.0[]",
 			} {
 				if got != want {
 					t.Errorf("filters %s, want %s", got, want)
@@ -109,10 +109,10 @@ func TestPartFilters(t *testing.T) {
 
 // TestPartRefused: a part that a batch has not is named.
 func TestPartRefused(t *testing.T) {
-	for _, p := range []assemble.Part{{0, 3}, {2, 2}, {-1, 2}, {1, 0}} {
+	for _, p := range []assemble.Part{{Index: 0, Of: 3}, {Index: 2, Of: 2}, {Index: -1, Of: 2}, {Index: 1, Of: 0}} {
 		fixture.WantErr(t, p.Validate(10), errs.ErrUsage, fmt.Sprintf("%d of %d", p.Index, p.Of))
 	}
-	for _, p := range []assemble.Part{{}, {0, 1}, {4, 5}} {
+	for _, p := range []assemble.Part{{}, {Index: 0, Of: 1}, {Index: 4, Of: 5}} {
 		if err := p.Validate(10); err != nil {
 			t.Error(err)
 		}

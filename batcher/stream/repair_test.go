@@ -31,7 +31,7 @@ func TestMakeRoom(t *testing.T) {
 		enc, c := wire.NewEncoder(&spec), wire.NewChunk(&spec)
 		for _, step := range steps {
 			for index := range spec.Chunks() {
-				if err := produce.Chunk(t.Context(), &spec, src.Order(), &rig.HashMaker{&spec, src}, enc, step, index, c); err != nil {
+				if err := produce.Chunk(t.Context(), &spec, src.Order(), &rig.HashMaker{Spec: &spec, Src: src}, enc, step, index, c); err != nil {
 					t.Fatal(err)
 				}
 				if err := run.Store(t.Context(), enc, c, "test"); err != nil {

@@ -2,10 +2,6 @@ package stream
 
 import (
 	"context"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -143,43 +139,4 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	}
 	s := openStream(t, openRun(t, js, spec, runs.Options{DataURI: "folder:new"}), Options{})
 	rig.Equal(t, take(t, s, 1), rig.Want(t, spec, src, 0, 1))
-}
-
-// Every error that begins here says what to do; one that is passed on under
-// another name brings its own hint.
-func TestErrorsHaveHints(t *testing.T) {
-	fset := token.NewFileSet()
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls := 0
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(fset, name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			if sel, ok := call.Fun.(*ast.SelectorExpr); !ok || sel.Sel.Name != "New" || len(call.Args) != 4 {
-				return true
-			}
-			calls++
-			hint, literal := call.Args[2].(*ast.BasicLit)
-			_, passedOn := call.Args[3].(*ast.Ident)
-			if literal && hint.Value == `""` && !passedOn {
-				t.Errorf("%s: an error without a hint", fset.Position(call.Pos()))
-			}
-			return true
-		})
-	}
-	if calls < 20 {
-		t.Fatalf("only %d errors were found", calls)
-	}
 }

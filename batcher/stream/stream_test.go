@@ -190,15 +190,15 @@ func TestTombstones(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 			spec := fixture.Spec()
-			var mended atomic.Bool
+			var repaired atomic.Bool
 			src := &rig.HashSource{Before: func(_ context.Context, r wire.TaskRow) error {
-				if !mended.Load() && r.Epoch == 0 && r.Index/int64(spec.BatchSize) == 1 {
+				if !repaired.Load() && r.Epoch == 0 && r.Index/int64(spec.BatchSize) == 1 {
 					return tc.err
 				}
 				return nil
 			}}
 			run := openRun(t, js, spec, runs.Options{AckWait: 200 * time.Millisecond, MaxDeliver: 2})
-			farm.Start(t, js, src, worker.Options{Workers: 2}, "")
+			f := farm.Start(t, js, src, worker.Options{Workers: 2}, "")
 			s := openStream(t, run, Options{})
 			take(t, s, 1)
 			_, err := s.Next(t.Context())
@@ -207,7 +207,11 @@ func TestTombstones(t *testing.T) {
 				t.Errorf("%d tombstones counted", n)
 			}
 			s.Close()
-			mended.Store(true)
+			if err := f.Stop(); err != nil { // it may be in the middle of a chunk
+				t.Fatal(err)
+			}
+			repaired.Store(true)
+			farm.Start(t, js, src, worker.Options{Workers: 2}, "")
 			s = openStream(t, run, Options{From: 1})
 			plain := &rig.HashSource{}
 			rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, plain, 1, spec.Steps()))
@@ -317,7 +321,7 @@ func TestStallIsAnError(t *testing.T) {
 func TestMemoryStreamIsATwin(t *testing.T) {
 	spec := fixture.Spec()
 	src := &rig.HashSource{Spec: spec}
-	ready, err := assemble.Batches(t.Context(), &spec, src.Order(), &rig.HashMaker{&spec, src}, 0, 2)
+	ready, err := assemble.Batches(t.Context(), &spec, src.Order(), &rig.HashMaker{Spec: &spec, Src: src}, 0, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

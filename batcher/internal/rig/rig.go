@@ -275,7 +275,7 @@ func (w *cable) Plug() {
 func Want(t *testing.T, spec schemas.RunSpec, src *HashSource, from, to int64) []string {
 	t.Helper()
 	plain := &HashSource{Spec: spec, Before: src.Before}
-	batches, err := assemble.Batches(t.Context(), &spec, plain.Order(), &HashMaker{&spec, plain}, from, int(to-from))
+	batches, err := assemble.Batches(t.Context(), &spec, plain.Order(), &HashMaker{Spec: &spec, Src: plain}, from, int(to-from))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func Chunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *wire.Chu
 	t.Helper()
 	src := &HashSource{Spec: *spec}
 	c := wire.NewChunk(spec)
-	if err := produce.Fill(t.Context(), spec, src.Order(), &HashMaker{spec, src}, wire.NewTask(spec, src.Order(), step, index), c); err != nil {
+	if err := produce.Fill(t.Context(), spec, src.Order(), &HashMaker{Spec: spec, Src: src}, wire.NewTask(spec, src.Order(), step, index), c); err != nil {
 		t.Fatal(err)
 	}
 	return c
