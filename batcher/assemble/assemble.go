@@ -42,14 +42,9 @@ type buffers struct {
 	replaced int
 }
 
-// NewAssembler makes an assembler that takes no step below from.
-func New(spec *schemas.RunSpec, from int64) *Assembler {
-	return NewPart(spec, from, Part{}, false)
-}
-
-// NewPartAssembler makes one whose batches are a part of the run's. all has them wait
-// for every chunk, not the part's alone.
-func NewPart(spec *schemas.RunSpec, from int64, p Part, all bool) *Assembler {
+// New makes an assembler that takes no step below from, and whose batches are a part of the
+// run's. all has them wait for every chunk, not the part's alone.
+func New(spec *schemas.RunSpec, from int64, p Part, all bool) *Assembler {
 	a := &Assembler{spec: spec, steps: map[int64]*building{}, floor: from, wanted: make([]bool, spec.Chunks())}
 	a.from, a.to = p.Rows(spec.BatchSize)
 	for c := range a.wanted {

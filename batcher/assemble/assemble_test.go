@@ -23,7 +23,7 @@ func TestAssembler(t *testing.T) {
 		}
 		return c
 	}
-	a := assemble.New(&spec, 2)
+	a := assemble.New(&spec, 2, assemble.Part{}, false)
 	add := func(c *wire.Chunk, want bool) {
 		t.Helper()
 		if got, err := a.Add(c); err != nil || got != want {

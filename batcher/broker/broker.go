@@ -24,8 +24,8 @@ const (
 	// MaxPayload is the largest message, bytes. The server's own default is
 	// 1 MiB, under the size of a chunk; it warns above 8 MiB.
 	MaxPayload = 8 << 20
-	// MaxPending is what the server holds for one slow client, bytes.
-	MaxPending = 256 << 20
+	// maxPending is what the server holds for one slow client, bytes.
+	maxPending = 256 << 20
 	// maxBuffered is what a stream holds that is not yet stored, bytes.
 	maxBuffered = 512 << 20
 	// brokerReady is how long the embedded broker may take to start. A file
@@ -109,7 +109,7 @@ func Start(o Options) (*Broker, error) {
 		ServerName: "resslt",
 		JetStream:  true, StoreDir: o.StoreDir,
 		JetStreamMaxMemory: o.MaxMemory, JetStreamMaxStore: o.MaxStore,
-		MaxPayload: MaxPayload, MaxPending: MaxPending, StreamMaxBufferedSize: maxBuffered,
+		MaxPayload: MaxPayload, MaxPending: maxPending, StreamMaxBufferedSize: maxBuffered,
 		Authorization: o.Token,
 		DontListen:    o.Listen == "",
 		NoSigs:        true, NoLog: true,

@@ -52,16 +52,16 @@ func (n LeaseNote) String() string {
 	return wire.ReasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
 }
 
-// awaitFree waits until no live trainer has the name, and gives the sequence of the
-// note that lies there, 0 for none. It returns ErrUsage where one is alive.
-func AwaitFree(ctx context.Context, run *Run, trainer string) (uint64, error) {
+// AwaitFree waits until no live trainer has the name, and gives the sequence of the
+// note that is there, 0 for none. It returns ErrUsage where one is alive.
+func (r *Run) AwaitFree(ctx context.Context, trainer string) (uint64, error) {
 	var (
 		seen  *Lease // the note that is waited for
 		since time.Time
 		start = time.Now()
 	)
 	for {
-		have, err := ReadLease(ctx, run, trainer)
+		have, err := r.Lease(ctx, trainer)
 		if err != nil {
 			return 0, err
 		}
@@ -71,7 +71,7 @@ func AwaitFree(ctx context.Context, run *Run, trainer string) (uint64, error) {
 		case have.over(), seen != nil && have.Seq == seen.Seq && time.Since(since) >= have.EffectiveTerm():
 			return have.Seq, nil
 		case seen != nil && have.Seq != seen.Seq, time.Since(start) > have.EffectiveTerm()+have.EffectiveTerm()/5:
-			return 0, errs.New("open stream", run.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
+			return 0, errs.New("open stream", r.Name, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
 				errs.Because(errs.ErrUsage, have.String()+" is training this run"))
 		case seen == nil:
 			seen, since = have, time.Now()
@@ -103,13 +103,13 @@ func (h *Lease) EffectiveTerm() time.Duration {
 	return h.Term
 }
 
-// readLease reads the note that lies under a trainer's name, nil for none.
-func ReadLease(ctx context.Context, run *Run, trainer string) (*Lease, error) {
-	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
+// Lease reads the note under a trainer's name, nil for none.
+func (r *Run) Lease(ctx context.Context, trainer string) (*Lease, error) {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(run.Name, trainer))
+	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(r.Name, trainer))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}

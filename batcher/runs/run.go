@@ -32,10 +32,10 @@ const (
 // Defaults of RunOptions.
 const (
 	DefaultAckWait    = 30 * time.Second
-	DefaultMaxDeliver = 5
-	// DefaultMaxAckPending is how many tasks may be out at once, over all
+	defaultMaxDeliver = 5
+	// defaultMaxAckPending is how many tasks may be out at once, over all
 	// workers: twice as many as the largest farm that is expected has cores.
-	DefaultMaxAckPending = 1024
+	defaultMaxAckPending = 1024
 
 	windowBytes = 512 << 20 // of the default window
 	minWindow   = 2         // steps
@@ -56,7 +56,7 @@ type Options struct {
 	// their workers wait. A run that is there already keeps the larger limit.
 	MaxBytes int64
 	// Window is how many steps may be made ahead of the cursor; zero is
-	// DefaultWindow.
+	// defaultWindow.
 	Window int64
 	// AckWait is how long a task may lie silent before another worker gets it;
 	// default 30 s. Workers that are alive extend it.
@@ -73,7 +73,7 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 		o.Storage = StorageMemory
 	}
 	if o.Window == 0 {
-		o.Window = DefaultWindow(spec)
+		o.Window = defaultWindow(spec)
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(wire.MaxChunkBytes(spec)+wire.MessageOverhead) + streamSlack
@@ -82,10 +82,10 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 		o.AckWait = DefaultAckWait
 	}
 	if o.MaxDeliver == 0 {
-		o.MaxDeliver = DefaultMaxDeliver
+		o.MaxDeliver = defaultMaxDeliver
 	}
 	if o.MaxAckPending == 0 {
-		o.MaxAckPending = DefaultMaxAckPending
+		o.MaxAckPending = defaultMaxAckPending
 	}
 	return o
 }
@@ -101,8 +101,8 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// DefaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
-func DefaultWindow(spec *schemas.RunSpec) int64 {
+// defaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
+func defaultWindow(spec *schemas.RunSpec) int64 {
 	step := max(1, int64(spec.SampleBytes())*int64(spec.BatchSize))
 	return min(max(windowBytes/step, minWindow), maxWindow)
 }

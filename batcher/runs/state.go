@@ -54,7 +54,3 @@ func (r *Run) Usage(ctx context.Context) (chunks, rest uint64, err error) {
 	}
 	return chunks, rest, nil
 }
-
-// Stopped gives the notice that the run must not go on, ErrDeterminism; nil where
-// there is none.
-func (r *Run) Stopped(ctx context.Context) error { return stopNotice(ctx, r) }

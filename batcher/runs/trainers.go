@@ -30,7 +30,7 @@ type TrainerState struct {
 
 // Trainers gives every trainer that ever had a lease on the run, by name.
 func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
-	notes, err := ReadLeases(ctx, r)
+	notes, err := r.Leases(ctx)
 	if err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "list trainers", r.Name, err)
 	}
@@ -48,7 +48,7 @@ func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
 // Cursor gives the next step that a trainer needs, or where it stopped. It returns
 // ErrNotFound where the run had none of that name.
 func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
-	h, err := ReadLease(ctx, r, trainer)
+	h, err := r.Lease(ctx, trainer)
 	switch {
 	case err != nil:
 		return 0, link.Unavailable(r.js.Conn(), "read cursor", r.Name, err)
@@ -64,13 +64,13 @@ func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
 // was killed without a word is waited for.
 func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string) error {
 	r := &Run{Name: run, js: js}
-	notes, err := ReadLeases(ctx, r)
+	notes, err := r.Leases(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	for name := range notes {
 		if err == nil {
-			_, err = AwaitFree(ctx, r, name)
+			_, err = r.AwaitFree(ctx, name)
 		}
 	}
 	var typed *errs.Error
@@ -83,20 +83,20 @@ func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string)
 	return link.Unavailable(js.Conn(), "delete run", run, err)
 }
 
-// readLeases reads the note of every trainer, by its name.
-func ReadLeases(ctx context.Context, run *Run) (map[string]*Lease, error) {
-	s, err := run.js.Stream(ctx, schemas.CtrlStream(run.Name))
+// Leases reads the note of every trainer, by its name.
+func (r *Run) Leases(ctx context.Context) (map[string]*Lease, error) {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(run.Name)))
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(r.Name)))
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]*Lease{}
 	for subject := range info.State.Subjects {
 		name := subject[strings.LastIndexByte(subject, '.')+1:]
-		h, err := ReadLease(ctx, run, name)
+		h, err := r.Lease(ctx, name)
 		if err != nil {
 			return nil, err
 		}

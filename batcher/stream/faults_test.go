@@ -142,13 +142,13 @@ func TestPublishTwice(t *testing.T) {
 		}
 		return wire.ChunkMessage(run.Name, run.Info.Digest, 0, 1, body, "", worker)
 	}
-	for i, want := range []runs.Published{runs.PublishedNew, runs.PublishedTwin} {
-		how, err := runs.Publish(t.Context(), run, msg(0, "a"), func() {})
-		if err != nil || how != want {
-			t.Fatalf("publish %d: %v, %v", i, how, err)
+	for i, want := range []bool{true, false} {
+		fresh, err := run.Publish(t.Context(), msg(0, "a"), func() {})
+		if err != nil || fresh != want {
+			t.Fatalf("publish %d: %v, %v", i, fresh, err)
 		}
 	}
-	_, err := runs.Publish(t.Context(), run, msg(1, "b"), func() {})
+	_, err := run.Publish(t.Context(), msg(1, "b"), func() {})
 	fixture.WantErr(t, err, errs.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
 
 	// The same through workers: one lies in wait with other pixels. The stream

@@ -70,7 +70,7 @@ func newLease(run *runs.Run, at position, term time.Duration) *lease {
 // holder is alive, which shows in a fifth of the term.
 func (l *lease) take(ctx context.Context) error {
 	for {
-		seq, err := runs.AwaitFree(ctx, l.run, l.note.Trainer)
+		seq, err := l.run.AwaitFree(ctx, l.note.Trainer)
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
@@ -146,7 +146,7 @@ func (l *lease) renew(ctx context.Context) error {
 	if !link.IsWrongLast(err) {
 		return err
 	}
-	have, err := runs.ReadLease(ctx, l.run, l.note.Trainer)
+	have, err := l.run.Lease(ctx, l.note.Trainer)
 	switch {
 	case err != nil:
 		return err

@@ -91,7 +91,7 @@ func TestLeaseRunsOut(t *testing.T) {
 		if err := dead.leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if have, err := runs.ReadLease(t.Context(), run, "t"); err != nil || have == nil || have.ID != next.note.ID || have.Left {
+		if have, err := run.Lease(t.Context(), "t"); err != nil || have == nil || have.ID != next.note.ID || have.Left {
 			t.Fatalf("the other's leaving took the lease away: %+v, %v", have, err)
 		}
 	})
@@ -137,7 +137,7 @@ func TestLeaseIsMended(t *testing.T) {
 	if err := l.renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if have, err := runs.ReadLease(t.Context(), run, "t"); err != nil || have == nil || have.Seq != l.seq {
+	if have, err := run.Lease(t.Context(), "t"); err != nil || have == nil || have.Seq != l.seq {
 		t.Fatalf("lease %+v, held by %d, %v", have, l.seq, err)
 	}
 	// A note that cannot be read holds the run like any other.

@@ -78,7 +78,7 @@ type (
 )
 
 func (readPeers) do(ctx context.Context, d *driver) (event, error) {
-	notes, err := runs.ReadLeases(ctx, d.run)
+	notes, err := d.run.Leases(ctx)
 	return peersRead{notes}, err
 }
 
@@ -106,7 +106,7 @@ func (a purgeTasks) do(ctx context.Context, d *driver) (event, error) {
 	case a.step < 0:
 		err = s.Purge(ctx)
 	default:
-		err = runs.PurgeSubject(ctx, s, schemas.StepTasks(d.run.Name, a.step))
+		err = purgeSubject(ctx, s, schemas.StepTasks(d.run.Name, a.step))
 	}
 	return tasksPurged{a.step}, err
 }
@@ -114,7 +114,7 @@ func (a purgeTasks) do(ctx context.Context, d *driver) (event, error) {
 func (a dropTask) do(ctx context.Context, d *driver) (event, error) {
 	s, err := d.run.JetStream().Stream(ctx, schemas.TasksStream(d.run.Name))
 	if err == nil {
-		err = runs.PurgeSubject(ctx, s, schemas.TaskSubject(d.run.Name, a.id.step, a.id.chunk))
+		err = purgeSubject(ctx, s, schemas.TaskSubject(d.run.Name, a.id.step, a.id.chunk))
 	}
 	return taskDropped{a.id}, err
 }
@@ -136,7 +136,7 @@ func (a listChunk) do(ctx context.Context, d *driver) (event, error) {
 func (a purgeChunks) do(ctx context.Context, d *driver) (event, error) {
 	s, err := d.run.JetStream().Stream(ctx, schemas.BatchStream(d.run.Name))
 	if err == nil {
-		err = runs.PurgeSubject(ctx, s, schemas.StepFilter(d.run.Name, a.step))
+		err = purgeSubject(ctx, s, schemas.StepFilter(d.run.Name, a.step))
 	}
 	return chunksPurged{a.step}, err
 }
@@ -243,7 +243,7 @@ func (a replaceTask) do(ctx context.Context, d *driver) (event, error) {
 		}
 	} else {
 		m.Header.Set(schemas.HeaderGiveUp, a.why)
-		err = runs.PurgeSubject(ctx, s, m.Subject) // with its backup
+		err = purgeSubject(ctx, s, m.Subject) // with its backup
 	}
 	if err != nil {
 		return nil, err

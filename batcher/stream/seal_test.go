@@ -198,7 +198,7 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 	if err := run.Store(t.Context(), enc, chunk, "altered"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := runs.Publish(t.Context(), run, wire.ChunkMessage(run.Name, run.Info.Digest, 7, 0, nil, "given up", "w"), func() {}); err != nil {
+	if _, err := run.Publish(t.Context(), wire.ChunkMessage(run.Name, run.Info.Digest, 7, 0, nil, "given up", "w"), func() {}); err != nil {
 		t.Fatal(err)
 	}
 	farm.Start(t, js, src, worker.Options{Workers: 1}, "r")

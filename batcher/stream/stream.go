@@ -172,7 +172,7 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 		return nil, link.Unavailable(run.JetStream().Conn(), "open stream", run.Name, err)
 	}
 	s := &Stream{
-		run: run, opts: o, dec: dec, asm: assemble.NewPart(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
+		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
 		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
 		openSeq: batches.CachedInfo().State.LastSeq, digests: map[chunkID]string{},
@@ -215,7 +215,7 @@ func (s *Stream) watch(ctx context.Context) error {
 		select {
 		case m := <-stops:
 			s.stats.mismatches.Add(1)
-			return runs.StopError(s.run.Name, m.Data)
+			return s.run.StopError(m.Data)
 		case st := <-status:
 			if st == nats.CLOSED {
 				return errs.New("stream", s.run.Name, "keep the connection open while training",

@@ -14,12 +14,12 @@ type counters struct {
 	started                                                               atomic.Int64 // UnixNano of the first chunk
 }
 
-func (c *counters) add(chunk *wire.Chunk, bytes int, how runs.Published, again bool) {
+func (c *counters) add(chunk *wire.Chunk, bytes int, fresh, again bool) {
 	c.started.CompareAndSwap(0, time.Now().UnixNano())
-	if again || how != runs.PublishedNew {
+	if again || !fresh {
 		c.redelivered.Add(1)
 	}
-	if how != runs.PublishedNew {
+	if !fresh {
 		return
 	}
 	c.chunks.Add(1)

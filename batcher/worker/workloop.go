@@ -231,12 +231,12 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 		}
 	}
 	m := wire.ChunkMessage(sv.run.Name, sv.run.Info.Digest, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
-	how, err := runs.Publish(ctx, sv.run, m, func() { _ = msg.InProgress() })
+	fresh, err := sv.run.Publish(ctx, m, func() { _ = msg.InProgress() })
 	if errors.Is(err, errs.ErrDeterminism) {
 		sv.mismatches.Add(1)
 		w.total.mismatches.Add(1)
 		_ = msg.Nak()
-		if perr := runs.Stop(ctx, sv.run, err); perr != nil {
+		if perr := sv.run.Stop(ctx, err); perr != nil {
 			w.opts.Report(perr) // the run is refused all the same
 		}
 		return err
@@ -250,7 +250,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 	}
 	w.tell(sv.run.Name, nil)
 	for _, c := range []*counters{&sv.counters, &w.total} {
-		c.add(b.chunk, len(m.Data), how, deliveries > 1)
+		c.add(b.chunk, len(m.Data), fresh, deliveries > 1)
 	}
 	// The chunk is stored. An acknowledgement that is lost costs one more
 	// delivery, which finds the chunk there.

@@ -1,4 +1,4 @@
-package runs
+package stream
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // messages, for a stream has one first token, but covered by no consumer's filter.
 // For that every consumer of a stream that is purged so needs a filter: one without
 // is covered by definition.
-func PurgeSubject(ctx context.Context, s jetstream.Stream, filter string) error {
+func purgeSubject(ctx context.Context, s jetstream.Stream, filter string) error {
 	if _, rest, ok := strings.Cut(filter, "."); ok {
 		filter = "*." + rest
 	}

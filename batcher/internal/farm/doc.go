@@ -1,0 +1,2 @@
+// Package farm runs workers in tests.
+package farm
