@@ -9,7 +9,7 @@ import (
 	"resslt/schemas"
 )
 
-// MakeBatches makes the batches of steps [from, from+n) in this goroutine, without
+// Batches produces the batches of steps [from, from+n) in this goroutine, without
 // a broker: what a Stream would give. For tests, benchmarks and inspection.
 func Batches(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker produce.Maker, from int64, n int) ([]*schemas.Batch, error) {
 	asm, chunk := New(spec, from, Part{}, false), wire.NewChunk(spec)

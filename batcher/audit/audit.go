@@ -19,10 +19,10 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Auditor makes some of the chunks that a stream takes in again, with data of its own,
-// and compares: a chunk's digest says that its bytes are what its worker made, not that
+// Auditor produces a sample of the chunks that a stream takes in again, with data of its
+// own, and compares: a chunk's digest says that its bytes are what its worker made, not that
 // its worker made the right ones. Which chunks they are nobody can foresee, so that a
-// worker whose memory is bad, or who lies, is found out after some thousands of chunks,
+// worker whose memory is bad, or that lies, is caught after some thousands of chunks,
 // not after the run. It is a Recorder; put it ahead of others.
 type Auditor struct {
 	spec    *schemas.RunSpec
@@ -36,18 +36,18 @@ type Auditor struct {
 	refusal atomic.Pointer[errs.Error]
 }
 
-// AuditOptions configure an Auditor.
+// Options configure an Auditor.
 type Options struct {
 	// Every: one chunk in so many is made again; at least 1.
 	Every int64
-	// Secret is what the lot is drawn by, at least AuditSecretBytes that no worker knows.
-	// The same draw the same chunks, so that a chunk that was found false is looked at
+	// Secret is what decides which chunks are sampled, at least AuditSecretBytes that no worker knows.
+	// The same secret samples the same chunks, so that a chunk that was found false is checked
 	// again when the run is resumed; and those of one Every are among those of a smaller.
 	// Default: random.
 	Secret []byte
 }
 
-// AuditSecretBytes is how long a secret is.
+// SecretBytes is how long a secret is.
 const SecretBytes = 32
 
 // How often a chunk is tried where this machine cannot make it, and how long apart.
@@ -56,7 +56,7 @@ const (
 	auditPause = 500 * time.Millisecond
 )
 
-// NewAuditor makes an auditor. The source is its own from then on. It returns ErrUsage
+// New makes an auditor. The source is its own from then on. It returns ErrUsage
 // for options that cannot be.
 func New(spec *schemas.RunSpec, source produce.Source, o Options) (*Auditor, error) {
 	bad := func(where, hint string) error {
@@ -79,19 +79,19 @@ func New(spec *schemas.RunSpec, source produce.Source, o Options) (*Auditor, err
 	return &Auditor{spec: spec, source: source, maker: maker, encoder: wire.NewEncoder(spec), chunk: wire.NewChunk(spec), opts: o, run: spec.Digest()}, nil
 }
 
-// falls says whether the lot falls on a chunk.
-func (a *Auditor) falls(step int64, index int) bool {
+// isSampled says whether a chunk is in the sample.
+func (a *Auditor) isSampled(step int64, index int) bool {
 	h := hmac.New(sha256.New, a.opts.Secret)
 	fmt.Fprintf(h, "%s %d %d", a.run, step, index)
 	return binary.BigEndian.Uint64(h.Sum(nil)) <= math.MaxUint64/uint64(a.opts.Every)
 }
 
-// Chunk makes the chunk again, if the lot falls on it: twice, before it says of other
+// Chunk produces the chunk again, if it is in the sample: twice, before it says of other
 // bytes that they are false. It returns ErrDeterminism then, as Refusal does
 // from then on, and where this machine's two differ; the trainer has not seen the
 // chunk's step. What cannot be read is tried again, auditTries times in all.
 func (a *Auditor) Chunk(ctx context.Context, c *wire.Chunk) error {
-	if c.Tombstone != "" || !a.falls(c.Step, c.Index) {
+	if c.Tombstone != "" || !a.isSampled(c.Step, c.Index) {
 		return nil
 	}
 	first, err := a.make(ctx, c)
@@ -145,7 +145,7 @@ func (a *Auditor) make(ctx context.Context, c *wire.Chunk) (string, error) {
 }
 
 // Refusal is what Chunk said of the first false chunk; nil where there was none. A run
-// that has one is not to be gone on with.
+// that has one is not to be continued.
 func (a *Auditor) Refusal() error {
 	if r := a.refusal.Load(); r != nil {
 		return r

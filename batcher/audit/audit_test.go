@@ -44,7 +44,7 @@ func audited(t *testing.T, js jetstream.JetStream, name string, own *rig.HashSou
 }
 
 // A trainer that makes chunks again takes those of honest workers, and of a liar none
-// that the lot falls on.
+// that is sampled.
 func TestAuditor(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()
@@ -104,18 +104,18 @@ func TestAuditDrawsAgain(t *testing.T) {
 	drawn := int64(-1)
 	for step := spec.Steps() - 1; step >= 0; step-- {
 		for c := range spec.Chunks() {
-			if a.falls(step, c) {
+			if a.isSampled(step, c) {
 				drawn = step
 			}
 		}
 	}
 	if drawn < 1 || at > drawn {
-		t.Errorf("four trainers got to step %d, the first chunk of the lot is of step %d", at, drawn)
+		t.Errorf("four trainers got to step %d, the first chunk of the sample is of step %d", at, drawn)
 	}
 	often := &Auditor{opts: Options{Every: 2, Secret: o.Secret}, run: a.run}
 	for step := range spec.Steps() {
 		for c := range spec.Chunks() {
-			if a.falls(step, c) && !often.falls(step, c) {
+			if a.isSampled(step, c) && !often.isSampled(step, c) {
 				t.Errorf("chunk %d of step %d is of one in 9, and not of one in 2", c, step)
 			}
 		}

@@ -36,7 +36,7 @@ const (
 // TokenName is the file, 0600, of a token that the embedded broker has made.
 const TokenName = "token"
 
-// BrokerOptions configure the embedded broker.
+// Options configure the embedded broker.
 type Options struct {
 	// StoreDir is the folder of the JetStream store; it is made if it is not
 	// there. The same folder brings a file-stored run back.
@@ -86,7 +86,7 @@ type Broker struct {
 	tcp   bool
 }
 
-// StartBroker starts an embedded broker and waits until it serves. Close ends it.
+// Start starts an embedded broker and waits until it serves. Close ends it.
 // It returns ErrUsage for options that cannot be, ErrUnavailable when the server
 // does not come up (port taken, folder not writable, store held by another).
 func Start(o Options) (*Broker, error) {

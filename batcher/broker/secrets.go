@@ -84,7 +84,7 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
 			return fail(o.Cert, "name the PEM files of a certificate and of its key", errs.ErrCorrupt, err)
 		}
-		// Read anew at each handshake: certificates are renewed under a running process.
+		// Read again at each handshake: certificates are renewed under a running process.
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
 			return &pair, err

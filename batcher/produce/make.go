@@ -15,7 +15,7 @@ import (
 // data set or decoder, not a broken file.
 const replacements = 16
 
-// Made says what Maker made.
+// Made is what a Maker says of a sample.
 type Made struct {
 	Label int32 // the sample's class, or schemas.NoLabel
 }
@@ -32,7 +32,7 @@ type Maker interface {
 	// no machine can decode the sample: it is replaced. Its text becomes part of
 	// the chunk, and so must be the same on every machine: of a *errs.Error
 	// only Err is taken (paths belong in Where). Any other error is this
-	// worker's own trouble, and the task goes to another.
+	// worker's own trouble, and another gets the task.
 	Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (Made, error)
 	Close() error
 }
@@ -45,7 +45,7 @@ type Source interface {
 	Close() error
 }
 
-// undecodable says whether err means that no machine can decode the sample.
+// Undecodable says whether err means that no machine can decode the sample.
 func Undecodable(err error) bool {
 	return errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrUnsupported)
 }
@@ -59,7 +59,7 @@ func reasonOf(err error) string {
 	return wire.ReasonLine(err.Error())
 }
 
-// fillChunk makes all rows of a task. A sample that cannot be decoded is replaced
+// Fill makes all rows of a task. A sample that cannot be decoded is replaced
 // by the next of the epoch's order that can: index+1, index+2, … modulo the number
 // of samples. If none of 16 can, the chunk becomes a tombstone. Other errors of
 // the maker are returned, and the chunk is of no use.
@@ -98,7 +98,7 @@ func Fill(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Ma
 	return nil
 }
 
-// MakeChunk makes a chunk in this goroutine, without a broker, and sets its digest: what
+// Chunk produces a chunk in this goroutine, without a broker, and sets its digest: what
 // a worker would publish. c is of NewChunk, enc of the same spec.
 func Chunk(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Maker, enc *wire.Encoder, step int64, index int, c *wire.Chunk) error {
 	if err := Fill(ctx, spec, order, maker, wire.NewTask(spec, order, step, index), c); err != nil {

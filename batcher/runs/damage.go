@@ -9,13 +9,13 @@ import (
 	"resslt/schemas"
 )
 
-// dropDamaged deletes a stream that lists messages which it cannot give: the first
-// one, or that of subject. It says whether it did; who needs the stream makes it
-// anew.
+// DropDamaged deletes a stream that lists messages which it cannot give: the first
+// one, or that of subject. It says whether it did; whoever needs the stream creates it
+// again.
 //
-// After bits flipped in a block of its file store, nats-server 2.9 goes on writing
+// After bits flipped in a block of its file store, nats-server 2.9 continues to write
 // to that block: it counts and lists what it takes, and finds none of it again. All
-// that a run's streams hold can be made again, so that nothing is lost with them
+// that a run's streams hold can be produced again, so that nothing is lost with them
 // that is not lost already.
 func (r *Run) DropDamaged(ctx context.Context, name, subject string) (bool, error) {
 	damaged, err := r.Damaged(ctx, name, subject)
@@ -28,7 +28,7 @@ func (r *Run) DropDamaged(ctx context.Context, name, subject string) (bool, erro
 	return damaged && err == nil, err
 }
 
-// damaged looks twice: what is removed between two requests is listed no longer. The
+// Damaged says whether the stream lists messages that it cannot give. It looks twice: what is removed between two requests is listed no longer. The
 // first message is looked at where messages are small.
 func (r *Run) Damaged(ctx context.Context, name, subject string) (bool, error) {
 	s, err := r.js.Stream(ctx, name)

@@ -21,24 +21,24 @@ type WorkerStats struct {
 	Samples          int64   `json:"samples"`           // rows of these
 	Replaced         int64   `json:"replaced"`          // rows whose planned sample could not be decoded
 	Redelivered      int64   `json:"redelivered"`       // tasks that had been out before, or whose chunk was there already
-	Tombstoned       int64   `json:"tombstoned"`        // chunks that could not be made
+	Tombstoned       int64   `json:"tombstoned"`        // chunks that could not be produced
 	DigestMismatches int64   `json:"digest_mismatches"` // same task, other bytes
 	Bytes            int64   `json:"bytes"`             // of published bodies
 	Rate             float64 `json:"rate"`              // samples a second, since the first chunk
 }
 
-// WorkerBeat is a worker's heartbeat in CTRL_<run>, JSON.
+// Heartbeat is a worker's heartbeat in CTRL_<run>, JSON.
 type Heartbeat struct {
 	Worker  string    `json:"worker"`
 	Workers int       `json:"workers"` // chunks it makes at once
 	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
 	Time    time.Time `json:"time"`
 	WorkerStats
-	// Trouble says, in a line, why the worker can make nothing of the run just now;
+	// Trouble says, in a line, why the worker can produce nothing of the run at present;
 	// "" where it can.
 	Trouble string `json:"trouble,omitempty"`
 	// SentBack are the newest tasks, by their sequence, that it gave back for a
-	// trouble of its own, or because it was told to stop.
+	// trouble of its own, or because it was stopped.
 	SentBack []uint64 `json:"sent_back,omitempty"`
 }
 
@@ -70,7 +70,7 @@ func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
 			return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
 		}
 		var b Heartbeat
-		// A beat that does not parse is somebody else's message: only its sender
+		// A heartbeat that does not parse is somebody else's message: only its sender
 		// is known.
 		if json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
 			b = Heartbeat{Worker: subject[strings.LastIndexByte(subject, '.')+1:]}

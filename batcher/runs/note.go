@@ -17,7 +17,7 @@ import (
 )
 
 // DefaultLeaseTerm is how long a trainer that does not renew its lease still counts
-// as alive. It outlasts a step on a GPU and a checkpoint: the lease is renewed by a
+// as live. It outlasts a step on a GPU and a checkpoint: the lease is renewed by a
 // goroutine of its own, which only a stopped process or a lost broker holds up.
 const DefaultLeaseTerm = 15 * time.Second
 
@@ -28,14 +28,14 @@ const (
 	MaxTerm = 10 * time.Minute
 )
 
-// leaseNote is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
+// LeaseNote is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
 // and what it needs of it.
 type LeaseNote struct {
 	ID      string `json:"id"` // of this holding
 	Trainer string `json:"trainer"`
 	Host    string `json:"host"`
 	PID     int    `json:"pid"`
-	Process string `json:"process,omitempty"` // thisProcess, for one of the same machine to ask after
+	Process string `json:"process,omitempty"` // thisProcess, with which another of the same machine can look for it
 
 	Term   time.Duration `json:"term"` // ns
 	Cursor int64         `json:"cursor"`
@@ -82,7 +82,7 @@ func (r *Run) AwaitFree(ctx context.Context, trainer string) (uint64, error) {
 	}
 }
 
-// heldLease is a note as it lies in the broker.
+// Lease is a note as it is in the broker.
 type Lease struct {
 	LeaseNote
 	Seq uint64
@@ -95,7 +95,7 @@ func (h *Lease) over() bool {
 	return h.Left || h.Age >= h.EffectiveTerm() || process.HasEnded(h.Process, h.PID)
 }
 
-// term is the note's own, within bounds: it comes from outside.
+// EffectiveTerm is the note's own term, within bounds: it comes from outside.
 func (h *Lease) EffectiveTerm() time.Duration {
 	if h.Term <= 0 || h.Term > MaxTerm {
 		return DefaultLeaseTerm
@@ -118,7 +118,7 @@ func (r *Run) Lease(ctx context.Context, trainer string) (*Lease, error) {
 	}
 	h := &Lease{Seq: m.Sequence}
 	if len(m.Data) > MaxNoteBytes || json.Unmarshal(m.Data, &h.LeaseNote) != nil || h.Cursor < 0 || h.Window < 0 {
-		h.LeaseNote = LeaseNote{} // somebody's, who does not say it so that it can be read
+		h.LeaseNote = LeaseNote{} // somebody's, who writes notes that cannot be read
 	}
 	// Brokers before 2.10 do not tell the time; their leases are watched for a term.
 	if now := s.CachedInfo().TimeStamp; !now.IsZero() {

@@ -23,13 +23,13 @@ import (
 type Storage string
 
 const (
-	// StorageMemory: live training; a restarted broker has the chunks made again.
+	// StorageMemory: live training; a restarted broker has the chunks produced again.
 	StorageMemory Storage = "memory"
 	// StorageFile: recording, or more window than memory holds.
 	StorageFile Storage = "file"
 )
 
-// Defaults of RunOptions.
+// Defaults of Options.
 const (
 	DefaultAckWait    = 30 * time.Second
 	defaultMaxDeliver = 5
@@ -43,9 +43,9 @@ const (
 	streamSlack = 64 << 20  // BATCH_ holds this above its window, for what is not yet purged
 )
 
-// RunOptions configure a run's streams.
+// Options configure a run's streams.
 type Options struct {
-	// DataURI is kept beside the spec, for workers to find the data. The one that
+	// DataURI is stored next to the spec, for workers to find the data. The one that
 	// the run was last opened with counts.
 	DataURI string
 	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
@@ -55,10 +55,10 @@ type Options struct {
 	// is the backstop behind the credits: a full stream refuses chunks, and
 	// their workers wait. A run that is there already keeps the larger limit.
 	MaxBytes int64
-	// Window is how many steps may be made ahead of the cursor; zero is
-	// defaultWindow.
+	// Window is how many steps may be requested ahead of the cursor; zero is as many as
+	// fit 512 MiB, at least 2 and at most 64.
 	Window int64
-	// AckWait is how long a task may lie silent before another worker gets it;
+	// AckWait is how long a worker may be silent about a task before another worker gets it;
 	// default 30 s. Workers that are alive extend it.
 	AckWait time.Duration
 	// MaxDeliver is how often a task is tried before it becomes a tombstone;
@@ -107,7 +107,7 @@ func defaultWindow(spec *schemas.RunSpec) int64 {
 	return min(max(windowBytes/step, minWindow), maxWindow)
 }
 
-// Run is a run's place in the broker.
+// Run is a run in the broker.
 type Run struct {
 	Name string
 	Info schemas.RunInfo
@@ -119,7 +119,7 @@ type Run struct {
 // Spec is the run's spec.
 func (r *Run) Spec() *schemas.RunSpec { return &r.Info.Spec }
 
-// OpenRun creates the run's streams and stores its record, or opens them where
+// Open creates the run's streams and stores its RunInfo, or opens them where
 // they are there already with the same spec.
 //
 // It returns ErrUsage for a bad name, spec or options, ErrMismatch where the name
@@ -148,9 +148,8 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	return r, nil
 }
 
-// LookupRun finds a run that somebody opened. It returns ErrNotFound where there
-// is none, ErrMismatch or ErrUnsupported where its record cannot be served by this
-// build.
+// Lookup finds a run that somebody opened. It returns ErrNotFound where there
+// is none, ErrMismatch or ErrUnsupported where this build cannot serve it.
 func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, error) {
 	if err := schemas.CheckRunName(name); err != nil {
 		return nil, err
@@ -166,7 +165,7 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 	return r, r.loadOptions(ctx)
 }
 
-// ListRuns finds the runs of the broker, by name. A run whose record this build
+// List finds the runs of the broker, by name. A run that this build
 // cannot serve is left out of the list and named in the error, which may come
 // with a list.
 func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
@@ -201,8 +200,8 @@ func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 	return runs, nil
 }
 
-// DeleteRun removes the run's streams with all that is in them. Checkpoints are
-// no part of them: a trainer that resumes has the batches made again. It returns
+// Delete removes the run's streams with all that is in them. Checkpoints are
+// no part of them: a trainer that resumes has the batches produced again. It returns
 // ErrUsage while a trainer of the run is alive, ErrNotFound where there is no run.
 func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 	if err := schemas.CheckRunName(name); err != nil {
@@ -213,7 +212,7 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 	}
 	found := false
 	// CTRL_ goes last, so that a deletion that was cut short can be repeated by
-	// a name that ListRuns still shows.
+	// a name that List still shows.
 	for _, s := range []string{schemas.TasksStream(name), schemas.BatchStream(name), schemas.CtrlStream(name)} {
 		err := js.DeleteStream(ctx, s)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -228,14 +227,14 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 }
 
 // Ensure creates what is missing of the run in the broker: streams, the workers'
-// consumer, record and options. A broker that lost its memory is mended by it.
+// consumer, RunInfo and options. It repairs a broker that lost its memory.
 func (r *Run) Ensure(ctx context.Context) error {
 	// What the run was opened with since, by whomever, stays.
 	return r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
 }
 
-// ensureOpen does the same for a trainer that is at work: that the run was sealed
-// meanwhile, by another, is no trouble of its own.
+// EnsureOpen does the same for a trainer that is at work: that another has sealed the run
+// meanwhile is no error.
 func (r *Run) EnsureOpen(ctx context.Context) error {
 	err := r.Ensure(ctx)
 	if errors.Is(err, errSealed) {
@@ -289,10 +288,10 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 	return nil
 }
 
-// ensureQueue makes the workers' consumer of TASKS_<run>, and makes it anew where it
-// remembers deliveries that the stream knows nothing of. A store that lost its tasks,
+// ensureQueue makes the workers' consumer of TASKS_<run>, and creates it again where
+// it remembers deliveries that the stream does not know of. A store that lost its tasks,
 // by a flipped bit say, numbers them from the beginning; a consumer that is ahead of
-// the numbers hands none out, and they would look as if their deliveries were spent.
+// the numbers delivers none, and their deliveries would look spent.
 func (r *Run) ensureQueue(ctx context.Context) error {
 	cfg := jetstream.ConsumerConfig{
 		Durable: schemas.WorkersConsumer, FilterSubject: schemas.AllTasks(r.Name), // all: see purgeSubject
@@ -317,7 +316,7 @@ func (r *Run) ensureQueue(ctx context.Context) error {
 	return err
 }
 
-// createWait bounds the wait for a broker that is still clearing away a deleted
+// createWait bounds the wait for a broker that is still removing a deleted
 // stream of the same name: until its folder is gone, it cannot make a new one.
 const createWait = 3 * time.Second
 
@@ -380,7 +379,7 @@ func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	return err
 }
 
-// storeRecord writes the record once. Another digest under the name is a mismatch.
+// storeInfo writes the RunInfo once. Another digest under the name is a mismatch.
 func (r *Run) storeInfo(ctx context.Context) error {
 	body, err := json.Marshal(&r.Info)
 	if err != nil {
@@ -430,7 +429,7 @@ func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schema
 	return &rec, nil
 }
 
-// storeOptions writes the options, and with them the newest DataURI: the record is
+// storeOptions writes the options, and with them the newest DataURI: the RunInfo is
 // written once, and data may move.
 func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(r.opts)

@@ -16,7 +16,7 @@ func RecordingBytes(spec *schemas.RunSpec) int64 {
 }
 
 // Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened
-// for training any more, only read and deleted. A trainer that still reads it goes on.
+// for training any more, only read and deleted. A trainer that still reads it continues.
 func (r *Run) Seal(ctx context.Context) error {
 	s, err := r.batches(ctx)
 	if err != nil {

@@ -15,12 +15,12 @@ func (r *Run) Options() Options { return r.opts }
 // JetStream is the broker that the run is in.
 func (r *Run) JetStream() jetstream.JetStream { return r.js }
 
-// Window is how many steps workers may make ahead of the slowest trainer.
+// Window is how many steps workers may be ahead of the slowest trainer.
 func (r *Run) Window() int64 { return r.opts.Window }
 
-// Buffered gives how many steps from step on lie complete in the broker, one after
+// Buffered gives how many steps from step on are complete in the broker, one after
 // another, at most limit: how far a trainer that needs step next could go if every
-// worker stopped now. It asks once a step, and leaves off at the first gap.
+// worker stopped now. It asks once a step, and stops at the first gap.
 func (r *Run) Buffered(ctx context.Context, step, limit int64) (int64, error) {
 	s, err := r.js.Stream(ctx, schemas.BatchStream(r.Name))
 	if err != nil {

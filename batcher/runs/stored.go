@@ -73,7 +73,7 @@ func (s *Stored) Steps(ctx context.Context) (chunks map[int64]int, size uint64, 
 // Sealed says whether the stream is read-only for good.
 func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
-// Store publishes a chunk that was made before, say by an earlier run of the same
+// Store publishes a chunk that was produced before, say by an earlier run of the same
 // spec. It is written once: a repeat is a success, other bytes are ErrDeterminism. A broker that is
 // away or full is waited for, two minutes at most, and then ErrUnavailable.
 func (r *Run) Store(ctx context.Context, enc *wire.Encoder, c *wire.Chunk, from string) error {

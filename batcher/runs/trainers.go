@@ -14,17 +14,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TrainerState is a trainer of a run, as its lease tells.
+// TrainerState is a trainer of a run, as its lease says.
 type TrainerState struct {
 	Name   string        `json:"name"`
 	Host   string        `json:"host"`
 	PID    int           `json:"pid"`
 	Cursor int64         `json:"cursor"` // next step that it needs
 	Term   time.Duration `json:"term"`   // of its lease
-	Age    time.Duration `json:"age"`    // of the last renewal; 0 where the broker does not tell
+	Age    time.Duration `json:"age"`    // of the last renewal; 0 where the broker does not say
 	Left   bool          `json:"left"`   // it has closed its stream
 	// Live: the lease was neither left nor has it run out. Brokers before 2.10 do
-	// not tell the time; there, a trainer that was killed counts as live.
+	// not say the time; there, a trainer that was killed counts as live.
 	Live bool `json:"live"`
 }
 

@@ -33,10 +33,10 @@ var (
 	errGap         = errors.New("a message was lost on its way")
 )
 
-// consume takes in chunks until ctx ends. It keeps the place in the stream itself
+// consume takes in chunks until ctx ends. It keeps its position in the stream itself
 // rather than leave it to an ordered consumer of nats.go, whose recovery waits
 // without end where a stream is gone; here a broker that came back without its
-// memory has the streams made and the tasks issued again.
+// memory has the streams created and the tasks issued again.
 func (s *Stream) consume(ctx context.Context) error {
 	pat := link.Patience{Conn: s.run.JetStream().Conn(), Limit: s.opts.BrokerTimeout}
 	last := uint64(0) // stream sequence of the last message that was taken in
@@ -70,7 +70,7 @@ func (s *Stream) consume(ctx context.Context) error {
 	}
 }
 
-// interrupt ends the current session, so that the next makes its consumer anew.
+// interrupt ends the current session, so that the next creates its consumer again.
 func (s *Stream) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *link.Patience) 
 		return err
 	}
 	if stream.CachedInfo().State.LastSeq < *last {
-		*last, s.openSeq = 0, 0 // the stream was made again
+		*last, s.openSeq = 0, 0 // the stream was created again
 		s.seen.Store(0)
 	}
 	one, several := s.filters()
@@ -106,7 +106,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *link.Patience) 
 		return err
 	}
 	defer func() {
-		// What the broker does not hear of, it forgets by itself after a minute.
+		// A consumer that is not deleted expires by itself after a minute.
 		dctx, dcancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer dcancel()
 		if js.Conn().IsConnected() {
@@ -144,7 +144,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *link.Patience) 
 	}
 }
 
-// filters are the subjects that the consumer asks for, as one or several: of all chunks
+// filters are the subjects that the consumer wants, as one or several: of all chunks
 // (and that, where it is no less than everything: see purgeSubject), or of those that
 // the assembler wants.
 func (s *Stream) filters() (one string, several []string) {
@@ -173,7 +173,7 @@ func takesFilters(version string) bool {
 }
 
 // nextMessage waits until there is room for another batch, then for a message.
-// When the trainer goes hungry meanwhile, it has the planner look after the step.
+// When the trainer is starved meanwhile, it has the step repaired.
 func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it jetstream.MessagesContext, pat *link.Patience) (jetstream.Msg, error) {
 	for {
 		for s.asm.Complete(s.at()) >= s.opts.Prefetch {
@@ -231,7 +231,7 @@ func (s *Stream) nextMessage(ctx context.Context, cons jetstream.Consumer, it je
 	}
 }
 
-// pickUp takes in the chunks of a step that lie in the stream, and that the consumer
+// pickUp takes in the chunks of a step that are in the stream, and that the consumer
 // does not bring any more.
 func (s *Stream) pickUp(ctx context.Context, step int64) error {
 	delete(s.ahead, step)
@@ -255,7 +255,7 @@ func (s *Stream) pickUp(ctx context.Context, step int64) error {
 }
 
 // takeIn decodes a message and adds it to its batch. One of no use is deleted and
-// asked for again, a few times.
+// requested again, a few times.
 func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
 	if err != nil || step < s.at() {
@@ -282,7 +282,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 			s.stats.rejected.Add(1)
 		}
 		if step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
-			return s.discard(ctx, seq) // nobody asked for it, nobody misses it
+			return s.discard(ctx, seq) // nobody requested it, nobody misses it
 		}
 		if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
 			return err
@@ -290,8 +290,8 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		return s.again(ctx, seq, chunkID{step, index})
 	}
 	if chunk.Tombstone != "" && seq <= s.openSeq {
-		// It was given up before this trainer came: whatever was the matter may
-		// have been mended since.
+		// It was published before this trainer came: whatever was the matter may
+		// have been fixed since.
 		return s.again(ctx, seq, chunkID{step, index})
 	}
 	// Before the chunk can complete its step: Next hands that out at once.
@@ -322,7 +322,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 	return nil
 }
 
-// again deletes a message and asks for its chunk once more.
+// again deletes a message and requests its chunk once more.
 func (s *Stream) again(ctx context.Context, seq uint64, id chunkID) error {
 	if err := s.discard(ctx, seq); err != nil {
 		return err

@@ -88,7 +88,7 @@ func (d *driver) plan(ctx context.Context) error {
 	pat := link.Patience{Conn: nc, Limit: d.brokerTimeout}
 	for {
 		pctx, cancel := link.WhileConnected(ctx, nc, link.PassTimeout)
-		err := d.tell(pctx, cycle{})
+		err := d.handle(pctx, cycle{})
 		cancel()
 		if err == nil {
 			pat.Answered()
@@ -105,7 +105,7 @@ func (d *driver) plan(ctx context.Context) error {
 		case <-tick.C:
 		case m := <-notes:
 			if len(m.Data) <= runs.MaxNoteBytes {
-				_ = d.tell(ctx, parseNote(m)) // no action follows from it
+				_ = d.handle(ctx, parseNote(m)) // no action follows from it
 			}
 		case m := <-advisories:
 			// One that cannot be acted upon now is found again by repair.
@@ -116,8 +116,8 @@ func (d *driver) plan(ctx context.Context) error {
 	}
 }
 
-// tell brings the planner an event, and executes what follows from it.
-func (d *driver) tell(ctx context.Context, ev event) error {
+// handle brings the planner an event, and executes what follows from it.
+func (d *driver) handle(ctx context.Context, ev event) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.converse(ctx, ev)
@@ -169,7 +169,7 @@ func (d *driver) repair(ctx context.Context, step int64, missing []int) (there [
 }
 
 // again requests a chunk once more: what came in its place was of no use.
-func (d *driver) again(ctx context.Context, id chunkID) error { return d.tell(ctx, unusable{id}) }
+func (d *driver) again(ctx context.Context, id chunkID) error { return d.handle(ctx, unusable{id}) }
 
 // exhausted acts upon the broker's advisory that a task has spent its deliveries.
 func (d *driver) exhausted(ctx context.Context, advisory []byte) error {
@@ -179,7 +179,7 @@ func (d *driver) exhausted(ctx context.Context, advisory []byte) error {
 	if err := json.Unmarshal(advisory, &a); err != nil || a.Seq == 0 {
 		return errs.New("read advisory", d.run.Name, advisoryHint, errs.ErrCorrupt)
 	}
-	return d.tell(ctx, exhausted{a.Seq})
+	return d.handle(ctx, exhausted{a.Seq})
 }
 
 // seal requests the chunks of the run that the broker does not hold, and says how many
@@ -193,7 +193,7 @@ func (d *driver) seal(ctx context.Context, ev sealing) (lacking int, err error) 
 
 // finish purges what is due at the end.
 func (d *driver) finish(ctx context.Context) error {
-	if err := d.tell(ctx, closing{}); err != nil {
+	if err := d.handle(ctx, closing{}); err != nil {
 		return link.Unavailable(d.run.JetStream().Conn(), "close stream", d.run.Name, err)
 	}
 	return nil

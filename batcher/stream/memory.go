@@ -9,7 +9,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// MemoryStream hands out ready-made batches again and again, under the step
+// Memory hands out ready-made batches again and again, under the step
 // numbers of a run: a Stream without a broker, for tests, and as the mark that
 // transport is measured against. Its batches share their buffers.
 type Memory struct {
@@ -18,7 +18,7 @@ type Memory struct {
 	next  atomic.Int64
 }
 
-// NewMemoryStream makes a stream that begins at step from. ready must not be empty
+// NewMemory makes a stream that begins at step from. ready must not be empty
 // and not be released meanwhile.
 func NewMemory(spec *schemas.RunSpec, from int64, ready []*schemas.Batch) (*Memory, error) {
 	if len(ready) == 0 {

@@ -83,10 +83,10 @@ func (ps *peers) unexpired(now time.Time) []runs.Lease {
 	return out
 }
 
-// settle works out who is live, now that the notes are new and ended says whose
+// findLive works out who is live, now that the notes are new and ended says whose
 // processes are gone. It says whether a peer that was live is gone. A peer that appears,
 // or is aside already, is aside while it is more than a window behind cursor.
-func (ps *peers) settle(now time.Time, ended map[string]bool, cursor, window int64) (left bool) {
+func (ps *peers) findLive(now time.Time, ended map[string]bool, cursor, window int64) (left bool) {
 	aside, live := map[string]bool{}, []peer(nil)
 	for _, h := range ps.unexpired(now) {
 		if ended[h.ID] {

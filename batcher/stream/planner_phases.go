@@ -14,7 +14,7 @@ func (p *planner) meetPeers() []action {
 	if leases := p.peers.unexpired(p.at.now); len(leases) > 0 && p.talk.ended == nil {
 		return []action{checkProcesses{leases}}
 	}
-	if p.peers.settle(p.at.now, p.talk.ended, p.at.cursor, p.limits.runWindow) {
+	if p.peers.findLive(p.at.now, p.talk.ended, p.at.cursor, p.limits.runWindow) {
 		p.left = true
 	}
 	return nil

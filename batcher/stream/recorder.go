@@ -11,16 +11,16 @@ import (
 // Recorder keeps what a stream hands out. A stream calls Chunk from its consumer's
 // goroutine and Step from Next's.
 type Recorder interface {
-	// Chunk is told of every chunk before it becomes a part of its step, and of
-	// tombstones; it may be told again of one that it knows. The chunk's columns must
+	// Chunk receives every chunk before it becomes a part of its step, tombstones
+	// too; it may receive one again that it knows. The chunk's columns must
 	// not be kept after the call. ctx ends when the stream is closed.
 	Chunk(ctx context.Context, c *wire.Chunk) error
-	// Step is told that a step is being handed out, in order of steps; Chunk has
-	// been told of all its chunks.
+	// Step is called as a step is handed out, in order of steps; Chunk has received all
+	// of its chunks.
 	Step(step int64) error
 }
 
-// Recorders tells several recorders, one after another.
+// Recorders calls several recorders, one after another.
 func Recorders(rs ...Recorder) Recorder { return recorders(rs) }
 
 type recorders []Recorder
@@ -43,13 +43,13 @@ func (rs recorders) Step(step int64) error {
 	return nil
 }
 
-// notRecorded ends a stream: what a recorder did not keep cannot be made up for later,
-// other than trouble with the broker.
+// notRecorded ends a stream: what a recorder did not keep cannot be recovered later,
+// unlike trouble with the broker.
 type notRecorded struct{ error }
 
 func (e notRecorded) Unwrap() error { return e.error }
 
-// record tells the stream's recorder of a chunk.
+// record gives the stream's recorder a chunk.
 func (s *Stream) record(ctx context.Context, c *wire.Chunk) error {
 	if s.opts.Record == nil {
 		return nil
@@ -63,7 +63,7 @@ func (s *Stream) record(ctx context.Context, c *wire.Chunk) error {
 	return nil
 }
 
-// recordStep tells it that a step is being handed out.
+// recordStep tells it which step is handed out.
 func (s *Stream) recordStep(step int64) error {
 	if s.opts.Record == nil {
 		return nil

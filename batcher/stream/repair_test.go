@@ -81,7 +81,7 @@ func TestMakeRoom(t *testing.T) {
 				}
 				return nil
 			}), once((*planner).readFullStore), once((*planner).makeRoom))
-			if err := d.tell(t.Context(), nothing{}); err != nil {
+			if err := d.handle(t.Context(), nothing{}); err != nil {
 				t.Fatal(err)
 			}
 			there, err := d.list(t.Context(), schemas.BatchStream(name), schemas.AllChunks(name))

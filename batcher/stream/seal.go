@@ -15,11 +15,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Seal makes a recording of a stream that keeps all: first it has every chunk made
+// Seal makes a recording of a stream that keeps all: first it has every chunk produced
 // again that the broker lacks, of whatever step, then it seals the run. Another trainer
 // may have purged a step before it knew that this one records, and a broker may have
-// lost some. What is made again is looked at as it comes (late), and the run is sealed
-// when all of it was. The caller has taken the run's last step.
+// lost some. What comes again is checked as it comes (late), and the run is sealed when all
+// of it was. The caller has taken the run's last step.
 //
 // It returns ErrUnavailable where chunks do not come for StallTimeout, or the broker is
 // away for BrokerTimeout; Next's error where the stream has failed, as by a chunk that
@@ -83,9 +83,9 @@ func (s *Stream) unseen(ctx context.Context, seen uint64) (int, error) {
 	return 1, err
 }
 
-// late looks at a chunk of a step that was handed out, which came again: a recording
+// late checks a chunk of a step that was handed out, which came again: a recording
 // holds no tombstone, nothing that cannot be read, and of what this stream has handed out
-// the same bytes alone. What is of no use is asked for again, a few times.
+// the same bytes alone. What is of no use is requested again, a few times.
 func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID) error {
 	if id.chunk >= s.run.Spec().Chunks() {
 		return s.discard(ctx, seq)
@@ -105,7 +105,7 @@ func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID
 	return s.again(ctx, seq, id)
 }
 
-// compare holds a chunk that came again against what was handed out.
+// compare checks a chunk that came again against what was handed out.
 func (s *Stream) compare(c *wire.Chunk) error {
 	where := fmt.Sprintf("chunk %d of step %d", c.Index, c.Step)
 	if c.Tombstone != "" {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// StreamStats count what a trainer's stream saw. Sizes are bytes.
+// Stats count what a trainer's stream saw. Sizes are bytes.
 type Stats struct {
 	Chunks           int64         // taken in, each once
 	Bytes            int64         // of their bodies
 	Repeated         int64         // seen again, or of steps that were over
-	Tombstoned       int64         // chunks that could not be made
+	Tombstoned       int64         // chunks that could not be produced
 	Replaced         int64         // samples replaced in batches handed out
 	Rejected         int64         // chunks of no use, each time that one came: of another spec or schema, too large, malformed
 	DigestMismatches int64         // bodies that are not what their header's digest says, two digests of one chunk, a worker's notice of such
@@ -21,17 +21,17 @@ type Stats struct {
 	Next             int64         // step that Next will hand out
 }
 
-// streamCounters are the live form of StreamStats.
+// counters are the live form of StreamStats.
 type counters struct {
 	chunks, bytes, repeated, tombstoned, replaced, rejected, mismatches, repaired, waited, issued atomic.Int64
-	hungry                                                                                        atomic.Int64 // UnixNano since when Next waits; 0: it does not
+	waitingSince                                                                                  atomic.Int64 // UnixNano since when Next waits; 0: it does not
 }
 
-// waiting is the time that Next has waited, the wait that goes on now included: who
-// watches must see a trainer starve, not that it has starved.
+// waiting is the time that Next has waited, the present wait included: who
+// watches must see a trainer that is starved, not that it was.
 func (c *counters) waiting() time.Duration {
 	d := time.Duration(c.waited.Load())
-	if t := c.hungry.Load(); t != 0 {
+	if t := c.waitingSince.Load(); t != 0 {
 		d += time.Since(time.Unix(0, t))
 	}
 	return d

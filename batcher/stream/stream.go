@@ -19,22 +19,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Defaults of StreamOptions.
+// Defaults of Options.
 const (
 	DefaultBrokerTimeout = 2 * time.Minute
 	DefaultStallTimeout  = 10 * time.Minute
 )
 
-// StreamOptions configure a trainer's stream.
+// Options configure a trainer's stream.
 type Options struct {
 	// From is the first step that Next hands out.
 	From int64
 	// Trainer names the trainer among those of the run; default "trainer".
 	Trainer string
-	// LeaseTerm is how long a trainer that falls silent holds the others back, and
+	// LeaseTerm is how long a trainer that falls silent delays the others, and keeps
 	// its name; default DefaultLeaseTerm, 15 s.
 	LeaseTerm time.Duration
-	// Window is how many steps may be made ahead; zero is the run's own, and
+	// Window is how many steps may be requested ahead; zero is the run's own, and
 	// more than that is refused, for the run's byte limit goes by it.
 	Window int64
 	// Prefetch is how many complete batches are held ready in this process;
@@ -43,21 +43,20 @@ type Options struct {
 	// Keep is how many steps below the cursor stay in the broker; default none,
 	// -1 keeps all.
 	Keep int64
-	// BrokerTimeout is how long a broker may be away before Next gives up;
+	// BrokerTimeout is how long a broker may be away before Next returns an error;
 	// default 2 minutes.
 	BrokerTimeout time.Duration
 	// StallTimeout is how long Next waits for a batch from a broker that is
 	// there, say because no worker runs; default 10 minutes, -1 without end.
 	StallTimeout time.Duration
-	// RepairAfter is how long a step may be missing something before the planner
-	// looks what has become of it; default 3 s.
+	// RepairAfter is how long the trainer waits for a step before the planner repairs it; default 3 s.
 	RepairAfter time.Duration
 	// Part is which rows of every batch Next gives; default all of them. The trainers of
 	// the parts are trainers of the run like others, each under its own name. Where the
 	// broker can choose (2.10), chunks without any of these rows are not fetched, but
-	// for a Record, which has all.
+	// for a Record, which receives all.
 	Part assemble.Part
-	// Record, if set, is told of every chunk and step that the stream hands out. Its
+	// Record, if set, receives every chunk and step that the stream hands out. Its
 	// error ends the stream.
 	Record Recorder
 }
@@ -109,7 +108,7 @@ func (o Options) validate(run *runs.Run) error {
 	return nil
 }
 
-// Stream is a trainer's end of a run: batches, step after step. It ties planner,
+// Stream is a trainer's end of a run: batches, step after step. It ties driver,
 // consumer and assembler together. Next belongs to one goroutine; Stats and Close
 // may be called from any.
 type Stream struct {
@@ -141,12 +140,12 @@ type Stream struct {
 	closed sync.Once
 }
 
-// OpenStream begins to issue tasks from step o.From on and to take in their
+// Open begins to issue tasks from step o.From on and to take in their
 // chunks, until Close. ctx bounds the opening alone.
 //
 // Several trainers may share a run, each under a name of its own; those that are no
 // more than a window apart keep pace with the slowest. A trainer that was killed
-// without a word holds its name for the rest of its lease, which OpenStream waits
+// without a word holds its name for the rest of its lease, which Open waits
 // for.
 //
 // It returns ErrUsage for options that cannot be, and where a live trainer of the
@@ -199,7 +198,7 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 	return s, nil
 }
 
-// watch ends the stream on a stop notice, and has the consumer made anew when the
+// watch ends the stream on a stop notice, and has the consumer created again when the
 // connection is back: the broker may have lost it.
 func (s *Stream) watch(ctx context.Context) error {
 	nc := s.run.JetStream().Conn()
@@ -252,7 +251,7 @@ func (s *Stream) at() int64 {
 // Next gives the batch of the next step, io.EOF after the run's last. The caller
 // releases it when it has copied what it needs.
 //
-// It returns ErrTombstone where a chunk of the step could not be made, or a sample
+// It returns ErrTombstone where a chunk of the step could not be produced, or a sample
 // was replaced and the policy is to fail; ErrDeterminism where two workers made
 // different bytes of one task; ErrUnavailable where the broker was away for
 // BrokerTimeout, or nothing came for StallTimeout; ErrMismatch where another
@@ -260,10 +259,10 @@ func (s *Stream) at() int64 {
 // trainer writes its checkpoint and closes.
 func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 	start := time.Now()
-	s.stats.hungry.Store(start.UnixNano())
+	s.stats.waitingSince.Store(start.UnixNano())
 	defer func() {
 		s.stats.waited.Add(int64(time.Since(start)))
-		s.stats.hungry.Store(0)
+		s.stats.waitingSince.Store(0)
 	}()
 	step := s.at()
 	if step >= s.run.Spec().Steps() {
@@ -325,9 +324,9 @@ func (s *Stream) Stats() Stats {
 // closeWait bounds what Close still writes to the broker.
 const closeWait = 2 * time.Second
 
-// Close ends the stream's goroutines and waits for them, then gives up the lease,
-// which keeps the cursor. The run stays in the broker: another OpenStream goes on
-// from any step. A stream that failed has said so, and closes without an error.
+// Close ends the stream's goroutines and waits for them, then leaves the lease,
+// which keeps the cursor. The run stays in the broker: another Open continues from any
+// step. A stream that failed has returned its error before, and closes without one.
 func (s *Stream) Close() error {
 	var err error
 	s.closed.Do(func() {

@@ -227,7 +227,7 @@ func TestTombstoneWithoutAdvisory(t *testing.T) {
 	spec := fixture.Spec()
 	run := openRun(t, js, spec, runs.Options{AckWait: 100 * time.Millisecond, MaxDeliver: 1})
 	d := testDriver(run, Options{Window: 1})
-	if err := d.tell(t.Context(), cycle{}); err != nil {
+	if err := d.handle(t.Context(), cycle{}); err != nil {
 		t.Fatal(err)
 	}
 	cons, err := js.Consumer(t.Context(), schemas.TasksStream("r"), schemas.WorkersConsumer)

@@ -9,7 +9,7 @@ import (
 	"resslt/schemas"
 )
 
-// Caps on what a chunk carries beside pixels. They bound what a decoder accepts.
+// Caps on what a chunk carries besides pixels. They bound what a decoder accepts.
 const (
 	MaxPlanBytes   = 1024 // one encoded plan
 	MaxReasonBytes = 256  // one reason, UTF-8
@@ -41,13 +41,13 @@ type Chunk struct {
 	Slots   []int32  // row of the training batch
 	Samples []int64  // sample whose pixels these are
 	Labels  []int32  // its class, or schemas.NoLabel
-	Planned []int64  // sample that the order asked for
+	Planned []int64  // sample that the order has there
 	Reasons []string // why it was replaced; "" where it was not
 
 	Pixels [][]byte   // per view (rows,S,S,3) uint8; of a decoded chunk: a part of the message
 	Plans  [][][]byte // per view, per row: augment's plan
 
-	// Tombstone says, in a line, why the chunk could not be made; "" if it was.
+	// Tombstone says, in a line, why the chunk could not be produced; "" if it was.
 	Tombstone string
 	// Digest is the hex SHA-256 of the encoded body; set by Decode.
 	Digest string
@@ -57,7 +57,7 @@ type Chunk struct {
 }
 
 // NewChunk allocates a chunk of the run that holds as many rows as any of its
-// chunks; Reset gives it its place.
+// chunks; Reset gives it step and index.
 func NewChunk(spec *schemas.RunSpec) *Chunk {
 	n := spec.ChunkSamples
 	c := &Chunk{
@@ -92,13 +92,13 @@ func (c *Chunk) Reset(spec *schemas.RunSpec, step int64, index int) {
 	}
 }
 
-// digest is the hex SHA-256 of body.
+// Digest is the hex SHA-256 of body.
 func Digest(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])
 }
 
-// reasonLine makes s fit a reason: one line of valid UTF-8, MaxReasonBytes at most.
+// ReasonLine makes s fit a reason: one line of valid UTF-8, MaxReasonBytes at most.
 func ReasonLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {

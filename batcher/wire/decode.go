@@ -30,7 +30,7 @@ func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
 	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: MaxChunkBytes(spec)}, nil
 }
 
-// errBodyDigest: a chunk's body is not what was published, by its own header.
+// ErrBodyDigest: a chunk's body is not what was published, by its own header.
 var ErrBodyDigest = errors.New("body and digest differ")
 
 // Decode reads a message of BATCH_<run>. The chunk's pixels and plans are parts of
@@ -61,7 +61,7 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 	}
 	sum := Digest(msg.Data)
 	if got := msg.Header.Get(schemas.HeaderDigest); got != sum {
-		return fail("it will be made again", errs.BecauseErr(errs.ErrCorrupt,
+		return fail("it will be requested again", errs.BecauseErr(errs.ErrCorrupt,
 			fmt.Errorf("%w: SHA-256 %.12s, the header says %.12q", ErrBodyDigest, sum, got)))
 	}
 	c := &Chunk{Step: step, Index: index, Digest: sum}
@@ -73,7 +73,7 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 		return c, nil
 	}
 	if err := d.fill(c, msg.Data); err != nil {
-		return fail("it will be made again; see that workers and trainer are of the same build", err)
+		return fail("it will be requested again; see that workers and trainer are of the same build", err)
 	}
 	return c, nil
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// chunkMessage is the message of an encoded chunk of a run whose spec has the given digest, or of a tombstone where reason
-// is not empty: its body is the reason, so that the digest covers it.
+// ChunkMessage is the message of an encoded chunk of a run whose spec has the given digest.
+// Where reason is not empty, it is a tombstone: its body is the reason, so that the digest
+// covers it.
 func ChunkMessage(run, spec string, step int64, chunk int, body []byte, reason, worker string) *nats.Msg {
 	if reason != "" {
 		body = []byte(reason)
@@ -27,7 +28,7 @@ func ChunkMessage(run, spec string, step int64, chunk int, body []byte, reason, 
 	return m
 }
 
-// reasonText bounds a text from the wire to one line of 1 KiB.
+// ReasonText bounds a text from the wire to one line of 1 KiB.
 func ReasonText(b []byte) string {
 	out := ""
 	for len(b) > 0 && len(out) < 1024 {

@@ -12,31 +12,31 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Order says which sample stands at an index of an epoch, 0 ≤ index <
+// Order says which sample an index of an epoch has, 0 ≤ index <
 // Dataset.Samples. It is a pure function of the run spec, a permutation in every
 // epoch, and safe for concurrent use.
 type Order interface {
 	At(epoch, index int64) int64
 }
 
-// TaskRow asks for one sample.
+// TaskRow requests one sample.
 type TaskRow struct {
 	Slot   int32 // row of the training batch
 	Sample int64 // sample to visit
-	Index  int64 // its place in the epoch's order
+	Index  int64 // its index in the epoch's order
 	Epoch  int64 // Step / StepsPerEpoch; seeds the views
 }
 
-// Task asks for one chunk.
+// Task requests one chunk.
 type Task struct {
 	Step  int64
 	Chunk int
 	Rows  []TaskRow
-	// GiveUp asks for a tombstone with this reason instead; "" for the chunk.
-	GiveUp string
+	// Tombstone requests a tombstone with this reason instead; "" requests the chunk.
+	Tombstone string
 }
 
-// NewTask is the task of a chunk: slot i of step s stands at index
+// NewTask is the task of a chunk: slot i of step s has index
 // (s mod StepsPerEpoch)·B + i of epoch ⌊s/StepsPerEpoch⌋.
 func NewTask(spec *schemas.RunSpec, order Order, step int64, chunk int) *Task {
 	lo, hi := spec.ChunkRange(chunk)
@@ -112,7 +112,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	slots, samples, indices := layout.Int32s(bufs[0]), layout.Int64s(bufs[1]), layout.Int64s(bufs[2])
 	t := &Task{Step: step, Chunk: chunk, Rows: make([]TaskRow, hi-lo)}
 	if why := header.Get(schemas.HeaderGiveUp); why != "" {
-		t.GiveUp = ReasonLine(why)
+		t.Tombstone = ReasonLine(why)
 	}
 	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
 	for i := range t.Rows {

@@ -126,7 +126,7 @@ func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
 	}
 	sv.mu.Unlock()
 	if well {
-		w.beat(sv)
+		w.heartbeat(sv)
 	} else {
 		sv.rest(row, why)
 	}
@@ -161,7 +161,7 @@ func (w *Worker) sendBack(sv *serving, msg jetstream.Msg) {
 		sv.sentBack = append(sv.sentBack, meta.Sequence.Stream)
 		sv.sentBack = sv.sentBack[max(0, len(sv.sentBack)-maxSentBack):]
 		sv.mu.Unlock()
-		w.beat(sv) // before the broker counts the delivery
+		w.heartbeat(sv) // before the broker counts the delivery
 	}
 	_ = msg.Nak() // one that is lost: the ack wait passes
 }

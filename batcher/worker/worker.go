@@ -25,7 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// WorkerOptions configure a Worker.
+// Options configure a Worker.
 type Options struct {
 	// Name in heartbeats and chunk headers: letters, digits, '-', '_'. Default
 	// host, process and a random part.
@@ -107,21 +107,21 @@ type Worker struct {
 	js   jetstream.JetStream
 	opts Options
 
-	mu     sync.Mutex
-	served []*serving           // by name; guarded by mu
-	banned map[string]time.Time // what was refused (banKey), and until when; guarded by mu
-	said   map[string]string    // last report of a run, "" for the list of runs; guarded by mu
+	mu      sync.Mutex
+	served  []*serving           // by name; guarded by mu
+	banned  map[string]time.Time // what was refused (banKey), and until when; guarded by mu
+	notices map[string]string    // last report about a run, "" for the list of runs; guarded by mu
 
 	turns turns
 	total counters
 }
 
-// NewWorker makes a worker. It returns ErrUsage for options that cannot be.
+// New makes a worker. It returns ErrUsage for options that cannot be.
 func New(js jetstream.JetStream, o Options) (*Worker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}, said: map[string]string{}}, nil
+	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}, notices: map[string]string{}}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -175,7 +175,7 @@ func (w *Worker) start(g *errgroup.Group, ctx context.Context, refuse func(*serv
 		for {
 			done := link.Sleep(ctx, w.opts.Heartbeat) != nil
 			for _, sv := range w.runs() {
-				w.beat(sv)
+				w.heartbeat(sv)
 			}
 			if done {
 				return nil
@@ -190,7 +190,7 @@ func (w *Worker) start(g *errgroup.Group, ctx context.Context, refuse func(*serv
 func (w *Worker) finish(g *errgroup.Group) error {
 	err := g.Wait()
 	for _, sv := range w.runs() {
-		w.beat(sv) // the counts that it ends with
+		w.heartbeat(sv) // the counts that it ends with
 		w.drop(sv)
 	}
 	return err
@@ -212,7 +212,7 @@ func (w *Worker) seek(ctx context.Context) {
 	}
 	for {
 		if err := w.discover(ctx); ctx.Err() == nil {
-			w.tell("", err)
+			w.notify("", err)
 		}
 		t := time.NewTimer(w.opts.Discover)
 		select {
@@ -253,29 +253,29 @@ func (w *Worker) discover(ctx context.Context) error {
 		}
 	}
 	w.mu.Lock()
-	maps.DeleteFunc(w.said, func(name, _ string) bool {
+	maps.DeleteFunc(w.notices, func(name, _ string) bool {
 		return name != "" && !slices.ContainsFunc(found, func(r *runs.Run) bool { return r.Name == name })
 	})
 	maps.DeleteFunc(w.banned, func(_ string, until time.Time) bool { return time.Now().After(until) })
 	w.mu.Unlock()
 	for _, run := range found {
 		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
-			w.tell(run.Name, aerr)
+			w.notify(run.Name, aerr)
 		}
 	}
 	return err
 }
 
-// tell reports what is the matter with a run, or with the list of runs (""), unless
+// notify reports what is the matter with a run, or with the list of runs (""), unless
 // it is what was said of it last. Nil: nothing is the matter any more.
-func (w *Worker) tell(about string, err error) {
+func (w *Worker) notify(about string, err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
 	w.mu.Lock()
-	known := w.said[about] == text
-	w.said[about] = text
+	known := w.notices[about] == text
+	w.notices[about] = text
 	w.mu.Unlock()
 	if err != nil && !known {
 		w.opts.Report(err)
@@ -326,7 +326,7 @@ func (w *Worker) ban(run *runs.Run, why error) error {
 
 // refuse stops serving a run.
 func (w *Worker) refuse(sv *serving, why error) {
-	w.tell(sv.run.Name, w.ban(sv.run, why))
+	w.notify(sv.run.Name, w.ban(sv.run, why))
 	w.drop(sv)
 }
 
@@ -364,9 +364,9 @@ func (w *Worker) release(sv *serving) {
 	}
 }
 
-// beat writes the worker's heartbeat for a run. A beat that does not arrive is
+// heartbeat writes the worker's heartbeat for a run. A beat that does not arrive is
 // followed by another, so its error tells nothing.
-func (w *Worker) beat(sv *serving) {
+func (w *Worker) heartbeat(sv *serving) {
 	b := runs.Heartbeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
 	b.Trouble, b.SentBack = sv.troubles()
 	body, err := b.Encode()

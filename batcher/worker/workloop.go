@@ -185,9 +185,9 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		w.opts.Report(err)
 		return nil
 	}
-	if task.GiveUp != "" {
+	if task.Tombstone != "" {
 		b.chunk.Reset(sv.run.Spec(), task.Step, task.Chunk)
-		b.chunk.Tombstone = task.GiveUp
+		b.chunk.Tombstone = task.Tombstone
 		return w.publishChunk(ctx, sv, b, msg, task, deliveries)
 	}
 	order := sv.source.Order()
@@ -216,7 +216,7 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		return nil
 	}
 	sv.rest(task.Rows[0], err)
-	w.tell(sv.run.Name, err)
+	w.notify(sv.run.Name, err)
 	w.sendBack(sv, msg)
 	return nil
 }
@@ -248,7 +248,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 		}
 		return err // the broker does not take chunks of this worker
 	}
-	w.tell(sv.run.Name, nil)
+	w.notify(sv.run.Name, nil)
 	for _, c := range []*counters{&sv.counters, &w.total} {
 		c.add(b.chunk, len(m.Data), fresh, deliveries > 1)
 	}

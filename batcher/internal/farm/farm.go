@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// farm is a worker that runs until stop, or the end of the test.
+// Farm is a worker that runs until stop, or the end of the test.
 type Farm struct {
 	*worker.Worker
 	Stop func() error

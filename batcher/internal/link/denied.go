@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// refusal gives what the broker last refused to do for a connection, nil where it
+// Refusal gives what the broker last refused to do for a connection, nil where it
 // refused nothing. The broker says so on the side: the request itself goes without
 // an answer.
 func Refusal(nc *nats.Conn) error {
@@ -20,7 +20,7 @@ func Refusal(nc *nats.Conn) error {
 	return nil
 }
 
-// refused is refusal for one subject.
+// Refused is refusal for one subject.
 func Refused(nc *nats.Conn, subject string) error {
 	if err := Refusal(nc); err != nil && strings.Contains(err.Error(), `"`+subject+`"`) {
 		return err
@@ -37,15 +37,15 @@ func (d denied) Error() string {
 }
 func (d denied) Unwrap() error { return d.err }
 
-// violation is a permission violation that the broker reports, in its own text.
+// Violation is a permission violation that the broker reports, in its own text.
 func Violation(err error) error { return denied{err} }
 
-// denial wraps a refusal.
+// Denial wraps a refusal.
 func Denial(op, where string, err error) error {
 	return errs.New(op, where, "connect with the credentials of the role that may do this", errs.BecauseErr(errs.ErrDenied, err))
 }
 
-// brokerName is what errors call the broker of a connection, which need not be up.
+// BrokerName is what errors call the broker of a connection, which need not be up.
 func BrokerName(nc *nats.Conn) string {
 	if nc.Opts.InProcessServer != nil {
 		return "in this process"
@@ -53,7 +53,7 @@ func BrokerName(nc *nats.Conn) string {
 	return RedactURLs(strings.Join(nc.Opts.Servers, ","))
 }
 
-// redactURLs hides the passwords and tokens that comma-separated URLs carry.
+// RedactURLs hides the passwords and tokens that comma-separated URLs carry.
 func RedactURLs(list string) string {
 	urls := strings.Split(list, ",")
 	for i, s := range urls {
@@ -69,5 +69,5 @@ func RedactURLs(list string) string {
 	return strings.Join(urls, ",")
 }
 
-// apiTimeout bounds one request to the broker whose context has no deadline.
+// APITimeout bounds one request to the broker whose context has no deadline.
 const APITimeout = 5 * time.Second

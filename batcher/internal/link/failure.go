@@ -23,7 +23,7 @@ const (
 	errCodeSealed       = 10109
 )
 
-// unavailable wraps an error of the broker's.
+// Unavailable wraps an error of the broker's.
 func Unavailable(nc *nats.Conn, op, where string, err error) error {
 	hint := "see that the broker runs and that its store has room"
 	if isSilence(nc, err) {
@@ -64,13 +64,13 @@ type silence struct {
 func (s silence) Error() string { return "broker " + s.broker + " does not answer" }
 func (s silence) Unwrap() error { return s.err }
 
-// isWrongLast: the subject has been written before.
+// IsWrongLast: the subject has been written before.
 func IsWrongLast(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == errCodeWrongLast
 }
 
-// isSealed: the stream is a recording, and takes nothing any more.
+// IsSealed: the stream is a recording, and takes nothing any more.
 func IsSealed(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == errCodeSealed
@@ -89,7 +89,7 @@ func isFull(err error) bool {
 	return false
 }
 
-// patience measures how long a broker has not answered. It belongs to one
+// Patience measures how long a broker has not answered. It belongs to one
 // goroutine.
 type Patience struct {
 	Conn  *nats.Conn
@@ -100,7 +100,7 @@ type Patience struct {
 
 func (p *Patience) Answered() { p.since, p.wait = time.Time{}, 0 }
 
-// failed waits a little before the next try, and returns an error when the
+// Failed waits a little before the next try, and returns an error when the
 // patience is over, when the connection was closed on purpose, or with ctx.
 func (p *Patience) Failed(ctx context.Context, op, where string, err error) error {
 	if ctx.Err() != nil {
@@ -121,22 +121,24 @@ func (p *Patience) Failed(ctx context.Context, op, where string, err error) erro
 		case isFull(err):
 			hint = "give the broker's store room (its disk, max_file_store, the account's quota), then resume with --resume"
 		}
-		return errs.New(op, where, hint, errs.BecauseErr(errs.ErrUnavailable, giveUp{gone.Round(time.Second), err}))
+		return errs.New(op, where, hint, errs.BecauseErr(errs.ErrUnavailable, outOfPatience{gone.Round(time.Second), err}))
 	}
 	p.wait = min(max(20*time.Millisecond, 2*p.wait), time.Second)
 	return Sleep(ctx, p.wait)
 }
 
-// giveUp says for how long something was tried.
-type giveUp struct {
+// outOfPatience says for how long something was tried.
+type outOfPatience struct {
 	after time.Duration
 	err   error
 }
 
-func (g giveUp) Error() string { return "gave up after " + g.after.String() + ": " + g.err.Error() }
-func (g giveUp) Unwrap() error { return g.err }
+func (g outOfPatience) Error() string {
+	return "gave up after " + g.after.String() + ": " + g.err.Error()
+}
+func (g outOfPatience) Unwrap() error { return g.err }
 
-// sleep waits for d or until ctx ends, and returns ctx's error in that case.
+// Sleep waits for d or until ctx ends, and returns ctx's error in that case.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -148,7 +150,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// whileConnected bounds requests to the broker: by limit, and by the connection. A
+// WhileConnected bounds requests to the broker: by limit, and by the connection. A
 // request whose answer went down with the broker need not wait for its time to
 // pass. The caller tells by its own ctx whether it was meant.
 func WhileConnected(ctx context.Context, nc *nats.Conn, limit time.Duration) (context.Context, context.CancelFunc) {
@@ -170,6 +172,6 @@ func WhileConnected(ctx context.Context, nc *nats.Conn, limit time.Duration) (co
 	}
 }
 
-// passTimeout bounds one conversation; the tasks of a wide window take a while to issue,
+// PassTimeout bounds one conversation; the tasks of a wide window take a while to issue,
 // and a conversation that was cut short is continued.
 const PassTimeout = 30 * time.Second

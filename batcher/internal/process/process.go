@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// thisProcess names this process so that another of the same boot and the same
+// This names this process so that another of the same boot and the same
 // process namespace can find out whether it lives: "boot namespace start". Empty
 // where the system does not tell.
 var This = sync.OnceValue(func() string {
@@ -21,7 +21,7 @@ var This = sync.OnceValue(func() string {
 	return machine + " " + start
 })
 
-// hasEnded says whether the process of that name and number is known to be gone.
+// HasEnded says whether the process of that name and number is known to be gone.
 // It says false of processes that cannot be asked after from here.
 func HasEnded(name string, pid int) bool {
 	i := strings.LastIndexByte(name, ' ')
@@ -36,7 +36,7 @@ func HasEnded(name string, pid int) bool {
 	return true
 }
 
-// processSpace names the boot of the machine and the namespace that process numbers
+// Space names the boot of the machine and the namespace that process numbers
 // are counted in: two containers of one host name may count apart.
 func Space() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -50,7 +50,7 @@ func Space() string {
 	return strings.TrimSpace(string(boot)) + " " + ns
 }
 
-// processStart is when the process began, in ticks since boot, which tells it from a
+// Start is when the process began, in ticks since boot, which tells it from a
 // later one of the same number; empty for one that has ended and waits for its
 // parent. known is false where the system does not tell.
 func Start(pid int) (start string, known bool) {

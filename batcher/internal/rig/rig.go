@@ -27,7 +27,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// hashMaker derives pixels and plans from epoch, sample and view, so that content
+// HashMaker derives pixels and plans from epoch, sample and view, so that content
 // can be checked from end to end without an image.
 type HashMaker struct {
 	Spec *schemas.RunSpec
@@ -55,7 +55,7 @@ func (m *HashMaker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]b
 
 func (m *HashMaker) Close() error { m.Src.Open.Add(-1); return nil }
 
-// hashSource makes hashMakers; before is called ahead of every sample.
+// HashSource makes hashMakers; before is called ahead of every sample.
 type HashSource struct {
 	Spec   schemas.RunSpec
 	Before func(context.Context, wire.TaskRow) error
@@ -76,7 +76,7 @@ func (s *HashSource) Opener(_ context.Context, rec *schemas.RunInfo) (produce.So
 	return s, nil
 }
 
-// testBroker is a broker that a test can stop and start again.
+// Broker is a broker that a test can stop and start again.
 type Broker struct {
 	Name  string
 	Dir   string
@@ -127,7 +127,7 @@ func Embedded(listen bool) *Broker {
 	return b
 }
 
-// separate is Debian's nats-server, another process.
+// Separate is Debian's nats-server, another process.
 func Separate() *Broker {
 	b := &Broker{Name: "nats-server"}
 	b.Start = func(t *testing.T, b *Broker) {
@@ -170,7 +170,7 @@ func FreeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// launch starts a broker for the test.
+// Launch starts a broker for the test.
 func Launch(t *testing.T, b *Broker) *Broker {
 	t.Helper()
 	b.Dir = t.TempDir()
@@ -179,14 +179,14 @@ func Launch(t *testing.T, b *Broker) *Broker {
 	return b
 }
 
-// eachBroker runs f against every kind of broker.
+// EachBroker runs f against every kind of broker.
 func EachBroker(t *testing.T, f func(t *testing.T, b *Broker)) {
 	for _, b := range []*Broker{Embedded(false), Embedded(true), Separate()} {
 		t.Run(b.Name, func(t *testing.T) { f(t, Launch(t, b)) })
 	}
 }
 
-// checkLeaks fails the test if f leaves goroutines behind.
+// CheckLeaks fails the test if f leaves goroutines behind.
 func CheckLeaks(t *testing.T, f func()) {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -271,7 +271,7 @@ func (w *cable) Plug() {
 	w.open = true
 }
 
-// want is the digest of the batches of steps [from, to), made without a broker.
+// Want is the digest of the batches of steps [from, to), made without a broker.
 func Want(t *testing.T, spec schemas.RunSpec, src *HashSource, from, to int64) []string {
 	t.Helper()
 	plain := &HashSource{Spec: spec, Before: src.Before}
@@ -302,7 +302,7 @@ func Equal(t *testing.T, got, want []string) {
 	}
 }
 
-// madeBy is a chunk as a worker makes it.
+// Chunk is a chunk as a worker makes it.
 func Chunk(t testing.TB, spec *schemas.RunSpec, step int64, index int) *wire.Chunk {
 	t.Helper()
 	src := &HashSource{Spec: *spec}
