@@ -77,7 +77,7 @@ func (a *Assembler) Add(c *wire.Chunk) (bool, error) {
 	}
 	if have := b.digests[c.Index]; have != "" {
 		if have != c.Digest && c.Tombstone == "" {
-			// (A tombstone of what is here already tells of a worker's trouble
+			// (A tombstone of what is here already reports a worker's trouble
 			// after the broker lost the chunk; it contradicts nothing.)
 			return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step),
 				"run the same build of the worker on every machine",

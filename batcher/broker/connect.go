@@ -32,11 +32,11 @@ type ConnectOptions struct {
 	// Timeout of the first connection; default 5 s. Once connected, a lost
 	// broker is looked for without end.
 	Timeout time.Duration
-	// Report hears once, in a line, that the connection is lost and waited for,
-	// and once that it is back. It must not wait long. Nil: nobody hears.
+	// Report is called once, with a line, when the connection is lost and waited for,
+	// and once when it is back. It must not wait long. Nil: nothing is reported.
 	Report func(string)
-	// Denied hears, each time, that the broker refused an operation: ErrDenied,
-	// which names it. It must not wait long. Nil: nobody hears, and the operations
+	// Denied is called, each time, when the broker refused an operation, with ErrDenied,
+	// which names it. It must not wait long. Nil: nothing is reported, and the operations
 	// that wait for an answer say so.
 	Denied func(error)
 }
@@ -122,7 +122,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	return nc, js, nil
 }
 
-// reportChanges tells report when the connection is lost and when it is back, in
+// reportChanges calls report when the connection is lost and when it is back, in
 // turns.
 func reportChanges(broker string, report func(string)) []nats.Option {
 	var lost atomic.Bool

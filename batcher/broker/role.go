@@ -46,8 +46,8 @@ type Permissions struct {
 }
 
 // The JetStream API as subjects. A stream's name is one token there, so that a
-// permission cannot tell CTRL_ from BATCH_; what a role may do to streams, it may do
-// to all of its account. Consumers can be told apart.
+// permission cannot distinguish CTRL_ from BATCH_; what a role may do to streams, it may do
+// to all of its account. Consumers can be distinguished.
 const (
 	apiInfo       = "$JS.API.INFO"
 	apiNames      = "$JS.API.STREAM.NAMES"
@@ -66,14 +66,14 @@ var reading = []string{apiInfo, apiNames, apiStreamInfo, apiMsgGet, apiDirectGet
 
 // Permissions of the role, sorted by what they are for.
 func (r Role) Permissions() Permissions {
-	hear := []string{r.inbox() + ".>", schemas.AllCtrl("*")}
+	listen := []string{r.inbox() + ".>", schemas.AllCtrl("*")}
 	may := func(more ...string) []string { return append(reading[:len(reading):len(reading)], more...) }
 	switch r {
 	case RoleWorker:
 		return Permissions{
 			Publish: may(apiTaskNext, taskAck, taskAckV2,
 				schemas.AllChunks("*"), schemas.WorkerSubject("*", "*"), schemas.StopSubject("*")),
-			Subscribe: hear,
+			Subscribe: listen,
 		}
 	case RoleTrainer:
 		return Permissions{
@@ -81,10 +81,10 @@ func (r Role) Permissions() Permissions {
 				"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
 				schemas.AllTasks("*"), schemas.SpecSubject("*"), schemas.OptionsSubject("*"), schemas.TrainerSubject("*", "*")),
 			DenyPublish: []string{apiTaskNext},
-			Subscribe:   append(hear, taskAdvisory),
+			Subscribe:   append(listen, taskAdvisory),
 		}
 	case RoleObserver:
-		return Permissions{Publish: may(), Subscribe: hear}
+		return Permissions{Publish: may(), Subscribe: listen}
 	case RoleOwner:
 		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
@@ -92,8 +92,8 @@ func (r Role) Permissions() Permissions {
 }
 
 // Reach is what a guest's account takes from its tenant's: the services that it may ask,
-// and the subjects that it may hear.
-func (r Role) Reach() (services, hears []string) {
+// and the subjects that it may subscribe to.
+func (r Role) Reach() (services, subjects []string) {
 	if !r.Guest() {
 		return nil, nil
 	}

@@ -24,7 +24,7 @@ func isDamage(err error) bool {
 }
 
 // Export writes the source's steps of a window into o.Dir, with pixels and log, sealed.
-// Steps that the folder has are compared and left. progress, if not nil, hears of each
+// Steps that the folder has are compared and left. progress, if not nil, is called for each
 // step. It returns the source's ErrNotFound where it lacks one.
 func Export(ctx context.Context, source Source, o Options, progress func(step int64)) (err error) {
 	steps := o.Pixels
@@ -87,7 +87,7 @@ func Import(ctx context.Context, r *Folder, run *runs.Run, progress func(step in
 type RemakeOptions struct {
 	Every    int64            // every so-many-th step; at least 1
 	Workers  int              // chunks made at once; at least 1
-	Progress func(step int64) // hears of each step, if not nil
+	Progress func(step int64) // called for each step, if not nil
 }
 
 // Remake makes chunks of the log again from the data, by Draw, and compares their digests.

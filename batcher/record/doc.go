@@ -39,9 +39,9 @@
 // follows, if it is made later.
 //
 // Nothing in a file is trusted: its run is validated, its schema compared byte for byte
-// with the one that this build writes for that run, every length held against the file's
+// with the one that this build writes for that run, every length checked against the file's
 // size and the run's limits before anything is allocated (batcher/internal/layout), each
-// chunk checked as one from the wire, and the digest of pixels made anew from their rows.
+// chunk checked as one from the wire, and the digest of pixels computed again from their rows.
 //
 // # In pseudo-code
 //
@@ -52,7 +52,7 @@
 //
 //	Replay:   for each step: chunks from the Source at once → assembler → Next
 //	          of pixels: Folder, or batcher.Stored, what a broker keeps
-//	          of a log: a batcher.Stream over workers, told to Folder.Check
+//	          of a log: a stream.Stream over workers, given to Folder.Check
 //	Ledger:   for each chunk: there already? planned by the order? → epoch's samples
 //	          at an epoch's end: all different?
 package record

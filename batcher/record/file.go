@@ -103,7 +103,7 @@ func (r *File) scan(at, end int64) error {
 		case errors.Is(err, errs.ErrUnavailable) || !strings.HasSuffix(r.Path, openSuffix):
 			return err
 		default:
-			// Were it sealed, its footer would tell of batches that are not there.
+			// Were it sealed, its footer would list batches that are not there.
 			r.Sealed = false
 			if next, err = r.seek(at, end); err != nil {
 				return err

@@ -119,7 +119,7 @@ func segmentFiles(dir string) ([]string, error) {
 // Spec is the run's spec.
 func (r *Folder) Spec() *schemas.RunSpec { return &r.Run.Spec }
 
-// Chunk gives a chunk with its pixels, its digest made anew from its rows and compared.
+// Chunk gives a chunk with its pixels, its digest computed again from its rows and compared.
 // It returns ErrNotFound where the record has not its pixels, ErrCorrupt where they are
 // not what was recorded.
 func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk, error) {
@@ -138,7 +138,7 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk,
 	return chunks[0], r.checkPixels(at.file, chunks[0])
 }
 
-// checkPixels makes a chunk's digest anew.
+// checkPixels computes a chunk's digest again, and compares.
 func (r *Folder) checkPixels(f *File, c *wire.Chunk) error {
 	enc := r.encode.Get().(*wire.Encoder)
 	defer r.encode.Put(enc)

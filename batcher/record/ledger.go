@@ -32,7 +32,7 @@ type Report struct {
 	Tombstones []Tombstone   `json:"tombstones"`
 	Missing    []Window      `json:"missing_steps"` // steps without all their chunks
 
-	PixelChunks int64 `json:"pixel_chunks"` // chunks whose pixels are kept; each had its digest made anew
+	PixelChunks int64 `json:"pixel_chunks"` // chunks whose pixels are kept; each had its digest computed again
 	Remade      int64 `json:"remade"`       // chunks made again from the data, whose digests were compared
 
 	Problems []string `json:"problems"` // one line each; the first 100
@@ -216,7 +216,7 @@ func (l *Ledger) missing() {
 }
 
 // AddFolder takes in a record: its log, where it has one, and every chunk with pixels,
-// whose digest is made anew and compared with the log's.
+// whose digest is computed again and compared with the log's.
 func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
 	if err := r.EachLogged(func(c *wire.Chunk) error {
 		l.Add(c)

@@ -16,7 +16,7 @@ import (
 // Options say what is recorded, and where.
 type Options struct {
 	// Dir is the record's folder, made where it is missing. What it holds of the same
-	// run is gone on with; what of another is refused.
+	// run is continued; one of another is refused.
 	Dir string
 	// Run is stored in every file.
 	Run schemas.RunInfo
@@ -341,7 +341,7 @@ func (r *Recorder) Keep(path string, b *schemas.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.last) == 0 || r.last[0].Step != b.Step {
-		return errs.New("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is asked for", errs.ErrNotFound)
+		return errs.New("keep batch", fmt.Sprintf("of step %d", b.Step), "keep it before the next is requested", errs.ErrNotFound)
 	}
 	if err := os.Remove(path + openSuffix); err != nil && !os.IsNotExist(err) {
 		return diskError(path, err)

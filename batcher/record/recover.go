@@ -85,7 +85,7 @@ func recoverSegment(path string, run *schemas.RunInfo) (damaged bool, err error)
 }
 
 // openDamaged opens a file that was left open. Where its beginning cannot be read, what
-// follows is looked through as being of the run, whose folder it lies in.
+// follows is scanned as being of the run whose folder it is in.
 func openDamaged(path string, run *schemas.RunInfo) (*File, error) {
 	f, err := OpenFile(path)
 	if err == nil || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrNotFound) {

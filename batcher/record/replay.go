@@ -42,11 +42,11 @@ type Stream struct {
 	closed                      sync.Once
 }
 
-// replayAhead is how many steps are read before they are asked for.
+// replayAhead is how many steps are read before they are requested.
 const replayAhead = 2
 
 // Replay begins to read the source's steps from the given one on. recorder, if not nil, is
-// told of what is handed out. Whether the source has all steps shows in Next.
+// given what is handed out. Whether the source has all steps shows in Next.
 func Replay(source Source, from int64, recorder stream.Recorder) (*Stream, error) {
 	return ReplayPart(source, from, assemble.Part{}, recorder)
 }
@@ -85,7 +85,7 @@ func (s *Stream) read(ctx context.Context, from int64) error {
 	for step := from; step < s.spec.Steps(); step++ {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(max(2, runtime.GOMAXPROCS(0)/2))
-		var mu sync.Mutex // recorders hear of one chunk at a time
+		var mu sync.Mutex // recorders receive one chunk at a time
 		for _, index := range s.asm.Missing(step) {
 			g.Go(func() error {
 				c, err := s.source.Chunk(gctx, step, index)

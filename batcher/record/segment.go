@@ -126,6 +126,6 @@ func diskError(path string, err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	return errs.New("write record", path, "make the folder writable and free some space, then go on with --resume",
+	return errs.New("write record", path, "make the folder writable and free some space, then continue with --resume",
 		errs.BecauseErr(errs.ErrUnavailable, err))
 }

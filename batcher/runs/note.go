@@ -86,7 +86,7 @@ func (r *Run) AwaitFree(ctx context.Context, trainer string) (uint64, error) {
 type Lease struct {
 	LeaseNote
 	Seq uint64
-	Age time.Duration // by the broker's clock; 0 where the broker does not tell it
+	Age time.Duration // by the broker's clock; 0 where the broker does not say
 }
 
 // over says whether the lease is known to hold nothing any more: left, run out by
@@ -120,7 +120,7 @@ func (r *Run) Lease(ctx context.Context, trainer string) (*Lease, error) {
 	if len(m.Data) > MaxNoteBytes || json.Unmarshal(m.Data, &h.LeaseNote) != nil || h.Cursor < 0 || h.Window < 0 {
 		h.LeaseNote = LeaseNote{} // somebody's, who writes notes that cannot be read
 	}
-	// Brokers before 2.10 do not tell the time; their leases are watched for a term.
+	// Brokers before 2.10 do not say the time; their leases are watched for a term.
 	if now := s.CachedInfo().TimeStamp; !now.IsZero() {
 		h.Age = now.Sub(m.Time)
 	}

@@ -48,7 +48,7 @@ func (r *Run) Publish(ctx context.Context, m *nats.Msg, alive func()) (fresh boo
 			return false, link.Denial("publish chunk", m.Subject, no)
 		}
 		// Full, timed out, disconnected, or the stream is being made again: all
-		// pass. A publish that timed out may have been stored; the repeat tells.
+		// pass. A publish that timed out may have been stored; the repeat shows.
 		alive()
 		if err := link.Sleep(ctx, wait); err != nil {
 			return false, err

@@ -61,7 +61,7 @@ func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
 }
 
 // refuseWhileTrained returns ErrUsage while a trainer of the run is alive. One that
-// was killed without a word is waited for.
+// was killed without notice is waited for.
 func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string) error {
 	r := &Run{Name: run, js: js}
 	notes, err := r.Leases(ctx)

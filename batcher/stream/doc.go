@@ -6,9 +6,9 @@
 //	planner    decides what is requested, purged and repaired; a pure value
 //	driver     executes the planner's actions, and brings it events
 //	peers      the planner's view of the other trainers; positions.go says what follows from it
-//	lease      keeps the trainer's name to one process, and tells the peers where it is
+//	lease      keeps the trainer's name to one process, and reports its position to the peers
 //	consumer   decodes chunks, and gives them to an assemble.Assembler (consume.go)
-//	Recorder   is told what a Stream hands out; packages record and audit are two
+//	Recorder   receives what a Stream hands out; packages record and audit are two
 //	Memory     the same face without a broker
 //
 // # Planner and driver
@@ -16,7 +16,7 @@
 // The planner has no clock, no lock and no broker. decide takes an event, with the moment at
 // which it happened, and returns the actions that follow from it; the driver executes them in
 // order, and feeds back what came of each as another event. An event that begins a conversation
-// lays out an agenda of phases; each is asked for one round of actions after another, until it
+// lays out an agenda of phases; each gives one round of actions after another, until it
 // has none. The planner learns from results alone: an action that fails ends the conversation,
 // and nothing is lost with it.
 //

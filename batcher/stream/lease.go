@@ -21,13 +21,13 @@ import (
 
 const (
 	leaseRenewals = 5 // a term
-	// A moving cursor is told so often to others, whom it may hold up, and so often
+	// A moving cursor is reported so often to peers, which it may delay, and so often
 	// where there are none.
 	cursorEvery      = 20 * time.Millisecond
 	cursorEveryAlone = time.Second
 )
 
-// lease keeps a trainer's name to one process, and tells the others where it is. The
+// lease keeps a trainer's name to one process, and reports its position to the others. The
 // note is replaced again and again, each time on the condition that it is still the one
 // that was written last; it is dead when its term has passed without that. No two
 // machines' clocks are compared.

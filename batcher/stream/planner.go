@@ -12,7 +12,7 @@ import (
 // A conversation begins with one of cycle, starved, unusable, exhausted, sealing and
 // closing, and works off an agenda of phases. A phase returns one round of actions at a
 // time, by what is known so far, and none when it is done. The planner learns from
-// results alone, never from what it has asked for: a conversation that breaks off
+// results alone, never from what it wanted: a conversation that breaks off
 // (failed) loses nothing, and the next one continues where the facts are.
 type planner struct {
 	limits limits

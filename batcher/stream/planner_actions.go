@@ -24,15 +24,15 @@ type action interface {
 type (
 	// readPeers reads every trainer's lease note.
 	readPeers struct{}
-	// checkProcesses finds out which trainers of this machine have ended.
+	// checkProcesses lists which trainers of this machine have ended.
 	checkProcesses struct{ leases []runs.Lease }
-	// listTasks finds out which steps have tasks.
+	// listTasks lists which steps have tasks.
 	listTasks struct{}
 	// purgeTasks removes a step's tasks, or every task, for -1.
 	purgeTasks struct{ step int64 }
 	// dropTask removes the tasks of a chunk.
 	dropTask struct{ id chunkID }
-	// listChunks finds out which chunks are there, of a step or, for -1, of all.
+	// listChunks lists which chunks are there, of a step or, for -1, of all.
 	listChunks struct{ step int64 }
 	// listChunk does so for one chunk.
 	listChunk struct{ id chunkID }
@@ -44,7 +44,7 @@ type (
 		id    chunkID
 		again bool
 	}
-	// announce has the peers told at once how far the tasks are issued.
+	// announce reports to the peers at once how far the tasks are issued.
 	announce struct{}
 	// ensure creates what is missing of the run in the broker.
 	ensure struct{}

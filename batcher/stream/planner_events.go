@@ -75,7 +75,7 @@ type (
 		placed bool
 	}
 	storeRead struct{ bytes, maxBytes int64 } // maxBytes ≤ 0: no limit
-	// done is the result of an action that tells nothing.
+	// done is the result of an action that has nothing to say.
 	done struct{}
 )
 

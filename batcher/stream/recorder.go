@@ -63,7 +63,7 @@ func (s *Stream) record(ctx context.Context, c *wire.Chunk) error {
 	return nil
 }
 
-// recordStep tells it which step is handed out.
+// recordStep gives it the step that is handed out.
 func (s *Stream) recordStep(step int64) error {
 	if s.opts.Record == nil {
 		return nil

@@ -145,7 +145,7 @@ type Stream struct {
 //
 // Several trainers may share a run, each under a name of its own; those that are no
 // more than a window apart keep pace with the slowest. A trainer that was killed
-// without a word holds its name for the rest of its lease, which Open waits
+// without notice holds its name for the rest of its lease, which Open waits
 // for.
 //
 // It returns ErrUsage for options that cannot be, and where a live trainer of the

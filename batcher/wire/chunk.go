@@ -51,7 +51,7 @@ type Chunk struct {
 	Tombstone string
 	// Digest is the hex SHA-256 of the encoded body; set by Decode.
 	Digest string
-	// Worker is who made the chunk, by the message's own word, which nobody vouches
+	// Worker is who made the chunk, by the message's own claim, which nobody vouches
 	// for; set by Decode, "" where it does not say.
 	Worker string
 }

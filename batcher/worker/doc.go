@@ -19,7 +19,7 @@
 //
 // A task is acknowledged after its chunk is stored, never before.
 //
-// A worker that can make nothing of a run (data, disk, engine) tells that from a chunk that
+// A worker that can make nothing of a run (data, disk, engine) distinguishes that from a chunk that
 // cannot be made by trying other samples: then it sends the task back and rests, and that
 // delivery does not count against the task. Its heartbeat says so.
 //

@@ -42,7 +42,7 @@ type trouble struct {
 const (
 	firstRest = time.Second
 	longRest  = 30 * time.Second
-	// testSamples is how many other samples are tried to tell a worker's trouble from
+	// testSamples is how many other samples are tried to distinguish a worker's trouble from
 	// a sample's.
 	testSamples = 3
 	// maxSentBack bounds what a heartbeat lists.
@@ -50,7 +50,7 @@ const (
 )
 
 // tasks gives the consumer of the run's queue, and its ack wait. It is looked up
-// again after a failure, for the trainer may have made the queue anew.
+// again after a failure, for the trainer may have created the queue again.
 func (sv *serving) tasks(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
@@ -91,7 +91,7 @@ func (sv *serving) resting() bool {
 	return sv.trouble.why != nil
 }
 
-// troubles is what a heartbeat tells of them.
+// troubles is what a heartbeat says of them.
 func (sv *serving) troubles() (why string, sentBack []uint64) {
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
@@ -102,7 +102,7 @@ func (sv *serving) troubles() (why string, sentBack []uint64) {
 }
 
 // fit says whether the worker can make something of the run, as far as it knows.
-// After a rest, one goroutine finds out, with its bench.
+// After a rest, one goroutine tries, with its bench.
 func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
 	sv.mu.Lock()
 	t := &sv.trouble
@@ -154,7 +154,7 @@ func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.Ta
 }
 
 // sendBack gives a task back to the queue at once. It was no fault of the task's,
-// which the heartbeat tells the planner: such deliveries do not count.
+// which the heartbeat says to the planner: such deliveries do not count.
 func (w *Worker) sendBack(sv *serving, msg jetstream.Msg) {
 	if meta, err := msg.Metadata(); err == nil {
 		sv.mu.Lock()

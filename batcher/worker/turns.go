@@ -26,7 +26,7 @@ type account struct {
 // emptyWait is how long a run that had no tasks is passed over while others have.
 const emptyWait = 20 * time.Millisecond
 
-// order gives the runs in the order in which they are asked for a task, least
+// order gives the runs in the order in which they are pulled from, least
 // served first, without those that had none just now.
 func (t *turns) order(runs []*serving) []*serving {
 	t.mu.Lock()

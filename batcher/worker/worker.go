@@ -37,14 +37,14 @@ type Options struct {
 	Engines []string
 	// Open gives what is needed to serve a run. Its error refuses the run.
 	Open func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error)
-	// Report hears of what does not stop the worker: runs refused, tasks sent
-	// back. It is called from several goroutines. Nil: nobody hears.
+	// Report receives what does not stop the worker: runs refused, tasks sent
+	// back. It is called from several goroutines. Nil: nothing is reported.
 	Report func(error)
 	// Grace is how long a chunk that is being made may go on when the worker is
-	// told to stop; default 20 s. Then its task goes back to the queue.
+	// stopped; default 20 s. Then its task goes back to the queue.
 	Grace time.Duration
 	// Discover is how often Serve looks for deleted runs, and for new ones that it
-	// did not hear of; default 5 s.
+	// had no notice of; default 5 s.
 	Discover time.Duration
 	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s.
 	Heartbeat time.Duration
@@ -88,7 +88,7 @@ func (o Options) Validate() error {
 func defaultWorkerName() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "host" // the random part tells workers apart
+		host = "host" // the random part distinguishes workers
 	}
 	host = strings.Map(func(r rune) rune {
 		if (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') {
@@ -158,7 +158,7 @@ func (w *Worker) ServeRun(ctx context.Context, name string) error {
 		err = w.admit(ctx, run)
 	}
 	if ctx.Err() != nil && err != nil {
-		return nil // it was told to stop before it had begun
+		return nil // it was stopped before it had begun
 	}
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (w *Worker) runs() []*serving {
 }
 
 // seek looks for new and deleted runs until ctx ends: when one is opened, and now
-// and then for what was not heard of.
+// and then for those that it had no notice of.
 func (w *Worker) seek(ctx context.Context) {
 	opened := make(chan *nats.Msg, 64) // more at once are one reason to look
 	if sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, opened); err == nil {
@@ -282,7 +282,7 @@ func (w *Worker) notify(about string, err error) {
 	}
 }
 
-// banTime is how long a refused run is left alone. What was amiss may be mended
+// banTime is how long a refused run is left alone. What was amiss may be fixed
 // without this worker: a disk mounted, a data set copied.
 const banTime = time.Minute
 
@@ -365,7 +365,7 @@ func (w *Worker) release(sv *serving) {
 }
 
 // heartbeat writes the worker's heartbeat for a run. A beat that does not arrive is
-// followed by another, so its error tells nothing.
+// followed by another, so its error does not matter.
 func (w *Worker) heartbeat(sv *serving) {
 	b := runs.Heartbeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
 	b.Trouble, b.SentBack = sv.troubles()

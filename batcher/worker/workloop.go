@@ -204,7 +204,7 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 	case err == nil:
 		return w.publishChunk(ctx, sv, b, msg, task, deliveries)
 	case ctx.Err() != nil:
-		w.sendBack(sv, msg) // told to stop: another worker may begin at once
+		w.sendBack(sv, msg) // stopped: another worker may begin at once
 		return nil
 	}
 	err = errs.New("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries), "", err)

@@ -32,7 +32,7 @@ const (
 	fbStructSize   = 16 // FieldNode and Buffer are two int64
 )
 
-// Batch is a record batch whose metadata was checked. Its buffers lie in order
+// Batch is a record batch whose metadata was checked. Its buffers are in order
 // within a body of BodyLen bytes, and none overlaps another.
 type Batch struct {
 	Rows    int

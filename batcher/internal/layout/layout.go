@@ -11,7 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 )
 
-// Layout knows where the buffers of record batches with a fixed schema lie. It is
+// Layout knows where the buffers of record batches with a fixed schema are. It is
 // safe for concurrent use: it holds nothing that changes.
 type Layout struct {
 	prefix  []byte // the schema message, as the local writer writes it

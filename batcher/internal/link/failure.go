@@ -152,7 +152,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 
 // WhileConnected bounds requests to the broker: by limit, and by the connection. A
 // request whose answer went down with the broker need not wait for its time to
-// pass. The caller tells by its own ctx whether it was meant.
+// pass. The caller sees by its own ctx whether it was meant.
 func WhileConnected(ctx context.Context, nc *nats.Conn, limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)

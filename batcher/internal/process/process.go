@@ -10,8 +10,8 @@ import (
 )
 
 // This names this process so that another of the same boot and the same
-// process namespace can find out whether it lives: "boot namespace start". Empty
-// where the system does not tell.
+// process namespace can check whether it lives: "boot namespace start". Empty
+// where the system does not say.
 var This = sync.OnceValue(func() string {
 	machine := Space()
 	start, _ := Start(os.Getpid())
@@ -37,7 +37,7 @@ func HasEnded(name string, pid int) bool {
 }
 
 // Space names the boot of the machine and the namespace that process numbers
-// are counted in: two containers of one host name may count apart.
+// are counted in: two containers of one host name may count separately.
 func Space() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -50,9 +50,9 @@ func Space() string {
 	return strings.TrimSpace(string(boot)) + " " + ns
 }
 
-// Start is when the process began, in ticks since boot, which tells it from a
+// Start is when the process began, in ticks since boot, which distinguishes it from a
 // later one of the same number; empty for one that has ended and waits for its
-// parent. known is false where the system does not tell.
+// parent. known is false where the system does not say.
 func Start(pid int) (start string, known bool) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
