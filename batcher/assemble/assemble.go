@@ -141,7 +141,7 @@ func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
 	b := a.steps[step]
 	delete(a.steps, step)
 	a.mu.Unlock()
-	a.DropBelow(step + 1)
+	a.dropBelow(step + 1)
 	if b.tombstone != "" {
 		a.give(b.buf)
 		return nil, errs.New("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
@@ -158,8 +158,8 @@ func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
 	return batch, nil
 }
 
-// DropBelow forgets the chunks of steps below step and takes no more of them.
-func (a *Assembler) DropBelow(step int64) {
+// dropBelow forgets the chunks of steps below step and takes no more of them.
+func (a *Assembler) dropBelow(step int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.floor = max(a.floor, step)

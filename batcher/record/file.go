@@ -32,9 +32,9 @@ const (
 	spanColumns = 2 // step and chunk: what an index is made of
 )
 
-// File is one Arrow file of a record, read without trust in its bytes. It is safe for
+// segmentFile is one Arrow file of a record, read without trust in its bytes. It is safe for
 // concurrent use.
-type File struct {
+type segmentFile struct {
 	Path   string
 	Run    schemas.RunInfo
 	Pixels bool // views, or a recipe log
@@ -58,10 +58,10 @@ type ref struct {
 	chunk       int32 // of its first row
 }
 
-// OpenFile opens a record's file and looks through its batches. In a file that was not
+// openSegment opens a record's file and looks through its batches. In a file that was not
 // sealed, the ".open" one of a run that goes on or was killed, what is no whole batch is
 // passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
-func OpenFile(path string) (_ *File, err error) {
+func openSegment(path string) (_ *segmentFile, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.New("open record", path, "name a folder or file that `resslt run` or `resslt record export` wrote", errs.BecauseErr(errs.ErrNotFound, err))
@@ -69,7 +69,7 @@ func OpenFile(path string) (_ *File, err error) {
 	if err != nil {
 		return nil, errs.New("open record", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	r := &File{Path: path, f: f}
+	r := &segmentFile{Path: path, f: f}
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -94,7 +94,7 @@ func OpenFile(path string) (_ *File, err error) {
 
 // scan indexes the batches from offset at on. In a file that was not sealed it goes on
 // behind what is none.
-func (r *File) scan(at, end int64) error {
+func (r *segmentFile) scan(at, end int64) error {
 	for at < end {
 		next, err := r.index(at, end)
 		switch {
@@ -121,7 +121,7 @@ func (r *File) scan(at, end int64) error {
 
 // seek finds the next whole batch behind offset at, end where there is none. Messages
 // begin at multiples of 8 bytes.
-func (r *File) seek(at, end int64) (int64, error) {
+func (r *segmentFile) seek(at, end int64) (int64, error) {
 	const step = 1 << 20
 	for at += 8; at < end; at += step {
 		block, err := r.read(at, min(step, end-at), end)
@@ -149,7 +149,7 @@ func corrupt(format string, a ...any) error {
 }
 
 // read reads n bytes at off, which the file must have.
-func (r *File) read(off, n, end int64) ([]byte, error) {
+func (r *segmentFile) read(off, n, end int64) ([]byte, error) {
 	if off < 0 || n < 0 || off > end || n > end-off {
 		return nil, corrupt("it is cut off")
 	}
@@ -161,7 +161,7 @@ func (r *File) read(off, n, end int64) ([]byte, error) {
 }
 
 // frame reads the marks at both ends, and gives where the batches end.
-func (r *File) frame() (end int64, err error) {
+func (r *segmentFile) frame() (end int64, err error) {
 	start, err := r.read(0, fileStart, r.Bytes)
 	if err != nil || string(start[:len(fileMagic)]) != fileMagic {
 		return 0, corrupt("it is no Arrow file")
@@ -183,7 +183,7 @@ func (r *File) frame() (end int64, err error) {
 
 // head reads the schema message: which run, which kind. Then it must equal, byte for
 // byte, the one that this build writes for that run.
-func (r *File) head(end int64) (next int64, err error) {
+func (r *segmentFile) head(end int64) (next int64, err error) {
 	prefix, err := r.read(fileStart, layout.PrefixBytes, end)
 	if err != nil {
 		return 0, err
@@ -244,7 +244,7 @@ func recordable(spec *schemas.RunSpec) error {
 		fmt.Sprintf("%d samples a batch and %d a chunk, at most %d and %d can be recorded", spec.BatchSize, spec.ChunkSamples, maxBatch, maxLogRows/2)))
 }
 
-func (r *File) maxRows() int {
+func (r *segmentFile) maxRows() int {
 	if r.Pixels {
 		return r.Run.Spec.ChunkSamples
 	}
@@ -252,7 +252,7 @@ func (r *File) maxRows() int {
 }
 
 // index looks at the batch at offset at, and gives the offset behind it.
-func (r *File) index(at, end int64) (int64, error) {
+func (r *segmentFile) index(at, end int64) (int64, error) {
 	prefix, err := r.read(at, layout.PrefixBytes, end)
 	if err != nil {
 		return 0, err
@@ -296,7 +296,7 @@ func (r *File) index(at, end int64) (int64, error) {
 var endOfStream = []byte{0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}
 
 // Steps are the first and the last step that the file holds something of; -1 for none.
-func (r *File) Steps() (first, last int64) {
+func (r *segmentFile) Steps() (first, last int64) {
 	first, last = -1, -1
 	for _, x := range r.refs {
 		if first < 0 || x.first < first {
@@ -308,7 +308,7 @@ func (r *File) Steps() (first, last int64) {
 }
 
 // rows reads one batch.
-func (r *File) rows(x ref) (*rows, error) {
+func (r *segmentFile) rows(x ref) (*rows, error) {
 	body, err := r.read(x.body, x.batch.BodyLen, r.Bytes)
 	if err != nil {
 		return nil, err
@@ -317,7 +317,7 @@ func (r *File) rows(x ref) (*rows, error) {
 }
 
 // batch reads the chunks of one batch. They share a buffer of their own.
-func (r *File) batch(x ref) ([]*wire.Chunk, error) {
+func (r *segmentFile) batch(x ref) ([]*wire.Chunk, error) {
 	rs, err := r.rows(x)
 	var out []*wire.Chunk
 	if err == nil {
@@ -332,7 +332,7 @@ func (r *File) batch(x ref) ([]*wire.Chunk, error) {
 // Each calls f with every chunk of the file, in the file's order; those of a log have
 // no pixels, a tombstone's samples are schemas.Unmade. It ends with f's error, or
 // ErrCorrupt.
-func (r *File) Each(f func(*wire.Chunk) error) error {
+func (r *segmentFile) Each(f func(*wire.Chunk) error) error {
 	for _, x := range r.refs {
 		cs, err := r.batch(x)
 		if err != nil {
@@ -348,6 +348,6 @@ func (r *File) Each(f func(*wire.Chunk) error) error {
 }
 
 // Close closes the file.
-func (r *File) Close() error { return r.f.Close() }
+func (r *segmentFile) Close() error { return r.f.Close() }
 
-var _ io.Closer = (*File)(nil)
+var _ io.Closer = (*segmentFile)(nil)

@@ -41,7 +41,7 @@ func recordBytes(t testing.TB) (log, pixels []byte) {
 // readAll reads a file as a stranger's: whatever its bytes, an error of a kind that is
 // known, or chunks that the run can have.
 func readAll(t testing.TB, path string) error {
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err == nil {
 		defer f.Close()
 		err = f.Each(func(c *wire.Chunk) error {
@@ -91,11 +91,11 @@ func TestHostileFiles(t *testing.T) {
 			}
 		}
 	}
-	_, err := OpenFile(filepath.Join(dir, "none.arrow"))
+	_, err := openSegment(filepath.Join(dir, "none.arrow"))
 	wantErr(t, err, errs.ErrNotFound, "none.arrow")
 	path := filepath.Join(dir, "x.arrow")
 	write(t, path, []byte("ARROW1\x00\x00 and no more than that, ARROW1"))
-	_, err = OpenFile(path)
+	_, err = openSegment(path)
 	wantErr(t, err, errs.ErrCorrupt, path)
 }
 
@@ -113,7 +113,7 @@ func TestFileOfAWildRun(t *testing.T) {
 	if err := s.seal(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = OpenFile(path)
+	_, err = openSegment(path)
 	wantErr(t, err, errs.ErrUnsupported, "can be recorded")
 }
 

@@ -25,10 +25,10 @@ const Subfolder = "record"
 type Folder struct {
 	Dir   string
 	Run   schemas.RunInfo
-	Files []*File // by name
+	Files []*segmentFile // by name
 
 	log    []logged         // batches of the log, by first step
-	pixels map[place]inFile // chunks whose pixels are kept
+	pixels map[chunkID]inFile // chunks whose pixels are kept
 	encode sync.Pool        // of *batcher.Encoder
 	mu     sync.Mutex       // guards the cache
 	cached *logged          // batch that was read last
@@ -36,7 +36,7 @@ type Folder struct {
 }
 
 type inFile struct {
-	file *File
+	file *segmentFile
 	ref  ref
 }
 
@@ -60,14 +60,14 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		return nil, errs.New("open record", dir, "name the folder of a run, or one that `resslt record export` wrote",
 			errs.Because(errs.ErrNotFound, "it holds no record"))
 	}
-	r := &Folder{Dir: dir, pixels: map[place]inFile{}}
+	r := &Folder{Dir: dir, pixels: map[chunkID]inFile{}}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
 	for _, path := range paths {
-		f, err := OpenFile(path)
+		f, err := openSegment(path)
 		if errors.Is(err, errs.ErrCorrupt) && strings.HasSuffix(path, openSuffix) {
 			continue // its beginning was being written
 		}
@@ -85,7 +85,7 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 		r.Run.DataURI = f.Run.DataURI // the newest
 		for _, x := range f.refs {
 			if f.Pixels {
-				r.pixels[place{x.first, int(x.chunk)}] = inFile{f, x}
+				r.pixels[chunkID{x.first, int(x.chunk)}] = inFile{f, x}
 			} else {
 				r.log = append(r.log, logged{f, x})
 			}
@@ -126,7 +126,7 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	at, ok := r.pixels[place{step, index}]
+	at, ok := r.pixels[chunkID{step, index}]
 	if !ok {
 		return nil, errs.New("read record", fmt.Sprintf("%s, chunk %d of step %d", r.Dir, index, step),
 			"see `resslt record ls` for the steps that it has; --replay log: has a log's steps made again", errs.Because(errs.ErrNotFound, "its pixels were not recorded"))
@@ -139,13 +139,13 @@ func (r *Folder) Chunk(ctx context.Context, step int64, index int) (*wire.Chunk,
 }
 
 // checkPixels computes a chunk's digest again, and compares.
-func (r *Folder) checkPixels(f *File, c *wire.Chunk) error {
+func (r *Folder) checkPixels(f *segmentFile, c *wire.Chunk) error {
 	enc := r.encode.Get().(*wire.Encoder)
 	defer r.encode.Put(enc)
 	return checkPixels(enc, f, c)
 }
 
-func checkPixels(enc *wire.Encoder, f *File, c *wire.Chunk) error {
+func checkPixels(enc *wire.Encoder, f *segmentFile, c *wire.Chunk) error {
 	body, err := enc.Encode(c)
 	if err != nil {
 		return err
@@ -201,9 +201,9 @@ func (r *Folder) Stored() map[int64]int {
 	return out
 }
 
-// EachLogged calls f with every entry of the log, tombstones too, by step as far as the
+// eachLogged calls f with every entry of the log, tombstones too, by step as far as the
 // log was written so.
-func (r *Folder) EachLogged(f func(*wire.Chunk) error) error {
+func (r *Folder) eachLogged(f func(*wire.Chunk) error) error {
 	for _, at := range r.log {
 		chunks, err := at.file.batch(at.ref)
 		if err != nil {

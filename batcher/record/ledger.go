@@ -218,13 +218,13 @@ func (l *Ledger) missing() {
 // AddFolder takes in a record: its log, where it has one, and every chunk with pixels,
 // whose digest is computed again and compared with the log's.
 func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
-	if err := r.EachLogged(func(c *wire.Chunk) error {
+	if err := r.eachLogged(func(c *wire.Chunk) error {
 		l.Add(c)
 		return ctx.Err()
 	}); err != nil {
 		return err
 	}
-	seen := map[place]bool{}
+	seen := map[chunkID]bool{}
 	for _, f := range r.Files {
 		if !f.Pixels {
 			continue
@@ -233,7 +233,7 @@ func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
 			if c.Step < l.report.From || c.Step >= l.report.To {
 				return ctx.Err()
 			}
-			at := place{c.Step, c.Index}
+			at := chunkID{c.Step, c.Index}
 			if seen[at] {
 				l.Problem("the pixels of chunk %d of step %d were recorded twice", c.Index, c.Step)
 			}

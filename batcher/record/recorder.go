@@ -71,18 +71,18 @@ type Recorder struct {
 	next    int64                   // step that is handed out next; guarded by mu
 	logged  int64                   // steps below are in the log, where there is no gap before them
 	lacking Lacking                 // what earlier sessions' files have not
-	known   map[place]string        // digests of the log's chunks from Options.From on; guarded by mu
+	known   map[chunkID]string        // digests of the log's chunks from Options.From on; guarded by mu
 	log     track                   // guarded by mu
 	batch   rows                    // of the log, not yet written; guarded by mu
 
 	pixMu  sync.Mutex
-	stored map[place]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
+	stored map[chunkID]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
 	pixels track            // guarded by pixMu
 	whole  rows             // of one chunk, its buffers used again; guarded by pixMu
 }
 
 // place is where a chunk belongs.
-type place struct {
+type chunkID struct {
 	step  int64
 	index int
 }
@@ -113,7 +113,7 @@ func New(o Options) (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{
-		opts: o, spec: &o.Run.Spec, pending: map[int64][]*wire.Chunk{}, next: o.From, known: map[place]string{}, stored: map[place]string{},
+		opts: o, spec: &o.Run.Spec, pending: map[int64][]*wire.Chunk{}, next: o.From, known: map[chunkID]string{}, stored: map[chunkID]string{},
 		log:    track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes},
 		pixels: track{dir: o.Dir, run: &o.Run, limit: o.SegmentBytes, pixels: true},
 	}
@@ -140,7 +140,7 @@ func New(o Options) (*Recorder, error) {
 
 // learn takes in what an earlier session wrote of the steps that come again.
 func (r *Recorder) learn(path string) error {
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (r *Recorder) learn(path string) error {
 		}
 		for _, c := range chunks {
 			if c.Step >= r.opts.From && c.Tombstone == "" {
-				known[place{c.Step, c.Index}] = c.Digest
+				known[chunkID{c.Step, c.Index}] = c.Digest
 			}
 		}
 	}
@@ -190,12 +190,12 @@ func (r *Recorder) Lacking() Lacking { return r.lacking }
 // pixels where they are wanted. It returns ErrDeterminism where an earlier session had
 // the chunk with another digest.
 func (r *Recorder) Chunk(_ context.Context, c *wire.Chunk) error {
-	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.Has(c.Step) {
+	if err := r.note(c); err != nil || c.Tombstone != "" || !r.opts.Pixels.has(c.Step) {
 		return err
 	}
 	r.pixMu.Lock()
 	defer r.pixMu.Unlock()
-	at := place{c.Step, c.Index}
+	at := chunkID{c.Step, c.Index}
 	if r.stored[at] != "" {
 		return nil // note has compared it
 	}
@@ -228,7 +228,7 @@ func (r *Recorder) note(c *wire.Chunk) error {
 	if c.Tombstone != "" {
 		return r.add(r.tombstone(c)) // its step is not handed out
 	}
-	for _, was := range []string{r.known[place{c.Step, c.Index}], r.storedDigest(c)} {
+	for _, was := range []string{r.known[chunkID{c.Step, c.Index}], r.storedDigest(c)} {
 		if was != "" && was != c.Digest {
 			return errs.New("record chunk", fmt.Sprintf("%d of step %d", c.Index, c.Step), "run the same build on every worker, then start over",
 				errs.Because(errs.ErrDeterminism, fmt.Sprintf("an earlier session recorded digest %.12s, now it is %.12s", was, c.Digest)))
@@ -241,7 +241,7 @@ func (r *Recorder) note(c *wire.Chunk) error {
 func (r *Recorder) storedDigest(c *wire.Chunk) string {
 	r.pixMu.Lock()
 	defer r.pixMu.Unlock()
-	return r.stored[place{c.Step, c.Index}]
+	return r.stored[chunkID{c.Step, c.Index}]
 }
 
 // tombstone gives the rows that the log has of a chunk that could not be made.
@@ -270,7 +270,7 @@ func (r *Recorder) Step(step int64) error {
 	delete(r.pending, step)
 	r.next, r.last = step+1, of
 	for _, c := range of {
-		at := place{step, c.Index}
+		at := chunkID{step, c.Index}
 		if r.known[at] != "" {
 			delete(r.known, at)
 			continue

@@ -86,12 +86,12 @@ func recoverSegment(path string, run *schemas.RunInfo) (damaged bool, err error)
 
 // openDamaged opens a file that was left open. Where its beginning cannot be read, what
 // follows is scanned as being of the run whose folder it is in.
-func openDamaged(path string, run *schemas.RunInfo) (*File, error) {
-	f, err := OpenFile(path)
+func openDamaged(path string, run *schemas.RunInfo) (*segmentFile, error) {
+	f, err := openSegment(path)
 	if err == nil || errors.Is(err, errs.ErrUnavailable) || errors.Is(err, errs.ErrNotFound) {
 		return f, err
 	}
-	r := &File{Path: path, Run: *run, Pixels: strings.HasPrefix(filepath.Base(path), "pixels-")}
+	r := &segmentFile{Path: path, Run: *run, Pixels: strings.HasPrefix(filepath.Base(path), "pixels-")}
 	schema, err := schemas.RecordSchema(run, r.Pixels)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func openDamaged(path string, run *schemas.RunInfo) (*File, error) {
 }
 
 // sound reads one batch, all of it checked; of pixels, the digest, too.
-func (r *File) sound(x ref, enc *wire.Encoder) (*rows, error) {
+func (r *segmentFile) sound(x ref, enc *wire.Encoder) (*rows, error) {
 	rs, err := r.rows(x)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (r *Recorder) takeStock() (l Lacking, err error) {
 	if err == nil {
 		defer f.Close()
 		stored = f.Stored()
-		err = f.EachLogged(func(c *wire.Chunk) error { log.Add(c); return nil })
+		err = f.eachLogged(func(c *wire.Chunk) error { log.Add(c); return nil })
 	}
 	if err != nil && !errors.Is(err, errs.ErrNotFound) { // else nothing is left
 		return l, err

@@ -40,7 +40,7 @@ func TestDamagedSegment(t *testing.T) {
 				}
 			}
 			path := filepath.Join(dir, tc.file+"-000000.arrow.open")
-			f, err := OpenFile(path)
+			f, err := openSegment(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +130,7 @@ func TestWhitePixelsAreNoBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "pixels-000000.arrow.open")
-	f, err := OpenFile(path)
+	f, err := openSegment(path)
 	if err != nil {
 		t.Fatal(err)
 	}

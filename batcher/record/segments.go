@@ -34,8 +34,8 @@ type Window struct{ From, To int64 }
 // Empty says whether it holds no step.
 func (w Window) Empty() bool { return w.To <= w.From }
 
-// Has says whether it holds the step.
-func (w Window) Has(step int64) bool { return step >= w.From && step < w.To }
+// has says whether it holds the step.
+func (w Window) has(step int64) bool { return step >= w.From && step < w.To }
 
 // String is "step 3", or "steps 3 to 7", both included.
 func (w Window) String() string {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -30,7 +31,7 @@ type TrainerState struct {
 
 // Trainers gives every trainer that ever had a lease on the run, by name.
 func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
-	notes, err := r.Leases(ctx)
+	notes, err := leases.ReadAll(ctx, r.js, r.Name)
 	if err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "list trainers", r.Name, err)
 	}
@@ -38,7 +39,7 @@ func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
 	for name, h := range notes {
 		out = append(out, TrainerState{
 			Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor,
-			Term: h.EffectiveTerm(), Age: h.Age, Left: h.Left, Live: !h.over(),
+			Term: h.BoundedTerm(), Age: h.Age, Left: h.Left, Live: !h.Over(),
 		})
 	}
 	slices.SortFunc(out, func(a, b TrainerState) int { return strings.Compare(a.Name, b.Name) })
@@ -48,7 +49,7 @@ func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
 // Cursor gives the next step that a trainer needs, or where it stopped. It returns
 // ErrNotFound where the run had none of that name.
 func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
-	h, err := r.Lease(ctx, trainer)
+	h, err := leases.Read(ctx, r.js, r.Name, trainer)
 	switch {
 	case err != nil:
 		return 0, link.Unavailable(r.js.Conn(), "read cursor", r.Name, err)
@@ -63,14 +64,13 @@ func (r *Run) Cursor(ctx context.Context, trainer string) (int64, error) {
 // refuseWhileTrained returns ErrUsage while a trainer of the run is alive. One that
 // was killed without notice is waited for.
 func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string) error {
-	r := &Run{Name: run, js: js}
-	notes, err := r.Leases(ctx)
+	notes, err := leases.ReadAll(ctx, js, run)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	for name := range notes {
 		if err == nil {
-			_, err = r.AwaitFree(ctx, name)
+			_, err = leases.AwaitFree(ctx, js, run, name)
 		}
 	}
 	var typed *errs.Error
@@ -81,28 +81,4 @@ func refuseWhileTrained(ctx context.Context, js jetstream.JetStream, run string)
 		return errs.New("delete run", run, "stop it first, or choose another --run name", typed.Err)
 	}
 	return link.Unavailable(js.Conn(), "delete run", run, err)
-}
-
-// Leases reads the note of every trainer, by its name.
-func (r *Run) Leases(ctx context.Context) (map[string]*Lease, error) {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if err != nil {
-		return nil, err
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(r.Name)))
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]*Lease{}
-	for subject := range info.State.Subjects {
-		name := subject[strings.LastIndexByte(subject, '.')+1:]
-		h, err := r.Lease(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if h != nil {
-			out[name] = h
-		}
-	}
-	return out, nil
 }

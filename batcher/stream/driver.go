@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
@@ -104,7 +105,7 @@ func (d *driver) plan(ctx context.Context) error {
 		case <-d.wake:
 		case <-tick.C:
 		case m := <-notes:
-			if len(m.Data) <= runs.MaxNoteBytes {
+			if len(m.Data) <= leases.MaxBytes {
 				_ = d.handle(ctx, parseNote(m)) // no action follows from it
 			}
 		case m := <-advisories:
@@ -202,7 +203,7 @@ func (d *driver) finish(ctx context.Context) error {
 // parseNote reads a lease note as it was published.
 func parseNote(m *nats.Msg) noteReceived {
 	ev := noteReceived{trainer: m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]}
-	var n runs.LeaseNote
+	var n leases.Note
 	if json.Unmarshal(m.Data, &n) == nil {
 		ev.note = &n
 	}

@@ -41,7 +41,7 @@ func openStream(t *testing.T, run *runs.Run, o Options) *Stream {
 // testDriver is a driver at step 0 whose lease is not taken.
 func testDriver(run *runs.Run, o Options) *driver {
 	o.Trainer = "t"
-	l := newLease(run, position{trainer: o.Trainer, window: o.Window}, runs.DefaultLeaseTerm)
+	l := newLease(run, position{trainer: o.Trainer, window: o.Window}, DefaultLeaseTerm)
 	return newDriver(run, fixture.StrideOrder{N: run.Spec().Dataset.Samples}, o, l, &counters{})
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/internal/process"
 	"resslt/batcher/runs"
@@ -36,7 +37,7 @@ const (
 // any may call, and which do not wait.
 type lease struct {
 	run  *runs.Run
-	note runs.LeaseNote
+	note leases.Note
 	seq  uint64        // of the note as it was written last
 	due  chan struct{} // capacity 1: the note is to be renewed now
 
@@ -58,7 +59,7 @@ func newLease(run *runs.Run, at position, term time.Duration) *lease {
 	}
 	return &lease{
 		run: run, due: make(chan struct{}, 1), state: leaseState{at.cursor, at.issued, true},
-		note: runs.LeaseNote{
+		note: leases.Note{
 			ID: rand.Text(), Trainer: at.trainer, Host: host, PID: os.Getpid(), Process: process.This(),
 			Term: term, Window: at.window, Keep: at.keep,
 		},
@@ -70,7 +71,7 @@ func newLease(run *runs.Run, at position, term time.Duration) *lease {
 // holder is alive, which shows in a fifth of the term.
 func (l *lease) take(ctx context.Context) error {
 	for {
-		seq, err := l.run.AwaitFree(ctx, l.note.Trainer)
+		seq, err := leases.AwaitFree(ctx, l.run.JetStream(), l.run.Name, l.note.Trainer)
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
@@ -146,7 +147,7 @@ func (l *lease) renew(ctx context.Context) error {
 	if !link.IsWrongLast(err) {
 		return err
 	}
-	have, err := l.run.Lease(ctx, l.note.Trainer)
+	have, err := leases.Read(ctx, l.run.JetStream(), l.run.Name, l.note.Trainer)
 	switch {
 	case err != nil:
 		return err

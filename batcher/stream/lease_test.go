@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"resslt/batcher/internal/fixture"
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/process"
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/runs"
@@ -56,7 +57,7 @@ func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 	}
 	start := time.Now()
 	openStream(t, run, Options{})
-	if d := time.Since(start); d > runs.DefaultLeaseTerm/8 {
+	if d := time.Since(start); d > DefaultLeaseTerm/8 {
 		t.Errorf("opened after %v", d)
 	}
 }
@@ -91,7 +92,7 @@ func TestLeaseRunsOut(t *testing.T) {
 		if err := dead.leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if have, err := run.Lease(t.Context(), "t"); err != nil || have == nil || have.ID != next.note.ID || have.Left {
+		if have, err := leases.Read(t.Context(), js, run.Name, "t"); err != nil || have == nil || have.ID != next.note.ID || have.Left {
 			t.Fatalf("the other's leaving took the lease away: %+v, %v", have, err)
 		}
 	})
@@ -119,7 +120,7 @@ func TestLeaseRanOutLongAgo(t *testing.T) {
 func TestLeaseIsMended(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	run := openRun(t, js, fixture.Spec(), runs.Options{})
-	l, err := lend(t, run, "t", runs.DefaultLeaseTerm)
+	l, err := lend(t, run, "t", DefaultLeaseTerm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestLeaseIsMended(t *testing.T) {
 	if err := l.renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if have, err := run.Lease(t.Context(), "t"); err != nil || have == nil || have.Seq != l.seq {
+	if have, err := leases.Read(t.Context(), js, run.Name, "t"); err != nil || have == nil || have.Seq != l.seq {
 		t.Fatalf("lease %+v, held by %d, %v", have, l.seq, err)
 	}
 	// A note that cannot be read holds the run like any other.

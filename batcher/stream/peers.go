@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"resslt/batcher/runs"
+	"resslt/batcher/internal/leases"
 )
 
 // peers is what a trainer knows of the others of its run. It receives their lease notes
@@ -22,7 +22,7 @@ type peers struct {
 
 // sighting is a note, and when it was renewed, by this machine's clock.
 type sighting struct {
-	runs.Lease
+	leases.Held
 	at time.Time
 }
 
@@ -32,7 +32,7 @@ const rereadEvery = 5 * time.Second
 // receive takes in a note as it was published under a trainer's name; nil is one that
 // could not be read. That it was published does not say that the broker took it, so only
 // a renewal of a known lease counts at once.
-func (ps *peers) receive(name string, n *runs.LeaseNote, now time.Time) {
+func (ps *peers) receive(name string, n *leases.Note, now time.Time) {
 	if name == ps.self {
 		return
 	}
@@ -44,18 +44,18 @@ func (ps *peers) receive(name string, n *runs.LeaseNote, now time.Time) {
 	// Notes wait in line: one may be older than what was read meanwhile.
 	renewed := *n
 	renewed.Cursor, renewed.Issued = max(n.Cursor, s.Cursor), max(n.Issued, s.Issued)
-	s.LeaseNote, s.Age, s.at = renewed, 0, now
+	s.Note, s.Age, s.at = renewed, 0, now
 	ps.seen[name] = s
 }
 
 // update takes in all notes as they were read.
-func (ps *peers) update(notes map[string]*runs.Lease, now time.Time) {
+func (ps *peers) update(notes map[string]*leases.Held, now time.Time) {
 	next := map[string]sighting{}
 	for name, h := range notes {
 		if name == ps.self {
 			continue
 		}
-		s := sighting{Lease: *h, at: now.Add(-h.Age)}
+		s := sighting{Held: *h, at: now.Add(-h.Age)}
 		if old, ok := ps.seen[name]; ok && (old.Seq == h.Seq || old.at.After(s.at)) {
 			// The same as before, or one that was renewed since.
 			s.at = old.at
@@ -70,14 +70,14 @@ func (ps *peers) isDue(now time.Time) bool { return now.Sub(ps.read) >= rereadEv
 
 // unexpired gives the leases that have neither been left nor run out, by name: live
 // unless their processes have ended.
-func (ps *peers) unexpired(now time.Time) []runs.Lease {
-	var out []runs.Lease
+func (ps *peers) unexpired(now time.Time) []leases.Held {
+	var out []leases.Held
 	for _, s := range ps.seen {
-		if !s.Left && s.Age < s.EffectiveTerm() && now.Sub(s.at) < s.EffectiveTerm() {
-			out = append(out, s.Lease)
+		if !s.Left && s.Age < s.BoundedTerm() && now.Sub(s.at) < s.BoundedTerm() {
+			out = append(out, s.Held)
 		}
 	}
-	slices.SortFunc(out, func(a, b runs.Lease) int {
+	slices.SortFunc(out, func(a, b leases.Held) int {
 		return cmp.Or(cmp.Compare(a.Trainer, b.Trainer), cmp.Compare(a.ID, b.ID))
 	})
 	return out
@@ -93,7 +93,7 @@ func (ps *peers) findLive(now time.Time, ended map[string]bool, cursor, window i
 			continue
 		}
 		was, known := ps.aside[h.ID]
-		p := peer{position: positionOf(h.LeaseNote), lease: h.ID}
+		p := peer{position: positionOf(h.Note), lease: h.ID}
 		p.aside = (was || !known) && cursor-p.cursor > window
 		aside[h.ID] = p.aside
 		live = append(live, p)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/internal/process"
-	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -25,7 +25,7 @@ type (
 	// readPeers reads every trainer's lease note.
 	readPeers struct{}
 	// checkProcesses lists which trainers of this machine have ended.
-	checkProcesses struct{ leases []runs.Lease }
+	checkProcesses struct{ leases []leases.Held }
 	// listTasks lists which steps have tasks.
 	listTasks struct{}
 	// purgeTasks removes a step's tasks, or every task, for -1.
@@ -78,7 +78,7 @@ type (
 )
 
 func (readPeers) do(ctx context.Context, d *driver) (event, error) {
-	notes, err := d.run.Leases(ctx)
+	notes, err := leases.ReadAll(ctx, d.run.JetStream(), d.run.Name)
 	return peersRead{notes}, err
 }
 

@@ -3,7 +3,7 @@ package stream
 import (
 	"time"
 
-	"resslt/batcher/runs"
+	"resslt/batcher/internal/leases"
 
 	"github.com/nats-io/nats.go"
 )
@@ -34,7 +34,7 @@ type (
 // noteReceived is a lease note as a trainer published it; nil: it could not be read.
 type noteReceived struct {
 	trainer string
-	note    *runs.LeaseNote
+	note    *leases.Note
 }
 
 // failed: an action could not be executed; the conversation is over.
@@ -43,7 +43,7 @@ type failed struct{}
 // Results of actions.
 type (
 	peersRead struct {
-		notes map[string]*runs.Lease // by trainer
+		notes map[string]*leases.Held // by trainer
 	}
 	processesChecked struct {
 		ended map[string]bool // leases whose process has ended

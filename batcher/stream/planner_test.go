@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"resslt/batcher/runs"
+	"resslt/batcher/internal/leases"
 )
 
 // world is a model of a run: the broker's streams, workers and trainers, in which
@@ -25,7 +25,7 @@ type world struct {
 	delivered uint64                // sequence of the last task that was given out
 	tasks     map[chunkID][]*placed // by sequence
 	chunks    map[chunkID]bool
-	notes     map[string]*runs.Lease
+	notes     map[string]*leases.Held
 	trainers  []*trainer
 	sentBack  map[uint64]bool
 	log       []string
@@ -65,7 +65,7 @@ func newWorld(t *testing.T, seed uint64, steps, window int64) *world {
 			window: window, runWindow: window, steps: steps, chunks: 2,
 			ackWait: 10 * time.Second, deliveries: 5, chunkMessage: 1,
 		},
-		tasks: map[chunkID][]*placed{}, chunks: map[chunkID]bool{}, notes: map[string]*runs.Lease{},
+		tasks: map[chunkID][]*placed{}, chunks: map[chunkID]bool{}, notes: map[string]*leases.Held{},
 	}
 }
 
@@ -87,8 +87,8 @@ func (w *world) renew(tr *trainer) {
 		return
 	}
 	w.seq++
-	w.notes[tr.name] = &runs.Lease{Seq: w.seq, LeaseNote: runs.LeaseNote{
-		ID: tr.lease, Trainer: tr.name, Term: runs.DefaultLeaseTerm,
+	w.notes[tr.name] = &leases.Held{Seq: w.seq, Note: leases.Note{
+		ID: tr.lease, Trainer: tr.name, Term: DefaultLeaseTerm,
 		Cursor: tr.cursor, Issued: tr.planner.issued, Window: tr.limits.window, Keep: tr.limits.keep,
 	}}
 }
@@ -203,7 +203,7 @@ func (w *world) trainer(lease string) *trainer {
 func (w *world) do(tr *trainer, a action) event {
 	switch a := a.(type) {
 	case readPeers:
-		notes := map[string]*runs.Lease{}
+		notes := map[string]*leases.Held{}
 		for name, n := range w.notes {
 			copied := *n
 			notes[name] = &copied
@@ -319,7 +319,7 @@ func (w *world) place(id chunkID, last uint64) bool {
 
 // deliver brings tr's note, as it is published, to another.
 func (w *world) deliver(tr, to *trainer) {
-	n := w.notes[tr.name].LeaseNote
+	n := w.notes[tr.name].Note
 	if round := to.decide(moment{w.now, to.cursor}, noteReceived{tr.name, &n}); len(round) > 0 {
 		w.fatalf("a note has %s do %v", to.name, round)
 	}

@@ -3,7 +3,7 @@ package stream
 import (
 	"slices"
 
-	"resslt/batcher/runs"
+	"resslt/batcher/internal/leases"
 )
 
 // position is where a trainer is among a run's steps, and what it needs of them. What
@@ -85,6 +85,6 @@ func isIssued(step int64, peers []peer) bool {
 }
 
 // positionOf is where a note says that its trainer is.
-func positionOf(n runs.LeaseNote) position {
+func positionOf(n leases.Note) position {
 	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep}
 }

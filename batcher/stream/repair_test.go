@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"resslt/batcher/internal/fixture"
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
@@ -66,7 +67,7 @@ func TestMakeRoom(t *testing.T) {
 		{"whole", func(*planner) {}, full, spec.Chunks(), full, 8},
 		{"another waits for it", func(p *planner) { p.peers.live = []peer{{position: position{cursor: 5, window: 8}}} }, full, 0, []int64{1, 2, 5}, 3},
 		{"recorded", func(p *planner) {
-			p.peers.seen = map[string]sighting{"x": {Lease: runs.Lease{LeaseNote: runs.LeaseNote{Keep: -1}}}}
+			p.peers.seen = map[string]sighting{"x": {Held: leases.Held{Note: leases.Note{Keep: -1}}}}
 		}, full, 0, full, 8},
 		{"recording", func(p *planner) { p.limits.keep = -1 }, full, 0, full, 8},
 	} {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/batcher/assemble"
+	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
@@ -23,6 +24,9 @@ import (
 const (
 	DefaultBrokerTimeout = 2 * time.Minute
 	DefaultStallTimeout  = 10 * time.Minute
+	// DefaultLeaseTerm outlasts a step on a GPU and a checkpoint: the lease is renewed by
+	// a goroutine of its own, which only a stopped process or a lost broker holds up.
+	DefaultLeaseTerm = leases.DefaultTerm
 )
 
 // Options configure a trainer's stream.
@@ -66,7 +70,7 @@ func (o Options) applyDefaults(run *runs.Run) Options {
 		o.Trainer = "trainer"
 	}
 	if o.LeaseTerm == 0 {
-		o.LeaseTerm = runs.DefaultLeaseTerm
+		o.LeaseTerm = DefaultLeaseTerm
 	}
 	if o.Window == 0 {
 		o.Window = run.Options().Window
@@ -100,8 +104,8 @@ func (o Options) validate(run *runs.Run) error {
 		return bad("trainer", fmt.Sprintf("is %q", o.Trainer), "use 1 to 64 of letters, digits, '-' and '_'")
 	case o.Window < 1 || o.Window > run.Options().Window:
 		return bad("window", fmt.Sprintf("is %d, the run was opened with %d", o.Window, run.Options().Window), "open the run with a larger window")
-	case o.LeaseTerm < 0 || o.LeaseTerm > runs.MaxTerm:
-		return bad("lease term", fmt.Sprintf("is %v", o.LeaseTerm), fmt.Sprintf("give up to %v, or 0 for the default", runs.MaxTerm))
+	case o.LeaseTerm < 0 || o.LeaseTerm > leases.MaxTerm:
+		return bad("lease term", fmt.Sprintf("is %v", o.LeaseTerm), fmt.Sprintf("give up to %v, or 0 for the default", leases.MaxTerm))
 	case o.Prefetch < 1 || o.Keep < -1 || o.BrokerTimeout < 0 || o.RepairAfter < 0:
 		return bad("options", "a number is negative", "give 0 for the default, or more")
 	}

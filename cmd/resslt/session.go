@@ -66,7 +66,7 @@ type transportFlags struct {
 func (f *transportFlags) register(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.trainer, "trainer", "trainer", "this trainer's `name`: several may share a run, each under its own")
-	p.DurationVar(&f.lease, "lease", runs.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
+	p.DurationVar(&f.lease, "lease", stream.DefaultLeaseTerm, "after so long a silence of this trainer the others of the run go on without it")
 	p.Int64Var(&f.window, "window", 0, "`steps` that workers may make ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.StringVar(&f.storage, "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
 	p.Int64Var(&f.audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker made other bytes (0: none)")

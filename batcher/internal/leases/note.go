@@ -1,0 +1,154 @@
+package leases
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/batcher/internal/process"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// DefaultTerm is how long a trainer that does not renew its lease still counts
+// as live. It outlasts a step on a GPU and a checkpoint: the lease is renewed by a
+// goroutine of its own, which only a stopped process or a lost broker holds up.
+const DefaultTerm = 15 * time.Second
+
+const (
+	looks = 20 // a term, of one who waits
+	// MaxBytes is the largest note that is read.
+	MaxBytes = 4 << 10
+	// MaxTerm bounds the term that another trainer's note may claim.
+	MaxTerm = 10 * time.Minute
+)
+
+// Note is c.<run>.trainer.<trainer>, JSON: who trains the run under that name,
+// and what it needs of it.
+type Note struct {
+	ID      string `json:"id"` // of this holding
+	Trainer string `json:"trainer"`
+	Host    string `json:"host"`
+	PID     int    `json:"pid"`
+	Process string `json:"process,omitempty"` // by which another of the same machine can look for it (package process)
+
+	Term   time.Duration `json:"term"` // ns
+	Cursor int64         `json:"cursor"`
+	Issued int64         `json:"asked"`
+	Window int64         `json:"window"`
+	Keep   int64         `json:"keep"`
+	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
+}
+
+func (n Note) String() string {
+	if n.ID == "" {
+		return "another trainer"
+	}
+	return wire.ReasonLine(fmt.Sprintf("trainer %.64s (process %d on %.64s)", n.Trainer, n.PID, n.Host))
+}
+
+// AwaitFree waits until no live trainer has the name, and gives the sequence of the
+// note that is there, 0 for none. It returns ErrUsage where one is alive.
+func AwaitFree(ctx context.Context, js jetstream.JetStream, run, trainer string) (uint64, error) {
+	var (
+		seen  *Held // the note that is waited for
+		since time.Time
+		start = time.Now()
+	)
+	for {
+		have, err := Read(ctx, js, run, trainer)
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case have == nil:
+			return 0, nil
+		case have.Over(), seen != nil && have.Seq == seen.Seq && time.Since(since) >= have.BoundedTerm():
+			return have.Seq, nil
+		case seen != nil && have.Seq != seen.Seq, time.Since(start) > have.BoundedTerm()+have.BoundedTerm()/5:
+			return 0, errs.New("open stream", run, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
+				errs.Because(errs.ErrUsage, have.String()+" is training this run"))
+		case seen == nil:
+			seen, since = have, time.Now()
+		}
+		if err := link.Sleep(ctx, have.BoundedTerm()/looks); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Held is a note as it is in the broker.
+type Held struct {
+	Note
+	Seq uint64
+	Age time.Duration // by the broker's clock; 0 where the broker does not say
+}
+
+// Over says whether the lease is known to hold nothing any more: left, run out by
+// the broker's clock, or of a process of this machine that has ended.
+func (h *Held) Over() bool {
+	return h.Left || h.Age >= h.BoundedTerm() || process.HasEnded(h.Process, h.PID)
+}
+
+// BoundedTerm is the note's own term, within bounds: it comes from outside.
+func (h *Held) BoundedTerm() time.Duration {
+	if h.Term <= 0 || h.Term > MaxTerm {
+		return DefaultTerm
+	}
+	return h.Term
+}
+
+// Read reads the note under a trainer's name, nil for none.
+func Read(ctx context.Context, js jetstream.JetStream, run, trainer string) (*Held, error) {
+	s, err := js.Stream(ctx, schemas.CtrlStream(run))
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.GetLastMsgForSubject(ctx, schemas.TrainerSubject(run, trainer))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h := &Held{Seq: m.Sequence}
+	if len(m.Data) > MaxBytes || json.Unmarshal(m.Data, &h.Note) != nil || h.Cursor < 0 || h.Window < 0 {
+		h.Note = Note{} // somebody's, who writes notes that cannot be read
+	}
+	// Brokers before 2.10 do not say the time; their leases are watched for a term.
+	if now := s.CachedInfo().TimeStamp; !now.IsZero() {
+		h.Age = now.Sub(m.Time)
+	}
+	return h, nil
+}
+
+// ReadAll reads the note of every trainer, by its name.
+func ReadAll(ctx context.Context, js jetstream.JetStream, run string) (map[string]*Held, error) {
+	s, err := js.Stream(ctx, schemas.CtrlStream(run))
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(run)))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]*Held{}
+	for subject := range info.State.Subjects {
+		name := subject[strings.LastIndexByte(subject, '.')+1:]
+		h, err := Read(ctx, js, run, name)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil {
+			out[name] = h
+		}
+	}
+	return out, nil
+}
