@@ -81,7 +81,7 @@ type Recorder struct {
 	whole  rows             // of one chunk, its buffers used again; guarded by pixMu
 }
 
-// place is where a chunk belongs.
+// chunkID is where a chunk belongs.
 type chunkID struct {
 	step  int64
 	index int

@@ -19,7 +19,7 @@ type serving struct {
 	run    *runs.Run
 	source produce.Source
 	began  time.Time
-	refs   int // users of source: the list of served runs, and goroutines; guarded by Worker.mu
+	refs   int // users of source: the list of served runs, and goroutines; guarded by registry.mu
 	counters
 	account account // of Worker.turns
 

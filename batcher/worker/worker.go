@@ -6,12 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"resslt/batcher/internal/link"
@@ -106,12 +104,7 @@ func defaultWorkerName() string {
 type Worker struct {
 	js   jetstream.JetStream
 	opts Options
-
-	mu      sync.Mutex
-	served  []*serving           // by name; guarded by mu
-	banned  map[string]time.Time // what was refused (banKey), and until when; guarded by mu
-	notices map[string]string    // last report about a run, "" for the list of runs; guarded by mu
-
+	registry
 	turns turns
 	total counters
 }
@@ -121,7 +114,8 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{js: js, opts: o.applyDefaults(), banned: map[string]time.Time{}, notices: map[string]string{}}, nil
+	o = o.applyDefaults()
+	return &Worker{js: js, opts: o, registry: newRegistry(o.Report)}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -196,13 +190,6 @@ func (w *Worker) finish(g *errgroup.Group) error {
 	return err
 }
 
-// runs gives a snapshot of the runs that are served.
-func (w *Worker) runs() []*serving {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.served)
-}
-
 // seek looks for new and deleted runs until ctx ends: when one is opened, and now
 // and then for those that it had no notice of.
 func (w *Worker) seek(ctx context.Context) {
@@ -252,12 +239,7 @@ func (w *Worker) discover(ctx context.Context) error {
 			w.drop(sv)
 		}
 	}
-	w.mu.Lock()
-	maps.DeleteFunc(w.notices, func(name, _ string) bool {
-		return name != "" && !slices.ContainsFunc(found, func(r *runs.Run) bool { return r.Name == name })
-	})
-	maps.DeleteFunc(w.banned, func(_ string, until time.Time) bool { return time.Now().After(until) })
-	w.mu.Unlock()
+	w.forget(found)
 	for _, run := range found {
 		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
 			w.notify(run.Name, aerr)
@@ -266,36 +248,9 @@ func (w *Worker) discover(ctx context.Context) error {
 	return err
 }
 
-// notify reports what is the matter with a run, or with the list of runs (""), unless
-// it is what was said of it last. Nil: nothing is the matter any more.
-func (w *Worker) notify(about string, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	w.mu.Lock()
-	known := w.notices[about] == text
-	w.notices[about] = text
-	w.mu.Unlock()
-	if err != nil && !known {
-		w.opts.Report(err)
-	}
-}
-
-// banTime is how long a refused run is left alone. What was amiss may be fixed
-// without this worker: a disk mounted, a data set copied.
-const banTime = time.Minute
-
-// banKey is what was refused: the same run with its data elsewhere may go.
-func banKey(run *runs.Run) string { return run.Info.Digest + " " + run.Info.DataURI }
-
 // admit begins to serve a run, unless it was refused lately.
 func (w *Worker) admit(ctx context.Context, run *runs.Run) error {
-	w.mu.Lock()
-	banned := time.Now().Before(w.banned[banKey(run)])
-	known := slices.ContainsFunc(w.served, func(sv *serving) bool { return sv.run.Name == run.Name })
-	w.mu.Unlock()
-	if banned || known {
+	if !w.isNew(run) {
 		return nil
 	}
 	if e := run.Info.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
@@ -309,59 +264,14 @@ func (w *Worker) admit(ctx context.Context, run *runs.Run) error {
 		}
 		return w.ban(run, err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	sv := &serving{run: run, source: src, refs: 1, began: time.Now().UTC()}
-	w.served = append(w.served, sv)
-	slices.SortFunc(w.served, func(a, b *serving) int { return strings.Compare(a.run.Name, b.run.Name) })
+	w.add(&serving{run: run, source: src, refs: 1, began: time.Now().UTC()})
 	return nil
-}
-
-func (w *Worker) ban(run *runs.Run, why error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.banned[banKey(run)] = time.Now().Add(banTime)
-	return why
 }
 
 // refuse stops serving a run.
 func (w *Worker) refuse(sv *serving, why error) {
 	w.notify(sv.run.Name, w.ban(sv.run, why))
 	w.drop(sv)
-}
-
-// drop stops serving a run; the last user closes its source.
-func (w *Worker) drop(sv *serving) {
-	w.mu.Lock()
-	n := len(w.served)
-	w.served = slices.DeleteFunc(w.served, func(s *serving) bool { return s == sv })
-	mine := len(w.served) < n
-	w.mu.Unlock()
-	if mine {
-		w.release(sv)
-	}
-}
-
-func (w *Worker) retain(sv *serving) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if sv.refs == 0 {
-		return false
-	}
-	sv.refs++
-	return true
-}
-
-func (w *Worker) release(sv *serving) {
-	w.mu.Lock()
-	sv.refs--
-	last := sv.refs == 0
-	w.mu.Unlock()
-	if last {
-		if err := sv.source.Close(); err != nil {
-			w.opts.Report(err)
-		}
-	}
 }
 
 // heartbeat writes the worker's heartbeat for a run. A beat that does not arrive is

@@ -70,10 +70,23 @@ func (s *HashSource) NewMaker() (produce.Maker, error) {
 }
 func (s *HashSource) Close() error { s.Open.Add(-1); return nil }
 
-func (s *HashSource) Opener(_ context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-	s.Spec = rec.Spec
+// Opener opens the source for a run, as a worker's options want it.
+func (s *HashSource) Opener(_ context.Context, info *schemas.RunInfo) (produce.Source, error) {
 	s.Open.Add(1)
-	return s, nil
+	return &opened{s, info.Spec}, nil
+}
+
+// opened is a HashSource that serves one of several runs.
+type opened struct {
+	*HashSource
+	spec schemas.RunSpec
+}
+
+func (o *opened) Order() wire.Order { return fixture.StrideOrder{N: o.spec.Dataset.Samples} }
+
+func (o *opened) NewMaker() (produce.Maker, error) {
+	o.Open.Add(1)
+	return &HashMaker{Spec: &o.spec, Src: o.HashSource}, nil
 }
 
 // Broker is a broker that a test can stop and start again.
