@@ -67,7 +67,7 @@ try() {
   [ "${1:-}" = short ] && return
   on linux 1 test "${flags[@]}" -run "$augment" ./augment
   on linux 0 test "${flags[@]}" -run 'Order|Spec|Digest|Plan|Index' ./ingest ./schemas
-  on linux 0 test "${flags[@]}" -run 'RoundTrip|TestDecode|TestParser|TestPartFilters' ./batcher
+  on linux 0 test "${flags[@]}" -run 'RoundTrip|TestDecode|TestParser|TestPartFilters' ./batcher/wire ./batcher/stream
 }
 
 turbo='Golden|Kernels|PhotosAgree|Tier|PIL|Part|OtherFormats|Arguments'

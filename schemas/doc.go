@@ -9,7 +9,7 @@
 //	ingest ───────►  augment ───────►  augment ───────►  batcher ── NATS ─► batcher ───────►  train
 //	Source           Draw              Render            encode, publish    assemble          Trainer
 //	  ▲                                                                        │
-//	  └───────────────  tasks (a work queue)  ◄──  batcher.Planner  ◄─ credits ┘
+//	  └───────────────  tasks (a work queue)  ◄──  batcher/stream   ◄─ credits ┘
 //
 // # Vocabulary
 //

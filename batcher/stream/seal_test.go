@@ -9,12 +9,13 @@ import (
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/rig"
-	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 	"resslt/batcher/worker"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A recording is read, and takes nothing more: neither chunks nor trainers.
@@ -130,32 +131,42 @@ func purgeStep(t *testing.T, s *Stream, step int64) {
 	}
 }
 
-// A recording that lacks chunks is not sealed so: they are made again.
-func TestSealIsWhole(t *testing.T) {
+// lackingRecording is a recording whose run's steps were all taken, whose worker has ended, and
+// which lacks some steps: another trainer purged them before it knew.
+func lackingRecording(t *testing.T, o Options, steps ...int64) (jetstream.JetStream, *runs.Run, *Stream) {
+	t.Helper()
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	spec, src := fixture.Spec(), &rig.HashSource{}
+	spec := fixture.Spec()
 	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
-	f := farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-	s := openStream(t, run, Options{Keep: -1, StallTimeout: 700 * time.Millisecond})
+	f := farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
+	o.Keep = -1
+	s := openStream(t, run, o)
 	take(t, s, spec.Steps())
-	for _, step := range []int64{0, 7} { // by another, before it knew
-		purgeStep(t, s, step)
-	}
 	if err := f.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
-	farm.Start(t, js, src, worker.Options{Workers: 1}, "r")
-	if err := s.Seal(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, step := range steps {
+		purgeStep(t, s, step)
 	}
+	return js, run, s
+}
+
+// isWhole checks that a run is sealed and has every chunk as a worker produces it.
+func isWhole(t *testing.T, run *runs.Run) {
+	t.Helper()
 	stored, err := run.Stored(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	spec := run.Spec()
+	enc := wire.NewEncoder(spec)
 	for step := range spec.Steps() {
 		for c := range spec.Chunks() {
-			if chunk, err := stored.Chunk(t.Context(), step, c); err != nil || chunk.Tombstone != "" {
+			body, err := enc.Encode(rig.Chunk(t, spec, step, c))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if chunk, err := stored.Chunk(t.Context(), step, c); err != nil || chunk.Tombstone != "" || chunk.Digest != wire.Digest(body) {
 				t.Errorf("chunk %d of step %d: %v", c, step, err)
 			}
 		}
@@ -165,70 +176,39 @@ func TestSealIsWhole(t *testing.T) {
 	}
 }
 
+// A recording that lacks chunks is not sealed so: they are made again.
+func TestSealIsWhole(t *testing.T) {
+	js, run, s := lackingRecording(t, Options{StallTimeout: 700 * time.Millisecond}, 0, 7)
+	fixture.WantErr(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
+	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")
+	if err := s.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	isWhole(t, run)
+}
+
 // What came under the subjects of chunks that a recording lacks is not sealed unseen: a
 // tombstone and a chunk of other pixels are made again, and where nothing else comes the
 // recording is not sealed.
 func TestSealTakesNoWrongChunk(t *testing.T) {
-	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	spec, src := fixture.Spec(), &rig.HashSource{}
-	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
-	f := farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
-	s := openStream(t, run, Options{Keep: -1})
-	take(t, s, spec.Steps())
-	if err := f.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	maker, err := src.NewMaker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc, chunk := wire.NewEncoder(&spec), wire.NewChunk(&spec)
-	right := func(step int64, index int) string {
-		t.Helper()
-		if err := produce.Chunk(t.Context(), &spec, src.Order(), maker, enc, step, index, chunk); err != nil {
-			t.Fatal(err)
-		}
-		return chunk.Digest
-	}
-	for _, step := range []int64{0, 7} {
-		purgeStep(t, s, step)
-	}
-	right(0, 1)
-	chunk.Digest, chunk.Pixels[0][0] = "", chunk.Pixels[0][0]+1
-	if err := run.Store(t.Context(), enc, chunk, "altered"); err != nil {
+	js, run, s := lackingRecording(t, Options{}, 0, 7)
+	altered := rig.Chunk(t, run.Spec(), 0, 1)
+	altered.Pixels[0][0]++
+	if err := run.Store(t.Context(), wire.NewEncoder(run.Spec()), altered, "altered"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := run.Publish(t.Context(), wire.ChunkMessage(run.Name, run.Info.Digest, 7, 0, nil, "given up", "w"), func() {}); err != nil {
 		t.Fatal(err)
 	}
-	farm.Start(t, js, src, worker.Options{Workers: 1}, "r")
+	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")
 	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := run.Stored(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for step := range spec.Steps() {
-		for c := range spec.Chunks() {
-			if chunk, err := stored.Chunk(t.Context(), step, c); err != nil || chunk.Tombstone != "" || chunk.Digest != right(step, c) {
-				t.Errorf("chunk %d of step %d: %v", c, step, err)
-			}
-		}
-	}
+	isWhole(t, run)
 }
 
-func TestSealGivesUpOnTombstones(t *testing.T) {
-	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	spec := fixture.Spec()
-	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
-	f := farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
-	s := openStream(t, run, Options{Keep: -1})
-	take(t, s, spec.Steps())
-	if err := f.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	purgeStep(t, s, 7)
+func TestSealEndsAtTombstones(t *testing.T) {
+	js, run, s := lackingRecording(t, Options{}, 7)
 	broken := &rig.HashSource{Before: func(context.Context, wire.TaskRow) error { return errs.Because(errs.ErrCorrupt, "no picture") }}
 	farm.Start(t, js, broken, worker.Options{Workers: 1}, "r")
 	fixture.WantErr(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
@@ -239,19 +219,8 @@ func TestSealGivesUpOnTombstones(t *testing.T) {
 
 // A task that the broker lost, or that is with a worker which does not come back, holds no
 // recording up.
-func TestSealHeals(t *testing.T) {
-	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	spec := fixture.Spec()
-	run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec)})
-	f := farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 2}, "r")
-	s := openStream(t, run, Options{Keep: -1, StallTimeout: 10 * time.Second})
-	take(t, s, spec.Steps())
-	if err := f.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	for _, step := range []int64{0, 7} {
-		purgeStep(t, s, step)
-	}
+func TestSealRepairs(t *testing.T) {
+	js, _, s := lackingRecording(t, Options{StallTimeout: 10 * time.Second}, 0, 7)
 	had, sealed := s.Stats().Issued, make(chan error, 1)
 	go func() { sealed <- s.Seal(t.Context()) }()
 	for s.Stats().Issued < had+6 {
@@ -273,7 +242,7 @@ func TestSealHeals(t *testing.T) {
 	select {
 	case <-took:
 	case err := <-sealed:
-		t.Fatalf("no task was asked for again: %v", err)
+		t.Fatalf("no task was issued again: %v", err)
 	}
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")
 	if err := <-sealed; err != nil {

@@ -18,7 +18,7 @@ func roleName(r broker.Role) string { return "resslt_" + string(r) }
 func RolesConf() string {
 	var b strings.Builder
 	b.WriteString(`# What each role may do in its tenant's account. Written by ` + "`resslt keys --roles`" + ` from
-# batcher/role.go, where the reasons stand; a test lets every role do its work under
+# batcher/broker/role.go, where the reasons stand; a test lets every role do its work under
 # it. Use:  include "roles.conf"  and in a user  permissions: $` + roleName(broker.RoleWorker) + "\n")
 	list := func(indent, what string, subjects []string) {
 		fmt.Fprintf(&b, "%s%s: [\n", indent, what)
@@ -53,7 +53,7 @@ func (o KeyOptions) configurations(system account, accounts []account) error {
 }
 `, at("server.pem"), at("server.key"), at("ca.pem"), o.Mutual)
 	var b strings.Builder
-	b.WriteString(`# An account a tenant, a user a role; guests (batcher/role.go) in accounts of their own.
+	b.WriteString(`# An account a tenant, a user a role; guests (batcher/broker/role.go) in accounts of their own.
 # Written by ` + "`resslt keys`" + `.
 include "roles.conf"
 

@@ -78,7 +78,7 @@ func (f *Flags) or(flag, value, env string) string {
 
 // Connect connects in role. What the broker refuses later on, and that it is lost
 // and back, goes to report, a line each; nil: nobody hears. The caller closes the
-// connection. Errors are batcher.Connect's.
+// connection. Errors are broker.Connect's.
 func (f *Flags) Connect(ctx context.Context, name string, role broker.Role, report func(string)) (*nats.Conn, jetstream.JetStream, error) {
 	o, err := f.Options(name, role)
 	if err != nil {

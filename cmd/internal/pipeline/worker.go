@@ -75,7 +75,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 // Order is the order in which the spec visits its samples.
 func Order(s *schemas.RunSpec) (wire.Order, error) { return ingest.OpenOrder(s) }
 
-// source is a batcher.Source over ingest and augment.
+// source is a produce.Source over ingest and augment.
 type source struct {
 	data   ingest.Source
 	engine augment.Engine
