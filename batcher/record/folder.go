@@ -27,12 +27,12 @@ type Folder struct {
 	Run   schemas.RunInfo
 	Files []*segmentFile // by name
 
-	log    []logged         // batches of the log, by first step
+	log    []logged           // batches of the log, by first step
 	pixels map[chunkID]inFile // chunks whose pixels are kept
-	encode sync.Pool        // of *batcher.Encoder
-	mu     sync.Mutex       // guards the cache
-	cached *logged          // batch that was read last
-	chunks []*wire.Chunk    // of it
+	encode sync.Pool          // of *batcher.Encoder
+	mu     sync.Mutex         // guards the cache
+	cached *logged            // batch that was read last
+	chunks []*wire.Chunk      // of it
 }
 
 type inFile struct {

@@ -98,7 +98,7 @@ func (m *maker) give(t testing.TB, r *Recorder, w Window) {
 	t.Helper()
 	for step := w.From; step < w.To; step++ {
 		for index := m.run.Spec.Chunks() - 1; index >= 0; index-- {
-			for range 2 { // it may be told again
+			for range 2 { // it may be given again
 				if err := r.Chunk(t.Context(), m.chunk(t, step, index)); err != nil {
 					t.Fatal(err)
 				}
@@ -164,7 +164,7 @@ func names(t *testing.T, dir string) []string {
 	return paths
 }
 
-// setDigest makes the digest of a chunk's rows anew.
+// setDigest computes the digest of a chunk's rows again.
 func setDigest(c *wire.Chunk, enc *wire.Encoder) error {
 	body, err := enc.Encode(c)
 	sum := sha256.Sum256(body)

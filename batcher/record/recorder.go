@@ -71,14 +71,14 @@ type Recorder struct {
 	next    int64                   // step that is handed out next; guarded by mu
 	logged  int64                   // steps below are in the log, where there is no gap before them
 	lacking Lacking                 // what earlier sessions' files have not
-	known   map[chunkID]string        // digests of the log's chunks from Options.From on; guarded by mu
+	known   map[chunkID]string      // digests of the log's chunks from Options.From on; guarded by mu
 	log     track                   // guarded by mu
 	batch   rows                    // of the log, not yet written; guarded by mu
 
 	pixMu  sync.Mutex
 	stored map[chunkID]string // digests of chunks whose pixels are kept, from Options.From on; guarded by pixMu
-	pixels track            // guarded by pixMu
-	whole  rows             // of one chunk, its buffers used again; guarded by pixMu
+	pixels track              // guarded by pixMu
+	whole  rows               // of one chunk, its buffers used again; guarded by pixMu
 }
 
 // chunkID is where a chunk belongs.

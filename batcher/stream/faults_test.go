@@ -85,8 +85,8 @@ func TestBrokerGone(t *testing.T) {
 }
 
 // A worker that is killed with tasks in hand gives none back; the broker does, after
-// the ack wait, unless the trainer goes hungry before, and has them given to another.
-// One that is told to stop gives its task back at once.
+// the ack wait, unless the trainer is starved before, and has them given to another.
+// One that is stopped gives its task back at once.
 func TestWorkerDies(t *testing.T) {
 	for _, killed := range []bool{true, false} {
 		name := map[bool]string{true: "killed", false: "stopped"}[killed]

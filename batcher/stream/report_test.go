@@ -44,7 +44,7 @@ func (s *said) wait(n int) []string {
 	}
 }
 
-// The connection's loss and its return are told, once each; its end is not. A
+// The connection's loss and its return are reported, once each; its end is not. A
 // worker says once, not every few seconds, that it finds no broker.
 func TestLostBrokerIsTold(t *testing.T) {
 	b := rig.Launch(t, rig.Separate())
@@ -77,7 +77,7 @@ func TestLostBrokerIsTold(t *testing.T) {
 	}
 }
 
-// A worker that is told to stop has no error to tell, wherever it is at: looking
+// A worker that is stopped has no error to report, wherever it is at: looking
 // up the run, opening its data, making a chunk. One that is not, has.
 func TestWorkerStopsWithoutError(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)

@@ -64,7 +64,7 @@ func TestSealedRun(t *testing.T) {
 }
 
 // What one trainer records is nobody's to purge: not while it lives, not between its end
-// and the seal, not while it is dead and waits to be resumed. A trainer beside it goes on
+// and the seal, not while it is dead and waits to be resumed. A trainer that runs alongside continues
 // to its end on the sealed run.
 func TestRecordedIsNotPurged(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
@@ -78,20 +78,20 @@ func TestRecordedIsNotPurged(t *testing.T) {
 			run := openRun(t, js, spec, runs.Options{Storage: runs.StorageFile, MaxBytes: runs.RecordingBytes(&spec), Window: spec.Steps()})
 			return openStream(t, run, Options{Trainer: name, From: from, Keep: keep, LeaseTerm: time.Second})
 		}
-		records, beside := open("records", 0, -1), open("beside", 0, 0)
-		rig.Equal(t, take(t, beside, 3), all[:3])
+		records, other := open("records", 0, -1), open("other", 0, 0)
+		rig.Equal(t, take(t, other, 3), all[:3])
 		rig.Equal(t, take(t, records, 5), all[:5])
 		kill(records)
 		time.Sleep(1500 * time.Millisecond) // its lease has run out
-		rig.Equal(t, take(t, beside, 6), all[3:6])
+		rig.Equal(t, take(t, other, 6), all[3:6])
 		records = open("records", 4, -1) // at its checkpoint
 		rig.Equal(t, take(t, records, spec.Steps()), all[4:])
 		if err := records.Close(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(planTick + 200*time.Millisecond) // the other has heard of it
-		rig.Equal(t, take(t, beside, 8), all[6:8])
-		stored, err := beside.run.Stored(t.Context())
+		rig.Equal(t, take(t, other, 8), all[6:8])
+		stored, err := other.run.Stored(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,11 +112,11 @@ func TestRecordedIsNotPurged(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Nor does the seal end it: it looks after its step, and finds nothing to make.
-		if _, err := beside.driver.repair(t.Context(), 8, nil); err != nil {
+		if _, err := other.driver.repair(t.Context(), 8, nil); err != nil {
 			t.Fatal(err)
 		}
-		rig.Equal(t, take(t, beside, spec.Steps()), all[8:])
-		if err := beside.Close(); err != nil {
+		rig.Equal(t, take(t, other, spec.Steps()), all[8:])
+		if err := other.Close(); err != nil {
 			t.Fatal(err)
 		}
 		whole()

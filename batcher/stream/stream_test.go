@@ -136,7 +136,7 @@ func TestReplacement(t *testing.T) {
 	broken := map[int64]bool{3: true, 8: true, 13: true, 40: true}
 	before := func(_ context.Context, r wire.TaskRow) error {
 		if broken[r.Sample] {
-			return errs.New("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "mend the file", errs.Because(errs.ErrCorrupt, "not an image"))
+			return errs.New("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "fix the file", errs.Because(errs.ErrCorrupt, "not an image"))
 		}
 		return nil
 	}
@@ -177,7 +177,7 @@ func TestReplacement(t *testing.T) {
 
 // Where nothing can be decoded, the chunk becomes a tombstone; where a task fails
 // on every delivery, too, whether the broker's advice arrives or not. The trainer
-// hears which and why, and once the matter is mended, a resume goes through.
+// is told which and why, and once the cause is fixed, a resume succeeds.
 func TestTombstones(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -219,9 +219,9 @@ func TestTombstones(t *testing.T) {
 	}
 }
 
-// The same without the advisory: Heal finds tasks that are with nobody by looking at
-// the queue. Spent or forgotten, they are asked for anew; only when those lie there
-// too are they given up.
+// The same without the advisory: repair finds orphaned tasks by the state of the queue.
+// Spent or forgotten, they are replaced; only where the replacements are orphaned, too, is
+// a tombstone requested.
 func TestTombstoneWithoutAdvisory(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := fixture.Spec()

@@ -21,7 +21,7 @@ func longSpec(epochs int64) schemas.RunSpec {
 	return spec
 }
 
-// kill ends a stream's goroutines as a killed process would: nothing is told.
+// kill ends a stream's goroutines as a killed process would: without notice.
 func kill(s *Stream) {
 	s.closed.Do(func() {
 		s.cancel()
@@ -177,7 +177,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 	first := openStream(t, run, Options{Trainer: "first"})
 	rig.Equal(t, take(t, first, 20), all[:20])
 	late := openStream(t, run, Options{Trainer: "late"})
-	healed := first.Stats().Repaired
+	before := first.Stats().Repaired
 	for step := int64(0); step < 24; step++ {
 		rig.Equal(t, take(t, late, step+1), all[step:step+1])
 		if step%8 == 7 { // the first goes on meanwhile
@@ -192,7 +192,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 			rig.Equal(t, take(t, first, f+1), all[f:f+1])
 		}
 	}
-	if n := first.Stats().Repaired - healed; n > 0 {
+	if n := first.Stats().Repaired - before; n > 0 {
 		t.Errorf("%d of the first's chunks were lost to the late one", n)
 	}
 }

@@ -18,6 +18,7 @@ type Farm struct {
 	Stop func() error
 }
 
+// Start runs a worker: of one run, or of all, for "".
 func Start(t *testing.T, js jetstream.JetStream, src *rig.HashSource, o worker.Options, run string) *Farm {
 	t.Helper()
 	if o.Open == nil {

@@ -98,6 +98,7 @@ type Patience struct {
 	wait  time.Duration
 }
 
+// Answered says that the broker answered.
 func (p *Patience) Answered() { p.since, p.wait = time.Time{}, 0 }
 
 // Failed waits a little before the next try, and returns an error when the

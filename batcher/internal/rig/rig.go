@@ -34,6 +34,7 @@ type HashMaker struct {
 	Src  *HashSource
 }
 
+// Make is a produce.Maker's.
 func (m *HashMaker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	if err := ctx.Err(); err != nil {
 		return produce.Made{}, err
@@ -99,6 +100,7 @@ type Broker struct {
 	in    *broker.Broker // embedded
 }
 
+// Connect connects until the end of the test.
 func (b *Broker) Connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	o := broker.ConnectOptions{Name: t.Name()}
@@ -118,6 +120,7 @@ func (b *Broker) Connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	return nc, js
 }
 
+// Embedded is a broker in this process, on an address or for this process alone.
 func Embedded(listen bool) *Broker {
 	b := &Broker{Name: "in-process"}
 	if listen {
@@ -173,6 +176,7 @@ func Separate() *Broker {
 	return b
 }
 
+// FreeAddr is an address that nobody listens on.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -215,8 +219,8 @@ func CheckLeaks(t *testing.T, f func()) {
 	}
 }
 
-// cable is a TCP connection to a broker that a test can cut.
-type cable struct {
+// Cable is a TCP connection to a broker that a test can cut.
+type Cable struct {
 	Addr string
 
 	mu    sync.Mutex
@@ -224,13 +228,14 @@ type cable struct {
 	conns []net.Conn // guarded by mu
 }
 
-func NewCable(t *testing.T, to string) *cable {
+// NewCable lays a cable to a broker's address.
+func NewCable(t *testing.T, to string) *Cable {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &cable{Addr: l.Addr().String(), open: true}
+	w := &Cable{Addr: l.Addr().String(), open: true}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -255,7 +260,7 @@ func NewCable(t *testing.T, to string) *cable {
 	return w
 }
 
-func (w *cable) add(conns ...net.Conn) bool {
+func (w *Cable) add(conns ...net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.open {
@@ -268,7 +273,8 @@ func (w *cable) add(conns ...net.Conn) bool {
 	return true
 }
 
-func (w *cable) Cut() {
+// Cut ends every connection, and allows no new one.
+func (w *Cable) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open = false
@@ -278,7 +284,8 @@ func (w *cable) Cut() {
 	w.conns = nil
 }
 
-func (w *cable) Plug() {
+// Plug allows connections again.
+func (w *Cable) Plug() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open = true
@@ -299,6 +306,7 @@ func Want(t *testing.T, spec schemas.RunSpec, src *HashSource, from, to int64) [
 	return out
 }
 
+// BatchDigest is a batch's step and the digest of all that it holds.
 func BatchDigest(b *schemas.Batch) string {
 	h := sha256.New()
 	fmt.Fprintln(h, b.Step, b.Epoch, b.Size, b.Samples, b.Labels, b.Replaced, b.Reasons)
@@ -308,6 +316,7 @@ func BatchDigest(b *schemas.Batch) string {
 	return fmt.Sprintf("%d:%x", b.Step, h.Sum(nil)[:8])
 }
 
+// Equal fails the test where batches differ.
 func Equal(t *testing.T, got, want []string) {
 	t.Helper()
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
