@@ -237,8 +237,7 @@ func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	defer cancel()
 	for start := time.Now(); ; {
 		_, err := r.js.CreateStream(ctx, cfg)
-		var api *jetstream.APIError
-		if !errors.As(err, &api) || api.ErrorCode != link.ErrCodeStreamStore || time.Since(start) > createWait {
+		if !link.IsStoreTaken(err) || time.Since(start) > createWait {
 			return err
 		}
 		if err := link.Sleep(ctx, 20*time.Millisecond); err != nil {
@@ -251,8 +250,7 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	err := r.createStream(ctx, cfg)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		err = r.updateStream(ctx, cfg)
-		var api *jetstream.APIError
-		if errors.As(err, &api) && api.ErrorCode == link.ErrCodeStreamConfig {
+		if link.IsOtherConfig(err) {
 			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
 				return sealedError("open run", r.Name)
 			}
@@ -263,8 +261,7 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	if err == nil {
 		return nil
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == link.ErrCodeMemory || api.ErrorCode == link.ErrCodeStorage || api.ErrorCode == link.ErrCodeResources) {
+	if link.IsOverQuota(err) {
 		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store })", cfg.MaxBytes>>20)
 		if cfg.Storage == jetstream.MemoryStorage {
 			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), a smaller --window, or --storage file", cfg.MaxBytes>>20)

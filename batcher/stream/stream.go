@@ -342,6 +342,10 @@ func (s *Stream) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 		defer cancel()
 		if s.reason() == nil {
+			// The position first: of two trainers that close at once, one must see that the
+			// other is past the last step, or both leave its chunks to the other. A renewal
+			// that fails here fails in leave, too.
+			_ = s.lease.renew(ctx)
 			err = s.driver.finish(ctx)
 		}
 		if lerr := s.lease.leave(ctx); err == nil && s.reason() == nil {

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"resslt/schemas/errs"
@@ -15,11 +16,11 @@ import (
 const (
 	errCodeWrongLast    = 10071 // expect last sequence per subject failed: written before
 	errCodeStreamFull   = 10077 // stream store failed: over its limits
-	ErrCodeMemory       = 10028
-	ErrCodeStorage      = 10047
-	ErrCodeResources    = 10023
-	ErrCodeStreamConfig = 10052
-	ErrCodeStreamStore  = 10049 // error creating store for stream
+	errCodeMemory       = 10028
+	errCodeStorage      = 10047
+	errCodeResources    = 10023
+	errCodeStreamConfig = 10052
+	errCodeStreamStore  = 10049 // error creating store for stream
 	errCodeSealed       = 10109
 )
 
@@ -64,29 +65,30 @@ type silence struct {
 func (s silence) Error() string { return "broker " + s.broker + " does not answer" }
 func (s silence) Unwrap() error { return s.err }
 
-// IsWrongLast: the subject has been written before.
-func IsWrongLast(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == errCodeWrongLast
+// IsWrongLast says that the subject has been written before.
+func IsWrongLast(err error) bool { return hasCode(err, errCodeWrongLast) }
+
+// IsSealed says that the stream is a recording, and takes nothing any more.
+func IsSealed(err error) bool { return hasCode(err, errCodeSealed) }
+
+// IsOverQuota says that the broker has not the memory or disk for a stream.
+func IsOverQuota(err error) bool {
+	return hasCode(err, errCodeMemory, errCodeStorage, errCodeResources)
 }
 
-// IsSealed: the stream is a recording, and takes nothing any more.
-func IsSealed(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == errCodeSealed
-}
+// IsStoreTaken says that a stream's store cannot be created: while that of a deleted one of
+// the same name is being removed, say.
+func IsStoreTaken(err error) bool { return hasCode(err, errCodeStreamStore) }
 
-// isFull: the stream is at a limit, and takes messages again when some are purged.
-func isFull(err error) bool {
+// IsOtherConfig says that a stream cannot be given another configuration.
+func IsOtherConfig(err error) bool { return hasCode(err, errCodeStreamConfig) }
+
+// isFull says that the stream is at a limit, and takes messages again when some are purged.
+func isFull(err error) bool { return hasCode(err, errCodeStreamFull) || IsOverQuota(err) }
+
+func hasCode(err error, codes ...jetstream.ErrorCode) bool {
 	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode {
-	case errCodeStreamFull, ErrCodeMemory, ErrCodeStorage, ErrCodeResources:
-		return true
-	}
-	return false
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode)
 }
 
 // Patience measures how long a broker has not answered. It belongs to one
