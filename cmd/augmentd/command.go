@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/produce"
 	"resslt/batcher/worker"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/observe"
@@ -31,7 +31,7 @@ import (
 
 // options are augmentd's flags.
 type options struct {
-	at      broker.Flags
+	at      access.Flags
 	run     string
 	workers int
 	data    []string
@@ -56,7 +56,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	}
 	cli.CacheFlags(c)
 	f := c.Flags()
-	o.at.Register(f, broker.DefaultURL)
+	o.at.Register(f, access.DefaultURL)
 	f.StringVar(&o.run, "run", "", "serve only this run (default: every run)")
 	f.IntVar(&o.workers, "workers", cores.Count(), "images rendered at once")
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
@@ -107,13 +107,13 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 // connect opens the connection to the broker. end is called if the broker denies access
 // later on.
 func connect(ctx context.Context, o options, log *slog.Logger, end context.CancelCauseFunc) (*nats.Conn, jetstream.JetStream, error) {
-	co, err := o.at.Options("augmentd", batchbroker.RoleWorker)
+	co, err := o.at.Options("augmentd", broker.RoleWorker)
 	if err != nil {
 		return nil, nil, err
 	}
 	co.Report = func(what string) { log.Warn(what) }
 	co.Denied = func(err error) { end(err) } // a worker without permissions would wait for tasks for ever
-	nc, js, err := batchbroker.Connect(ctx, co)
+	nc, js, err := broker.Connect(ctx, co)
 	if err != nil {
 		return nil, nil, err
 	}

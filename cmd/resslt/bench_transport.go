@@ -11,13 +11,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/batcher/wire"
 	"resslt/batcher/worker"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -25,7 +25,7 @@ import (
 
 // transportBench are the flags of `resslt bench transport`.
 type transportBench struct {
-	at      broker.Flags
+	at      access.Flags
 	storage string
 	size    int
 	views   int
@@ -194,14 +194,14 @@ func (o *transportBench) measure(ctx context.Context, s *stream.Stream) (*transp
 // connect reaches the broker that --nats names, or an embedded one.
 func (o *transportBench) connect(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
 	// It is worker and trainer at once, so it wants a user who may do everything.
-	co, err := o.at.Options("resslt bench", batchbroker.RoleOwner)
+	co, err := o.at.Options("resslt bench", broker.RoleOwner)
 	if err != nil {
 		return nil, nil, err
 	}
 	if co.URL == "" {
 		return embeddedBroker(ctx)
 	}
-	nc, js, err := batchbroker.Connect(ctx, co)
+	nc, js, err := broker.Connect(ctx, co)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,7 +210,7 @@ func (o *transportBench) connect(ctx context.Context) (js jetstream.JetStream, d
 
 // embeddedBroker is a broker in this process, until done.
 func embeddedBroker(ctx context.Context) (js jetstream.JetStream, done func(), err error) {
-	b, err := broker.Embed(ctx, "resslt bench", batchbroker.Options{}, nil)
+	b, err := access.Embed(ctx, "resslt bench", broker.Options{}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
-	batchbroker "resslt/batcher/broker"
-	"resslt/cmd/internal/broker"
+	"resslt/batcher/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/version"
@@ -43,7 +43,7 @@ func (f finding) MarshalJSON() ([]byte, error) {
 }
 
 func newDoctorCommand() *cobra.Command {
-	var at broker.Flags
+	var at access.Flags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
@@ -236,7 +236,7 @@ func examineEngines() finding {
 	return finding{Name: "engines", State: "ok", Says: says + ")"}
 }
 
-func examineBroker(ctx context.Context, at *broker.Flags) finding {
+func examineBroker(ctx context.Context, at *access.Flags) finding {
 	js, says, done, err := reachBroker(ctx, at)
 	if err != nil {
 		return broken("broker", err)
@@ -247,28 +247,28 @@ func examineBroker(ctx context.Context, at *broker.Flags) finding {
 		return broken("broker", err)
 	}
 	f := finding{Name: "broker", State: "ok", Says: says + ", version " + nc.ConnectedServerVersion()}
-	if have := nc.MaxPayload(); have < batchbroker.MaxPayload {
+	if have := nc.MaxPayload(); have < broker.MaxPayload {
 		f.State = "low"
 		f.Says += fmt.Sprintf(", max_payload %d bytes", have)
-		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", batchbroker.MaxPayload>>20)
+		f.Hint = fmt.Sprintf("set `max_payload: %dMB` in its configuration: chunks are up to that size", broker.MaxPayload>>20)
 	}
 	return f
 }
 
 // reachBroker connects to the broker that the flags name, or starts the embedded one.
-func reachBroker(ctx context.Context, at *broker.Flags) (js jetstream.JetStream, says string, done func(), err error) {
-	o, err := at.Options("resslt doctor", batchbroker.RoleObserver)
+func reachBroker(ctx context.Context, at *access.Flags) (js jetstream.JetStream, says string, done func(), err error) {
+	o, err := at.Options("resslt doctor", broker.RoleObserver)
 	if err != nil {
 		return nil, "", nil, err
 	}
 	if o.URL == "" {
-		b, err := broker.Embed(ctx, o.Name, batchbroker.Options{}, nil)
+		b, err := access.Embed(ctx, o.Name, broker.Options{}, nil)
 		if err != nil {
 			return nil, "", nil, err
 		}
 		return b.JetStream, "the embedded one starts, JetStream on", func() { _ = b.Close() }, nil // it has served
 	}
-	nc, js, err := batchbroker.Connect(ctx, o)
+	nc, js, err := broker.Connect(ctx, o)
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"resslt/batcher/produce"
 	"resslt/batcher/record"
 	"resslt/batcher/wire"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
@@ -29,14 +29,14 @@ type stepOptions struct {
 	record string
 	step   int64
 	slot   int
-	broker broker.Flags
+	broker access.Flags
 }
 
 func (o *stepOptions) register(f *pflag.FlagSet) {
 	f.Int64Var(&o.step, "step", 0, "step of a recorded run to draw")
 	f.StringVar(&o.record, "record", "", "where it was recorded: `folder` of a run, a recording or a kept batch, or stream:RUN")
 	f.IntVar(&o.slot, "slot", 0, "with --step: first slot of the batch to draw")
-	o.broker.Register(f, broker.DefaultURL)
+	o.broker.Register(f, access.DefaultURL)
 }
 
 // runStep draws slots of a recorded step.

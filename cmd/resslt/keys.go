@@ -5,11 +5,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 )
 
 func newKeysCommand() *cobra.Command {
-	var o broker.KeyOptions
+	var o access.KeyOptions
 	var roles bool
 	const gib = 1 << 30
 	var memory, store int64
@@ -26,11 +26,11 @@ that are in DIR stay: run it again to add a tenant, or to renew the certificates
   augmentd --nats tls://farm.example:4222 --tls-ca keys/ca.pem --nkey keys/vision/worker.nk`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if roles {
-				_, err := fmt.Fprint(c.OutOrStdout(), broker.RolesConf())
+				_, err := fmt.Fprint(c.OutOrStdout(), access.RolesConf())
 				return err
 			}
 			o.Quota.Memory, o.Quota.Store = memory*gib, store*gib
-			return broker.Keys(o)
+			return access.Keys(o)
 		},
 	}
 	f := c.Flags()

@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/record"
 	"resslt/batcher/runs"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
@@ -43,14 +43,14 @@ type recordSource struct {
 }
 
 // openRecordSource opens a folder, or what the broker keeps.
-func openRecordSource(c *cobra.Command, at *broker.Flags, arg string) (*recordSource, error) {
+func openRecordSource(c *cobra.Command, at *access.Flags, arg string) (*recordSource, error) {
 	kind, place, err := session.ParseRecording(arg)
 	if err != nil {
 		return nil, errs.New("", c.CommandPath()+" "+arg, "give a folder or stream:RUN", errs.ErrUsage)
 	}
 	var r *session.Recording
 	if kind == "stream" {
-		_, js, cerr := at.Connect(c.Context(), "resslt record", batchbroker.RoleObserver, func(string) {})
+		_, js, cerr := at.Connect(c.Context(), "resslt record", broker.RoleObserver, func(string) {})
 		if cerr != nil {
 			return nil, cerr
 		}
@@ -91,7 +91,7 @@ func wholeSteps(chunks map[int64]int, of int) []record.Window {
 }
 
 func newRecordExportCommand() *cobra.Command {
-	var at broker.Flags
+	var at access.Flags
 	var out, window string
 	c := &cobra.Command{
 		Use:   "export SOURCE --out FOLDER",
@@ -131,7 +131,7 @@ func newRecordExportCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&out, "out", "", "`folder` to write to")
 	c.Flags().StringVar(&window, "steps", "", "steps FROM-TO, both included (default: all, which must be contiguous)")
-	at.Register(c.Flags(), broker.DefaultURL)
+	at.Register(c.Flags(), access.DefaultURL)
 	return c
 }
 
@@ -152,7 +152,7 @@ func exportWindow(src *recordSource, whole []record.Window, asked string) (recor
 }
 
 func newRecordImportCommand() *cobra.Command {
-	var at broker.Flags
+	var at access.Flags
 	var name string
 	c := &cobra.Command{
 		Use:     "import FOLDER --run NAME",
@@ -172,7 +172,7 @@ func newRecordImportCommand() *cobra.Command {
 			if name == "" {
 				return errs.New("", c.CommandPath(), "give --run NAME", errs.Because(errs.ErrUsage, "no --run"))
 			}
-			nc, js, err := at.Connect(c.Context(), "resslt record", batchbroker.RoleOwner, func(string) {})
+			nc, js, err := at.Connect(c.Context(), "resslt record", broker.RoleOwner, func(string) {})
 			if err != nil {
 				return err
 			}
@@ -192,12 +192,12 @@ func newRecordImportCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&name, "run", "", "`name` of the run in the broker")
-	at.Register(c.Flags(), broker.DefaultURL)
+	at.Register(c.Flags(), access.DefaultURL)
 	return c
 }
 
 func newRecordVerifyCommand() *cobra.Command {
-	var at broker.Flags
+	var at access.Flags
 	var window, data string
 	var complete, asJSON bool
 	var remake int64
@@ -254,7 +254,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 	f.Int64Var(&remake, "remake", 0, "make every N-th step again from the data and compare (0: none)")
 	f.StringVar(&data, "data", "", "data `URI` for --remake (default: where the run had it)")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
-	at.Register(f, broker.DefaultURL)
+	at.Register(f, access.DefaultURL)
 	return c
 }
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/record"
 	"resslt/batcher/runs"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas/errs"
 )
@@ -87,7 +87,7 @@ type listing struct {
 }
 
 func newRecordLsCommand() *cobra.Command {
-	var at broker.Flags
+	var at access.Flags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "ls [FOLDER]",
@@ -116,7 +116,7 @@ func newRecordLsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
-	at.Register(c.Flags(), broker.DefaultURL)
+	at.Register(c.Flags(), access.DefaultURL)
 	return c
 }
 
@@ -141,9 +141,9 @@ func listFolder(dir string) (rows []listing, err error) {
 	return rows, nil
 }
 
-func listBroker(c *cobra.Command, at *broker.Flags) ([]listing, error) {
+func listBroker(c *cobra.Command, at *access.Flags) ([]listing, error) {
 	ctx := c.Context()
-	nc, js, err := at.Connect(ctx, "resslt record", batchbroker.RoleObserver, func(string) {})
+	nc, js, err := at.Connect(ctx, "resslt record", broker.RoleObserver, func(string) {})
 	if err != nil {
 		return nil, err
 	}

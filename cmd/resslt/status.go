@@ -15,9 +15,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/runs"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/schemas/errs"
 )
@@ -54,7 +54,7 @@ const heartbeatLife = 30 * time.Second
 
 func newStatusCommand() *cobra.Command {
 	var (
-		at     broker.Flags
+		at     access.Flags
 		asJSON bool
 		watch  time.Duration
 	)
@@ -70,7 +70,7 @@ func newStatusCommand() *cobra.Command {
 			if watch < 0 {
 				return errs.New("--watch", watch.String(), "give a time above 0", errs.ErrUsage)
 			}
-			_, js, err := at.Connect(ctx, "resslt status", batchbroker.RoleObserver, nil)
+			_, js, err := at.Connect(ctx, "resslt status", broker.RoleObserver, nil)
 			if err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ func newStatusCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	at.Register(f, broker.DefaultURL)
+	at.Register(f, access.DefaultURL)
 	f.BoolVar(&asJSON, "json", false, "print one JSON object each time")
 	f.DurationVar(&watch, "watch", 0, "print again after this `time`, until stopped")
 	return c

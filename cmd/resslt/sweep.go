@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
@@ -30,7 +30,7 @@ type sweepFlags struct {
 	seeds                         []uint
 	parallel, workers             int
 	dryRun, json                  bool
-	at                            broker.Flags
+	at                            access.Flags
 }
 
 func newSweepCommand() *cobra.Command {

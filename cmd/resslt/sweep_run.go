@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/worker"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -60,7 +60,7 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 	}
 	var js jetstream.JetStream
 	if f.at.URL == "" {
-		e, err := broker.Embed(ctx, "resslt sweep", batchbroker.Options{Listen: "127.0.0.1:0"}, report)
+		e, err := access.Embed(ctx, "resslt sweep", broker.Options{Listen: "127.0.0.1:0"}, report)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 		b.args = []string{"--nats", e.URL(), "--token-file", e.TokenFile()}
 		b.drop = func(ctx context.Context, run string) error { return runs.Delete(ctx, js, run) }
 	} else {
-		nc, remote, err := f.at.Connect(ctx, "resslt sweep", batchbroker.RoleWorker, report)
+		nc, remote, err := f.at.Connect(ctx, "resslt sweep", broker.RoleWorker, report)
 		if err != nil {
 			return nil, err
 		}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/session"
 	"resslt/train"
@@ -47,7 +47,7 @@ its rows of every batch, and rank 0 writes the files.`,
 	f.register(c)
 	f.registerTransport(c)
 	p := c.Flags()
-	f.Broker.Register(p, broker.DefaultURL)
+	f.Broker.Register(p, access.DefaultURL)
 	p.DurationVar(&f.GroupTimeout, "group-timeout", torch.DefaultGroupTimeout, "with several processes: how long one may be silent before the others stop")
 	p.StringVar(&f.Run, "run", "", "`name` of the run in the broker (default: the recipe's)")
 	p.BoolVar(&f.Fresh, "fresh", false, "delete what the broker holds under the run's name, then begin")

@@ -2,7 +2,7 @@
 // Kubernetes' and KEDA's own types, compose-go, BuildKit, Prometheus, systemd. It is a
 // module of its own, so that their dependencies are not the programs'. The names in
 // these files, of metrics, flags and ports, are held against the programs by tests of
-// cmd, and the nats-server's configuration by cmd/internal/broker.
+// cmd, and the nats-server's configuration by cmd/internal/access.
 //
 //	cd deploy/validate && go test ./...
 package validate

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	batchbroker "resslt/batcher/broker"
-	"resslt/cmd/internal/broker"
+	"resslt/batcher/broker"
+	"resslt/cmd/internal/access"
 	"resslt/schemas/errs"
 )
 
@@ -19,13 +19,13 @@ var tenantScenarios = []scenario{
 // broker denies what a role may not do by name, and the run continues with worker 0 alone.
 func withoutRights(ctx context.Context, s *stage) error {
 	keys := filepath.Join(s.opts.Dir, s.name+"-keys")
-	if err := broker.Keys(broker.KeyOptions{
+	if err := access.Keys(access.KeyOptions{
 		Dir: keys, Tenants: []string{"vision", "speech"},
-		Quota: broker.Quota{Memory: 128 << 20, Store: 256 << 20},
+		Quota: access.Quota{Memory: 128 << 20, Store: 256 << 20},
 	}); err != nil {
 		return err
 	}
-	as := func(tenant string, role batchbroker.Role) []string {
+	as := func(tenant string, role broker.Role) []string {
 		return []string{"--tls-ca", filepath.Join(keys, "ca.pem"), "--nkey", filepath.Join(keys, tenant, string(role)+".nk")}
 	}
 	change := func(l *layout) {
@@ -33,23 +33,23 @@ func withoutRights(ctx context.Context, s *stage) error {
 		l.login = func(service string) []string {
 			switch service {
 			case "trainer":
-				return as("vision", batchbroker.RoleTrainer)
+				return as("vision", broker.RoleTrainer)
 			case "worker-1":
-				return as("speech", batchbroker.RoleWorker)
+				return as("speech", broker.RoleWorker)
 			}
-			return as("vision", batchbroker.RoleWorker)
+			return as("vision", broker.RoleWorker)
 		}
 	}
 	return s.play(ctx, change, func(ctx context.Context, f *farm) error {
 		if err := f.reach(ctx, 15); err != nil {
 			return err
 		}
-		trainer := append([]string{"train", "--nats", f.url(f.trainer), "--run", "mine", "--out", filepath.Join(f.dir, "second")}, as("vision", batchbroker.RoleWorker)...)
+		trainer := append([]string{"train", "--nats", f.url(f.trainer), "--run", "mine", "--out", filepath.Join(f.dir, "second")}, as("vision", broker.RoleWorker)...)
 		for _, intruder := range []struct {
 			name, program string
 			args          []string
 		}{
-			{"observer-as-worker", "augmentd", append([]string{"--nats", f.url(f.trainer)}, as("vision", batchbroker.RoleObserver)...)},
+			{"observer-as-worker", "augmentd", append([]string{"--nats", f.url(f.trainer)}, as("vision", broker.RoleObserver)...)},
 			{"worker-as-trainer", "resslt", append(trainer, f.recipe(f.opts.Data)...)},
 		} {
 			p, err := f.launch(intruder.name, 1, filepath.Join(f.opts.Bin, intruder.program), intruder.args...)

@@ -66,7 +66,7 @@ func trainedSince(p *Plan) bool {
 }
 
 // trainAlong makes the run's remaining steps with the group.
-func trainAlong(ctx context.Context, p *Plan, stream stream, g *group, c *console) error {
+func trainAlong(ctx context.Context, p *Plan, stream batches, g *group, c *console) error {
 	res, err := train.Run(ctx, g.options(train.Options{
 		Recipe: p.Recipe, Spec: &p.Spec, Stream: stream, Out: p.Out, Resume: p.Resume,
 		Notice: func(text string) { c.interject("notice: " + text) },

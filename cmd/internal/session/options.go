@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"resslt/batcher/runs"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -35,7 +35,7 @@ type Options struct {
 	Workers  int    // images rendered at once in this process
 	Listen   string // address of the embedded broker for other workers; "" for none
 
-	Broker broker.Flags // of the farm
+	Broker access.Flags // of the farm
 	Run    string       // name of the run in the broker; default the recipe's
 	Fresh  bool         // delete what the broker has under that name, first
 

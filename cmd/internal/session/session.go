@@ -157,7 +157,7 @@ func resultOr(res *train.Result, err error) (*train.Result, error) {
 }
 
 // consume trains on what the stream hands out.
-func (l *leader) consume(ctx context.Context, stream stream, subs subscribers, gate *gate) (*train.Result, error) {
+func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, gate *gate) (*train.Result, error) {
 	defer subs.ended()
 	if err := l.begin(); err != nil {
 		return nil, err

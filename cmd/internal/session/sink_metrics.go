@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"resslt/batcher/runs"
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -77,7 +77,7 @@ func (m *metrics) connection(js jetstream.JetStream) {
 }
 
 // stream adds the trainer's end of the run.
-func (m *metrics) stream(run *runs.Run, stream *batchstream.Stream) {
+func (m *metrics) stream(run *runs.Run, stream *stream.Stream) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
 }

@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"resslt/batcher/record"
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 )
@@ -67,4 +67,4 @@ func (r *recorder) close() error {
 	return r.Close()
 }
 
-var _ batchstream.Recorder = (*recorder)(nil)
+var _ stream.Recorder = (*recorder)(nil)

@@ -10,7 +10,7 @@ import (
 
 	"resslt/batcher/assemble"
 	"resslt/batcher/runs"
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
@@ -35,16 +35,16 @@ type source interface {
 	begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 	// open begins to deliver batches from the plan's first step on. The caller closes the
 	// stream.
-	open(ctx context.Context, c *consumer) (stream, error)
+	open(ctx context.Context, c *consumer) (batches, error)
 	// delivered gives the counts of the stream, once it is closed.
 	delivered(ctx context.Context) (delivery, error)
 	close() error
 }
 
-// stream hands out the batches of a run.
-type stream interface {
+// batches hands out the batches of a run.
+type batches interface {
 	train.Stream
-	Stats() batchstream.Stats
+	Stats() stream.Stats
 	// finish is called after the last step: a recording is sealed.
 	finish(ctx context.Context) error
 	Close() error
@@ -59,9 +59,9 @@ type delivery struct {
 // consumer is the process that a source serves.
 type consumer struct {
 	plan     *Plan
-	trainer  string               // name among the trainers of the run
-	part     assemble.Part        // this rank's rows of a batch
-	recorder batchstream.Recorder // receives the chunks; nil on ranks other than 0
+	trainer  string          // name among the trainers of the run
+	part     assemble.Part   // this rank's rows of a batch
+	recorder stream.Recorder // receives the chunks; nil on ranks other than 0
 	metrics  *metrics
 	// inTurn runs open on rank 0, then on the others; first says which this is.
 	inTurn func(what string, open func(first bool) error) error
@@ -135,17 +135,17 @@ func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Option
 }
 
 // openStream begins to consume a run's batches.
-func openStream(ctx context.Context, run *runs.Run, o *Options, c *consumer) (*batchstream.Stream, error) {
+func openStream(ctx context.Context, run *runs.Run, o *Options, c *consumer) (*stream.Stream, error) {
 	order, err := pipeline.Order(&c.plan.Spec)
 	if err != nil {
 		return nil, err
 	}
-	opts := batchstream.Options{
+	opts := stream.Options{
 		From: c.plan.From(), Trainer: c.trainer, Part: c.part, LeaseTerm: o.Lease,
 		BrokerTimeout: o.BrokerTimeout, StallTimeout: o.StallTimeout, Record: c.recorder,
 	}
 	if c.plan.Stream && c.recorder != nil {
 		opts.Keep = -1 // all of them, to be sealed
 	}
-	return batchstream.Open(ctx, run, order, opts)
+	return stream.Open(ctx, run, order, opts)
 }

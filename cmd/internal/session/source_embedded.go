@@ -9,12 +9,12 @@ import (
 	"os"
 
 	"resslt/augment"
-	batchbroker "resslt/batcher/broker"
+	"resslt/batcher/broker"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/batcher/worker"
-	"resslt/cmd/internal/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
@@ -29,7 +29,7 @@ type embedded struct {
 	*console
 	opts *Options
 
-	broker *broker.Embedded // nil before begin, and once closed
+	broker *access.Embedded // nil before begin, and once closed
 	run    *runs.Run
 	worker *worker.Worker
 	tier   string // kernels of the worker's engine
@@ -72,11 +72,11 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, er
 
 // startBroker starts the broker, and prints how workers elsewhere may help.
 func (s *embedded) startBroker(ctx context.Context) (err error) {
-	o := batchbroker.Options{Listen: s.opts.Listen}
+	o := broker.Options{Listen: s.opts.Listen}
 	if o.Listen != "" {
 		o.Token = os.Getenv("NATS_TOKEN")
 	}
-	if s.broker, err = broker.Embed(ctx, "resslt run", o, nil); err != nil {
+	if s.broker, err = access.Embed(ctx, "resslt run", o, nil); err != nil {
 		return err
 	}
 	if at := s.broker.URL(); at != "" {
@@ -114,7 +114,7 @@ func (s *embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pip
 }
 
 // open lets the worker begin and consumes what it makes.
-func (s *embedded) open(ctx context.Context, c *consumer) (stream, error) {
+func (s *embedded) open(ctx context.Context, c *consumer) (batches, error) {
 	work, stop := context.WithCancel(ctx)
 	out := &embeddedStream{source: s, stop: stop, ended: make(chan struct{})}
 	var fail context.CancelCauseFunc
@@ -151,7 +151,7 @@ func (s *embedded) closeBroker() error {
 
 // embeddedStream ends when its worker fails: nobody else may be there to make the batches.
 type embeddedStream struct {
-	*batchstream.Stream
+	*stream.Stream
 	source  *embedded
 	stop    context.CancelFunc // of the worker
 	working context.Context    // its cause is why the worker has ended by itself

@@ -8,7 +8,7 @@ import (
 
 	"resslt/batcher/broker"
 	"resslt/batcher/runs"
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -89,7 +89,7 @@ func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 	return &s.run.Info, nil
 }
 
-func (s *farm) open(ctx context.Context, c *consumer) (stream, error) {
+func (s *farm) open(ctx context.Context, c *consumer) (batches, error) {
 	st, err := openStream(ctx, s.run, s.opts, c)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (s *farm) close() error {
 
 // farmStream seals what it keeps.
 type farmStream struct {
-	*batchstream.Stream
+	*stream.Stream
 	keep bool
 }
 

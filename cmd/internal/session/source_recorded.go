@@ -37,7 +37,7 @@ func openRecordedStream(ctx context.Context, o *Options, c *console, run string)
 
 func (s *recorded) describe(*Plan) string { return s.opts.Replay }
 
-func (s *recorded) open(_ context.Context, c *consumer) (stream, error) {
+func (s *recorded) open(_ context.Context, c *consumer) (batches, error) {
 	st, err := record.ReplayPart(s.recording.Source(), c.plan.From(), c.part, c.recorder)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	batchstream "resslt/batcher/stream"
+	"resslt/batcher/stream"
 	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/train"
@@ -14,7 +14,7 @@ import (
 // for; started may still set some. All but batches and finished are called from the goroutine that trains.
 type subscriber struct {
 	// batches receives every chunk that the stream takes in, once started has returned.
-	batches batchstream.Recorder
+	batches stream.Recorder
 	// started: an earlier run's files are set aside, the plan's first step is next.
 	started func(ctx context.Context) error
 	// step: a step is done. It must be quick.
@@ -59,14 +59,14 @@ func subscribe(ctx context.Context, l *leader, run *schemas.RunInfo, sinks []sin
 }
 
 // recorder hands chunks to all who want them.
-func (ss subscribers) recorder() batchstream.Recorder {
-	var rs []batchstream.Recorder
+func (ss subscribers) recorder() stream.Recorder {
+	var rs []stream.Recorder
 	for _, s := range ss {
 		if s.batches != nil {
 			rs = append(rs, s.batches)
 		}
 	}
-	return batchstream.Recorders(rs...)
+	return stream.Recorders(rs...)
 }
 
 // start tells them that the training begins.
@@ -166,11 +166,11 @@ func (ss subscribers) finished(ctx context.Context) {
 // gate is a recorder whose chunks wait until it opens: a stream has some before the run's
 // files are in place. What waits when the stream is closed is let go by its context.
 type gate struct {
-	batchstream.Recorder
+	stream.Recorder
 	opened chan struct{}
 }
 
-func newGate(r batchstream.Recorder) *gate { return &gate{r, make(chan struct{})} }
+func newGate(r stream.Recorder) *gate { return &gate{r, make(chan struct{})} }
 
 func (g *gate) open() { close(g.opened) }
 

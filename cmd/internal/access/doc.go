@@ -1,4 +1,4 @@
-// Package broker is how every command finds its broker: one set of flags, one set
+// Package access is how every command finds its broker: one set of flags, one set
 // of environment variables, one role; or starts one in its own process (Embed).
 //
 //	flag            environment    meaning
@@ -18,4 +18,4 @@
 //
 // Keys makes such files for one's own broker: certificates, nkeys, credentials, and the
 // broker's configuration for them.
-package broker
+package access
