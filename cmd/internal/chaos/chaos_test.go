@@ -172,7 +172,7 @@ func TestWaitsEnd(t *testing.T) {
 		t.Errorf("the second life said %q, %v", said, err)
 	}
 	close(f.finished)
-	if _, err := f.logged(t.Context(), w, "nothing"); err == nil || !strings.Contains(err.Error(), `worker-0 never said "nothing" before the trainer was done`) {
+	if _, err := f.logged(t.Context(), w, "nothing"); err == nil || !strings.Contains(err.Error(), `worker-0 never logged "nothing" before the trainer was done`) {
 		t.Errorf("error %v", err)
 	}
 	f, w = newWorker()
