@@ -192,10 +192,10 @@ func (d *decoder) Decode(box Box) error {
 	d.image.reset(w, h)
 	switch d.sample.Encoding {
 	case schemas.RawRGB:
-		d.image.each(box, d.sample.Data, 3*w, 3, 0, 1, 2)
+		d.image.each(box, d.sample.Data, 3*w, 3, 1, 2)
 		return nil
 	case schemas.RawGray:
-		d.image.each(box, d.sample.Data, w, 1, 0, 0, 0)
+		d.image.each(box, d.sample.Data, w, 1, 0, 0)
 		return nil
 	}
 	var m image.Image

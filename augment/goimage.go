@@ -1,6 +1,7 @@
 package augment
 
 import (
+	"errors"
 	"fmt"
 
 	"resslt/schemas"
@@ -48,14 +49,14 @@ func (d *Decoder) CheckSize(w, h int) error { return d.d.checkSize(w, h) }
 // Fail is the error of the opened sample, which wraps the sentinel and has its hint.
 func (d *Decoder) Fail(sentinel error, detail string) error {
 	hint := hintRemove
-	switch sentinel {
-	case errs.ErrTooLarge:
+	switch {
+	case errors.Is(sentinel, errs.ErrTooLarge):
 		hint = hintCap
-	case errs.ErrUnsupported:
+	case errors.Is(sentinel, errs.ErrUnsupported):
 		hint = hintConvert
-	case errs.ErrMismatch:
+	case errors.Is(sentinel, errs.ErrMismatch):
 		hint = "draw the plans for this picture"
-	case errs.ErrUnavailable:
+	case errors.Is(sentinel, errs.ErrUnavailable):
 		hint = "give the worker more memory, or run fewer workers"
 	}
 	return d.d.fail(hint, errs.Because(sentinel, detail))

@@ -39,17 +39,17 @@ func (m *Image) fill(src image.Image, box Box, limited bool) bool {
 	case *image.NYCbCrA:
 		m.fillVP8(&s.YCbCr, box)
 	case *image.Gray:
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 1, 0, 0, 0)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 1, 0, 0)
 	case *image.Gray16:
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 2, 0, 0, 0)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 2, 0, 0)
 	case *image.RGBA: // from image/png: opaque, so premultiplying changes nothing
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 1, 2)
 	case *image.NRGBA:
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 0, 1, 2)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 4, 1, 2)
 	case *image.RGBA64:
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 0, 2, 4)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 2, 4)
 	case *image.NRGBA64:
-		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 0, 2, 4)
+		m.each(box, s.Pix[s.PixOffset(at.X, at.Y):], s.Stride, 8, 2, 4)
 	case *image.Paletted:
 		var lut [256][3]byte
 		for i, c := range s.Palette {
@@ -72,13 +72,13 @@ func (m *Image) fill(src image.Image, box Box, limited bool) bool {
 	return true
 }
 
-// each copies the bytes r, g and b of pixels that are step bytes apart.
-func (m *Image) each(box Box, pix []byte, stride, step, r, g, b int) {
+// each copies bytes 0, g and b of pixels that are step bytes apart.
+func (m *Image) each(box Box, pix []byte, stride, step, g, b int) {
 	for y := box.Y; y < box.Y+box.H; y++ {
 		in, out := pix[y*stride+step*box.X:][:step*box.W], m.row(y, box)
 		for i, o := 0, 0; o < len(out); i, o = i+step, o+3 {
 			p, q := in[i:i+step:i+step], out[o:o+3:o+3]
-			q[0], q[1], q[2] = p[r], p[g], p[b]
+			q[0], q[1], q[2] = p[0], p[g], p[b]
 		}
 	}
 }

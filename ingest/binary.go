@@ -61,7 +61,7 @@ func (d binarySet) open(ctx context.Context, dir string, opt Options) (Source, e
 	}
 	l := &binaryLoader{set: d, op: op, root: root, opt: opt, m: &Manifest{Format: d.scheme, Split: split}}
 	if err := l.load(ctx, files); err != nil {
-		closeAll(l.open) // err is the one to report
+		_ = closeAll(l.open) // err is the one to report
 		return nil, err
 	}
 	src := newRawSource(l.m, l.parts, l.open)

@@ -171,7 +171,7 @@ func scanClassTars(ctx context.Context, f *file, in io.Reader) ([]classTar, erro
 	outer := newTarWalker(in, f.size)
 	for {
 		m, err := outer.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return classes, nil
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -97,7 +98,7 @@ func (l ilsvrcDevkit) read(ctx context.Context) (truth, meta []byte, err error) 
 	w := newTarWalker(io.LimitReader(gz, 8*maxKitBytes), math.MaxInt64)
 	for truth == nil || meta == nil {
 		m, err := w.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, nil, l.corrupt(packed, "it lacks %s or %s", ilsvrcTruth, ilsvrcMeta)
 		}
 		if err != nil {

@@ -44,7 +44,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 	if err := WriteManifest(&wdsSource{manifest: m, shardFiles: &shardFiles{x: x}}, filepath.Join(dir, "train"+manifestEnd)); err != nil {
 		b.Fatal(err)
 	}
-	x, m = nil, nil
+	x = nil
 	var held uint64
 	for b.Loop() {
 		before := heap()

@@ -33,7 +33,7 @@ func scanTar(r io.Reader, size int64) (c *columns, sum [sha256.Size]byte, err er
 	g := sampleGrouper{tar: w, c: &columns{offsets: []int64{}}, label: schemas.NoLabel}
 	for {
 		m, err := w.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {

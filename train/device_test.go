@@ -149,7 +149,8 @@ func off(a, b nntest.Values) float64 {
 	var d, n float64
 	for name, want := range b {
 		for i, w := range want {
-			d += math.Pow(a[name][i]-w, 2)
+			x := a[name][i] - w
+			d += x * x
 			n += w * w
 		}
 	}

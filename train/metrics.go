@@ -75,7 +75,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := f.Truncate(keep); err == nil {
+	if err = f.Truncate(keep); err == nil {
 		_, err = f.Seek(keep, 0)
 	}
 	if err != nil {

@@ -55,7 +55,7 @@ func TestAssembler(t *testing.T) {
 	add(chunk(4, 0), true)
 	add(chunk(4, 1), true)
 	add(chunk(4, 2), true)
-	if b, err = a.Take(4); err != nil || &b.Pixels[0][0] == nil {
+	if b, err = a.Take(4); err != nil {
 		t.Fatal(err)
 	}
 	if &b.Pixels[0][0] != pixels {

@@ -3,7 +3,6 @@ package broker
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -142,9 +141,8 @@ func Start(o Options) (*Broker, error) {
 	srv.Start()
 	b := &Broker{srv: srv, token: o.Token, tcp: o.Listen != ""}
 	if !srv.ReadyForConnections(brokerReady) || !srv.JetStreamEnabled() {
-		err := b.Close()
-		return nil, fail(o.StoreDir, "see that no other broker uses this folder and that it can be written",
-			fmt.Errorf("it did not become ready (%v)", err))
+		err := errors.New("it did not become ready")
+		return nil, fail(o.StoreDir, "see that no other broker uses this folder and that it can be written", errors.Join(err, b.Close()))
 	}
 	return b, nil
 }

@@ -42,6 +42,7 @@ type Heartbeat struct {
 	SentBack []uint64 `json:"sent_back,omitempty"`
 }
 
+// Encode is the message's body, JSON.
 func (b *Heartbeat) Encode() ([]byte, error) {
 	out, err := json.Marshal(b)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 type Storage string
 
 const (
-	// StorageMemory: live training; a restarted broker has the chunks produced again.
+	// StorageMemory is for live training; a restarted broker has the chunks produced again.
 	StorageMemory Storage = "memory"
-	// StorageFile: recording, or more window than memory holds.
+	// StorageFile is for a recording, or more window than memory holds.
 	StorageFile Storage = "file"
 )
 

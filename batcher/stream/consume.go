@@ -43,7 +43,7 @@ func (s *Stream) consume(ctx context.Context) error {
 	for {
 		err := s.session(ctx, &last, &pat)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the stream is closed, and err says no more than that
 		}
 		var lost notRecorded
 		switch {
@@ -56,7 +56,7 @@ func (s *Stream) consume(ctx context.Context) error {
 		}
 		if ferr := pat.Failed(ctx, "stream of run", s.run.Name, err); ferr != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // as above
 			}
 			return ferr
 		}

@@ -108,7 +108,7 @@ func (a purgeTasks) do(ctx context.Context, d *driver) (event, error) {
 	default:
 		err = purgeSubject(ctx, s, schemas.StepTasks(d.run.Name, a.step))
 	}
-	return tasksPurged{a.step}, err
+	return tasksPurged(a), err
 }
 
 func (a dropTask) do(ctx context.Context, d *driver) (event, error) {
@@ -116,7 +116,7 @@ func (a dropTask) do(ctx context.Context, d *driver) (event, error) {
 	if err == nil {
 		err = purgeSubject(ctx, s, schemas.TaskSubject(d.run.Name, a.id.step, a.id.chunk))
 	}
-	return taskDropped{a.id}, err
+	return taskDropped(a), err
 }
 
 func (a listChunks) do(ctx context.Context, d *driver) (event, error) {
@@ -138,7 +138,7 @@ func (a purgeChunks) do(ctx context.Context, d *driver) (event, error) {
 	if err == nil {
 		err = purgeSubject(ctx, s, schemas.StepFilter(d.run.Name, a.step))
 	}
-	return chunksPurged{a.step}, err
+	return chunksPurged(a), err
 }
 
 func (a request) do(ctx context.Context, d *driver) (event, error) {

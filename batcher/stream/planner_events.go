@@ -114,7 +114,7 @@ func (e unusable) apply(p *planner) {
 }
 
 func (e exhausted) apply(p *planner) {
-	p.begin(once(func(*planner) []action { return []action{lookUpSpentTask{e.seq}} }), (*planner).replaceSpent)
+	p.begin(once(func(*planner) []action { return []action{lookUpSpentTask(e)} }), (*planner).replaceSpent)
 }
 
 func (e sealing) apply(p *planner) {

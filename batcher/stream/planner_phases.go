@@ -309,7 +309,7 @@ func (e unusable) list(p *planner) []action {
 	if p.alone() {
 		return nil
 	}
-	return []action{listChunk{e.id}}
+	return []action{listChunk(e)}
 }
 
 // request asks for the chunk once more.

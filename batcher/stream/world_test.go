@@ -219,10 +219,10 @@ func (w *world) do(tr *trainer, a action) event {
 		return tasksListed{steps}
 	case purgeTasks:
 		maps.DeleteFunc(w.tasks, func(id chunkID, _ []*placed) bool { return a.step < 0 || id.step == a.step })
-		return tasksPurged{a.step}
+		return tasksPurged(a)
 	case dropTask:
 		delete(w.tasks, a.id)
-		return taskDropped{a.id}
+		return taskDropped(a)
 	case listChunks:
 		there := map[chunkID]bool{}
 		for id := range w.chunks {
@@ -239,7 +239,7 @@ func (w *world) do(tr *trainer, a action) event {
 		return chunksListed{there, a.id.step}
 	case purgeChunks:
 		maps.DeleteFunc(w.chunks, func(id chunkID, _ bool) bool { return id.step == a.step })
-		return chunksPurged{a.step}
+		return chunksPurged(a)
 	case request:
 		return taskPlaced{a.id, w.place(a.id, 0)}
 	case announce:

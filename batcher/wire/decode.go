@@ -30,7 +30,7 @@ func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
 	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: MaxChunkBytes(spec)}, nil
 }
 
-// ErrBodyDigest: a chunk's body is not what was published, by its own header.
+// ErrBodyDigest is of a chunk whose body is not what was published, by its own header.
 var ErrBodyDigest = errors.New("body and digest differ")
 
 // Decode reads a message of BATCH_<run>. The chunk's pixels and plans are parts of

@@ -152,7 +152,7 @@ func (w *Worker) ServeRun(ctx context.Context, name string) error {
 		err = w.admit(ctx, run)
 	}
 	if ctx.Err() != nil && err != nil {
-		return nil // it was stopped before it had begun
+		return nil //nolint:nilerr // it was stopped before it had begun
 	}
 	if err != nil {
 		return err
@@ -172,7 +172,7 @@ func (w *Worker) start(g *errgroup.Group, ctx context.Context, refuse func(*serv
 				w.heartbeat(sv)
 			}
 			if done {
-				return nil
+				return nil //nolint:nilerr // ctx has ended, as it should
 			}
 		}
 	})

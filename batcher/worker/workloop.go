@@ -244,7 +244,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 	if err != nil {
 		w.sendBack(sv, msg)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the worker is stopped, and its task was sent back
 		}
 		return err // the broker does not take chunks of this worker
 	}

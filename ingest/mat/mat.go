@@ -22,6 +22,7 @@ const (
 // Kind is what an Array contains.
 type Kind uint8
 
+// What an Array has its contents in.
 const (
 	Number Kind = iota // Numbers
 	Text               // Text

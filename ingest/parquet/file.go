@@ -121,7 +121,7 @@ func (f *File) Columns() []string {
 // Metadata is the value of a key in the footer; "" if it is missing.
 func (f *File) Metadata(key string) string {
 	var v string
-	guarded(func() error { // a panic leaves it missing
+	_ = guarded(func() error { // a panic leaves it missing
 		if p := f.meta.KeyValueMetadata().FindValue(key); p != nil {
 			v = *p
 		}

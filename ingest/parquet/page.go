@@ -66,7 +66,8 @@ func nextPage(b []byte, c *chunk) (p page, rest []byte, err error) {
 		return fail("a page claims %d bytes, %d decompressed; %d are left", size, p.full, len(b)-n)
 	}
 	p.body, rest = b[n:n+int(size)], b[n+int(size):]
-	encoding, most := int64(encodingPlain), c.rows
+	var encoding int64
+	most := c.rows
 	switch p.typ {
 	case dictionaryPage:
 		dict := h.at(pageHeaderDict)

@@ -169,7 +169,7 @@ func (c *cache) mark(path string) {
 	}
 	c.trusted[path] = now
 	c.mu.Unlock()
-	os.Chtimes(path, now, now) // fails where it was just dropped, which does not matter
+	_ = os.Chtimes(path, now, now) // fails where it was just dropped, which does not matter
 }
 
 // forget is called when a file turns out to have been dropped.
@@ -234,7 +234,7 @@ func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int
 		}
 		info, err := d.Info()
 		if err != nil {
-			return nil // just dropped
+			return nil //nolint:nilerr // just dropped
 		}
 		if strings.HasSuffix(path, partEnd) {
 			if orphaned(path) {

@@ -55,7 +55,7 @@ func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
 	var out []Info
 	for it := c.List(&blob.ListOptions{Prefix: prefix}); ; {
 		o, err := it.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -86,7 +86,7 @@ func (c *cloud) fault(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case code == gcerrors.NotFound:
-		return notFound
+		return errMissing
 	case code == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed:
 		return changed("its version is another")
 	case code == gcerrors.PermissionDenied, status == http.StatusForbidden, status == http.StatusUnauthorized:
@@ -110,8 +110,8 @@ func because(status int) string {
 }
 
 var (
-	// notFound matches fs.ErrNotExist and ErrNotFound.
-	notFound = fmt.Errorf("%w%w", errs.ErrNotFound, quiet{fs.ErrNotExist})
+	// errMissing matches fs.ErrNotExist and ErrNotFound.
+	errMissing = fmt.Errorf("%w%w", errs.ErrNotFound, quiet{fs.ErrNotExist})
 	// errDenied matches fs.ErrPermission and ErrUnavailable.
 	errDenied = fmt.Errorf("%w%w", errs.ErrUnavailable, quiet{fs.ErrPermission})
 )

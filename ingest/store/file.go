@@ -189,7 +189,7 @@ func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) 
 			return stop
 		})
 		if stop != nil || err == nil {
-			return nil
+			return nil //nolint:nilerr // stop is returned below, and is not retried
 		}
 		if tries++; got > before && tries < maxResumes {
 			return progress{err} // a body that breaks off repeatedly is no failure to connect

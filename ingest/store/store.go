@@ -87,7 +87,7 @@ type Store struct {
 	buckets map[string]bucket // by root; guarded by mu
 }
 
-// bucket is a store of remote files. Its errors match notFound, errDenied,
+// bucket is a store of remote files. Its errors match errMissing, errDenied,
 // ErrMismatch (changed), ErrUnsupported or ErrUsage, which no retry can cure, or
 // any other error, which is retried.
 type bucket interface {

@@ -60,7 +60,7 @@ func (w *web) request(ctx context.Context, method, key string, header map[string
 	resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
-		return nil, notFound
+		return nil, errMissing
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return nil, errs.New("", "", "check who may read it; put user:password@ before the host to log in",
 			fmt.Errorf("%w: the server answers %s", errDenied, resp.Status))

@@ -2,7 +2,6 @@ package backbone_test
 
 import (
 	"fmt"
-	"log"
 
 	"resslt/train/backbone"
 	"resslt/train/nn"
@@ -26,7 +25,8 @@ func ExampleNames() {
 func ExampleNew() {
 	b, err := backbone.New("resnet18", backbone.Config{Width: 16, SmallStem: true, Seed: 1})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer nn.Free(b)
 	err = torch.Do(func() error {
@@ -35,6 +35,7 @@ func ExampleNew() {
 		return nil
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 }

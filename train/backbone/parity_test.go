@@ -83,11 +83,12 @@ func (p parity) turned(tb testing.TB, m meta, c backbone.Config, change func(bac
 		b.SetTraining(true)
 		var h *torch.Tensor
 		pass := func() { h = b.Forward(x) }
-		if !c.Double && !p.smooth {
+		switch {
+		case !c.Double && !p.smooth:
 			torch.NoGrad(pass)
-		} else if m.Full {
+		case m.Full:
 			kinks = nntest.SeeKinks(pass)
-		} else {
+		default:
 			pass()
 		}
 		out.Take("train", roll(h, -turn))

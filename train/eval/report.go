@@ -111,7 +111,8 @@ func Append(dir string, result Result) error {
 			kept = append(kept, old)
 		}
 	}
-	r.Results = append(kept, result)
+	kept = append(kept, result)
+	r.Results = kept
 	return durable.Replace(filepath.Join(dir, ReportFile), func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")

@@ -174,13 +174,13 @@ func (s *dual) visit(i int, low, high float64) (pg float64, shrink bool) {
 	y, x := float64(s.y[i]), s.row(i)
 	d, u := s.bounds(i)
 	g := float64(y*(dot(s.w[:s.dim], x)+s.w[s.dim])) - 1 + float64(d*s.alpha[i])
-	switch {
-	case s.alpha[i] == 0:
+	switch s.alpha[i] {
+	case 0:
 		if g > high {
 			return 0, true
 		}
 		pg = min(g, 0)
-	case s.alpha[i] == u:
+	case u:
 		if g < low {
 			return 0, true
 		}

@@ -43,6 +43,7 @@ type Parts struct {
 // Keys says which embeddings enter the queue after a step.
 type Keys int
 
+// What may enter the queue.
 const (
 	NoQueue     Keys = iota
 	TeacherKeys      // z² of the teacher's views

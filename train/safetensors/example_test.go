@@ -2,7 +2,6 @@ package safetensors_test
 
 import (
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
@@ -12,7 +11,8 @@ import (
 func ExampleWriteFile() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "weights.safetensors")
@@ -20,15 +20,17 @@ func ExampleWriteFile() {
 		{Name: "bias", DType: safetensors.U8, Shape: []int64{3}, Data: []byte{1, 2, 3}},
 	}, map[string]string{"step": "12"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	tensors, meta, err := safetensors.ReadFile(path)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, t := range tensors {
-		fmt.Println(t.Name, t.DType, t.Shape, t.Data, meta)
+		fmt.Println(t.Name, t.DType, t.Shape, len(t.Data), "bytes", meta)
 	}
 	// Output:
-	// bias U8 [3] [1 2 3] map[step:12]
+	// bias U8 [3] 3 bytes map[step:12]
 }

@@ -33,7 +33,7 @@ func dlOpen(path string) (where string, out openOutcome) {
 	defer C.free(unsafe.Pointer(cpath))
 	var message, file *C.char
 	var abi C.int32_t
-	code := C.rs_open(cpath, &message, &file, &abi)
+	code := C.rs_open(cpath, &message, &file, &abi) //nolint:gocritic // dupSubExpr, in what cgo makes of it
 	defer C.free(unsafe.Pointer(message))
 	defer C.free(unsafe.Pointer(file))
 	switch code {

@@ -11,6 +11,7 @@ import (
 // DType is an element type; its values are libtorch's ScalarType numbers.
 type DType int8
 
+// The element types that the binding knows.
 const (
 	Uint8    DType = 0
 	Int8     DType = 1
@@ -49,15 +50,16 @@ func (d DType) String() string {
 type MemoryFormat int8
 
 const (
-	// ContiguousFormat: NCHW images, the last dimension fastest.
+	// ContiguousFormat is NCHW for images: the last dimension fastest.
 	ContiguousFormat MemoryFormat = 0
-	// ChannelsLast: NHWC in memory under an NCHW shape.
+	// ChannelsLast is NHWC in memory under an NCHW shape.
 	ChannelsLast MemoryFormat = 2
 )
 
 // DeviceType is a kind of device; its values are libtorch's.
 type DeviceType int8
 
+// The kinds of device that the binding knows.
 const (
 	DeviceCPU  DeviceType = 0
 	DeviceCUDA DeviceType = 1

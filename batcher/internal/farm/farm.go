@@ -44,6 +44,6 @@ func Start(t *testing.T, js jetstream.JetStream, src *rig.HashSource, o worker.O
 	}()
 	f := &Farm{Worker: w}
 	f.Stop = sync.OnceValue(func() error { cancel(); return <-done })
-	t.Cleanup(func() { f.Stop() })
+	t.Cleanup(func() { _ = f.Stop() }) // a test that minds has called it
 	return f
 }

@@ -54,6 +54,7 @@ func (m *HashMaker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]b
 	return produce.Made{Label: int32(row.Sample % 10)}, nil
 }
 
+// Close counts the maker as closed.
 func (m *HashMaker) Close() error { m.Src.Open.Add(-1); return nil }
 
 // HashSource makes hashMakers; before is called ahead of every sample.
@@ -64,11 +65,16 @@ type HashSource struct {
 	Open   atomic.Int64 // makers and sources that are open
 }
 
+// Order is an order of the fixture's.
 func (s *HashSource) Order() wire.Order { return fixture.StrideOrder{N: s.Spec.Dataset.Samples} }
+
+// NewMaker opens a maker.
 func (s *HashSource) NewMaker() (produce.Maker, error) {
 	s.Open.Add(1)
 	return &HashMaker{Spec: &s.Spec, Src: s}, nil
 }
+
+// Close counts the source as closed.
 func (s *HashSource) Close() error { s.Open.Add(-1); return nil }
 
 // Opener opens the source for a run, as a worker's options want it.

@@ -192,8 +192,8 @@ func TestWaitsEnd(t *testing.T) {
 // A storm can be had again: its plan is its seed's alone, and keeps within bounds.
 func TestPlan(t *testing.T) {
 	for seed := range uint64(200) {
-		a := plan(seed, 50, 1040, 3, Kinds(), true)
-		if b := plan(seed, 50, 1040, 3, Kinds(), true); !reflect.DeepEqual(describe(a), describe(b)) {
+		a := plan(seed, 50, 1040, Kinds(), true)
+		if b := plan(seed, 50, 1040, Kinds(), true); !reflect.DeepEqual(describe(a), describe(b)) {
 			t.Fatalf("seed %d gives two plans", seed)
 		}
 		faults, mixed, last := 0, 0, int64(0)
@@ -227,7 +227,7 @@ func TestPlan(t *testing.T) {
 			t.Fatalf("seed %d: %d faults, %d mixed moments, kinds %v", seed, faults, mixed, seen)
 		}
 	}
-	if reflect.DeepEqual(describe(plan(1, 50, 1040, 3, Kinds(), true)), describe(plan(2, 50, 1040, 3, Kinds(), true))) {
+	if reflect.DeepEqual(describe(plan(1, 50, 1040, Kinds(), true)), describe(plan(2, 50, 1040, Kinds(), true))) {
 		t.Error("two seeds give one plan")
 	}
 }

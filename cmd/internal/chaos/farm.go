@@ -353,7 +353,7 @@ func (f *farm) tendOne(ctx context.Context, s *service) error {
 	}
 	f.opts.Log(fmt.Sprintf("%s ended on its own and is restarted: %s", p.name, exit.line))
 	if sleep(ctx, restartAfter) != nil {
-		return nil
+		return nil //nolint:nilerr // the scenario is over
 	}
 	return f.up(s)
 }
@@ -381,7 +381,7 @@ func (f *farm) guard(ctx context.Context) error {
 			return nil
 		case <-f.finished:
 			if sleep(ctx, f.opts.Quiet) != nil {
-				return nil
+				return nil //nolint:nilerr // the scenario has ended
 			}
 			return f.hang(ctx, fmt.Sprintf("the trainer has been done for %v, and the scenario has not ended", f.opts.Quiet))
 		case <-time.After(200 * time.Millisecond):

@@ -186,7 +186,7 @@ const (
 // plan draws n faults from a seed. It is a pure function, so that a storm can be repeated.
 // Each fault has a random step, in ascending order. If mixed, every third moment has two
 // or three faults at once, with different targets, which count as so many of the n.
-func plan(seed uint64, n int, steps int64, workers int, names []string, mixed bool) []moment {
+func plan(seed uint64, n int, steps int64, names []string, mixed bool) []moment {
 	rng := rand.New(rand.NewPCG(seed, 0x63_68_61_6f_73)) // "chaos"
 	var from []kind
 	for _, name := range names {
@@ -195,7 +195,7 @@ func plan(seed uint64, n int, steps int64, workers int, names []string, mixed bo
 		}
 	}
 	draw := func(k kind) part {
-		p := part{kind: k, victim: rng.IntN(workers), outage: k.least}
+		p := part{kind: k, victim: rng.IntN(farmWorkers), outage: k.least}
 		if k.most > k.least {
 			p.outage += time.Duration(rng.Int64N(int64(k.most - k.least)))
 		}

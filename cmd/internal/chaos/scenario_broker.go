@@ -182,7 +182,7 @@ func (f *farm) exitOrStep(ctx context.Context, step int64) (exit *exitError, err
 	err = f.until(ctx, fmt.Sprintf("the trainer did not end, nor come to step %d,", step), func() (bool, error) {
 		exit = f.exited(f.trainer)
 		last, _ := f.progress.last()
-		return exit != nil || last.step >= step, nil
+		return exit != nil || last.step >= step, nil //nolint:nilerr // exit is what is waited for, no failure
 	})
 	return exit, err
 }

@@ -112,7 +112,7 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 	if err != nil {
 		return nil, err
 	}
-	moments := plan(o.Seed, s.Faults, s.Steps, farmWorkers, s.Kinds, s.Mixed)
+	moments := plan(o.Seed, s.Faults, s.Steps, s.Kinds, s.Mixed)
 	err = f.whole(ctx, func(ctx context.Context) error {
 		for i, m := range moments {
 			next := s.Steps

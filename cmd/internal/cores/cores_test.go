@@ -98,7 +98,7 @@ func TestThreads(t *testing.T) {
 	for value, want := range map[string]Threads{
 		"":       {8, "8 cores (a cgroup's quota of 8 on 64)"},
 		"3":      {3, "OMP_NUM_THREADS"},
-		" 12 ":   {12, "OMP_NUM_THREADS"},
+		" 12 ":   {12, "OMP_NUM_THREADS"}, //nolint:gocritic // the spaces are the case
 		"4,2":    {4, "OMP_NUM_THREADS"},
 		"0":      {8, "8 cores (a cgroup's quota of 8 on 64)"},
 		"plenty": {8, "8 cores (a cgroup's quota of 8 on 64)"},

@@ -154,7 +154,8 @@ func TestMetrics(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := http.Get("http://" + s.Addr() + "/healthz"); err == nil {
+	if r, err := http.Get("http://" + s.Addr() + "/healthz"); err == nil {
+		r.Body.Close()
 		t.Error("it answers after its end")
 	}
 }

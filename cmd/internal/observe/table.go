@@ -3,6 +3,7 @@ package observe
 // Kind is a metric's type.
 type Kind string
 
+// Prometheus' types.
 const (
 	Counter   Kind = "counter"
 	Gauge     Kind = "gauge"

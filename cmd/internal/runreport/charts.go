@@ -36,7 +36,7 @@ func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe)
 	if len(lines) == 0 {
 		return out
 	}
-	for _, c := range statistics(lines, curve, r) {
+	for _, c := range statistics(curve, r) {
 		add(c)
 	}
 	add(report.Chart{Title: "Learning rate", Series: []report.Series{curve("lr", func(l *train.MetricsLine) float64 { return l.LR })}})
@@ -54,7 +54,7 @@ const lossChart = "Loss"
 
 // statistics are the charts of the loss and of the statistics that the objective has, in the
 // order in which they are listed.
-func statistics(lines []train.MetricsLine, curve func(string, func(*train.MetricsLine) float64) report.Series, r *recipe.Recipe) (out []report.Chart) {
+func statistics(curve func(string, func(*train.MetricsLine) float64) report.Series, r *recipe.Recipe) (out []report.Chart) {
 	out = []report.Chart{{
 		Title: lossChart, Caption: "Where there are more than 400 points, each is the mean of its neighbours.",
 		Series: []report.Series{curve("loss", func(l *train.MetricsLine) float64 { return l.Loss })},

@@ -11,7 +11,7 @@ import (
 	"resslt/train/torch"
 )
 
-// EnvRequire, set to 1, makes a missing shim a failure: CI sets it, so that a
+// EnvRequire is set to 1 to make a missing shim a failure: CI sets it, so that a
 // broken build of the shim cannot pass as skipped tests.
 const EnvRequire = "RESSLT_REQUIRE_TORCH"
 
