@@ -111,7 +111,6 @@ void cuda_memory(Call& c) {
   c.out.integer(stats.reserved_bytes[all_pools].current);
 }
 
-
 using Pool = std::pair<unsigned long long, unsigned long long>;  // MempoolId_t, whose namespace differs too
 
 // call_off takes a capture that has failed out of the allocators, which know nothing

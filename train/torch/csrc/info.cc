@@ -274,7 +274,6 @@ void set_num_threads(Call& c) {
   if (set) set(n);
 }
 
-
 }  // namespace
 
 const Function info_functions[] = {

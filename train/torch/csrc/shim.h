@@ -37,18 +37,18 @@ extern "C" {
 
 /* Tags of arguments, and in parentheses their payload. */
 enum {
-  RS_NONE = 0,     /* ()                     absent optional */
-  RS_TENSOR = 1,   /* (handle)               RS_NIL and RS_FREED are refused */
-  RS_INT = 2,      /* (int64)                int, SymInt, ScalarType, MemoryFormat */
-  RS_DOUBLE = 3,   /* (float64 bits)         float */
-  RS_BOOL = 4,     /* (0 or 1)               bool */
-  RS_SCALAR = 5,   /* (float64 bits)         Scalar: integral values become ints */
-  RS_INTS = 6,     /* (count int64s)         int[] */
-  RS_DOUBLES = 7,  /* (count float64s)       float[] */
-  RS_SCALARS = 8,  /* (count float64s)       Scalar[] */
-  RS_TENSORS = 9,  /* (count handles)        Tensor[] */
-  RS_STRING = 10,  /* (length, bytes packed into ceil(length/8) = count words) */
-  RS_DEVICE = 11   /* (type << 8 | index+1)  Device; index -1 is the current one */
+  RS_NONE = 0,    /* ()                     absent optional */
+  RS_TENSOR = 1,  /* (handle)               RS_NIL and RS_FREED are refused */
+  RS_INT = 2,     /* (int64)                int, SymInt, ScalarType, MemoryFormat */
+  RS_DOUBLE = 3,  /* (float64 bits)         float */
+  RS_BOOL = 4,    /* (0 or 1)               bool */
+  RS_SCALAR = 5,  /* (float64 bits)         Scalar: integral values become ints */
+  RS_INTS = 6,    /* (count int64s)         int[] */
+  RS_DOUBLES = 7, /* (count float64s)       float[] */
+  RS_SCALARS = 8, /* (count float64s)       Scalar[] */
+  RS_TENSORS = 9, /* (count handles)        Tensor[] */
+  RS_STRING = 10, /* (length, bytes packed into ceil(length/8) = count words) */
+  RS_DEVICE = 11  /* (type << 8 | index+1)  Device; index -1 is the current one */
 };
 
 /* Handles are addresses of at::Tensor objects that the shim allocated. */

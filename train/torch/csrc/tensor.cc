@@ -98,7 +98,6 @@ void to(Call& c) {
   c.out.tensor(t.to(c.device(1), dtype, c.flag(3)));
 }
 
-
 void is_contiguous(Call& c) { c.out.word(c.tensor(0).is_contiguous(static_cast<c10::MemoryFormat>(c.integer(1)))); }
 
 void alias(Call& c) { c.out.tensor(c.tensor(0)); }
