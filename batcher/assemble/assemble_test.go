@@ -3,6 +3,8 @@ package assemble_test
 import (
 	"testing"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/assemble"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/rig"
@@ -41,7 +43,7 @@ func TestAssembler(t *testing.T) {
 	changed := chunk(2, 0)
 	changed.Digest = "other"
 	_, err = a.Add(changed)
-	fixture.WantErr(t, err, errs.ErrDeterminism, "chunk 0 of step 2")
+	errstest.Want(t, err, errs.ErrDeterminism, "chunk 0 of step 2")
 	add(chunk(2, 1), true)
 	b, err := a.Take(2)
 	if err != nil {
@@ -63,8 +65,8 @@ func TestAssembler(t *testing.T) {
 	}
 	add(chunk(3, 0), false) // step 4 was taken, so step 3 is over
 	_, err = a.Add(&wire.Chunk{Step: spec.Steps(), Index: 0})
-	fixture.WantErr(t, err, errs.ErrCorrupt)
+	errstest.Want(t, err, errs.ErrCorrupt)
 	add(&wire.Chunk{Step: 5, Index: 1, Tombstone: "why", Digest: "d"}, true)
 	_, err = a.Take(5)
-	fixture.WantErr(t, err, errs.ErrTombstone, "step 5, chunk 1", "why")
+	errstest.Want(t, err, errs.ErrTombstone, "step 5, chunk 1", "why")
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/rig"
@@ -65,15 +67,15 @@ func TestAuditor(t *testing.T) {
 	s, a = audited(t, js, "lies", &rig.HashSource{}, 0, Options{Every: 1})
 	farm.Start(t, js, &rig.HashSource{Salt: 1}, worker.Options{Name: "liar", Workers: 2}, "lies")
 	_, err := s.Next(t.Context())
-	fixture.WantErr(t, err, errs.ErrDeterminism, "of step 0", "made here, twice", "from liar", "--fresh")
+	errstest.Want(t, err, errs.ErrDeterminism, "of step 0", "made here, twice", "from liar", "--fresh")
 	if s.Stats().DigestMismatches != 1 || s.Stats().Next != 0 || !errors.Is(err, a.Refusal()) {
 		t.Errorf("%+v, %v", s.Stats(), a.Refusal())
 	}
 
 	_, err = New(&spec, &rig.HashSource{}, Options{})
-	fixture.WantErr(t, err, errs.ErrUsage, "1 or more")
+	errstest.Want(t, err, errs.ErrUsage, "1 or more")
 	_, err = New(&spec, &rig.HashSource{}, Options{Every: 1, Secret: []byte("short")})
-	fixture.WantErr(t, err, errs.ErrUsage, "32 or more")
+	errstest.Want(t, err, errs.ErrUsage, "32 or more")
 }
 
 // The false chunk is in the broker still when the run is resumed: the same secret draws
@@ -88,7 +90,7 @@ func TestAuditDrawsAgain(t *testing.T) {
 		for {
 			b, err := s.Next(t.Context())
 			if err != nil {
-				fixture.WantErr(t, err, errs.ErrDeterminism)
+				errstest.Want(t, err, errs.ErrDeterminism)
 				break
 			}
 			b.Release()
@@ -142,7 +144,7 @@ func TestAuditorsOwnTrouble(t *testing.T) {
 	own.Before = func(context.Context, wire.TaskRow) error { own.Salt++; return nil }
 	s, a := audited(t, js, "memory", own, 0, Options{Every: 1})
 	_, err := s.Next(t.Context())
-	fixture.WantErr(t, err, errs.ErrDeterminism, "made here twice", "this machine's memory")
+	errstest.Want(t, err, errs.ErrDeterminism, "made here twice", "this machine's memory")
 	if a.Refusal() != nil {
 		t.Errorf("a worker is accused: %v", a.Refusal())
 	}

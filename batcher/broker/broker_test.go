@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"resslt/batcher/internal/fixture"
+	"resslt/schemas/errs/errstest"
+
 	"resslt/schemas/errs"
 )
 
@@ -24,7 +25,7 @@ func TestBrokerToken(t *testing.T) {
 		tokens = append(tokens, b.Token())
 		for _, wrong := range []string{"", "guess"} {
 			_, _, err = Connect(t.Context(), ConnectOptions{URL: b.URL(), Token: wrong})
-			fixture.WantErr(t, err, errs.ErrDenied, "--token")
+			errstest.Want(t, err, errs.ErrDenied, "--token")
 		}
 		nc, _, err := Connect(t.Context(), ConnectOptions{URL: b.URL(), Token: b.Token()})
 		if err != nil {

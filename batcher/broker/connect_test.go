@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/broker"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/link"
@@ -26,15 +28,15 @@ import (
 func TestConnectRefuses(t *testing.T) {
 	ctx := t.Context()
 	_, _, err := broker.Connect(ctx, broker.ConnectOptions{})
-	fixture.WantErr(t, err, errs.ErrUsage)
+	errstest.Want(t, err, errs.ErrUsage)
 	addr := rig.FreeAddr(t)
 	_, _, err = broker.Connect(ctx, broker.ConnectOptions{URL: "nats://user:secret@" + addr, Timeout: time.Second})
-	fixture.WantErr(t, err, errs.ErrUnavailable, addr, "nats-server -js")
+	errstest.Want(t, err, errs.ErrUnavailable, addr, "nats-server -js")
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("a password is shown: %v", err)
 	}
 	_, _, err = broker.Connect(ctx, broker.ConnectOptions{URL: "nats://" + addr, Creds: "missing.creds"})
-	fixture.WantErr(t, err, errs.ErrNotFound, "missing.creds")
+	errstest.Want(t, err, errs.ErrNotFound, "missing.creds")
 
 	b, err := broker.Start(broker.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", Token: "let-me-in"})
 	if err != nil {
@@ -42,7 +44,7 @@ func TestConnectRefuses(t *testing.T) {
 	}
 	defer b.Close()
 	_, _, err = broker.Connect(ctx, broker.ConnectOptions{URL: b.URL()})
-	fixture.WantErr(t, err, errs.ErrDenied, "token")
+	errstest.Want(t, err, errs.ErrDenied, "token")
 	for _, o := range []broker.ConnectOptions{{URL: b.URL(), Token: "let-me-in"}, {Broker: b}} {
 		nc, _, err := broker.Connect(ctx, o)
 		if err != nil {
@@ -88,9 +90,9 @@ func TestConnectRefuses(t *testing.T) {
 		if err == nil {
 			_, err = runs.Open(ctx, js, "r", spec, runs.Options{})
 			nc.Close()
-			fixture.WantErr(t, err, errs.ErrTooLarge, tc.text, addr)
+			errstest.Want(t, err, errs.ErrTooLarge, tc.text, addr)
 		} else {
-			fixture.WantErr(t, err, errs.ErrUnavailable, tc.text, addr)
+			errstest.Want(t, err, errs.ErrUnavailable, tc.text, addr)
 		}
 		cancel()
 		_ = cmd.Wait()
@@ -117,7 +119,7 @@ func TestStartBrokerRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := broker.Start(tc.o)
-			fixture.WantErr(t, err, tc.kind, tc.text)
+			errstest.Want(t, err, tc.kind, tc.text)
 		})
 	}
 }
@@ -132,12 +134,12 @@ func TestSilenceHasOneText(t *testing.T) {
 		nats.ErrConnectionReconnecting, nats.ErrStaleConnection, context.DeadlineExceeded,
 	} {
 		got := link.Unavailable(nc, "look up run", "r", err)
-		fixture.WantErr(t, got, errs.ErrUnavailable, text+b.Addr+" does not answer", "start the broker again")
-		fixture.WantErr(t, got, err)
+		errstest.Want(t, got, errs.ErrUnavailable, text+b.Addr+" does not answer", "start the broker again")
+		errstest.Want(t, got, err)
 	}
-	fixture.WantErr(t, link.Unavailable(nc, "look up run", "r", errors.New("no space left")), errs.ErrUnavailable, "no space left", "store has room")
+	errstest.Want(t, link.Unavailable(nc, "look up run", "r", errors.New("no space left")), errs.ErrUnavailable, "no space left", "store has room")
 	nc.Close()
-	fixture.WantErr(t, link.Unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), errs.ErrUnavailable, "connection closed")
+	errstest.Want(t, link.Unavailable(nc, "look up run", "r", nats.ErrConnectionClosed), errs.ErrUnavailable, "connection closed")
 }
 
 func TestRedactURLs(t *testing.T) {

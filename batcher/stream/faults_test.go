@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/link"
@@ -78,7 +80,7 @@ func TestBrokerGone(t *testing.T) {
 	for err == nil {
 		_, err = s.Next(t.Context())
 	}
-	fixture.WantErr(t, err, errs.ErrUnavailable, "gave up after", "broker nats://"+b.Addr+" does not answer", "start the broker again", "--resume")
+	errstest.Want(t, err, errs.ErrUnavailable, "gave up after", "broker nats://"+b.Addr+" does not answer", "start the broker again", "--resume")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +154,7 @@ func TestPublishTwice(t *testing.T) {
 		}
 	}
 	_, err := run.Publish(t.Context(), msg(1, "b"), func() {})
-	fixture.WantErr(t, err, errs.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
+	errstest.Want(t, err, errs.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
 
 	// The same through workers: one lies in wait with other pixels. The stream
 	// clears the queue as it begins, so the task that provokes it comes after.
@@ -171,17 +173,17 @@ func TestPublishTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrDeterminism, "b.r.0.1")
+	errstest.Want(t, w.ServeRun(t.Context(), "r"), errs.ErrDeterminism, "b.r.0.1")
 	if w.Stats().DigestMismatches != 1 {
 		t.Errorf("%d mismatches counted", w.Stats().DigestMismatches)
 	}
 	for err = nil; err == nil; { // what was complete before the notice came is handed out
 		_, err = s.Next(t.Context())
 	}
-	fixture.WantErr(t, err, errs.ErrDeterminism, "stopped by a worker", "b.r.0.1")
+	errstest.Want(t, err, errs.ErrDeterminism, "stopped by a worker", "b.r.0.1")
 	s.Close()
 	_, err = Open(t.Context(), run, fixture.StrideOrder{N: spec.Dataset.Samples}, Options{})
-	fixture.WantErr(t, err, errs.ErrDeterminism, "--fresh")
+	errstest.Want(t, err, errs.ErrDeterminism, "--fresh")
 }
 
 // Chunks that are of no use are deleted and made again: of another spec, with
@@ -240,7 +242,7 @@ func TestChunkThatNeverComesRight(t *testing.T) {
 	_, err := s.Next(t.Context())
 	cancel()
 	wg.Wait()
-	fixture.WantErr(t, err, errs.ErrMismatch, "b.r.0.0", "schema")
+	errstest.Want(t, err, errs.ErrMismatch, "b.r.0.0", "schema")
 }
 
 // Refusals name what does not fit, before any task is taken.
@@ -254,11 +256,11 @@ func TestWorkerRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, `"hash/1"`, "turbo/1", "r")
+	errstest.Want(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, `"hash/1"`, "turbo/1", "r")
 	if src.Open.Load() != 0 {
 		t.Error("the refused run's data was opened")
 	}
-	fixture.WantErr(t, w.ServeRun(t.Context(), "nobody"), errs.ErrNotFound, "nobody")
+	errstest.Want(t, w.ServeRun(t.Context(), "nobody"), errs.ErrNotFound, "nobody")
 
 	other := &worker.Options{Workers: 1, Open: func(_ context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 		o := &rig.HashSource{Spec: rec.Spec}
@@ -268,7 +270,7 @@ func TestWorkerRefuses(t *testing.T) {
 	if w, err = worker.New(js, *other); err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, "order", "same data set")
+	errstest.Want(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, "order", "same data set")
 
 	// Serve goes on with other runs, and says once what it refuses.
 	var reports atomic.Int64

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/process"
@@ -28,8 +30,8 @@ func TestOneTrainerAName(t *testing.T) {
 		o := Options{Trainer: "one", LeaseTerm: time.Second}
 		first := openStream(t, run, o)
 		_, err := Open(t.Context(), run, order, o)
-		fixture.WantErr(t, err, errs.ErrUsage, "trainer one", "is training this run", "--trainer")
-		fixture.WantErr(t, runs.Delete(t.Context(), js, "r"), errs.ErrUsage, "trainer one", "--run")
+		errstest.Want(t, err, errs.ErrUsage, "trainer one", "is training this run", "--trainer")
+		errstest.Want(t, runs.Delete(t.Context(), js, "r"), errs.ErrUsage, "trainer one", "--run")
 		openStream(t, run, Options{Trainer: "two"}).Close()
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
@@ -51,7 +53,7 @@ func TestFailedTrainerGivesTheRunFree(t *testing.T) {
 	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	s := openStream(t, run, Options{StallTimeout: time.Millisecond})
 	_, err := s.Next(t.Context())
-	fixture.WantErr(t, err, errs.ErrUnavailable, "did not come")
+	errstest.Want(t, err, errs.ErrUnavailable, "did not come")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +90,7 @@ func TestLeaseRunsOut(t *testing.T) {
 		if d := time.Since(start); d < term/2 || d > term+term/5 {
 			t.Errorf("took over after %v of %v", d, term)
 		}
-		fixture.WantErr(t, dead.hold(t.Context()), errs.ErrMismatch, "trainer t", "has taken the run over", "--trainer")
+		errstest.Want(t, dead.hold(t.Context()), errs.ErrMismatch, "trainer t", "has taken the run over", "--trainer")
 		if err := dead.leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +147,7 @@ func TestLeaseIsMended(t *testing.T) {
 	if _, err := js.Publish(t.Context(), schemas.TrainerSubject("r", "t"), []byte("\x00{")); err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, l.renew(t.Context()), errs.ErrMismatch, "another trainer")
+	errstest.Want(t, l.renew(t.Context()), errs.ErrMismatch, "another trainer")
 }
 
 // A trainer whose lease was taken ends, rather than go on against the other.
@@ -157,7 +159,7 @@ func TestStreamLosesItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Next(t.Context())
-	fixture.WantErr(t, err, errs.ErrMismatch, "trainer other (process 7 on h)", "--resume")
+	errstest.Want(t, err, errs.ErrMismatch, "trainer other (process 7 on h)", "--resume")
 }
 
 // A trainer of the same machine that was killed is known to be dead at once.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/assemble"
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
@@ -110,7 +112,7 @@ func TestPartFilters(t *testing.T) {
 // TestPartRefused: a part that a batch has not is named.
 func TestPartRefused(t *testing.T) {
 	for _, p := range []assemble.Part{{Index: 0, Of: 3}, {Index: 2, Of: 2}, {Index: -1, Of: 2}, {Index: 1, Of: 0}} {
-		fixture.WantErr(t, p.Validate(10), errs.ErrUsage, fmt.Sprintf("%d of %d", p.Index, p.Of))
+		errstest.Want(t, p.Validate(10), errs.ErrUsage, fmt.Sprintf("%d of %d", p.Index, p.Of))
 	}
 	for _, p := range []assemble.Part{{}, {Index: 0, Of: 1}, {Index: 4, Of: 5}} {
 		if err := p.Validate(10); err != nil {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/broker"
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
@@ -117,7 +119,7 @@ func TestWorkerStopsWithoutError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixture.WantErr(t, w.ServeRun(t.Context(), "r"), errs.ErrNotFound, "/data")
+	errstest.Want(t, w.ServeRun(t.Context(), "r"), errs.ErrNotFound, "/data")
 }
 
 // A run that was refused because its data cannot be opened is served as soon as it

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/runs"
@@ -17,18 +19,18 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		spec := fixture.Spec()
 		ctx := t.Context()
 		_, err := runs.Lookup(ctx, js, "r")
-		fixture.WantErr(t, err, errs.ErrNotFound, "r")
+		errstest.Want(t, err, errs.ErrNotFound, "r")
 		openRun(t, js, spec, runs.Options{DataURI: "folder:here"})
 		openRun(t, js, spec, runs.Options{DataURI: "folder:here", Window: 5}) // again, wider
 		other := spec
 		other.Seed, other.BatchSize = 9, 11
 		_, err = runs.Open(ctx, js, "r", other, runs.Options{})
-		fixture.WantErr(t, err, errs.ErrMismatch, other.Digest()[:12], spec.Digest()[:12], "batch_size, seed", "--run", "--fresh")
+		errstest.Want(t, err, errs.ErrMismatch, other.Digest()[:12], spec.Digest()[:12], "batch_size, seed", "--run", "--fresh")
 		if _, err := runs.Open(ctx, js, "r2", other, runs.Options{Storage: runs.StorageFile}); err != nil {
 			t.Fatal(err)
 		}
 		_, err = runs.Open(ctx, js, "r2", other, runs.Options{})
-		fixture.WantErr(t, err, errs.ErrMismatch, "storage")
+		errstest.Want(t, err, errs.ErrMismatch, "storage")
 		found, err := runs.List(ctx, js)
 		if err != nil || len(found) != 2 || found[0].Name != "r" || found[0].Info.DataURI != "folder:here" || found[1].Options().Storage != runs.StorageFile {
 			t.Fatalf("%+v, %v", found, err)
@@ -49,7 +51,7 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		for range 2 {
 			err = runs.Delete(ctx, js, "r")
 		}
-		fixture.WantErr(t, err, errs.ErrNotFound, "r")
+		errstest.Want(t, err, errs.ErrNotFound, "r")
 		if _, err := runs.Open(ctx, js, "r", other, runs.Options{}); err != nil {
 			t.Fatal(err) // the name is free again
 		}
@@ -74,17 +76,17 @@ func TestOpenRunRefuses(t *testing.T) {
 		{"window", "r", spec, runs.Options{Window: -1}, "negative"},
 	} {
 		_, err := runs.Open(t.Context(), js, tc.run, tc.spec, tc.opts)
-		fixture.WantErr(t, err, errs.ErrUsage, tc.text)
+		errstest.Want(t, err, errs.ErrUsage, tc.text)
 	}
 	run := openRun(t, js, spec, runs.Options{Window: 3})
 	for text, o := range map[string]Options{"window": {Window: 4}, "from": {From: 13}, "trainer": {Trainer: "a b"}} {
 		_, err := Open(t.Context(), run, fixture.StrideOrder{N: 47}, o)
-		fixture.WantErr(t, err, errs.ErrUsage, text)
+		errstest.Want(t, err, errs.ErrUsage, text)
 	}
 	large := spec
 	large.Views[0].Size, large.ChunkSamples = 1024, 3
 	_, err := runs.Open(t.Context(), js, "large", large, runs.Options{})
-	fixture.WantErr(t, err, errs.ErrTooLarge, "max_payload")
+	errstest.Want(t, err, errs.ErrTooLarge, "max_payload")
 }
 
 // A run that is deleted and opened again at once, as --fresh does: the broker may

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/rig"
@@ -51,15 +53,15 @@ func TestSealedRun(t *testing.T) {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		_, err = stored.Chunk(t.Context(), 3, 7)
-		fixture.WantErr(t, err, errs.ErrNotFound, "resslt record ls")
+		errstest.Want(t, err, errs.ErrNotFound, "resslt record ls")
 		// What is there is there: the same chunk is a success, another is not taken.
 		if err := run.Store(t.Context(), wire.NewEncoder(&spec), c, "test"); err != nil {
 			t.Fatal(err)
 		}
 		c.Digest, c.Pixels[0][0] = "", c.Pixels[0][0]+1
-		fixture.WantErr(t, run.Store(t.Context(), wire.NewEncoder(&spec), c, "test"), errs.ErrDeterminism)
+		errstest.Want(t, run.Store(t.Context(), wire.NewEncoder(&spec), c, "test"), errs.ErrDeterminism)
 		_, err = runs.Open(t.Context(), js, "r", spec, o)
-		fixture.WantErr(t, err, errs.ErrMismatch, "--replay")
+		errstest.Want(t, err, errs.ErrMismatch, "--replay")
 	})
 }
 
@@ -179,7 +181,7 @@ func isWhole(t *testing.T, run *runs.Run) {
 // A recording that lacks chunks is not sealed so: they are made again.
 func TestSealIsWhole(t *testing.T) {
 	js, run, s := lackingRecording(t, Options{StallTimeout: 700 * time.Millisecond}, 0, 7)
-	fixture.WantErr(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
+	errstest.Want(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")
 	if err := s.Seal(t.Context()); err != nil {
 		t.Fatal(err)
@@ -211,7 +213,7 @@ func TestSealEndsAtTombstones(t *testing.T) {
 	js, run, s := lackingRecording(t, Options{}, 7)
 	broken := &rig.HashSource{Before: func(context.Context, wire.TaskRow) error { return errs.Because(errs.ErrCorrupt, "no picture") }}
 	farm.Start(t, js, broken, worker.Options{Workers: 1}, "r")
-	fixture.WantErr(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
+	errstest.Want(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
 	if stored, err := run.Stored(t.Context()); err != nil || stored.Sealed() {
 		t.Errorf("it is sealed, %v", err)
 	}

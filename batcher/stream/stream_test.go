@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/assemble"
 	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
@@ -151,9 +153,9 @@ func TestReplacement(t *testing.T) {
 			s := openStream(t, run, Options{})
 			b, err := s.Next(t.Context())
 			if policy == schemas.Fail {
-				fixture.WantErr(t, err, errs.ErrTombstone, "step 0", "not an image", "hint")
+				errstest.Want(t, err, errs.ErrTombstone, "step 0", "not an image", "hint")
 				_, again := s.Next(t.Context())
-				fixture.WantErr(t, again, errs.ErrTombstone)
+				errstest.Want(t, again, errs.ErrTombstone)
 				return
 			}
 			if err != nil {
@@ -202,7 +204,7 @@ func TestTombstones(t *testing.T) {
 			s := openStream(t, run, Options{})
 			take(t, s, 1)
 			_, err := s.Next(t.Context())
-			fixture.WantErr(t, err, errs.ErrTombstone, "step 1", tc.text)
+			errstest.Want(t, err, errs.ErrTombstone, "step 1", tc.text)
 			if n := s.Stats().Tombstoned; n < 1 {
 				t.Errorf("%d tombstones counted", n)
 			}
@@ -315,7 +317,7 @@ func TestStallIsAnError(t *testing.T) {
 	run := openRun(t, js, fixture.Spec(), runs.Options{})
 	s := openStream(t, run, Options{StallTimeout: 300 * time.Millisecond, RepairAfter: 50 * time.Millisecond})
 	_, err := s.Next(t.Context())
-	fixture.WantErr(t, err, errs.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
+	errstest.Want(t, err, errs.ErrUnavailable, "step 0", "3 of its 3 chunks", "augmentd")
 }
 
 func TestMemoryStreamIsATwin(t *testing.T) {

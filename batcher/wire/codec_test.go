@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"resslt/schemas/errs/errstest"
+
 	"resslt/batcher/internal/fixture"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -136,7 +138,7 @@ func TestDecodeRefuses(t *testing.T) {
 			m := chunkMsg(t, &spec, madeChunk(t, &spec, 0, 0))
 			tc.change(m)
 			_, err := dec.Decode(m)
-			fixture.WantErr(t, err, tc.kind, tc.text)
+			errstest.Want(t, err, tc.kind, tc.text)
 		})
 	}
 }
@@ -251,11 +253,11 @@ func TestTaskRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = DecodeTask(&spec, "other", m.Subject, m.Header, m.Data)
-	fixture.WantErr(t, err, errs.ErrMismatch)
+	errstest.Want(t, err, errs.ErrMismatch)
 	_, err = DecodeTask(&spec, spec.Digest(), schemas.TaskSubject("r", 2, 0), m.Header, m.Data)
-	fixture.WantErr(t, err, errs.ErrCorrupt, "asks for")
+	errstest.Want(t, err, errs.ErrCorrupt, "asks for")
 	_, err = DecodeTask(&spec, spec.Digest(), m.Subject, m.Header, m.Data[:50])
-	fixture.WantErr(t, err, errs.ErrCorrupt)
+	errstest.Want(t, err, errs.ErrCorrupt)
 	_, err = DecodeTask(&spec, spec.Digest(), m.Subject, m.Header, make([]byte, 1<<20))
-	fixture.WantErr(t, err, errs.ErrTooLarge)
+	errstest.Want(t, err, errs.ErrTooLarge)
 }
