@@ -103,7 +103,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 			continue
 		}
 		if s := err.Error(); !strings.Contains(s, c.at) || !strings.Contains(s, c.says) || !strings.Contains(s, "hint:") || strings.Contains(s, "\n") {
-			t.Errorf("%.40q:\n got %s\nwant %s … %s … mend, on one line", c.to, s, c.at, c.says)
+			t.Errorf("%.40q:\n got %s\nwant %s … %s … hint, on one line", c.to, s, c.at, c.says)
 		}
 	}
 }

@@ -19,7 +19,7 @@
 //	digest     SHA-256 of the manifest's JSON: the data set's identity in a run spec
 //	candidate  a file that is a sample by its name; the decoder finds out whether it is an image
 //	index      where each sample of a folder or of shards is stored; cached on disk
-//	sidecar    the manifest that Pack writes beside its shards
+//	sidecar    the manifest that Pack writes next to its shards
 //	order      the permutation of [0, n) that an epoch follows: global (order.go) or
 //	           blocked (blocked.go), which reads shards in long runs
 //	position   where in the order a sample is visited
@@ -108,7 +108,7 @@
 // than the cache, the blocked order fetches shards whole and in turn; Pack's Shuffle then
 // compensates for its weaker mixing.
 //
-// WriteManifest writes PREFIX.index beside the manifest. Opened by the manifest's name,
+// WriteManifest writes PREFIX.index next to the manifest. Opened by the manifest's name,
 // shards are neither listed nor read to be indexed:
 //
 //	open:  manifest, index             two small files

@@ -62,7 +62,7 @@ func TestFolderLayouts(t *testing.T) {
 			[]string{"a", "a-b", "b"},
 		},
 		{"flat", []string{"2.webp", "1.JPG", "x.gif"}, "", []string{"1.JPG -1", "2.webp -1"}, nil},
-		{"images beside classes", []string{"9.jpg", "a/1.jpg"}, "", []string{"9.jpg -1", "a/1.jpg 0"}, []string{"a"}},
+		{"images next to classes", []string{"9.jpg", "a/1.jpg"}, "", []string{"9.jpg -1", "a/1.jpg 0"}, []string{"a"}},
 		{"train split", []string{"train/a/1.jpg", "val/a/2.jpg"}, "", []string{"a/1.jpg 0"}, []string{"a"}},
 		{"val is test", []string{"train/a/1.jpg", "val/a/2.jpg"}, Test, []string{"a/2.jpg 0"}, []string{"a"}},
 		{
@@ -228,7 +228,7 @@ func TestIndexIsReused(t *testing.T) {
 					t.Errorf("index %s: another digest", d.what)
 				}
 				if !bytes.Equal(readFile(t, found[0])[:16], good[:16]) {
-					t.Errorf("index %s: not written anew", d.what)
+					t.Errorf("index %s: not written again", d.what)
 				}
 			}
 			left, _ := filepath.Glob(filepath.Join(cache, ".*"))

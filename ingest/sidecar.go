@@ -15,7 +15,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// A sidecar is the manifest that Pack writes beside its shards PREFIX-000000.tar, as
+// A sidecar is the manifest that Pack writes next to its shards PREFIX-000000.tar, as
 // PREFIX.manifest.json. It has the class names, for which a tar has no place, and the
 // hashes that Verify compares copies with.
 
@@ -34,7 +34,7 @@ func sidecarPath(shard string) string {
 	return store.Join(store.Dir(shard), m[1]+manifestEnd)
 }
 
-// readSidecar reads the manifest that Pack wrote beside the shards. It is nil without
+// readSidecar reads the manifest that Pack wrote next to the shards. It is nil without
 // one, or for shards of several packs.
 func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifest, error) {
 	place := sidecarPath(paths[0])
@@ -117,12 +117,12 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 
 const (
 	manifestEnd = ".manifest.json"
-	indexEnd    = ".index" // of the index that WriteManifest writes beside the manifest
+	indexEnd    = ".index" // of the index that WriteManifest writes next to the manifest
 	// maxIndexBytes caps a published index: some twenty million samples.
 	maxIndexBytes = 1 << 30
 )
 
-// publishedIndex is the index beside the manifest, with which the shards need not be
+// publishedIndex is the index next to the manifest, with which the shards need not be
 // read; nil if there is none.
 func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index, error) {
 	const op, hint = "read index", "write it again by `resslt shards index --manifest`, or remove it"
@@ -157,7 +157,7 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 }
 
 // WriteManifest writes the manifest of tar shards to place, which ends in
-// .manifest.json, and their index beside it. Put both beside the shards: opened by the
+// .manifest.json, and their index next to it. Put both next to the shards: opened by the
 // manifest's name, these need neither be listed nor read whole.
 //
 // Errors: ErrUsage for another name, ErrUnsupported for a Source that is not wds.

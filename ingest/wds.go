@@ -14,7 +14,7 @@ import (
 type wdsSource struct {
 	manifest *Manifest
 	max      int64
-	sidecar  *Manifest // the one that Pack wrote beside the shards, or nil
+	sidecar  *Manifest // the one that Pack wrote next to the shards, or nil
 	*shardFiles
 }
 

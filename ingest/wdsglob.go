@@ -19,7 +19,7 @@ type shardSet struct {
 	dir     string   // the names of shards are relative to it
 	paths   []string // sorted
 	sidecar *Manifest
-	index   string // where an index may be published, beside the manifest that was named; "" for none
+	index   string // where an index may be published, next to the manifest that was named; "" for none
 }
 
 // findShards expands the glob. A folder means the shards that Pack wrote there, a

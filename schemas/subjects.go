@@ -140,10 +140,10 @@ type RunInfo struct {
 	DataURI string  `json:"data_uri"`
 }
 
-// Check compares the record's digest with its spec, and validates the spec.
+// Check compares the info's digest with its spec, and validates the spec.
 func (r *RunInfo) Check() error {
 	if got := r.Spec.Digest(); got != r.Digest {
-		return errs.New("run record", fmt.Sprintf("digest %.12s", r.Digest),
+		return errs.New("run info", fmt.Sprintf("digest %.12s", r.Digest),
 			"use the same build on every machine", errs.Because(errs.ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))
 	}
 	return r.Spec.Validate()

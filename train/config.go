@@ -90,7 +90,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	return c, nil
 }
 
-// Check says whether this machine can train the recipe at all: network, sizes,
+// Check reports whether this machine can train the recipe at all: network, sizes,
 // optimiser, and the device where libtorch is open. Errors wrap ErrUsage, or
 // ErrUnavailable for a device that is not there.
 func Check(r *recipe.Recipe) error {
@@ -104,7 +104,7 @@ func Check(r *recipe.Recipe) error {
 	return present(cfg.Device)
 }
 
-// present says whether the device is there, where libtorch is open.
+// present reports whether the device is there, where libtorch is open.
 func present(dev torch.Device) error {
 	if dev.Type != torch.DeviceCUDA || torch.Available() != nil {
 		return nil //nolint:nilerr // whoever needs libtorch says that it is missing

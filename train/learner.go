@@ -142,7 +142,7 @@ func (l *Learner) Phases(steps int64) (p Phases, err error) {
 	return p, err
 }
 
-// Finite says whether every weight of the student and every key of the queue is
+// Finite reports whether every weight of the student and every key of the queue is
 // a finite number. It waits for the device.
 func (l *Learner) Finite() (finite bool, err error) {
 	finite = true

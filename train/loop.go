@@ -200,7 +200,7 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 	return cause
 }
 
-// sound says whether the state may be saved.
+// sound reports whether the state may be saved.
 func (l *loop) sound() bool { return !l.inconsistent && !l.ranks.lost }
 
 // save writes a checkpoint of the steps done, where the newest is older; with several

@@ -65,7 +65,7 @@ const (
 	unable
 )
 
-// ready says whether every rank can make the next step, err being why this one cannot:
+// ready reports whether every rank can make the next step, err being why this one cannot:
 // all make it, or none does. A deferred error comes first. An interrupt of one rank is
 // one of all.
 func (r *ranks) ready(ctx context.Context, where string, err error) error {
@@ -81,7 +81,7 @@ func (r *ranks) ready(ctx context.Context, where string, err error) error {
 	return r.agree("continue", where, err, ctx.Err() != nil)
 }
 
-// agree says whether every rank can do what is asked for, err being why this one cannot.
+// agree reports whether every rank can do what is asked for, err being why this one cannot.
 func (r *ranks) agree(what, where string, err error, stopped bool) error {
 	if r.group == nil {
 		return err
@@ -207,7 +207,7 @@ func gpuIdentity(dev torch.Device) ([]byte, error) {
 	return sum[:], nil
 }
 
-// checkRanks says whether the recipe's batch divides evenly among the ranks.
+// checkRanks reports whether the recipe's batch divides evenly among the ranks.
 func checkRanks(batch, accumulate int, n norms, world int) error {
 	if batch%(world*accumulate*n.groups) == 0 {
 		return nil

@@ -140,7 +140,7 @@ func TestPainterRefusesMisuse(t *testing.T) {
 	if err := p.Decode(augment.Box{X: 0, Y: 0, W: w + 1, H: h}); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("too wide a box: %v", err)
 	}
-	// The header is read anew: a second Decode without Open has nothing to read.
+	// The header is read again: a second Decode without Open has nothing to read.
 	if err := p.Decode(augment.Box{W: w, H: h}); !errors.Is(err, errs.ErrMismatch) {
 		t.Errorf("decoded twice: %v", err)
 	}

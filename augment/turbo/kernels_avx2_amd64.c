@@ -20,7 +20,7 @@ static inline void store8(uint8_t *px, __m256i words) {
 	const __m256i out =
 		_mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1)));
 	const __m128i second = _mm256_extracti128_si256(out, 1);
-	_mm_storeu_si128((__m128i *)px, _mm256_castsi256_si128(out)); // four bytes too many, which the next store mends
+	_mm_storeu_si128((__m128i *)px, _mm256_castsi256_si128(out)); // four bytes too many, which the next store overwrites
 	_mm_storel_epi64((__m128i *)(px + 12), second);
 	const int32_t last = _mm_extract_epi32(second, 2);
 	memcpy(px + 20, &last, 4);

@@ -1,6 +1,6 @@
 //go:build cgo
 
-// The colour steps with NEON, whose loads and stores take R, G and B apart and
+// The colour steps with NEON, whose loads and stores de-interleave R, G and B and
 // together, and the tier's table of kernels.
 
 #include "neon_arm64.h"

@@ -98,7 +98,7 @@ func (a *Assembler) Add(c *wire.Chunk) (bool, error) {
 	return true, nil
 }
 
-// Ready says whether Take has something for the step: all chunks, or a tombstone.
+// Ready reports whether Take has something for the step: all chunks, or a tombstone.
 func (a *Assembler) Ready(step int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

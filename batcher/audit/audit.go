@@ -79,7 +79,7 @@ func New(spec *schemas.RunSpec, source produce.Source, o Options) (*Auditor, err
 	return &Auditor{spec: spec, source: source, maker: maker, encoder: wire.NewEncoder(spec), chunk: wire.NewChunk(spec), opts: o, run: spec.Digest()}, nil
 }
 
-// isSampled says whether a chunk is in the sample.
+// isSampled reports whether a chunk is in the sample.
 func (a *Auditor) isSampled(step int64, index int) bool {
 	h := hmac.New(sha256.New, a.opts.Secret)
 	fmt.Fprintf(h, "%s %d %d", a.run, step, index)

@@ -54,7 +54,7 @@ type Options struct {
 	MaxMemory, MaxStore int64
 }
 
-// Validate says whether the options can be used. It returns ErrUsage.
+// Validate reports whether the options can be used. It returns ErrUsage.
 func (o Options) Validate() error {
 	bad := func(where, why, hint string) error {
 		return errs.New("start broker", where, hint, errs.Because(errs.ErrUsage, why))

@@ -31,7 +31,7 @@ const (
 // Roles are all of them.
 func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleOwner} }
 
-// Guest says whether the role has an account of its own next to its tenant's, which
+// Guest reports whether the role has an account of its own next to its tenant's, which
 // reaches into this by what Permissions name and by nothing else: JetStream answers on
 // whatever subject a request names, with the broker's rights, and so a permission alone
 // keeps nobody from having an answer put where it is a task, or an order to delete. A

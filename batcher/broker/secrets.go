@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// validate says whether the options can be used; it returns ErrUsage.
+// validate reports whether the options can be used; it returns ErrUsage.
 func (o ConnectOptions) validate() error {
 	bad := func(why, hint string) error {
 		return errs.New("connect to broker", "", hint, errs.Because(errs.ErrUsage, why))

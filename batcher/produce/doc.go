@@ -6,5 +6,5 @@
 //	    none of 16 can be decoded    → the chunk is a tombstone
 //
 // A sample that no machine can decode is replaced by the next of the epoch's order that can
-// be, and the row says so. Any other error is this machine's own, and the chunk is of no use.
+// be, and the row says so. Any other error is this machine's own, and the chunk is unusable.
 package produce

@@ -45,7 +45,7 @@ type Source interface {
 	Close() error
 }
 
-// Undecodable says whether err means that no machine can decode the sample.
+// Undecodable reports whether err means that no machine can decode the sample.
 func Undecodable(err error) bool {
 	return errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrUnsupported)
 }
@@ -62,7 +62,7 @@ func reasonOf(err error) string {
 // Fill makes all rows of a task. A sample that cannot be decoded is replaced
 // by the next of the epoch's order that can: index+1, index+2, … modulo the number
 // of samples. If none of 16 can, the chunk becomes a tombstone. Other errors of
-// the maker are returned, and the chunk is of no use.
+// the maker are returned, and the chunk is unusable.
 func Fill(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Maker, t *wire.Task, c *wire.Chunk) error {
 	c.Reset(spec, t.Step, t.Chunk)
 	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))

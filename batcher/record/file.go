@@ -59,7 +59,7 @@ type ref struct {
 }
 
 // openSegment opens a record's file and looks through its batches. In a file that was not
-// sealed, the ".open" one of a run that goes on or was killed, what is no whole batch is
+// sealed, the ".open" one of a run that is still going or was killed, what is no whole batch is
 // passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
 func openSegment(path string) (_ *segmentFile, err error) {
 	f, err := os.Open(path)
@@ -92,7 +92,7 @@ func openSegment(path string) (_ *segmentFile, err error) {
 	return r, r.scan(at, end)
 }
 
-// scan indexes the batches from offset at on. In a file that was not sealed it goes on
+// scan indexes the batches from offset at on. In a file that was not sealed it continues
 // behind what is none.
 func (r *segmentFile) scan(at, end int64) error {
 	for at < end {
@@ -235,7 +235,7 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 // maxBatch bounds the batch size of a run that is recorded: readers allocate by it.
 const maxBatch = 1 << 20
 
-// recordable says whether a chunk of the run fits a batch of a log.
+// recordable reports whether a chunk of the run fits a batch of a log.
 func recordable(spec *schemas.RunSpec) error {
 	if spec.ChunkSamples <= maxLogRows/2 && spec.BatchSize <= maxBatch {
 		return nil

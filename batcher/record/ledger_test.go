@@ -62,7 +62,7 @@ func TestLedgerFindsIt(t *testing.T) {
 	}
 }
 
-// A run that goes on is held to what it has done.
+// A run that continues is held to what it has done.
 func TestLedgerOfAnUnfinishedRun(t *testing.T) {
 	m := newMaker()
 	dir := t.TempDir()

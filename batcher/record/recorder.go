@@ -41,7 +41,7 @@ const (
 	batchRows = 4096
 )
 
-// Validate says whether the options can be used; it returns ErrUsage.
+// Validate reports whether the options can be used; it returns ErrUsage.
 func (o Options) Validate() error {
 	bad := func(where, why, hint string) error {
 		return errs.New("record", where, hint, errs.Because(errs.ErrUsage, why))
@@ -97,7 +97,7 @@ type track struct {
 	open   *segment
 }
 
-// New begins to record, or goes on where an earlier session ended. Files that this left
+// New starts a recording, or continues that of an earlier session. Files that this left
 // open are sealed with what whole batches they have. It returns ErrMismatch where the
 // folder holds the record of another run, ErrCorrupt for a damaged file, ErrUnavailable
 // where the folder cannot be written.

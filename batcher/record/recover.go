@@ -14,7 +14,7 @@ import (
 )
 
 // recoverSegments seals the files that a session left open: with their whole batches,
-// for the last may be torn. It says whether a batch was damaged, too, other than the
+// for the last may be torn. It reports whether a batch was damaged, too, other than the
 // last: a machine that loses its power need not have written in order.
 func recoverSegments(dir string, run *schemas.RunInfo) (damaged bool, err error) {
 	open, err := filepath.Glob(filepath.Join(dir, "*"+fileSuffix+openSuffix))

@@ -31,10 +31,10 @@ func segmentNumber(path string) (int, bool) {
 // Window is a half-open range of steps, [From, To).
 type Window struct{ From, To int64 }
 
-// Empty says whether it holds no step.
+// Empty reports whether it holds no step.
 func (w Window) Empty() bool { return w.To <= w.From }
 
-// has says whether it holds the step.
+// has reports whether it holds the step.
 func (w Window) has(step int64) bool { return step >= w.From && step < w.To }
 
 // String is "step 3", or "steps 3 to 7", both included.

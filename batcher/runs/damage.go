@@ -10,7 +10,7 @@ import (
 )
 
 // DropDamaged deletes a stream that lists messages which it cannot give: the first
-// one, or that of subject. It says whether it did; whoever needs the stream creates it
+// one, or that of subject. It reports whether it did; whoever needs the stream creates it
 // again.
 //
 // After bits flipped in a block of its file store, nats-server 2.9 continues to write
@@ -28,7 +28,7 @@ func (r *Run) DropDamaged(ctx context.Context, name, subject string) (bool, erro
 	return damaged && err == nil, err
 }
 
-// Damaged says whether the stream lists messages that it cannot give. It looks twice: what is removed between two requests is listed no longer. The
+// Damaged reports whether the stream lists messages that it cannot give. It looks twice: what is removed between two requests is listed no longer. The
 // first message is looked at where messages are small.
 func (r *Run) Damaged(ctx context.Context, name, subject string) (bool, error) {
 	s, err := r.js.Stream(ctx, name)

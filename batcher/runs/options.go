@@ -80,7 +80,7 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	return o
 }
 
-// Validate says whether the options can be used; it returns ErrUsage.
+// Validate reports whether the options can be used; it returns ErrUsage.
 func (o Options) Validate() error {
 	switch {
 	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:

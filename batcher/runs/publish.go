@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Publish writes a chunk that must be written once, and says whether it was not there. The
+// Publish writes a chunk that must be written once, and reports whether it was not there. The
 // server refuses a repeat (10071): equal digests are a success, unequal ones
 // ErrDeterminism. A full stream, or a broker that is away, is waited for until ctx ends;
 // alive is called meanwhile, to keep the task.

@@ -400,7 +400,7 @@ func SpecDifference(a, b *schemas.RunSpec) string {
 	return ": they differ in " + strings.Join(diff, ", ")
 }
 
-// checkPayload says whether the broker takes messages of n bytes.
+// checkPayload reports whether the broker takes messages of n bytes.
 func checkPayload(nc *nats.Conn, n int) error {
 	if have := nc.MaxPayload(); have < int64(n) {
 		return errs.New("broker", link.BrokerName(nc),

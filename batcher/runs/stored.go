@@ -70,7 +70,7 @@ func (s *Stored) Steps(ctx context.Context) (chunks map[int64]int, size uint64, 
 	return chunks, info.State.Bytes, nil
 }
 
-// Sealed says whether the stream is read-only for good.
+// Sealed reports whether the stream is read-only for good.
 func (s *Stored) Sealed() bool { return s.stream.CachedInfo().Config.Sealed }
 
 // Store publishes a chunk that was produced before, say by an earlier run of the same

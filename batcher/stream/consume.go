@@ -163,7 +163,7 @@ func (s *Stream) filters() (one string, several []string) {
 	return "", several
 }
 
-// takesFilters says whether a broker lets a consumer have several filters: from 2.10 on.
+// takesFilters reports whether a broker lets a consumer have several filters: from 2.10 on.
 func takesFilters(version string) bool {
 	var major, minor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {

@@ -39,7 +39,7 @@
 //	exhausted, when the broker reports that a task has spent its deliveries:
 //	    replace it; request a tombstone, unless a worker had sent it back for its own trouble
 //
-//	unusable, when what came was of no use:     request the chunk again
+//	unusable, when what came was unusable:     request the chunk again
 //	sealing, while a recording must become whole: request what the broker lacks
 //	closing:                                    purge what is due
 //
@@ -63,7 +63,7 @@
 // an idle queue. Tombstones from before a trainer came are cleared, so that what was fixed is
 // tried again. A broker that is away is waited for (BrokerTimeout), one that came back empty is
 // set up again, workers that do not come are waited for (StallTimeout); then Next returns
-// ErrUnavailable, and the trainer writes its checkpoint. A chunk of no use is deleted and
+// ErrUnavailable, and the trainer writes its checkpoint. A chunk that cannot be used is deleted and
 // requested again, three times.
 //
 // # Locks and goroutines

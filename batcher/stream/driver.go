@@ -63,7 +63,7 @@ func (d *driver) advance(cursor int64) {
 	wake(d.wake)
 }
 
-// wants says whether this trainer, or another that is live, wants the step's chunks in
+// wants reports whether this trainer, or another that is live, wants the step's chunks in
 // the broker, or they are recorded. It does not wait.
 func (d *driver) wants(step int64) bool { return d.known.Load().wants(step, d.cursor.Load()) }
 
@@ -169,7 +169,7 @@ func (d *driver) repair(ctx context.Context, step int64, missing []int) (there [
 	return d.planner.chunksOf(step), nil
 }
 
-// again requests a chunk once more: what came in its place was of no use.
+// again requests a chunk once more: what came in its place was unusable.
 func (d *driver) again(ctx context.Context, id chunkID) error { return d.handle(ctx, unusable{id}) }
 
 // exhausted acts upon the broker's advisory that a task has spent its deliveries.

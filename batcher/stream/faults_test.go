@@ -186,7 +186,7 @@ func TestPublishTwice(t *testing.T) {
 	errstest.Want(t, err, errs.ErrDeterminism, "--fresh")
 }
 
-// Chunks that are of no use are deleted and made again: of another spec, with
+// Chunks that are unusable are deleted and made again: of another spec, with
 // flipped bits, too late. One that never comes right ends the stream.
 func TestBadChunks(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
@@ -272,7 +272,7 @@ func TestWorkerRefuses(t *testing.T) {
 	}
 	errstest.Want(t, w.ServeRun(t.Context(), "r"), errs.ErrMismatch, "order", "same data set")
 
-	// Serve goes on with other runs, and says once what it refuses.
+	// Serve continues with other runs, and says once what it refuses.
 	var reports atomic.Int64
 	f := farm.Start(t, js, src, worker.Options{Workers: 1, Engines: []string{"turbo/1"}, Report: func(error) { reports.Add(1) }}, "")
 	time.Sleep(200 * time.Millisecond)

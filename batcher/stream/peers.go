@@ -65,7 +65,7 @@ func (ps *peers) update(notes map[string]*leases.Held, now time.Time) {
 	ps.seen, ps.read = next, now
 }
 
-// isDue says whether the notes must be read.
+// isDue reports whether the notes must be read.
 func (ps *peers) isDue(now time.Time) bool { return now.Sub(ps.read) >= rereadEvery }
 
 // unexpired gives the leases that have neither been left nor run out, by name: live
@@ -84,7 +84,7 @@ func (ps *peers) unexpired(now time.Time) []leases.Held {
 }
 
 // findLive works out who is live, now that the notes are new and ended says whose
-// processes are gone. It says whether a peer that was live is gone. A peer that appears,
+// processes are gone. It reports whether a peer that was live is gone. A peer that appears,
 // or is aside already, is aside while it is more than a window behind cursor.
 func (ps *peers) findLive(now time.Time, ended map[string]bool, cursor, window int64) (left bool) {
 	aside, live := map[string]bool{}, []peer(nil)
@@ -107,7 +107,7 @@ func (ps *peers) findLive(now time.Time, ended map[string]bool, cursor, window i
 	return left
 }
 
-// recorded says whether any other trainer of the run, live or not, keeps every step.
+// recorded reports whether any other trainer of the run, live or not, keeps every step.
 func (ps *peers) recorded() bool {
 	for _, s := range ps.seen {
 		if s.Keep < 0 {

@@ -151,13 +151,13 @@ func (s *standing) self(cursor int64) position {
 	return position{trainer: s.limits.trainer, cursor: cursor, issued: s.issued, window: s.limits.window, keep: s.limits.keep}
 }
 
-// wants says whether this trainer, or a live peer, wants the step's chunks in the broker,
+// wants reports whether this trainer, or a live peer, wants the step's chunks in the broker,
 // or they are recorded.
 func (s *standing) wants(step, cursor int64) bool {
 	return s.recording() || s.self(cursor).requests(step) || wanted(step, s.peers)
 }
 
-// recording says whether the run's chunks are to stay in the broker: this trainer keeps
+// recording reports whether the run's chunks are to stay in the broker: this trainer keeps
 // all, or another does, or did. Between the end of a recorder's lease and the seal, and
 // until one that died is resumed, its chunks are still kept.
 func (s *standing) recording() bool { return s.limits.keep < 0 || s.recorded }
@@ -177,7 +177,7 @@ func (p *planner) recording() bool {
 	return s.recording()
 }
 
-// alone says whether no other trainer is known to be live.
+// alone reports whether no other trainer is known to be live.
 func (p *planner) alone() bool { return len(p.peers.live) == 0 }
 
 // limit is the step below which this trainer may request chunks.

@@ -306,7 +306,7 @@ func (d *driver) list(ctx context.Context, stream, filter string) (map[chunkID]b
 }
 
 // publishTask puts a task into the queue where the newest of its subject is that of
-// sequence last, 0 for none. It says whether that was so.
+// sequence last, 0 for none. It reports whether that was so.
 func (d *driver) publishTask(ctx context.Context, m *nats.Msg, last uint64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, link.APITimeout)
 	defer cancel()

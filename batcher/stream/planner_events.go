@@ -20,7 +20,7 @@ type (
 		step    int64
 		missing []int
 	}
-	// unusable: what came in the place of a chunk was of no use, and is deleted.
+	// unusable: what came in the place of a chunk was unusable, and is deleted.
 	unusable struct{ id chunkID }
 	// exhausted: the task of this sequence has spent its deliveries, says the broker.
 	exhausted struct{ seq uint64 }

@@ -290,7 +290,7 @@ func (p *planner) makeRoom() []action {
 	return []action{purgeChunks{last}}
 }
 
-// complete says whether all chunks of a step were there when they were last listed.
+// complete reports whether all chunks of a step were there when they were last listed.
 func (p *planner) complete(step int64) bool { return len(p.chunksOf(step)) == p.limits.chunks }
 
 // chunksOf lists the chunks of a step that were there when they were last listed.

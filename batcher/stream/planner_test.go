@@ -167,7 +167,7 @@ func TestPlannerReplacesOrphans(t *testing.T) {
 	}
 }
 
-// A chunk that was of no use is requested at once, unless its step is yet to be issued, or
+// A chunk that was unusable is requested at once, unless its step is yet to be issued, or
 // a peer has had it made again.
 func TestPlannerRequestsTheUnusable(t *testing.T) {
 	requests := func(a action) bool { _, ok := a.(request); return ok }

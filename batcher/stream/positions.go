@@ -25,14 +25,14 @@ type peer struct {
 	aside bool
 }
 
-// requests says whether step is in what the trainer keeps or may request.
+// requests reports whether step is in what the trainer keeps or may request.
 func (p position) requests(step int64) bool { return p.wants(step, p.cursor+p.window) }
 
 func (p position) wants(step, below int64) bool {
 	return p.keep < 0 || step >= p.cursor-p.keep && step < below
 }
 
-// wanted says whether peers may want the step. Those that keep pace with this trainer
+// wanted reports whether peers may want the step. Those that keep pace with this trainer
 // want whatever is not behind them; one aside wants what is in its window, and a window
 // more is allowed for news that is late.
 func wanted(step int64, peers []peer) bool {
@@ -71,7 +71,7 @@ func credit(self position, peers []peer, window, steps int64) int64 {
 	return min(floor+min(self.window, max(1, window/groups)), steps)
 }
 
-// leads says whether the trainer at self issues the tasks: of those that keep pace the
+// leads reports whether the trainer at self issues the tasks: of those that keep pace the
 // slowest does, so that no two request one chunk, one after another.
 func leads(self position, peers []peer) bool {
 	return !slices.ContainsFunc(peers, func(o peer) bool {
@@ -79,7 +79,7 @@ func leads(self position, peers []peer) bool {
 	})
 }
 
-// isIssued says whether a peer has issued the step's tasks, and still wants them.
+// isIssued reports whether a peer has issued the step's tasks, and still wants them.
 func isIssued(step int64, peers []peer) bool {
 	return slices.ContainsFunc(peers, func(o peer) bool { return o.cursor <= step && step < o.issued })
 }

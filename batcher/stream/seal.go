@@ -69,7 +69,7 @@ func (s *Stream) Seal(ctx context.Context) error {
 	}
 }
 
-// unseen says whether the broker has chunks behind seen, as 1, else 0: where it has none,
+// unseen reports whether the broker has chunks behind seen, as 1, else 0: where it has none,
 // whatever was listed after seen was read had been taken in by then.
 func (s *Stream) unseen(ctx context.Context, seen uint64) (int, error) {
 	stream, err := s.run.JetStream().Stream(ctx, schemas.BatchStream(s.run.Name))
@@ -85,7 +85,7 @@ func (s *Stream) unseen(ctx context.Context, seen uint64) (int, error) {
 
 // late checks a chunk of a step that was handed out, which came again: a recording
 // holds no tombstone, nothing that cannot be read, and of what this stream has handed out
-// the same bytes alone. What is of no use is requested again, a few times.
+// the same bytes alone. What is unusable is requested again, a few times.
 func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID) error {
 	if id.chunk >= s.run.Spec().Chunks() {
 		return s.discard(ctx, seq)

@@ -12,7 +12,7 @@ type Stats struct {
 	Repeated         int64         // seen again, or of steps that were over
 	Tombstoned       int64         // chunks that could not be produced
 	Replaced         int64         // samples replaced in batches handed out
-	Rejected         int64         // chunks of no use, each time that one came: of another spec or schema, too large, malformed
+	Rejected         int64         // chunks that cannot be used, each time that one came: of another spec or schema, too large, malformed
 	DigestMismatches int64         // bodies that are not what their header's digest says, two digests of one chunk, a worker's notice of such
 	Repaired         int64         // tasks issued again
 	BufferedSteps    int64         // complete, waiting for the trainer

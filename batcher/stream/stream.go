@@ -135,7 +135,7 @@ type Stream struct {
 	cursor    int64                   // step that Next hands out; guarded by mu
 	reconnect context.CancelCauseFunc // interrupts the consumer; guarded by mu
 	err       error                   // why the stream ended; guarded by mu
-	rejected  map[string]int          // how often a chunk was of no use; used by consume alone
+	rejected  map[string]int          // how often a chunk was unusable; used by consume alone
 	ahead     map[int64]bool          // steps of which chunks came too early; used by consume alone
 
 	failed chan struct{} // closed when err is set

@@ -180,7 +180,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 	before := first.Stats().Repaired
 	for step := int64(0); step < 24; step++ {
 		rig.Equal(t, take(t, late, step+1), all[step:step+1])
-		if step%8 == 7 { // the first goes on meanwhile
+		if step%8 == 7 { // the first continues meanwhile
 			n := first.Stats().Next
 			rig.Equal(t, take(t, first, n+1), all[n:n+1])
 		}
@@ -197,7 +197,7 @@ func TestTrainerJoinsLate(t *testing.T) {
 	}
 }
 
-// A trainer that was cut off for longer than its lease, and is still alive, goes on
+// A trainer that was cut off for longer than its lease, and is still alive, continues
 // where it was: what was purged meanwhile is made again.
 func TestTrainerIsCutOff(t *testing.T) {
 	b := rig.Launch(t, rig.Embedded(true))

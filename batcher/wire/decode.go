@@ -102,7 +102,7 @@ func (d *Decoder) fill(c *Chunk, body []byte) error {
 	return c.Check(d.spec)
 }
 
-// Check says whether the rows of a chunk that came from outside can be the spec's, but
+// Check reports whether the rows of a chunk that came from outside can be the spec's, but
 // for pixels and the plans' contents; columns are of equal length. It returns
 // ErrCorrupt.
 func (c *Chunk) Check(spec *schemas.RunSpec) error {

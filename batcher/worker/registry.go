@@ -31,7 +31,7 @@ func (g *registry) runs() []*serving {
 	return slices.Clone(g.served)
 }
 
-// isNew says whether a run is neither served nor was refused lately.
+// isNew reports whether a run is neither served nor was refused lately.
 func (g *registry) isNew(run *runs.Run) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,7 +59,7 @@ func (g *registry) drop(sv *serving) {
 	}
 }
 
-// retain says whether a run is still served, and keeps its source open until release.
+// retain reports whether a run is still served, and keeps its source open until release.
 func (g *registry) retain(sv *serving) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

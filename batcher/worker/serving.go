@@ -101,7 +101,7 @@ func (sv *serving) troubles() (why string, sentBack []uint64) {
 	return why, append([]uint64(nil), sv.sentBack...)
 }
 
-// fit says whether the worker can make something of the run, as far as it knows.
+// fit reports whether the worker can make something of the run, as far as it knows.
 // After a rest, one goroutine tries, with its bench.
 func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
 	sv.mu.Lock()
@@ -133,7 +133,7 @@ func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
 	return well
 }
 
-// healthy says whether the worker can make other samples than the one of row: where
+// healthy reports whether the worker can make other samples than the one of row: where
 // it can make none of some, far apart, the trouble is its own.
 func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.TaskRow) bool {
 	spec := sv.run.Spec()

@@ -70,7 +70,7 @@ func (o Options) applyDefaults() Options {
 	return o
 }
 
-// Validate says whether the options can be used; it returns ErrUsage.
+// Validate reports whether the options can be used; it returns ErrUsage.
 func (o Options) Validate() error {
 	switch {
 	case o.Open == nil:

@@ -1,5 +1,5 @@
 // Command order measures how well an order mixes and how it reads: the blocked
-// order beside the global one, on a data set of ImageNet's size in shards.
+// order compared with the global one, on a data set of ImageNet's size in shards.
 //
 //	go run ./bench/order [-n 1281167] [-classes 1000] [-shards 1000] [-batch 1024]
 //

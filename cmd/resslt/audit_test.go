@@ -53,7 +53,7 @@ func tell(t *testing.T, url, name, worker string) {
 	}
 }
 
-// What an audit refuses stays refused, by whatever start but one that begins anew.
+// What an audit refuses stays refused, by whatever start but one that starts over.
 func TestAuditRefusesForGood(t *testing.T) {
 	needTorch(t)
 	needData(t)
@@ -75,7 +75,7 @@ func TestAuditRefusesForGood(t *testing.T) {
 	wantRefusal("resumed by run", resslt(t, quick(dir, "--resume")...))
 	wantRefusal("started again, the broker as it was", resslt(t, args...))
 	wantRefusal("resumed on a fresh broker", resslt(t, append(args, "--resume", "--fresh")...))
-	sameWeights(t, "begun anew", summaryOf(t, append(args, "--fresh")...), undisturbed(t))
+	sameWeights(t, "started over", summaryOf(t, append(args, "--fresh")...), undisturbed(t))
 	if _, err := os.Stat(filepath.Join(dir, "audit-refused.txt")); err == nil {
 		t.Error("it is refused still")
 	}

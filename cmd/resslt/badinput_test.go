@@ -38,7 +38,7 @@ func write(t *testing.T, path string, data []byte) {
 }
 
 // Each wrong input is one line on standard error that names the thing and the
-// mend, with design's exit code, and never a stack trace.
+// hint, with the exit code of the design, and never a stack trace.
 func TestBadInput(t *testing.T) {
 	needTorch(t)
 	dir := t.TempDir()

@@ -72,7 +72,7 @@ func watched(t *testing.T, stop bool, args ...string) outcome {
 	return c.end()
 }
 
-// A recording that was interrupted in its evaluation goes on with that: it is trained and
+// A recording that was interrupted in its evaluation continues with that: it is trained and
 // sealed, so that nothing can be made for it any more, nor need be. Ready is who trains,
 // from a record, too.
 func TestInterruptedInEvaluation(t *testing.T) {

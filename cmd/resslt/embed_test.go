@@ -13,7 +13,7 @@ import (
 	"resslt/train/backbone"
 )
 
-// TestEmbedContinues kills embed between two parts: the same command goes on, and
+// TestEmbedContinues kills embed between two parts: the same command continues, and
 // leaves the file that an undisturbed one leaves.
 func TestEmbedContinues(t *testing.T) {
 	needTorch(t)

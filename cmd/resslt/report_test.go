@@ -10,7 +10,7 @@ import (
 	"resslt/train/eval"
 )
 
-// TestReport: a run leaves its page, and `resslt report` makes it anew, with
+// TestReport: a run leaves its page, and `resslt report` makes it again, with
 // evaluations that came since; a folder that is no run's is refused.
 func TestReport(t *testing.T) {
 	needTorch(t)

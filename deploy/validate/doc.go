@@ -1,7 +1,7 @@
-// Package validate reads what lies in deploy with the parsers of those who run it:
+// Package validate checks the files in deploy with the parsers of the programs that read them:
 // Kubernetes' and KEDA's own types, compose-go, BuildKit, Prometheus, systemd. It is a
 // module of its own, so that their dependencies are not the programs'. The names in
-// these files, of metrics, flags and ports, are held against the programs by tests of
+// these files, of metrics, flags and ports, are compared with the programs by tests of
 // cmd, and the nats-server's configuration by cmd/internal/access.
 //
 //	cd deploy/validate && go test ./...

@@ -249,7 +249,7 @@ func TestGroupErrors(t *testing.T) {
 		if !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("a rank that is gone: %v", err)
 		} else if strings.Contains(err.Error(), "nvidia-smi") || !strings.Contains(err.Error(), "other rank") {
-			t.Errorf("a rank that is gone is told as something else: %v", err)
+			t.Errorf("a rank that is gone is reported as something else: %v", err)
 		}
 		gone := func() (is bool) {
 			if err := torch.Do(func() error { is = g.Gone(); return nil }); err != nil {

@@ -49,7 +49,7 @@ void rs_free_message(char *m) { api->free_message(m); }
 void rs_free_words(uint64_t words) { api->free_words(words); }
 
 /* tune_malloc keeps freed activations in the heap. By default glibc maps every block of
- * some megabytes anew, and the page faults cost more than a channels-last convolution.
+ * some megabytes again, and the page faults cost more than a channels-last convolution.
  * It also makes all threads share one heap: a thread's own heap comes in pieces of
  * 64 MB, which are returned when empty, and costs 10,000 page faults and more for each
  * step of ResNet-18. It runs before main because a thread that has a heap keeps it. */

@@ -88,7 +88,7 @@ func (l *Layout) Open(meta []byte, minRows, maxRows int) (b *Batch, err error) {
 		off, n := batch.GetInt64(at), batch.GetInt64(at+8)
 		// Buffers in order, none overlapping: the only layout our writer makes.
 		if off < last || n < 0 || off > b.BodyLen || n > b.BodyLen-off {
-			return span{}, corrupt("a buffer lies outside the message")
+			return span{}, corrupt("a buffer is outside the message")
 		}
 		last = off + n
 		return span{off, n}, nil

@@ -91,7 +91,7 @@ type Held struct {
 	Age time.Duration // by the broker's clock; 0 where the broker does not say
 }
 
-// Over says whether the lease is known to hold nothing any more: left, run out by
+// Over reports whether the lease is known to hold nothing any more: left, run out by
 // the broker's clock, or of a process of this machine that has ended.
 func (h *Held) Over() bool {
 	return h.Left || h.Age >= h.BoundedTerm() || process.HasEnded(h.Process, h.PID)

@@ -1,3 +1,3 @@
-// Package process tells whether a process of this machine lives, by a name that another process
+// Package process reports whether a process on this machine is alive, by a name that another process
 // can check.
 package process

@@ -21,7 +21,7 @@ var This = sync.OnceValue(func() string {
 	return machine + " " + start
 })
 
-// HasEnded says whether the process of that name and number is known to be gone.
+// HasEnded reports whether the process of that name and number is known to be gone.
 // It says false of processes that cannot be asked after from here.
 func HasEnded(name string, pid int) bool {
 	i := strings.LastIndexByte(name, ' ')

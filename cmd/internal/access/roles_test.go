@@ -119,7 +119,7 @@ func train(t *testing.T, trainer, workerClient *client) {
 }
 
 // TestGuestsReconnect: a broker that is killed in the middle costs guests time alone,
-// who reach their tenant by imports that the broker sets up anew.
+// who reach their tenant by imports that the broker sets up again.
 func TestGuestsReconnect(t *testing.T) {
 	for _, by := range []login{byNKey, byCreds} {
 		t.Run(string(by), func(t *testing.T) {

@@ -243,7 +243,7 @@ func describe(ms []moment) []string {
 	return out
 }
 
-// The proxy holds bytes back while it is cut, hands them over when mended, and
+// The proxy holds bytes back while it is cut, hands them over when restored, and
 // forgets connections for good.
 func TestProxy(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -300,7 +300,7 @@ func TestProxy(t *testing.T) {
 	}
 	p.restore()
 	if got := says(a, 5*time.Second); got != "two" {
-		t.Fatalf("mended: %q", got)
+		t.Fatalf("restored: %q", got)
 	}
 	p.forget()
 	send(a, "three")

@@ -11,7 +11,7 @@
 #               from a CUDA libtorch, which then needs no GPU and few of NVIDIA's
 #               libraries), graphs, nccl
 #   CUDA_HOME   where CUDA's headers are, for graphs, the figures of its allocator and
-#               several GPUs; those of NVIDIA's packages beside a wheel, the system's and
+#               several GPUs; those of NVIDIA's packages next to a wheel, the system's and
 #               nvcc's are found without
 #   NCCL_HOME   where nccl.h is, for several GPUs; found likewise
 #   CXX         the compiler; default: g++

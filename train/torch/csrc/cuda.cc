@@ -91,7 +91,7 @@ void event_elapsed(Call& c) { c.out.real(event_at(c, 0).elapsedTime(event_at(c, 
 void event_elapsed(Call& c) { old_events(c); }
 #endif
 
-// host_buffer is memory of the host; pinned, a GPU copies from it beside its work.
+// host_buffer is memory of the host; pinned, a GPU copies from it while it computes.
 void host_buffer(Call& c) {
   const int64_t bytes = c.integer(0);
   TORCH_CHECK(bytes >= 0, "a negative size ", bytes);

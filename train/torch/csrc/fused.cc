@@ -19,7 +19,7 @@ float* floats(at::Tensor& t) { return static_cast<float*>(t.data_ptr()); }
 
 winograd::Shape shape_of(const at::Tensor& x, const at::Tensor& w) { return {x.size(0), x.size(2), x.size(3), x.size(1), w.size(0)}; }
 
-// fits tells whether winograd.cc convolves x (N,C,H,W) with w (O,C,3,3), and gains by
+// fits reports whether winograd.cc convolves x (N,C,H,W) with w (O,C,3,3), and gains by
 // it: maps that fill their tiles, channels that fill vectors, and no fewer tiles to
 // transform than filters.
 bool fits(const at::Tensor& x, const at::Tensor& w) {
@@ -70,7 +70,7 @@ void conv3x3(Call& c) {
   c.out.tensor(fits(x, w) ? Conv3x3::apply(x, w) : at::conv2d(x, w, {}, 1, 1));
 }
 
-// fused_tier tells whether this CPU has the instruction set called so, and takes it for
+// fused_tier reports whether this CPU has the instruction set called so, and takes it for
 // what is computed from now on: for tests.
 void fused_tier(Call& c) { c.out.word(winograd::choose(c.args[0].toStringRef().c_str())); }
 

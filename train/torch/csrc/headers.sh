@@ -17,7 +17,7 @@ probe() {
 }
 
 # folders gives the flags for folders of headers that are there. From CUDA 13 on what
-# nvcc finds by itself lies a folder deeper, in cccl.
+# nvcc finds by itself is one folder deeper, in cccl.
 folders() {
 	for dir in "$@"; do
 		[ ! -d "$dir" ] || printf ' -isystem %s' "$dir"
@@ -66,7 +66,7 @@ search() {
 }
 
 # lacking FLAGS HEADER…: the names of all headers that are not there. The compiler takes
-# those for yet to be made, and goes on to the next: one look finds them all.
+# those for yet to be made, and continues with the next: one look finds them all.
 lacking() {
 	given=$1
 	shift

@@ -80,7 +80,7 @@ c10::DeviceIndex cuda_index(Call& c);
 // enter_modes puts the thread's grad mode and autocast to their defaults.
 void enter_modes();
 
-// cpu_autocast tells whether autocast is on for the CPU.
+// cpu_autocast reports whether autocast is on for the CPU.
 bool cpu_autocast();
 
 }  // namespace resslt

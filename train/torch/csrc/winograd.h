@@ -30,7 +30,7 @@ struct Shape {
 
 constexpr int64_t kLanesMost = 16;
 
-// available tells whether this CPU has one of the tiers.
+// available reports whether this CPU has one of the tiers.
 bool available();
 // tier_name is "avx512", "avx2", "neon", or "none": the best that this CPU has, unless
 // the environment's RESSLT_TIER names another.
