@@ -37,7 +37,7 @@ type Recipe struct {
 	Std  []float64 `yaml:"std"`
 
 	// Network (section 4, "Implementation Details").
-	Objective string `yaml:"objective"` // "ressl" (default), "moco-v2", "simclr", "byol", "simsiam", "nnclr"
+	Objective string `yaml:"objective"` // "ressl" (default), or another of Objectives()
 	Backbone  string `yaml:"backbone"`  // "resnet18", …
 	Width     int    `yaml:"width"`     // 64 (default) is the published network; others scale its channels
 	Stem      string `yaml:"stem"`      // "small" (3×3, no max-pool; default) or "imagenet"
