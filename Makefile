@@ -82,7 +82,7 @@ LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbo
 check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, format, the short tests of all but LONG packages
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) fmt --diff ./...
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -short $$($(GO) list ./... | grep -vE '$(LONG)')
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -short -parallel 6 $$($(GO) list ./... | grep -vE '$(LONG)')
 
 parity: setup build ## losses, gradients, networks, optimizers and pixels, compared with PyTorch and torchvision
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -run 'Parity|Mutations' ./train/... ./augment/... | grep -vE '^(=== |\?|testing: warning)'

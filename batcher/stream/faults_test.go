@@ -90,6 +90,7 @@ func TestBrokerGone(t *testing.T) {
 // the ack wait, unless the trainer is starved before, and has them given to another.
 // One that is stopped gives its task back at once.
 func TestWorkerDies(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{true, false} {
 		name := map[bool]string{true: "killed", false: "stopped"}[killed]
 		t.Run(name, func(t *testing.T) {
@@ -355,6 +356,7 @@ func TestFullStream(t *testing.T) {
 // over. Those must come all the same, and without help: Debian's nats-server skips
 // them if it is asked in the wrong way.
 func TestPurgeKeepsTheRest(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
 		spec := fixture.Spec()

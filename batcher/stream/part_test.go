@@ -33,6 +33,7 @@ func cut(b *schemas.Batch, p assemble.Part) string {
 // which they share one, and a third, which records, waits for all chunks and gets its
 // rows. Chunks are made once for all of them.
 func TestParts(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		spec := longSpec(2)
 		src := &rig.HashSource{Spec: spec}

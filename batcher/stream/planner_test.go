@@ -9,6 +9,7 @@ import (
 // Every sequence of five of what can happen to a trainer, each followed by a world in
 // which nothing fails any more, ends with the run's last step.
 func TestPlannerExhaustively(t *testing.T) {
+	t.Parallel()
 	ops := []func(w *world, tr *trainer){
 		func(w *world, tr *trainer) { _ = w.tell(tr, cycle{}) },
 		func(w *world, tr *trainer) { w.failAfter = 2; _ = w.tell(tr, cycle{}) }, // the broker goes away

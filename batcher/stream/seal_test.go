@@ -22,6 +22,7 @@ import (
 
 // A recording is read, and takes nothing more: neither chunks nor trainers.
 func TestSealedRun(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
 		spec, src := fixture.Spec(), &rig.HashSource{}
@@ -180,6 +181,7 @@ func isWhole(t *testing.T, run *runs.Run) {
 
 // A recording that lacks chunks is not sealed so: they are made again.
 func TestSealIsWhole(t *testing.T) {
+	t.Parallel()
 	js, run, s := lackingRecording(t, Options{StallTimeout: 700 * time.Millisecond}, 0, 7)
 	errstest.Want(t, s.Seal(t.Context()), errs.ErrUnavailable, "lacks 6 chunks", "augmentd")
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")
@@ -193,6 +195,7 @@ func TestSealIsWhole(t *testing.T) {
 // tombstone and a chunk of other pixels are made again, and where nothing else comes the
 // recording is not sealed.
 func TestSealTakesNoWrongChunk(t *testing.T) {
+	t.Parallel()
 	js, run, s := lackingRecording(t, Options{}, 0, 7)
 	altered := rig.Chunk(t, run.Spec(), 0, 1)
 	altered.Pixels[0][0]++
@@ -222,6 +225,7 @@ func TestSealEndsAtTombstones(t *testing.T) {
 // A task that the broker lost, or that is with a worker which does not come back, holds no
 // recording up.
 func TestSealRepairs(t *testing.T) {
+	t.Parallel()
 	js, _, s := lackingRecording(t, Options{StallTimeout: 10 * time.Second}, 0, 7)
 	had, sealed := s.Stats().Issued, make(chan error, 1)
 	go func() { sealed <- s.Seal(t.Context()) }()

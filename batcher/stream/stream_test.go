@@ -26,6 +26,7 @@ import (
 // The whole way, on every broker: batches are what the spec says, none is missed,
 // and chunks that were consumed are gone from the broker.
 func TestStreamOnEveryBroker(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		for _, workers := range []int{1, 4} {
 			t.Run(fmt.Sprint(workers), func(t *testing.T) {
@@ -181,6 +182,7 @@ func TestReplacement(t *testing.T) {
 // on every delivery, too, whether the broker's advice arrives or not. The trainer
 // is told which and why, and once the cause is fixed, a resume succeeds.
 func TestTombstones(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name string
 		err  error

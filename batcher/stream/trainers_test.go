@@ -49,6 +49,7 @@ func isEmpty(t *testing.T, run *runs.Run) {
 // Three trainers at three speeds get the same batches, each made once, and none is
 // more than a window ahead of another.
 func TestTrainersShareAStream(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, wjs := b.Connect(t)
 		spec := longSpec(6)
@@ -110,6 +111,7 @@ func TestTrainersShareAStream(t *testing.T) {
 // at its checkpoint, long since purged, and gets its batches without holding the
 // others up, which hold nothing back from it either.
 func TestKilledTrainerComesBack(t *testing.T) {
+	t.Parallel()
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		spec := longSpec(16)
 		src := &rig.HashSource{}
@@ -168,6 +170,7 @@ func TestKilledTrainerComesBack(t *testing.T) {
 // A trainer that begins when another is half through gets every batch from the first
 // on, and neither purges what the other needs.
 func TestTrainerJoinsLate(t *testing.T) {
+	t.Parallel()
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	spec := longSpec(10)
 	src := &rig.HashSource{}

@@ -25,6 +25,7 @@ import (
 // chunks that it sent back are made by others, or by itself once it is well again,
 // however few deliveries a task has.
 func TestSickWorkerRests(t *testing.T) {
+	t.Parallel()
 	for _, others := range []int{0, 1} {
 		t.Run(fmt.Sprint(others, " others"), func(t *testing.T) {
 			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
