@@ -171,6 +171,9 @@ func TestReplacement(t *testing.T) {
 			}
 			got := append([]string{rig.BatchDigest(b)}, take(t, s, spec.Steps())...)
 			rig.Equal(t, got, rig.Want(t, spec, src, 0, spec.Steps()))
+			if err := f.Stop(); err != nil { // a worker counts after it has published
+				t.Error(err)
+			}
 			if f.Stats().Replaced < 10 {
 				t.Errorf("%d samples replaced", f.Stats().Replaced)
 			}

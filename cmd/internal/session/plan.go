@@ -174,7 +174,7 @@ func (p *Plan) warn() {
 func (p *Plan) parseRecord(s string) (err error) {
 	kind, window, some := strings.Cut(s, ":")
 	switch {
-	case s == "log" || s == "":
+	case s == "log":
 	case s == "stream":
 		p.Stream = true
 	case s == "pixels":
