@@ -86,6 +86,9 @@ func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSou
 func (s *folderSource) Manifest() *Manifest { return s.manifest }
 func (s *folderSource) Len() int64          { return s.manifest.Samples }
 
+// Survey is a Surveyed's.
+func (s *folderSource) Survey() Survey { return s.x.survey() }
+
 func (s *folderSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil

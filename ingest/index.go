@@ -24,6 +24,7 @@ import (
 type index struct {
 	indexHeader
 	columns
+	listing Survey // what was passed over outside the shards; listed at every Open, not cached
 }
 
 // indexHeader is the part of an index that does not grow with the samples. It is
@@ -34,6 +35,9 @@ type indexHeader struct {
 	Shards []Shard `json:"shards"` // as in the manifest
 	First  []int64 `json:"first"`  // id of the first sample of each shard, and after the last, n
 	Stamps []stamp `json:"stamps"` // of each shard's file; none for folders, whose files have their own
+
+	// Passed is what was passed over in each shard; nil in a published index of format 1.
+	Passed []Survey `json:"passed,omitempty"`
 
 	// Lengths of the columns that follow in the cache file.
 	Samples  int64 `json:"samples"`
@@ -63,6 +67,7 @@ type columns struct {
 	offsets []int64         // tar: where the member's bytes begin; Parquet: its page
 	mtimes  []int64         // folder: ns since 1970; dropped once the index is known to be valid
 	sums    [][sumSize]byte // folder: start of the SHA-256 of each file
+	passed  Survey          // what a scanner passed over; addShard moves it to the header
 }
 
 // sumSize is the part of a file's SHA-256 that is kept: 128 bits exclude equality by
@@ -123,9 +128,24 @@ func (x *index) addShard(s Shard, b *columns) error {
 	n := int64(len(b.nameEnd))
 	s.Samples = n
 	x.Shards = append(x.Shards, s)
+	x.Passed = append(x.Passed, b.passed)
 	x.First = append(x.First, x.First[len(x.First)-1]+n)
 	x.Samples += n
 	return x.appendRange(b, 0, n)
+}
+
+// survey is all that was passed over.
+func (x *index) survey() Survey {
+	var all Survey
+	all.merge("", x.listing)
+	for i, p := range x.Passed {
+		prefix := ""
+		if name := x.Shards[i].Name; name != "." {
+			prefix = name + "/"
+		}
+		all.merge(prefix, p)
+	}
+	return all
 }
 
 // sumWithLabels is the SHA-256 of a shard's own hash and all labels, for labels that
@@ -173,7 +193,10 @@ type cache struct {
 }
 
 const (
-	cacheMagic = "resslt index 1\r\n"
+	cacheMagic = "resslt index 2\r\n"
+	// Format 1 knew fewer samples and surveyed nothing: a cache in it is built again,
+	// but what was published next to shards describes them still.
+	firstMagic = "resslt index 1\r\n"
 	cacheHint  = "name a cache folder that this user can write to"
 )
 
@@ -230,7 +253,7 @@ func (c *cache) load() *index {
 		return nil // missing or unreadable: store will report why it can't be written
 	}
 	x, err := parseIndex(b)
-	if err != nil || x.Key != c.key {
+	if err != nil || x.Key != c.key || !bytes.HasPrefix(b, []byte(cacheMagic)) || len(x.Passed) != len(x.Shards) {
 		return nil
 	}
 	return x
@@ -241,7 +264,7 @@ func (c *cache) load() *index {
 func parseIndex(b []byte) (*index, error) {
 	corrupt := func(why string) (*index, error) { return nil, errs.Because(errs.ErrCorrupt, why) }
 	fixed := len(cacheMagic) + 8
-	if len(b) < fixed+sha256.Size || string(b[:len(cacheMagic)]) != cacheMagic {
+	if len(b) < fixed+sha256.Size || !bytes.HasPrefix(b, []byte(cacheMagic)) && !bytes.HasPrefix(b, []byte(firstMagic)) {
 		return corrupt("not an index")
 	}
 	body := b[:len(b)-sha256.Size]
@@ -297,6 +320,9 @@ func (x *index) check() error {
 		if s.Samples < 0 || x.First[i+1]-x.First[i] != s.Samples {
 			return corrupt("shards do not add up to the samples")
 		}
+	}
+	if x.Passed != nil && len(x.Passed) != len(x.Shards) {
+		return corrupt("its surveys are not one for each shard")
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {
 		return corrupt("its stamps are not one for each shard")

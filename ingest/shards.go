@@ -82,7 +82,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		res[i].shard.Name = name
 		all += stamps[i].Size
 		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
-			c := &columns{}
+			c := &columns{passed: old.Passed[k]} // a cache has them
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
 			}
@@ -249,6 +249,9 @@ func (s *shardFiles) closeFiles() error {
 	}
 	return closeAll(files)
 }
+
+// Survey is a Surveyed's.
+func (s *shardFiles) Survey() Survey { return s.x.survey() }
 
 // verifyShard compares the hash of shard i with the one wanted.
 func (s *shardFiles) verifyShard(ctx context.Context, i int, want string, m *meter) (*Damage, error) {

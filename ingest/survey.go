@@ -1,0 +1,81 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// PassedOver counts the things of one kind that a reader passed over.
+type PassedOver struct {
+	// Reason says what they are and why they are no samples, as a noun phrase that
+	// follows a count: "files with another extension (.txt)".
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"`
+	First  string `json:"first"` // the bytewise first name, relative to the data set
+}
+
+// Survey is all that a reader passed over, by reason: nothing is dropped in silence.
+// It is sorted by reason, and so does not depend on the order of listing.
+type Survey []PassedOver
+
+// Count is the number of things passed over.
+func (s Survey) Count() int64 {
+	var n int64
+	for _, p := range s {
+		n += p.Count
+	}
+	return n
+}
+
+// String is one line: "passed over 3: 2 empty files (first cat/a.jpg); 1 link that leads
+// nowhere (first b.jpg)"; "" where nothing was passed over.
+func (s Survey) String() string {
+	if len(s) == 0 {
+		return ""
+	}
+	parts := make([]string, len(s))
+	for i, p := range s {
+		parts[i] = fmt.Sprintf("%d %s (first %q)", p.Count, p.Reason, p.First)
+	}
+	return fmt.Sprintf("passed over %d: %s", s.Count(), strings.Join(parts, "; "))
+}
+
+// add counts one thing that was passed over.
+func (s *Survey) add(reason, name string) {
+	s.merge("", Survey{{Reason: reason, Count: 1, First: name}})
+}
+
+// merge adds another survey, whose names get the prefix.
+func (s *Survey) merge(prefix string, other Survey) {
+	for _, p := range other {
+		p.First = prefix + p.First
+		i, found := slices.BinarySearchFunc(*s, p.Reason, func(a PassedOver, reason string) int { return cmp.Compare(a.Reason, reason) })
+		if !found {
+			*s = slices.Insert(*s, i, p)
+			continue
+		}
+		have := &(*s)[i]
+		have.Count += p.Count
+		have.First = min(have.First, p.First)
+	}
+}
+
+// Surveyed is a Source that knows what it passed over.
+type Surveyed interface {
+	Source
+
+	// Survey is what was passed over when the data set was opened, whether its index
+	// was built then or came from the cache.
+	Survey() Survey
+}
+
+// SurveyOf is a source's survey; nil for formats that name every file they read, and
+// so pass over nothing.
+func SurveyOf(src Source) Survey {
+	if s, ok := src.(Surveyed); ok {
+		return s.Survey()
+	}
+	return nil
+}
