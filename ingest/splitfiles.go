@@ -78,6 +78,19 @@ func filesBeside(names, chosen []string) Survey {
 	return s
 }
 
+// onlySplit reports whether the names of all files say one split, and the same.
+func onlySplit(names []string) bool {
+	split := ""
+	for _, name := range names {
+		f, err := splitOfFile(name)
+		if err != nil || f.split == "" || split != "" && f.split != split {
+			return false
+		}
+		split = f.split
+	}
+	return split != ""
+}
+
 // splitFile is a file and what its name says.
 type splitFile struct {
 	name   string
@@ -173,7 +186,9 @@ func checkNumbered(names []string) error {
 			return errs.New("choose files", "", "remove the files of one, or name the other by a glob",
 				errs.Because(errs.ErrUsage, fmt.Sprintf("files of two sets: %s and %s", s.first, name)))
 		}
-		s.have[i] = true
+		if i <= total {
+			s.have[i] = true
+		}
 		s.fromOne = s.fromOne || i == total
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(sets), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {

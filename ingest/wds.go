@@ -34,7 +34,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if glob == "" {
 		return nil, errs.New(op, "", wdsHint, errs.Because(errs.ErrUsage, "no shards are named"))
 	}
-	set, err := findShards(ctx, opt.files, glob, opt.splitOrTrain())
+	set, err := findShards(ctx, glob, opt)
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,9 @@ const maxTarDepth = 3
 
 // shardsOfFolder are the split's shards in the folder or, as Hugging Face lays them out,
 // below it: data/train-….tar, train/0000.tar, CONFIG/train/0000.tar.
-func shardsOfFolder(ctx context.Context, st *store.Store, dir, split string) (*shardSet, error) {
+func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, error) {
 	const op = "open wds"
+	st, split := opt.files, opt.splitOrTrain()
 	top, beside, err := tarsIn(ctx, st, dir, "", 1)
 	if err != nil {
 		return nil, fileError(op, dir, wdsHint, err)
@@ -45,13 +46,17 @@ func shardsOfFolder(ctx context.Context, st *store.Store, dir, split string) (*s
 		}
 		chosen, known, err = filesOfSplit(names, split)
 	}
+	if opt.Split == "" && len(chosen) == 0 && errors.Is(err, errs.ErrNotFound) && onlySplit(names) {
+		// No split is asked for, and there is one alone: that is meant.
+		chosen, known, err = names, false, checkNumbered(names)
+	}
 	if err != nil {
 		return nil, fileError(op, dir, wdsHint, err)
 	}
 	if len(chosen) == 0 {
 		return nil, errs.New(op, dir, wdsHint, errs.Because(errs.ErrNotFound, "no such shard: the folder holds no tar"))
 	}
-	if i := slices.IndexFunc(chosen, func(n string) bool { return strings.Contains(n, "/") }); !known && i >= 0 {
+	if i := slices.IndexFunc(chosen, func(n string) bool { return strings.Contains(n, "/") }); !known && i >= 0 && !onlySplit(chosen) {
 		return nil, errs.New(op, dir, "name them by a glob, as in wds:"+store.Join(dir, "*/*.tar"),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
 	}

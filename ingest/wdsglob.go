@@ -26,8 +26,9 @@ type shardSet struct {
 
 // findShards expands the glob. A folder means the split's shards in it, a manifest those
 // that it lists: web servers cannot list files.
-func findShards(ctx context.Context, st *store.Store, glob, split string) (*shardSet, error) {
+func findShards(ctx context.Context, glob string, opt Options) (*shardSet, error) {
 	const op = "open wds"
+	st, split := opt.files, opt.splitOrTrain()
 	if strings.HasSuffix(glob, manifestEnd) {
 		return shardsOfManifest(ctx, st, strings.ReplaceAll(glob, splitMark, split))
 	}
@@ -37,7 +38,7 @@ func findShards(ctx context.Context, st *store.Store, glob, split string) (*shar
 			return nil, fileError(op, glob, wdsHint, err)
 		}
 		if isDir {
-			return shardsOfFolder(ctx, st, glob, split)
+			return shardsOfFolder(ctx, glob, opt)
 		}
 		if store.Remote(glob) { // a web server's folder, perhaps
 			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
