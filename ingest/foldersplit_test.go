@@ -98,7 +98,7 @@ var splitCases = []splitCase{
 	{name: "all and a part", files: "A/cat/1.jpg", at: "?train=.&test=A", err: "holds A"},
 	{name: "twice", files: "A/cat/1.jpg", at: "?train=A&train=B", err: "train is both A and B"},
 	{name: "no such split", files: "A/cat/1.jpg", at: "?foo=A", err: `a folder has no split "foo"`},
-	{name: "no folder", files: "A/cat/1.jpg", at: "?train", err: "names no folder"},
+	{name: "no folder", files: "A/cat/1.jpg", at: "?train=", err: "names no folder"},
 }
 
 // Each layout is read for what it is, on a disk and in a bucket, with the same digest.

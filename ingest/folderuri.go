@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path"
@@ -25,23 +26,27 @@ const splitFolderHint = "write NAME=FOLDER, such as train=TrainingImages, with t
 // The split "train=." is all of the folder: its sub-folders are classes, whatever their
 // names. A folder named again replaces the one before. Errors wrap ErrUsage.
 func WithSplitFolder(uri, assignment string) (string, error) {
+	return WithParameters(uri, "?"+escapeParameter(assignment))
+}
+
+// WithParameters is WithSplitFolder for all folders that the parameters of another data
+// URI name, "?train=A&test=B".
+func WithParameters(uri, parameters string) (string, error) {
 	const op = "name a split's folder"
 	scheme, place, _ := strings.Cut(uri, ":")
 	if scheme != "folder" {
-		return "", errs.New(op, assignment, "open the files of the split by name", errs.Because(errs.ErrUsage, scheme+": is no folder of images"))
+		return "", errs.New(op, uri, "name the files of the split in its place, without NAME=FOLDER", errs.Because(errs.ErrUsage, scheme+": is no folder of images"))
 	}
-	dir, named, err := parseFolderPlace(op, place)
+	more, err := parseParameters(op, parameters)
 	if err != nil {
 		return "", err
 	}
-	split, folder, err := parseSplitFolder(op, assignment)
+	dir, query := CutParameters(place)
+	named, err := parseParameters(op, query)
 	if err != nil {
 		return "", err
 	}
-	if named == nil {
-		named = map[string]string{}
-	}
-	named[split] = folder
+	maps.Copy(named, more)
 	var parts []string
 	for _, s := range folderSplits {
 		if f, ok := named[s]; ok {
@@ -57,10 +62,14 @@ func escapeParameter(s string) string {
 }
 
 // CutParameters cuts a data URI's place from its parameters, "DIR" and "?train=A". A
-// place that exists under the whole name has none.
+// place that exists under the whole name has none, nor has a glob.
 func CutParameters(place string) (dir, parameters string) {
 	i := strings.LastIndexByte(place, '?')
-	if i < 0 || !store.Remote(place) && exists(store.Local(place)) {
+	if i < 0 {
+		return place, ""
+	}
+	name, _, ok := strings.Cut(place[i+1:], "=")
+	if !ok || strings.ContainsAny(name, "/.*") || !store.Remote(place) && exists(store.Local(place)) {
 		return place, ""
 	}
 	return place[:i], place[i:]
@@ -71,29 +80,36 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// parseFolderPlace splits DIR?train=A&test=B into the folder and the folders of splits,
-// nil for none.
+// parseFolderPlace splits DIR?train=A&test=B into the folder and the folders of splits.
 func parseFolderPlace(op, place string) (dir string, named map[string]string, err error) {
 	dir, query := CutParameters(place)
-	if query == "" {
-		return dir, nil, nil
+	if named, err = parseParameters(op, query); err != nil {
+		return "", nil, err
 	}
-	named = map[string]string{}
+	return dir, named, checkSplitFolders(op, place, named)
+}
+
+// parseParameters reads ?train=A&test=B; "" has no splits.
+func parseParameters(op, query string) (map[string]string, error) {
+	named := map[string]string{}
+	if query == "" {
+		return named, nil
+	}
 	for part := range strings.SplitSeq(query[1:], "&") {
 		plain, err := url.PathUnescape(part)
 		if err != nil {
-			return "", nil, errs.New(op, place, "write %25 for a percent sign after the ?", errs.BecauseErr(errs.ErrUsage, err))
+			return nil, errs.New(op, query, "write %25 for a percent sign after the ?", errs.BecauseErr(errs.ErrUsage, err))
 		}
 		split, folder, err := parseSplitFolder(op, plain)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		if was, ok := named[split]; ok && was != folder {
-			return "", nil, errs.New(op, place, "name one folder for each split", errs.Because(errs.ErrUsage, fmt.Sprintf("%s is both %s and %s", split, was, folder)))
+			return nil, errs.New(op, query, "name one folder for each split", errs.Because(errs.ErrUsage, fmt.Sprintf("%s is both %s and %s", split, was, folder)))
 		}
 		named[split] = folder
 	}
-	return dir, named, checkSplitFolders(op, place, named)
+	return named, nil
 }
 
 // parseSplitFolder reads NAME=FOLDER.
@@ -103,7 +119,7 @@ func parseSplitFolder(op, s string) (split, folder string, err error) {
 	if !ok || folder == "" {
 		return "", "", bad("names no folder")
 	}
-	if split = splitWords[strings.ToLower(name)]; split == "" {
+	if split = SplitName(name); !slices.Contains(folderSplits, split) {
 		return "", "", bad(fmt.Sprintf("a folder has no split %q, but %s", name, strings.Join(folderSplits, ", ")))
 	}
 	folder = path.Clean(folder)
@@ -111,6 +127,15 @@ func parseSplitFolder(op, s string) (split, folder string, err error) {
 		return "", "", bad("is not below the data set's folder")
 	}
 	return split, folder, nil
+}
+
+// SplitName is the split that a name means, "val" for "validation"; the name itself where
+// that is unknown.
+func SplitName(name string) string {
+	if s := splitWords[strings.ToLower(name)]; s != "" {
+		return s
+	}
+	return name
 }
 
 // checkSplitFolders refuses a split that holds another one's images.
@@ -139,6 +164,8 @@ func sortedSplits(folders map[string][]string) []string {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b string) int { return cmp.Compare(slices.Index(folderSplits, a), slices.Index(folderSplits, b)) })
+	slices.SortFunc(out, func(a, b string) int {
+		return cmp.Compare(slices.Index(folderSplits, a), slices.Index(folderSplits, b))
+	})
 	return out
 }

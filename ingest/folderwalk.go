@@ -304,4 +304,3 @@ func (t tally) survey() Survey {
 }
 
 var _ folderTree = (*localTree)(nil)
-
