@@ -65,14 +65,36 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 
 // filesBeside counts the files that no split has: their names say none, and those of
 // the chosen ones do.
-func filesBeside(names, chosen []string) Survey {
-	var s Survey
+func filesBeside(names, chosen []string) (s Survey) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split == "" {
+			s.add("files whose names say no split, beside those of splits", f.name)
+		}
+	})
+	return s
+}
+
+// filesOfOthers are the files of splits other than the chosen ones'.
+func filesOfOthers(names, chosen []string) (others []string) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split != "" {
+			others = append(others, f.name)
+		}
+	})
+	return others
+}
+
+// eachOther calls do for the files that are not chosen.
+func eachOther(names, chosen []string, do func(splitFile)) {
+	is := make(map[string]bool, len(chosen))
+	for _, name := range chosen {
+		is[name] = true
+	}
 	for _, name := range names {
-		if f, err := splitOfFile(name); err == nil && f.split == "" && !slices.Contains(chosen, name) {
-			s.add("files whose names say no split, beside those of splits", name)
+		if f, err := splitOfFile(name); err == nil && !is[name] {
+			do(f)
 		}
 	}
-	return s
 }
 
 // onlySplit reports whether the names of all files say one split, and the same.
