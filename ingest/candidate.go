@@ -102,9 +102,8 @@ func splitKey(name string) (key, ext string) {
 	if !ok || stem == "" {
 		return "", ""
 	}
-	return dir + stem, strings.ToLower(ext)
+	return name[:len(dir)+len(stem)], strings.ToLower(ext)
 }
 
-// isImageExt reports whether a member with that extension is an image. All of ext
-// counts: of "a.v2.jpg" it is "v2.jpg", another field of sample "a".
+// isImageExt reports whether a member with that last extension is an image.
 func isImageExt(ext string) bool { return slices.Contains(imageExtensions, "."+ext) }
