@@ -155,6 +155,8 @@ func tarsIn(ctx context.Context, st *store.Store, dir, below string, depth int) 
 		for _, f := range files {
 			level := strings.Count(f.Name, "/") + 1
 			switch {
+			case level == 1 && hidden(f.Name):
+				beside.add("hidden files", f.Name)
 			case level > depth || slices.ContainsFunc(strings.Split(f.Name, "/"), hidden):
 			case isTarName(f.Name), isPackedTar(f.Name):
 				tars = append(tars, f.Name)
