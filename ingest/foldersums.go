@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -129,6 +130,9 @@ func (x *index) openSample(ctx context.Context, st *store.Store, op, root string
 		return &file{File: f, path: path, size: f.Size}, nil
 	}
 	f, err := openFile(ctx, st, op, path, changedHint)
+	if errors.Is(err, errs.ErrUnsupported) || !errors.Is(err, errs.ErrNotFound) && leadsNowhere(err) {
+		return nil, errs.New(op, path, changedHint, errs.Because(errs.ErrMismatch, "is no file any more"))
+	}
 	if err != nil {
 		return nil, err
 	}
