@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -84,6 +86,29 @@ func sumFolder(ctx context.Context, root string, x *index, stale []int64, opt Op
 		x.Shards[i].SHA256 = hexSum(x.folderSum(i))
 	}
 	return nil
+}
+
+// copies counts the samples whose bytes are those of another one before them.
+func (x *index) copies() (n int64, first string) {
+	ids := make([]uint32, x.Samples)
+	for i := range ids {
+		ids[i] = uint32(i)
+	}
+	slices.SortFunc(ids, func(a, b uint32) int {
+		return cmp.Or(bytes.Compare(x.sums[a][:], x.sums[b][:]), cmp.Compare(a, b))
+	})
+	for i := 1; i < len(ids); i++ {
+		if id := int64(ids[i]); x.sums[id] == x.sums[ids[i-1]] {
+			name := x.name(id)
+			if shard := x.Shards[x.shardOf(id)].Name; shard != "." {
+				name = shard + "/" + name
+			}
+			if n++; n == 1 || name < first {
+				first = name
+			}
+		}
+	}
+	return n, first
 }
 
 // folderSum is the SHA-256 of a class folder's list: of each file the length of
