@@ -82,7 +82,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		res[i].shard.Name = name
 		all += stamps[i].Size
 		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
-			c := &columns{passed: old.Passed[k]} // a cache has them
+			c := old.ofShard(k)
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
 			}
@@ -151,6 +151,18 @@ func (s *several) Error() string {
 }
 
 func (s *several) Unwrap() []error { return s.all }
+
+// ofShard is what a cached index says of all samples of shard i.
+func (x *index) ofShard(i int) *columns {
+	c := &columns{passed: x.Passed[i]} // a cache has them
+	if x.Classes != nil {
+		c.classes = x.Classes[i]
+	}
+	if x.Reading != nil {
+		c.reading = x.Reading[i]
+	}
+	return c
+}
 
 // key is the sample's name for messages: shard/member.
 func (x *index) key(id int64) string { return x.Shards[x.shardOf(id)].Name + "/" + x.name(id) }
