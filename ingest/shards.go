@@ -79,6 +79,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		if err != nil {
 			return nil, false, fileError(op, p, wdsHint, err)
 		}
+		name = escapeName(name)
 		res[i].shard.Name = name
 		all += stamps[i].Size
 		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
@@ -164,8 +165,10 @@ func (x *index) ofShard(i int) *columns {
 	return c
 }
 
-// key is the sample's name for messages: shard/member.
-func (x *index) key(id int64) string { return x.Shards[x.shardOf(id)].Name + "/" + x.name(id) }
+// key is the sample's name as text: shard/member.
+func (x *index) key(id int64) string {
+	return x.Shards[x.shardOf(id)].Name + "/" + escapeName(x.name(id))
+}
 
 // checkLabels checks that all labels have a class name, where there are names: labels
 // may go without.
@@ -218,7 +221,7 @@ func (s *shardFiles) shard(ctx context.Context, i int) (f *file, done func(), er
 	if f != nil {
 		return f, func() {}, nil
 	}
-	f, err = openFile(ctx, s.store, "read sample", store.Join(s.dir, s.x.Shards[i].Name), changedHint)
+	f, err = openFile(ctx, s.store, "read sample", store.Join(s.dir, unescapeName(s.x.Shards[i].Name)), changedHint)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -268,7 +271,7 @@ func (s *shardFiles) Survey() Survey { return s.x.survey() }
 // verifyShard compares the hash of shard i with the one wanted.
 func (s *shardFiles) verifyShard(ctx context.Context, i int, want string, m *meter) (*Damage, error) {
 	name := s.x.Shards[i].Name
-	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, name), changedHint)
+	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, unescapeName(name)), changedHint)
 	if err != nil {
 		return compare(ctx, name, "", want, "", err)
 	}

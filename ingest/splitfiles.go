@@ -14,22 +14,19 @@ import (
 )
 
 // Shards and Parquet files say by their names which split they hold, in one of these
-// ways; {split} is any of the names in splitFolders, in any case:
+// ways; {split} is any of splitWords, in any case:
 //
 //	train-000000.tar, test-000.tar            Pack, webdataset
 //	train-00000-of-00010.parquet, train.parquet, data/train-…   Hugging Face
 //	imagenet1k-validation-00.tar              timm
 //	train/0000.tar, CONFIG/train/0000.parquet  folders
 
-// nameWord is a word of a file's name; everything else separates words.
-var nameWord = regexp.MustCompile(`[a-z]+`)
-
 // filesOfSplit chooses the files that hold the split, by their '/'-separated names
 // below the data set's folder. Where no name says a split, all are chosen, and known is
 // false. Files beside those of a split whose names say none are not chosen: filesBeside
 // counts them.
 //
-// A split whose files have no name of their own gets those that splitFolders says, as
+// A split whose files have no name of their own gets those that splitChoices says, as
 // test does those of val. Errors: ErrNotFound without files of the split or with a part
 // of a numbered set missing, ErrUsage for names that can be read in two ways.
 func filesOfSplit(names []string, split string) (chosen []string, known bool, err error) {
@@ -45,11 +42,11 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 		return names, false, checkNumbered(names)
 	}
 	files := bySplit[split]
-	for _, word := range splitFolders[split] {
+	for _, other := range splitChoices[split] {
 		if len(files) > 0 {
 			break
 		}
-		files = bySplit[splitOfWord(word)]
+		files = bySplit[other]
 	}
 	if len(files) == 0 {
 		delete(bySplit, "")
@@ -68,14 +65,36 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 
 // filesBeside counts the files that no split has: their names say none, and those of
 // the chosen ones do.
-func filesBeside(names, chosen []string) Survey {
-	var s Survey
+func filesBeside(names, chosen []string) (s Survey) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split == "" {
+			s.add("files whose names say no split, beside those of splits", f.name)
+		}
+	})
+	return s
+}
+
+// filesOfOthers are the files of splits other than the chosen ones'.
+func filesOfOthers(names, chosen []string) (others []string) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split != "" {
+			others = append(others, f.name)
+		}
+	})
+	return others
+}
+
+// eachOther calls do for the files that are not chosen.
+func eachOther(names, chosen []string, do func(splitFile)) {
+	is := make(map[string]bool, len(chosen))
+	for _, name := range chosen {
+		is[name] = true
+	}
 	for _, name := range names {
-		if f, err := splitOfFile(name); err == nil && f.split == "" && !slices.Contains(chosen, name) {
-			s.add("files whose names say no split, beside those of splits", name)
+		if f, err := splitOfFile(name); err == nil && !is[name] {
+			do(f)
 		}
 	}
-	return s
 }
 
 // onlySplit reports whether the names of all files say one split, and the same.
@@ -121,32 +140,25 @@ func splitOfFile(name string) (splitFile, error) {
 
 // splitsInName are the splits that the words of a name say, sorted.
 func splitsInName(name string) []string {
-	name = strings.ToLower(name)
 	for _, s := range allSplits { // train+val, as Pack names its shards
-		if strings.Contains(s, "+") && strings.HasPrefix(name, s) {
+		if strings.Contains(s, "+") && strings.HasPrefix(strings.ToLower(name), s) {
 			return []string{s}
 		}
 	}
 	var found []string
-	for _, word := range nameWord.FindAllString(name, -1) {
-		if s := splitOfWord(word); s != "" {
-			found = append(found, s)
+	for _, part := range strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("-_. ", r) }) {
+		words, _ := nameWords(part)
+		for _, word := range words {
+			if s := splitOfWord(word); s != "" {
+				found = append(found, s)
+			}
 		}
 	}
 	slices.Sort(found)
-	return slices.Compact(found)
-}
-
-// splitOfWord is the split that a word says by splitFolders, "" if none. A word that
-// may stand in for another split, as val does for test, is of the split that prefers it.
-func splitOfWord(word string) string {
-	best, at := "", -1
-	for _, split := range allSplits {
-		if i := slices.Index(splitFolders[split], word); i >= 0 && (at < 0 || i < at) {
-			best, at = split, i
-		}
+	if found = slices.Compact(found); slices.Equal(found, []string{Train, Val}) { // "train_val": to train on
+		found = found[:1]
 	}
-	return best
+	return found
 }
 
 // numberedName is a file of a set that says how many it has: train-00003-of-00010.tar.

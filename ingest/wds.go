@@ -42,7 +42,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := set.openIndex(ctx, arg, split, fields, opt)
+	x, err := set.openIndex(ctx, "wds", arg, split, fields, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if m.Reading, err = x.oneReading(op); err != nil {
 		return nil, err
 	}
-	if m.Classes, err = set.classes(ctx, op, x, opt.files); err != nil {
+	if m.Classes, err = set.classes(ctx, arg, split, x, fields, opt); err != nil {
 		return nil, err
 	}
 	return &wdsSource{
@@ -71,14 +71,14 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 }
 
 // openIndex is the index of the shards: the one published with them, the one in the
-// cache, or a new one. arg is what the URI says, with the fields.
-func (s *shardSet) openIndex(ctx context.Context, arg, split string, fields wdsFields, opt Options) (*index, error) {
+// cache, or a new one. scheme and arg are its name in the cache.
+func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, fields wdsFields, opt Options) (*index, error) {
 	if fields.image == nil && fields.label == "" { // it was made without fields
 		if x, err := s.publishedIndex(ctx, opt.files); x != nil || err != nil {
 			return x, err
 		}
 	}
-	cache, err := openCache(opt, "wds", arg, split)
+	cache, err := openCache(opt, scheme, arg, split)
 	if err != nil {
 		return nil, err
 	}
@@ -122,28 +122,21 @@ var classesFiles = []string{classesFile, "classnames.txt", "class_names.txt"}
 const maxClassesBytes = 16 << 20
 
 // classes are the class names: those of the sidecar; or, where labels are names, those of
-// a list beside the shards or above a split's folder, or else all that the shards have.
-func (s *shardSet) classes(ctx context.Context, op string, x *index, st *store.Store) ([]string, error) {
-	var known []string
+// a list beside the shards or above a split's folder, or else all that the shards have,
+// those of the other splits too: a class that one split lacks shifts no label.
+func (s *shardSet) classes(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) (known []string, err error) {
+	const op = "open wds"
 	from, hint := "the sidecar", "pack the shards again"
 	if s.sidecar != nil {
 		known = s.sidecar.Classes
 	}
-	if named := slices.ContainsFunc(x.Classes, func(c []string) bool { return len(c) > 0 }); named && known == nil {
-		dirs := []string{s.dir}
-		if len(splitsInName(store.Base(s.dir))) > 0 {
-			dirs = append(dirs, store.Dir(s.dir))
+	if x.named() && known == nil {
+		if known, from, err = s.classList(ctx, opt.files); err != nil {
+			return nil, err
 		}
-		for _, dir := range dirs {
-			for _, name := range classesFiles {
-				place := store.Join(dir, name)
-				list, err := classesIn(ctx, st, place)
-				if err != nil {
-					return nil, err
-				}
-				if known == nil && list != nil {
-					known, from = list, place
-				}
+		if known == nil {
+			if known, err = s.classesOfSplits(ctx, arg, split, x, fields, opt); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -152,6 +145,50 @@ func (s *shardSet) classes(ctx context.Context, op string, x *index, st *store.S
 		return nil, within(op, s.dir, err)
 	}
 	return classes, x.checkLabels(op, classes, hint, from)
+}
+
+// classesOfSplits are the class names of these shards and those of the other splits; nil
+// if there are none.
+func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) ([]string, error) {
+	if err := s.findOthers(ctx, opt.files, split); err != nil || len(s.others) == 0 {
+		return nil, err
+	}
+	slices.Sort(s.others)
+	others := &shardSet{dir: commonDir(s.others), paths: s.others}
+	y, err := others.openIndex(ctx, "wds-others", arg, split, fields, opt)
+	if errors.Is(err, errs.ErrNotFound) { // a web server's, which were guessed
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range y.Shards {
+		if len(y.Classes[i]) == 0 && y.numbered(i) {
+			return nil, errs.New("open wds", store.Join(others.dir, y.Shards[i].Name), "write the labels of all splits as names, or all as numbers",
+				errs.Because(errs.ErrCorrupt, "its labels are numbers, those of split "+split+" names"))
+		}
+	}
+	names := slices.Concat(append(slices.Clone(x.Classes), y.Classes...)...)
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// classList is the list of class names beside the shards, or above a split's folder; nil
+// without one.
+func (s *shardSet) classList(ctx context.Context, st *store.Store) (list []string, place string, err error) {
+	dirs := []string{s.dir}
+	if len(splitsInName(store.Base(s.dir))) > 0 {
+		dirs = append(dirs, store.Dir(s.dir))
+	}
+	for _, dir := range dirs {
+		for _, name := range classesFiles {
+			place := store.Join(dir, name)
+			if list, err = classesIn(ctx, st, place); err != nil || list != nil {
+				return list, place, err
+			}
+		}
+	}
+	return nil, "", nil
 }
 
 // within names where an error lies that only says which shard or file.

@@ -61,7 +61,15 @@ func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, er
 			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
 	}
 	beside.merge("", filesBeside(names, chosen))
-	return setOfFolder(ctx, st, dir, split, chosen, known, beside)
+	set, err := setOfFolder(ctx, st, dir, split, chosen, known, beside)
+	if err == nil && known {
+		for _, n := range filesOfOthers(names, chosen) {
+			if isTarName(n) {
+				set.others = append(set.others, store.Join(dir, n))
+			}
+		}
+	}
+	return set, err
 }
 
 // setOfFolder is the set of the chosen names. Where these do not say their split, the

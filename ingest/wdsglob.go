@@ -20,6 +20,8 @@ type shardSet struct {
 	paths   []string // sorted
 	named   bool     // their names, or the glob, say that they are of the split
 	passed  Survey   // what lies beside them in a folder
+	glob    string   // with {split}, by which other splits are found; "" without
+	others  []string // paths of the other splits' shards, where a folder or glob has them
 	sidecar *Manifest
 	index   string // where an index may be published, next to the manifest that was named; "" for none
 }
@@ -49,13 +51,28 @@ func findShards(ctx context.Context, glob string, opt Options) (*shardSet, error
 		return nil, err
 	}
 	set := &shardSet{dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
-	if !set.named {
-		if err := set.choose(op, glob, split); err != nil {
-			return nil, err
-		}
+	if set.named {
+		set.glob = glob
+	} else if err := set.choose(op, glob, split); err != nil {
+		return nil, err
 	}
 	set.sidecar, err = readSidecar(ctx, st, set.paths)
 	return set, err
+}
+
+// findOthers finds the shards that the glob names for other splits.
+func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string) error {
+	for _, other := range []string{Train, Val, Test} {
+		if other == split || s.glob == "" {
+			continue
+		}
+		paths, err := expandGlob(ctx, st, "open wds", strings.ReplaceAll(s.glob, splitMark, other), wdsHint)
+		if err != nil && !errors.Is(err, errs.ErrNotFound) {
+			return err
+		}
+		s.others = append(s.others, paths...)
+	}
+	return nil
 }
 
 // choose keeps the split's shards of those that a glob found, where a '*' or '?' of it
@@ -81,7 +98,10 @@ func (s *shardSet) choose(op, glob, split string) error {
 	byName := map[string]string{}
 	var names []string
 	for _, p := range s.paths {
-		name := strings.TrimPrefix(strings.TrimPrefix(p, s.dir), "/")
+		name, err := store.Rel(s.dir, p)
+		if err != nil {
+			return fileError(op, p, wdsHint, err)
+		}
 		byName[name] = p
 		names = append(names, name)
 	}
@@ -102,6 +122,9 @@ func (s *shardSet) choose(op, glob, split string) error {
 	s.passed, s.named, s.paths = filesBeside(names, chosen), true, nil
 	for _, name := range chosen {
 		s.paths = append(s.paths, byName[name])
+	}
+	for _, name := range filesOfOthers(names, chosen) {
+		s.others = append(s.others, byName[name])
 	}
 	return nil
 }

@@ -213,7 +213,10 @@ func TestWDSClassNames(t *testing.T) {
 	}
 	writeTree(t, dir, map[string][]byte{"set/x": nil})
 	check("wds:"+dir, Train, []string{"ant", "cat", "dog"}, 2, 0, 1, -1)
-	check("wds:"+dir, Test, []string{"dog"}, 0)
+	check("wds:"+dir, Test, []string{"ant", "cat", "dog"}, 2)
+	check("wds:"+dir+"/{split}-*.tar", Test, []string{"ant", "cat", "dog"}, 2)
+	check("wds:"+dir+"/t*.tar", Test, []string{"ant", "cat", "dog"}, 2)
+	check("wds:"+dir+"/test-*.tar", Test, []string{"dog"}, 0) // nothing says that there are others
 	list := []string{"cat", "dog", "ant", "emu"}
 	writeTree(t, dir, map[string][]byte{classesFile: []byte(strings.Join(list, "\r\n") + "\n")})
 	check("wds:"+dir, Train, list, 1, 2, 0, -1)
@@ -232,6 +235,7 @@ func TestWDSClassNames(t *testing.T) {
 	}{
 		"a class that is not listed": {classesFile, "cat\ndog\n", "ant", errs.ErrMismatch},
 		"a class twice":              {classesFile, "cat\ndog\nant\ncat\n", "listed twice", errs.ErrCorrupt},
+		"numbers in another split":   {"test-000000.tar", string(tarBytes(t, members("0.jpg", "0.cls=3")...)), "test-000000.tar", errs.ErrCorrupt},
 		"numbers in another shard":   {"train-000002.tar", string(tarBytes(t, members("0.jpg", "0.cls=3")...)), "train-000002.tar", errs.ErrCorrupt},
 	} {
 		t.Run(about, func(t *testing.T) {

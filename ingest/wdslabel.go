@@ -218,7 +218,16 @@ func (c *columns) numberLabels(samples []*tarLabel) error {
 	return nil
 }
 
-const classesHint = "write the names of all classes, one a line, to " + classesFile + " beside the shards"
+// named reports whether labels are names.
+func (x *index) named() bool {
+	return slices.ContainsFunc(x.Classes, func(c []string) bool { return len(c) > 0 })
+}
+
+// numbered reports whether shard i has labels that are numbers, if it has no names.
+func (x *index) numbered(i int) bool {
+	part := x.labels[x.First[i]:x.First[i+1]]
+	return len(part) > 0 && slices.Max(part) > schemas.NoLabel
+}
 
 // joinClasses numbers the labels that are names over all shards: by known, the class
 // names that a list gives, or by their bytewise order. It returns known where labels are
@@ -227,7 +236,7 @@ func (x *index) joinClasses(known []string, listedIn string) ([]string, error) {
 	var names []string
 	for i, classes := range x.Classes {
 		names = append(names, classes...)
-		if len(classes) == 0 && x.First[i+1] > x.First[i] && slices.Max(x.labels[x.First[i]:x.First[i+1]]) > schemas.NoLabel {
+		if len(classes) == 0 && x.numbered(i) {
 			// Numbers here: then they are in all shards.
 			if j := slices.IndexFunc(x.Classes, func(c []string) bool { return len(c) > 0 }); j >= 0 {
 				return nil, errs.New("", x.Shards[i].Name, "write them alike in all shards",

@@ -86,7 +86,7 @@ func checkWritten(t *testing.T, w written) {
 		}
 		shard := src.Manifest().Shards[src.(*wdsSource).x.shardOf(id)].Name
 		sum := hexSum(sha256.Sum256(s.Data))
-		got = append(got, fmt.Sprintf("%s %s %s", string([]rune(strings.TrimPrefix(s.Key, shard+"/"))), label, sum))
+		got = append(got, fmt.Sprintf("%s %s %s", strings.TrimPrefix(s.Key, shard+"/"), label, sum))
 		images[label+" "+sum] = true
 	}
 	for _, r := range w.Rows {

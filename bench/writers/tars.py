@@ -67,9 +67,14 @@ def rows(samples, image="png"):
     return [[f"{key}.{image}", number, digest(data)] for key, number, data in samples]
 
 
-def text(name):
-    """A name as text: bytes that are no UTF-8 as the reader of this line can undo."""
-    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+def odd_names():
+    """Samples whose names are no UTF-8."""
+    return numbers(key=os.fsdecode(b"\xff\xe4{:05d}"))
+
+
+def shown(name):
+    """A name as text: a byte that is no UTF-8 as \\xHH."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read_back(path):
@@ -84,7 +89,7 @@ def read_back(path):
             labels = [k for k in sample if k.split(".")[-1] == "cls"]
             if images:
                 label = sample[labels[0]].decode() if labels else None
-                found.append([sample["__key__"], label, digest(sample[min(images, key=lambda k: (k.count("."), k))])])
+                found.append([shown(sample["__key__"]), label, digest(sample[min(images, key=lambda k: (k.count("."), k))])])
     except Exception as fault:  # every kind of tar that it does not take
         return str(fault).splitlines()[0][:200]
     return found
@@ -97,7 +102,7 @@ def glob_of(path):
 
 
 def report(writer, version, option, path, want, expect="read"):
-    want = sorted(want, key=lambda r: os.fsencode(r[0]))
+    want = sorted([shown(r[0]), *r[1:]] for r in want)
     print(
         json.dumps(
             {
@@ -167,7 +172,7 @@ def python_tarfile():
         write(label, files(plain), rows(plain), format=kind)
         long = numbers(key="f" * 60 + "/" + "n" * 60 + "/{:05d}")
         write(f"{label}, long names", files(long), rows(long), format=kind)
-        odd = numbers(key=text(b"\xff\xe4{:05d}"))
+        odd = odd_names()
         write(f"{label}, names that are no UTF-8", files(odd), rows(odd), format=kind)
         folder, both = linked("hard")
         path = place("tarfile", f"{label}, hard links")
@@ -221,7 +226,7 @@ def archiver(writer, formats, rename):
             path = place(name, f"{kind}, {link} links")
             command(tool, "-cf", path, f"--format={kind}", *sorted(os.listdir(folder)), cwd=folder)
             report(name, version, f"{kind}, {link} links", path, rows(both))
-    odd = numbers(key=text(b"\xff\xe4{:05d}"))
+    odd = odd_names()
     path = place(name, "names that are no UTF-8")
     command(tool, "-cf", path, ".", cwd=tree(odd))
     report(name, version, "names that are no UTF-8", path, [["./" + r[0], *r[1:]] for r in rows(odd)])
