@@ -48,7 +48,7 @@ func folderError(dir string, err error) error {
 
 // runFiles are what a run leaves in its folder, without the batches that diverged.
 var runFiles = []string{
-	"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
+	"checkpoints", "metrics.jsonl", recipeFile, datasetFile, "summary.json", "encoder.safetensors", record.Subfolder,
 	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile,
 }
 

@@ -194,7 +194,7 @@ func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, 
 }
 
 // begin sets an earlier run's files aside, prints the resolved recipe and writes it to the
-// folder, once everything that a run needs is there.
+// folder, with the data's manifest, once everything that a run needs is there.
 func (l *leader) begin() error {
 	if l.plan.Resume == nil {
 		to, err := l.folder.setAside()
@@ -213,7 +213,10 @@ func (l *leader) begin() error {
 		l.log.Info("recipe", "yaml", string(y))
 		l.log.Info(threads)
 	}
-	return durable.WriteFile(filepath.Join(l.plan.Out, "recipe.yaml"), y)
+	if err := l.plan.keepDataset(); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(l.plan.Out, recipeFile), y)
 }
 
 // threadLine says how many threads libtorch has, why, and how they wait.
