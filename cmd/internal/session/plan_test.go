@@ -108,7 +108,7 @@ func TestPlan(t *testing.T) {
 			ask: func(o *Options) { o.Resume = true }, work: Work{20, 160, 160 * 3 * 28 * 28 * 2, 0},
 			says: []string{"no checkpoint in", "starting at step 0", "starts at step 0"},
 		},
-		"trained":                  {at: 20, from: 20, trained: true, ask: func(o *Options) { o.Resume = true }, says: []string{"the evaluation"}},
+		"trained": {at: 20, from: 20, trained: true, ask: func(o *Options) { o.Resume = true }, says: []string{"the evaluation"}},
 		"another trainer": {
 			at: 5, from: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "tau_t=0.05") }, work: Work{15, 120, 120 * 3 * 28 * 28 * 2, 0},
 			says: []string{"changed since the checkpoint", "tau_t is 0.05, the run has 0.04"},

@@ -1,10 +1,8 @@
 package session
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,20 +10,16 @@ import (
 	"resslt/batcher/record"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
-	"resslt/ingest"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
-	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// recipeFile and datasetFile keep a run's resolved recipe and the manifest of its data.
-const (
-	recipeFile  = "recipe.yaml"
-	datasetFile = "dataset.json"
-)
+// recipeFile keeps a run's resolved recipe.
+const recipeFile = "recipe.yaml"
 
 // findCheckpoint finds the newest checkpoint, whose recipe counts from here on. Where there
 // is none the run begins: under a supervisor the first start has the flags of all others.
@@ -105,7 +99,7 @@ func (p *Plan) otherBatches() schemas.Differences {
 	}
 	same.Epochs = was.Epochs
 	d := same.Differences(was)
-	if then := p.manifestThen(was); then != nil && p.manifest != nil {
+	if then := pipeline.KeptManifest(p.Out, was.Dataset.Digest); then != nil && p.manifest != nil {
 		d = slices.DeleteFunc(d, func(x schemas.Difference) bool {
 			return slices.Contains([]string{"data format", "split", "number of samples", "content of the data"}, x.Key)
 		})
@@ -128,31 +122,6 @@ func (p *Plan) specThen() *schemas.RunSpec {
 		return nil
 	}
 	return f.Spec()
-}
-
-// manifestThen is the manifest of the run's data, nil where the folder has not got it.
-func (p *Plan) manifestThen(was *schemas.RunSpec) *ingest.Manifest {
-	raw, err := os.ReadFile(filepath.Join(p.Out, datasetFile))
-	if err != nil {
-		return nil // it only makes the message better
-	}
-	m := new(ingest.Manifest)
-	if json.Unmarshal(raw, m) != nil || m.Digest() != was.Dataset.Digest {
-		return nil
-	}
-	return m
-}
-
-// keepDataset writes the manifest of the run's data, where this process has opened it.
-func (p *Plan) keepDataset() error {
-	if p.manifest == nil {
-		return nil
-	}
-	raw, err := json.MarshalIndent(p.manifest, "", " ")
-	if err != nil {
-		return durable.Error(filepath.Join(p.Out, datasetFile), err)
-	}
-	return durable.WriteFile(filepath.Join(p.Out, datasetFile), append(raw, '\n'))
 }
 
 // replan has a run that is resumed with another number of epochs follow the schedules of

@@ -11,6 +11,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -213,8 +214,10 @@ func (l *leader) begin() error {
 		l.log.Info("recipe", "yaml", string(y))
 		l.log.Info(threads)
 	}
-	if err := l.plan.keepDataset(); err != nil {
-		return err
+	if l.plan.manifest != nil {
+		if err := pipeline.KeepManifest(l.plan.Out, l.plan.manifest); err != nil {
+			return err
+		}
 	}
 	return durable.WriteFile(filepath.Join(l.plan.Out, recipeFile), y)
 }
