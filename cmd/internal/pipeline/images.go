@@ -34,9 +34,22 @@ type Images struct {
 	ids  []int64
 	next int
 
-	Keys    []string // of the images returned so far, by row
-	Skipped int64    // images skipped so far
+	Keys    []string   // of the images returned so far, by row
+	Skipped int64      // images skipped so far
+	Bad     []BadImage // those, the first mostBad of them
 }
+
+// mostBad bounds the list of images that were skipped.
+const mostBad = 1000
+
+// BadImage is an image that the decoder refuses.
+type BadImage struct {
+	Key string
+	Err error
+}
+
+func (b *BadImage) Error() string { return b.Err.Error() }
+func (b *BadImage) Unwrap() error { return b.Err }
 
 // OpenImages opens the images of a split of a data set.
 func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptions) (*Images, error) {
@@ -80,10 +93,11 @@ func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 	for m.next < len(m.ids) {
 		ids := m.ids[m.next:min(m.next+m.o.Batch, len(m.ids))]
-		out, keys, err := m.r.render(ctx, ids, augment.Key{})
+		out, keys, bad, err := m.r.render(ctx, ids, augment.Key{})
 		if err != nil {
 			return eval.Images{}, err
 		}
+		m.Bad = append(m.Bad, bad[:min(len(bad), mostBad-len(m.Bad))]...)
 		m.next += len(ids)
 		m.Keys = append(m.Keys, keys...)
 		m.Skipped += int64(len(ids) - len(keys))
@@ -129,12 +143,13 @@ func (r *renderers) close() error {
 }
 
 // render renders the images of the ids, and returns their keys, too. The views are drawn
-// by key's seed and epoch. With skipBad, images that cannot be decoded are left out.
-func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, error) {
+// by key's seed and epoch. With skipBad, images that cannot be decoded are left out, and
+// listed; without, the error has a BadImage.
+func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, []BadImage, error) {
 	n, one := len(ids), 3*r.size*r.size
 	out := eval.Images{Size: r.size, Pixels: make([]byte, n*one), Labels: make([]int32, n), IDs: make([]int64, n)}
 	keys := make([]string, n)
-	bad := make([]bool, n)
+	bad := make([]*BadImage, n)
 	var taken atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	for w := range r.each {
@@ -147,10 +162,12 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 				k := key
 				k.Sample = s.ID
 				if _, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil); err != nil {
-					if !r.skipBad || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
+					if !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
 						return err
 					}
-					bad[i] = true
+					if bad[i] = (&BadImage{s.Key, err}); !r.skipBad {
+						return bad[i]
+					}
 				}
 				out.Labels[i], out.IDs[i], keys[i] = s.Label, s.ID, s.Key
 			}
@@ -158,12 +175,14 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return eval.Images{}, nil, err
+		return eval.Images{}, nil, nil, err
 	}
 	// Close the gaps of bad images.
 	kept := 0
+	var left []BadImage
 	for i := range n {
-		if bad[i] {
+		if bad[i] != nil {
+			left = append(left, *bad[i])
 			continue
 		}
 		if kept != i {
@@ -178,7 +197,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 			out.Targets = append(out.Targets, marked.Marks(id)...)
 		}
 	}
-	return out, keys[:kept], nil
+	return out, keys[:kept], left, nil
 }
 
 // RenderSamples renders the one view of a policy for the samples of the ids, drawn by
@@ -189,6 +208,6 @@ func RenderSamples(ctx context.Context, src ingest.Source, policy *augment.Polic
 	if err != nil {
 		return eval.Images{}, nil, err
 	}
-	m, keys, err := r.render(ctx, ids, key)
+	m, keys, _, err := r.render(ctx, ids, key)
 	return m, keys, errors.Join(err, r.close())
 }
