@@ -145,7 +145,7 @@ func TestJSON(t *testing.T) {
 		{"UTF-16", "\xff\xfe{\x00}\x00", "UTF-16"},
 		{"Latin-1", "{\"a\": \"caf\xe9\"}", "not UTF-8"},
 		{"cut off", `{"a": 1`, "unexpected end"},
-		{"cut off in a string", `{"a": "b\`, "unexpected end"},
+		{"cut off in a string", `{"a": "b\`, "string escape"},
 		{"closes what is not open", `]}`, "invalid character"},
 		{"two values", `{} {}`, "invalid character"},
 		{"empty", ``, "unexpected end"},
