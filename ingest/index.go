@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"resslt/ingest/store"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -193,7 +194,8 @@ type cache struct {
 }
 
 const (
-	cacheMagic = "resslt index 2\r\n"
+	maxCacheBytes = 8 << 30 // of some 10⁸ samples
+	cacheMagic    = "resslt index 2\r\n"
 	// Format 1 knew fewer samples and surveyed nothing: a cache in it is built again,
 	// but what was published next to shards describes them still.
 	firstMagic = "resslt index 1\r\n"
@@ -248,7 +250,7 @@ func (c *cache) store(x *index) error {
 
 // load reads the index; nil if there is none that can be trusted.
 func (c *cache) load() *index {
-	b, err := os.ReadFile(c.path)
+	b, err := bounded.ReadFile(c.path, maxCacheBytes)
 	if err != nil {
 		return nil // missing or unreadable: store will report why it can't be written
 	}
@@ -276,7 +278,7 @@ func parseIndex(b []byte) (*index, error) {
 		return corrupt("header longer than the file")
 	}
 	x := &index{}
-	if err := json.Unmarshal(body[fixed:fixed+int(length)], &x.indexHeader); err != nil {
+	if err := bounded.JSON(body[fixed:fixed+int(length)], &x.indexHeader); err != nil {
 		return corrupt(err.Error())
 	}
 	rest := body[fixed+int(length):]

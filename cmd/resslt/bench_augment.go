@@ -246,7 +246,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 
 // residentBytes is the process's resident set now, 0 where the system does not tell.
 func residentBytes() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
+	b, err := os.ReadFile("/proc/self/statm") //nolint:forbidigo // the kernel's
 	if err != nil {
 		return 0
 	}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -47,8 +45,8 @@ what is done so far is kept in FILE.parts until the end.`,
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
 			}
-			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is not a folder"))
+			if err := durable.Check(out); err != nil { // before the work, not after it
+				return err
 			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -119,7 +120,7 @@ func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) 
 		}
 		return true, nil // ReadAt notices if it was dropped since
 	}
-	disk, err := os.Open(path)
+	disk, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -271,7 +272,7 @@ func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int
 
 // orphaned reports whether nobody fetches the file: a crash left it.
 func orphaned(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := bounded.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
@@ -283,7 +284,7 @@ func orphaned(path string) bool {
 // Closing the file unlocks it.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := bounded.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, diskFault(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -241,18 +242,15 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		return s.OpenAs(ctx, info)
 	}
 	name = Local(name)
-	info, err := os.Stat(name)
+	f, err := bounded.Open(name)
+	if errors.Is(err, errs.ErrUsage) {
+		return nil, errs.New("", "", "", errs.BecauseErr(errs.ErrUnsupported, err))
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // opening a named pipe would wait for a writer
-		return nil, errs.New("", "", "", errs.Because(errs.ErrUnsupported, "not a regular file"))
-	}
-	f, err := os.Open(name)
+	info, err := f.Stat()
 	if err != nil {
-		return nil, err
-	}
-	if info, err = f.Stat(); err != nil {
 		f.Close()
 		return nil, err
 	}

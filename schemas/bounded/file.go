@@ -39,7 +39,7 @@ func checkOpen(f *os.File, flag int) error {
 		return err
 	}
 	if ofKernel(f) {
-		return errs.Because(errs.ErrUsage, "it is a file of the kernel, not one on a disk")
+		return refusal("it is a file of the kernel, not one on a disk")
 	}
 	if flag&os.O_TRUNC != 0 {
 		return f.Truncate(0)
@@ -74,8 +74,15 @@ func regular(info fs.FileInfo) error {
 	default:
 		what = "a special file"
 	}
-	return errs.Because(errs.ErrUsage, "it is "+what+", not a regular file")
+	return refusal("it is " + what + ", not a regular file")
 }
+
+// refusal says what is wrong with a path, for a caller's sentinel to stand before it.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func (r refusal) Unwrap() error { return errs.ErrUsage }
 
 // ReadFile reads a regular file of at most so many bytes.
 func ReadFile(path string, most int64) ([]byte, error) {

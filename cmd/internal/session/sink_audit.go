@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"resslt/batcher/audit"
@@ -16,6 +15,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -31,7 +31,7 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber
 		return nil, nil
 	}
 	path := filepath.Join(l.plan.Out, auditSecret)
-	secret, err := os.ReadFile(path)
+	secret, err := bounded.ReadFile(path, audit.SecretBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret = make([]byte, audit.SecretBytes)
 		rand.Read(secret) // never fails
