@@ -58,19 +58,14 @@ func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
 		return nil, errs.New(op, root, folderHint,
 			errs.Because(errs.ErrNotFound, "no file ends in "+strings.Join(imageExtensions, ", ")))
 	}
-	cache, err := openCache(opt, "folder", root, split)
-	if err != nil {
-		return nil, err
-	}
+	cache := openCache(opt, "folder", root, split)
 	old := cache.load()
 	stale, same := x.reuseSums(old)
 	if !same {
 		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
 			return nil, err
 		}
-		if err := cache.store(x); err != nil {
-			return nil, err
-		}
+		cache.store(x)
 	}
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Classes: classes, Shards: x.Shards}
 	return newFolderSource(m, root, x, opt), nil

@@ -51,19 +51,14 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 	if err != nil {
 		return nil, err
 	}
-	cache, err := openCache(opt, "parquet", glob, split)
-	if err != nil {
-		return nil, err
-	}
+	cache := openCache(opt, "parquet", glob, split)
 	dir := commonDir(paths)
 	x, same, err := indexShards(ctx, dir, paths, cache.load(), scanParquet, opt)
 	if err != nil {
 		return nil, err
 	}
 	if !same {
-		if err := cache.store(x); err != nil {
-			return nil, err
-		}
+		cache.store(x)
 	}
 	if x.Samples == 0 {
 		return nil, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "the files hold no rows"))

@@ -181,7 +181,7 @@ func WriteManifest(src Source, place string) error {
 	for _, shard := range x.Shards {
 		x.Stamps = append(x.Stamps, stamp{Size: shard.Bytes})
 	}
-	if err := (&cache{path: strings.TrimSuffix(place, manifestEnd) + indexEnd}).store(&x); err != nil {
+	if err := (&cache{}).write(strings.TrimSuffix(place, manifestEnd)+indexEnd, &x); err != nil {
 		return err
 	}
 	return writeManifest(op, place, hint, s.manifest)

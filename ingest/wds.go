@@ -38,18 +38,13 @@ func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
 		return nil, err
 	}
 	if x == nil {
-		cache, err := openCache(opt, "wds", glob, split)
-		if err != nil {
-			return nil, err
-		}
+		cache := openCache(opt, "wds", glob, split)
 		var same bool
 		if x, same, err = indexShards(ctx, set.dir, set.paths, cache.load(), scanShard, opt); err != nil {
 			return nil, err
 		}
 		if !same {
-			if err := cache.store(x); err != nil {
-				return nil, err
-			}
+			cache.store(x)
 		}
 	}
 	if x.Samples == 0 {

@@ -156,7 +156,7 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 
 // load reads samples into memory, evenly from the whole data set.
 func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
-	src, err := ingest.Open(ctx, b.data, ingest.Options{})
+	src, err := ingest.Open(ctx, b.data, ingest.Options{Warn: cli.Warn})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -58,7 +58,7 @@ what is done so far is kept in FILE.parts until the end.`,
 			}
 			o := session.EvalImageOptions(enc.info, enc.crop, 0)
 			o.SkipBad = skipBad
-			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Split: split}, o)
+			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Warn: cli.Warn, Split: split}, o)
 			if err != nil {
 				return err
 			}

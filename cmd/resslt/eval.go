@@ -316,5 +316,5 @@ func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source,
 	if e.data == "" {
 		return nil, errs.New("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", errs.Because(errs.ErrUsage, "features alone have no pictures"))
 	}
-	return ingest.Open(ctx, e.data, ingest.Options{Split: split})
+	return ingest.Open(ctx, e.data, ingest.Options{Warn: cli.Warn, Split: split})
 }

@@ -88,7 +88,7 @@ func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*
 	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },
 	})

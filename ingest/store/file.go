@@ -172,7 +172,7 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	if !f.Keep || f.store.o.CacheBytes < f.Size {
 		return "", nil
 	}
-	return f.store.cache.get(ctx, f)
+	return f.store.cache.try(ctx, f)
 }
 
 // pull reads [off, off+n) from the network and passes it on in order. A body that

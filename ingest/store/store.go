@@ -28,6 +28,10 @@ type Options struct {
 	// Below 0 there is no cache, and every read goes to the network.
 	CacheBytes int64
 
+	// Warn is called, once, with a line that says why the cache cannot be used; reads then
+	// go to the network. Default: nobody is told.
+	Warn func(string)
+
 	// Patience is how long a connection may send nothing. Default: 30 s.
 	Patience time.Duration
 
@@ -104,7 +108,7 @@ type bucket interface {
 // New returns a store. It opens nothing yet.
 func New(o Options) *Store {
 	o = o.applyDefaults()
-	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes}, buckets: map[string]bucket{}}
+	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes, warn: o.Warn}, buckets: map[string]bucket{}}
 }
 
 // Fits reports whether files of so many bytes in total fit the cache.

@@ -144,7 +144,7 @@ func specOf(ctx context.Context, r *recipe.Recipe, replayed *Recording, indexing
 	if replayed != nil {
 		return pipeline.ReplaySpec(r, &replayed.Run.Spec)
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: indexing})
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: indexing})
 	if err != nil {
 		return schemas.RunSpec{}, err
 	}

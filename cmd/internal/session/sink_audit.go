@@ -40,7 +40,7 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber
 	if err != nil {
 		return nil, errs.New("audit", path, "make the file readable and its folder writable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	src, err := pipeline.OpenSource(ctx, run, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(ctx, run, nil, ingest.Options{Warn: cli.Warn})
 	if err != nil {
 		return nil, err
 	}
