@@ -182,9 +182,8 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 			return nil, err
 		}
 		e.forward += time.Since(began)
-		if err := kept.write(s); err != nil {
-			s.Free()
-			return nil, err
+		if err := kept.write(s); err != nil { // kept or not, they are good
+			cli.Warn(cli.Line(err))
 		}
 	}
 	e.note(as, split, s, m.Digest())
