@@ -83,10 +83,7 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 // sumLayout completes an index by the hashes, those of the cached index where they are
 // good still.
 func sumLayout(ctx context.Context, root, split string, x *index, layout *folderLayout, opt Options) error {
-	cache, err := openCache(opt, "folder", root, split)
-	if err != nil {
-		return err
-	}
+	cache := openCache(opt, "folder", root, split)
 	stale, same := x.reuseSums(cache.load())
 	if !same {
 		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
@@ -97,10 +94,10 @@ func sumLayout(ctx context.Context, root, split string, x *index, layout *folder
 		// Always: the list may have changed while the files have not.
 		x.Shards[0].SHA256 = hexSum(x.labelledSum(0, nil))
 	}
-	if same {
-		return nil
+	if !same {
+		cache.store(x)
 	}
-	return cache.store(x)
+	return nil
 }
 
 func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {

@@ -79,15 +79,12 @@ func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, opt
 			return x, err
 		}
 	}
-	cache, err := openCache(opt, scheme, arg, split)
-	if err != nil {
-		return nil, err
-	}
+	cache := openCache(opt, scheme, arg, split)
 	x, same, err := indexShards(ctx, s.dir, s.paths, cache.load(), s.scan, opt)
-	if err != nil || same {
-		return x, err
+	if err == nil && !same {
+		cache.store(x)
 	}
-	return x, cache.store(x)
+	return x, err
 }
 
 // oneReading is the way in which all shards were read, which must be one.

@@ -63,7 +63,7 @@ func (f *dataFlags) open(c *cobra.Command) (ingest.Source, error) {
 			errs.Because(errs.ErrUsage, "no data set is named"))
 	}
 	return ingest.Open(c.Context(), f.data, ingest.Options{
-		Split: f.split, CacheDir: f.cache,
+		Split: f.split, CacheDir: f.cache, Warn: cli.Warn,
 		Progress: cli.Progress(c.ErrOrStderr(), "indexing"),
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -84,7 +85,7 @@ func short(n, want int, err error) error {
 }
 
 func readPath(path string, p []byte, off int64) (int, error) {
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if err != nil {
 		return 0, err
 	}
@@ -109,7 +110,7 @@ func (f *File) writeTo(ctx context.Context, w io.Writer) error {
 				return err
 			})
 		}
-		disk, err := os.Open(path)
+		disk, err := bounded.Open(path)
 		if err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	if !f.Keep || f.store.o.CacheBytes < f.Size {
 		return "", nil
 	}
-	return f.store.cache.get(ctx, f)
+	return f.store.cache.try(ctx, f)
 }
 
 // pull reads [off, off+n) from the network and passes it on in order. A body that

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -25,6 +26,10 @@ type Options struct {
 	// CacheBytes bounds the cache. Default: $RESSLT_CACHE_BYTES, else 32 GiB.
 	// Below 0 there is no cache, and every read goes to the network.
 	CacheBytes int64
+
+	// Warn is called, once, with a line that says why the cache cannot be used; reads then
+	// go to the network. Default: nobody is told.
+	Warn func(string)
 
 	// Patience is how long a connection may send nothing. Default: 30 s.
 	Patience time.Duration
@@ -102,7 +107,7 @@ type bucket interface {
 // New returns a store. It opens nothing yet.
 func New(o Options) *Store {
 	o = o.applyDefaults()
-	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes}, buckets: map[string]bucket{}}
+	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes, warn: o.Warn}, buckets: map[string]bucket{}}
 }
 
 // Fits reports whether files of so many bytes in total fit the cache.
@@ -240,15 +245,16 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		return s.OpenAs(ctx, info)
 	}
 	name = Local(name)
-	info, err := os.Stat(name)
+	f, err := bounded.Open(name)
+	if errors.Is(err, errs.ErrUsage) {
+		return nil, errs.New("", "", "", errs.BecauseErr(errs.ErrUnsupported, err))
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // opening a device may do something
-		return nil, errIrregular
-	}
-	f, info, err := openRegular(name)
+	info, err := f.Stat()
 	if err != nil {
+		f.Close()
 		return nil, err
 	}
 	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, disk: f}, nil
