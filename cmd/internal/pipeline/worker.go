@@ -66,7 +66,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 			src.Close()
 			return nil, err
 		}
-		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
+		return &source{uri: uri, data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
 	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
 		"give this worker a copy with --data URI", errs.Because(errs.ErrMismatch, strings.Join(tried, "; ")))
@@ -77,6 +77,7 @@ func Order(s *schemas.RunSpec) (wire.Order, error) { return ingest.OpenOrder(s) 
 
 // source is a produce.Source over ingest and augment.
 type source struct {
+	uri    string
 	data   ingest.Source
 	engine augment.Engine
 	policy *augment.Policy

@@ -28,6 +28,7 @@ type Plan struct {
 	Resume *train.Checkpoint // nil: from step 0
 	Run    string            // name of the run in a farm's broker
 	Source string            // where the batches come from, for people
+	Data   *data             // as it was opened; nil where the batches are recorded
 
 	Pixels record.Window // steps whose views are recorded in Out, apart from the log, which always is
 	Stream bool          // all chunks stay in the broker, in files, and are sealed at the end
@@ -98,7 +99,7 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	if err := train.Check(r); err != nil {
 		return err
 	}
-	if p.Spec, err = specOf(ctx, r, src.replays(), indexing); err != nil {
+	if p.Spec, p.Data, err = specOf(ctx, r, src.replays(), indexing); err != nil {
 		return err
 	}
 	if err := p.parseRecord(o.Record); err != nil {
@@ -138,18 +139,34 @@ func (p *Plan) findCheckpoint(given bool) error {
 	return nil
 }
 
+// data is what a plan knows of the data set, which is closed by now.
+type data struct {
+	manifest *ingest.Manifest
+	passed   ingest.Survey
+}
+
 // specOf is the spec of the batches that the recipe asks for: of the data set, or of a
 // recorded run, which needs no data.
-func specOf(ctx context.Context, r *recipe.Recipe, replayed *Recording, indexing func(done, total int64)) (schemas.RunSpec, error) {
+func specOf(ctx context.Context, r *recipe.Recipe, replayed *Recording, indexing func(done, total int64)) (schemas.RunSpec, *data, error) {
 	if replayed != nil {
-		return pipeline.ReplaySpec(r, &replayed.Run.Spec)
+		spec, err := pipeline.ReplaySpec(r, &replayed.Run.Spec)
+		return spec, nil, err
 	}
 	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: indexing})
 	if err != nil {
-		return schemas.RunSpec{}, err
+		return schemas.RunSpec{}, nil, err
 	}
 	defer src.Close()
-	return pipeline.Spec(r, src.Manifest())
+	spec, err := pipeline.Spec(r, src.Manifest())
+	return spec, &data{src.Manifest(), ingest.SurveyOf(src)}, err
+}
+
+// Opened describes the plan's data in a line, "" where none was opened.
+func (p *Plan) Opened() string {
+	if p.Data == nil {
+		return ""
+	}
+	return pipeline.OpenedLine(p.Recipe.Data, p.Data.manifest, p.Data.passed)
 }
 
 // warn finds what is allowed and yet likely to be a mistake.
@@ -246,6 +263,9 @@ func (p *Plan) Print(w io.Writer) error {
 		{"record", keep},
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
+	}
+	if p.Data != nil && len(p.Data.passed) > 0 {
+		fmt.Fprintln(&b, p.Opened())
 	}
 	for _, line := range append(p.LocalWarnings[:len(p.LocalWarnings):len(p.LocalWarnings)], p.Warnings...) {
 		fmt.Fprintln(&b, line)
