@@ -100,7 +100,7 @@ type Replaced struct {
 // EvaluatedSplit is a split that a probe read.
 type EvaluatedSplit struct {
 	Split      string       `json:"split"`
-	Images     int64        `json:"images"` // of the split, those that cannot be decoded too
+	Images     int64        `json:"images"` // that were read, those that cannot be decoded too
 	Classes    int          `json:"classes"`
 	PassedOver []PassedOver `json:"passed_over"`
 	Skipped    int64        `json:"skipped"` // images that cannot be decoded

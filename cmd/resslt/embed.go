@@ -65,6 +65,7 @@ what is done so far is kept in FILE.parts until the end.`,
 				return err
 			}
 			defer images.Close()
+			fmt.Fprintln(c.ErrOrStderr(), images.Opened())
 			done, err := openParts(out+".parts", enc, images, o)
 			if err != nil {
 				return err
@@ -80,6 +81,9 @@ what is done so far is kept in FILE.parts until the end.`,
 			}
 			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
 				return err
+			}
+			if line := images.Skipped.String(); line != "" {
+				fmt.Fprintln(c.ErrOrStderr(), "warning: skipped: "+line)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", done.kept, done.plan.Dim, out, done.rows-done.kept)
 			return done.remove()

@@ -73,6 +73,7 @@ func (o *inspectOptions) run(c *cobra.Command) (err error) {
 		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.Count)))
 	}
 	o.Indexing = cli.Progress(c.ErrOrStderr(), "index")
+	o.Opened = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
 	drawn, policy, err := sheet.Samples(c.Context(), o.Options)
 	if err != nil {
 		return err

@@ -3,12 +3,15 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -28,6 +31,7 @@ type ImageOptions struct {
 // Images returns a data set's images in order of id, un-augmented, for features. It is an
 // eval.Source, and not for concurrent use.
 type Images struct {
+	uri  string
 	src  ingest.Source
 	o    ImageOptions
 	r    *renderers
@@ -35,7 +39,59 @@ type Images struct {
 	next int
 
 	Keys    []string // of the images returned so far, by row
-	Skipped int64    // images skipped so far
+	Skipped Skipped  // of them so far
+}
+
+// Skipped are the images that were left out because they cannot be decoded.
+type Skipped struct {
+	Count int64
+	First []SkippedImage // maxSkipped at most
+}
+
+// SkippedImage is one of them.
+type SkippedImage struct {
+	ID          int64
+	Key, Reason string
+}
+
+// maxSkipped bounds the images whose names are kept.
+const maxSkipped = 100
+
+// shownSkipped are the names that a line has room for.
+const shownSkipped = 4
+
+// String is one line: "3 images cannot be decoded: a.jpg (the file is empty), …"; "" where
+// all can.
+func (s *Skipped) String() string {
+	if s.Count == 0 {
+		return ""
+	}
+	shown := s.First[:min(len(s.First), shownSkipped)]
+	names := make([]string, len(shown))
+	for i, m := range shown {
+		names[i] = fmt.Sprintf("%s (%s)", cli.Printable(m.Key), m.Reason)
+	}
+	line := fmt.Sprintf("%s cannot be decoded: %s", count(s.Count, "image", "images"), strings.Join(names, ", "))
+	if more := s.Count - int64(len(shown)); more > 0 {
+		line += fmt.Sprintf(" and %d more", more)
+	}
+	return line
+}
+
+func (s *Skipped) add(id int64, key, reason string) {
+	s.Count++
+	if len(s.First) < maxSkipped {
+		s.First = append(s.First, SkippedImage{id, key, reason})
+	}
+}
+
+// reasonOf is why a sample is bad, without its name.
+func reasonOf(err error) string {
+	var e *errs.Error
+	for errors.As(err, &e) && e.Err != nil {
+		err = e.Err
+	}
+	return err.Error()
 }
 
 // OpenImages opens the images of a split of a data set.
@@ -51,7 +107,7 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	return &Images{src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
+	return &Images{uri: uri, src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
 }
 
 // CenterCrop returns the policy of one un-augmented view: the central square, whose side
@@ -73,6 +129,12 @@ func (m *Images) Row() int64 { return int64(m.next) }
 // batch size.
 func (m *Images) SkipTo(row int64) { m.next = int(row) }
 
+// Opened describes the data set in a line, with what its reader passed over.
+func (m *Images) Opened() string { return Opened(m.uri, m.src) }
+
+// Survey is what the data set's reader passed over.
+func (m *Images) Survey() ingest.Survey { return ingest.SurveyOf(m.src) }
+
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 
@@ -86,7 +148,7 @@ func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 		}
 		m.next += len(ids)
 		m.Keys = append(m.Keys, keys...)
-		m.Skipped += int64(len(ids) - len(keys))
+		m.Skipped = m.r.skipped
 		if len(out.Labels) > 0 {
 			return out, nil
 		}
@@ -104,6 +166,7 @@ type renderers struct {
 	skipBad bool
 	each    []*augment.Renderer
 	samples []schemas.Sample // a buffer for each renderer
+	skipped Skipped          // by all calls of render, which one goroutine makes
 }
 
 func newRenderers(src ingest.Source, policy *augment.Policy, workers int, skipBad bool) (*renderers, error) {
@@ -134,7 +197,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 	n, one := len(ids), 3*r.size*r.size
 	out := eval.Images{Size: r.size, Pixels: make([]byte, n*one), Labels: make([]int32, n), IDs: make([]int64, n)}
 	keys := make([]string, n)
-	bad := make([]bool, n)
+	bad := make([]string, n) // why; "" for a good one
 	var taken atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	for w := range r.each {
@@ -150,7 +213,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 					if !r.skipBad || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
 						return err
 					}
-					bad[i] = true
+					bad[i] = reasonOf(err)
 				}
 				out.Labels[i], out.IDs[i], keys[i] = s.Label, s.ID, s.Key
 			}
@@ -163,7 +226,8 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 	// Close the gaps of bad images.
 	kept := 0
 	for i := range n {
-		if bad[i] {
+		if bad[i] != "" {
+			r.skipped.add(ids[i], keys[i], bad[i])
 			continue
 		}
 		if kept != i {

@@ -16,11 +16,16 @@ func Opened(uri string, src ingest.Source) string {
 
 // OpenedLine is Opened for a data set that is closed by now.
 func OpenedLine(uri string, m *ingest.Manifest, passed ingest.Survey) string {
-	line := fmt.Sprintf("%s, split %s: %s, %s", uri, m.Split, count(m.Samples, "sample", "samples"), classesOf(m))
+	line := fmt.Sprintf("%s, split %s: %s", uri, m.Split, Totals(m))
 	if len(passed) > 0 {
 		line += "; " + briefly(uri, m.Split, passed)
 	}
 	return line
+}
+
+// Totals is how many samples and classes a data set has: "16 samples, 2 classes".
+func Totals(m *ingest.Manifest) string {
+	return count(m.Samples, "sample", "samples") + ", " + classesOf(m)
 }
 
 func count(n int64, one, many string) string {
