@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 
+	"resslt/augment/raster"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
@@ -18,11 +19,14 @@ import (
 // decoder decodes a sample to an Image in pure Go: the part of a Painter that ref and
 // gift share.
 type decoder struct {
-	limits Limits
-	sample *schemas.Sample
-	image  Image
-	reader bytes.Reader
-	format format
+	limits  Limits
+	formats Formats
+	sample  *schemas.Sample
+	image   Image
+	reader  bytes.Reader
+	format  format
+
+	picture raster.Picture // of formatRaster
 }
 
 // format is that of the first bytes; the name is ignored.
@@ -126,7 +130,11 @@ func (d *decoder) checkSize(w, h int) error {
 // config reads the header of an encoded sample.
 func (d *decoder) config() (w, h int, err error) {
 	var other string
+	d.picture = nil
 	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
+		if d.formats == AllFormats {
+			return d.openRaster()
+		}
 		if other != "" {
 			return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is "+other))
 		}
@@ -137,6 +145,9 @@ func (d *decoder) config() (w, h int, err error) {
 		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
 			return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
 		}
+	}
+	if d.format == formatWebP && d.formats == AllFormats && animatedWebP(d.sample.Data) {
+		return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is an animated WebP"))
 	}
 	var cfg image.Config
 	err = d.guard(func() error {
@@ -174,6 +185,10 @@ func (d *decoder) guard(decode func() error) (err error) {
 		switch {
 		case errors.As(err, &jpegUnsupported), errors.As(err, &pngUnsupported):
 			return d.fail(hintConvert, errs.BecauseErr(errs.ErrUnsupported, err))
+		case errors.Is(err, errs.ErrUnsupported): // package raster's
+			return d.fail(hintConvert, err)
+		case errors.Is(err, errs.ErrCorrupt):
+			return d.fail(hintRemove, err)
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is cut off"))
 		}
@@ -197,6 +212,9 @@ func (d *decoder) Decode(box Box) error {
 	case schemas.RawGray:
 		d.image.each(box, d.sample.Data, w, 1, 0, 0)
 		return nil
+	}
+	if d.format == formatRaster {
+		return d.guard(func() error { return d.picture.Decode(d.image.Pix) })
 	}
 	var m image.Image
 	err := d.guard(func() (err error) {

@@ -10,7 +10,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Engine makes painters. Name is its name and version, such as "ref/1", and is part of
+// Engine makes painters. Name is its name and version, such as "ref/2", and is part of
 // the run spec: engines of equal names give equal bytes for equal plans and samples. An
 // Engine is safe for many goroutines.
 type Engine interface {
@@ -87,8 +87,10 @@ func RegisterEngine(rank int, e Engine) {
 }
 
 func init() {
-	RegisterEngine(10, giftEngine{})
-	RegisterEngine(0, refEngine{})
+	for _, f := range []Formats{AllFormats, FirstFormats} {
+		RegisterEngine(10, giftEngine{f})
+		RegisterEngine(0, refEngine{f})
+	}
 }
 
 // DefaultEngine is the fastest engine that is built in.
@@ -96,6 +98,20 @@ func DefaultEngine() Engine {
 	engines.RLock()
 	defer engines.RUnlock()
 	return engines.list[0].Engine
+}
+
+// RawEngine is the engine of e's family for data sets of raw pixels, which no decoder
+// touches: the oldest version. Their runs keep the digests that they have always had.
+func RawEngine(e Engine) Engine {
+	family, _, _ := strings.Cut(e.Name(), "/")
+	engines.RLock()
+	defer engines.RUnlock()
+	for _, have := range engines.list {
+		if f, _, _ := strings.Cut(have.Name(), "/"); f == family {
+			e = have.Engine // the newest is first
+		}
+	}
+	return e
 }
 
 // EngineNames lists the built-in engines, the default first.

@@ -14,8 +14,8 @@ import (
 // is not usable.
 type Decoder struct{ d decoder }
 
-// NewDecoder makes a decoder that refuses samples over the limits.
-func NewDecoder(l Limits) *Decoder { return &Decoder{decoder{limits: l}} }
+// NewDecoder makes a decoder of the formats that refuses samples over the limits.
+func NewDecoder(l Limits, f Formats) *Decoder { return &Decoder{decoder{limits: l, formats: f}} }
 
 // Open is Painter's: it reads the size and checks the limits.
 func (d *Decoder) Open(s *schemas.Sample) (w, h int, err error) { return d.d.Open(s) }

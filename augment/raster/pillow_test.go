@@ -71,6 +71,7 @@ func decode(data []byte, most int) (rgb []byte, w, h int, err error) {
 var refuses = map[string]string{
 	"pil-lab.tif": "photometric interpretation 8", "pil-float.tif": "floating-point", "pil-int32.tif": "32 bits",
 	"pil-jpeg.tif": "JPEG compression", "im-jpeg.tif": "JPEG compression", "libtiff-g3-2d.tif": "two-dimensional",
+	"libtiff-g3-fill.tif": "Group 3", "im-fax3.tif": "Group 3",
 }
 
 // Every file has the pixels that Pillow reads from it, or is refused with the reason.

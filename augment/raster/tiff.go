@@ -81,7 +81,6 @@ type tiff struct {
 	predictor   bool
 	planar      bool // every sample in blocks of its own
 	associated  bool // the first sample beyond the colours is alpha, and colours are multiplied by it
-	group3      int  // its options
 	colors      palette
 
 	tiles          bool // blocks at the edges are padded
@@ -239,8 +238,12 @@ func (t *tiff) readCompression(f tiffFields) error {
 		if t.bits != 1 || t.samples != 1 {
 			return corrupt("TIFF with fax compression of %d samples of %d bits", t.samples, t.bits)
 		}
-		if t.group3 = f.one(tagGroup3, 0); t.compression == tiffGroup3 && t.group3&1 != 0 {
+		switch options := f.one(tagGroup3, 0); {
+		case t.compression == tiffGroup4:
+		case options&1 != 0:
 			return unsupported("TIFF with two-dimensional Group 3 compression")
+		case options&4 != 0:
+			return unsupported("TIFF with fill bits in Group 3 compression")
 		}
 	default:
 		name := tiffNames[t.compression]

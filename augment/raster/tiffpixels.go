@@ -37,7 +37,7 @@ func (t *tiff) Decode(dst []byte) error {
 		for y := range rows {
 			for p := range streams {
 				if _, err := io.ReadFull(&streams[p], packed); err != nil {
-					return tiffError(err)
+					return t.readError(err)
 				}
 				if t.predictor {
 					t.unpredict(packed, samples)
@@ -116,6 +116,15 @@ func (r *blockReader) close() {
 			c.Close() // of a reader: it has no error to give
 		}
 	}
+}
+
+// readError is what stopped a strip or tile.
+func (t *tiff) readError(err error) error {
+	if err = tiffError(err); t.compression == tiffGroup3 && !errors.Is(err, io.ErrUnexpectedEOF) {
+		// x/image knows lines that end without fill bits, as most writers have them.
+		return unsupported("TIFF with this kind of Group 3 compression (%v)", err)
+	}
+	return err
 }
 
 func tiffError(err error) error {

@@ -15,5 +15,5 @@ func ResolveRecipe(r *recipe.Recipe, data string, set []string, have cores.Cores
 	if data != "" {
 		r.Data = data
 	}
-	return r.Resolve(pipeline.Host(have))
+	return r.Resolve(pipeline.Host(have, r.Data))
 }
