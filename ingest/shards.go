@@ -186,6 +186,8 @@ type shardFiles struct {
 	keep   bool // remote shards are fetched into the cache
 	closed atomic.Bool
 
+	checked shardCheck // of confirm
+
 	mu   sync.RWMutex
 	open map[int]*file // by shard; guarded by mu
 }

@@ -146,7 +146,7 @@ func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.Ta
 		other := row
 		other.Index = (row.Index + (k+1)*spec.Dataset.Samples/(testSamples+1)) % spec.Dataset.Samples
 		other.Sample = sv.source.Order().At(row.Epoch, other.Index)
-		if _, err := b.maker.Make(ctx, other, dst, plans); err == nil || produce.Undecodable(err) {
+		if _, err := b.maker.Make(ctx, other, dst, plans); err == nil || schemas.AsBadSample(err) != nil {
 			return true
 		}
 	}

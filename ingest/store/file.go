@@ -174,6 +174,17 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	return f.store.cache.get(ctx, f)
 }
 
+// DropCopy removes the file's copy from the cache, if it has one that turned out to be
+// damaged: the next read fetches it again.
+func (f *File) DropCopy(ctx context.Context) {
+	if f.disk != nil {
+		return
+	}
+	if path, err := f.cached(ctx); err == nil && path != "" {
+		f.store.cache.drop(path)
+	}
+}
+
 // pull reads [off, off+n) from the network and passes it on in order. A body that
 // breaks off is resumed where it ended.
 func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) error {
