@@ -192,7 +192,7 @@ func TestTombstones(t *testing.T) {
 		text string
 	}{
 		{"undecodable", schemas.NewBadSample("decode", "x", "", errs.Because(errs.ErrCorrupt, "no image at all")), "no image at all"},
-		{"poison", errors.New("disk trouble"), "tried 2 times"},
+		{"poison", errors.New("disk trouble"), "tried 2 times: disk trouble"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
