@@ -67,7 +67,14 @@ func sniff(b []byte) (f format, other string) {
 // worker busy for hours. Thumbnails in the metadata count, too.
 const maxScans = 200
 
-func (d *decoder) fail(hint string, err error) error {
+// fail is the error of a bad sample: no machine can decode it. It is made here, whatever
+// decoder refused the bytes.
+func (d *decoder) fail(hint string, reason error) error {
+	return schemas.NewBadSample("decode", d.sample.Key, hint, reason)
+}
+
+// fault is an error that says nothing of the sample's bytes.
+func (d *decoder) fault(hint string, err error) error {
 	return errs.New("decode", d.sample.Key, hint, err)
 }
 
@@ -95,7 +102,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 			return 0, 0, err
 		}
 	default:
-		return 0, 0, d.fail("use a newer build", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
+		return 0, 0, d.fault("use a newer build", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
 	}
 	if err := d.checkSize(w, h); err != nil {
 		return 0, 0, err
@@ -107,7 +114,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 		fallthrough
 	case schemas.RawRGB:
 		if len(s.Data) != channels*w*h {
-			return 0, 0, d.fail("index the data set again", errs.Because(errs.ErrCorrupt,
+			return 0, 0, d.fault("index the data set again", errs.Because(errs.ErrCorrupt,
 				fmt.Sprintf("%d bytes for %d×%d×%d", len(s.Data), h, w, channels)))
 		}
 	}
@@ -202,7 +209,7 @@ func (d *decoder) guard(decode func() error) (err error) {
 func (d *decoder) Decode(box Box) error {
 	w, h := d.image.W, d.image.H
 	if !box.within(w, h) {
-		return d.fail("draw the plans for this picture", errs.Because(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
+		return d.fault("draw the plans for this picture", errs.Because(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
 	}
 	d.image.reset(w, h)
 	switch d.sample.Encoding {
@@ -242,8 +249,8 @@ func (d *decoder) Decode(box Box) error {
 	return nil
 }
 
-// Decode decodes a whole sample into dst, reusing its memory, in pure Go. Errors wrap errs.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
-// the sample.
+// Decode decodes a whole sample into dst, reusing its memory, in pure Go. The error names
+// the sample; it is a schemas.BadSample where the bytes are at fault.
 func Decode(s *schemas.Sample, l Limits, dst *Image) error {
 	d := decoder{limits: l, image: *dst}
 	w, h, err := d.Open(s)

@@ -37,8 +37,8 @@
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them, equal to
 //     the byte for the same parameters (parity_test.go), except the blur, which is a
 //     true Gaussian cut at 3σ where PIL's is three box blurs.
-//   - The error of a faulty sample wraps errs.ErrCorrupt, ErrTooLarge or ErrUnsupported
-//     and names its key; limits are checked before anything is decoded or allocated.
+//   - The error of a faulty sample is a schemas.BadSample, which only decode.go makes, and
+//     names its key; limits are checked before anything is decoded or allocated.
 //
 // # Fixed-point formats
 //

@@ -49,7 +49,7 @@ func Kernels(e Engine) string {
 type Painter interface {
 	// Open reads the sample's size without decoding it, after checking the
 	// limits. The painter may keep sample.Data until the next Open or Close.
-	// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the sample.
+	// The error names the sample; where its bytes are at fault, it is a schemas.BadSample.
 	Open(sample *schemas.Sample) (w, h int, err error)
 	// Decode decodes the pixels of box, which contains the boxes of all later plans.
 	Decode(box Box) error
@@ -201,9 +201,9 @@ func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
 //
 // pixels[v] is (S,S,3) uint8, HWC, RGB, with S = Views[v].Size, owned by the
 // caller and valid only when the error is nil. plans is nil or has one entry for each
-// view, whose buffers the result reuses. Errors wrap ErrCorrupt, ErrTooLarge or
-// ErrUnsupported if the sample is at fault (the caller then takes another sample or
-// makes a tombstone), ErrUsage if the arguments are.
+// view, whose buffers the result reuses. The error is a schemas.BadSample if the sample's
+// bytes are at fault (the caller then takes another sample or makes a tombstone), ErrUsage
+// if the arguments are.
 func (r *Renderer) Render(sample *schemas.Sample, key Key, pixels, plans [][]byte) ([][]byte, error) {
 	if err := r.checkBuffers(pixels); err != nil {
 		return plans, err

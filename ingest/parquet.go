@@ -339,7 +339,7 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 	}
 	values, err := t.images.Page(ctx, shardReader{f, op, key}, at, next)
 	if err != nil {
-		return parquetError(op, key, changedHint, err)
+		return s.after(i, f, parquetError(op, key, changedHint, err))
 	}
 	if row-first >= len(values) || int64(len(values[row-first])) != size {
 		return errs.New(op, key, changedHint, errs.Because(errs.ErrMismatch, "it has another size"))

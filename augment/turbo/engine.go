@@ -163,10 +163,10 @@ func (p *painter) fail(status C.int) error {
 		sentinel = errs.ErrTooLarge
 	case C.TURBO_NO_MEMORY:
 		sentinel = errs.ErrUnavailable
-	case C.TURBO_MISMATCH:
-		sentinel = errs.ErrMismatch
-	default:
+	case C.TURBO_CORRUPT:
 		sentinel = errs.ErrCorrupt
+	default: // a status that says nothing of the sample never blames it
+		sentinel = errs.ErrMismatch
 	}
 	return p.other.Fail(sentinel, C.GoString(C.turbo_message(p.c)))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -229,7 +228,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 				}
 				switch err := do(w, at); {
 				case err == nil:
-				case errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrTooLarge), errors.Is(err, errs.ErrUnsupported):
+				case schemas.AsBadSample(err) != nil:
 					refused.Add(1)
 				default:
 					return err

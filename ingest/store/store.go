@@ -31,8 +31,12 @@ type Options struct {
 	Patience time.Duration
 
 	// Attempts is how often a request is tried before its failure is returned, with
-	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s. Default: 8, some 15 s.
+	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s, or as long as the server asks for. Default:
+	// 8, some 15 s.
 	Attempts int
+
+	// Disk is where local files are read. Default: OSDisk.
+	Disk Disk
 }
 
 // defaultCacheBytes is Options.CacheBytes where neither it nor the environment is set.
@@ -66,6 +70,9 @@ func (o Options) applyDefaults() Options {
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 8
+	}
+	if o.Disk == nil {
+		o.Disk = OSDisk{}
 	}
 	return o
 }
@@ -140,7 +147,7 @@ func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error)
 // Stat describes a file. Errors match fs.ErrNotExist or one of errs' sentinels.
 func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 	if !Remote(name) {
-		info, err := os.Stat(Local(name))
+		info, err := s.o.Disk.Stat(Local(name))
 		if err != nil {
 			return Info{}, err
 		}
@@ -151,7 +158,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 		return Info{}, err
 	}
 	var info Info
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
 		info, err = b.stat(ctx, key)
 		return err
 	})
@@ -163,7 +170,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 // there are files below it. A web server has no folders.
 func (s *Store) IsDir(ctx context.Context, name string) (bool, error) {
 	if !Remote(name) {
-		info, err := os.Stat(Local(name))
+		info, err := s.o.Disk.Stat(Local(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
@@ -187,7 +194,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 		key += "/"
 	}
 	var files []Info
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
 		files, err = b.list(ctx, key)
 		return err
 	})
@@ -241,14 +248,14 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		return s.OpenAs(ctx, info)
 	}
 	name = Local(name)
-	info, err := os.Stat(name)
+	info, err := s.o.Disk.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() { // opening a named pipe would wait for a writer
 		return nil, errs.New("", "", "", errs.Because(errs.ErrUnsupported, "not a regular file"))
 	}
-	f, err := os.Open(name)
+	f, err := s.o.Disk.Open(name)
 	if err != nil {
 		return nil, err
 	}

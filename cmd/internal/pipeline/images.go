@@ -14,7 +14,6 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/ingest"
 	"resslt/schemas"
-	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -191,6 +190,21 @@ func (r *renderers) close() error {
 	return err
 }
 
+// readAndRender reads sample id and has it rendered. A sample that the renderer calls bad is
+// one only if its bytes are those that were indexed; otherwise the store is at fault.
+func readAndRender(ctx context.Context, src ingest.Source, s *schemas.Sample, id int64, render func() error) error {
+	if err := src.Read(ctx, id, s); err != nil {
+		return err
+	}
+	err := render()
+	if schemas.AsBadSample(err) != nil {
+		if fault := ingest.Confirm(ctx, src, s); fault != nil {
+			return fault
+		}
+	}
+	return err
+}
+
 // render renders the images of the ids, and returns their keys, too. The views are drawn
 // by key's seed and epoch. With skipBad, images that cannot be decoded are left out.
 func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, error) {
@@ -204,13 +218,14 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 		g.Go(func() error {
 			s := &r.samples[w]
 			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
-				if err := r.src.Read(ctx, ids[i], s); err != nil {
+				err := readAndRender(ctx, r.src, s, ids[i], func() error {
+					k := key
+					k.Sample = s.ID
+					_, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil)
 					return err
-				}
-				k := key
-				k.Sample = s.ID
-				if _, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil); err != nil {
-					if !r.skipBad || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
+				})
+				if err != nil {
+					if !r.skipBad || schemas.AsBadSample(err) == nil {
 						return err
 					}
 					bad[i] = reasonOf(err)

@@ -108,22 +108,28 @@ type maker struct {
 
 func (m *maker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	start := time.Now()
-	if err := m.data.Read(ctx, row.Sample, &m.sample); err != nil {
-		return produce.Made{}, err
-	}
-	if m.timer != nil {
-		m.timer.Read(time.Since(start))
-	}
-	if m.plans != nil {
-		if recorded, ok := m.plans(row); ok {
-			return produce.Made{Label: m.sample.Label}, m.replay(recorded, dst, plans)
+	err := readAndRender(ctx, m.data, &m.sample, row.Sample, func() error {
+		if m.timer != nil {
+			m.timer.Read(time.Since(start))
 		}
-	}
-	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
-	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {
+		return m.render(row, dst, plans)
+	})
+	if err != nil {
 		return produce.Made{}, err
 	}
 	return produce.Made{Label: m.sample.Label}, nil
+}
+
+// render renders the sample that was read, by recorded plans where there are any.
+func (m *maker) render(row wire.TaskRow, dst, plans [][]byte) error {
+	if m.plans != nil {
+		if recorded, ok := m.plans(row); ok {
+			return m.replay(recorded, dst, plans)
+		}
+	}
+	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
+	_, err := m.renderer.Render(&m.sample, key, dst, plans)
+	return err
 }
 
 func (m *maker) Close() error { return m.renderer.Close() }
