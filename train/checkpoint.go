@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train/nn"
@@ -27,17 +28,19 @@ const checkpointVersion = 1
 // DIR/step-<step>.json; the tensors are in step-<step>.safetensors next to it.
 // The JSON is written last, so where it exists the tensors are whole.
 type Checkpoint struct {
-	Version   int     `json:"version"`
-	Step      int64   `json:"step"`       // steps done: the next step to make
-	RunDigest string  `json:"run_digest"` // of the run spec whose batches were used
-	Recipe    string  `json:"recipe"`     // resolved recipe, YAML
-	Torch     string  `json:"torch"`      // libtorch's version
-	WorldSize int     `json:"world_size"` // processes that trained the last step together; 0, of an older build: 1
-	Seconds   float64 `json:"seconds"`    // of training so far, over all sessions
-	Loss      float64 `json:"loss"`       // of the last logged step
-	Figures           // of that step
-	Weights   string  `json:"weights"` // file name of the tensors
-	SHA256    string  `json:"sha256"`  // of that file
+	Version   int    `json:"version"`
+	Step      int64  `json:"step"`       // steps done: the next step to make
+	RunDigest string `json:"run_digest"` // of the run spec whose batches were used
+	// Spec is that run spec, for messages; nil of an older build.
+	Spec      *schemas.RunSpec `json:"run_spec,omitempty"`
+	Recipe    string           `json:"recipe"`     // resolved recipe, YAML
+	Torch     string           `json:"torch"`      // libtorch's version
+	WorldSize int              `json:"world_size"` // processes that trained the last step together; 0, of an older build: 1
+	Seconds   float64          `json:"seconds"`    // of training so far, over all sessions
+	Loss      float64          `json:"loss"`       // of the last logged step
+	Figures                    // of that step
+	Weights   string           `json:"weights"` // file name of the tensors
+	SHA256    string           `json:"sha256"`  // of that file
 
 	path string // of the tensors
 }

@@ -31,11 +31,12 @@ type loop struct {
 	inconsistent bool
 }
 
-func newLoop(o Options, l *Learner) *loop {
+func newLoop(o Options, l *Learner) (*loop, error) {
+	s, err := newSchedules(o.Recipe, o.Spec)
 	return &loop{
-		Options: o.applyDefaults(l.config.Device), schedules: newSchedules(o.Recipe, o.Spec),
+		Options: o.applyDefaults(l.config.Device), schedules: s,
 		learner: l, ranks: ranks{group: o.Group}, saved: -1,
-	}
+	}, err
 }
 
 func (l *loop) run(ctx context.Context) (err error) {
@@ -242,7 +243,7 @@ func (l *loop) checkpoint() error {
 		}
 	}
 	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
-		Step: l.step, RunDigest: l.Spec.Digest(), Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
+		Step: l.step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
 		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(),
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 }

@@ -281,7 +281,11 @@ func runFailing(t *testing.T, o Options, at int) (begun int, err error) {
 	defer learner.Free()
 	failing := &failing{Objective: learner.criterion.Objective, left: at}
 	learner.criterion.Objective = failing
-	err = newLoop(o, learner).run(context.Background())
+	l, err := newLoop(o, learner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = l.run(context.Background())
 	return at - failing.left, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"resslt/schemas"
@@ -107,17 +108,28 @@ func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints")
 // schedules are the recipe's pure functions of the step.
 type schedules struct{ lr, alpha, m optim.Schedule }
 
-func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) schedules {
+// newSchedules makes the schedules of a run. One that was planned anew follows the schedules
+// of each plan up to the step until which it counted.
+func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
 	alpha := optim.Constant(1)
 	if r.ObjectiveOf().WarmUp {
 		alpha = optim.Ramp(steps(r.WarmupNCEEpochs))
 	}
-	return schedules{
-		lr:    optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), spec.Steps()),
-		alpha: alpha,
-		m:     optim.Cosine(r.M, r.MEnd, spec.Steps()),
+	of := func(total int64) schedules {
+		return schedules{
+			lr: optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), total),
+			m:  optim.Cosine(r.M, r.MEnd, total),
+		}
 	}
+	s := of(spec.Steps())
+	plans, err := r.Plans()
+	for _, p := range slices.Backward(plans) {
+		was := of(int64(p.Epochs) * spec.StepsPerEpoch)
+		s.lr, s.m = optim.Until(p.Until, was.lr, s.lr), optim.Until(p.Until, was.m, s.m)
+	}
+	s.alpha = alpha
+	return s, err
 }
 
 // at gives the values of one step.
@@ -133,8 +145,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLoop(o, learner)
-	if err := l.run(ctx); err != nil {
+	l, err := newLoop(o, learner)
+	if err == nil {
+		err = l.run(ctx)
+	}
+	if err != nil {
 		learner.Free()
 		return nil, err
 	}

@@ -75,14 +75,9 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 			return nil, err
 		}
 		r.Files = append(r.Files, f)
-		if r.Run.Digest == "" {
-			r.Run = f.Run
+		if err := r.join(f); err != nil {
+			return nil, err
 		}
-		if f.Run.Digest != r.Run.Digest {
-			return nil, errs.New("open record", dir, "keep each run's record in a folder of its own", errs.Because(errs.ErrMismatch,
-				fmt.Sprintf("%s is of run %.12s, the files before it of %.12s", filepath.Base(path), f.Run.Digest, r.Run.Digest)))
-		}
-		r.Run.DataURI = f.Run.DataURI // the newest
 		for _, x := range f.refs {
 			if f.Pixels {
 				r.pixels[chunkID{x.first, int(x.chunk)}] = inFile{f, x}
@@ -97,6 +92,22 @@ func OpenFolder(dir string) (_ *Folder, err error) {
 	slices.SortStableFunc(r.log, func(a, b logged) int { return int(min(max(a.ref.first-b.ref.first, -1), 1)) })
 	r.encode.New = func() any { return wire.NewEncoder(&r.Run.Spec) }
 	return r, nil
+}
+
+// join takes the run from a file, which comes after those that were taken from: log files
+// first, each kind in the order in which it was written. A run that was resumed with more
+// epochs has files of both lengths; the newest log counts.
+func (r *Folder) join(f *segmentFile) error {
+	first := r.Run.Digest == ""
+	if !first && !f.Run.Spec.EqualBatches(&r.Run.Spec) {
+		return errs.New("open record", r.Dir, "keep each run's record in a folder of its own", errs.Because(errs.ErrMismatch,
+			fmt.Sprintf("%s is of another run than the files before it: %s", filepath.Base(f.Path), f.Run.Spec.Differences(&r.Run.Spec).Text("they have"))))
+	}
+	if logs := slices.ContainsFunc(r.Files, func(g *segmentFile) bool { return !g.Pixels }); first || !f.Pixels || !logs {
+		r.Run.Spec, r.Run.Digest = f.Run.Spec, f.Run.Digest
+	}
+	r.Run.DataURI = f.Run.DataURI // the newest
+	return nil
 }
 
 func isDir(path string) bool {

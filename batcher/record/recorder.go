@@ -145,9 +145,9 @@ func (r *Recorder) learn(path string) error {
 		return err
 	}
 	defer f.Close()
-	if f.Run.Digest != r.opts.Run.Digest {
+	if !f.Run.Spec.EqualBatches(r.spec) {
 		return errs.New("record to", r.opts.Dir, "choose another --out, or move the record away", errs.Because(errs.ErrMismatch,
-			fmt.Sprintf("it holds the record of run %.12s, this is %.12s", f.Run.Digest, r.opts.Run.Digest)))
+			"it holds the record of another run: "+r.spec.Differences(&f.Run.Spec).Text("that has")))
 	}
 	t, known := &r.log, r.known
 	if f.Pixels {

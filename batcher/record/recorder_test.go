@@ -195,7 +195,7 @@ func TestResumeIsHeldAgainstTheLog(t *testing.T) {
 	alien.run.Spec.Seed++
 	alien.run.Digest = alien.run.Spec.Digest()
 	_, err := New(alien.options(dir, 0, Window{}))
-	errstest.Want(t, err, errs.ErrMismatch, alien.run.Digest[:12], m.run.Digest[:12])
+	errstest.Want(t, err, errs.ErrMismatch, "seed is 2, that has 1")
 }
 
 // Small segments, small batches: many files, one record.
@@ -286,4 +286,32 @@ func TestOptionsAreChecked(t *testing.T) {
 		_, err := ParseWindow(s, 12)
 		errstest.Want(t, err, errs.ErrUsage, "0 to 11")
 	}
+}
+
+// A run that goes on for more epochs goes on with its record, which is then of the longer
+// run and holds every step once; a run of another seed does not.
+func TestRecordOfALongerRun(t *testing.T) {
+	m, longer := newMaker(), newMaker()
+	dir := t.TempDir()
+	r := newRecorder(t, m.options(dir, 0, Window{0, 12}))
+	m.give(t, r, Window{0, 12})
+	closed(t, r)
+	longer.run.Spec.Epochs++
+	longer.run.Digest = longer.run.Spec.Digest()
+	end := longer.run.Spec.Steps()
+	r = newRecorder(t, longer.options(dir, 10, Window{0, end}))
+	longer.give(t, r, Window{10, end})
+	closed(t, r)
+	f := openFolder(t, dir)
+	if f.Run.Digest != longer.run.Digest || len(f.Stored()) != int(end) {
+		t.Errorf("run %.12s of %d steps, want %.12s of %d", f.Run.Digest, len(f.Stored()), longer.run.Digest, end)
+	}
+	if rep := longer.report(t, dir, true); rep.Found != 0 || rep.StepsWhole != end || rep.EpochsWhole != longer.run.Spec.Epochs {
+		t.Errorf("%+v", rep)
+	}
+	other := newMaker()
+	other.run.Spec.Seed++
+	other.run.Digest = other.run.Spec.Digest()
+	_, err := New(other.options(dir, 10, Window{}))
+	errstest.Want(t, err, errs.ErrMismatch, "seed is 2, that has 1")
 }

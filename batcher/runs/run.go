@@ -307,8 +307,7 @@ func (r *Run) storeInfo(ctx context.Context) error {
 	}
 	if have.Digest != r.Info.Digest {
 		return errs.New("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
-			errs.Because(errs.ErrMismatch, fmt.Sprintf("the broker has spec %.12s under this name, this is %.12s%s",
-				have.Digest, r.Info.Digest, SpecDifference(&have.Spec, &r.Info.Spec))))
+			errs.Because(errs.ErrMismatch, "the broker has another run under this name: "+r.Info.Spec.Differences(&have.Spec).Text("the broker's has")))
 	}
 	return nil
 }
@@ -374,30 +373,6 @@ func (r *Run) loadOptions(ctx context.Context) error {
 	r.Info.DataURI = o.DataURI
 	r.opts = o.applyDefaults(r.Spec())
 	return nil
-}
-
-// SpecDifference names the first fields in which two specs differ, for a person.
-func SpecDifference(a, b *schemas.RunSpec) string {
-	flat := func(s *schemas.RunSpec) map[string]json.RawMessage {
-		var m map[string]json.RawMessage
-		raw, err := json.Marshal(s)
-		if err != nil || json.Unmarshal(raw, &m) != nil {
-			return nil
-		}
-		return m
-	}
-	fa, fb := flat(a), flat(b)
-	var diff []string
-	for k, v := range fa {
-		if string(fb[k]) != string(v) {
-			diff = append(diff, k)
-		}
-	}
-	if len(diff) == 0 {
-		return ""
-	}
-	slices.Sort(diff)
-	return ": they differ in " + strings.Join(diff, ", ")
 }
 
 // checkPayload reports whether the broker takes messages of n bytes.

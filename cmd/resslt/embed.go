@@ -41,7 +41,8 @@ order of the data set. NPY is (N, D) float32; Arrow has key, label and a
 FixedSizeList of float32.
 
 It can be stopped at any moment, and the same command continues where it stopped:
-what is done so far is kept in FILE.parts until the end.`,
+what is done so far is kept in FILE.parts until the end. So does one that adds
+--skip-bad after an image that could not be decoded; what is skipped is named.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
@@ -77,13 +78,11 @@ what is done so far is kept in FILE.parts until the end.`,
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
 				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
-				return err
+				return namingSkip(data, err)
 			}
+			done.sayBad(c.ErrOrStderr())
 			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
 				return err
-			}
-			if line := images.Skipped.String(); line != "" {
-				fmt.Fprintln(c.ErrOrStderr(), "warning: skipped: "+line)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", done.kept, done.plan.Dim, out, done.rows-done.kept)
 			return done.remove()
@@ -97,6 +96,22 @@ what is done so far is kept in FILE.parts until the end.`,
 	p.StringVar(&out, "out", "", "`file` to write")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c
+}
+
+// namingSkip has the error of an image that cannot be decoded say how to go on without it.
+func namingSkip(data string, err error) error {
+	var bad *pipeline.BadImage
+	if !errors.As(err, &bad) {
+		return err
+	}
+	why := bad.Err
+	var typed *errs.Error
+	if errors.As(why, &typed) {
+		plain := *typed
+		plain.Hint = ""
+		why = &plain
+	}
+	return errs.New("embed", data, "give the same command with --skip-bad to leave such images out, or replace this one; what is done so far is kept", why)
 }
 
 // features are (N, dim) float32, one row for each image.

@@ -8,16 +8,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/schollz/progressbar/v3"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
+	"resslt/schemas"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train/torch"
@@ -52,6 +57,7 @@ type parts struct {
 	plan embedPlan
 	rows int64 // images that are done, bad ones included
 	kept int64 // of them, those that have features
+	told int   // of images.Bad, those that are kept in a file
 }
 
 func partsError(dir string, err error) error {
@@ -80,37 +86,83 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 		return nil, partsError(dir, err)
 	}
 	have, err := os.ReadFile(filepath.Join(dir, "plan.json"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return p, durable.WriteFile(filepath.Join(dir, "plan.json"), want)
-	case err != nil:
-		return nil, partsError(dir, err)
-	case !bytes.Equal(have, want):
-		return nil, errs.New("continue from", dir, "embed with the settings that it was started with, delete it, or choose another --out",
-			errs.Because(errs.ErrMismatch, "it was started with "+planDifference(have, want)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, p.begin(want, images)
 	}
-	for ; p.rows < images.Len(); p.rows = min(p.rows+partRows, images.Len()) {
-		err := p.read(p.rows, func(rec arrow.Record) error { p.kept += rec.NumRows(); return nil })
-		if errors.Is(err, errs.ErrNotFound) {
+	if err != nil {
+		return nil, partsError(dir, err)
+	}
+	if p.rows, p.kept, err = p.done(images.Len()); err != nil {
+		return nil, err
+	}
+	if d := p.differences(have, images); len(d) > 0 && p.has() {
+		return nil, errs.New("continue from", dir, "embed with the settings that it was started with, delete it, or choose another --out",
+			errs.Because(errs.ErrMismatch, d.Text("it was started with")))
+	}
+	images.SkipTo(p.rows)
+	if bytes.Equal(have, want) {
+		return p, nil
+	}
+	return p, p.begin(want, images)
+}
+
+// begin writes what the features depend on.
+func (p *parts) begin(plan []byte, images *pipeline.Images) error {
+	if err := pipeline.KeepManifest(p.dir, images.Manifest()); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(p.dir, "plan.json"), plan)
+}
+
+// has reports whether there is a part.
+func (p *parts) has() bool {
+	found, err := filepath.Glob(filepath.Join(p.dir, "part-*.arrow"))
+	return err != nil || len(found) > 0
+}
+
+// done counts the rows of the parts, and those of them that have features. Parts of another
+// width count for nothing: differences names it.
+func (p *parts) done(most int64) (rows, kept int64, err error) {
+	for ; rows < most; rows = min(rows+partRows, most) {
+		err := p.read(rows, func(rec arrow.Record) error { kept += rec.NumRows(); return nil })
+		if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrMismatch) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return 0, 0, err
 		}
 	}
-	images.SkipTo(p.rows)
-	return p, nil
+	return rows, kept, nil
 }
 
-// planDifference names the first thing in which two plans differ, for people.
-func planDifference(have, want []byte) string {
-	a, b := bytes.Split(have, []byte("\n")), bytes.Split(want, []byte("\n"))
-	for i := range min(len(a), len(b)) {
-		if !bytes.Equal(a[i], b[i]) {
-			return fmt.Sprintf("%.90s, this is %.90s", bytes.TrimSpace(a[i]), bytes.TrimSpace(b[i]))
+// differences lists in what the plan differs from the one that the parts were made by, have.
+// Parts without a bad image are the same whether these are skipped or not.
+func (p *parts) differences(have []byte, images *pipeline.Images) (d schemas.Differences) {
+	var was embedPlan
+	if err := json.Unmarshal(have, &was); err != nil {
+		return schemas.Differences{{Key: "plan.json", Is: "whole", Was: "a damaged one"}}
+	}
+	if was.Data != p.plan.Data {
+		if then := pipeline.KeptManifest(p.dir, was.Data); then != nil {
+			d = images.Manifest().Differences(then)
+		}
+		if len(d) == 0 {
+			d.Add("data", fmt.Sprintf("%.12s", p.plan.Data), fmt.Sprintf("%.12s", was.Data))
 		}
 	}
-	return "another plan"
+	is, then := reflect.ValueOf(p.plan), reflect.ValueOf(was)
+	for i := range is.NumField() {
+		key := is.Type().Field(i).Tag.Get("json")
+		switch {
+		case key == "data" || key == "split" && len(d) > 0:
+		case key == "skip_bad" && (p.plan.SkipBad || p.kept == p.rows):
+		case key == "encoder":
+			d.Add("the encoder's weights", fmt.Sprintf("%.12s", p.plan.Encoder), fmt.Sprintf("%.12s", was.Encoder))
+		default:
+			d.Add(key, is.Field(i).Interface(), then.Field(i).Interface())
+		}
+	}
+	return d
 }
 
 // file is the part that begins at a row, by the digest of its bytes; "*" finds it.
@@ -133,6 +185,9 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 		if err != nil {
 			return err
 		}
+		if err := p.skip(from, images); err != nil {
+			return err
+		}
 		var part bytes.Buffer
 		if err := x.write(&part); err != nil {
 			return err
@@ -147,6 +202,47 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 		return errs.New("embed", "", "give a data set with images", errs.Because(errs.ErrUsage, fmt.Sprintf("%d images, and none could be decoded", p.rows)))
 	}
 	return nil
+}
+
+// skip keeps which images were skipped, before the part without them.
+func (p *parts) skip(row int64, images *pipeline.Images) error {
+	var lines []string
+	for _, b := range images.Bad[p.told:] {
+		lines = append(lines, fmt.Sprintf("%s: %s", b.Key, cli.Line(b.Err)))
+	}
+	p.told = len(images.Bad)
+	if lines == nil {
+		return nil
+	}
+	return durable.WriteFile(p.skipFile(row), []byte(strings.Join(lines, "\n")+"\n"))
+}
+
+func (p *parts) skipFile(row int64) string {
+	return filepath.Join(p.dir, fmt.Sprintf("skipped-%08d.txt", row/partRows))
+}
+
+// mostNamed is how many skipped images are named.
+const mostNamed = 20
+
+// sayBad names the images that are skipped so far, by this process and those before it.
+func (p *parts) sayBad(w io.Writer) {
+	bad := p.rows - p.kept
+	said := int64(0)
+	for row := int64(0); row < p.rows && said < mostNamed; row += partRows {
+		raw, err := os.ReadFile(p.skipFile(row))
+		if err != nil {
+			continue // none were skipped, or by an older build
+		}
+		for line := range strings.Lines(string(raw)) {
+			if said++; said > mostNamed {
+				break
+			}
+			fmt.Fprintf(w, "skipped %s\n", strings.TrimSpace(line))
+		}
+	}
+	if said = min(said, mostNamed); said > 0 && bad > said {
+		fmt.Fprintf(w, "and %d more\n", bad-said)
+	}
 }
 
 // read gives the record batches of the part that begins at a row.

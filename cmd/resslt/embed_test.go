@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func TestEmbedContinues(t *testing.T) {
 	}
 
 	// Another encoder does not continue from these parts.
-	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, `started with "encoder"`) {
+	if o := resslt(t, args(weights(2), killed)...); o.code != 1 || !strings.Contains(o.stderr, "the encoder's weights is") || !strings.Contains(o.stderr, "it was started with") {
 		t.Errorf("exit %d: %s", o.code, o.stderr)
 	}
 	// Nor does a part whose bytes have changed count.
@@ -94,5 +95,61 @@ func TestEmbedContinues(t *testing.T) {
 	}
 	if _, err := os.Stat(killed + ".parts"); err == nil {
 		t.Error("the parts were left behind")
+	}
+}
+
+// TestEmbedGoesOn: an image that cannot be decoded stops embed, whose line says how to go on;
+// that command keeps what is done, names what it skips, and leaves the file that skipping from
+// the beginning leaves.
+func TestEmbedGoesOn(t *testing.T) {
+	needTorch(t)
+	dir := t.TempDir()
+	b, err := backbone.New("resnet18", backbone.Config{Width: 4, SmallStem: true, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder := filepath.Join(dir, "encoder.safetensors")
+	if err := train.SaveEncoder(encoder, b, train.EncoderInfo{Backbone: "resnet18", Width: 4, Stem: "small", ImageSize: 8, Std: [3]float64{1, 1, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "images")
+	whole := jpegFile(t, 8, 1)
+	const rows = partRows + 10 // the bad one is in the second part
+	for i := range rows {
+		image := whole
+		if i == partRows+3 {
+			image = []byte("no picture")
+		}
+		write(t, filepath.Join(data, fmt.Sprintf("%06d.jpg", i)), image)
+	}
+	args := func(out string, more ...string) []string {
+		return append([]string{"embed", "--checkpoint", encoder, "--data", "folder:" + data, "--threads", "1", "--out", filepath.Join(dir, out)}, more...)
+	}
+	bad := fmt.Sprintf("%06d.jpg", partRows+3)
+	o := resslt(t, args("a.npy")...)
+	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
+	if last := lines[len(lines)-1]; o.code != 1 || !strings.Contains(last, "--skip-bad") || !strings.Contains(last, bad) || strings.Count(last, "(hint:") != 1 {
+		t.Errorf("exit %d: %s", o.code, last)
+	}
+	if o := resslt(t, args("a.npy", "--split", "train", "--threads", "2")...); o.code != 1 || !strings.Contains(o.stderr, "threads is 2, it was started with 1 (") {
+		t.Errorf("with other threads: exit %d: %s", o.code, o.stderr)
+	}
+	o = resslt(t, args("a.npy", "--skip-bad")...)
+	if o.code != 0 || !strings.Contains(o.stderr, fmt.Sprintf("%d of %d images are done", partRows, rows)) || !strings.Contains(o.stderr, "skipped "+bad) ||
+		!strings.Contains(o.stdout, "1 images skipped") {
+		t.Fatalf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+	if o := resslt(t, args("b.npy", "--skip-bad")...); o.code != 0 || !strings.Contains(o.stderr, "skipped "+bad) {
+		t.Fatalf("exit %d: %s", o.code, o.stderr)
+	}
+	x, err := os.ReadFile(filepath.Join(dir, "a.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if y, err := os.ReadFile(filepath.Join(dir, "b.npy")); err != nil || !bytes.Equal(x, y) {
+		t.Errorf("the files differ, %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.parts")); left != nil { // the pattern is sound
+		t.Errorf("%v were left behind", left)
 	}
 }

@@ -207,12 +207,12 @@ func (e *evaluation) noteReading(images *pipeline.Images) {
 	for _, p := range images.Survey() {
 		s.PassedOver = append(s.PassedOver, eval.PassedOver(p))
 	}
-	s.SkippedAll = images.Skipped.Count
-	for _, m := range images.Skipped.First {
-		s.Skipped = append(s.Skipped, eval.Skipped{Sample: m.ID, Key: m.Key, Reason: m.Reason})
+	s.SkippedAll = images.Skipped
+	for _, b := range images.Bad[:min(len(images.Bad), train.MaxReplaced)] {
+		s.Skipped = append(s.Skipped, eval.Skipped{Sample: b.ID, Key: b.Key, Reason: b.Reason()})
 	}
 	fmt.Fprintln(e.stderr, images.Opened())
-	if line := images.Skipped.String(); line != "" {
+	if line := images.SkippedLine(); line != "" {
 		fmt.Fprintln(e.stderr, "warning: skipped: "+line)
 	}
 }

@@ -53,6 +53,16 @@ func Steps(base, gamma float64, milestones ...int64) Schedule {
 	}
 }
 
+// Until is one schedule before step, another from there on.
+func Until(step int64, before, from Schedule) Schedule {
+	return func(s int64) float64 {
+		if s < step {
+			return before(s)
+		}
+		return from(s)
+	}
+}
+
 // Ramp is α of equation 7: step/steps, clamped at 1. With no steps it is 1.
 func Ramp(steps int64) Schedule {
 	return func(step int64) float64 {

@@ -147,12 +147,18 @@ func wholeNumbers(key string, value any, t reflect.Type) error {
 				}
 				continue
 			}
-			if err := wholeNumbers(f.Tag.Get("yaml"), values[f.Tag.Get("yaml")], f.Type); err != nil {
+			if err := wholeNumbers(keyOf(f), values[keyOf(f)], f.Type); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// keyOf is the key of a field, its yaml tag without options.
+func keyOf(f reflect.StructField) string {
+	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return key
 }
 
 // keysOf lists the yaml tags of a struct and of those within it, in order.
@@ -163,8 +169,8 @@ func keysOf(t reflect.Type) (keys []string) {
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			if !f.Anonymous && !slices.Contains(keys, f.Tag.Get("yaml")) {
-				keys = append(keys, f.Tag.Get("yaml"))
+			if !f.Anonymous && !slices.Contains(keys, keyOf(f)) {
+				keys = append(keys, keyOf(f))
 			}
 			for _, k := range keysOf(f.Type) {
 				if !slices.Contains(keys, k) {

@@ -1,9 +1,6 @@
 package recipe
 
-import (
-	"reflect"
-	"slices"
-)
+import "slices"
 
 // Recipe is a run's hyper-parameters. Every field is a key of the YAML file and of
 // --set, named by its yaml tag. Default has the defaults that the comments state.
@@ -91,6 +88,10 @@ type Recipe struct {
 	BatchSize     int `yaml:"batch_size"`      // B; default 256
 	Epochs        int `yaml:"epochs"`          // default 200
 	StepsPerEpoch int `yaml:"steps_per_epoch"` // 0: all full batches of the data set
+	// Replanned keeps what a run was planned for before it was resumed with other epochs,
+	// as STEP:EPOCHS: up to that step its schedules are those of a run of so many epochs.
+	// `--resume --set epochs=N` writes it, so that the recipe gives the same weights again.
+	Replanned []string `yaml:"replanned,omitempty"`
 
 	// Machine.
 	Seed      uint64 `yaml:"seed"`
@@ -202,22 +203,3 @@ func (r *Recipe) LR() float64 { return r.BaseLR * float64(r.BatchSize) / 256 }
 
 // Evaluates reports whether the recipe asks for the protocol ("knn", "linear").
 func (r *Recipe) Evaluates(protocol string) bool { return slices.Contains(r.Eval, protocol) }
-
-// harmless keys do not change the weights, so they may differ between a checkpoint and
-// the run that resumes it.
-var harmless = []string{
-	"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale",
-}
-
-// Changed lists the keys that change the weights and differ from another recipe's.
-func (r *Recipe) Changed(from *Recipe) []string {
-	var out []string
-	a, b := reflect.ValueOf(r).Elem(), reflect.ValueOf(from).Elem()
-	for i, key := range keys() {
-		if !slices.Contains(harmless, key) && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
-			out = append(out, key)
-		}
-	}
-	return out
-}

@@ -50,7 +50,8 @@ func (r *Recipe) validate() error {
 			return errs.New("recipe "+r.Name+" key", c.key, c.hint, errs.Because(errs.ErrUsage, c.why))
 		}
 	}
-	return nil
+	_, err := r.Plans()
+	return err
 }
 
 // dataRules are those of the data, the network and the machine's modes.

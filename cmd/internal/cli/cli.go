@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
+	"sync/atomic"
 
 	"resslt/schemas/errs"
 
@@ -23,16 +22,18 @@ const (
 	Interrupted = 130 // on request, after a checkpoint if there was a step to save
 )
 
-// Main runs the command and returns the program's exit code. The first SIGINT or SIGTERM
-// cancels the command's context, for an orderly shutdown; the second kills the process.
+// Main runs the command and returns the program's exit code. The first SIGINT, SIGTERM or
+// SIGHUP cancels the command's context, for an orderly end; see onSignals for those after it.
 func Main(root *cobra.Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var quiet atomic.Bool
+	ctx, stop := onSignals(root.Name(), os.Stderr, &quiet)
 	defer stop()
-	go func() {
-		<-ctx.Done()
-		stop() // back to the default: a second signal kills
-	}()
 	prepare(root)
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
+		if log := c.Flags().Lookup("log"); log != nil {
+			quiet.Store(log.Value.String() != log.DefValue)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return Done

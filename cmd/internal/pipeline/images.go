@@ -37,61 +37,52 @@ type Images struct {
 	ids  []int64
 	next int
 
-	Keys    []string // of the images returned so far, by row
-	Skipped Skipped  // of them so far
+	Keys    []string   // of the images returned so far, by row
+	Skipped int64      // images skipped so far
+	Bad     []BadImage // those, the first mostBad of them
 }
 
-// Skipped are the images that were left out because they cannot be decoded.
-type Skipped struct {
-	Count int64
-	First []SkippedImage // maxSkipped at most
+// mostBad bounds the list of images that were skipped.
+const mostBad = 1000
+
+// BadImage is an image that the decoder refuses.
+type BadImage struct {
+	ID  int64
+	Key string
+	Err error
 }
 
-// SkippedImage is one of them.
-type SkippedImage struct {
-	ID          int64
-	Key, Reason string
+// Reason is why, without the name.
+func (b *BadImage) Reason() string {
+	if bad := schemas.AsBadSample(b.Err); bad != nil {
+		return bad.Error()
+	}
+	return b.Err.Error()
 }
 
-// maxSkipped bounds the images whose names are kept.
-const maxSkipped = 100
+// shownBad are the names that a line has room for.
+const shownBad = 4
 
-// shownSkipped are the names that a line has room for.
-const shownSkipped = 4
-
-// String is one line: "3 images cannot be decoded: a.jpg (the file is empty), …"; "" where
-// all can.
-func (s *Skipped) String() string {
-	if s.Count == 0 {
+// SkippedLine is one line: "3 images cannot be decoded: a.jpg (the file is empty), …"; ""
+// where all can.
+func (m *Images) SkippedLine() string {
+	if m.Skipped == 0 {
 		return ""
 	}
-	shown := s.First[:min(len(s.First), shownSkipped)]
+	shown := m.Bad[:min(len(m.Bad), shownBad)]
 	names := make([]string, len(shown))
-	for i, m := range shown {
-		names[i] = fmt.Sprintf("%s (%s)", cli.Printable(m.Key), m.Reason)
+	for i, b := range shown {
+		names[i] = fmt.Sprintf("%s (%s)", cli.Printable(b.Key), b.Reason())
 	}
-	line := fmt.Sprintf("%s cannot be decoded: %s", count(s.Count, "image", "images"), strings.Join(names, ", "))
-	if more := s.Count - int64(len(shown)); more > 0 {
+	line := fmt.Sprintf("%s cannot be decoded: %s", count(m.Skipped, "image", "images"), strings.Join(names, ", "))
+	if more := m.Skipped - int64(len(shown)); more > 0 {
 		line += fmt.Sprintf(" and %d more", more)
 	}
 	return line
 }
 
-func (s *Skipped) add(id int64, key, reason string) {
-	s.Count++
-	if len(s.First) < maxSkipped {
-		s.First = append(s.First, SkippedImage{id, key, reason})
-	}
-}
-
-// reasonOf is why a sample is bad, without its name.
-func reasonOf(err error) string {
-	var e *errs.Error
-	for errors.As(err, &e) && e.Err != nil {
-		err = e.Err
-	}
-	return err.Error()
-}
+func (b *BadImage) Error() string { return b.Err.Error() }
+func (b *BadImage) Unwrap() error { return b.Err }
 
 // OpenImages opens the images of a split of a data set.
 func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptions) (*Images, error) {
@@ -141,13 +132,14 @@ func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 	for m.next < len(m.ids) {
 		ids := m.ids[m.next:min(m.next+m.o.Batch, len(m.ids))]
-		out, keys, err := m.r.render(ctx, ids, augment.Key{})
+		out, keys, bad, err := m.r.render(ctx, ids, augment.Key{})
 		if err != nil {
 			return eval.Images{}, err
 		}
+		m.Bad = append(m.Bad, bad[:min(len(bad), mostBad-len(m.Bad))]...)
 		m.next += len(ids)
 		m.Keys = append(m.Keys, keys...)
-		m.Skipped = m.r.skipped
+		m.Skipped += int64(len(ids) - len(keys))
 		if len(out.Labels) > 0 {
 			return out, nil
 		}
@@ -165,7 +157,6 @@ type renderers struct {
 	skipBad bool
 	each    []*augment.Renderer
 	samples []schemas.Sample // a buffer for each renderer
-	skipped Skipped          // by all calls of render, which one goroutine makes
 }
 
 func newRenderers(src ingest.Source, policy *augment.Policy, workers int, skipBad bool) (*renderers, error) {
@@ -206,12 +197,13 @@ func readAndRender(ctx context.Context, src ingest.Source, s *schemas.Sample, id
 }
 
 // render renders the images of the ids, and returns their keys, too. The views are drawn
-// by key's seed and epoch. With skipBad, images that cannot be decoded are left out.
-func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, error) {
+// by key's seed and epoch. With skipBad, images that cannot be decoded are left out, and
+// listed; without, the error has a BadImage.
+func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (eval.Images, []string, []BadImage, error) {
 	n, one := len(ids), 3*r.size*r.size
 	out := eval.Images{Size: r.size, Pixels: make([]byte, n*one), Labels: make([]int32, n), IDs: make([]int64, n)}
 	keys := make([]string, n)
-	bad := make([]string, n) // why; "" for a good one
+	bad := make([]*BadImage, n)
 	var taken atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	for w := range r.each {
@@ -225,10 +217,12 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 					return err
 				})
 				if err != nil {
-					if !r.skipBad || schemas.AsBadSample(err) == nil {
+					if schemas.AsBadSample(err) == nil {
 						return err
 					}
-					bad[i] = reasonOf(err)
+					if bad[i] = (&BadImage{s.ID, s.Key, err}); !r.skipBad {
+						return bad[i]
+					}
 				}
 				out.Labels[i], out.IDs[i], keys[i] = s.Label, s.ID, s.Key
 			}
@@ -236,13 +230,14 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return eval.Images{}, nil, err
+		return eval.Images{}, nil, nil, err
 	}
 	// Close the gaps of bad images.
 	kept := 0
+	var left []BadImage
 	for i := range n {
-		if bad[i] != "" {
-			r.skipped.add(ids[i], keys[i], bad[i])
+		if bad[i] != nil {
+			left = append(left, *bad[i])
 			continue
 		}
 		if kept != i {
@@ -257,7 +252,7 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 			out.Targets = append(out.Targets, marked.Marks(id)...)
 		}
 	}
-	return out, keys[:kept], nil
+	return out, keys[:kept], left, nil
 }
 
 // RenderSamples renders the one view of a policy for the samples of the ids, drawn by
@@ -268,6 +263,6 @@ func RenderSamples(ctx context.Context, src ingest.Source, policy *augment.Polic
 	if err != nil {
 		return eval.Images{}, nil, err
 	}
-	m, keys, err := r.render(ctx, ids, key)
+	m, keys, _, err := r.render(ctx, ids, key)
 	return m, keys, errors.Join(err, r.close())
 }

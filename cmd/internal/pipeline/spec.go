@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"resslt/augment"
-	"resslt/batcher/runs"
 	"resslt/cmd/internal/cores"
 	"resslt/ingest"
 	"resslt/ingest/store"
@@ -108,7 +107,7 @@ func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, e
 	s.ChunkSamples = recorded.ChunkSamples
 	if s.Digest() != recorded.Digest() {
 		return s, errs.New("replay with recipe", r.Name, "give the recorded run's --recipe and --set",
-			errs.Because(errs.ErrMismatch, "its batches are not those recorded"+runs.SpecDifference(recorded, &s)))
+			errs.Because(errs.ErrMismatch, "its batches are not those recorded: "+s.Differences(recorded).Text("the record has")))
 	}
 	return s, nil
 }

@@ -152,7 +152,7 @@ func (e *viewEpoch) produce(ctx context.Context) error {
 		for i := range ids {
 			ids[i] = v.o.IDs[e.order.At(e.epoch, from+int64(i))]
 		}
-		m, _, err := v.r.render(ctx, ids, augment.Key{Seed: v.o.Seed, Epoch: e.epoch})
+		m, _, _, err := v.r.render(ctx, ids, augment.Key{Seed: v.o.Seed, Epoch: e.epoch})
 		if err != nil {
 			return err
 		}

@@ -59,13 +59,13 @@ func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit
 	for _, m := range read {
 		manifest := m.Manifest()
 		e := train.EvaluatedSplit{
-			Split: manifest.Split, Images: m.Len(), Classes: len(manifest.Classes), PassedOver: passedOver(m.Survey()), Skipped: m.Skipped.Count,
+			Split: manifest.Split, Images: m.Len(), Classes: len(manifest.Classes), PassedOver: passedOver(m.Survey()), Skipped: m.Skipped,
 		}
-		for _, s := range m.Skipped.First {
-			e.SkippedImages = append(e.SkippedImages, train.Replaced{Sample: s.ID, Key: s.Key, Reason: s.Reason, Count: 1})
+		for _, b := range m.Bad[:min(len(m.Bad), train.MaxReplaced)] {
+			e.SkippedImages = append(e.SkippedImages, train.Replaced{Sample: b.ID, Key: b.Key, Reason: b.Reason(), Count: 1})
 		}
 		c.print(m.Opened())
-		if line := m.Skipped.String(); line != "" {
+		if line := m.SkippedLine(); line != "" {
 			c.print("warning: not evaluated: " + line)
 		}
 		out = append(out, e)

@@ -11,6 +11,7 @@ import (
 
 	"resslt/batcher/record"
 	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runreport"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
@@ -48,7 +49,7 @@ func folderError(dir string, err error) error {
 
 // runFiles are what a run leaves in its folder, without the batches that diverged.
 var runFiles = []string{
-	"checkpoints", "metrics.jsonl", "recipe.yaml", "summary.json", "encoder.safetensors", record.Subfolder,
+	"checkpoints", "metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors", record.Subfolder,
 	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile,
 }
 

@@ -28,10 +28,14 @@ type Plan struct {
 	Resume *train.Checkpoint // nil: from step 0
 	Run    string            // name of the run in a farm's broker
 	Source string            // where the batches come from, for people
-	Data   *data             // as it was opened; nil where the batches are recorded
 
 	Pixels record.Window // steps whose views are recorded in Out, apart from the log, which always is
 	Stream bool          // all chunks stay in the broker, in files, and are sealed at the end
+
+	was      *recipe.Recipe   // the run's that is resumed; nil where none is
+	named    *recipe.Recipe   // the one that the user has named in its place; nil where none
+	manifest *ingest.Manifest // of the data; nil of a replay
+	passed   ingest.Survey    // by the reader of the data
 
 	// Warnings are the same on every rank; LocalWarnings are of this machine.
 	Warnings, LocalWarnings []string
@@ -99,15 +103,16 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	if err := train.Check(r); err != nil {
 		return err
 	}
-	if p.Spec, p.Data, err = specOf(ctx, r, src.replays(), indexing); err != nil {
+	if err := p.makeSpec(ctx, src.replays(), indexing); err != nil {
 		return err
 	}
 	if err := p.parseRecord(o.Record); err != nil {
 		return err
 	}
-	if p.Resume != nil && p.Resume.RunDigest != p.Spec.Digest() {
-		return errs.New("resume from", p.Out, "resume with the recipe, data and engine of the run, or start over without --resume",
-			errs.Because(errs.ErrMismatch, fmt.Sprintf("its batches are of run %.12s, these settings make run %.12s", p.Resume.RunDigest, p.Spec.Digest())))
+	if p.Resume != nil {
+		if err := p.differ(o, have); err != nil {
+			return err
+		}
 	}
 	if p.Run = o.Run; p.Run == "" {
 		p.Run = r.Name
@@ -117,73 +122,36 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	return nil
 }
 
-// findCheckpoint finds the newest checkpoint, whose recipe counts from here on. given says
-// that the user has named the recipe that the plan has now.
-func (p *Plan) findCheckpoint(given bool) error {
-	c, damaged, err := train.LatestCheckpoint(train.CheckpointDir(p.Out))
-	if err != nil {
-		return err
-	}
-	for _, d := range damaged {
-		p.LocalWarnings = append(p.LocalWarnings, "passing over: "+cli.Line(d))
-	}
-	r, err := recipe.ParseResolved(filepath.Join(p.Out, "recipe.yaml"), []byte(c.Recipe))
-	if err != nil {
-		return err
-	}
-	if given && r.Name != p.Recipe.Name {
-		return errs.New("resume from", p.Out, "name the run's own recipe or another --out",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("it is a run of recipe %s, not %s", r.Name, p.Recipe.Name)))
-	}
-	p.Resume, p.Recipe = c, r
-	return nil
-}
-
-// data is what a plan knows of the data set, which is closed by now.
-type data struct {
-	manifest *ingest.Manifest
-	passed   ingest.Survey
-}
-
-// specOf is the spec of the batches that the recipe asks for: of the data set, or of a
+// makeSpec makes the spec of the batches that the recipe asks for: of the data set, or of a
 // recorded run, which needs no data.
-func specOf(ctx context.Context, r *recipe.Recipe, replayed *Recording, indexing func(done, total int64)) (schemas.RunSpec, *data, error) {
+func (p *Plan) makeSpec(ctx context.Context, replayed *Recording, indexing func(done, total int64)) (err error) {
+	r := p.Recipe
 	if replayed != nil {
-		spec, err := pipeline.ReplaySpec(r, &replayed.Run.Spec)
-		return spec, nil, err
+		p.Spec, err = pipeline.ReplaySpec(r, &replayed.Run.Spec)
+		return err
 	}
 	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: indexing})
 	if err != nil {
-		return schemas.RunSpec{}, nil, err
+		return err
 	}
 	defer src.Close()
-	spec, err := pipeline.Spec(r, src.Manifest())
-	return spec, &data{src.Manifest(), ingest.SurveyOf(src)}, err
+	p.manifest, p.passed = src.Manifest(), ingest.SurveyOf(src)
+	p.Spec, err = pipeline.Spec(r, p.manifest)
+	return err
 }
 
 // Opened describes the plan's data in a line, "" where none was opened.
 func (p *Plan) Opened() string {
-	if p.Data == nil {
+	if p.manifest == nil {
 		return ""
 	}
-	return pipeline.OpenedLine(p.Recipe.Data, p.Data.manifest, p.Data.passed)
+	return pipeline.OpenedLine(p.Recipe.Data, p.manifest, p.passed)
 }
 
 // warn finds what is allowed and yet likely to be a mistake.
 func (p *Plan) warn() {
 	for _, w := range p.Recipe.Warnings() {
 		p.Warnings = append(p.Warnings, "warning: "+w)
-	}
-	if p.Resume == nil {
-		return
-	}
-	if was, err := recipe.ParseResolved("", []byte(p.Resume.Recipe)); err == nil {
-		if changed := p.Recipe.Changed(was); len(changed) > 0 {
-			p.Warnings = append(p.Warnings, "warning: changed since the checkpoint, so the weights will differ: "+strings.Join(changed, ", "))
-		}
-	}
-	if info, err := torch.Info(); err == nil && info.TorchVersion != p.Resume.Torch {
-		p.LocalWarnings = append(p.LocalWarnings, fmt.Sprintf("warning: the checkpoint was made with libtorch %s, this is %s: the weights will differ in their last bits", p.Resume.Torch, info.TorchVersion))
 	}
 }
 
@@ -264,7 +232,7 @@ func (p *Plan) Print(w io.Writer) error {
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
 	}
-	if p.Data != nil && len(p.Data.passed) > 0 {
+	if len(p.passed) > 0 {
 		fmt.Fprintln(&b, p.Opened())
 	}
 	for _, line := range append(p.LocalWarnings[:len(p.LocalWarnings):len(p.LocalWarnings)], p.Warnings...) {

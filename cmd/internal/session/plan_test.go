@@ -62,7 +62,7 @@ func checkpointAt(t *testing.T, o Options, step int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := train.Checkpoint{Step: step, RunDigest: p.Spec.Digest(), Recipe: string(p.Recipe.YAML()), Torch: "1.0.0"}
+	c := train.Checkpoint{Step: step, RunDigest: p.Spec.Digest(), Spec: &p.Spec, Recipe: string(p.Recipe.YAML()), Torch: "1.0.0"}
 	if err := train.SaveCheckpoint(train.CheckpointDir(o.Out), c, nil, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +104,47 @@ func TestPlan(t *testing.T) {
 			at: 5, from: 5, ask: func(o *Options) { o.Resume = true }, work: Work{15, 120, 120 * 3 * 28 * 28 * 2, 0},
 			says: []string{"step 5 of 20", "made with libtorch 1.0.0"},
 		},
-		"resume what is not there": {ask: func(o *Options) { o.Resume = true }, err: errs.ErrNotFound},
-		"trained":                  {at: 20, from: 20, trained: true, ask: func(o *Options) { o.Resume = true }, says: []string{"the evaluation"}},
+		"resume what is not there": {
+			ask: func(o *Options) { o.Resume = true }, work: Work{20, 160, 160 * 3 * 28 * 28 * 2, 0},
+			says: []string{"no checkpoint in", "starting at step 0", "starts at step 0"},
+		},
+		"trained": {at: 20, from: 20, trained: true, ask: func(o *Options) { o.Resume = true }, says: []string{"the evaluation"}},
 		"another trainer": {
 			at: 5, from: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "tau_t=0.05") }, work: Work{15, 120, 120 * 3 * 28 * 28 * 2, 0},
-			says: []string{"changed since the checkpoint", "tau_t"},
+			says: []string{"changed since the checkpoint", "tau_t is 0.05, the run has 0.04"},
 		},
-		"other batches": {at: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "seed=9") }, err: errs.ErrMismatch},
+		"other batches": {
+			at: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "seed=9", "batch_size=4", "K=32") }, err: errs.ErrMismatch,
+			says: []string{"batch_size is 4, the run has 8; seed is 9, the run has 1; K is 32, the run has 64 ("},
+		},
+		"another image size": {
+			at: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "image_size=16") }, err: errs.ErrMismatch,
+			says: []string{"mismatch: image_size is 16, the run has 28 ("},
+		},
+		"another network": {
+			at: 5, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "width=16", "predictor=false") }, err: errs.ErrMismatch,
+			says: []string{"width is 16, the run has", "predictor is false, the run has true"},
+		},
+		"longer": {
+			at: 10, from: 10, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "epochs=6") }, work: Work{20, 160, 160 * 3 * 28 * 28 * 2, 0},
+			says: []string{"step 10 of 30", "of 6 epochs, it was planned for 4: from step 10 on", "replanned:\n- \"10:4\"\n"},
+		},
+		"longer, after the end": {
+			at: 20, from: 20, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "epochs=6") }, work: Work{10, 80, 80 * 3 * 28 * 28 * 2, 0},
+			says: []string{"step 20 of 30"},
+		},
+		"shorter": {
+			at: 10, from: 10, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "epochs=3") }, work: Work{5, 40, 40 * 3 * 28 * 28 * 2, 0},
+			says: []string{"step 10 of 15", "of 3 epochs, it was planned for 4"},
+		},
+		"shorter than it is": {
+			at: 10, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "epochs=1") }, err: errs.ErrUsage,
+			says: []string{"epochs is 1, and 10 steps are trained, 2 epochs"},
+		},
+		"longer and of another seed": {
+			at: 10, ask: func(o *Options) { o.Resume, o.Set = true, append(o.Set, "epochs=6", "seed=9") }, err: errs.ErrMismatch,
+			says: []string{"mismatch: seed is 9, the run has 1 ("},
+		},
 		"another recipe": {
 			at: 5, ask: func(o *Options) { o.Resume, o.RecipeGiven, o.Recipe = true, true, "quickstart" }, err: errs.ErrUsage,
 			says: []string{"a run of recipe smoke, not quickstart"},

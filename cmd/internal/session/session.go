@@ -11,6 +11,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -203,7 +204,7 @@ func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, 
 }
 
 // begin sets an earlier run's files aside, prints the resolved recipe and writes it to the
-// folder, once everything that a run needs is there.
+// folder, with the data's manifest, once everything that a run needs is there.
 func (l *leader) begin() error {
 	if l.plan.Resume == nil {
 		to, err := l.folder.setAside()
@@ -222,7 +223,12 @@ func (l *leader) begin() error {
 		l.log.Info("recipe", "yaml", string(y))
 		l.log.Info(threads)
 	}
-	return durable.WriteFile(filepath.Join(l.plan.Out, "recipe.yaml"), y)
+	if l.plan.manifest != nil {
+		if err := pipeline.KeepManifest(l.plan.Out, l.plan.manifest); err != nil {
+			return err
+		}
+	}
+	return durable.WriteFile(filepath.Join(l.plan.Out, recipeFile), y)
 }
 
 // threadLine says how many threads libtorch has, why, and how they wait.

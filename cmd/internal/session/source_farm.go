@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -80,6 +81,11 @@ func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 				return err
 			}
 		}
+		if first && len(c.plan.Recipe.Replanned) > 0 {
+			if err := s.dropShorter(ctx, name, c.plan); err != nil {
+				return err
+			}
+		}
 		s.run, err = openRun(ctx, s.js, name, s.opts, c.plan)
 		return err
 	})
@@ -87,6 +93,35 @@ func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 		return nil, err
 	}
 	return &s.run.Info, nil
+}
+
+// dropShorter deletes what the broker has of the run as it was before it was planned for
+// another number of epochs: a run's spec is written once, and its workers go by that. What
+// they have made ahead is made again. A recording is left alone.
+func (s *farm) dropShorter(ctx context.Context, name string, p *Plan) error {
+	was, err := runs.Lookup(ctx, s.js, name)
+	if errors.Is(err, errs.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if was.Info.Digest == p.Spec.Digest() || !was.Spec().EqualBatches(&p.Spec) {
+		return nil // openRun joins it, or says what differs
+	}
+	sealed, err := isSealed(ctx, s.js, name)
+	if err != nil {
+		return err
+	}
+	if sealed || p.Stream {
+		return errs.New("open run", name, "choose another --run name, or delete the recording with --fresh",
+			errs.Because(errs.ErrMismatch, "the broker has a recording under this name: "+p.Spec.Differences(was.Spec()).Text("it has")))
+	}
+	if err := runs.Delete(ctx, s.js, name); err != nil && !errors.Is(err, errs.ErrNotFound) {
+		return err
+	}
+	s.print(fmt.Sprintf("run %s is opened anew in the broker: %s", name, p.Spec.Differences(was.Spec()).Text("it had")))
+	return nil
 }
 
 func (s *farm) open(ctx context.Context, c *consumer) (batches, error) {
