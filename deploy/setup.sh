@@ -15,7 +15,7 @@ need_run=(g++ libtorch-dev libgloo-dev libopenblas0-pthread libjpeg62-turbo-dev 
 # An arm64 machine needs neither a cross compiler nor QEMU.
 need_cross=(gcc libjpeg62-turbo-dev)
 [ "$(uname -m)" = aarch64 ] || need_cross=(g++-aarch64-linux-gnu libjpeg62-turbo-dev:arm64 qemu-user-static)
-need_test=("${need_run[@]}" "${need_cross[@]}" chromium python3-torch python3-torchvision python3-sklearn)
+need_test=("${need_run[@]}" "${need_cross[@]}" chromium libarchive-tools python3-torch python3-torchvision python3-sklearn)
 need_lint=("${need_run[@]}" "${need_cross[@]}" shellcheck python3-venv)
 need_peers=(python3-torch python3-torchvision python3-opencv python3-sklearn)
 

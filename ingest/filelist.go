@@ -208,7 +208,7 @@ func indexListing(ctx context.Context, l *dataDir, found *listing) (*index, erro
 			// The whole folder is missing: name a list that needs it.
 			return nil, l.absent(found.entries[lo], err)
 		}
-		c, s := &columns{}, Shard{Name: dir}
+		c, s := &columns{}, Shard{Name: escapeName(dir)}
 		for i, e := range found.entries[lo:hi] {
 			name := path.Base(e.path)
 			f, ok := files[name]

@@ -16,10 +16,11 @@ import (
 //	DIR/cat/0001.jpg        one sub-folder a class; deeper folders belong to it
 //	DIR/dog/x/0002.PNG
 //	DIR/0003.webp           in no class folder: a sample without label
-//	DIR/train/cat/0001.jpg  if all sub-folders are named as splits, they are splits
+//	DIR/train/cat/0001.jpg  if sub-folders are named as splits, they are splits
 //
-// candidate.go decides which files are samples, split.go which folder is the split.
-// Labels are indices into the sorted list of class folders, of all splits together.
+// candidate.go decides which files are samples, splitname.go which names are splits',
+// folderlayout.go which folder is the split and which are its classes. Labels are
+// indices into the sorted list of class folders, of all splits together.
 type folderSource struct {
 	manifest *Manifest
 	root     string
@@ -30,50 +31,73 @@ type folderSource struct {
 	closed   atomic.Bool
 }
 
-const folderHint = "name a folder of JPEG, PNG or WebP files"
+const folderHint = "name a folder of image files, such as JPEG, PNG or WebP"
 
-func openFolder(ctx context.Context, dir string, opt Options) (Source, error) {
-	const op = "open folder"
-	split, err := opt.split("folder", Train, Test, Val, Unlabeled)
+func openFolder(ctx context.Context, place string, opt Options) (Source, error) {
+	split, err := opt.split("folder", folderSplits...)
 	if err != nil {
 		return nil, err
 	}
-	if err := needDir(op, dir, folderHint); err != nil {
+	dir, named, err := parseFolderPlace(walkOp, place)
+	if err != nil {
 		return nil, err
 	}
-	var root string
-	var classes []string
-	var x *index
+	if err := needDir(walkOp, dir, folderHint); err != nil {
+		return nil, err
+	}
+	var tree folderTree = &localTree{root: dir, store: opt.files, workers: opt.Workers}
 	if store.Remote(dir) {
-		root, classes, x, err = listPrefix(ctx, dir, split, opt)
-	} else {
-		if root, classes, err = folderRoot(dir, split); err == nil {
-			x, err = listFolder(ctx, root, classes, opt)
+		if tree, err = listRemote(ctx, dir, opt); err != nil {
+			return nil, err
 		}
 	}
+	layout, err := planFolder(ctx, tree, dir, split, named)
 	if err != nil {
 		return nil, err
 	}
-	if x.Samples == 0 {
-		return nil, errs.New(op, root, folderHint,
-			errs.Because(errs.ErrNotFound, "no file ends in "+strings.Join(imageExtensions, ", ")))
+	x, err := listLayout(ctx, tree, dir, layout)
+	if err != nil {
+		return nil, err
 	}
+	root := store.Join(dir, layout.root)
+	if x.Samples == 0 {
+		why := "no file ends in " + strings.Join(imageExtensions, ", ")
+		if passed := x.survey().String(); passed != "" {
+			why += "; " + passed
+		}
+		return nil, errs.New(walkOp, root, folderHint, errs.Because(errs.ErrNotFound, why))
+	}
+	if err := sumLayout(ctx, root, split, x, layout, opt); err != nil {
+		return nil, err
+	}
+	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Shards: x.Shards}
+	for _, class := range layout.classes {
+		m.Classes = append(m.Classes, escapeName(class))
+	}
+	return newFolderSource(m, root, x, opt), nil
+}
+
+// sumLayout completes an index by the hashes, those of the cached index where they are
+// good still.
+func sumLayout(ctx context.Context, root, split string, x *index, layout *folderLayout, opt Options) error {
 	cache, err := openCache(opt, "folder", root, split)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	old := cache.load()
-	stale, same := x.reuseSums(old)
+	stale, same := x.reuseSums(cache.load())
 	if !same {
 		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
-			return nil, err
-		}
-		if err := cache.store(x); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Classes: classes, Shards: x.Shards}
-	return newFolderSource(m, root, x, opt), nil
+	if layout.labels != nil && x.Shards[0].Name == "." {
+		// Always: the list may have changed while the files have not.
+		x.Shards[0].SHA256 = hexSum(x.labelledSum(0, nil))
+	}
+	if same {
+		return nil
+	}
+	return cache.store(x)
 }
 
 func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {
@@ -101,7 +125,7 @@ func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 		return err
 	}
 	shard := s.x.Shards[s.x.shardOf(id)].Name
-	key := s.x.name(id)
+	key := escapeName(s.x.name(id))
 	if shard != "." {
 		key = shard + "/" + key
 	}

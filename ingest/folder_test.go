@@ -27,15 +27,7 @@ func list(t *testing.T, uri string, opt Options) ([]string, *Manifest) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	var out []string
-	var s schemas.Sample
-	for id := range src.Len() {
-		if err := src.Read(context.Background(), id, &s); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, fmt.Sprint(s.Key, " ", s.Label))
-	}
-	return out, src.Manifest()
+	return keysOf(t, src), src.Manifest()
 }
 
 func same(t *testing.T, what string, got, want []string) {
@@ -61,7 +53,7 @@ func TestFolderLayouts(t *testing.T) {
 			[]string{"a/Y.jpg 0", "a/d/1.png 0", "a/z.jpg 0", "a-b/1.jpg 1", "b/2.jpg 2"},
 			[]string{"a", "a-b", "b"},
 		},
-		{"flat", []string{"2.webp", "1.JPG", "x.gif"}, "", []string{"1.JPG -1", "2.webp -1"}, nil},
+		{"flat", []string{"2.webp", "1.JPG", "x.txt"}, "", []string{"1.JPG -1", "2.webp -1"}, nil},
 		{"images next to classes", []string{"9.jpg", "a/1.jpg"}, "", []string{"9.jpg -1", "a/1.jpg 0"}, []string{"a"}},
 		{"train split", []string{"train/a/1.jpg", "val/a/2.jpg"}, "", []string{"a/1.jpg 0"}, []string{"a"}},
 		{"val is test", []string{"train/a/1.jpg", "val/a/2.jpg"}, Test, []string{"a/2.jpg 0"}, []string{"a"}},
@@ -72,7 +64,6 @@ func TestFolderLayouts(t *testing.T) {
 			[]string{"b/2.jpg 1", "c/3.jpg 2"},
 			[]string{"a", "b", "c"},
 		},
-		{"a class called train", []string{"bus/1.jpg", "train/1.jpg"}, "", []string{"bus/1.jpg 0", "train/1.jpg 1"}, []string{"bus", "train"}},
 		{"unlabelled split", []string{"train/a/1.jpg", "unlabeled/1.jpg"}, Unlabeled, []string{"1.jpg -1"}, []string{"a"}},
 	} {
 		dir := t.TempDir()

@@ -120,7 +120,7 @@ func (x *index) sumSample(ctx context.Context, st *store.Store, op, root string,
 const changedHint = "the data was changed after it was opened: open it again, as another data set"
 
 func (x *index) openSample(ctx context.Context, st *store.Store, op, root string, id int64) (*file, error) {
-	path := store.Join(root, x.Shards[x.shardOf(id)].Name, x.name(id))
+	path := store.Join(root, unescapeName(x.Shards[x.shardOf(id)].Name), x.name(id))
 	if store.Remote(path) { // just listed: no request is needed
 		f, err := st.OpenAs(ctx, store.Info{Name: path, Size: int64(x.sizes[id]), MTime: x.mtimes[id]})
 		if err != nil {

@@ -120,7 +120,7 @@ func ilsvrcFault(ctx context.Context, where string, err error) error {
 
 // indexValidation indexes the validation's archive: a tar of images, one shard.
 func indexValidation(ctx context.Context, f *file, in io.Reader) (*index, error) {
-	c, sum, err := scanTar(in, f.size)
+	c, sum, err := scanTar(in, f.size, wdsFields{label: noLabels})
 	if err != nil {
 		return nil, ilsvrcFault(ctx, f.path, err)
 	}
@@ -184,7 +184,7 @@ func scanClassTars(ctx context.Context, f *file, in io.Reader) ([]classTar, erro
 		if len(classes) >= maxInnerTars {
 			return nil, errs.New(ilsvrcIndexOp, f.path, ilsvrcHint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("more than %d tars", maxInnerTars)))
 		}
-		c, sum, err := scanTar(outer, m.size)
+		c, sum, err := scanTar(outer, m.size, wdsFields{label: noLabels})
 		if err != nil {
 			return nil, ilsvrcFault(ctx, f.path+"/"+m.name, err)
 		}

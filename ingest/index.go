@@ -39,6 +39,12 @@ type indexHeader struct {
 	// Passed is what was passed over in each shard; nil in a published index of format 1.
 	Passed []Survey `json:"passed,omitempty"`
 
+	// Classes are the class names that each shard's labels count in, and Reading says how
+	// the samples of each were put together; nil where labels are numbers or of a list,
+	// and all is as usual. Only tars have them.
+	Classes [][]string `json:"classes,omitempty"`
+	Reading []string   `json:"reading,omitempty"`
+
 	// Lengths of the columns that follow in the cache file.
 	Samples  int64 `json:"samples"`
 	NameSize int64 `json:"name_size"`
@@ -68,6 +74,8 @@ type columns struct {
 	mtimes  []int64         // folder: ns since 1970; dropped once the index is known to be valid
 	sums    [][sumSize]byte // folder: start of the SHA-256 of each file
 	passed  Survey          // what a scanner passed over; addShard moves it to the header
+	classes []string        // as in the header, of one shard
+	reading string
 }
 
 // sumSize is the part of a file's SHA-256 that is kept: 128 bits exclude equality by
@@ -129,6 +137,8 @@ func (x *index) addShard(s Shard, b *columns) error {
 	s.Samples = n
 	x.Shards = append(x.Shards, s)
 	x.Passed = append(x.Passed, b.passed)
+	x.Classes = append(x.Classes, b.classes)
+	x.Reading = append(x.Reading, b.reading)
 	x.First = append(x.First, x.First[len(x.First)-1]+n)
 	x.Samples += n
 	return x.appendRange(b, 0, n)
@@ -323,6 +333,9 @@ func (x *index) check() error {
 	}
 	if x.Passed != nil && len(x.Passed) != len(x.Shards) {
 		return corrupt("its surveys are not one for each shard")
+	}
+	if x.Classes != nil && len(x.Classes) != len(x.Shards) || x.Reading != nil && len(x.Reading) != len(x.Shards) {
+		return corrupt("its class names or readings are not one for each shard")
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {
 		return corrupt("its stamps are not one for each shard")

@@ -16,6 +16,10 @@ type Manifest struct {
 	Samples int64    `json:"samples"` // n
 	Classes []string `json:"classes"` // name of label i; empty where there are no labels or no names
 	Shards  []Shard  `json:"shards"`  // in the order of the samples in them
+
+	// Reading says which members of tars are the images and the labels, where it is not
+	// as usual: "image=input&label=json.label".
+	Reading string `json:"reading,omitempty"`
 }
 
 // Shard is a unit of content: a tar, one file of a binary set, or one class

@@ -8,8 +8,9 @@ import (
 	"resslt/schemas/errs"
 )
 
-// All decisions on splits are made in this file: which splits there are, which folder
-// or shards hold one, and whether the data has the one asked for.
+// Decisions on splits are made in this file, which splits there are and whether the data
+// has the one asked for; in splitname.go, which split a name means; and for folders in
+// folderlayout.go.
 
 // Splits that Options.Split can name. A format has some of them.
 const (
@@ -61,48 +62,4 @@ func (o Options) shardSplit(op, glob string, named bool, sidecar *Manifest) (str
 	}
 	return "", errs.New(op, glob, "write "+splitMark+" in the glob, or name the shards of the split and leave the split out",
 		errs.Because(errs.ErrUsage, fmt.Sprintf("these are the shards of %s, not of %s", has, o.Split)))
-}
-
-// splitFolders are the names that the folder of a split may have, the preferred one
-// first.
-var splitFolders = map[string][]string{
-	Train:     {"train", "training"},
-	Test:      {"test", "val", "validation", "testing"},
-	Val:       {"val", "validation"},
-	Unlabeled: {"unlabeled", "unlabelled"},
-}
-
-// isSplitFolder reports whether a folder's name is that of a split.
-func isSplitFolder(name string) bool {
-	for _, names := range splitFolders {
-		if slices.Contains(names, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// chooseSplitFolder chooses the split's folder among the sub-folders of dir. It is ""
-// where dir itself is the data set, because not all sub-folders are named as splits.
-func chooseSplitFolder(dir, split string, subs []string) (string, error) {
-	const op = "open folder"
-	missing := errs.Because(errs.ErrNotFound, "has no split "+split)
-	if len(subs) == 0 || slices.ContainsFunc(subs, func(s string) bool { return !isSplitFolder(s) }) {
-		if split != Train {
-			return "", errs.New(op, dir, fmt.Sprintf("make a sub-folder %s, or leave the split out", strings.Join(splitFolders[split], " or ")), missing)
-		}
-		return "", nil
-	}
-	for _, name := range splitFolders[split] {
-		if slices.Contains(subs, name) {
-			return name, nil
-		}
-	}
-	return "", errs.New(op, dir, "give one of its splits: "+strings.Join(subs, ", "), missing)
-}
-
-// givesClasses reports whether the sub-folders of a split's folder are classes of the
-// data set whose chosen split is in mine: those of unlabelled images are not.
-func givesClasses(folder, mine string) bool {
-	return folder == mine || !slices.Contains(splitFolders[Unlabeled], folder)
 }

@@ -71,6 +71,11 @@ func (s *Survey) merge(prefix string, other Survey) {
 	}
 }
 
+// without is the survey without one reason.
+func (s Survey) without(reason string) Survey {
+	return slices.DeleteFunc(slices.Clone(s), func(p PassedOver) bool { return p.Reason == reason })
+}
+
 // Surveyed is a Source that knows what it passed over.
 type Surveyed interface {
 	Source

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 )
 
@@ -39,11 +40,17 @@ type tarWalker struct {
 	end  int64 // where the next one is due
 }
 
-// tarMember is a regular file in a tar.
+// tarMember is a file in a tar, or a link to one.
 type tarMember struct {
 	name         string
-	offset, size int64 // of its bytes
+	header       int64  // where its header is
+	offset, size int64  // of its bytes
+	link         string // the name of the member that it links to; "" for a file
+	special      bool   // a device, FIFO or the like: nothing to read
 }
+
+// file reports whether it has bytes of its own.
+func (m tarMember) file() bool { return m.link == "" && !m.special }
 
 // newTarWalker walks the tar of size bytes that r reads.
 func newTarWalker(r io.Reader, size int64) *tarWalker {
@@ -60,6 +67,16 @@ func (w *tarWalker) fault(format string, a ...any) error {
 // next goes to the next regular file; io.EOF after the last.
 func (w *tarWalker) next() (tarMember, error) {
 	for {
+		if m, err := w.nextMember(); err != nil || m.file() {
+			return m, err
+		}
+	}
+}
+
+// nextMember goes to the next member that is no folder and no header for others; io.EOF
+// after the last.
+func (w *tarWalker) nextMember() (tarMember, error) {
+	for {
 		w.at = w.end
 		hdr, err := w.tr.Next()
 		switch {
@@ -73,22 +90,40 @@ func (w *tarWalker) next() (tarMember, error) {
 		}
 		// archive/tar never reads ahead: the member's bytes begin here.
 		data := w.in.n
+		w.end = data
+		m := tarMember{name: hdr.Name, header: w.at, offset: data, size: hdr.Size}
 		if hdr.Typeflag == tar.TypeGNUSparse || hdr.PAXRecords["GNU.sparse.major"] != "" || hdr.PAXRecords["GNU.sparse.map"] != "" {
-			return tarMember{}, w.fault("sparse member %q, whose bytes are not stored as they read", hdr.Name)
+			return m, w.fault("sparse member %q, whose bytes are not stored as they read", hdr.Name)
 		}
-		if hdr.Typeflag != tar.TypeReg {
-			w.end = data // links, folders and global headers have no bytes here
-			continue
+		switch hdr.Typeflag {
+		case tar.TypeReg, tar.TypeCont:
+			return m, w.fits(m)
+		case tar.TypeLink: // names are those of the archive
+			m.link = path.Clean(hdr.Linkname)
+			return m, nil
+		case tar.TypeSymlink: // relative to the link
+			m.link = path.Clean(hdr.Linkname)
+			if !path.IsAbs(hdr.Linkname) {
+				m.link = path.Join(path.Dir(hdr.Name), hdr.Linkname)
+			}
+			return m, nil
+		case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+			m.special = true
+			return m, nil
 		}
-		if hdr.Size > w.size-data {
-			return tarMember{}, w.fault("member %q claims %d bytes, %d are left: truncated, or a bad header", hdr.Name, hdr.Size, w.size-data)
-		}
-		w.end = data + padded(hdr.Size)
-		if w.end > w.size {
-			return tarMember{}, w.fault("truncated in the padding of member %q", hdr.Name)
-		}
-		return tarMember{name: hdr.Name, offset: data, size: hdr.Size}, nil
 	}
+}
+
+// fits checks that the tar has the bytes of the member, and notes where they end.
+func (w *tarWalker) fits(m tarMember) error {
+	if m.size > w.size-m.offset {
+		return w.fault("member %q claims %d bytes, %d are left: truncated, or a bad header", m.name, m.size, w.size-m.offset)
+	}
+	w.end = m.offset + padded(m.size)
+	if w.end > w.size {
+		return w.fault("truncated in the padding of member %q", m.name)
+	}
+	return nil
 }
 
 // Read reads the current member.

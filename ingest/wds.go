@@ -1,10 +1,15 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"path"
-	"strings"
+	"slices"
 
+	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -20,53 +25,206 @@ type wdsSource struct {
 
 const wdsHint = "name tar shards, as in wds:DIR/train-{000..099}.tar or wds:DIR/*.tar"
 
-func openWDS(ctx context.Context, glob string, opt Options) (Source, error) {
+func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	const op = "open wds"
+	glob, fields, err := cutFields(arg)
+	if err != nil {
+		return nil, err
+	}
 	if glob == "" {
 		return nil, errs.New(op, "", wdsHint, errs.Because(errs.ErrUsage, "no shards are named"))
 	}
-	set, err := findShards(ctx, opt.files, glob, opt.splitOrTrain())
+	set, err := findShards(ctx, glob, opt)
 	if err != nil {
 		return nil, err
 	}
-	split, err := opt.shardSplit(op, glob, strings.Contains(glob, splitMark), set.sidecar)
+	split, err := opt.shardSplit(op, glob, set.named, set.sidecar)
 	if err != nil {
 		return nil, err
 	}
-	x, err := set.publishedIndex(ctx, opt.files)
+	x, err := set.openIndex(ctx, "wds", arg, split, fields, opt)
 	if err != nil {
 		return nil, err
 	}
-	if x == nil {
-		cache, err := openCache(opt, "wds", glob, split)
-		if err != nil {
-			return nil, err
-		}
-		var same bool
-		if x, same, err = indexShards(ctx, set.dir, set.paths, cache.load(), scanShard, opt); err != nil {
-			return nil, err
-		}
-		if !same {
-			if err := cache.store(x); err != nil {
-				return nil, err
-			}
-		}
-	}
+	x.listing = set.passed
 	if x.Samples == 0 {
-		return nil, errs.New(op, glob, "put members such as 0001.jpg in them",
-			errs.Because(errs.ErrNotFound, "the shards hold no images"))
+		why := "the shards hold no images"
+		if passed := x.survey().String(); passed != "" {
+			why += "; " + passed
+		}
+		return nil, errs.New(op, arg, "put members such as 0001.jpg in them, or name the images' field by ?image=FIELD", errs.Because(errs.ErrNotFound, why))
+	}
+	if fields.label != "" && fields.label != noLabels && slices.Max(x.labels) == schemas.NoLabel {
+		return nil, errs.New(op, arg, "name the field of the labels", errs.Because(errs.ErrNotFound, "no sample has a label in "+fields.label))
 	}
 	m := &Manifest{Format: "wds", Split: split, Samples: x.Samples, Shards: x.Shards}
-	if set.sidecar != nil {
-		m.Classes = set.sidecar.Classes
-		if err := x.checkLabels(op, m.Classes, "pack the shards again", "the sidecar"); err != nil {
-			return nil, err
-		}
+	if m.Reading, err = x.oneReading(op); err != nil {
+		return nil, err
+	}
+	if m.Classes, err = set.classes(ctx, arg, split, x, fields, opt); err != nil {
+		return nil, err
 	}
 	return &wdsSource{
 		manifest: m, max: opt.MaxSampleBytes, sidecar: set.sidecar,
 		shardFiles: newShardFiles(set.dir, x, opt.files, opt.keep(m.Bytes())),
 	}, nil
+}
+
+// openIndex is the index of the shards: the one published with them, the one in the
+// cache, or a new one. scheme and arg are its name in the cache.
+func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, fields wdsFields, opt Options) (*index, error) {
+	if fields.image == nil && fields.label == "" { // it was made without fields
+		if x, err := s.publishedIndex(ctx, opt.files); x != nil || err != nil {
+			return x, err
+		}
+	}
+	cache, err := openCache(opt, scheme, arg, split)
+	if err != nil {
+		return nil, err
+	}
+	x, same, err := indexShards(ctx, s.dir, s.paths, cache.load(), fields.scanShard, opt)
+	if err != nil || same {
+		return x, err
+	}
+	return x, cache.store(x)
+}
+
+// oneReading is the way in which all shards were read, which must be one.
+func (x *index) oneReading(op string) (string, error) {
+	first := -1
+	for i, r := range x.Reading {
+		if x.First[i] == x.First[i+1] {
+			continue // nothing was read
+		}
+		if first >= 0 && r != x.Reading[first] {
+			return "", errs.New(op, x.Shards[i].Name, "name the fields of all shards, as in ?image=jpg&label=cls",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("its samples have %s, those of %s %s", sayReading(r), x.Shards[first].Name, sayReading(x.Reading[first]))))
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	if first < 0 || x.Reading == nil {
+		return "", nil
+	}
+	return x.Reading[first], nil
+}
+
+func sayReading(r string) string { return cmp.Or(r, "image=jpg&label=cls or none") }
+
+// classesFile lists the class names of shards whose labels are names; classesFiles are
+// the names that it may have.
+const classesFile = "classes.txt"
+
+var classesFiles = []string{classesFile, "classnames.txt", "class_names.txt"}
+
+// maxClassesBytes caps a list of class names.
+const maxClassesBytes = 16 << 20
+
+// classes are the class names: those of the sidecar; or, where labels are names, those of
+// a list beside the shards or above a split's folder, or else all that the shards have,
+// those of the other splits too: a class that one split lacks shifts no label.
+func (s *shardSet) classes(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) (known []string, err error) {
+	const op = "open wds"
+	from, hint := "the sidecar", "pack the shards again"
+	if s.sidecar != nil {
+		known = s.sidecar.Classes
+	}
+	if x.named() && known == nil {
+		if known, from, err = s.classList(ctx, opt.files); err != nil {
+			return nil, err
+		}
+		if known == nil {
+			if known, err = s.classesOfSplits(ctx, arg, split, x, fields, opt); err != nil {
+				return nil, err
+			}
+		}
+	}
+	classes, err := x.joinClasses(known, from)
+	if err != nil {
+		return nil, within(op, s.dir, err)
+	}
+	return classes, x.checkLabels(op, classes, hint, from)
+}
+
+// classesOfSplits are the class names of these shards and those of the other splits; nil
+// if there are none.
+func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) ([]string, error) {
+	if err := s.findOthers(ctx, opt.files, split); err != nil || len(s.others) == 0 {
+		return nil, err
+	}
+	slices.Sort(s.others)
+	others := &shardSet{dir: commonDir(s.others), paths: s.others}
+	y, err := others.openIndex(ctx, "wds-others", arg, split, fields, opt)
+	if errors.Is(err, errs.ErrNotFound) { // a web server's, which were guessed
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range y.Shards {
+		if len(y.Classes[i]) == 0 && y.numbered(i) {
+			return nil, errs.New("open wds", store.Join(others.dir, y.Shards[i].Name), "write the labels of all splits as names, or all as numbers",
+				errs.Because(errs.ErrCorrupt, "its labels are numbers, those of split "+split+" names"))
+		}
+	}
+	names := slices.Concat(append(slices.Clone(x.Classes), y.Classes...)...)
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// classList is the list of class names beside the shards, or above a split's folder; nil
+// without one.
+func (s *shardSet) classList(ctx context.Context, st *store.Store) (list []string, place string, err error) {
+	dirs := []string{s.dir}
+	if len(splitsInName(store.Base(s.dir))) > 0 {
+		dirs = append(dirs, store.Dir(s.dir))
+	}
+	for _, dir := range dirs {
+		for _, name := range classesFiles {
+			place := store.Join(dir, name)
+			if list, err = classesIn(ctx, st, place); err != nil || list != nil {
+				return list, place, err
+			}
+		}
+	}
+	return nil, "", nil
+}
+
+// within names where an error lies that only says which shard or file.
+func within(op, dir string, err error) error {
+	var known *errs.Error
+	if !errors.As(err, &known) {
+		return fileError(op, dir, wdsHint, err)
+	}
+	return errs.New(op, store.Join(dir, known.Where), known.Hint, known.Err)
+}
+
+// classesIn reads a list of class names, if it is there.
+func classesIn(ctx context.Context, st *store.Store, place string) ([]string, error) {
+	const op, hint = "read class names", "write one name a line, or remove the file"
+	f, err := openFile(ctx, st, op, place, hint)
+	if errors.Is(err, errs.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.size > maxClassesBytes {
+		return nil, errs.New(op, place, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+	}
+	r := f.Reader(ctx)
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxClassesBytes))
+	if err != nil {
+		return nil, fileError(op, place, hint, err)
+	}
+	list, err := readClassList(b)
+	if err != nil {
+		return nil, errs.New(op, place, hint, errs.BecauseErr(errs.ErrCorrupt, err))
+	}
+	return list, nil
 }
 
 func (s *wdsSource) Manifest() *Manifest { return s.manifest }

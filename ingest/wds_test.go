@@ -54,7 +54,13 @@ func TestWDSGlobs(t *testing.T) {
 		says        string
 	}{
 		{"", "", train, ""},
-		{"", Test, nil, "write {split}"}, // nothing but a name says that these are test shards
+		{"", Test, test, ""},
+		{"", Val, nil, "give one of its splits: test, train"},
+		{"*.tar", "", train, ""}, // not both splits
+		{"*.tar", Test, test, ""},
+		{"test-*.tar", "", test, ""},
+		{"test-*.tar", Test, test, ""},
+		{"{train,test}-*.tar", "", append(slices.Clone(test), train...), ""}, // both are named
 		{"{split}-*.tar", Test, test, ""},
 		{"{split}-*.tar", "", train, ""},
 		{"train-{000000..000001}.tar", "", train, ""},

@@ -18,58 +18,123 @@ import (
 type shardSet struct {
 	dir     string   // the names of shards are relative to it
 	paths   []string // sorted
+	named   bool     // their names, or the glob, say that they are of the split
+	passed  Survey   // what lies beside them in a folder
+	glob    string   // with {split}, by which other splits are found; "" without
+	others  []string // paths of the other splits' shards, where a folder or glob has them
 	sidecar *Manifest
 	index   string // where an index may be published, next to the manifest that was named; "" for none
 }
 
-// findShards expands the glob. A folder means the shards that Pack wrote there, a
-// manifest those that it lists: web servers cannot list files.
-func findShards(ctx context.Context, st *store.Store, glob, split string) (*shardSet, error) {
+// findShards expands the glob. A folder means the split's shards in it, a manifest those
+// that it lists: web servers cannot list files.
+func findShards(ctx context.Context, glob string, opt Options) (*shardSet, error) {
 	const op = "open wds"
+	st, split := opt.files, opt.splitOrTrain()
 	if strings.HasSuffix(glob, manifestEnd) {
 		return shardsOfManifest(ctx, st, strings.ReplaceAll(glob, splitMark, split))
 	}
-	isDir, err := false, error(nil)
-	if !store.Remote(glob) || !strings.HasSuffix(strings.ToLower(glob), ".tar") && !strings.ContainsAny(glob, "{*?[") {
-		if isDir, err = st.IsDir(ctx, glob); err != nil {
-			return nil, fileError(op, glob, wdsHint, err)
-		}
-		if store.Remote(glob) && !isDir { // a web server's folder, perhaps
-			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
-		}
-	}
-	whole := false // all shards of a pack must be there
-	if isDir {
-		glob = escapeGlob(glob)
-		found, err := st.Glob(ctx, store.Join(glob, split+"-*.tar"))
+	if !store.Remote(glob) || !isTarName(glob) && !strings.ContainsAny(glob, "{*?[") {
+		isDir, err := st.IsDir(ctx, glob)
 		if err != nil {
 			return nil, fileError(op, glob, wdsHint, err)
 		}
-		if whole = len(found) > 0; whole {
-			glob = store.Join(glob, split+"-*.tar")
-		} else {
-			glob = store.Join(glob, "*.tar")
+		if isDir {
+			return shardsOfFolder(ctx, glob, opt)
+		}
+		if store.Remote(glob) { // a web server's folder, perhaps
+			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
 		}
 	}
 	paths, err := expandGlob(ctx, st, op, strings.ReplaceAll(glob, splitMark, split), wdsHint)
 	if err != nil {
 		return nil, err
 	}
-	set := &shardSet{dir: commonDir(paths), paths: paths}
-	if set.sidecar, err = readSidecar(ctx, st, paths); err != nil {
+	set := &shardSet{dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
+	if set.named {
+		set.glob = glob
+	} else if err := set.choose(op, glob, split); err != nil {
 		return nil, err
 	}
-	if whole {
-		if err := set.checkComplete(); err != nil {
-			return nil, err
+	set.sidecar, err = readSidecar(ctx, st, set.paths)
+	return set, err
+}
+
+// findOthers finds the shards that the glob names for other splits.
+func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string) error {
+	for _, other := range []string{Train, Val, Test} {
+		if other == split || s.glob == "" {
+			continue
 		}
-	}
-	for _, p := range paths {
-		if l := strings.ToLower(p); strings.HasSuffix(l, ".gz") || strings.HasSuffix(l, ".tgz") || strings.HasSuffix(l, ".xz") || strings.HasSuffix(l, ".zst") {
-			return nil, errs.New(op, p, "unpack it to a plain tar", errs.Because(errs.ErrUnsupported, "a compressed tar has no random access"))
+		paths, err := expandGlob(ctx, st, "open wds", strings.ReplaceAll(s.glob, splitMark, other), wdsHint)
+		if err != nil && !errors.Is(err, errs.ErrNotFound) {
+			return err
 		}
+		s.others = append(s.others, paths...)
 	}
-	return set, nil
+	return nil
+}
+
+// choose keeps the split's shards of those that a glob found, where a '*' or '?' of it
+// stands for the names of several splits. Shards of one split, and those of a list or
+// range, are all meant, whatever they are called.
+func (s *shardSet) choose(op, glob, split string) error {
+	found := map[string]bool{}
+	for _, p := range s.paths {
+		f, err := splitOfFile(store.Base(p))
+		if err != nil {
+			return nil //nolint:nilerr // a name that can be read in two ways is meant by the glob
+		}
+		found[f.split] = true
+	}
+	wild := strings.ContainsAny(glob, "*?") && !strings.Contains(glob, "{")
+	delete(found, "")
+	if len(found) == 0 {
+		if wild {
+			return fileErrorOf(op, glob, checkNumbered(s.paths))
+		}
+		return nil
+	}
+	byName := map[string]string{}
+	var names []string
+	for _, p := range s.paths {
+		name, err := store.Rel(s.dir, p)
+		if err != nil {
+			return fileError(op, p, wdsHint, err)
+		}
+		byName[name] = p
+		names = append(names, name)
+	}
+	chosen, _, err := filesOfSplit(names, split)
+	if len(found) == 1 {
+		s.named = err == nil && len(chosen) == len(names)
+		if wild {
+			return fileErrorOf(op, glob, checkNumbered(s.paths))
+		}
+		return nil
+	}
+	if !wild {
+		return nil
+	}
+	if err != nil {
+		return fileErrorOf(op, glob, err)
+	}
+	s.passed, s.named, s.paths = filesBeside(names, chosen), true, nil
+	for _, name := range chosen {
+		s.paths = append(s.paths, byName[name])
+	}
+	for _, name := range filesOfOthers(names, chosen) {
+		s.others = append(s.others, byName[name])
+	}
+	return nil
+}
+
+// fileErrorOf says where an error about file names lies.
+func fileErrorOf(op, place string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fileError(op, place, wdsHint, err)
 }
 
 // expandGlob expands a glob with braces to sorted names.

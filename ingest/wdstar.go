@@ -1,38 +1,38 @@
 package ingest
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"resslt/ingest/store"
-	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
 // A WebDataset shard is a plain tar in which consecutive members of one key, the path
 // up to the first dot of the base name, make up a sample:
 //
-//	000123.jpg   the image
-//	000123.cls   its label, a decimal number
-//	000123.json  passed over
-
-// maxLabelBytes is the most that a .cls member may hold.
-const maxLabelBytes = 32
+//	000123.jpg        the image
+//	000123.cls        its label: the number of its class, or the name
+//	000123.json       a label, too, if one of its keys is named as one and there is no .cls
+//	000123.mask.png   passed over and counted, as is all else
 
 // scanTar reads a tar of size bytes from r to its end, lists its samples and hashes
-// every byte. A fault of the tar is a *tarError.
-func scanTar(r io.Reader, size int64) (c *columns, sum [sha256.Size]byte, err error) {
+// every byte. A fault of the tar is a *tarError, one of the samples' fields a
+// *fieldError.
+func scanTar(r io.Reader, size int64, fields wdsFields) (c *columns, sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	w := newTarWalker(io.TeeReader(r, h), size)
-	g := sampleGrouper{tar: w, c: &columns{offsets: []int64{}}, label: schemas.NoLabel}
+	g := grouper{tar: w, fields: fields}
 	for {
-		m, err := w.next()
+		m, err := w.nextMember()
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -43,76 +43,13 @@ func scanTar(r io.Reader, size int64) (c *columns, sum [sha256.Size]byte, err er
 			return nil, sum, err
 		}
 	}
-	g.finish()
 	if err := w.finish(); err != nil {
 		return nil, sum, err
 	}
-	return g.c, [sha256.Size]byte(h.Sum(nil)), nil
-}
-
-// sampleGrouper groups the members of a tar into samples.
-type sampleGrouper struct {
-	tar *tarWalker
-	c   *columns
-
-	// The open sample.
-	key   string
-	image bool // its image is in c
-	label int32
-}
-
-// add adds the tar's current member.
-func (g *sampleGrouper) add(m tarMember) error {
-	key, ext := splitKey(m.name)
-	if key != g.key {
-		g.finish()
-		g.key, g.image, g.label = key, false, schemas.NoLabel
+	if c, err = g.columns(); err != nil {
+		return nil, sum, err
 	}
-	switch {
-	case key == "":
-	case ext == "cls":
-		label, err := readLabel(g.tar, m.size)
-		if err != nil {
-			return g.tar.fault("label of %q: %v", m.name, err)
-		}
-		g.label = label
-	case isImageExt(ext):
-		if g.image {
-			return g.tar.fault("second image %q under one key", m.name)
-		}
-		if m.size > 1<<32-1 {
-			return g.tar.fault("member %q has %d bytes", m.name, m.size)
-		}
-		g.image = true
-		if err := g.c.addName([]byte(m.name)); err != nil {
-			return err
-		}
-		g.c.sizes = append(g.c.sizes, uint32(m.size))
-		g.c.offsets = append(g.c.offsets, m.offset)
-	}
-	return nil
-}
-
-// finish closes the open sample, whose label is known only now.
-func (g *sampleGrouper) finish() {
-	if g.image {
-		g.c.labels = append(g.c.labels, g.label)
-	}
-}
-
-func readLabel(r io.Reader, size int64) (int32, error) {
-	if size > maxLabelBytes {
-		return 0, fmt.Errorf("%d bytes are no decimal", size)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, maxLabelBytes))
-	if err != nil {
-		return 0, err
-	}
-	v, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 32)
-	if err != nil || v < int64(schemas.NoLabel) {
-		return 0, fmt.Errorf("%q is no class", b)
-	}
-	return int32(v), nil
+	return c, [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // tarInput reads an open tar in order, in large blocks, reporting them to m.
@@ -131,8 +68,8 @@ func (r meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scanShard opens and scans the tar at path.
-func scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (c *columns, s Shard, seen stamp, err error) {
+// scanShard is a scanner of tars.
+func (fields wdsFields) scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (c *columns, s Shard, seen stamp, err error) {
 	const op = "index shard"
 	f, err := openFile(ctx, st, op, path, wdsHint)
 	if err != nil {
@@ -142,7 +79,13 @@ func scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *
 	f.Keep = keep
 	r := f.Reader(ctx)
 	defer r.Close()
-	c, sum, err := scanTar(tarInput(ctx, r, m), f.size)
+	in := bufio.NewReaderSize(tarInput(ctx, r, m), tarBlock)
+	if start, err := in.Peek(int(min(tarBlock, f.size))); err == nil {
+		if kind, fix := notTar(start, path); kind != "" {
+			return nil, s, seen, errs.New(op, path, fix, errs.Because(errs.ErrUnsupported, kind))
+		}
+	}
+	c, sum, err := scanTar(in, f.size, fields)
 	if err != nil {
 		return nil, s, seen, tarFault(ctx, op, path, "write or fetch the shard again", wdsHint, err)
 	}
@@ -150,14 +93,79 @@ func scanShard(ctx context.Context, st *store.Store, path string, keep bool, m *
 }
 
 // tarFault is the error of walking a tar: ctx's, ErrCorrupt with the hint fix for a
-// fault of the tar, or that of the file.
+// fault of the tar, that of its fields, or that of the file.
 func tarFault(ctx context.Context, op, where, fix, hint string, err error) error {
 	var te *tarError
+	var fe *fieldError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &te):
 		return errs.New(op, where, fix, errs.BecauseErr(errs.ErrCorrupt, te))
+	case errors.As(err, &fe):
+		return errs.New(op, where, fe.hint, fe.err)
 	}
 	return fileError(op, where, hint, err)
 }
+
+// notTar says what a file is by its first bytes, and the command that makes a tar of it;
+// "" if it may be one. A compressed tar cannot be read at any place, as an order of all
+// samples needs.
+func notTar(start []byte, path string) (kind, fix string) {
+	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+	unpack := func(tool string) string {
+		plain := cmp.Or(plainName(path), strings.TrimSuffix(path, ".tar")+".plain.tar")
+		return fmt.Sprintf("unpack it: %s %s > %s", tool, quote(path), quote(plain))
+	}
+	for _, c := range []struct{ magic, name, tool string }{
+		{"\x1f\x8b", "gzip", "gzip -dc"},
+		{"\x28\xb5\x2f\xfd", "Zstandard", "zstd -dc"},
+		{"\xfd7zXZ\x00", "xz", "xz -dc"},
+		{"BZh", "bzip2", "bzip2 -dc"},
+		{"\x04\x22\x4d\x18", "LZ4", "lz4 -dc"},
+		{"\x1f\x9d", "compress", "uncompress -c"},
+	} {
+		// A tar may begin with these bytes, too: with a member of that name.
+		if bytes.HasPrefix(start, []byte(c.magic)) && !isTarHeader(start) {
+			return c.name + "-compressed data has no random access", unpack(c.tool)
+		}
+	}
+	switch {
+	case bytes.HasPrefix(start, []byte("PK\x03\x04")) && !isTarHeader(start):
+		return "it is a zip archive, not a tar", "unpack it and use folder:, or write the files to a tar"
+	case bytes.HasPrefix(start, []byte("version https://git-lfs.")):
+		return "it is a Git LFS pointer, not the file", "fetch the file by `git lfs pull`"
+	case bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(start)), []byte("<!doctype html")), bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(start)), []byte("<html")):
+		return "it is a web page, not a tar", "fetch the file itself: the server may want a login"
+	}
+	return "", ""
+}
+
+// isTarHeader reports whether a block's check sum is that of a tar's header.
+func isTarHeader(block []byte) bool {
+	_, err := tar.NewReader(bytes.NewReader(block)).Next()
+	return len(block) == tarBlock && err == nil
+}
+
+// plainName is the name of a compressed tar without its compression, "" if the name is
+// none.
+func plainName(name string) string {
+	lower := strings.ToLower(name)
+	for _, end := range compressedEnds {
+		if strings.HasSuffix(lower, ".tar"+end) {
+			return name[:len(name)-len(end)]
+		}
+	}
+	for _, end := range compressedTars {
+		if strings.HasSuffix(lower, end) {
+			return name[:len(name)-len(end)] + ".tar"
+		}
+	}
+	return ""
+}
+
+// Ends of the names of compressed tars.
+var (
+	compressedEnds = []string{".gz", ".zst", ".zstd", ".xz", ".bz2", ".lz4", ".z"}
+	compressedTars = []string{".tgz", ".tzst", ".txz", ".tbz2", ".tbz"}
+)

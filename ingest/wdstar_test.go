@@ -17,7 +17,7 @@ import (
 )
 
 func scan(b []byte) (*columns, [sha256.Size]byte, error) {
-	return scanTar(bytes.NewReader(b), int64(len(b)))
+	return scanTar(bytes.NewReader(b), int64(len(b)), wdsFields{})
 }
 
 func TestScanTarFaults(t *testing.T) {
@@ -54,10 +54,14 @@ func TestScanTarFaults(t *testing.T) {
 		{"size of 8 GiB", claim(1<<33 - 1), 1536, "claims 8589934591 bytes"},
 		{"size a block too large", claim(1000 + 1024 + 512), 1536, "claims"},
 		{"two archives", append(bytes.Clone(good), good...), int64(len(good)), "data after the end"},
-		{"two images of a key", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.png", img}), 1536, "second image"},
-		{"label in words", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("cat")}), 1536, "no class"},
-		{"label below -1", tarBytes(t, tarFile{"1.cls", []byte("-2")}), 0, "no class"},
-		{"label of 1 kB", tarBytes(t, tarFile{"1.cls", img}), 0, "no decimal"},
+		{"a member twice", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.jpg", img}), 1536, "second member"},
+		{"label below -1", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("-2")}), 1536, "no class"},
+		{"label of 1 kB", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", img}), 1536, "1000 bytes are no class"},
+		{"half a label", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("3.5")}), 1536, "no class"},
+		{"huge label", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("4294967296")}), 1536, "no class"},
+		{"empty label", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", nil}), 1536, "no class"},
+		{"binary label", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte{3, 0, 0, 0}}), 1536, "no class"},
+		{"label twice", tarBytes(t, tarFile{"1.jpg", img}, tarFile{"1.cls", []byte("3")}, tarFile{"1.CLS", []byte("3")}), 2560, "second label"},
 	} {
 		_, _, err := scan(c.b)
 		var te *tarError
@@ -100,7 +104,7 @@ func TestScanTarDialects(t *testing.T) {
 		}
 		write(tar.Header{Typeflag: tar.TypeDir, Name: "d/"}, nil)
 		write(tar.Header{Typeflag: tar.TypeReg, Name: "d/Äpfel.JPEG"}, img)
-		write(tar.Header{Typeflag: tar.TypeSymlink, Name: "d/link.jpg", Linkname: "Äpfel.JPEG"}, nil)
+		write(tar.Header{Typeflag: tar.TypeSymlink, Name: "d/link.jpg", Linkname: "../else.jpg"}, nil)
 		write(tar.Header{Typeflag: tar.TypeReg, Name: long}, img) // first dot of the base name: ".v2.jpg" is no image extension
 		write(tar.Header{Typeflag: tar.TypeReg, Name: strings.Replace(long, ".v2", "", 1)}, img)
 		write(tar.Header{Typeflag: tar.TypeReg, Name: ".hidden.jpg"}, img)

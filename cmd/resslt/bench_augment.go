@@ -45,13 +45,13 @@ type augmentReport struct {
 
 // benchAugment holds the flags of `bench augment`.
 type benchAugment struct {
-	policy, data, engine string
-	workers, imageSize   int
-	seconds              float64
-	samples              int64 // at most so many in memory
-	count                int64 // render so many; 0: for so many seconds
-	asJSON               bool
-	opened               io.Writer // receives a line that describes the data
+	policy, engine, data, split string
+	workers, imageSize          int
+	seconds                     float64
+	samples                     int64 // at most so many in memory
+	count                       int64 // render so many; 0: for so many seconds
+	asJSON                      bool
+	opened                      io.Writer // receives a line that describes the data
 }
 
 func newBenchAugmentCommand() *cobra.Command {
@@ -82,7 +82,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&b.policy, "policy", "imagenet", "preset, or a YAML file")
-	f.StringVar(&b.data, "data", "", "data set: URI")
+	cli.RegisterData(f, &b.data, "data set: `URI`").RegisterSplit(f, "split", "part of the data set (default train)", &b.split)
 	f.StringVar(&b.engine, "engine", "", "engine or its family: turbo, gift, ref (default: the fastest that is built in)")
 	f.IntVar(&b.workers, "workers", 1, "images decoded and rendered at once")
 	f.IntVar(&b.imageSize, "image-size", 0, "size of all views (0: the policy's)")
@@ -158,7 +158,7 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 
 // load reads samples into memory, evenly from the whole data set.
 func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
-	src, err := ingest.Open(ctx, b.data, ingest.Options{})
+	src, err := ingest.Open(ctx, b.data, ingest.Options{Split: b.split})
 	if err != nil {
 		return nil, 0, err
 	}

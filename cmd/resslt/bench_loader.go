@@ -28,7 +28,7 @@ import (
 // loaderBench are the flags of `resslt bench loader`.
 type loaderBench struct {
 	recipe, data string
-	set          []string
+	set, splits  []string
 	workers      int
 	seconds      float64
 	json         bool
@@ -77,8 +77,9 @@ nothing behind them. A trainer that is faster than the first figure waits for da
 	}
 	f := c.Flags()
 	f.StringVar(&o.recipe, "recipe", o.recipe, "embedded recipe or a YAML `file`")
-	f.StringVar(&o.data, "data", "", "data `URI` in place of the recipe's")
+	data := cli.RegisterData(f, &o.data, "data `URI` in place of the recipe's")
 	f.StringArrayVar(&o.set, "set", nil, "override a recipe field, `key=value`; may be repeated")
+	data.RegisterRecipeSplit(f, &o.splits)
 	f.IntVar(&o.workers, "workers", o.workers, "images rendered at once")
 	f.Float64Var(&o.seconds, "seconds", o.seconds, "how long each of the two is measured")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
@@ -93,7 +94,7 @@ func (o *loaderBench) run(ctx context.Context, stderr io.Writer) (*loaderReport,
 	if err != nil {
 		return nil, err
 	}
-	if err := override(r, o.data, o.set); err != nil {
+	if err := override(r, o.data, append(o.set, o.splits...)); err != nil {
 		return nil, err
 	}
 	if r.Data, err = pipeline.Absolute(r.Data); err != nil {

@@ -90,8 +90,8 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 	}
 	f.register(c)
 	p := c.Flags()
-	p.StringVar(&data, "data", "", "data `URI`: "+schemeList())
-	p.StringVar(&split, "split", "train", "split")
+	split = "train"
+	cli.RegisterData(p, &data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &split)
 	p.StringVar(&format, "format", "npy", "npy or arrow")
 	p.StringVar(&out, "out", "", "`file` to write")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")

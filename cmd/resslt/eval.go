@@ -49,9 +49,10 @@ func (f *evalFlags) register(c *cobra.Command) {
 	p := c.Flags()
 	p.BoolVar(&f.untrained, "untrained", false, "initial weights in place of the checkpoint's, drawn by --seed: the score that training has to beat")
 	p.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn: splits, classifiers' weights, orders")
-	p.StringVar(&f.data, "data", "", "data `URI`: "+schemeList())
-	p.StringVar(&f.split, "split", "train", "labelled split to fit on")
-	p.StringVar(&f.evalSplit, "eval-split", "test", "split to score on")
+	f.split, f.evalSplit = "train", "test"
+	data := cli.RegisterData(p, &f.data, "data `URI`: "+schemeList())
+	data.RegisterSplit(p, "split", "labelled split to fit on", &f.split)
+	data.RegisterSplit(p, "eval-split", "split to score on", &f.evalSplit)
 	p.StringVar(&f.features, "features", "", "`file` of features to fit on, as --cache leaves them, in place of checkpoint and data")
 	p.StringVar(&f.evalFeatures, "eval-features", "", "`file` of features to score on")
 	p.IntVar(&f.most, "max-images", 0, "at most so many images of each split, evenly spread (0: all)")
@@ -324,7 +325,8 @@ func hasVal(scheme string) bool {
 // dataTitle is the data set's name in a picture, of a folder its own name.
 func (e *evaluation) dataTitle() string {
 	if scheme, place, _ := strings.Cut(e.data, ":"); scheme == "folder" {
-		return filepath.Base(place)
+		dir, _ := ingest.CutParameters(place)
+		return filepath.Base(dir)
 	}
 	return e.result.Data
 }

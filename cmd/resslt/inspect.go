@@ -51,8 +51,7 @@ checked against its digests.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Data, "data", "", "data set, as URI")
-	f.StringVar(&o.Split, "split", "", "part of the data set")
+	cli.RegisterData(f, &o.Data, "data set, as `URI`").RegisterSplit(f, "split", "part of the data set", &o.Split)
 	f.StringVar(&o.Policy, "policy", o.Policy, "preset ("+strings.Join(augment.Presets(), ", ")+") or YAML file")
 	f.IntVar(&o.ImageSize, "image-size", 0, "size of the views, where they are all alike (default: the policy's)")
 	f.StringVar(&o.Engine, "engine", "", "renderer: "+strings.Join(augment.EngineNames(), ", ")+" (default: the first)")

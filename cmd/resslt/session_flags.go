@@ -7,6 +7,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
 )
@@ -14,14 +15,16 @@ import (
 // sessionFlags are the flags that `run` and `train` share.
 type sessionFlags struct {
 	session.Options
+	splits []string // settings of the recipe that --split makes
 	dryRun bool
 }
 
 func (f *sessionFlags) register(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.Recipe, "recipe", "quickstart", "embedded recipe or a YAML `file`")
-	p.StringVar(&f.Data, "data", "", "data `URI` in place of the recipe's: "+schemeList())
+	data := cli.RegisterData(p, &f.Data, "data `URI` in place of the recipe's: "+schemeList())
 	p.StringArrayVar(&f.Set, "set", nil, "override a recipe field, `key=value`; may be repeated")
+	data.RegisterRecipeSplit(p, &f.splits)
 	p.StringVar(&f.Out, "out", "", "`folder` for checkpoints, weights and summary.json (default runs/RECIPE)")
 	p.StringVar(&f.Record, "record", "log", "what is kept of the batches: `log` (ids, plans, digests; always), pixels[:FROM-TO] (also the views, of all or some steps, in --out), stream (also all chunks in the broker, sealed at the end; train only)")
 	p.BoolVar(&f.Resume, "resume", false, "continue from the newest checkpoint in --out")
@@ -46,6 +49,7 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 // run runs the session that the flags ask for, or prints its plan.
 func (f *sessionFlags) run(c *cobra.Command) error {
 	f.RecipeGiven = c.Flags().Changed("recipe")
+	f.Set = append(f.Set, f.splits...)
 	f.Stdout, f.Stderr = c.OutOrStdout(), c.ErrOrStderr()
 	if !f.dryRun {
 		return session.Run(c.Context(), f.Options)

@@ -52,8 +52,8 @@ type dataFlags struct {
 
 func (f *dataFlags) add(c *cobra.Command) {
 	p := c.Flags()
-	p.StringVar(&f.data, "data", "", "data `URI`, such as folder:DIR")
-	p.StringVar(&f.split, "split", "", "train, test, val, train+val, unlabeled or train+unlabeled, of which a set has some (default train; for packed shards, theirs)")
+	data := cli.RegisterData(p, &f.data, "data `URI`, such as folder:DIR")
+	data.RegisterSplit(p, "split", "train, test, val, train+val, unlabeled or train+unlabeled, of which a set has some (default train; for packed shards, theirs)", &f.split)
 	p.StringVar(&f.cache, "cache", "", "folder of the indexes (default resslt/index in the user's cache)")
 	p.BoolVar(&f.json, "json", false, "print one JSON object, the last line of standard output")
 }

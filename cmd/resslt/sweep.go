@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/access"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
@@ -26,7 +27,7 @@ import (
 // sweepFlags are the flags of `sweep`.
 type sweepFlags struct {
 	file, recipe, data, out, only string
-	grids, set                    []string
+	grids, set, splits            []string
 	seeds                         []uint
 	parallel, workers             int
 	dryRun, json                  bool
@@ -58,7 +59,7 @@ results; each cell's run is in DIR/cells.`,
 	p.StringArrayVar(&f.grids, "grid", nil, "`key=value,value,...`, one side of the table; may be repeated, the last is the columns")
 	p.UintSliceVar(&f.seeds, "seeds", nil, "train each cell with each of these `seeds`, and give mean and deviation")
 	p.StringArrayVar(&f.set, "set", nil, "override a recipe field in every cell, `key=value`; may be repeated")
-	p.StringVar(&f.data, "data", "", "data `URI` in place of the recipes'")
+	cli.RegisterData(p, &f.data, "data `URI` in place of the recipes'").RegisterRecipeSplit(p, &f.splits)
 	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
 	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
@@ -158,7 +159,7 @@ func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Wr
 	rows, columns := table.RowPoints(), table.ColumnPoints()
 	manifests := map[string]*ingest.Manifest{}
 	var cells []*sweepCell
-	for _, cell := range table.Cells(f.set...) {
+	for _, cell := range table.Cells(append(f.set, f.splits...)...) {
 		if !strings.Contains(rows[cell.Row].Name+"\n"+columns[cell.Column].Name, f.only) {
 			continue
 		}

@@ -62,11 +62,12 @@ func Absolute(uri string) (string, error) {
 	if !ok || place == "" {
 		return uri, nil
 	}
+	place, parameters := ingest.CutParameters(place)
 	abs, err := store.Abs(place)
 	if err != nil {
 		return "", errs.New("data", uri, "give an absolute path", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	return scheme + ":" + abs, nil
+	return scheme + ":" + abs + parameters, nil
 }
 
 // Host is what a recipe takes from this machine and build, for a process with these

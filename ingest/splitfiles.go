@@ -1,0 +1,230 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"resslt/schemas/errs"
+)
+
+// Shards and Parquet files say by their names which split they hold, in one of these
+// ways; {split} is any of splitWords, in any case:
+//
+//	train-000000.tar, test-000.tar            Pack, webdataset
+//	train-00000-of-00010.parquet, train.parquet, data/train-…   Hugging Face
+//	imagenet1k-validation-00.tar              timm
+//	train/0000.tar, CONFIG/train/0000.parquet  folders
+
+// filesOfSplit chooses the files that hold the split, by their '/'-separated names
+// below the data set's folder. Where no name says a split, all are chosen, and known is
+// false. Files beside those of a split whose names say none are not chosen: filesBeside
+// counts them.
+//
+// A split whose files have no name of their own gets those that splitChoices says, as
+// test does those of val. Errors: ErrNotFound without files of the split or with a part
+// of a numbered set missing, ErrUsage for names that can be read in two ways.
+func filesOfSplit(names []string, split string) (chosen []string, known bool, err error) {
+	bySplit := map[string][]splitFile{}
+	for _, name := range names {
+		f, err := splitOfFile(name)
+		if err != nil {
+			return nil, false, err
+		}
+		bySplit[f.split] = append(bySplit[f.split], f)
+	}
+	if len(bySplit[""]) == len(names) {
+		return names, false, checkNumbered(names)
+	}
+	files := bySplit[split]
+	for _, other := range splitChoices[split] {
+		if len(files) > 0 {
+			break
+		}
+		files = bySplit[other]
+	}
+	if len(files) == 0 {
+		delete(bySplit, "")
+		return nil, true, errs.New("choose files", "", "give one of its splits: "+strings.Join(slices.Sorted(maps.Keys(bySplit)), ", ")+", or name the files by a glob",
+			errs.Because(errs.ErrNotFound, "no file's name says split "+split))
+	}
+	for _, f := range files {
+		if f.config != files[0].config {
+			return nil, true, errs.New("choose files", "", fmt.Sprintf("name one of them, such as the folder %s", cmp.Or(files[0].config, f.config)),
+				errs.Because(errs.ErrUsage, fmt.Sprintf("split %s is there twice, in %s and in %s", split, files[0].name, f.name)))
+		}
+		chosen = append(chosen, f.name)
+	}
+	return chosen, true, checkNumbered(chosen)
+}
+
+// filesBeside counts the files that no split has: their names say none, and those of
+// the chosen ones do.
+func filesBeside(names, chosen []string) (s Survey) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split == "" {
+			s.add("files whose names say no split, beside those of splits", f.name)
+		}
+	})
+	return s
+}
+
+// filesOfOthers are the files of splits other than the chosen ones'.
+func filesOfOthers(names, chosen []string) (others []string) {
+	eachOther(names, chosen, func(f splitFile) {
+		if f.split != "" {
+			others = append(others, f.name)
+		}
+	})
+	return others
+}
+
+// eachOther calls do for the files that are not chosen.
+func eachOther(names, chosen []string, do func(splitFile)) {
+	is := make(map[string]bool, len(chosen))
+	for _, name := range chosen {
+		is[name] = true
+	}
+	for _, name := range names {
+		if f, err := splitOfFile(name); err == nil && !is[name] {
+			do(f)
+		}
+	}
+}
+
+// onlySplit reports whether the names of all files say one split, and the same.
+func onlySplit(names []string) bool {
+	split := ""
+	for _, name := range names {
+		f, err := splitOfFile(name)
+		if err != nil || f.split == "" || split != "" && f.split != split {
+			return false
+		}
+		split = f.split
+	}
+	return split != ""
+}
+
+// splitFile is a file and what its name says.
+type splitFile struct {
+	name   string
+	split  string // "" if it says none
+	config string // the folder of what says the split: data sets of several configurations have one each
+}
+
+// splitOfFile reads a name from its end: the file's own name counts more than that of
+// its folder.
+func splitOfFile(name string) (splitFile, error) {
+	f := splitFile{name: name}
+	for rest := name; rest != "." && rest != "/"; rest = path.Dir(rest) {
+		found := splitsInName(path.Base(rest))
+		if len(found) == 1 {
+			f.split, f.config = found[0], path.Dir(rest)
+			if f.config == "." {
+				f.config = ""
+			}
+			return f, nil
+		}
+		if len(found) > 1 {
+			return f, errs.New("choose files", name, "name the split's files by a glob",
+				errs.Because(errs.ErrUsage, "its name says both "+found[0]+" and "+found[1]))
+		}
+	}
+	return f, nil
+}
+
+// splitsInName are the splits that the words of a name say, sorted.
+func splitsInName(name string) []string {
+	for _, s := range allSplits { // train+val, as Pack names its shards
+		if strings.Contains(s, "+") && strings.HasPrefix(strings.ToLower(name), s) {
+			return []string{s}
+		}
+	}
+	var found []string
+	for _, part := range strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("-_. ", r) }) {
+		words, _ := nameWords(part)
+		for _, word := range words {
+			if s := splitOfWord(word); s != "" {
+				found = append(found, s)
+			}
+		}
+	}
+	slices.Sort(found)
+	if found = slices.Compact(found); slices.Equal(found, []string{Train, Val}) { // "train_val": to train on
+		found = found[:1]
+	}
+	return found
+}
+
+// numberedName is a file of a set that says how many it has: train-00003-of-00010.tar.
+var numberedName = regexp.MustCompile(`^(.*?)(\d+)(-of-)(\d+)(.*)$`)
+
+// maxMissing is the number of missing files that an error names.
+const maxMissing = 4
+
+// checkNumbered checks that no file is missing of the sets that say how many they have,
+// and that no split has two such sets. They count from 0, or, as some tools do, from 1.
+func checkNumbered(names []string) error {
+	type set struct {
+		first   string
+		have    map[int]bool
+		total   int
+		width   int
+		fromOne bool
+	}
+	sets := map[[2]string]*set{}
+	for _, name := range names {
+		m := numberedName.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		i, err1 := strconv.Atoi(m[2])
+		total, err2 := strconv.Atoi(m[4])
+		if err1 != nil || err2 != nil || total > maxBraceShards {
+			continue
+		}
+		key := [2]string{m[1], m[5]}
+		s := sets[key]
+		if s == nil {
+			s = &set{first: name, have: map[int]bool{}, total: total, width: len(m[2])}
+			sets[key] = s
+		}
+		if s.total != total {
+			return errs.New("choose files", "", "remove the files of one, or name the other by a glob",
+				errs.Because(errs.ErrUsage, fmt.Sprintf("files of two sets: %s and %s", s.first, name)))
+		}
+		if i <= total {
+			s.have[i] = true
+		}
+		s.fromOne = s.fromOne || i == total
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(sets), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		s := sets[key]
+		from := 0
+		if s.fromOne {
+			from = 1
+		}
+		var missing []string
+		for i := from; i < from+s.total && len(missing) < maxMissing; i++ {
+			if !s.have[i] {
+				missing = append(missing, fmt.Sprintf("%s%0*d-of-%0*d%s", key[0], s.width, i, s.width, s.total, key[1]))
+			}
+		}
+		if len(missing) > 0 {
+			more := ""
+			n := s.total - len(s.have)
+			if n > len(missing) {
+				more = fmt.Sprintf(" and %d more", n-len(missing))
+			}
+			return errs.New("choose files", "", fmt.Sprintf("fetch what is missing, or name those that are there, as in %s{%0*d..%0*d}-of-%0*d%s",
+				key[0], s.width, from, s.width, from+1, s.width, s.total, key[1]),
+				errs.Because(errs.ErrNotFound, fmt.Sprintf("%d of %d files are missing: %s", n, s.total, strings.Join(missing, ", ")+more)))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"resslt/ingest/store"
+	"resslt/schemas/errs"
+)
+
+// A folder of shards: which tars in it, or below it, are those of a split.
+
+func isTarName(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".tar") }
+
+// isPackedTar reports whether a name is that of a compressed tar.
+func isPackedTar(name string) bool { return plainName(name) != "" }
+
+// maxTarDepth is how deep tars may lie: CONFIG/train/0000.tar.
+const maxTarDepth = 3
+
+// shardsOfFolder are the split's shards in the folder or, as Hugging Face lays them out,
+// below it: data/train-….tar, train/0000.tar, CONFIG/train/0000.tar.
+func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, error) {
+	const op = "open wds"
+	st, split := opt.files, opt.splitOrTrain()
+	top, beside, err := tarsIn(ctx, st, dir, "", 1)
+	if err != nil {
+		return nil, fileError(op, dir, wdsHint, err)
+	}
+	names := top
+	chosen, known, err := filesOfSplit(names, split)
+	if len(chosen) == 0 || !known && err == nil {
+		if names, _, err = tarsIn(ctx, st, dir, "", maxTarDepth); err != nil {
+			return nil, fileError(op, dir, wdsHint, err)
+		}
+		if len(top) > 0 { // others are no part of the set
+			names = slices.DeleteFunc(names, func(n string) bool {
+				first, _, below := strings.Cut(n, "/")
+				return below && first != "data" && len(splitsInName(first)) == 0
+			})
+		}
+		chosen, known, err = filesOfSplit(names, split)
+	}
+	if opt.Split == "" && len(chosen) == 0 && errors.Is(err, errs.ErrNotFound) && onlySplit(names) {
+		// No split is asked for, and there is one alone: that is meant.
+		chosen, known, err = names, false, checkNumbered(names)
+	}
+	if err != nil {
+		return nil, fileError(op, dir, wdsHint, err)
+	}
+	if len(chosen) == 0 {
+		return nil, errs.New(op, dir, wdsHint, errs.Because(errs.ErrNotFound, "no such shard: the folder holds no tar"))
+	}
+	if i := slices.IndexFunc(chosen, func(n string) bool { return strings.Contains(n, "/") }); !known && i >= 0 && !onlySplit(chosen) {
+		return nil, errs.New(op, dir, "name them by a glob, as in wds:"+store.Join(dir, "*/*.tar"),
+			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
+	}
+	beside.merge("", filesBeside(names, chosen))
+	set, err := setOfFolder(ctx, st, dir, split, chosen, known, beside)
+	if err == nil && known {
+		for _, n := range filesOfOthers(names, chosen) {
+			if isTarName(n) {
+				set.others = append(set.others, store.Join(dir, n))
+			}
+		}
+	}
+	return set, err
+}
+
+// setOfFolder is the set of the chosen names. Where these do not say their split, the
+// sidecars of several packs do.
+func setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen []string, known bool, beside Survey) (*shardSet, error) {
+	const op = "open wds"
+	plain := map[string]bool{}
+	for _, n := range chosen {
+		plain[n] = isTarName(n)
+	}
+	chosen = slices.DeleteFunc(slices.Clone(chosen), func(n string) bool {
+		twin := isPackedTar(n) && plain[plainName(n)]
+		if twin {
+			beside.add("compressed copies of tars", n)
+		}
+		return twin
+	})
+	set := &shardSet{named: known, passed: beside}
+	for _, n := range chosen {
+		set.paths = append(set.paths, store.Join(dir, n))
+	}
+	if !known {
+		paths, err := packsOfSplit(ctx, st, op, dir, split, set.paths)
+		if err != nil {
+			return nil, err
+		}
+		set.named, set.paths = len(paths) < len(set.paths), paths
+	}
+	slices.Sort(set.paths)
+	set.dir = commonDir(set.paths)
+	var err error
+	if set.sidecar, err = readSidecar(ctx, st, set.paths); err != nil {
+		return nil, err
+	}
+	return set, set.checkComplete()
+}
+
+// packsOfSplit are those of the shards that belong to the packs of the split, by their
+// sidecars; all if fewer than two packs have one.
+func packsOfSplit(ctx context.Context, st *store.Store, op, dir, split string, paths []string) ([]string, error) {
+	packs := map[string]*Manifest{} // by sidecar; nil without
+	var has []string
+	for _, p := range paths {
+		place := sidecarPath(p)
+		if _, done := packs[place]; done || place == "" {
+			continue
+		}
+		m, err := readManifest(ctx, st, place)
+		if err != nil && !errors.Is(err, errs.ErrNotFound) {
+			return nil, err
+		}
+		if packs[place] = m; m != nil {
+			has = append(has, m.Split)
+		}
+	}
+	if len(has) < 2 {
+		return paths, nil
+	}
+	var chosen []string
+	for _, p := range paths {
+		place := sidecarPath(p)
+		if m := packs[place]; m != nil && m.Split == split {
+			if len(chosen) > 0 && sidecarPath(chosen[0]) != place {
+				return nil, errs.New(op, dir, "name one of them by its manifest, as in wds:"+place,
+					errs.Because(errs.ErrUsage, fmt.Sprintf("two packs of split %s: %s and %s", split, store.Base(chosen[0]), store.Base(p))))
+			}
+			chosen = append(chosen, p)
+		}
+	}
+	if len(chosen) == 0 {
+		slices.Sort(has)
+		return nil, errs.New(op, dir, "give one of its splits: "+strings.Join(slices.Compact(has), ", "),
+			errs.Because(errs.ErrNotFound, "its packs have no split "+split))
+	}
+	return chosen, nil
+}
+
+// tarsIn are the tars, compressed ones too, at most depth levels below the folder, sorted;
+// beside are the other files in the folder itself.
+func tarsIn(ctx context.Context, st *store.Store, dir, below string, depth int) (tars []string, beside Survey, err error) {
+	if store.Remote(dir) {
+		files, err := st.List(ctx, dir)
+		for _, f := range files {
+			level := strings.Count(f.Name, "/") + 1
+			switch {
+			case level > depth || slices.ContainsFunc(strings.Split(f.Name, "/"), hidden):
+			case isTarName(f.Name), isPackedTar(f.Name):
+				tars = append(tars, f.Name)
+			case level == 1:
+				addBeside(&beside, f.Name)
+			}
+		}
+		slices.Sort(tars)
+		return tars, beside, err
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, filepath.FromSlash(below)))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if hidden(name) {
+			if below == "" && !e.IsDir() {
+				beside.add("hidden files", name)
+			}
+			continue
+		}
+		if below != "" {
+			name = below + "/" + name
+		}
+		switch isDir := e.IsDir() || !e.Type().IsRegular() && hasDir(filepath.Join(dir, name)); {
+		case isDir && depth > 1:
+			deeper, _, err := tarsIn(ctx, st, dir, name, depth-1)
+			if err != nil && !errors.Is(err, os.ErrPermission) {
+				return nil, nil, err
+			}
+			tars = append(tars, deeper...)
+		case isDir:
+		case isTarName(name), isPackedTar(name):
+			tars = append(tars, name)
+		case below == "":
+			addBeside(&beside, name)
+		}
+	}
+	slices.Sort(tars)
+	return tars, beside, ctx.Err()
+}
+
+// addBeside counts a file that lies beside tars, unless it describes them to this reader.
+func addBeside(s *Survey, name string) {
+	if strings.HasSuffix(name, manifestEnd) || strings.HasSuffix(name, indexEnd) || slices.Contains(classesFiles, name) {
+		return
+	}
+	ext := "no extension"
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		ext = strings.ToLower(name[i:])
+	}
+	s.add("files beside tars ("+ext+")", name)
+}
