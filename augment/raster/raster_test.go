@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -106,5 +108,40 @@ func TestCut(t *testing.T) {
 				t.Fatalf("%s, %d bytes: %v", name, n, err)
 			}
 		}
+	}
+}
+
+// Damaged files take memory in proportion to what their header claims and to their own size,
+// whatever their bytes say.
+func TestDamagedTakeLittleMemory(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	const most = 1 << 16 // pixels
+	decoded, refused := 0, 0
+	for name, f := range fixtures(t) {
+		for range 60 {
+			b := bytes.Clone(f.data)
+			for range 1 + rng.IntN(6) {
+				b[rng.IntN(min(len(b), 200))] = byte(rng.IntN(256)) // most of a header
+				b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)             // TIFF has its own anywhere
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, w, h, err := decode(b, most)
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+				t.Fatalf("%s: %d bytes allocated for %d×%d pixels in %d bytes: %v", name, used, w, h, len(b), err)
+			}
+			switch {
+			case err == nil:
+				decoded++
+			case errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrUnsupported), errors.Is(err, errs.ErrTooLarge):
+				refused++
+			default:
+				t.Fatalf("%s: %v wraps no sentinel of a bad sample", name, err)
+			}
+		}
+	}
+	if t.Logf("%d decoded, %d refused", decoded, refused); decoded < 100 || refused < 100 {
+		t.Error("the damage is not what it should be")
 	}
 }

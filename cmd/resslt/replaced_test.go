@@ -90,7 +90,7 @@ func TestRunNamesWhatItCannotUse(t *testing.T) {
 		t.Errorf("evaluated: %+v", sum.Evaluated)
 	}
 	mentions(t, "the console", o.stderr, data+", split train: 24 samples, 2 classes; passed over 3: ", `first "cat/note.txt"`, `first "owl/photo.heic"`,
-		"warning: another sample takes the place of ", "warning: replaced 12 of 72 samples (4 different)", "split test: 24 samples", "not evaluated: 4 images")
+		"warning: another sample takes the place of ", "warning: replaced 12 of 72 samples (4 different)", "split test: 24 samples", "not evaluated of split test: 4 images")
 	mentions(t, "the console", o.stderr, names...)
 	page, err := os.ReadFile(filepath.Join(out, runreport.File))
 	if err != nil {

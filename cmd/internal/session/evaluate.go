@@ -66,7 +66,7 @@ func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit
 		}
 		c.print(m.Opened())
 		if line := m.SkippedLine(); line != "" {
-			c.print("warning: not evaluated: " + line)
+			c.print(fmt.Sprintf("warning: not evaluated of split %s: %s", manifest.Split, line))
 		}
 		out = append(out, e)
 	}
