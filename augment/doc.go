@@ -56,13 +56,14 @@
 // with github.com/disintegration/gift, whose float32 arithmetic is the same only in
 // builds for one target, so its name includes the target. Other packages add engines by
 // RegisterEngine, as package turbo does with libjpeg-turbo and SIMD. The engine's name is
-// in the run spec; a worker without that engine refuses the run (EngineByName).
+// in the run spec; a worker without that engine refuses the run (EngineByName). Versions
+// of one engine differ in the formats that they decode (Formats), and in nothing else.
 //
 // # What decoding does
 //
 // The first bytes give the format, never the name: JPEG (grey, YCbCr, RGB, CMYK and YCCK,
 // also Adobe's inverted ones; baseline and progressive), PNG (8 and 16 bits, palette,
-// alpha), WebP. Everything becomes 8-bit RGB: alpha is dropped, not blended; of 16 bits
+// alpha), WebP, and those of package raster: BMP, GIF, PNM, TIFF. Everything becomes 8-bit RGB: alpha is dropped, not blended; of 16 bits
 // the upper 8 are kept; EXIF orientation is ignored, as by torchvision's loader. JPEG
 // chroma is upsampled by libjpeg's triangle filter (chroma.go), so that pixels are within
 // 3/255 of libjpeg's.
