@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 
+	"resslt/augment/raster"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
@@ -18,11 +19,14 @@ import (
 // decoder decodes a sample to an Image in pure Go: the part of a Painter that ref and
 // gift share.
 type decoder struct {
-	limits Limits
-	sample *schemas.Sample
-	image  Image
-	reader bytes.Reader
-	format format
+	limits  Limits
+	formats Formats
+	sample  *schemas.Sample
+	image   Image
+	reader  bytes.Reader
+	format  format
+
+	picture raster.Picture // of formatRaster
 }
 
 // format is that of the first bytes; the name is ignored.
@@ -63,7 +67,14 @@ func sniff(b []byte) (f format, other string) {
 // worker busy for hours. Thumbnails in the metadata count, too.
 const maxScans = 200
 
-func (d *decoder) fail(hint string, err error) error {
+// fail is the error of a bad sample: no machine can decode it. It is made here, whatever
+// decoder refused the bytes.
+func (d *decoder) fail(hint string, reason error) error {
+	return schemas.NewBadSample("decode", d.sample.Key, hint, reason)
+}
+
+// fault is an error that says nothing of the sample's bytes.
+func (d *decoder) fault(hint string, err error) error {
 	return errs.New("decode", d.sample.Key, hint, err)
 }
 
@@ -91,7 +102,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 			return 0, 0, err
 		}
 	default:
-		return 0, 0, d.fail("use a newer build", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
+		return 0, 0, d.fault("use a newer build", errs.Because(errs.ErrUnsupported, fmt.Sprintf("encoding %d", s.Encoding)))
 	}
 	if err := d.checkSize(w, h); err != nil {
 		return 0, 0, err
@@ -103,7 +114,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 		fallthrough
 	case schemas.RawRGB:
 		if len(s.Data) != channels*w*h {
-			return 0, 0, d.fail("index the data set again", errs.Because(errs.ErrCorrupt,
+			return 0, 0, d.fault("index the data set again", errs.Because(errs.ErrCorrupt,
 				fmt.Sprintf("%d bytes for %d×%d×%d", len(s.Data), h, w, channels)))
 		}
 	}
@@ -126,7 +137,11 @@ func (d *decoder) checkSize(w, h int) error {
 // config reads the header of an encoded sample.
 func (d *decoder) config() (w, h int, err error) {
 	var other string
+	d.picture = nil
 	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
+		if d.formats == AllFormats {
+			return d.openRaster()
+		}
 		if other != "" {
 			return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is "+other))
 		}
@@ -137,6 +152,9 @@ func (d *decoder) config() (w, h int, err error) {
 		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
 			return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
 		}
+	}
+	if d.format == formatWebP && d.formats == AllFormats && animatedWebP(d.sample.Data) {
+		return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is an animated WebP"))
 	}
 	var cfg image.Config
 	err = d.guard(func() error {
@@ -174,6 +192,10 @@ func (d *decoder) guard(decode func() error) (err error) {
 		switch {
 		case errors.As(err, &jpegUnsupported), errors.As(err, &pngUnsupported):
 			return d.fail(hintConvert, errs.BecauseErr(errs.ErrUnsupported, err))
+		case errors.Is(err, errs.ErrUnsupported): // package raster's
+			return d.fail(hintConvert, err)
+		case errors.Is(err, errs.ErrCorrupt):
+			return d.fail(hintRemove, err)
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is cut off"))
 		}
@@ -187,7 +209,7 @@ func (d *decoder) guard(decode func() error) (err error) {
 func (d *decoder) Decode(box Box) error {
 	w, h := d.image.W, d.image.H
 	if !box.within(w, h) {
-		return d.fail("draw the plans for this picture", errs.Because(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
+		return d.fault("draw the plans for this picture", errs.Because(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, w, h)))
 	}
 	d.image.reset(w, h)
 	switch d.sample.Encoding {
@@ -197,6 +219,9 @@ func (d *decoder) Decode(box Box) error {
 	case schemas.RawGray:
 		d.image.each(box, d.sample.Data, w, 1, 0, 0)
 		return nil
+	}
+	if d.format == formatRaster {
+		return d.guard(func() error { return d.picture.Decode(d.image.Pix) })
 	}
 	var m image.Image
 	err := d.guard(func() (err error) {
@@ -224,8 +249,8 @@ func (d *decoder) Decode(box Box) error {
 	return nil
 }
 
-// Decode decodes a whole sample into dst, reusing its memory, in pure Go. Errors wrap errs.ErrCorrupt, ErrTooLarge or ErrUnsupported and name
-// the sample.
+// Decode decodes a whole sample into dst, reusing its memory, in pure Go. The error names
+// the sample; it is a schemas.BadSample where the bytes are at fault.
 func Decode(s *schemas.Sample, l Limits, dst *Image) error {
 	d := decoder{limits: l, image: *dst}
 	w, h, err := d.Open(s)

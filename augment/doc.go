@@ -37,8 +37,8 @@
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them, equal to
 //     the byte for the same parameters (parity_test.go), except the blur, which is a
 //     true Gaussian cut at 3σ where PIL's is three box blurs.
-//   - The error of a faulty sample wraps errs.ErrCorrupt, ErrTooLarge or ErrUnsupported
-//     and names its key; limits are checked before anything is decoded or allocated.
+//   - The error of a faulty sample is a schemas.BadSample, which only decode.go makes, and
+//     names its key; limits are checked before anything is decoded or allocated.
 //
 // # Fixed-point formats
 //
@@ -56,13 +56,14 @@
 // with github.com/disintegration/gift, whose float32 arithmetic is the same only in
 // builds for one target, so its name includes the target. Other packages add engines by
 // RegisterEngine, as package turbo does with libjpeg-turbo and SIMD. The engine's name is
-// in the run spec; a worker without that engine refuses the run (EngineByName).
+// in the run spec; a worker without that engine refuses the run (EngineByName). Versions
+// of one engine differ in the formats that they decode (Formats), and in nothing else.
 //
 // # What decoding does
 //
 // The first bytes give the format, never the name: JPEG (grey, YCbCr, RGB, CMYK and YCCK,
 // also Adobe's inverted ones; baseline and progressive), PNG (8 and 16 bits, palette,
-// alpha), WebP. Everything becomes 8-bit RGB: alpha is dropped, not blended; of 16 bits
+// alpha), WebP, and those of package raster: BMP, GIF, PNM, TIFF. Everything becomes 8-bit RGB: alpha is dropped, not blended; of 16 bits
 // the upper 8 are kept; EXIF orientation is ignored, as by torchvision's loader. JPEG
 // chroma is upsampled by libjpeg's triangle filter (chroma.go), so that pixels are within
 // 3/255 of libjpeg's.

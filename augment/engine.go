@@ -10,7 +10,7 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Engine makes painters. Name is its name and version, such as "ref/1", and is part of
+// Engine makes painters. Name is its name and version, such as "ref/2", and is part of
 // the run spec: engines of equal names give equal bytes for equal plans and samples. An
 // Engine is safe for many goroutines.
 type Engine interface {
@@ -49,7 +49,7 @@ func Kernels(e Engine) string {
 type Painter interface {
 	// Open reads the sample's size without decoding it, after checking the
 	// limits. The painter may keep sample.Data until the next Open or Close.
-	// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the sample.
+	// The error names the sample; where its bytes are at fault, it is a schemas.BadSample.
 	Open(sample *schemas.Sample) (w, h int, err error)
 	// Decode decodes the pixels of box, which contains the boxes of all later plans.
 	Decode(box Box) error
@@ -87,8 +87,10 @@ func RegisterEngine(rank int, e Engine) {
 }
 
 func init() {
-	RegisterEngine(10, giftEngine{})
-	RegisterEngine(0, refEngine{})
+	for _, f := range []Formats{AllFormats, FirstFormats} {
+		RegisterEngine(10, giftEngine{f})
+		RegisterEngine(0, refEngine{f})
+	}
 }
 
 // DefaultEngine is the fastest engine that is built in.
@@ -96,6 +98,20 @@ func DefaultEngine() Engine {
 	engines.RLock()
 	defer engines.RUnlock()
 	return engines.list[0].Engine
+}
+
+// RawEngine is the engine of e's family for data sets of raw pixels, which no decoder
+// touches: the oldest version. Their runs keep the digests that they have always had.
+func RawEngine(e Engine) Engine {
+	family, _, _ := strings.Cut(e.Name(), "/")
+	engines.RLock()
+	defer engines.RUnlock()
+	for _, have := range engines.list {
+		if f, _, _ := strings.Cut(have.Name(), "/"); f == family {
+			e = have.Engine // the newest is first
+		}
+	}
+	return e
 }
 
 // EngineNames lists the built-in engines, the default first.
@@ -185,9 +201,9 @@ func NewRenderer(e Engine, p *Policy) (*Renderer, error) {
 //
 // pixels[v] is (S,S,3) uint8, HWC, RGB, with S = Views[v].Size, owned by the
 // caller and valid only when the error is nil. plans is nil or has one entry for each
-// view, whose buffers the result reuses. Errors wrap ErrCorrupt, ErrTooLarge or
-// ErrUnsupported if the sample is at fault (the caller then takes another sample or
-// makes a tombstone), ErrUsage if the arguments are.
+// view, whose buffers the result reuses. The error is a schemas.BadSample if the sample's
+// bytes are at fault (the caller then takes another sample or makes a tombstone), ErrUsage
+// if the arguments are.
 func (r *Renderer) Render(sample *schemas.Sample, key Key, pixels, plans [][]byte) ([][]byte, error) {
 	if err := r.checkBuffers(pixels); err != nil {
 		return plans, err

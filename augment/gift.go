@@ -7,20 +7,20 @@ import (
 	"github.com/disintegration/gift"
 )
 
-// giftName is "gift/1-" and the target of this build. gift filters in float32, and Go
-// compilers fuse multiply and add where the target has such an instruction (arm64,
-// amd64.v3, …), so that equal plans give equal bytes only in builds for one target: the
-// name keeps others out of the run.
-var giftName = "gift/1-" + runtime.GOARCH + goTarget
-
 // giftEngine crops and resizes with the gift library; the integer kernels of this
 // package do the rest.
-type giftEngine struct{}
+type giftEngine struct{ formats Formats }
 
-func (giftEngine) Name() string { return giftName }
+// Name ends with the target of this build. gift filters in float32, and Go compilers fuse
+// multiply and add where the target has such an instruction (arm64, amd64.v3, …), so that
+// equal plans give equal bytes only in builds for one target: the name keeps others out of
+// the run.
+func (e giftEngine) Name() string {
+	return "gift/" + e.formats.Version() + "-" + runtime.GOARCH + goTarget
+}
 
-func (giftEngine) NewPainter(l Limits) Painter {
-	return &giftPainter{decoder: decoder{limits: l}}
+func (e giftEngine) NewPainter(l Limits) Painter {
+	return &giftPainter{decoder: decoder{limits: l, formats: e.formats}}
 }
 
 type giftPainter struct {

@@ -14,8 +14,8 @@ import (
 // is not usable.
 type Decoder struct{ d decoder }
 
-// NewDecoder makes a decoder that refuses samples over the limits.
-func NewDecoder(l Limits) *Decoder { return &Decoder{decoder{limits: l}} }
+// NewDecoder makes a decoder of the formats that refuses samples over the limits.
+func NewDecoder(l Limits, f Formats) *Decoder { return &Decoder{decoder{limits: l, formats: f}} }
 
 // Open is Painter's: it reads the size and checks the limits.
 func (d *Decoder) Open(s *schemas.Sample) (w, h int, err error) { return d.d.Open(s) }
@@ -46,20 +46,22 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 // CheckSize checks a w×h picture against the limits: ErrCorrupt, ErrTooLarge or nil.
 func (d *Decoder) CheckSize(w, h int) error { return d.d.checkSize(w, h) }
 
-// Fail is the error of the opened sample, which wraps the sentinel and has its hint.
+// Fail is the error of the opened sample, with the sentinel's hint: a schemas.BadSample
+// for ErrCorrupt, ErrTooLarge and ErrUnsupported, which say that the bytes are at fault. Any
+// other sentinel says that something else is.
 func (d *Decoder) Fail(sentinel error, detail string) error {
-	hint := hintRemove
+	reason := errs.Because(sentinel, detail)
 	switch {
+	case errors.Is(sentinel, errs.ErrCorrupt):
+		return d.d.fail(hintRemove, reason)
 	case errors.Is(sentinel, errs.ErrTooLarge):
-		hint = hintCap
+		return d.d.fail(hintCap, reason)
 	case errors.Is(sentinel, errs.ErrUnsupported):
-		hint = hintConvert
-	case errors.Is(sentinel, errs.ErrMismatch):
-		hint = "draw the plans for this picture"
+		return d.d.fail(hintConvert, reason)
 	case errors.Is(sentinel, errs.ErrUnavailable):
-		hint = "give the worker more memory, or run fewer workers"
+		return d.d.fault("give the worker more memory, or run fewer workers", reason)
 	}
-	return d.d.fail(hint, errs.Because(sentinel, detail))
+	return d.d.fault("draw the plans for this picture", reason)
 }
 
 // Within reports whether the box is not empty and inside a w×h picture.

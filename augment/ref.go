@@ -2,18 +2,14 @@ package augment
 
 import "resslt/schemas/errs"
 
-// refName is the version of the reference pixels: the Go decoders and the kernels of
-// this package. golden_test.go pins the bytes; a change of them needs another version.
-const refName = "ref/1"
-
 // refEngine defines the pixels, in plain Go and integers: the same bytes on every
-// architecture.
-type refEngine struct{}
+// architecture. golden_test.go pins them; a change of them needs another version.
+type refEngine struct{ formats Formats }
 
-func (refEngine) Name() string { return refName }
+func (e refEngine) Name() string { return "ref/" + e.formats.Version() }
 
-func (refEngine) NewPainter(l Limits) Painter {
-	return &refPainter{decoder: decoder{limits: l}}
+func (e refEngine) NewPainter(l Limits) Painter {
+	return &refPainter{decoder: decoder{limits: l, formats: e.formats}}
 }
 
 type refPainter struct {

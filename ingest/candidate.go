@@ -13,14 +13,14 @@ import (
 // the other names that browsers and cameras give JPEG files, and GIF.
 var imageExtensions = []string{
 	".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".png", ".webp",
-	".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pnm",
+	".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
 }
 
 // unreadPictures are extensions of pictures that nothing here decodes. A data set of
 // them is not one of other files: that they are left out has to stand out.
 var unreadPictures = []string{
 	".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".jxl", ".jxr", ".svg", ".svgz", ".psd", ".psb", ".xcf",
-	".pbm", ".pam", ".pfm", ".exr", ".hdr", ".tga", ".ico", ".pcx", ".dcm", ".nii", ".dng", ".raw", ".cr2", ".cr3", ".nef",
+	".pam", ".pfm", ".exr", ".hdr", ".tga", ".ico", ".pcx", ".dcm", ".nii", ".dng", ".raw", ".cr2", ".cr3", ".nef",
 	".arw", ".orf", ".rw2", ".raf", ".qoi", ".eps", ".ai", ".apng", ".mpo",
 }
 

@@ -226,6 +226,8 @@ func conformance(t *testing.T, f fixture) {
 		}
 	})
 
+	t.Run("confirm", func(t *testing.T) { confirms(t, f, dir, opt) })
+
 	t.Run("damaged", func(t *testing.T) {
 		copied := t.TempDir()
 		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
@@ -257,6 +259,60 @@ func conformance(t *testing.T, f fixture) {
 			t.Errorf("missing folder: %v, %v", src, err)
 		}
 	})
+}
+
+// confirms checks that only bytes that were indexed can make a bad sample: those that
+// changed with neither size nor time, which a decoder may refuse, are a fault.
+func confirms(t *testing.T, f fixture, dir string, opt Options) {
+	if strings.HasSuffix(f.file, ".gz") {
+		t.Skip("a gzip file is in memory")
+	}
+	ctx, copied := context.Background(), t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(copied, f.file)
+	age(t, path)
+	faults := func(src Source) (changed, faults int) {
+		var s schemas.Sample
+		for id, want := range f.want {
+			err := src.Read(ctx, int64(id), &s)
+			if err == nil {
+				if !bytes.Equal(s.Data, want.Data) {
+					changed++
+				}
+				err = Confirm(ctx, src, &s)
+			}
+			if err == nil {
+				continue
+			}
+			if faults++; schemas.AsBadSample(err) != nil {
+				t.Errorf("a bad sample: %v", err)
+			}
+			checkOneLine(t, err)
+		}
+		return changed, faults
+	}
+	open := func() Source {
+		src, err := f.open(ctx, copied, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { src.Close() })
+		return src
+	}
+	if changed, n := faults(open()); changed != 0 || n != 0 {
+		t.Fatalf("sound data: %d samples changed, %d faults", changed, n)
+	}
+	if f.want[0].Encoding != schemas.Encoded {
+		return // no decoder refuses raw pixels
+	}
+	src := open()
+	flip(t, path, f.flip)
+	age(t, path)
+	if changed, n := faults(src); n == 0 || n < changed {
+		t.Errorf("a flipped bit: %d samples changed, %d faults", changed, n)
+	}
 }
 
 func flip(t *testing.T, path string, at int64) {

@@ -217,7 +217,8 @@ func indexListing(ctx context.Context, l *dataDir, found *listing) (*index, erro
 				return nil, errs.New(l.op, store.Join(l.root, e.path), "fetch the lists again",
 					errs.Because(errs.ErrCorrupt, fmt.Sprintf("has label %d of %d classes by %s", e.label, len(found.classes), e.from)))
 			case f.size > math.MaxUint32:
-				return nil, tooLarge(store.Join(l.root, e.path), f.size, math.MaxUint32)
+				return nil, errs.New(l.op, store.Join(l.root, e.path), "remove it from the lists",
+					errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over the limit of %d", f.size, uint32(math.MaxUint32))))
 			}
 			if err := c.addName([]byte(name)); err != nil {
 				return nil, errs.New(l.op, l.root, "split it into several", err)

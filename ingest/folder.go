@@ -147,7 +147,9 @@ func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 	return nil
 }
 
+// tooLarge is the bad sample of a size above the cap. It depends on the index alone, and
+// so is the same on every machine: nothing has been read.
 func tooLarge(where string, size, most int64) error {
-	return errs.New("read sample", where, "raise MaxSampleBytes if you trust it",
+	return schemas.NewBadSample("read sample", where, "raise MaxSampleBytes if you trust it",
 		errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over the limit of %d", size, most)))
 }

@@ -45,6 +45,7 @@ type ilsvrcSource struct {
 	max      int64
 	store    *store.Store
 	closed   atomic.Bool
+	checked  shardCheck // of confirm
 }
 
 func openILSVRC(ctx context.Context, place string, opt Options) (_ Source, err error) {

@@ -248,7 +248,7 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 	}
 	values, err := t.images.Page(ctx, shardReader{f, op, key}, at, next)
 	if err != nil {
-		return parquetError(op, key, changedHint, err)
+		return s.after(i, f, parquetError(op, key, changedHint, err))
 	}
 	values = slices.DeleteFunc(values, func(v []byte) bool { return len(v) == 0 }) // which are no samples
 	if row-first >= len(values) || int64(len(values[row-first])) != size {

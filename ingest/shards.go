@@ -204,8 +204,11 @@ type shardFiles struct {
 	keep   bool // remote shards are fetched into the cache
 	closed atomic.Bool
 
+	checked shardCheck // of confirm
+
 	mu   sync.RWMutex
 	open map[int]*file // by shard; guarded by mu
+	lost []*file       // that a read failed on, to be closed at the end: others may be reading; guarded by mu
 }
 
 // maxOpenShards is the number of shards that stay open. Others are opened for each
@@ -247,6 +250,21 @@ func (s *shardFiles) shard(ctx context.Context, i int) (f *file, done func(), er
 	return f, func() {}, nil
 }
 
+// after is err, of a read of shard i from f. A file that fails is opened again for the next
+// read: an open one may stay stale for good (NFS), and opening it looks whether it was changed.
+func (s *shardFiles) after(i int, f *file, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[i] == f {
+		delete(s.open, i)
+		s.lost = append(s.lost, f)
+	}
+	return err
+}
+
 // Close closes the shards and the store. A second Close does nothing.
 func (s *shardFiles) Close() error {
 	s.mu.Lock()
@@ -261,7 +279,7 @@ func (s *shardFiles) Close() error {
 
 // closeFiles closes the files that are open. The caller holds mu, or is alone.
 func (s *shardFiles) closeFiles() error {
-	var files []*file
+	files := s.lost
 	for _, f := range s.open {
 		files = append(files, f)
 	}

@@ -32,9 +32,10 @@ type Source interface {
 	// layout. After an error the contents of dst are unspecified.
 	//
 	// Read is safe for concurrent use, each call with a dst of its own. Errors:
-	// ErrNotFound for an id out of range or a missing file, ErrTooLarge
-	// above Options.MaxSampleBytes, ErrMismatch for a file that has changed since
-	// Open, ErrUnavailable after Close or when the disk fails, or ctx's error.
+	// ErrNotFound for an id out of range or a missing file, ErrMismatch for a file
+	// that has changed since Open, ErrUnavailable after Close or when the disk fails,
+	// or ctx's error: faults of the store, which say nothing of the sample. A sample
+	// above Options.MaxSampleBytes alone is a schemas.BadSample (ErrTooLarge).
 	Read(ctx context.Context, id int64, dst *schemas.Sample) error
 
 	// Close releases the files. Later Reads fail with ErrUnavailable. A second

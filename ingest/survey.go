@@ -52,6 +52,15 @@ func (s Survey) String() string {
 	return strings.Join(append(passed, kept...), "; ")
 }
 
+// Largest is the n reasons that most things were passed over for, sorted by reason.
+func (s Survey) Largest(n int) Survey {
+	out := slices.Clone(s)
+	slices.SortStableFunc(out, func(a, b PassedOver) int { return cmp.Compare(b.Count, a.Count) })
+	out = out[:min(n, len(out))]
+	slices.SortFunc(out, func(a, b PassedOver) int { return cmp.Compare(a.Reason, b.Reason) })
+	return out
+}
+
 // add counts one thing that was passed over.
 func (s *Survey) add(reason, name string) {
 	s.merge("", Survey{{Reason: reason, Count: 1, First: name}})

@@ -234,12 +234,13 @@ func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) err
 	if size := int64(s.x.sizes[id]); size > s.max {
 		return tooLarge(s.x.key(id), size, s.max)
 	}
-	f, done, err := s.shard(ctx, s.x.shardOf(id))
+	i := s.x.shardOf(id)
+	f, done, err := s.shard(ctx, i)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return s.x.readMember(ctx, f, id, dst)
+	return s.after(i, f, s.x.readMember(ctx, f, id, dst))
 }
 
 func (s *wdsSource) units() (n, bytes int64) {

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -90,4 +91,45 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// A bad sample is replaced, so only a decoder makes one, and the cap on its size: what reads
+// bytes from a store never does, whatever its error wraps.
+func TestWhoMakesBadSamples(t *testing.T) {
+	may := map[string]bool{"augment/decode.go": true, "ingest/folder.go": true, "schemas/badsample.go": true}
+	found := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		rel := filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			id, ok := n.(*ast.Ident)
+			makes := ok && id.Name == "NewBadSample"
+			if lit, ok := n.(*ast.CompositeLit); ok {
+				sel, _ := lit.Type.(*ast.SelectorExpr)
+				makes = makes || sel != nil && sel.Sel.Name == "BadSample"
+			}
+			if !makes {
+				return true
+			}
+			if found[rel] = true; !may[rel] && !strings.HasPrefix(rel, "batcher/internal/") {
+				t.Errorf("%s makes a BadSample: only decoders may, and the cap on a sample's size", rel)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range may {
+		if !found[file] {
+			t.Errorf("%s makes no BadSample: the rule names a place that is gone", file)
+		}
+	}
 }

@@ -12,15 +12,19 @@ import (
 // Summary is OUT/summary.json. Top-1 figures are percent, and absent where the
 // recipe does not ask for them.
 type Summary struct {
-	Recipe       string `json:"recipe"`
-	Dataset      string `json:"dataset"` // data URI
-	Images       int64  `json:"images"`  // samples of the split that was trained on
-	Epochs       int64  `json:"epochs"`
-	Steps        int64  `json:"steps"`
-	BatchSize    int    `json:"batch_size"`
-	Device       string `json:"device"`
-	Threads      int    `json:"threads"`
-	TorchVersion string `json:"torch_version"`
+	Recipe  string `json:"recipe"`
+	Dataset string `json:"dataset"` // data URI
+	Images  int64  `json:"images"`  // samples of the split that was trained on
+	Classes int    `json:"classes"` // named ones; 0 where there are none
+	// PassedOver is what the data set's reader passed over, by reason. It is null where this
+	// process had no need of the data: in a replay of pixels.
+	PassedOver   []PassedOver `json:"passed_over"`
+	Epochs       int64        `json:"epochs"`
+	Steps        int64        `json:"steps"`
+	BatchSize    int          `json:"batch_size"`
+	Device       string       `json:"device"`
+	Threads      int          `json:"threads"`
+	TorchVersion string       `json:"torch_version"`
 	Kernels
 	Seed       uint64 `json:"seed"`
 	WorldSize  int    `json:"world_size"` // processes that trained together
@@ -63,7 +67,45 @@ type Summary struct {
 	ChunksRedelivered int64 `json:"chunks_redelivered"`
 	ChunksTombstoned  int64 `json:"chunks_tombstoned"`
 	DigestMismatches  int64 `json:"digest_mismatches"`
-	SamplesReplaced   int64 `json:"samples_replaced"`
+	// SamplesReplaced counts since the run's beginning how often another sample took the
+	// place of one that cannot be decoded; SamplesUndecodable are the different ones, of which
+	// Replaced lists the first MaxReplaced by number.
+	SamplesReplaced    int64      `json:"samples_replaced"`
+	SamplesUndecodable int64      `json:"samples_undecodable"`
+	Replaced           []Replaced `json:"replaced,omitempty"`
+
+	// Evaluated are the splits that the probes read.
+	Evaluated []EvaluatedSplit `json:"evaluated,omitempty"`
+}
+
+// PassedOver counts files that a data set's reader passed over for one reason.
+type PassedOver struct {
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"`
+	First  string `json:"first"`          // name of the first one
+	Kept   bool   `json:"kept,omitempty"` // they are samples nonetheless, and only worth a word
+}
+
+// MaxReplaced bounds the samples that a summary lists.
+const MaxReplaced = 100
+
+// Replaced is a sample that cannot be decoded.
+type Replaced struct {
+	Sample int64  `json:"sample"`
+	Key    string `json:"key,omitempty"` // its file; "" where the data cannot be reached from here
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"` // how often another one took its place
+}
+
+// EvaluatedSplit is a split that a probe read.
+type EvaluatedSplit struct {
+	Split      string       `json:"split"`
+	Images     int64        `json:"images"` // that were read, those that cannot be decoded too
+	Classes    int          `json:"classes"`
+	PassedOver []PassedOver `json:"passed_over"`
+	Skipped    int64        `json:"skipped"` // images that cannot be decoded
+	// SkippedImages are the first MaxReplaced of them.
+	SkippedImages []Replaced `json:"skipped_images,omitempty"`
 }
 
 // summary is that of a session that has ended.

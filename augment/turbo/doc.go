@@ -1,4 +1,4 @@
-// Package turbo is the fast engine, "turbo/1": libjpeg-turbo for JPEG and SIMD kernels in
+// Package turbo is the fast engine, "turbo/2" (and "turbo/1", see augment.Formats): libjpeg-turbo for JPEG and SIMD kernels in
 // C for everything after it. It registers itself: a program that imports it for its side
 // effect has it, as the default.
 //

@@ -19,30 +19,34 @@ import (
 	"resslt/schemas/errs"
 )
 
-// name is the engine's name and version, as run specs hold it. Every tier and
-// architecture gives the same bytes, so that none is part of the name.
-const name = "turbo/1"
-
 // rank puts the engine before gift (10) and ref (0).
 const rank = 20
 
 // chosen is the engine of this process.
 var chosen = newEngine(os.Getenv(tierVariable))
 
-func init() { augment.RegisterEngine(rank, chosen) }
+func init() {
+	augment.RegisterEngine(rank, chosen)
+	first := chosen
+	first.formats = augment.FirstFormats
+	augment.RegisterEngine(rank, first)
+}
 
 // engine is the engine of one tier. If it has an err, its painters open nothing.
 type engine struct {
-	tier tier
-	err  error // of the tier that was asked for
+	tier    tier
+	err     error // of the tier that was asked for
+	formats augment.Formats
 }
 
 func newEngine(tierName string) engine {
 	t, err := chooseTier(tierName)
-	return engine{t, err}
+	return engine{tier: t, err: err}
 }
 
-func (engine) Name() string { return name }
+// Name is the engine's name and version, as run specs hold it. Every tier and
+// architecture gives the same bytes, so that none is part of the name.
+func (e engine) Name() string { return "turbo/" + e.formats.Version() }
 
 // Check checks that this CPU and build have the tier that RESSLT_TIER asks for. The error
 // wraps errs.ErrUsage.
@@ -53,7 +57,7 @@ func (e engine) Kernels() string { return e.tier.String() }
 
 // NewPainter makes a painter, which must be closed to free its C memory.
 func (e engine) NewPainter(l augment.Limits) augment.Painter {
-	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l), err: e.err}
+	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l, e.formats), err: e.err}
 }
 
 // painter implements augment.Painter. JPEG is decoded by C; everything else by
@@ -159,10 +163,10 @@ func (p *painter) fail(status C.int) error {
 		sentinel = errs.ErrTooLarge
 	case C.TURBO_NO_MEMORY:
 		sentinel = errs.ErrUnavailable
-	case C.TURBO_MISMATCH:
-		sentinel = errs.ErrMismatch
-	default:
+	case C.TURBO_CORRUPT:
 		sentinel = errs.ErrCorrupt
+	default: // a status that says nothing of the sample never blames it
+		sentinel = errs.ErrMismatch
 	}
 	return p.other.Fail(sentinel, C.GoString(C.turbo_message(p.c)))
 }

@@ -41,7 +41,7 @@ func newPolicyRig(tb testing.TB, e augment.Engine, p *augment.Policy) *rig {
 }
 
 func TestTurboIsTheDefault(t *testing.T) {
-	if got := augment.DefaultEngine().Name(); got != name {
+	if got := augment.DefaultEngine().Name(); got != "turbo/2" {
 		t.Errorf("the default engine is %s", got)
 	}
 	if _, err := augment.EngineByName("turbo/0"); !errors.Is(err, errs.ErrMismatch) {
@@ -195,3 +195,22 @@ func BenchmarkImageNet(b *testing.B) { benchmarkRender(b, "imagenet", photos(b, 
 
 // BenchmarkImageNetMulti is weak 224 and five crops of real JPEGs.
 func BenchmarkImageNetMulti(b *testing.B) { benchmarkRender(b, "imagenet-multi", photos(b, 64)) }
+
+// TestRasterFormats: what is no JPEG is decoded in Go, by every engine alike.
+func TestRasterFormats(t *testing.T) {
+	ref, err := augment.EngineByFamily("ref")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := newRig(t, chosen, "small"), newRig(t, ref, "small")
+	for _, name := range []string{"pil.gif", "pil-alpha.bmp", "rle8.bmp", "pil.ppm", "rgb-planar.tif", "pil-orientation6.tif", "frame-beyond.gif"} {
+		s := &schemas.Sample{Key: name, Data: readFile(t, "../raster/testdata/files/"+name)}
+		got.Render(s, 1)
+		want.Render(s, 1)
+		for v := range got.Pixels {
+			if !bytes.Equal(got.Pixels[v], want.Pixels[v]) {
+				t.Errorf("%s: view %d differs from ref", name, v)
+			}
+		}
+	}
+}

@@ -2,9 +2,11 @@
 // decodes and draws is a Source, which cmd provides.
 //
 //	for each row of the task:
-//	    maker.Make(row); undecodable → the sample at index+1, index+2, … of the epoch's order
-//	    none of 16 can be decoded    → the chunk is a tombstone
+//	    maker.Make(row); a bad sample → the one at index+1, index+2, … of the epoch's order
+//	    16 bad ones in a row          → the chunk is a tombstone
+//	    any other error               → there is no chunk
 //
-// A sample that no machine can decode is replaced by the next of the epoch's order that can
-// be, and the row says so. Any other error is this machine's own, and the chunk is unusable.
+// A bad sample is a schemas.BadSample: no machine can decode it. It is replaced by the next of
+// the epoch's order that can be decoded, and the row says so. Any other error is a fault of this
+// machine or of its store.
 package produce

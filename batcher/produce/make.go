@@ -2,12 +2,10 @@ package produce
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"resslt/batcher/wire"
 	"resslt/schemas"
-	"resslt/schemas/errs"
 )
 
 // replacements is how many samples after the planned one are tried before the
@@ -28,11 +26,9 @@ type Maker interface {
 	// most MaxPlanBytes. What it writes is a pure function of the run spec, the
 	// sample and the epoch.
 	//
-	// An error that matches ErrCorrupt, ErrTooLarge or ErrUnsupported says that
-	// no machine can decode the sample: it is replaced. Its text becomes part of
-	// the chunk, and so must be the same on every machine: of a *errs.Error
-	// only Err is taken (paths belong in Where). Any other error is this
-	// worker's own trouble, and another gets the task.
+	// A schemas.BadSample says that no machine can decode the sample: it is
+	// replaced, and the reason becomes part of the chunk. Any other error, whatever
+	// it wraps, is a fault of this worker or of its store, and another gets the task.
 	Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (Made, error)
 	Close() error
 }
@@ -45,24 +41,10 @@ type Source interface {
 	Close() error
 }
 
-// Undecodable reports whether err means that no machine can decode the sample.
-func Undecodable(err error) bool {
-	return errors.Is(err, errs.ErrCorrupt) || errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrUnsupported)
-}
-
-// reasonOf is the part of err that is the same on every machine.
-func reasonOf(err error) string {
-	var e *errs.Error
-	for errors.As(err, &e) && e.Err != nil {
-		err = e.Err
-	}
-	return wire.ReasonLine(err.Error())
-}
-
 // Fill makes all rows of a task. A sample that cannot be decoded is replaced
 // by the next of the epoch's order that can: index+1, index+2, … modulo the number
-// of samples. If none of 16 can, the chunk becomes a tombstone. Other errors of
-// the maker are returned, and the chunk is unusable.
+// of samples. If none of 16 can, the chunk becomes a tombstone. Faults are returned, and
+// the chunk is unusable.
 func Fill(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Maker, t *wire.Task, c *wire.Chunk) error {
 	c.Reset(spec, t.Step, t.Chunk)
 	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
@@ -77,11 +59,12 @@ func Fill(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker Ma
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if !Undecodable(err) {
+			bad := schemas.AsBadSample(err)
+			if bad == nil {
 				return err
 			}
 			if reason == "" {
-				reason = reasonOf(err)
+				reason = wire.ReasonLine(bad.Error())
 			}
 			if k > replacements || k >= spec.Dataset.Samples {
 				c.Tombstone = wire.ReasonLine(fmt.Sprintf("sample %d and the %d after it cannot be decoded: %s", planned.Sample, k-1, reason))

@@ -41,7 +41,7 @@ type maker struct {
 
 func (m *maker) Make(_ context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	if row.Sample == m.broken {
-		return produce.Made{}, errs.New("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
+		return produce.Made{}, schemas.NewBadSample("decode", "a path", "", errs.Because(errs.ErrCorrupt, "no picture"))
 	}
 	for v := range dst {
 		for i := range dst[v] {

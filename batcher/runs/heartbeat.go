@@ -40,6 +40,14 @@ type Heartbeat struct {
 	// SentBack are the newest tasks, by their sequence, that it gave back for a
 	// trouble of its own, or because it was stopped.
 	SentBack []uint64 `json:"sent_back,omitempty"`
+	// Failed are the newest tasks that it could not do, while it could do others.
+	Failed []FailedTask `json:"failed,omitempty"`
+}
+
+// FailedTask is a task that failed, and why.
+type FailedTask struct {
+	Seq uint64 `json:"seq"` // of the task
+	Why string `json:"why"` // a line
 }
 
 // Encode is the message's body, JSON.

@@ -82,12 +82,13 @@ type talk struct {
 	there    map[chunkID]bool // chunks of step listed that are in the stream
 
 	queue   queueState
-	look    bool            // look after tasks that are in the queue
-	sealing bool            // for a recording
-	refused []chunkID       // chunks whose task is in the queue already
-	follow  []action        // that follow from the tasks that were looked up
-	spent   []queuedTask    // tasks that nobody will be given any more
-	blamed  map[uint64]bool // tasks that workers sent back for a trouble of their own; nil: not read
+	look    bool              // look after tasks that are in the queue
+	sealing bool              // for a recording
+	refused []chunkID         // chunks whose task is in the queue already
+	follow  []action          // that follow from the tasks that were looked up
+	spent   []queuedTask      // tasks that nobody will be given any more
+	blamed  map[uint64]bool   // tasks that workers sent back for a trouble of their own; nil: not read
+	whys    map[uint64]string // what workers said of tasks that failed
 	store   *storeRead
 }
 

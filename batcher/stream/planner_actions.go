@@ -54,7 +54,7 @@ type (
 	lookUpTask struct{ id chunkID }
 	// lookUpSpentTask finds the task that the broker's advisory names.
 	lookUpSpentTask struct{ seq uint64 }
-	// readWorkers reads which tasks the workers sent back.
+	// readWorkers reads which tasks the workers sent back, and which failed.
 	readWorkers struct{}
 	// placeBackup puts a copy of a task into the queue, if it is still the newest.
 	placeBackup struct{ task queuedTask }
@@ -210,13 +210,16 @@ func (a lookUpSpentTask) do(ctx context.Context, d *driver) (event, error) {
 
 func (readWorkers) do(ctx context.Context, d *driver) (event, error) {
 	beats, err := d.run.Workers(ctx)
-	sentBack := map[uint64]bool{}
+	sentBack, failed := map[uint64]bool{}, map[uint64]string{}
 	for _, b := range beats {
+		for _, f := range b.Failed {
+			failed[f.Seq] = f.Why
+		}
 		for _, seq := range b.SentBack {
 			sentBack[seq] = true
 		}
 	}
-	return workersRead{sentBack}, err
+	return workersRead{sentBack, failed}, err
 }
 
 func (a placeBackup) do(ctx context.Context, d *driver) (event, error) {

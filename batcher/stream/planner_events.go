@@ -68,7 +68,8 @@ type (
 	}
 	taskSpent   struct{ task queuedTask }
 	workersRead struct {
-		sentBack map[uint64]bool // tasks that workers sent back for a trouble of their own
+		sentBack map[uint64]bool   // tasks that workers sent back for a trouble of their own
+		failed   map[uint64]string // tasks that workers could not do, and why
 	}
 	backupPlaced struct {
 		id     chunkID
@@ -219,7 +220,7 @@ func (e taskSpent) apply(p *planner) {
 
 func (e workersRead) apply(p *planner) {
 	p.pending--
-	p.talk.blamed = e.sentBack
+	p.talk.blamed, p.talk.whys = e.sentBack, e.failed
 }
 
 func (e backupPlaced) apply(p *planner) {

@@ -252,6 +252,9 @@ func (p *planner) replaceSpent() []action {
 	t.spent = nil
 	return each(spent, func(task queuedTask) action {
 		why := fmt.Sprintf("its task was tried %d times without success", p.limits.deliveries)
+		if said := t.whys[task.seq]; said != "" {
+			why = fmt.Sprintf("tried %d times: %s", p.limits.deliveries, said)
+		}
 		if t.blamed[task.seq] {
 			why = ""
 		}

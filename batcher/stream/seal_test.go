@@ -214,7 +214,9 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 
 func TestSealEndsAtTombstones(t *testing.T) {
 	js, run, s := lackingRecording(t, Options{}, 7)
-	broken := &rig.HashSource{Before: func(context.Context, wire.TaskRow) error { return errs.Because(errs.ErrCorrupt, "no picture") }}
+	broken := &rig.HashSource{Before: func(context.Context, wire.TaskRow) error {
+		return schemas.NewBadSample("decode", "x", "", errs.Because(errs.ErrCorrupt, "no picture"))
+	}}
 	farm.Start(t, js, broken, worker.Options{Workers: 1}, "r")
 	errstest.Want(t, s.Seal(t.Context()), errs.ErrTombstone, "of step 7", "no picture")
 	if stored, err := run.Stored(t.Context()); err != nil || stored.Sealed() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -304,14 +306,35 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			return nil, s.reason()
 		case <-stalled:
 			err := errs.New("wait for batch", fmt.Sprintf("run %s, step %d", s.run.Name, step), "start `augmentd` workers that can reach the data, then resume",
-				errs.Because(errs.ErrUnavailable, fmt.Sprintf("%d of its %d chunks did not come in %v",
-					len(s.asm.Missing(step)), s.run.Spec().Chunks(), s.opts.StallTimeout)))
+				errs.Because(errs.ErrUnavailable, fmt.Sprintf("%d of its %d chunks did not come in %v%s",
+					len(s.asm.Missing(step)), s.run.Spec().Chunks(), s.opts.StallTimeout, s.troubles(ctx))))
 			s.fail(err)
 			return nil, err
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// troubles is what the workers that are there have against the run, as the end of an error;
+// "" where they say nothing.
+func (s *Stream) troubles(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, closeWait)
+	defer cancel()
+	beats, err := s.run.Workers(ctx)
+	if err != nil {
+		return "" // it would hide that nothing came
+	}
+	var said []string
+	for _, b := range beats {
+		if b.Trouble != "" && time.Since(b.Time) < inactive && !slices.Contains(said, b.Trouble) {
+			said = append(said, b.Trouble)
+		}
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return "; the workers say: " + strings.Join(said[:min(len(said), 3)], "; ")
 }
 
 // Stats gives the stream's counts.

@@ -139,7 +139,7 @@ func TestReplacement(t *testing.T) {
 	broken := map[int64]bool{3: true, 8: true, 13: true, 40: true}
 	before := func(_ context.Context, r wire.TaskRow) error {
 		if broken[r.Sample] {
-			return errs.New("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "fix the file", errs.Because(errs.ErrCorrupt, "not an image"))
+			return schemas.NewBadSample("decode", fmt.Sprintf("/somewhere/%d.jpg", r.Sample), "fix the file", errs.Because(errs.ErrCorrupt, "not an image"))
 		}
 		return nil
 	}
@@ -191,8 +191,8 @@ func TestTombstones(t *testing.T) {
 		err  error
 		text string
 	}{
-		{"undecodable", errs.Because(errs.ErrCorrupt, "no image at all"), "no image at all"},
-		{"poison", errors.New("disk trouble"), "tried 2 times"},
+		{"undecodable", schemas.NewBadSample("decode", "x", "", errs.Because(errs.ErrCorrupt, "no image at all")), "no image at all"},
+		{"poison", errors.New("disk trouble"), "tried 2 times: disk trouble"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)

@@ -284,7 +284,7 @@ func (w *world) do(tr *trainer, a action) event {
 		if sentBack == nil {
 			sentBack = map[uint64]bool{}
 		}
-		return workersRead{sentBack}
+		return workersRead{sentBack: sentBack}
 	case placeBackup:
 		return backupPlaced{a.task.id, w.place(a.task.id, a.task.seq)}
 	case replaceTask:

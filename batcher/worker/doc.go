@@ -21,7 +21,8 @@
 //
 // A worker that can make nothing of a run (data, disk, engine) distinguishes that from a chunk that
 // cannot be made by trying other samples: then it sends the task back and rests, and that
-// delivery does not count against the task. Its heartbeat says so.
+// delivery does not count against the task. Its heartbeat says so. Data that changed refuse the
+// run, and a worker that is alone (GiveUp) ends it where waiting is in vain.
 //
 // Fair. Runs that have tasks waiting get equal shares of a worker's time, whatever their
 // chunks cost; what one leaves unused goes to the others (turns).

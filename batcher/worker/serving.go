@@ -2,6 +2,9 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 	"resslt/schemas"
+	"resslt/schemas/errs"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -28,11 +32,13 @@ type serving struct {
 	ackWait  time.Duration      // of consumer; guarded by mu
 	trouble  trouble            // guarded by mu
 	sentBack []uint64           // tasks that were given back, by sequence, newest last; guarded by mu
+	failed   []runs.FailedTask  // tasks that could not be done, newest last; guarded by mu
 }
 
 // trouble is a worker's own with a run: it can make nothing of it, whatever the task.
 type trouble struct {
 	why     error         // nil: there is none
+	since   time.Time     // when the first task failed
 	row     wire.TaskRow  // that could not be made
 	until   time.Time     // no task is taken before, and none after unless a test goes well
 	wait    time.Duration // the rest that ends then
@@ -47,6 +53,8 @@ const (
 	testSamples = 3
 	// maxSentBack bounds what a heartbeat lists.
 	maxSentBack = 256
+	// maxFailed does, too: each has a line.
+	maxFailed = 32
 )
 
 // tasks gives the consumer of the run's queue, and its ack wait. It is looked up
@@ -80,6 +88,9 @@ func (sv *serving) rest(row wire.TaskRow, why error) {
 	if t.why != nil && time.Now().Before(t.until) {
 		return // another goroutine has just found the same
 	}
+	if t.why == nil {
+		t.since = time.Now()
+	}
 	t.why, t.row = why, row
 	t.wait = min(max(firstRest, 2*t.wait), longRest)
 	t.until = time.Now().Add(t.wait)
@@ -92,50 +103,87 @@ func (sv *serving) resting() bool {
 }
 
 // troubles is what a heartbeat says of them.
-func (sv *serving) troubles() (why string, sentBack []uint64) {
+func (sv *serving) troubles() (why string, sentBack []uint64, failed []runs.FailedTask) {
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
 	if sv.trouble.why != nil {
 		why = wire.ReasonLine(sv.trouble.why.Error())
 	}
-	return why, append([]uint64(nil), sv.sentBack...)
+	return why, slices.Clone(sv.sentBack), slices.Clone(sv.failed)
+}
+
+// fail notes a task that could not be done, which the heartbeat says to the planner: it is
+// the run's last word should no try succeed.
+func (w *Worker) fail(sv *serving, msg jetstream.Msg, why error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return
+	}
+	sv.mu.Lock()
+	sv.failed = append(sv.failed, runs.FailedTask{Seq: meta.Sequence.Stream, Why: wire.ReasonLine(why.Error())})
+	sv.failed = sv.failed[max(0, len(sv.failed)-maxFailed):]
+	sv.mu.Unlock()
+	w.heartbeat(sv) // before the broker counts the delivery
+}
+
+// hopeless reports whether the run is to be refused rather than waited for. Data that are
+// not the run's any more are opened again, if ever. Where no other worker can take the
+// task, what no try can cure ends the run, and so does an outage of GiveUp.
+func (w *Worker) hopeless(sv *serving, why error) bool {
+	if errors.Is(why, errs.ErrMismatch) {
+		return true
+	}
+	if w.opts.GiveUp == 0 {
+		return false
+	}
+	if !errors.Is(why, errs.ErrUnavailable) || errors.Is(why, fs.ErrPermission) {
+		return true
+	}
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	return sv.trouble.why != nil && time.Since(sv.trouble.since) > w.opts.GiveUp
 }
 
 // fit reports whether the worker can make something of the run, as far as it knows.
-// After a rest, one goroutine tries, with its bench.
-func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) bool {
+// After a rest, one goroutine tries, with its bench. The error refuses the run.
+func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) (bool, error) {
 	sv.mu.Lock()
 	t := &sv.trouble
 	if t.why == nil {
 		sv.mu.Unlock()
-		return true
+		return true, nil
 	}
 	if b == nil || t.testing || time.Now().Before(t.until) {
 		sv.mu.Unlock()
-		return false
+		return false, nil
 	}
 	t.testing = true
 	row, why := t.row, t.why
 	sv.mu.Unlock()
 
-	well := w.healthy(ctx, sv, b, row)
+	now := w.ill(ctx, sv, b, row)
 	sv.mu.Lock()
 	t.testing = false
-	if well {
+	if now == nil {
 		*t = trouble{}
 	}
 	sv.mu.Unlock()
-	if well {
+	switch {
+	case now == nil:
 		w.heartbeat(sv)
-	} else {
-		sv.rest(row, why)
+		return true, nil
+	case ctx.Err() != nil:
+		return false, nil
+	case w.hopeless(sv, now):
+		return false, why
 	}
-	return well
+	sv.rest(row, why)
+	return false, nil
 }
 
-// healthy reports whether the worker can make other samples than the one of row: where
-// it can make none of some, far apart, the trouble is its own.
-func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.TaskRow) bool {
+// ill is nil if the worker can make other samples than the one of row: where it can make
+// none of some, far apart, the trouble is its own, and is returned.
+func (w *Worker) ill(ctx context.Context, sv *serving, b *bench, row wire.TaskRow) (why error) {
 	spec := sv.run.Spec()
 	b.chunk.Reset(spec, 0, 0)
 	dst, plans := make([][]byte, len(spec.Views)), make([][]byte, len(spec.Views))
@@ -146,11 +194,11 @@ func (w *Worker) healthy(ctx context.Context, sv *serving, b *bench, row wire.Ta
 		other := row
 		other.Index = (row.Index + (k+1)*spec.Dataset.Samples/(testSamples+1)) % spec.Dataset.Samples
 		other.Sample = sv.source.Order().At(row.Epoch, other.Index)
-		if _, err := b.maker.Make(ctx, other, dst, plans); err == nil || produce.Undecodable(err) {
-			return true
+		if _, why = b.maker.Make(ctx, other, dst, plans); why == nil || schemas.AsBadSample(why) != nil {
+			return nil
 		}
 	}
-	return false
+	return why
 }
 
 // sendBack gives a task back to the queue at once. It was no fault of the task's,

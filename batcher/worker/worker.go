@@ -41,6 +41,10 @@ type Options struct {
 	// Grace is how long a chunk that is being made may go on when the worker is
 	// stopped; default 20 s. Then its task goes back to the queue.
 	Grace time.Duration
+	// GiveUp is for a worker that has no others beside it: how long it may make nothing of
+	// its run, because its store is away, before ServeRun returns why. What no try can cure
+	// (missing, denied) it returns at once. 0: others may do better, and it waits.
+	GiveUp time.Duration
 	// Discover is how often Serve looks for deleted runs, and for new ones that it
 	// had no notice of; default 5 s.
 	Discover time.Duration
@@ -145,7 +149,7 @@ func (w *Worker) Serve(ctx context.Context) error {
 
 // ServeRun makes chunks of one run. It returns nil when ctx ends; an error that
 // refuses the run: ErrNotFound, ErrMismatch (engine, data set, order), what Open
-// returned, ErrDeterminism.
+// returned, ErrDeterminism, and with GiveUp what the store has against every sample.
 func (w *Worker) ServeRun(ctx context.Context, name string) error {
 	run, err := runs.Lookup(ctx, w.js, name)
 	if err == nil {
@@ -278,7 +282,7 @@ func (w *Worker) refuse(sv *serving, why error) {
 // followed by another, so its error does not matter.
 func (w *Worker) heartbeat(sv *serving) {
 	b := runs.Heartbeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
-	b.Trouble, b.SentBack = sv.troubles()
+	b.Trouble, b.SentBack, b.Failed = sv.troubles()
 	body, err := b.Encode()
 	if err != nil {
 		w.opts.Report(err)

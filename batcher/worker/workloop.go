@@ -53,7 +53,19 @@ func (w *Worker) loop(ctx context.Context, id int, refuse func(*serving, error) 
 				leave(sv)
 			}
 		}
-		runs = slices.DeleteFunc(runs, func(sv *serving) bool { return !w.fit(ctx, sv, benches[sv]) })
+		var fit []*serving
+		for _, sv := range runs {
+			ok, err := w.fit(ctx, sv, benches[sv])
+			if err != nil {
+				if err := refuse(sv, err); err != nil {
+					return err
+				}
+			}
+			if ok {
+				fit = append(fit, sv)
+			}
+		}
+		runs = fit
 		if len(runs) == 0 {
 			_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
 			continue
@@ -207,17 +219,24 @@ func (w *Worker) serveTask(ctx context.Context, sv *serving, b *bench, msg jetst
 		w.sendBack(sv, msg) // stopped: another worker may begin at once
 		return nil
 	}
+	cause := err
 	err = errs.New("make chunk", fmt.Sprintf("%d of step %d, run %s, try %d", task.Chunk, task.Step, sv.run.Name, deliveries), "", err)
-	if w.healthy(ctx, sv, b, task.Rows[0]) {
+	ill := w.ill(ctx, sv, b, task.Rows[0])
+	if ill == nil {
 		// It is this chunk that cannot be made, here at least. Each such try counts
 		// towards its being given up.
 		w.opts.Report(err)
+		w.fail(sv, msg, cause)
 		_ = msg.NakWithDelay(min(time.Second<<min(deliveries-1, 5), ackWait))
 		return nil
 	}
+	if ctx.Err() == nil && w.hopeless(sv, ill) {
+		w.sendBack(sv, msg)
+		return err
+	}
 	sv.rest(task.Rows[0], err)
 	w.notify(sv.run.Name, err)
-	w.sendBack(sv, msg)
+	w.sendBack(sv, msg) // and says of the trouble
 	return nil
 }
 

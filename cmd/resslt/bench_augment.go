@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -51,6 +51,7 @@ type benchAugment struct {
 	samples                     int64 // at most so many in memory
 	count                       int64 // render so many; 0: for so many seconds
 	asJSON                      bool
+	opened                      io.Writer // receives a line that describes the data
 }
 
 func newBenchAugmentCommand() *cobra.Command {
@@ -66,6 +67,7 @@ func newBenchAugmentCommand() *cobra.Command {
 			if b.data == "" {
 				return errs.New("bench augment", "--data", "name a data set, e.g. --data folder:DIR", errs.Because(errs.ErrUsage, "is missing"))
 			}
+			b.opened = c.ErrOrStderr()
 			rep, err := b.run(c.Context())
 			if err != nil {
 				return err
@@ -161,6 +163,7 @@ func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error
 		return nil, 0, err
 	}
 	defer src.Close()
+	fmt.Fprintln(b.opened, pipeline.Opened(b.data, src))
 	n := min(src.Len(), b.samples)
 	if n == 0 {
 		return nil, 0, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
@@ -225,7 +228,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 				}
 				switch err := do(w, at); {
 				case err == nil:
-				case errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrTooLarge), errors.Is(err, errs.ErrUnsupported):
+				case schemas.AsBadSample(err) != nil:
 					refused.Add(1)
 				default:
 					return err

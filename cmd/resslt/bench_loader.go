@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +62,7 @@ nothing behind them. A trainer that is faster than the first figure waits for da
 		Example: `  resslt bench loader --recipe cifar10 --data cifar10:data/cifar10 --workers 16`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			rep, err := o.run(c.Context(), cli.Progress(c.ErrOrStderr(), "indexing"))
+			rep, err := o.run(c.Context(), c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -85,7 +86,7 @@ nothing behind them. A trainer that is faster than the first figure waits for da
 	return c
 }
 
-func (o *loaderBench) run(ctx context.Context, progress func(done, total int64)) (*loaderReport, error) {
+func (o *loaderBench) run(ctx context.Context, stderr io.Writer) (*loaderReport, error) {
 	if o.seconds <= 0 || o.workers < 1 {
 		return nil, errs.New("bench loader", "--seconds, --workers", "give more than 0", errs.ErrUsage)
 	}
@@ -99,10 +100,11 @@ func (o *loaderBench) run(ctx context.Context, progress func(done, total int64))
 	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
 		return nil, err
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: progress})
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: cli.Progress(stderr, "indexing")})
 	if err != nil {
 		return nil, err
 	}
+	fmt.Fprintln(stderr, pipeline.Opened(r.Data, src))
 	spec, err := pipeline.Spec(r, src.Manifest())
 	src.Close()
 	if err != nil {

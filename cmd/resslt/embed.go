@@ -64,6 +64,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 				return err
 			}
 			defer images.Close()
+			fmt.Fprintln(c.ErrOrStderr(), images.Opened())
 			done, err := openParts(out+".parts", enc, images, o)
 			if err != nil {
 				return err

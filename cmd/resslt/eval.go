@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
 	"resslt/schemas/errs"
@@ -188,6 +189,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 		}
 	}
 	e.note(as, split, s, m.Digest())
+	e.noteReading(images)
 	if as == fitOn {
 		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(m.Classes))
 	}
@@ -197,6 +199,22 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 // note adds a split of which features were taken.
 func (o *resultBuilder) note(as role, split string, s *eval.Set, digest string) {
 	o.result.Splits = append(o.result.Splits, eval.Split{Role: string(as), Name: split, Images: s.Len(), Digest: digest})
+}
+
+// noteReading adds to the newest split what its reader passed over and skipped, and prints it.
+func (e *evaluation) noteReading(images *pipeline.Images) {
+	s := &e.result.Splits[len(e.result.Splits)-1]
+	for _, p := range images.Survey() {
+		s.PassedOver = append(s.PassedOver, eval.PassedOver(p))
+	}
+	s.SkippedAll = images.Skipped
+	for _, b := range images.Bad[:min(len(images.Bad), train.MaxReplaced)] {
+		s.Skipped = append(s.Skipped, eval.Skipped{Sample: b.ID, Key: b.Key, Reason: b.Reason()})
+	}
+	fmt.Fprintln(e.stderr, images.Opened())
+	if line := images.SkippedLine(); line != "" {
+		fmt.Fprintln(e.stderr, "warning: skipped: "+line)
+	}
 }
 
 // pair gives the features to fit on and to score on. Like the weights they live as long as

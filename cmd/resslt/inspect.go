@@ -75,6 +75,7 @@ func (o *inspectOptions) run(c *cobra.Command) (err error) {
 		return err
 	}
 	o.Indexing = cli.Progress(c.ErrOrStderr(), "index")
+	o.Opened = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
 	drawn, policy, err := sheet.Samples(c.Context(), o.Options)
 	if err != nil {
 		return err

@@ -114,4 +114,4 @@ func override(r *recipe.Recipe, data string, set []string) error {
 }
 
 // resolveHere fills a recipe's defaults from this machine.
-func resolveHere(r *recipe.Recipe) error { return r.Resolve(pipeline.Host(cores.Here())) }
+func resolveHere(r *recipe.Recipe) error { return r.Resolve(pipeline.Host(cores.Here(), r.Data)) }

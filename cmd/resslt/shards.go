@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -90,6 +91,7 @@ type shardsSummary struct {
 	Samples int64           `json:"samples"`
 	Bytes   int64           `json:"bytes"`
 	Classes []string        `json:"classes"`
+	Passed  ingest.Survey   `json:"passed_over"`
 	Shards  int             `json:"shards"`
 	Seconds float64         `json:"seconds"`
 	List    []ingest.Shard  `json:"shard_list,omitempty"`
@@ -103,14 +105,17 @@ type sampleSummary struct {
 	Bytes int    `json:"bytes"`
 }
 
-func summarize(m *ingest.Manifest, since time.Time) shardsSummary {
+func summarize(m *ingest.Manifest, passed ingest.Survey, since time.Time) shardsSummary {
+	if passed == nil {
+		passed = ingest.Survey{}
+	}
 	classes := m.Classes
 	if classes == nil {
 		classes = []string{}
 	}
 	return shardsSummary{
 		Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples, Bytes: m.Bytes(),
-		Classes: classes, Shards: len(m.Shards), Seconds: math.Round(1000*time.Since(since).Seconds()) / 1000,
+		Classes: classes, Passed: passed, Shards: len(m.Shards), Seconds: math.Round(1000*time.Since(since).Seconds()) / 1000,
 	}
 }
 
@@ -131,6 +136,22 @@ func (s *shardsSummary) print(w io.Writer) error {
 	fmt.Fprintf(t, "bytes\t%s\n", humanBytes(s.Bytes))
 	fmt.Fprintf(t, "shards\t%d\n", s.Shards)
 	fmt.Fprintf(t, "classes\t%s\n", classes)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printPassed(w, s.Passed)
+}
+
+// printPassed lists what was passed over, every reason in a line.
+func printPassed(w io.Writer, passed ingest.Survey) error {
+	if len(passed) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "passed over %d:\n", passed.Count())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range passed {
+		fmt.Fprintf(t, "  %d\t%s\tfirst %q\n", p.Count, p.Reason, p.First)
+	}
 	return t.Flush()
 }
 
@@ -154,7 +175,7 @@ once, without a listing and without reading the shards.`,
 						return err
 					}
 				}
-				s := summarize(src.Manifest(), begun)
+				s := summarize(src.Manifest(), ingest.SurveyOf(src), begun)
 				if err := s.print(c.OutOrStdout()); err != nil {
 					return err
 				}
@@ -188,7 +209,7 @@ func newShardsLs() *cobra.Command {
 					fmt.Fprintf(t, "%s\t%d\t%d\t%.12s\n", s.Name, s.Samples, s.Bytes, s.SHA256)
 				}
 				fmt.Fprintf(t, "total %d\t%d\t%d\t\n", len(m.Shards), m.Samples, m.Bytes())
-				out := summarize(m, begun)
+				out := summarize(m, ingest.SurveyOf(src), begun)
 				out.List = m.Shards
 				if samples > 0 {
 					fmt.Fprintln(t, "\nID\tKEY\tLABEL\tBYTES")
@@ -202,6 +223,10 @@ func newShardsLs() *cobra.Command {
 					out.First = append(out.First, sampleSummary{ID: id, Key: s.Key, Label: s.Label, Bytes: len(s.Data)})
 				}
 				if err := t.Flush(); err != nil {
+					return err
+				}
+				fmt.Fprintln(c.OutOrStdout(), pipeline.Totals(m))
+				if err := printPassed(c.OutOrStdout(), out.Passed); err != nil {
 					return err
 				}
 				return printJSON(c, f.json, out)
@@ -252,7 +277,7 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 				if prefix == "" {
 					prefix = m.Split
 				}
-				s := summarize(m, begun)
+				s := summarize(m, ingest.SurveyOf(src), begun)
 				if err := s.print(c.OutOrStdout()); err != nil {
 					return err
 				}
@@ -303,10 +328,14 @@ not decoded.`,
 					fmt.Fprintf(c.OutOrStdout(), "damaged  %s  %v\n", filepath.Join(d.Shard, d.File), d.Err)
 					found = append(found, damage{d.Shard, d.File, d.Err.Error()})
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%d shards, %s hashed, %d damaged\n", rep.Shards, humanBytes(rep.Bytes), len(found))
+				fmt.Fprintf(c.OutOrStdout(), "%d shards, %s hashed, %d damaged\n%s\n", rep.Shards, humanBytes(rep.Bytes), len(found), pipeline.Totals(src.Manifest()))
+				s := summarize(src.Manifest(), ingest.SurveyOf(src), begun)
+				if err := printPassed(c.OutOrStdout(), s.Passed); err != nil {
+					return err
+				}
 				if err := printJSON(c, f.json, map[string]any{
-					"digest": src.Manifest().Digest(), "shards": rep.Shards, "bytes": rep.Bytes, "damaged": found,
-					"seconds": math.Round(1000*time.Since(begun).Seconds()) / 1000,
+					"digest": s.Digest, "samples": s.Samples, "classes": s.Classes, "passed_over": s.Passed,
+					"shards": rep.Shards, "bytes": rep.Bytes, "damaged": found, "seconds": s.Seconds,
 				}); err != nil {
 					return err
 				}

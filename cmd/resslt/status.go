@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
@@ -221,16 +219,16 @@ func printStatus(w io.Writer, all []runStatus, asJSON, again bool) error {
 			fmt.Fprintf(t, "  STOPPED\t%s\n", s.Stopped)
 		}
 		for _, tr := range s.Trainers {
-			fmt.Fprintf(t, "  trainer %.40s\tstep %d\t%s\tprocess %d on %.40s\n", printable(tr.Name), tr.Cursor, trainerState(tr), tr.PID, printable(tr.Host))
+			fmt.Fprintf(t, "  trainer %.40s\tstep %d\t%s\tprocess %d on %.40s\n", cli.Printable(tr.Name), tr.Cursor, trainerState(tr), tr.PID, cli.Printable(tr.Host))
 		}
 		for _, b := range s.Workers {
 			state := fmt.Sprintf("%.0f samples/s", b.Rate)
 			if !b.Live {
 				state = "gone since " + (time.Duration(b.AgeSeconds) * time.Second).String()
 			}
-			fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
+			fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", cli.Printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
 			if b.Live && b.Trouble != "" {
-				fmt.Fprintf(t, "    trouble\t%.200s\n", printable(b.Trouble))
+				fmt.Fprintf(t, "    trouble\t%.200s\n", cli.Printable(b.Trouble))
 			}
 		}
 	}
@@ -245,16 +243,6 @@ func trainerState(t runs.TrainerState) string {
 		return fmt.Sprintf("lease of %v, renewed %v ago", t.Term, t.Age.Round(100*time.Millisecond))
 	}
 	return "lease ran out"
-}
-
-// printable makes text from another machine harmless to the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // binaryBytes is a size for a person.

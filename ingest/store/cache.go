@@ -205,6 +205,12 @@ func (c *cache) forget(path string) {
 	c.mu.Unlock()
 }
 
+// drop removes a complete file that is damaged.
+func (c *cache) drop(path string) {
+	_ = os.Remove(path) // if it stays, its sum still says what it is
+	c.forget(path)
+}
+
 // fetch downloads into part and renames it to the complete file.
 func (c *cache) fetch(ctx context.Context, part *os.File, path string, f *File) error {
 	h := sha256.New()

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"resslt/schemas/errs"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 )
@@ -26,6 +28,9 @@ type cloud struct {
 	match func(as func(any) bool, want Info) error
 	// etag is the version of a listed file.
 	etag func(*blob.ListObject) string
+	// answer is which bytes of which version a reader gives; version "" where that is not
+	// known.
+	answer func(*blob.Reader) (p span, version string, err error)
 }
 
 func (c *cloud) close() error { return c.Bucket.Close() }
@@ -43,12 +48,32 @@ func (c *cloud) read(ctx context.Context, key string, want Info, off, n int64) (
 	if err != nil {
 		return nil, c.fault(err)
 	}
-	// Listing and reading give times of different precision.
-	if got := r.ModTime().Unix(); r.Size() != want.Size || want.MTime != 0 && got > 0 && got != want.MTime/1e9 {
+	skip, err := c.fits(r, want, off)
+	if err != nil {
 		r.Close()
-		return nil, changed(fmt.Sprintf("it has %d bytes of %s, had %d", r.Size(), r.ModTime().UTC().Format("2006-01-02 15:04:05"), want.Size))
+		return nil, err
+	}
+	if skip > 0 {
+		return &skipper{r, skip}, nil
 	}
 	return r, nil
+}
+
+// fits checks that a reader gives the file's bytes from off on, and says how many it gives
+// before them.
+func (c *cloud) fits(r *blob.Reader, want Info, off int64) (skip int64, err error) {
+	p, version, err := c.answer(r)
+	if err != nil {
+		return 0, err
+	}
+	if version != "" && want.Version != "" && version != want.Version {
+		return 0, changed(fmt.Sprintf("its version is %.80s, was %.80s", version, want.Version))
+	}
+	// Listing and reading give times of different precision.
+	if got := r.ModTime().Unix(); (version == "" || want.Version == "") && want.MTime != 0 && got > 0 && got != want.MTime/1e9 {
+		return 0, changed("its time is " + r.ModTime().UTC().Format("2006-01-02 15:04:05"))
+	}
+	return p.cut(off, want.Size)
 }
 
 func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
@@ -77,25 +102,46 @@ func changed(how string) error {
 
 // fault classifies a provider's error.
 func (c *cloud) fault(err error) error {
-	status := 0
+	status, code := 0, ""
 	var resp interface{ HTTPStatusCode() int }
 	if errors.As(err, &resp) {
 		status = resp.HTTPStatusCode()
 	}
-	switch code := gcerrors.Code(err); {
+	var api interface{ ErrorCode() string }
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	switch kind := gcerrors.Code(err); {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case code == gcerrors.NotFound:
+	case slices.Contains(expired, code):
+		return c.denied("the credentials have expired (" + code + "): renew them")
+	case kind == gcerrors.NotFound:
 		return errMissing
-	case code == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed:
+	case kind == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed:
 		return changed("its version is another")
-	case code == gcerrors.PermissionDenied, status == http.StatusForbidden, status == http.StatusUnauthorized:
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		return changed("it is shorter than it was")
+	case kind == gcerrors.PermissionDenied, status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return c.denied("the store denies access" + because(status))
 	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "could not find default credentials"),
 		strings.Contains(err.Error(), "no EC2 IMDS role"):
 		return c.denied("there are no credentials")
 	}
-	return errs.BecauseErr(errs.ErrUnavailable, errors.New(tail(err)))
+	return retryAfter(errs.BecauseErr(errs.ErrUnavailable, errors.New(tail(err))), waitAsked(err), time.Now())
+}
+
+// expired are the codes of S3 and STS for credentials that were valid once. S3 answers them
+// with status 400.
+var expired = []string{"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+
+// waitAsked is the Retry-After header of a provider's error.
+func waitAsked(err error) string {
+	var aws *awshttp.ResponseError
+	if errors.As(err, &aws) && aws.Response != nil {
+		return aws.Response.Header.Get("Retry-After")
+	}
+	return ""
 }
 
 func (c *cloud) denied(why string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
@@ -23,7 +22,7 @@ type File struct {
 	// with another one is ErrMismatch.
 	SHA256 string
 
-	disk   *os.File // of a local file
+	disk   DiskFile // of a local file
 	store  *Store   // of a remote one, with bucket and key
 	bucket bucket
 	key    string
@@ -42,8 +41,7 @@ func (f *File) Close() error {
 // opened, ErrUnavailable where it cannot be read.
 func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if f.disk != nil {
-		n, err := f.disk.ReadAt(p, off)
-		return n, short(n, len(p), err)
+		return f.readDisk(p, off)
 	}
 	if off < 0 || off > f.Size || int64(len(p)) > f.Size-off {
 		return 0, io.ErrUnexpectedEOF
@@ -60,10 +58,14 @@ func (f *File) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 			break
 		}
 		n, err := readPath(path, p, off)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return n, err
+		if err == nil {
+			return n, nil
 		}
-		f.store.cache.forget(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			f.store.cache.forget(path)
+		} else {
+			f.store.cache.drop(path) // a copy that cannot be read is fetched again
+		}
 	}
 	n := 0
 	err := f.pull(ctx, off, int64(len(p)), func(b []byte) error {
@@ -175,20 +177,34 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	return f.store.cache.try(ctx, f)
 }
 
+// DropCopy removes the file's copy from the cache, if it has one that turned out to be
+// damaged: the next read fetches it again.
+func (f *File) DropCopy(ctx context.Context) {
+	if f.disk != nil {
+		return
+	}
+	if path, err := f.cached(ctx); err == nil && path != "" {
+		f.store.cache.drop(path)
+	}
+}
+
 // pull reads [off, off+n) from the network and passes it on in order. A body that
 // breaks off is resumed where it ended.
 func (f *File) pull(ctx context.Context, off, n int64, each func([]byte) error) error {
-	var stop error // of each, which no retry can cure
+	var stop error // of each, or of the body's end, which no retry can cure
 	got := int64(0)
 	buf := make([]byte, min(n, blockBytes))
 	tries := 0
-	err := f.store.retry(ctx, func(ctx context.Context) error {
+	err := f.store.retry(ctx, hopeless, func(ctx context.Context) error {
 		before := got
 		err := f.body(ctx, off+got, n-got, buf, func(b []byte) error {
 			got += int64(len(b))
 			stop = each(b)
 			return stop
 		})
+		if err != nil && got == n {
+			stop = err // there is nothing left to ask for
+		}
 		if stop != nil || err == nil {
 			return nil //nolint:nilerr // stop is returned below, and is not retried
 		}
@@ -215,6 +231,7 @@ func (f *File) body(ctx context.Context, off, n int64, buf []byte, each func([]b
 		return slow(ctx, err)
 	}
 	defer r.Close()
+	whole := off == 0 && n == f.Size
 	for n > 0 {
 		k, err := r.Read(buf[:min(int64(len(buf)), n)])
 		touch()
@@ -229,6 +246,13 @@ func (f *File) body(ctx context.Context, off, n int64, buf []byte, each func([]b
 		}
 		if n > 0 && err != nil {
 			return slow(ctx, err)
+		}
+	}
+	if whole {
+		// Where the server has announced no length, a longer body is another file's.
+		var one [1]byte
+		if k, _ := r.Read(one[:]); k > 0 { // an error after the last byte loses nothing
+			return changed(fmt.Sprintf("it has more than %d bytes", f.Size))
 		}
 	}
 	return nil

@@ -32,9 +32,25 @@ func openGCS(ctx context.Context, _, name string) (bucket, error) {
 	if err != nil {
 		return nil, errs.New("", "", gcsHint, errs.BecauseErr(errs.ErrUnavailable, err))
 	}
+	var own *storage.Client
+	if b.As(&own) {
+		own.SetRetry(storage.WithPolicy(storage.RetryNever)) // only retry.go retries
+	}
 	return &cloud{
 		Bucket: b, hint: gcsHint,
 		match: func(func(any) bool, Info) error { return nil }, // read compares size and time
+		answer: func(r *blob.Reader) (span, string, error) {
+			var in *storage.Reader
+			if !r.As(&in) {
+				return span{}, "", unfit("the store does not say what it answers")
+			}
+			if in.Attrs.Decompressed {
+				return span{}, "", errs.New("", "", "store the object without Content-Encoding: gzip",
+					errs.Because(errs.ErrUnavailable, "the store decompresses it on its way"))
+			}
+			// The library parses the range; its ETag is not that of listings.
+			return span{first: in.Attrs.StartOffset, end: in.Attrs.StartOffset + max(in.Remain(), 1), total: in.Attrs.Size}, "", nil
+		},
 		etag: func(o *blob.ListObject) string {
 			var attrs storage.ObjectAttrs
 			if o.As(&attrs) {

@@ -16,11 +16,17 @@ type progress struct{ error }
 
 func (p progress) Unwrap() error { return p.error }
 
-// final reports whether no retry can cure err.
+// final reports whether no retry can cure err, of a file that is looked for.
 func final(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, errs.ErrMismatch) || errors.Is(err, errs.ErrUnsupported) || errors.Is(err, errs.ErrUsage) ||
-		errors.Is(err, errs.ErrNotFound)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || hopeless(err) ||
+		errors.Is(err, errs.ErrMismatch) || errors.Is(err, errs.ErrUnsupported) || errors.Is(err, errs.ErrNotFound)
+}
+
+// hopeless reports whether no retry can cure err, of a file that was there when it was
+// opened. Of a long run's many requests, some meet a server that is behind or ahead of the
+// others: "not found", "denied" and "changed" are believed when all tries agree.
+func hopeless(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, errs.ErrUsage)
 }
 
 const (
@@ -30,8 +36,8 @@ const (
 
 // retry calls do until it succeeds, ctx ends, the failure is final, or the attempts
 // are used up. Pauses double, and vary by a quarter so that a farm's workers don't
-// all return at once.
-func (s *Store) retry(ctx context.Context, do func(context.Context) error) error {
+// all return at once; a server may ask for a longer one.
+func (s *Store) retry(ctx context.Context, final func(error) bool, do func(context.Context) error) error {
 	pause := firstPause
 	for n := 1; ; n++ {
 		err := do(ctx)
@@ -47,14 +53,11 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 			n, pause = 1, firstPause
 		}
 		if n >= s.o.Attempts {
-			var e *errs.Error
-			if errors.As(err, &e) {
-				return err
-			}
-			return errs.New("", "", "check that the store can be reached, and run again",
-				fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
+			return givenUp(err, n)
 		}
-		wait := time.NewTimer(pause*3/4 + rand.N(pause/2))
+		var asked later
+		errors.As(err, &asked)
+		wait := time.NewTimer(max(pause, asked.after)*3/4 + rand.N(pause/2) + asked.after/4)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -63,6 +66,22 @@ func (s *Store) retry(ctx context.Context, do func(context.Context) error) error
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// givenUp is the error of a request that failed n times, the last time with err.
+func givenUp(err error, n int) error {
+	hint := "check that the store can be reached, and run again"
+	var e *errs.Error
+	if errors.As(err, &e) {
+		if e.Hint != "" {
+			hint = e.Hint
+		}
+		return errs.New("", "", hint, fmt.Errorf("%w (after %d attempts)", e.Err, n))
+	}
+	if errors.Is(err, errs.ErrNotFound) {
+		return errs.New("", "", "it was there when it was opened: restore it, then --resume", fmt.Errorf("%w (after %d attempts)", err, n))
+	}
+	return errs.New("", "", hint, fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
 }
 
 // unavailable makes err match ErrUnavailable.

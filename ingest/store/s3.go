@@ -50,6 +50,18 @@ func openS3(ctx context.Context, _, name string) (bucket, error) {
 			}
 			return nil
 		},
+		answer: func(r *blob.Reader) (span, string, error) {
+			var out s3.GetObjectOutput
+			if !r.As(&out) {
+				return span{}, "", unfit("the store does not say what it answers")
+			}
+			length := int64(-1)
+			if out.ContentLength != nil {
+				length = *out.ContentLength
+			}
+			p, err := spanOf(aws.ToString(out.ContentRange), length)
+			return p, aws.ToString(out.ETag), err
+		},
 		etag: func(o *blob.ListObject) string {
 			var obj types.Object
 			if o.As(&obj) {

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -35,8 +34,12 @@ type Options struct {
 	Patience time.Duration
 
 	// Attempts is how often a request is tried before its failure is returned, with
-	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s. Default: 8, some 15 s.
+	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s, or as long as the server asks for. Default:
+	// 8, some 15 s.
 	Attempts int
+
+	// Disk is where local files are read. Default: OSDisk.
+	Disk Disk
 }
 
 // defaultCacheBytes is Options.CacheBytes where neither it nor the environment is set.
@@ -70,6 +73,9 @@ func (o Options) applyDefaults() Options {
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 8
+	}
+	if o.Disk == nil {
+		o.Disk = OSDisk{}
 	}
 	return o
 }
@@ -144,7 +150,7 @@ func (s *Store) bucket(ctx context.Context, name string) (bucket, string, error)
 // Stat describes a file. Errors match fs.ErrNotExist or one of errs' sentinels.
 func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 	if !Remote(name) {
-		info, err := os.Stat(Local(name))
+		info, err := s.o.Disk.Stat(Local(name))
 		if err != nil {
 			return Info{}, err
 		}
@@ -155,7 +161,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 		return Info{}, err
 	}
 	var info Info
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
 		info, err = b.stat(ctx, key)
 		return err
 	})
@@ -167,7 +173,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 // there are files below it. A web server has no folders.
 func (s *Store) IsDir(ctx context.Context, name string) (bool, error) {
 	if !Remote(name) {
-		info, err := os.Stat(Local(name))
+		info, err := s.o.Disk.Stat(Local(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
@@ -191,7 +197,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 		key += "/"
 	}
 	var files []Info
-	err = s.retry(ctx, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
 		files, err = b.list(ctx, key)
 		return err
 	})
@@ -245,8 +251,8 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		return s.OpenAs(ctx, info)
 	}
 	name = Local(name)
-	f, err := bounded.Open(name)
-	if errors.Is(err, errs.ErrUsage) {
+	f, err := s.o.Disk.Open(name)
+	if errors.Is(err, errs.ErrUsage) { // no regular file
 		return nil, errs.New("", "", "", errs.BecauseErr(errs.ErrUnsupported, err))
 	}
 	if err != nil {

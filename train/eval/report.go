@@ -56,6 +56,24 @@ type Split struct {
 	Name   string `json:"name"` // train, test
 	Images int    `json:"images"`
 	Digest string `json:"digest,omitempty"` // of the manifest
+
+	PassedOver []PassedOver `json:"passed_over,omitempty"` // by the data set's reader
+	Skipped    []Skipped    `json:"skipped,omitempty"`     // the first images that cannot be decoded
+	SkippedAll int64        `json:"skipped_count,omitempty"`
+}
+
+// PassedOver counts files that a data set's reader passed over for one reason.
+type PassedOver struct {
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"`
+	First  string `json:"first"` // name of the first one
+}
+
+// Skipped is an image that cannot be decoded.
+type Skipped struct {
+	Sample int64  `json:"sample"`
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
 }
 
 // Score is one figure.

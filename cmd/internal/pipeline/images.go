@@ -3,15 +3,17 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/ingest"
 	"resslt/schemas"
-	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
 
@@ -28,6 +30,7 @@ type ImageOptions struct {
 // Images returns a data set's images in order of id, un-augmented, for features. It is an
 // eval.Source, and not for concurrent use.
 type Images struct {
+	uri  string
 	src  ingest.Source
 	o    ImageOptions
 	r    *renderers
@@ -44,8 +47,38 @@ const mostBad = 1000
 
 // BadImage is an image that the decoder refuses.
 type BadImage struct {
+	ID  int64
 	Key string
 	Err error
+}
+
+// Reason is why, without the name.
+func (b *BadImage) Reason() string {
+	if bad := schemas.AsBadSample(b.Err); bad != nil {
+		return bad.Error()
+	}
+	return b.Err.Error()
+}
+
+// shownBad are the names that a line has room for.
+const shownBad = 4
+
+// SkippedLine is one line: "3 images cannot be decoded: a.jpg (the file is empty), …"; ""
+// where all can.
+func (m *Images) SkippedLine() string {
+	if m.Skipped == 0 {
+		return ""
+	}
+	shown := m.Bad[:min(len(m.Bad), shownBad)]
+	names := make([]string, len(shown))
+	for i, b := range shown {
+		names[i] = fmt.Sprintf("%s (%s)", cli.Printable(b.Key), b.Reason())
+	}
+	line := fmt.Sprintf("%s cannot be decoded: %s", count(m.Skipped, "image", "images"), strings.Join(names, ", "))
+	if more := m.Skipped - int64(len(shown)); more > 0 {
+		line += fmt.Sprintf(" and %d more", more)
+	}
+	return line
 }
 
 func (b *BadImage) Error() string { return b.Err.Error() }
@@ -64,7 +97,7 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	return &Images{src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
+	return &Images{uri: uri, src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
 }
 
 // CenterCrop returns the policy of one un-augmented view: the central square, whose side
@@ -85,6 +118,12 @@ func (m *Images) Row() int64 { return int64(m.next) }
 // SkipTo makes Next continue with a row; for the same batches, with a multiple of the
 // batch size.
 func (m *Images) SkipTo(row int64) { m.next = int(row) }
+
+// Opened describes the data set in a line, with what its reader passed over.
+func (m *Images) Opened() string { return Opened(m.uri, m.src) }
+
+// Survey is what the data set's reader passed over.
+func (m *Images) Survey() ingest.Survey { return ingest.SurveyOf(m.src) }
 
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
@@ -142,6 +181,21 @@ func (r *renderers) close() error {
 	return err
 }
 
+// readAndRender reads sample id and has it rendered. A sample that the renderer calls bad is
+// one only if its bytes are those that were indexed; otherwise the store is at fault.
+func readAndRender(ctx context.Context, src ingest.Source, s *schemas.Sample, id int64, render func() error) error {
+	if err := src.Read(ctx, id, s); err != nil {
+		return err
+	}
+	err := render()
+	if schemas.AsBadSample(err) != nil {
+		if fault := ingest.Confirm(ctx, src, s); fault != nil {
+			return fault
+		}
+	}
+	return err
+}
+
 // render renders the images of the ids, and returns their keys, too. The views are drawn
 // by key's seed and epoch. With skipBad, images that cannot be decoded are left out, and
 // listed; without, the error has a BadImage.
@@ -156,16 +210,17 @@ func (r *renderers) render(ctx context.Context, ids []int64, key augment.Key) (e
 		g.Go(func() error {
 			s := &r.samples[w]
 			for i := int(taken.Add(1)) - 1; i < n; i = int(taken.Add(1)) - 1 {
-				if err := r.src.Read(ctx, ids[i], s); err != nil {
+				err := readAndRender(ctx, r.src, s, ids[i], func() error {
+					k := key
+					k.Sample = s.ID
+					_, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil)
 					return err
-				}
-				k := key
-				k.Sample = s.ID
-				if _, err := r.each[w].Render(s, k, [][]byte{out.Pixels[i*one : (i+1)*one]}, nil); err != nil {
-					if !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) && !errors.Is(err, errs.ErrUnsupported) {
+				})
+				if err != nil {
+					if schemas.AsBadSample(err) == nil {
 						return err
 					}
-					if bad[i] = (&BadImage{s.Key, err}); !r.skipBad {
+					if bad[i] = (&BadImage{s.ID, s.Key, err}); !r.skipBad {
 						return bad[i]
 					}
 				}

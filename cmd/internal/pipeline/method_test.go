@@ -74,7 +74,7 @@ func trainLong(t *testing.T, set ...string) trace {
 	if err := r.Set(append(long[:len(long):len(long)], set...)...); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Resolve(pipeline.Host(cores.Cores{Count: 1})); err != nil {
+	if err := r.Resolve(pipeline.Host(cores.Cores{Count: 1}, r.Data)); err != nil {
 		t.Fatal(err)
 	}
 	ctx := t.Context()

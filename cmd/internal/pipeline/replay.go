@@ -41,7 +41,6 @@ func (m *maker) replay(recorded, dst, plans [][]byte) error {
 	for v, b := range recorded {
 		var err error
 		if parsed[v], err = augment.ParsePlan(b); err != nil {
-			// Not ErrCorrupt, which would blame the sample.
 			return errs.New("replay", m.sample.Key, "use another copy of the recording", errs.Because(errs.ErrMismatch, err.Error()))
 		}
 	}

@@ -73,9 +73,18 @@ func Absolute(uri string) (string, error) {
 }
 
 // Host is what a recipe takes from this machine and build, for a process with these
-// cores.
-func Host(c cores.Cores) recipe.Host {
-	return recipe.Host{Threads: cores.For(c, os.LookupEnv).Count, Engine: augment.DefaultEngine().Name()}
+// cores that trains on the data that a URI names.
+func Host(c cores.Cores, data string) recipe.Host {
+	scheme, _, _ := strings.Cut(data, ":")
+	return recipe.Host{Threads: cores.For(c, os.LookupEnv).Count, Engine: engineFor(augment.DefaultEngine(), scheme).Name()}
+}
+
+// engineFor is the version of an engine that runs of a format's data begin with.
+func engineFor(e augment.Engine, format string) augment.Engine {
+	if ingest.ImageSide(format) > 0 { // raw pixels
+		return augment.RawEngine(e)
+	}
+	return e
 }
 
 // Spec returns the run spec of a resolved recipe for a data set.
@@ -83,6 +92,9 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	engine, err := augment.EngineByFamily(r.Engine)
 	if err != nil {
 		return schemas.RunSpec{}, err
+	}
+	if !strings.Contains(r.Engine, "/") { // a family, of which the user leaves the version to us
+		engine = engineFor(engine, m.Format)
 	}
 	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples)
 }

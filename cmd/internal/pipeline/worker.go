@@ -66,7 +66,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 			src.Close()
 			return nil, err
 		}
-		return &source{data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
+		return &source{uri: uri, data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
 	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
 		"give this worker a copy with --data URI", errs.Because(errs.ErrMismatch, strings.Join(tried, "; ")))
@@ -77,6 +77,7 @@ func Order(s *schemas.RunSpec) (wire.Order, error) { return ingest.OpenOrder(s) 
 
 // source is a produce.Source over ingest and augment.
 type source struct {
+	uri    string
 	data   ingest.Source
 	engine augment.Engine
 	policy *augment.Policy
@@ -107,22 +108,28 @@ type maker struct {
 
 func (m *maker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	start := time.Now()
-	if err := m.data.Read(ctx, row.Sample, &m.sample); err != nil {
-		return produce.Made{}, err
-	}
-	if m.timer != nil {
-		m.timer.Read(time.Since(start))
-	}
-	if m.plans != nil {
-		if recorded, ok := m.plans(row); ok {
-			return produce.Made{Label: m.sample.Label}, m.replay(recorded, dst, plans)
+	err := readAndRender(ctx, m.data, &m.sample, row.Sample, func() error {
+		if m.timer != nil {
+			m.timer.Read(time.Since(start))
 		}
-	}
-	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
-	if _, err := m.renderer.Render(&m.sample, key, dst, plans); err != nil {
+		return m.render(row, dst, plans)
+	})
+	if err != nil {
 		return produce.Made{}, err
 	}
 	return produce.Made{Label: m.sample.Label}, nil
+}
+
+// render renders the sample that was read, by recorded plans where there are any.
+func (m *maker) render(row wire.TaskRow, dst, plans [][]byte) error {
+	if m.plans != nil {
+		if recorded, ok := m.plans(row); ok {
+			return m.replay(recorded, dst, plans)
+		}
+	}
+	key := augment.Key{Seed: m.seed, Epoch: row.Epoch, Sample: row.Sample}
+	_, err := m.renderer.Render(&m.sample, key, dst, plans)
+	return err
 }
 
 func (m *maker) Close() error { return m.renderer.Close() }

@@ -76,6 +76,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	if evals != nil {
 		p.Tables = append(p.Tables, evalTable(evals)...)
 	}
+	p.Tables = append(p.Tables, dataTables(&sum)...)
 	p.Charts = charts(lines, probes, r)
 	if done {
 		p.Time = timeShares(&sum)
@@ -271,7 +272,7 @@ func facts(r *recipe.Recipe, sum *train.Summary, lines []train.MetricsLine, done
 		}
 		return out
 	}
-	add("images", fmt.Sprint(sum.Images), "")
+	add("images", fmt.Sprint(sum.Images), dataDetail(sum))
 	add("data digest", sum.DataDigest, "")
 	add("run digest", sum.RunDigest, "equal digests, equal batches")
 	add("student", sum.StudentSHA256, "SHA-256 over the weights")

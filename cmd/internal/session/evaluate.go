@@ -28,9 +28,15 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 		c.print("not evaluated: " + why)
 		return nil
 	}
+	var read []*pipeline.Images
 	images := func(split string) train.ImageSource {
 		return func(ctx context.Context) (train.Images, error) {
-			return OpenEvalImages(ctx, r.Data, split, info, CropFraction(info.Stem), r.EvalImages)
+			m, err := OpenEvalImages(ctx, r.Data, split, info, CropFraction(info.Stem), r.EvalImages)
+			if err != nil {
+				return nil, err
+			}
+			read = append(read, m)
+			return m, nil
 		}
 	}
 	c.print("evaluating the trained encoder")
@@ -38,6 +44,7 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	if err != nil {
 		return err
 	}
+	res.Summary.Evaluated = c.evaluated(read)
 	c.print("evaluating the untrained encoder")
 	before, err := train.Untrained(ctx, r, images(r.ProbeSplit), images(r.EvalSplit))
 	if err != nil {
@@ -45,6 +52,25 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	}
 	res.Summary.Add(r, after, before)
 	return nil
+}
+
+// evaluated says what was read of each split, and prints what there is to say of it.
+func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit) {
+	for _, m := range read {
+		manifest := m.Manifest()
+		e := train.EvaluatedSplit{
+			Split: manifest.Split, Images: m.Len(), Classes: len(manifest.Classes), PassedOver: passedOver(m.Survey()), Skipped: m.Skipped,
+		}
+		for _, b := range m.Bad[:min(len(m.Bad), train.MaxReplaced)] {
+			e.SkippedImages = append(e.SkippedImages, train.Replaced{Sample: b.ID, Key: b.Key, Reason: b.Reason(), Count: 1})
+		}
+		c.print(m.Opened())
+		if line := m.SkippedLine(); line != "" {
+			c.print(fmt.Sprintf("warning: not evaluated of split %s: %s", manifest.Split, line))
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // unfitForProbes gives the reason why the recipe's data is of no use to a probe: a split is missing or

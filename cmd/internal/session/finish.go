@@ -28,6 +28,7 @@ func (l *leader) finish(ctx context.Context, res *train.Result, subs subscribers
 	}
 	sum := &res.Summary
 	sum.Hardware = hardware(l.plan.Recipe.Device)
+	l.summarize(ctx, sum)
 	write := func() error {
 		sum.WallSeconds = time.Since(l.began).Seconds()
 		sum.PeakRSSBytes = cli.PeakRSS()
@@ -46,6 +47,7 @@ func (l *leader) finish(ctx context.Context, res *train.Result, subs subscribers
 		return err
 	}
 	subs.finished(ctx)
+	l.sayReplaced(ctx, "summary.json")
 	printSummary(l.stdout, l.plan.Out, sum)
 	if l.opts.JSON {
 		return json.NewEncoder(l.stdout).Encode(sum)

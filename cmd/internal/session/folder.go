@@ -51,7 +51,7 @@ func folderError(dir string, err error) error {
 // runFiles are what a run leaves in its folder, without the batches that diverged.
 var runFiles = []string{
 	"checkpoints", "metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors", record.Subfolder,
-	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile,
+	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile,
 }
 
 // KeptBatch is the file of a run's folder that holds the batch of a step whose loss was not

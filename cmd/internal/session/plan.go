@@ -35,6 +35,7 @@ type Plan struct {
 	was      *recipe.Recipe   // the run's that is resumed; nil where none is
 	named    *recipe.Recipe   // the one that the user has named in its place; nil where none
 	manifest *ingest.Manifest // of the data; nil of a replay
+	passed   ingest.Survey    // by the reader of the data
 
 	// Warnings are the same on every rank; LocalWarnings are of this machine.
 	Warnings, LocalWarnings []string
@@ -134,9 +135,17 @@ func (p *Plan) makeSpec(ctx context.Context, replayed *Recording, indexing func(
 		return err
 	}
 	defer src.Close()
-	p.manifest = src.Manifest()
+	p.manifest, p.passed = src.Manifest(), ingest.SurveyOf(src)
 	p.Spec, err = pipeline.Spec(r, p.manifest)
 	return err
+}
+
+// Opened describes the plan's data in a line, "" where none was opened.
+func (p *Plan) Opened() string {
+	if p.manifest == nil {
+		return ""
+	}
+	return pipeline.OpenedLine(p.Recipe.Data, p.manifest, p.passed)
 }
 
 // warn finds what is allowed and yet likely to be a mistake.
@@ -222,6 +231,9 @@ func (p *Plan) Print(w io.Writer) error {
 		{"record", keep},
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
+	}
+	if len(p.passed) > 0 {
+		fmt.Fprintln(&b, p.Opened())
 	}
 	for _, line := range append(p.LocalWarnings[:len(p.LocalWarnings):len(p.LocalWarnings)], p.Warnings...) {
 		fmt.Fprintln(&b, line)

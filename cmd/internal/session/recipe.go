@@ -24,5 +24,5 @@ func ResolveRecipe(r *recipe.Recipe, data string, set []string, have cores.Cores
 	case data != "":
 		r.Data = data
 	}
-	return r.Resolve(pipeline.Host(have))
+	return r.Resolve(pipeline.Host(have, r.Data))
 }

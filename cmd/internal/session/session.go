@@ -49,6 +49,9 @@ type leader struct {
 	metrics *metrics
 	folder  *Folder
 	plan    *Plan
+
+	replaced *replaced
+	names    *names
 }
 
 // lead makes the leader and runs its session.
@@ -85,7 +88,13 @@ func lead(ctx context.Context, o *Options, g *group, c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	l := &leader{console: c, opts: o, group: g, began: began, source: src, metrics: m, folder: folder, plan: p}
+	if line := p.Opened(); line != "" {
+		c.print(line)
+	}
+	l := &leader{
+		console: c, opts: o, group: g, began: began, source: src, metrics: m, folder: folder, plan: p,
+		replaced: newReplaced(p.Recipe.KeepCheckpoints + 1), names: &names{plan: p},
+	}
 	res, subs, err := l.result(ctx)
 	if err != nil {
 		return err
@@ -114,7 +123,7 @@ func (l *leader) result(ctx context.Context) (*train.Result, subscribers, error)
 }
 
 // sinks are the subscribers to the run's events, in the order in which they are told.
-var sinks = []sink{auditing, checking, recording, showing, plotting, progressing, reporting}
+var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting}
 
 // train makes the run's remaining steps. Everything that can fail for reasons outside the
 // folder does so before an earlier run's files are set aside.
@@ -242,6 +251,9 @@ func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error)
 		return nil, nil, err
 	}
 	if err := errors.Join(subs.start(ctx), subs.close()); err != nil {
+		return nil, nil, err
+	}
+	if err := l.replaced.load(l.plan.Out, l.plan.From()); err != nil {
 		return nil, nil, err
 	}
 	l.metrics.enter(trained)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"resslt/augment"
 	"resslt/batcher/broker"
@@ -57,7 +58,7 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, er
 	}
 	stages := observe.NewStages(c.metrics.registry)
 	s.worker, err = worker.New(stages.JetStream(s.broker.JetStream), worker.Options{
-		Name: "embedded", Workers: s.opts.Workers, Engines: augment.EngineNames(),
+		Name: "embedded", Workers: s.opts.Workers, Engines: augment.EngineNames(), GiveUp: s.giveUp(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return s.openData(ctx, rec, stages)
 		},
@@ -68,6 +69,21 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, er
 	}
 	observe.Worker(c.metrics.registry, s.worker, s.opts.Workers)
 	return &s.run.Info, nil
+}
+
+// storeTimeout is how long a store may be away before a run in one process ends.
+const storeTimeout = 2 * time.Minute
+
+// giveUp is how long the worker waits for its store: where others may help, until the trainer
+// no longer waits for them.
+func (s *embedded) giveUp() time.Duration {
+	if s.opts.Listen != "" {
+		return 0
+	}
+	if t := s.opts.StallTimeout; t > 0 {
+		return min(t, storeTimeout)
+	}
+	return storeTimeout
 }
 
 // startBroker starts the broker, and prints how workers elsewhere may help.

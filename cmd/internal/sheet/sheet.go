@@ -33,6 +33,8 @@ type Options struct {
 	Count         int
 	// Indexing, if set, receives how much of the data is indexed.
 	Indexing func(done, total int64)
+	// Opened, if set, receives a line that describes the data.
+	Opened func(string)
 }
 
 // Samples draws the samples under one another, and names the policy and the engine.
@@ -55,6 +57,9 @@ func Samples(ctx context.Context, o Options) (*image.RGBA, string, error) {
 		return nil, "", err
 	}
 	defer src.Close()
+	if o.Opened != nil {
+		o.Opened(pipeline.Opened(o.Data, src))
+	}
 	if o.Sample < 0 || o.Sample >= src.Len() {
 		return nil, "", errs.New("inspect", "--sample", fmt.Sprintf("give 0 to %d", src.Len()-1), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.Sample)))
 	}
