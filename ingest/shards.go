@@ -79,6 +79,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		if err != nil {
 			return nil, false, fileError(op, p, wdsHint, err)
 		}
+		name = escapeName(name)
 		res[i].shard.Name = name
 		all += stamps[i].Size
 		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
@@ -153,7 +154,9 @@ func (s *several) Error() string {
 func (s *several) Unwrap() []error { return s.all }
 
 // key is the sample's name for messages: shard/member.
-func (x *index) key(id int64) string { return x.Shards[x.shardOf(id)].Name + "/" + x.name(id) }
+func (x *index) key(id int64) string {
+	return x.Shards[x.shardOf(id)].Name + "/" + escapeName(x.name(id))
+}
 
 // checkLabels checks that all labels have a class name, where there are names: labels
 // may go without.
@@ -206,7 +209,7 @@ func (s *shardFiles) shard(ctx context.Context, i int) (f *file, done func(), er
 	if f != nil {
 		return f, func() {}, nil
 	}
-	f, err = openFile(ctx, s.store, "read sample", store.Join(s.dir, s.x.Shards[i].Name), changedHint)
+	f, err = openFile(ctx, s.store, "read sample", store.Join(s.dir, unescapeName(s.x.Shards[i].Name)), changedHint)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -256,7 +259,7 @@ func (s *shardFiles) Survey() Survey { return s.x.survey() }
 // verifyShard compares the hash of shard i with the one wanted.
 func (s *shardFiles) verifyShard(ctx context.Context, i int, want string, m *meter) (*Damage, error) {
 	name := s.x.Shards[i].Name
-	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, name), changedHint)
+	f, err := openFile(ctx, s.store, "verify", store.Join(s.dir, unescapeName(name)), changedHint)
 	if err != nil {
 		return compare(ctx, name, "", want, "", err)
 	}
