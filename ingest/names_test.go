@@ -255,7 +255,7 @@ func TestFolderLinkKinds(t *testing.T) {
 		"a/1.jpg 0", "a/b/deep/2.jpg 0", "a/b/y.jpg 0", "b/deep/2.jpg 1", "b/deep/a/1.jpg 1", "b/y.jpg 1", "c/1.jpg 2", "c/b/deep/2.jpg 2", "c/b/y.jpg 2",
 	})
 	// Right in the folder: d, e and f; deeper, a/self and a/x.txt, each seen by each way to it.
-	const want = `passed over 15: 9 links that lead nowhere (first "a/self"); 6 links to a folder above (first "a/b/deep/a")`
+	const want = `passed over 15: 9 links that lead nowhere (first "a/self"); 6 links to a folder above (first "a/b/deep/a"); kept 7 copies of other files (first "a/b/y.jpg")`
 	if got := SurveyOf(src).String(); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
