@@ -79,7 +79,7 @@ const passOther = "files without a known extension"
 // isPlainExt reports whether an extension is one of those that name a kind of file, not
 // a number or the rest of a sentence.
 func isPlainExt(ext string) bool {
-	const longest = 9 // with the dot: ".manifest" is another kind of thing than ".jpg_large"
+	const longest = 12 // with the dot
 	if len(ext) < 2 || len(ext) > longest || ext[1] < 'a' || ext[1] > 'z' {
 		return false
 	}

@@ -70,6 +70,9 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 	if err := sumLayout(ctx, root, split, x, layout, opt); err != nil {
 		return nil, err
 	}
+	if n, first := x.copies(); n > 0 {
+		x.listing.merge("", Survey{{Reason: "copies of other files", Count: n, First: first, Kept: true}})
+	}
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Shards: x.Shards}
 	for _, class := range layout.classes {
 		m.Classes = append(m.Classes, escapeName(class))

@@ -90,7 +90,7 @@ func openParquet(ctx context.Context, glob string, opt Options) (Source, error) 
 func findParquet(ctx context.Context, st *store.Store, glob, split string) (paths []string, named bool, err error) {
 	const op = "open parquet"
 	isDir := false
-	if !strings.HasSuffix(glob, ".parquet") && !strings.ContainsAny(glob, "{*?[") {
+	if !store.Remote(glob) || !strings.HasSuffix(glob, ".parquet") && !strings.ContainsAny(glob, "{*?[") {
 		if isDir, err = st.IsDir(ctx, glob); err != nil {
 			return nil, false, fileError(op, glob, parquetHint, err)
 		}

@@ -139,9 +139,14 @@ func fileErrorOf(op, place string, err error) error {
 
 // expandGlob expands a glob with braces to sorted names.
 func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]string, error) {
-	globs, err := expandBraces(glob)
+	exact, pattern := literalPrefix(ctx, st, glob)
+	exact = escapeGlob(exact)
+	globs, err := expandBraces(pattern)
 	if err != nil {
 		return nil, err
+	}
+	for i := range globs {
+		globs[i] = exact + globs[i]
 	}
 	var paths []string
 	for _, g := range globs {

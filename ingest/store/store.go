@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -200,7 +199,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 // Glob returns the names that a pattern matches, sorted, like filepath.Glob.
 func (s *Store) Glob(ctx context.Context, pattern string) ([]string, error) {
 	if !Remote(pattern) {
-		return filepath.Glob(Local(pattern))
+		return globDisk(Local(pattern))
 	}
 	magic := strings.IndexAny(pattern, `*?[\`)
 	if magic < 0 {
@@ -245,15 +244,11 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() { // opening a named pipe would wait for a writer
-		return nil, errs.New("", "", "", errs.Because(errs.ErrUnsupported, "not a regular file"))
+	if !info.Mode().IsRegular() { // opening a device may do something
+		return nil, errIrregular
 	}
-	f, err := os.Open(name)
+	f, info, err := openRegular(name)
 	if err != nil {
-		return nil, err
-	}
-	if info, err = f.Stat(); err != nil {
-		f.Close()
 		return nil, err
 	}
 	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, disk: f}, nil
