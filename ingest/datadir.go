@@ -97,7 +97,7 @@ func (d dataDir) remoteFiles(ctx context.Context, dir string) (map[string]foundF
 	return out, nil
 }
 
-// folders are the sorted names of the sub-folders of dir that are not hidden.
+// folders are the sorted names of the sub-folders of dir that are entered.
 func (d dataDir) folders(ctx context.Context, dir string) ([]string, error) {
 	full := store.Join(d.root, dir)
 	if !store.Remote(full) {
@@ -110,7 +110,7 @@ func (d dataDir) folders(ctx context.Context, dir string) ([]string, error) {
 	var names []string
 	for _, f := range found { // in order
 		name, _, below := strings.Cut(f.Name, "/")
-		if below && !hidden(name) && (len(names) == 0 || names[len(names)-1] != name) {
+		if below && passFolder(name) == "" && (len(names) == 0 || names[len(names)-1] != name) {
 			names = append(names, name)
 		}
 	}

@@ -308,7 +308,7 @@ func (p *layoutPlanner) passAbove(dir string) error {
 	if dir != "." && p.labels != nil {
 		passed = passed.without(passLabels) // they were read
 	}
-	p.listing.merge(prefix, passed)
+	p.listing.merge(escapeName(prefix), passed)
 	for _, f := range images {
 		p.listing.add("images beside the folders of the split", prefix+f.name)
 	}
@@ -345,7 +345,7 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 			prefix := ""
 			if name != "." {
 				x.listing.add("class folders without an image", name)
-				prefix = name + "/"
+				prefix = escapeName(name) + "/"
 			}
 			x.listing.merge(prefix, s.passed)
 		}

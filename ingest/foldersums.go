@@ -99,7 +99,7 @@ func (x *index) copies() (n int64, first string) {
 	})
 	for i := 1; i < len(ids); i++ {
 		if id := int64(ids[i]); x.sums[id] == x.sums[ids[i-1]] {
-			name := x.name(id)
+			name := escapeName(x.name(id))
 			if shard := x.Shards[x.shardOf(id)].Name; shard != "." {
 				name = shard + "/" + name
 			}

@@ -272,6 +272,7 @@ const (
 type tally map[string]*PassedOver
 
 func (t *tally) add(reason, name string) {
+	reason, name = escapeName(reason), escapeName(name)
 	if *t == nil {
 		*t = tally{}
 	}

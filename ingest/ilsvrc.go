@@ -193,6 +193,9 @@ func scanClassTars(ctx context.Context, f *file, in io.Reader) ([]classTar, erro
 func (s *ilsvrcSource) Manifest() *Manifest { return s.manifest }
 func (s *ilsvrcSource) Len() int64          { return s.manifest.Samples }
 
+// Survey is a Surveyed's.
+func (s *ilsvrcSource) Survey() Survey { return s.x.survey() }
+
 func (s *ilsvrcSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil

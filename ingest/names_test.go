@@ -134,6 +134,48 @@ func checkKeys(t *testing.T, src Source, dir string) {
 	}
 }
 
+// Shards and members of such names are the same data set after they went through JSON:
+// the cached index, the manifest and the published index.
+func TestOddNamesOfShards(t *testing.T) {
+	ctx := context.Background()
+	dir, cache := t.TempDir(), t.TempDir()
+	writeTree(t, dir, map[string][]byte{
+		"K\xe4se.tar": tarBytes(t, tarFile{"\xff/1.jpg", []byte("one")}, tarFile{"\xfe/1.jpg", []byte("two")}),
+		`K\xe4se.tar`: tarBytes(t, tarFile{"3.jpg", []byte("three")}),
+	})
+	digest := ""
+	for _, place := range []string{"*.tar", "*.tar", "all.manifest.json"} {
+		src, err := Open(ctx, "wds:"+dir+"/"+place, Options{CacheDir: cache})
+		if err != nil {
+			t.Fatal(place, err)
+		}
+		defer src.Close()
+		seen := map[string]string{}
+		var s schemas.Sample
+		for id := range src.Len() {
+			if err := src.Read(ctx, id, &s); err != nil {
+				t.Fatal(place, err)
+			}
+			if !utf8.ValidString(s.Key) || seen[s.Key] != "" {
+				t.Errorf("%s: key %q", place, s.Key)
+			}
+			seen[s.Key] = string(s.Data)
+		}
+		if digest == "" {
+			digest = src.Manifest().Digest()
+			if err := WriteManifest(src, filepath.Join(dir, "all.manifest.json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := src.Manifest().Digest(); d != digest || len(seen) != 3 {
+			t.Errorf("%s: digest %s, want %s, %d samples", place, d, digest, len(seen))
+		}
+		if rep, err := Verify(ctx, src, VerifyOptions{}); err != nil || len(rep.Damaged) > 0 {
+			t.Errorf("%s: verify: %+v, %v", place, rep, err)
+		}
+	}
+}
+
 // A pipe, socket or device is never opened, neither while the folder is listed nor in the
 // place of a picture that was indexed.
 func TestFolderNeverOpensPipes(t *testing.T) {
@@ -213,7 +255,7 @@ func TestFolderLinkKinds(t *testing.T) {
 		"a/1.jpg 0", "a/b/deep/2.jpg 0", "a/b/y.jpg 0", "b/deep/2.jpg 1", "b/deep/a/1.jpg 1", "b/y.jpg 1", "c/1.jpg 2", "c/b/deep/2.jpg 2", "c/b/y.jpg 2",
 	})
 	// Right in the folder: d, e and f; deeper, a/self and a/x.txt, each seen by each way to it.
-	const want = `passed over 15: 9 links that lead nowhere (first "a/self"); 6 links to a folder above (first "a/b/deep/a")`
+	const want = `passed over 15: 9 links that lead nowhere (first "a/self"); 6 links to a folder above (first "a/b/deep/a"); kept 7 copies of other files (first "a/b/y.jpg")`
 	if got := SurveyOf(src).String(); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -91,7 +91,7 @@ func (s *shardSet) checkComplete() error {
 		return nil
 	}
 	for _, shard := range s.sidecar.Shards {
-		p := store.Join(s.dir, shard.Name)
+		p := store.Join(s.dir, unescapeName(shard.Name))
 		if !slices.Contains(s.paths, p) {
 			return errs.New("open wds", p, "fetch it, or name the shards that are there by a glob",
 				errs.Because(errs.ErrNotFound, "the sidecar lists it"))
@@ -108,11 +108,11 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 	}
 	s := &shardSet{kind: tarShards, dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
 	for _, shard := range m.Shards {
-		if !filepath.IsLocal(shard.Name) {
+		if !filepath.IsLocal(unescapeName(shard.Name)) {
 			return nil, errs.New("read manifest", place, "index the shards again",
 				errs.Because(errs.ErrCorrupt, fmt.Sprintf("shard %q is not in its folder", shard.Name)))
 		}
-		s.paths = append(s.paths, store.Join(s.dir, shard.Name))
+		s.paths = append(s.paths, store.Join(s.dir, unescapeName(shard.Name)))
 	}
 	if len(s.paths) == 0 || !slices.IsSorted(s.paths) {
 		return nil, errs.New("read manifest", place, "index the shards again", errs.Because(errs.ErrCorrupt, "it lists no shards, or not in order"))

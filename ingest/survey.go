@@ -63,7 +63,7 @@ func (s Survey) Largest(n int) Survey {
 
 // add counts one thing that was passed over.
 func (s *Survey) add(reason, name string) {
-	s.merge("", Survey{{Reason: reason, Count: 1, First: name}})
+	s.merge("", Survey{{Reason: escapeName(reason), Count: 1, First: escapeName(name)}})
 }
 
 // merge adds another survey, whose names get the prefix.

@@ -114,7 +114,7 @@ func (s *folderSource) units() (n, bytes int64) { return s.manifest.Samples, s.m
 
 func (s *folderSource) verify(ctx context.Context, i int64, m *meter) (*Damage, error) {
 	sum, err := s.x.sumSample(ctx, s.store, "verify", s.root, i, false, m)
-	return compare(ctx, s.x.Shards[s.x.shardOf(i)].Name, s.x.name(i),
+	return compare(ctx, s.x.Shards[s.x.shardOf(i)].Name, escapeName(s.x.name(i)),
 		fmt.Sprintf("%x", s.x.sums[i]), fmt.Sprintf("%x", sum), err)
 }
 

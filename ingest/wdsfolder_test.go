@@ -40,9 +40,11 @@ var folderCases = []struct {
 	{about: "folders of splits beside unnamed tars", files: []string{"0.tar", "train/0.tar", "val/0.tar"}, want: []string{"0.tar"}, pass: `1 files whose names say no split, beside those of splits (first "0.tar")`},
 	{about: "other folders beside unnamed tars", files: []string{"0.tar", "old/0.tar", "images/1/2.jpg"}, want: []string{"0.tar"}},
 	{about: "other folders beside splits", files: []string{"train-0.tar", "old/train-1.tar"}, want: []string{"train-0.tar"}},
-	{about: "files beside", files: []string{"train-0.tar", "train-0.idx", "_shard_sizes.json", "LICENSE", ".DS_Store", "extra.tar", "classes.txt"}, want: []string{"train-0.tar"},
+	{
+		about: "files beside", files: []string{"train-0.tar", "train-0.idx", "_shard_sizes.json", "LICENSE", ".DS_Store", "extra.tar", "classes.txt"}, want: []string{"train-0.tar"},
 		pass: `1 files beside tars (.idx) (first "train-0.idx"); 1 files beside tars (.json) (first "_shard_sizes.json"); 1 files beside tars (no extension) (first "LICENSE"); ` +
-			`1 files whose names say no split, beside those of splits (first "extra.tar"); 1 hidden files (first ".DS_Store")`},
+			`1 files whose names say no split, beside those of splits (first "extra.tar"); 1 hidden files (first ".DS_Store")`,
+	},
 	{about: "a compressed copy", files: []string{"train-0.tar", "train-0.tar.gz"}, want: []string{"train-0.tar"}, pass: `1 compressed copies of tars (first "train-0.tar.gz")`},
 	{about: "in capitals", files: []string{"TRAIN-0.TAR"}, want: []string{"TRAIN-0.TAR"}},
 	{about: "nothing", files: []string{"a/b.jpg"}, kind: errs.ErrNotFound, says: "holds no tar"},

@@ -75,8 +75,10 @@ var groupCases = []struct {
 }{
 	{about: "plain", members: members("0.jpg", "0.cls=3", "1.cls=4", "1.jpg", "2.png"), want: []string{"0.jpg 3", "1.jpg 4", "2.png -1"}},
 	{about: "AppleDouble", members: members("./._0.jpg", "./0.jpg", "./._0.cls", "./0.cls=1", "__MACOSX/0.jpg"), want: []string{"./0.jpg 1"}, passed: `3 AppleDouble members of macOS (._NAME) (first "./._0.cls")`},
-	{about: "what ends no sample", members: members("0.jpg", ".hidden.jpg", "README", "__url__=u", "d/=", "fifo.jpg=FIFO", "0.cls=1"), want: []string{"0.jpg 1"},
-		passed: `1 hidden members (first ".hidden.jpg"); 1 members about the shard (__NAME__) (first "__url__"); 1 members that are no files (first "fifo.jpg"); 1 members without an extension (first "README")`},
+	{
+		about: "what ends no sample", members: members("0.jpg", ".hidden.jpg", "README", "__url__=u", "d/=", "fifo.jpg=FIFO", "0.cls=1"), want: []string{"0.jpg 1"},
+		passed: `1 hidden members (first ".hidden.jpg"); 1 members about the shard (__NAME__) (first "__url__"); 1 members that are no files (first "fifo.jpg"); 1 members without an extension (first "README")`,
+	},
 	{about: "all images, then all labels", members: members("0.jpg", "1.jpg", "2.jpg", "0.cls=5", "1.cls=6"), want: []string{"0.jpg 5", "1.jpg 6", "2.jpg -1"}},
 	{about: "all labels, then all images", members: members("0.cls=5", "1.cls=6", "1.jpg", "0.jpg"), want: []string{"1.jpg 6", "0.jpg 5"}},
 	{about: "apart, keys in folders", members: members("a/0.jpg", "b/0.jpg", "b/0.cls=1", "a/0.cls=2"), want: []string{"a/0.jpg 2", "b/0.jpg 1"}},
@@ -85,8 +87,10 @@ var groupCases = []struct {
 	{about: "a sample twice", members: members("0.jpg", "0.cls=1", "1.jpg", "1.cls=2", "0.jpg", "0.cls=3"), want: []string{"0.jpg 1", "1.jpg 2", "0.jpg 3"}},
 	{about: "a label twice, apart", members: members("0.jpg", "0.cls=1", "1.jpg", "0.cls=3"), want: []string{"0.jpg 1", "1.jpg -1"}, passed: `1 labels of samples that have one (first "0.cls")`},
 	{about: "labels without images", members: members("0.jpg", "0.cls=1", "9.cls=3", "9.txt", "8.json={}"), want: []string{"0.jpg 1"}, passed: `2 samples without an image (first "8.json")`},
-	{about: "other members", members: members("0.jpg", "0.txt", "0.json={}", "0.cls=1", "1.txt", "1.jpg"), want: []string{"0.jpg 1", "1.jpg -1"},
-		passed: `1 other members of samples (.json) (first "0.json"); 2 other members of samples (.txt) (first "0.txt")`},
+	{
+		about: "other members", members: members("0.jpg", "0.txt", "0.json={}", "0.cls=1", "1.txt", "1.jpg"), want: []string{"0.jpg 1", "1.jpg -1"},
+		passed: `1 other members of samples (.json) (first "0.json"); 2 other members of samples (.txt) (first "0.txt")`,
+	},
 	{about: "upper case", members: members("0.JPG", "0.CLS=2"), want: []string{"0.JPG 2"}},
 	{about: "dotted folders", members: members("a.b/0001.jpg", "a.b/0001.cls=1", "a.b/0002.jpg", "a.b/README"), want: []string{"a.b/0001.jpg 1", "a.b/0002.jpg -1"}, passed: `1 members without an extension (first "a.b/README")`},
 
@@ -115,8 +119,10 @@ var groupCases = []struct {
 	{about: "mask without its image", members: members("0.jpg", "0.mask.png", "1.mask.png"), want: []string{"0.jpg -1"}, passed: `1 pictures beside the image of a sample (.png) (first "0.mask.png"); 1 samples without an image (first "1.mask.png")`},
 	{about: "left and right", members: members("0.left.jpg", "0.right.jpg"), says: `?image=left.jpg`},
 	{about: "left and right of other keys", members: members("0.left.jpg", "1.right.jpg"), says: `more than one picture may be the image`},
-	{about: "left is named", fields: "?image=left.jpg", members: members("0.left.jpg", "0.right.jpg", "1.right.jpg"), want: []string{"0.left.jpg -1"},
-		passed: `1 pictures beside the image of a sample (.jpg) (first "0.right.jpg"); 1 samples without an image (first "1.right.jpg")`},
+	{
+		about: "left is named", fields: "?image=left.jpg", members: members("0.left.jpg", "0.right.jpg", "1.right.jpg"), want: []string{"0.left.jpg -1"},
+		passed: `1 pictures beside the image of a sample (.jpg) (first "0.right.jpg"); 1 samples without an image (first "1.right.jpg")`,
+	},
 	{about: "two bare pictures", members: members("0.jpg", "0.png"), says: `more than one picture has the key "0": "0.jpg" and "0.png"`},
 	{about: "two bare pictures, apart", members: members("0.jpg", "1.jpg", "0.png", "1.png"), says: `more than one picture has the key "0"`},
 	{about: "the first that is there", fields: "?image=png;jpg", members: members("0.jpg", "0.png", "1.jpg"), want: []string{"0.png -1", "1.jpg -1"}, passed: `1 pictures beside the image of a sample (.jpg) (first "0.jpg")`},
@@ -127,8 +133,10 @@ var groupCases = []struct {
 	{about: "hard link", members: members("0.jpg", "0.cls=3", "1.jpg="+hardMark+"0.jpg", "1.cls="+hardMark+"0.cls"), want: []string{"0.jpg 3", "1.jpg 3 0.jpg"}},
 	{about: "hard link to what is no sample", members: members("blob/1", "1.jpg="+hardMark+"blob/1"), want: []string{"1.jpg -1 blob/1"}, passed: `1 members without an extension (first "blob/1")`},
 	{about: "symbolic link", members: members("b/1.jpg="+softMark+"../a/0.jpg", "b/1.cls=1", "a/0.jpg", "a/0.cls=3"), want: []string{"b/1.jpg 1 a/0.jpg", "a/0.jpg 3"}},
-	{about: "links to links, in a ring, out of the tar", members: members("0.jpg", "1.jpg="+softMark+"2.jpg", "2.jpg="+hardMark+"0.jpg", "3.jpg="+softMark+"4.jpg", "4.jpg="+softMark+"3.jpg", "5.jpg="+softMark+"/etc/passwd"),
-		want: []string{"0.jpg -1", "1.jpg -1 0.jpg", "2.jpg -1 0.jpg"}, passed: `3 links to no member of the tar (first "3.jpg")`},
+	{
+		about: "links to links, in a ring, out of the tar", members: members("0.jpg", "1.jpg="+softMark+"2.jpg", "2.jpg="+hardMark+"0.jpg", "3.jpg="+softMark+"4.jpg", "4.jpg="+softMark+"3.jpg", "5.jpg="+softMark+"/etc/passwd"),
+		want: []string{"0.jpg -1", "1.jpg -1 0.jpg", "2.jpg -1 0.jpg"}, passed: `3 links to no member of the tar (first "3.jpg")`,
+	},
 	{about: "a label that links to no label", members: members("0.jpg", "x=3", "0.cls="+hardMark+"x"), says: "not read as a label"},
 	{about: "empty tar", want: nil},
 	{about: "no image at all", members: members("dataset.json={}", "__url__"), passed: `1 members about the shard (__NAME__) (first "__url__"); 1 samples without an image (first "dataset.json")`},

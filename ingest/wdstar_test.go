@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
@@ -133,6 +134,9 @@ func FuzzScanTar(f *testing.F) {
 	f.Add(tarBytes(f, tarFile{"1.jpg", []byte("image")}, tarFile{"1.cls", []byte("3")}))
 	f.Add(tarBytes(f, tarFile{strings.Repeat("x", 200) + ".png", make([]byte, 600)}))
 	f.Add(make([]byte, 1024))
+	for _, c := range groupCases {
+		f.Add(linkedTar(f, tar.FormatPAX, c.members...))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, sum, err := scan(b)
 		if err != nil {
@@ -143,6 +147,11 @@ func FuzzScanTar(f *testing.F) {
 		}
 		if len(c.sizes) != len(c.nameEnd) || len(c.labels) != len(c.nameEnd) || len(c.offsets) != len(c.nameEnd) {
 			t.Fatal("columns of different lengths")
+		}
+		for i, l := range c.labels {
+			if l < schemas.NoLabel || c.classes != nil && int(l) >= len(c.classes) {
+				t.Fatalf("sample %d has label %d of %q", i, l, c.classes)
+			}
 		}
 		for i, off := range c.offsets {
 			if off < tarBlock || off+int64(c.sizes[i]) > int64(len(b)) {

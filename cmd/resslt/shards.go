@@ -123,7 +123,7 @@ func (s *shardsSummary) print(w io.Writer) error {
 	classes := "none"
 	if n := len(s.Classes); n > 0 {
 		const most = 12
-		classes = fmt.Sprintf("%d: %s", n, strings.Join(s.Classes[:min(n, most)], ", "))
+		classes = fmt.Sprintf("%d: %s", n, cli.Cell(strings.Join(s.Classes[:min(n, most)], ", ")))
 		if n > most {
 			classes += ", …"
 		}
@@ -206,7 +206,7 @@ func newShardsLs() *cobra.Command {
 				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 				fmt.Fprintln(t, "SHARD\tSAMPLES\tBYTES\tSHA-256")
 				for _, s := range m.Shards {
-					fmt.Fprintf(t, "%s\t%d\t%d\t%.12s\n", s.Name, s.Samples, s.Bytes, s.SHA256)
+					fmt.Fprintf(t, "%s\t%d\t%d\t%.12s\n", cli.Cell(s.Name), s.Samples, s.Bytes, s.SHA256)
 				}
 				fmt.Fprintf(t, "total %d\t%d\t%d\t\n", len(m.Shards), m.Samples, m.Bytes())
 				out := summarize(m, ingest.SurveyOf(src), begun)
@@ -219,7 +219,7 @@ func newShardsLs() *cobra.Command {
 					if err := src.Read(ctx, id, &s); err != nil {
 						return err
 					}
-					fmt.Fprintf(t, "%d\t%s\t%s\t%d\n", id, s.Key, labelName(m, s.Label), len(s.Data))
+					fmt.Fprintf(t, "%d\t%s\t%s\t%d\n", id, cli.Cell(s.Key), labelName(m, s.Label), len(s.Data))
 					out.First = append(out.First, sampleSummary{ID: id, Key: s.Key, Label: s.Label, Bytes: len(s.Data)})
 				}
 				if err := t.Flush(); err != nil {
@@ -243,7 +243,7 @@ func labelName(m *ingest.Manifest, label int32) string {
 	case label == schemas.NoLabel:
 		return "-"
 	case int(label) < len(m.Classes):
-		return fmt.Sprintf("%d %s", label, m.Classes[label])
+		return fmt.Sprintf("%d %s", label, cli.Cell(m.Classes[label]))
 	}
 	return strconv.Itoa(int(label))
 }
@@ -325,7 +325,7 @@ not decoded.`,
 				}
 				found := []damage{}
 				for _, d := range rep.Damaged {
-					fmt.Fprintf(c.OutOrStdout(), "damaged  %s  %v\n", filepath.Join(d.Shard, d.File), d.Err)
+					fmt.Fprintf(c.OutOrStdout(), "damaged  %s  %v\n", cli.Cell(filepath.Join(d.Shard, d.File)), d.Err)
 					found = append(found, damage{d.Shard, d.File, d.Err.Error()})
 				}
 				fmt.Fprintf(c.OutOrStdout(), "%d shards, %s hashed, %d damaged\n%s\n", rep.Shards, humanBytes(rep.Bytes), len(found), pipeline.Totals(src.Manifest()))

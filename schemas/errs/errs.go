@@ -2,7 +2,10 @@ package errs
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Sentinels. Every error that leaves a package of resslt matches one of these
@@ -110,10 +113,27 @@ func (b *because) Unwrap() []error {
 }
 
 // oneLine folds line breaks, so that a library's multi-line message stays one
-// line in a log and on a terminal.
+// line in a log and on a terminal. Bytes that a terminal would obey or that are no UTF-8,
+// as names of files may have, are written as \xHH.
 func oneLine(s string) string {
-	if !strings.ContainsAny(s, "\r\n") {
+	if strings.ContainsAny(s, "\r\n") {
+		s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	}
+	if !strings.ContainsFunc(s, unprintable) {
 		return s
 	}
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	var b strings.Builder
+	for i, r := range s {
+		switch _, n := utf8.DecodeRuneInString(s[i:]); {
+		case r == utf8.RuneError && n == 1, unicode.IsControl(r):
+			for _, c := range []byte(s[i : i+n]) {
+				fmt.Fprintf(&b, `\x%02x`, c)
+			}
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
+
+func unprintable(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }

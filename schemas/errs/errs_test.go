@@ -20,6 +20,17 @@ func TestErrorIsOneLine(t *testing.T) {
 	}
 }
 
+// Names of files may hold what a terminal obeys, or bytes that are no text.
+func TestErrorIsText(t *testing.T) {
+	for name, want := range map[string]string{
+		"K\xe4se.jpg": `K\xe4se.jpg`, "a\x1b[31m.jpg": `a\x1b[31m.jpg`, "a\tb": `a\x09b`, "a\u0085b": `a\xc2\x85b`, "é\ufffd😀": "é\ufffd😀", "a\nb": "a; b",
+	} {
+		if got := errs.New("open", name, "", errs.ErrNotFound).Error(); got != "open "+want+": not found" {
+			t.Errorf("%q is printed as %q", name, got)
+		}
+	}
+}
+
 // A part that is missing leaves no gap in the line.
 func TestErrorWithoutParts(t *testing.T) {
 	for want, err := range map[string]error{
