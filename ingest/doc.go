@@ -59,8 +59,8 @@
 //
 // What they share is decided once: the split in split.go, which split a name means in
 // splitname.go, which files are samples in candidate.go, what a URI names in folderuri.go
-// and globliteral.go, how names become text in name.go, hashes and caches of indexes in foldersums.go and index.go, tars in
-// tarwalk.go. A fixture in fixtures_test.go gives the format the conformance suite.
+// and globliteral.go, how names become text in name.go, hashes and caches of indexes in
+// foldersums.go and index.go, tars in tarwalk.go. A fixture in fixtures_test.go gives the format the conformance suite.
 //
 // Raw sets come out as RawGray (H,W) or RawRGB (H,W,3) uint8, interleaved; the others as
 // Encoded bytes, untouched: a text file named x.jpg is a sample, which the decoder will
