@@ -18,6 +18,7 @@
 //	manifest   format, split, n, class names, shards: the digest is taken of it
 //	digest     SHA-256 of the manifest's JSON: the data set's identity in a run spec
 //	candidate  a file that is a sample by its name; the decoder finds out whether it is an image
+//	survey     what a reader passed over, by reason: nothing is dropped in silence
 //	index      where each sample of a folder or of shards is stored; cached on disk
 //	sidecar    the manifest that Pack writes next to its shards
 //	order      the permutation of [0, n) that an epoch follows: global (order.go) or
@@ -32,8 +33,8 @@
 //	fashion-mnist, mnist  idx.go      gray, HW, gzipped or not   header; labels file
 //	cifar10, cifar100     cifar.go    RGB planes, row by row     exact file sizes; in the row
 //	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
-//	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
-//	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls, .json, …
+//	folder                folder.go   image files                the tree; the class folder
+//	wds                   wds.go      image files in a tar       the members; .cls, .json, …
 //	parquet               parquet.go  encoded bytes in pages     columns image {bytes, path} and label
 //	imagenet-tar          ilsvrc.go   JPEG in a tar of tars      the class tars, by synset; devkit for test
 //	food101, dtd, pets,   transfer.go JPEG files                 the official lists of the split;
@@ -51,13 +52,15 @@
 //	                                 and their sizes; served by rawSource (raw.go)
 //	image files named by lists       fileListSet (filelist.go), as voc.go: read the lists
 //	                                 by a listReader; served by folderSource
-//	a folder of images               folderSource (folder.go, folderwalk.go, folderremote.go)
+//	a folder of images               folderSource (folder.go): folderlayout.go plans over a
+//	                                 folderTree, on a disk (folderwalk.go) or remote (folderremote.go)
 //	shards that are indexed          a scanner (shards.go) lists the samples of one shard;
 //	                                 served by shardFiles, as wds.go and parquet.go
 //
-// What they share is decided once: the split in split.go, which files are samples in
-// candidate.go, hashes and caches of indexes in foldersums.go and index.go, tars in
-// tarwalk.go. A fixture in fixtures_test.go gives the format the conformance suite.
+// What they share is decided once: the split in split.go, which split a name means in
+// splitname.go, which files are samples in candidate.go, what a URI names in folderuri.go
+// and globliteral.go, how names become text in name.go, hashes and caches of indexes in
+// foldersums.go and index.go, tars in tarwalk.go. A fixture in fixtures_test.go gives the format the conformance suite.
 //
 // Raw sets come out as RawGray (H,W) or RawRGB (H,W,3) uint8, interleaved; the others as
 // Encoded bytes, untouched: a text file named x.jpg is a sample, which the decoder will
@@ -73,8 +76,10 @@
 //     In a tar they follow the members.
 //   - A file that changed after Open is refused by Read if its size or time show it,
 //     and found by Verify if they do not.
-//   - What cannot be indexed fails Open, by name. (Hidden files, other extensions and
-//     links back up the tree are no samples.)
+//   - What cannot be indexed fails Open, by name. What is no sample (hidden and empty
+//     files, other extensions, links back up the tree) is in the Survey.
+//   - Names of shards and classes, and keys, are UTF-8 (name.go); names within an index
+//     are the bytes of the disk.
 //   - Lengths that a file claims are checked against its size before memory is
 //     allocated.
 //

@@ -122,3 +122,45 @@ func TestHumanBytes(t *testing.T) {
 		}
 	}
 }
+
+// --split names folders, chooses among splits, and settles what cannot be guessed.
+func TestShardsSplits(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"bus/1.jpg", "train/2.jpg", "train/3.jpg", "A/cat/4.jpg", "A/dog/5.jpg", "A/dog/6.jpg", "A/dog/7.jpg", "B/cat/8.jpg"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	for _, c := range []struct {
+		args, split, classes string
+		samples              int64
+	}{
+		{"--split train=.", "train", "A B bus train", 8},
+		{"--split train=A", "train", "cat dog", 4},
+		{"--split test=B --split train=A", "train", "cat dog", 4},
+		{"--split test=B --split train=A --split test", "test", "cat dog", 1},
+		{"--split test=B", "test", "cat", 1},
+		{"--split valid=A", "val", "cat dog", 4},
+	} {
+		out, err := shardsVerb(t, append([]string{"index", "--data", "folder:" + dir, "--cache", t.TempDir(), "--json"}, strings.Fields(c.args)...)...)
+		if err != nil {
+			t.Errorf("%s: %v", c.args, err)
+			continue
+		}
+		var got shardsSummary
+		lastJSON(t, out, &got)
+		if got.Split != c.split || got.Samples != c.samples || strings.Join(got.Classes, " ") != c.classes {
+			t.Errorf("%s: split %s, %d samples of %v", c.args, got.Split, got.Samples, got.Classes)
+		}
+	}
+	for args, want := range map[string]string{
+		"":                                "--split train=.",
+		"--split train=C":                 "C: not found",
+		"--split train=A --split test=A":  "holds A",
+		"--split everything=A":            "a folder has no split",
+		"--split train=A --data cifar10:": "is no folder of images",
+	} {
+		out, err := shardsVerb(t, append([]string{"index", "--data", "folder:" + dir, "--cache", t.TempDir()}, strings.Fields(args)...)...)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s\n%s", args, err, want, out)
+		}
+	}
+}

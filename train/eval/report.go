@@ -66,7 +66,8 @@ type Split struct {
 type PassedOver struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
-	First  string `json:"first"` // name of the first one
+	First  string `json:"first"`          // name of the first one
+	Kept   bool   `json:"kept,omitempty"` // they are samples nonetheless, and only worth a word
 }
 
 // Skipped is an image that cannot be decoded.
