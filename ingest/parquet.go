@@ -36,6 +36,7 @@ const parquetHint = "name Parquet files with a column image {bytes, path}, as in
 var parquetShards = &shardKind{
 	scheme: "parquet", op: "open parquet", hint: parquetHint, noun: "Parquet files", form: "*/*.parquet",
 	is: isParquetName, plain: isParquetName,
+	depth: 4, // CONFIG/train/label=3/0000.parquet
 }
 
 func isParquetName(name string) bool {

@@ -187,5 +187,3 @@ func looksLikeImage(b []byte) bool {
 	}
 	return false
 }
-
-

@@ -21,9 +21,6 @@ func isTarName(name string) bool { return strings.HasSuffix(strings.ToLower(name
 // isPackedTar reports whether a name is that of a compressed tar.
 func isPackedTar(name string) bool { return plainName(name) != "" }
 
-// maxShardDepth is how deep shards may lie: CONFIG/train/label=3/0000.parquet.
-const maxShardDepth = 4
-
 // shardsOfFolder are the split's shards in the folder or, as Hugging Face lays them out,
 // below it: data/train-….tar, train/0000.tar, CONFIG/train/0000.tar.
 func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) (*shardSet, error) {
@@ -35,7 +32,7 @@ func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) 
 	names := top
 	chosen, known, err := filesOfSplit(names, split)
 	if len(chosen) == 0 || !known && err == nil {
-		if names, _, err = k.filesIn(ctx, st, dir, "", maxShardDepth); err != nil {
+		if names, _, err = k.filesIn(ctx, st, dir, "", k.depth); err != nil {
 			return nil, fileError(k.op, dir, k.hint, err)
 		}
 		if len(top) > 0 { // others are no part of the set

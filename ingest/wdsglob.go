@@ -22,11 +22,13 @@ type shardKind struct {
 	is               func(name string) bool // by its name; compressed tars too
 	plain            func(name string) bool // as is, but not compressed ones
 	packs            bool                   // Pack's sidecar may be beside them
+	depth            int                    // how deep below a folder they are looked for
 }
 
 var tarShards = &shardKind{
 	scheme: "wds", op: "open wds", hint: wdsHint, noun: "tars", form: "*/*.tar",
 	is: func(name string) bool { return isTarName(name) || isPackedTar(name) }, plain: isTarName, packs: true,
+	depth: 3, // CONFIG/train/0000.tar
 }
 
 // shardSet is the shards that a glob names.
