@@ -82,7 +82,15 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	if m.Reading, err = x.oneReading(op); err != nil {
 		return nil, err
 	}
-	if m.Classes, err = set.parquetClasses(ctx, arg, split, x, opt); err != nil {
+	if key, ok := strings.CutSuffix(m.Reading, folderMark); ok { // a folder that all have in common is in no shard's name
+		_, key, _ = strings.Cut(key, "&label=")
+		for _, part := range partitions(store.Join(set.dir, "x")) {
+			if strings.HasPrefix(part, key+"=") {
+				m.Reading += part
+			}
+		}
+	}
+	if m.Classes, err = set.parquetClasses(ctx, arg, split, x, columns, opt); err != nil {
 		return nil, err
 	}
 	return &parquetSource{
@@ -93,7 +101,7 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 
 // parquetClasses are the class names. Where all files list the same, labels count in
 // that list; what other lists mean is sorted out by name.
-func (s *shardSet) parquetClasses(ctx context.Context, arg, split string, x *index, opt Options) ([]string, error) {
+func (s *shardSet) parquetClasses(ctx context.Context, arg, split string, x *index, columns parquetColumns, opt Options) ([]string, error) {
 	first := -1
 	for i, names := range x.Classes {
 		if x.First[i] == x.First[i+1] {
@@ -108,8 +116,41 @@ func (s *shardSet) parquetClasses(ctx context.Context, arg, split string, x *ind
 		return nil, nil
 	}
 	classes := slices.Clone(x.Classes[first])
+	if other, err := s.listedOtherwise(ctx, split, classes, columns, opt); other || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return s.classes(ctx, arg, split, x, opt)
+	}
 	x.Classes = nil
-	return classes, x.checkLabels(s.kind.op, classes, "fetch the files again", "the footer")
+	return classes, x.checkLabels(s.kind.op, classes, "take other labels by ?label=COLUMN, or none by ?label=none", "the footer")
+}
+
+// listedOtherwise reports whether another split lists other classes, or the same in
+// another order, by its first file: then labels of both count in one list. A file that
+// can't be read says nothing: its split can't be opened either.
+func (s *shardSet) listedOtherwise(ctx context.Context, split string, classes []string, columns parquetColumns, opt Options) (bool, error) {
+	if err := s.findOthers(ctx, opt.files, split); err != nil {
+		return false, err
+	}
+	seen := map[string]bool{}
+	for _, p := range slices.Sorted(slices.Values(s.others)) {
+		place, err := splitOfFile(p)
+		if err != nil || seen[place.split] {
+			continue
+		}
+		seen[place.split] = true
+		f, err := openFile(ctx, opt.files, s.kind.op, p, parquetHint)
+		if err != nil {
+			continue
+		}
+		t, err := columns.openTable(ctx, f, p)
+		f.Close()
+		if err == nil && len(t.classes) > 0 && !slices.Equal(t.classes, classes) {
+			return true, nil
+		}
+	}
+	return false, ctx.Err()
 }
 
 // imageTable is the columns of one file that make up a data set.
@@ -134,7 +175,7 @@ func (c parquetColumns) openTable(ctx context.Context, f *file, name string) (*i
 	}
 	t, err := c.find(p, name)
 	if err != nil {
-		return nil, parquetError(op, f.path, columnsHint, err)
+		return nil, parquetError(op, f.path, contentHint(err), err)
 	}
 	return t, nil
 }
@@ -163,6 +204,17 @@ func parquetError(op, where, hint string, err error) error {
 	return errs.New(op, where, hint, err)
 }
 
+// contentHint is what mends a file that can't be read.
+func contentHint(err error) string {
+	switch {
+	case errors.Is(err, errs.ErrUnsupported):
+		return "write the file otherwise, or " + columnsHint
+	case errors.Is(err, errs.ErrNotFound):
+		return columnsHint
+	}
+	return "fetch the file again"
+}
+
 // scan is a scanner: it hashes a file and lists its rows, with the offset of the page
 // that holds each image.
 func (c parquetColumns) scan(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (cs *columns, s Shard, seen stamp, err error) {
@@ -188,7 +240,7 @@ func (c parquetColumns) scan(ctx context.Context, st *store.Store, path string, 
 		if ctx.Err() != nil {
 			return nil, s, seen, ctx.Err()
 		}
-		return nil, s, seen, parquetError(op, path, "fetch the file again", err)
+		return nil, s, seen, parquetError(op, path, contentHint(err), err)
 	}
 	return cs, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
 }

@@ -73,7 +73,7 @@ func parquetSamples(t testing.TB, n int) []schemas.Sample {
 }
 
 // Every way in which a writer may lay out the same rows reads back.
-func TestParquetLayouts(t *testing.T) {
+func TestParquetOfArrow(t *testing.T) {
 	ctx := context.Background()
 	want := parquetSamples(t, 500)
 	want[3].Label = schemas.NoLabel

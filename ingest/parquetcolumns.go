@@ -49,8 +49,7 @@ func cutColumns(arg string) (glob string, c parquetColumns, err error) {
 	return arg[:at], c, nil
 }
 
-// Columns by the names that image data sets give them, the preferred ones first. Those
-// before the bar were known when digests said nothing of columns, and need no reading.
+// Columns by the names that image data sets give them, the preferred ones first.
 var (
 	usualImages   = []string{"image", "img", "jpg", "png"}
 	otherImages   = []string{"jpeg", "webp", "picture", "photo", "image_bytes", "img_bytes", "image_data", "image_content", "bytes", "content", "data"}
@@ -155,20 +154,42 @@ func (c parquetColumns) find(p *parquet.File, name string) (*imageTable, error) 
 		return nil, err
 	}
 	labelled := noLabels
-	if label != nil {
+	switch {
+	case label != nil:
 		if t.labels, err = p.Column(*label); err != nil {
 			return nil, err
 		}
 		t.classes = s.features[label.Path].Names
 		labelled = label.Path
-	} else if t.part != "" {
-		labelled, _, _ = strings.Cut(t.part, "=")
+	case t.part != "":
+		key, _, _ := strings.Cut(t.part, "=")
+		labelled = key + folderMark
 	}
-	usual := (label == nil && t.part == "" && c.label == "") || slices.Contains(usualLabels, labelled)
-	if !usual || !slices.Contains(usualImages, column) {
+	if wasImage, wasLabel := s.beforeReadings(); image.Path != wasImage || labelled != wasLabel {
 		t.reading = "image=" + column + "&label=" + labelled
 	}
 	return t, nil
+}
+
+// folderMark ends the name of a column of labels that folders give.
+const folderMark = "/"
+
+// beforeReadings are the columns that were found when manifests said nothing of columns:
+// these need no reading, so that their digests stay.
+func (s *parquetSchema) beforeReadings() (image, label string) {
+	label = noLabels
+	for _, n := range []string{"image.bytes", "img.bytes", "image", "img", "jpg", "png"} {
+		if s.leaf(n) != nil {
+			image = n
+			break
+		}
+	}
+	for _, n := range usualLabels {
+		if s.leaf(n) != nil {
+			return image, n
+		}
+	}
+	return image, label
 }
 
 func (c parquetColumns) findImage(s *parquetSchema, t *imageTable) (*parquet.Leaf, error) {
@@ -186,10 +207,20 @@ func (c parquetColumns) findImage(s *parquetSchema, t *imageTable) (*parquet.Lea
 		}
 		names = of
 	}
+	var fault error
 	for _, n := range names {
-		if l := s.imageLeaf(n); l != nil {
-			return l, checkImageLeaf(l)
+		l := s.imageLeaf(n)
+		if l == nil {
+			continue
 		}
+		if err := checkImageLeaf(l); err != nil {
+			if fault == nil {
+				fault = err
+			}
+			continue
+		}
+		t.guessed = s.features[n].Type != "Image" && !slices.Contains(usualImages, n)
+		return l, nil
 	}
 	var bytes []*parquet.Leaf
 	for i := range s.leaves {
@@ -200,6 +231,9 @@ func (c parquetColumns) findImage(s *parquetSchema, t *imageTable) (*parquet.Lea
 	if len(bytes) == 1 {
 		t.guessed = true
 		return bytes[0], nil
+	}
+	if fault != nil {
+		return nil, fault
 	}
 	return nil, errs.Because(errs.ErrNotFound, fmt.Sprintf("which of its columns %s holds the images cannot be told", s.columns()))
 }
@@ -302,5 +336,5 @@ func partitions(name string) []string {
 // inPartition reports whether a file is in a folder that is named by a column's value,
 // other than that of its split.
 func inPartition(name string) bool {
-	return slices.ContainsFunc(partitions(name), func(p string) bool { return !strings.HasPrefix(p, "split=") })
+	return slices.ContainsFunc(partitions(name), func(p string) bool { return !strings.HasPrefix(p, splitColumn+"=") })
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func (t *imageTable) list(ctx context.Context, r shardReader) (*columns, error) 
 			c.passed.add(rowsOfNoBytes, name)
 			return nil
 		case t.guessed && len(c.sizes) == 0 && !looksLikeImage(v):
-			return errs.Because(errs.ErrNotFound, fmt.Sprintf("column %s, the only one of bytes, holds no images", t.images.Path))
+			return errs.Because(errs.ErrNotFound, fmt.Sprintf("column %s, which may be the one of the images by its name or type, holds none", t.images.Path))
 		}
 		if err := c.addName([]byte(name)); err != nil {
 			return err
@@ -121,24 +122,27 @@ func (t *imageTable) readLabels(ctx context.Context, r shardReader, c *columns) 
 // can be no class names are captions, and no labels.
 func (t *imageTable) nameLabels(ctx context.Context, r shardReader, c *columns) ([]int32, error) {
 	var texts []string
+	distinct := map[string]string{} // each text once in memory
 	caption := false
 	if err := t.labels.Each(ctx, r, func(_ int64, b []byte) error {
-		caption = caption || len(b) > maxLabelBytes || !utf8.Valid(b)
-		if caption {
+		if caption = caption || len(b) > maxLabelBytes || !utf8.Valid(b) || len(distinct) > maxLabelClasses; caption {
 			return nil
 		}
-		texts = append(texts, strings.TrimSpace(string(b)))
+		s := strings.TrimSpace(string(b))
+		known, ok := distinct[s]
+		if !ok {
+			known, distinct[s] = s, s
+		}
+		texts = append(texts, known)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	distinct := slices.Sorted(slices.Values(texts))
-	distinct = slices.DeleteFunc(slices.Clone(slices.Compact(distinct)), func(s string) bool { return s == "" })
-	if caption || len(distinct) > maxLabelClasses {
+	if delete(distinct, ""); caption || len(distinct) > maxLabelClasses {
 		c.passed.add(captionColumns, t.labels.Path)
 		return nil, nil
 	}
-	return labelTexts(texts, distinct, c), nil
+	return labelTexts(texts, slices.Sorted(maps.Keys(distinct)), c), nil
 }
 
 // labelTexts numbers texts: by what they say if all are numbers, else by their place in

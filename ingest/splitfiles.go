@@ -122,12 +122,15 @@ type splitFile struct {
 func splitOfFile(name string) (splitFile, error) {
 	f := splitFile{name: name}
 	for rest := name; rest != "." && rest != "/"; rest = path.Dir(rest) {
-		found := splitsInName(path.Base(rest))
-		if len(found) == 1 {
-			f.split, f.config = found[0], path.Dir(rest)
-			if f.config == "." {
-				f.config = ""
+		part := path.Base(rest)
+		if key, value, ok := strings.Cut(part, "="); ok && rest != name { // a folder named by a column's value: label=test
+			if part = value; !strings.EqualFold(key, splitColumn) {
+				continue
 			}
+		}
+		found := splitsInName(part)
+		if len(found) == 1 {
+			f.split, f.config = found[0], outsidePartitions(path.Dir(rest))
 			return f, nil
 		}
 		if len(found) > 1 {
@@ -136,6 +139,15 @@ func splitOfFile(name string) (splitFile, error) {
 		}
 	}
 	return f, nil
+}
+
+// splitColumn is the column whose values name folders of splits: split=train.
+const splitColumn = "split"
+
+// outsidePartitions is a folder's name without those in it that columns name; "" for none.
+func outsidePartitions(dir string) string {
+	parts := slices.DeleteFunc(strings.Split(dir, "/"), func(p string) bool { return p == "." || strings.Contains(p, "=") })
+	return strings.Join(parts, "/")
 }
 
 // splitsInName are the splits that the words of a name say, sorted.

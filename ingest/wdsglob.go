@@ -93,6 +93,7 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 		}
 		s.others = append(s.others, paths...)
 	}
+	s.glob = "" // they are found
 	return nil
 }
 

@@ -50,7 +50,12 @@ var errSize = errors.New("it is not of the size that its header claims")
 
 // decompress gives the size bytes that b holds. Memory grows with what comes out of b,
 // not by what is claimed.
-func (c codec) decompress(b []byte, size int64) ([]byte, error) {
+func (c codec) decompress(b []byte, size int64) (out []byte, err error) {
+	defer func() { // of a library's decoder
+		if r := recover(); r != nil {
+			out, err = nil, fmt.Errorf("the decoder gave up: %v", r)
+		}
+	}()
 	if size == 0 && len(b) == 0 {
 		return nil, nil
 	}
@@ -131,21 +136,39 @@ func lz4Hadoop(b []byte, size int64) ([]byte, error) {
 	if len(b) >= 4 && binary.LittleEndian.Uint32(b) == 0x184D2204 {
 		return readSize(lz4.NewReader(bytes.NewReader(b)), len(b), size)
 	}
-	var out []byte
-	rest := b
-	for len(rest) >= 8 && int64(len(out)) < size {
-		full, n := int64(binary.BigEndian.Uint32(rest)), int64(binary.BigEndian.Uint32(rest[4:]))
-		if n > int64(len(rest)-8) || full > size-int64(len(out)) {
-			break
-		}
-		block, err := lz4Block(rest[8:8+n], full)
-		if err != nil {
-			break
-		}
-		out, rest = append(out, block...), rest[8+n:]
-	}
-	if int64(len(out)) == size && len(rest) == 0 {
+	if out, ok := hadoopBlocks(b, size); ok {
 		return out, nil
 	}
 	return lz4Block(b, size)
+}
+
+// hadoopBlocks decompresses blocks that follow their length when decompressed, each in
+// parts that follow their length.
+func hadoopBlocks(b []byte, size int64) (out []byte, ok bool) {
+	// length splits off a length.
+	length := func(most int64) (n int64, ok bool) {
+		if len(b) < 4 {
+			return 0, false
+		}
+		n, b = int64(binary.BigEndian.Uint32(b)), b[4:]
+		return n, n > 0 && n <= most
+	}
+	for int64(len(out)) < size {
+		left, ok := length(size - int64(len(out)))
+		for ok && left > 0 {
+			var n int64
+			if n, ok = length(int64(len(b)) - 4); !ok {
+				break
+			}
+			part := make([]byte, min(left, maxLZ4Ratio*n))
+			k, err := lz4.UncompressBlock(b[:n], part)
+			if ok = err == nil && k > 0; ok {
+				out, b, left = append(out, part[:k]...), b[n:], left-int64(k)
+			}
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return out, len(b) == 0
 }

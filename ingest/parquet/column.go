@@ -25,19 +25,15 @@ func (c *Column) Rows() int64 {
 func (c *Column) Each(ctx context.Context, r ReaderAt, do func(page int64, v []byte) error) error {
 	for i := range c.chunks {
 		ch := &c.chunks[i]
-		b := make([]byte, ch.end-ch.start) // within the file: addChunk has checked
-		if _, err := r.ReadAt(ctx, b, ch.start); err != nil {
-			return err
-		}
+		w := &window{r: r, at: ch.start, end: ch.end}
 		var dict [][]byte
 		var seen int64
-		for rest := b; seen < ch.rows; {
-			at := ch.end - int64(len(rest))
-			p, next, err := nextPage(rest, ch)
+		for seen < ch.rows {
+			at := w.at
+			p, err := w.next(ctx, ch)
 			if err != nil {
 				return err
 			}
-			rest = next
 			switch p.typ {
 			case dictionaryPage: // where Page looks for it
 				if at != ch.start {
@@ -64,6 +60,52 @@ func (c *Column) Each(ctx context.Context, r ReaderAt, do func(page int64, v []b
 		}
 	}
 	return nil
+}
+
+// readAhead is how much of a chunk is read at once: a chunk may have gigabytes.
+const readAhead = 4 << 20
+
+// window is the part of a chunk that has been read; pages are split off its front.
+type window struct {
+	r       ReaderAt
+	b       []byte // the bytes at at
+	at, end int64
+}
+
+// fill reads on until n bytes are there. Earlier pages keep their memory.
+func (w *window) fill(ctx context.Context, n int64) error {
+	left := w.end - w.at
+	if int64(len(w.b)) >= min(n, left) {
+		return nil
+	}
+	b := make([]byte, min(max(n, readAhead), left)) // within the file: addChunk has checked
+	have := copy(b, w.b)
+	if _, err := w.r.ReadAt(ctx, b[have:], w.at+int64(have)); err != nil {
+		return err
+	}
+	w.b = b
+	return nil
+}
+
+// next splits off the next page.
+func (w *window) next(ctx context.Context, ch *chunk) (p page, err error) {
+	for need := int64(1); ; {
+		if err := w.fill(ctx, need); err != nil {
+			return p, err
+		}
+		have := int64(len(w.b))
+		_, n, size, err := pageSizes(w.b)
+		if need = int64(n) + size; err != nil {
+			need = 2 * have // the header alone may be longer: it has the least and the greatest value
+		}
+		if need <= have || have == w.end-w.at {
+			break
+		}
+	}
+	before := int64(len(w.b))
+	p, w.b, err = nextPage(w.b, ch)
+	w.at += before - int64(len(w.b))
+	return p, err
 }
 
 // Page returns the values of the page at an offset that Each gave; next is the offset

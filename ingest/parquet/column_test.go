@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -23,10 +25,12 @@ import (
 type inMemory struct {
 	b     []byte
 	reads int
+	most  int // bytes of the longest one
 }
 
 func (m *inMemory) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	m.reads++
+	m.most = max(m.most, len(p))
 	if off < 0 || off > int64(len(m.b)) || copy(p, m.b[off:]) < len(p) {
 		return 0, io.ErrUnexpectedEOF
 	}
@@ -169,5 +173,91 @@ func TestColumnRefuses(t *testing.T) {
 	_, err = Open(ctx, &inMemory{b: encrypted}, int64(len(encrypted)))
 	if why := errstest.Differs(err, errs.ErrUnsupported, "encrypted", "without encryption"); why != "" {
 		t.Error(why)
+	}
+}
+
+// A chunk is read in parts, however long it is, and values that are longer than a part
+// come out whole.
+func TestLongChunk(t *testing.T) {
+	sc := arrow.NewSchema([]arrow.Field{{Name: "data", Type: arrow.BinaryTypes.Binary}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, sc)
+	defer b.Release()
+	var want [][]byte
+	for i := range 100 {
+		size := 200 << 10
+		if i == 50 {
+			size = readAhead + 1000
+		}
+		want = append(want, bytes.Repeat([]byte{byte(i)}, size))
+		b.Field(0).(*array.BinaryBuilder).Append(want[i])
+	}
+	rec := b.NewRecord()
+	defer rec.Release()
+	tab := array.NewTableFromRecords(sc, []arrow.Record{rec})
+	defer tab.Release()
+	var out bytes.Buffer
+	props := arrowparquet.NewWriterProperties(arrowparquet.WithDictionaryDefault(false), arrowparquet.WithDataPageSize(1<<20), arrowparquet.WithBatchSize(1))
+	if err := pqarrow.WriteTable(tab, &out, 1000, props, pqarrow.DefaultWriterProps()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, r := context.Background(), &inMemory{b: out.Bytes()}
+	f, err := Open(ctx, r, int64(len(r.b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Column(leaf(t, f, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]byte // they are kept: pages that follow must not overwrite them
+	if err := c.Each(ctx, r, func(_ int64, v []byte) error {
+		got = append(got, v)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Errorf("%d values, not those that were written", len(got))
+	}
+	if r.most > 2*readAhead {
+		t.Errorf("%d bytes of %d were read at once", r.most, len(r.b))
+	}
+}
+
+// Java's writers name an encoding for the levels of a column that has none.
+func TestLevelsOfRequiredColumn(t *testing.T) {
+	b, err := os.ReadFile("testdata/writers/pyarrow-none-v1.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, ctx := &inMemory{b: b}, context.Background()
+	f, err := Open(ctx, r, int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Column(leaf(t, f, "required"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := func() (n int, err error) {
+		err = c.Each(ctx, r, func(_ int64, v []byte) error {
+			n += len(v)
+			return nil
+		})
+		return n, err
+	}
+	want, err := all()
+	if err != nil || want == 0 {
+		t.Fatal(want, err)
+	}
+	const rle, bitPacked = "\x15\x06\x15\x06", "\x15\x08\x15\x08" // fields 3 and 4 of the header
+	changed := 0
+	for _, ch := range c.chunks {
+		part := b[ch.start:ch.end]
+		changed += bytes.Count(part, []byte(rle))
+		copy(part, bytes.ReplaceAll(part, []byte(rle), []byte(bitPacked)))
+	}
+	if got, err := all(); err != nil || got != want || changed < 2 {
+		t.Errorf("%d bytes of %d, %d pages changed, %v", got, want, changed, err)
 	}
 }

@@ -178,6 +178,9 @@ func (f *File) addChunk(col *Column, g int, group message) error {
 	if len(at.at(chunkEncrypted).b) > 0 {
 		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is encrypted: write the file without encryption", col.Path))
 	}
+	if group.int(groupRows) == 0 {
+		return nil // writers let such columns begin anywhere
+	}
 	m := at.at(chunkMeta)
 	if t := Type(m.int(metaType)); t != col.Type {
 		return corrupt("of type %v, %v by the schema", t, col.Type)

@@ -33,6 +33,7 @@ type page struct {
 	values   int64 // nulls included; of a dictionary, its size
 	encoding int64
 	levels   []byte // version 2 only: these precede the body
+	levelsAs int64  // version 1 only: their encoding; it says nothing where no value may be null
 	body     []byte
 	full     int64 // bytes of the body when decompressed
 	codec    codec // of the body
@@ -84,9 +85,7 @@ func nextPage(b []byte, c *chunk) (p page, rest []byte, err error) {
 	case dataPage:
 		v1 := h.at(pageHeaderV1)
 		p.values, p.encoding = v1.int(1), v1.int(2)
-		if levels := v1.int(3); levels != encodingRLE {
-			return p, nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("levels of encoding %d, which writers gave up", levels))
-		}
+		p.levelsAs = v1.int(3)
 	case dataPageV2:
 		v2 := h.at(pageHeaderV2)
 		p.values, p.encoding = v2.int(1), v2.int(4)
@@ -146,6 +145,9 @@ func (c *Column) decode(p page, dict [][]byte) ([][]byte, error) {
 	if most > 0 {
 		levels := p.levels
 		if p.typ == dataPage { // a length, the levels, then the values
+			if p.levelsAs != encodingRLE {
+				return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s has levels of encoding %d, which writers gave up: write it anew", c.Path, p.levelsAs))
+			}
 			if len(b) < 4 || int64(binary.LittleEndian.Uint32(b)) > int64(len(b)-4) {
 				return nil, corrupt("a page's levels are longer than the page")
 			}

@@ -171,6 +171,19 @@ for codec in ("SNAPPY", "GZIP", "ZSTD", "BROTLI", "LZ4", "LZ4_RAW", "UNCOMPRESSE
     df["name"] = names
     keep(name, df.to_dict("records"))
 
+# A row group without rows between others, and a file without any.
+w = pq.ParquetWriter(OUT / "pyarrow-emptygroup.parquet", rows.schema)
+for part in (rows.slice(0, 5), rows.slice(0, 0), rows.slice(5)):
+    w.write_table(part)
+w.close()
+keep("pyarrow-emptygroup.parquet", rows.to_pylist())
+for name, part in (("pyarrow-empty", rows.slice(0, 0)), ("polars-empty", frame.clear()), ("duckdb-empty", None)):
+    if part is None:
+        duckdb.sql(f"copy (select * from rows where false) to '{OUT / name}.parquet' (format parquet)")
+    else:
+        (pq.write_table if name.startswith("py") else pl.DataFrame.write_parquet)(part, f"{OUT / name}.parquet")
+    keep(f"{name}.parquet", [])
+
 tables = []
 for rows in expected.values():
     if rows not in tables:
