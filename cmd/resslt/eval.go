@@ -167,7 +167,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	defer images.Close()
 	m := images.Manifest()
 	if e.classes == nil {
-		e.classes = m.Classes
+		e.classes = images.Classes()
 	}
 	kept := e.keptFeatures(m)
 	s, err := kept.read(e.enc.device, e.result.Encoder.FeatureDim)
@@ -189,7 +189,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	}
 	e.note(as, split, s, m.Digest())
 	if as == fitOn {
-		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(m.Classes))
+		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(images.Classes()))
 	}
 	return s, nil
 }

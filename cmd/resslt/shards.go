@@ -114,6 +114,13 @@ func summarize(m *ingest.Manifest, since time.Time) shardsSummary {
 	}
 }
 
+// name has labels without names listed by their numbers.
+func (s *shardsSummary) name(src ingest.Source) {
+	if classes := ingest.LabellingOf(src).Classes; classes != nil {
+		s.Classes = classes
+	}
+}
+
 func (s *shardsSummary) print(w io.Writer) error {
 	classes := "none"
 	if n := len(s.Classes); n > 0 {
@@ -155,6 +162,7 @@ once, without a listing and without reading the shards.`,
 					}
 				}
 				s := summarize(src.Manifest(), begun)
+				s.name(src)
 				if err := s.print(c.OutOrStdout()); err != nil {
 					return err
 				}
@@ -189,6 +197,7 @@ func newShardsLs() *cobra.Command {
 				}
 				fmt.Fprintf(t, "total %d\t%d\t%d\t\n", len(m.Shards), m.Samples, m.Bytes())
 				out := summarize(m, begun)
+				out.name(src)
 				out.List = m.Shards
 				if samples > 0 {
 					fmt.Fprintln(t, "\nID\tKEY\tLABEL\tBYTES")
