@@ -23,7 +23,7 @@ func openWeb(_ context.Context, root, _ string) (bucket, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression = true // ranges are of the file, not of its compressed form
 	t.MaxIdleConnsPerHost = 64
-	return &web{root: root, client: &http.Client{Transport: t}}, nil
+	return &web{root: root, client: &http.Client{Transport: bearing{t, tokenOf}}}, nil
 }
 
 func (w *web) close() error {
@@ -62,7 +62,7 @@ func (w *web) request(ctx context.Context, method, key string, header map[string
 	case http.StatusNotFound, http.StatusGone:
 		return nil, errMissing
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, errs.New("", "", "check who may read it; put user:password@ before the host to log in",
+		return nil, errs.New("", "", deniedHint(u.Host),
 			fmt.Errorf("%w: the server answers %s", errDenied, resp.Status))
 	case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return nil, changed("the server answers " + resp.Status)
