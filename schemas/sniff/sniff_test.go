@@ -71,7 +71,11 @@ func TestWhat(t *testing.T) {
 		{strings.Repeat("\x00", HeadBytes), "a file of zeros"},
 		{"\x00\x00\x00", ""},
 		{"name: images\n", ""},
-		{"\x80", ""}, {"PK", ""}, {"\x1f", ""}, {"<", ""}, {"II", ""},
+		{"\x80", ""},
+		{"PK", ""},
+		{"\x1f", ""},
+		{"<", ""},
+		{"II", ""},
 	} {
 		if got := What([]byte(c.head[:min(len(c.head), HeadBytes)])); got.Name != c.want {
 			t.Errorf("%.40q is %q, want %q", c.head, got.Name, c.want)
