@@ -17,6 +17,7 @@ import (
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
@@ -159,17 +160,23 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 	bad := func(sentinel, err error) error {
 		return errs.New("read checkpoint", path, damagedHint, errs.BecauseErr(sentinel, err))
 	}
+	const want, name = "JSON text", "name a step-*.json of a run's checkpoints, or a .safetensors file"
+	if sniff.Irregular(path).Name != "" {
+		return nil, sniff.Instead("read checkpoint", path, want, name)
+	}
 	raw, err := bounded.ReadFile(path, maxCheckpointJSON)
 	if err != nil {
 		return nil, bad(errs.ErrNotFound, err)
 	}
 	var c Checkpoint
 	if err := bounded.JSON(raw, &c); err != nil {
+		if other := sniff.Instead("read checkpoint", path, want, name); other != nil {
+			return nil, other
+		}
 		return nil, bad(errs.ErrCorrupt, err)
 	}
 	if c.Version == 0 {
-		return nil, errs.New("read checkpoint", path, "name a step-*.json of a run's checkpoints, or a .safetensors file",
-			errs.Because(errs.ErrCorrupt, "it is no checkpoint"))
+		return nil, errs.New("read checkpoint", path, name, errs.Because(errs.ErrCorrupt, "it is no checkpoint"))
 	}
 	if c.Version != checkpointVersion {
 		return nil, errs.New("read checkpoint", path, "resume with the build that wrote it", errs.Because(errs.ErrUnsupported,

@@ -18,13 +18,9 @@ import (
 // peerPython is Debian's, which has PyTorch and torchvision.
 const peerPython = "/usr/bin/python3"
 
-// runWeights runs a task of testdata/weights.py with the program of docs/weights.md
-// that begins with # NAME. It skips the test where there is no torchvision.
-func runWeights(t *testing.T, task, name, dir string) {
+// programOf writes the program of docs/weights.md that begins with # NAME to a folder.
+func programOf(t *testing.T, name, dir string) string {
 	t.Helper()
-	if err := exec.Command(peerPython, "-c", "import torchvision").Run(); err != nil {
-		t.Skipf("%s has no torchvision: install the peers with `make setup-peers`", peerPython)
-	}
 	page, err := os.ReadFile(filepath.Join("..", "docs", "weights.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +33,16 @@ func runWeights(t *testing.T, task, name, dir string) {
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte("# "+program), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	return path
+}
+
+// runWeights runs a task of testdata/weights.py with a program. It skips the test where
+// there is no torchvision.
+func runWeights(t *testing.T, task, path, dir string) {
+	t.Helper()
+	if err := exec.Command(peerPython, "-c", "import torchvision").Run(); err != nil {
+		t.Skipf("%s has no torchvision: install the peers with `make setup-peers`", peerPython)
 	}
 	c := exec.Command(peerPython, filepath.Join("testdata", "weights.py"), task, path, dir)
 	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
@@ -72,11 +78,11 @@ func sameFeatures(t *testing.T, b backbone.Backbone, file string, size int64) {
 	})
 }
 
-// TestImport: checkpoints of other projects, by the converter of docs/weights.md.
+// TestImport: checkpoints of other projects, by the converter of `resslt convert`.
 func TestImport(t *testing.T) {
 	nntest.Torch(t)
 	dir := t.TempDir()
-	runWeights(t, "make", "convert.py", dir)
+	runWeights(t, "make", filepath.Join("..", "cmd", "resslt", "convert.py"), dir)
 	for name, info := range map[string]EncoderInfo{
 		"ressl":            {Backbone: "resnet18", Stem: "imagenet"},
 		"moco":             {Backbone: "resnet18", Stem: "imagenet"},
@@ -85,6 +91,16 @@ func TestImport(t *testing.T) {
 		"solo-learn-old":   {Backbone: "resnet18", Stem: "small"},
 		"lightly":          {Backbone: "resnet18", Stem: "imagenet"},
 		"lightly-children": {Backbone: "resnet18", Stem: "imagenet"},
+		"simsiam":          {Backbone: "resnet18", Stem: "imagenet"},
+		"mocov3":           {Backbone: "resnet18", Stem: "imagenet"},
+		"swav":             {Backbone: "resnet18", Stem: "imagenet"},
+		"dino":             {Backbone: "resnet18", Stem: "imagenet"},
+		"vicreg":           {Backbone: "resnet18", Stem: "imagenet"},
+		"byol":             {Backbone: "resnet18", Stem: "imagenet"},
+		"lightning":        {Backbone: "resnet18", Stem: "imagenet"},
+		"compiled":         {Backbone: "resnet18", Stem: "imagenet"},
+		"timm":             {Backbone: "resnet18", Stem: "imagenet"},
+		"ddp":              {Backbone: "resnet18", Stem: "imagenet"},
 		"efficientnet":     {Backbone: "efficientnet_b0", Stem: "imagenet"},
 		"mobilenet":        {Backbone: "mobilenet_v3_large", Stem: "imagenet"},
 	} {
@@ -118,7 +134,7 @@ func TestTorchvisionLoadsEncoders(t *testing.T) {
 		}
 		nets[name] = b
 	}
-	runWeights(t, "load", "to_torchvision.py", dir)
+	runWeights(t, "load", programOf(t, "to_torchvision.py", dir), dir)
 	for name, b := range nets {
 		t.Run(name, func(t *testing.T) {
 			sameFeatures(t, b, filepath.Join(dir, name), 64)

@@ -181,8 +181,8 @@ func (r *segmentFile) frame() (end int64, err error) {
 	return r.Bytes - int64(footerTail) - footer, nil
 }
 
-// head reads the schema message: which run, which kind. Then it must equal, byte for
-// byte, the one that this build writes for that run.
+// head reads the schema message: which run, which kind. Then it must equal the one that this
+// build writes for that run: byte for byte, or, written by another program, in its columns.
 func (r *segmentFile) head(end int64) (next int64, err error) {
 	prefix, err := r.read(fileStart, layout.PrefixBytes, end)
 	if err != nil {
@@ -227,7 +227,13 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 		return 0, err
 	}
 	if !bytes.Equal(r.layout.Prefix(), append(prefix, meta...)) {
-		return 0, errs.Because(errs.ErrMismatch, "its Arrow schema is not that of its run")
+		same, err := r.layout.SameFields(meta) // another program may have written it again
+		if err != nil {
+			return 0, err
+		}
+		if !same {
+			return 0, errs.Because(errs.ErrMismatch, "its Arrow schema is not that of its run")
+		}
 	}
 	return fileStart + layout.PrefixBytes + n, nil
 }

@@ -169,7 +169,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	defer images.Close()
 	m := images.Manifest()
 	if e.classes == nil {
-		e.classes = m.Classes
+		e.classes = images.Classes()
 	}
 	kept := e.keptFeatures(m)
 	s, err := kept.read(e.enc.device, e.result.Encoder.FeatureDim)
@@ -191,7 +191,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	e.note(as, split, s, m.Digest())
 	e.noteReading(images)
 	if as == fitOn {
-		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(m.Classes))
+		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(images.Classes()))
 	}
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 	"resslt/augment"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -116,10 +117,11 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	m := src.Manifest()
-	if len(m.Classes) == 0 {
+	classes := len(ingest.LabellingOf(src).Classes)
+	if classes == 0 {
 		return errs.New("train a classifier", e.data, "give labelled images", errs.Because(errs.ErrUsage, "split "+e.split+" has no labels"))
 	}
-	o := pipeline.ViewOptions{Policy: e.enc.cropAndFlip(), Max: e.most, Classes: len(m.Classes), Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
+	o := pipeline.ViewOptions{Policy: e.enc.cropAndFlip(), Max: e.most, Classes: classes, Seed: e.seed, Batch: batch, Workers: cores.Count(), SkipBad: true}
 	if choose != nil {
 		labels, err := pipeline.ReadLabels(ctx, src, e.most)
 		if err != nil {
@@ -135,7 +137,7 @@ func (e *evaluation) withViews(ctx context.Context, choose func(*pipeline.Labels
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
 	e.result.Splits = append([]eval.Split{{Role: string(fitOn), Name: e.split, Images: v.Len(), Digest: m.Digest()}}, e.result.Splits...)
-	e.result.Data = eval.DataName(e.result.Data, m.Samples, len(m.Classes))
+	e.result.Data = eval.DataName(e.result.Data, m.Samples, classes)
 	return do(v)
 }
 

@@ -27,7 +27,7 @@ Begin with   resslt run --recipe quickstart`,
 	cli.CacheFlags(root)
 	root.AddCommand(
 		newRunCommand(), newTrainCommand(), newSweepCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
-		newEvalCommand(), newEmbedCommand(), newExportCommand(), newShardsCommand(), newRecipeCommand(),
+		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
 		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newKeysCommand(),
 	)
 	return root

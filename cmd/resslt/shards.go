@@ -119,6 +119,13 @@ func summarize(m *ingest.Manifest, passed ingest.Survey, since time.Time) shards
 	}
 }
 
+// name has labels without names listed by their numbers.
+func (s *shardsSummary) name(src ingest.Source) {
+	if classes := ingest.LabellingOf(src).Classes; classes != nil {
+		s.Classes = classes
+	}
+}
+
 func (s *shardsSummary) print(w io.Writer) error {
 	classes := "none"
 	if n := len(s.Classes); n > 0 {
@@ -176,6 +183,7 @@ once, without a listing and without reading the shards.`,
 					}
 				}
 				s := summarize(src.Manifest(), ingest.SurveyOf(src), begun)
+				s.name(src)
 				if err := s.print(c.OutOrStdout()); err != nil {
 					return err
 				}
@@ -210,6 +218,7 @@ func newShardsLs() *cobra.Command {
 				}
 				fmt.Fprintf(t, "total %d\t%d\t%d\t\n", len(m.Shards), m.Samples, m.Bytes())
 				out := summarize(m, ingest.SurveyOf(src), begun)
+				out.name(src)
 				out.List = m.Shards
 				if samples > 0 {
 					fmt.Fprintln(t, "\nID\tKEY\tLABEL\tBYTES")

@@ -13,7 +13,8 @@
 //	https://host/path, http://…       a web server that serves ranges; it cannot list files
 //
 // Credentials are found as each provider's own tools find them (AWS_* variables
-// and ~/.aws, Google's application default credentials, user:password@ in a URL);
+// and ~/.aws, Google's application default credentials, user:password@ in a URL, bearer tokens,
+// see TokensVariable);
 // RESSLT_ANONYMOUS=1 reads public buckets without any.
 //
 // # Reading

@@ -24,7 +24,7 @@ func openWeb(_ context.Context, root, _ string) (bucket, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression = true // ranges are of the file, not of its compressed form
 	t.MaxIdleConnsPerHost = 64
-	return &web{root: root, client: &http.Client{Transport: t}}, nil
+	return &web{root: root, client: &http.Client{Transport: bearing{t, tokenOf}}}, nil
 }
 
 func (w *web) close() error {
@@ -66,7 +66,7 @@ func refusal(resp *http.Response) error {
 	case http.StatusNotFound, http.StatusGone:
 		return errMissing
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return errs.New("", "", "check who may read it, and that no token has expired; put user:password@ before the host to log in",
+		return errs.New("", "", deniedHint(resp.Request.URL.Host),
 			fmt.Errorf("%w: the server answers %s", errDenied, resp.Status))
 	case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return changed("the server answers " + resp.Status)

@@ -13,6 +13,7 @@ import (
 
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // maxHeader is the format's own cap on N.
@@ -38,9 +39,13 @@ type entry struct {
 	hi    int64
 }
 
-// Open reads the header. It returns an *errs.Error that wraps ErrNotFound or
-// ErrCorrupt.
+// Open reads the header. It returns an *errs.Error that wraps ErrNotFound,
+// ErrCorrupt, or ErrUnsupported for a file of another kind.
 func Open(path string) (*File, error) {
+	const op, want, hint = "open checkpoint", "a safetensors file", "name a .safetensors file"
+	if sniff.Irregular(path).Name != "" {
+		return nil, sniff.Instead(op, path, want, hint)
+	}
 	f, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.New("open checkpoint", path, "name an existing .safetensors file", errs.ErrNotFound)
@@ -51,7 +56,10 @@ func Open(path string) (*File, error) {
 	s := &File{path: path, f: f}
 	if err := s.readHeader(); err != nil {
 		f.Close()
-		return nil, errs.New("open checkpoint", path, hintDamaged, errs.BecauseErr(errs.ErrCorrupt, err))
+		if other := sniff.Instead(op, path, want, hint); other != nil {
+			return nil, other
+		}
+		return nil, errs.New(op, path, hintDamaged, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return s, nil
 }

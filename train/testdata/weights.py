@@ -2,7 +2,7 @@
 """The Python half of weights_test.go.
 
 weights.py make CONVERTER DIR   checkpoints of other projects' layouts, what the
-                                converter of docs/weights.md makes of them, and the
+                                converter of `resslt convert` makes of them, and the
                                 features that the originals give
 weights.py load LOADER DIR      features of torchvision's networks, filled from DIR/NAME.safetensors
 """
@@ -108,6 +108,19 @@ def make(converter, folder):
             "state_dict": {**under("backbone.", q), **under("teacher_backbone.", k), **junk(projection_head__layers__0__weight=(4, 64))},
         },
     )
+    for name, checkpoint in {
+        "simsiam": {"state_dict": {**under("module.encoder.", q), **junk(module__predictor__0__weight=(4, 4))}},
+        "mocov3": {"state_dict": {**under("module.base_encoder.", q), **under("module.momentum_encoder.", k)}},
+        "swav": {**under("module.", q), **junk(module__projection_head__0__weight=(4, 4), module__prototypes__weight=(4, 4))},
+        "dino": {"student": under("module.backbone.", q), "teacher": under("backbone.", k), "epoch": 3},
+        "vicreg": {"model": {**under("module.backbone.", q), **junk(module__projector__0__weight=(4, 4))}, "epoch": 1},
+        "byol": {"state_dict": {**under("backbone.", q), **under("backbone_momentum.", k), **under("projection_head_momentum.", k)}},
+        "lightning": {**lightning, "state_dict": under("model.backbone.", q)},
+        "compiled": {"state_dict": under("_orig_mod.backbone.", q)},
+        "timm": {"state_dict": under("", q), "state_dict_ema": under("", k), "arch": "resnet18"},
+        "ddp": {"model": {**under("module.", q), **junk(module__fc__weight=(4, 4))}},
+    }.items():
+        convert(name, q, checkpoint)
     children = torch.nn.Sequential(*list(q.children())[:-1])
     convert(
         "lightly-children",

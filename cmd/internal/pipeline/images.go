@@ -128,6 +128,9 @@ func (m *Images) Survey() ingest.Survey { return ingest.SurveyOf(m.src) }
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 
+// Classes are the names of the labels, or their numbers where they have none.
+func (m *Images) Classes() []string { return ingest.LabellingOf(m.src).Classes }
+
 // Next returns the next images, io.EOF after the last. The pixels are the caller's.
 func (m *Images) Next(ctx context.Context) (eval.Images, error) {
 	for m.next < len(m.ids) {

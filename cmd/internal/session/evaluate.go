@@ -84,10 +84,16 @@ func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err erro
 		if err != nil {
 			return "", err
 		}
-		classes := len(src.Manifest().Classes)
+		labels, n := ingest.LabellingOf(src), src.Len()
 		src.Close()
-		if classes == 0 {
-			return fmt.Sprintf("%s, split %s, has no labels", r.Data, split), nil
+		what := fmt.Sprintf("%s, split %s, ", r.Data, split)
+		switch {
+		case labels.Without == n:
+			return what + "has no labels", nil
+		case labels.Without > 0:
+			return what + fmt.Sprintf("has no labels for %d of its %d images", labels.Without, n), nil
+		case len(labels.Classes) == 0:
+			return what + fmt.Sprintf("has labels up to %d, which are no classes", labels.Highest), nil
 		}
 	}
 	return "", nil

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	_ "embed" // the script
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
+)
+
+// converter is the script that reads PyTorch's pickles, which only Python does.
+//
+//go:embed convert.py
+var converter string
+
+func newConvertCommand() *cobra.Command {
+	var python, prefix string
+	var trust, script bool
+	c := &cobra.Command{
+		Use:   "convert CHECKPOINT ENCODER.safetensors",
+		Short: "the encoder of a PyTorch checkpoint (.pth, .pt, .ckpt, .bin), as safetensors",
+		Long: `convert reads a PyTorch checkpoint of another project with PyTorch's own reader, in
+a Python that has it, and writes its encoder under torchvision's keys: the student,
+without heads, queues and optimisers. The file then is a --checkpoint.
+
+It lets the file run no code of its own; some checkpoints need that (--trust), and one
+should trust those.`,
+		Example: `  resslt convert ressl-200.pth ressl.safetensors
+  resslt convert --python venv/bin/python dino_full.pth dino.safetensors --trust
+  resslt convert --script > convert.py   # where PyTorch is on another machine`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if script {
+				fmt.Fprint(c.OutOrStdout(), converter)
+				return nil
+			}
+			if len(args) != 2 {
+				return errs.New("", c.CommandPath(), "name the checkpoint and the file to write", errs.Because(errs.ErrUsage, "it takes two files"))
+			}
+			if kind := sniff.File(args[0]); kind.Name == "a safetensors file" {
+				return errs.New("convert", args[0], "give it to --checkpoint as it is", errs.Because(errs.ErrUsage, "it is "+kind.Name))
+			}
+			if trust {
+				args = append(args, "--trust")
+			}
+			if prefix != "" {
+				args = append(args, "--prefix="+prefix)
+			}
+			return convert(c, python, args)
+		},
+	}
+	p := c.Flags()
+	p.StringVar(&python, "python", "python3", "`program`: a Python with PyTorch 1.13 or newer")
+	p.StringVar(&prefix, "prefix", "", "keys of the encoder begin with this `text`, where several fit")
+	p.BoolVar(&trust, "trust", false, "let the checkpoint run code of its own")
+	p.BoolVar(&script, "script", false, "print the Python script that does it")
+	return c
+}
+
+// convert runs the script.
+func convert(c *cobra.Command, python string, args []string) error {
+	if err := exec.CommandContext(c.Context(), python, "-c", "import torch").Run(); err != nil {
+		if c.Context().Err() != nil {
+			return c.Context().Err()
+		}
+		return errs.New("convert", args[0], "name one that has it with --python, or `pip install torch`, or convert elsewhere with `resslt convert --script`",
+			errs.BecauseErr(errs.ErrUnavailable, fmt.Errorf("%s has no PyTorch (%w)", python, err)))
+	}
+	if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
+		return errs.New("convert", args[0], "name an existing file", errs.ErrNotFound)
+	}
+	run := exec.CommandContext(c.Context(), python, append([]string{"-"}, args...)...)
+	var said bytes.Buffer
+	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(converter), c.OutOrStdout(), &said
+	err := run.Run()
+	if c.Context().Err() != nil {
+		return c.Context().Err()
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		return errs.New("convert", args[0], "docs/weights.md has the layouts that are known", errs.Because(errs.ErrUnsupported, lines[len(lines)-1]))
+	}
+	return nil
+}
