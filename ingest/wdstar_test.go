@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 )
 
@@ -130,20 +131,22 @@ func FuzzScanTar(f *testing.F) {
 	f.Add(tarBytes(f, tarFile{strings.Repeat("x", 200) + ".png", make([]byte, 600)}))
 	f.Add(make([]byte, 1024))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, sum, err := scan(b)
-		if err != nil {
-			return
-		}
-		if sum != sha256.Sum256(b) {
-			t.Fatal("hash of other bytes")
-		}
-		if len(c.sizes) != len(c.nameEnd) || len(c.labels) != len(c.nameEnd) || len(c.offsets) != len(c.nameEnd) {
-			t.Fatal("columns of different lengths")
-		}
-		for i, off := range c.offsets {
-			if off < tarBlock || off+int64(c.sizes[i]) > int64(len(b)) {
-				t.Fatalf("sample %d lies at %d, %d bytes, in a file of %d", i, off, c.sizes[i], len(b))
+		boundedtest.Allocates(t, 8<<20, 500, len(b), func() {
+			c, sum, err := scan(b)
+			if err != nil {
+				return
 			}
-		}
+			if sum != sha256.Sum256(b) {
+				t.Fatal("hash of other bytes")
+			}
+			if len(c.sizes) != len(c.nameEnd) || len(c.labels) != len(c.nameEnd) || len(c.offsets) != len(c.nameEnd) {
+				t.Fatal("columns of different lengths")
+			}
+			for i, off := range c.offsets {
+				if off < tarBlock || off+int64(c.sizes[i]) > int64(len(b)) {
+					t.Fatalf("sample %d lies at %d, %d bytes, in a file of %d", i, off, c.sizes[i], len(b))
+				}
+			}
+		})
 	})
 }
