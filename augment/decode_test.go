@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 )
 
@@ -166,9 +167,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("RIFF\x00\x00\x00\x00WEBPVP8 "))
 	limits := Limits{MaxPixels: 1 << 16, MaxBytes: 1 << 16, MaxSide: 4096}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var m Image
-		if err := Decode(&schemas.Sample{Key: "fuzz", Data: b}, limits, &m); err == nil && (m.W*m.H > limits.MaxPixels || len(m.Pix) != 3*m.W*m.H) {
-			t.Fatalf("%d×%d with %d bytes", m.W, m.H, len(m.Pix))
-		}
+		boundedtest.Allocates(t, 16<<20, 500, len(b), func() {
+			var m Image
+			if err := Decode(&schemas.Sample{Key: "fuzz", Data: b}, limits, &m); err == nil && (m.W*m.H > limits.MaxPixels || len(m.Pix) != 3*m.W*m.H) {
+				t.Fatalf("%d×%d with %d bytes", m.W, m.H, len(m.Pix))
+			}
+		})
 	})
 }

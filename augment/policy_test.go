@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 )
 
@@ -254,22 +255,24 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte("a: &x [*x]\n"))
 	f.Add([]byte("? - ? - x\n: !!str |\n  y"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := ParsePolicy("fuzz", text)
-		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Fatalf("more than one line: %q", err)
+		boundedtest.Allocates(t, 64<<20, 2000, len(text), func() {
+			p, err := ParsePolicy("fuzz", text)
+			if err != nil {
+				if strings.Contains(err.Error(), "\n") {
+					t.Fatalf("more than one line: %q", err)
+				}
+				return
 			}
-			return
-		}
-		q, err := ParseCanonical(p.Canonical())
-		if err != nil || q.Canonical() != p.Canonical() {
-			t.Fatalf("does not survive its canonical form: %v\n%s", err, p.Canonical())
-		}
-		for v := range p.Views {
-			plan := Draw(p, v, Key{}, 40, 30)
-			if err := plan.Validate(); err != nil {
-				t.Fatalf("draws an invalid plan: %v", err)
+			q, err := ParseCanonical(p.Canonical())
+			if err != nil || q.Canonical() != p.Canonical() {
+				t.Fatalf("does not survive its canonical form: %v\n%s", err, p.Canonical())
 			}
-		}
+			for v := range p.Views {
+				plan := Draw(p, v, Key{}, 40, 30)
+				if err := plan.Validate(); err != nil {
+					t.Fatalf("draws an invalid plan: %v", err)
+				}
+			}
+		})
 	})
 }

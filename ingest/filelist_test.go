@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 	"resslt/schemas/errs/errstest"
 )
@@ -332,8 +333,10 @@ func FuzzParseVOC(f *testing.F) {
 	f.Add(vocXML("chair 0", "dog 1"))
 	f.Add([]byte("<annotation><object><difficult>2</difficult></object></annotation>"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := parseVOC(b); err != nil && !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {
-			t.Fatalf("an error of no kind: %v", err)
-		}
+		boundedtest.Allocates(t, 1<<20, 500, len(b), func() {
+			if _, err := parseVOC(b); err != nil && !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {
+				t.Fatalf("an error of no kind: %v", err)
+			}
+		})
 	})
 }

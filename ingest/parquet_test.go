@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 	"resslt/schemas/errs/errstest"
 )
@@ -185,24 +186,26 @@ func FuzzParquet(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
-		path := filepath.Join(dir, fmt.Sprintf("%d.parquet", os.Getpid()))
-		if err := os.WriteFile(path, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		src, err := Open(context.Background(), "parquet:"+path, Options{CacheDir: dir, Workers: 1})
-		if err != nil {
-			var e *errs.Error
-			if !errors.As(err, &e) {
-				t.Fatalf("an error of no kind: %v", err)
+		boundedtest.Allocates(t, 64<<20, 2000, len(b), func() {
+			path := filepath.Join(dir, fmt.Sprintf("%d.parquet", os.Getpid()))
+			if err := os.WriteFile(path, b, 0o644); err != nil {
+				t.Fatal(err)
 			}
-			return
-		}
-		defer src.Close()
-		var s schemas.Sample
-		for id := range min(src.Len(), 50) {
-			if err := src.Read(context.Background(), id, &s); err != nil {
-				t.Fatalf("listed, and then: %v", err)
+			src, err := Open(context.Background(), "parquet:"+path, Options{CacheDir: dir, Workers: 1})
+			if err != nil {
+				var e *errs.Error
+				if !errors.As(err, &e) {
+					t.Fatalf("an error of no kind: %v", err)
+				}
+				return
 			}
-		}
+			defer src.Close()
+			var s schemas.Sample
+			for id := range min(src.Len(), 50) {
+				if err := src.Read(context.Background(), id, &s); err != nil {
+					t.Fatalf("listed, and then: %v", err)
+				}
+			}
+		})
 	})
 }

@@ -200,6 +200,9 @@ func escapeGlob(s string) string {
 // maxBraceShards caps what ranges may expand to.
 const maxBraceShards = 1 << 20
 
+// maxBraceBytes caps the bytes of all their names: a million of 256 bytes.
+const maxBraceBytes = 1 << 28
+
 var braceRange = regexp.MustCompile(`^(\d+)\.\.(\d+)$`)
 
 // expandBraces expands {000..012} and {a,b} as a shell does; the first number gives the
@@ -236,6 +239,9 @@ func expandBraces(glob string) ([]string, error) {
 		}
 		if len(out)*len(choices) > maxBraceShards {
 			return nil, bad("more than a million shards")
+		}
+		if len(out)*len(choices)*len(glob) > maxBraceBytes {
+			return nil, bad("names of too many bytes")
 		}
 		next := make([]string, 0, len(out)*len(choices))
 		for _, o := range out {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 )
 
@@ -138,25 +139,27 @@ func FuzzScanTar(f *testing.F) {
 		f.Add(linkedTar(f, tar.FormatPAX, c.members...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, sum, err := scan(b)
-		if err != nil {
-			return
-		}
-		if sum != sha256.Sum256(b) {
-			t.Fatal("hash of other bytes")
-		}
-		if len(c.sizes) != len(c.nameEnd) || len(c.labels) != len(c.nameEnd) || len(c.offsets) != len(c.nameEnd) {
-			t.Fatal("columns of different lengths")
-		}
-		for i, l := range c.labels {
-			if l < schemas.NoLabel || c.classes != nil && int(l) >= len(c.classes) {
-				t.Fatalf("sample %d has label %d of %q", i, l, c.classes)
+		boundedtest.Allocates(t, 8<<20, 500, len(b), func() {
+			c, sum, err := scan(b)
+			if err != nil {
+				return
 			}
-		}
-		for i, off := range c.offsets {
-			if off < tarBlock || off+int64(c.sizes[i]) > int64(len(b)) {
-				t.Fatalf("sample %d lies at %d, %d bytes, in a file of %d", i, off, c.sizes[i], len(b))
+			if sum != sha256.Sum256(b) {
+				t.Fatal("hash of other bytes")
 			}
-		}
+			if len(c.sizes) != len(c.nameEnd) || len(c.labels) != len(c.nameEnd) || len(c.offsets) != len(c.nameEnd) {
+				t.Fatal("columns of different lengths")
+			}
+			for i, l := range c.labels {
+				if l < schemas.NoLabel || c.classes != nil && int(l) >= len(c.classes) {
+					t.Fatalf("sample %d has label %d of %q", i, l, c.classes)
+				}
+			}
+			for i, off := range c.offsets {
+				if off < tarBlock || off+int64(c.sizes[i]) > int64(len(b)) {
+					t.Fatalf("sample %d lies at %d, %d bytes, in a file of %d", i, off, c.sizes[i], len(b))
+				}
+			}
+		})
 	})
 }

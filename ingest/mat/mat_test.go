@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 )
 
@@ -119,17 +120,19 @@ func FuzzRead(f *testing.F) {
 		f.Add(file(f, name))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := Read(b)
-		if err != nil {
-			if !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrUnsupported) && !errors.Is(err, errs.ErrTooLarge) {
-				t.Fatalf("an error of no kind: %v", err)
+		boundedtest.Allocates(t, 8<<20, 2000, len(b), func() {
+			v, err := Read(b)
+			if err != nil {
+				if !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrUnsupported) && !errors.Is(err, errs.ErrTooLarge) {
+					t.Fatalf("an error of no kind: %v", err)
+				}
+				return
 			}
-			return
-		}
-		for _, a := range v {
-			if n := a.Len(); a.Kind == Number && n != len(a.Numbers) || a.Kind == Cell && n != len(a.Items) {
-				t.Fatalf("%v of %v holds %d, %d", a.Kind, a.Dims, len(a.Numbers), len(a.Items))
+			for _, a := range v {
+				if n := a.Len(); a.Kind == Number && n != len(a.Numbers) || a.Kind == Cell && n != len(a.Items) {
+					t.Fatalf("%v of %v holds %d, %d", a.Kind, a.Dims, len(a.Numbers), len(a.Items))
+				}
 			}
-		}
+		})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
 	"resslt/train/safetensors"
 )
@@ -140,20 +141,22 @@ func FuzzParse(f *testing.F) {
 	f.Add(ok.Bytes())
 	f.Add(file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, make([]byte, 4)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		path := filepath.Join(t.TempDir(), "x")
-		if err := os.WriteFile(path, raw, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		tensors, _, err := safetensors.ReadFile(path)
-		if err != nil && !errors.Is(err, errs.ErrCorrupt) {
-			t.Errorf("got %v, want ErrCorrupt", err)
-		}
-		total := 0
-		for _, x := range tensors {
-			total += len(x.Data)
-		}
-		if total > len(raw) {
-			t.Errorf("%d bytes of tensors from a file of %d", total, len(raw))
-		}
+		boundedtest.Allocates(t, 1<<20, 500, len(raw), func() {
+			path := filepath.Join(t.TempDir(), "x")
+			if err := os.WriteFile(path, raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			tensors, _, err := safetensors.ReadFile(path)
+			if err != nil && !errors.Is(err, errs.ErrCorrupt) {
+				t.Errorf("got %v, want ErrCorrupt", err)
+			}
+			total := 0
+			for _, x := range tensors {
+				total += len(x.Data)
+			}
+			if total > len(raw) {
+				t.Errorf("%d bytes of tensors from a file of %d", total, len(raw))
+			}
+		})
 	})
 }
