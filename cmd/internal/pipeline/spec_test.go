@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
@@ -42,6 +44,41 @@ func TestCheckViews(t *testing.T) {
 			t.Errorf("%v of %s: %v", c.set, c.format, err)
 		case c.says != "" && (!errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says)):
 			t.Errorf("%v of %s: %v, want a usage error that says %q", c.set, c.format, err, c.says)
+		}
+	}
+}
+
+// A run begins with the version of its engine that decodes its data, and one that names a
+// version, as a resumed or replayed run does, has that.
+func TestEngineVersions(t *testing.T) {
+	manifest := func(format string) *ingest.Manifest {
+		return &ingest.Manifest{Format: format, Split: "train", Samples: 1000, Shards: []ingest.Shard{{Name: "a", Samples: 1000}}}
+	}
+	for _, c := range []struct {
+		data, engine, want string
+	}{
+		{"folder:/d", "", "/2"}, {"wds:/d", "", "/2"}, {"parquet:/d", "", "/2"}, {"food101:/d", "", "/2"},
+		{"cifar10:/d", "", "/1"}, {"fashion-mnist:", "", "/1"}, {"stl10:/d", "", "/1"},
+		{"folder:/d", "ref", "ref/2"}, {"cifar10:/d", "ref", "ref/1"}, {"folder:/d", "gift", "gift/2"},
+		{"folder:/d", "ref/1", "ref/1"}, {"cifar10:/d", "ref/2", "ref/2"},
+	} {
+		r := recipe.Default()
+		r.Name, r.Data, r.Upscale = "r", c.data, true
+		if c.engine != "" {
+			if err := r.Set("engine=" + c.engine); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Resolve(pipeline.Host(cores.Cores{Count: 1}, r.Data)); err != nil {
+			t.Fatal(err)
+		}
+		format, _, _ := strings.Cut(c.data, ":")
+		s, err := pipeline.Spec(&r, manifest(format))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(s.Engine, c.want) {
+			t.Errorf("%s with engine %q: %s, want %s", c.data, c.engine, s.Engine, c.want)
 		}
 	}
 }
