@@ -89,7 +89,7 @@ func TestParsePolicyRefuses(t *testing.T) {
 		{good, "", "mine.yaml", "holds 0"},
 		{good, "just words", "mine.yaml:1", "no mapping"},
 		{good, good + "---\n" + good, "mine.yaml", "holds 2"},
-		{good, strings.Repeat("[", 30000), "mine.yaml", "nest deeper"},
+		{good, strings.Repeat("[", 30000), "mine.yaml", "nests deeper"},
 		{good, strings.Repeat("- ", 30000), "mine.yaml", "nests deeper"},
 		{good, strings.Repeat("a", 70000), "mine.yaml", "over 65536"},
 	} {

@@ -7,18 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/errs"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
-
-// maxPolicyBytes bounds what ParsePolicy accepts: the largest preset has 3 KB.
-const maxPolicyBytes = 64 << 10
-
-// maxNesting bounds how deep brackets nest in a policy; sound ones need 4.
-const maxNesting = 16
 
 // opSyntax is an operation in YAML: its defaults, and the field of each key.
 type opSyntax struct {
@@ -109,23 +103,9 @@ func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 	bad := func(why string) error {
 		return errs.New("policy", name, "correct the YAML", errs.Because(errs.ErrUsage, why))
 	}
-	if len(text) > maxPolicyBytes {
-		return nil, bad(fmt.Sprintf("%d bytes, over %d", len(text), maxPolicyBytes))
-	}
-	if why := tooNested(string(text)); why != "" {
-		return nil, bad(why)
-	}
-	// The parser is a third party's, and the text may be anybody's.
-	defer func() {
-		if r := recover(); r != nil {
-			ps, err = nil, bad(fmt.Sprintf("the YAML parser panicked: %v", r))
-		}
-	}()
-	file, perr := parser.ParseBytes(text, 0)
-	if perr != nil {
-		// "[3:5] message", then lines that quote the text.
-		first, _, _ := strings.Cut(perr.Error(), "\n")
-		return nil, bad(first)
+	file, err := boundedyaml.Parse(text)
+	if err != nil {
+		return nil, bad(err.Error())
 	}
 	for _, doc := range file.Docs {
 		if doc == nil || doc.Body == nil {
@@ -138,38 +118,6 @@ func parsePolicies(name string, text []byte) (ps []*Policy, err error) {
 		ps = append(ps, p)
 	}
 	return ps, nil
-}
-
-// tooNested says where brackets or block dashes nest deeper than in any policy, "" if
-// they don't: the parser recurses, and Go cannot recover from a stack overflow.
-func tooNested(text string) string {
-	open := 0
-	for i, line := range strings.Split(text, "\n") {
-		indent := len(line) - len(strings.TrimLeft(line, " "))
-		// "- - - x" and "? ? ? x" nest once a mark.
-		marks := 0
-		for _, w := range strings.Fields(line) {
-			if w != "-" && w != "?" {
-				break
-			}
-			marks++
-		}
-		for _, c := range line {
-			switch c {
-			case '[', '{':
-				open++
-			case ']', '}':
-				open = max(open-1, 0)
-			}
-			if open > maxNesting {
-				return fmt.Sprintf("line %d: brackets nest deeper than %d", i+1, maxNesting)
-			}
-		}
-		if indent > 4*maxNesting || marks > maxNesting {
-			return fmt.Sprintf("line %d: nests deeper than %d", i+1, maxNesting)
-		}
-	}
-	return ""
 }
 
 // yamlFault is a fault at a place of the text.

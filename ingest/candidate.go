@@ -79,7 +79,7 @@ const passOther = "files without a known extension"
 // isPlainExt reports whether an extension is one of those that name a kind of file, not
 // a number or the rest of a sentence.
 func isPlainExt(ext string) bool {
-	const longest = 9 // with the dot: ".manifest" is another kind of thing than ".jpg_large"
+	const longest = 12 // with the dot
 	if len(ext) < 2 || len(ext) > longest || ext[1] < 'a' || ext[1] > 'z' {
 		return false
 	}
@@ -102,9 +102,8 @@ func splitKey(name string) (key, ext string) {
 	if !ok || stem == "" {
 		return "", ""
 	}
-	return dir + stem, strings.ToLower(ext)
+	return name[:len(dir)+len(stem)], strings.ToLower(ext)
 }
 
-// isImageExt reports whether a member with that extension is an image. All of ext
-// counts: of "a.v2.jpg" it is "v2.jpg", another field of sample "a".
+// isImageExt reports whether a member with that last extension is an image.
 func isImageExt(ext string) bool { return slices.Contains(imageExtensions, "."+ext) }

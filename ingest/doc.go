@@ -33,7 +33,7 @@
 //	cifar10, cifar100     cifar.go    RGB planes, row by row     exact file sizes; in the row
 //	stl10                 stl10.go    RGB planes, by column      exact file sizes; labels file
 //	folder                folder.go   JPEG, PNG, WebP files      the tree; the class folder
-//	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls members
+//	wds                   wds.go      JPEG, PNG, WebP in a tar   the members; .cls, .json, …
 //	parquet               parquet.go  encoded bytes in pages     columns image {bytes, path} and label
 //	imagenet-tar          ilsvrc.go   JPEG in a tar of tars      the class tars, by synset; devkit for test
 //	food101, dtd, pets,   transfer.go JPEG files                 the official lists of the split;
@@ -77,6 +77,15 @@
 //     links back up the tree are no samples.)
 //   - Lengths that a file claims are checked against its size before memory is
 //     allocated.
+//
+// # Tars
+//
+//	wdsglob.go    the shards that a glob names; wdsfolder.go those of a folder; splitfiles.go
+//	              the split that a file's name says
+//	wdstar.go     scans a tar; tarwalk.go its headers
+//	wdsgroup.go   members to samples: WebDataset's rule, and what it would lose
+//	wdslabel.go   labels: numbers, names, keys of .json; names are numbered over all shards
+//	wdsfields.go  ?image=FIELD&label=FIELD
 //
 // # The index
 //

@@ -110,10 +110,7 @@ func (d fileListSet) open(ctx context.Context, place string, opt Options) (Sourc
 	if err != nil {
 		return nil, err
 	}
-	cache, err := openCache(opt, d.scheme, l.root, split+"?"+place[len(dir):])
-	if err != nil {
-		return nil, err
-	}
+	cache := openCache(opt, d.scheme, l.root, split+"?"+place[len(dir):])
 	stale, same := x.reuseSums(cache.load())
 	if !same {
 		if err := sumFolder(ctx, l.root, x, stale, opt); err != nil {
@@ -129,9 +126,7 @@ func (d fileListSet) open(ctx context.Context, place string, opt Options) (Sourc
 		x.Shards[i].SHA256 = hexSum(x.labelledSum(i, marks))
 	}
 	if !same {
-		if err := cache.store(x); err != nil {
-			return nil, err
-		}
+		cache.store(x)
 	}
 	m := &Manifest{Format: d.scheme, Split: split, Samples: x.Samples, Classes: found.classes, Shards: x.Shards}
 	src := &fileListSource{newFolderSource(m, l.root, x, opt)}

@@ -70,6 +70,9 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 	if err := sumLayout(ctx, root, split, x, layout, opt); err != nil {
 		return nil, err
 	}
+	if n, first := x.copies(); n > 0 {
+		x.listing.merge("", Survey{{Reason: "copies of other files", Count: n, First: first, Kept: true}})
+	}
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Shards: x.Shards}
 	for _, class := range layout.classes {
 		m.Classes = append(m.Classes, escapeName(class))
@@ -80,10 +83,7 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 // sumLayout completes an index by the hashes, those of the cached index where they are
 // good still.
 func sumLayout(ctx context.Context, root, split string, x *index, layout *folderLayout, opt Options) error {
-	cache, err := openCache(opt, "folder", root, split)
-	if err != nil {
-		return err
-	}
+	cache := openCache(opt, "folder", root, split)
 	stale, same := x.reuseSums(cache.load())
 	if !same {
 		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
@@ -94,10 +94,10 @@ func sumLayout(ctx context.Context, root, split string, x *index, layout *folder
 		// Always: the list may have changed while the files have not.
 		x.Shards[0].SHA256 = hexSum(x.labelledSum(0, nil))
 	}
-	if same {
-		return nil
+	if !same {
+		cache.store(x)
 	}
-	return cache.store(x)
+	return nil
 }
 
 func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {

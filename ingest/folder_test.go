@@ -243,15 +243,15 @@ func TestParseIndexRefusesLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.Stamps = []stamp{{Size: 1, MTime: 2}}
-	at := &cache{path: filepath.Join(t.TempDir(), "x.idx"), key: "k"}
+	at, path := &cache{key: "k"}, filepath.Join(t.TempDir(), "x.idx")
 	stored := func(change func(*index)) error {
 		y := *x
 		y.Shards, y.First, y.nameEnd = slices.Clone(x.Shards), slices.Clone(x.First), slices.Clone(x.nameEnd)
 		change(&y)
-		if err := at.store(&y); err != nil {
+		if err := at.write(path, &y); err != nil {
 			t.Fatal(err)
 		}
-		_, err := parseIndex(readFile(t, at.path))
+		_, err := parseIndex(readFile(t, path))
 		return err
 	}
 	if err := stored(func(*index) {}); err != nil {

@@ -1,9 +1,12 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -85,6 +88,29 @@ func sumFolder(ctx context.Context, root string, x *index, stale []int64, opt Op
 	return nil
 }
 
+// copies counts the samples whose bytes are those of another one before them.
+func (x *index) copies() (n int64, first string) {
+	ids := make([]uint32, x.Samples)
+	for i := range ids {
+		ids[i] = uint32(i)
+	}
+	slices.SortFunc(ids, func(a, b uint32) int {
+		return cmp.Or(bytes.Compare(x.sums[a][:], x.sums[b][:]), cmp.Compare(a, b))
+	})
+	for i := 1; i < len(ids); i++ {
+		if id := int64(ids[i]); x.sums[id] == x.sums[ids[i-1]] {
+			name := x.name(id)
+			if shard := x.Shards[x.shardOf(id)].Name; shard != "." {
+				name = shard + "/" + name
+			}
+			if n++; n == 1 || name < first {
+				first = name
+			}
+		}
+	}
+	return n, first
+}
+
 // folderSum is the SHA-256 of a class folder's list: of each file the length of
 // its name (uint32), the name, its size (uint64) and 16 bytes of its SHA-256.
 func (x *index) folderSum(shard int) [sha256.Size]byte {
@@ -129,6 +155,9 @@ func (x *index) openSample(ctx context.Context, st *store.Store, op, root string
 		return &file{File: f, path: path, size: f.Size}, nil
 	}
 	f, err := openFile(ctx, st, op, path, changedHint)
+	if errors.Is(err, errs.ErrUnsupported) || !errors.Is(err, errs.ErrNotFound) && leadsNowhere(err) {
+		return nil, errs.New(op, path, changedHint, errs.Because(errs.ErrMismatch, "is no file any more"))
+	}
 	if err != nil {
 		return nil, err
 	}

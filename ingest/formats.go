@@ -29,7 +29,7 @@ var formats = []format{
 	{Scheme{"cifar100", "cifar100:DIR", "CIFAR-100, binary version, fine labels"}, 32, cifar100.open},
 	{Scheme{"stl10", "stl10:DIR", "STL-10, binary version; splits train, test, unlabeled, train+unlabeled"}, 96, stl10.open},
 	{Scheme{"folder", "folder:DIR[?train=F]", "image files, one sub-folder a class; DIR may hold train, test or val, by any of their usual names, or ?train=F&test=F names them"}, 0, openFolder},
-	{Scheme{"wds", "wds:GLOB", "WebDataset tar shards: a glob, {000..009} ranges, {split}, or the folder that pack wrote"}, 0, openWDS},
+	{Scheme{"wds", "wds:GLOB[?image=F&label=F]", "WebDataset tar shards: a glob, {000..009} ranges, {split}, or their folder; F names a field, as in ?image=input.jpg"}, 0, openWDS},
 	{Scheme{"parquet", "parquet:GLOB", "Parquet files with image {bytes, path} and label, as Hugging Face's; or their folder"}, 0, openParquet},
 	{Scheme{"imagenet-tar", "imagenet-tar:FILE", "ImageNet's official archive, a tar of class tars; or its folder, with the devkit for split test"}, 0, openILSVRC},
 	{Scheme{"food101", "food101:DIR", "Food-101 with its meta lists"}, 0, food101.open},

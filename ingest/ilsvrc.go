@@ -71,18 +71,13 @@ func openILSVRC(ctx context.Context, place string, opt Options) (_ Source, err e
 		}
 	}()
 	f.Keep = opt.keep(f.size)
-	cache, err := openCache(opt, "imagenet-tar", f.path, split)
-	if err != nil {
-		return nil, err
-	}
+	cache := openCache(opt, "imagenet-tar", f.path, split)
 	x := cache.load()
 	if x == nil || len(x.Stamps) == 0 || !x.trusts(f.stamp(), x.Stamps[0]) {
 		if x, err = indexILSVRC(ctx, f, split, newMeter(opt.Progress, f.size)); err != nil {
 			return nil, err
 		}
-		if err := cache.store(x); err != nil {
-			return nil, err
-		}
+		cache.store(x)
 	}
 	m := &Manifest{Format: "imagenet-tar", Split: split, Samples: x.Samples, Shards: slices.Clone(x.Shards)}
 	if split == Train {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"resslt/ingest/store"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -41,9 +42,12 @@ type indexHeader struct {
 
 	// Classes are the class names that each shard's labels count in, and Reading says how
 	// the samples of each were put together; nil where labels are numbers or of a list,
-	// and all is as usual. Only tars have them.
+	// and all is as usual. Only tars and Parquet files have them.
 	Classes [][]string `json:"classes,omitempty"`
 	Reading []string   `json:"reading,omitempty"`
+	// Listed says of each shard that its file lists its class names, in their order, and
+	// not only those that its samples have. Only Parquet files do.
+	Listed []bool `json:"listed,omitempty"`
 
 	// Lengths of the columns that follow in the cache file.
 	Samples  int64 `json:"samples"`
@@ -76,6 +80,7 @@ type columns struct {
 	passed  Survey          // what a scanner passed over; addShard moves it to the header
 	classes []string        // as in the header, of one shard
 	reading string
+	listed  bool
 }
 
 // sumSize is the part of a file's SHA-256 that is kept: 128 bits exclude equality by
@@ -139,6 +144,7 @@ func (x *index) addShard(s Shard, b *columns) error {
 	x.Passed = append(x.Passed, b.passed)
 	x.Classes = append(x.Classes, b.classes)
 	x.Reading = append(x.Reading, b.reading)
+	x.Listed = append(x.Listed, b.listed)
 	x.First = append(x.First, x.First[len(x.First)-1]+n)
 	x.Samples += n
 	return x.appendRange(b, 0, n)
@@ -196,46 +202,69 @@ func (x *indexHeader) trusts(now, then stamp) bool {
 //	sum       SHA-256 of all that precedes
 //
 // Integers are little-endian. A file that does not match its sum, or is of another
-// data set, is ignored: the index is built again.
+// data set, is ignored: the index is built again. The cache only saves time: without a
+// folder that can be written to, every Open indexes the data, and Options.Warn is told.
 type cache struct {
-	path string
-	key  string
+	opt   Options
+	key   string
+	paths []string // to read from; the first to write to
+	err   error    // why there are none
 }
 
 const (
-	cacheMagic = "resslt index 2\r\n"
+	maxCacheBytes = 8 << 30 // of some 10⁸ samples
+	cacheMagic    = "resslt index 2\r\n"
 	// Format 1 knew fewer samples and surveyed nothing: a cache in it is built again,
 	// but what was published next to shards describes them still.
 	firstMagic = "resslt index 1\r\n"
-	cacheHint  = "name a cache folder that this user can write to"
+	cacheHint  = "name a folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
 )
 
 // openCache is the cache file of a place, whose name is made absolute.
-func openCache(opt Options, scheme, place, split string) (*cache, error) {
-	dir, err := opt.cacheDir()
-	if err != nil {
-		return nil, err
-	}
+func openCache(opt Options, scheme, place, split string) *cache {
+	c := &cache{opt: opt}
 	abs, err := store.Abs(place)
+	var dirs []string
+	if err == nil {
+		dirs, err = opt.cacheDirs()
+	}
 	if err != nil {
-		return nil, fileError("find", place, "", err)
+		c.err = errs.New("find the folder of indexes", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
+		return c
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fileError("make the index cache", dir, cacheHint, err)
+	c.key = scheme + "\x00" + abs + "\x00" + split
+	sum := sha256.Sum256([]byte(c.key))
+	for _, dir := range dirs {
+		c.paths = append(c.paths, filepath.Join(dir, scheme+"-"+hex.EncodeToString(sum[:12])+".idx"))
 	}
-	key := scheme + "\x00" + abs + "\x00" + split
-	sum := sha256.Sum256([]byte(key))
-	return &cache{path: filepath.Join(dir, scheme+"-"+hex.EncodeToString(sum[:12])+".idx"), key: key}, nil
+	return c
 }
 
-// store writes the index to disk, atomically.
-func (c *cache) store(x *index) error {
+// store writes the index to disk, atomically. Where that fails, the next Open builds it
+// again, and the user is told why.
+func (c *cache) store(x *index) {
+	err := c.err
+	if err == nil {
+		dir := filepath.Dir(c.paths[0])
+		if err = os.MkdirAll(dir, 0o755); err != nil {
+			err = fileError("make the folder of indexes", dir, cacheHint, err)
+		}
+	}
+	if err == nil {
+		err = c.write(c.paths[0], x)
+	}
+	if err != nil {
+		c.opt.warn("the data will be indexed again at the next start", err)
+	}
+}
+
+func (c *cache) write(path string, x *index) error {
 	x.Key, x.NameSize, x.Folder = c.key, int64(len(x.names)), x.sums != nil
 	const op = "write index"
-	return writeFile(op, c.path, cacheHint, func(w io.Writer) error {
+	return writeFile(op, path, cacheHint, func(w io.Writer) error {
 		header, err := json.Marshal(&x.indexHeader)
 		if err != nil {
-			return errs.New(op, c.path, "", errs.BecauseErr(errs.ErrUnavailable, err))
+			return errs.New(op, path, "", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 		h := sha256.New()
 		both := io.MultiWriter(w, h)
@@ -246,11 +275,11 @@ func (c *cache) store(x *index) error {
 		}
 		for _, p := range parts {
 			if err := binary.Write(both, binary.LittleEndian, p); err != nil {
-				return fileError(op, c.path, cacheHint, err)
+				return fileError(op, path, cacheHint, err)
 			}
 		}
 		if _, err := w.Write(h.Sum(nil)); err != nil {
-			return fileError(op, c.path, cacheHint, err)
+			return fileError(op, path, cacheHint, err)
 		}
 		return nil
 	})
@@ -258,15 +287,17 @@ func (c *cache) store(x *index) error {
 
 // load reads the index; nil if there is none that can be trusted.
 func (c *cache) load() *index {
-	b, err := os.ReadFile(c.path)
-	if err != nil {
-		return nil // missing or unreadable: store will report why it can't be written
+	for _, path := range c.paths {
+		b, err := bounded.ReadFile(path, maxCacheBytes)
+		if err != nil {
+			continue // missing or unreadable: store will report why it can't be written
+		}
+		x, err := parseIndex(b)
+		if err == nil && x.Key == c.key && bytes.HasPrefix(b, []byte(cacheMagic)) && len(x.Passed) == len(x.Shards) {
+			return x
+		}
 	}
-	x, err := parseIndex(b)
-	if err != nil || x.Key != c.key || !bytes.HasPrefix(b, []byte(cacheMagic)) || len(x.Passed) != len(x.Shards) {
-		return nil
-	}
-	return x
+	return nil
 }
 
 // parseIndex parses a cache file. It checks every length against the bytes that are
@@ -286,7 +317,7 @@ func parseIndex(b []byte) (*index, error) {
 		return corrupt("header longer than the file")
 	}
 	x := &index{}
-	if err := json.Unmarshal(body[fixed:fixed+int(length)], &x.indexHeader); err != nil {
+	if err := bounded.JSON(body[fixed:fixed+int(length)], &x.indexHeader); err != nil {
 		return corrupt(err.Error())
 	}
 	rest := body[fixed+int(length):]
@@ -334,7 +365,8 @@ func (x *index) check() error {
 	if x.Passed != nil && len(x.Passed) != len(x.Shards) {
 		return corrupt("its surveys are not one for each shard")
 	}
-	if x.Classes != nil && len(x.Classes) != len(x.Shards) || x.Reading != nil && len(x.Reading) != len(x.Shards) {
+	if x.Classes != nil && len(x.Classes) != len(x.Shards) || x.Reading != nil && len(x.Reading) != len(x.Shards) ||
+		x.Listed != nil && len(x.Listed) != len(x.Shards) {
 		return corrupt("its class names or readings are not one for each shard")
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {

@@ -9,6 +9,79 @@ import (
 	"testing"
 )
 
+// linkFiles makes a folder of n files, hard links to a few: a million of their own would
+// take 4 GB of most disks.
+func linkFiles(t testing.TB, dir string, n int) {
+	t.Helper()
+	const each = 50_000 // links that a file may have
+	if err := os.MkdirAll(filepath.Join(dir, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		from := filepath.Join(dir, fmt.Sprintf("%d.bin", i/each))
+		if i%each == 0 {
+			if err := os.WriteFile(from, fmt.Append(nil, i), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			age(t, from)
+		}
+		if err := os.Link(from, filepath.Join(dir, "a", fmt.Sprintf("%09d.jpg", i*7919%n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A folder is read in blocks, in the disk's order, and listed in that of the names.
+func TestManyFilesInOneFolder(t *testing.T) {
+	const n = 10_007 // some blocks, and not a whole number of them
+	dir := t.TempDir()
+	linkFiles(t, dir, n)
+	src, err := Open(context.Background(), "folder:"+dir, Options{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	for i, key := range keysOf(t, src) {
+		if want := fmt.Sprintf("a/%09d.jpg 0", i); key != want {
+			t.Fatalf("sample %d is %s, want %s", i, key, want)
+		}
+	}
+	if src.Len() != n {
+		t.Errorf("%d samples", src.Len())
+	}
+}
+
+// BenchmarkOpenFolderMillion opens 1,000,000 files in one folder, once to index and hash
+// them, then by the cached index: time, what is held of memory, and the most that is used
+// meanwhile.
+func BenchmarkOpenFolderMillion(b *testing.B) {
+	const n = 1_000_000
+	dir, cache := b.TempDir(), b.TempDir()
+	linkFiles(b, dir, n)
+	for _, name := range []string{"index", "cached"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				before := heap()
+				src, err := Open(context.Background(), "folder:"+dir, Options{CacheDir: cache})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if src.Len() != n {
+					b.Fatalf("%d samples", src.Len())
+				}
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				b.ReportMetric(float64(m.HeapSys)/1e6, "MB-heap")
+				b.ReportMetric(float64(heap()-before)/n, "B/sample")
+				runtime.KeepAlive(src)
+				if err := src.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkOpenMillion opens 1,000,000 samples in 1,000 shards by their published
 // index: time, and what the open data set holds of memory.
 func BenchmarkOpenMillion(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"resslt/ingest/store"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -67,7 +68,11 @@ func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest
 	r := f.Reader(ctx)
 	defer r.Close()
 	m := &Manifest{}
-	if err := json.NewDecoder(io.LimitReader(r, maxSidecarBytes)).Decode(m); err != nil {
+	raw, err := io.ReadAll(io.LimitReader(r, maxSidecarBytes))
+	if err == nil {
+		err = bounded.JSON(raw, m)
+	}
+	if err != nil {
 		var known *errs.Error
 		if ctx.Err() != nil || errors.As(err, &known) { // of the store
 			return nil, fileError(op, place, hint, err)
@@ -101,7 +106,7 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 	if err != nil {
 		return nil, err
 	}
-	s := &shardSet{dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
+	s := &shardSet{kind: tarShards, dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
 	for _, shard := range m.Shards {
 		if !filepath.IsLocal(shard.Name) {
 			return nil, errs.New("read manifest", place, "index the shards again",
@@ -176,7 +181,7 @@ func WriteManifest(src Source, place string) error {
 	for _, shard := range x.Shards {
 		x.Stamps = append(x.Stamps, stamp{Size: shard.Bytes})
 	}
-	if err := (&cache{path: strings.TrimSuffix(place, manifestEnd) + indexEnd}).store(&x); err != nil {
+	if err := (&cache{}).write(strings.TrimSuffix(place, manifestEnd)+indexEnd, &x); err != nil {
 		return err
 	}
 	return writeManifest(op, place, hint, s.manifest)

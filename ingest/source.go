@@ -50,8 +50,13 @@ type Options struct {
 	Split string
 
 	// CacheDir holds the indexes of folders, shards and large files. Default:
-	// resslt/index under os.UserCacheDir. Several processes may share it.
+	// $RESSLT_CACHE_DIR, else resslt/index under os.UserCacheDir. Several processes may
+	// share it. Where it cannot be used, the data is indexed without it.
 	CacheDir string
+
+	// Warn is called with a line about what is wrong but does not keep the data from
+	// being read, such as a cache that cannot be written. Default: nobody is told.
+	Warn func(string)
 
 	// MaxSampleBytes caps the bytes of one sample. Default: 64 MiB.
 	MaxSampleBytes int64
@@ -101,6 +106,9 @@ func (o Options) applyDefaults() Options {
 		o.Workers = min(runtime.GOMAXPROCS(0), 16)
 	}
 	if o.files == nil {
+		if o.Store.Warn == nil {
+			o.Store.Warn = o.Warn
+		}
 		o.files = store.New(o.Store)
 	}
 	return o
@@ -109,18 +117,29 @@ func (o Options) applyDefaults() Options {
 // keep reports whether remote files of so many bytes in total are fetched whole.
 func (o Options) keep(bytes int64) bool { return o.Runs || o.files.Fits(bytes) }
 
-// cacheDir is the folder of indexes. Only sources with an index call it, so that a
-// process without a home directory can still read the small sets.
-func (o Options) cacheDir() (string, error) {
-	if o.CacheDir != "" {
-		return o.CacheDir, nil
+// cacheDirs are the folders that may hold an index, the one to write to first: where a
+// cache folder was named only later, the default has older indexes.
+func (o Options) cacheDirs() (dirs []string, err error) {
+	for _, dir := range []string{o.CacheDir, os.Getenv("RESSLT_CACHE_DIR")} {
+		if dir != "" && len(dirs) == 0 {
+			dirs = append(dirs, dir)
+		}
 	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", errs.New("find the index cache", "", "set XDG_CACHE_HOME or HOME, or name a cache folder",
-			errs.BecauseErr(errs.ErrUnavailable, err))
+	home, err := os.UserCacheDir()
+	if err == nil {
+		dirs = append(dirs, filepath.Join(home, "resslt", "index"))
 	}
-	return filepath.Join(dir, "resslt", "index"), nil
+	if len(dirs) > 0 {
+		return dirs, nil
+	}
+	return nil, err
+}
+
+// warn passes an error on that does not stop the work.
+func (o Options) warn(doing string, err error) {
+	if o.Warn != nil {
+		o.Warn(doing + ": " + err.Error())
+	}
 }
 
 // Open opens the data set that uri names, "scheme:place". Building an index reads every

@@ -14,6 +14,8 @@ type PassedOver struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 	First  string `json:"first"` // the bytewise first name, relative to the data set
+	// Kept: they are samples nonetheless, and only worth a word.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // Survey is all that a reader passed over, by reason: nothing is dropped in silence.
@@ -24,22 +26,30 @@ type Survey []PassedOver
 func (s Survey) Count() int64 {
 	var n int64
 	for _, p := range s {
-		n += p.Count
+		if !p.Kept {
+			n += p.Count
+		}
 	}
 	return n
 }
 
 // String is one line: "passed over 3: 2 empty files (first cat/a.jpg); 1 link that leads
-// nowhere (first b.jpg)"; "" where nothing was passed over.
+// nowhere (first b.jpg); kept 2 copies of other files (first c.jpg)"; "" where there is
+// nothing to say.
 func (s Survey) String() string {
-	if len(s) == 0 {
-		return ""
+	var passed, kept []string
+	for _, p := range s {
+		part := fmt.Sprintf("%d %s (first %q)", p.Count, p.Reason, p.First)
+		if p.Kept {
+			kept = append(kept, "kept "+part)
+		} else {
+			passed = append(passed, part)
+		}
 	}
-	parts := make([]string, len(s))
-	for i, p := range s {
-		parts[i] = fmt.Sprintf("%d %s (first %q)", p.Count, p.Reason, p.First)
+	if len(passed) > 0 {
+		passed[0] = fmt.Sprintf("passed over %d: %s", s.Count(), passed[0])
 	}
-	return fmt.Sprintf("passed over %d: %s", s.Count(), strings.Join(parts, "; "))
+	return strings.Join(append(passed, kept...), "; ")
 }
 
 // Largest is the n reasons that most things were passed over for, sorted by reason.

@@ -6,47 +6,67 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/ingest/store"
+	"resslt/ingest/store/storetest"
 	"resslt/schemas/errs"
 	"resslt/schemas/errs/errstest"
 )
 
-// Layouts of folders of shards: each split gets its own files, or the error says why not.
+// folderCases are layouts of folders of shards: each split gets its own files, or the
+// error says why not.
+var folderCases = []struct {
+	about string
+	files []string
+	split string
+	want  []string // names of shards
+	kind  error
+	says  string
+	pass  string
+}{
+	{about: "no names", files: []string{"00000.tar", "00001.tar"}, want: []string{"00000.tar", "00001.tar"}},
+	{about: "no names, test", files: []string{"00000.tar"}, split: Test, kind: errs.ErrUsage, says: "not of test"},
+	{about: "splits", files: []string{"train-0.tar", "Val-0.tar"}, split: Val, want: []string{"Val-0.tar"}},
+	{about: "a split that is not there", files: []string{"train-0.tar"}, split: Val, kind: errs.ErrNotFound, says: "splits: train"},
+	{about: "one split alone, none asked for", files: []string{"test-0.tar"}, want: []string{"test-0.tar"}},
+	{about: "one split alone, train asked for", files: []string{"test-0.tar"}, split: Train, kind: errs.ErrNotFound, says: "splits: test"},
+	{about: "one split below alone", files: []string{"test/0.tar"}, want: []string{"0.tar"}},
+	{about: "Hugging Face", files: hf, want: []string{"train-00000-of-00002.tar", "train-00001-of-00002.tar"}},
+	{about: "Hugging Face, validation", files: hf, split: Val, want: []string{"validation-00000-of-00001.tar"}},
+	{about: "a part is missing", files: []string{"train-00000-of-00002.tar"}, kind: errs.ErrNotFound, says: "train-00001-of-00002.tar"},
+	{about: "split folders", files: []string{"train/0.tar", "test/0.tar", "test/nshards.txt"}, split: Test, want: []string{"0.tar"}},
+	{about: "a configuration", files: []string{"default/train/0.tar", "default/test/0.tar"}, want: []string{"0.tar"}},
+	{about: "configurations", files: []string{"a/train/0.tar", "b/train/0.tar"}, kind: errs.ErrUsage, says: "there twice"},
+	{about: "folders of other names", files: []string{"cats/0.tar", "dogs/0.tar"}, kind: errs.ErrUsage, says: "cats/0.tar"},
+	{about: "folders of splits beside unnamed tars", files: []string{"0.tar", "train/0.tar", "val/0.tar"}, want: []string{"0.tar"}, pass: `1 files whose names say no split, beside those of splits (first "0.tar")`},
+	{about: "other folders beside unnamed tars", files: []string{"0.tar", "old/0.tar", "images/1/2.jpg"}, want: []string{"0.tar"}},
+	{about: "other folders beside splits", files: []string{"train-0.tar", "old/train-1.tar"}, want: []string{"train-0.tar"}},
+	{about: "files beside", files: []string{"train-0.tar", "train-0.idx", "_shard_sizes.json", "LICENSE", ".DS_Store", "extra.tar", "classes.txt"}, want: []string{"train-0.tar"},
+		pass: `1 files beside tars (.idx) (first "train-0.idx"); 1 files beside tars (.json) (first "_shard_sizes.json"); 1 files beside tars (no extension) (first "LICENSE"); ` +
+			`1 files whose names say no split, beside those of splits (first "extra.tar"); 1 hidden files (first ".DS_Store")`},
+	{about: "a compressed copy", files: []string{"train-0.tar", "train-0.tar.gz"}, want: []string{"train-0.tar"}, pass: `1 compressed copies of tars (first "train-0.tar.gz")`},
+	{about: "in capitals", files: []string{"TRAIN-0.TAR"}, want: []string{"TRAIN-0.TAR"}},
+	{about: "nothing", files: []string{"a/b.jpg"}, kind: errs.ErrNotFound, says: "holds no tar"},
+	{about: "too deep", files: []string{"a/b/c/train-0.tar"}, kind: errs.ErrNotFound, says: "holds no tar"},
+}
+
+// hf are the shards of a data set on Hugging Face.
+var hf = slices.Concat(of("data/train-%05d-of-%05d.tar", 2), of("data/validation-%05d-of-%05d.tar", 1))
+
 func TestShardsOfFolder(t *testing.T) {
-	hf := slices.Concat(of("data/train-%05d-of-%05d.tar", 2), of("data/validation-%05d-of-%05d.tar", 1))
-	for _, c := range []struct {
-		about string
-		files []string
-		split string
-		want  []string // names of shards
-		kind  error
-		says  string
-		pass  string
-	}{
-		{about: "no names", files: []string{"00000.tar", "00001.tar"}, want: []string{"00000.tar", "00001.tar"}},
-		{about: "no names, test", files: []string{"00000.tar"}, split: Test, kind: errs.ErrUsage, says: "not of test"},
-		{about: "splits", files: []string{"train-0.tar", "Val-0.tar"}, split: Val, want: []string{"Val-0.tar"}},
-		{about: "a split that is not there", files: []string{"train-0.tar"}, split: Val, kind: errs.ErrNotFound, says: "splits: train"},
-		{about: "one split alone, none asked for", files: []string{"test-0.tar"}, want: []string{"test-0.tar"}},
-		{about: "one split alone, train asked for", files: []string{"test-0.tar"}, split: Train, kind: errs.ErrNotFound, says: "splits: test"},
-		{about: "one split below alone", files: []string{"test/0.tar"}, want: []string{"0.tar"}},
-		{about: "Hugging Face", files: hf, want: []string{"train-00000-of-00002.tar", "train-00001-of-00002.tar"}},
-		{about: "Hugging Face, validation", files: hf, split: Val, want: []string{"validation-00000-of-00001.tar"}},
-		{about: "a part is missing", files: []string{"train-00000-of-00002.tar"}, kind: errs.ErrNotFound, says: "train-00001-of-00002.tar"},
-		{about: "split folders", files: []string{"train/0.tar", "test/0.tar", "test/nshards.txt"}, split: Test, want: []string{"0.tar"}},
-		{about: "a configuration", files: []string{"default/train/0.tar", "default/test/0.tar"}, want: []string{"0.tar"}},
-		{about: "configurations", files: []string{"a/train/0.tar", "b/train/0.tar"}, kind: errs.ErrUsage, says: "there twice"},
-		{about: "folders of other names", files: []string{"cats/0.tar", "dogs/0.tar"}, kind: errs.ErrUsage, says: "cats/0.tar"},
-		{about: "folders of splits beside unnamed tars", files: []string{"0.tar", "train/0.tar", "val/0.tar"}, want: []string{"0.tar"}, pass: `1 files whose names say no split, beside those of splits (first "0.tar")`},
-		{about: "other folders beside unnamed tars", files: []string{"0.tar", "old/0.tar", "images/1/2.jpg"}, want: []string{"0.tar"}},
-		{about: "other folders beside splits", files: []string{"train-0.tar", "old/train-1.tar"}, want: []string{"train-0.tar"}},
-		{about: "files beside", files: []string{"train-0.tar", "train-0.idx", "_shard_sizes.json", "LICENSE", ".DS_Store", "extra.tar", "classes.txt"}, want: []string{"train-0.tar"},
-			pass: `1 files beside tars (.idx) (first "train-0.idx"); 1 files beside tars (.json) (first "_shard_sizes.json"); 1 files beside tars (no extension) (first "LICENSE"); ` +
-				`1 files whose names say no split, beside those of splits (first "extra.tar"); 1 hidden files (first ".DS_Store")`},
-		{about: "a compressed copy", files: []string{"train-0.tar", "train-0.tar.gz"}, want: []string{"train-0.tar"}, pass: `1 compressed copies of tars (first "train-0.tar.gz")`},
-		{about: "in capitals", files: []string{"TRAIN-0.TAR"}, want: []string{"TRAIN-0.TAR"}},
-		{about: "nothing", files: []string{"a/b.jpg"}, kind: errs.ErrNotFound, says: "holds no tar"},
-		{about: "too deep", files: []string{"a/b/c/train-0.tar"}, kind: errs.ErrNotFound, says: "holds no tar"},
-	} {
+	checkFolders(t, func(_, dir string) string { return dir })
+}
+
+// A bucket has them, too, but for folders without files.
+func TestRemoteShardsOfFolder(t *testing.T) {
+	srv := storetest.Start(t)
+	checkFolders(t, func(about, dir string) string {
+		return srv.PutTree(strings.NewReplacer(" ", "-", ",", "").Replace(about), dir)
+	})
+}
+
+// checkFolders writes each layout to a folder, and opens what put makes of it.
+func checkFolders(t *testing.T, put func(about, dir string) string) {
+	for _, c := range folderCases {
 		t.Run(c.about, func(t *testing.T) {
 			dir := t.TempDir()
 			files := map[string][]byte{}
@@ -57,9 +77,10 @@ func TestShardsOfFolder(t *testing.T) {
 				}
 			}
 			writeTree(t, dir, files)
-			src, err := Open(context.Background(), "wds:"+dir, Options{Split: c.split, CacheDir: t.TempDir()})
+			place := put(c.about, dir)
+			src, err := Open(context.Background(), "wds:"+place, Options{Split: c.split, CacheDir: t.TempDir(), Store: store.Options{CacheBytes: -1}})
 			if c.kind != nil {
-				errstest.Want(t, err, c.kind, c.says, dir)
+				errstest.Want(t, err, c.kind, c.says, place)
 				return
 			}
 			if err != nil {
@@ -71,8 +92,7 @@ func TestShardsOfFolder(t *testing.T) {
 				got = append(got, s.Name)
 			}
 			same(t, "shards", got, c.want)
-			s := SurveyOf(src)
-			_, said, _ := strings.Cut(s.String(), ": ")
+			_, said, _ := strings.Cut(SurveyOf(src).String(), ": ")
 			if said != c.pass {
 				t.Errorf("passed over %s\nwant        %s", said, c.pass)
 			}

@@ -121,7 +121,7 @@ func (g *grouper) follow() {
 		}
 		m.offset, m.size, m.labels = to.offset, to.size, to.labels
 		if last := lastExt(m.field); m.labels == nil && slices.Contains(labelFields, last) {
-			m.labels = tarLabels{last: {fault: fmt.Sprintf("it is a link to %q, which is not read as a label", to.name)}}
+			m.labels = tarLabels{{last, tarLabel{fault: fmt.Sprintf("it is a link to %q, which is not read as a label", to.name)}}}
 		}
 		kept = append(kept, m)
 	}
@@ -323,7 +323,7 @@ func (g *grouper) joinLabels(samples []wdsSample, rest []int, source string) (le
 
 // says reports whether member i has a label from the source.
 func (g *grouper) says(i int, source string) bool {
-	_, ok := g.members[i].labels[source]
+	_, ok := g.members[i].labels.of(source)
 	return ok
 }
 
@@ -356,7 +356,7 @@ func (g *grouper) label(s wdsSample, source string) (*tarLabel, error) {
 	if best < 0 {
 		return nil, nil
 	}
-	l := g.members[best].labels[source]
+	l, _ := g.members[best].labels.of(source)
 	if l.fault != "" {
 		return nil, faultAt(g.members[best], "label of %q: %s", g.members[best].name, l.fault)
 	}

@@ -73,9 +73,23 @@ func parseLabel(b []byte) tarLabel {
 	return tarLabel{name: s}
 }
 
-// tarLabels are what one member says, by the source that it is for: an extension, or
-// json.KEY.
-type tarLabels map[string]tarLabel
+// tarLabels are what one member says, by the source: an extension, or json.KEY. Most
+// have one.
+type tarLabels []sourceLabel
+
+type sourceLabel struct {
+	source string
+	tarLabel
+}
+
+func (ls tarLabels) of(source string) (l tarLabel, ok bool) {
+	for _, s := range ls {
+		if s.source == source {
+			return s.tarLabel, true
+		}
+	}
+	return l, false
+}
 
 // readLabels reads the member if its field may hold a label; nil if not. want is the
 // field that the URI names, "" for any.
@@ -99,7 +113,7 @@ func readLabels(r io.Reader, field string, size int64, want string) (tarLabels, 
 		if want != "" {
 			last = want
 		}
-		return tarLabels{last: l}, err
+		return tarLabels{{last, l}}, err
 	}
 	return nil, nil
 }
@@ -110,10 +124,10 @@ func jsonLabels(b []byte, want string) tarLabels {
 	if json.Unmarshal(b, &object) != nil {
 		return nil
 	}
-	out := tarLabels{}
+	var out tarLabels
 	read := func(key string) {
 		raw, ok := object[key]
-		if _, done := out[jsonPrefix+key]; done || !ok || string(raw) == "null" {
+		if _, done := out.of(jsonPrefix + key); done || !ok || string(raw) == "null" {
 			return
 		}
 		text := string(raw)
@@ -124,7 +138,7 @@ func jsonLabels(b []byte, want string) tarLabels {
 		if l.name != "" && raw[0] != '"' {
 			l = tarLabel{fault: fmt.Sprintf("%.50q is no class", raw)}
 		}
-		out[jsonPrefix+key] = l
+		out = append(out, sourceLabel{jsonPrefix + key, l})
 	}
 	if key, ok := strings.CutPrefix(want, jsonPrefix); ok {
 		read(key)
@@ -142,11 +156,11 @@ func labelSource(all []tarLabels) string {
 	type seen struct{ numbers, names, faults int }
 	found := map[string]*seen{}
 	for _, ls := range all {
-		for source, l := range ls {
-			s := found[source]
+		for _, l := range ls {
+			s := found[l.source]
 			if s == nil {
 				s = &seen{}
-				found[source] = s
+				found[l.source] = s
 			}
 			switch {
 			case l.fault != "":

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train/nn"
@@ -47,6 +48,9 @@ type Checkpoint struct {
 
 // checkpointMark tells a checkpoint's tensors from other safetensors files.
 const checkpointMark = "checkpoint"
+
+// maxCheckpointJSON bounds the JSON file, most of which is the recipe.
+const maxCheckpointJSON = 1 << 20
 
 const damagedHint = "delete it and resume from an older one, or start over without --resume"
 
@@ -155,12 +159,12 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 	bad := func(sentinel, err error) error {
 		return errs.New("read checkpoint", path, damagedHint, errs.BecauseErr(sentinel, err))
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, maxCheckpointJSON)
 	if err != nil {
 		return nil, bad(errs.ErrNotFound, err)
 	}
 	var c Checkpoint
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := bounded.JSON(raw, &c); err != nil {
 		return nil, bad(errs.ErrCorrupt, err)
 	}
 	if c.Version == 0 {
@@ -175,7 +179,7 @@ func OpenCheckpoint(path string) (*Checkpoint, error) {
 		return nil, bad(errs.ErrCorrupt, fmt.Errorf("weights %q are not a file name", c.Weights))
 	}
 	c.path = filepath.Join(filepath.Dir(path), c.Weights)
-	f, err := os.Open(c.path)
+	f, err := bounded.Open(c.path)
 	if err != nil {
 		return nil, bad(errs.ErrCorrupt, err)
 	}

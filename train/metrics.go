@@ -2,12 +2,12 @@ package train
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -29,13 +29,14 @@ type MetricsLine struct {
 // left half-written is skipped. It returns an error that wraps ErrNotFound where there is
 // no file.
 func ReadMetrics(path string) (lines []MetricsLine, err error) {
-	raw, err := os.ReadFile(path)
+	f, err := bounded.Open(path)
 	if err != nil {
 		return nil, errs.New("read metrics", path, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
 	}
-	for row := range bytes.Lines(raw) {
+	defer f.Close()
+	for in := bufio.NewScanner(f); in.Scan(); { // ends at a line that is too long, too
 		var l MetricsLine
-		if json.Unmarshal(row, &l) != nil {
+		if json.Unmarshal(in.Bytes(), &l) != nil {
 			break
 		}
 		lines = append(lines, l)
@@ -55,7 +56,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 	}
 	keep := int64(0)
 	if from > 0 {
-		f, err := os.Open(path)
+		f, err := bounded.Open(path)
 		if err == nil {
 			in := bufio.NewScanner(f)
 			for in.Scan() {
@@ -71,7 +72,7 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 			return fail(err)
 		}
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	f, err := bounded.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fail(err)
 	}

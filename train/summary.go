@@ -1,10 +1,9 @@
 package train
 
 import (
-	"encoding/json"
-	"os"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/safetensors"
@@ -84,6 +83,8 @@ type PassedOver struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 	First  string `json:"first"` // name of the first one
+	// Kept: they are samples nonetheless, and only worth a word.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // MaxReplaced bounds the samples that a summary lists.
@@ -130,14 +131,17 @@ func (l *loop) summary() (Summary, error) {
 // Write replaces path with the summary.
 func (s *Summary) Write(path string) error { return writeJSON(path, s) }
 
+// maxSummaryBytes bounds a summary, which has some 3 kB and names of samples.
+const maxSummaryBytes = 16 << 20
+
 // ReadSummary reads what Write wrote. Errors wrap ErrNotFound or ErrCorrupt.
 func ReadSummary(path string) (Summary, error) {
 	var s Summary
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, maxSummaryBytes)
 	if err != nil {
 		return s, errs.New("read summary", path, "name the folder of a run that has ended", errs.BecauseErr(errs.ErrNotFound, err))
 	}
-	if err := json.Unmarshal(raw, &s); err != nil {
+	if err := bounded.JSON(raw, &s); err != nil {
 		return s, errs.New("read summary", path, "run it again", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	return s, nil

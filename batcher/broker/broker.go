@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 
@@ -162,7 +163,7 @@ func (b *Broker) Token() string { return b.token }
 
 // ownToken reads the token of an earlier broker of this folder, or makes one.
 func ownToken(file string) (string, error) {
-	raw, err := os.ReadFile(file)
+	raw, err := bounded.ReadFile(file, MaxSecretBytes)
 	if token := strings.TrimSpace(string(raw)); err == nil && token != "" {
 		return token, nil
 	}

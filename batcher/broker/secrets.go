@@ -4,13 +4,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"os"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 
 	"github.com/nats-io/nats.go"
 )
+
+// MaxSecretBytes bounds a file of keys, credentials, certificates or a token; the largest are
+// an operating system's list of authorities.
+const MaxSecretBytes = 4 << 20
 
 // validate reports whether the options can be used; it returns ErrUsage.
 func (o ConnectOptions) validate() error {
@@ -47,7 +51,7 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 		if file == "" {
 			continue
 		}
-		if _, err := os.ReadFile(file); err != nil {
+		if _, err := bounded.ReadFile(file, MaxSecretBytes); err != nil {
 			return fail(file, "name a file that can be read", errs.ErrNotFound, err)
 		}
 	}
@@ -71,7 +75,7 @@ func (o ConnectOptions) secrets() ([]nats.Option, error) {
 	// the clear, by one who has named whom to trust.
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CA != "" {
-		raw, err := os.ReadFile(o.CA)
+		raw, err := bounded.ReadFile(o.CA, MaxSecretBytes)
 		if err != nil {
 			return fail(o.CA, "name a file that can be read", errs.ErrNotFound, err)
 		}

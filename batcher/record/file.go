@@ -3,7 +3,6 @@ package record
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"resslt/batcher/internal/layout"
 	"resslt/batcher/wire"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -62,7 +62,7 @@ type ref struct {
 // sealed, the ".open" one of a run that is still going or was killed, what is no whole batch is
 // passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
 func openSegment(path string) (_ *segmentFile, err error) {
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.New("open record", path, "name a folder or file that `resslt run` or `resslt record export` wrote", errs.BecauseErr(errs.ErrNotFound, err))
 	}
@@ -208,7 +208,7 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 		return 0, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it is of kind %.40q, this build reads %s and %s",
 			kv[schemas.MetaVersion], schemas.RecordLogVersion, schemas.RecordPixelsVersion))
 	}
-	if err := json.Unmarshal([]byte(kv[schemas.MetaRun]), &r.Run); err != nil {
+	if err := bounded.JSON([]byte(kv[schemas.MetaRun]), &r.Run); err != nil {
 		return 0, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
 	if err := r.Run.Check(); errors.Is(err, errs.ErrUsage) {

@@ -9,6 +9,7 @@ import (
 	"resslt/batcher/internal/layout"
 	"resslt/batcher/wire"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -99,7 +100,7 @@ func openDamaged(path string, run *schemas.RunInfo) (*segmentFile, error) {
 	if r.layout, err = layout.New(schema); err != nil {
 		return nil, err
 	}
-	if r.f, err = os.Open(path); err != nil {
+	if r.f, err = bounded.Open(path); err != nil {
 		return nil, diskError(path, err)
 	}
 	info, err := r.f.Stat()

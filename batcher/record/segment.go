@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -56,7 +57,7 @@ func createSegment(path string, run *schemas.RunInfo, pixels bool) (*segment, er
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path+openSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	f, err := bounded.OpenFile(path+openSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, diskError(path, err)
 	}

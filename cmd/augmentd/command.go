@@ -127,7 +127,7 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 	return worker.New(stages.JetStream(js), worker.Options{
 		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
+			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
 			if err == nil {
 				log.Info(pipeline.DescribeOpened(src))
 			}

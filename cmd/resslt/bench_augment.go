@@ -158,7 +158,7 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 
 // load reads samples into memory, evenly from the whole data set.
 func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
-	src, err := ingest.Open(ctx, b.data, ingest.Options{Split: b.split})
+	src, err := ingest.Open(ctx, b.data, ingest.Options{Split: b.split, Warn: cli.Warn})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -249,7 +249,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 
 // residentBytes is the process's resident set now, 0 where the system does not tell.
 func residentBytes() int64 {
-	b, err := os.ReadFile("/proc/self/statm")
+	b, err := os.ReadFile("/proc/self/statm") //nolint:forbidigo // the kernel's
 	if err != nil {
 		return 0
 	}

@@ -100,7 +100,7 @@ func (o *loaderBench) run(ctx context.Context, stderr io.Writer) (*loaderReport,
 	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
 		return nil, err
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: cli.Progress(stderr, "indexing")})
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: cli.Progress(stderr, "indexing")})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (o *loaderBench) run(ctx context.Context, stderr io.Writer) (*loaderReport,
 	spec.Epochs = 1 << 20 // no measurement ends it
 	rep := &loaderReport{Views: len(spec.Views), SampleBytes: spec.SampleBytes(), BatchSize: spec.BatchSize, Engine: spec.Engine, Workers: o.workers}
 	open := func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-		return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+		return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn})
 	}
 	if err := o.render(ctx, &spec, r.Data, open, rep); err != nil {
 		return nil, err

@@ -278,7 +278,7 @@ func reachBroker(ctx context.Context, at *access.Flags) (js jetstream.JetStream,
 // examineData looks for the quickstart's data, which only the quickstart needs.
 func examineData(ctx context.Context) finding {
 	const uri = "fashion-mnist:"
-	src, err := ingest.Open(ctx, uri, ingest.Options{})
+	src, err := ingest.Open(ctx, uri, ingest.Options{Warn: cli.Warn})
 	if err != nil {
 		f := broken("data", err)
 		f.State = "absent"

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/freeport"
+
 	"resslt/augment"
 	"resslt/train"
 	"resslt/train/torch/torchtest"
@@ -421,22 +423,20 @@ func natsServer(t *testing.T) string {
 	if err != nil {
 		t.Skip("nats-server is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	conf := filepath.Join(t.TempDir(), "nats.conf")
-	text := fmt.Sprintf("listen: 127.0.0.1:%d\nmax_payload: 8MB\njetstream { store_dir: %q }\n", port, t.TempDir())
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q }\n", addr, t.TempDir())
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	start(t, &program{Cmd: exec.CommandContext(t.Context(), server, "-c", conf)})
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
-			return fmt.Sprintf("nats://127.0.0.1:%d", port)
+			return "nats://" + addr
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("nats-server does not listen")

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -48,8 +46,8 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
 			}
-			if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-				return errs.New("write", out, "make the folder first", errs.Because(errs.ErrNotFound, filepath.Dir(out)+" is not a folder"))
+			if err := durable.Check(out); err != nil { // before the work, not after it
+				return err
 			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
@@ -61,7 +59,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			}
 			o := session.EvalImageOptions(enc.info, enc.crop, 0)
 			o.SkipBad = skipBad
-			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Split: split}, o)
+			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Warn: cli.Warn, Split: split}, o)
 			if err != nil {
 				return err
 			}

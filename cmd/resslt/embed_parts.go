@@ -23,6 +23,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train/torch"
@@ -49,6 +50,9 @@ type embedPlan struct {
 	Torch   string     `json:"torch"`
 	Threads int        `json:"threads"` // another number gives other last bits
 }
+
+// maxPartBytes bounds a part: 4096 rows of features and long names.
+const maxPartBytes = 1 << 30
 
 // parts are the features taken so far: a folder with plan.json and, for every partRows
 // images, a whole file in Arrow's IPC format.
@@ -85,7 +89,7 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, partsError(dir, err)
 	}
-	have, err := os.ReadFile(filepath.Join(dir, "plan.json"))
+	have, err := bounded.ReadFile(filepath.Join(dir, "plan.json"), 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, p.begin(want, images)
 	}
@@ -252,7 +256,7 @@ func (p *parts) read(row int64, do func(arrow.Record) error) error {
 		return errs.New("read features", p.file(row, "*"), "embed again", errs.ErrNotFound)
 	}
 	path := filepath.Join(p.dir, found[0])
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, maxPartBytes)
 	if err != nil {
 		return partsError(path, err)
 	}

@@ -184,9 +184,8 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 			return nil, err
 		}
 		e.forward += time.Since(began)
-		if err := kept.write(s); err != nil {
-			s.Free()
-			return nil, err
+		if err := kept.write(s); err != nil { // kept or not, they are good
+			cli.Warn(cli.Line(err))
 		}
 	}
 	e.note(as, split, s, m.Digest())
@@ -336,5 +335,5 @@ func (e *evaluation) openData(ctx context.Context, split string) (ingest.Source,
 	if e.data == "" {
 		return nil, errs.New("open data", e.result.Protocol, "give --checkpoint and --data in place of --features", errs.Because(errs.ErrUsage, "features alone have no pictures"))
 	}
-	return ingest.Open(ctx, e.data, ingest.Options{Split: split})
+	return ingest.Open(ctx, e.data, ingest.Options{Warn: cli.Warn, Split: split})
 }

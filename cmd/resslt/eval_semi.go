@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -207,7 +207,7 @@ func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error
 // chooseFromList finds the images that a file names, one a line, by key or by the last part of
 // the key.
 func chooseFromList(file string, l *pipeline.Labels) ([]int64, error) {
-	f, err := os.Open(file)
+	f, err := bounded.Open(file)
 	if err != nil {
 		return nil, errs.New("read list", file, "name an existing file", errs.BecauseErr(errs.ErrNotFound, err))
 	}

@@ -100,6 +100,9 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
+	if err := durable.Check(o.out); err != nil {
+		return err
+	}
 	from, err := weightsFile(o.checkpoint, o.want)
 	if err != nil {
 		return err

@@ -71,6 +71,9 @@ func (o *inspectOptions) run(c *cobra.Command) (err error) {
 	if o.Count < 1 || o.Count > maxInspected {
 		return errs.New("inspect", "--count", fmt.Sprintf("give 1 to %d", maxInspected), errs.Because(errs.ErrUsage, fmt.Sprintf("is %d", o.Count)))
 	}
+	if err := durable.Check(o.out); err != nil {
+		return err
+	}
 	o.Indexing = cli.Progress(c.ErrOrStderr(), "index")
 	o.Opened = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
 	drawn, policy, err := sheet.Samples(c.Context(), o.Options)

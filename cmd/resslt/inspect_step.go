@@ -115,7 +115,7 @@ func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, s
 	}
 	run := src.Run
 	return func(ctx context.Context, step int64, index int) (_ *wire.Chunk, err error) {
-		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Warn: cli.Warn, Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
 		if err != nil {
 			return nil, err
 		}

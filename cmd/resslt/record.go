@@ -285,7 +285,7 @@ func verify(c *cobra.Command, src *recordSource, steps record.Window, complete b
 	if data != "" {
 		overrides = append(overrides, data)
 	}
-	from, err := pipeline.OpenSource(ctx, &src.Run, overrides, ingest.Options{Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+	from, err := pipeline.OpenSource(ctx, &src.Run, overrides, ingest.Options{Warn: cli.Warn, Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
 	if err != nil {
 		return nil, err
 	}

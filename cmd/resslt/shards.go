@@ -64,7 +64,7 @@ func (f *dataFlags) open(c *cobra.Command) (ingest.Source, error) {
 			errs.Because(errs.ErrUsage, "no data set is named"))
 	}
 	return ingest.Open(c.Context(), f.data, ingest.Options{
-		Split: f.split, CacheDir: f.cache,
+		Split: f.split, CacheDir: f.cache, Warn: cli.Warn,
 		Progress: cli.Progress(c.ErrOrStderr(), "indexing"),
 	})
 }
@@ -150,7 +150,11 @@ func printPassed(w io.Writer, passed ingest.Survey) error {
 	fmt.Fprintf(w, "passed over %d:\n", passed.Count())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, p := range passed {
-		fmt.Fprintf(t, "  %d\t%s\tfirst %q\n", p.Count, p.Reason, p.First)
+		kept := ""
+		if p.Kept {
+			kept = "kept: "
+		}
+		fmt.Fprintf(t, "  %d\t%s%s\tfirst %q\n", p.Count, kept, p.Reason, p.First)
 	}
 	return t.Flush()
 }

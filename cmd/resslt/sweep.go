@@ -215,7 +215,7 @@ func (s *sweepCell) spec(ctx context.Context, manifests map[string]*ingest.Manif
 	key := s.recipe.Data + "\n" + s.recipe.Split
 	m := manifests[key]
 	if m == nil {
-		src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Split: s.recipe.Split})
+		src, err := ingest.Open(ctx, s.recipe.Data, ingest.Options{Warn: cli.Warn, Split: s.recipe.Split})
 		if err != nil {
 			return nil, err
 		}

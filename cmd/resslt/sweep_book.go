@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"text/tabwriter"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -64,14 +64,17 @@ type sweepFile struct {
 	Cells  []*sweepResult `json:"cells"`  // row by row
 }
 
+// maxSweepBytes bounds sweep.json: a cell takes some 3 kB.
+const maxSweepBytes = 64 << 20
+
 // openSweepBook reads the results that the folder has of these cells.
 func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*sweepBook, error) {
 	b := &sweepBook{folder: folder, table: table, cells: cells, results: map[string]*sweepResult{}}
 	var had sweepFile
 	name := filepath.Join(folder, "sweep.json")
-	raw, err := os.ReadFile(name)
+	raw, err := bounded.ReadFile(name, maxSweepBytes)
 	if err == nil {
-		err = json.Unmarshal(raw, &had)
+		err = bounded.JSON(raw, &had)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.New("read results", name, "fix or remove the file", errs.BecauseErr(errs.ErrCorrupt, err))

@@ -28,6 +28,8 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -86,7 +88,7 @@ func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*
 	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{})
+			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },
 	})
@@ -180,7 +182,7 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return durable.Error(dir, err)
 	}
-	log, err := os.OpenFile(filepath.Join(dir, "train.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := bounded.OpenFile(filepath.Join(dir, "train.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return durable.Error(dir, err)
 	}
@@ -251,7 +253,7 @@ func canResume(dir string, c *sweepCell) bool {
 	if _, _, err := train.LatestCheckpoint(train.CheckpointDir(dir)); err != nil {
 		return false
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "recipe.yaml"))
+	raw, err := bounded.ReadFile(filepath.Join(dir, "recipe.yaml"), boundedyaml.MaxBytes)
 	return err == nil && bytes.Equal(raw, c.recipe.YAML())
 }
 

@@ -4,21 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"resslt/schemas/errs"
-
-	arrow "github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/compress"
-	"github.com/apache/arrow/go/v15/parquet/metadata"
-	"github.com/apache/arrow/go/v15/parquet/schema"
-)
-
-// Types of columns that can be read.
-var (
-	Bytes = arrow.Types.ByteArray
-	Int32 = arrow.Types.Int32
-	Int64 = arrow.Types.Int64
 )
 
 // ReaderAt fills p with the bytes at off, or fails.
@@ -28,17 +15,18 @@ type ReaderAt interface {
 
 // File is what the footer says of a Parquet file. It holds none of its rows.
 type File struct {
-	meta *metadata.FileMetaData
-	size int64
+	footer message
+	leaves []Leaf
+	size   int64
 }
 
 const (
-	magic = "PAR1"
+	magic          = "PAR1"
+	encryptedMagic = "PARE"
 	// footerGuess is how much of the file's end is read first.
 	footerGuess = 256 << 10
-	// maxFooterBytes and maxSchemaElements cap what a footer may hold.
-	maxFooterBytes    = 64 << 20
-	maxSchemaElements = 10_000
+	// maxFooterBytes caps what a footer may hold.
+	maxFooterBytes = 64 << 20
 )
 
 // Open reads the footer of a file of size bytes.
@@ -63,6 +51,9 @@ func Open(ctx context.Context, r ReaderAt, size int64) (*File, error) {
 // more of it is needed, it says how many bytes from the end.
 func parseFooter(tail []byte, size int64) (f *File, need int64, err error) {
 	const fixed = 8 // length and magic
+	if len(tail) >= 4 && string(tail[len(tail)-4:]) == encryptedMagic {
+		return nil, 0, errs.Because(errs.ErrUnsupported, "its footer is encrypted: write the file without encryption")
+	}
 	if len(tail) < fixed+4 || string(tail[len(tail)-4:]) != magic {
 		return nil, 0, errs.Because(errs.ErrCorrupt, "no Parquet file: it does not end in "+magic)
 	}
@@ -75,124 +66,142 @@ func parseFooter(tail []byte, size int64) (f *File, need int64, err error) {
 	case n+fixed > int64(len(tail)):
 		return nil, n + fixed, nil
 	}
-	footer := tail[int64(len(tail))-fixed-n : len(tail)-fixed]
-	top, _, err := walkThrift(footer)
+	footer, _, err := walkThrift(tail[int64(len(tail))-fixed-n : len(tail)-fixed])
 	if err != nil {
 		return nil, 0, err
 	}
-	const schemaField = 2
-	if e := top.lists[schemaField]; e > maxSchemaElements {
-		return nil, 0, errs.Because(errs.ErrTooLarge, fmt.Sprintf("a schema of %d elements", e))
+	leaves, err := readSchema(footer)
+	if err != nil {
+		return nil, 0, err
 	}
-	err = guarded(func() error {
-		meta, err := metadata.NewFileMetaData(footer, nil)
-		if err != nil {
-			return errs.BecauseErr(errs.ErrCorrupt, err)
-		}
-		if meta.Schema == nil {
-			return errs.Because(errs.ErrCorrupt, "its schema can't be read")
-		}
-		f = &File{meta: meta, size: size}
-		return nil
-	})
-	return f, 0, err
+	return &File{footer: footer, leaves: leaves, size: size}, 0, nil
 }
 
-// guarded turns a panic of Arrow's reader of footers, which trusts its input, into
-// an error.
-func guarded(do func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = errs.Because(errs.ErrCorrupt, fmt.Sprintf("the Parquet reader gave up: %v", r))
-		}
-	}()
-	return do()
-}
+// Leaves are all columns.
+func (f *File) Leaves() []Leaf { return f.leaves }
 
-// Columns are the paths of all columns, such as "image.bytes".
-func (f *File) Columns() []string {
-	var paths []string
-	for i := range f.meta.Schema.NumColumns() {
-		paths = append(paths, f.meta.Schema.Column(i).Path())
+// Rows is the number of rows that the footer claims, which is no more than the file has
+// bytes: 0 if it claims more.
+func (f *File) Rows() int64 {
+	if n := f.footer.int(fileRows); n >= 0 && n <= f.size {
+		return n
 	}
-	return paths
+	return 0
 }
 
 // Metadata is the value of a key in the footer; "" if it is missing.
 func (f *File) Metadata(key string) string {
 	var v string
-	_ = guarded(func() error { // a panic leaves it missing
-		if p := f.meta.KeyValueMetadata().FindValue(key); p != nil {
-			v = *p
+	f.footer.messages(fileKeyValues, func(_ int, e message) bool {
+		if string(e.text(1)) != key {
+			return true
 		}
-		return nil
+		v = string(e.text(2))
+		return false
 	})
 	return v
 }
 
 // Column is a column of a file: its chunks, in the order of the rows.
 type Column struct {
-	descr  *schema.Column
+	Leaf
 	chunks []chunk
 }
 
 // chunk is a column's part of a row group: pages, one after another.
 type chunk struct {
 	start, end int64 // bytes of the file
-	data       int64 // where the first data page begins; a dictionary precedes it
+	data       int64 // where the first data page begins, as the footer has it: some writers err
 	rows       int64
-	codec      compress.Compression
+	codec      codec
 }
 
-// Column is the column of the first of these paths that exists; nil if none does. It
-// must be of one of the types.
-func (f *File) Column(paths []string, types ...arrow.Type) (c *Column, err error) {
-	err = guarded(func() error {
-		for _, path := range paths {
-			for i := range f.meta.Schema.NumColumns() {
-				descr := f.meta.Schema.Column(i)
-				if descr.Path() != path {
-					continue
-				}
-				if !slices.Contains(types, descr.PhysicalType()) || descr.MaxRepetitionLevel() > 0 {
-					return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is of type %v", path, descr.PhysicalType()))
-				}
-				c, err = f.column(i, descr)
-				return err
-			}
-		}
-		return nil
+// Fields of RowGroup, ColumnChunk and ColumnMetaData.
+const (
+	groupColumns = 1
+	groupRows    = 3
+
+	chunkMeta      = 3
+	chunkFile      = 1
+	chunkEncrypted = 8
+
+	metaType       = 1
+	metaCodec      = 4
+	metaValues     = 5
+	metaCompressed = 7
+	metaData       = 9
+	metaDictionary = 11
+)
+
+// Column is the column of a leaf, which may not be repeated. Errors name the column.
+func (f *File) Column(l Leaf) (*Column, error) {
+	unsupported := func(why string) (*Column, error) {
+		return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s %s", l.Path, why))
+	}
+	switch {
+	case l.Repeated:
+		return unsupported("is a list, of which a row may have several values")
+	case l.Type < Boolean || l.Type > FixedBytes || l.Type == Int96:
+		return unsupported(fmt.Sprintf("is of type %v", l.Type))
+	case l.Type == FixedBytes && (l.length < 1 || int64(l.length) > f.size):
+		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("column %s has values of %d bytes", l.Path, l.length))
+	}
+	col := &Column{Leaf: l}
+	var err error
+	f.footer.messages(fileRowGroups, func(g int, group message) bool {
+		err = f.addChunk(col, g, group)
+		return err == nil
 	})
-	return c, err
-}
-
-// column finds the chunks of column i, and checks their bounds against the file's size.
-func (f *File) column(i int, descr *schema.Column) (*Column, error) {
-	col := &Column{descr: descr}
-	for g := range f.meta.GetRowGroups() {
-		rg := f.meta.RowGroup(g)
-		m, err := rg.ColumnChunk(i)
-		if err != nil {
-			return nil, errs.BecauseErr(errs.ErrCorrupt, err)
-		}
-		c := chunk{data: m.DataPageOffset(), rows: rg.NumRows(), codec: m.Compression()}
-		c.start = c.data
-		if m.HasDictionaryPage() && m.DictionaryPageOffset() > 0 && m.DictionaryPageOffset() < c.data {
-			c.start = m.DictionaryPageOffset()
-		}
-		n := m.TotalCompressedSize()
-		if c.start < 4 || n < 0 || c.start > f.size || n > f.size-c.start || c.data > c.start+n ||
-			c.rows < 0 || c.rows > f.size || m.NumValues() != c.rows {
-			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d: %d bytes at %d for %d rows", g, n, c.start, c.rows))
-		}
-		c.end = c.start + n
-		if c.codec != compress.Codecs.Uncompressed && c.codec != compress.Codecs.Snappy {
-			return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is compressed by %v: write it with snappy or none", descr.Path(), c.codec))
-		}
-		if k := len(col.chunks); k > 0 && c.start < col.chunks[k-1].end {
-			return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d overlaps the one before it", g))
-		}
-		col.chunks = append(col.chunks, c)
+	if err != nil {
+		return nil, err
 	}
 	return col, nil
+}
+
+// addChunk appends the column's chunk of row group g, with its bounds checked against
+// the file's size.
+func (f *File) addChunk(col *Column, g int, group message) error {
+	var at message
+	group.messages(groupColumns, func(i int, e message) bool {
+		at = e
+		return i < col.index
+	})
+	corrupt := func(format string, a ...any) error {
+		return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row group %d, column %s: ", g, col.Path)+fmt.Sprintf(format, a...))
+	}
+	if group.count(groupColumns) != len(f.leaves) {
+		return corrupt("%d columns, %d by the schema", group.count(groupColumns), len(f.leaves))
+	}
+	if len(at.text(chunkFile)) > 0 {
+		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is in another file, %.100q", col.Path, at.text(chunkFile)))
+	}
+	if len(at.at(chunkEncrypted).b) > 0 {
+		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is encrypted: write the file without encryption", col.Path))
+	}
+	m := at.at(chunkMeta)
+	if t := Type(m.int(metaType)); t != col.Type {
+		return corrupt("of type %v, %v by the schema", t, col.Type)
+	}
+	c := chunk{data: m.int(metaData), rows: group.int(groupRows), codec: codec(m.int(metaCodec))}
+	// Where the chunk begins: writers differ in which of these they leave out, or set
+	// to 0, or let point at the dictionary.
+	c.start = c.data
+	if d := m.int(metaDictionary); d > 0 && d < c.start {
+		c.start = d
+	}
+	n := m.int(metaCompressed)
+	if c.start < 4 || n < 0 || c.start > f.size || n > f.size-c.start ||
+		c.rows < 0 || c.rows > f.size || // an image takes more than a byte
+		m.int(metaValues) != c.rows {
+		return corrupt("%d bytes at %d for %d values of %d rows, in a file of %d bytes", n, c.start, m.int(metaValues), c.rows, f.size)
+	}
+	c.end = c.start + n
+	if err := c.codec.supported(); err != nil {
+		return errs.BecauseErr(errs.ErrUnsupported, fmt.Errorf("column %s is %w", col.Path, err))
+	}
+	if k := len(col.chunks); k > 0 && c.start < col.chunks[k-1].end {
+		return corrupt("it overlaps the one before it")
+	}
+	col.chunks = append(col.chunks, c)
+	return nil
 }

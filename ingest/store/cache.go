@@ -15,9 +15,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -26,6 +28,8 @@ import (
 type cache struct {
 	dir  string // "" for the default, which is found when it is needed
 	most int64  // bytes
+	warn func(string)
+	off  atomic.Bool // its disk has failed
 
 	mu      sync.Mutex
 	trusted map[string]time.Time // paths that this process has hashed, and when it last noted their use; guarded by mu
@@ -49,11 +53,33 @@ func (c *cache) folder() (string, error) {
 	if c.dir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
-			return "", errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
+			return "", diskFault(err)
 		}
 		c.dir = filepath.Join(dir, "resslt", "shards")
 	}
 	return c.dir, nil
+}
+
+// cacheFault is a failure of the cache's own disk, without which files can still be read.
+type cacheFault struct{ error }
+
+func (f cacheFault) Unwrap() error { return f.error }
+
+// try is get, and gives "" where the cache's disk fails: for good, because to fetch every
+// file whole and keep none would cost more than to have no cache.
+func (c *cache) try(ctx context.Context, f *File) (string, error) {
+	if c.off.Load() {
+		return "", nil
+	}
+	path, err := c.get(ctx, f)
+	var fault cacheFault
+	if !errors.As(err, &fault) {
+		return path, err
+	}
+	if !c.off.Swap(true) && c.warn != nil {
+		c.warn("remote files are read without a cache: " + fault.Error())
+	}
+	return "", nil
 }
 
 // get is the path of the complete file, fetched if it is not there; "" where the
@@ -102,9 +128,9 @@ func remove(part *os.File) error {
 func diskFault(err error) error {
 	var known *errs.Error
 	if errors.As(err, &known) {
-		return errs.New("", "", cacheHint, known.Err)
+		return cacheFault{errs.New("", "", cacheHint, known.Err)}
 	}
-	return errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))
+	return cacheFault{errs.New("", "", cacheHint, errs.BecauseErr(errs.ErrUnavailable, err))}
 }
 
 // usable reports whether the complete file is there and sound. Its first use in a
@@ -119,7 +145,7 @@ func (c *cache) usable(ctx context.Context, path string, f *File) (bool, error) 
 		}
 		return true, nil // ReadAt notices if it was dropped since
 	}
-	disk, err := os.Open(path)
+	disk, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -277,7 +303,7 @@ func (c *cache) reserve(ctx context.Context, dir string, part *os.File, size int
 
 // orphaned reports whether nobody fetches the file: a crash left it.
 func orphaned(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := bounded.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}
@@ -289,7 +315,7 @@ func orphaned(path string) bool {
 // Closing the file unlocks it.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := bounded.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, diskFault(err)
 		}

@@ -244,3 +244,35 @@ func TestCacheSurvivesKill(t *testing.T) {
 	f.Keep = true
 	readAll(t, f, data)
 }
+
+// A cache that cannot be used is a warning: the files are read all the same.
+func TestCacheIsNoDuty(t *testing.T) {
+	srv := storetest.Start(t)
+	data := content(1, 300_000)
+	file := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"a file in its place": file, "a place where none can be made": "/proc/x", "no home": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HOME", "")
+			t.Setenv("XDG_CACHE_HOME", "")
+			t.Setenv("RESSLT_CACHE_DIR", "")
+			var warned []string
+			s := store.New(store.Options{CacheDir: dir, Warn: func(why string) { warned = append(warned, why) }})
+			defer s.Close()
+			for i := range 2 {
+				f := open(t, s, srv.Put(fmt.Sprintf("%d-%d.tar", len(name), i), data))
+				f.Keep = true
+				p := make([]byte, 1000)
+				if _, err := f.ReadAt(context.Background(), p, 5000); err != nil || !bytes.Equal(p, data[5000:6000]) {
+					t.Fatal(err)
+				}
+				readAll(t, f, data)
+			}
+			if len(warned) != 1 || !strings.Contains(warned[0], "without a cache") || !strings.Contains(warned[0], "--cache-dir") {
+				t.Errorf("warnings: %q", warned)
+			}
+		})
+	}
+}

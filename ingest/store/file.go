@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -87,7 +87,7 @@ func short(n, want int, err error) error {
 }
 
 func readPath(path string, p []byte, off int64) (int, error) {
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if err != nil {
 		return 0, err
 	}
@@ -112,7 +112,7 @@ func (f *File) writeTo(ctx context.Context, w io.Writer) error {
 				return err
 			})
 		}
-		disk, err := os.Open(path)
+		disk, err := bounded.Open(path)
 		if err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (f *File) cached(ctx context.Context) (string, error) {
 	if !f.Keep || f.store.o.CacheBytes < f.Size {
 		return "", nil
 	}
-	return f.store.cache.get(ctx, f)
+	return f.store.cache.try(ctx, f)
 }
 
 // DropCopy removes the file's copy from the cache, if it has one that turned out to be

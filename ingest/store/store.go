@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +25,10 @@ type Options struct {
 	// CacheBytes bounds the cache. Default: $RESSLT_CACHE_BYTES, else 32 GiB.
 	// Below 0 there is no cache, and every read goes to the network.
 	CacheBytes int64
+
+	// Warn is called, once, with a line that says why the cache cannot be used; reads then
+	// go to the network. Default: nobody is told.
+	Warn func(string)
 
 	// Patience is how long a connection may send nothing. Default: 30 s.
 	Patience time.Duration
@@ -110,7 +113,7 @@ type bucket interface {
 // New returns a store. It opens nothing yet.
 func New(o Options) *Store {
 	o = o.applyDefaults()
-	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes}, buckets: map[string]bucket{}}
+	return &Store{o: o, cache: cache{dir: o.CacheDir, most: o.CacheBytes, warn: o.Warn}, buckets: map[string]bucket{}}
 }
 
 // Fits reports whether files of so many bytes in total fit the cache.
@@ -207,7 +210,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 // Glob returns the names that a pattern matches, sorted, like filepath.Glob.
 func (s *Store) Glob(ctx context.Context, pattern string) ([]string, error) {
 	if !Remote(pattern) {
-		return filepath.Glob(Local(pattern))
+		return globDisk(Local(pattern))
 	}
 	magic := strings.IndexAny(pattern, `*?[\`)
 	if magic < 0 {
@@ -259,7 +262,8 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err = f.Stat(); err != nil {
+	info, err = f.Stat()
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

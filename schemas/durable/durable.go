@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -28,7 +29,26 @@ func WriteFile(path string, data []byte) error {
 	return Replace(path, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
+// Check reports whether Replace can write to path, before there is something to write: its
+// folder is there, and in its place nothing or a regular file. Its errors are Replace's.
+func Check(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err == nil && !info.IsDir() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return Error(path, err)
+	}
+	if err := bounded.CheckTarget(path); err != nil {
+		return errs.New("write", path, "name a file that is a regular one, or not there yet", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	return nil
+}
+
 func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	if err := Check(path); err != nil {
+		return err
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
 	if err != nil {

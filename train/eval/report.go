@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -67,6 +67,8 @@ type PassedOver struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 	First  string `json:"first"` // name of the first one
+	// Kept: they are samples nonetheless, and only worth a word.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // Skipped is an image that cannot be decoded.
@@ -95,11 +97,14 @@ type Figure struct {
 // reportVersion is the version of the file's schema.
 const reportVersion = 1
 
+// maxReportBytes bounds the file: a result takes a few kB.
+const maxReportBytes = 64 << 20
+
 // ReadReport reads a folder's eval.json; without the file the report is empty. Errors
 // wrap errs.ErrCorrupt, or ErrMismatch for another version.
 func ReadReport(dir string) (*Report, error) {
 	path := filepath.Join(dir, ReportFile)
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, maxReportBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Report{Version: reportVersion}, nil
 	}
@@ -107,7 +112,7 @@ func ReadReport(dir string) (*Report, error) {
 		return nil, errs.New("read evaluations", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	var r Report
-	if err := json.Unmarshal(raw, &r); err != nil {
+	if err := bounded.JSON(raw, &r); err != nil {
 		return nil, errs.New("read evaluations", path, "move the file away", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	if r.Version != reportVersion {

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
-	"os"
 	"path"
 	"reflect"
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/errs"
 
 	"github.com/goccy/go-yaml"
@@ -60,7 +60,7 @@ func stem(where string) string {
 // read returns the text of an embedded file, or of a file if name is a path.
 func (l library) read(name string) ([]byte, error) {
 	if isFile(name) {
-		raw, err := os.ReadFile(name)
+		raw, err := bounded.ReadFile(name, boundedyaml.MaxBytes)
 		if err != nil {
 			return nil, errs.New("read "+l.kind, name, "name an existing file or one of "+strings.Join(l.names(), ", "),
 				errs.BecauseErr(errs.ErrUsage, err))
@@ -84,7 +84,7 @@ func (l library) parse(where string, raw []byte, into any) error {
 	hint := "fix the YAML at that place"
 	var unknown *unknownKey
 	if errors.As(err, &unknown) {
-		hint = "did you mean " + nearest(unknown.key, keysOf(l.form)) + "?"
+		hint = "did you mean " + bounded.Nearest(unknown.key, keysOf(l.form)) + "?"
 	}
 	return errs.New(l.kind, where, hint, errs.Because(errs.ErrUsage, err.Error()))
 }
@@ -98,12 +98,15 @@ func (u *unknownKey) Error() string { return "unknown key " + u.key + " at " + u
 // document are errors, on one line, with line and column where the parser knows them.
 // It leaves into alone where raw is empty.
 func decode(raw []byte, into any) error {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil
+	if err := boundedyaml.Check(raw); err != nil {
+		return err
+	}
+	raw, err := bounded.Text(raw)
+	if err != nil || len(bytes.TrimSpace(raw)) == 0 {
+		return err
 	}
 	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
-	err := d.Decode(into)
-	if err == nil {
+	if err = d.Decode(into); err == nil {
 		if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
 			return errors.New("a second document follows the first")
 		}
@@ -180,35 +183,4 @@ func keysOf(t reflect.Type) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// nearest is the key with the smallest edit distance.
-func nearest(key string, keys []string) string {
-	best, least := "", math.MaxInt
-	for _, k := range keys {
-		if d := editDistance(strings.ToLower(key), strings.ToLower(k)); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diag
-			if a[i-1] != b[j-1] {
-				cost = 1 + min(diag, row[j], row[j-1])
-			}
-			diag, row[j] = row[j], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/errs"
 
 	"github.com/goccy/go-yaml"
@@ -70,7 +72,8 @@ func extends(raw []byte) string {
 	var f struct {
 		Extends string `yaml:"extends"`
 	}
-	if yaml.Unmarshal(raw, &f) != nil {
+	raw, err := bounded.Text(raw)
+	if err != nil || boundedyaml.Check(raw) != nil || yaml.Unmarshal(raw, &f) != nil {
 		return ""
 	}
 	return f.Extends
@@ -112,7 +115,7 @@ func (r *Recipe) Set(overrides ...string) error {
 		}
 		field, known := r.field(key)
 		if !known {
-			return errs.New("--set", o, "did you mean "+nearest(key, keys())+"? `resslt recipe show` lists every key",
+			return errs.New("--set", o, "did you mean "+bounded.Nearest(key, keys())+"? `resslt recipe show` lists every key",
 				errs.Because(errs.ErrUsage, "unknown key "+key))
 		}
 		if field.Kind() == reflect.String {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -40,7 +41,7 @@ type entry struct {
 // Open reads the header. It returns an *errs.Error that wraps ErrNotFound or
 // ErrCorrupt.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.New("open checkpoint", path, "name an existing .safetensors file", errs.ErrNotFound)
 	}
@@ -79,7 +80,7 @@ func (s *File) readHeader() error {
 
 func (s *File) parseHeader(raw []byte, dataLen int64) error {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
+	if err := bounded.JSON(raw, &fields); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
 	for name, v := range fields {

@@ -39,7 +39,7 @@ func HasEnded(name string, pid int) bool {
 // Space names the boot of the machine and the namespace that process numbers
 // are counted in: two containers of one host name may count separately.
 func Space() string {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id") //nolint:forbidigo // the kernel's
 	if err != nil {
 		return ""
 	}
@@ -54,7 +54,7 @@ func Space() string {
 // later one of the same number; empty for one that has ended and waits for its
 // parent. known is false where the system does not say.
 func Start(pid int) (start string, known bool) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) //nolint:forbidigo // the kernel's
 	if err != nil {
 		return "", false
 	}

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"resslt/batcher/produce"
 	"resslt/batcher/wire"
 	"resslt/schemas"
+	"resslt/schemas/freeport"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -166,31 +168,106 @@ func Separate() *Broker {
 		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(bin, "-c", conf)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for range 200 {
-			if c, err := net.Dial("tcp", b.Addr); err == nil {
-				c.Close()
-				break
+		s := &server{bin: bin, conf: conf, log: filepath.Join(b.Dir, "nats.log")}
+		s.start(t)
+		b.Stop = s.stop
+		for deadline := time.Now().Add(20 * time.Second); !answers(b.Addr); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				s.stop()
+				t.Fatalf("nats-server does not answer on %s; its log ends with\n%s", b.Addr, s.tail())
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
-		b.Stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 	}
 	return b
+}
+
+// server is a nats-server that is started again when it ends by itself, as a
+// supervisor does: a damaged store has been seen to end it.
+type server struct {
+	bin, conf, log string
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd // guarded by mu
+	stopped bool      // guarded by mu
+	done    sync.WaitGroup
+}
+
+func (s *server) start(t *testing.T) {
+	if err := s.launch(); err != nil {
+		t.Fatal(err)
+	}
+	s.done.Go(func() {
+		for {
+			err := s.cmd.Wait() // only this goroutine replaces cmd
+			s.mu.Lock()
+			stopped := s.stopped
+			s.mu.Unlock()
+			if stopped {
+				return
+			}
+			t.Logf("nats-server ended (%v) and is started again; its log ends with\n%s", err, s.tail())
+			time.Sleep(100 * time.Millisecond)
+			if err := s.launch(); err != nil {
+				t.Log(err)
+				return
+			}
+		}
+	})
+}
+
+// launch starts the process, unless the server was stopped.
+func (s *server) launch() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cmd := exec.Command(s.bin, "-c", s.conf, "-l", s.log)
+	if s.stopped {
+		return errors.New("nats-server was stopped")
+	}
+	s.cmd = cmd
+	return cmd.Start()
+}
+
+// stop kills the process, and returns when it is gone. A second stop does nothing.
+func (s *server) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	_ = s.cmd.Process.Kill() // fails where it has ended
+	s.mu.Unlock()
+	s.done.Wait()
+}
+
+// tail is the end of the server's log.
+func (s *server) tail() string {
+	raw, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw[max(0, len(raw)-2000):])
+}
+
+// answers reports whether a NATS server greets those who connect to the address.
+func answers(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	greeting := make([]byte, 4)
+	if c.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	_, err = io.ReadFull(c, greeting)
+	return err == nil && string(greeting) == "INFO"
 }
 
 // FreeAddr is an address that nobody listens on.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // Launch starts a broker for the test.

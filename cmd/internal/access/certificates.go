@@ -11,11 +11,11 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
 	"resslt/batcher/broker"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -114,7 +114,7 @@ func readPair(name string) (*pair, error) {
 	}
 	der := map[string][]byte{}
 	for _, ext := range []string{".pem", ".key"} {
-		raw, err := os.ReadFile(name + ext)
+		raw, err := bounded.ReadFile(name+ext, broker.MaxSecretBytes)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"resslt/batcher/broker"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -54,7 +55,7 @@ func (f *Flags) Options(name string, role broker.Role) (broker.ConnectOptions, e
 		Creds: f.creds, NKey: f.nkey, Token: f.token,
 	}
 	if f.tokenFile != "" {
-		raw, err := os.ReadFile(f.tokenFile)
+		raw, err := bounded.ReadFile(f.tokenFile, broker.MaxSecretBytes)
 		if err != nil {
 			return o, errs.New("connect to broker", f.tokenFile, "name a readable file", errs.BecauseErr(errs.ErrNotFound, err))
 		}

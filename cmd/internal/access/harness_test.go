@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/freeport"
+
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,12 +60,10 @@ func launch(t *testing.T, by login, separate bool, o KeyOptions) *farm {
 	if err := Keys(o); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
 	conf := filepath.Join(f.dir, "farm.conf")
 	edit(t, conf,
 		`"0.0.0.0:4222"`, strconv.Quote(addr),

@@ -14,6 +14,7 @@ import (
 
 	"resslt/batcher/broker"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -213,7 +214,7 @@ func (o KeyOptions) account(name string, roles []broker.Role) (account, error) {
 
 // seed reads the key pair from a seed file, or creates both.
 func seed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
-	raw, err := os.ReadFile(file)
+	raw, err := bounded.ReadFile(file, broker.MaxSecretBytes)
 	if err == nil {
 		pair, err := nkeys.ParseDecoratedNKey(raw)
 		if err != nil {

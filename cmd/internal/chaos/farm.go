@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"resslt/schemas/freeport"
+
 	"resslt/schemas/errs"
 
 	"golang.org/x/sync/errgroup"
@@ -68,13 +70,9 @@ func newFarm(o Options, l layout) (*farm, error) {
 		f.store = filepath.Join(f.dir, "store")
 	}
 	// A restarted broker keeps the port, as its clients expect.
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, errs.New("find a free port", "", "free one", errs.BecauseErr(errs.ErrUnavailable, err))
-	}
-	f.addr = port.Addr().String()
-	if err := port.Close(); err != nil {
-		return nil, errs.New("find a free port", f.addr, "", errs.BecauseErr(errs.ErrUnavailable, err))
+	var err error
+	if f.addr, err = freeport.Addr(); err != nil {
+		return nil, err
 	}
 	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
 	f.trainer = &service{name: "trainer", start: f.launchTrainer}

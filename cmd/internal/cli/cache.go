@@ -11,13 +11,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// CacheFlags adds --cache-dir and --cache-bytes, for the local cache of remote shards, to
-// a program. They set the environment variables RESSLT_CACHE_DIR and RESSLT_CACHE_BYTES,
+// CacheFlags adds --cache-dir, for the indexes of data sets and the local cache of remote
+// shards, and --cache-bytes, that one's size, to a program. They set the environment variables RESSLT_CACHE_DIR and RESSLT_CACHE_BYTES,
 // which every part that opens data reads: neither verbs nor recipes depend on where the
 // data is stored.
 func CacheFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.Func("cache-dir", "`folder` for the cache of remote shards (default $RESSLT_CACHE_DIR, else resslt/shards in the user's cache)", func(v string) error {
+	f.Func("cache-dir", "`folder` for the indexes of data sets and the cache of remote shards (default $RESSLT_CACHE_DIR, else resslt in the user's cache)", func(v string) error {
 		return os.Setenv("RESSLT_CACHE_DIR", v)
 	})
 	f.Func("cache-bytes", "its maximum `size`, such as 200GB; 0: no cache (default $RESSLT_CACHE_BYTES, else 32GiB)", func(v string) error {

@@ -19,6 +19,7 @@ import (
 
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/tensorboard"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -77,10 +78,13 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	return p, p.rewrite(lines, o.From)
 }
 
+// maxBytes bounds the file of scores, which has some 100 bytes for each.
+const maxBytes = 64 << 20
+
 // Read reads the scores in a run's folder, oldest first; none where there is no file.
 func Read(out string) (lines []Line, err error) {
 	path := filepath.Join(out, File)
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, maxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

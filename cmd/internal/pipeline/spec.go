@@ -11,6 +11,8 @@ import (
 	"resslt/ingest"
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
@@ -36,7 +38,7 @@ func loadPolicy(name string) (*augment.Policy, error) {
 		}
 		return augment.Preset(name)
 	}
-	raw, err := os.ReadFile(name)
+	raw, err := bounded.ReadFile(name, boundedyaml.MaxBytes)
 	if err != nil {
 		return nil, errs.New("read policy", name, "name an existing file or use "+presets(),
 			errs.BecauseErr(errs.ErrUsage, err))

@@ -1,14 +1,13 @@
 package runreport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"image/png"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,6 +19,8 @@ import (
 	"resslt/cmd/internal/report"
 	"resslt/cmd/internal/sheet"
 	"resslt/cmd/internal/version"
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -53,7 +54,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 		}
 	}
 	var r *recipe.Recipe
-	raw, err := os.ReadFile(filepath.Join(out, "recipe.yaml"))
+	raw, err := bounded.ReadFile(filepath.Join(out, "recipe.yaml"), boundedyaml.MaxBytes)
 	if err == nil {
 		p.Recipe = string(raw)
 		r, err = recipe.Parse(filepath.Join(out, "recipe.yaml"), raw)
@@ -225,19 +226,14 @@ func addPicture(p *report.Page, out, file string, res *eval.Result) error {
 	if !filepath.IsLocal(filepath.FromSlash(file)) || filepath.Ext(file) != ".png" {
 		return nil // an HTML page, which stays a file of its own
 	}
-	f, err := os.Open(path)
+	raw, err := bounded.ReadFile(path, maxPicture)
+	if errors.Is(err, errs.ErrTooLarge) {
+		return errs.New("read picture", path, "make a smaller one", err)
+	}
 	if err != nil {
 		return errs.New("read picture", path, "draw it again with resslt eval "+res.Protocol, errs.BecauseErr(errs.ErrNotFound, err))
 	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxPicture+1))
-	if err == nil && len(raw) > maxPicture {
-		return errs.New("read picture", path, "make a smaller one", errs.Because(errs.ErrTooLarge, fmt.Sprintf("it is over %d MiB", maxPicture>>20)))
-	}
-	if err == nil {
-		_, err = png.DecodeConfig(strings.NewReader(string(raw)))
-	}
-	if err != nil {
+	if _, err := png.DecodeConfig(bytes.NewReader(raw)); err != nil {
 		return errs.New("read picture", path, "draw it again with resslt eval "+res.Protocol, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	titles := map[string]string{"neighbours": "Nearest neighbours", "tsne": "t-SNE"}

@@ -77,7 +77,7 @@ func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit
 // has no labels. Anything else that is wrong with it is an error.
 func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err error) {
 	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {
-		src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: split})
+		src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: split})
 		if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrUsage) {
 			return cli.Line(err), nil
 		}
@@ -108,7 +108,7 @@ func CropFraction(stem string) float64 {
 func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, fraction float64, most int) (*pipeline.Images, error) {
 	o := EvalImageOptions(info, fraction, most)
 	o.SkipBad = true
-	return pipeline.OpenImages(ctx, uri, ingest.Options{Split: split}, o)
+	return pipeline.OpenImages(ctx, uri, ingest.Options{Warn: cli.Warn, Split: split}, o)
 }
 
 // EvalImageOptions are how an encoder is given its images.

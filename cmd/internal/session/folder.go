@@ -13,6 +13,7 @@ import (
 	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runreport"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -29,7 +30,7 @@ func LockFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, folderError(dir, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := bounded.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, folderError(dir, err)
 	}
@@ -106,7 +107,7 @@ const refusalFile = "audit-refused.txt"
 
 // refused returns ErrDeterminism where an audit has caught a worker of the folder's run.
 func refused(dir string) error {
-	raw, err := os.ReadFile(filepath.Join(dir, refusalFile))
+	raw, err := bounded.ReadFile(filepath.Join(dir, refusalFile), 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

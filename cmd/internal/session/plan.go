@@ -130,7 +130,7 @@ func (p *Plan) makeSpec(ctx context.Context, replayed *Recording, indexing func(
 		p.Spec, err = pipeline.ReplaySpec(r, &replayed.Run.Spec)
 		return err
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.Split, Progress: indexing})
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: indexing})
 	if err != nil {
 		return err
 	}

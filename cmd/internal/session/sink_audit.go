@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"resslt/batcher/audit"
@@ -16,6 +15,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
@@ -31,7 +31,7 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber
 		return nil, nil
 	}
 	path := filepath.Join(l.plan.Out, auditSecret)
-	secret, err := os.ReadFile(path)
+	secret, err := bounded.ReadFile(path, audit.SecretBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		secret = make([]byte, audit.SecretBytes)
 		rand.Read(secret) // never fails
@@ -40,7 +40,7 @@ func auditing(ctx context.Context, l *leader, run *schemas.RunInfo) (*subscriber
 	if err != nil {
 		return nil, errs.New("audit", path, "make the file readable and its folder writable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	src, err := pipeline.OpenSource(ctx, run, nil, ingest.Options{})
+	src, err := pipeline.OpenSource(ctx, run, nil, ingest.Options{Warn: cli.Warn})
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func reachable(at string) string {
 
 // openData opens the data for the worker. Where a log is replayed its plans are rendered.
 func (s *embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (produce.Source, error) {
-	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{}, timer)
+	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
 	if err != nil || s.recording == nil {
 		return src, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
@@ -51,7 +52,7 @@ func Samples(ctx context.Context, o Options) (*image.RGBA, string, error) {
 		return nil, "", err
 	}
 	defer renderer.Close()
-	src, err := ingest.Open(ctx, o.Data, ingest.Options{Split: o.Split, Progress: o.Indexing})
+	src, err := ingest.Open(ctx, o.Data, ingest.Options{Warn: cli.Warn, Split: o.Split, Progress: o.Indexing})
 	if err != nil {
 		return nil, "", err
 	}

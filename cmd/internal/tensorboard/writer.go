@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -60,7 +61,7 @@ func Open(dir string, next int64) (*Writer, error) {
 	var f *os.File
 	for n := 0; ; n++ { // two sessions may start in the same second
 		name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d.%d", time.Now().Unix(), host, os.Getpid(), n)
-		f, err = os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		f, err = bounded.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if !errors.Is(err, os.ErrExist) {
 			break
 		}

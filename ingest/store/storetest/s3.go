@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/freeport"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -118,12 +120,11 @@ func find() string {
 }
 
 func free(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // Restart starts the server on the same folder and address.
