@@ -58,6 +58,16 @@ func mentions(t *testing.T, what, text string, words ...string) {
 	}
 }
 
+// passed counts what is no sample.
+func passed(ps []train.PassedOver) (n int64) {
+	for _, p := range ps {
+		if !p.Kept {
+			n += p.Count
+		}
+	}
+	return n
+}
+
 // A run names what it passes over, each sample that it replaces, with the reason, and what
 // its probes leave out: on the console, in the summary and on the page; eval and embed do, too.
 // A resumed run counts what the whole one does.
@@ -83,7 +93,7 @@ func TestRunNamesWhatItCannotUse(t *testing.T) {
 			t.Errorf("replaced: %+v, want %s: %s", r, names[i], reasons[i])
 		}
 	}
-	if len(sum.PassedOver) != 2 || sum.PassedOver[0].Count+sum.PassedOver[1].Count != 3 {
+	if passed(sum.PassedOver) != 3 {
 		t.Errorf("passed over: %+v", sum.PassedOver)
 	}
 	if len(sum.Evaluated) != 2 || sum.Evaluated[1].Skipped != 4 || len(sum.Evaluated[1].SkippedImages) != 4 || sum.Evaluated[1].Split != "test" {
@@ -160,13 +170,13 @@ func TestShardsListWhatIsPassedOver(t *testing.T) {
 			PassedOver []train.PassedOver `json:"passed_over"`
 		}
 		lastJSON(t, text, &got)
-		if got.Samples != 24 || len(got.Classes) != 2 || len(got.PassedOver) != 2 || got.PassedOver[0].First != "cat/note.txt" || got.PassedOver[0].Count != 2 {
+		if got.Samples != 24 || len(got.Classes) != 2 || passed(got.PassedOver) != 3 {
 			t.Errorf("%s: %+v", args[0], got)
 		}
-		mentions(t, args[0], text, "passed over 3:\n", `first "owl/photo.heic"`)
+		mentions(t, args[0], text, "passed over 3:\n", `first "cat/note.txt"`, `first "owl/photo.heic"`)
 	}
 	text, err := shardsVerb(t, "index", "--data", "wds:"+out, "--cache", cache, "--json")
-	if err != nil || !strings.Contains(text, `"passed_over":[]`) {
+	if err != nil || strings.Contains(text, "passed over") && !strings.Contains(text, "passed over 0") {
 		t.Errorf("packed shards: %v\n%s", err, text)
 	}
 }

@@ -157,7 +157,11 @@ func printPassed(w io.Writer, passed ingest.Survey) error {
 	fmt.Fprintf(w, "passed over %d:\n", passed.Count())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, p := range passed {
-		fmt.Fprintf(t, "  %d\t%s\tfirst %q\n", p.Count, p.Reason, p.First)
+		kept := ""
+		if p.Kept {
+			kept = "kept: "
+		}
+		fmt.Fprintf(t, "  %d\t%s%s\tfirst %q\n", p.Count, kept, p.Reason, p.First)
 	}
 	return t.Flush()
 }

@@ -66,8 +66,9 @@ type Split struct {
 type PassedOver struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
-	First  string `json:"first"`          // name of the first one
-	Kept   bool   `json:"kept,omitempty"` // they are samples nonetheless, and only worth a word
+	First  string `json:"first"` // name of the first one
+	// Kept: they are samples nonetheless, and only worth a word.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // Skipped is an image that cannot be decoded.

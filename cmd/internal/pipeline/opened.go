@@ -52,7 +52,7 @@ func briefly(uri, split string, passed ingest.Survey) string {
 		return passed.String()
 	}
 	most := passed.Largest(shownReasons)
-	_, reasons, _ := strings.Cut(most.String(), ": ")
+	reasons := strings.TrimPrefix(most.String(), fmt.Sprintf("passed over %d: ", most.Count()))
 	return fmt.Sprintf("passed over %d: %s; and %s: `resslt shards ls --data '%s' --split %s` lists them", passed.Count(), reasons,
 		count(int64(len(passed)-shownReasons), "more reason", "more reasons"), uri, split)
 }

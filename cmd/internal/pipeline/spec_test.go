@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
+	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/recipe"
 )
@@ -66,6 +68,41 @@ func TestAbsolute(t *testing.T) {
 	} {
 		if got, err := pipeline.Absolute(uri); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", uri, got, err, want)
+		}
+	}
+}
+
+// A run begins with the version of its engine that decodes its data, and one that names a
+// version, as a resumed or replayed run does, has that.
+func TestEngineVersions(t *testing.T) {
+	manifest := func(format string) *ingest.Manifest {
+		return &ingest.Manifest{Format: format, Split: "train", Samples: 1000, Shards: []ingest.Shard{{Name: "a", Samples: 1000}}}
+	}
+	for _, c := range []struct {
+		data, engine, want string
+	}{
+		{"folder:/d", "", "/2"}, {"wds:/d", "", "/2"}, {"parquet:/d", "", "/2"}, {"food101:/d", "", "/2"},
+		{"cifar10:/d", "", "/1"}, {"fashion-mnist:", "", "/1"}, {"stl10:/d", "", "/1"},
+		{"folder:/d", "ref", "ref/2"}, {"cifar10:/d", "ref", "ref/1"}, {"folder:/d", "gift", "gift/2"},
+		{"folder:/d", "ref/1", "ref/1"}, {"cifar10:/d", "ref/2", "ref/2"},
+	} {
+		r := recipe.Default()
+		r.Name, r.Data, r.Upscale = "r", c.data, true
+		if c.engine != "" {
+			if err := r.Set("engine=" + c.engine); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Resolve(pipeline.Host(cores.Cores{Count: 1}, r.Data)); err != nil {
+			t.Fatal(err)
+		}
+		format, _, _ := strings.Cut(c.data, ":")
+		s, err := pipeline.Spec(&r, manifest(format))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(s.Engine, c.want) {
+			t.Errorf("%s with engine %q: %s, want %s", c.data, c.engine, s.Engine, c.want)
 		}
 	}
 }

@@ -16,7 +16,9 @@ func dataDetail(sum *train.Summary) string {
 	}
 	var passed int64
 	for _, p := range sum.PassedOver {
-		passed += p.Count
+		if !p.Kept {
+			passed += p.Count
+		}
 	}
 	if passed > 0 {
 		parts = append(parts, fmt.Sprintf("%d files passed over", passed))
@@ -52,6 +54,9 @@ func dataTables(sum *train.Summary) (out []report.Table) {
 	}
 	add := func(split string, ps []train.PassedOver) {
 		for _, p := range ps {
+			if p.Kept {
+				p.Reason = "kept: " + p.Reason
+			}
 			passed.Rows = append(passed.Rows, []string{split, p.Reason, p.First, fmt.Sprint(p.Count)})
 		}
 	}
