@@ -177,6 +177,7 @@ chaos: setup build ## kill, freeze and cut off real processes, fill disks: make 
 faults: build $(BIN)/versitygw ## every fault of every store, met by a run of each format: prints the matrix of docs/faults.md
 	@rm -f $(BIN)/faults.md
 	RESSLT_FAULTS=all RESSLT_FAULTS_TABLE=$(abspath $(BIN))/faults.md $(GO) test -count=1 -parallel 8 -timeout 60m ./cmd/internal/faults ./ingest/store
+	RESSLT_FAULTS=all RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -run FaultyServer ./cmd/resslt
 	@cat $(BIN)/faults.md
 
 SUITE   ?= trixie
