@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos fuzz fixtures clean
+.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos faults fuzz fixtures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -177,6 +177,12 @@ FAULTS  ?= 50
 chaos: setup build ## kill, freeze and cut off real processes, fill disks: make chaos SEED=7 FAULTS=50
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	$(GO) run ./cmd/chaos --seed $(SEED) --faults $(FAULTS) $(CHAOS)
+
+faults: build $(BIN)/versitygw ## every fault of every store, met by a run of each format: prints the matrix of docs/faults.md
+	@rm -f $(BIN)/faults.md
+	RESSLT_FAULTS=all RESSLT_FAULTS_TABLE=$(abspath $(BIN))/faults.md $(GO) test -count=1 -parallel 8 -timeout 60m ./cmd/internal/faults ./ingest/store
+	RESSLT_FAULTS=all RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -run FaultyServer ./cmd/resslt
+	@cat $(BIN)/faults.md
 
 SUITE   ?= trixie
 KIND    ?= cpu

@@ -74,8 +74,10 @@
 //   - Any changed byte of any image, label or class name changes the digest.
 //   - Sample ids follow names, bytewise: of shards, and of files within a class.
 //     In a tar they follow the members.
-//   - A file that changed after Open is refused by Read if its size or time show it,
-//     and found by Verify if they do not.
+//   - A file that changed after Open is refused by Read if its size or time show it;
+//     by Confirm if they do not and a decoder refuses its bytes; else found by Verify.
+//   - What Read returns is a fault of a store, and says nothing of the sample, but for one
+//     of a size above the cap (schemas.BadSample).
 //   - What cannot be indexed fails Open, by name. What is no sample (hidden and empty
 //     files, other extensions, links back up the tree) is in the Survey.
 //   - Names of shards and classes, and keys, are UTF-8 (name.go); names within an index

@@ -76,16 +76,17 @@ func (c *cloud) fits(r *blob.Reader, want Info, off int64) (skip int64, err erro
 	return p.cut(off, want.Size)
 }
 
-func (c *cloud) list(ctx context.Context, prefix string) ([]Info, error) {
+func (c *cloud) list(ctx context.Context, prefix string, touch func()) ([]Info, error) {
 	var out []Info
 	for it := c.List(&blob.ListOptions{Prefix: prefix}); ; {
 		o, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // itself: a connection that is reset is an error around it
 			break
 		}
 		if err != nil {
 			return nil, c.fault(err)
 		}
+		touch()
 		if !o.IsDir && !strings.HasSuffix(o.Key, "/") { // folders, as web consoles make them
 			out = append(out, Info{Name: o.Key, Size: o.Size, MTime: o.ModTime.UnixNano(), Version: c.etag(o)})
 		}

@@ -24,10 +24,21 @@
 // that is read in long runs. A file keeps the version (ETag) that it was opened with;
 // meeting another one is ErrMismatch, and two are never mixed.
 //
-// Transient failures are retried, with a backoff that doubles. A body that breaks off
-// is resumed where it ended; a connection that sends nothing for half a minute counts
-// as broken. What no retry can cure is returned at once: a missing file, denied
-// access, another version.
+// Every answer is checked to hold the bytes that were asked for (answer.go): its range,
+// length, version and encoding. Where a server ignores ranges, a part near the start is
+// cut from the whole file. What does not fit is asked for again.
+//
+// Failures are retried, with a backoff that doubles, or as long as the server asks for
+// (Retry-After). A body that breaks off is resumed where it ended; a connection that sends
+// nothing for half a minute counts as broken. Of a file that is looked for, "not found",
+// "denied" and "another version" are final at once. Of one that was there, they are believed
+// when all attempts agree: of a long run's many requests, some meet a server that lags
+// behind the others.
+//
+// A local file is opened as it is; each read looks whether it was written to since. Its
+// faults are returned at once: whoever reads tries again.
+//
+// No error of this package says anything of a sample (schemas.BadSample).
 //
 // # The cache
 //
@@ -45,5 +56,6 @@
 // # One more store
 //
 // Implement bucket (store.go) in a file of its own and add its scheme to the table in
-// scheme.go. Retries, ranges, the cache and the cut into names need no change.
+// scheme.go. Retries, ranges, the cache and the cut into names need no change. A server for
+// tests in package storetest, and a line in conformance_test.go, give it the suite.
 package store

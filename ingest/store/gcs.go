@@ -44,9 +44,9 @@ func openGCS(ctx context.Context, _, name string) (bucket, error) {
 			if !r.As(&in) {
 				return span{}, "", unfit("the store does not say what it answers")
 			}
-			if in.Attrs.Decompressed {
+			if in.Attrs.Decompressed || in.Attrs.ContentEncoding != "" {
 				return span{}, "", errs.New("", "", "store the object without Content-Encoding: gzip",
-					errs.Because(errs.ErrUnavailable, "the store decompresses it on its way"))
+					errs.Because(errs.ErrUnavailable, "the store sends it in another encoding than it has"))
 			}
 			// The library parses the range; its ETag is not that of listings.
 			return span{first: in.Attrs.StartOffset, end: in.Attrs.StartOffset + max(in.Remain(), 1), total: in.Attrs.Size}, "", nil

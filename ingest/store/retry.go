@@ -29,16 +29,14 @@ func hopeless(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, errs.ErrUsage)
 }
 
-const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = 5 * time.Second
-)
+// maxPause bounds the pauses that double.
+const maxPause = 5 * time.Second
 
 // retry calls do until it succeeds, ctx ends, the failure is final, or the attempts
 // are used up. Pauses double, and vary by a quarter so that a farm's workers don't
 // all return at once; a server may ask for a longer one.
 func (s *Store) retry(ctx context.Context, final func(error) bool, do func(context.Context) error) error {
-	pause := firstPause
+	pause := s.o.Pause
 	for n := 1; ; n++ {
 		err := do(ctx)
 		switch {
@@ -50,7 +48,7 @@ func (s *Store) retry(ctx context.Context, final func(error) bool, do func(conte
 			return err
 		}
 		if errors.As(err, new(progress)) {
-			n, pause = 1, firstPause
+			n, pause = 1, s.o.Pause
 		}
 		if n >= s.o.Attempts {
 			return givenUp(err, n)
@@ -84,12 +82,13 @@ func givenUp(err error, n int) error {
 	return errs.New("", "", hint, fmt.Errorf("%w (after %d attempts)", unavailable(err), n))
 }
 
-// unavailable makes err match ErrUnavailable.
+// unavailable makes err match ErrUnavailable, and nothing else: a connection that is reset is
+// an EOF, which readers of a tar would take for the file's.
 func unavailable(err error) error {
 	if errors.Is(err, errs.ErrUnavailable) {
 		return err
 	}
-	return errs.BecauseErr(errs.ErrUnavailable, err)
+	return errs.Because(errs.ErrUnavailable, err.Error())
 }
 
 var errSlow = errs.Because(errs.ErrUnavailable, "the connection stalled")
@@ -106,7 +105,7 @@ func watch(ctx context.Context, patience time.Duration) (_ context.Context, touc
 
 // slow is errSlow where that caused err.
 func slow(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errSlow) {
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
 		return errSlow
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 )
@@ -22,7 +23,8 @@ const s3Hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE o
 func openS3(ctx context.Context, _, name string) (bucket, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithDefaultRegion("us-east-1"),
-		// Only retry.go retries.
+
+		config.WithLogger(logging.Nop{}), // it would warn of connections that break off
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if anonymous() {

@@ -34,9 +34,12 @@ type Options struct {
 	Patience time.Duration
 
 	// Attempts is how often a request is tried before its failure is returned, with
-	// pauses of 0.1 s, 0.2 s, 0.4 s … up to 5 s, or as long as the server asks for. Default:
+	// pauses between that double, up to 5 s, or last as long as the server asks for. Default:
 	// 8, some 15 s.
 	Attempts int
+
+	// Pause is the first pause. Default: 0.1 s.
+	Pause time.Duration
 
 	// Disk is where local files are read. Default: OSDisk.
 	Disk Disk
@@ -47,7 +50,7 @@ const defaultCacheBytes = 32 << 30
 
 // Validate reports whether the options can be used. Its error wraps ErrUsage.
 func (o Options) Validate() error {
-	if o.Patience < 0 || o.Attempts < 0 {
+	if o.Patience < 0 || o.Attempts < 0 || o.Pause < 0 {
 		return errs.New("store options", "", "give 0 for the defaults", errs.Because(errs.ErrUsage, "a negative number"))
 	}
 	if v := os.Getenv("RESSLT_CACHE_BYTES"); v != "" {
@@ -73,6 +76,9 @@ func (o Options) applyDefaults() Options {
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 8
+	}
+	if o.Pause == 0 {
+		o.Pause = 100 * time.Millisecond
 	}
 	if o.Disk == nil {
 		o.Disk = OSDisk{}
@@ -105,8 +111,9 @@ type bucket interface {
 	stat(ctx context.Context, key string) (Info, error)
 	// read opens bytes [off, off+n) of the file that want describes.
 	read(ctx context.Context, key string, want Info, off, n int64) (io.ReadCloser, error)
-	// list returns all files whose keys begin with the prefix, by full keys, sorted.
-	list(ctx context.Context, prefix string) ([]Info, error)
+	// list returns all files whose keys begin with the prefix, by full keys, sorted. It calls
+	// touch for each that has come.
+	list(ctx context.Context, prefix string, touch func()) ([]Info, error)
 	close() error
 }
 
@@ -162,8 +169,10 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 	}
 	var info Info
 	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
+		ctx, _, stop := watch(ctx, s.o.Patience)
+		defer stop()
 		info, err = b.stat(ctx, key)
-		return err
+		return slow(ctx, err)
 	})
 	info.Name = name
 	return info, err
@@ -198,8 +207,10 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 	}
 	var files []Info
 	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
-		files, err = b.list(ctx, key)
-		return err
+		ctx, touch, stop := watch(ctx, s.o.Patience)
+		defer stop()
+		files, err = b.list(ctx, key, touch)
+		return slow(ctx, err)
 	})
 	for i := range files {
 		files[i].Name = strings.TrimPrefix(files[i].Name, key)

@@ -226,6 +226,9 @@ func TestS3ServerKilled(t *testing.T) {
 	name := srv.Put("x.tar", data)
 	s := quick(t, t.TempDir())
 	f := open(t, s, name)
+	patient := store.New(store.Options{CacheDir: t.TempDir(), Attempts: 12})
+	defer patient.Close()
+	later := open(t, patient, name)
 	srv.Kill()
 	begun := time.Now()
 	_, err := f.ReadAt(context.Background(), make([]byte, 1000), 0)
@@ -238,7 +241,7 @@ func TestS3ServerKilled(t *testing.T) {
 	}
 	back := time.AfterFunc(300*time.Millisecond, srv.Restart)
 	defer back.Stop()
-	readAll(t, f, data)
+	readAll(t, later, data)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()

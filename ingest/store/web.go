@@ -32,7 +32,7 @@ func (w *web) close() error {
 	return nil
 }
 
-func (w *web) list(context.Context, string) ([]Info, error) {
+func (w *web) list(context.Context, string, func()) ([]Info, error) {
 	return nil, errs.New("", "", "name each file, as in {000..099}, or the manifest that `resslt shards index --manifest` writes", errNoListing)
 }
 
@@ -53,7 +53,7 @@ func (w *web) request(ctx context.Context, method, key string, header map[string
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return nil, errs.BecauseErr(errs.ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	return resp, nil
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ import (
 // run's own: a worker may have a copy under another path. The first one with the run's
 // digest is used. The caller closes the Source.
 //
-// Errors wrap ErrMismatch if the engine or the data are not the run's, or come from
-// ingest if the data cannot be opened.
+// Errors wrap ErrMismatch if the engine or the data are not the run's or cannot be opened,
+// ErrUnavailable if a store is away.
 func OpenSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options) (produce.Source, error) {
 	return OpenTimedSource(ctx, rec, overrides, opt, nil)
 }
@@ -50,14 +51,18 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 		opt.Runs = order.Blocked
 	}
 	var tried []string
+	kind := errs.ErrUnavailable // unless something else than a store's outage is the matter
 	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
 		src, err := ingest.Open(ctx, uri, opt)
 		if err != nil {
 			tried = append(tried, err.Error())
+			if !errors.Is(err, errs.ErrUnavailable) {
+				kind = errs.ErrMismatch
+			}
 			continue
 		}
 		if got := src.Manifest().Digest(); got != rec.Spec.Dataset.Digest {
-			tried = append(tried, fmt.Sprintf("%s has digest %.12s", uri, got))
+			tried, kind = append(tried, fmt.Sprintf("%s has digest %.12s", uri, got)), errs.ErrMismatch
 			src.Close()
 			continue
 		}
@@ -69,7 +74,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 		return &source{uri: uri, data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
 	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
-		"give this worker a copy with --data URI", errs.Because(errs.ErrMismatch, strings.Join(tried, "; ")))
+		"give this worker a copy with --data URI", errs.Because(kind, strings.Join(tried, "; ")))
 }
 
 // Order returns the order in which the spec visits its samples.

@@ -34,6 +34,9 @@ type Options struct {
 	Embedded bool
 	Workers  int    // images rendered at once in this process
 	Listen   string // address of the embedded broker for other workers; "" for none
+	// StoreTimeout is how long the data's store may be away before a run in this process ends,
+	// where no other worker may help; 0: DefaultStoreTimeout.
+	StoreTimeout time.Duration
 
 	Broker access.Flags // of the farm
 	Run    string       // name of the run in the broker; default the recipe's
@@ -59,6 +62,8 @@ func (o *Options) validate() error {
 	switch {
 	case o.Embedded && o.Workers < 1:
 		return errs.New("--workers", fmt.Sprint(o.Workers), "give 1 or more", errs.ErrUsage)
+	case o.StoreTimeout < 0:
+		return errs.New("--store-timeout", o.StoreTimeout.String(), "give a second or more", errs.ErrUsage)
 	case o.Audit < 0:
 		return errs.New("--audit", fmt.Sprint(o.Audit), "give 1 or more, or 0 for none", errs.ErrUsage)
 	case o.Rendezvous != nil && o.GroupTimeout < time.Second:

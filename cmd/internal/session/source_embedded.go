@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,8 +72,8 @@ func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, er
 	return &s.run.Info, nil
 }
 
-// storeTimeout is how long a store may be away before a run in one process ends.
-const storeTimeout = 2 * time.Minute
+// DefaultStoreTimeout is how long a store may be away before a run in one process ends.
+const DefaultStoreTimeout = 2 * time.Minute
 
 // giveUp is how long the worker waits for its store: where others may help, until the trainer
 // no longer waits for them.
@@ -80,10 +81,7 @@ func (s *embedded) giveUp() time.Duration {
 	if s.opts.Listen != "" {
 		return 0
 	}
-	if t := s.opts.StallTimeout; t > 0 {
-		return min(t, storeTimeout)
-	}
-	return storeTimeout
+	return cmp.Or(s.opts.StoreTimeout, DefaultStoreTimeout)
 }
 
 // startBroker starts the broker, and prints how workers elsewhere may help.

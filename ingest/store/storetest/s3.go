@@ -33,6 +33,7 @@ const (
 
 // S3 is a running server with a proxy before it.
 type S3 struct {
+	Injector
 	URL string // of the proxy, for AWS_ENDPOINT_URL
 
 	t      testing.TB
@@ -75,6 +76,8 @@ func Start(t *testing.T) *S3 {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) },
 		ErrorLog:     nil,
 	}
+	s.whole = func(r *http.Request) []byte { return fileOf(s.folder, r.URL.Path) }
+	injected := s.wrap(proxy)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "" {
 			s.gets.Add(1)
@@ -83,7 +86,7 @@ func Start(t *testing.T) *S3 {
 			(*f)(w, r, proxy)
 			return
 		}
-		proxy.ServeHTTP(w, r)
+		injected.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
 	s.URL = front.URL
