@@ -42,6 +42,7 @@ type written struct {
 	Samples                 int
 	Passed                  int64 // rows and columns that are passed over
 	Classes                 []string
+	Damaged                 bool // the file: fetching it again may help
 	Rows                    [][]any // … label, hash of the image
 }
 
@@ -124,6 +125,8 @@ func (r *result) refused(err error) (ok bool, verdict string) {
 		return false, fmt.Sprintf("refused in more than one line: %q", text)
 	case !errors.As(err, &e) || e.Hint == "":
 		return false, "refused without a hint: " + text
+	case strings.HasPrefix(e.Hint, "fetch the file") && !r.Damaged:
+		return false, "refused with a hint that cannot help: " + text
 	case !strings.Contains(text, r.Expect):
 		return false, fmt.Sprintf("refused without saying %q: %s", r.Expect, text)
 	}

@@ -6,7 +6,8 @@ and prints a line of JSON for each:
 
 rows are the tool's own reading: the name of the class where labels have names, else the
 number, else null. expect is "read", or words that the refusal must have. Optional: "passed",
-how many rows or columns are passed over, and "classes", the names in the order of their numbers.
+how many rows or columns are passed over; "classes", the names in the order of their numbers;
+"damaged", for a file that fetching again can mend.
 
     python3 parquet.py DIR [WRITER…]   # data sets below DIR
     python3 parquet.py --tiny DIR      # some small files, and expected.json

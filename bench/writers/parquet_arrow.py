@@ -326,14 +326,14 @@ def broken(log):
     for option, bad, expect in (
         ("cut off", data[: len(data) // 2], "PAR1"),
         ("empty file", b"", "Parquet"),
-        ("a page overwritten", data[:300] + b"\xff" * 400 + data[700:], ""),
+        ("a page overwritten", data[:300] + b"\xff" * 400 + data[700:], "page"),
         ("a text", b"version https://git-lfs.github.com/spec/v1\n" * 3, "Parquet"),
         ("a web page", b"<html><title>Sign in</title></html>" * 9, "Parquet"),
     ):
         path = log.place(option)
         with open(path, "wb") as f:
             f.write(bad)
-        log.said(option, os.path.dirname(path), [], [], expect or "image")
+        log.said(option, os.path.dirname(path), [], [], expect, damaged=True)
 
     def encrypted(plaintext):
         import pyarrow.parquet.encryption as pe
