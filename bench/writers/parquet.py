@@ -80,8 +80,8 @@ def label_of(v):
 class Log:
     """The data sets that one writer has written."""
 
-    def __init__(self, out, writer, version, seen=None):
-        self.out, self.writer, self.version, self.seen, self.failed = out, writer, version, seen, []
+    def __init__(self, out, writer, version):
+        self.out, self.writer, self.version, self.lines = out, writer, version, []
 
     def place(self, option, name="train-00000-of-00001.parquet"):
         """The path of a new file, in a new folder for the option."""
@@ -104,8 +104,7 @@ class Log:
         line = dict(writer=self.writer, version=self.version, option=option, uri=f"parquet:{where}{query}", split=split, expect=expect)
         line.update(samples=len(rows), labels=counts, rows=rows, passed=passed, classes=classes, **more)
         print(json.dumps(line), flush=True)
-        if self.seen is not None:
-            self.seen.append(line)
+        self.lines.append(line)
 
     def tried(self, option, write):
         """Runs write; a tool may lack an option that the table has."""
@@ -115,7 +114,6 @@ class Log:
             last = traceback.extract_tb(fault.__traceback__)[-1]
             why = (str(fault).splitlines() or [""])[0][:150]
             print(f"parquet.py: {self.writer}: {option}: cannot be written: {type(fault).__name__}: {why} ({last.name}:{last.lineno})", file=sys.stderr)
-            self.failed.append(option)
 
 
 def main():

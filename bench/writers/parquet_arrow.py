@@ -365,6 +365,7 @@ def arrow(out):
     log = Arrow(out, "pyarrow", pa.__version__)
     for part in (codecs, groups, labels, images, beside, folders, broken):
         part(log)
+    return log.lines
 
 
 def pandas(out):

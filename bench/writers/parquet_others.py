@@ -76,6 +76,7 @@ def polars(out):
     log.tried("folders label=0/", lambda: hive("folders label=0/", numbers()))
     log.tried("folders label=emu/", lambda: hive("folders label=emu/", texts(), classes=names))
     log.tried("sink", lambda: sink(log, frame(n=500)))
+    return log.lines
 
 
 def sink(log, frame):
@@ -137,6 +138,7 @@ def duckdb(out):
     put("folders label=0/, column kept", ", partition_by (label), write_partition_columns true", folder=True)
     put("a file a thread", ", per_thread_output true", folder=True)
     put("files of bounded size", ", file_size_bytes '2kB', row_group_size 2048", folder=True, n=9000)
+    return log.lines
 
 
 def fastparquet(out):
@@ -183,6 +185,7 @@ def fastparquet(out):
     put("hive: parts and _metadata", frame(30), folder=True, object_encoding=kinds, file_scheme="hive", row_group_offsets=10)
     put("hive: label=0/", frame(30), folder=True, object_encoding=kinds, file_scheme="hive", partition_on=["label"])
     put("hive: label=emu/", frame(30, texts(30)), folder=True, object_encoding=kinds, file_scheme="hive", partition_on=["label"], classes=names)
+    return log.lines
 
 
 def datasets(out):
@@ -293,6 +296,7 @@ def datasets(out):
         log.said(option, os.path.dirname(files[0]), images[0] + images[1], labels[0] + labels[1])
 
     log.tried("two files, ClassLabel in two orders", orders)
+    return log.lines
 
 
 WRITERS = {"polars": polars, "duckdb": duckdb, "fastparquet": fastparquet, "datasets": datasets}
