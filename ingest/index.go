@@ -41,9 +41,12 @@ type indexHeader struct {
 
 	// Classes are the class names that each shard's labels count in, and Reading says how
 	// the samples of each were put together; nil where labels are numbers or of a list,
-	// and all is as usual. Only tars have them.
+	// and all is as usual. Only tars and Parquet files have them.
 	Classes [][]string `json:"classes,omitempty"`
 	Reading []string   `json:"reading,omitempty"`
+	// Listed says of each shard that its file lists its class names, in their order, and
+	// not only those that its samples have. Only Parquet files do.
+	Listed []bool `json:"listed,omitempty"`
 
 	// Lengths of the columns that follow in the cache file.
 	Samples  int64 `json:"samples"`
@@ -76,6 +79,7 @@ type columns struct {
 	passed  Survey          // what a scanner passed over; addShard moves it to the header
 	classes []string        // as in the header, of one shard
 	reading string
+	listed  bool
 }
 
 // sumSize is the part of a file's SHA-256 that is kept: 128 bits exclude equality by
@@ -139,6 +143,7 @@ func (x *index) addShard(s Shard, b *columns) error {
 	x.Passed = append(x.Passed, b.passed)
 	x.Classes = append(x.Classes, b.classes)
 	x.Reading = append(x.Reading, b.reading)
+	x.Listed = append(x.Listed, b.listed)
 	x.First = append(x.First, x.First[len(x.First)-1]+n)
 	x.Samples += n
 	return x.appendRange(b, 0, n)
@@ -334,7 +339,8 @@ func (x *index) check() error {
 	if x.Passed != nil && len(x.Passed) != len(x.Shards) {
 		return corrupt("its surveys are not one for each shard")
 	}
-	if x.Classes != nil && len(x.Classes) != len(x.Shards) || x.Reading != nil && len(x.Reading) != len(x.Shards) {
+	if x.Classes != nil && len(x.Classes) != len(x.Shards) || x.Reading != nil && len(x.Reading) != len(x.Shards) ||
+		x.Listed != nil && len(x.Listed) != len(x.Shards) {
 		return corrupt("its class names or readings are not one for each shard")
 	}
 	if !x.Folder && len(x.Stamps) != len(x.Shards) {

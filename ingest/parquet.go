@@ -2,10 +2,10 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -19,10 +19,12 @@ import (
 // parquetSource serves images from Parquet files in the layout of Hugging Face: a
 // structure image {bytes, path} and a label. The index has the page that holds each
 // image, so that reading a sample takes one range of about a megabyte (and that of
-// the dictionary, if the page needs it). Package parquet reads the files.
+// the dictionary, if the page needs it). Package parquet reads the files,
+// parquetcolumns.go finds the columns.
 type parquetSource struct {
 	manifest *Manifest
 	max      int64
+	columns  parquetColumns // as the URI names them
 	*shardFiles
 
 	mu     sync.RWMutex
@@ -31,85 +33,83 @@ type parquetSource struct {
 
 const parquetHint = "name Parquet files with a column image {bytes, path}, as in parquet:DIR/data/train-*.parquet"
 
-// Columns by the names that Hugging Face's image data sets give them.
-var (
-	parquetImages = []string{"image.bytes", "img.bytes", "image", "img", "jpg", "png"}
-	parquetPaths  = []string{"image.path", "img.path"}
-	parquetLabels = []string{"label", "fine_label", "labels", "cls"}
-)
+var parquetShards = &shardKind{
+	scheme: "parquet", op: "open parquet", hint: parquetHint, noun: "Parquet files", form: "*/*.parquet",
+	is: isParquetName, plain: isParquetName,
+	depth: 4, // CONFIG/train/label=3/0000.parquet
+}
 
-func openParquet(ctx context.Context, glob string, opt Options) (Source, error) {
+func isParquetName(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, ".parquet") || strings.HasSuffix(name, ".parq") || strings.HasSuffix(name, ".pq")
+}
+
+func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	const op = "open parquet"
+	glob, columns, err := cutColumns(arg)
+	if err != nil {
+		return nil, err
+	}
 	if glob == "" {
 		return nil, errs.New(op, "", parquetHint, errs.Because(errs.ErrUsage, "no files are named"))
 	}
-	paths, named, err := findParquet(ctx, opt.files, glob, opt.splitOrTrain())
+	set, err := findShards(ctx, parquetShards, glob, opt)
 	if err != nil {
 		return nil, err
 	}
-	split, err := opt.shardSplit(op, glob, named, nil)
+	split, err := opt.shardSplit(op, glob, set.named, nil)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := openCache(opt, "parquet", glob, split)
+	set.scan, set.asNamed = columns.scan, true // none is published
+	x, err := set.openIndex(ctx, set.kind.scheme, arg, split, opt)
 	if err != nil {
 		return nil, err
 	}
-	dir := commonDir(paths)
-	x, same, err := indexShards(ctx, dir, paths, cache.load(), scanParquet, opt)
-	if err != nil {
-		return nil, err
-	}
-	if !same {
-		if err := cache.store(x); err != nil {
-			return nil, err
-		}
-	}
+	x.listing = set.passed
 	if x.Samples == 0 {
-		return nil, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "the files hold no rows"))
+		why := "the files hold no rows with an image"
+		if passed := x.survey().String(); passed != "" {
+			why += "; " + passed
+		}
+		hint := parquetHint
+		if strings.Contains(why, pathsWithoutBytes) {
+			hint = "embed the files: with datasets, ds.cast_column(\"image\", Image()).to_parquet(…)"
+		}
+		return nil, errs.New(op, arg, hint, errs.Because(errs.ErrNotFound, why))
 	}
 	m := &Manifest{Format: "parquet", Split: split, Samples: x.Samples, Shards: x.Shards}
-	src := &parquetSource{
-		manifest: m, max: opt.MaxSampleBytes, tables: map[int]*imageTable{},
-		shardFiles: newShardFiles(dir, x, opt.files, opt.keep(m.Bytes())),
+	if m.Reading, err = x.oneReading(op); err != nil {
+		return nil, err
 	}
-	first, err := src.table(ctx, 0)
-	if err == nil {
-		m.Classes = first.classes
-		err = x.checkLabels(op, m.Classes, "fetch the files again", "the footer")
+	if m.Classes, err = set.parquetClasses(ctx, arg, split, x, opt); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, errors.Join(err, src.closeFiles())
-	}
-	return src, nil
+	return &parquetSource{
+		manifest: m, max: opt.MaxSampleBytes, columns: columns, tables: map[int]*imageTable{},
+		shardFiles: newShardFiles(set.dir, x, opt.files, opt.keep(m.Bytes())),
+	}, nil
 }
 
-// findParquet expands the glob. A folder means the split's files in it or in its
-// folder data, where Hugging Face puts them; named reports that their names give the
-// split.
-func findParquet(ctx context.Context, st *store.Store, glob, split string) (paths []string, named bool, err error) {
-	const op = "open parquet"
-	isDir := false
-	if !strings.HasSuffix(glob, ".parquet") && !strings.ContainsAny(glob, "{*?[") {
-		if isDir, err = st.IsDir(ctx, glob); err != nil {
-			return nil, false, fileError(op, glob, parquetHint, err)
+// parquetClasses are the class names. Where all files list the same, labels count in
+// that list; what other lists mean is sorted out by name.
+func (s *shardSet) parquetClasses(ctx context.Context, arg, split string, x *index, opt Options) ([]string, error) {
+	first := -1
+	for i, names := range x.Classes {
+		if x.First[i] == x.First[i+1] {
+			continue
 		}
-	}
-	if !isDir {
-		named = strings.Contains(glob, splitMark)
-		paths, err = expandGlob(ctx, st, op, strings.ReplaceAll(glob, splitMark, split), parquetHint)
-		return paths, named, err
-	}
-	for _, sub := range []string{".", "data"} {
-		found, err := st.Glob(ctx, store.Join(escapeGlob(glob), sub, split+"-*.parquet"))
-		if err != nil {
-			return nil, false, fileError(op, glob, parquetHint, err)
+		if x.Listed == nil || !x.Listed[i] || first >= 0 && !slices.Equal(names, x.Classes[first]) {
+			return s.classes(ctx, arg, split, x, opt)
 		}
-		if len(found) > 0 {
-			return found, true, nil
-		}
+		first = i
 	}
-	return nil, false, errs.New(op, glob, parquetHint, errs.Because(errs.ErrNotFound, "no "+split+"-*.parquet in it, nor in its folder data"))
+	if first < 0 {
+		return nil, nil
+	}
+	classes := slices.Clone(x.Classes[first])
+	x.Classes = nil
+	return classes, x.checkLabels(s.kind.op, classes, "fetch the files again", "the footer")
 }
 
 // imageTable is the columns of one file that make up a data set.
@@ -118,62 +118,25 @@ type imageTable struct {
 	images  *parquet.Column
 	paths   *parquet.Column // names of the images, or nil
 	labels  *parquet.Column // or nil
+	part    string          // the label that a folder's name gives, as in label=3; "" without
 	classes []string        // from Hugging Face's metadata; nil without
+	reading string          // which columns these are, where they are not the usual ones
+	guessed bool            // the image column has no telling name: its first value must be an image
+	passed  Survey          // columns that were not taken
 }
 
 // openTable reads a file's footer and finds the columns.
-func openTable(ctx context.Context, f *file) (*imageTable, error) {
+func (c parquetColumns) openTable(ctx context.Context, f *file, name string) (*imageTable, error) {
 	const op = "read footer"
 	p, err := parquet.Open(ctx, shardReader{f, op, f.path}, f.size)
 	if err != nil {
 		return nil, parquetError(op, f.path, "fetch the file again", err)
 	}
-	t, err := findColumns(p, f.size)
+	t, err := c.find(p, name)
 	if err != nil {
-		return nil, parquetError(op, f.path, "fetch the file again", err)
+		return nil, parquetError(op, f.path, columnsHint, err)
 	}
 	return t, nil
-}
-
-func findColumns(p *parquet.File, size int64) (*imageTable, error) {
-	t := &imageTable{}
-	var err error
-	if t.images, err = p.Column(parquetImages, parquet.Bytes); err != nil {
-		return nil, err
-	}
-	if t.images == nil {
-		return nil, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it has columns %.200q, none of %q", p.Columns(), parquetImages))
-	}
-	if t.paths, err = p.Column(parquetPaths, parquet.Bytes); err != nil {
-		return nil, err
-	}
-	if t.labels, err = p.Column(parquetLabels, parquet.Int32, parquet.Int64); err != nil {
-		return nil, err
-	}
-	if t.rows = t.images.Rows(); t.rows > size { // every image takes more than a byte
-		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows in %d bytes", t.rows, size))
-	}
-	if t.labels != nil {
-		t.classes = classNames(p.Metadata("huggingface"), t.labels.Path())
-	}
-	return t, nil
-}
-
-// classNames are the class names that Hugging Face's metadata give the label column;
-// nil where they give none.
-func classNames(raw, label string) []string {
-	var meta struct {
-		Info struct {
-			Features map[string]json.RawMessage `json:"features"`
-		} `json:"info"`
-	}
-	var feature struct {
-		Names []string `json:"names"`
-	}
-	if json.Unmarshal([]byte(raw), &meta) != nil || json.Unmarshal(meta.Info.Features[label], &feature) != nil {
-		return nil // absent, or of another writer who uses the key for something else
-	}
-	return feature.Names
 }
 
 // shardReader reads a file for package parquet; its errors name the operation.
@@ -200,9 +163,9 @@ func parquetError(op, where, hint string, err error) error {
 	return errs.New(op, where, hint, err)
 }
 
-// scanParquet hashes a file and lists its rows: the shard's columns, with the offset
-// of the page that holds each image.
-func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (c *columns, s Shard, seen stamp, err error) {
+// scan is a scanner: it hashes a file and lists its rows, with the offset of the page
+// that holds each image.
+func (c parquetColumns) scan(ctx context.Context, st *store.Store, path string, keep bool, m *meter) (cs *columns, s Shard, seen stamp, err error) {
 	const op = "index parquet"
 	f, err := openFile(ctx, st, op, path, parquetHint)
 	if err != nil {
@@ -214,74 +177,20 @@ func scanParquet(ctx context.Context, st *store.Store, path string, keep bool, m
 	if err != nil {
 		return nil, s, seen, err
 	}
-	t, err := openTable(ctx, f)
+	t, err := c.openTable(ctx, f, path)
 	if err != nil {
 		return nil, s, seen, err
 	}
 	if t.rows > math.MaxInt32 {
 		return nil, s, seen, errs.New(op, path, "split the file", errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d rows", t.rows)))
 	}
-	if c, err = t.list(ctx, shardReader{f, "read column", path}); err != nil {
+	if cs, err = t.list(ctx, shardReader{f, "read column", path}); err != nil {
 		if ctx.Err() != nil {
 			return nil, s, seen, ctx.Err()
 		}
 		return nil, s, seen, parquetError(op, path, "fetch the file again", err)
 	}
-	return c, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
-}
-
-// list reads all rows: name, size, label and page of each image.
-func (t *imageTable) list(ctx context.Context, r shardReader) (*columns, error) {
-	c := &columns{offsets: []int64{}}
-	var names []string
-	if t.paths != nil {
-		if err := t.paths.Each(ctx, r, func(_ int64, v []byte) error {
-			names = append(names, string(v))
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	if t.labels != nil {
-		if err := t.labels.Each(ctx, r, func(_ int64, b []byte) error {
-			v, ok := parquet.Integer(b)
-			if !ok {
-				v = int64(schemas.NoLabel)
-			}
-			if v < int64(schemas.NoLabel) || v > math.MaxInt32 {
-				return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has label %d", len(c.labels), v))
-			}
-			c.labels = append(c.labels, int32(v))
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.images.Each(ctx, r, func(page int64, v []byte) error {
-		row := len(c.sizes)
-		if v == nil {
-			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d has no image", row))
-		}
-		name := fmt.Sprint(row)
-		if row < len(names) && names[row] != "" {
-			name += ":" + names[row]
-		}
-		if err := c.addName([]byte(name)); err != nil {
-			return err
-		}
-		c.sizes = append(c.sizes, uint32(len(v)))
-		c.offsets = append(c.offsets, page)
-		if t.labels == nil {
-			c.labels = append(c.labels, schemas.NoLabel)
-		}
-		return nil
-	}); err != nil {
-		return nil, err
-	}
-	if len(c.labels) != len(c.sizes) || t.paths != nil && len(names) != len(c.sizes) || int64(len(c.sizes)) != t.rows {
-		return nil, errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d rows hold %d images, %d labels", t.rows, len(c.sizes), len(c.labels)))
-	}
-	return c, nil
+	return cs, Shard{Bytes: f.size, SHA256: hexSum(sum)}, f.stamp(), nil
 }
 
 // table is the columns of shard i, found once.
@@ -297,7 +206,7 @@ func (s *parquetSource) table(ctx context.Context, i int) (*imageTable, error) {
 		return nil, err
 	}
 	defer done()
-	if t, err = openTable(ctx, f); err != nil {
+	if t, err = s.columns.openTable(ctx, f, f.path); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -341,6 +250,7 @@ func (s *parquetSource) Read(ctx context.Context, id int64, dst *schemas.Sample)
 	if err != nil {
 		return parquetError(op, key, changedHint, err)
 	}
+	values = slices.DeleteFunc(values, func(v []byte) bool { return len(v) == 0 }) // which are no samples
 	if row-first >= len(values) || int64(len(values[row-first])) != size {
 		return errs.New(op, key, changedHint, errs.Because(errs.ErrMismatch, "it has another size"))
 	}

@@ -162,6 +162,9 @@ func (x *index) ofShard(i int) *columns {
 	if x.Reading != nil {
 		c.reading = x.Reading[i]
 	}
+	if x.Listed != nil {
+		c.listed = x.Listed[i]
+	}
 	return c
 }
 

@@ -101,7 +101,7 @@ func shardsOfManifest(ctx context.Context, st *store.Store, place string) (*shar
 	if err != nil {
 		return nil, err
 	}
-	s := &shardSet{dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
+	s := &shardSet{kind: tarShards, dir: store.Dir(place), sidecar: m, index: strings.TrimSuffix(place, manifestEnd) + indexEnd}
 	for _, shard := range m.Shards {
 		if !filepath.IsLocal(shard.Name) {
 			return nil, errs.New("read manifest", place, "index the shards again",

@@ -34,7 +34,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if glob == "" {
 		return nil, errs.New(op, "", wdsHint, errs.Because(errs.ErrUsage, "no shards are named"))
 	}
-	set, err := findShards(ctx, glob, opt)
+	set, err := findShards(ctx, tarShards, glob, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,8 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := set.openIndex(ctx, "wds", arg, split, fields, opt)
+	set.scan, set.asNamed = fields.scanShard, fields.image != nil || fields.label != ""
+	x, err := set.openIndex(ctx, set.kind.scheme, arg, split, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if m.Reading, err = x.oneReading(op); err != nil {
 		return nil, err
 	}
-	if m.Classes, err = set.classes(ctx, arg, split, x, fields, opt); err != nil {
+	if m.Classes, err = set.classes(ctx, arg, split, x, opt); err != nil {
 		return nil, err
 	}
 	return &wdsSource{
@@ -72,8 +73,8 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 
 // openIndex is the index of the shards: the one published with them, the one in the
 // cache, or a new one. scheme and arg are its name in the cache.
-func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, fields wdsFields, opt Options) (*index, error) {
-	if fields.image == nil && fields.label == "" { // it was made without fields
+func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, opt Options) (*index, error) {
+	if !s.asNamed { // it was made without fields
 		if x, err := s.publishedIndex(ctx, opt.files); x != nil || err != nil {
 			return x, err
 		}
@@ -82,7 +83,7 @@ func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, fie
 	if err != nil {
 		return nil, err
 	}
-	x, same, err := indexShards(ctx, s.dir, s.paths, cache.load(), fields.scanShard, opt)
+	x, same, err := indexShards(ctx, s.dir, s.paths, cache.load(), s.scan, opt)
 	if err != nil || same {
 		return x, err
 	}
@@ -124,8 +125,7 @@ const maxClassesBytes = 16 << 20
 // classes are the class names: those of the sidecar; or, where labels are names, those of
 // a list beside the shards or above a split's folder, or else all that the shards have,
 // those of the other splits too: a class that one split lacks shifts no label.
-func (s *shardSet) classes(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) (known []string, err error) {
-	const op = "open wds"
+func (s *shardSet) classes(ctx context.Context, arg, split string, x *index, opt Options) (known []string, err error) {
 	from, hint := "the sidecar", "pack the shards again"
 	if s.sidecar != nil {
 		known = s.sidecar.Classes
@@ -135,27 +135,27 @@ func (s *shardSet) classes(ctx context.Context, arg, split string, x *index, fie
 			return nil, err
 		}
 		if known == nil {
-			if known, err = s.classesOfSplits(ctx, arg, split, x, fields, opt); err != nil {
+			if known, err = s.classesOfSplits(ctx, arg, split, x, opt); err != nil {
 				return nil, err
 			}
 		}
 	}
 	classes, err := x.joinClasses(known, from)
 	if err != nil {
-		return nil, within(op, s.dir, err)
+		return nil, s.kind.within(s.dir, err)
 	}
-	return classes, x.checkLabels(op, classes, hint, from)
+	return classes, x.checkLabels(s.kind.op, classes, hint, from)
 }
 
 // classesOfSplits are the class names of these shards and those of the other splits; nil
 // if there are none.
-func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *index, fields wdsFields, opt Options) ([]string, error) {
+func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *index, opt Options) ([]string, error) {
 	if err := s.findOthers(ctx, opt.files, split); err != nil || len(s.others) == 0 {
 		return nil, err
 	}
 	slices.Sort(s.others)
-	others := &shardSet{dir: commonDir(s.others), paths: s.others}
-	y, err := others.openIndex(ctx, "wds-others", arg, split, fields, opt)
+	others := &shardSet{kind: s.kind, scan: s.scan, asNamed: s.asNamed, dir: commonDir(s.others), paths: s.others}
+	y, err := others.openIndex(ctx, s.kind.scheme+"-others", arg, split, opt)
 	if errors.Is(err, errs.ErrNotFound) { // a web server's, which were guessed
 		return nil, nil
 	}
@@ -164,7 +164,7 @@ func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *in
 	}
 	for i := range y.Shards {
 		if len(y.Classes[i]) == 0 && y.numbered(i) {
-			return nil, errs.New("open wds", store.Join(others.dir, y.Shards[i].Name), "write the labels of all splits as names, or all as numbers",
+			return nil, errs.New(s.kind.op, store.Join(others.dir, y.Shards[i].Name), "write the labels of all splits as names, or all as numbers",
 				errs.Because(errs.ErrCorrupt, "its labels are numbers, those of split "+split+" names"))
 		}
 	}
@@ -192,12 +192,12 @@ func (s *shardSet) classList(ctx context.Context, st *store.Store) (list []strin
 }
 
 // within names where an error lies that only says which shard or file.
-func within(op, dir string, err error) error {
+func (k *shardKind) within(dir string, err error) error {
 	var known *errs.Error
 	if !errors.As(err, &known) {
-		return fileError(op, dir, wdsHint, err)
+		return fileError(k.op, dir, k.hint, err)
 	}
-	return errs.New(op, store.Join(dir, known.Where), known.Hint, known.Err)
+	return errs.New(k.op, store.Join(dir, known.Where), known.Hint, known.Err)
 }
 
 // classesIn reads a list of class names, if it is there.

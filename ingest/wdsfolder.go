@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,30 +14,26 @@ import (
 	"resslt/schemas/errs"
 )
 
-// A folder of shards: which tars in it, or below it, are those of a split.
+// A folder of shards: which in it, or below it, are those of a split.
 
 func isTarName(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".tar") }
 
 // isPackedTar reports whether a name is that of a compressed tar.
 func isPackedTar(name string) bool { return plainName(name) != "" }
 
-// maxTarDepth is how deep tars may lie: CONFIG/train/0000.tar.
-const maxTarDepth = 3
-
 // shardsOfFolder are the split's shards in the folder or, as Hugging Face lays them out,
 // below it: data/train-….tar, train/0000.tar, CONFIG/train/0000.tar.
-func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, error) {
-	const op = "open wds"
+func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) (*shardSet, error) {
 	st, split := opt.files, opt.splitOrTrain()
-	top, beside, err := tarsIn(ctx, st, dir, "", 1)
+	top, beside, err := k.filesIn(ctx, st, dir, "", 1)
 	if err != nil {
-		return nil, fileError(op, dir, wdsHint, err)
+		return nil, fileError(k.op, dir, k.hint, err)
 	}
 	names := top
 	chosen, known, err := filesOfSplit(names, split)
 	if len(chosen) == 0 || !known && err == nil {
-		if names, _, err = tarsIn(ctx, st, dir, "", maxTarDepth); err != nil {
-			return nil, fileError(op, dir, wdsHint, err)
+		if names, _, err = k.filesIn(ctx, st, dir, "", k.depth); err != nil {
+			return nil, fileError(k.op, dir, k.hint, err)
 		}
 		if len(top) > 0 { // others are no part of the set
 			names = slices.DeleteFunc(names, func(n string) bool {
@@ -51,20 +48,21 @@ func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, er
 		chosen, known, err = names, false, checkNumbered(names)
 	}
 	if err != nil {
-		return nil, fileError(op, dir, wdsHint, err)
+		return nil, fileError(k.op, dir, k.hint, err)
 	}
 	if len(chosen) == 0 {
-		return nil, errs.New(op, dir, wdsHint, errs.Because(errs.ErrNotFound, "no such shard: the folder holds no tar"))
+		return nil, errs.New(k.op, dir, k.hint, errs.Because(errs.ErrNotFound, "no such shard: the folder holds no "+k.noun))
 	}
-	if i := slices.IndexFunc(chosen, func(n string) bool { return strings.Contains(n, "/") }); !known && i >= 0 && !onlySplit(chosen) {
-		return nil, errs.New(op, dir, "name them by a glob, as in wds:"+store.Join(dir, "*/*.tar"),
+	apart := func(n string) bool { return strings.Contains(n, "/") && !inPartition(n) && path.Dir(n) != "data" }
+	if i := slices.IndexFunc(chosen, apart); !known && i >= 0 && !onlySplit(chosen) {
+		return nil, errs.New(k.op, dir, "name them by a glob, as in "+k.scheme+":"+store.Join(dir, k.form),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
 	}
 	beside.merge("", filesBeside(names, chosen))
-	set, err := setOfFolder(ctx, st, dir, split, chosen, known, beside)
+	set, err := k.setOfFolder(ctx, st, dir, split, chosen, known, beside)
 	if err == nil && known {
 		for _, n := range filesOfOthers(names, chosen) {
-			if isTarName(n) {
+			if k.plain(n) {
 				set.others = append(set.others, store.Join(dir, n))
 			}
 		}
@@ -74,11 +72,10 @@ func shardsOfFolder(ctx context.Context, dir string, opt Options) (*shardSet, er
 
 // setOfFolder is the set of the chosen names. Where these do not say their split, the
 // sidecars of several packs do.
-func setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen []string, known bool, beside Survey) (*shardSet, error) {
-	const op = "open wds"
+func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen []string, known bool, beside Survey) (*shardSet, error) {
 	plain := map[string]bool{}
 	for _, n := range chosen {
-		plain[n] = isTarName(n)
+		plain[n] = k.plain(n)
 	}
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(n string) bool {
 		twin := isPackedTar(n) && plain[plainName(n)]
@@ -87,12 +84,12 @@ func setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen
 		}
 		return twin
 	})
-	set := &shardSet{named: known, passed: beside}
+	set := &shardSet{kind: k, named: known, passed: beside}
 	for _, n := range chosen {
 		set.paths = append(set.paths, store.Join(dir, n))
 	}
-	if !known {
-		paths, err := packsOfSplit(ctx, st, op, dir, split, set.paths)
+	if !known && k.packs {
+		paths, err := packsOfSplit(ctx, st, k.op, dir, split, set.paths)
 		if err != nil {
 			return nil, err
 		}
@@ -100,6 +97,9 @@ func setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen
 	}
 	slices.Sort(set.paths)
 	set.dir = commonDir(set.paths)
+	if !k.packs {
+		return set, nil
+	}
 	var err error
 	if set.sidecar, err = readSidecar(ctx, st, set.paths); err != nil {
 		return nil, err
@@ -147,23 +147,23 @@ func packsOfSplit(ctx context.Context, st *store.Store, op, dir, split string, p
 	return chosen, nil
 }
 
-// tarsIn are the tars, compressed ones too, at most depth levels below the folder, sorted;
+// filesIn are the shards at most depth levels below the folder, sorted;
 // beside are the other files in the folder itself.
-func tarsIn(ctx context.Context, st *store.Store, dir, below string, depth int) (tars []string, beside Survey, err error) {
+func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below string, depth int) (found []string, beside Survey, err error) {
 	if store.Remote(dir) {
 		files, err := st.List(ctx, dir)
 		for _, f := range files {
 			level := strings.Count(f.Name, "/") + 1
 			switch {
 			case level > depth || slices.ContainsFunc(strings.Split(f.Name, "/"), hidden):
-			case isTarName(f.Name), isPackedTar(f.Name):
-				tars = append(tars, f.Name)
+			case k.is(f.Name):
+				found = append(found, f.Name)
 			case level == 1:
-				addBeside(&beside, f.Name)
+				k.addBeside(&beside, f.Name)
 			}
 		}
-		slices.Sort(tars)
-		return tars, beside, err
+		slices.Sort(found)
+		return found, beside, err
 	}
 	entries, err := os.ReadDir(filepath.Join(dir, filepath.FromSlash(below)))
 	if err != nil {
@@ -182,24 +182,24 @@ func tarsIn(ctx context.Context, st *store.Store, dir, below string, depth int) 
 		}
 		switch isDir := e.IsDir() || !e.Type().IsRegular() && hasDir(filepath.Join(dir, name)); {
 		case isDir && depth > 1:
-			deeper, _, err := tarsIn(ctx, st, dir, name, depth-1)
+			deeper, _, err := k.filesIn(ctx, st, dir, name, depth-1)
 			if err != nil && !errors.Is(err, os.ErrPermission) {
 				return nil, nil, err
 			}
-			tars = append(tars, deeper...)
+			found = append(found, deeper...)
 		case isDir:
-		case isTarName(name), isPackedTar(name):
-			tars = append(tars, name)
+		case k.is(name):
+			found = append(found, name)
 		case below == "":
-			addBeside(&beside, name)
+			k.addBeside(&beside, name)
 		}
 	}
-	slices.Sort(tars)
-	return tars, beside, ctx.Err()
+	slices.Sort(found)
+	return found, beside, ctx.Err()
 }
 
-// addBeside counts a file that lies beside tars, unless it describes them to this reader.
-func addBeside(s *Survey, name string) {
+// addBeside counts a file that is beside shards, unless it describes them to this reader.
+func (k *shardKind) addBeside(s *Survey, name string) {
 	if strings.HasSuffix(name, manifestEnd) || strings.HasSuffix(name, indexEnd) || slices.Contains(classesFiles, name) {
 		return
 	}
@@ -207,5 +207,5 @@ func addBeside(s *Survey, name string) {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		ext = strings.ToLower(name[i:])
 	}
-	s.add("files beside tars ("+ext+")", name)
+	s.add("files beside "+k.noun+" ("+ext+")", name)
 }

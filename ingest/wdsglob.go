@@ -14,8 +14,28 @@ import (
 	"resslt/schemas/errs"
 )
 
+// shardKind is what differs between tars and Parquet files as the shards of a set.
+type shardKind struct {
+	scheme, op, hint string
+	noun             string                 // "tars"
+	form             string                 // of a glob of shards in sub-folders
+	is               func(name string) bool // by its name; compressed tars too
+	plain            func(name string) bool // as is, but not compressed ones
+	packs            bool                   // Pack's sidecar may be beside them
+	depth            int                    // how deep below a folder they are looked for
+}
+
+var tarShards = &shardKind{
+	scheme: "wds", op: "open wds", hint: wdsHint, noun: "tars", form: "*/*.tar",
+	is: func(name string) bool { return isTarName(name) || isPackedTar(name) }, plain: isTarName, packs: true,
+	depth: 3, // CONFIG/train/0000.tar
+}
+
 // shardSet is the shards that a glob names.
 type shardSet struct {
+	kind    *shardKind
+	scan    scanner
+	asNamed bool     // the URI names columns or fields: no index is published for that
 	dir     string   // the names of shards are relative to it
 	paths   []string // sorted
 	named   bool     // their names, or the glob, say that they are of the split
@@ -28,35 +48,36 @@ type shardSet struct {
 
 // findShards expands the glob. A folder means the split's shards in it, a manifest those
 // that it lists: web servers cannot list files.
-func findShards(ctx context.Context, glob string, opt Options) (*shardSet, error) {
-	const op = "open wds"
+func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*shardSet, error) {
 	st, split := opt.files, opt.splitOrTrain()
-	if strings.HasSuffix(glob, manifestEnd) {
+	if k.packs && strings.HasSuffix(glob, manifestEnd) {
 		return shardsOfManifest(ctx, st, strings.ReplaceAll(glob, splitMark, split))
 	}
-	if !store.Remote(glob) || !isTarName(glob) && !strings.ContainsAny(glob, "{*?[") {
+	if !store.Remote(glob) || !k.plain(glob) && !strings.ContainsAny(glob, "{*?[") {
 		isDir, err := st.IsDir(ctx, glob)
 		if err != nil {
-			return nil, fileError(op, glob, wdsHint, err)
+			return nil, fileError(k.op, glob, k.hint, err)
 		}
 		if isDir {
-			return shardsOfFolder(ctx, glob, opt)
+			return shardsOfFolder(ctx, k, glob, opt)
 		}
-		if store.Remote(glob) { // a web server's folder, perhaps
+		if k.packs && store.Remote(glob) { // a web server's folder, perhaps
 			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
 		}
 	}
-	paths, err := expandGlob(ctx, st, op, strings.ReplaceAll(glob, splitMark, split), wdsHint)
+	paths, err := expandGlob(ctx, st, k.op, strings.ReplaceAll(glob, splitMark, split), k.hint)
 	if err != nil {
 		return nil, err
 	}
-	set := &shardSet{dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
+	set := &shardSet{kind: k, dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
 	if set.named {
 		set.glob = glob
-	} else if err := set.choose(op, glob, split); err != nil {
+	} else if err := set.choose(glob, split); err != nil {
 		return nil, err
 	}
-	set.sidecar, err = readSidecar(ctx, st, set.paths)
+	if k.packs {
+		set.sidecar, err = readSidecar(ctx, st, set.paths)
+	}
 	return set, err
 }
 
@@ -66,7 +87,7 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 		if other == split || s.glob == "" {
 			continue
 		}
-		paths, err := expandGlob(ctx, st, "open wds", strings.ReplaceAll(s.glob, splitMark, other), wdsHint)
+		paths, err := expandGlob(ctx, st, s.kind.op, strings.ReplaceAll(s.glob, splitMark, other), s.kind.hint)
 		if err != nil && !errors.Is(err, errs.ErrNotFound) {
 			return err
 		}
@@ -78,7 +99,7 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 // choose keeps the split's shards of those that a glob found, where a '*' or '?' of it
 // stands for the names of several splits. Shards of one split, and those of a list or
 // range, are all meant, whatever they are called.
-func (s *shardSet) choose(op, glob, split string) error {
+func (s *shardSet) choose(glob, split string) error {
 	found := map[string]bool{}
 	for _, p := range s.paths {
 		f, err := splitOfFile(store.Base(p))
@@ -91,7 +112,7 @@ func (s *shardSet) choose(op, glob, split string) error {
 	delete(found, "")
 	if len(found) == 0 {
 		if wild {
-			return fileErrorOf(op, glob, checkNumbered(s.paths))
+			return s.kind.fileErrorOf(glob, checkNumbered(s.paths))
 		}
 		return nil
 	}
@@ -100,7 +121,7 @@ func (s *shardSet) choose(op, glob, split string) error {
 	for _, p := range s.paths {
 		name, err := store.Rel(s.dir, p)
 		if err != nil {
-			return fileError(op, p, wdsHint, err)
+			return fileError(s.kind.op, p, s.kind.hint, err)
 		}
 		byName[name] = p
 		names = append(names, name)
@@ -109,7 +130,7 @@ func (s *shardSet) choose(op, glob, split string) error {
 	if len(found) == 1 {
 		s.named = err == nil && len(chosen) == len(names)
 		if wild {
-			return fileErrorOf(op, glob, checkNumbered(s.paths))
+			return s.kind.fileErrorOf(glob, checkNumbered(s.paths))
 		}
 		return nil
 	}
@@ -117,7 +138,7 @@ func (s *shardSet) choose(op, glob, split string) error {
 		return nil
 	}
 	if err != nil {
-		return fileErrorOf(op, glob, err)
+		return s.kind.fileErrorOf(glob, err)
 	}
 	s.passed, s.named, s.paths = filesBeside(names, chosen), true, nil
 	for _, name := range chosen {
@@ -130,11 +151,11 @@ func (s *shardSet) choose(op, glob, split string) error {
 }
 
 // fileErrorOf says where an error about file names lies.
-func fileErrorOf(op, place string, err error) error {
+func (k *shardKind) fileErrorOf(place string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fileError(op, place, wdsHint, err)
+	return fileError(k.op, place, k.hint, err)
 }
 
 // expandGlob expands a glob with braces to sorted names.

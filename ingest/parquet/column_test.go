@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
 )
 
 // inMemory is a ReaderAt that counts its reads.
@@ -76,11 +77,8 @@ func TestEachAndPage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(f.Columns()); got != "[data n]" {
-				t.Errorf("columns %s", got)
-			}
-			data, err := f.Column([]string{"absent", "data"}, Bytes)
-			if err != nil || data.Path() != "data" || data.Rows() != rows {
+			data, err := f.Column(leaf(t, f, "data"))
+			if err != nil || data.Path != "data" || data.Type != Bytes || data.Rows() != rows {
 				t.Fatalf("column %+v, %v", data, err)
 			}
 			var pages []int64
@@ -128,6 +126,18 @@ func TestEachAndPage(t *testing.T) {
 	}
 }
 
+// leaf is the column of a name.
+func leaf(t *testing.T, f *File, path string) Leaf {
+	t.Helper()
+	for _, l := range f.Leaves() {
+		if l.Path == path {
+			return l
+		}
+	}
+	t.Fatalf("no column %s", path)
+	return Leaf{}
+}
+
 func TestColumnRefuses(t *testing.T) {
 	ctx := context.Background()
 	r := table(t, 10)
@@ -135,36 +145,29 @@ func TestColumnRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := f.Column([]string{"none"}, Bytes); c != nil || err != nil {
-		t.Errorf("a missing column is %v, %v", c, err)
-	}
-	if _, err := f.Column([]string{"data"}, Int32, Int64); !errors.Is(err, errs.ErrUnsupported) {
-		t.Errorf("bytes as integers: %v", err)
-	}
-	n, err := f.Column([]string{"n"}, Int32, Int64)
+	n, err := f.Column(leaf(t, f, "n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := int64(0)
 	if err := n.Each(ctx, r, func(_ int64, v []byte) error {
-		i, ok := Integer(v)
-		if !ok {
-			t.Errorf("no integer: %v", v)
+		i, ok, err := n.Integer(v)
+		if !ok || err != nil {
+			t.Errorf("no integer: %v, %v", v, err)
 		}
 		sum += i
 		return nil
 	}); err != nil || sum != 45 {
 		t.Errorf("the numbers add up to %d, %v", sum, err)
 	}
-	gzipped := table(t, 10, arrowparquet.WithCompression(compress.Codecs.Gzip))
-	if f, err = Open(ctx, gzipped, int64(len(gzipped.b))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Column([]string{"data"}, Bytes); !errors.Is(err, errs.ErrUnsupported) {
-		t.Errorf("gzip: %v", err)
-	}
 	// Errors of the reader come back as they are.
 	if _, err := Open(ctx, r, int64(len(r.b))+10); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a file that is shorter than said: %v", err)
+	}
+	encrypted := bytes.Clone(r.b)
+	copy(encrypted[len(encrypted)-4:], "PARE")
+	_, err = Open(ctx, &inMemory{b: encrypted}, int64(len(encrypted)))
+	if why := errstest.Differs(err, errs.ErrUnsupported, "encrypted", "without encryption"); why != "" {
+		t.Error(why)
 	}
 }

@@ -192,7 +192,7 @@ func (f *File) addChunk(col *Column, g int, group message) error {
 	n := m.int(metaCompressed)
 	if c.start < 4 || n < 0 || c.start > f.size || n > f.size-c.start ||
 		c.rows < 0 || c.rows > f.size || // an image takes more than a byte
-		 m.int(metaValues) != c.rows {
+		m.int(metaValues) != c.rows {
 		return corrupt("%d bytes at %d for %d values of %d rows, in a file of %d bytes", n, c.start, m.int(metaValues), c.rows, f.size)
 	}
 	c.end = c.start + n

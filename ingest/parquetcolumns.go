@@ -1,0 +1,306 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"resslt/ingest/parquet"
+	"resslt/schemas/errs"
+)
+
+// parquetColumns are the columns of the images and of the labels as the URI names
+// them; empty ones are found by rule:
+//
+//	parquet:GLOB?image=photo&label=breed
+//
+// The image column is the one that Hugging Face's metadata call an image, else the one
+// of a usual name, else the only one of bytes. The label's is the one that the metadata
+// call class labels, else the one of a usual name, else a folder's name: label=3.
+type parquetColumns struct {
+	image, label string
+}
+
+const columnsHint = "name the columns, as in parquet:DIR?image=photo&label=breed, or label=none"
+
+// cutColumns splits what follows "parquet:" into the files and the columns.
+func cutColumns(arg string) (glob string, c parquetColumns, err error) {
+	at := max(strings.LastIndex(arg, "?image="), strings.LastIndex(arg, "?label="))
+	if at < 0 {
+		return arg, c, nil
+	}
+	for _, part := range strings.Split(arg[at+1:], "&") {
+		name, value, _ := strings.Cut(part, "=")
+		if v, err := url.PathUnescape(value); err == nil {
+			value = v
+		}
+		switch {
+		case name == "image" && value != "" && c.image == "":
+			c.image = value
+		case name == "label" && value != "" && c.label == "":
+			c.label = value
+		default:
+			return "", c, errs.New("open parquet", arg[at:], "write ?image=COLUMN&label=COLUMN", errs.Because(errs.ErrUsage, "no such column option"))
+		}
+	}
+	return arg[:at], c, nil
+}
+
+// Columns by the names that image data sets give them, the preferred ones first. Those
+// before the bar were known when digests said nothing of columns, and need no reading.
+var (
+	usualImages   = []string{"image", "img", "jpg", "png"}
+	otherImages   = []string{"jpeg", "webp", "picture", "photo", "image_bytes", "img_bytes", "image_data", "image_content", "bytes", "content", "data"}
+	usualLabels   = []string{"label", "fine_label", "labels", "cls"}
+	otherLabels   = []string{"class", "target", "category", "class_label", "label_id", "class_id", "class_idx", "label_idx", "category_id", "target_id", "class_name", "label_name"}
+	imageSubnames = []string{"bytes", "data", "content"} // of a structure
+)
+
+// feature is a column as Hugging Face's metadata describe it.
+type feature struct {
+	Type  string   `json:"_type"`
+	Names []string `json:"names"`
+}
+
+// features are the columns that Hugging Face's metadata describe; none of another
+// writer's metadata under that key.
+func features(raw string) map[string]feature {
+	var meta struct {
+		Info struct {
+			Features map[string]json.RawMessage `json:"features"`
+		} `json:"info"`
+	}
+	out := map[string]feature{}
+	if json.Unmarshal([]byte(raw), &meta) != nil {
+		return out
+	}
+	for name, v := range meta.Info.Features {
+		var f feature
+		if json.Unmarshal(v, &f) == nil { // a list has another form
+			out[name] = f
+		}
+	}
+	return out
+}
+
+// schema is a file's columns, by path.
+type parquetSchema struct {
+	leaves   []parquet.Leaf
+	features map[string]feature
+}
+
+func (s *parquetSchema) leaf(path string) *parquet.Leaf {
+	for i := range s.leaves {
+		if s.leaves[i].Path == path {
+			return &s.leaves[i]
+		}
+	}
+	return nil
+}
+
+// imageLeaf is the leaf of bytes of a column: itself, or a part of its structure.
+func (s *parquetSchema) imageLeaf(name string) *parquet.Leaf {
+	for _, sub := range imageSubnames {
+		if l := s.leaf(name + "." + sub); l != nil {
+			return l
+		}
+	}
+	return s.leaf(name)
+}
+
+// named are the columns of a kind by the metadata, in the order of the file.
+func (s *parquetSchema) ofType(typ string) []string {
+	var out []string
+	for _, l := range s.leaves {
+		name, _, _ := strings.Cut(l.Path, ".")
+		if s.features[name].Type == typ && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// columns are the names of all columns, for messages.
+func (s *parquetSchema) columns() string {
+	var out []string
+	for _, l := range s.leaves {
+		out = append(out, l.Path)
+	}
+	return fmt.Sprintf("%.200q", out)
+}
+
+// find finds the columns of a file; name is its path, whose folders may give the label.
+func (c parquetColumns) find(p *parquet.File, name string) (*imageTable, error) {
+	s := &parquetSchema{leaves: p.Leaves(), features: features(p.Metadata("huggingface"))}
+	t := &imageTable{}
+	image, err := c.findImage(s, t)
+	if err != nil {
+		return nil, err
+	}
+	if t.images, err = p.Column(*image); err != nil {
+		return nil, err
+	}
+	t.rows = t.images.Rows()
+	column, _, _ := strings.Cut(image.Path, ".")
+	if l := s.leaf(column + ".path"); l != nil && l.Type == parquet.Bytes && !l.Repeated { // all null: some other type
+		if t.paths, err = p.Column(*l); err != nil {
+			return nil, err
+		}
+	}
+	label, err := c.findLabel(s, t, name)
+	if err != nil {
+		return nil, err
+	}
+	labelled := noLabels
+	if label != nil {
+		if t.labels, err = p.Column(*label); err != nil {
+			return nil, err
+		}
+		t.classes = s.features[label.Path].Names
+		labelled = label.Path
+	} else if t.part != "" {
+		labelled, _, _ = strings.Cut(t.part, "=")
+	}
+	usual := (label == nil && t.part == "" && c.label == "") || slices.Contains(usualLabels, labelled)
+	if !usual || !slices.Contains(usualImages, column) {
+		t.reading = "image=" + column + "&label=" + labelled
+	}
+	return t, nil
+}
+
+func (c parquetColumns) findImage(s *parquetSchema, t *imageTable) (*parquet.Leaf, error) {
+	if c.image != "" {
+		if l := s.imageLeaf(c.image); l != nil {
+			return l, checkImageLeaf(l)
+		}
+		return nil, errs.Because(errs.ErrNotFound, fmt.Sprintf("it has columns %s, no %.100q", s.columns(), c.image))
+	}
+	names := s.ofType("Image")
+	if len(names) != 1 {
+		of := slices.Concat(usualImages, otherImages)
+		if len(names) > 1 {
+			of = slices.DeleteFunc(of, func(n string) bool { return !slices.Contains(names, n) })
+		}
+		names = of
+	}
+	for _, n := range names {
+		if l := s.imageLeaf(n); l != nil {
+			return l, checkImageLeaf(l)
+		}
+	}
+	var bytes []*parquet.Leaf
+	for i := range s.leaves {
+		if l := &s.leaves[i]; l.Type == parquet.Bytes && !l.Text && !l.Repeated {
+			bytes = append(bytes, l)
+		}
+	}
+	if len(bytes) == 1 {
+		t.guessed = true
+		return bytes[0], nil
+	}
+	return nil, errs.Because(errs.ErrNotFound, fmt.Sprintf("which of its columns %s holds the images cannot be told", s.columns()))
+}
+
+// checkImageLeaf checks that a column that should hold images can.
+func checkImageLeaf(l *parquet.Leaf) error {
+	switch {
+	case l.Repeated:
+		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is a list: a row may have one image", l.Path))
+	case l.Text:
+		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is text, not the bytes of images", l.Path))
+	case l.Type != parquet.Bytes:
+		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is of type %v, not the bytes of images", l.Path, l.Type))
+	}
+	return nil
+}
+
+// findLabel finds the column of the labels; nil without one. It sets t.part where a
+// folder's name gives the label.
+func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) (*parquet.Leaf, error) {
+	if c.label == noLabels {
+		return nil, nil
+	}
+	parts := partitions(file)
+	if c.label != "" {
+		if l := s.leaf(c.label); l != nil {
+			return l, checkLabelLeaf(l)
+		}
+		if i := slices.IndexFunc(parts, func(p string) bool { return strings.HasPrefix(p, c.label+"=") }); i >= 0 {
+			t.part = parts[i]
+			return nil, nil
+		}
+		return nil, errs.Because(errs.ErrNotFound, fmt.Sprintf("it has columns %s, no %.100q", s.columns(), c.label))
+	}
+	names := s.ofType("ClassLabel")
+	usual := slices.Concat(usualLabels, otherLabels)
+	if len(names) > 1 {
+		i := slices.IndexFunc(usual, func(n string) bool { return slices.Contains(names, n) })
+		if i < 0 {
+			for _, n := range names {
+				t.passed.add("columns of class labels, of which none is usual: name one by ?label=", n)
+			}
+			return nil, nil
+		}
+		names = usual[i : i+1]
+	}
+	if len(names) == 0 {
+		names = usual
+	}
+	for _, n := range names {
+		l := s.leaf(n)
+		if l == nil {
+			if i := slices.IndexFunc(s.leaves, func(l parquet.Leaf) bool { return strings.HasPrefix(l.Path, n+".") }); i >= 0 {
+				t.passed.add("columns that are no class label, a structure or list", n)
+			}
+			continue
+		}
+		if err := checkLabelLeaf(l); err != nil {
+			t.passed.add("columns that are no class label, "+l.Type.String(), n)
+			continue
+		}
+		return l, nil
+	}
+	for _, n := range usual {
+		if i := slices.IndexFunc(parts, func(p string) bool { return strings.HasPrefix(p, n+"=") }); i >= 0 {
+			t.part = parts[i]
+			return nil, nil
+		}
+	}
+	return nil, nil
+}
+
+// checkLabelLeaf checks that a column can hold labels: numbers or names.
+func checkLabelLeaf(l *parquet.Leaf) error {
+	if !l.Repeated && (l.Numeric() || l.Type == parquet.Bytes) {
+		return nil
+	}
+	why := fmt.Sprintf("of type %v", l.Type)
+	if l.Repeated {
+		why = "a list"
+	}
+	return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is %s, no class label", l.Path, why))
+}
+
+// partitions are the folders of a path that Hive and Spark name by a column's value:
+// label=3.
+func partitions(name string) []string {
+	var out []string
+	for _, dir := range strings.Split(path.Dir(name), "/") {
+		if key, value, ok := strings.Cut(dir, "="); ok && key != "" && value != "" {
+			if v, err := url.PathUnescape(value); err == nil {
+				value = v
+			}
+			out = append(out, key+"="+value)
+		}
+	}
+	return out
+}
+
+// inPartition reports whether a file is in a folder that is named by a column's value,
+// other than that of its split.
+func inPartition(name string) bool {
+	return slices.ContainsFunc(partitions(name), func(p string) bool { return !strings.HasPrefix(p, "split=") })
+}
