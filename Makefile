@@ -15,11 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos faults fuzz fixtures clean
-=======
-.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench writers chaos fixtures clean
->>>>>>> writers
+.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos faults fuzz fixtures clean writers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -172,14 +168,12 @@ same: setup build ## show that a change moves no bit, compared with an older com
 	@[ -n "$(REF)" ] || { echo "make same REF=COMMIT: which commit is the old one?"; exit 2; }
 	deploy/same.sh $(REF) $(if $(QUICK),quick)
 
-<<<<<<< HEAD
 FUZZTIME ?= 10m
 fuzz: setup build ## every fuzz target in turn: make fuzz FUZZTIME=10m [FUZZ=FuzzScanTar]
 	deploy/fuzz.sh $(FUZZTIME) $(FUZZ)
-=======
+
 writers: ## data sets by pyarrow, datasets, polars, DuckDB, fastparquet, webdataset and tar programs, read and compared; updates docs/data.md
 	GO=$(GO) bench/writers/run.sh
->>>>>>> writers
 
 SEED    ?= 1
 FAULTS  ?= 50
