@@ -88,7 +88,7 @@ func (o Options) Validate() error {
 		return errs.New("ingest option", field, hint, errs.Because(errs.ErrUsage, fmt.Sprintf("is %v", v)))
 	}
 	switch {
-	case o.Split != "" && !slices.Contains(allSplits, o.Split):
+	case o.Split != "" && !slices.Contains(allSplits, splitCalled(o.Split)):
 		return bad("Split", fmt.Sprintf("%q", o.Split), "give one of "+strings.Join(allSplits, ", "))
 	case o.MaxSampleBytes < 0:
 		return bad("MaxSampleBytes", o.MaxSampleBytes, "give 1 or more, or 0 for the default")
@@ -99,6 +99,7 @@ func (o Options) Validate() error {
 }
 
 func (o Options) applyDefaults() Options {
+	o.Split = splitCalled(o.Split)
 	if o.MaxSampleBytes == 0 {
 		o.MaxSampleBytes = defaultMaxSampleBytes
 	}

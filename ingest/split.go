@@ -24,6 +24,29 @@ const (
 
 var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
 
+// spellings are the names of splits that other tools have for them, as they are tried
+// where {split} stands in a glob.
+var spellings = map[string][]string{
+	Train: {"train", "training", "Train", "Training"},
+	Val:   {"val", "validation", "valid", "dev", "eval", "Val", "Validation", "Valid"},
+	Test:  {"test", "testing", "Test", "Testing"},
+}
+
+// splitCalled is the split that a person means by a name, as by Hugging Face's
+// "validation"; the name itself where it is none that is known.
+func splitCalled(name string) string {
+	lower := strings.ToLower(name)
+	switch {
+	case slices.Contains(allSplits, lower):
+		return lower
+	case lower == "trainval":
+		return TrainVal
+	case splitWords[lower] != "":
+		return splitWords[lower]
+	}
+	return name
+}
+
 // splitOrTrain is the split asked for; Train by default.
 func (o Options) splitOrTrain() string {
 	if o.Split == "" {

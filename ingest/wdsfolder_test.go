@@ -127,3 +127,37 @@ func TestShardsOfPacks(t *testing.T) {
 	got, _ = list(t, "wds:"+dir+"/c.manifest.json", Options{})
 	same(t, "test", got, []string{"c-000000.tar/000000000.jpg 0"})
 }
+
+// A split may be asked for by any of its names, and {split} finds shards by any.
+func TestSplitsBySpelling(t *testing.T) {
+	dir := t.TempDir()
+	writeTree(t, dir, map[string][]byte{
+		"a/train-0.tar": tarBytes(t, tarFile{"1.jpg", []byte("x")}), "a/validation-0.tar": tarBytes(t, tarFile{"2.jpg", []byte("y")}),
+		"b/Train/cat/1.jpg": []byte("x"), "b/Dev/cat/1.jpg": []byte("y"), "b/Dev/cat/2.jpg": []byte("z"),
+	})
+	for _, c := range []struct {
+		uri, split, want string
+		n                int64
+	}{
+		{"wds:" + dir + "/a/{split}-*.tar", "val", Val, 1},
+		{"wds:" + dir + "/a/{split}-*.tar", "validation", Val, 1},
+		{"wds:" + dir + "/a", "VALID", Val, 1},
+		{"folder:" + dir + "/b", "dev", Val, 2},
+		{"folder:" + dir + "/b", "training", Train, 1},
+	} {
+		src, err := Open(t.Context(), c.uri, Options{Split: c.split, CacheDir: t.TempDir()})
+		if err != nil {
+			t.Errorf("%s as %s: %v", c.uri, c.split, err)
+			continue
+		}
+		if m := src.Manifest(); m.Split != c.want || m.Samples != c.n {
+			t.Errorf("%s as %s: %d samples of split %s", c.uri, c.split, m.Samples, m.Split)
+		}
+		src.Close()
+	}
+	for _, split := range []string{"test", "nonsense"} {
+		if src, err := Open(t.Context(), "wds:"+dir+"/a/{split}-*.tar", Options{Split: split, CacheDir: t.TempDir()}); err == nil {
+			t.Errorf("%s: %d samples", split, src.Len())
+		}
+	}
+}

@@ -65,7 +65,7 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
 		}
 	}
-	paths, err := expandGlob(ctx, st, k.op, strings.ReplaceAll(glob, splitMark, split), k.hint)
+	paths, err := k.ofSplit(ctx, st, glob, split)
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +81,33 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 	return set, err
 }
 
+// ofSplit expands the glob with a split's name in the place of {split}: the usual name,
+// or, where that finds nothing, another of its spellings.
+func (k *shardKind) ofSplit(ctx context.Context, st *store.Store, glob, split string) (paths []string, err error) {
+	names := spellings[split]
+	if len(names) == 0 || !strings.Contains(glob, splitMark) {
+		names = []string{split}
+	}
+	var first error
+	for _, name := range names {
+		paths, err = expandGlob(ctx, st, k.op, strings.ReplaceAll(glob, splitMark, name), k.hint)
+		if err == nil || !errors.Is(err, errs.ErrNotFound) {
+			return paths, err
+		}
+		if first == nil {
+			first = err // which names the usual spelling
+		}
+	}
+	return nil, first
+}
+
 // findOthers finds the shards that the glob names for other splits.
 func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string) error {
 	for _, other := range []string{Train, Val, Test} {
 		if other == split || s.glob == "" {
 			continue
 		}
-		paths, err := expandGlob(ctx, st, s.kind.op, strings.ReplaceAll(s.glob, splitMark, other), s.kind.hint)
+		paths, err := s.kind.ofSplit(ctx, st, s.glob, other)
 		if err != nil && !errors.Is(err, errs.ErrNotFound) {
 			return err
 		}
