@@ -68,11 +68,21 @@ func foreign(b []byte) string {
 		}
 	}
 	for _, f := range []struct{ magic, name string }{
-		{"\xff\x0a", "JPEG XL"}, {"\x00\x00\x00\x0cJXL ", "JPEG XL"},
-		{"\x00\x00\x00\x0cjP  ", "JPEG 2000"}, {"\xff\x4f\xff\x51", "JPEG 2000"},
-		{"8BPS", "a Photoshop file"}, {"%PDF", "PDF"}, {"\x00\x00\x01\x00", "an icon"},
-		{"P7\n", "PAM"}, {"PF\n", "PFM"}, {"Pf\n", "PFM"}, {"DDS ", "DDS"}, {"\x76\x2f\x31\x01", "OpenEXR"},
-		{"PK\x03\x04", "a zip archive"}, {"\x1f\x8b", "gzip"}, {"version https://git-lfs", "a pointer of Git LFS, not the file itself"},
+		{"\xff\x0a", "JPEG XL"},
+		{"\x00\x00\x00\x0cJXL ", "JPEG XL"},
+		{"\x00\x00\x00\x0cjP  ", "JPEG 2000"},
+		{"\xff\x4f\xff\x51", "JPEG 2000"},
+		{"8BPS", "a Photoshop file"},
+		{"%PDF", "PDF"},
+		{"\x00\x00\x01\x00", "an icon"},
+		{"P7\n", "PAM"},
+		{"PF\n", "PFM"},
+		{"Pf\n", "PFM"},
+		{"DDS ", "DDS"},
+		{"\x76\x2f\x31\x01", "OpenEXR"},
+		{"PK\x03\x04", "a zip archive"},
+		{"\x1f\x8b", "gzip"},
+		{"version https://git-lfs", "a pointer of Git LFS, not the file itself"},
 	} {
 		if strings.HasPrefix(head, f.magic) {
 			return f.name

@@ -119,7 +119,7 @@ func subFolders(dir string) ([]string, error) {
 // blocks: a folder may hold millions.
 func readFolder(dir string, do func(os.DirEntry) error) error {
 	const block = 4096
-	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:forbidigo // a folder
 	if err != nil {
 		return fileError("open folder", dir, folderHint, err)
 	}

@@ -234,7 +234,9 @@ func TestParquetColumns(t *testing.T) {
 		"wrong option":         {columns: []column{image}, query: "?label=x&colour=y", want: opened{err: errs.ErrUsage, says: []string{"?image=COLUMN"}}},
 		"columns beside": {columns: []column{
 			{"objects", arrow.ListOf(arrow.StructOf(arrow.Field{Name: "box", Type: arrow.ListOf(int64s)})), []any{[]any{map[string]any{"box": []int{1, 2}}}, nil, nil, nil}},
-			image, {"meta", arrow.StructOf(arrow.Field{Name: "a", Type: arrow.StructOf(arrow.Field{Name: "b", Type: int64s})}), []any{nil, nil, nil, nil}}, label(int64s, 0, 1, 0, 1),
+			image,
+			{"meta", arrow.StructOf(arrow.Field{Name: "a", Type: arrow.StructOf(arrow.Field{Name: "b", Type: int64s})}), []any{nil, nil, nil, nil}},
+			label(int64s, 0, 1, 0, 1),
 		}, want: opened{labels: []int32{0, 1, 0, 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -173,7 +173,7 @@ func (w *Worker) fit(ctx context.Context, sv *serving, b *bench) (bool, error) {
 		w.heartbeat(sv)
 		return true, nil
 	case ctx.Err() != nil:
-		return false, nil
+		return false, nil //nolint:nilerr // the worker ends: nothing is said of the sample
 	case w.hopeless(sv, now):
 		return false, why
 	}
@@ -195,7 +195,7 @@ func (w *Worker) ill(ctx context.Context, sv *serving, b *bench, row wire.TaskRo
 		other.Index = (row.Index + (k+1)*spec.Dataset.Samples/(testSamples+1)) % spec.Dataset.Samples
 		other.Sample = sv.source.Order().At(row.Epoch, other.Index)
 		if _, why = b.maker.Make(ctx, other, dst, plans); why == nil || schemas.AsBadSample(why) != nil {
-			return nil
+			return nil //nolint:nilerr // it can make other samples
 		}
 	}
 	return why

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
+
+	"resslt/schemas/bounded"
+	"resslt/schemas/durable"
 )
 
 const (
@@ -91,7 +93,7 @@ func reason(r result) string {
 
 // update replaces what is between the markers of a file.
 func update(name, text string) error {
-	data, err := os.ReadFile(name)
+	data, err := bounded.ReadFile(name, 1<<20)
 	if err != nil {
 		return err
 	}
@@ -101,5 +103,5 @@ func update(name, text string) error {
 		return fmt.Errorf("%s has no lines %q and %q", name, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	out := slices.Concat(before, []byte(begin), []byte(text), []byte(end), after)
-	return os.WriteFile(name, out, 0o644)
+	return durable.WriteFile(name, out)
 }

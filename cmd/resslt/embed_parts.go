@@ -233,7 +233,7 @@ func (p *parts) sayBad(w io.Writer) {
 	bad := p.rows - p.kept
 	said := int64(0)
 	for row := int64(0); row < p.rows && said < mostNamed; row += partRows {
-		raw, err := os.ReadFile(p.skipFile(row))
+		raw, err := bounded.ReadFile(p.skipFile(row), 64<<20)
 		if err != nil {
 			continue // none were skipped, or by an older build
 		}

@@ -48,7 +48,7 @@ func walkThrift(b []byte) (m message, n int, err error) {
 
 // find is the type of a field, and a walker at its value; ok is false where it is missing.
 func (m message) find(id int16) (typ byte, at thriftWalker, ok bool) {
-	w := thriftWalker{m.b}
+	w := thriftWalker(m)
 	for field := int64(0); len(w.b) > 0; {
 		f, typ, err := w.head(field)
 		if err != nil || typ == 0 {
@@ -96,7 +96,7 @@ func (m message) at(id int16) message {
 	if !ok || typ != thriftStructType {
 		return message{}
 	}
-	return message{w.b}
+	return message(w)
 }
 
 // text is a field of bytes; nil where it is missing.
@@ -111,7 +111,7 @@ func (m message) text(id int16) []byte {
 // firstField is the number of the first field, 0 of an empty structure: which member a
 // union has.
 func (m message) firstField() int16 {
-	w := thriftWalker{m.b}
+	w := thriftWalker(m)
 	f, typ, err := w.head(0)
 	if err != nil || typ == 0 {
 		return 0
@@ -143,7 +143,7 @@ func (m message) messages(id int16, do func(i int, e message) bool) {
 		return
 	}
 	for i := range n {
-		if !do(i, message{w.b}) || w.structure(0) != nil {
+		if !do(i, message(w)) || w.structure(0) != nil {
 			return
 		}
 	}

@@ -80,7 +80,7 @@ func (c *cloud) list(ctx context.Context, prefix string, touch func()) ([]Info, 
 	var out []Info
 	for it := c.List(&blob.ListOptions{Prefix: prefix}); ; {
 		o, err := it.Next(ctx)
-		if err == io.EOF { // itself: a connection that is reset is an error around it
+		if err == io.EOF { //nolint:errorlint // itself: a connection that is reset is an error around it
 			break
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // globDisk is filepath.Glob, but a folder above the pattern that cannot be read is an
@@ -19,7 +20,7 @@ func globDisk(pattern string) ([]string, error) {
 	if magic := strings.IndexAny(pattern, `*?[\`); magic >= 0 {
 		dir = filepath.Dir(pattern[:magic] + "x")
 	}
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:forbidigo // a folder
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"resslt/schemas/bounded"
 )
 
 // TokensVariable names the environment variable with bearer tokens of web servers:
@@ -81,7 +83,7 @@ func hubToken() string {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > most {
 		return ""
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := bounded.ReadFile(path, most)
 	if err != nil {
 		return "" // as if nobody were logged in: the server says what it lacks
 	}

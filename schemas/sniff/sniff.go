@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -75,7 +76,7 @@ func File(path string) Kind {
 	if k := Irregular(path); k.Name != "" {
 		return k
 	}
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if err != nil {
 		return Kind{}
 	}

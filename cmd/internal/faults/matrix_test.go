@@ -126,7 +126,7 @@ func verdict(t *testing.T, o outcome, calm []string, mustRecover bool) string {
 		t.Errorf("it stopped: %v", o.err)
 	}
 	text := o.err.Error()
-	if strings.Contains(text, "\n") || !strings.Contains(text, "read sample ") || !strings.Contains(text, "(hint: ") {
+	if strings.Contains(text, "\n") || !strings.Contains(text, "read sample ") && !strings.Contains(text, "read footer ") || !strings.Contains(text, "(hint: ") {
 		t.Errorf("not a line with place and hint: %q", text)
 	}
 	if schemas.AsBadSample(o.err) != nil {
@@ -141,7 +141,6 @@ type diskFault struct {
 	err    error                           // of a Disk's calls
 	op     storetest.Op                    // of them
 	change func(t *testing.T, path string) // of every file
-	stop   error                           // what the run stops with, at the latest; nil: it may not stop
 }
 
 var diskFaults = []diskFault{

@@ -2,10 +2,10 @@ package pipeline
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 
 	"resslt/ingest"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 )
 
@@ -26,7 +26,7 @@ func KeepManifest(dir string, m *ingest.Manifest) error {
 // KeptManifest is the manifest of that digest that a folder keeps, nil where it has none: it
 // makes messages better, and nothing depends on it.
 func KeptManifest(dir, digest string) *ingest.Manifest {
-	raw, err := os.ReadFile(filepath.Join(dir, DatasetFile))
+	raw, err := bounded.ReadFile(filepath.Join(dir, DatasetFile), 256<<20)
 	if err != nil {
 		return nil
 	}

@@ -81,10 +81,18 @@ func TestEngineVersions(t *testing.T) {
 	for _, c := range []struct {
 		data, engine, want string
 	}{
-		{"folder:/d", "", "/2"}, {"wds:/d", "", "/2"}, {"parquet:/d", "", "/2"}, {"food101:/d", "", "/2"},
-		{"cifar10:/d", "", "/1"}, {"fashion-mnist:", "", "/1"}, {"stl10:/d", "", "/1"},
-		{"folder:/d", "ref", "ref/2"}, {"cifar10:/d", "ref", "ref/1"}, {"folder:/d", "gift", "gift/2"},
-		{"folder:/d", "ref/1", "ref/1"}, {"cifar10:/d", "ref/2", "ref/2"},
+		{"folder:/d", "", "/2"},
+		{"wds:/d", "", "/2"},
+		{"parquet:/d", "", "/2"},
+		{"food101:/d", "", "/2"},
+		{"cifar10:/d", "", "/1"},
+		{"fashion-mnist:", "", "/1"},
+		{"stl10:/d", "", "/1"},
+		{"folder:/d", "ref", "ref/2"},
+		{"cifar10:/d", "ref", "ref/1"},
+		{"folder:/d", "gift", "gift/2"},
+		{"folder:/d", "ref/1", "ref/1"},
+		{"cifar10:/d", "ref/2", "ref/2"},
 	} {
 		r := recipe.Default()
 		r.Name, r.Data, r.Upscale = "r", c.data, true

@@ -8,12 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	"resslt/batcher/wire"
+	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -167,7 +167,7 @@ func (r *replaced) load(dir string, step int64) error {
 	defer r.mu.Unlock()
 	r.state.Step = step
 	path := filepath.Join(dir, replacedFile)
-	f, err := os.Open(path)
+	f, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
