@@ -25,7 +25,7 @@ func TestRunIsWrittenOnce(t *testing.T) {
 		other := spec
 		other.Seed, other.BatchSize = 9, 11
 		_, err = runs.Open(ctx, js, "r", other, runs.Options{})
-		errstest.Want(t, err, errs.ErrMismatch, other.Digest()[:12], spec.Digest()[:12], "batch_size, seed", "--run", "--fresh")
+		errstest.Want(t, err, errs.ErrMismatch, "batch_size is 11, the broker's has 10", "seed is 9", "--run", "--fresh")
 		if _, err := runs.Open(ctx, js, "r2", other, runs.Options{Storage: runs.StorageFile}); err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,10 @@ class Log:
         except Exception as fault:
             last = traceback.extract_tb(fault.__traceback__)[-1]
             why = (str(fault).splitlines() or [""])[0][:150]
-            print(f"parquet.py: {self.writer}: {option}: cannot be written: {type(fault).__name__}: {why} ({last.name}:{last.lineno})", file=sys.stderr)
+            print(
+                f"parquet.py: {self.writer}: {option}: cannot be written: {type(fault).__name__}: {why} ({last.name}:{last.lineno})",
+                file=sys.stderr,
+            )
 
 
 def main():

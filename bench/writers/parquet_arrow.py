@@ -6,15 +6,16 @@ import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from parquet import NAMES, N, Log, label_of, numbers, pngs, texts
+from parquet import NAMES, Log, N, label_of, numbers, pngs, texts
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CODECS = ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]
 
 
 def structs(images, paths=None):
-    return pa.array([None if b is None else {"bytes": b, "path": p} for b, p in zip(images, paths or [f"{i}.png" for i in range(len(images))])], IMAGE)
+    return pa.array(
+        [None if b is None else {"bytes": b, "path": p} for b, p in zip(images, paths or [f"{i}.png" for i in range(len(images))])], IMAGE
+    )
 
 
 def table(images=None, labels=None, kind=None, **columns):
@@ -60,7 +61,13 @@ def codecs(log):
     for codec in CODECS:
         for version in ("1.0", "2.0"):
             for dictionary in (True, False):
-                log.put(f"{codec}, pages v{version[0]}, {'dictionary' if dictionary else 'plain'}", t, compression=codec, data_page_version=version, use_dictionary=dictionary)
+                log.put(
+                    f"{codec}, pages v{version[0]}, {'dictionary' if dictionary else 'plain'}",
+                    t,
+                    compression=codec,
+                    data_page_version=version,
+                    use_dictionary=dictionary,
+                )
     log.put("a codec for each column", t, compression={"image.bytes": "brotli", "image.path": "zstd", "label": "gzip"})
     for version in ("1.0", "2.0"):
         for name, encodings in {
@@ -71,11 +78,28 @@ def codecs(log):
         }.items():
             log.put(f"{name}, pages v{version[0]}", t, use_dictionary=False, column_encoding=encodings, data_page_version=version)
         for kind in (pa.int32(), pa.float32(), pa.float64()):
-            log.put(f"{kind} labels BYTE_STREAM_SPLIT, pages v{version[0]}", table(pngs(n), kind=kind), use_dictionary=False, column_encoding={"label": "BYTE_STREAM_SPLIT"}, data_page_version=version)
+            log.put(
+                f"{kind} labels BYTE_STREAM_SPLIT, pages v{version[0]}",
+                table(pngs(n), kind=kind),
+                use_dictionary=False,
+                column_encoding={"label": "BYTE_STREAM_SPLIT"},
+                data_page_version=version,
+            )
         log.put(f"bool labels, pages v{version[0]}", table(pngs(n), [i % 3 == 0 for i in range(n)]), data_page_version=version)
-        log.put(f"null labels, pages v{version[0]}", table(pngs(n), [None if i % 4 == 0 else i % 3 for i in range(n)], pa.int64()), data_page_version=version)
+        log.put(
+            f"null labels, pages v{version[0]}",
+            table(pngs(n), [None if i % 4 == 0 else i % 3 for i in range(n)], pa.int64()),
+            data_page_version=version,
+        )
         log.put(f"small pages, v{version[0]}", table(pngs(3000)), data_page_size=2000, write_batch_size=16, data_page_version=version)
-        log.put(f"dictionary that grows too large, pages v{version[0]}", table(pngs(3000)), dictionary_pagesize_limit=4000, data_page_size=4000, write_batch_size=16, data_page_version=version)
+        log.put(
+            f"dictionary that grows too large, pages v{version[0]}",
+            table(pngs(3000)),
+            dictionary_pagesize_limit=4000,
+            data_page_size=4000,
+            write_batch_size=16,
+            data_page_version=version,
+        )
     for name, how in {
         "format 1.0": dict(version="1.0"),
         "format 2.4": dict(version="2.4"),
@@ -102,7 +126,11 @@ def groups(log):
         log.said(option, os.path.dirname(path), *read(path))
 
     none = table([], pa.array([], pa.int64()))
-    for option, order in {"empty row group first": (none, table()), "empty row group between": (table(pngs(3)), none, table(pngs(3, 3))), "empty row group last": (table(), none)}.items():
+    for option, order in {
+        "empty row group first": (none, table()),
+        "empty row group between": (table(pngs(3)), none, table(pngs(3, 3))),
+        "empty row group last": (table(), none),
+    }.items():
         log.tried(option, lambda option=option, order=order: with_empty(option, order))
     log.put("no rows", none, "no rows")
 
@@ -123,7 +151,11 @@ def labels(log):
     for kind in ("string", "large_string", "string_view", "binary"):
         log.put(f"label {kind}", table(labels=pa.array(texts(), getattr(pa, kind)())), classes=names)
     for index in (pa.int8(), pa.int32()):
-        log.put(f"label categorical ({index})", table(labels=pa.array(texts()).dictionary_encode().cast(pa.dictionary(index, pa.string()))), classes=names)
+        log.put(
+            f"label categorical ({index})",
+            table(labels=pa.array(texts()).dictionary_encode().cast(pa.dictionary(index, pa.string()))),
+            classes=names,
+        )
     log.put("label string of numbers", table(labels=[str(v) for v in numbers()]))
     for places in (0, 2):
         decimals = table(labels=pa.array(numbers(), pa.decimal128(5, places)))
@@ -140,7 +172,13 @@ def labels(log):
     log.put("labels of type null", table(labels=pa.nulls(N)))
     log.put("null names", table(labels=[None, "ant", "cat", "emu", None, "cat"], kind=pa.string()), classes=names)
     log.put("no label", table().drop_columns(["label"]))
-    log.put("label required", pa.table([structs(pngs()), pa.array(numbers())], schema=pa.schema([pa.field("image", IMAGE), pa.field("label", pa.int64(), nullable=False)])))
+    log.put(
+        "label required",
+        pa.table(
+            [structs(pngs()), pa.array(numbers())],
+            schema=pa.schema([pa.field("image", IMAGE), pa.field("label", pa.int64(), nullable=False)]),
+        ),
+    )
     class_names = table().replace_schema_metadata(hugging(NAMES))
     log.put("ClassLabel by metadata", class_names, classes=NAMES)
     log.put("ClassLabel, a number without name", table(labels=[7, 1, 2, 0, 1, 2]).replace_schema_metadata(hugging(NAMES)), "label")
@@ -148,9 +186,22 @@ def labels(log):
     of = {"fine_label": {"names": NAMES, "_type": "ClassLabel"}, "coarse_label": {"names": ["a", "b"], "_type": "ClassLabel"}}
     meta = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, **of}}})}
     log.put("fine_label and coarse_label", fine.replace_schema_metadata(meta), label="fine_label", classes=NAMES)
-    log.put("?label=coarse_label", fine.replace_schema_metadata(meta), label="coarse_label", query="?label=coarse_label", classes=["a", "b"])
+    log.put(
+        "?label=coarse_label", fine.replace_schema_metadata(meta), label="coarse_label", query="?label=coarse_label", classes=["a", "b"]
+    )
     odd = table().rename_columns(["image", "breed"])
-    log.put("label by another name, ClassLabel", odd.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "breed": {"names": NAMES, "_type": "ClassLabel"}}}})}), label="breed", classes=NAMES)
+    log.put(
+        "label by another name, ClassLabel",
+        odd.replace_schema_metadata(
+            {
+                "huggingface": json.dumps(
+                    {"info": {"features": {"image": {"_type": "Image"}, "breed": {"names": NAMES, "_type": "ClassLabel"}}}}
+                )
+            }
+        ),
+        label="breed",
+        classes=NAMES,
+    )
     log.put("?label=breed", odd, label="breed", query="?label=breed")
     log.put("?label=none", table(), label="none", query="?label=none")
     log.put("?label=absent", table(), "absent", query="?label=absent")
@@ -170,11 +221,18 @@ def images(log):
         kind = pa.struct([("bytes", part), ("path", pa.string())])
         log.put(f"image.bytes {part}", alone(kind, [{"bytes": b, "path": None} for b in pngs()]))
     log.put("image categorical bytes", pa.table({"image": pa.array(pngs() * 3).dictionary_encode(), "label": numbers(3 * N)}))
-    log.put("path before bytes", alone(pa.struct([("path", pa.string()), ("bytes", pa.binary())]), [{"bytes": b, "path": "x"} for b in pngs()]))
+    log.put(
+        "path before bytes", alone(pa.struct([("path", pa.string()), ("bytes", pa.binary())]), [{"bytes": b, "path": "x"} for b in pngs()])
+    )
     log.put("bytes without path", alone(pa.struct([("bytes", pa.binary())]), [{"bytes": b} for b in pngs()]))
     log.put("path null", table().set_column(0, "image", structs(pngs(), [None] * N)))
-    log.put("path of type null", alone(pa.struct([("bytes", pa.binary()), ("path", pa.null())]), [{"bytes": b, "path": None} for b in pngs()]))
-    log.put("path large_string", alone(pa.struct([("bytes", pa.binary()), ("path", pa.large_string())]), [{"bytes": b, "path": "ü"} for b in pngs()]))
+    log.put(
+        "path of type null", alone(pa.struct([("bytes", pa.binary()), ("path", pa.null())]), [{"bytes": b, "path": None} for b in pngs()])
+    )
+    log.put(
+        "path large_string",
+        alone(pa.struct([("bytes", pa.binary()), ("path", pa.large_string())]), [{"bytes": b, "path": "ü"} for b in pngs()]),
+    )
     gone = pngs(7)
     gone[2] = None
     log.put("null image", table(gone), passed=1)
@@ -186,7 +244,9 @@ def images(log):
     log.put("null and empty bytes", alone(IMAGE, empty), passed=2)
     log.put("images all null", table([None] * N), "image")
     log.put("paths without bytes", alone(IMAGE, [{"bytes": None, "path": f"/x/{i}.png"} for i in range(N)]), "path")
-    log.put("bytes of type null", alone(pa.struct([("bytes", pa.null()), ("path", pa.string())]), [{"bytes": None, "path": "a"}] * N), "image")
+    log.put(
+        "bytes of type null", alone(pa.struct([("bytes", pa.null()), ("path", pa.string())]), [{"bytes": None, "path": "a"}] * N), "image"
+    )
     log.put("image string", alone(pa.string(), ["aGVsbG8="] * N), "image")
     log.put("image a list of numbers", alone(pa.list_(pa.uint8()), [list(b) for b in pngs()]), "image")
     log.put("image a number", pa.table({"image": numbers(), "label": numbers()}), "image")
@@ -195,7 +255,13 @@ def images(log):
         log.put(f"image column {name}", alone(pa.binary(), name=name), image=name)
     log.put("image column scan, the only one of bytes", alone(pa.binary(), name="scan"), image="scan")
     log.put("the only column of bytes holds no images", alone(pa.binary(), [b"abc"] * N, name="hash"), "hash", image="hash")
-    log.put("Image by metadata", table().rename_columns(["scan", "label"]).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"scan": {"_type": "Image"}}}})}), image="scan")
+    log.put(
+        "Image by metadata",
+        table()
+        .rename_columns(["scan", "label"])
+        .replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"scan": {"_type": "Image"}}}})}),
+        image="scan",
+    )
     both = pa.table({"scan": pngs(), "mask": pngs(N, 50), "label": numbers()})
     log.put("two columns of bytes", both, "scan", image="scan")
     log.put("?image=mask", both, image="mask", query="?image=mask")
@@ -204,7 +270,9 @@ def images(log):
 
 
 def beside(log):
-    people = pa.array([[{"box": [1.0, 2.0], "id": i}] * i for i in range(N)], pa.list_(pa.struct([("box", pa.list_(pa.float32())), ("id", pa.int64())])))
+    people = pa.array(
+        [[{"box": [1.0, 2.0], "id": i}] * i for i in range(N)], pa.list_(pa.struct([("box", pa.list_(pa.float32())), ("id", pa.int64())]))
+    )
     for name, column in {
         "list of structures": people,
         "list of lists": pa.array([[[1, 2], []], None, []] * 2),
@@ -274,14 +342,29 @@ def two(log, option, tables, names=("train-00000-of-00002.parquet", "train-00001
 def files(log):
     other = ["cat", "emu", "ant"]
     halves = table(pngs(3)), table(pngs(3, 3))
-    two(log, "two files, ClassLabel in two orders", (halves[0].replace_schema_metadata(hugging(NAMES)), halves[1].replace_schema_metadata(hugging(other))))
+    two(
+        log,
+        "two files, ClassLabel in two orders",
+        (halves[0].replace_schema_metadata(hugging(NAMES)), halves[1].replace_schema_metadata(hugging(other))),
+    )
     two(log, "two files, one with ClassLabel", (halves[0].replace_schema_metadata(hugging(NAMES)), halves[1]), expect="labels are numbers")
     two(log, "two files, names in one, numbers in the other", (halves[0], table(pngs(3, 3), ["emu", "ant", "cat"])), expect="labels are n")
-    two(log, "two files, other names in each", (table(pngs(3), ["emu", "ant", "emu"]), table(pngs(3, 3), ["cat", "bee", "cat"])), classes=["ant", "bee", "cat", "emu"])
+    two(
+        log,
+        "two files, other names in each",
+        (table(pngs(3), ["emu", "ant", "emu"]), table(pngs(3, 3), ["cat", "bee", "cat"])),
+        classes=["ant", "bee", "cat", "emu"],
+    )
     two(log, "two files, int32 and int64 labels", (table(pngs(3), kind=pa.int32()), table(pngs(3, 3))))
     two(log, "two files, one with labels", (halves[0], halves[1].drop_columns(["label"])))
     two(log, "two files, other columns beside", (halves[0], table(pngs(3, 3), caption=pa.array(["x"] * 3))))
-    root, paths = two(log, "of three files the second missing", halves, ("train-00000-of-00003.parquet", "train-00002-of-00003.parquet"), expect="train-00001-of-00003.parquet")
+    root, paths = two(
+        log,
+        "of three files the second missing",
+        halves,
+        ("train-00000-of-00003.parquet", "train-00002-of-00003.parquet"),
+        expect="train-00001-of-00003.parquet",
+    )
     parts = {"train": table(pngs(4)), "validation": table(pngs(3, 10)), "test": table(pngs(2, 20))}
     for option, form in {
         "data/SPLIT-00000-of-00001": "data/{}-00000-of-00001.parquet",
@@ -314,7 +397,9 @@ def files(log):
     root = log.place("names in other splits", "x")[:-2]
     for split, words in {"train": ["emu", "ant", "cat"], "test": ["cat", "ant", "cat"]}.items():
         pq.write_table(table(pngs(3, len(split)), words), f"{root}/{split}.parquet")
-        log.said(f"names of classes, of which test has two: {split}", root, *read(f"{root}/{split}.parquet"), split=split, classes=sorted(NAMES))
+        log.said(
+            f"names of classes, of which test has two: {split}", root, *read(f"{root}/{split}.parquet"), split=split, classes=sorted(NAMES)
+        )
 
 
 def broken(log):

@@ -91,11 +91,16 @@ def main():
     if o.prefix is None and not fit and any(p + "0.weight" in state for p in small):
         sys.exit("Lightly's own small ResNet has no ReLU after its stem: its features are not a ResNet's")
     if o.prefix is None and not fit:
-        sys.exit(f"{o.checkpoint}: no ResNet, EfficientNet or MobileNetV3 with torchvision's keys among its {len(state)} tensors: {', '.join(list(state)[:3])}, …")
+        sys.exit(
+            f"{o.checkpoint}: no ResNet, EfficientNet or MobileNetV3 with torchvision's keys"
+            f" among its {len(state)} tensors: {', '.join(list(state)[:3])}, …"
+        )
     if o.prefix is None and len(fit) > 1:
         # Copies are one encoder, such as a whole model and its state dict in one file.
         one = encoder(state, fit[0])
-        same = [p for p in fit if encoder(state, p).keys() == one.keys() and all(torch.equal(v, one[k]) for k, v in encoder(state, p).items())]
+        same = [
+            p for p in fit if encoder(state, p).keys() == one.keys() and all(torch.equal(v, one[k]) for k, v in encoder(state, p).items())
+        ]
         if len(same) < len(fit):
             sys.exit(f"{o.checkpoint} has several encoders: give --prefix, one of {', '.join(map(repr, fit))}")
     found = encoder(state, fit[0] if o.prefix is None else o.prefix)

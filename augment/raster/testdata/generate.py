@@ -152,14 +152,30 @@ def bmps():
     add("bits16-555.bmp", bmp(rows(BASE, 16, bgr=b16(10, 5, 0, 5)), 16, comp=3, masks=m555))
     add("bits16-565.bmp", bmp(rows(BASE, 16, bgr=b16(11, 5, 0, 6)), 16, comp=3, masks=m565))
     add("bits16-565-v5.bmp", bmp(rows(BASE, 16, bgr=b16(11, 5, 0, 6)), 16, comp=3, size=124, masks=m565))
-    add("bits16-444.bmp", bmp(rows(BASE, 16, bgr=lambda p: struct.pack("<H", p[0] >> 4 << 8 | p[1] >> 4 << 4 | p[2] >> 4)), 16, comp=3, masks=struct.pack("<III", 0xF00, 0xF0, 0xF)))
+    add(
+        "bits16-444.bmp",
+        bmp(
+            rows(BASE, 16, bgr=lambda p: struct.pack("<H", p[0] >> 4 << 8 | p[1] >> 4 << 4 | p[2] >> 4)),
+            16,
+            comp=3,
+            masks=struct.pack("<III", 0xF00, 0xF0, 0xF),
+        ),
+    )
     bgra = lambda p: bytes([p[2], p[1], p[0], p[3]])
     add("bits32.bmp", bmp(rows(ALPHA, 32, bgr=bgra), 32))
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     add("bits32-masks.bmp", bmp(rows(ALPHA, 32, bgr=bgra), 32, comp=3, masks=masks[:12]))
     add("bits32-v4.bmp", bmp(rows(ALPHA, 32, bgr=bgra), 32, comp=3, size=108, masks=masks))
-    add("bits32-rgba-v5.bmp", bmp(rows(ALPHA, 32, bgr=bytes), 32, comp=3, size=124, masks=struct.pack("<IIII", 0xFF, 0xFF00, 0xFF0000, 0xFF000000)))
-    add("bits32-xbgr.bmp", bmp(rows(BASE, 32, bgr=lambda p: bytes([7, p[2], p[1], p[0]])), 32, comp=3, masks=struct.pack("<III", 0xFF000000, 0xFF0000, 0xFF00)))
+    add(
+        "bits32-rgba-v5.bmp",
+        bmp(rows(ALPHA, 32, bgr=bytes), 32, comp=3, size=124, masks=struct.pack("<IIII", 0xFF, 0xFF00, 0xFF0000, 0xFF000000)),
+    )
+    add(
+        "bits32-xbgr.bmp",
+        bmp(
+            rows(BASE, 32, bgr=lambda p: bytes([7, p[2], p[1], p[0]])), 32, comp=3, masks=struct.pack("<III", 0xFF000000, 0xFF0000, 0xFF00)
+        ),
+    )
     add("rle8.bmp", bmp(rle8(COLORS), 8, bgrx(COLORS, 256), comp=1))
     add("rle4.bmp", bmp(rle4(FEW), 4, bgrx(FEW, 16), comp=2))
     add("jpeg-inside.bmp", bmp(b"\xff\xd8\xff\xe0", 24, comp=4))
@@ -195,7 +211,15 @@ def gifs():
     b = bytearray(OUT["pil-plain.gif"])  # the palette moves to the frame
     at = b.index(b",\0\0\0\0" + struct.pack("<HH", W, H))
     n = 3 * (2 << (b[10] & 7))
-    local = bytes(b[:10]) + bytes([b[10] & 0x78]) + bytes(b[11:13]) + bytes(b[13 + n : at + 9]) + bytes([b[at + 9] | 0x80 | b[10] & 7]) + bytes(b[13 : 13 + n]) + bytes(b[at + 10 :])
+    local = (
+        bytes(b[:10])
+        + bytes([b[10] & 0x78])
+        + bytes(b[11:13])
+        + bytes(b[13 + n : at + 9])
+        + bytes([b[at + 9] | 0x80 | b[10] & 7])
+        + bytes(b[13 : 13 + n])
+        + bytes(b[at + 10 :])
+    )
     add("local-palette.gif", local)
     add("no-palette.gif", bytes(b[:10]) + bytes([b[10] & 0x78]) + bytes(b[11:13]) + bytes(b[13 + n :]))
     add("87a.gif", b"GIF87a" + bytes(b[6:]))
@@ -224,7 +248,10 @@ def pnms():
     add("plain-max99.ppm", b"P3 %d %d 99 " % (W, H) + b" ".join(b"%d" % (v * 99 // 255) for v in flat))
     add("plain.pgm", b"P2\n%d %d\n255\n" % (W, H) + b" ".join(b"%d" % v for v in grey))
     add("plain-over.pgm", b"P2\n%d %d\n9\n" % (W, H) + b" ".join(b"%d" % v for v in grey))
-    add("plain.pbm", b"P1\n%d %d\n" % (W, H) + b"\n".join(bytes(48 + (p == 0) for p in [MONO.getpixel((x, y)) for x in range(W)]) for y in range(H)))
+    add(
+        "plain.pbm",
+        b"P1\n%d %d\n" % (W, H) + b"\n".join(bytes(48 + (p == 0) for p in [MONO.getpixel((x, y)) for x in range(W)]) for y in range(H)),
+    )
     add("plain-spaces.pbm", b"P1 %d %d\n" % (W, H) + b" ".join(b"%d" % (p == 0) for p in MONO.getdata()))
 
 
@@ -254,7 +281,17 @@ def tiff(tags, blocks, order="<", offset_tag=273):
 
 def shape(bits, photo, samples=1, comp=1, w=W, h=H, **more):
     t = [(256, 3, [w]), (257, 3, [h]), (258, 3, [bits] * samples), (259, 3, [comp]), (262, 3, [photo]), (277, 3, [samples])]
-    names = {"rows": 278, "extra": 338, "planar": 284, "predictor": 317, "orientation": 274, "fill": 266, "format": 339, "tw": 322, "th": 323}
+    names = {
+        "rows": 278,
+        "extra": 338,
+        "planar": 284,
+        "predictor": 317,
+        "orientation": 274,
+        "fill": 266,
+        "format": 339,
+        "tw": 322,
+        "th": 323,
+    }
     for k, v in more.items():
         t.append((names[k], 3, v if isinstance(v, list) else [v]))
     return t
@@ -294,7 +331,17 @@ def tiffs():
         add(f"rgba16-premultiplied-{o}.tif", tiff(shape(16, 2, 4, extra=1), [w16(list(rgba))], order))
         add(f"grey16-{o}.tif", tiff(shape(16, 1), [w16(grey)], order))
         add(f"rgb-strips-{o}.tif", tiff(shape(8, 2, 3, rows=4), [rgb[i : i + 12 * W] for i in range(0, len(rgb), 12 * W)], order))
-        d16 = b"".join(w16([0])[:0] + struct.pack(order + f"{3 * W}H", *[(v * 256 - (rgb[y * 3 * W + i - 3] * 256 if i >= 3 else 0)) & 0xFFFF for i, v in enumerate(rgb[y * 3 * W : (y + 1) * 3 * W])]) for y in range(H))
+        d16 = b"".join(
+            w16([0])[:0]
+            + struct.pack(
+                order + f"{3 * W}H",
+                *[
+                    (v * 256 - (rgb[y * 3 * W + i - 3] * 256 if i >= 3 else 0)) & 0xFFFF
+                    for i, v in enumerate(rgb[y * 3 * W : (y + 1) * 3 * W])
+                ],
+            )
+            for y in range(H)
+        )
         add(f"rgb16-predictor-{o}.tif", tiff(shape(16, 2, 3, comp=8, predictor=2), [zlib.compress(d16)], order))
     add("rgba-premultiplied.tif", tiff(shape(8, 2, 4, extra=1), [rgba]))
     add("rgbx.tif", tiff(shape(8, 2, 4, extra=0), [rgba]))
@@ -303,7 +350,13 @@ def tiffs():
     diff = b"".join(bytes((rgb[y * 3 * W + i] - (rgb[y * 3 * W + i - 3] if i >= 3 else 0)) & 255 for i in range(3 * W)) for y in range(H))
     add("rgb-predictor.tif", tiff(shape(8, 2, 3, comp=8, predictor=2), [zlib.compress(diff)]))
     add("rgb-planar.tif", tiff(shape(8, 2, 3, planar=2), [rgb[c::3] for c in range(3)]))
-    add("rgb-planar-deflate-strips.tif", tiff(shape(8, 2, 3, comp=8, planar=2, rows=5), [zlib.compress(rgb[c::3][i : i + 5 * W]) for c in range(3) for i in range(0, W * H, 5 * W)]))
+    add(
+        "rgb-planar-deflate-strips.tif",
+        tiff(
+            shape(8, 2, 3, comp=8, planar=2, rows=5),
+            [zlib.compress(rgb[c::3][i : i + 5 * W]) for c in range(3) for i in range(0, W * H, 5 * W)],
+        ),
+    )
     for bits in (1, 2, 4):
         body = b"".join(pack([v >> (8 - bits) for v in grey[y * W : (y + 1) * W]], bits) for y in range(H))
         add(f"grey{bits}.tif", tiff(shape(bits, 1), [body]))
@@ -316,7 +369,9 @@ def tiffs():
     tiles = []
     for y in range(0, H, 16):
         for x in range(0, W, 16):
-            tiles.append(zlib.compress(b"".join(bytes(px[min(H - 1, y + j) * W + min(W - 1, x + i)]) for j in range(16) for i in range(16))))
+            tiles.append(
+                zlib.compress(b"".join(bytes(px[min(H - 1, y + j) * W + min(W - 1, x + i)]) for j in range(16) for i in range(16)))
+            )
     add("rgb-tiles.tif", tiff(shape(8, 2, 3, comp=8, tw=16, th=16), tiles, offset_tag=324))
     add("big.tif", b"II+\0\x08\0\0\0" + bytes(16))
     add("zstd.tif", tiff(shape(8, 2, 3, comp=50000), [rgb]))
@@ -333,15 +388,35 @@ def others():
     run = lambda *a: subprocess.run(a, check=True, capture_output=True).stdout
     if os.path.exists("/usr/bin/convert"):
         for name, args in {
-            "im.bmp": ["base.png"], "im-palette.bmp": ["colors.png"], "im-mono.bmp": ["mono.png", "-monochrome"], "im-alpha.bmp": ["alpha.png"],
-            "im-bmp3.bmp3": ["alpha.png"], "im-rle.bmp3": ["colors.png", "-compress", "RLE"], "im.gif": ["base.png"], "im-line.gif": ["base.png", "-interlace", "line"],
-            "im-alpha.gif": ["alpha.png"], "im-layers.gif": ["base.png", "(", "base.png", "-flip", ")"], "im.ppm": ["base.png"], "im-plain.ppm": ["base.png", "-compress", "none"],
-            "im16.ppm": ["base.png", "-depth", "16"], "im.pgm": ["base.png", "-colorspace", "gray"], "im.pbm": ["mono.png"], "im.tif": ["base.png"], "im-lzw.tif": ["base.png", "-compress", "lzw"],
-            "im-zip.tif": ["alpha.png", "-compress", "zip"], "im-fax.tif": ["mono.png", "-monochrome", "-compress", "group4"], "im-fax3.tif": ["mono.png", "-monochrome", "-compress", "fax"],
-            "im-16.tif": ["base.png", "-depth", "16"], "im-cmyk.tif": ["base.png", "-colorspace", "CMYK"], "im-palette.tif": ["colors.png", "-type", "palette"],
-            "im-planar.tif": ["base.png", "-interlace", "plane"], "im-tiles.tif": ["base.png", "-define", "tiff:tile-geometry=16x16"], "im-msb.tif": ["base.png", "-endian", "MSB"],
-            "im-min0.tif": ["mono.png", "-monochrome", "-define", "quantum:polarity=min-is-white"], "im-jpeg.tif": ["base.png", "-compress", "jpeg"],
-        }.items():  # fmt: skip
+            "im.bmp": ["base.png"],
+            "im-palette.bmp": ["colors.png"],
+            "im-mono.bmp": ["mono.png", "-monochrome"],
+            "im-alpha.bmp": ["alpha.png"],
+            "im-bmp3.bmp3": ["alpha.png"],
+            "im-rle.bmp3": ["colors.png", "-compress", "RLE"],
+            "im.gif": ["base.png"],
+            "im-line.gif": ["base.png", "-interlace", "line"],
+            "im-alpha.gif": ["alpha.png"],
+            "im-layers.gif": ["base.png", "(", "base.png", "-flip", ")"],
+            "im.ppm": ["base.png"],
+            "im-plain.ppm": ["base.png", "-compress", "none"],
+            "im16.ppm": ["base.png", "-depth", "16"],
+            "im.pgm": ["base.png", "-colorspace", "gray"],
+            "im.pbm": ["mono.png"],
+            "im.tif": ["base.png"],
+            "im-lzw.tif": ["base.png", "-compress", "lzw"],
+            "im-zip.tif": ["alpha.png", "-compress", "zip"],
+            "im-fax.tif": ["mono.png", "-monochrome", "-compress", "group4"],
+            "im-fax3.tif": ["mono.png", "-monochrome", "-compress", "fax"],
+            "im-16.tif": ["base.png", "-depth", "16"],
+            "im-cmyk.tif": ["base.png", "-colorspace", "CMYK"],
+            "im-palette.tif": ["colors.png", "-type", "palette"],
+            "im-planar.tif": ["base.png", "-interlace", "plane"],
+            "im-tiles.tif": ["base.png", "-define", "tiff:tile-geometry=16x16"],
+            "im-msb.tif": ["base.png", "-endian", "MSB"],
+            "im-min0.tif": ["mono.png", "-monochrome", "-define", "quantum:polarity=min-is-white"],
+            "im-jpeg.tif": ["base.png", "-compress", "jpeg"],
+        }.items():
             run("/usr/bin/convert", *args, "+set", "date:create", "out." + name.rsplit(".", 1)[1])
             found = "out." + name.rsplit(".", 1)[1]
             add(name.replace(".bmp3", ".bmp"), open(found, "rb").read())
@@ -359,12 +434,25 @@ def others():
         add("netpbm-plain.ppm", run("pnmtoplainpnm", "base.ppm"))
     if shutil.which("tiffcp"):
         BASE.save("base.tif")
-        for name, args in {"planar-lzw": ["-p", "separate", "-c", "lzw:2"], "tiles": ["-t", "-w", "16", "-l", "16", "-c", "zip:2"], "be": ["-B", "-c", "packbits"], "lzw2": ["-c", "lzw:2", "-r", "3"], "lsb": ["-f", "lsb2msb", "-c", "lzw"]}.items():
+        for name, args in {
+            "planar-lzw": ["-p", "separate", "-c", "lzw:2"],
+            "tiles": ["-t", "-w", "16", "-l", "16", "-c", "zip:2"],
+            "be": ["-B", "-c", "packbits"],
+            "lzw2": ["-c", "lzw:2", "-r", "3"],
+            "lsb": ["-f", "lsb2msb", "-c", "lzw"],
+        }.items():
             run("tiffcp", *args, "base.tif", "out.tif")
             add(f"libtiff-{name}.tif", open("out.tif", "rb").read())
             os.remove("out.tif")
         MONO.save("mono.tif")
-        for name, args in {"g3": ["-c", "g3"], "g3-2d": ["-c", "g3:2d"], "g3-fill": ["-c", "g3:fill"], "g4": ["-c", "g4"], "g4-lsb": ["-f", "lsb2msb", "-c", "g4"], "g4-rows": ["-c", "g4", "-r", "4"]}.items():
+        for name, args in {
+            "g3": ["-c", "g3"],
+            "g3-2d": ["-c", "g3:2d"],
+            "g3-fill": ["-c", "g3:fill"],
+            "g4": ["-c", "g4"],
+            "g4-lsb": ["-f", "lsb2msb", "-c", "g4"],
+            "g4-rows": ["-c", "g4", "-r", "4"],
+        }.items():
             run("tiffcp", *args, "mono.tif", "out.tif")
             add(f"libtiff-{name}.tif", open("out.tif", "rb").read())
             os.remove("out.tif")

@@ -74,11 +74,18 @@ def arrow_table():
 
 
 ENCODINGS = {
-    "plain": "PLAIN", "image.bytes": "DELTA_LENGTH_BYTE_ARRAY", "lengths": "DELTA_LENGTH_BYTE_ARRAY",
-    "prefixes": "DELTA_BYTE_ARRAY", "required": "PLAIN", "fixedsplit": "BYTE_STREAM_SPLIT",
-    "delta32": "DELTA_BINARY_PACKED", "delta64": "DELTA_BINARY_PACKED", "split64": "BYTE_STREAM_SPLIT",
-    "f32": "BYTE_STREAM_SPLIT", "truth": "RLE",
-}  # fmt: skip
+    "plain": "PLAIN",
+    "image.bytes": "DELTA_LENGTH_BYTE_ARRAY",
+    "lengths": "DELTA_LENGTH_BYTE_ARRAY",
+    "prefixes": "DELTA_BYTE_ARRAY",
+    "required": "PLAIN",
+    "fixedsplit": "BYTE_STREAM_SPLIT",
+    "delta32": "DELTA_BINARY_PACKED",
+    "delta64": "DELTA_BINARY_PACKED",
+    "split64": "BYTE_STREAM_SPLIT",
+    "f32": "BYTE_STREAM_SPLIT",
+    "truth": "RLE",
+}
 
 
 def plain(v):
@@ -128,10 +135,20 @@ for codec in CODECS:
         name = f"pyarrow-{codec}-v{version[0]}.parquet"
         # Dictionaries only where no encoding is given; small pages and row groups.
         pq.write_table(
-            t, OUT / name, compression=codec, data_page_version=version, row_group_size=9, data_page_size=100, write_batch_size=4, store_schema=codec == "none",
-            use_dictionary=["view", "name", "category", "i8", "u8", "i64", "large"], column_encoding=ENCODINGS,
-            write_page_checksum=codec == "gzip", write_page_index=codec == "zstd", write_statistics=codec != "none",
-        )  # fmt: skip
+            t,
+            OUT / name,
+            compression=codec,
+            data_page_version=version,
+            row_group_size=9,
+            data_page_size=100,
+            write_batch_size=4,
+            store_schema=codec == "none",
+            use_dictionary=["view", "name", "category", "i8", "u8", "i64", "large"],
+            column_encoding=ENCODINGS,
+            write_page_checksum=codec == "gzip",
+            write_page_index=codec == "zstd",
+            write_statistics=codec != "none",
+        )
         keep(name, pq.read_table(OUT / name).drop_columns(["day"]).to_pylist())
 
 frame = pl.DataFrame(
@@ -145,15 +162,22 @@ for codec in ("zstd", "snappy", "gzip", "brotli", "lz4", "uncompressed"):
 
 rows = pa.table(
     {
-        "image": pa.array([{"bytes": b, "path": p} for b, p in zip(images, paths)], pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        "label": pa.array(holes, pa.int64()), "name": pa.array(names), "truth": pa.array([v == 3 for v in labels]), "score": pa.array([v / 4 for v in labels]),
+        "image": pa.array(
+            [{"bytes": b, "path": p} for b, p in zip(images, paths)], pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        ),
+        "label": pa.array(holes, pa.int64()),
+        "name": pa.array(names),
+        "truth": pa.array([v == 3 for v in labels]),
+        "score": pa.array([v / 4 for v in labels]),
     }
-)  # fmt: skip
+)
 for version in ("v1", "v2"):
     for codec in ("snappy", "zstd", "gzip", "brotli", "lz4", "lz4_raw", "uncompressed"):
         name = f"duckdb-{version}-{codec}.parquet"
         try:
-            duckdb.sql(f"copy (select * from rows) to '{OUT / name}' (format parquet, parquet_version {version}, compression {codec}, row_group_size 2048)")
+            duckdb.sql(
+                f"copy (select * from rows) to '{OUT / name}' (format parquet, parquet_version {version}, compression {codec}, row_group_size 2048)"
+            )
         except duckdb.Error as e:
             print(name, str(e).splitlines()[0])
             continue
@@ -161,7 +185,9 @@ for version in ("v1", "v2"):
 
 for codec in ("SNAPPY", "GZIP", "ZSTD", "BROTLI", "LZ4", "LZ4_RAW", "UNCOMPRESSED"):
     name = f"fastparquet-{codec.lower()}.parquet"
-    df = pd.DataFrame({"image": [image(i) for i in range(ROWS)], "label": labels, "half": [v / 2 for v in labels], "truth": [v > 2 for v in labels]})
+    df = pd.DataFrame(
+        {"image": [image(i) for i in range(ROWS)], "label": labels, "half": [v / 2 for v in labels], "truth": [v > 2 for v in labels]}
+    )
     df["name"] = pd.Categorical(names)
     try:
         fastparquet.write(OUT / name, df, compression=codec, row_group_offsets=10, object_encoding={"image": "bytes"})
