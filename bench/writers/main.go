@@ -17,6 +17,7 @@ import (
 
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -42,7 +43,7 @@ type written struct {
 	Samples                 int
 	Passed                  int64 // rows and columns that are passed over
 	Classes                 []string
-	Damaged                 bool // the file: fetching it again may help
+	Damaged                 bool    // the file: fetching it again may help
 	Rows                    [][]any // … label, hash of the image
 }
 
@@ -54,7 +55,7 @@ func run(ctx context.Context, files []string, docs string) (bad int, err error) 
 	defer os.RemoveAll(cache)
 	var all []result
 	for _, name := range files {
-		f, err := os.Open(name)
+		f, err := bounded.Open(name)
 		if err != nil {
 			return 0, err
 		}

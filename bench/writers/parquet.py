@@ -113,14 +113,18 @@ class Log:
         except Exception as fault:
             last = traceback.extract_tb(fault.__traceback__)[-1]
             why = (str(fault).splitlines() or [""])[0][:150]
-            print(f"parquet.py: {self.writer}: {option}: cannot be written: {type(fault).__name__}: {why} ({last.name}:{last.lineno})", file=sys.stderr)
+            print(
+                f"parquet.py: {self.writer}: {option}: cannot be written: {type(fault).__name__}: {why} ({last.name}:{last.lineno})",
+                file=sys.stderr,
+            )
 
 
 def main():
     import parquet_arrow
+    import parquet_folders
     import parquet_others
 
-    writers = {**parquet_arrow.WRITERS, **parquet_others.WRITERS}
+    writers = {**parquet_arrow.WRITERS, **parquet_folders.WRITERS, **parquet_others.WRITERS}
     args = sys.argv[1:]
     if args[:1] == ["--tiny"]:
         import parquet_tiny

@@ -1,20 +1,21 @@
-"""What pyarrow writes, and pandas and Spark's layout by it: codecs, pages, encodings, types of
-labels and images, names of columns, row groups, folders, splits."""
+"""What pyarrow writes, and pandas by it: codecs, pages, encodings, types of labels and images,
+names of columns, row groups. parquet_folders.py has data sets of several files."""
 
 import json
 import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from parquet import NAMES, N, Log, label_of, numbers, pngs, texts
+from parquet import NAMES, Log, N, label_of, numbers, pngs, texts
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CODECS = ["none", "snappy", "gzip", "brotli", "zstd", "lz4"]
 
 
 def structs(images, paths=None):
-    return pa.array([None if b is None else {"bytes": b, "path": p} for b, p in zip(images, paths or [f"{i}.png" for i in range(len(images))])], IMAGE)
+    return pa.array(
+        [None if b is None else {"bytes": b, "path": p} for b, p in zip(images, paths or [f"{i}.png" for i in range(len(images))])], IMAGE
+    )
 
 
 def table(images=None, labels=None, kind=None, **columns):
@@ -60,7 +61,13 @@ def codecs(log):
     for codec in CODECS:
         for version in ("1.0", "2.0"):
             for dictionary in (True, False):
-                log.put(f"{codec}, pages v{version[0]}, {'dictionary' if dictionary else 'plain'}", t, compression=codec, data_page_version=version, use_dictionary=dictionary)
+                log.put(
+                    f"{codec}, pages v{version[0]}, {'dictionary' if dictionary else 'plain'}",
+                    t,
+                    compression=codec,
+                    data_page_version=version,
+                    use_dictionary=dictionary,
+                )
     log.put("a codec for each column", t, compression={"image.bytes": "brotli", "image.path": "zstd", "label": "gzip"})
     for version in ("1.0", "2.0"):
         for name, encodings in {
@@ -71,11 +78,28 @@ def codecs(log):
         }.items():
             log.put(f"{name}, pages v{version[0]}", t, use_dictionary=False, column_encoding=encodings, data_page_version=version)
         for kind in (pa.int32(), pa.float32(), pa.float64()):
-            log.put(f"{kind} labels BYTE_STREAM_SPLIT, pages v{version[0]}", table(pngs(n), kind=kind), use_dictionary=False, column_encoding={"label": "BYTE_STREAM_SPLIT"}, data_page_version=version)
+            log.put(
+                f"{kind} labels BYTE_STREAM_SPLIT, pages v{version[0]}",
+                table(pngs(n), kind=kind),
+                use_dictionary=False,
+                column_encoding={"label": "BYTE_STREAM_SPLIT"},
+                data_page_version=version,
+            )
         log.put(f"bool labels, pages v{version[0]}", table(pngs(n), [i % 3 == 0 for i in range(n)]), data_page_version=version)
-        log.put(f"null labels, pages v{version[0]}", table(pngs(n), [None if i % 4 == 0 else i % 3 for i in range(n)], pa.int64()), data_page_version=version)
+        log.put(
+            f"null labels, pages v{version[0]}",
+            table(pngs(n), [None if i % 4 == 0 else i % 3 for i in range(n)], pa.int64()),
+            data_page_version=version,
+        )
         log.put(f"small pages, v{version[0]}", table(pngs(3000)), data_page_size=2000, write_batch_size=16, data_page_version=version)
-        log.put(f"dictionary that grows too large, pages v{version[0]}", table(pngs(3000)), dictionary_pagesize_limit=4000, data_page_size=4000, write_batch_size=16, data_page_version=version)
+        log.put(
+            f"dictionary that grows too large, pages v{version[0]}",
+            table(pngs(3000)),
+            dictionary_pagesize_limit=4000,
+            data_page_size=4000,
+            write_batch_size=16,
+            data_page_version=version,
+        )
     for name, how in {
         "format 1.0": dict(version="1.0"),
         "format 2.4": dict(version="2.4"),
@@ -102,7 +126,11 @@ def groups(log):
         log.said(option, os.path.dirname(path), *read(path))
 
     none = table([], pa.array([], pa.int64()))
-    for option, order in {"empty row group first": (none, table()), "empty row group between": (table(pngs(3)), none, table(pngs(3, 3))), "empty row group last": (table(), none)}.items():
+    for option, order in {
+        "empty row group first": (none, table()),
+        "empty row group between": (table(pngs(3)), none, table(pngs(3, 3))),
+        "empty row group last": (table(), none),
+    }.items():
         log.tried(option, lambda option=option, order=order: with_empty(option, order))
     log.put("no rows", none, "no rows")
 
@@ -123,7 +151,11 @@ def labels(log):
     for kind in ("string", "large_string", "string_view", "binary"):
         log.put(f"label {kind}", table(labels=pa.array(texts(), getattr(pa, kind)())), classes=names)
     for index in (pa.int8(), pa.int32()):
-        log.put(f"label categorical ({index})", table(labels=pa.array(texts()).dictionary_encode().cast(pa.dictionary(index, pa.string()))), classes=names)
+        log.put(
+            f"label categorical ({index})",
+            table(labels=pa.array(texts()).dictionary_encode().cast(pa.dictionary(index, pa.string()))),
+            classes=names,
+        )
     log.put("label string of numbers", table(labels=[str(v) for v in numbers()]))
     for places in (0, 2):
         decimals = table(labels=pa.array(numbers(), pa.decimal128(5, places)))
@@ -140,7 +172,13 @@ def labels(log):
     log.put("labels of type null", table(labels=pa.nulls(N)))
     log.put("null names", table(labels=[None, "ant", "cat", "emu", None, "cat"], kind=pa.string()), classes=names)
     log.put("no label", table().drop_columns(["label"]))
-    log.put("label required", pa.table([structs(pngs()), pa.array(numbers())], schema=pa.schema([pa.field("image", IMAGE), pa.field("label", pa.int64(), nullable=False)])))
+    log.put(
+        "label required",
+        pa.table(
+            [structs(pngs()), pa.array(numbers())],
+            schema=pa.schema([pa.field("image", IMAGE), pa.field("label", pa.int64(), nullable=False)]),
+        ),
+    )
     class_names = table().replace_schema_metadata(hugging(NAMES))
     log.put("ClassLabel by metadata", class_names, classes=NAMES)
     log.put("ClassLabel, a number without name", table(labels=[7, 1, 2, 0, 1, 2]).replace_schema_metadata(hugging(NAMES)), "label")
@@ -148,9 +186,22 @@ def labels(log):
     of = {"fine_label": {"names": NAMES, "_type": "ClassLabel"}, "coarse_label": {"names": ["a", "b"], "_type": "ClassLabel"}}
     meta = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, **of}}})}
     log.put("fine_label and coarse_label", fine.replace_schema_metadata(meta), label="fine_label", classes=NAMES)
-    log.put("?label=coarse_label", fine.replace_schema_metadata(meta), label="coarse_label", query="?label=coarse_label", classes=["a", "b"])
+    log.put(
+        "?label=coarse_label", fine.replace_schema_metadata(meta), label="coarse_label", query="?label=coarse_label", classes=["a", "b"]
+    )
     odd = table().rename_columns(["image", "breed"])
-    log.put("label by another name, ClassLabel", odd.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "breed": {"names": NAMES, "_type": "ClassLabel"}}}})}), label="breed", classes=NAMES)
+    log.put(
+        "label by another name, ClassLabel",
+        odd.replace_schema_metadata(
+            {
+                "huggingface": json.dumps(
+                    {"info": {"features": {"image": {"_type": "Image"}, "breed": {"names": NAMES, "_type": "ClassLabel"}}}}
+                )
+            }
+        ),
+        label="breed",
+        classes=NAMES,
+    )
     log.put("?label=breed", odd, label="breed", query="?label=breed")
     log.put("?label=none", table(), label="none", query="?label=none")
     log.put("?label=absent", table(), "absent", query="?label=absent")
@@ -170,11 +221,18 @@ def images(log):
         kind = pa.struct([("bytes", part), ("path", pa.string())])
         log.put(f"image.bytes {part}", alone(kind, [{"bytes": b, "path": None} for b in pngs()]))
     log.put("image categorical bytes", pa.table({"image": pa.array(pngs() * 3).dictionary_encode(), "label": numbers(3 * N)}))
-    log.put("path before bytes", alone(pa.struct([("path", pa.string()), ("bytes", pa.binary())]), [{"bytes": b, "path": "x"} for b in pngs()]))
+    log.put(
+        "path before bytes", alone(pa.struct([("path", pa.string()), ("bytes", pa.binary())]), [{"bytes": b, "path": "x"} for b in pngs()])
+    )
     log.put("bytes without path", alone(pa.struct([("bytes", pa.binary())]), [{"bytes": b} for b in pngs()]))
     log.put("path null", table().set_column(0, "image", structs(pngs(), [None] * N)))
-    log.put("path of type null", alone(pa.struct([("bytes", pa.binary()), ("path", pa.null())]), [{"bytes": b, "path": None} for b in pngs()]))
-    log.put("path large_string", alone(pa.struct([("bytes", pa.binary()), ("path", pa.large_string())]), [{"bytes": b, "path": "ü"} for b in pngs()]))
+    log.put(
+        "path of type null", alone(pa.struct([("bytes", pa.binary()), ("path", pa.null())]), [{"bytes": b, "path": None} for b in pngs()])
+    )
+    log.put(
+        "path large_string",
+        alone(pa.struct([("bytes", pa.binary()), ("path", pa.large_string())]), [{"bytes": b, "path": "ü"} for b in pngs()]),
+    )
     gone = pngs(7)
     gone[2] = None
     log.put("null image", table(gone), passed=1)
@@ -186,7 +244,9 @@ def images(log):
     log.put("null and empty bytes", alone(IMAGE, empty), passed=2)
     log.put("images all null", table([None] * N), "image")
     log.put("paths without bytes", alone(IMAGE, [{"bytes": None, "path": f"/x/{i}.png"} for i in range(N)]), "path")
-    log.put("bytes of type null", alone(pa.struct([("bytes", pa.null()), ("path", pa.string())]), [{"bytes": None, "path": "a"}] * N), "image")
+    log.put(
+        "bytes of type null", alone(pa.struct([("bytes", pa.null()), ("path", pa.string())]), [{"bytes": None, "path": "a"}] * N), "image"
+    )
     log.put("image string", alone(pa.string(), ["aGVsbG8="] * N), "image")
     log.put("image a list of numbers", alone(pa.list_(pa.uint8()), [list(b) for b in pngs()]), "image")
     log.put("image a number", pa.table({"image": numbers(), "label": numbers()}), "image")
@@ -195,7 +255,13 @@ def images(log):
         log.put(f"image column {name}", alone(pa.binary(), name=name), image=name)
     log.put("image column scan, the only one of bytes", alone(pa.binary(), name="scan"), image="scan")
     log.put("the only column of bytes holds no images", alone(pa.binary(), [b"abc"] * N, name="hash"), "hash", image="hash")
-    log.put("Image by metadata", table().rename_columns(["scan", "label"]).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"scan": {"_type": "Image"}}}})}), image="scan")
+    log.put(
+        "Image by metadata",
+        table()
+        .rename_columns(["scan", "label"])
+        .replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {"scan": {"_type": "Image"}}}})}),
+        image="scan",
+    )
     both = pa.table({"scan": pngs(), "mask": pngs(N, 50), "label": numbers()})
     log.put("two columns of bytes", both, "scan", image="scan")
     log.put("?image=mask", both, image="mask", query="?image=mask")
@@ -204,7 +270,9 @@ def images(log):
 
 
 def beside(log):
-    people = pa.array([[{"box": [1.0, 2.0], "id": i}] * i for i in range(N)], pa.list_(pa.struct([("box", pa.list_(pa.float32())), ("id", pa.int64())])))
+    people = pa.array(
+        [[{"box": [1.0, 2.0], "id": i}] * i for i in range(N)], pa.list_(pa.struct([("box", pa.list_(pa.float32())), ("id", pa.int64())]))
+    )
     for name, column in {
         "list of structures": people,
         "list of lists": pa.array([[[1, 2], []], None, []] * 2),
@@ -225,96 +293,6 @@ def beside(log):
         first = table(beside=column).select(["beside", "image", "label"])
         log.put(f"before: {name}", first, compression="zstd", data_page_version="2.0")
     log.put("500 columns beside", table(**{f"c{i}": pa.array([i] * N) for i in range(500)}))
-
-
-def folders(log):
-    def hive(option, column, **how):
-        root = os.path.dirname(log.place(option))
-        t = table(labels=column) if not isinstance(column, pa.Table) else column
-        by = how.pop("by", ["label"])
-        pq.write_to_dataset(t, root, partition_cols=by)
-        back = pq.read_table(root, partitioning="hive")
-        log.said(option, root, back["image"].to_pylist(), back["label"].to_pylist(), **how)
-
-    twice = [NAMES[i % 3] for i in range(N)]
-    for option, column, how in (
-        ("folders label=0/", pa.array(numbers()), {}),
-        ("folders label=emu/", pa.array(twice), dict(classes=sorted(NAMES))),
-        ("folders label=a%20b/", pa.array(["a b/c", "ü", "100%"] * 2), {}),
-        ("folders year=2020/", table(year=pa.array([2020, 2021] * 3)), dict(by=["year"])),
-        ("folders year=2020/label=0/", table(year=pa.array([2020, 2021] * 3)), dict(by=["year", "label"])),
-        ("folders label=, null", pa.array([None, 1, 2] * 2, pa.int64()), {}),
-    ):
-        log.tried(option, lambda option=option, column=column, how=how: hive(option, column, **how))
-
-    def by_split():
-        option = "folders split=train/"
-        root = os.path.dirname(log.place(option))
-        parts = pa.array(["train", "test"] * 3)
-        pq.write_to_dataset(table(split=parts), root, partition_cols=["split"])
-        for split in ("train", "test"):
-            back = pq.read_table(root, filters=[("split", "=", split)])
-            log.said(f"{option}: {split}", root, back["image"].to_pylist(), back["label"].to_pylist(), split=split)
-
-    log.tried("folders split=train/", by_split)
-    files(log)
-
-
-def two(log, option, tables, names=("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"), expect="read", query="", **how):
-    paths = [log.place(option, names[0])]
-    root = paths[0][: -len(names[0]) - 1]
-    paths += [os.path.join(root, n) for n in names[1:]]
-    for t, path in zip(tables, paths):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pq.write_table(t, path)
-    log.said(option, root, *read(paths), expect, query=query, **how)
-    return root, paths
-
-
-def files(log):
-    other = ["cat", "emu", "ant"]
-    halves = table(pngs(3)), table(pngs(3, 3))
-    two(log, "two files, ClassLabel in two orders", (halves[0].replace_schema_metadata(hugging(NAMES)), halves[1].replace_schema_metadata(hugging(other))))
-    two(log, "two files, one with ClassLabel", (halves[0].replace_schema_metadata(hugging(NAMES)), halves[1]), expect="labels are numbers")
-    two(log, "two files, names in one, numbers in the other", (halves[0], table(pngs(3, 3), ["emu", "ant", "cat"])), expect="labels are n")
-    two(log, "two files, other names in each", (table(pngs(3), ["emu", "ant", "emu"]), table(pngs(3, 3), ["cat", "bee", "cat"])), classes=["ant", "bee", "cat", "emu"])
-    two(log, "two files, int32 and int64 labels", (table(pngs(3), kind=pa.int32()), table(pngs(3, 3))))
-    two(log, "two files, one with labels", (halves[0], halves[1].drop_columns(["label"])))
-    two(log, "two files, other columns beside", (halves[0], table(pngs(3, 3), caption=pa.array(["x"] * 3))))
-    root, paths = two(log, "of three files the second missing", halves, ("train-00000-of-00003.parquet", "train-00002-of-00003.parquet"), expect="train-00001-of-00003.parquet")
-    parts = {"train": table(pngs(4)), "validation": table(pngs(3, 10)), "test": table(pngs(2, 20))}
-    for option, form in {
-        "data/SPLIT-00000-of-00001": "data/{}-00000-of-00001.parquet",
-        "SPLIT.parquet": "{}.parquet",
-        "CONFIG/SPLIT/0000.parquet": "plain/{}/0000.parquet",
-        "SPLIT/0000.parquet": "{}/0000.parquet",
-        "default/partial-SPLIT/0000.parquet": "default/partial-{}/0000.parquet",
-        "data/SPLIT.parquet": "data/{}.parquet",
-        "name-SPLIT.parquet": "birds-{}.parquet",
-    }.items():
-        root = log.place(f"layout {option}", "x")[:-2]
-        for split, t in parts.items():
-            path = os.path.join(root, form.format(split))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            pq.write_table(t.replace_schema_metadata(hugging(NAMES)), path)
-            log_split = {"validation": "val"}.get(split, split)
-            log.said(f"layout {option}: {split}", root, *read(path), split=log_split, classes=NAMES)
-    root = log.place("layout two configurations", "x")[:-2]
-    for config in ("large", "small"):
-        path = os.path.join(root, config, "train-00000-of-00001.parquet")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        pq.write_table(table(), path)
-    log.said("layout two configurations", root, *read(path), expect="twice")
-    log.said("layout two configurations: one named", os.path.join(root, "small"), *read(path))
-    root = log.place("names without a split", "a.parquet")[:-10]
-    pq.write_table(table(), f"{root}/a.parquet")
-    log.said("names without a split", root, *read(f"{root}/a.parquet"))
-    log.said("the file itself", f"{root}/a.parquet", *read(f"{root}/a.parquet"))
-    log.said("a glob", f"{root}/*.parquet", *read(f"{root}/a.parquet"))
-    root = log.place("names in other splits", "x")[:-2]
-    for split, words in {"train": ["emu", "ant", "cat"], "test": ["cat", "ant", "cat"]}.items():
-        pq.write_table(table(pngs(3, len(split)), words), f"{root}/{split}.parquet")
-        log.said(f"names of classes, of which test has two: {split}", root, *read(f"{root}/{split}.parquet"), split=split, classes=sorted(NAMES))
 
 
 def broken(log):
@@ -363,7 +341,7 @@ def broken(log):
 
 def arrow(out):
     log = Arrow(out, "pyarrow", pa.__version__)
-    for part in (codecs, groups, labels, images, beside, folders, broken):
+    for part in (codecs, groups, labels, images, beside, broken):
         part(log)
     return log.lines
 
@@ -391,46 +369,10 @@ def pandas(out):
     put("index=True", frame, index=True)
     put("label categorical", frame.assign(label=pd.Categorical(texts(), categories=NAMES)), classes=sorted(NAMES))
     put("label string", frame.assign(label=texts()), classes=sorted(NAMES))
-    put("label Int64 with <NA>", frame.assign(label=pd.array([None, 1, 2] * 2, dtype="Int64")).astype({"label": "float"}))
+    put("label float with NaN", frame.assign(label=pd.array([None, 1, 2] * 2, dtype="Int64")).astype({"label": "float"}))
     put("label boolean", frame.assign(label=[v == 0 for v in numbers()]))
     for codec in ("gzip", "zstd", "brotli", "lz4", None):
         put(f"compression={codec}", frame, compression=codec)
 
 
-def spark(out):
-    """Spark's layout and options, written by pyarrow: Spark itself needs Java."""
-    log = Arrow(out, "Spark's layout", f"by pyarrow {pa.__version__}")
-    name = "part-{:05d}-8f4c3d4e-7a30-4a55-9f55-6a7d4b1c2e90{}.c000.{}.parquet"
-    halves = table(pngs(3)), table(pngs(3, 3))
-
-    def write(option, folder="", codec="snappy", where=None, extra=True, **said):
-        root = log.place(option, "x")[:-2]
-        paths = []
-        for i, t in enumerate(halves):
-            part = folder.format(i)
-            path = os.path.join(root, part, name.format(i, "-c000" if part else "", codec))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            t = t.drop_columns(["label"]) if "label=" in part else t
-            pq.write_table(t, path, compression=codec, version="1.0", store_schema=False)
-            paths.append(path)
-            for crc in (f".{os.path.basename(path)}.crc",) if extra else ():
-                with open(os.path.join(os.path.dirname(path), crc), "wb") as f:
-                    f.write(b"crc\0")
-        if extra:
-            open(os.path.join(root, "_SUCCESS"), "wb").close()
-            pq.write_metadata(halves[0].schema, os.path.join(root, "_common_metadata"))
-            pq.write_metadata(halves[0].schema, os.path.join(root, "_metadata"))
-        images, labels = read(paths)
-        if "label=" in folder:
-            labels = [0] * 3 + [1] * 3
-        log.said(option, root, images, labels, **said)
-
-    for codec in ("snappy", "gzip", "zstd", "lz4", "brotli"):
-        log.tried(codec, lambda codec=codec: write(f"_SUCCESS, part-*.{codec}.parquet", codec=codec))
-    log.tried("label=", lambda: write("folders label=0/", "label={}"))
-    log.tried("year=", lambda: write("folders year=0/", "year={}"))
-    log.tried("nested", lambda: write("folders year=2020/label=0/", "year=2020/label={}"))
-    log.tried("_temporary", lambda: write("no _SUCCESS", extra=False))
-
-
-WRITERS = {"pyarrow": arrow, "pandas": pandas, "spark": spark}
+WRITERS = {"pyarrow": arrow, "pandas": pandas}

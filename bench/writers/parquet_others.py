@@ -2,7 +2,7 @@
 
 import os
 
-from parquet import NAMES, N, Log, numbers, pngs, texts
+from parquet import NAMES, Log, N, numbers, pngs, texts
 
 SPLITS = {"train": "train", "validation": "val", "test": "test"}  # datasets' name: ours
 
@@ -44,7 +44,21 @@ def polars(out):
     put("small pages", frame(n=3000), data_page_size=3000)
     put("statistics full", frame(), statistics="full")
     put("no statistics", frame(), statistics=False)
-    for kind in ("Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "Float16", "Float32", "Float64", "Boolean"):
+    for kind in (
+        "Int8",
+        "Int16",
+        "Int32",
+        "Int64",
+        "Int128",
+        "UInt8",
+        "UInt16",
+        "UInt32",
+        "UInt64",
+        "Float16",
+        "Float32",
+        "Float64",
+        "Boolean",
+    ):
         put(f"label {kind}", frame(getattr(pl, kind, pl.Null), [v > 0 for v in numbers()] if kind == "Boolean" else None))
     names = sorted(NAMES)
     put("label String", frame(labels=texts()), classes=names)
@@ -108,7 +122,9 @@ def duckdb(out):
             where = os.path.dirname(path)
             into = where if folder else path
             con.execute(f"copy t to '{into}' (format parquet{how})")
-            back = con.execute(f"select image, label from read_parquet('{where}/**/*.parquet', hive_partitioning = {str(folder).lower()})").fetchall()
+            back = con.execute(
+                f"select image, label from read_parquet('{where}/**/*.parquet', hive_partitioning = {str(folder).lower()})"
+            ).fetchall()
             log.said(option, where, [r[0] for r in back], [r[1] for r in back], expect, query=query, passed=passed, classes=classes)
 
         log.tried(option, write)
@@ -122,7 +138,12 @@ def duckdb(out):
         put(f"names, {version}", f", parquet_version {version}", kind="VARCHAR", labels=texts(300), n=300, classes=sorted(NAMES))
         put(f"dictionary of 2 values, {version}", f", parquet_version {version}, dictionary_size_limit 2", n=300)
         for kind in ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "BOOLEAN"):
-            put(f"label {kind}, {version}", f", parquet_version {version}", kind=kind, labels=[v > 0 for v in numbers()] if kind == "BOOLEAN" else None)
+            put(
+                f"label {kind}, {version}",
+                f", parquet_version {version}",
+                kind=kind,
+                labels=[v > 0 for v in numbers()] if kind == "BOOLEAN" else None,
+            )
         put(f"label of many values {version}", f", parquet_version {version}", labels=[i * 7 for i in range(3000)], n=3000)
     put("label HUGEINT", kind="HUGEINT")
     put("label DECIMAL(9,2)", kind="DECIMAL(9,2)")
@@ -174,7 +195,12 @@ def fastparquet(out):
     fp.writer.DATAPAGE_VERSION = 1
     put("has_nulls", frame(), object_encoding=kinds, has_nulls=True)
     put("has_nulls=False", frame(), object_encoding=kinds, has_nulls=False)
-    put("null image", pd.DataFrame({"image": pd.Series([None, *pngs(5)], dtype=object), "label": numbers()}), object_encoding=kinds, passed=1)
+    put(
+        "null image",
+        pd.DataFrame({"image": pd.Series([None, *pngs(5)], dtype=object), "label": numbers()}),
+        object_encoding=kinds,
+        passed=1,
+    )
     put("row groups of 7", frame(100), object_encoding=kinds, row_group_offsets=7)
     for kind in ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "bool"):
         put(f"label {kind}", frame(labels=pd.Series(numbers()).astype(kind)), object_encoding=kinds)
@@ -184,7 +210,15 @@ def fastparquet(out):
     put("label categorical", frame(labels=pd.Categorical(texts(), categories=NAMES)), object_encoding=kinds, classes=names)
     put("hive: parts and _metadata", frame(30), folder=True, object_encoding=kinds, file_scheme="hive", row_group_offsets=10)
     put("hive: label=0/", frame(30), folder=True, object_encoding=kinds, file_scheme="hive", partition_on=["label"])
-    put("hive: label=emu/", frame(30, texts(30)), folder=True, object_encoding=kinds, file_scheme="hive", partition_on=["label"], classes=names)
+    put(
+        "hive: label=emu/",
+        frame(30, texts(30)),
+        folder=True,
+        object_encoding=kinds,
+        file_scheme="hive",
+        partition_on=["label"],
+        classes=names,
+    )
     return log.lines
 
 
@@ -197,7 +231,11 @@ def datasets(out):
     classes = ds.ClassLabel(names=NAMES)
 
     def make(n=N, first=0, labels=None, image=None, label=classes, **columns):
-        data = {"image": structs(pngs(n, first)), "label": numbers(n) if labels is None else labels, **{k: v[0] for k, v in columns.items()}}
+        data = {
+            "image": structs(pngs(n, first)),
+            "label": numbers(n) if labels is None else labels,
+            **{k: v[0] for k, v in columns.items()},
+        }
         features = {"image": image or ds.Image(), "label": label, **{k: v[1] for k, v in columns.items()}}
         return ds.Dataset.from_dict(data, ds.Features(features))
 
@@ -215,7 +253,9 @@ def datasets(out):
         def write():
             path = log.place(option)
             d.to_parquet(path, **how)
-            log.said(option, os.path.dirname(path), *back(path, label=label, image=image), expect, query=query, passed=passed, classes=classes)
+            log.said(
+                option, os.path.dirname(path), *back(path, label=label, image=image), expect, query=query, passed=passed, classes=classes
+            )
 
         log.tried(option, write)
 
@@ -232,18 +272,46 @@ def datasets(out):
     put("Image of the column scan", make().rename_column("image", "scan"), image="scan", classes=NAMES)
     put("ClassLabel of the column breed", make().rename_column("label", "breed"), label="breed", classes=NAMES)
     put("no label", make().remove_columns("label"))
-    put("fine_label and coarse_label", make(coarse_label=([v // 2 for v in numbers()], ds.ClassLabel(names=["a", "b"]))).rename_column("label", "fine_label"), label="fine_label", classes=NAMES)
+    put(
+        "fine_label and coarse_label",
+        make(coarse_label=([v // 2 for v in numbers()], ds.ClassLabel(names=["a", "b"]))).rename_column("label", "fine_label"),
+        label="fine_label",
+        classes=NAMES,
+    )
     coarse = make(coarse_label=([v // 2 for v in numbers()], ds.ClassLabel(names=["a", "b"])))
     put("?label=coarse_label", coarse, label="coarse_label", query="?label=coarse_label", classes=["a", "b"])
     put("two other ClassLabels", coarse.rename_columns({"label": "breed", "coarse_label": "family"}), label="none", passed=2)
     put("image and mask", make(mask=(structs(pngs(N, 50)), ds.Image())), classes=NAMES)
     put("left and right images", make(right=(structs(pngs(N, 50)), ds.Image())).rename_column("image", "left"), "left", image="left")
-    put("?image=right", make(right=(structs(pngs(N, 50)), ds.Image())).rename_column("image", "left"), image="right", query="?image=right", classes=NAMES)
-    put("bytes as Value(binary)", ds.Dataset.from_dict({"image": pngs(), "label": numbers()}, ds.Features({"image": ds.Value("binary"), "label": classes})), classes=NAMES)
+    put(
+        "?image=right",
+        make(right=(structs(pngs(N, 50)), ds.Image())).rename_column("image", "left"),
+        image="right",
+        query="?image=right",
+        classes=NAMES,
+    )
+    put(
+        "bytes as Value(binary)",
+        ds.Dataset.from_dict({"image": pngs(), "label": numbers()}, ds.Features({"image": ds.Value("binary"), "label": classes})),
+        classes=NAMES,
+    )
     put("list of ClassLabels", make(labels=[[v] for v in numbers()], label=ds.List(classes)), label="none", passed=1)
-    put("objects beside", make(objects=([[{"box": [1.0], "kind": 0}]] * N, ds.List({"box": ds.List(ds.Value("float32")), "kind": ds.ClassLabel(names=["x"])}))), classes=NAMES)
+    put(
+        "objects beside",
+        make(
+            objects=([[{"box": [1.0], "kind": 0}]] * N, ds.List({"box": ds.List(ds.Value("float32")), "kind": ds.ClassLabel(names=["x"])}))
+        ),
+        classes=NAMES,
+    )
     put("label of a structure beside", make(meta=([{"label": 1}] * N, {"label": ds.ClassLabel(names=["x", "y"])})), classes=NAMES)
-    put("None image", ds.Dataset.from_dict({"image": structs([None, *pngs(5)]), "label": numbers()}, ds.Features({"image": ds.Image(), "label": classes})), passed=1, classes=NAMES)
+    put(
+        "None image",
+        ds.Dataset.from_dict(
+            {"image": structs([None, *pngs(5)]), "label": numbers()}, ds.Features({"image": ds.Image(), "label": classes})
+        ),
+        passed=1,
+        classes=NAMES,
+    )
 
     def paths(option, embed):
         folder = os.path.dirname(log.place(option + " pictures", "x"))

@@ -5,9 +5,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
+	"path"
 	"slices"
 	"strings"
+
+	"resslt/schemas/bounded"
+	"resslt/schemas/durable"
 )
 
 const (
@@ -15,6 +18,7 @@ const (
 	end   = "<!-- writers:end -->\n"
 	// maxNamed is the number of labels that a cell of the table counts.
 	maxNamed = 5
+	mostDocs = 16 << 20
 )
 
 // countsText is the number of samples of each label, in a few words.
@@ -81,8 +85,9 @@ func summary(all []result) string {
 // reason is a refusal without the place, which is a folder of this run.
 func reason(r result) string {
 	text := strings.TrimPrefix(r.verdict, "refused: ")
-	for _, place := range []string{r.uri(), r.URI, strings.TrimPrefix(r.URI, "parquet:"), r.Path} {
-		if place != "" {
+	files, _, _ := strings.Cut(strings.TrimPrefix(r.URI, "parquet:"), "?")
+	for _, place := range []string{r.uri(), files, r.Path, path.Dir(r.Path)} {
+		if place != "" && place != "." {
 			text = strings.ReplaceAll(text, place, "…")
 		}
 	}
@@ -91,7 +96,7 @@ func reason(r result) string {
 
 // update replaces what is between the markers of a file.
 func update(name, text string) error {
-	data, err := os.ReadFile(name)
+	data, err := bounded.ReadFile(name, mostDocs)
 	if err != nil {
 		return err
 	}
@@ -101,5 +106,5 @@ func update(name, text string) error {
 		return fmt.Errorf("%s has no lines %q and %q", name, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	out := slices.Concat(before, []byte(begin), []byte(text), []byte(end), after)
-	return os.WriteFile(name, out, 0o644)
+	return durable.WriteFile(name, out)
 }
