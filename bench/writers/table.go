@@ -62,7 +62,7 @@ func summary(all []result) string {
 		k := key{writer: strings.TrimSpace(r.Writer + " " + r.Version), labels: fmt.Sprintf("%d | %s", r.Samples, cell(r.labels)), verdict: "read"}
 		switch {
 		case !r.ok:
-			k.verdict = "**WRONG** " + cell(r.verdict)
+			k.verdict = "**WRONG** " + cell(reason(r))
 		case r.Expect != "read":
 			k.labels, k.verdict = " | ", fmt.Sprintf("refused: %q", cell(reason(r)))
 		}
