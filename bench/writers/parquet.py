@@ -121,9 +121,10 @@ class Log:
 
 def main():
     import parquet_arrow
+    import parquet_folders
     import parquet_others
 
-    writers = {**parquet_arrow.WRITERS, **parquet_others.WRITERS}
+    writers = {**parquet_arrow.WRITERS, **parquet_folders.WRITERS, **parquet_others.WRITERS}
     args = sys.argv[1:]
     if args[:1] == ["--tiny"]:
         import parquet_tiny

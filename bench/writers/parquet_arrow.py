@@ -1,5 +1,5 @@
-"""What pyarrow writes, and pandas and Spark's layout by it: codecs, pages, encodings, types of
-labels and images, names of columns, row groups, folders, splits."""
+"""What pyarrow writes, and pandas by it: codecs, pages, encodings, types of labels and images,
+names of columns, row groups. parquet_folders.py has data sets of several files."""
 
 import json
 import os
@@ -295,6 +295,7 @@ def beside(log):
     log.put("500 columns beside", table(**{f"c{i}": pa.array([i] * N) for i in range(500)}))
 
 
+<<<<<<< HEAD
 def folders(log):
     def hive(option, column, **how):
         root = os.path.dirname(log.place(option))
@@ -402,6 +403,8 @@ def files(log):
         )
 
 
+=======
+>>>>>>> writers
 def broken(log):
     """Files that are none, or that are cut off."""
     whole = log.place("source")
@@ -448,7 +451,7 @@ def broken(log):
 
 def arrow(out):
     log = Arrow(out, "pyarrow", pa.__version__)
-    for part in (codecs, groups, labels, images, beside, folders, broken):
+    for part in (codecs, groups, labels, images, beside, broken):
         part(log)
     return log.lines
 
@@ -476,46 +479,10 @@ def pandas(out):
     put("index=True", frame, index=True)
     put("label categorical", frame.assign(label=pd.Categorical(texts(), categories=NAMES)), classes=sorted(NAMES))
     put("label string", frame.assign(label=texts()), classes=sorted(NAMES))
-    put("label Int64 with <NA>", frame.assign(label=pd.array([None, 1, 2] * 2, dtype="Int64")).astype({"label": "float"}))
+    put("label float with NaN", frame.assign(label=pd.array([None, 1, 2] * 2, dtype="Int64")).astype({"label": "float"}))
     put("label boolean", frame.assign(label=[v == 0 for v in numbers()]))
     for codec in ("gzip", "zstd", "brotli", "lz4", None):
         put(f"compression={codec}", frame, compression=codec)
 
 
-def spark(out):
-    """Spark's layout and options, written by pyarrow: Spark itself needs Java."""
-    log = Arrow(out, "Spark's layout", f"by pyarrow {pa.__version__}")
-    name = "part-{:05d}-8f4c3d4e-7a30-4a55-9f55-6a7d4b1c2e90{}.c000.{}.parquet"
-    halves = table(pngs(3)), table(pngs(3, 3))
-
-    def write(option, folder="", codec="snappy", where=None, extra=True, **said):
-        root = log.place(option, "x")[:-2]
-        paths = []
-        for i, t in enumerate(halves):
-            part = folder.format(i)
-            path = os.path.join(root, part, name.format(i, "-c000" if part else "", codec))
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            t = t.drop_columns(["label"]) if "label=" in part else t
-            pq.write_table(t, path, compression=codec, version="1.0", store_schema=False)
-            paths.append(path)
-            for crc in (f".{os.path.basename(path)}.crc",) if extra else ():
-                with open(os.path.join(os.path.dirname(path), crc), "wb") as f:
-                    f.write(b"crc\0")
-        if extra:
-            open(os.path.join(root, "_SUCCESS"), "wb").close()
-            pq.write_metadata(halves[0].schema, os.path.join(root, "_common_metadata"))
-            pq.write_metadata(halves[0].schema, os.path.join(root, "_metadata"))
-        images, labels = read(paths)
-        if "label=" in folder:
-            labels = [0] * 3 + [1] * 3
-        log.said(option, root, images, labels, **said)
-
-    for codec in ("snappy", "gzip", "zstd", "lz4", "brotli"):
-        log.tried(codec, lambda codec=codec: write(f"_SUCCESS, part-*.{codec}.parquet", codec=codec))
-    log.tried("label=", lambda: write("folders label=0/", "label={}"))
-    log.tried("year=", lambda: write("folders year=0/", "year={}"))
-    log.tried("nested", lambda: write("folders year=2020/label=0/", "year=2020/label={}"))
-    log.tried("_temporary", lambda: write("no _SUCCESS", extra=False))
-
-
-WRITERS = {"pyarrow": arrow, "pandas": pandas, "spark": spark}
+WRITERS = {"pyarrow": arrow, "pandas": pandas}

@@ -35,7 +35,7 @@ def write(out):
         os.environ["HF_HOME"] = os.path.join(work, ".hf")
         seen = []
         for name, run in {**parquet_arrow.WRITERS, **parquet_others.WRITERS}.items():
-            if name not in ("pandas", "spark"):
+            if name != "pandas":
                 seen += run(work) or []
         for line in seen:
             if line["option"] not in KEPT.get(line["writer"], []):

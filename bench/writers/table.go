@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ const (
 	end   = "<!-- writers:end -->\n"
 	// maxNamed is the number of labels that a cell of the table counts.
 	maxNamed = 5
+	mostDocs = 16 << 20
 )
 
 // countsText is the number of samples of each label, in a few words.
@@ -60,7 +62,7 @@ func summary(all []result) string {
 		k := key{writer: strings.TrimSpace(r.Writer + " " + r.Version), labels: fmt.Sprintf("%d | %s", r.Samples, cell(r.labels)), verdict: "read"}
 		switch {
 		case !r.ok:
-			k.verdict = "**WRONG** " + cell(r.verdict)
+			k.verdict = "**WRONG** " + cell(reason(r))
 		case r.Expect != "read":
 			k.labels, k.verdict = " | ", fmt.Sprintf("refused: %q", cell(reason(r)))
 		}
@@ -83,8 +85,9 @@ func summary(all []result) string {
 // reason is a refusal without the place, which is a folder of this run.
 func reason(r result) string {
 	text := strings.TrimPrefix(r.verdict, "refused: ")
-	for _, place := range []string{r.uri(), r.URI, strings.TrimPrefix(r.URI, "parquet:"), r.Path} {
-		if place != "" {
+	files, _, _ := strings.Cut(strings.TrimPrefix(r.URI, "parquet:"), "?")
+	for _, place := range []string{r.uri(), files, r.Path, path.Dir(r.Path)} {
+		if place != "" && place != "." {
 			text = strings.ReplaceAll(text, place, "…")
 		}
 	}
@@ -93,7 +96,7 @@ func reason(r result) string {
 
 // update replaces what is between the markers of a file.
 func update(name, text string) error {
-	data, err := bounded.ReadFile(name, 1<<20)
+	data, err := bounded.ReadFile(name, mostDocs)
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,8 @@ for version in ("v1", "v2"):
         name = f"duckdb-{version}-{codec}.parquet"
         try:
             duckdb.sql(
-                f"copy (select * from rows) to '{OUT / name}' (format parquet, parquet_version {version}, compression {codec}, row_group_size 2048)"
+                f"copy (select * from rows) to '{OUT / name}'"
+                f" (format parquet, parquet_version {version}, compression {codec}, row_group_size 2048)"
             )
         except duckdb.Error as e:
             print(name, str(e).splitlines()[0])
