@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // parquetSource serves images from Parquet files in the layout of Hugging Face: a
@@ -74,7 +76,7 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 		}
 		hint := parquetHint
 		if strings.Contains(why, pathsWithoutBytes) {
-			hint = "embed the files: with datasets, ds.cast_column(\"image\", Image()).to_parquet(…)"
+			hint = "embed the files: with datasets, ds.with_format(\"arrow\").map(datasets.table.embed_table_storage, batched=True).to_parquet(…)"
 		}
 		return nil, errs.New(op, arg, hint, errs.Because(errs.ErrNotFound, why))
 	}
@@ -171,7 +173,7 @@ func (c parquetColumns) openTable(ctx context.Context, f *file, name string) (*i
 	const op = "read footer"
 	p, err := parquet.Open(ctx, shardReader{f, op, f.path}, f.size)
 	if err != nil {
-		return nil, parquetError(op, f.path, "fetch the file again", err)
+		return nil, notParquet(ctx, f, parquetError(op, f.path, contentHint(err), err))
 	}
 	t, err := c.find(p, name)
 	if err != nil {
@@ -213,6 +215,23 @@ func contentHint(err error) string {
 		return columnsHint
 	}
 	return "fetch the file again"
+}
+
+// notParquet says what a file is that does not end as Parquet files do; err where that
+// cannot be seen.
+func notParquet(ctx context.Context, f *file, err error) error {
+	if !errors.Is(err, errs.ErrCorrupt) || f.size == 0 {
+		return err
+	}
+	head := make([]byte, min(f.size, sniff.HeadBytes))
+	if _, rerr := f.ReadAt(ctx, head, 0); rerr != nil || strings.HasPrefix(string(head), "PAR1") {
+		return err
+	}
+	k := sniff.What(head)
+	if k.Name == "" {
+		return err
+	}
+	return errs.New("read footer", f.path, cmp.Or(k.Hint, "name Parquet files"), errs.Because(errs.ErrUnsupported, "it is "+k.Name+", no Parquet file"))
 }
 
 // scan is a scanner: it hashes a file and lists its rows, with the offset of the page

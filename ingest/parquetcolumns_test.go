@@ -181,7 +181,7 @@ func TestParquetColumns(t *testing.T) {
 		}},
 		"lists":      {columns: []column{image, named(label(arrow.ListOf(int64s), []int{1}, []int{}, []int{1, 2}, nil), "labels")}, want: opened{labels: none, reading: "", passed: "no class label"}},
 		"no labels":  {columns: []column{image}, want: opened{labels: none}},
-		"huge label": {columns: []column{image, label(int64s, 1<<40, 0, 0, 0)}, want: opened{err: errs.ErrCorrupt, says: []string{"column label", "row 0"}}},
+		"huge label": {columns: []column{image, label(int64s, 1<<40, 0, 0, 0)}, want: opened{err: errs.ErrUnsupported, says: []string{"column label", "row 0"}}},
 		"class labels": {
 			features: hf(classLabels("label", "dog", "cat")), columns: []column{image, label(int64s, 1, 0, 1, -1)},
 			want: opened{labels: []int32{1, 0, 1, -1}, classes: "dog cat"},

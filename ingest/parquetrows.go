@@ -109,7 +109,7 @@ func (t *imageTable) readLabels(ctx context.Context, r shardReader, c *columns) 
 			v = int64(schemas.NoLabel)
 		}
 		if v < int64(schemas.NoLabel) || v > math.MaxInt32 {
-			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("column %s: row %d has label %d", t.labels.Path, len(out), v))
+			return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s: row %d has label %d, no class", t.labels.Path, len(out), v))
 		}
 		out = append(out, int32(v))
 		return nil

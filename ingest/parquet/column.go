@@ -186,30 +186,46 @@ func (l *Leaf) Numeric() bool {
 	case Boolean, Int32, Int64, Float, Double:
 		return true
 	}
-	return false
+	return l.half
 }
 
 // Integer is a value of a numeric column; ok is false for a null, and for the NaN that
-// some writers put there. false counts as 0, true as 1.
+// some writers put there. false counts as 0, true as 1. The error is ErrFraction for a
+// number that is not whole.
 func (l *Leaf) Integer(b []byte) (v int64, ok bool, err error) {
 	if b == nil {
 		return 0, false, nil
 	}
-	var f float64
-	switch l.Type {
-	case Boolean:
+	switch {
+	case l.Type == Boolean:
 		return int64(b[0]), true, nil
-	case Int32:
-		return int64(int32(binary.LittleEndian.Uint32(b))), true, nil
-	case Int64:
-		return int64(binary.LittleEndian.Uint64(b)), true, nil
-	case Float:
-		f = float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
-	case Double:
-		f = math.Float64frombits(binary.LittleEndian.Uint64(b))
-	default:
-		return 0, false, fmt.Errorf("is of type %v", l.Type)
+	case l.Type == Int32:
+		return l.descale(int64(int32(binary.LittleEndian.Uint32(b))))
+	case l.Type == Int64:
+		return l.descale(int64(binary.LittleEndian.Uint64(b)))
+	case l.Type == Float:
+		return whole(float64(math.Float32frombits(binary.LittleEndian.Uint32(b))))
+	case l.Type == Double:
+		return whole(math.Float64frombits(binary.LittleEndian.Uint64(b)))
+	case l.half:
+		return whole(half(binary.LittleEndian.Uint16(b)))
 	}
+	return 0, false, fmt.Errorf("is of type %v", l.Type)
+}
+
+// descale is the number that a decimal's stored one stands for.
+func (l *Leaf) descale(v int64) (int64, bool, error) {
+	for range l.scale {
+		if v%10 != 0 {
+			return 0, false, fmt.Errorf("a decimal %w", ErrFraction)
+		}
+		v /= 10
+	}
+	return v, true, nil
+}
+
+// whole is a float that is a whole number.
+func whole(f float64) (v int64, ok bool, err error) {
 	if math.IsNaN(f) {
 		return 0, false, nil
 	}
@@ -217,4 +233,22 @@ func (l *Leaf) Integer(b []byte) (v int64, ok bool, err error) {
 		return 0, false, fmt.Errorf("%v %w", f, ErrFraction)
 	}
 	return int64(f), true, nil
+}
+
+// half is the value of a float of 16 bits (IEEE 754 binary16).
+func half(b uint16) float64 {
+	sign, exponent, fraction := 1.0, int(b>>10&31), float64(b&1023)
+	if b>>15 == 1 {
+		sign = -1
+	}
+	switch exponent {
+	case 0:
+		return sign * math.Ldexp(fraction, -24)
+	case 31:
+		if fraction == 0 {
+			return math.Inf(int(sign))
+		}
+		return math.NaN()
+	}
+	return sign * math.Ldexp(1024+fraction, exponent-25)
 }

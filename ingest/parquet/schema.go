@@ -38,9 +38,11 @@ type Leaf struct {
 	Text     bool // the bytes are a string
 	Repeated bool // it is in a list or map: a row has any number of values
 
-	index  int // of its chunk in every row group
-	length int // bytes of a value of FixedBytes
-	most   int // definition level of a value that is there
+	index  int  // of its chunk in every row group
+	scale  int  // of a decimal: its numbers are stored times 10^scale
+	half   bool // the values are floats of 16 bits
+	length int  // bytes of a value of FixedBytes
+	most   int  // definition level of a value that is there
 }
 
 // Fields of FileMetaData and SchemaElement, and values of some of them (parquet.thrift).
@@ -56,18 +58,22 @@ const (
 	schemaName       = 4
 	schemaChildren   = 5
 	schemaConverted  = 6
+	schemaScale      = 7
 	schemaLogical    = 10
 
 	optional = 1
 	repeated = 2
 
-	convertedUTF8 = 0
-	convertedEnum = 4
-	convertedJSON = 19
+	convertedUTF8    = 0
+	convertedEnum    = 4
+	convertedDecimal = 5
+	convertedJSON    = 19
 
-	logicalString = 1
-	logicalEnum   = 4
-	logicalJSON   = 12
+	logicalString  = 1
+	logicalEnum    = 4
+	logicalDecimal = 5
+	logicalJSON    = 12
+	logicalFloat16 = 15
 
 	// maxSchemaElements and maxSchemaDepth cap what a schema may hold.
 	maxSchemaElements = 10_000
@@ -132,6 +138,7 @@ func readSchema(footer message) ([]Leaf, error) {
 			Path: strings.Join(append(full, name), "."), Type: Type(e.int(schemaType)), Text: isText(e), Repeated: rep,
 			index: len(leaves), length: int(e.int(schemaLength)), most: most,
 		}
+		l.scale, l.half = decimalScale(e), l.Type == FixedBytes && l.length == 2 && e.at(schemaLogical).firstField() == logicalFloat16
 		if _, given := e.number(schemaType); !given { // a group without children, which some writers leave
 			l.Type = -1
 		}
@@ -153,3 +160,17 @@ func isText(e message) bool {
 	converted, given := e.number(schemaConverted)
 	return given && (converted == convertedUTF8 || converted == convertedEnum || converted == convertedJSON)
 }
+
+// decimalScale is the number of decimal places of a decimal; 0 of anything else.
+func decimalScale(e message) int {
+	scale := int64(0)
+	if l := e.at(schemaLogical); l.firstField() == logicalDecimal {
+		scale = l.at(logicalDecimal).int(1)
+	} else if c, given := e.number(schemaConverted); given && c == convertedDecimal {
+		scale = e.int(schemaScale)
+	}
+	return int(max(0, min(scale, maxScale)))
+}
+
+// maxScale is the most decimal places that a decimal of 64 bits may have.
+const maxScale = 18
