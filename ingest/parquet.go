@@ -10,6 +10,9 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"resslt/ingest/parquet"
 	"resslt/ingest/store"
@@ -63,6 +66,9 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if columns.base, err = partitionBase(ctx, glob, opt); err != nil {
+		return nil, err
+	}
 	set.scan, set.asNamed = columns.scan, true // none is published
 	x, err := set.openIndex(ctx, set.kind.scheme, arg, split, opt)
 	if err != nil {
@@ -86,7 +92,7 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	}
 	if key, ok := strings.CutSuffix(m.Reading, folderMark); ok { // a folder that all have in common is in no shard's name
 		_, key, _ = strings.Cut(key, "&label=")
-		for _, part := range partitions(store.Join(set.dir, "x")) {
+		for _, part := range columns.partitions(store.Join(set.dir, "x")) {
 			if strings.HasPrefix(part, key+"=") {
 				m.Reading += part
 			}
@@ -128,31 +134,40 @@ func (s *shardSet) parquetClasses(ctx context.Context, arg, split string, x *ind
 	return classes, x.checkLabels(s.kind.op, classes, "take other labels by ?label=COLUMN, or none by ?label=none", "the footer")
 }
 
-// listedOtherwise reports whether another split lists other classes, or the same in
-// another order, by its first file: then labels of both count in one list. A file that
-// can't be read says nothing: its split can't be opened either.
+// listedOtherwise reports whether a file of another split lists other classes, or the
+// same in another order, or has names for labels: then labels of all splits count in one
+// list, whichever of them is opened. A file that can't be read is an error: what it
+// says would change the numbers of the labels.
 func (s *shardSet) listedOtherwise(ctx context.Context, split string, classes []string, columns parquetColumns, opt Options) (bool, error) {
 	if err := s.findOthers(ctx, opt.files, split); err != nil {
 		return false, err
 	}
-	seen := map[string]bool{}
-	for _, p := range slices.Sorted(slices.Values(s.others)) {
-		place, err := splitOfFile(p)
-		if err != nil || seen[place.split] {
-			continue
-		}
-		seen[place.split] = true
-		f, err := openFile(ctx, opt.files, s.kind.op, p, parquetHint)
-		if err != nil {
-			continue
-		}
-		t, err := columns.openTable(ctx, f, p)
-		f.Close()
-		if err == nil && len(t.classes) > 0 && !slices.Equal(t.classes, classes) {
-			return true, nil
-		}
+	var other atomic.Bool
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(opt.Workers)
+	for _, p := range s.others {
+		g.Go(func() error {
+			f, err := openFile(gctx, opt.files, s.kind.op, p, parquetHint)
+			if errors.Is(err, errs.ErrNotFound) && store.Remote(p) {
+				return nil // the name of a split that may be there
+			}
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			t, err := columns.openTable(gctx, f, p)
+			if err != nil {
+				return err
+			}
+			named := t.part != "" || t.labels != nil && !t.labels.Numeric()
+			if named || len(t.classes) > 0 && !slices.Equal(t.classes, classes) {
+				other.Store(true)
+			}
+			return nil
+		})
 	}
-	return false, ctx.Err()
+	err := g.Wait()
+	return other.Load(), err
 }
 
 // imageTable is the columns of one file that make up a data set.
@@ -244,11 +259,11 @@ func (c parquetColumns) scan(ctx context.Context, st *store.Store, path string, 
 	}
 	defer f.Close()
 	f.Keep = keep
-	sum, err := f.sum(ctx, op, parquetHint, m, nil)
+	t, err := c.openTable(ctx, f, path) // first: what is no Parquet file need not be hashed
 	if err != nil {
 		return nil, s, seen, err
 	}
-	t, err := c.openTable(ctx, f, path)
+	sum, err := f.sum(ctx, op, parquetHint, m, nil)
 	if err != nil {
 		return nil, s, seen, err
 	}

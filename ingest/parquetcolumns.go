@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"resslt/ingest/parquet"
+	"resslt/ingest/store"
 	"resslt/schemas/errs"
 )
 
@@ -22,6 +24,7 @@ import (
 // call class labels, else the one of a usual name, else a folder's name: label=3.
 type parquetColumns struct {
 	image, label string
+	base         string // the folder that the URI names: those below it may give labels
 }
 
 const columnsHint = "name the columns, as in parquet:DIR?image=photo&label=breed, or label=none"
@@ -257,7 +260,7 @@ func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) 
 	if c.label == noLabels {
 		return nil, nil
 	}
-	parts := partitions(file)
+	parts := c.partitions(file)
 	if c.label != "" {
 		if l := s.leaf(c.label); l != nil {
 			return l, checkLabelLeaf(l)
@@ -316,6 +319,40 @@ func checkLabelLeaf(l *parquet.Leaf) error {
 		why = "a list"
 	}
 	return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is %s, no class label", l.Path, why))
+}
+
+// partitionBase is the folder that a URI names, or in which its glob begins. What is
+// called label=3 above it says nothing of the data: copies may be anywhere.
+func partitionBase(ctx context.Context, glob string, opt Options) (string, error) {
+	magic := strings.IndexAny(glob, "*?[{")
+	if magic < 0 || !store.Remote(glob) {
+		isDir, err := opt.files.IsDir(ctx, glob)
+		if err != nil {
+			return "", fileError("open parquet", glob, parquetHint, err)
+		}
+		if isDir {
+			return glob, nil
+		}
+	}
+	if magic >= 0 {
+		glob = glob[:magic] + "x"
+	}
+	return store.Dir(glob), nil
+}
+
+// partitions are the folders of a file's path that give its values: those below the base;
+// or all of them, if the URI names the label.
+func (c parquetColumns) partitions(file string) []string {
+	rel, err := store.Rel(c.base, file)
+	if below := err == nil && !strings.HasPrefix(rel, ".."); below && c.label == "" {
+		return partitions(rel)
+	} else if !below && c.label == "" {
+		return nil
+	}
+	if abs, err := store.Abs(file); err == nil {
+		file = abs
+	}
+	return partitions(file)
 }
 
 // partitions are the folders of a path that Hive and Spark name by a column's value:

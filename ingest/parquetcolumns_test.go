@@ -304,7 +304,7 @@ func TestParquetLayouts(t *testing.T) {
 		},
 		"folders of labels": {
 			map[string][]byte{"label=0/part-0.parquet": bare, "label=2/part-0.parquet": bare, "label=__HIVE_DEFAULT_PARTITION__/part-0.parquet": bare},
-			[]asked{{"", "", opened{labels: []int32{0, 0, 2, 2, -1, -1}, reading: "image=image&label=label/"}}, {"/label=2/*.parquet", "", opened{labels: twos, reading: "image=image&label=label/label=2"}}},
+			[]asked{{"", "", opened{labels: []int32{0, 0, 2, 2, -1, -1}, reading: "image=image&label=label/"}}, {"/label=2/*.parquet", "", opened{labels: []int32{-1, -1}}}, {"/label=2", "", opened{labels: []int32{-1, -1}}}, {"/label=2/*.parquet?label=label", "", opened{labels: twos, reading: "image=image&label=label/label=2"}}},
 		},
 		"folders of class names": {
 			map[string][]byte{"class=train%20set/part-0.parquet": bare, "class=cat/part-0.parquet": bare},

@@ -25,6 +25,9 @@ const (
 	encryptedMagic = "PARE"
 	// footerGuess is how much of the file's end is read first.
 	footerGuess = 256 << 10
+	// fewRows are no matter of memory, whatever the size of the file: rows that share
+	// an image in a dictionary take almost nothing.
+	fewRows = 1 << 20
 	// maxFooterBytes caps what a footer may hold.
 	maxFooterBytes = 64 << 20
 )
@@ -194,7 +197,7 @@ func (f *File) addChunk(col *Column, g int, group message) error {
 	}
 	n := m.int(metaCompressed)
 	if c.start < 4 || n < 0 || c.start > f.size || n > f.size-c.start ||
-		c.rows < 0 || c.rows > f.size || // an image takes more than a byte
+		c.rows < 0 || c.rows > max(f.size, fewRows)-col.Rows() || // an image takes more than a byte
 		m.int(metaValues) != c.rows {
 		return corrupt("%d bytes at %d for %d values of %d rows, in a file of %d bytes", n, c.start, m.int(metaValues), c.rows, f.size)
 	}
