@@ -73,7 +73,10 @@ func extends(raw []byte) string {
 		Extends string `yaml:"extends"`
 	}
 	raw, err := bounded.Text(raw)
-	if err != nil || boundedyaml.Check(raw) != nil || yaml.Unmarshal(raw, &f) != nil {
+	if err != nil || boundedyaml.Check(raw) != nil {
+		return ""
+	}
+	if boundedyaml.Protect(func() error { return yaml.Unmarshal(raw, &f) }) != nil {
 		return ""
 	}
 	return f.Extends
