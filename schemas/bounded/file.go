@@ -1,6 +1,7 @@
 package bounded
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -106,7 +107,7 @@ func ReadAll(f *os.File, most int64) ([]byte, error) {
 	}
 	raw := make([]byte, size)
 	n, err := f.ReadAt(raw, 0)
-	if err == io.EOF { // it became shorter
+	if errors.Is(err, io.EOF) { // it became shorter
 		err = nil
 	}
 	return raw[:n], err
