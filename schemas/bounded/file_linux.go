@@ -20,7 +20,7 @@ func ofKernel(f *os.File) bool {
 	if syscall.Fstatfs(int(f.Fd()), &s) != nil {
 		return false
 	}
-	switch int64(s.Type) { //nolint:unconvert // an int32 on some architectures
+	switch uint64(s.Type) {
 	case procMagic, sysMagic, debugMagic, tracingMagic:
 		return true
 	}

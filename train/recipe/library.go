@@ -101,6 +101,10 @@ func decode(raw []byte, into any) error {
 	if err := boundedyaml.Check(raw); err != nil {
 		return err
 	}
+	return boundedyaml.Protect(func() error { return decodeChecked(raw, into) })
+}
+
+func decodeChecked(raw []byte, into any) error {
 	raw, err := bounded.Text(raw)
 	if err != nil || len(bytes.TrimSpace(raw)) == 0 {
 		return err

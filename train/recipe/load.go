@@ -73,7 +73,10 @@ func extends(raw []byte) string {
 		Extends string `yaml:"extends"`
 	}
 	raw, err := bounded.Text(raw)
-	if err != nil || boundedyaml.Check(raw) != nil || yaml.Unmarshal(raw, &f) != nil {
+	if err != nil || boundedyaml.Check(raw) != nil {
+		return ""
+	}
+	if boundedyaml.Protect(func() error { return yaml.Unmarshal(raw, &f) }) != nil {
 		return ""
 	}
 	return f.Extends
@@ -111,12 +114,12 @@ func (r *Recipe) Set(overrides ...string) error {
 		key, value, ok := strings.Cut(o, "=")
 		key = strings.TrimSpace(key)
 		if !ok || key == "" {
-			return errs.New("--set", o, "write key=value, e.g. --set epochs=5", errs.ErrUsage)
+			return errs.New("--set", short(o), "write key=value, e.g. --set epochs=5", errs.ErrUsage)
 		}
 		field, known := r.field(key)
 		if !known {
-			return errs.New("--set", o, "did you mean "+bounded.Nearest(key, keys())+"? `resslt recipe show` lists every key",
-				errs.Because(errs.ErrUsage, "unknown key "+key))
+			return errs.New("--set", short(o), "did you mean "+bounded.Nearest(key, keys())+"? `resslt recipe show` lists every key",
+				errs.Because(errs.ErrUsage, "unknown key "+short(key)))
 		}
 		if field.Kind() == reflect.String {
 			field.SetString(value) // verbatim: a URI may contain YAML's special characters
@@ -127,11 +130,20 @@ func (r *Recipe) Set(overrides ...string) error {
 		}
 		changed := *r // so that a refused value changes nothing
 		if err := decode([]byte(key+": "+value+"\n"), &changed); err != nil {
-			return errs.New("--set", o, "give a value of the type that `resslt recipe show` shows", errs.Because(errs.ErrUsage, err.Error()))
+			return errs.New("--set", short(o), "give a value of the type that `resslt recipe show` shows", errs.Because(errs.ErrUsage, err.Error()))
 		}
 		*r = changed
 	}
 	return nil
+}
+
+// short is what an error repeats of a text that somebody gave.
+func short(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // YAML is the recipe as a file that Load accepts, with the keys in the struct's order.

@@ -4,6 +4,6 @@
 //
 //	bounded.Text, at most MaxBytes
 //	tokens: brackets, block lists and mappings, anchors and tags nest ≤ bounded.MaxNesting
-//	parse, under recover
+//	parse, under recover (Protect), as must be what decodes
 //	nodes, an alias counted as all that it stands for ≤ maxNodes; no alias within its anchor
 package boundedyaml

@@ -41,11 +41,25 @@ func Parse(text []byte) (file *ast.File, err error) {
 	if err := marks(text); err != nil {
 		return nil, err
 	}
+	err = Protect(func() (err error) { file, err = parse(text); return err })
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Protect runs what parses or decodes with the library, which panics on some texts, and
+// makes an error of it.
+func Protect(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			file, err = nil, fmt.Errorf("the YAML parser panicked: %v", r)
+			err = errors.New("it is no YAML that the parser understands")
 		}
 	}()
+	return do()
+}
+
+func parse(text []byte) (file *ast.File, err error) {
 	tokens := lexer.Tokenize(string(text))
 	if err := nesting(tokens); err != nil {
 		return nil, err
