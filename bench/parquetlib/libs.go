@@ -194,7 +194,6 @@ func (g *goReader) row(i int64) ([]byte, error) {
 type arrowReader struct {
 	f      *file.Reader
 	column int
-	levels bool
 }
 
 func openArrow(r io.ReaderAt, size int64, column string) (reader, error) {
@@ -208,7 +207,7 @@ func openArrow(r io.ReaderAt, size int64, column string) (reader, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("no column %q", column)
 	}
-	return &arrowReader{f, i, f.MetaData().Schema.Column(i).MaxDefinitionLevel() > 0}, nil
+	return &arrowReader{f, i}, nil
 }
 
 func (a *arrowReader) chunk(group int) (*file.ByteArrayColumnChunkReader, error) {

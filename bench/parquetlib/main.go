@@ -49,7 +49,7 @@ func run(args []string) error {
 }
 
 func find(name string) (library, error) {
-	for _, l := range libraries {
+	for _, l := range append(controls, libraries...) {
 		if l.name == name {
 			return l, nil
 		}
@@ -124,18 +124,16 @@ func matrix(truth string) error {
 		}
 		files++
 		for _, l := range libraries {
-			out, err := exec.Command(os.Args[0], "one-digest", l.name, t.File, t.Column).CombinedOutput()
+			cmd := exec.Command(os.Args[0], "one-digest", l.name, t.File, t.Column)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr // warnings, too
+			out, err := cmd.Output()
 			if err == nil && strings.TrimSpace(string(out)) == fmt.Sprint(t.Rows, " ", t.SHA256) {
 				read[l.name]++
 				continue
 			}
-			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-			fmt.Printf("%s: %s (%s): %.200s, %v, not %d rows\n", l.name, t.File, t.Column, lines[len(lines)-1], err, t.Rows)
-			for _, line := range lines {
-				if strings.HasPrefix(line, "panic:") {
-					fmt.Printf("    %.200s\n", line)
-				}
-			}
+			message, _, _ := strings.Cut(stderr.String(), "\n")
+			fmt.Printf("%s: %s (%s): %.200s, %v; %s, not %d rows\n", l.name, t.File, t.Column, message, err, strings.TrimSpace(string(out)), t.Rows)
 		}
 	}
 	for _, l := range libraries {

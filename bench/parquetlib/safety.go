@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -41,8 +42,7 @@ func mutate(b []byte, seed uint64) []byte {
 			b[at()] ^= byte(1 << random.IntN(8))
 		}
 	case 1:
-		big := [][]byte{{0xff, 0xff, 0xff, 0xff, 0x07}, {0xfe, 0xff, 0xff, 0xff, 0x0f}, {0xff, 0xff, 0xff, 0x7f}, {0, 0, 0, 0x40}, {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}}
-		copy(b[at():], big[random.IntN(len(big))])
+		return blowUp(b, footer, random)
 	default:
 		from := at()
 		n := 1 + random.IntN(min(64, len(b)-from))
@@ -52,6 +52,27 @@ func mutate(b []byte, seed uint64) []byte {
 		b = append(b[:from], b[from+n:]...)
 	}
 	return b
+}
+
+// blowUp makes a number of the footer or of the first page's header a large one. What
+// follows it moves, and the footer keeps its right length.
+func blowUp(b []byte, footer int, random *rand.Rand) []byte {
+	const header = 40 // about as long as the first page's
+	from := 4 + random.IntN(header)
+	if random.IntN(2) == 0 {
+		from = footer + random.IntN(len(b)-8-footer)
+	}
+	to := from + 1
+	for b[to-1] >= 0x80 && to < len(b)-8 {
+		to++
+	}
+	large := []int64{1 << 14, 1 << 20, 1 << 28, 1 << 30, 1<<31 - 1, 1 << 40, 1<<63 - 1, -1, -1 << 31}
+	n := binary.AppendVarint(nil, large[random.IntN(len(large))]) // zigzag, as in Thrift
+	out := slices.Concat(b[:from], n, b[to:])
+	if from >= footer {
+		binary.LittleEndian.PutUint32(out[len(out)-8:], uint32(len(out)-8-footer))
+	}
+	return out
 }
 
 // Exit statuses of a process that reads a mutated file.
@@ -79,22 +100,24 @@ func mutation(l library, path, column string, seed uint64) error {
 			os.Exit(panicStatus)
 		}
 	}()
-	if _, _, err := digest(l, b, column); err != nil {
+	rows, _, err := digest(l, b, column)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(errorStatus)
 	}
+	fmt.Println(rows)
 	os.Exit(readStatus)
 	return nil
 }
 
 // outcome runs such a process and says how it ended.
-func outcome(l library, path, column string, seed uint64) (what, message string, peak int64, err error) {
+func outcome(l library, path, column string, rows int, seed uint64) (what, message string, peak int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "one-mutation", l.name, path, column, fmt.Sprint(seed))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	err = cmd.Run()
+	out, err := cmd.Output()
 	message, _, _ = strings.Cut(stderr.String(), "\n")
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		peak = u.Maxrss * 1024
@@ -103,6 +126,8 @@ func outcome(l library, path, column string, seed uint64) (what, message string,
 	switch {
 	case ctx.Err() != nil:
 		return "time-out", message, peak, nil
+	case err == nil && strings.TrimSpace(string(out)) != fmt.Sprint(rows):
+		return "other rows", strings.TrimSpace(string(out)) + " rows", peak, nil
 	case err == nil:
 		return "read", message, peak, nil
 	case !errors.As(err, &exit):
@@ -117,23 +142,61 @@ func outcome(l library, path, column string, seed uint64) (what, message string,
 	return "crash", message, peak, nil
 }
 
+// control checks that deaths are seen: its library takes what the limit forbids, or panics.
+func control(path string) error {
+	for name, want := range map[string]string{"memory": "death by memory", "panic": "panic", "goroutine": "panic", "sleep": "time-out"} {
+		if what, message, _, err := outcome(library{name: name}, path, "", 0, 0); what != want {
+			return fmt.Errorf("control %s: %q (%s), not %q, %w", name, what, message, want, err)
+		}
+	}
+	return nil
+}
+
+var controls = []library{
+	{"memory", func(io.ReaderAt, int64, string) (reader, error) {
+		b := make([]byte, memoryLimit+1<<20)
+		return nil, fmt.Errorf("%d bytes", len(b))
+	}},
+	{"panic", func(io.ReaderAt, int64, string) (reader, error) { panic("control") }},
+	{"goroutine", func(io.ReaderAt, int64, string) (reader, error) {
+		go panic("control")
+		select {}
+	}},
+	{"sleep", func(io.ReaderAt, int64, string) (reader, error) {
+		time.Sleep(time.Hour)
+		return nil, nil
+	}},
+}
+
 // safety prints how reading ended, for seeds mutations of each file; files are
 // PATH=COLUMN.
 func safety(seeds int, files []string) error {
+	if path, _, ok := strings.Cut(files[0], "="); ok {
+		if err := control(path); err != nil {
+			return err
+		}
+	}
 	for _, l := range libraries {
 		count, first := map[string]int{}, map[string]string{}
+		var most int64
 		for _, arg := range files {
 			at := strings.LastIndex(arg, "=")
 			path, column := arg[:at], arg[at+1:]
-			if what, message, _, err := unmutated(l, path, column); err != nil || what != "read" {
-				return fmt.Errorf("%s does not read %s: %s, %w", l.name, path, message, err)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			rows, _, err := digest(l, b, column)
+			if err != nil {
+				return fmt.Errorf("%s does not read %s: %w", l.name, path, err)
 			}
 			for seed := range seeds {
-				what, message, peak, err := outcome(l, path, column, uint64(seed))
+				what, message, peak, err := outcome(l, path, column, rows, uint64(seed))
 				if err != nil {
 					return err
 				}
 				count[what]++
+				most = max(most, peak)
 				if peak > muchMemory {
 					count["over 256 MiB"]++
 					what += ", over 256 MiB"
@@ -144,24 +207,13 @@ func safety(seeds int, files []string) error {
 			}
 		}
 		fmt.Printf("%s: n=%d", l.name, seeds*len(files))
-		for _, what := range []string{"read", "error", "panic", "crash", "death by memory", "time-out", "over 256 MiB"} {
+		for _, what := range []string{"read", "other rows", "error", "panic", "crash", "death by memory", "time-out", "over 256 MiB"} {
 			fmt.Printf(", %s %d", what, count[what])
 		}
-		fmt.Println()
+		fmt.Printf(", peak %d MB\n", most/1e6)
 		for _, m := range first {
 			fmt.Print(m)
 		}
 	}
 	return nil
-}
-
-func unmutated(l library, path, column string) (what, message string, rows int, err error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", "", 0, err
-	}
-	if rows, _, err = digest(l, b, column); err != nil {
-		return "error", err.Error(), 0, err
-	}
-	return "read", "", rows, nil
 }
