@@ -1,7 +1,7 @@
 """Writes what this benchmark reads.
 
     prepare.py DIR big                 six files of 200 MB: pyarrow's defaults (one page a row
-                                       group, with dictionary); pages of 1 MB; these with page index
+                                       group, with dictionary); pages of 2 MB; these with page index
     prepare.py DIR truth FOLDER...     what pyarrow reads in all Parquet files of folders
 
 The truth is a JSON line a file: its image column, the number of rows, and the SHA-256 of
@@ -26,7 +26,7 @@ def big(out: pathlib.Path) -> None:
     table = pa.table({"image": pa.array(values, pa.binary()), "label": pa.array(range(2000))})
     for codec in ["snappy", "zstd"]:
         pq.write_table(table, out / f"{codec}.parquet", row_group_size=500, compression=codec)
-        for index in [False, True]:  # pages of 1 MB: pyarrow looks at a page's size once a batch
+        for index in [False, True]:  # pages of 2 MB: pyarrow looks at a page's size once a batch
             name = f"{codec}_pages{'_index' if index else ''}.parquet"
             pq.write_table(
                 table,
