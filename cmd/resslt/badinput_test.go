@@ -61,32 +61,31 @@ func TestBadInput(t *testing.T) {
 		code int
 		says []string
 	}{
-		"missing folder":    {args: []string{"run", "--recipe", "smoke", "--data", "folder:" + dir + "/none"}, code: 1, says: []string{dir + "/none", "hint"}},
-		"empty folder":      {args: []string{"run", "--recipe", "smoke", "--data", "folder:" + empty}, code: 1, says: []string{empty, "hint"}},
-		"wrong-size IDX":    {args: []string{"run", "--recipe", "smoke", "--data", "mnist:" + idx}, code: 1, says: []string{"idx3", "hint"}},
-		"unknown scheme":    {args: []string{"run", "--recipe", "smoke", "--data", "flickr:x"}, code: 2, says: []string{"flickr", "folder:DIR"}},
-		"unknown recipe":    {args: []string{"run", "--recipe", "quikstart"}, code: 2, says: []string{"quikstart", "quickstart"}},
-		"unknown key":       {args: []string{"run", "--recipe", recipe}, code: 2, says: []string{"batchsize", "batch_size", "2:1"}},
-		"misspelt --set":    {args: []string{"run", "--recipe", "smoke", "--set", "epoch=3"}, code: 2, says: []string{"epoch", "epochs"}},
-		"unknown flag":      {args: []string{"run", "--recipee", "smoke"}, code: 2, says: []string{"recipee", "--help"}},
-		"unknown verb":      {args: []string{"rnu"}, code: 2, says: []string{"rnu", "run"}},
-		"unknown policy":    {args: []string{"run", "--recipe", "smoke", "--set", "policy=smal"}, code: 2, says: []string{"smal", "small"}},
-		"unknown backbone":  {args: []string{"run", "--recipe", "smoke", "--set", "backbone=resnet19"}, code: 2, says: []string{"resnet19", "resnet18"}},
-		"no libtorch":       {args: []string{"run", "--recipe", "smoke"}, env: "RESSLT_TORCH=" + dir + "/none.so", code: 1, says: []string{"none.so", "hint"}},
-		"broken libtorch":   {args: []string{"run", "--recipe", "smoke"}, env: "RESSLT_TORCH=" + notTorch, code: 1, says: []string{notTorch, "hint"}},
-		"no broker":         {args: []string{"train", "--recipe", "smoke", "--nats", "nats://127.0.0.1:1"}, code: 1, says: []string{"127.0.0.1:1", "hint"}},
-		"inspect what":      {args: []string{"inspect"}, code: 2, says: []string{"--data", "hint"}},
-		"fraction":          {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=64.5"}, code: 2, says: []string{"64.5", "whole"}},
-		"endless run":       {args: []string{"run", "--recipe", "smoke", "--set", "epochs=9223372036854775807"}, code: 2, says: []string{"epochs", "at most"}},
-		"no such GPU":       {args: []string{"run", "--recipe", "smoke", "--set", "device=cuda:7"}, code: 1, says: []string{"cuda:7", "doctor"}},
-		"folder to write":   {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/no/x.npy"}, code: 1, says: []string{dir + "/no", "hint"}},
-		"unsound recipe":    {args: []string{"recipe", "check", "smoke", "--set", "backbone=vgg"}, code: 2, says: []string{"vgg", "resnet18"}},
-		"nothing to resume": {args: []string{"run", "--recipe", "smoke", "--resume"}, code: 1, says: []string{"no checkpoint", "hint"}},
-		"no weights":        {args: []string{"eval", "knn", "--checkpoint", dir + "/none", "--data", "fashion-mnist:"}, code: 1, says: []string{dir + "/none", "hint"}},
-		"text as weights":   {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/x.npy"}, code: 1, says: []string{recipe, "corrupt"}},
-		"audit of less":     {args: []string{"train", "--recipe", "smoke", "--audit", "-1"}, code: 2, says: []string{"--audit -1", "1 or more"}},
-		"remake of less":    {args: []string{"record", "verify", dir, "--remake", "-1"}, code: 2, says: []string{"--remake -1", "1 or more"}},
-		"more than images":  {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=70000", "--set", "K=100000", "--set", "steps_per_epoch=0"}, code: 2, says: []string{"batch_size", "60000"}},
+		"missing folder":   {args: []string{"run", "--recipe", "smoke", "--data", "folder:" + dir + "/none"}, code: 1, says: []string{dir + "/none", "hint"}},
+		"empty folder":     {args: []string{"run", "--recipe", "smoke", "--data", "folder:" + empty}, code: 1, says: []string{empty, "hint"}},
+		"wrong-size IDX":   {args: []string{"run", "--recipe", "smoke", "--data", "mnist:" + idx}, code: 1, says: []string{"idx3", "hint"}},
+		"unknown scheme":   {args: []string{"run", "--recipe", "smoke", "--data", "flickr:x"}, code: 2, says: []string{"flickr", "folder:DIR"}},
+		"unknown recipe":   {args: []string{"run", "--recipe", "quikstart"}, code: 2, says: []string{"quikstart", "quickstart"}},
+		"unknown key":      {args: []string{"run", "--recipe", recipe}, code: 2, says: []string{"batchsize", "batch_size", "2:1"}},
+		"misspelt --set":   {args: []string{"run", "--recipe", "smoke", "--set", "epoch=3"}, code: 2, says: []string{"epoch", "epochs"}},
+		"unknown flag":     {args: []string{"run", "--recipee", "smoke"}, code: 2, says: []string{"recipee", "--help"}},
+		"unknown verb":     {args: []string{"rnu"}, code: 2, says: []string{"rnu", "run"}},
+		"unknown policy":   {args: []string{"run", "--recipe", "smoke", "--set", "policy=smal"}, code: 2, says: []string{"smal", "small"}},
+		"unknown backbone": {args: []string{"run", "--recipe", "smoke", "--set", "backbone=resnet19"}, code: 2, says: []string{"resnet19", "resnet18"}},
+		"no libtorch":      {args: []string{"run", "--recipe", "smoke"}, env: "RESSLT_TORCH=" + dir + "/none.so", code: 1, says: []string{"none.so", "hint"}},
+		"broken libtorch":  {args: []string{"run", "--recipe", "smoke"}, env: "RESSLT_TORCH=" + notTorch, code: 1, says: []string{notTorch, "hint"}},
+		"no broker":        {args: []string{"train", "--recipe", "smoke", "--nats", "nats://127.0.0.1:1"}, code: 1, says: []string{"127.0.0.1:1", "hint"}},
+		"inspect what":     {args: []string{"inspect"}, code: 2, says: []string{"--data", "hint"}},
+		"fraction":         {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=64.5"}, code: 2, says: []string{"64.5", "whole"}},
+		"endless run":      {args: []string{"run", "--recipe", "smoke", "--set", "epochs=9223372036854775807"}, code: 2, says: []string{"epochs", "at most"}},
+		"no such GPU":      {args: []string{"run", "--recipe", "smoke", "--set", "device=cuda:7"}, code: 1, says: []string{"cuda:7", "doctor"}},
+		"folder to write":  {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/no/x.npy"}, code: 1, says: []string{dir + "/no", "hint"}},
+		"unsound recipe":   {args: []string{"recipe", "check", "smoke", "--set", "backbone=vgg"}, code: 2, says: []string{"vgg", "resnet18"}},
+		"no weights":       {args: []string{"eval", "knn", "--checkpoint", dir + "/none", "--data", "fashion-mnist:"}, code: 1, says: []string{dir + "/none", "hint"}},
+		"text as weights":  {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/x.npy"}, code: 1, says: []string{recipe, "corrupt"}},
+		"audit of less":    {args: []string{"train", "--recipe", "smoke", "--audit", "-1"}, code: 2, says: []string{"--audit -1", "1 or more"}},
+		"remake of less":   {args: []string{"record", "verify", dir, "--remake", "-1"}, code: 2, says: []string{"--remake -1", "1 or more"}},
+		"more than images": {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=70000", "--set", "K=100000", "--set", "steps_per_epoch=0"}, code: 2, says: []string{"batch_size", "60000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(strings.Join(tc.args, " "), "fashion") || name == "more than images" {
@@ -136,8 +135,8 @@ func TestBrokenPicturesAreReplaced(t *testing.T) {
 
 	small := []string{"--data", "folder:" + dir, "--set", "batch_size=8", "--set", "K=64", "--set", "steps_per_epoch=5", "--set", "image_size=32"}
 	a := summaryOf(t, quick(t.TempDir(), small...)...)
-	if a.SamplesReplaced == 0 || a.ChunksTombstoned != 0 || a.Images != 43 {
-		t.Errorf("replaced %d, tombstones %d, images %d; want some, 0, 43", a.SamplesReplaced, a.ChunksTombstoned, a.Images)
+	if a.SamplesReplaced == 0 || a.ChunksTombstoned != 0 || a.Images != 42 { // the empty file is passed over
+		t.Errorf("replaced %d, tombstones %d, images %d; want some, 0, 42", a.SamplesReplaced, a.ChunksTombstoned, a.Images)
 	}
 	sameWeights(t, "again, four workers", summaryOf(t, quick(t.TempDir(), append(small, "--workers", "4")...)...), a)
 

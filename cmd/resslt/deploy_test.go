@@ -17,8 +17,8 @@ func TestDeployFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkFlags(t, train, "kubernetes/train.yaml", `resslt train (?s:.*?)"\$@"`)
-	checkFlags(t, train, "kubernetes/pytorchjob.yaml", `resslt train (?s:.*?)"\$@"`)
+	checkFlags(t, train, "kubernetes/train.yaml", `resslt train (?s:.*?)--resume`)
+	checkFlags(t, train, "kubernetes/pytorchjob.yaml", `resslt train (?s:.*?)--resume`)
 	checkFlags(t, train, "systemd/resslt-train@.service", `resslt train .*`)
 	checkFlags(t, train, "compose.yaml", `\["train".*\]`)
 	keys, _, err := root.Find([]string{"keys"})

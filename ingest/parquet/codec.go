@@ -106,7 +106,7 @@ var zstdReaders sync.Pool
 // readSize reads size bytes, the last, of what compressed bytes hold.
 func readSize(r io.Reader, compressed int, size int64) ([]byte, error) {
 	// Photographs do not shrink; what shrinks further grows the buffer.
-	out := bytes.NewBuffer(make([]byte, 0, min(size+1, 4*int64(compressed)+bytes.MinRead)))
+	out := bytes.NewBuffer(make([]byte, 0, min(size+1, 4*int64(compressed))+bytes.MinRead))
 	n, err := out.ReadFrom(io.LimitReader(r, size+1))
 	if err == nil && n != size {
 		err = errSize

@@ -158,6 +158,9 @@ func (f *File) Column(l Leaf) (*Column, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := f.footer.int(fileRows); n != col.Rows() {
+		return nil, corrupt("column %s has %d rows, the footer says %d", l.Path, col.Rows(), n)
+	}
 	return col, nil
 }
 

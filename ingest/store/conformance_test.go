@@ -192,7 +192,7 @@ func TestFaultsOfListings(t *testing.T) {
 func TestFaultsOfDisks(t *testing.T) {
 	data := content(51, 200_000)
 	for _, cause := range []error{syscall.EIO, syscall.ESTALE, syscall.EACCES, syscall.ENOENT, io.ErrUnexpectedEOF} {
-		for _, op := range []storetest.Op{storetest.Stat, storetest.Open, storetest.Read} {
+		for _, op := range []storetest.Op{storetest.Open, storetest.Read} {
 			t.Run(string(op)+"/"+cause.Error(), func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "x.tar")
 				if err := os.WriteFile(path, data, 0o644); err != nil {
