@@ -121,15 +121,18 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 // stands for the names of several splits. Shards of one split, and those of a list or
 // range, are all meant, whatever they are called.
 func (s *shardSet) choose(glob, split string) error {
+	wild := strings.ContainsAny(glob, "*?") && !strings.Contains(glob, "{")
 	found := map[string]bool{}
 	for _, p := range s.paths {
 		f, err := splitOfFile(store.Base(p))
+		if err != nil && wild { // it could hide a split among the others
+			return s.kind.fileErrorOf(glob, err)
+		}
 		if err != nil {
-			return nil //nolint:nilerr // a name that can be read in two ways is meant by the glob
+			return nil //nolint:nilerr // a name that can be read in two ways is meant where it is written out
 		}
 		found[f.split] = true
 	}
-	wild := strings.ContainsAny(glob, "*?") && !strings.Contains(glob, "{")
 	delete(found, "")
 	if len(found) == 0 {
 		if wild {

@@ -102,7 +102,7 @@ func TestResumeSaysWhatDiffers(t *testing.T) {
 	}
 	refused("another batch", "mismatch: batch_size is 4, the run has 8 (", "--set", "batch_size=4")
 	refused("two things", "mismatch: batch_size is 4, the run has 8; seed is 3, the run has", "--set", "seed=3", "--set", "batch_size=4")
-	refused("another engine", "mismatch: engine is gift/1", "--set", "engine=gift")
+	refused("another engine", "mismatch: engine is gift/2", "--set", "engine=gift")
 	write(t, filepath.Join(dir, "dog", "z.jpg"), jpegFile(t, 32, 99))
 	refused("another image", "mismatch: number of samples is 21, the run has 20; shard dog is 11 samples, the run has 10 samples (")
 	if err := os.Remove(filepath.Join(dir, "dog", "z.jpg")); err != nil {
