@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/schemas/sniff"
 )
@@ -45,6 +46,9 @@ should trust those.`,
 			if len(args) != 2 {
 				return errs.New("", c.CommandPath(), "name the checkpoint and the file to write", errs.Because(errs.ErrUsage, "it takes two files"))
 			}
+			if err := checkConversion(args[0], args[1]); err != nil {
+				return err
+			}
 			if kind := sniff.File(args[0]); kind.Name == "a safetensors file" {
 				return errs.New("convert", args[0], "give it to --checkpoint as it is", errs.Because(errs.ErrUsage, "it is "+kind.Name))
 			}
@@ -65,6 +69,28 @@ should trust those.`,
 	return c
 }
 
+// checkConversion refuses an input that is no file, and an output that is the input or
+// can be no file: the encoder is a part of what the checkpoint holds.
+func checkConversion(from, to string) error {
+	in, err := os.Stat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errs.New("convert", from, "name an existing file", errs.ErrNotFound)
+	}
+	if err != nil {
+		return errs.New("convert", from, "see who may read it", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	if kind := sniff.Irregular(from); kind.Name != "" {
+		return errs.New("convert", from, kind.Hint, errs.Because(errs.ErrUsage, "it is "+kind.Name))
+	}
+	if out, err := os.Stat(to); err == nil && os.SameFile(in, out) {
+		return errs.New("convert", to, "name another file to write", errs.Because(errs.ErrUsage, "it is the checkpoint itself"))
+	}
+	if err := bounded.CheckTarget(to); err != nil {
+		return errs.New("convert", to, "name a file to write", err)
+	}
+	return nil
+}
+
 // convert runs the script.
 func convert(c *cobra.Command, python string, args []string) error {
 	if err := exec.CommandContext(c.Context(), python, "-c", "import torch").Run(); err != nil {
@@ -73,9 +99,6 @@ func convert(c *cobra.Command, python string, args []string) error {
 		}
 		return errs.New("convert", args[0], "name one that has it with --python, or `pip install torch`, or convert elsewhere with `resslt convert --script`",
 			errs.BecauseErr(errs.ErrUnavailable, fmt.Errorf("%s has no PyTorch (%w)", python, err)))
-	}
-	if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
-		return errs.New("convert", args[0], "name an existing file", errs.ErrNotFound)
 	}
 	run := exec.CommandContext(c.Context(), python, append([]string{"-"}, args...)...)
 	var said bytes.Buffer

@@ -7,6 +7,7 @@ had weights_only. --prefix names the encoder where several fit.
 
 import argparse
 import json
+import os
 import re
 import struct
 import sys
@@ -73,9 +74,17 @@ def write(path, state):
         parts.append(raw)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(head)) + head)
-        f.writelines(parts)
+    part = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(part, "wb") as f:
+            f.write(struct.pack("<Q", len(head)) + head)
+            f.writelines(parts)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
 
 
 def main():
