@@ -19,6 +19,7 @@ func padded(n int64) int64 { return (n + tarBlock - 1) / tarBlock * tarBlock }
 type tarError struct {
 	offset int64
 	why    string
+	hint   string // "" for that of a damaged tar
 }
 
 func (e *tarError) Error() string { return fmt.Sprintf("%s at offset %d", e.why, e.offset) }

@@ -151,6 +151,7 @@ func (g *grouper) columns() (*columns, error) {
 			}
 		}
 		source = labelSource(all)
+		g.joinSources(source)
 	}
 	c := &columns{offsets: []int64{}, reading: g.reading(samples, source)}
 	if rest, err = g.joinLabels(samples, rest, source); err != nil {
@@ -177,6 +178,35 @@ func (g *grouper) columns() (*columns, error) {
 		return nil, &fieldError{errs.BecauseErr(errs.ErrCorrupt, err), "write all labels of the set as numbers, or all as names; or leave them out by ?label=" + noLabels}
 	}
 	return c, nil
+}
+
+// joinSources makes the .json labels of the keys that have no label member labels of the
+// source: some samples of a shard may have the one, and some the other.
+func (g *grouper) joinSources(source string) {
+	if !slices.Contains(labelFields, source) {
+		return
+	}
+	has := map[string]bool{}
+	for i, m := range g.members {
+		if g.says(i, source) {
+			has[m.key] = true
+		}
+	}
+	var others []tarLabels
+	for _, m := range g.members {
+		if m.labels != nil && !has[m.key] && lastExt(m.field) == "json" {
+			others = append(others, m.labels)
+		}
+	}
+	other := labelSource(others)
+	if other == "" {
+		return
+	}
+	for i, m := range g.members {
+		if l, ok := m.labels.of(other); ok && !has[m.key] {
+			g.members[i].labels = tarLabels{{source, l}}
+		}
+	}
 }
 
 func faultAt(m wdsMember, format string, a ...any) error {
@@ -358,7 +388,15 @@ func (g *grouper) label(s wdsSample, source string) (*tarLabel, error) {
 	}
 	l, _ := g.members[best].labels.of(source)
 	if l.fault != "" {
-		return nil, faultAt(g.members[best], "label of %q: %s", g.members[best].name, l.fault)
+		m := g.members[best]
+		why := fmt.Sprintf("label of %q: %s", m.name, l.fault)
+		if key, ok := strings.CutPrefix(source, jsonPrefix); ok {
+			why = fmt.Sprintf("label %q of %q: %s", key, m.name, l.fault)
+		}
+		return nil, &tarError{
+			offset: m.header, why: why,
+			hint: "mend that member; or name the field that holds the labels by ?label=FIELD after the shards, or leave them out by ?label=" + noLabels,
+		}
 	}
 	return &l, nil
 }

@@ -109,6 +109,11 @@ var groupCases = []struct {
 	{about: "json, another key", members: members("0.jpg", `0.json={"Kind": 3}`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
 	{about: "json, another key, named", fields: "?label=json.Kind", members: members("0.jpg", `0.json={"Kind": 3}`), want: []string{"0.jpg 3"}},
 	{about: "json, no label", members: members("0.jpg", `0.json={"label": [1,2], "class": null, "cls": {"a": 1}}`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
+	{about: "json, true and false", members: members("0.jpg", `0.json={"label": true}`, "1.jpg", `1.json={"label": false}`), want: []string{"0.jpg 1", "1.jpg 0"}},
+	{about: "json of Python", members: members("0.jpg", `0.json={"label": 3, "score": NaN, "a": -Infinity, "b\"": "NaN"}`), want: []string{"0.jpg 3"}},
+	{about: "json, NaN is a label of none", members: members("0.jpg", `0.json={"label": NaN}`, "1.jpg", `1.json={"label": 2}`), want: []string{"0.jpg -1", "1.jpg 2"}, passed: `1 other members of samples (.json) (first "0.json")`},
+	{about: "json, NaN in a name", members: members("0.jpg", `0.json={"label": "NaN Infinity", "x": NaN}`), want: []string{"0.jpg NaN Infinity"}},
+	{about: "json beside cls", members: members("0.jpg", "0.cls=3", "1.jpg", `1.json={"label": 4}`, "2.jpg", "2.cls=5", `2.json={"label": 9}`), want: []string{"0.jpg 3", "1.jpg 4", "2.jpg 5"}, passed: `1 other members of samples (.json) (first "2.json")`},
 	{about: "json that is none", members: members("0.jpg", `0.json={"label": 3`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
 	{about: "a field named as the label", fields: "?label=y", members: members("0.jpg", "0.y=2", "0.cls=3"), want: []string{"0.jpg 2"}, passed: `1 other members of samples (.cls) (first "0.cls")`},
 	{about: "a field that is no label", fields: "?label=txt", members: members("0.jpg", "0.txt=two\nlines"), says: "is no class"},
@@ -140,6 +145,25 @@ var groupCases = []struct {
 	{about: "a label that links to no label", members: members("0.jpg", "x=3", "0.cls="+hardMark+"x"), says: "not read as a label"},
 	{about: "empty tar", want: nil},
 	{about: "no image at all", members: members("dataset.json={}", "__url__"), passed: `1 members about the shard (__NAME__) (first "__url__"); 1 samples without an image (first "dataset.json")`},
+}
+
+// One odd member must not take the labels of its shard.
+func TestOddLabelOfTar(t *testing.T) {
+	three := []string{"0.jpg", `0.json={"label": 3}`, "1.jpg", `1.json={"label": 4}`, "2.jpg"}
+	for odd, why := range map[string]string{
+		`2.json={"label": "unknown"}`: `"unknown" of "2.jpg"`,
+		`2.json={"label": -100}`:      `label "label" of "2.json": "-100" is no class`,
+		`2.json={"label": 3.5}`:       `label "label" of "2.json": "3.5" is no class`,
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members(append(three, odd)...)...)})
+		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+		errstest.Want(t, err, errs.ErrCorrupt, why, "?label=none")
+	}
+	dir := t.TempDir()
+	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg", `1.json={"label": "cat"}`)...)})
+	_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+	errstest.Want(t, err, errs.ErrCorrupt, "both names and numbers", "?label=none")
 }
 
 func TestSamplesOfTar(t *testing.T) {

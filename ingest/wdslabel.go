@@ -121,7 +121,7 @@ func readLabels(r io.Reader, field string, size int64, want string) (tarLabels, 
 // jsonLabels are the labels in an object, at its top.
 func jsonLabels(b []byte, want string) tarLabels {
 	var object map[string]json.RawMessage
-	if json.Unmarshal(b, &object) != nil {
+	if json.Unmarshal(b, &object) != nil && json.Unmarshal(nullNotNumbers(b), &object) != nil {
 		return nil
 	}
 	var out tarLabels
@@ -133,6 +133,12 @@ func jsonLabels(b []byte, want string) tarLabels {
 		text := string(raw)
 		if json.Unmarshal(raw, &text) != nil { // no string
 			text = string(raw)
+		}
+		switch string(raw) { // of two classes
+		case "true":
+			text = "1"
+		case "false":
+			text = "0"
 		}
 		l := parseLabel([]byte(text))
 		if l.name != "" && raw[0] != '"' {
@@ -150,8 +156,24 @@ func jsonLabels(b []byte, want string) tarLabels {
 	return out
 }
 
+// notNumbers are strings, which stay, and what Python's json.dumps writes for floats that
+// JSON can't hold.
+var notNumbers = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b`)
+
+// nullNotNumbers writes null for NaN and Infinity.
+func nullNotNumbers(b []byte) []byte {
+	return notNumbers.ReplaceAllFunc(b, func(m []byte) []byte {
+		if m[0] == '"' {
+			return m
+		}
+		return []byte("null")
+	})
+}
+
 // labelSource chooses the source of the labels of a shard from what its members say. A
-// .cls member is one always; others are if all that they say are labels.
+// .cls member is one always; others are if all that they say are labels. Failing that, one
+// of which most are labels is chosen too: the odd member is then refused, as the
+// alternative is to lose the labels of all.
 func labelSource(all []tarLabels) string {
 	type seen struct{ numbers, names, faults int }
 	found := map[string]*seen{}
@@ -175,19 +197,22 @@ func labelSource(all []tarLabels) string {
 	if found[labelFields[0]] != nil {
 		return labelFields[0]
 	}
-	for _, source := range labelFields[1:] {
-		if s := found[source]; s != nil && s.faults == 0 {
-			return source
+	for _, odd := range []bool{false, true} {
+		ok := func(good, bad int) bool { return bad == 0 || odd && good > bad }
+		for _, source := range labelFields[1:] {
+			if s := found[source]; s != nil && ok(s.numbers+s.names, s.faults) {
+				return source
+			}
 		}
-	}
-	for _, key := range jsonNumbers {
-		if s := found[jsonPrefix+key]; s != nil && s.faults+s.names == 0 {
-			return jsonPrefix + key
+		for _, key := range jsonNumbers {
+			if s := found[jsonPrefix+key]; s != nil && ok(s.numbers, s.faults+s.names) {
+				return jsonPrefix + key
+			}
 		}
-	}
-	for _, key := range jsonNames {
-		if s := found[jsonPrefix+key]; s != nil && s.faults+s.numbers == 0 {
-			return jsonPrefix + key
+		for _, key := range jsonNames {
+			if s := found[jsonPrefix+key]; s != nil && ok(s.names, s.faults+s.numbers) {
+				return jsonPrefix + key
+			}
 		}
 	}
 	return ""

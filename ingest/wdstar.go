@@ -101,7 +101,7 @@ func tarFault(ctx context.Context, op, where, fix, hint string, err error) error
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &te):
-		return errs.New(op, where, fix, errs.BecauseErr(errs.ErrCorrupt, te))
+		return errs.New(op, where, cmp.Or(te.hint, fix), errs.BecauseErr(errs.ErrCorrupt, te))
 	case errors.As(err, &fe):
 		return errs.New(op, where, fe.hint, fe.err)
 	}
