@@ -46,11 +46,11 @@ should trust those.`,
 			if len(args) != 2 {
 				return errs.New("", c.CommandPath(), "name the checkpoint and the file to write", errs.Because(errs.ErrUsage, "it takes two files"))
 			}
-			if err := checkConversion(args[0], args[1]); err != nil {
-				return err
-			}
 			if kind := sniff.File(args[0]); kind.Name == "a safetensors file" {
 				return errs.New("convert", args[0], "give it to --checkpoint as it is", errs.Because(errs.ErrUsage, "it is "+kind.Name))
+			}
+			if err := checkConversion(args[0], args[1]); err != nil {
+				return err
 			}
 			if trust {
 				args = append(args, "--trust")
