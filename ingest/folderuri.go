@@ -129,15 +129,6 @@ func parseSplitFolder(op, s string) (split, folder string, err error) {
 	return split, folder, nil
 }
 
-// SplitName is the split that a name means, "val" for "validation"; the name itself where
-// that is unknown.
-func SplitName(name string) string {
-	if s := splitWords[strings.ToLower(name)]; s != "" {
-		return s
-	}
-	return name
-}
-
 // checkSplitFolders refuses a split that holds another one's images.
 func checkSplitFolders(op, place string, named map[string]string) error {
 	for _, a := range folderSplits {

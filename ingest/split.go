@@ -32,19 +32,26 @@ var spellings = map[string][]string{
 	Test:  {"test", "testing", "Test", "Testing"},
 }
 
-// splitCalled is the split that a person means by a name, as by Hugging Face's
-// "validation"; the name itself where it is none that is known.
+// SplitName is the split that a folder's name means, "val" for "validation"; the name
+// itself where that is unknown.
+func SplitName(name string) string {
+	if s := splitWords[strings.ToLower(name)]; s != "" {
+		return s
+	}
+	return name
+}
+
+// splitCalled is the split that Options.Split asks for by a name: one of allSplits in any
+// case, or a folder's name for it. "trainval" asks for both; a folder of that name is to
+// train on.
 func splitCalled(name string) string {
-	lower := strings.ToLower(name)
-	switch {
+	switch lower := strings.ToLower(name); {
 	case slices.Contains(allSplits, lower):
 		return lower
 	case lower == "trainval":
 		return TrainVal
-	case splitWords[lower] != "":
-		return splitWords[lower]
 	}
-	return name
+	return SplitName(name)
 }
 
 // splitOrTrain is the split asked for; Train by default.
