@@ -61,11 +61,7 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 	}
 	root := store.Join(dir, layout.root)
 	if x.Samples == 0 {
-		why := "no file ends in " + strings.Join(imageExtensions, ", ")
-		if passed := x.survey().String(); passed != "" {
-			why += "; " + passed
-		}
-		return nil, errs.New(walkOp, root, folderHint, errs.Because(errs.ErrNotFound, why))
+		return nil, errs.New(walkOp, root, folderHint, x.nothing("no file ends in "+strings.Join(imageExtensions, ", ")))
 	}
 	if err := sumLayout(ctx, root, split, x, layout, opt); err != nil {
 		return nil, err

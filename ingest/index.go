@@ -164,6 +164,14 @@ func (x *index) survey() Survey {
 	return all
 }
 
+// nothing is ErrNotFound of a data set without samples: why, and what was passed over.
+func (x *index) nothing(why string) error {
+	if passed := x.survey().String(); passed != "" {
+		why += "; " + passed
+	}
+	return errs.Because(errs.ErrNotFound, why)
+}
+
 // sumWithLabels is the SHA-256 of a shard's own hash and all labels, for labels that
 // come from another file.
 func (x *index) sumWithLabels(own string) [sha256.Size]byte {

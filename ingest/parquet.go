@@ -66,9 +66,7 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if columns.base, err = partitionBase(ctx, glob, opt); err != nil {
-		return nil, err
-	}
+	columns.base = set.root
 	set.scan, set.asNamed = columns.scan, true // none is published
 	x, err := set.openIndex(ctx, set.kind.scheme, arg, split, opt)
 	if err != nil {
@@ -76,15 +74,12 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	}
 	x.listing = set.passed
 	if x.Samples == 0 {
-		why := "the files hold no rows with an image"
-		if passed := x.survey().String(); passed != "" {
-			why += "; " + passed
-		}
+		err := x.nothing("the files hold no rows with an image")
 		hint := parquetHint
-		if strings.Contains(why, pathsWithoutBytes) {
+		if strings.Contains(err.Error(), pathsWithoutBytes) {
 			hint = "embed the files: with datasets, ds.with_format(\"arrow\").map(datasets.table.embed_table_storage, batched=True).to_parquet(…)"
 		}
-		return nil, errs.New(op, arg, hint, errs.Because(errs.ErrNotFound, why))
+		return nil, errs.New(op, arg, hint, err)
 	}
 	m := &Manifest{Format: "parquet", Split: split, Samples: x.Samples, Shards: x.Shards}
 	if m.Reading, err = x.oneReading(op); err != nil {

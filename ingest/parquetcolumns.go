@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -24,7 +23,7 @@ import (
 // call class labels, else the one of a usual name, else a folder's name: label=3.
 type parquetColumns struct {
 	image, label string
-	base         string // the folder that the URI names: those below it may give labels
+	base         string // the set's root: what is called label=3 above it says nothing of the data, whose copies may be anywhere
 }
 
 const columnsHint = "name the columns, as in parquet:DIR?image=photo&label=breed, or label=none"
@@ -265,8 +264,7 @@ func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) 
 		if l := s.leaf(c.label); l != nil {
 			return l, checkLabelLeaf(l)
 		}
-		if i := slices.IndexFunc(parts, func(p string) bool { return strings.HasPrefix(p, c.label+"=") }); i >= 0 {
-			t.part = parts[i]
+		if t.part = partOf(parts, c.label); t.part != "" {
 			return nil, nil
 		}
 		return nil, errs.Because(errs.ErrNotFound, fmt.Sprintf("it has columns %s, no %.100q", s.columns(), c.label))
@@ -301,9 +299,8 @@ func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) 
 		return l, nil
 	}
 	for _, n := range usual {
-		if i := slices.IndexFunc(parts, func(p string) bool { return strings.HasPrefix(p, n+"=") }); i >= 0 {
-			t.part = parts[i]
-			return nil, nil
+		if t.part = partOf(parts, n); t.part != "" {
+			break
 		}
 	}
 	return nil, nil
@@ -319,25 +316,6 @@ func checkLabelLeaf(l *parquet.Leaf) error {
 		why = "a list"
 	}
 	return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is %s, no class label", l.Path, why))
-}
-
-// partitionBase is the folder that a URI names, or in which its glob begins. What is
-// called label=3 above it says nothing of the data: copies may be anywhere.
-func partitionBase(ctx context.Context, glob string, opt Options) (string, error) {
-	magic := strings.IndexAny(glob, "*?[{")
-	if magic < 0 || !store.Remote(glob) {
-		isDir, err := opt.files.IsDir(ctx, glob)
-		if err != nil {
-			return "", fileError("open parquet", glob, parquetHint, err)
-		}
-		if isDir {
-			return glob, nil
-		}
-	}
-	if magic >= 0 {
-		glob = glob[:magic] + "x"
-	}
-	return store.Dir(glob), nil
 }
 
 // partitions are the folders of a file's path that give its values: those below the base;
@@ -368,6 +346,16 @@ func partitions(name string) []string {
 		}
 	}
 	return out
+}
+
+// partOf is the first of the partitions that gives a column's value; "" for none.
+func partOf(parts []string, column string) string {
+	for _, p := range parts {
+		if strings.HasPrefix(p, column+"=") {
+			return p
+		}
+	}
+	return ""
 }
 
 // inPartition reports whether a file is in a folder that is named by a column's value,

@@ -49,11 +49,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	}
 	x.listing = set.passed
 	if x.Samples == 0 {
-		why := "the shards hold no images"
-		if passed := x.survey().String(); passed != "" {
-			why += "; " + passed
-		}
-		return nil, errs.New(op, arg, "put members such as 0001.jpg in them, or name the images' field by ?image=FIELD", errs.Because(errs.ErrNotFound, why))
+		return nil, errs.New(op, arg, "put members such as 0001.jpg in them, or name the images' field by ?image=FIELD", x.nothing("the shards hold no images"))
 	}
 	if fields.label != "" && fields.label != noLabels && slices.Max(x.labels) == schemas.NoLabel {
 		return nil, errs.New(op, arg, "name the field of the labels", errs.Because(errs.ErrNotFound, "no sample has a label in "+fields.label))

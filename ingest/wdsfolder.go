@@ -84,7 +84,7 @@ func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split
 		}
 		return twin
 	})
-	set := &shardSet{kind: k, named: known, passed: beside}
+	set := &shardSet{kind: k, root: dir, named: known, passed: beside}
 	for _, n := range chosen {
 		set.paths = append(set.paths, store.Join(dir, n))
 	}

@@ -36,6 +36,7 @@ type shardSet struct {
 	kind    *shardKind
 	scan    scanner
 	asNamed bool     // the URI names columns or fields: no index is published for that
+	root    string   // the folder that the URI names, or in which its glob begins
 	dir     string   // the names of shards are relative to it
 	paths   []string // sorted
 	named   bool     // their names, or the glob, say that they are of the split
@@ -69,7 +70,7 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 	if err != nil {
 		return nil, err
 	}
-	set := &shardSet{kind: k, dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
+	set := &shardSet{kind: k, root: rootOf(glob), dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
 	if set.named {
 		set.glob = glob
 	} else if err := set.choose(glob, split); err != nil {
@@ -79,6 +80,14 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 		set.sidecar, err = readSidecar(ctx, st, set.paths)
 	}
 	return set, err
+}
+
+// rootOf is the folder in which a glob begins.
+func rootOf(glob string) string {
+	if magic := strings.IndexAny(glob, "*?[{"); magic >= 0 {
+		glob = glob[:magic] + "x"
+	}
+	return store.Dir(glob)
 }
 
 // ofSplit expands the glob with a split's name in the place of {split}: the usual name,
