@@ -67,7 +67,7 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 		return nil, err
 	}
 	if n, first := x.copies(); n > 0 {
-		x.listing.merge("", Survey{{Reason: "copies of other files", Count: n, First: first, Kept: true}})
+		x.listing.Merge("", Survey{{Reason: "copies of other files", Count: n, First: first, Kept: true}})
 	}
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Shards: x.Shards}
 	for _, class := range layout.classes {

@@ -43,7 +43,7 @@ func (s *folderShard) addMissing(labels map[string]int32) {
 	}
 	for name := range labels {
 		if !there[name] {
-			s.passed.add("labels without an image", name)
+			s.passed.Add("labels without an image", name)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (p *layoutPlanner) findSplits(subs []string, named map[string]string) error
 		case named[s] == "":
 			p.folders[s] = append(p.folders[s], sub)
 		default:
-			p.listing.add("folders that are not those of the splits", sub)
+			p.listing.Add("folders that are not those of the splits", sub)
 		}
 	}
 	if len(p.folders) == 0 {
@@ -156,9 +156,9 @@ func (p *layoutPlanner) findSplits(subs []string, named map[string]string) error
 		case err != nil:
 			return err
 		case image == "":
-			p.listing.add("folders without an image, beside those of the splits", sub)
+			p.listing.Add("folders without an image, beside those of the splits", sub)
 		case len(named) > 0:
-			p.listing.add("folders that are not those of the splits", sub)
+			p.listing.Add("folders that are not those of the splits", sub)
 		default:
 			return p.unknownFolder(sub, image, known)
 		}
@@ -306,11 +306,11 @@ func (p *layoutPlanner) passAbove(dir string) error {
 		prefix = dir + "/"
 	}
 	if dir != "." && p.labels != nil {
-		passed = passed.without(passLabels) // they were read
+		passed = passed.Without(passLabels) // they were read
 	}
-	p.listing.merge(escapeName(prefix), passed)
+	p.listing.Merge(escapeName(prefix), passed)
 	for _, f := range images {
-		p.listing.add("images beside the folders of the split", prefix+f.name)
+		p.listing.Add("images beside the folders of the split", prefix+f.name)
 	}
 	return nil
 }
@@ -323,7 +323,7 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 		return nil, err
 	}
 	x := newIndex()
-	x.listing.merge("", l.listing)
+	x.listing.Merge("", l.listing)
 	for i, s := range shards {
 		name := "."
 		if i > 0 {
@@ -334,7 +334,7 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 			continue // a class of another split
 		case len(s.found) > 0:
 			if name == "." && l.labels != nil {
-				s.passed = s.passed.without(passLabels)
+				s.passed = s.passed.Without(passLabels)
 				s.addMissing(l.labels)
 			}
 			// Shard "." comes first: its label is -1, NoLabel.
@@ -344,10 +344,10 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 		default:
 			prefix := ""
 			if name != "." {
-				x.listing.add("class folders without an image", name)
+				x.listing.Add("class folders without an image", name)
 				prefix = escapeName(name) + "/"
 			}
-			x.listing.merge(prefix, s.passed)
+			x.listing.Merge(prefix, s.passed)
 		}
 	}
 	return x, nil

@@ -122,7 +122,7 @@ func (t *remoteTree) shard(dir string, deep, checked bool) (*folderShard, error)
 			up := name[:at]
 			at, rest = at+len(sub)+1, tail
 			if reason := passFolder(sub); reason != "" {
-				passed.add(reason, up+sub)
+				passed.Add(reason, up+sub)
 				left = name[:at]
 				return true
 			}
@@ -137,9 +137,9 @@ func (t *remoteTree) shard(dir string, deep, checked bool) (*folderShard, error)
 		switch {
 		case base == "": // some tools mark a folder by an empty file named as it
 		case pass != "":
-			passed.add(pass, name)
+			passed.Add(pass, name)
 		case f.Size == 0:
-			passed.add(passEmpty, name)
+			passed.Add(passEmpty, name)
 		default:
 			s.found = append(s.found, foundFile{name: name, size: f.Size, mtime: f.MTime})
 		}

@@ -180,7 +180,7 @@ func (w *walker) walk(dir, rel string, above []os.FileInfo) error {
 		return fileError(walkOp, dir, folderHint, err)
 	}
 	if slices.ContainsFunc(above, func(a os.FileInfo) bool { return os.SameFile(a, info) }) {
-		w.passed.add("links to a folder above", strings.TrimSuffix(rel, "/"))
+		w.passed.Add("links to a folder above", strings.TrimSuffix(rel, "/"))
 		return nil
 	}
 	above = append(slices.Clip(above), info)
@@ -228,7 +228,7 @@ func (w *walker) entry(dir, rel string, e os.DirEntry) (isDir bool, err error) {
 		case leadsNowhere(err) && pass == "":
 			return false, fileError(walkOp, where, "fix or remove the link, which leads nowhere", fs.ErrNotExist)
 		case leadsNowhere(err):
-			w.passed.add("links that lead nowhere", rel+name)
+			w.passed.Add("links that lead nowhere", rel+name)
 			return false, nil
 		case err != nil:
 			return false, fileError(walkOp, where, folderHint, err)
@@ -237,7 +237,7 @@ func (w *walker) entry(dir, rel string, e os.DirEntry) (isDir bool, err error) {
 	}
 	if isDir {
 		if reason := passFolder(name); reason != "" {
-			w.passed.add(reason, rel+name)
+			w.passed.Add(reason, rel+name)
 			return false, nil
 		}
 		return true, nil
@@ -249,11 +249,11 @@ func (w *walker) entry(dir, rel string, e os.DirEntry) (isDir bool, err error) {
 	}
 	switch {
 	case info != nil && !info.Mode().IsRegular():
-		w.passed.add(passSpecial, rel+name)
+		w.passed.Add(passSpecial, rel+name)
 	case pass != "":
-		w.passed.add(pass, rel+name)
+		w.passed.Add(pass, rel+name)
 	case info.Size() == 0:
-		w.passed.add(passEmpty, rel+name)
+		w.passed.Add(passEmpty, rel+name)
 	default:
 		w.found = append(w.found, foundFile{name: rel + name, size: info.Size(), mtime: info.ModTime().UnixNano()})
 		if w.first {
@@ -271,7 +271,7 @@ const (
 // tally counts what is passed over in one shard, where that may be many things.
 type tally map[string]*PassedOver
 
-func (t *tally) add(reason, name string) {
+func (t *tally) Add(reason, name string) {
 	reason, name = escapeName(reason), escapeName(name)
 	if *t == nil {
 		*t = tally{}
@@ -299,7 +299,7 @@ func (t tally) survey() Survey {
 		if i >= most {
 			p.Reason = passOther
 		}
-		s.merge("", Survey{p})
+		s.Merge("", Survey{p})
 	}
 	return s
 }

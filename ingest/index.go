@@ -153,13 +153,13 @@ func (x *index) addShard(s Shard, b *columns) error {
 // survey is all that was passed over.
 func (x *index) survey() Survey {
 	var all Survey
-	all.merge("", x.listing)
+	all.Merge("", x.listing)
 	for i, p := range x.Passed {
 		prefix := ""
 		if name := x.Shards[i].Name; name != "." {
 			prefix = name + "/"
 		}
-		all.merge(prefix, p)
+		all.Merge(prefix, p)
 	}
 	return all
 }

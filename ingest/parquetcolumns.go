@@ -275,7 +275,7 @@ func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) 
 		i := slices.IndexFunc(usual, func(n string) bool { return slices.Contains(names, n) })
 		if i < 0 {
 			for _, n := range names {
-				t.passed.add("columns of class labels, of which none is usual: name one by ?label=", n)
+				t.passed.Add("columns of class labels, of which none is usual: name one by ?label=", n)
 			}
 			return nil, nil
 		}
@@ -288,12 +288,12 @@ func (c parquetColumns) findLabel(s *parquetSchema, t *imageTable, file string) 
 		l := s.leaf(n)
 		if l == nil {
 			if i := slices.IndexFunc(s.leaves, func(l parquet.Leaf) bool { return strings.HasPrefix(l.Path, n+".") }); i >= 0 {
-				t.passed.add("columns that are no class label, a structure or list", n)
+				t.passed.Add("columns that are no class label, a structure or list", n)
 			}
 			continue
 		}
 		if err := checkLabelLeaf(l); err != nil {
-			t.passed.add("columns that are no class label, "+l.Type.String(), n)
+			t.passed.Add("columns that are no class label, "+l.Type.String(), n)
 			continue
 		}
 		return l, nil

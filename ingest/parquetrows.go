@@ -45,13 +45,13 @@ func (t *imageTable) list(ctx context.Context, r shardReader) (*columns, error) 
 		}
 		switch {
 		case v == nil && k < len(names) && names[k] != "":
-			c.passed.add(pathsWithoutBytes, name)
+			c.passed.Add(pathsWithoutBytes, name)
 			return nil
 		case v == nil:
-			c.passed.add(rowsWithoutImage, name)
+			c.passed.Add(rowsWithoutImage, name)
 			return nil
 		case len(v) == 0:
-			c.passed.add(rowsOfNoBytes, name)
+			c.passed.Add(rowsOfNoBytes, name)
 			return nil
 		case t.guessed && len(c.sizes) == 0 && !looksLikeImage(v):
 			return errs.Because(errs.ErrNotFound, fmt.Sprintf("column %s, which may be the one of the images by its name or type, holds none", t.images.Path))
@@ -139,7 +139,7 @@ func (t *imageTable) nameLabels(ctx context.Context, r shardReader, c *columns) 
 		return nil, err
 	}
 	if delete(distinct, ""); caption || len(distinct) > maxLabelClasses {
-		c.passed.add(captionColumns, t.labels.Path)
+		c.passed.Add(captionColumns, t.labels.Path)
 		return nil, nil
 	}
 	return labelTexts(texts, slices.Sorted(maps.Keys(distinct)), c), nil

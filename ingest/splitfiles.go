@@ -68,7 +68,7 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 func filesBeside(names, chosen []string) (s Survey) {
 	eachOther(names, chosen, func(f splitFile) {
 		if f.split == "" {
-			s.add("files whose names say no split, beside those of splits", f.name)
+			s.Add("files whose names say no split, beside those of splits", f.name)
 		}
 	})
 	return s

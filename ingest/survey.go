@@ -1,90 +1,12 @@
 package ingest
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-	"strings"
+import "resslt/schemas"
+
+// Survey is all that a reader passed over; PassedOver is one reason's part of it.
+type (
+	Survey     = schemas.Survey
+	PassedOver = schemas.PassedOver
 )
-
-// PassedOver counts the things of one kind that a reader passed over.
-type PassedOver struct {
-	// Reason says what they are and why they are no samples, as a noun phrase that
-	// follows a count: "files with another extension (.txt)".
-	Reason string `json:"reason"`
-	Count  int64  `json:"count"`
-	First  string `json:"first"` // the bytewise first name, relative to the data set
-	// Kept: they are samples nonetheless, and only worth a word.
-	Kept bool `json:"kept,omitempty"`
-}
-
-// Survey is all that a reader passed over, by reason: nothing is dropped in silence.
-// It is sorted by reason, and so does not depend on the order of listing.
-type Survey []PassedOver
-
-// Count is the number of things passed over.
-func (s Survey) Count() int64 {
-	var n int64
-	for _, p := range s {
-		if !p.Kept {
-			n += p.Count
-		}
-	}
-	return n
-}
-
-// String is one line: "passed over 3: 2 empty files (first cat/a.jpg); 1 link that leads
-// nowhere (first b.jpg); kept 2 copies of other files (first c.jpg)"; "" where there is
-// nothing to say.
-func (s Survey) String() string {
-	var passed, kept []string
-	for _, p := range s {
-		part := fmt.Sprintf("%d %s (first %q)", p.Count, p.Reason, p.First)
-		if p.Kept {
-			kept = append(kept, "kept "+part)
-		} else {
-			passed = append(passed, part)
-		}
-	}
-	if len(passed) > 0 {
-		passed[0] = fmt.Sprintf("passed over %d: %s", s.Count(), passed[0])
-	}
-	return strings.Join(append(passed, kept...), "; ")
-}
-
-// Largest is the n reasons that most things were passed over for, sorted by reason.
-func (s Survey) Largest(n int) Survey {
-	out := slices.Clone(s)
-	slices.SortStableFunc(out, func(a, b PassedOver) int { return cmp.Compare(b.Count, a.Count) })
-	out = out[:min(n, len(out))]
-	slices.SortFunc(out, func(a, b PassedOver) int { return cmp.Compare(a.Reason, b.Reason) })
-	return out
-}
-
-// add counts one thing that was passed over.
-func (s *Survey) add(reason, name string) {
-	s.merge("", Survey{{Reason: escapeName(reason), Count: 1, First: escapeName(name)}})
-}
-
-// merge adds another survey, whose names get the prefix.
-func (s *Survey) merge(prefix string, other Survey) {
-	for _, p := range other {
-		p.First = prefix + p.First
-		i, found := slices.BinarySearchFunc(*s, p.Reason, func(a PassedOver, reason string) int { return cmp.Compare(a.Reason, reason) })
-		if !found {
-			*s = slices.Insert(*s, i, p)
-			continue
-		}
-		have := &(*s)[i]
-		have.Count += p.Count
-		have.First = min(have.First, p.First)
-	}
-}
-
-// without is the survey without one reason.
-func (s Survey) without(reason string) Survey {
-	return slices.DeleteFunc(slices.Clone(s), func(p PassedOver) bool { return p.Reason == reason })
-}
 
 // Surveyed is a Source that knows what it passed over.
 type Surveyed interface {

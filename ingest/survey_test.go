@@ -16,12 +16,12 @@ func TestSurveyIsSorted(t *testing.T) {
 		var half, all Survey
 		for i, p := range things {
 			if i%2 == 0 {
-				half.add(p.reason, p.name)
+				half.Add(p.reason, p.name)
 			} else {
-				all.add(p.reason, "x/"+p.name)
+				all.Add(p.reason, "x/"+p.name)
 			}
 		}
-		all.merge("x/", half)
+		all.Merge("x/", half)
 		if got := all.String(); got != want {
 			t.Fatalf("%s\nwant\n%s", got, want)
 		}

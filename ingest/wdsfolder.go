@@ -58,7 +58,7 @@ func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) 
 		return nil, errs.New(k.op, dir, "name them by a glob, as in "+k.scheme+":"+store.Join(dir, k.form),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
 	}
-	beside.merge("", filesBeside(names, chosen))
+	beside.Merge("", filesBeside(names, chosen))
 	set, err := k.setOfFolder(ctx, st, dir, split, chosen, known, beside)
 	if err == nil && known {
 		for _, n := range filesOfOthers(names, chosen) {
@@ -80,7 +80,7 @@ func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(n string) bool {
 		twin := isPackedTar(n) && plain[plainName(n)]
 		if twin {
-			beside.add("compressed copies of tars", n)
+			beside.Add("compressed copies of tars", n)
 		}
 		return twin
 	})
@@ -156,7 +156,7 @@ func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below str
 			level := strings.Count(f.Name, "/") + 1
 			switch {
 			case level == 1 && hidden(f.Name):
-				beside.add("hidden files", f.Name)
+				beside.Add("hidden files", f.Name)
 			case level > depth || slices.ContainsFunc(strings.Split(f.Name, "/"), hidden):
 			case k.is(f.Name):
 				found = append(found, f.Name)
@@ -175,7 +175,7 @@ func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below str
 		name := e.Name()
 		if hidden(name) {
 			if below == "" && !e.IsDir() {
-				beside.add("hidden files", name)
+				beside.Add("hidden files", name)
 			}
 			continue
 		}
@@ -209,5 +209,5 @@ func (k *shardKind) addBeside(s *Survey, name string) {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		ext = strings.ToLower(name[i:])
 	}
-	s.add("files beside "+k.noun+" ("+ext+")", name)
+	s.Add("files beside "+k.noun+" ("+ext+")", name)
 }

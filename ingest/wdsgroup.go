@@ -70,7 +70,7 @@ func (g *grouper) add(m tarMember) error {
 		reason = passedNoField
 	}
 	if reason != "" {
-		g.passed.add(reason, m.name)
+		g.passed.Add(reason, m.name)
 	} else {
 		if w.key != g.key || g.group == 0 {
 			g.group++
@@ -116,7 +116,7 @@ func (g *grouper) follow() {
 			continue
 		}
 		if !ok || !to.file() {
-			g.passed.add(passedLink, m.name)
+			g.passed.Add(passedLink, m.name)
 			continue
 		}
 		m.offset, m.size, m.labels = to.offset, to.size, to.labels
@@ -340,7 +340,7 @@ func (g *grouper) joinLabels(samples []wdsSample, rest []int, source string) (le
 		}
 		switch {
 		case len(open) == 0:
-			g.passed.add(passedAgain, m.name)
+			g.passed.Add(passedAgain, m.name)
 		case len(open) == 1 && !given[open[0]]:
 			given[open[0]] = true
 			samples[open[0]].labels = append(samples[open[0]].labels, i)
@@ -417,7 +417,7 @@ func (g *grouper) passRest(samples []wdsSample, rest []int, source string) {
 		m := g.members[i]
 		if !has[m.key] {
 			if !lost[m.key] {
-				g.passed.add(passedImages, m.name)
+				g.passed.Add(passedImages, m.name)
 			}
 			lost[m.key] = true
 			continue
@@ -429,7 +429,7 @@ func (g *grouper) passRest(samples []wdsSample, rest []int, source string) {
 		if kinds[reason] = true; len(kinds) > maxPassedKinds {
 			reason = "other members of samples"
 		}
-		g.passed.add(reason, m.name)
+		g.passed.Add(reason, m.name)
 	}
 }
 

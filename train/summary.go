@@ -3,6 +3,7 @@ package train
 import (
 	"strings"
 
+	"resslt/schemas"
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/nn"
@@ -18,13 +19,13 @@ type Summary struct {
 	Classes int    `json:"classes"` // named ones; 0 where there are none
 	// PassedOver is what the data set's reader passed over, by reason. It is null where this
 	// process had no need of the data: in a replay of pixels.
-	PassedOver   []PassedOver `json:"passed_over"`
-	Epochs       int64        `json:"epochs"`
-	Steps        int64        `json:"steps"`
-	BatchSize    int          `json:"batch_size"`
-	Device       string       `json:"device"`
-	Threads      int          `json:"threads"`
-	TorchVersion string       `json:"torch_version"`
+	PassedOver   schemas.Survey `json:"passed_over"`
+	Epochs       int64          `json:"epochs"`
+	Steps        int64          `json:"steps"`
+	BatchSize    int            `json:"batch_size"`
+	Device       string         `json:"device"`
+	Threads      int            `json:"threads"`
+	TorchVersion string         `json:"torch_version"`
 	Kernels
 	Seed       uint64 `json:"seed"`
 	WorldSize  int    `json:"world_size"` // processes that trained together
@@ -78,15 +79,6 @@ type Summary struct {
 	Evaluated []EvaluatedSplit `json:"evaluated,omitempty"`
 }
 
-// PassedOver counts files that a data set's reader passed over for one reason.
-type PassedOver struct {
-	Reason string `json:"reason"`
-	Count  int64  `json:"count"`
-	First  string `json:"first"` // name of the first one
-	// Kept: they are samples nonetheless, and only worth a word.
-	Kept bool `json:"kept,omitempty"`
-}
-
 // MaxReplaced bounds the samples that a summary lists.
 const MaxReplaced = 100
 
@@ -100,11 +92,11 @@ type Replaced struct {
 
 // EvaluatedSplit is a split that a probe read.
 type EvaluatedSplit struct {
-	Split      string       `json:"split"`
-	Images     int64        `json:"images"` // that were read, those that cannot be decoded too
-	Classes    int          `json:"classes"`
-	PassedOver []PassedOver `json:"passed_over"`
-	Skipped    int64        `json:"skipped"` // images that cannot be decoded
+	Split      string         `json:"split"`
+	Images     int64          `json:"images"` // that were read, those that cannot be decoded too
+	Classes    int            `json:"classes"`
+	PassedOver schemas.Survey `json:"passed_over"`
+	Skipped    int64          `json:"skipped"` // images that cannot be decoded
 	// SkippedImages are the first MaxReplaced of them.
 	SkippedImages []Replaced `json:"skipped_images,omitempty"`
 }

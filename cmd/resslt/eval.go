@@ -204,9 +204,7 @@ func (o *resultBuilder) note(as role, split string, s *eval.Set, digest string) 
 // noteReading adds to the newest split what its reader passed over and skipped, and prints it.
 func (e *evaluation) noteReading(images *pipeline.Images) {
 	s := &e.result.Splits[len(e.result.Splits)-1]
-	for _, p := range images.Survey() {
-		s.PassedOver = append(s.PassedOver, eval.PassedOver(p))
-	}
+	s.PassedOver = images.Survey()
 	s.SkippedAll = images.Skipped
 	for _, b := range images.Bad[:min(len(images.Bad), train.MaxReplaced)] {
 		s.Skipped = append(s.Skipped, eval.Skipped{Sample: b.ID, Key: b.Key, Reason: b.Reason()})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/cmd/internal/runreport"
+	"resslt/schemas"
 	"resslt/train"
 )
 
@@ -58,16 +59,6 @@ func mentions(t *testing.T, what, text string, words ...string) {
 	}
 }
 
-// passed counts what is no sample.
-func passed(ps []train.PassedOver) (n int64) {
-	for _, p := range ps {
-		if !p.Kept {
-			n += p.Count
-		}
-	}
-	return n
-}
-
 // A run names what it passes over, each sample that it replaces, with the reason, and what
 // its probes leave out: on the console, in the summary and on the page; eval and embed do, too.
 // A resumed run counts what the whole one does.
@@ -93,7 +84,7 @@ func TestRunNamesWhatItCannotUse(t *testing.T) {
 			t.Errorf("replaced: %+v, want %s: %s", r, names[i], reasons[i])
 		}
 	}
-	if passed(sum.PassedOver) != 3 {
+	if sum.PassedOver.Count() != 3 {
 		t.Errorf("passed over: %+v", sum.PassedOver)
 	}
 	if len(sum.Evaluated) != 2 || sum.Evaluated[1].Skipped != 4 || len(sum.Evaluated[1].SkippedImages) != 4 || sum.Evaluated[1].Split != "test" {
@@ -167,10 +158,10 @@ func TestShardsListWhatIsPassedOver(t *testing.T) {
 		var got struct {
 			Samples    int64
 			Classes    []string
-			PassedOver []train.PassedOver `json:"passed_over"`
+			PassedOver schemas.Survey `json:"passed_over"`
 		}
 		lastJSON(t, text, &got)
-		if got.Samples != 24 || len(got.Classes) != 2 || passed(got.PassedOver) != 3 {
+		if got.Samples != 24 || len(got.Classes) != 2 || got.PassedOver.Count() != 3 {
 			t.Errorf("%s: %+v", args[0], got)
 		}
 		mentions(t, args[0], text, "passed over 3:\n", `first "cat/note.txt"`, `first "owl/photo.heic"`)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 
+	"resslt/schemas"
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -57,18 +58,9 @@ type Split struct {
 	Images int    `json:"images"`
 	Digest string `json:"digest,omitempty"` // of the manifest
 
-	PassedOver []PassedOver `json:"passed_over,omitempty"` // by the data set's reader
-	Skipped    []Skipped    `json:"skipped,omitempty"`     // the first images that cannot be decoded
-	SkippedAll int64        `json:"skipped_count,omitempty"`
-}
-
-// PassedOver counts files that a data set's reader passed over for one reason.
-type PassedOver struct {
-	Reason string `json:"reason"`
-	Count  int64  `json:"count"`
-	First  string `json:"first"` // name of the first one
-	// Kept: they are samples nonetheless, and only worth a word.
-	Kept bool `json:"kept,omitempty"`
+	PassedOver schemas.Survey `json:"passed_over,omitempty"` // by the data set's reader
+	Skipped    []Skipped      `json:"skipped,omitempty"`     // the first images that cannot be decoded
+	SkippedAll int64          `json:"skipped_count,omitempty"`
 }
 
 // Skipped is an image that cannot be decoded.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"resslt/cmd/internal/report"
+	"resslt/schemas"
 	"resslt/train"
 )
 
@@ -14,13 +15,7 @@ func dataDetail(sum *train.Summary) string {
 	if sum.Classes > 0 {
 		parts = append(parts, fmt.Sprintf("%d classes", sum.Classes))
 	}
-	var passed int64
-	for _, p := range sum.PassedOver {
-		if !p.Kept {
-			passed += p.Count
-		}
-	}
-	if passed > 0 {
+	if passed := sum.PassedOver.Count(); passed > 0 {
 		parts = append(parts, fmt.Sprintf("%d files passed over", passed))
 	}
 	return strings.Join(parts, ", ")
@@ -52,7 +47,7 @@ func dataTables(sum *train.Summary) (out []report.Table) {
 	skipped := report.Table{
 		Title: "Not evaluated", Columns: []string{"split", "sample", "file", "why"}, Caption: "Images that the probes left out, since they cannot be decoded.",
 	}
-	add := func(split string, ps []train.PassedOver) {
+	add := func(split string, ps schemas.Survey) {
 		for _, p := range ps {
 			if p.Kept {
 				p.Reason = "kept: " + p.Reason

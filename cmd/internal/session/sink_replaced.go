@@ -89,13 +89,7 @@ func (l *leader) summarize(ctx context.Context, sum *train.Summary) {
 }
 
 // passedOver is a survey as a summary has it: [] where nothing was passed over.
-func passedOver(s ingest.Survey) []train.PassedOver {
-	out := make([]train.PassedOver, len(s))
-	for i, p := range s {
-		out[i] = train.PassedOver(p)
-	}
-	return out
-}
+func passedOver(s schemas.Survey) schemas.Survey { return append(schemas.Survey{}, s...) }
 
 func pointers(samples []train.Replaced) []*train.Replaced {
 	out := make([]*train.Replaced, len(samples))
