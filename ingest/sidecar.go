@@ -134,22 +134,9 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 	if s.index == "" {
 		return nil, nil
 	}
-	f, err := openFile(ctx, st, op, s.index, hint)
-	if errors.Is(err, errs.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	b, err := readOptional(ctx, st, op, s.index, hint, maxIndexBytes)
+	if b == nil || err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if f.size > maxIndexBytes {
-		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
-	}
-	r := f.Reader(ctx)
-	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxIndexBytes))
-	if err != nil {
-		return nil, fileError(op, s.index, hint, err)
 	}
 	x, err := parseIndex(b)
 	if err != nil {
@@ -159,6 +146,28 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 		return nil, errs.New(op, s.index, hint, errs.Because(errs.ErrMismatch, "it is of other shards than the manifest lists"))
 	}
 	return x, nil
+}
+
+// readOptional reads a whole file of at most so many bytes; nil if it is not there.
+func readOptional(ctx context.Context, st *store.Store, op, place, hint string, most int64) ([]byte, error) {
+	f, err := openFile(ctx, st, op, place, hint)
+	if errors.Is(err, errs.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.size > most {
+		return nil, errs.New(op, place, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
+	}
+	r := f.Reader(ctx)
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, most)) // not nil
+	if err != nil {
+		return nil, fileError(op, place, hint, err)
+	}
+	return b, nil
 }
 
 // WriteManifest writes the manifest of tar shards to place, which ends in

@@ -23,7 +23,7 @@ import (
 
 // filesOfSplit chooses the files that hold the split, by their '/'-separated names
 // below the data set's folder. Where no name says a split, all are chosen, and known is
-// false. Files beside those of a split whose names say none are not chosen: filesBeside
+// false. Files beside those of a split whose names say none are not chosen: filesWithoutSplit
 // counts them.
 //
 // A split whose files have no name of their own gets those that splitChoices says, as
@@ -63,9 +63,9 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 	return chosen, true, checkNumbered(chosen)
 }
 
-// filesBeside counts the files that no split has: their names say none, and those of
+// filesWithoutSplit counts the files that no split has: their names say none, and those of
 // the chosen ones do.
-func filesBeside(names, chosen []string) (s Survey) {
+func filesWithoutSplit(names, chosen []string) (s Survey) {
 	eachOther(names, chosen, func(f splitFile) {
 		if f.split == "" {
 			s.Add("files whose names say no split, beside those of splits", f.name)

@@ -77,7 +77,7 @@ func TestFilesOfSplit(t *testing.T) {
 }
 
 func TestFilesBeside(t *testing.T) {
-	s := filesBeside([]string{"extra.tar", "test-0.tar", "train-0.tar", "x.tar"}, []string{"train-0.tar"})
+	s := filesWithoutSplit([]string{"extra.tar", "test-0.tar", "train-0.tar", "x.tar"}, []string{"train-0.tar"})
 	if len(s) != 1 || s[0].Count != 2 || s[0].First != "extra.tar" {
 		t.Errorf("got %v", s)
 	}

@@ -2,11 +2,11 @@ package ingest
 
 import "resslt/schemas"
 
-// Survey is all that a reader passed over; PassedOver is one reason's part of it.
-type (
-	Survey     = schemas.Survey
-	PassedOver = schemas.PassedOver
-)
+// Survey is all that a reader passed over.
+type Survey = schemas.Survey
+
+// PassedOver is one reason's part of a Survey.
+type PassedOver = schemas.PassedOver
 
 // Surveyed is a Source that knows what it passed over.
 type Surveyed interface {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 
@@ -196,22 +195,9 @@ func (k *shardKind) within(dir string, err error) error {
 // classesIn reads a list of class names, if it is there.
 func classesIn(ctx context.Context, st *store.Store, place string) ([]string, error) {
 	const op, hint = "read class names", "write one name a line, or remove the file"
-	f, err := openFile(ctx, st, op, place, hint)
-	if errors.Is(err, errs.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	b, err := readOptional(ctx, st, op, place, hint, maxClassesBytes)
+	if b == nil || err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if f.size > maxClassesBytes {
-		return nil, errs.New(op, place, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
-	}
-	r := f.Reader(ctx)
-	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxClassesBytes))
-	if err != nil {
-		return nil, fileError(op, place, hint, err)
 	}
 	list, err := readClassList(b)
 	if err != nil {

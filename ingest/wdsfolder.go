@@ -25,7 +25,7 @@ func isPackedTar(name string) bool { return plainName(name) != "" }
 // below it: data/train-….tar, train/0000.tar, CONFIG/train/0000.tar.
 func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) (*shardSet, error) {
 	st, split := opt.files, opt.splitOrTrain()
-	top, beside, err := k.filesIn(ctx, st, dir, "", 1)
+	top, passed, err := k.filesIn(ctx, st, dir, "", 1)
 	if err != nil {
 		return nil, fileError(k.op, dir, k.hint, err)
 	}
@@ -53,13 +53,13 @@ func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) 
 	if len(chosen) == 0 {
 		return nil, errs.New(k.op, dir, k.hint, errs.Because(errs.ErrNotFound, "no such shard: the folder holds no "+k.noun))
 	}
-	apart := func(n string) bool { return strings.Contains(n, "/") && !inPartition(n) && path.Dir(n) != "data" }
-	if i := slices.IndexFunc(chosen, apart); !known && i >= 0 && !onlySplit(chosen) {
+	unnamed := func(n string) bool { return strings.Contains(n, "/") && !inPartition(n) && path.Dir(n) != "data" }
+	if i := slices.IndexFunc(chosen, unnamed); !known && i >= 0 && !onlySplit(chosen) {
 		return nil, errs.New(k.op, dir, "name them by a glob, as in "+k.scheme+":"+store.Join(dir, k.form),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("shards lie in sub-folders whose names say no split (first %s)", chosen[i])))
 	}
-	beside.Merge("", filesBeside(names, chosen))
-	set, err := k.setOfFolder(ctx, st, dir, split, chosen, known, beside)
+	passed.Merge("", filesWithoutSplit(names, chosen))
+	set, err := k.setOfFolder(ctx, st, dir, split, chosen, known, passed)
 	if err == nil && known {
 		for _, n := range filesOfOthers(names, chosen) {
 			if k.plain(n) {
@@ -72,7 +72,7 @@ func shardsOfFolder(ctx context.Context, k *shardKind, dir string, opt Options) 
 
 // setOfFolder is the set of the chosen names. Where these do not say their split, the
 // sidecars of several packs do.
-func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen []string, known bool, beside Survey) (*shardSet, error) {
+func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split string, chosen []string, known bool, passed Survey) (*shardSet, error) {
 	plain := map[string]bool{}
 	for _, n := range chosen {
 		plain[n] = k.plain(n)
@@ -80,11 +80,11 @@ func (k *shardKind) setOfFolder(ctx context.Context, st *store.Store, dir, split
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(n string) bool {
 		twin := isPackedTar(n) && plain[plainName(n)]
 		if twin {
-			beside.Add("compressed copies of tars", n)
+			passed.Add("compressed copies of tars", n)
 		}
 		return twin
 	})
-	set := &shardSet{kind: k, root: dir, named: known, passed: beside}
+	set := &shardSet{kind: k, root: dir, named: known, passed: passed}
 	for _, n := range chosen {
 		set.paths = append(set.paths, store.Join(dir, n))
 	}
@@ -148,24 +148,24 @@ func packsOfSplit(ctx context.Context, st *store.Store, op, dir, split string, p
 }
 
 // filesIn are the shards at most depth levels below the folder, sorted;
-// beside are the other files in the folder itself.
-func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below string, depth int) (found []string, beside Survey, err error) {
+// passed are the other files in the folder itself.
+func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below string, depth int) (found []string, passed Survey, err error) {
 	if store.Remote(dir) {
 		files, err := st.List(ctx, dir)
 		for _, f := range files {
 			level := strings.Count(f.Name, "/") + 1
 			switch {
 			case level == 1 && hidden(f.Name):
-				beside.Add("hidden files", f.Name)
+				passed.Add("hidden files", f.Name)
 			case level > depth || slices.ContainsFunc(strings.Split(f.Name, "/"), hidden):
 			case k.is(f.Name):
 				found = append(found, f.Name)
 			case level == 1:
-				k.addBeside(&beside, f.Name)
+				k.addOther(&passed, f.Name)
 			}
 		}
 		slices.Sort(found)
-		return found, beside, err
+		return found, passed, err
 	}
 	entries, err := os.ReadDir(filepath.Join(dir, filepath.FromSlash(below)))
 	if err != nil {
@@ -175,7 +175,7 @@ func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below str
 		name := e.Name()
 		if hidden(name) {
 			if below == "" && !e.IsDir() {
-				beside.Add("hidden files", name)
+				passed.Add("hidden files", name)
 			}
 			continue
 		}
@@ -193,15 +193,15 @@ func (k *shardKind) filesIn(ctx context.Context, st *store.Store, dir, below str
 		case k.is(name):
 			found = append(found, name)
 		case below == "":
-			k.addBeside(&beside, name)
+			k.addOther(&passed, name)
 		}
 	}
 	slices.Sort(found)
-	return found, beside, ctx.Err()
+	return found, passed, ctx.Err()
 }
 
-// addBeside counts a file that is beside shards, unless it describes them to this reader.
-func (k *shardKind) addBeside(s *Survey, name string) {
+// addOther counts a file that is beside shards, unless it describes them to this reader.
+func (k *shardKind) addOther(s *Survey, name string) {
 	if strings.HasSuffix(name, manifestEnd) || strings.HasSuffix(name, indexEnd) || slices.Contains(classesFiles, name) {
 		return
 	}

@@ -173,7 +173,7 @@ func (s *shardSet) choose(glob, split string) error {
 	if err != nil {
 		return s.kind.fileErrorOf(glob, err)
 	}
-	s.passed, s.named, s.paths = filesBeside(names, chosen), true, nil
+	s.passed, s.named, s.paths = filesWithoutSplit(names, chosen), true, nil
 	for _, name := range chosen {
 		s.paths = append(s.paths, byName[name])
 	}

@@ -14,6 +14,20 @@ import (
 // webdataset's writer leaves. without is an image that has none, -1 for none such.
 func labelledTar(t *testing.T, without int) string {
 	t.Helper()
+	data := imageTar(t, 24, 32, func(i int) string {
+		if i == without {
+			return ""
+		}
+		return fmt.Sprint(i % 2)
+	})
+	path := filepath.Join(t.TempDir(), "t.tar")
+	write(t, path, data)
+	return "wds:" + path
+}
+
+// imageTar is a shard of n JPEGs with the labels that label gives, "" for none.
+func imageTar(t *testing.T, n, side int, label func(i int) string) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	add := func(name string, data []byte) {
@@ -24,18 +38,16 @@ func labelledTar(t *testing.T, without int) string {
 			t.Fatal(err)
 		}
 	}
-	for i := range 24 {
-		if i != without {
-			add(fmt.Sprintf("%04d.cls", i), []byte(fmt.Sprint(i%2)))
+	for i := range n {
+		if l := label(i); l != "" {
+			add(fmt.Sprintf("%04d.cls", i), []byte(l))
 		}
-		add(fmt.Sprintf("%04d.jpg", i), jpegFile(t, 32, i))
+		add(fmt.Sprintf("%04d.jpg", i), jpegFile(t, side, i))
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "t.tar")
-	write(t, path, b.Bytes())
-	return "wds:" + path
+	return b.Bytes()
 }
 
 // TestLabelsWithoutNames: labels need no names to be scored, by a run or by a verb.

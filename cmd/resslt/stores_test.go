@@ -1,12 +1,6 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
 	"os"
 	"slices"
 	"strings"
@@ -15,46 +9,13 @@ import (
 	"resslt/ingest/store/storetest"
 )
 
-// pictureTar is a shard of n JPEGs of one class.
-func pictureTar(t *testing.T, n int) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	put := func(name string, b []byte) {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(b)), Format: tar.FormatUSTAR}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range n {
-		m := image.NewRGBA(image.Rect(0, 0, 48, 40))
-		for y := range 40 {
-			for x := range 48 {
-				m.Set(x, y, color.RGBA{uint8(x*5 + i*7), uint8(y*6 + i*13), uint8(i * 29), 255})
-			}
-		}
-		var b bytes.Buffer
-		if err := jpeg.Encode(&b, m, nil); err != nil {
-			t.Fatal(err)
-		}
-		put(fmt.Sprintf("%05d.jpg", i), b.Bytes())
-		put(fmt.Sprintf("%05d.cls", i), []byte("1"))
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 // A web server whose answers go wrong costs a run time, or ends it with one line: its weights
 // are those of the calm run, and no sample is replaced. (cmd/internal/faults has all faults.)
 func TestRunFromAFaultyServer(t *testing.T) {
 	needTorch(t)
 	t.Parallel()
 	srv := storetest.StartWeb(t, true)
-	data := pictureTar(t, 24)
+	data := imageTar(t, 24, 48, func(int) string { return "1" })
 	run := func(t *testing.T, part, fault string, when storetest.When) outcome {
 		uri := "wds:" + srv.Put(part+"/train-000.tar", data)
 		if fault != "" {

@@ -163,7 +163,7 @@ func (f *Fault) serve(w http.ResponseWriter, r *http.Request, pass http.Handler,
 		w.Header().Del("Content-Length")
 	}
 	if a.Code == 0 {
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // net/http recovers it, and breaks the connection off
 	}
 	w.WriteHeader(a.Code)
 	if r.Method == http.MethodHead {
@@ -182,7 +182,7 @@ func (f *Fault) serve(w http.ResponseWriter, r *http.Request, pass http.Handler,
 		if a.Stall {
 			<-r.Context().Done()
 		}
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // net/http recovers it, and breaks the connection off
 	}
 	_, _ = io.Copy(io.Discard, r.Body) // none
 }
