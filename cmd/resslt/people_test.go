@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,21 +16,49 @@ import (
 // maxResident bounds the memory of a program that reads what is bad, bytes.
 const maxResident = 512 << 20
 
-// inSmallProcess runs the test again in a process of its own, and returns true in this
-// one. Linux counts the memory of the process that starts a program as the program's,
-// and this one's has grown by the tests before.
-func inSmallProcess(t *testing.T) bool {
+// launchMark is the variable that has this test binary be a launcher: it names the file for
+// the program's peak memory.
+const launchMark = "RESSLT_TEST_LAUNCHER"
+
+// launched has a program started by a launcher, a small process of this binary, and returns
+// the function that tells the program's peak memory, bytes. Linux counts the memory of the
+// process that starts a program as the program's, and this one's grows by its inputs.
+func launched(t *testing.T, p *program) (peak func() int64) {
 	t.Helper()
-	const mark = "RESSLT_TEST_SMALL_PROCESS"
-	if os.Getenv(mark) != "" {
-		return false
+	file := filepath.Join(t.TempDir(), "peak")
+	p.Args = append([]string{os.Args[0], p.Path}, p.Args[1:]...)
+	p.Path = os.Args[0]
+	p.Env = append(p.Env, launchMark+"="+file)
+	return func() int64 {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil || n == 0 {
+			t.Fatalf("the launcher says %q: %v", raw, err)
+		}
+		return n
 	}
-	c := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	c.Env = append(os.Environ(), mark+"=1")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+}
+
+// launch is the launcher: it runs the program of the arguments, notes its peak memory in
+// the file, and returns its exit code.
+func launch(file string) int {
+	c := exec.Command(os.Args[1], os.Args[2:]...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err := c.Run()
+	if c.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 125
 	}
-	return true
+	if used, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		err = os.WriteFile(file, strconv.AppendInt(nil, used.Maxrss<<10, 10), 0o600)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	return c.ProcessState.ExitCode()
 }
 
 // badTexts are texts that no verb may take much memory or time for, by what they are for.
@@ -141,9 +170,6 @@ var inputs = map[string]struct {
 // What people give, in every place where it is read or written: one line of ours, soon, in
 // little memory.
 func TestInputFromPeople(t *testing.T) {
-	if inSmallProcess(t) {
-		return
-	}
 	specials := specialFiles(t, t.TempDir())
 	for kind, in := range inputs {
 		t.Run(kind, func(t *testing.T) {
@@ -195,6 +221,7 @@ func checkRefusal(t *testing.T, what string, lenient bool, args []string) {
 	t.Helper()
 	c := command(t, "resslt", args...)
 	c.Env = append(c.Env, "RESSLT_CACHE_DIR="+t.TempDir())
+	peak := launched(t, c)
 	o := c.run()
 	lines := strings.Split(strings.TrimRight(o.stderr, "\n"), "\n")
 	last := lines[len(lines)-1]
@@ -203,16 +230,13 @@ func checkRefusal(t *testing.T, what string, lenient bool, args []string) {
 	case o.code != 1 && o.code != 2, !strings.HasPrefix(last, "resslt: "), strings.Contains(o.stderr, "goroutine "), strings.Contains(o.stderr, "panic"), len(last) > 2000:
 		t.Errorf("%s: exit %d: %.3000s", what, o.code, o.stderr)
 	}
-	if used, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok && used.Maxrss<<10 > maxResident {
-		t.Errorf("%s: took %d MB", what, used.Maxrss>>10)
+	if used := peak(); used > maxResident {
+		t.Errorf("%s: took %d MB", what, used>>20)
 	}
 }
 
 // --set takes a value as text: bounded as a file is.
 func TestSetFromPeople(t *testing.T) {
-	if inSmallProcess(t) {
-		return
-	}
 	for name, text := range badTexts()["YAML"] {
 		if strings.Contains(text, "\x00") || len(text) > 100_000 { // no argument can hold them
 			continue
