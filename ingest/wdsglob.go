@@ -73,6 +73,9 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 	set := &shardSet{kind: k, root: rootOf(glob), dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
 	if set.named {
 		set.glob = glob
+		if err := set.checkNamed(split); err != nil {
+			return nil, err
+		}
 	} else if err := set.choose(glob, split); err != nil {
 		return nil, err
 	}
@@ -124,6 +127,29 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 	}
 	s.glob = "" // they are found
 	return nil
+}
+
+// checkNamed checks that a glob with {split} found one set: {split}*.tar finds
+// train_extra-0.tar too.
+func (s *shardSet) checkNamed(split string) error {
+	if !strings.ContainsAny(s.glob, "*?") {
+		return nil // a list or range is meant as it is written out
+	}
+	var files []splitFile
+	var names []string
+	for _, p := range s.paths {
+		name, err := store.Rel(s.root, p)
+		if err != nil {
+			return fileError(s.kind.op, p, s.kind.hint, err)
+		}
+		if f, err := splitOfFile(name); err == nil && f.split != "" {
+			files, names = append(files, f), append(names, name)
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return s.kind.fileErrorOf(s.glob, checkOneSet(split, files, names))
 }
 
 // choose keeps the split's shards of those that a glob found, where a '*' or '?' of it
