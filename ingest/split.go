@@ -29,8 +29,8 @@ var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
 var spellings = map[string][]string{
 	Train:    {"train", "training", "Train", "Training"},
 	TrainVal: {TrainVal, "trainval", "train_val"},
-	Val:   {"val", "validation", "valid", "dev", "eval", "Val", "Validation", "Valid"},
-	Test:  {"test", "testing", "Test", "Testing"},
+	Val:      {"val", "validation", "valid", "dev", "eval", "Val", "Validation", "Valid"},
+	Test:     {"test", "testing", "Test", "Testing"},
 }
 
 // SplitName is the split that NAME=FOLDER means, "val" for "validation"; the name itself
