@@ -38,6 +38,8 @@ type Options struct {
 	// DataURI is stored next to the spec, for workers to find the data. The one that
 	// the run was last opened with counts.
 	DataURI string
+	// Data is stored with the spec when the run is created, for replays; nil is not known.
+	Data *schemas.RunData `json:"-"`
 	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
 	// are always in files.
 	Storage Storage

@@ -49,7 +49,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
-		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI, Data: o.Data},
 	}
 	if err := checkPayload(js.Conn(), wire.MaxChunkBytes(&spec)+wire.MessageOverhead); err != nil {
 		return nil, err
