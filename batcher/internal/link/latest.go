@@ -25,7 +25,10 @@ import (
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, filters ...string) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := withinAPITimeout(ctx)
 	defer cancel()
-	out, err := multiGet(ctx, js.Conn(), stream, filters)
+	out, err := []*jetstream.RawStreamMsg(nil), errNoMultiGet
+	if hasMultiGet(js.Conn().ConnectedServerVersion()) { // older ones leave some requests without an answer
+		out, err = multiGet(ctx, js.Conn(), stream, filters)
+	}
 	if !errors.Is(err, errNoMultiGet) && !errors.Is(err, errTooMany) {
 		return out, err
 	}
@@ -73,6 +76,16 @@ func withinAPITimeout(ctx context.Context) (context.Context, context.CancelFunc)
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, APITimeout)
+}
+
+// hasMultiGet reports whether a broker of a version, "2.9.10" say, knows requests for several
+// messages. One that does not say its version is tried.
+func hasMultiGet(version string) bool {
+	var major, minor int
+	if n, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &major, &minor); n < 2 || err != nil {
+		return true
+	}
+	return major > 2 || major == 2 && minor >= 11
 }
 
 // multiGet asks for all in one request. It returns errNoMultiGet or errTooMany where that
