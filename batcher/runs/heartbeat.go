@@ -3,7 +3,6 @@ package runs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +10,6 @@ import (
 	"resslt/batcher/internal/link"
 	"resslt/schemas"
 	"resslt/schemas/errs"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // WorkerStats count what a worker did.
@@ -61,28 +58,17 @@ func (b *Heartbeat) Encode() ([]byte, error) {
 
 // Workers gives the last heartbeat of every worker that ever served the run.
 func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if err != nil {
-		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.WorkerSubject(r.Name, "*")))
+	beats, err := link.Latest(ctx, r.js, schemas.CtrlStream(r.Name), schemas.WorkerSubject(r.Name, "*"))
 	if err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
 	}
 	var out []Heartbeat
-	for subject := range info.State.Subjects {
-		m, err := s.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
-		}
+	for _, m := range beats {
 		var b Heartbeat
 		// A heartbeat that does not parse is somebody else's message: only its sender
 		// is known.
 		if json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
-			b = Heartbeat{Worker: subject[strings.LastIndexByte(subject, '.')+1:]}
+			b = Heartbeat{Worker: link.LastToken(m.Subject)}
 		}
 		out = append(out, b)
 	}

@@ -166,6 +166,7 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 			Name: schemas.CtrlStream(r.Name), Subjects: []string{schemas.AllCtrl(r.Name)},
 			Description: "resslt: spec, cursors and heartbeats of run " + r.Name,
 			Storage:     jetstream.FileStorage, MaxMsgsPerSubject: 1,
+			AllowDirect: true, // see link.Latest
 		},
 		{
 			Name: schemas.TasksStream(r.Name), Subjects: []string{schemas.AllTasks(r.Name)},
