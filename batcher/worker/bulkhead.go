@@ -21,16 +21,16 @@ type bulkhead struct {
 	news  chan struct{} // capacity 1: the keeper is to look at the run again
 	counters
 
-	run   *runs.Run     // as it was read last, nil before; the keeper's
-	read  time.Time     // when that was; the keeper's
-	late  *lateOpen     // an Open that did not return in time, nil for none; the keeper's
-	seen  leaseWatch    // the keeper's
-	lacks time.Time     // since when it has no queue, zero where it has one; the keeper's
+	run   *runs.Run  // as it was read last, nil before; the keeper's
+	read  time.Time  // when that was; the keeper's
+	late  *lateOpen  // an Open that did not return in time, nil for none; the keeper's
+	seen  leaseWatch // the keeper's
+	lacks time.Time  // since when it has no queue, zero where it has one; the keeper's
 
 	mu       sync.Mutex
 	life     life              // guarded by mu
 	noticed  bool              // it was opened again since it was read; guarded by mu
-	ws       *workshop          // its open data, nil for none; guarded by mu
+	ws       *workshop         // its open data, nil for none; guarded by mu
 	cannot   *wire.TaskRow     // the row for which it is in quarantine; nil for another reason; guarded by mu
 	fatal    error             // what ends a worker that has no other run; guarded by mu
 	sentBack []uint64          // tasks that were given back, by sequence, newest last; guarded by mu
