@@ -1,18 +1,14 @@
 package worker
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"resslt/batcher/internal/link"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -126,59 +122,4 @@ func (ws *workshop) close() {
 			ws.w.closeSource(ws.source)
 		}
 	})
-}
-
-// fetch takes one task, and waits for it a while; nil where none came.
-//
-// A pull is not cut short when ctx ends: a task that is on its way would be lost to
-// everybody until its ack wait has passed.
-func (ws *workshop) fetch(ctx context.Context, wait time.Duration) (jetstream.Msg, error) {
-	c, _ := ws.tasks()
-	if c == nil {
-		return nil, nil
-	}
-	// A pull that the broker forgot is not waited for.
-	fctx, cancel := link.WhileConnected(context.WithoutCancel(ctx), ws.w.js.Conn(), wait)
-	defer cancel()
-	batch, err := c.Fetch(1, jetstream.FetchContext(fctx))
-	if err != nil {
-		return nil, err
-	}
-	if msg := first(batch); msg != nil {
-		return msg, nil
-	}
-	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) &&
-		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return nil, err
-	}
-	return nil, nil
-}
-
-// fetchNow takes one task if there is one. It returns an error where the queue does not say.
-func (ws *workshop) fetchNow() (jetstream.Msg, error) {
-	c, _ := ws.tasks()
-	if c == nil {
-		return nil, nil
-	}
-	began := time.Now()
-	batch, err := c.FetchNoWait(1)
-	if err != nil {
-		return nil, err
-	}
-	msg := first(batch)
-	if msg == nil && (batch.Error() != nil || time.Since(began) > silence) {
-		return nil, errors.Join(jetstream.ErrNoMessages, batch.Error())
-	}
-	return msg, nil
-}
-
-// silence is how long a broker may take to say that it has no task, which it knows at once.
-const silence = 500 * time.Millisecond
-
-func first(b jetstream.MessageBatch) jetstream.Msg {
-	var msg jetstream.Msg
-	for m := range b.Messages() {
-		msg = m
-	}
-	return msg
 }
