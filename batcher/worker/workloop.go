@@ -82,7 +82,7 @@ func (w *Worker) pull(ctx context.Context, fit []*workshop, others bool, turn in
 		}
 	}
 	ws := fit[turn%len(fit)]
-	msg, err := ws.fetch(ctx, wait)
+	msg, err := ws.fetch(wait)
 	if err != nil && ctx.Err() == nil {
 		ws.lost()
 	}

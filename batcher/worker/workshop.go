@@ -1,13 +1,11 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"resslt/batcher/internal/link"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
@@ -128,27 +126,22 @@ func (ws *workshop) close() {
 	})
 }
 
-// fetch takes one task, and waits for it a while; nil where none came.
-//
-// A pull is not cut short when ctx ends: a task that is on its way would be lost to
-// everybody until its ack wait has passed.
-func (ws *workshop) fetch(ctx context.Context, wait time.Duration) (jetstream.Msg, error) {
+// fetch takes one task, and waits for it a while; nil where none came. The wait is the broker's:
+// one that ended here might lose a task that is on its way to everybody, until its ack wait
+// has passed. So it is not cut short when the worker stops.
+func (ws *workshop) fetch(wait time.Duration) (jetstream.Msg, error) {
 	c, _ := ws.tasks()
 	if c == nil {
 		return nil, nil
 	}
-	// A pull that the broker forgot is not waited for.
-	fctx, cancel := link.WhileConnected(context.WithoutCancel(ctx), ws.w.js.Conn(), wait)
-	defer cancel()
-	batch, err := c.Fetch(1, jetstream.FetchContext(fctx))
+	batch, err := c.Fetch(1, jetstream.FetchMaxWait(wait))
 	if err != nil {
 		return nil, err
 	}
 	if msg := first(batch); msg != nil {
 		return msg, nil
 	}
-	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) &&
-		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) {
 		return nil, err
 	}
 	return nil, nil
