@@ -88,7 +88,7 @@
 // # Tars
 //
 //	wdsglob.go    the shards that a glob names; wdsfolder.go those of a folder; splitfiles.go
-//	              the split that a file's name says
+//	              the split that a file's name says; fileset.go which files are of one set
 //	wdstar.go     scans a tar; tarwalk.go its headers
 //	wdsgroup.go   members to samples: WebDataset's rule, and what it would lose
 //	wdslabel.go   labels: numbers, names, keys of .json; names are numbered over all shards

@@ -106,7 +106,7 @@ func (r *Folder) join(f *segmentFile) error {
 	if logs := slices.ContainsFunc(r.Files, func(g *segmentFile) bool { return !g.Pixels }); first || !f.Pixels || !logs {
 		r.Run.Spec, r.Run.Digest = f.Run.Spec, f.Run.Digest
 	}
-	r.Run.DataURI = f.Run.DataURI // the newest
+	r.Run.DataURI, r.Run.Data = f.Run.DataURI, f.Run.Data // the newest
 	return nil
 }
 

@@ -250,7 +250,7 @@ func (w *Worker) publishChunk(ctx context.Context, sv *serving, b *bench, msg je
 		}
 	}
 	m := wire.ChunkMessage(sv.run.Name, sv.run.Info.Digest, task.Step, task.Chunk, body, b.chunk.Tombstone, w.opts.Name)
-	fresh, err := sv.run.Publish(ctx, m, func() { _ = msg.InProgress() })
+	fresh, err := sv.run.Publish(ctx, m, 0, func() { _ = msg.InProgress() })
 	if errors.Is(err, errs.ErrDeterminism) {
 		sv.mismatches.Add(1)
 		w.total.mismatches.Add(1)

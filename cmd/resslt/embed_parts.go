@@ -112,7 +112,7 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 
 // begin writes what the features depend on.
 func (p *parts) begin(plan []byte, images *pipeline.Images) error {
-	if err := pipeline.KeepManifest(p.dir, images.Manifest()); err != nil {
+	if err := images.Dataset().Keep(p.dir); err != nil {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(p.dir, "plan.json"), plan)
@@ -147,8 +147,8 @@ func (p *parts) differences(have []byte, images *pipeline.Images) (d schemas.Dif
 		return schemas.Differences{{Key: "plan.json", Is: "whole", Was: "a damaged one"}}
 	}
 	if was.Data != p.plan.Data {
-		if then := pipeline.KeptManifest(p.dir, was.Data); then != nil {
-			d = images.Manifest().Differences(then)
+		if then := pipeline.KeptDataset(p.dir, was.Data); then != nil {
+			d = images.Manifest().Differences(then.Manifest)
 		}
 		if len(d) == 0 {
 			d.Add("data", fmt.Sprintf("%.12s", p.plan.Data), fmt.Sprintf("%.12s", was.Data))

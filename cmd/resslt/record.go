@@ -125,6 +125,11 @@ func newRecordExportCommand() *cobra.Command {
 			if err := record.Export(c.Context(), src.Source(), o, progress); err != nil {
 				return err
 			}
+			if d := src.Dataset(); d != nil {
+				if err := d.Keep(out); err != nil {
+					return err
+				}
+			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", out, steps, src.name)
 			return nil
 		},

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/cmd/internal/child"
 	"resslt/train/torch/torchtest"
 )
 
@@ -155,13 +156,13 @@ func TestNoticesWhatIsWrong(t *testing.T) {
 // A wait of a scenario ends: with what it waits for, also where that comes from a later
 // life of the program, with the trainer's end, or after a while.
 func TestWaitsEnd(t *testing.T) {
-	life := func(said string) *process {
+	life := func(said string) *child.Process {
 		t.Helper()
 		log := filepath.Join(t.TempDir(), "log")
 		if err := os.WriteFile(log, []byte(said), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return &process{name: "worker-0.1", log: log}
+		return &child.Process{Name: "worker-0.1", Log: log}
 	}
 	newWorker := func() (*farm, *service) {
 		return &farm{opts: Options{Quiet: time.Minute}, finished: make(chan struct{})}, &service{name: "worker-0", proc: life("begins\n")}
