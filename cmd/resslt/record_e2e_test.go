@@ -40,6 +40,7 @@ func verified(t *testing.T, source string, more ...string) record.Report {
 // what the broker keeps, exported files, and the recipe log. An import of the files is a
 // fourth.
 func TestReplayGivesTheSameWeights(t *testing.T) {
+	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	url := natsServer(t)
