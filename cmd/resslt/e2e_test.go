@@ -224,6 +224,7 @@ func quick(out string, more ...string) []string {
 var plain = struct {
 	sync.Once
 	train.Summary
+	out string
 }{}
 
 // undisturbed is the summary of a quick run, which is made once: the weights that it must
@@ -231,11 +232,25 @@ var plain = struct {
 func undisturbed(t *testing.T) train.Summary {
 	t.Helper()
 	needPrograms(t) // the Once would keep the skip
-	plain.Do(func() { plain.Summary = summaryOf(t, quick(t.TempDir())...) })
+	plain.Do(func() {
+		plain.out = filepath.Join(made, "undisturbed")
+		plain.Summary = summaryOf(t, quick(plain.out)...)
+	})
 	if plain.StudentSHA256 == "" {
 		t.Fatal("the undisturbed run has failed in another test")
 	}
 	return plain.Summary
+}
+
+// finished is a copy of the undisturbed run's folder, for a test to begin with.
+func finished(t *testing.T) string {
+	t.Helper()
+	undisturbed(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(plain.out)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func sameWeights(t *testing.T, what string, got, want train.Summary) {
@@ -375,9 +390,7 @@ func TestStopAndResume(t *testing.T) {
 	})
 	t.Run("after the end", func(t *testing.T) {
 		// Nothing is left to train; evaluation, say, is made again.
-		dir := t.TempDir()
-		a := summaryOf(t, quick(dir)...)
-		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), a)
+		sameWeights(t, "resumed", summaryOf(t, quick(finished(t), "--resume")...), whole)
 	})
 	t.Run("other batches", func(t *testing.T) {
 		dir := t.TempDir()
@@ -394,8 +407,7 @@ func TestStopAndResume(t *testing.T) {
 func TestFolderIsGuarded(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	dir := t.TempDir()
-	summaryOf(t, quick(dir)...)
+	dir := finished(t)
 	for _, bad := range [][]string{
 		append([]string{"train", "--nats", "nats://127.0.0.1:1"}, quick(dir)[1:]...),
 		quick(dir, "--set", "width=1000000"),
