@@ -51,9 +51,10 @@ func (s *folderShard) addMissing(labels map[string]int32) {
 
 // foundFile is a candidate found in a folder.
 type foundFile struct {
-	name  string // relative to the shard, '/'-separated
-	size  int64
-	mtime int64
+	name   string // relative to the shard, '/'-separated
+	size   int64
+	mtime  int64
+	change uint64 // as in stamp
 }
 
 // folderLayout is how a folder is read for one split.

@@ -70,6 +70,7 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 	res := make([]scanned, len(paths))
 	var stale []int
 	var total, all int64
+	newer := false
 	stamps, err := s.kind.stampShards(ctx, paths, opt)
 	if err != nil {
 		return nil, false, err
@@ -87,14 +88,16 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
 			}
-			res[i] = scanned{c: c, shard: old.Shards[k], stamp: old.Stamps[k]}
+			newer = newer || stamps[i] != old.Stamps[k] // it was of an older version, without Change
+			old.Stamps[k] = stamps[i]
+			res[i] = scanned{c: c, shard: old.Shards[k], stamp: stamps[i]}
 			continue
 		}
 		stale = append(stale, i)
 		total += stamps[i].Size
 	}
-	if same = len(stale) == 0 && len(known) == len(paths); same {
-		return old, true, nil
+	if len(stale) == 0 && len(known) == len(paths) {
+		return old, !newer, nil
 	}
 	m := newMeter(opt.Progress, total)
 	g, gctx := errgroup.WithContext(ctx)

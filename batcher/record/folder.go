@@ -213,10 +213,13 @@ func (r *Folder) Stored() map[int64]int {
 }
 
 // eachLogged calls f with every entry of the log, tombstones too, by step as far as the
-// log was written so.
-func (r *Folder) eachLogged(f func(*wire.Chunk) error) error {
+// log was written so. Batches that fail with an error that pass accepts are passed over.
+func (r *Folder) eachLogged(f func(*wire.Chunk) error, pass func(error) bool) error {
 	for _, at := range r.log {
 		chunks, err := at.file.batch(at.ref)
+		if err != nil && pass(err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -81,9 +81,9 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	case errors.Is(err, errs.ErrUnavailable): // discover says so
 		bh.rest(ctx, brokerWait)
 		return bh.run != nil
-	case bh.alone && errors.Is(err, errs.ErrNotFound): // its trainer makes it again
+	case errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
 		bh.rest(ctx, brokerWait)
-		return true
+		return bh.run != nil
 	default:
 		w.fail(bh, cause{why: err, reopen: true})
 		return false

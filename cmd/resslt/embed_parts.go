@@ -180,12 +180,14 @@ func partDigest(raw []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// finish makes the missing parts.
+// finish makes the missing parts. The bar is of these images alone, so that the time it
+// predicts is theirs.
 func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, bar *progressbar.ProgressBar) error {
+	done := p.rows
 	for p.rows < images.Len() {
-		_ = bar.Set64(p.rows) // a bar that cannot draw is no reason to stop
 		from, to := p.rows, min(p.rows+partRows, images.Len())
-		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from + int64(n)) })
+		_ = bar.Set64(from - done) // a bar that cannot draw is no reason to stop
+		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from - done + int64(n)) })
 		if err != nil {
 			return err
 		}

@@ -121,7 +121,7 @@ func newRecordExportCommand() *cobra.Command {
 				return err
 			}
 			progress := stepCounter(c.ErrOrStderr(), "exported", steps.To-steps.From)
-			o := record.Options{Dir: out, Run: src.Run, Order: order, Pixels: steps}
+			o := record.Options{Dir: out, Run: src.Run, Order: order, Pixels: steps, Warn: cli.Warn}
 			if err := record.Export(c.Context(), src.Source(), o, progress); err != nil {
 				return err
 			}
