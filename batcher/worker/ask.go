@@ -17,11 +17,13 @@ import (
 )
 
 const (
-	// askFor is how long a request for a task stands with the broker. A farm that has nothing to
-	// do sends one in that time for each worker and run.
-	askFor = 20 * time.Second
+	// firstAsk is how long a request for a task stands with the broker, and askFor how long after
+	// some that brought none: a farm that has nothing to do sends one in that time for each worker
+	// and run. The first are short, for a queue that is made again forgets them.
+	firstAsk = time.Second
+	askFor   = 20 * time.Second
 	// askLate is by how much the answer may be late before the request is made again.
-	askLate = 5 * time.Second
+	askLate = 2 * time.Second
 	// silence is how long a broker may take to say that it has no task, which it knows at once.
 	silence = 500 * time.Millisecond
 	// fullWait is how long a worker waits, and up to twice as long, where more stand in a queue
@@ -59,7 +61,7 @@ func (ws *workshop) ask(stands time.Duration, then answer) (*ask, error) {
 	a.sub, err = nc.Subscribe(inbox, func(m *nats.Msg) {
 		status := m.Header.Get("Status")
 		if status == "" {
-			then(received{m}, nil)
+			then(received{m, nc}, nil)
 		} else {
 			then(nil, meaning(status, m.Header.Get("Description")))
 		}
@@ -117,6 +119,7 @@ type lobby struct {
 
 	mu      sync.Mutex
 	waiting int                     // slots; guarded by mu
+	turn    int                     // counts the slots that came to wait; guarded by mu
 	asks    map[*workshop]*ask      // guarded by mu
 	not     map[*workshop]time.Time // before then nothing is asked of the run; guarded by mu
 	shut    bool                    // guarded by mu
@@ -176,6 +179,7 @@ func (l *lobby) stand(fit []*workshop) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting++
+	l.turn++
 	if l.shut {
 		return
 	}
@@ -184,18 +188,12 @@ func (l *lobby) stand(fit []*workshop) {
 		want[ws] = true
 		if a := l.asks[ws]; a != nil && !a.stale(nc) || time.Now().Before(l.not[ws]) {
 			continue
-		} else if a != nil {
+		} else if a != nil { // the broker has forgotten it
 			a.withdraw()
+			ws.asked(0)
 		}
 		delete(l.not, ws)
-		// Not all at the same moment.
-		a, err := ws.ask(askFor-rand.N(askFor/4), func(msg jetstream.Msg, err error) { l.answered(ws, msg, err) })
-		if err != nil {
-			delete(l.asks, ws)
-			l.not[ws] = time.Now().Add(fullWait)
-			continue
-		}
-		l.asks[ws] = a
+		l.ask(ws)
 	}
 	for ws, a := range l.asks {
 		if !want[ws] {
@@ -210,17 +208,39 @@ func (l *lobby) stand(fit []*workshop) {
 	}
 }
 
-// answered takes the broker's answer to a standing request.
-func (l *lobby) answered(ws *workshop, msg jetstream.Msg, err error) {
-	l.mu.Lock()
-	if a := l.asks[ws]; a != nil {
-		a.end()
+// ask leaves a request with the run's queue. l.mu is held.
+func (l *lobby) ask(ws *workshop) {
+	var (
+		a   *ask
+		err error
+	)
+	// The answer waits for l.mu, and so finds a.
+	a, err = ws.ask(ws.stands(), func(msg jetstream.Msg, err error) { l.answered(ws, &a, msg, err) })
+	if err != nil {
 		delete(l.asks, ws)
+		l.not[ws] = time.Now().Add(fullWait)
+		return
+	}
+	l.asks[ws] = a
+}
+
+// answered takes the broker's answer to a request, which may have been withdrawn meanwhile.
+func (l *lobby) answered(ws *workshop, a **ask, msg jetstream.Msg, err error) {
+	l.mu.Lock()
+	if *a != nil && l.asks[ws] == *a {
+		(*a).end()
+		delete(l.asks, ws)
+		if msg == nil && err == nil && l.waiting > 0 && !l.shut {
+			l.ask(ws)
+		}
 	}
 	if err != nil {
 		l.not[ws] = time.Now().Add(fullWait + rand.N(fullWait))
 	}
 	l.mu.Unlock()
+	if msg != nil || err != nil {
+		ws.asked(0)
+	}
 	switch {
 	case msg != nil:
 		l.arrived(ws, msg)
@@ -236,10 +256,11 @@ func (l *lobby) leave() {
 	defer l.mu.Unlock()
 	l.waiting--
 	if l.waiting == 0 && len(l.asks) > 0 {
+		turn := l.turn
 		time.AfterFunc(linger, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			if l.waiting == 0 {
+			if l.turn == turn { // no slot has waited since
 				l.withdraw()
 			}
 		})
@@ -295,9 +316,30 @@ func (l *lobby) unasked(fit []*workshop) (out []*workshop) {
 	return out
 }
 
+// stands is how long the next request stands: twice as long as the last, but not of all workers
+// at the same moment.
+func (ws *workshop) stands() time.Duration {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.stood = min(max(firstAsk, 2*ws.stood), askFor)
+	return ws.stood - rand.N(ws.stood/4)
+}
+
+// asked sets how long the last request stood.
+func (ws *workshop) asked(d time.Duration) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.stood = d
+}
+
 // fetch takes one task, and waits for it a while, or until there is news; nil where none came.
-func (ws *workshop) fetch(ctx context.Context, wait time.Duration, news <-chan struct{}) (jetstream.Msg, error) {
-	return ws.await(ctx, wait, wait+time.Second, news)
+func (ws *workshop) fetch(ctx context.Context, news <-chan struct{}) (jetstream.Msg, error) {
+	d := ws.stands()
+	msg, err := ws.await(ctx, d, d+askLate, news)
+	if msg != nil || err != nil {
+		ws.asked(0)
+	}
+	return msg, err
 }
 
 // fetchNow takes one task if there is one. It returns an error where the queue does not say.
@@ -370,29 +412,3 @@ func (s said) result() (jetstream.Msg, error) {
 	}
 	return s.msg, s.err
 }
-
-// received is a task as a jetstream.Msg.
-type received struct{ m *nats.Msg }
-
-func (r received) Metadata() (*jetstream.MsgMetadata, error) {
-	meta, err := r.m.Metadata()
-	if err != nil {
-		return nil, err
-	}
-	return &jetstream.MsgMetadata{
-		Sequence:     jetstream.SequencePair(meta.Sequence),
-		NumDelivered: meta.NumDelivered, NumPending: meta.NumPending, Timestamp: meta.Timestamp,
-		Stream: meta.Stream, Consumer: meta.Consumer, Domain: meta.Domain,
-	}, nil
-}
-func (r received) Data() []byte                        { return r.m.Data }
-func (r received) Headers() nats.Header                { return r.m.Header }
-func (r received) Subject() string                     { return r.m.Subject }
-func (r received) Reply() string                       { return r.m.Reply }
-func (r received) Ack() error                          { return r.m.Ack() }
-func (r received) DoubleAck(ctx context.Context) error { return r.m.AckSync(nats.Context(ctx)) }
-func (r received) Nak() error                          { return r.m.Nak() }
-func (r received) NakWithDelay(d time.Duration) error  { return r.m.NakWithDelay(d) }
-func (r received) InProgress() error                   { return r.m.InProgress() }
-func (r received) Term() error                         { return r.m.Term() }
-func (r received) TermWithReason(why string) error     { return r.m.Respond([]byte("+TERM " + why)) }

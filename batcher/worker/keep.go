@@ -192,7 +192,7 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 
 // prove has the run's first chunk made, which needs no slot.
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
-	msg, err := ws.fetch(ctx, min(askFor, w.opts.Lull), bh.news)
+	msg, err := ws.fetch(ctx, bh.news)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		ws.lost()

@@ -212,8 +212,10 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	}
 	stop()
 	beats.Wait()
+	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
+	defer cancel()
 	for _, bh := range w.known() {
-		w.beat(bh) // the counts that it ends with
+		w.lastBeat(ectx, bh) // the counts that it ends with
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)

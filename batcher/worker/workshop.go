@@ -24,6 +24,7 @@ type workshop struct {
 	mu       sync.Mutex
 	consumer jetstream.Consumer // of the run's tasks, nil while it is not known; guarded by mu
 	ackWait  time.Duration      // of consumer; guarded by mu
+	stood    time.Duration      // how long the last request for a task stood; guarded by mu
 	free     []*bench           // guarded by mu
 	out      int                // benches that are in use; guarded by mu
 	shut     bool               // no bench is given out any more; guarded by mu
@@ -58,7 +59,7 @@ func (ws *workshop) tasks() (jetstream.Consumer, time.Duration) {
 func (ws *workshop) found(c jetstream.Consumer) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.consumer, ws.ackWait = c, c.CachedInfo().Config.AckWait
+	ws.consumer, ws.ackWait, ws.stood = c, c.CachedInfo().Config.AckWait, 0
 }
 
 // lost has the keeper look the queue up again: the trainer may have made another.
