@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,6 +127,24 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		x.Stamps = append(x.Stamps, res[i].stamp)
 	}
 	return x, false, together(faults)
+}
+
+// survey is what lies beside the shards, and those that are copies of others, whose
+// samples are there twice.
+func (s *shardSet) survey(x *index) Survey {
+	all := slices.Clone(s.passed)
+	original := map[string]string{} // name by hash: the shortest, of train-000.tar and "train-000 (1).tar"
+	for _, shard := range x.Shards {
+		if name, ok := original[shard.SHA256]; !ok || len(shard.Name) < len(name) {
+			original[shard.SHA256] = shard.Name
+		}
+	}
+	for _, shard := range x.Shards {
+		if shard.Samples > 0 && original[shard.SHA256] != shard.Name {
+			all.Merge("", Survey{{Reason: "copies of other shards", Count: 1, First: shard.Name, Kept: true}})
+		}
+	}
+	return all
 }
 
 // together joins several errors into one of a single line; nil for none.
