@@ -84,7 +84,7 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		name = escapeName(name)
 		res[i].shard.Name = name
 		all += stamps[i].Size
-		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
+		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) && !old.hasEmpty(k) {
 			c := old.ofShard(k)
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
@@ -127,6 +127,11 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		x.Stamps = append(x.Stamps, res[i].stamp)
 	}
 	return x, false, together(faults)
+}
+
+// hasEmpty reports whether shard i has samples of no bytes, as scanners of before gave.
+func (x *index) hasEmpty(i int) bool {
+	return slices.Contains(x.sizes[x.First[i]:x.First[i+1]], 0)
 }
 
 // survey is what lies beside the shards, and those that are copies of others, whose

@@ -100,6 +100,10 @@ var groupCases = []struct {
 	{about: "label none", fields: "?label=none", members: members("0.jpg", "0.cls=dog", "1.jpg", "1.cls=7"), want: []string{"0.jpg -1", "1.jpg -1"}, passed: `2 other members of samples (.cls) (first "0.cls")`},
 	{about: "class", members: members("0.jpg", "0.class=2"), want: []string{"0.jpg 2"}},
 	{about: "cls before class", members: members("0.jpg", "0.class=2", "0.cls=3", "1.jpg", "1.class=3"), want: []string{"0.jpg 3", "1.jpg -1"}, passed: `2 other members of samples (.class) (first "0.class")`},
+	{about: "empty images", members: members("0.jpg", "0.cls=1", "1.jpg=", "1.cls=2", "2.jpg=", "3.jpg=", "3.txt"), want: []string{"0.jpg 1"}, passed: `3 empty files (0 bytes) (first "1.jpg")`},
+	{about: "an empty image beside another", fields: "?image=jpg;png", members: members("0.jpg=", "0.png", "0.cls=1", "1.jpg", "1.png="), want: []string{"0.png 1", "1.jpg -1"}, passed: `2 empty files (0 bytes) (first "0.jpg")`},
+	{about: "an empty mask", members: members("0.jpg", "0.mask.png=", "0.cls=1"), want: []string{"0.jpg 1"}, passed: `1 picture beside the image of a sample (.png) (first "0.mask.png")`},
+	{about: "nothing but empty images", members: members("0.jpg=", "0.cls=1"), passed: `1 empty file (0 bytes) (first "0.jpg")`},
 	{about: "label that is none", members: members("0.jpg", "0.label=\x00\x01"), want: []string{"0.jpg -1"}, passed: `1 other member of samples (.label) (first "0.label")`},
 	{about: "json", members: members("0.jpg", `0.json={"label": 3, "caption": "x"}`, "1.jpg", `1.json={"label": 4}`), want: []string{"0.jpg 3", "1.jpg 4"}},
 	{about: "json, apart", members: members("0.jpg", "1.jpg", `0.json={"class": 3}`, `1.json={"class": 4}`), want: []string{"0.jpg 3", "1.jpg 4"}},
@@ -159,6 +163,33 @@ func TestOddLabelOfTar(t *testing.T) {
 		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members(append(three, odd)...)...)})
 		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
 		errstest.Want(t, err, errs.ErrCorrupt, why, "?label=none")
+	}
+	for odd, why := range map[string]string{
+		"2.cls=\x00\x00\x00\x01\x02\x03\x04\x05": `label of "2.cls": "\x00\x00\x00\x01\x02\x03\x04\x05" is no class`,
+		"2.cls=caf\xe9":                          `is no class`,
+		"2.cls=":                                 `label of "2.cls": "" is no class`,
+		"2.cls= \n":                              `is no class`,
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg", "1.cls=2", "2.jpg", odd)...)})
+		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+		errstest.Want(t, err, errs.ErrCorrupt, why, "?label=none", "?label=FIELD")
+		src, err := Open(context.Background(), "wds:"+dir+"/a.tar?label=none", Options{CacheDir: t.TempDir()})
+		if err != nil || src.Len() != 3 {
+			t.Fatalf("%q: the hint: %v", odd, err)
+		}
+		src.Close()
+	}
+	for _, pair := range [][]string{ // one of each: which is the odd one cannot be said
+		{`0.json={"label": 3}`, `1.json={"label": "cat"}`},
+		{`0.json={"label": 3}`, `1.json={"label": [1]}`},
+		{`0.json={"class_name": "cat"}`, `1.json={"class_name": 3}`},
+		{"0.label=3", "1.label=\x00\x01"},
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members(append(pair, "0.jpg", "1.jpg")...)...)})
+		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+		errstest.Want(t, err, errs.ErrCorrupt, "?label=none")
 	}
 	dir := t.TempDir()
 	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg", `1.json={"label": "cat"}`)...)})
