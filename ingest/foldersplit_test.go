@@ -82,6 +82,16 @@ var splitCases = []splitCase{
 	{name: "an unlabelled test", files: "train/cat/1.jpg train/dog/2.jpg test/images/3.jpg", want: "cat/1.jpg 0, dog/2.jpg 1", classes: "cat dog"},
 	{name: "an unlabelled test, test", files: "train/cat/1.jpg train/dog/2.jpg test/images/3.jpg", split: Test, want: "3.jpg -1", classes: "cat dog"},
 	{name: "the same folder in each", files: "train/images/1.jpg test/images/2.jpg", want: "images/1.jpg 0", classes: "images"},
+	{name: "Roboflow", files: "train/images/1.jpg train/labels/1.txt valid/images/2.jpg valid/labels/2.txt test/images/3.jpg data.yaml", want: "1.jpg -1", passed: `1 folder without an image, beside that of the images (first "train/labels")`},
+	{name: "Roboflow, val", files: "train/images/1.jpg train/labels/1.txt valid/images/2.jpg valid/labels/2.txt", split: Val, want: "2.jpg -1", passed: `(first "valid/labels")`},
+	{name: "YOLO", files: "images/1.jpg labels/1.txt classes.txt", want: "1.jpg -1", passed: `1 file with another extension (.txt) (first "classes.txt"); 1 folder without an image, beside that of the images (first "labels")`},
+	{name: "YOLO, splits below", files: "images/train/1.jpg images/val/2.jpg labels/train/1.txt labels/val/2.txt", err: "open folder:DIR/images"},
+	{name: "masks are pictures", files: "train/images/1.jpg train/masks/1.png test/images/2.jpg test/masks/2.png", want: "images/1.jpg 0, masks/1.png 1", classes: "images masks"},
+	{name: "classes in images", files: "train/images/cat/1.jpg train/labels/cat/1.txt test/images/dog/2.jpg", want: "cat/1.jpg 0", classes: "cat dog", passed: `(first "train/labels")`},
+	{name: "an empty class", files: "train/cat/1.jpg train/owl/x.txt test/cat/2.jpg", want: "cat/1.jpg 0", classes: "cat owl", passed: `1 class folder without an image (first "owl")`},
+	{name: "images, an empty class and a loose picture", files: "train/images/1.jpg train/labels/1.txt train/2.jpg test/images/2.jpg", want: "2.jpg -1, images/1.jpg 0", classes: "images labels", passed: `1 class folder without an image (first "labels")`},
+	{name: "digits, of which one is empty", files: "train/0/1.jpg train/1/x.txt test/0/2.jpg", want: "0/1.jpg 0", classes: "0 1", passed: `1 class folder without an image (first "1")`},
+	{name: "Roboflow's classes", files: "train/1.jpg train/_classes.csv test/2.jpg", want: "1.jpg -1", passed: `1 list of labels, which is not read (first "_classes.csv")`},
 	{name: "ImageNet's val without classes", files: "train/n01440764/1.JPEG val/ILSVRC2012_val_1.JPEG", split: Val, want: "ILSVRC2012_val_1.JPEG -1", classes: "n01440764"},
 
 	// Splits below what is taken for classes.
