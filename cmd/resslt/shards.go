@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -151,19 +152,25 @@ func (s *shardsSummary) print(w io.Writer) error {
 
 // printPassed lists what was passed over, every reason in a line.
 func printPassed(w io.Writer, passed ingest.Survey) error {
-	if len(passed) == 0 {
-		return nil
-	}
-	fmt.Fprintf(w, "passed over %d:\n", passed.Count())
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, p := range passed {
-		kept := ""
-		if p.Kept {
-			kept = "kept: "
+	for _, kept := range []bool{false, true} {
+		part := slices.DeleteFunc(slices.Clone(passed), func(p ingest.PassedOver) bool { return p.Kept != kept })
+		switch {
+		case len(part) == 0:
+			continue
+		case kept:
+			fmt.Fprintln(w, "kept all the same:")
+		default:
+			fmt.Fprintf(w, "passed over %d:\n", part.Count())
 		}
-		fmt.Fprintf(t, "  %d\t%s%s\tfirst %q\n", p.Count, kept, p.Reason, p.First)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, p := range part {
+			fmt.Fprintf(t, "  %d\t%s\tfirst %q\n", p.Count, p.Things(), p.First)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
-	return t.Flush()
+	return nil
 }
 
 func newShardsIndex() *cobra.Command {
