@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -186,6 +188,13 @@ once, without a listing and without reading the shards.`,
 		Example: `  resslt shards index --data folder:imagenet/train
   resslt shards index --data 'wds:shards/train-*.tar' --manifest shards/train.manifest.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if manifest != "" {
+				for _, path := range ingest.ManifestFiles(manifest) {
+					if err := durable.Check(path); err != nil {
+						return err
+					}
+				}
+			}
 			begun := time.Now()
 			return f.with(c, func(_ context.Context, src ingest.Source) error {
 				if manifest != "" {
@@ -286,16 +295,19 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 			if o.Dir == "" {
 				return errs.New("", c.CommandPath(), "give --out DIR", errs.Because(errs.ErrUsage, "no folder for the shards"))
 			}
+			if err := durable.CheckIn(o.Dir); err != nil {
+				return err
+			}
 			begun := time.Now()
 			return f.with(c, func(ctx context.Context, src ingest.Source) error {
+				prefix := cmp.Or(o.Prefix, src.Manifest().Split)
+				if err := durable.CheckIn(o.Dir, prefix+"-*.tar", prefix+".manifest.json"); err != nil {
+					return err
+				}
 				o.Progress = packProgress(c.ErrOrStderr())
 				m, err := ingest.Pack(ctx, src, o)
 				if err != nil {
 					return err
-				}
-				prefix := o.Prefix
-				if prefix == "" {
-					prefix = m.Split
 				}
 				s := summarize(m, ingest.SurveyOf(src), begun)
 				if err := s.print(c.OutOrStdout()); err != nil {
