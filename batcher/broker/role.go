@@ -53,7 +53,7 @@ const (
 	apiNames      = "$JS.API.STREAM.NAMES"
 	apiStreamInfo = "$JS.API.STREAM.INFO.*"
 	apiMsgGet     = "$JS.API.STREAM.MSG.GET.*"
-	apiDirectGet  = "$JS.API.DIRECT.GET.*"   // by sequence
+	apiDirectGet  = "$JS.API.DIRECT.GET.*"   // by sequence, or several
 	apiDirectLast = "$JS.API.DIRECT.GET.*.>" // by subject
 	apiTaskInfo   = "$JS.API.CONSUMER.INFO.*." + schemas.WorkersConsumer
 	apiTaskNext   = "$JS.API.CONSUMER.MSG.NEXT.*." + schemas.WorkersConsumer
@@ -100,6 +100,10 @@ func (r Role) Reach() (services, subjects []string) {
 	p := r.Permissions()
 	return p.Publish, slices.DeleteFunc(p.Subscribe, func(s string) bool { return strings.HasPrefix(s, r.inbox()) })
 }
+
+// AnswersSeveral reports whether a request to one of the services that guests reach may be
+// answered by several messages.
+func AnswersSeveral(service string) bool { return service == apiDirectGet }
 
 // inbox is where answers to a role's requests come. Roles do not share it, so that
 // none reads what was meant for another.

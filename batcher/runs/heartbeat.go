@@ -3,7 +3,6 @@ package runs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +10,6 @@ import (
 	"resslt/batcher/internal/link"
 	"resslt/schemas"
 	"resslt/schemas/errs"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // WorkerStats count what a worker did.
@@ -34,6 +31,12 @@ type Heartbeat struct {
 	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
 	Time    time.Time `json:"time"`
 	WorkerStats
+	// Every is how long it is until the worker's next heartbeat: it grows with the runs that
+	// it serves. 0 of older workers.
+	Every time.Duration `json:"every,omitempty"`
+	// State is what the run is to the worker: opening, serving, quarantined. "" of older
+	// workers, which serve it.
+	State string `json:"state,omitempty"`
 	// Trouble says, in a line, why the worker can produce nothing of the run at present;
 	// "" where it can.
 	Trouble string `json:"trouble,omitempty"`
@@ -61,28 +64,17 @@ func (b *Heartbeat) Encode() ([]byte, error) {
 
 // Workers gives the last heartbeat of every worker that ever served the run.
 func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if err != nil {
-		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.WorkerSubject(r.Name, "*")))
+	beats, err := link.Latest(ctx, r.js, schemas.CtrlStream(r.Name), schemas.WorkerSubject(r.Name, "*"))
 	if err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
 	}
 	var out []Heartbeat
-	for subject := range info.State.Subjects {
-		m, err := s.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
-		}
+	for _, m := range beats {
 		var b Heartbeat
 		// A heartbeat that does not parse is somebody else's message: only its sender
 		// is known.
 		if json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
-			b = Heartbeat{Worker: subject[strings.LastIndexByte(subject, '.')+1:]}
+			b = Heartbeat{Worker: link.LastToken(m.Subject)}
 		}
 		out = append(out, b)
 	}

@@ -24,6 +24,9 @@ const (
 const (
 	DefaultAckWait    = 30 * time.Second
 	defaultMaxDeliver = 5
+	// DefaultPriority is that of a run that gives none; MaxPriority is the largest.
+	DefaultPriority = 10
+	MaxPriority     = 100
 	// defaultMaxAckPending is how many tasks may be out at once, over all
 	// workers: twice as many as the largest farm that is expected has cores.
 	defaultMaxAckPending = 1024
@@ -48,6 +51,8 @@ type Options struct {
 	// DataURI is stored next to the spec, for workers to find the data. The one that
 	// the run was last opened with counts.
 	DataURI string
+	// Data is stored with the spec when the run is created, for replays; nil is not known.
+	Data *schemas.RunData `json:"-"`
 	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
 	// are always in files.
 	Storage Storage
@@ -64,8 +69,11 @@ type Options struct {
 	// MaxDeliver is how often a task is tried before it becomes a tombstone;
 	// default 5.
 	MaxDeliver int
-	// MaxAckPending is how many tasks may be out at once; default 1024.
+	// MaxAckPending is how many tasks may be out at once, over all workers; default 1024.
 	MaxAckPending int
+	// Priority, 1 to 100, is the run's weight where runs share workers: one of 30 gets three
+	// times the time of one of 10, as long as it has tasks. Default 10.
+	Priority int `json:",omitempty"`
 }
 
 func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
@@ -86,6 +94,9 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	}
 	if o.MaxAckPending == 0 {
 		o.MaxAckPending = defaultMaxAckPending
+	}
+	if o.Priority == 0 {
+		o.Priority = DefaultPriority
 	}
 	return o
 }
@@ -114,6 +125,7 @@ func (o Options) validate(kind error) error {
 		{"ack_wait", int64(o.AckWait), int64(maxAckWait), fmt.Sprint(maxAckWait)},
 		{"max_deliver", int64(o.MaxDeliver), mostDeliver, ""},
 		{"max_ack_pending", int64(o.MaxAckPending), mostAckPending, ""},
+		{"priority", int64(o.Priority), MaxPriority, ""},
 	} {
 		if f.v < 0 || f.v > f.most {
 			if f.text == "" {

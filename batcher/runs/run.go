@@ -48,7 +48,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
-		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI, Data: o.Data},
 	}
 	if err := checkPayload(js.Conn(), spec.MaxChunkMessage()); err != nil {
 		return nil, err
@@ -74,10 +74,9 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 	return r, r.loadOptions(ctx)
 }
 
-// List finds the runs of the broker, by name. A run that this build
-// cannot serve is left out of the list and named in the error, which may come
-// with a list.
-func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+// Names lists the names of the broker's runs, of whatever build, with one request for every
+// 256 streams.
+func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
 	lister := js.StreamNames(ctx)
 	var names []string
 	for s := range lister.Name() {
@@ -89,6 +88,17 @@ func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 		return nil, link.Unavailable(js.Conn(), "list runs", "", err)
 	}
 	slices.Sort(names)
+	return names, nil
+}
+
+// List finds the runs of the broker, by name. A run that this build
+// cannot serve is left out of the list and named in the error, which may come
+// with a list.
+func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+	names, err := Names(ctx, js)
+	if err != nil {
+		return nil, err
+	}
 	var (
 		runs   []*Run
 		failed []error
@@ -163,6 +173,7 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error
 			Name: schemas.CtrlStream(r.Name), Subjects: []string{schemas.AllCtrl(r.Name)},
 			Description: "resslt: spec, cursors and heartbeats of run " + r.Name,
 			Storage:     jetstream.FileStorage, MaxMsgsPerSubject: 1,
+			AllowDirect: true, // see link.Latest
 		},
 		{
 			Name: schemas.TasksStream(r.Name), Subjects: []string{schemas.AllTasks(r.Name)},

@@ -24,6 +24,8 @@ type TrainerState struct {
 	Term   time.Duration `json:"term"`   // of its lease
 	Age    time.Duration `json:"age"`    // of the last renewal; 0 where the broker does not say
 	Left   bool          `json:"left"`   // it has closed its stream
+	// Rate is its steps a second over the last minute, as it says; 0 where it does not.
+	Rate float64 `json:"rate,omitempty"`
 	// Live: the lease was neither left nor has it run out. Brokers before 2.10 do
 	// not say the time; there, a trainer that was killed counts as live.
 	Live bool `json:"live"`

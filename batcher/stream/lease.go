@@ -38,7 +38,8 @@ const (
 type lease struct {
 	run  *runs.Run
 	note leases.Note
-	seq  uint64        // of the note as it was written last
+	seq  uint64 // of the note as it was written last
+	pace pace
 	due  chan struct{} // capacity 1: the note is to be renewed now
 
 	mu    sync.Mutex
@@ -176,6 +177,9 @@ func (l *lease) leave(ctx context.Context) error {
 func (l *lease) write(ctx context.Context, last uint64) error {
 	at := l.next()
 	l.note.Cursor, l.note.Issued = at.cursor, at.issued
+	now := time.Now()
+	l.pace.mark(now, at.cursor)
+	l.note.Rate = l.pace.rate(now, at.cursor)
 	body, err := json.Marshal(l.note)
 	if err != nil {
 		return errs.New("store lease", l.run.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))

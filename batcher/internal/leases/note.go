@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"resslt/batcher/internal/link"
@@ -45,6 +44,9 @@ type Note struct {
 	Window int64         `json:"window"`
 	Keep   int64         `json:"keep"`
 	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
+	// Rate is its steps a second over the last minute, by its own clock; absent before it has
+	// done one, and from builds that do not say.
+	Rate float64 `json:"rate,omitempty"`
 }
 
 func (n Note) String() string {
@@ -88,6 +90,7 @@ func AwaitFree(ctx context.Context, js jetstream.JetStream, run, trainer string)
 type Held struct {
 	Note
 	Seq uint64
+	At  time.Time     // when the broker took it
 	Age time.Duration // by the broker's clock; 0 where the broker does not say
 }
 
@@ -118,15 +121,20 @@ func Read(ctx context.Context, js jetstream.JetStream, run, trainer string) (*He
 	if err != nil {
 		return nil, err
 	}
-	h := &Held{Seq: m.Sequence}
+	return Parse(m, s.CachedInfo().TimeStamp), nil
+}
+
+// Parse reads a note as it is stored. now is the broker's clock; brokers before 2.10 do not
+// say it, and their leases are watched for a term.
+func Parse(m *jetstream.RawStreamMsg, now time.Time) *Held {
+	h := &Held{Seq: m.Sequence, At: m.Time}
 	if len(m.Data) > MaxBytes || json.Unmarshal(m.Data, &h.Note) != nil || h.Cursor < 0 || h.Window < 0 {
 		h.Note = Note{} // somebody's, who writes notes that cannot be read
 	}
-	// Brokers before 2.10 do not say the time; their leases are watched for a term.
-	if now := s.CachedInfo().TimeStamp; !now.IsZero() {
+	if !now.IsZero() {
 		h.Age = now.Sub(m.Time)
 	}
-	return h, nil
+	return h
 }
 
 // ReadAll reads the note of every trainer, by its name.
@@ -135,20 +143,13 @@ func ReadAll(ctx context.Context, js jetstream.JetStream, run string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(schemas.AllTrainers(run)))
+	notes, err := link.Latest(ctx, js, schemas.CtrlStream(run), schemas.AllTrainers(run))
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]*Held{}
-	for subject := range info.State.Subjects {
-		name := subject[strings.LastIndexByte(subject, '.')+1:]
-		h, err := Read(ctx, js, run, name)
-		if err != nil {
-			return nil, err
-		}
-		if h != nil {
-			out[name] = h
-		}
+	for _, m := range notes {
+		out[link.LastToken(m.Subject)] = Parse(m, s.CachedInfo().TimeStamp)
 	}
 	return out, nil
 }

@@ -61,6 +61,10 @@ func (s *shared) kind() string {
 	return "service"
 }
 
+// several reports whether a request has an answer of several messages. The broker lets through
+// but the first, unless the export says so.
+func (s *shared) several() bool { return !s.stream && broker.AnswersSeveral(s.subject) }
+
 // conf writes the tenant's accounts for accounts.conf.
 func (a *account) conf(b *strings.Builder, q Quota) error {
 	users := func(guest bool, roles ...broker.Role) error {
@@ -89,7 +93,11 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 		for _, r := range s.guests {
 			to = append(to, fmt.Sprintf("%q", a.guest(r)))
 		}
-		fmt.Fprintf(b, "      { %s: %q, accounts: [%s] }\n", s.kind(), s.subject, strings.Join(to, ", "))
+		answers := ""
+		if s.several() {
+			answers = ` response_type: "stream",`
+		}
+		fmt.Fprintf(b, "      { %s: %q,%s accounts: [%s] }\n", s.kind(), s.subject, answers, strings.Join(to, ", "))
 	}
 	b.WriteString("    ]\n  }\n")
 	for _, r := range broker.Roles() {
@@ -146,7 +154,11 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	kinds := map[bool]jwt.ExportType{false: jwt.Service, true: jwt.Stream}
 	guests := map[broker.Role]*jwt.AccountClaims{}
 	for _, s := range sharing() {
-		own.Exports.Add(&jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})
+		export := &jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]}
+		if s.several() {
+			export.ResponseType = jwt.ResponseTypeStream
+		}
+		own.Exports.Add(export)
 		for _, r := range s.guests {
 			if guests[r] == nil {
 				gid, err := a.guests[r].PublicKey()

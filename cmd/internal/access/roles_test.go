@@ -37,7 +37,10 @@ func TestRoles(t *testing.T) {
 				f := launch(t, by, separate, KeyOptions{})
 				trainer, worker, observer := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker), f.connect(t, by, vision, broker.RoleObserver)
 				train(t, trainer, worker)
-				watch(t, observer)
+				if _, err := worker.js.Publish(t.Context(), schemas.WorkerSubject("r", "another"), []byte(`{"worker":"another"}`)); err != nil {
+					t.Fatal(err)
+				}
+				watch(t, observer, !separate)
 				for role, c := range map[broker.Role]*client{broker.RoleTrainer: trainer, broker.RoleWorker: worker, broker.RoleObserver: observer} {
 					if no := c.refusals(); len(no) > 0 {
 						t.Fatalf("the %s was refused its own work: %q", role, no)
@@ -169,7 +172,7 @@ func TestGuestsReconnect(t *testing.T) {
 }
 
 // watch reads what an observer shows.
-func watch(t *testing.T, c *client) {
+func watch(t *testing.T, c *client, oneAnswer bool) {
 	t.Helper()
 	runs, err := runs.List(t.Context(), c.js)
 	if err != nil || len(runs) != 1 {
@@ -178,8 +181,12 @@ func watch(t *testing.T, c *client) {
 	if _, err := runs[0].Cursor(t.Context(), "trainer"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := runs[0].Workers(t.Context()); err != nil {
-		t.Fatal(err)
+	sent := c.nc.Stats().OutMsgs
+	if beats, err := runs[0].Workers(t.Context()); err != nil || len(beats) != 2 {
+		t.Fatalf("%d heartbeats, %v", len(beats), err)
+	}
+	if sent = c.nc.Stats().OutMsgs - sent; oneAnswer && sent != 1 {
+		t.Errorf("%d requests for the heartbeats", sent)
 	}
 }
 
