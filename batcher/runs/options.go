@@ -22,6 +22,7 @@ const (
 // Defaults of Options.
 const (
 	DefaultAckWait    = 30 * time.Second
+	DefaultSleepAfter = time.Hour
 	defaultMaxDeliver = 5
 	// defaultMaxAckPending is how many tasks may be out at once, over all
 	// workers: twice as many as the largest farm that is expected has cores.
@@ -56,7 +57,26 @@ type Options struct {
 	MaxDeliver int
 	// MaxAckPending is how many tasks may be out at once; default 1024.
 	MaxAckPending int
+	// SleepAfter is how long the run may be without a trainer before it is put to sleep;
+	// default 1 h.
+	SleepAfter time.Duration `json:",omitempty"`
 }
+
+// storedOptions is c.<run>.options, JSON.
+type storedOptions struct {
+	Options
+	// Sleep is written by who puts the run to sleep, on the condition that nobody has opened it
+	// since: who opens it then writes over it, and who was faster is seen by the other.
+	Sleep sleepNote `json:",omitempty"`
+}
+
+// sleepNote is "" in the options of one who opened the run.
+type sleepNote string
+
+const (
+	fallsAsleep sleepNote = "falls asleep" // its streams are being deleted
+	isAsleep    sleepNote = "asleep"
+)
 
 func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.Storage == "" {
@@ -77,6 +97,9 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.MaxAckPending == 0 {
 		o.MaxAckPending = defaultMaxAckPending
 	}
+	if o.SleepAfter == 0 {
+		o.SleepAfter = DefaultSleepAfter
+	}
 	return o
 }
 
@@ -85,7 +108,7 @@ func (o Options) Validate() error {
 	switch {
 	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:
 		return errs.New("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, errs.ErrUsage)
-	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0:
+	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0 || o.SleepAfter < 0:
 		return errs.New("run options", "", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a limit is negative"))
 	}
 	return nil
