@@ -347,14 +347,14 @@ func (l *looker) readWorkers(ctx context.Context, o *Overview) (err error) {
 
 // readBuffered counts what is ahead of a trainer that is there.
 func (l *looker) readBuffered(ctx context.Context, o *Overview) (err error) {
-	if at := o.slowest(); at != nil && o.Run != nil && o.chunks != nil {
+	if at := o.Slowest(); at != nil && o.Run != nil && o.chunks != nil {
 		o.Buffered, err = o.Run.buffered(ctx, o.chunks, at.Cursor, at.lag(), o.Run.Window())
 	}
 	return err
 }
 
-// slowest is the live trainer that is furthest behind, nil where none is live.
-func (o *Overview) slowest() *TrainerState {
+// Slowest is the live trainer that is furthest behind, nil where none is live.
+func (o *Overview) Slowest() *TrainerState {
 	var at *TrainerState
 	for i := range o.Trainers {
 		if t := &o.Trainers[i]; t.Live && (at == nil || t.Cursor < at.Cursor) {
@@ -367,7 +367,7 @@ func (o *Overview) slowest() *TrainerState {
 // Cursor is the next step of the slowest live trainer; where none is live, of the one that went
 // furthest.
 func (o *Overview) Cursor() int64 {
-	if at := o.slowest(); at != nil {
+	if at := o.Slowest(); at != nil {
 		return at.Cursor
 	}
 	far := int64(0)

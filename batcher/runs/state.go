@@ -58,7 +58,7 @@ const openedFor = 10 * time.Minute
 // State says where the run is in its life.
 func (o *Overview) State() State {
 	switch {
-	case o.slowest() != nil:
+	case o.Slowest() != nil:
 		return StateLive
 	case o.Run == nil && o.Err != nil:
 		return StateUnreadable

@@ -127,7 +127,7 @@ func (s noBroker) begin(context.Context, *consumer) (*schemas.RunInfo, error) { 
 
 // openRun creates the plan's run in a broker, or joins the one of equal spec.
 func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
-	opts := runs.Options{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage}
+	opts := runs.Options{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage, SleepAfter: o.SleepAfter}
 	if p.Stream {
 		opts.Storage, opts.MaxBytes = runs.StorageFile, runs.RecordingBytes(&p.Spec)
 	}
