@@ -76,6 +76,11 @@ VERSITYGW := v1.8.0
 $(BIN)/versitygw:
 	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
+# How `make test` and `make race` run tests: `go vet ./...` has seen them already, nobody
+# opens these programs in a debugger, and three packages at a time fill two cores while the
+# tests of one wait.
+TESTS := $(GO) test -vet=off -ldflags=-w -p 3
+
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
@@ -91,7 +96,7 @@ test: setup-test build $(BIN)/versitygw ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+	RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) $(TESTS) -timeout 20m ./...
 	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
 
@@ -108,7 +113,7 @@ test-cpus: setup build ## the numeric tests under other CPUs' kernels, with 1, 2
 	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
 race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 40m $(if $(SHORT),-short) ./...
+	RESSLT_REQUIRE_TORCH=1 $(TESTS) -race -timeout 40m $(if $(SHORT),-short) ./...
 
 asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
 	augment/turbo/asan.sh

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -50,9 +51,10 @@ func (s *folderShard) addMissing(labels map[string]int32) {
 
 // foundFile is a candidate found in a folder.
 type foundFile struct {
-	name  string // relative to the shard, '/'-separated
-	size  int64
-	mtime int64
+	name   string // relative to the shard, '/'-separated
+	size   int64
+	mtime  int64
+	change uint64 // as in stamp
 }
 
 // folderLayout is how a folder is read for one split.
@@ -96,7 +98,7 @@ func planFolder(ctx context.Context, tree folderTree, dir, split string, named m
 	if err != nil {
 		return nil, err
 	}
-	l := &folderLayout{root: mine, settled: named[split] != "" || named[Val] == mine}
+	l := &folderLayout{root: mine, settled: slices.Contains(slices.Collect(maps.Values(named)), mine)}
 	if mine == "." {
 		l.classes = subs
 		return l, nil
@@ -141,7 +143,7 @@ func (p *layoutPlanner) findSplits(subs []string, named map[string]string) error
 		case taken:
 		case s == "":
 			unknown = append(unknown, sub)
-		case named[s] == "":
+		case named[s] == "" && (s != TrainVal || named[Train] == "" || p.split == TrainVal):
 			p.folders[s] = append(p.folders[s], sub)
 		default:
 			p.listing.Add("folders that are not those of the splits", sub)
@@ -181,8 +183,11 @@ func (p *layoutPlanner) unknownFolder(sub, image string, known map[string]string
 }
 
 // splitChoices are the splits whose folder serves for the one asked for, the preferred
-// one first: many data sets are published with the labels of train and val alone.
-var splitChoices = map[string][]string{Train: {Train}, Test: {Test, Val}, Val: {Val}, Unlabeled: {Unlabeled}}
+// one first: many data sets are published with the labels of train and val alone, some
+// with both in one, trainval, which is another split only where train is there too.
+var splitChoices = map[string][]string{
+	Train: {Train, TrainVal}, Test: {Test, Val}, Val: {Val}, Unlabeled: {Unlabeled}, TrainVal: {TrainVal},
+}
 
 // choose is the folder of the split.
 func (p *layoutPlanner) choose() (string, error) {

@@ -15,7 +15,7 @@ import (
 )
 
 // folderSplits are the splits that a folder may have, in the order of messages.
-var folderSplits = []string{Train, Test, Val, Unlabeled}
+var folderSplits = []string{Train, Test, Val, Unlabeled, TrainVal}
 
 const splitFolderHint = "write NAME=FOLDER, such as train=TrainingImages, with the split's name and a folder below the data set's"
 

@@ -143,9 +143,6 @@ func (s *shardSet) listedOtherwise(ctx context.Context, split string, classes []
 	for _, p := range s.others {
 		g.Go(func() error {
 			f, err := openFile(gctx, opt.files, s.kind.op, p, parquetHint)
-			if errors.Is(err, errs.ErrNotFound) && store.Remote(p) {
-				return nil // the name of a split that may be there
-			}
 			if err != nil {
 				return err
 			}

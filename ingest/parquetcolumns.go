@@ -226,7 +226,7 @@ func (c parquetColumns) findImage(s *parquetSchema, t *imageTable) (*parquet.Lea
 	}
 	var bytes []*parquet.Leaf
 	for i := range s.leaves {
-		if l := &s.leaves[i]; l.Type == parquet.Bytes && !l.Text && !l.Repeated {
+		if l := &s.leaves[i]; l.Type == parquet.Bytes && !l.Numeric() && !l.Text && !l.Repeated {
 			bytes = append(bytes, l)
 		}
 	}
@@ -247,7 +247,7 @@ func checkImageLeaf(l *parquet.Leaf) error {
 		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is a list: a row may have one image", l.Path))
 	case l.Text:
 		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is text, not the bytes of images", l.Path))
-	case l.Type != parquet.Bytes:
+	case l.Type != parquet.Bytes || l.Numeric():
 		return errs.Because(errs.ErrUnsupported, fmt.Sprintf("column %s is of type %v, not the bytes of images", l.Path, l.Type))
 	}
 	return nil

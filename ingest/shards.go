@@ -30,7 +30,7 @@ func commonDir(paths []string) string {
 }
 
 // stampShards stats all shards, several at once.
-func stampShards(ctx context.Context, paths []string, opt Options) ([]stamp, error) {
+func (k *shardKind) stampShards(ctx context.Context, paths []string, opt Options) ([]stamp, error) {
 	out := make([]stamp, len(paths))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(opt.Workers)
@@ -38,7 +38,7 @@ func stampShards(ctx context.Context, paths []string, opt Options) ([]stamp, err
 		g.Go(func() error {
 			info, err := opt.files.Stat(ctx, p)
 			if err != nil {
-				return fileError("index shard", p, wdsHint, err)
+				return fileError(k.op, p, k.hint, err)
 			}
 			out[i] = stampOf(info)
 			return nil
@@ -52,8 +52,8 @@ type scanner func(ctx context.Context, st *store.Store, path string, keep bool, 
 
 // indexShards scans the shards, except those that old knows and that are unchanged.
 // Faults of several shards are reported together. same: nothing had to be scanned.
-func indexShards(ctx context.Context, dir string, paths []string, old *index, scan scanner, opt Options) (x *index, same bool, err error) {
-	const op = "index shard"
+func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x *index, same bool, err error) {
+	op, hint, dir, paths := s.kind.op, s.kind.hint, s.dir, s.paths
 	x = newIndex()
 	known := map[string]int{}
 	if old != nil && !old.Folder {
@@ -70,14 +70,15 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 	res := make([]scanned, len(paths))
 	var stale []int
 	var total, all int64
-	stamps, err := stampShards(ctx, paths, opt)
+	newer := false
+	stamps, err := s.kind.stampShards(ctx, paths, opt)
 	if err != nil {
 		return nil, false, err
 	}
 	for i, p := range paths {
 		name, err := store.Rel(dir, p)
 		if err != nil {
-			return nil, false, fileError(op, p, wdsHint, err)
+			return nil, false, fileError(op, p, hint, err)
 		}
 		name = escapeName(name)
 		res[i].shard.Name = name
@@ -87,14 +88,16 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
 			}
-			res[i] = scanned{c: c, shard: old.Shards[k], stamp: old.Stamps[k]}
+			newer = newer || stamps[i] != old.Stamps[k] // it was of an older version, without Change
+			old.Stamps[k] = stamps[i]
+			res[i] = scanned{c: c, shard: old.Shards[k], stamp: stamps[i]}
 			continue
 		}
 		stale = append(stale, i)
 		total += stamps[i].Size
 	}
-	if same = len(stale) == 0 && len(known) == len(paths); same {
-		return old, true, nil
+	if len(stale) == 0 && len(known) == len(paths) {
+		return old, !newer, nil
 	}
 	m := newMeter(opt.Progress, total)
 	g, gctx := errgroup.WithContext(ctx)
@@ -103,7 +106,7 @@ func indexShards(ctx context.Context, dir string, paths []string, old *index, sc
 		g.Go(func() error {
 			r := &res[i]
 			name := r.shard.Name
-			r.c, r.shard, r.stamp, r.err = scan(gctx, opt.files, paths[i], opt.files.Fits(all), m)
+			r.c, r.shard, r.stamp, r.err = s.scan(gctx, opt.files, paths[i], opt.files.Fits(all), m)
 			r.shard.Name = name
 			return gctx.Err() // a bad shard doesn't keep the others from being scanned
 		})

@@ -27,31 +27,36 @@ var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
 // spellings are the names of splits that other tools have for them, as they are tried
 // where {split} stands in a glob.
 var spellings = map[string][]string{
-	Train: {"train", "training", "Train", "Training"},
-	Val:   {"val", "validation", "valid", "dev", "eval", "Val", "Validation", "Valid"},
-	Test:  {"test", "testing", "Test", "Testing"},
+	Train:    {"train", "training", "Train", "Training"},
+	TrainVal: {TrainVal, "trainval", "train_val"},
+	Val:      {"val", "validation", "valid", "dev", "eval", "Val", "Validation", "Valid"},
+	Test:     {"test", "testing", "Test", "Testing"},
 }
 
-// SplitName is the split that a folder's name means, "val" for "validation"; the name
-// itself where that is unknown.
+// SplitName is the split that NAME=FOLDER means, "val" for "validation"; the name itself
+// where that is unknown. "trainval" names the folder to train on.
 func SplitName(name string) string {
-	if s := splitWords[strings.ToLower(name)]; s != "" {
+	switch s := splitWords[strings.ToLower(name)]; s {
+	case "":
+		return name
+	case TrainVal:
+		return Train
+	default:
 		return s
 	}
-	return name
 }
 
 // splitCalled is the split that Options.Split asks for by a name: one of allSplits in any
-// case, or a folder's name for it. "trainval" asks for both; a folder of that name is to
-// train on.
+// case, or a folder's name for it.
 func splitCalled(name string) string {
-	switch lower := strings.ToLower(name); {
-	case slices.Contains(allSplits, lower):
+	lower := strings.ToLower(name)
+	if slices.Contains(allSplits, lower) {
 		return lower
-	case lower == "trainval":
-		return TrainVal
 	}
-	return SplitName(name)
+	if s := splitWords[lower]; s != "" {
+		return s
+	}
+	return name
 }
 
 // splitOrTrain is the split asked for; Train by default.

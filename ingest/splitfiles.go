@@ -1,13 +1,9 @@
 package ingest
 
 import (
-	"cmp"
-	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"resslt/schemas/errs"
@@ -46,18 +42,17 @@ func filesOfSplit(names []string, split string) (chosen []string, known bool, er
 		if len(files) > 0 {
 			break
 		}
-		files = bySplit[other]
+		files = bySplit[other] // test is served by val, and train by trainval
 	}
 	if len(files) == 0 {
 		delete(bySplit, "")
 		return nil, true, errs.New("choose files", "", "give one of its splits: "+strings.Join(slices.Sorted(maps.Keys(bySplit)), ", ")+", or name the files by a glob",
 			errs.Because(errs.ErrNotFound, "no file's name says split "+split))
 	}
+	if err := checkOneSet(split, files, names); err != nil {
+		return nil, true, err
+	}
 	for _, f := range files {
-		if f.config != files[0].config {
-			return nil, true, errs.New("choose files", "", fmt.Sprintf("name one of them, such as the folder %s", cmp.Or(files[0].config, f.config)),
-				errs.Because(errs.ErrUsage, fmt.Sprintf("split %s is there twice, in %s and in %s", split, files[0].name, f.name)))
-		}
 		chosen = append(chosen, f.name)
 	}
 	return chosen, true, checkNumbered(chosen)
@@ -115,6 +110,7 @@ type splitFile struct {
 	name   string
 	split  string // "" if it says none
 	config string // the folder of what says the split: data sets of several configurations have one each
+	part   string // of the name, which says the split: the file's own or that of a folder
 }
 
 // splitOfFile reads a name from its end: the file's own name counts more than that of
@@ -130,7 +126,7 @@ func splitOfFile(name string) (splitFile, error) {
 		}
 		found := splitsInName(part)
 		if len(found) == 1 {
-			f.split, f.config = found[0], outsidePartitions(path.Dir(rest))
+			f.split, f.config, f.part = found[0], outsidePartitions(path.Dir(rest)), part
 			return f, nil
 		}
 		if len(found) > 1 {
@@ -167,76 +163,8 @@ func splitsInName(name string) []string {
 		}
 	}
 	slices.Sort(found)
-	if found = slices.Compact(found); slices.Equal(found, []string{Train, Val}) { // "train_val": to train on
-		found = found[:1]
+	if found = slices.Compact(found); slices.Equal(found, []string{Train, Val}) { // "train_val"
+		return []string{TrainVal}
 	}
 	return found
-}
-
-// numberedName is a file of a set that says how many it has: train-00003-of-00010.tar.
-var numberedName = regexp.MustCompile(`^(.*?)(\d+)(-of-)(\d+)(.*)$`)
-
-// maxMissing is the number of missing files that an error names.
-const maxMissing = 4
-
-// checkNumbered checks that no file is missing of the sets that say how many they have,
-// and that no split has two such sets. They count from 0, or, as some tools do, from 1.
-func checkNumbered(names []string) error {
-	type set struct {
-		first   string
-		have    map[int]bool
-		total   int
-		width   int
-		fromOne bool
-	}
-	sets := map[[2]string]*set{}
-	for _, name := range names {
-		m := numberedName.FindStringSubmatch(name)
-		if m == nil {
-			continue
-		}
-		i, err1 := strconv.Atoi(m[2])
-		total, err2 := strconv.Atoi(m[4])
-		if err1 != nil || err2 != nil || total > maxBraceShards {
-			continue
-		}
-		key := [2]string{m[1], m[5]}
-		s := sets[key]
-		if s == nil {
-			s = &set{first: name, have: map[int]bool{}, total: total, width: len(m[2])}
-			sets[key] = s
-		}
-		if s.total != total {
-			return errs.New("choose files", "", "remove the files of one, or name the other by a glob",
-				errs.Because(errs.ErrUsage, fmt.Sprintf("files of two sets: %s and %s", s.first, name)))
-		}
-		if i <= total {
-			s.have[i] = true
-		}
-		s.fromOne = s.fromOne || i == total
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(sets), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
-		s := sets[key]
-		from := 0
-		if s.fromOne {
-			from = 1
-		}
-		var missing []string
-		for i := from; i < from+s.total && len(missing) < maxMissing; i++ {
-			if !s.have[i] {
-				missing = append(missing, fmt.Sprintf("%s%0*d-of-%0*d%s", key[0], s.width, i, s.width, s.total, key[1]))
-			}
-		}
-		if len(missing) > 0 {
-			more := ""
-			n := s.total - len(s.have)
-			if n > len(missing) {
-				more = fmt.Sprintf(" and %d more", n-len(missing))
-			}
-			return errs.New("choose files", "", fmt.Sprintf("fetch what is missing, or name those that are there, as in %s{%0*d..%0*d}-of-%0*d%s",
-				key[0], s.width, from, s.width, from+1, s.width, s.total, key[1]),
-				errs.Because(errs.ErrNotFound, fmt.Sprintf("%d of %d files are missing: %s", n, s.total, strings.Join(missing, ", ")+more)))
-		}
-	}
-	return nil
 }

@@ -57,6 +57,9 @@ func TestFilesOfSplit(t *testing.T) {
 		{about: "missing in the other split", names: append([]string{"test-00001-of-00002.tar"}, of("train-%05d-of-%05d.tar", 2)...), split: Train, want: of("train-%05d-of-%05d.tar", 2), known: true},
 		{about: "missing without a split", names: []string{"x-00000-of-00002.tar"}, split: Train, kind: errs.ErrNotFound, says: "x-00001-of-00002.tar"},
 		{about: "an old set beside the new", names: append(of("train-%05d-of-%05d.tar", 2), of("train-%05d-of-%05d.tar", 3)...), split: Train, known: true, kind: errs.ErrUsage, says: "files of two sets"},
+		{about: "hashes of each file", names: []string{"train-00000-of-00002-0f3a5b7c9d1e2f40.parquet", "train-00001-of-00002-abcdefabcdefabcd.parquet"}, split: Train, want: []string{"train-00000-of-00002-0f3a5b7c9d1e2f40.parquet", "train-00001-of-00002-abcdefabcdefabcd.parquet"}, known: true},
+		{about: "hashes, one missing", names: []string{"train-00000-of-00002-0f3a5b7c9d1e2f40.parquet"}, split: Train, known: true, kind: errs.ErrNotFound, says: "train-00001-of-00002-*.parquet"},
+		{about: "uploaded twice", names: []string{"train-00000-of-00001-0f3a5b7c9d1e2f40.parquet", "train-00000-of-00001-abcdefabcdefabcd.parquet"}, split: Train, known: true, kind: errs.ErrUsage, says: "files of two sets"},
 		{about: "many missing", names: []string{"train-00007-of-01000.tar"}, split: Train, known: true, kind: errs.ErrNotFound, says: "and 995 more"},
 	} {
 		t.Run(c.about, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 // splitWords are the words for splits, in lower case.
 var splitWords = map[string]string{
-	"train": Train, "training": Train, "trn": Train, "trainval": Train,
+	"train": Train, "training": Train, "trn": Train, "trainval": TrainVal,
 	"test": Test, "testing": Test, "tst": Test,
 	"val": Val, "valid": Val, "validation": Val, "validate": Val, "dev": Val, "devel": Val, "development": Val,
 	"eval": Val, "evaluation": Val,
@@ -58,8 +58,8 @@ func parseSplitName(name string) splitName {
 			}
 		case split == "":
 			split = s
-		case split == Train && s == Val, split == Val && s == Train: // "train_val": to train on
-			split = Train
+		case split == Train && s == Val, split == Val && s == Train: // "train_val"
+			split = TrainVal
 		default:
 			return splitName{}
 		}

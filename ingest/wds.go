@@ -75,7 +75,7 @@ func (s *shardSet) openIndex(ctx context.Context, scheme, arg, split string, opt
 		}
 	}
 	cache := openCache(opt, scheme, arg, split)
-	x, same, err := indexShards(ctx, s.dir, s.paths, cache.load(), s.scan, opt)
+	x, same, err := s.indexShards(ctx, cache.load(), opt)
 	if err == nil && !same {
 		cache.store(x)
 	}
@@ -148,9 +148,6 @@ func (s *shardSet) classesOfSplits(ctx context.Context, arg, split string, x *in
 	slices.Sort(s.others)
 	others := &shardSet{kind: s.kind, scan: s.scan, asNamed: s.asNamed, dir: commonDir(s.others), paths: s.others}
 	y, err := others.openIndex(ctx, s.kind.scheme+"-others", arg, split, opt)
-	if errors.Is(err, errs.ErrNotFound) { // a web server's, which were guessed
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"resslt/ingest/store"
 	"resslt/schemas/errs"
 )
@@ -66,13 +68,16 @@ func findShards(ctx context.Context, k *shardKind, glob string, opt Options) (*s
 			return shardsOfManifest(ctx, st, store.Join(glob, split+manifestEnd))
 		}
 	}
-	paths, err := k.ofSplit(ctx, st, glob, split)
+	paths, err := k.ofSplit(ctx, st, glob, split, false)
 	if err != nil {
 		return nil, err
 	}
 	set := &shardSet{kind: k, root: rootOf(glob), dir: commonDir(paths), paths: paths, named: strings.Contains(glob, splitMark)}
 	if set.named {
 		set.glob = glob
+		if err := set.checkNamed(split); err != nil {
+			return nil, err
+		}
 	} else if err := set.choose(glob, split); err != nil {
 		return nil, err
 	}
@@ -91,15 +96,17 @@ func rootOf(glob string) string {
 }
 
 // ofSplit expands the glob with a split's name in the place of {split}: the usual name,
-// or, where that finds nothing, another of its spellings.
-func (k *shardKind) ofSplit(ctx context.Context, st *store.Store, glob, split string) (paths []string, err error) {
+// or, where that finds nothing, another of its spellings. A split is there if its first
+// file is; some: of a list or range, those files that are there.
+func (k *shardKind) ofSplit(ctx context.Context, st *store.Store, glob, split string, some bool) (paths []string, err error) {
 	names := spellings[split]
 	if len(names) == 0 || !strings.Contains(glob, splitMark) {
 		names = []string{split}
 	}
 	var first error
 	for _, name := range names {
-		paths, err = expandGlob(ctx, st, k.op, strings.ReplaceAll(glob, splitMark, name), k.hint)
+		e := expander{k, st, strings.Contains(glob, splitMark), some}
+		paths, err = e.expand(ctx, strings.ReplaceAll(glob, splitMark, name))
 		if err == nil || !errors.Is(err, errs.ErrNotFound) {
 			return paths, err
 		}
@@ -110,13 +117,14 @@ func (k *shardKind) ofSplit(ctx context.Context, st *store.Store, glob, split st
 	return nil, first
 }
 
-// findOthers finds the shards that the glob names for other splits.
+// findOthers finds the shards that the glob names for other splits. These may have fewer
+// shards than a range says.
 func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string) error {
 	for _, other := range []string{Train, Val, Test} {
 		if other == split || s.glob == "" {
 			continue
 		}
-		paths, err := s.kind.ofSplit(ctx, st, s.glob, other)
+		paths, err := s.kind.ofSplit(ctx, st, s.glob, other, true)
 		if err != nil && !errors.Is(err, errs.ErrNotFound) {
 			return err
 		}
@@ -124,6 +132,29 @@ func (s *shardSet) findOthers(ctx context.Context, st *store.Store, split string
 	}
 	s.glob = "" // they are found
 	return nil
+}
+
+// checkNamed checks that a glob with {split} found one set: {split}*.tar finds
+// train_extra-0.tar too.
+func (s *shardSet) checkNamed(split string) error {
+	if !strings.ContainsAny(s.glob, "*?") {
+		return nil // a list or range is meant as it is written out
+	}
+	var files []splitFile
+	var names []string
+	for _, p := range s.paths {
+		name, err := store.Rel(s.root, p)
+		if err != nil {
+			return fileError(s.kind.op, p, s.kind.hint, err)
+		}
+		if f, err := splitOfFile(name); err == nil && f.split != "" {
+			files, names = append(files, f), append(names, name)
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return s.kind.fileErrorOf(s.glob, checkOneSet(split, files, names))
 }
 
 // choose keeps the split's shards of those that a glob found, where a '*' or '?' of it
@@ -191,38 +222,74 @@ func (k *shardKind) fileErrorOf(place string, err error) error {
 	return fileError(k.op, place, k.hint, err)
 }
 
-// expandGlob expands a glob with braces to sorted names.
-func expandGlob(ctx context.Context, st *store.Store, op, glob, hint string) ([]string, error) {
-	exact, pattern := literalPrefix(ctx, st, glob)
+// expander expands globs with braces to sorted names.
+type expander struct {
+	k       *shardKind
+	st      *store.Store
+	guessed bool // the name of the split: its first file is looked for
+	some    bool // files of a list or range may be missing
+}
+
+func (e expander) expand(ctx context.Context, glob string) ([]string, error) {
+	exact, pattern := literalPrefix(ctx, e.st, glob)
 	exact = escapeGlob(exact)
 	globs, err := expandBraces(pattern)
 	if err != nil {
 		return nil, err
 	}
-	for i := range globs {
-		globs[i] = exact + globs[i]
-	}
-	var paths []string
-	for _, g := range globs {
-		if len(globs) > 1 && store.Remote(g) && !strings.ContainsAny(g, `*?[\`) {
-			paths = append(paths, g) // stampShards, soon after, finds out whether it is there
+	found, faults := make([][]string, len(globs)), make([]error, len(globs))
+	var g errgroup.Group
+	g.SetLimit(globsAtOnce)
+	for i, part := range globs {
+		part = exact + part
+		looked := len(globs) == 1 || e.some || i == 0 && e.guessed
+		if !looked && store.Remote(part) && !strings.ContainsAny(part, `*?[\`) {
+			found[i] = []string{part} // stampShards, soon after, finds out whether it is there
 			continue
 		}
-		found, err := st.Glob(ctx, g)
-		if errors.Is(err, path.ErrBadPattern) || errors.Is(err, filepath.ErrBadPattern) {
-			return nil, errs.New(op, g, hint, errs.BecauseErr(errs.ErrUsage, err))
+		if i == 0 { // without it, the others need not be looked for
+			if found[0], err = e.find(ctx, part); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		if err != nil {
-			return nil, fileError(op, g, hint, err)
-		}
-		// A range names every shard: a missing one is an error, not a smaller match.
-		if len(found) == 0 {
-			return nil, errs.New(op, g, hint, errs.Because(errs.ErrNotFound, "no such shard"))
-		}
-		paths = append(paths, found...)
+		g.Go(func() error {
+			found[i], faults[i] = e.find(ctx, part)
+			if e.some && errors.Is(faults[i], errs.ErrNotFound) {
+				faults[i] = nil
+			}
+			return nil // the first fault by name is reported
+		})
 	}
+	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
+		return nil, err
+	}
+	for _, err := range faults {
+		if err != nil {
+			return nil, err
+		}
+	}
+	paths := slices.Concat(found...)
 	slices.Sort(paths)
 	return slices.Compact(paths), nil
+}
+
+// globsAtOnce bounds the requests to a store.
+const globsAtOnce = 16
+
+// find finds the files of a glob without braces, of which there must be one: a range names
+// every shard, and a missing one is an error, not a smaller match.
+func (e expander) find(ctx context.Context, glob string) ([]string, error) {
+	found, err := e.st.Glob(ctx, glob)
+	switch {
+	case errors.Is(err, path.ErrBadPattern), errors.Is(err, filepath.ErrBadPattern):
+		return nil, errs.New(e.k.op, glob, e.k.hint, errs.BecauseErr(errs.ErrUsage, err))
+	case err != nil:
+		return nil, fileError(e.k.op, glob, e.k.hint, err)
+	case len(found) == 0:
+		return nil, errs.New(e.k.op, glob, e.k.hint, errs.Because(errs.ErrNotFound, "no such shard"))
+	}
+	return found, nil
 }
 
 func escapeGlob(s string) string {

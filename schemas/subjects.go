@@ -138,6 +138,16 @@ type RunInfo struct {
 	Spec    RunSpec `json:"spec"`
 	Digest  string  `json:"digest"` // Spec.Digest()
 	DataURI string  `json:"data_uri"`
+
+	// Data is what is known of the data besides, for replays that have no need of it; nil
+	// where it is not known, and in a run's own record, next to which the manifest is kept.
+	Data *RunData `json:"data,omitempty"`
+}
+
+// RunData describes a run's data for people.
+type RunData struct {
+	Classes    int    `json:"classes"`     // named ones
+	PassedOver Survey `json:"passed_over"` // by the data's reader; null where it is not known
 }
 
 // Check compares the info's digest with its spec, and validates the spec.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"resslt/batcher/internal/link"
-	"resslt/schemas/errs"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,11 +28,13 @@ type ConnectOptions struct {
 	// inbox alone. Empty: one who may do everything.
 	Role Role
 	Name string // shown in the server's connection list; default "resslt"
-	// Timeout of the first connection; default 5 s. Once connected, a lost
-	// broker is looked for without end.
-	Timeout time.Duration
-	// Report is called once, with a line, when the connection is lost and waited for,
-	// and once when it is back. It must not wait long. Nil: nothing is reported.
+	// Timeout of the first try to connect, default 5 s; later ones get longer. Patience is
+	// how long a broker that is too slow, too full or closes the connection is tried again;
+	// default 20 s. Once connected, a lost broker is looked for without end.
+	Timeout, Patience time.Duration
+	// Report is called once, with a line, when the first connection is tried again, when the
+	// connection is lost and waited for, and once when it is back. It must not wait long.
+	// Nil: nothing is reported.
 	Report func(string)
 	// Denied is called, each time, when the broker refused an operation, with ErrDenied,
 	// which names it. It must not wait long. Nil: nothing is reported, and the operations
@@ -48,6 +49,9 @@ func (o ConnectOptions) applyDefaults() ConnectOptions {
 	if o.Timeout == 0 {
 		o.Timeout = link.APITimeout
 	}
+	if o.Patience == 0 {
+		o.Patience = 20 * time.Second
+	}
 	if o.Token == "" && o.Broker != nil {
 		o.Token = o.Broker.token
 	}
@@ -57,8 +61,8 @@ func (o ConnectOptions) applyDefaults() ConnectOptions {
 // Connect connects to the broker and sees that JetStream is on. The caller closes
 // the connection. It returns ErrUnavailable, naming the URL and the hint, where
 // no broker answers, JetStream is off, or TLS does not come about; ErrDenied where
-// the credentials are refused; ErrNotFound or ErrCorrupt for a file of the options;
-// ErrUsage where no broker is named, or too much.
+// our credentials or certificate are refused; ErrNotFound or ErrCorrupt for a file of the
+// options; ErrUsage where no broker is named, or too much; ctx's error where that ends.
 func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetStream, error) {
 	o = o.applyDefaults()
 	if err := o.validate(); err != nil {
@@ -66,7 +70,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	}
 	where := link.RedactURLs(o.URL)
 	opts := []nats.Option{
-		nats.Name(o.Name), nats.Timeout(o.Timeout), nats.CustomInboxPrefix(o.Role.inbox()),
+		nats.Name(o.Name), nats.CustomInboxPrefix(o.Role.inbox()),
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
 		// A connection that a router forgot is silent, not closed: it is given up
 		// after 40 s, within BrokerTimeout. On a slow link answers queue behind
@@ -87,7 +91,8 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 		where = "in this process"
 		opts = append(opts, nats.InProcessServer(o.Broker.srv))
 	}
-	secrets, err := o.secrets()
+	f := first{o: o, where: where, until: time.Now().Add(o.Patience), asked: new(atomic.Bool)}
+	secrets, err := o.secrets(f.asked)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,29 +100,17 @@ func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, jetstream.JetSt
 	if o.Report != nil {
 		opts = append(opts, reportChanges(where, o.Report)...)
 	}
-	fail := func(hint string, err error) error {
-		return errs.New("connect to broker", where, hint, errs.BecauseErr(errs.ErrUnavailable, err))
-	}
-	nc, err := nats.Connect(o.URL, opts...)
+	nc, err := f.connect(ctx, opts)
 	if err != nil {
-		return nil, nil, refusedConnection(where, err)
+		return nil, nil, err
 	}
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(link.APITimeout))
 	if err == nil {
-		actx, cancel := context.WithTimeout(ctx, o.Timeout)
-		_, err = js.AccountInfo(actx)
-		cancel()
+		err = f.account(ctx, nc, js)
 	}
 	if err != nil {
-		no := link.Refusal(nc)
 		nc.Close()
-		if no != nil {
-			return nil, nil, link.Denial("connect to broker", where, no)
-		}
-		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-			return nil, nil, fail("start the server with `-js`", err)
-		}
-		return nil, nil, fail("see that the server runs with `-js`", err)
+		return nil, nil, err
 	}
 	return nc, js, nil
 }

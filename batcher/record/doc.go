@@ -23,6 +23,7 @@
 //	OUT/record/log-000000.arrow           rows of chunks in order of steps; zstd
 //	OUT/record/pixels-000000.arrow        one batch a chunk, as they came; not compressed
 //	OUT/record/log-000001.arrow.open      the segment that is being written
+//	OUT/record/log-000000.arrow.damaged   a segment that was found damaged, as it was
 //
 // Schema: schemas.RecordSchema, one row a slot; its metadata hold the run's record, so
 // that each file says by itself what it is of, to any Arrow reader.
@@ -34,6 +35,10 @@
 // lost (Lacking), and writes no chunk twice: what
 // the log has beyond the checkpoint is compared with what comes now, and other bytes are
 // ErrDeterminism.
+//
+// A damaged segment keeps no session from going on: it is set aside, those of its batches that
+// are whole are kept in its place, and the steps of the others come again or are lacking. What
+// is whole and of another run or version is refused.
 //
 // A tombstone is logged when it comes, as rows whose sample is schemas.Unmade; the chunk
 // follows, if it is made later.

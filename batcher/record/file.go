@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"resslt/batcher/internal/layout"
@@ -48,13 +49,14 @@ type segmentFile struct {
 	f      *os.File
 	layout *layout.Layout
 	refs   []ref
+	patchy bool // what is no whole batch is passed over
 }
 
 // ref is a record batch in a file.
 type ref struct {
 	at, body    int64 // offsets of its metadata and of its body
 	batch       *layout.Batch
-	first, last int64 // step of its first row, of its last
+	first, last int64 // its lowest step, its highest
 	chunk       int32 // of its first row
 }
 
@@ -69,7 +71,7 @@ func openSegment(path string) (_ *segmentFile, err error) {
 	if err != nil {
 		return nil, errs.New("open record", path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	r := &segmentFile{Path: path, f: f}
+	r := &segmentFile{Path: path, f: f, patchy: strings.HasSuffix(path, openSuffix)}
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -92,15 +94,15 @@ func openSegment(path string) (_ *segmentFile, err error) {
 	return r, r.scan(at, end)
 }
 
-// scan indexes the batches from offset at on. In a file that was not sealed it continues
-// behind what is none.
+// scan indexes the batches from offset at on. In a patchy file it continues behind what is
+// none.
 func (r *segmentFile) scan(at, end int64) error {
 	for at < end {
 		next, err := r.index(at, end)
 		switch {
 		case err == nil:
 			at = next
-		case errors.Is(err, errs.ErrUnavailable) || !strings.HasSuffix(r.Path, openSuffix):
+		case errors.Is(err, errs.ErrUnavailable) || !r.patchy:
 			return err
 		default:
 			// Were it sealed, its footer would list batches that are not there.
@@ -168,7 +170,7 @@ func (r *segmentFile) frame() (end int64, err error) {
 	}
 	tail, err := r.read(r.Bytes-int64(footerTail), int64(footerTail), r.Bytes)
 	if err != nil || string(tail[4:]) != fileMagic {
-		if strings.HasSuffix(r.Path, openSuffix) {
+		if r.patchy {
 			return r.Bytes, nil
 		}
 		return 0, corrupt("its end is missing")
@@ -183,7 +185,18 @@ func (r *segmentFile) frame() (end int64, err error) {
 
 // head reads the schema message: which run, which kind. Then it must equal the one that this
 // build writes for that run: byte for byte, or, written by another program, in its columns.
+// A sealed file is not refused for its kind, its run or its schema unless its footer has the
+// same ones: where they differ, it is damaged.
 func (r *segmentFile) head(end int64) (next int64, err error) {
+	var (
+		kv    map[string]string
+		names []string // of the run's columns, where the schema has others
+	)
+	defer func() {
+		if (errors.Is(err, errs.ErrUnsupported) || errors.Is(err, errs.ErrMismatch)) && r.Sealed && !r.confirms(kv, names, end) {
+			err = corrupt("its footer has another schema: %v", err)
+		}
+	}()
 	prefix, err := r.read(fileStart, layout.PrefixBytes, end)
 	if err != nil {
 		return 0, err
@@ -196,8 +209,7 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	kv, err := layout.SchemaMetadata(meta)
-	if err != nil {
+	if kv, err = layout.SchemaMetadata(meta); err != nil {
 		return 0, err
 	}
 	switch kv[schemas.MetaVersion] {
@@ -232,10 +244,31 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 			return 0, err
 		}
 		if !same {
+			for _, f := range schema.Fields() {
+				names = append(names, f.Name)
+			}
 			return 0, errs.Because(errs.ErrMismatch, "its Arrow schema is not that of its run")
 		}
 	}
 	return fileStart + layout.PrefixBytes + n, nil
+}
+
+// confirms reports whether the footer, which begins at offset end, has the same metadata, and
+// not all the columns of these names, which the schema has not.
+func (r *segmentFile) confirms(kv map[string]string, names []string, end int64) bool {
+	footer, err := r.read(end, min(r.Bytes-end, 2*maxSchemaBytes), r.Bytes)
+	if err != nil {
+		return true // it says nothing
+	}
+	lacks := func(text string) bool { // as both write it
+		return !bytes.Contains(footer, append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...))
+	}
+	for _, key := range []string{schemas.MetaVersion, schemas.MetaRun} {
+		if value := kv[key]; value != "" && lacks(value) || value == "" && !lacks(key) {
+			return false
+		}
+	}
+	return len(names) == 0 || slices.ContainsFunc(names, lacks)
 }
 
 // maxBatch bounds the batch size of a run that is recorded: readers allocate by it.
@@ -294,7 +327,7 @@ func (r *segmentFile) index(at, end int64) (int64, error) {
 		}
 	}
 	steps, chunks := layout.Int64s(column[0]), layout.Int32s(column[1])
-	x.first, x.last, x.chunk = steps[0], steps[len(steps)-1], chunks[0]
+	x.first, x.last, x.chunk = slices.Min(steps), slices.Max(steps), chunks[0] // tombstones come out of turn
 	r.refs = append(r.refs, x)
 	return x.body + b.BodyLen, nil
 }

@@ -106,7 +106,7 @@ func (r *Folder) join(f *segmentFile) error {
 	if logs := slices.ContainsFunc(r.Files, func(g *segmentFile) bool { return !g.Pixels }); first || !f.Pixels || !logs {
 		r.Run.Spec, r.Run.Digest = f.Run.Spec, f.Run.Digest
 	}
-	r.Run.DataURI = f.Run.DataURI // the newest
+	r.Run.DataURI, r.Run.Data = f.Run.DataURI, f.Run.Data // the newest
 	return nil
 }
 
@@ -213,10 +213,13 @@ func (r *Folder) Stored() map[int64]int {
 }
 
 // eachLogged calls f with every entry of the log, tombstones too, by step as far as the
-// log was written so.
-func (r *Folder) eachLogged(f func(*wire.Chunk) error) error {
+// log was written so. Batches that fail with an error that pass accepts are passed over.
+func (r *Folder) eachLogged(f func(*wire.Chunk) error, pass func(error) bool) error {
 	for _, at := range r.log {
 		chunks, err := at.file.batch(at.ref)
+		if err != nil && pass(err) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

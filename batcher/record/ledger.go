@@ -221,7 +221,7 @@ func (l *Ledger) AddFolder(ctx context.Context, r *Folder) error {
 	if err := r.eachLogged(func(c *wire.Chunk) error {
 		l.Add(c)
 		return ctx.Err()
-	}); err != nil {
+	}, func(error) bool { return false }); err != nil {
 		return err
 	}
 	seen := map[chunkID]bool{}

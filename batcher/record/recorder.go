@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,8 @@ type Options struct {
 	From int64
 	// Pixels are the steps whose chunks are kept whole; none where it is empty.
 	Pixels Window
+	// Warn is told in a line of each file that was found damaged and set aside. Nil: nobody.
+	Warn func(string)
 	// SegmentBytes is the size at which a file is sealed and the next begun; default
 	// 64 MiB of log, 1 GiB of pixels.
 	SegmentBytes int64
@@ -69,7 +72,7 @@ type Recorder struct {
 	pending map[int64][]*wire.Chunk // of steps that are not handed out yet, by chunk, without pixels; guarded by mu
 	last    []*wire.Chunk           // of the step that was handed out last; guarded by mu
 	next    int64                   // step that is handed out next; guarded by mu
-	logged  int64                   // steps below are in the log, where there is no gap before them
+	logged  []Window                // that the log has batches of; used by New
 	lacking Lacking                 // what earlier sessions' files have not
 	known   map[chunkID]string      // digests of the log's chunks from Options.From on; guarded by mu
 	log     track                   // guarded by mu
@@ -98,9 +101,10 @@ type track struct {
 }
 
 // New starts a recording, or continues that of an earlier session. Files that this left
-// open are sealed with what whole batches they have. It returns ErrMismatch where the
-// folder holds the record of another run, ErrCorrupt for a damaged file, ErrUnavailable
-// where the folder cannot be written.
+// open are sealed with what whole batches they have; a sealed one that is damaged is set
+// aside, and what is whole of it kept in its place. It returns ErrMismatch where the folder
+// holds the record of another run, ErrUnsupported where it is of another version,
+// ErrUnavailable where the folder cannot be written.
 func New(o Options) (*Recorder, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -126,44 +130,103 @@ func New(o Options) (*Recorder, error) {
 		return nil, diskError(o.Dir, err)
 	}
 	for _, path := range files {
-		if err := r.learn(path); err != nil {
+		mended, err := r.learnOrMend(path)
+		if err != nil {
 			return nil, err
 		}
+		damaged = damaged || mended
 	}
 	if damaged {
 		r.lacking, err = r.takeStock()
-	} else if gap := (Window{r.logged, o.From}); !gap.Empty() {
-		r.lacking.Log = []Window{gap}
+	} else {
+		r.lacking.Log = gaps(r.logged, o.From)
 	}
 	return r, err
 }
 
-// learn takes in what an earlier session wrote of the steps that come again.
-func (r *Recorder) learn(path string) error {
+// learnOrMend takes in a sealed file of an earlier session. It sets it aside where it is
+// damaged, and takes in what is whole of it.
+func (r *Recorder) learnOrMend(path string) (mended bool, err error) {
+	f, err := openSegment(path)
+	if err != nil {
+		if _, ours := segmentNumber(path); !ours || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {
+			return false, err
+		}
+		return true, r.mend(path, err)
+	}
+	defer f.Close()
+	if err := ofRun(f, r.opts.Dir, r.spec); err != nil {
+		return false, err
+	}
+	if err := r.learn(f); !isDamage(err) {
+		return false, err
+	}
+	return true, r.mend(path, err)
+}
+
+// ofRun refuses the file of another run.
+func ofRun(f *segmentFile, dir string, spec *schemas.RunSpec) error {
+	if f.Run.Spec.EqualBatches(spec) {
+		return nil
+	}
+	return errs.New("record to", dir, "choose another --out, or move the record away", errs.Because(errs.ErrMismatch,
+		"it holds the record of another run: "+spec.Differences(&f.Run.Spec).Text("that has")))
+}
+
+// mend sets a damaged file aside, for the reason why, and takes in what is whole of it.
+func (r *Recorder) mend(path string, why error) error {
+	to, kept, err := setAside(path, &r.opts.Run)
+	if err != nil {
+		return err
+	}
+	if r.opts.Warn != nil {
+		for e := (*errs.Error)(nil); errors.As(why, &e); {
+			why = e.Err // the line names the file itself
+		}
+		r.opts.Warn(fmt.Sprintf("%s of the record is damaged (%v): it is now %s, and %s", filepath.Base(path), why, to, wholeBatches(kept)))
+	}
+	if kept == 0 {
+		return nil
+	}
 	f, err := openSegment(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if !f.Run.Spec.EqualBatches(r.spec) {
-		return errs.New("record to", r.opts.Dir, "choose another --out, or move the record away", errs.Because(errs.ErrMismatch,
-			"it holds the record of another run: "+r.spec.Differences(&f.Run.Spec).Text("that has")))
+	return r.learn(f)
+}
+
+func wholeBatches(kept int) string {
+	switch kept {
+	case 0:
+		return "nothing of it is whole"
+	case 1:
+		return "its one whole batch is kept in its place"
 	}
+	return fmt.Sprintf("its %d whole batches are kept in its place", kept)
+}
+
+// learn takes in what a file has of the steps that come again.
+func (r *Recorder) learn(f *segmentFile) error {
 	t, known := &r.log, r.known
 	if f.Pixels {
 		t, known = &r.pixels, r.stored
 	}
-	if n, ok := segmentNumber(path); ok {
+	if n, ok := segmentNumber(f.Path); ok {
 		t.number = max(t.number, n+1)
 	}
+	enc := wire.NewEncoder(r.spec)
 	for _, x := range f.refs {
 		if !f.Pixels {
-			r.logged = max(r.logged, x.last+1)
+			r.logged = append(r.logged, Window{x.first, x.last + 1})
 		}
 		if x.last < r.opts.From {
 			continue
 		}
 		chunks, err := f.batch(x)
+		if err == nil && f.Pixels { // what comes again is compared with its digest
+			err = checkPixels(enc, f, chunks[0])
+		}
 		if err != nil {
 			return err
 		}

@@ -49,8 +49,11 @@ func TestRewritten(t *testing.T) {
 		if !bytes.Contains(raw, []byte(old)) {
 			t.Fatalf("no %q", old)
 		}
-		write(t, bad, bytes.Replace(raw, []byte(old), []byte(now), 1))
+		write(t, bad, bytes.ReplaceAll(raw, []byte(old), []byte(now)))
 		_, err := OpenFolder(bad)
 		errstest.Want(t, err, errs.ErrMismatch, "Arrow schema")
+		write(t, bad, bytes.Replace(raw, []byte(old), []byte(now), 1)) // the footer has the old one
+		_, err = OpenFolder(bad)
+		errstest.Want(t, err, errs.ErrCorrupt, "Arrow schema")
 	}
 }

@@ -20,12 +20,12 @@ func segmentName(pixels bool, n int) string {
 	return fmt.Sprintf("%s-%06d%s", kind, n, fileSuffix)
 }
 
-// segmentNumber is the number in a segment's name.
+// segmentNumber is the number in a segment's name, false where that is none.
 func segmentNumber(path string) (int, bool) {
-	name := strings.TrimSuffix(filepath.Base(path), fileSuffix)
-	_, digits, ok := strings.Cut(name, "-")
+	name := filepath.Base(path)
+	_, digits, _ := strings.Cut(strings.TrimSuffix(name, fileSuffix), "-")
 	n, err := strconv.Atoi(digits)
-	return n, ok && err == nil && n >= 0
+	return n, err == nil && (name == segmentName(false, n) || name == segmentName(true, n))
 }
 
 // Window is a half-open range of steps, [From, To).

@@ -31,6 +31,12 @@ type Heartbeat struct {
 	Began   time.Time `json:"began"`   // to serve this run; the counts are from then on
 	Time    time.Time `json:"time"`
 	WorkerStats
+	// Every is how long it is until the worker's next heartbeat: it grows with the runs that
+	// it serves. 0 of older workers.
+	Every time.Duration `json:"every,omitempty"`
+	// State is what the run is to the worker: opening, serving, quarantined. "" of older
+	// workers, which serve it.
+	State string `json:"state,omitempty"`
 	// Trouble says, in a line, why the worker can produce nothing of the run at present;
 	// "" where it can.
 	Trouble string `json:"trouble,omitempty"`

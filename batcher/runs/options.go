@@ -24,6 +24,9 @@ const (
 	DefaultAckWait    = 30 * time.Second
 	DefaultSleepAfter = time.Hour
 	defaultMaxDeliver = 5
+	// DefaultPriority is that of a run that gives none; MaxPriority is the largest.
+	DefaultPriority = 10
+	MaxPriority     = 100
 	// defaultMaxAckPending is how many tasks may be out at once, over all
 	// workers: twice as many as the largest farm that is expected has cores.
 	defaultMaxAckPending = 1024
@@ -39,6 +42,8 @@ type Options struct {
 	// DataURI is stored next to the spec, for workers to find the data. The one that
 	// the run was last opened with counts.
 	DataURI string
+	// Data is stored with the spec when the run is created, for replays; nil is not known.
+	Data *schemas.RunData `json:"-"`
 	// Storage of BATCH_<run>; default StorageMemory. Tasks and control messages
 	// are always in files.
 	Storage Storage
@@ -55,11 +60,14 @@ type Options struct {
 	// MaxDeliver is how often a task is tried before it becomes a tombstone;
 	// default 5.
 	MaxDeliver int
-	// MaxAckPending is how many tasks may be out at once; default 1024.
+	// MaxAckPending is how many tasks may be out at once, over all workers; default 1024.
 	MaxAckPending int
 	// SleepAfter is how long the run may be without a trainer before it is put to sleep;
 	// default 1 h.
 	SleepAfter time.Duration `json:",omitempty"`
+	// Priority, 1 to 100, is the run's weight where runs share workers: one of 30 gets three
+	// times the time of one of 10, as long as it has tasks. Default 10.
+	Priority int `json:",omitempty"`
 }
 
 // storedOptions is c.<run>.options, JSON.
@@ -100,6 +108,9 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.SleepAfter == 0 {
 		o.SleepAfter = DefaultSleepAfter
 	}
+	if o.Priority == 0 {
+		o.Priority = DefaultPriority
+	}
 	return o
 }
 
@@ -110,6 +121,8 @@ func (o Options) Validate() error {
 		return errs.New("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, errs.ErrUsage)
 	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0 || o.SleepAfter < 0:
 		return errs.New("run options", "", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a limit is negative"))
+	case o.Priority < 0 || o.Priority > MaxPriority:
+		return errs.New("run options", fmt.Sprintf("priority %d", o.Priority), fmt.Sprintf("give 1 to %d, %d is the default", MaxPriority, DefaultPriority), errs.ErrUsage)
 	}
 	return nil
 }

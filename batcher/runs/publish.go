@@ -17,9 +17,13 @@ import (
 
 // Publish writes a chunk that must be written once, and reports whether it was not there. The
 // server refuses a repeat (10071): equal digests are a success, unequal ones
-// ErrDeterminism. A full stream, or a broker that is away, is waited for until ctx ends;
-// alive is called meanwhile, to keep the task.
-func (r *Run) Publish(ctx context.Context, m *nats.Msg, alive func()) (fresh bool, err error) {
+// ErrDeterminism. alive is called while it waits, to keep the task.
+//
+// A broker that is away is waited for until ctx ends, a stream that is full until patience is
+// over, 0 for ever: then it returns ErrUnavailable. A stream that is gone returns ErrNotFound
+// at once: only a trainer of the run makes it again.
+func (r *Run) Publish(ctx context.Context, m *nats.Msg, patience time.Duration, alive func()) (fresh bool, err error) {
+	var since time.Time // when the broker that is there refused it first; zero while it is away
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		pctx, cancel := link.WhileConnected(ctx, r.js.Conn(), link.APITimeout)
 		_, err := r.js.PublishMsg(pctx, m, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
@@ -47,13 +51,46 @@ func (r *Run) Publish(ctx context.Context, m *nats.Msg, alive func()) (fresh boo
 		if no := link.Refused(r.js.Conn(), m.Subject); no != nil {
 			return false, link.Denial("publish chunk", m.Subject, no)
 		}
-		// Full, timed out, disconnected, or the stream is being made again: all
-		// pass. A publish that timed out may have been stored; the repeat shows.
+		// Full, timed out, disconnected: all pass. A publish that timed out may have been
+		// stored; the repeat shows.
+		switch {
+		case !r.js.Conn().IsConnected():
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case patience > 0 && time.Since(since) > patience:
+			return false, errs.New("publish chunk", m.Subject, "see that the run's trainer is at work, and that the broker's store has room",
+				errs.BecauseErr(errs.ErrUnavailable, refused{patience, err}))
+		}
+		if patience > 0 && r.isGone(ctx, err) {
+			return false, errs.New("publish chunk", m.Subject, "start the run's trainer again", errs.Because(errs.ErrNotFound, "stream "+schemas.BatchStream(r.Name)+" is gone"))
+		}
 		alive()
 		if err := link.Sleep(ctx, wait); err != nil {
 			return false, err
 		}
 	}
+}
+
+// refused says for how long the broker would not take a chunk.
+type refused struct {
+	after time.Duration
+	err   error
+}
+
+func (r refused) Error() string { return "refused for " + r.after.String() + ": " + r.err.Error() }
+func (r refused) Unwrap() error { return r.err }
+
+// isGone reports whether a publish failed with err because BATCH_<run> is not there. A
+// broker that is just starting has no ears for its streams' subjects, either.
+func (r *Run) isGone(ctx context.Context, err error) bool {
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	lctx, cancel := link.WhileConnected(ctx, r.js.Conn(), link.APITimeout)
+	defer cancel()
+	_, err = r.js.Stream(lctx, schemas.BatchStream(r.Name))
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // compareStored compares m with what the stream holds under its subject: the same bytes of

@@ -49,7 +49,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
-		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI},
+		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI, Data: o.Data},
 	}
 	if err := checkPayload(js.Conn(), wire.MaxChunkBytes(&spec)+wire.MessageOverhead); err != nil {
 		return nil, err
@@ -77,10 +77,9 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 	return r, r.loadOptions(ctx)
 }
 
-// List finds the runs of the broker, by name. A run that this build
-// cannot serve is left out of the list and named in the error, which may come
-// with a list.
-func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+// Names lists the names of the broker's runs, of whatever build, with one request for every
+// 256 streams.
+func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
 	streams, err := streamNames(ctx, js)
 	if err != nil {
 		return nil, err
@@ -92,6 +91,17 @@ func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
 		}
 	}
 	slices.Sort(names)
+	return names, nil
+}
+
+// List finds the runs of the broker, by name. A run that this build
+// cannot serve is left out of the list and named in the error, which may come
+// with a list.
+func List(ctx context.Context, js jetstream.JetStream) ([]*Run, error) {
+	names, err := Names(ctx, js)
+	if err != nil {
+		return nil, err
+	}
 	var (
 		runs   []*Run
 		failed []error

@@ -88,7 +88,7 @@ func (r *Run) Store(ctx context.Context, enc *wire.Encoder, c *wire.Chunk, from 
 	}
 	pctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
-	if _, err = r.Publish(pctx, m, func() {}); pctx.Err() != nil && ctx.Err() == nil {
+	if _, err = r.Publish(pctx, m, 0, func() {}); pctx.Err() != nil && ctx.Err() == nil {
 		return errs.New("store chunk", m.Subject, "see that the broker runs and that its store has room",
 			errs.Because(errs.ErrUnavailable, fmt.Sprintf("the broker did not take it for %v", storeWait)))
 	}

@@ -149,12 +149,12 @@ func TestPublishTwice(t *testing.T) {
 		return wire.ChunkMessage(run.Name, run.Info.Digest, 0, 1, body, "", worker)
 	}
 	for i, want := range []bool{true, false} {
-		fresh, err := run.Publish(t.Context(), msg(0, "a"), func() {})
+		fresh, err := run.Publish(t.Context(), msg(0, "a"), 0, func() {})
 		if err != nil || fresh != want {
 			t.Fatalf("publish %d: %v, %v", i, fresh, err)
 		}
 	}
-	_, err := run.Publish(t.Context(), msg(1, "b"), func() {})
+	_, err := run.Publish(t.Context(), msg(1, "b"), 0, func() {})
 	errstest.Want(t, err, errs.ErrDeterminism, "b.r.0.1", "worker a", "worker b", "same build")
 
 	// The same through workers: one lies in wait with other pixels. The stream

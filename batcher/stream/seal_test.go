@@ -202,7 +202,7 @@ func TestSealTakesNoWrongChunk(t *testing.T) {
 	if err := run.Store(t.Context(), wire.NewEncoder(run.Spec()), altered, "altered"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := run.Publish(t.Context(), wire.ChunkMessage(run.Name, run.Info.Digest, 7, 0, nil, "given up", "w"), func() {}); err != nil {
+	if _, err := run.Publish(t.Context(), wire.ChunkMessage(run.Name, run.Info.Digest, 7, 0, nil, "given up", "w"), 0, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	farm.Start(t, js, &rig.HashSource{}, worker.Options{Workers: 1}, "r")

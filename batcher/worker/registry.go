@@ -1,101 +1,67 @@
 package worker
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
+	"resslt/schemas"
+
+	"github.com/nats-io/nats.go"
 )
 
-// registry is which runs a worker serves, and which it refused lately.
+// registry is which runs a worker knows.
 type registry struct {
 	report func(error)
 
 	mu      sync.Mutex
-	served  []*serving           // by name; guarded by mu
-	banned  map[string]time.Time // what was refused (banKey), and until when; guarded by mu
+	runs    map[string]*bulkhead // by name; guarded by mu
 	notices map[string]string    // last notice about a run, "" for the list of runs; guarded by mu
 }
 
 func newRegistry(report func(error)) registry {
-	return registry{report: report, banned: map[string]time.Time{}, notices: map[string]string{}}
+	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}}
 }
 
-// runs gives the runs that are served, by name.
-func (g *registry) runs() []*serving {
+// known gives the runs of the broker, by name.
+func (g *registry) known() []*bulkhead {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.served)
+	return slices.SortedFunc(maps.Values(g.runs), func(a, b *bulkhead) int { return strings.Compare(a.name, b.name) })
 }
 
-// isNew reports whether a run is neither served nor was refused lately.
-func (g *registry) isNew(run *runs.Run) bool {
+// find gives a run that is known, or nil.
+func (g *registry) find(name string) *bulkhead {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !time.Now().Before(g.banned[banKey(run)]) &&
-		!slices.ContainsFunc(g.served, func(sv *serving) bool { return sv.run.Name == run.Name })
+	return g.runs[name]
 }
 
-// add begins to serve a run.
-func (g *registry) add(sv *serving) {
+// admit makes a run known; nil where it is.
+func (g *registry) admit(name string) *bulkhead {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.served = append(g.served, sv)
-	slices.SortFunc(g.served, func(a, b *serving) int { return strings.Compare(a.run.Name, b.run.Name) })
-}
-
-// drop stops serving a run; the last user closes its source.
-func (g *registry) drop(sv *serving) {
-	g.mu.Lock()
-	n := len(g.served)
-	g.served = slices.DeleteFunc(g.served, func(s *serving) bool { return s == sv })
-	mine := len(g.served) < n
-	g.mu.Unlock()
-	if mine {
-		g.release(sv)
+	if g.runs[name] != nil {
+		return nil
 	}
+	bh := newBulkhead(name)
+	g.runs[name] = bh
+	return bh
 }
 
-// retain reports whether a run is still served, and keeps its source open until release.
-func (g *registry) retain(sv *serving) bool {
+// forget drops a run, and what was said of it.
+func (g *registry) forget(bh *bulkhead) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if sv.refs == 0 {
-		return false
+	if g.runs[bh.name] == bh {
+		delete(g.runs, bh.name)
+		delete(g.notices, bh.name)
 	}
-	sv.refs++
-	return true
-}
-
-// release closes the source after its last user.
-func (g *registry) release(sv *serving) {
-	g.mu.Lock()
-	sv.refs--
-	last := sv.refs == 0
-	g.mu.Unlock()
-	if last {
-		if err := sv.source.Close(); err != nil {
-			g.report(err)
-		}
-	}
-}
-
-// banTime is how long a refused run is left alone. What was amiss may be fixed
-// without this worker: a disk mounted, a data set copied.
-const banTime = time.Minute
-
-// banKey is what was refused: the same run with its data elsewhere may go.
-func banKey(run *runs.Run) string { return run.Info.Digest + " " + run.Info.DataURI }
-
-// ban leaves a run alone for banTime, and returns why.
-func (g *registry) ban(run *runs.Run, why error) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.banned[banKey(run)] = time.Now().Add(banTime)
-	return why
 }
 
 // notify reports what is the matter with a run, or with the list of runs (""), unless
@@ -114,13 +80,92 @@ func (g *registry) notify(about string, err error) {
 	}
 }
 
-// forget drops the notices of runs that are not among those found, and the bans that are
-// over.
-func (g *registry) forget(found []*runs.Run) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	maps.DeleteFunc(g.notices, func(name, _ string) bool {
-		return name != "" && !slices.ContainsFunc(found, func(r *runs.Run) bool { return r.Name == name })
+// seek looks for new and deleted runs until ctx ends: when one is opened, and now
+// and then for those that it had no notice of. begin is called for each new one.
+func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
+	look := make(chan struct{}, 1)
+	var heard sync.WaitGroup
+	defer heard.Wait()
+	heard.Go(func() {
+		w.listen(ctx, func(name string) {
+			if bh := w.find(name); bh != nil {
+				bh.notice()
+				return
+			}
+			wake(look)
+		})
 	})
-	maps.DeleteFunc(g.banned, func(_ string, until time.Time) bool { return time.Now().After(until) })
+	for ctx.Err() == nil {
+		if err := w.discover(ctx, begin); ctx.Err() == nil {
+			w.notify("", err)
+		}
+		t := time.NewTimer(w.opts.Discover)
+		select {
+		case <-look:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// listen calls opened with the name of every run that is opened, until ctx ends. A notice that
+// is lost is made up for by the next look.
+func (w *Worker) listen(ctx context.Context, opened func(name string)) {
+	notices := make(chan *nats.Msg, 256)
+	sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, notices)
+	if err != nil {
+		return
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	for {
+		select {
+		case m := <-notices:
+			if parts := strings.Split(m.Subject, "."); len(parts) == 3 {
+				opened(parts[1])
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// discover admits runs that are new and drops those that are gone. It reads none of them, and
+// so waits for none.
+func (w *Worker) discover(ctx context.Context, begin func(*bulkhead)) error {
+	lctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.PassTimeout)
+	defer cancel()
+	names, err := runs.Names(lctx, w.js)
+	if err != nil {
+		return err // the broker is away: the runs may well be there
+	}
+	for _, bh := range w.known() {
+		if !slices.Contains(names, bh.name) {
+			w.drop(bh)
+		}
+	}
+	for _, name := range names {
+		if bh := w.admit(name); bh != nil {
+			begin(bh)
+		}
+	}
+	return nil
+}
+
+// drop ends a run at this worker: it is gone, or is another by now.
+func (w *Worker) drop(bh *bulkhead) {
+	w.forget(bh)
+	bh.mu.Lock()
+	bh.life.closes()
+	bh.mu.Unlock()
+	w.closeData(bh)
+	wake(bh.news)
+}
+
+// wake wakes a listener that may be awake.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

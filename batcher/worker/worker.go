@@ -4,21 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"resslt/batcher/internal/link"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
@@ -33,10 +30,11 @@ type Options struct {
 	// Engines that Open can give, as run specs name them. A run of another
 	// engine is refused by name. Empty: any.
 	Engines []string
-	// Open gives what is needed to serve a run. Its error refuses the run.
+	// Open gives what is needed to serve a run. Its error puts the run in quarantine. It may
+	// call Progress with its context.
 	Open func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error)
-	// Report receives what does not stop the worker: runs refused, tasks sent
-	// back. It is called from several goroutines. Nil: nothing is reported.
+	// Report receives what does not stop the worker: runs in quarantine, chunks that failed.
+	// It is called from several goroutines. Nil: nothing is reported.
 	Report func(error)
 	// Grace is how long a chunk that is being made may go on when the worker is
 	// stopped; default 20 s. Then its task goes back to the queue.
@@ -48,8 +46,22 @@ type Options struct {
 	// Discover is how often Serve looks for deleted runs, and for new ones that it
 	// had no notice of; default 5 s.
 	Discover time.Duration
-	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s.
+	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s. A worker of many
+	// runs writes no more than ten in that time, one run after the other.
 	Heartbeat time.Duration
+
+	// OpenTimeout is how long Open may go without Progress; default 2 min.
+	OpenTimeout time.Duration
+	// MakeTimeout is how long one sample may take; default 5 min.
+	MakeTimeout time.Duration
+	// PublishTimeout is how long a stream may refuse a chunk; default 30 s.
+	PublishTimeout time.Duration
+	// SlowAfter is how long one sample, or publishing, may hold one of Workers' slots; default
+	// 10 s. Then the chunk goes on without one.
+	SlowAfter time.Duration
+	// Lull is after how long without a task Serve looks whether anybody still trains a run;
+	// default 30 s.
+	Lull time.Duration
 }
 
 func (o Options) applyDefaults() Options {
@@ -62,14 +74,22 @@ func (o Options) applyDefaults() Options {
 	if o.Report == nil {
 		o.Report = func(error) {}
 	}
-	if o.Grace == 0 {
-		o.Grace = 20 * time.Second
-	}
-	if o.Discover == 0 {
-		o.Discover = 5 * time.Second
-	}
-	if o.Heartbeat == 0 {
-		o.Heartbeat = 5 * time.Second
+	for _, d := range []struct {
+		of *time.Duration
+		is time.Duration
+	}{
+		{&o.Grace, 20 * time.Second},
+		{&o.Discover, 5 * time.Second},
+		{&o.Heartbeat, 5 * time.Second},
+		{&o.OpenTimeout, 2 * time.Minute},
+		{&o.MakeTimeout, 5 * time.Minute},
+		{&o.PublishTimeout, 30 * time.Second},
+		{&o.SlowAfter, 10 * time.Second},
+		{&o.Lull, 30 * time.Second},
+	} {
+		if *d.of == 0 {
+			*d.of = d.is
+		}
 	}
 	return o
 }
@@ -79,7 +99,7 @@ func (o Options) Validate() error {
 	switch {
 	case o.Open == nil:
 		return errs.New("worker", "Open", "say how a run's data is opened", errs.ErrUsage)
-	case o.Workers < 0 || o.Grace < 0 || o.Discover < 0 || o.Heartbeat < 0:
+	case min(o.Grace, o.Discover, o.Heartbeat, o.OpenTimeout, o.MakeTimeout, o.PublishTimeout, o.SlowAfter, o.Lull) < 0 || o.Workers < 0:
 		return errs.New("worker", "options", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a number is negative"))
 	case o.Name != "" && schemas.CheckRunName(o.Name) != nil:
 		return errs.New("worker name", fmt.Sprintf("%q", o.Name), "use 1 to 64 of letters, digits, '-' and '_'", errs.ErrUsage)
@@ -109,8 +129,10 @@ type Worker struct {
 	js   jetstream.JetStream
 	opts Options
 	registry
-	turns turns
-	total counters
+	turns  turns
+	total  counters
+	crew   crew
+	proofs chan struct{} // holds one for each run that is proving itself, without SlowAfter's patience
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.
@@ -119,7 +141,7 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	return &Worker{js: js, opts: o, registry: newRegistry(o.Report)}, nil
+	return &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -129,22 +151,19 @@ func (w *Worker) Stats() runs.WorkerStats { return w.total.stats() }
 func (w *Worker) Name() string { return w.opts.Name }
 
 // Serve makes chunks of every run of the broker that it can serve, and of new ones
-// as they are opened. Runs that have tasks waiting get equal shares of the worker's
-// time; what one leaves unused goes to the others. It returns nil when ctx ends and the chunks in hand are
-// published or their tasks given back. Runs that it refuses go to Report, and so
-// does a broker that does not answer: each when it changes, not each time it is
-// found so.
+// as they are opened. Runs that have tasks waiting get shares of the worker's time by their
+// priorities; what one leaves unused goes to the others. A run that fails is left alone for a
+// while, which Report hears once, and the others do not notice. It returns nil when ctx ends and
+// the chunks in hand are published or their tasks given back.
 func (w *Worker) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		w.seek(gctx)
+		w.seek(gctx, func(bh *bulkhead) {
+			g.Go(func() error { return w.keep(gctx, bh) })
+		})
 		return nil
 	})
-	w.start(g, gctx, func(sv *serving, err error) error {
-		w.refuse(sv, err)
-		return nil
-	})
-	return w.finish(g)
+	return w.work(gctx, g)
 }
 
 // ServeRun makes chunks of one run. It returns nil when ctx ends; an error that
@@ -152,9 +171,6 @@ func (w *Worker) Serve(ctx context.Context) error {
 // returned, ErrDeterminism, and with GiveUp what the store has against every sample.
 func (w *Worker) ServeRun(ctx context.Context, name string) error {
 	run, err := runs.Lookup(ctx, w.js, name)
-	if err == nil {
-		err = w.admit(ctx, run)
-	}
 	if ctx.Err() != nil && err != nil {
 		return nil //nolint:nilerr // it was stopped before it had begun
 	}
@@ -162,131 +178,86 @@ func (w *Worker) ServeRun(ctx context.Context, name string) error {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	w.start(g, gctx, func(_ *serving, err error) error { return err })
-	return w.finish(g)
-}
-
-// start launches heartbeat and makers in g. refuse is called when a run must not
-// be served any more; what it returns ends them all.
-func (w *Worker) start(g *errgroup.Group, ctx context.Context, refuse func(*serving, error) error) {
+	bh := w.admit(name)
+	bh.run, bh.read, bh.life.trusted, bh.alone = run, time.Now(), true, true
+	g.Go(func() error { return w.keep(gctx, bh) })
 	g.Go(func() error {
-		for {
-			done := link.Sleep(ctx, w.opts.Heartbeat) != nil
-			for _, sv := range w.runs() {
-				w.heartbeat(sv)
+		w.listen(gctx, func(opened string) {
+			if opened == name {
+				bh.notice()
 			}
-			if done {
-				return nil //nolint:nilerr // ctx has ended, as it should
-			}
-		}
-	})
-	for i := range w.opts.Workers {
-		g.Go(func() error { return w.loop(ctx, i, refuse) })
-	}
-}
-
-func (w *Worker) finish(g *errgroup.Group) error {
-	err := g.Wait()
-	for _, sv := range w.runs() {
-		w.heartbeat(sv) // the counts that it ends with
-		w.drop(sv)
-	}
-	return err
-}
-
-// seek looks for new and deleted runs until ctx ends: when one is opened, and now
-// and then for those that it had no notice of.
-func (w *Worker) seek(ctx context.Context) {
-	opened := make(chan *nats.Msg, 64) // more at once are one reason to look
-	if sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, opened); err == nil {
-		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
-	}
-	for {
-		if err := w.discover(ctx); ctx.Err() == nil {
-			w.notify("", err)
-		}
-		t := time.NewTimer(w.opts.Discover)
-		select {
-		case <-opened:
-			// The consumer of the run's tasks is made just after its options.
-			_ = link.Sleep(ctx, openedWait)
-			for len(opened) > 0 {
-				<-opened
-			}
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// openedWait lets notices of runs come together.
-const openedWait = 50 * time.Millisecond
-
-// discover admits runs that are new and drops those that are gone.
-func (w *Worker) discover(ctx context.Context) error {
-	lctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.PassTimeout)
-	found, err := runs.List(lctx, w.js)
-	cancel()
-	if err != nil && (found == nil || errors.Is(err, errs.ErrUnavailable)) {
-		return err // the broker is away: the runs that are not listed may well be there
-	}
-	live := map[string]bool{}
-	for _, run := range found {
-		live[run.Info.Digest+run.Name] = true
-	}
-	for _, sv := range w.runs() {
-		if !live[sv.run.Info.Digest+sv.run.Name] {
-			w.drop(sv)
-		}
-	}
-	w.forget(found)
-	for _, run := range found {
-		if aerr := w.admit(ctx, run); aerr != nil && ctx.Err() == nil {
-			w.notify(run.Name, aerr)
-		}
-	}
-	return err
-}
-
-// admit begins to serve a run, unless it was refused lately.
-func (w *Worker) admit(ctx context.Context, run *runs.Run) error {
-	if !w.isNew(run) {
+		})
 		return nil
+	})
+	return w.work(gctx, g)
+}
+
+// work has the slots work until ctx ends, and returns when what they began has ended, or
+// hangs for longer than Grace.
+func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
+	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beats sync.WaitGroup
+	beats.Go(func() { w.beats(bctx) })
+	for i := range w.opts.Workers {
+		g.Go(func() error { w.loop(ctx, i); return nil })
 	}
-	if e := run.Info.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
-		return w.ban(run, errs.New("serve run", run.Name, "run a worker that has engine "+e,
-			errs.Because(errs.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines))))
+	err := g.Wait()
+	if n := w.crew.wait(w.opts.Grace + hangWait); n > 0 {
+		w.opts.Report(errs.New("stop worker", w.opts.Name, "see that the runs' stores answer",
+			errs.Because(errs.ErrUnavailable, fmt.Sprintf("left %d of its goroutines, which hang", n))))
 	}
-	src, err := w.opts.Open(ctx, &run.Info)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+	stop()
+	beats.Wait()
+	for _, bh := range w.known() {
+		w.beat(bh) // the counts that it ends with
+		w.drop(bh)
+	}
+	w.crew.wait(hangWait)
+	return err
+}
+
+// hangWait is how long what should end at once is waited for.
+const hangWait = time.Second
+
+// crew are goroutines that a foreign store may keep from ever ending.
+type crew struct {
+	mu   sync.Mutex
+	n    int           // that run; guarded by mu
+	none chan struct{} // closed when n falls to 0; nil where nobody waits; guarded by mu
+}
+
+func (c *crew) run(f func()) {
+	c.mu.Lock()
+	c.n++
+	c.mu.Unlock()
+	go func() {
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.n--; c.n == 0 && c.none != nil {
+				close(c.none)
+				c.none = nil
+			}
+		}()
+		f()
+	}()
+}
+
+// wait waits until all have ended, or for so long, and returns how many have not.
+func (c *crew) wait(limit time.Duration) int {
+	c.mu.Lock()
+	if c.n > 0 {
+		if c.none == nil {
+			c.none = make(chan struct{})
 		}
-		return w.ban(run, err)
+		none := c.none
+		c.mu.Unlock()
+		select {
+		case <-none:
+		case <-time.After(limit):
+		}
+		c.mu.Lock()
 	}
-	w.add(&serving{run: run, source: src, refs: 1, began: time.Now().UTC()})
-	return nil
-}
-
-// refuse stops serving a run.
-func (w *Worker) refuse(sv *serving, why error) {
-	w.notify(sv.run.Name, w.ban(sv.run, why))
-	w.drop(sv)
-}
-
-// heartbeat writes the worker's heartbeat for a run. A beat that does not arrive is
-// followed by another, so its error does not matter.
-func (w *Worker) heartbeat(sv *serving) {
-	b := runs.Heartbeat{Worker: w.opts.Name, Workers: w.opts.Workers, Began: sv.began, Time: time.Now().UTC(), WorkerStats: sv.stats()}
-	b.Trouble, b.SentBack, b.Failed = sv.troubles()
-	body, err := b.Encode()
-	if err != nil {
-		w.opts.Report(err)
-		return
-	}
-	_ = w.js.Conn().PublishMsg(&nats.Msg{Subject: schemas.WorkerSubject(sv.run.Name, w.opts.Name), Data: body})
+	defer c.mu.Unlock()
+	return c.n
 }

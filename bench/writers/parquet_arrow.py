@@ -159,7 +159,7 @@ def labels(log):
     log.put("label string of numbers", table(labels=[str(v) for v in numbers()]))
     for places in (0, 2):
         decimals = table(labels=pa.array(numbers(), pa.decimal128(5, places)))
-        log.put(f"label decimal of {places} places", decimals, label="none", passed=1)
+        log.put(f"label decimal of {places} places", decimals)
         log.put(f"label decimal of {places} places, as an integer", decimals, store_decimal_as_integer=True)
     log.put("label 3.5", table(labels=[3.5, 1, 2, 0, 1, 2], kind=pa.float32()), "label")
     log.put("label NaN", table(labels=[float("nan"), 1, 2, 0, 1, 2], kind=pa.float64()))

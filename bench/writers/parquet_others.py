@@ -16,14 +16,14 @@ def polars(out):
 
     log = Log(out, "polars", pl.__version__)
 
-    def put(option, frame, expect="read", read=pl.read_parquet, **how):
+    def put(option, frame, expect="read", read=pl.read_parquet, label="label", **how):
         said = {k: how.pop(k) for k in ("classes", "passed", "query") if k in how}
 
         def write():
             path = log.place(option)
             frame.write_parquet(path, **how)
             back = read(path)
-            labels = back["label"].to_list() if "label" in back.columns else None
+            labels = back[label].to_list() if label in back.columns else None
             log.said(option, os.path.dirname(path), back["image"].to_list(), labels, expect, **said)
 
         log.tried(option, write)
@@ -49,7 +49,6 @@ def polars(out):
         "Int16",
         "Int32",
         "Int64",
-        "Int128",
         "UInt8",
         "UInt16",
         "UInt32",
@@ -60,6 +59,9 @@ def polars(out):
         "Boolean",
     ):
         put(f"label {kind}", frame(getattr(pl, kind, pl.Null), [v > 0 for v in numbers()] if kind == "Boolean" else None))
+    # The file says no more than "16 bytes": pyarrow refuses it, and we say that it is no class label.
+    if hasattr(pl, "Int128"):
+        put("label Int128", frame(pl.Int128), label="none", passed=1)
     names = sorted(NAMES)
     put("label String", frame(labels=texts()), classes=names)
     put("label Categorical", frame(pl.Categorical, texts()), classes=names)

@@ -145,7 +145,7 @@ func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, regis
 	watched, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	if o.seen.Metrics != "" {
-		s, err := observe.Listen(o.seen.Metrics, registry, func() error { return ready(ctx, nc) })
+		s, err := observe.Listen(o.seen.Metrics, registry, func() error { return ready(ctx, nc) }, log)
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if done.rows > 0 {
 				fmt.Fprintf(c.ErrOrStderr(), "continuing from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
 			}
-			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(images.Len(),
+			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(max(images.Len()-done.rows, 1),
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
 				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {

@@ -112,7 +112,7 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 
 // begin writes what the features depend on.
 func (p *parts) begin(plan []byte, images *pipeline.Images) error {
-	if err := pipeline.KeepManifest(p.dir, images.Manifest()); err != nil {
+	if err := images.Dataset().Keep(p.dir); err != nil {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(p.dir, "plan.json"), plan)
@@ -147,8 +147,8 @@ func (p *parts) differences(have []byte, images *pipeline.Images) (d schemas.Dif
 		return schemas.Differences{{Key: "plan.json", Is: "whole", Was: "a damaged one"}}
 	}
 	if was.Data != p.plan.Data {
-		if then := pipeline.KeptManifest(p.dir, was.Data); then != nil {
-			d = images.Manifest().Differences(then)
+		if then := pipeline.KeptDataset(p.dir, was.Data); then != nil {
+			d = images.Manifest().Differences(then.Manifest)
 		}
 		if len(d) == 0 {
 			d.Add("data", fmt.Sprintf("%.12s", p.plan.Data), fmt.Sprintf("%.12s", was.Data))
@@ -180,12 +180,14 @@ func partDigest(raw []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// finish makes the missing parts.
+// finish makes the missing parts. The bar is of these images alone, so that the time it
+// predicts is theirs.
 func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, bar *progressbar.ProgressBar) error {
+	done := p.rows
 	for p.rows < images.Len() {
-		_ = bar.Set64(p.rows) // a bar that cannot draw is no reason to stop
 		from, to := p.rows, min(p.rows+partRows, images.Len())
-		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from + int64(n)) })
+		_ = bar.Set64(from - done) // a bar that cannot draw is no reason to stop
+		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from - done + int64(n)) })
 		if err != nil {
 			return err
 		}

@@ -121,9 +121,14 @@ func newRecordExportCommand() *cobra.Command {
 				return err
 			}
 			progress := stepCounter(c.ErrOrStderr(), "exported", steps.To-steps.From)
-			o := record.Options{Dir: out, Run: src.Run, Order: order, Pixels: steps}
+			o := record.Options{Dir: out, Run: src.Run, Order: order, Pixels: steps, Warn: cli.Warn}
 			if err := record.Export(c.Context(), src.Source(), o, progress); err != nil {
 				return err
+			}
+			if d := src.Dataset(); d != nil {
+				if err := d.Keep(out); err != nil {
+					return err
+				}
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %s of %s\n", out, steps, src.name)
 			return nil

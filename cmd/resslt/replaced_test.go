@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runreport"
 	"resslt/schemas"
 	"resslt/train"
@@ -128,13 +130,86 @@ func TestRunNamesWhatItCannotUse(t *testing.T) {
 	mentions(t, "bench augment", o.stderr, "passed over 3: ")
 }
 
+// saysAs fails unless a replay says of the data what the recorded run said.
+func saysAs(t *testing.T, what string, got, want train.Summary, out, recorded string) {
+	t.Helper()
+	if got.Classes != want.Classes || !reflect.DeepEqual(got.PassedOver, want.PassedOver) || !reflect.DeepEqual(got.Replaced, want.Replaced) || got.Dataset != want.Dataset {
+		t.Errorf("%s: of %s %d classes, passed over %+v, replaced %+v; recorded: of %s %d, %+v, %+v", what,
+			got.Dataset, got.Classes, got.PassedOver, got.Replaced, want.Dataset, want.Classes, want.PassedOver, want.Replaced)
+	}
+	if recorded == "" {
+		return
+	}
+	is, was := readFile(t, filepath.Join(out, pipeline.DatasetFile)), readFile(t, filepath.Join(recorded, pipeline.DatasetFile))
+	if !bytes.Equal(is, was) {
+		t.Errorf("%s: %s:\n%s\nrecorded:\n%s", what, pipeline.DatasetFile, is, was)
+	}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// A replay says of the data what the run said that was recorded: of its log, its pixels and
+// an export of them, with the data in place or gone.
+func TestReplaySaysWhatWasRecorded(t *testing.T) {
+	needTorch(t)
+	data, recorded := badPictures(t), filepath.Join(t.TempDir(), "run")
+	args := func(out string, more ...string) []string {
+		return append([]string{
+			"--recipe", "images", "--out", out, "--json", "--set", "image_size=32", "--set", "epochs=1",
+			"--set", "batch_size=8", "--set", "K=16", "--set", "width=8", "--set", "eval=[none]",
+		}, more...)
+	}
+	want := summaryOf(t, append([]string{"run"}, args(recorded, "--data", data, "--record", "pixels")...)...)
+	if want.Classes != 2 || want.PassedOver.Count() != 3 || len(want.Replaced) != 4 {
+		t.Fatalf("recorded: %+v", want)
+	}
+	exported := filepath.Join(t.TempDir(), "exported")
+	if o := resslt(t, "record", "export", recorded, "--out", exported); o.code != 0 {
+		t.Fatal(o.stderr)
+	}
+	// As an earlier build has left it: a log alone, or what is kept beside it.
+	bare := t.TempDir()
+	logs, err := filepath.Glob(filepath.Join(recorded, "record", "log-*"))
+	if err != nil || len(logs) != 1 {
+		t.Fatal(err, logs)
+	}
+	write(t, filepath.Join(bare, filepath.Base(logs[0])), readFile(t, logs[0]))
+	for _, source := range []string{"log:" + recorded, "log:" + logs[0], "log:" + bare, "pixels:" + exported} {
+		out := filepath.Join(t.TempDir(), "again")
+		got := summaryOf(t, append([]string{"train", "--replay", source}, args(out, "--data", data)...)...)
+		sameWeights(t, source, got, want)
+		saysAs(t, source, got, want, out, recorded)
+	}
+	if err := os.Rename(strings.TrimPrefix(data, "folder:"), filepath.Join(t.TempDir(), "away")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.Replaced {
+		want.Replaced[i].Key = "" // the data alone knows it
+	}
+	for _, source := range []string{"pixels:" + recorded, "pixels:" + exported} {
+		out := filepath.Join(t.TempDir(), "again")
+		got := summaryOf(t, append([]string{"train", "--replay", source}, args(out, "--data", data)...)...)
+		saysAs(t, source+", its data gone", got, want, out, recorded)
+	}
+}
+
 // A farm's workers say what they passed over, and its trainer names what was replaced.
 func TestFarmNamesWhatItCannotUse(t *testing.T) {
 	needTorch(t)
 	data, url := badPictures(t), natsServer(t)
 	worker := start(t, command(t, "augmentd", "--nats", url, "--workers", "2"))
-	o := resslt(t, "train", "--nats", url, "--run", "bad", "--recipe", "images", "--data", data, "--out", t.TempDir(), "--set", "image_size=32", "--set", "epochs=1",
-		"--set", "batch_size=8", "--set", "K=16", "--set", "width=8", "--set", "eval=[none]")
+	args := []string{
+		"train", "--nats", url, "--recipe", "images", "--data", data, "--json", "--set", "image_size=32", "--set", "epochs=1",
+		"--set", "batch_size=8", "--set", "K=16", "--set", "width=8", "--set", "eval=[none]",
+	}
+	o := resslt(t, append(args, "--run", "bad", "--record", "stream", "--out", t.TempDir())...)
 	if o.code != 0 {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	}
@@ -144,6 +219,18 @@ func TestFarmNamesWhatItCannotUse(t *testing.T) {
 	}
 	_ = worker.Wait() // 130, since it was interrupted
 	mentions(t, "the worker", worker.errs.String(), "passed over 3: ")
+
+	// A replay of what the broker keeps says the same, and so does one of an export.
+	want, exported := printed(t, o), filepath.Join(t.TempDir(), "exported")
+	if o := resslt(t, "record", "export", "stream:bad", "--nats", url, "--out", exported); o.code != 0 {
+		t.Fatal(o.stderr)
+	}
+	for i := range want.Replaced {
+		want.Replaced[i].Key = "" // the data alone knows it
+	}
+	for _, source := range []string{"stream:bad", "pixels:" + exported} {
+		saysAs(t, source, summaryOf(t, append(args, "--replay", source, "--out", t.TempDir())...), want, "", "")
+	}
 }
 
 // shards' verbs list every reason, in the text and in the JSON.

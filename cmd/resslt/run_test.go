@@ -15,6 +15,7 @@ import (
 // weights as they are; one without the token is sent away, and an address that other
 // machines reach is not listened on without one.
 func TestRunListens(t *testing.T) {
+	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	more := []string{"--set", "epochs=10", "--set", "batch_size=16", "--workers", "1"} // more steps than a window has

@@ -53,6 +53,7 @@ func signalled(t *testing.T, c *program, pause time.Duration, first, second sysc
 
 // Ctrl-C in a terminal and torchrun's SIGTERM after it come to every rank.
 func TestSignalsToRanks(t *testing.T) {
+	alsoUnderRace(t)
 	needGloo(t)
 	needData(t)
 	recorded := t.TempDir()

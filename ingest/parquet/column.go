@@ -186,7 +186,7 @@ func (l *Leaf) Numeric() bool {
 	case Boolean, Int32, Int64, Float, Double:
 		return true
 	}
-	return l.half
+	return l.half || l.decimal
 }
 
 // Integer is a value of a numeric column; ok is false for a null, and for the NaN that
@@ -209,8 +209,32 @@ func (l *Leaf) Integer(b []byte) (v int64, ok bool, err error) {
 		return whole(math.Float64frombits(binary.LittleEndian.Uint64(b)))
 	case l.half:
 		return whole(half(binary.LittleEndian.Uint16(b)))
+	case l.decimal:
+		v, err := bigEndian(b)
+		if err != nil {
+			return 0, false, err
+		}
+		return l.descale(v)
 	}
 	return 0, false, fmt.Errorf("is of type %v", l.Type)
+}
+
+// bigEndian is a decimal that is stored as bytes: in two's complement, its first byte the
+// highest. None at all are 0.
+func bigEndian(b []byte) (int64, error) {
+	negative := len(b) > 0 && b[0] >= 0x80
+	var v int64
+	if negative {
+		v = -1
+	}
+	for i, c := range b {
+		// Only the sign may stand before the last 8 bytes.
+		if high := len(b) - i; high > 8 && c != byte(v) || high == 8 && (c >= 0x80) != negative {
+			return 0, errors.New("is a decimal of more than 64 bits")
+		}
+		v = v<<8 | int64(c)
+	}
+	return v, nil
 }
 
 // descale is the number that a decimal's stored one stands for.

@@ -261,3 +261,46 @@ func TestLevelsOfRequiredColumn(t *testing.T) {
 		t.Errorf("%d bytes of %d, %d pages changed, %v", got, want, changed, err)
 	}
 }
+
+// TestInteger: what the stored bytes of each numeric type stand for.
+func TestInteger(t *testing.T) {
+	le := func(v uint64, n int) []byte {
+		out := make([]byte, n)
+		for i := range out {
+			out[i] = byte(v >> (8 * i))
+		}
+		return out
+	}
+	decimal := func(scale int, typ Type) Leaf { return Leaf{Type: typ, decimal: true, scale: scale} }
+	for _, c := range []struct {
+		name string
+		leaf Leaf
+		raw  []byte
+		want int64
+		fail bool
+	}{
+		{"true", Leaf{Type: Boolean}, []byte{1}, 1, false},
+		{"int32", Leaf{Type: Int32}, le(1<<32-3, 4), -3, false},
+		{"int64", Leaf{Type: Int64}, le(1<<40, 8), 1 << 40, false},
+		{"decimal in an int32", decimal(2, Int32), le(300, 4), 3, false},
+		{"decimal in an int32, a fraction", decimal(2, Int32), le(350, 4), 0, true},
+		{"decimal of 1 byte", decimal(0, FixedBytes), []byte{7}, 7, false},
+		{"decimal of 3 bytes", decimal(2, FixedBytes), []byte{0, 0x01, 0x2c}, 3, false},
+		{"decimal of 3 bytes, negative", decimal(0, FixedBytes), []byte{0xff, 0xff, 0xfe}, -2, false},
+		{"decimal of 3 bytes, a fraction", decimal(1, FixedBytes), []byte{0, 0, 11}, 0, true},
+		{"decimal of 8 bytes, lowest", decimal(0, FixedBytes), []byte{0x80, 0, 0, 0, 0, 0, 0, 0}, -1 << 63, false},
+		{"decimal of 16 bytes", decimal(0, FixedBytes), append(make([]byte, 14), 1, 4), 260, false},
+		{"decimal of 16 bytes, negative", decimal(0, FixedBytes), append(bytes.Repeat([]byte{0xff}, 15), 0xfd), -3, false},
+		{"decimal of 16 bytes, over 64 bits", decimal(0, FixedBytes), append([]byte{0, 0, 0, 0, 0, 0, 0, 1}, make([]byte, 8)...), 0, true},
+		{"decimal of 9 bytes, over 63 bits", decimal(0, FixedBytes), []byte{0, 0x80, 0, 0, 0, 0, 0, 0, 0}, 0, true},
+		{"decimal of 9 bytes, below 63 bits", decimal(0, FixedBytes), []byte{0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0}, 0, true},
+		{"decimal in bytes", decimal(1, Bytes), []byte{0x14}, 2, false},
+		{"decimal of no bytes", decimal(0, Bytes), []byte{}, 0, false},
+		{"bytes that are no decimal", Leaf{Type: FixedBytes, length: 16}, make([]byte, 16), 0, true},
+	} {
+		got, ok, err := c.leaf.Integer(c.raw)
+		if (err != nil) != c.fail || err == nil && (!ok || got != c.want) {
+			t.Errorf("%s: %d, %v, %v; want %d, fail %v", c.name, got, ok, err, c.want, c.fail)
+		}
+	}
+}

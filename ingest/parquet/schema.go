@@ -38,11 +38,12 @@ type Leaf struct {
 	Text     bool // the bytes are a string
 	Repeated bool // it is in a list or map: a row has any number of values
 
-	index  int  // of its chunk in every row group
-	scale  int  // of a decimal: its numbers are stored times 10^scale
-	half   bool // the values are floats of 16 bits
-	length int  // bytes of a value of FixedBytes
-	most   int  // definition level of a value that is there
+	index   int  // of its chunk in every row group
+	scale   int  // of a decimal: its numbers are stored times 10^scale
+	decimal bool // the values are decimals
+	half    bool // the values are floats of 16 bits
+	length  int  // bytes of a value of FixedBytes
+	most    int  // definition level of a value that is there
 }
 
 // Fields of FileMetaData and SchemaElement, and values of some of them (parquet.thrift).
@@ -138,7 +139,8 @@ func readSchema(footer message) ([]Leaf, error) {
 			Path: strings.Join(append(full, name), "."), Type: Type(e.int(schemaType)), Text: isText(e), Repeated: rep,
 			index: len(leaves), length: int(e.int(schemaLength)), most: most,
 		}
-		l.scale, l.half = decimalScale(e), l.Type == FixedBytes && l.length == 2 && e.at(schemaLogical).firstField() == logicalFloat16
+		l.scale, l.decimal = decimalScale(e)
+		l.half = l.Type == FixedBytes && l.length == 2 && e.at(schemaLogical).firstField() == logicalFloat16
 		if _, given := e.number(schemaType); !given { // a group without children, which some writers leave
 			l.Type = -1
 		}
@@ -161,15 +163,15 @@ func isText(e message) bool {
 	return given && (converted == convertedUTF8 || converted == convertedEnum || converted == convertedJSON)
 }
 
-// decimalScale is the number of decimal places of a decimal; 0 of anything else.
-func decimalScale(e message) int {
+// decimalScale is the number of decimal places of a decimal, and whether it is one.
+func decimalScale(e message) (places int, decimal bool) {
 	scale := int64(0)
 	if l := e.at(schemaLogical); l.firstField() == logicalDecimal {
-		scale = l.at(logicalDecimal).int(1)
+		scale, decimal = l.at(logicalDecimal).int(1), true
 	} else if c, given := e.number(schemaConverted); given && c == convertedDecimal {
-		scale = e.int(schemaScale)
+		scale, decimal = e.int(schemaScale), true
 	}
-	return int(max(0, min(scale, maxScale)))
+	return int(max(0, min(scale, maxScale))), decimal
 }
 
 // maxScale is the most decimal places that a decimal of 64 bits may have.

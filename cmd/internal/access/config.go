@@ -49,7 +49,7 @@ func (o KeyOptions) configurations(system account, accounts []account) error {
   key_file: %q
   ca_file: %q
   verify: %v    # true: clients must show a certificate, too
-  timeout: 5
+  timeout: 30   # seconds for a handshake: a whole farm may connect at once
 }
 `, at("server.pem"), at("server.key"), at("ca.pem"), o.Mutual)
 	var b strings.Builder

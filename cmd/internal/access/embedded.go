@@ -3,13 +3,12 @@ package access
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher/broker"
-	"resslt/schemas/errs"
+	"resslt/cmd/internal/scratch"
 )
 
 // Embedded is a broker in this process with a connection to it, on a store that lives as long
@@ -17,7 +16,7 @@ import (
 type Embedded struct {
 	*broker.Broker
 	JetStream jetstream.JetStream
-	store     string
+	store     *scratch.Folder
 }
 
 // Embed starts a broker and connects to it under name. o's StoreDir is a new temporary folder;
@@ -25,10 +24,10 @@ type Embedded struct {
 // Errors are batcher.StartBroker's.
 func Embed(ctx context.Context, name string, o broker.Options, report func(string)) (_ *Embedded, err error) {
 	e := &Embedded{}
-	if e.store, err = os.MkdirTemp("", "resslt-broker-"); err != nil {
-		return nil, errs.New("make folder for", "the broker", "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
+	if e.store, err = scratch.Make("broker"); err != nil {
+		return nil, err
 	}
-	o.StoreDir = e.store
+	o.StoreDir = e.store.Path
 	if e.Broker, err = broker.Start(o); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -41,7 +40,7 @@ func Embed(ctx context.Context, name string, o broker.Options, report func(strin
 }
 
 // TokenFile holds the token of a broker that listens and was given none.
-func (e *Embedded) TokenFile() string { return filepath.Join(e.store, broker.TokenName) }
+func (e *Embedded) TokenFile() string { return filepath.Join(e.store.Path, broker.TokenName) }
 
 // Close ends connection and broker, and removes the store.
 func (e *Embedded) Close() (err error) {
@@ -51,6 +50,6 @@ func (e *Embedded) Close() (err error) {
 	if e.Broker != nil {
 		err = e.Broker.Close()
 	}
-	_ = os.RemoveAll(e.store) // the system clears TMPDIR
+	_ = e.store.Close() // the next start, or the system, clears TMPDIR
 	return err
 }

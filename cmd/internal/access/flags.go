@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,10 @@ import (
 
 // DefaultURL is a broker on this machine.
 const DefaultURL = "nats://127.0.0.1:4222"
+
+// farmPatience is how long workers and trainers try to reach a busy broker when they start:
+// all of a farm's may start at once.
+const farmPatience = 2 * time.Minute
 
 // Flags select the broker and our credentials. Call Register, then Connect.
 type Flags struct {
@@ -53,6 +58,9 @@ func (f *Flags) Options(name string, role broker.Role) (broker.ConnectOptions, e
 		URL: f.or("nats", f.URL, "NATS_URL"), Name: name, Role: role,
 		CA: f.or("tls-ca", f.ca, "NATS_CA"), Cert: f.or("tls-cert", f.cert, "NATS_CERT"), Key: f.or("tls-key", f.key, "NATS_KEY"),
 		Creds: f.creds, NKey: f.nkey, Token: f.token,
+	}
+	if role == broker.RoleWorker || role == broker.RoleTrainer {
+		o.Patience = farmPatience
 	}
 	if f.tokenFile != "" {
 		raw, err := bounded.ReadFile(f.tokenFile, broker.MaxSecretBytes)

@@ -17,28 +17,26 @@ import (
 	"testing"
 	"time"
 
+	"resslt/cmd/internal/child"
+	"resslt/cmd/internal/programs"
+	"resslt/schemas/racetest"
 	"resslt/train/torch/torchtest"
 )
 
-// programs builds resslt and augmentd, once, into a folder that TestMain removes.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "resslt-chaos-bin-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return dir, nil
+// built has both programs, once.
+var built = sync.OnceValues(func() (string, error) {
+	dir, remove, err := programs.Folder()
+	removeBuilt = remove
+	return dir, err
 })
 
-var built string
+// removeBuilt removes what built made.
+var removeBuilt func()
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built) // a temporary folder
+	if removeBuilt != nil {
+		removeBuilt()
 	}
 	os.Exit(code)
 }
@@ -46,6 +44,7 @@ func TestMain(m *testing.M) {
 // options builds the programs and gives what a campaign needs, or skips.
 func options(t *testing.T) Options {
 	t.Helper()
+	racetest.SkipPrograms(t)
 	torchtest.Require(t)
 	if _, err := os.Stat("/usr/share/datasets/fashion-mnist"); err != nil {
 		t.Skip("Fashion-MNIST is not installed (package dataset-fashion-mnist)")
@@ -57,7 +56,7 @@ func options(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin, err := programs()
+	bin, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,13 +154,13 @@ func TestNoticesWhatIsWrong(t *testing.T) {
 // A wait of a scenario ends: with what it waits for, also where that comes from a later
 // life of the program, with the trainer's end, or after a while.
 func TestWaitsEnd(t *testing.T) {
-	life := func(said string) *process {
+	life := func(said string) *child.Process {
 		t.Helper()
 		log := filepath.Join(t.TempDir(), "log")
 		if err := os.WriteFile(log, []byte(said), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return &process{name: "worker-0.1", log: log}
+		return &child.Process{Name: "worker-0.1", Log: log}
 	}
 	newWorker := func() (*farm, *service) {
 		return &farm{opts: Options{Quiet: time.Minute}, finished: make(chan struct{})}, &service{name: "worker-0", proc: life("begins\n")}

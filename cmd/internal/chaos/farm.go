@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"resslt/cmd/internal/child"
 	"resslt/schemas/freeport"
 
 	"resslt/schemas/errs"
@@ -40,24 +41,24 @@ type farm struct {
 	finished chan struct{} // closed when the trainer has ended with code 0
 
 	mu     sync.Mutex
-	broker *process     // guarded by mu
-	all    []*process   // every process ever started; guarded by mu
-	exits  []*exitError // of processes that ended on their own; guarded by mu
+	broker *child.Process   // guarded by mu
+	all    []*child.Process // every process ever started; guarded by mu
+	exits  []*exitError     // of processes that ended on their own; guarded by mu
 }
 
 // service is a program that the farm keeps running.
 type service struct {
 	name  string
 	via   *proxy // to the broker, nil for a direct connection
-	start func(*service) (*process, error)
+	start func(*service) (*child.Process, error)
 
 	// busy is held while the service is started, stopped or subjected to a fault: a fault
 	// and the service manager must not both restart it.
 	busy  sync.Mutex
 	lives int // guarded by busy
 
-	proc *process // nil before the first start; guarded by farm.mu
-	gone bool     // not to be restarted; guarded by farm.mu
+	proc *child.Process // nil before the first start; guarded by farm.mu
+	gone bool           // not to be restarted; guarded by farm.mu
 }
 
 // newFarm prepares a farm; nothing runs yet.
@@ -130,7 +131,7 @@ func (f *farm) end() error {
 	all := f.all
 	f.mu.Unlock()
 	for _, p := range all {
-		if kerr := p.kill(); err == nil {
+		if kerr := p.Kill(); err == nil {
 			err = kerr
 		}
 	}
@@ -178,8 +179,8 @@ func (f *farm) startBroker(ctx context.Context) error {
 			return c.Close()
 		}
 		select {
-		case <-p.done:
-			return errs.New("start broker", f.addr, "see "+p.log, errs.Because(errs.ErrUnavailable, p.lastLine()))
+		case <-p.Done:
+			return errs.New("start broker", f.addr, "see "+p.Log, errs.Because(errs.ErrUnavailable, p.LastLine()))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(pollSteps):
@@ -187,12 +188,12 @@ func (f *farm) startBroker(ctx context.Context) error {
 	}
 }
 
-func (f *farm) livesOf(prefix string) []*process {
+func (f *farm) livesOf(prefix string) []*child.Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []*process
+	var out []*child.Process
 	for _, p := range f.all {
-		if strings.HasPrefix(p.name, prefix) {
+		if strings.HasPrefix(p.Name, prefix) {
 			out = append(out, p)
 		}
 	}
@@ -200,12 +201,12 @@ func (f *farm) livesOf(prefix string) []*process {
 }
 
 // launch starts a program and registers the process.
-func (f *farm) launch(name string, life int, program string, args ...string) (*process, error) {
+func (f *farm) launch(name string, life int, program string, args ...string) (*child.Process, error) {
 	var env []string
 	if f.opts.Shim != "" {
 		env = append(env, "RESSLT_TORCH="+f.opts.Shim)
 	}
-	p, err := launch(f.dir, fmt.Sprintf("%s.%d", name, life), program, env, args...)
+	p, err := child.Start(f.dir, fmt.Sprintf("%s.%d", name, life), program, env, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +236,7 @@ func (f *farm) at(s *service) []string {
 	return args
 }
 
-func (f *farm) launchWorker(s *service) (*process, error) {
+func (f *farm) launchWorker(s *service) (*child.Process, error) {
 	program := f.program
 	if program == "" {
 		program = filepath.Join(f.opts.Bin, "augmentd")
@@ -246,7 +247,7 @@ func (f *farm) launchWorker(s *service) (*process, error) {
 
 // launchTrainer resumes if there is a checkpoint, as a service manager's command would:
 // the first start has none.
-func (f *farm) launchTrainer(s *service) (*process, error) {
+func (f *farm) launchTrainer(s *service) (*child.Process, error) {
 	args := append([]string{
 		"train", "--run", f.name, "--out", f.out(),
 		"--window", fmt.Sprint(f.window), "--ack-wait", f.ackWait.String(), "--lease", lease.String(),
@@ -281,7 +282,7 @@ func (f *farm) startNew(s *service) error {
 	return f.up(s)
 }
 
-func (f *farm) set(s *service, p *process) {
+func (f *farm) set(s *service, p *child.Process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.proc = p
@@ -294,7 +295,7 @@ func (f *farm) leave(s *service) {
 	s.gone = true
 }
 
-func (f *farm) procOf(s *service) *process {
+func (f *farm) procOf(s *service) *child.Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return s.proc
@@ -332,15 +333,15 @@ func (f *farm) tend(ctx context.Context) error {
 // tendOne restarts a service that has ended on its own. The caller holds s.busy.
 func (f *farm) tendOne(ctx context.Context, s *service) error {
 	p := f.procOf(s)
-	if p == nil || p.alive() || f.isGone(s) {
+	if p == nil || p.Alive() || f.isGone(s) {
 		return nil
 	}
-	if s == f.trainer && p.code() == 0 {
+	if s == f.trainer && p.Code() == 0 {
 		f.leave(s)
 		close(f.finished)
 		return nil
 	}
-	exit := &exitError{name: p.name, code: p.code(), line: p.lastLine(), log: p.log}
+	exit := &exitError{name: p.Name, code: p.Code(), line: p.LastLine(), log: p.Log}
 	f.mu.Lock()
 	f.exits = append(f.exits, exit)
 	f.mu.Unlock()
@@ -349,7 +350,7 @@ func (f *farm) tendOne(ctx context.Context, s *service) error {
 	if s == f.trainer && f.final || exit.code != 1 || !strings.Contains(exit.line, errs.ErrUnavailable.Error()) {
 		return exit
 	}
-	f.opts.Log(fmt.Sprintf("%s ended on its own and is restarted: %s", p.name, exit.line))
+	f.opts.Log(fmt.Sprintf("%s ended on its own and is restarted: %s", p.Name, exit.line))
 	if sleep(ctx, restartAfter) != nil {
 		return nil //nolint:nilerr // the scenario is over
 	}
@@ -388,8 +389,8 @@ func (f *farm) guard(ctx context.Context) error {
 		p, all := f.trainer.proc, f.all
 		f.mu.Unlock()
 		for _, p := range all {
-			if now, peak := p.resident(); now > 0 {
-				p.peak.Store(max(peak, p.peak.Load()))
+			if now, peak := p.Resident(); now > 0 {
+				p.Peak.Store(max(peak, p.Peak.Load()))
 			}
 		}
 		last, _ := f.progress.last()
@@ -400,7 +401,7 @@ func (f *farm) guard(ctx context.Context) error {
 		quiet := time.Since(since)
 		// A restarted trainer gets its time again, but not one that restarts all the time.
 		if p != nil && quiet < 3*f.opts.Quiet {
-			quiet = min(quiet, time.Since(p.began))
+			quiet = min(quiet, time.Since(p.Began))
 		}
 		if quiet < f.opts.Quiet {
 			continue
@@ -419,14 +420,14 @@ func (f *farm) hang(ctx context.Context, what string) error {
 	f.mu.Unlock()
 	for _, p := range all {
 		if p != broker {
-			_ = p.signal(syscall.SIGQUIT)
-			_ = p.signal(syscall.SIGCONT) // a stopped one writes nothing
+			_ = p.Signal(syscall.SIGQUIT)
+			_ = p.Signal(syscall.SIGCONT) // a stopped one writes nothing
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if trainer != nil {
-		_ = trainer.wait(ctx) // the dump is complete when it has ended
+		_ = trainer.Wait(ctx) // the dump is complete when it has ended
 	}
 	return errs.New("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", errs.Because(errs.ErrUnavailable, "hang: "+what))
 }

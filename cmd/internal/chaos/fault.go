@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"resslt/cmd/internal/child"
+
 	"golang.org/x/sync/errgroup"
 )
 
@@ -71,12 +73,12 @@ func kindByName(name string) (kind, bool) {
 func killed(sig syscall.Signal) func(context.Context, *farm, []*service, time.Duration) error {
 	return func(ctx context.Context, f *farm, hit []*service, outage time.Duration) error {
 		for _, s := range hit {
-			if err := f.procOf(s).signal(sig); err != nil {
+			if err := f.procOf(s).Signal(sig); err != nil {
 				return err
 			}
 		}
 		for _, s := range hit {
-			if err := f.procOf(s).wait(ctx); err != nil {
+			if err := f.procOf(s).Wait(ctx); err != nil {
 				return err
 			}
 		}
@@ -96,13 +98,13 @@ func killed(sig syscall.Signal) func(context.Context, *farm, []*service, time.Du
 // migrated.
 func frozen(ctx context.Context, f *farm, hit []*service, outage time.Duration) error {
 	for _, s := range hit {
-		if err := f.procOf(s).signal(syscall.SIGSTOP); err != nil {
+		if err := f.procOf(s).Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 	}
 	err := sleep(ctx, outage)
 	for _, s := range hit {
-		if cerr := f.procOf(s).signal(syscall.SIGCONT); err == nil {
+		if cerr := f.procOf(s).Signal(syscall.SIGCONT); err == nil {
 			err = cerr
 		}
 	}
@@ -119,7 +121,7 @@ func cut(ctx context.Context, _ *farm, hit []*service, outage time.Duration) err
 }
 
 func brokerKilled(ctx context.Context, f *farm, _ []*service, outage time.Duration) error {
-	if err := f.brokerProc().kill(); err != nil {
+	if err := f.brokerProc().Kill(); err != nil {
 		return err
 	}
 	if err := sleep(ctx, outage); err != nil {
@@ -130,11 +132,11 @@ func brokerKilled(ctx context.Context, f *farm, _ []*service, outage time.Durati
 
 func brokerFrozen(ctx context.Context, f *farm, _ []*service, outage time.Duration) error {
 	p := f.brokerProc()
-	if err := p.signal(syscall.SIGSTOP); err != nil {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	err := sleep(ctx, outage)
-	if cerr := p.signal(syscall.SIGCONT); err == nil {
+	if cerr := p.Signal(syscall.SIGCONT); err == nil {
 		err = cerr
 	}
 	return err
@@ -273,7 +275,7 @@ func (f *farm) strike(ctx context.Context, m moment) error {
 	return g.Wait()
 }
 
-func (f *farm) brokerProc() *process {
+func (f *farm) brokerProc() *child.Process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.broker

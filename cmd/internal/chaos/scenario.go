@@ -147,7 +147,7 @@ func (f *farm) until(ctx context.Context, missed string, come func() (bool, erro
 // logged waits until a word is in the log of a service, or of a restart of it.
 func (f *farm) logged(ctx context.Context, s *service, word string) (line string, err error) {
 	err = f.until(ctx, fmt.Sprintf("%s never logged %q", s.name, word), func() (bool, error) {
-		raw, err := f.procOf(s).read()
+		raw, err := f.procOf(s).Read()
 		for l := range strings.Lines(raw) {
 			if strings.Contains(l, word) {
 				line = strings.TrimSpace(l)

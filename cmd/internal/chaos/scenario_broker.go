@@ -27,7 +27,7 @@ var brokerScenarios = []scenario{
 
 // downtime kills the broker, does something to its store, and restarts it.
 func (f *farm) downtime(ctx context.Context, meanwhile func() error) error {
-	if err := f.brokerProc().kill(); err != nil {
+	if err := f.brokerProc().Kill(); err != nil {
 		return err
 	}
 	if err := meanwhile(); err != nil {

@@ -57,19 +57,19 @@ func withoutRights(ctx context.Context, s *stage) error {
 				return err
 			}
 			wctx, cancel := context.WithTimeout(ctx, time.Minute)
-			err = p.wait(wctx)
+			err = p.Wait(wctx)
 			cancel()
 			if err != nil {
-				return wrongf("%s does not end: %v", p.name, err)
+				return wrongf("%s does not end: %v", p.Name, err)
 			}
-			s.outcome = p.lastLine()
-			exit := &exitError{name: p.name, code: p.code(), line: s.outcome, log: p.log}
+			s.outcome = p.LastLine()
+			exit := &exitError{name: p.Name, code: p.Code(), line: s.outcome, log: p.Log}
 			if err := exit.clear(1, errs.ErrDenied.Error(), "Permissions Violation", "credentials"); err != nil {
 				return err
 			}
 		}
 		// The other tenant's worker finds no run and logs nothing about ours.
-		log, err := f.procOf(f.workers[1]).read()
+		log, err := f.procOf(f.workers[1]).Read()
 		if err != nil {
 			return err
 		}

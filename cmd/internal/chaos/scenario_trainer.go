@@ -22,7 +22,7 @@ func secondTrainer(ctx context.Context, s *stage) error {
 			return err
 		}
 		for _, w := range f.workers {
-			if err := f.procOf(w).signal(syscall.SIGSTOP); err != nil {
+			if err := f.procOf(w).Signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
 		}
@@ -34,16 +34,16 @@ func secondTrainer(ctx context.Context, s *stage) error {
 		if err != nil {
 			return err
 		}
-		if err := p.wait(ctx); err != nil {
+		if err := p.Wait(ctx); err != nil {
 			return err
 		}
-		s.outcome = p.lastLine()
+		s.outcome = p.LastLine()
 		for _, w := range f.workers {
-			if err := f.procOf(w).signal(syscall.SIGCONT); err != nil {
+			if err := f.procOf(w).Signal(syscall.SIGCONT); err != nil {
 				return err
 			}
 		}
-		exit := &exitError{name: p.name, code: p.code(), line: s.outcome, log: p.log}
+		exit := &exitError{name: p.Name, code: p.Code(), line: s.outcome, log: p.Log}
 		return exit.clear(2, "is training this run")
 	})
 }

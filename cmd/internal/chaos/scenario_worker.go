@@ -53,7 +53,7 @@ func (s *stage) held(ctx context.Context, strike func(context.Context, *farm, []
 func (f *farm) redelivered(ctx context.Context) (int64, error) {
 	for _, w := range f.workers {
 		w.busy.Lock()
-		err := f.procOf(w).ask(ctx, syscall.SIGTERM)
+		err := f.procOf(w).Ask(ctx, syscall.SIGTERM)
 		f.leave(w)
 		w.busy.Unlock()
 		if err != nil {
@@ -125,7 +125,7 @@ func otherEngine(ctx context.Context, s *stage) error {
 		w := f.workers[1]
 		w.busy.Lock()
 		defer w.busy.Unlock()
-		if err := f.procOf(w).kill(); err != nil {
+		if err := f.procOf(w).Kill(); err != nil {
 			return err
 		}
 		return f.up(w)
@@ -155,7 +155,7 @@ func otherData(ctx context.Context, s *stage) error {
 		w := f.workers[2]
 		w.busy.Lock()
 		defer w.busy.Unlock()
-		if err := f.procOf(w).kill(); err != nil {
+		if err := f.procOf(w).Kill(); err != nil {
 			return err
 		}
 		if err := os.Remove(link); err != nil {

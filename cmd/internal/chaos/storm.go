@@ -62,7 +62,7 @@ func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, e
 	}
 	c := &Calm{Peak: map[string]int64{}}
 	for _, p := range f.all {
-		c.Peak[p.name] = p.peak.Load()
+		c.Peak[p.Name] = p.Peak.Load()
 	}
 	if c.Summary, c.Losses, err = f.result(); err != nil {
 		return nil, err
@@ -189,8 +189,8 @@ func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	var out []string
 	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, p := range f.all {
-		if line, err := p.crashed(); err != nil || line != "" {
-			wrong("%s crashed: %s%v (log: %s)", p.name, line, err, p.log)
+		if line, err := p.Crashed(); err != nil || line != "" {
+			wrong("%s crashed: %s%v (log: %s)", p.Name, line, err, p.Log)
 		}
 	}
 	sum, losses, err := f.result()
@@ -242,11 +242,11 @@ func (f *farm) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.wait(ctx); err != nil {
+	if err := p.Wait(ctx); err != nil {
 		return err
 	}
-	if p.code() != 0 {
-		return wrongf("resslt record verify: exit %d: %s", p.code(), p.lastLine())
+	if p.Code() != 0 {
+		return wrongf("resslt record verify: exit %d: %s", p.Code(), p.LastLine())
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"resslt/cmd/internal/scratch"
 	"resslt/schemas/errs"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ func Main(root *cobra.Command) int {
 		if log := c.Flags().Lookup("log"); log != nil {
 			quiet.Store(log.Value.String() != log.DefValue)
 		}
+		scratch.Sweep()
 	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {

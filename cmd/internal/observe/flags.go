@@ -28,21 +28,28 @@ func (f *Flags) Register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.level, "log-level", "info", "lowest `level` that is logged: debug, info, warn, error")
 }
 
-// Logger returns a logger to w in the form that the flags select. Errors wrap
-// errs.ErrUsage: an unknown form or level.
+// Logger returns a logger to w in the form that the flags select. Where that is not a
+// terminal's, it becomes the process's own, so that what libraries print by packages log and
+// slog has the same form. Errors wrap errs.ErrUsage: an unknown form or level.
 func (f *Flags) Logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.level)); err != nil {
 		return nil, errs.New("--log-level", fmt.Sprintf("%q", f.level), "give debug, info, warn or error", errs.ErrUsage)
 	}
 	o := &slog.HandlerOptions{Level: level}
+	var log *slog.Logger
 	switch f.format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		log = slog.New(slog.NewTextHandler(w, o))
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		log = slog.New(slog.NewJSONHandler(w, o))
+	default:
+		return nil, errs.New("--log", fmt.Sprintf("%q", f.format), "give text or json", errs.ErrUsage)
 	}
-	return nil, errs.New("--log", fmt.Sprintf("%q", f.format), "give text or json", errs.ErrUsage)
+	if !f.Plain() {
+		slog.SetDefault(log)
+	}
+	return log, nil
 }
 
 // Plain reports whether the log has its defaults, which are for a terminal.

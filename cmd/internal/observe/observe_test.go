@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -89,7 +90,7 @@ func TestMetrics(t *testing.T) {
 	defer stream.Close()
 	trainer := NewTrainer(registry, js, run, stream)
 	var notReady error
-	s, err := Listen("127.0.0.1:0", registry, func() error { return notReady })
+	s, err := Listen("127.0.0.1:0", registry, func() error { return notReady }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,15 +231,53 @@ func value(t *testing.T, s *Server, series string) float64 {
 }
 
 func TestListenRefuses(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", NewRegistry(), func() error { return nil })
+	s, err := Listen("127.0.0.1:0", NewRegistry(), func() error { return nil }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.listener.Close()
 	for addr, kind := range map[string]error{"9464": errs.ErrUsage, s.Addr(): errs.ErrUnavailable} {
-		if _, err := Listen(addr, NewRegistry(), nil); !errors.Is(err, kind) || !strings.Contains(err.Error(), addr) {
+		if _, err := Listen(addr, NewRegistry(), nil, slog.New(slog.DiscardHandler)); !errors.Is(err, kind) || !strings.Contains(err.Error(), addr) {
 			t.Errorf("%s: %v, want %v", addr, err, kind)
 		}
+	}
+}
+
+// What net/http and other libraries print has the form of the log, a line for each.
+func TestLibrariesLog(t *testing.T) {
+	usual, output, flag := slog.Default(), stdlog.Writer(), stdlog.Flags()
+	t.Cleanup(func() { slog.SetDefault(usual); stdlog.SetOutput(output); stdlog.SetFlags(flag) })
+	var out bytes.Buffer
+	log, err := flags(t, "--log", "json").Logger(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Listen("127.0.0.1:0", NewRegistry(), func() error { panic("of the test") }, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	if r, err := http.Get("http://" + s.Addr() + "/readyz"); err == nil {
+		r.Body.Close()
+		t.Errorf("it answers %d", r.StatusCode)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	stdlog.Print("of a library")
+	var says []string
+	for line := range strings.Lines(out.String()) {
+		var rec struct{ Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		says = append(says, rec.Level+" "+rec.Msg)
+	}
+	if len(says) != 2 || !strings.HasPrefix(says[0], "WARN http: panic serving") || says[1] != "INFO of a library" {
+		t.Errorf("the log is %q", says)
 	}
 }
 

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -28,9 +29,10 @@ type Server struct {
 }
 
 // Listen listens on the address; Serve answers requests. ready returns why the process
-// cannot work at the moment, nil if it can. Errors wrap errs.ErrUsage for an invalid
-// address, errs.ErrUnavailable for one that cannot be bound.
-func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Server, error) {
+// cannot work at the moment, nil if it can; log receives what the server has to say. Errors
+// wrap errs.ErrUsage for an invalid address, errs.ErrUnavailable for one that cannot be
+// bound.
+func Listen(addr string, registry *prometheus.Registry, ready func() error, log *slog.Logger) (*Server, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, errs.New("--metrics", addr, "give host:port, e.g. 127.0.0.1:9464", errs.BecauseErr(errs.ErrUsage, err))
 	}
@@ -38,12 +40,13 @@ func Listen(addr string, registry *prometheus.Registry, ready func() error) (*Se
 	if err != nil {
 		return nil, errs.New("--metrics", addr, "choose another address, or port 0 for any free one", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
+	warnings := slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second, ErrorLog: warnings}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, ready()) })
 	return &Server{listener: l, http: &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 1 << 16,
+		Handler: mux, ErrorLog: warnings, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second, MaxHeaderBytes: 1 << 16,
 	}}, nil
 }
 

@@ -125,6 +125,9 @@ func (m *Images) Opened() string { return Opened(m.uri, m.src) }
 // Survey is what the data set's reader passed over.
 func (m *Images) Survey() ingest.Survey { return ingest.SurveyOf(m.src) }
 
+// Dataset is the data set's manifest and survey.
+func (m *Images) Dataset() *Dataset { return DatasetOf(m.src) }
+
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
 

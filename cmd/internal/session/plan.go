@@ -32,10 +32,11 @@ type Plan struct {
 	Pixels record.Window // steps whose views are recorded in Out, apart from the log, which always is
 	Stream bool          // all chunks stay in the broker, in files, and are sealed at the end
 
-	was      *recipe.Recipe   // the run's that is resumed; nil where none is
-	named    *recipe.Recipe   // the one that the user has named in its place; nil where none
-	manifest *ingest.Manifest // of the data; nil of a replay
-	passed   ingest.Survey    // by the reader of the data
+	was      *recipe.Recipe    // the run's that is resumed; nil where none is
+	named    *recipe.Recipe    // the one that the user has named in its place; nil where none
+	dataset  *pipeline.Dataset // the data; nil where a replay does not know it
+	data     *schemas.RunData  // what a summary says of it; nil where a replay does not know it
+	recalled bool              // they are those of the run that is replayed
 
 	// Warnings are the same on every rank; LocalWarnings are of this machine.
 	Warnings, LocalWarnings []string
@@ -127,25 +128,50 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 func (p *Plan) makeSpec(ctx context.Context, replayed *Recording, indexing func(done, total int64)) (err error) {
 	r := p.Recipe
 	if replayed != nil {
-		p.Spec, err = pipeline.ReplaySpec(r, &replayed.Run.Spec)
+		if p.Spec, err = pipeline.ReplaySpec(r, &replayed.Run.Spec); err == nil {
+			p.recall(ctx, replayed, indexing)
+		}
 		return err
 	}
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: indexing})
-	if err != nil {
+	if p.dataset, err = openDataset(ctx, r, ingest.Options{Warn: cli.Warn, Progress: indexing}); err != nil {
 		return err
 	}
-	defer src.Close()
-	p.manifest, p.passed = src.Manifest(), ingest.SurveyOf(src)
-	p.Spec, err = pipeline.Spec(r, p.manifest)
+	p.data = p.dataset.Run()
+	p.Spec, err = pipeline.Spec(r, p.dataset.Manifest)
 	return err
 }
 
-// Opened describes the plan's data in a line, "" where none was opened.
+// openDataset opens the recipe's data to see what it is.
+func openDataset(ctx context.Context, r *recipe.Recipe, o ingest.Options) (*pipeline.Dataset, error) {
+	o.Split = r.Split
+	src, err := ingest.Open(ctx, r.Data, o)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.DatasetOf(src), src.Close()
+}
+
+// recall finds what the recorded run's data were: what was kept with the recording or, of a log
+// without, what is there now. Only what people are told depends on it.
+func (p *Plan) recall(ctx context.Context, replayed *Recording, indexing func(done, total int64)) {
+	p.recalled, p.data, p.dataset = true, replayed.Run.Data, replayed.Dataset()
+	if replayed.Log && p.data == nil && (p.dataset == nil || p.dataset.PassedOver == nil) {
+		// Where it cannot be opened or is another, the workers say so.
+		if now, err := openDataset(ctx, p.Recipe, ingest.Options{Progress: indexing}); err == nil && now.Digest() == p.Spec.Dataset.Digest {
+			p.dataset = now
+		}
+	}
+	if p.data == nil && p.dataset != nil {
+		p.data = p.dataset.Run()
+	}
+}
+
+// Opened describes the plan's data in a line, "" of a replay.
 func (p *Plan) Opened() string {
-	if p.manifest == nil {
+	if p.dataset == nil || p.recalled {
 		return ""
 	}
-	return pipeline.OpenedLine(p.Recipe.Data, p.manifest, p.passed)
+	return pipeline.OpenedLine(p.Recipe.Data, p.dataset.Manifest, p.dataset.PassedOver)
 }
 
 // warn finds what is allowed and yet likely to be a mistake.
@@ -232,8 +258,8 @@ func (p *Plan) Print(w io.Writer) error {
 	} {
 		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
 	}
-	if len(p.passed) > 0 {
-		fmt.Fprintln(&b, p.Opened())
+	if line := p.Opened(); line != "" && len(p.dataset.PassedOver) > 0 {
+		fmt.Fprintln(&b, line)
 	}
 	for _, line := range append(p.LocalWarnings[:len(p.LocalWarnings):len(p.LocalWarnings)], p.Warnings...) {
 		fmt.Fprintln(&b, line)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"resslt/batcher/record"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
+	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -64,6 +66,21 @@ func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Re
 		return nil, err
 	}
 	return &Recording{Run: run.Info, Stored: stored, js: js}, nil
+}
+
+// Dataset is what is kept beside a folder's files of the data that they are of; nil where that
+// is not known.
+func (r *Recording) Dataset() *pipeline.Dataset {
+	if r.Folder == nil {
+		return nil
+	}
+	// A run has its record in a folder of its own folder, and one file may be named alone.
+	for _, dir := range []string{r.Folder.Dir, filepath.Dir(r.Folder.Dir), filepath.Dir(filepath.Dir(r.Folder.Dir))} {
+		if d := pipeline.KeptDataset(dir, r.Run.Spec.Dataset.Digest); d != nil {
+			return d
+		}
+	}
+	return nil
 }
 
 // Close closes the folder, or the connection to the broker.

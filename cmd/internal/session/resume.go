@@ -99,11 +99,11 @@ func (p *Plan) otherBatches() schemas.Differences {
 	}
 	same.Epochs = was.Epochs
 	d := same.Differences(was)
-	if then := pipeline.KeptManifest(p.Out, was.Dataset.Digest); then != nil && p.manifest != nil {
+	if then := pipeline.KeptDataset(p.Out, was.Dataset.Digest); then != nil && p.dataset != nil {
 		d = slices.DeleteFunc(d, func(x schemas.Difference) bool {
 			return slices.Contains([]string{"data format", "split", "number of samples", "content of the data"}, x.Key)
 		})
-		d = append(p.manifest.Differences(then), d...)
+		d = append(p.dataset.Differences(then.Manifest), d...)
 	}
 	return d
 }

@@ -11,7 +11,6 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
-	"resslt/cmd/internal/pipeline"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -223,8 +222,8 @@ func (l *leader) begin() error {
 		l.log.Info("recipe", "yaml", string(y))
 		l.log.Info(threads)
 	}
-	if l.plan.manifest != nil {
-		if err := pipeline.KeepManifest(l.plan.Out, l.plan.manifest); err != nil {
+	if l.plan.dataset != nil {
+		if err := l.plan.dataset.Keep(l.plan.Out); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func serveMetrics(f observe.Flags, log *slog.Logger) (*metrics, error) {
 	if f.Metrics == "" {
 		return m, nil
 	}
-	s, err := observe.Listen(f.Metrics, m.registry, m.ready)
+	s, err := observe.Listen(f.Metrics, m.registry, m.ready, log)
 	if err != nil {
 		return nil, err
 	}

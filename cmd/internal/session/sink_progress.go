@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -49,22 +50,29 @@ type progress struct {
 }
 
 func (p *progress) start(plan *Plan) {
-	if !cli.Terminal(p.stderr) {
-		return
+	if cli.Terminal(p.stderr) {
+		p.bar = newBar(p.stderr, plan.Spec.Steps(), plan.From())
 	}
-	p.bar = progressbar.NewOptions64(plan.Spec.Steps(),
-		progressbar.OptionSetWriter(p.stderr), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
+}
+
+// newBar is a bar of the run's steps that begins at one of them. It predicts no time: it would
+// take the steps of earlier sessions for this one's.
+func newBar(w io.Writer, steps, from int64) *progressbar.ProgressBar {
+	bar := progressbar.NewOptions64(steps,
+		progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(20),
-		progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.stderr) }))
-	_ = p.bar.Set64(plan.From()) // a bar that cannot draw is no reason to stop training
+		progressbar.OptionOnCompletion(func() { fmt.Fprintln(w) }))
+	_ = bar.Set64(from) // a bar that cannot draw is no reason to stop training
+	return bar
 }
 
 func (p *progress) observe(s train.Progress) {
 	line := fmt.Sprintf("loss %.4f α %.2f lr %.4f %.0f img/s wait %.0f%%",
 		s.Stats.Loss, s.Alpha, s.LR, s.ImagesPerSecond, 100*s.WaitFraction)
+	left := s.Remaining.Round(time.Second).String()
 	if p.bar != nil {
 		if s.Logged {
-			p.bar.Describe(line)
+			p.bar.Describe(line + " left " + left)
 		}
 		_ = p.bar.Set64(s.Step) // as above
 		return
@@ -77,8 +85,7 @@ func (p *progress) observe(s train.Progress) {
 		logStep(p.log, s)
 		return
 	}
-	p.print(fmt.Sprintf("step %d/%d epoch %.2f %s %s left %s",
-		s.Step, s.Steps, s.Epoch, line, statistics(s.Stats), s.Remaining.Round(time.Second)))
+	p.print(fmt.Sprintf("step %d/%d epoch %.2f %s %s left %s", s.Step, s.Steps, s.Epoch, line, statistics(s.Stats), left))
 }
 
 // logStep is the line for a collector.

@@ -30,7 +30,8 @@ func recording(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, e
 	}
 	opts := record.Options{
 		Dir: filepath.Join(l.plan.Out, record.Subfolder), Order: order, Pixels: l.plan.Pixels, From: l.plan.From(),
-		Run: schemas.RunInfo{Spec: l.plan.Spec, Digest: l.plan.Spec.Digest(), DataURI: l.plan.Recipe.Data},
+		Run:  schemas.RunInfo{Spec: l.plan.Spec, Digest: l.plan.Spec.Digest(), DataURI: l.plan.Recipe.Data},
+		Warn: func(line string) { l.print("warning: " + line + "; the weights do not depend on it") },
 	}
 	r := &recorder{}
 	return &subscriber{

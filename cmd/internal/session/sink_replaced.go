@@ -79,8 +79,8 @@ func replacedLine(samples []train.Replaced, total, of, different int64, file str
 
 // summarize adds the replaced samples and what is known of the data to the summary.
 func (l *leader) summarize(ctx context.Context, sum *train.Summary) {
-	if m := l.plan.manifest; m != nil {
-		sum.Classes, sum.PassedOver = len(m.Classes), passedOver(l.plan.passed)
+	if d := l.plan.data; d != nil {
+		sum.Classes, sum.PassedOver = d.Classes, d.PassedOver
 	}
 	if samples, total, different := l.replaced.list(train.MaxReplaced); total > 0 {
 		sum.Replaced, sum.SamplesReplaced, sum.SamplesUndecodable = samples, total, different
@@ -121,7 +121,7 @@ func (n *names) find(ctx context.Context, samples []*train.Replaced) {
 		s.Key = key
 		missing = missing || !ok
 	}
-	if !missing || n.plan.manifest == nil {
+	if !missing || n.plan.dataset == nil {
 		return
 	}
 	src, err := ingest.Open(ctx, n.plan.Recipe.Data, ingest.Options{Split: n.plan.Recipe.Split})

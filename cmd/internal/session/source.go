@@ -125,9 +125,15 @@ func (s noBroker) begin(context.Context, *consumer) (*schemas.RunInfo, error) { 
 	return &s.recording.Run, nil
 }
 
+// keptReasons bounds what a run's record in the broker says of what was passed over.
+const keptReasons = 32
+
 // openRun creates the plan's run in a broker, or joins the one of equal spec.
 func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
 	opts := runs.Options{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage, SleepAfter: o.SleepAfter}
+	if d := p.data; d != nil {
+		opts.Data = &schemas.RunData{Classes: d.Classes, PassedOver: d.PassedOver.Largest(keptReasons)}
+	}
 	if p.Stream {
 		opts.Storage, opts.MaxBytes = runs.StorageFile, runs.RecordingBytes(&p.Spec)
 	}

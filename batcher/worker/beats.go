@@ -1,0 +1,141 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
+	"resslt/schemas"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// beatGap is the least time between two heartbeats of one run.
+const beatGap = 100 * time.Millisecond
+
+// beats writes the heartbeats until ctx ends: those that are urgent, and one run's after
+// the other's, so that their number does not grow with the runs.
+func (w *Worker) beats(ctx context.Context) {
+	every := max(w.opts.Heartbeat/10, time.Millisecond)
+	tick := time.NewTicker(min(beatGap, every))
+	defer tick.Stop()
+	next := time.Now()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		var eldest *bulkhead
+		var since time.Time
+		for _, bh := range w.known() {
+			bh.mu.Lock()
+			urgent, beaten := bh.urgent, bh.beaten
+			shown := bh.life.phase == serving || bh.life.phase == quarantined || bh.life.phase == opening
+			bh.mu.Unlock()
+			switch {
+			case urgent && now.Sub(beaten) >= beatGap:
+				w.beat(bh)
+			case shown && now.Sub(beaten) >= w.opts.Heartbeat && (eldest == nil || beaten.Before(since)):
+				eldest, since = bh, beaten
+			}
+		}
+		if eldest != nil && !now.Before(next) {
+			w.beat(eldest)
+			next = now.Add(every)
+		}
+	}
+}
+
+// period is how long it is from one heartbeat of a run to its next.
+func (w *Worker) period() time.Duration {
+	return max(w.opts.Heartbeat, time.Duration(len(w.known()))*w.opts.Heartbeat/10)
+}
+
+// beat writes the worker's heartbeat for a run, and then gives its tasks back: a beat says
+// that they were given back before the broker counts the delivery. One that does not arrive is
+// followed by another, so its error does not matter.
+func (w *Worker) beat(bh *bulkhead) {
+	b := runs.Heartbeat{
+		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
+		Every: w.period(),
+	}
+	bh.mu.Lock()
+	b.State = string(bh.life.phase)
+	if bh.life.why != nil {
+		b.Trouble = wire.ReasonLine(bh.life.why.Error())
+	}
+	b.SentBack, b.Failed = slices.Clone(bh.sentBack), slices.Clone(bh.failed)
+	returns := bh.returns
+	bh.returns, bh.urgent, bh.beaten = nil, false, time.Now()
+	bh.mu.Unlock()
+	body, err := b.Encode()
+	if err != nil {
+		w.opts.Report(err)
+	} else {
+		_ = w.js.Conn().PublishMsg(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body})
+	}
+	for _, r := range returns {
+		if r.delay > 0 {
+			_ = r.msg.NakWithDelay(r.delay) // one that is lost: the ack wait passes
+		} else {
+			_ = r.msg.Nak()
+		}
+	}
+}
+
+// urge writes a heartbeat at once, or a little later where there was one just now.
+func (w *Worker) urge(bh *bulkhead) {
+	bh.mu.Lock()
+	now := time.Since(bh.beaten) >= beatGap
+	bh.urgent = !now
+	bh.mu.Unlock()
+	if now {
+		w.beat(bh)
+	}
+}
+
+// sendBack gives a task back to the queue at once. It was no fault of the task's,
+// which the heartbeat says to the planner: such deliveries do not count.
+func (w *Worker) sendBack(bh *bulkhead, h *hand) {
+	if !h.claim() {
+		return
+	}
+	bh.mu.Lock()
+	if seq := sequence(h); seq > 0 {
+		bh.sentBack = append(bh.sentBack, seq)
+		bh.sentBack = bh.sentBack[max(0, len(bh.sentBack)-maxSentBack):]
+	}
+	bh.returns = append(bh.returns, returned{h.Msg, 0})
+	bh.mu.Unlock()
+	w.urge(bh)
+}
+
+// countFailure gives a task back that could not be done, which the heartbeat says to the
+// planner: it is the run's last word should no try succeed.
+func (w *Worker) countFailure(bh *bulkhead, h *hand, why error, delay time.Duration) {
+	if !h.claim() {
+		return
+	}
+	bh.mu.Lock()
+	if seq := sequence(h); seq > 0 {
+		bh.failed = append(bh.failed, runs.FailedTask{Seq: seq, Why: wire.ReasonLine(why.Error())})
+		bh.failed = bh.failed[max(0, len(bh.failed)-maxFailed):]
+	}
+	bh.returns = append(bh.returns, returned{h.Msg, delay})
+	bh.mu.Unlock()
+	w.urge(bh)
+}
+
+// sequence is the task's in its stream, 0 where the message does not say.
+func sequence(m jetstream.Msg) uint64 {
+	meta, err := m.Metadata()
+	if err != nil {
+		return 0
+	}
+	return meta.Sequence.Stream
+}

@@ -1,0 +1,291 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"resslt/batcher/internal/link"
+	"resslt/batcher/runs"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// rereadEvery is how often a run is read again that nobody was heard to open.
+	rereadEvery = time.Minute
+	// queueWait is how long a run may be without a queue: its trainer makes one just after
+	// the options that workers hear of, and after a broker lost it.
+	queueWait = 2 * time.Second
+	// brokerWait is between two tries at a broker that does not answer.
+	brokerWait = 500 * time.Millisecond
+)
+
+// keep is the goroutine of a bulkhead: it takes a run from phase to phase until the run is gone
+// or ctx ends. It returns what refuses the only run of a worker.
+func (w *Worker) keep(ctx context.Context, bh *bulkhead) error {
+	defer w.closeData(bh)
+	for ctx.Err() == nil {
+		if err := bh.ended(); err != nil {
+			return err
+		}
+		switch bh.phase() {
+		case opening:
+			w.begin(ctx, bh)
+		case serving:
+			w.tend(ctx, bh)
+		case quarantined:
+			w.mend(ctx, bh)
+		case asleep:
+			w.doze(ctx, bh)
+		case closed:
+			return nil
+		}
+	}
+	return nil
+}
+
+// rest waits for news of the run, for so long at most.
+func (bh *bulkhead) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(max(d, 0))
+	defer t.Stop()
+	select {
+	case <-bh.news:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// look reads the run from the broker where that is due, and reports whether it is the run that
+// it was.
+func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
+	bh.mu.Lock()
+	due := bh.noticed || time.Since(bh.read) > rereadEvery
+	bh.noticed = false
+	bh.mu.Unlock()
+	if !due && bh.run != nil {
+		return true
+	}
+	lctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.PassTimeout)
+	run, err := runs.Lookup(lctx, w.js, bh.name)
+	cancel()
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return false
+	case errors.Is(err, errs.ErrUnavailable): // discover says so
+		bh.rest(ctx, brokerWait)
+		return bh.run != nil
+	case errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
+		bh.rest(ctx, brokerWait)
+		return bh.run != nil
+	default:
+		w.fail(bh, cause{why: err, reopen: true})
+		return false
+	}
+	if bh.run != nil && bh.run.Info.Digest != run.Info.Digest {
+		if bh.alone {
+			w.fail(bh, cause{fatal: true, why: errs.New("serve run", bh.name, "start the worker again",
+				errs.Because(errs.ErrMismatch, "it was deleted, and opened with another spec"))})
+			return false
+		}
+		w.drop(bh) // the next look begins with the other
+		return false
+	}
+	if bh.run != nil && bh.run.Info.DataURI != run.Info.DataURI && bh.phase() != serving {
+		w.closeData(bh) // the same data elsewhere may be better
+	}
+	bh.run, bh.read = run, time.Now()
+	if ws := bh.open(); ws != nil {
+		w.turns.prioritize(&ws.account, run.Options().Priority)
+	}
+	return true
+}
+
+// begin opens the run's data, unless this worker cannot serve it or nobody trains it.
+func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
+	if !w.look(ctx, bh) || w.slept(ctx, bh) {
+		return
+	}
+	if e := bh.run.Info.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
+		w.fail(bh, cause{fatal: true, why: errs.New("serve run", bh.name, "run a worker that has engine "+e,
+			errs.Because(errs.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines)))})
+		return
+	}
+	src, err := w.openData(ctx, bh)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.fail(bh, cause{fatal: true, why: err})
+		}
+		return
+	}
+	ws := newWorkshop(w, bh, src)
+	w.turns.prioritize(&ws.account, bh.run.Options().Priority)
+	bh.mu.Lock()
+	bh.life.opened()
+	kept := bh.life.phase == serving
+	if kept {
+		bh.ws = ws
+	}
+	bh.mu.Unlock()
+	if !kept {
+		ws.close()
+		return
+	}
+	w.urge(bh)
+}
+
+// tend looks after a run that is served: the slots make its chunks, but for the first.
+func (w *Worker) tend(ctx context.Context, bh *bulkhead) {
+	ws := bh.open()
+	if ws == nil || !w.look(ctx, bh) || !w.findQueue(ctx, bh, ws) {
+		return
+	}
+	if ws.idle() > w.opts.Lull && w.slept(ctx, bh) {
+		return
+	}
+	bh.mu.Lock()
+	proves := bh.life.proves(w.opts.Workers)
+	bh.mu.Unlock()
+	if proves {
+		w.prove(ctx, bh, ws)
+		return
+	}
+	bh.rest(ctx, w.opts.Lull)
+}
+
+// findQueue looks up the run's queue where it is not known, and reports whether it is.
+func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool {
+	if c, _ := ws.tasks(); c != nil {
+		return true
+	}
+	lctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.APITimeout)
+	c, err := w.js.Consumer(lctx, schemas.TasksStream(bh.name), schemas.WorkersConsumer)
+	cancel()
+	missing := errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound)
+	switch {
+	case err == nil:
+		ws.found(c)
+		bh.lacks = time.Time{}
+		return true
+	case !missing || bh.alone:
+		bh.rest(ctx, brokerWait)
+	case bh.lacks.IsZero():
+		bh.lacks = time.Now()
+		bh.rest(ctx, queueWait/20)
+	case time.Since(bh.lacks) < queueWait:
+		bh.rest(ctx, queueWait/20)
+	default:
+		bh.lacks = time.Time{}
+		if !w.slept(ctx, bh) && ctx.Err() == nil {
+			w.fail(bh, cause{why: errs.New("serve run", bh.name, "start its trainer again, or delete it",
+				errs.Because(errs.ErrNotFound, "stream "+schemas.TasksStream(bh.name)+" is gone"))})
+		}
+	}
+	return false
+}
+
+// prove has the run's first chunk made, which needs no slot.
+func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
+	select {
+	case w.proofs <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { <-w.proofs }()
+	msg, err := ws.fetch(idleWait / 4)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		ws.lost()
+		bh.rest(ctx, brokerWait)
+		return
+	case msg == nil:
+		return
+	}
+	w.attend(ctx, w.newTask(ws, msg, setAside), min(proofPatience, w.opts.SlowAfter), w.serveTask)
+}
+
+// proofPatience is how long a run that is proving itself keeps others from doing so, at a time.
+const proofPatience = time.Second
+
+// mend waits for the end of a quarantine, and tries what it was for.
+func (w *Worker) mend(ctx context.Context, bh *bulkhead) {
+	bh.mu.Lock()
+	due, until, busy, cannot := bh.life.due(time.Now()), bh.life.until, bh.life.slots+bh.life.aside > 0, bh.cannot
+	full := bh.life.stuck >= w.opts.Workers
+	bh.mu.Unlock()
+	switch {
+	case !due:
+		bh.rest(ctx, time.Until(until))
+		return
+	case busy, full: // news come when a chunk ends
+		bh.rest(ctx, w.opts.Lull)
+		return
+	}
+	if !w.look(ctx, bh) || w.slept(ctx, bh) {
+		return
+	}
+	ws := bh.open()
+	if ws != nil && cannot != nil {
+		w.attend(ctx, w.newTask(ws, nil, setAside), w.opts.SlowAfter, w.try)
+		return
+	}
+	bh.mu.Lock()
+	bh.life.retried(ws != nil)
+	bh.mu.Unlock()
+}
+
+// slept puts a run to sleep that nobody trains, and reports whether it is closed or asleep.
+func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
+	if bh.alone {
+		return false
+	}
+	if tended, err := bh.seen.tended(ctx, w.js, bh.name); err != nil || tended {
+		return ctx.Err() != nil
+	}
+	bh.mu.Lock()
+	if bh.noticed { // just now
+		bh.mu.Unlock()
+		return false
+	}
+	bh.life.slept()
+	bh.mu.Unlock()
+	w.closeData(bh)
+	w.notify(bh.name, nil)
+	return true
+}
+
+// doze waits until a run has a trainer again: the first renewal of a lease wakes it, or a
+// notice that it was opened.
+func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
+	renewals := make(chan *nats.Msg, 16)
+	if sub, err := w.js.Conn().ChanSubscribe(schemas.AllTrainers(bh.name), renewals); err == nil {
+		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+		fctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.APITimeout)
+		_ = w.js.Conn().FlushWithContext(fctx) // so that nothing is missed after the look below
+		cancel()
+	}
+	for ctx.Err() == nil && bh.phase() == asleep {
+		tended, err := bh.seen.tended(ctx, w.js, bh.name)
+		if err == nil && tended {
+			bh.mu.Lock()
+			bh.life.woken()
+			bh.noticed = true
+			bh.mu.Unlock()
+			return
+		}
+		t := time.NewTimer(rereadEvery)
+		select {
+		case <-renewals:
+		case <-bh.news:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}

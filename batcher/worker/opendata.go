@@ -1,0 +1,157 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"resslt/batcher/internal/leases"
+	"resslt/batcher/internal/process"
+	"resslt/batcher/produce"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// progressKey finds the clock of an Open in its context.
+type progressKey struct{}
+
+// Progress says that an Open goes on: its time counts from now on. It is for what takes long
+// and knows it, an index that is being built.
+func Progress(ctx context.Context) {
+	if at, ok := ctx.Value(progressKey{}).(*atomic.Int64); ok {
+		at.Store(time.Now().UnixNano())
+	}
+}
+
+// lateOpen is an Open that did not return in time. What it still returns is closed.
+type lateOpen struct {
+	digest, uri string
+	done        chan struct{} // closed when it has returned
+}
+
+// openData opens the run's data by Open, which may hang. No second Open is begun for the same
+// data while one hangs.
+func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, error) {
+	info := bh.run.Info
+	if l := bh.late; l != nil && l.digest == info.Digest && l.uri == info.DataURI {
+		select {
+		case <-l.done:
+			bh.late = nil
+		default:
+			return nil, w.openTimedOut(bh)
+		}
+	}
+	type result struct {
+		src produce.Source
+		err error
+	}
+	var clock atomic.Int64
+	clock.Store(time.Now().UnixNano())
+	octx, cancel := context.WithCancel(context.WithValue(ctx, progressKey{}, &clock))
+	results, left, done := make(chan result), make(chan struct{}), make(chan struct{})
+	w.crew.run(func() {
+		defer cancel()
+		defer wake(bh.news)
+		defer close(done)
+		src, err := w.opts.Open(octx, &info)
+		select {
+		case results <- result{src, err}:
+		case <-left:
+			if err == nil {
+				w.closeSource(src)
+			}
+		}
+	})
+	for {
+		limit := w.opts.OpenTimeout
+		if bh.alone {
+			limit = longOpen
+		}
+		t := time.NewTimer(limit - time.Since(time.Unix(0, clock.Load())))
+		select {
+		case r := <-results:
+			t.Stop()
+			return r.src, r.err
+		case <-ctx.Done():
+			t.Stop()
+			close(left)
+			cancel()
+			return nil, ctx.Err()
+		case <-t.C:
+		}
+		if time.Since(time.Unix(0, clock.Load())) < limit {
+			continue
+		}
+		cancel()
+		select {
+		case r := <-results: // it heeds its context
+			if r.err == nil {
+				w.closeSource(r.src)
+			}
+		case <-time.After(hangWait):
+			close(left)
+			bh.late = &lateOpen{info.Digest, info.DataURI, done}
+		}
+		return nil, w.openTimedOut(bh)
+	}
+}
+
+// longOpen is the limit of a worker that has one run, and nothing else to do.
+const longOpen = 24 * time.Hour
+
+func (w *Worker) openTimedOut(bh *bulkhead) error {
+	return errs.New("open the data of run", bh.name, "see that its store answers, or give this worker a copy with --data URI",
+		errs.Because(errs.ErrUnavailable, fmt.Sprintf("%.200s does not open in %v", bh.run.Info.DataURI, w.opts.OpenTimeout)))
+}
+
+func (w *Worker) closeSource(src produce.Source) {
+	if err := src.Close(); err != nil {
+		w.opts.Report(err)
+	}
+}
+
+// openedLately is how long a run counts as trained before its first trainer has a lease.
+const openedLately = 10 * time.Minute
+
+// leaseWatch tells whether a run is trained. Brokers before 2.10 do not say how old a lease is:
+// there it is watched whether it is renewed.
+type leaseWatch struct {
+	seq   map[string]uint64    // of each trainer's note
+	since map[string]time.Time // when it was seen first
+}
+
+// tended reports whether a trainer of the run has renewed its lease within two terms, or
+// nobody had one yet.
+func (lw *leaseWatch) tended(ctx context.Context, js jetstream.JetStream, run string) (bool, error) {
+	notes, err := leases.ReadAll(ctx, js, run)
+	if err != nil {
+		return false, err
+	}
+	if len(notes) == 0 {
+		s, err := js.Stream(ctx, schemas.CtrlStream(run))
+		if err != nil {
+			return false, err
+		}
+		now := s.CachedInfo().TimeStamp
+		if now.IsZero() {
+			now = time.Now()
+		}
+		return now.Sub(s.CachedInfo().Created) < openedLately, nil
+	}
+	if lw.seq == nil {
+		lw.seq, lw.since = map[string]uint64{}, map[string]time.Time{}
+	}
+	for name, h := range notes {
+		if lw.seq[name] != h.Seq {
+			lw.seq[name], lw.since[name] = h.Seq, time.Now()
+		}
+		age := max(h.Age, time.Since(lw.since[name]))
+		if !h.Left && age < 2*h.BoundedTerm() && !process.HasEnded(h.Process, h.PID) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

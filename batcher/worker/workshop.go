@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"resslt/batcher/produce"
+	"resslt/batcher/runs"
+	"resslt/batcher/wire"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// workshop is where a run's chunks are made: its open data, its queue, and benches.
+type workshop struct {
+	w       *Worker
+	bh      *bulkhead
+	run     *runs.Run
+	source  produce.Source
+	account account      // of Worker.turns
+	busy    atomic.Int64 // UnixNano of the last task, or of the beginning
+
+	mu       sync.Mutex
+	consumer jetstream.Consumer // of the run's tasks, nil while it is not known; guarded by mu
+	ackWait  time.Duration      // of consumer; guarded by mu
+	free     []*bench           // guarded by mu
+	out      int                // benches that are in use; guarded by mu
+	shut     bool               // no bench is given out any more; guarded by mu
+}
+
+// bench is what a chunk is made on. One goroutine has it at a time.
+type bench struct {
+	maker   produce.Maker
+	encoder *wire.Encoder
+	chunk   *wire.Chunk
+}
+
+func newWorkshop(w *Worker, bh *bulkhead, src produce.Source) *workshop {
+	ws := &workshop{w: w, bh: bh, run: bh.run, source: src}
+	ws.touch()
+	return ws
+}
+
+func (ws *workshop) touch() { ws.busy.Store(time.Now().UnixNano()) }
+
+// idle is how long the run had no task.
+func (ws *workshop) idle() time.Duration { return time.Since(time.Unix(0, ws.busy.Load())) }
+
+// tasks gives the consumer of the run's queue, nil while it is not known, and its ack wait.
+func (ws *workshop) tasks() (jetstream.Consumer, time.Duration) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.consumer, ws.ackWait
+}
+
+// found sets the consumer of the run's queue.
+func (ws *workshop) found(c jetstream.Consumer) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.consumer, ws.ackWait = c, c.CachedInfo().Config.AckWait
+}
+
+// lost has the keeper look the queue up again: the trainer may have made another.
+func (ws *workshop) lost() {
+	ws.mu.Lock()
+	ws.consumer = nil
+	ws.mu.Unlock()
+	wake(ws.bh.news)
+}
+
+// take gives a bench, nil where the data are closed. The caller gives it back by put.
+func (ws *workshop) take() (*bench, error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.shut {
+		return nil, nil
+	}
+	if n := len(ws.free); n > 0 {
+		b := ws.free[n-1]
+		ws.free = ws.free[:n-1]
+		ws.out++
+		return b, nil
+	}
+	maker, err := ws.source.NewMaker()
+	if err != nil {
+		return nil, err
+	}
+	ws.out++
+	return &bench{maker: maker, encoder: wire.NewEncoder(ws.run.Spec()), chunk: wire.NewChunk(ws.run.Spec())}, nil
+}
+
+func (ws *workshop) put(b *bench) {
+	ws.mu.Lock()
+	ws.out--
+	ws.free = append(ws.free, b)
+	shut := ws.shut
+	ws.mu.Unlock()
+	if shut {
+		ws.close()
+	}
+}
+
+// close closes the data, as soon as no bench is in use. It does not wait.
+func (ws *workshop) close() {
+	ws.mu.Lock()
+	again := ws.shut
+	ws.shut = true
+	free, last := ws.free, ws.out == 0
+	ws.free = nil
+	ws.mu.Unlock()
+	if again && len(free) == 0 {
+		return // it is closed, or will be
+	}
+	ws.w.crew.run(func() {
+		for _, b := range free {
+			if err := b.maker.Close(); err != nil {
+				ws.w.opts.Report(err)
+			}
+		}
+		if last {
+			ws.w.closeSource(ws.source)
+		}
+	})
+}
+
+// fetch takes one task, and waits for it a while; nil where none came. The wait is the broker's:
+// one that ended here might lose a task that is on its way to everybody, until its ack wait
+// has passed. So it is not cut short when the worker stops.
+func (ws *workshop) fetch(wait time.Duration) (jetstream.Msg, error) {
+	c, _ := ws.tasks()
+	if c == nil {
+		return nil, nil
+	}
+	batch, err := c.Fetch(1, jetstream.FetchMaxWait(wait))
+	if err != nil {
+		return nil, err
+	}
+	if msg := first(batch); msg != nil {
+		return msg, nil
+	}
+	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// fetchNow takes one task if there is one. It returns an error where the queue does not say.
+func (ws *workshop) fetchNow() (jetstream.Msg, error) {
+	c, _ := ws.tasks()
+	if c == nil {
+		return nil, nil
+	}
+	began := time.Now()
+	batch, err := c.FetchNoWait(1)
+	if err != nil {
+		return nil, err
+	}
+	msg := first(batch)
+	if msg == nil && (batch.Error() != nil || time.Since(began) > silence) {
+		return nil, errors.Join(jetstream.ErrNoMessages, batch.Error())
+	}
+	return msg, nil
+}
+
+// silence is how long a broker may take to say that it has no task, which it knows at once.
+const silence = 500 * time.Millisecond
+
+func first(b jetstream.MessageBatch) jetstream.Msg {
+	var msg jetstream.Msg
+	for m := range b.Messages() {
+		msg = m
+	}
+	return msg
+}

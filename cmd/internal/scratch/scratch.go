@@ -1,0 +1,138 @@
+package scratch
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"resslt/schemas/bounded"
+	"resslt/schemas/errs"
+)
+
+const (
+	prefix = "resslt-"
+	mark   = ".resslt-scratch"
+	// maxMark bounds what is read of a mark, bytes.
+	maxMark = 512
+)
+
+// Folder is a temporary folder of this process.
+type Folder struct {
+	Path string
+	lock *os.File // of the mark, held open
+}
+
+// Make makes a folder for what, "broker", in TMPDIR. The caller closes it. It returns
+// ErrUnavailable where TMPDIR cannot be written.
+func Make(what string) (_ *Folder, err error) {
+	f := &Folder{}
+	fail := func(err error) (*Folder, error) {
+		if f.Path != "" {
+			_ = os.RemoveAll(f.Path) // the error below is why
+		}
+		return nil, errs.New("make folder for", "the "+what, "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	if f.Path, err = os.MkdirTemp("", prefix+what+"-"); err != nil {
+		return fail(err)
+	}
+	unnamed := filepath.Join(f.Path, mark+".new")
+	if f.lock, err = bounded.OpenFile(unnamed, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
+		return fail(err)
+	}
+	_, err = f.lock.WriteString(claim(f.Path))
+	if err == nil && take(f.lock) { // a file system without locks: nobody sweeps there
+		err = os.Rename(unnamed, filepath.Join(f.Path, mark))
+	}
+	if err != nil {
+		f.lock.Close()
+		return fail(err)
+	}
+	return f, nil
+}
+
+// claim is what a folder's mark says.
+func claim(path string) string { return "resslt temporary folder " + filepath.Base(path) + "\n" }
+
+// Close removes the folder.
+func (f *Folder) Close() error {
+	err := remove(f.Path)
+	return errors.Join(err, f.lock.Close())
+}
+
+// remove removes a folder whose mark is locked by us. The mark goes last, so that what a kill
+// leaves of the folder is still known by it.
+func remove(path string) error {
+	entries, err := os.ReadDir(path)
+	for _, e := range entries {
+		if e.Name() != mark {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(path, e.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(path)
+}
+
+// Sweep removes the folders in TMPDIR whose processes were killed. What it cannot remove
+// stays for another time.
+func Sweep() {
+	dir := os.TempDir()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
+			sweep(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+func sweep(path string) {
+	if !private(path) {
+		return
+	}
+	at := filepath.Join(path, mark)
+	if info, err := os.Lstat(at); err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	if text, err := bounded.ReadFile(at, maxMark); err != nil || string(text) != claim(path) {
+		return
+	}
+	lock, err := bounded.OpenFile(at, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer lock.Close()
+	if take(lock) && sameFile(lock, at) {
+		_ = remove(path) // another start tries again
+	}
+}
+
+// private reports whether path is a folder of this user that nobody else can write.
+func private(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
+}
+
+// sameFile reports whether the open file is still the one of that name.
+func sameFile(f *os.File, path string) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Lstat(path)
+	return err == nil && os.SameFile(a, b)
+}
+
+// take locks a file, unless another process has.
+func take(f *os.File) bool {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
