@@ -48,10 +48,6 @@ type workerStatus struct {
 	Live       bool    `json:"live"`
 }
 
-// heartbeatLife is how long a worker may be silent and count as live; its heartbeats come
-// every 5 s.
-const heartbeatLife = 30 * time.Second
-
 func newStatusCommand() *cobra.Command {
 	var (
 		at     access.Flags
@@ -152,7 +148,7 @@ func statusOf(o *runs.Overview, now time.Time) runStatus {
 		s.Stopped = cli.Line(o.Stopped)
 	}
 	for _, b := range o.Workers {
-		w := workerStatus{Heartbeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < heartbeatLife}
+		w := workerStatus{Heartbeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: b.Live(now)}
 		if w.Live {
 			s.SamplesPerSecond += b.Rate
 		}
