@@ -76,6 +76,11 @@ VERSITYGW := v1.8.0
 $(BIN)/versitygw:
 	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
+# Debian's Prometheus, which checks the alerts and the dashboard.
+$(BIN)/promtool:
+	@mkdir -p $(BIN)
+	deploy/prometheus.sh $(BIN)
+
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
@@ -87,7 +92,7 @@ check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, f
 parity: setup build ## losses, gradients, networks, optimizers and pixels, compared with PyTorch and torchvision
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -run 'Parity|Mutations' ./train/... ./augment/... | grep -vE '^(=== |\?|testing: warning)'
 
-test: setup-test build $(BIN)/versitygw ## install, build, then every test
+test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
