@@ -94,7 +94,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	defer nc.Close()
 
 	registry := observe.NewRegistry()
-	observe.Connection(registry, nc)
+	observe.Connection(registry, js)
 	stages := observe.NewStages(registry)
 	w, err := newWorker(o, js, stages, log)
 	if err != nil {
