@@ -386,7 +386,10 @@ func TestNoTar(t *testing.T) {
 		{"a.tar", []byte("\x04\x22\x4d\x18" + strings.Repeat("x", 600)), []string{"lz4 -dc"}},
 		{"a.tar", []byte("PK\x03\x04" + strings.Repeat("x", 600)), []string{"zip archive"}},
 		{"a.tar", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"), []string{"Git LFS pointer", "git lfs pull"}},
-		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"web page"}},
+		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"HTML page"}},
+		{"a.tar", append([]byte("\xff\xd8\xff\xe0"), make([]byte, 600)...), []string{"a JPEG image, not a tar"}},
+		{"a.tar", []byte("PAR1" + strings.Repeat("x", 600)), []string{"a Parquet file", "parquet:FILE"}},
+		{"a.tar", []byte("\x1f\x9d\x90" + strings.Repeat("x", 600)), []string{"compress-compressed", "uncompress -c"}},
 	} {
 		dir := t.TempDir()
 		writeTree(t, dir, map[string][]byte{c.name: c.data})
