@@ -341,8 +341,8 @@ func TestWDSReading(t *testing.T) {
 		{"label?label=json.label", "label=json.label", nil, ""},
 		{"label?label=json.none", "", errs.ErrNotFound, "no sample has a label in json.none"},
 		{"label?image=webp", "", errs.ErrNotFound, "1 sample without an image"},
-		{"label?label=", "", errs.ErrUsage, "no such field option"},
-		{"label?image=jpg&color=red", "", errs.ErrUsage, "no such field option"},
+		{"label?label=", "", errs.ErrUsage, "names no image or label"},
+		{"label?image=jpg&color=red", "", errs.ErrUsage, "names no image or label"},
 		{"label?image=jpg;;png", "", errs.ErrUsage, "empty field"},
 		{"plain", "", nil, ""},
 	} {
