@@ -52,6 +52,10 @@ func Main(root *cobra.Command) int {
 func prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var known *errs.Error
+		if errors.As(err, &known) && errors.Is(err, errs.ErrUsage) { // of the flag's value, with the better hint
+			return errs.New(c.CommandPath()+": "+known.Op, known.Where, known.Hint, known.Err)
+		}
 		return errs.New("", c.CommandPath(), "see `"+c.CommandPath()+" --help`", errs.BecauseErr(errs.ErrUsage, err))
 	})
 	args := c.Args
