@@ -276,6 +276,7 @@ func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 // ensureStream makes a stream, or gives the one that is there our configuration. It reports
 // whether there was none.
 func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (made bool, err error) {
+	cfg.Replicas = r.opts.Replicas
 	_, err = r.js.Stream(ctx, cfg.Name)
 	made = errors.Is(err, jetstream.ErrStreamNotFound)
 	err = r.createStream(ctx, cfg)
@@ -292,6 +293,10 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 	if err == nil {
 		return made, nil
 	}
+	if link.IsFewServers(err) {
+		return false, errs.New("open run", r.Name, "start as many nats-servers as one cluster, or give fewer --replicas",
+			errs.BecauseErr(errs.ErrUnavailable, fmt.Errorf("%d copies of a stream: %w", cfg.Replicas, err)))
+	}
 	if link.IsOverQuota(err) {
 		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store }), or delete runs (resslt farm ls, rm, gc)", cfg.MaxBytes>>20)
 		if cfg.Storage == jetstream.MemoryStorage {
@@ -303,8 +308,8 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 	return false, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 }
 
-// updateStream gives a stream that is there our configuration. Its byte limit is never
-// lowered: another trainer of the run may have the larger window.
+// updateStream gives a stream that is there our configuration. Its byte limit and its copies are
+// never lowered: another trainer of the run may have the larger window.
 func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	have, err := r.js.Stream(ctx, cfg.Name)
 	if err != nil {
@@ -315,6 +320,7 @@ func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	} else if cfg.MaxBytes > 0 {
 		cfg.MaxBytes = max(cfg.MaxBytes, limit)
 	}
+	cfg.Replicas = max(cfg.Replicas, have.CachedInfo().Config.Replicas)
 	_, err = r.js.UpdateStream(ctx, cfg)
 	return err
 }
