@@ -19,7 +19,7 @@ import (
 
 const (
 	// rereadEvery is how often a run is read again that nobody was heard to open.
-	rereadEvery = time.Minute
+	rereadEvery = 10 * time.Minute
 	// dozeFor is how often a run that nobody trains is looked at, at most: its next trainer's lease
 	// is heard.
 	dozeFor = 5 * time.Minute
@@ -268,10 +268,7 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	if bh.alone {
 		return false
 	}
-	done := w.turnToRead(ctx)
-	tended, err := bh.seen.tended(ctx, w.js, bh.name)
-	done()
-	if err != nil || tended {
+	if tended, err := w.isTended(ctx, bh); err != nil || tended {
 		return ctx.Err() != nil
 	}
 	bh.mu.Lock()
@@ -297,9 +294,7 @@ func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
 		cancel()
 	}
 	for ctx.Err() == nil && bh.phase() == asleep {
-		done := w.turnToRead(ctx)
-		tended, err := bh.seen.tended(ctx, w.js, bh.name)
-		done()
+		tended, err := w.isTended(ctx, bh)
 		if err == nil && tended {
 			bh.mu.Lock()
 			bh.life.woken()
