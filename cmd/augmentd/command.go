@@ -62,6 +62,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
+	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
 	return c
 }

@@ -63,6 +63,7 @@ results; each cell's run is in DIR/cells.`,
 	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
 	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
+	cli.MayBeZero(p, "workers")
 	p.StringVar(&f.out, "out", "", "`folder` of the results (default runs/sweep-NAME)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "list the cells and the streams that they share, train nothing")
 	p.BoolVar(&f.json, "json", false, "print the results as one JSON object, the last line of standard output")
