@@ -2,6 +2,7 @@ package runs
 
 import (
 	"context"
+	"errors"
 
 	"resslt/batcher/internal/link"
 	"resslt/schemas"
@@ -41,8 +42,11 @@ func (r *Run) Buffered(ctx context.Context, step, limit int64) (int64, error) {
 
 // Usage is what the run holds in the broker, bytes: chunks, and everything else.
 func (r *Run) Usage(ctx context.Context) (chunks, rest uint64, err error) {
-	for _, name := range []string{schemas.BatchStream(r.Name), schemas.TasksStream(r.Name), schemas.CtrlStream(r.Name)} {
+	for _, name := range []string{schemas.BatchStream(r.Name), schemas.TasksStream(r.Name), schemas.BeatsStream(r.Name), schemas.CtrlStream(r.Name)} {
 		s, err := r.js.Stream(ctx, name)
+		if name == schemas.BeatsStream(r.Name) && errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue // an earlier build opened the run
+		}
 		if err != nil {
 			return 0, 0, link.Unavailable(r.js.Conn(), "look at run", r.Name, err)
 		}
