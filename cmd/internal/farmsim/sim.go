@@ -168,7 +168,7 @@ func (s *sim) gather(ctx context.Context, url string, r *Report) error {
 	for i := range s.Procs {
 		n := (i+1)*s.Workers/s.Procs - i*s.Workers/s.Procs
 		p, err := child.Start(s.Dir, fmt.Sprintf("crew-%d", i), s.Program, nil, "crew", "--nats", url, "--name", fmt.Sprintf("w%d", i),
-			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", s.Cost.String(), "--keys", s.Keys)
+			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", fmt.Sprint(s.Cost.Seconds()), "--keys", s.Keys)
 		if err != nil {
 			return err
 		}
