@@ -25,7 +25,7 @@ const (
 	// askLate is by how much the answer may be late before the request is made again.
 	askLate = 2 * time.Second
 	// silence is how long a broker may take to say that it has no task, which it knows at once.
-	silence = 500 * time.Millisecond
+	silence = time.Second
 	// fullWait is how long a worker waits, and up to twice as long, where more stand in a queue
 	// than the broker lets: there are more workers than tasks.
 	fullWait = time.Second
@@ -301,6 +301,18 @@ func (l *lobby) taken() (*workshop, jetstream.Msg) {
 	default:
 		return nil, nil
 	}
+}
+
+// spare has nothing asked of a run for a while.
+func (l *lobby) spare(ws *workshop) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.not[ws] = time.Now().Add(fullWait + rand.N(fullWait))
+}
+
+// isSilent: the broker did not answer in time, or is away.
+func isSilent(err error) bool {
+	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected)
 }
 
 // unasked are those runs with whose queues no request stands, and may.

@@ -223,6 +223,9 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 	msg, err := ws.fetch(ctx, bh.news)
 	switch {
+	case isSilent(err):
+		bh.rest(ctx, brokerWait)
+		return
 	case err != nil && ctx.Err() == nil:
 		ws.lost()
 		bh.rest(ctx, brokerWait)

@@ -66,6 +66,8 @@ func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstrea
 		switch {
 		case msg != nil:
 			return ws, msg
+		case isSilent(err): // it is slow: looking the queue up would make it slower
+			w.lobby.spare(ws)
 		case err != nil && ctx.Err() == nil:
 			ws.lost()
 		default:
