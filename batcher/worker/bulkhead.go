@@ -7,6 +7,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
+	"resslt/schemas/errs"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -118,6 +119,14 @@ func (w *Worker) fail(bh *bulkhead, c cause) {
 	}
 	w.urge(bh)
 	wake(bh.news)
+}
+
+// named is an error of a run's data, with the run where a worker has several.
+func (bh *bulkhead) named(err error) error {
+	if bh.alone {
+		return err
+	}
+	return errs.New("serve run", bh.name, "", err)
 }
 
 // closeData closes a run's data, as soon as no chunk needs them.

@@ -181,8 +181,8 @@ var badRuns = []struct {
 	tasks bool // it has no trainer: its tasks are there
 	gone  bool // its chunks' stream is gone
 }{
-	{uri: "open hangs", phase: "quarantined", why: "open hangs does not open in"},
-	{uri: "open waits", phase: "quarantined", why: "open waits does not open in"},
+	{uri: "open hangs", phase: "quarantined", why: "it does not open in"},
+	{uri: "open waits", phase: "quarantined", why: "it does not open in"},
 	{uri: "does not open", phase: "quarantined", why: "/data"},
 	{uri: "another order", phase: "quarantined", why: "the planner's order"},
 	{uri: "no maker", phase: "quarantined", why: "no such kernels"},

@@ -120,7 +120,7 @@ func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
 	src, err := w.openData(ctx, bh)
 	if err != nil {
 		if ctx.Err() == nil {
-			w.fail(bh, cause{fatal: true, why: err})
+			w.fail(bh, cause{fatal: true, why: bh.named(err)})
 		}
 		return
 	}

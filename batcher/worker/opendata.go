@@ -103,8 +103,8 @@ func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, er
 const longOpen = 24 * time.Hour
 
 func (w *Worker) openTimedOut(bh *bulkhead) error {
-	return errs.New("open the data of run", bh.name, "see that its store answers, give this worker a copy with --data URI, or more time with --open-timeout",
-		errs.Because(errs.ErrUnavailable, fmt.Sprintf("%.200s does not open in %v", bh.run.Info.DataURI, w.opts.OpenTimeout)))
+	return errs.New("open", bh.run.Info.DataURI, "see that its store answers, give this worker a copy with --data URI, or more time with --open-timeout",
+		errs.Because(errs.ErrUnavailable, fmt.Sprintf("it does not open in %v", w.opts.OpenTimeout)))
 }
 
 func (w *Worker) closeSource(src produce.Source) {
