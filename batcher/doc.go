@@ -30,6 +30,7 @@
 //	cursor     the next step that a trainer needs
 //	window     how many steps from the cursor on may be requested: the credits
 //	lease      a trainer's claim to its name, which also tells its peers its position
+//	quarantine a run that failed at a worker is left alone by it for a while
 //	backup     a second copy of a task whose worker does not come back
 //	order      which sample an index of an epoch has
 //
@@ -63,6 +64,9 @@
 // Credits. Tasks exist for steps in [cursor, cursor+window) alone. Without this the byte
 // limit of a discard-new stream deadlocks: later steps fill it and shut out the one chunk
 // that is missing. The limit is the backstop.
+//
+// One run cannot hurt another. What hangs or fails in a run is that run's: package worker has a
+// bulkhead for each.
 //
 // Nothing hangs. Whatever a sample, a worker, a task or the broker does, a batch comes, or
 // an error that says why it does not; packages worker and stream say how.

@@ -119,7 +119,7 @@ func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
 	}
 	src, err := w.openData(ctx, bh)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, errMoved) {
 			w.fail(bh, cause{fatal: true, why: bh.named(err)})
 		}
 		return
@@ -190,15 +190,10 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 	return false
 }
 
-// prove has the run's first chunk made, which needs no slot.
+// prove has the run's first chunk made, which needs no slot. So that many new runs do not take
+// all of the machine, only some of them prove themselves at a time.
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
-	select {
-	case w.proofs <- struct{}{}:
-	case <-ctx.Done():
-		return
-	}
-	defer func() { <-w.proofs }()
-	msg, err := ws.fetch(idleWait / 4)
+	msg, err := ws.fetch(idleWait)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		ws.lost()
@@ -207,7 +202,25 @@ func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 	case msg == nil:
 		return
 	}
-	w.attend(ctx, w.newTask(ws, msg, setAside), min(proofPatience, w.opts.SlowAfter), w.serveTask)
+	t := w.newTask(ws, msg, setAside)
+	_, ackWait := ws.tasks()
+	alive := time.NewTicker(max(ackWait/3, time.Millisecond))
+	defer alive.Stop()
+	for waiting := true; waiting; {
+		select {
+		case w.proofs <- struct{}{}:
+			waiting = false
+		case <-alive.C:
+			_ = msg.InProgress() // one that is lost is followed by another
+		case <-ctx.Done():
+			w.sendBack(bh, t.hand)
+			w.move(t, nowhere)
+			return
+		}
+	}
+	defer func() { <-w.proofs }()
+	t.step()
+	w.attend(ctx, t, min(proofPatience, w.opts.SlowAfter), w.serveTask)
 }
 
 // proofPatience is how long a run that is proving itself keeps others from doing so, at a time.

@@ -132,7 +132,8 @@ type Worker struct {
 	turns  turns
 	total  counters
 	crew   crew
-	proofs chan struct{} // holds one for each run that is proving itself, without SlowAfter's patience
+	proofs chan struct{} // holds one for each run that is proving itself, for proofPatience
+	waits  chan struct{} // capacity 1: a slot waits for a task of any of several runs
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.
@@ -141,7 +142,7 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	return &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}, nil
+	return &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers)), waits: make(chan struct{}, 1)}, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.

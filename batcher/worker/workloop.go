@@ -77,8 +77,16 @@ func (w *Worker) pull(ctx context.Context, fit []*workshop, others bool, turn in
 			case err != nil:
 				ws.lost()
 			default:
-				w.turns.empty(&ws.account, time.Now())
+				w.turns.empty(&ws.account, time.Now(), len(fit))
 			}
+		}
+		// One slot waits for a task, for all of them.
+		select {
+		case w.waits <- struct{}{}:
+			defer func() { <-w.waits }()
+		default:
+			_ = link.Sleep(ctx, wait)
+			return fit[0], nil
 		}
 	}
 	ws := fit[turn%len(fit)]
