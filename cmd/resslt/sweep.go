@@ -107,6 +107,9 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := book.check(); err != nil {
+		return err
+	}
 	trained := trainCells(ctx, f, connectionArgs(c), book, c.ErrOrStderr())
 	return errors.Join(trained, book.print(c.OutOrStdout(), f.json))
 }
