@@ -102,6 +102,7 @@ func (w *Worker) fail(bh *bulkhead, c cause) {
 		if bh.fatal == nil {
 			bh.fatal = c.why
 		}
+		bh.life.closes() // no slot takes another task
 		bh.mu.Unlock()
 		wake(bh.news)
 		return
