@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func train(t *testing.T, trainer, workerClient *client) {
 		t.Fatal(err)
 	}
 	w, err := worker.New(workerClient.js, worker.Options{
-		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
+		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond, Lull: 50 * time.Millisecond,
 		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 		Report: func(err error) { t.Error("worker:", err) },
 	})
@@ -118,6 +119,23 @@ func train(t *testing.T, trainer, workerClient *client) {
 	}
 	if beats, err := run.Workers(t.Context()); err != nil || len(beats) != 1 {
 		t.Fatalf("%d workers are heard of, %v", len(beats), err)
+	}
+	// The run sleeps until it has a trainer again.
+	await := func(phase string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !slices.ContainsFunc(w.States(), func(s worker.State) bool { return s.Phase == phase }); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the run is not %s: %+v", phase, w.States())
+			}
+		}
+	}
+	await("asleep")
+	if s, err = stream.Open(t.Context(), run, inTurn{}, stream.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	await("serving")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
