@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -275,4 +276,33 @@ func TestFarmIsListedByFewRequests(t *testing.T) {
 		}
 		t.Logf("%v: %v", verb, time.Since(start))
 	}
+}
+
+// A run that is interrupted in a farm, and put to sleep, is resumed with the weights of one
+// that nobody disturbed; at its end nothing is held of it but its record.
+func TestInterruptedRunSleepsAndResumes(t *testing.T) {
+	needTorch(t)
+	needData(t)
+	f := newFarmBench(t)
+	login := []string{"--nats", f.b.URL(), "--token", f.b.Token()}
+	start(t, command(t, "augmentd", append(login, "--workers", "1")...))
+	dir := t.TempDir()
+	session := append(append([]string{"train", "--run", "naps", "--lease", "1s", "--sleep-after", "1ms"}, login...), quick(dir)[1:]...)
+	interrupt(t, dir, 8, syscall.SIGTERM, session...)
+	if got := f.states(t); got != "naps abandoned" {
+		t.Fatalf("after the interrupt: %s", got)
+	}
+	if out, err := f.do(t, "farm", "gc"); err != nil || !strings.HasPrefix(out, "put to sleep naps: abandoned since ") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got := f.states(t); got != "naps asleep" {
+		t.Fatalf("after gc: %s", got)
+	}
+	sameWeights(t, "after its sleep", summaryOf(t, append(session, "--resume")...), undisturbed(t))
+	out, err := f.do(t, "farm", "show", "naps", "--json")
+	if err != nil || !strings.Contains(out, `"state":"ended"`) || !strings.Contains(out, `"streams":["CTRL_naps"]`) || !strings.Contains(out, `"reserved_bytes":0`) {
+		t.Errorf("at its end: %v: %s", err, out)
+	}
+	// --fresh is rm of that run, then a new one.
+	sameWeights(t, "fresh", summaryOf(t, append(append(session[:len(session):len(session)], "--fresh"), "--out", t.TempDir())...), undisturbed(t))
 }
