@@ -294,9 +294,6 @@ func (l *looker) readCtrl(ctx context.Context, o *Overview) error {
 		return l.readAge(ctx, o)
 	}
 	info, err := parseInfo(o.Name, spec)
-	if err == nil {
-		err = info.Check()
-	}
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"resslt/batcher/broker"
 	"resslt/batcher/internal/link"
-	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
@@ -44,14 +43,14 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
+	if err := o.validateFor(&spec, errs.ErrUsage); err != nil {
 		return nil, err
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
 		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI, Data: o.Data},
 	}
-	if err := checkPayload(js.Conn(), wire.MaxChunkBytes(&spec)+wire.MessageOverhead); err != nil {
+	if err := checkPayload(js.Conn(), spec.MaxChunkMessage()); err != nil {
 		return nil, err
 	}
 	if err := r.open(ctx); err != nil {
@@ -61,16 +60,14 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 }
 
 // Lookup finds a run that somebody opened. It returns ErrNotFound where there
-// is none, ErrMismatch or ErrUnsupported where this build cannot serve it.
+// is none, ErrMismatch or ErrUnsupported where this build cannot serve it, ErrTooLarge or
+// ErrCorrupt where nobody can.
 func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, error) {
 	if err := schemas.CheckRunName(name); err != nil {
 		return nil, err
 	}
 	rec, err := loadInfo(ctx, js, name)
 	if err != nil {
-		return nil, err
-	}
-	if err := rec.Check(); err != nil {
 		return nil, err
 	}
 	r := &Run{Name: name, Info: *rec, js: js}
@@ -369,11 +366,11 @@ func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schema
 
 // parseInfo reads a run's record as it is stored.
 func parseInfo(name string, body []byte) (*schemas.RunInfo, error) {
-	var rec schemas.RunInfo
-	if err := json.Unmarshal(body, &rec); err != nil {
-		return nil, errs.New("run record", name, "delete the run and open it again", errs.BecauseErr(errs.ErrCorrupt, err))
+	info, err := schemas.ParseRunInfo(body)
+	if err != nil {
+		return nil, errs.New("look up run", name, "", err)
 	}
-	return &rec, nil
+	return info, nil
 }
 
 // storeOptions writes the options, and with them the newest DataURI: the RunInfo is
@@ -405,15 +402,11 @@ func (r *Run) loadOptions(ctx context.Context) error {
 }
 
 // takeOptions reads the options as they are stored, nil for a run that is being opened just now.
-func (r *Run) takeOptions(body []byte) error {
-	o := storedOptions{Options: Options{DataURI: r.Info.DataURI}}
+func (r *Run) takeOptions(body []byte) (err error) {
+	o := Options{DataURI: r.Info.DataURI}
 	if body != nil {
-		err := json.Unmarshal(body, &o)
-		if err == nil {
-			err = o.Validate()
-		}
-		if err != nil {
-			return errs.New("run options", r.Name, "open the run again", errs.BecauseErr(errs.ErrCorrupt, err))
+		if o, err = parseOptions(body, o, r.Spec()); err != nil {
+			return errs.New("run options", r.Name, "open the run again, or use the build that opened it", err)
 		}
 	}
 	r.Info.DataURI = o.DataURI

@@ -135,6 +135,7 @@ func TestSweepDropsAndTells(t *testing.T) {
 }
 
 func TestSweepPlan(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	// Cells that differ in their batches do not share a stream.

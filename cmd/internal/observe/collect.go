@@ -51,6 +51,7 @@ func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	} {
 		counter(r, name, nil, func() float64 { return float64(of(w.Stats())) })
 	}
+	r.MustRegister(newStates(w.States))
 }
 
 // Stages times the stages of a worker's work on samples and chunks.
