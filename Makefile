@@ -81,6 +81,11 @@ $(BIN)/promtool:
 	@mkdir -p $(BIN)
 	deploy/prometheus.sh $(BIN)
 
+# How `make test` and `make race` run tests: `go vet ./...` has seen them already, nobody
+# opens these programs in a debugger, and three packages at a time fill two cores while the
+# tests of one wait.
+TESTS := $(GO) test -vet=off -ldflags=-w -p 3
+
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
@@ -96,7 +101,7 @@ test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then 
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -timeout 20m ./...
+	RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) $(TESTS) -timeout 20m ./...
 	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
 
@@ -113,7 +118,7 @@ test-cpus: setup build ## the numeric tests under other CPUs' kernels, with 1, 2
 	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
 race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -race -timeout 40m $(if $(SHORT),-short) ./...
+	RESSLT_REQUIRE_TORCH=1 $(TESTS) -race -timeout 40m $(if $(SHORT),-short) ./...
 
 asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
 	augment/turbo/asan.sh

@@ -212,6 +212,7 @@ func (d binarySet) sum(ctx context.Context, op string, f *file, column *labelCol
 	now := f.stamp()
 	if old := cache.load(); old != nil && len(old.Stamps) == 1 && old.trusts(now, old.Stamps[0]) && len(old.Shards) == 1 {
 		m.add(f.size)
+		cache.renew(old, now)
 		return old.Shards[0].SHA256, nil
 	}
 	x := newIndex()

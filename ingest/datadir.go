@@ -78,7 +78,7 @@ func (d dataDir) files(ctx context.Context, dir string) (map[string]foundFile, e
 		if err != nil || !info.Mode().IsRegular() {
 			continue // as good as absent, if a list names it
 		}
-		out[e.Name()] = foundFile{name: e.Name(), size: info.Size(), mtime: info.ModTime().UnixNano()}
+		out[e.Name()] = foundFile{name: e.Name(), size: info.Size(), mtime: info.ModTime().UnixNano(), change: store.Change(info)}
 	}
 	return out, nil
 }

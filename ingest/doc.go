@@ -25,7 +25,8 @@
 //	           blocked (blocked.go), which reads shards in long runs
 //	position   where in the order a sample is visited
 //	store      opens files: local, s3://, gs://, https://, with a cache of remote files
-//	stamp      size, time and version (ETag) that a file had when it was indexed
+//	stamp      size, time, last change (of a local file: inode and ctime) and version
+//	           (ETag) that a file had when it was indexed
 //
 // # Formats
 //
@@ -101,7 +102,7 @@
 //
 //	open:   list the files, with sizes and times          about 2 µs a file
 //	        load the cached index; check its SHA-256
-//	        files with the same name, size and time, and not
+//	        files with the same name, size, time and last change, and not
 //	        written within 2 s of indexing, keep their hashes
 //	        hash the others, in parallel; scan new tars
 //	        if anything was new: write temp → fsync → rename

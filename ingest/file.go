@@ -26,7 +26,9 @@ type file struct {
 
 func (f *file) stamp() stamp { return stampOf(f.Info) }
 
-func stampOf(i store.Info) stamp { return stamp{Size: i.Size, MTime: i.MTime, Version: i.Version} }
+func stampOf(i store.Info) stamp {
+	return stamp{Size: i.Size, MTime: i.MTime, Version: i.Version, Change: i.Change}
+}
 
 // openFile opens path for reading. Errors wrap ErrNotFound, or ErrUnsupported for
 // anything but a regular file.

@@ -225,6 +225,7 @@ func indexListing(ctx context.Context, l *dataDir, found *listing) (*index, erro
 			}
 			c.sizes = append(c.sizes, uint32(f.size))
 			c.mtimes = append(c.mtimes, f.mtime)
+			c.changes = append(c.changes, f.change)
 			c.labels = append(c.labels, e.label)
 			c.sums = append(c.sums, [sumSize]byte{})
 			s.Bytes += f.size

@@ -97,6 +97,7 @@ func sumLayout(ctx context.Context, root, split string, x *index, layout *folder
 }
 
 func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {
+	x.changes = nil
 	if !store.Remote(root) {
 		x.mtimes = nil // not needed any more
 	}

@@ -185,6 +185,7 @@ func (x *index) addFolder(name string, of *folderShard, label int32, labels map[
 		}
 		c.sizes = append(c.sizes, uint32(f.size))
 		c.mtimes = append(c.mtimes, f.mtime)
+		c.changes = append(c.changes, f.change)
 		c.labels = append(c.labels, own)
 		c.sums = append(c.sums, [sumSize]byte{})
 		s.Bytes += f.size

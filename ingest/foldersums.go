@@ -37,21 +37,34 @@ func (x *index) reuseSums(old *index) (stale []int64, same bool) {
 			for j < end && old.name(j) < name {
 				j++
 			}
-			if j < end && old.name(j) == name && old.trusts(
-				stamp{Size: int64(x.sizes[id]), MTime: x.mtimes[id]}, stamp{Size: int64(old.sizes[j]), MTime: old.mtimes[j]}) {
+			if j < end && old.name(j) == name && old.trusts(x.fileStamp(id), old.fileStamp(j)) {
 				x.sums[id] = old.sums[j]
 			} else {
 				stale = append(stale, id)
 			}
 		}
 	}
-	if len(stale) > 0 || old == nil || old.Samples != x.Samples || !slices.Equal(old.First, x.First) {
+	if len(stale) > 0 || old == nil || old.Changes != x.knowsChanges() || old.Samples != x.Samples || !slices.Equal(old.First, x.First) {
 		return stale, false
 	}
 	for i := range x.Shards {
 		x.Shards[i].SHA256 = old.Shards[i].SHA256
 	}
 	return nil, true
+}
+
+// fileStamp is the stamp of a folder's file.
+func (c *columns) fileStamp(id int64) stamp {
+	s := stamp{Size: int64(c.sizes[id]), MTime: c.mtimes[id]}
+	if c.changes != nil {
+		s.Change = c.changes[id]
+	}
+	return s
+}
+
+// knowsChanges reports whether the last change of some file is known.
+func (c *columns) knowsChanges() bool {
+	return slices.ContainsFunc(c.changes, func(c uint64) bool { return c != 0 })
 }
 
 // sumFolder hashes the stale files, then every shard's list.
@@ -143,7 +156,7 @@ func (x *index) sumSample(ctx context.Context, st *store.Store, op, root string,
 	return [sumSize]byte(sum[:sumSize]), err
 }
 
-const changedHint = "the data was changed after it was opened: open it again, as another data set"
+const changedHint = "restore the data, which was changed after it was opened"
 
 func (x *index) openSample(ctx context.Context, st *store.Store, op, root string, id int64) (*file, error) {
 	path := store.Join(root, unescapeName(x.Shards[x.shardOf(id)].Name), x.name(id))

@@ -255,7 +255,7 @@ func (w *walker) entry(dir, rel string, e os.DirEntry) (isDir bool, err error) {
 	case info.Size() == 0:
 		w.passed.Add(passEmpty, rel+name)
 	default:
-		w.found = append(w.found, foundFile{name: rel + name, size: info.Size(), mtime: info.ModTime().UnixNano()})
+		w.found = append(w.found, foundFile{name: rel + name, size: info.Size(), mtime: info.ModTime().UnixNano(), change: store.Change(info)})
 		if w.first {
 			return false, errFound
 		}

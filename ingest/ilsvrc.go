@@ -79,6 +79,7 @@ func openILSVRC(ctx context.Context, place string, opt Options) (_ Source, err e
 		}
 		cache.store(x)
 	}
+	cache.renew(x, f.stamp())
 	m := &Manifest{Format: "imagenet-tar", Split: split, Samples: x.Samples, Shards: slices.Clone(x.Shards)}
 	if split == Train {
 		for _, s := range x.Shards {

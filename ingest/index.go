@@ -52,7 +52,8 @@ type indexHeader struct {
 	// Lengths of the columns that follow in the cache file.
 	Samples  int64 `json:"samples"`
 	NameSize int64 `json:"name_size"`
-	Folder   bool  `json:"folder"` // mtimes and sums are there, offsets are not
+	Folder   bool  `json:"folder"`            // mtimes and sums are there, offsets are not
+	Changes  bool  `json:"changes,omitempty"` // of a folder: changes are there
 }
 
 // stamp identifies the contents of a file, as far as can be told without reading it.
@@ -60,11 +61,15 @@ type stamp struct {
 	Size    int64  `json:"size"`
 	MTime   int64  `json:"mtime"`             // ns since 1970
 	Version string `json:"version,omitempty"` // of a remote file that has one
+	// Change is store.Change of a local file; 0 where unknown, as in an index of before.
+	Change uint64 `json:"change,omitempty"`
 }
 
 // allows reports whether a file may be the one of the stamp. A published index has only
-// sizes: times and versions are those of one store.
+// sizes: times and versions are those of one store. A change that leaves size and time is
+// none here: a link to the file, or another owner, must not end a run.
 func (s stamp) allows(now stamp) bool {
+	s.Change, now.Change = 0, 0
 	return now == s || s == stamp{Size: now.Size}
 }
 
@@ -76,6 +81,7 @@ type columns struct {
 	labels  []int32
 	offsets []int64         // tar: where the member's bytes begin; Parquet: its page
 	mtimes  []int64         // folder: ns since 1970; dropped once the index is known to be valid
+	changes []uint64        // folder: as in stamp; dropped with the mtimes, nil where all are unknown
 	sums    [][sumSize]byte // folder: start of the SHA-256 of each file
 	passed  Survey          // what a scanner passed over; addShard moves it to the header
 	classes []string        // as in the header, of one shard
@@ -126,6 +132,9 @@ func (c *columns) appendRange(b *columns, lo, hi int64) error {
 	}
 	if b.mtimes != nil {
 		c.mtimes = append(c.mtimes, b.mtimes[lo:hi]...)
+	}
+	if b.changes != nil {
+		c.changes = append(c.changes, b.changes[lo:hi]...)
 	}
 	if b.sums != nil {
 		c.sums = append(c.sums, b.sums[lo:hi]...)
@@ -197,6 +206,9 @@ const coarsestClock = 2 * time.Second
 // contents. A file written just before indexing could have been written again without
 // a later time, so it is not trusted.
 func (x *indexHeader) trusts(now, then stamp) bool {
+	if now.Change == 0 || then.Change == 0 {
+		now.Change, then.Change = 0, 0
+	}
 	// Other contents have another version, at any time.
 	return now == then && (now.Version != "" || now.MTime < x.Built-int64(coarsestClock))
 }
@@ -206,7 +218,7 @@ func (x *indexHeader) trusts(now, then stamp) bool {
 //	magic     16 bytes
 //	length    uint64, of the header
 //	header    indexHeader, JSON
-//	columns   names, nameEnd, sizes, labels, then offsets or mtimes and sums
+//	columns   names, nameEnd, sizes, labels, then offsets or mtimes, sums and perhaps changes
 //	sum       SHA-256 of all that precedes
 //
 // Integers are little-endian. A file that does not match its sum, or is of another
@@ -268,6 +280,7 @@ func (c *cache) store(x *index) {
 
 func (c *cache) write(path string, x *index) error {
 	x.Key, x.NameSize, x.Folder = c.key, int64(len(x.names)), x.sums != nil
+	x.Changes = x.Folder && x.knowsChanges()
 	const op = "write index"
 	return writeFile(op, path, cacheHint, func(w io.Writer) error {
 		header, err := json.Marshal(&x.indexHeader)
@@ -281,6 +294,9 @@ func (c *cache) write(path string, x *index) error {
 		if x.Folder {
 			parts = append(parts[:len(parts)-1], x.mtimes, x.sums)
 		}
+		if x.Changes {
+			parts = append(parts, x.changes)
+		}
 		for _, p := range parts {
 			if err := binary.Write(both, binary.LittleEndian, p); err != nil {
 				return fileError(op, path, cacheHint, err)
@@ -291,6 +307,18 @@ func (c *cache) write(path string, x *index) error {
 		}
 		return nil
 	})
+}
+
+// renew writes the index of one file again where it was of an older version, which knew
+// less of the file.
+func (c *cache) renew(x *index, now stamp) {
+	if x.Stamps[0] == now {
+		return
+	}
+	for i := range x.Stamps {
+		x.Stamps[i] = now
+	}
+	c.store(x)
 }
 
 // load reads the index; nil if there is none that can be trusted.
@@ -333,6 +361,9 @@ func parseIndex(b []byte) (*index, error) {
 	if x.Folder {
 		perSample += sumSize
 	}
+	if x.Changes = x.Changes && x.Folder; x.Changes {
+		perSample += 8
+	}
 	n := x.Samples
 	if n < 0 || x.NameSize < 0 || n > int64(len(rest))/perSample || int64(len(rest)) != n*perSample+x.NameSize {
 		return corrupt(fmt.Sprintf("%d bytes of columns do not fit %d samples", len(rest), n))
@@ -344,6 +375,10 @@ func parseIndex(b []byte) (*index, error) {
 	if x.Folder {
 		x.mtimes, x.sums = make([]int64, n), make([][sumSize]byte, n)
 		parts = append(parts, x.mtimes, x.sums)
+		if x.Changes {
+			x.changes = make([]uint64, n)
+			parts = append(parts, x.changes)
+		}
 	} else {
 		x.offsets = make([]int64, n)
 		parts = append(parts, x.offsets)

@@ -190,10 +190,15 @@ func WriteManifest(src Source, place string) error {
 	for _, shard := range x.Shards {
 		x.Stamps = append(x.Stamps, stamp{Size: shard.Bytes})
 	}
-	if err := (&cache{}).write(strings.TrimSuffix(place, manifestEnd)+indexEnd, &x); err != nil {
+	if err := (&cache{}).write(ManifestFiles(place)[1], &x); err != nil {
 		return err
 	}
 	return writeManifest(op, place, hint, s.manifest)
+}
+
+// ManifestFiles are the files that WriteManifest writes.
+func ManifestFiles(place string) []string {
+	return []string{place, strings.TrimSuffix(place, manifestEnd) + indexEnd}
 }
 
 func writeManifest(op, place, hint string, m *Manifest) error {

@@ -30,7 +30,7 @@ import (
 func scanTar(r io.Reader, size int64, fields wdsFields) (c *columns, sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	w := newTarWalker(io.TeeReader(r, h), size)
-	g := grouper{tar: w, fields: fields}
+	g := grouper{tar: w, fields: fields, emptied: map[string]bool{}}
 	for {
 		m, err := w.nextMember()
 		if errors.Is(err, io.EOF) {

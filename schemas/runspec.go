@@ -4,10 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"math"
-
-	"resslt/schemas/errs"
 )
 
 // SpecVersion is the version of the meaning of RunSpec. A process refuses a run
@@ -133,81 +129,3 @@ func (s *RunSpec) Digest() string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
-
-// Validate reports whether the spec can be run at all. Its error wraps
-// errs.ErrUsage, or errs.ErrUnsupported for another version.
-func (s *RunSpec) Validate() error {
-	bad := func(field, why, hint string) error {
-		return errs.New("run spec field", field, hint, errs.Because(errs.ErrUsage, why))
-	}
-	switch {
-	case s.Version != SpecVersion:
-		return errs.New("run spec", fmt.Sprintf("version %d", s.Version),
-			fmt.Sprintf("use builds of spec version %d on every machine", SpecVersion), errs.ErrUnsupported)
-	case s.Dataset.Digest == "":
-		return bad("dataset.digest", "is empty", "index the data set first")
-	case s.Engine == "":
-		return bad("engine", "is empty", "name the renderer")
-	case s.BatchSize < 1:
-		return bad("batch_size", fmt.Sprintf("is %d", s.BatchSize), "give 1 or more")
-	case s.Dataset.Samples < int64(s.BatchSize) || s.StepsPerEpoch < 1:
-		return bad("batch_size", fmt.Sprintf("is %d, but the data set has %d samples", s.BatchSize, s.Dataset.Samples),
-			"lower batch_size or add images")
-	case s.StepsPerEpoch > s.Dataset.Samples/int64(s.BatchSize):
-		return bad("steps_per_epoch", fmt.Sprintf("is %d, over the %d full batches of an epoch", s.StepsPerEpoch, s.Dataset.Samples/int64(s.BatchSize)),
-			"lower steps_per_epoch")
-	case s.Epochs < 1:
-		return bad("epochs", fmt.Sprintf("is %d", s.Epochs), "give 1 or more")
-	case s.Epochs > math.MaxInt64/s.StepsPerEpoch:
-		return bad("epochs", fmt.Sprintf("is %d", s.Epochs), fmt.Sprintf("give at most %d", math.MaxInt64/s.StepsPerEpoch))
-	case s.ChunkSamples < 1 || s.ChunkSamples > s.BatchSize:
-		return bad("chunk_samples", fmt.Sprintf("is %d", s.ChunkSamples), fmt.Sprintf("give 1 to %d", s.BatchSize))
-	case len(s.Views) == 0:
-		return bad("views", "is empty", "give at least one teacher and one student view")
-	case s.OnError != Replace && s.OnError != Fail:
-		return bad("on_error", fmt.Sprintf("is %q", s.OnError), `give "replace" or "fail"`)
-	}
-	if err := s.validateOrder(); err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for _, v := range s.Views {
-		switch {
-		case v.Name == "" || seen[v.Name]:
-			return bad("views", fmt.Sprintf("names %q twice or not at all", v.Name), "give each view a name of its own")
-		case v.Size < 1 || v.Size > MaxViewSize:
-			return bad("views."+v.Name+".size", fmt.Sprintf("is %d", v.Size), fmt.Sprintf("give 1 to %d", MaxViewSize))
-		case v.Role != Teacher && v.Role != Student:
-			return bad("views."+v.Name+".role", fmt.Sprintf("is %q", v.Role), `give "teacher" or "student"`)
-		}
-		seen[v.Name] = true
-	}
-	return nil
-}
-
-// validateOrder checks the order, and that it has the shards that it needs.
-func (s *RunSpec) validateOrder() error {
-	order, err := ParseOrder(s.Order)
-	if err != nil {
-		return err
-	}
-	if !order.Blocked {
-		return nil
-	}
-	var n int64
-	for _, shard := range s.Dataset.ShardSamples {
-		if shard < 0 || shard > s.Dataset.Samples {
-			n = -1
-			break
-		}
-		n += shard
-	}
-	if n != s.Dataset.Samples {
-		return errs.New("run spec field", "dataset.shard_samples", "index the data set again",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("they do not add up to the %d samples that order %s visits", s.Dataset.Samples, s.Order)))
-	}
-	return nil
-}
-
-// MaxViewSize caps S, so that a hostile spec cannot demand unbounded buffers.
-const MaxViewSize = 1024

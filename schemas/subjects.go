@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ import (
 //	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 //	             c.<run>.options           window and limits that the run was last opened with (JSON)
 //	             c.<run>.stop              why the run must not go on (text)
-var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) // of views, too
 
 // CheckRunName checks that name can be part of subject and stream names.
 func CheckRunName(name string) error {
@@ -99,7 +98,9 @@ func stepSubject(kind, run string, step int64, chunk int) string {
 	return kind + "." + run + "." + strconv.FormatInt(step, 10) + "." + strconv.Itoa(chunk)
 }
 
-// ParseStepSubject takes "<kind>.<run>.<step>.<chunk>" apart.
+// ParseStepSubject takes "<kind>.<run>.<step>.<chunk>" apart. Only the spelling of TaskSubject
+// and ChunkSubject is taken: a step or chunk that could be written in two ways would be two
+// subjects in the broker, and one in here.
 func ParseStepSubject(subject string) (run string, step int64, chunk int, err error) {
 	p := strings.Split(subject, ".")
 	bad := func() error {
@@ -110,7 +111,7 @@ func ParseStepSubject(subject string) (run string, step int64, chunk int, err er
 	}
 	step, err1 := strconv.ParseInt(p[2], 10, 64)
 	chunk, err2 := strconv.Atoi(p[3])
-	if err1 != nil || err2 != nil || step < 0 || chunk < 0 || CheckRunName(p[1]) != nil {
+	if err1 != nil || err2 != nil || step < 0 || chunk < 0 || CheckRunName(p[1]) != nil || stepSubject(p[0], p[1], step, chunk) != subject {
 		return "", 0, 0, bad()
 	}
 	return p[1], step, chunk, nil
@@ -130,31 +131,3 @@ const (
 	// HeaderWorker: who made the chunk. Provenance; no part of the digest.
 	HeaderWorker = "Resslt-Worker"
 )
-
-// RunInfo is what CTRL_<run> holds under SpecSubject: the spec, and what helps
-// a worker to find the data, which is no part of the digest. The newest DataURI
-// is kept under OptionsSubject, since the record itself is written once.
-type RunInfo struct {
-	Spec    RunSpec `json:"spec"`
-	Digest  string  `json:"digest"` // Spec.Digest()
-	DataURI string  `json:"data_uri"`
-
-	// Data is what is known of the data besides, for replays that have no need of it; nil
-	// where it is not known, and in a run's own record, next to which the manifest is kept.
-	Data *RunData `json:"data,omitempty"`
-}
-
-// RunData describes a run's data for people.
-type RunData struct {
-	Classes    int    `json:"classes"`     // named ones
-	PassedOver Survey `json:"passed_over"` // by the data's reader; null where it is not known
-}
-
-// Check compares the info's digest with its spec, and validates the spec.
-func (r *RunInfo) Check() error {
-	if got := r.Spec.Digest(); got != r.Digest {
-		return errs.New("run info", fmt.Sprintf("digest %.12s", r.Digest),
-			"use the same build on every machine", errs.Because(errs.ErrMismatch, fmt.Sprintf("its spec has digest %.12s", got)))
-	}
-	return r.Spec.Validate()
-}

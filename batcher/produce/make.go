@@ -23,7 +23,7 @@ type Made struct {
 type Maker interface {
 	// Make renders every view of row.Sample: view v of the run spec into dst[v],
 	// which has Views[v].Bytes() bytes, and its plan appended to plans[v][:0], at
-	// most MaxPlanBytes. What it writes is a pure function of the run spec, the
+	// most schemas.MaxPlanBytes. What it writes is a pure function of the run spec, the
 	// sample and the epoch.
 	//
 	// A schemas.BadSample says that no machine can decode the sample: it is

@@ -23,8 +23,8 @@ const (
 	// maxLogRows bounds the rows of one batch of a log, and so what a reader makes of
 	// compressed columns.
 	maxLogRows = 1 << 16
-	// maxSchemaBytes bounds the schema message, most of which is the policy.
-	maxSchemaBytes = 1 << 20
+	// maxSchemaBytes bounds the schema message, most of which is the run.
+	maxSchemaBytes = schemas.MaxRunInfo + 256<<10
 
 	fileMagic   = "ARROW1"
 	fileStart   = 8 // magic, padded
@@ -62,7 +62,8 @@ type ref struct {
 
 // openSegment opens a record's file and looks through its batches. In a file that was not
 // sealed, the ".open" one of a run that is still going or was killed, what is no whole batch is
-// passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another version.
+// passed over. It returns ErrNotFound, ErrCorrupt, ErrUnsupported for another
+// version, ErrTooLarge for a run that is over the limits of a spec.
 func openSegment(path string) (_ *segmentFile, err error) {
 	f, err := bounded.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -220,14 +221,11 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 		return 0, errs.Because(errs.ErrUnsupported, fmt.Sprintf("it is of kind %.40q, this build reads %s and %s",
 			kv[schemas.MetaVersion], schemas.RecordLogVersion, schemas.RecordPixelsVersion))
 	}
-	if err := bounded.JSON([]byte(kv[schemas.MetaRun]), &r.Run); err != nil {
-		return 0, errs.BecauseErr(errs.ErrCorrupt, err)
-	}
-	if err := r.Run.Check(); errors.Is(err, errs.ErrUsage) {
-		return 0, corrupt("%v", err) // it is no user's mistake
-	} else if err != nil {
+	run, err := schemas.ParseRunInfo([]byte(kv[schemas.MetaRun]))
+	if err != nil {
 		return 0, err
 	}
+	r.Run = *run
 	if err := recordable(&r.Run.Spec); err != nil {
 		return 0, err
 	}
@@ -271,16 +269,13 @@ func (r *segmentFile) confirms(kv map[string]string, names []string, end int64) 
 	return len(names) == 0 || slices.ContainsFunc(names, lacks)
 }
 
-// maxBatch bounds the batch size of a run that is recorded: readers allocate by it.
-const maxBatch = 1 << 20
-
 // recordable reports whether a chunk of the run fits a batch of a log.
 func recordable(spec *schemas.RunSpec) error {
-	if spec.ChunkSamples <= maxLogRows/2 && spec.BatchSize <= maxBatch {
+	if spec.ChunkSamples <= maxLogRows/2 {
 		return nil
 	}
-	return errs.New("record", "run", "lower batch_size", errs.Because(errs.ErrUnsupported,
-		fmt.Sprintf("%d samples a batch and %d a chunk, at most %d and %d can be recorded", spec.BatchSize, spec.ChunkSamples, maxBatch, maxLogRows/2)))
+	return errs.New("record", "run", "lower chunk_samples", errs.Because(errs.ErrUnsupported,
+		fmt.Sprintf("%d samples a chunk, at most %d can be recorded", spec.ChunkSamples, maxLogRows/2)))
 }
 
 func (r *segmentFile) maxRows() int {

@@ -115,7 +115,7 @@ func TestFileOfAWildRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = openSegment(path)
-	errstest.Want(t, err, errs.ErrUnsupported, "can be recorded")
+	errstest.Want(t, err, errs.ErrTooLarge, "batch_size", "1073741824", "1048576")
 }
 
 func TestOpenFolderRefuses(t *testing.T) {

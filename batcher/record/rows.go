@@ -116,7 +116,7 @@ func readRows(b *layout.Batch, body []byte, spec *schemas.RunSpec, pixels bool) 
 		label: layout.Int32s(fixed[schemas.RecColLabel]), planned: layout.Int64s(fixed[schemas.RecColPlanned]),
 		plan: make([][][]byte, len(spec.Views)),
 	}
-	offsets, data, err := next(wire.MaxReasonBytes)
+	offsets, data, err := next(schemas.MaxReasonBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func readRows(b *layout.Batch, body []byte, spec *schemas.RunSpec, pixels bool) 
 				return nil, err
 			}
 		}
-		if offsets, data, err = next(wire.MaxPlanBytes); err != nil {
+		if offsets, data, err = next(schemas.MaxPlanBytes); err != nil {
 			return nil, err
 		}
 		r.plan[v] = layout.Slices(offsets, data)
@@ -189,7 +189,7 @@ func checkChunk(spec *schemas.RunSpec, c *wire.Chunk) error {
 		return err
 	}
 	for i, s := range c.Samples {
-		if s != schemas.Unmade || c.Reasons[i] == "" || len(c.Reasons[i]) > wire.MaxReasonBytes || c.Reasons[i] != c.Reasons[0] {
+		if s != schemas.Unmade || c.Reasons[i] == "" || len(c.Reasons[i]) > schemas.MaxReasonBytes || c.Reasons[i] != c.Reasons[0] {
 			return errs.Because(errs.ErrCorrupt, fmt.Sprintf("chunk %d of step %d is made in part", c.Index, c.Step))
 		}
 	}

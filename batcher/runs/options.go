@@ -1,11 +1,12 @@
 package runs
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
-	"resslt/batcher/wire"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -29,6 +30,15 @@ const (
 	// defaultMaxAckPending is how many tasks may be out at once, over all
 	// workers: twice as many as the largest farm that is expected has cores.
 	defaultMaxAckPending = 1024
+
+	// A run's options come over the wire, too.
+	maxAckWait       = time.Hour // for so long a task of a worker that vanished stays away
+	mostDeliver      = 1000
+	mostAckPending   = 1 << 20                      // tasks that the broker keeps account of
+	mostWindow       = 1 << 20                      // steps
+	mostWindowChunks = 1 << 24                      // chunks of a window: a planner keeps account of each
+	maxStreamBytes   = 1 << 60                      // far from where the broker's sums would overflow
+	maxOptionsBytes  = 6*schemas.MaxDataURI + 4<<10 // of the JSON: each byte of the URI may take six
 
 	windowBytes = 512 << 20 // of the default window
 	minWindow   = 2         // steps
@@ -74,7 +84,7 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 		o.Window = defaultWindow(spec)
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(wire.MaxChunkBytes(spec)+wire.MessageOverhead) + streamSlack
+		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(spec.MaxChunkMessage()) + streamSlack
 	}
 	if o.AckWait == 0 {
 		o.AckWait = DefaultAckWait
@@ -92,20 +102,75 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 }
 
 // Validate reports whether the options can be used; it returns ErrUsage.
-func (o Options) Validate() error {
+func (o Options) Validate() error { return o.validate(errs.ErrUsage) }
+
+// validate does so with the given sentinel.
+func (o Options) validate(kind error) error {
+	bad := func(field, why, hint string) error {
+		return errs.New("run option", field, hint, errs.Because(kind, why))
+	}
 	switch {
 	case o.Storage != "" && o.Storage != StorageMemory && o.Storage != StorageFile:
-		return errs.New("run storage", fmt.Sprintf("%q", o.Storage), `give "memory" or "file"`, errs.ErrUsage)
-	case o.Window < 0 || o.MaxBytes < 0 || o.AckWait < 0 || o.MaxDeliver < 0 || o.MaxAckPending < 0:
-		return errs.New("run options", "", "give 0 for the default, or more", errs.Because(errs.ErrUsage, "a limit is negative"))
-	case o.Priority < 0 || o.Priority > MaxPriority:
-		return errs.New("run options", fmt.Sprintf("priority %d", o.Priority), fmt.Sprintf("give 1 to %d, %d is the default", MaxPriority, DefaultPriority), errs.ErrUsage)
+		return bad("storage", fmt.Sprintf("is %.60q", o.Storage), `give "memory" or "file"`)
+	case len(o.DataURI) > schemas.MaxDataURI:
+		return bad("data URI", fmt.Sprintf("has %d bytes", len(o.DataURI)), fmt.Sprintf("give at most %d, say by a wildcard", schemas.MaxDataURI))
+	}
+	for _, f := range []struct {
+		name    string
+		v, most int64
+		text    string // of most, "" for the number
+	}{
+		{"window", o.Window, mostWindow, ""},
+		{"max_bytes", o.MaxBytes, maxStreamBytes, ""},
+		{"ack_wait", int64(o.AckWait), int64(maxAckWait), fmt.Sprint(maxAckWait)},
+		{"max_deliver", int64(o.MaxDeliver), mostDeliver, ""},
+		{"max_ack_pending", int64(o.MaxAckPending), mostAckPending, ""},
+		{"priority", int64(o.Priority), MaxPriority, ""},
+	} {
+		if f.v < 0 || f.v > f.most {
+			if f.text == "" {
+				f.text = fmt.Sprint(f.most)
+			}
+			why := fmt.Sprintf("is %d", f.v)
+			if f.v < 0 {
+				why += ", negative"
+			}
+			return bad(f.name, why, "give 0 for the default, or up to "+f.text)
+		}
 	}
 	return nil
 }
 
+// validateFor does so for a run of a valid spec, too.
+func (o Options) validateFor(spec *schemas.RunSpec, kind error) error {
+	if err := o.validate(kind); err != nil {
+		return err
+	}
+	if most := mostWindowChunks / int64(spec.Chunks()); o.Window > max(minWindow, most) {
+		return errs.New("run option", "window", fmt.Sprintf("give at most %d, or set a larger chunk_samples", max(minWindow, most)),
+			errs.Because(kind, fmt.Sprintf("is %d, of %d chunks each", o.Window, spec.Chunks())))
+	}
+	return nil
+}
+
+// parseOptions reads options that came over the wire, for a run of a valid spec. What they
+// lack stays as it is in o. It returns ErrCorrupt, ErrUnsupported for a field that this build
+// does not know.
+func parseOptions(raw []byte, o Options, spec *schemas.RunSpec) (Options, error) {
+	if len(raw) > maxOptionsBytes {
+		return o, errs.Because(errs.ErrCorrupt, fmt.Sprintf("they have %d bytes, over %d", len(raw), maxOptionsBytes))
+	}
+	if err := bounded.StrictJSON(raw, &o); err != nil {
+		if errors.Is(err, errs.ErrUnsupported) {
+			return o, err
+		}
+		return o, errs.BecauseErr(errs.ErrCorrupt, err)
+	}
+	return o, o.validateFor(spec, errs.ErrCorrupt)
+}
+
 // defaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
 func defaultWindow(spec *schemas.RunSpec) int64 {
-	step := max(1, int64(spec.SampleBytes())*int64(spec.BatchSize))
+	step := max(1, spec.BatchBytes(spec.BatchSize))
 	return min(max(windowBytes/step, minWindow), maxWindow)
 }

@@ -11,7 +11,6 @@ import (
 
 	"resslt/batcher/broker"
 	"resslt/batcher/internal/link"
-	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
@@ -44,14 +43,14 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
+	if err := o.validateFor(&spec, errs.ErrUsage); err != nil {
 		return nil, err
 	}
 	r := &Run{
 		Name: name, js: js, opts: o.applyDefaults(&spec),
 		Info: schemas.RunInfo{Spec: spec, Digest: spec.Digest(), DataURI: o.DataURI, Data: o.Data},
 	}
-	if err := checkPayload(js.Conn(), wire.MaxChunkBytes(&spec)+wire.MessageOverhead); err != nil {
+	if err := checkPayload(js.Conn(), spec.MaxChunkMessage()); err != nil {
 		return nil, err
 	}
 	if err := r.ensure(ctx); err != nil {
@@ -61,16 +60,14 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 }
 
 // Lookup finds a run that somebody opened. It returns ErrNotFound where there
-// is none, ErrMismatch or ErrUnsupported where this build cannot serve it.
+// is none, ErrMismatch or ErrUnsupported where this build cannot serve it, ErrTooLarge or
+// ErrCorrupt where nobody can.
 func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, error) {
 	if err := schemas.CheckRunName(name); err != nil {
 		return nil, err
 	}
 	rec, err := loadInfo(ctx, js, name)
 	if err != nil {
-		return nil, err
-	}
-	if err := rec.Check(); err != nil {
 		return nil, err
 	}
 	r := &Run{Name: name, Info: *rec, js: js}
@@ -341,11 +338,11 @@ func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schema
 	if err != nil {
 		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
-	var rec schemas.RunInfo
-	if err := json.Unmarshal(msg.Data, &rec); err != nil {
-		return nil, errs.New("run record", name, "delete the run and open it again", errs.BecauseErr(errs.ErrCorrupt, err))
+	info, err := schemas.ParseRunInfo(msg.Data)
+	if err != nil {
+		return nil, errs.New("look up run", name, "", err)
 	}
-	return &rec, nil
+	return info, nil
 }
 
 // storeOptions writes the options, and with them the newest DataURI: the RunInfo is
@@ -373,12 +370,8 @@ func (r *Run) loadOptions(ctx context.Context) error {
 	case err != nil:
 		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
 	default:
-		err := json.Unmarshal(msg.Data, &o)
-		if err == nil {
-			err = o.Validate()
-		}
-		if err != nil {
-			return errs.New("run options", r.Name, "open the run again", errs.BecauseErr(errs.ErrCorrupt, err))
+		if o, err = parseOptions(msg.Data, o, r.Spec()); err != nil {
+			return errs.New("run options", r.Name, "open the run again, or use the build that opened it", err)
 		}
 	}
 	r.Info.DataURI = o.DataURI

@@ -4,15 +4,19 @@ import (
 	"context"
 
 	"resslt/batcher/internal/link"
-	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
 // RecordingBytes is a byte limit of BATCH_<run> under which all chunks of the run fit, so
-// that a recording that purges nothing cannot be shut out by what it keeps.
+// that a recording that purges nothing cannot be shut out by what it keeps. It is as much as
+// a limit may be for a run that no disk holds.
 func RecordingBytes(spec *schemas.RunSpec) int64 {
-	return spec.Steps()*int64(spec.Chunks())*int64(wire.MaxChunkBytes(spec)+wire.MessageOverhead) + streamSlack
+	step := int64(spec.Chunks()) * int64(spec.MaxChunkMessage())
+	if spec.Steps() > (maxStreamBytes-streamSlack)/step {
+		return maxStreamBytes
+	}
+	return spec.Steps()*step + streamSlack
 }
 
 // Seal makes BATCH_<run> read-only for good: a recording. The run cannot be opened

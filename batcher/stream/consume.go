@@ -113,7 +113,7 @@ func (s *Stream) session(ctx context.Context, last *uint64, pat *link.Patience) 
 			_ = stream.DeleteConsumer(dctx, cons.CachedInfo().Name)
 		}
 	}()
-	limit := max(pullBytes, 2*(wire.MaxChunkBytes(s.run.Spec())+wire.MessageOverhead))
+	limit := max(pullBytes, 2*s.run.Spec().MaxChunkMessage())
 	it, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, limit),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {

@@ -48,7 +48,7 @@ func newDriver(run *runs.Run, order wire.Order, o Options, l *lease, stats *coun
 			trainer: o.Trainer, window: o.Window, keep: o.Keep, runWindow: run.Options().Window,
 			steps: run.Spec().Steps(), chunks: run.Spec().Chunks(),
 			ackWait: run.Options().AckWait, deliveries: run.Options().MaxDeliver,
-			chunkMessage: int64(wire.MaxChunkBytes(run.Spec()) + wire.MessageOverhead),
+			chunkMessage: int64(run.Spec().MaxChunkMessage()),
 		}, o.From),
 	}
 	d.cursor.Store(o.From)

@@ -52,7 +52,7 @@ func TestMakeRoom(t *testing.T) {
 		}
 		return int64(s.CachedInfo().State.Bytes)
 	}
-	room := int64(wire.MaxChunkBytes(&spec) + wire.MessageOverhead)
+	room := int64(spec.MaxChunkMessage())
 	limit := size(open("rx", runs.Options{}, full)) + room - 1 // one byte is missing
 	for i, tc := range []struct {
 		name   string

@@ -9,29 +9,6 @@ import (
 	"resslt/schemas"
 )
 
-// Caps on what a chunk carries besides pixels. They bound what a decoder accepts.
-const (
-	MaxPlanBytes   = 1024 // one encoded plan
-	MaxReasonBytes = 256  // one reason, UTF-8
-
-	// messageOverhead covers subject and headers of one message, bytes.
-	MessageOverhead = 1024
-	// ipcOverhead covers schema message, record batch metadata and end mark of
-	// one Arrow stream besides what grows with the number of views, bytes.
-	ipcOverhead     = 4096
-	ipcViewOverhead = 1024
-	// rowBytes are the fixed-width columns and offsets of one row, rounded up.
-	rowBytes = 64
-)
-
-// MaxChunkBytes is the largest body that a chunk of the run can have. Decoders
-// refuse anything above before they look at it.
-func MaxChunkBytes(spec *schemas.RunSpec) int {
-	views := len(spec.Views)
-	row := spec.SampleBytes() + views*(MaxPlanBytes+8) + MaxReasonBytes + rowBytes
-	return spec.ChunkSamples*row + views*ipcViewOverhead + ipcOverhead
-}
-
 // Chunk is a run of slots of one step: the unit of work and of transport. Columns
 // have one entry a row. A chunk with Tombstone has no rows.
 type Chunk struct {
@@ -98,7 +75,7 @@ func Digest(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ReasonLine makes s fit a reason: one line of valid UTF-8, MaxReasonBytes at most.
+// ReasonLine makes s fit a reason: one line of valid UTF-8, schemas.MaxReasonBytes at most.
 func ReasonLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
@@ -107,8 +84,8 @@ func ReasonLine(s string) string {
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > MaxReasonBytes {
-		s = s[:MaxReasonBytes]
+	if len(s) > schemas.MaxReasonBytes {
+		s = s[:schemas.MaxReasonBytes]
 		for !utf8.ValidString(s) {
 			s = s[:len(s)-1]
 		}

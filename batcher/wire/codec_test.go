@@ -57,8 +57,8 @@ func TestChunkRoundTrip(t *testing.T) {
 		c := madeChunk(t, &spec, 5, index)
 		c.Samples[1], c.Reasons[1] = (c.Samples[1]+1)%spec.Dataset.Samples, "corrupt: not an image"
 		msg := chunkMsg(t, &spec, c)
-		if len(msg.Data) > MaxChunkBytes(&spec) {
-			t.Errorf("%d bytes, cap %d", len(msg.Data), MaxChunkBytes(&spec))
+		if len(msg.Data) > spec.MaxChunkBytes() {
+			t.Errorf("%d bytes, cap %d", len(msg.Data), spec.MaxChunkBytes())
 		}
 		again, err := enc.Encode(c)
 		if err != nil || !bytes.Equal(again, msg.Data) {
@@ -108,7 +108,7 @@ func TestDecodeRefuses(t *testing.T) {
 		text   string
 		change func(m *nats.Msg)
 	}{
-		{"too large", errs.ErrTooLarge, "over the", func(m *nats.Msg) { m.Data = make([]byte, MaxChunkBytes(&spec)+1); seal(m) }},
+		{"too large", errs.ErrTooLarge, "over the", func(m *nats.Msg) { m.Data = make([]byte, spec.MaxChunkBytes()+1); seal(m) }},
 		{"no spec", errs.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Del(schemas.HeaderSpec) }},
 		{"other spec", errs.ErrMismatch, "made for spec", func(m *nats.Msg) { m.Header.Set(schemas.HeaderSpec, other.Digest()) }},
 		{"bit flip", errs.ErrCorrupt, "SHA-256", func(m *nats.Msg) { m.Data[len(m.Data)/2] ^= 4 }},

@@ -27,7 +27,7 @@ func NewDecoder(spec *schemas.RunSpec) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: MaxChunkBytes(spec)}, nil
+	return &Decoder{spec: spec, digest: spec.Digest(), layout: l, cap: spec.MaxChunkBytes()}, nil
 }
 
 // ErrBodyDigest is of a chunk whose body is not what was published, by its own header.
@@ -69,7 +69,7 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 		c.Worker = ReasonLine(worker)
 	}
 	if msg.Header.Get(schemas.HeaderTombstone) != "" {
-		c.Tombstone = ReasonLine(string(msg.Data[:min(len(msg.Data), MaxReasonBytes)]))
+		c.Tombstone = ReasonLine(string(msg.Data[:min(len(msg.Data), schemas.MaxReasonBytes)]))
 		return c, nil
 	}
 	if err := d.fill(c, msg.Data); err != nil {
@@ -125,14 +125,14 @@ func (c *Chunk) Check(spec *schemas.RunSpec) error {
 			return bad("row %d has a sample outside the data set", i)
 		}
 		r := c.Reasons[i]
-		if len(r) > MaxReasonBytes || !utf8.ValidString(r) {
+		if len(r) > schemas.MaxReasonBytes || !utf8.ValidString(r) {
 			return bad("row %d has a reason of %d bytes", i, len(r))
 		}
 		if replaced := c.Samples[i] != c.Planned[i]; replaced != (r != "") {
 			return bad("row %d is replaced without a reason, or has one and is not", i)
 		}
 		for v := range c.Plans {
-			if n := len(c.Plans[v][i]); n > MaxPlanBytes {
+			if n := len(c.Plans[v][i]); n > schemas.MaxPlanBytes {
 				return bad("row %d has a plan of %d bytes", i, n)
 			}
 		}

@@ -69,7 +69,7 @@ func (e *Encoder) check(c *Chunk) error {
 		return bad(errs.ErrUsage, "its columns are of unequal length")
 	}
 	for i, r := range c.Reasons {
-		if len(r) > MaxReasonBytes {
+		if len(r) > schemas.MaxReasonBytes {
 			return bad(errs.ErrTooLarge, fmt.Sprintf("the reason of row %d has %d bytes", i, len(r)))
 		}
 	}
@@ -78,8 +78,8 @@ func (e *Encoder) check(c *Chunk) error {
 			return bad(errs.ErrUsage, "view "+view.Name+" is not of the spec's size")
 		}
 		for i, p := range c.Plans[v] {
-			if len(p) > MaxPlanBytes {
-				return bad(errs.ErrTooLarge, fmt.Sprintf("the plan of row %d, view %s, has %d bytes, over %d", i, view.Name, len(p), MaxPlanBytes))
+			if len(p) > schemas.MaxPlanBytes {
+				return bad(errs.ErrTooLarge, fmt.Sprintf("the plan of row %d, view %s, has %d bytes, over %d", i, view.Name, len(p), schemas.MaxPlanBytes))
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func ChunkMessage(run, spec string, step int64, chunk int, body []byte, reason, 
 func ReasonText(b []byte) string {
 	out := ""
 	for len(b) > 0 && len(out) < 1024 {
-		n := min(len(b), MaxReasonBytes)
+		n := min(len(b), schemas.MaxReasonBytes)
 		out += ReasonLine(string(b[:n]))
 		b = b[n:]
 	}

@@ -46,7 +46,7 @@ func FuzzMessage(f *testing.F) {
 			if c.Step < 0 || c.Step >= spec.Steps() || c.Index < 0 || c.Index >= spec.Chunks() {
 				t.Errorf("step %d, chunk %d", c.Step, c.Index)
 			}
-			if len(c.Tombstone) > MaxReasonBytes {
+			if len(c.Tombstone) > schemas.MaxReasonBytes {
 				t.Errorf("a reason of %d bytes", len(c.Tombstone))
 			}
 		}

@@ -88,7 +88,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	if err != nil {
 		return nil, err
 	}
-	if limit := len(l.Prefix()) + ipcOverhead + rowBytes*spec.ChunkSamples; len(body) > limit {
+	if limit := len(l.Prefix()) + schemas.IPCOverhead + schemas.RowOverhead*spec.ChunkSamples; len(body) > limit {
 		return fail(errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
 	}
 	_, step, chunk, err := schemas.ParseStepSubject(subject)

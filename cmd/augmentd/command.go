@@ -37,6 +37,7 @@ type options struct {
 	data    []string
 	cache   string
 	grace   time.Duration
+	opening time.Duration
 	seen    observe.Flags
 }
 
@@ -62,6 +63,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
+	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read")
 	o.seen.Register(f)
 	return c
 }
@@ -71,6 +73,9 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
 		return errs.New("--workers", fmt.Sprint(o.workers), "give 1 or more", errs.ErrUsage)
+	}
+	if o.opening <= 0 || o.grace < 0 {
+		return errs.New("", "--open-timeout and --grace", "give a second or more", errs.ErrUsage)
 	}
 	if err := augment.CheckEngines(); err != nil {
 		return err
@@ -125,9 +130,19 @@ func connect(ctx context.Context, o options, log *slog.Logger, end context.Cance
 
 func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*worker.Worker, error) {
 	return worker.New(stages.JetStream(js), worker.Options{
-		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
+		Workers: o.workers, Grace: o.grace, OpenTimeout: o.opening, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
+			said, counted := cli.Progress(observe.Lines(log), "indexing"), int64(0)
+			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{
+				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) },
+				Progress: func(done, total int64) {
+					if done-counted >= progressBytes {
+						counted = done
+						worker.Progress(ctx)
+					}
+					said(done, total)
+				},
+			}, stages)
 			if err == nil {
 				log.Info(pipeline.DescribeOpened(src))
 			}
@@ -136,6 +151,10 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 		Report: func(err error) { log.Warn(cli.Line(err)) },
 	})
 }
+
+// progressBytes are read of data that are being indexed before that counts as progress: a store
+// that gives a byte a second makes none.
+const progressBytes = 1 << 20
 
 // work runs the worker, the metrics and the log lines about them until ctx ends or one
 // of them fails.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,10 @@ import (
 )
 
 func newCommand() *cobra.Command {
-	var o farmsim.Options
+	var (
+		o       farmsim.Options
+		secured bool
+	)
 	c := &cobra.Command{
 		Use:   "farmsim",
 		Short: "measure a farm of many workers on one machine, with chunks that cost a sleep",
@@ -37,6 +41,9 @@ of the workers are killed.`,
 				}
 				defer os.RemoveAll(o.Dir)
 			}
+			if secured {
+				o.Keys = filepath.Join(o.Dir, "keys")
+			}
 			r, err := farmsim.Run(c.Context(), o)
 			if err != nil {
 				return err
@@ -48,6 +55,7 @@ of the workers are killed.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.Server, "server", "", "nats-server's `program` (default: the embedded broker, in a process of its own)")
+	f.BoolVar(&secured, "secured", false, "TLS and nkeys, as deploy/nats/farm.conf has them")
 	f.StringVar(&o.Cores, "cores", "", "`list` of cores that the broker may use, as taskset has them")
 	f.StringVar(&o.Dir, "dir", "", "`folder` for stores and logs, which is kept (default: a temporary one)")
 	f.IntVar(&o.Workers, "workers", 1000, "workers, each with a connection of its own")
@@ -92,6 +100,7 @@ func crewCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&crew.URL, "nats", "", "broker")
+	f.StringVar(&crew.Keys, "keys", "", "folder of keys")
 	f.StringVar(&crew.Name, "name", "w", "of the process")
 	f.IntVar(&crew.N, "n", 1, "workers")
 	f.IntVar(&crew.Slots, "slots", 1, "chunks at once")

@@ -76,6 +76,7 @@ func watched(t *testing.T, stop bool, args ...string) outcome {
 // sealed, so that nothing can be made for it any more, nor need be. Ready is who trains,
 // from a record, too.
 func TestInterruptedInEvaluation(t *testing.T) {
+	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	url := natsServer(t)

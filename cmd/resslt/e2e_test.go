@@ -19,15 +19,17 @@ import (
 	"time"
 
 	"resslt/schemas/freeport"
+	"resslt/schemas/racetest"
 
 	"resslt/augment"
+	"resslt/cmd/internal/programs"
 	"resslt/train"
 	"resslt/train/torch/torchtest"
 )
 
-// The tests of this file run the real programs as real processes. bin is the
-// folder that TestMain builds them into.
-var bin string
+// The tests of this file run the real programs as real processes. bin is the folder that
+// TestMain finds them in; made is a temporary one.
+var bin, made string
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(launchMark); file != "" {
@@ -43,15 +45,17 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	bin = dir
+	made = dir
 	if err := writeSmall(smallData()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+	var remove func()
+	if bin, remove, err = programs.Folder(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer remove()
 	return m.Run()
 }
 
@@ -74,7 +78,7 @@ const fashion = "/usr/share/datasets/fashion-mnist"
 
 // smallData is a folder with the first images of each split of Fashion-MNIST, which
 // serve most tests as well: to read all 70,000 takes a third of a short run.
-func smallData() string { return filepath.Join(bin, "fashion-mnist") }
+func smallData() string { return filepath.Join(made, "fashion-mnist") }
 
 const smallTrain, smallTest = 1000, 600
 
@@ -140,9 +144,26 @@ type program struct {
 	out, errs bytes.Buffer
 }
 
+// raced are the names of the tests that run programs under the race detector, too.
+var raced sync.Map
+
+// alsoUnderRace is the first call of those tests. Between them they have all goroutines of
+// the programs: workers, a trainer's stream, recorders, a farm's and a sweep's.
+func alsoUnderRace(t *testing.T) { raced.Store(t.Name(), nil) }
+
+// needPrograms skips where the test's programs would tell the race detector nothing new.
+func needPrograms(t *testing.T) {
+	t.Helper()
+	name, _, _ := strings.Cut(t.Name(), "/")
+	if _, ok := raced.Load(name); !ok {
+		racetest.SkipPrograms(t)
+	}
+}
+
 // command prepares a program with an environment of its own.
 func command(t *testing.T, name string, args ...string) *program {
 	t.Helper()
+	needPrograms(t)
 	p := &program{Cmd: exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)}
 	p.Env = append(os.Environ(), "RESSLT_TORCH="+shim())
 	p.Stdout, p.Stderr = &p.out, &p.errs
@@ -203,17 +224,33 @@ func quick(out string, more ...string) []string {
 var plain = struct {
 	sync.Once
 	train.Summary
+	out string
 }{}
 
 // undisturbed is the summary of a quick run, which is made once: the weights that it must
 // have in whatever way it is made.
 func undisturbed(t *testing.T) train.Summary {
 	t.Helper()
-	plain.Do(func() { plain.Summary = summaryOf(t, quick(t.TempDir())...) })
+	needPrograms(t) // the Once would keep the skip
+	plain.Do(func() {
+		plain.out = filepath.Join(made, "undisturbed")
+		plain.Summary = summaryOf(t, quick(plain.out)...)
+	})
 	if plain.StudentSHA256 == "" {
 		t.Fatal("the undisturbed run has failed in another test")
 	}
 	return plain.Summary
+}
+
+// finished is a copy of the undisturbed run's folder, for a test to begin with.
+func finished(t *testing.T) string {
+	t.Helper()
+	undisturbed(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(plain.out)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func sameWeights(t *testing.T, what string, got, want train.Summary) {
@@ -228,6 +265,7 @@ func sameWeights(t *testing.T, what string, got, want train.Summary) {
 }
 
 func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()
@@ -254,10 +292,10 @@ func TestSmokeRunIsWholeAndRepeatable(t *testing.T) {
 	if err := json.Unmarshal(raw, &file); err != nil || file.StudentSHA256 != a.StudentSHA256 {
 		t.Errorf("summary.json is not what was printed: %v", err)
 	}
-	// Into the same folder again, with one worker where the first had as many
-	// as cores: equal weights, and the first run's files set aside.
-	b := summaryOf(t, quick(dir, "--data", "fashion-mnist:", "--workers", "1")...)
-	sameWeights(t, "second run, one worker", b, a)
+	// Into the same folder again, with one worker where the undisturbed run has as many as
+	// cores: equal weights, and the first run's files set aside.
+	b := summaryOf(t, quick(dir, "--workers", "1")...)
+	sameWeights(t, "one worker", b, undisturbed(t))
 	if _, err := os.Stat(filepath.Join(dir, "previous-1", "summary.json")); err != nil {
 		t.Errorf("the first run's summary is lost: %v", err)
 	}
@@ -353,9 +391,7 @@ func TestStopAndResume(t *testing.T) {
 	})
 	t.Run("after the end", func(t *testing.T) {
 		// Nothing is left to train; evaluation, say, is made again.
-		dir := t.TempDir()
-		a := summaryOf(t, quick(dir)...)
-		sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), a)
+		sameWeights(t, "resumed", summaryOf(t, quick(finished(t), "--resume")...), whole)
 	})
 	t.Run("other batches", func(t *testing.T) {
 		dir := t.TempDir()
@@ -372,8 +408,7 @@ func TestStopAndResume(t *testing.T) {
 func TestFolderIsGuarded(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	dir := t.TempDir()
-	summaryOf(t, quick(dir)...)
+	dir := finished(t)
 	for _, bad := range [][]string{
 		append([]string{"train", "--nats", "nats://127.0.0.1:1"}, quick(dir)[1:]...),
 		quick(dir, "--set", "width=1000000"),
@@ -454,6 +489,7 @@ func natsServer(t *testing.T) string {
 // A broker, two workers and a trainer as processes of their own end with the
 // weights of `resslt run`, also when a worker is killed on the way.
 func TestFarmGivesTheWeightsOfRun(t *testing.T) {
+	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	url := natsServer(t)

@@ -49,6 +49,9 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if err := durable.Check(out); err != nil { // before the work, not after it
 				return err
 			}
+			if err := durable.CheckIn(out+".parts", "plan.json", "part-*", "skip*"); err != nil {
+				return err
+			}
 			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
 			if !ok {
 				return errs.New("--format", format, "give npy or arrow", errs.ErrUsage)

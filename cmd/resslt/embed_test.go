@@ -102,6 +102,7 @@ func TestEmbedContinues(t *testing.T) {
 // that command keeps what is done, names what it skips, and leaves the file that skipping from
 // the beginning leaves.
 func TestEmbedGoesOn(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir := t.TempDir()
 	b, err := backbone.New("resnet18", backbone.Config{Width: 4, SmallStem: true, Seed: 1})

@@ -50,12 +50,13 @@ func resultOf(t *testing.T, args ...string) eval.Result {
 // TestEvalVerbs runs every verb on real images and an untrained narrow network:
 // better than chance each, features taken once, results kept beside the weights.
 func TestEvalVerbs(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()
 	file, cache := encoderFile(t, dir, 4), filepath.Join(dir, "cache")
 	with := func(verb string, more ...string) []string {
-		return append([]string{verb, "--checkpoint", file, "--data", "fashion-mnist:", "--max-images", "600", "--cache", cache}, more...)
+		return append([]string{verb, "--checkpoint", file, "--data", "fashion-mnist:" + smallData(), "--max-images", "600", "--cache", cache}, more...)
 	}
 	for _, c := range []struct {
 		args  []string
@@ -64,7 +65,7 @@ func TestEvalVerbs(t *testing.T) {
 	}{
 		{with("knn", "--k", "20"), "top1_k20", 30},
 		{with("linear", "--lr", "0.5", "--epochs", "20"), "top1", 30},
-		{with("linear", "--augment", "--lr", "0.5", "--epochs", "2"), "top1", 15},
+		{with("linear", "--augment", "--lr", "0.5", "--epochs", "2", "--data", "fashion-mnist:", "--cache", cache+"-all"), "top1", 15}, // of all images
 		{with("semi", "--labels", "0.2", "--mode", "frozen", "--epochs", "20", "--batch-size", "20", "--head-lr", "0.5"), "top1_20%", 15},
 		{with("semi", "--labels", "0.2", "--epochs", "6", "--batch-size", "10"), "top1_20%", 12},
 		{with("semi", "--labels", "0.2", "--mode", "frozen", "--augment=false", "--head-lr", "0.5"), "top1_20%", 20},
@@ -126,6 +127,7 @@ func TestEvalVerbs(t *testing.T) {
 }
 
 func TestEvalBadInput(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()

@@ -15,8 +15,7 @@ import (
 func TestReport(t *testing.T) {
 	needTorch(t)
 	needData(t)
-	dir := t.TempDir()
-	sum := summaryOf(t, quick(dir)...)
+	dir, sum := finished(t), undisturbed(t)
 	page := func() string {
 		t.Helper()
 		raw, err := os.ReadFile(filepath.Join(dir, runreport.File))

@@ -15,12 +15,7 @@ func TestGoOnLonger(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	const longer = "epochs=3" // of 10 steps; smoke has two
-	began := func(t *testing.T) string {
-		dir := t.TempDir()
-		summaryOf(t, quick(dir)...)
-		return dir
-	}
-	first := began(t)
+	first := finished(t)
 	o := resslt(t, quick(first, "--resume", "--set", longer)...)
 	if o.code != 0 || strings.Count(o.stderr, "the run is now of 3 epochs, it was planned for 2: from step 20 on") != 1 {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
@@ -37,13 +32,13 @@ func TestGoOnLonger(t *testing.T) {
 		t.Errorf("recipe.yaml does not keep it: %v: %s", err, raw)
 	}
 	t.Run("again", func(t *testing.T) {
-		dir := began(t)
+		dir := finished(t)
 		sameWeights(t, "longer", summaryOf(t, quick(dir, "--resume", "--set", longer)...), want)
 		sameWeights(t, "after its end", summaryOf(t, quick(dir, "--resume")...), want)
 	})
 	for name, at := range map[string]int{"before a checkpoint": 21, "in what was added": 26} {
 		t.Run("killed "+name, func(t *testing.T) {
-			dir := began(t)
+			dir := finished(t)
 			interrupt(t, dir, at, syscall.SIGKILL, quick(dir, "--resume", "--set", longer)...)
 			sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), want)
 		})
@@ -77,6 +72,7 @@ func TestGoOnLonger(t *testing.T) {
 
 // TestResumeSaysWhatDiffers: the line has each key with both values, and the part of the data.
 func TestResumeSaysWhatDiffers(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir, out := t.TempDir(), t.TempDir()
 	for i := range 20 {

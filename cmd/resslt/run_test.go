@@ -15,6 +15,7 @@ import (
 // weights as they are; one without the token is sent away, and an address that other
 // machines reach is not listened on without one.
 func TestRunListens(t *testing.T) {
+	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	more := []string{"--set", "epochs=10", "--set", "batch_size=16", "--workers", "1"} // more steps than a window has
@@ -70,6 +71,7 @@ func TestRunListens(t *testing.T) {
 // A dry run prints the plan with the resolved recipe, and starts nothing: neither folder nor
 // broker is touched.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	for _, verb := range [][]string{{"run"}, {"train", "--nats", "nats://127.0.0.1:1"}} {

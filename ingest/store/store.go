@@ -92,6 +92,7 @@ type Info struct {
 	Size    int64
 	MTime   int64  // ns since 1970; 0 where unknown
 	Version string // the ETag of a remote file; "" where there is none
+	Change  uint64 // of a local file, by Change
 }
 
 // Store opens files. It is safe for concurrent use. Close it after all its files.
@@ -161,7 +162,7 @@ func (s *Store) Stat(ctx context.Context, name string) (Info, error) {
 		if err != nil {
 			return Info{}, err
 		}
-		return Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, nil
+		return Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano(), Change: Change(info)}, nil
 	}
 	b, key, err := s.bucket(ctx, name)
 	if err != nil {
@@ -274,7 +275,7 @@ func (s *Store) Open(ctx context.Context, name string) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano()}, disk: f}, nil
+	return &File{Info: Info{Name: name, Size: info.Size(), MTime: info.ModTime().UnixNano(), Change: Change(info)}, disk: f}, nil
 }
 
 // OpenAs opens the remote file that info describes, without a request: reads fail

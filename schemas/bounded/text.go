@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"resslt/schemas/errs"
@@ -132,4 +133,26 @@ func keyOf(quoted []byte) (key string, err error) {
 	}
 	err = json.Unmarshal(quoted, &key)
 	return key, err
+}
+
+// StrictJSON decodes as JSON does, and refuses a key that into lacks: its error, which names
+// the key, wraps errs.ErrUnsupported. It is for what must be understood as a whole.
+func StrictJSON(raw []byte, into any) error {
+	raw, err := Text(raw)
+	if err != nil {
+		return err
+	}
+	if err := CheckJSON(raw); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err = d.Decode(into)
+	// encoding/json has no type for this error.
+	if err != nil {
+		if key, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			return errs.Because(errs.ErrUnsupported, fmt.Sprintf("a newer build wrote it: this one does not know the field %.60s", key))
+		}
+	}
+	return err
 }

@@ -18,28 +18,25 @@ import (
 	"time"
 
 	"resslt/cmd/internal/child"
+	"resslt/cmd/internal/programs"
+	"resslt/schemas/racetest"
 	"resslt/train/torch/torchtest"
 )
 
-// programs builds resslt and augmentd, once, into a folder that TestMain removes.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "resslt-chaos-bin-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	if out, err := exec.Command("go", "build", "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return dir, nil
+// built has both programs, once.
+var built = sync.OnceValues(func() (string, error) {
+	dir, remove, err := programs.Folder()
+	removeBuilt = remove
+	return dir, err
 })
 
-var built string
+// removeBuilt removes what built made.
+var removeBuilt func()
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built) // a temporary folder
+	if removeBuilt != nil {
+		removeBuilt()
 	}
 	os.Exit(code)
 }
@@ -47,6 +44,7 @@ func TestMain(m *testing.M) {
 // options builds the programs and gives what a campaign needs, or skips.
 func options(t *testing.T) Options {
 	t.Helper()
+	racetest.SkipPrograms(t)
 	torchtest.Require(t)
 	if _, err := os.Stat("/usr/share/datasets/fashion-mnist"); err != nil {
 		t.Skip("Fashion-MNIST is not installed (package dataset-fashion-mnist)")
@@ -58,7 +56,7 @@ func options(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin, err := programs()
+	bin, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,9 +77,9 @@ func prepare(c *cobra.Command) {
 	}
 }
 
-// Line is the error on one line.
+// Line is the error on one line, with one hint.
 func Line(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	return errs.OneHint(strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; "))
 }
 
 // Code is the exit code for an error.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/batcher/broker"
+	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/child"
 	"resslt/schemas/errs"
 	"resslt/schemas/freeport"
@@ -23,10 +24,19 @@ func (o *Options) startBroker(ctx context.Context) (*child.Process, string, erro
 	}
 	store := filepath.Join(o.Dir, "store")
 	command := []string{o.Program, "broker", "--listen", addr, "--store", store, "--token", token}
+	url := "nats://" + addr
 	if o.Server != "" {
 		conf := filepath.Join(o.Dir, "nats.conf")
-		text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\nmax_pending: 256MB\nwrite_deadline: \"30s\"\nauthorization { token: %q }\njetstream { store_dir: %q\n max_memory_store: 8GB\n max_file_store: 8GB }\n",
-			addr, token, store)
+		who := fmt.Sprintf("authorization { token: %q }\n", token)
+		if o.Keys != "" {
+			if err := access.Keys(access.KeyOptions{Dir: o.Keys, Tenants: []string{tenant}, Quota: access.Quota{Memory: 8 << 30, Store: 8 << 30, Streams: 1 << 20, Consumers: 1 << 20}}); err != nil {
+				return nil, "", err
+			}
+			who = fmt.Sprintf("include %q\ninclude %q\n", "keys/tls.conf", "keys/accounts.conf")
+			url = "tls://" + addr
+		}
+		text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\nmax_pending: 256MB\nwrite_deadline: \"30s\"\n%sjetstream { store_dir: %q\n max_memory_store: 8GB\n max_file_store: 8GB }\n",
+			addr, who, store)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			return nil, "", errs.New("write", conf, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
@@ -41,7 +51,7 @@ func (o *Options) startBroker(ctx context.Context) (*child.Process, string, erro
 	}
 	for {
 		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-			return p, "nats://" + addr, c.Close()
+			return p, url, c.Close()
 		}
 		select {
 		case <-p.Done:
@@ -51,6 +61,20 @@ func (o *Options) startBroker(ctx context.Context) (*child.Process, string, erro
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// tenant is the account that everybody is in.
+const tenant = "sim"
+
+// login is how a role connects: by its nkey and over TLS where there are keys, by a token else.
+func login(url, keys string, role broker.Role) broker.ConnectOptions {
+	o := broker.ConnectOptions{URL: url, Name: "farmsim " + string(role)}
+	if keys == "" {
+		o.Token = token
+		return o
+	}
+	o.Role, o.CA, o.NKey = role, filepath.Join(keys, "ca.pem"), filepath.Join(keys, tenant, string(role)+".nk")
+	return o
 }
 
 // token is no secret: the broker listens on the loopback address while a simulation lasts.

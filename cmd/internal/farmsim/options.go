@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Program string // this program: it is the workers' and the embedded broker's as well
 	Server  string // nats-server's; empty: the embedded broker
+	Keys    string // folder for a certificate and nkeys, which everybody then needs; it is made. Empty: a token
 	Cores   string // that the broker may use, as taskset has them ("0"); empty: all
 	Dir     string // for stores and logs; it must exist
 
@@ -72,6 +73,8 @@ func (o Options) Validate() error {
 	switch {
 	case o.Workers < 1 || o.Slots < 1 || o.Procs < 1 || o.Runs < 1 || o.Trainers < 0:
 		return bad("--workers, --slots, --procs, --runs, --trainers", "give 1 or more")
+	case o.Keys != "" && o.Server == "":
+		return bad("--secured", "the embedded broker has a token alone: name a --server")
 	case o.Trainers > o.Runs:
 		return bad("--trainers", fmt.Sprintf("%d trainers have %d runs: each has one of its own", o.Trainers, o.Runs))
 	case o.Half && o.Procs < 2:

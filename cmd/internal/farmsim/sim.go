@@ -143,7 +143,7 @@ func (s *sim) begin(ctx context.Context, g *errgroup.Group, r *Report) (url stri
 	if s.broker, url, err = s.startBroker(ctx); err != nil {
 		return "", err
 	}
-	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: url, Token: token, Name: "farmsim"})
+	nc, js, err := broker.Connect(ctx, login(url, s.Keys, broker.RoleOwner))
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +167,7 @@ func (s *sim) gather(ctx context.Context, url string, r *Report) error {
 	for i := range s.Procs {
 		n := (i+1)*s.Workers/s.Procs - i*s.Workers/s.Procs
 		p, err := child.Start(s.Dir, fmt.Sprintf("crew-%d", i), s.Program, nil, "crew", "--nats", url, "--name", fmt.Sprintf("w%d", i),
-			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", s.Cost.String())
+			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", s.Cost.String(), "--keys", s.Keys)
 		if err != nil {
 			return err
 		}
@@ -253,11 +253,12 @@ func (s *sim) measure(ctx context.Context) (Phase, error) {
 	rates, control := s.tap.take()
 	d := time.Since(began).Seconds()
 	p := Phase{
-		Seconds: round(d), Messages: rates, ControlBytes: control, Requests: requests(rates), Chunks: rates["chunk"],
+		Seconds: round(d), Messages: rates, ControlBytes: control, Requests: round(requests(rates)),
 		Steps:       round(float64(totalSteps(s.trainers)-steps) / d),
 		BrokerCores: round((b1 - b0).Seconds() / d), WorkersCores: round((w1 - w0).Seconds() / d), TrainersCores: round((t1 - t0).Seconds() / d),
-		Redelivered: round(float64(s.crewState().Again-before.Again) / d),
 	}
+	after := s.crewState()
+	p.Chunks, p.Redelivered = round(float64(after.Chunks-before.Chunks)/d), round(float64(after.Again-before.Again)/d)
 	p.Images = round(p.Steps * float64(s.Batch))
 	if n := p.Chunks * d; n > 0 {
 		p.PlannerPerTask = round(float64((t1 - t0).Microseconds()) / n)

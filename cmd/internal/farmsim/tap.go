@@ -25,7 +25,7 @@ type tap struct {
 // newTap begins to count.
 func newTap(nc *nats.Conn) (*tap, error) {
 	t := &tap{nc: nc, counts: map[string]int64{}, since: time.Now()}
-	for _, subject := range []string{"$JS.API.>", "$JS.ACK.>", "c.>", "t.>", "b.>"} {
+	for _, subject := range []string{"$JS.API.>", "$JS.ACK.>", "c.>", "t.>"} { // no chunks: they are megabytes
 		sub, err := nc.Subscribe(subject, t.count)
 		if err == nil {
 			err = sub.SetPendingLimits(-1, -1)
@@ -47,7 +47,7 @@ func (t *tap) count(m *nats.Msg) {
 	}
 }
 
-// kindOf is what a message is for: "beat", "lease", "task", "chunk", "ack", or the name of a
+// kindOf is what a message is for: "beat", "lease", "task", "ack", or the name of a
 // request of JetStream's API, such as CONSUMER.MSG.NEXT.
 func kindOf(subject string) string {
 	if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
@@ -68,7 +68,7 @@ func kindOf(subject string) string {
 		}
 		return words[2]
 	}
-	return map[string]string{"t": "task", "b": "chunk"}[words[0]]
+	return "task"
 }
 
 // take gives the counts a second since the last take, by kind, and the control messages' bytes.

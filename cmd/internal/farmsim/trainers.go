@@ -58,7 +58,11 @@ func (t *trainer) reset() {
 func (o *Options) openRuns(ctx context.Context, js jetstream.JetStream) ([]*runs.Run, error) {
 	var out []*runs.Run
 	for i := range o.Runs {
-		run, err := runs.Open(ctx, js, runName(i), o.spec(i), runs.Options{DataURI: "folder:/none", MaxBytes: 32 << 20})
+		opts := runs.Options{DataURI: "folder:/none"}
+		if i >= o.Trainers {
+			opts.MaxBytes = 16 << 20 // nothing comes into it, and a hundred of these are to fit
+		}
+		run, err := runs.Open(ctx, js, runName(i), o.spec(i), opts)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +75,7 @@ func (o *Options) openRuns(ctx context.Context, js jetstream.JetStream) ([]*runs
 func (o *Options) startTrainers(ctx context.Context, g *errgroup.Group, url string, pause *atomic.Bool) ([]*trainer, error) {
 	var out []*trainer
 	for i := range o.Trainers {
-		nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: url, Token: token, Name: "farmsim trainer"})
+		nc, js, err := broker.Connect(ctx, login(url, o.Keys, broker.RoleTrainer))
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ import (
 // Crew is the workers of one process.
 type Crew struct {
 	URL   string
+	Keys  string // folder; empty: a token
 	Name  string // of the process: the workers' begin with it
 	N     int
 	Slots int
@@ -104,11 +105,13 @@ func (c *Crew) Work(ctx context.Context, w io.Writer) error {
 
 // one connects a worker and has it serve every run.
 func (c *Crew) one(ctx context.Context, i int, ready func(*worker.Worker), report func(error), lost func()) error {
-	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: c.URL, Token: token, Name: "farmsim", Report: func(what string) {
+	o := login(c.URL, c.Keys, broker.RoleWorker)
+	o.Report = func(what string) {
 		if strings.Contains(what, " lost") {
 			lost()
 		}
-	}})
+	}
+	nc, js, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,23 @@
+package racetest
+
+import "testing"
+
+// SkipNumbers skips, under the race detector, a test of numbers alone.
+func SkipNumbers(tb testing.TB) {
+	tb.Helper()
+	skip(tb, "compares numbers, which the race detector has no part in")
+}
+
+// SkipPrograms skips, under the race detector, a test of programs whose goroutines another
+// test runs.
+func SkipPrograms(tb testing.TB) {
+	tb.Helper()
+	skip(tb, "runs programs whose goroutines other tests have under the race detector")
+}
+
+func skip(tb testing.TB, why string) {
+	tb.Helper()
+	if Enabled {
+		tb.Skip(why)
+	}
+}
