@@ -76,15 +76,15 @@ VERSITYGW := v1.8.0
 $(BIN)/versitygw:
 	GOBIN=$(abspath $(BIN)) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
-# Debian's Prometheus, which checks the alerts and the dashboard.
-$(BIN)/promtool:
-	@mkdir -p $(BIN)
-	deploy/prometheus.sh $(BIN)
-
 # How `make test` and `make race` run tests: `go vet ./...` has seen them already, nobody
 # opens these programs in a debugger, and three packages at a time fill two cores while the
 # tests of one wait.
 TESTS := $(GO) test -vet=off -ldflags=-w -p 3
+
+# Debian's Prometheus, which checks the alerts and the dashboard.
+$(BIN)/promtool:
+	@mkdir -p $(BIN)
+	deploy/prometheus.sh $(BIN)
 
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$

@@ -17,6 +17,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher/broker"
 	"resslt/batcher/produce"
+	"resslt/batcher/runs"
 	"resslt/batcher/worker"
 	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
@@ -64,6 +65,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
 	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read")
+	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
 	return c
 }
@@ -100,7 +102,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	observe.Worker(registry, w, o.workers)
-	err = work(ctx, o, nc, w, registry, log)
+	err = work(ctx, o, js, w, registry, log)
 	s := w.Stats()
 	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
 	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errs.ErrDenied) {
@@ -158,7 +160,8 @@ const progressBytes = 1 << 20
 
 // work runs the worker, the metrics and the log lines about them until ctx ends or one
 // of them fails.
-func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, registry *prometheus.Registry, log *slog.Logger) error {
+func work(ctx context.Context, o options, js jetstream.JetStream, w *worker.Worker, registry *prometheus.Registry, log *slog.Logger) error {
+	nc := js.Conn()
 	g, gctx := errgroup.WithContext(ctx)
 	// The metrics stay up while the worker drains.
 	watched, done := context.WithCancel(context.WithoutCancel(ctx))
@@ -180,6 +183,9 @@ func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, regis
 		return w.Serve(gctx)
 	})
 	g.Go(func() error { report(watched, log, w); return nil })
+	if at, err := o.at.Options("augmentd", broker.RoleWorker); err == nil && access.Anonymous(at) {
+		g.Go(func() error { sweep(watched, js, log); return nil })
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -191,6 +197,30 @@ func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, regis
 		return nil
 	})
 	return g.Wait()
+}
+
+// sweepEvery is how often abandoned runs are looked for.
+const sweepEvery = 10 * time.Minute
+
+// sweep puts abandoned runs to sleep, as long as there is work: in a farm without roles, where
+// a worker may delete streams. Elsewhere the trainers do.
+func sweep(ctx context.Context, js jetstream.JetStream, log *slog.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		slept, err := runs.Sweep(ctx, js, 0)
+		if len(slept) > 0 {
+			log.Info("put to sleep", "runs", slept)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Debug("not all runs could be looked at", "why", cli.Line(err))
+		}
+	}
 }
 
 // ready returns why the worker cannot work at the moment, nil if it can.

@@ -46,6 +46,7 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	registerSharing(p, &f.Priority, &f.MaxWorkers)
 	p.DurationVar(&f.AckWait, "ack-wait", runs.DefaultAckWait, "how long a worker may be silent before its task is given to another")
 	p.DurationVar(&f.BrokerTimeout, "broker-timeout", stream.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.SleepAfter, "sleep-after", runs.DefaultSleepAfter, "how long the broker keeps the batches of a run without a trainer; a trainer that resumes has them made again")
 	p.DurationVar(&f.StallTimeout, "stall-timeout", stream.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
 }
 

@@ -42,6 +42,7 @@ func Connection(r prometheus.Registerer, js jetstream.JetStream) {
 // Worker adds a worker's metrics.
 func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	gauge(r, "resslt_worker_slots", nil, func() float64 { return float64(slots) })
+	r.MustRegister(newRunStates(w.States))
 	for name, of := range map[string]func(runs.WorkerStats) int64{
 		"resslt_worker_chunks_total":            func(s runs.WorkerStats) int64 { return s.Chunks },
 		"resslt_worker_samples_total":           func(s runs.WorkerStats) int64 { return s.Samples },
@@ -53,7 +54,6 @@ func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	} {
 		counter(r, name, nil, func() float64 { return float64(of(w.Stats())) })
 	}
-	r.MustRegister(newStates(w.States))
 }
 
 // Stages times the stages of a worker's work on samples and chunks.

@@ -24,8 +24,6 @@ const (
 	BufferedSteps = "resslt_buffered_steps"
 	WindowSteps   = "resslt_window_steps"
 	TrainerWait   = "resslt_trainer_wait_seconds_total"
-	RunsByState   = "resslt_augmentd_runs"
-	RunState      = "resslt_augmentd_run_state"
 )
 
 // Table lists resslt's own metrics. client_golang adds those of the process and the Go
@@ -43,8 +41,8 @@ var Table = []Metric{
 	{"resslt_worker_redelivered_total", Counter, nil, "worker", "tasks that were redelivered, or whose chunk existed already"},
 	{"resslt_worker_tombstoned_total", Counter, nil, "worker", "chunks that could not be made"},
 	{"resslt_worker_digest_mismatches_total", Counter, nil, "worker", "chunks that differ from another worker's: a determinism failure"},
-	{RunsByState, Gauge, []string{"state"}, "worker", "runs of the broker by what they are to the worker: opening, serving, quarantined, asleep"},
-	{RunState, Gauge, []string{"run", "state"}, "worker", "1 for a run and its state; of 100 runs, those in quarantine first, and the others together as run=\"other\""},
+	{WorkerRuns, Gauge, []string{"state"}, "worker", "runs in the broker by what they are to the worker: opening, serving, quarantined, asleep"},
+	{RunState, Gauge, []string{"run", "state"}, "worker", "1 for each run and the state that it is in; from the hundredth run on, their number under the run `other`"},
 	{"resslt_worker_stage_seconds", Histogram, []string{"stage"}, "worker", "seconds a sample (read, decode, render) or a chunk (publish)"},
 
 	{"resslt_trainer_step", Gauge, []string{"run"}, "trainer", "steps done"},

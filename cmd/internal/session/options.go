@@ -50,6 +50,7 @@ type Options struct {
 	Storage                                     runs.Storage
 	Audit                                       int64 // one in so many chunks is made again here; 0: none
 	Lease, AckWait, BrokerTimeout, StallTimeout time.Duration
+	SleepAfter                                  time.Duration // without a trainer, until the run in the farm is put to sleep
 
 	// Rendezvous is this process's rank among several, nil alone; GroupTimeout is how long one
 	// of them may be silent.
