@@ -87,6 +87,9 @@ func TrainerSubject(run, trainer string) string { return "c." + run + ".trainer.
 // AllTrainers matches the leases of every trainer of the run.
 func AllTrainers(run string) string { return "c." + run + ".trainer.*" }
 
+// AnyTrainer matches the leases of every run's trainers.
+const AnyTrainer = "c.*.trainer.*"
+
 // WorkerSubject holds a worker's heartbeat.
 func WorkerSubject(run, worker string) string { return "c." + run + ".worker." + worker }
 

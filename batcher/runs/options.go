@@ -36,6 +36,7 @@ const (
 	maxSleepAfter    = 10 * 365 * 24 * time.Hour
 	maxAckWait       = time.Hour // for so long a task of a worker that vanished stays away
 	mostDeliver      = 1000
+	maxReplicas      = 5                            // NATS has no more
 	mostAckPending   = 1 << 20                      // tasks that the broker keeps account of
 	mostWindow       = 1 << 20                      // steps
 	mostWindowChunks = 1 << 24                      // chunks of a window: a planner keeps account of each
@@ -79,6 +80,11 @@ type Options struct {
 	// Priority, 1 to 100, is the run's weight where runs share workers: one of 30 gets three
 	// times the time of one of 10, as long as it has tasks. Default 10.
 	Priority int `json:",omitempty"`
+	// Replicas, 1 to 5, is in how many servers of a cluster each stream of the run is; 0 is 1.
+	// With 3 the run goes on without a break when a server is lost; with 1 what it held is
+	// produced again, once it or an empty one is back. A run that is there already keeps the
+	// larger number.
+	Replicas int `json:",omitempty"`
 }
 
 // storedOptions is c.<run>.options, JSON.
@@ -151,6 +157,7 @@ func (o Options) validate(kind error) error {
 		{"max_ack_pending", int64(o.MaxAckPending), mostAckPending, ""},
 		{"priority", int64(o.Priority), MaxPriority, ""},
 		{"sleep_after", int64(o.SleepAfter), int64(maxSleepAfter), fmt.Sprint(maxSleepAfter)},
+		{"replicas", int64(o.Replicas), maxReplicas, ""},
 	} {
 		if f.v < 0 || f.v > f.most {
 			if f.text == "" {

@@ -20,6 +20,7 @@ var optionNumbers = map[string]func(*Options, int64){
 	"max_bytes":       func(o *Options, v int64) { o.MaxBytes = v },
 	"ack_wait":        func(o *Options, v int64) { o.AckWait = time.Duration(v) },
 	"max_deliver":     func(o *Options, v int64) { o.MaxDeliver = int(v) },
+	"replicas":        func(o *Options, v int64) { o.Replicas = int(v) },
 	"priority":        func(o *Options, v int64) { o.Priority = int(v) },
 	"max_ack_pending": func(o *Options, v int64) { o.MaxAckPending = int(v) },
 }
@@ -48,7 +49,7 @@ func TestHostileOptions(t *testing.T) {
 						t.Error(why)
 					}
 				} else if got := o.applyDefaults(&spec); got.MaxBytes <= 0 || got.MaxBytes > maxStreamBytes || got.Window > mostWindow || got.AckWait > maxAckWait ||
-					got.MaxDeliver > mostDeliver || got.MaxAckPending > mostAckPending || got.Priority > MaxPriority || got.Window*int64(spec.Chunks()) > max(mostWindowChunks, minWindow*int64(spec.Chunks())) {
+					got.MaxDeliver > mostDeliver || got.MaxAckPending > mostAckPending || got.Priority > MaxPriority || got.Replicas > maxReplicas || got.Window*int64(spec.Chunks()) > max(mostWindowChunks, minWindow*int64(spec.Chunks())) {
 					t.Errorf("%s=%d gives %+v", name, v, got)
 				}
 				raw, jerr := json.Marshal(o)

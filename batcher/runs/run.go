@@ -252,6 +252,7 @@ func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 // ensureStream makes a stream, or gives the one that is there our configuration. It reports
 // whether there was none.
 func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (made bool, err error) {
+	cfg.Replicas = r.opts.Replicas
 	_, err = r.js.Stream(ctx, cfg.Name)
 	made = errors.Is(err, jetstream.ErrStreamNotFound)
 	err = r.createStream(ctx, cfg)
@@ -267,6 +268,10 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 	}
 	if err == nil {
 		return made, nil
+	}
+	if link.IsFewServers(err) {
+		return false, errs.New("open run", r.Name, "start as many nats-servers as one cluster, or give fewer --replicas",
+			errs.BecauseErr(errs.ErrUnavailable, fmt.Errorf("%d copies of a stream: %w", cfg.Replicas, err)))
 	}
 	if link.IsOverQuota(err) {
 		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store }), or delete runs (resslt farm ls, rm, gc)", cfg.MaxBytes>>20)

@@ -93,6 +93,7 @@ func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 			return err
 		}
 	}
+	cfg.Replicas = max(cfg.Replicas, was.Replicas) // as the byte limit: another trainer may want them
 	_, err = r.js.UpdateStream(ctx, cfg)
 	return err
 }

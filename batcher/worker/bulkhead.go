@@ -3,6 +3,7 @@ package worker
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"resslt/batcher/runs"
@@ -16,10 +17,11 @@ import (
 // shares: its data is opened, its queue looked up and its first chunk made by a goroutine of its
 // own (Worker.keep), and a chunk of it that hangs holds no slot of the worker's.
 type bulkhead struct {
-	name  string
-	alone bool          // the worker has no other: what refuses the run ends the worker
-	began time.Time     // to serve it
-	news  chan struct{} // capacity 1: the keeper is to look at the run again
+	name   string
+	alone  bool          // the worker has no other: what refuses the run ends the worker
+	began  time.Time     // to serve it
+	news   chan struct{} // capacity 1: the keeper is to look at the run again
+	tended atomic.Int64  // UnixNano until which a trainer has it, as far as is known
 	counters
 
 	run   *runs.Run  // as it was read last, nil before; the keeper's

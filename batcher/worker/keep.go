@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -18,7 +19,10 @@ import (
 
 const (
 	// rereadEvery is how often a run is read again that nobody was heard to open.
-	rereadEvery = time.Minute
+	rereadEvery = 10 * time.Minute
+	// dozeFor is how often a run that nobody trains is looked at, at most: its next trainer's lease
+	// is heard.
+	dozeFor = 5 * time.Minute
 	// queueWait is how long a run may be without a queue: its trainer makes one just after
 	// the options that workers hear of, and after a broker lost it.
 	queueWait = 2 * time.Second
@@ -71,9 +75,11 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	if !due && bh.run != nil {
 		return true
 	}
+	done := w.turnToRead(ctx)
 	lctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.PassTimeout)
 	run, err := runs.Lookup(lctx, w.js, bh.name)
 	cancel()
+	done()
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -107,9 +113,25 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	return true
 }
 
+// reads is how many keepers read their runs from the broker at a time. A thousand workers that
+// come at once, in a farm of a hundred runs, would else ask it for more than it can answer in
+// time, and then again.
+const reads = 2
+
+// turnToRead waits until a keeper may read; what it returns says that it has.
+func (w *Worker) turnToRead(ctx context.Context) (done func()) {
+	select {
+	case w.reading <- struct{}{}:
+		return func() { <-w.reading }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
 // begin opens the run's data, unless this worker cannot serve it or nobody trains it.
 func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
-	if !w.look(ctx, bh) || w.slept(ctx, bh) {
+	// Whether anybody trains it is asked first: most runs of an old farm nobody does.
+	if bh.run == nil && w.slept(ctx, bh) || !w.look(ctx, bh) || w.slept(ctx, bh) {
 		return
 	}
 	if e := bh.run.Info.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
@@ -258,7 +280,7 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	if bh.alone {
 		return false
 	}
-	if tended, err := bh.seen.tended(ctx, w.js, bh.name); err != nil || tended {
+	if tended, err := w.isTended(ctx, bh); err != nil || tended {
 		return ctx.Err() != nil
 	}
 	bh.mu.Lock()
@@ -284,7 +306,7 @@ func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
 		cancel()
 	}
 	for ctx.Err() == nil && bh.phase() == asleep {
-		tended, err := bh.seen.tended(ctx, w.js, bh.name)
+		tended, err := w.isTended(ctx, bh)
 		if err == nil && tended {
 			bh.mu.Lock()
 			bh.life.woken()
@@ -292,7 +314,7 @@ func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
 			bh.mu.Unlock()
 			return
 		}
-		t := time.NewTimer(rereadEvery)
+		t := time.NewTimer(dozeFor + rand.N(dozeFor))
 		select {
 		case <-renewals:
 		case <-bh.news:

@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -136,23 +139,23 @@ type leaseWatch struct {
 	since map[string]time.Time // when it was seen first
 }
 
-// tended reports whether a trainer of the run has renewed its lease within two terms, or
-// nobody had one yet.
-func (lw *leaseWatch) tended(ctx context.Context, js jetstream.JetStream, run string) (bool, error) {
+// tended is until when the run counts as trained, by what is known now: two terms after a
+// trainer's lease was renewed, or, before the first has one, for a while after it was opened.
+func (lw *leaseWatch) tended(ctx context.Context, js jetstream.JetStream, run string) (until time.Time, err error) {
 	notes, err := leases.ReadAll(ctx, js, run)
 	if err != nil {
-		return false, err
+		return until, err
 	}
 	if len(notes) == 0 {
 		s, err := js.Stream(ctx, schemas.CtrlStream(run))
 		if err != nil {
-			return false, err
+			return until, err
 		}
-		now := s.CachedInfo().TimeStamp
-		if now.IsZero() {
-			now = time.Now()
+		age := time.Since(s.CachedInfo().Created)
+		if now := s.CachedInfo().TimeStamp; !now.IsZero() {
+			age = now.Sub(s.CachedInfo().Created)
 		}
-		return now.Sub(s.CachedInfo().Created) < openedLately, nil
+		return time.Now().Add(openedLately - age), nil
 	}
 	if lw.seq == nil {
 		lw.seq, lw.since = map[string]uint64{}, map[string]time.Time{}
@@ -162,9 +165,57 @@ func (lw *leaseWatch) tended(ctx context.Context, js jetstream.JetStream, run st
 			lw.seq[name], lw.since[name] = h.Seq, time.Now()
 		}
 		age := max(h.Age, time.Since(lw.since[name]))
-		if !h.Left && age < 2*h.BoundedTerm() && !process.HasEnded(h.Process, h.PID) {
-			return true, nil
+		if t := time.Now().Add(2*h.BoundedTerm() - age); !h.Left && t.After(until) && !process.HasEnded(h.Process, h.PID) {
+			until = t
 		}
 	}
+	return until, nil
+}
+
+// isTended reports whether the run is trained, asking the broker only where what was heard does
+// not tell.
+func (w *Worker) isTended(ctx context.Context, bh *bulkhead) (bool, error) {
+	if time.Now().UnixNano() < bh.tended.Load() {
+		return true, nil
+	}
+	defer w.turnToRead(ctx)()
+	until, err := bh.seen.tended(ctx, w.js, bh.name)
+	if err != nil {
+		return false, err
+	}
+	if until.After(time.Now()) {
+		bh.tended.Store(until.UnixNano())
+		return true, nil
+	}
 	return false, nil
+}
+
+// hear listens to the trainers' leases until ctx ends, so that nobody has to ask which runs have
+// one.
+func (w *Worker) hear(ctx context.Context) {
+	notes := make(chan *nats.Msg, 256) // one that does not fit is followed by another
+	sub, err := w.js.Conn().ChanSubscribe(schemas.AnyTrainer, notes)
+	if err != nil {
+		return
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	for {
+		select {
+		case m := <-notes:
+			var h leases.Held
+			parts := strings.Split(m.Subject, ".")
+			if len(parts) != 4 || len(m.Data) > leases.MaxBytes || json.Unmarshal(m.Data, &h.Note) != nil {
+				continue
+			}
+			if bh := w.find(parts[1]); bh != nil {
+				until := int64(0) // asked for: it may have other trainers
+				if !h.Left {
+					until = max(bh.tended.Load(), time.Now().Add(2*h.BoundedTerm()).UnixNano())
+				}
+				bh.tended.Store(until)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

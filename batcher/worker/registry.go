@@ -86,6 +86,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 	look := make(chan struct{}, 1)
 	var heard sync.WaitGroup
 	defer heard.Wait()
+	heard.Go(func() { w.hear(ctx) })
 	heard.Go(func() {
 		w.listen(ctx, func(name string) {
 			if bh := w.find(name); bh != nil {

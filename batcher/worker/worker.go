@@ -129,11 +129,12 @@ type Worker struct {
 	js   jetstream.JetStream
 	opts Options
 	registry
-	turns  turns
-	total  counters
-	crew   crew
-	lobby  *lobby
-	proofs chan struct{} // holds one for each run that is proving itself, for proofPatience
+	turns   turns
+	total   counters
+	crew    crew
+	lobby   *lobby
+	reading chan struct{} // holds one for each keeper that reads from the broker
+	proofs  chan struct{} // holds one for each run that is proving itself, for proofPatience
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.
@@ -142,7 +143,7 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}
+	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers)), reading: make(chan struct{}, reads)}
 	w.lobby = newLobby(w)
 	return w, nil
 }

@@ -42,6 +42,7 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	p.DurationVar(&f.Lease, "lease", stream.DefaultLeaseTerm, "how long this trainer may be silent before the others of the run continue without it")
 	p.Int64Var(&f.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.StringVar((*string)(&f.Storage), "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	p.IntVar(&f.Replicas, "replicas", 0, "servers of the broker's cluster that hold each of the run's streams, 1 to 5 (default what the run was opened with, or 1)")
 	p.Int64Var(&f.Audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker's differs (0: none)")
 	registerSharing(p, &f.Priority, &f.MaxWorkers)
 	p.DurationVar(&f.AckWait, "ack-wait", runs.DefaultAckWait, "how long a worker may be silent before its task is given to another")

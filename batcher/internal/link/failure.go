@@ -25,6 +25,8 @@ const (
 	errCodeStreamConfig   = 10052
 	errCodeStreamStore    = 10049 // error creating store for stream
 	errCodeSealed         = 10109
+	errCodeNoCluster      = 10074 // copies in a server that has no cluster
+	errCodeNoPeers        = 10005 // more copies than the cluster has servers
 )
 
 // Unavailable wraps an error of the broker's.
@@ -84,6 +86,9 @@ func IsSealed(err error) bool { return hasCode(err, errCodeSealed) }
 func IsOverQuota(err error) bool {
 	return hasCode(err, errCodeMemory, errCodeStorage, errCodeResources, errCodeStreams)
 }
+
+// IsFewServers says that a stream wants more copies than there are servers.
+func IsFewServers(err error) bool { return hasCode(err, errCodeNoCluster, errCodeNoPeers) }
 
 // IsStoreTaken says that a stream's store cannot be created: while that of a deleted one of
 // the same name is being removed, say.

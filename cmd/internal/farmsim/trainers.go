@@ -16,6 +16,8 @@ import (
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/ingest"
+	"resslt/schemas"
+	"resslt/schemas/errs"
 )
 
 // trainer takes a run's batches as fast as they come, or a step each Options.Step.
@@ -67,6 +69,14 @@ func (o *Options) openRuns(ctx context.Context, js jetstream.JetStream) ([]*runs
 			return nil, err
 		}
 		out = append(out, run)
+		if i < o.Trainers {
+			continue
+		}
+		// It had a trainer, which left.
+		note := fmt.Appendf(nil, `{"id":"farmsim","trainer":"trainer","term":%d,"left":true}`, time.Second)
+		if _, err := js.Publish(ctx, schemas.TrainerSubject(run.Name, "trainer"), note); err != nil {
+			return nil, errs.New("open run", run.Name, "", errs.BecauseErr(errs.ErrUnavailable, err))
+		}
 	}
 	return out, nil
 }

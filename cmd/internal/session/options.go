@@ -48,6 +48,7 @@ type Options struct {
 	Priority                                    int    // among runs that share workers
 	MaxWorkers                                  int    // chunks in work at once, over all workers
 	Storage                                     runs.Storage
+	Replicas                                    int   // servers of a cluster that each stream is in; 0: 1
 	Audit                                       int64 // one in so many chunks is made again here; 0: none
 	Lease, AckWait, BrokerTimeout, StallTimeout time.Duration
 	SleepAfter                                  time.Duration // without a trainer, until the run in the farm is put to sleep

@@ -132,7 +132,7 @@ const keptReasons = 32
 func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
 	opts := runs.Options{
 		DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage,
-		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter,
+		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter, Replicas: o.Replicas,
 	}
 	if d := p.data; d != nil {
 		opts.Data = &schemas.RunData{Classes: d.Classes, PassedOver: d.PassedOver.Largest(keptReasons)}
