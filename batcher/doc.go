@@ -30,6 +30,7 @@
 //	cursor     the next step that a trainer needs
 //	window     how many steps from the cursor on may be requested: the credits
 //	lease      a trainer's claim to its name, which also tells its peers its position
+//	asleep     what a run is of which the broker keeps CTRL_ alone, until a trainer opens it
 //	backup     a second copy of a task whose worker does not come back
 //	order      which sample an index of an epoch has
 //
