@@ -31,6 +31,7 @@
 //	window     how many steps from the cursor on may be requested: the credits
 //	lease      a trainer's claim to its name, which also tells its peers its position
 //	quarantine a run that failed at a worker is left alone by it for a while
+//	asleep     what a run is of which the broker keeps CTRL_ alone, until a trainer opens it
 //	backup     a second copy of a task whose worker does not come back
 //	order      which sample an index of an epoch has
 //

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher/broker"
+	"resslt/batcher/runs"
 	"resslt/schemas/errs"
 )
 
@@ -148,6 +149,14 @@ func TestBuildsMeet(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
+		// It has ended, and sleeps: so the earlier build could open it. Awake, it is refused.
+		run, err := runs.Lookup(t.Context(), js, "newer")
+		if err == nil {
+			err = run.Ensure(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		before := streamsOf(t, js)
 		o := ofPrevious(t, command(t, "resslt", session("newer", t.TempDir())...)).run()
 		if o.code == 0 || !strings.Contains(o.stderr, "newer") || !strings.Contains(o.stderr, "overlap") {
