@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"testing"
+
+	"resslt/schemas/racetest"
 )
 
 // agree tests that two histograms of equally many draws are of one law: the
@@ -123,6 +125,7 @@ func TestDrawLaw(t *testing.T) {
 // TestDrawFrequencies counts how often each operation of the ImageNet strong
 // view comes up in 20,000 draws: within 5 standard deviations of its p.
 func TestDrawFrequencies(t *testing.T) {
+	racetest.SkipNumbers(t)
 	p, err := Preset("imagenet")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"resslt/augment/augmenttest"
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 )
 
 // TestGoldenEveryOp renders a policy that draws every kind of step, on pictures
@@ -20,6 +21,7 @@ import (
 // turbo gives, too, with every tier), and of the pixels of JPEG and WebP. Where
 // they hold on another architecture, its workers can join amd64's.
 func TestGoldenEveryOp(t *testing.T) {
+	racetest.SkipNumbers(t)
 	policy, err := ParsePolicy("every_op.yaml", readFile(t, "testdata/every_op.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"resslt/augment/augmenttest"
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 )
 
 // The fixtures of this file are made by testdata/parity/generate.py with
@@ -117,6 +118,7 @@ func (c *parityCase) step(size int) Step {
 // same drawn parameters. The limits that the project promises are 1/255 and 99 %
 // for crops, 2/255 for colour; what is held here is what the kernels reach.
 func TestParityWithTorchvision(t *testing.T) {
+	racetest.SkipNumbers(t)
 	picture := decodeFile(t, parityDir+"picture.png")
 	view := decodeFile(t, parityDir+"view.png")
 	type worst struct {
@@ -169,6 +171,7 @@ func TestParityWithTorchvision(t *testing.T) {
 // TestDecodeParity holds the pure-Go decoders to what PIL reads from the same
 // files. PNG and lossless WebP are exact; JPEG differs by the IDCT's rounding.
 func TestDecodeParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	files, err := filepath.Glob(parityDir + "files/*.rgb")
 	if err != nil || len(files) < 15 {
 		t.Fatalf("%d fixtures, %v", len(files), err)
@@ -196,6 +199,7 @@ func TestDecodeParity(t *testing.T) {
 // TestEnginesAgree holds every engine to ref: a mean absolute difference of at
 // most 1/255 on the same plans.
 func TestEnginesAgree(t *testing.T) {
+	racetest.SkipNumbers(t)
 	data := readFile(t, parityDir+"files/jpeg420.jpg")
 	png := readFile(t, parityDir+"picture.png")
 	for _, name := range EngineNames() {

@@ -49,9 +49,9 @@ func shardDifference(is, was *Shard) schemas.Difference {
 		case other == nil || s.Name != other.Name:
 			return s.Name
 		case s.Samples != other.Samples:
-			return fmt.Sprintf("%d samples", s.Samples)
+			return counted(s.Samples, "sample")
 		case s.Bytes != other.Bytes:
-			return fmt.Sprintf("%d bytes", s.Bytes)
+			return counted(s.Bytes, "byte")
 		}
 		return fmt.Sprintf("SHA-256 %.12s", s.SHA256)
 	}
@@ -60,4 +60,12 @@ func shardDifference(is, was *Shard) schemas.Difference {
 		key = "shard " + is.Name
 	}
 	return schemas.Difference{Key: key, Is: describe(is, was), Was: describe(was, is)}
+}
+
+// counted is a number of things: "1 sample", "2 samples".
+func counted(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }

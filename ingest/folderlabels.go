@@ -38,7 +38,7 @@ const annotations = "val_annotations.txt"
 const passLabels = "lists of labels, which are not read"
 
 // labelLists are the names of such lists.
-var labelLists = []string{annotations, "metadata.csv", "metadata.jsonl", "metadata.parquet"}
+var labelLists = []string{annotations, "metadata.csv", "metadata.jsonl", "metadata.parquet", "_classes.csv"}
 
 // readLabels reads the labels of a split without class folders, from the list in its
 // folder; nil where there is none.

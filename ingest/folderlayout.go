@@ -92,7 +92,7 @@ func planFolder(ctx context.Context, tree folderTree, dir, split string, named m
 		if split != Train {
 			return nil, p.missing(fmt.Sprintf("make a sub-folder %s, give --split %s=FOLDER if it has another name, or leave the split out", split, split))
 		}
-		return &folderLayout{root: ".", classes: subs}, nil
+		return p.unsplit(subs)
 	}
 	mine, err := p.choose()
 	if err != nil {
@@ -213,6 +213,8 @@ type splitPart struct {
 	root    string   // the folder, or one below it that an archive has put there
 	subs    []string // of root
 	wrapper bool     // subs may be a class, or one more such folder
+	above   string   // the folder above root where that is images/ beside labels/; "" else
+	empty   []string // what is there without an image
 }
 
 // findClasses sets the classes, those of all splits together, so that a class that one
@@ -238,6 +240,9 @@ func (p *layoutPlanner) findClasses(l *folderLayout) error {
 			}
 		}
 	}
+	if err := p.enterWrappers(parts, l); err != nil {
+		return err
+	}
 	named := len(l.classes) > 0
 	for i, one := range parts {
 		in := one.root
@@ -254,6 +259,9 @@ func (p *layoutPlanner) findClasses(l *folderLayout) error {
 			continue
 		}
 		labels, err := p.readLabels(one.root)
+		if labels == nil && err == nil && one.above != "" {
+			labels, err = p.readLabels(one.above)
+		}
 		if err != nil {
 			return err
 		}
@@ -268,6 +276,12 @@ func (p *layoutPlanner) findClasses(l *folderLayout) error {
 			if err := p.passAbove(one.root); err != nil {
 				return err
 			}
+		}
+	}
+	if one := parts[mine]; one.above != "" {
+		p.passEmpty(one.above, one.empty)
+		if err := p.passAbove(one.above); err != nil {
+			return err
 		}
 	}
 	slices.Sort(l.classes)
@@ -286,6 +300,15 @@ func (p *layoutPlanner) openPart(split, folder string) (splitPart, error) {
 			return one, err
 		}
 		one.subs, one.wrapper = subs, false
+		inner, empty, err := p.onlyImages(one.root, subs)
+		if err != nil {
+			return one, err
+		}
+		if inner != "" {
+			one.root, one.above, one.empty = inner, one.root, empty
+			one.subs, err = p.tree.subs(inner)
+			return one, err
+		}
 		if len(subs) != 1 || !isWrapper(subs[0]) && !(double && parseSplitName(subs[0]).split == split) {
 			return one, nil
 		}

@@ -156,7 +156,7 @@ func (x *index) sumSample(ctx context.Context, st *store.Store, op, root string,
 	return [sumSize]byte(sum[:sumSize]), err
 }
 
-const changedHint = "the data was changed after it was opened: open it again, as another data set"
+const changedHint = "restore the data, which was changed after it was opened"
 
 func (x *index) openSample(ctx context.Context, st *store.Store, op, root string, id int64) (*file, error) {
 	path := store.Join(root, unescapeName(x.Shards[x.shardOf(id)].Name), x.name(id))

@@ -17,19 +17,19 @@ import (
 var surveyCases = []struct{ name, files, says string }{
 	{"nothing", "", ""},
 	{"lists", "labels.txt cat/notes.TXT", `2 files with another extension (.txt) (first "cat/notes.TXT")`},
-	{"pictures nobody reads", "cat/2.avif cat/3.HEIC cat/4.heic", `1 pictures in a format that is not read (.avif) (first "cat/2.avif"); 2 pictures in a format that is not read (.heic) (first "cat/3.HEIC")`},
-	{"more of them", "cat/a.jp2 cat/b.jxl cat/c.svg cat/d.psd cat/e.dng", `1 pictures in a format that is not read (.dng) (first "cat/e.dng")`},
-	{"a tar beside pictures", "cat/more.tar images.zip", `1 archives, which are not looked into (.tar) (first "cat/more.tar"); 1 archives, which are not looked into (.zip) (first "images.zip")`},
-	{"an empty picture", "cat/0.jpg=", `1 empty files (0 bytes) (first "cat/0.jpg")`},
-	{"an empty list", "cat/0.txt=", `1 files with another extension (.txt) (first "cat/0.txt")`},
+	{"pictures nobody reads", "cat/2.avif cat/3.HEIC cat/4.heic", `1 picture in a format that is not read (.avif) (first "cat/2.avif"); 2 pictures in a format that is not read (.heic) (first "cat/3.HEIC")`},
+	{"more of them", "cat/a.jp2 cat/b.jxl cat/c.svg cat/d.psd cat/e.dng", `1 picture in a format that is not read (.dng) (first "cat/e.dng")`},
+	{"a tar beside pictures", "cat/more.tar images.zip", `1 archive, which is not looked into (.tar) (first "cat/more.tar"); 1 archive, which is not looked into (.zip) (first "images.zip")`},
+	{"an empty picture", "cat/0.jpg=", `1 empty file (0 bytes) (first "cat/0.jpg")`},
+	{"an empty list", "cat/0.txt=", `1 file with another extension (.txt) (first "cat/0.txt")`},
 	{"AppleDouble", "cat/._1.jpg ._cat", `2 AppleDouble files of macOS (._) (first "._cat")`},
-	{"desktops", "cat/Thumbs.db cat/desktop.ini .DS_Store cat/.DS_Store", `1 files with another extension (.db) (first "cat/Thumbs.db"); 1 files with another extension (.ini) (first "cat/desktop.ini"); 2 hidden files (first ".DS_Store")`},
-	{"hidden", ".git/x.jpg .git/y/z.jpg cat/.hidden.jpg cat/.cache/1.jpg", `1 hidden files (first "cat/.hidden.jpg"); 2 hidden folders (first ".git")`},
+	{"desktops", "cat/Thumbs.db cat/desktop.ini .DS_Store cat/.DS_Store", `1 file with another extension (.db) (first "cat/Thumbs.db"); 1 file with another extension (.ini) (first "cat/desktop.ini"); 2 hidden files (first ".DS_Store")`},
+	{"hidden", ".git/x.jpg .git/y/z.jpg cat/.hidden.jpg cat/.cache/1.jpg", `1 hidden file (first "cat/.hidden.jpg"); 2 hidden folders (first ".git")`},
 	{"no extension", "cat/README cat/0001 cat/img.0001 cat/a.jpg?x=1 cat/a.jpg!d", `5 files without a known extension (first "cat/0001")`},
-	{"a longer name", "cat/a.jpg_large cat/b.jpg.part cat/c.jpg~", `1 files with another extension (.jpg_large) (first "cat/a.jpg_large"); 1 files with another extension (.part) (first "cat/b.jpg.part"); 1 files without a known extension (first "cat/c.jpg~")`},
+	{"a longer name", "cat/a.jpg_large cat/b.jpg.part cat/c.jpg~", `1 file with another extension (.jpg_large) (first "cat/a.jpg_large"); 1 file with another extension (.part) (first "cat/b.jpg.part"); 1 file without a known extension (first "cat/c.jpg~")`},
 	{"a list of labels", "cat/metadata.csv metadata.jsonl", `2 lists of labels, which are not read (first "cat/metadata.csv")`},
-	{"a class without a picture", "owl/a.avif owl/b.txt", `1 class folders without an image (first "owl"); 1 files with another extension (.txt) (first "owl/b.txt"); 1 pictures in a format that is not read (.avif) (first "owl/a.avif")`},
-	{"a class of empty pictures", "owl/a.jpg=", `1 class folders without an image (first "owl"); 1 empty files (0 bytes) (first "owl/a.jpg")`},
+	{"a class without a picture", "owl/a.avif owl/b.txt", `1 class folder without an image (first "owl"); 1 file with another extension (.txt) (first "owl/b.txt"); 1 picture in a format that is not read (.avif) (first "owl/a.avif")`},
+	{"a class of empty pictures", "owl/a.jpg=", `1 class folder without an image (first "owl"); 1 empty file (0 bytes) (first "owl/a.jpg")`},
 }
 
 // All that is not a sample is said, on a disk and in a bucket alike, when the index is
@@ -107,7 +107,7 @@ func TestFolderCopies(t *testing.T) {
 	}
 	defer src.Close()
 	same(t, "samples", keysOf(t, src), []string{"a/1.jpg 0", "a/2.jpg 0", "b/1.jpg 1", "b/3.jpg 1", "b/4.jpg 1"})
-	const want = `passed over 2: 1 class folders without an image (first "c"); 1 files with another extension (.txt) (first "c/x.txt"); kept 2 copies of other files (first "b/1.jpg")`
+	const want = `passed over 2: 1 class folder without an image (first "c"); 1 file with another extension (.txt) (first "c/x.txt"); kept 2 copies of other files (first "b/1.jpg")`
 	if got := SurveyOf(src).String(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
@@ -194,7 +194,7 @@ func TestAnnotations(t *testing.T) {
 		t.Error("lines of Windows, another digest")
 	}
 	write(list + "val_9.JPEG\tn1\t0\n")
-	if s, _ := hashedAs(t, "folder:"+dir, Val); !strings.Contains(s.String(), `1 labels without an image (first "val_9.JPEG")`) {
+	if s, _ := hashedAs(t, "folder:"+dir, Val); !strings.Contains(s.String(), `1 label without an image (first "val_9.JPEG")`) {
 		t.Error(s)
 	}
 	for what, bad := range map[string]string{"no class": "val_0.JPEG\n", "no tabs": "val_0.JPEG n1\n", "two classes": list + "val_0.JPEG\tn2\n"} {

@@ -182,3 +182,25 @@ func TestReadAfterChangeOfRights(t *testing.T) {
 		src.Close()
 	}
 }
+
+// A shard whose index has samples of no bytes, as those of before did, is scanned again.
+func TestIndexWithEmptySamples(t *testing.T) {
+	dir, kept := t.TempDir(), t.TempDir()
+	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg=", "1.cls=2")...)})
+	_, want := hashed(t, "wds:"+dir, kept)
+	files, err := filepath.Glob(kept + "/*.idx")
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	x, err := parseIndex(readFile(t, files[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.sizes[0] = 0
+	if err := (&cache{key: x.Key}).write(files[0], x); err != nil {
+		t.Fatal(err)
+	}
+	if n, got := hashed(t, "wds:"+dir, kept); n == 0 || got != want {
+		t.Errorf("%d bytes hashed, digest %s, want %s", n, got, want)
+	}
+}

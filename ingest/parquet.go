@@ -72,7 +72,7 @@ func openParquet(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.listing = set.passed
+	x.listing = set.survey(x)
 	if x.Samples == 0 {
 		err := x.nothing("the files hold no rows with an image")
 		hint := parquetHint

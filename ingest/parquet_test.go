@@ -154,7 +154,7 @@ func TestParquetRefuses(t *testing.T) {
 		"text":        {[]byte("no parquet at all, but long enough"), errs.ErrCorrupt, "PAR1"},
 		"empty":       {nil, errs.ErrCorrupt, "PAR1"},
 		"truncated":   {short, errs.ErrCorrupt, "PAR1"},
-		"no image":    {parquetBytes(t, hole[3:4], 10), errs.ErrNotFound, "passed over 1: 1 rows without an image"},
+		"no image":    {parquetBytes(t, hole[3:4], 10), errs.ErrNotFound, "passed over 1: 1 row without an image"},
 		"far label":   {parquetBytes(t, far, 10), errs.ErrCorrupt, "label 7 of the 3 classes"},
 		"encrypted":   {append(bytes.Clone(good[:len(good)-4]), "PARE"...), errs.ErrUnsupported, "encrypted"},
 		"long footer": {append(bytes.Clone(good[:len(good)-8]), "\xff\xff\xff\x7fPAR1"...), errs.ErrCorrupt, "claims"},

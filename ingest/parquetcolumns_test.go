@@ -212,7 +212,7 @@ func TestParquetColumns(t *testing.T) {
 		"label out of names": {features: hf(classLabels("label", "dog")), columns: []column{image, label(int64s, 0, 0, 1, 0)}, want: opened{err: errs.ErrCorrupt, says: []string{"label 1 of the 1 classes", "?label="}}},
 		"no such label":      {columns: []column{image, label(int64s, 0, 0, 1, 0)}, query: "?label=breed", want: opened{err: errs.ErrNotFound, says: []string{"image.bytes", `"label"`, "breed"}}},
 		"null images": {columns: []column{{"image", imageStruct, []any{structs(p)[0], nil, map[string]any{"bytes": []byte{}, "path": "e.jpg"}, structs(p)[3]}}, label(int64s, 4, 3, 2, 1)}, want: opened{
-			labels: []int32{4, 1}, passed: "1 rows without an image (first \"t-00000-of-00001.parquet/1\")",
+			labels: []int32{4, 1}, passed: "1 row without an image (first \"t-00000-of-00001.parquet/1\")",
 		}},
 		"paths without bytes": {columns: []column{{"image", imageStruct, structs([]any{nil, nil, nil, nil}, "a.jpg", "b.jpg", "c.jpg", "d.jpg")}}, want: opened{
 			err: errs.ErrNotFound, says: []string{"a path without bytes", "embed the files"},
@@ -280,7 +280,7 @@ func TestParquetLayouts(t *testing.T) {
 		},
 		"CONFIG/SPLIT/N": {
 			map[string][]byte{"default/train/0000.parquet": table(1), "default/train/0001.parquet": table(1), "default/validation/0000.parquet": table(2)},
-			[]asked{{"", Train, opened{labels: []int32{1, 1, 1, 1}}}, {"", Val, opened{labels: twos}}},
+			[]asked{{"", Train, opened{labels: []int32{1, 1, 1, 1}, passed: "of another shard"}}, {"", Val, opened{labels: twos}}},
 		},
 		"a part of a split": {
 			map[string][]byte{"default/partial-train/0000.parquet": table(1), "default/partial-test/0000.parquet": table(2)},
@@ -304,15 +304,15 @@ func TestParquetLayouts(t *testing.T) {
 		},
 		"folders of labels": {
 			map[string][]byte{"label=0/part-0.parquet": bare, "label=2/part-0.parquet": bare, "label=__HIVE_DEFAULT_PARTITION__/part-0.parquet": bare},
-			[]asked{{"", "", opened{labels: []int32{0, 0, 2, 2, -1, -1}, reading: "image=image&label=label/"}}, {"/label=2/*.parquet", "", opened{labels: []int32{-1, -1}}}, {"/label=2", "", opened{labels: []int32{-1, -1}}}, {"/label=2/*.parquet?label=label", "", opened{labels: twos, reading: "image=image&label=label/label=2"}}},
+			[]asked{{"", "", opened{labels: []int32{0, 0, 2, 2, -1, -1}, reading: "image=image&label=label/", passed: "2 copies of other shards"}}, {"/label=2/*.parquet", "", opened{labels: []int32{-1, -1}}}, {"/label=2", "", opened{labels: []int32{-1, -1}}}, {"/label=2/*.parquet?label=label", "", opened{labels: twos, reading: "image=image&label=label/label=2"}}},
 		},
 		"folders of class names": {
 			map[string][]byte{"class=train%20set/part-0.parquet": bare, "class=cat/part-0.parquet": bare},
-			[]asked{{"", "", opened{labels: []int32{0, 0, 1, 1}, classes: "cat train set", reading: "image=image&label=class/"}}},
+			[]asked{{"", "", opened{labels: []int32{0, 0, 1, 1}, classes: "cat train set", reading: "image=image&label=class/", passed: "of another shard"}}},
 		},
 		"splits in folders of labels": {
 			map[string][]byte{"label=1/train-0.parquet": bare, "label=1/test-0.parquet": bare, "label=2/train-0.parquet": bare},
-			[]asked{{"", Train, opened{labels: []int32{1, 1, 2, 2}, reading: "image=image&label=label/"}}, {"", Test, opened{labels: ones, reading: "image=image&label=label/label=1"}}},
+			[]asked{{"", Train, opened{labels: []int32{1, 1, 2, 2}, reading: "image=image&label=label/", passed: "of another shard"}}, {"", Test, opened{labels: ones, reading: "image=image&label=label/label=1"}}},
 		},
 		"folders of splits": {
 			map[string][]byte{"split=train/label=1/a.parquet": bare, "split=test/label=2/a.parquet": bare},
@@ -346,5 +346,29 @@ func TestParquetLayouts(t *testing.T) {
 				checkOpened(t, "parquet:"+dir+a.place, Options{Split: a.split}, a.want)
 			}
 		})
+	}
+}
+
+// What stands behind the ? is read alike for tars and Parquet files.
+func TestCutImageLabel(t *testing.T) {
+	for _, c := range []struct{ arg, glob, image, label string }{
+		{"d/*.x", "d/*.x", "", ""},
+		{"d/?.x", "d/?.x", "", ""},
+		{"d/?.x?image=a", "d/?.x", "a", ""},
+		{"d?label=b&image=a", "d", "a", "b"},
+		{"d?image=a%26b&label=100%25", "d", "a&b", "100%"},
+		{"d?image=50%", "d", "50%", ""},
+		{"d?LABEL=b", "d?LABEL=b", "", ""},
+	} {
+		glob, image, label, err := cutImageLabel("open", c.arg, "")
+		if err != nil || glob != c.glob || image != c.image || label != c.label {
+			t.Errorf("%s: %q, image %q, label %q, %v", c.arg, glob, image, label, err)
+		}
+	}
+	for _, arg := range []string{"d?image=", "d?image=a&image=b", "d?label=a&x=b", "d?label=a&"} {
+		for _, scheme := range []string{"wds:", "parquet:"} {
+			_, err := Open(context.Background(), scheme+arg, Options{CacheDir: t.TempDir()})
+			errstest.Want(t, err, errs.ErrUsage, "names no image or label", "?image=")
+		}
 	}
 }

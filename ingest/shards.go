@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,7 +84,7 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		name = escapeName(name)
 		res[i].shard.Name = name
 		all += stamps[i].Size
-		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) {
+		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) && !old.hasEmpty(k) {
 			c := old.ofShard(k)
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)
@@ -126,6 +127,29 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		x.Stamps = append(x.Stamps, res[i].stamp)
 	}
 	return x, false, together(faults)
+}
+
+// hasEmpty reports whether shard i has samples of no bytes, as scanners of before gave.
+func (x *index) hasEmpty(i int) bool {
+	return slices.Contains(x.sizes[x.First[i]:x.First[i+1]], 0)
+}
+
+// survey is what lies beside the shards, and those that are copies of others, whose
+// samples are there twice.
+func (s *shardSet) survey(x *index) Survey {
+	all := slices.Clone(s.passed)
+	original := map[string]string{} // name by hash: the shortest, of train-000.tar and "train-000 (1).tar"
+	for _, shard := range x.Shards {
+		if name, ok := original[shard.SHA256]; !ok || len(shard.Name) < len(name) {
+			original[shard.SHA256] = shard.Name
+		}
+	}
+	for _, shard := range x.Shards {
+		if shard.Samples > 0 && original[shard.SHA256] != shard.Name {
+			all.Merge("", Survey{{Reason: "copies of other shards", Count: 1, First: shard.Name, Kept: true}})
+		}
+	}
+	return all
 }
 
 // together joins several errors into one of a single line; nil for none.

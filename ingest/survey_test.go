@@ -10,7 +10,7 @@ import (
 func TestSurveyIsSorted(t *testing.T) {
 	type thing struct{ reason, name string }
 	things := []thing{{"empty files", "b/1.jpg"}, {"empty files", "a/2.jpg"}, {"links that lead nowhere", "c.jpg"}, {"empty files", "b/0.jpg"}}
-	const want = `passed over 4: 3 empty files (first "x/a/2.jpg"); 1 links that lead nowhere (first "x/c.jpg")`
+	const want = `passed over 4: 3 empty files (first "x/a/2.jpg"); 1 link that leads nowhere (first "x/c.jpg")`
 	for range 24 {
 		rand.Shuffle(len(things), func(i, j int) { things[i], things[j] = things[j], things[i] })
 		var half, all Survey

@@ -46,7 +46,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.listing = set.passed
+	x.listing = set.survey(x)
 	if x.Samples == 0 {
 		return nil, errs.New(op, arg, "put members such as 0001.jpg in them, or name the images' field by ?image=FIELD", x.nothing("the shards hold no images"))
 	}

@@ -37,15 +37,15 @@ var folderCases = []struct {
 	{about: "a configuration", files: []string{"default/train/0.tar", "default/test/0.tar"}, want: []string{"0.tar"}},
 	{about: "configurations", files: []string{"a/train/0.tar", "b/train/0.tar"}, kind: errs.ErrUsage, says: "there twice"},
 	{about: "folders of other names", files: []string{"cats/0.tar", "dogs/0.tar"}, kind: errs.ErrUsage, says: "cats/0.tar"},
-	{about: "folders of splits beside unnamed tars", files: []string{"0.tar", "train/0.tar", "val/0.tar"}, want: []string{"0.tar"}, pass: `1 files whose names say no split, beside those of splits (first "0.tar")`},
+	{about: "folders of splits beside unnamed tars", files: []string{"0.tar", "train/0.tar", "val/0.tar"}, want: []string{"0.tar"}, pass: `1 file whose name says no split, beside those of splits (first "0.tar")`},
 	{about: "other folders beside unnamed tars", files: []string{"0.tar", "old/0.tar", "images/1/2.jpg"}, want: []string{"0.tar"}},
 	{about: "other folders beside splits", files: []string{"train-0.tar", "old/train-1.tar"}, want: []string{"train-0.tar"}},
 	{
 		about: "files beside", files: []string{"train-0.tar", "train-0.idx", "_shard_sizes.json", "LICENSE", ".DS_Store", "extra.tar", "classes.txt"}, want: []string{"train-0.tar"},
-		pass: `1 files beside tars (.idx) (first "train-0.idx"); 1 files beside tars (.json) (first "_shard_sizes.json"); 1 files beside tars (no extension) (first "LICENSE"); ` +
-			`1 files whose names say no split, beside those of splits (first "extra.tar"); 1 hidden files (first ".DS_Store")`,
+		pass: `1 file beside tars (.idx) (first "train-0.idx"); 1 file beside tars (.json) (first "_shard_sizes.json"); 1 file beside tars (no extension) (first "LICENSE"); ` +
+			`1 file whose name says no split, beside those of splits (first "extra.tar"); 1 hidden file (first ".DS_Store")`,
 	},
-	{about: "a compressed copy", files: []string{"train-0.tar", "train-0.tar.gz"}, want: []string{"train-0.tar"}, pass: `1 compressed copies of tars (first "train-0.tar.gz")`},
+	{about: "a compressed copy", files: []string{"train-0.tar", "train-0.tar.gz"}, want: []string{"train-0.tar"}, pass: `1 compressed copy of a tar (first "train-0.tar.gz")`},
 	{about: "in capitals", files: []string{"TRAIN-0.TAR"}, want: []string{"TRAIN-0.TAR"}},
 	{about: "nothing", files: []string{"a/b.jpg"}, kind: errs.ErrNotFound, says: "holds no tar"},
 	{about: "too deep", files: []string{"a/b/c/train-0.tar"}, kind: errs.ErrNotFound, says: "holds no tar"},

@@ -25,6 +25,7 @@ type grouper struct {
 	fields  wdsFields
 	members []wdsMember
 	passed  Survey
+	emptied map[string]bool // keys whose image is empty
 	group   int
 	key     string
 }
@@ -282,6 +283,10 @@ func (g *grouper) images() (samples []wdsSample, rest []int, err error) {
 			switch {
 			case rank < 0:
 				continue
+			case m.size == 0:
+				g.emptied[m.key] = true
+				g.passed.Add(passEmpty, m.name)
+				continue
 			case image >= 0 && g.members[image].field == m.field:
 				return nil, nil, faultAt(m, "second member %q", m.name)
 			case image >= 0 && g.fields.image == nil:
@@ -303,6 +308,7 @@ func (g *grouper) images() (samples []wdsSample, rest []int, err error) {
 		for k := i; k < end; k++ {
 			switch {
 			case k == image:
+			case g.members[k].size == 0 && g.fields.imageRank(g.members[k].field, stem) >= 0: // it is counted
 			case image >= 0 && g.members[k].labels != nil:
 				samples[len(samples)-1].labels = append(samples[len(samples)-1].labels, k)
 			default:
@@ -412,7 +418,7 @@ func (g *grouper) passRest(samples []wdsSample, rest []int, source string) {
 			}
 		}
 	}
-	lost, kinds := map[string]bool{}, map[string]bool{}
+	lost, kinds := g.emptied, map[string]bool{}
 	for _, i := range rest {
 		m := g.members[i]
 		if !has[m.key] {

@@ -77,7 +77,7 @@ var groupCases = []struct {
 	{about: "AppleDouble", members: members("./._0.jpg", "./0.jpg", "./._0.cls", "./0.cls=1", "__MACOSX/0.jpg"), want: []string{"./0.jpg 1"}, passed: `3 AppleDouble members of macOS (._NAME) (first "./._0.cls")`},
 	{
 		about: "what ends no sample", members: members("0.jpg", ".hidden.jpg", "README", "__url__=u", "d/=", "fifo.jpg=FIFO", "0.cls=1"), want: []string{"0.jpg 1"},
-		passed: `1 hidden members (first ".hidden.jpg"); 1 members about the shard (__NAME__) (first "__url__"); 1 members that are no files (first "fifo.jpg"); 1 members without an extension (first "README")`,
+		passed: `1 hidden member (first ".hidden.jpg"); 1 member about the shard (__NAME__) (first "__url__"); 1 member that is no file (first "fifo.jpg"); 1 member without an extension (first "README")`,
 	},
 	{about: "all images, then all labels", members: members("0.jpg", "1.jpg", "2.jpg", "0.cls=5", "1.cls=6"), want: []string{"0.jpg 5", "1.jpg 6", "2.jpg -1"}},
 	{about: "all labels, then all images", members: members("0.cls=5", "1.cls=6", "1.jpg", "0.jpg"), want: []string{"1.jpg 6", "0.jpg 5"}},
@@ -85,14 +85,14 @@ var groupCases = []struct {
 	{about: "apart, and a key twice", members: members("0.jpg", "1.jpg", "0.jpg", "0.cls=5"), want: []string{"0.jpg -1", "1.jpg -1", "0.jpg 5"}},
 	{about: "apart, and which is unknown", members: members("0.jpg", "1.jpg", "0.jpg", "1.cls=3", "0.cls=5"), says: "out of order"},
 	{about: "a sample twice", members: members("0.jpg", "0.cls=1", "1.jpg", "1.cls=2", "0.jpg", "0.cls=3"), want: []string{"0.jpg 1", "1.jpg 2", "0.jpg 3"}},
-	{about: "a label twice, apart", members: members("0.jpg", "0.cls=1", "1.jpg", "0.cls=3"), want: []string{"0.jpg 1", "1.jpg -1"}, passed: `1 labels of samples that have one (first "0.cls")`},
+	{about: "a label twice, apart", members: members("0.jpg", "0.cls=1", "1.jpg", "0.cls=3"), want: []string{"0.jpg 1", "1.jpg -1"}, passed: `1 label of a sample that has one (first "0.cls")`},
 	{about: "labels without images", members: members("0.jpg", "0.cls=1", "9.cls=3", "9.txt", "8.json={}"), want: []string{"0.jpg 1"}, passed: `2 samples without an image (first "8.json")`},
 	{
 		about: "other members", members: members("0.jpg", "0.txt", "0.json={}", "0.cls=1", "1.txt", "1.jpg"), want: []string{"0.jpg 1", "1.jpg -1"},
-		passed: `1 other members of samples (.json) (first "0.json"); 2 other members of samples (.txt) (first "0.txt")`,
+		passed: `1 other member of samples (.json) (first "0.json"); 2 other members of samples (.txt) (first "0.txt")`,
 	},
 	{about: "upper case", members: members("0.JPG", "0.CLS=2"), want: []string{"0.JPG 2"}},
-	{about: "dotted folders", members: members("a.b/0001.jpg", "a.b/0001.cls=1", "a.b/0002.jpg", "a.b/README"), want: []string{"a.b/0001.jpg 1", "a.b/0002.jpg -1"}, passed: `1 members without an extension (first "a.b/README")`},
+	{about: "dotted folders", members: members("a.b/0001.jpg", "a.b/0001.cls=1", "a.b/0002.jpg", "a.b/README"), want: []string{"a.b/0001.jpg 1", "a.b/0002.jpg -1"}, passed: `1 member without an extension (first "a.b/README")`},
 
 	{about: "number forms", members: members("0.jpg", "0.cls=3.0", "1.jpg", "1.cls= 4\r\n", "2.jpg", "2.cls=\xef\xbb\xbf5", "3.jpg", "3.cls=-1", "4.jpg", "4.cls=007"), want: []string{"0.jpg 3", "1.jpg 4", "2.jpg 5", "3.jpg -1", "4.jpg 7"}},
 	{about: "class names", members: members("0.jpg", "0.cls=dog", "1.jpg", "1.cls=cat\n", "2.jpg", "3.jpg", "3.cls=dog"), want: []string{"0.jpg dog", "1.jpg cat", "2.jpg -1", "3.jpg dog"}},
@@ -100,43 +100,47 @@ var groupCases = []struct {
 	{about: "label none", fields: "?label=none", members: members("0.jpg", "0.cls=dog", "1.jpg", "1.cls=7"), want: []string{"0.jpg -1", "1.jpg -1"}, passed: `2 other members of samples (.cls) (first "0.cls")`},
 	{about: "class", members: members("0.jpg", "0.class=2"), want: []string{"0.jpg 2"}},
 	{about: "cls before class", members: members("0.jpg", "0.class=2", "0.cls=3", "1.jpg", "1.class=3"), want: []string{"0.jpg 3", "1.jpg -1"}, passed: `2 other members of samples (.class) (first "0.class")`},
-	{about: "label that is none", members: members("0.jpg", "0.label=\x00\x01"), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.label) (first "0.label")`},
+	{about: "empty images", members: members("0.jpg", "0.cls=1", "1.jpg=", "1.cls=2", "2.jpg=", "3.jpg=", "3.txt"), want: []string{"0.jpg 1"}, passed: `3 empty files (0 bytes) (first "1.jpg")`},
+	{about: "an empty image beside another", fields: "?image=jpg;png", members: members("0.jpg=", "0.png", "0.cls=1", "1.jpg", "1.png="), want: []string{"0.png 1", "1.jpg -1"}, passed: `2 empty files (0 bytes) (first "0.jpg")`},
+	{about: "an empty mask", members: members("0.jpg", "0.mask.png=", "0.cls=1"), want: []string{"0.jpg 1"}, passed: `1 picture beside the image of a sample (.png) (first "0.mask.png")`},
+	{about: "nothing but empty images", members: members("0.jpg=", "0.cls=1"), passed: `1 empty file (0 bytes) (first "0.jpg")`},
+	{about: "label that is none", members: members("0.jpg", "0.label=\x00\x01"), want: []string{"0.jpg -1"}, passed: `1 other member of samples (.label) (first "0.label")`},
 	{about: "json", members: members("0.jpg", `0.json={"label": 3, "caption": "x"}`, "1.jpg", `1.json={"label": 4}`), want: []string{"0.jpg 3", "1.jpg 4"}},
 	{about: "json, apart", members: members("0.jpg", "1.jpg", `0.json={"class": 3}`, `1.json={"class": 4}`), want: []string{"0.jpg 3", "1.jpg 4"}},
 	{about: "json, a number before a name", members: members("0.jpg", `0.json={"label": "cat", "class_id": 3}`), want: []string{"0.jpg 3"}},
 	{about: "json, a name", members: members("0.jpg", `0.json={"class": "cat"}`), want: []string{"0.jpg cat"}},
 	{about: "json, a number as text", members: members("0.jpg", `0.json={"cls": "3"}`), want: []string{"0.jpg 3"}},
-	{about: "json, another key", members: members("0.jpg", `0.json={"Kind": 3}`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
+	{about: "json, another key", members: members("0.jpg", `0.json={"Kind": 3}`), want: []string{"0.jpg -1"}, passed: `1 other member of samples (.json) (first "0.json")`},
 	{about: "json, another key, named", fields: "?label=json.Kind", members: members("0.jpg", `0.json={"Kind": 3}`), want: []string{"0.jpg 3"}},
-	{about: "json, no label", members: members("0.jpg", `0.json={"label": [1,2], "class": null, "cls": {"a": 1}}`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
+	{about: "json, no label", members: members("0.jpg", `0.json={"label": [1,2], "class": null, "cls": {"a": 1}}`), want: []string{"0.jpg -1"}, passed: `1 other member of samples (.json) (first "0.json")`},
 	{about: "json, true and false", members: members("0.jpg", `0.json={"label": true}`, "1.jpg", `1.json={"label": false}`), want: []string{"0.jpg 1", "1.jpg 0"}},
 	{about: "json of Python", members: members("0.jpg", `0.json={"label": 3, "score": NaN, "a": -Infinity, "b\"": "NaN"}`), want: []string{"0.jpg 3"}},
-	{about: "json, NaN is a label of none", members: members("0.jpg", `0.json={"label": NaN}`, "1.jpg", `1.json={"label": 2}`), want: []string{"0.jpg -1", "1.jpg 2"}, passed: `1 other members of samples (.json) (first "0.json")`},
+	{about: "json, NaN is a label of none", members: members("0.jpg", `0.json={"label": NaN}`, "1.jpg", `1.json={"label": 2}`), want: []string{"0.jpg -1", "1.jpg 2"}, passed: `1 other member of samples (.json) (first "0.json")`},
 	{about: "json, NaN in a name", members: members("0.jpg", `0.json={"label": "NaN Infinity", "x": NaN}`), want: []string{"0.jpg NaN Infinity"}},
-	{about: "json beside cls", members: members("0.jpg", "0.cls=3", "1.jpg", `1.json={"label": 4}`, "2.jpg", "2.cls=5", `2.json={"label": 9}`), want: []string{"0.jpg 3", "1.jpg 4", "2.jpg 5"}, passed: `1 other members of samples (.json) (first "2.json")`},
-	{about: "json that is none", members: members("0.jpg", `0.json={"label": 3`), want: []string{"0.jpg -1"}, passed: `1 other members of samples (.json) (first "0.json")`},
-	{about: "a field named as the label", fields: "?label=y", members: members("0.jpg", "0.y=2", "0.cls=3"), want: []string{"0.jpg 2"}, passed: `1 other members of samples (.cls) (first "0.cls")`},
+	{about: "json beside cls", members: members("0.jpg", "0.cls=3", "1.jpg", `1.json={"label": 4}`, "2.jpg", "2.cls=5", `2.json={"label": 9}`), want: []string{"0.jpg 3", "1.jpg 4", "2.jpg 5"}, passed: `1 other member of samples (.json) (first "2.json")`},
+	{about: "json that is none", members: members("0.jpg", `0.json={"label": 3`), want: []string{"0.jpg -1"}, passed: `1 other member of samples (.json) (first "0.json")`},
+	{about: "a field named as the label", fields: "?label=y", members: members("0.jpg", "0.y=2", "0.cls=3"), want: []string{"0.jpg 2"}, passed: `1 other member of samples (.cls) (first "0.cls")`},
 	{about: "a field that is no label", fields: "?label=txt", members: members("0.jpg", "0.txt=two\nlines"), says: "is no class"},
 
 	{about: "input.jpg", members: members("0.input.jpg", "0.cls=1", "1.input.jpg", "1.cls=2"), want: []string{"0.input.jpg 1", "1.input.jpg 2"}},
 	{about: "img", members: members("0.image", "0.cls=1"), want: []string{"0.image 1"}},
 	{about: "mask", members: members("0.jpg", "0.mask.png", "0.cls=1", "1.seg.png", "1.jpg"), want: []string{"0.jpg 1", "1.jpg -1"}, passed: `2 pictures beside the image of a sample (.png) (first "0.mask.png")`},
-	{about: "mask without its image", members: members("0.jpg", "0.mask.png", "1.mask.png"), want: []string{"0.jpg -1"}, passed: `1 pictures beside the image of a sample (.png) (first "0.mask.png"); 1 samples without an image (first "1.mask.png")`},
+	{about: "mask without its image", members: members("0.jpg", "0.mask.png", "1.mask.png"), want: []string{"0.jpg -1"}, passed: `1 picture beside the image of a sample (.png) (first "0.mask.png"); 1 sample without an image (first "1.mask.png")`},
 	{about: "left and right", members: members("0.left.jpg", "0.right.jpg"), says: `?image=left.jpg`},
 	{about: "left and right of other keys", members: members("0.left.jpg", "1.right.jpg"), says: `more than one picture may be the image`},
 	{
 		about: "left is named", fields: "?image=left.jpg", members: members("0.left.jpg", "0.right.jpg", "1.right.jpg"), want: []string{"0.left.jpg -1"},
-		passed: `1 pictures beside the image of a sample (.jpg) (first "0.right.jpg"); 1 samples without an image (first "1.right.jpg")`,
+		passed: `1 picture beside the image of a sample (.jpg) (first "0.right.jpg"); 1 sample without an image (first "1.right.jpg")`,
 	},
 	{about: "two bare pictures", members: members("0.jpg", "0.png"), says: `more than one picture has the key "0": "0.jpg" and "0.png"`},
 	{about: "two bare pictures, apart", members: members("0.jpg", "1.jpg", "0.png", "1.png"), says: `more than one picture has the key "0"`},
-	{about: "the first that is there", fields: "?image=png;jpg", members: members("0.jpg", "0.png", "1.jpg"), want: []string{"0.png -1", "1.jpg -1"}, passed: `1 pictures beside the image of a sample (.jpg) (first "0.jpg")`},
+	{about: "the first that is there", fields: "?image=png;jpg", members: members("0.jpg", "0.png", "1.jpg"), want: []string{"0.png -1", "1.jpg -1"}, passed: `1 picture beside the image of a sample (.jpg) (first "0.jpg")`},
 	{about: "key with dots", members: members("a0.v2.jpg", "a0.v2.cls=1", "a1.v2.jpg", "a1.v2.cls=2"), want: []string{"a0.v2.jpg 1", "a1.v2.jpg 2"}},
 	{about: "key with dots and a number", members: members("a0.v2.01.jpg", "a0.v2.01.cls=1", "a1.v3.2.jpg", "a1.v3.2.cls=2"), want: []string{"a0.v2.01.jpg 1", "a1.v3.2.jpg 2"}},
 	{about: "one key by WebDataset's rule", members: members("a.0.jpg", "a.0.cls=1", "a.1.jpg", "a.1.cls=2"), says: `the key "a"`},
 
 	{about: "hard link", members: members("0.jpg", "0.cls=3", "1.jpg="+hardMark+"0.jpg", "1.cls="+hardMark+"0.cls"), want: []string{"0.jpg 3", "1.jpg 3 0.jpg"}},
-	{about: "hard link to what is no sample", members: members("blob/1", "1.jpg="+hardMark+"blob/1"), want: []string{"1.jpg -1 blob/1"}, passed: `1 members without an extension (first "blob/1")`},
+	{about: "hard link to what is no sample", members: members("blob/1", "1.jpg="+hardMark+"blob/1"), want: []string{"1.jpg -1 blob/1"}, passed: `1 member without an extension (first "blob/1")`},
 	{about: "symbolic link", members: members("b/1.jpg="+softMark+"../a/0.jpg", "b/1.cls=1", "a/0.jpg", "a/0.cls=3"), want: []string{"b/1.jpg 1 a/0.jpg", "a/0.jpg 3"}},
 	{
 		about: "links to links, in a ring, out of the tar", members: members("0.jpg", "1.jpg="+softMark+"2.jpg", "2.jpg="+hardMark+"0.jpg", "3.jpg="+softMark+"4.jpg", "4.jpg="+softMark+"3.jpg", "5.jpg="+softMark+"/etc/passwd"),
@@ -144,7 +148,7 @@ var groupCases = []struct {
 	},
 	{about: "a label that links to no label", members: members("0.jpg", "x=3", "0.cls="+hardMark+"x"), says: "not read as a label"},
 	{about: "empty tar", want: nil},
-	{about: "no image at all", members: members("dataset.json={}", "__url__"), passed: `1 members about the shard (__NAME__) (first "__url__"); 1 samples without an image (first "dataset.json")`},
+	{about: "no image at all", members: members("dataset.json={}", "__url__"), passed: `1 member about the shard (__NAME__) (first "__url__"); 1 sample without an image (first "dataset.json")`},
 }
 
 // One odd member must not take the labels of its shard.
@@ -159,6 +163,33 @@ func TestOddLabelOfTar(t *testing.T) {
 		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members(append(three, odd)...)...)})
 		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
 		errstest.Want(t, err, errs.ErrCorrupt, why, "?label=none")
+	}
+	for odd, why := range map[string]string{
+		"2.cls=\x00\x00\x00\x01\x02\x03\x04\x05": `label of "2.cls": "\x00\x00\x00\x01\x02\x03\x04\x05" is no class`,
+		"2.cls=caf\xe9":                          `is no class`,
+		"2.cls=":                                 `label of "2.cls": "" is no class`,
+		"2.cls= \n":                              `is no class`,
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg", "1.cls=2", "2.jpg", odd)...)})
+		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+		errstest.Want(t, err, errs.ErrCorrupt, why, "?label=none", "?label=FIELD")
+		src, err := Open(context.Background(), "wds:"+dir+"/a.tar?label=none", Options{CacheDir: t.TempDir()})
+		if err != nil || src.Len() != 3 {
+			t.Fatalf("%q: the hint: %v", odd, err)
+		}
+		src.Close()
+	}
+	for _, pair := range [][]string{ // one of each: which is the odd one cannot be said
+		{`0.json={"label": 3}`, `1.json={"label": "cat"}`},
+		{`0.json={"label": 3}`, `1.json={"label": [1]}`},
+		{`0.json={"class_name": "cat"}`, `1.json={"class_name": 3}`},
+		{"0.label=3", "1.label=\x00\x01"},
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members(append(pair, "0.jpg", "1.jpg")...)...)})
+		_, err := Open(context.Background(), "wds:"+dir+"/a.tar", Options{CacheDir: t.TempDir()})
+		errstest.Want(t, err, errs.ErrCorrupt, "?label=none")
 	}
 	dir := t.TempDir()
 	writeTree(t, dir, map[string][]byte{"a.tar": tarBytes(t, members("0.jpg", "0.cls=1", "1.jpg", `1.json={"label": "cat"}`)...)})
@@ -309,9 +340,9 @@ func TestWDSReading(t *testing.T) {
 		{"label", "", nil, ""},
 		{"label?label=json.label", "label=json.label", nil, ""},
 		{"label?label=json.none", "", errs.ErrNotFound, "no sample has a label in json.none"},
-		{"label?image=webp", "", errs.ErrNotFound, "1 samples without an image"},
-		{"label?label=", "", errs.ErrUsage, "no such field option"},
-		{"label?image=jpg&color=red", "", errs.ErrUsage, "no such field option"},
+		{"label?image=webp", "", errs.ErrNotFound, "1 sample without an image"},
+		{"label?label=", "", errs.ErrUsage, "names no image or label"},
+		{"label?image=jpg&color=red", "", errs.ErrUsage, "names no image or label"},
 		{"label?image=jpg;;png", "", errs.ErrUsage, "empty field"},
 		{"plain", "", nil, ""},
 	} {
@@ -355,7 +386,10 @@ func TestNoTar(t *testing.T) {
 		{"a.tar", []byte("\x04\x22\x4d\x18" + strings.Repeat("x", 600)), []string{"lz4 -dc"}},
 		{"a.tar", []byte("PK\x03\x04" + strings.Repeat("x", 600)), []string{"zip archive"}},
 		{"a.tar", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"), []string{"Git LFS pointer", "git lfs pull"}},
-		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"web page"}},
+		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"HTML page"}},
+		{"a.tar", append([]byte("\xff\xd8\xff\xe0"), make([]byte, 600)...), []string{"a JPEG image, not a tar"}},
+		{"a.tar", []byte("PAR1" + strings.Repeat("x", 600)), []string{"a Parquet file", "parquet:FILE"}},
+		{"a.tar", []byte("\x1f\x9d\x90" + strings.Repeat("x", 600)), []string{"compress-compressed", "uncompress -c"}},
 	} {
 		dir := t.TempDir()
 		writeTree(t, dir, map[string][]byte{c.name: c.data})

@@ -172,7 +172,7 @@ func nullNotNumbers(b []byte) []byte {
 
 // labelSource chooses the source of the labels of a shard from what its members say. A
 // .cls member is one always; others are if all that they say are labels. Failing that, one
-// of which most are labels is chosen too: the odd member is then refused, as the
+// of which at least half are labels is chosen too: the odd member is then refused, as the
 // alternative is to lose the labels of all.
 func labelSource(all []tarLabels) string {
 	type seen struct{ numbers, names, faults int }
@@ -198,7 +198,7 @@ func labelSource(all []tarLabels) string {
 		return labelFields[0]
 	}
 	for _, odd := range []bool{false, true} {
-		ok := func(good, bad int) bool { return bad == 0 || odd && good > bad }
+		ok := func(good, bad int) bool { return bad == 0 || odd && good >= bad }
 		for _, source := range labelFields[1:] {
 			if s := found[source]; s != nil && ok(s.numbers+s.names, s.faults) {
 				return source

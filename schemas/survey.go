@@ -3,6 +3,7 @@ package schemas
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,7 +40,7 @@ func (s Survey) Count() int64 {
 func (s Survey) String() string {
 	var passed, kept []string
 	for _, p := range s {
-		part := fmt.Sprintf("%d %s (first %q)", p.Count, p.Reason, p.First)
+		part := fmt.Sprintf("%d %s (first %q)", p.Count, p.Things(), p.First)
 		if p.Kept {
 			kept = append(kept, "kept "+part)
 		} else {
@@ -50,6 +51,36 @@ func (s Survey) String() string {
 		passed[0] = fmt.Sprintf("passed over %d: %s", s.Count(), passed[0])
 	}
 	return strings.Join(append(passed, kept...), "; ")
+}
+
+// oneOf are reasons whose singular no rule gives.
+var oneOf = map[string]string{
+	"pipes, sockets and devices":               "pipe, socket or device",
+	"folders that are not those of the splits": "folder that is not one of the splits'",
+	"copies of other files":                    "copy of another file",
+	"copies of other shards":                   "copy of another shard",
+	"members that are no files":                "member that is no file",
+	"compressed copies of tars":                "compressed copy of a tar",
+	"labels of samples that have one":          "label of a sample that has one",
+}
+
+// plural is the noun that a reason begins with, and the verb that goes with it.
+var plural = regexp.MustCompile(`^((?:[\pL-]+ )*?)(file|picture|archive|list|label|folder|image|link|row|column|member|sample|thing)s( that are| that lead| whose names say)?\b(.*?)(, which are\b.*)?$`)
+
+// Things is the reason as it follows the count: "file with another extension (.txt)" for 1.
+func (p PassedOver) Things() string {
+	if p.Count != 1 {
+		return p.Reason
+	}
+	if one, ok := oneOf[p.Reason]; ok {
+		return one
+	}
+	m := plural.FindStringSubmatch(p.Reason)
+	if m == nil {
+		return p.Reason
+	}
+	verb := map[string]string{"": "", " that are": " that is", " that lead": " that leads", " whose names say": " whose name says"}[m[3]]
+	return m[1] + m[2] + verb + m[4] + strings.Replace(m[5], ", which are", ", which is", 1)
 }
 
 // Largest is the n reasons that most things were passed over for, sorted by reason.

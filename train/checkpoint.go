@@ -101,6 +101,31 @@ func checkpointFiles(dir string) ([]string, error) {
 	return files, nil
 }
 
+// CheckCheckpoints finds what is in the place of a file of the checkpoints of the steps after
+// from, up to to, before they are made.
+func CheckCheckpoints(dir string, from, to int64) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return errs.New("list checkpoints", dir, "make the folder readable", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	for _, e := range entries {
+		var step int64
+		var kind string
+		n, err := fmt.Sscanf(e.Name(), "step-%d.%s", &step, &kind)
+		isOurs := err == nil && n == 2 && (kind == "json" || kind == "safetensors")
+		// An older one is removed in time, for which it must be no folder.
+		if isOurs && step <= to && (step > from || e.IsDir()) {
+			if err := durable.CheckIn(dir, e.Name()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // pruneCheckpoints removes all but the newest keep checkpoints, and what a
 // killed process left half-written.
 func pruneCheckpoints(dir string, keep int) error {

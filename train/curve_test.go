@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
 	"resslt/train/torch"
@@ -20,6 +21,7 @@ const window = 20
 // than twice what PyTorch's own fp32 runs are from it, that differ in nothing but
 // rounding.
 func TestLossCurve(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	torchtest.RestoreThreads(t)
 	if err := torch.SetNumThreads(1); err != nil { // two that share a core with others are far slower than one

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/objective"
@@ -207,6 +208,7 @@ func (s oneStep) within(tb testing.TB, truth nntest.Values, bound float64) {
 // change sides; bf16's by its epsilon and the network's depth, as rounded weights show
 // them. TF32 has two bits more than bf16, and a quarter of its bound.
 func TestDeviceGradients(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	s, truth, kinks := fp32Step(t)
 	fp32 := func(t *testing.T, s oneStep) {

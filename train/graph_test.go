@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
 )
@@ -63,6 +64,7 @@ func runAsync(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 // TestGraphIsThePlainStep: steps that are replayed leave the bits of steps that are not,
 // through the warm-up of equation 7, with statistics and without, by every objective.
 func TestGraphIsThePlainStep(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
 		"ressl":      func(*Config) {},

@@ -11,6 +11,7 @@ import (
 	"resslt/augment/augmenttest"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 // rig is a renderer with buffers.
@@ -54,6 +55,7 @@ func TestTurboIsTheDefault(t *testing.T) {
 // difference of at most 1/255. ref and gift decode JPEG in Go, whose IDCT rounds
 // otherwise; on PNG turbo and ref are equal.
 func TestEnginesAgree(t *testing.T) {
+	racetest.SkipNumbers(t)
 	jpg := readFile(t, parityFiles+"jpeg420.jpg")
 	png := readFile(t, "../testdata/parity/picture.png")
 	for _, other := range []string{"ref", "gift"} {

@@ -13,6 +13,7 @@ import (
 	"resslt/augment"
 	"resslt/augment/augmenttest"
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 )
 
 // TestGoldenEveryOp renders the policy of augment's test of that name by every
@@ -20,6 +21,7 @@ import (
 // plans and pixels, and for JPEG, which libjpeg-turbo decodes, those of this
 // package, made on amd64. They hold on every CPU, so that one farm may mix them.
 func TestGoldenEveryOp(t *testing.T) {
+	racetest.SkipNumbers(t)
 	policy, err := augment.ParsePolicy("every_op.yaml", readFile(t, "../testdata/every_op.yaml"))
 	if err != nil {
 		t.Fatal(err)

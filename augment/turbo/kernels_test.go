@@ -9,6 +9,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 )
 
 // randomStep draws any step with any arguments that a plan may have.
@@ -72,6 +73,7 @@ func randomPlan(rng *rand.Rand, w, h int) augment.Plan {
 // TestKernelsAgreeWithReference paints thousands of random plans, with every
 // step there is, by every tier of kernels, and asks for augment.Execute's bytes.
 func TestKernelsAgreeWithReference(t *testing.T) {
+	racetest.SkipNumbers(t)
 	for _, tier := range tiers() {
 		t.Run(tier.String(), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, uint64(tier)))
@@ -136,6 +138,7 @@ func firstDifference(a, b []byte) int {
 
 // TestHueOnEveryColour compares the hue shift on all 2^24 colours.
 func TestHueOnEveryColour(t *testing.T) {
+	racetest.SkipNumbers(t)
 	if testing.Short() {
 		t.Skip("16 million colours")
 	}
@@ -173,6 +176,7 @@ func TestHueOnEveryColour(t *testing.T) {
 // TestPhotosAgreeWithReference draws the plans of every preset for real
 // pictures; the reference works on the pixels that turbo decoded.
 func TestPhotosAgreeWithReference(t *testing.T) {
+	racetest.SkipNumbers(t)
 	samples := photos(t, 24)
 	for _, tier := range tiers() {
 		t.Run(tier.String(), func(t *testing.T) {

@@ -144,8 +144,7 @@ func (a *Assembler) Take(step int64) (*schemas.Batch, error) {
 	a.dropBelow(step + 1)
 	if b.tombstone != "" {
 		a.give(b.buf)
-		return nil, errs.New("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost),
-			"fix the data or the workers, then resume", errs.Because(errs.ErrTombstone, b.tombstone))
+		return nil, errs.Tombstone("batch", fmt.Sprintf("step %d, chunk %d", step, b.lost), b.tombstone, ", then resume")
 	}
 	batch := b.buf.batch(a, step)
 	if batch.Replaced > 0 && a.spec.OnError == schemas.Fail {

@@ -41,8 +41,9 @@ func Export(ctx context.Context, source Source, o Options, progress func(step in
 				return err
 			}
 			if c.Tombstone != "" {
+				why, _ := errs.CutHint(c.Tombstone)
 				return errs.New("export", fmt.Sprintf("chunk %d of step %d", index, step), "choose the steps before it with --steps",
-					errs.Because(errs.ErrTombstone, c.Tombstone))
+					errs.Because(errs.ErrTombstone, why))
 			}
 			if err := r.Chunk(ctx, c); err != nil {
 				return err

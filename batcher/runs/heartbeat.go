@@ -52,6 +52,19 @@ type Heartbeat struct {
 	Failed []FailedTask `json:"failed,omitempty"`
 }
 
+// defaultLife is how long a worker that does not say Every may be silent and count as live.
+const defaultLife = 30 * time.Second
+
+// Live reports whether the worker is there: not silent for longer than three heartbeats at now,
+// by this machine's clock.
+func (b *Heartbeat) Live(now time.Time) bool {
+	life := defaultLife
+	if b.Every > 0 && b.Every < time.Hour {
+		life = max(3*b.Every, time.Second)
+	}
+	return now.Sub(b.Time) < life
+}
+
 // FailedTask is a task that failed, and why.
 type FailedTask struct {
 	Seq uint64 `json:"seq"` // of the task

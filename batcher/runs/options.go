@@ -23,6 +23,7 @@ const (
 // Defaults of Options.
 const (
 	DefaultAckWait    = 30 * time.Second
+	DefaultSleepAfter = time.Hour
 	defaultMaxDeliver = 5
 	// DefaultPriority is that of a run that gives none; MaxPriority is the largest.
 	DefaultPriority = 10
@@ -32,6 +33,7 @@ const (
 	defaultMaxAckPending = 1024
 
 	// A run's options come over the wire, too.
+	maxSleepAfter    = 366 * 24 * time.Hour
 	maxAckWait       = time.Hour // for so long a task of a worker that vanished stays away
 	mostDeliver      = 1000
 	mostAckPending   = 1 << 20                      // tasks that the broker keeps account of
@@ -71,10 +73,29 @@ type Options struct {
 	MaxDeliver int
 	// MaxAckPending is how many tasks may be out at once, over all workers; default 1024.
 	MaxAckPending int
+	// SleepAfter is how long the run may be without a trainer before it is put to sleep;
+	// default 1 h.
+	SleepAfter time.Duration `json:",omitempty"`
 	// Priority, 1 to 100, is the run's weight where runs share workers: one of 30 gets three
 	// times the time of one of 10, as long as it has tasks. Default 10.
 	Priority int `json:",omitempty"`
 }
+
+// storedOptions is c.<run>.options, JSON.
+type storedOptions struct {
+	Options
+	// Sleep is written by who puts the run to sleep, on the condition that nobody has opened it
+	// since: who opens it then writes over it, and who was faster is seen by the other.
+	Sleep sleepNote `json:",omitempty"`
+}
+
+// sleepNote is "" in the options of one who opened the run.
+type sleepNote string
+
+const (
+	fallsAsleep sleepNote = "falls asleep" // its streams are being deleted
+	isAsleep    sleepNote = "asleep"
+)
 
 func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.Storage == "" {
@@ -94,6 +115,9 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	}
 	if o.MaxAckPending == 0 {
 		o.MaxAckPending = defaultMaxAckPending
+	}
+	if o.SleepAfter == 0 {
+		o.SleepAfter = DefaultSleepAfter
 	}
 	if o.Priority == 0 {
 		o.Priority = DefaultPriority
@@ -122,6 +146,7 @@ func (o Options) validate(kind error) error {
 	}{
 		{"window", o.Window, mostWindow, ""},
 		{"max_bytes", o.MaxBytes, maxStreamBytes, ""},
+		{"sleep_after", int64(o.SleepAfter), int64(maxSleepAfter), fmt.Sprint(maxSleepAfter)},
 		{"ack_wait", int64(o.AckWait), int64(maxAckWait), fmt.Sprint(maxAckWait)},
 		{"max_deliver", int64(o.MaxDeliver), mostDeliver, ""},
 		{"max_ack_pending", int64(o.MaxAckPending), mostAckPending, ""},
@@ -156,7 +181,7 @@ func (o Options) validateFor(spec *schemas.RunSpec, kind error) error {
 // parseOptions reads options that came over the wire, for a run of a valid spec. What they
 // lack stays as it is in o. It returns ErrCorrupt, ErrUnsupported for a field that this build
 // does not know.
-func parseOptions(raw []byte, o Options, spec *schemas.RunSpec) (Options, error) {
+func parseOptions(raw []byte, o storedOptions, spec *schemas.RunSpec) (storedOptions, error) {
 	if len(raw) > maxOptionsBytes {
 		return o, errs.Because(errs.ErrCorrupt, fmt.Sprintf("they have %d bytes, over %d", len(raw), maxOptionsBytes))
 	}

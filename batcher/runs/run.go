@@ -53,7 +53,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, spec schemas
 	if err := checkPayload(js.Conn(), spec.MaxChunkMessage()); err != nil {
 		return nil, err
 	}
-	if err := r.ensure(ctx); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -77,15 +77,15 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 // Names lists the names of the broker's runs, of whatever build, with one request for every
 // 256 streams.
 func Names(ctx context.Context, js jetstream.JetStream) ([]string, error) {
-	lister := js.StreamNames(ctx)
+	streams, err := streamNames(ctx, js)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
-	for s := range lister.Name() {
+	for _, s := range streams {
 		if name, ok := strings.CutPrefix(s, schemas.CtrlStream("")); ok && schemas.CheckRunName(name) == nil {
 			names = append(names, name)
 		}
-	}
-	if err := lister.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
-		return nil, link.Unavailable(js.Conn(), "list runs", "", err)
 	}
 	slices.Sort(names)
 	return names, nil
@@ -132,7 +132,7 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 	found := false
 	// CTRL_ goes last, so that a deletion that was cut short can be repeated by
 	// a name that List still shows.
-	for _, s := range []string{schemas.TasksStream(name), schemas.BatchStream(name), schemas.BeatsStream(name), schemas.CtrlStream(name)} {
+	for _, s := range streamsOf(name) {
 		err := js.DeleteStream(ctx, s)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return link.Unavailable(js.Conn(), "delete run", name, err)
@@ -149,7 +149,8 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 // consumer, RunInfo and options. It repairs a broker that lost its memory.
 func (r *Run) Ensure(ctx context.Context) error {
 	// What the run was opened with since, by whomever, stays.
-	return r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
+	_, err := r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
+	return err
 }
 
 // EnsureOpen does the same for a trainer that is at work: that another has sealed the run
@@ -162,26 +163,41 @@ func (r *Run) EnsureOpen(ctx context.Context) error {
 	return err
 }
 
-// ensure does the same; the options are written on a condition, or in any case.
-func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) error {
+// ensure does the same; the options are written on a condition, or in any case. It names the
+// streams that it made. One that is put to sleep meanwhile is made again.
+func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) (made []string, err error) {
+	for start := time.Now(); ; {
+		some, err := r.ensureOnce(ctx, options...)
+		made = append(made, some...)
+		if !link.IsGone(err) || time.Since(start) > createWait || link.Sleep(ctx, createRetry) != nil {
+			return made, err
+		}
+	}
+}
+
+func (r *Run) ensureOnce(ctx context.Context, options ...jetstream.PublishOpt) (made []string, err error) {
 	if _, err := r.DropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
-		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+		return nil, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	for _, cfg := range r.streams() {
-		if err := r.ensureStream(ctx, cfg); err != nil {
-			return err
+		isNew, err := r.ensureStream(ctx, cfg)
+		if err != nil {
+			return made, err
+		}
+		if isNew {
+			made = append(made, cfg.Name)
 		}
 	}
 	if err := r.storeInfo(ctx); err != nil {
-		return err
+		return made, err
 	}
 	if err := r.storeOptions(ctx, options...); err != nil {
-		return err
+		return made, err
 	}
 	if err := r.ensureQueue(ctx); err != nil {
-		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+		return made, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
-	return nil
+	return made, nil
 }
 
 // ensureQueue makes the workers' consumer of TASKS_<run>, and creates it again where
@@ -214,7 +230,10 @@ func (r *Run) ensureQueue(ctx context.Context) error {
 
 // createWait bounds the wait for a broker that is still removing a deleted
 // stream of the same name: until its folder is gone, it cannot make a new one.
-const createWait = 3 * time.Second
+const (
+	createWait  = 3 * time.Second
+	createRetry = 20 * time.Millisecond
+)
 
 func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, createWait+link.APITimeout)
@@ -224,36 +243,40 @@ func (r *Run) createStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 		if !link.IsStoreTaken(err) || time.Since(start) > createWait {
 			return err
 		}
-		if err := link.Sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := link.Sleep(ctx, createRetry); err != nil {
 			return err
 		}
 	}
 }
 
-func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	err := r.createStream(ctx, cfg)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+// ensureStream makes a stream, or gives the one that is there our configuration. It reports
+// whether there was none.
+func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (made bool, err error) {
+	_, err = r.js.Stream(ctx, cfg.Name)
+	made = errors.Is(err, jetstream.ErrStreamNotFound)
+	err = r.createStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || !made && link.IsOverQuota(err) { // it reserves what is new, first
 		err = r.updateStream(ctx, cfg)
 		if link.IsOtherConfig(err) {
 			if have, serr := r.js.Stream(ctx, cfg.Name); serr == nil && have.CachedInfo().Config.Sealed {
-				return sealedError("open run", r.Name)
+				return false, sealedError("open run", r.Name)
 			}
-			return errs.New("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
+			return false, errs.New("open run", r.Name, "open it with the storage it was made with, choose another --run name, or pass --fresh",
 				errs.BecauseErr(errs.ErrMismatch, err))
 		}
 	}
 	if err == nil {
-		return nil
+		return made, nil
 	}
 	if link.IsOverQuota(err) {
-		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store })", cfg.MaxBytes>>20)
+		hint := fmt.Sprintf("give the broker more than %d MiB for files (jetstream { max_file_store }), or delete runs (resslt farm ls, rm, gc)", cfg.MaxBytes>>20)
 		if cfg.Storage == jetstream.MemoryStorage {
-			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), a smaller --window, or --storage file", cfg.MaxBytes>>20)
+			hint = fmt.Sprintf("give the broker more than %d MiB of memory (jetstream { max_memory_store }), delete runs (resslt farm ls, rm, gc), a smaller --window, or --storage file", cfg.MaxBytes>>20)
 		}
-		return errs.New("open run", r.Name, hint,
+		return false, errs.New("open run", r.Name, hint,
 			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+	return false, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 }
 
 // storeInfo writes the RunInfo once. Another digest under the name is a mismatch.
@@ -298,7 +321,12 @@ func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schema
 	if err != nil {
 		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
-	info, err := schemas.ParseRunInfo(msg.Data)
+	return parseInfo(name, msg.Data)
+}
+
+// parseInfo reads a run's record as it is stored.
+func parseInfo(name string, body []byte) (*schemas.RunInfo, error) {
+	info, err := schemas.ParseRunInfo(body)
 	if err != nil {
 		return nil, errs.New("look up run", name, "", err)
 	}
@@ -308,7 +336,7 @@ func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schema
 // storeOptions writes the options, and with them the newest DataURI: the RunInfo is
 // written once, and data may move.
 func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
-	body, err := json.Marshal(r.opts)
+	body, err := json.Marshal(storedOptions{Options: r.opts})
 	if err != nil {
 		return errs.New("store run options", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
@@ -324,13 +352,21 @@ func (r *Run) loadOptions(ctx context.Context) error {
 		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
 	}
 	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
-	o := Options{DataURI: r.Info.DataURI}
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound): // it is being opened just now
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return r.takeOptions(nil)
 	case err != nil:
 		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
-	default:
-		if o, err = parseOptions(msg.Data, o, r.Spec()); err != nil {
+	}
+	return r.takeOptions(msg.Data)
+}
+
+// takeOptions reads the options as they are stored, nil for a run that is being opened just now.
+func (r *Run) takeOptions(body []byte) error {
+	o := storedOptions{Options: Options{DataURI: r.Info.DataURI}}
+	if body != nil {
+		var err error
+		if o, err = parseOptions(body, o, r.Spec()); err != nil {
 			return errs.New("run options", r.Name, "open the run again, or use the build that opened it", err)
 		}
 	}

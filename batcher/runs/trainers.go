@@ -24,6 +24,8 @@ type TrainerState struct {
 	Term   time.Duration `json:"term"`   // of its lease
 	Age    time.Duration `json:"age"`    // of the last renewal; 0 where the broker does not say
 	Left   bool          `json:"left"`   // it has closed its stream
+	// Renewed is when the broker took the last renewal.
+	Renewed time.Time `json:"renewed"`
 	// Rate is its steps a second over the last minute, as it says; 0 where it does not.
 	Rate float64 `json:"rate,omitempty"`
 	// Live: the lease was neither left nor has it run out. Brokers before 2.10 do
@@ -39,13 +41,27 @@ func (r *Run) Trainers(ctx context.Context) ([]TrainerState, error) {
 	}
 	var out []TrainerState
 	for name, h := range notes {
-		out = append(out, TrainerState{
-			Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor,
-			Term: h.BoundedTerm(), Age: h.Age, Left: h.Left, Live: !h.Over(),
-		})
+		out = append(out, trainerState(name, h))
 	}
 	slices.SortFunc(out, func(a, b TrainerState) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+func trainerState(name string, h *leases.Held) TrainerState {
+	return TrainerState{
+		Name: name, Host: h.Host, PID: h.PID, Cursor: h.Cursor, Renewed: h.At,
+		Term: h.BoundedTerm(), Age: max(0, h.Age), Left: h.Left, Live: !h.Over(), Rate: h.BoundedRate(),
+	}
+}
+
+// lag is how many steps the trainer may have gone on since it renewed its lease; -1 where it does
+// not say how fast it is.
+func (t *TrainerState) lag() int64 {
+	if t.Rate == 0 {
+		return -1
+	}
+	const renewal = 2 * time.Second // of a lease whose trainer has no peer, and a little
+	return int64(t.Rate*(t.Age+renewal).Seconds()) + 1
 }
 
 // Cursor gives the next step that a trainer needs, or where it stopped. It returns

@@ -109,7 +109,7 @@ func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID
 func (s *Stream) compare(c *wire.Chunk) error {
 	where := fmt.Sprintf("chunk %d of step %d", c.Index, c.Step)
 	if c.Tombstone != "" {
-		return errs.New("record", where, "fix the data or the workers, then resume", errs.Because(errs.ErrTombstone, c.Tombstone))
+		return errs.Tombstone("record", where, c.Tombstone, ", then resume")
 	}
 	if was := s.digests[chunkID{c.Step, c.Index}]; was != "" && was != c.Digest {
 		return errs.New("record", where, "run the same build of the worker on every machine, then resume",

@@ -172,9 +172,9 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 	if err := run.Stopped(ctx); err != nil {
 		return nil, err
 	}
-	batches, err := run.JetStream().Stream(ctx, schemas.BatchStream(run.Name))
+	batches, err := run.Awake(ctx)
 	if err != nil {
-		return nil, link.Unavailable(run.JetStream().Conn(), "open stream", run.Name, err)
+		return nil, err
 	}
 	s := &Stream{
 		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
@@ -195,6 +195,7 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 	g.Go(func() error { return s.consume(gctx) })
 	g.Go(func() error { return s.watch(gctx) })
 	g.Go(func() error { return s.lease.hold(gctx) })
+	g.Go(func() error { s.sweep(gctx); return nil })
 	go func() { // joined by Close
 		defer close(s.joined)
 		if err := g.Wait(); err != nil {
@@ -353,7 +354,7 @@ const closeWait = 2 * time.Second
 
 // Close ends the stream's goroutines and waits for them, then leaves the lease,
 // which keeps the cursor. The run stays in the broker: another Open continues from any
-// step. A stream that failed has returned its error before, and closes without one.
+// step. A run that has ended is put to sleep by the last trainer that closes. A stream that failed has returned its error before, and closes without one.
 func (s *Stream) Close() error {
 	var err error
 	s.closed.Do(func() {
@@ -374,8 +375,26 @@ func (s *Stream) Close() error {
 		if lerr := s.lease.leave(ctx); err == nil && s.reason() == nil {
 			err = lerr
 		}
+		s.letSleep()
 	})
 	return err
+}
+
+// letSleep puts a run to sleep that has ended with this trainer: what its streams still hold
+// nobody asks for. Where that fails, somebody's sweep makes up for it.
+func (s *Stream) letSleep() {
+	if s.at() < s.run.Spec().Steps() || s.reason() != nil || s.opts.Keep < 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	_, _ = s.run.SleepIfEnded(ctx)
+}
+
+// sweep puts to sleep the runs that others left behind, once. It is done for their sake:
+// that it fails, for want of permission say, is nothing to end a run for.
+func (s *Stream) sweep(ctx context.Context) {
+	_, _ = runs.Sweep(ctx, s.run.JetStream(), 0)
 }
 
 // wake wakes a listener that may be awake.

@@ -57,12 +57,7 @@ func TestStreamOnEveryBroker(t *testing.T) {
 				if c, err := run.Cursor(t.Context(), "trainer"); err != nil || c != spec.Steps() {
 					t.Errorf("cursor %d, %v", c, err)
 				}
-				for _, name := range []string{schemas.BatchStream("r"), schemas.TasksStream("r")} {
-					st, err := js.Stream(t.Context(), name)
-					if err != nil || st.CachedInfo().State.Msgs != 0 {
-						t.Errorf("%s still holds %d messages, %v", name, st.CachedInfo().State.Msgs, err)
-					}
-				}
+				isEmpty(t, run)
 				if err := runs.Delete(t.Context(), js, "r"); err != nil {
 					t.Fatal(err)
 				}

@@ -59,7 +59,17 @@ func (w *Worker) period() time.Duration {
 // beat writes the worker's heartbeat for a run, and then gives its tasks back: a beat says
 // that they were given back before the broker counts the delivery. One that does not arrive is
 // followed by another, so its error does not matter.
-func (w *Worker) beat(bh *bulkhead) {
+func (w *Worker) beat(bh *bulkhead) { w.beatBy(bh, w.js.Conn().PublishMsg) }
+
+// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends.
+func (w *Worker) lastBeat(ctx context.Context, bh *bulkhead) {
+	w.beatBy(bh, func(m *nats.Msg) error {
+		_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
+		return err
+	})
+}
+
+func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	b := runs.Heartbeat{
 		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
 		Every: w.period(),
@@ -77,7 +87,7 @@ func (w *Worker) beat(bh *bulkhead) {
 	if err != nil {
 		w.opts.Report(err)
 	} else {
-		_ = w.js.Conn().PublishMsg(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body})
+		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body}) // one that is lost is followed by another
 	}
 	for _, r := range returns {
 		if r.delay > 0 {

@@ -27,6 +27,11 @@
 // Fair. Runs that have tasks waiting get equal shares of a worker's time, whatever their
 // chunks cost; what one leaves unused goes to the others (turns).
 //
+// Asked once. A slot asks the queues of its runs, least served first, for a task that is there.
+// Where there is none, one request of the worker stands with each queue (lobby), for all slots
+// that wait. Answers are never given up on: a task that came after its request's time would be
+// lost to all until its ack wait has passed.
+//
 // # Goroutines
 //
 // A Worker has one for each chunk that it makes at once, and one or two more. The return of

@@ -192,13 +192,7 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 
 // prove has the run's first chunk made, which needs no slot.
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
-	select {
-	case w.proofs <- struct{}{}:
-	case <-ctx.Done():
-		return
-	}
-	defer func() { <-w.proofs }()
-	msg, err := ws.fetch(idleWait / 4)
+	msg, err := ws.fetch(ctx, bh.news)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		ws.lost()
@@ -207,6 +201,13 @@ func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 	case msg == nil:
 		return
 	}
+	select {
+	case w.proofs <- struct{}{}:
+	case <-ctx.Done():
+		w.sendBack(bh, newHand(msg))
+		return
+	}
+	defer func() { <-w.proofs }()
 	w.attend(ctx, w.newTask(ws, msg, setAside), min(proofPatience, w.opts.SlowAfter), w.serveTask)
 }
 

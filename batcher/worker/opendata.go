@@ -103,7 +103,7 @@ func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, er
 const longOpen = 24 * time.Hour
 
 func (w *Worker) openTimedOut(bh *bulkhead) error {
-	return errs.New("open the data of run", bh.name, "see that its store answers, or give this worker a copy with --data URI",
+	return errs.New("open the data of run", bh.name, "see that its store answers, give this worker a copy with --data URI, or more time with --open-timeout",
 		errs.Because(errs.ErrUnavailable, fmt.Sprintf("%.200s does not open in %v", bh.run.Info.DataURI, w.opts.OpenTimeout)))
 }
 

@@ -132,6 +132,7 @@ type Worker struct {
 	turns  turns
 	total  counters
 	crew   crew
+	lobby  *lobby
 	proofs chan struct{} // holds one for each run that is proving itself, without SlowAfter's patience
 }
 
@@ -141,7 +142,9 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	return &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}, nil
+	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}
+	w.lobby = newLobby(w)
+	return w, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -198,18 +201,21 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beats sync.WaitGroup
 	beats.Go(func() { w.beats(bctx) })
-	for i := range w.opts.Workers {
-		g.Go(func() error { w.loop(ctx, i); return nil })
+	for range w.opts.Workers {
+		g.Go(func() error { w.loop(ctx); return nil })
 	}
 	err := g.Wait()
+	w.lobby.close()
 	if n := w.crew.wait(w.opts.Grace + hangWait); n > 0 {
 		w.opts.Report(errs.New("stop worker", w.opts.Name, "see that the runs' stores answer",
 			errs.Because(errs.ErrUnavailable, fmt.Sprintf("left %d of its goroutines, which hang", n))))
 	}
 	stop()
 	beats.Wait()
+	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
+	defer cancel()
 	for _, bh := range w.known() {
-		w.beat(bh) // the counts that it ends with
+		w.lastBeat(ectx, bh) // the counts that it ends with
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)

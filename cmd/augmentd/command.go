@@ -17,6 +17,7 @@ import (
 	"resslt/augment"
 	"resslt/batcher/broker"
 	"resslt/batcher/produce"
+	"resslt/batcher/runs"
 	"resslt/batcher/worker"
 	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
@@ -37,6 +38,7 @@ type options struct {
 	data    []string
 	cache   string
 	grace   time.Duration
+	opening time.Duration
 	seen    observe.Flags
 }
 
@@ -62,6 +64,8 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
+	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read")
+	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
 	return c
 }
@@ -71,6 +75,9 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.workers < 1 {
 		return errs.New("--workers", fmt.Sprint(o.workers), "give 1 or more", errs.ErrUsage)
+	}
+	if o.opening <= 0 || o.grace < 0 {
+		return errs.New("", "--open-timeout and --grace", "give a second or more", errs.ErrUsage)
 	}
 	if err := augment.CheckEngines(); err != nil {
 		return err
@@ -88,14 +95,14 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	defer nc.Close()
 
 	registry := observe.NewRegistry()
-	observe.Connection(registry, nc)
+	observe.Connection(registry, js)
 	stages := observe.NewStages(registry)
 	w, err := newWorker(o, js, stages, log)
 	if err != nil {
 		return err
 	}
 	observe.Worker(registry, w, o.workers)
-	err = work(ctx, o, nc, w, registry, log)
+	err = work(ctx, o, js, w, registry, log)
 	s := w.Stats()
 	log.Info("stopped", "chunks", s.Chunks, "samples", s.Samples, "replaced", s.Replaced, "redelivered", s.Redelivered)
 	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errs.ErrDenied) {
@@ -125,9 +132,19 @@ func connect(ctx context.Context, o options, log *slog.Logger, end context.Cance
 
 func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*worker.Worker, error) {
 	return worker.New(stages.JetStream(js), worker.Options{
-		Workers: o.workers, Grace: o.grace, Engines: augment.EngineNames(),
+		Workers: o.workers, Grace: o.grace, OpenTimeout: o.opening, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(observe.Lines(log), "indexing")}, stages)
+			said, counted := cli.Progress(observe.Lines(log), "indexing"), int64(0)
+			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{
+				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) },
+				Progress: func(done, total int64) {
+					if done-counted >= progressBytes {
+						counted = done
+						worker.Progress(ctx)
+					}
+					said(done, total)
+				},
+			}, stages)
 			if err == nil {
 				log.Info(pipeline.DescribeOpened(src))
 			}
@@ -137,9 +154,14 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 	})
 }
 
+// progressBytes are read of data that are being indexed before that counts as progress: a store
+// that gives a byte a second makes none.
+const progressBytes = 1 << 20
+
 // work runs the worker, the metrics and the log lines about them until ctx ends or one
 // of them fails.
-func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, registry *prometheus.Registry, log *slog.Logger) error {
+func work(ctx context.Context, o options, js jetstream.JetStream, w *worker.Worker, registry *prometheus.Registry, log *slog.Logger) error {
+	nc := js.Conn()
 	g, gctx := errgroup.WithContext(ctx)
 	// The metrics stay up while the worker drains.
 	watched, done := context.WithCancel(context.WithoutCancel(ctx))
@@ -161,6 +183,9 @@ func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, regis
 		return w.Serve(gctx)
 	})
 	g.Go(func() error { report(watched, log, w); return nil })
+	if at, err := o.at.Options("augmentd", broker.RoleWorker); err == nil && access.Anonymous(at) {
+		g.Go(func() error { sweep(watched, js, log); return nil })
+	}
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -172,6 +197,30 @@ func work(ctx context.Context, o options, nc *nats.Conn, w *worker.Worker, regis
 		return nil
 	})
 	return g.Wait()
+}
+
+// sweepEvery is how often abandoned runs are looked for.
+const sweepEvery = 10 * time.Minute
+
+// sweep puts abandoned runs to sleep, as long as there is work: in a farm without roles, where
+// a worker may delete streams. Elsewhere the trainers do.
+func sweep(ctx context.Context, js jetstream.JetStream, log *slog.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		slept, err := runs.Sweep(ctx, js, 0)
+		if len(slept) > 0 {
+			log.Info("put to sleep", "runs", slept)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Debug("not all runs could be looked at", "why", cli.Line(err))
+		}
+	}
 }
 
 // ready returns why the worker cannot work at the moment, nil if it can.

@@ -40,6 +40,7 @@ func write(t *testing.T, path string, data []byte) {
 // Each wrong input is one line on standard error that names the thing and the
 // hint, with the exit code of the design, and never a stack trace.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")
@@ -121,6 +122,7 @@ func TestBadInput(t *testing.T) {
 // Broken pictures among sound ones never stop a run: each is replaced by the
 // next of the order, counted, and the weights are the same again.
 func TestBrokenPicturesAreReplaced(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir := filepath.Join(t.TempDir(), "photos")
 	for class, seed := range map[string]int{"cat": 3, "dog": 7} {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/schemas/bounded"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/schemas/sniff"
 )
@@ -85,10 +85,7 @@ func checkConversion(from, to string) error {
 	if out, err := os.Stat(to); err == nil && os.SameFile(in, out) {
 		return errs.New("convert", to, "name another file to write", errs.Because(errs.ErrUsage, "it is the checkpoint itself"))
 	}
-	if err := bounded.CheckTarget(to); err != nil {
-		return errs.New("convert", to, "name a file to write", err)
-	}
-	return nil
+	return durable.Check(to)
 }
 
 // convert runs the script.

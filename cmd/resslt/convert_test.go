@@ -11,6 +11,7 @@ import (
 // TestOtherFilesAsEncoders: the error says what the file is, and the command that it names is
 // one that there is.
 func TestOtherFilesAsEncoders(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir := t.TempDir()
 	images := filepath.Join(dir, "images")
@@ -48,6 +49,7 @@ func TestOtherFilesAsEncoders(t *testing.T) {
 
 // TestConvert: what PyTorch saves becomes an encoder; several of them are told apart by the user.
 func TestConvert(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import torchvision").Run(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/eval"
@@ -86,6 +87,9 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 		if f.out == "" {
 			f.out = "-"
 		}
+		if err := f.checkOut(protocol); err != nil {
+			return nil, err
+		}
 		e.result.Data = "features"
 		r, dev, err := f.openTorch(c)
 		e.enc.device = dev
@@ -100,6 +104,9 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 		if f.checkpoint != "" {
 			f.out = folderOf(f.checkpoint)
 		}
+	}
+	if err := f.checkOut(protocol); err != nil {
+		return nil, err
 	}
 	var err error
 	if e.enc, err = f.load(c); err != nil {
@@ -119,6 +126,21 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 	}
 	e.result.Data, _, _ = strings.Cut(f.data, ":")
 	return e, nil
+}
+
+// pictures are the files that protocols write besides eval.json.
+var pictures = map[string][]string{"tsne": {"tsne.png", "tsne.html"}, "neighbours": {"neighbours.png"}}
+
+// checkOut finds what is in the place of a file that a protocol will write, before the work.
+func (f *evalFlags) checkOut(protocol string) error {
+	dir, names := f.out, append([]string{eval.ReportFile}, pictures[protocol]...)
+	if dir == "-" { // pictures go to the current folder
+		dir, names = ".", pictures[protocol]
+	}
+	if err := durable.CheckIn(dir, names...); err != nil || f.cache == "" {
+		return err
+	}
+	return durable.CheckIn(f.cache)
 }
 
 // folderOf is the run's folder: a checkpoint is in a subfolder of it.

@@ -50,6 +50,7 @@ func resultOf(t *testing.T, args ...string) eval.Result {
 // TestEvalVerbs runs every verb on real images and an untrained narrow network:
 // better than chance each, features taken once, results kept beside the weights.
 func TestEvalVerbs(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()
@@ -126,6 +127,7 @@ func TestEvalVerbs(t *testing.T) {
 }
 
 func TestEvalBadInput(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()

@@ -23,6 +23,7 @@ import (
 // TestExport holds exported weights against torchvision: it loads them with
 // strict=True and gets the features that `resslt embed` gets.
 func TestExport(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	const python = "/usr/bin/python3" // the one that Debian's packages are for
 	if err := exec.Command(python, "-c", "import torchvision").Run(); err != nil {
@@ -87,6 +88,7 @@ func TestExport(t *testing.T) {
 
 // TestExportRefuses asks for what the file has not.
 func TestExportRefuses(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir := t.TempDir()
 	narrow := filepath.Join(dir, "narrow.safetensors")

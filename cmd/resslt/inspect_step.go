@@ -145,7 +145,7 @@ func remake(ctx context.Context, log *record.Folder, data produce.Source, plans 
 // stepRow draws one slot: which sample it is, then its views.
 func stepRow(spec *schemas.RunSpec, c *wire.Chunk, i int) (*image.RGBA, error) {
 	if c.Tombstone != "" {
-		return nil, errs.New("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), "fix the data or the workers", errs.Because(errs.ErrTombstone, c.Tombstone))
+		return nil, errs.Tombstone("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), c.Tombstone, "")
 	}
 	title := fmt.Sprintf("step %d slot %d sample %d label %d", c.Step, c.Slots[i], c.Samples[i], c.Labels[i])
 	if c.Reasons[i] != "" {

@@ -52,6 +52,7 @@ func imageTar(t *testing.T, n, side int, label func(i int) string) []byte {
 
 // TestLabelsWithoutNames: labels need no names to be scored, by a run or by a verb.
 func TestLabelsWithoutNames(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	run := func(data, out string) outcome {
 		return resslt(t, "run", "--recipe", "images", "--data", data, "--set", "eval_split=train", "--set", "image_size=32", "--set", "stem=small",

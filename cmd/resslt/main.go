@@ -28,7 +28,7 @@ Begin with   resslt run --recipe quickstart`,
 	root.AddCommand(
 		newRunCommand(), newTrainCommand(), newSweepCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
 		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
-		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newKeysCommand(),
+		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(),
 	)
 	return root
 }

@@ -75,7 +75,7 @@ func together(t *testing.T, args ...string) train.Summary {
 func TestRanks(t *testing.T) {
 	needGloo(t)
 	needData(t)
-	recipe := []string{"--recipe", "smoke", "--json", "--set", "eval=[none]", "--set", "epochs=2", "--set", "log_every=1", "--set", "checkpoint_every=7", "--set", "threads=1"}
+	recipe := []string{"--recipe", "smoke", "--data", "fashion-mnist:" + smallData(), "--json", "--set", "eval=[none]", "--set", "epochs=2", "--set", "log_every=1", "--set", "checkpoint_every=7", "--set", "threads=1"}
 	pixels := t.TempDir()
 	alone := summaryOf(t, slices.Concat([]string{"run", "--out", pixels, "--record", "pixels"}, recipe)...)
 	replay := func(out string, more ...string) []string {
@@ -188,7 +188,7 @@ func TestRanks(t *testing.T) {
 func TestRankMissing(t *testing.T) {
 	needGloo(t)
 	needData(t)
-	recipe := []string{"--recipe", "smoke", "--set", "eval=[none]", "--set", "threads=1"}
+	recipe := []string{"--recipe", "smoke", "--data", "fashion-mnist:" + smallData(), "--set", "eval=[none]", "--set", "threads=1"}
 	dir := t.TempDir()
 	summaryOf(t, slices.Concat([]string{"run", "--json", "--out", dir, "--record", "pixels"}, recipe)...)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // rank 0, which says nothing
@@ -241,6 +241,7 @@ func TestRankMissing(t *testing.T) {
 
 // TestRanksRefused: what cannot be is said in one line that names it.
 func TestRanksRefused(t *testing.T) {
+	t.Parallel()
 	needGloo(t)
 	needData(t)
 	for _, c := range []struct {

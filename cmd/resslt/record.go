@@ -19,6 +19,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -100,14 +101,17 @@ func newRecordExportCommand() *cobra.Command {
   resslt record export runs/quickstart --out kept`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if out == "" {
+				return errs.New("", c.CommandPath(), "give --out FOLDER", errs.Because(errs.ErrUsage, "no --out"))
+			}
+			if err := durable.CheckIn(out, "*.arrow*", pipeline.DatasetFile); err != nil {
+				return err
+			}
 			src, err := openRecordSource(c, &at, args[0])
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, src.Close()) }()
-			if out == "" {
-				return errs.New("", c.CommandPath(), "give --out FOLDER", errs.Because(errs.ErrUsage, "no --out"))
-			}
 			chunks, err := src.chunks(c.Context())
 			if err != nil {
 				return err

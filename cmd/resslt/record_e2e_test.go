@@ -110,6 +110,7 @@ func TestDivergedBatchIsKept(t *testing.T) {
 
 // The ledger and the replays name what is amiss.
 func TestRecordRefuses(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()

@@ -65,6 +65,7 @@ func mentions(t *testing.T, what, text string, words ...string) {
 // its probes leave out: on the console, in the summary and on the page; eval and embed do, too.
 // A resumed run counts what the whole one does.
 func TestRunNamesWhatItCannotUse(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	data, out := badPictures(t), filepath.Join(t.TempDir(), "run")
 	args := []string{

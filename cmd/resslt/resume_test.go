@@ -72,6 +72,7 @@ func TestGoOnLonger(t *testing.T) {
 
 // TestResumeSaysWhatDiffers: the line has each key with both values, and the part of the data.
 func TestResumeSaysWhatDiffers(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	dir, out := t.TempDir(), t.TempDir()
 	for i := range 20 {

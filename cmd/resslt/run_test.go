@@ -71,6 +71,7 @@ func TestRunListens(t *testing.T) {
 // A dry run prints the plan with the resolved recipe, and starts nothing: neither folder nor
 // broker is touched.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	needTorch(t)
 	needData(t)
 	for _, verb := range [][]string{{"run"}, {"train", "--nats", "nats://127.0.0.1:1"}} {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
@@ -41,9 +43,17 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	p.Int64Var(&f.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.StringVar((*string)(&f.Storage), "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
 	p.Int64Var(&f.Audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker's differs (0: none)")
+	registerSharing(p, &f.Priority, &f.MaxWorkers)
 	p.DurationVar(&f.AckWait, "ack-wait", runs.DefaultAckWait, "how long a worker may be silent before its task is given to another")
 	p.DurationVar(&f.BrokerTimeout, "broker-timeout", stream.DefaultBrokerTimeout, "how long the broker may be away before the trainer saves and stops")
+	p.DurationVar(&f.SleepAfter, "sleep-after", runs.DefaultSleepAfter, "how long the broker keeps the batches of a run without a trainer; a trainer that resumes has them made again")
 	p.DurationVar(&f.StallTimeout, "stall-timeout", stream.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
+}
+
+// registerSharing adds how a run shares the workers with others.
+func registerSharing(p *pflag.FlagSet, priority, most *int) {
+	p.IntVar(priority, "priority", runs.DefaultPriority, fmt.Sprintf("the run's weight, 1 to %d, where runs share workers: three times that of another gets three times their time", runs.MaxPriority))
+	p.IntVar(most, "max-workers", 0, "chunks of the run that may be in work at once, over all workers: `N` of their --workers (0: no limit)")
 }
 
 // run runs the session that the flags ask for, or prints its plan.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +20,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -151,19 +154,25 @@ func (s *shardsSummary) print(w io.Writer) error {
 
 // printPassed lists what was passed over, every reason in a line.
 func printPassed(w io.Writer, passed ingest.Survey) error {
-	if len(passed) == 0 {
-		return nil
-	}
-	fmt.Fprintf(w, "passed over %d:\n", passed.Count())
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, p := range passed {
-		kept := ""
-		if p.Kept {
-			kept = "kept: "
+	for _, kept := range []bool{false, true} {
+		part := slices.DeleteFunc(slices.Clone(passed), func(p ingest.PassedOver) bool { return p.Kept != kept })
+		switch {
+		case len(part) == 0:
+			continue
+		case kept:
+			fmt.Fprintln(w, "kept all the same:")
+		default:
+			fmt.Fprintf(w, "passed over %d:\n", part.Count())
 		}
-		fmt.Fprintf(t, "  %d\t%s%s\tfirst %q\n", p.Count, kept, p.Reason, p.First)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, p := range part {
+			fmt.Fprintf(t, "  %d\t%s\tfirst %q\n", p.Count, p.Things(), p.First)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
-	return t.Flush()
+	return nil
 }
 
 func newShardsIndex() *cobra.Command {
@@ -179,6 +188,13 @@ once, without a listing and without reading the shards.`,
 		Example: `  resslt shards index --data folder:imagenet/train
   resslt shards index --data 'wds:shards/train-*.tar' --manifest shards/train.manifest.json`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if manifest != "" {
+				for _, path := range ingest.ManifestFiles(manifest) {
+					if err := durable.Check(path); err != nil {
+						return err
+					}
+				}
+			}
 			begun := time.Now()
 			return f.with(c, func(_ context.Context, src ingest.Source) error {
 				if manifest != "" {
@@ -279,16 +295,19 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
 			if o.Dir == "" {
 				return errs.New("", c.CommandPath(), "give --out DIR", errs.Because(errs.ErrUsage, "no folder for the shards"))
 			}
+			if err := durable.CheckIn(o.Dir); err != nil {
+				return err
+			}
 			begun := time.Now()
 			return f.with(c, func(ctx context.Context, src ingest.Source) error {
+				prefix := cmp.Or(o.Prefix, src.Manifest().Split)
+				if err := durable.CheckIn(o.Dir, prefix+"-*.tar", prefix+".manifest.json"); err != nil {
+					return err
+				}
 				o.Progress = packProgress(c.ErrOrStderr())
 				m, err := ingest.Pack(ctx, src, o)
 				if err != nil {
 					return err
-				}
-				prefix := o.Prefix
-				if prefix == "" {
-					prefix = m.Split
 				}
 				s := summarize(m, ingest.SurveyOf(src), begun)
 				if err := s.print(c.OutOrStdout()); err != nil {

@@ -12,32 +12,29 @@ import (
 // stopSignals ask for an orderly end.
 var stopSignals = []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 
-// TestSignals: however a run is told to stop, and however often within a moment, it has
-// written a checkpoint, and the run that continues from it has the weights of the one that
-// nobody stopped.
+// TestSignals: however a run is told to stop, and told again within a moment, it has written a
+// checkpoint, and the run that continues from it has the weights of the one that nobody
+// stopped. Package cli has every pair of signals, at every pause.
 func TestSignals(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	whole := undisturbed(t)
-	pauses := []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 500 * time.Millisecond}
-	for i, first := range stopSignals {
-		for j, second := range stopSignals {
-			pause := pauses[(3*i+j)%len(pauses)]
-			t.Run(fmt.Sprintf("%v, %v after %v", first, second, pause), func(t *testing.T) {
-				dir := t.TempDir()
-				c := start(t, command(t, "resslt", quick(dir)...))
-				afterSteps(t, dir, 3+i+j)
-				signalled(t, c, pause, first, second)
-				o := c.end()
-				if o.code != 130 || !strings.Contains(o.stderr, "checkpoint written") {
-					t.Fatalf("exit %d, want 130 after a checkpoint: %s", o.code, o.stderr)
-				}
-				if saved, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*.json")); err != nil || len(saved) == 0 {
-					t.Fatalf("checkpoints: %v, %v", saved, err)
-				}
-				sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), whole)
-			})
-		}
+	for i, pause := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 500 * time.Millisecond} {
+		first, second := stopSignals[i], stopSignals[(i+1)%len(stopSignals)]
+		t.Run(fmt.Sprintf("%v, %v after %v", first, second, pause), func(t *testing.T) {
+			dir := t.TempDir()
+			c := start(t, command(t, "resslt", quick(dir)...))
+			afterSteps(t, dir, 3+i)
+			signalled(t, c, pause, first, second)
+			o := c.end()
+			if o.code != 130 || !strings.Contains(o.stderr, "checkpoint written") {
+				t.Fatalf("exit %d, want 130 after a checkpoint: %s", o.code, o.stderr)
+			}
+			if saved, err := filepath.Glob(filepath.Join(dir, "checkpoints", "step-*.json")); err != nil || len(saved) == 0 {
+				t.Fatalf("checkpoints: %v, %v", saved, err)
+			}
+			sameWeights(t, "resumed", summaryOf(t, quick(dir, "--resume")...), whole)
+		})
 	}
 }
 

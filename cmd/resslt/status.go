@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,15 +22,18 @@ import (
 // runStatus is a run, as people and --json are shown it.
 type runStatus struct {
 	Run              string              `json:"run"`
-	Digest           string              `json:"digest"` // of the spec
-	Step             int64               `json:"step"`   // next step of the slowest live trainer; where none is live, of the furthest
+	State            runs.State          `json:"state"`
+	Error            string              `json:"error,omitempty"` // why it could not be read, or not wholly
+	Digest           string              `json:"digest"`          // of the spec
+	Step             int64               `json:"step"`            // next step of the slowest live trainer; where none is live, of the furthest
 	Steps            int64               `json:"steps"`
 	StepsPerEpoch    int64               `json:"steps_per_epoch"`
 	BatchSize        int                 `json:"batch_size"`
 	BufferedSteps    int64               `json:"buffered_steps"`
 	WindowSteps      int64               `json:"window_steps"`
 	SamplesPerSecond float64             `json:"samples_per_second"`    // of the live workers
-	ETASeconds       *float64            `json:"eta_seconds,omitempty"` // at that speed; absent where no worker is live
+	ETASeconds       *float64            `json:"eta_seconds,omitempty"` // absent where nothing tells it
+	ETAFrom          string              `json:"eta_from,omitempty"`    // whose speed that goes by: trainer, or workers
 	ChunkBytes       uint64              `json:"chunk_bytes"`
 	OtherBytes       uint64              `json:"other_bytes"` // tasks and control messages
 	Stopped          string              `json:"stopped,omitempty"`
@@ -45,10 +47,6 @@ type workerStatus struct {
 	AgeSeconds float64 `json:"age_seconds"` // of the heartbeat, by this machine's clock
 	Live       bool    `json:"live"`
 }
-
-// heartbeatLife is how long a worker may be silent and count as live; its heartbeats come
-// every 5 s.
-const heartbeatLife = 30 * time.Second
 
 func newStatusCommand() *cobra.Command {
 	var (
@@ -73,20 +71,16 @@ func newStatusCommand() *cobra.Command {
 				return err
 			}
 			defer js.Conn().Close()
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
 			for {
-				all, err := runStatuses(ctx, js, name)
-				if err != nil && all == nil {
+				all, err := overviews(ctx, js, args, runs.Full)
+				if err != nil {
 					return err
 				}
-				if perr := printStatus(c.OutOrStdout(), all, asJSON, watch > 0); perr != nil {
-					return perr
+				if err := printStatus(c.OutOrStdout(), statusesOf(all), asJSON, watch > 0); err != nil {
+					return err
 				}
 				if watch == 0 {
-					return err // of runs that this build cannot read
+					return allFailed(all)
 				}
 				select {
 				case <-ctx.Done():
@@ -103,94 +97,89 @@ func newStatusCommand() *cobra.Command {
 	return c
 }
 
-// runStatuses gives one run's status, or all runs' where name is "". The error may come with
-// the runs that could be read.
-func runStatuses(ctx context.Context, js jetstream.JetStream, name string) ([]runStatus, error) {
-	var (
-		found []*runs.Run
-		bad   error
-	)
-	if name != "" {
-		r, err := runs.Lookup(ctx, js, name)
+// overviews looks at the runs that are named, or at all.
+func overviews(ctx context.Context, js jetstream.JetStream, names []string, detail runs.Detail) ([]runs.Overview, error) {
+	if len(names) == 0 {
+		return runs.Overviews(ctx, js, detail)
+	}
+	var all []runs.Overview
+	for _, name := range names {
+		o, err := runs.OverviewOf(ctx, js, name, detail)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, r)
-	} else if found, bad = runs.List(ctx, js); found == nil && bad != nil {
-		return nil, bad
+		all = append(all, *o)
 	}
-	all := []runStatus{}
-	for _, r := range found {
-		s, err := statusOf(ctx, r)
-		if errors.Is(err, errs.ErrNotFound) {
-			continue // deleted meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, bad
+	return all, nil
 }
 
-func statusOf(ctx context.Context, r *runs.Run) (runStatus, error) {
-	spec := r.Spec()
-	s := runStatus{
-		Run: r.Name, Digest: r.Info.Digest, Steps: spec.Steps(), StepsPerEpoch: spec.StepsPerEpoch, BatchSize: spec.BatchSize,
-		WindowSteps: r.Window(), Trainers: []runs.TrainerState{}, Workers: []workerStatus{},
+// allFailed is the first run's error where none could be read.
+func allFailed(all []runs.Overview) error {
+	for _, o := range all {
+		if o.Err == nil {
+			return nil
+		}
 	}
-	trainers, err := r.Trainers(ctx)
-	if err != nil {
-		return s, err
+	if len(all) == 0 {
+		return nil
 	}
-	s.Trainers = append(s.Trainers, trainers...)
-	s.Step = slowest(trainers)
-	heartbeats, err := r.Workers(ctx)
-	if err != nil {
-		return s, err
-	}
+	return all[0].Err
+}
+
+func statusesOf(all []runs.Overview) []runStatus {
 	now := time.Now()
-	for _, b := range heartbeats {
-		w := workerStatus{Heartbeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: now.Sub(b.Time) < heartbeatLife}
+	out := []runStatus{}
+	for i := range all {
+		out = append(out, statusOf(&all[i], now))
+	}
+	return out
+}
+
+// statusOf is a run's status. now is this machine's clock, which the workers' are compared with.
+func statusOf(o *runs.Overview, now time.Time) runStatus {
+	s := runStatus{
+		Run: o.Name, State: o.State(), Step: o.Cursor(), BufferedSteps: o.Buffered, ChunkBytes: o.Chunks, OtherBytes: o.Other,
+		Trainers: append([]runs.TrainerState{}, o.Trainers...), Workers: []workerStatus{},
+	}
+	if o.Err != nil {
+		s.Error = cli.Line(o.Err)
+	}
+	if o.Stopped != nil {
+		s.Stopped = cli.Line(o.Stopped)
+	}
+	for _, b := range o.Workers {
+		w := workerStatus{Heartbeat: b, AgeSeconds: now.Sub(b.Time).Seconds(), Live: b.Live(now)}
 		if w.Live {
 			s.SamplesPerSecond += b.Rate
 		}
 		s.Workers = append(s.Workers, w)
 	}
-	if s.SamplesPerSecond > 0 {
-		left := float64(s.Steps-s.Step) * float64(s.BatchSize) / s.SamplesPerSecond
-		s.ETASeconds = &left
+	if o.Run == nil {
+		return s
 	}
-	if s.BufferedSteps, err = r.Buffered(ctx, s.Step, r.Window()); err != nil {
-		return s, err
+	spec := o.Run.Spec()
+	s.Digest, s.Steps, s.StepsPerEpoch, s.BatchSize, s.WindowSteps = o.Run.Info.Digest, spec.Steps(), spec.StepsPerEpoch, spec.BatchSize, o.Run.Window()
+	if left, from := timeLeft(o, s.SamplesPerSecond); from != "" {
+		s.ETASeconds, s.ETAFrom = &left, from
 	}
-	if s.ChunkBytes, s.OtherBytes, err = r.Usage(ctx); err != nil {
-		return s, err
-	}
-	err = r.Stopped(ctx)
-	if errors.Is(err, errs.ErrDeterminism) {
-		s.Stopped, err = cli.Line(err), nil
-	}
-	return s, err
+	return s
 }
 
-// slowest is the next step of the slowest live trainer; where none is live, of the one that
-// went furthest.
-func slowest(trainers []runs.TrainerState) int64 {
-	var live, all []int64
-	for _, t := range trainers {
-		all = append(all, t.Cursor)
-		if t.Live {
-			live = append(live, t.Cursor)
-		}
+// timeLeft is how long a run that is trained will take, in seconds, and whose speed tells that:
+// the trainer's, or where it does not say, that of the workers; "" where neither does.
+func timeLeft(o *runs.Overview, samplesPerSecond float64) (seconds float64, from string) {
+	at := o.Slowest()
+	if at == nil {
+		return 0, ""
 	}
+	steps := float64(o.Run.Spec().Steps() - at.Cursor)
 	switch {
-	case len(live) > 0:
-		return slices.Min(live)
-	case len(all) > 0:
-		return slices.Max(all)
+	case at.Rate > 0:
+		return steps / at.Rate, "trainer"
+	case samplesPerSecond > 0:
+		return steps * float64(o.Run.Spec().BatchSize) / samplesPerSecond, "workers"
 	}
-	return 0
+	return 0, ""
 }
 
 func printStatus(w io.Writer, all []runStatus, asJSON, again bool) error {
@@ -209,30 +198,60 @@ func printStatus(w io.Writer, all []runStatus, asJSON, again bool) error {
 		if i > 0 {
 			fmt.Fprintln(t)
 		}
-		left := "-"
-		if s.ETASeconds != nil {
-			left = (time.Duration(*s.ETASeconds) * time.Second).String()
-		}
-		fmt.Fprintf(t, "run %s\tstep %d/%d\tepoch %.2f\tbuffered %d/%d\t%.0f samples/s\tleft %s\tstored %s\n", s.Run, s.Step, s.Steps,
-			float64(s.Step)/float64(s.StepsPerEpoch), s.BufferedSteps, s.WindowSteps, s.SamplesPerSecond, left, binaryBytes(s.ChunkBytes+s.OtherBytes))
-		if s.Stopped != "" {
-			fmt.Fprintf(t, "  STOPPED\t%s\n", s.Stopped)
-		}
-		for _, tr := range s.Trainers {
-			fmt.Fprintf(t, "  trainer %.40s\tstep %d\t%s\tprocess %d on %.40s\n", cli.Printable(tr.Name), tr.Cursor, trainerState(tr), tr.PID, cli.Printable(tr.Host))
-		}
-		for _, b := range s.Workers {
-			state := fmt.Sprintf("%.0f samples/s", b.Rate)
-			if !b.Live {
-				state = "gone since " + (time.Duration(b.AgeSeconds) * time.Second).String()
-			}
-			fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", cli.Printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
-			if b.Live && b.Trouble != "" {
-				fmt.Fprintf(t, "    trouble\t%.200s\n", cli.Printable(b.Trouble))
-			}
-		}
+		printRun(t, &s)
 	}
 	return t.Flush()
+}
+
+// shownWorkers is how many workers of a run are printed.
+const shownWorkers = 100
+
+func printRun(t io.Writer, s *runStatus) {
+	left := "-"
+	if s.ETASeconds != nil {
+		left = fmt.Sprintf("%s by the %s", spell(time.Duration(*s.ETASeconds*float64(time.Second))), s.ETAFrom)
+	}
+	epoch := float64(s.Step) / float64(max(1, s.StepsPerEpoch))
+	fmt.Fprintf(t, "run %s\t%s\tstep %d/%d\tepoch %.2f\tbuffered %d/%d\t%.0f samples/s\tleft %s\tstored %s\n", s.Run, s.State, s.Step, s.Steps,
+		epoch, s.BufferedSteps, s.WindowSteps, s.SamplesPerSecond, left, binaryBytes(s.ChunkBytes+s.OtherBytes))
+	if s.Error != "" {
+		fmt.Fprintf(t, "  ERROR\t%.400s\n", cli.Printable(s.Error))
+	}
+	if s.Stopped != "" {
+		fmt.Fprintf(t, "  STOPPED\t%.400s\n", cli.Printable(s.Stopped))
+	}
+	for _, tr := range s.Trainers {
+		fmt.Fprintf(t, "  trainer %.40s\tstep %d\t%s\tprocess %d on %.40s\n", cli.Printable(tr.Name), tr.Cursor, trainerState(tr), tr.PID, cli.Printable(tr.Host))
+	}
+	for _, b := range s.Workers[:min(len(s.Workers), shownWorkers)] {
+		state := fmt.Sprintf("%.0f samples/s", b.Rate)
+		if !b.Live {
+			state = "gone since " + spell(time.Duration(b.AgeSeconds*float64(time.Second)))
+		}
+		fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", cli.Printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
+		if b.Live && b.Trouble != "" {
+			fmt.Fprintf(t, "    trouble\t%.200s\n", cli.Printable(b.Trouble))
+		}
+	}
+	if more := len(s.Workers) - shownWorkers; more > 0 {
+		fmt.Fprintf(t, "  and %d workers more (--json has all)\n", more)
+	}
+}
+
+// spell is a time for a person: two of its units, and none below a second.
+func spell(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Second:
+		return "0s"
+	case d < time.Hour:
+		return d.Truncate(time.Second).String()
+	case d < 2*day:
+		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
+	case d > 100*365*day: // as by a clock that is far off
+		return "ages"
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
 func trainerState(t runs.TrainerState) string {

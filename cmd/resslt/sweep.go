@@ -30,6 +30,7 @@ type sweepFlags struct {
 	grids, set, splits            []string
 	seeds                         []uint
 	parallel, workers             int
+	priority, most                int // of the runs, among those that share their workers
 	dryRun, json                  bool
 	at                            access.Flags
 }
@@ -63,6 +64,8 @@ results; each cell's run is in DIR/cells.`,
 	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
 	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
+	registerSharing(p, &f.priority, &f.most)
+	cli.MayBeZero(p, "workers")
 	p.StringVar(&f.out, "out", "", "`folder` of the results (default runs/sweep-NAME)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "list the cells and the streams that they share, train nothing")
 	p.BoolVar(&f.json, "json", false, "print the results as one JSON object, the last line of standard output")
@@ -103,6 +106,9 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 	defer folder.Close()
 	book, err := openSweepBook(f.out, table, cells)
 	if err != nil {
+		return err
+	}
+	if err := book.check(); err != nil {
 		return err
 	}
 	trained := trainCells(ctx, f, connectionArgs(c), book, c.ErrOrStderr())

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"text/tabwriter"
 
+	"resslt/cmd/internal/session"
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -195,6 +196,22 @@ func (b *sweepBook) write() error {
 	}
 	for name, body := range map[string][]byte{"sweep.json": append(raw, '\n'), "sweep.csv": table.Bytes()} {
 		if err := durable.WriteFile(filepath.Join(b.folder, name), body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check finds what is in the place of a file of the results, before the first cell is trained.
+func (b *sweepBook) check() error {
+	if err := durable.CheckIn(b.folder, "sweep.json", "sweep.csv"); err != nil {
+		return err
+	}
+	for _, c := range b.todo() {
+		if err := durable.CheckIn(b.dir(c), "train.log"); err != nil {
+			return err
+		}
+		if err := session.CheckFolder(b.dir(c)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,7 +89,7 @@ func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*
 	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn})
+			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn, Progress: func(int64, int64) { worker.Progress(ctx) }})
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },
 	})
@@ -191,7 +192,8 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	if err != nil {
 		return fail(err)
 	}
-	args := append([]string{"train", "--run", c.run, "--trainer", c.ID, "--recipe", c.Recipe, "--out", dir}, connection...)
+	args := append([]string{"train", "--run", c.run, "--trainer", c.ID, "--recipe", c.Recipe, "--out", dir,
+		"--priority", strconv.Itoa(f.priority), "--max-workers", strconv.Itoa(f.most)}, connection...)
 	for _, s := range c.set {
 		args = append(args, "--set", s)
 	}

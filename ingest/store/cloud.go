@@ -97,7 +97,7 @@ func (c *cloud) list(ctx context.Context, prefix string, touch func()) ([]Info, 
 
 // changed is the error of a file that is not the one that was opened.
 func changed(how string) error {
-	return errs.New("", "", "the data was changed after it was opened: open it again, as another data set",
+	return errs.New("", "", "restore the data, which was changed after it was opened",
 		errs.Because(errs.ErrMismatch, "the file was changed: "+how))
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
@@ -39,10 +40,55 @@ func Check(path string) error {
 	if err != nil {
 		return Error(path, err)
 	}
+	return checkPlace(path, "name a file that is a regular one, or not there yet")
+}
+
+func checkPlace(path, hint string) error {
 	if err := bounded.CheckTarget(path); err != nil {
-		return errs.New("write", path, "name a file that is a regular one, or not there yet", errs.BecauseErr(errs.ErrUnavailable, err))
+		return errs.New("write", path, hint, errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return nil
+}
+
+// CheckIn is Check for files that get names of their own in a folder, which is made where it is
+// missing. Each pattern is filepath.Match's, of one name or of those that are chosen later.
+func CheckIn(dir string, patterns ...string) error {
+	if err := checkFolder(dir); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return Error(dir, err)
+	}
+	for _, e := range entries {
+		for _, p := range patterns {
+			if is, err := filepath.Match(p, e.Name()); err != nil || !is {
+				continue
+			}
+			if err := checkPlace(filepath.Join(dir, e.Name()), "move it away, or choose another folder"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkFolder reports whether a folder is there or can be made: above it are folders alone.
+func checkFolder(dir string) error {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && info.IsDir(), at == filepath.Dir(at):
+			return nil
+		case err == nil:
+			return errs.New("write to", dir, "move it away, or choose another folder", errs.Because(errs.ErrUnavailable, at+" is no folder"))
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return Error(dir, err)
+		}
+	}
 }
 
 func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"resslt/schemas/durable"
@@ -81,6 +82,42 @@ func fill(w io.Writer) error {
 	}
 	defer full.Close()
 	return write("rest")(full)
+}
+
+// A folder's places are checked before there is a folder, and before there is something in it.
+func TestCheckIn(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		syscall.Mkfifo(filepath.Join(dir, "pipe.json"), 0o600), os.Mkdir(filepath.Join(dir, "folder.json"), 0o755), os.Symlink("/dev/null", filepath.Join(dir, "device.json")),
+		os.WriteFile(filepath.Join(dir, "file.json"), nil, 0o600), os.Symlink("nowhere", filepath.Join(dir, "dangling.json")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		dir      string
+		patterns []string
+		says     string // "" is success
+	}{
+		{"", nil, ""},
+		{"", []string{"file.json", "dangling.json", "none.json"}, ""},
+		{"", []string{"pipe.json"}, "a named pipe"},
+		{"", []string{"folder.json"}, "a folder"},
+		{"", []string{"device.json"}, "a device"},
+		{"", []string{"none", "*.json"}, "not a regular file"},
+		{"new/deep", []string{"*"}, ""},
+		{"folder.json/new", []string{"*"}, ""},
+		{"file.json", nil, "no folder"},
+		{"file.json/deep", nil, "no folder"},
+		{"pipe.json", []string{"*"}, "no folder"},
+		{"device.json/deep", []string{"*"}, "no folder"},
+	} {
+		err := durable.CheckIn(filepath.Join(dir, c.dir), c.patterns...)
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !errors.Is(err, errs.ErrUnavailable) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s %q: error %v, want %q", c.dir, c.patterns, err, c.says)
+		}
+	}
 }
 
 func TestReplaceModeKeepsSecrets(t *testing.T) {

@@ -1,6 +1,7 @@
 package errs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,7 +43,7 @@ var (
 type Error struct {
 	Op    string // what was being done, as a verb phrase: "open folder", "decode"
 	Where string // the thing it was done to: a path, a URI, a sample key, a field
-	Hint  string // what to do, an imperative: "install libtorch-dev or set RESSLT_TORCH"
+	Hint  string // what to do, an imperative: "install libtorch-dev or set RESSLT_TORCH"; printed where Err has none
 	Err   error  // the cause; wraps one of the sentinels
 }
 
@@ -51,8 +52,11 @@ func New(op, where, hint string, err error) error {
 	return &Error{Op: op, Where: where, Hint: hint, Err: err}
 }
 
-// Error formats the error as "op where: cause (hint: hint)", on one line.
+// Error formats the error as "op where: cause (hint: hint)", on one line. It has one hint, the
+// innermost: who met the fault knows the mend, and who passes it on knows better only if it
+// removes that hint (CutHint).
 func (e *Error) Error() string {
+	hint := e.Hint
 	var b strings.Builder
 	b.WriteString(e.Op)
 	if e.Where != "" {
@@ -65,18 +69,64 @@ func (e *Error) Error() string {
 		if b.Len() > 0 {
 			b.WriteString(": ")
 		}
-		b.WriteString(e.Err.Error())
+		cause, inner := CutHint(e.Err.Error())
+		b.WriteString(cause)
+		hint = cmp.Or(inner, hint)
 	}
-	if e.Hint != "" {
-		b.WriteString(" (hint: ")
-		b.WriteString(e.Hint)
-		b.WriteByte(')')
-	}
-	return oneLine(b.String())
+	return withHint(oneLine(b.String()), oneLine(hint))
 }
+
+const hintMark = " (hint: "
+
+func withHint(line, hint string) string {
+	if hint == "" {
+		return line
+	}
+	return line + hintMark + hint + ")"
+}
+
+// CutHint takes the hints out of an error's text, and returns the first of them: the text may
+// have come over the wire, and may be of several errors.
+func CutHint(text string) (rest, hint string) {
+	for {
+		before, after, found := strings.Cut(text, hintMark)
+		if !found {
+			return text, hint
+		}
+		end := closing(after)
+		hint = cmp.Or(hint, after[:end])
+		text = before + after[min(end+1, len(after)):]
+	}
+}
+
+// closing is where the bracket ends that text is within; its length where it does not.
+func closing(text string) int {
+	depth := 1
+	for i, c := range []byte(text) {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(text)
+}
+
+// OneHint has the text of several errors, on one line, end with the first of their hints.
+func OneHint(line string) string { return withHint(CutHint(line)) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Tombstone is the error of a chunk that could not be made, with the worker's reason as it came
+// over the wire. Its hint is the reason's, or to fix the data or the workers, and then what.
+func Tombstone(op, where, reason, then string) error {
+	reason, hint := CutHint(reason)
+	return New(op, where, cmp.Or(hint, "fix the data or the workers")+then, Because(ErrTombstone, reason))
+}
 
 // Because attaches a detail to a sentinel: Because(ErrCorrupt, "bad magic")
 // prints "corrupt: bad magic" and matches ErrCorrupt.

@@ -48,6 +48,33 @@ func TestErrorWithoutParts(t *testing.T) {
 	}
 }
 
+// A line has one hint, at its end: the innermost, of several errors the first's.
+func TestErrorHasOneHint(t *testing.T) {
+	inner := errs.New("read", "a.tar", "fetch it (all of it)", errs.ErrCorrupt)
+	bare := errs.New("read", "a.tar", "", errs.ErrCorrupt)
+	for want, err := range map[string]error{
+		"train step 3: read a.tar: corrupt (hint: fetch it (all of it))":                errs.New("train", "step 3", "resume", inner),
+		"train step 3: read a.tar: corrupt (hint: resume)":                              errs.New("train", "step 3", "resume", bare),
+		"train  : unavailable: read a.tar: corrupt (hint: fetch it (all of it))":        errs.New("train", " ", "resume", errs.BecauseErr(errs.ErrUnavailable, inner)),
+		"train: again: read a.tar: corrupt (hint: fetch it (all of it))":                errs.New("train", "", "", fmt.Errorf("again: %w", inner)),
+		"run: train x: read a.tar: corrupt (hint: fetch it (all of it))":                errs.New("run", "", "b", errs.New("train", "x", "a", inner)),
+		"list: read a.tar: corrupt; open b: not found (hint: fetch it (all of it))":     errs.New("list", "", "c", errors.Join(inner, errs.New("open", "b", "name it", errs.ErrNotFound))),
+		"batch 2: tombstone: read a.tar: corrupt (hint: fetch it (all of it), then go)": errs.Tombstone("batch", "2", inner.Error(), ", then go"),
+		"batch 2: tombstone: lost (hint: fix the data or the workers, then go)":         errs.Tombstone("batch", "2", "lost", ", then go"),
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"": "", "a": "a", "a (hint: x)": "a (hint: x)", "a (hint: x); b (hint: y)": "a; b (hint: x)", "a (hint: x": "a (hint: x)", "a (hint: ": "a",
+	} {
+		if got := errs.OneHint(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
 // Callers decide by kind: by the sentinel, through any wrapping, and by the type.
 func TestErrorIsFoundThroughWrapping(t *testing.T) {
 	inner := errs.New("read", "a.tar", "fetch it", errs.Because(errs.ErrCorrupt, "cut off"))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
@@ -184,6 +185,7 @@ func without(tb testing.TB, fn func()) {
 // rounding; and fp32, in both memory orders, with float64, by the error of a second set of
 // kernels in fp32.
 func TestParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	for _, p := range parities() {
 		t.Run(p.fixture, func(t *testing.T) {
@@ -219,6 +221,7 @@ func TestParity(t *testing.T) {
 
 // TestMutations: the faults that the parity tests of whole networks detect.
 func TestMutations(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	var all []nntest.Mutation
 	for _, p := range parities()[:3] {

@@ -14,6 +14,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 	"resslt/train/backbone"
 	"resslt/train/eval"
 	"resslt/train/nn"
@@ -105,6 +106,7 @@ func clearVotes(t *testing.T, train, test *eval.Set, ks []int, off float64) {
 // TestKNNParity compares with a loop over votes in numpy. The percentages are equal: a
 // cosine of 12 dimensions has an error of at most 15 roundings, and no vote is that close.
 func TestKNNParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	train, test, want := sets(t)
 	defer train.Free()
 	defer test.Free()
@@ -122,6 +124,7 @@ func TestKNNParity(t *testing.T) {
 
 // TestLinearParity compares with the same protocol written in numpy.
 func TestLinearParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	train, test, want := sets(t)
 	defer train.Free()
 	defer test.Free()
@@ -176,6 +179,7 @@ func lossParity(tb testing.TB, train, test *eval.Set, o eval.LinearOptions, want
 
 // TestMutations: the faults that the parity tests of the probes detect.
 func TestMutations(t *testing.T) {
+	racetest.SkipNumbers(t)
 	train, test, want := sets(t)
 	defer train.Free()
 	defer test.Free()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/schemas/racetest"
 	"resslt/train/eval"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
@@ -108,6 +109,7 @@ func within(t *testing.T, what string, got, want, allowed float64) {
 }
 
 func TestKNNAgainstSklearn(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	train, test := blobs(t, "train", 3000, 32, 8), blobs(t, "test", 1000, 32, 8)
 	ks := []int{1, 20, 200}
@@ -122,6 +124,7 @@ func TestKNNAgainstSklearn(t *testing.T) {
 }
 
 func TestLogisticAgainstSklearn(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	train, val, test := blobs(t, "train", 1500, 32, 6), blobs(t, "val", 500, 32, 6), blobs(t, "test", 1000, 32, 6)
 	all, err := eval.Join(train, val)
@@ -142,6 +145,7 @@ func TestLogisticAgainstSklearn(t *testing.T) {
 }
 
 func TestSVMAgainstSklearn(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	const classes = 6
 	train, test := severalClasses(blobs(t, "train", 1200, 32, classes), classes), severalClasses(blobs(t, "test", 1000, 32, classes), classes)
@@ -160,6 +164,7 @@ func TestSVMAgainstSklearn(t *testing.T) {
 }
 
 func TestTSNEAgainstSklearn(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	s := blobs(t, "train", 600, 32, 6)
 	began := time.Now()
@@ -192,6 +197,7 @@ func TestTSNEAgainstSklearn(t *testing.T) {
 
 // TestTSNEIsRepeatable: the result depends on the seed, not on the number of cores.
 func TestTSNEIsRepeatable(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	s := blobs(t, "train", 300, 16, 3)
 	run := func(seed uint64, cores int) []eval.Point {

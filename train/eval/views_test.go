@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/backbone"
 	"resslt/train/eval"
 	"resslt/train/nn"
@@ -114,6 +115,7 @@ func TestFineTune(t *testing.T) {
 // TestLinearAgainstPyTorch: the same protocol in another order of images, from
 // other initial weights.
 func TestLinearAgainstPyTorch(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	train, test := blobs(t, "train", 3000, 32, 8), blobs(t, "test", 4000, 32, 8)
 	for name, o := range map[string]eval.LinearOptions{

@@ -3,6 +3,7 @@ package nn_test
 import (
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
@@ -106,6 +107,7 @@ func normParity(tb testing.TB, double bool, f func(double bool) normed) {
 }
 
 func TestBatchNormParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	for _, double := range []bool{true, false} {
 		normParity(t, double, func(double bool) normed { return module(double, normChannels) })
@@ -114,6 +116,7 @@ func TestBatchNormParity(t *testing.T) {
 
 // TestMutations: the faults that the parity test of batch norm detects.
 func TestMutations(t *testing.T) {
+	racetest.SkipNumbers(t)
 	var all []nntest.Mutation
 	add := func(fault string, f func(double bool) normed) {
 		for double, parity := range map[bool]string{true: "batch norm, float64", false: "batch norm, fp32"} {

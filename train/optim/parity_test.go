@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
@@ -102,6 +103,7 @@ func compare(tb testing.TB, fix *nntest.Fixture, double bool, right, got tenStep
 // TestTenStepsParity trains a small head for ten steps with each optimiser, and
 // with each schedule of the learning rate against PyTorch's schedulers.
 func TestTenStepsParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	fix := nntest.Load(t, "optim")
 	for _, c := range optimisers {
@@ -115,6 +117,7 @@ func TestTenStepsParity(t *testing.T) {
 
 // TestMutations: the faults that the parity tests of optimisers detect.
 func TestMutations(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	fix := nntest.Load(t, "optim")
 	var all []nntest.Mutation

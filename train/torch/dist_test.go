@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -88,6 +89,7 @@ func TestCollectives(t *testing.T) {
 // TestSyncBatchNorm compares two ranks' halves of a batch, output, running statistics and
 // gradients, with plain batch norm on the whole batch.
 func TestSyncBatchNorm(t *testing.T) {
+	racetest.SkipNumbers(t)
 	shapes := map[string][]int64{"maps": {6, 5, 4, 4}, "rows": {6, 5}}
 	for name, shape := range shapes {
 		for _, affine := range []bool{true, false} {

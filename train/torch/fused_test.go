@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/torch"
 	"resslt/train/torch/torchtest"
 )
@@ -87,6 +88,7 @@ func convBound(reference float64) float64 {
 // TestConv3x3 compares value and gradients with float64, and checks that the bound detects
 // faults.
 func TestConv3x3(t *testing.T) {
+	racetest.SkipNumbers(t)
 	torchtest.Require(t)
 	torchtest.Do(t, func() {
 		for _, c := range convCases {
@@ -130,6 +132,7 @@ func TestConv3x3(t *testing.T) {
 
 // TestRefusedTier: an unavailable tier is an error, not silently replaced.
 func TestRefusedTier(t *testing.T) {
+	racetest.SkipNumbers(t)
 	torchtest.Require(t)
 	const run = "RESSLT_TEST_REFUSED"
 	if os.Getenv(run) != "" {
@@ -171,6 +174,7 @@ func TestFusedThreads(t *testing.T) {
 // TestConv3x3IsTheSameEverywhere: results do not depend on the instruction set or the
 // number of threads.
 func TestConv3x3IsTheSameEverywhere(t *testing.T) {
+	racetest.SkipNumbers(t)
 	torchtest.Require(t)
 	info, err := torch.Info()
 	if err != nil {

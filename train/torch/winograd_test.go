@@ -5,11 +5,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"resslt/schemas/racetest"
 )
 
 // TestWinogradOnARM builds the convolution's loops for arm64 and runs them in QEMU: NEON
 // gives the same bits as this machine's instruction sets.
 func TestWinogradOnARM(t *testing.T) {
+	racetest.SkipNumbers(t)
 	const compiler, emulator = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the other side is amd64")

@@ -108,6 +108,14 @@ func (h *Held) BoundedTerm() time.Duration {
 	return h.Term
 }
 
+// BoundedRate is the note's own rate, 0 for one that cannot be.
+func (h *Held) BoundedRate() float64 {
+	if h.Rate < 0 || h.Rate > 1e9 {
+		return 0
+	}
+	return h.Rate
+}
+
 // Read reads the note under a trainer's name, nil for none.
 func Read(ctx context.Context, js jetstream.JetStream, run, trainer string) (*Held, error) {
 	s, err := js.Stream(ctx, schemas.CtrlStream(run))

@@ -14,14 +14,17 @@ import (
 
 // Codes of JetStream's API errors that are decided upon here.
 const (
-	errCodeWrongLast    = 10071 // expect last sequence per subject failed: written before
-	errCodeStreamFull   = 10077 // stream store failed: over its limits
-	errCodeMemory       = 10028
-	errCodeStorage      = 10047
-	errCodeResources    = 10023
-	errCodeStreamConfig = 10052
-	errCodeStreamStore  = 10049 // error creating store for stream
-	errCodeSealed       = 10109
+	errCodeWrongLast      = 10071 // expect last sequence per subject failed: written before
+	errCodeStreamFull     = 10077 // stream store failed: over its limits
+	errCodeMemory         = 10028
+	errCodeStorage        = 10047
+	errCodeStreamInvalid  = 10096 // it is being deleted
+	errCodeConsumerCreate = 10012 // of a stream that is being deleted, say
+	errCodeResources      = 10023
+	errCodeStreams        = 10027 // of the account, as many as it may have
+	errCodeStreamConfig   = 10052
+	errCodeStreamStore    = 10049 // error creating store for stream
+	errCodeSealed         = 10109
 )
 
 // Unavailable wraps an error of the broker's.
@@ -68,12 +71,18 @@ func (s silence) Unwrap() error { return s.err }
 // IsWrongLast says that the subject has been written before.
 func IsWrongLast(err error) bool { return hasCode(err, errCodeWrongLast) }
 
+// IsGone says that a stream or its consumer is not there: it is being deleted, say.
+func IsGone(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) || hasCode(err, errCodeConsumerCreate, errCodeStreamInvalid)
+}
+
 // IsSealed says that the stream is a recording, and takes nothing any more.
 func IsSealed(err error) bool { return hasCode(err, errCodeSealed) }
 
-// IsOverQuota says that the broker has not the memory or disk for a stream.
+// IsOverQuota says that the broker has not the memory or disk for a stream, or that the account
+// has all the streams that it may have.
 func IsOverQuota(err error) bool {
-	return hasCode(err, errCodeMemory, errCodeStorage, errCodeResources)
+	return hasCode(err, errCodeMemory, errCodeStorage, errCodeResources, errCodeStreams)
 }
 
 // IsStoreTaken says that a stream's store cannot be created: while that of a deleted one of

@@ -88,49 +88,81 @@ func hasMultiGet(version string) bool {
 	return major > 2 || major == 2 && minor >= 11
 }
 
-// multiGet asks for all in one request. It returns errNoMultiGet or errTooMany where that
-// cannot be, which may also be for want of the stream.
+// multiGet asks for all at once; again, where the broker ends its answer early for its size.
+// It returns errNoMultiGet or errTooMany where that cannot be, which may also be for want
+// of the stream.
 func multiGet(ctx context.Context, nc *nats.Conn, stream string, filters []string) ([]*jetstream.RawStreamMsg, error) {
-	body, err := json.Marshal(struct {
-		MultiLast []string `json:"multi_last"`
-	}{filters})
+	var out []*jetstream.RawStreamMsg
+	req := multiGetRequest{MultiLast: filters}
+	for {
+		some, more, err := req.ask(ctx, nc, stream)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+		if !more.left || len(some) == 0 {
+			return out, nil
+		}
+		req.Seq, req.UpTo = some[len(some)-1].Sequence+1, more.upTo
+	}
+}
+
+// multiGetRequest asks for the last messages under some subjects, from one sequence up to another.
+type multiGetRequest struct {
+	MultiLast []string `json:"multi_last"`
+	Seq       uint64   `json:"seq,omitempty"`
+	UpTo      uint64   `json:"up_to_seq,omitempty"`
+}
+
+// moreToGet says whether an answer is only the first part, of what was there up to a sequence.
+type moreToGet struct {
+	left bool
+	upTo uint64
+}
+
+func (r multiGetRequest) ask(ctx context.Context, nc *nats.Conn, stream string) (out []*jetstream.RawStreamMsg, more moreToGet, err error) {
+	body, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		return nil, more, err
 	}
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil, err
+		return nil, more, err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
 	if err := nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
-		return nil, err
+		return nil, more, err
 	}
-	var out []*jetstream.RawStreamMsg
 	for {
 		wait, cancel := context.WithTimeout(ctx, multiGetWait)
 		m, err := sub.NextMsgWithContext(wait)
 		cancel()
 		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && nc.IsConnected() {
-			return nil, errNoMultiGet
+			return nil, more, errNoMultiGet
 		}
 		if err != nil {
-			return nil, err
+			return nil, more, err
 		}
 		if last(m.Header, jetstream.SequenceHeader) == "" { // no message of the stream's
 			switch m.Header.Get("Status") {
 			case "204": // the end
-				return out, nil
+				more.left = strings.Trim(m.Header.Get("Nats-Num-Pending"), "0") != ""
+				more.upTo, err = strconv.ParseUint(m.Header.Get("Nats-UpTo-Sequence"), 10, 64)
+				return out, more, err
 			case "404":
-				return nil, nil
+				if m.Header.Get("Description") == "No Results" {
+					return nil, more, nil
+				}
+				// One that is listed cannot be read; the others can, one by one.
 			case "413":
-				return nil, errTooMany
+				return nil, more, errTooMany
 			}
-			return nil, errNoMultiGet // 408 of older brokers
+			return nil, more, errNoMultiGet // 408 of older brokers
 		}
 		raw, err := parseDirect(m)
 		if err != nil {
-			return nil, err
+			return nil, more, err
 		}
 		out = append(out, raw)
 	}

@@ -64,8 +64,29 @@ func TestLatest(t *testing.T) {
 				})
 			}
 		}
+		if b.Name == "in-process" {
+			large(t, js)
+		}
 		if _, err := link.Latest(t.Context(), js, "NONE", "a.*"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 			t.Errorf("of no stream: %v", err)
 		}
 	})
+}
+
+// large: the broker ends an answer at 64 MiB, and gives the rest when asked again.
+func large(t *testing.T, js jetstream.JetStream) {
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "L", Subjects: []string{"L.*"}, Storage: jetstream.MemoryStorage, MaxMsgsPerSubject: 1, AllowDirect: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		if _, err := js.Publish(t.Context(), fmt.Sprintf("L.%d", i), make([]byte, 7<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := link.Latest(t.Context(), js, "L", "L.*")
+	if err != nil || len(got) != 12 {
+		t.Errorf("%d messages of 12 large ones, %v", len(got), err)
+	}
 }

@@ -78,6 +78,12 @@ func (f *Flags) Options(name string, role broker.Role) (broker.ConnectOptions, e
 	return o, nil
 }
 
+// Anonymous reports whether the options have credentials of no role: everybody may do
+// everything in such a broker, or it has one token for all.
+func Anonymous(o broker.ConnectOptions) bool {
+	return o.Creds == "" && o.NKey == "" && o.Cert == "" && (!strings.Contains(o.URL, "@") || o.Token != "")
+}
+
 // or is a flag's value, or the environment's if the flag is not set.
 func (f *Flags) or(flag, value, env string) string {
 	if v := f.getenv(env); v != "" && !f.wasSet(flag) {

@@ -18,6 +18,12 @@ func Terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// TerminalInput reports whether what is read from r is typed at a terminal.
+func TerminalInput(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // DrawEvery is how often a progress bar is drawn on w: where there is no terminal, it leaves
 // a line each time.
 func DrawEvery(w io.Writer) time.Duration {

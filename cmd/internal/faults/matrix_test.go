@@ -126,7 +126,7 @@ func verdict(t *testing.T, o outcome, calm []string, mustRecover bool) string {
 		t.Errorf("it stopped: %v", o.err)
 	}
 	text := o.err.Error()
-	if strings.Contains(text, "\n") || !strings.Contains(text, "read sample ") && !strings.Contains(text, "read footer ") || !strings.Contains(text, "(hint: ") {
+	if strings.Contains(text, "\n") || !strings.Contains(text, "read sample ") && !strings.Contains(text, "read footer ") || strings.Count(text, "(hint: ") != 1 {
 		t.Errorf("not a line with place and hint: %q", text)
 	}
 	if schemas.AsBadSample(o.err) != nil {

@@ -24,7 +24,7 @@ func TestOpenedLine(t *testing.T) {
 	}{
 		{ingest.Manifest{Split: "train", Samples: 16, Classes: []string{"cat", "owl"}}, nil, "folder:/d, split train: 16 samples, 2 classes"},
 		{ingest.Manifest{Split: "test", Samples: 1, Classes: []string{"cat"}}, nil, "folder:/d, split test: 1 sample, 1 class"},
-		{ingest.Manifest{Split: "train", Samples: 3}, two, `folder:/d, split train: 3 samples, no class names; passed over 3: 2 empty files (first "a/0.jpg"); 1 links (first "b\n.jpg")`},
+		{ingest.Manifest{Split: "train", Samples: 3}, two, `folder:/d, split train: 3 samples, no class names; passed over 3: 2 empty files (first "a/0.jpg"); 1 link (first "b\n.jpg")`},
 	} {
 		if got := pipeline.OpenedLine("folder:/d", &c.m, c.passed); got != c.want {
 			t.Errorf("%s\nwant\n%s", got, c.want)

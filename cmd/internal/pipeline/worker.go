@@ -55,7 +55,11 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
 		src, err := ingest.Open(ctx, uri, opt)
 		if err != nil {
-			tried = append(tried, err.Error())
+			said := err.Error()
+			if errors.Is(err, errs.ErrNotFound) { // to name another folder is not for the worker to do
+				said, _ = errs.CutHint(said)
+			}
+			tried = append(tried, said)
 			if !errors.Is(err, errs.ErrUnavailable) {
 				kind = errs.ErrMismatch
 			}

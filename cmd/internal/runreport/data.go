@@ -13,12 +13,19 @@ import (
 func dataDetail(sum *train.Summary) string {
 	var parts []string
 	if sum.Classes > 0 {
-		parts = append(parts, fmt.Sprintf("%d classes", sum.Classes))
+		parts = append(parts, counted(int64(sum.Classes), "class", "classes"))
 	}
 	if passed := sum.PassedOver.Count(); passed > 0 {
-		parts = append(parts, fmt.Sprintf("%d files passed over", passed))
+		parts = append(parts, counted(passed, "file passed over", "files passed over"))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // listed are the rows that a table of samples shows; summary.json has more.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runreport"
 	"resslt/schemas/bounded"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
 )
@@ -48,10 +50,28 @@ func folderError(dir string, err error) error {
 	return errs.New("use folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
 }
 
-// runFiles are what a run leaves in its folder, without the batches that diverged.
-var runFiles = []string{
-	"checkpoints", "metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors", record.Subfolder,
-	tensorboardFolder, knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile,
+// runFiles and runFolders are what a run leaves in its folder, without the batches that
+// diverged.
+var (
+	runFiles = []string{
+		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
+		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile,
+	}
+	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
+)
+
+// CheckFolder finds what is in the place of a file that a run will write, before the run
+// begins: the last of them is written when all is trained.
+func CheckFolder(dir string) error {
+	if err := durable.CheckIn(dir, runFiles...); err != nil {
+		return err
+	}
+	for _, name := range runFolders {
+		if err := durable.CheckIn(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // KeptBatch is the file of a run's folder that holds the batch of a step whose loss was not
@@ -67,9 +87,9 @@ func (f *Folder) setAside() (to string, err error) {
 	if err != nil {
 		return "", folderError(f.dir, err)
 	}
-	files := runFiles
+	files := slices.Concat(runFolders, runFiles)
 	for _, path := range kept {
-		files = append(files[:len(files):len(files)], filepath.Base(path))
+		files = append(files, filepath.Base(path))
 	}
 	for _, name := range files {
 		from := filepath.Join(f.dir, name)

@@ -45,9 +45,12 @@ type Options struct {
 	// Limits of the transport; zero is batcher's default.
 	Trainer                                     string // name of this trainer among those of the run
 	Window                                      int64  // steps that workers may be ahead
+	Priority                                    int    // among runs that share workers
+	MaxWorkers                                  int    // chunks in work at once, over all workers
 	Storage                                     runs.Storage
 	Audit                                       int64 // one in so many chunks is made again here; 0: none
 	Lease, AckWait, BrokerTimeout, StallTimeout time.Duration
+	SleepAfter                                  time.Duration // without a trainer, until the run in the farm is put to sleep
 
 	// Rendezvous is this process's rank among several, nil alone; GroupTimeout is how long one
 	// of them may be silent.
@@ -66,6 +69,10 @@ func (o *Options) validate() error {
 		return errs.New("--store-timeout", o.StoreTimeout.String(), "give a second or more", errs.ErrUsage)
 	case o.Audit < 0:
 		return errs.New("--audit", fmt.Sprint(o.Audit), "give 1 or more, or 0 for none", errs.ErrUsage)
+	case o.Priority < 0 || o.Priority > runs.MaxPriority:
+		return errs.New("--priority", fmt.Sprint(o.Priority), fmt.Sprintf("give 1 to %d; %d is the default", runs.MaxPriority, runs.DefaultPriority), errs.ErrUsage)
+	case o.MaxWorkers < 0:
+		return errs.New("--max-workers", fmt.Sprint(o.MaxWorkers), "give 1 or more, or 0 for no limit", errs.ErrUsage)
 	case o.Rendezvous != nil && o.GroupTimeout < time.Second:
 		return errs.New("", "--group-timeout", "give a second or more", errs.ErrUsage)
 	case o.Record == "stream" && o.Embedded:

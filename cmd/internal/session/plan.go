@@ -80,6 +80,9 @@ func newPlan(o *Options) (*Plan, error) {
 // have are the cores that this process may use, indexing receives the progress of the data's
 // index. After an error the plan has the warnings that were found before it.
 func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Cores, indexing func(done, total int64)) error {
+	if err := CheckFolder(p.Out); err != nil {
+		return err
+	}
 	if o.Resume || src.continues() {
 		if err := refused(p.Out); err != nil {
 			return err
@@ -112,6 +115,9 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	}
 	if p.Resume != nil {
 		if err := p.differ(o, have); err != nil {
+			return err
+		}
+		if err := p.checkAhead(); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -56,6 +57,15 @@ func (p *Plan) findCheckpoint(given bool) error {
 	was := *r
 	p.was = &was
 	return nil
+}
+
+// checkAhead is CheckFolder for the files that a resumed run will write into folders that it
+// keeps.
+func (p *Plan) checkAhead() error {
+	if err := durable.CheckIn(filepath.Join(p.Out, record.Subfolder), "*.arrow*"); err != nil {
+		return err
+	}
+	return train.CheckCheckpoints(train.CheckpointDir(p.Out), p.From(), p.Spec.Steps())
 }
 
 // differ finds in what the settings differ from the run that is resumed: it refuses what

@@ -130,7 +130,10 @@ const keptReasons = 32
 
 // openRun creates the plan's run in a broker, or joins the one of equal spec.
 func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
-	opts := runs.Options{DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage}
+	opts := runs.Options{
+		DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage,
+		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter,
+	}
 	if d := p.data; d != nil {
 		opts.Data = &schemas.RunData{Classes: d.Classes, PassedOver: d.PassedOver.Largest(keptReasons)}
 	}

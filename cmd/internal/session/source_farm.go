@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,6 +24,9 @@ type farm struct {
 
 	js  jetstream.JetStream // nil before connect
 	run *runs.Run           // nil before begin
+
+	counted  delivery // set as the stream is closed
+	countErr error
 }
 
 func (s *farm) describe(p *Plan) string {
@@ -131,17 +135,26 @@ func (s *farm) open(ctx context.Context, c *consumer) (batches, error) {
 	}
 	c.metrics.connection(s.js)
 	c.metrics.stream(s.run, st)
-	return &farmStream{st, c.plan.Stream}, nil
+	return &farmStream{Stream: st, source: s, keep: c.plan.Stream}, nil
 }
 
-// delivered counts what the run's workers have reported: their heartbeats outlive them.
-func (s *farm) delivered(ctx context.Context) (d delivery, err error) {
+// delivered counts what the run's workers had reported when the stream was closed.
+func (s *farm) delivered(context.Context) (delivery, error) { return s.counted, s.countErr }
+
+// count reads that. A run that has ended is put to sleep as its stream is closed, and keeps
+// no heartbeat.
+func (s *farm) count() {
+	ctx, cancel := context.WithTimeout(context.Background(), countWait)
+	defer cancel()
 	workers, err := s.run.Workers(ctx)
+	s.counted, s.countErr = delivery{}, err
 	for _, w := range workers {
-		d.redelivered += w.Redelivered
+		s.counted.redelivered += w.Redelivered
 	}
-	return d, err
 }
+
+// countWait bounds how long the workers' heartbeats are waited for at the end.
+const countWait = 5 * time.Second
 
 func (s *farm) close() error {
 	if s.js != nil {
@@ -153,7 +166,13 @@ func (s *farm) close() error {
 // farmStream seals what it keeps.
 type farmStream struct {
 	*stream.Stream
-	keep bool
+	source *farm
+	keep   bool
+}
+
+func (s *farmStream) Close() error {
+	s.source.count()
+	return s.Stream.Close()
 }
 
 func (s *farmStream) finish(ctx context.Context) error {

@@ -31,5 +31,8 @@ func Differs(err, kind error, texts ...string) string {
 	if strings.Contains(err.Error(), "\n") {
 		return fmt.Sprintf("error of several lines: %q", err)
 	}
+	if n := strings.Count(err.Error(), "(hint: "); n > 1 {
+		return fmt.Sprintf("error with %d hints: %q", n, err)
+	}
 	return ""
 }

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"resslt/batcher/broker"
+	"resslt/batcher/runs"
+	"resslt/schemas"
+	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
+)
+
+// farmBench is a broker, and the program's verbs at it.
+type farmBench struct {
+	b  *broker.Broker
+	js jetstream.JetStream
+}
+
+func newFarmBench(t *testing.T) *farmBench {
+	t.Helper()
+	b, err := broker.Start(broker.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	nc, js, err := broker.Connect(t.Context(), broker.ConnectOptions{Broker: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return &farmBench{b, js}
+}
+
+// do runs a verb, and gives what it printed.
+func (f *farmBench) do(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	root := newRootCommand()
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetIn(strings.NewReader("y\n")) // no terminal
+	root.SetArgs(append(args, "--nats", f.b.URL(), "--token", f.b.Token()))
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// lease leaves a trainer's note in a run.
+func (f *farmBench) lease(t *testing.T, run, name, note string) {
+	t.Helper()
+	if _, err := f.js.Publish(t.Context(), schemas.TrainerSubject(run, name), []byte(note)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// farmSpec is a run of 8 steps of greySpec's kind.
+func farmSpec() schemas.RunSpec {
+	return schemas.RunSpec{
+		Version: schemas.SpecVersion,
+		Dataset: schemas.DatasetSpec{Digest: strings.Repeat("d0", 32), Format: "folder", Split: "train", Samples: 40},
+		Order:   "global", Policy: "{}", Engine: "grey/1", Seed: 1,
+		BatchSize: 10, Epochs: 2, StepsPerEpoch: 4, ChunkSamples: 5, OnError: schemas.Replace,
+		Views: []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 8}},
+	}
+}
+
+func (f *farmBench) open(t *testing.T, name string) *runs.Run {
+	t.Helper()
+	run, err := runs.Open(t.Context(), f.js, name, farmSpec(), runs.Options{Window: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// fill makes a farm with a run in many a state.
+func (f *farmBench) fill(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"live", "ended", "abandoned", "strange"} {
+		f.open(t, name)
+	}
+	f.lease(t, "live", "t1", `{"id":"x","trainer":"t1","host":"here","pid":7,"term":600000000000,"cursor":3}`)
+	f.lease(t, "ended", "t", `{"id":"x","trainer":"t","host":"here","term":15000000000,"cursor":8,"left":true}`)
+	long := strings.Repeat("häuser-", 40)
+	f.lease(t, "abandoned", "t", `{"id":"x","trainer":"t","host":"\u001b[2J`+long+`","term":15000000000,"cursor":3,"left":true,"rate":-1e300}`)
+	ctrl, err := f.js.Stream(t.Context(), schemas.CtrlStream("strange"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ctrl.Purge(t.Context(), jetstream.WithPurgeSubject(schemas.SpecSubject("strange"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.js.Publish(t.Context(), schemas.SpecSubject("strange"), []byte(`{"spec":`)); err != nil {
+		t.Fatal(err)
+	}
+	for name, subject := range map[string]string{"BATCH_left": "b.left.>", "BATCH_foreign": "orders.>"} {
+		if _, err := f.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, Storage: jetstream.MemoryStorage}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (f *farmBench) states(t *testing.T) string {
+	t.Helper()
+	out, err := f.do(t, "farm", "ls", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct{ Runs []farmRow }
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var got []string
+	for _, r := range all.Runs {
+		got = append(got, r.Run+" "+string(r.State))
+	}
+	return strings.Join(got, ", ")
+}
+
+// What the verbs list, refuse and delete, of runs in many a state.
+func TestFarmVerbs(t *testing.T) {
+	f := newFarmBench(t)
+	if out, err := f.do(t, "farm", "ls"); err != nil || out != "no runs\n" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	f.fill(t)
+	const all = "abandoned abandoned, ended ended, left orphan, live live, strange unreadable"
+	if got := f.states(t); got != all {
+		t.Fatalf("the runs are %s", got)
+	}
+	for _, verb := range [][]string{{"farm", "ls"}, {"farm", "ls", "--all"}, {"farm", "show", "abandoned"}, {"status"}} {
+		out, err := f.do(t, verb...)
+		if err != nil {
+			t.Fatalf("%v: %v", verb, err)
+		}
+		for line := range strings.Lines(out) {
+			isTable := verb[1:] != nil && slices.Contains(verb, "ls") && !strings.Contains(line, ": ")
+			if n := utf8.RuneCountInString(line); isTable && n > 101 {
+				t.Errorf("%v: a line has %d columns: %s", verb, n, line)
+			}
+		}
+		if strings.ContainsRune(out, '\x1b') || len(out) > 8000 {
+			t.Errorf("%v reaches the terminal, or is long: %q", verb, out)
+		}
+	}
+	// A run that cannot be read is a row; it fails the verb alone.
+	if out, err := f.do(t, "status", "--json"); err != nil || !strings.Contains(out, `"run":"strange","state":"unreadable","error":"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	_, err := f.do(t, "status", "strange")
+	errstest.Want(t, err, errs.ErrCorrupt, "strange")
+	_, err = f.do(t, "farm", "show", "none")
+	errstest.Want(t, err, errs.ErrNotFound, "none")
+
+	_, err = f.do(t, "farm", "rm", "ended", "live", "--yes")
+	errstest.Want(t, err, errs.ErrUsage, "trainer t1")
+	_, err = f.do(t, "farm", "rm", "ended")
+	errstest.Want(t, err, errs.ErrUsage, "--yes", "delete run ended: ended, ")
+	_, err = f.do(t, "farm", "rm", "ended", "none", "--yes")
+	errstest.Want(t, err, errs.ErrNotFound, "none")
+	if got := f.states(t); got != all {
+		t.Fatalf("after refusals the runs are %s", got)
+	}
+	if out, err := f.do(t, "farm", "rm", "strange", "--yes"); err != nil || out != "deleted strange\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--state", "sealed"}, "resslt farm rm"},
+		{[]string{"--state", "live"}, "resslt farm rm"},
+		{[]string{"--state", "asleeep"}, "no such state"},
+		{[]string{"--older", "month"}, "30d"},
+		{[]string{"--older", "-1h"}, "30d"},
+		{[]string{"--older", "1.5d"}, "30d"},
+		{[]string{"--older", "0s"}, "--yes"},
+	} {
+		_, err := f.do(t, append([]string{"farm", "gc"}, tc.args...)...)
+		errstest.Want(t, err, errs.ErrUsage, tc.says)
+	}
+	out, err := f.do(t, "farm", "gc", "--dry-run")
+	if err != nil || !strings.Contains(out, "put to sleep ended: ended since ") || strings.Contains(out, "abandoned") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err = f.do(t, "farm", "gc"); err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	if got := f.states(t); got != "abandoned abandoned, ended ended, left orphan, live live" {
+		t.Fatalf("after gc the runs are %s", got)
+	}
+	if out, err = f.do(t, "farm", "gc", "--older", "0s", "--yes"); err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	if got := f.states(t); got != "live live" {
+		t.Fatalf("after gc the runs are %s", got)
+	}
+	if _, err := f.js.Stream(t.Context(), "BATCH_foreign"); err != nil {
+		t.Error("a stream that is no run's:", err)
+	}
+}
+
+// Whose speed an ETA goes by.
+func TestTimeLeft(t *testing.T) {
+	spec := farmSpec()
+	run := &runs.Run{Info: schemas.RunInfo{Spec: spec}}
+	for _, tc := range []struct {
+		name     string
+		trainers []runs.TrainerState
+		workers  float64
+		want     float64
+		from     string
+	}{
+		{"nobody trains", []runs.TrainerState{{Cursor: 3, Rate: 2}}, 100, 0, ""},
+		{"its own", []runs.TrainerState{{Cursor: 4, Live: true, Rate: 2}}, 100, 2, "trainer"},
+		{"the slowest one's", []runs.TrainerState{{Cursor: 6, Live: true, Rate: 8}, {Cursor: 4, Live: true, Rate: 0.5}}, 100, 8, "trainer"},
+		{"an older trainer", []runs.TrainerState{{Cursor: 4, Live: true}}, 20, 2, "workers"},
+		{"nothing tells", []runs.TrainerState{{Cursor: 4, Live: true}}, 0, 0, ""},
+	} {
+		o := &runs.Overview{Run: run, Trainers: tc.trainers}
+		if got, from := timeLeft(o, tc.workers); got != tc.want || from != tc.from {
+			t.Errorf("%s: %v by the %s, want %v by the %s", tc.name, got, from, tc.want, tc.from)
+		}
+	}
+}
+
+// A hundred runs of fifty workers: a few requests a run, and no more.
+func TestFarmIsListedByFewRequests(t *testing.T) {
+	f := newFarmBench(t)
+	const n, workers = 100, 50
+	nc := f.js.Conn()
+	for i := range n {
+		name := fmt.Sprintf("run%03d", i)
+		f.open(t, name)
+		f.lease(t, name, "t", `{"id":"x","trainer":"t","host":"here","term":600000000000,"cursor":3,"rate":2}`)
+		for w := range workers {
+			beat, err := (&runs.Heartbeat{Worker: fmt.Sprint("w", w), Time: time.Now(), WorkerStats: runs.WorkerStats{Rate: 2}}).Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Publish(schemas.WorkerSubject(name, fmt.Sprint("w", w)), beat); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for detail, most := range map[runs.Detail]uint64{runs.Brief: 4, runs.Full: 5} {
+		before, start := nc.Stats().OutMsgs, time.Now()
+		all, err := runs.Overviews(t.Context(), f.js, detail)
+		if err != nil || len(all) != n {
+			t.Fatalf("%d runs, %v", len(all), err)
+		}
+		asked := nc.Stats().OutMsgs - before
+		t.Logf("detail %d: %d requests, %v", detail, asked, time.Since(start))
+		if asked > most*n+8 {
+			t.Errorf("%d requests for %d runs", asked, n)
+		}
+		for i := range all {
+			if o := &all[i]; o.Err != nil || o.State() != runs.StateLive || detail == runs.Full && len(o.Workers) != workers {
+				t.Fatalf("%+v", o)
+			}
+		}
+	}
+	for _, verb := range [][]string{{"farm", "ls"}, {"status", "--json"}} {
+		start := time.Now()
+		if out, err := f.do(t, verb...); err != nil || strings.Count(out, "run0") < n {
+			t.Errorf("%v: %v", verb, err)
+		}
+		t.Logf("%v: %v", verb, time.Since(start))
+	}
+}
