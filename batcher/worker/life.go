@@ -18,9 +18,6 @@ const (
 	closed      phase = "closed"      // the broker has it no more
 )
 
-// phases are all of them, as metrics list them.
-var phases = []phase{opening, serving, quarantined, asleep, closed}
-
 // Rests of a quarantine: each is twice the one before. What may pass at any moment, a store
 // that is away, is tried again sooner than what somebody must mend.
 const (

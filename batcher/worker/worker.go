@@ -133,7 +133,7 @@ type Worker struct {
 	total  counters
 	crew   crew
 	lobby  *lobby
-	proofs chan struct{} // holds one for each run that is proving itself, without SlowAfter's patience
+	proofs chan struct{} // holds one for each run that is proving itself, for proofPatience
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.

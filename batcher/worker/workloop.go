@@ -70,7 +70,7 @@ func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstrea
 		case err != nil && ctx.Err() == nil:
 			ws.lost()
 		default:
-			w.turns.empty(&ws.account, time.Now())
+			w.turns.empty(&ws.account, time.Now(), len(fit))
 		}
 	}
 	return w.lobby.wait(ctx, fit, turnWait)
