@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/batcher/internal/link"
+	"resslt/batcher/internal/memory"
 	"resslt/batcher/runs"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -137,6 +138,12 @@ func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
 	if e := bh.run.Info.Spec.Engine; len(w.opts.Engines) > 0 && !slices.Contains(w.opts.Engines, e) {
 		w.fail(bh, cause{fatal: true, why: errs.New("serve run", bh.name, "run a worker that has engine "+e,
 			errs.Because(errs.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines)))})
+		return
+	}
+	// A slot has a chunk's pixels and its message.
+	need := int64(w.opts.Workers) * 2 * int64(bh.run.Spec().MaxChunkBytes())
+	if err := memory.Check("serve run", bh.name, need, "give --workers a smaller number, or the run a smaller chunk_samples"); err != nil {
+		w.fail(bh, cause{fatal: true, why: err})
 		return
 	}
 	src, err := w.openData(ctx, bh)
