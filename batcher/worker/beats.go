@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 	"resslt/schemas"
@@ -68,6 +69,30 @@ func (w *Worker) period() time.Duration {
 // that they were given back before the broker counts the delivery. One that does not arrive is
 // followed by another, so its error does not matter.
 func (w *Worker) beat(bh *bulkhead) {
+	w.beatBy(bh, w.js.Conn().PublishMsg)
+}
+
+// lastBeats writes the counts that the worker ends with. None follows them, so they are waited for
+// until the broker has them.
+func (w *Worker) lastBeats() {
+	ctx, cancel := link.WhileConnected(context.Background(), w.js.Conn(), hangWait)
+	defer cancel()
+	for _, bh := range w.known() {
+		bh.mu.Lock()
+		silent := !bh.life.awake() && len(bh.returns) == 0
+		bh.mu.Unlock()
+		if silent {
+			continue
+		}
+		w.beatBy(bh, func(m *nats.Msg) error {
+			_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
+			return err
+		})
+	}
+}
+
+// beatBy is beat, by a way of sending.
+func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	b := runs.Heartbeat{
 		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
 		Every: w.period(),
@@ -85,7 +110,7 @@ func (w *Worker) beat(bh *bulkhead) {
 	if err != nil {
 		w.opts.Report(err)
 	} else {
-		_ = w.js.Conn().PublishMsg(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body})
+		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body})
 	}
 	for _, r := range returns {
 		if r.delay > 0 {

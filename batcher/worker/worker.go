@@ -209,8 +209,8 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	}
 	stop()
 	beats.Wait()
+	w.lastBeats()
 	for _, bh := range w.known() {
-		w.beat(bh) // the counts that it ends with
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)
