@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos faults fuzz fixtures clean writers
+.PHONY: bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe faults fuzz fixtures clean writers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -81,6 +81,11 @@ $(BIN)/versitygw:
 # tests of one wait.
 TESTS := $(GO) test -vet=off -ldflags=-w -p 3
 
+# Debian's Prometheus, which checks the alerts and the dashboard.
+$(BIN)/promtool:
+	@mkdir -p $(BIN)
+	deploy/prometheus.sh $(BIN)
+
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
@@ -92,7 +97,7 @@ check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, f
 parity: setup build ## losses, gradients, networks, optimizers and pixels, compared with PyTorch and torchvision
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -run 'Parity|Mutations' ./train/... ./augment/... | grep -vE '^(=== |\?|testing: warning)'
 
-test: setup-test build $(BIN)/versitygw ## install, build, then every test
+test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then every test
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
@@ -191,6 +196,9 @@ faults: build $(BIN)/versitygw ## every fault of every store, met by a run of ea
 	RESSLT_FAULTS=all RESSLT_FAULTS_TABLE=$(abspath $(BIN))/faults.md $(GO) test -count=1 -parallel 8 -timeout 60m ./cmd/internal/faults ./ingest/store
 	RESSLT_FAULTS=all RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -run FaultyServer ./cmd/resslt
 	@cat $(BIN)/faults.md
+
+observe: setup build $(BIN)/promtool ## the dashboard's queries against a real Prometheus that scrapes a small farm, and the alerts' unit tests
+	cd deploy/validate && $(GO) test -count=1 -v -run 'Observed|AlertRules' .
 
 SUITE   ?= trixie
 KIND    ?= cpu

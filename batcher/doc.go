@@ -41,8 +41,11 @@
 //	CTRL_<run>   c.<run>.spec             schemas.RunInfo, written once
 //	             c.<run>.options          window, limits, where the data is (runs.Options)
 //	             c.<run>.trainer.<name>   a trainer's lease of seconds, with its cursor
-//	             c.<run>.worker.<name>    a worker's heartbeat (runs.Heartbeat)
 //	             c.<run>.stop             why the run must not continue
+//	BEATS_<run>  c.<run>.worker.<name>    a worker's heartbeat (runs.Heartbeat), the last one
+//
+// Every stream is bounded: a message of CTRL_ by what the run's spec and options take, a
+// heartbeat by 16 KiB and all of a run by 4 MiB.
 //
 // # Invariants
 //
@@ -65,9 +68,36 @@
 // limit of a discard-new stream deadlocks: later steps fill it and shut out the one chunk
 // that is missing. The limit is the backstop.
 //
+// Nothing is believed. What comes from the broker or a file is bounded before memory is
+// allocated for it, by one validation (schemas.RunSpec.Validate) that holds for the command
+// line, too: who opens a run and who serves it agree on what can be.
+//
 // One run cannot hurt another. What hangs or fails in a run is that run's: package worker has a
 // bulkhead for each.
 //
 // Nothing hangs. Whatever a sample, a worker, a task or the broker does, a batch comes, or
 // an error that says why it does not; packages worker and stream say how.
+//
+// # Builds that meet
+//
+// Workers and trainers of neighbouring versions share a farm. What may change between two
+// minor versions:
+//
+//	RunSpec               nothing: its digest is over its JSON. Another field or meaning is
+//	                      another schemas.SpecVersion, which older builds refuse by name
+//	RunInfo, Options      new fields that may be left out, whose absence means what builds
+//	                      without them do. Readers refuse a field that they do not know, by
+//	                      its name: it may be what the batches, or the room for them, depend on
+//	leases, heartbeats,   new fields that may be left out. Readers pass over what they do not
+//	summaries             know
+//	tasks, chunks         new headers that may be left out; bodies are those of the spec's version
+//	subjects              none is renamed or gets another meaning; more may come
+//	streams               more may come, and subjects may move to them. Readers look where
+//	                      earlier builds have them, and who opens a run moves them
+//
+// A worker serves runs that either build opened, and what a build recorded or left behind, its
+// successors replay and continue. The way back is not promised: a trainer of an earlier build
+// is refused where a later one has opened the run, before it has made anything; a new --run
+// name, or `resslt farm rm` by the later build, helps. cmd/resslt's tests hold builds of two
+// states to this.
 package batcher

@@ -61,9 +61,15 @@ try() {
     exit 1
   fi
   local flags=("${run[@]}" -short -vet=off)
-  on linux 1 test "${flags[@]}" -run "$turbo" ./augment/turbo
-  on linux 0 test "${flags[@]}" -run "$augment" ./augment
-  on linux 1 test "${run[@]}" -vet=off -run HueOnEveryColour ./augment/turbo
+  # Each is a process of one thread: side by side, they take as many cores.
+  local job jobs=()
+  on linux 1 test "${flags[@]}" -run "$turbo" ./augment/turbo &
+  jobs+=($!)
+  on linux 0 test "${flags[@]}" -run "$augment" ./augment &
+  jobs+=($!)
+  on linux 1 test "${run[@]}" -vet=off -run HueOnEveryColour ./augment/turbo &
+  jobs+=($!)
+  for job in "${jobs[@]}"; do wait "$job"; done
   [ "${1:-}" = short ] && return
   on linux 1 test "${flags[@]}" -run "$augment" ./augment
   on linux 0 test "${flags[@]}" -run 'Order|Spec|Digest|Plan|Index' ./ingest ./schemas

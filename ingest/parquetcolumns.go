@@ -30,25 +30,8 @@ const columnsHint = "name the columns, as in parquet:DIR?image=photo&label=breed
 
 // cutColumns splits what follows "parquet:" into the files and the columns.
 func cutColumns(arg string) (glob string, c parquetColumns, err error) {
-	at := max(strings.LastIndex(arg, "?image="), strings.LastIndex(arg, "?label="))
-	if at < 0 {
-		return arg, c, nil
-	}
-	for _, part := range strings.Split(arg[at+1:], "&") {
-		name, value, _ := strings.Cut(part, "=")
-		if v, err := url.PathUnescape(value); err == nil {
-			value = v
-		}
-		switch {
-		case name == "image" && value != "" && c.image == "":
-			c.image = value
-		case name == "label" && value != "" && c.label == "":
-			c.label = value
-		default:
-			return "", c, errs.New("open parquet", arg[at:], "write ?image=COLUMN&label=COLUMN", errs.Because(errs.ErrUsage, "no such column option"))
-		}
-	}
-	return arg[:at], c, nil
+	glob, c.image, c.label, err = cutImageLabel("open parquet", arg, "write ?image=COLUMN&label=COLUMN")
+	return glob, c, err
 }
 
 // Columns by the names that image data sets give them, the preferred ones first.

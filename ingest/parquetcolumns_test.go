@@ -348,3 +348,27 @@ func TestParquetLayouts(t *testing.T) {
 		})
 	}
 }
+
+// What stands behind the ? is read alike for tars and Parquet files.
+func TestCutImageLabel(t *testing.T) {
+	for _, c := range []struct{ arg, glob, image, label string }{
+		{"d/*.x", "d/*.x", "", ""},
+		{"d/?.x", "d/?.x", "", ""},
+		{"d/?.x?image=a", "d/?.x", "a", ""},
+		{"d?label=b&image=a", "d", "a", "b"},
+		{"d?image=a%26b&label=100%25", "d", "a&b", "100%"},
+		{"d?image=50%", "d", "50%", ""},
+		{"d?LABEL=b", "d?LABEL=b", "", ""},
+	} {
+		glob, image, label, err := cutImageLabel("open", c.arg, "")
+		if err != nil || glob != c.glob || image != c.image || label != c.label {
+			t.Errorf("%s: %q, image %q, label %q, %v", c.arg, glob, image, label, err)
+		}
+	}
+	for _, arg := range []string{"d?image=", "d?image=a&image=b", "d?label=a&x=b", "d?label=a&"} {
+		for _, scheme := range []string{"wds:", "parquet:"} {
+			_, err := Open(context.Background(), scheme+arg, Options{CacheDir: t.TempDir()})
+			errstest.Want(t, err, errs.ErrUsage, "names no image or label", "?image=")
+		}
+	}
+}

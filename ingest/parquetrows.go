@@ -11,6 +11,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // Rows that are no samples, and columns that are no labels.
@@ -53,7 +54,7 @@ func (t *imageTable) list(ctx context.Context, r shardReader) (*columns, error) 
 		case len(v) == 0:
 			c.passed.Add(rowsOfNoBytes, name)
 			return nil
-		case t.guessed && len(c.sizes) == 0 && !looksLikeImage(v):
+		case t.guessed && len(c.sizes) == 0 && !sniff.What(v[:min(len(v), sniff.HeadBytes)]).Picture:
 			return errs.Because(errs.ErrNotFound, fmt.Sprintf("column %s, which may be the one of the images by its name or type, holds none", t.images.Path))
 		}
 		if err := c.addName([]byte(name)); err != nil {
@@ -180,14 +181,4 @@ func (t *imageTable) partLabels(c *columns) ([]int32, error) {
 	}
 	one := labelTexts([]string{value}, []string{value}, c)
 	return slices.Repeat(one, int(t.rows)), nil
-}
-
-// looksLikeImage reports whether bytes begin as a picture does.
-func looksLikeImage(b []byte) bool {
-	for _, magic := range []string{"\xff\xd8\xff", "\x89PNG", "GIF8", "BM", "II*\x00", "MM\x00*", "RIFF", "P5", "P6", "P4"} {
-		if strings.HasPrefix(string(b[:min(len(b), 8)]), magic) {
-			return true
-		}
-	}
-	return false
 }

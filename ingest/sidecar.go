@@ -57,26 +57,12 @@ func readSidecar(ctx context.Context, st *store.Store, paths []string) (*Manifes
 // readManifest reads the manifest of shards.
 func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest, error) {
 	const op, hint = "read manifest", "pack or index the shards again, or remove it"
-	f, err := openFile(ctx, st, op, place, hint)
+	raw, err := readSmall(ctx, st, op, place, hint, maxSidecarBytes)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	if f.size > maxSidecarBytes {
-		return nil, errs.New(op, place, hint, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes", f.size)))
-	}
-	r := f.Reader(ctx)
-	defer r.Close()
 	m := &Manifest{}
-	raw, err := io.ReadAll(io.LimitReader(r, maxSidecarBytes))
-	if err == nil {
-		err = bounded.JSON(raw, m)
-	}
-	if err != nil {
-		var known *errs.Error
-		if ctx.Err() != nil || errors.As(err, &known) { // of the store
-			return nil, fileError(op, place, hint, err)
-		}
+	if err := bounded.JSON(raw, m); err != nil {
 		return nil, errs.New(op, place, hint, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
 	if m.Format != "wds" || !slices.Contains(allSplits, m.Split) {
@@ -150,10 +136,16 @@ func (s *shardSet) publishedIndex(ctx context.Context, st *store.Store) (*index,
 
 // readOptional reads a whole file of at most so many bytes; nil if it is not there.
 func readOptional(ctx context.Context, st *store.Store, op, place, hint string, most int64) ([]byte, error) {
-	f, err := openFile(ctx, st, op, place, hint)
+	b, err := readSmall(ctx, st, op, place, hint, most)
 	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil
 	}
+	return b, err
+}
+
+// readSmall reads a file that must be there. A fault of the store is none of the file.
+func readSmall(ctx context.Context, st *store.Store, op, place, hint string, most int64) ([]byte, error) {
+	f, err := openFile(ctx, st, op, place, hint)
 	if err != nil {
 		return nil, err
 	}

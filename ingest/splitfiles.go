@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -131,7 +132,7 @@ func splitOfFile(name string) (splitFile, error) {
 		}
 		if len(found) > 1 {
 			return f, errs.New("choose files", name, "name the split's files by a glob",
-				errs.Because(errs.ErrUsage, "its name says both "+found[0]+" and "+found[1]))
+				errs.Because(errs.ErrUsage, fmt.Sprintf("the name %q says both %s and %s", name, found[0], found[1])))
 		}
 	}
 	return f, nil

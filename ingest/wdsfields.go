@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -20,32 +22,48 @@ type wdsFields struct {
 // noLabels as the field of labels leaves them out.
 const noLabels = "none"
 
-// cutFields splits what follows "wds:" into the shards and the fields. A '?' of a glob
-// stays one.
+// cutFields splits what follows "wds:" into the shards and the fields.
 func cutFields(arg string) (glob string, f wdsFields, err error) {
+	glob, image, label, err := cutImageLabel("open wds", arg, "write ?image=FIELD&label=FIELD, as in ?image=input.jpg&label=json.class_id")
+	if err != nil {
+		return "", f, err
+	}
+	if image != "" {
+		f.image = strings.Split(strings.ToLower(image), ";")
+	}
+	f.label = strings.ToLower(label)
+	if key, isJSON := strings.CutPrefix(f.label, jsonPrefix); isJSON { // its case counts
+		f.label = jsonPrefix + label[len(label)-len(key):]
+	}
+	if slices.Contains(f.image, "") {
+		return "", f, errs.New("open wds", arg[len(glob):], "write ?image=jpg;png", errs.Because(errs.ErrUsage, "an empty field of images"))
+	}
+	return glob, f, nil
+}
+
+// cutImageLabel splits ?image=A&label=B, in any order, off a glob; "" for what is not
+// named. Signs that would end a value are escaped as in other URIs. A '?' of a glob stays
+// one.
+func cutImageLabel(op, arg, hint string) (glob, image, label string, err error) {
 	at := max(strings.LastIndex(arg, "?image="), strings.LastIndex(arg, "?label="))
 	if at < 0 {
-		return arg, f, nil
+		return arg, "", "", nil
 	}
-	for _, part := range strings.Split(arg[at+1:], "&") {
-		name, value, _ := strings.Cut(strings.ToLower(part), "=")
-		switch {
-		case name == "image" && value != "" && f.image == nil:
-			f.image = strings.Split(value, ";")
-		case name == "label" && value != "" && f.label == "":
-			f.label = value
-			if key, isJSON := strings.CutPrefix(value, jsonPrefix); isJSON { // its case counts
-				f.label = jsonPrefix + part[len(part)-len(key):]
-			}
+	for part := range strings.SplitSeq(arg[at+1:], "&") {
+		name, value, _ := strings.Cut(part, "=")
+		if v, err := url.PathUnescape(value); err == nil {
+			value = v
+		}
+		switch name = strings.ToLower(name); {
+		case name == "image" && value != "" && image == "":
+			image = value
+		case name == "label" && value != "" && label == "":
+			label = value
 		default:
-			return "", f, errs.New("open wds", arg[at:], "write ?image=FIELD&label=FIELD, as in ?image=input.jpg&label=json.class_id",
-				errs.Because(errs.ErrUsage, "no such field option"))
+			return "", "", "", errs.New(op, arg[at:], hint, errs.Because(errs.ErrUsage, fmt.Sprintf("%q names no image or label, or one of them again", part)))
 		}
 	}
-	if i := slices.Index(f.image, ""); i >= 0 {
-		return "", f, errs.New("open wds", arg[at:], "write ?image=jpg;png", errs.Because(errs.ErrUsage, "an empty field of images"))
-	}
-	return arg[:at], f, nil
+	return arg[:at], image, label, nil
 }
 
 // imageStem splits the last extension off a field that holds an image by its name: "" of

@@ -341,8 +341,8 @@ func TestWDSReading(t *testing.T) {
 		{"label?label=json.label", "label=json.label", nil, ""},
 		{"label?label=json.none", "", errs.ErrNotFound, "no sample has a label in json.none"},
 		{"label?image=webp", "", errs.ErrNotFound, "1 sample without an image"},
-		{"label?label=", "", errs.ErrUsage, "no such field option"},
-		{"label?image=jpg&color=red", "", errs.ErrUsage, "no such field option"},
+		{"label?label=", "", errs.ErrUsage, "names no image or label"},
+		{"label?image=jpg&color=red", "", errs.ErrUsage, "names no image or label"},
 		{"label?image=jpg;;png", "", errs.ErrUsage, "empty field"},
 		{"plain", "", nil, ""},
 	} {
@@ -386,7 +386,10 @@ func TestNoTar(t *testing.T) {
 		{"a.tar", []byte("\x04\x22\x4d\x18" + strings.Repeat("x", 600)), []string{"lz4 -dc"}},
 		{"a.tar", []byte("PK\x03\x04" + strings.Repeat("x", 600)), []string{"zip archive"}},
 		{"a.tar", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"), []string{"Git LFS pointer", "git lfs pull"}},
-		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"web page"}},
+		{"a.tar", []byte("\n<!DOCTYPE html><html>" + strings.Repeat("x", 600)), []string{"HTML page"}},
+		{"a.tar", append([]byte("\xff\xd8\xff\xe0"), make([]byte, 600)...), []string{"a JPEG image, not a tar"}},
+		{"a.tar", []byte("PAR1" + strings.Repeat("x", 600)), []string{"a Parquet file", "parquet:FILE"}},
+		{"a.tar", []byte("\x1f\x9d\x90" + strings.Repeat("x", 600)), []string{"compress-compressed", "uncompress -c"}},
 	} {
 		dir := t.TempDir()
 		writeTree(t, dir, map[string][]byte{c.name: c.data})

@@ -14,6 +14,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // A WebDataset shard is a plain tar in which consecutive members of one key, the path
@@ -79,8 +80,8 @@ func (fields wdsFields) scanShard(ctx context.Context, st *store.Store, path str
 	f.Keep = keep
 	r := f.Reader(ctx)
 	defer r.Close()
-	in := bufio.NewReaderSize(tarInput(ctx, r, m), tarBlock)
-	if start, err := in.Peek(int(min(tarBlock, f.size))); err == nil {
+	in := bufio.NewReaderSize(tarInput(ctx, r, m), sniff.HeadBytes)
+	if start, err := in.Peek(int(min(sniff.HeadBytes, f.size))); err == nil {
 		if kind, fix := notTar(start, path); kind != "" {
 			return nil, s, seen, errs.New(op, path, fix, errs.Because(errs.ErrUnsupported, kind))
 		}
@@ -117,34 +118,25 @@ func notTar(start []byte, path string) (kind, fix string) {
 		plain := cmp.Or(plainName(path), strings.TrimSuffix(path, ".tar")+".plain.tar")
 		return fmt.Sprintf("unpack it: %s %s > %s", tool, quote(path), quote(plain))
 	}
-	for _, c := range []struct{ magic, name, tool string }{
-		{"\x1f\x8b", "gzip", "gzip -dc"},
-		{"\x28\xb5\x2f\xfd", "Zstandard", "zstd -dc"},
-		{"\xfd7zXZ\x00", "xz", "xz -dc"},
-		{"BZh", "bzip2", "bzip2 -dc"},
-		{"\x04\x22\x4d\x18", "LZ4", "lz4 -dc"},
-		{"\x1f\x9d", "compress", "uncompress -c"},
-	} {
-		// A tar may begin with these bytes, too: with a member of that name.
-		if bytes.HasPrefix(start, []byte(c.magic)) && !isTarHeader(start) {
-			return c.name + "-compressed data has no random access", unpack(c.tool)
-		}
-	}
+	k := sniff.What(start)
 	switch {
-	case bytes.HasPrefix(start, []byte("PK\x03\x04")) && !isTarHeader(start):
-		return "it is a zip archive, not a tar", "unpack it and use folder:, or write the files to a tar"
-	case bytes.HasPrefix(start, []byte("version https://git-lfs.")):
-		return "it is a Git LFS pointer, not the file", "fetch the file by `git lfs pull`"
-	case bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(start)), []byte("<!doctype html")), bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(start)), []byte("<html")):
-		return "it is a web page, not a tar", "fetch the file itself: the server may want a login"
+	case k.Name == "", isTarHeader(start[:min(len(start), tarBlock)]): // it may begin with any mark: with a member of that name
+		return "", ""
+	case bytes.Count(start, []byte{0}) == len(start): // a tar without members
+		return "", ""
+	case k.Unpack != "":
+		return k.Codec + "-compressed data has no random access", unpack(k.Unpack)
 	}
-	return "", ""
+	return "it is " + k.Name + ", not a tar", cmp.Or(k.Hint, wdsHint)
 }
 
-// isTarHeader reports whether a block's check sum is that of a tar's header.
+// isTarHeader reports whether a block is a tar's header.
 func isTarHeader(block []byte) bool {
+	if len(block) < tarBlock {
+		return false
+	}
 	_, err := tar.NewReader(bytes.NewReader(block)).Next()
-	return len(block) == tarBlock && err == nil
+	return err == nil || string(block[257:262]) == "ustar" // what describes the next header fills more blocks
 }
 
 // plainName is the name of a compressed tar without its compression, "" if the name is

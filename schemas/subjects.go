@@ -8,15 +8,15 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Names in the broker. A run has three streams:
+// Names in the broker. A run has four streams:
 //
 //	TASKS_<run>  t.<run>.<step>.<chunk>    work queue: one message a chunk to be made
 //	BATCH_<run>  b.<run>.<step>.<chunk>    the chunks, each subject written once
 //	CTRL_<run>   c.<run>.spec              the run spec (RunInfo, JSON)
 //	             c.<run>.trainer.<trainer> lease and cursor of a trainer (JSON)
-//	             c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 //	             c.<run>.options           window and limits that the run was last opened with (JSON)
 //	             c.<run>.stop              why the run must not go on (text)
+//	BEATS_<run>  c.<run>.worker.<worker>   heartbeat of a worker (JSON)
 var runName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) // of views, too
 
 // CheckRunName checks that name can be part of subject and stream names.
@@ -33,8 +33,11 @@ func TasksStream(run string) string { return "TASKS_" + run }
 // BatchStream is the name of the stream of the run's chunks.
 func BatchStream(run string) string { return "BATCH_" + run }
 
-// CtrlStream is the name of the stream of the run's spec, cursors and heartbeats.
+// CtrlStream is the name of the stream of the run's spec, options and leases.
 func CtrlStream(run string) string { return "CTRL_" + run }
+
+// BeatsStream is the name of the stream of the workers' heartbeats for the run.
+func BeatsStream(run string) string { return "BEATS_" + run }
 
 // WorkersConsumer is the durable consumer of TASKS_<run> that workers share.
 const WorkersConsumer = "workers"
@@ -66,7 +69,12 @@ func AllTasks(run string) string { return "t." + run + ".>" }
 // AllChunks matches every chunk of the run.
 func AllChunks(run string) string { return "b." + run + ".>" }
 
-// AllCtrl matches every control message of the run.
+// CtrlSubjects are those of CTRL_<run>: every control message but the heartbeats.
+func CtrlSubjects(run string) []string {
+	return []string{SpecSubject(run), OptionsSubject(run), StopSubject(run), AllTrainers(run)}
+}
+
+// AllCtrl matches every control message of the run, heartbeats too.
 func AllCtrl(run string) string { return "c." + run + ".>" }
 
 // SpecSubject holds the run's RunInfo.
@@ -81,6 +89,9 @@ func AllTrainers(run string) string { return "c." + run + ".trainer.*" }
 
 // WorkerSubject holds a worker's heartbeat.
 func WorkerSubject(run, worker string) string { return "c." + run + ".worker." + worker }
+
+// AllWorkers matches the heartbeats of every worker for the run.
+func AllWorkers(run string) string { return "c." + run + ".worker.*" }
 
 // OptionsSubject holds the limits that the run was last opened with, so that a
 // trainer that joins goes by the same.

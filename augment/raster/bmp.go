@@ -2,7 +2,7 @@ package raster
 
 import "math/bits"
 
-// BMP: a file header of 14 bytes, an info header of one of several sizes, masks or a
+// BMP: a file header of 14 bytes (not in a .dib), an info header of one of several sizes, masks or a
 // palette, and rows, usually from the bottom up, each padded to 4 bytes.
 
 const bmpFileHeader = 14
@@ -38,21 +38,54 @@ type bmp struct {
 	rows        []byte // the file from the pixels on
 }
 
+// isDIB reports whether a file is a BMP without the file header, as programs write ".dib". It
+// has no magic, so that its header has to make sense.
+func isDIB(b []byte) bool {
+	if len(b) < 16 || !bmpHeaderKnown(le32(b, 0)) {
+		return false
+	}
+	planes, bits := le16(b, 12), le16(b, 14)
+	if le32(b, 0) == 12 {
+		planes, bits = le16(b, 8), le16(b, 10)
+	}
+	switch bits {
+	case 1, 4, 8, 16, 24, 32:
+		return planes == 1
+	}
+	return false
+}
+
 func (p *bmp) Size() (w, h int) { return p.w, p.h }
 
 func openBMP(b []byte) (Picture, error) {
-	if len(b) < bmpFileHeader+12 {
+	if isDIB(b) {
+		return openInfo(b, 0)
+	}
+	if len(b) < bmpFileHeader {
 		return nil, errCut
 	}
-	offset, size := int(le32(b, 10)), int(le32(b, bmpFileHeader))
+	offset := int(le32(b, 10))
+	if offset != 0 {
+		offset = max(1, offset-bmpFileHeader) // 1 is within the header
+	}
+	return openInfo(b[bmpFileHeader:], offset)
+}
+
+// openInfo reads what begins with the info header. offset is where the pixels are, 0 where that
+// is left open: after everything else.
+func openInfo(b []byte, offset int) (Picture, error) {
+	if len(b) < 12 {
+		return nil, errCut
+	}
+	size := int(le32(b, 0))
 	if !bmpHeaderKnown(uint32(size)) {
 		return nil, unsupported("BMP with a header of %d bytes", size)
 	}
-	end := bmpFileHeader + size
+	end := size
 	if len(b) < end {
 		return nil, errCut
 	}
-	p, head := &bmp{}, b[bmpFileHeader:end]
+	p, head := &bmp{}, b[:end]
 	entry, colors := 4, 0
 	if size == 12 {
 		p.w, p.h, p.bits, entry = int(le16(head, 4)), int(le16(head, 6)), int(le16(head, 10)), 3
@@ -79,6 +112,9 @@ func openBMP(b []byte) (Picture, error) {
 			at := end + entry*i
 			p.colors[i] = [3]byte{b[at+2], b[at+1], b[at]}
 		}
+	}
+	if offset == 0 {
+		offset = end
 	}
 	if offset < end || offset > len(b) {
 		return nil, errCut
@@ -110,7 +146,7 @@ func (p *bmp) readMasks(b []byte, size int) (after int, err error) {
 		return 0, nil // its masks can only be those of BGR
 	}
 	// Masks follow a header of 40 bytes, and are part of a longer one.
-	at := bmpFileHeader + 40
+	const at = 40
 	if len(b) < at+16 {
 		return 0, errCut
 	}
@@ -207,7 +243,7 @@ func (p *bmp) decodeRLE(dst []byte) error {
 		}
 		return v >> (4 * (1 - i&1)) & 15
 	}
-	for y < p.h {
+	for y < p.h && (y < p.h-1 || x < p.w) { // the mark of the end may be missing
 		if at+2 > len(p.rows) {
 			return errCut
 		}

@@ -111,7 +111,7 @@ func (g *gif) frame(b []byte, at int) error {
 	if at >= len(b) {
 		return errCut
 	}
-	if g.literal = int(b[at]); g.literal < 2 || g.literal > 8 {
+	if g.literal = int(b[at]); g.literal < 1 || g.literal > 8 {
 		return corrupt("GIF with codes of %d bits", g.literal)
 	}
 	g.blocks = b[at+1:]
@@ -125,8 +125,12 @@ func (g *gif) Decode(dst []byte) error {
 			copy(dst[i:i+3], background[:])
 		}
 	}
-	r := lzw.NewReader(&gifBlocks{rest: g.blocks}, lzw.LSB, g.literal)
-	defer r.Close()
+	var r io.Reader = &gifBits{blocks: gifBlocks{rest: g.blocks}}
+	if g.literal > 1 {
+		l := lzw.NewReader(&gifBlocks{rest: g.blocks}, lzw.LSB, g.literal)
+		defer l.Close()
+		r = l
+	}
 	row := make([]byte, g.fw)
 	for i := range g.fh {
 		if _, err := io.ReadFull(r, row); err != nil {
@@ -154,6 +158,36 @@ func (g *gif) line(i int) int {
 		i -= n
 	}
 	return g.fh - 1 // not reached: the passes have all rows
+}
+
+// gifBits reads the indexes of a file whose literals have 1 bit, which no specification allows.
+// As Pillow reads it, all of its codes have 2 bits: two literals, to be passed over, the end.
+type gifBits struct {
+	blocks gifBlocks
+	packed byte
+	left   int // codes in packed
+}
+
+func (g *gifBits) Read(p []byte) (int, error) {
+	for i := 0; i < len(p); {
+		if g.left == 0 {
+			var err error
+			if g.packed, err = g.blocks.ReadByte(); err != nil {
+				return i, err
+			}
+			g.left = 4
+		}
+		code := g.packed & 3
+		g.packed, g.left = g.packed>>2, g.left-1
+		switch code {
+		case 0, 1:
+			p[i] = code
+			i++
+		case 3:
+			return i, io.EOF
+		}
+	}
+	return len(p), nil
 }
 
 // gifBlocks reads the bytes of blocks, each after its length, up to an empty one.

@@ -38,6 +38,8 @@ func Sniff(b []byte) Format {
 		return GIF
 	case has("BM") && len(b) >= bmpFileHeader+4 && bmpHeaderKnown(le32(b, bmpFileHeader)):
 		return BMP
+	case isDIB(b):
+		return BMP
 	case has("II*\x00"), has("MM\x00*"), has("II+\x00"), has("MM\x00+"):
 		return TIFF
 	case len(b) > 2 && b[0] == 'P' && '1' <= b[1] && b[1] <= '6' && (pnmSpace(b[2]) || b[2] == '#'):

@@ -230,7 +230,7 @@ func (f *first) refused(err error) error {
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fail(errs.ErrUnavailable, "leave --tls-ca and --tls-cert out, or configure TLS in the broker")
 	case isFullBroker(err.Error()):
-		return fail(errs.ErrUnavailable, "raise max_connections in the broker's configuration")
+		return fail(errs.ErrUnavailable, "end some, or raise max_connections in the broker's configuration, a tenant's by `resslt keys --max-connections`")
 	case isClosed(err):
 		return fail(errs.ErrUnavailable, "see the broker's log for why it closes connections, and that --nats names a NATS broker")
 	case passes(err):

@@ -3,13 +3,17 @@ package runs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"resslt/batcher/internal/link"
+	"resslt/batcher/wire"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // WorkerStats count what a worker did.
@@ -24,7 +28,8 @@ type WorkerStats struct {
 	Rate             float64 `json:"rate"`              // samples a second, since the first chunk
 }
 
-// Heartbeat is a worker's heartbeat in CTRL_<run>, JSON.
+// Heartbeat is a worker's heartbeat in BEATS_<run>, JSON. Readers pass over fields that they
+// do not know.
 type Heartbeat struct {
 	Worker  string    `json:"worker"`
 	Workers int       `json:"workers"` // chunks it makes at once
@@ -66,18 +71,37 @@ type FailedTask struct {
 	Why string `json:"why"` // a line
 }
 
-// Encode is the message's body, JSON.
+// Encode is the message's body, JSON. Lists that would make it larger than MaxHeartbeat lose
+// their oldest, and texts their ends: the broker would refuse it as a whole.
 func (b *Heartbeat) Encode() ([]byte, error) {
-	out, err := json.Marshal(b)
-	if err != nil {
-		return nil, errs.New("heartbeat", b.Worker, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+	for cut := *b; ; {
+		out, err := json.Marshal(&cut)
+		if err != nil {
+			return nil, errs.New("heartbeat", b.Worker, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+		}
+		if len(out) <= MaxHeartbeat {
+			return out, nil
+		}
+		if len(cut.Failed)+len(cut.SentBack) == 0 {
+			cut.Trouble = wire.ReasonLine(cut.Trouble)
+			cut.Worker, cut.State = wire.ReasonLine(cut.Worker), wire.ReasonLine(cut.State)
+			continue
+		}
+		cut.Failed, cut.SentBack = cut.Failed[(len(cut.Failed)+1)/2:], cut.SentBack[(len(cut.SentBack)+1)/2:]
 	}
-	return out, nil
 }
 
-// Workers gives the last heartbeat of every worker that ever served the run.
+// MaxHeartbeat is the largest heartbeat that the broker keeps, bytes.
+const MaxHeartbeat = 16 << 10
+
+// Workers gives the last heartbeat of every worker that served the run lately, within
+// heartbeatsKept. It is a fixed number of requests, however many workers there are, where
+// link.Latest is.
 func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
-	beats, err := link.Latest(ctx, r.js, schemas.CtrlStream(r.Name), schemas.WorkerSubject(r.Name, "*"))
+	beats, err := link.Latest(ctx, r.js, schemas.BeatsStream(r.Name), schemas.AllWorkers(r.Name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // an earlier build opened it, or it is being opened or asleep
+		beats, err = link.Latest(ctx, r.js, schemas.CtrlStream(r.Name), schemas.AllWorkers(r.Name))
+	}
 	if err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "list workers", r.Name, err)
 	}
@@ -86,7 +110,7 @@ func (r *Run) Workers(ctx context.Context) ([]Heartbeat, error) {
 		var b Heartbeat
 		// A heartbeat that does not parse is somebody else's message: only its sender
 		// is known.
-		if json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
+		if len(m.Data) > MaxHeartbeat || json.Unmarshal(m.Data, &b) != nil || b.Worker == "" {
 			b = Heartbeat{Worker: link.LastToken(m.Subject)}
 		}
 		out = append(out, b)

@@ -121,10 +121,8 @@ func OverviewOf(ctx context.Context, js jetstream.JetStream, name string, detail
 // streamsOf are the streams that a run may have. The last goes last when it is deleted, so that
 // what was cut short is still listed.
 func streamsOf(run string) []string {
-	return []string{schemas.TasksStream(run), schemas.BatchStream(run), beatsStream(run), schemas.CtrlStream(run)}
+	return []string{schemas.TasksStream(run), schemas.BatchStream(run), schemas.BeatsStream(run), schemas.CtrlStream(run)}
 }
-
-func beatsStream(run string) string { return "BEATS_" + run }
 
 // runOfStream is the run that a stream is of, by its name.
 func runOfStream(stream string) (string, bool) {
@@ -202,7 +200,7 @@ func (l *looker) readStreams(ctx context.Context, o *Overview) error {
 		if name == schemas.CtrlStream(o.Name) || l.there != nil && !l.there[name] {
 			continue
 		}
-		if l.detail == Full && name == beatsStream(o.Name) {
+		if l.detail == Full && name == schemas.BeatsStream(o.Name) {
 			if l.there != nil {
 				o.Kept = append(o.Kept, name)
 			}
@@ -225,7 +223,7 @@ func (l *looker) readStreams(ctx context.Context, o *Overview) error {
 			o.Chunks, o.Reserved, o.Sealed = info.State.Bytes, max(0, info.Config.MaxBytes), info.Config.Sealed
 			o.stir(info.State.LastTime)
 			o.chunks = s
-		case beatsStream(o.Name):
+		case schemas.BeatsStream(o.Name):
 			o.Beat = info.State.LastTime
 			o.Other += info.State.Bytes
 		default:
@@ -322,7 +320,7 @@ func (l *looker) readAge(ctx context.Context, o *Overview) error {
 func isOurs(s *jetstream.StreamInfo, run string) bool {
 	for _, subject := range s.Config.Subjects {
 		kind, rest, _ := strings.Cut(subject, ".")
-		if !strings.Contains("tbc", kind) || !strings.HasPrefix(rest, run+".") {
+		if kind != "t" && kind != "b" && kind != "c" || !strings.HasPrefix(rest, run+".") {
 			return false
 		}
 	}

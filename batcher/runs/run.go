@@ -176,34 +176,10 @@ func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) (made
 }
 
 func (r *Run) ensureOnce(ctx context.Context, options ...jetstream.PublishOpt) (made []string, err error) {
-	storage := jetstream.MemoryStorage
-	if r.opts.Storage == StorageFile {
-		storage = jetstream.FileStorage
-	}
-	streams := []jetstream.StreamConfig{
-		{
-			Name: schemas.CtrlStream(r.Name), Subjects: []string{schemas.AllCtrl(r.Name)},
-			Description: "resslt: spec, cursors and heartbeats of run " + r.Name,
-			Storage:     jetstream.FileStorage, MaxMsgsPerSubject: 1,
-			AllowDirect: true, // see link.Latest
-		},
-		{
-			Name: schemas.TasksStream(r.Name), Subjects: []string{schemas.AllTasks(r.Name)},
-			Description: "resslt: chunks to be made of run " + r.Name,
-			Storage:     jetstream.FileStorage, Retention: jetstream.WorkQueuePolicy,
-		},
-		{
-			Name: schemas.BatchStream(r.Name), Subjects: []string{schemas.AllChunks(r.Name)},
-			Description: "resslt: chunks of run " + r.Name,
-			Storage:     storage, Discard: jetstream.DiscardNew, MaxBytes: r.opts.MaxBytes,
-			// A direct get hands a stored chunk over as it is, not as base64 in JSON.
-			AllowDirect: true,
-		},
-	}
 	if _, err := r.DropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
 		return nil, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
-	for _, cfg := range streams {
+	for _, cfg := range r.streams() {
 		isNew, err := r.ensureStream(ctx, cfg)
 		if err != nil {
 			return made, err
@@ -303,22 +279,6 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 	return false, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 }
 
-// updateStream gives a stream that is there our configuration. Its byte limit is never
-// lowered: another trainer of the run may have the larger window.
-func (r *Run) updateStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	have, err := r.js.Stream(ctx, cfg.Name)
-	if err != nil {
-		return err
-	}
-	if limit := have.CachedInfo().Config.MaxBytes; limit <= 0 {
-		cfg.MaxBytes = limit
-	} else if cfg.MaxBytes > 0 {
-		cfg.MaxBytes = max(cfg.MaxBytes, limit)
-	}
-	_, err = r.js.UpdateStream(ctx, cfg)
-	return err
-}
-
 // storeInfo writes the RunInfo once. Another digest under the name is a mismatch.
 func (r *Run) storeInfo(ctx context.Context) error {
 	body, err := json.Marshal(&r.Info)
@@ -402,10 +362,9 @@ func (r *Run) loadOptions(ctx context.Context) error {
 }
 
 // takeOptions reads the options as they are stored, nil for a run that is being opened just now.
-func (r *Run) takeOptions(body []byte) error {
-	o := storedOptions{Options: Options{DataURI: r.Info.DataURI}}
+func (r *Run) takeOptions(body []byte) (err error) {
+	o := Options{DataURI: r.Info.DataURI}
 	if body != nil {
-		var err error
 		if o, err = parseOptions(body, o, r.Spec()); err != nil {
 			return errs.New("run options", r.Name, "open the run again, or use the build that opened it", err)
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 	"resslt/schemas"
@@ -36,7 +35,7 @@ func (w *Worker) beats(ctx context.Context) {
 		for _, bh := range w.known() {
 			bh.mu.Lock()
 			urgent, beaten := bh.urgent, bh.beaten
-			shown := bh.life.awake()
+			shown := bh.life.phase == serving || bh.life.phase == quarantined || bh.life.phase == opening
 			bh.mu.Unlock()
 			switch {
 			case urgent && now.Sub(beaten) >= beatGap:
@@ -54,44 +53,22 @@ func (w *Worker) beats(ctx context.Context) {
 
 // period is how long it is from one heartbeat of a run to its next.
 func (w *Worker) period() time.Duration {
-	awake := 0
-	for _, bh := range w.known() {
-		bh.mu.Lock()
-		if bh.life.awake() {
-			awake++
-		}
-		bh.mu.Unlock()
-	}
-	return max(w.opts.Heartbeat, time.Duration(awake)*w.opts.Heartbeat/10)
+	return max(w.opts.Heartbeat, time.Duration(len(w.known()))*w.opts.Heartbeat/10)
 }
 
 // beat writes the worker's heartbeat for a run, and then gives its tasks back: a beat says
 // that they were given back before the broker counts the delivery. One that does not arrive is
 // followed by another, so its error does not matter.
-func (w *Worker) beat(bh *bulkhead) {
-	w.beatBy(bh, w.js.Conn().PublishMsg)
+func (w *Worker) beat(bh *bulkhead) { w.beatBy(bh, w.js.Conn().PublishMsg) }
+
+// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends.
+func (w *Worker) lastBeat(ctx context.Context, bh *bulkhead) {
+	w.beatBy(bh, func(m *nats.Msg) error {
+		_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
+		return err
+	})
 }
 
-// lastBeats writes the counts that the worker ends with. None follows them, so they are waited for
-// until the broker has them.
-func (w *Worker) lastBeats() {
-	ctx, cancel := link.WhileConnected(context.Background(), w.js.Conn(), hangWait)
-	defer cancel()
-	for _, bh := range w.known() {
-		bh.mu.Lock()
-		silent := !bh.life.awake() && len(bh.returns) == 0
-		bh.mu.Unlock()
-		if silent {
-			continue
-		}
-		w.beatBy(bh, func(m *nats.Msg) error {
-			_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
-			return err
-		})
-	}
-}
-
-// beatBy is beat, by a way of sending.
 func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	b := runs.Heartbeat{
 		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
@@ -110,7 +87,7 @@ func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	if err != nil {
 		w.opts.Report(err)
 	} else {
-		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body})
+		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body}) // one that is lost is followed by another
 	}
 	for _, r := range returns {
 		if r.delay > 0 {

@@ -53,6 +53,11 @@
 // Quiet. Heartbeats are no more than ten a period over all runs, and ten a second of one that has
 // news. A look for new runs is one request; a run that sleeps costs a subscription.
 //
+// Asked once. A slot asks the queues of its runs, least served first, for a task that is there.
+// Where there is none, one request of the worker stands with each queue (lobby), for all slots
+// that wait. Answers are never given up on: a task that came after its request's time would be
+// lost to all until its ack wait has passed.
+//
 // # Goroutines
 //
 // A Worker has one for each run and each slot, and two for each chunk in work. The return of Serve

@@ -193,7 +193,7 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 // prove has the run's first chunk made, which needs no slot. So that many new runs do not take
 // all of the machine, only some of them prove themselves at a time.
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
-	msg, err := ws.fetch(idleWait)
+	msg, err := ws.fetch(ctx, bh.news)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		ws.lost()

@@ -132,8 +132,8 @@ type Worker struct {
 	turns  turns
 	total  counters
 	crew   crew
+	lobby  *lobby
 	proofs chan struct{} // holds one for each run that is proving itself, for proofPatience
-	waits  chan struct{} // capacity 1: a slot waits for a task of any of several runs
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.
@@ -142,7 +142,9 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	return &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers)), waits: make(chan struct{}, 1)}, nil
+	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers))}
+	w.lobby = newLobby(w)
+	return w, nil
 }
 
 // Stats are the worker's counts over all runs since it was made.
@@ -199,18 +201,23 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var beats sync.WaitGroup
 	beats.Go(func() { w.beats(bctx) })
-	for i := range w.opts.Workers {
-		g.Go(func() error { w.loop(ctx, i); return nil })
+	for range w.opts.Workers {
+		g.Go(func() error { w.loop(ctx); return nil })
 	}
 	err := g.Wait()
+	w.lobby.close()
 	if n := w.crew.wait(w.opts.Grace + hangWait); n > 0 {
 		w.opts.Report(errs.New("stop worker", w.opts.Name, "see that the runs' stores answer",
 			errs.Because(errs.ErrUnavailable, fmt.Sprintf("left %d of its goroutines, which hang", n))))
 	}
 	stop()
 	beats.Wait()
-	w.lastBeats()
+	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
+	defer cancel()
 	for _, bh := range w.known() {
+		if bh.phase() != asleep { // it has had its last one
+			w.lastBeat(ectx, bh) // the counts that it ends with
+		}
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)

@@ -9,21 +9,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	idleWait = time.Second           // a pull of the only run
-	turnWait = 50 * time.Millisecond // a pull of one of several runs, before the others are looked at again
-)
+// turnWait is how long a slot waits for a task before it looks at the runs again.
+const turnWait = 50 * time.Millisecond
 
 // loop is one of the worker's slots: it has the chunks of the runs that are served made, one
 // after another, until ctx ends.
-func (w *Worker) loop(ctx context.Context, id int) {
-	for turn := id; ctx.Err() == nil; turn++ {
-		fit, others := w.fit()
+func (w *Worker) loop(ctx context.Context) {
+	for ctx.Err() == nil {
+		fit := w.fit()
 		if len(fit) == 0 {
 			_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
 			continue
 		}
-		ws, msg := w.pull(ctx, fit, others, turn)
+		ws, msg := w.pull(ctx, fit)
 		if msg == nil {
 			continue
 		}
@@ -36,12 +34,10 @@ func (w *Worker) loop(ctx context.Context, id int) {
 	}
 }
 
-// fit gives the runs of which a slot may take a task, and whether there are others that it
-// may soon.
-func (w *Worker) fit() (fit []*workshop, others bool) {
+// fit gives the runs of which a slot may take a task.
+func (w *Worker) fit() (fit []*workshop) {
 	var proven []*workshop
-	known := w.known()
-	for _, bh := range known {
+	for _, bh := range w.known() {
 		bh.mu.Lock()
 		if bh.ws != nil && bh.life.phase == serving && bh.life.proven {
 			proven = append(proven, bh.ws)
@@ -57,42 +53,25 @@ func (w *Worker) fit() (fit []*workshop, others bool) {
 		}
 		ws.bh.mu.Unlock()
 	}
-	return fit, len(fit) < len(known)
+	return fit
 }
 
-// pull takes one task: of the run that was served least, or the next that has any.
-// Where none has, it waits a little at one of them, another each turn. The serving
-// is never nil.
-func (w *Worker) pull(ctx context.Context, fit []*workshop, others bool, turn int) (*workshop, jetstream.Msg) {
-	wait := idleWait
-	if len(fit) > 1 || others {
-		wait = turnWait
+// pull takes one task: one that has come before, one of the run that was served least, or the
+// next that any has. nil where none came in a while.
+func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstream.Msg) {
+	if ws, msg := w.lobby.taken(); msg != nil {
+		return ws, msg
 	}
-	if len(fit) > 1 {
-		for _, ws := range w.turns.order(fit, time.Now()) {
-			msg, err := ws.fetchNow()
-			switch {
-			case msg != nil:
-				return ws, msg
-			case err != nil:
-				ws.lost()
-			default:
-				w.turns.empty(&ws.account, time.Now(), len(fit))
-			}
-		}
-		// One slot waits for a task, for all of them.
-		select {
-		case w.waits <- struct{}{}:
-			defer func() { <-w.waits }()
+	for _, ws := range w.turns.order(w.lobby.unasked(fit), time.Now()) {
+		msg, err := ws.fetchNow(ctx)
+		switch {
+		case msg != nil:
+			return ws, msg
+		case err != nil && ctx.Err() == nil:
+			ws.lost()
 		default:
-			_ = link.Sleep(ctx, wait)
-			return fit[0], nil
+			w.turns.empty(&ws.account, time.Now(), len(fit))
 		}
 	}
-	ws := fit[turn%len(fit)]
-	msg, err := ws.fetch(wait)
-	if err != nil && ctx.Err() == nil {
-		ws.lost()
-	}
-	return ws, msg
+	return w.lobby.wait(ctx, fit, turnWait)
 }

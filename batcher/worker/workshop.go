@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -26,6 +24,7 @@ type workshop struct {
 	mu       sync.Mutex
 	consumer jetstream.Consumer // of the run's tasks, nil while it is not known; guarded by mu
 	ackWait  time.Duration      // of consumer; guarded by mu
+	stood    time.Duration      // how long the last request for a task stood; guarded by mu
 	free     []*bench           // guarded by mu
 	out      int                // benches that are in use; guarded by mu
 	shut     bool               // no bench is given out any more; guarded by mu
@@ -60,7 +59,7 @@ func (ws *workshop) tasks() (jetstream.Consumer, time.Duration) {
 func (ws *workshop) found(c jetstream.Consumer) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.consumer, ws.ackWait = c, c.CachedInfo().Config.AckWait
+	ws.consumer, ws.ackWait, ws.stood = c, c.CachedInfo().Config.AckWait, 0
 }
 
 // lost has the keeper look the queue up again: the trainer may have made another.
@@ -124,54 +123,4 @@ func (ws *workshop) close() {
 			ws.w.closeSource(ws.source)
 		}
 	})
-}
-
-// fetch takes one task, and waits for it a while; nil where none came. The wait is the broker's:
-// one that ended here might lose a task that is on its way to everybody, until its ack wait
-// has passed. So it is not cut short when the worker stops.
-func (ws *workshop) fetch(wait time.Duration) (jetstream.Msg, error) {
-	c, _ := ws.tasks()
-	if c == nil {
-		return nil, nil
-	}
-	batch, err := c.Fetch(1, jetstream.FetchMaxWait(wait))
-	if err != nil {
-		return nil, err
-	}
-	if msg := first(batch); msg != nil {
-		return msg, nil
-	}
-	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, jetstream.ErrNoMessages) {
-		return nil, err
-	}
-	return nil, nil
-}
-
-// fetchNow takes one task if there is one. It returns an error where the queue does not say.
-func (ws *workshop) fetchNow() (jetstream.Msg, error) {
-	c, _ := ws.tasks()
-	if c == nil {
-		return nil, nil
-	}
-	began := time.Now()
-	batch, err := c.FetchNoWait(1)
-	if err != nil {
-		return nil, err
-	}
-	msg := first(batch)
-	if msg == nil && (batch.Error() != nil || time.Since(began) > silence) {
-		return nil, errors.Join(jetstream.ErrNoMessages, batch.Error())
-	}
-	return msg, nil
-}
-
-// silence is how long a broker may take to say that it has no task, which it knows at once.
-const silence = 500 * time.Millisecond
-
-func first(b jetstream.MessageBatch) jetstream.Msg {
-	var msg jetstream.Msg
-	for m := range b.Messages() {
-		msg = m
-	}
-	return msg
 }

@@ -65,6 +65,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
 	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read")
+	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
 	return c
 }
@@ -94,7 +95,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	defer nc.Close()
 
 	registry := observe.NewRegistry()
-	observe.Connection(registry, nc)
+	observe.Connection(registry, js)
 	stages := observe.NewStages(registry)
 	w, err := newWorker(o, js, stages, log)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/chaos"
+	"resslt/cmd/internal/cli"
 	"resslt/schemas/errs"
 )
 
@@ -63,6 +64,7 @@ Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
 	f.DurationVar(&o.Quiet, "quiet", 90*time.Second, "time without a step after which a trainer counts as hung")
 	f.IntVar(&c.Faults, "faults", 50, "faults of the mixed run; 0 for none")
 	f.IntVar(&c.Alone, "alone", 4, "faults of each kind alone; 0 for none")
+	cli.MayBeZero(f, "faults", "alone")
 	f.StringSliceVar(&c.Kinds, "kinds", nil, "kinds to draw from (default all)")
 	f.StringSliceVar(&c.Only, "only", nil, "scenarios to run, \"none\" for none (default all)")
 	f.BoolVar(&keep, "keep", false, "keep the folder even if every check passes")

@@ -92,6 +92,7 @@ func newBenchStepCommand() *cobra.Command {
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
+	cli.MayBeZero(f, "warmup")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }

@@ -147,8 +147,8 @@ type program struct {
 // raced are the names of the tests that run programs under the race detector, too.
 var raced sync.Map
 
-// alsoUnderRace is the first call of those tests. Between them they have all goroutines of
-// the programs: workers, a trainer's stream, recorders, a farm's and a sweep's.
+// alsoUnderRace is the first call of those tests. Between them they have the goroutines of
+// workers, of a trainer's stream, of recording and replay, of an embedded broker and of ranks.
 func alsoUnderRace(t *testing.T) { raced.Store(t.Name(), nil) }
 
 // needPrograms skips where the test's programs would tell the race detector nothing new.

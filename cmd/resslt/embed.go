@@ -79,7 +79,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
 				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
-				return namingSkip(data, err)
+				return namingSkip(data, done.dir, err)
 			}
 			done.sayBad(c.ErrOrStderr())
 			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
@@ -100,7 +100,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 }
 
 // namingSkip has the error of an image that cannot be decoded say how to go on without it.
-func namingSkip(data string, err error) error {
+func namingSkip(data, parts string, err error) error {
 	var bad *pipeline.BadImage
 	if !errors.As(err, &bad) {
 		return err
@@ -112,7 +112,7 @@ func namingSkip(data string, err error) error {
 		plain.Hint = ""
 		why = &plain
 	}
-	return errs.New("embed", data, "give the same command with --skip-bad to leave such images out, or replace this one; what is done so far is kept", why)
+	return errs.New("embed", data, "give the same command with --skip-bad to leave such images out and keep what is done so far, or replace the image and delete "+parts+" to begin again", why)
 }
 
 // features are (N, dim) float32, one row for each image.

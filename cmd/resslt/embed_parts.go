@@ -214,7 +214,7 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 func (p *parts) skip(row int64, images *pipeline.Images) error {
 	var lines []string
 	for _, b := range images.Bad[p.told:] {
-		lines = append(lines, fmt.Sprintf("%s: %s", b.Key, cli.Line(b.Err)))
+		lines = append(lines, fmt.Sprintf("%s: %s", cli.Printable(b.Key), cli.Printable(b.Reason())))
 	}
 	p.told = len(images.Bad)
 	if lines == nil {

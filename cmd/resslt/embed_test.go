@@ -150,6 +150,18 @@ func TestEmbedGoesOn(t *testing.T) {
 	if y, err := os.ReadFile(filepath.Join(dir, "b.npy")); err != nil || !bytes.Equal(x, y) {
 		t.Errorf("the files differ, %v", err)
 	}
+	// The hint's other way: another image, and none of the parts.
+	parts := filepath.Join(dir, "c.npy.parts")
+	if o := resslt(t, args("c.npy")...); o.code != 1 || !strings.Contains(o.stderr, "replace the image and delete "+parts) {
+		t.Fatalf("exit %d: %s", o.code, o.stderr)
+	}
+	write(t, filepath.Join(data, bad), whole)
+	if err := os.RemoveAll(parts); err != nil {
+		t.Fatal(err)
+	}
+	if o := resslt(t, args("c.npy")...); o.code != 0 || !strings.Contains(o.stdout, "0 images skipped") {
+		t.Fatalf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.parts")); left != nil { // the pattern is sound
 		t.Errorf("%v were left behind", left)
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"resslt/cmd/internal/cli"
 	"resslt/train"
 )
 
@@ -115,7 +116,7 @@ func execute(t *testing.T, args ...string) error {
 	t.Helper()
 	root := newRootCommand()
 	root.SetArgs(args)
-	root.SilenceErrors, root.SilenceUsage = true, true
+	cli.Prepare(root)
 	root.SetOut(new(strings.Builder))
 	root.SetErr(new(strings.Builder))
 	return root.ExecuteContext(t.Context())

@@ -65,6 +65,7 @@ results; each cell's run is in DIR/cells.`,
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
 	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
 	registerSharing(p, &f.priority, &f.most)
+	cli.MayBeZero(p, "workers")
 	p.StringVar(&f.out, "out", "", "`folder` of the results (default runs/sweep-NAME)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "list the cells and the streams that they share, train nothing")
 	p.BoolVar(&f.json, "json", false, "print the results as one JSON object, the last line of standard output")

@@ -37,7 +37,6 @@ func sweepOf(t *testing.T, dir string) map[string]*sweepResult {
 // A sweep's cells, trained beside each other over one stream, have the weights of the
 // same runs alone, also when the sweep was stopped in the middle and started again.
 func TestSweepGivesTheWeightsOfRun(t *testing.T) {
-	alsoUnderRace(t)
 	needTorch(t)
 	needData(t)
 	dir := t.TempDir()

@@ -233,6 +233,53 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// promtool is Debian's, which the Makefile puts into bin, or the one on PATH.
+func promtool(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"../../bin/promtool", "promtool"} {
+		if bin, err := exec.LookPath(name); err == nil {
+			return bin
+		}
+	}
+	t.Skip("promtool is not there: make bin/promtool")
+	return ""
+}
+
+// TestAlertRules has promtool itself run the rules' unit tests. Each alert has a test in
+// which it fires; the table of these tests says where it must not.
+func TestAlertRules(t *testing.T) {
+	bin := promtool(t)
+	if out, err := exec.Command(bin, "check", "rules", "../prometheus/alerts.yaml").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := exec.Command(bin, "test", "rules", "../prometheus/alerts_test.yaml").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	groups, _ := rulefmt.Parse(read(t, "../prometheus/alerts.yaml"), false, model.UTF8Validation, promql, slog.New(slog.DiscardHandler))
+	var tests struct {
+		Tests []struct {
+			Rules []struct {
+				Name   string `json:"alertname"`
+				Alerts []any  `json:"exp_alerts"`
+			} `json:"alert_rule_test"`
+		} `json:"tests"`
+	}
+	if err := yaml.Unmarshal(read(t, "../prometheus/alerts_test.yaml"), &tests); err != nil {
+		t.Fatal(err)
+	}
+	fires := map[string]bool{}
+	for _, c := range tests.Tests {
+		for _, r := range c.Rules {
+			fires[r.Name] = fires[r.Name] || len(r.Alerts) > 0
+		}
+	}
+	for _, r := range groups.Groups[0].Rules {
+		if !fires[r.Alert] {
+			t.Errorf("no test has %s fire", r.Alert)
+		}
+	}
+}
+
 func TestDashboard(t *testing.T) {
 	var d struct {
 		Panels []struct {

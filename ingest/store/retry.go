@@ -24,9 +24,10 @@ func final(err error) bool {
 
 // hopeless reports whether no retry can cure err, of a file that was there when it was
 // opened. Of a long run's many requests, some meet a server that is behind or ahead of the
-// others: "not found", "denied" and "changed" are believed when all tries agree.
+// others: "not found", "denied" and "changed" are believed when all tries agree. A fault of the
+// cache's disk is none of the store's: the file is read without the cache.
 func hopeless(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, errs.ErrUsage)
+	return errors.Is(err, context.Canceled) || errors.Is(err, errs.ErrUsage) || errors.As(err, new(cacheFault))
 }
 
 // maxPause bounds the pauses that double.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"resslt/schemas/bounded"
@@ -38,14 +39,18 @@ func Instead(op, path, want, hint string) error {
 type Kind struct {
 	Name string // a noun phrase; "" where the bytes are of no kind that is known here
 	Hint string // an imperative; "" where the reader of the file knows better
-	bare bool   // there is nothing in it
+	// Codec and Unpack are of compressed data: "gzip", and the command that writes the data to
+	// its output, "gzip -dc".
+	Codec, Unpack string
+	Picture       bool // in a format that is decoded here
+	bare          bool // there is nothing in it
 }
 
 // What says what the file is that begins with these bytes, HeadBytes of them or all that
 // there are.
 func What(head []byte) Kind {
 	if len(head) == 0 {
-		return Kind{"an empty file", "fetch it again: nothing of it came", true}
+		return Kind{Name: "an empty file", Hint: "fetch it again: nothing of it came", bare: true}
 	}
 	for _, k := range kinds {
 		if k.is(head) {
@@ -53,7 +58,7 @@ func What(head []byte) Kind {
 		}
 	}
 	if zeros := bytes.Count(head, []byte{0}); zeros == len(head) && zeros >= 512 {
-		return Kind{"a file of zeros", "fetch it again: its bytes were never written", true}
+		return Kind{Name: "a file of zeros", Hint: "fetch it again: its bytes were never written", bare: true}
 	}
 	return Kind{}
 }
@@ -132,10 +137,12 @@ var kinds = []known{
 		Kind{Name: "a Python pickle, such as an old PyTorch checkpoint", Hint: "convert it with `resslt convert FILE ENCODER.safetensors`"},
 	},
 	{starts("PK\x03\x04", "PK\x05\x06"), Kind{Name: "a zip archive", Hint: "unpack it with unzip"}},
-	{starts("\x1f\x8b"), Kind{Name: "a gzip file", Hint: "unpack it with gunzip"}},
-	{starts("\x28\xb5\x2f\xfd"), Kind{Name: "a zstd file", Hint: "unpack it with unzstd"}},
-	{starts("\xfd7zXZ\x00"), Kind{Name: "an xz file", Hint: "unpack it with unxz"}},
-	{starts("BZh"), Kind{Name: "a bzip2 file", Hint: "unpack it with bunzip2"}},
+	{starts("\x1f\x8b"), Kind{Name: "a gzip file", Hint: "unpack it with gunzip", Codec: "gzip", Unpack: "gzip -dc"}},
+	{starts("\x28\xb5\x2f\xfd"), Kind{Name: "a zstd file", Hint: "unpack it with unzstd", Codec: "Zstandard", Unpack: "zstd -dc"}},
+	{starts("\xfd7zXZ\x00"), Kind{Name: "an xz file", Hint: "unpack it with unxz", Codec: "xz", Unpack: "xz -dc"}},
+	{starts("BZh"), Kind{Name: "a bzip2 file", Hint: "unpack it with bunzip2", Codec: "bzip2", Unpack: "bzip2 -dc"}},
+	{starts("\x04\x22\x4d\x18"), Kind{Name: "an LZ4 file", Hint: "unpack it with unlz4", Codec: "LZ4", Unpack: "lz4 -dc"}},
+	{starts("\x1f\x9d"), Kind{Name: "a compress (.Z) file", Hint: "unpack it with uncompress", Codec: "compress", Unpack: "uncompress -c"}},
 	{starts("7z\xbc\xaf\x27\x1c"), Kind{Name: "a 7z archive", Hint: "unpack it with 7z x"}},
 	{at(257, "ustar"), Kind{Name: "a tar archive", Hint: "unpack it with tar -xf, or name it as wds:FILE where it holds images"}},
 	{starts("PAR1"), Kind{Name: "a Parquet file", Hint: "name it as parquet:FILE where it holds images"}},
@@ -143,17 +150,27 @@ var kinds = []known{
 	{starts("\x93NUMPY"), Kind{Name: "a NumPy array"}},
 	{starts("\x89HDF\r\n\x1a\n"), Kind{Name: "an HDF5 file, such as Keras's weights"}},
 	{starts("GGUF"), Kind{Name: "a GGUF file"}},
-	{starts("\xff\xd8\xff"), Kind{Name: "a JPEG image"}},
-	{starts("\x89PNG\r\n\x1a\n"), Kind{Name: "a PNG image"}},
-	{starts("GIF87a", "GIF89a"), Kind{Name: "a GIF image"}},
-	{starts("II*\x00", "MM\x00*"), Kind{Name: "a TIFF image"}},
-	{func(b []byte) bool { return starts("RIFF")(b) && at(8, "WEBP")(b) }, Kind{Name: "a WebP image"}},
+	{starts("\xff\xd8\xff"), Kind{Name: "a JPEG image", Picture: true}},
+	{starts("\x89PNG\r\n\x1a\n"), Kind{Name: "a PNG image", Picture: true}},
+	{starts("GIF87a", "GIF89a"), Kind{Name: "a GIF image", Picture: true}},
+	{starts("II*\x00", "MM\x00*"), Kind{Name: "a TIFF image", Picture: true}},
+	{func(b []byte) bool { return starts("RIFF")(b) && at(8, "WEBP")(b) }, Kind{Name: "a WebP image", Picture: true}},
+	{bmp, Kind{Name: "a BMP image", Picture: true}},
+	{pnm.Match, Kind{Name: "a PBM, PGM or PPM image", Picture: true}},
 	{func(b []byte) bool { return at(4, "ftypavif")(b) || at(4, "ftypavis")(b) }, Kind{Name: "an AVIF image"}},
 	{func(b []byte) bool { return at(4, "ftyphei")(b) || at(4, "ftypmif1")(b) }, Kind{Name: "a HEIC image"}},
 	{starts("%PDF-"), Kind{Name: "a PDF document"}},
 	{starts("\x7fELF"), Kind{Name: "a program"}},
 	{text('{', '['), Kind{Name: "JSON text"}},
 }
+
+// bmp is a BMP's header, behind which is the size of the next, of one of its versions.
+func bmp(head []byte) bool {
+	return len(head) >= 18 && starts("BM")(head) && slices.Contains([]uint32{12, 16, 40, 52, 56, 64, 108, 124}, binary.LittleEndian.Uint32(head[14:]))
+}
+
+// pnm is Netpbm's mark before its width.
+var pnm = regexp.MustCompile(`^P[1-6][ \t\r\n]+[0-9#]`)
 
 // torchZip is the zip that torch.save writes since PyTorch 1.6: its first member is
 // NAME/data.pkl, or NAME/.format_version or .data of newer ones.

@@ -178,6 +178,19 @@ def bmps():
     )
     add("rle8.bmp", bmp(rle8(COLORS), 8, bgrx(COLORS, 256), comp=1))
     add("rle4.bmp", bmp(rle4(FEW), 4, bgrx(FEW, 16), comp=2))
+    # What Pillow reads, though marks, headers or places are missing.
+    for name, rle, bits, im in (("rle8", rle8(COLORS), 8, COLORS), ("rle4", rle4(FEW), 4, FEW)):
+        pal, comp = bgrx(im, 1 << bits), 1 if bits == 8 else 2
+        add(f"{name}-no-end.bmp", bmp(rle[:-2], bits, pal, comp=comp))
+        add(f"{name}-no-marks.bmp", bmp(rle[:-4], bits, pal, comp=comp))
+        add(f"{name}-half-a-mark.bmp", bmp(rle[:-3], bits, pal, comp=comp))
+        add(f"{name}-cut.bmp", bmp(rle[: len(rle) // 2], bits, pal, comp=comp))
+    for name, im in (("rgb", BASE), ("grey", GREY), ("palette", COLORS), ("mono", MONO), ("alpha", ALPHA)):
+        pil(f"pil-{name}.dib", im, "DIB")
+    for name in ("pil-rgb", "bits8-200colors", "bits16-565", "bits16-565-v5", "bits24-os2", "bits32-masks", "bits24-v5-topdown", "rle8-no-end"):
+        b = bytearray(OUT[f"{name}.bmp"])
+        b[10:14] = bytes(4)
+        add(f"{name}-offset0.bmp", b)
     add("jpeg-inside.bmp", bmp(b"\xff\xd8\xff\xe0", 24, comp=4))
 
 
@@ -225,6 +238,19 @@ def gifs():
     add("87a.gif", b"GIF87a" + bytes(b[6:]))
     for h in (1, 2, 3, 4, 5, 7, 9):
         pil(f"interlaced-{h}.gif", picture(9, h).quantize(40), "GIF", interlace=1)
+    # Literals of 1 bit: all codes have 2, whatever the table would say.
+    lit = [MONO.getpixel((x, y)) & 1 for y in range(H) for x in range(W)]
+    for name, codes in (
+        ("bits1", [2, *lit, 3]),
+        ("bits1-no-end", [2, *lit]),
+        ("bits1-clears", [2, *(c for v in lit for c in (v, 2)), 3]),
+        ("bits1-short", [2, *lit[: len(lit) // 2], 3]),
+    ):
+        v = sum(c << 2 * i for i, c in enumerate(codes))
+        data = v.to_bytes((2 * len(codes) + 7) // 8, "little")
+        blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+        head = b"GIF89a" + struct.pack("<HHBBB", W, H, 0x80, 0, 0) + bytes([200, 30, 90, 10, 90, 250])
+        add(f"{name}.gif", head + b"," + struct.pack("<HHHHB", 0, 0, W, H, 0) + b"\1" + blocks + b"\0;")
     big = picture(150, 130).quantize(256)  # codes of 12 bits, a full table
     pil("table-full.gif", big, "GIF", interlace=0)
 

@@ -82,8 +82,9 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 		b.WriteString("    ]\n")
 		return nil
 	}
-	fmt.Fprintf(b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n",
-		a.name, q.Memory, q.Store, q.Streams, q.Consumers)
+	limits := fmt.Sprintf("    limits: { max_connections: %d }\n", q.Connections) // one tenant must not take them all
+	fmt.Fprintf(b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n%s",
+		a.name, q.Memory, q.Store, q.Streams, q.Consumers, limits)
 	if err := users(false, broker.Roles()...); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 		if !r.Guest() {
 			continue
 		}
-		fmt.Fprintf(b, "  %q: {\n", a.guest(r))
+		fmt.Fprintf(b, "  %q: {\n%s", a.guest(r), limits)
 		if err := users(true, r); err != nil {
 			return err
 		}
@@ -141,6 +142,7 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	own.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: q.Memory, DiskStorage: q.Store, Streams: int64(q.Streams), Consumer: int64(q.Consumers),
 	}
+	own.Limits.Conn = int64(q.Connections)
 	for r, user := range a.users {
 		if !r.Guest() {
 			continue
@@ -167,6 +169,7 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 				}
 				guests[r] = jwt.NewAccountClaims(gid)
 				guests[r].Name = a.guest(r)
+				guests[r].Limits.Conn = int64(q.Connections)
 				out = append(out, guests[r])
 			}
 			guests[r].Imports.Add(&jwt.Import{Name: s.subject, Account: id, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})

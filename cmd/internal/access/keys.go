@@ -43,11 +43,12 @@ type KeyOptions struct {
 // Quota bounds the contents of a tenant's account.
 type Quota struct {
 	Memory, Store      int64 // bytes: live chunks; tasks, logs and recordings
-	Streams, Consumers int   // a run has three streams, a trainer one consumer
+	Streams, Consumers int   // a run has four streams, one that has ended or sleeps one; a trainer has a consumer
+	Connections        int   // of the tenant's trainers and owners; as many again of its workers, of its observers
 }
 
 // DefaultQuota is enough for a few runs.
-var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 64, Consumers: 256}
+var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 1024, Consumers: 256, Connections: 1024}
 
 func (o KeyOptions) applyDefaults() (KeyOptions, error) {
 	if len(o.Hosts) == 0 {
@@ -69,6 +70,9 @@ func (o KeyOptions) applyDefaults() (KeyOptions, error) {
 	if q.Consumers == 0 {
 		q.Consumers = DefaultQuota.Consumers
 	}
+	if q.Connections == 0 {
+		q.Connections = DefaultQuota.Connections
+	}
 	var err error
 	if o.At == "" {
 		if o.At, err = filepath.Abs(o.Dir); err != nil {
@@ -86,7 +90,7 @@ func (o KeyOptions) Validate() error {
 	switch {
 	case o.Dir == "":
 		return bad("", "no folder is named", "give --dir")
-	case o.Quota.Memory < 0 || o.Quota.Store < 0 || o.Quota.Streams < 0 || o.Quota.Consumers < 0 || o.Valid < 0:
+	case o.Quota.Memory < 0 || o.Quota.Store < 0 || o.Quota.Streams < 0 || o.Quota.Consumers < 0 || o.Quota.Connections < 0 || o.Valid < 0:
 		return bad("quota", "is negative", "give 0 for the default, or more")
 	}
 	for _, t := range o.Tenants {

@@ -29,7 +29,8 @@ func Main(root *cobra.Command) int {
 	var quiet atomic.Bool
 	ctx, stop := onSignals(root.Name(), os.Stderr, &quiet)
 	defer stop()
-	prepare(root)
+	Prepare(root)
+	root.SetOut(&output{w: os.Stdout})
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
 		if log := c.Flags().Lookup("log"); log != nil {
 			quiet.Store(log.Value.String() != log.DefValue)
@@ -48,10 +49,15 @@ func Main(root *cobra.Command) int {
 	return Code(err)
 }
 
-// prepare turns cobra's own errors into usage errors: one line, exit code 2.
-func prepare(c *cobra.Command) {
+// Prepare turns cobra's own errors into usage errors, one line and exit code 2, and has numbers
+// checked.
+func Prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var known *errs.Error
+		if errors.As(err, &known) && errors.Is(err, errs.ErrUsage) { // of the flag's value, with the better hint
+			return errs.New(c.CommandPath()+": "+known.Op, known.Where, known.Hint, known.Err)
+		}
 		return errs.New("", c.CommandPath(), "see `"+c.CommandPath()+" --help`", errs.BecauseErr(errs.ErrUsage, err))
 	})
 	args := c.Args
@@ -59,6 +65,9 @@ func prepare(c *cobra.Command) {
 		args = cobra.NoArgs
 	}
 	c.Args = func(c *cobra.Command, a []string) error {
+		if err := checkNumbers(c); err != nil {
+			return err
+		}
 		if err := args(c, a); err != nil {
 			hint := "see `" + c.CommandPath() + " --help`"
 			if near := c.SuggestionsFor(strings.Join(a, " ")); len(near) > 0 {
@@ -73,7 +82,7 @@ func prepare(c *cobra.Command) {
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	}
 	for _, sub := range c.Commands() {
-		prepare(sub)
+		Prepare(sub)
 	}
 }
 

@@ -115,7 +115,7 @@ func (t *trainer) train(ctx context.Context, step time.Duration) error {
 		b, err := t.stream.Next(ctx)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-				return nil
+				return nil //nolint:nilerr // the simulation is over
 			}
 			return fmt.Errorf("%s after %d steps: %w", t.run.Name, t.steps.Load(), err)
 		}

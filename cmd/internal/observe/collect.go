@@ -27,19 +27,22 @@ func counter(r prometheus.Registerer, name string, labels prometheus.Labels, val
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: line(name).Help, ConstLabels: labels}, value))
 }
 
-// Connection adds the metrics of a broker connection.
-func Connection(r prometheus.Registerer, nc *nats.Conn) {
+// Connection adds the metrics of a broker connection, and of our account there.
+func Connection(r prometheus.Registerer, js jetstream.JetStream) {
+	nc := js.Conn()
 	gauge(r, "resslt_broker_connected", nil, func() float64 {
 		if nc.IsConnected() {
 			return 1
 		}
 		return 0
 	})
+	account(r, js)
 }
 
 // Worker adds a worker's metrics.
 func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	gauge(r, "resslt_worker_slots", nil, func() float64 { return float64(slots) })
+	r.MustRegister(newRunStates(w.States))
 	for name, of := range map[string]func(runs.WorkerStats) int64{
 		"resslt_worker_chunks_total":            func(s runs.WorkerStats) int64 { return s.Chunks },
 		"resslt_worker_samples_total":           func(s runs.WorkerStats) int64 { return s.Samples },
@@ -51,7 +54,6 @@ func Worker(r prometheus.Registerer, w *worker.Worker, slots int) {
 	} {
 		counter(r, name, nil, func() float64 { return float64(of(w.Stats())) })
 	}
-	r.MustRegister(newStates(w.States))
 }
 
 // Stages times the stages of a worker's work on samples and chunks.
@@ -155,14 +157,15 @@ type Trainer struct {
 	phases        atomic.Pointer[train.Phases]
 }
 
-// Scrapes query the broker at most every queryInterval, for at most queryTimeout.
+// Scrapes query the broker at most every so often, for at most queryTimeout.
 const (
 	queryInterval = 5 * time.Second
+	quotaInterval = 30 * time.Second // every worker of the farm asks
 	queryTimeout  = 2 * time.Second
 )
 
-// NewTrainer adds a trainer's metrics. It queries the broker by js.
-func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *runs.Run, input *stream.Stream) *Trainer {
+// NewTrainer adds a trainer's metrics. It queries the broker for what is buffered.
+func NewTrainer(r prometheus.Registerer, run *runs.Run, input *stream.Stream) *Trainer {
 	t := &Trainer{}
 	of := prometheus.Labels{"run": run.Name}
 	zero := 0.0
@@ -194,20 +197,11 @@ func NewTrainer(r prometheus.Registerer, js jetstream.JetStream, run *runs.Run, 
 	// fall; a counter must not.
 	var waited highest
 	counter(r, TrainerWait, of, func() float64 { return waited.of(input.Stats().Waited.Seconds()) })
-	buffered := &brokerValues{query: func(ctx context.Context) ([]float64, error) {
+	buffered := &brokerValues{every: queryInterval, query: func(ctx context.Context) ([]float64, error) {
 		n, err := run.Buffered(ctx, input.Stats().Next, run.Window())
 		return []float64{float64(n)}, err
 	}}
 	gauge(r, BufferedSteps, of, func() float64 { return buffered.get(0) })
-	held := &brokerValues{query: func(ctx context.Context) ([]float64, error) {
-		a, err := js.AccountInfo(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return []float64{float64(a.Memory), float64(a.Store)}, nil
-	}}
-	gauge(r, "resslt_store_bytes", prometheus.Labels{"storage": "memory"}, func() float64 { return held.get(0) })
-	gauge(r, "resslt_store_bytes", prometheus.Labels{"storage": "file"}, func() float64 { return held.get(1) })
 	return t
 }
 
@@ -235,9 +229,10 @@ func (h *highest) of(v float64) float64 {
 	return h.max
 }
 
-// brokerValues are values from the broker. It is queried at most every queryInterval,
+// brokerValues are values from the broker. It is queried no more often than every says,
 // however often they are scraped. A value that it does not return is 0.
 type brokerValues struct {
+	every time.Duration
 	query func(context.Context) ([]float64, error)
 
 	mu     sync.Mutex
@@ -248,7 +243,7 @@ type brokerValues struct {
 func (a *brokerValues) get(i int) float64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if time.Since(a.at) >= queryInterval {
+	if time.Since(a.at) >= a.every {
 		ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 		defer cancel()
 		values, err := a.query(ctx)

@@ -81,14 +81,14 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Connection(registry, nc)
+	Connection(registry, js)
 	Worker(registry, w, 1)
 	stream, err := stream.Open(t.Context(), run, blank{}, stream.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	trainer := NewTrainer(registry, js, run, stream)
+	trainer := NewTrainer(registry, run, stream)
 	var notReady error
 	s, err := Listen("127.0.0.1:0", registry, func() error { return notReady }, slog.New(slog.DiscardHandler))
 	if err != nil {

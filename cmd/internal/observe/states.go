@@ -10,83 +10,72 @@ import (
 	"resslt/batcher/worker"
 )
 
+// Metrics of what a worker's runs are to it.
 const (
-	// maxRunLabels bounds the runs that metrics name, so that a broker of thousands of runs
-	// makes no thousands of series of each worker.
-	maxRunLabels = 100
-	// otherRuns stands for the rest. A run may have that name, but is then counted with them.
+	WorkerRuns = "resslt_worker_runs"
+	RunState   = "resslt_worker_run_state"
+)
+
+// maxRuns bounds the runs that RunState names; the others are one run called otherRuns. Names
+// come from the broker, in any number.
+const (
+	maxRuns   = 100
 	otherRuns = "other"
 )
 
-// states collects what the runs are to a worker. It reads them at each scrape.
-type states struct {
-	read    func() []worker.State
-	byState *prometheus.Desc
-	byRun   *prometheus.Desc
+// runStates collects the states of a worker's runs.
+type runStates struct {
+	states      func() []worker.State
+	runs, state *prometheus.Desc
 }
 
-func newStates(read func() []worker.State) *states {
+func newRunStates(states func() []worker.State) *runStates {
 	desc := func(name string) *prometheus.Desc {
 		m := line(name)
 		return prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
 	}
-	return &states{read, desc(RunsByState), desc(RunState)}
+	return &runStates{states, desc(WorkerRuns), desc(RunState)}
 }
 
-// Describe is a prometheus.Collector's.
-func (s *states) Describe(c chan<- *prometheus.Desc) {
-	c <- s.byState
-	c <- s.byRun
-}
+// Describe implements prometheus.Collector.
+func (c *runStates) Describe(to chan<- *prometheus.Desc) { to <- c.runs; to <- c.state }
 
-// Collect is a prometheus.Collector's.
-func (s *states) Collect(c chan<- prometheus.Metric) {
-	all := s.read()
-	number := map[string]int{}
-	for _, r := range all {
-		number[r.Phase]++
-	}
-	for _, phase := range worker.Phases() {
-		c <- prometheus.MustNewConstMetric(s.byState, prometheus.GaugeValue, float64(number[phase]), phase)
-	}
-	for _, r := range labelled(all) {
-		c <- prometheus.MustNewConstMetric(s.byRun, prometheus.GaugeValue, r.n, r.run, r.phase)
-	}
-}
-
-// labels are a series of RunState.
-type labels struct {
-	run, phase string
-	n          float64
-}
-
-// labelled gives the series of the runs: those in quarantine before those that are served, and
-// those that sleep last, up to maxRunLabels; the others by their states.
-func labelled(all []worker.State) []labels {
-	all = slices.Clone(all)
-	last := len(worker.Phases())
-	rank := func(r worker.State) int {
-		if i := slices.Index([]string{"quarantined", "serving", "opening"}, r.Phase); i >= 0 {
-			return i
-		}
-		return last
-	}
-	slices.SortFunc(all, func(a, b worker.State) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Run, b.Run))
+// Collect implements prometheus.Collector.
+func (c *runStates) Collect(to chan<- prometheus.Metric) {
+	all := slices.Clone(c.states())
+	phases := worker.Phases()
+	// Those in trouble are named first, so that they are not among the others.
+	slices.SortStableFunc(all, func(a, b worker.State) int {
+		return cmp.Or(-cmp.Compare(rank(a), rank(b)), strings.Compare(a.Run, b.Run))
 	})
-	var out []labels
-	rest := map[string]float64{}
-	for i, r := range all {
-		if i < maxRunLabels && r.Run != otherRuns {
-			out = append(out, labels{r.Run, r.Phase, 1})
-		} else {
-			rest[r.Phase]++
+	type series struct{ run, phase string }
+	count, total := map[series]float64{}, map[string]float64{}
+	for i, s := range all {
+		if !slices.Contains(phases, s.Phase) {
+			continue
 		}
-	}
-	for _, phase := range worker.Phases() {
-		if rest[phase] > 0 {
-			out = append(out, labels{otherRuns, phase, rest[phase]})
+		name := strings.ToValidUTF8(s.Run, "?")
+		if i >= maxRuns {
+			name = otherRuns
 		}
+		count[series{name, s.Phase}]++
+		total[s.Phase]++
 	}
-	return out
+	for _, p := range phases {
+		to <- prometheus.MustNewConstMetric(c.runs, prometheus.GaugeValue, total[p], p)
+	}
+	for s, n := range count {
+		to <- prometheus.MustNewConstMetric(c.state, prometheus.GaugeValue, n, s.run, s.phase)
+	}
+}
+
+// rank is 2 for a run in quarantine, 1 for one that is opened or served.
+func rank(s worker.State) int {
+	switch {
+	case s.Why != nil:
+		return 2
+	case s.Phase == "asleep":
+		return 0
+	}
+	return 1
 }

@@ -24,14 +24,14 @@ const (
 	BufferedSteps = "resslt_buffered_steps"
 	WindowSteps   = "resslt_window_steps"
 	TrainerWait   = "resslt_trainer_wait_seconds_total"
-	RunsByState   = "resslt_augmentd_runs"
-	RunState      = "resslt_augmentd_run_state"
 )
 
 // Table lists resslt's own metrics. client_golang adds those of the process and the Go
 // runtime: process_resident_memory_bytes is the RSS.
 var Table = []Metric{
 	{"resslt_broker_connected", Gauge, nil, "both", "1 while the broker is connected"},
+	{"resslt_store_bytes", Gauge, []string{"storage"}, "both", "bytes that the account holds in the broker, memory and file"},
+	{Quota, Gauge, []string{"resource"}, "both", "used part of the account's quota of memory, file, streams and consumers, what streams reserve included; 0 where there is none"},
 
 	{"resslt_worker_slots", Gauge, nil, "worker", "chunks that the worker makes concurrently"},
 	{"resslt_worker_chunks_total", Counter, nil, "worker", "chunks published, each once"},
@@ -41,8 +41,8 @@ var Table = []Metric{
 	{"resslt_worker_redelivered_total", Counter, nil, "worker", "tasks that were redelivered, or whose chunk existed already"},
 	{"resslt_worker_tombstoned_total", Counter, nil, "worker", "chunks that could not be made"},
 	{"resslt_worker_digest_mismatches_total", Counter, nil, "worker", "chunks that differ from another worker's: a determinism failure"},
-	{RunsByState, Gauge, []string{"state"}, "worker", "runs of the broker by what they are to the worker: opening, serving, quarantined, asleep"},
-	{RunState, Gauge, []string{"run", "state"}, "worker", "1 for a run and its state; of 100 runs, those in quarantine first, and the others together as run=\"other\""},
+	{WorkerRuns, Gauge, []string{"state"}, "worker", "runs in the broker by what they are to the worker: opening, serving, quarantined, asleep"},
+	{RunState, Gauge, []string{"run", "state"}, "worker", "1 for each run and the state that it is in; from the hundredth run on, their number under the run `other`"},
 	{"resslt_worker_stage_seconds", Histogram, []string{"stage"}, "worker", "seconds a sample (read, decode, render) or a chunk (publish)"},
 
 	{"resslt_trainer_step", Gauge, []string{"run"}, "trainer", "steps done"},
@@ -61,7 +61,6 @@ var Table = []Metric{
 	{"resslt_trainer_rejected_total", Counter, []string{"run"}, "trainer", "unusable chunks: of another spec, too large, malformed"},
 	{"resslt_trainer_digest_mismatches_total", Counter, []string{"run"}, "trainer", "chunks that do not match their digest, or that two workers made differently"},
 	{"resslt_trainer_healed_total", Counter, []string{"run"}, "trainer", "tasks issued again because their chunk was lost"},
-	{"resslt_store_bytes", Gauge, []string{"storage"}, "trainer", "bytes that the account holds in the broker, memory and file"},
 }
 
 // line finds a metric in Table, which has the labels and help of every collector.

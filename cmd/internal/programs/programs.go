@@ -2,6 +2,7 @@
 package programs
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,7 +30,7 @@ func Folder() (dir string, remove func(), err error) {
 		args = append(args, "-race")
 	}
 	args = append(args, "-o", dir+"/", "resslt/cmd/resslt", "resslt/cmd/augmentd")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput(); err != nil {
 		remove()
 		return "", nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -73,13 +73,13 @@ func (m *metrics) close() error {
 // connection adds the connection to the broker.
 func (m *metrics) connection(js jetstream.JetStream) {
 	m.js = js
-	observe.Connection(m.registry, js.Conn())
+	observe.Connection(m.registry, js)
 }
 
 // stream adds the trainer's end of the run.
 func (m *metrics) stream(run *runs.Run, stream *stream.Stream) {
 	m.batch = run.Spec().BatchSize
-	m.trainer.Store(observe.NewTrainer(m.registry, m.js, run, stream))
+	m.trainer.Store(observe.NewTrainer(m.registry, run, stream))
 }
 
 // enter sets how far the session is.
