@@ -295,9 +295,13 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 		bh.mu.Unlock()
 		return false
 	}
+	served := bh.ws != nil
 	bh.life.slept()
 	bh.mu.Unlock()
 	w.closeData(bh)
+	if served {
+		w.beat(bh) // the counts that it ends with
+	}
 	w.notify(bh.name, nil)
 	return true
 }
