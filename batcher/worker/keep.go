@@ -131,6 +131,13 @@ func (w *Worker) turnToRead(ctx context.Context) (done func()) {
 
 // begin opens the run's data, unless this worker cannot serve it or nobody trains it.
 func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
+	bh.mu.Lock()
+	heard := bh.noticed || time.Now().UnixNano() < bh.tended.Load()
+	bh.mu.Unlock()
+	if d := time.Until(bh.notBefore); d > 0 && !heard {
+		bh.rest(ctx, d)
+		return
+	}
 	// Whether anybody trains it is asked first: most runs of an old farm nobody does.
 	if bh.run == nil && w.slept(ctx, bh) || !w.look(ctx, bh) || w.slept(ctx, bh) {
 		return

@@ -212,7 +212,9 @@ func (w *Worker) hear(ctx context.Context) {
 				if !h.Left {
 					until = max(bh.tended.Load(), time.Now().Add(2*h.BoundedTerm()).UnixNano())
 				}
-				bh.tended.Store(until)
+				if was := bh.tended.Swap(until); until > 0 && was < time.Now().UnixNano() {
+					wake(bh.news)
+				}
 			}
 		case <-ctx.Done():
 			return

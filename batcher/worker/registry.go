@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -100,7 +101,9 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 		if err := w.discover(ctx, begin); ctx.Err() == nil {
 			w.notify("", err)
 		}
-		t := time.NewTimer(w.opts.Discover)
+		// The list is as long as there are runs, and new ones are heard of.
+		every := w.opts.Discover * time.Duration(max(1, len(w.known())/eager))
+		t := time.NewTimer(every - rand.N(every/4+1))
 		select {
 		case <-look:
 		case <-t.C:
@@ -145,13 +148,28 @@ func (w *Worker) discover(ctx context.Context, begin func(*bulkhead)) error {
 			w.drop(bh)
 		}
 	}
-	for _, name := range names {
-		if bh := w.admit(name); bh != nil {
-			begin(bh)
+	first := !w.begun
+	w.begun = true
+	for i, name := range names {
+		bh := w.admit(name)
+		if bh == nil {
+			continue
 		}
+		if first && i >= eager {
+			bh.notBefore = time.Now().Add(rand.N(time.Duration(len(names)) * shyness))
+		}
+		begin(bh)
 	}
 	return nil
 }
+
+// A worker that begins in a farm of many runs looks at the first few at once. The others it hears
+// of by their trainers' leases, within seconds, and looks at what it does not hear of bit by bit:
+// a thousand workers that begin together would else ask the broker for more than it can answer.
+const (
+	eager   = 8
+	shyness = 500 * time.Millisecond // for each run of the farm, at most
+)
 
 // drop ends a run at this worker: it is gone, or is another by now.
 func (w *Worker) drop(bh *bulkhead) {

@@ -133,6 +133,7 @@ type Worker struct {
 	total   counters
 	crew    crew
 	lobby   *lobby
+	begun   bool          // it has looked for runs; seek's
 	reading chan struct{} // holds one for each keeper that reads from the broker
 	proofs  chan struct{} // holds one for each run that is proving itself, for proofPatience
 }

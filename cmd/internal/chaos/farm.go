@@ -42,6 +42,7 @@ type farm struct {
 
 	mu     sync.Mutex
 	broker *child.Process   // guarded by mu
+	node   []*node          // of a cluster
 	all    []*child.Process // every process ever started; guarded by mu
 	exits  []*exitError     // of processes that ended on their own; guarded by mu
 }
@@ -149,6 +150,9 @@ func (f *farm) closeProxies() {
 
 // startBroker starts nats-server on the farm's store, and waits until it answers.
 func (f *farm) startBroker(ctx context.Context) error {
+	if f.nodes > 0 {
+		return f.startCluster(ctx)
+	}
 	conf := filepath.Join(f.dir, "nats.conf")
 	memory := f.memory
 	if memory == "" {
@@ -217,6 +221,9 @@ func (f *farm) launch(name string, life int, program string, args ...string) (*c
 }
 
 func (f *farm) url(s *service) string {
+	if f.nodes > 0 {
+		return f.clusterURL()
+	}
 	scheme, addr := "nats://", f.addr
 	if f.keys != "" {
 		scheme = "tls://"

@@ -80,6 +80,7 @@ type layout struct {
 	name    string // of the run and of the farm's folder
 	steps   int64  // of the run
 	workers int    // augmentd processes, of one core each
+	nodes   int    // of the broker's cluster; 0: one nats-server without a cluster. Not with proxied
 	proxied bool   // clients reach the broker through a proxy that can be cut
 	window  int64  // steps that may be made ahead
 	ackWait time.Duration
