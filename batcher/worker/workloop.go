@@ -16,12 +16,7 @@ const turnWait = 50 * time.Millisecond
 // after another, until ctx ends.
 func (w *Worker) loop(ctx context.Context) {
 	for ctx.Err() == nil {
-		fit := w.fit()
-		if len(fit) == 0 {
-			_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
-			continue
-		}
-		ws, msg := w.pull(ctx, fit)
+		ws, msg := w.pull(ctx, w.fit())
 		if msg == nil {
 			continue
 		}
@@ -60,7 +55,11 @@ func (w *Worker) fit() (fit []*workshop) {
 // next that any has. nil where none came in a while.
 func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstream.Msg) {
 	if ws, msg := w.lobby.taken(); msg != nil {
-		return ws, msg
+		return ws, msg // where its run is not fit any more, the task goes back
+	}
+	if len(fit) == 0 {
+		_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is the caller's to look at
+		return nil, nil
 	}
 	for _, ws := range w.turns.order(w.lobby.unasked(fit), time.Now()) {
 		msg, err := ws.fetchNow(ctx)

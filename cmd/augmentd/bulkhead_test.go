@@ -197,7 +197,7 @@ func TestHungStores(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := start(t, []string{"NATS_URL=" + b.URL(), "NATS_TOKEN=" + b.Token()}, "--metrics", "127.0.0.1:0", "--grace", "5s", "--open-timeout", "500ms", "--cache", t.TempDir())
+	p := start(t, []string{"NATS_URL=" + b.URL(), "NATS_TOKEN=" + b.Token()}, "--metrics", "127.0.0.1:0", "--grace", "5s", "--open-timeout", "1s", "--cache", t.TempDir())
 	at := "http://" + p.await(t, "metrics", "address")
 	p.await(t, "serving", "worker")
 	var lines []string // of the log, from here on
