@@ -235,9 +235,9 @@ func TestHungStores(t *testing.T) {
 		t.Error("the batches of the good run are others")
 	}
 	for name := range bad {
-		awaitMetric(t, at, fmt.Sprintf(`resslt_augmentd_run_state{run="%s",state="quarantined"} 1`, name))
+		awaitMetric(t, at, fmt.Sprintf(`resslt_worker_run_state{run="%s",state="quarantined"} 1`, name))
 	}
-	awaitMetric(t, at, `resslt_augmentd_run_state{run="good",state="serving"} 1`)
+	awaitMetric(t, at, `resslt_worker_run_state{run="good",state="serving"} 1`)
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -278,6 +278,6 @@ func awaitMetric(t *testing.T, at, want string) {
 			return
 		}
 	}
-	ours := slices.DeleteFunc(strings.Split(string(body), "\n"), func(s string) bool { return !strings.HasPrefix(s, "resslt_augmentd") })
+	ours := slices.DeleteFunc(strings.Split(string(body), "\n"), func(s string) bool { return !strings.HasPrefix(s, "resslt_worker_run") })
 	t.Errorf("%s does not come:\n%s", want, strings.Join(ours, "\n"))
 }
