@@ -197,7 +197,7 @@ func TestHungStores(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := start(t, []string{"NATS_URL=" + b.URL(), "NATS_TOKEN=" + b.Token()}, "--metrics", "127.0.0.1:0", "--grace", "5s", "--open-timeout", "500ms", "--cache", t.TempDir())
+	p := start(t, []string{"NATS_URL=" + b.URL(), "NATS_TOKEN=" + b.Token()}, "--metrics", "127.0.0.1:0", "--grace", "5s", "--open-timeout", "1s", "--cache", t.TempDir())
 	at := "http://" + p.await(t, "metrics", "address")
 	p.await(t, "serving", "worker")
 	var lines []string // of the log, from here on
@@ -235,9 +235,9 @@ func TestHungStores(t *testing.T) {
 		t.Error("the batches of the good run are others")
 	}
 	for name := range bad {
-		awaitMetric(t, at, fmt.Sprintf(`resslt_augmentd_run_state{run="%s",state="quarantined"} 1`, name))
+		awaitMetric(t, at, fmt.Sprintf(`resslt_worker_run_state{run="%s",state="quarantined"} 1`, name))
 	}
-	awaitMetric(t, at, `resslt_augmentd_run_state{run="good",state="serving"} 1`)
+	awaitMetric(t, at, `resslt_worker_run_state{run="good",state="serving"} 1`)
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -278,6 +278,6 @@ func awaitMetric(t *testing.T, at, want string) {
 			return
 		}
 	}
-	ours := slices.DeleteFunc(strings.Split(string(body), "\n"), func(s string) bool { return !strings.HasPrefix(s, "resslt_augmentd") })
+	ours := slices.DeleteFunc(strings.Split(string(body), "\n"), func(s string) bool { return !strings.HasPrefix(s, "resslt_worker_run") })
 	t.Errorf("%s does not come:\n%s", want, strings.Join(ours, "\n"))
 }
