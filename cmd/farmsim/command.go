@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func newCommand() *cobra.Command {
 sleep. Prints as JSON how long the workers took to come, control messages a second, CPU and
 memory of broker, workers and planners, busy and idle; and how long the trainers wait when half
 of the workers are killed.`,
-		Example: `  go run ./cmd/farmsim --workers 1000 --runs 100 --trainers 8 --cost 1s --half
+		Example: `  go run ./cmd/farmsim --workers 1000 --runs 100 --trainers 8 --cost 1 --half
   go run ./cmd/farmsim --server nats-server --cores 0 --workers 300 --runs 1 --trainers 1`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			stderr, began := c.ErrOrStderr(), time.Now()
@@ -67,8 +68,10 @@ of the workers are killed.`,
 	f.IntVar(&o.Batch, "batch", 256, "samples a step")
 	f.IntVar(&o.ChunkSamples, "chunk-samples", 4, "samples a chunk")
 	f.IntVar(&o.View, "view", 1, "edge of each of the two views, pixels")
-	f.DurationVar(&o.Cost, "cost", time.Second, "that making a chunk takes")
-	f.DurationVar(&o.Step, "step", 0, "that a trainer rests after each step")
+	o.Cost = time.Second
+	f.Var(seconds{&o.Cost}, "cost", "`seconds` that making a chunk takes")
+	f.Var(seconds{&o.Step}, "step", "`seconds` that a trainer rests after each step")
+	f.DurationVar(&o.AckWait, "ack-wait", 0, "how long a worker may be silent about a task (default 30 s)")
 	f.DurationVar(&o.Gather, "gather", 3*time.Minute, "in which all workers must have come")
 	f.DurationVar(&o.Measure, "measure", 20*time.Second, "how long each measurement takes")
 	f.BoolVar(&o.Half, "half", false, "kill half of the workers at the end, and measure how trainers fare")
@@ -104,7 +107,7 @@ func crewCommand() *cobra.Command {
 	f.StringVar(&crew.Name, "name", "w", "of the process")
 	f.IntVar(&crew.N, "n", 1, "workers")
 	f.IntVar(&crew.Slots, "slots", 1, "chunks at once")
-	f.DurationVar(&crew.Cost, "cost", 0, "of a chunk")
+	f.Var(seconds{&crew.Cost}, "cost", "of a chunk, `seconds`")
 	return c
 }
 
@@ -126,3 +129,24 @@ func planCommand() *cobra.Command {
 	c.Flags().IntVar(&o.ChunkSamples, "chunk-samples", 8, "samples a chunk")
 	return c
 }
+
+// seconds is a duration as a flag that may be a fraction of a second.
+type seconds struct{ d *time.Duration }
+
+func (s seconds) String() string {
+	if s.d == nil {
+		return ""
+	}
+	return strconv.FormatFloat(s.d.Seconds(), 'g', -1, 64)
+}
+
+func (s seconds) Set(text string) error {
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return err
+	}
+	*s.d = time.Duration(x * float64(time.Second))
+	return nil
+}
+
+func (s seconds) Type() string { return "seconds" }

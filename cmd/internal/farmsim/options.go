@@ -30,6 +30,7 @@ type Options struct {
 	ChunkSamples int
 	View         int           // edge of the one teacher's and one student's view, pixels
 	Cost         time.Duration // of a chunk: the maker sleeps
+	AckWait      time.Duration // of the runs; 0: batcher's default
 	Step         time.Duration // that a trainer takes for a step; 0: it does not stop
 
 	Gather  time.Duration // in which all workers must have come to serve

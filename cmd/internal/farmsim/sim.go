@@ -3,6 +3,7 @@ package farmsim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -93,8 +94,8 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	defer func() {
 		cancel()
-		if gerr := g.Wait(); err == nil && gerr != nil {
-			err = gerr
+		if gerr := g.Wait(); gerr != nil && (err == nil || errors.Is(err, context.Canceled)) {
+			err = gerr // why the rest was cancelled
 		}
 		for _, p := range append(s.crews, s.broker) {
 			if p != nil {
@@ -119,14 +120,14 @@ func Run(ctx context.Context, o Options) (r *Report, err error) {
 	if r.Busy, err = s.measure(ctx); err != nil {
 		return nil, err
 	}
-	o.Log(fmt.Sprintf("busy: %.0f chunks/s, %.0f API requests/s, broker %.2f cores", r.Busy.Chunks, r.Busy.Requests, r.Busy.BrokerCores))
+	o.Log(fmt.Sprintf("busy: %.0f chunks/s, %.0f API requests/s, broker %.2f cores, %v", r.Busy.Chunks, r.Busy.Requests, r.Busy.BrokerCores, r.Busy.Messages))
 	s.pause.Store(true)
 	s.settle(ctx)
 	if r.Idle, err = s.measure(ctx); err != nil {
 		return nil, err
 	}
 	s.pause.Store(false)
-	o.Log(fmt.Sprintf("idle: %.0f API requests/s, broker %.2f cores", r.Idle.Requests, r.Idle.BrokerCores))
+	o.Log(fmt.Sprintf("idle: %.0f API requests/s, broker %.2f cores, %v", r.Idle.Requests, r.Idle.BrokerCores, r.Idle.Messages))
 	if o.Half {
 		if r.Half, err = s.half(ctx, r.Busy.Chunks); err != nil {
 			return nil, err
@@ -167,7 +168,7 @@ func (s *sim) gather(ctx context.Context, url string, r *Report) error {
 	for i := range s.Procs {
 		n := (i+1)*s.Workers/s.Procs - i*s.Workers/s.Procs
 		p, err := child.Start(s.Dir, fmt.Sprintf("crew-%d", i), s.Program, nil, "crew", "--nats", url, "--name", fmt.Sprintf("w%d", i),
-			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", s.Cost.String(), "--keys", s.Keys)
+			"--n", fmt.Sprint(n), "--slots", fmt.Sprint(s.Slots), "--cost", fmt.Sprint(s.Cost.Seconds()), "--keys", s.Keys)
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (t *trainer) reset() {
 func (o *Options) openRuns(ctx context.Context, js jetstream.JetStream) ([]*runs.Run, error) {
 	var out []*runs.Run
 	for i := range o.Runs {
-		opts := runs.Options{DataURI: "folder:/none"}
+		opts := runs.Options{DataURI: "folder:/none", AckWait: o.AckWait}
 		if i >= o.Trainers {
 			opts.MaxBytes = 16 << 20 // nothing comes into it, and a hundred of these are to fit
 		}
