@@ -99,6 +99,11 @@ func (l *life) noticed(now time.Time) {
 	}
 }
 
+// awake reports whether the worker has anything to do with the run, of which it sends heartbeats.
+func (l *life) awake() bool {
+	return l.phase == opening || l.phase == serving || l.phase == quarantined
+}
+
 // due reports whether the quarantine is over but for a proof.
 func (l *life) due(now time.Time) bool { return l.phase == quarantined && !now.Before(l.until) }
 
