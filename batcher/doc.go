@@ -30,6 +30,8 @@
 //	cursor     the next step that a trainer needs
 //	window     how many steps from the cursor on may be requested: the credits
 //	lease      a trainer's claim to its name, which also tells its peers its position
+//	quarantine a run that failed at a worker is left alone by it for a while
+//	asleep     what a run is of which the broker keeps CTRL_ alone, until a trainer opens it
 //	backup     a second copy of a task whose worker does not come back
 //	order      which sample an index of an epoch has
 //
@@ -70,6 +72,9 @@
 // Nothing is believed. What comes from the broker or a file is bounded before memory is
 // allocated for it, by one validation (schemas.RunSpec.Validate) that holds for the command
 // line, too: who opens a run and who serves it agree on what can be.
+//
+// One run cannot hurt another. What hangs or fails in a run is that run's: package worker has a
+// bulkhead for each.
 //
 // Nothing hangs. Whatever a sample, a worker, a task or the broker does, a batch comes, or
 // an error that says why it does not; packages worker and stream say how.

@@ -143,9 +143,11 @@ func TestSubjectsRoundTrip(t *testing.T) {
 			t.Errorf("%s parses as %q %d %d, %v", s, run, step, chunk, err)
 		}
 	}
-	for _, s := range []string{"", "b.r.1", "c.r.1.2", "b.r.x.2", "b.r.1.-2", "b.r.1.2.3", "b..1.2", "b.r.-1.0",
+	for _, s := range []string{
+		"", "b.r.1", "c.r.1.2", "b.r.x.2", "b.r.1.-2", "b.r.1.2.3", "b..1.2", "b.r.-1.0",
 		"b.r.007.2", "b.r.+7.2", "b.r.-0.2", "b.r.7.02", "b.r.7.+2", "b.r.7.-0", "b.r.0x7.2", "b.r.1_0.2", "b.r. 7.2", "b.r.7.00", "b.r.-0.00",
-		"b.r.9223372036854775808.0", "b.r.1.9223372036854775808", "B.r.1.2", "b.r.\u0667.2"} {
+		"b.r.9223372036854775808.0", "b.r.1.9223372036854775808", "B.r.1.2", "b.r.\u0667.2",
+	} {
 		if _, _, _, err := schemas.ParseStepSubject(s); !errors.Is(err, errs.ErrCorrupt) {
 			t.Errorf("%q: got %v, want ErrCorrupt", s, err)
 		}

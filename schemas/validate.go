@@ -98,10 +98,10 @@ func (c *checker) want(ok bool, field, why, hint string) { c.check(ok, c.wrong, 
 // limit checks that a field is not over a limit, in the same way.
 func (c *checker) limit(ok bool, field, why, hint string) { c.check(ok, c.over, field, why, hint) }
 
-// within checks a number's range; reason says where its upper limit comes from.
-func (c *checker) within(field string, v, lo, hi int64, reason string) {
-	why, hint := fmt.Sprintf("is %d", v), fmt.Sprintf("give %d to %d: %s", lo, hi, reason)
-	c.want(v >= lo, field, why, hint)
+// within checks that a number is from 1 to hi; reason says where that limit comes from.
+func (c *checker) within(field string, v, hi int64, reason string) {
+	why, hint := fmt.Sprintf("is %d", v), fmt.Sprintf("give 1 to %d: %s", hi, reason)
+	c.want(v >= 1, field, why, hint)
 	c.limit(v <= hi, field, why, hint)
 }
 
@@ -127,18 +127,18 @@ func (s *RunSpec) checkTexts(c *checker) {
 }
 
 func (s *RunSpec) checkCounts(c *checker) {
-	c.within("batch_size", int64(s.BatchSize), 1, MaxBatchSize, "a trainer keeps every row in memory")
+	c.within("batch_size", int64(s.BatchSize), MaxBatchSize, "a trainer keeps every row in memory")
 	if !c.ok() {
 		return
 	}
 	n := s.Dataset.Samples
 	c.want(n >= int64(s.BatchSize) && s.StepsPerEpoch >= 1, "batch_size", fmt.Sprintf("is %d, but the data set has %d samples", s.BatchSize, n),
 		"lower batch_size or add images")
-	c.within("dataset.samples", n, 1, MaxSamples, "products with it stay within 64 bits")
+	c.within("dataset.samples", n, MaxSamples, "products with it stay within 64 bits")
 	full := n / int64(s.BatchSize)
 	c.want(s.StepsPerEpoch <= full, "steps_per_epoch", fmt.Sprintf("is %d, over the %d full batches of an epoch", s.StepsPerEpoch, full), "lower steps_per_epoch")
-	c.within("epochs", s.Epochs, 1, MaxSteps/max(1, s.StepsPerEpoch), fmt.Sprintf("a run has at most %d steps", int64(MaxSteps)))
-	c.within("chunk_samples", int64(s.ChunkSamples), 1, int64(s.BatchSize), "a chunk is a part of a batch")
+	c.within("epochs", s.Epochs, MaxSteps/max(1, s.StepsPerEpoch), fmt.Sprintf("a run has at most %d steps", int64(MaxSteps)))
+	c.within("chunk_samples", int64(s.ChunkSamples), int64(s.BatchSize), "a chunk is a part of a batch")
 }
 
 func (s *RunSpec) checkViews(c *checker) {
@@ -157,7 +157,7 @@ func (s *RunSpec) checkViews(c *checker) {
 			return
 		}
 		at = "views." + v.Name
-		c.within(at+".size", int64(v.Size), 1, MaxViewSize, "a view is so many pixels wide and high")
+		c.within(at+".size", int64(v.Size), MaxViewSize, "a view is so many pixels wide and high")
 		c.want(v.Role == Teacher || v.Role == Student, at+".role", fmt.Sprintf("is %.60q", v.Role), `give "teacher" or "student"`)
 	}
 }

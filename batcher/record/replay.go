@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"resslt/batcher/assemble"
+	"resslt/batcher/internal/memory"
 	"resslt/batcher/stream"
 	"resslt/batcher/wire"
 	"resslt/schemas"
@@ -62,6 +63,12 @@ func ReplayPart(source Source, from int64, part assemble.Part, recorder stream.R
 		return nil, errs.New("replay", fmt.Sprintf("from step %d", from), "resume with the recipe that the checkpoint was made with",
 			errs.Because(errs.ErrUsage, fmt.Sprintf("the run has %d", spec.Steps())))
 	}
+	first, end := part.Rows(spec.BatchSize)
+	// The steps ahead, one that is assembled, one that is trained; and chunks as they are read.
+	need := (replayAhead+2)*spec.BatchBytes(end-first) + int64(readers())*2*int64(spec.MaxChunkBytes())
+	if err := memory.Check("replay", fmt.Sprintf("batches of %d", end-first), need, "replay on a larger machine, or a part on each of several"); err != nil {
+		return nil, err
+	}
 	all := recorder != nil
 	if !all {
 		recorder = stream.Recorders()
@@ -80,11 +87,14 @@ func ReplayPart(source Source, from int64, part assemble.Part, recorder stream.R
 	return s, nil
 }
 
+// readers is how many chunks are read at once.
+func readers() int { return max(2, runtime.GOMAXPROCS(0)/2) }
+
 // read assembles step after step, the chunks of one at once.
 func (s *Stream) read(ctx context.Context, from int64) error {
 	for step := from; step < s.spec.Steps(); step++ {
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(max(2, runtime.GOMAXPROCS(0)/2))
+		g.SetLimit(readers())
 		var mu sync.Mutex // recorders receive one chunk at a time
 		for _, index := range s.asm.Missing(step) {
 			g.Go(func() error {

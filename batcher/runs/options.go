@@ -33,7 +33,7 @@ const (
 	defaultMaxAckPending = 1024
 
 	// A run's options come over the wire, too.
-	maxSleepAfter    = 366 * 24 * time.Hour
+	maxSleepAfter    = 10 * 365 * 24 * time.Hour
 	maxAckWait       = time.Hour // for so long a task of a worker that vanished stays away
 	mostDeliver      = 1000
 	maxReplicas      = 5                            // NATS has no more
@@ -152,11 +152,11 @@ func (o Options) validate(kind error) error {
 	}{
 		{"window", o.Window, mostWindow, ""},
 		{"max_bytes", o.MaxBytes, maxStreamBytes, ""},
-		{"sleep_after", int64(o.SleepAfter), int64(maxSleepAfter), fmt.Sprint(maxSleepAfter)},
 		{"ack_wait", int64(o.AckWait), int64(maxAckWait), fmt.Sprint(maxAckWait)},
 		{"max_deliver", int64(o.MaxDeliver), mostDeliver, ""},
 		{"max_ack_pending", int64(o.MaxAckPending), mostAckPending, ""},
 		{"priority", int64(o.Priority), MaxPriority, ""},
+		{"sleep_after", int64(o.SleepAfter), int64(maxSleepAfter), fmt.Sprint(maxSleepAfter)},
 		{"replicas", int64(o.Replicas), maxReplicas, ""},
 	} {
 		if f.v < 0 || f.v > f.most {
@@ -188,17 +188,18 @@ func (o Options) validateFor(spec *schemas.RunSpec, kind error) error {
 // parseOptions reads options that came over the wire, for a run of a valid spec. What they
 // lack stays as it is in o. It returns ErrCorrupt, ErrUnsupported for a field that this build
 // does not know.
-func parseOptions(raw []byte, o storedOptions, spec *schemas.RunSpec) (storedOptions, error) {
+func parseOptions(raw []byte, o Options, spec *schemas.RunSpec) (Options, error) {
 	if len(raw) > maxOptionsBytes {
 		return o, errs.Because(errs.ErrCorrupt, fmt.Sprintf("they have %d bytes, over %d", len(raw), maxOptionsBytes))
 	}
-	if err := bounded.StrictJSON(raw, &o); err != nil {
+	stored := storedOptions{Options: o}
+	if err := bounded.StrictJSON(raw, &stored); err != nil {
 		if errors.Is(err, errs.ErrUnsupported) {
 			return o, err
 		}
 		return o, errs.BecauseErr(errs.ErrCorrupt, err)
 	}
-	return o, o.validateFor(spec, errs.ErrCorrupt)
+	return stored.Options, stored.validateFor(spec, errs.ErrCorrupt)
 }
 
 // defaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.

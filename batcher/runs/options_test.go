@@ -56,7 +56,7 @@ func TestHostileOptions(t *testing.T) {
 				if jerr != nil {
 					t.Fatal(jerr)
 				}
-				if _, werr := parseOptions(raw, storedOptions{}, &spec); (werr == nil) != (err == nil) || werr != nil && !errors.Is(werr, errs.ErrCorrupt) {
+				if _, werr := parseOptions(raw, Options{}, &spec); (werr == nil) != (err == nil) || werr != nil && !errors.Is(werr, errs.ErrCorrupt) {
 					t.Errorf("%s=%d over the wire: %v; as an option: %v", name, v, werr, err)
 				}
 			}
@@ -67,7 +67,7 @@ func TestHostileOptions(t *testing.T) {
 func TestParseOptions(t *testing.T) {
 	spec := fixture.Spec()
 	was := Options{DataURI: "folder:/a"}
-	got, err := parseOptions([]byte(`{"Window":3}`), storedOptions{Options: was}, &spec)
+	got, err := parseOptions([]byte(`{"Window":3}`), was, &spec)
 	if err != nil || got.Window != 3 || got.DataURI != was.DataURI {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -84,7 +84,7 @@ func TestParseOptions(t *testing.T) {
 		`{"DataURI":"` + strings.Repeat("d", schemas.MaxDataURI+1) + `"}`: {errs.ErrCorrupt, "data URI"},
 		`{}` + strings.Repeat(" ", maxOptionsBytes):                       {errs.ErrCorrupt, "bytes"},
 	} {
-		_, err := parseOptions([]byte(text), storedOptions{Options: was}, &spec)
+		_, err := parseOptions([]byte(text), was, &spec)
 		if why := errstest.Differs(err, tc.is, tc.says); why != "" {
 			t.Errorf("%.40s: %s", text, why)
 		}

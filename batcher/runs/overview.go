@@ -320,7 +320,7 @@ func (l *looker) readAge(ctx context.Context, o *Overview) error {
 func isOurs(s *jetstream.StreamInfo, run string) bool {
 	for _, subject := range s.Config.Subjects {
 		kind, rest, _ := strings.Cut(subject, ".")
-		if !strings.Contains("tbc", kind) || !strings.HasPrefix(rest, run+".") {
+		if kind != "t" && kind != "b" && kind != "c" || !strings.HasPrefix(rest, run+".") {
 			return false
 		}
 	}

@@ -367,10 +367,9 @@ func (r *Run) loadOptions(ctx context.Context) error {
 }
 
 // takeOptions reads the options as they are stored, nil for a run that is being opened just now.
-func (r *Run) takeOptions(body []byte) error {
-	o := storedOptions{Options: Options{DataURI: r.Info.DataURI}}
+func (r *Run) takeOptions(body []byte) (err error) {
+	o := Options{DataURI: r.Info.DataURI}
 	if body != nil {
-		var err error
 		if o, err = parseOptions(body, o, r.Spec()); err != nil {
 			return errs.New("run options", r.Name, "open the run again, or use the build that opened it", err)
 		}

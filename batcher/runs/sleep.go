@@ -113,8 +113,9 @@ func (r *Run) awaitAsleep(ctx context.Context) error {
 		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	var o storedOptions
-	if json.Unmarshal(m.Data, &o) != nil || o.Sleep != fallsAsleep {
-		return nil // what cannot be read is written over
+	_ = json.Unmarshal(m.Data, &o) // what cannot be read is written over
+	if o.Sleep != fallsAsleep {
+		return nil
 	}
 	age := time.Duration(0)
 	if now := s.CachedInfo().TimeStamp; !now.IsZero() {

@@ -66,7 +66,7 @@ func (r *Run) streams() []jetstream.StreamConfig {
 // ctrlMessage bounds a message of CTRL_<run>, bytes: the RunInfo or the options, with any data
 // URI. It is a function of the spec, so that all who open the run ask for the same.
 func ctrlMessage(spec *schemas.RunSpec) int {
-	raw, _ := json.Marshal(spec) //nolint:errcheck // texts and numbers
+	raw, _ := json.Marshal(spec) // of texts and numbers: it cannot fail
 	return len(raw) + maxDataInfo + maxOptionsBytes
 }
 

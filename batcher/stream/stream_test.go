@@ -38,6 +38,15 @@ func TestStreamOnEveryBroker(t *testing.T) {
 				s := openStream(t, run, Options{})
 				rig.Equal(t, take(t, s, spec.Steps()), rig.Want(t, spec, src, 0, spec.Steps()))
 				atEnd(t, s)
+				for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+					beats, err := run.Workers(t.Context())
+					if err == nil && len(beats) == 1 && beats[0].Chunks == f.Stats().Chunks {
+						break
+					}
+					if time.Now().After(deadline) {
+						t.Fatalf("heartbeats %+v, %v", beats, err)
+					}
+				}
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -49,10 +58,6 @@ func TestStreamOnEveryBroker(t *testing.T) {
 				}
 				if got, want := f.Stats().Chunks, spec.Steps()*int64(spec.Chunks()); got != want {
 					t.Errorf("%d chunks published, want %d", got, want)
-				}
-				beats, err := run.Workers(t.Context())
-				if err != nil || len(beats) != 1 || beats[0].Chunks != f.Stats().Chunks {
-					t.Errorf("heartbeats %+v, %v", beats, err)
 				}
 				if c, err := run.Cursor(t.Context(), "trainer"); err != nil || c != spec.Steps() {
 					t.Errorf("cursor %d, %v", c, err)

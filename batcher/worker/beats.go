@@ -35,7 +35,7 @@ func (w *Worker) beats(ctx context.Context) {
 		for _, bh := range w.known() {
 			bh.mu.Lock()
 			urgent, beaten := bh.urgent, bh.beaten
-			shown := bh.life.phase == serving || bh.life.phase == quarantined || bh.life.phase == opening
+			shown := bh.life.awake()
 			bh.mu.Unlock()
 			switch {
 			case urgent && now.Sub(beaten) >= beatGap:
@@ -53,7 +53,15 @@ func (w *Worker) beats(ctx context.Context) {
 
 // period is how long it is from one heartbeat of a run to its next.
 func (w *Worker) period() time.Duration {
-	return max(w.opts.Heartbeat, time.Duration(len(w.known()))*w.opts.Heartbeat/10)
+	awake := 0
+	for _, bh := range w.known() {
+		bh.mu.Lock()
+		if bh.life.awake() {
+			awake++
+		}
+		bh.mu.Unlock()
+	}
+	return max(w.opts.Heartbeat, time.Duration(awake)*w.opts.Heartbeat/10)
 }
 
 // beat writes the worker's heartbeat for a run, and then gives its tasks back: a beat says

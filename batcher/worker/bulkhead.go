@@ -8,6 +8,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
+	"resslt/schemas/errs"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -105,6 +106,7 @@ func (w *Worker) fail(bh *bulkhead, c cause) {
 		if bh.fatal == nil {
 			bh.fatal = c.why
 		}
+		bh.life.closes() // no slot takes another task
 		bh.mu.Unlock()
 		wake(bh.news)
 		return
@@ -122,6 +124,14 @@ func (w *Worker) fail(bh *bulkhead, c cause) {
 	}
 	w.urge(bh)
 	wake(bh.news)
+}
+
+// named is an error of a run's data, with the run where a worker has several.
+func (bh *bulkhead) named(err error) error {
+	if bh.alone {
+		return err
+	}
+	return errs.New("serve run", bh.name, "", err)
 }
 
 // closeData closes a run's data, as soon as no chunk needs them.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/batcher/internal/link"
+	"resslt/batcher/internal/memory"
 	"resslt/batcher/runs"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -146,10 +147,16 @@ func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
 			errs.Because(errs.ErrMismatch, fmt.Sprintf("it needs engine %q, this worker has %q", e, w.opts.Engines)))})
 		return
 	}
+	// A slot has a chunk's pixels and its message.
+	need := int64(w.opts.Workers) * 2 * int64(bh.run.Spec().MaxChunkBytes())
+	if err := memory.Check("serve run", bh.name, need, "give --workers a smaller number, or the run a smaller chunk_samples"); err != nil {
+		w.fail(bh, cause{fatal: true, why: err})
+		return
+	}
 	src, err := w.openData(ctx, bh)
 	if err != nil {
-		if ctx.Err() == nil {
-			w.fail(bh, cause{fatal: true, why: err})
+		if ctx.Err() == nil && !errors.Is(err, errMoved) {
+			w.fail(bh, cause{fatal: true, why: bh.named(err)})
 		}
 		return
 	}
@@ -219,7 +226,8 @@ func (w *Worker) findQueue(ctx context.Context, bh *bulkhead, ws *workshop) bool
 	return false
 }
 
-// prove has the run's first chunk made, which needs no slot.
+// prove has the run's first chunk made, which needs no slot. So that many new runs do not take
+// all of the machine, only some of them prove themselves at a time.
 func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 	msg, err := ws.fetch(ctx, bh.news)
 	switch {
@@ -233,14 +241,25 @@ func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 	case msg == nil:
 		return
 	}
-	select {
-	case w.proofs <- struct{}{}:
-	case <-ctx.Done():
-		w.sendBack(bh, newHand(msg))
-		return
+	t := w.newTask(ws, msg, setAside)
+	_, ackWait := ws.tasks()
+	alive := time.NewTicker(max(ackWait/3, time.Millisecond))
+	defer alive.Stop()
+	for waiting := true; waiting; {
+		select {
+		case w.proofs <- struct{}{}:
+			waiting = false
+		case <-alive.C:
+			_ = msg.InProgress() // one that is lost is followed by another
+		case <-ctx.Done():
+			w.sendBack(bh, t.hand)
+			w.move(t, nowhere)
+			return
+		}
 	}
 	defer func() { <-w.proofs }()
-	w.attend(ctx, w.newTask(ws, msg, setAside), min(proofPatience, w.opts.SlowAfter), w.serveTask)
+	t.step()
+	w.attend(ctx, t, min(proofPatience, w.opts.SlowAfter), w.serveTask)
 }
 
 // proofPatience is how long a run that is proving itself keeps others from doing so, at a time.
@@ -286,9 +305,13 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 		bh.mu.Unlock()
 		return false
 	}
+	served := bh.ws != nil
 	bh.life.slept()
 	bh.mu.Unlock()
 	w.closeData(bh)
+	if served {
+		w.beat(bh) // the counts that it ends with
+	}
 	w.notify(bh.name, nil)
 	return true
 }

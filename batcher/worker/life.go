@@ -18,9 +18,6 @@ const (
 	closed      phase = "closed"      // the broker has it no more
 )
 
-// phases are all of them, as metrics list them.
-var phases = []phase{opening, serving, quarantined, asleep, closed}
-
 // Rests of a quarantine: each is twice the one before. What may pass at any moment, a store
 // that is away, is tried again sooner than what somebody must mend.
 const (
@@ -100,6 +97,11 @@ func (l *life) noticed(now time.Time) {
 	if l.phase == quarantined {
 		l.until = now
 	}
+}
+
+// awake reports whether the worker has anything to do with the run, of which it sends heartbeats.
+func (l *life) awake() bool {
+	return l.phase == opening || l.phase == serving || l.phase == quarantined
 }
 
 // due reports whether the quarantine is over but for a proof.

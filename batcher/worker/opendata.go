@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -68,11 +69,17 @@ func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, er
 			}
 		}
 	})
+	abandon := func(why error) (produce.Source, error) {
+		cancel()
+		close(left)
+		bh.late = &lateOpen{info.Digest, info.DataURI, done}
+		return nil, why
+	}
+	limit := w.opts.OpenTimeout
+	if bh.alone {
+		limit = longOpen
+	}
 	for {
-		limit := w.opts.OpenTimeout
-		if bh.alone {
-			limit = longOpen
-		}
 		t := time.NewTimer(limit - time.Since(time.Unix(0, clock.Load())))
 		select {
 		case r := <-results:
@@ -80,9 +87,13 @@ func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, er
 			return r.src, r.err
 		case <-ctx.Done():
 			t.Stop()
-			close(left)
-			cancel()
-			return nil, ctx.Err()
+			return abandon(ctx.Err())
+		case <-bh.news:
+			t.Stop()
+			if !w.look(ctx, bh) || bh.phase() != opening || bh.run.Info.DataURI != info.DataURI {
+				return abandon(errMoved)
+			}
+			continue
 		case <-t.C:
 		}
 		if time.Since(time.Unix(0, clock.Load())) < limit {
@@ -94,20 +105,22 @@ func (w *Worker) openData(ctx context.Context, bh *bulkhead) (produce.Source, er
 			if r.err == nil {
 				w.closeSource(r.src)
 			}
+			return nil, w.openTimedOut(bh)
 		case <-time.After(hangWait):
-			close(left)
-			bh.late = &lateOpen{info.Digest, info.DataURI, done}
+			return abandon(w.openTimedOut(bh))
 		}
-		return nil, w.openTimedOut(bh)
 	}
 }
+
+// errMoved says that the data need not be opened any more: they are elsewhere, or the run is gone.
+var errMoved = errors.New("the data are elsewhere by now")
 
 // longOpen is the limit of a worker that has one run, and nothing else to do.
 const longOpen = 24 * time.Hour
 
 func (w *Worker) openTimedOut(bh *bulkhead) error {
-	return errs.New("open the data of run", bh.name, "see that its store answers, give this worker a copy with --data URI, or more time with --open-timeout",
-		errs.Because(errs.ErrUnavailable, fmt.Sprintf("%.200s does not open in %v", bh.run.Info.DataURI, w.opts.OpenTimeout)))
+	return errs.New("open", bh.run.Info.DataURI, "see that its store answers, give this worker a copy with --data URI, or more time with --open-timeout",
+		errs.Because(errs.ErrUnavailable, fmt.Sprintf("it does not open in %v", w.opts.OpenTimeout)))
 }
 
 func (w *Worker) closeSource(src produce.Source) {

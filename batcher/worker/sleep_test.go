@@ -113,17 +113,31 @@ func TestLimitOfARun(t *testing.T) {
 	}
 }
 
-// What a run is opened with later counts for the workers that serve it: its priority, and where its
-// data is after it was not found.
+// What a run is opened with later counts for the workers that serve it: where its data is, after
+// that was not found or while it hangs.
 func TestOpenedAnew(t *testing.T) {
-	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
-	w, _ := serve(t, js, worker.Options{Discover: time.Hour, Open: newHouse(t).open})
-	spec := goodSpec(8, 1)
-	open(t, js, "r", spec, runs.Options{DataURI: "open hangs"})
-	until(t, "it is in quarantine", func() bool { return state(w, "r").Phase == "quarantined" })
-	run := open(t, js, "r", spec, runs.Options{DataURI: "good", Priority: 30})
-	s := train(t, run, stream.Options{})
-	rig.Equal(t, rig.Take(t, s, 8), rig.Want(t, spec, &rig.HashSource{}, 0, 8))
+	for _, tc := range []struct {
+		uri, phase string
+		open       time.Duration // how long it may take
+	}{
+		{"open hangs", "quarantined", 0},
+		{"open hangs", "opening", time.Hour},
+		{"open waits", "opening", time.Hour},
+		{"does not open", "quarantined", 0},
+		{"fails", "quarantined", 0},
+	} {
+		t.Run(tc.uri+" "+tc.phase, func(t *testing.T) {
+			t.Parallel()
+			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
+			w, _ := serve(t, js, worker.Options{Discover: time.Hour, OpenTimeout: tc.open, Open: newHouse(t).open})
+			spec := goodSpec(8, 1)
+			run := open(t, js, "r", spec, runs.Options{DataURI: tc.uri})
+			s := train(t, run, stream.Options{})
+			until(t, "it is met", func() bool { return state(w, "r").Phase == tc.phase })
+			open(t, js, "r", spec, runs.Options{DataURI: "good", Priority: 30})
+			rig.Equal(t, rig.Take(t, s, 8), rig.Want(t, spec, &rig.HashSource{}, 0, 8))
+		})
+	}
 }
 
 // Heartbeats do not grow with the runs: ten in a period, but for those that say something new.

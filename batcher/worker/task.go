@@ -188,7 +188,7 @@ func (w *Worker) serveTask(ctx context.Context, t *task) {
 	if b == nil {
 		w.sendBack(bh, t.hand)
 		if err != nil {
-			w.fail(bh, cause{why: err, fatal: true})
+			w.fail(bh, cause{why: bh.named(err), fatal: true})
 		}
 		return
 	}
@@ -261,7 +261,7 @@ func (w *Worker) try(ctx context.Context, t *task) {
 	b, err := t.ws.take()
 	if b == nil || row == nil {
 		if err != nil {
-			w.fail(bh, cause{why: err, fatal: true})
+			w.fail(bh, cause{why: bh.named(err), fatal: true})
 		}
 		return
 	}

@@ -29,7 +29,8 @@ type account struct {
 	idle     time.Duration // for how long it is then passed over
 }
 
-// A run that had no tasks is passed over for a while while others have, for longer each time.
+// A run that had no tasks is passed over for a while, for longer each time; and for longer where
+// there are many runs, so that a worker without work asks the broker fifty times a second at most.
 const (
 	emptyWait  = 20 * time.Millisecond
 	emptyLimit = 160 * time.Millisecond
@@ -45,12 +46,12 @@ func (t *turns) order(all []*workshop, now time.Time) []*workshop {
 	return out
 }
 
-// empty notes that a run has no tasks.
-func (t *turns) empty(a *account, now time.Time) {
+// empty notes that a run, one of so many, has no tasks.
+func (t *turns) empty(a *account, now time.Time, of int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.empty, a.served = now, false
-	a.idle = min(max(emptyWait, 2*a.idle), emptyLimit)
+	a.idle = min(max(emptyWait, 2*a.idle), max(emptyLimit, time.Duration(of)*emptyWait))
 }
 
 // begin charges a run for a task that is begun, by what its tasks took before: a run whose

@@ -79,7 +79,7 @@ func TestNothingIsSavedUp(t *testing.T) {
 	}
 	now := t0
 	for _, want := range []time.Duration{20, 40, 80, 160, 160} {
-		ts.empty(&b.account, now)
+		ts.empty(&b.account, now, 2)
 		before, after := ts.order([]*workshop{a, b}, now.Add(want*time.Millisecond-1)), ts.order([]*workshop{a, b}, now.Add(want*time.Millisecond))
 		if len(before) != 1 || before[0] != a || len(after) != 2 {
 			t.Errorf("a run without tasks is not passed over for %v ms", int(want))
@@ -87,9 +87,15 @@ func TestNothingIsSavedUp(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 	ts.end(&b.account, ts.begin(&b.account), time.Second)
-	ts.empty(&b.account, now)
+	ts.empty(&b.account, now, 2)
 	if len(ts.order([]*workshop{a, b}, now.Add(emptyWait))) != 2 {
 		t.Error("a run that had tasks again is passed over as if it had none for long")
+	}
+	for range 10 {
+		ts.empty(&b.account, now, 100)
+	}
+	if b.account.idle != 2*time.Second {
+		t.Errorf("one of 100 runs without tasks is asked every %v", b.account.idle)
 	}
 }
 

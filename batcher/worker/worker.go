@@ -135,7 +135,7 @@ type Worker struct {
 	lobby   *lobby
 	begun   bool          // it has looked for runs; seek's
 	reading chan struct{} // holds one for each keeper that reads from the broker
-	proofs  chan struct{} // holds one for each run that is proving itself, without SlowAfter's patience
+	proofs  chan struct{} // holds one for each run that is proving itself, for proofPatience
 }
 
 // New makes a worker. It returns ErrUsage for options that cannot be.
@@ -217,7 +217,9 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
 	defer cancel()
 	for _, bh := range w.known() {
-		w.lastBeat(ectx, bh) // the counts that it ends with
+		if bh.phase() != asleep { // it has had its last one
+			w.lastBeat(ectx, bh) // the counts that it ends with
+		}
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)

@@ -16,16 +16,9 @@ const turnWait = 50 * time.Millisecond
 // after another, until ctx ends.
 func (w *Worker) loop(ctx context.Context) {
 	for ctx.Err() == nil {
-		ws, msg := w.lobby.taken()
+		ws, msg := w.pull(ctx, w.fit())
 		if msg == nil {
-			fit := w.fit()
-			if len(fit) == 0 {
-				_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is looked at above
-				continue
-			}
-			if ws, msg = w.pull(ctx, fit); msg == nil {
-				continue
-			}
+			continue
 		}
 		t := w.newTask(ws, msg, inSlot)
 		if ctx.Err() != nil || t == nil {
@@ -58,9 +51,16 @@ func (w *Worker) fit() (fit []*workshop) {
 	return fit
 }
 
-// pull takes one task: one of the run that was served least, or the next that any has. nil where
-// none came in a while.
+// pull takes one task: one that has come before, one of the run that was served least, or the
+// next that any has. nil where none came in a while.
 func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstream.Msg) {
+	if ws, msg := w.lobby.taken(); msg != nil {
+		return ws, msg // where its run is not fit any more, the task goes back
+	}
+	if len(fit) == 0 {
+		_ = link.Sleep(ctx, min(turnWait, w.opts.Discover)) // ctx is the caller's to look at
+		return nil, nil
+	}
 	for _, ws := range w.turns.order(w.lobby.unasked(fit), time.Now()) {
 		msg, err := ws.fetchNow(ctx)
 		switch {
@@ -71,7 +71,7 @@ func (w *Worker) pull(ctx context.Context, fit []*workshop) (*workshop, jetstrea
 		case err != nil && ctx.Err() == nil:
 			ws.lost()
 		default:
-			w.turns.empty(&ws.account, time.Now())
+			w.turns.empty(&ws.account, time.Now(), len(fit))
 		}
 	}
 	return w.lobby.wait(ctx, fit, turnWait)

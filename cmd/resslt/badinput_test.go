@@ -84,6 +84,8 @@ func TestBadInput(t *testing.T) {
 		"unsound recipe":   {args: []string{"recipe", "check", "smoke", "--set", "backbone=vgg"}, code: 2, says: []string{"vgg", "resnet18"}},
 		"no weights":       {args: []string{"eval", "knn", "--checkpoint", dir + "/none", "--data", "fashion-mnist:"}, code: 1, says: []string{dir + "/none", "hint"}},
 		"text as weights":  {args: []string{"embed", "--checkpoint", recipe, "--data", "fashion-mnist:", "--out", dir + "/x.npy"}, code: 1, says: []string{recipe, "corrupt"}},
+		"no such priority": {args: []string{"train", "--recipe", "smoke", "--priority", "101"}, code: 2, says: []string{"--priority 101", "1 to 100"}},
+		"fewer than none":  {args: []string{"train", "--recipe", "smoke", "--max-workers", "-1"}, code: 2, says: []string{"--max-workers -1", "1 or more"}},
 		"audit of less":    {args: []string{"train", "--recipe", "smoke", "--audit", "-1"}, code: 2, says: []string{"--audit -1", "1 or more"}},
 		"remake of less":   {args: []string{"record", "verify", dir, "--remake", "-1"}, code: 2, says: []string{"--remake -1", "1 or more"}},
 		"more than images": {args: []string{"run", "--recipe", "smoke", "--set", "batch_size=70000", "--set", "K=100000", "--set", "steps_per_epoch=0"}, code: 2, says: []string{"batch_size", "60000"}},

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher/broker"
+	"resslt/batcher/runs"
 	"resslt/schemas/errs"
 )
 
@@ -41,9 +42,9 @@ func ofPrevious(t *testing.T, p *program) *program {
 	case earlier.err != nil:
 		t.Fatal(earlier.err)
 	}
-	p.Path = filepath.Join(earlier.dir, "bin", filepath.Base(p.Path))
+	p.Path = filepath.Join(earlier.dir, filepath.Base(p.Path))
 	p.Args[0] = p.Path
-	if lib := filepath.Join(earlier.dir, "bin", filepath.Base(shim())); exists(lib) {
+	if lib := filepath.Join(earlier.dir, filepath.Base(shim())); exists(lib) {
 		p.Env = append(p.Env, "RESSLT_TORCH="+lib)
 	}
 	return p
@@ -54,39 +55,44 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// buildPrevious builds the earlier commit in a folder of its own, and its shim where that is
-// another; or says why it cannot.
+// buildPrevious builds the earlier commit, and its shim where that is another; or says why it
+// cannot. The programs stay in the tree's bin folder for the next time.
 func buildPrevious(t *testing.T) (dir, skip string, err error) {
 	git := func(args ...string) ([]byte, error) {
-		c := exec.CommandContext(t.Context(), "git", append([]string{"-C", "../.."}, args...)...)
-		return c.Output()
+		return exec.CommandContext(t.Context(), "git", append([]string{"-C", "../.."}, args...)...).Output()
+	}
+	if dir, err = filepath.Abs(filepath.Join("../../bin/previous", previous)); err != nil || exists(dir) {
+		return dir, "", err
 	}
 	if _, err := git("cat-file", "-e", previous+"^{commit}"); err != nil {
-		return "", "commit " + previous + " is not in this clone (git fetch --unshallow)", nil
+		return "", "commit " + previous + " is not in this clone (git fetch --unshallow)", nil //nolint:nilerr // a reason to skip
 	}
 	tree, err := git("archive", previous)
 	if err != nil {
 		return "", "", err
 	}
-	dir = filepath.Join(made, "previous")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	src := filepath.Join(made, "previous")
+	if err := os.Mkdir(src, 0o755); err != nil {
 		return "", "", err
 	}
-	unpack := exec.CommandContext(t.Context(), "tar", "-x", "-C", dir)
+	unpack := exec.CommandContext(t.Context(), "tar", "-x", "-C", src)
 	unpack.Stdin = bytes.NewReader(tree)
-	// -trimpath: the build cache knows the packages from the last time, in another folder.
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", "bin/", "./cmd/resslt", "./cmd/augmentd")
-	build.Dir = dir
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", "bin/", "./cmd/resslt", "./cmd/augmentd")
+	build.Dir = src
 	steps := []*exec.Cmd{unpack, build}
 	if _, err := git("diff", "--quiet", previous, "--", "train/torch/csrc"); err != nil {
-		steps = append(steps, exec.CommandContext(t.Context(), "make", "-s", "-C", dir, "bin/"+filepath.Base(shim())))
+		steps = append(steps, exec.CommandContext(t.Context(), "make", "-s", "-C", src, "bin/"+filepath.Base(shim())))
 	}
 	for _, c := range steps {
 		if out, err := c.CombinedOutput(); err != nil {
 			return "", "", errs.New("build", previous, strings.Join(c.Args, " "), errs.Because(errs.ErrUnavailable, string(out)))
 		}
 	}
-	return dir, "", nil
+	// Under its name when it is whole. Beside its place: the two may be of different disks.
+	if err := os.CopyFS(dir+".new", os.DirFS(filepath.Join(src, "bin"))); err != nil {
+		return "", "", err
+	}
+	return dir, "", os.Rename(dir+".new", dir)
 }
 
 // TestBuildsMeet: workers and trainers of two builds share a farm, and what the earlier one
@@ -143,6 +149,14 @@ func TestBuildsMeet(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
+		// It has ended, and sleeps: so the earlier build could open it. Awake, it is refused.
+		run, err := runs.Lookup(t.Context(), js, "newer")
+		if err == nil {
+			err = run.Ensure(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		before := streamsOf(t, js)
 		o := ofPrevious(t, command(t, "resslt", session("newer", t.TempDir())...)).run()
 		if o.code == 0 || !strings.Contains(o.stderr, "newer") || !strings.Contains(o.stderr, "overlap") {

@@ -87,7 +87,9 @@ func newFarmListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "the runs: state, since when, bytes, who trains, the last heartbeat",
-		Long: `ls lists the runs that a broker holds. Those that have ended or sleep, hold nothing but
+		Long: `ls lists the runs that a broker holds: their state and since when, the next step of the
+slowest live trainer (else of the furthest), the bytes that are held, and reserved for chunks,
+the trainer that was there last, and how old the newest heartbeat of a worker is. Those that have ended or sleep, hold nothing but
 their record, and were last heard of more than a week ago are left out without --all.`,
 		Example: `  resslt farm ls
   resslt farm ls --all --json --nats tls://farm:4222 --tls-ca ca.pem --nkey observer.nk`,
@@ -135,7 +137,7 @@ func printFarm(w io.Writer, rows []farmRow, hidden int) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(rows) > 0 {
-		fmt.Fprintln(t, "RUN\tSTATE\tSINCE\tSTEP\tHELD\tRESERVED\tTRAINER\tHEARTBEAT")
+		fmt.Fprintln(t, "RUN\tSTATE\tSINCE\tSTEP\tHELD\tRESERVED\tTRAINER\tBEAT")
 	}
 	for i := range rows {
 		r := &rows[i]
@@ -143,8 +145,8 @@ func printFarm(w io.Writer, rows []farmRow, hidden int) error {
 		if r.LastHeartbeat != nil {
 			beat = spell(r.heard)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", fit(r.Run, 24), r.State, spell(time.Duration(r.SinceSeconds*float64(time.Second))),
-			r.Step, r.Steps, binaryBytes(r.Bytes), binaryBytes(uint64(max(0, r.ReservedBytes))), fit(trainerOf(r.Trainers), 22), beat)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", fit(r.Run, 18), r.State, spell(time.Duration(r.SinceSeconds*float64(time.Second))),
+			r.Step, r.Steps, binaryBytes(r.Bytes), binaryBytes(uint64(max(0, r.ReservedBytes))), fit(trainerOf(r.Trainers), 14), beat)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -96,7 +96,7 @@ func confirm(c *cobra.Command, yes bool, question string) (bool, error) {
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && line == "" {
 		fmt.Fprintln(c.ErrOrStderr())
-		return false, nil //nolint:nilerr // the end of the input is no
+		return false, nil // the end of the input is no
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes", nil

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func TestNumbersAreChecked(t *testing.T) {
 			}
 			for _, v := range values {
 				checked++
-				args := append(strings.Fields(c.CommandPath())[1:], "--"+f.Name+"="+v)
+				args := slices.Concat(strings.Fields(c.CommandPath())[1:], []string{"--" + f.Name + "=" + v})
 				if why := errstest.Differs(execute(t, args...), errs.ErrUsage, "--"+f.Name); why != "" {
 					t.Errorf("%s: %s", strings.Join(args, " "), why)
 				}

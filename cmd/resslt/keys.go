@@ -43,7 +43,7 @@ that are in DIR stay: run it again to add a tenant, or to renew the certificates
 	f.Int64Var(&memory, "max-memory", 0, "`GiB` of memory store a tenant (default 8)")
 	f.Int64Var(&store, "max-store", 0, "`GiB` of file store a tenant (default 100)")
 	f.IntVar(&o.Quota.Connections, "max-connections", 0, "connections of a tenant's workers, and as many of its trainers and of its observers (default 1024)")
-	f.IntVar(&o.Quota.Streams, "max-streams", 0, "streams a tenant; a run has four (default 96)")
+	f.IntVar(&o.Quota.Streams, "max-streams", 0, "streams a tenant; a run has four, one that has ended or sleeps one (default 1024)")
 	f.BoolVar(&roles, "roles", false, "print only the permissions of the roles")
 	return c
 }

@@ -212,7 +212,7 @@ func printRun(t io.Writer, s *runStatus) {
 		left = fmt.Sprintf("%s by the %s", spell(time.Duration(*s.ETASeconds*float64(time.Second))), s.ETAFrom)
 	}
 	epoch := float64(s.Step) / float64(max(1, s.StepsPerEpoch))
-	fmt.Fprintf(t, "run %s\t%s\tstep %d/%d\tepoch %.2f\tbuffered %d/%d\t%.0f samples/s\tleft %s\tstored %s\n", s.Run, s.State, s.Step, s.Steps,
+	fmt.Fprintf(t, "run %s  %s  step %d/%d  epoch %.2f  buffered %d/%d  %.0f samples/s  left %s  stored %s\n", s.Run, s.State, s.Step, s.Steps,
 		epoch, s.BufferedSteps, s.WindowSteps, s.SamplesPerSecond, left, binaryBytes(s.ChunkBytes+s.OtherBytes))
 	if s.Error != "" {
 		fmt.Fprintf(t, "  ERROR\t%.400s\n", cli.Printable(s.Error))

@@ -192,8 +192,10 @@ func trainCell(ctx context.Context, f sweepFlags, connection []string, book *swe
 	if err != nil {
 		return fail(err)
 	}
-	args := append([]string{"train", "--run", c.run, "--trainer", c.ID, "--recipe", c.Recipe, "--out", dir,
-		"--priority", strconv.Itoa(f.priority), "--max-workers", strconv.Itoa(f.most)}, connection...)
+	args := append([]string{
+		"train", "--run", c.run, "--trainer", c.ID, "--recipe", c.Recipe, "--out", dir,
+		"--priority", strconv.Itoa(f.priority), "--max-workers", strconv.Itoa(f.most),
+	}, connection...)
 	for _, s := range c.set {
 		args = append(args, "--set", s)
 	}

@@ -26,7 +26,7 @@ func Latest(ctx context.Context, js jetstream.JetStream, stream string, filters 
 	ctx, cancel := withinAPITimeout(ctx)
 	defer cancel()
 	out, err := []*jetstream.RawStreamMsg(nil), errNoMultiGet
-	if hasMultiGet(js.Conn().ConnectedServerVersion()) { // older ones leave some requests without an answer
+	if _, cut := cutShort.Load(js.Conn()); !cut && hasMultiGet(js.Conn().ConnectedServerVersion()) { // older ones leave some requests without an answer
 		out, err = multiGet(ctx, js.Conn(), stream, filters)
 	}
 	if !errors.Is(err, errNoMultiGet) && !errors.Is(err, errTooMany) {
@@ -69,6 +69,11 @@ const (
 	// a guest before answers of several messages were let through give the first alone.
 	multiGetWait = time.Second
 )
+
+// cutShort are the connections, *nats.Conn, whose account was seen to let through but the first
+// message of an answer: each further try would cost a wait. They are few, and live as long as
+// their process does.
+var cutShort sync.Map
 
 // withinAPITimeout bounds a request whose context has no deadline.
 func withinAPITimeout(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -139,6 +144,9 @@ func (r multiGetRequest) ask(ctx context.Context, nc *nats.Conn, stream string) 
 		m, err := sub.NextMsgWithContext(wait)
 		cancel()
 		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && nc.IsConnected() {
+			if len(out) > 0 {
+				cutShort.Store(nc, nil)
+			}
 			return nil, more, errNoMultiGet
 		}
 		if err != nil {

@@ -43,12 +43,12 @@ type KeyOptions struct {
 // Quota bounds the contents of a tenant's account.
 type Quota struct {
 	Memory, Store      int64 // bytes: live chunks; tasks, logs and recordings
-	Streams, Consumers int   // a run has four streams, a trainer one consumer
+	Streams, Consumers int   // a run has four streams, one that has ended or sleeps one; a trainer has a consumer
 	Connections        int   // of the tenant's trainers and owners; as many again of its workers, of its observers
 }
 
 // DefaultQuota is enough for a few runs.
-var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 96, Consumers: 256, Connections: 1024}
+var DefaultQuota = Quota{Memory: 8 << 30, Store: 100 << 30, Streams: 1024, Consumers: 256, Connections: 1024}
 
 func (o KeyOptions) applyDefaults() (KeyOptions, error) {
 	if len(o.Hosts) == 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +38,14 @@ func TestRoles(t *testing.T) {
 				f := launch(t, by, separate, KeyOptions{})
 				trainer, worker, observer := f.connect(t, by, vision, broker.RoleTrainer), f.connect(t, by, vision, broker.RoleWorker), f.connect(t, by, vision, broker.RoleObserver)
 				train(t, trainer, worker)
-				if _, err := worker.js.Publish(t.Context(), schemas.WorkerSubject("r", "another"), []byte(`{"worker":"another"}`)); err != nil {
+				// It sleeps: opened again, for an observer to see.
+				if _, err := runs.Open(t.Context(), trainer.js, "r", spec(), runs.Options{DataURI: "folder:/data"}); err != nil {
 					t.Fatal(err)
+				}
+				for _, name := range []string{"one", "another"} {
+					if _, err := worker.js.Publish(t.Context(), schemas.WorkerSubject("r", name), []byte(`{"worker":"`+name+`"}`)); err != nil {
+						t.Fatal(err)
+					}
 				}
 				watch(t, observer, !separate)
 				for role, c := range map[broker.Role]*client{broker.RoleTrainer: trainer, broker.RoleWorker: worker, broker.RoleObserver: observer} {
@@ -73,7 +80,7 @@ func train(t *testing.T, trainer, workerClient *client) {
 		t.Fatal(err)
 	}
 	w, err := worker.New(workerClient.js, worker.Options{
-		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
+		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond, Lull: 50 * time.Millisecond,
 		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
 		Report: func(err error) { t.Error("worker:", err) },
 	})
@@ -110,14 +117,34 @@ func train(t *testing.T, trainer, workerClient *client) {
 		samples += len(b.Samples)
 		b.Release()
 	}
+	if beats, err := run.Workers(t.Context()); err != nil || len(beats) != 1 {
+		t.Fatalf("%d workers are heard of, %v", len(beats), err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if samples != 2*4*10 {
 		t.Fatalf("%d samples came", samples)
 	}
-	if beats, err := run.Workers(t.Context()); err != nil || len(beats) != 1 {
-		t.Fatalf("%d workers are heard of, %v", len(beats), err)
+	if o, err := runs.OverviewOf(t.Context(), trainer.js, "r", runs.Brief); err != nil || o.State() != runs.StateEnded || len(o.Kept) != 1 {
+		t.Fatalf("after its end: %+v, %v", o, err)
+	}
+	// The run sleeps until it has a trainer again.
+	await := func(phase string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !slices.ContainsFunc(w.States(), func(s worker.State) bool { return s.Phase == phase }); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the run is not %s: %+v", phase, w.States())
+			}
+		}
+	}
+	await("asleep")
+	if s, err = stream.Open(t.Context(), run, inTurn{}, stream.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	await("serving")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -174,15 +201,21 @@ func TestGuestsReconnect(t *testing.T) {
 // watch reads what an observer shows.
 func watch(t *testing.T, c *client, oneAnswer bool) {
 	t.Helper()
-	runs, err := runs.List(t.Context(), c.js)
-	if err != nil || len(runs) != 1 {
-		t.Fatalf("%d runs, %v", len(runs), err)
+	found, err := runs.List(t.Context(), c.js)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d runs, %v", len(found), err)
 	}
-	if _, err := runs[0].Cursor(t.Context(), "trainer"); err != nil {
+	for _, detail := range []runs.Detail{runs.Brief, runs.Full} {
+		all, err := runs.Overviews(t.Context(), c.js, detail)
+		if err != nil || len(all) != 1 || all[0].Err != nil || all[0].Run == nil || len(all[0].Trainers) != 1 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+	}
+	if _, err := found[0].Cursor(t.Context(), "trainer"); err != nil {
 		t.Fatal(err)
 	}
 	sent := c.nc.Stats().OutMsgs
-	if beats, err := runs[0].Workers(t.Context()); err != nil || len(beats) != 2 {
+	if beats, err := found[0].Workers(t.Context()); err != nil || len(beats) < 2 {
 		t.Fatalf("%d heartbeats, %v", len(beats), err)
 	}
 	if sent = c.nc.Stats().OutMsgs - sent; oneAnswer && sent != 1 {

@@ -50,7 +50,7 @@ func (f *farm) startCluster(ctx context.Context) error {
 		defer cancel()
 		nc, js, err := broker.Connect(cctx, broker.ConnectOptions{URL: f.clusterURL(), Name: "chaos"})
 		if err != nil {
-			return false, nil //nolint:nilerr // not yet
+			return false, nil
 		}
 		defer nc.Close()
 		_, err = js.Stream(cctx, "none")

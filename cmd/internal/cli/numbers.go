@@ -37,7 +37,7 @@ func checkNumbers(c *cobra.Command) error {
 	var bad []error
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if hint := lacking(f); hint != "" {
-			bad = append(bad, errs.New("", c.CommandPath()+" --"+f.Name, hint, errs.Because(errs.ErrUsage, "it is "+f.Value.String())))
+			bad = append(bad, errs.New("", c.CommandPath()+" --"+f.Name+" "+f.Value.String(), hint, errs.ErrUsage))
 		}
 	})
 	return errors.Join(bad...)
