@@ -191,6 +191,9 @@ chaos: setup build ## kill, freeze and cut off real processes, fill disks: make 
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	$(GO) run ./cmd/chaos --seed $(SEED) --faults $(FAULTS) $(CHAOS)
 
+farmsim: ## a thousand workers and a hundred runs on this machine, without images (docs/scale.md): make farmsim FARMSIM='--workers 300 --server nats-server'
+	$(GO) run ./cmd/farmsim $(FARMSIM)
+
 faults: build $(BIN)/versitygw ## every fault of every store, met by a run of each format: prints the matrix of docs/faults.md
 	@rm -f $(BIN)/faults.md
 	RESSLT_FAULTS=all RESSLT_FAULTS_TABLE=$(abspath $(BIN))/faults.md $(GO) test -count=1 -parallel 8 -timeout 60m ./cmd/internal/faults ./ingest/store
