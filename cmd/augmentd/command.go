@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -145,14 +146,28 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 					said(done, total)
 				},
 			}, stages)
-			if err == nil {
-				log.Info(pipeline.DescribeOpened(src))
+			if err != nil {
+				return nil, err
 			}
-			return src, err
+			log.Info(pipeline.DescribeOpened(src))
+			return returned{src}, nil
 		},
 		Report: func(err error) { log.Warn(cli.Line(err)) },
 	})
 }
+
+// returned is a source whose memory goes back to the system when it is closed. Some data sets lie
+// in memory; several that end together would otherwise stay in the process for minutes, until
+// the runtime happens to collect them.
+type returned struct{ produce.Source }
+
+func (r returned) Close() error {
+	err := r.Source.Close()
+	time.AfterFunc(returnAfter, debug.FreeOSMemory) // when the caller has let go of it
+	return err
+}
+
+const returnAfter = time.Second
 
 // progressBytes are read of data that are being indexed before that counts as progress: a store
 // that gives a byte a second makes none.
