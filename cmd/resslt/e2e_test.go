@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(launchMark); file != "" {
 		os.Exit(launch(file))
 	}
+	programs.HearHangUps()
 	os.Exit(buildAndRun(m))
 }
 

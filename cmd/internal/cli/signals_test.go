@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/cmd/internal/programs"
 	"resslt/schemas/errs"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ const asSaver = "RESSLT_TEST_AS_SAVER"
 func TestMain(m *testing.M) {
 	took, err := time.ParseDuration(os.Getenv(asSaver))
 	if err != nil {
+		programs.HearHangUps()
 		os.Exit(m.Run())
 	}
 	c := &cobra.Command{Use: "saver FILE", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {

@@ -1,4 +1,5 @@
-// Package programs has resslt and augmentd built for the tests that run them as processes.
+// Package programs has resslt and augmentd built for the tests that run them as processes, and
+// sees to it that these start as from a shell.
 package programs
 
 import (
@@ -6,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 
 	"resslt/schemas/racetest"
 )
@@ -35,4 +38,13 @@ func Folder() (dir string, remove func(), err error) {
 		return "", nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return dir, remove, nil
+}
+
+// HearHangUps has the processes that tests start end by a hang-up, also where the tests
+// themselves were started by nohup: that a signal is ignored is inherited, and that it is
+// caught is not.
+func HearHangUps() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
