@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -61,29 +62,52 @@ func (t *localTree) list(ctx context.Context, root string, classes []string, che
 		return nil, fileError("open folder", t.path(root), folderHint, err)
 	}
 	shards := append([]string{"."}, classes...)
-	out := make([]*folderShard, len(shards))
-	g, gctx := errgroup.WithContext(ctx)
+	out, failed := make([]*folderShard, len(shards)), make([]error, len(shards))
+	// Of several faults the first in the order of names is reported, as a bucket's listing
+	// does, and not whichever was met first: folders after it need not be listed.
+	var fault atomic.Int64
+	fault.Store(int64(len(shards)))
+	var g errgroup.Group
 	g.SetLimit(t.workers)
 	for i, name := range shards {
 		g.Go(func() error {
-			dir := filepath.Join(t.path(root), name)
-			w := &walker{ctx: gctx, deep: name != ".", checked: checked}
-			var above []os.FileInfo
-			if w.deep {
-				if is, err := isFolder(dir); !is || err != nil {
-					return err // a class of another split
-				}
-				above = []os.FileInfo{top}
+			if int64(i) > fault.Load() {
+				return nil
 			}
-			if err := w.walk(dir, "", above); err != nil {
-				return err
+			if out[i], failed[i] = t.shard(ctx, root, name, top, checked); failed[i] == nil {
+				return nil
 			}
-			out[i] = &folderShard{found: w.found, passed: w.passed.survey()}
-			out[i].sort()
+			for was := fault.Load(); int64(i) < was && !fault.CompareAndSwap(was, int64(i)); was = fault.Load() {
+			}
 			return nil
 		})
 	}
-	return out, g.Wait()
+	_ = g.Wait() // the faults are in failed
+	for _, err := range failed {
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// shard lists a class folder of root; nil where there is none.
+func (t *localTree) shard(ctx context.Context, root, name string, top os.FileInfo, checked bool) (*folderShard, error) {
+	dir := filepath.Join(t.path(root), name)
+	w := &walker{ctx: ctx, deep: name != ".", checked: checked}
+	var above []os.FileInfo
+	if w.deep {
+		if is, err := isFolder(dir); !is || err != nil {
+			return nil, err // a class of another split
+		}
+		above = []os.FileInfo{top}
+	}
+	if err := w.walk(dir, "", above); err != nil {
+		return nil, err
+	}
+	s := &folderShard{found: w.found, passed: w.passed.survey()}
+	s.sort()
+	return s, nil
 }
 
 // sort sorts bytewise by the whole relative path: the order of ids.

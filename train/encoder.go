@@ -104,7 +104,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 	})
 	if err != nil {
 		return nil, errs.New("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
-			info.Backbone, info.Width, info.Stem), err)
+			info.Backbone, info.Width, info.Stem), errs.Unhinted(err))
 	}
 	return b, nil
 }

@@ -54,7 +54,7 @@ func New(op, where, hint string, err error) error {
 
 // Error formats the error as "op where: cause (hint: hint)", on one line. It has one hint, the
 // innermost: who met the fault knows the mend, and who passes it on knows better only if it
-// removes that hint (CutHint).
+// removes that hint (Unhinted).
 func (e *Error) Error() string {
 	hint := e.Hint
 	var b strings.Builder
@@ -98,6 +98,17 @@ func CutHint(text string) (rest, hint string) {
 		text = before + after[min(end+1, len(after)):]
 	}
 }
+
+// Unhinted is err without its hints, for a caller that knows the better one.
+func Unhinted(err error) error { return unhinted{err} }
+
+type unhinted struct{ err error }
+
+func (u unhinted) Error() string {
+	text, _ := CutHint(u.err.Error())
+	return text
+}
+func (u unhinted) Unwrap() error { return u.err }
 
 // closing is where the bracket ends that text is within; its length where it does not.
 func closing(text string) int {
