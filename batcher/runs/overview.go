@@ -200,10 +200,8 @@ func (l *looker) readStreams(ctx context.Context, o *Overview) error {
 		if name == schemas.CtrlStream(o.Name) || l.there != nil && !l.there[name] {
 			continue
 		}
-		if l.detail == Full && name == schemas.BeatsStream(o.Name) {
-			if l.there != nil {
-				o.Kept = append(o.Kept, name)
-			}
+		if l.detail == Full && name == schemas.BeatsStream(o.Name) && l.there[schemas.CtrlStream(o.Name)] {
+			o.Kept = append(o.Kept, name)
 			continue // its messages are read
 		}
 		s, err := l.js.Stream(ctx, name)

@@ -133,7 +133,13 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 	// CTRL_ goes last, so that a deletion that was cut short can be repeated by
 	// a name that List still shows.
 	for _, s := range streamsOf(name) {
-		err := js.DeleteStream(ctx, s)
+		have, err := js.Stream(ctx, s)
+		if err == nil && !isOurs(have.CachedInfo(), name) {
+			continue // somebody's, who names streams as we do
+		}
+		if err == nil {
+			err = js.DeleteStream(ctx, s)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return link.Unavailable(js.Conn(), "delete run", name, err)
 		}

@@ -84,7 +84,7 @@ func sleep(ctx context.Context, js jetstream.JetStream, name string, due func(*O
 		return false, failed(err)
 	}
 	// Tasks first: what nobody asks for any more is not made.
-	for _, s := range streamsOf(name) {
+	for _, s := range o.Kept { // in streamsOf's order
 		if s == schemas.CtrlStream(name) {
 			continue
 		}
@@ -125,8 +125,9 @@ func (r *Run) awaitAsleep(ctx context.Context) error {
 }
 
 // Sweep puts to sleep the runs that have ended, and those without a trainer for longer than
-// after; 0: than each was opened with. It names them. Several may sweep at once. A run
-// that cannot be read, or put to sleep, is in the error, and the others are seen to.
+// after; 0: than each was opened with. It names them. Several may sweep at once. A run of which
+// the broker does not answer, or that cannot be put to sleep, is in the error, and the others are
+// seen to. One of another build, or damaged, is left alone.
 func Sweep(ctx context.Context, js jetstream.JetStream, after time.Duration) ([]string, error) {
 	all, err := Overviews(ctx, js, Brief)
 	if err != nil {
@@ -138,7 +139,9 @@ func Sweep(ctx context.Context, js jetstream.JetStream, after time.Duration) ([]
 	for i := range all {
 		o := &all[i]
 		if o.Err != nil || !o.SleepsNow(after) {
-			failed[i] = o.Err
+			if errors.Is(o.Err, errs.ErrUnavailable) {
+				failed[i] = o.Err
+			}
 			continue
 		}
 		g.Go(func() error {

@@ -114,12 +114,13 @@ func (o *Overview) isAwake() bool {
 }
 
 // records reports whether the run is a recording that is not sealed: a trainer keeps every
-// step, or, without any trainer, chunks are imported. A run that is not awake has none left.
+// step, or chunks are imported, into a run that no trainer has gone on with since. A run that
+// is not awake has none left.
 func (o *Overview) records() bool {
 	if !o.has(schemas.BatchStream(o.Name)) {
 		return false
 	}
-	imported := len(o.Trainers) == 0 && o.Run.opts.Storage == StorageFile && o.Run.opts.MaxBytes == RecordingBytes(o.Run.Spec())
+	imported := o.Opened.After(o.lastRenewal()) && o.Run.opts.Storage == StorageFile && o.Run.opts.MaxBytes == RecordingBytes(o.Run.Spec())
 	return o.keepsSteps || imported
 }
 

@@ -68,6 +68,16 @@ func TestState(t *testing.T) {
 		{"a recording that was interrupted", Overview{keepsSteps: true, Kept: all, Opened: ago(day), Stirred: ago(day), Trainers: []TrainerState{at(4, false, true, day)}}, StateRecording, day, false},
 		{"a recording at its end, not sealed", Overview{keepsSteps: true, Kept: all, Opened: ago(day), Stirred: ago(day), Trainers: []TrainerState{at(12, false, true, day)}}, StateRecording, day, false},
 		{"a recording is being imported", Overview{Run: run(Options{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)}), Kept: all, Opened: ago(day), Stirred: ago(day)}, StateRecording, day, false},
+		{
+			"a recording is being imported, under the name of a run that has ended",
+			Overview{Run: run(Options{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)}), Kept: all, Opened: ago(hour), Stirred: ago(0), Trainers: []TrainerState{at(12, false, true, day)}},
+			StateRecording, day, false,
+		},
+		{
+			"a run with room for all in files, trained to its end",
+			Overview{Run: run(Options{Storage: StorageFile, MaxBytes: RecordingBytes(&spec)}), Kept: all, Opened: ago(day), Stirred: ago(0), Trainers: []TrainerState{at(12, false, true, hour)}},
+			StateEnded, hour, true,
+		},
 		{"chunks in files, nobody came", Overview{Run: run(Options{Storage: StorageFile}), Kept: all, Opened: ago(day), Stirred: ago(day)}, StateAbandoned, day, true},
 		{"no CTRL_", Overview{Run: &Run{}, Kept: all[:2], Opened: ago(0)}, StateOrphan, 0, false},
 		{"a CTRL_ without a spec, new", Overview{Run: &Run{}, Kept: all[3:], Opened: ago(time.Minute)}, StateOpened, time.Minute, false},

@@ -190,6 +190,7 @@ func (g collection) plan(all []runs.Overview) []collected {
 		state, age := o.State(), o.Now.Sub(o.Since())
 		why := fmt.Sprintf("%s since %s, holds %s", state, spell(age), binaryBytes(o.Chunks+o.Other))
 		switch {
+		case errors.Is(o.Err, errs.ErrUnavailable): // what was not seen of it may be a recording
 		case slices.Contains(g.states, state) && age >= g.older && !o.Sealed:
 			out = append(out, collected{name: o.Name, why: why})
 		case o.Err == nil && o.SleepsNow(0):
@@ -206,6 +207,12 @@ func collectRuns(c *cobra.Command, js jetstream.JetStream, g collection, dryRun,
 		return err
 	}
 	plan := g.plan(all)
+	var unseen []error
+	for i := range all {
+		if err := all[i].Err; errors.Is(err, errs.ErrUnavailable) {
+			unseen = append(unseen, err)
+		}
+	}
 	deleted := 0
 	for _, p := range plan {
 		what := "put to sleep"
@@ -218,29 +225,44 @@ func collectRuns(c *cobra.Command, js jetstream.JetStream, g collection, dryRun,
 		fmt.Fprintln(out, "nothing to do")
 	}
 	if dryRun || len(plan) == 0 {
-		return nil
+		return errors.Join(unseen...)
 	}
 	if deleted > 0 {
 		if ok, err := confirm(c, yes, fmt.Sprintf("delete %d runs", deleted)); err != nil || !ok {
 			return err
 		}
 	}
-	return carryOut(ctx, js, plan)
+	return errors.Join(carryOut(ctx, js, g, plan), errors.Join(unseen...))
 }
 
-// carryOut does what is planned, and goes on where one cannot be done.
-func carryOut(ctx context.Context, js jetstream.JetStream, plan []collected) error {
-	_, err := runs.Sweep(ctx, js, 0)
-	failed := []error{err}
+// carryOut does what is planned, and goes on where one cannot be done. The runs are looked at
+// once more: somebody may have opened one while the question stood.
+func carryOut(ctx context.Context, js jetstream.JetStream, g collection, plan []collected) error {
+	var failed []error
 	for _, p := range plan {
 		if p.sleep {
+			continue
+		}
+		o, err := runs.OverviewOf(ctx, js, p.name, runs.Brief)
+		switch {
+		case errors.Is(err, errs.ErrNotFound):
+			continue
+		case err == nil && errors.Is(o.Err, errs.ErrUnavailable):
+			err = o.Err
+		}
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if again := g.plan([]runs.Overview{*o}); len(again) == 0 || again[0].sleep {
 			continue
 		}
 		if err := runs.Delete(ctx, js, p.name); err != nil && !errors.Is(err, errs.ErrNotFound) {
 			failed = append(failed, err)
 		}
 	}
-	return errors.Join(failed...)
+	_, err := runs.Sweep(ctx, js, 0) // last: a run that sleeps is in another state
+	return errors.Join(append(failed, err)...)
 }
 
 // parseAge reads a time, for which days may be given.

@@ -101,7 +101,9 @@ func (f *farmBench) fill(t *testing.T) {
 	if _, err := f.js.Publish(t.Context(), schemas.SpecSubject("strange"), []byte(`{"spec":`)); err != nil {
 		t.Fatal(err)
 	}
-	for name, subject := range map[string]string{"BATCH_left": "b.left.>", "BATCH_foreign": "orders.>"} {
+	for name, subject := range map[string]string{
+		"BATCH_left": "b.left.>", "BATCH_foreign": "orders.>", "TASKS_mixed": "t.mixed.>", "BATCH_mixed": "invoices.>", "BEATS_alone": "c.alone.worker.*",
+	} {
 		if _, err := f.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, Storage: jetstream.MemoryStorage}); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +134,7 @@ func TestFarmVerbs(t *testing.T) {
 		t.Fatalf("%q, %v", out, err)
 	}
 	f.fill(t)
-	const all = "abandoned abandoned, ended ended, left orphan, live live, strange unreadable"
+	const all = "abandoned abandoned, alone orphan, ended ended, left orphan, live live, mixed orphan, strange unreadable"
 	if got := f.states(t); got != all {
 		t.Fatalf("the runs are %s", got)
 	}
@@ -163,6 +165,17 @@ func TestFarmVerbs(t *testing.T) {
 	if got := f.states(t); got != all {
 		t.Fatalf("after refusals the runs are %s", got)
 	}
+	out, err := f.do(t, "farm", "gc", "--dry-run")
+	if err != nil || !strings.Contains(out, "put to sleep ended: ended since ") || strings.Contains(out, "abandoned") {
+		t.Errorf("%q, %v", out, err)
+	}
+	// What cannot be read is left alone by gc, and does not fail it.
+	if out, err := f.do(t, "farm", "gc", "--older", "1h", "--yes"); err != nil || strings.Contains(out, "strange") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := f.do(t, "farm", "show", "live"); err != nil || !strings.Contains(out, "TASKS_live BATCH_live BEATS_live CTRL_live") {
+		t.Errorf("%v: %s", err, out)
+	}
 	if out, err := f.do(t, "farm", "rm", "strange", "--yes"); err != nil || out != "deleted strange\n" {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -181,14 +194,7 @@ func TestFarmVerbs(t *testing.T) {
 		_, err := f.do(t, append([]string{"farm", "gc"}, tc.args...)...)
 		errstest.Want(t, err, errs.ErrUsage, tc.says)
 	}
-	out, err := f.do(t, "farm", "gc", "--dry-run")
-	if err != nil || !strings.Contains(out, "put to sleep ended: ended since ") || strings.Contains(out, "abandoned") {
-		t.Errorf("%q, %v", out, err)
-	}
-	if out, err = f.do(t, "farm", "gc"); err != nil {
-		t.Errorf("%q, %v", out, err)
-	}
-	if got := f.states(t); got != "abandoned abandoned, ended ended, left orphan, live live" {
+	if got := f.states(t); got != "abandoned abandoned, alone orphan, ended ended, left orphan, live live, mixed orphan" {
 		t.Fatalf("after gc the runs are %s", got)
 	}
 	if out, err = f.do(t, "farm", "gc", "--older", "0s", "--yes"); err != nil {
@@ -197,8 +203,34 @@ func TestFarmVerbs(t *testing.T) {
 	if got := f.states(t); got != "live live" {
 		t.Fatalf("after gc the runs are %s", got)
 	}
-	if _, err := f.js.Stream(t.Context(), "BATCH_foreign"); err != nil {
-		t.Error("a stream that is no run's:", err)
+	for _, name := range []string{"BATCH_foreign", "BATCH_mixed"} {
+		if _, err := f.js.Stream(t.Context(), name); err != nil {
+			t.Error("a stream that is no run's:", name, err)
+		}
+	}
+}
+
+// A run of which the broker did not answer all may be a recording, whatever the rest looks like.
+func TestCollectionOfUnseenRuns(t *testing.T) {
+	spec, now := farmSpec(), time.Now()
+	o := runs.Overview{
+		Name: "r", Run: &runs.Run{Info: schemas.RunInfo{Spec: spec}}, Now: now, Opened: now.Add(-100 * time.Hour), Kept: []string{"CTRL_r"},
+		Trainers: []runs.TrainerState{{Cursor: spec.Steps(), Left: true, Renewed: now.Add(-90 * time.Hour)}},
+	}
+	g, err := newCollection([]string{"ended", "unreadable"}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.plan([]runs.Overview{o}); len(got) != 1 {
+		t.Fatalf("of a run that has ended: %+v", got)
+	}
+	o.Err = errs.New("look at run", "r", "", errs.ErrUnavailable)
+	if got := g.plan([]runs.Overview{o}); len(got) != 0 {
+		t.Errorf("its chunks were not seen: %+v", got)
+	}
+	o.Run, o.Trainers = nil, nil
+	if got := g.plan([]runs.Overview{o}); len(got) != 0 {
+		t.Errorf("nothing of it was seen: %+v", got)
 	}
 }
 
