@@ -45,7 +45,7 @@ const sleepWait = 3 * time.Second
 //	sleeper                                trainer (Open)
 //	looks: is it due?
 //	options := falls asleep, if unchanged  waits while the options say so, since just now
-//	deletes the streams                    options := its own
+//	deletes the streams, shrinks CTRL_     options := its own
 //	options := asleep, if unchanged        makes the streams
 //
 // So one of the two sees the other, and no stream is made while that of the same name is
@@ -92,8 +92,26 @@ func sleep(ctx context.Context, js jetstream.JetStream, name string, due func(*O
 			return false, failed(err)
 		}
 	}
+	shrinkCtrl(ctx, o.Run)
 	_, _ = note(isAsleep, seq) // one that opens it at once waits a little otherwise
 	return true, nil
+}
+
+// shrinkCtrl leaves CTRL_<run> room for what it holds and one message more, which may replace
+// one: a broker counts the room of a stream against its quota, and there may be hundreds of
+// runs that have ended. Ensure gives the room back. That the broker does not do it costs room
+// alone.
+func shrinkCtrl(ctx context.Context, r *Run) {
+	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
+	if err != nil {
+		return
+	}
+	info := s.CachedInfo()
+	cfg, most := info.Config, int64(info.State.Bytes)+int64(ctrlMessage(r.Spec())) //nolint:gosec // what a stream holds
+	if cfg.MaxBytes > most {
+		cfg.MaxBytes = most
+		_, _ = r.js.UpdateStream(ctx, cfg)
+	}
 }
 
 // awaitAsleep waits while somebody may be deleting the streams of the run.

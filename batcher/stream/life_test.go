@@ -52,6 +52,14 @@ func wantState(t *testing.T, js jetstream.JetStream, want runs.State, awake bool
 func TestEndedRunSleeps(t *testing.T) {
 	rig.EachBroker(t, func(t *testing.T, b *rig.Broker) {
 		_, js := b.Connect(t)
+		room := func() int64 {
+			t.Helper()
+			s, err := js.Stream(t.Context(), schemas.CtrlStream("r"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.CachedInfo().Config.MaxBytes
+		}
 		spec, src := fixture.Spec(), &rig.HashSource{}
 		run := openRun(t, js, spec, runs.Options{Window: 3})
 		wantState(t, js, runs.StateOpened, true)
@@ -72,6 +80,12 @@ func TestEndedRunSleeps(t *testing.T) {
 		wantState(t, js, runs.StateEnded, false)
 		if o := overview(t, js); o.Run.Info.Digest != spec.Digest() || len(o.Trainers) != 2 || o.Cursor() != spec.Steps() || o.Reserved != 0 {
 			t.Errorf("of the record is left: %+v", o)
+		}
+		// Its room in the broker's quota is that of the record, until a trainer opens it.
+		small := room()
+		openRun(t, js, spec, runs.Options{Window: 3})
+		if large := room(); small > 1<<20 || large <= 4*small {
+			t.Errorf("CTRL_r has room for %d bytes asleep, %d awake", small, large)
 		}
 		if err := runs.Delete(t.Context(), js, "r"); err != nil {
 			t.Fatal(err)
