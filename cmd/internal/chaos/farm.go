@@ -73,8 +73,14 @@ func newFarm(o Options, l layout) (*farm, error) {
 	}
 	// A restarted broker keeps the port, as its clients expect.
 	var err error
-	if f.addr, err = freeport.Addr(); err != nil {
+	if f.on != nil {
+		f.addr = f.on.addr
+	} else if f.addr, err = freeport.Addr(); err != nil {
 		return nil, err
+	}
+	if f.behind != nil {
+		_, port, _ := strings.Cut(f.addr, ":")
+		f.addr = net.JoinHostPort(f.behind.host, port)
 	}
 	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
 	f.trainer = &service{name: "trainer", start: f.launchTrainer}
@@ -113,8 +119,10 @@ func (f *farm) begin(ctx context.Context) (context.Context, error) {
 	watch(f.progress.follow)
 	watch(f.tend)
 	watch(f.guard)
-	if err := f.startBroker(ctx); err != nil {
-		return ctx, err
+	if f.on == nil {
+		if err := f.startBroker(ctx); err != nil {
+			return ctx, err
+		}
 	}
 	for _, w := range f.workers {
 		if err := f.startNew(w); err != nil {
@@ -249,6 +257,9 @@ func (f *farm) launchWorker(s *service) (*child.Process, error) {
 		program = filepath.Join(f.opts.Bin, "augmentd")
 	}
 	args := append(f.at(s), "--workers", "1", "--grace", "2s", "--cache", filepath.Join(f.opts.Dir, "index"))
+	if f.behind != nil {
+		program, args = f.behind.inside(program, args...)
+	}
 	return f.launch(s.name, s.lives, program, args...)
 }
 

@@ -81,7 +81,9 @@ type layout struct {
 	steps   int64  // of the run
 	workers int    // augmentd processes, of one core each
 	nodes   int    // of the broker's cluster; 0: one nats-server without a cluster. Not with proxied
+	on      *farm  // whose broker and workers this trainer uses; nil: its own. It has no workers then
 	proxied bool   // clients reach the broker through a proxy that can be cut
+	behind  *netns // where the workers are; nil: in the driver's own network. Not with proxied
 	window  int64  // steps that may be made ahead
 	ackWait time.Duration
 	// brokerTimeout and stallTimeout are the trainer's; zero: its defaults.
