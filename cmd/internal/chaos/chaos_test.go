@@ -95,7 +95,7 @@ func TestCampaign(t *testing.T) {
 // that hangs, fails.
 func TestNoticesWhatIsWrong(t *testing.T) {
 	o := options(t).applyDefaults()
-	calm, err := RunCalm(t.Context(), o, "calm", 40)
+	calm, err := RunCalm(t.Context(), o, "calm", 40, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ type farm struct {
 	workers []*service
 	trainer *service
 
+	guests   int  // trainers of other runs that use its workers, and end the scenario when they have ended
 	final    bool // do not restart a trainer that ends on its own: the farm ends with it
 	cancel   context.CancelCauseFunc
 	tasks    *errgroup.Group
@@ -397,6 +398,10 @@ func (f *farm) guard(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.finished:
+			if f.guests > 0 { // which have watchdogs of their own
+				<-ctx.Done()
+				return nil
+			}
 			if sleep(ctx, f.opts.Quiet) != nil {
 				return nil //nolint:nilerr // the scenario has ended
 			}

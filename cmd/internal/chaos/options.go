@@ -79,6 +79,7 @@ func (o Options) Validate() error {
 type layout struct {
 	name    string // of the run and of the farm's folder
 	steps   int64  // of the run
+	seed    uint64 // of the run; 0: its recipe's
 	workers int    // augmentd processes, of one core each
 	nodes   int    // of the broker's cluster; 0: one nats-server without a cluster. Not with proxied
 	on      *farm  // whose broker and workers this trainer uses; nil: its own. It has no workers then
@@ -116,6 +117,9 @@ func (l *layout) recipe(data string) []string {
 		"eval=[none]", "threads=1", "log_every=1", "checkpoint_every=10", "image_size=16", "K=128",
 		fmt.Sprintf("batch_size=%d", batchSize), fmt.Sprintf("chunk_samples=%d", chunkSamples),
 		fmt.Sprintf("steps_per_epoch=%d", stepsAnEpoch), fmt.Sprintf("epochs=%d", l.steps/stepsAnEpoch),
+	}
+	if l.seed != 0 {
+		set = append(set, fmt.Sprintf("seed=%d", l.seed))
 	}
 	args := []string{"--recipe", "smoke", "--data", data, "--json"}
 	for _, s := range set {

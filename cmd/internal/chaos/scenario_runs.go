@@ -299,7 +299,7 @@ func fullQuota(ctx context.Context, s *stage) error {
 				break
 			}
 		}
-		next, err := newFarm(f.opts, layout{name: s.name + "-next", steps: f.steps, window: window, ackWait: ackWait, on: f})
+		next, err := newFarm(f.opts, layout{name: s.name + "-2", steps: f.steps, window: window, ackWait: ackWait, on: f})
 		if err != nil {
 			return "", err
 		}
