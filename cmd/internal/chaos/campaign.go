@@ -87,24 +87,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	r := &Report{Seed: o.Seed, Calm: []CalmReport{}, Storms: []StormReport{}, Scenarios: []ScenarioReport{}}
 	o.Log(fmt.Sprintf("seed %d, everything under %s", o.Seed, o.Dir))
 
-	type job struct {
-		steps int64
-		seed  uint64
-	}
-	calms := map[job]*Calm{}
-	calmOf := func(steps int64, seed uint64) (*Calm, error) {
-		if c := calms[job{steps, seed}]; c != nil {
-			return c, nil
-		}
-		c, err := RunCalm(ctx, o, fmt.Sprintf("calm-%d-%d", steps, seed), steps, seed)
-		if err != nil {
-			return nil, err
-		}
-		calms[job{steps, seed}] = c
-		r.Calm = append(r.Calm, CalmReport{steps, seed, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond, c.Peak})
-		o.Log(fmt.Sprintf("undisturbed, %d steps: student %.12s, %.0f images/s", steps, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond))
-		return c, nil
-	}
+	calms := calmRuns{o: o, r: r, of: map[job]*Calm{}}
 	var storms []Storm
 	if c.Alone > 0 {
 		for _, k := range c.Kinds {
@@ -115,13 +98,13 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 		storms = append(storms, Storm{Name: mixedName, Steps: stepsFor(c.Faults - (runs-1)*shareOf(c.Faults, runs)), Faults: c.Faults, Kinds: c.Kinds, Mixed: true})
 	}
 	for _, s := range storms {
-		calm, err := calmOf(s.Steps, 0)
+		calm, err := calms.get(ctx, s.Steps, 0)
 		if err != nil {
 			return nil, err
 		}
 		var beside []*Calm
 		for i := 2; s.Mixed && i <= c.Runs; i++ {
-			other, err := calmOf(s.Steps, uint64(i))
+			other, err := calms.get(ctx, s.Steps, uint64(i))
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +120,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 		}
 	}
 	for _, s := range chosen {
-		calm, err := calmOf(scenarioSteps, 0)
+		calm, err := calms.get(ctx, scenarioSteps, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -152,6 +135,34 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
+}
+
+// job is what a calm run is known by.
+type job struct {
+	steps int64
+	seed  uint64 // 0: the recipe's
+}
+
+// calmRuns are the campaign's calm runs, each made when it is first asked for.
+type calmRuns struct {
+	o  Options
+	r  *Report
+	of map[job]*Calm
+}
+
+func (c *calmRuns) get(ctx context.Context, steps int64, seed uint64) (*Calm, error) {
+	j := job{steps, seed}
+	if have := c.of[j]; have != nil {
+		return have, nil
+	}
+	made, err := RunCalm(ctx, c.o, fmt.Sprintf("calm-%d-%d", steps, seed), steps, seed)
+	if err != nil {
+		return nil, err
+	}
+	c.of[j] = made
+	c.r.Calm = append(c.r.Calm, CalmReport{steps, seed, made.Summary.StudentSHA256, made.Summary.ImagesPerSecond, made.Peak})
+	c.o.Log(fmt.Sprintf("undisturbed, %d steps: student %.12s, %.0f images/s", steps, made.Summary.StudentSHA256, made.Summary.ImagesPerSecond))
+	return made, nil
 }
 
 // logResult logs how a run ended, and removes its folder if it passed.

@@ -137,7 +137,7 @@ func (f *farm) abandon(ctx context.Context, js jetstream.JetStream) error {
 	for name, p := range dead {
 		err := f.until(ctx, "no tasks of "+name, func() (bool, error) {
 			t, err := js.Stream(ctx, schemas.TasksStream(name))
-			return err == nil && t.CachedInfo().State.Msgs > 0, nil //nolint:nilerr // it is not there yet
+			return err == nil && t.CachedInfo().State.Msgs > 0, nil
 		})
 		if err != nil {
 			return err
@@ -156,16 +156,15 @@ func (f *farm) abandon(ctx context.Context, js jetstream.JetStream) error {
 }
 
 // open opens another run of the farm's own spec, with a lease that nobody renews.
-func (f *farm) open(ctx context.Context, js jetstream.JetStream, name string, o runs.Options) (*runs.Run, error) {
+func (f *farm) open(ctx context.Context, js jetstream.JetStream, name string, o runs.Options) error {
 	own, err := runs.Lookup(ctx, js, f.name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	run, err := runs.Open(ctx, js, name, *own.Spec(), o)
-	if err != nil {
-		return nil, err
+	if _, err := runs.Open(ctx, js, name, *own.Spec(), o); err != nil {
+		return err
 	}
-	return run, claim(ctx, js, name, 5*time.Minute)
+	return claim(ctx, js, name, 5*time.Minute)
 }
 
 func hungSource(ctx context.Context, s *stage) error {
@@ -177,7 +176,7 @@ func hungSource(ctx context.Context, s *stage) error {
 	return s.bystander(ctx, roomy, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
 		for i := range others {
 			uri := fmt.Sprintf("wds:http://%s/shard-{000000..000003}.tar", silent.Addr())
-			if _, err := f.open(ctx, js, fmt.Sprintf("hung-%d", i), runs.Options{DataURI: uri, Window: window}); err != nil {
+			if err := f.open(ctx, js, fmt.Sprintf("hung-%d", i), runs.Options{DataURI: uri, Window: window}); err != nil {
 				return "", err
 			}
 		}
@@ -229,7 +228,7 @@ func evilSpec(ctx context.Context, s *stage) error {
 		refused := 0
 		for name, raw := range records {
 			name = "evil-" + name
-			if _, err := f.open(ctx, js, name, runs.Options{DataURI: f.opts.Data, Window: 2}); err != nil {
+			if err := f.open(ctx, js, name, runs.Options{DataURI: f.opts.Data, Window: 2}); err != nil {
 				return "", err
 			}
 			if _, err := js.Publish(ctx, schemas.SpecSubject(name), raw); err != nil {
@@ -292,7 +291,7 @@ func fullQuota(ctx context.Context, s *stage) error {
 	return s.bystander(ctx, roomy, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
 		n := 0
 		for ; ; n++ {
-			if _, err := f.open(ctx, js, fmt.Sprintf("full-%d", n), runs.Options{DataURI: f.opts.Data, Window: window}); err != nil {
+			if err := f.open(ctx, js, fmt.Sprintf("full-%d", n), runs.Options{DataURI: f.opts.Data, Window: window}); err != nil {
 				if !strings.Contains(err.Error(), "max_memory_store") || n == 0 {
 					return "", err
 				}
@@ -312,7 +311,7 @@ func fullQuota(ctx context.Context, s *stage) error {
 				return err
 			}
 			// All of them count as just opened, so none goes by itself: somebody deletes one.
-			if err := claimNot(ctx, js, "full-0"); err != nil {
+			if err := leave(ctx, js, "full-0"); err != nil {
 				return err
 			}
 			_, err = next.resslt(ctx, "farm-rm", "farm", "rm", "full-0", "--yes", "--nats", f.url(f.trainer))
@@ -325,15 +324,15 @@ func fullQuota(ctx context.Context, s *stage) error {
 			return "", err
 		}
 		// It has ended, so its room is free.
-		if _, err := f.open(ctx, js, "full-again", runs.Options{DataURI: f.opts.Data, Window: window}); err != nil {
+		if err := f.open(ctx, js, "full-again", runs.Options{DataURI: f.opts.Data, Window: window}); err != nil {
 			return "", wrongf("no room after the next run's end: %v", err)
 		}
 		return fmt.Sprintf("full after %d runs; the next trainer says so and ends, begins when one is deleted, and leaves its room to another", n), nil
 	})
 }
 
-// claimNot returns the lease of claim.
-func claimNot(ctx context.Context, js jetstream.JetStream, run string) error {
+// leave returns the lease of claim.
+func leave(ctx context.Context, js jetstream.JetStream, run string) error {
 	_, err := js.Publish(ctx, schemas.TrainerSubject(run, "gone"), []byte(`{"id":"gone","trainer":"gone","left":true}`))
 	return brokerErr("leave run", run, err)
 }
