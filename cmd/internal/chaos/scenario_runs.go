@@ -311,7 +311,7 @@ func fullQuota(ctx context.Context, s *stage) error {
 				return err
 			}
 			// All of them count as just opened, so none goes by itself: somebody deletes one.
-			if err := leave(ctx, js, "full-0"); err != nil {
+			if err := unclaim(ctx, js, "full-0"); err != nil {
 				return err
 			}
 			_, err = next.resslt(ctx, "farm-rm", "farm", "rm", "full-0", "--yes", "--nats", f.url(f.trainer))
@@ -331,8 +331,8 @@ func fullQuota(ctx context.Context, s *stage) error {
 	})
 }
 
-// leave returns the lease of claim.
-func leave(ctx context.Context, js jetstream.JetStream, run string) error {
+// unclaim returns the lease of claim.
+func unclaim(ctx context.Context, js jetstream.JetStream, run string) error {
 	_, err := js.Publish(ctx, schemas.TrainerSubject(run, "gone"), []byte(`{"id":"gone","trainer":"gone","left":true}`))
 	return brokerErr("leave run", run, err)
 }
