@@ -98,7 +98,7 @@ func believed(ctx context.Context, js jetstream.JetStream, name string, states .
 }
 
 func deadRuns(ctx context.Context, s *stage) error {
-	return s.bystander(ctx, nil, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
+	return s.bystander(ctx, roomy, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
 		// Nobody does the tasks of these runs before they are dead.
 		for _, w := range f.workers {
 			if err := f.procOf(w).Signal(syscall.SIGSTOP); err != nil {
@@ -136,6 +136,9 @@ func (f *farm) abandon(ctx context.Context, js jetstream.JetStream) error {
 	}
 	for name, p := range dead {
 		err := f.until(ctx, "no tasks of "+name, func() (bool, error) {
+			if !p.Alive() {
+				return false, wrongf("%s ended: %s", p.Name, p.LastLine())
+			}
 			t, err := js.Stream(ctx, schemas.TasksStream(name))
 			return err == nil && t.CachedInfo().State.Msgs > 0, nil
 		})
