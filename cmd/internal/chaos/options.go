@@ -93,6 +93,7 @@ type layout struct {
 	memory                      string                        // that the broker may store; default 256 MB
 	server                      string                        // further text of its jetstream section
 	train                       []string                      // further arguments of the trainer
+	resident                    int64                         // memory of which no process may have more; default maxResident
 	program                     string                        // of the workers; default augmentd
 	keys                        string                        // folder of certificates and nkeys: the broker asks for them; "" for an open one
 	login                       func(service string) []string // flags with the credentials of a service; may be nil

@@ -32,6 +32,13 @@ const others = 3
 // roomy has the broker reserve memory for more runs than two.
 func roomy(l *layout) { l.memory = "1GB" }
 
+// crowded is roomy for ten runs and more. A worker keeps raw data like Fashion-MNIST in memory once
+// for each live run, 47 MB, also where the runs have the same data.
+func crowded(l *layout) {
+	roomy(l)
+	l.resident = 1 << 30
+}
+
 // bystander plays the scenario's run while other runs go wrong, and measures how long its
 // trainer waits from then on.
 func (s *stage) bystander(ctx context.Context, change func(*layout), spoil func(context.Context, *farm, jetstream.JetStream) (string, error)) error {
@@ -219,7 +226,7 @@ func evilRecords(own schemas.RunInfo) (map[string][]byte, error) {
 }
 
 func evilSpec(ctx context.Context, s *stage) error {
-	return s.bystander(ctx, roomy, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
+	return s.bystander(ctx, crowded, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
 		own, err := runs.Lookup(ctx, js, f.name)
 		if err != nil {
 			return "", err
@@ -291,7 +298,7 @@ func (f *farm) resslt(ctx context.Context, name string, args ...string) (string,
 }
 
 func fullQuota(ctx context.Context, s *stage) error {
-	return s.bystander(ctx, roomy, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
+	return s.bystander(ctx, crowded, func(ctx context.Context, f *farm, js jetstream.JetStream) (string, error) {
 		n := 0
 		for ; ; n++ {
 			if err := f.open(ctx, js, fmt.Sprintf("full-%d", n), runs.Options{DataURI: f.opts.Data, Window: window}); err != nil {

@@ -262,12 +262,16 @@ const maxResident = 512 << 20
 func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	var out []string
 	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	most := int64(maxResident)
+	if f.resident != 0 {
+		most = f.resident
+	}
 	for _, p := range f.all {
 		if line, err := p.Crashed(); err != nil || line != "" {
 			wrong("%s crashed: %s%v (log: %s)", p.Name, line, err, p.Log)
 		}
-		if peak := p.Peak.Load(); peak > maxResident {
-			wrong("%s had %d MB resident, more than %d", p.Name, peak>>20, maxResident>>20)
+		if peak := p.Peak.Load(); peak > most {
+			wrong("%s had %d MB resident, more than %d", p.Name, peak>>20, most>>20)
 		}
 	}
 	sum, losses, err := f.result()
