@@ -63,6 +63,7 @@ Scenarios: ` + strings.Join(chaos.Scenarios(), ", "),
 	f.StringVar(&o.Dir, "dir", "", "new `folder` for stores, outputs and logs (default a temporary one)")
 	f.DurationVar(&o.Quiet, "quiet", 90*time.Second, "time without a step after which a trainer counts as hung")
 	f.IntVar(&c.Faults, "faults", 50, "faults of the mixed run; 0 for none")
+	f.IntVar(&c.Runs, "runs", 1, "runs of different seeds that share the mixed run's farm and its faults")
 	f.IntVar(&c.Alone, "alone", 4, "faults of each kind alone; 0 for none")
 	cli.MayBeZero(f, "faults", "alone")
 	f.StringSliceVar(&c.Kinds, "kinds", nil, "kinds to draw from (default all)")

@@ -14,6 +14,8 @@ import (
 type Campaign struct {
 	// Faults of the mixed storm; 0 for none. Its run grows with them.
 	Faults int
+	// Runs is how many runs, of different seeds, share the mixed storm's farm; 0 is one.
+	Runs int
 	// Alone is how many faults each kind has in a storm of its own; 0 for none.
 	Alone int
 	// Kinds that are drawn from; default all.
@@ -37,6 +39,7 @@ type Report struct {
 // CalmReport is the report of a run without faults.
 type CalmReport struct {
 	Steps           int64            `json:"steps"`
+	Seed            uint64           `json:"seed"` // of the run; 0: its recipe's
 	StudentSHA256   string           `json:"student_sha256"`
 	ImagesPerSecond float64          `json:"images_per_second"`
 	PeakRSSBytes    map[string]int64 `json:"peak_rss_bytes"` // by process
@@ -68,7 +71,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	if len(c.Kinds) == 0 {
 		c.Kinds = Kinds()
 	}
-	if c.Faults < 0 || c.Alone < 0 {
+	if c.Faults < 0 || c.Alone < 0 || c.Runs < 0 {
 		return nil, errs.New("chaos", "faults", "give 0 or more", errs.ErrUsage)
 	}
 	for _, name := range c.Kinds {
@@ -84,35 +87,30 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	r := &Report{Seed: o.Seed, Calm: []CalmReport{}, Storms: []StormReport{}, Scenarios: []ScenarioReport{}}
 	o.Log(fmt.Sprintf("seed %d, everything under %s", o.Seed, o.Dir))
 
-	calms := map[int64]*Calm{}
-	calmOf := func(steps int64) (*Calm, error) {
-		if c := calms[steps]; c != nil {
-			return c, nil
-		}
-		c, err := RunCalm(ctx, o, fmt.Sprintf("calm-%d", steps), steps)
-		if err != nil {
-			return nil, err
-		}
-		calms[steps] = c
-		r.Calm = append(r.Calm, CalmReport{steps, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond, c.Peak})
-		o.Log(fmt.Sprintf("undisturbed, %d steps: student %.12s, %.0f images/s", steps, c.Summary.StudentSHA256, c.Summary.ImagesPerSecond))
-		return c, nil
-	}
+	calms := calmRuns{o: o, r: r, of: map[job]*Calm{}}
 	var storms []Storm
 	if c.Alone > 0 {
 		for _, k := range c.Kinds {
 			storms = append(storms, Storm{Name: k, Steps: stepsFor(c.Alone), Faults: c.Alone, Kinds: []string{k}})
 		}
 	}
-	if c.Faults > 0 {
-		storms = append(storms, Storm{Name: mixedName, Steps: stepsFor(c.Faults), Faults: c.Faults, Kinds: c.Kinds, Mixed: true})
+	if runs := max(1, c.Runs); c.Faults > 0 {
+		storms = append(storms, Storm{Name: mixedName, Steps: stepsFor(c.Faults - (runs-1)*shareOf(c.Faults, runs)), Faults: c.Faults, Kinds: c.Kinds, Mixed: true})
 	}
 	for _, s := range storms {
-		calm, err := calmOf(s.Steps)
+		calm, err := calms.get(ctx, s.Steps, 0)
 		if err != nil {
 			return nil, err
 		}
-		sr, err := RunStorm(ctx, o, s, calm)
+		var beside []*Calm
+		for i := 2; s.Mixed && i <= c.Runs; i++ {
+			other, err := calms.get(ctx, s.Steps, uint64(i))
+			if err != nil {
+				return nil, err
+			}
+			beside = append(beside, other)
+		}
+		sr, err := RunStorm(ctx, o, s, calm, beside...)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +120,7 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 		}
 	}
 	for _, s := range chosen {
-		calm, err := calmOf(scenarioSteps)
+		calm, err := calms.get(ctx, scenarioSteps, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -137,6 +135,34 @@ func Run(ctx context.Context, o Options, c Campaign) (*Report, error) {
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r, nil
+}
+
+// job is what a calm run is known by.
+type job struct {
+	steps int64
+	seed  uint64 // 0: the recipe's
+}
+
+// calmRuns are the campaign's calm runs, each made when it is first asked for.
+type calmRuns struct {
+	o  Options
+	r  *Report
+	of map[job]*Calm
+}
+
+func (c *calmRuns) get(ctx context.Context, steps int64, seed uint64) (*Calm, error) {
+	j := job{steps, seed}
+	if have := c.of[j]; have != nil {
+		return have, nil
+	}
+	made, err := RunCalm(ctx, c.o, fmt.Sprintf("calm-%d-%d", steps, seed), steps, seed)
+	if err != nil {
+		return nil, err
+	}
+	c.of[j] = made
+	c.r.Calm = append(c.r.Calm, CalmReport{steps, seed, made.Summary.StudentSHA256, made.Summary.ImagesPerSecond, made.Peak})
+	c.o.Log(fmt.Sprintf("undisturbed, %d steps: student %.12s, %.0f images/s", steps, made.Summary.StudentSHA256, made.Summary.ImagesPerSecond))
+	return made, nil
 }
 
 // logResult logs how a run ended, and removes its folder if it passed.

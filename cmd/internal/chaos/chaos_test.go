@@ -19,6 +19,8 @@ import (
 
 	"resslt/cmd/internal/child"
 	"resslt/cmd/internal/programs"
+	"resslt/schemas"
+	"resslt/schemas/errs"
 	"resslt/schemas/racetest"
 	"resslt/train/torch/torchtest"
 )
@@ -68,7 +70,7 @@ func options(t *testing.T) Options {
 func TestCampaign(t *testing.T) {
 	o := options(t)
 	r, err := Run(t.Context(), o, Campaign{
-		Faults: 4, Kinds: []string{"worker-kill", "broker-kill", "trainer-stop", "worker-freeze"},
+		Faults: 4, Runs: 2, Kinds: []string{"worker-kill", "broker-kill", "trainer-stop", "worker-freeze"},
 		Only: []string{"memory-quota", "second-trainer"},
 	})
 	if err != nil {
@@ -77,7 +79,7 @@ func TestCampaign(t *testing.T) {
 	for _, w := range r.Wrong() {
 		t.Error(w)
 	}
-	if len(r.Storms) != 1 || r.Storms[0].Faults < 4 || len(r.Scenarios) != 2 {
+	if len(r.Storms) != 1 || r.Storms[0].Faults == 0 || r.Storms[0].Runs != 2 || len(r.Scenarios) != 2 {
 		t.Errorf("%d storms and %d scenarios: %+v", len(r.Storms), len(r.Scenarios), r)
 	}
 	var table bytes.Buffer
@@ -95,7 +97,7 @@ func TestCampaign(t *testing.T) {
 // that hangs, fails.
 func TestNoticesWhatIsWrong(t *testing.T) {
 	o := options(t).applyDefaults()
-	calm, err := RunCalm(t.Context(), o, "calm", 40)
+	calm, err := RunCalm(t.Context(), o, "calm", 40, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +187,46 @@ func TestWaitsEnd(t *testing.T) {
 	cancel(cause)
 	if _, err := f.exitOf(ctx, w); !errors.Is(err, cause) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// No hostile record of evil-spec is one that somebody could serve: a harmless one would prove
+// nothing.
+func TestEvilRecords(t *testing.T) {
+	own := schemas.RunInfo{Spec: schemas.RunSpec{
+		Version: schemas.SpecVersion,
+		Dataset: schemas.DatasetSpec{Digest: strings.Repeat("a", 64), Format: "folder", Split: "train", Samples: 1 << 20},
+		Order:   "global", Policy: "p", Engine: "gift/1", BatchSize: 32, ChunkSamples: 8,
+		Views:  []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 16}, {Name: "strong", Role: schemas.Student, Size: 16}},
+		Epochs: 2, StepsPerEpoch: 20, OnError: schemas.Replace,
+	}}
+	own.Digest = own.Spec.Digest()
+	if err := own.Check(); err != nil {
+		t.Fatalf("the record that they are made from: %v", err)
+	}
+	records, err := evilRecords(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range records {
+		if _, err := schemas.ParseRunInfo(raw); err == nil || errors.Is(err, errs.ErrMismatch) {
+			t.Errorf("%s: error %v, want one of its own fields, not of its digest", name, err)
+		}
+	}
+}
+
+// A guest has a share of the faults, no larger than that of the run whose farm it uses.
+func TestShareOf(t *testing.T) {
+	for _, c := range []struct{ faults, runs, guest int }{{50, 1, 25}, {12, 3, 2}, {200, 3, 33}, {1, 3, 0}} {
+		if got := shareOf(c.faults, c.runs); got != c.guest || c.faults-(c.runs-1)*got < got {
+			t.Errorf("%d faults, %d runs: %d for each guest", c.faults, c.runs, got)
+		}
+	}
+	if got := trainerKinds([]string{"worker-kill", "trainer-cut"}); !slices.Equal(got, []string{"trainer-cut"}) {
+		t.Errorf("kinds %v", got)
+	}
+	if got := trainerKinds([]string{"worker-kill"}); len(got) != 4 {
+		t.Errorf("kinds %v", got)
 	}
 }
 

@@ -84,9 +84,13 @@ func (f *farm) clusterURL() string {
 	return strings.Join(urls, ",")
 }
 
-// withCluster connects to the cluster for as long as do takes.
-func (f *farm) withCluster(ctx context.Context, do func(jetstream.JetStream) error) error {
-	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: f.clusterURL(), Name: "chaos"})
+// withBroker connects to the broker or the cluster, directly, for as long as do takes.
+func (f *farm) withBroker(ctx context.Context, do func(jetstream.JetStream) error) error {
+	url := "nats://" + f.addr
+	if f.nodes > 0 {
+		url = f.clusterURL()
+	}
+	nc, js, err := broker.Connect(ctx, broker.ConnectOptions{URL: url, Name: "chaos"})
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func (f *farm) withCluster(ctx context.Context, do func(jetstream.JetStream) err
 
 // leader is the node that leads the chunks' stream.
 func (f *farm) leader(ctx context.Context) (leads *node, err error) {
-	err = f.withCluster(ctx, func(js jetstream.JetStream) error {
+	err = f.withBroker(ctx, func(js jetstream.JetStream) error {
 		s, err := js.Stream(ctx, schemas.BatchStream(f.name))
 		if err != nil {
 			return err

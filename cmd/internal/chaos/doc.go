@@ -16,6 +16,7 @@
 //	storm      a run with many moments
 //	scenario   a fault that needs a set-up of its own: a full disk, flipped bits, another engine
 //	calm run   a run without faults, which all others must equal
+//	guest      a trainer of another run on a farm's broker and workers
 //
 // # Invariants
 //
@@ -27,6 +28,11 @@
 // step saw the same batch; with no digest mismatch, no tombstone and no stack trace in any
 // log; and with no sample missed or seen twice, as `resslt record verify` checks by the
 // run's recipe log.
+//
+// Several runs. A storm may have guests, each of another seed and with faults of its own trainer;
+// each must equal its own calm run.
+//
+// Bounded. No process has more than maxResident resident, whatever happens.
 //
 // No hangs. A trainer that for Options.Quiet makes no step and does not end has hung: all
 // programs then dump their goroutines (SIGQUIT), and the run fails.

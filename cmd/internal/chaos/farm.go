@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"resslt/cmd/internal/child"
@@ -35,6 +34,7 @@ type farm struct {
 	workers []*service
 	trainer *service
 
+	guests   int  // trainers of other runs that use its workers, and end the scenario when they have ended
 	final    bool // do not restart a trainer that ends on its own: the farm ends with it
 	cancel   context.CancelCauseFunc
 	tasks    *errgroup.Group
@@ -73,8 +73,14 @@ func newFarm(o Options, l layout) (*farm, error) {
 	}
 	// A restarted broker keeps the port, as its clients expect.
 	var err error
-	if f.addr, err = freeport.Addr(); err != nil {
+	if f.on != nil {
+		f.addr = f.on.addr
+	} else if f.addr, err = freeport.Addr(); err != nil {
 		return nil, err
+	}
+	if f.behind != nil {
+		_, port, _ := strings.Cut(f.addr, ":")
+		f.addr = net.JoinHostPort(f.behind.host, port)
 	}
 	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
 	f.trainer = &service{name: "trainer", start: f.launchTrainer}
@@ -113,8 +119,10 @@ func (f *farm) begin(ctx context.Context) (context.Context, error) {
 	watch(f.progress.follow)
 	watch(f.tend)
 	watch(f.guard)
-	if err := f.startBroker(ctx); err != nil {
-		return ctx, err
+	if f.on == nil {
+		if err := f.startBroker(ctx); err != nil {
+			return ctx, err
+		}
 	}
 	for _, w := range f.workers {
 		if err := f.startNew(w); err != nil {
@@ -249,6 +257,9 @@ func (f *farm) launchWorker(s *service) (*child.Process, error) {
 		program = filepath.Join(f.opts.Bin, "augmentd")
 	}
 	args := append(f.at(s), "--workers", "1", "--grace", "2s", "--cache", filepath.Join(f.opts.Dir, "index"))
+	if f.behind != nil {
+		program, args = f.behind.inside(program, args...)
+	}
 	return f.launch(s.name, s.lives, program, args...)
 }
 
@@ -374,69 +385,6 @@ type exitError struct {
 
 func (e *exitError) Error() string {
 	return fmt.Sprintf("%s ended with code %d: %s (log: %s)", e.name, e.code, e.line, e.log)
-}
-
-// guard is the watchdog: a trainer that makes no step and does not end hangs, as does a
-// run that continues for as long after the trainer's end. Every process then dumps its
-// goroutines.
-func (f *farm) guard(ctx context.Context) error {
-	began := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.finished:
-			if sleep(ctx, f.opts.Quiet) != nil {
-				return nil //nolint:nilerr // the scenario has ended
-			}
-			return f.hang(ctx, fmt.Sprintf("the trainer has been done for %v, and the scenario has not ended", f.opts.Quiet))
-		case <-time.After(200 * time.Millisecond):
-		}
-		f.mu.Lock()
-		p, all := f.trainer.proc, f.all
-		f.mu.Unlock()
-		for _, p := range all {
-			if now, peak := p.Resident(); now > 0 {
-				p.Peak.Store(max(peak, p.Peak.Load()))
-			}
-		}
-		last, _ := f.progress.last()
-		since := last.at
-		if since.IsZero() {
-			since = began
-		}
-		quiet := time.Since(since)
-		// A restarted trainer gets its time again, but not one that restarts all the time.
-		if p != nil && quiet < 3*f.opts.Quiet {
-			quiet = min(quiet, time.Since(p.Began))
-		}
-		if quiet < f.opts.Quiet {
-			continue
-		}
-		return f.hang(ctx, fmt.Sprintf("no step after step %d for %v, and no exit", last.step, quiet.Round(time.Second)))
-	}
-}
-
-// hang makes every program dump its goroutines to its log and end.
-func (f *farm) hang(ctx context.Context, what string) error {
-	for _, s := range f.services() {
-		f.leave(s)
-	}
-	f.mu.Lock()
-	trainer, broker, all := f.trainer.proc, f.broker, f.all
-	f.mu.Unlock()
-	for _, p := range all {
-		if p != broker {
-			_ = p.Signal(syscall.SIGQUIT)
-			_ = p.Signal(syscall.SIGCONT) // a stopped one writes nothing
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if trainer != nil {
-		_ = trainer.Wait(ctx) // the dump is complete when it has ended
-	}
-	return errs.New("watch trainer", f.name, "see the goroutines in "+f.dir+"/*.log", errs.Because(errs.ErrUnavailable, "hang: "+what))
 }
 
 // sleep waits for d or the end of ctx, whose cause it returns.

@@ -61,6 +61,24 @@ func Kinds() []string {
 	return out
 }
 
+// trainerKinds are those of names that affect a trainer alone; all such kinds if there are none.
+func trainerKinds(names []string) []string {
+	var out, all []string
+	for _, k := range kinds {
+		if k.target != theTrainer {
+			continue
+		}
+		all = append(all, k.name)
+		if slices.Contains(names, k.name) {
+			out = append(out, k.name)
+		}
+	}
+	if len(out) == 0 {
+		return all
+	}
+	return out
+}
+
 func kindByName(name string) (kind, bool) {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 	if i < 0 {

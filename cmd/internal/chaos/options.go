@@ -79,9 +79,12 @@ func (o Options) Validate() error {
 type layout struct {
 	name    string // of the run and of the farm's folder
 	steps   int64  // of the run
+	seed    uint64 // of the run; 0: its recipe's
 	workers int    // augmentd processes, of one core each
 	nodes   int    // of the broker's cluster; 0: one nats-server without a cluster. Not with proxied
+	on      *farm  // whose broker and workers this trainer uses; nil: its own. It has no workers then
 	proxied bool   // clients reach the broker through a proxy that can be cut
+	behind  *netns // where the workers are; nil: in the driver's own network. Not with proxied
 	window  int64  // steps that may be made ahead
 	ackWait time.Duration
 	// brokerTimeout and stallTimeout are the trainer's; zero: its defaults.
@@ -90,6 +93,7 @@ type layout struct {
 	memory                      string                        // that the broker may store; default 256 MB
 	server                      string                        // further text of its jetstream section
 	train                       []string                      // further arguments of the trainer
+	resident                    int64                         // memory of which no process may have more; default maxResident
 	program                     string                        // of the workers; default augmentd
 	keys                        string                        // folder of certificates and nkeys: the broker asks for them; "" for an open one
 	login                       func(service string) []string // flags with the credentials of a service; may be nil
@@ -114,6 +118,9 @@ func (l *layout) recipe(data string) []string {
 		"eval=[none]", "threads=1", "log_every=1", "checkpoint_every=10", "image_size=16", "K=128",
 		fmt.Sprintf("batch_size=%d", batchSize), fmt.Sprintf("chunk_samples=%d", chunkSamples),
 		fmt.Sprintf("steps_per_epoch=%d", stepsAnEpoch), fmt.Sprintf("epochs=%d", l.steps/stepsAnEpoch),
+	}
+	if l.seed != 0 {
+		set = append(set, fmt.Sprintf("seed=%d", l.seed))
 	}
 	args := []string{"--recipe", "smoke", "--data", data, "--json"}
 	for _, s := range set {

@@ -28,7 +28,7 @@ func (r *Report) Table(w io.Writer) error {
 	}
 	fmt.Fprintln(t)
 	for _, s := range r.Storms {
-		fmt.Fprintf(t, "%s\t%d faults\t%d steps\t%s\t%.0f s\t%s\n", s.Name, s.Faults, s.Steps, verdict(s.Wrong), s.Seconds, short(s.Summary.StudentSHA256))
+		fmt.Fprintf(t, "%s\t%d faults\t%d runs of %d steps\t%s\t%.0f s\t%s\n", s.Name, s.Faults, s.Runs, s.Steps, verdict(s.Wrong), s.Seconds, short(s.Summary.StudentSHA256))
 	}
 	fmt.Fprintln(t)
 	for _, s := range r.Scenarios {

@@ -58,7 +58,7 @@ func nodeKilled(ctx context.Context, s *stage) error {
 
 func leadersChange(ctx context.Context, s *stage) error {
 	return s.among(ctx, func(ctx context.Context, f *farm, _ *node) error {
-		return f.withCluster(ctx, func(js jetstream.JetStream) error {
+		return f.withBroker(ctx, func(js jetstream.JetStream) error {
 			for i := range int64(3) {
 				for _, stream := range []string{schemas.BatchStream(f.name), schemas.TasksStream(f.name), schemas.CtrlStream(f.name)} {
 					if _, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil); err != nil {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,8 @@ var workerScenarios = []scenario{
 	{"partition", "a worker is cut off past its ack wait during a task, then returns with the result", partition},
 	{"one-task-twice", "a worker is frozen past its ack wait during a task, and continues after another worker has done it", oneTaskTwice},
 	{"lost-connections", "the network forgets every worker's connection without notifying either end; new ones pass", lostConnections},
+	{"cable-pulled", "all workers are in a network namespace of their own, whose link to the trainer and the broker goes down past the ack wait, twice", cablePulled},
+	{"two-builds", "workers of the build before runs had bounds, then one of today's beside them, then that alone; each is killed once", twoBuilds},
 	{"other-engine", "workers of another build, without the run's engine, are all there are; then one that has it", otherEngine},
 	{"other-data", "a worker whose copy of the data has other bytes joins the farm", otherData},
 }
@@ -95,6 +98,96 @@ func lostConnections(ctx context.Context, s *stage) error {
 			return err
 		}
 		s.outcome = fmt.Sprintf("the workers reconnect; the trainer waits %.0f s at most, equal weights", f.progress.longest(began, time.Now()).Seconds())
+		return nil
+	})
+}
+
+func cablePulled(ctx context.Context, s *stage) (err error) {
+	behind, err := newNetns()
+	if errors.Is(err, errs.ErrUnsupported) {
+		s.outcome = "not played: " + err.Error()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := behind.close(); err == nil {
+			err = cerr
+		}
+	}()
+	return s.play(ctx, func(l *layout) { l.proxied, l.behind = false, behind }, func(ctx context.Context, f *farm) error {
+		var waits []string
+		for _, outage := range []time.Duration{2 * ackWait, 6 * ackWait} {
+			last, _ := f.progress.last()
+			at := max(10, last.step)
+			if err := f.reach(ctx, at); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := behind.set(false); err != nil {
+				return err
+			}
+			if err := sleep(ctx, outage); err != nil {
+				return err
+			}
+			if err := behind.set(true); err != nil {
+				return err
+			}
+			if err := f.reach(ctx, at+2*window); err != nil {
+				return err
+			}
+			waits = append(waits, fmt.Sprintf("%.1f s for %v", f.progress.longest(began, time.Now()).Seconds(), outage))
+		}
+		s.outcome = fmt.Sprintf("the workers return; the trainer waits %s without the link, equal weights", strings.Join(waits, " and "))
+		return nil
+	})
+}
+
+// earlierBuild is where the programs of an earlier build are, under Options.Bin.
+const earlierBuild = "previous/*/augmentd"
+
+func twoBuilds(ctx context.Context, s *stage) error {
+	found, err := filepath.Glob(filepath.Join(s.opts.Bin, earlierBuild))
+	if err != nil || len(found) == 0 {
+		s.outcome = "not played: no " + filepath.Join(s.opts.Bin, earlierBuild) + " (go test ./cmd/resslt -run BuildsMeet builds it)"
+		return nil //nolint:nilerr // the pattern is a constant
+	}
+	return s.play(ctx, func(l *layout) { l.program = found[0] }, func(ctx context.Context, f *farm) error {
+		if err := f.reach(ctx, 15); err != nil {
+			return err
+		}
+		again := func(w *service, program string) error {
+			f.program = program
+			w.busy.Lock()
+			defer w.busy.Unlock()
+			if err := f.procOf(w).Kill(); err != nil {
+				return err
+			}
+			return f.up(w)
+		}
+		// Worker 0 stays what it is, worker 1 becomes today's, worker 2 is killed as what it was.
+		if err := again(f.workers[1], ""); err != nil {
+			return err
+		}
+		if err := again(f.workers[2], found[0]); err != nil {
+			return err
+		}
+		if err := f.reach(ctx, 15+2*window); err != nil {
+			return err
+		}
+		// What comes after the window is today's worker's alone, as the first steps were the
+		// earlier build's.
+		for _, w := range []*service{f.workers[0], f.workers[2]} {
+			f.leave(w)
+			if err := f.procOf(w).Kill(); err != nil {
+				return err
+			}
+		}
+		if err := f.reach(ctx, 15+4*window); err != nil {
+			return err
+		}
+		s.outcome = fmt.Sprintf("workers of %s serve the run, then today's beside them, then today's alone, equal weights", filepath.Base(filepath.Dir(found[0])))
 		return nil
 	})
 }

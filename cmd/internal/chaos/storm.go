@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"resslt/train"
 )
@@ -35,6 +39,7 @@ type StormReport struct {
 	Name    string        `json:"name"`
 	Seed    uint64        `json:"seed"`
 	Steps   int64         `json:"steps"`
+	Runs    int           `json:"runs"` // at once, each of so many steps
 	Faults  int           `json:"faults"`
 	Struck  []Struck      `json:"struck"`
 	Exits   []string      `json:"exits"` // programs that ended on their own and were restarted, with their last line
@@ -45,22 +50,23 @@ type StormReport struct {
 
 // Calm is a run without faults, which every other run of as many steps must equal.
 type Calm struct {
+	Seed    uint64 // of the run; 0: its recipe's
 	Summary train.Summary
 	Losses  []stepLine
 	Peak    map[string]int64 // largest resident size of each process, bytes
 }
 
-// RunCalm runs a farm without faults.
-func RunCalm(ctx context.Context, o Options, name string, steps int64) (*Calm, error) {
+// RunCalm runs a farm without faults. The seed is the run's; 0 is its recipe's.
+func RunCalm(ctx context.Context, o Options, name string, steps int64, seed uint64) (*Calm, error) {
 	o = o.applyDefaults()
-	f, err := newFarm(o, layout{name: name, steps: steps, workers: farmWorkers, window: window, ackWait: ackWait})
+	f, err := newFarm(o, layout{name: name, steps: steps, seed: seed, workers: farmWorkers, window: window, ackWait: ackWait})
 	if err != nil {
 		return nil, err
 	}
 	if err := f.whole(ctx, func(context.Context) error { return nil }); err != nil {
 		return nil, err
 	}
-	c := &Calm{Peak: map[string]int64{}}
+	c := &Calm{Seed: seed, Peak: map[string]int64{}}
 	for _, p := range f.all {
 		c.Peak[p.Name] = p.Peak.Load()
 	}
@@ -99,39 +105,42 @@ func (f *farm) whole(ctx context.Context, meanwhile func(context.Context) error)
 	}
 }
 
-// RunStorm runs a farm with faults and compares its result with the calm run's. Failed
-// checks are in the report; an error means that there is no report.
-func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport, error) {
+// RunStorm runs a farm with faults and compares its result with the calm run's. For each of
+// beside, a trainer of another run, of that calm run's seed, uses the same workers, and must equal
+// it. Failed checks are in the report; an error means that there is no report.
+func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm, beside ...*Calm) (*StormReport, error) {
 	o = o.applyDefaults()
 	if len(s.Kinds) == 0 {
 		s.Kinds = Kinds()
 	}
 	began := time.Now()
-	r := &StormReport{Name: s.Name, Seed: o.Seed, Steps: s.Steps, Struck: []Struck{}, Exits: []string{}, Wrong: []string{}}
-	f, err := newFarm(o, layout{name: s.Name, steps: s.Steps, workers: farmWorkers, proxied: true, window: window, ackWait: ackWait})
+	r := &StormReport{Name: s.Name, Seed: o.Seed, Steps: s.Steps, Runs: 1 + len(beside), Struck: []Struck{}, Exits: []string{}, Wrong: []string{}}
+	l := layout{name: s.Name, steps: s.Steps, workers: farmWorkers, proxied: true, window: window, ackWait: ackWait}
+	if len(beside) > 0 {
+		roomy(&l)
+	}
+	f, err := newFarm(o, l)
 	if err != nil {
 		return nil, err
 	}
-	moments := plan(o.Seed, s.Faults, s.Steps, s.Kinds, s.Mixed)
-	err = f.whole(ctx, func(ctx context.Context) error {
-		for i, m := range moments {
-			next := s.Steps
-			if i+1 < len(moments) {
-				next = moments[i+1].step
-			}
-			struck, err := f.endure(ctx, m, next)
-			if err != nil {
-				return fmt.Errorf("%s at step %d: %w", m, m.step, err)
-			}
-			r.Faults += len(m.parts)
-			r.Struck = append(r.Struck, *struck)
-			o.Log(fmt.Sprintf("%s: step %d, %s: next step after %.2f s, longest stall %.2f s", s.Name, struck.Step, struck.What, struck.Recovery, struck.Stall))
+	f.guests = len(beside)
+	farms, calms := []*farm{f}, append([]*Calm{calm}, beside...)
+	l.workers, l.on = 0, f
+	for i, c := range beside {
+		l.name, l.seed = fmt.Sprintf("%s-%d", s.Name, i+2), c.Seed
+		g, err := newFarm(o, l)
+		if err != nil {
+			f.closeProxies()
+			return nil, err
 		}
-		return nil
-	})
+		farms = append(farms, g)
+	}
+	err = s.rage(ctx, farms, r)
 	r.Seconds = time.Since(began).Seconds()
-	for _, e := range f.exits {
-		r.Exits = append(r.Exits, e.Error())
+	for _, f := range farms {
+		for _, e := range f.exits {
+			r.Exits = append(r.Exits, e.Error())
+		}
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -140,18 +149,79 @@ func RunStorm(ctx context.Context, o Options, s Storm, calm *Calm) (*StormReport
 		r.Wrong = append(r.Wrong, err.Error())
 		return r, nil
 	}
-	r.Wrong = append(r.Wrong, f.wrongs(ctx, calm)...)
+	for i, f := range farms {
+		for _, w := range f.wrongs(ctx, calms[i]) {
+			r.Wrong = append(r.Wrong, f.name+": "+w)
+		}
+	}
 	r.Summary, _, err = f.result()
 	return r, err
 }
 
-// endure injects the moment's faults and waits until the farm has recovered: until the
-// trainer has trained the steps that were in flight, or the next moment has come.
-func (f *farm) endure(ctx context.Context, m moment, next int64) (*Struck, error) {
-	at, err := f.await(ctx, func(e stepEvent) bool { return e.step >= m.step })
-	if err != nil {
-		return nil, err
+// rage runs the farms, the first of which has the broker and the workers, to the ends of their
+// trainers, under the storm's faults. The others have faults of their trainers alone.
+func (s *Storm) rage(ctx context.Context, farms []*farm, r *StormReport) error {
+	var mu sync.Mutex // of r
+	storm := func(ctx context.Context, f *farm, moments []moment) error {
+		for i, m := range moments {
+			next := s.Steps
+			if i+1 < len(moments) {
+				next = moments[i+1].step
+			}
+			at, err := f.await(ctx, func(e stepEvent) bool { return e.step >= m.step })
+			if err != nil {
+				return err
+			}
+			met := meets(f, farms, m)
+			if met == 0 {
+				continue
+			}
+			struck, err := f.endure(ctx, m, at, next)
+			if err != nil {
+				return fmt.Errorf("%s: %s at step %d: %w", f.name, m, m.step, err)
+			}
+			mu.Lock()
+			r.Faults += met
+			r.Struck = append(r.Struck, *struck)
+			f.opts.Log(fmt.Sprintf("%s: step %d, %s: next step after %.2f s, longest stall %.2f s", f.name, struck.Step, struck.What, struck.Recovery, struck.Stall))
+			mu.Unlock()
+		}
+		return nil
 	}
+	host, seed, share := farms[0], r.Seed, shareOf(s.Faults, len(farms))
+	own := plan(seed, s.Faults-share*(len(farms)-1), s.Steps, s.Kinds, s.Mixed)
+	return host.whole(ctx, func(ctx context.Context) error {
+		all, actx := errgroup.WithContext(ctx)
+		all.Go(func() error { return storm(actx, host, own) })
+		for i, g := range farms[1:] {
+			moments := plan(seed+uint64(i)+1, share, s.Steps, trainerKinds(s.Kinds), false)
+			all.Go(func() error {
+				return g.whole(actx, func(ctx context.Context) error { return storm(ctx, g, moments) })
+			})
+		}
+		return all.Wait()
+	})
+}
+
+// shareOf is how many of a storm's faults each run but the first has for its own trainer: half as
+// many as an equal share.
+func shareOf(faults, runs int) int { return faults / (2 * runs) }
+
+// meets counts the faults of f's moment that meet a trainer at work: its own, or, where they are
+// of what the farms share, any.
+func meets(f *farm, farms []*farm, m moment) (n int) {
+	works := slices.ContainsFunc(farms, func(g *farm) bool { return !g.isGone(g.trainer) })
+	for _, p := range m.parts {
+		if p.kind.target == theTrainer && !f.isGone(f.trainer) || p.kind.target != theTrainer && works {
+			n++
+		}
+	}
+	return n
+}
+
+// endure injects the moment's faults, at its step, and waits until the farm has recovered: until
+// the trainer has trained the steps that were in flight, or the next moment has come.
+func (f *farm) endure(ctx context.Context, m moment, at stepEvent, next int64) (*Struck, error) {
 	began := time.Now()
 	if err := f.strike(ctx, m); err != nil {
 		return nil, err
@@ -183,14 +253,25 @@ func (f *farm) result() (train.Summary, []stepLine, error) {
 	return sum, losses, err
 }
 
+// maxResident is what no process of these small runs may have resident: a trainer has 340 MB,
+// libtorch's code and data, whatever happens to it.
+const maxResident = 512 << 20
+
 // wrongs lists the failed checks of a finished run. calm is nil for a run without a
 // reference.
 func (f *farm) wrongs(ctx context.Context, calm *Calm) []string {
 	var out []string
 	wrong := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	most := int64(maxResident)
+	if f.resident != 0 {
+		most = f.resident
+	}
 	for _, p := range f.all {
 		if line, err := p.Crashed(); err != nil || line != "" {
 			wrong("%s crashed: %s%v (log: %s)", p.Name, line, err, p.Log)
+		}
+		if peak := p.Peak.Load(); peak > most {
+			wrong("%s had %d MB resident, more than %d", p.Name, peak>>20, most>>20)
 		}
 	}
 	sum, losses, err := f.result()
@@ -251,5 +332,13 @@ func (f *farm) verify(ctx context.Context) error {
 	return nil
 }
 
-// removeFolder removes the folder of a farm that passed.
-func removeFolder(o Options, name string) error { return os.RemoveAll(filepath.Join(o.Dir, name)) }
+// removeFolder removes the folders of a farm that passed, and of those that used its workers.
+func removeFolder(o Options, name string) error {
+	all, err := filepath.Glob(filepath.Join(o.Dir, name+"-[0-9]*"))
+	for _, dir := range append(all, filepath.Join(o.Dir, name)) {
+		if rerr := os.RemoveAll(dir); err == nil {
+			err = rerr
+		}
+	}
+	return err
+}

@@ -120,6 +120,15 @@ func (p *Process) Read() (string, error) {
 	return string(raw), nil
 }
 
+// Printed returns the text on standard output so far.
+func (p *Process) Printed() (string, error) {
+	raw, err := os.ReadFile(p.Out)
+	if err != nil {
+		return "", errs.New("read output", p.Out, "", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	return string(raw), nil
+}
+
 // LastLine is the last line of standard error: what a user sees.
 func (p *Process) LastLine() string {
 	raw, err := p.Read()
