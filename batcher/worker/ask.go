@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"resslt/batcher/internal/link"
+	"resslt/batcher/runs"
 	"resslt/schemas"
 
 	"github.com/nats-io/nats.go"
@@ -115,7 +117,7 @@ func (a *ask) withdraw() { _ = a.sub.Drain() } // as above
 // request stands with each run's queue.
 type lobby struct {
 	w     *Worker
-	tasks chan arrival // that no slot has taken yet
+	tasks chan *arrival // that no slot has taken yet, and some that went back
 
 	mu      sync.Mutex
 	waiting int                     // slots; guarded by mu
@@ -125,20 +127,44 @@ type lobby struct {
 	shut    bool                    // guarded by mu
 }
 
-// arrival is a task that has come.
+// arrival is a task that has come. Either a slot takes it, or it goes back, for another worker
+// to do, when none has for a while: requests stand with all runs, and may all bring one.
 type arrival struct {
-	ws  *workshop
-	msg jetstream.Msg
+	ws   *workshop
+	msg  jetstream.Msg
+	gone atomic.Bool // it was taken, or went back
+	over *time.Timer // gives it back
+}
+
+// take takes the task for a slot; nil where it went back.
+func (a *arrival) take() (*workshop, jetstream.Msg) {
+	if !a.gone.CompareAndSwap(false, true) {
+		return nil, nil
+	}
+	a.over.Stop()
+	return a.ws, a.msg
 }
 
 // mostArrived bounds the tasks that have come and wait for a slot: what is over goes back.
 const mostArrived = 256
 
+// patience is how long a task waits for a slot. Nobody says meanwhile that it is being worked
+// on, so it is well below the ack wait.
+func (ws *workshop) patience() time.Duration {
+	_, ackWait := ws.tasks()
+	if ackWait == 0 {
+		ackWait = runs.DefaultAckWait
+	}
+	return min(ackWait/4, longestPatience)
+}
+
+const longestPatience = 2 * time.Second
+
 // linger is for how long requests stand though no slot waits: the next may be free soon.
 const linger = 200 * time.Millisecond
 
 func newLobby(w *Worker) *lobby {
-	return &lobby{w: w, tasks: make(chan arrival, mostArrived), asks: map[*workshop]*ask{}, not: map[*workshop]time.Time{}}
+	return &lobby{w: w, tasks: make(chan *arrival, mostArrived), asks: map[*workshop]*ask{}, not: map[*workshop]time.Time{}}
 }
 
 // arrived takes a task that came, by whichever request.
@@ -146,15 +172,25 @@ func (l *lobby) arrived(ws *workshop, msg jetstream.Msg) {
 	l.mu.Lock()
 	shut := l.shut
 	if !shut {
+		a := &arrival{ws: ws, msg: msg}
+		a.over = time.AfterFunc(ws.patience(), func() { l.giveBack(a) })
 		select {
-		case l.tasks <- arrival{ws, msg}:
+		case l.tasks <- a:
 			l.mu.Unlock()
 			return
 		default:
+			a.over.Stop()
 		}
 	}
 	l.mu.Unlock()
 	l.w.sendBack(ws.bh, newHand(msg))
+}
+
+// giveBack gives back a task that no slot has taken.
+func (l *lobby) giveBack(a *arrival) {
+	if ws, msg := a.take(); msg != nil {
+		l.w.sendBack(ws.bh, newHand(msg))
+	}
 }
 
 // wait waits for a task of any of the runs, for so long at most; nil where none came.
@@ -165,7 +201,7 @@ func (l *lobby) wait(ctx context.Context, fit []*workshop, d time.Duration) (*wo
 	select {
 	case a := <-l.tasks:
 		l.leave()
-		return a.ws, a.msg
+		return a.take()
 	case <-t.C:
 	case <-ctx.Done():
 	}
@@ -286,7 +322,7 @@ func (l *lobby) close() {
 	for {
 		select {
 		case a := <-l.tasks:
-			l.w.sendBack(a.ws.bh, newHand(a.msg))
+			l.giveBack(a)
 		default:
 			return
 		}
@@ -295,11 +331,15 @@ func (l *lobby) close() {
 
 // taken is a task that came before and waits for a slot; nil for none.
 func (l *lobby) taken() (*workshop, jetstream.Msg) {
-	select {
-	case a := <-l.tasks:
-		return a.ws, a.msg
-	default:
-		return nil, nil
+	for {
+		select {
+		case a := <-l.tasks:
+			if ws, msg := a.take(); msg != nil {
+				return ws, msg
+			}
+		default:
+			return nil, nil
+		}
 	}
 }
 

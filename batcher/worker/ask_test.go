@@ -11,6 +11,7 @@ import (
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/batcher/worker"
 
 	"github.com/nats-io/nats.go"
@@ -85,4 +86,58 @@ func TestMoreWorkersThanPlaces(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A task that comes while no slot is free goes to another worker, and does not wait for its ack
+// wait: idle slots have asked every run, and each may answer.
+func TestTaskWithoutSlotGoesOn(t *testing.T) {
+	t.Parallel()
+	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
+	const n, window = 3, 2
+	var streams []*stream.Stream
+	for i := range n {
+		run := open(t, js, fmt.Sprintf("r%d", i), goodSpec(8, i), runs.Options{Window: window, AckWait: time.Hour})
+		streams = append(streams, train(t, run, stream.Options{}))
+	}
+	var hang atomic.Bool
+	release := make(chan struct{})
+	slow := &rig.HashSource{Before: func(ctx context.Context, _ wire.TaskRow) error {
+		if hang.Load() {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}}
+	begin := func(o worker.Options) *worker.Worker {
+		o.SlowAfter, o.Grace = time.Hour, time.Second
+		w, err := worker.New(js, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		done := make(chan error, 1)
+		go func() { done <- w.Serve(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+		return w
+	}
+	busy := begin(worker.Options{Workers: 1, Open: slow.Opener})
+	spec := fixture.Spec()
+	chunks := func(steps int) int64 { return int64(n * steps * spec.Chunks()) }
+	until(t, "the window's chunks", func() bool { return busy.Stats().Chunks == chunks(window) })
+	time.Sleep(200 * time.Millisecond) // its requests stand
+	hang.Store(true)
+	for _, s := range streams {
+		rig.Take(t, s, 1)
+	}
+	free := begin(worker.Options{Workers: 2, Open: (&rig.HashSource{}).Opener})
+	until(t, "all chunks but the one that hangs", func() bool { return free.Stats().Chunks == chunks(1)-1 })
+	close(release)
+	until(t, "the last chunk", func() bool { return busy.Stats().Chunks == chunks(window)+1 })
 }
