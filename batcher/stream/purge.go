@@ -2,7 +2,13 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"strings"
+
+	"resslt/batcher/internal/leases"
+	"resslt/batcher/internal/link"
+	"resslt/batcher/runs"
+	"resslt/schemas"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -22,4 +28,27 @@ func purgeSubject(ctx context.Context, s jetstream.Stream, filter string) error 
 		filter = "*." + rest
 	}
 	return s.Purge(ctx, jetstream.WithPurgeSubject(filter))
+}
+
+// clearLeftTasks removes the tasks that earlier trainers left, where none is live. Workers begin
+// with what they find when a trainer's lease appears, so this comes before it: a request for a
+// tombstone among them is about a fault that may be fixed by now.
+func clearLeftTasks(ctx context.Context, run *runs.Run) error {
+	js := run.JetStream()
+	held, err := leases.ReadAll(ctx, js, run.Name)
+	for _, h := range held {
+		if !h.Over() {
+			return nil
+		}
+	}
+	if err == nil {
+		var s jetstream.Stream
+		if s, err = js.Stream(ctx, schemas.TasksStream(run.Name)); err == nil {
+			err = s.Purge(ctx)
+		}
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return link.Unavailable(js.Conn(), "open stream", run.Name, err)
+	}
+	return nil
 }

@@ -172,6 +172,9 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 	if err := run.Stopped(ctx); err != nil {
 		return nil, err
 	}
+	if err := clearLeftTasks(ctx, run); err != nil {
+		return nil, err
+	}
 	batches, err := run.Awake(ctx)
 	if err != nil {
 		return nil, err

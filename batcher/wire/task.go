@@ -88,6 +88,9 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	if err != nil {
 		return nil, err
 	}
+	if got := header.Get(schemas.HeaderSpec); got != specDigest {
+		return fail(errs.Because(errs.ErrMismatch, fmt.Sprintf("it is of spec %.12q, this run has %.12q", got, specDigest)))
+	}
 	if limit := len(l.Prefix()) + schemas.IPCOverhead + schemas.RowOverhead*spec.ChunkSamples; len(body) > limit {
 		return fail(errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", len(body), limit)))
 	}
@@ -97,9 +100,6 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	}
 	if step >= spec.Steps() || chunk >= spec.Chunks() {
 		return fail(errs.Because(errs.ErrCorrupt, "the run has no such step or chunk"))
-	}
-	if got := header.Get(schemas.HeaderSpec); got != specDigest {
-		return fail(errs.Because(errs.ErrMismatch, fmt.Sprintf("it is of spec %.12q, this run has %.12q", got, specDigest)))
 	}
 	if got, want := header.Get(schemas.HeaderDigest), Digest(body); got != want {
 		return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("its body has SHA-256 %.12s, the header says %.12q", want, got)))

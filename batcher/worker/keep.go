@@ -101,7 +101,8 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 				errs.Because(errs.ErrMismatch, "it was deleted, and opened with another spec"))})
 			return false
 		}
-		w.drop(bh) // the next look begins with the other
+		w.drop(bh)
+		wake(w.sought) // begins with the other
 		return false
 	}
 	if bh.run != nil && bh.run.Info.DataURI != run.Info.DataURI && bh.phase() != serving {

@@ -84,7 +84,6 @@ func (g *registry) notify(about string, err error) {
 // seek looks for new and deleted runs until ctx ends: when one is opened, and now
 // and then for those that it had no notice of. begin is called for each new one.
 func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
-	look := make(chan struct{}, 1)
 	var heard sync.WaitGroup
 	defer heard.Wait()
 	heard.Go(func() { w.hear(ctx) })
@@ -94,7 +93,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 				bh.notice()
 				return
 			}
-			wake(look)
+			wake(w.sought)
 		})
 	})
 	for ctx.Err() == nil {
@@ -105,7 +104,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 		every := w.opts.Discover * time.Duration(max(1, len(w.known())/eager))
 		t := time.NewTimer(every - rand.N(every/4+1))
 		select {
-		case <-look:
+		case <-w.sought:
 		case <-t.C:
 		case <-ctx.Done():
 		}

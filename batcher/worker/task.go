@@ -195,6 +195,12 @@ func (w *Worker) serveTask(ctx context.Context, t *task) {
 	defer ws.put(b)
 	spec := ws.run.Spec()
 	work, err := wire.DecodeTask(spec, ws.run.Info.Digest, t.hand.Subject(), t.hand.Headers(), t.hand.Data())
+	if errors.Is(err, errs.ErrMismatch) {
+		// The run was deleted and opened with another spec, and the notice did not come here.
+		w.countFailure(bh, t.hand, err, firstRest)
+		bh.notice()
+		return
+	}
 	if err != nil {
 		// No worker can do it. The planner asks again for what is still missing.
 		if t.hand.claim() {

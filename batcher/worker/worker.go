@@ -134,6 +134,7 @@ type Worker struct {
 	crew    crew
 	lobby   *lobby
 	begun   bool          // it has looked for runs; seek's
+	sought  chan struct{} // capacity 1: runs are to be looked for now
 	reading chan struct{} // holds one for each keeper that reads from the broker
 	proofs  chan struct{} // holds one for each run that is proving itself, for proofPatience
 }
@@ -144,7 +145,7 @@ func New(js jetstream.JetStream, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o = o.applyDefaults()
-	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), proofs: make(chan struct{}, max(4, o.Workers)), reading: make(chan struct{}, reads)}
+	w := &Worker{js: js, opts: o, registry: newRegistry(o.Report), sought: make(chan struct{}, 1), proofs: make(chan struct{}, max(4, o.Workers)), reading: make(chan struct{}, reads)}
 	w.lobby = newLobby(w)
 	return w, nil
 }
