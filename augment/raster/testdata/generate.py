@@ -187,7 +187,16 @@ def bmps():
         add(f"{name}-cut.bmp", bmp(rle[: len(rle) // 2], bits, pal, comp=comp))
     for name, im in (("rgb", BASE), ("grey", GREY), ("palette", COLORS), ("mono", MONO), ("alpha", ALPHA)):
         pil(f"pil-{name}.dib", im, "DIB")
-    for name in ("pil-rgb", "bits8-200colors", "bits16-565", "bits16-565-v5", "bits24-os2", "bits32-masks", "bits24-v5-topdown", "rle8-no-end"):
+    for name in (
+        "pil-rgb",
+        "bits8-200colors",
+        "bits16-565",
+        "bits16-565-v5",
+        "bits24-os2",
+        "bits32-masks",
+        "bits24-v5-topdown",
+        "rle8-no-end",
+    ):
         b = bytearray(OUT[f"{name}.bmp"])
         b[10:14] = bytes(4)
         add(f"{name}-offset0.bmp", b)
