@@ -152,7 +152,7 @@ func (r *Recorder) learnOrMend(path string) (mended bool, err error) {
 		if _, ours := segmentNumber(path); !ours || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {
 			return false, err
 		}
-		return true, r.mend(path, err)
+		return true, r.takeDamaged(path, err)
 	}
 	defer f.Close()
 	if err := ofRun(f, r.opts.Dir, r.spec); err != nil {
@@ -161,7 +161,7 @@ func (r *Recorder) learnOrMend(path string) (mended bool, err error) {
 	if err := r.learn(f); !isDamage(err) {
 		return false, err
 	}
-	return true, r.mend(path, err)
+	return true, r.takeDamaged(path, err)
 }
 
 // ofRun refuses the file of another run.
@@ -173,8 +173,8 @@ func ofRun(f *segmentFile, dir string, spec *schemas.RunSpec) error {
 		"it holds the record of another run: "+spec.Differences(&f.Run.Spec).Text("that has")))
 }
 
-// mend sets a damaged file aside, for the reason why, and takes in what is whole of it.
-func (r *Recorder) mend(path string, why error) error {
+// takeDamaged sets a damaged file aside, for the reason why, and takes in what is whole of it.
+func (r *Recorder) takeDamaged(path string, why error) error {
 	to, kept, err := setAside(path, &r.opts.Run)
 	if err != nil {
 		return err
