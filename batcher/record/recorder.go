@@ -130,11 +130,11 @@ func New(o Options) (*Recorder, error) {
 		return nil, diskError(o.Dir, err)
 	}
 	for _, path := range files {
-		mended, err := r.learnOrMend(path)
+		aside, err := r.learnOrSetAside(path)
 		if err != nil {
 			return nil, err
 		}
-		damaged = damaged || mended
+		damaged = damaged || aside
 	}
 	if damaged {
 		r.lacking, err = r.takeStock()
@@ -144,9 +144,9 @@ func New(o Options) (*Recorder, error) {
 	return r, err
 }
 
-// learnOrMend takes in a sealed file of an earlier session. It sets it aside where it is
+// learnOrSetAside takes in a sealed file of an earlier session. It sets it aside where it is
 // damaged, and takes in what is whole of it.
-func (r *Recorder) learnOrMend(path string) (mended bool, err error) {
+func (r *Recorder) learnOrSetAside(path string) (aside bool, err error) {
 	f, err := openSegment(path)
 	if err != nil {
 		if _, ours := segmentNumber(path); !ours || !errors.Is(err, errs.ErrCorrupt) && !errors.Is(err, errs.ErrTooLarge) {

@@ -120,29 +120,30 @@ func (w *Worker) urge(bh *bulkhead) {
 // sendBack gives a task back to the queue at once. It was no fault of the task's,
 // which the heartbeat says to the planner: such deliveries do not count.
 func (w *Worker) sendBack(bh *bulkhead, h *hand) {
-	if !h.claim() {
-		return
-	}
-	bh.mu.Lock()
-	if seq := sequence(h); seq > 0 {
+	w.giveBack(bh, h, 0, func(seq uint64) {
 		bh.sentBack = append(bh.sentBack, seq)
 		bh.sentBack = bh.sentBack[max(0, len(bh.sentBack)-maxSentBack):]
-	}
-	bh.returns = append(bh.returns, returned{h.Msg, 0})
-	bh.mu.Unlock()
-	w.urge(bh)
+	})
 }
 
 // countFailure gives a task back that could not be done, which the heartbeat says to the
 // planner: it is the run's last word should no try succeed.
 func (w *Worker) countFailure(bh *bulkhead, h *hand, why error, delay time.Duration) {
+	w.giveBack(bh, h, delay, func(seq uint64) {
+		bh.failed = append(bh.failed, runs.FailedTask{Seq: seq, Why: wire.ReasonLine(why.Error())})
+		bh.failed = bh.failed[max(0, len(bh.failed)-maxFailed):]
+	})
+}
+
+// giveBack gives a task back to the queue after the next heartbeat. note writes down, by its
+// sequence, what the heartbeat is to say of it; bh.mu is held.
+func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(seq uint64)) {
 	if !h.claim() {
 		return
 	}
 	bh.mu.Lock()
 	if seq := sequence(h); seq > 0 {
-		bh.failed = append(bh.failed, runs.FailedTask{Seq: seq, Why: wire.ReasonLine(why.Error())})
-		bh.failed = bh.failed[max(0, len(bh.failed)-maxFailed):]
+		note(seq)
 	}
 	bh.returns = append(bh.returns, returned{h.Msg, delay})
 	bh.mu.Unlock()

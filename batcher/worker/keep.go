@@ -45,7 +45,7 @@ func (w *Worker) keep(ctx context.Context, bh *bulkhead) error {
 		case serving:
 			w.tend(ctx, bh)
 		case quarantined:
-			w.mend(ctx, bh)
+			w.retry(ctx, bh)
 		case asleep:
 			w.doze(ctx, bh)
 		case closed:
@@ -266,8 +266,8 @@ func (w *Worker) prove(ctx context.Context, bh *bulkhead, ws *workshop) {
 // proofPatience is how long a run that is proving itself keeps others from doing so, at a time.
 const proofPatience = time.Second
 
-// mend waits for the end of a quarantine, and tries what it was for.
-func (w *Worker) mend(ctx context.Context, bh *bulkhead) {
+// retry waits for the end of a quarantine, and tries what it was for.
+func (w *Worker) retry(ctx context.Context, bh *bulkhead) {
 	bh.mu.Lock()
 	due, until, busy, cannot := bh.life.due(time.Now()), bh.life.until, bh.life.slots+bh.life.aside > 0, bh.cannot
 	full := bh.life.stuck >= w.opts.Workers

@@ -19,7 +19,7 @@ const (
 )
 
 // Rests of a quarantine: each is twice the one before. What may pass at any moment, a store
-// that is away, is tried again sooner than what somebody must mend.
+// that is away, is tried again sooner than what somebody must fix.
 const (
 	firstRest = time.Second
 	storeRest = 30 * time.Second
@@ -52,7 +52,7 @@ type life struct {
 	stuck int // chunks that were given up, but whose goroutine does not return
 }
 
-// woken: a trainer is there. It begins anew.
+// woken: a trainer is there. It begins again.
 func (l *life) woken() {
 	if l.phase == asleep {
 		l.phase = opening
