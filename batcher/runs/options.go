@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -102,6 +103,16 @@ const (
 	fallsAsleep sleepNote = "falls asleep" // its streams are being deleted
 	isAsleep    sleepNote = "asleep"
 )
+
+// sleepNoteOf is the note of options as they are stored; "" also of those that cannot be read,
+// which the next who opens the run writes over.
+func sleepNoteOf(raw []byte) sleepNote {
+	var stored storedOptions
+	if json.Unmarshal(raw, &stored) != nil {
+		return ""
+	}
+	return stored.Sleep
+}
 
 func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.Storage == "" {

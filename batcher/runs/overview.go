@@ -2,7 +2,6 @@ package runs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -268,8 +267,7 @@ func (l *looker) readCtrl(ctx context.Context, o *Overview) error {
 			o.stir(m.Time)
 		case schemas.OptionsSubject(o.Name):
 			options, o.optionsSeq = m.Data, m.Sequence
-			var stored storedOptions
-			if json.Unmarshal(m.Data, &stored) != nil || stored.Sleep == "" {
+			if sleepNoteOf(m.Data) == "" {
 				opened = m.Time
 				o.stir(m.Time)
 			}

@@ -130,9 +130,7 @@ func (r *Run) awaitAsleep(ctx context.Context) error {
 	if err != nil {
 		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
-	var o storedOptions
-	_ = json.Unmarshal(m.Data, &o) // what cannot be read is written over
-	if o.Sleep != fallsAsleep {
+	if sleepNoteOf(m.Data) != fallsAsleep {
 		return nil
 	}
 	age := time.Duration(0)

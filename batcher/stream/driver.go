@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,9 +201,8 @@ func (d *driver) finish(ctx context.Context) error {
 
 // parseNote reads a lease note as it was published.
 func parseNote(m *nats.Msg) noteReceived {
-	ev := noteReceived{trainer: m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]}
-	var n leases.Note
-	if json.Unmarshal(m.Data, &n) == nil {
+	ev := noteReceived{trainer: link.LastToken(m.Subject)}
+	if n, ok := leases.ParseNote(m.Data); ok {
 		ev.note = &n
 	}
 	return ev

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -202,11 +201,12 @@ func (w *Worker) hear(ctx context.Context) {
 	for {
 		select {
 		case m := <-notes:
-			var h leases.Held
+			note, ok := leases.ParseNote(m.Data)
 			parts := strings.Split(m.Subject, ".")
-			if len(parts) != 4 || len(m.Data) > leases.MaxBytes || json.Unmarshal(m.Data, &h.Note) != nil {
+			if len(parts) != 4 || !ok {
 				continue
 			}
+			h := leases.Held{Note: note}
 			if bh := w.find(parts[1]); bh != nil {
 				until := int64(0) // asked for: it may have other trainers
 				if !h.Left {

@@ -132,12 +132,22 @@ func Read(ctx context.Context, js jetstream.JetStream, run, trainer string) (*He
 	return Parse(m, s.CachedInfo().TimeStamp), nil
 }
 
+// ParseNote reads a note as it was published; false for one of somebody who writes notes that
+// cannot be read.
+func ParseNote(body []byte) (Note, bool) {
+	var n Note
+	if len(body) > MaxBytes || json.Unmarshal(body, &n) != nil || n.Cursor < 0 || n.Window < 0 {
+		return Note{}, false
+	}
+	return n, true
+}
+
 // Parse reads a note as it is stored. now is the broker's clock; brokers before 2.10 do not
 // say it, and their leases are watched for a term.
 func Parse(m *jetstream.RawStreamMsg, now time.Time) *Held {
 	h := &Held{Seq: m.Sequence, At: m.Time}
-	if len(m.Data) > MaxBytes || json.Unmarshal(m.Data, &h.Note) != nil || h.Cursor < 0 || h.Window < 0 {
-		h.Note = Note{} // somebody's, who writes notes that cannot be read
+	if n, ok := ParseNote(m.Data); ok {
+		h.Note = n
 	}
 	if !now.IsZero() {
 		h.Age = now.Sub(m.Time)
