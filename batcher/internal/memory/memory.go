@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/schemas/cgroup"
 	"resslt/schemas/errs"
 )
 
@@ -23,45 +24,21 @@ func limit(root fs.FS) int64 {
 			least = min(least, n)
 		}
 	}
-	for line := range strings.Lines(read(root, "proc/meminfo")) {
+	for line := range strings.Lines(cgroup.Read(root, "proc/meminfo")) {
 		if words := strings.Fields(line); len(words) >= 2 && words[0] == "MemTotal:" {
 			if kib, err := strconv.ParseInt(words[1], 10, 64); err == nil && kib < math.MaxInt64>>10 {
 				take(kib << 10)
 			}
 		}
 	}
-	for line := range strings.Lines(read(root, "proc/self/cgroup")) {
-		// hierarchy:controllers:path; version 2 has no controllers.
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, at, ok := strings.Cut(rest, ":")
-		if !ok {
-			continue
-		}
-		folder, file := "sys/fs/cgroup", "memory.max"
-		if strings.Contains(","+controllers+",", ",memory,") {
-			folder, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		} else if controllers != "" {
-			continue
-		}
-		// The group may be mounted as the root, as in a container; its parents limit it, too.
-		for at = path.Clean("/" + at); ; at = path.Dir(at) {
-			if n, err := strconv.ParseInt(strings.TrimSpace(read(root, path.Join(folder, at, file))), 10, 64); err == nil { // else "max", or none
+	for dir := range cgroup.Folders(root, "memory") {
+		for _, file := range []string{"memory.max", "memory.limit_in_bytes"} { // of version 2, of version 1
+			if n, err := strconv.ParseInt(strings.TrimSpace(cgroup.Read(root, path.Join(dir, file))), 10, 64); err == nil { // else "max", or none
 				take(n)
-			}
-			if at == "/" {
-				break
 			}
 		}
 	}
 	return least
-}
-
-func read(root fs.FS, name string) string {
-	raw, err := fs.ReadFile(root, name)
-	if err != nil {
-		return "" // as if it said nothing
-	}
-	return string(raw)
 }
 
 // Check returns ErrTooLarge where what needs so many bytes cannot be had here.
