@@ -145,7 +145,7 @@ func printFarm(w io.Writer, rows []farmRow, hidden int) error {
 		if r.LastHeartbeat != nil {
 			beat = spell(r.heard)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", fit(r.Run, 18), r.State, spell(time.Duration(r.SinceSeconds*float64(time.Second))),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", fit(r.Run, 18), r.State, spellSeconds(r.SinceSeconds),
 			r.Step, r.Steps, binaryBytes(r.Bytes), binaryBytes(uint64(max(0, r.ReservedBytes))), fit(trainerOf(r.Trainers), 14), beat)
 	}
 	if err := t.Flush(); err != nil {
@@ -232,7 +232,7 @@ func newFarmShowCommand() *cobra.Command {
 func printShow(w io.Writer, o *runs.Overview) error {
 	r, s := rowOf(o), statusOf(o, time.Now())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "run\t%s\nstate\t%s since %s\n", r.Run, r.State, spell(time.Duration(r.SinceSeconds*float64(time.Second))))
+	fmt.Fprintf(t, "run\t%s\nstate\t%s since %s\n", r.Run, r.State, spellSeconds(r.SinceSeconds))
 	fmt.Fprintf(t, "streams\t%s\nheld\t%s of chunks, %s of the rest, %s reserved\n", strings.Join(r.Streams, " "), binaryBytes(o.Chunks), binaryBytes(o.Other), binaryBytes(uint64(max(0, o.Reserved))))
 	if o.Run != nil {
 		spec, opts := o.Run.Spec(), o.Run.Options()

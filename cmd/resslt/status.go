@@ -209,7 +209,7 @@ const shownWorkers = 100
 func printRun(t io.Writer, s *runStatus) {
 	left := "-"
 	if s.ETASeconds != nil {
-		left = fmt.Sprintf("%s by the %s", spell(time.Duration(*s.ETASeconds*float64(time.Second))), s.ETAFrom)
+		left = fmt.Sprintf("%s by the %s", spellSeconds(*s.ETASeconds), s.ETAFrom)
 	}
 	epoch := float64(s.Step) / float64(max(1, s.StepsPerEpoch))
 	fmt.Fprintf(t, "run %s  %s  step %d/%d  epoch %.2f  buffered %d/%d  %.0f samples/s  left %s  stored %s\n", s.Run, s.State, s.Step, s.Steps,
@@ -226,7 +226,7 @@ func printRun(t io.Writer, s *runStatus) {
 	for _, b := range s.Workers[:min(len(s.Workers), shownWorkers)] {
 		state := fmt.Sprintf("%.0f samples/s", b.Rate)
 		if !b.Live {
-			state = "gone since " + spell(time.Duration(b.AgeSeconds*float64(time.Second)))
+			state = "gone since " + spellSeconds(b.AgeSeconds)
 		}
 		fmt.Fprintf(t, "  worker %.60s\t%d at once\t%s\t%d chunks\t%d redelivered\t%d replaced\n", cli.Printable(b.Worker), b.Heartbeat.Workers, state, b.Chunks, b.Redelivered, b.Replaced)
 		if b.Live && b.Trouble != "" {
@@ -253,6 +253,9 @@ func spell(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
+
+// spellSeconds is spell of seconds, as --json gives them.
+func spellSeconds(s float64) string { return spell(time.Duration(s * float64(time.Second))) }
 
 func trainerState(t runs.TrainerState) string {
 	switch {
