@@ -357,7 +357,8 @@ const closeWait = 2 * time.Second
 
 // Close ends the stream's goroutines and waits for them, then leaves the lease,
 // which keeps the cursor. The run stays in the broker: another Open continues from any
-// step. A run that has ended is put to sleep by the last trainer that closes. A stream that failed has returned its error before, and closes without one.
+// step. A run that has ended is put to sleep by the last trainer that closes. A stream that
+// failed has returned its error before, and closes without one.
 func (s *Stream) Close() error {
 	var err error
 	s.closed.Do(func() {

@@ -89,8 +89,9 @@ func newFarmListCommand() *cobra.Command {
 		Short: "the runs: state, since when, bytes, who trains, the last heartbeat",
 		Long: `ls lists the runs that a broker holds: their state and since when, the next step of the
 slowest live trainer (else of the furthest), the bytes that are held, and reserved for chunks,
-the trainer that was there last, and how old the newest heartbeat of a worker is. Those that have ended or sleep, hold nothing but
-their record, and were last heard of more than a week ago are left out without --all.`,
+the trainer that was there last, and how old the newest heartbeat of a worker is. Those that
+have ended or sleep, hold nothing but their record, and were last heard of more than a week
+ago are left out without --all.`,
 		Example: `  resslt farm ls
   resslt farm ls --all --json --nats tls://farm:4222 --tls-ca ca.pem --nkey observer.nk`,
 		RunE: func(c *cobra.Command, _ []string) error {
