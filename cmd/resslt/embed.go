@@ -60,7 +60,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if err != nil {
 				return err
 			}
-			o := session.EvalImageOptions(enc.info, enc.crop, 0)
+			o := session.EvalImageOptions(enc.info, enc.view, 0)
 			o.SkipBad = skipBad
 			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Warn: cli.Warn, Split: split}, o)
 			if err != nil {

@@ -137,7 +137,7 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 		for i, n := range list {
 			ids[i] = bank.IDs[n.Row]
 		}
-		plain, _, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.crop), ids, augment.Key{}, cores.Count())
+		plain, _, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.view.Fraction, e.enc.view.Filter), ids, augment.Key{}, cores.Count())
 		if err != nil {
 			return nil, 0, err
 		}
@@ -157,7 +157,7 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 func (e *encoder) queryView(view string) (*augment.Policy, string, error) {
 	size := e.info.ImageSize
 	if view == plainView {
-		return pipeline.CenterCrop(size, e.crop), "Nearest neighbours", nil
+		return pipeline.CenterCrop(size, e.view.Fraction, e.view.Filter), "Nearest neighbours", nil
 	}
 	preset := "small"
 	if e.info.Stem == "imagenet" {

@@ -46,9 +46,21 @@ func newRecipeCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show NAME|FILE", Short: "print a recipe, resolved: every key with its value", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := loadRecipe(args[0], "", set)
+			r, err := recipe.Load(args[0])
 			if err != nil {
 				return err
+			}
+			// A recipe for one's own images names none; it can be shown all the same.
+			const none = "none:"
+			yours := r.Data == ""
+			if yours {
+				r.Data = none
+			}
+			if err := override(r, "", set); err != nil {
+				return err
+			}
+			if yours && r.Data == none {
+				r.Data = ""
 			}
 			_, err = c.OutOrStdout().Write(r.YAML())
 			return err
