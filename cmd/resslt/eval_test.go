@@ -235,3 +235,37 @@ func TestSemiOfAList(t *testing.T) {
 		t.Errorf("a list and a fraction: exit %d, %s", o.code, o.stderr)
 	}
 }
+
+// TestPicturesWithoutLabels draws what needs no labels from pictures that have none.
+func TestPicturesWithoutLabels(t *testing.T) {
+	t.Parallel()
+	needTorch(t)
+	dir := t.TempDir()
+	file := encoderFile(t, dir, 4)
+	for i := range 24 {
+		for _, split := range []string{"train", "test"} {
+			write(t, filepath.Join(dir, "data", split, fmt.Sprintf("%02d.jpg", i)), jpegFile(t, 16, i))
+		}
+	}
+	with := func(verb string, more ...string) []string {
+		return append([]string{verb, "--checkpoint", file, "--data", "folder:" + filepath.Join(dir, "data")}, more...)
+	}
+	for _, args := range [][]string{
+		with("tsne", "--iterations", "60", "--perplexity", "5"),
+		with("neighbours", "--k", "3", "--views", "plain,weak"),
+	} {
+		r := resultOf(t, args...)
+		for _, s := range r.Scores {
+			if strings.HasPrefix(s.Name, "same_class") {
+				t.Errorf("%s: %s of %g, where no class is known", args[0], s.Label, s.Value)
+			}
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, r.Pictures[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := png.Decode(bytes.NewReader(raw)); err != nil {
+			t.Errorf("%s: %v", args[0], err)
+		}
+	}
+}

@@ -127,7 +127,7 @@ func (e *evaluation) thumbnails(ctx context.Context, split string, s *eval.Set, 
 	}
 	for i := range points {
 		points[i].Name = keys[i]
-		pictures = append(pictures, e.classes.picture(m, i))
+		pictures = append(pictures, e.classes.picture(m, i, keys[i]))
 	}
 	return pictures, nil
 }
