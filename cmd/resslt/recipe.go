@@ -46,21 +46,9 @@ func newRecipeCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show NAME|FILE", Short: "print a recipe, resolved: every key with its value", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := recipe.Load(args[0])
+			r, err := resolveToShow(args[0], set)
 			if err != nil {
 				return err
-			}
-			// A recipe for one's own images names none; it can be shown all the same.
-			const none = "none:"
-			yours := r.Data == ""
-			if yours {
-				r.Data = none
-			}
-			if err := override(r, "", set); err != nil {
-				return err
-			}
-			if yours && r.Data == none {
-				r.Data = ""
 			}
 			_, err = c.OutOrStdout().Write(r.YAML())
 			return err
@@ -101,6 +89,26 @@ func newRecipeCommand() *cobra.Command {
 	}
 	c.AddCommand(ls, show, check)
 	return c
+}
+
+// resolveToShow resolves a recipe, also one for one's own images, which names none.
+func resolveToShow(name string, set []string) (*recipe.Recipe, error) {
+	r, err := recipe.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	const none = "none:"
+	yours := r.Data == ""
+	if yours {
+		r.Data = none
+	}
+	if err := override(r, "", set); err != nil {
+		return nil, err
+	}
+	if yours && r.Data == none {
+		r.Data = ""
+	}
+	return r, nil
 }
 
 // network is the backbone, with its width where that is not the published one.
