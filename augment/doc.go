@@ -19,7 +19,7 @@
 //	renderer.Render(sample, key):
 //	    w, h  = painter.Open(sample)             header only; limits are checked here
 //	    plans = Draw(policy, v, key, w, h)       for every view v; pixels are not needed
-//	    painter.Decode(union of the plans' boxes)   once for all views
+//	    painter.Decode(union of the plans' Source)   once for all views
 //	    painter.Paint(plan)                      for every view: crop, resize, steps
 //
 // Draw is a pure function: PCG, seeded by SHA-256 of the key. Paint has no randomness. So
