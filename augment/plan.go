@@ -138,8 +138,8 @@ func (p *Plan) Source() Box {
 
 // VerticalFirst reports whether the rows of the box are filtered before its columns. Only
 // plans with a window do that, where it makes less work by the rule of Pillow 13: the
-// height shrinks by more than twice as many pixels as the width. (Older Pillows filter
-// columns first in all but the flattest pictures; few bytes differ, by 1/255.)
+// height shrinks by more than twice as many pixels as the width. (Older Pillows go by columns
+// first even then, and some bytes differ by 1.)
 func (p *Plan) VerticalFirst() bool {
 	less := p.Box.H - p.Window.H
 	return p.Window != (Window{}) && less > 0 && less > 2*(p.Box.W-p.Window.W)

@@ -6,7 +6,7 @@ augmentations on PIL pictures, as SHA-256 of the pixels.
 
 Made with torchvision 0.29.2 and Pillow 13.0.0 of PyPI. Debian 12's torchvision 0.14.1 and
 Pillow 9.4.0 give the same digests, except for the pictures that are more than twice as high
-as wide: Pillow 13 filters their columns first. Writes eval/*.jpg, eval.json (a case: the picture,
+as wide: Pillow 13 filters along their columns first. Writes eval/*.jpg, eval.json (a case: the picture,
 resize, size, filter, digest), tv_augment.json (a case: the law, operation, magnitude, sign,
 side of the view, digest) and, where the photos are, eval_photos.txt. Files that are
 there are kept, so that another encoder moves no digest: remove them to make new ones.
