@@ -174,14 +174,14 @@ func bmp(head []byte) bool {
 var pnm = regexp.MustCompile(`^P[1-6][ \t\r\n]+[0-9#]`)
 
 // torchZip is the zip that torch.save writes since PyTorch 1.6: its first member is
-// NAME/data.pkl, or NAME/.format_version or .data of newer ones.
+// NAME/data.pkl, or NAME/.format_version or .data of newer ones, or a storage of TorchScript's.
 func torchZip(head []byte) bool {
 	if !starts("PK\x03\x04")(head) || len(head) < 30 {
 		return false
 	}
 	n := int(head[26]) | int(head[27])<<8
 	name := string(head[30:min(len(head), 30+n)])
-	for _, end := range []string{"/data.pkl", "/.format_version", "/.data/serialization_id", "/version", "/byteorder"} {
+	for _, end := range []string{"/data.pkl", "/.format_version", "/.data/serialization_id", "/version", "/byteorder", "/data/0"} {
 		if strings.HasSuffix(name, end) {
 			return true
 		}

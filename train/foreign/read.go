@@ -85,7 +85,7 @@ func Read(path string, want Want) (*Encoder, error) {
 			return nil, errs.New("read encoder of", path, "convert it in Python: state[name].float()", err)
 		}
 	}
-	e.Guess = guess(e.Tensors)
+	e.Guess = GuessOf(e.Tensors)
 	return e, nil
 }
 
@@ -223,8 +223,8 @@ func half(h uint16) float64 {
 	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
-// guess names the network by its keys and shapes.
-func guess(tensors []safetensors.Tensor) Guess {
+// GuessOf names the network of tensors under torchvision's keys by these and by their shapes.
+func GuessOf(tensors []safetensors.Tensor) Guess {
 	shape := map[string][]int64{}
 	for _, t := range tensors {
 		shape[t.Name] = t.Shape

@@ -37,8 +37,12 @@ type File struct {
 	left  int64             // bytes that Read may still make
 }
 
-// extent is where a storage's bytes are in the file.
-type extent struct{ off, n int64 }
+// extent is where a storage's bytes are in the file. crc is their checksum, 0 where there is
+// none: in legacy files, and where PyTorch was told to leave it out.
+type extent struct {
+	off, n int64
+	crc    uint32
+}
 
 // maxAgain is how many times a file's bytes may be read: views share storages.
 const maxAgain = 8
@@ -174,7 +178,7 @@ func (p *File) zip() (any, error) {
 		if f.UncompressedSize64 != f.CompressedSize64 || n < 0 || n > p.size || off > p.size-n {
 			return nil, corrupt("storage %s is outside the file", key)
 		}
-		p.kept[key] = extent{off, n}
+		p.kept[key] = extent{off, n, f.CRC32}
 	}
 	raw, err := record(program, MaxPickle)
 	if err != nil {
@@ -278,7 +282,7 @@ func (p *File) legacy() (any, error) {
 		if n < 0 || n > (p.size-off)/s.size {
 			return nil, corrupt("a storage of %d elements is cut off", n)
 		}
-		p.kept[key] = extent{off, n * s.size}
+		p.kept[key] = extent{off, n * s.size, 0}
 		off += n * s.size
 	}
 	return parts[3], nil

@@ -306,6 +306,49 @@ func TestSharedStorage(t *testing.T) {
 	}
 }
 
+// TestChecksum: a flipped bit of a weight is found in the form that has checksums, and a file
+// that PyTorch saved without them is read.
+func TestChecksum(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("testdata", "torch2", "types.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range z.File {
+		if !strings.HasSuffix(file.Name, "/data/0") {
+			continue
+		}
+		at, err := file.DataOffset()
+		if err != nil {
+			t.Fatal(err)
+		}
+		hurt := bytes.Clone(raw)
+		hurt[at+3] ^= 1
+		f, err := open(hurt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Read(nil)
+		errstest.Want(t, err, errs.ErrCorrupt, "checksum")
+		sum := binary.LittleEndian.AppendUint32(nil, file.CRC32)
+		if n := bytes.Count(raw, sum); n < 1 {
+			t.Fatalf("the checksum stands %d times", n)
+		}
+		f, err = open(bytes.ReplaceAll(hurt, sum, make([]byte, 4)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Read(nil); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Fatal("no storage")
+}
+
 // TestAnyByte: a file that is cut off or has a wrong byte is read or refused, and what is read
 // is as large as it says.
 func TestAnyByte(t *testing.T) {

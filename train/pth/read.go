@@ -2,6 +2,7 @@ package pth
 
 import (
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 
@@ -47,6 +48,9 @@ func (p *File) read(t *tensor) ([]byte, error) {
 	if p.left -= span + n*size; p.left < 0 {
 		return nil, errs.Because(errs.ErrTooLarge, fmt.Sprintf("its tensors share storages %d times over", maxAgain))
 	}
+	if err := p.sum(t.storage.key); err != nil {
+		return nil, err
+	}
 	raw := make([]byte, span)
 	at := p.kept[t.storage.key].off + (t.storage.offset+t.offset)*size
 	if _, err := io.ReadFull(io.NewSectionReader(p.r, at, span), raw); err != nil {
@@ -70,6 +74,24 @@ func (p *File) read(t *tensor) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// sum compares a storage with its checksum, once.
+func (p *File) sum(key string) error {
+	x := p.kept[key]
+	if x.crc == 0 {
+		return nil
+	}
+	h := crc32.NewIEEE()
+	if _, err := io.Copy(h, io.NewSectionReader(p.r, x.off, x.n)); err != nil {
+		return errs.BecauseErr(errs.ErrUnavailable, err)
+	}
+	if got := h.Sum32(); got != x.crc {
+		return corrupt("its bytes have the checksum %08x, not %08x", got, x.crc)
+	}
+	x.crc = 0
+	p.kept[key] = x
+	return nil
 }
 
 // rowMajor reports whether the elements follow one another without gaps.
