@@ -7,7 +7,9 @@ import (
 
 	"resslt/schemas/errs"
 	"resslt/train/backbone"
+	"resslt/train/foreign"
 	"resslt/train/nn"
+	"resslt/train/pth"
 	"resslt/train/recipe"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
@@ -56,7 +58,7 @@ func writeEncoder(path string, tensors []safetensors.Tensor, info EncoderInfo) e
 
 // EncoderMeta reads what a file says of its encoder: all of it for a file that
 // SaveEncoder wrote or a checkpoint (of its two files either), nothing (ok false) for any other
-// safetensors file, such as torchvision's weights.
+// safetensors file, such as torchvision's weights, and for other projects' checkpoints.
 func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 	if strings.HasSuffix(path, ".json") {
 		c, err := OpenCheckpoint(path)
@@ -72,6 +74,9 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 		}
 		return InfoOf(r, r.ImageSize), true, nil
 	}
+	if pth.Is(path) {
+		return info, false, nil
+	}
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return info, false, err
@@ -86,10 +91,17 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 	return info, true, nil
 }
 
+// GuessEncoder is what the keys and shapes of an encoder say of its network: of a file that
+// EncoderMeta has nothing of. Backbone is "" and Width 0 where they do not say.
+func GuessEncoder(path string) (foreign.Guess, error) {
+	tensors, err := ReadWeights(path, Selection{})
+	return foreign.GuessOf(tensors), err
+}
+
 // LoadEncoder builds the backbone that info describes, in channels_last order as
 // recipes default to, and fills it from path: an
-// encoder's file, a checkpoint (the student is taken), or torchvision's weights
-// as safetensors, whose classifier is left out. Errors wrap ErrMismatch where the
+// encoder's file, a checkpoint (the student is taken), torchvision's weights
+// as safetensors, whose classifier is left out, or another project's checkpoint. Errors wrap ErrMismatch where the
 // weights are another network's, and name the keys or shapes of both sides.
 func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
 	tensors, err := ReadWeights(path, Selection{})

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"resslt/schemas/errs"
+	"resslt/train/foreign"
+	"resslt/train/pth"
 	"resslt/train/safetensors"
 )
 
@@ -63,10 +65,10 @@ func (s Selection) key(name string) (string, bool) {
 }
 
 // ReadWeights reads the weights of one network into host memory: of a checkpoint
-// (its .json or its .safetensors), of an encoder's file, or of torchvision's
-// weights as safetensors, whose classifier is left out. The last two hold one
-// encoder and no head: an error that wraps ErrNotFound says so where more is
-// asked. It needs no libtorch.
+// (its .json or its .safetensors), of an encoder's file, of torchvision's
+// weights as safetensors, whose classifier is left out, or of a checkpoint of another
+// project (package foreign). All but the first hold no head: an error that wraps ErrNotFound
+// says so where more is asked. It needs no libtorch.
 func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 	s = s.applyDefaults()
 	if err := s.Validate(); err != nil {
@@ -75,6 +77,9 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 	if c, ok := strings.CutSuffix(path, ".json"); ok {
 		path = c + ".safetensors"
 	}
+	if pth.Is(path) {
+		return readForeign(path, s)
+	}
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return nil, err
@@ -82,6 +87,9 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 	defer f.Close()
 	key := s.key
 	if !slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasPrefix(n, "student.") }) {
+		if foreign.Is(f.Names()) {
+			return readForeign(path, s)
+		}
 		if s.Part != "encoder" || s.Network != "student" {
 			return nil, errs.New("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
 				errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
@@ -102,4 +110,21 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 			errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds no %s %s", s.Network, s.Part)))
 	}
 	return tensors, nil
+}
+
+// readForeign reads the encoder of another project's checkpoint.
+func readForeign(path string, s Selection) ([]safetensors.Tensor, error) {
+	if s.Part != "encoder" {
+		return nil, errs.New("read weights", path, "export --part encoder",
+			errs.Because(errs.ErrNotFound, fmt.Sprintf("no %s is known of another project's checkpoint", s.Part)))
+	}
+	want := foreign.Want{}
+	if s.Network == "teacher" {
+		want.Role = foreign.Teacher
+	}
+	e, err := foreign.Read(path, want)
+	if err != nil {
+		return nil, err
+	}
+	return e.Tensors, nil
 }

@@ -78,11 +78,11 @@ func sameFeatures(t *testing.T, b backbone.Backbone, file string, size int64) {
 	})
 }
 
-// TestImport: checkpoints of other projects, by the converter of `resslt convert`.
+// TestImport: checkpoints of other projects, as PyTorch saves them.
 func TestImport(t *testing.T) {
 	nntest.Torch(t)
 	dir := t.TempDir()
-	runWeights(t, "make", filepath.Join("..", "cmd", "resslt", "convert.py"), dir)
+	runWeights(t, "make", "-", dir)
 	for name, info := range map[string]EncoderInfo{
 		"ressl":            {Backbone: "resnet18", Stem: "imagenet"},
 		"moco":             {Backbone: "resnet18", Stem: "imagenet"},
@@ -100,13 +100,16 @@ func TestImport(t *testing.T) {
 		"lightning":        {Backbone: "resnet18", Stem: "imagenet"},
 		"compiled":         {Backbone: "resnet18", Stem: "imagenet"},
 		"timm":             {Backbone: "resnet18", Stem: "imagenet"},
+		"dino-args":        {Backbone: "resnet18", Stem: "imagenet"},
+		"mmselfsup":        {Backbone: "resnet18", Stem: "imagenet"},
+		"barlow":           {Backbone: "resnet18", Stem: "imagenet"},
 		"ddp":              {Backbone: "resnet18", Stem: "imagenet"},
 		"efficientnet":     {Backbone: "efficientnet_b0", Stem: "imagenet"},
 		"mobilenet":        {Backbone: "mobilenet_v3_large", Stem: "imagenet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			info.Width = 8
-			b, err := LoadEncoder(filepath.Join(dir, name+".safetensors"), info, torch.CPU)
+			b, err := LoadEncoder(filepath.Join(dir, name+".pth"), info, torch.CPU)
 			if err != nil {
 				t.Fatal(err)
 			}

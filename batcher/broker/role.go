@@ -23,13 +23,29 @@ const (
 	RoleTrainer Role = "trainer"
 	// RoleObserver reads: `resslt status`, `resslt doctor`, a dashboard.
 	RoleObserver Role = "observer"
+	// RoleReader with a run and a name behind it (Reader) reads that run's chunks, and holds
+	// a lease under that name, so that the run waits for it: a training loop in Python. It
+	// sees no other run, and makes no consumer, which could be told to deliver anywhere.
+	RoleReader Role = "reader"
 	// RoleOwner may do everything in its tenant's account, and nothing outside:
 	// `resslt record import`, `resslt bench transport`, a repair by hand.
 	RoleOwner Role = "owner"
 )
 
-// Roles are all of them.
+// Roles are all of them that every tenant has. Readers are one for each run and name.
 func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleOwner} }
+
+// Reader is the role of a reader of a run under a trainer's name.
+func Reader(run, name string) Role { return RoleReader + "." + Role(run) + "." + Role(name) }
+
+// reader gives run and name of a Reader; not ok for any other role.
+func (r Role) reader() (run, name string, ok bool) {
+	p := strings.Split(string(r), ".")
+	if len(p) != 3 || p[0] != string(RoleReader) || schemas.CheckRunName(p[1]) != nil || schemas.CheckRunName(p[2]) != nil {
+		return "", "", false
+	}
+	return p[1], p[2], true
+}
 
 // Guest reports whether the role has an account of its own next to its tenant's, which
 // reaches into this by what Permissions name and by nothing else: JetStream answers on
@@ -37,7 +53,10 @@ func Roles() []Role { return []Role{RoleWorker, RoleTrainer, RoleObserver, RoleO
 // keeps nobody from having an answer put where it is a task, or an order to delete. A
 // guest's answers stay in its own account. Trainer and owner manage the tenant's streams,
 // and are trusted with all of them.
-func (r Role) Guest() bool { return r == RoleWorker || r == RoleObserver }
+func (r Role) Guest() bool {
+	_, _, reads := r.reader()
+	return reads || r == RoleWorker || r == RoleObserver
+}
 
 // Permissions are subjects as a nats-server has them: what may be published and
 // subscribed to, and what of the former may not, all the same.
@@ -66,6 +85,9 @@ var reading = []string{apiInfo, apiNames, apiStreamInfo, apiMsgGet, apiDirectGet
 
 // Permissions of the role, sorted by what they are for.
 func (r Role) Permissions() Permissions {
+	if run, name, ok := r.reader(); ok {
+		return readerPermissions(run, name, r.inbox()+".>")
+	}
 	listen := []string{r.inbox() + ".>", schemas.AllCtrl("*")}
 	may := func(more ...string) []string { return append(reading[:len(reading):len(reading)], more...) }
 	switch r {
@@ -89,6 +111,20 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 	}
 	return Permissions{}
+}
+
+// readerPermissions are those of a reader: two streams, each by its name, and one lease. It
+// asks for messages by direct gets, which leave nothing behind in the broker.
+func readerPermissions(run, name, inbox string) Permissions {
+	var p Permissions
+	for _, stream := range []string{schemas.BatchStream(run), schemas.CtrlStream(run)} {
+		for _, api := range []string{apiStreamInfo, apiDirectGet, apiDirectLast} {
+			p.Publish = append(p.Publish, strings.Replace(api, "*", stream, 1))
+		}
+	}
+	p.Publish = append(p.Publish, schemas.TrainerSubject(run, name))
+	p.Subscribe = []string{inbox, schemas.AllCtrl(run)}
+	return p
 }
 
 // Reach is what a guest's account takes from its tenant's: the services that it may ask,

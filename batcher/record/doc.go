@@ -45,7 +45,8 @@
 //
 // Nothing in a file is trusted: its run is validated, its schema compared
 // with the one that this build writes for that run, byte for byte or, where another program has
-// written the file again, column for column, every length checked against the file's
+// written the file again, column for column (package layout says what of theirs is taken), every
+// length checked against the file's
 // size and the run's limits before anything is allocated (batcher/internal/layout), each
 // chunk checked as one from the wire, and the digest of pixels computed again from their rows.
 //

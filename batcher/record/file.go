@@ -184,6 +184,22 @@ func (r *segmentFile) frame() (end int64, err error) {
 	return r.Bytes - int64(footerTail) - footer, nil
 }
 
+var errNoRun = errs.New("", "", "write it again with pyarrow, which keeps the schema's metadata", errs.Because(errs.ErrUnsupported,
+	"its schema does not say which run it is of: a program such as polars or DuckDB has written it"))
+
+// first is where the schema message begins: behind the magic, which some writers pad to 64 bytes.
+func (r *segmentFile) first(end int64) (int64, error) {
+	head, err := r.read(0, min(64, end), end)
+	if err != nil {
+		return 0, err
+	}
+	at := fileStart
+	for at+8 <= len(head) && binary.LittleEndian.Uint64(head[at:]) == 0 {
+		at += 8
+	}
+	return int64(at), nil
+}
+
 // head reads the schema message: which run, which kind. Then it must equal the one that this
 // build writes for that run: byte for byte, or, written by another program, in its columns.
 // A sealed file is not refused for its kind, its run or its schema unless its footer has the
@@ -198,15 +214,24 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 			err = corrupt("its footer has another schema: %v", err)
 		}
 	}()
-	prefix, err := r.read(fileStart, layout.PrefixBytes, end)
+	start, err := r.first(end)
+	if err != nil {
+		return 0, err
+	}
+	prefix, err := r.read(start, layout.PrefixBytes, end)
 	if err != nil {
 		return 0, err
 	}
 	n, err := layout.MetadataLength(prefix, maxSchemaBytes)
+	if err != nil && r.Sealed {
+		if footer, ferr := r.read(end, min(r.Bytes-end, 2*maxSchemaBytes), r.Bytes); ferr == nil && !bytes.Contains(footer, []byte(schemas.MetaRun)) {
+			return 0, errNoRun // a writer that begins with no schema
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
-	meta, err := r.read(fileStart+layout.PrefixBytes, n, end)
+	meta, err := r.read(start+layout.PrefixBytes, n, end)
 	if err != nil {
 		return 0, err
 	}
@@ -214,6 +239,8 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 		return 0, err
 	}
 	switch kv[schemas.MetaVersion] {
+	case "":
+		return 0, errNoRun
 	case schemas.RecordLogVersion:
 	case schemas.RecordPixelsVersion:
 		r.Pixels = true
@@ -238,6 +265,11 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 	}
 	if !bytes.Equal(r.layout.Prefix(), append(prefix, meta...)) {
 		same, err := r.layout.SameFields(meta) // another program may have written it again
+		if errors.Is(err, errs.ErrUnsupported) && r.Sealed {
+			if footer, ferr := r.read(end, min(r.Bytes-end, 2*maxSchemaBytes), r.Bytes); ferr == nil && r.layout.SameFooter(footer) {
+				err = corrupt("its footer has another schema: %v", err)
+			}
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -248,7 +280,7 @@ func (r *segmentFile) head(end int64) (next int64, err error) {
 			return 0, errs.Because(errs.ErrMismatch, "its Arrow schema is not that of its run")
 		}
 	}
-	return fileStart + layout.PrefixBytes + n, nil
+	return start + layout.PrefixBytes + n, nil
 }
 
 // confirms reports whether the footer, which begins at offset end, has the same metadata, and

@@ -14,6 +14,7 @@ type position struct {
 	issued  int64 // tasks of the steps from cursor to here were published by it, or it saw that they were
 	window  int64 // steps from cursor on that it may request
 	keep    int64 // steps below cursor that it wants kept; -1: every step there is
+	reads   bool  // it issues no tasks
 }
 
 // peer is a live other trainer of the run.
@@ -71,11 +72,11 @@ func credit(self position, peers []peer, window, steps int64) int64 {
 	return min(floor+min(self.window, max(1, window/groups)), steps)
 }
 
-// leads reports whether the trainer at self issues the tasks: of those that keep pace the
-// slowest does, so that no two request one chunk, one after another.
+// leads reports whether the trainer at self issues the tasks: of those that keep pace, and issue
+// any, the slowest does, so that no two request one chunk, one after another.
 func leads(self position, peers []peer) bool {
 	return !slices.ContainsFunc(peers, func(o peer) bool {
-		return !o.aside && (o.cursor < self.cursor || o.cursor == self.cursor && o.trainer < self.trainer)
+		return !o.aside && !o.reads && (o.cursor < self.cursor || o.cursor == self.cursor && o.trainer < self.trainer)
 	})
 }
 
@@ -86,5 +87,5 @@ func isIssued(step int64, peers []peer) bool {
 
 // positionOf is where a note says that its trainer is.
 func positionOf(n leases.Note) position {
-	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep}
+	return position{trainer: n.Trainer, cursor: n.Cursor, issued: n.Issued, window: n.Window, keep: n.Keep, reads: n.Reads}
 }

@@ -83,6 +83,7 @@ func TestLeads(t *testing.T) {
 		"behind":             {peer{position: position{trainer: "c", cursor: 9}}, false},
 		"aside":              {peer{position: position{trainer: "a", cursor: 1}, aside: true}, true},
 		"level, first name":  {peer{position: position{trainer: "a", cursor: 10}}, false},
+		"behind, a reader":   {peer{position: position{trainer: "c", cursor: 9, reads: true}}, true},
 		"level, second name": {peer{position: position{trainer: "c", cursor: 10}}, true},
 	} {
 		if got := leads(b, []peer{tc.other}); got != tc.want {

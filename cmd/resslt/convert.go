@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
-	_ "embed" // the script
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,57 +12,71 @@ import (
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/schemas/sniff"
+	"resslt/train"
+	"resslt/train/foreign"
+	"resslt/train/safetensors"
 )
 
-// converter is the script that reads PyTorch's pickles, which only Python does.
-//
-//go:embed convert.py
-var converter string
-
 func newConvertCommand() *cobra.Command {
-	var python, prefix string
-	var trust, script bool
+	var want foreign.Want
+	var role string
 	c := &cobra.Command{
 		Use:   "convert CHECKPOINT ENCODER.safetensors",
 		Short: "the encoder of a PyTorch checkpoint (.pth, .pt, .ckpt, .bin), as safetensors",
-		Long: `convert reads a PyTorch checkpoint of another project with PyTorch's own reader, in
-a Python that has it, and writes its encoder under torchvision's keys: the student,
-without heads, queues and optimisers. The file then is a --checkpoint.
+		Long: `convert reads a checkpoint of another project, and writes its encoder under
+torchvision's keys: the student, without heads, queues and optimisers. It needs no
+Python, and runs nothing of what the checkpoint holds.
 
-It lets the file run no code of its own; some checkpoints need that (--trust), and one
-should trust those.`,
+Every --checkpoint takes such a file as it is; what convert writes is smaller, and
+torchvision loads it.`,
 		Example: `  resslt convert ressl-200.pth ressl.safetensors
-  resslt convert --python venv/bin/python dino_full.pth dino.safetensors --trust
-  resslt convert --script > convert.py   # where PyTorch is on another machine`,
+  resslt convert dino_full.pth dino.safetensors --key teacher`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			if script {
-				fmt.Fprint(c.OutOrStdout(), converter)
-				return nil
-			}
 			if len(args) != 2 {
 				return errs.New("", c.CommandPath(), "name the checkpoint and the file to write", errs.Because(errs.ErrUsage, "it takes two files"))
-			}
-			if kind := sniff.File(args[0]); kind.Name == "a safetensors file" {
-				return errs.New("convert", args[0], "give it to --checkpoint as it is", errs.Because(errs.ErrUsage, "it is "+kind.Name))
 			}
 			if err := checkConversion(args[0], args[1]); err != nil {
 				return err
 			}
-			if trust {
-				args = append(args, "--trust")
+			for _, r := range foreign.Roles {
+				if role == string(r) {
+					want.Role = r
+				}
 			}
-			if prefix != "" {
-				args = append(args, "--prefix="+prefix)
+			if role != "" && want.Role == "" {
+				return errs.New("--key", role, "give student, teacher or ema", errs.ErrUsage)
 			}
-			return convert(c, python, args)
+			e, err := foreign.Read(args[0], want)
+			if err != nil {
+				return err
+			}
+			if err := safetensors.WriteFile(args[1], e.Tensors, map[string]string{"format": "pt"}); err != nil {
+				return err
+			}
+			what := ""
+			if e.Guess.Backbone != "" {
+				what = " of a " + e.Guess.Backbone
+				if strings.HasPrefix(e.Guess.Backbone, "resnet") {
+					what += fmt.Sprintf(", width %d, %s stem", e.Guess.Width, e.Guess.Stem)
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d tensors below %q%s\n", args[1], len(e.Tensors), e.Prefix, what)
+			return nil
 		},
 	}
 	p := c.Flags()
-	p.StringVar(&python, "python", "python3", "`program`: a Python with PyTorch 1.13 or newer")
-	p.StringVar(&prefix, "prefix", "", "keys of the encoder begin with this `text`, where several fit")
-	p.BoolVar(&trust, "trust", false, "let the checkpoint run code of its own")
-	p.BoolVar(&script, "script", false, "print the Python script that does it")
+	p.StringVar(&want.Prefix, "prefix", "", "keys of the encoder begin with this `text`, where several fit")
+	p.StringVar(&role, "key", "", "`network` to take where there are several: student (default), teacher or ema")
+	// Until Go read pickles.
+	for _, name := range []string{"python", "trust"} {
+		if name == "python" {
+			p.String(name, "", "")
+		} else {
+			p.Bool(name, false, "")
+		}
+		_ = p.MarkDeprecated(name, "it is not needed any more: no Python reads the checkpoint, and nothing of it is run") // fails for no flag alone
+	}
 	return c
 }
 
@@ -85,28 +96,27 @@ func checkConversion(from, to string) error {
 	if out, err := os.Stat(to); err == nil && os.SameFile(in, out) {
 		return errs.New("convert", to, "name another file to write", errs.Because(errs.ErrUsage, "it is the checkpoint itself"))
 	}
+	if sniff.File(from).Name == "a safetensors file" {
+		if err := checkForeign(from); err != nil {
+			return err
+		}
+	}
 	return durable.Check(to)
 }
 
-// convert runs the script.
-func convert(c *cobra.Command, python string, args []string) error {
-	if err := exec.CommandContext(c.Context(), python, "-c", "import torch").Run(); err != nil {
-		if c.Context().Err() != nil {
-			return c.Context().Err()
-		}
-		return errs.New("convert", args[0], "name one that has it with --python, or `pip install torch`, or convert elsewhere with `resslt convert --script`",
-			errs.BecauseErr(errs.ErrUnavailable, fmt.Errorf("%s has no PyTorch (%w)", python, err)))
-	}
-	run := exec.CommandContext(c.Context(), python, append([]string{"-"}, args...)...)
-	var said bytes.Buffer
-	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(converter), c.OutOrStdout(), &said
-	err := run.Run()
-	if c.Context().Err() != nil {
-		return c.Context().Err()
-	}
+// checkForeign refuses a safetensors file that --checkpoint and export know better.
+func checkForeign(path string) error {
+	_, ours, err := train.EncoderMeta(path)
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return errs.New("convert", args[0], "docs/weights.md has the layouts that are known", errs.Because(errs.ErrUnsupported, lines[len(lines)-1]))
+		return err
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if ours || !foreign.Is(f.Names()) {
+		return errs.New("convert", path, "give it to --checkpoint as it is", errs.Because(errs.ErrUsage, "it is a safetensors file of torchvision's keys"))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,8 +18,6 @@ func TestOtherFilesAsEncoders(t *testing.T) {
 	images := filepath.Join(dir, "images")
 	write(t, filepath.Join(images, "a.jpg"), jpegFile(t, 32, 1))
 	for what, c := range map[string]struct{ head, hint string }{
-		"a PyTorch checkpoint":     {"PK\x03\x04" + strings.Repeat("\x00", 22) + "\x10\x00\x00\x00archive/data.pkl", "resslt convert FILE"},
-		"a Python pickle":          {"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "resslt convert FILE"},
 		"a Git LFS pointer":        {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "git lfs pull"},
 		"an HTML page":             {"<!DOCTYPE html><html>", "download the file itself"},
 		"a gzip file":              {"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00", "gunzip"},
@@ -39,15 +38,10 @@ func TestOtherFilesAsEncoders(t *testing.T) {
 	if o := resslt(t, "embed", "--checkpoint", dir, "--data", "folder:"+images, "--out", filepath.Join(dir, "f.npy")); o.code == 0 || !strings.Contains(o.stderr, "it is a folder") {
 		t.Errorf("a folder: exit %d: %s", o.code, o.stderr)
 	}
-	if o := resslt(t, "convert", "--script"); o.code != 0 || !strings.HasPrefix(o.stdout, `"""convert.py`) {
-		t.Errorf("exit %d: %s", o.code, o.stderr)
-	}
-	if o := resslt(t, "convert", filepath.Join(dir, "weights.pth"), filepath.Join(dir, "e.safetensors"), "--python", "false"); o.code != 1 || !strings.Contains(o.stderr, "false has no PyTorch") {
-		t.Errorf("exit %d: %s", o.code, o.stderr)
-	}
 }
 
-// TestConvert: what PyTorch saves becomes an encoder; several of them are told apart by the user.
+// TestConvert: what PyTorch saves is a --checkpoint as it is, and becomes an encoder; several of
+// them are told apart by the user.
 func TestConvert(t *testing.T) {
 	t.Parallel()
 	needTorch(t)
@@ -61,44 +55,71 @@ func TestConvert(t *testing.T) {
 	save := exec.Command(python, "-c", `import argparse, torch, torchvision, sys
 net, other = torchvision.models.resnet18(), torchvision.models.resnet18()
 torch.save(net.state_dict(), "one.pth")
-torch.save(net.state_dict(), "old.pth", _use_new_zipfile_serialization=False)
 torch.save({"a": net.state_dict(), "b": other.state_dict()}, "two.pth")
-torch.save({"a": net.state_dict(), "b": net.state_dict()}, "same.pth")
 torch.save({"head": torch.zeros(3)}, "none.pth")
-torch.save({"model": net.state_dict(), "args": argparse.Namespace(lr=1)}, "args.pth")`)
+torch.save({"student": net, "teacher": other.state_dict(), "args": argparse.Namespace(lr=1)}, "dino.pth", _use_new_zipfile_serialization=False)
+torch.jit.script(net).save("script.pt")
+open("cut.pth", "wb").write(open("one.pth", "rb").read()[:-100000])`)
 	save.Dir = dir
 	if out, err := save.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	encoder := filepath.Join(dir, "e.safetensors")
 	convert := func(name string, more ...string) outcome {
-		return resslt(t, append([]string{"convert", "--python", python, filepath.Join(dir, name), filepath.Join(dir, "e.safetensors")}, more...)...)
+		return resslt(t, append([]string{"convert", filepath.Join(dir, name), encoder}, more...)...)
+	}
+	features := func(checkpoint, to string) outcome {
+		return resslt(t, "embed", "--checkpoint", checkpoint, "--data", "folder:"+images, "--threads", "1", "--out", filepath.Join(dir, to))
 	}
 	for name, c := range map[string]struct {
-		more []string
 		says string // of an error; "" of none
 	}{
-		"one.pth": {}, "old.pth": {}, "same.pth": {},
-		"two.pth":  {nil, "give --prefix, one of 'a.', 'b.'"},
-		"none.pth": {nil, "no ResNet"},
-		"no.pth":   {nil, "not found"},
-		"args.pth": {[]string{"--trust"}, ""},
+		"one.pth": {}, "dino.pth": {},
+		"two.pth":   {`give --prefix, one of "a.", "b."`},
+		"none.pth":  {"no ResNet"},
+		"no.pth":    {"not found"},
+		"script.pt": {"TorchScript"},
+		"cut.pth":   {"fetch or save the file again"},
 	} {
-		_ = os.Remove(filepath.Join(dir, "e.safetensors")) // it may not be there
-		o := convert(name, c.more...)
-		if (o.code == 0) != (c.says == "") || !strings.Contains(o.stderr, c.says) {
+		_ = os.Remove(encoder) // it may not be there
+		o := convert(name)
+		if (o.code == 0) != (c.says == "") || !strings.Contains(o.stderr, c.says) || strings.Count(strings.TrimSpace(o.stderr), "\n") > 0 {
 			t.Errorf("%s: exit %d: %s", name, o.code, o.stderr)
+		}
+		direct := features(filepath.Join(dir, name), "direct.npy")
+		if (direct.code == 0) != (c.says == "") || !strings.Contains(direct.stderr, c.says) {
+			t.Errorf("%s as a --checkpoint: exit %d: %s", name, direct.code, direct.stderr)
 		}
 		if c.says != "" {
 			continue
 		}
-		if o := resslt(t, "embed", "--checkpoint", filepath.Join(dir, "e.safetensors"), "--data", "folder:"+images, "--out", filepath.Join(dir, name+".npy")); o.code != 0 {
+		if !strings.Contains(o.stdout, "of a resnet18, width 64, imagenet stem") {
+			t.Errorf("%s: %s", name, o.stdout)
+		}
+		if o := features(encoder, "converted.npy"); o.code != 0 {
 			t.Errorf("%s: its encoder: exit %d: %s", name, o.code, o.stderr)
 		}
+		a, b := readNPY(t, filepath.Join(dir, "direct.npy")), readNPY(t, filepath.Join(dir, "converted.npy"))
+		if len(a) != 512 || !slices.Equal(a, b) {
+			t.Errorf("%s: %d features as it is, %d of its encoder, or others", name, len(a), len(b))
+		}
+	}
+	student := features(filepath.Join(dir, "dino.pth"), "student.npy")
+	teacher := convert("dino.pth", "--key", "teacher")
+	byTeacher := features(encoder, "teacher.npy")
+	if student.code+teacher.code+byTeacher.code != 0 || slices.Equal(readNPY(t, filepath.Join(dir, "student.npy")), readNPY(t, filepath.Join(dir, "teacher.npy"))) {
+		t.Errorf("student and teacher are the same, or refused: %s%s%s", student.stderr, teacher.stderr, byTeacher.stderr)
+	}
+	if o := resslt(t, "export", "--checkpoint", filepath.Join(dir, "dino.pth"), "--network", "teacher", "--out", filepath.Join(dir, "t.safetensors")); o.code != 0 {
+		t.Errorf("export of a teacher: exit %d: %s", o.code, o.stderr)
 	}
 	if o := convert("two.pth", "--prefix", "b."); o.code != 0 {
 		t.Errorf("by its prefix: exit %d: %s", o.code, o.stderr)
 	}
-	if o := convert("e.safetensors"); o.code != 2 || !strings.Contains(o.stderr, "--checkpoint as it is") {
+	if o := convert("dino.pth", "--key", "pupil"); o.code != 2 || !strings.Contains(o.stderr, "student, teacher or ema") {
+		t.Errorf("--key pupil: exit %d: %s", o.code, o.stderr)
+	}
+	if o := resslt(t, "convert", encoder, filepath.Join(dir, "again.safetensors")); o.code != 2 || !strings.Contains(o.stderr, "--checkpoint as it is") {
 		t.Errorf("safetensors: exit %d: %s", o.code, o.stderr)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,10 +42,10 @@ type encoderFlags struct {
 
 func (f *encoderFlags) register(c *cobra.Command) {
 	p := c.Flags()
-	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, or torchvision's weights as safetensors")
-	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where the file does not say")
-	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where the file does not say")
-	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
+	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, torchvision's weights as safetensors, or a PyTorch checkpoint of another project (.pth, .pt, .ckpt, .bin)")
+	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where neither the file nor its shapes say")
+	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where neither the file nor its shapes say")
+	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
@@ -87,7 +88,9 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 		}
 	}
 	if !known {
-		info = f.info
+		if info, err = f.guess(); err != nil {
+			return enc, err
+		}
 		copy(info.Mean[:], r.Mean)
 		copy(info.Std[:], r.Std)
 	}
@@ -115,6 +118,28 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 		enc.Backbone, err = train.LoadEncoder(f.checkpoint, info, dev)
 	}
 	return enc, err
+}
+
+// guess is the flags' encoder, but for what the shapes of its weights say.
+func (f *encoderFlags) guess() (train.EncoderInfo, error) {
+	info := f.info
+	if f.checkpoint == "" {
+		return info, nil
+	}
+	g, err := train.GuessEncoder(f.checkpoint)
+	if err != nil {
+		return info, err
+	}
+	if g.Backbone != "" {
+		info.Backbone = g.Backbone
+		if strings.HasPrefix(g.Backbone, "resnet") {
+			info.Stem = g.Stem // of the others no shape shows it
+		}
+	}
+	if g.Width != 0 {
+		info.Width = g.Width
+	}
+	return info, nil
 }
 
 // override puts the flags that were given in place of what a file says.

@@ -59,7 +59,7 @@ func TestNumbersAreChecked(t *testing.T) {
 func TestReaderGoes(t *testing.T) {
 	cache := t.TempDir()
 	verbs := map[string][]string{
-		"help": {"--help"}, "version": {"--version"}, "recipe show": {"recipe", "show", "smoke"}, "recipe ls": {"recipe", "ls"}, "convert": {"convert", "--script"},
+		"help": {"--help"}, "version": {"--version"}, "recipe show": {"recipe", "show", "smoke"}, "recipe ls": {"recipe", "ls"}, "convert": {"convert", "--help"},
 		"shards ls": {"shards", "ls", "--data", badPictures(t), "--samples", "20", "--json", "--cache-dir", cache},
 	}
 	if shim() != "" {

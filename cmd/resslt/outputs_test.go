@@ -73,7 +73,7 @@ var outputs = map[string]struct {
 	},
 	"convert": {
 		func(dir string) []string {
-			return []string{"convert", "outputs_test.go", dir + "/e.safetensors", "--python", "/none"}
+			return []string{"convert", "outputs_test.go", dir + "/e.safetensors"}
 		},
 		[]string{"e.safetensors"},
 	},

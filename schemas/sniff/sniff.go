@@ -43,6 +43,7 @@ type Kind struct {
 	// its output, "gzip -dc".
 	Codec, Unpack string
 	Picture       bool // in a format that is decoded here
+	Pickle        bool // PyTorch's, or another of Python's
 	bare          bool // there is nothing in it
 }
 
@@ -130,11 +131,11 @@ var kinds = []known{
 		t := bytes.TrimSpace(b)
 		return bytes.HasPrefix(t, []byte("<?xml")) && bytes.Contains(t, []byte("<Error>"))
 	}, Kind{Name: "an object store's error message", Hint: "read it, and download the file itself"}},
-	{torchZip, Kind{Name: "a PyTorch checkpoint", Hint: "convert it with `resslt convert FILE ENCODER.safetensors`"}},
+	{torchZip, Kind{Name: "a PyTorch checkpoint", Pickle: true, Hint: "convert it with `resslt convert FILE ENCODER.safetensors`"}},
 	// A pickle of protocol 2 to 5: torch.save before PyTorch 1.6, and NumPy's and plain ones.
 	{
 		func(b []byte) bool { return len(b) > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5 },
-		Kind{Name: "a Python pickle, such as an old PyTorch checkpoint", Hint: "convert it with `resslt convert FILE ENCODER.safetensors`"},
+		Kind{Name: "a Python pickle, such as an old PyTorch checkpoint", Pickle: true, Hint: "convert it with `resslt convert FILE ENCODER.safetensors`"},
 	},
 	{starts("PK\x03\x04", "PK\x05\x06"), Kind{Name: "a zip archive", Hint: "unpack it with unzip"}},
 	{starts("\x1f\x8b"), Kind{Name: "a gzip file", Hint: "unpack it with gunzip", Codec: "gzip", Unpack: "gzip -dc"}},
@@ -173,14 +174,14 @@ func bmp(head []byte) bool {
 var pnm = regexp.MustCompile(`^P[1-6][ \t\r\n]+[0-9#]`)
 
 // torchZip is the zip that torch.save writes since PyTorch 1.6: its first member is
-// NAME/data.pkl, or NAME/.format_version or .data of newer ones.
+// NAME/data.pkl, or NAME/.format_version or .data of newer ones, or a storage of TorchScript's.
 func torchZip(head []byte) bool {
 	if !starts("PK\x03\x04")(head) || len(head) < 30 {
 		return false
 	}
 	n := int(head[26]) | int(head[27])<<8
 	name := string(head[30:min(len(head), 30+n)])
-	for _, end := range []string{"/data.pkl", "/.format_version", "/.data/serialization_id", "/version", "/byteorder"} {
+	for _, end := range []string{"/data.pkl", "/.format_version", "/.data/serialization_id", "/version", "/byteorder", "/data/0"} {
 		if strings.HasSuffix(name, end) {
 			return true
 		}

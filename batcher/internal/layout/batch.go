@@ -1,11 +1,7 @@
 package layout
 
 import (
-	"encoding/binary"
-	"sync"
-
 	flatbuffers "github.com/google/flatbuffers/go"
-	"github.com/klauspost/compress/zstd"
 )
 
 // field numbers of Arrow's flatbuffers tables (Message.fbs, Schema.fbs), as vtable
@@ -28,7 +24,6 @@ const (
 	fbVersionV5    = 4
 	fbHeaderSchema = 1
 	fbHeaderRecord = 3
-	fbCodecZstd    = 1
 	fbStructSize   = 16 // FieldNode and Buffer are two int64
 )
 
@@ -38,9 +33,11 @@ type Batch struct {
 	Rows    int
 	BodyLen int64
 
-	layout     *Layout
-	compressed bool
-	spans      []span // three of a column, the validity bitmap's empty; the third of a fixed-width column is empty
+	layout *Layout
+	codec  codec
+	// foreign: it has validity bitmaps, which say that nothing is null. Our writer makes none.
+	foreign bool
+	spans   []span // three of a column, the validity bitmap's empty; the third of a fixed-width column is empty
 }
 
 type span struct{ off, n int64 }
@@ -64,10 +61,12 @@ func (l *Layout) Open(meta []byte, minRows, maxRows int) (b *Batch, err error) {
 	b = &Batch{Rows: int(rows), BodyLen: msg.bodyLen, layout: l}
 	if o := flatbuffers.UOffsetT(batch.Offset(fbBatchCompression)); o != 0 {
 		c := table{flatbuffers.Table{Bytes: meta, Pos: batch.Indirect(o + batch.Pos)}}
-		if c.GetInt8Slot(fbCompressionCodec, 0) != fbCodecZstd || c.GetInt8Slot(fbCompressionMethod, 0) != 0 {
-			return nil, corrupt("its buffers are compressed by something else than zstd")
+		if c.GetInt8Slot(fbCompressionMethod, 0) != 0 {
+			return nil, corrupt("its buffers are compressed as something else than buffers")
 		}
-		b.compressed = true
+		if b.codec = codecs[c.GetInt8Slot(fbCompressionCodec, 0)]; b.codec == nil {
+			return nil, corrupt("its buffers are compressed by something else than LZ4 and zstd")
+		}
 	}
 	nodes, nn := batch.vector(fbBatchNodes)
 	buffers, nb := batch.vector(fbBatchBuffers)
@@ -95,8 +94,11 @@ func (l *Layout) Open(meta []byte, minRows, maxRows int) (b *Batch, err error) {
 	}
 	for i, c := range l.columns {
 		at := nodes + flatbuffers.UOffsetT(i*fbStructSize)
-		if batch.GetInt64(at) != rows || batch.GetInt64(at+8) != 0 {
-			return nil, corrupt("column %s has another length, or nulls", c.name)
+		if batch.GetInt64(at) != rows {
+			return nil, corrupt("column %s has another length", c.name)
+		}
+		if batch.GetInt64(at+8) != 0 {
+			return nil, corrupt("column %s has nulls", c.name)
 		}
 		var s [3]span
 		for j := range s {
@@ -107,9 +109,7 @@ func (l *Layout) Open(meta []byte, minRows, maxRows int) (b *Batch, err error) {
 				return nil, err
 			}
 		}
-		if s[0].n != 0 {
-			return nil, corrupt("column %s has a validity bitmap", c.name)
-		}
+		b.foreign = b.foreign || s[0].n != 0 // with no nulls a bitmap says nothing
 		b.spans = append(b.spans, s[:]...)
 	}
 	return b, nil
@@ -138,10 +138,10 @@ func (b *Batch) Column(i int, raw []byte, maxValue int) (values, data []byte, er
 	take := func(s span, limit int64) ([]byte, error) {
 		lo := s.off - first.off
 		part := raw[lo : lo+s.n : lo+s.n]
-		if !b.compressed || len(part) == 0 {
+		if b.codec == nil || len(part) == 0 {
 			return part, nil
 		}
-		return inflate(part, limit)
+		return inflate(b.codec, part, limit)
 	}
 	width := int64(c.width)
 	if c.width == 0 {
@@ -167,33 +167,6 @@ func (b *Batch) Column(i int, raw []byte, maxValue int) (values, data []byte, er
 		return nil, nil, corrupt("column %s: %v", c.name, err)
 	}
 	return values, data, nil
-}
-
-// decoder is shared: it keeps no state between calls, and makes no more than there is
-// room for.
-var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecodeAllCapLimit(true))
-})
-
-// inflate decompresses a buffer of Arrow's compressed form: its length, then a zstd
-// frame, which carries a checksum. It makes no more than limit bytes.
-func inflate(raw []byte, limit int64) ([]byte, error) {
-	if len(raw) < 8 {
-		return nil, corrupt("a compressed buffer of %d bytes", len(raw))
-	}
-	n := int64(binary.LittleEndian.Uint64(raw))
-	if n < 0 || n > limit {
-		return nil, corrupt("a buffer that claims %d bytes, over %d", n, limit)
-	}
-	d, err := decoder()
-	if err != nil {
-		return nil, err
-	}
-	out, err := d.DecodeAll(raw[8:], make([]byte, 0, n))
-	if err == nil && int64(len(out)) != n {
-		err = corrupt("a buffer of %d bytes that claims %d", len(out), n)
-	}
-	return out, err
 }
 
 // SchemaMetadata reads the key-value pairs of a schema message's metadata, which is

@@ -15,4 +15,9 @@
 // many batches, whose schema message also carries the run (SchemaMetadata), and
 // those of a recipe log are compressed by zstd: what a buffer claims to hold is
 // bounded by the rows before anything is allocated.
+//
+// A file may have been written again by another Arrow. Of it is taken: another schema
+// message that says the same of the columns (SameFields), columns that may have nulls and have
+// none, validity bitmaps then, LZ4 as well as zstd, and buffers that a compressing writer left
+// as they were. No byte of it reaches Arrow's own reader.
 package layout

@@ -104,8 +104,8 @@ func (l *Layout) Parse(data []byte, rows int) (bufs [][]byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.compressed {
-		return nil, corrupt("its buffers are compressed")
+	if b.codec != nil || b.foreign {
+		return nil, corrupt("its buffers are compressed, or it has validity bitmaps")
 	}
 	if b.BodyLen != int64(len(body)) {
 		return nil, corrupt("a body of %d bytes, not %d", b.BodyLen, len(body))

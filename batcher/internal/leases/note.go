@@ -44,6 +44,9 @@ type Note struct {
 	Window int64         `json:"window"`
 	Keep   int64         `json:"keep"`
 	Left   bool          `json:"left"` // it has closed; Cursor is where it stopped
+	// Reads: it takes batches and issues no tasks: the others issue them for it, while it is no
+	// more than a window behind them. Builds that do not know it wait for it to issue them.
+	Reads bool `json:"reads,omitempty"`
 	// Rate is its steps a second over the last minute, by its own clock; absent before it has
 	// done one, and from builds that do not say.
 	Rate float64 `json:"rate,omitempty"`

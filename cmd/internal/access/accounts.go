@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,19 +30,22 @@ type shared struct {
 	guests  []broker.Role
 }
 
-// sharing lists the subjects that guests have access to, each once.
-func sharing() []shared {
+// sharing lists the subjects that guests have access to, each once. What a reader has access to
+// is a part of what others have, and is no export of its own: what it imports is narrower.
+func (a *account) sharing() []shared {
 	var out []shared
 	add := func(subject string, stream bool, r broker.Role) {
 		for i := range out {
-			if s := &out[i]; s.subject == subject && s.stream == stream {
-				s.guests = append(s.guests, r)
+			if s := &out[i]; s.stream == stream && covers(s.subject, subject) {
+				if !slices.Contains(s.guests, r) {
+					s.guests = append(s.guests, r)
+				}
 				return
 			}
 		}
 		out = append(out, shared{subject, stream, []broker.Role{r}})
 	}
-	for _, r := range broker.Roles() {
+	for _, r := range a.roles { // readers come last
 		services, hears := r.Reach()
 		for _, s := range services {
 			add(s, false, r)
@@ -51,6 +55,20 @@ func sharing() []shared {
 		}
 	}
 	return out
+}
+
+// covers reports whether every subject of the narrow pattern is one of the wide pattern.
+func covers(wide, narrow string) bool {
+	w, n := strings.Split(wide, "."), strings.Split(narrow, ".")
+	for i, token := range w {
+		switch {
+		case token == ">":
+			return len(n) > i
+		case i >= len(n) || token != n[i] && (token != "*" || n[i] == ">"):
+			return false
+		}
+	}
+	return len(w) == len(n)
 }
 
 // kind is the export's type in the broker's configuration.
@@ -77,6 +95,12 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 			if err != nil {
 				return keyError(a.name, err)
 			}
+			if !slices.Contains(broker.Roles(), r) { // a reader's are its own
+				fmt.Fprintf(b, "      { nkey: %q, permissions: ", public)
+				writePermissions(b, "      ", r.Permissions())
+				b.WriteString("      }\n")
+				continue
+			}
 			fmt.Fprintf(b, "      { nkey: %q, permissions: $%s }\n", public, roleName(r))
 		}
 		b.WriteString("    ]\n")
@@ -85,11 +109,11 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 	limits := fmt.Sprintf("    limits: { max_connections: %d }\n", q.Connections) // one tenant must not take them all
 	fmt.Fprintf(b, "  %q: {\n    jetstream: { max_mem: %d, max_file: %d, max_streams: %d, max_consumers: %d }\n%s",
 		a.name, q.Memory, q.Store, q.Streams, q.Consumers, limits)
-	if err := users(false, broker.Roles()...); err != nil {
+	if err := users(false, a.roles...); err != nil {
 		return err
 	}
 	b.WriteString("    exports: [\n")
-	for _, s := range sharing() {
+	for _, s := range a.sharing() {
 		var to []string
 		for _, r := range s.guests {
 			to = append(to, fmt.Sprintf("%q", a.guest(r)))
@@ -101,7 +125,7 @@ func (a *account) conf(b *strings.Builder, q Quota) error {
 		fmt.Fprintf(b, "      { %s: %q,%s accounts: [%s] }\n", s.kind(), s.subject, answers, strings.Join(to, ", "))
 	}
 	b.WriteString("    ]\n  }\n")
-	for _, r := range broker.Roles() {
+	for _, r := range a.roles {
 		if !r.Guest() {
 			continue
 		}
@@ -155,7 +179,7 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 	}
 	kinds := map[bool]jwt.ExportType{false: jwt.Service, true: jwt.Stream}
 	guests := map[broker.Role]*jwt.AccountClaims{}
-	for _, s := range sharing() {
+	for _, s := range a.sharing() {
 		export := &jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]}
 		if s.several() {
 			export.ResponseType = jwt.ResponseTypeStream
@@ -172,7 +196,15 @@ func (a *account) claims(q Quota) ([]*jwt.AccountClaims, error) {
 				guests[r].Limits.Conn = int64(q.Connections)
 				out = append(out, guests[r])
 			}
-			guests[r].Imports.Add(&jwt.Import{Name: s.subject, Account: id, Subject: jwt.Subject(s.subject), Type: kinds[s.stream]})
+		}
+	}
+	for r, guest := range guests {
+		services, hears := r.Reach()
+		for _, stream := range []bool{false, true} {
+			subjects := map[bool][]string{false: services, true: hears}[stream]
+			for _, subject := range subjects {
+				guest.Imports.Add(&jwt.Import{Name: subject, Account: id, Subject: jwt.Subject(subject), Type: kinds[stream]})
+			}
 		}
 	}
 	return out, nil

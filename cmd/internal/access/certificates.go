@@ -28,7 +28,7 @@ type pair struct {
 // certificates issues the broker's certificate and one for each role of each tenant,
 // signed by the folder's authority, which is kept. They are issued again each time: run
 // it before they expire.
-func (o KeyOptions) certificates(tenants []string) error {
+func (o KeyOptions) certificates(tenants []account) error {
 	now := time.Now().Add(-time.Hour) // clocks differ
 	ca, err := o.authority(now)
 	if err != nil {
@@ -49,13 +49,13 @@ func (o KeyOptions) certificates(tenants []string) error {
 		return err
 	}
 	for _, t := range tenants {
-		for _, r := range broker.Roles() {
+		for _, r := range t.roles {
 			client := &x509.Certificate{
-				Subject:   pkix.Name{CommonName: string(r), Organization: []string{t}},
+				Subject:   pkix.Name{CommonName: string(r), Organization: []string{t.name}},
 				NotBefore: now, NotAfter: now.Add(o.Valid),
 				KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 			}
-			if _, err := issue(filepath.Join(o.Dir, t, string(r)), client, ca); err != nil {
+			if _, err := issue(filepath.Join(o.Dir, t.name, string(r)), client, ca); err != nil {
 				return err
 			}
 		}

@@ -20,25 +20,30 @@ func RolesConf() string {
 	b.WriteString(`# What each role may do in its tenant's account. Written by ` + "`resslt keys --roles`" + ` from
 # batcher/broker/role.go, where the reasons stand; a test lets every role do its work under
 # it. Use:  include "roles.conf"  and in a user  permissions: $` + roleName(broker.RoleWorker) + "\n")
-	list := func(indent, what string, subjects []string) {
-		fmt.Fprintf(&b, "%s%s: [\n", indent, what)
-		for _, s := range subjects {
-			fmt.Fprintf(&b, "%s  %q\n", indent, s)
-		}
-		fmt.Fprintf(&b, "%s]\n", indent)
-	}
 	for _, r := range broker.Roles() {
-		p := r.Permissions()
-		fmt.Fprintf(&b, "\n%s: {\n  publish: {\n", roleName(r))
-		list("    ", "allow", p.Publish)
-		if len(p.DenyPublish) > 0 {
-			list("    ", "deny", p.DenyPublish)
-		}
-		b.WriteString("  }\n  subscribe: {\n")
-		list("    ", "allow", p.Subscribe)
-		b.WriteString("  }\n}\n")
+		fmt.Fprintf(&b, "\n%s: ", roleName(r))
+		writePermissions(&b, "", r.Permissions())
 	}
 	return b.String()
+}
+
+// writePermissions writes a role's permissions as a block of the broker's configuration.
+func writePermissions(b *strings.Builder, indent string, p broker.Permissions) {
+	list := func(what string, subjects []string) {
+		fmt.Fprintf(b, "%s    %s: [\n", indent, what)
+		for _, s := range subjects {
+			fmt.Fprintf(b, "%s      %q\n", indent, s)
+		}
+		fmt.Fprintf(b, "%s    ]\n", indent)
+	}
+	fmt.Fprintf(b, "{\n%s  publish: {\n", indent)
+	list("allow", p.Publish)
+	if len(p.DenyPublish) > 0 {
+		list("deny", p.DenyPublish)
+	}
+	fmt.Fprintf(b, "%s  }\n%s  subscribe: {\n", indent, indent)
+	list("allow", p.Subscribe)
+	fmt.Fprintf(b, "%s  }\n%s}\n", indent, indent)
 }
 
 // configurations writes tls.conf, roles.conf and accounts.conf.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -29,6 +30,8 @@ type KeyOptions struct {
 	At string
 	// Tenants each get an account: letters, digits, '-' and '_'.
 	Tenants []string
+	// Readers get keys of their own in each of Tenants, as those that were found there do.
+	Readers []Reader
 	// Hosts are the names and addresses in the broker's certificate; default localhost
 	// and 127.0.0.1.
 	Hosts []string
@@ -39,6 +42,9 @@ type KeyOptions struct {
 	// Valid is the lifetime of certificates; default one year. The authority's is ten.
 	Valid time.Duration
 }
+
+// Reader is who may read a run and hold a lease on it under a trainer's name.
+type Reader struct{ Run, Name string }
 
 // Quota bounds the contents of a tenant's account.
 type Quota struct {
@@ -98,6 +104,14 @@ func (o KeyOptions) Validate() error {
 			return bad(fmt.Sprintf("tenant %q", t), "is not a valid name", "use 1 to 64 of letters, digits, '-' and '_', other than "+systemAccount)
 		}
 	}
+	for _, r := range o.Readers {
+		if schemas.CheckRunName(r.Run) != nil || schemas.CheckRunName(r.Name) != nil {
+			return bad(fmt.Sprintf("reader %q", r.Run+"/"+r.Name), "is not a run and a name", "give --reader RUN/NAME, each 1 to 64 of letters, digits, '-' and '_'")
+		}
+	}
+	if len(o.Readers) > 0 && len(o.Tenants) == 0 {
+		return bad("reader", "is of no tenant", "say whose run it is with --tenant")
+	}
 	return nil
 }
 
@@ -108,6 +122,7 @@ const systemAccount = "SYS"
 // accounts.
 type account struct {
 	name   string
+	roles  []broker.Role // in the order in which they are written
 	key    nkeys.KeyPair
 	users  map[broker.Role]nkeys.KeyPair
 	guests map[broker.Role]nkeys.KeyPair
@@ -125,6 +140,7 @@ type account struct {
 //	TENANT/ROLE.nk           --nkey
 //	TENANT/ROLE.creds        --creds
 //	TENANT/ROLE.pem .key     --tls-cert, --tls-key
+//	TENANT/reader.RUN.NAME.* the same for a reader
 //
 // Secrets have mode 0600. Errors wrap errs.ErrUsage for invalid options, ErrUnavailable
 // if the folder cannot be written, ErrCorrupt if a key in it cannot be parsed.
@@ -153,13 +169,17 @@ func Keys(o KeyOptions) error {
 	}
 	var accounts []account
 	for _, t := range tenants {
-		a, err := o.account(t, broker.Roles())
+		roles, err := o.roles(t)
+		if err != nil {
+			return err
+		}
+		a, err := o.account(t, roles)
 		if err != nil {
 			return err
 		}
 		accounts = append(accounts, a)
 	}
-	if err := o.certificates(tenants); err != nil {
+	if err := o.certificates(accounts); err != nil {
 		return err
 	}
 	if err := o.credentials(operator, system, accounts); err != nil {
@@ -191,9 +211,32 @@ func (o KeyOptions) allTenants() ([]string, error) {
 	return tenants, nil
 }
 
+// roles are a tenant's: those that every one has, the readers that are asked for, and those in
+// the folder.
+func (o KeyOptions) roles(tenant string) ([]broker.Role, error) {
+	var readers []broker.Role
+	if slices.Contains(o.Tenants, tenant) {
+		for _, r := range o.Readers {
+			readers = append(readers, broker.Reader(r.Run, r.Name))
+		}
+	}
+	dir := filepath.Join(o.Dir, tenant)
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, keyError(dir, err)
+	}
+	for _, f := range files {
+		if p := strings.Split(f.Name(), "."); len(p) == 4 && p[0] == string(broker.RoleReader) && p[3] == "nk" {
+			readers = append(readers, broker.Reader(p[1], p[2]))
+		}
+	}
+	slices.Sort(readers)
+	return append(broker.Roles(), slices.Compact(readers)...), nil
+}
+
 // account reads or makes the keys of an account.
 func (o KeyOptions) account(name string, roles []broker.Role) (account, error) {
-	a := account{name: name, users: map[broker.Role]nkeys.KeyPair{}, guests: map[broker.Role]nkeys.KeyPair{}}
+	a := account{name: name, roles: roles, users: map[broker.Role]nkeys.KeyPair{}, guests: map[broker.Role]nkeys.KeyPair{}}
 	dir := filepath.Join(o.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return a, keyError(dir, err)

@@ -245,8 +245,13 @@ var forbidden = map[broker.Role][]string{
 // refuse tries everything that is forbidden, and sees that each is refused by name.
 func refuse(t *testing.T, c *client, role broker.Role) {
 	t.Helper()
+	refuseAll(t, c, role, forbidden[role])
+}
+
+func refuseAll(t *testing.T, c *client, role broker.Role, subjects []string) {
+	t.Helper()
 	before := len(c.refusals())
-	for _, subject := range forbidden[role] {
+	for _, subject := range subjects {
 		if err := c.nc.Publish(subject, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +270,7 @@ func refuse(t *testing.T, c *client, role broker.Role) {
 	if err := c.nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := append(append([]string(nil), forbidden[role]...), others...)
+	want := append(append([]string(nil), subjects...), others...)
 	for deadline := time.Now().Add(5 * time.Second); len(c.refusals())-before < len(want) && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -1,0 +1,243 @@
+package foreign
+
+import (
+	"bufio"
+	"encoding/binary"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas/errs"
+	"resslt/schemas/errs/errstest"
+	"resslt/train/safetensors"
+)
+
+// resnet18 are a few keys of a ResNet, enough to know it by.
+var resnet18 = []string{"conv1.weight", "bn1.weight", "bn1.num_batches_tracked", "layer1.0.conv1.weight", "layer4.1.bn2.weight"}
+
+func below(prefix string, keys ...string) (out []string) {
+	if len(keys) == 0 {
+		keys = resnet18
+	}
+	for _, k := range keys {
+		out = append(out, prefix+k)
+	}
+	return out
+}
+
+// TestLayouts: where the encoders of other projects' checkpoints are, by their keys as
+// package pth gives them.
+func TestLayouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		names   []string
+		student string // prefix
+		teacher string // "-": none
+		ema     string
+	}{
+		"official ReSSL": {slices.Concat(below("model.module.encoder_q.net."), below("model.module.encoder_k.net."), []string{"model.module.queue"}),
+			"model.module.encoder_q.net.", "model.module.encoder_k.net.", "-"},
+		"MoCo v1, v2": {slices.Concat(below("state_dict.module.encoder_q."), []string{"state_dict.module.encoder_q.fc.0.weight"}, below("state_dict.module.encoder_k.")),
+			"state_dict.module.encoder_q.", "state_dict.module.encoder_k.", "-"},
+		"MoCo v3":         {slices.Concat(below("state_dict.module.base_encoder."), below("state_dict.module.momentum_encoder.")), "state_dict.module.base_encoder.", "state_dict.module.momentum_encoder.", "-"},
+		"SimSiam":         {slices.Concat(below("state_dict.module.encoder."), []string{"state_dict.module.predictor.0.weight"}), "state_dict.module.encoder.", "-", "-"},
+		"SwAV":            {slices.Concat(below("module."), []string{"module.projection_head.0.weight", "module.prototypes.weight"}), "module.", "-", "-"},
+		"DINO, whole":     {slices.Concat(below("student.module.backbone."), below("teacher.backbone.")), "student.module.backbone.", "teacher.backbone.", "-"},
+		"DINO, backbone":  {below(""), "", "-", "-"},
+		"BYOL":            {slices.Concat(below("state_dict.online_network.encoder."), below("state_dict.target_network.encoder.")), "state_dict.online_network.encoder.", "state_dict.target_network.encoder.", "-"},
+		"BYOL, Lightly's": {slices.Concat(below("state_dict.backbone."), below("state_dict.backbone_momentum.")), "state_dict.backbone.", "state_dict.backbone_momentum.", "-"},
+		"VICReg":          {slices.Concat(below("model.module.backbone."), []string{"model.module.projector.0.weight"}), "model.module.backbone.", "-", "-"},
+		"Barlow Twins":    {slices.Concat(below("model.module.backbone."), []string{"model.module.bn.running_mean"}), "model.module.backbone.", "-", "-"},
+		"MMSelfSup":       {slices.Concat(below("state_dict.backbone."), below("state_dict.target_generator.0.")), "state_dict.backbone.", "state_dict.target_generator.0.", "-"},
+		"MMSelfSup, EMA":  {slices.Concat(below("state_dict.backbone."), below("ema_state_dict.module.backbone.")), "state_dict.backbone.", "ema_state_dict.module.backbone.", "ema_state_dict.module.backbone."},
+		"timm":            {slices.Concat(below("state_dict."), below("state_dict_ema.")), "state_dict.", "state_dict_ema.", "state_dict_ema."},
+		"solo-learn":      {slices.Concat(below("state_dict.backbone."), below("state_dict.momentum_backbone.")), "state_dict.backbone.", "state_dict.momentum_backbone.", "-"},
+		"Lightning":       {below("state_dict.model.backbone."), "state_dict.model.backbone.", "-", "-"},
+		"torch.compile":   {below("state_dict._orig_mod.backbone."), "state_dict._orig_mod.backbone.", "-", "-"},
+		"DDP, compiled":   {below("model.module._orig_mod."), "model.module._orig_mod.", "-", "-"},
+		"a teacher alone": {below("teacher.backbone."), "teacher.backbone.", "teacher.backbone.", "-"},
+		"three networks": {slices.Concat(below("student."), below("teacher."), below("model_ema.")),
+			"student.", "teacher.", "model_ema."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := find(c.names)
+			for want, prefix := range map[Role]string{"": c.student, Teacher: c.teacher, EMA: c.ema} {
+				var got []string
+				for _, fit := range choose(all, want) {
+					got = append(got, fit.prefix)
+				}
+				if prefix == "-" && len(got) > 0 || prefix != "-" && !slices.Equal(got, []string{prefix}) {
+					t.Errorf("%q is %q, want %q", want, got, prefix)
+				}
+			}
+			for _, fit := range all {
+				if keys := fit.keys(c.names); len(keys) != len(resnet18) {
+					t.Errorf("%q has %d keys", fit.prefix, len(keys))
+				}
+			}
+		})
+	}
+}
+
+// networks reads testdata/NAME.txt: keys and sizes, by who names them.
+func networks(t *testing.T, name string) map[string]map[string]string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := map[string]map[string]string{"timm": {}, "torchvision": {}}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		who, rest, _ := strings.Cut(lines.Text(), " ")
+		key, size, _ := strings.Cut(rest, " ")
+		out[who][key] = size
+	}
+	return out
+}
+
+// TestTimm: every key of torchvision's networks has the name and the sizes that timm has, and
+// comes back.
+func TestTimm(t *testing.T) {
+	for _, name := range []string{"efficientnet_b0", "efficientnet_b1", "mobilenetv3_large_100", "resnet50"} {
+		t.Run(name, func(t *testing.T) {
+			n := networks(t, name)
+			var keys, theirs []string
+			for k := range n["torchvision"] {
+				keys = append(keys, k)
+			}
+			names, err := Timm(keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k := range n["timm"] {
+				theirs = append(theirs, "x."+k)
+			}
+			found := find(theirs)
+			if len(found) != 1 {
+				t.Fatalf("found %v", found)
+			}
+			back := found[0].keys(theirs)
+			for k, size := range n["torchvision"] {
+				if got, ok := n["timm"][names[k]]; !ok || got != size {
+					t.Errorf("%s %s is %q of %s in timm", k, size, names[k], got)
+				}
+				if b := back["x."+names[k]]; b != k {
+					t.Errorf("%s comes back as %q", k, b)
+				}
+			}
+			extra := len(n["timm"]) - len(n["torchvision"])
+			if head := name == "mobilenetv3_large_100"; head && extra != 2 || !head && extra != 0 {
+				t.Errorf("timm has %d keys more", extra)
+			}
+			if len(back) != len(n["torchvision"]) {
+				t.Errorf("%d keys come back of %d", len(back), len(n["torchvision"]))
+			}
+		})
+	}
+	_, err := Timm([]string{"features.0.0.weight", "features.3.odd.weight"})
+	errstest.Want(t, err, errs.ErrUnsupported, "features.3.odd.weight")
+}
+
+func file(t *testing.T, tensors ...safetensors.Tensor) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	if err := safetensors.WriteFile(path, tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// of are the tensors of a small ResNet below a prefix, of one number each.
+func of(prefix string, v float32) (out []safetensors.Tensor) {
+	for _, k := range resnet18 {
+		out = append(out, safetensors.Tensor{Name: prefix + k, DType: safetensors.F32, Shape: []int64{1}, Data: binary.LittleEndian.AppendUint32(nil, math.Float32bits(v))})
+	}
+	return out
+}
+
+// TestChoice: which encoder is read where there are several, and what is said where that is
+// not clear.
+func TestChoice(t *testing.T) {
+	two := file(t, append(of("a.", 1), of("b.", 2)...)...)
+	same := file(t, append(of("a.", 1), of("b.", 1)...)...)
+	pair := file(t, append(of("student.", 1), of("teacher.", 2)...)...)
+	vit := file(t, safetensors.Tensor{Name: "module.backbone.blocks.0.attn.qkv.weight", DType: safetensors.F32, Shape: []int64{0}},
+		safetensors.Tensor{Name: "head.weight", DType: safetensors.F32, Shape: []int64{0}})
+	small := file(t, safetensors.Tensor{Name: "backbone.0.weight", DType: safetensors.F32, Shape: []int64{0}},
+		safetensors.Tensor{Name: "backbone.2.0.conv1.weight", DType: safetensors.F32, Shape: []int64{0}})
+	for name, c := range map[string]struct {
+		path string
+		want Want
+		v    float32 // of its tensors; 0 where it is refused
+		kind error
+		says []string
+	}{
+		"copies":          {same, Want{}, 1, nil, nil},
+		"by prefix":       {two, Want{Prefix: "b."}, 2, nil, nil},
+		"without its dot": {two, Want{Prefix: "b"}, 2, nil, nil},
+		"the student":     {pair, Want{}, 1, nil, nil},
+		"the teacher":     {pair, Want{Role: Teacher}, 2, nil, nil},
+		"two":             {two, Want{}, 0, errs.ErrUsage, []string{"several encoders", `--prefix, one of "a.", "b."`}},
+		"no such prefix":  {two, Want{Prefix: "c."}, 0, errs.ErrNotFound, []string{`"c."`, `one of "a.", "b."`}},
+		"no EMA":          {pair, Want{Role: EMA}, 0, errs.ErrNotFound, []string{"no ema", `"student.", "teacher."`}},
+		"a transformer":   {vit, Want{}, 0, errs.ErrUnsupported, []string{"no ResNet", "among its 2 tensors", `"module.backbone.blocks" (1)`, `"head" (1)`}},
+		"without a ReLU":  {small, Want{}, 0, errs.ErrUnsupported, []string{"ReLU"}},
+		"no tensors":      {file(t), Want{}, 0, errs.ErrUnsupported, []string{"without tensors"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := Read(c.path, c.want)
+			if c.v == 0 {
+				errstest.Want(t, err, c.kind, c.says...)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range e.Tensors {
+				if strings.HasSuffix(x.Name, "tracked") {
+					if x.DType != safetensors.I64 || binary.LittleEndian.Uint64(x.Data) != uint64(c.v) {
+						t.Errorf("%s is %s %v", x.Name, x.DType, x.Data)
+					}
+				} else if got := math.Float32frombits(binary.LittleEndian.Uint32(x.Data)); got != c.v || !slices.Contains(resnet18, x.Name) {
+					t.Errorf("%s is %g, want %g", x.Name, got, c.v)
+				}
+			}
+			if len(e.Tensors) != len(resnet18) {
+				t.Errorf("%d tensors", len(e.Tensors))
+			}
+		})
+	}
+}
+
+// TestWiden: numbers of every type become float32 as PyTorch's .float() has them.
+func TestWiden(t *testing.T) {
+	le := binary.LittleEndian
+	for _, c := range []struct {
+		dtype safetensors.DType
+		data  []byte
+		want  float32
+	}{
+		{safetensors.F16, le.AppendUint16(nil, 0x3c00), 1},
+		{safetensors.F16, le.AppendUint16(nil, 0xc2fe), -3.49609375},
+		{safetensors.F16, le.AppendUint16(nil, 0x0001), 5.9604645e-8},
+		{safetensors.F16, le.AppendUint16(nil, 0x7bff), 65504},
+		{safetensors.F16, le.AppendUint16(nil, 0xfc00), float32(math.Inf(-1))},
+		{safetensors.BF16, le.AppendUint16(nil, 0x4049), 3.140625},
+		{safetensors.F64, le.AppendUint64(nil, math.Float64bits(0.1)), 0.1},
+		{safetensors.I64, le.AppendUint64(nil, math.MaxUint64), -1},
+		{safetensors.I32, le.AppendUint32(nil, 7), 7},
+	} {
+		x := safetensors.Tensor{Name: "w", DType: c.dtype, Shape: []int64{1}, Data: c.data}
+		if err := widen(&x); err != nil {
+			t.Fatal(err)
+		}
+		if got := math.Float32frombits(le.Uint32(x.Data)); got != c.want || x.DType != safetensors.F32 {
+			t.Errorf("%s %x is %g, want %g", c.dtype, c.data, got, c.want)
+		}
+	}
+	err := widen(&safetensors.Tensor{Name: "w", DType: safetensors.Bool, Data: []byte{1}})
+	errstest.Want(t, err, errs.ErrUnsupported, "BOOL")
+}
