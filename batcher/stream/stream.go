@@ -339,6 +339,11 @@ func (s *Stream) Done(next int64) {
 	}
 }
 
+// Lacks says in a line what the step lacks that Next waits for, and what the workers say of it.
+func (s *Stream) Lacks(ctx context.Context) string {
+	return fmt.Sprintf("%d of its %d chunks have not come%s", len(s.asm.Missing(s.at())), s.run.Spec().Chunks(), s.troubles(ctx))
+}
+
 // troubles is what the workers that are there have against the run, as the end of an error;
 // "" where they say nothing.
 func (s *Stream) troubles(ctx context.Context) string {

@@ -166,8 +166,15 @@ func (e *Embedded) Tier() string { return e.tier }
 // Redelivered counts the tasks that were given out again, in the whole run.
 func (e *Embedded) Redelivered() int64 { return e.worker.Stats().Redelivered }
 
-// Failed is closed when the worker has ended by itself.
+// Failed is closed when the worker has ended by itself, and Cause says why.
 func (e *Embedded) Failed() <-chan struct{} { return e.working.Done() }
+
+// Cause is why the worker has ended by itself; Close does not repeat it.
+func (e *Embedded) Cause() error {
+	err := context.Cause(e.working)
+	e.told.Store(e.told.Load() || err != nil)
+	return err
+}
 
 // Open lets the worker begin and opens a stream of what it makes. The stream ends when the
 // worker fails: nobody else may be there to make the batches.

@@ -24,6 +24,7 @@ type Supply interface {
 type Stream interface {
 	Next(ctx context.Context) (*schemas.Batch, error)
 	Done(next int64)
+	Lacks(ctx context.Context) string
 	Stats() stream.Stats
 	Close() error
 }
