@@ -6,27 +6,17 @@ import (
 	"sync"
 	"testing"
 
+	"resslt/cmd/internal/serve/peer"
 	"resslt/schemas"
 )
 
-// want checks that what came is the batch of a step, rows lo to hi.
-func (p *peer) want(e event, truth []*schemas.Batch, step int64, lo, hi int) {
-	p.t.Helper()
-	if e.Batch == nil {
-		p.t.Fatalf("%+v in place of step %d", e, step)
-	}
-	if got, want := digest(e.Batch, 0, e.Size), digest(truth[step], lo, hi); e.Batch.Step != step || got != want {
-		p.t.Fatalf("step %d with %s, want step %d with %s", e.Batch.Step, got, step, want)
-	}
-}
-
 // drink takes all batches from a step on, and checks them and the events between them.
-func (p *peer) drink(truth []*schemas.Batch, from int64, lo, hi int) {
+func (p *drinker) drink(truth []*schemas.Batch, from int64, lo, hi int) {
 	p.t.Helper()
 	for step := from; step < p.Steps; step++ {
 		e := p.next()
 		p.want(e, truth, step, lo, hi)
-		p.done(e)
+		p.done(step, e)
 		if (step+1)%p.StepsPerEpoch == 0 {
 			if e := p.next(); e.Event != "epoch" || e.Epoch != step/p.StepsPerEpoch {
 				p.t.Fatalf("%+v in place of the end of epoch %d", e, step/p.StepsPerEpoch)
@@ -65,18 +55,17 @@ func TestBatchesAreTheRuns(t *testing.T) {
 				c.change(&o)
 			}
 			r := start(t, o)
-			p := connect(t, r, func(h *hello) { h.Shared = c.listen == "" && c.name != "socket" })
-			if (p.Shared != nil) != c.ring {
-				t.Fatalf("a ring: %v", p.Shared)
+			p := connect(t, r, func(h *peer.Hello) { h.Shared = c.listen == "" && c.name != "socket" })
+			if (p.Ring != nil) != c.ring {
+				t.Fatalf("a ring: %v", p.Ring)
 			}
 			want := truth
 			if o.NoPlans {
 				want = withoutPlans(truth)
 			}
 			p.drink(want, 0, 0, 8)
-			p.write(header(frameBye, 0))
-			if _, _, _, err := p.tryRead(); err == nil {
-				t.Error("the server goes on after a bye")
+			if err := p.Bye(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -110,7 +99,7 @@ func TestWelcome(t *testing.T) {
 	o := options(t, nil)
 	o.Epochs = 0
 	p := connect(t, start(t, o), nil)
-	w := p.welcome
+	w := p.Welcome
 	if w.Epochs != 0 || w.StepsPerEpoch != 5 || w.Steps != schemas.MaxSteps/5*5 || w.BatchSize != 8 || w.Rows != [2]int{0, 8} || w.Samples != 43 {
 		t.Errorf("%+v", w)
 	}
@@ -128,17 +117,15 @@ func TestRanksAndNames(t *testing.T) {
 	o := options(t, nil)
 	truth := calm(t, o)
 	r := start(t, o)
-	var all sync.WaitGroup
+	ps := []*drinker{connect(t, r, func(h *peer.Hello) { h.Client, h.Shared = "other", true })}
 	for rank := range 4 {
-		p := connect(t, r, func(h *hello) { h.Rank, h.World, h.Shared = rank, 4, rank%2 == 0 })
+		p := connect(t, r, func(h *peer.Hello) { h.Rank, h.World, h.Shared = rank, 4, rank%2 == 0 })
 		if p.Rows != [2]int{2 * rank, 2*rank + 2} {
 			t.Fatalf("rank %d has rows %v", rank, p.Rows)
 		}
-		all.Go(func() { p.drink(truth, 0, 2*rank, 2*rank+2) })
+		ps = append(ps, p)
 	}
-	other := connect(t, r, func(h *hello) { h.Client, h.Shared = "other", true })
-	all.Go(func() { other.drink(truth, 0, 0, 8) })
-	all.Wait()
+	drinkAll(ps, truth)
 }
 
 // What was not acknowledged is handed out again, what was is not, and any step can be named.
@@ -158,7 +145,7 @@ func TestPositions(t *testing.T) {
 		{-1, 10, 0, 0},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			p := connect(t, r, func(h *hello) { h.From, h.Shared, h.Credits = c.from, true, 4 })
+			p := connect(t, r, func(h *peer.Hello) { h.From, h.Shared, h.Credits = c.from, true, 4 })
 			if p.refused != nil || p.From != c.begin {
 				t.Fatalf("begins at %d, want %d: %+v", p.From, c.begin, p.refused)
 			}
@@ -169,15 +156,12 @@ func TestPositions(t *testing.T) {
 				}
 				p.want(e, truth, step, 0, 8)
 				if n < c.acked {
-					p.done(e)
+					p.done(step, e)
 				}
 				n, step = n+1, step+1
 			}
-			p.write(header(frameBye, 0)) // in the order of the acknowledgements: they are taken by now
-			for {
-				if _, _, _, err := p.tryRead(); err != nil {
-					break
-				}
+			if err := p.Bye(); err != nil { // behind the acknowledgements
+				t.Error(err)
 			}
 		})
 	}
@@ -188,12 +172,18 @@ func TestHundredClients(t *testing.T) {
 	o := options(t, nil)
 	truth := calm(t, o)
 	r := start(t, o)
-	var all sync.WaitGroup
+	var ps []*drinker
 	for i := range 100 {
-		all.Go(func() {
-			p := connect(t, r, func(h *hello) { h.Client, h.Shared = fmt.Sprintf("c%d", i), i%2 == 0 })
-			p.drink(truth, 0, 0, 8)
-		})
+		ps = append(ps, connect(t, r, func(h *peer.Hello) { h.Client, h.Shared = fmt.Sprintf("c%d", i), i%2 == 0 }))
+	}
+	drinkAll(ps, truth)
+}
+
+// drinkAll has clients that are all connected drink at the same time.
+func drinkAll(ps []*drinker, truth []*schemas.Batch) {
+	var all sync.WaitGroup
+	for _, p := range ps {
+		all.Go(func() { p.drink(truth, 0, p.Rows[0], p.Rows[1]) })
 	}
 	all.Wait()
 }
