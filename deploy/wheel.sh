@@ -25,7 +25,7 @@ program() {
   ln -s "$("$2" -print-file-name=libjpeg.a)" "$static/"
   mkdir -p "$packed"
   env GOOS=linux GOARCH="$1" CGO_ENABLED=1 CC="$2" CGO_LDFLAGS="-L$static" \
-    "$go" build -trimpath -ldflags "-s -w ${LDFLAGS:-}" -o "$packed/resslt" ./cmd/resslt
+    "$go" build -ldflags "-s -w ${LDFLAGS:-}" -o "$packed/resslt" ./cmd/resslt
   rm -r "$static"
   ! "$objdump" -p "$packed/resslt" | grep -q 'NEEDED.*jpeg' || die "libjpeg-turbo is not linked into the program"
 }

@@ -18,7 +18,9 @@ class ProgramHook(BuildHookInterface[Any]):
         platform = os.environ.get("RESSLT_WHEEL_PLATFORM", "")
         program = Path(self.root) / "src/resslt/_bin/resslt"
         if bool(platform) != program.exists():
-            raise SystemExit(f"RESSLT_WHEEL_PLATFORM is {platform!r} and {program} {'exists' if program.exists() else 'is missing'}: use deploy/wheel.sh")
+            raise SystemExit(
+                f"RESSLT_WHEEL_PLATFORM is {platform!r} and {program} {'exists' if program.exists() else 'is missing'}: use deploy/wheel.sh"
+            )
         if platform:
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform}"
