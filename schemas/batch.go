@@ -16,8 +16,14 @@ type Batch struct {
 
 	Samples  []int64  // (Size) sample whose pixels the slot holds
 	Labels   []int32  // (Size) its class, or NoLabel
+	Planned  []int64  // (Size) sample that the order has there
+	Why      []string // (Size) why another took its place; "" where none did
 	Replaced int      // slots whose planned sample could not be decoded
 	Reasons  []string // one for each replaced slot, in one line
+
+	// Plans are what was drawn of each row, a view's rows after one another, in augment's
+	// encoding; nil unless the assembler was asked for them.
+	Plans [][][]byte
 
 	release func()
 }

@@ -13,6 +13,7 @@ import (
 // concurrent use; in a Stream one goroutine adds and another takes.
 type Assembler struct {
 	spec     *schemas.RunSpec
+	opts     Options
 	from, to int    // rows of a batch that are kept
 	wanted   []bool // chunks that a batch waits for, by index
 	wants    int    // their number
@@ -34,22 +35,45 @@ type building struct {
 
 // buffers are the recycled parts of a batch.
 type buffers struct {
-	pixels   [][]byte // one a view, (B,S,S,3)
-	samples  []int64  // (B)
-	labels   []int32  // (B)
-	planned  []int64  // (B)
-	reasons  []string // (B), "" where the slot holds the planned sample
+	pixels   [][]byte   // one a view, (B,S,S,3): the room's, or own
+	own      [][]byte   // of the assembler; nil until they are needed
+	roomy    bool       // pixels are the room's
+	samples  []int64    // (B)
+	labels   []int32    // (B)
+	planned  []int64    // (B)
+	reasons  []string   // (B), "" where the slot holds the planned sample
+	plans    [][][]byte // one a view, (B); nil where they are not asked for
 	replaced int
 }
 
-// New makes an assembler that takes no step below from, and whose batches are a part of the
-// run's. all has them wait for every chunk, not the part's alone.
-func New(spec *schemas.RunSpec, from int64, p Part, all bool) *Assembler {
-	a := &Assembler{spec: spec, steps: map[int64]*building{}, floor: from, wanted: make([]bool, spec.Chunks())}
-	a.from, a.to = p.Rows(spec.BatchSize)
+// Options say which batches an assembler makes.
+type Options struct {
+	From int64 // it takes no step below
+	Part Part  // the rows that a batch has
+	All  bool  // a batch waits for every chunk of its step, not the part's alone
+	// Plans has batches carry what was drawn of each row.
+	Plans bool
+	// Room, if set, has the pixels of batches written to where their reader wants them.
+	Room Room
+}
+
+// Room is memory for the pixels of some batches. It is called with the assembler's lock held,
+// and must not wait.
+type Room interface {
+	// Take gives a buffer for each view of a batch's rows, nil where none is free: then the
+	// assembler uses memory of its own.
+	Take() [][]byte
+	// Give takes back what Take gave, when the batch is released or never made.
+	Give(pixels [][]byte)
+}
+
+// New makes an assembler of the run's batches.
+func New(spec *schemas.RunSpec, o Options) *Assembler {
+	a := &Assembler{spec: spec, opts: o, steps: map[int64]*building{}, floor: o.From, wanted: make([]bool, spec.Chunks())}
+	a.from, a.to = o.Part.Rows(spec.BatchSize)
 	for c := range a.wanted {
 		lo, hi := spec.ChunkRange(c)
-		if a.wanted[c] = all || lo < a.to && hi > a.from; a.wanted[c] {
+		if a.wanted[c] = o.All || lo < a.to && hi > a.from; a.wanted[c] {
 			a.wants++
 		}
 	}
@@ -165,49 +189,76 @@ func (a *Assembler) dropBelow(step int64) {
 	for s, b := range a.steps {
 		if s < a.floor {
 			delete(a.steps, s)
-			if b.buf != nil {
-				a.free = append(a.free, b.buf)
-			}
+			a.recycle(b.buf)
 		}
 	}
 }
 
 // take gives buffers for one batch; a.mu is held.
 func (a *Assembler) take() *buffers {
+	var b *buffers
 	if n := len(a.free); n > 0 {
-		b := a.free[n-1]
+		b = a.free[n-1]
 		a.free = a.free[:n-1]
 		clear(b.reasons)
 		b.replaced = 0
-		return b
+	} else {
+		b = newBuffers(a.spec, a.to-a.from, a.opts.Plans)
 	}
-	return newBuffers(a.spec, a.to-a.from)
+	if a.opts.Room != nil {
+		b.pixels = a.opts.Room.Take()
+	}
+	if b.roomy = b.pixels != nil; !b.roomy {
+		b.pixels = b.ownPixels(a.spec)
+	}
+	return b
 }
 
 // freeBuffers bounds the buffers that are kept for later.
 const freeBuffers = 4
 
+// give takes back the buffers of a batch, nil for none.
 func (a *Assembler) give(b *buffers) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.recycle(b)
+}
+
+// recycle does the same; a.mu is held.
+func (a *Assembler) recycle(b *buffers) {
 	if b == nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	if b.roomy {
+		a.opts.Room.Give(b.pixels)
+	}
+	b.pixels, b.roomy = nil, false
 	if len(a.free) < freeBuffers {
 		a.free = append(a.free, b)
 	}
 }
 
-// newBuffers makes room for n rows.
-func newBuffers(spec *schemas.RunSpec, n int) *buffers {
-	b := &buffers{
-		pixels: make([][]byte, len(spec.Views)), samples: make([]int64, n), labels: make([]int32, n),
-		planned: make([]int64, n), reasons: make([]string, n),
-	}
-	for v, view := range spec.Views {
-		b.pixels[v] = make([]byte, n*view.Bytes())
+// newBuffers makes room for n rows, but for their pixels.
+func newBuffers(spec *schemas.RunSpec, n int, plans bool) *buffers {
+	b := &buffers{samples: make([]int64, n), labels: make([]int32, n), planned: make([]int64, n), reasons: make([]string, n)}
+	if plans {
+		b.plans = make([][][]byte, len(spec.Views))
+		for v := range b.plans {
+			b.plans[v] = make([][]byte, n)
+		}
 	}
 	return b
+}
+
+// ownPixels are the buffers' own pixels, made when they are first needed.
+func (b *buffers) ownPixels(spec *schemas.RunSpec) [][]byte {
+	if b.own == nil {
+		b.own = make([][]byte, len(spec.Views))
+		for v, view := range spec.Views {
+			b.own[v] = make([]byte, len(b.samples)*view.Bytes())
+		}
+	}
+	return b.own
 }
 
 // put copies those of a chunk's rows that are kept to their slots.
@@ -231,13 +282,19 @@ func (b *buffers) put(a *Assembler, c *wire.Chunk) {
 	for v, view := range a.spec.Views {
 		copy(b.pixels[v][at*view.Bytes():], c.Pixels[v][of*view.Bytes():end*view.Bytes()])
 	}
+	for v, rows := range b.plans {
+		for i, plan := range c.Plans[v][of:end] {
+			rows[at+i] = append(rows[at+i][:0], plan...)
+		}
+	}
 }
 
 // batch shows the buffers as a batch.
 func (b *buffers) batch(a *Assembler, step int64) *schemas.Batch {
 	batch := &schemas.Batch{
 		Step: step, Epoch: step / a.spec.StepsPerEpoch, Size: len(b.samples),
-		Views: a.spec.Views, Pixels: b.pixels, Samples: b.samples, Labels: b.labels, Replaced: b.replaced,
+		Views: a.spec.Views, Pixels: b.pixels, Samples: b.samples, Labels: b.labels,
+		Planned: b.planned, Why: b.reasons, Plans: b.plans, Replaced: b.replaced,
 	}
 	for i, r := range b.reasons {
 		if r != "" {

@@ -25,7 +25,7 @@ func TestAssembler(t *testing.T) {
 		}
 		return c
 	}
-	a := assemble.New(&spec, 2, assemble.Part{}, false)
+	a := assemble.New(&spec, assemble.Options{From: 2})
 	add := func(c *wire.Chunk, want bool) {
 		t.Helper()
 		if got, err := a.Add(c); err != nil || got != want {

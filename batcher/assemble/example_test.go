@@ -21,7 +21,7 @@ func ExampleAssembler() {
 		return
 	}
 	defer maker.Close()
-	enc, a := wire.NewEncoder(&spec), assemble.New(&spec, 0, assemble.Part{}, false)
+	enc, a := wire.NewEncoder(&spec), assemble.New(&spec, assemble.Options{})
 	for _, index := range []int{2, 0, 1} {
 		c := wire.NewChunk(&spec)
 		if err := produce.Chunk(context.Background(), &spec, source.Order(), maker, enc, 0, index, c); err != nil {

@@ -75,7 +75,7 @@ func ReplayPart(source Source, from int64, part assemble.Part, recorder stream.R
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Stream{
-		source: source, spec: spec, asm: assemble.New(spec, from, part, all), recorder: recorder,
+		source: source, spec: spec, asm: assemble.New(spec, assemble.Options{From: from, Part: part, All: all}), recorder: recorder,
 		steps: make(chan int64, replayAhead), cancel: cancel, joined: make(chan struct{}),
 	}
 	s.next.Store(from)

@@ -119,7 +119,7 @@ func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 		o.Storage = StorageMemory
 	}
 	if o.Window == 0 {
-		o.Window = defaultWindow(spec)
+		o.Window = DefaultWindow(spec)
 	}
 	if o.MaxBytes == 0 {
 		o.MaxBytes = (o.Window+2)*int64(spec.Chunks())*int64(spec.MaxChunkMessage()) + streamSlack
@@ -213,8 +213,8 @@ func parseOptions(raw []byte, o Options, spec *schemas.RunSpec) (Options, error)
 	return stored.Options, stored.validateFor(spec, errs.ErrCorrupt)
 }
 
-// defaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
-func defaultWindow(spec *schemas.RunSpec) int64 {
+// DefaultWindow is how many steps of a run fit 512 MiB, at least 2 and at most 64.
+func DefaultWindow(spec *schemas.RunSpec) int64 {
 	step := max(1, spec.BatchBytes(spec.BatchSize))
 	return min(max(windowBytes/step, minWindow), maxWindow)
 }

@@ -19,7 +19,7 @@ func TestDefaultWindow(t *testing.T) {
 		s := fixture.Spec()
 		s.Views = []schemas.ViewSpec{{Name: "a", Size: tc.size}, {Name: "b", Size: tc.size}}
 		s.BatchSize = tc.batch
-		if got := defaultWindow(&s); got != tc.want {
+		if got := DefaultWindow(&s); got != tc.want {
 			t.Errorf("%+v: window %d", tc, got)
 		}
 	}

@@ -30,7 +30,7 @@ func (m *stillMaker) Close() error                     { return nil }
 
 func BenchmarkAssemble(b *testing.B) {
 	spec := fixture.LargeSpec()
-	a, c := assemble.New(&spec, 0, assemble.Part{}, false), wire.NewChunk(&spec)
+	a, c := assemble.New(&spec, assemble.Options{}), wire.NewChunk(&spec)
 	bytes := spec.SampleBytes() * spec.BatchSize
 	b.SetBytes(int64(bytes))
 	for step := int64(0); b.Loop(); step++ {

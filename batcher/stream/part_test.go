@@ -90,7 +90,7 @@ func TestPartFilters(t *testing.T) {
 			nc, js := rig.Launch(t, b).Connect(t)
 			run := openRun(t, js, fixture.Spec(), runs.Options{})
 			filters := func(p assemble.Part, all bool) string {
-				s := &Stream{run: run, asm: assemble.New(run.Spec(), 0, p, all)}
+				s := &Stream{run: run, asm: assemble.New(run.Spec(), assemble.Options{Part: p, All: all})}
 				one, several := s.filters()
 				return fmt.Sprint(one, several)
 			}

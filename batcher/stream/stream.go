@@ -62,6 +62,14 @@ type Options struct {
 	// broker can choose (2.10), chunks without any of these rows are not fetched, but
 	// for a Record, which receives all.
 	Part assemble.Part
+	// Acked has the trainer say itself what it is done with, by Done. Until then a step counts
+	// as needed, also by the trainer of its name that comes after it: what was handed out and is
+	// not done is handed out again. Without it a step is done when Next hands it out.
+	Acked bool
+	// Plans has batches carry what was drawn of each row.
+	Plans bool
+	// Room, if set, has the pixels of batches written to where their reader wants them.
+	Room assemble.Room
 	// Record, if set, receives every chunk and step that the stream hands out. Its
 	// error ends the stream.
 	Record Recorder
@@ -180,8 +188,9 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 		return nil, err
 	}
 	s := &Stream{
-		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), o.From, o.Part, o.Record != nil), cursor: o.From,
-		room: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), assemble.Options{From: o.From, Part: o.Part, All: o.Record != nil, Plans: o.Plans, Room: o.Room}),
+		cursor: o.From,
+		room:   make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
 		openSeq: batches.CachedInfo().State.LastSeq, digests: map[chunkID]string{},
 	}
@@ -299,7 +308,9 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			s.mu.Lock()
 			s.cursor = step + 1
 			s.mu.Unlock()
-			s.driver.advance(step + 1)
+			if !s.opts.Acked {
+				s.driver.advance(step + 1)
+			}
 			wake(s.room)
 			s.stats.replaced.Add(int64(b.Replaced))
 			return b, nil
@@ -318,6 +329,19 @@ func (s *Stream) Next(ctx context.Context) (*schemas.Batch, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// Done says that every step below next is done with, where Options.Acked has it so; it must be
+// no further than Next is. It does not wait, and any goroutine may call it.
+func (s *Stream) Done(next int64) {
+	if s.opts.Acked {
+		s.driver.advance(min(next, s.at()))
+	}
+}
+
+// Lacks says in a line what the step lacks that Next waits for, and what the workers say of it.
+func (s *Stream) Lacks(ctx context.Context) string {
+	return fmt.Sprintf("%d of its %d chunks have not come%s", len(s.asm.Missing(s.at())), s.run.Spec().Chunks(), s.troubles(ctx))
 }
 
 // troubles is what the workers that are there have against the run, as the end of an error;
@@ -387,7 +411,7 @@ func (s *Stream) Close() error {
 // letSleep puts a run to sleep that has ended with this trainer: what its streams still hold
 // nobody asks for. Where that fails, somebody's sweep makes up for it.
 func (s *Stream) letSleep() {
-	if s.at() < s.run.Spec().Steps() || s.reason() != nil || s.opts.Keep < 0 {
+	if s.driver.cursor.Load() < s.run.Spec().Steps() || s.reason() != nil || s.opts.Keep < 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)

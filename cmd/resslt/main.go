@@ -26,7 +26,7 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
-		newRunCommand(), newTrainCommand(), newSweepCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
+		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
 		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
 		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(),
 	)

@@ -164,8 +164,11 @@ const (
 	queryTimeout  = 2 * time.Second
 )
 
+// Input is where a trainer's batches come from.
+type Input interface{ Stats() stream.Stats }
+
 // NewTrainer adds a trainer's metrics. It queries the broker for what is buffered.
-func NewTrainer(r prometheus.Registerer, run *runs.Run, input *stream.Stream) *Trainer {
+func NewTrainer(r prometheus.Registerer, run *runs.Run, input Input) *Trainer {
 	t := &Trainer{}
 	of := prometheus.Labels{"run": run.Name}
 	zero := 0.0

@@ -89,6 +89,19 @@ func engineFor(e augment.Engine, format string) augment.Engine {
 
 // Spec returns the run spec of a resolved recipe for a data set.
 func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
+	return specOf(r, m, CheckViews)
+}
+
+// BatchSpec is Spec for a consumer that is not the recipe's objective: any views do. Of the
+// recipe only what the batches depend on needs to be resolved.
+func BatchSpec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
+	return specOf(r, m, checkSizes)
+}
+
+// checkViews is a check of the views that a recipe's policy draws, of a format's images.
+type checkViews func(r *recipe.Recipe, format string, views []schemas.ViewSpec) error
+
+func specOf(r *recipe.Recipe, m *ingest.Manifest, check checkViews) (schemas.RunSpec, error) {
 	engine, err := augment.EngineByFamily(r.Engine)
 	if err != nil {
 		return schemas.RunSpec{}, err
@@ -96,14 +109,14 @@ func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	if !strings.Contains(r.Engine, "/") { // a family, of which the user leaves the version to us
 		engine = engineFor(engine, m.Format)
 	}
-	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples)
+	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples, check)
 }
 
 // ReplaySpec returns the run spec of a resolved recipe for recorded batches, which need
 // neither the data nor the engine that they were made with. Its error wraps ErrMismatch
 // if the recipe needs other batches than those recorded, and names what differs.
 func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, error) {
-	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples })
+	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples }, CheckViews)
 	if err != nil {
 		return s, err
 	}
@@ -115,13 +128,13 @@ func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, e
 	return s, nil
 }
 
-func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards func() []int64) (schemas.RunSpec, error) {
+func specOver(r *recipe.Recipe, engine string, data schemas.DatasetSpec, shards func() []int64, check checkViews) (schemas.RunSpec, error) {
 	policy, err := Policy(r.Policy, r.ImageSize)
 	if err != nil {
 		return schemas.RunSpec{}, err
 	}
 	views := policy.ViewSpecs()
-	if err := CheckViews(r, data.Format, views); err != nil {
+	if err := check(r, data.Format, views); err != nil {
 		return schemas.RunSpec{}, err
 	}
 	order, err := schemas.ParseOrder(r.Order)
@@ -155,6 +168,11 @@ func CheckViews(r *recipe.Recipe, format string, views []schemas.ViewSpec) error
 	if _, _, err := recipe.Sides(r.Objective, r.Crops, views); err != nil {
 		return err
 	}
+	return checkSizes(r, format, views)
+}
+
+// checkSizes checks that no view is larger than the format's images.
+func checkSizes(r *recipe.Recipe, format string, views []schemas.ViewSpec) error {
 	side := ingest.ImageSide(format)
 	if side == 0 || r.Upscale {
 		return nil

@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"resslt/batcher/runs"
-	"resslt/batcher/stream"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -77,7 +76,7 @@ func (m *metrics) connection(js jetstream.JetStream) {
 }
 
 // stream adds the trainer's end of the run.
-func (m *metrics) stream(run *runs.Run, stream *stream.Stream) {
+func (m *metrics) stream(run *runs.Run, stream observe.Input) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, run, stream))
 }

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"resslt/batcher/assemble"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
-	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -128,8 +125,8 @@ func (s noBroker) begin(context.Context, *consumer) (*schemas.RunInfo, error) { 
 // keptReasons bounds what a run's record in the broker says of what was passed over.
 const keptReasons = 32
 
-// openRun creates the plan's run in a broker, or joins the one of equal spec.
-func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Options, p *Plan) (*runs.Run, error) {
+// runOptions are what the plan's run is opened with in a broker.
+func runOptions(o *Options, p *Plan) runs.Options {
 	opts := runs.Options{
 		DataURI: p.Recipe.Data, Window: o.Window, AckWait: o.AckWait, Storage: o.Storage,
 		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter, Replicas: o.Replicas,
@@ -140,15 +137,11 @@ func openRun(ctx context.Context, js jetstream.JetStream, name string, o *Option
 	if p.Stream {
 		opts.Storage, opts.MaxBytes = runs.StorageFile, runs.RecordingBytes(&p.Spec)
 	}
-	return runs.Open(ctx, js, name, p.Spec, opts)
+	return opts
 }
 
-// openStream begins to consume a run's batches.
-func openStream(ctx context.Context, run *runs.Run, o *Options, c *consumer) (*stream.Stream, error) {
-	order, err := pipeline.Order(&c.plan.Spec)
-	if err != nil {
-		return nil, err
-	}
+// streamOptions are those of the consumer's end of the run.
+func streamOptions(o *Options, c *consumer) stream.Options {
 	opts := stream.Options{
 		From: c.plan.From(), Trainer: c.trainer, Part: c.part, LeaseTerm: o.Lease,
 		BrokerTimeout: o.BrokerTimeout, StallTimeout: o.StallTimeout, Record: c.recorder,
@@ -156,5 +149,5 @@ func openStream(ctx context.Context, run *runs.Run, o *Options, c *consumer) (*s
 	if c.plan.Stream && c.recorder != nil {
 		opts.Keep = -1 // all of them, to be sealed
 	}
-	return stream.Open(ctx, run, order, opts)
+	return opts
 }

@@ -11,6 +11,7 @@ import (
 	"resslt/batcher/broker"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
+	"resslt/cmd/internal/supply"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -23,7 +24,7 @@ type farm struct {
 	opts *Options
 
 	js  jetstream.JetStream // nil before connect
-	run *runs.Run           // nil before begin
+	run *supply.Farm        // nil before begin
 
 	counted  delivery // set as the stream is closed
 	countErr error
@@ -90,13 +91,13 @@ func (s *farm) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error)
 				return err
 			}
 		}
-		s.run, err = openRun(ctx, s.js, name, s.opts, c.plan)
+		s.run, err = supply.OpenFarm(ctx, s.js, name, c.plan.Spec, runOptions(s.opts, c.plan))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &s.run.Info, nil
+	return &s.run.Run().Info, nil
 }
 
 // dropShorter deletes what the broker has of the run as it was before it was planned for
@@ -111,7 +112,7 @@ func (s *farm) dropShorter(ctx context.Context, name string, p *Plan) error {
 		return err
 	}
 	if was.Info.Digest == p.Spec.Digest() || !was.Spec().EqualBatches(&p.Spec) {
-		return nil // openRun joins it, or says what differs
+		return nil // begin joins it, or says what differs
 	}
 	sealed, err := isSealed(ctx, s.js, name)
 	if err != nil {
@@ -129,12 +130,12 @@ func (s *farm) dropShorter(ctx context.Context, name string, p *Plan) error {
 }
 
 func (s *farm) open(ctx context.Context, c *consumer) (batches, error) {
-	st, err := openStream(ctx, s.run, s.opts, c)
+	st, err := s.run.OpenStream(ctx, streamOptions(s.opts, c))
 	if err != nil {
 		return nil, err
 	}
 	c.metrics.connection(s.js)
-	c.metrics.stream(s.run, st)
+	c.metrics.stream(s.run.Run(), st)
 	return &farmStream{Stream: st, source: s, keep: c.plan.Stream}, nil
 }
 
@@ -146,7 +147,7 @@ func (s *farm) delivered(context.Context) (delivery, error) { return s.counted, 
 func (s *farm) count() {
 	ctx, cancel := context.WithTimeout(context.Background(), countWait)
 	defer cancel()
-	workers, err := s.run.Workers(ctx)
+	workers, err := s.run.Run().Workers(ctx)
 	s.counted, s.countErr = delivery{}, err
 	for _, w := range workers {
 		s.counted.redelivered += w.Redelivered

@@ -17,6 +17,9 @@ var (
 	commit, date, state string
 )
 
+// Number is the version alone.
+func Number() string { return number }
+
 // String returns the version, the commit and the platform of this build, on one line.
 func String() string {
 	info, ok := debug.ReadBuildInfo()

@@ -1,4 +1,4 @@
-package session
+package supply
 
 import (
 	"context"
@@ -27,23 +27,22 @@ func TestReachable(t *testing.T) {
 }
 
 // A worker that fails ends the stream with its error, which is given once.
-func TestEmbeddedStreamEndsWithItsWorker(t *testing.T) {
+func TestStreamEndsWithItsWorker(t *testing.T) {
 	bad := errors.New("the worker's disk is gone")
-	failed := func() *embeddedStream {
-		ended := make(chan struct{})
-		close(ended)
-		working, fail := context.WithCancelCause(t.Context())
-		fail(bad)
-		return &embeddedStream{stop: func() {}, ended: ended, working: working}
+	failed := func() *Embedded {
+		e := &Embedded{stop: func() {}, ended: make(chan struct{})}
+		e.working, e.fail = context.WithCancelCause(t.Context())
+		e.fail(bad)
+		return e
 	}
-	s := failed()
-	if _, err := s.Next(t.Context()); !errors.Is(err, bad) {
+	e := failed()
+	if _, err := (&embeddedStream{of: e}).Next(t.Context()); !errors.Is(err, bad) {
 		t.Errorf("Next: %v", err)
 	}
-	if err := s.stopWorker(); err != nil {
+	if err := e.Close(); err != nil {
 		t.Errorf("said twice: %v", err)
 	}
-	if err := failed().stopWorker(); !errors.Is(err, bad) {
+	if err := failed().Close(); !errors.Is(err, bad) {
 		t.Errorf("after the last step: %v", err)
 	}
 }
