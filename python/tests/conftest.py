@@ -96,9 +96,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serve]]:
 def run_python(code: str, *args: str, **env: str) -> subprocess.Popen[bytes]:
     """Another Python process, whose code imports from this folder."""
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *args], env=os.environ | {"PYTHONPATH": paths} | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths} | env, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def wait_gone(pid: int, seconds: float) -> bool:

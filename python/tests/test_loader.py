@@ -123,7 +123,7 @@ def test_set_epoch(loader: Make, calm: list[list[str]]) -> None:
     assert digests(made) == calm[1]
 
 
-@pytest.mark.parametrize("taken", [0, 1, 7, 19, 20, 23])
+@pytest.mark.parametrize("taken", [0, 7, 19, 20])
 def test_state_in_mid_epoch(loader: Make, calm: list[list[str]], taken: int) -> None:
     made = loader()
     batches = [b for epoch in range(2) for b in _some(made, taken - 20 * epoch)]

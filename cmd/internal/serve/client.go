@@ -346,16 +346,13 @@ func (c *client) sendBatch(ctx context.Context, b *schemas.Batch) error {
 		return c.write(ctx, append(net.Buffers{header(frameBatch, n)}, parts...))
 	}
 	slot, copied := c.ring.slotOf(b.Pixels), false
-	for slot < 0 {
-		if s, ok := c.ring.takeSpare(); ok {
-			slot, copied = s, true
-			break
-		}
-		select {
-		case <-c.ring.freed:
-		case <-ctx.Done():
-			b.Release()
-			return context.Cause(ctx)
+	if slot < 0 {
+		// Assembled elsewhere: a loop holds its last batch while it asks for the next, so that to
+		// wait for the spare, which may be that batch's, could be without end.
+		if slot, copied = c.ring.takeSpare(); !copied {
+			defer b.Release()
+			parts, n := c.enc.parts(b, c.lo)
+			return c.write(ctx, append(net.Buffers{header(frameBatch, n)}, parts...))
 		}
 	}
 	n := c.enc.into(c.ring.slot(slot), b, c.lo, copied)

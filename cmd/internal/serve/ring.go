@@ -11,7 +11,8 @@ import (
 // ring is memory that this process shares with a client, in slots of one message each. Batches
 // are assembled in it: it is the assembler's Room. One slot, the spare, is kept from the
 // assembler: a batch that was assembled elsewhere, because all other slots were taken, is copied
-// there. Without it such a batch could wait for slots that later batches hold, without end.
+// there, or goes through the socket while the client has the spare. It waits for no slot: those
+// may be held by later batches, or by a client that is waiting for this one.
 //
 // Of a slot's states one follows another: free, being assembled, with the client, free.
 type ring struct {
@@ -24,7 +25,6 @@ type ring struct {
 	free  []int                  // slots that the assembler may take; guarded by mu
 	spare bool                   // the spare is free; guarded by mu
 	out   map[int]*schemas.Batch // what the client holds, nil of the spare; guarded by mu
-	freed chan struct{}          // capacity 1: the spare was released
 }
 
 // extraSlots are those beside a client's credits: two batches that are being assembled, one that
@@ -44,7 +44,7 @@ func openRing(l *layout, n int) (*ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ring{file: file, memory: memory, layout: l, each: int(each), spare: true, out: map[int]*schemas.Batch{}, freed: make(chan struct{}, 1)}
+	r := &ring{file: file, memory: memory, layout: l, each: int(each), spare: true, out: map[int]*schemas.Batch{}}
 	for s := range n - 1 {
 		r.free = append(r.free, n-2-s) // the first on top
 	}
@@ -104,7 +104,7 @@ func (r *ring) hand(s int, b *schemas.Batch) {
 	r.out[s] = b
 }
 
-// takeSpare takes the spare; false while the client has it. freed says when to ask again.
+// takeSpare takes the spare; false while the client has it.
 func (r *ring) takeSpare() (slot int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,10 +119,6 @@ func (r *ring) release(s int64) bool {
 	delete(r.out, int(s))
 	if has && b == nil {
 		r.spare = true
-		select {
-		case r.freed <- struct{}{}:
-		default:
-		}
 	}
 	r.mu.Unlock()
 	if b != nil {

@@ -139,7 +139,8 @@ class Loader:
         self._step = 0  # the step that comes next to the caller
         self._drawn = False  # whether a batch was taken since the current `for` began
         self._digest = ""  # of the run that a loaded state is of
-        self._live: _Epoch | None = None
+        self._iterator = 0  # number of the iterator that is valid; 0 while none is
+        self._iterators = 0  # that there were
 
     # What is known of the run.
 
@@ -188,15 +189,17 @@ class Loader:
 
     def __iter__(self) -> Iterator[Any]:
         self._check_process()
-        if self._live is not None and self._drawn:
+        self._session.check_open()
+        if self._iterator and self._drawn:
             self._skip_to_epoch()
         run = self.info
         self._check_run(run)
         if run.epochs and self._step >= run.steps:
             raise UsageError(f"the run is over: its {run.epochs} epochs are used up", hint="make the loader with more epochs, or set_epoch")
         self._drawn = False
-        self._live = _Epoch(self, (self._step // run.steps_per_epoch + 1) * run.steps_per_epoch)
-        return self._live
+        self._iterators += 1
+        self._iterator = self._iterators
+        return _Epoch(self, self._iterator, (self._step // run.steps_per_epoch + 1) * run.steps_per_epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """The next `for` is this epoch, from its start; a state loaded within it stays as it is."""
@@ -205,7 +208,7 @@ class Loader:
         length = self.info.steps_per_epoch
         if self._drawn or self._step // length != epoch:
             self._step = epoch * length
-        self._drawn, self._live = False, None
+        self._drawn, self._iterator = False, 0
 
     def __getitem__(self, index: Any) -> Any:
         raise UsageError(
@@ -234,13 +237,13 @@ class Loader:
         if known is not None and known.digest != digest:
             raise other_run(digest, known.digest)
         self._step, self._digest = step, digest
-        self._drawn, self._live = False, None
+        self._drawn, self._iterator = False, 0
 
     # Life.
 
     def close(self) -> None:
         """Leaves the server, and ends it if this loader started it. Batches stay valid."""
-        self._live = None
+        self._iterator = 0
         self._finalizer()
 
     def __enter__(self) -> Loader:
@@ -264,7 +267,7 @@ class Loader:
     def _next(self, epoch: _Epoch) -> Any:
         """The next batch of an epoch; the batch before is used up now."""
         self._check_process()
-        if self._live is not epoch:
+        if self._iterator != epoch.number:
             raise UsageError("the loader was iterated anew, closed, or got another state since", hint="use its newest iterator")
         if self._step >= epoch.end:
             self._session.settle()
@@ -297,10 +300,14 @@ class Loader:
 
 
 class _Epoch:
-    """The iterator over the rest of an epoch, up to step end."""
+    """The iterator over the rest of an epoch, up to step end.
 
-    def __init__(self, loader: Loader, end: int) -> None:
+    The loader knows it by number alone, so that a dropped loader is no cycle and goes at once.
+    """
+
+    def __init__(self, loader: Loader, number: int, end: int) -> None:
         self._loader = loader
+        self.number = number
         self.end = end
 
     def __iter__(self) -> _Epoch:

@@ -24,6 +24,7 @@ from .errors import ProtocolError
 from .frames import Mapped
 
 _ALIGN = 64  # bytes, of a message in the ring
+_KEPT = 2  # slots of the caller; with more the server would run out of slots to work ahead in
 
 
 class Lease:
@@ -72,8 +73,8 @@ class Ring:
 
     @property
     def crowded(self) -> bool:
-        """True where the caller holds so many slots that the server has none left to fill."""
-        return len(self._held) >= self._info.slots
+        """True where the caller keeps more than a loop needs: the batch before, and the one that is made ready."""
+        return len(self._held) > _KEPT
 
     def freed(self) -> list[int]:
         """The slots that became free since the last call; the caller tells the server."""

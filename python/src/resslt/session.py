@@ -48,10 +48,14 @@ class Session:
                 self._tell(f"error: {e}")
                 raise
 
-    def connection(self, step: int, digest: str) -> client.Connection:
-        """The connection, made where there is none, that gives step next."""
+    def check_open(self) -> None:
+        """Raises where the loader was closed."""
         if self._closed:
             raise UsageError("this loader is closed", hint="make a new one")
+
+    def connection(self, step: int, digest: str) -> client.Connection:
+        """The connection, made where there is none, that gives step next."""
+        self.check_open()
         current = self._connection
         if current is not None and self._position(current) == step and (not digest or digest == current.run.digest):
             return current
