@@ -62,7 +62,9 @@ def main() -> None:
     torch.set_num_threads(a.threads)
     torch.use_deterministic_algorithms(True)
 
-    loader = Loader(data=a.data, policy=a.policy, batch_size=a.batch_size, seed=0, nats=a.nats, run=a.run, normalize=True, labels=True, digests=True)
+    loader = Loader(
+        data=a.data, policy=a.policy, batch_size=a.batch_size, seed=0, nats=a.nats, run=a.run, normalize=True, labels=True, digests=True
+    )
     net = network(loader.num_classes).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=a.lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, a.lr, total_steps=a.steps)

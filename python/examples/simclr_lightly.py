@@ -12,12 +12,12 @@ import logging
 from pathlib import Path
 
 import torch
-from cifar10_supervised import digest, save
 from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from torch import nn
 from torchvision.models import resnet18
 
+from cifar10_supervised import digest, save
 from resslt import Batch, Loader, adapters
 
 

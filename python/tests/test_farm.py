@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from conftest import ROOT, arguments, digests, run_python, wait_gone
 
+from conftest import ROOT, arguments, digests, run_python, wait_gone
 from resslt import Loader
 
 
@@ -29,9 +29,8 @@ class Broker:
             port = s.getsockname()[1]
         self.url = f"nats://127.0.0.1:{port}"
         config = Path(self._folder.name) / "nats.conf"
-        config.write_text(
-            f'host: 127.0.0.1\nport: {port}\nmax_payload: 8MB\njetstream {{ store_dir: "{self._folder.name}/js", max_mem: 1GB, max_file: 1GB }}\n'
-        )
+        limits = f'store_dir: "{self._folder.name}/js", max_mem: 1GB, max_file: 1GB'
+        config.write_text(f"host: 127.0.0.1\nport: {port}\nmax_payload: 8MB\njetstream {{ {limits} }}\n")
         self._server = subprocess.Popen(["nats-server", "-c", str(config)], stderr=subprocess.DEVNULL)
         self.workers: list[subprocess.Popen[bytes]] = []
         _listening(port)

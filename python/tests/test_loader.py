@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BATCH, ROOT, Serve, digests
 
+from conftest import BATCH, ROOT, Serve, digests
 from resslt import BusyError, DeniedError, Loader, MismatchError, NoServerError, UsageError
 
 Make = Callable[..., Loader]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Serve, alive, arguments, digests, run_python, wait_gone
 
+from conftest import Serve, alive, arguments, digests, run_python, wait_gone
 from resslt import ForkedError, Loader, ServerLost, WaitError, client
 
 Make = Callable[..., Loader]

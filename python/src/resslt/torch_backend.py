@@ -34,7 +34,7 @@ class TorchBackend:
         self._normalize = normalize
         self._scale, self._shift = (torch.from_numpy(v).reshape(1, 3, 1, 1).to(self._device) for v in scale_shift(run))
         self.ahead = self._device.type == "cuda"
-        self._stream: Any = torch.cuda.Stream(self._device) if self.ahead else None  # type: ignore[no-untyped-call]
+        self._stream: Any = torch.cuda.Stream(self._device) if self.ahead else None
         self._pinned = self.ahead and ring is not None and _pin(ring)
 
     def views(self, pixels: tuple[npt.NDArray[np.uint8], ...]) -> tuple[list[Any], Callable[[list[Any]], list[Any]]]:
@@ -45,7 +45,7 @@ class TorchBackend:
             if not self._pinned:
                 host = [v.pin_memory() for v in host]
             views = [self._finish(v.to(self._device, non_blocking=True)) for v in host]
-            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied = torch.cuda.Event()
             copied.record(self._stream)
         return views, _Arrival(self._device, copied, host)
 
@@ -79,7 +79,7 @@ def _pin(ring: Ring) -> bool:
     """Pins the ring's memory; False where the driver refuses, and copies go through other memory."""
     memory = ring.memory
     address, size = memory.ctypes.data, memory.nbytes
-    runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    runtime: Any = torch.cuda.cudart()
     code = runtime.cudaHostRegister(address, size, _REGISTER_PORTABLE)
     if int(code) != 0:
         log.info("the ring is not pinned (cudaHostRegister: %s); batches are copied once more", code)
