@@ -12,7 +12,7 @@ import (
 // Batches produces the batches of steps [from, from+n) in this goroutine, without
 // a broker: what a Stream would give. For tests, benchmarks and inspection.
 func Batches(ctx context.Context, spec *schemas.RunSpec, order wire.Order, maker produce.Maker, from int64, n int) ([]*schemas.Batch, error) {
-	asm, chunk := New(spec, Options{From: from}), wire.NewChunk(spec)
+	asm, chunk := New(spec, Options{From: from, Plans: true}), wire.NewChunk(spec)
 	var out []*schemas.Batch
 	for step := from; step < from+int64(n); step++ {
 		for c := range spec.Chunks() {

@@ -100,20 +100,53 @@ func (d *driver) plan(ctx context.Context) error {
 		} else {
 			continue
 		}
+		if !d.await(ctx, tick.C, notes, advisories) {
+			return nil
+		}
+	}
+}
+
+// perPeer is how long a trainer waits for the notes of others, for each of them, when one has
+// moved: a run may have a hundred trainers, and a cycle looks at all.
+const perPeer = time.Millisecond
+
+// await waits until it is time for another cycle, and takes in the peers' notes meanwhile. One
+// that says nothing but that its trainer lives is no reason. It returns false when ctx ends.
+func (d *driver) await(ctx context.Context, tick <-chan time.Time, notes, advisories <-chan *nats.Msg) bool {
+	var look <-chan time.Time // nil while no peer has moved
+	for {
 		select {
 		case <-d.wake:
-		case <-tick.C:
+			return true
+		case <-tick:
+			return true
+		case <-look:
+			return true
 		case m := <-notes:
-			if len(m.Data) <= leases.MaxBytes {
-				_ = d.handle(ctx, parseNote(m)) // no action follows from it
+			if peers, moved := d.receive(ctx, m); moved && look == nil {
+				look = time.After(time.Duration(peers) * perPeer)
 			}
 		case m := <-advisories:
 			// One that cannot be acted upon now is found again by repair.
 			_ = d.exhausted(ctx, m.Data)
+			return true
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
+}
+
+// receive takes in a lease note as it was published. It gives the number of peers, and whether
+// the note's is new, has moved or leaves.
+func (d *driver) receive(ctx context.Context, m *nats.Msg) (peers int, moved bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(m.Data) <= leases.MaxBytes {
+		_ = d.converse(ctx, parseNote(m)) // no action follows from it
+	}
+	ps := &d.planner.peers
+	moved, ps.moved = ps.moved, false
+	return len(ps.seen), moved
 }
 
 // handle brings the planner an event, and executes what follows from it.

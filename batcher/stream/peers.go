@@ -18,6 +18,8 @@ type peers struct {
 	// aside are the live peers at the last pass, by lease, and whether each was aside.
 	aside map[string]bool
 	live  []peer // at the last pass, by name; replaced, never changed
+	// moved: a note said more than that its trainer lives. The driver sets it back.
+	moved bool
 }
 
 // sighting is a note, and when it was renewed, by this machine's clock.
@@ -38,9 +40,10 @@ func (ps *peers) receive(name string, n *leases.Note, now time.Time) {
 	}
 	s, known := ps.seen[name]
 	if n == nil || !known || n.ID != s.ID || n.Cursor < 0 || n.Window < 0 {
-		ps.read = time.Time{}
+		ps.read, ps.moved = time.Time{}, true
 		return
 	}
+	ps.moved = ps.moved || n.Left || n.Cursor > s.Cursor || n.Issued > s.Issued
 	// Notes wait in line: one may be older than what was read meanwhile.
 	renewed := *n
 	renewed.Cursor, renewed.Issued = max(n.Cursor, s.Cursor), max(n.Issued, s.Issued)

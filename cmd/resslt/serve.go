@@ -51,7 +51,10 @@ protocol; the Python package resslt speaks it.`,
 			o.Given, o.Farm = c.Flags().Changed, o.Broker.URL != "" || os.Getenv("NATS_URL") != ""
 			o.Token = os.Getenv("RESSLT_TOKEN")
 			o.Stdin, o.Stdout, o.Stderr = c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()
-			return serve.Run(c.Context(), o)
+			if err := serve.Run(c.Context(), o); err != nil || !cli.WasInterrupted(c.Context()) {
+				return err
+			}
+			return errs.New("serve", o.Listen, "start it again: clients go on where they stopped", errs.ErrInterrupted)
 		},
 	}
 	p := c.Flags()

@@ -24,6 +24,9 @@ var This = sync.OnceValue(func() string {
 // HasEnded reports whether the process of that name and number is known to be gone.
 // It says false of processes that cannot be asked after from here.
 func HasEnded(name string, pid int) bool {
+	if pid == os.Getpid() && name == This() {
+		return false // a server has a lease for each of its clients
+	}
 	i := strings.LastIndexByte(name, ' ')
 	if i < 0 || Space() != name[:i] {
 		return false
@@ -37,8 +40,9 @@ func HasEnded(name string, pid int) bool {
 }
 
 // Space names the boot of the machine and the namespace that process numbers
-// are counted in: two containers of one host name may count separately.
-func Space() string {
+// are counted in: two containers of one host name may count separately. Neither changes in the
+// life of a process.
+var Space = sync.OnceValue(func() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id") //nolint:forbidigo // the kernel's
 	if err != nil {
 		return ""
@@ -48,7 +52,7 @@ func Space() string {
 		return ""
 	}
 	return strings.TrimSpace(string(boot)) + " " + ns
-}
+})
 
 // Start is when the process began, in ticks since boot, which distinguishes it from a
 // later one of the same number; empty for one that has ended and waits for its

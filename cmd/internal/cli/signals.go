@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,10 +24,22 @@ var stops = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 type stopper struct {
 	signals chan os.Signal
 	done    chan struct{}
-	stopped context.CancelFunc
+	stopped context.CancelCauseFunc
 	quiet   *atomic.Bool // standard error is a log with a form of its own
 	name    string       // of the program
 	stderr  io.Writer
+}
+
+// stopped is why the context of a command ends: a signal. It is a cancellation.
+type stopped struct{ os.Signal }
+
+func (s stopped) Error() string        { return s.String() }
+func (s stopped) Is(target error) bool { return target == context.Canceled }
+
+// WasInterrupted reports whether a command's context was ended from the keyboard.
+func WasInterrupted(ctx context.Context) bool {
+	var s stopped
+	return errors.As(context.Cause(ctx), &s) && s.Signal == os.Interrupt
 }
 
 // onSignals returns a context that ends with the first of stops. Later ones within settle do
@@ -36,7 +49,7 @@ type stopper struct {
 // Writing to a pipe whose reader has gone gives an error, and not the SIGPIPE that would end
 // the process before its checkpoint: Ctrl-C in `resslt run | tee log` ends tee as well.
 func onSignals(name string, stderr io.Writer, quiet *atomic.Bool) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &stopper{
 		signals: make(chan os.Signal, 8), done: make(chan struct{}), stopped: cancel,
 		quiet: quiet, name: name, stderr: stderr,
@@ -57,7 +70,7 @@ func onSignals(name string, stderr io.Writer, quiet *atomic.Bool) (context.Conte
 		signal.Stop(s.signals)
 		close(s.done)
 		<-ended
-		cancel()
+		cancel(nil)
 	}
 }
 
@@ -72,7 +85,7 @@ func (s *stopper) listen() {
 			switch {
 			case first.IsZero():
 				first = time.Now()
-				s.stopped()
+				s.stopped(stopped{sig})
 				s.say(fmt.Sprintf("%s: stopping in good order, after a checkpoint if steps were made; another signal after %v stops at once, without one", sig, settle))
 			case time.Since(first) >= settle:
 				s.say(fmt.Sprintf("%s: stopped at once: what was not saved by then is lost", sig))

@@ -20,7 +20,6 @@ import (
 const (
 	helloWait    = 10 * time.Second // until a client has said who it is
 	farewellWait = 2 * time.Second  // for the last frame to be taken
-	waitingEvery = 5 * time.Second  // between words to a client whose batch does not come
 	// prefetch is how many batches are held ready beside those that a client has.
 	prefetch = 2
 )
@@ -315,7 +314,7 @@ func (c *client) next(ctx context.Context, step int64) (*schemas.Batch, error) {
 	ticking, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(told)
-		t := time.NewTicker(waitingEvery)
+		t := time.NewTicker(c.opts.Waiting)
 		defer t.Stop()
 		for {
 			select {

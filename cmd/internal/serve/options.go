@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -38,6 +39,12 @@ type Options struct {
 	AckWait, BrokerTimeout, StallTimeout, Lease time.Duration
 	StoreTimeout, SleepAfter                    time.Duration
 
+	// Waiting is the time between words to a client whose batch does not come; default 5 s.
+	Waiting time.Duration
+	// NameWait is how long a client waits for the connection of its name and rank that is
+	// ending just now; default 3 s.
+	NameWait time.Duration
+
 	// The door.
 	Listen            string // unix:PATH, tcp:HOST:PORT or tls:HOST:PORT
 	TokenFile         string
@@ -49,6 +56,11 @@ type Options struct {
 	MaxShared         int64 // bytes of all rings together
 	Stdin             io.Reader
 	Stdout, Stderr    io.Writer
+}
+
+func (o *Options) applyDefaults() {
+	o.Waiting = cmp.Or(o.Waiting, 5*time.Second)
+	o.NameWait = cmp.Or(o.NameWait, 3*time.Second)
 }
 
 // validate refuses what can never be.

@@ -37,6 +37,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
 		return err
 	}
+	o.applyDefaults()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if o.WithParent {

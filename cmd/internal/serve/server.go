@@ -17,9 +17,6 @@ import (
 const (
 	// maxClients bounds the connections.
 	maxClients = 1024
-	// nameWait is how long a client waits for the connection of its name and rank that is
-	// ending just now.
-	nameWait = 3 * time.Second
 	// acceptPause is how long the server waits where it has no room for another connection.
 	acceptPause = 100 * time.Millisecond
 )
@@ -124,7 +121,7 @@ func (s *server) leave(bye bool) {
 // is ending. It returns an error of kind busy where one lives on, ErrUsage where the client's
 // other ranks are of another number. The function gives the name back.
 func (s *server) take(ctx context.Context, h *hello) (func(), error) {
-	name, deadline := trainer(h.Client, h.Rank), time.After(nameWait)
+	name, deadline := trainer(h.Client, h.Rank), time.After(s.opts.NameWait)
 	for {
 		s.mu.Lock()
 		w := s.worlds[h.Client]
