@@ -21,11 +21,12 @@ from torchvision.models import resnet18
 from resslt import Loader
 
 
-def network(classes: int) -> nn.Module:
-    """ResNet-18 for 32×32 pictures: a 3×3 stem of stride 1, and no pooling after it."""
+def network(classes: int, stem: str) -> nn.Module:
+    """ResNet-18. The small stem is that for 32×32 pictures: 3×3 of stride 1, and no pooling after it."""
     net = resnet18(num_classes=classes)
-    net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    net.maxpool = nn.Identity()
+    if stem == "small":
+        net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        net.maxpool = nn.Identity()
     return net
 
 
@@ -49,7 +50,8 @@ def main() -> None:
     p.add_argument("--out", type=Path, default=Path("out"))
     p.add_argument("--nats")
     p.add_argument("--run", help="name of the run in the broker")
-    p.add_argument("--policy", default="small")
+    p.add_argument("--policy", default="supervised-small")
+    p.add_argument("--stem", choices=("small", "standard"), default="small")
     p.add_argument("--batch-size", type=int, default=128)
     p.add_argument("--steps", type=int, default=300)
     p.add_argument("--lr", type=float, default=0.05)
@@ -65,7 +67,7 @@ def main() -> None:
     loader = Loader(
         data=a.data, policy=a.policy, batch_size=a.batch_size, seed=0, nats=a.nats, run=a.run, normalize=True, labels=True, digests=True
     )
-    net = network(loader.num_classes).to(memory_format=torch.channels_last)
+    net = network(loader.num_classes, a.stem).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=a.lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, a.lr, total_steps=a.steps)
     parts = {"net": net, "optimizer": optimizer, "schedule": schedule, "loader": loader}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import BATCH, ROOT, Serve, digests
-from resslt import BusyError, DeniedError, Loader, MismatchError, NoServerError, UsageError
+from resslt import BusyError, DeniedError, Loader, MismatchError, NoServerError, UsageError, client
 
 Make = Callable[..., Loader]
 
@@ -215,7 +215,8 @@ def test_ranks_share_each_batch(loader: Make, serve: Callable[..., Serve]) -> No
         p.close()
 
 
-def test_clients_of_one_server(calm: list[list[str]], serve: Callable[..., Serve]) -> None:
+def test_clients_of_one_server(calm: list[list[str]], serve: Callable[..., Serve], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_BUSY_RETRY", 0.2)
     address = serve().address
     loaders = [Loader(connect=address, views="numpy", client=f"c{i}", digests=True) for i in range(3)]
     steps = list(zip(*loaders, strict=True))

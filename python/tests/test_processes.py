@@ -171,6 +171,6 @@ def test_wait_that_is_too_long(loader: Make) -> None:
     from test_farm import Broker
 
     with Broker() as broker:
-        made = loader(nats=broker.url, workers=None, wait_timeout=7)
+        made = loader(nats=broker.url, workers=None, wait_timeout=1)
         with pytest.raises(WaitError, match="wait_timeout= more seconds"):
             next(iter(made))
