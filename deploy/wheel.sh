@@ -17,30 +17,28 @@ die() {
   exit 1
 }
 
-# program ARCH CC: the program, stripped, with libjpeg-turbo linked into it: the folder that the
+# program ARCH CC OBJDUMP: the program, stripped, with libjpeg-turbo linked into it: the folder that the
 # linker looks in first holds the archive and no shared library.
 program() {
-  local static
-  static=$(mktemp -d)
-  ln -s "$("$2" -print-file-name=libjpeg.a)" "$static/"
-  mkdir -p "$packed"
+  local static=$PWD/bin/static-$1 # the same each time, or Go builds all C again
+  mkdir -p "$packed" "$static"
+  ln -sf "$("$2" -print-file-name=libjpeg.a)" "$static/"
   env GOOS=linux GOARCH="$1" CGO_ENABLED=1 CC="$2" CGO_LDFLAGS="-L$static" \
     "$go" build -ldflags "-s -w ${LDFLAGS:-}" -o "$packed/resslt" ./cmd/resslt
-  rm -r "$static"
-  ! "$objdump" -p "$packed/resslt" | grep -q 'NEEDED.*jpeg' || die "libjpeg-turbo is not linked into the program"
+  ! "$3" -p "$packed/resslt" | grep -q 'NEEDED.*jpeg' || die "libjpeg-turbo is not linked into the program"
 }
 
-# platform ARCH: the oldest C library that has all that the program asks for, as pip spells it.
+# platform MACHINE OBJDUMP: the oldest C library that has all that the program asks for, as pip spells it.
 platform() {
   local glibc
-  glibc=$("$objdump" -T "$packed/resslt" | grep -o 'GLIBC_2\.[0-9]*' | sort -V | tail -1)
+  glibc=$("$2" -T "$packed/resslt" | grep -o 'GLIBC_2\.[0-9]*' | sort -V | tail -1)
   echo "manylinux_2_${glibc#GLIBC_2.}_$1"
 }
 
+# wheel ARCH MACHINE CC OBJDUMP
 wheel() {
-  local arch=$1 cc=$2 machine=$3
-  program "$arch" "$cc"
-  RESSLT_WHEEL_PLATFORM=$(platform "$machine") "$python" -m build --no-isolation --wheel python >/dev/null
+  program "$1" "$3" "$4"
+  RESSLT_WHEEL_PLATFORM=$(platform "$2" "$4") "$python" -m build --no-isolation --wheel python >/dev/null
   rm -r "$packed"
 }
 
@@ -49,10 +47,10 @@ build() {
   "$python" -m build --no-isolation --sdist python >/dev/null
   local native=amd64 machine=x86_64
   [ "$(uname -m)" != aarch64 ] || native=arm64 machine=aarch64
-  objdump=objdump wheel "$native" "${CC:-gcc}" "$machine"
+  wheel "$native" "$machine" "${CC:-gcc}" objdump
   if [ "$native" = amd64 ]; then
     if command -v aarch64-linux-gnu-gcc >/dev/null; then
-      objdump=aarch64-linux-gnu-objdump wheel arm64 aarch64-linux-gnu-gcc aarch64
+      wheel arm64 aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-objdump
     else
       echo "wheel: no wheel for arm64: aarch64-linux-gnu-gcc is missing (fix: deploy/setup.sh cross)" >&2
     fi

@@ -90,7 +90,7 @@ class Example:
     ("script", "fixture", "steps", "more"),
     [
         # The standard stem is a sixteenth of the work; what is shown is the same.
-        ("cifar10_supervised.py", "cifar10", STEPS, ["--stem=standard", "--batch-size=64"]),
+        ("cifar10_supervised.py", "cifar10", STEPS, ["--stem=standard", "--batch-size=64", "--checkpoint-every=5"]),
         ("simclr_lightly.py", "imagenet", 22, ["--batch-size=32", "--image-size=64"]),
     ],
     ids=["supervised", "simclr"],

@@ -157,7 +157,7 @@ dist.destroy_process_group()
 def test_two_ranks_of_torchrun(tmp_path: Path, how: str) -> None:
     (tmp_path / "rank.py").write_text(RANK)
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", str(tmp_path / "rank.py")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(tmp_path / "rank.py")]
     ran = subprocess.run(
         [*command, str(tmp_path / "out.pt"), how], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, timeout=400
     )
