@@ -104,6 +104,27 @@ test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then 
 	RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) $(TESTS) -timeout 20m ./...
 	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
+	$(MAKE) --no-print-directory test-python-core
+
+# The Python package, in virtual environments of its own: CORE has what it requires itself.
+PYTHON_CORE  := numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0
+PYTHON_BUILD := hatchling==1.33.0 build==1.6.1
+PYTHON_CHECK := mypy==2.4.1 $(PYTHON_CORE)
+PYTEST = cd python && PYTHONPATH=src RESSLT_PROGRAM=$(abspath $(BIN))/resslt
+
+.PHONY: test-python-core test-python wheel
+test-python-core: build
+	@deploy/venv.sh tools $(BIN)/python-core $(PYTHON_CORE)
+	$(PYTEST) $(abspath $(BIN))/python-core/bin/pytest -m 'not torch' $(PYTEST_FLAGS)
+
+test-python: build wheel ## the Python package with torch, JAX and the frameworks around them, its notebooks, its examples disturbed, its wheel (6 GB)
+	@deploy/venv.sh tools $(BIN)/python-test $$(grep -v '^#' python/requirements-test.txt)
+	$(PYTEST) $(abspath $(BIN))/python-test/bin/pytest $(PYTEST_FLAGS)
+	deploy/wheel.sh check fashion-mnist:/usr/share/datasets/fashion-mnist
+
+wheel: ## the Python package's wheels, which carry the program, and its sdist: python/dist
+	@deploy/venv.sh tools $(BIN)/python-build $(PYTHON_BUILD)
+	GO=$(GO) LDFLAGS="$(LDFLAGS)" BUILD_PYTHON=$(BIN)/python-build/bin/python deploy/wheel.sh build
 
 setup-cross:
 	@deploy/setup.sh cross
@@ -164,6 +185,8 @@ lint-c: python-tools
 lint-python: python-tools
 	$(RUFF) check --quiet
 	$(RUFF) format --check --quiet
+	@deploy/venv.sh tools $(BIN)/python-check $(PYTHON_CHECK)
+	cd python && $(abspath $(BIN))/python-check/bin/mypy
 
 lint-shell:
 	deploy/lint.sh shell
