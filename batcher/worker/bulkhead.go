@@ -26,11 +26,12 @@ type bulkhead struct {
 
 	notBefore time.Time // the run is not looked at, unless it is heard of; the keeper's
 
-	run   *runs.Run  // as it was read last, nil before; the keeper's
-	read  time.Time  // when that was; the keeper's
-	late  *lateOpen  // an Open that did not return in time, nil for none; the keeper's
-	seen  leaseWatch // the keeper's
-	lacks time.Time  // since when it has no queue, zero where it has one; the keeper's
+	run   *runs.Run     // as it was read last, nil before; the keeper's
+	read  time.Time     // when that was; the keeper's
+	delay time.Duration // of the last look that failed, 0 where it did not; the keeper's
+	late  *lateOpen     // an Open that did not return in time, nil for none; the keeper's
+	seen  leaseWatch    // the keeper's
+	lacks time.Time     // since when it has no queue, zero where it has one; the keeper's
 
 	mu       sync.Mutex
 	life     life              // guarded by mu

@@ -51,7 +51,8 @@
 // charged as long as it holds a slot.
 //
 // Quiet. Heartbeats are no more than ten a period over all runs, and ten a second of one that has
-// news. A look for new runs is one request; a run that sleeps costs a subscription.
+// news. A look for new runs is one request; a run that sleeps costs nothing, and is heard of by its
+// next lease.
 //
 // Asked once. A slot asks the queues of its runs, least served first, for a task that is there.
 // Where there is none, one request of the worker stands with each queue (lobby), for all slots

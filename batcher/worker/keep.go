@@ -14,7 +14,6 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -70,10 +69,10 @@ func (bh *bulkhead) rest(ctx context.Context, d time.Duration) {
 // it was.
 func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	bh.mu.Lock()
-	due := bh.noticed || time.Since(bh.read) > rereadEvery
+	heard := bh.noticed
 	bh.noticed = false
 	bh.mu.Unlock()
-	if !due && bh.run != nil {
+	if !heard && time.Since(bh.read) <= rereadEvery && bh.run != nil {
 		return true
 	}
 	done := w.turnToRead(ctx)
@@ -85,11 +84,9 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	case err == nil:
 	case ctx.Err() != nil:
 		return false
-	case errors.Is(err, errs.ErrUnavailable): // discover says so
-		bh.rest(ctx, brokerWait)
-		return bh.run != nil
-	case errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
-		bh.rest(ctx, brokerWait)
+	case errors.Is(err, errs.ErrUnavailable), // discover says so
+		errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
+		bh.lookAgain(ctx, heard)
 		return bh.run != nil
 	default:
 		w.fail(bh, cause{why: err, reopen: true})
@@ -108,12 +105,30 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	if bh.run != nil && bh.run.Info.DataURI != run.Info.DataURI && bh.phase() != serving {
 		w.closeData(bh) // the same data elsewhere may be better
 	}
-	bh.run, bh.read = run, time.Now()
+	bh.run, bh.read, bh.delay = run, time.Now(), 0
 	if ws := bh.open(); ws != nil {
 		w.turns.prioritize(&ws.account, run.Options().Priority)
 	}
 	return true
 }
+
+// lookAgain waits a while, longer each time, after a look that failed. What had been heard of the
+// run still counts: a notice may be faster than what it is about.
+func (bh *bulkhead) lookAgain(ctx context.Context, heard bool) {
+	bh.delay = min(max(firstLook, 2*bh.delay), longestLook)
+	bh.rest(ctx, bh.delay)
+	if heard {
+		bh.mu.Lock()
+		bh.noticed = true
+		bh.mu.Unlock()
+	}
+}
+
+// firstLook is between a look that failed and the next; each wait is twice the one before.
+const (
+	firstLook   = 50 * time.Millisecond
+	longestLook = 2 * time.Second
+)
 
 // reads is how many keepers read their runs from the broker at a time. A thousand workers that
 // come at once, in a farm of a hundred runs, would else ask it for more than it can answer in
@@ -317,16 +332,10 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	return true
 }
 
-// doze waits until a run has a trainer again: the first renewal of a lease wakes it, or a
-// notice that it was opened.
+// doze waits until a run has a trainer again: the first renewal of a lease wakes it, which hear
+// hears, or a notice that it was opened. It looks before it waits, and what hear hears in between
+// is waiting in news: nothing is missed.
 func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
-	renewals := make(chan *nats.Msg, 16)
-	if sub, err := w.js.Conn().ChanSubscribe(schemas.AllTrainers(bh.name), renewals); err == nil {
-		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
-		fctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.APITimeout)
-		_ = w.js.Conn().FlushWithContext(fctx) // so that nothing is missed after the look below
-		cancel()
-	}
 	for ctx.Err() == nil && bh.phase() == asleep {
 		tended, err := w.isTended(ctx, bh)
 		if err == nil && tended {
@@ -336,13 +345,6 @@ func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
 			bh.mu.Unlock()
 			return
 		}
-		t := time.NewTimer(dozeFor + rand.N(dozeFor))
-		select {
-		case <-renewals:
-		case <-bh.news:
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
+		bh.rest(ctx, dozeFor+rand.N(dozeFor))
 	}
 }

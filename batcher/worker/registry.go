@@ -23,10 +23,11 @@ type registry struct {
 	mu      sync.Mutex
 	runs    map[string]*bulkhead // by name; guarded by mu
 	notices map[string]string    // last notice about a run, "" for the list of runs; guarded by mu
+	awaited map[string]int       // runs that were heard of and not found, and how often they were sought; guarded by mu
 }
 
 func newRegistry(report func(error)) registry {
-	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}}
+	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}, awaited: map[string]int{}}
 }
 
 // known gives the runs of the broker, by name.
@@ -81,6 +82,40 @@ func (g *registry) notify(about string, err error) {
 	}
 }
 
+// heardOf notes a run that is to be found.
+func (g *registry) heardOf(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.awaited) < mostAwaited {
+		g.awaited[name] = 0
+	}
+}
+
+const (
+	mostAwaited = 256 // what does not fit is found by the next look
+	seekAgain   = 50 * time.Millisecond
+	seekAtMost  = 6 // times that a run is sought that is not found: over 3 s
+)
+
+// missing reports whether runs were heard of that are not found, and after how long the one that
+// was sought least is to be sought again. A notice may come before the list of streams has what
+// it is about, say in a cluster.
+func (g *registry) missing() (wait time.Duration, some bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, times := range g.awaited {
+		if g.runs[name] != nil || times >= seekAtMost {
+			delete(g.awaited, name)
+			continue
+		}
+		if d := seekAgain << times; !some || d < wait {
+			wait, some = d, true
+		}
+		g.awaited[name] = times + 1
+	}
+	return wait, some
+}
+
 // seek looks for new and deleted runs until ctx ends: when one is opened, and now
 // and then for those that it had no notice of. begin is called for each new one.
 func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
@@ -93,6 +128,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 				bh.notice()
 				return
 			}
+			w.heardOf(name)
 			wake(w.sought)
 		})
 	})
@@ -102,7 +138,11 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 		}
 		// The list is as long as there are runs, and new ones are heard of.
 		every := w.opts.Discover * time.Duration(max(1, len(w.known())/eager))
-		t := time.NewTimer(every - rand.N(every/4+1))
+		every -= rand.N(every/4 + 1)
+		if d, some := w.missing(); some {
+			every = min(every, d)
+		}
+		t := time.NewTimer(every)
 		select {
 		case <-w.sought:
 		case <-t.C:
@@ -113,7 +153,8 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 }
 
 // listen calls opened with the name of every run that is opened, until ctx ends. A notice that
-// is lost is made up for by the next look.
+// is lost is made up for by the next look. That a run was put to sleep is said under the same
+// subject, and is no business of a worker's: its data are closed when it has no task.
 func (w *Worker) listen(ctx context.Context, opened func(name string)) {
 	notices := make(chan *nats.Msg, 256)
 	sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, notices)
@@ -124,7 +165,7 @@ func (w *Worker) listen(ctx context.Context, opened func(name string)) {
 	for {
 		select {
 		case m := <-notices:
-			if parts := strings.Split(m.Subject, "."); len(parts) == 3 {
+			if parts := strings.Split(m.Subject, "."); len(parts) == 3 && !runs.IsSleepNote(m.Data) {
 				opened(parts[1])
 			}
 		case <-ctx.Done():
