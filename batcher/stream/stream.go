@@ -331,7 +331,7 @@ func (s *Stream) troubles(ctx context.Context) string {
 	}
 	var said []string
 	for _, b := range beats {
-		if b.Trouble != "" && time.Since(b.Time) < inactive && !slices.Contains(said, b.Trouble) {
+		if b.Trouble != "" && b.Live(time.Now()) && !slices.Contains(said, b.Trouble) {
 			said = append(said, b.Trouble)
 		}
 	}

@@ -317,8 +317,7 @@ func (l *lobby) close() {
 	l.shut = true
 	l.withdraw()
 	l.mu.Unlock()
-	// What is on its way comes before the broker's answer to this.
-	_ = l.w.js.Conn().FlushTimeout(link.APITimeout) // without a broker nothing comes
+	l.settle()
 	for {
 		select {
 		case a := <-l.tasks:
@@ -326,6 +325,25 @@ func (l *lobby) close() {
 		default:
 			return
 		}
+	}
+}
+
+// settle waits until all tasks that are on their way have come: they come before the broker's
+// answer to a flush, and are dealt with before a barrier behind it is passed.
+func (l *lobby) settle() {
+	nc := l.w.js.Conn()
+	if nc.FlushTimeout(link.APITimeout) != nil {
+		return // without a broker nothing comes
+	}
+	passed := make(chan struct{})
+	if nc.Barrier(func() { close(passed) }) != nil {
+		return // the connection is closed
+	}
+	t := time.NewTimer(hangWait)
+	defer t.Stop()
+	select {
+	case <-passed:
+	case <-t.C: // somebody else's subscription on this connection is slow
 	}
 }
 

@@ -69,8 +69,16 @@ func (w *Worker) period() time.Duration {
 // followed by another, so its error does not matter.
 func (w *Worker) beat(bh *bulkhead) { w.beatBy(bh, w.js.Conn().PublishMsg) }
 
-// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends.
+// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends. A task
+// that is given back after it does not wait for another.
 func (w *Worker) lastBeat(ctx context.Context, bh *bulkhead) {
+	bh.mu.Lock()
+	bh.over = true
+	quiet := bh.life.phase == asleep && len(bh.returns) == 0 // it has had its last one
+	bh.mu.Unlock()
+	if quiet {
+		return
+	}
 	w.beatBy(bh, func(m *nats.Msg) error {
 		_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
 		return err
@@ -98,11 +106,16 @@ func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body}) // one that is lost is followed by another
 	}
 	for _, r := range returns {
-		if r.delay > 0 {
-			_ = r.msg.NakWithDelay(r.delay) // one that is lost: the ack wait passes
-		} else {
-			_ = r.msg.Nak()
-		}
+		r.nak()
+	}
+}
+
+// nak gives the task back. Where that is lost, the ack wait passes.
+func (r returned) nak() {
+	if r.delay > 0 {
+		_ = r.msg.NakWithDelay(r.delay)
+	} else {
+		_ = r.msg.Nak()
 	}
 }
 
@@ -135,7 +148,7 @@ func (w *Worker) countFailure(bh *bulkhead, h *hand, why error, delay time.Durat
 	})
 }
 
-// giveBack gives a task back to the queue after the next heartbeat. note writes down, by its
+// giveBack gives a task back to the queue after the next heartbeat, at once after the last. note writes down, by its
 // sequence, what the heartbeat is to say of it; bh.mu is held.
 func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(seq uint64)) {
 	if !h.claim() {
@@ -145,8 +158,15 @@ func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(
 	if seq := sequence(h); seq > 0 {
 		note(seq)
 	}
-	bh.returns = append(bh.returns, returned{h.Msg, delay})
+	r, over := returned{h.Msg, delay}, bh.over
+	if !over {
+		bh.returns = append(bh.returns, r)
+	}
 	bh.mu.Unlock()
+	if over {
+		r.nak()
+		return
+	}
 	w.urge(bh)
 }
 

@@ -42,6 +42,7 @@ type bulkhead struct {
 	sentBack []uint64          // tasks that were given back, by sequence, newest last; guarded by mu
 	failed   []runs.FailedTask // tasks that could not be done, newest last; guarded by mu
 	returns  []returned        // tasks that go back after the next heartbeat; guarded by mu
+	over     bool              // no heartbeat comes any more; guarded by mu
 	urgent   bool              // a heartbeat is due; guarded by mu
 	beaten   time.Time         // when the last heartbeat was sent; guarded by mu
 }

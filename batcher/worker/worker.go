@@ -218,9 +218,7 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
 	defer cancel()
 	for _, bh := range w.known() {
-		if bh.phase() != asleep { // it has had its last one
-			w.lastBeat(ectx, bh) // the counts that it ends with
-		}
+		w.lastBeat(ectx, bh) // the counts that it ends with
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)
