@@ -108,7 +108,7 @@ func TestNoticeTooEarly(t *testing.T) {
 // subscription.
 func TestSleepingRunsCostNothing(t *testing.T) {
 	t.Parallel()
-	const n = 12
+	const n = 8
 	b := rig.Launch(t, rig.Embedded(false))
 	_, js := b.Connect(t)
 	wc, wjs := b.Connect(t)
