@@ -66,10 +66,9 @@ type phase func(*planner) []action
 
 // talk is what one conversation has learned; the next begins without it.
 type talk struct {
-	ended   map[string]bool // leases whose process is gone; nil: not checked
-	tasks   map[int64]bool  // steps that have tasks and were not purged; nil: not listed
-	chunks  map[int64]bool  // the same of chunks
-	cleared bool            // every task was purged
+	ended  map[string]bool // leases whose process is gone; nil: not checked
+	tasks  map[int64]bool  // steps that have tasks and were not purged; nil: not listed
+	chunks map[int64]bool  // the same of chunks
 
 	leads     bool  // this trainer issues the tasks
 	first     int64 // planner.next when the conversation began

@@ -28,7 +28,7 @@ type (
 	checkProcesses struct{ leases []leases.Held }
 	// listTasks lists which steps have tasks.
 	listTasks struct{}
-	// purgeTasks removes a step's tasks, or every task, for -1.
+	// purgeTasks removes a step's tasks.
 	purgeTasks struct{ step int64 }
 	// dropTask removes the tasks of a chunk.
 	dropTask struct{ id chunkID }
@@ -101,11 +101,7 @@ func (listTasks) do(ctx context.Context, d *driver) (event, error) {
 
 func (a purgeTasks) do(ctx context.Context, d *driver) (event, error) {
 	s, err := d.run.JetStream().Stream(ctx, schemas.TasksStream(d.run.Name))
-	switch {
-	case err != nil:
-	case a.step < 0:
-		err = s.Purge(ctx)
-	default:
+	if err == nil {
 		err = purgeSubject(ctx, s, schemas.StepTasks(d.run.Name, a.step))
 	}
 	return tasksPurged(a), err

@@ -49,7 +49,7 @@ type (
 		ended map[string]bool // leases whose process has ended
 	}
 	tasksListed  struct{ steps map[int64]bool }
-	tasksPurged  struct{ step int64 } // -1: every task
+	tasksPurged  struct{ step int64 }
 	chunksListed struct {
 		chunks map[chunkID]bool
 		within int64 // step that was listed; -1: all
@@ -156,10 +156,6 @@ func (e tasksListed) apply(p *planner) {
 
 func (e tasksPurged) apply(p *planner) {
 	p.pending--
-	if e.step < 0 {
-		p.talk.cleared = true
-		return
-	}
 	delete(p.talk.tasks, e.step)
 }
 

@@ -22,15 +22,12 @@ func (p *planner) meetPeers() []action {
 
 // clear purges, at the beginning and when a peer is gone, the tasks and chunks of steps
 // that no live trainer wants: they would take the room of those inside the windows. It
-// learns which chunks are there. A trainer that begins alone purges every task, for one
-// may have spent its deliveries; a worker that has one publishes all the same.
+// learns which chunks are there. What a trainer that begins alone finds in the queue was
+// purged before its lease (clearLeftTasks).
 func (p *planner) clear() []action {
 	t := &p.talk
 	if p.prepared && !p.left {
 		return nil
-	}
-	if !p.prepared && p.alone() && !t.cleared {
-		return []action{purgeTasks{-1}}
 	}
 	if t.tasks == nil {
 		return []action{listTasks{}}

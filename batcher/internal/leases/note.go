@@ -47,6 +47,8 @@ type Note struct {
 	// Rate is its steps a second over the last minute, by its own clock; absent before it has
 	// done one, and from builds that do not say.
 	Rate float64 `json:"rate,omitempty"`
+	// Swept: within the last minute it has looked which runs of the broker are to be put to sleep.
+	Swept bool `json:"swept,omitempty"`
 }
 
 func (n Note) String() string {
