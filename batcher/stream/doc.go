@@ -34,6 +34,7 @@
 //	                 no task waits, and some are with workers  → place a backup
 //	                 no task waits, and none is with a worker  → it is orphaned: replace it
 //	                 so is its replacement                     → request a tombstone
+//	                 a worker fell silent lately               → back up later steps' tasks, too
 //	    makeRoom     the stream is full → purge the last step that nobody waits for
 //
 //	exhausted, when the broker reports that a task has spent its deliveries:

@@ -84,6 +84,8 @@ type talk struct {
 	look    bool              // look after tasks that are in the queue
 	sealing bool              // for a recording
 	refused []chunkID         // chunks whose task is in the queue already
+	others  []chunkID         // the same, of steps that the trainer does not wait for yet
+	silent  bool              // a worker's heartbeats ended lately
 	follow  []action          // that follow from the tasks that were looked up
 	spent   []queuedTask      // tasks that nobody will be given any more
 	blamed  map[uint64]bool   // tasks that workers sent back for a trouble of their own; nil: not read

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"time"
 
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
@@ -54,7 +55,8 @@ type (
 	lookUpTask struct{ id chunkID }
 	// lookUpSpentTask finds the task that the broker's advisory names.
 	lookUpSpentTask struct{ seq uint64 }
-	// readWorkers reads which tasks the workers sent back, and which failed.
+	// readWorkers reads which tasks the workers sent back, which failed, and whether a worker fell
+	// silent.
 	readWorkers struct{}
 	// placeBackup puts a copy of a task into the queue, if it is still the newest.
 	placeBackup struct{ task queuedTask }
@@ -206,8 +208,13 @@ func (a lookUpSpentTask) do(ctx context.Context, d *driver) (event, error) {
 
 func (readWorkers) do(ctx context.Context, d *driver) (event, error) {
 	beats, err := d.run.Workers(ctx)
-	sentBack, failed := map[uint64]bool{}, map[uint64]string{}
+	sentBack, failed, silent := map[uint64]bool{}, map[uint64]string{}, false
+	now := time.Now()
 	for _, b := range beats {
+		// After the ack wait its tasks have gone to others.
+		if late := b.Overdue(now); !b.Left && late >= 0 && late < d.run.Options().AckWait {
+			silent = true
+		}
 		for _, f := range b.Failed {
 			failed[f.Seq] = f.Why
 		}
@@ -215,7 +222,7 @@ func (readWorkers) do(ctx context.Context, d *driver) (event, error) {
 			sentBack[seq] = true
 		}
 	}
-	return workersRead{sentBack, failed}, err
+	return workersRead{sentBack, failed, silent}, err
 }
 
 func (a placeBackup) do(ctx context.Context, d *driver) (event, error) {

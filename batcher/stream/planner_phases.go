@@ -210,6 +210,31 @@ func (p *planner) lookAfter() []action {
 	return p.replaceSpent()
 }
 
+// repairOthers backs up the tasks of the steps after the one that the trainer waits for, too, where
+// a worker fell silent lately: it had several, and each of their steps would else be waited for in
+// its turn. Nobody says which were that worker's. So this is done where no task waits and the
+// other workers have nothing else to do, and not for a worker that is merely slow: its tasks
+// would be made twice.
+func (p *planner) repairOthers() []action {
+	t := &p.talk
+	if round := t.follow; len(round) > 0 {
+		t.follow = nil
+		return round
+	}
+	if len(t.others) == 0 || t.queue.waiting > 0 || t.queue.out == 0 {
+		return nil
+	}
+	if t.blamed == nil {
+		return []action{readWorkers{}}
+	}
+	ids := t.others
+	t.others = nil
+	if !t.silent {
+		return nil
+	}
+	return each(ids, func(id chunkID) action { return lookUpTask{id} })
+}
+
 // backUp gives a task that is out to a second worker, as long as the first has for a sign
 // of life. Whoever is done first publishes the chunk; the other finds it there.
 func (p *planner) backUp(task queuedTask) {

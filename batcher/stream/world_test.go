@@ -280,7 +280,7 @@ func (w *world) do(tr *trainer, a action) event {
 		if sentBack == nil {
 			sentBack = map[uint64]bool{}
 		}
-		return workersRead{sentBack: sentBack}
+		return workersRead{sentBack: sentBack, silent: w.rng.IntN(2) == 0}
 	case placeBackup:
 		return backupPlaced{a.task.id, w.place(a.task.id, a.task.seq)}
 	case replaceTask:

@@ -85,13 +85,14 @@ func (w *Worker) lastBeat(ctx context.Context, bh *bulkhead) {
 	})
 }
 
+// beatBy writes a heartbeat by send.
 func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	b := runs.Heartbeat{
 		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
 		Every: w.period(),
 	}
 	bh.mu.Lock()
-	b.State = string(bh.life.phase)
+	b.State, b.Left = string(bh.life.phase), bh.over
 	if bh.life.why != nil {
 		b.Trouble = wire.ReasonLine(bh.life.why.Error())
 	}
