@@ -26,12 +26,12 @@ func (r *Run) open(ctx context.Context) error {
 	if err := r.awaitAsleep(ctx); err != nil {
 		return err
 	}
-	made, err := r.ensure(ctx)
+	made, err := r.ensure(ctx, r.storeOptions)
 	if link.IsOverQuota(err) {
 		// What could not be swept does not matter where others could.
 		if slept, _ := Sweep(ctx, r.js, sleepWhenFull); len(slept) > 0 {
 			var more []string
-			more, err = r.ensure(ctx)
+			more, err = r.ensure(ctx, r.storeOptions)
 			made = append(made, more...)
 		}
 	}

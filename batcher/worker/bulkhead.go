@@ -24,8 +24,6 @@ type bulkhead struct {
 	tended atomic.Int64  // UnixNano until which a trainer has it, as far as is known
 	counters
 
-	notBefore time.Time // the run is not looked at, unless it is heard of; the keeper's
-
 	run   *runs.Run  // as it was read last, nil before; the keeper's
 	read  time.Time  // when that was; the keeper's
 	late  *lateOpen  // an Open that did not return in time, nil for none; the keeper's

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -14,16 +13,12 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	// rereadEvery is how often a run is read again that nobody was heard to open.
 	rereadEvery = 10 * time.Minute
-	// dozeFor is how often a run that nobody trains is looked at, at most: its next trainer's lease
-	// is heard.
-	dozeFor = 5 * time.Minute
 	// queueWait is how long a run may be without a queue: its trainer makes one just after
 	// the options that workers hear of, and after a broker lost it.
 	queueWait = 2 * time.Second
@@ -132,13 +127,6 @@ func (w *Worker) turnToRead(ctx context.Context) (done func()) {
 
 // begin opens the run's data, unless this worker cannot serve it or nobody trains it.
 func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
-	bh.mu.Lock()
-	heard := bh.noticed || time.Now().UnixNano() < bh.tended.Load()
-	bh.mu.Unlock()
-	if d := time.Until(bh.notBefore); d > 0 && !heard {
-		bh.rest(ctx, d)
-		return
-	}
 	// Whether anybody trains it is asked first: most runs of an old farm nobody does.
 	if bh.run == nil && w.slept(ctx, bh) || !w.look(ctx, bh) || w.slept(ctx, bh) {
 		return
@@ -317,32 +305,39 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	return true
 }
 
-// doze waits until a run has a trainer again: the first renewal of a lease wakes it, or a
-// notice that it was opened.
+// doze waits until a run has a trainer again: the first renewal of a lease wakes it (hear), or a
+// notice that it was opened. Nothing is asked meanwhile: of a run that sleeps for a year the
+// broker hears nothing, however many workers there are.
 func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
-	renewals := make(chan *nats.Msg, 16)
-	if sub, err := w.js.Conn().ChanSubscribe(schemas.AllTrainers(bh.name), renewals); err == nil {
-		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
-		fctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.APITimeout)
-		_ = w.js.Conn().FlushWithContext(fctx) // so that nothing is missed after the look below
-		cancel()
-	}
 	for ctx.Err() == nil && bh.phase() == asleep {
-		tended, err := w.isTended(ctx, bh)
-		if err == nil && tended {
+		if bh.isNews() {
+			tended, err := w.isTended(ctx, bh)
+			switch {
+			case err != nil: // the broker is away
+				bh.rest(ctx, brokerWait)
+				continue
+			case tended:
+				bh.mu.Lock()
+				bh.life.woken()
+				bh.noticed = true
+				bh.mu.Unlock()
+				return
+			}
 			bh.mu.Lock()
-			bh.life.woken()
-			bh.noticed = true
+			bh.noticed = false
 			bh.mu.Unlock()
-			return
 		}
-		t := time.NewTimer(dozeFor + rand.N(dozeFor))
 		select {
-		case <-renewals:
 		case <-bh.news:
-		case <-t.C:
 		case <-ctx.Done():
 		}
-		t.Stop()
 	}
+}
+
+// isNews reports whether anything was heard of the run that was not looked into yet: it was
+// opened, or has a lease.
+func (bh *bulkhead) isNews() bool {
+	bh.mu.Lock()
+	defer bh.mu.Unlock()
+	return bh.noticed || time.Now().UnixNano() < bh.tended.Load()
 }
