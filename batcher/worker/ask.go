@@ -34,7 +34,7 @@ const (
 	// this is so again, up to mostFullWait: for a request that comes in vain, too, the broker looks
 	// through all that stand there.
 	fullWait     = time.Second
-	mostFullWait = 8 * time.Second
+	mostFullWait = 16 * time.Second
 )
 
 // ask is a request to a run's queue for one task. The broker's answer is given on whenever it

@@ -41,6 +41,8 @@ type bulkhead struct {
 	returns  []returned        // tasks that go back after the next heartbeat; guarded by mu
 	urgent   bool              // a heartbeat is due; guarded by mu
 	beaten   time.Time         // when the last heartbeat was sent; guarded by mu
+	said     saying            // what it said; guarded by mu
+	quiet    bool              // it said what the one before it had; guarded by mu
 }
 
 // returned is a task on its way back to the queue.
