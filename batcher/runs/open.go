@@ -45,11 +45,11 @@ func (r *Run) open(ctx context.Context) error {
 		return err
 	}
 	var made begun
-	err = r.ensure(ctx, &made)
+	err = r.ensure(ctx, &made, r.storeOptions)
 	if link.IsOverQuota(err) {
 		// What could not be swept does not matter where others could.
 		if slept, _ := Sweep(ctx, r.js, sleepWhenFull); len(slept) > 0 {
-			err = r.ensure(ctx, &made)
+			err = r.ensure(ctx, &made, r.storeOptions)
 		}
 	}
 	if err == nil {

@@ -66,12 +66,12 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 	if err := schemas.CheckRunName(name); err != nil {
 		return nil, err
 	}
-	rec, err := loadInfo(ctx, js, name)
+	rec, ctrl, err := loadInfo(ctx, js, name)
 	if err != nil {
 		return nil, err
 	}
 	r := &Run{Name: name, Info: *rec, js: js}
-	return r, r.loadOptions(ctx)
+	return r, r.loadOptions(ctx, ctrl)
 }
 
 // Names lists the names of the broker's runs, of whatever build, with one request for every
@@ -154,8 +154,7 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 // Ensure creates what is missing of the run in the broker: streams, the workers'
 // consumer, RunInfo and options. It repairs a broker that lost its memory.
 func (r *Run) Ensure(ctx context.Context) error {
-	// What the run was opened with since, by whomever, stays.
-	return r.ensure(ctx, new(begun), jetstream.WithExpectLastSequencePerSubject(0))
+	return r.ensure(ctx, new(begun), r.storeMissingOptions)
 }
 
 // EnsureOpen does the same for a trainer that is at work: that another has sealed the run
@@ -168,18 +167,18 @@ func (r *Run) EnsureOpen(ctx context.Context) error {
 	return err
 }
 
-// ensure does the same; the options are written on a condition, or in any case. It notes in made
-// what it made. A run that is put to sleep meanwhile is made again.
-func (r *Run) ensure(ctx context.Context, made *begun, options ...jetstream.PublishOpt) error {
+// ensure does the same; options writes them. It notes in made what it made. A run that is put to
+// sleep meanwhile is made again.
+func (r *Run) ensure(ctx context.Context, made *begun, options func(context.Context, *begun) error) error {
 	for start := time.Now(); ; {
-		err := r.ensureOnce(ctx, made, options...)
+		err := r.ensureOnce(ctx, made, options)
 		if !link.IsGone(err) || time.Since(start) > createWait || link.Sleep(ctx, createRetry) != nil {
 			return err
 		}
 	}
 }
 
-func (r *Run) ensureOnce(ctx context.Context, made *begun, options ...jetstream.PublishOpt) error {
+func (r *Run) ensureOnce(ctx context.Context, made *begun, options func(context.Context, *begun) error) error {
 	if _, err := r.DropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
 		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
@@ -195,7 +194,7 @@ func (r *Run) ensureOnce(ctx context.Context, made *begun, options ...jetstream.
 	if err := r.storeInfo(ctx, made); err != nil {
 		return err
 	}
-	if err := r.storeOptions(ctx, made, options...); err != nil {
+	if err := options(ctx, made); err != nil {
 		return err
 	}
 	err := r.ensureQueue(ctx)
@@ -316,7 +315,7 @@ func (r *Run) storeInfo(ctx context.Context, made *begun) error {
 	if !link.IsWrongLast(err) {
 		return link.Unavailable(r.js.Conn(), "store run record", r.Name, err)
 	}
-	have, err := loadInfo(ctx, r.js, r.Name)
+	have, _, err := loadInfo(ctx, r.js, r.Name)
 	if err != nil {
 		return err
 	}
@@ -340,25 +339,27 @@ func (r *Run) checkDigest(have *schemas.RunInfo) error {
 	return nil
 }
 
-func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, error) {
+// loadInfo reads the run's record, and gives the stream that has it.
+func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, jetstream.Stream, error) {
 	none := func() error {
 		return errs.New("look up run", name, "start the trainer with this --run name first", errs.ErrNotFound)
 	}
 	s, err := js.Stream(ctx, schemas.CtrlStream(name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, none()
+		return nil, nil, none()
 	}
 	if err != nil {
-		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+		return nil, nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
 	msg, err := s.GetLastMsgForSubject(ctx, schemas.SpecSubject(name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, none()
+		return nil, nil, none()
 	}
 	if err != nil {
-		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+		return nil, nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
-	return parseInfo(name, msg.Data)
+	info, err := parseInfo(name, msg.Data)
+	return info, s, err
 }
 
 // parseInfo reads a run's record as it is stored.
@@ -372,7 +373,24 @@ func parseInfo(name string, body []byte) (*schemas.RunInfo, error) {
 
 // storeOptions writes the options, and with them the newest DataURI: the RunInfo is
 // written once, and data may move.
-func (r *Run) storeOptions(ctx context.Context, made *begun, cond ...jetstream.PublishOpt) error {
+func (r *Run) storeOptions(ctx context.Context, made *begun) error {
+	return r.publishOptions(ctx, made)
+}
+
+// storeMissingOptions writes them where there are none: what the run was opened with since, by
+// whomever, stays. Every worker hears of options that are written, and reads the run again, even
+// where the broker refuses them. So they are looked for first: a trainer that waits for chunks
+// asks for this every few seconds.
+func (r *Run) storeMissingOptions(ctx context.Context, made *begun) error {
+	if s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name)); err == nil {
+		if _, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name)); err == nil {
+			return nil
+		}
+	}
+	return r.publishOptions(ctx, made, jetstream.WithExpectLastSequencePerSubject(0))
+}
+
+func (r *Run) publishOptions(ctx context.Context, made *begun, cond ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(storedOptions{Options: r.opts})
 	if err != nil {
 		return errs.New("store run options", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
@@ -387,12 +405,9 @@ func (r *Run) storeOptions(ctx context.Context, made *begun, cond ...jetstream.P
 	return nil
 }
 
-func (r *Run) loadOptions(ctx context.Context) error {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if err != nil {
-		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
-	}
-	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
+// loadOptions reads the options from CTRL_<run>.
+func (r *Run) loadOptions(ctx context.Context, ctrl jetstream.Stream) error {
+	msg, err := ctrl.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return r.takeOptions(nil)

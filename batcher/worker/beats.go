@@ -13,8 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// beatGap is the least time between two heartbeats of one run.
-const beatGap = 100 * time.Millisecond
+const (
+	// beatGap is the least time between two heartbeats of one run.
+	beatGap = 100 * time.Millisecond
+	// quietBeats is how many periods pass between two heartbeats that have nothing new to say.
+	quietBeats = 3
+)
 
 // beats writes the heartbeats until ctx ends: those that are urgent, and one run's after
 // the other's, so that their number does not grow with the runs.
@@ -36,11 +40,15 @@ func (w *Worker) beats(ctx context.Context) {
 			bh.mu.Lock()
 			urgent, beaten := bh.urgent, bh.beaten
 			shown := bh.life.awake()
+			due := w.opts.Heartbeat
+			if bh.quiet && bh.said == bh.saying() {
+				due *= quietBeats
+			}
 			bh.mu.Unlock()
 			switch {
 			case urgent && now.Sub(beaten) >= beatGap:
 				w.beat(bh)
-			case shown && now.Sub(beaten) >= w.opts.Heartbeat && (eldest == nil || beaten.Before(since)):
+			case shown && now.Sub(beaten) >= due && (eldest == nil || beaten.Before(since)):
 				eldest, since = bh, beaten
 			}
 		}
@@ -49,6 +57,19 @@ func (w *Worker) beats(ctx context.Context) {
 			next = now.Add(every)
 		}
 	}
+}
+
+// saying is what tells one heartbeat from the next: the counts and the state.
+type saying struct {
+	stats runs.WorkerStats // without Rate, which falls as time goes on
+	phase phase
+}
+
+// saying is what a heartbeat would say now. bh.mu is held.
+func (bh *bulkhead) saying() saying {
+	s := saying{bh.stats(), bh.life.phase}
+	s.stats.Rate = 0
+	return s
 }
 
 // period is how long it is from one heartbeat of a run to its next.
@@ -92,6 +113,11 @@ func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 		Every: w.period(),
 	}
 	bh.mu.Lock()
+	now := bh.saying()
+	if bh.quiet = now == bh.said; bh.quiet {
+		b.Every *= quietBeats
+	}
+	bh.said = now
 	b.State, b.Left = string(bh.life.phase), bh.over
 	if bh.life.why != nil {
 		b.Trouble = wire.ReasonLine(bh.life.why.Error())

@@ -24,8 +24,6 @@ type bulkhead struct {
 	tended atomic.Int64  // UnixNano until which a trainer has it, as far as is known
 	counters
 
-	notBefore time.Time // the run is not looked at, unless it is heard of; the keeper's
-
 	run   *runs.Run     // as it was read last, nil before; the keeper's
 	read  time.Time     // when that was; the keeper's
 	delay time.Duration // of the last look that failed, 0 where it did not; the keeper's
@@ -45,6 +43,8 @@ type bulkhead struct {
 	over     bool              // no heartbeat comes any more; guarded by mu
 	urgent   bool              // a heartbeat is due; guarded by mu
 	beaten   time.Time         // when the last heartbeat was sent; guarded by mu
+	said     saying            // what it said; guarded by mu
+	quiet    bool              // it said what the one before it had; guarded by mu
 }
 
 // returned is a task on its way back to the queue.

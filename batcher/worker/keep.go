@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,9 +19,6 @@ import (
 const (
 	// rereadEvery is how often a run is read again that nobody was heard to open.
 	rereadEvery = 10 * time.Minute
-	// dozeFor is how often a run that nobody trains is looked at, at most: its next trainer's lease
-	// is heard.
-	dozeFor = 5 * time.Minute
 	// queueWait is how long a run may be without a queue: its trainer makes one just after
 	// the options that workers hear of, and after a broker lost it.
 	queueWait = 2 * time.Second
@@ -147,13 +143,6 @@ func (w *Worker) turnToRead(ctx context.Context) (done func()) {
 
 // begin opens the run's data, unless this worker cannot serve it or nobody trains it.
 func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
-	bh.mu.Lock()
-	heard := bh.noticed || time.Now().UnixNano() < bh.tended.Load()
-	bh.mu.Unlock()
-	if d := time.Until(bh.notBefore); d > 0 && !heard {
-		bh.rest(ctx, d)
-		return
-	}
 	// Whether anybody trains it is asked first: most runs of an old farm nobody does.
 	if bh.run == nil && w.slept(ctx, bh) || !w.look(ctx, bh) || w.slept(ctx, bh) {
 		return
@@ -332,19 +321,39 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	return true
 }
 
-// doze waits until a run has a trainer again: the first renewal of a lease wakes it, which hear
-// hears, or a notice that it was opened. It looks before it waits, and what hear hears in between
-// is waiting in news: nothing is missed.
+// doze waits until a run has a trainer again: the first renewal of a lease wakes it (hear), or a
+// notice that it was opened. Nothing is asked meanwhile: of a run that sleeps for a year the
+// broker hears nothing, however many workers there are.
 func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
 	for ctx.Err() == nil && bh.phase() == asleep {
-		tended, err := w.isTended(ctx, bh)
-		if err == nil && tended {
+		if bh.isNews() {
+			tended, err := w.isTended(ctx, bh)
+			switch {
+			case err != nil: // the broker is away
+				bh.rest(ctx, brokerWait)
+				continue
+			case tended:
+				bh.mu.Lock()
+				bh.life.woken()
+				bh.noticed = true
+				bh.mu.Unlock()
+				return
+			}
 			bh.mu.Lock()
-			bh.life.woken()
-			bh.noticed = true
+			bh.noticed = false
 			bh.mu.Unlock()
-			return
 		}
-		bh.rest(ctx, dozeFor+rand.N(dozeFor))
+		select {
+		case <-bh.news:
+		case <-ctx.Done():
+		}
 	}
+}
+
+// isNews reports whether anything was heard of the run that was not looked into yet: it was
+// opened, or has a lease.
+func (bh *bulkhead) isNews() bool {
+	bh.mu.Lock()
+	defer bh.mu.Unlock()
+	return bh.noticed || time.Now().UnixNano() < bh.tended.Load()
 }

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ type registry struct {
 
 	mu      sync.Mutex
 	runs    map[string]*bulkhead // by name; guarded by mu
+	sorted  []*bulkhead          // the same in the order of their names; a new slice at each change; guarded by mu
 	notices map[string]string    // last notice about a run, "" for the list of runs; guarded by mu
 	awaited map[string]int       // runs that were heard of and not found, and how often they were sought; guarded by mu
 }
@@ -30,11 +30,18 @@ func newRegistry(report func(error)) registry {
 	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}, awaited: map[string]int{}}
 }
 
-// known gives the runs of the broker, by name.
+// known gives the runs of the broker, by name. It is asked for many times a second; the caller
+// changes nothing of it.
 func (g *registry) known() []*bulkhead {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.SortedFunc(maps.Values(g.runs), func(a, b *bulkhead) int { return strings.Compare(a.name, b.name) })
+	return g.sorted
+}
+
+// place is where in sorted a run is, or belongs. g.mu is held.
+func (g *registry) place(name string) int {
+	at, _ := slices.BinarySearchFunc(g.sorted, name, func(bh *bulkhead, name string) int { return strings.Compare(bh.name, name) })
+	return at
 }
 
 // find gives a run that is known, or nil.
@@ -53,6 +60,7 @@ func (g *registry) admit(name string) *bulkhead {
 	}
 	bh := newBulkhead(name)
 	g.runs[name] = bh
+	g.sorted = slices.Insert(slices.Clone(g.sorted), g.place(name), bh)
 	return bh
 }
 
@@ -63,6 +71,8 @@ func (g *registry) forget(bh *bulkhead) {
 	if g.runs[bh.name] == bh {
 		delete(g.runs, bh.name)
 		delete(g.notices, bh.name)
+		at := g.place(bh.name)
+		g.sorted = slices.Delete(slices.Clone(g.sorted), at, at+1)
 	}
 }
 
@@ -188,28 +198,25 @@ func (w *Worker) discover(ctx context.Context, begin func(*bulkhead)) error {
 			w.drop(bh)
 		}
 	}
-	first := !w.begun
+	unheard := !w.begun && len(names) > eager
 	w.begun = true
-	for i, name := range names {
+	for _, name := range names {
 		bh := w.admit(name)
 		if bh == nil {
 			continue
 		}
-		if first && i >= eager {
-			bh.notBefore = time.Now().Add(rand.N(time.Duration(len(names)) * shyness))
+		if unheard {
+			bh.life.slept() // nobody else knows bh yet
 		}
 		begin(bh)
 	}
 	return nil
 }
 
-// A worker that begins in a farm of many runs looks at the first few at once. The others it hears
-// of by their trainers' leases, within seconds, and looks at what it does not hear of bit by bit:
-// a thousand workers that begin together would else ask the broker for more than it can answer.
-const (
-	eager   = 8
-	shyness = 500 * time.Millisecond // for each run of the farm, at most
-)
+// eager is of how many runs a worker that begins asks the broker whether they are trained. In a
+// farm of more it waits to hear of them: a live trainer renews its lease several times a term,
+// and a thousand workers that ask about a hundred runs keep a broker busy for minutes.
+const eager = 8
 
 // drop ends a run at this worker: it is gone, or is another by now.
 func (w *Worker) drop(bh *bulkhead) {

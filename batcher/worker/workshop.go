@@ -25,6 +25,7 @@ type workshop struct {
 	consumer jetstream.Consumer // of the run's tasks, nil while it is not known; guarded by mu
 	ackWait  time.Duration      // of consumer; guarded by mu
 	stood    time.Duration      // how long the last request for a task stood; guarded by mu
+	shunned  time.Duration      // how long it was left alone last, for its queue was full; guarded by mu
 	free     []*bench           // guarded by mu
 	makers   int                // of the source that are not closed; guarded by mu
 	shut     bool               // no bench is given out any more; guarded by mu

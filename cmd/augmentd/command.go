@@ -222,28 +222,20 @@ func work(ctx context.Context, o options, js jetstream.JetStream, w *worker.Work
 	return g.Wait()
 }
 
-// sweepEvery is how often abandoned runs are looked for.
+// sweepEvery is how often abandoned runs are looked for, by one of the farm's workers.
 const sweepEvery = 10 * time.Minute
 
 // sweep puts abandoned runs to sleep, as long as there is work: in a farm without roles, where
 // a worker may delete streams. Elsewhere the trainers do.
 func sweep(ctx context.Context, js jetstream.JetStream, log *slog.Logger) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		slept, err := runs.Sweep(ctx, js, 0)
+	runs.KeepSwept(ctx, js, sweepEvery, func(slept []string, err error) {
 		if len(slept) > 0 {
 			log.Info("put to sleep", "runs", slept)
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Debug("not all runs could be looked at", "why", cli.Line(err))
 		}
-	}
+	})
 }
 
 // ready returns why the worker cannot work at the moment, nil if it can.

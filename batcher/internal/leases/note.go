@@ -163,7 +163,7 @@ func ReadAll(ctx context.Context, js jetstream.JetStream, run string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	notes, err := link.Latest(ctx, js, schemas.CtrlStream(run), schemas.AllTrainers(run))
+	notes, err := link.LatestOf(ctx, js, s, schemas.AllTrainers(run))
 	if err != nil {
 		return nil, err
 	}

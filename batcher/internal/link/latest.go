@@ -24,6 +24,16 @@ import (
 //
 // It returns jetstream.ErrStreamNotFound where there is no stream.
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, filters ...string) ([]*jetstream.RawStreamMsg, error) {
+	return latest(ctx, js, stream, nil, filters)
+}
+
+// LatestOf does so for a stream that the caller has looked up, which Latest may have to.
+func LatestOf(ctx context.Context, js jetstream.JetStream, s jetstream.Stream, filters ...string) ([]*jetstream.RawStreamMsg, error) {
+	return latest(ctx, js, s.CachedInfo().Config.Name, s, filters)
+}
+
+// latest is both; s may be nil.
+func latest(ctx context.Context, js jetstream.JetStream, stream string, s jetstream.Stream, filters []string) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := withinAPITimeout(ctx)
 	defer cancel()
 	out, err := []*jetstream.RawStreamMsg(nil), errNoMultiGet
@@ -33,9 +43,11 @@ func Latest(ctx context.Context, js jetstream.JetStream, stream string, filters 
 	if !errors.Is(err, errNoMultiGet) && !errors.Is(err, errTooMany) {
 		return out, err
 	}
-	s, serr := js.Stream(ctx, stream)
-	if serr != nil {
-		return nil, serr
+	if s == nil {
+		var serr error
+		if s, serr = js.Stream(ctx, stream); serr != nil {
+			return nil, serr
+		}
 	}
 	var subjects []string
 	for _, filter := range filters {
