@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers
+.PHONY: crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -217,6 +217,10 @@ chaos: setup build ## kill, freeze and cut off real processes, fill disks: make 
 RUNS ?= 100
 soak: setup build ## many short runs on one broker and one worker: memory, store and runs at the end: make soak RUNS=100
 	deploy/soak.sh $(RUNS)
+
+N ?= 300
+crowd: setup build ## as many real workers on one broker as this machine has memory for, and one trainer: connect time, memory, equal weights: make crowd N=300
+	deploy/crowd.sh $(N)
 
 farmsim: ## a thousand workers and a hundred runs on this machine, without images (docs/scale.md): make farmsim FARMSIM='--workers 300 --server nats-server'
 	$(GO) run ./cmd/farmsim $(FARMSIM)

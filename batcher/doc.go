@@ -99,6 +99,10 @@
 // A worker serves runs that either build opened, and what a build recorded or left behind, its
 // successors replay and continue. The way back is not promised: a trainer of an earlier build
 // is refused where a later one has opened the run, before it has made anything; a new --run
-// name, or `resslt farm rm` by the later build, helps. cmd/resslt's tests hold builds of two
-// states to this.
+// name, or `resslt farm rm` by the later build, helps. Open reads record and options before it
+// makes a stream, so that a build refuses what it does not know in a sentence; builds of before
+// November 29, 2026 made the streams first, and those of before BEATS_<run> pass on what the
+// broker says of them (subjects that overlap). Nothing that a later build writes could change
+// that: a field that they refuse by name would keep their workers from the run, too. cmd/resslt's
+// tests hold builds of two states to this.
 package batcher

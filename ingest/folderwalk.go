@@ -37,7 +37,7 @@ func (t *localTree) read(ctx context.Context, file string) ([]byte, error) {
 }
 
 func (t *localTree) loose(ctx context.Context, dir string) ([]foundFile, Survey, error) {
-	w := &walker{ctx: ctx}
+	w := &walker{ctx: ctx, count: t.store.CountListed}
 	if err := w.walk(t.path(dir), "", nil); err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +48,7 @@ func (t *localTree) loose(ctx context.Context, dir string) ([]foundFile, Survey,
 var errFound = errors.New("found")
 
 func (t *localTree) firstImage(ctx context.Context, dir string) (string, error) {
-	w := &walker{ctx: ctx, deep: true, first: true}
+	w := &walker{ctx: ctx, count: t.store.CountListed, deep: true, first: true}
 	err := w.walk(t.path(dir), dir+"/", nil)
 	if errors.Is(err, errFound) {
 		return w.found[0].name, nil
@@ -94,7 +94,7 @@ func (t *localTree) list(ctx context.Context, root string, classes []string, che
 // shard lists a class folder of root; nil where there is none.
 func (t *localTree) shard(ctx context.Context, root, name string, top os.FileInfo, checked bool) (*folderShard, error) {
 	dir := filepath.Join(t.path(root), name)
-	w := &walker{ctx: ctx, deep: name != ".", checked: checked}
+	w := &walker{ctx: ctx, count: t.store.CountListed, deep: name != ".", checked: checked}
 	var above []os.FileInfo
 	if w.deep {
 		if is, err := isFolder(dir); !is || err != nil {
@@ -184,9 +184,10 @@ func leadsNowhere(err error) bool {
 // walker gathers the images below a folder.
 type walker struct {
 	ctx     context.Context
-	deep    bool // enter sub-folders
-	checked bool // refuse folders of several splits beside one another
-	first   bool // end at the first image with errFound
+	count   func() // called for every file that is found
+	deep    bool   // enter sub-folders
+	checked bool   // refuse folders of several splits beside one another
+	first   bool   // end at the first image with errFound
 	found   []foundFile
 	passed  tally
 }
@@ -279,6 +280,7 @@ func (w *walker) entry(dir, rel string, e os.DirEntry) (isDir bool, err error) {
 	case info.Size() == 0:
 		w.passed.Add(passEmpty, rel+name)
 	default:
+		w.count()
 		w.found = append(w.found, foundFile{name: rel + name, size: info.Size(), mtime: info.ModTime().UnixNano(), change: store.Change(info)})
 		if w.first {
 			return false, errFound

@@ -69,6 +69,11 @@ type Options struct {
 	// built. Calls never overlap. Default: none.
 	Progress func(done, total int64)
 
+	// Listing is called with the number of files found so far while folders and buckets are
+	// being listed, which Open does before all else. It may be called from several goroutines.
+	// Default: none.
+	Listing func(files int64)
+
 	// Store configures how remote data is read and cached.
 	Store store.Options
 
@@ -109,6 +114,9 @@ func (o Options) applyDefaults() Options {
 	if o.files == nil {
 		if o.Store.Warn == nil {
 			o.Store.Warn = o.Warn
+		}
+		if o.Store.Listed == nil {
+			o.Store.Listed = o.Listing
 		}
 		o.files = store.New(o.Store)
 	}

@@ -42,6 +42,9 @@ func BeatsStream(run string) string { return "BEATS_" + run }
 // WorkersConsumer is the durable consumer of TASKS_<run> that workers share.
 const WorkersConsumer = "workers"
 
+// SweptSubject is where who puts abandoned runs to sleep says that it does. No stream keeps it.
+const SweptSubject = "resslt.swept"
+
 // TaskSubject names the task that asks for a chunk.
 func TaskSubject(run string, step int64, chunk int) string { return stepSubject("t", run, step, chunk) }
 

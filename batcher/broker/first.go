@@ -89,7 +89,7 @@ func (f *first) account(ctx context.Context, nc *nats.Conn, js jetstream.JetStre
 		case no != nil:
 			return link.Denial("connect to broker", f.where, no)
 		case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-			return fail("start the server with `-js`", err)
+			return fail("start the server with `-js`; a leaf node needs default_js_domain (docs/scale.md)", err)
 		case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
 			return fail("see that the server runs with `-js`", err)
 		}

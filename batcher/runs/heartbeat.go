@@ -45,6 +45,8 @@ type Heartbeat struct {
 	// Trouble says, in a line, why the worker can produce nothing of the run at present;
 	// "" where it can.
 	Trouble string `json:"trouble,omitempty"`
+	// Left: the worker has ended in good order, and has no task of the run. False of older workers.
+	Left bool `json:"left,omitempty"`
 	// SentBack are the newest tasks, by their sequence, that it gave back for a
 	// trouble of its own, or because it was stopped.
 	SentBack []uint64 `json:"sent_back,omitempty"`
@@ -57,12 +59,16 @@ const defaultLife = 30 * time.Second
 
 // Live reports whether the worker is there: not silent for longer than three heartbeats at now,
 // by this machine's clock.
-func (b *Heartbeat) Live(now time.Time) bool {
+func (b *Heartbeat) Live(now time.Time) bool { return b.Overdue(now) < 0 }
+
+// Overdue is for how long the worker has been silent at now beyond what a live one may be; below 0
+// for one that is there.
+func (b *Heartbeat) Overdue(now time.Time) time.Duration {
 	life := defaultLife
 	if b.Every > 0 && b.Every < time.Hour {
 		life = max(3*b.Every, time.Second)
 	}
-	return now.Sub(b.Time) < life
+	return now.Sub(b.Time) - life
 }
 
 // FailedTask is a task that failed, and why.

@@ -114,6 +114,10 @@ func sleepNoteOf(raw []byte) sleepNote {
 	return stored.Sleep
 }
 
+// IsSleepNote reports whether options, as they are published, put the run to sleep: nobody has
+// opened it then.
+func IsSleepNote(options []byte) bool { return sleepNoteOf(options) != "" }
+
 func (o Options) applyDefaults(spec *schemas.RunSpec) Options {
 	if o.Storage == "" {
 		o.Storage = StorageMemory

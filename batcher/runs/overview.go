@@ -32,7 +32,7 @@ type Overview struct {
 	Kept       []string // its streams, by name; those of Chunks and tasks are gone while it sleeps
 	Chunks     uint64   // bytes in BATCH_
 	Other      uint64   // bytes of tasks and control messages
-	Reserved   int64    // bytes that BATCH_ takes of a quota, 0 for none
+	Reserved   int64    // bytes that its streams take of a quota, 0 for none
 	Sealed     bool     // BATCH_ is a recording, whole
 	keepsSteps bool     // a trainer keeps every step: a recording
 	chunks     jetstream.Stream
@@ -47,10 +47,13 @@ type Overview struct {
 type Detail int
 
 const (
-	// Brief leaves out the workers and what is buffered; it asks four times a run.
+	// Brief leaves out the workers and what is buffered; it asks five times a run.
 	Brief Detail = iota
-	// Full asks five times.
+	// Full asks six times.
 	Full
+	// life is what SleepsNow goes by, and no more, of runs that hold more than their record; it
+	// asks twice a run.
+	life
 )
 
 // runsAtOnce bounds how many runs are looked at concurrently.
@@ -73,6 +76,11 @@ func Overviews(ctx context.Context, js jetstream.JetStream, detail Detail) ([]Ov
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
+	if detail == life {
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return !slices.ContainsFunc(streamsOf(name), func(s string) bool { return there[s] && s != schemas.CtrlStream(name) })
+		})
+	}
 	l := looker{js: js, detail: detail, there: there}
 	for s := range there {
 		if err := l.readClock(ctx, s); err != nil {
@@ -199,8 +207,13 @@ func (l *looker) readStreams(ctx context.Context, o *Overview) error {
 		if name == schemas.CtrlStream(o.Name) || l.there != nil && !l.there[name] {
 			continue
 		}
+		if l.detail == life && name != schemas.BatchStream(o.Name) {
+			o.Kept = append(o.Kept, name)
+			continue
+		}
 		if l.detail == Full && name == schemas.BeatsStream(o.Name) && l.there[schemas.CtrlStream(o.Name)] {
 			o.Kept = append(o.Kept, name)
+			o.Reserved += beatsBytes
 			continue // its messages are read
 		}
 		s, err := l.js.Stream(ctx, name)
@@ -215,9 +228,10 @@ func (l *looker) readStreams(ctx context.Context, o *Overview) error {
 			continue
 		}
 		o.Kept = append(o.Kept, name)
+		o.Reserved += max(0, info.Config.MaxBytes)
 		switch name {
 		case schemas.BatchStream(o.Name):
-			o.Chunks, o.Reserved, o.Sealed = info.State.Bytes, max(0, info.Config.MaxBytes), info.Config.Sealed
+			o.Chunks, o.Sealed = info.State.Bytes, info.Config.Sealed
 			o.stir(info.State.LastTime)
 			o.chunks = s
 		case schemas.BeatsStream(o.Name):
@@ -254,6 +268,11 @@ func (l *looker) readCtrl(ctx context.Context, o *Overview) error {
 		return link.Unavailable(l.js.Conn(), "look at run", o.Name, err)
 	}
 	o.Kept = append(o.Kept, stream)
+	if l.detail != life {
+		if err := l.readRoom(ctx, o); err != nil {
+			return err
+		}
+	}
 	run := &Run{Name: o.Name, js: l.js}
 	var (
 		spec, options []byte
@@ -299,6 +318,16 @@ func (l *looker) readCtrl(ctx context.Context, o *Overview) error {
 	return nil
 }
 
+// readRoom reads what CTRL_<run> takes of a quota.
+func (l *looker) readRoom(ctx context.Context, o *Overview) error {
+	s, err := l.js.Stream(ctx, schemas.CtrlStream(o.Name))
+	if err != nil {
+		return link.Unavailable(l.js.Conn(), "look at run", o.Name, err)
+	}
+	o.Reserved += max(0, s.CachedInfo().Config.MaxBytes)
+	return nil
+}
+
 // readAge reads when a run without a spec was begun, and whether it is one.
 func (l *looker) readAge(ctx context.Context, o *Overview) error {
 	s, err := l.js.Stream(ctx, schemas.CtrlStream(o.Name))
@@ -307,6 +336,7 @@ func (l *looker) readAge(ctx context.Context, o *Overview) error {
 	}
 	if !isOurs(s.CachedInfo(), o.Name) {
 		o.Kept = slices.DeleteFunc(o.Kept, func(s string) bool { return s == schemas.CtrlStream(o.Name) })
+		o.Reserved = 0
 	}
 	o.Opened = s.CachedInfo().Created
 	return nil

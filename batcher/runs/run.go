@@ -66,12 +66,12 @@ func Lookup(ctx context.Context, js jetstream.JetStream, name string) (*Run, err
 	if err := schemas.CheckRunName(name); err != nil {
 		return nil, err
 	}
-	rec, err := loadInfo(ctx, js, name)
+	rec, ctrl, err := loadInfo(ctx, js, name)
 	if err != nil {
 		return nil, err
 	}
 	r := &Run{Name: name, Info: *rec, js: js}
-	return r, r.loadOptions(ctx)
+	return r, r.loadOptions(ctx, ctrl)
 }
 
 // Names lists the names of the broker's runs, of whatever build, with one request for every
@@ -154,9 +154,7 @@ func Delete(ctx context.Context, js jetstream.JetStream, name string) error {
 // Ensure creates what is missing of the run in the broker: streams, the workers'
 // consumer, RunInfo and options. It repairs a broker that lost its memory.
 func (r *Run) Ensure(ctx context.Context) error {
-	// What the run was opened with since, by whomever, stays.
-	_, err := r.ensure(ctx, jetstream.WithExpectLastSequencePerSubject(0))
-	return err
+	return r.ensure(ctx, new(begun), r.storeMissingOptions)
 }
 
 // EnsureOpen does the same for a trainer that is at work: that another has sealed the run
@@ -169,41 +167,45 @@ func (r *Run) EnsureOpen(ctx context.Context) error {
 	return err
 }
 
-// ensure does the same; the options are written on a condition, or in any case. It names the
-// streams that it made. One that is put to sleep meanwhile is made again.
-func (r *Run) ensure(ctx context.Context, options ...jetstream.PublishOpt) (made []string, err error) {
+// ensure does the same; options writes them. It notes in made what it made. A run that is put to
+// sleep meanwhile is made again.
+func (r *Run) ensure(ctx context.Context, made *begun, options func(context.Context, *begun) error) error {
 	for start := time.Now(); ; {
-		some, err := r.ensureOnce(ctx, options...)
-		made = append(made, some...)
+		err := r.ensureOnce(ctx, made, options)
 		if !link.IsGone(err) || time.Since(start) > createWait || link.Sleep(ctx, createRetry) != nil {
-			return made, err
+			return err
 		}
 	}
 }
 
-func (r *Run) ensureOnce(ctx context.Context, options ...jetstream.PublishOpt) (made []string, err error) {
+func (r *Run) ensureOnce(ctx context.Context, made *begun, options func(context.Context, *begun) error) error {
 	if _, err := r.DropDamaged(ctx, schemas.CtrlStream(r.Name), schemas.SpecSubject(r.Name)); err != nil {
-		return nil, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 	}
 	for _, cfg := range r.streams() {
 		isNew, err := r.ensureStream(ctx, cfg)
 		if err != nil {
-			return made, err
+			return err
 		}
 		if isNew {
-			made = append(made, cfg.Name)
+			made.streams = append(made.streams, cfg.Name)
 		}
 	}
-	if err := r.storeInfo(ctx); err != nil {
-		return made, err
+	if err := r.storeInfo(ctx, made); err != nil {
+		return err
 	}
-	if err := r.storeOptions(ctx, options...); err != nil {
-		return made, err
+	if err := options(ctx, made); err != nil {
+		return err
 	}
-	if err := r.ensureQueue(ctx); err != nil {
-		return made, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+	err := r.ensureQueue(ctx)
+	if link.IsOverAckPending(err) {
+		return errs.New("open run", r.Name, "give --max-workers a number that the broker's account lets (max_ack_pending), or have that raised",
+			errs.BecauseErr(errs.ErrUnavailable, err))
 	}
-	return made, nil
+	if err != nil {
+		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
+	}
+	return nil
 }
 
 // ensureQueue makes the workers' consumer of TASKS_<run>, and creates it again where
@@ -272,8 +274,11 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 				errs.BecauseErr(errs.ErrMismatch, err))
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return made, nil
+	case link.IsOverlap(err):
+		return false, otherLayout(r.Name, err)
 	}
 	if link.IsFewServers(err) {
 		return false, errs.New("open run", r.Name, "start as many nats-servers as one cluster, or give fewer --replicas",
@@ -290,23 +295,43 @@ func (r *Run) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) (mad
 	return false, link.Unavailable(r.js.Conn(), "open run", r.Name, err)
 }
 
+// otherLayout says that the run's subjects are in other streams than this build's.
+func otherLayout(run string, err error) error {
+	return errs.New("open run", run, "use the newest of the builds that open it, or choose another --run name",
+		errs.BecauseErr(errs.ErrMismatch, fmt.Errorf("another build has its streams laid out otherwise: %w", err)))
+}
+
 // storeInfo writes the RunInfo once. Another digest under the name is a mismatch.
-func (r *Run) storeInfo(ctx context.Context) error {
+func (r *Run) storeInfo(ctx context.Context, made *begun) error {
 	body, err := json.Marshal(&r.Info)
 	if err != nil {
 		return errs.New("store run record", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
-	_, err = r.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.SpecSubject(r.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(0))
+	ack, err := r.js.PublishMsg(ctx, &nats.Msg{Subject: schemas.SpecSubject(r.Name), Data: body}, jetstream.WithExpectLastSequencePerSubject(0))
 	if err == nil {
+		made.spec = ack.Sequence
 		return nil
 	}
 	if !link.IsWrongLast(err) {
 		return link.Unavailable(r.js.Conn(), "store run record", r.Name, err)
 	}
-	have, err := loadInfo(ctx, r.js, r.Name)
+	have, _, err := loadInfo(ctx, r.js, r.Name)
 	if err != nil {
 		return err
 	}
+	return r.checkDigest(have)
+}
+
+// checkStored checks that a record as it is stored is of this run.
+func (r *Run) checkStored(record []byte) error {
+	have, err := parseInfo(r.Name, record)
+	if err != nil {
+		return err
+	}
+	return r.checkDigest(have)
+}
+
+func (r *Run) checkDigest(have *schemas.RunInfo) error {
 	if have.Digest != r.Info.Digest {
 		return errs.New("open run", r.Name, "choose another --run name, or pass --fresh to delete what is there",
 			errs.Because(errs.ErrMismatch, "the broker has another run under this name: "+r.Info.Spec.Differences(&have.Spec).Text("the broker's has")))
@@ -314,25 +339,27 @@ func (r *Run) storeInfo(ctx context.Context) error {
 	return nil
 }
 
-func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, error) {
+// loadInfo reads the run's record, and gives the stream that has it.
+func loadInfo(ctx context.Context, js jetstream.JetStream, name string) (*schemas.RunInfo, jetstream.Stream, error) {
 	none := func() error {
 		return errs.New("look up run", name, "start the trainer with this --run name first", errs.ErrNotFound)
 	}
 	s, err := js.Stream(ctx, schemas.CtrlStream(name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, none()
+		return nil, nil, none()
 	}
 	if err != nil {
-		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+		return nil, nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
 	msg, err := s.GetLastMsgForSubject(ctx, schemas.SpecSubject(name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, none()
+		return nil, nil, none()
 	}
 	if err != nil {
-		return nil, link.Unavailable(js.Conn(), "look up run", name, err)
+		return nil, nil, link.Unavailable(js.Conn(), "look up run", name, err)
 	}
-	return parseInfo(name, msg.Data)
+	info, err := parseInfo(name, msg.Data)
+	return info, s, err
 }
 
 // parseInfo reads a run's record as it is stored.
@@ -346,23 +373,41 @@ func parseInfo(name string, body []byte) (*schemas.RunInfo, error) {
 
 // storeOptions writes the options, and with them the newest DataURI: the RunInfo is
 // written once, and data may move.
-func (r *Run) storeOptions(ctx context.Context, cond ...jetstream.PublishOpt) error {
+func (r *Run) storeOptions(ctx context.Context, made *begun) error {
+	return r.publishOptions(ctx, made)
+}
+
+// storeMissingOptions writes them where there are none: what the run was opened with since, by
+// whomever, stays. Every worker hears of options that are written, and reads the run again, even
+// where the broker refuses them. So they are looked for first: a trainer that waits for chunks
+// asks for this every few seconds.
+func (r *Run) storeMissingOptions(ctx context.Context, made *begun) error {
+	if s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name)); err == nil {
+		if _, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name)); err == nil {
+			return nil
+		}
+	}
+	return r.publishOptions(ctx, made, jetstream.WithExpectLastSequencePerSubject(0))
+}
+
+func (r *Run) publishOptions(ctx context.Context, made *begun, cond ...jetstream.PublishOpt) error {
 	body, err := json.Marshal(storedOptions{Options: r.opts})
 	if err != nil {
 		return errs.New("store run options", r.Name, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
-	if _, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body, cond...); err != nil && !link.IsWrongLast(err) {
+	ack, err := r.js.Publish(ctx, schemas.OptionsSubject(r.Name), body, cond...)
+	switch {
+	case err == nil:
+		made.options = ack.Sequence
+	case !link.IsWrongLast(err):
 		return link.Unavailable(r.js.Conn(), "store run options", r.Name, err)
 	}
 	return nil
 }
 
-func (r *Run) loadOptions(ctx context.Context) error {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if err != nil {
-		return link.Unavailable(r.js.Conn(), "look up run", r.Name, err)
-	}
-	msg, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
+// loadOptions reads the options from CTRL_<run>.
+func (r *Run) loadOptions(ctx context.Context, ctrl jetstream.Stream) error {
+	msg, err := ctrl.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return r.takeOptions(nil)

@@ -114,38 +114,13 @@ func shrinkCtrl(ctx context.Context, r *Run) {
 	}
 }
 
-// awaitAsleep waits while somebody may be deleting the streams of the run.
-func (r *Run) awaitAsleep(ctx context.Context) error {
-	s, err := r.js.Stream(ctx, schemas.CtrlStream(r.Name))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	if err != nil {
-		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
-	}
-	m, err := s.GetLastMsgForSubject(ctx, schemas.OptionsSubject(r.Name))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err != nil {
-		return link.Unavailable(r.js.Conn(), "open run", r.Name, err)
-	}
-	if sleepNoteOf(m.Data) != fallsAsleep {
-		return nil
-	}
-	age := time.Duration(0)
-	if now := s.CachedInfo().TimeStamp; !now.IsZero() {
-		age = now.Sub(m.Time)
-	}
-	return link.Sleep(ctx, max(0, sleepWait-age))
-}
-
 // Sweep puts to sleep the runs that have ended, and those without a trainer for longer than
 // after; 0: than each was opened with. It names them. Several may sweep at once. A run of which
 // the broker does not answer, or that cannot be put to sleep, is in the error, and the others are
-// seen to. One of another build, or damaged, is left alone.
+// seen to. One of another build, or damaged, is left alone. It is two requests for a run that is
+// awake, and none for others.
 func Sweep(ctx context.Context, js jetstream.JetStream, after time.Duration) ([]string, error) {
-	all, err := Overviews(ctx, js, Brief)
+	all, err := Overviews(ctx, js, life)
 	if err != nil {
 		return nil, err
 	}

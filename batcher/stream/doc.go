@@ -34,6 +34,7 @@
 //	                 no task waits, and some are with workers  → place a backup
 //	                 no task waits, and none is with a worker  → it is orphaned: replace it
 //	                 so is its replacement                     → request a tombstone
+//	                 a worker fell silent lately               → back up later steps' tasks, too
 //	    makeRoom     the stream is full → purge the last step that nobody waits for
 //
 //	exhausted, when the broker reports that a task has spent its deliveries:
@@ -60,15 +61,16 @@
 // the making of one chunk, not by its whole ack wait. A task that has spent its deliveries has
 // killed its workers, or failed where others did not: a tombstone is requested in its place.
 // The broker reports spent deliveries, and where the report is missed, repair finds the task in
-// an idle queue. Tombstones from before a trainer came are cleared, so that what was fixed is
-// tried again. A broker that is away is waited for (BrokerTimeout), one that came back empty is
+// an idle queue. Tombstones from before a trainer came are cleared, and so are the tasks that are
+// in the queue when it takes its lease and no other is live, so that what was fixed is tried again. A broker that is away is waited for (BrokerTimeout), one that came back empty is
 // set up again, workers that do not come are waited for (StallTimeout); then Next returns
 // ErrUnavailable, and the trainer writes its checkpoint. A chunk that cannot be used is deleted and
 // requested again, three times.
 //
 // # Locks and goroutines
 //
-// A Stream has four goroutines (driver, consumer, watcher, lease); Close joins them. No lock is
+// A Stream has four goroutines (driver, consumer, watcher, lease), and at its beginning one that
+// sweeps, unless another trainer of the broker has done so in the last minute; Close joins them. No lock is
 // held over a call of Next's into the broker: a trainer that has a batch ready never waits for
 // the network.
 //

@@ -49,7 +49,8 @@ type lease struct {
 // leaseState is what the next renewal says.
 type leaseState struct {
 	cursor, issued int64
-	alone          bool // no other trainer goes by it
+	alone          bool      // no other trainer goes by it
+	swept          time.Time // when it began to sweep; zero before
 }
 
 // newLease makes a lease that is not taken yet.
@@ -59,7 +60,7 @@ func newLease(run *runs.Run, at position, term time.Duration) *lease {
 		host = "a host without a name" // the note is for people to read
 	}
 	return &lease{
-		run: run, due: make(chan struct{}, 1), state: leaseState{at.cursor, at.issued, true},
+		run: run, due: make(chan struct{}, 1), state: leaseState{cursor: at.cursor, issued: at.issued, alone: true},
 		note: leases.Note{
 			ID: rand.Text(), Trainer: at.trainer, Host: host, PID: os.Getpid(), Process: process.This(),
 			Term: term, Window: at.window, Keep: at.keep,
@@ -69,10 +70,14 @@ func newLease(run *runs.Run, at position, term time.Duration) *lease {
 
 // take makes this process the run's only trainer of the name. A lease that nobody renews
 // is waited for, no longer than its term and a fifth; take returns ErrUsage where the
-// holder is alive, which shows in a fifth of the term.
+// holder is alive, which shows in a fifth of the term. What earlier trainers left in the queue is
+// gone when the lease is there.
 func (l *lease) take(ctx context.Context) error {
 	for {
 		seq, err := leases.AwaitFree(ctx, l.run.JetStream(), l.run.Name, l.note.Trainer)
+		if err == nil {
+			err = clearLeftTasks(ctx, l.run, seq)
+		}
 		if err == nil {
 			err = l.write(ctx, seq)
 		}
@@ -101,6 +106,14 @@ func (l *lease) plan(issued int64, alone bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state.issued, l.state.alone = issued, alone
+}
+
+// sweeps says that the trainer looks for runs to put to sleep, so that others need not.
+func (l *lease) sweeps() {
+	l.mu.Lock()
+	l.state.swept = time.Now()
+	l.mu.Unlock()
+	wake(l.due)
 }
 
 // announce has the lease renewed at once.
@@ -178,6 +191,7 @@ func (l *lease) write(ctx context.Context, last uint64) error {
 	at := l.next()
 	l.note.Cursor, l.note.Issued = at.cursor, at.issued
 	now := time.Now()
+	l.note.Swept = !at.swept.IsZero() && now.Sub(at.swept) < sweptFor
 	l.pace.mark(now, at.cursor)
 	l.note.Rate = l.pace.rate(now, at.cursor)
 	body, err := json.Marshal(l.note)

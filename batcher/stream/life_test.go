@@ -63,6 +63,18 @@ func TestEndedRunSleeps(t *testing.T) {
 		spec, src := fixture.Spec(), &rig.HashSource{}
 		run := openRun(t, js, spec, runs.Options{Window: 3})
 		wantState(t, js, runs.StateOpened, true)
+		all := int64(0)
+		for _, name := range overview(t, js).Kept {
+			s, err := js.Stream(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += max(0, s.CachedInfo().Config.MaxBytes)
+		}
+		found, err := runs.Overviews(t.Context(), js, runs.Full)
+		if err != nil || len(found) != 1 || found[0].Reserved != all || overview(t, js).Reserved != all || all <= run.Options().MaxBytes {
+			t.Errorf("%d bytes are reserved, %d of them for chunks, and the overview says %+v; %v", all, run.Options().MaxBytes, found, err)
+		}
 		farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
 		first, second := openStream(t, run, Options{Trainer: "first"}), openStream(t, run, Options{Trainer: "second"})
 		var wg sync.WaitGroup
@@ -78,7 +90,7 @@ func TestEndedRunSleeps(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantState(t, js, runs.StateEnded, false)
-		if o := overview(t, js); o.Run.Info.Digest != spec.Digest() || len(o.Trainers) != 2 || o.Cursor() != spec.Steps() || o.Reserved != 0 {
+		if o := overview(t, js); o.Run.Info.Digest != spec.Digest() || len(o.Trainers) != 2 || o.Cursor() != spec.Steps() || o.Reserved != room() {
 			t.Errorf("of the record is left: %+v", o)
 		}
 		// Its room in the broker's quota is that of the record, until a trainer opens it.

@@ -66,10 +66,9 @@ type phase func(*planner) []action
 
 // talk is what one conversation has learned; the next begins without it.
 type talk struct {
-	ended   map[string]bool // leases whose process is gone; nil: not checked
-	tasks   map[int64]bool  // steps that have tasks and were not purged; nil: not listed
-	chunks  map[int64]bool  // the same of chunks
-	cleared bool            // every task was purged
+	ended  map[string]bool // leases whose process is gone; nil: not checked
+	tasks  map[int64]bool  // steps that have tasks and were not purged; nil: not listed
+	chunks map[int64]bool  // the same of chunks
 
 	leads     bool  // this trainer issues the tasks
 	first     int64 // planner.next when the conversation began
@@ -85,6 +84,8 @@ type talk struct {
 	look    bool              // look after tasks that are in the queue
 	sealing bool              // for a recording
 	refused []chunkID         // chunks whose task is in the queue already
+	others  []chunkID         // the same, of steps that the trainer does not wait for yet
+	silent  bool              // a worker's heartbeats ended lately
 	follow  []action          // that follow from the tasks that were looked up
 	spent   []queuedTask      // tasks that nobody will be given any more
 	blamed  map[uint64]bool   // tasks that workers sent back for a trouble of their own; nil: not read

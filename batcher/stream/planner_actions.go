@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"time"
 
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
@@ -28,7 +29,7 @@ type (
 	checkProcesses struct{ leases []leases.Held }
 	// listTasks lists which steps have tasks.
 	listTasks struct{}
-	// purgeTasks removes a step's tasks, or every task, for -1.
+	// purgeTasks removes a step's tasks.
 	purgeTasks struct{ step int64 }
 	// dropTask removes the tasks of a chunk.
 	dropTask struct{ id chunkID }
@@ -54,7 +55,8 @@ type (
 	lookUpTask struct{ id chunkID }
 	// lookUpSpentTask finds the task that the broker's advisory names.
 	lookUpSpentTask struct{ seq uint64 }
-	// readWorkers reads which tasks the workers sent back, and which failed.
+	// readWorkers reads which tasks the workers sent back, which failed, and whether a worker fell
+	// silent.
 	readWorkers struct{}
 	// placeBackup puts a copy of a task into the queue, if it is still the newest.
 	placeBackup struct{ task queuedTask }
@@ -101,11 +103,7 @@ func (listTasks) do(ctx context.Context, d *driver) (event, error) {
 
 func (a purgeTasks) do(ctx context.Context, d *driver) (event, error) {
 	s, err := d.run.JetStream().Stream(ctx, schemas.TasksStream(d.run.Name))
-	switch {
-	case err != nil:
-	case a.step < 0:
-		err = s.Purge(ctx)
-	default:
+	if err == nil {
 		err = purgeSubject(ctx, s, schemas.StepTasks(d.run.Name, a.step))
 	}
 	return tasksPurged(a), err
@@ -210,8 +208,13 @@ func (a lookUpSpentTask) do(ctx context.Context, d *driver) (event, error) {
 
 func (readWorkers) do(ctx context.Context, d *driver) (event, error) {
 	beats, err := d.run.Workers(ctx)
-	sentBack, failed := map[uint64]bool{}, map[uint64]string{}
+	sentBack, failed, silent := map[uint64]bool{}, map[uint64]string{}, false
+	now := time.Now()
 	for _, b := range beats {
+		// After the ack wait its tasks have gone to others.
+		if late := b.Overdue(now); !b.Left && late >= 0 && late < d.run.Options().AckWait {
+			silent = true
+		}
 		for _, f := range b.Failed {
 			failed[f.Seq] = f.Why
 		}
@@ -219,7 +222,7 @@ func (readWorkers) do(ctx context.Context, d *driver) (event, error) {
 			sentBack[seq] = true
 		}
 	}
-	return workersRead{sentBack, failed}, err
+	return workersRead{sentBack, failed, silent}, err
 }
 
 func (a placeBackup) do(ctx context.Context, d *driver) (event, error) {

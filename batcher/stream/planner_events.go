@@ -49,7 +49,7 @@ type (
 		ended map[string]bool // leases whose process has ended
 	}
 	tasksListed  struct{ steps map[int64]bool }
-	tasksPurged  struct{ step int64 } // -1: every task
+	tasksPurged  struct{ step int64 }
 	chunksListed struct {
 		chunks map[chunkID]bool
 		within int64 // step that was listed; -1: all
@@ -70,6 +70,7 @@ type (
 	workersRead struct {
 		sentBack map[uint64]bool   // tasks that workers sent back for a trouble of their own
 		failed   map[uint64]string // tasks that workers could not do, and why
+		silent   bool              // a worker's heartbeats ended lately, and it has not left
 	}
 	backupPlaced struct {
 		id     chunkID
@@ -101,7 +102,7 @@ func (cycle) apply(p *planner) {
 
 func (e starved) apply(p *planner) {
 	p.begin(once(e.checkDamage), once(ensureStreams), (*planner).meetPeers, once(readQueueState), once(listAllChunks),
-		once((*planner).beginRepair), (*planner).repair, once((*planner).readFullStore), once((*planner).makeRoom))
+		once((*planner).beginRepair), (*planner).repair, (*planner).repairOthers, once((*planner).readFullStore), once((*planner).makeRoom))
 	p.talk.step, p.talk.look = e.step, true
 }
 
@@ -156,10 +157,6 @@ func (e tasksListed) apply(p *planner) {
 
 func (e tasksPurged) apply(p *planner) {
 	p.pending--
-	if e.step < 0 {
-		p.talk.cleared = true
-		return
-	}
 	delete(p.talk.tasks, e.step)
 }
 
@@ -191,8 +188,12 @@ func (e taskPlaced) apply(p *planner) {
 	if p.talk.sealing {
 		p.sealing[e.id] = true
 	}
-	if !e.placed && p.talk.look && (p.talk.sealing || e.id.step == p.talk.step) {
+	switch {
+	case e.placed || !p.talk.look:
+	case p.talk.sealing || e.id.step == p.talk.step:
 		p.talk.refused = append(p.talk.refused, e.id)
+	default:
+		p.talk.others = append(p.talk.others, e.id)
 	}
 }
 
@@ -220,7 +221,7 @@ func (e taskSpent) apply(p *planner) {
 
 func (e workersRead) apply(p *planner) {
 	p.pending--
-	p.talk.blamed, p.talk.whys = e.sentBack, e.failed
+	p.talk.blamed, p.talk.whys, p.talk.silent = e.sentBack, e.failed, e.silent
 }
 
 func (e backupPlaced) apply(p *planner) {

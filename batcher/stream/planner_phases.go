@@ -22,15 +22,12 @@ func (p *planner) meetPeers() []action {
 
 // clear purges, at the beginning and when a peer is gone, the tasks and chunks of steps
 // that no live trainer wants: they would take the room of those inside the windows. It
-// learns which chunks are there. A trainer that begins alone purges every task, for one
-// may have spent its deliveries; a worker that has one publishes all the same.
+// learns which chunks are there. What a trainer that begins alone finds in the queue was
+// purged before its lease (clearLeftTasks).
 func (p *planner) clear() []action {
 	t := &p.talk
 	if p.prepared && !p.left {
 		return nil
-	}
-	if !p.prepared && p.alone() && !t.cleared {
-		return []action{purgeTasks{-1}}
 	}
 	if t.tasks == nil {
 		return []action{listTasks{}}
@@ -211,6 +208,31 @@ func (p *planner) lookAfter() []action {
 		return round
 	}
 	return p.replaceSpent()
+}
+
+// repairOthers backs up the tasks of the steps after the one that the trainer waits for, too, where
+// a worker fell silent lately: it had several, and each of their steps would else be waited for in
+// its turn. Nobody says which were that worker's. So this is done where no task waits and the
+// other workers have nothing else to do, and not for a worker that is merely slow: its tasks
+// would be made twice.
+func (p *planner) repairOthers() []action {
+	t := &p.talk
+	if round := t.follow; len(round) > 0 {
+		t.follow = nil
+		return round
+	}
+	if len(t.others) == 0 || t.queue.waiting > 0 || t.queue.out == 0 {
+		return nil
+	}
+	if t.blamed == nil {
+		return []action{readWorkers{}}
+	}
+	ids := t.others
+	t.others = nil
+	if !t.silent {
+		return nil
+	}
+	return each(ids, func(id chunkID) action { return lookUpTask{id} })
 }
 
 // backUp gives a task that is out to a second worker, as long as the first has for a sign

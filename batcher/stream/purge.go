@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"resslt/batcher/internal/leases"
-	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
 	"resslt/schemas"
 
@@ -30,25 +29,38 @@ func purgeSubject(ctx context.Context, s jetstream.Stream, filter string) error 
 	return s.Purge(ctx, jetstream.WithPurgeSubject(filter))
 }
 
-// clearLeftTasks removes the tasks that earlier trainers left, where none is live. Workers begin
-// with what they find when a trainer's lease appears, so this comes before it: a request for a
-// tombstone among them is about a fault that may be fixed by now.
-func clearLeftTasks(ctx context.Context, run *runs.Run) error {
+// clearLeftTasks removes the tasks that earlier trainers left, where none is live: free is the
+// sequence of a lease that is known to hold nothing, 0 for none. Workers begin with what they find
+// when a trainer's lease appears, so this comes before it: a request for a tombstone among them
+// is about a fault that may be fixed by now.
+//
+// How far the queue goes is read first. Whoever takes a lease after that issues tasks behind it,
+// which stay.
+func clearLeftTasks(ctx context.Context, run *runs.Run, free uint64) error {
 	js := run.JetStream()
+	queue, err := js.Stream(ctx, schemas.TasksStream(run.Name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	left := queue.CachedInfo().State
+	if left.Msgs == 0 {
+		return nil
+	}
 	held, err := leases.ReadAll(ctx, js, run.Name)
+	if err != nil {
+		return err
+	}
 	for _, h := range held {
-		if !h.Over() {
+		if h.Seq != free && !h.Over() {
 			return nil
 		}
 	}
-	if err == nil {
-		var s jetstream.Stream
-		if s, err = js.Stream(ctx, schemas.TasksStream(run.Name)); err == nil {
-			err = s.Purge(ctx)
-		}
+	err = queue.Purge(ctx, jetstream.WithPurgeSequence(left.LastSeq+1))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return link.Unavailable(js.Conn(), "open stream", run.Name, err)
-	}
-	return nil
+	return err
 }

@@ -5,13 +5,16 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
+	"resslt/batcher/internal/farm"
 	"resslt/batcher/internal/fixture"
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 )
 
@@ -104,3 +107,51 @@ func TestMakeRoom(t *testing.T) {
 type nothing struct{}
 
 func (nothing) apply(*planner) {}
+
+// A worker that dies with tasks of several steps delays them once, and not each in its turn: when
+// its heartbeats have ended and nothing else is to be done, all that it may have are given to
+// others. One that has left in good order has none.
+func TestTasksOfADeadWorker(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		t.Run(fmt.Sprintf("left=%v", left), func(t *testing.T) {
+			t.Parallel()
+			_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
+			spec, src := fixture.Spec(), &rig.HashSource{}
+			const window = 4
+			run := openRun(t, js, spec, runs.Options{Window: window, AckWait: time.Hour})
+			s := openStream(t, run, Options{RepairAfter: 200 * time.Millisecond})
+			queue, err := js.Consumer(t.Context(), schemas.TasksStream("r"), schemas.WorkersConsumer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// It takes all of the window, and is not heard of any more.
+			for range window * spec.Chunks() {
+				if _, err := queue.Next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			beat, err := (&runs.Heartbeat{Worker: "dead", Every: time.Millisecond, Time: time.Now().Add(-2 * time.Second), Left: left}).Encode()
+			if err == nil {
+				_, err = js.Publish(t.Context(), schemas.WorkerSubject("r", "dead"), beat)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			farm.Start(t, js, src, worker.Options{Workers: 2}, "r")
+			// The trainer asks for no step. Those after the first are waited for by nobody yet.
+			want := int64(window * spec.Chunks())
+			if left {
+				want = int64(spec.Chunks())
+			}
+			for deadline := time.Now().Add(20 * time.Second); s.Stats().Repaired < want; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d tasks were given to others of %d", s.Stats().Repaired, want)
+				}
+			}
+			if got := s.Stats().Repaired; got != want {
+				t.Errorf("%d tasks were given to others, want %d", got, want)
+			}
+			rig.Equal(t, take(t, s, window), rig.Want(t, spec, src, 0, window))
+		})
+	}
+}

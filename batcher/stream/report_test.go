@@ -142,3 +142,27 @@ func TestMovedDataIsTriedAtOnce(t *testing.T) {
 	s := openStream(t, openRun(t, js, spec, runs.Options{DataURI: "folder:new"}), Options{})
 	rig.Equal(t, take(t, s, 1), rig.Want(t, spec, src, 0, 1))
 }
+
+// A stall's error quotes the workers that are there, by the rule that everybody goes by: a
+// worker of many runs is silent for longer than one that has ended.
+func TestStallQuotesLiveWorkers(t *testing.T) {
+	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
+	run := openRun(t, js, fixture.Spec(), runs.Options{})
+	for _, b := range []runs.Heartbeat{
+		{Worker: "gone", Every: time.Second, Time: time.Now().Add(-10 * time.Second), Trouble: "the disk is gone"},
+		{Worker: "busy", Every: time.Minute, Time: time.Now().Add(-2 * time.Minute), Trouble: "the data do not open"},
+	} {
+		body, err := b.Encode()
+		if err == nil {
+			_, err = js.Publish(t.Context(), schemas.WorkerSubject("r", b.Worker), body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := openStream(t, run, Options{StallTimeout: time.Millisecond}).Next(t.Context())
+	errstest.Want(t, err, errs.ErrUnavailable, "the workers say: the data do not open")
+	if strings.Contains(err.Error(), "disk") {
+		t.Errorf("a worker that has ended is quoted: %v", err)
+	}
+}

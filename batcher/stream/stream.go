@@ -2,8 +2,10 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -180,25 +182,27 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 	if err := run.Stopped(ctx); err != nil {
 		return nil, err
 	}
-	if err := clearLeftTasks(ctx, run); err != nil {
-		return nil, err
-	}
-	batches, err := run.Awake(ctx)
-	if err != nil {
-		return nil, err
-	}
 	s := &Stream{
 		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), assemble.Options{From: o.From, Part: o.Part, All: o.Record != nil, Plans: o.Plans, Room: o.Room}),
 		cursor: o.From,
 		room:   make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},
-		openSeq: batches.CachedInfo().State.LastSeq, digests: map[chunkID]string{},
+		digests: map[chunkID]string{},
 	}
 	s.lease = newLease(run, position{trainer: o.Trainer, cursor: o.From, window: o.Window, keep: o.Keep}, o.LeaseTerm)
 	s.driver = newDriver(run, order, o, s.lease, &s.stats)
 	if err := s.lease.take(ctx); err != nil {
 		return nil, err
 	}
+	// After the wait for the lease: what workers have made of a killed trainer's tasks meanwhile was
+	// there before this one. And nobody puts the run to sleep from here on.
+	batches, err := run.Awake(ctx)
+	if err != nil {
+		lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+		defer cancel()
+		return nil, errors.Join(err, s.lease.leave(lctx))
+	}
+	s.openSeq = batches.CachedInfo().State.LastSeq
 
 	bg, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -355,7 +359,7 @@ func (s *Stream) troubles(ctx context.Context) string {
 	}
 	var said []string
 	for _, b := range beats {
-		if b.Trouble != "" && time.Since(b.Time) < inactive && !slices.Contains(said, b.Trouble) {
+		if b.Trouble != "" && b.Live(time.Now()) && !slices.Contains(said, b.Trouble) {
 			said = append(said, b.Trouble)
 		}
 	}
@@ -419,10 +423,41 @@ func (s *Stream) letSleep() {
 	_, _ = s.run.SleepIfEnded(ctx)
 }
 
+// sweptFor is how long what one trainer has swept need not be swept by another.
+const sweptFor = time.Minute
+
 // sweep puts to sleep the runs that others left behind, once. It is done for their sake:
 // that it fails, for want of permission say, is nothing to end a run for.
+//
+// Of a group of processes the first does it, and of trainers that open at about the same time one
+// of the first: each waits for a random while, in which all leases are renewed, and leaves it to
+// another whose lease says that it has done it.
 func (s *Stream) sweep(ctx context.Context) {
-	_, _ = runs.Sweep(ctx, s.run.JetStream(), 0)
+	if s.opts.Part.Index > 0 {
+		return
+	}
+	nc := s.run.JetStream().Conn()
+	notes := make(chan *nats.Msg, 256) // one that does not fit is followed by another
+	if sub, err := nc.ChanSubscribe(schemas.AnyTrainer, notes); err == nil {
+		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	}
+	term := s.opts.LeaseTerm
+	t := time.NewTimer(term/leaseRenewals + rand.N(2*term))
+	defer t.Stop()
+	for {
+		select {
+		case m := <-notes:
+			if n, ok := leases.ParseNote(m.Data); ok && n.Swept {
+				return
+			}
+		case <-t.C:
+			s.lease.sweeps()
+			_, _ = runs.Sweep(ctx, s.run.JetStream(), 0)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // wake wakes a listener that may be awake.

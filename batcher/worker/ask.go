@@ -24,13 +24,17 @@ const (
 	// and run. The first are short, for a queue that is made again forgets them.
 	firstAsk = time.Second
 	askFor   = 20 * time.Second
-	// askLate is by how much the answer may be late before the request is made again.
+	// askLate is by how much the answer may be late before the request is made again. The next
+	// stands longer all the same: a broker that is slow must not get more requests for it.
 	askLate = 2 * time.Second
 	// silence is how long a broker may take to say that it has no task, which it knows at once.
 	silence = time.Second
 	// fullWait is how long a worker waits, and up to twice as long, where more stand in a queue
-	// than the broker lets: there are more workers than tasks.
-	fullWait = time.Second
+	// than the broker lets: there are more workers than tasks. It is twice as long each time that
+	// this is so again, up to mostFullWait: for a request that comes in vain, too, the broker looks
+	// through all that stand there.
+	fullWait     = time.Second
+	mostFullWait = 16 * time.Second
 )
 
 // ask is a request to a run's queue for one task. The broker's answer is given on whenever it
@@ -224,9 +228,11 @@ func (l *lobby) stand(fit []*workshop) {
 		want[ws] = true
 		if a := l.asks[ws]; a != nil && !a.stale(nc) || time.Now().Before(l.not[ws]) {
 			continue
-		} else if a != nil { // the broker has forgotten it
+		} else if a != nil { // it is lost, or late
 			a.withdraw()
-			ws.asked(0)
+			if nc.Stats().Reconnects != a.reconnects {
+				ws.asked(0)
+			}
 		}
 		delete(l.not, ws)
 		l.ask(ws)
@@ -271,11 +277,15 @@ func (l *lobby) answered(ws *workshop, a **ask, msg jetstream.Msg, err error) {
 		}
 	}
 	if err != nil {
-		l.not[ws] = time.Now().Add(fullWait + rand.N(fullWait))
+		d := ws.crowd(errors.Is(err, errCrowded))
+		l.not[ws] = time.Now().Add(d + rand.N(d))
 	}
 	l.mu.Unlock()
 	if msg != nil || err != nil {
 		ws.asked(0)
+	}
+	if msg != nil {
+		ws.crowd(false)
 	}
 	switch {
 	case msg != nil:
@@ -317,8 +327,7 @@ func (l *lobby) close() {
 	l.shut = true
 	l.withdraw()
 	l.mu.Unlock()
-	// What is on its way comes before the broker's answer to this.
-	_ = l.w.js.Conn().FlushTimeout(link.APITimeout) // without a broker nothing comes
+	l.settle()
 	for {
 		select {
 		case a := <-l.tasks:
@@ -326,6 +335,25 @@ func (l *lobby) close() {
 		default:
 			return
 		}
+	}
+}
+
+// settle waits until all tasks that are on their way have come: they come before the broker's
+// answer to a flush, and are dealt with before a barrier behind it is passed.
+func (l *lobby) settle() {
+	nc := l.w.js.Conn()
+	if nc.FlushTimeout(link.APITimeout) != nil {
+		return // without a broker nothing comes
+	}
+	passed := make(chan struct{})
+	if nc.Barrier(func() { close(passed) }) != nil {
+		return // the connection is closed
+	}
+	t := time.NewTimer(hangWait)
+	defer t.Stop()
+	select {
+	case <-passed:
+	case <-t.C: // somebody else's subscription on this connection is slow
 	}
 }
 
@@ -375,6 +403,19 @@ func (ws *workshop) stands() time.Duration {
 	defer ws.mu.Unlock()
 	ws.stood = min(max(firstAsk, 2*ws.stood), askFor)
 	return ws.stood - rand.N(ws.stood/4)
+}
+
+// crowd is how long nothing is asked of the queue after an answer that was none: longer each time
+// in a row that it was full.
+func (ws *workshop) crowd(full bool) time.Duration {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if !full {
+		ws.shunned = 0
+		return fullWait
+	}
+	ws.shunned = min(max(fullWait, 2*ws.shunned), mostFullWait)
+	return ws.shunned
 }
 
 // asked sets how long the last request stood.

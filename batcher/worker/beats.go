@@ -13,8 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// beatGap is the least time between two heartbeats of one run.
-const beatGap = 100 * time.Millisecond
+const (
+	// beatGap is the least time between two heartbeats of one run.
+	beatGap = 100 * time.Millisecond
+	// quietBeats is how many periods pass between two heartbeats that have nothing new to say.
+	quietBeats = 3
+)
 
 // beats writes the heartbeats until ctx ends: those that are urgent, and one run's after
 // the other's, so that their number does not grow with the runs.
@@ -36,11 +40,15 @@ func (w *Worker) beats(ctx context.Context) {
 			bh.mu.Lock()
 			urgent, beaten := bh.urgent, bh.beaten
 			shown := bh.life.awake()
+			due := w.opts.Heartbeat
+			if bh.quiet && bh.said == bh.saying() {
+				due *= quietBeats
+			}
 			bh.mu.Unlock()
 			switch {
 			case urgent && now.Sub(beaten) >= beatGap:
 				w.beat(bh)
-			case shown && now.Sub(beaten) >= w.opts.Heartbeat && (eldest == nil || beaten.Before(since)):
+			case shown && now.Sub(beaten) >= due && (eldest == nil || beaten.Before(since)):
 				eldest, since = bh, beaten
 			}
 		}
@@ -49,6 +57,19 @@ func (w *Worker) beats(ctx context.Context) {
 			next = now.Add(every)
 		}
 	}
+}
+
+// saying is what tells one heartbeat from the next: the counts and the state.
+type saying struct {
+	stats runs.WorkerStats // without Rate, which falls as time goes on
+	phase phase
+}
+
+// saying is what a heartbeat would say now. bh.mu is held.
+func (bh *bulkhead) saying() saying {
+	s := saying{bh.stats(), bh.life.phase}
+	s.stats.Rate = 0
+	return s
 }
 
 // period is how long it is from one heartbeat of a run to its next.
@@ -69,21 +90,35 @@ func (w *Worker) period() time.Duration {
 // followed by another, so its error does not matter.
 func (w *Worker) beat(bh *bulkhead) { w.beatBy(bh, w.js.Conn().PublishMsg) }
 
-// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends.
+// lastBeat does so at the worker's end, and waits until the broker has it, or ctx ends. A task
+// that is given back after it does not wait for another.
 func (w *Worker) lastBeat(ctx context.Context, bh *bulkhead) {
+	bh.mu.Lock()
+	bh.over = true
+	quiet := bh.life.phase == asleep && len(bh.returns) == 0 // it has had its last one
+	bh.mu.Unlock()
+	if quiet {
+		return
+	}
 	w.beatBy(bh, func(m *nats.Msg) error {
 		_, err := w.js.Conn().RequestMsgWithContext(ctx, m)
 		return err
 	})
 }
 
+// beatBy writes a heartbeat by send.
 func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 	b := runs.Heartbeat{
 		Worker: w.opts.Name, Workers: w.opts.Workers, Began: bh.began, Time: time.Now().UTC(), WorkerStats: bh.stats(),
 		Every: w.period(),
 	}
 	bh.mu.Lock()
-	b.State = string(bh.life.phase)
+	now := bh.saying()
+	if bh.quiet = now == bh.said; bh.quiet {
+		b.Every *= quietBeats
+	}
+	bh.said = now
+	b.State, b.Left = string(bh.life.phase), bh.over
 	if bh.life.why != nil {
 		b.Trouble = wire.ReasonLine(bh.life.why.Error())
 	}
@@ -98,11 +133,16 @@ func (w *Worker) beatBy(bh *bulkhead, send func(*nats.Msg) error) {
 		_ = send(&nats.Msg{Subject: schemas.WorkerSubject(bh.name, w.opts.Name), Data: body}) // one that is lost is followed by another
 	}
 	for _, r := range returns {
-		if r.delay > 0 {
-			_ = r.msg.NakWithDelay(r.delay) // one that is lost: the ack wait passes
-		} else {
-			_ = r.msg.Nak()
-		}
+		r.nak()
+	}
+}
+
+// nak gives the task back. Where that is lost, the ack wait passes.
+func (r returned) nak() {
+	if r.delay > 0 {
+		_ = r.msg.NakWithDelay(r.delay)
+	} else {
+		_ = r.msg.Nak()
 	}
 }
 
@@ -135,7 +175,7 @@ func (w *Worker) countFailure(bh *bulkhead, h *hand, why error, delay time.Durat
 	})
 }
 
-// giveBack gives a task back to the queue after the next heartbeat. note writes down, by its
+// giveBack gives a task back to the queue after the next heartbeat, at once after the last. note writes down, by its
 // sequence, what the heartbeat is to say of it; bh.mu is held.
 func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(seq uint64)) {
 	if !h.claim() {
@@ -145,8 +185,15 @@ func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(
 	if seq := sequence(h); seq > 0 {
 		note(seq)
 	}
-	bh.returns = append(bh.returns, returned{h.Msg, delay})
+	r, over := returned{h.Msg, delay}, bh.over
+	if !over {
+		bh.returns = append(bh.returns, r)
+	}
 	bh.mu.Unlock()
+	if over {
+		r.nak()
+		return
+	}
 	w.urge(bh)
 }
 

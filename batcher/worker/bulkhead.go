@@ -24,13 +24,12 @@ type bulkhead struct {
 	tended atomic.Int64  // UnixNano until which a trainer has it, as far as is known
 	counters
 
-	notBefore time.Time // the run is not looked at, unless it is heard of; the keeper's
-
-	run   *runs.Run  // as it was read last, nil before; the keeper's
-	read  time.Time  // when that was; the keeper's
-	late  *lateOpen  // an Open that did not return in time, nil for none; the keeper's
-	seen  leaseWatch // the keeper's
-	lacks time.Time  // since when it has no queue, zero where it has one; the keeper's
+	run   *runs.Run     // as it was read last, nil before; the keeper's
+	read  time.Time     // when that was; the keeper's
+	delay time.Duration // of the last look that failed, 0 where it did not; the keeper's
+	late  *lateOpen     // an Open that did not return in time, nil for none; the keeper's
+	seen  leaseWatch    // the keeper's
+	lacks time.Time     // since when it has no queue, zero where it has one; the keeper's
 
 	mu       sync.Mutex
 	life     life              // guarded by mu
@@ -41,8 +40,11 @@ type bulkhead struct {
 	sentBack []uint64          // tasks that were given back, by sequence, newest last; guarded by mu
 	failed   []runs.FailedTask // tasks that could not be done, newest last; guarded by mu
 	returns  []returned        // tasks that go back after the next heartbeat; guarded by mu
+	over     bool              // no heartbeat comes any more; guarded by mu
 	urgent   bool              // a heartbeat is due; guarded by mu
 	beaten   time.Time         // when the last heartbeat was sent; guarded by mu
+	said     saying            // what it said; guarded by mu
+	quiet    bool              // it said what the one before it had; guarded by mu
 }
 
 // returned is a task on its way back to the queue.

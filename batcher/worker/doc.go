@@ -51,7 +51,10 @@
 // charged as long as it holds a slot.
 //
 // Quiet. Heartbeats are no more than ten a period over all runs, and ten a second of one that has
-// news. A look for new runs is one request; a run that sleeps costs a subscription.
+// news; one that has nothing new to say comes every third time. A look for new runs is one request.
+// A run that sleeps costs nothing: two subscriptions to leases and options of all runs tell when
+// one wakes, and in a farm of many runs a worker that begins takes all for asleep until it hears of
+// them. A queue in which as many stand as the broker lets is asked seldomer and seldomer.
 //
 // Asked once. A slot asks the queues of its runs, least served first, for a task that is there.
 // Where there is none, one request of the worker stands with each queue (lobby), for all slots

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -14,16 +13,12 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/errs"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	// rereadEvery is how often a run is read again that nobody was heard to open.
 	rereadEvery = 10 * time.Minute
-	// dozeFor is how often a run that nobody trains is looked at, at most: its next trainer's lease
-	// is heard.
-	dozeFor = 5 * time.Minute
 	// queueWait is how long a run may be without a queue: its trainer makes one just after
 	// the options that workers hear of, and after a broker lost it.
 	queueWait = 2 * time.Second
@@ -70,10 +65,10 @@ func (bh *bulkhead) rest(ctx context.Context, d time.Duration) {
 // it was.
 func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	bh.mu.Lock()
-	due := bh.noticed || time.Since(bh.read) > rereadEvery
+	heard := bh.noticed
 	bh.noticed = false
 	bh.mu.Unlock()
-	if !due && bh.run != nil {
+	if !heard && time.Since(bh.read) <= rereadEvery && bh.run != nil {
 		return true
 	}
 	done := w.turnToRead(ctx)
@@ -85,11 +80,9 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	case err == nil:
 	case ctx.Err() != nil:
 		return false
-	case errors.Is(err, errs.ErrUnavailable): // discover says so
-		bh.rest(ctx, brokerWait)
-		return bh.run != nil
-	case errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
-		bh.rest(ctx, brokerWait)
+	case errors.Is(err, errs.ErrUnavailable), // discover says so
+		errors.Is(err, errs.ErrNotFound): // it is being opened, or made again, or deleted
+		bh.lookAgain(ctx, heard)
 		return bh.run != nil
 	default:
 		w.fail(bh, cause{why: err, reopen: true})
@@ -108,12 +101,30 @@ func (w *Worker) look(ctx context.Context, bh *bulkhead) bool {
 	if bh.run != nil && bh.run.Info.DataURI != run.Info.DataURI && bh.phase() != serving {
 		w.closeData(bh) // the same data elsewhere may be better
 	}
-	bh.run, bh.read = run, time.Now()
+	bh.run, bh.read, bh.delay = run, time.Now(), 0
 	if ws := bh.open(); ws != nil {
 		w.turns.prioritize(&ws.account, run.Options().Priority)
 	}
 	return true
 }
+
+// lookAgain waits a while, longer each time, after a look that failed. What had been heard of the
+// run still counts: a notice may be faster than what it is about.
+func (bh *bulkhead) lookAgain(ctx context.Context, heard bool) {
+	bh.delay = min(max(firstLook, 2*bh.delay), longestLook)
+	bh.rest(ctx, bh.delay)
+	if heard {
+		bh.mu.Lock()
+		bh.noticed = true
+		bh.mu.Unlock()
+	}
+}
+
+// firstLook is between a look that failed and the next; each wait is twice the one before.
+const (
+	firstLook   = 50 * time.Millisecond
+	longestLook = 2 * time.Second
+)
 
 // reads is how many keepers read their runs from the broker at a time. A thousand workers that
 // come at once, in a farm of a hundred runs, would else ask it for more than it can answer in
@@ -132,13 +143,6 @@ func (w *Worker) turnToRead(ctx context.Context) (done func()) {
 
 // begin opens the run's data, unless this worker cannot serve it or nobody trains it.
 func (w *Worker) begin(ctx context.Context, bh *bulkhead) {
-	bh.mu.Lock()
-	heard := bh.noticed || time.Now().UnixNano() < bh.tended.Load()
-	bh.mu.Unlock()
-	if d := time.Until(bh.notBefore); d > 0 && !heard {
-		bh.rest(ctx, d)
-		return
-	}
 	// Whether anybody trains it is asked first: most runs of an old farm nobody does.
 	if bh.run == nil && w.slept(ctx, bh) || !w.look(ctx, bh) || w.slept(ctx, bh) {
 		return
@@ -317,32 +321,39 @@ func (w *Worker) slept(ctx context.Context, bh *bulkhead) bool {
 	return true
 }
 
-// doze waits until a run has a trainer again: the first renewal of a lease wakes it, or a
-// notice that it was opened.
+// doze waits until a run has a trainer again: the first renewal of a lease wakes it (hear), or a
+// notice that it was opened. Nothing is asked meanwhile: of a run that sleeps for a year the
+// broker hears nothing, however many workers there are.
 func (w *Worker) doze(ctx context.Context, bh *bulkhead) {
-	renewals := make(chan *nats.Msg, 16)
-	if sub, err := w.js.Conn().ChanSubscribe(schemas.AllTrainers(bh.name), renewals); err == nil {
-		defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
-		fctx, cancel := link.WhileConnected(ctx, w.js.Conn(), link.APITimeout)
-		_ = w.js.Conn().FlushWithContext(fctx) // so that nothing is missed after the look below
-		cancel()
-	}
 	for ctx.Err() == nil && bh.phase() == asleep {
-		tended, err := w.isTended(ctx, bh)
-		if err == nil && tended {
+		if bh.isNews() {
+			tended, err := w.isTended(ctx, bh)
+			switch {
+			case err != nil: // the broker is away
+				bh.rest(ctx, brokerWait)
+				continue
+			case tended:
+				bh.mu.Lock()
+				bh.life.woken()
+				bh.noticed = true
+				bh.mu.Unlock()
+				return
+			}
 			bh.mu.Lock()
-			bh.life.woken()
-			bh.noticed = true
+			bh.noticed = false
 			bh.mu.Unlock()
-			return
 		}
-		t := time.NewTimer(dozeFor + rand.N(dozeFor))
 		select {
-		case <-renewals:
 		case <-bh.news:
-		case <-t.C:
 		case <-ctx.Done():
 		}
-		t.Stop()
 	}
+}
+
+// isNews reports whether anything was heard of the run that was not looked into yet: it was
+// opened, or has a lease.
+func (bh *bulkhead) isNews() bool {
+	bh.mu.Lock()
+	defer bh.mu.Unlock()
+	return bh.noticed || time.Now().UnixNano() < bh.tended.Load()
 }

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -22,18 +21,27 @@ type registry struct {
 
 	mu      sync.Mutex
 	runs    map[string]*bulkhead // by name; guarded by mu
+	sorted  []*bulkhead          // the same in the order of their names; a new slice at each change; guarded by mu
 	notices map[string]string    // last notice about a run, "" for the list of runs; guarded by mu
+	awaited map[string]int       // runs that were heard of and not found, and how often they were sought; guarded by mu
 }
 
 func newRegistry(report func(error)) registry {
-	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}}
+	return registry{report: report, runs: map[string]*bulkhead{}, notices: map[string]string{}, awaited: map[string]int{}}
 }
 
-// known gives the runs of the broker, by name.
+// known gives the runs of the broker, by name. It is asked for many times a second; the caller
+// changes nothing of it.
 func (g *registry) known() []*bulkhead {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.SortedFunc(maps.Values(g.runs), func(a, b *bulkhead) int { return strings.Compare(a.name, b.name) })
+	return g.sorted
+}
+
+// place is where in sorted a run is, or belongs. g.mu is held.
+func (g *registry) place(name string) int {
+	at, _ := slices.BinarySearchFunc(g.sorted, name, func(bh *bulkhead, name string) int { return strings.Compare(bh.name, name) })
+	return at
 }
 
 // find gives a run that is known, or nil.
@@ -52,6 +60,7 @@ func (g *registry) admit(name string) *bulkhead {
 	}
 	bh := newBulkhead(name)
 	g.runs[name] = bh
+	g.sorted = slices.Insert(slices.Clone(g.sorted), g.place(name), bh)
 	return bh
 }
 
@@ -62,6 +71,8 @@ func (g *registry) forget(bh *bulkhead) {
 	if g.runs[bh.name] == bh {
 		delete(g.runs, bh.name)
 		delete(g.notices, bh.name)
+		at := g.place(bh.name)
+		g.sorted = slices.Delete(slices.Clone(g.sorted), at, at+1)
 	}
 }
 
@@ -81,6 +92,40 @@ func (g *registry) notify(about string, err error) {
 	}
 }
 
+// heardOf notes a run that is to be found.
+func (g *registry) heardOf(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.awaited) < mostAwaited {
+		g.awaited[name] = 0
+	}
+}
+
+const (
+	mostAwaited = 256 // what does not fit is found by the next look
+	seekAgain   = 50 * time.Millisecond
+	seekAtMost  = 6 // times that a run is sought that is not found: over 3 s
+)
+
+// missing reports whether runs were heard of that are not found, and after how long the one that
+// was sought least is to be sought again. A notice may come before the list of streams has what
+// it is about, say in a cluster.
+func (g *registry) missing() (wait time.Duration, some bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, times := range g.awaited {
+		if g.runs[name] != nil || times >= seekAtMost {
+			delete(g.awaited, name)
+			continue
+		}
+		if d := seekAgain << times; !some || d < wait {
+			wait, some = d, true
+		}
+		g.awaited[name] = times + 1
+	}
+	return wait, some
+}
+
 // seek looks for new and deleted runs until ctx ends: when one is opened, and now
 // and then for those that it had no notice of. begin is called for each new one.
 func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
@@ -93,6 +138,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 				bh.notice()
 				return
 			}
+			w.heardOf(name)
 			wake(w.sought)
 		})
 	})
@@ -102,7 +148,11 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 		}
 		// The list is as long as there are runs, and new ones are heard of.
 		every := w.opts.Discover * time.Duration(max(1, len(w.known())/eager))
-		t := time.NewTimer(every - rand.N(every/4+1))
+		every -= rand.N(every/4 + 1)
+		if d, some := w.missing(); some {
+			every = min(every, d)
+		}
+		t := time.NewTimer(every)
 		select {
 		case <-w.sought:
 		case <-t.C:
@@ -113,7 +163,8 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 }
 
 // listen calls opened with the name of every run that is opened, until ctx ends. A notice that
-// is lost is made up for by the next look.
+// is lost is made up for by the next look. That a run was put to sleep is said under the same
+// subject, and is no business of a worker's: its data are closed when it has no task.
 func (w *Worker) listen(ctx context.Context, opened func(name string)) {
 	notices := make(chan *nats.Msg, 256)
 	sub, err := w.js.Conn().ChanSubscribe(schemas.AnyOptions, notices)
@@ -124,7 +175,7 @@ func (w *Worker) listen(ctx context.Context, opened func(name string)) {
 	for {
 		select {
 		case m := <-notices:
-			if parts := strings.Split(m.Subject, "."); len(parts) == 3 {
+			if parts := strings.Split(m.Subject, "."); len(parts) == 3 && !runs.IsSleepNote(m.Data) {
 				opened(parts[1])
 			}
 		case <-ctx.Done():
@@ -147,28 +198,25 @@ func (w *Worker) discover(ctx context.Context, begin func(*bulkhead)) error {
 			w.drop(bh)
 		}
 	}
-	first := !w.begun
+	unheard := !w.begun && len(names) > eager
 	w.begun = true
-	for i, name := range names {
+	for _, name := range names {
 		bh := w.admit(name)
 		if bh == nil {
 			continue
 		}
-		if first && i >= eager {
-			bh.notBefore = time.Now().Add(rand.N(time.Duration(len(names)) * shyness))
+		if unheard {
+			bh.life.slept() // nobody else knows bh yet
 		}
 		begin(bh)
 	}
 	return nil
 }
 
-// A worker that begins in a farm of many runs looks at the first few at once. The others it hears
-// of by their trainers' leases, within seconds, and looks at what it does not hear of bit by bit:
-// a thousand workers that begin together would else ask the broker for more than it can answer.
-const (
-	eager   = 8
-	shyness = 500 * time.Millisecond // for each run of the farm, at most
-)
+// eager is of how many runs a worker that begins asks the broker whether they are trained. In a
+// farm of more it waits to hear of them: a live trainer renews its lease several times a term,
+// and a thousand workers that ask about a hundred runs keep a broker busy for minutes.
+const eager = 8
 
 // drop ends a run at this worker: it is gone, or is another by now.
 func (w *Worker) drop(bh *bulkhead) {

@@ -2,7 +2,9 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -144,9 +146,6 @@ func TestOpenedAnew(t *testing.T) {
 func TestBeatsOfManyRuns(t *testing.T) {
 	_, js := rig.Launch(t, rig.Embedded(false)).Connect(t)
 	const many = 20
-	for k := range many {
-		open(t, js, "r"+string(rune('a'+k%26))+string(rune('a'+k/26)), goodSpec(8, k), runs.Options{})
-	}
 	beats := make(chan string, 4096)
 	sub, err := js.Conn().Subscribe("c.*.worker.*", func(m *nats.Msg) { beats <- m.Subject })
 	if err != nil {
@@ -155,6 +154,9 @@ func TestBeatsOfManyRuns(t *testing.T) {
 	defer func() { _ = sub.Unsubscribe() }()
 	src := &rig.HashSource{}
 	w, _ := serve(t, js, worker.Options{Heartbeat: 500 * time.Millisecond, Open: src.Opener})
+	for k := range many { // after it has begun: it is told of each
+		open(t, js, "r"+string(rune('a'+k%26))+string(rune('a'+k/26)), goodSpec(8, k), runs.Options{})
+	}
 	until(t, "all are served", func() bool {
 		return len(w.States()) == many && !slices.ContainsFunc(w.States(), func(s worker.State) bool { return s.Phase != "serving" })
 	})
@@ -169,5 +171,45 @@ func TestBeatsOfManyRuns(t *testing.T) {
 	slices.Sort(seen)
 	if n := len(slices.Compact(seen)); n < many-3 {
 		t.Errorf("%d heartbeats are of %d runs", many, n)
+	}
+}
+
+// A worker that begins in a farm of many runs asks the broker about none of them, and serves those
+// that are trained as soon as it hears their leases; a run that sleeps asks nothing, ever.
+func TestManySleepingRunsCostNothing(t *testing.T) {
+	broker := rig.Launch(t, rig.Embedded(false))
+	_, js := broker.Connect(t)
+	_, own := broker.Connect(t) // the worker's, which its requests' replies name
+	inbox := own.Conn().NewRespInbox()
+	inbox = inbox[:strings.LastIndexByte(inbox, '.')+1]
+	const many = 20
+	for k := range many {
+		open(t, js, fmt.Sprintf("left%02d", k), goodSpec(8, k), runs.Options{})
+	}
+	spec := goodSpec(8, many)
+	s := train(t, open(t, js, "live", spec, runs.Options{}), stream.Options{LeaseTerm: time.Second})
+	var asked atomic.Int64
+	sub, err := js.Conn().Subscribe("$JS.API.>", func(m *nats.Msg) {
+		if strings.HasPrefix(m.Reply, inbox) && strings.Contains(m.Subject, "_left") {
+			asked.Add(1)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	src := &rig.HashSource{}
+	w, _ := serve(t, own, worker.Options{Open: src.Opener})
+	rig.Equal(t, rig.Take(t, s, 8), rig.Want(t, spec, src, 0, 8))
+	if err := js.Conn().Flush(); err != nil { // the broker has given on what it was asked
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("%d requests about runs that nobody trains", n)
+	}
+	for _, st := range w.States() {
+		if st.Run != "live" && st.Phase != "asleep" {
+			t.Errorf("%s is %s", st.Run, st.Phase)
+		}
 	}
 }

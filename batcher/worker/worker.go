@@ -46,8 +46,9 @@ type Options struct {
 	// Discover is how often Serve looks for deleted runs, and for new ones that it
 	// had no notice of; default 5 s.
 	Discover time.Duration
-	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s. A worker of many
-	// runs writes no more than ten in that time, one run after the other.
+	// Heartbeat is how often c.<run>.worker.<name> is written; default 5 s, and a third as often
+	// where it has nothing new to say. A worker of many runs writes no more than ten in that time,
+	// one run after the other.
 	Heartbeat time.Duration
 
 	// OpenTimeout is how long Open may go without Progress; default 2 min.
@@ -218,9 +219,7 @@ func (w *Worker) work(ctx context.Context, g *errgroup.Group) error {
 	ectx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangWait)
 	defer cancel()
 	for _, bh := range w.known() {
-		if bh.phase() != asleep { // it has had its last one
-			w.lastBeat(ectx, bh) // the counts that it ends with
-		}
+		w.lastBeat(ectx, bh) // the counts that it ends with
 		w.drop(bh)
 	}
 	w.crew.wait(hangWait)

@@ -25,9 +25,11 @@ type workshop struct {
 	consumer jetstream.Consumer // of the run's tasks, nil while it is not known; guarded by mu
 	ackWait  time.Duration      // of consumer; guarded by mu
 	stood    time.Duration      // how long the last request for a task stood; guarded by mu
+	shunned  time.Duration      // how long it was left alone last, for its queue was full; guarded by mu
 	free     []*bench           // guarded by mu
-	out      int                // benches that are in use; guarded by mu
+	makers   int                // of the source that are not closed; guarded by mu
 	shut     bool               // no bench is given out any more; guarded by mu
+	over     bool               // the source is closed, or is being closed; guarded by mu
 }
 
 // bench is what a chunk is made on. One goroutine has it at a time.
@@ -80,47 +82,51 @@ func (ws *workshop) take() (*bench, error) {
 	if n := len(ws.free); n > 0 {
 		b := ws.free[n-1]
 		ws.free = ws.free[:n-1]
-		ws.out++
 		return b, nil
 	}
 	maker, err := ws.source.NewMaker()
 	if err != nil {
 		return nil, err
 	}
-	ws.out++
+	ws.makers++
 	return &bench{maker: maker, encoder: wire.NewEncoder(ws.run.Spec()), chunk: wire.NewChunk(ws.run.Spec())}, nil
 }
 
 func (ws *workshop) put(b *bench) {
 	ws.mu.Lock()
-	ws.out--
-	ws.free = append(ws.free, b)
 	shut := ws.shut
+	if !shut {
+		ws.free = append(ws.free, b)
+	}
 	ws.mu.Unlock()
 	if shut {
-		ws.close()
+		ws.w.crew.run(func() { ws.closeMakers([]*bench{b}) })
 	}
 }
 
 // close closes the data, as soon as no bench is in use. It does not wait.
 func (ws *workshop) close() {
 	ws.mu.Lock()
-	again := ws.shut
-	ws.shut = true
-	free, last := ws.free, ws.out == 0
-	ws.free = nil
+	free := ws.free
+	ws.shut, ws.free = true, nil
 	ws.mu.Unlock()
-	if again && len(free) == 0 {
-		return // it is closed, or will be
+	ws.w.crew.run(func() { ws.closeMakers(free) })
+}
+
+// closeMakers closes the makers of some benches, and the source after the last one of all: a
+// maker's Close may need what the source has. Several may run at once.
+func (ws *workshop) closeMakers(of []*bench) {
+	for _, b := range of {
+		if err := b.maker.Close(); err != nil {
+			ws.w.opts.Report(err)
+		}
 	}
-	ws.w.crew.run(func() {
-		for _, b := range free {
-			if err := b.maker.Close(); err != nil {
-				ws.w.opts.Report(err)
-			}
-		}
-		if last {
-			ws.w.closeSource(ws.source)
-		}
-	})
+	ws.mu.Lock()
+	ws.makers -= len(of)
+	last := ws.makers == 0 && !ws.over
+	ws.over = ws.over || last
+	ws.mu.Unlock()
+	if last {
+		ws.w.closeSource(ws.source)
+	}
 }

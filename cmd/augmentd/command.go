@@ -65,7 +65,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.StringArrayVar(&o.data, "data", nil, "data `URI` of a local copy, used for runs with its digest; may be repeated")
 	f.StringVar(&o.cache, "cache", "", "`folder` for the data sets' indexes (default: in the user's cache folder)")
 	f.DurationVar(&o.grace, "grace", 20*time.Second, "time that a stopping worker has to finish its chunks: more than a chunk takes, less than its supervisor's stop timeout")
-	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read")
+	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read and fewer than 1,000 files are listed")
 	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
 	return c
@@ -132,20 +132,13 @@ func connect(ctx context.Context, o options, log *slog.Logger, end context.Cance
 }
 
 func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *slog.Logger) (*worker.Worker, error) {
+	shelf := pipeline.NewShelf()
 	return worker.New(stages.JetStream(js), worker.Options{
 		Workers: o.workers, Grace: o.grace, OpenTimeout: o.opening, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			said, counted := cli.Progress(observe.Lines(log), "indexing"), int64(0)
-			src, err := pipeline.OpenTimedSource(ctx, rec, o.data, ingest.Options{
-				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) },
-				Progress: func(done, total int64) {
-					if done-counted >= progressBytes {
-						counted = done
-						worker.Progress(ctx)
-					}
-					said(done, total)
-				},
-			}, stages)
+			src, err := shelf.Open(ctx, rec, o.data, ingest.Options{
+				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(observe.Lines(log), "indexing"),
+			}, stages, headway(func() { worker.Progress(ctx) }))
 			if err != nil {
 				return nil, err
 			}
@@ -155,6 +148,25 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 		Report: func(err error) { log.Warn(cli.Line(err)) },
 	})
 }
+
+// headway calls progress whenever the opening of data has come far enough to count: a store that
+// gives a byte or a name a second makes no progress.
+func headway(progress func()) func(pipeline.Headway) {
+	var counted pipeline.Headway
+	return func(now pipeline.Headway) {
+		if now.Bytes-counted.Bytes >= progressBytes || now.Files-counted.Files >= progressFiles {
+			counted = now
+			progress()
+		}
+	}
+}
+
+// What is hashed of data that are being indexed, or listed before, until it counts as progress.
+// A bucket gives the names of 1,000 files at a time.
+const (
+	progressBytes = 1 << 20
+	progressFiles = 1000
+)
 
 // returned is a source whose memory goes back to the system when it is closed. Some data sets lie
 // in memory; several that end together would otherwise stay in the process for minutes, until
@@ -168,10 +180,6 @@ func (r returned) Close() error {
 }
 
 const returnAfter = time.Second
-
-// progressBytes are read of data that are being indexed before that counts as progress: a store
-// that gives a byte a second makes none.
-const progressBytes = 1 << 20
 
 // work runs the worker, the metrics and the log lines about them until ctx ends or one
 // of them fails.
@@ -214,28 +222,20 @@ func work(ctx context.Context, o options, js jetstream.JetStream, w *worker.Work
 	return g.Wait()
 }
 
-// sweepEvery is how often abandoned runs are looked for.
+// sweepEvery is how often abandoned runs are looked for, by one of the farm's workers.
 const sweepEvery = 10 * time.Minute
 
 // sweep puts abandoned runs to sleep, as long as there is work: in a farm without roles, where
 // a worker may delete streams. Elsewhere the trainers do.
 func sweep(ctx context.Context, js jetstream.JetStream, log *slog.Logger) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		slept, err := runs.Sweep(ctx, js, 0)
+	runs.KeepSwept(ctx, js, sweepEvery, func(slept []string, err error) {
 		if len(slept) > 0 {
 			log.Info("put to sleep", "runs", slept)
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Debug("not all runs could be looked at", "why", cli.Line(err))
 		}
-	}
+	})
 }
 
 // ready returns why the worker cannot work at the moment, nil if it can.

@@ -74,6 +74,7 @@ of the workers are killed.`,
 	f.DurationVar(&o.AckWait, "ack-wait", 0, "how long a worker may be silent about a task (default 30 s)")
 	f.DurationVar(&o.Gather, "gather", 3*time.Minute, "in which all workers must have come")
 	f.DurationVar(&o.Measure, "measure", 20*time.Second, "how long each measurement takes")
+	f.DurationVar(&o.Settle, "settle", 45*time.Second, "from the last chunk to the measurement of the idle farm: requests come to stand longer")
 	f.BoolVar(&o.Half, "half", false, "kill half of the workers at the end, and measure how trainers fare")
 	c.AddCommand(brokerCommand(), crewCommand(), planCommand())
 	return c
@@ -113,9 +114,9 @@ func crewCommand() *cobra.Command {
 
 // planCommand plans a data set's epoch, without a broker.
 func planCommand() *cobra.Command {
-	var o farmsim.Options
+	var o farmsim.PlanOptions
 	c := &cobra.Command{
-		Use: "plan", Short: "plan every chunk of one epoch, without a broker: time and memory",
+		Use: "plan", Short: "plan the chunks of an epoch, or of stretches of it, without a broker: CPU and memory",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := farmsim.Plan(c.Context(), o)
 			if err != nil {
@@ -127,6 +128,9 @@ func planCommand() *cobra.Command {
 	c.Flags().Int64Var(&o.Samples, "samples", 1_000_000_000, "of the data set")
 	c.Flags().IntVar(&o.Batch, "batch", 4096, "samples a step")
 	c.Flags().IntVar(&o.ChunkSamples, "chunk-samples", 8, "samples a chunk")
+	c.Flags().StringVar(&o.Order, "order", "global", "global, blocked or blocked:shards=8,window=16384")
+	c.Flags().IntVar(&o.Shards, "shards", 100_000, "shards of equal size, for a blocked order")
+	c.Flags().Int64Var(&o.Stretch, "stretch", 0, "`steps` to plan at the epoch's start, middle and end (default: the whole epoch)")
 	return c
 }
 

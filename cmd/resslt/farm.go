@@ -50,7 +50,7 @@ type farmRow struct {
 	Step          int64               `json:"step"`
 	Steps         int64               `json:"steps"`
 	Bytes         uint64              `json:"bytes"`          // that are held
-	ReservedBytes int64               `json:"reserved_bytes"` // of a quota, for chunks
+	ReservedBytes int64               `json:"reserved_bytes"` // of a quota, by all streams
 	Streams       []string            `json:"streams"`
 	Trainers      []runs.TrainerState `json:"trainers"`
 	LastHeartbeat *time.Time          `json:"last_heartbeat,omitempty"` // of a worker
@@ -88,10 +88,10 @@ func newFarmListCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "the runs: state, since when, bytes, who trains, the last heartbeat",
 		Long: `ls lists the runs that a broker holds: their state and since when, the next step of the
-slowest live trainer (else of the furthest), the bytes that are held, and reserved for chunks,
-the trainer that was there last, and how old the newest heartbeat of a worker is. Those that
-have ended or sleep, hold nothing but their record, and were last heard of more than a week
-ago are left out without --all.`,
+slowest live trainer (else of the furthest), the bytes that are held, and those that its
+streams take of the broker's quota, the trainer that was there last, and how old the newest
+heartbeat of a worker is. Those that have ended or sleep, hold nothing but their record, and
+were last heard of more than a week ago are left out without --all.`,
 		Example: `  resslt farm ls
   resslt farm ls --all --json --nats tls://farm:4222 --tls-ca ca.pem --nkey observer.nk`,
 		RunE: func(c *cobra.Command, _ []string) error {

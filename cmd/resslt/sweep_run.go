@@ -86,10 +86,11 @@ func openSweepBroker(ctx context.Context, f sweepFlags, args []string, report fu
 }
 
 func newSweepWorker(js jetstream.JetStream, workers int, report func(string)) (*worker.Worker, error) {
+	shelf := pipeline.NewShelf() // the cells' data are the same, often
 	return worker.New(js, worker.Options{
 		Workers: workers, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
-			return pipeline.OpenSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn, Progress: func(int64, int64) { worker.Progress(ctx) }})
+			return shelf.Open(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, nil, func(pipeline.Headway) { worker.Progress(ctx) })
 		},
 		Report: func(err error) { report("worker: " + cli.Line(err)) },
 	})

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"resslt/schemas/errs"
@@ -43,7 +44,15 @@ type Options struct {
 
 	// Disk is where local files are read. Default: OSDisk.
 	Disk Disk
+
+	// Listed is called, while folders are being listed, with the number of files that all
+	// listings have found so far: for every listedEvery of them. It may be called from several
+	// goroutines. Default: none.
+	Listed func(files int64)
 }
+
+// listedEvery is how many files are found between two calls of Options.Listed.
+const listedEvery = 256
 
 // defaultCacheBytes is Options.CacheBytes where neither it nor the environment is set.
 const defaultCacheBytes = 32 << 30
@@ -97,8 +106,9 @@ type Info struct {
 
 // Store opens files. It is safe for concurrent use. Close it after all its files.
 type Store struct {
-	o     Options
-	cache cache
+	o      Options
+	cache  cache
+	listed atomic.Int64 // files that were found
 
 	mu      sync.Mutex
 	buckets map[string]bucket // by root; guarded by mu
@@ -207,16 +217,32 @@ func (s *Store) List(ctx context.Context, dir string) ([]Info, error) {
 		key += "/"
 	}
 	var files []Info
+	reached := 0 // in any attempt: what is listed again is no headway
 	err = s.retry(ctx, final, func(ctx context.Context) (err error) {
 		ctx, touch, stop := watch(ctx, s.o.Patience)
 		defer stop()
-		files, err = b.list(ctx, key, touch)
+		n := 0
+		files, err = b.list(ctx, key, func() {
+			touch()
+			if n++; n > reached {
+				reached = n
+				s.CountListed()
+			}
+		})
 		return slow(ctx, err)
 	})
 	for i := range files {
 		files[i].Name = strings.TrimPrefix(files[i].Name, key)
 	}
 	return files, err
+}
+
+// CountListed counts a file that a listing has found: one of List's, or of who lists a local
+// folder.
+func (s *Store) CountListed() {
+	if n := s.listed.Add(1); n%listedEvery == 0 && s.o.Listed != nil {
+		s.o.Listed(n)
+	}
 }
 
 // Glob returns the names that a pattern matches, sorted, like filepath.Glob.

@@ -50,6 +50,8 @@ type Note struct {
 	// Rate is its steps a second over the last minute, by its own clock; absent before it has
 	// done one, and from builds that do not say.
 	Rate float64 `json:"rate,omitempty"`
+	// Swept: within the last minute it has looked which runs of the broker are to be put to sleep.
+	Swept bool `json:"swept,omitempty"`
 }
 
 func (n Note) String() string {
@@ -164,7 +166,7 @@ func ReadAll(ctx context.Context, js jetstream.JetStream, run string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	notes, err := link.Latest(ctx, js, schemas.CtrlStream(run), schemas.AllTrainers(run))
+	notes, err := link.LatestOf(ctx, js, s, schemas.AllTrainers(run))
 	if err != nil {
 		return nil, err
 	}

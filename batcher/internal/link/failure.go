@@ -22,6 +22,8 @@ const (
 	errCodeConsumerCreate = 10012 // of a stream that is being deleted, say
 	errCodeResources      = 10023
 	errCodeStreams        = 10027 // of the account, as many as it may have
+	errCodeOverlap        = 10065 // subjects of another stream's
+	errCodeAckPending     = 10121 // of a consumer, more than the account lets
 	errCodeStreamConfig   = 10052
 	errCodeStreamStore    = 10049 // error creating store for stream
 	errCodeSealed         = 10109
@@ -86,6 +88,12 @@ func IsSealed(err error) bool { return hasCode(err, errCodeSealed) }
 func IsOverQuota(err error) bool {
 	return hasCode(err, errCodeMemory, errCodeStorage, errCodeResources, errCodeStreams)
 }
+
+// IsOverlap says that a subject is in another stream.
+func IsOverlap(err error) bool { return hasCode(err, errCodeOverlap) }
+
+// IsOverAckPending says that a consumer may have fewer messages out than it asks for.
+func IsOverAckPending(err error) bool { return hasCode(err, errCodeAckPending) }
 
 // IsFewServers says that a stream wants more copies than there are servers.
 func IsFewServers(err error) bool { return hasCode(err, errCodeNoCluster, errCodeNoPeers) }

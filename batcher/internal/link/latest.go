@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,18 +24,30 @@ import (
 //
 // It returns jetstream.ErrStreamNotFound where there is no stream.
 func Latest(ctx context.Context, js jetstream.JetStream, stream string, filters ...string) ([]*jetstream.RawStreamMsg, error) {
+	return latest(ctx, js, stream, nil, filters)
+}
+
+// LatestOf does so for a stream that the caller has looked up, which Latest may have to.
+func LatestOf(ctx context.Context, js jetstream.JetStream, s jetstream.Stream, filters ...string) ([]*jetstream.RawStreamMsg, error) {
+	return latest(ctx, js, s.CachedInfo().Config.Name, s, filters)
+}
+
+// latest is both; s may be nil.
+func latest(ctx context.Context, js jetstream.JetStream, stream string, s jetstream.Stream, filters []string) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := withinAPITimeout(ctx)
 	defer cancel()
 	out, err := []*jetstream.RawStreamMsg(nil), errNoMultiGet
-	if _, cut := cutShort.Load(js.Conn()); !cut && hasMultiGet(js.Conn().ConnectedServerVersion()) { // older ones leave some requests without an answer
+	if !cutShort.rests(js.Conn(), time.Now()) && hasMultiGet(js.Conn().ConnectedServerVersion()) { // older ones leave some requests without an answer
 		out, err = multiGet(ctx, js.Conn(), stream, filters)
 	}
 	if !errors.Is(err, errNoMultiGet) && !errors.Is(err, errTooMany) {
 		return out, err
 	}
-	s, serr := js.Stream(ctx, stream)
-	if serr != nil {
-		return nil, serr
+	if s == nil {
+		var serr error
+		if s, serr = js.Stream(ctx, stream); serr != nil {
+			return nil, serr
+		}
 	}
 	var subjects []string
 	for _, filter := range filters {
@@ -70,10 +83,50 @@ const (
 	multiGetWait = time.Second
 )
 
-// cutShort are the connections, *nats.Conn, whose account was seen to let through but the first
-// message of an answer: each further try would cost a wait. They are few, and live as long as
-// their process does.
-var cutShort sync.Map
+// cutShort are the connections on which an answer broke off: their account may let through but
+// the first message of one, and each further try would cost a wait.
+var cutShort = cuts{of: map[*nats.Conn]cut{}}
+
+// cuts are rests of connections from requests for several messages. A broker that was slow for a
+// moment looks the same as an account that lets nothing through, so that each rest ends: the
+// next answer shows. Rests in a row are each twice as long as the one before.
+type cuts struct {
+	mu sync.Mutex
+	of map[*nats.Conn]cut // guarded by mu
+}
+
+type cut struct {
+	rest  time.Duration
+	until time.Time // the end of it
+}
+
+const (
+	firstCut   = 2 * time.Second
+	longestCut = 10 * time.Minute
+)
+
+// rests reports whether the connection is spared such requests.
+func (c *cuts) rests(nc *nats.Conn, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return now.Before(c.of[nc].until)
+}
+
+// broke: an answer broke off.
+func (c *cuts) broke(nc *nats.Conn, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.of, func(nc *nats.Conn, _ cut) bool { return nc.IsClosed() })
+	rest := min(max(firstCut, 2*c.of[nc].rest), longestCut)
+	c.of[nc] = cut{rest, now.Add(rest)}
+}
+
+// whole: an answer of several messages came to its end.
+func (c *cuts) whole(nc *nats.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.of, nc)
+}
 
 // withinAPITimeout bounds a request whose context has no deadline.
 func withinAPITimeout(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -145,7 +198,7 @@ func (r multiGetRequest) ask(ctx context.Context, nc *nats.Conn, stream string) 
 		cancel()
 		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && nc.IsConnected() {
 			if len(out) > 0 {
-				cutShort.Store(nc, nil)
+				cutShort.broke(nc, time.Now())
 			}
 			return nil, more, errNoMultiGet
 		}
@@ -155,6 +208,9 @@ func (r multiGetRequest) ask(ctx context.Context, nc *nats.Conn, stream string) 
 		if last(m.Header, jetstream.SequenceHeader) == "" { // no message of the stream's
 			switch m.Header.Get("Status") {
 			case "204": // the end
+				if len(out) > 0 {
+					cutShort.whole(nc)
+				}
 				more.left = strings.Trim(m.Header.Get("Nats-Num-Pending"), "0") != ""
 				more.upTo, err = strconv.ParseUint(m.Header.Get("Nats-UpTo-Sequence"), 10, 64)
 				return out, more, err

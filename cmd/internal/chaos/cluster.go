@@ -17,21 +17,30 @@ import (
 	"resslt/schemas/freeport"
 )
 
-// node is one nats-server of a cluster.
+// node is one nats-server of several.
 type node struct {
-	name, addr, route string
-	lives             int
-	proc              *child.Process
+	name, addr string
+	route      string // for servers of its cluster
+	joint      string // for servers of other clusters, or for leaf nodes
+	lives      int
+	proc       *child.Process
+}
+
+func newNode(name string) (*node, error) {
+	n := &node{name: name}
+	for _, addr := range []*string{&n.addr, &n.route, &n.joint} {
+		var err error
+		if *addr, err = freeport.Addr(); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
 }
 
 // startCluster starts every node, and waits until they have chosen a leader.
 func (f *farm) startCluster(ctx context.Context) error {
 	for i := range f.nodes {
-		n := &node{name: fmt.Sprintf("n%d", i)}
-		var err error
-		if n.addr, err = freeport.Addr(); err == nil {
-			n.route, err = freeport.Addr()
-		}
+		n, err := newNode(fmt.Sprintf("n%d", i))
 		if err != nil {
 			return err
 		}
@@ -65,8 +74,8 @@ func (f *farm) startNode(n *node) error {
 		routes = append(routes, fmt.Sprintf("\"nats://%s\"", other.route))
 	}
 	conf := filepath.Join(f.dir, n.name+".conf")
-	text := fmt.Sprintf("server_name: %s\nlisten: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: 256MB\n max_file_store: 1GB }\ncluster { name: c\n listen: %q\n routes: [ %s ] }\n",
-		n.name, n.addr, filepath.Join(f.dir, "store-"+n.name), n.route, strings.Join(routes, ", "))
+	text := fmt.Sprintf("server_name: %s\nlisten: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: 256MB\n max_file_store: 1GB }\ncluster { name: c\n listen: %q\n routes: [ %s ] }\n%s",
+		n.name, n.addr, filepath.Join(f.dir, "store-"+n.name), n.route, strings.Join(routes, ", "), f.gatewayOf(n))
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return errs.New("write", conf, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}

@@ -29,6 +29,7 @@ type farm struct {
 	opts     Options
 	dir      string
 	addr     string // of the broker
+	far      *node  // the workers' own nats-server; nil for none
 	progress *stepWatch
 
 	workers []*service
@@ -82,6 +83,11 @@ func newFarm(o Options, l layout) (*farm, error) {
 		_, port, _ := strings.Cut(f.addr, ":")
 		f.addr = net.JoinHostPort(f.behind.host, port)
 	}
+	if f.remote != "" {
+		if f.far, err = f.newFar(); err != nil {
+			return nil, err
+		}
+	}
 	f.progress = newStepWatch(filepath.Join(f.out(), "metrics.jsonl"))
 	f.trainer = &service{name: "trainer", start: f.launchTrainer}
 	for i := range l.workers {
@@ -121,6 +127,11 @@ func (f *farm) begin(ctx context.Context) (context.Context, error) {
 	watch(f.guard)
 	if f.on == nil {
 		if err := f.startBroker(ctx); err != nil {
+			return ctx, err
+		}
+	}
+	if f.far != nil {
+		if err := f.startFar(ctx); err != nil {
 			return ctx, err
 		}
 	}
@@ -175,7 +186,7 @@ func (f *farm) startBroker(ctx context.Context) error {
 		}
 		secured = fmt.Sprintf("include %q\ninclude %q\n", filepath.Join(rel, "tls.conf"), filepath.Join(rel, "accounts.conf"))
 	}
-	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n%s", f.addr, f.store, memory, f.server, secured)
+	text := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream { store_dir: %q\n max_memory_store: %s\n%s }\n%s%s", f.addr, f.store, memory, f.server, secured, f.jointText())
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return errs.New("write", conf, "choose another --dir", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
@@ -229,6 +240,9 @@ func (f *farm) launch(name string, life int, program string, args ...string) (*c
 }
 
 func (f *farm) url(s *service) string {
+	if f.far != nil && s != f.trainer {
+		return "nats://" + f.far.addr
+	}
 	if f.nodes > 0 {
 		return f.clusterURL()
 	}

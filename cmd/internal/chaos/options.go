@@ -84,6 +84,7 @@ type layout struct {
 	nodes   int    // of the broker's cluster; 0: one nats-server without a cluster. Not with proxied
 	on      *farm  // whose broker and workers this trainer uses; nil: its own. It has no workers then
 	proxied bool   // clients reach the broker through a proxy that can be cut
+	remote  joint  // how the workers' own nats-server is joined to the broker; "" for none. Not with proxied
 	behind  *netns // where the workers are; nil: in the driver's own network. Not with proxied
 	window  int64  // steps that may be made ahead
 	ackWait time.Duration

@@ -204,4 +204,4 @@ func Scenarios() []string {
 }
 
 // scenarios, ordered by their target.
-var scenarios = slices.Concat(workerScenarios, brokerScenarios, clusterScenarios, trainerScenarios, runScenarios, tenantScenarios)
+var scenarios = slices.Concat(workerScenarios, brokerScenarios, clusterScenarios, jointScenarios, diskScenarios, trainerScenarios, runScenarios, tenantScenarios)

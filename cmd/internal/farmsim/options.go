@@ -35,6 +35,7 @@ type Options struct {
 
 	Gather  time.Duration // in which all workers must have come to serve
 	Measure time.Duration // of each measurement
+	Settle  time.Duration // from the last chunk to the measurement of the idle farm
 	Half    bool          // kill half of the workers at the end
 
 	Log func(string)

@@ -226,11 +226,13 @@ func (s *sim) crewState() (sum CrewState) {
 	return sum
 }
 
-// settle waits until the workers make nothing more: the window is full.
+// settle waits until the workers make nothing more, for the window is full, and their requests
+// for tasks stand as long as they come to.
 func (s *sim) settle(ctx context.Context) {
 	for began, last := time.Now(), int64(-1); ctx.Err() == nil && time.Since(began) < s.Gather; {
 		now := s.crewState().Chunks
 		if now == last {
+			sleep(ctx, s.Settle)
 			return
 		}
 		last = now

@@ -48,7 +48,8 @@ func (t *tap) count(m *nats.Msg) {
 }
 
 // kindOf is what a message is for: "beat", "lease", "task", "ack", or the name of a
-// request of JetStream's API, such as CONSUMER.MSG.NEXT.
+// request of JetStream's API, such as CONSUMER.MSG.NEXT, or STREAM.INFO.CTRL for the information
+// about a run's CTRL_.
 func kindOf(subject string) string {
 	if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
 		words := strings.SplitN(rest, ".", 4)
@@ -56,7 +57,12 @@ func kindOf(subject string) string {
 		if len(words) > 2 && words[1] == "MSG" {
 			n = 3
 		}
-		return strings.Join(words[:n], ".")
+		kind := strings.Join(words[:n], ".")
+		if kind == "STREAM.INFO" && len(words) > 2 { // of which of a run's streams
+			stream, _, _ := strings.Cut(words[2], "_")
+			kind += "." + stream
+		}
+		return kind
 	}
 	if strings.HasPrefix(subject, "$JS.ACK.") {
 		return "ack"

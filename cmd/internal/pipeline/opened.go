@@ -65,4 +65,4 @@ func DescribeOpened(src produce.Source) string {
 	return ""
 }
 
-func (s *source) opened() string { return Opened(s.uri, s.data) }
+func (s *source) opened() string { return Opened(s.uri, s.data.Source) }

@@ -35,6 +35,39 @@ type Timer interface {
 
 // OpenTimedSource is OpenSource with a timer; nil for none.
 func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options, timer Timer) (produce.Source, error) {
+	return openSource(ctx, rec, overrides, opt, timer, openAlone)
+}
+
+// opened is a run's data. The source is as ingest opened it: it can do more than its interface
+// says.
+type opened struct {
+	ingest.Source
+	close func() error
+	spoil func() // they are not what they were: nobody else is to be given them; nil: nobody would
+}
+
+// opener opens data of a digest at a URI.
+type opener func(ctx context.Context, uri, digest string, opt ingest.Options) (opened, error)
+
+// openAlone opens them for one run.
+func openAlone(ctx context.Context, uri, digest string, opt ingest.Options) (opened, error) {
+	src, err := ingest.Open(ctx, uri, opt)
+	if err != nil {
+		return opened{}, err
+	}
+	if got := src.Manifest().Digest(); got != digest {
+		src.Close()
+		return opened{}, otherData(fmt.Sprintf("%s has digest %.12s", uri, got))
+	}
+	return opened{Source: src, close: src.Close}, nil
+}
+
+// otherData says that the data at a URI are not the run's.
+type otherData string
+
+func (o otherData) Error() string { return string(o) }
+
+func openSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, opt ingest.Options, timer Timer, open opener) (produce.Source, error) {
 	engine, err := augment.EngineByName(rec.Spec.Engine)
 	if err != nil {
 		return nil, err
@@ -53,7 +86,7 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 	var tried []string
 	kind := errs.ErrUnavailable // unless something else than a store's outage is the matter
 	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
-		src, err := ingest.Open(ctx, uri, opt)
+		data, err := open(ctx, uri, rec.Spec.Dataset.Digest, opt)
 		if err != nil {
 			said := err.Error()
 			if errors.Is(err, errs.ErrNotFound) { // to name another folder is not for the worker to do
@@ -65,17 +98,11 @@ func OpenTimedSource(ctx context.Context, rec *schemas.RunInfo, overrides []stri
 			}
 			continue
 		}
-		if got := src.Manifest().Digest(); got != rec.Spec.Dataset.Digest {
-			tried, kind = append(tried, fmt.Sprintf("%s has digest %.12s", uri, got)), errs.ErrMismatch
-			src.Close()
-			continue
-		}
 		order, err := Order(&rec.Spec)
 		if err != nil {
-			src.Close()
-			return nil, err
+			return nil, errors.Join(err, data.close())
 		}
-		return &source{uri: uri, data: src, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
+		return &source{uri: uri, data: data, engine: engine, policy: policy, order: order, seed: rec.Spec.Seed, timer: timer}, nil
 	}
 	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
 		"give this worker a copy with --data URI", errs.Because(kind, strings.Join(tried, "; ")))
@@ -87,7 +114,7 @@ func Order(s *schemas.RunSpec) (wire.Order, error) { return ingest.OpenOrder(s) 
 // source is a produce.Source over ingest and augment.
 type source struct {
 	uri    string
-	data   ingest.Source
+	data   opened
 	engine augment.Engine
 	policy *augment.Policy
 	order  wire.Order
@@ -105,7 +132,7 @@ func (s *source) NewMaker() (produce.Maker, error) {
 	return &maker{source: s, renderer: r}, nil
 }
 
-func (s *source) Close() error { return s.data.Close() }
+func (s *source) Close() error { return s.data.close() }
 
 // maker reads, draws and renders, one sample after another, in one goroutine.
 type maker struct {
@@ -117,13 +144,16 @@ type maker struct {
 
 func (m *maker) Make(ctx context.Context, row wire.TaskRow, dst, plans [][]byte) (produce.Made, error) {
 	start := time.Now()
-	err := readAndRender(ctx, m.data, &m.sample, row.Sample, func() error {
+	err := readAndRender(ctx, m.data.Source, &m.sample, row.Sample, func() error {
 		if m.timer != nil {
 			m.timer.Read(time.Since(start))
 		}
 		return m.render(row, dst, plans)
 	})
 	if err != nil {
+		if m.data.spoil != nil && errors.Is(err, errs.ErrMismatch) {
+			m.data.spoil()
+		}
 		return produce.Made{}, err
 	}
 	return produce.Made{Label: m.sample.Label}, nil
