@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers
+.PHONY: crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -233,6 +233,14 @@ faults: build $(BIN)/versitygw ## every fault of every store, met by a run of ea
 
 observe: setup build $(BIN)/promtool ## the dashboard's queries against a real Prometheus that scrapes a small farm, and the alerts' unit tests
 	cd deploy/validate && $(GO) test -count=1 -v -run 'Observed|AlertRules' .
+
+# Programs of PyPI with which what leaves and enters resslt is read and written: the readers'
+# guide, timm's and Parquet's files. Gigabytes, most of them PyTorch's.
+INTEROP := nats-py==2.16.0 nkeys==0.2.1 pyarrow==26.0.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 safetensors pillow
+interop: setup build ## docs/wire.md's reader by nats-py, exports in timm, features as Parquet in pyarrow, polars, datasets and DuckDB
+	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
+	RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -timeout 30m \
+		-run 'PythonReader|TimmLoads|ParquetReaders' ./cmd/internal/access ./cmd/resslt
 
 SUITE   ?= trixie
 KIND    ?= cpu

@@ -32,10 +32,10 @@ func newEmbedCommand() *cobra.Command {
 	var skipBad bool
 	c := &cobra.Command{
 		Use:   "embed --checkpoint FILE --data URI --out FILE",
-		Short: "features of a folder or shards, as Arrow or NPY",
+		Short: "features of a folder or shards, as NPY, Arrow or Parquet",
 		Long: `embed writes one feature vector an image, after global average pooling, in the
-order of the data set. NPY is (N, D) float32; Arrow has key, label and a
-FixedSizeList of float32.
+order of the data set. NPY is (N, D) float32; Arrow and Parquet have key, label and
+feature, a FixedSizeList of float32.
 
 It can be stopped at any moment, and the same command continues where it stopped:
 what is done so far is kept in FILE.parts until the end. So does one that adds
@@ -51,9 +51,9 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if err := durable.CheckIn(out+".parts", "plan.json", "part-*", "skip*"); err != nil {
 				return err
 			}
-			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow}[format]
+			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow, "parquet": writeParquet}[format]
 			if !ok {
-				return errs.New("--format", format, "give npy or arrow", errs.ErrUsage)
+				return errs.New("--format", format, "give npy, arrow or parquet", errs.ErrUsage)
 			}
 			enc, err := f.load(c)
 			if err != nil {
@@ -92,7 +92,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 	p := c.Flags()
 	split = "train"
 	cli.RegisterData(p, &data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &split)
-	p.StringVar(&format, "format", "npy", "npy or arrow")
+	p.StringVar(&format, "format", "npy", "npy, arrow or parquet")
 	p.StringVar(&out, "out", "", "`file` to write")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c

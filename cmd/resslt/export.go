@@ -7,14 +7,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/detectron2"
+	"resslt/cmd/internal/session"
+	"resslt/cmd/internal/timm"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
+	"resslt/train/foreign"
 	"resslt/train/recipe"
 	"resslt/train/safetensors"
 )
@@ -51,13 +55,18 @@ torchvision   safetensors. The encoder has torchvision's keys and no classifier:
               that) makes load_state_dict(strict=True) take it. The projector has
               an nn.Sequential's keys; all has backbone., projector. and
               predictor. before them.
+timm          a folder: model.safetensors with timm's keys, config.json and
+              preprocess.json, of a whole encoder that timm has:
+              timm.create_model("local-dir:FOLDER", pretrained=True)
 detectron2    a pickle for object detection (Table 12), RGB: set INPUT.FORMAT RGB.
 
-docs/weights.md shows how to load both, detection included. There is no ONNX: no
+What the images are to be (size, crop, mean, std, interpolation) goes with it, in
+torchvision's file as "preprocess" of its metadata. docs/weights.md shows how to load both, detection included. There is no ONNX: no
 maintained Go library writes it, and torchvision's model with these weights goes
 through torch.onnx.export.`,
 		Example: `  resslt export --checkpoint runs/quickstart --out resnet18.safetensors
   resslt export --checkpoint runs/quickstart --network teacher --part all --out teacher.safetensors
+  resslt export --checkpoint runs/imagenet --format timm --out r50
   resslt export --checkpoint runs/imagenet --format detectron2 --out r50.pkl`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.checkpoint == "" || o.out == "" {
@@ -71,8 +80,8 @@ through torch.onnx.export.`,
 	p.StringVar(&o.checkpoint, "checkpoint", "", "`file` or folder: a run's folder, a checkpoint's .json, encoder.safetensors, torchvision's weights as safetensors")
 	p.StringVar(&o.want.Network, "network", "student", strings.Join(train.Networks, " or "))
 	p.StringVar(&o.want.Part, "part", "encoder", strings.Join(train.Parts, ", "))
-	p.StringVar(&o.format, "format", "torchvision", "torchvision or detectron2")
-	p.StringVar(&o.out, "out", "", "`file` to write")
+	p.StringVar(&o.format, "format", "torchvision", "torchvision, timm or detectron2")
+	p.StringVar(&o.out, "out", "", "`file` to write, of timm a folder")
 	p.StringVar(&o.info.Backbone, "backbone", "resnet50", "network, where the file does not say")
 	p.IntVar(&o.info.Width, "width", 64, "64 is the published network, where the file does not say")
 	p.StringVar(&o.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
@@ -86,11 +95,11 @@ through torch.onnx.export.`,
 
 // validate refuses what cannot be exported.
 func (o *exportOptions) validate() error {
-	if o.format != "torchvision" && o.format != "detectron2" {
-		return errs.New("--format", o.format, "give torchvision or detectron2", errs.ErrUsage)
+	if !slices.Contains([]string{"torchvision", "timm", "detectron2"}, o.format) {
+		return errs.New("--format", o.format, "give torchvision, timm or detectron2", errs.ErrUsage)
 	}
-	if o.format == "detectron2" && o.want.Part != "encoder" {
-		return errs.New("--part", o.want.Part, "export the encoder", errs.Because(errs.ErrUsage, "detectron2 takes nothing else"))
+	if o.format != "torchvision" && o.want.Part != "encoder" {
+		return errs.New("--part", o.want.Part, "export the encoder", errs.Because(errs.ErrUsage, o.format+" takes nothing else"))
 	}
 	return o.want.Validate()
 }
@@ -100,7 +109,11 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	if err := durable.Check(o.out); err != nil {
+	if o.format == "timm" {
+		if err := durable.CheckIn(o.out, timm.Files...); err != nil {
+			return err
+		}
+	} else if err := durable.Check(o.out); err != nil {
 		return err
 	}
 	from, err := weightsFile(o.checkpoint, o.want)
@@ -117,6 +130,8 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	}
 	if ok {
 		o.info = known
+	} else {
+		o.guess(tensors)
 	}
 	e := exported{File: o.out, Format: o.format, Network: o.want.Network, Part: o.want.Part}
 	if ok || o.infoGiven {
@@ -151,8 +166,21 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 		}
 		return tensors, durable.Replace(o.out, func(w io.Writer) error { return detectron2.Write(w, tensors) })
 	}
+	crop := session.ProbeView(o.info.Stem).Fraction
+	if o.format == "timm" {
+		tensors, err := timm.Convert(tensors, o.info)
+		if err != nil {
+			return nil, err
+		}
+		return tensors, timm.Write(o.out, tensors, o.info, crop)
+	}
 	meta := map[string]string{"format": "pt"}
 	if known && o.want.Part == "encoder" {
+		images, err := json.Marshal(timm.PreprocessOf(o.info, crop))
+		if err != nil {
+			return nil, err
+		}
+		meta["preprocess"] = string(images)
 		raw, err := json.Marshal(o.info)
 		if err != nil {
 			return nil, err
@@ -160,6 +188,21 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 		meta["resslt"] = string(raw)
 	}
 	return tensors, safetensors.WriteFile(o.out, tensors, meta)
+}
+
+// guess takes from the weights' shapes what no flag says of their network.
+func (o *exportOptions) guess(tensors []safetensors.Tensor) {
+	g := foreign.GuessOf(tensors)
+	if o.infoGiven || g.Backbone == "" {
+		return
+	}
+	o.info.Backbone = g.Backbone
+	if g.Width != 0 {
+		o.info.Width = g.Width
+	}
+	if strings.HasPrefix(g.Backbone, "resnet") {
+		o.info.Stem = g.Stem
+	}
 }
 
 // weightsFile finds the weights that a path stands for: in a run's folder the
