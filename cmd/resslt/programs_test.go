@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(launchMark); file != "" {
 		os.Exit(launch(file))
 	}
+	if address := os.Getenv(drinkMark); address != "" {
+		os.Exit(drink(address))
+	}
 	programs.HearHangUps()
 	os.Exit(buildAndRun(m))
 }

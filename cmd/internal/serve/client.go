@@ -137,7 +137,11 @@ func (c *client) position(ctx context.Context) (int64, error) {
 // consume opens the client's stream and hands it out.
 func (c *client) consume(ctx context.Context, from int64) (err error) {
 	lo, hi := c.hello.part().Rows(c.plan.Spec.BatchSize)
-	c.lo, c.enc = lo, &encoder{layout: newLayout(c.plan.Spec.Views, hi-lo, !c.opts.NoPlans)}
+	c.lo, c.enc = lo, &encoder{layout: newLayout(c.plan.Spec.Views, hi-lo)}
+	if int64(c.enc.most) > maxFrame {
+		return errs.New("serve", fmt.Sprintf("batches of up to %d bytes", c.enc.most), "lower the batch size, or have more ranks",
+			errs.Because(errs.ErrTooLarge, fmt.Sprintf("a frame has at most %d", int64(maxFrame))))
+	}
 	if err := c.openRing(); err != nil {
 		return err
 	}
@@ -147,8 +151,6 @@ func (c *client) consume(ctx context.Context, from int64) (err error) {
 			err = errors.Join(err, c.ring.close())
 			c.unreserve(bytes)
 		}()
-	} else if int64(c.enc.most) > maxFrame {
-		return errs.New("serve", fmt.Sprintf("batches of %d bytes", c.enc.most), "connect to a Unix socket with shared memory, raise --max-shm, or lower the batch size", errs.ErrTooLarge)
 	}
 	o := stream.Options{
 		From: from, Trainer: trainer(c.hello.Client, c.hello.Rank), Part: c.hello.part(), LeaseTerm: c.opts.Lease, Prefetch: prefetch,

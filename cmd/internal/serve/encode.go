@@ -48,8 +48,6 @@ type textColumn struct {
 //	offsets of reason and of each view's plan · pixels of each view · reasons · plans of each view
 type layout struct {
 	rows   int
-	views  []schemas.ViewSpec
-	plans  bool
 	fixed  [6]sizedColumn
 	pixels []sizedColumn
 	texts  []textColumn // reason, then one plan a view
@@ -60,8 +58,8 @@ type layout struct {
 }
 
 // newLayout lays out batches of n rows.
-func newLayout(views []schemas.ViewSpec, n int, plans bool) *layout {
-	l := &layout{rows: n, views: views, plans: plans}
+func newLayout(views []schemas.ViewSpec, n int) *layout {
+	l := &layout{rows: n}
 	end := 0
 	place := func(size int) int {
 		at := end

@@ -137,6 +137,8 @@ func (o *Options) checkRecipe(r *recipe.Recipe) error {
 		return bad("--data", "no data is named", "give --data URI, e.g. --data folder:DIR, or a --recipe")
 	case r.Policy == "":
 		return bad("--policy", "no policy is named", "give --policy, e.g. --policy imagenet or a path ending in .yaml, or a --recipe")
+	case r.BatchSize < 1:
+		return bad("--batch-size", fmt.Sprintf("batch_size is %d", r.BatchSize), "give 1 or more")
 	case r.Epochs < 0:
 		return bad("--epochs", fmt.Sprint(r.Epochs), "give 1 or more, or 0 for a run without end")
 	case len(r.Mean) != 3 || len(r.Std) != 3:

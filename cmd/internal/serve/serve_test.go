@@ -40,7 +40,7 @@ func TestBatchesAreTheRuns(t *testing.T) {
 	}{
 		{"socket", "", false, nil},
 		{"ring", "", true, nil},
-		{"ring of two slots", "", true, func(o *Options) { o.MaxShared = 2*slotBytes(newLayout(views(t, o), 8, true)) + 1 }},
+		{"ring of two slots", "", true, func(o *Options) { o.MaxShared = 2*slotBytes(newLayout(views(t, o), 8)) + 1 }},
 		{"no room for a ring", "", false, func(o *Options) { o.MaxShared = 1 << 10 }},
 		{"tcp", "tcp:127.0.0.1:0", false, nil},
 		{"no plans", "", true, func(o *Options) { o.NoPlans = true }},
