@@ -110,7 +110,7 @@ test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then 
 PYTHON_CORE  := numpy==2.4.6 pyarrow==26.0.1 pytest==9.2.0
 PYTHON_BUILD := hatchling==1.33.0 build==1.6.1
 PYTHON_CHECK := mypy==2.4.1 $(PYTHON_CORE)
-PYTEST = cd python && PYTHONPATH=src RESSLT_PROGRAM=$(abspath $(BIN))/resslt
+PYTEST = cd python && PYTHONPATH=$(abspath python/src) RESSLT_PROGRAM=$(abspath $(BIN))/resslt
 
 .PHONY: test-python-core test-python wheel
 test-python-core: build

@@ -101,7 +101,7 @@ def test_disturbed_runs_are_the_calm_one(
     if script.startswith("simclr"):
         pytest.importorskip("lightly")
     data: str = request.getfixturevalue(fixture)
-    flags = ["--data", data, "--steps", str(steps), *more]
+    flags = ["--data", data, "--steps", str(steps), "--threads=1", *more]
     calm = Example(script, tmp_path / "calm", *flags)
     calm.finish()
     want = calm.batches()

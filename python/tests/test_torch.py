@@ -213,9 +213,9 @@ def test_lightning_resumes_in_mid_epoch(loader: Make, tmp_path: Path) -> None:
     plain = loader()
     assert calm == digests(plain) + digests(plain)
     seen: list[str] = []
-    first = _trainer(tmp_path, max_steps=27, max_epochs=2)
+    callback = pytest.importorskip("lightning.pytorch.callbacks").ModelCheckpoint(tmp_path, "mid", every_n_train_steps=27)
+    first = _trainer(tmp_path, max_steps=27, max_epochs=2, enable_checkpointing=True, callbacks=[callback])
     first.fit(_lightning_model(seen), loader(views="torch", normalize=True))
-    first.save_checkpoint(tmp_path / "mid.ckpt")
     again = _lightning_model(seen)
     _trainer(tmp_path, max_epochs=2).fit(again, loader(views="torch", normalize=True), ckpt_path=tmp_path / "mid.ckpt")
     assert seen == calm

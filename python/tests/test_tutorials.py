@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import resslt
 from conftest import ROOT
 
 nbclient = pytest.importorskip("nbclient")
@@ -17,6 +18,8 @@ TUTORIALS = sorted((ROOT / "python" / "tutorials").glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda p: p.stem)
 def test_tutorial_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(resslt.__file__).parents[1]))  # the kernel runs in another folder
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("RESSLT_AUGMENTD", str(ROOT / "bin" / "augmentd"))
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "the outputs are not kept: clear them"
