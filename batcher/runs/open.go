@@ -40,11 +40,10 @@ type before struct {
 // are put to sleep, and it is tried once more. An opening that is refused leaves nothing, and one
 // that the run's record refuses makes nothing.
 func (r *Run) open(ctx context.Context) error {
-	was, err := r.readBefore(ctx)
+	was, made, err := r.claim(ctx)
 	if err != nil {
 		return err
 	}
-	var made begun
 	err = r.ensure(ctx, &made, r.storeOptions)
 	if link.IsOverQuota(err) {
 		// What could not be swept does not matter where others could.
@@ -58,6 +57,21 @@ func (r *Run) open(ctx context.Context) error {
 	uctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWait)
 	defer cancel()
 	return errors.Join(err, r.undo(uctx, was, made))
+}
+
+// claim writes the options of a run that is there, if nobody else has since they were read: who
+// puts the run to sleep does the same, and one of the two sees the other before it deletes or
+// makes a stream.
+func (r *Run) claim(ctx context.Context) (was before, made begun, err error) {
+	for {
+		if was, err = r.readBefore(ctx); err != nil || was.seq == 0 {
+			return was, made, err
+		}
+		err = r.publishOptions(ctx, &made, jetstream.WithExpectLastSequencePerSubject(was.seq))
+		if err != nil || made.options != 0 {
+			return was, made, err
+		}
+	}
 }
 
 // readBefore reads what is there of the run, waits while somebody may be deleting its streams,

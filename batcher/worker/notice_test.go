@@ -119,6 +119,9 @@ func TestSleepingRunsCostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What comes behind all notices of those runs has come.
+	open(t, js, "fence", goodSpec(12, 99), runs.Options{})
+	until(t, "the fence", func() bool { return state(w, "fence").Phase == "serving" })
 	until(t, "all sleep at the worker", func() bool {
 		for i := range n {
 			if state(w, fmt.Sprint("r", i)).Phase != "asleep" {
