@@ -66,13 +66,14 @@ def test_a_killed_server_is_an_error_at_once(loader: Make) -> None:
     assert time.monotonic() - start < 5
 
 
-def test_a_stopped_server_is_an_error_in_time(loader: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_SILENCE", 1.0)
+def test_a_stopped_server_is_an_error_in_time(loader: Make) -> None:
     made = loader(epochs=None)
     batches = iter(made)
     next(batches)
     assert made._session._server is not None
     os.kill(made._session._server.pid, signal.SIGSTOP)
+    assert made._session._connection is not None
+    made._session._connection._line.silence = 1.0  # it is 30 s, of which none should be waited here
     try:
         with pytest.raises(ServerLost, match="silent for 1 s"):
             for _ in range(100):
