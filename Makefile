@@ -230,7 +230,9 @@ fixtures: setup-peers ## regenerate the parity fixtures with PyTorch, torchvisio
 	$(PY) train/testdata/parity/generate.py
 	$(PY) train/testdata/parity/objectives.py
 	$(PY) train/torch/testdata/ops.py
-	$(PY) augment/testdata/parity/generate.py
+	cd augment/testdata/parity && $(PY) generate.py
+	deploy/venv.sh torch 2.15 $(BIN)/torch-2.15
+	$(BIN)/torch-2.15/bin/python augment/testdata/parity/supervised.py
 
 KEYS    ?= deploy/nats/keys
 TENANTS ?= dev

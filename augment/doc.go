@@ -19,7 +19,7 @@
 //	renderer.Render(sample, key):
 //	    w, h  = painter.Open(sample)             header only; limits are checked here
 //	    plans = Draw(policy, v, key, w, h)       for every view v; pixels are not needed
-//	    painter.Decode(union of the plans' boxes)   once for all views
+//	    painter.Decode(union of the plans' Source)   once for all views
 //	    painter.Paint(plan)                      for every view: crop, resize, steps
 //
 // Draw is a pure function: PCG, seeded by SHA-256 of the key. Paint has no randomness. So
@@ -37,6 +37,10 @@
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them, equal to
 //     the byte for the same parameters (parity_test.go), except the blur, which is a
 //     true Gaussian cut at 3σ where PIL's is three box blurs.
+//   - resize_center_crop gives the bytes of torchvision's Resize and CenterCrop on a PIL
+//     picture, by every engine on what it decoded (supervised_test.go); turbo decodes JPEG
+//     as PIL does. Its plan has a window: the S×S that it keeps of the resized box, of
+//     which only what they need is decoded (Plan.Source).
 //   - The error of a faulty sample is a schemas.BadSample, which only decode.go makes, and
 //     names its key; limits are checked before anything is decoded or allocated.
 //
@@ -84,12 +88,18 @@
 //	    count: 2                   # two such views, strong1 and strong2
 //	    ops:
 //	      - resize: {filter: bicubic}          # or center_crop: {fraction: 0.875}
+//	                                           # or resize_center_crop: {resize: 256, filter: bilinear},
+//	                                           #    of the resized picture the central size×size
+//	      - padded_crop: {padding: 4}          # torchvision's RandomCrop(size, padding), black outside
 //	      - color_jitter: {p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}
 //	      - grayscale: {p: 0.2}
 //	      - gaussian_blur: {p: 0.5, sigma: [0.1, 2]}
 //	      - solarize: {p: 0.1, threshold: 128}
-//	      - rand_augment: {n: 5, m: 10, p: 0.5}
+//	      - rand_augment: {n: 5, m: 10, p: 0.5}       # CLSA's law
+//	      - torchvision_rand_augment: {n: 2, m: 9}    # RandAugment(n, m); m of 31, nearest
+//	      - trivial_augment_wide                      # TrivialAugmentWide()
 //	limits: {max_pixels: 100000000, max_bytes: 67108864, max_side: 32767}
 //
-// The presets in presets/ are such files; each names the source of its numbers.
+// A policy may have one view and no teacher's, as those for supervised training and
+// evaluation do. The presets in presets/ are such files; each names the source of its numbers.
 package augment

@@ -43,6 +43,14 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 		case CenterCrop:
 			side := max(1, int(math.RoundToEven(float64(op.Fraction*float64(min(w, h))))))
 			plan.Filter, plan.Box = op.Filter, Box{(w - side) / 2, (h - side) / 2, side, side}
+		case ResizeCenterCrop:
+			plan.Filter, plan.Box, plan.Window = op.Filter, Box{0, 0, w, h}, centerWindow(w, h, op.Resize, view.Size)
+		case PaddedCrop:
+			plan.Steps = d.paddedCrop(plan.Steps, op.Padding)
+		case TorchvisionRandAugment:
+			plan.Steps = d.torchvisionRandAugment(plan.Steps, op, view.Size)
+		case TrivialAugmentWide:
+			plan.Steps = d.trivialAugmentWide(plan.Steps, view.Size)
 		default:
 			// The coin is tossed whatever P is, so that changing one operation's
 			// range does not change the other draws.
@@ -85,6 +93,33 @@ func (d *dice) steps(steps []Step, op *Op, size int) []Step {
 		return d.randAugment(steps, op, size)
 	}
 	return steps
+}
+
+// paddedCrop appends torchvision's RandomCrop(S, padding) of an S×S view: an S×S crop,
+// anywhere in the view with that many black pixels around it, which is a move by whole
+// pixels.
+func (d *dice) paddedCrop(steps []Step, padding int) []Step {
+	y := d.intn(2*padding+1) - padding
+	x := d.intn(2*padding+1) - padding
+	if x == 0 && y == 0 {
+		return steps
+	}
+	return append(steps, affine(1, 0, float64(x), 0, 1, float64(y)))
+}
+
+// centerWindow is torchvision's Resize(resize) and CenterCrop(size) of a w×h picture: the
+// longer side is cut to a whole number of pixels, and the offset rounded half to even, as
+// Python's round does. size ≤ resize.
+func centerWindow(w, h, resize, size int) Window {
+	// Python divides in floating point, which for sides below 2^15 has the same floor.
+	rw, rh := resize, resize
+	if w <= h {
+		rh = resize * h / w
+	} else {
+		rw = resize * w / h
+	}
+	offset := func(n int) int { return int(math.RoundToEven(float64(n-size) / 2)) }
+	return Window{W: rw, H: rh, X: offset(rw), Y: offset(rh)}
 }
 
 // dice is one view's generator: PCG, keyed by SHA-256 of (tag, seed, epoch,

@@ -51,7 +51,7 @@ type Painter interface {
 	// limits. The painter may keep sample.Data until the next Open or Close.
 	// The error names the sample; where its bytes are at fault, it is a schemas.BadSample.
 	Open(sample *schemas.Sample) (w, h int, err error)
-	// Decode decodes the pixels of box, which contains the boxes of all later plans.
+	// Decode decodes the pixels of box, which contains Plan.Source of all later plans.
 	Decode(box Box) error
 	// Paint renders the plan into dst, (S,S,3) uint8, HWC, RGB.
 	Paint(p *Plan, dst []byte) error
@@ -260,7 +260,7 @@ func (r *Renderer) Replay(sample *schemas.Sample, plans []Plan, pixels [][]byte)
 func (r *Renderer) paint(plans []Plan, pixels [][]byte) error {
 	var box Box
 	for v := range plans {
-		box = box.Union(plans[v].Box)
+		box = box.Union(plans[v].Source())
 	}
 	if err := r.painter.Decode(box); err != nil {
 		return err

@@ -25,6 +25,7 @@ func (e giftEngine) NewPainter(l Limits) Painter {
 
 type giftPainter struct {
 	decoder
+	resizer
 	finisher
 	crop image.NRGBA   // the box of the picture
 	mid  image.NRGBA64 // resized in one direction; 16 bits, as gift's own
@@ -34,6 +35,17 @@ type giftPainter struct {
 var giftOptions = gift.Options{Parallelization: false} // the farm's workers are the parallelism
 
 func (p *giftPainter) Paint(plan *Plan, dst []byte) error {
+	if plan.Window == (Window{}) {
+		p.cropAndResize(plan, dst)
+	} else {
+		p.resize(dst, &p.image, plan) // evaluation: Pillow's pixels, by this package's kernels
+	}
+	p.finish(dst, plan)
+	return nil
+}
+
+// cropAndResize renders the plan's box into dst, (S,S,3).
+func (p *giftPainter) cropAndResize(plan *Plan, dst []byte) {
 	filter := gift.LinearResampling
 	if plan.Filter == Bicubic {
 		filter = gift.CubicResampling
@@ -61,8 +73,6 @@ func (p *giftPainter) Paint(plan *Plan, dst []byte) error {
 		in, out := p.out.Pix[i:i+4:i+4], dst[o:o+3:o+3]
 		out[0], out[1], out[2] = in[0], in[1], in[2]
 	}
-	p.finish(dst, plan)
-	return nil
 }
 
 func (p *giftPainter) Close() error { return nil }

@@ -9,8 +9,12 @@ import (
 	"resslt/schemas/errs"
 )
 
-// planVersion is the first byte of an encoded plan.
-const planVersion = 1
+// The first byte of an encoded plan. Plans with a window are of the second version, the
+// others keep the bytes that they have always had.
+const (
+	planVersion   = 1
+	windowVersion = 2
+)
 
 // maxSide is the largest width or height that any policy can allow: libjpeg's
 // own limit, and small enough for 16.16 coordinates.
@@ -31,6 +35,13 @@ func (b Box) Union(c Box) Box {
 	x, y := min(b.X, c.X), min(b.Y, c.Y)
 	return Box{x, y, max(b.X+b.W, c.X+c.W) - x, max(b.Y+b.H, c.Y+c.H) - y}
 }
+
+// Window is the part that a view keeps of its resized box: of W×H pixels the S×S whose
+// first is (X, Y). The zero Window is all of S×S.
+type Window struct{ W, H, X, Y int }
+
+// maxWindow bounds W and H: the longer side of the flattest picture, resized.
+const maxWindow = maxResize * maxSide
 
 // within reports whether the box is not empty and inside a w×h picture.
 func (b Box) within(w, h int) bool {
@@ -94,14 +105,50 @@ var stepArgs = [...]struct {
 }
 
 // Plan is every random number of one view, drawn beforehand: crop Box of the
-// SrcW×SrcH picture, resize it to Size×Size by Filter, then apply Steps in order.
+// SrcW×SrcH picture, resize it to Size×Size by Filter (or resize it to the window's W×H and
+// keep the window), then apply Steps in order.
 type Plan struct {
 	View       int // index into Policy.Views
 	Size       int // S
 	SrcW, SrcH int // of the picture for which it was drawn
 	Box        Box
+	Window     Window
 	Filter     Filter
 	Steps      []Step
+}
+
+// window is the plan's window, whether it says so or not.
+func (p *Plan) window() Window {
+	if p.Window == (Window{}) {
+		return Window{W: p.Size, H: p.Size}
+	}
+	return p.Window
+}
+
+// Source is the part of the picture that rendering reads: Box, or what the window needs of
+// it.
+func (p *Plan) Source() Box {
+	if p.Window == (Window{}) {
+		return p.Box
+	}
+	x, right := reach(p.Box.W, p.Window.W, p.Window.X, p.Size, p.Filter)
+	y, bottom := reach(p.Box.H, p.Window.H, p.Window.Y, p.Size, p.Filter)
+	return Box{p.Box.X + x, p.Box.Y + y, right - x, bottom - y}
+}
+
+// VerticalFirst reports whether the rows of the box are filtered before its columns. Only
+// plans with a window do that, where it makes less work by the rule of Pillow 13: the
+// height shrinks by more than twice as many pixels as the width. (Older Pillows go by columns
+// first even then, and some bytes differ by 1.)
+func (p *Plan) VerticalFirst() bool {
+	less := p.Box.H - p.Window.H
+	return p.Window != (Window{}) && less > 0 && less > 2*(p.Box.W-p.Window.W)
+}
+
+// holds reports whether the window is none, or S×S pixels inside W×H.
+func (w Window) holds(size int) bool {
+	return w == (Window{}) || w.W <= maxWindow && w.H <= maxWindow &&
+		w.X >= 0 && w.Y >= 0 && w.X <= w.W-size && w.Y <= w.H-size
 }
 
 // Validate checks that the plan can be rendered, as those of Draw always can. The error
@@ -120,6 +167,8 @@ func (p *Plan) Validate() error {
 		return bad("source %d×%d", p.SrcW, p.SrcH)
 	case !p.Box.within(p.SrcW, p.SrcH):
 		return bad("box %+v of %d×%d", p.Box, p.SrcW, p.SrcH)
+	case !p.Window.holds(p.Size):
+		return bad("window %+v of a view of %d", p.Window, p.Size)
 	case p.Filter != Bilinear && p.Filter != Bicubic:
 		return bad("filter %q", p.Filter)
 	case len(p.Steps) > maxSteps:
@@ -140,12 +189,18 @@ func (p *Plan) Validate() error {
 }
 
 // AppendBinary appends the plan's encoding, some 20 to 50 bytes: a version byte,
-// then varints in the order of the fields, each step as its kind and arguments.
-// The error is always nil, as encoding.BinaryAppender requires one.
+// then varints in the order of the fields (the window's only if there is one), each step as
+// its kind and arguments. The error is always nil, as encoding.BinaryAppender requires one.
 func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
-	b = append(b, planVersion)
-	for _, v := range [...]int{p.View, p.Size, p.SrcW, p.SrcH, p.Box.X, p.Box.Y, p.Box.W, p.Box.H} {
-		b = binary.AppendUvarint(b, uint64(v))
+	all := p.fields()
+	fields := all[:]
+	if p.Window == (Window{}) {
+		b, fields = append(b, planVersion), fields[:windowField]
+	} else {
+		b = append(b, windowVersion)
+	}
+	for _, v := range fields {
+		b = binary.AppendUvarint(b, uint64(*v))
 	}
 	f := byte(0)
 	if p.Filter == Bicubic {
@@ -161,6 +216,17 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
+// windowField is the number of fields before the window's.
+const windowField = 8
+
+// fields are the plan's numbers in the order of the encoding.
+func (p *Plan) fields() [windowField + 4]*int {
+	return [...]*int{
+		&p.View, &p.Size, &p.SrcW, &p.SrcH, &p.Box.X, &p.Box.Y, &p.Box.W, &p.Box.H,
+		&p.Window.W, &p.Window.H, &p.Window.X, &p.Window.Y,
+	}
+}
+
 // ParsePlan parses what AppendBinary wrote, and validates it. It accepts any bytes. The
 // error wraps errs.ErrCorrupt, or errs.ErrUnsupported for another version.
 func ParsePlan(b []byte) (Plan, error) {
@@ -172,17 +238,27 @@ func ParsePlan(b []byte) (Plan, error) {
 	if len(b) == 0 {
 		return bad("no bytes")
 	}
-	if b[0] != planVersion {
+	all := p.fields()
+	fields := all[:]
+	switch b[0] {
+	case planVersion:
+		fields = fields[:windowField]
+	case windowVersion:
+	default:
 		return Plan{}, errs.New("parse plan", "", "use the build that wrote it",
-			errs.Because(errs.ErrUnsupported, fmt.Sprintf("version %d, this build reads %d", b[0], planVersion)))
+			errs.Because(errs.ErrUnsupported, fmt.Sprintf("version %d, this build reads %d and %d", b[0], planVersion, windowVersion)))
 	}
+	window := b[0] == windowVersion
 	b = b[1:]
-	for _, dst := range [...]*int{&p.View, &p.Size, &p.SrcW, &p.SrcH, &p.Box.X, &p.Box.Y, &p.Box.W, &p.Box.H} {
+	for _, dst := range fields {
 		v, n := binary.Uvarint(b)
-		if n <= 0 || v > 1<<20 {
+		if n <= 0 || v > maxWindow {
 			return bad("a field is cut off or too large")
 		}
 		*dst, b = int(v), b[n:]
+	}
+	if window && p.Window == (Window{}) {
+		return bad("an empty window")
 	}
 	if len(b) < 2 {
 		return bad("cut off before its steps")
@@ -229,7 +305,11 @@ func ParsePlan(b []byte) (Plan, error) {
 // String formats the plan as one readable line.
 func (p *Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "crop %d,%d %d×%d of %d×%d → %d %s", p.Box.X, p.Box.Y, p.Box.W, p.Box.H, p.SrcW, p.SrcH, p.Size, p.Filter)
+	fmt.Fprintf(&b, "crop %d,%d %d×%d of %d×%d → ", p.Box.X, p.Box.Y, p.Box.W, p.Box.H, p.SrcW, p.SrcH)
+	if w := p.Window; w != (Window{}) {
+		fmt.Fprintf(&b, "%d×%d, %d,%d ", w.W, w.H, w.X, w.Y)
+	}
+	fmt.Fprintf(&b, "%d %s", p.Size, p.Filter)
 	for _, s := range p.Steps {
 		b.WriteString(", ")
 		b.WriteString(s.String())

@@ -15,18 +15,24 @@ import (
 // OpKind names one operation of a policy, as YAML spells it.
 type OpKind string
 
-// The operations. A view begins with one of the three that choose a box of the picture
+// The operations. A view begins with one of the four that choose a box of the picture
 // and resize it; any number of the others follow in any order.
 const (
 	RandomResizedCrop OpKind = "random_resized_crop" // scale, ratio, filter
 	ResizeWhole       OpKind = "resize"              // filter; the whole picture, aspect ratio ignored
 	CenterCrop        OpKind = "center_crop"         // fraction, filter
+	ResizeCenterCrop  OpKind = "resize_center_crop"  // resize, filter; torchvision's Resize and CenterCrop
+	PaddedCrop        OpKind = "padded_crop"         // padding; torchvision's RandomCrop(S, padding)
 	Flip              OpKind = "flip"                // p
 	ColorJitter       OpKind = "color_jitter"        // p, brightness, contrast, saturation, hue
 	Grayscale         OpKind = "grayscale"           // p
 	GaussianBlur      OpKind = "gaussian_blur"       // p, sigma
 	Solarize          OpKind = "solarize"            // p, threshold
-	RandAugment       OpKind = "rand_augment"        // n, m, p
+	RandAugment       OpKind = "rand_augment"        // n, m, p; CLSA's law
+
+	// The laws of torchvision's classes of these names.
+	TorchvisionRandAugment OpKind = "torchvision_rand_augment" // n, m
+	TrivialAugmentWide     OpKind = "trivial_augment_wide"
 )
 
 // Filter names the kernel of the antialiased resize.
@@ -52,6 +58,8 @@ type Op struct {
 	Ratio    Range   `json:"ratio,omitzero"`    // crop's width / height, drawn log-uniformly
 	Filter   Filter  `json:"filter,omitzero"`   // of the resize
 	Fraction float64 `json:"fraction,omitzero"` // central square's side / picture's shorter side
+	Resize   int     `json:"resize,omitzero"`   // shorter side after the resize, of which the central S×S are kept
+	Padding  int     `json:"padding,omitzero"`  // black pixels on each side, before the crop
 
 	Brightness float64 `json:"brightness,omitzero"` // factor in [max(0, 1-b), 1+b]
 	Contrast   float64 `json:"contrast,omitzero"`   // the same
@@ -62,7 +70,9 @@ type Op struct {
 	Threshold int   `json:"threshold,omitzero"` // invert values ≥ threshold
 
 	N int `json:"n,omitzero"` // operations drawn from RandAugment's pool
-	M int `json:"m,omitzero"` // magnitudes are drawn from 1 … M-1, out of 10
+	// M is CLSA's limit of the magnitudes, drawn from 1 … M-1 out of 10, or torchvision's
+	// magnitude, 0 … 30.
+	M int `json:"m,omitzero"`
 }
 
 // View is one picture made from every sample.
@@ -104,6 +114,7 @@ const (
 	maxJitter = 3.0  // factors stay ≤ 4, where Pillow's float32 blend is exact in Q14
 	maxSigma  = 16.0 // 97 taps
 	maxRand   = 8    // operations of one rand_augment
+	maxResize = 8192 // of the shorter side, resized
 )
 
 // Validate reports the first thing that cannot be drawn. The error wraps
@@ -166,10 +177,10 @@ func (p *Policy) check() *fault {
 			if op.Kind.boxes() != (j == 0) {
 				return &fault{
 					opAt, fmt.Sprintf("%q is out of place", op.Kind),
-					"begin with one of random_resized_crop, resize, center_crop, and use no second",
+					"begin with one of random_resized_crop, resize, center_crop, resize_center_crop, and use no second",
 				}
 			}
-			if f := op.check(); f != nil {
+			if f := op.check(v.Size); f != nil {
 				f.path = opAt + "." + f.path
 				return f
 			}
@@ -184,23 +195,24 @@ func (p *Policy) check() *fault {
 
 // boxes reports whether the operation chooses the box of the picture.
 func (k OpKind) boxes() bool {
-	return k == RandomResizedCrop || k == ResizeWhole || k == CenterCrop
+	return k == RandomResizedCrop || k == ResizeWhole || k == CenterCrop || k == ResizeCenterCrop
 }
 
 // steps is the largest number of plan steps that the operation can draw.
 func (o *Op) steps() int {
 	switch o.Kind {
-	case RandomResizedCrop, ResizeWhole, CenterCrop:
+	case RandomResizedCrop, ResizeWhole, CenterCrop, ResizeCenterCrop:
 		return 0
 	case ColorJitter:
 		return 4
-	case RandAugment:
+	case RandAugment, TorchvisionRandAugment:
 		return o.N
 	}
 	return 1
 }
 
-func (o *Op) check() *fault {
+// check checks the operation's ranges for a view of size×size.
+func (o *Op) check(size int) *fault {
 	within := func(name string, v, lo, hi float64) *fault {
 		// This form refuses NaN, too.
 		if !(v >= lo && v <= hi) {
@@ -238,6 +250,11 @@ func (o *Op) check() *fault {
 		return filter()
 	case CenterCrop:
 		return first(within("fraction", o.Fraction, 0.01, 1), filter())
+	case ResizeCenterCrop:
+		// torchvision pads what is smaller than its crop with black; nobody means that.
+		return first(within("resize", float64(o.Resize), float64(size), maxResize), filter())
+	case PaddedCrop:
+		return within("padding", float64(o.Padding), 1, float64(size))
 	case Flip, Grayscale:
 		return within("p", o.P, 0, 1)
 	case ColorJitter:
@@ -250,6 +267,10 @@ func (o *Op) check() *fault {
 		return first(within("p", o.P, 0, 1), within("threshold", float64(o.Threshold), 0, 256))
 	case RandAugment:
 		return first(within("p", o.P, 0, 1), within("n", float64(o.N), 1, maxRand), within("m", float64(o.M), 2, 10))
+	case TorchvisionRandAugment:
+		return first(within("n", float64(o.N), 1, maxRand), within("m", float64(o.M), 0, tvBins-1))
+	case TrivialAugmentWide:
+		return nil
 	}
 	return &fault{"op", fmt.Sprintf("%q is unknown", o.Kind), "use one of " + strings.Join(opNames(), ", ")}
 }
@@ -280,7 +301,9 @@ func (p *Policy) ViewSpecs() []schemas.ViewSpec {
 }
 
 // Resize returns a copy of the policy with other view sizes: one for each view, or a
-// single one if all views have the same size. The error wraps errs.ErrUsage.
+// single one if all views have the same size. The shorter side of a resize_center_crop
+// keeps its ratio to the view's: 256 for 224 becomes 146 for 128. The error wraps
+// errs.ErrUsage.
 func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 	q := *p
 	q.Views = append([]View(nil), p.Views...)
@@ -293,7 +316,13 @@ func (p *Policy) Resize(sizes ...int) (*Policy, error) {
 			errs.Because(errs.ErrUsage, fmt.Sprintf("%d sizes for views of different sizes", len(sizes))))
 	}
 	for i := range q.Views {
-		q.Views[i].Size = sizes[min(i, len(sizes)-1)]
+		v := &q.Views[i]
+		before, size := v.Size, sizes[min(i, len(sizes)-1)]
+		v.Size = size
+		if len(v.Ops) > 0 && v.Ops[0].Kind == ResizeCenterCrop && size > 0 && before > 0 {
+			v.Ops = append([]Op(nil), v.Ops...)
+			v.Ops[0].Resize = (2*v.Ops[0].Resize*size + before) / (2 * before)
+		}
 	}
 	if err := q.Validate(); err != nil {
 		return nil, err

@@ -77,6 +77,15 @@ func TestParsePolicyRefuses(t *testing.T) {
 		{"brightness: 0.4", "brightness: -1", "mine.yaml:16: views[1].ops[1].brightness", "is -1"},
 		{"p: 1,", "p: 1.5,", "mine.yaml:18: views[1].ops[2].p", "is 1.5"},
 		{"sigma: [0.1, 2]", "sigma: [-1, 2]", "mine.yaml:18: views[1].ops[2].sigma", "[-1, 2]"},
+		{"- resize: {filter: bicubic}", "- resize_center_crop: {resize: 31}", "mine.yaml:14: views[1].ops[0].resize", "give 32 to 8192"},
+		{"- resize: {filter: bicubic}", "- resize_center_crop: {resize: 100000}", "mine.yaml:14: views[1].ops[0].resize", "is 100000"},
+		{"- resize: {filter: bicubic}", "- resize_center_crop: {filter: box}", "mine.yaml:14: views[1].ops[0].filter", `"box"`},
+		{"- flip\n", "- resize_center_crop\n", "mine.yaml:8: views[0].ops[1]", "out of place"},
+		{"- flip\n", "- padded_crop: {padding: 0}\n", "mine.yaml:8: views[0].ops[1].padding", "give 1 to 32"},
+		{"- flip\n", "- padded_crop: {padding: 33}\n", "mine.yaml:8: views[0].ops[1].padding", "is 33"},
+		{"- flip\n", "- torchvision_rand_augment: {m: 31}\n", "mine.yaml:8: views[0].ops[1].m", "give 0 to 30"},
+		{"- flip\n", "- torchvision_rand_augment: {n: 9}\n", "mine.yaml:8: views[0].ops[1].n", "is 9"},
+		{"- flip\n", "- trivial_augment_wide: {m: 3}\n", "mine.yaml:8: views[0].ops[1].trivial_augment_wide.m", "unknown key"},
 		{"count: 2", "count: 0", "mine.yaml:12: views[1].count", "is 0"},
 		{"count: 2", "count: 1000000000", "mine.yaml:12: views[1].count", "is 1000000000"},
 		{"- resize: {filter: bicubic}", "- flip", "mine.yaml:14: views[1].ops[0]", "out of place"},
@@ -116,6 +125,7 @@ func TestPresets(t *testing.T) {
 	for _, name := range []string{
 		"weak", "small", "imagenet", "imagenet-2crop", "imagenet-multi", "imagenet-strong",
 		"plain", "center", "simclr", "moco-v2", "byol", "swav", "dino", "clsa", "table4-none", "table4-all",
+		"supervised", "supervised-randaugment", "supervised-trivialaugment", "supervised-small", "eval", "eval-232", "eval-bicubic", "eval-small",
 	} {
 		if _, err := Preset(name); err != nil {
 			t.Error(err)
@@ -183,6 +193,16 @@ func TestResize(t *testing.T) {
 	}
 	if _, err := multi.Resize(64, 64, 56, 48, 40, 32); err != nil {
 		t.Error(err)
+	}
+	eval, err := Preset("eval")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int]int{224: 256, 128: 146, 288: 329} {
+		p, err := eval.Resize(size)
+		if err != nil || p.Views[0].Ops[0].Resize != want || eval.Views[0].Ops[0].Resize != 256 {
+			t.Errorf("a view of %d is cut from %d, want %d; %v", size, p.Views[0].Ops[0].Resize, want, err)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ type opSyntax struct {
 var (
 	keyP      = func(o *Op) any { return &o.P }
 	keyFilter = func(o *Op) any { return &o.Filter }
+	keyN      = func(o *Op) any { return &o.N }
+	keyM      = func(o *Op) any { return &o.M }
 )
 
 var syntax = map[OpKind]opSyntax{
@@ -42,8 +44,16 @@ var syntax = map[OpKind]opSyntax{
 			"filter":   keyFilter,
 		},
 	},
-	Flip:      {Op{P: 0.5}, map[string]func(*Op) any{"p": keyP}},
-	Grayscale: {Op{P: 0.2}, map[string]func(*Op) any{"p": keyP}},
+	ResizeCenterCrop: {
+		Op{Resize: 256, Filter: Bilinear},
+		map[string]func(*Op) any{
+			"resize": func(o *Op) any { return &o.Resize },
+			"filter": keyFilter,
+		},
+	},
+	PaddedCrop: {Op{Padding: 4}, map[string]func(*Op) any{"padding": func(o *Op) any { return &o.Padding }}},
+	Flip:       {Op{P: 0.5}, map[string]func(*Op) any{"p": keyP}},
+	Grayscale:  {Op{P: 0.2}, map[string]func(*Op) any{"p": keyP}},
 	ColorJitter: {
 		Op{P: 0.8},
 		map[string]func(*Op) any{
@@ -66,10 +76,12 @@ var syntax = map[OpKind]opSyntax{
 		Op{P: 0.5, N: 5, M: 10},
 		map[string]func(*Op) any{
 			"p": keyP,
-			"n": func(o *Op) any { return &o.N },
-			"m": func(o *Op) any { return &o.M },
+			"n": keyN,
+			"m": keyM,
 		},
 	},
+	TorchvisionRandAugment: {Op{N: 2, M: 9}, map[string]func(*Op) any{"n": keyN, "m": keyM}},
+	TrivialAugmentWide:     {},
 }
 
 func opNames() []string { return sortedKeys(syntax) }

@@ -1,5 +1,7 @@
 package augment
 
+import "math"
+
 // randPool is RandAugment's pool as CLSA uses it (FixMatch's): an operation and
 // its magnitude v·max/10 + bias for v in 1 … M-1, truncated where whole is set.
 // Source: maple-research-lab/CLSA, data_processing/RandAugment.py,
@@ -82,7 +84,7 @@ func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
 	case randSolarize:
 		return one(StepSolarize, 256-int32(magnitude))
 	case randRotate:
-		return rotation(int(signed), size)
+		return rotation(math.Trunc(signed), size)
 	case randShearX:
 		return affine(1, signed, 0, 0, 1, 0)
 	case randShearY:
@@ -109,8 +111,8 @@ func affine(a, b, c, d, e, f float64) Step {
 
 // rotation turns an S×S view counter-clockwise about its centre, as PIL's
 // Image.rotate.
-func rotation(degrees, size int) Step {
-	sin, cos := sinCos(float64(-float64(degrees) * degree))
+func rotation(degrees float64, size int) Step {
+	sin, cos := sinCos(float64(-degrees * degree))
 	// The outer conversion keeps compilers that turn /2 into ×0.5 from fusing
 	// it into the differences below.
 	centre := float64(float64(size) / 2)

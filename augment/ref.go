@@ -19,7 +19,7 @@ type refPainter struct {
 }
 
 func (p *refPainter) Paint(plan *Plan, dst []byte) error {
-	p.resize(dst, plan.Size, &p.image, plan.Box, plan.Filter)
+	p.resize(dst, &p.image, plan)
 	p.finish(dst, plan)
 	return nil
 }

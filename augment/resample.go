@@ -6,15 +6,19 @@ import "math"
 // coefficients: PRECISION_BITS = 32 - 8 - 2 in its Resample.c.
 const resampleBits = 22
 
-// axis is the resampling of one axis from n source pixels to S: output i is
+// axis is the resampling of one axis from n source pixels to out, of which outputs from …
+// from+S-1 are made: output from+i is
 //
-//	clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[first[i]+j]) >> 22)
+//	clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[base+first[i]+j]) >> 22)
+//
+// base is the first source pixel that any of them needs: 0 where all outputs are made.
 //
 // The coefficients are computed in float64 by additions, products and quotients that are
 // each rounded once, so that they are the same on every machine, and Pillow's. They and
 // the sums are then integers: |Σ| < 2^31.
 type axis struct {
-	n, size int
+	n, out, from, size int
+
 	filter  Filter
 	taps    int     // stride of coef
 	first   []int32 // (S)
@@ -24,36 +28,33 @@ type axis struct {
 }
 
 // set computes the coefficients, unless they are there already.
-func (a *axis) set(n, size int, filter Filter) {
-	if a.n == n && a.size == size && a.filter == filter {
+func (a *axis) set(n, out, from, size int, filter Filter) {
+	if a.n == n && a.out == out && a.from == from && a.size == size && a.filter == filter {
 		return
 	}
-	a.n, a.size, a.filter = n, size, filter
-	scale := float64(n) / float64(size)
-	// Antialiasing: when shrinking, the kernel is as wide as its output pixel.
-	filterScale := max(scale, 1)
-	kernel, support := triangle, 1.0
+	a.n, a.out, a.from, a.size, a.filter = n, out, from, size, filter
+	kernel := triangle
 	if filter == Bicubic {
-		kernel, support = keys, 2.0
+		kernel = keys
 	}
-	support = float64(support * filterScale)
-	inverse := 1 / filterScale
+	scale, support := spread(n, out, filter)
+	inverse := 1 / max(scale, 1)
+	base, _ := taps(n, scale, support, from)
 	a.taps = int(math.Ceil(support))*2 + 1
 	a.first = grow(a.first, size)
 	a.count = grow(a.count, size)
 	a.coef = grow(a.coef, size*a.taps)
 	a.weights = grow(a.weights, a.taps)
 	for i := range size {
-		center := float64((float64(i) + 0.5) * scale)
-		lo := max(int(center-support+0.5), 0)
-		hi := min(int(center+support+0.5), n)
+		center := float64((float64(from+i) + 0.5) * scale)
+		lo, hi := taps(n, scale, support, from+i)
 		w := a.weights[:hi-lo]
 		sum := 0.0
 		for j := range w {
 			w[j] = kernel(float64((float64(j+lo) - center + 0.5) * inverse))
 			sum += w[j]
 		}
-		a.first[i], a.count[i] = int32(lo), int32(hi-lo)
+		a.first[i], a.count[i] = int32(lo-base), int32(hi-lo)
 		c := a.coef[i*a.taps : (i+1)*a.taps]
 		clear(c)
 		for j := range w {
@@ -68,6 +69,34 @@ func (a *axis) set(n, size int, filter Filter) {
 			}
 		}
 	}
+}
+
+// spread is the number of source pixels an output pixel, and half the kernel's width in
+// source pixels. Antialiasing: when shrinking, the kernel is as wide as its output pixel.
+func spread(n, out int, filter Filter) (scale, support float64) {
+	scale, support = float64(n)/float64(out), 1.0
+	if filter == Bicubic {
+		support = 2
+	}
+	return scale, float64(support * max(scale, 1))
+}
+
+// taps is the half-open range of the source pixels of output i.
+func taps(n int, scale, support float64, i int) (lo, hi int) {
+	center := float64((float64(i) + 0.5) * scale)
+	return max(int(center-support+0.5), 0), min(int(center+support+0.5), n)
+}
+
+// reach is the half-open range of the source pixels of outputs from … from+size-1. An axis
+// that keeps its length is copied, not filtered.
+func reach(n, out, from, size int, filter Filter) (lo, hi int) {
+	if n == out {
+		return from, from + size
+	}
+	scale, support := spread(n, out, filter)
+	lo, _ = taps(n, scale, support, from)
+	_, hi = taps(n, scale, support, from+size-1)
+	return lo, hi
 }
 
 // triangle is the bilinear kernel, support 1.
@@ -91,33 +120,41 @@ func keys(x float64) float64 {
 	return 0
 }
 
-// resizer crops and resizes like Pillow: horizontally first, with 8 bits between the
+// resizer crops and resizes like Pillow: mostly horizontally first, with 8 bits between the
 // passes. An axis that keeps its length is copied, not filtered.
 type resizer struct {
 	x, y axis
-	rows []byte // (box.H, S, 3): the picture between the passes
+	rows []byte // (h,S,3) or (S,w,3): the picture between the passes
 }
 
-// resize renders the box of src into dst, (S,S,3).
-func (r *resizer) resize(dst []byte, size int, src *Image, box Box, filter Filter) {
+// resize renders the plan's box of src into dst, (S,S,3).
+func (r *resizer) resize(dst []byte, src *Image, plan *Plan) {
+	box, size, window, part := plan.Box, plan.Size, plan.window(), plan.Source()
 	stride := 3 * src.W
-	in := src.Pix[box.Y*stride+3*box.X:]
-	if box.W != size {
+	in := src.Pix[part.Y*stride+3*part.X:]
+	if plan.VerticalFirst() {
+		r.y.set(box.H, window.H, window.Y, size, plan.Filter)
+		r.rows = grow(r.rows, size*part.W*3)
+		vertical(r.rows, in, stride, part.W, &r.y)
+		in, stride, box.H = r.rows, 3*part.W, window.H
+		part.H = size
+	}
+	if box.W != window.W {
 		rows := dst
-		if box.H != size {
-			r.rows = grow(r.rows, box.H*size*3)
+		if box.H != window.H {
+			r.rows = grow(r.rows, part.H*size*3)
 			rows = r.rows
 		}
-		r.x.set(box.W, size, filter)
-		horizontal(rows, in, stride, box.H, &r.x)
+		r.x.set(box.W, window.W, window.X, size, plan.Filter)
+		horizontal(rows, in, stride, part.H, &r.x)
 		in, stride = rows, 3*size
 	}
-	if box.H != size {
-		r.y.set(box.H, size, filter)
+	if box.H != window.H {
+		r.y.set(box.H, window.H, window.Y, size, plan.Filter)
 		vertical(dst, in, stride, size, &r.y)
 		return
 	}
-	if box.W == size {
+	if box.W == window.W {
 		for y := range size {
 			copy(dst[y*3*size:(y+1)*3*size], in[y*stride:])
 		}

@@ -100,7 +100,7 @@ func (s *RunSpec) SampleBytes() int {
 }
 
 // EncoderSize is the S at which the trained encoder is used: that of the teacher's
-// view, since the student's crops may be smaller.
+// view, since the student's crops may be smaller; without a teacher, of the first view.
 func (s *RunSpec) EncoderSize() int {
 	for _, v := range s.Views {
 		if v.Role == Teacher {

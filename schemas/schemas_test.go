@@ -94,6 +94,12 @@ func TestRunSpecValidate(t *testing.T) {
 	if err := s.Validate(); err != nil {
 		t.Fatalf("valid spec refused: %v", err)
 	}
+	// Supervised training and evaluation have one view, and no teacher.
+	alone := validSpec()
+	alone.Views = alone.Views[1:]
+	if err := alone.Validate(); err != nil || alone.EncoderSize() != alone.Views[0].Size {
+		t.Errorf("one student view: %v, encoder of %d", err, alone.EncoderSize())
+	}
 	for name, tc := range map[string]struct {
 		change func(*schemas.RunSpec)
 		is     error

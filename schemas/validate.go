@@ -142,7 +142,7 @@ func (s *RunSpec) checkCounts(c *checker) {
 }
 
 func (s *RunSpec) checkViews(c *checker) {
-	c.want(len(s.Views) > 0, "views", "is empty", "give at least one teacher and one student view")
+	c.want(len(s.Views) > 0, "views", "is empty", "give at least one view")
 	c.limit(len(s.Views) <= MaxViews, "views", fmt.Sprintf("has %d", len(s.Views)), fmt.Sprintf("give at most %d", MaxViews))
 	if !c.ok() {
 		return

@@ -44,11 +44,21 @@ static int allocate(axis *a, int32_t size, int32_t taps) {
 	return 1;
 }
 
-int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t size, int bicubic, int mirror, int down) {
-	if (a->n == n && a->size == size && a->bicubic == bicubic && a->mirror == mirror)
+// reach is the half-open range [lo, hi) of the source pixels of the output at center.
+static inline void reach(double center, double support, int32_t n, int32_t *lo, int32_t *hi) {
+	*lo = (int32_t)(center - support + 0.5), *hi = (int32_t)(center + support + 0.5);
+	if (*lo < 0)
+		*lo = 0;
+	if (*hi > n)
+		*hi = n;
+}
+
+int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t out, int32_t from, int32_t size, int bicubic, int mirror,
+             int down) {
+	if (a->n == n && a->out == out && a->from == from && a->size == size && a->bicubic == bicubic && a->mirror == mirror)
 		return 1;
 	a->n = 0; // until it is whole
-	double scale = (double)n / (double)size;
+	double scale = (double)n / (double)out;
 	double filter_scale = scale > 1 ? scale : 1;
 	double support = (bicubic ? 2.0 : 1.0) * filter_scale;
 	double inverse = 1 / filter_scale;
@@ -57,13 +67,12 @@ int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32
 	if (!allocate(a, size, taps) || !reserve(weights, sizeof(double) * (size_t)taps))
 		return 0;
 	double *w = (double *)weights->p;
+	int32_t base = 0, lo, hi = 0;
 	for (int32_t i = 0; i < size; i++) {
-		double center = ((double)i + 0.5) * scale;
-		int32_t lo = (int32_t)(center - support + 0.5), hi = (int32_t)(center + support + 0.5);
-		if (lo < 0)
-			lo = 0;
-		if (hi > n)
-			hi = n;
+		double center = ((double)(from + i) + 0.5) * scale;
+		reach(center, support, n, &lo, &hi);
+		if (i == 0)
+			base = lo;
 		double sum = 0;
 		for (int32_t j = 0; j < hi - lo; j++) {
 			double x = ((double)(j + lo) - center + 0.5) * inverse;
@@ -71,7 +80,7 @@ int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32
 			sum += w[j];
 		}
 		int32_t o = mirror ? size - 1 - i : i;
-		a->first[o] = lo;
+		a->first[o] = lo - base;
 		a->count[o] = hi - lo;
 		int32_t *c = a->coef + (size_t)o * (size_t)taps;
 		for (int32_t j = 0; j < hi - lo; j++) {
@@ -80,6 +89,9 @@ int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32
 			c[j] = v < 0 ? (int32_t)(v - 0.5) : (int32_t)(v + 0.5);
 		}
 	}
+	a->span = hi - base;
+	a->out = out;
+	a->from = from;
 	a->size = size;
 	a->taps = taps;
 	a->bicubic = bicubic;

@@ -69,7 +69,8 @@ type painter struct {
 	sample *schemas.Sample
 	jpeg   bool
 	w, h   int
-	size   [2]C.int32_t // turbo_open's results, here to save an allocation
+	size   [2]C.int32_t // turbo_open's results, and
+	crop   C.turbo_crop // turbo_paint's argument, here to save an allocation
 }
 
 // Open reads the size and checks the limits; see augment.Painter.
@@ -132,13 +133,22 @@ func (p *painter) Paint(plan *augment.Plan, dst []byte) error {
 	if p.c == nil || len(dst) != 3*plan.Size*plan.Size {
 		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("%d bytes for a view of %d×%d", len(dst), plan.Size, plan.Size))
 	}
-	var bicubic C.int32_t
-	if plan.Filter == augment.Bicubic {
-		bicubic = 1
+	part, window := plan.Source(), plan.Window
+	if window == (augment.Window{}) {
+		window = augment.Window{W: plan.Size, H: plan.Size}
 	}
-	b := plan.Box
-	return p.fail(C.turbo_paint(p.c, C.int32_t(b.X), C.int32_t(b.Y), C.int32_t(b.W), C.int32_t(b.H), C.int32_t(plan.Size), bicubic,
-		(*C.turbo_step)(unsafe.Pointer(unsafe.SliceData(plan.Steps))), C.int32_t(len(plan.Steps)), bytesOf(dst)))
+	p.crop = C.turbo_crop{
+		x: C.int32_t(part.X), y: C.int32_t(part.Y), w: C.int32_t(part.W), h: C.int32_t(part.H),
+		box_w: C.int32_t(plan.Box.W), box_h: C.int32_t(plan.Box.H), out_w: C.int32_t(window.W), out_h: C.int32_t(window.H),
+		left: C.int32_t(window.X), top: C.int32_t(window.Y), size: C.int32_t(plan.Size),
+	}
+	if plan.Filter == augment.Bicubic {
+		p.crop.bicubic = 1
+	}
+	if plan.VerticalFirst() {
+		p.crop.vertical_first = 1
+	}
+	return p.fail(C.turbo_paint(p.c, &p.crop, (*C.turbo_step)(unsafe.Pointer(unsafe.SliceData(plan.Steps))), C.int32_t(len(plan.Steps)), bytesOf(dst)))
 }
 
 // Close frees the painter's memory.

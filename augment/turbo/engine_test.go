@@ -5,6 +5,8 @@ package turbo
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"resslt/augment"
@@ -89,6 +91,66 @@ func TestEnginesAgree(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEvaluationParity holds the evaluation transform to torchvision's Resize and
+// CenterCrop on PIL pictures, byte for byte, on every tier: JPEG of every kind, PNG and raw
+// pictures of odd sizes.
+func TestEvaluationParity(t *testing.T) {
+	racetest.SkipNumbers(t)
+	for _, tier := range tiers() {
+		jpegs, others := 0, 0
+		for _, c := range augmenttest.EvalCases(t, parityDir) {
+			g := newPolicyRig(t, engine{tier: tier}, evalPolicy(t, c.Resize, c.Size, c.Filter))
+			g.Render(c.Sample, 0)
+			if got := augmenttest.Digest(g.Pixels[0]); got != c.SHA256 {
+				t.Errorf("%s: %s resized to %d, %d by %s: pixels %s, torchvision %s", tier, c.Sample.Key, c.Resize, c.Size, c.Filter, got, c.SHA256)
+			}
+			if strings.HasSuffix(c.Sample.Key, ".jpg") {
+				jpegs++
+			} else {
+				others++
+			}
+		}
+		t.Logf("%s: %d views of JPEG and %d others equal", tier, jpegs, others)
+		if jpegs < 40 || others < 60 {
+			t.Errorf("only %d and %d cases", jpegs, others)
+		}
+	}
+}
+
+// TestEvaluationParityOfPhotos is the same on the sample of ImageNet: Resize(256) and
+// CenterCrop(224), bilinear and bicubic.
+func TestEvaluationParityOfPhotos(t *testing.T) {
+	racetest.SkipNumbers(t)
+	const all = 700
+	want := goldenDigests(t, parityDir+"eval_photos.txt", 2)
+	samples := photos(t, all)
+	if len(samples) != all || len(want) != all {
+		t.Fatalf("%d photos, %d lines of digests", len(samples), len(want))
+	}
+	for i, filter := range []string{"bilinear", "bicubic"} {
+		g := newPolicyRig(t, chosen, evalPolicy(t, 256, 224, filter))
+		differ := 0
+		for _, s := range samples {
+			g.Render(s, 0)
+			if augmenttest.Digest(g.Pixels[0]) != want[s.Key][i] {
+				differ++
+				t.Errorf("%s %s: differs from torchvision", s.Key, filter)
+			}
+		}
+		t.Logf("%s: %d of %d photos differ", filter, differ, all)
+	}
+}
+
+func evalPolicy(t *testing.T, resize, size int, filter string) *augment.Policy {
+	t.Helper()
+	p, err := augment.ParsePolicy("case.yaml", fmt.Appendf(nil,
+		"{name: case, views: [{name: image, role: student, size: %d, ops: [resize_center_crop: {resize: %d, filter: %s}]}]}", size, resize, filter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func meanDifference(a, b []byte) float64 {

@@ -15,13 +15,16 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-// axis resamples n source pixels to size, as augment's type of that name:
+// axis resamples n source pixels to out, of which it makes size outputs from the one
+// numbered from on, as augment's type of that name:
 //
-//	out[i] = clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[first[i]+j]) >> 22)
+//	out[from+i] = clip((2^21 + Σ_{j<count[i]} coef[i·taps+j] · src[base+first[i]+j]) >> 22)
 //
-// taps is a multiple of four, the rest of coef is zero.
+// base, the first source pixel that it reads, is where src of the kernels begins; span is
+// how many it reads from there. taps is a multiple of four, the rest of coef is zero.
 typedef struct {
-	int32_t n, size, bicubic, mirror;
+	int32_t n, out, from, size, bicubic, mirror;
+	int32_t span;
 	int32_t taps;
 	int32_t *first, *count, *coef;
 	void *memory;

@@ -64,10 +64,29 @@ func randomPlan(rng *rand.Rand, w, h int) augment.Plan {
 		p.Size = 224
 	}
 	p.Size = min(p.Size, 256)
+	if rng.IntN(4) == 0 {
+		p.Window = randomWindow(rng, &p)
+	}
 	for range rng.IntN(5) {
 		p.Steps = append(p.Steps, randomStep(rng))
 	}
 	return p
+}
+
+// randomWindow keeps some of a larger resized box, whose axes now and then keep their
+// length.
+func randomWindow(rng *rand.Rand, p *augment.Plan) augment.Window {
+	side := func(n int) (length, at int) {
+		length = p.Size + rng.IntN(200)
+		if rng.IntN(4) == 0 && n >= p.Size {
+			length = n
+		}
+		return length, rng.IntN(length - p.Size + 1)
+	}
+	var w augment.Window
+	w.W, w.X = side(p.Box.W)
+	w.H, w.Y = side(p.Box.H)
+	return w
 }
 
 // TestKernelsAgreeWithReference paints thousands of random plans, with every
@@ -78,7 +97,7 @@ func TestKernelsAgreeWithReference(t *testing.T) {
 		t.Run(tier.String(), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, uint64(tier)))
 			p := newPainter(t, tier)
-			seen := map[augment.StepKind]int{}
+			seen, windows := map[augment.StepKind]int{}, 0
 			pictures := 60
 			if testing.Short() {
 				pictures = 20
@@ -90,10 +109,11 @@ func TestKernelsAgreeWithReference(t *testing.T) {
 					w, h = 1+rng.IntN(3000), 1+rng.IntN(40)
 				}
 				s := noise(rng, w, h)
-				open(t, p, s, augment.Box{})
 				src := &augment.Image{W: w, H: h, Pix: s.Data}
 				for range 40 {
 					plan := randomPlan(rng, w, h)
+					// A window reads what Source says and no more.
+					open(t, p, s, plan.Source())
 					want := make([]byte, 3*plan.Size*plan.Size)
 					if err := augment.Execute(&plan, src, want); err != nil {
 						t.Fatal(err)
@@ -116,7 +136,13 @@ func TestKernelsAgreeWithReference(t *testing.T) {
 					for _, s := range plan.Steps {
 						seen[s.Kind]++
 					}
+					if plan.Window != (augment.Window{}) {
+						windows++
+					}
 				}
+			}
+			if windows < 5*pictures {
+				t.Errorf("%d windows", windows)
 			}
 			for kind := augment.StepFlip; kind <= augment.StepSharpness; kind++ {
 				if seen[kind] < pictures/3 {
@@ -191,7 +217,7 @@ func TestPhotosAgreeWithReference(t *testing.T) {
 				}
 				for v := range policy.Views {
 					plan := augment.Draw(policy, v, augment.Key{Seed: 3, Sample: s.ID}, src.W, src.H)
-					open(t, p, s, plan.Box)
+					open(t, p, s, plan.Source())
 					got, want := make([]byte, 3*plan.Size*plan.Size), make([]byte, 3*plan.Size*plan.Size)
 					if err := p.Paint(&plan, got); err != nil {
 						t.Fatal(err)

@@ -91,29 +91,82 @@ int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t chan
 	return TURBO_OK;
 }
 
-// resize makes dst of the box: across into mid, then down. An axis that keeps
-// its length is copied, not filtered, as Pillow does.
-static int resize(turbo_painter *p, const uint8_t *src, int32_t w, int32_t h, int32_t size, int bicubic, int mirror, uint8_t *dst) {
+// transpose makes the w×h of src, rows stride bytes apart, h×w at dst.
+static void transpose(uint8_t *dst, const uint8_t *src, size_t stride, int32_t w, int32_t h) {
+	for (int32_t y = 0; y < h; y++) {
+		const uint8_t *in = src + (size_t)y * stride;
+		for (int32_t x = 0; x < w; x++, in += 3) {
+			uint8_t *out = dst + 3 * ((size_t)x * (size_t)h + (size_t)y);
+			out[0] = in[0], out[1] = in[1], out[2] = in[2];
+		}
+	}
+}
+
+static int resize(turbo_painter *p, const uint8_t *src, size_t stride, const turbo_crop *c, int mirror, uint8_t *dst);
+
+// vertical_first is resize with the passes in the other order (augment's
+// Plan.VerticalFirst): that of the transposed picture in the order of all. It is rare
+// enough to pay for two transpositions.
+static int vertical_first(turbo_painter *p, const uint8_t *src, const turbo_crop *c, int mirror, uint8_t *dst) {
+	const size_t n = (size_t)c->w * (size_t)c->h * 3, view = (size_t)c->size * (size_t)c->size * 3;
+	if (!reserve(&p->scratch, n + PAD + view))
+		return TURBO_NO_MEMORY;
+	uint8_t *turned = p->scratch.p, *out = turned + n + PAD;
+	transpose(turned, src, p->stride, c->w, c->h);
+	const turbo_crop t = {
+		.w = c->h,
+		.h = c->w,
+		.box_w = c->box_h,
+		.box_h = c->box_w,
+		.out_w = c->out_h,
+		.out_h = c->out_w,
+		.left = c->top,
+		.top = c->left,
+		.size = c->size,
+		.bicubic = c->bicubic,
+	};
+	int status = resize(p, turned, 3 * (size_t)t.w, &t, 0, out);
+	if (status == TURBO_OK) {
+		transpose(dst, out, 3 * (size_t)c->size, c->size, c->size);
+		if (mirror)
+			p->k->flip(dst, c->size);
+	}
+	if (p->scratch.cap > KEEP)
+		release(&p->scratch);
+	return status;
+}
+
+// resize makes dst of the crop, whose part begins at src: across into mid, then down. An
+// axis that keeps its length is copied, not filtered, as Pillow does.
+static int resize(turbo_painter *p, const uint8_t *src, size_t stride, const turbo_crop *c, int mirror, uint8_t *dst) {
 	const struct kernels *k = p->k;
-	if (!reserve(&p->mid, k->mid_bytes(h, size)))
-		return 0;
-	if (w != size) {
-		if (!set_axis(k, &p->across, &p->weights, w, size, bicubic, mirror, 0))
-			return 0;
-		k->across(p->mid.p, src, p->stride, h, &p->across);
+	if (!reserve(&p->mid, k->mid_bytes(c->h, c->size)))
+		return TURBO_NO_MEMORY;
+	if (c->box_w != c->out_w) {
+		if (!set_axis(k, &p->across, &p->weights, c->box_w, c->out_w, c->left, c->size, c->bicubic, mirror, 0))
+			return TURBO_NO_MEMORY;
+		if (p->across.span > c->w)
+			return TURBO_MISMATCH;
+		k->across(p->mid.p, src, stride, c->h, &p->across);
 	} else {
-		k->gather(p->mid.p, src, p->stride, h, size);
+		if (c->size > c->w)
+			return TURBO_MISMATCH;
+		k->gather(p->mid.p, src, stride, c->h, c->size);
 	}
-	if (h != size) {
-		if (!set_axis(k, &p->down, &p->weights, h, size, bicubic, 0, 1))
-			return 0;
-		k->down(dst, p->mid.p, h, size, &p->down);
+	if (c->box_h != c->out_h) {
+		if (!set_axis(k, &p->down, &p->weights, c->box_h, c->out_h, c->top, c->size, c->bicubic, 0, 1))
+			return TURBO_NO_MEMORY;
+		if (p->down.span > c->h)
+			return TURBO_MISMATCH;
+		k->down(dst, p->mid.p, c->h, c->size, &p->down);
 	} else {
-		k->scatter(dst, p->mid.p, h, size);
+		if (c->size > c->h)
+			return TURBO_MISMATCH;
+		k->scatter(dst, p->mid.p, c->h, c->size);
 	}
-	if (w == size && mirror)
-		k->flip(dst, size);
-	return 1;
+	if (c->box_w == c->out_w && mirror)
+		k->flip(dst, c->size);
+	return TURBO_OK;
 }
 
 // The numbers of augment.StepKind.
@@ -194,24 +247,23 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 	return 1;
 }
 
-int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic, const turbo_step *steps,
-                int32_t nsteps, uint8_t *dst) {
-	if (w < 1 || h < 1 || x < p->x0 || y < p->y0 || x - p->x0 > p->w - w || y - p->y0 > p->h - h) {
+int turbo_paint(turbo_painter *p, const turbo_crop *c, const turbo_step *steps, int32_t nsteps, uint8_t *dst) {
+	int status = TURBO_MISMATCH;
+	if (c->w >= 1 && c->h >= 1 && c->x >= p->x0 && c->y >= p->y0 && c->x - p->x0 <= p->w - c->w && c->y - p->y0 <= p->h - c->h) {
+		int32_t affine;
+		int mirror = early_flips(steps, nsteps, &affine) & 1;
+		const uint8_t *src = p->origin + (size_t)(c->y - p->y0) * p->stride + 3 * (size_t)(c->x - p->x0);
+		status = c->vertical_first ? vertical_first(p, src, c, mirror, dst) : resize(p, src, p->stride, c, mirror, dst);
+		for (int32_t i = 0; status == TURBO_OK && i < nsteps; i++) {
+			if (i < affine && steps[i].kind == STEP_FLIP)
+				continue;
+			if (!apply(p, &steps[i], c->size, dst))
+				status = TURBO_NO_MEMORY;
+		}
+	}
+	if (status == TURBO_MISMATCH)
 		snprintf(p->message, sizeof p->message, "a box outside of what was decoded");
-		return TURBO_MISMATCH;
-	}
-	int32_t affine;
-	int mirror = early_flips(steps, nsteps, &affine) & 1;
-	const uint8_t *src = p->origin + (size_t)(y - p->y0) * p->stride + 3 * (size_t)(x - p->x0);
-	int ok = resize(p, src, w, h, size, bicubic, mirror, dst);
-	for (int32_t i = 0; ok && i < nsteps; i++) {
-		if (i < affine && steps[i].kind == STEP_FLIP)
-			continue;
-		ok = apply(p, &steps[i], size, dst);
-	}
-	if (!ok) {
-		snprintf(p->message, sizeof p->message, "no memory for a view of %d×%d", (int)size, (int)size);
-		return TURBO_NO_MEMORY;
-	}
-	return TURBO_OK;
+	else if (status == TURBO_NO_MEMORY)
+		snprintf(p->message, sizeof p->message, "no memory for a view of %d×%d", (int)c->size, (int)c->size);
+	return status;
 }

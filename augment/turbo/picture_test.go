@@ -13,7 +13,10 @@ import (
 	"resslt/schemas"
 )
 
-const parityFiles = "../testdata/parity/files/"
+const (
+	parityDir   = "../testdata/parity/"
+	parityFiles = parityDir + "files/"
+)
 
 func newPainter(tb testing.TB, t tier) augment.Painter {
 	tb.Helper()

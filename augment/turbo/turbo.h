@@ -27,6 +27,16 @@ typedef struct {
 	int32_t arg[6];
 } turbo_step;
 
+// turbo_crop says what a view is cut from: of box_w × box_h source pixels, resized to
+// out_w × out_h, the size × size whose first is (left, top). (x, y, w, h) is the part of
+// the picture that this reads (augment.Plan.Source).
+typedef struct {
+	int32_t x, y, w, h;
+	int32_t box_w, box_h, out_w, out_h;
+	int32_t left, top, size;
+	int32_t bicubic, vertical_first;
+} turbo_crop;
+
 typedef struct turbo_painter turbo_painter;
 
 // turbo_has_tier says whether this CPU and build can run a tier.
@@ -49,9 +59,8 @@ int turbo_decode(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int
 // channels (3 or 1) bytes, rows stride bytes apart, pix its first.
 int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t channels, int32_t x, int32_t y, int32_t w, int32_t h);
 
-// turbo_paint resizes the box to (size,size,3) at dst and applies the steps.
-// The box must lie in that of the last turbo_decode or turbo_load.
-int turbo_paint(turbo_painter *p, int32_t x, int32_t y, int32_t w, int32_t h, int32_t size, int32_t bicubic, const turbo_step *steps,
-                int32_t nsteps, uint8_t *dst);
+// turbo_paint makes the view (size,size,3) at dst and applies the steps. Its part of the
+// picture must lie in that of the last turbo_decode or turbo_load.
+int turbo_paint(turbo_painter *p, const turbo_crop *crop, const turbo_step *steps, int32_t nsteps, uint8_t *dst);
 
 #endif

@@ -119,7 +119,7 @@ func (o *Options) sample(ctx context.Context, src ingest.Source, r *augment.Rend
 	scale := float64(maxOrigin) / float64(max(whole.W, whole.H))
 	shown := enlarge(whole.Pix, whole.W, whole.H, max(1, int(float64(whole.W)*scale)), max(1, int(float64(whole.H)*scale)), scale < 1)
 	for v := range plans {
-		b := plans[v].Box
+		b := plans[v].Source()
 		at := func(n int) int { return int(float64(n) * scale) }
 		frame(shown, image.Rect(at(b.X), at(b.Y), at(b.X+b.W), at(b.Y+b.H)), palette[v%len(palette)])
 	}
