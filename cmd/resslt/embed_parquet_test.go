@@ -75,7 +75,8 @@ func TestParquetReaders(t *testing.T) {
 path, npy = sys.argv[1:]
 want = np.load(npy)
 t = pq.read_table(path)
-assert t.schema.field("feature").type == pa.list_(pa.float32(), want.shape[1]), t.schema
+vectors = t.schema.field("feature").type
+assert pa.types.is_fixed_size_list(vectors) and vectors.list_size == want.shape[1] and vectors.value_type == pa.float32(), t.schema
 assert t.schema.field("key").type == pa.string() and t.schema.field("label").type == pa.int32(), t.schema
 assert np.array_equal(np.stack(t["feature"].to_pylist()).astype(np.float32), want)
 assert np.array_equal(np.stack(pl.read_parquet(path)["feature"].to_list()).astype(np.float32), want)

@@ -30,7 +30,6 @@ type candidate struct {
 
 // kind is a family of networks under one way of naming.
 type kind struct {
-	name string
 	// marks are keys that every encoder of the kind has; the first finds the prefixes.
 	marks []string
 	// rename gives torchvision's key, "" for what is no part of the encoder: heads, classifiers.
@@ -47,16 +46,20 @@ var children = map[string]string{"0": "conv1", "1": "bn1", "4": "layer1", "5": "
 
 // kinds are those that are known. All of them are this build's networks.
 var kinds = []*kind{
-	{"a ResNet", []string{"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"}, only(resnetPart)},
-	{"an EfficientNet or MobileNetV3", []string{"features.0.0.weight", "features.0.1.weight"}, only(featuresPart)},
-	{"a ResNet's children", []string{"0.weight", "1.weight", "4.0.conv1.weight", "7.0.conv1.weight"}, func(key string, _ func(string) bool) string {
+	// a ResNet
+	{[]string{"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"}, only(resnetPart)},
+	// an EfficientNet or MobileNetV3
+	{[]string{"features.0.0.weight", "features.0.1.weight"}, only(featuresPart)},
+	// a ResNet's children, by number
+	{[]string{"0.weight", "1.weight", "4.0.conv1.weight", "7.0.conv1.weight"}, func(key string, _ func(string) bool) string {
 		number, rest, _ := strings.Cut(key, ".")
 		if name := children[number]; name != "" {
 			return name + "." + rest
 		}
 		return ""
 	}},
-	{"timm's EfficientNet or MobileNetV3", []string{"conv_stem.weight", "bn1.weight", "blocks.0.0.conv_dw.weight"}, fromTimm},
+	// timm's EfficientNet or MobileNetV3
+	{[]string{"conv_stem.weight", "bn1.weight", "blocks.0.0.conv_dw.weight"}, fromTimm},
 }
 
 func only(part *regexp.Regexp) func(string, func(string) bool) string {

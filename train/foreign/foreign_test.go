@@ -37,10 +37,14 @@ func TestLayouts(t *testing.T) {
 		teacher string // "-": none
 		ema     string
 	}{
-		"official ReSSL": {slices.Concat(below("model.module.encoder_q.net."), below("model.module.encoder_k.net."), []string{"model.module.queue"}),
-			"model.module.encoder_q.net.", "model.module.encoder_k.net.", "-"},
-		"MoCo v1, v2": {slices.Concat(below("state_dict.module.encoder_q."), []string{"state_dict.module.encoder_q.fc.0.weight"}, below("state_dict.module.encoder_k.")),
-			"state_dict.module.encoder_q.", "state_dict.module.encoder_k.", "-"},
+		"official ReSSL": {
+			slices.Concat(below("model.module.encoder_q.net."), below("model.module.encoder_k.net."), []string{"model.module.queue"}),
+			"model.module.encoder_q.net.", "model.module.encoder_k.net.", "-",
+		},
+		"MoCo v1, v2": {
+			slices.Concat(below("state_dict.module.encoder_q."), []string{"state_dict.module.encoder_q.fc.0.weight"}, below("state_dict.module.encoder_k.")),
+			"state_dict.module.encoder_q.", "state_dict.module.encoder_k.", "-",
+		},
 		"MoCo v3":         {slices.Concat(below("state_dict.module.base_encoder."), below("state_dict.module.momentum_encoder.")), "state_dict.module.base_encoder.", "state_dict.module.momentum_encoder.", "-"},
 		"SimSiam":         {slices.Concat(below("state_dict.module.encoder."), []string{"state_dict.module.predictor.0.weight"}), "state_dict.module.encoder.", "-", "-"},
 		"SwAV":            {slices.Concat(below("module."), []string{"module.projection_head.0.weight", "module.prototypes.weight"}), "module.", "-", "-"},
@@ -58,8 +62,10 @@ func TestLayouts(t *testing.T) {
 		"torch.compile":   {below("state_dict._orig_mod.backbone."), "state_dict._orig_mod.backbone.", "-", "-"},
 		"DDP, compiled":   {below("model.module._orig_mod."), "model.module._orig_mod.", "-", "-"},
 		"a teacher alone": {below("teacher.backbone."), "teacher.backbone.", "teacher.backbone.", "-"},
-		"three networks": {slices.Concat(below("student."), below("teacher."), below("model_ema.")),
-			"student.", "teacher.", "model_ema."},
+		"three networks": {
+			slices.Concat(below("student."), below("teacher."), below("model_ema.")),
+			"student.", "teacher.", "model_ema.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := find(c.names)

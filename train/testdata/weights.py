@@ -113,7 +113,12 @@ def make(_, folder):
         "lightning": {**lightning, "state_dict": under("model.backbone.", q)},
         "compiled": {"state_dict": under("_orig_mod.backbone.", q)},
         "timm": {"state_dict": under("", q), "state_dict_ema": under("", k), "arch": "resnet18"},
-        "dino-args": {"student": under("module.backbone.", q), "teacher": under("backbone.", k), "args": argparse.Namespace(lr=1), "epoch": 3},
+        "dino-args": {
+            "student": under("module.backbone.", q),
+            "teacher": under("backbone.", k),
+            "args": argparse.Namespace(lr=1),
+            "epoch": 3,
+        },
         "mmselfsup": {"state_dict": {**under("backbone.", q), **under("target_generator.0.", k)}, "meta": {"CLASSES": ("a",)}},
         "barlow": {"model": {**under("module.backbone.", q), **junk(module__bn__running_mean=4)}, "optimizer": {}},
         "ddp": {"model": {**under("module.", q), **junk(module__fc__weight=(4, 4))}},

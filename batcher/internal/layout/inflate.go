@@ -3,6 +3,7 @@ package layout
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -38,7 +39,7 @@ func unlz4(raw []byte, n int64) ([]byte, error) {
 	if _, err := io.ReadFull(r, out); err != nil {
 		return nil, err
 	}
-	if more, err := r.Read(make([]byte, 1)); more != 0 || err != io.EOF {
+	if more, err := r.Read(make([]byte, 1)); more != 0 || !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("more than %d bytes (%w)", n, err)
 	}
 	return out, nil

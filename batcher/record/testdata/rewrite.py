@@ -51,9 +51,7 @@ def cast(*kinds):
 
 def bare(batch):
     """Without the fields' metadata."""
-    return pa.record_batch(
-        batch.columns, schema=pa.schema([f.remove_metadata() for f in batch.schema], metadata=batch.schema.metadata)
-    )
+    return pa.record_batch(batch.columns, schema=pa.schema([f.remove_metadata() for f in batch.schema], metadata=batch.schema.metadata))
 
 
 def nulls(batch):
