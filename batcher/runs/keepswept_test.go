@@ -9,25 +9,34 @@ import (
 
 	"resslt/batcher/internal/rig"
 	"resslt/batcher/runs"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // However many keep a broker's runs swept, about as many sweeps come as of one; and when those
 // that did are gone, another goes on.
 func TestKeepSwept(t *testing.T) {
 	b := rig.Launch(t, rig.Embedded(false))
-	const many, every, rounds = 20, 100 * time.Millisecond, 6
-	var sweeps atomic.Int64
+	const many, every, rounds = 20, 300 * time.Millisecond, 6
+	var (
+		sweeps atomic.Int64
+		began  time.Time
+	)
 	begin := func(n int) (end func()) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
+		var all []jetstream.JetStream
 		for range n {
 			_, js := b.Connect(t)
+			all = append(all, js)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		began = time.Now()
+		for _, js := range all {
 			wg.Go(func() { runs.KeepSwept(ctx, js, every, func([]string, error) { sweeps.Add(1) }) })
 		}
 		return func() { cancel(); wg.Wait() }
 	}
 	await := func(n int64) time.Duration {
-		began := time.Now()
 		for sweeps.Load() < n {
 			if time.Since(began) > time.Minute {
 				t.Fatalf("%d sweeps, want %d", sweeps.Load(), n)

@@ -147,7 +147,7 @@ func (w *Worker) seek(ctx context.Context, begin func(*bulkhead)) {
 			w.notify("", err)
 		}
 		// The list is as long as there are runs, and new ones are heard of.
-		every := w.opts.Discover * time.Duration(max(1, len(w.known())/eager))
+		every := w.opts.Discover * time.Duration(max(1, len(w.known())/listed))
 		every -= rand.N(every/4 + 1)
 		if d, some := w.missing(); some {
 			every = min(every, d)
@@ -216,7 +216,10 @@ func (w *Worker) discover(ctx context.Context, begin func(*bulkhead)) error {
 // eager is of how many runs a worker that begins asks the broker whether they are trained. In a
 // farm of more it waits to hear of them: a live trainer renews its lease several times a term,
 // and a thousand workers that ask about a hundred runs keep a broker busy for minutes.
-const eager = 8
+const eager = 16
+
+// listed is how many runs' names may be listed every Options.Discover; more are listed seldomer.
+const listed = 8
 
 // drop ends a run at this worker: it is gone, or is another by now.
 func (w *Worker) drop(bh *bulkhead) {
