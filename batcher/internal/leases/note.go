@@ -67,7 +67,6 @@ func AwaitFree(ctx context.Context, js jetstream.JetStream, run, trainer string)
 	var (
 		seen  *Held // the note that is waited for
 		since time.Time
-		start = time.Now()
 	)
 	for {
 		have, err := Read(ctx, js, run, trainer)
@@ -79,7 +78,7 @@ func AwaitFree(ctx context.Context, js jetstream.JetStream, run, trainer string)
 			return 0, nil
 		case have.Over(), seen != nil && have.Seq == seen.Seq && time.Since(since) >= have.BoundedTerm():
 			return have.Seq, nil
-		case seen != nil && have.Seq != seen.Seq, time.Since(start) > have.BoundedTerm()+have.BoundedTerm()/5:
+		case seen != nil && have.Seq != seen.Seq: // it was renewed
 			return 0, errs.New("open stream", run, "stop it or wait for its end, give this one another --trainer name, or choose another --run name",
 				errs.Because(errs.ErrUsage, have.String()+" is training this run"))
 		case seen == nil:
