@@ -18,7 +18,7 @@ import (
 var golden = map[string][2]string{ // preset: plans, pixels
 	"small":           {"c35639be61f32dd2", "70da53a3bbaaffbe"},
 	"imagenet":        {"bb40335c5b4690db", "cc497b53b39df713"},
-	"imagenet-strong": {"5716a09aff2fbbbb", "cdef1aea33ca2326"},
+	"imagenet-strong": {"97d877bef5a1a85e", "de3ba0e1784007b0"},
 	"center":          {"4a24a7da3b98d0e2", "f326b7c1bb861a45"},
 
 	"supervised":                {"b35096c8543c5601", "9dd31fcb7e3b7a1f"},

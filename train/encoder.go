@@ -22,11 +22,16 @@ type EncoderInfo struct {
 	ImageSize int        `json:"image_size"` // S, pixels
 	Mean      [3]float64 `json:"mean"`       // of (x/255 − mean)/std
 	Std       [3]float64 `json:"std"`
+
+	// What it was trained by; empty in files of earlier builds and for weights from elsewhere.
+	Recipe    string `json:"recipe,omitempty"`
+	Objective string `json:"objective,omitempty"`
+	Epochs    int    `json:"epochs,omitempty"`
 }
 
 // InfoOf is the recipe's encoder; size is S of its views.
 func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
-	e := EncoderInfo{Backbone: r.Backbone, Width: r.Width, Stem: r.Stem, ImageSize: size}
+	e := EncoderInfo{Backbone: r.Backbone, Width: r.Width, Stem: r.Stem, ImageSize: size, Recipe: r.Name, Objective: r.Objective, Epochs: r.Epochs}
 	copy(e.Mean[:], r.Mean)
 	copy(e.Std[:], r.Std)
 	return e

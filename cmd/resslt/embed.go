@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/cli"
@@ -60,7 +59,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if err != nil {
 				return err
 			}
-			o := session.EvalImageOptions(enc.info, enc.crop, 0)
+			o := session.EvalImageOptions(enc.info, enc.view, 0)
 			o.SkipBad = skipBad
 			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Warn: cli.Warn, Split: split}, o)
 			if err != nil {
@@ -75,10 +74,10 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if done.rows > 0 {
 				fmt.Fprintf(c.ErrOrStderr(), "continuing from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
 			}
-			if err := done.finish(c.Context(), enc, images, progressbar.NewOptions64(max(images.Len()-done.rows, 1),
-				progressbar.OptionSetWriter(c.ErrOrStderr()), progressbar.OptionSetDescription("embedding"), progressbar.OptionShowCount(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(cli.DrawEvery(c.ErrOrStderr())),
-				progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.ErrOrStderr()) }))); err != nil {
+			count, counted := cli.Counting(c.ErrOrStderr(), "embedding", images.Len(), done.rows)
+			err = done.finish(c.Context(), enc, images, count)
+			counted()
+			if err != nil {
 				return namingSkip(data, done.dir, err)
 			}
 			done.sayBad(c.ErrOrStderr())

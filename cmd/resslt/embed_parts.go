@@ -17,7 +17,6 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/schollz/progressbar/v3"
 
 	"resslt/augment"
 	"resslt/cmd/internal/cli"
@@ -180,14 +179,12 @@ func partDigest(raw []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// finish makes the missing parts. The bar is of these images alone, so that the time it
-// predicts is theirs.
-func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, bar *progressbar.ProgressBar) error {
-	done := p.rows
+// finish makes the missing parts, and tells count how many images are done.
+func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images, count func(done int64)) error {
 	for p.rows < images.Len() {
 		from, to := p.rows, min(p.rows+partRows, images.Len())
-		_ = bar.Set64(from - done) // a bar that cannot draw is no reason to stop
-		x, err := embed(ctx, enc, images, to, func(n int) { _ = bar.Set64(from - done + int64(n)) })
+		count(from)
+		x, err := embed(ctx, enc, images, to, func(n int) { count(from + int64(n)) })
 		if err != nil {
 			return err
 		}
@@ -203,7 +200,7 @@ func (p *parts) finish(ctx context.Context, enc encoder, images *pipeline.Images
 		}
 		p.rows, p.kept = to, p.kept+int64(len(x.keys))
 	}
-	_ = bar.Finish()
+	count(p.rows)
 	if p.kept == 0 {
 		return errs.New("embed", "", "give a data set with images", errs.Because(errs.ErrUsage, fmt.Sprintf("%d images, and none could be decoded", p.rows)))
 	}

@@ -23,7 +23,7 @@ type encoder struct {
 	backbone.Backbone
 	info   train.EncoderInfo
 	device torch.Device
-	crop   float64 // side of the central square that it sees, of the shorter side
+	view   session.EvalView // of the images that it is given
 }
 
 // encoderFlags name an encoder's weights, and what their file does not say.
@@ -33,6 +33,7 @@ type encoderFlags struct {
 	device     string
 	threads    int
 	crop       float64
+	view       func(stem string) session.EvalView // a protocol's own; nil: session.ProbeView
 
 	untrained bool   // initial weights in the file's place
 	seed      uint64 // of those
@@ -97,11 +98,15 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	if info.Stem != "small" && info.Stem != "imagenet" {
 		return enc, errs.New("--stem", info.Stem, "give small or imagenet", errs.ErrUsage)
 	}
-	enc = encoder{info: info, device: dev, crop: f.crop}
-	if enc.crop == 0 {
-		enc.crop = session.CropFraction(info.Stem)
+	view := session.ProbeView
+	if f.view != nil {
+		view = f.view
 	}
-	if !(enc.crop > 0 && enc.crop <= 1) {
+	enc = encoder{info: info, device: dev, view: view(info.Stem)}
+	if f.crop != 0 {
+		enc.view.Fraction = f.crop
+	}
+	if !(enc.view.Fraction > 0 && enc.view.Fraction <= 1) {
 		return enc, errs.New("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", errs.ErrUsage)
 	}
 	if f.untrained {

@@ -74,7 +74,20 @@ type evaluation struct {
 }
 
 // resultBuilder collects a verb's result.
-type resultBuilder struct{ result eval.Result }
+type resultBuilder struct {
+	result eval.Result
+	unlike []string // what differs from the paper's protocol
+}
+
+// unlessDefault notes which of the flags that belong to a protocol the user has changed: no
+// figure of the paper may stand beside what comes of it.
+func (o *resultBuilder) unlessDefault(c *cobra.Command, flags ...string) {
+	for _, name := range append([]string{"max-images", "crop"}, flags...) {
+		if f := c.Flags().Lookup(name); f.Changed {
+			o.unlike = append(o.unlike, "--"+name+" "+f.Value.String())
+		}
+	}
+}
 
 // open checks the flags and loads the encoder.
 func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error) {
@@ -120,6 +133,7 @@ func (f *evalFlags) open(c *cobra.Command, protocol string) (*evaluation, error)
 	e.result.Encoder = eval.Encoder{
 		Backbone: info.Backbone, Width: info.Width, Stem: info.Stem, ImageSize: info.ImageSize,
 		FeatureDim: int(e.enc.FeatureDim()), SHA256: digest, Untrained: f.untrained,
+		Recipe: info.Recipe, Objective: info.Objective, Epochs: info.Epochs,
 	}
 	if f.checkpoint != "" && !f.untrained {
 		e.result.Encoder.File = relative(f.out, f.checkpoint)
@@ -184,7 +198,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	case e.enc.Backbone == nil:
 		return nil, errs.New("evaluate", string(as), "give --eval-features FILE too", errs.Because(errs.ErrUsage, "there are no features of split "+split))
 	}
-	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.crop, e.most)
+	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.view, e.most)
 	if err != nil {
 		return nil, err
 	}
@@ -276,10 +290,14 @@ func (e *evaluation) epochs(what string) func(epoch, epochs int) {
 	}
 }
 
-// score adds a figure to the result, with the paper's where it has one.
+// score adds a figure to the result, with the paper's where it has one by the same protocol.
 func (o *resultBuilder) score(name, label string, value float64) *eval.Score {
 	r := &o.result
-	r.Scores = append(r.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: eval.PaperFigure(r.Protocol, r.Data, r.Encoder, name)})
+	paper := eval.PaperFigure(r.Protocol, r.Data, r.Encoder, name)
+	if paper != nil && len(o.unlike) > 0 {
+		paper, r.Unlike = nil, strings.Join(o.unlike, ", ")
+	}
+	r.Scores = append(r.Scores, eval.Score{Name: name, Label: label, Value: value, Paper: paper})
 	return &r.Scores[len(r.Scores)-1]
 }
 
@@ -324,6 +342,9 @@ func printResult(w io.Writer, r *eval.Result) error {
 			fmt.Fprintf(w, "   paper %.2f (%s)", s.Paper.Value, s.Paper.Source)
 		}
 		fmt.Fprintln(w)
+	}
+	if r.Unlike != "" {
+		fmt.Fprintf(w, "the paper's figure is by another protocol; here: %s\n", r.Unlike)
 	}
 	for _, p := range r.Pictures {
 		fmt.Fprintf(w, "picture %s\n", p)

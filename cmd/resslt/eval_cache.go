@@ -27,10 +27,14 @@ func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
 	if e.cache == "" {
 		return keptFeatures{}
 	}
-	on, _ := json.Marshal(map[string]any{ // strings and numbers: cannot fail
+	of := map[string]any{
 		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": augment.DefaultEngine().Name(),
-		"image_size": e.enc.info.ImageSize, "crop": e.enc.crop, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
-	})
+		"image_size": e.enc.info.ImageSize, "crop": e.enc.view.Fraction, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
+	}
+	if e.enc.view.Filter != augment.Bilinear { // which earlier builds took always
+		of["filter"] = e.enc.view.Filter
+	}
+	on, _ := json.Marshal(of) // strings and numbers: cannot fail
 	sum := sha256.Sum256(on)
 	return keptFeatures{
 		path: filepath.Join(e.cache, fmt.Sprintf("%s-%s-%s.safetensors", m.Format, m.Split, hex.EncodeToString(sum[:8]))),

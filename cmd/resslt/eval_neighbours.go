@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,9 +83,10 @@ func neighbours(ctx context.Context, e *evaluation, o neighbourOptions) (err err
 	if err != nil {
 		return err
 	}
-	if bank.Targets != nil || slices.ContainsFunc(bank.Labels, func(l int32) bool { return l < 0 }) {
-		return errs.New("neighbours", e.data, "give images of one class each", errs.Because(errs.ErrUsage, "an image has no class, or may have several"))
+	if bank.Targets != nil {
+		return errs.New("neighbours", e.data, "give images of one class each", errs.Because(errs.ErrUsage, "an image may have several classes"))
 	}
+	labelled := !slices.ContainsFunc(bank.Labels, func(l int32) bool { return l < 0 })
 	if o.ids == nil {
 		for _, row := range nn.Random(e.seed, "neighbours").Permutation(bank.Len())[:min(o.queries, bank.Len())] {
 			o.ids = append(o.ids, bank.IDs[row])
@@ -97,7 +99,9 @@ func neighbours(ctx context.Context, e *evaluation, o neighbourOptions) (err err
 			return err
 		}
 		blocks = append(blocks, *b)
-		e.score("same_class_"+view, "neighbours of the query's class, "+view, share)
+		if labelled { // else nobody knows
+			e.score("same_class_"+view, "neighbours of the query's class, "+view, share)
+		}
 	}
 	sheet, err := figure.Neighbours(blocks)
 	if err != nil {
@@ -117,7 +121,7 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 	if err != nil {
 		return nil, 0, err
 	}
-	seen, _, err := pipeline.RenderSamples(ctx, src, policy, o.ids, augment.Key{Seed: e.seed}, cores.Count())
+	seen, keys, err := pipeline.RenderSamples(ctx, src, policy, o.ids, augment.Key{Seed: e.seed}, cores.Count())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -137,13 +141,13 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 		for i, n := range list {
 			ids[i] = bank.IDs[n.Row]
 		}
-		plain, _, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.crop), ids, augment.Key{}, cores.Count())
+		plain, nearKeys, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(e.enc.info.ImageSize, e.enc.view.Fraction, e.enc.view.Filter), ids, augment.Key{}, cores.Count())
 		if err != nil {
 			return nil, 0, err
 		}
-		row := figure.Row{Query: e.classes.picture(seen, q)}
+		row := figure.Row{Query: e.classes.picture(seen, q, keys[q])}
 		for i := range ids {
-			row.Near = append(row.Near, e.classes.picture(plain, i))
+			row.Near = append(row.Near, e.classes.picture(plain, i, nearKeys[i]))
 			if plain.Labels[i] == seen.Labels[q] {
 				right++
 			}
@@ -157,7 +161,7 @@ func neighbourBlock(ctx context.Context, e *evaluation, src ingest.Source, bank 
 func (e *encoder) queryView(view string) (*augment.Policy, string, error) {
 	size := e.info.ImageSize
 	if view == plainView {
-		return pipeline.CenterCrop(size, e.crop), "Nearest neighbours", nil
+		return pipeline.CenterCrop(size, e.view.Fraction, e.view.Filter), "Nearest neighbours", nil
 	}
 	preset := "small"
 	if e.info.Stem == "imagenet" {
@@ -180,11 +184,14 @@ func (e *encoder) queryView(view string) (*augment.Policy, string, error) {
 // classNames are the names of a data set's classes, where it has them.
 type classNames []string
 
-// picture is one of a batch's images, named by its class.
-func (c classNames) picture(m eval.Images, i int) figure.Picture {
+// picture is one of a batch's images, named by its class, or by its file where it has none.
+func (c classNames) picture(m eval.Images, i int, key string) figure.Picture {
 	one := 3 * m.Size * m.Size
-	class := int(m.Labels[i])
-	return figure.Picture{Pixels: m.Pixels[i*one : (i+1)*one], Size: m.Size, Class: class, Name: c.name(class)}
+	p := figure.Picture{Pixels: m.Pixels[i*one : (i+1)*one], Size: m.Size, Class: int(m.Labels[i])}
+	if p.Name = c.name(p.Class); p.Class < 0 {
+		p.Name = path.Base(key)
+	}
+	return p
 }
 
 func (c classNames) name(class int) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"strings"
 
@@ -21,6 +22,7 @@ import (
 type semiOptions struct {
 	labels     float64
 	list       string
+	names      []listedName // of the list
 	mode       string
 	augmented  bool
 	epochs     int
@@ -52,36 +54,38 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 			if !(o.labels > 0 && o.labels < 1) {
 				return errs.New("--labels", fmt.Sprint(o.labels), "give a fraction between 0 and 1, such as 0.01", errs.ErrUsage)
 			}
-			if o.mode == "" {
-				o.mode = modeFrozen
-				if o.labels > 0.05 && o.list == "" {
-					o.mode = modeFineTune
-				}
+			if o.list != "" && c.Flags().Changed("labels") {
+				return errs.New("--labels", fmt.Sprint(o.labels), "give one of the two", errs.Because(errs.ErrUsage, "--list says which images have labels"))
 			}
-			if o.mode != modeFrozen && o.mode != modeFineTune {
+			if o.mode != "" && o.mode != modeFrozen && o.mode != modeFineTune {
 				return errs.New("--mode", o.mode, "give frozen or finetune", errs.ErrUsage)
 			}
 			if f.features != "" {
 				return errs.New("--features", f.features, "give --checkpoint and --data", errs.Because(errs.ErrUsage, "semi augments images, and trains the encoder"))
 			}
-			o.defaults(c)
 			e, err := f.open(c, "semi")
 			if err != nil {
 				return err
+			}
+			if err := o.readList(c.Context(), e); err != nil {
+				return err
+			}
+			o.defaults(c)
+			e.unlessDefault(c, "epochs", "batch-size", "lr", "head-lr", "augment")
+			if want := modeFor(o.labels); o.mode != want {
+				e.unlike = append(e.unlike, "--mode "+o.mode)
 			}
 			r, err := semi(c.Context(), e, o)
 			if err != nil {
 				return err
 			}
-			suffix := fmt.Sprintf("_%g%%", 100*o.labels)
-			if o.list != "" {
-				suffix = "_list"
-				e.result.Settings["list"] = path.Base(o.list)
-			}
 			set := e.result.Settings
 			set["labels"], set["mode"], set["epochs"], set["batch_size"], set["lr"], set["head_lr"] = o.labels, o.mode, o.epochs, o.batch, o.lr, o.headLR
 			set["augmented"] = o.augmented
-			e.accuracy(suffix, r)
+			if o.list != "" {
+				set["list"] = path.Base(o.list)
+			}
+			e.accuracy(fmt.Sprintf("_%g%%", 100*o.labels), r)
 			return e.finish()
 		},
 	}
@@ -89,7 +93,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 	p := c.Flags()
 	p.Float64Var(&o.labels, "labels", 0.01, "fraction of the labels")
 	p.StringVar(&o.list, "list", "", "`file` that names the labelled images, in place of --labels")
-	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels and for lists)")
+	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels)")
 	p.BoolVar(&o.augmented, "augment", true, "random crops and flips; without, frozen alone trains on un-augmented features")
 	p.IntVar(&o.epochs, "epochs", 60, "epochs (default 60 frozen, 20 fine-tuned)")
 	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper gives none")
@@ -98,8 +102,45 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 	return c
 }
 
-// defaults fills what depends on the mode.
+// mostFrozen is the largest fraction of labels with which the encoder stays frozen.
+const mostFrozen = 0.05
+
+// modeFor is the paper's mode for a fraction of the labels.
+func modeFor(labels float64) string {
+	if labels > mostFrozen {
+		return modeFineTune
+	}
+	return modeFrozen
+}
+
+// readList reads --list, and takes its share of the images for the fraction: 1 % and 10 % where
+// it is near them, since lists of whole images a class are never that to the last digit.
+func (o *semiOptions) readList(ctx context.Context, e *evaluation) error {
+	if o.list == "" {
+		return nil
+	}
+	var err error
+	if o.names, err = readNames(o.list); err != nil {
+		return err
+	}
+	src, err := e.openData(ctx, e.split)
+	if err != nil {
+		return err
+	}
+	o.labels = float64(len(o.names)) / float64(max(1, src.Len()))
+	for _, round := range []float64{0.01, 0.1} {
+		if math.Abs(o.labels/round-1) < 0.05 {
+			o.labels = round
+		}
+	}
+	return src.Close()
+}
+
+// defaults fills what depends on the fraction and on the mode.
 func (o *semiOptions) defaults(c *cobra.Command) {
+	if o.mode == "" {
+		o.mode = modeFor(o.labels)
+	}
 	tuned := o.mode == modeFineTune
 	if !c.Flags().Changed("epochs") && tuned {
 		o.epochs = 20
@@ -135,7 +176,7 @@ func semi(ctx context.Context, e *evaluation, o semiOptions) (r eval.LinearResul
 			return err
 		}
 		score := func(ctx context.Context) (eval.SourceCloser, error) {
-			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.crop, e.most)
+			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.view, e.most)
 			if err != nil {
 				return nil, err
 			}
@@ -190,7 +231,7 @@ func semiOnFeatures(ctx context.Context, e *evaluation, o semiOptions, linear ev
 func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error) {
 	return func(l *pipeline.Labels) ([]int64, error) {
 		if o.list != "" {
-			return chooseFromList(o.list, l)
+			return o.listed(l)
 		}
 		rows, err := eval.Stratified(l.Class, o.labels, seed)
 		if err != nil {
@@ -204,40 +245,53 @@ func (o *semiOptions) choose(seed uint64) func(*pipeline.Labels) ([]int64, error
 	}
 }
 
-// chooseFromList finds the images that a file names, one a line, by key or by the last part of
-// the key.
-func chooseFromList(file string, l *pipeline.Labels) ([]int64, error) {
+// listed finds the images that the list names, by key or by the last part of the key.
+func (o *semiOptions) listed(l *pipeline.Labels) ([]int64, error) {
+	byName := make(map[string]int, len(l.Key))
+	for i, key := range l.Key {
+		byName[key], byName[path.Base(key)] = i, i
+	}
+	ids := make([]int64, len(o.names))
+	for at, n := range o.names {
+		where := fmt.Sprintf("%s:%d", o.list, n.line)
+		i, ok := byName[n.name]
+		if !ok {
+			return nil, errs.New("read list", where, "use a list of this data set",
+				errs.Because(errs.ErrMismatch, fmt.Sprintf("%q is none of the %d images", n.name, len(l.Key))))
+		}
+		if l.Class[i] < 0 {
+			return nil, errs.New("read list", where, "give labelled images", errs.Because(errs.ErrUsage, n.name+" has no label"))
+		}
+		ids[at] = l.ID[i]
+	}
+	return ids, nil
+}
+
+// listedName is a name in a list, and its line.
+type listedName struct {
+	name string
+	line int
+}
+
+// readNames reads a text of one name a line.
+func readNames(file string) ([]listedName, error) {
 	f, err := bounded.Open(file)
 	if err != nil {
 		return nil, errs.New("read list", file, "name an existing file", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	defer f.Close()
-	byName := make(map[string]int, len(l.Key))
-	for i, key := range l.Key {
-		byName[key], byName[path.Base(key)] = i, i
-	}
-	var ids []int64
+	var names []listedName
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
-		name := strings.TrimSpace(lines.Text())
-		if name == "" {
-			continue
+		if name := strings.TrimSpace(lines.Text()); name != "" {
+			names = append(names, listedName{name, n})
 		}
-		i, ok := byName[name]
-		if !ok {
-			return nil, errs.New("read list", fmt.Sprintf("%s:%d", file, n), "use a list of this data set",
-				errs.Because(errs.ErrMismatch, fmt.Sprintf("%q is none of the %d images", name, len(l.Key))))
-		}
-		if l.Class[i] < 0 {
-			return nil, errs.New("read list", fmt.Sprintf("%s:%d", file, n), "give labelled images", errs.Because(errs.ErrUsage, name+" has no label"))
-		}
-		ids = append(ids, l.ID[i])
 	}
 	if err := lines.Err(); err != nil {
 		return nil, errs.New("read list", file, "give a text of one name a line", errs.BecauseErr(errs.ErrCorrupt, err))
 	}
-	if len(ids) == 0 {
+	if len(names) == 0 {
 		return nil, errs.New("read list", file, "name one image or more", errs.Because(errs.ErrUsage, "it is empty"))
 	}
-	return ids, nil
+	return names, nil
 }

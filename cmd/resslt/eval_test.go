@@ -66,6 +66,7 @@ func TestEvalVerbs(t *testing.T) {
 		{with("knn", "--k", "20"), "top1_k20", 30},
 		{with("linear", "--lr", "0.5", "--epochs", "20"), "top1", 30},
 		{with("linear", "--augment", "--lr", "0.5", "--epochs", "2", "--data", "fashion-mnist:", "--cache", cache+"-all"), "top1", 15}, // of all images
+		{with("linear", "--protocol", "author", "--lr", "1", "--epochs", "2", "--batch-size", "20"), "top1_lr1_best", 15},
 		{with("semi", "--labels", "0.2", "--mode", "frozen", "--epochs", "20", "--batch-size", "20", "--head-lr", "0.5"), "top1_20%", 15},
 		{with("semi", "--labels", "0.2", "--epochs", "6", "--batch-size", "10"), "top1_20%", 12},
 		{with("semi", "--labels", "0.2", "--mode", "frozen", "--augment=false", "--head-lr", "0.5"), "top1_20%", 20},
@@ -93,8 +94,8 @@ func TestEvalVerbs(t *testing.T) {
 		t.Errorf("%d files of features, want those of train and test", len(files))
 	}
 	kept, err := eval.ReadReport(dir)
-	if err != nil || len(kept.Results) != 11 {
-		t.Errorf("%d results in eval.json (%v), want 11", len(kept.Results), err)
+	if err != nil || len(kept.Results) != 12 {
+		t.Errorf("%d results in eval.json (%v), want 12", len(kept.Results), err)
 	}
 	for _, name := range []string{"neighbours.png", "tsne.png"} {
 		raw, err := os.ReadFile(filepath.Join(dir, name))
@@ -110,7 +111,7 @@ func TestEvalVerbs(t *testing.T) {
 	if a.Scores[0].Value != b.Scores[0].Value {
 		t.Errorf("kNN gives %v, then %v", a.Scores, b.Scores)
 	}
-	if kept, _ := eval.ReadReport(dir); len(kept.Results) != 11 {
+	if kept, _ := eval.ReadReport(dir); len(kept.Results) != 12 {
 		t.Errorf("%d results after a repetition", len(kept.Results))
 	}
 	// Features kept by one program are given to another by name.
@@ -203,5 +204,68 @@ func TestEvalBadInput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSemiOfAList names a tenth of the images: the scores, the mode and the settings are those
+// of 10 % of the labels, whichever way they were named.
+func TestSemiOfAList(t *testing.T) {
+	t.Parallel()
+	needTorch(t)
+	dir := t.TempDir()
+	file := encoderFile(t, dir, 4)
+	var list strings.Builder
+	for i := range 20 {
+		for class, c := range []string{"a", "b"} {
+			name := fmt.Sprintf("%s%d.jpg", c, i)
+			write(t, filepath.Join(dir, "data", "train", c, name), jpegFile(t, 16, i+class))
+			write(t, filepath.Join(dir, "data", "test", c, name), jpegFile(t, 16, i+class))
+			if i < 2 {
+				fmt.Fprintf(&list, "%s\n\n", name)
+			}
+		}
+	}
+	names := filepath.Join(dir, "tenth.txt")
+	write(t, names, []byte(list.String()))
+	r := resultOf(t, "semi", "--checkpoint", file, "--data", "folder:"+filepath.Join(dir, "data"), "--list", names, "--epochs", "1", "--batch-size", "4")
+	if r.Scores[0].Name != "top1_10%" || r.Settings["mode"] != "finetune" || r.Settings["labels"] != 0.1 || r.Settings["list"] != "tenth.txt" {
+		t.Errorf("scores %+v, settings %v", r.Scores, r.Settings)
+	}
+	if o := resslt(t, "eval", "semi", "--checkpoint", file, "--data", "folder:"+dir, "--list", names, "--labels", "0.1"); o.code != 2 || !strings.Contains(o.stderr, "--list says which") {
+		t.Errorf("a list and a fraction: exit %d, %s", o.code, o.stderr)
+	}
+}
+
+// TestPicturesWithoutLabels draws what needs no labels from pictures that have none.
+func TestPicturesWithoutLabels(t *testing.T) {
+	t.Parallel()
+	needTorch(t)
+	dir := t.TempDir()
+	file := encoderFile(t, dir, 4)
+	for i := range 24 {
+		for _, split := range []string{"train", "test"} {
+			write(t, filepath.Join(dir, "data", split, fmt.Sprintf("%02d.jpg", i)), jpegFile(t, 16, i))
+		}
+	}
+	with := func(verb string, more ...string) []string {
+		return append([]string{verb, "--checkpoint", file, "--data", "folder:" + filepath.Join(dir, "data")}, more...)
+	}
+	for _, args := range [][]string{
+		with("tsne", "--iterations", "60", "--perplexity", "5"),
+		with("neighbours", "--k", "3", "--views", "plain,weak"),
+	} {
+		r := resultOf(t, args...)
+		for _, s := range r.Scores {
+			if strings.HasPrefix(s.Name, "same_class") {
+				t.Errorf("%s: %s of %g, where no class is known", args[0], s.Label, s.Value)
+			}
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, r.Pictures[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := png.Decode(bytes.NewReader(raw)); err != nil {
+			t.Errorf("%s: %v", args[0], err)
+		}
 	}
 }

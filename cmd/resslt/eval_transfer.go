@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/session"
 	"resslt/train/eval"
 )
 
@@ -18,13 +19,15 @@ func newTransferCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "transfer --checkpoint FILE --data URI", Short: "logistic regression by L-BFGS on frozen features (Table 9)",
 		Long: `transfer fits an L2-regularised multinomial logistic regression, without
-augmentation. It chooses the penalty on the validation split of the data set, or
+augmentation: of large images the shorter side becomes 224 pixels by bicubic
+interpolation, and the central square is taken whole (SimCLR's protocol). It chooses the penalty on the validation split of the data set, or
 on a fifth of the training split, drawn class by class, among 45 from 1e5 to 1e-6,
 logarithmically spaced; then it fits both together and scores the test split by
 the data set's own metric: accuracy, the mean of each class's (Pets, Flowers,
 Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 		Example: "  resslt eval transfer --checkpoint resnet50.safetensors --backbone resnet50 --data flowers:DIR --cache features",
 		RunE: func(c *cobra.Command, _ []string) error {
+			f.view = session.TransferView
 			e, err := f.open(c, "transfer")
 			if err != nil {
 				return err
@@ -52,7 +55,11 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 			}
 			set := e.result.Settings
 			set["lambdas"], set["metric"] = len(o.Lambdas), string(r.Metric)
+			e.unlessDefault(c, "penalties", "val-split", "val-fraction", "metric")
 			e.transferScores(r)
+			if err := e.transferMean(); err != nil {
+				return err
+			}
 			if r.AtEdge {
 				fmt.Fprintf(e.stderr, "the best penalty, %.3g, is at the edge of the grid\n", r.Lambda)
 			}
@@ -110,4 +117,37 @@ func (o *resultBuilder) transferScores(r *eval.TransferResult) {
 	}
 	o.score("lambda", "penalty λ", r.Lambda)
 	o.score("validation", "validation score", slices.Max(r.Validation))
+}
+
+// transferSets are Table 9's data sets.
+var transferSets = []string{"cifar10", "cifar100", "food101", "cars", "dtd", "pets", "flowers", "aircraft", "caltech101"}
+
+// transferMean adds the mean of Table 9's nine data sets once the encoder's folder has the
+// scores of all of them, this one's among them.
+func (e *evaluation) transferMean() error {
+	r := &e.result
+	if e.out == "-" || !slices.Contains(transferSets, r.Data) {
+		return nil
+	}
+	report, err := eval.ReadReport(e.out)
+	if err != nil {
+		return err
+	}
+	latest := map[string]float64{}
+	for _, old := range append(report.Results, *r) { // oldest first
+		if old.Protocol == r.Protocol && old.Encoder.SHA256 == r.Encoder.SHA256 && len(old.Scores) > 0 {
+			latest[old.Data] = old.Scores[0].Value
+		}
+	}
+	sum := 0.0
+	for _, name := range transferSets {
+		score, ok := latest[name]
+		if !ok {
+			return nil
+		}
+		sum += score
+	}
+	score := e.score("transfer_mean", "mean of Table 9's data sets", sum/float64(len(transferSets)))
+	score.Paper = eval.PaperFigure(r.Protocol, eval.TransferMean, r.Encoder, score.Name)
+	return nil
 }

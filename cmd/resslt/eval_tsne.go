@@ -121,13 +121,13 @@ func (e *evaluation) thumbnails(ctx context.Context, split string, s *eval.Set, 
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	const size = 32
-	m, keys, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(size, e.enc.crop), s.IDs, augment.Key{}, cores.Count())
+	m, keys, err := pipeline.RenderSamples(ctx, src, pipeline.CenterCrop(size, e.enc.view.Fraction, e.enc.view.Filter), s.IDs, augment.Key{}, cores.Count())
 	if err != nil {
 		return nil, err
 	}
 	for i := range points {
 		points[i].Name = keys[i]
-		pictures = append(pictures, e.classes.picture(m, i))
+		pictures = append(pictures, e.classes.picture(m, i, keys[i]))
 	}
 	return pictures, nil
 }

@@ -46,7 +46,7 @@ func newRecipeCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show NAME|FILE", Short: "print a recipe, resolved: every key with its value", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := loadRecipe(args[0], "", set)
+			r, err := resolveToShow(args[0], set)
 			if err != nil {
 				return err
 			}
@@ -89,6 +89,26 @@ func newRecipeCommand() *cobra.Command {
 	}
 	c.AddCommand(ls, show, check)
 	return c
+}
+
+// resolveToShow resolves a recipe, also one for one's own images, which names none.
+func resolveToShow(name string, set []string) (*recipe.Recipe, error) {
+	r, err := recipe.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	const none = "none:"
+	yours := r.Data == ""
+	if yours {
+		r.Data = none
+	}
+	if err := override(r, "", set); err != nil {
+		return nil, err
+	}
+	if yours && r.Data == none {
+		r.Data = ""
+	}
+	return r, nil
 }
 
 // network is the backbone, with its width where that is not the published one.

@@ -124,3 +124,13 @@ func TestRecipesTrain(t *testing.T) {
 		})
 	}
 }
+
+// Every embedded recipe can be shown, also the one for one's own images, which names no data.
+func TestRecipeShow(t *testing.T) {
+	t.Parallel()
+	for _, name := range recipe.Names() {
+		if o := resslt(t, "recipe", "show", name); o.code != 0 || !strings.Contains(o.stdout, "name: "+name) {
+			t.Errorf("recipe show %s: exit %d, %s", name, o.code, o.stderr)
+		}
+	}
+}

@@ -76,10 +76,11 @@ func FineTune(ctx context.Context, b backbone.Backbone, views Views, test func(c
 	steps := int64(o.Epochs) * int64(views.Batches())
 	rate, headRate := optim.Cosine(o.LR, 0, steps), optim.Cosine(o.HeadLR, 0, steps)
 	var seen tally
-	progress := func(epoch int) {
+	progress := func(epoch int) error {
 		if o.Progress != nil {
 			o.Progress(epoch+1, o.Epochs)
 		}
+		return nil
 	}
 	err = eachBatch(ctx, views, o.Epochs, progress, func(epoch, i int, m Images) error {
 		if i == 0 {

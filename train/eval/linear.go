@@ -25,6 +25,7 @@ type LinearOptions struct {
 	Cosine     bool   // the rate decays to 0 by a cosine, update by update, instead of at milestones
 	Milestones []int  // epochs at which the rate falls to a tenth; default 60 % and 80 % of Epochs
 	Seed       uint64 // of the initial weights and the order
+	Best       bool   // on views: score the test set after each epoch, too, and report the best
 
 	// Progress, if set, is called after each epoch.
 	Progress func(epoch, epochs int)
@@ -37,6 +38,17 @@ func ImageNetLinear(batch int) LinearOptions {
 		batch = recipe.Default().LinearBatchSize
 	}
 	return LinearOptions{Epochs: 90, BatchSize: batch, LR: 0.1 * float64(batch) / 256, Nesterov: true, Cosine: true}
+}
+
+// AuthorsLinear are the settings that ReSSL's author names for small sets
+// (mingkai-zheng/ReSSL, issues 5 and 8), each on augmented views with Nesterov: learning rate
+// 30 and 10 by steps, and 1 by a cosine; batches of 256, 100 epochs, last and best epoch.
+func AuthorsLinear() []LinearOptions {
+	out := []LinearOptions{{LR: 30}, {LR: 10}, {LR: 1, Cosine: true}}
+	for i := range out {
+		out[i].Epochs, out[i].BatchSize, out[i].Nesterov, out[i].Best = 100, 256, true, true
+	}
+	return out
 }
 
 func (o LinearOptions) applyDefaults() LinearOptions {
@@ -78,6 +90,11 @@ type LinearResult struct {
 	Accuracy          // of the test set
 	TrainTop1 float64 // percent of the training set
 	FinalLoss float64 // cross-entropy on the training set, nats
+
+	// Best is of the epoch, from 1, that is best on the test set, where Options.Best asks for
+	// it: chosen on the test set, it is no estimate of anything, but papers report it.
+	Best      Accuracy
+	BestEpoch int
 }
 
 // Linear trains softmax(W·h + b) on the training features and scores the test features.
@@ -112,52 +129,124 @@ func Linear(ctx context.Context, train, test *Set, o LinearOptions) (LinearResul
 // once. BatchSize has no effect: the views come in batches. test has the features of
 // un-augmented test images.
 func LinearOnViews(ctx context.Context, b backbone.Backbone, views Views, test *Set, f FeatureOptions, o LinearOptions) (LinearResult, error) {
-	if err := o.Validate(); err != nil {
-		return LinearResult{}, err
-	}
-	o = o.applyDefaults()
-	classes, err := viewClasses(b, views, test)
+	r, err := LinearHeads(ctx, b, views, test, f, []LinearOptions{o})
 	if err != nil {
 		return LinearResult{}, err
+	}
+	return r[0], nil
+}
+
+// LinearHeads is LinearOnViews for several classifiers at once, say of other learning rates:
+// all see the same views, each of which passes through the encoder once. Their Epochs must be
+// equal. The first one's Progress is called.
+func LinearHeads(ctx context.Context, b backbone.Backbone, views Views, test *Set, f FeatureOptions, os []LinearOptions) ([]LinearResult, error) {
+	heads := make([]*head, len(os))
+	for i, o := range os {
+		if err := o.Validate(); err != nil {
+			return nil, err
+		}
+		heads[i] = &head{o: o.applyDefaults()}
+		if heads[i].o.Epochs != heads[0].o.Epochs {
+			return nil, errs.New("linear probe option", "epochs", "give all classifiers the same", errs.Because(errs.ErrUsage, fmt.Sprintf("are %d and %d", heads[0].o.Epochs, o.Epochs)))
+		}
+	}
+	classes, err := viewClasses(b, views, test)
+	if err != nil {
+		return nil, err
 	}
 	pixels, err := newPixels(f)
 	if err != nil {
-		return LinearResult{}, err
+		return nil, err
 	}
 	defer pixels.Free()
-	var p *probe
-	if err := torch.Do(func() error { p = newProbe(classes, int(b.FeatureDim()), f.Device, o); return nil }); err != nil {
-		return LinearResult{}, err
-	}
-	defer p.free()
-	var seen tally
-	err = eachBatch(ctx, views, o.Epochs, o.progress, func(epoch, i int, m Images) error {
-		if i == 0 {
-			seen = tally{}
+	err = torch.Do(func() error {
+		for _, h := range heads {
+			h.probe = newProbe(classes, int(b.FeatureDim()), f.Device, h.o)
 		}
-		h, err := forward(b, pixels, m)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, h := range heads {
+			h.free()
+		}
+	}()
+	ended := func(epoch int) error {
+		return torch.Do(func() error {
+			for _, h := range heads {
+				h.endEpoch(epoch, test)
+			}
+			return nil
+		})
+	}
+	err = eachBatch(ctx, views, heads[0].o.Epochs, func(epoch int) error {
+		heads[0].o.progress(epoch)
+		return ended(epoch)
+	}, func(epoch, i int, m Images) error {
+		x, err := forward(b, pixels, m)
 		if err != nil {
 			return err
 		}
-		defer h.Free()
+		defer x.Free()
 		return torch.Do(func() error {
-			torch.NoGrad(func() {
-				y := labelTensor(m.Labels, f.Device)
-				scores := p.step(h, y, o.rate(epoch, i, views.Batches()))
-				seen.add(scores, y, crossEntropy(scores, y))
-			})
+			for _, h := range heads {
+				h.step(x, m.Labels, epoch, i, views.Batches())
+			}
 			return nil
 		})
 	})
 	if err != nil {
-		return LinearResult{}, err
+		return nil, err
 	}
-	r := seen.result()
-	err = torch.Do(func() error {
-		torch.NoGrad(func() { r.Accuracy = accuracy(p.scores(test.X), test.Labels) })
-		return nil
+	out := make([]LinearResult, len(heads))
+	for i, h := range heads {
+		out[i] = h.result
+	}
+	return out, nil
+}
+
+// head is a classifier on views, its scores so far among it. Its methods run inside torch.Do.
+type head struct {
+	*probe
+	o      LinearOptions
+	seen   tally // of this epoch
+	result LinearResult
+}
+
+// step is one update by the features x of a batch: the i-th of n in its epoch.
+func (h *head) step(x *torch.Tensor, labels []int32, epoch, i, n int) {
+	if i == 0 {
+		h.seen = tally{}
+	}
+	torch.NoGrad(func() {
+		y := labelTensor(labels, x.Device())
+		scores := h.probe.step(x, y, h.o.rate(epoch, i, n))
+		h.seen.add(scores, y, crossEntropy(scores, y))
 	})
-	return r, err
+}
+
+// endEpoch scores the test set after the last epoch, or after each for the best one.
+func (h *head) endEpoch(epoch int, test *Set) {
+	last := epoch == h.o.Epochs-1
+	if !last && !h.o.Best {
+		return
+	}
+	var now Accuracy
+	torch.NoGrad(func() { now = accuracy(h.scores(test.X), test.Labels) })
+	best, at := h.result.Best, h.result.BestEpoch
+	if h.o.Best && (at == 0 || now.Top1 > best.Top1) {
+		best, at = now, epoch+1
+	}
+	h.result = h.seen.result()
+	h.result.Accuracy, h.result.Best, h.result.BestEpoch = now, best, at
+}
+
+func (h *head) free() {
+	if h.probe != nil {
+		h.probe.free()
+	}
 }
 
 // probe is a linear classifier in training. Its gradient is explicit: for one layer it

@@ -35,6 +35,7 @@ type Result struct {
 	Splits   []Split        `json:"splits"`             // for fitting, for validation if there is one, for scoring
 	Settings map[string]any `json:"settings"`           // the protocol's options, as resolved
 	Scores   []Score        `json:"scores"`             // in order of weight
+	Unlike   string         `json:"unlike,omitempty"`   // why the paper's figure is left out: what differs from its protocol
 	Pictures []string       `json:"pictures,omitempty"` // files, relative to the folder of eval.json
 	Seconds  float64        `json:"seconds"`            // without the time for cached features
 }
@@ -49,6 +50,11 @@ type Encoder struct {
 	File       string `json:"file,omitempty"` // relative to the folder of eval.json
 	SHA256     string `json:"sha256"`         // over the tensors' bytes in order of key
 	Untrained  bool   `json:"untrained"`      // initial weights, from the seed in Settings
+
+	// What it was trained by; empty where its file does not say.
+	Recipe    string `json:"recipe,omitempty"`
+	Objective string `json:"objective,omitempty"`
+	Epochs    int    `json:"epochs,omitempty"`
 }
 
 // Split is one part of a data set.

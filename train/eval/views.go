@@ -40,7 +40,7 @@ func viewClasses(b backbone.Backbone, views Views, test *Set) (int, error) {
 }
 
 // eachBatch passes every epoch's batches to do, and calls done after each epoch.
-func eachBatch(ctx context.Context, views Views, epochs int, done func(epoch int), do func(epoch, i int, m Images) error) error {
+func eachBatch(ctx context.Context, views Views, epochs int, done func(epoch int) error, do func(epoch, i int, m Images) error) error {
 	for epoch := range epochs {
 		src, err := views.Epoch(ctx, epoch)
 		if err != nil {
@@ -49,7 +49,9 @@ func eachBatch(ctx context.Context, views Views, epochs int, done func(epoch int
 		if err := errors.Join(readAll(ctx, src, epoch, do), src.Close()); err != nil {
 			return err
 		}
-		done(epoch)
+		if err := done(epoch); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -176,6 +176,9 @@ func keysOf(t reflect.Type) (keys []string) {
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
+			if !f.IsExported() {
+				continue
+			}
 			if !f.Anonymous && !slices.Contains(keys, keyOf(f)) {
 				keys = append(keys, keyOf(f))
 			}

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -110,6 +111,9 @@ func extended(where string, raw []byte) (Recipe, error) {
 
 // Set applies overrides of the form key=value, with the value in YAML.
 func (r *Recipe) Set(overrides ...string) error {
+	before := *r
+	given := map[string]bool{}
+	defer func() { r.noteShortened(&before, given) }()
 	for _, o := range overrides {
 		key, value, ok := strings.Cut(o, "=")
 		key = strings.TrimSpace(key)
@@ -125,6 +129,7 @@ func (r *Recipe) Set(overrides ...string) error {
 			field.SetString(value) // verbatim: a URI may contain YAML's special characters
 			continue
 		}
+		given[key] = true
 		if strings.TrimSpace(value) == "" {
 			value = `""`
 		}
@@ -135,6 +140,35 @@ func (r *Recipe) Set(overrides ...string) error {
 		*r = changed
 	}
 	return nil
+}
+
+// noteShortened keeps a warning where epochs was overridden and the lengths that were meant
+// for the recipe's own were not: a warm-up that took a twentieth of the run would then be most
+// of it. The lengths stay as they are, so that a recipe means the same everywhere.
+func (r *Recipe) noteShortened(before *Recipe, given map[string]bool) {
+	if !given["epochs"] || r.Epochs >= before.Epochs || r.Epochs < 1 {
+		return
+	}
+	share := func(r *Recipe, length float64) float64 { return length / float64(r.Epochs) }
+	var keep, scale []string
+	for _, l := range []struct {
+		key  string
+		of   func(*Recipe) float64
+		mind bool
+	}{
+		{"infonce_warmup_epochs", func(r *Recipe) float64 { return r.WarmupNCEEpochs }, r.ObjectiveOf().WarmUp},
+		{"lr_warmup_epochs", func(r *Recipe) float64 { return r.LRWarmupEpochs }, true},
+	} {
+		now, was := share(r, l.of(r)), share(before, l.of(before))
+		if !l.mind || given[l.key] || now <= was || now < 0.25 {
+			continue
+		}
+		keep = append(keep, fmt.Sprintf("%s stays %g", l.key, l.of(r)))
+		scale = append(scale, fmt.Sprintf("%s=%.3g", l.key, was*float64(r.Epochs)))
+	}
+	if keep != nil {
+		r.shortened = fmt.Sprintf("epochs=%d, while %s; for the recipe's shares of the run set %s", r.Epochs, strings.Join(keep, " and "), strings.Join(scale, " and "))
+	}
 }
 
 // short is what an error repeats of a text that somebody gave.

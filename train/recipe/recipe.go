@@ -137,6 +137,8 @@ type Recipe struct {
 	LinearEpochs    int      `yaml:"linear_epochs"`     // default 100, lr ×0.1 at 60 % and 80 %
 	LinearLR        float64  `yaml:"linear_lr"`         // default 10
 	LinearBatchSize int      `yaml:"linear_batch_size"` // default 256
+
+	shortened string // what Set warns of: see noteShortened
 }
 
 // Host has the machine's values for what a recipe leaves open.

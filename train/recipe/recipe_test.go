@@ -133,6 +133,42 @@ func TestExplicitZeros(t *testing.T) {
 	}
 }
 
+// TestShortenedRuns: who overrides epochs alone hears what does not follow, and how it would.
+func TestShortenedRuns(t *testing.T) {
+	for _, c := range []struct {
+		recipe string
+		set    []string
+		says   []string // of the one warning; none: silent
+	}{
+		{"cifar100", []string{"epochs=4"}, []string{"infonce_warmup_epochs stays 10 and lr_warmup_epochs stays 10", "set infonce_warmup_epochs=0.2 and lr_warmup_epochs=0.2"}},
+		{"cifar10", []string{"epochs=4"}, []string{"lr_warmup_epochs stays 10"}}, // has no InfoNCE
+		{"cifar100", []string{"epochs=20", "lr_warmup_epochs=1"}, []string{"epochs=20, while infonce_warmup_epochs stays 10;"}},
+		{"cifar100", []string{"infonce_warmup_epochs=0.2", "epochs=4", "lr_warmup_epochs=0.2"}, nil},
+		{"cifar100", []string{"epochs=100"}, nil}, // a tenth of the run
+		{"cifar100", []string{"epochs=400"}, nil},
+		{"cifar10-cpu", nil, nil}, // means it
+		{"imagenet", []string{"objective=simclr", "policy=simclr", "epochs=10"}, []string{"while lr_warmup_epochs stays 10;"}},
+	} {
+		r, err := recipe.Load(c.recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Set(c.set...), r.Resolve(host)); err != nil {
+			t.Fatal(err)
+		}
+		got := r.Warnings()
+		if len(got) > 0 != (c.says != nil) {
+			t.Errorf("%s %v: warnings %q", c.recipe, c.set, got)
+			continue
+		}
+		for _, s := range c.says {
+			if !strings.Contains(strings.Join(got, "\n"), s) {
+				t.Errorf("%s %v: %q does not say %q", c.recipe, c.set, got, s)
+			}
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		set  string

@@ -189,6 +189,9 @@ func (r *Recipe) finite() []rule {
 // Warnings lists settings that are allowed but known to end badly or to mislead.
 func (r *Recipe) Warnings() []string {
 	var w []string
+	if r.shortened != "" {
+		w = append(w, r.shortened)
+	}
 	relational := r.ObjectiveOf().relational
 	if relational && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))

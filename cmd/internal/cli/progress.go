@@ -24,13 +24,23 @@ func TerminalInput(r io.Reader) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// DrawEvery is how often a progress bar is drawn on w: where there is no terminal, it leaves
-// a line each time.
-func DrawEvery(w io.Writer) time.Duration {
-	if Terminal(w) {
-		return 100 * time.Millisecond
-	}
-	return LineEvery
+// Counting shows how much of something is done, and how long the rest takes at this session's
+// rate: a bar on a terminal, a line every few seconds elsewhere. It counts from what an
+// earlier session did, and belongs to one goroutine. done is called at the end, in any case.
+func Counting(w io.Writer, what string, total, from int64) (set func(n int64), done func()) {
+	bar, line, began := NewBar(w, max(total, 1), from), Periodically(w), time.Now()
+	return func(n int64) {
+		left := "?"
+		if n > from {
+			left = (time.Since(began) * time.Duration(total-n) / time.Duration(n-from)).Round(time.Second).String()
+		}
+		if bar != nil {
+			bar.Tell(what, "left "+left)
+			bar.Set(n)
+			return
+		}
+		line("%s: %d of %d, left %s", what, n, total, left)
+	}, bar.Close
 }
 
 // Periodically gives a function that prints a line every few seconds, and leaves out those

@@ -12,8 +12,8 @@ import (
 type Picture struct {
 	Pixels []byte // (Size,Size,3) uint8, HWC, RGB
 	Size   int
-	Class  int
-	Name   string // of the class
+	Class  int    // -1: not known
+	Name   string // of the class, or of the image
 }
 
 // Row is a query and its nearest images, nearest first.
@@ -64,21 +64,28 @@ func Neighbours(blocks []Block) (*image.RGBA, error) {
 		wrongs, all := 0, 0
 		for _, r := range b.Rows {
 			for _, n := range r.Near {
-				all++
-				if n.Class != r.Query.Class {
+				if r.Query.Class >= 0 && n.Class >= 0 {
+					all++
+				}
+				if another(n, r.Query) {
 					wrongs++
 				}
 			}
 		}
 		bold.write(m, edge, y+24, b.Heading, ink)
-		text.write(m, edge+bold.width(b.Heading)+14, y+24, fmt.Sprintf("%d of %d neighbours are of another class", wrongs, all), faint)
+		if all > 0 {
+			text.write(m, edge+bold.width(b.Heading)+14, y+24, fmt.Sprintf("%d of %d neighbours are of another class", wrongs, all), faint)
+		}
 		y += heading
 		for _, r := range b.Rows {
 			place(m, text, edge, y, r.Query, ink, ink)
 			for i, n := range r.Near {
 				frame, name := right, faint
-				if n.Class != r.Query.Class {
+				switch {
+				case another(n, r.Query):
 					frame, name = wrong, wrong
+				case n.Class < 0:
+					frame = faint
 				}
 				place(m, text, edge+(i+1)*step+gap, y, n, frame, name)
 			}
@@ -87,6 +94,9 @@ func Neighbours(blocks []Block) (*image.RGBA, error) {
 	}
 	return m, nil
 }
+
+// another reports whether two pictures are known to be of different classes.
+func another(a, b Picture) bool { return a.Class >= 0 && b.Class >= 0 && a.Class != b.Class }
 
 // place draws a picture in a frame at (x,y), with its class below.
 func place(m *image.RGBA, text typeface, x, y int, p Picture, frame, name color.Color) {

@@ -11,7 +11,7 @@ import (
 // Point is one image in the plane.
 type Point struct {
 	X, Y  float64
-	Class int
+	Class int    // -1: not known
 	Name  string // of the image, for the page
 }
 

@@ -72,8 +72,11 @@ func fill(m draw.Image, r image.Rectangle, c color.Color) {
 	draw.Draw(m, r, image.NewUniform(c), image.Point{}, draw.Src)
 }
 
-// classColour is the colour of a class of n.
+// classColour is the colour of a class of n; grey for an image without one.
 func classColour(class, n int) color.RGBA {
+	if class < 0 {
+		return color.RGBA{136, 136, 136, 255}
+	}
 	if n <= len(tableau) {
 		return tableau[class%len(tableau)]
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +20,13 @@ import (
 
 // ImageOptions configure the reading of un-augmented images.
 type ImageOptions struct {
-	Size     int     // S: images come out as S×S
-	Fraction float64 // side of the central square to take, as a fraction of the shorter side; 1: all of it
-	Max      int     // at most so many images, spread evenly over the data set; 0: all
-	Batch    int     // images a call of Next; 0: 256
-	Workers  int     // images rendered at once; at least 1
-	SkipBad  bool    // skip images that cannot be decoded, instead of failing
+	Size     int            // S: images come out as S×S
+	Fraction float64        // side of the central square to take, as a fraction of the shorter side; 1: all of it
+	Filter   augment.Filter // of the resize; "": bilinear
+	Max      int            // at most so many images, spread evenly over the data set; 0: all
+	Batch    int            // images a call of Next; 0: 256
+	Workers  int            // images rendered at once; at least 1
+	SkipBad  bool           // skip images that cannot be decoded, instead of failing
 }
 
 // Images returns a data set's images in order of id, un-augmented, for features. It is an
@@ -93,7 +95,7 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if o.Batch == 0 {
 		o.Batch = 256
 	}
-	r, err := newRenderers(src, CenterCrop(o.Size, o.Fraction), o.Workers, o.SkipBad)
+	r, err := newRenderers(src, CenterCrop(o.Size, o.Fraction, o.Filter), o.Workers, o.SkipBad)
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
@@ -101,11 +103,11 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 }
 
 // CenterCrop returns the policy of one un-augmented view: the central square, whose side
-// is that fraction of the shorter side, resized to size.
-func CenterCrop(size int, fraction float64) *augment.Policy {
+// is that fraction of the shorter side, resized to size by a filter ("": bilinear).
+func CenterCrop(size int, fraction float64, filter augment.Filter) *augment.Policy {
 	return &augment.Policy{Name: "eval", Limits: augment.DefaultLimits, Views: []augment.View{{
 		Name: "center", Role: schemas.Student, Size: size,
-		Ops: []augment.Op{{Kind: augment.CenterCrop, Fraction: fraction, Filter: augment.Bilinear}},
+		Ops: []augment.Op{{Kind: augment.CenterCrop, Fraction: fraction, Filter: cmp.Or(filter, augment.Bilinear)}},
 	}}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"resslt/augment"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
@@ -31,7 +32,7 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	var read []*pipeline.Images
 	images := func(split string) train.ImageSource {
 		return func(ctx context.Context) (train.Images, error) {
-			m, err := OpenEvalImages(ctx, r.Data, split, info, CropFraction(info.Stem), r.EvalImages)
+			m, err := OpenEvalImages(ctx, r.Data, split, info, ProbeView(info.Stem), r.EvalImages)
 			if err != nil {
 				return nil, err
 			}
@@ -99,25 +100,41 @@ func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err erro
 	return "", nil
 }
 
-// CropFraction is the side of the central square that a probe sees, of the image's shorter
-// side: all of a small image (section 4's centre crop of small square ones), and 224 of 256
-// of a large one, as is usual.
-func CropFraction(stem string) float64 {
+// EvalView is the un-augmented view that an encoder is given.
+type EvalView struct {
+	Fraction float64        // side of the central square that it shows, of the image's shorter side
+	Filter   augment.Filter // of the resize
+}
+
+// ProbeView is a probe's: all of a small image (section 4's centre crop of small square ones),
+// and 224 of 256 of a large one, as is usual; by bilinear interpolation, torchvision's default.
+func ProbeView(stem string) EvalView {
 	if stem == "imagenet" {
-		return 0.875
+		return EvalView{0.875, augment.Bilinear}
 	}
-	return 1
+	return EvalView{1, augment.Bilinear}
+}
+
+// TransferView is that of Table 9's linear evaluation, which follows SimCLR's (arXiv
+// 2002.05709, appendix B.8) for large images: the shorter side resized to 224 by bicubic
+// interpolation, and all of the central square.
+func TransferView(stem string) EvalView {
+	v := ProbeView(stem)
+	if stem == "imagenet" {
+		v = EvalView{1, augment.Bicubic}
+	}
+	return v
 }
 
 // OpenEvalImages opens un-augmented images for a probe, which skips those that cannot be
 // decoded.
-func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, fraction float64, most int) (*pipeline.Images, error) {
-	o := EvalImageOptions(info, fraction, most)
+func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, view EvalView, most int) (*pipeline.Images, error) {
+	o := EvalImageOptions(info, view, most)
 	o.SkipBad = true
 	return pipeline.OpenImages(ctx, uri, ingest.Options{Warn: cli.Warn, Split: split}, o)
 }
 
 // EvalImageOptions are how an encoder is given its images.
-func EvalImageOptions(info train.EncoderInfo, fraction float64, most int) pipeline.ImageOptions {
-	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: fraction, Max: most, Workers: cores.Count()}
+func EvalImageOptions(info train.EncoderInfo, view EvalView, most int) pipeline.ImageOptions {
+	return pipeline.ImageOptions{Size: info.ImageSize, Fraction: view.Fraction, Filter: view.Filter, Max: most, Workers: cores.Count()}
 }

@@ -3,12 +3,9 @@ package session
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"resslt/cmd/internal/cli"
 	"resslt/schemas"
@@ -45,36 +42,23 @@ func progressing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber,
 
 type progress struct {
 	*console
-	bar  *progressbar.ProgressBar // nil where there is no terminal
+	bar  *cli.Bar // nil where there is no terminal
 	last time.Time
 }
 
 func (p *progress) start(plan *Plan) {
-	if cli.Terminal(p.stderr) {
-		p.bar = newBar(p.stderr, plan.Spec.Steps(), plan.From())
-	}
-}
-
-// newBar is a bar of the run's steps that begins at one of them. It predicts no time: it would
-// take the steps of earlier sessions for this one's.
-func newBar(w io.Writer, steps, from int64) *progressbar.ProgressBar {
-	bar := progressbar.NewOptions64(steps,
-		progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(20),
-		progressbar.OptionOnCompletion(func() { fmt.Fprintln(w) }))
-	_ = bar.Set64(from) // a bar that cannot draw is no reason to stop training
-	return bar
+	p.bar = cli.NewBar(p.stderr, plan.Spec.Steps(), plan.From())
 }
 
 func (p *progress) observe(s train.Progress) {
-	line := fmt.Sprintf("loss %.4f α %.2f lr %.4f %.0f img/s wait %.0f%%",
-		s.Stats.Loss, s.Alpha, s.LR, s.ImagesPerSecond, 100*s.WaitFraction)
-	left := s.Remaining.Round(time.Second).String()
+	loss, alpha, lr := fmt.Sprintf("loss %.4f", s.Stats.Loss), fmt.Sprintf("α %.2f", s.Alpha), fmt.Sprintf("lr %.4f", s.LR)
+	rate, wait := fmt.Sprintf("%.0f img/s", s.ImagesPerSecond), fmt.Sprintf("wait %.0f%%", 100*s.WaitFraction)
+	left := "left " + s.Remaining.Round(time.Second).String()
 	if p.bar != nil {
 		if s.Logged {
-			p.bar.Describe(line + " left " + left)
+			p.bar.Tell(left, loss, rate, wait, alpha, lr)
 		}
-		_ = p.bar.Set64(s.Step) // as above
+		p.bar.Set(s.Step)
 		return
 	}
 	if !s.Logged || time.Since(p.last) < cli.LineEvery && s.Step != s.Steps {
@@ -85,7 +69,7 @@ func (p *progress) observe(s train.Progress) {
 		logStep(p.log, s)
 		return
 	}
-	p.print(fmt.Sprintf("step %d/%d epoch %.2f %s %s left %s", s.Step, s.Steps, s.Epoch, line, statistics(s.Stats), left))
+	p.print(strings.Join([]string{fmt.Sprintf("step %d/%d epoch %.2f", s.Step, s.Steps, s.Epoch), loss, alpha, lr, rate, wait, statistics(s.Stats), left}, " "))
 }
 
 // logStep is the line for a collector.
@@ -106,9 +90,4 @@ func statistics(s train.Stats) string {
 }
 
 // finish leaves the terminal on a line of its own, also where the training was stopped.
-func (p *progress) finish() {
-	if p.bar != nil && !p.bar.IsFinished() {
-		_ = p.bar.Exit() // as above
-		fmt.Fprintln(p.stderr)
-	}
-}
+func (p *progress) finish() { p.bar.Close() }
