@@ -296,7 +296,7 @@ func FuzzPlan(f *testing.F) {
 			t.Fatal(err)
 		}
 		for i, p := range painters {
-			open(t, p, s, plan.Box)
+			open(t, p, s, plan.Source())
 			if err := p.Paint(&plan, got); err != nil {
 				t.Fatal(err)
 			}
