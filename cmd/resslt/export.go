@@ -166,7 +166,7 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 		}
 		return tensors, durable.Replace(o.out, func(w io.Writer) error { return detectron2.Write(w, tensors) })
 	}
-	crop := session.CropFraction(o.info.Stem)
+	crop := session.ProbeView(o.info.Stem).Fraction
 	if o.format == "timm" {
 		tensors, err := timm.Convert(tensors, o.info)
 		if err != nil {
