@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,10 +29,11 @@ os.environ.setdefault("RESSLT_PROGRAM", str(ROOT / "bin" / "resslt"))
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that this test's sockets are in."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path / f"resslt-{os.getuid()}"
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that this test's sockets are in, which has a short path, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="resslt-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder) / f"resslt-{os.getuid()}"
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
