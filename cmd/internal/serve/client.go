@@ -223,7 +223,7 @@ func (c *client) welcome(from int64, lo, hi int) error {
 	w := welcome{
 		Protocol: Version, Version: c.version, Run: c.supply.Run().Name, Digest: c.digest, Spec: p.Spec, PolicyName: p.PolicyName,
 		Steps: p.Spec.Steps(), StepsPerEpoch: p.Spec.StepsPerEpoch, Epochs: p.epochs(), BatchSize: p.Spec.BatchSize, Rows: [2]int{lo, hi},
-		From: from, Views: p.Spec.Views, Mean: p.Mean, Std: p.Std, Classes: p.classes(), NumClasses: len(p.Classes),
+		From: from, Views: p.Spec.Views, Mean: p.Mean, Std: p.Std, Classes: p.Names, NumClasses: p.Classes,
 		Samples: p.Spec.Dataset.Samples, Engine: p.Spec.Engine, MaxFrame: max(maxFirstFrames, int64(c.enc.most)),
 	}
 	if r := c.ring; r != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"resslt/cmd/internal/scratch"
 	"resslt/schemas/bounded"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -171,8 +173,12 @@ func (d *door) makeToken() (err error) {
 		return err
 	}
 	d.token, d.tokenFile = rand.Text(), filepath.Join(d.folder.Path, "token")
-	if err := os.WriteFile(d.tokenFile, []byte(d.token+"\n"), 0o600); err != nil {
-		return errors.Join(errs.New("write", d.tokenFile, "set TMPDIR to a writable folder", errs.BecauseErr(errs.ErrUnavailable, err)), d.folder.Close())
+	err = durable.ReplaceMode(d.tokenFile, 0o600, func(w io.Writer) error {
+		_, err := io.WriteString(w, d.token+"\n")
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, d.folder.Close())
 	}
 	return nil
 }

@@ -243,7 +243,7 @@ func schemaOf(p *Plan, run, version string) *arrow.Schema {
 			arrow.Field{Name: v.Name + ".pixels", Type: &arrow.FixedSizeBinaryType{ByteWidth: v.Bytes()}, Metadata: meta},
 			arrow.Field{Name: v.Name + ".plan", Type: arrow.BinaryTypes.Binary})
 	}
-	classes, err := json.Marshal(p.classes())
+	classes, err := json.Marshal(p.Names)
 	if err != nil {
 		classes = []byte("[]") // strings, on which Marshal cannot fail
 	}

@@ -81,10 +81,10 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// runOptions are what the run is opened with.
-func (o *Options) runOptions(p *Plan) runs.Options {
+// RunOptions are what the run is opened with.
+func (o *Options) RunOptions(p *Plan) runs.Options {
 	r := runs.Options{
-		DataURI: p.Data, Data: p.dataset.Run(), Storage: o.Storage, Window: o.Window, AckWait: o.AckWait,
+		DataURI: p.Data, Data: p.data, Storage: o.Storage, Window: o.Window, AckWait: o.AckWait,
 		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter,
 	}
 	if r.Window == 0 {

@@ -22,10 +22,11 @@ type Plan struct {
 	Spec       schemas.RunSpec
 	Endless    bool      // the run ends only where a run spec must
 	Mean, Std  []float64 // of the pixels' normalisation, R, G, B
-	Classes    []string  // names of the labels; numbers where they have none
+	Names      []string  // of the classes; none where they have only numbers
+	Classes    int       // of the data set
 	Opened     string    // a line about the data
 
-	dataset *pipeline.Dataset
+	data *schemas.RunData // what is said of the data where the run is; nil: not known
 }
 
 // epochs is the number of epochs, 0 for a run without end.
@@ -34,11 +35,6 @@ func (p *Plan) epochs() int64 {
 		return 0
 	}
 	return p.Spec.Epochs
-}
-
-// classes are the labels' names, none of labels that have only numbers.
-func (p *Plan) classes() []string {
-	return append([]string{}, p.dataset.Classes...)
 }
 
 // MakePlan decides what is served: it opens the data, whose index it may cache, and starts
@@ -56,9 +52,10 @@ func MakePlan(ctx context.Context, o *Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := src.Manifest()
 	p := &Plan{
-		Data: r.Data, PolicyName: r.Policy, Classes: ingest.LabellingOf(src).Classes, dataset: pipeline.DatasetOf(src),
-		Opened: pipeline.Opened(r.Data, src), Mean: r.Mean, Std: r.Std,
+		Data: r.Data, PolicyName: r.Policy, Names: append([]string{}, m.Classes...), Classes: len(ingest.LabellingOf(src).Classes),
+		Opened: pipeline.Opened(r.Data, src), Mean: r.Mean, Std: r.Std, data: pipeline.DatasetOf(src).Run(),
 	}
 	if err := src.Close(); err != nil {
 		return nil, err
@@ -66,7 +63,7 @@ func MakePlan(ctx context.Context, o *Options) (*Plan, error) {
 	if p.Endless = r.Epochs == 0; p.Endless {
 		r.Epochs = 1
 	}
-	if p.Spec, err = pipeline.BatchSpec(r, p.dataset.Manifest); err != nil {
+	if p.Spec, err = pipeline.BatchSpec(r, m); err != nil {
 		return nil, err
 	}
 	if p.Endless {

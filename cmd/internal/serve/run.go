@@ -63,7 +63,23 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	srv := &server{opts: &o, plan: p, supply: s, door: d, say: say, version: version.Number(), clients: map[string]*claim{}, worlds: map[string]*world{}}
+	return serveAt(ctx, &o, d, p, s)
+}
+
+// Serve serves what is open already, as Run does: only what Options says of the door is read.
+func Serve(ctx context.Context, o Options, p *Plan, s supply.Supply) (err error) {
+	o.applyDefaults()
+	d, err := openDoor(ctx, &o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return serveAt(ctx, &o, d, p, s)
+}
+
+func serveAt(ctx context.Context, o *Options, d *door, p *Plan, s supply.Supply) error {
+	say := func(line string) { fmt.Fprintln(o.Stderr, line) }
+	srv := &server{opts: o, plan: p, supply: s, door: d, say: say, version: version.Number(), clients: map[string]*claim{}, worlds: map[string]*world{}}
 	if err := srv.prepare(); err != nil {
 		return err
 	}
@@ -77,7 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func openSupply(ctx context.Context, o *Options, p *Plan, say func(string)) (supply.Supply, func() error, error) {
 	if !o.Farm {
 		e, err := supply.OpenEmbedded(ctx, supply.EmbeddedOptions{
-			Name: "resslt serve", Spec: p.Spec, Run: o.runOptions(p), Workers: o.Workers, StoreTimeout: o.StoreTimeout,
+			Name: "resslt serve", Spec: p.Spec, Run: o.RunOptions(p), Workers: o.Workers, StoreTimeout: o.StoreTimeout,
 			Registry: observe.NewRegistry(), Print: say,
 		})
 		if err != nil {
@@ -93,7 +109,7 @@ func openSupply(ctx context.Context, o *Options, p *Plan, say func(string)) (sup
 	if made {
 		name = "serve-" + strings.ToLower(rand.Text()[:10])
 	}
-	f, err := supply.OpenFarm(ctx, js, name, p.Spec, o.runOptions(p))
+	f, err := supply.OpenFarm(ctx, js, name, p.Spec, o.RunOptions(p))
 	if err != nil {
 		js.Conn().Close()
 		return nil, nil, err

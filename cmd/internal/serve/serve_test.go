@@ -172,8 +172,12 @@ func TestHundredClients(t *testing.T) {
 	o := options(t, nil)
 	truth := calm(t, o)
 	r := start(t, o)
+	n := 100
+	if testing.Short() {
+		n = 10
+	}
 	var ps []*drinker
-	for i := range 100 {
+	for i := range n {
 		ps = append(ps, connect(t, r, func(h *peer.Hello) { h.Client, h.Shared = fmt.Sprintf("c%d", i), i%2 == 0 }))
 	}
 	drinkAll(ps, truth)

@@ -19,6 +19,7 @@ import (
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/batcher/worker"
 	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
@@ -44,9 +45,12 @@ type EmbeddedOptions struct {
 	// StoreTimeout is how long the data's store may be away before the worker fails, where no
 	// other may help; 0: DefaultStoreTimeout.
 	StoreTimeout time.Duration
-	Plans        pipeline.Plans       // recorded ones to render; nil: they are drawn
-	Registry     *prometheus.Registry // receives the worker's metrics
-	Print        func(line string)    // for people
+	Plans        pipeline.Plans // recorded ones to render; nil: they are drawn
+	// Source opens what makes the chunks; nil: the data that the run names is read and drawn.
+	Source   func(context.Context, *schemas.RunInfo) (produce.Source, error)
+	Order    wire.Order           // of Source; nil: the spec's
+	Registry *prometheus.Registry // receives the worker's metrics
+	Print    func(line string)    // for people
 }
 
 // Embedded makes a run's batches in this process. Where its broker listens, workers elsewhere
@@ -71,11 +75,15 @@ type Embedded struct {
 // OpenEmbedded starts the broker, creates the run and prepares the worker, which works until
 // ctx ends. The caller closes it.
 func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err error) {
-	engine, err := augment.EngineByName(o.Spec.Engine)
-	if err != nil {
-		return nil, err
+	e := &Embedded{opts: o, ended: make(chan struct{})}
+	engines := []string{o.Spec.Engine} // the source's own
+	if o.Source == nil {
+		engine, err := augment.EngineByName(o.Spec.Engine)
+		if err != nil {
+			return nil, err
+		}
+		e.tier, engines = augment.Kernels(engine), augment.EngineNames()
 	}
-	e := &Embedded{opts: o, tier: augment.Kernels(engine), ended: make(chan struct{})}
 	e.work, e.stop = context.WithCancel(ctx)
 	e.working, e.fail = context.WithCancelCause(context.Background())
 	defer func() {
@@ -92,7 +100,7 @@ func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err erro
 	}
 	stages := observe.NewStages(o.Registry)
 	e.worker, err = worker.New(stages.JetStream(e.broker.JetStream), worker.Options{
-		Name: "embedded", Workers: o.Workers, Engines: augment.EngineNames(), GiveUp: e.giveUp(),
+		Name: "embedded", Workers: o.Workers, Engines: engines, GiveUp: e.giveUp(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return e.openData(ctx, rec, stages)
 		},
@@ -150,6 +158,9 @@ func reachable(at string) string {
 
 // openData opens the data for the worker. Where a log is replayed its plans are rendered.
 func (e *Embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pipeline.Timer) (produce.Source, error) {
+	if e.opts.Source != nil {
+		return e.opts.Source(ctx, rec)
+	}
 	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
 	if err != nil || e.opts.Plans == nil {
 		return src, err
@@ -180,7 +191,7 @@ func (e *Embedded) Cause() error {
 // worker fails: nobody else may be there to make the batches.
 func (e *Embedded) Open(ctx context.Context, o stream.Options) (Stream, error) {
 	e.begin.Do(e.start)
-	s, err := openStream(ctx, e.run, o)
+	s, err := openStream(ctx, e.run, e.opts.Order, o)
 	if err != nil {
 		return nil, err
 	}

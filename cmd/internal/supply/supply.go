@@ -5,6 +5,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
+	"resslt/batcher/wire"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
 
@@ -58,7 +59,7 @@ func (f *Farm) Open(ctx context.Context, o stream.Options) (Stream, error) {
 
 // OpenStream is Open for who also seals the stream.
 func (f *Farm) OpenStream(ctx context.Context, o stream.Options) (*stream.Stream, error) {
-	return openStream(ctx, f.run, o)
+	return openStream(ctx, f.run, nil, o)
 }
 
 // Close ends the connection.
@@ -67,11 +68,12 @@ func (f *Farm) Close() error {
 	return nil
 }
 
-// openStream opens a stream with the order that the run's spec names.
-func openStream(ctx context.Context, run *runs.Run, o stream.Options) (*stream.Stream, error) {
-	order, err := pipeline.Order(run.Spec())
-	if err != nil {
-		return nil, err
+// openStream opens a stream, with the order that the run's spec names where none is given.
+func openStream(ctx context.Context, run *runs.Run, order wire.Order, o stream.Options) (_ *stream.Stream, err error) {
+	if order == nil {
+		if order, err = pipeline.Order(run.Spec()); err != nil {
+			return nil, err
+		}
 	}
 	return stream.Open(ctx, run, order, o)
 }
