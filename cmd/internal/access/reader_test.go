@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher/broker"
 	"resslt/batcher/produce"
@@ -368,8 +367,7 @@ func TestPythonReader(t *testing.T) {
 	if no := trainer.refusals(); len(no) > 0 {
 		t.Errorf("refused: %q", no)
 	}
-	var js jetstream.JetStream = trainer.js
-	if o, err := runs.OverviewOf(t.Context(), js, "r", runs.Brief); err != nil || len(o.Trainers) != 2 || !o.Trainers[0].Left {
+	if o, err := runs.OverviewOf(t.Context(), trainer.js, "r", runs.Brief); err != nil || len(o.Trainers) != 2 || !o.Trainers[0].Left {
 		t.Errorf("%+v, %v", o, err)
 	}
 }
