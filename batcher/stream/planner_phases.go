@@ -296,11 +296,20 @@ func (p *planner) readFullStore() []action {
 // makeRoom purges the chunks of the run's last step that no trainer waits for, where the
 // stream is full while a step of the trainer's lacks some: several trainers' windows, or a
 // byte limit below the window, would shut the missing ones out for good. What is purged is
-// made again when its turn comes.
+// made again when its turn comes. Before that go the chunks that nobody wants: a worker that was
+// late publishes those of a step that is purged already, and nothing else would look for them.
 func (p *planner) makeRoom() []action {
 	t := &p.talk
 	if t.store == nil || t.store.maxBytes <= 0 || t.store.bytes+p.limits.chunkMessage <= t.store.maxBytes {
 		return nil
+	}
+	steps := map[int64]bool{}
+	for id := range p.present {
+		steps[id.step] = true
+	}
+	if late := p.unwanted(steps); len(late) > 0 {
+		maps.DeleteFunc(p.present, func(id chunkID, _ bool) bool { return slices.Contains(late, id.step) })
+		return each(late, func(step int64) action { return purgeChunks{step} })
 	}
 	last := int64(-1)
 	for id := range p.present {

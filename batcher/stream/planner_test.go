@@ -101,6 +101,32 @@ func TestPlannerRequestsTheWindow(t *testing.T) {
 	}
 }
 
+// Chunks that workers published late, of steps that were purged already, fill the stream and shut
+// out the one that a trainer waits for: they go, and none that somebody wants.
+func TestPlannerPurgesLateChunks(t *testing.T) {
+	w := newWorld(t, 1, 13, 4)
+	w.room = 10
+	tr := w.join("t", 9, 0)
+	if err := w.tell(tr, cycle{}); err != nil { // what it finds at the beginning is purged there
+		t.Fatal(err)
+	}
+	for _, id := range []chunkID{{1, 0}, {1, 1}, {2, 0}, {2, 1}, {3, 0}, {3, 1}, {9, 1}, {10, 0}, {10, 1}, {12, 0}} {
+		w.chunks[id] = true
+	}
+	var purged []int64
+	for _, a := range w.actions(tr, starved{9, []int{0}}, func(a action) bool { _, ok := a.(purgeChunks); return ok }) {
+		purged = append(purged, a.(purgeChunks).step)
+	}
+	if !slices.Equal(purged, []int64{1, 2, 3}) {
+		t.Errorf("steps %v were purged, want 1, 2 and 3", purged)
+	}
+	for w.work() {
+	}
+	if w.consume(tr); tr.cursor != 13 {
+		t.Errorf("the trainer is at step %d, and every chunk has room now", tr.cursor)
+	}
+}
+
 // A recording is made whole: what others purged is requested, each chunk once until its
 // task is looked after.
 func TestPlannerSeals(t *testing.T) {
