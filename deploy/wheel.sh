@@ -75,7 +75,7 @@ from resslt import Loader
 from resslt.process import find_program
 
 start = time.monotonic()
-with Loader(data=sys.argv[1], policy="imagenet", batch_size=32, seed=0, epochs=1, views="numpy") as loader:
+with Loader(data=sys.argv[1], policy="small", image_size=28, batch_size=32, seed=0, epochs=1, views="numpy") as loader:
     rows = sum(len(batch) for batch in loader)
 print(f"wheel: {find_program()}: {rows} rows of {loader.info.samples} pictures in {time.monotonic() - start:.1f} s")
 PY
