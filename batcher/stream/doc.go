@@ -62,17 +62,18 @@
 // killed its workers, or failed where others did not: a tombstone is requested in its place.
 // The broker reports spent deliveries, and where the report is missed, repair finds the task in
 // an idle queue. Tombstones from before a trainer came are cleared, and so are the tasks that are
-// in the queue when it takes its lease and no other is live, so that what was fixed is tried again. A broker that is away is waited for (BrokerTimeout), one that came back empty is
-// set up again, workers that do not come are waited for (StallTimeout); then Next returns
-// ErrUnavailable, and the trainer writes its checkpoint. A chunk that cannot be used is deleted and
-// requested again, three times.
+// in the queue when it takes its lease and no other is live, so that what was fixed is tried again.
+// A broker that is away is waited for (BrokerTimeout), one that came back empty is set up again,
+// workers that do not come are waited for (StallTimeout); then Next returns ErrUnavailable, and the
+// trainer writes its checkpoint. A chunk that cannot be used is deleted and requested again, three
+// times.
 //
 // # Locks and goroutines
 //
 // A Stream has four goroutines (driver, consumer, watcher, lease), and at its beginning one that
-// sweeps, unless another trainer of the broker has done so in the last minute; Close joins them. No lock is
-// held over a call of Next's into the broker: a trainer that has a batch ready never waits for
-// the network.
+// sweeps, unless another trainer of the broker has done so in the last minute; Close joins them. No
+// lock is held over a call of Next's into the broker: a trainer that has a batch ready never waits
+// for the network.
 //
 //	consumer:
 //	    wait until fewer than Prefetch batches are ready

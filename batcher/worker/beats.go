@@ -175,8 +175,8 @@ func (w *Worker) countFailure(bh *bulkhead, h *hand, why error, delay time.Durat
 	})
 }
 
-// giveBack gives a task back to the queue after the next heartbeat, at once after the last. note writes down, by its
-// sequence, what the heartbeat is to say of it; bh.mu is held.
+// giveBack gives a task back to the queue after the next heartbeat, at once after the last. note
+// writes down, by its sequence, what the heartbeat is to say of it; bh.mu is held.
 func (w *Worker) giveBack(bh *bulkhead, h *hand, delay time.Duration, note func(seq uint64)) {
 	if !h.claim() {
 		return
