@@ -17,6 +17,14 @@ func (p Part) Rows(size int) (from, to int) {
 	return p.Index * size / n, (p.Index + 1) * size / n
 }
 
+// Trainer is the name of the part's trainer in the run, of a group under name.
+func (p Part) Trainer(name string) string {
+	if p.Index == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s-rank%d", name, p.Index)
+}
+
 // Validate returns ErrUsage for a part that a batch of size rows has not.
 func (p Part) Validate(size int) error {
 	if p == (Part{}) || p.Index >= 0 && p.Index < p.Of && size%p.Of == 0 {

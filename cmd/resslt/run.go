@@ -5,6 +5,7 @@ import (
 
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/session"
+	"resslt/cmd/internal/supply"
 )
 
 func newRunCommand() *cobra.Command {
@@ -27,6 +28,6 @@ func newRunCommand() *cobra.Command {
 	f.register(c)
 	c.Flags().IntVar(&f.Workers, "workers", f.Workers, "images rendered at once")
 	c.Flags().StringVar(&f.Listen, "listen", "", "`address` where the broker accepts augmentd workers of other processes; its token is NATS_TOKEN where that is set, else a new one (default: none)")
-	c.Flags().DurationVar(&f.StoreTimeout, "store-timeout", session.DefaultStoreTimeout, "how long the data's store may be away before the run saves and stops")
+	c.Flags().DurationVar(&f.StoreTimeout, "store-timeout", supply.DefaultStoreTimeout, "how long the data's store may be away before the run saves and stops")
 	return c
 }

@@ -22,6 +22,7 @@ import (
 	"resslt/batcher/broker"
 	"resslt/batcher/produce"
 	"resslt/batcher/wire"
+	"resslt/batcher/worker"
 	"resslt/schemas"
 )
 
@@ -32,6 +33,28 @@ const vision, speech = "vision", "speech"
 type farm struct {
 	dir, url string
 	restart  func() // of a separate broker: killed, and started again on its store
+}
+
+// serving has a worker of the client serve runs whose samples are counted (counting), with short
+// waits. stop ends it; whatever it reports fails the test.
+func serving(t *testing.T, c *client, o worker.Options) (w *worker.Worker, stop func()) {
+	t.Helper()
+	o.Workers, o.Grace, o.Heartbeat, o.Discover = 2, time.Second, 50*time.Millisecond, 50*time.Millisecond
+	o.Open = func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil }
+	o.Report = func(err error) { t.Error("worker:", err) }
+	w, err := worker.New(c.js, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- w.Serve(ctx) }()
+	return w, func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // login is a way to say who one is.

@@ -24,7 +24,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"resslt/batcher/broker"
-	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/batcher/wire"
@@ -172,23 +171,8 @@ func drink(ctx context.Context, c *client, l *lease, spec *schemas.RunSpec) ([]s
 // trained trains run r, and gives the digests of the batches' pixels, as drink does.
 func trained(t *testing.T, run *runs.Run, workerClient *client) (out []string) {
 	t.Helper()
-	w, err := worker.New(workerClient.js, worker.Options{
-		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
-		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
-		Report: func(err error) { t.Error("worker:", err) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- w.Serve(ctx) }()
-	defer func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	_, stop := serving(t, workerClient, worker.Options{})
+	defer stop()
 	s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: time.Minute, RepairAfter: 200 * time.Millisecond, Prefetch: 1})
 	if err != nil {
 		t.Fatal(err)

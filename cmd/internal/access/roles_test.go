@@ -79,23 +79,8 @@ func train(t *testing.T, trainer, workerClient *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := worker.New(workerClient.js, worker.Options{
-		Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond, Lull: 50 * time.Millisecond,
-		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
-		Report: func(err error) { t.Error("worker:", err) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- w.Serve(ctx) }()
-	defer func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	w, stop := serving(t, workerClient, worker.Options{Lull: 50 * time.Millisecond})
+	defer stop()
 	s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: 20 * time.Second, RepairAfter: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

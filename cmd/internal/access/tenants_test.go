@@ -18,7 +18,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"resslt/batcher/broker"
-	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/batcher/worker"
@@ -136,23 +135,8 @@ func digest(t *testing.T, trainer, workerClient *client) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := worker.New(workerClient.js, worker.Options{
-		Name: "ours", Workers: 2, Grace: time.Second, Heartbeat: 50 * time.Millisecond, Discover: 50 * time.Millisecond,
-		Open:   func(context.Context, *schemas.RunInfo) (produce.Source, error) { return counting{}, nil },
-		Report: func(err error) { t.Error("worker:", err) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- w.Serve(ctx) }()
-	defer func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	_, stop := serving(t, workerClient, worker.Options{Name: "ours"})
+	defer stop()
 	s, err := stream.Open(t.Context(), run, inTurn{}, stream.Options{StallTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)

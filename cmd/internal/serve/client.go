@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"resslt/batcher/assemble"
 	"resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/supply"
@@ -70,7 +71,7 @@ func (c *client) name() string {
 	if c.hello == nil {
 		return "unknown"
 	}
-	return fmt.Sprintf("%.80q", trainer(c.hello.Client, c.hello.Rank))
+	return fmt.Sprintf("%.80q", c.hello.trainer())
 }
 
 // serve greets the client and hands out batches until the connection ends; the error says why.
@@ -122,7 +123,7 @@ func (c *client) position(ctx context.Context) (int64, error) {
 	}
 	least := c.plan.Spec.Steps()
 	for rank := range c.hello.World {
-		at, err := c.supply.Run().Cursor(ctx, trainer(c.hello.Client, rank))
+		at, err := c.supply.Run().Cursor(ctx, assemble.Part{Index: rank}.Trainer(c.hello.Client))
 		if errors.Is(err, errs.ErrNotFound) {
 			return 0, nil
 		}
@@ -153,7 +154,7 @@ func (c *client) consume(ctx context.Context, from int64) (err error) {
 		}()
 	}
 	o := stream.Options{
-		From: from, Trainer: trainer(c.hello.Client, c.hello.Rank), Part: c.hello.part(), LeaseTerm: c.opts.Lease, Prefetch: prefetch,
+		From: from, Trainer: c.hello.trainer(), Part: c.hello.part(), LeaseTerm: c.opts.Lease, Prefetch: prefetch,
 		BrokerTimeout: c.opts.BrokerTimeout, StallTimeout: c.opts.StallTimeout, Acked: true, Plans: !c.opts.NoPlans,
 	}
 	if c.ring != nil {

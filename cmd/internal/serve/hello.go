@@ -80,13 +80,8 @@ func (h *hello) part() assemble.Part {
 	return assemble.Part{Index: h.Rank, Of: h.World}
 }
 
-// trainer is the name of a client's rank among the trainers of the run.
-func trainer(client string, rank int) string {
-	if rank == 0 {
-		return client
-	}
-	return fmt.Sprintf("%s-rank%d", client, rank)
-}
+// trainer is the name of the client's rank among the trainers of the run.
+func (h *hello) trainer() string { return h.part().Trainer(h.Client) }
 
 // admit compares a client's token with the door's, in a time that says nothing of it.
 func admit(given, want string) error {

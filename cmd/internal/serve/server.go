@@ -121,7 +121,7 @@ func (s *server) leave(bye bool) {
 // is ending. It returns an error of kind busy where one lives on, ErrUsage where the client's
 // other ranks are of another number. The function gives the name back.
 func (s *server) take(ctx context.Context, h *hello) (func(), error) {
-	name, deadline := trainer(h.Client, h.Rank), time.After(s.opts.NameWait)
+	name, deadline := h.trainer(), time.After(s.opts.NameWait)
 	for {
 		s.mu.Lock()
 		w := s.worlds[h.Client]

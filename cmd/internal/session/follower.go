@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"resslt/train"
 )
@@ -38,7 +37,7 @@ func follow(ctx context.Context, o *Options, g *group, c *console) (err error) {
 		return err
 	}
 	t := &consumer{
-		plan: p, trainer: fmt.Sprintf("%s-rank%d", o.Trainer, g.Rank), part: g.part(), metrics: newMetrics(),
+		plan: p, trainer: g.part().Trainer(o.Trainer), part: g.part(), metrics: newMetrics(),
 		inTurn: func(what string, open func(first bool) error) error {
 			if err := g.await(what); err != nil {
 				return err

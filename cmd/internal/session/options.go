@@ -35,7 +35,7 @@ type Options struct {
 	Workers  int    // images rendered at once in this process
 	Listen   string // address of the embedded broker for other workers; "" for none
 	// StoreTimeout is how long the data's store may be away before a run in this process ends,
-	// where no other worker may help; 0: DefaultStoreTimeout.
+	// where no other worker may help; 0: supply.DefaultStoreTimeout.
 	StoreTimeout time.Duration
 
 	Broker access.Flags // of the farm

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	"resslt/cmd/internal/supply"
 	"resslt/schemas"
@@ -18,9 +17,6 @@ type embedded struct {
 
 	supply *supply.Embedded // nil before begin
 }
-
-// DefaultStoreTimeout is how long a store may be away before a run in one process ends.
-const DefaultStoreTimeout time.Duration = supply.DefaultStoreTimeout
 
 func (s *embedded) describe(*Plan) string {
 	return "this process's workers"
