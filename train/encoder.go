@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -91,6 +92,16 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 	return info, true, nil
 }
 
+// Guessed is the encoder, but for what the shapes of its weights say.
+func (e EncoderInfo) Guessed(g foreign.Guess) EncoderInfo {
+	e.Backbone = cmp.Or(g.Backbone, e.Backbone)
+	e.Width = cmp.Or(g.Width, e.Width)
+	if g.ShowsStem() {
+		e.Stem = g.Stem
+	}
+	return e
+}
+
 // GuessEncoder is what the keys and shapes of an encoder say of its network: of a file that
 // EncoderMeta has nothing of. Backbone is "" and Width 0 where they do not say.
 func GuessEncoder(path string) (foreign.Guess, error) {
@@ -98,11 +109,11 @@ func GuessEncoder(path string) (foreign.Guess, error) {
 	return foreign.GuessOf(tensors), err
 }
 
-// LoadEncoder builds the backbone that info describes, in channels_last order as
-// recipes default to, and fills it from path: an
-// encoder's file, a checkpoint (the student is taken), torchvision's weights
-// as safetensors, whose classifier is left out, or another project's checkpoint. Errors wrap ErrMismatch where the
-// weights are another network's, and name the keys or shapes of both sides.
+// LoadEncoder builds the backbone that info describes, in channels_last order as recipes
+// default to, and fills it from path: an encoder's file, a checkpoint (the student is taken),
+// torchvision's weights as safetensors, whose classifier is left out, or another project's
+// checkpoint. Errors wrap ErrMismatch where the weights are another network's, and name the
+// keys or shapes of both sides.
 func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
 	tensors, err := ReadWeights(path, Selection{})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +56,7 @@ torchvision loads it.`,
 			what := ""
 			if e.Guess.Backbone != "" {
 				what = " of a " + e.Guess.Backbone
-				if strings.HasPrefix(e.Guess.Backbone, "resnet") {
+				if e.Guess.ShowsStem() {
 					what += fmt.Sprintf(", width %d, %s stem", e.Guess.Width, e.Guess.Stem)
 				}
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -130,16 +129,7 @@ func (f *encoderFlags) guess() (train.EncoderInfo, error) {
 	if err != nil {
 		return info, err
 	}
-	if g.Backbone != "" {
-		info.Backbone = g.Backbone
-		if strings.HasPrefix(g.Backbone, "resnet") {
-			info.Stem = g.Stem // of the others no shape shows it
-		}
-	}
-	if g.Width != 0 {
-		info.Width = g.Width
-	}
-	return info, nil
+	return info.Guessed(g), nil
 }
 
 // override puts the flags that were given in place of what a file says.

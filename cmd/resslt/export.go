@@ -196,13 +196,7 @@ func (o *exportOptions) guess(tensors []safetensors.Tensor) {
 	if o.infoGiven || g.Backbone == "" {
 		return
 	}
-	o.info.Backbone = g.Backbone
-	if g.Width != 0 {
-		o.info.Width = g.Width
-	}
-	if strings.HasPrefix(g.Backbone, "resnet") {
-		o.info.Stem = g.Stem
-	}
+	o.info = o.info.Guessed(g)
 }
 
 // weightsFile finds the weights that a path stands for: in a run's folder the

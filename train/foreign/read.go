@@ -33,6 +33,9 @@ type Guess struct {
 	Stem     string // "small" or "imagenet"; a ResNet's alone shows in its shapes
 }
 
+// ShowsStem reports whether the shapes of such a network show its stem: a ResNet's do.
+func (g Guess) ShowsStem() bool { return strings.HasPrefix(g.Backbone, "resnet") }
+
 // weights is a file of tensors.
 type weights interface {
 	Names() []string
