@@ -11,30 +11,43 @@ import (
 )
 
 // Permutation is an order of samples: for every epoch a permutation of [0, n), a pure
-// function of its seed, the epoch and the position. Both orders implement it.
+// function of its seed, the epoch and the position. A mixture's alone is none: in an epoch
+// it visits some samples more than once, under other ids, or not at all.
 type Permutation interface {
 	// At is the sample at a position; positions wrap around, and -1 means none.
 	At(epoch, index int64) int64
-	// Index is the position of a sample, -1 for one that is not in [0, n).
+	// Index is the position of a sample, -1 for one that the epoch does not visit.
 	Index(epoch, sample int64) int64
 }
 
 // OpenOrder returns the order that a run spec names. It needs no data: the spec has the
-// sizes of the shards. Errors wrap ErrUsage.
+// sizes of the shards, and of a mixture's sets. Errors wrap ErrUsage.
 func OpenOrder(s *schemas.RunSpec) (Permutation, error) {
 	o, err := schemas.ParseOrder(s.Order)
 	if err != nil {
 		return nil, err
 	}
-	if !o.Blocked {
-		return NewOrder(s.Seed, s.Dataset.Samples), nil
+	var visited int64
+	of := func(seed uint64, samples int64, shards []int64) Permutation {
+		if !o.Blocked {
+			visited += samples
+			return NewOrder(seed, samples)
+		}
+		b := newBlockedOrder(seed, shards, o.Shards, o.Window)
+		visited += b.n
+		return b
 	}
-	b := newBlockedOrder(s.Seed, s.Dataset.ShardSamples, o.Shards, o.Window)
-	if b.n != s.Dataset.Samples {
+	var out Permutation
+	if len(s.Dataset.Mix) > 0 {
+		out = newMixOrder(s, of)
+	} else {
+		out = of(s.Seed, s.Dataset.Samples, s.Dataset.ShardSamples)
+	}
+	if visited != s.Dataset.Samples {
 		return nil, errs.New("order", s.Order, "index the data set again",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", b.n, s.Dataset.Samples)))
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", visited, s.Dataset.Samples)))
 	}
-	return b, nil
+	return out, nil
 }
 
 // blockedOrder visits shards in long runs: a few shards side by side, each from a keyed
@@ -188,15 +201,19 @@ type mixer struct {
 func (m *mixer) permute(x uint64) uint64 { return m.network.permute(&m.keys, x) }
 func (m *mixer) invert(x uint64) uint64  { return m.network.invert(&m.keys, x) }
 
-// mix is the permutation of window k of the group, which has n samples. Its keys are
-// derived from the epoch's and the window.
-func (o *blockedOrder) mix(e *blockedEpoch, g *group, k, n int64) *mixer {
-	m := &mixer{network: newNetwork(uint64(n)), keys: e.keys}
-	id := round(uint64(g.start), e.keys[1]) + uint64(k)
+// mixerOf is the permutation of n places whose keys are derived from an epoch's and an id.
+func mixerOf(n uint64, keys *roundKeys, id uint64) mixer {
+	m := mixer{network: newNetwork(n)}
 	for i := range m.keys {
-		m.keys[i] = round(id, m.keys[i])
+		m.keys[i] = round(id, keys[i])
 	}
 	return m
+}
+
+// mix is the permutation of window k of the group, which has n samples.
+func (o *blockedOrder) mix(e *blockedEpoch, g *group, k, n int64) *mixer {
+	m := mixerOf(uint64(n), &e.keys, round(uint64(g.start), e.keys[1])+uint64(k))
+	return &m
 }
 
 // epoch is the order of the shards in an epoch. Only the last one is cached: two

@@ -19,6 +19,9 @@ func (m *Manifest) Differences(was *Manifest) (d schemas.Differences) {
 			break
 		}
 	}
+	for i := range min(len(m.Sets), len(was.Sets)) {
+		d.Add(fmt.Sprintf("set %d", i), m.Sets[i], was.Sets[i])
+	}
 	for i := range max(len(m.Shards), len(was.Shards)) {
 		is, other := shardAt(m, i), shardAt(was, i)
 		if is == other {

@@ -22,7 +22,8 @@
 //	index      where each sample of a folder or of shards is stored; cached on disk
 //	sidecar    the manifest that Pack writes next to its shards
 //	order      the permutation of [0, n) that an epoch follows: global (order.go) or
-//	           blocked (blocked.go), which reads shards in long runs
+//	           blocked (blocked.go), which reads shards in long runs; of a mixture,
+//	           which draws from several sets by weight, mixorder.go
 //	position   where in the order a sample is visited
 //	store      opens files: local, s3://, gs://, https://, with a cache of remote files
 //	stamp      size, time, last change (of a local file: inode and ctime) and version
@@ -42,6 +43,7 @@
 //	aircraft, cars,                                              cars and flowers: MAT-files (package mat)
 //	flowers, caltech101                                          caltech101: drawn, 30 a class
 //	voc2007               voc.go      JPEG files                 ImageSets; XML, several an image (MultiLabel)
+//	mix                   mix.go      those of several sets      the sets, in their order; classes by name
 //
 // # One more format
 //

@@ -203,7 +203,17 @@ func fixtures(t *testing.T) []fixture {
 		want: []schemas.Sample{{Label: 0, Data: pngs}, {Label: 0, Data: webp}, {Label: 1, Data: jpg}},
 	}
 	nested.write = func(t *testing.T, dir string) { writeTree(t, dir, ilsvrcFiles(t, nested.want)) }
-	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested}
+	mixed := fixture{name: "mix", file: "photos/cat/0001.jpg", flip: 40, names: 12, want: append([]schemas.Sample{}, files...), open: byURI("mix", "sets.yaml")}
+	for _, s := range grays {
+		s.Label += 2 // after cat and dog
+		mixed.want = append(mixed.want, s)
+	}
+	mixed.write = func(t *testing.T, dir string) {
+		folder.write(t, filepath.Join(dir, "photos"))
+		plain.write(t, filepath.Join(dir, "digits"))
+		writeTree(t, dir, map[string][]byte{"sets.yaml": []byte("sets:\n- {data: 'folder:photos', name: photos}\n- {data: 'mnist:digits', name: digits}\n")})
+	}
+	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested, mixed}
 }
 
 // writeTree writes files and sets their times an hour back: an index trusts no

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -250,4 +251,29 @@ func keysOf(t *testing.T, src Source) []string {
 		out = append(out, fmt.Sprint(s.Key, " ", s.Label))
 	}
 	return out
+}
+
+// A data URI is made absolute, with what it says beside the place.
+func TestAbsolute(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.Mkdir("a?train=x", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for uri, want := range map[string]string{
+		"folder:d":                    "folder:" + dir + "/d",
+		"folder:d/?train=../x&test=.": "folder:" + dir + "/d?train=../x&test=.",
+		"folder:a?train=x":            "folder:" + dir + "/a?train=x",
+		"wds:d/x-?.tar":               "wds:" + dir + "/d/x-?.tar",
+		"wds:d/?.tar":                 "wds:" + dir + "/d/?.tar",
+		"dtd:d?fold=3":                "dtd:" + dir + "/d?fold=3",
+		"folder:s3://b/k?train=x":     "folder:s3://b/k?train=x",
+		"fashion-mnist:":              "fashion-mnist:",
+		"mix:sets.yaml":               "mix:" + dir + "/sets.yaml",
+		"mix:1*folder:d?train=x+2*wds:{0..9}.tar": "mix:1*folder:" + dir + "/d?train=x+2*wds:" + dir + "/{0..9}.tar",
+	} {
+		if got, err := Absolute(uri); err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", uri, got, err, want)
+		}
+	}
 }

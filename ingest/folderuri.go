@@ -56,6 +56,26 @@ func WithParameters(uri, parameters string) (string, error) {
 	return scheme + ":" + dir + "?" + strings.Join(parts, "&"), nil
 }
 
+// Absolute makes the place of a data URI absolute: a worker of the farm may run in
+// another folder. Errors wrap ErrUnavailable.
+func Absolute(uri string) (string, error) {
+	scheme, place, ok := strings.Cut(uri, ":")
+	if !ok || place == "" {
+		return uri, nil
+	}
+	parameters, absolute := "", store.Abs
+	if scheme == "mix" {
+		absolute = absoluteMix
+	} else {
+		place, parameters = CutParameters(place)
+	}
+	abs, err := absolute(place)
+	if err != nil {
+		return "", errs.New("data", uri, "give an absolute path", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	return scheme + ":" + abs + parameters, nil
+}
+
 // escapeParameter escapes what would end a parameter or the place.
 func escapeParameter(s string) string {
 	return strings.NewReplacer("%", "%25", "&", "%26", "?", "%3F").Replace(s)

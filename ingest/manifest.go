@@ -20,6 +20,9 @@ type Manifest struct {
 	// Reading says which members of tars are the images and the labels, where it is not
 	// as usual: "image=input&label=json.label".
 	Reading string `json:"reading,omitempty"`
+
+	// Sets are those of a mixture, in the order of their samples; empty for other data.
+	Sets []MixedSet `json:"sets,omitempty"`
 }
 
 // Shard is a unit of content: a tar, one file of a binary set, or one class
@@ -74,5 +77,9 @@ func (m *Manifest) ShardSamples() []int64 {
 
 // Spec describes the data set in a run spec.
 func (m *Manifest) Spec() schemas.DatasetSpec {
-	return schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples}
+	d := schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples}
+	for _, set := range m.Sets {
+		d.Mix = append(d.Mix, set.MixedSet)
+	}
+	return d
 }

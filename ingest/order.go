@@ -122,14 +122,16 @@ func round(x, k uint64) uint64 {
 	return x ^ x>>31
 }
 
-// keys are the round keys of an epoch. Only those of the last epoch are cached: two
+func (o *Order) keys(epoch int64) *epochKeys { return cachedKeys(&o.cache, orderTag, o.seed, epoch) }
+
+// cachedKeys are the round keys of an epoch. Only those of the last epoch are cached: two
 // alternate briefly around an epoch's end, and deriving them takes three hashes.
-func (o *Order) keys(epoch int64) *epochKeys {
-	if k := o.cache.Load(); k != nil && k.epoch == epoch {
+func cachedKeys(cache *atomic.Pointer[epochKeys], tag string, seed uint64, epoch int64) *epochKeys {
+	if k := cache.Load(); k != nil && k.epoch == epoch {
 		return k
 	}
-	k := &epochKeys{epoch: epoch, k: deriveKeys(orderTag, o.seed, epoch)}
-	o.cache.Store(k)
+	k := &epochKeys{epoch: epoch, k: deriveKeys(tag, seed, epoch)}
+	cache.Store(k)
 	return k
 }
 

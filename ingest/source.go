@@ -23,7 +23,8 @@ type Source interface {
 	// Manifest describes the data by content. It is shared: do not change it.
 	Manifest() *Manifest
 
-	// Len is the number of samples n; ids are 0 ≤ id < n.
+	// Len is the number of samples n; ids are 0 ≤ id < n. A mixture has more, which stand
+	// for sample id mod n (mixorder.go).
 	Len() int64
 
 	// Read fills dst with sample id. dst.Data is grown if its capacity is too

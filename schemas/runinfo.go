@@ -25,6 +25,8 @@ type RunInfo struct {
 type RunData struct {
 	Classes    int    `json:"classes"`     // named ones
 	PassedOver Survey `json:"passed_over"` // by the data's reader; null where it is not known
+	// Sets are the names of a mixture's sets, in the order of the spec's Mix.
+	Sets []string `json:"sets,omitempty"`
 }
 
 // ParseRunInfo reads a RunInfo that came over the wire or from a file, and checks it. It

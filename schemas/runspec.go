@@ -74,6 +74,38 @@ type DatasetSpec struct {
 	// They are set only for orders that need them, so that the spec alone determines
 	// the order.
 	ShardSamples []int64 `json:"shard_samples,omitempty"`
+
+	// Mix are the sets of a mixture, in the order of ids; empty for other data. Samples is
+	// then the number of all of them, and of the draws of an epoch.
+	Mix []MixedSet `json:"mix,omitempty"`
+}
+
+// MixedSet is one set of a mixture.
+type MixedSet struct {
+	Samples int64 `json:"samples"`
+	Draws   int64 `json:"draws"` // from it, in an epoch
+}
+
+// Repeats is R: ids of samples are below R·Samples. Id i is sample i mod Samples; an epoch
+// that visits a sample of a mixture again does so under another of its ids, so that other
+// views are drawn.
+func (d *DatasetSpec) Repeats() int64 {
+	most := int64(1)
+	for _, m := range d.Mix {
+		most = max(most, m.repeats())
+	}
+	return most
+}
+
+// HasID reports whether a sample has that id.
+func (d *DatasetSpec) HasID(id int64) bool { return id >= 0 && id < d.Samples*d.Repeats() }
+
+// repeats is how many of the set's own epochs an epoch of the mixture may touch.
+func (m MixedSet) repeats() int64 {
+	if m.Draws%m.Samples == 0 {
+		return m.Draws / m.Samples // as many, whole ones
+	}
+	return (m.Draws+m.Samples-2)/m.Samples + 1
 }
 
 // Steps is the number of steps of the whole run.

@@ -19,7 +19,7 @@ const NoLabel int32 = -1
 // Sample is one undecoded image of the data set: what ingest returns and augment
 // takes.
 type Sample struct {
-	ID    int64  // position in the manifest, 0 ≤ ID < number of samples
+	ID    int64  // position in the manifest, 0 ≤ ID < number of samples n; of a mixture, modulo n
 	Key   string // name within the data set, for messages: "train/cat/0001.jpg"
 	Label int32  // class, for evaluation only; NoLabel if it has none
 

@@ -3,6 +3,7 @@ package schemas_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +113,26 @@ func TestRunSpecValidate(t *testing.T) {
 		"same name":        {func(s *schemas.RunSpec) { s.Views[1].Name = "weak" }, errs.ErrUsage, "weak"},
 		"no role":          {func(s *schemas.RunSpec) { s.Views[1].Role = "" }, errs.ErrUsage, "role"},
 		"chunk over batch": {func(s *schemas.RunSpec) { s.ChunkSamples = 101 }, errs.ErrUsage, "chunk_samples"},
-		"on_error":         {func(s *schemas.RunSpec) { s.OnError = "skip" }, errs.ErrUsage, "skip"},
+		"mixture": {func(s *schemas.RunSpec) {
+			s.Dataset.Mix = []schemas.MixedSet{{Samples: 900, Draws: 500}, {Samples: 100, Draws: 400}}
+		}, errs.ErrUsage, "1000 samples and 900 draws"},
+		"empty set": {func(s *schemas.RunSpec) {
+			s.Dataset.Mix = []schemas.MixedSet{{Samples: 1000, Draws: 500}, {Samples: 0, Draws: 500}}
+		}, errs.ErrUsage, "dataset.mix[1].samples"},
+		"set without a draw": {func(s *schemas.RunSpec) {
+			s.Dataset.Mix = []schemas.MixedSet{{Samples: 500, Draws: 1000}, {Samples: 500, Draws: 0}}
+		}, errs.ErrUsage, "dataset.mix[1].draws"},
+		"sets beyond 64 bits": {func(s *schemas.RunSpec) {
+			s.Dataset.Mix = []schemas.MixedSet{{Samples: 1 << 62, Draws: 500}, {Samples: 1 << 62, Draws: 500}}
+		}, errs.ErrUsage, "dataset.mix[0].samples"},
+		"ids beyond 64 bits": {func(s *schemas.RunSpec) {
+			s.Dataset.Samples = 1 << 40
+			s.Dataset.Mix = []schemas.MixedSet{{Samples: 1<<40 - 1, Draws: 1<<40 - 1<<30}, {Samples: 1, Draws: 1 << 30}}
+		}, errs.ErrUsage, "64 bits"},
+		"too many sets": {func(s *schemas.RunSpec) {
+			s.Dataset.Mix = slices.Repeat([]schemas.MixedSet{{Samples: 1, Draws: 1}}, schemas.MaxMixedSets+1)
+		}, errs.ErrUsage, "65 sets"},
+		"on_error": {func(s *schemas.RunSpec) { s.OnError = "skip" }, errs.ErrUsage, "skip"},
 	} {
 		s := validSpec()
 		tc.change(&s)

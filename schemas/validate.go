@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"resslt/schemas/errs"
@@ -19,6 +20,7 @@ const (
 	MaxSamples    = 1 << 48   // of a data set; products with a batch's rows fit int64
 	MaxSteps      = 1 << 48   // of a run, as a whole
 	MaxShards     = 1_000_000 // of a data set whose order needs their sizes
+	MaxMixedSets  = 64        // of a mixture: one is looked for among them for every sample
 	MaxPolicy     = 256 << 10 // bytes; what package augment parses at most
 	MaxSpecBytes  = 6 << 20   // of the JSON: a message of the broker's 8 MiB with room to spare
 	MaxDataURI    = 32 << 10  // bytes
@@ -176,6 +178,29 @@ func (s *RunSpec) checkBytes(c *checker) {
 		fmt.Sprintf("give at most %d: a batch has at most %d GiB", MaxBatchBytes/max(1, s.SampleBytes()), MaxBatchBytes>>30))
 }
 
+// checkMix checks that the sets of a mixture add up, and that ids stay within 64 bits.
+func (s *RunSpec) checkMix(c *checker) {
+	sets := s.Dataset.Mix
+	if len(sets) == 0 {
+		return
+	}
+	c.limit(len(sets) <= MaxMixedSets, "dataset.mix", fmt.Sprintf("has %d sets", len(sets)), fmt.Sprintf("give at most %d", MaxMixedSets))
+	const hint = "index the data set again"
+	var samples, draws int64
+	for i, m := range sets {
+		at := fmt.Sprintf("dataset.mix[%d]", i)
+		c.within(at+".samples", m.Samples, MaxSamples, "a set is a part of the data")
+		c.within(at+".draws", m.Draws, MaxSamples, "a set has its share of an epoch")
+		if !c.ok() {
+			return
+		}
+		samples, draws = min(samples, MaxSamples)+m.Samples, min(draws, MaxSamples)+m.Draws
+	}
+	n := s.Dataset.Samples
+	c.want(samples == n && draws == n, "dataset.mix", fmt.Sprintf("adds up to %d samples and %d draws, not to %d of either", samples, draws, n), hint)
+	c.want(c.ok() && s.Dataset.Repeats() <= math.MaxInt64/n, "dataset.mix", "draws from a small set so often that ids take more than 64 bits", "raise the smallest weight")
+}
+
 // checkOrder checks the order, and that it has the shards that it needs.
 func (s *RunSpec) checkOrder(c *checker) {
 	shards := s.Dataset.ShardSamples
@@ -189,7 +214,8 @@ func (s *RunSpec) checkOrder(c *checker) {
 		return
 	}
 	c.want(order.String() == s.Order, "order", fmt.Sprintf("is %.60q", s.Order), "write it as "+order.String())
-	if order.Blocked {
+	s.checkMix(c)
+	if order.Blocked && c.ok() {
 		var n int64
 		for _, shard := range shards {
 			if n += shard; shard < 0 || shard > s.Dataset.Samples || n > s.Dataset.Samples {

@@ -20,6 +20,7 @@ type Summary struct {
 	// PassedOver is what the data set's reader passed over, by reason. It is null where this
 	// process had no need of the data: in a replay of pixels.
 	PassedOver   schemas.Survey `json:"passed_over"`
+	Mix          []MixedSet     `json:"mix,omitempty"` // the sets of a mixture
 	Epochs       int64          `json:"epochs"`
 	Steps        int64          `json:"steps"`
 	BatchSize    int            `json:"batch_size"`
@@ -99,6 +100,13 @@ type EvaluatedSplit struct {
 	Skipped    int64          `json:"skipped"` // images that cannot be decoded
 	// SkippedImages are the first MaxReplaced of them.
 	SkippedImages []Replaced `json:"skipped_images,omitempty"`
+}
+
+// MixedSet is one set of a mixture, and how many samples the run has drawn from it.
+type MixedSet struct {
+	Name string `json:"name"`
+	schemas.MixedSet
+	Drawn int64 `json:"drawn"`
 }
 
 // summary is that of a session that has ended.

@@ -121,7 +121,7 @@ func (c *Chunk) Check(spec *schemas.RunSpec) error {
 		if int(s) != lo+i {
 			return bad("row %d has slot %d instead of %d", i, s, lo+i)
 		}
-		if c.Samples[i] < 0 || c.Samples[i] >= spec.Dataset.Samples || c.Planned[i] < 0 || c.Planned[i] >= spec.Dataset.Samples {
+		if !spec.Dataset.HasID(c.Samples[i]) || !spec.Dataset.HasID(c.Planned[i]) {
 			return bad("row %d has a sample outside the data set", i)
 		}
 		r := c.Reasons[i]

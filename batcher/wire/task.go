@@ -13,7 +13,7 @@ import (
 )
 
 // Order says which sample an index of an epoch has, 0 ≤ index <
-// Dataset.Samples. It is a pure function of the run spec, a permutation in every
+// Dataset.Samples. It is a pure function of the run spec, without the same id twice in an
 // epoch, and safe for concurrent use.
 type Order interface {
 	At(epoch, index int64) int64
@@ -116,7 +116,7 @@ func DecodeTask(spec *schemas.RunSpec, specDigest string, subject string, header
 	}
 	epoch, base := step/spec.StepsPerEpoch, (step%spec.StepsPerEpoch)*int64(spec.BatchSize)
 	for i := range t.Rows {
-		if int(slots[i]) != lo+i || indices[i] != base+int64(lo+i) || samples[i] < 0 || samples[i] >= spec.Dataset.Samples {
+		if int(slots[i]) != lo+i || indices[i] != base+int64(lo+i) || !spec.Dataset.HasID(samples[i]) {
 			return fail(errs.Because(errs.ErrCorrupt, fmt.Sprintf("row %d asks for slot %d, index %d, sample %d", i, slots[i], indices[i], samples[i])))
 		}
 		t.Rows[i] = TaskRow{Slot: slots[i], Sample: samples[i], Index: indices[i], Epoch: epoch}

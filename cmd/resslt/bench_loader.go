@@ -97,7 +97,7 @@ func (o *loaderBench) run(ctx context.Context, stderr io.Writer) (*loaderReport,
 	if err := override(r, o.data, append(o.set, o.splits...)); err != nil {
 		return nil, err
 	}
-	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
+	if r.Data, err = ingest.Absolute(r.Data); err != nil {
 		return nil, err
 	}
 	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: cli.Progress(stderr, "indexing")})

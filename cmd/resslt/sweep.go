@@ -209,7 +209,7 @@ func (s *sweepCell) resolve(f *sweepFlags) error {
 	if s.recipe, err = loadRecipe(s.Recipe, f.data, s.set); err != nil {
 		return err
 	}
-	if s.recipe.Data, err = pipeline.Absolute(s.recipe.Data); err != nil {
+	if s.recipe.Data, err = ingest.Absolute(s.recipe.Data); err != nil {
 		return err
 	}
 	return train.Check(s.recipe)

@@ -29,7 +29,11 @@ func DatasetOf(src ingest.Source) *Dataset {
 
 // Run is what is said of the data where a run is.
 func (d *Dataset) Run() *schemas.RunData {
-	return &schemas.RunData{Classes: len(d.Classes), PassedOver: d.PassedOver}
+	run := &schemas.RunData{Classes: len(d.Classes), PassedOver: d.PassedOver}
+	for _, set := range d.Sets {
+		run.Sets = append(run.Sets, set.Name)
+	}
+	return run
 }
 
 // Keep writes the file to a folder.

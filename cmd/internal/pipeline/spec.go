@@ -9,7 +9,6 @@ import (
 	"resslt/augment"
 	"resslt/cmd/internal/cores"
 	"resslt/ingest"
-	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/schemas/bounded"
 	"resslt/schemas/bounded/boundedyaml"
@@ -55,21 +54,6 @@ func presets() string {
 		}
 	}
 	return strings.Join(append(names, "table4-…"), ", ")
-}
-
-// Absolute makes the place of a data URI absolute: a worker of the farm may run in
-// another folder.
-func Absolute(uri string) (string, error) {
-	scheme, place, ok := strings.Cut(uri, ":")
-	if !ok || place == "" {
-		return uri, nil
-	}
-	place, parameters := ingest.CutParameters(place)
-	abs, err := store.Abs(place)
-	if err != nil {
-		return "", errs.New("data", uri, "give an absolute path", errs.BecauseErr(errs.ErrUnavailable, err))
-	}
-	return scheme + ":" + abs + parameters, nil
 }
 
 // Host is what a recipe takes from this machine and build, for a process with these

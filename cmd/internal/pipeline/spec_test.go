@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -45,29 +44,6 @@ func TestCheckViews(t *testing.T) {
 			t.Errorf("%v of %s: %v", c.set, c.format, err)
 		case c.says != "" && (!errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), c.says)):
 			t.Errorf("%v of %s: %v, want a usage error that says %q", c.set, c.format, err, c.says)
-		}
-	}
-}
-
-// A data URI is made absolute, with what it says beside the place.
-func TestAbsolute(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	if err := os.Mkdir("a?train=x", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for uri, want := range map[string]string{
-		"folder:d":                    "folder:" + dir + "/d",
-		"folder:d/?train=../x&test=.": "folder:" + dir + "/d?train=../x&test=.",
-		"folder:a?train=x":            "folder:" + dir + "/a?train=x",
-		"wds:d/x-?.tar":               "wds:" + dir + "/d/x-?.tar",
-		"wds:d/?.tar":                 "wds:" + dir + "/d/?.tar",
-		"dtd:d?fold=3":                "dtd:" + dir + "/d?fold=3",
-		"folder:s3://b/k?train=x":     "folder:s3://b/k?train=x",
-		"fashion-mnist:":              "fashion-mnist:",
-	} {
-		if got, err := pipeline.Absolute(uri); err != nil || got != want {
-			t.Errorf("%s: %s, %v; want %s", uri, got, err, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package runreport
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"resslt/cmd/internal/report"
@@ -31,8 +32,28 @@ func counted(n int64, one, many string) string {
 // listed are the rows that a table of samples shows; summary.json has more.
 const listed = 20
 
-// dataTables are the samples that cannot be decoded, and the files that were passed over.
+// mixTable is what was drawn from each set of a mixture.
+func mixTable(sum *train.Summary) (out []report.Table) {
+	t := report.Table{
+		Title: "Mixture", Columns: []string{"set", "samples", "share of the draws", "drawn", "passes over the set"},
+		Caption: "A set's samples are all visited once before any of them is again.",
+	}
+	for _, set := range sum.Mix {
+		t.Rows = append(t.Rows, []string{
+			set.Name, fmt.Sprint(set.Samples), percent(100 * float64(set.Draws) / float64(sum.Images)), fmt.Sprint(set.Drawn),
+			strconv.FormatFloat(float64(set.Drawn)/float64(set.Samples), 'f', 2, 64),
+		})
+	}
+	if len(t.Rows) > 0 {
+		out = append(out, t)
+	}
+	return out
+}
+
+// dataTables are a mixture's sets, the samples that cannot be decoded, and the files that were
+// passed over.
 func dataTables(sum *train.Summary) (out []report.Table) {
+	out = mixTable(sum)
 	if n := min(len(sum.Replaced), listed); n > 0 {
 		t := report.Table{
 			Title: "Samples that cannot be decoded", Columns: []string{"sample", "file", "why", "times replaced"},

@@ -44,7 +44,7 @@ func MakePlan(ctx context.Context, o *Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
+	if r.Data, err = ingest.Absolute(r.Data); err != nil {
 		return nil, err
 	}
 	r.Engine = cmp.Or(r.Engine, pipeline.Host(cores.Here(), r.Data).Engine)

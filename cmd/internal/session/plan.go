@@ -98,7 +98,7 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 		return err
 	}
 	var err error
-	if r.Data, err = pipeline.Absolute(r.Data); err != nil {
+	if r.Data, err = ingest.Absolute(r.Data); err != nil {
 		return err
 	}
 	if err := torch.Open(""); err != nil {

@@ -81,11 +81,26 @@ func replacedLine(samples []train.Replaced, total, of, different int64, file str
 func (l *leader) summarize(ctx context.Context, sum *train.Summary) {
 	if d := l.plan.data; d != nil {
 		sum.Classes, sum.PassedOver = d.Classes, d.PassedOver
+		sum.Mix = mixed(&l.plan.Spec, d.Sets, l.replaced.step())
 	}
 	if samples, total, different := l.replaced.list(train.MaxReplaced); total > 0 {
 		sum.Replaced, sum.SamplesReplaced, sum.SamplesUndecodable = samples, total, different
 		l.names.find(ctx, pointers(sum.Replaced))
 	}
+}
+
+// mixed says how much the steps before one have drawn from each set of a mixture; nil for other
+// data.
+func mixed(spec *schemas.RunSpec, names []string, step int64) (out []train.MixedSet) {
+	drawn := ingest.MixDrawn(spec, step)
+	for c, n := range drawn {
+		set := train.MixedSet{MixedSet: spec.Dataset.Mix[c], Drawn: n}
+		if c < len(names) {
+			set.Name = names[c]
+		}
+		out = append(out, set)
+	}
+	return out
 }
 
 // passedOver is a survey as a summary has it: [] where nothing was passed over.

@@ -132,7 +132,7 @@ func runOptions(o *Options, p *Plan) runs.Options {
 		Priority: o.Priority, MaxAckPending: o.MaxWorkers, SleepAfter: o.SleepAfter, Replicas: o.Replicas,
 	}
 	if d := p.data; d != nil {
-		opts.Data = &schemas.RunData{Classes: d.Classes, PassedOver: d.PassedOver.Largest(keptReasons)}
+		opts.Data = &schemas.RunData{Classes: d.Classes, PassedOver: d.PassedOver.Largest(keptReasons), Sets: d.Sets}
 	}
 	if p.Stream {
 		opts.Storage, opts.MaxBytes = runs.StorageFile, runs.RecordingBytes(&p.Spec)
