@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop bench-loaders
+.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop bench-loaders
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -241,6 +241,11 @@ interop: setup build ## docs/wire.md's reader by nats-py, exports in timm, featu
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
 	RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -timeout 30m \
 		-run 'PythonReader|TimmLoads|ParquetReaders' ./cmd/internal/access ./cmd/resslt
+
+docs-test: setup-test build ## every command and Python block of README, docs and the help's examples, as it stands: minutes; a virtual environment of gigabytes
+	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
+	RESSLT_DOCS=all RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) \
+		$(GO) test -count=1 -v -timeout 60m -run 'Documents|Examples|LoadPy' ./cmd/resslt
 
 SUITE   ?= trixie
 KIND    ?= cpu

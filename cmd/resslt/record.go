@@ -98,7 +98,7 @@ func newRecordExportCommand() *cobra.Command {
 		Use:   "export SOURCE --out FOLDER",
 		Short: "copy recorded steps into sealed Arrow files that any Arrow reads",
 		Example: `  resslt record export stream:first --out kept --steps 0-99
-  resslt record export runs/quickstart --out kept`,
+  resslt record export runs/pixels --out kept             # of a run with --record pixels`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if out == "" {

@@ -14,9 +14,10 @@ func newRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "pre-train and evaluate in one process: workers, broker and trainer together",
 		Example: `  resslt run --recipe quickstart
-  resslt run --recipe quickstart --data folder:my/images --set image_size=32
+  resslt run --recipe quickstart --data folder:my/images --set image_size=32 --out runs/own
+  resslt run --recipe smoke --record pixels --out runs/pixels
   resslt run --recipe cifar10 --data cifar10:data/cifar10 --out runs/c10 --resume
-  resslt run --recipe cifar10 --dry-run
+  resslt run --recipe quickstart --dry-run
   resslt run --recipe cifar10 --listen 127.0.0.1:4222     # augmentd workers may help`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := session.RefuseRanks("resslt run"); err != nil {
