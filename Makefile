@@ -36,7 +36,9 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE    ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%F 2>/dev/null)
 STATE   ?= $(shell [ -z "$$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || echo dirty)
 STAMP   := resslt/cmd/internal/version
-LDFLAGS  = $(if $(VERSION),-X $(STAMP).number=$(VERSION)) -X $(STAMP).commit=$(COMMIT) -X $(STAMP).date=$(DATE) -X $(STAMP).state=$(STATE)
+# Programs are built without symbols for a debugger, a third smaller: make build STRIP= keeps them.
+STRIP   ?= -s -w
+LDFLAGS  = $(STRIP) $(if $(VERSION),-X $(STAMP).number=$(VERSION)) -X $(STAMP).commit=$(COMMIT) -X $(STAMP).date=$(DATE) -X $(STAMP).state=$(STATE)
 
 build: $(SHIM) ## build bin/resslt, bin/augmentd and the libtorch shim
 	$(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/ ./cmd/resslt ./cmd/augmentd
@@ -61,7 +63,7 @@ BUNDLE = $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
 bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
-	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "-s -w $(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
+	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
 	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"resslt/schemas"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -86,15 +87,9 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 	}
 	from := src.Manifest()
 	opt = opt.applyDefaults(from.Split)
-	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
+	undo, err := durable.Folder(opt.Dir)
+	if err != nil {
 		return nil, fileError(op, opt.Dir, packHint, err)
-	}
-	if err := clearPack(src, opt); err != nil {
-		return nil, err
-	}
-	p := &packer{src: src, n: src.Len(), progress: opt.Progress, most: opt.ShardBytes}
-	if opt.Shuffle {
-		p.order = NewOrder(opt.Seed, p.n)
 	}
 	var written []string
 	defer func() {
@@ -102,8 +97,16 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 			for _, path := range written {
 				os.Remove(path) // err is the one to report
 			}
+			undo()
 		}
 	}()
+	if err := clearPack(src, opt); err != nil {
+		return nil, err
+	}
+	p := &packer{src: src, n: src.Len(), progress: opt.Progress, most: opt.ShardBytes}
+	if opt.Shuffle {
+		p.order = NewOrder(opt.Seed, p.n)
+	}
 	m = &Manifest{Format: "wds", Split: from.Split, Classes: from.Classes}
 	for i := 0; p.next < p.n; i++ {
 		name := fmt.Sprintf("%s-%06d.tar", opt.Prefix, i)

@@ -13,6 +13,7 @@ import (
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/wire"
+	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 )
 
@@ -29,11 +30,20 @@ func isDamage(err error) bool {
 func Export(ctx context.Context, source Source, o Options, progress func(step int64)) (err error) {
 	steps := o.Pixels
 	o.From = steps.From
+	undo, err := durable.Folder(o.Dir)
+	if err != nil {
+		return diskError(o.Dir, err)
+	}
 	r, err := New(o)
 	if err != nil {
+		undo()
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() {
+		if err = errors.Join(err, r.Close()); err != nil {
+			undo() // nothing is in it where the first chunk was not to be had
+		}
+	}()
 	for step := steps.From; step < steps.To; step++ {
 		for index := range source.Spec().Chunks() {
 			c, err := source.Chunk(ctx, step, index)

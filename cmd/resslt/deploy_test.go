@@ -67,3 +67,29 @@ func known(t *testing.T, c *cobra.Command, file, call string) {
 		}
 	}
 }
+
+// Containers run as a user without a home: each says where the indexes of data sets go, a folder
+// that it can write to.
+func TestDeployHasCache(t *testing.T) {
+	for file, programs := range map[string]int{"Dockerfile": 2, "compose.yaml": 1, "kubernetes/train.yaml": 1, "kubernetes/pytorchjob.yaml": 1} {
+		raw, err := os.ReadFile(filepath.Join("../../deploy", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(regexp.MustCompile(`XDG_CACHE_HOME[=:]|XDG_CACHE_HOME, value:`).FindAll(raw, -1)); n != programs {
+			t.Errorf("%s names a cache for %d programs of %d", file, n, programs)
+		}
+	}
+	// The same as a process: no home, another user's folder to be in.
+	needTorch(t)
+	needData(t)
+	cache := t.TempDir()
+	c := command(t, "resslt", "shards", "ls", "--data", badPictures(t))
+	c.Env = append(c.Env, "HOME=/", "RESSLT_CACHE_DIR=", "XDG_CACHE_HOME="+cache)
+	if o := c.run(); o.code != 0 || strings.Contains(o.stderr, "index") {
+		t.Errorf("exit %d: %s", o.code, o.stderr)
+	}
+	if found, err := filepath.Glob(filepath.Join(cache, "resslt", "index", "*")); err != nil || len(found) == 0 {
+		t.Errorf("no index in XDG_CACHE_HOME: %v", err)
+	}
+}

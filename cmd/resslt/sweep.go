@@ -104,6 +104,7 @@ func sweep(c *cobra.Command, f sweepFlags) error {
 		return err
 	}
 	defer folder.Close()
+	folder.Use()
 	book, err := openSweepBook(f.out, table, cells)
 	if err != nil {
 		return err

@@ -84,6 +84,42 @@ func fill(w io.Writer) error {
 	return write("rest")(full)
 }
 
+// What is refused leaves no folder, and takes none that was there or is in use.
+func TestFolderIsUndone(t *testing.T) {
+	top := t.TempDir()
+	there := func(path string) bool { _, err := os.Lstat(filepath.Join(top, path)); return err == nil }
+	undo, err := durable.Folder(filepath.Join(top, "a/b/c"))
+	if err != nil || !there("a/b/c") {
+		t.Fatal(err)
+	}
+	undo()
+	if there("a") || !there(".") {
+		t.Error("a stays, or the folder that was there does not")
+	}
+	first, err := durable.Folder(filepath.Join(top, "a/b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := durable.Folder(filepath.Join(top, "a/b/d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first() // while another uses it
+	if !there("a/b/d") {
+		t.Error("a folder in use is removed")
+	}
+	second()
+	if !there("a/b") || there("a/b/d") {
+		t.Error("another's folder is removed, or one's own stays")
+	}
+	if err := os.WriteFile(filepath.Join(top, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if undo, err := durable.Folder(filepath.Join(top, "file/x")); err == nil || undo == nil {
+		t.Error("a file is a folder")
+	}
+}
+
 // A folder's places are checked before there is a folder, and before there is something in it.
 func TestCheckIn(t *testing.T) {
 	dir := t.TempDir()

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,8 +172,8 @@ type Input interface{ Stats() stream.Stats }
 func NewTrainer(r prometheus.Registerer, run *runs.Run, input Input) *Trainer {
 	t := &Trainer{}
 	of := prometheus.Labels{"run": run.Name}
-	zero := 0.0
-	t.loss.Store(&zero)
+	none := math.NaN() // 0 would be a collapse
+	t.loss.Store(&none)
 	t.phases.Store(&train.Phases{})
 	t.step.Store(input.Stats().Next)
 	gauge(r, "resslt_trainer_step", of, func() float64 { return float64(t.step.Load()) })
@@ -208,13 +209,14 @@ func NewTrainer(r prometheus.Registerer, run *runs.Run, input Input) *Trainer {
 	return t
 }
 
-// Observe records a finished step and its number of samples; loss is the last logged
-// one.
-func (t *Trainer) Observe(step int64, samples int, loss float64) {
+// Observe records a finished step and its number of samples.
+func (t *Trainer) Observe(step int64, samples int) {
 	t.step.Store(step)
 	t.samples.Add(int64(samples))
-	t.loss.Store(&loss)
 }
+
+// ObserveLoss records the loss of a step that was logged.
+func (t *Trainer) ObserveLoss(loss float64) { t.loss.Store(&loss) }
 
 // ObservePhases records the durations of a logged step's phases.
 func (t *Trainer) ObservePhases(p train.Phases) { t.phases.Store(&p) }

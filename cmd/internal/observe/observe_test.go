@@ -9,6 +9,7 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -116,14 +117,18 @@ func TestMetrics(t *testing.T) {
 	if err := <-next; err != nil {
 		t.Fatal(err)
 	}
-	trainer.Observe(1, 10, 2.5)
+	trainer.Observe(1, 10)
+	if got := value(t, s, "resslt_trainer_loss"); !math.IsNaN(got) { // 0 would be a collapse
+		t.Errorf("the loss is %v before a step is logged", got)
+	}
+	trainer.ObserveLoss(2.5)
 	for step := int64(2); step <= 4; step++ {
 		batch, err := stream.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		batch.Release()
-		trainer.Observe(step, 10, 2.5)
+		trainer.Observe(step, 10)
 	}
 	for name, want := range map[string]float64{
 		"resslt_trainer_step": 4, "resslt_trainer_steps": 4, "resslt_trainer_samples_total": 40, "resslt_trainer_loss": 2.5,

@@ -107,7 +107,7 @@ func sweep(path string) {
 		return
 	}
 	defer lock.Close()
-	if take(lock) && sameFile(lock, at) {
+	if take(lock) && SameFile(lock, at) {
 		_ = remove(path) // another start tries again
 	}
 }
@@ -122,8 +122,8 @@ func private(path string) bool {
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
-// sameFile reports whether the open file is still the one of that name.
-func sameFile(f *os.File, path string) bool {
+// SameFile reports whether the open file is still the one of that name.
+func SameFile(f *os.File, path string) bool {
 	a, err := f.Stat()
 	if err != nil {
 		return false

@@ -14,6 +14,7 @@ import (
 	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runreport"
+	"resslt/cmd/internal/scratch"
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -24,27 +25,49 @@ import (
 type Folder struct {
 	dir  string
 	lock *os.File
+	made bool   // its lock is this process's: none was there
+	undo func() // removes the folder, where this process made it and nothing is in it
+	used bool   // it is a run's from now on
 }
 
 // LockFolder makes a folder and locks it: two processes in one folder would overwrite each
 // other's files. The caller closes it. It returns ErrUsage where another process has it.
 func LockFolder(dir string) (*Folder, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, folderError(dir, err)
+	for {
+		undo, err := durable.Folder(dir)
+		if err != nil {
+			return nil, folderError(dir, err)
+		}
+		path := filepath.Join(dir, ".lock")
+		_, err = os.Lstat(path)
+		made := errors.Is(err, fs.ErrNotExist)
+		lock, err := bounded.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			undo()
+			return nil, folderError(dir, err)
+		}
+		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			lock.Close()
+			return nil, errs.New("use folder", dir, "wait for it to end or choose another --out", errs.Because(errs.ErrUsage, "another run is writing there"))
+		}
+		if scratch.SameFile(lock, path) {
+			return &Folder{dir: dir, lock: lock, made: made, undo: undo}, nil
+		}
+		lock.Close() // another process has just removed it with its folder
 	}
-	f, err := bounded.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, folderError(dir, err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, errs.New("use folder", dir, "wait for it to end or choose another --out", errs.Because(errs.ErrUsage, "another run is writing there"))
-	}
-	return &Folder{dir, f}, nil
 }
 
-// Close unlocks the folder.
-func (f *Folder) Close() error { return f.lock.Close() }
+// Use keeps the folder: from now on it has a run's files.
+func (f *Folder) Use() { f.used = true }
+
+// Close unlocks the folder. One that was made for a run that did not begin is removed.
+func (f *Folder) Close() error {
+	if f.made && !f.used {
+		_ = os.Remove(f.lock.Name()) // then it stays, and does no harm
+		f.undo()
+	}
+	return f.lock.Close()
+}
 
 func folderError(dir string, err error) error {
 	return errs.New("use folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))

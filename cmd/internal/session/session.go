@@ -205,6 +205,7 @@ func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, 
 // begin sets an earlier run's files aside, prints the resolved recipe and writes it to the
 // folder, with the data's manifest, once everything that a run needs is there.
 func (l *leader) begin() error {
+	l.folder.Use()
 	if l.plan.Resume == nil {
 		to, err := l.folder.setAside()
 		if err != nil {

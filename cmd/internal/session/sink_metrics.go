@@ -91,8 +91,9 @@ func showing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, err
 		started: func(context.Context) error { m.enter(training); return nil },
 		step: func(p train.Progress) {
 			if t := m.trainer.Load(); t != nil {
-				t.Observe(p.Step, m.batch, p.Stats.Loss)
+				t.Observe(p.Step, m.batch)
 				if p.Logged {
+					t.ObserveLoss(p.Stats.Loss)
 					t.ObservePhases(p.Phases)
 				}
 			}

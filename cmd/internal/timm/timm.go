@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -112,10 +111,16 @@ func identity(n, in int64) []safetensors.Tensor {
 }
 
 // Write writes the folder of converted tensors, model.safetensors last: a folder with it is whole.
-func Write(dir string, tensors []safetensors.Tensor, info train.EncoderInfo, crop float64) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func Write(dir string, tensors []safetensors.Tensor, info train.EncoderInfo, crop float64) (err error) {
+	undo, err := durable.Folder(dir)
+	if err != nil {
 		return errs.New("export to", dir, "name a folder that can be made", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	net, p := networks[info.Backbone], PreprocessOf(info, crop)
 	if net.head > 0 {
 		p.Features = "forward_features(x).mean((2, 3))"
