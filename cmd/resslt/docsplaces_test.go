@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/png"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,12 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
 	"docs/weights.md": func(t *testing.T, dir string) {
 		encoderOfImageNet(t, dir)
 		writeClasses(t, filepath.Join(dir, "DIR"), 3, "cat", "dog")
+		if err := os.Mkdir(filepath.Join(dir, "r18"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"a.jpg", "b.jpg"} {
+			write(t, filepath.Join(dir, name), jpegFile(t, 40, 3))
+		}
 		const save = `import torch, torchvision
 net = torchvision.models.resnet18()
 torch.save({"state_dict": {"module.encoder_q." + k: v for k, v in net.state_dict().items()}}, "ressl-200.pth")
@@ -68,13 +75,16 @@ func writeClasses(t *testing.T, dir string, n int, classes ...string) {
 	}
 }
 
-// pngFile is a PNG of noise.
-func pngFile(t *testing.T, size int, seed uint64) []byte {
+// pngFile is a square PNG of noise.
+func pngFile(t *testing.T, size int, seed uint64) []byte { return pngOf(t, size, size, seed) }
+
+// pngOf is a PNG of noise.
+func pngOf(t *testing.T, w, h int, seed uint64) []byte {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	m := image.NewNRGBA(image.Rect(0, 0, size, size))
-	for p := range size * size {
-		m.SetNRGBA(p%size, p/size, color.NRGBA{uint8(rnd.Uint32()), uint8(rnd.Uint32()), uint8(rnd.Uint32()), 255})
+	m := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for p := range w * h {
+		m.SetNRGBA(p%w, p/w, color.NRGBA{uint8(rnd.Uint32()), uint8(rnd.Uint32()), uint8(rnd.Uint32()), 255})
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, m); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"resslt/cmd/internal/detectron2"
 	"resslt/cmd/internal/session"
 	"resslt/cmd/internal/timm"
+	"resslt/cmd/internal/torchvision"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -50,9 +52,9 @@ func newExportCommand() *cobra.Command {
 		Short: "weights for other programs: safetensors with torchvision's keys, or detectron2's form",
 		Long: `export writes the weights of one network of a run.
 
-torchvision   safetensors. The encoder has torchvision's keys and no classifier:
-              m.fc = torch.nn.Identity() (or m.classifier, where a network has
-              that) makes load_state_dict(strict=True) take it. The projector has
+torchvision   safetensors. The encoder has torchvision's keys and no classifier.
+              Beside it are load.py, which makes torchvision's network for it, of any
+              width and stem, and preprocess.json. The projector has
               an nn.Sequential's keys; all has backbone., projector. and
               predictor. before them.
 timm          a folder: model.safetensors with timm's keys, config.json and
@@ -109,11 +111,8 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	if o.format == "timm" {
-		if err := durable.CheckIn(o.out, timm.Files...); err != nil {
-			return err
-		}
-	} else if err := durable.Check(o.out); err != nil {
+	withCode := o.format == "torchvision" && o.want.Part == "encoder"
+	if err := o.checkOut(withCode); err != nil {
 		return err
 	}
 	from, err := weightsFile(o.checkpoint, o.want)
@@ -137,7 +136,12 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if ok || o.infoGiven {
 		e.Encoder = &o.info
 	}
+	undo, err := durable.Folder(filepath.Dir(o.out))
+	if err != nil {
+		return durable.Error(o.out, err)
+	}
 	if tensors, err = o.write(tensors, e.Encoder != nil); err != nil {
+		undo()
 		return err
 	}
 	e.Tensors, e.SHA256 = len(tensors), safetensors.Digest(tensors)
@@ -145,6 +149,17 @@ func (o *exportOptions) export(stdout io.Writer) error {
 		e.Bytes += int64(len(t.Data))
 	}
 	fmt.Fprintf(stdout, "%s %s of %s: %d tensors, %.1f MB, in %s\n", e.Network, e.Part, from, e.Tensors, float64(e.Bytes)/1e6, o.out)
+	if withCode && e.Encoder != nil {
+		crop := session.ProbeView(o.info.Stem).Fraction
+		if err := torchvision.Write(o.out, o.info, crop); err != nil {
+			return err
+		}
+		p := timm.PreprocessOf(o.info, crop)
+		fmt.Fprintf(stdout, "beside it: load.py (%s, width %d, %s stem, for PyTorch) and preprocess.json; its images: resize %d, crop %d, mean %.3f, std %.3f: others give other features\n",
+			o.info.Backbone, o.info.Width, o.info.Stem, p.ResizeSize, p.CropSize, p.Mean, p.Std)
+	} else if withCode {
+		fmt.Fprintln(stdout, "no load.py: name the network with --backbone, --width and --stem")
+	}
 	if o.format == "detectron2" {
 		mean, std := detectron2.Pixels(o.info)
 		fmt.Fprintf(stdout, "train_net.py … MODEL.WEIGHTS %s INPUT.FORMAT RGB MODEL.PIXEL_MEAN '[%.3f,%.3f,%.3f]' MODEL.PIXEL_STD '[%.3f,%.3f,%.3f]' MODEL.RESNETS.STRIDE_IN_1X1 False\n",
@@ -154,6 +169,21 @@ func (o *exportOptions) export(stdout io.Writer) error {
 		return json.NewEncoder(stdout).Encode(e)
 	}
 	return nil
+}
+
+// checkOut finds what is in the place of a file that will be written.
+func (o *exportOptions) checkOut(withCode bool) error {
+	if o.format == "timm" {
+		return durable.CheckIn(o.out, timm.Files...)
+	}
+	dir := filepath.Dir(o.out)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return durable.CheckIn(dir) // it is made
+	}
+	if err := durable.Check(o.out); err != nil || !withCode {
+		return err
+	}
+	return torchvision.Check(o.out)
 }
 
 // write writes the tensors in the format asked for, and gives them as they were written.
