@@ -29,7 +29,7 @@ import (
 //	  - data: folder:photos
 //	    weight: 0.3
 //	    name: photos          # in keys, messages and the summary; default its number from 0
-//	    split: train+val      # when the mixture's train split is opened; default train
+//	    split: val            # when the mixture's train split is opened; default train
 //
 // Its samples are those of all sets, in this order, and an epoch draws as many. Where no set
 // has a weight, all samples count alike. See mixorder.go for the order.

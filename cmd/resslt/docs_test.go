@@ -256,7 +256,7 @@ shift
 length=(--set epochs=1 --set steps_per_epoch=125)
 case "$*" in
 *--replay*) exec "$RESSLT_REAL/resslt" "$verb" "$@" ;; # with the recipe of the run
-*folder:*) length=(--set epochs=2) ;;                  # of few images
+*folder:* | *mix:*) length=(--set epochs=2) ;;         # of few images
 esac
 case $verb in
 run | train)

@@ -31,6 +31,12 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
 		writeClasses(t, filepath.Join(dir, "DIR/A"), 30, "cat", "dog")
 		writeClasses(t, filepath.Join(dir, "DIR/B/images"), 8, "cat", "dog")
 		writeClasses(t, filepath.Join(dir, "vehicles"), 3, "bus", "train")
+		writeClasses(t, filepath.Join(dir, "photos/train"), 5, "dog", "eel")
+		writeClasses(t, filepath.Join(dir, "photos/val"), 5, "dog", "eel")
+		write(t, filepath.Join(dir, "sets.yaml"), []byte(`sets:
+  - {data: "folder:DIR/A", weight: 0.7}
+  - {data: "folder:photos", weight: 0.3, name: photos, split: val}
+`))
 	},
 	"docs/weights.md": func(t *testing.T, dir string) {
 		encoderOfImageNet(t, dir)
