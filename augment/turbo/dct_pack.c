@@ -215,6 +215,17 @@ static int room(struct dct_packer *k, size_t n) {
 	return 1;
 }
 
+// unread is refuse for a file that libjpeg did not read, by the kind of its error: reasons are
+// counted, so that they have no numbers in them.
+static int unread(turbo_painter *p, int status) {
+	switch (status) {
+	case TURBO_CORRUPT: refuse(p, "it is damaged"); break;
+	case TURBO_UNSUPPORTED: refuse(p, "it is of a kind that libjpeg does not read"); break;
+	case TURBO_TOO_LARGE: refuse(p, "it has too many scans"); break;
+	}
+	return status;
+}
+
 static int no_memory(turbo_painter *p) {
 	snprintf(p->message, sizeof p->message, "no memory for packing");
 	return TURBO_NO_MEMORY;
@@ -331,13 +342,15 @@ __attribute__((noinline)) static int put_rows(turbo_painter *p) {
 	return TURBO_OK;
 }
 
-int turbo_pack(turbo_painter *p, const uint8_t *data, size_t n, size_t *size) {
+int turbo_pack(turbo_painter *p, const uint8_t *data, size_t n, int64_t max_pixels, size_t *size) {
 	int32_t w, h;
 	if (n > UINT32_MAX)
 		return refuse(p, "it is too large");
 	int status = turbo_open(p, data, n, &w, &h);
 	if (status != TURBO_OK)
-		return status;
+		return unread(p, status);
+	if ((int64_t)w * h > max_pixels)
+		return refuse(p, "it has too many pixels");
 	if (p->packer == NULL) {
 		p->packer = calloc(1, sizeof *p->packer);
 		if (p->packer == NULL)
@@ -355,7 +368,7 @@ int turbo_pack(turbo_painter *p, const uint8_t *data, size_t n, size_t *size) {
 	p->source.bytes_in_buffer = n - p->consumed;
 	if (setjmp(p->escape)) {
 		stop_jpeg(p);
-		return p->status;
+		return unread(p, p->status);
 	}
 	k->coefficients = jpeg_read_coefficients(&p->jpeg);
 	status = put_header(p, n);

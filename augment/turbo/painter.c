@@ -94,6 +94,16 @@ int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t chan
 	return TURBO_OK;
 }
 
+int turbo_same(const turbo_painter *a, const turbo_painter *b) {
+	if (a->x0 != b->x0 || a->y0 != b->y0 || a->w != b->w || a->h != b->h)
+		return 0;
+	for (int32_t y = 0; y < a->h; y++) {
+		if (memcmp(a->origin + (size_t)y * a->stride, b->origin + (size_t)y * b->stride, 3 * (size_t)a->w) != 0)
+			return 0;
+	}
+	return 1;
+}
+
 // transpose makes the w×h of src, rows stride bytes apart, h×w at dst.
 static void transpose(uint8_t *dst, const uint8_t *src, size_t stride, int32_t w, int32_t h) {
 	for (int32_t y = 0; y < h; y++) {
