@@ -26,7 +26,7 @@ func NewPacker() *Packer { return &Packer{c: C.turbo_new(C.TURBO_SCALAR)} }
 
 // Pack re-codes a JPEG, without loss, in the form of package packed: what it decodes to,
 // also in part, is what the JPEG decodes to. skeleton makes the part of the pack from which,
-// with the coefficients, the file is restored. A JPEG over augment.DefaultLimits stays one. If the JPEG must stay as it is, pack is nil
+// with the coefficients, the file is restored; nil makes none. A JPEG over augment.DefaultLimits stays one. If the JPEG must stay as it is, pack is nil
 // and why says so in a few words. The error is ErrUnavailable, or skeleton's.
 func (p *Packer) Pack(jpeg []byte, skeleton func(jpeg []byte) ([]byte, error)) (pack []byte, why string, err error) {
 	if p.c == nil {
@@ -43,9 +43,11 @@ func (p *Packer) Pack(jpeg []byte, skeleton func(jpeg []byte) ([]byte, error)) (
 	default:
 		return nil, C.GoString(C.turbo_message(p.c)), nil
 	}
-	bones, err := skeleton(jpeg)
-	if err != nil {
-		return nil, "", err
+	var bones []byte
+	if skeleton != nil {
+		if bones, err = skeleton(jpeg); err != nil {
+			return nil, "", err
+		}
 	}
 	n := int(p.bytes)
 	if n+len(bones) > 2*len(jpeg)+augment.PackedMargin {

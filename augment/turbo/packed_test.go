@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 
 	"resslt/augment"
 	"resslt/schemas"
@@ -111,6 +113,41 @@ func TestPackedPhotos(t *testing.T) {
 		}
 	}
 	t.Logf("%d pictures: %d bytes as JPEG, %d packed: %.3f ×", n, plain, packed, float64(packed)/float64(plain))
+}
+
+// BenchmarkPacked is what views of real pictures cost from JPEGs and from packs, by the CPU
+// time of the process.
+func BenchmarkPacked(b *testing.B) {
+	samples := photos(b, 64)
+	packs := make([]*schemas.Sample, len(samples))
+	for i, s := range samples {
+		packs[i] = &schemas.Sample{ID: s.ID, Key: s.Key, Data: pack(b, s.Key, s.Data)}
+	}
+	for _, preset := range []string{"imagenet", "imagenet-multi"} {
+		for _, tier := range tiers() {
+			for form, of := range map[string][]*schemas.Sample{"jpeg": samples, "packed": packs} {
+				b.Run(preset+"/"+tier.String()+"/"+form, func(b *testing.B) {
+					g := newRig(b, engine{tier: tier, formats: augment.PackedFormats}, preset)
+					g.Render(of[0], 0)
+					began := cpuTime(b)
+					for i := range b.N {
+						g.Render(of[i%len(of)], int64(i))
+					}
+					b.ReportMetric(float64(b.N)/(cpuTime(b)-began).Seconds(), "samples/CPU-s")
+				})
+			}
+		}
+	}
+}
+
+// cpuTime is the CPU time of this process.
+func cpuTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestPackedViews: whole samples, from pack and from JPEG: the same plans and pixels, and

@@ -18,6 +18,7 @@
 enum { SIDE = 96, MOST_TIERS = 4 };
 
 static uint64_t state;
+static int32_t side = SIDE; // of pictures, at most
 
 static uint32_t any(void) { // SplitMix64
 	uint64_t z = (state += 0x9e3779b97f4a7c15);
@@ -105,7 +106,7 @@ static size_t random_jpeg(uint8_t **out) {
 	static uint8_t px[SIDE * SIDE * 3];
 	struct jpeg_compress_struct c;
 	struct jpeg_error_mgr errors;
-	const int32_t w = 1 + below(SIDE), h = 1 + below(below(2) ? SIDE : 20), kind = below(8);
+	const int32_t w = 1 + below(side), h = 1 + below(below(2) ? side : 20), kind = below(8);
 	unsigned long n = 0;
 	*out = NULL;
 	c.err = jpeg_std_error(&errors);
@@ -217,6 +218,7 @@ static void spoil(uint8_t *pack, size_t size) {
 static void damage(long n) {
 	enum { PACKS = 500 };
 	long read = 0, refused = 0, done = 0;
+	side = SIDE / 2;
 	while (done < n) {
 		uint8_t *jpeg;
 		size_t size, bytes = random_jpeg(&jpeg);
