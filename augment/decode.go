@@ -37,6 +37,7 @@ const (
 	formatJPEG
 	formatPNG
 	formatWebP
+	formatPacked
 )
 
 // sniff finds the format by the first bytes; other is the name of a picture format that
@@ -50,6 +51,8 @@ func sniff(b []byte) (f format, other string) {
 		return formatPNG, ""
 	case has("RIFF") && len(b) >= 12 && string(b[8:12]) == "WEBP":
 		return formatWebP, ""
+	case has(packedMagic):
+		return formatPacked, ""
 	case has("GIF8"):
 		return formatUnknown, "GIF"
 	case has("BM") && len(b) > 26:
@@ -91,7 +94,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 	switch n := len(s.Data); {
 	case n == 0:
 		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is empty"))
-	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded:
+	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded && !isPacked(s.Data):
 		return 0, 0, d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.limits.MaxBytes)))
 	}
 	switch s.Encoding {
@@ -139,7 +142,7 @@ func (d *decoder) config() (w, h int, err error) {
 	var other string
 	d.picture = nil
 	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
-		if d.formats == AllFormats {
+		if d.formats != FirstFormats {
 			return d.openRaster()
 		}
 		if other != "" {
@@ -148,12 +151,15 @@ func (d *decoder) config() (w, h int, err error) {
 		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrCorrupt,
 			fmt.Sprintf("not JPEG, PNG or WebP: it begins with %q", d.sample.Data[:min(len(d.sample.Data), 12)])))
 	}
+	if d.format == formatPacked {
+		return d.openPacked()
+	}
 	if d.format == formatJPEG {
 		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
 			return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
 		}
 	}
-	if d.format == formatWebP && d.formats == AllFormats && animatedWebP(d.sample.Data) {
+	if d.format == formatWebP && d.formats != FirstFormats && animatedWebP(d.sample.Data) {
 		return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is an animated WebP"))
 	}
 	var cfg image.Config

@@ -87,7 +87,7 @@ func RegisterEngine(rank int, e Engine) {
 }
 
 func init() {
-	for _, f := range []Formats{AllFormats, FirstFormats} {
+	for _, f := range []Formats{AllFormats, PackedFormats, FirstFormats} {
 		RegisterEngine(10, giftEngine{f})
 		RegisterEngine(0, refEngine{f})
 	}
@@ -108,7 +108,23 @@ func RawEngine(e Engine) Engine {
 	defer engines.RUnlock()
 	for _, have := range engines.list {
 		if f, _, _ := strings.Cut(have.Name(), "/"); f == family {
-			e = have.Engine // the newest is first
+			e = have.Engine // the oldest is last
+		}
+	}
+	return e
+}
+
+// PackedEngine is the engine of e's family for data sets of packed JPEGs: the version that
+// decodes them. It renders everything else as e does.
+func PackedEngine(e Engine) Engine {
+	family, _, _ := strings.Cut(e.Name(), "/")
+	engines.RLock()
+	defer engines.RUnlock()
+	for _, have := range engines.list {
+		f, version, _ := strings.Cut(have.Name(), "/")
+		version, _, _ = strings.Cut(version, "-") // gift's names its target, too
+		if f == family && version == PackedFormats.Version() {
+			return have.Engine
 		}
 	}
 	return e

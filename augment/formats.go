@@ -11,7 +11,9 @@ import (
 // Formats are the picture formats that an engine decodes. They are what the versions of
 // the built-in engines differ in: version 1 calls a GIF undecodable, so that another sample
 // takes its place, and version 2 decodes it. A run has one of them on every worker, by its
-// engine's name; all else, and so every pixel of the older formats, is equal.
+// engine's name; all else, and so every pixel of the older formats, is equal. Version 3 is
+// for data sets of packed JPEGs (PackedEngine), and no other run asks for it: a worker of an
+// older build, to which every sample would be undecodable, refuses such a run by name.
 type Formats uint8
 
 const (
@@ -19,12 +21,17 @@ const (
 	AllFormats Formats = iota
 	// FirstFormats are JPEG, PNG and WebP: version 1, for runs that began with it.
 	FirstFormats
+	// PackedFormats are AllFormats and packed JPEGs (package packed): version 3.
+	PackedFormats
 )
 
 // Version is the version of the built-in engines that decode these.
 func (f Formats) Version() string {
-	if f == FirstFormats {
+	switch f {
+	case FirstFormats:
 		return "1"
+	case PackedFormats:
+		return "3"
 	}
 	return "2"
 }

@@ -51,7 +51,12 @@ func TestVersionsAgree(t *testing.T) {
 	}
 	for _, name := range []string{"picture.png", "files/jpeg420.jpg", "files/cmyk.jpg", "files/lossy.webp", "files/rgb16.png"} {
 		s := &schemas.Sample{ID: 3, Key: name, Data: readFile(t, parityDir+name)}
-		for _, pair := range [][2]Engine{{refEngine{}, refEngine{FirstFormats}}, {giftEngine{}, giftEngine{FirstFormats}}} {
+		for _, pair := range [][2]Engine{
+			{refEngine{}, refEngine{FirstFormats}},
+			{giftEngine{}, giftEngine{FirstFormats}},
+			{refEngine{}, refEngine{PackedFormats}},
+			{giftEngine{}, giftEngine{PackedFormats}},
+		} {
 			one, two := newRig(t, pair[0], p), newRig(t, pair[1], p)
 			one.Render(s, 1)
 			two.Render(s, 1)
@@ -99,6 +104,27 @@ func TestRawEngine(t *testing.T) {
 		}
 		if got := RawEngine(e).Name(); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// A run of packed data names version 3, and no other run does.
+func TestPackedEngine(t *testing.T) {
+	for _, e := range []Engine{refEngine{}, refEngine{FirstFormats}, refEngine{PackedFormats}} {
+		if got := PackedEngine(e).Name(); got != "ref/3" {
+			t.Errorf("%s: %s", e.Name(), got)
+		}
+	}
+	if got, want := PackedEngine(giftEngine{}), (giftEngine{PackedFormats}); got != want {
+		t.Errorf("gift: %s, want %s", got.Name(), want.Name())
+	}
+	for _, name := range []string{"", "ref", "gift"} {
+		e, err := EngineByFamily(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if PackedEngine(e) == e || RawEngine(e) == e {
+			t.Errorf("family %q: the default is %s", name, e.Name())
 		}
 	}
 }

@@ -43,6 +43,16 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 	return true, nil
 }
 
+// OpenPacked is OpenJPEG for packed JPEGs. The error says nothing of the sample, but of the
+// engine, where its version does not decode them.
+func (d *Decoder) OpenPacked(s *schemas.Sample) (bool, error) {
+	if s.Encoding != schemas.Encoded || !isPacked(s.Data) {
+		return false, nil
+	}
+	d.d.sample = s
+	return true, d.d.checkPacked()
+}
+
 // CheckSize checks a w×h picture against the limits: ErrCorrupt, ErrTooLarge or nil.
 func (d *Decoder) CheckSize(w, h int) error { return d.d.checkSize(w, h) }
 

@@ -11,6 +11,9 @@
 //   - axis: the resampling of one axis, n source pixels to S: for each output the first
 //     source pixel and Q22 coefficients (those of augment and Pillow), and the same as
 //     signed bytes for the dot-product instructions.
+//   - pack: a packed JPEG, its quantised coefficients in a form that is fast to read
+//     (package packed has the format). Engine turbo/3 decodes it.
+//   - strip: the samples of one component in two rows of MCUs, as a ring.
 //   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2,
 //     avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
 //     of the CPU, or the one that RESSLT_TIER names; a tier that is unknown or that the
@@ -28,7 +31,12 @@
 //     bytes of decoding the whole and cropping. Other formats go through augment's
 //     pure-Go decoders. EXIF orientation is ignored, and CMYK is taken as Adobe's
 //     inverted CMYK, both as in PIL and torchvision.
-//   - Damaged pixels are never returned: a JPEG that is cut off, or whose entropy-coded
+//   - A pack's pixels are those of its JPEG, in whole and in part: the IDCT, the upsampling
+//     and the colour conversion are libjpeg's to the bit. A JPEG for which that is not
+//     sure, since its coefficients are beyond those of any picture, is not packed.
+//   - Damaged packs are ErrCorrupt, or pixels that every tier has alike: arithmetic wraps
+//     and saturates at the same places, and every length is checked before it is used.
+//   - Damaged pixels of a JPEG are never returned: one that is cut off, or whose entropy-coded
 //     data libjpeg had to guess, is ErrCorrupt. (Only guesses up to the last row that a
 //     plan needs are noticed; a missing end always is.)
 //   - C never keeps a pointer to Go memory after a call returns, no longjmp crosses Go,
@@ -39,6 +47,9 @@
 //	Open    jpeg_read_header on the bytes; limits
 //	Decode  crop columns (whole iMCUs, one pixel of margin for upsampling),
 //	        skip rows from line 0, read rows into the picture; abandon the remaining ones
+//	        of a pack: for each MCU row that the box needs, unpack the segments of its
+//	        block rows, IDCT into strips, then upsample and convert the rows of pixels
+//	        whose samples are there
 //	Paint   for each view: horizontal pass of the box, four rows at a time, stored
 //	        four rows to a word; vertical pass into dst; each step in place on dst.
 //	        A flip that commutes with the steps before it is folded into the
@@ -50,7 +61,13 @@
 //	kernels.h       the table of a tier    jpeg.c     decodes boxes of JPEGs
 //	coefficients.h  resampling and blur    buffer.h   memory that grows
 //
-// painter.c and jpeg.c use the others; kernels and coefficients do not know the painter.
+//	dct.h           packs, and the kernels of a tier for them
+//	dct_header.c    reads a pack's header       dct_unpack.h  a segment's streams
+//	dct_decode.c    decodes boxes of packs      dct_idct.h    the inverse DCT
+//	dct_pack.c      makes packs of JPEGs        dctfuzz       random JPEGs, damaged packs
+//
+// painter.c, jpeg.c, dct_decode.c and dct_pack.c use the others; kernels and coefficients do
+// not know the painter.
 //
 // Without cgo the package is empty, and augment's gift engine is the default.
 package turbo

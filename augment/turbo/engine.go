@@ -26,10 +26,11 @@ const rank = 20
 var chosen = newEngine(os.Getenv(tierVariable))
 
 func init() {
-	augment.RegisterEngine(rank, chosen)
-	first := chosen
-	first.formats = augment.FirstFormats
-	augment.RegisterEngine(rank, first)
+	for _, f := range []augment.Formats{augment.AllFormats, augment.PackedFormats, augment.FirstFormats} {
+		e := chosen
+		e.formats = f
+		augment.RegisterEngine(rank, e)
+	}
 }
 
 // engine is the engine of one tier. If it has an err, its painters open nothing.
@@ -60,14 +61,15 @@ func (e engine) NewPainter(l augment.Limits) augment.Painter {
 	return &painter{c: C.turbo_new(C.int(e.tier)), other: augment.NewDecoder(l, e.formats), err: e.err}
 }
 
-// painter implements augment.Painter. JPEG is decoded by C; everything else by
-// other, and copied.
+// painter implements augment.Painter. JPEG, packed or not, is decoded by C; everything else
+// by other, and copied.
 type painter struct {
 	c      *C.turbo_painter // owned; nil after Close
 	err    error            // the engine's
 	other  *augment.Decoder
 	sample *schemas.Sample
-	jpeg   bool
+	jpeg   bool // of the sample
+	packed bool
 	w, h   int
 	size   [2]C.int32_t // turbo_open's results, and
 	crop   C.turbo_crop // turbo_paint's argument, here to save an allocation
@@ -82,11 +84,14 @@ func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 	if p.jpeg, err = p.other.OpenJPEG(s); err != nil {
 		return 0, 0, err
 	}
-	if p.jpeg {
+	if p.packed, err = p.other.OpenPacked(s); err != nil {
+		return 0, 0, err
+	}
+	if p.jpeg || p.packed {
 		if p.c == nil {
 			return 0, 0, p.other.Fail(errs.ErrUnavailable, "no memory for a painter")
 		}
-		if status := C.turbo_open(p.c, bytesOf(s.Data), C.size_t(len(s.Data)), &p.size[0], &p.size[1]); status != C.TURBO_OK {
+		if status := p.openC(s.Data); status != C.TURBO_OK {
 			return 0, 0, p.fail(status)
 		}
 		w, h = int(p.size[0]), int(p.size[1])
@@ -101,6 +106,14 @@ func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
 	return w, h, nil
 }
 
+// openC reads the header of a JPEG or a pack into p.size.
+func (p *painter) openC(data []byte) C.int {
+	if p.packed {
+		return C.turbo_open_packed(p.c, bytesOf(data), C.size_t(len(data)), &p.size[0], &p.size[1])
+	}
+	return C.turbo_open(p.c, bytesOf(data), C.size_t(len(data)), &p.size[0], &p.size[1])
+}
+
 // Decode decodes the box; see augment.Painter.
 func (p *painter) Decode(box augment.Box) error {
 	if !box.Within(p.w, p.h) {
@@ -110,8 +123,10 @@ func (p *painter) Decode(box augment.Box) error {
 		return p.other.Fail(errs.ErrUnavailable, "no memory for a painter")
 	}
 	x, y, w, h := C.int32_t(box.X), C.int32_t(box.Y), C.int32_t(box.W), C.int32_t(box.H)
-	if p.jpeg {
-		data := p.sample.Data
+	switch data := p.sample.Data; {
+	case p.packed:
+		return p.fail(C.turbo_decode_packed(p.c, bytesOf(data), C.size_t(len(data)), x, y, w, h))
+	case p.jpeg:
 		return p.fail(C.turbo_decode(p.c, bytesOf(data), C.size_t(len(data)), x, y, w, h))
 	}
 	pix, channels := p.sample.Data, 3

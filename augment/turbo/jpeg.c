@@ -83,9 +83,9 @@ static void count_scans(j_common_ptr c) {
 	longjmp(p->escape, 1);
 }
 
-// stop frees what libjpeg holds for the file. Its tables go too: a file that
+// stop_jpeg frees what libjpeg holds for the file. Its tables go too: a file that
 // brings none must not be read with those of the file before it.
-static void stop(turbo_painter *p) {
+void stop_jpeg(turbo_painter *p) {
 	if (p->made)
 		jpeg_destroy_decompress(&p->jpeg);
 	p->made = 0;
@@ -93,7 +93,7 @@ static void stop(turbo_painter *p) {
 
 static int fail(turbo_painter *p, int status, const char *message) {
 	snprintf(p->message, sizeof p->message, "%s", message);
-	stop(p);
+	stop_jpeg(p);
 	return status;
 }
 
@@ -109,7 +109,7 @@ static int has_end(const uint8_t *data, size_t from, size_t n) {
 }
 
 int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int32_t *h) {
-	stop(p);
+	stop_jpeg(p);
 	p->w = p->h = 0;
 	p->jpeg.err = jpeg_std_error(&p->errors);
 	p->errors.error_exit = error_exit;
@@ -117,7 +117,7 @@ int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int3
 	p->errors.output_message = output_message;
 	p->jpeg.client_data = p;
 	if (setjmp(p->escape)) {
-		stop(p);
+		stop_jpeg(p);
 		return p->status;
 	}
 	p->made = 1; // also where create fails half-way: destroy copes with that
@@ -150,7 +150,7 @@ int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int3
 	case JCS_YCCK: p->jpeg.out_color_space = JCS_CMYK; break;
 	default:
 		snprintf(p->message, sizeof p->message, "%d colour components of no known meaning", p->jpeg.num_components);
-		stop(p);
+		stop_jpeg(p);
 		return TURBO_UNSUPPORTED;
 	}
 	return TURBO_OK;
@@ -202,7 +202,7 @@ int turbo_decode(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int
 	p->source.next_input_byte = data + p->consumed;
 	p->source.bytes_in_buffer = n - p->consumed;
 	if (setjmp(p->escape)) {
-		stop(p);
+		stop_jpeg(p);
 		return p->status;
 	}
 	c->dct_method = JDCT_ISLOW;
@@ -237,6 +237,6 @@ int turbo_decode(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int
 	read_rows(p, h);
 	p->origin = p->pixels.p + 3 * (size_t)(x - (int32_t)offset);
 	p->x0 = x, p->y0 = y, p->w = w, p->h = h;
-	stop(p);
+	stop_jpeg(p);
 	return TURBO_OK;
 }

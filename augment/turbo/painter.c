@@ -13,7 +13,7 @@ int turbo_has_tier(int tier) {
 	__builtin_cpu_init();
 	if (tier == TURBO_AVX512)
 		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-		       __builtin_cpu_supports("avx512vnni");
+		       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 	if (tier == TURBO_AVX2)
 		return __builtin_cpu_supports("avx2") != 0;
 #elif defined(__aarch64__)
@@ -28,14 +28,15 @@ turbo_painter *turbo_new(int tier) {
 	if (p == NULL)
 		return NULL;
 	p->k = &kernels_scalar;
+	p->dct.k = &dct_scalar;
 #if defined(__x86_64__)
 	if (tier == TURBO_AVX2)
-		p->k = &kernels_avx2;
+		p->k = &kernels_avx2, p->dct.k = &dct_avx2;
 	if (tier == TURBO_AVX512)
-		p->k = &kernels_avx512;
+		p->k = &kernels_avx512, p->dct.k = &dct_avx512;
 #elif defined(__aarch64__)
 	if (tier == TURBO_NEON)
-		p->k = &kernels_neon;
+		p->k = &kernels_neon, p->dct.k = &dct_scalar;
 #else
 	(void)tier;
 #endif
@@ -53,6 +54,8 @@ void turbo_free(turbo_painter *p) {
 	release(&p->scratch);
 	free_axis(&p->across);
 	free_axis(&p->down);
+	free_dct(&p->dct);
+	free_packer(p->packer);
 	free(p);
 }
 
@@ -89,6 +92,16 @@ int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t chan
 	p->origin = p->pixels.p;
 	p->x0 = x, p->y0 = y, p->w = w, p->h = h;
 	return TURBO_OK;
+}
+
+int turbo_same(const turbo_painter *a, const turbo_painter *b) {
+	if (a->x0 != b->x0 || a->y0 != b->y0 || a->w != b->w || a->h != b->h)
+		return 0;
+	for (int32_t y = 0; y < a->h; y++) {
+		if (memcmp(a->origin + (size_t)y * a->stride, b->origin + (size_t)y * b->stride, 3 * (size_t)a->w) != 0)
+			return 0;
+	}
+	return 1;
 }
 
 // transpose makes the w×h of src, rows stride bytes apart, h×w at dst.

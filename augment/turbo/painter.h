@@ -13,6 +13,7 @@
 
 #include "buffer.h"
 #include "coefficients.h"
+#include "dct.h"
 #include "kernels.h"
 #include "turbo.h"
 
@@ -31,6 +32,9 @@ struct turbo_painter {
 	size_t consumed; // bytes read when turbo_open returned
 	char message[JMSG_LENGTH_MAX + 64];
 
+	dct_decoder dct;           // for packed JPEGs
+	struct dct_packer *packer; // made when first needed
+
 	// The picture: box (x0, y0, w, h) of the sample is there; pixel (x, y) of
 	// the sample is at pixels.p + (y-y0)·stride + 3·(x-x0). There are PAD bytes
 	// or more after the last pixel, for kernels that load whole vectors.
@@ -48,6 +52,12 @@ struct turbo_painter {
 };
 
 #define PAD 128
+
+void free_dct(dct_decoder *d);
+void free_packer(struct dct_packer *p);
+
+// stop_jpeg ends what turbo_open began.
+void stop_jpeg(turbo_painter *p);
 
 // reserve_picture makes room for h rows of p->stride bytes; 0 without memory.
 int reserve_picture(turbo_painter *p, int32_t h);

@@ -55,6 +55,20 @@ int turbo_open(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int3
 // data and n are the same bytes again.
 int turbo_decode(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int32_t y, int32_t w, int32_t h);
 
+// turbo_open_packed and turbo_decode_packed are the same for a packed JPEG: the pixels
+// are those of the JPEG.
+int turbo_open_packed(turbo_painter *p, const uint8_t *data, size_t n, int32_t *w, int32_t *h);
+int turbo_decode_packed(turbo_painter *p, const uint8_t *data, size_t n, int32_t x, int32_t y, int32_t w, int32_t h);
+
+// turbo_pack packs a JPEG of at most max_pixels, all but the skeleton: *size bytes at turbo_packed, which belong to
+// the painter, until its next call. TURBO_NO_MEMORY is a fault; every other status but
+// TURBO_OK means that it must stay a JPEG, for the reason that the message gives.
+int turbo_pack(turbo_painter *p, const uint8_t *data, size_t n, int64_t max_pixels, size_t *size);
+const uint8_t *turbo_packed(const turbo_painter *p);
+
+// turbo_same says whether two painters decoded the same box to the same pixels.
+int turbo_same(const turbo_painter *a, const turbo_painter *b);
+
 // turbo_load takes the box (x, y, w, h) of a decoded picture instead: pixels are
 // channels (3 or 1) bytes, rows stride bytes apart, pix its first.
 int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t channels, int32_t x, int32_t y, int32_t w, int32_t h);
