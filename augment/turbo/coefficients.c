@@ -4,6 +4,7 @@
 // resample.go and blur.go: each rounded once (kernels.h forbids contraction), so
 // the same numbers everywhere.
 
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,20 @@ static int allocate(axis *a, int32_t size, int32_t taps) {
 	a->count = a->first + size;
 	a->coef = a->count + size;
 	memset(a->coef, 0, sizeof(int32_t) * (size_t)size * (size_t)taps);
+	return 1;
+}
+
+int reserve_table(axis *a, size_t bytes) {
+	if (a->table_cap >= bytes)
+		return 1;
+	free(a->table);
+	a->table_cap = 0;
+	bytes = (bytes + bytes / 4 + 63) & ~(size_t)63;
+	if (posix_memalign(&a->table, 64, bytes) != 0) {
+		a->table = NULL;
+		return 0;
+	}
+	a->table_cap = bytes;
 	return 1;
 }
 

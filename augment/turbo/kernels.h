@@ -40,7 +40,7 @@ typedef struct {
 	int32_t weight[64];
 } blur_kernel;
 
-enum { RESAMPLE_BITS = 22, FACTOR_BITS = 14, BLUR_BITS = 14, BLUR_MID_BITS = 6, MAX_RADIUS = 48 };
+enum { RESAMPLE_BITS = 22, FACTOR_BITS = 14, BLUR_BITS = 14, BLUR_MID_BITS = 6, MAX_RADIUS = 48, STRIP = 16 };
 
 struct kernels {
 	const char *name;
@@ -51,16 +51,19 @@ struct kernels {
 
 	// mid_bytes is what across writes for h rows of size pixels.
 	size_t (*mid_bytes)(int32_t h, int32_t size);
-	// across filters h rows of src, stride bytes apart, into mid, in whatever
-	// order down of the same tier reads. src may be read PAD bytes too far.
-	void (*across)(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a);
-	// gather puts h rows of size pixels into mid unfiltered, for an axis that
-	// keeps its length.
-	void (*gather)(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size);
-	// down filters mid's h rows of a->size pixels into dst (size,size,3).
-	void (*down)(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a);
+	// room_bytes is the scratch that across needs for rows of span pixels. NULL: none.
+	size_t (*room_bytes)(int32_t span);
+	// across filters n rows of src, stride bytes apart, from row y on into mid, in
+	// whatever order down of the same tier reads. y is a multiple of STRIP, and n is,
+	// too, unless these are the last rows. src may be read PAD bytes too far.
+	void (*across)(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a);
+	// gather puts n rows of size pixels from row y on into mid unfiltered, for an axis
+	// that keeps its length.
+	void (*gather)(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t n, int32_t size);
+	// down makes the rows from … to-1 of dst (size,size,3) of mid.
+	void (*down)(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a);
 	// scatter is gather's inverse, for an axis down that keeps its length.
-	void (*scatter)(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size);
+	void (*scatter)(uint8_t *dst, const uint8_t *mid, int32_t size);
 
 	void (*flip)(uint8_t *px, int32_t size);
 	void (*lut)(uint8_t *px, size_t n, const uint8_t lut[256]);
@@ -84,10 +87,10 @@ extern const struct kernels kernels_neon;
 // The scalar kernels by name, for the ends of rows and for tiers that have
 // nothing better.
 size_t scalar_mid_bytes(int32_t h, int32_t size);
-void scalar_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a);
-void scalar_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size);
-void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a);
-void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size);
+void scalar_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a);
+void scalar_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t n, int32_t size);
+void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a);
+void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t size);
 void scalar_flip(uint8_t *px, int32_t size);
 void scalar_lut(uint8_t *px, size_t n, const uint8_t lut[256]);
 uint64_t scalar_luma_sum(const uint8_t *px, size_t pixels);
@@ -96,6 +99,9 @@ void scalar_hue(uint8_t *px, size_t pixels, int32_t shift);
 void scalar_grayscale(uint8_t *px, size_t pixels);
 size_t scalar_blur_bytes(int32_t size, int32_t radius);
 void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
+
+// reserve_table makes room for a->table of so many bytes, on a cache line; 0 without memory.
+int reserve_table(axis *a, size_t bytes);
 
 // Steps that are rare and have no vector form.
 void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]);

@@ -50,6 +50,7 @@ void turbo_free(turbo_painter *p) {
 	release(&p->pixels);
 	release(&p->weights);
 	release(&p->mid);
+	release(&p->strip);
 	release(&p->scratch);
 	free_axis(&p->across);
 	free_axis(&p->down);
@@ -136,35 +137,37 @@ static int vertical_first(turbo_painter *p, const uint8_t *src, const turbo_crop
 	return status;
 }
 
-// resize makes dst of the crop, whose part begins at src: across into mid, then down. An
-// axis that keeps its length is copied, not filtered, as Pillow does.
+// resize makes dst of the crop, whose part begins at src: a strip of rows across into mid,
+// then down what they suffice for, while they are in the cache. An axis that keeps its length
+// is copied, not filtered, as Pillow does.
 static int resize(turbo_painter *p, const uint8_t *src, size_t stride, const turbo_crop *c, int mirror, uint8_t *dst) {
 	const struct kernels *k = p->k;
+	const int across = c->box_w != c->out_w, down = c->box_h != c->out_h;
 	if (!reserve(&p->mid, k->mid_bytes(c->h, c->size)))
 		return TURBO_NO_MEMORY;
-	if (c->box_w != c->out_w) {
-		if (!set_axis(k, &p->across, &p->weights, c->box_w, c->out_w, c->left, c->size, c->bicubic, mirror, 0))
-			return TURBO_NO_MEMORY;
-		if (p->across.span > c->w)
-			return TURBO_MISMATCH;
-		k->across(p->mid.p, src, stride, c->h, &p->across);
-	} else {
-		if (c->size > c->w)
-			return TURBO_MISMATCH;
-		k->gather(p->mid.p, src, stride, c->h, c->size);
+	if (across && !(set_axis(k, &p->across, &p->weights, c->box_w, c->out_w, c->left, c->size, c->bicubic, mirror, 0) &&
+	                (k->room_bytes == NULL || reserve(&p->strip, k->room_bytes(p->across.span)))))
+		return TURBO_NO_MEMORY;
+	if (down && !set_axis(k, &p->down, &p->weights, c->box_h, c->out_h, c->top, c->size, c->bicubic, 0, 1))
+		return TURBO_NO_MEMORY;
+	if ((across ? p->across.span : c->size) > c->w || (down ? p->down.span : c->size) > c->h)
+		return TURBO_MISMATCH;
+	for (int32_t y = 0, row = 0; y < c->h; y += STRIP) {
+		const int32_t n = c->h - y < STRIP ? c->h - y : STRIP;
+		if (across)
+			k->across(p->mid.p, p->strip.p, src, stride, y, n, &p->across);
+		else
+			k->gather(p->mid.p, src, stride, y, n, c->size);
+		if (!down)
+			continue;
+		const int32_t from = row;
+		while (row < c->size && p->down.first[row] + p->down.count[row] <= y + n)
+			row++;
+		k->down(dst, p->mid.p, from, row, c->size, &p->down);
 	}
-	if (c->box_h != c->out_h) {
-		if (!set_axis(k, &p->down, &p->weights, c->box_h, c->out_h, c->top, c->size, c->bicubic, 0, 1))
-			return TURBO_NO_MEMORY;
-		if (p->down.span > c->h)
-			return TURBO_MISMATCH;
-		k->down(dst, p->mid.p, c->h, c->size, &p->down);
-	} else {
-		if (c->size > c->h)
-			return TURBO_MISMATCH;
-		k->scatter(dst, p->mid.p, c->h, c->size);
-	}
-	if (c->box_w == c->out_w && mirror)
+	if (!down)
+		k->scatter(dst, p->mid.p, c->size);
+	if (!across && mirror)
 		k->flip(dst, c->size);
 	return TURBO_OK;
 }

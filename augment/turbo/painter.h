@@ -42,6 +42,7 @@ struct turbo_painter {
 	const struct kernels *k;
 	axis across, down;
 	buffer weights; // double (taps), while the coefficients of an axis are computed
+	buffer strip;   // of across
 	buffer mid;     // between the passes, and between the passes of the blur
 	buffer scratch; // a copy of a view
 	blur_kernel blur;

@@ -13,7 +13,6 @@
 //
 //	mid: block b holds rows 4b … 4b+3; byte 4·x + r of it is byte x of row 4b+r
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "avx512_amd64.h"
@@ -45,26 +44,12 @@ static inline void split(int32_t c, int8_t *d0, int8_t *d1, int8_t *d2) {
 	*d2 = (int8_t)((c - *d1) >> 8);
 }
 
-static int make_table(axis *a, size_t bytes) {
-	if (a->table_cap >= bytes)
-		return 1;
-	free(a->table);
-	a->table_cap = 0;
-	bytes = (bytes + bytes / 4 + 63) & ~(size_t)63;
-	if (posix_memalign(&a->table, 64, bytes) != 0) {
-		a->table = NULL;
-		return 0;
-	}
-	a->table_cap = bytes;
-	return 1;
-}
-
 static inline size_t group_bytes(int32_t steps) { return sizeof(group) + (size_t)steps * 3 * 64; }
 
 static int prepare_across(axis *a) {
 	// The worst case: every output a group of its own.
 	const int32_t most = a->taps / 4;
-	if (!make_table(a, group_bytes(most) * (size_t)(a->size + 1)))
+	if (!reserve_table(a, group_bytes(most) * (size_t)(a->size + 1)))
 		return 0;
 	uint8_t *at = a->table;
 	for (int32_t i = 0; i < a->size;) {
@@ -107,7 +92,7 @@ static int prepare_across(axis *a) {
 
 static int prepare_down(axis *a) {
 	const size_t most = (size_t)a->taps / 4 + 2;
-	if (!make_table(a, (size_t)a->size * (sizeof(rows) + most * 3 * sizeof(int32_t))))
+	if (!reserve_table(a, (size_t)a->size * (sizeof(rows) + most * 3 * sizeof(int32_t))))
 		return 0;
 	rows *r = a->table;
 	int32_t (*digits)[3] = (void *)(r + a->size);
@@ -141,10 +126,13 @@ static inline __m512i total(__m512i s0, __m512i s1, __m512i s2) {
 	return _mm512_srai_epi32(sum, RESAMPLE_BITS);
 }
 
-void avx512_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
+void avx512_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a) {
+	(void)room;
 	const __m512i half = _mm512_set1_epi32(1 << (RESAMPLE_BITS - 1));
 	const __m512i transpose = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-	for (int32_t y = 0; y < h; y += 4, mid += block_bytes(a->size)) {
+	const int32_t h = y + n;
+	mid += block_bytes(a->size) * (size_t)(y / 4);
+	for (; y < h; y += 4, mid += block_bytes(a->size)) {
 		const uint8_t *row[4];
 		for (int32_t r = 0; r < 4; r++)
 			row[r] = src + stride * (size_t)(y + r < h ? y + r : h - 1);
@@ -179,9 +167,11 @@ void avx512_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, c
 	}
 }
 
-void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size) {
+void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t rows, int32_t size) {
 	const size_t n = 3 * (size_t)size;
-	for (int32_t y = 0; y < h; y += 4, mid += block_bytes(size)) {
+	const int32_t h = y + rows;
+	mid += block_bytes(size) * (size_t)(y / 4);
+	for (; y < h; y += 4, mid += block_bytes(size)) {
 		for (int32_t r = 0; r < 4; r++) {
 			const uint8_t *row = src + stride * (size_t)(y + r < h ? y + r : h - 1);
 			for (size_t x = 0; x < n; x++)
@@ -190,23 +180,23 @@ void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, i
 	}
 }
 
-void avx512_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size) {
+void avx512_scatter(uint8_t *dst, const uint8_t *mid, int32_t size) {
 	const size_t n = 3 * (size_t)size;
-	for (int32_t y = 0; y < h; y++, dst += n) {
+	for (int32_t y = 0; y < size; y++, dst += n) {
 		const uint8_t *block = mid + block_bytes(size) * (size_t)(y / 4) + y % 4;
 		for (size_t x = 0; x < n; x++)
 			dst[x] = block[4 * x];
 	}
 }
 
-void avx512_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a) {
-	(void)h;
+void avx512_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a) {
 	const size_t n = 3 * (size_t)size, stride = block_bytes(size);
 	const __m512i half = _mm512_set1_epi32(1 << (RESAMPLE_BITS - 1));
 	// packs works within 128-bit lanes; this puts its words in order.
 	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-	const rows *r = a->table;
-	for (int32_t i = 0; i < size; i++, r++, dst += n) {
+	const rows *r = (const rows *)a->table + from;
+	dst += n * (size_t)from;
+	for (int32_t i = from; i < to; i++, r++, dst += n) {
 		const uint8_t *top = mid + stride * (size_t)r->block;
 		for (size_t x = 0; x < n; x += 64) {
 			__m512i a0 = half, b0 = half, c0 = half, d0 = half;
