@@ -11,10 +11,10 @@
 // Everything after this header is compiled for the tier, whatever the build's
 // target; it runs only where turbo_best_tier found the instructions.
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define END_OF_TIER _Pragma("clang attribute pop")
 #else
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #define END_OF_TIER
 #endif
 

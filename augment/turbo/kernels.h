@@ -67,6 +67,12 @@ struct kernels {
 
 	void (*flip)(uint8_t *px, int32_t size);
 	void (*lut)(uint8_t *px, size_t n, const uint8_t lut[256]);
+	// Tables that are cheaper to compute than to look up, or NULL. ramp is blend of from
+	// and each byte, factor at most INT16_MAX; solarize inverts those from threshold on,
+	// 0 … 255.
+	void (*ramp)(uint8_t *px, size_t n, int32_t from, int32_t factor);
+	void (*solarize)(uint8_t *px, size_t n, int32_t threshold);
+	void (*mask)(uint8_t *px, size_t n, uint8_t bits);
 	uint64_t (*luma_sum)(const uint8_t *px, size_t pixels);
 	void (*saturation)(uint8_t *px, size_t pixels, int32_t factor);
 	void (*hue)(uint8_t *px, size_t pixels, int32_t shift);

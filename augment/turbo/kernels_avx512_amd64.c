@@ -89,6 +89,21 @@ static void avx512_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 	scalar_saturation(px + 3 * i, pixels - i, factor);
 }
 
+// over is a / d for a constant d: a product with its rounded inverse, corrected by what
+// that leaves. It is the quotient that IEEE 754 asks for, on all of hue's operands.
+static inline __m512 over(__m512 a, float d) {
+	const __m512 inverse = _mm512_set1_ps(1 / d), q = _mm512_mul_ps(a, inverse);
+	return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, _mm512_set1_ps(d), a), inverse, q);
+}
+
+// saturation_of is ⌊255·c/v⌋ for 0 ≤ c ≤ v < 256. (255·c + 1/2)/v is at least 1/510 away
+// from every integer, so an inverse good to 17 bits serves: an estimate and one step.
+static inline __m512i saturation_of(__m512 c, __m512 v) {
+	const __m512 guess = _mm512_rcp14_ps(v);
+	const __m512 inverse = _mm512_fmadd_ps(guess, _mm512_fnmadd_ps(v, guess, _mm512_set1_ps(1)), guess);
+	return _mm512_cvttps_epi32(_mm512_mul_ps(_mm512_fmadd_ps(c, _mm512_set1_ps(255), _mm512_set1_ps(0.5f)), inverse));
+}
+
 // avx512_hue makes the same float32 operations as scalar_hue, which are exact or
 // rounded by IEEE 754 whatever the width, and the integer divisions of fromHSV
 // as float32 ones: their operands are integers below 2^24 and no quotient comes
@@ -130,7 +145,7 @@ static void avx512_hue(uint8_t *px, size_t pixels, int32_t shift) {
 		const __m512 cf = _mm512_cvtepi32_ps(c);
 		__m512 q = _mm512_div_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(hi, mid)), cf);
 		q = _mm512_castsi512_ps(_mm512_mask_xor_epi32(_mm512_castps_si512(q), minus, _mm512_castps_si512(q), _mm512_castps_si512(sign)));
-		__m512 h = _mm512_div_ps(_mm512_add_ps(base, q), _mm512_set1_ps(6));
+		__m512 h = over(_mm512_add_ps(base, q), 6);
 		h = _mm512_mask_add_ps(h, _mm512_cmp_ps_mask(h, zero, _CMP_LT_OQ), h, _mm512_set1_ps(1));
 		const __m512i h8 = _mm512_cvttps_epi32(_mm512_mul_ps(h, _mm512_set1_ps(255)));
 
@@ -140,12 +155,12 @@ static void avx512_hue(uint8_t *px, size_t pixels, int32_t shift) {
 		const __m512i sextant = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(six, one), _mm512_srli_epi32(six, 8)), 8);
 		const __m512i m = _mm512_sub_epi32(six, _mm512_sub_epi32(_mm512_slli_epi32(sextant, 8), sextant));
 		const __m512 v = _mm512_cvtepi32_ps(hi);
-		const __m512i s = _mm512_cvttps_epi32(_mm512_div_ps(_mm512_mul_ps(cf, _mm512_set1_ps(255)), v));
+		const __m512i s = saturation_of(cf, v);
 		const __m512i f = _mm512_mask_sub_epi32(m, _mm512_testn_epi32_mask(sextant, one), byte, m);
 		const __m512i p255 = _mm512_add_epi32(_mm512_madd_epi16(hi, _mm512_sub_epi32(byte, s)), _mm512_set1_epi32(127));
 		const __m512i p = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(p255, one), _mm512_srli_epi32(p255, 8)), 8);
 		const __m512 rest = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(65025), _mm512_madd_epi16(s, f)));
-		const __m512i x = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_mul_ps(v, rest), _mm512_set1_ps(65025)));
+		const __m512i x = _mm512_cvtps_epi32(over(_mm512_mul_ps(v, rest), 65025));
 
 		const __m512i packed = _mm512_or_si512(hi, _mm512_or_si512(_mm512_slli_epi32(x, 8), _mm512_slli_epi32(p, 16)));
 		const __m512i pick = _mm512_add_epi32(_mm512_permutexvar_epi32(sextant, from), lane);

@@ -46,11 +46,17 @@ struct turbo_painter {
 	buffer mid;     // between the passes, and between the passes of the blur
 	buffer scratch; // a copy of a view
 	blur_kernel blur;
+	turbo_cost *costs; // TURBO_COSTS of them, or NULL: not accounted for
 };
 
 #define PAD 128
 
 // reserve_picture makes room for h rows of p->stride bytes; 0 without memory.
 int reserve_picture(turbo_painter *p, int32_t h);
+
+// begin and charge account for the CPU time between them, if p does. charge is the next
+// work's beginning.
+int64_t begin(const turbo_painter *p);
+int64_t charge(turbo_painter *p, int work, int64_t began);
 
 #endif
