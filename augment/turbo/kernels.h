@@ -33,6 +33,13 @@ typedef struct {
 	size_t table_cap;
 } axis;
 
+// filter is what the weights of an output's taps depend on: weight of the source pixel j is
+// that of ((j - center) + 1/2)·inverse.
+typedef struct {
+	double center, inverse;
+	int32_t bicubic;
+} filter;
+
 // blur_kernel is one side of a Gaussian in Q14, the centre first.
 typedef struct {
 	int32_t sigma; // Q16; 0: none yet
@@ -44,6 +51,9 @@ enum { RESAMPLE_BITS = 22, FACTOR_BITS = 14, BLUR_BITS = 14, BLUR_MID_BITS = 6, 
 
 struct kernels {
 	const char *name;
+
+	// weigh is weigh_taps, in the same operations. w has room for four more.
+	void (*weigh)(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n);
 
 	// prepare makes a->table of the coefficients, for across or down; 0 without
 	// memory. NULL where a tier needs none.
@@ -109,11 +119,20 @@ void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room)
 // reserve_table makes room for a->table of so many bytes, on a cache line; 0 without memory.
 int reserve_table(axis *a, size_t bytes);
 
+// weigh_taps makes the coefficients of the n source pixels from lo on, four at a time, those
+// past n zero.
+void weigh_taps(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n);
+
 // Steps that are rare and have no vector form.
 void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]);
 void sharpness(uint8_t *px, uint8_t *smooth, int32_t size, int32_t factor);
 void auto_contrast(uint8_t *px, size_t pixels);
 void equalize(uint8_t *px, size_t pixels);
+
+#if defined(__x86_64__)
+// What the AVX-512 tier takes from AVX2's.
+void avx2_weigh(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n);
+#endif
 
 // clip holds v to 0 … 255.
 static inline uint8_t clip(int32_t v) { return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v; }

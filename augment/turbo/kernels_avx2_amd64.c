@@ -198,6 +198,7 @@ END_OF_TIER
 
 const struct kernels kernels_avx2 = {
 	.name = "avx2",
+	.weigh = avx2_weigh,
 	.prepare = avx2_prepare,
 	.mid_bytes = avx2_mid_bytes,
 	.room_bytes = avx2_room_bytes,

@@ -173,6 +173,7 @@ END_OF_TIER
 
 const struct kernels kernels_avx512 = {
 	.name = "avx512",
+	.weigh = avx2_weigh,
 	.prepare = avx512_prepare,
 	.mid_bytes = avx512_mid_bytes,
 	.across = avx512_across,

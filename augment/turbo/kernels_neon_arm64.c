@@ -169,6 +169,7 @@ static void neon_hue(uint8_t *px, size_t pixels, int32_t shift) {
 
 const struct kernels kernels_neon = {
 	.name = "neon",
+	.weigh = weigh_taps,
 	.prepare = neon_prepare,
 	.mid_bytes = neon_mid_bytes,
 	.across = neon_across,

@@ -192,6 +192,7 @@ void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room)
 
 const struct kernels kernels_scalar = {
 	.name = "scalar",
+	.weigh = weigh_taps,
 	.mid_bytes = scalar_mid_bytes,
 	.across = scalar_across,
 	.gather = scalar_gather,

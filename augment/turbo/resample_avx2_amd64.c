@@ -56,6 +56,42 @@ int avx2_prepare(axis *a, int down) {
 	return 1;
 }
 
+// weights4 are the filter's weights at four distances.
+static inline __m256d weights4(__m256d x, int32_t bicubic) {
+	const __m256d one = _mm256_set1_pd(1), zero = _mm256_setzero_pd();
+	x = _mm256_andnot_pd(_mm256_set1_pd(-0.0), x);
+	const __m256d below1 = _mm256_cmp_pd(x, one, _CMP_LT_OQ);
+	if (!bicubic)
+		return _mm256_and_pd(_mm256_sub_pd(one, x), below1);
+	const __m256d a = _mm256_set1_pd(-0.5);
+	__m256d inner = _mm256_sub_pd(_mm256_mul_pd(_mm256_set1_pd(1.5), x), _mm256_set1_pd(2.5));
+	inner = _mm256_add_pd(_mm256_mul_pd(_mm256_mul_pd(inner, x), x), one);
+	__m256d outer = _mm256_add_pd(_mm256_mul_pd(_mm256_sub_pd(x, _mm256_set1_pd(5)), x), _mm256_set1_pd(8));
+	outer = _mm256_mul_pd(_mm256_sub_pd(_mm256_mul_pd(outer, x), _mm256_set1_pd(4)), a);
+	outer = _mm256_blendv_pd(zero, outer, _mm256_cmp_pd(x, _mm256_set1_pd(2), _CMP_LT_OQ));
+	return _mm256_blendv_pd(outer, inner, below1);
+}
+
+void avx2_weigh(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n) {
+	const __m256d center = _mm256_set1_pd(f->center), half = _mm256_set1_pd(0.5), inverse = _mm256_set1_pd(f->inverse);
+	__m128i at = _mm_add_epi32(_mm_set1_epi32(lo), _mm_setr_epi32(0, 1, 2, 3));
+	for (int32_t j = 0; j < n; j += 4, at = _mm_add_epi32(at, _mm_set1_epi32(4))) {
+		const __m256d x = _mm256_mul_pd(_mm256_add_pd(_mm256_sub_pd(_mm256_cvtepi32_pd(at), center), half), inverse);
+		_mm256_storeu_pd(w + j, weights4(x, f->bicubic));
+	}
+	double sum = 0;
+	for (int32_t j = 0; j < n; j++)
+		sum += w[j];
+	for (int32_t j = n; j % 4 != 0; j++)
+		w[j] = 0;
+	const __m256d all = _mm256_set1_pd(sum != 0 ? sum : 1), one = _mm256_set1_pd(1 << RESAMPLE_BITS), sign = _mm256_set1_pd(-0.0);
+	for (int32_t j = 0; j < n; j += 4) {
+		const __m256d v = _mm256_mul_pd(_mm256_div_pd(_mm256_loadu_pd(w + j), all), one);
+		const __m256d away = _mm256_or_pd(half, _mm256_and_pd(v, sign));
+		_mm_storeu_si128((__m128i *)(coef + j), _mm256_cvttpd_epi32(_mm256_add_pd(v, away)));
+	}
+}
+
 // pair_bytes is a pair of rows of mid, in whole vectors of down.
 static inline size_t pair_bytes(int32_t size) { return ((size_t)size * 3 + 31) / 32 * 64; }
 
@@ -131,8 +167,8 @@ static inline __m256i total(const sums *s) {
 	return _mm256_srai_epi16(_mm256_add_epi16(lo, s->hi), RESAMPLE_BITS - LOW_BITS);
 }
 
-// filter is one output of across: three columns of sixteen rows.
-static inline void filter(__m256i column[3], const uint8_t *strip, const taps *t) {
+// output is one of across: three columns of sixteen rows.
+static inline void output(__m256i column[3], const uint8_t *strip, const taps *t) {
 	sums r = nothing(), g = r, b = r;
 	const uint8_t *at = strip + 96 * (size_t)t->pair;
 	for (int32_t j = 0; j < t->pairs; j++, at += 96) {
@@ -158,7 +194,7 @@ void avx2_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride,
 			__m256i column[3 * PIXELS];
 			const int32_t m = a->size - i < PIXELS ? a->size - i : PIXELS;
 			for (int32_t o = 0; o < m; o++, t++)
-				filter(column + 3 * o, room, t);
+				output(column + 3 * o, room, t);
 			for (int32_t c = 3 * m; c < 3 * PIXELS; c++)
 				column[c] = _mm256_setzero_si256();
 			for (int32_t c = 0; c < 3 * m; c += 8)

@@ -36,17 +36,19 @@ typedef struct {
 	const int32_t (*digits)[3];
 } rows;
 
-// split writes the three digits of a coefficient.
-static inline void split(int32_t c, int8_t *d0, int8_t *d1, int8_t *d2) {
-	*d0 = (int8_t)c;
-	c = (c - *d0) >> 8;
-	*d1 = (int8_t)c;
-	*d2 = (int8_t)((c - *d1) >> 8);
+// split4 is the three digits of four coefficients, as words.
+static inline void split4(__m128i c, __m128i digits[3]) {
+	for (int k = 0; k < 3; k++) {
+		digits[k] = _mm_srai_epi32(_mm_slli_epi32(c, 24), 24);
+		c = _mm_srai_epi32(_mm_sub_epi32(c, digits[k]), 8);
+	}
 }
 
 static inline size_t group_bytes(int32_t steps) { return sizeof(group) + (size_t)steps * 3 * 64; }
 
 static int prepare_across(axis *a) {
+	const __m128i lanes = _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 0, 0, 0, 0);
+	const __m128i thrice = _mm_setr_epi8(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, -1, -1, -1, -1);
 	// The worst case: every output a group of its own.
 	const int32_t most = a->taps / 4;
 	if (!reserve_table(a, group_bytes(most) * (size_t)(a->size + 1)))
@@ -65,23 +67,16 @@ static int prepare_across(axis *a) {
 			n++;
 		}
 		g->out = i, g->outputs = n, g->base = lo, g->steps = (taps + 3) / 4;
-		memset(g->index, 0, sizeof g->index);
-		memset(g->digits, 0, (size_t)g->steps * 3 * 64);
-		for (int32_t o = 0; o < n; o++) {
+		// Each output stores 16 bytes, of which the last four are the next one's.
+		for (int32_t o = 0; o < OUTPUTS; o++) {
+			const int32_t off = o < n ? 3 * (a->first[i + o] - lo) : 0;
+			_mm_storeu_si128((__m128i *)(g->index + 12 * o), _mm_add_epi8(lanes, _mm_set1_epi8((char)off)));
 			const int32_t *c = a->coef + (size_t)(i + o) * (size_t)a->taps;
-			const int32_t off = 3 * (a->first[i + o] - lo);
-			for (int32_t ch = 0; ch < 3; ch++) {
-				const int32_t lane = 4 * (3 * o + ch);
-				for (int32_t t = 0; t < 4; t++)
-					g->index[lane + t] = (uint8_t)(off + 3 * t + ch);
-			}
-			for (int32_t t = 0; t < 4 * g->steps; t++) {
-				int8_t d[3];
-				split(c[t], &d[0], &d[1], &d[2]);
-				for (int32_t k = 0; k < 3; k++) {
-					int8_t *out = &g->digits[t / 4][k][12 * o + t % 4];
-					out[0] = out[4] = out[8] = d[k];
-				}
+			for (int32_t s = 0; s < g->steps; s++) {
+				__m128i d[3];
+				split4(o < n ? _mm_loadu_si128((const __m128i *)(c + 4 * s)) : _mm_setzero_si128(), d);
+				for (int32_t k = 0; k < 3; k++)
+					_mm_storeu_si128((__m128i *)(g->digits[s][k] + 12 * o), _mm_shuffle_epi8(d[k], thrice));
 			}
 		}
 		at += group_bytes(g->steps);
@@ -101,12 +96,14 @@ static int prepare_down(axis *a) {
 		r[i].block = a->first[i] / 4;
 		r[i].blocks = a->count[i] > 0 ? (a->first[i] + a->count[i] - 1) / 4 - r[i].block + 1 : 0;
 		r[i].digits = (const int32_t (*)[3])digits;
-		int8_t *d = (int8_t *)digits;
-		memset(d, 0, (size_t)r[i].blocks * 3 * sizeof(int32_t));
-		for (int32_t j = 0; j < a->count[i]; j++) {
-			const int32_t row = a->first[i] - 4 * r[i].block + j;
-			int8_t *out = d + (row / 4) * 12 + row % 4;
-			split(c[j], out, out + 4, out + 8);
+		for (int32_t b = 0; b < r[i].blocks; b++) {
+			// The taps of the block's rows, those outside of the filter zero.
+			const int32_t tap = 4 * (r[i].block + b) - a->first[i], before = tap < 0 ? -tap : 0, after = a->count[i] - tap;
+			const __mmask8 some = (__mmask8)((after < 4 ? (1 << after) - 1 : 15) & ~((1 << before) - 1));
+			__m128i d[3];
+			split4(_mm_maskz_loadu_epi32(some, c + tap), d);
+			for (int32_t k = 0; k < 3; k++)
+				digits[b][k] = _mm_cvtsi128_si32(_mm_shuffle_epi8(d[k], _mm_set1_epi32(0x0c080400)));
 		}
 		digits += r[i].blocks;
 	}
