@@ -11,8 +11,8 @@
 //   - axis: the resampling of one axis, n source pixels to S: for each output the first
 //     source pixel and Q22 coefficients (those of augment and Pillow), and the same as
 //     signed bytes for the dot-product instructions.
-//   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2,
-//     avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
+//   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2
+//     (and FMA), avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
 //     of the CPU, or the one that RESSLT_TIER names; a tier that is unknown or that the
 //     CPU lacks is an error, and no other one is taken instead.
 //
@@ -39,16 +39,17 @@
 //	Open    jpeg_read_header on the bytes; limits
 //	Decode  crop columns (whole iMCUs, one pixel of margin for upsampling),
 //	        skip rows from line 0, read rows into the picture; abandon the remaining ones
-//	Paint   for each view: horizontal pass of the box, four rows at a time, stored
-//	        four rows to a word; vertical pass into dst; each step in place on dst.
-//	        A flip that commutes with the steps before it is folded into the
-//	        horizontal coefficients and costs nothing.
+//	Paint   for each view: horizontal pass of a strip of the box's rows, stored as the
+//	        tier's vertical pass reads them; vertical pass into dst as far as they
+//	        suffice; then each step in place on dst. A flip that commutes with the steps
+//	        before it is folded into the horizontal coefficients and costs nothing.
 //
 // # Files
 //
 //	turbo.h         what Go calls          painter.c  the painter; executes plans
 //	kernels.h       the table of a tier    jpeg.c     decodes boxes of JPEGs
 //	coefficients.h  resampling and blur    buffer.h   memory that grows
+//	profile.c       where the time goes
 //
 // painter.c and jpeg.c use the others; kernels and coefficients do not know the painter.
 //

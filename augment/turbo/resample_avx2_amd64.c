@@ -40,11 +40,11 @@ int avx2_prepare(axis *a, int down) {
 	if (!reserve_table(a, bytes))
 		return 0;
 	taps *t = a->table;
-	int32_t(*coef)[2] = (void *)(t + a->size);
+	int32_t (*coef)[2] = (void *)(t + a->size);
 	for (int32_t i = 0; i < a->size; i++, t++) {
 		const int32_t *c = a->coef + (size_t)i * (size_t)a->taps;
 		const int32_t odd = a->first[i] & 1, last = a->count[i] > 0 ? a->count[i] : 1;
-		*t = (taps){.pair = a->first[i] >> 1, .pairs = (odd + last + 1) >> 1, .coef = (const int32_t(*)[2])coef};
+		*t = (taps){.pair = a->first[i] >> 1, .pairs = (odd + last + 1) >> 1, .coef = (const int32_t (*)[2])coef};
 		for (int32_t j = -odd; j < last; j += 2, coef++) {
 			const int32_t c0 = j >= 0 ? c[j] : 0, c1 = j + 1 < last ? c[j + 1] : 0;
 			const int16_t l0 = (int16_t)c0, l1 = (int16_t)c1;
@@ -236,8 +236,8 @@ void avx2_scatter(uint8_t *dst, const uint8_t *mid, int32_t size) {
 		const __m128i shift = _mm_cvtsi32_si128(y % 2 * 8);
 		for (size_t x = 0; x < n; x += 32) {
 			const __m256i a = _mm256_loadu_si256((const __m256i *)(at + 2 * x)), b = _mm256_loadu_si256((const __m256i *)(at + 2 * x + 32));
-			const __m256i out = _mm256_packus_epi16(_mm256_and_si256(_mm256_srl_epi16(a, shift), byte),
-			                                        _mm256_and_si256(_mm256_srl_epi16(b, shift), byte));
+			const __m256i out =
+				_mm256_packus_epi16(_mm256_and_si256(_mm256_srl_epi16(a, shift), byte), _mm256_and_si256(_mm256_srl_epi16(b, shift), byte));
 			store(dst, x, n, _mm256_permute4x64_epi64(out, 0xd8));
 		}
 	}
