@@ -107,9 +107,9 @@ int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32
 		a->first[o] = lo - base;
 		a->count[o] = hi - lo;
 		int32_t *c = a->coef + (size_t)o * (size_t)taps;
-		const int32_t whole = (hi - lo + 3) & ~3;
 		k->weigh(c, w, &f, lo, hi - lo);
-		memset(c + whole, 0, sizeof *c * (size_t)(taps - whole));
+		for (int32_t j = (hi - lo + 3) & ~3; j < taps; j++)
+			c[j] = 0;
 	}
 	a->span = hi - base;
 	a->out = out;
