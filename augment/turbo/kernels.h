@@ -83,6 +83,11 @@ struct kernels {
 	void (*ramp)(uint8_t *px, size_t n, int32_t from, int32_t factor);
 	void (*solarize)(uint8_t *px, size_t n, int32_t threshold);
 	void (*mask)(uint8_t *px, size_t n, uint8_t bits);
+	void (*lut3)(uint8_t *px, size_t pixels, const uint8_t lut[3][256]); // one a channel
+	// extremes lowers lo and raises hi to those of each channel of n bytes.
+	void (*extremes)(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]);
+	// sharpen blends px, but for its border, with what smoothing makes of it. copy is px.
+	void (*sharpen)(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor);
 	uint64_t (*luma_sum)(const uint8_t *px, size_t pixels);
 	void (*saturation)(uint8_t *px, size_t pixels, int32_t factor);
 	void (*hue)(uint8_t *px, size_t pixels, int32_t shift);
@@ -123,14 +128,19 @@ int reserve_table(axis *a, size_t bytes);
 // past n zero.
 void weigh_taps(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n);
 
-// Steps that are rare and have no vector form.
+void scalar_lut3(uint8_t *px, size_t pixels, const uint8_t lut[3][256]);
+void scalar_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]);
+void scalar_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor);
+
+// Steps of RandAugment that all tiers share, but for the kernels that they take.
 void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]);
-void sharpness(uint8_t *px, uint8_t *smooth, int32_t size, int32_t factor);
-void auto_contrast(uint8_t *px, size_t pixels);
-void equalize(uint8_t *px, size_t pixels);
+void auto_contrast(const struct kernels *k, uint8_t *px, size_t pixels);
+void equalize(const struct kernels *k, uint8_t *px, size_t pixels);
 
 #if defined(__x86_64__)
 // What the AVX-512 tier takes from AVX2's.
+void avx2_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor);
+void avx2_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]);
 void avx2_weigh(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n);
 #endif
 

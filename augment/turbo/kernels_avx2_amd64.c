@@ -71,6 +71,60 @@ static void avx2_mask(uint8_t *px, size_t n, uint8_t bits) {
 		px[i] &= bits;
 }
 
+// words16 are sixteen bytes.
+static inline __m256i words16(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p)); }
+
+// three is the sum of a byte and its neighbours in the row.
+static inline __m256i three(const uint8_t *p) { return _mm256_add_epi16(_mm256_add_epi16(words16(p - 3), words16(p)), words16(p + 3)); }
+
+void avx2_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor) {
+	if (size < 8 || factor > INT16_MAX) {
+		scalar_sharpen(px, copy, size, factor);
+		return;
+	}
+	const ptrdiff_t n = 3 * (ptrdiff_t)size;
+	const __m256i k = _mm256_set1_epi32((int32_t)((uint32_t)factor << 16 | (uint16_t)((1 << FACTOR_BITS) - factor)));
+	for (ptrdiff_t y = 1; y < size - 1; y++) {
+		for (ptrdiff_t x = 3; x < n - 3; x += 16) {
+			// The last vector begins where it ends with the row.
+			const ptrdiff_t at = y * n + (x < n - 19 ? x : n - 19);
+			const uint8_t *c = copy + at;
+			const __m256i v = words16(c);
+			__m256i sum = _mm256_add_epi16(_mm256_add_epi16(three(c - n), three(c)), three(c + n));
+			sum = _mm256_add_epi16(sum, _mm256_slli_epi16(v, 2));
+			// (2·sum + 13) / 26, which is below 2^13: 40330 is 2^20 / 26, rounded up.
+			const __m256i odd = _mm256_add_epi16(_mm256_slli_epi16(sum, 1), _mm256_set1_epi16(13));
+			const __m256i smooth = _mm256_srli_epi16(_mm256_mulhi_epu16(odd, _mm256_set1_epi16((int16_t)40330)), 4);
+			const __m256i a = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(smooth, v), k), FACTOR_BITS);
+			const __m256i b = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(smooth, v), k), FACTOR_BITS);
+			const __m256i out = _mm256_packs_epi32(a, b);
+			_mm_storeu_si128((__m128i *)(px + at), _mm_packus_epi16(_mm256_castsi256_si128(out), _mm256_extracti128_si256(out, 1)));
+		}
+	}
+}
+
+void avx2_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]) {
+	enum { BYTES = 96 }; // three vectors, in each of which every byte keeps its channel
+	size_t i = 0;
+	if (n >= BYTES) {
+		__m256i l[3], h[3];
+		for (int k = 0; k < 3; k++)
+			l[k] = h[k] = load32(px + 32 * k);
+		for (i = BYTES; i + BYTES <= n; i += BYTES) {
+			for (int k = 0; k < 3; k++) {
+				const __m256i v = load32(px + i + 32 * (size_t)k);
+				l[k] = _mm256_min_epu8(l[k], v), h[k] = _mm256_max_epu8(h[k], v);
+			}
+		}
+		uint8_t bytes[2][BYTES];
+		for (int k = 0; k < 3; k++)
+			store32(bytes[0] + 32 * k, l[k]), store32(bytes[1] + 32 * k, h[k]);
+		scalar_extremes(bytes[0], BYTES, lo, hi);
+		scalar_extremes(bytes[1], BYTES, lo, hi);
+	}
+	scalar_extremes(px + i, n - i, lo, hi);
+}
+
 static inline __m256i luma8(__m256i rgb) {
 	const __m256i byte = _mm256_set1_epi32(0xff);
 	const __m256i g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte);
@@ -211,6 +265,9 @@ const struct kernels kernels_avx2 = {
 	.ramp = avx2_ramp,
 	.solarize = avx2_solarize,
 	.mask = avx2_mask,
+	.lut3 = scalar_lut3,
+	.extremes = avx2_extremes,
+	.sharpen = avx2_sharpen,
 	.luma_sum = avx2_luma_sum,
 	.saturation = avx2_saturation,
 	.hue = avx2_hue,

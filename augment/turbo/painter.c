@@ -265,16 +265,16 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 	case STEP_POSTERIZE: posterize(k, px, 3 * n, arg); break;
 	case STEP_AFFINE:
 	case STEP_SHARPNESS:
-		if (!reserve(&p->scratch, 3 * n))
+		if (!reserve(&p->scratch, 3 * n + PAD))
 			return 0;
 		memcpy(p->scratch.p, px, 3 * n);
 		if (s->kind == STEP_AFFINE)
 			warp(px, p->scratch.p, size, s->arg);
 		else
-			sharpness(px, p->scratch.p, size, arg);
+			k->sharpen(px, p->scratch.p, size, arg);
 		break;
-	case STEP_AUTO_CONTRAST: auto_contrast(px, n); break;
-	case STEP_EQUALIZE: equalize(px, n); break;
+	case STEP_AUTO_CONTRAST: auto_contrast(k, px, n); break;
+	case STEP_EQUALIZE: equalize(k, px, n); break;
 	}
 	return 1;
 }

@@ -1,9 +1,10 @@
 //go:build cgo
 
-// The hue shift with AVX-512, 64 pixels at a time: R, G and B in vectors of their own, what
-// compares and chooses in bytes, fixed point in words, and only the quotients in float32.
+// Steps with AVX-512, 64 pixels at a time, with R, G and B in vectors of their own: a table for
+// each channel, and the hue shift. That compares and chooses in bytes, has fixed point in words,
+// and only the quotients in float32.
 //
-// It makes the same float32 operations as scalar_hue, which are exact or rounded by IEEE 754
+// Hue makes the same float32 operations as scalar_hue, which are exact or rounded by IEEE 754
 // whatever the width, and the integer divisions of fromHSV as float32 ones: their operands are
 // integers below 2^24 and no quotient comes near enough to the next integer, or to a tie, to be
 // rounded over it.
@@ -36,11 +37,9 @@ typedef struct {
 // every[c][i] is 3·i + c, where in 192 bytes pixel i has channel c.
 static const uint8_t every[3][64] __attribute__((aligned(64))) = {
 #define ROW(c, i) 3 * (i) + (c), 3 * (i) + (c) + 3, 3 * (i) + (c) + 6, 3 * (i) + (c) + 9
-#define ROWS(c)                                                                                                     \
-	{                                                                                                               \
-		ROW(c, 0), ROW(c, 4), ROW(c, 8), ROW(c, 12), ROW(c, 16), ROW(c, 20), ROW(c, 24), ROW(c, 28), ROW(c, 32),    \
-			ROW(c, 36), ROW(c, 40), ROW(c, 44), ROW(c, 48), ROW(c, 52), ROW(c, 56), ROW(c, 60)                      \
-	}
+#define ROWS(c)                                                                                      \
+	{ROW(c, 0),  ROW(c, 4),  ROW(c, 8),  ROW(c, 12), ROW(c, 16), ROW(c, 20), ROW(c, 24), ROW(c, 28), \
+	 ROW(c, 32), ROW(c, 36), ROW(c, 40), ROW(c, 44), ROW(c, 48), ROW(c, 52), ROW(c, 56), ROW(c, 60)}
 	ROWS(0), ROWS(1), ROWS(2)
 #undef ROWS
 #undef ROW
@@ -77,6 +76,22 @@ static inline void store64(uint8_t *px, planes p) {
 		out = _mm512_mask_permutexvar_epi8(out, b[k], at, p.b);
 		_mm512_storeu_si512(px + 64 * k, out);
 	}
+}
+
+// looked_up is the table's bytes at v.
+static inline __m512i looked_up(const uint8_t lut[256], __m512i v) {
+	const __m512i low = _mm512_permutex2var_epi8(_mm512_loadu_si512(lut), v, _mm512_loadu_si512(lut + 64));
+	const __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(lut + 128), v, _mm512_loadu_si512(lut + 192));
+	return _mm512_mask_blend_epi8(_mm512_movepi8_mask(v), low, high);
+}
+
+void avx512_lut3(uint8_t *px, size_t pixels, const uint8_t lut[3][256]) {
+	size_t i = 0;
+	for (; i + 64 <= pixels; i += 64) {
+		const planes p = load64(px + 3 * i);
+		store64(px + 3 * i, (planes){looked_up(lut[0], p.r), looked_up(lut[1], p.g), looked_up(lut[2], p.b)});
+	}
+	scalar_lut3(px + 3 * i, pixels - i, lut);
 }
 
 // words are 64 bytes as words, and quarters as 32 bits, in the order in which unpacking leaves
