@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop bench-loaders
+.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop bench-loaders bench-augment
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -259,6 +259,9 @@ readme: ## run README's commands for PyTorch's libtorch verbatim, in fresh clone
 
 bench: setup setup-peers build ## compare with PyTorch and torchvision, side by side, printed as ratios
 	PY=$(PY) bench/compare.sh
+
+bench-augment: build ## decoding and views against OpenCV, AlbumentationsX, DALI and torchvision of PyPI, by CPU-second and clock (6 GB of peers, half an hour): make bench-augment [ROUNDS=5] [VENV=DIR] [PACKED=URI]
+	$(if $(VENV),VENV="$(VENV)") bench/augment.sh $(if $(PACKED),--packed "$(PACKED)") $(or $(ROUNDS),5)
 
 bench-loaders: build ## the Loader against ten others of PyPI, by CPU-second and clock (7 GB of peers, an hour): make bench-loaders [ROUNDS=3] [CORES="1 2"] [WORK=DIR] [VENV=DIR]
 	$(if $(CORES),CORES="$(CORES)") $(if $(WORK),WORK="$(WORK)") $(if $(VENV),VENV="$(VENV)") bench/loaders.sh $(or $(ROUNDS),3)

@@ -1,68 +1,94 @@
 #!/bin/bash
-# The augmentation engine compared with OpenCV and torchvision: one pinned core each,
-# files in memory, rounds interleaved, medians and ratios.
+# The augmentation engine compared with today's peers of PyPI: one pinned core, rounds
+# interleaved, samples a CPU-second of each tree of processes and by the clock; medians.
 #
-#   bench/augment.sh [ROUNDS] [SECONDS]
+#   bench/augment.sh [--packed URI] [ROUNDS] [SECONDS] [PEER...]
 #
-# $RESSLT_DATA has imagenet-sample-700.tar and cifar10-jpeg.tar.xz (default:
-# ../shared/data next to the repository). $CORE is the core to pin to, $RESSLT the
-# program (default: bin/resslt, from `make build`).
-set -eu
+# $RESSLT_DATA has imagenet-sample-700.tar and cifar10-jpeg.tar.xz (default: ../shared/data
+# next to the repository). $VENV is the virtual environment of the peers (default:
+# bin/augment; 6 GB), $CORE the core to pin to, $RESSLT the program (default: bin/resslt, from
+# `make build`), $POLICIES those to measure, $TIERS the kernels of this project's engine
+# (default: the CPU's best, and avx2). --packed names the ImageNet pictures in packed shards.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-3}
+packed=
+if [ "${1:-}" = --packed ]; then
+  packed=${2:?--packed needs the URI of a data set}
+  shift 2
+fi
+rounds=${1:-5}
 seconds=${2:-6}
+shift $(($# < 2 ? $# : 2))
+peers=("$@")
+[ ${#peers[@]} -gt 0 ] || peers=(opencv albumentations dali pil v2)
 data=${RESSLT_DATA:-$PWD/../shared/data}
+venv=${VENV:-bin/augment}
 core=${CORE:-0}
-py=${PY:-/usr/bin/python3}
 resslt=${RESSLT:-bin/resslt}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export PYTHONWARNINGS=ignore NO_ALBUMENTATIONS_UPDATE=1
 
-sets=()
+. bench/pins.sh
+deploy/venv.sh tools "$venv" "${peers_images[@]}"
+python=$venv/bin/python
+
+# run NAME COMMAND... adds a line to the measurements, or says why there is none.
+mkdir "$work/measured"
+run() {
+  local name=$1
+  shift
+  timeout 300 taskset -c "$core" "$@" 2>"$work/stderr" | tail -1 >>"$work/measured/$name" ||
+    { echo "augment: $name failed:" >&2; tail -3 "$work/stderr" >&2; }
+}
+
+declare -A folder
 if [ -f "$data/imagenet-sample-700.tar" ]; then
   mkdir "$work/imagenet" && tar -xf "$data/imagenet-sample-700.tar" -C "$work/imagenet"
-  sets+=("imagenet:$work/imagenet" "imagenet-multi:$work/imagenet")
+  folder[imagenet]=$work/imagenet folder[imagenet-multi]=$work/imagenet
 fi
 if [ -f "$data/cifar10-jpeg.tar.xz" ]; then
   mkdir "$work/cifar" && tar -xf "$data/cifar10-jpeg.tar.xz" -C "$work/cifar"
-  sets+=("small:$(dirname "$(find "$work/cifar" -type d -name airplane -path '*train*' | head -1)")")
+  folder[small]=$(dirname "$(find "$work/cifar" -type d -name airplane -path '*train*' | head -1)")
 fi
-[ ${#sets[@]} -gt 0 ] || { echo "augment: no data in $data: set RESSLT_DATA" >&2; exit 1; }
+[ ${#folder[@]} -gt 0 ] || { echo "augment: no data in $data: set RESSLT_DATA" >&2; exit 1; }
 
-for set in "${sets[@]}"; do
-  policy=${set%%:*} folder=${set#*:}
+# The kernels: the CPU's best has no name here.
+tiers=best
+! grep -qw avx512_vnni /proc/cpuinfo 2>/dev/null || tiers="best avx2"
+read -ra tiers <<<"${TIERS:-$tiers}"
+for policy in ${POLICIES:-imagenet imagenet-multi small}; do
+  [ -n "${folder[$policy]:-}" ] || continue
   for ((r = 1; r <= rounds; r++)); do
-    taskset -c "$core" "$resslt" bench augment --policy "$policy" --data "folder:$folder" --seconds "$seconds" --json 2>/dev/null | tail -1 >>"$work/$policy.turbo"
-    taskset -c "$core" "$py" bench/augment_opencv.py --policy "$policy" --data "$folder" --seconds "$seconds" >>"$work/$policy.opencv"
-    taskset -c "$core" "$py" bench/augment_torchvision.py --policy "$policy" --data "$folder" --seconds "$seconds" >>"$work/$policy.torchvision"
+    for tier in "${tiers[@]}"; do
+      ours=(env "RESSLT_TIER=${tier/best/}" "$resslt" bench augment --policy "$policy" --seconds "$seconds" --json --data)
+      run "$policy.resslt-$tier" "${ours[@]}" "folder:${folder[$policy]}"
+      if [ -n "$packed" ] && [ "$policy" != small ]; then
+        run "$policy.resslt-$tier-packed" "${ours[@]}" "$packed"
+      fi
+    done
+    for peer in "${peers[@]}"; do
+      run "$policy.$peer" "$python" bench/augment_peer.py "$peer" --policy "$policy" --data "${folder[$policy]}" --seconds "$seconds"
+    done
   done
-  "$py" - "$policy" "$work" "$rounds" <<'PY'
-import json, statistics, sys
-policy, work, n = sys.argv[1:]
-rows = {k: [json.loads(l) for l in open(f"{work}/{policy}.{k}")] for k in ("turbo", "opencv", "torchvision")}
-med = lambda k, f: statistics.median(r[f] for r in rows[k])
-spread = lambda k, f: (min(r[f] for r in rows[k]), max(r[f] for r in rows[k]))
-print(f"{policy}, median of {n} rounds, samples/s on one core (per CPU second):")
-for k in rows:
-    lo, hi = spread(k, "samples_per_second")
-    print(f"  {rows[k][0]['engine']:32} {med(k, 'samples_per_second'):9.1f} ({med(k, 'samples_per_cpu_second'):9.1f})  {lo:.1f} … {hi:.1f}")
-t, c = med("turbo", "samples_per_second"), med("turbo", "samples_per_cpu_second")
-for k in ("opencv", "torchvision"):
-    print(f"  {t / med(k, 'samples_per_second'):5.2f} × {k} ({c / med(k, 'samples_per_cpu_second'):.2f} by CPU time)")
-print(f"  {t / med('turbo', 'decode_only_per_second'):5.2f} of decoding alone ({med('turbo', 'decode_only_per_second'):.0f}/s)")
-PY
 done
+"$python" bench/augment_report.py "$work/measured"
 
 # Two workers on two cores against one on one.
-if [ "$(nproc)" -ge 2 ] && [ -d "$work/imagenet" ]; then
+if [ "$(nproc)" -ge 2 ] && [ -n "${folder[imagenet]:-}" ]; then
   for ((r = 1; r <= rounds; r++)); do
-    taskset -c 0 "$resslt" bench augment --policy imagenet --data "folder:$work/imagenet" --workers 1 --seconds "$seconds" --json 2>/dev/null | tail -1 >>"$work/one"
-    taskset -c 0,1 "$resslt" bench augment --policy imagenet --data "folder:$work/imagenet" --workers 2 --seconds "$seconds" --json 2>/dev/null | tail -1 >>"$work/two"
+    for workers in 1 2; do
+      taskset -c "0-$((workers - 1))" "$resslt" bench augment --policy imagenet --data "folder:${folder[imagenet]}" --workers "$workers" \
+        --seconds "$seconds" --json 2>/dev/null | tail -1 >>"$work/workers-$workers"
+    done
   done
-  "$py" - "$work" <<'PY'
+  "$python" - "$work" <<'PY'
 import json, statistics, sys
-one, two = ([json.loads(l) for l in open(f"{sys.argv[1]}/{f}")] for f in ("one", "two"))
-m = lambda rows: statistics.median(r["samples_per_second"] for r in rows)
-print(f"imagenet, two workers on two cores: {m(two):.1f}/s, {m(two) / m(one):.2f} × one worker")
+one, two = ([json.loads(l) for l in open(f"{sys.argv[1]}/workers-{n}")] for n in (1, 2))
+m = lambda rows, key: statistics.median(r[key] for r in rows)
+each = [b["samples_per_second"] / a["samples_per_second"] for a, b in zip(one, two)]
+print(f"\nimagenet, two workers on two cores: {m(two, 'samples_per_second'):.0f}/s, {statistics.median(each):.2f} × one worker "
+      f"({min(each):.2f} … {max(each):.2f}); by CPU-second {m(two, 'samples_per_cpu_second') / m(one, 'samples_per_cpu_second'):.2f}; "
+      f"{m(two, 'rss_bytes') / 1e6:.0f} MB resident against {m(one, 'rss_bytes') / 1e6:.0f}, {m(two, 'data_bytes') / 1e6:.0f} of them data")
 PY
 fi

@@ -1,4 +1,4 @@
-"""The peer of `resslt bench augment` in OpenCV, doing what albumentations does
+"""The peer of `resslt bench augment` in OpenCV alone, doing what albumentations does
 underneath: imdecode once, crop, INTER_AREA to shrink and INTER_CUBIC (or
 INTER_LINEAR) to enlarge, tables for brightness, contrast and solarize, hue in
 HSV, GaussianBlur. One thread.
@@ -10,7 +10,7 @@ import random
 import cv2
 import numpy as np
 
-import augment_policies as common
+import augment_policies
 
 cv2.setNumThreads(1)
 RAMP = np.arange(256, dtype=np.float32)
@@ -44,7 +44,7 @@ def jitter(im, s):
 
 
 def view(picture, s):
-    x, y, w, h = common.crop(picture.shape[1], picture.shape[0], s["scale"])
+    x, y, w, h = augment_policies.crop(picture.shape[1], picture.shape[0], s["scale"])
     size = s["size"]
     shrink = w > size or h > size
     im = cv2.resize(
@@ -71,7 +71,3 @@ def make(data, views):
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     return [view(picture, s) for s in views]
-
-
-if __name__ == "__main__":
-    common.run(f"opencv {cv2.__version__}", common.arguments(__doc__), make)

@@ -9,5 +9,4 @@ echo "== training from the broker, against training from memory"
 bin/resslt bench stream
 echo "== transport alone"
 bin/resslt bench transport
-echo "== augmentation, against OpenCV and torchvision"
-bench/augment.sh
+echo "== augmentation: make bench-augment, which installs its peers"

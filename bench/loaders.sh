@@ -22,8 +22,8 @@ work=${WORK:-$(mktemp -d)}
 out=${OUT:-$work/measured.jsonl}
 python=$venv/bin/python
 
-deploy/venv.sh tools "$venv" torch==2.15.0 torchvision==0.29.2 pillow==13.0.0 pyarrow==26.0.1 \
-  albumentationsx==2.5.1 opencv-python-headless==5.0.0.93 nvidia-dali-cuda130==2.4.0 \
+. bench/pins.sh
+deploy/venv.sh tools "$venv" "${peers_images[@]}" pyarrow==26.0.1 \
   litdata==0.2.76 webdataset==1.0.2 spdl==0.8.0 grain==0.2.18 array_record==0.8.6
 if [ ! -e "$venv/.more" ]; then
   # Streaming asks for an older numpy than the others; it works with this one.

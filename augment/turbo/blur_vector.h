@@ -26,8 +26,8 @@ static inline size_t blur_room(int32_t size, int32_t radius) {
 				w_even = ADD16(MINUS(i), PLUS(i));                                            \
 			const VEC w_odd = i < radius ? ADD16(MINUS(i + 1), PLUS(i + 1)) : ZERO();         \
 			const VEC pair = SET32(k->weight[i] | (i < radius ? k->weight[i + 1] : 0) << 16); \
-			LO = ADD32(LO, MADD16(UNPACKLO16(w_even, w_odd), pair));                          \
-			HI = ADD32(HI, MADD16(UNPACKHI16(w_even, w_odd), pair));                          \
+			LO = MULTIPLY_ADD(LO, UNPACKLO16(w_even, w_odd), pair);                           \
+			HI = MULTIPLY_ADD(HI, UNPACKHI16(w_even, w_odd), pair);                           \
 		}                                                                                     \
 	} while (0)
 

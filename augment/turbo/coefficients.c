@@ -4,6 +4,7 @@
 // resample.go and blur.go: each rounded once (kernels.h forbids contraction), so
 // the same numbers everywhere.
 
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,20 @@ static int allocate(axis *a, int32_t size, int32_t taps) {
 	a->first = a->memory;
 	a->count = a->first + size;
 	a->coef = a->count + size;
-	memset(a->coef, 0, sizeof(int32_t) * (size_t)size * (size_t)taps);
+	return 1;
+}
+
+int reserve_table(axis *a, size_t bytes) {
+	if (a->table_cap >= bytes)
+		return 1;
+	free(a->table);
+	a->table_cap = 0;
+	bytes = (bytes + bytes / 4 + 63) & ~(size_t)63;
+	if (posix_memalign(&a->table, 64, bytes) != 0) {
+		a->table = NULL;
+		return 0;
+	}
+	a->table_cap = bytes;
 	return 1;
 }
 
@@ -53,6 +67,22 @@ static inline void reach(double center, double support, int32_t n, int32_t *lo, 
 		*hi = n;
 }
 
+void weigh_taps(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n) {
+	double sum = 0;
+	for (int32_t j = 0; j < n; j++) {
+		double x = ((double)(j + lo) - f->center + 0.5) * f->inverse;
+		w[j] = f->bicubic ? keys(x) : triangle(x);
+		sum += w[j];
+	}
+	for (int32_t j = 0; j < n; j++) {
+		double q = sum != 0 ? w[j] / sum : w[j];
+		double v = q * (1 << RESAMPLE_BITS);
+		coef[j] = v < 0 ? (int32_t)(v - 0.5) : (int32_t)(v + 0.5);
+	}
+	for (int32_t j = n; j % 4 != 0; j++)
+		coef[j] = 0;
+}
+
 int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32_t out, int32_t from, int32_t size, int bicubic, int mirror,
              int down) {
 	if (a->n == n && a->out == out && a->from == from && a->size == size && a->bicubic == bicubic && a->mirror == mirror)
@@ -61,33 +91,25 @@ int set_axis(const struct kernels *k, axis *a, buffer *weights, int32_t n, int32
 	double scale = (double)n / (double)out;
 	double filter_scale = scale > 1 ? scale : 1;
 	double support = (bicubic ? 2.0 : 1.0) * filter_scale;
-	double inverse = 1 / filter_scale;
+	filter f = {.inverse = 1 / filter_scale, .bicubic = bicubic};
 	int32_t taps = (int32_t)ceil(support) * 2 + 1;
 	taps = (taps + 3) & ~3;
-	if (!allocate(a, size, taps) || !reserve(weights, sizeof(double) * (size_t)taps))
+	if (!allocate(a, size, taps) || !reserve(weights, sizeof(double) * (size_t)(taps + 4)))
 		return 0;
 	double *w = (double *)weights->p;
 	int32_t base = 0, lo, hi = 0;
 	for (int32_t i = 0; i < size; i++) {
-		double center = ((double)(from + i) + 0.5) * scale;
-		reach(center, support, n, &lo, &hi);
+		f.center = ((double)(from + i) + 0.5) * scale;
+		reach(f.center, support, n, &lo, &hi);
 		if (i == 0)
 			base = lo;
-		double sum = 0;
-		for (int32_t j = 0; j < hi - lo; j++) {
-			double x = ((double)(j + lo) - center + 0.5) * inverse;
-			w[j] = bicubic ? keys(x) : triangle(x);
-			sum += w[j];
-		}
 		int32_t o = mirror ? size - 1 - i : i;
 		a->first[o] = lo - base;
 		a->count[o] = hi - lo;
 		int32_t *c = a->coef + (size_t)o * (size_t)taps;
-		for (int32_t j = 0; j < hi - lo; j++) {
-			double q = sum != 0 ? w[j] / sum : w[j];
-			double v = q * (1 << RESAMPLE_BITS);
-			c[j] = v < 0 ? (int32_t)(v - 0.5) : (int32_t)(v + 0.5);
-		}
+		k->weigh(c, w, &f, lo, hi - lo);
+		for (int32_t j = (hi - lo + 3) & ~3; j < taps; j++)
+			c[j] = 0;
 	}
 	a->span = hi - base;
 	a->out = out;

@@ -157,7 +157,7 @@ static inline void store_rows(uint8_t *dst, size_t stride, vec rows) {
 static inline vec load_words(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p)); }
 
 // filter is (3·here + beside + round) >> shift.
-static inline vec filter(vec here, vec beside, int round, int shift) {
+static inline vec triangle(vec here, vec beside, int round, int shift) {
 	const vec three = _mm256_add_epi16(_mm256_add_epi16(here, here), here);
 	return _mm256_srli_epi16(_mm256_add_epi16(_mm256_add_epi16(three, beside), _mm256_set1_epi16((short)round)), shift);
 }
@@ -165,24 +165,24 @@ static inline vec filter(vec here, vec beside, int round, int shift) {
 static void h2v1(uint8_t *out, const uint8_t *in, int32_t n) {
 	for (int32_t i = 0; i < n; i += 16) {
 		const vec here = load_words(in + i);
-		const vec even = filter(here, load_words(in + i - 1), 1, 2), odd = filter(here, load_words(in + i + 1), 2, 2);
+		const vec even = triangle(here, load_words(in + i - 1), 1, 2), odd = triangle(here, load_words(in + i + 1), 2, 2);
 		_mm256_storeu_si256((__m256i *)(out + 2 * i), _mm256_or_si256(even, _mm256_slli_epi16(odd, 8)));
 	}
 }
 
 static void h1v2(uint8_t *out, const uint8_t *near, const uint8_t *far, int32_t n, int32_t bias) {
 	for (int32_t i = 0; i < n; i += 16) {
-		const vec v = filter(load_words(near + i), load_words(far + i), bias, 2);
+		const vec v = triangle(load_words(near + i), load_words(far + i), bias, 2);
 		_mm_storeu_si128((__m128i *)(out + i), _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
 	}
 }
 
 static void h2v2(uint8_t *out, const uint8_t *near, const uint8_t *far, int32_t n, int16_t *sums) {
 	for (int32_t i = 0; i < n + 2; i += 16)
-		_mm256_storeu_si256((__m256i *)(sums + i), filter(load_words(near + i - 1), load_words(far + i - 1), 0, 0));
+		_mm256_storeu_si256((__m256i *)(sums + i), triangle(load_words(near + i - 1), load_words(far + i - 1), 0, 0));
 	for (int32_t i = 0; i < n; i += 16) {
 		const vec left = _mm256_loadu_si256((const __m256i *)(sums + i)), here = _mm256_loadu_si256((const __m256i *)(sums + i + 1));
-		const vec even = filter(here, left, 8, 4), odd = filter(here, _mm256_loadu_si256((const __m256i *)(sums + i + 2)), 7, 4);
+		const vec even = triangle(here, left, 8, 4), odd = triangle(here, _mm256_loadu_si256((const __m256i *)(sums + i + 2)), 7, 4);
 		_mm256_storeu_si256((__m256i *)(out + 2 * i), _mm256_or_si256(even, _mm256_slli_epi16(odd, 8)));
 	}
 }

@@ -14,8 +14,8 @@
 //   - pack: a packed JPEG, its quantised coefficients in a form that is fast to read
 //     (package packed has the format). Engine turbo/3 decodes it.
 //   - strip: the samples of one component in two rows of MCUs, as a ring.
-//   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2,
-//     avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
+//   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2
+//     (and FMA), avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
 //     of the CPU, or the one that RESSLT_TIER names; a tier that is unknown or that the
 //     CPU lacks is an error, and no other one is taken instead.
 //
@@ -50,16 +50,17 @@
 //	        of a pack: for each MCU row that the box needs, unpack the segments of its
 //	        block rows, IDCT into strips, then upsample and convert the rows of pixels
 //	        whose samples are there
-//	Paint   for each view: horizontal pass of the box, four rows at a time, stored
-//	        four rows to a word; vertical pass into dst; each step in place on dst.
-//	        A flip that commutes with the steps before it is folded into the
-//	        horizontal coefficients and costs nothing.
+//	Paint   for each view: horizontal pass of a strip of the box's rows, stored as the
+//	        tier's vertical pass reads them; vertical pass into dst as far as they
+//	        suffice; then each step in place on dst. A flip that commutes with the steps
+//	        before it is folded into the horizontal coefficients and costs nothing.
 //
 // # Files
 //
 //	turbo.h         what Go calls          painter.c  the painter; executes plans
 //	kernels.h       the table of a tier    jpeg.c     decodes boxes of JPEGs
 //	coefficients.h  resampling and blur    buffer.h   memory that grows
+//	profile.c       where the time goes
 //
 //	dct.h           packs, and the kernels of a tier for them
 //	dct_header.c    reads a pack's header       dct_unpack.h  a segment's streams

@@ -73,10 +73,15 @@ type painter struct {
 	w, h   int
 	size   [2]C.int32_t // turbo_open's results, and
 	crop   C.turbo_crop // turbo_paint's argument, here to save an allocation
+
+	profile *profile // nil: nothing is accounted for
 }
 
 // Open reads the size and checks the limits; see augment.Painter.
 func (p *painter) Open(s *schemas.Sample) (w, h int, err error) {
+	if p.profile != nil {
+		defer timed(&p.profile.open)()
+	}
 	p.sample, p.w, p.h = s, 0, 0
 	if p.err != nil {
 		return 0, 0, p.err
@@ -116,6 +121,9 @@ func (p *painter) openC(data []byte) C.int {
 
 // Decode decodes the box; see augment.Painter.
 func (p *painter) Decode(box augment.Box) error {
+	if p.profile != nil {
+		defer timed(&p.profile.decode)()
+	}
 	if !box.Within(p.w, p.h) {
 		return p.other.Fail(errs.ErrMismatch, fmt.Sprintf("box %+v of %d×%d", box, p.w, p.h))
 	}

@@ -6,76 +6,121 @@
 
 #include "kernels.h"
 
+// inside says whether the source coordinate of output i is a pixel's.
+static inline int inside(int64_t from, int64_t step, int32_t i, int32_t size) {
+	const int64_t at = (from + step * i) >> 16;
+	return at >= 0 && at < size;
+}
+
+// warp finds a copy of the view in src, and four bytes or more after it.
 void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]) {
-	for (int64_t row = 0; row < size; row++) {
-		int64_t sx = (int64_t)arg[1] * row + arg[2];
-		int64_t sy = (int64_t)arg[4] * row + arg[5];
-		for (int32_t i = 0; i < size; i++, dst += 3) {
-			const int64_t x = sx >> 16, y = sy >> 16;
-			if (x >= 0 && x < size && y >= 0 && y < size)
-				memcpy(dst, src + 3 * (y * size + x), 3);
-			else
-				dst[0] = dst[1] = dst[2] = 0;
-			sx += arg[0];
-			sy += arg[3];
+	const int64_t right = arg[0], down = arg[3];
+	for (int64_t row = 0; row < size; row++, dst += 3 * size) {
+		int64_t sx = (int64_t)arg[1] * row + arg[2], sy = (int64_t)arg[4] * row + arg[5];
+		// Both coordinates grow or fall along a row, so what has a source is one stretch.
+		int32_t lo = 0, hi = size;
+		while (lo < hi && !(inside(sx, right, lo, size) && inside(sy, down, lo, size)))
+			lo++;
+		while (lo < hi && !(inside(sx, right, hi - 1, size) && inside(sy, down, hi - 1, size)))
+			hi--;
+		memset(dst, 0, 3 * (size_t)lo);
+		memset(dst + 3 * hi, 0, 3 * (size_t)(size - hi));
+		if (lo == hi)
+			continue;
+		sx += right * lo, sy += down * lo;
+		if (right == 1 << 16 && down == 0) {
+			memcpy(dst + 3 * lo, src + 3 * ((sy >> 16) * size + (sx >> 16)), 3 * (size_t)(hi - lo));
+			continue;
 		}
+		for (int32_t i = lo; i < hi - 1; i++, sx += right, sy += down)
+			memcpy(dst + 3 * i, src + 3 * ((sy >> 16) * size + (sx >> 16)), 4); // one too many: the next's
+		memcpy(dst + 3 * (hi - 1), src + 3 * ((sy >> 16) * size + (sx >> 16)), 3);
 	}
 }
 
-// sharpness finds a copy of px in smooth, and smooths that.
-void sharpness(uint8_t *px, uint8_t *smooth, int32_t size, int32_t factor) {
+// sharpen_bytes makes bytes from … to-1 of a row, neither its first pixel nor its last, of a
+// copy, whose rows are n bytes long: each blended with the mean of its neighbours, in which it
+// counts five times.
+static inline void sharpen_bytes(uint8_t *px, const uint8_t *copy, ptrdiff_t n, ptrdiff_t from, ptrdiff_t to, int32_t factor) {
+	for (ptrdiff_t x = from; x < to; x++) {
+		const uint8_t *c = copy + x;
+		int32_t sum = c[-n - 3] + c[-n] + c[-n + 3] + c[-3] + 5 * c[0] + c[3] + c[n - 3] + c[n] + c[n + 3];
+		px[x] = blend((2 * sum + 13) / 26, c[0], factor);
+	}
+}
+
+void scalar_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor) {
 	const ptrdiff_t n = 3 * (ptrdiff_t)size;
-	for (ptrdiff_t y = 1; y < size - 1; y++) {
-		const uint8_t *row = px + y * n;
-		uint8_t *out = smooth + y * n;
-		for (ptrdiff_t x = 3; x < n - 3; x++) {
-			const uint8_t *c = row + x;
-			int32_t sum = c[-n - 3] + c[-n] + c[-n + 3] + c[-3] + 5 * c[0] + c[3] + c[n - 3] + c[n] + c[n + 3];
-			out[x] = (uint8_t)((2 * sum + 13) / 26);
-		}
-	}
-	for (ptrdiff_t i = 0; i < n * size; i++)
-		px[i] = blend(smooth[i], px[i], factor);
+	for (ptrdiff_t y = 1; y < size - 1; y++)
+		sharpen_bytes(px + y * n, copy + y * n, n, 3, n - 3, factor);
 }
 
-void auto_contrast(uint8_t *px, size_t pixels) {
+void scalar_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]) {
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *l = lo + i % 3, *h = hi + i % 3;
+		*l = px[i] < *l ? px[i] : *l;
+		*h = px[i] > *h ? px[i] : *h;
+	}
+}
+
+void scalar_lut3(uint8_t *px, size_t pixels, const uint8_t lut[3][256]) {
+	for (size_t i = 0; i < pixels; i++, px += 3)
+		px[0] = lut[0][px[0]], px[1] = lut[1][px[1]], px[2] = lut[2][px[2]];
+}
+
+// identity is the table that changes nothing.
+static void identity(uint8_t lut[256]) {
+	for (int v = 0; v < 256; v++)
+		lut[v] = (uint8_t)v;
+}
+
+void auto_contrast(const struct kernels *k, uint8_t *px, size_t pixels) {
+	uint8_t lo[3] = {255, 255, 255}, hi[3] = {0}, lut[3][256];
+	k->extremes(px, 3 * pixels, lo, hi);
 	for (int c = 0; c < 3; c++) {
-		uint8_t lo = 255, hi = 0;
-		for (size_t i = 0; i < pixels; i++) {
-			const uint8_t v = px[3 * i + c];
-			lo = v < lo ? v : lo;
-			hi = v > hi ? v : hi;
-		}
-		if (hi <= lo)
+		if (hi[c] <= lo[c]) {
+			identity(lut[c]);
 			continue;
-		uint8_t lut[256];
-		const double scale = 255 / (double)(hi - lo);
-		const double offset = -(double)lo * scale;
+		}
+		const double scale = 255 / (double)(hi[c] - lo[c]);
+		const double offset = -(double)lo[c] * scale;
 		for (int v = 0; v < 256; v++)
-			lut[v] = clip((int32_t)((double)v * scale + offset));
-		for (size_t i = 0; i < pixels; i++)
-			px[3 * i + c] = lut[px[3 * i + c]];
+			lut[c][v] = clip((int32_t)((double)v * scale + offset));
 	}
+	k->lut3(px, pixels, (const uint8_t (*)[256])lut);
 }
 
-void equalize(uint8_t *px, size_t pixels) {
+void equalize(const struct kernels *k, uint8_t *px, size_t pixels) {
+	// Two of each, for neighbours that are alike not to wait for one another.
+	uint32_t histogram[2][3][256] = {0};
+	size_t i = 0;
+	for (; i + 2 <= pixels; i += 2) {
+		const uint8_t *p = px + 3 * i;
+		histogram[0][0][p[0]]++, histogram[0][1][p[1]]++, histogram[0][2][p[2]]++;
+		histogram[1][0][p[3]]++, histogram[1][1][p[4]]++, histogram[1][2][p[5]]++;
+	}
+	for (; i < pixels; i++) {
+		for (int c = 0; c < 3; c++)
+			histogram[0][c][px[3 * i + (size_t)c]]++;
+	}
+	uint8_t lut[3][256];
 	for (int c = 0; c < 3; c++) {
-		int64_t histogram[256] = {0};
-		for (size_t i = 0; i < pixels; i++)
-			histogram[px[3 * i + c]]++;
-		int last = 255;
-		while (histogram[last] == 0)
-			last--;
-		const int64_t step = ((int64_t)pixels - histogram[last]) / 255;
-		if (step == 0)
+		int64_t counts[256];
+		int last = 0;
+		for (int v = 0; v < 256; v++) {
+			counts[v] = (int64_t)histogram[0][c][v] + histogram[1][c][v];
+			last = counts[v] > 0 ? v : last;
+		}
+		const int64_t step = ((int64_t)pixels - counts[last]) / 255;
+		if (step == 0) {
+			identity(lut[c]);
 			continue;
-		uint8_t lut[256];
+		}
 		int64_t n = step / 2;
 		for (int v = 0; v < 256; v++) {
-			lut[v] = clip((int32_t)(n / step));
-			n += histogram[v];
+			lut[c][v] = clip((int32_t)(n / step));
+			n += counts[v];
 		}
-		for (size_t i = 0; i < pixels; i++)
-			px[3 * i + c] = lut[px[3 * i + c]];
 	}
+	k->lut3(px, pixels, (const uint8_t (*)[256])lut);
 }

@@ -26,6 +26,105 @@ static inline void store8(uint8_t *px, __m256i words) {
 	memcpy(px + 20, &last, 4);
 }
 
+static inline __m256i load32(const uint8_t *px) { return _mm256_loadu_si256((const __m256i *)px); }
+
+static inline void store32(uint8_t *px, __m256i v) { _mm256_storeu_si256((__m256i *)px, v); }
+
+// blend32 is blend of 32 bytes with from, as words: from·(1-f) + v·f is one multiply-add of
+// a pair, whose factors k has.
+static inline __m256i blend32(__m256i from, __m256i v, __m256i k) {
+	const __m256i zero = _mm256_setzero_si256(), lo = _mm256_unpacklo_epi8(v, zero), hi = _mm256_unpackhi_epi8(v, zero);
+	const __m256i a = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(lo, from), k), FACTOR_BITS);
+	const __m256i b = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(lo, from), k), FACTOR_BITS);
+	const __m256i c = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(hi, from), k), FACTOR_BITS);
+	const __m256i d = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(hi, from), k), FACTOR_BITS);
+	return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+}
+
+static void avx2_ramp(uint8_t *px, size_t n, int32_t from, int32_t factor) {
+	const __m256i k = _mm256_set1_epi32((int32_t)((uint32_t)((1 << FACTOR_BITS) - factor) << 16 | (uint16_t)factor));
+	const __m256i words = _mm256_set1_epi16((int16_t)from);
+	size_t i = 0;
+	for (; i + 32 <= n; i += 32)
+		store32(px + i, blend32(words, load32(px + i), k));
+	for (; i < n; i++)
+		px[i] = blend(from, px[i], factor);
+}
+
+static void avx2_solarize(uint8_t *px, size_t n, int32_t threshold) {
+	const __m256i t = _mm256_set1_epi8((char)threshold);
+	size_t i = 0;
+	for (; i + 32 <= n; i += 32) {
+		const __m256i v = load32(px + i);
+		store32(px + i, _mm256_xor_si256(v, _mm256_cmpeq_epi8(_mm256_max_epu8(v, t), v)));
+	}
+	for (; i < n; i++)
+		px[i] = (uint8_t)(px[i] >= threshold ? 255 - px[i] : px[i]);
+}
+
+static void avx2_mask(uint8_t *px, size_t n, uint8_t bits) {
+	const __m256i m = _mm256_set1_epi8((char)bits);
+	size_t i = 0;
+	for (; i + 32 <= n; i += 32)
+		store32(px + i, _mm256_and_si256(load32(px + i), m));
+	for (; i < n; i++)
+		px[i] &= bits;
+}
+
+// words16 are sixteen bytes.
+static inline __m256i words16(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p)); }
+
+// three is the sum of a byte and its neighbours in the row.
+static inline __m256i three(const uint8_t *p) { return _mm256_add_epi16(_mm256_add_epi16(words16(p - 3), words16(p)), words16(p + 3)); }
+
+void avx2_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor) {
+	if (size < 8 || factor > INT16_MAX) {
+		scalar_sharpen(px, copy, size, factor);
+		return;
+	}
+	const ptrdiff_t n = 3 * (ptrdiff_t)size;
+	const __m256i k = _mm256_set1_epi32((int32_t)((uint32_t)factor << 16 | (uint16_t)((1 << FACTOR_BITS) - factor)));
+	for (ptrdiff_t y = 1; y < size - 1; y++) {
+		for (ptrdiff_t x = 3; x < n - 3; x += 16) {
+			// The last vector begins where it ends with the row.
+			const ptrdiff_t at = y * n + (x < n - 19 ? x : n - 19);
+			const uint8_t *c = copy + at;
+			const __m256i v = words16(c);
+			__m256i sum = _mm256_add_epi16(_mm256_add_epi16(three(c - n), three(c)), three(c + n));
+			sum = _mm256_add_epi16(sum, _mm256_slli_epi16(v, 2));
+			// (2·sum + 13) / 26, which is below 2^13: 40330 is 2^20 / 26, rounded up.
+			const __m256i odd = _mm256_add_epi16(_mm256_slli_epi16(sum, 1), _mm256_set1_epi16(13));
+			const __m256i smooth = _mm256_srli_epi16(_mm256_mulhi_epu16(odd, _mm256_set1_epi16((int16_t)40330)), 4);
+			const __m256i a = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(smooth, v), k), FACTOR_BITS);
+			const __m256i b = _mm256_srai_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(smooth, v), k), FACTOR_BITS);
+			const __m256i out = _mm256_packs_epi32(a, b);
+			_mm_storeu_si128((__m128i *)(px + at), _mm_packus_epi16(_mm256_castsi256_si128(out), _mm256_extracti128_si256(out, 1)));
+		}
+	}
+}
+
+void avx2_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]) {
+	enum { BYTES = 96 }; // three vectors, in each of which every byte keeps its channel
+	size_t i = 0;
+	if (n >= BYTES) {
+		__m256i l[3], h[3];
+		for (int k = 0; k < 3; k++)
+			l[k] = h[k] = load32(px + 32 * k);
+		for (i = BYTES; i + BYTES <= n; i += BYTES) {
+			for (int k = 0; k < 3; k++) {
+				const __m256i v = load32(px + i + 32 * (size_t)k);
+				l[k] = _mm256_min_epu8(l[k], v), h[k] = _mm256_max_epu8(h[k], v);
+			}
+		}
+		uint8_t bytes[2][BYTES];
+		for (int k = 0; k < 3; k++)
+			store32(bytes[0] + 32 * k, l[k]), store32(bytes[1] + 32 * k, h[k]);
+		scalar_extremes(bytes[0], BYTES, lo, hi);
+		scalar_extremes(bytes[1], BYTES, lo, hi);
+	}
+	scalar_extremes(px + i, n - i, lo, hi);
+}
+
 static inline __m256i luma8(__m256i rgb) {
 	const __m256i byte = _mm256_set1_epi32(0xff);
 	const __m256i g = _mm256_and_si256(_mm256_srli_epi32(rgb, 8), byte);
@@ -84,6 +183,17 @@ static inline __m256 choose_ps(__m256 a, float b, __m256i mask) {
 	return _mm256_blendv_ps(a, _mm256_set1_ps(b), _mm256_castsi256_ps(mask));
 }
 
+static inline __m256 over(__m256 a, float d) {
+	const __m256 inverse = _mm256_set1_ps(1 / d), q = _mm256_mul_ps(a, inverse);
+	return _mm256_fmadd_ps(_mm256_fnmadd_ps(q, _mm256_set1_ps(d), a), inverse, q);
+}
+
+static inline __m256i saturation_of(__m256 c, __m256 v) {
+	const __m256 guess = _mm256_rcp_ps(v);
+	const __m256 inverse = _mm256_fmadd_ps(guess, _mm256_fnmadd_ps(v, guess, _mm256_set1_ps(1)), guess);
+	return _mm256_cvttps_epi32(_mm256_mul_ps(_mm256_fmadd_ps(c, _mm256_set1_ps(255), _mm256_set1_ps(0.5f)), inverse));
+}
+
 static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
 	const __m256i byte = _mm256_set1_epi32(0xff), one = _mm256_set1_epi32(1);
 	enum { V = 0, X = 1, P = 2 };
@@ -114,7 +224,7 @@ static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
 		const __m256 cf = _mm256_cvtepi32_ps(c);
 		__m256 q = _mm256_div_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(hi, mid)), cf);
 		q = _mm256_xor_ps(q, _mm256_castsi256_ps(_mm256_slli_epi32(minus, 31)));
-		__m256 h = _mm256_div_ps(_mm256_add_ps(base, q), _mm256_set1_ps(6));
+		__m256 h = over(_mm256_add_ps(base, q), 6);
 		h = _mm256_blendv_ps(h, _mm256_add_ps(h, _mm256_set1_ps(1)), _mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_LT_OQ));
 		const __m256i h8 = _mm256_cvttps_epi32(_mm256_mul_ps(h, _mm256_set1_ps(255)));
 
@@ -123,13 +233,13 @@ static void avx2_hue(uint8_t *px, size_t pixels, int32_t shift) {
 		const __m256i sextant = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(six, one), _mm256_srli_epi32(six, 8)), 8);
 		const __m256i m = _mm256_sub_epi32(six, _mm256_sub_epi32(_mm256_slli_epi32(sextant, 8), sextant));
 		const __m256 v = _mm256_cvtepi32_ps(hi);
-		const __m256i s = _mm256_cvttps_epi32(_mm256_div_ps(_mm256_mul_ps(cf, _mm256_set1_ps(255)), v));
+		const __m256i s = saturation_of(cf, v);
 		const __m256i odd = _mm256_cmpeq_epi32(_mm256_and_si256(sextant, one), one);
 		const __m256i f = choose(_mm256_sub_epi32(byte, m), m, odd);
 		const __m256i p255 = _mm256_add_epi32(_mm256_madd_epi16(hi, _mm256_sub_epi32(byte, s)), _mm256_set1_epi32(127));
 		const __m256i p = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(p255, one), _mm256_srli_epi32(p255, 8)), 8);
 		const __m256 rest = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_set1_epi32(65025), _mm256_madd_epi16(s, f)));
-		const __m256i x = _mm256_cvtps_epi32(_mm256_div_ps(_mm256_mul_ps(v, rest), _mm256_set1_ps(65025)));
+		const __m256i x = _mm256_cvtps_epi32(over(_mm256_mul_ps(v, rest), 65025));
 
 		const __m256i packed = _mm256_or_si256(hi, _mm256_or_si256(_mm256_slli_epi32(x, 8), _mm256_slli_epi32(p, 16)));
 		const __m256i pick = _mm256_add_epi32(_mm256_permutevar8x32_epi32(from, sextant), lane);
@@ -142,14 +252,22 @@ END_OF_TIER
 
 const struct kernels kernels_avx2 = {
 	.name = "avx2",
+	.weigh = avx2_weigh,
 	.prepare = avx2_prepare,
 	.mid_bytes = avx2_mid_bytes,
+	.room_bytes = avx2_room_bytes,
 	.across = avx2_across,
-	.gather = scalar_gather,
+	.gather = avx2_gather,
 	.down = avx2_down,
-	.scatter = scalar_scatter,
+	.scatter = avx2_scatter,
 	.flip = scalar_flip,
 	.lut = scalar_lut,
+	.ramp = avx2_ramp,
+	.solarize = avx2_solarize,
+	.mask = avx2_mask,
+	.lut3 = scalar_lut3,
+	.extremes = avx2_extremes,
+	.sharpen = avx2_sharpen,
 	.luma_sum = avx2_luma_sum,
 	.saturation = avx2_saturation,
 	.hue = avx2_hue,

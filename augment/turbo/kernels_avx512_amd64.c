@@ -89,75 +89,11 @@ static void avx512_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 	scalar_saturation(px + 3 * i, pixels - i, factor);
 }
 
-// avx512_hue makes the same float32 operations as scalar_hue, which are exact or
-// rounded by IEEE 754 whatever the width, and the integer divisions of fromHSV
-// as float32 ones: their operands are integers below 2^24 and no quotient comes
-// near enough to the next integer, or to a tie, to be rounded over it.
-static void avx512_hue(uint8_t *px, size_t pixels, int32_t shift) {
-	const __m512i byte = _mm512_set1_epi32(0xff), one = _mm512_set1_epi32(1);
-	const __m512 sign = _mm512_set1_ps(-0.0f), zero = _mm512_setzero_ps();
-	// Where R, G and B of a sextant come from: byte 0 the maximum, 1 the middle
-	// value, 2 the minimum; 3 is zero. Sextant 6 is 0 again.
-	enum { V = 0, X = 1, P = 2 };
-#define FROM(r, g, b) ((r) | (g) << 8 | (b) << 16 | 3 << 24)
-	const __m512i from = _mm512_setr_epi32(FROM(V, X, P), FROM(X, V, P), FROM(P, V, X), FROM(P, X, V), FROM(X, P, V), FROM(V, P, X),
-	                                       FROM(V, X, P), 0, 0, 0, 0, 0, 0, 0, 0, 0);
-#undef FROM
-	const __m512i lane = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
-	const __m512i turn_by = _mm512_set1_epi32(shift);
-	size_t i = 0;
-	for (; i + 16 <= pixels; i += 16) {
-		const __m512i rgb = load16(px + 3 * i);
-		const __m512i r = _mm512_and_si512(rgb, byte);
-		const __m512i g = _mm512_and_si512(_mm512_srli_epi32(rgb, 8), byte);
-		const __m512i b = _mm512_srli_epi32(rgb, 16);
-		const __m512i hi = _mm512_max_epi32(r, _mm512_max_epi32(g, b)), lo = _mm512_min_epi32(r, _mm512_min_epi32(g, b));
-		const __m512i c = _mm512_sub_epi32(hi, lo);
-		const __mmask16 colour = _mm512_test_epi32_mask(c, c);
-
-		// h = base ± x/c, x the distance of the middle value from the maximum.
-		const __mmask16 rmax = _mm512_cmpeq_epi32_mask(r, hi), gmax = _mm512_cmpeq_epi32_mask(g, hi) & ~rmax;
-		const __mmask16 bmax = ~(rmax | gmax), bmin = _mm512_cmpeq_epi32_mask(b, lo), rmin = _mm512_cmpeq_epi32_mask(r, lo);
-		const __mmask16 gmid = (rmax & bmin) | (bmax & rmin), bmid = (rmax | gmax) & ~bmin;
-		__m512i mid = r;
-		mid = _mm512_mask_mov_epi32(mid, gmid, g);
-		mid = _mm512_mask_mov_epi32(mid, bmid, b);
-		__m512 base = _mm512_set1_ps(1); // R max, B min: 1-; G max, B min: 1+
-		base = _mm512_mask_mov_ps(base, rmax & ~bmin, _mm512_set1_ps(-1));
-		base = _mm512_mask_mov_ps(base, (gmax & ~bmin) | (bmax & rmin), _mm512_set1_ps(3));
-		base = _mm512_mask_mov_ps(base, bmax & ~rmin, _mm512_set1_ps(5));
-		const __mmask16 minus = (rmax & bmin) | (gmax & ~bmin) | (bmax & ~rmin);
-		const __m512 cf = _mm512_cvtepi32_ps(c);
-		__m512 q = _mm512_div_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(hi, mid)), cf);
-		q = _mm512_castsi512_ps(_mm512_mask_xor_epi32(_mm512_castps_si512(q), minus, _mm512_castps_si512(q), _mm512_castps_si512(sign)));
-		__m512 h = _mm512_div_ps(_mm512_add_ps(base, q), _mm512_set1_ps(6));
-		h = _mm512_mask_add_ps(h, _mm512_cmp_ps_mask(h, zero, _CMP_LT_OQ), h, _mm512_set1_ps(1));
-		const __m512i h8 = _mm512_cvttps_epi32(_mm512_mul_ps(h, _mm512_set1_ps(255)));
-
-		const __m512i turned = _mm512_and_si512(_mm512_add_epi32(h8, turn_by), byte);
-		const __m512i six = _mm512_add_epi32(_mm512_slli_epi32(turned, 2), _mm512_slli_epi32(turned, 1));
-		// ⌊y/255⌋ for y < 65535.
-		const __m512i sextant = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(six, one), _mm512_srli_epi32(six, 8)), 8);
-		const __m512i m = _mm512_sub_epi32(six, _mm512_sub_epi32(_mm512_slli_epi32(sextant, 8), sextant));
-		const __m512 v = _mm512_cvtepi32_ps(hi);
-		const __m512i s = _mm512_cvttps_epi32(_mm512_div_ps(_mm512_mul_ps(cf, _mm512_set1_ps(255)), v));
-		const __m512i f = _mm512_mask_sub_epi32(m, _mm512_testn_epi32_mask(sextant, one), byte, m);
-		const __m512i p255 = _mm512_add_epi32(_mm512_madd_epi16(hi, _mm512_sub_epi32(byte, s)), _mm512_set1_epi32(127));
-		const __m512i p = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(p255, one), _mm512_srli_epi32(p255, 8)), 8);
-		const __m512 rest = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(65025), _mm512_madd_epi16(s, f)));
-		const __m512i x = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_mul_ps(v, rest), _mm512_set1_ps(65025)));
-
-		const __m512i packed = _mm512_or_si512(hi, _mm512_or_si512(_mm512_slli_epi32(x, 8), _mm512_slli_epi32(p, 16)));
-		const __m512i pick = _mm512_add_epi32(_mm512_permutexvar_epi32(sextant, from), lane);
-		store16(px + 3 * i, _mm512_mask_mov_epi32(rgb, colour, _mm512_shuffle_epi8(packed, pick)));
-	}
-	scalar_hue(px + 3 * i, pixels - i, shift);
-}
-
 END_OF_TIER
 
 const struct kernels kernels_avx512 = {
 	.name = "avx512",
+	.weigh = avx2_weigh,
 	.prepare = avx512_prepare,
 	.mid_bytes = avx512_mid_bytes,
 	.across = avx512_across,
@@ -166,6 +102,9 @@ const struct kernels kernels_avx512 = {
 	.scatter = avx512_scatter,
 	.flip = scalar_flip,
 	.lut = avx512_lut,
+	.lut3 = avx512_lut3,
+	.extremes = avx2_extremes,
+	.sharpen = avx2_sharpen,
 	.luma_sum = avx512_luma_sum,
 	.saturation = avx512_saturation,
 	.hue = avx512_hue,

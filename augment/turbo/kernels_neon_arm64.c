@@ -21,6 +21,23 @@ static inline uint8x16_t luma16(uint8x16x3_t rgb) {
 	return vuzp1q_u8(vreinterpretq_u8_u16(half[0]), vreinterpretq_u8_u16(half[1]));
 }
 
+// neon_lut looks sixteen bytes up in quarters of the table: what is not of a quarter gives
+// zero, or stays.
+static void neon_lut(uint8_t *px, size_t n, const uint8_t lut[256]) {
+	uint8x16x4_t t[4];
+	for (int q = 0; q < 4; q++)
+		t[q] = vld1q_u8_x4(lut + 64 * q);
+	size_t i = 0;
+	for (; i + 16 <= n; i += 16) {
+		const uint8x16_t v = vld1q_u8(px + i);
+		uint8x16_t out = vqtbl4q_u8(t[0], v);
+		out = vqtbx4q_u8(out, t[1], vsubq_u8(v, vdupq_n_u8(64)));
+		out = vqtbx4q_u8(out, t[2], vsubq_u8(v, vdupq_n_u8(128)));
+		vst1q_u8(px + i, vqtbx4q_u8(out, t[3], vsubq_u8(v, vdupq_n_u8(192))));
+	}
+	scalar_lut(px + i, n - i, lut);
+}
+
 static uint64_t neon_luma_sum(const uint8_t *px, size_t pixels) {
 	uint32x4_t sum = vdupq_n_u32(0);
 	size_t i = 0;
@@ -169,6 +186,7 @@ static void neon_hue(uint8_t *px, size_t pixels, int32_t shift) {
 
 const struct kernels kernels_neon = {
 	.name = "neon",
+	.weigh = weigh_taps,
 	.prepare = neon_prepare,
 	.mid_bytes = neon_mid_bytes,
 	.across = neon_across,
@@ -176,7 +194,10 @@ const struct kernels kernels_neon = {
 	.down = neon_down,
 	.scatter = scalar_scatter,
 	.flip = scalar_flip,
-	.lut = scalar_lut,
+	.lut = neon_lut,
+	.lut3 = scalar_lut3,
+	.extremes = scalar_extremes,
+	.sharpen = scalar_sharpen,
 	.luma_sum = neon_luma_sum,
 	.saturation = neon_saturation,
 	.hue = neon_hue,

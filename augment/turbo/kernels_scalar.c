@@ -10,8 +10,11 @@
 
 size_t scalar_mid_bytes(int32_t h, int32_t size) { return (size_t)h * (size_t)size * 3; }
 
-void scalar_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
-	for (int32_t y = 0; y < h; y++, src += stride) {
+void scalar_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a) {
+	(void)room;
+	mid += (size_t)y * (size_t)a->size * 3;
+	src += (size_t)y * stride;
+	for (; n > 0; n--, src += stride) {
 		for (int32_t i = 0; i < a->size; i++, mid += 3) {
 			const int32_t *c = a->coef + (size_t)i * (size_t)a->taps;
 			const uint8_t *px = src + 3 * (size_t)a->first[i];
@@ -28,15 +31,15 @@ void scalar_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, c
 	}
 }
 
-void scalar_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size) {
-	for (int32_t y = 0; y < h; y++)
+void scalar_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t from, int32_t n, int32_t size) {
+	for (int32_t y = from; y < from + n; y++)
 		memcpy(mid + (size_t)y * (size_t)size * 3, src + (size_t)y * stride, (size_t)size * 3);
 }
 
-void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a) {
-	(void)h;
+void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a) {
 	const size_t n = (size_t)size * 3;
-	for (int32_t i = 0; i < size; i++, dst += n) {
+	dst += n * (size_t)from;
+	for (int32_t i = from; i < to; i++, dst += n) {
 		const int32_t *c = a->coef + (size_t)i * (size_t)a->taps;
 		const uint8_t *top = mid + (size_t)a->first[i] * n;
 		enum { BLOCK = 64 };
@@ -56,7 +59,7 @@ void scalar_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, cons
 	}
 }
 
-void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size) { memcpy(dst, mid, (size_t)h * (size_t)size * 3); }
+void scalar_scatter(uint8_t *dst, const uint8_t *mid, int32_t size) { memcpy(dst, mid, (size_t)size * (size_t)size * 3); }
 
 void scalar_flip(uint8_t *px, int32_t size) {
 	const size_t n = (size_t)size * 3;
@@ -189,6 +192,7 @@ void scalar_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room)
 
 const struct kernels kernels_scalar = {
 	.name = "scalar",
+	.weigh = weigh_taps,
 	.mid_bytes = scalar_mid_bytes,
 	.across = scalar_across,
 	.gather = scalar_gather,
@@ -196,6 +200,9 @@ const struct kernels kernels_scalar = {
 	.scatter = scalar_scatter,
 	.flip = scalar_flip,
 	.lut = scalar_lut,
+	.lut3 = scalar_lut3,
+	.extremes = scalar_extremes,
+	.sharpen = scalar_sharpen,
 	.luma_sum = scalar_luma_sum,
 	.saturation = scalar_saturation,
 	.hue = scalar_hue,

@@ -11,8 +11,8 @@
 
 int neon_prepare(axis *a, int down);
 size_t neon_mid_bytes(int32_t h, int32_t size);
-void neon_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a);
-void neon_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a);
+void neon_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t from, int32_t count, const axis *a);
+void neon_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a);
 size_t neon_blur_bytes(int32_t size, int32_t radius);
 void neon_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
 

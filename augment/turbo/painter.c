@@ -15,7 +15,7 @@ int turbo_has_tier(int tier) {
 		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
 		       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
 	if (tier == TURBO_AVX2)
-		return __builtin_cpu_supports("avx2") != 0;
+		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #elif defined(__aarch64__)
 	if (tier == TURBO_NEON)
 		return 1;
@@ -51,11 +51,13 @@ void turbo_free(turbo_painter *p) {
 	release(&p->pixels);
 	release(&p->weights);
 	release(&p->mid);
+	release(&p->strip);
 	release(&p->scratch);
 	free_axis(&p->across);
 	free_axis(&p->down);
 	free_dct(&p->dct);
 	free_packer(p->packer);
+	free(p->costs);
 	free(p);
 }
 
@@ -149,35 +151,43 @@ static int vertical_first(turbo_painter *p, const uint8_t *src, const turbo_crop
 	return status;
 }
 
-// resize makes dst of the crop, whose part begins at src: across into mid, then down. An
-// axis that keeps its length is copied, not filtered, as Pillow does.
+// resize makes dst of the crop, whose part begins at src: a strip of rows across into mid,
+// then down what they suffice for, while they are in the cache. An axis that keeps its length
+// is copied, not filtered, as Pillow does.
 static int resize(turbo_painter *p, const uint8_t *src, size_t stride, const turbo_crop *c, int mirror, uint8_t *dst) {
 	const struct kernels *k = p->k;
+	const int across = c->box_w != c->out_w, down = c->box_h != c->out_h;
+	int64_t began = begin(p);
 	if (!reserve(&p->mid, k->mid_bytes(c->h, c->size)))
 		return TURBO_NO_MEMORY;
-	if (c->box_w != c->out_w) {
-		if (!set_axis(k, &p->across, &p->weights, c->box_w, c->out_w, c->left, c->size, c->bicubic, mirror, 0))
-			return TURBO_NO_MEMORY;
-		if (p->across.span > c->w)
-			return TURBO_MISMATCH;
-		k->across(p->mid.p, src, stride, c->h, &p->across);
-	} else {
-		if (c->size > c->w)
-			return TURBO_MISMATCH;
-		k->gather(p->mid.p, src, stride, c->h, c->size);
+	if (across && !(set_axis(k, &p->across, &p->weights, c->box_w, c->out_w, c->left, c->size, c->bicubic, mirror, 0) &&
+	                (k->room_bytes == NULL || reserve(&p->strip, k->room_bytes(p->across.span)))))
+		return TURBO_NO_MEMORY;
+	if (down && !set_axis(k, &p->down, &p->weights, c->box_h, c->out_h, c->top, c->size, c->bicubic, 0, 1))
+		return TURBO_NO_MEMORY;
+	if ((across ? p->across.span : c->size) > c->w || (down ? p->down.span : c->size) > c->h)
+		return TURBO_MISMATCH;
+	began = charge(p, TURBO_COST_FILTERS, began);
+	// A pass as a whole, where its time is taken: the clock would cost as much as a strip.
+	const int32_t step = p->costs != NULL ? c->h : STRIP;
+	for (int32_t y = 0, row = 0; y < c->h; y += step) {
+		const int32_t n = c->h - y < step ? c->h - y : step;
+		if (across)
+			k->across(p->mid.p, p->strip.p, src, stride, y, n, &p->across);
+		else
+			k->gather(p->mid.p, src, stride, y, n, c->size);
+		began = charge(p, TURBO_COST_ACROSS, began);
+		if (!down)
+			continue;
+		const int32_t from = row;
+		while (row < c->size && p->down.first[row] + p->down.count[row] <= y + n)
+			row++;
+		k->down(dst, p->mid.p, from, row, c->size, &p->down);
+		began = charge(p, TURBO_COST_DOWN, began);
 	}
-	if (c->box_h != c->out_h) {
-		if (!set_axis(k, &p->down, &p->weights, c->box_h, c->out_h, c->top, c->size, c->bicubic, 0, 1))
-			return TURBO_NO_MEMORY;
-		if (p->down.span > c->h)
-			return TURBO_MISMATCH;
-		k->down(dst, p->mid.p, c->h, c->size, &p->down);
-	} else {
-		if (c->size > c->h)
-			return TURBO_MISMATCH;
-		k->scatter(dst, p->mid.p, c->h, c->size);
-	}
-	if (c->box_w == c->out_w && mirror)
+	if (!down)
+		k->scatter(dst, p->mid.p, c->size);
+	if (!across && mirror)
 		k->flip(dst, c->size);
 	return TURBO_OK;
 }
@@ -210,21 +220,51 @@ static int early_flips(const turbo_step *steps, int32_t n, int32_t *affine) {
 
 static uint8_t grey_mean(const struct kernels *k, const uint8_t *px, size_t n) { return (uint8_t)((2 * k->luma_sum(px, n) + n) / (2 * n)); }
 
+// ramp blends every byte with from.
+static void ramp(const struct kernels *k, uint8_t *px, size_t n, int32_t from, int32_t factor) {
+	if (k->ramp != NULL && factor <= INT16_MAX) {
+		k->ramp(px, n, from, factor);
+		return;
+	}
+	uint8_t lut[256];
+	for (int i = 0; i < 256; i++)
+		lut[i] = blend(from, i, factor);
+	k->lut(px, n, lut);
+}
+
+static void solarize(const struct kernels *k, uint8_t *px, size_t n, int32_t threshold) {
+	if (threshold > 255)
+		return;
+	if (k->solarize != NULL) {
+		k->solarize(px, n, threshold);
+		return;
+	}
+	uint8_t lut[256];
+	for (int i = 0; i < 256; i++)
+		lut[i] = (uint8_t)(i >= threshold ? 255 - i : i);
+	k->lut(px, n, lut);
+}
+
+static void posterize(const struct kernels *k, uint8_t *px, size_t n, int32_t bits) {
+	const uint8_t kept = (uint8_t)(0xff << (8 - bits));
+	if (k->mask != NULL) {
+		k->mask(px, n, kept);
+		return;
+	}
+	uint8_t lut[256];
+	for (int i = 0; i < 256; i++)
+		lut[i] = (uint8_t)(i & kept);
+	k->lut(px, n, lut);
+}
+
 static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *px) {
 	const struct kernels *k = p->k;
 	size_t n = (size_t)size * (size_t)size;
-	uint8_t lut[256];
-	int32_t arg = s->arg[0], from = 0;
+	int32_t arg = s->arg[0];
 	switch (s->kind) {
 	case STEP_FLIP: k->flip(px, size); break;
-	case STEP_CONTRAST:
-		from = grey_mean(k, px, n);
-		// fall through
-	case STEP_BRIGHTNESS:
-		for (int i = 0; i < 256; i++)
-			lut[i] = blend(from, i, arg);
-		k->lut(px, 3 * n, lut);
-		break;
+	case STEP_CONTRAST: ramp(k, px, 3 * n, grey_mean(k, px, n), arg); break;
+	case STEP_BRIGHTNESS: ramp(k, px, 3 * n, 0, arg); break;
 	case STEP_SATURATION: k->saturation(px, n, arg); break;
 	case STEP_HUE: k->hue(px, n, arg); break;
 	case STEP_GRAYSCALE: k->grayscale(px, n); break;
@@ -234,28 +274,20 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 			return 0;
 		k->blur(px, size, &p->blur, p->mid.p);
 		break;
-	case STEP_SOLARIZE:
-		for (int i = 0; i < 256; i++)
-			lut[i] = (uint8_t)(i >= arg ? 255 - i : i);
-		k->lut(px, 3 * n, lut);
-		break;
-	case STEP_POSTERIZE:
-		for (int i = 0; i < 256; i++)
-			lut[i] = (uint8_t)(i & (0xff << (8 - arg)));
-		k->lut(px, 3 * n, lut);
-		break;
+	case STEP_SOLARIZE: solarize(k, px, 3 * n, arg); break;
+	case STEP_POSTERIZE: posterize(k, px, 3 * n, arg); break;
 	case STEP_AFFINE:
 	case STEP_SHARPNESS:
-		if (!reserve(&p->scratch, 3 * n))
+		if (!reserve(&p->scratch, 3 * n + PAD))
 			return 0;
 		memcpy(p->scratch.p, px, 3 * n);
 		if (s->kind == STEP_AFFINE)
 			warp(px, p->scratch.p, size, s->arg);
 		else
-			sharpness(px, p->scratch.p, size, arg);
+			k->sharpen(px, p->scratch.p, size, arg);
 		break;
-	case STEP_AUTO_CONTRAST: auto_contrast(px, n); break;
-	case STEP_EQUALIZE: equalize(px, n); break;
+	case STEP_AUTO_CONTRAST: auto_contrast(k, px, n); break;
+	case STEP_EQUALIZE: equalize(k, px, n); break;
 	}
 	return 1;
 }
@@ -270,8 +302,10 @@ int turbo_paint(turbo_painter *p, const turbo_crop *c, const turbo_step *steps, 
 		for (int32_t i = 0; status == TURBO_OK && i < nsteps; i++) {
 			if (i < affine && steps[i].kind == STEP_FLIP)
 				continue;
+			const int64_t began = begin(p);
 			if (!apply(p, &steps[i], c->size, dst))
 				status = TURBO_NO_MEMORY;
+			charge(p, TURBO_COST_STEP + steps[i].kind, began);
 		}
 	}
 	if (status == TURBO_MISMATCH)

@@ -46,9 +46,11 @@ struct turbo_painter {
 	const struct kernels *k;
 	axis across, down;
 	buffer weights; // double (taps), while the coefficients of an axis are computed
+	buffer strip;   // of across
 	buffer mid;     // between the passes, and between the passes of the blur
 	buffer scratch; // a copy of a view
 	blur_kernel blur;
+	turbo_cost *costs; // TURBO_COSTS of them, or NULL: not accounted for
 };
 
 #define PAD 128
@@ -61,5 +63,10 @@ void stop_jpeg(turbo_painter *p);
 
 // reserve_picture makes room for h rows of p->stride bytes; 0 without memory.
 int reserve_picture(turbo_painter *p, int32_t h);
+
+// begin and charge account for the CPU time between them, if p does. charge is the next
+// work's beginning.
+int64_t begin(const turbo_painter *p);
+int64_t charge(turbo_painter *p, int work, int64_t began);
 
 #endif

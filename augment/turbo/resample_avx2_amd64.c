@@ -1,103 +1,263 @@
 //go:build cgo
 
-// Resampling by multiply-adds of 16-bit pairs (pmaddwd). A Q22 coefficient is
-// lo + 2^14·hi, lo of 14 bits without sign: two multiply-adds and a shift give
-// the very sum that the reference makes. mid is (h,size,3), as scalar's.
+// Resampling by multiply-adds of pairs of taps. A Q22 coefficient is lo + 2^16·hi, lo of 16
+// bits with sign, hi of eight. Σ lo·v is made of words in 32 bits (pmaddwd). Σ hi·v is made of
+// bytes in 16 (pmaddubsw, whose sums of two stay below 2^15, since no filter has a pair of
+// weights that come to 2): it counts from bit 16 on, so what falls out of its 16 bits falls
+// out of the sum, which the reference keeps in 32 and which fits them. Then, rounding
+// included,
+//
+//	sum >> 22 = ((Σ lo·v >> 16) + Σ hi·v) >> 6
+//
+// Across takes sixteen rows at a time, and turns them so that its lanes are rows: then every
+// lane has the same taps and nothing is summed across lanes. Its sums are turned back into
+// pairs of rows, which are the pairs of taps that down needs.
+//
+//	strip: 32 bytes for each channel of each pair of pixels: for each row, the two pixels'
+//	mid:   pair b holds rows 2b and 2b+1; byte 2·x + r of it is byte x of row 2b+r
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "avx2_amd64.h"
 
-enum { LOW_BITS = 14 };
+enum {
+	LOW_BITS = 16,
+	PIXELS = 8, // across turns back so many outputs at once: 24 columns
+};
 
-// The table of an axis: (size,taps) int16 of lo, then as many of hi.
+// The taps of an output as pairs that begin at even source pixels: what is broadcast of each
+// are the words of lo, and twice the bytes of hi.
+typedef struct {
+	int32_t pair, pairs;
+	const int32_t (*coef)[2];
+} taps;
+
 int avx2_prepare(axis *a, int down) {
 	(void)down;
-	const size_t n = (size_t)a->size * (size_t)a->taps;
-	if (a->table_cap < 4 * n) {
-		free(a->table);
-		a->table_cap = 0;
-		a->table = malloc(4 * n);
-		if (a->table == NULL)
-			return 0;
-		a->table_cap = 4 * n;
-	}
-	int16_t *lo = a->table, *hi = lo + n;
-	for (size_t i = 0; i < n; i++) {
-		lo[i] = (int16_t)(a->coef[i] & ((1 << LOW_BITS) - 1));
-		hi[i] = (int16_t)(a->coef[i] >> LOW_BITS);
+	const size_t most = (size_t)a->taps / 2 + 1;
+	const size_t bytes = (size_t)a->size * (sizeof(taps) + most * 2 * sizeof(int32_t));
+	if (!reserve_table(a, bytes))
+		return 0;
+	taps *t = a->table;
+	int32_t (*coef)[2] = (void *)(t + a->size);
+	for (int32_t i = 0; i < a->size; i++, t++) {
+		const int32_t *c = a->coef + (size_t)i * (size_t)a->taps;
+		const int32_t odd = a->first[i] & 1, last = a->count[i] > 0 ? a->count[i] : 1;
+		*t = (taps){.pair = a->first[i] >> 1, .pairs = (odd + last + 1) >> 1, .coef = (const int32_t (*)[2])coef};
+		for (int32_t j = -odd; j < last; j += 2, coef++) {
+			const int32_t c0 = j >= 0 ? c[j] : 0, c1 = j + 1 < last ? c[j + 1] : 0;
+			const int16_t l0 = (int16_t)c0, l1 = (int16_t)c1;
+			const uint32_t hi = (uint8_t)((c0 - l0) >> LOW_BITS) | (uint32_t)(uint8_t)((c1 - l1) >> LOW_BITS) << 8;
+			(*coef)[0] = (int32_t)((uint16_t)l0 | (uint32_t)(uint16_t)l1 << 16);
+			(*coef)[1] = (int32_t)(hi | hi << 16);
+		}
 	}
 	return 1;
 }
 
-size_t avx2_mid_bytes(int32_t h, int32_t size) { return scalar_mid_bytes(h, size) + 64; }
+// weights4 are the filter's weights at four distances.
+static inline __m256d weights4(__m256d x, int32_t bicubic) {
+	const __m256d one = _mm256_set1_pd(1), zero = _mm256_setzero_pd();
+	x = _mm256_andnot_pd(_mm256_set1_pd(-0.0), x);
+	const __m256d below1 = _mm256_cmp_pd(x, one, _CMP_LT_OQ);
+	if (!bicubic)
+		return _mm256_and_pd(_mm256_sub_pd(one, x), below1);
+	const __m256d a = _mm256_set1_pd(-0.5);
+	__m256d inner = _mm256_sub_pd(_mm256_mul_pd(_mm256_set1_pd(1.5), x), _mm256_set1_pd(2.5));
+	inner = _mm256_add_pd(_mm256_mul_pd(_mm256_mul_pd(inner, x), x), one);
+	__m256d outer = _mm256_add_pd(_mm256_mul_pd(_mm256_sub_pd(x, _mm256_set1_pd(5)), x), _mm256_set1_pd(8));
+	outer = _mm256_mul_pd(_mm256_sub_pd(_mm256_mul_pd(outer, x), _mm256_set1_pd(4)), a);
+	outer = _mm256_blendv_pd(zero, outer, _mm256_cmp_pd(x, _mm256_set1_pd(2), _CMP_LT_OQ));
+	return _mm256_blendv_pd(outer, inner, below1);
+}
 
-void avx2_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
-	const size_t n = (size_t)a->size * (size_t)a->taps;
-	const int16_t *lo = a->table, *hi = lo + n;
-	// Four pixels as r r r r g g g g b b b b 0 0 0 0.
-	const __m128i planes = _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1);
-	for (int32_t y = 0; y < h; y++, src += stride) {
-		for (int32_t i = 0; i < a->size; i++, mid += 3) {
-			const uint8_t *px = src + 3 * (size_t)a->first[i];
-			const int16_t *l = lo + (size_t)i * (size_t)a->taps, *u = hi + (size_t)i * (size_t)a->taps;
-			__m256i low = _mm256_setzero_si256(), high = low;
-			for (int32_t j = 0; j < a->count[i]; j += 4) {
-				const __m128i four = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(px + 3 * j)), planes);
-				const __m256i v = _mm256_cvtepu8_epi16(four);
-				int64_t kl, kh;
-				memcpy(&kl, l + j, 8);
-				memcpy(&kh, u + j, 8);
-				low = _mm256_add_epi32(low, _mm256_madd_epi16(v, _mm256_set1_epi64x(kl)));
-				high = _mm256_add_epi32(high, _mm256_madd_epi16(v, _mm256_set1_epi64x(kh)));
-			}
-			// Two sums a channel: r r g g | b b 0 0.
-			__m256i sum = _mm256_add_epi32(low, _mm256_slli_epi32(high, LOW_BITS));
-			sum = _mm256_add_epi32(sum, _mm256_srli_epi64(sum, 32));
-			sum = _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << (RESAMPLE_BITS - 1))), RESAMPLE_BITS);
-			const __m128i rg = _mm256_castsi256_si128(sum), b = _mm256_extracti128_si256(sum, 1);
-			mid[0] = clip(_mm_cvtsi128_si32(rg));
-			mid[1] = clip(_mm_extract_epi32(rg, 2));
-			mid[2] = clip(_mm_cvtsi128_si32(b));
+void avx2_weigh(int32_t *coef, double *w, const filter *f, int32_t lo, int32_t n) {
+	const __m256d center = _mm256_set1_pd(f->center), half = _mm256_set1_pd(0.5), inverse = _mm256_set1_pd(f->inverse);
+	__m128i at = _mm_add_epi32(_mm_set1_epi32(lo), _mm_setr_epi32(0, 1, 2, 3));
+	for (int32_t j = 0; j < n; j += 4, at = _mm_add_epi32(at, _mm_set1_epi32(4))) {
+		const __m256d x = _mm256_mul_pd(_mm256_add_pd(_mm256_sub_pd(_mm256_cvtepi32_pd(at), center), half), inverse);
+		_mm256_storeu_pd(w + j, weights4(x, f->bicubic));
+	}
+	double sum = 0;
+	for (int32_t j = 0; j < n; j++)
+		sum += w[j];
+	for (int32_t j = n; j % 4 != 0; j++)
+		w[j] = 0;
+	const __m256d all = _mm256_set1_pd(sum != 0 ? sum : 1), one = _mm256_set1_pd(1 << RESAMPLE_BITS), sign = _mm256_set1_pd(-0.0);
+	for (int32_t j = 0; j < n; j += 4) {
+		const __m256d v = _mm256_mul_pd(_mm256_div_pd(_mm256_loadu_pd(w + j), all), one);
+		const __m256d away = _mm256_or_pd(half, _mm256_and_pd(v, sign));
+		_mm_storeu_si128((__m128i *)(coef + j), _mm256_cvttpd_epi32(_mm256_add_pd(v, away)));
+	}
+}
+
+// pair_bytes is a pair of rows of mid, in whole vectors of down.
+static inline size_t pair_bytes(int32_t size) { return ((size_t)size * 3 + 31) / 32 * 64; }
+
+size_t avx2_room_bytes(int32_t span) { return ((size_t)span + 3) / 4 * 192; }
+
+size_t avx2_mid_bytes(int32_t h, int32_t size) { return pair_bytes(size) * (STRIP / 2) * (((size_t)h + STRIP - 1) / STRIP); }
+
+// turn makes the strip of span pixels of sixteen rows, four pixels at a time.
+static void turn(uint8_t *strip, const uint8_t *const row[STRIP], int32_t span) {
+	const __m256i channels = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1));
+	const size_t n = 3 * (size_t)span;
+	for (size_t x = 0; x < n; x += 12, strip += 192) {
+		__m256i v[8];
+		for (int r = 0; r < 8; r++) {
+			const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(row[r] + x))),
+			                                             _mm_loadu_si128((const __m128i *)(row[r + 8] + x)), 1);
+			v[r] = _mm256_shuffle_epi8(both, channels);
+		}
+		const __m256i a0 = _mm256_unpacklo_epi16(v[0], v[1]), a1 = _mm256_unpackhi_epi16(v[0], v[1]);
+		const __m256i b0 = _mm256_unpacklo_epi16(v[2], v[3]), b1 = _mm256_unpackhi_epi16(v[2], v[3]);
+		const __m256i c0 = _mm256_unpacklo_epi16(v[4], v[5]), c1 = _mm256_unpackhi_epi16(v[4], v[5]);
+		const __m256i d0 = _mm256_unpacklo_epi16(v[6], v[7]), d1 = _mm256_unpackhi_epi16(v[6], v[7]);
+		const __m256i e0 = _mm256_unpacklo_epi32(a0, b0), e1 = _mm256_unpackhi_epi32(a0, b0), e2 = _mm256_unpacklo_epi32(a1, b1);
+		const __m256i f0 = _mm256_unpacklo_epi32(c0, d0), f1 = _mm256_unpackhi_epi32(c0, d0), f2 = _mm256_unpacklo_epi32(c1, d1);
+		__m256i *out = (__m256i *)strip;
+		_mm256_storeu_si256(out + 0, _mm256_unpacklo_epi64(e0, f0));
+		_mm256_storeu_si256(out + 1, _mm256_unpackhi_epi64(e0, f0));
+		_mm256_storeu_si256(out + 2, _mm256_unpacklo_epi64(e1, f1));
+		_mm256_storeu_si256(out + 3, _mm256_unpackhi_epi64(e1, f1));
+		_mm256_storeu_si256(out + 4, _mm256_unpacklo_epi64(e2, f2));
+		_mm256_storeu_si256(out + 5, _mm256_unpackhi_epi64(e2, f2));
+	}
+}
+
+// turn_back writes eight columns, sixteen rows each as words, to eight pairs of rows.
+static inline void turn_back(uint8_t *mid, size_t stride, const __m256i *column) {
+	const __m256i q0 = _mm256_packus_epi16(column[0], column[1]), q1 = _mm256_packus_epi16(column[2], column[3]);
+	const __m256i q2 = _mm256_packus_epi16(column[4], column[5]), q3 = _mm256_packus_epi16(column[6], column[7]);
+	const __m256i a0 = _mm256_unpacklo_epi16(q0, q1), a1 = _mm256_unpackhi_epi16(q0, q1);
+	const __m256i b0 = _mm256_unpacklo_epi16(q2, q3), b1 = _mm256_unpackhi_epi16(q2, q3);
+	const __m256i m0 = _mm256_unpacklo_epi16(a0, a1), m1 = _mm256_unpackhi_epi16(a0, a1);
+	const __m256i n0 = _mm256_unpacklo_epi16(b0, b1), n1 = _mm256_unpackhi_epi16(b0, b1);
+	const __m256i out[4] = {_mm256_unpacklo_epi64(m0, n0), _mm256_unpackhi_epi64(m0, n0), _mm256_unpacklo_epi64(m1, n1),
+	                        _mm256_unpackhi_epi64(m1, n1)};
+	for (size_t r = 0; r < 4; r++) {
+		_mm_storeu_si128((__m128i *)(mid + stride * r), _mm256_castsi256_si128(out[r]));
+		_mm_storeu_si128((__m128i *)(mid + stride * (r + 4)), _mm256_extracti128_si256(out[r], 1));
+	}
+}
+
+// sums are those of sixteen values: lo·v of the first and the second eight in each 128 bits,
+// and hi·v.
+typedef struct {
+	__m256i lo0, lo1, hi;
+} sums;
+
+static inline sums nothing(void) {
+	const __m256i half = _mm256_set1_epi32(1 << (RESAMPLE_BITS - 1));
+	return (sums){half, half, _mm256_setzero_si256()};
+}
+
+// add adds a pair of taps of sixteen values, whose bytes alternate at p.
+static inline void add(sums *s, const uint8_t *p, __m256i lo, __m256i hi) {
+	const __m256i v = _mm256_loadu_si256((const __m256i *)p), zero = _mm256_setzero_si256();
+	s->lo0 = _mm256_add_epi32(s->lo0, _mm256_madd_epi16(_mm256_unpacklo_epi8(v, zero), lo));
+	s->lo1 = _mm256_add_epi32(s->lo1, _mm256_madd_epi16(_mm256_unpackhi_epi8(v, zero), lo));
+	s->hi = _mm256_add_epi16(s->hi, _mm256_maddubs_epi16(v, hi));
+}
+
+// total is the sums without their fraction, as words.
+static inline __m256i total(const sums *s) {
+	const __m256i lo = _mm256_packs_epi32(_mm256_srai_epi32(s->lo0, LOW_BITS), _mm256_srai_epi32(s->lo1, LOW_BITS));
+	return _mm256_srai_epi16(_mm256_add_epi16(lo, s->hi), RESAMPLE_BITS - LOW_BITS);
+}
+
+// output is one of across: three columns of sixteen rows.
+static inline void output(__m256i column[3], const uint8_t *strip, const taps *t) {
+	sums r = nothing(), g = r, b = r;
+	const uint8_t *at = strip + 96 * (size_t)t->pair;
+	for (int32_t j = 0; j < t->pairs; j++, at += 96) {
+		const __m256i lo = _mm256_set1_epi32(t->coef[j][0]), hi = _mm256_set1_epi32(t->coef[j][1]);
+		add(&r, at, lo, hi);
+		add(&g, at + 32, lo, hi);
+		add(&b, at + 64, lo, hi);
+	}
+	column[0] = total(&r), column[1] = total(&g), column[2] = total(&b);
+}
+
+void avx2_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a) {
+	const size_t pair = pair_bytes(a->size);
+	mid += pair * (size_t)(y / 2);
+	src += stride * (size_t)y;
+	for (int32_t top = 0; top < n; top += STRIP, mid += pair * (STRIP / 2)) {
+		const uint8_t *row[STRIP];
+		for (int32_t r = 0; r < STRIP; r++)
+			row[r] = src + stride * (size_t)(top + r < n ? top + r : n - 1);
+		turn(room, row, a->span);
+		const taps *t = a->table;
+		for (int32_t i = 0; i < a->size; i += PIXELS) {
+			__m256i column[3 * PIXELS];
+			const int32_t m = a->size - i < PIXELS ? a->size - i : PIXELS;
+			for (int32_t o = 0; o < m; o++, t++)
+				output(column + 3 * o, room, t);
+			for (int32_t c = 3 * m; c < 3 * PIXELS; c++)
+				column[c] = _mm256_setzero_si256();
+			for (int32_t c = 0; c < 3 * m; c += 8)
+				turn_back(mid + 6 * (size_t)i + 2 * (size_t)c, pair, column + c);
 		}
 	}
 }
 
-void avx2_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a) {
-	(void)h;
-	const size_t n = (size_t)size * 3;
-	const int16_t *lo = a->table, *hi = lo + (size_t)a->size * (size_t)a->taps;
-	const __m256i half = _mm256_set1_epi32(1 << (RESAMPLE_BITS - 1));
-	for (int32_t i = 0; i < size; i++, dst += n, lo += a->taps, hi += a->taps) {
-		const uint8_t *top = mid + (size_t)a->first[i] * n;
-		for (size_t x = 0; x < n; x += 16) {
-			// Columns 0 … 7 and 8 … 15, low and high parts.
-			__m256i l0 = half, l1 = half, h0 = _mm256_setzero_si256(), h1 = h0;
-			for (int32_t j = 0; j < a->count[i]; j += 2) {
-				const uint8_t *row = top + (size_t)j * n + x;
-				const __m128i even = _mm_loadu_si128((const __m128i *)row);
-				// The tap after the last is zero; its row may not be there.
-				const __m128i odd = j + 1 < a->count[i] ? _mm_loadu_si128((const __m128i *)(row + n)) : even;
-				const __m256i p0 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(even, odd));
-				const __m256i p1 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(even, odd));
-				const __m256i kl = _mm256_set1_epi32((uint16_t)lo[j] | (int32_t)((uint32_t)(uint16_t)lo[j + 1] << 16));
-				const __m256i kh = _mm256_set1_epi32((uint16_t)hi[j] | (int32_t)((uint32_t)(uint16_t)hi[j + 1] << 16));
-				l0 = _mm256_add_epi32(l0, _mm256_madd_epi16(p0, kl)), h0 = _mm256_add_epi32(h0, _mm256_madd_epi16(p0, kh));
-				l1 = _mm256_add_epi32(l1, _mm256_madd_epi16(p1, kl)), h1 = _mm256_add_epi32(h1, _mm256_madd_epi16(p1, kh));
+void avx2_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t n, int32_t size) {
+	const size_t row = 3 * (size_t)size, pair = pair_bytes(size);
+	mid += pair * (size_t)(y / 2);
+	src += stride * (size_t)y;
+	for (int32_t r = 0; r < n; r += 2, mid += pair, src += 2 * stride) {
+		const uint8_t *even = src, *odd = r + 1 < n ? src + stride : src;
+		for (size_t x = 0; x < row; x += 16) {
+			const __m128i e = _mm_loadu_si128((const __m128i *)(even + x)), o = _mm_loadu_si128((const __m128i *)(odd + x));
+			_mm_storeu_si128((__m128i *)(mid + 2 * x), _mm_unpacklo_epi8(e, o));
+			_mm_storeu_si128((__m128i *)(mid + 2 * x + 16), _mm_unpackhi_epi8(e, o));
+		}
+	}
+}
+
+// store writes the first of 32 bytes that a row of n has from x on.
+static inline void store(uint8_t *dst, size_t x, size_t n, __m256i out) {
+	if (n - x >= 32) {
+		_mm256_storeu_si256((__m256i *)(dst + x), out);
+		return;
+	}
+	uint8_t end[32];
+	_mm256_storeu_si256((__m256i *)end, out);
+	memcpy(dst + x, end, n - x);
+}
+
+void avx2_scatter(uint8_t *dst, const uint8_t *mid, int32_t size) {
+	const size_t n = 3 * (size_t)size, pair = pair_bytes(size);
+	const __m256i byte = _mm256_set1_epi16(0xff);
+	for (int32_t y = 0; y < size; y++, dst += n) {
+		const uint8_t *at = mid + pair * (size_t)(y / 2);
+		const __m128i shift = _mm_cvtsi32_si128(y % 2 * 8);
+		for (size_t x = 0; x < n; x += 32) {
+			const __m256i a = _mm256_loadu_si256((const __m256i *)(at + 2 * x)), b = _mm256_loadu_si256((const __m256i *)(at + 2 * x + 32));
+			const __m256i out =
+				_mm256_packus_epi16(_mm256_and_si256(_mm256_srl_epi16(a, shift), byte), _mm256_and_si256(_mm256_srl_epi16(b, shift), byte));
+			store(dst, x, n, _mm256_permute4x64_epi64(out, 0xd8));
+		}
+	}
+}
+
+void avx2_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a) {
+	const size_t n = (size_t)size * 3, pair = pair_bytes(size);
+	const taps *t = (const taps *)a->table + from;
+	for (int32_t i = from; i < to; i++, t++) {
+		const uint8_t *top = mid + pair * (size_t)t->pair;
+		uint8_t *out = dst + n * (size_t)i;
+		for (size_t x = 0; x < n; x += 32) {
+			sums left = nothing(), right = left;
+			const uint8_t *at = top + 2 * x;
+			for (int32_t j = 0; j < t->pairs; j++, at += pair) {
+				const __m256i lo = _mm256_set1_epi32(t->coef[j][0]), hi = _mm256_set1_epi32(t->coef[j][1]);
+				add(&left, at, lo, hi);
+				add(&right, at + 32, lo, hi);
 			}
-			const __m256i s0 = _mm256_srai_epi32(_mm256_add_epi32(l0, _mm256_slli_epi32(h0, LOW_BITS)), RESAMPLE_BITS);
-			const __m256i s1 = _mm256_srai_epi32(_mm256_add_epi32(l1, _mm256_slli_epi32(h1, LOW_BITS)), RESAMPLE_BITS);
-			// 16 bits: 0…3 8…11 | 4…7 12…15; saturating is the clip.
-			const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(s0, s1), 0xd8);
-			const __m128i out = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-			if (n - x >= 16) {
-				_mm_storeu_si128((__m128i *)(dst + x), out);
-			} else {
-				uint8_t end[16];
-				_mm_storeu_si128((__m128i *)end, out);
-				memcpy(dst + x, end, n - x);
-			}
+			store(out, x, n, _mm256_permute4x64_epi64(_mm256_packus_epi16(total(&left), total(&right)), 0xd8));
 		}
 	}
 }

@@ -13,7 +13,6 @@
 //
 //	mid: block b holds rows 4b … 4b+3; byte 4·x + r of it is byte x of row 4b+r
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "avx512_amd64.h"
@@ -37,34 +36,22 @@ typedef struct {
 	const int32_t (*digits)[3];
 } rows;
 
-// split writes the three digits of a coefficient.
-static inline void split(int32_t c, int8_t *d0, int8_t *d1, int8_t *d2) {
-	*d0 = (int8_t)c;
-	c = (c - *d0) >> 8;
-	*d1 = (int8_t)c;
-	*d2 = (int8_t)((c - *d1) >> 8);
-}
-
-static int make_table(axis *a, size_t bytes) {
-	if (a->table_cap >= bytes)
-		return 1;
-	free(a->table);
-	a->table_cap = 0;
-	bytes = (bytes + bytes / 4 + 63) & ~(size_t)63;
-	if (posix_memalign(&a->table, 64, bytes) != 0) {
-		a->table = NULL;
-		return 0;
+// split4 is the three digits of four coefficients, as words.
+static inline void split4(__m128i c, __m128i digits[3]) {
+	for (int k = 0; k < 3; k++) {
+		digits[k] = _mm_srai_epi32(_mm_slli_epi32(c, 24), 24);
+		c = _mm_srai_epi32(_mm_sub_epi32(c, digits[k]), 8);
 	}
-	a->table_cap = bytes;
-	return 1;
 }
 
 static inline size_t group_bytes(int32_t steps) { return sizeof(group) + (size_t)steps * 3 * 64; }
 
 static int prepare_across(axis *a) {
+	const __m128i lanes = _mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 0, 0, 0, 0);
+	const __m128i thrice = _mm_setr_epi8(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, -1, -1, -1, -1);
 	// The worst case: every output a group of its own.
 	const int32_t most = a->taps / 4;
-	if (!make_table(a, group_bytes(most) * (size_t)(a->size + 1)))
+	if (!reserve_table(a, group_bytes(most) * (size_t)(a->size + 1)))
 		return 0;
 	uint8_t *at = a->table;
 	for (int32_t i = 0; i < a->size;) {
@@ -80,23 +67,16 @@ static int prepare_across(axis *a) {
 			n++;
 		}
 		g->out = i, g->outputs = n, g->base = lo, g->steps = (taps + 3) / 4;
-		memset(g->index, 0, sizeof g->index);
-		memset(g->digits, 0, (size_t)g->steps * 3 * 64);
-		for (int32_t o = 0; o < n; o++) {
+		// Each output stores 16 bytes, of which the last four are the next one's.
+		for (int32_t o = 0; o < OUTPUTS; o++) {
+			const int32_t off = o < n ? 3 * (a->first[i + o] - lo) : 0;
+			_mm_storeu_si128((__m128i *)(g->index + 12 * o), _mm_add_epi8(lanes, _mm_set1_epi8((char)off)));
 			const int32_t *c = a->coef + (size_t)(i + o) * (size_t)a->taps;
-			const int32_t off = 3 * (a->first[i + o] - lo);
-			for (int32_t ch = 0; ch < 3; ch++) {
-				const int32_t lane = 4 * (3 * o + ch);
-				for (int32_t t = 0; t < 4; t++)
-					g->index[lane + t] = (uint8_t)(off + 3 * t + ch);
-			}
-			for (int32_t t = 0; t < 4 * g->steps; t++) {
-				int8_t d[3];
-				split(c[t], &d[0], &d[1], &d[2]);
-				for (int32_t k = 0; k < 3; k++) {
-					int8_t *out = &g->digits[t / 4][k][12 * o + t % 4];
-					out[0] = out[4] = out[8] = d[k];
-				}
+			for (int32_t s = 0; s < g->steps; s++) {
+				__m128i d[3];
+				split4(o < n ? _mm_loadu_si128((const __m128i *)(c + 4 * s)) : _mm_setzero_si128(), d);
+				for (int32_t k = 0; k < 3; k++)
+					_mm_storeu_si128((__m128i *)(g->digits[s][k] + 12 * o), _mm_shuffle_epi8(d[k], thrice));
 			}
 		}
 		at += group_bytes(g->steps);
@@ -107,7 +87,7 @@ static int prepare_across(axis *a) {
 
 static int prepare_down(axis *a) {
 	const size_t most = (size_t)a->taps / 4 + 2;
-	if (!make_table(a, (size_t)a->size * (sizeof(rows) + most * 3 * sizeof(int32_t))))
+	if (!reserve_table(a, (size_t)a->size * (sizeof(rows) + most * 3 * sizeof(int32_t))))
 		return 0;
 	rows *r = a->table;
 	int32_t (*digits)[3] = (void *)(r + a->size);
@@ -116,12 +96,14 @@ static int prepare_down(axis *a) {
 		r[i].block = a->first[i] / 4;
 		r[i].blocks = a->count[i] > 0 ? (a->first[i] + a->count[i] - 1) / 4 - r[i].block + 1 : 0;
 		r[i].digits = (const int32_t (*)[3])digits;
-		int8_t *d = (int8_t *)digits;
-		memset(d, 0, (size_t)r[i].blocks * 3 * sizeof(int32_t));
-		for (int32_t j = 0; j < a->count[i]; j++) {
-			const int32_t row = a->first[i] - 4 * r[i].block + j;
-			int8_t *out = d + (row / 4) * 12 + row % 4;
-			split(c[j], out, out + 4, out + 8);
+		for (int32_t b = 0; b < r[i].blocks; b++) {
+			// The taps of the block's rows, those outside of the filter zero.
+			const int32_t tap = 4 * (r[i].block + b) - a->first[i], before = tap < 0 ? -tap : 0, after = a->count[i] - tap;
+			const __mmask8 some = (__mmask8)((after < 4 ? (1 << after) - 1 : 15) & ~((1 << before) - 1));
+			__m128i d[3];
+			split4(_mm_maskz_loadu_epi32(some, c + tap), d);
+			for (int32_t k = 0; k < 3; k++)
+				digits[b][k] = _mm_cvtsi128_si32(_mm_shuffle_epi8(d[k], _mm_set1_epi32(0x0c080400)));
 		}
 		digits += r[i].blocks;
 	}
@@ -141,10 +123,13 @@ static inline __m512i total(__m512i s0, __m512i s1, __m512i s2) {
 	return _mm512_srai_epi32(sum, RESAMPLE_BITS);
 }
 
-void avx512_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
+void avx512_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t y, int32_t n, const axis *a) {
+	(void)room;
 	const __m512i half = _mm512_set1_epi32(1 << (RESAMPLE_BITS - 1));
 	const __m512i transpose = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-	for (int32_t y = 0; y < h; y += 4, mid += block_bytes(a->size)) {
+	const int32_t h = y + n;
+	mid += block_bytes(a->size) * (size_t)(y / 4);
+	for (; y < h; y += 4, mid += block_bytes(a->size)) {
 		const uint8_t *row[4];
 		for (int32_t r = 0; r < 4; r++)
 			row[r] = src + stride * (size_t)(y + r < h ? y + r : h - 1);
@@ -179,9 +164,11 @@ void avx512_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, c
 	}
 }
 
-void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, int32_t size) {
+void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t rows, int32_t size) {
 	const size_t n = 3 * (size_t)size;
-	for (int32_t y = 0; y < h; y += 4, mid += block_bytes(size)) {
+	const int32_t h = y + rows;
+	mid += block_bytes(size) * (size_t)(y / 4);
+	for (; y < h; y += 4, mid += block_bytes(size)) {
 		for (int32_t r = 0; r < 4; r++) {
 			const uint8_t *row = src + stride * (size_t)(y + r < h ? y + r : h - 1);
 			for (size_t x = 0; x < n; x++)
@@ -190,23 +177,23 @@ void avx512_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, i
 	}
 }
 
-void avx512_scatter(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size) {
+void avx512_scatter(uint8_t *dst, const uint8_t *mid, int32_t size) {
 	const size_t n = 3 * (size_t)size;
-	for (int32_t y = 0; y < h; y++, dst += n) {
+	for (int32_t y = 0; y < size; y++, dst += n) {
 		const uint8_t *block = mid + block_bytes(size) * (size_t)(y / 4) + y % 4;
 		for (size_t x = 0; x < n; x++)
 			dst[x] = block[4 * x];
 	}
 }
 
-void avx512_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a) {
-	(void)h;
+void avx512_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a) {
 	const size_t n = 3 * (size_t)size, stride = block_bytes(size);
 	const __m512i half = _mm512_set1_epi32(1 << (RESAMPLE_BITS - 1));
 	// packs works within 128-bit lanes; this puts its words in order.
 	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-	const rows *r = a->table;
-	for (int32_t i = 0; i < size; i++, r++, dst += n) {
+	const rows *r = (const rows *)a->table + from;
+	dst += n * (size_t)from;
+	for (int32_t i = from; i < to; i++, r++, dst += n) {
 		const uint8_t *top = mid + stride * (size_t)r->block;
 		for (size_t x = 0; x < n; x += 64) {
 			__m512i a0 = half, b0 = half, c0 = half, d0 = half;

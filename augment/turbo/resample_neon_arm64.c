@@ -9,7 +9,6 @@
 //
 // and the last shift saturates, which is the clip. mid is (h,size,3), as scalar's.
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "neon_arm64.h"
@@ -20,14 +19,8 @@ enum { LOW_BITS = 16, ROUND = 1 << (RESAMPLE_BITS - 1) };
 // that one load has them. Down: lo and hi of one tap after another.
 int neon_prepare(axis *a, int down) {
 	const size_t n = (size_t)a->size * (size_t)a->taps;
-	if (a->table_cap < 4 * n) {
-		free(a->table);
-		a->table_cap = 0;
-		a->table = malloc(4 * n);
-		if (a->table == NULL)
-			return 0;
-		a->table_cap = 4 * n;
-	}
+	if (!reserve_table(a, 4 * n))
+		return 0;
 	uint16_t *t = a->table;
 	for (size_t i = 0; i < n; i++) {
 		const size_t lo = down ? 2 * i : 2 * i - i % 4, hi = down ? lo + 1 : lo + 4;
@@ -78,15 +71,16 @@ static inline void put(uint8_t *px, uint16_t rg, uint8_t b) {
 
 // neon_across filters four rows at a time: they share the coefficients and the
 // additions across lanes. Of the last rows the missing ones are the last again.
-void neon_across(uint8_t *mid, const uint8_t *src, size_t stride, int32_t h, const axis *a) {
+void neon_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride, int32_t from, int32_t count, const axis *a) {
+	(void)room;
 	// Four pixels as r r r r g g g g b b b b 0 0 0 0, and with b last.
 	static const uint8_t order0[16] = {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, 255, 255, 255, 255};
 	static const uint8_t order1[16] = {0, 3, 6, 9, 1, 4, 7, 10, 255, 255, 255, 255, 2, 5, 8, 11};
 	const uint8x16_t planes0 = vld1q_u8(order0), planes1 = vld1q_u8(order1);
 	const uint32x4_t round = vsetq_lane_u32(ROUND, vdupq_n_u32(0), 0);
 	const size_t n = (size_t)a->size * 3;
-	for (int32_t y = 0; y < h; y += 4) {
-		const int32_t rows = h - y;
+	for (int32_t y = from; y < from + count; y += 4) {
+		const int32_t rows = from + count - y;
 		const uint8_t *s0 = src + (size_t)y * stride;
 		const uint8_t *s1 = rows > 1 ? s0 + stride : s0, *s2 = rows > 2 ? s1 + stride : s1, *s3 = rows > 3 ? s2 + stride : s2;
 		uint8_t *m0 = mid + (size_t)y * n;
@@ -141,13 +135,13 @@ static inline uint8x16_t column_bytes(const columns *c) {
 	return vcombine_u8(clipped(upper16(c->lo[0], c->lo[1]), c->hi[0]), clipped(upper16(c->lo[2], c->lo[3]), c->hi[1]));
 }
 
-void neon_down(uint8_t *dst, const uint8_t *mid, int32_t h, int32_t size, const axis *a) {
-	(void)h;
+void neon_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a) {
 	const size_t n = (size_t)size * 3;
 	const uint32x4_t round = vdupq_n_u32(ROUND);
 	const uint16x8_t zero = vdupq_n_u16(0);
-	const uint16_t *k = a->table;
-	for (int32_t i = 0; i < size; i++, dst += n, k += 2 * a->taps) {
+	const uint16_t *k = (const uint16_t *)a->table + 2 * (size_t)a->taps * (size_t)from;
+	dst += n * (size_t)from;
+	for (int32_t i = from; i < to; i++, dst += n, k += 2 * a->taps) {
 		const uint8_t *top = mid + (size_t)a->first[i] * n;
 		for (size_t x = 0; x < n; x += COLUMNS) {
 			columns left = {.lo = {round, round, round, round}, .hi = {zero, zero}}, right = left;

@@ -77,4 +77,20 @@ int turbo_load(turbo_painter *p, const uint8_t *pix, size_t stride, int32_t chan
 // picture must lie in that of the last turbo_decode or turbo_load.
 int turbo_paint(turbo_painter *p, const turbo_crop *crop, const turbo_step *steps, int32_t nsteps, uint8_t *dst);
 
+// What a painter accounts for: the coefficients of the filters, the passes of the resizing,
+// and the steps, by the numbers of their kinds.
+enum { TURBO_COST_FILTERS, TURBO_COST_ACROSS, TURBO_COST_DOWN, TURBO_COST_STEP, TURBO_COSTS = TURBO_COST_STEP + 14 };
+
+typedef struct {
+	int64_t calls, ns;
+} turbo_cost;
+
+// turbo_start_profile has p account for the CPU time of turbo_paint from now on; without
+// memory it accounts for nothing. turbo_costs is what it has spent.
+void turbo_start_profile(turbo_painter *p);
+void turbo_costs(const turbo_painter *p, turbo_cost costs[TURBO_COSTS]);
+
+// turbo_thread_time is the CPU time of this thread, in nanoseconds.
+int64_t turbo_thread_time(void);
+
 #endif

@@ -1,17 +1,19 @@
-"""The pair by DALI on the CPU: one decode, then each view's crop, colour and blur where a
-coin says so. Its colour twist has no random order of the four factors."""
+"""Views by DALI on the CPU: one decode, then each view's crop, colour and blur where a coin
+says so. Its colour twist has no random order of the four factors."""
 
 import nvidia.dali.fn as fn
 import nvidia.dali.types as types
 import peers
-import transforms
 from nvidia.dali import pipeline_def
 from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
+
+import transforms
 
 
 def one_view(picture, s):
     size = (s["size"], s["size"])
-    crop = dict(random_area=s["scale"], random_aspect_ratio=(3 / 4, 4 / 3), interp_type=types.INTERP_CUBIC, antialias=True)
+    crop = dict(random_area=s["scale"], random_aspect_ratio=(3 / 4, 4 / 3), antialias=True)
+    crop["interp_type"] = types.INTERP_CUBIC if s["cubic"] else types.INTERP_LINEAR
     out = fn.random_resized_crop(picture, size=size, **crop)
     out = fn.flip(out, horizontal=fn.random.coin_flip(probability=s["flip"]))
     if "jitter" in s:
@@ -28,22 +30,22 @@ def one_view(picture, s):
             out = fn.saturation(out, saturation=0.0)
         if fn.random.coin_flip(probability=s["blur"][0], dtype=types.BOOL):
             out = fn.gaussian_blur(out, sigma=fn.random.uniform(range=s["blur"][1:]))
-        if fn.random.coin_flip(probability=s["solarize"], dtype=types.BOOL):
+        if s["solarize"] and fn.random.coin_flip(probability=s["solarize"], dtype=types.BOOL):
             high = out >= 128
             out = fn.cast(high * (255 - out) + (1 - high) * out, dtype=types.UINT8)
     return out
 
 
 @pipeline_def(enable_conditionals=True)
-def pair(names):
+def rendering(names, views):
     data, _ = fn.readers.file(files=names, random_shuffle=True, name="reader", initial_fill=len(names))
     picture = fn.decoders.image(data, device="cpu", output_type=types.RGB)
-    weak, strong = (one_view(picture, s) for s in transforms.VIEWS)
-    return weak, strong
+    return tuple(one_view(picture, s) for s in views)
 
 
 def batches(args):
-    p = pair(peers.files(args.data), batch_size=args.batch, num_threads=args.cores, device_id=None, prefetch_queue_depth=2)
+    names = peers.files(args.data)
+    p = rendering(names, transforms.VIEWS, batch_size=args.batch, num_threads=args.cores, device_id=None, prefetch_queue_depth=2)
     p.build()
     loader = DALIGenericIterator(p, ["weak", "strong"], reader_name="reader", last_batch_policy=LastBatchPolicy.DROP, auto_reset=True)
     return ([b[0]["weak"], b[0]["strong"]] for b in peers.again(loader))

@@ -12,6 +12,7 @@ import pathlib
 
 import numpy as np
 import torch
+
 import transforms
 
 
@@ -84,7 +85,7 @@ def spdl(args):
 
     n = max(1, workers(args, 1))
     make = transforms.Lazy("albumentations")
-    make.make = transforms.MAKERS["albumentations"]()
+    make.make = transforms.MAKERS["albumentations"](transforms.VIEWS)
 
     class Source:
         def __iter__(self):

@@ -41,6 +41,8 @@ type augmentReport struct {
 	Seconds             float64 `json:"seconds"`
 	Policy              string  `json:"policy"`
 	Data                string  `json:"data"`
+
+	Profile []workCost `json:"profile,omitempty"` // with --profile, from a run of its own
 }
 
 // benchAugment holds the flags of `bench augment`.
@@ -50,7 +52,7 @@ type benchAugment struct {
 	seconds                     float64
 	samples                     int64 // at most so many in memory
 	count                       int64 // render so many; 0: for so many seconds
-	asJSON                      bool
+	asJSON, profile, presets    bool
 	opened                      io.Writer // receives a line that describes the data
 }
 
@@ -68,6 +70,9 @@ func newBenchAugmentCommand() *cobra.Command {
 				return errs.New("bench augment", "--data", "name a data set, e.g. --data folder:DIR", errs.Because(errs.ErrUsage, "is missing"))
 			}
 			b.opened = c.ErrOrStderr()
+			if b.presets {
+				return b.allPresets(c.Context(), c.OutOrStdout())
+			}
 			rep, err := b.run(c.Context())
 			if err != nil {
 				return err
@@ -77,6 +82,9 @@ func newBenchAugmentCommand() *cobra.Command {
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s, policy %s, %d workers: %.0f samples/s, %.0f views/s (%.0f samples per CPU second); decoding alone %.0f/s; %.2f allocations a sample; %.0f MB resident, %.0f of them data\n",
 				rep.Engine, rep.Policy, rep.Workers, rep.SamplesPerSecond, rep.ViewsPerSecond, rep.SamplesPerCPUSecond, rep.DecodePerSecond, rep.AllocsPerSample, float64(rep.RSSBytes)/1e6, float64(rep.DataBytes)/1e6)
+			if b.profile {
+				writeProfile(c.OutOrStdout(), rep.Profile)
+			}
 			return nil
 		},
 	}
@@ -89,20 +97,34 @@ func newBenchAugmentCommand() *cobra.Command {
 	f.Float64Var(&b.seconds, "seconds", 10, "time to measure rendering for; decoding alone gets half of it")
 	f.Int64Var(&b.samples, "samples", 2000, "hold at most so many samples in memory")
 	f.Int64Var(&b.count, "count", 0, "render so many samples, however long it takes (0: by --seconds)")
+	f.BoolVar(&b.profile, "profile", false, "print where the CPU time goes, by a second run with the clock read around every step")
+	f.BoolVar(&b.presets, "presets", false, "measure every preset in turn, and print a table")
 	f.BoolVar(&b.asJSON, "json", false, "print one JSON object")
+	c.MarkFlagsMutuallyExclusive("presets", "policy")
+	c.MarkFlagsMutuallyExclusive("presets", "profile")
+	c.MarkFlagsMutuallyExclusive("presets", "json")
 	return c
 }
 
 func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
+	// The policy first: a wrong name is said before anything is read.
+	if _, err := pipeline.Policy(b.policy, b.imageSize); err != nil {
+		return nil, err
+	}
+	samples, bytes, err := b.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.report(ctx, samples, bytes)
+}
+
+// report measures b's policy on samples that are bytes long together.
+func (b *benchAugment) report(ctx context.Context, samples []schemas.Sample, bytes int64) (*augmentReport, error) {
 	policy, err := pipeline.Policy(b.policy, b.imageSize)
 	if err != nil {
 		return nil, err
 	}
 	engine, err := augment.EngineByFamily(b.engine)
-	if err != nil {
-		return nil, err
-	}
-	samples, bytes, err := b.load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +175,18 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 		return nil, err
 	}
 	rep.DecodePerSecond, rep.DecodePerCPUSecond = float64(m.n)/m.wall, float64(m.n)/m.cpu
+	if !b.profile {
+		return rep, nil
+	}
+	for _, r := range renderers {
+		if err := r.renderer.StartProfile(); err != nil {
+			return nil, err
+		}
+	}
+	if m, err = b.measure(ctx, b.seconds, b.count, render); err != nil {
+		return nil, err
+	}
+	rep.Profile = costs(renderers, m)
 	return rep, nil
 }
 
