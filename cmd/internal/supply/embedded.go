@@ -16,6 +16,7 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher/broker"
+	"resslt/batcher/held"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
@@ -59,6 +60,7 @@ type Embedded struct {
 	opts   EmbeddedOptions
 	broker *access.Embedded // nil once closed
 	run    *runs.Run
+	held   *held.Store // rows of chunks that nobody else can ask for; nil where they are in the broker
 	worker *worker.Worker
 	tier   string // kernels of the worker's engine
 
@@ -98,9 +100,12 @@ func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err erro
 	if e.run, err = runs.Open(ctx, e.broker.JetStream, embeddedRun, o.Spec, o.Run); err != nil {
 		return nil, err
 	}
+	if e.alone() {
+		e.held = held.New(e.run.Spec(), e.run.Options().MaxBytes)
+	}
 	stages := observe.NewStages(o.Registry)
 	e.worker, err = worker.New(stages.JetStream(e.broker.JetStream), worker.Options{
-		Name: "embedded", Workers: o.Workers, Engines: engines, GiveUp: e.giveUp(),
+		Name: "embedded", Workers: o.Workers, Engines: engines, GiveUp: e.giveUp(), Held: e.held,
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return e.openData(ctx, rec, stages)
 		},
@@ -111,6 +116,12 @@ func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err erro
 	}
 	observe.Worker(o.Registry, e.worker, o.Workers)
 	return e, nil
+}
+
+// alone reports whether all that make and read chunks are in this process, and none are to stay
+// behind: no other can reach the broker, and it keeps them in memory.
+func (e *Embedded) alone() bool {
+	return e.opts.Listen == "" && e.run.Options().Storage == runs.StorageMemory
 }
 
 // giveUp is how long the worker waits for its store: where others may help, until the trainer
@@ -191,6 +202,7 @@ func (e *Embedded) Cause() error {
 // worker fails: nobody else may be there to make the batches.
 func (e *Embedded) Open(ctx context.Context, o stream.Options) (Stream, error) {
 	e.begin.Do(e.start)
+	o.Held = e.held
 	s, err := openStream(ctx, e.run, e.opts.Order, o)
 	if err != nil {
 		return nil, err
