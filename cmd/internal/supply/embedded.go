@@ -47,6 +47,7 @@ type EmbeddedOptions struct {
 	// other may help; 0: DefaultStoreTimeout.
 	StoreTimeout time.Duration
 	Plans        pipeline.Plans // recorded ones to render; nil: they are drawn
+	Data         ingest.Source  // the run's, which the caller closes after the supply; nil: the worker opens them
 	// Source opens what makes the chunks; nil: the data that the run names is read and drawn.
 	Source   func(context.Context, *schemas.RunInfo) (produce.Source, error)
 	Order    wire.Order           // of Source; nil: the spec's
@@ -172,7 +173,13 @@ func (e *Embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pip
 	if e.opts.Source != nil {
 		return e.opts.Source(ctx, rec)
 	}
-	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
+	var src produce.Source
+	var err error
+	if e.opts.Data != nil {
+		src, err = pipeline.LentSource(ctx, rec, e.opts.Data, timer)
+	} else {
+		src, err = pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
+	}
 	if err != nil || e.opts.Plans == nil {
 		return src, err
 	}
