@@ -6,6 +6,7 @@
 //
 //	wire       what travels: Task, Chunk, Encoder, Decoder, digests
 //	produce    a task's chunk from a Source, without a network
+//	held       the rows of chunks, where workers and readers are one process: the broker has messages
 //	assemble   chunks → batches, without a network
 //	broker     a NATS server inside this process; connections; roles and their permissions
 //	runs       a run's streams in the broker: open, look up, list, delete, seal; what it holds
@@ -14,8 +15,8 @@
 //	audit      produces some chunks again, and catches workers whose bytes are wrong
 //	record     keeps what a stream hands out, proves it and replays it
 //
-// Imports go one way: wire ← produce ← assemble; wire ← runs; produce, runs ← worker;
-// assemble, runs ← stream ← record; produce ← audit. Neither worker nor stream knows the
+// Imports go one way: wire ← produce ← assemble; wire ← runs, held; produce, runs, held ← worker;
+// assemble, runs, held ← stream ← record; produce ← audit. Neither worker nor stream knows the
 // other.
 //
 // # Vocabulary
@@ -55,11 +56,11 @@
 // position, whoever produces it and when. What is lost can be produced again.
 //
 // Exactly once. A chunk is published with the expectation that its subject is empty. The
-// server refuses a repeat (10071). Then digests are compared: equal is a success; unequal
-// is ErrDeterminism, which leaves a notice under c.<run>.stop, ends the trainer, and keeps
-// others from opening the run until it is deleted. The task is acknowledged (twice, so that
-// the worker knows) after the chunk is stored, never before. Deduplication windows are not
-// relied on.
+// server refuses a repeat (10071). Then digests are compared, or the rows themselves where they are
+// held: equal is a success; unequal is ErrDeterminism, which leaves a notice under c.<run>.stop,
+// ends the trainer, and keeps others from opening the run until it is deleted. The task is
+// acknowledged (twice, so that the worker knows) after the chunk is stored, never before.
+// Deduplication windows are not relied on.
 //
 // Who publishes what. Workers publish chunks, tombstones, heartbeats and the stop notice;
 // trainers publish tasks, leases, spec and options, and no chunk ever. A broker can hold

@@ -28,6 +28,7 @@ type folderSource struct {
 	max      int64
 	store    *store.Store
 	keep     bool // remote files are fetched into the cache
+	unseen   *unseen
 	closed   atomic.Bool
 }
 
@@ -55,32 +56,38 @@ func openFolder(ctx context.Context, place string, opt Options) (Source, error) 
 	if err != nil {
 		return nil, err
 	}
+	root := store.Join(dir, layout.root)
+	cache := openCache(opt, "folder", root, split)
+	old := cache.load()
+	if local, ok := tree.(*localTree); ok && old != nil && old.Samples >= opt.keptFrom {
+		local.known, local.labels = old, layout.labels != nil
+	}
 	x, err := listLayout(ctx, tree, dir, layout)
 	if err != nil {
 		return nil, err
 	}
-	root := store.Join(dir, layout.root)
 	if x.Samples == 0 {
 		return nil, errs.New(walkOp, root, folderHint, x.nothing("no file ends in "+strings.Join(imageExtensions, ", ")))
 	}
-	if err := sumLayout(ctx, root, split, x, layout, opt); err != nil {
+	if err := sumLayout(ctx, root, cache, old, x, layout, opt); err != nil {
 		return nil, err
 	}
-	if n, first := x.copies(); n > 0 {
-		x.listing.Merge("", Survey{{Reason: "copies of other files", Count: n, First: first, Kept: true}})
+	if *x.Copies > 0 {
+		x.listing.Merge("", Survey{{Reason: "copies of other files", Count: *x.Copies, First: x.FirstCopy, Kept: true}})
 	}
 	m := &Manifest{Format: "folder", Split: split, Samples: x.Samples, Shards: x.Shards}
 	for _, class := range layout.classes {
 		m.Classes = append(m.Classes, escapeName(class))
 	}
-	return newFolderSource(m, root, x, opt), nil
+	src := newFolderSource(m, root, x, opt)
+	src.lookLater(cache, opt)
+	return src, nil
 }
 
 // sumLayout completes an index by the hashes, those of the cached index where they are
 // good still.
-func sumLayout(ctx context.Context, root, split string, x *index, layout *folderLayout, opt Options) error {
-	cache := openCache(opt, "folder", root, split)
-	stale, same := x.reuseSums(cache.load())
+func sumLayout(ctx context.Context, root string, cache *cache, old, x *index, layout *folderLayout, opt Options) error {
+	stale, same := x.reuseSums(old)
 	if !same {
 		if err := sumFolder(ctx, root, x, stale, opt); err != nil {
 			return err
@@ -90,18 +97,44 @@ func sumLayout(ctx context.Context, root, split string, x *index, layout *folder
 		// Always: the list may have changed while the files have not.
 		x.Shards[0].SHA256 = hexSum(x.labelledSum(0, nil))
 	}
-	if !same {
+	if same {
+		x.Copies, x.FirstCopy = old.Copies, old.FirstCopy
+	}
+	counted := x.Copies != nil
+	if !counted {
+		n, first := x.copies()
+		x.Copies, x.FirstCopy = &n, first
+	}
+	// Also where most of a large folder was listed that need not be the next time.
+	if !same || !counted || x.Samples >= opt.keptFrom && 2*x.keptSamples < x.Samples && x.canKeep(root) {
 		cache.store(x)
 	}
 	return nil
 }
 
 func newFolderSource(m *Manifest, root string, x *index, opt Options) *folderSource {
+	var u *unseen
+	if len(x.kept) > 0 {
+		u = &unseen{root: root, shards: x.kept}
+		u.stamps.Store(&stamps{x.mtimes, x.changes})
+	}
 	x.changes = nil
 	if !store.Remote(root) {
 		x.mtimes = nil // not needed any more
 	}
-	return &folderSource{manifest: m, root: root, x: x, max: opt.MaxSampleBytes, store: opt.files, keep: opt.files.Fits(m.Bytes())}
+	return &folderSource{manifest: m, root: root, x: x, max: opt.MaxSampleBytes, store: opt.files, keep: opt.files.Fits(m.Bytes()), unseen: u}
+}
+
+// lookLater has what Open has not looked at looked at later, in a goroutine that Close joins.
+func (s *folderSource) lookLater(c *cache, opt Options) {
+	u := s.unseen
+	if u == nil {
+		return
+	}
+	u.cache = c
+	ctx, stop := context.WithCancel(context.Background())
+	u.stop = stop
+	u.looked.Go(func() { s.secondLook(ctx, opt) })
 }
 
 func (s *folderSource) Manifest() *Manifest { return s.manifest }
@@ -113,6 +146,10 @@ func (s *folderSource) Survey() Survey { return s.x.survey() }
 func (s *folderSource) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if s.unseen != nil {
+		s.unseen.stop()
+		s.unseen.looked.Wait()
 	}
 	return s.store.Close() // files are open only while they are read
 }
@@ -132,13 +169,16 @@ func (s *folderSource) Read(ctx context.Context, id int64, dst *schemas.Sample) 
 	}
 	f, err := s.x.openSample(ctx, s.store, "read sample", s.root, id)
 	if err != nil {
-		return err
+		return s.unseen.refused(err)
 	}
 	defer f.Close()
 	f.Keep = s.keep
 	dst.Data = sized(dst.Data, int(size))
 	if _, err := f.ReadAt(ctx, dst.Data, 0); err != nil {
-		return fileError("read sample", f.path, changedHint, err)
+		return s.unseen.refused(fileError("read sample", f.path, changedHint, err))
+	}
+	if err := s.unseen.check(s.x, id, f.stamp(), dst.Data); err != nil {
+		return err
 	}
 	*dst = schemas.Sample{ID: id, Key: key, Label: s.x.labels[id], Encoding: schemas.Encoded, Data: dst.Data}
 	return nil

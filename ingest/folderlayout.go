@@ -32,8 +32,10 @@ type folderTree interface {
 
 // folderShard is what was found in a class folder.
 type folderShard struct {
-	found  []foundFile
-	passed Survey
+	found   []foundFile
+	passed  Survey
+	folders []folderStamp // of a disk: those of the shard
+	kept    *kept         // it is what it was, and was not listed; then nothing else is set
 }
 
 // addMissing counts the images that a list gives a label and that are not there.
@@ -352,6 +354,7 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 	}
 	x := newIndex()
 	x.listing.Merge("", l.listing)
+	x.Checked = !l.settled
 	for i, s := range shards {
 		name := "."
 		if i > 0 {
@@ -360,6 +363,11 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 		switch {
 		case s == nil:
 			continue // a class of another split
+		case s.kept != nil:
+			if err := x.addKept(s.kept, int32(i-1)); err != nil {
+				return nil, errs.New("open folder", store.Join(dir, l.root, name), "split the data set into several", err)
+			}
+			x.Folders = append(x.Folders, s.kept.of.Folders[s.kept.shard])
 		case len(s.found) > 0:
 			if name == "." && l.labels != nil {
 				s.passed = s.passed.Without(passLabels)
@@ -369,6 +377,7 @@ func listLayout(ctx context.Context, tree folderTree, dir string, l *folderLayou
 			if err := x.addFolder(name, s, int32(i-1), l.labels); err != nil {
 				return nil, errs.New("open folder", store.Join(dir, l.root, name), "remove the file, or split the data set into several", err)
 			}
+			x.Folders = append(x.Folders, s.folders)
 		default:
 			prefix := ""
 			if name != "." {

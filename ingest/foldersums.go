@@ -33,11 +33,11 @@ func (x *index) reuseSums(old *index) (stale []int64, same bool) {
 		}
 		for id := x.First[i]; id < x.First[i+1]; id++ {
 			// Both lists are in bytewise order of names.
-			name := x.name(id)
-			for j < end && old.name(j) < name {
+			name := x.nameBytes(id)
+			for j < end && bytes.Compare(old.nameBytes(j), name) < 0 {
 				j++
 			}
-			if j < end && old.name(j) == name && old.trusts(x.fileStamp(id), old.fileStamp(j)) {
+			if j < end && bytes.Equal(old.nameBytes(j), name) && old.trusts(x.fileStamp(id), old.fileStamp(j)) {
 				x.sums[id] = old.sums[j]
 			} else {
 				stale = append(stale, id)
@@ -159,7 +159,7 @@ func (x *index) sumSample(ctx context.Context, st *store.Store, op, root string,
 const changedHint = "restore the data, which was changed after it was opened"
 
 func (x *index) openSample(ctx context.Context, st *store.Store, op, root string, id int64) (*file, error) {
-	path := store.Join(root, unescapeName(x.Shards[x.shardOf(id)].Name), x.name(id))
+	path := x.path(root, id)
 	if store.Remote(path) { // just listed: no request is needed
 		f, err := st.OpenAs(ctx, store.Info{Name: path, Size: int64(x.sizes[id]), MTime: x.mtimes[id]})
 		if err != nil {

@@ -24,6 +24,8 @@ type localTree struct {
 	root    string
 	store   *store.Store
 	workers int
+	known   *index // what the cached index has of the root to be listed, nil for nothing
+	labels  bool   // images right in the root have labels of a list, and are always listed
 }
 
 // path is the place of a folder or file of the tree.
@@ -94,6 +96,11 @@ func (t *localTree) list(ctx context.Context, root string, classes []string, che
 // shard lists a class folder of root; nil where there is none.
 func (t *localTree) shard(ctx context.Context, root, name string, top os.FileInfo, checked bool) (*folderShard, error) {
 	dir := filepath.Join(t.path(root), name)
+	if name != "." || !t.labels {
+		if k := t.keep(dir, name, checked); k != nil {
+			return &folderShard{kept: k}, nil
+		}
+	}
 	w := &walker{ctx: ctx, count: t.store.CountListed, deep: name != ".", checked: checked}
 	var above []os.FileInfo
 	if w.deep {
@@ -105,7 +112,7 @@ func (t *localTree) shard(ctx context.Context, root, name string, top os.FileInf
 	if err := w.walk(dir, "", above); err != nil {
 		return nil, err
 	}
-	s := &folderShard{found: w.found, passed: w.passed.survey()}
+	s := &folderShard{found: w.found, passed: w.passed.survey(), folders: w.folders}
 	s.sort()
 	return s, nil
 }
@@ -189,6 +196,7 @@ type walker struct {
 	checked bool   // refuse folders of several splits beside one another
 	first   bool   // end at the first image with errFound
 	found   []foundFile
+	folders []folderStamp // that were entered
 	passed  tally
 }
 
@@ -209,6 +217,7 @@ func (w *walker) walk(dir, rel string, above []os.FileInfo) error {
 		return nil
 	}
 	above = append(slices.Clip(above), info)
+	w.folders = append(w.folders, folderStampOf(strings.TrimSuffix(rel, "/"), info))
 	var subs []string
 	if err := readFolder(dir, func(e os.DirEntry) error {
 		isDir, err := w.entry(dir, rel, e)

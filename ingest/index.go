@@ -25,7 +25,9 @@ import (
 type index struct {
 	indexHeader
 	columns
-	listing Survey // what was passed over outside the shards; listed at every Open, not cached
+	kept        []int  // shards that Open has not looked into, of an older index
+	keptSamples int64  // theirs
+	listing     Survey // what was passed over outside the shards; listed at every Open, not cached
 }
 
 // indexHeader is the part of an index that does not grow with the samples. It is
@@ -39,6 +41,14 @@ type indexHeader struct {
 
 	// Passed is what was passed over in each shard; nil in a published index of format 1.
 	Passed []Survey `json:"passed,omitempty"`
+
+	// Folders are the folders of each shard, of a folder on a disk that keeps their times; an index
+	// of before has none. Checked: none of them holds folders of several splits.
+	Folders [][]folderStamp `json:"folders,omitempty"`
+	Checked bool            `json:"checked,omitempty"`
+	// Copies is how many samples are copies of others, and FirstCopy one of them; nil: not counted.
+	Copies    *int64 `json:"copies,omitempty"`
+	FirstCopy string `json:"first_copy,omitempty"`
 
 	// Classes are the class names that each shard's labels count in, and Reading says how
 	// the samples of each were put together; nil where labels are numbers or of a list,
@@ -206,11 +216,8 @@ const coarsestClock = 2 * time.Second
 // contents. A file written just before indexing could have been written again without
 // a later time, so it is not trusted.
 func (x *indexHeader) trusts(now, then stamp) bool {
-	if now.Change == 0 || then.Change == 0 {
-		now.Change, then.Change = 0, 0
-	}
 	// Other contents have another version, at any time.
-	return now == then && (now.Version != "" || now.MTime < x.Built-int64(coarsestClock))
+	return now.is(then) && (now.Version != "" || now.MTime < x.Built-int64(coarsestClock))
 }
 
 // cache is the file of one index on disk:
@@ -309,6 +316,13 @@ func (c *cache) write(path string, x *index) error {
 	})
 }
 
+// drop removes the cached index: the data are not what it says.
+func (c *cache) drop() {
+	for _, path := range c.paths {
+		_ = os.Remove(path) // where it cannot be, the next Open is told again
+	}
+}
+
 // renew writes the index of one file again where it was of an older version, which knew
 // less of the file.
 func (c *cache) renew(x *index, now stamp) {
@@ -404,6 +418,9 @@ func (x *index) check() error {
 		if s.Samples < 0 || x.First[i+1]-x.First[i] != s.Samples {
 			return corrupt("shards do not add up to the samples")
 		}
+	}
+	if x.Folders != nil && len(x.Folders) != len(x.Shards) {
+		return corrupt("its folders are not those of its shards")
 	}
 	if x.Passed != nil && len(x.Passed) != len(x.Shards) {
 		return corrupt("its surveys are not one for each shard")

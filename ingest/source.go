@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"resslt/ingest/store"
 	"resslt/schemas"
@@ -82,6 +83,9 @@ type Options struct {
 	// remote shards are then fetched whole even if not all fit the cache.
 	Runs bool
 
+	keptFrom  int64         // default keptFrom
+	lookAfter time.Duration // default lookAfter
+
 	files *store.Store // of the Store options; made by applyDefaults, closed with the Source
 }
 
@@ -111,6 +115,12 @@ func (o Options) applyDefaults() Options {
 	}
 	if o.Workers == 0 {
 		o.Workers = min(runtime.GOMAXPROCS(0), 16)
+	}
+	if o.keptFrom == 0 {
+		o.keptFrom = keptFrom
+	}
+	if o.lookAfter == 0 {
+		o.lookAfter = lookAfter
 	}
 	if o.files == nil {
 		if o.Store.Warn == nil {

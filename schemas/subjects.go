@@ -147,4 +147,7 @@ const (
 	HeaderGiveUp = "Resslt-Give-Up"
 	// HeaderWorker: who made the chunk. Provenance; no part of the digest.
 	HeaderWorker = "Resslt-Worker"
+	// HeaderHeld: present on a chunk without a body, whose rows stayed in the process that made
+	// it and that reads it (package batcher/held). Never in a broker that others can reach.
+	HeaderHeld = "Resslt-Held"
 )

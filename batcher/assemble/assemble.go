@@ -28,7 +28,8 @@ type Assembler struct {
 type building struct {
 	buf       *buffers
 	have      int
-	digests   []string // one a chunk; "" where it has not come
+	come      []bool   // one a chunk
+	digests   []string // one a chunk; "" also where nobody asked for it
 	tombstone string   // of a chunk that could not be made
 	lost      int      // which
 }
@@ -96,11 +97,11 @@ func (a *Assembler) Add(c *wire.Chunk) (bool, error) {
 	}
 	b := a.steps[c.Step]
 	if b == nil {
-		b = &building{digests: make([]string, a.spec.Chunks())}
+		b = &building{come: make([]bool, a.spec.Chunks()), digests: make([]string, a.spec.Chunks())}
 		a.steps[c.Step] = b
 	}
-	if have := b.digests[c.Index]; have != "" {
-		if have != c.Digest && c.Tombstone == "" {
+	if b.come[c.Index] {
+		if have := b.digests[c.Index]; have != c.Digest && c.Tombstone == "" {
 			// (A tombstone of what is here already reports a worker's trouble
 			// after the broker lost the chunk; it contradicts nothing.)
 			return false, errs.New("assemble", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step),
@@ -109,7 +110,7 @@ func (a *Assembler) Add(c *wire.Chunk) (bool, error) {
 		}
 		return false, nil
 	}
-	b.digests[c.Index] = c.Digest
+	b.come[c.Index], b.digests[c.Index] = true, c.Digest
 	b.have++
 	if c.Tombstone != "" {
 		b.tombstone, b.lost = c.Tombstone, c.Index
@@ -137,7 +138,7 @@ func (a *Assembler) Missing(step int64) []int {
 	var out []int
 	b := a.steps[step]
 	for c := range a.spec.Chunks() {
-		if a.wanted[c] && (b == nil || b.digests[c] == "") {
+		if a.wanted[c] && (b == nil || !b.come[c]) {
 			out = append(out, c)
 		}
 	}

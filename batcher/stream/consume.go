@@ -51,7 +51,8 @@ func (s *Stream) consume(ctx context.Context) error {
 			return lost.error
 		case errors.Is(err, errReconnected), errors.Is(err, errGap):
 			continue
-		case errors.Is(err, errs.ErrDeterminism), errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrMismatch), errors.Is(err, errs.ErrTooLarge):
+		case errors.Is(err, errs.ErrDeterminism), errors.Is(err, errs.ErrCorrupt), errors.Is(err, errs.ErrMismatch), errors.Is(err, errs.ErrTooLarge),
+			errors.Is(err, errs.ErrUnsupported):
 			return err
 		}
 		if ferr := pat.Failed(ctx, "stream of run", s.run.Name, err); ferr != nil {
@@ -266,7 +267,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		if err == nil && s.driver.wants(step) {
 			return nil
 		}
-		return s.discard(ctx, seq) // a worker was too late
+		return s.discard(ctx, seq, msg.Subject) // a worker was too late
 	}
 	if step >= s.at()+s.run.Options().Window && step < s.run.Spec().Steps() {
 		// It is for a trainer that is further on. To hold it until its turn comes
@@ -274,7 +275,8 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		s.ahead[step] = true
 		return nil
 	}
-	chunk, err := s.dec.Decode(msg)
+	chunk, release, err := s.read(msg)
+	defer release()
 	if err != nil {
 		if errors.Is(err, wire.ErrBodyDigest) {
 			s.stats.mismatches.Add(1)
@@ -282,7 +284,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 			s.stats.rejected.Add(1)
 		}
 		if step >= s.run.Spec().Steps() || index >= s.run.Spec().Chunks() {
-			return s.discard(ctx, seq) // nobody requested it, nobody misses it
+			return s.discard(ctx, seq, msg.Subject) // nobody requested it, nobody misses it
 		}
 		if s.rejected[msg.Subject]++; s.rejected[msg.Subject] > maxRejects {
 			return err
@@ -312,7 +314,7 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 		s.digests[chunkID{step, index}] = chunk.Digest
 	}
 	s.stats.chunks.Add(1)
-	s.stats.bytes.Add(int64(len(msg.Data)))
+	s.stats.bytes.Add(max(int64(len(msg.Data)), chunk.PixelBytes()))
 	if chunk.Tombstone != "" {
 		s.stats.tombstoned.Add(1)
 	}
@@ -324,14 +326,40 @@ func (s *Stream) takeIn(ctx context.Context, msg *nats.Msg, seq uint64) error {
 
 // again deletes a message and requests its chunk once more.
 func (s *Stream) again(ctx context.Context, seq uint64, id chunkID) error {
-	if err := s.discard(ctx, seq); err != nil {
+	if err := s.discard(ctx, seq, schemas.ChunkSubject(s.run.Name, id.step, id.chunk)); err != nil {
 		return err
 	}
 	return s.driver.again(ctx, id)
 }
 
+// read decodes the chunk of a message, or finds it where it is held. The caller calls release
+// after the use of it.
+func (s *Stream) read(msg *nats.Msg) (c *wire.Chunk, release func(), err error) {
+	release = func() {}
+	if s.opts.Held == nil || !wire.IsHeld(msg.Header) {
+		c, err = s.dec.Decode(msg)
+		return c, release, err
+	}
+	_, step, index, err := schemas.ParseStepSubject(msg.Subject)
+	if err != nil {
+		return nil, release, err
+	}
+	h := s.opts.Held.Get(step, index)
+	if h == nil {
+		return nil, release, errs.New("read chunk", msg.Subject, "it will be requested again",
+			errs.Because(errs.ErrCorrupt, "its rows are not in this process any more"))
+	}
+	digest := ""
+	if s.opts.Record != nil || s.opts.Keep < 0 {
+		if digest, err = h.Digest(s.enc); err != nil {
+			return nil, h.Release, err
+		}
+	}
+	return h.Rows(digest, msg.Header.Get(schemas.HeaderWorker)), h.Release, nil
+}
+
 // discard deletes a message of BATCH_<run>.
-func (s *Stream) discard(ctx context.Context, seq uint64) error {
+func (s *Stream) discard(ctx context.Context, seq uint64, subject string) error {
 	stream, err := s.run.JetStream().Stream(ctx, schemas.BatchStream(s.run.Name))
 	if err != nil {
 		return err
@@ -339,6 +367,11 @@ func (s *Stream) discard(ctx context.Context, seq uint64) error {
 	err = stream.DeleteMsg(ctx, seq)
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return fmt.Errorf("delete message %d: %w", seq, err)
+	}
+	if s.opts.Held != nil {
+		if _, step, index, err := schemas.ParseStepSubject(subject); err == nil {
+			s.opts.Held.Drop(step, index)
+		}
 	}
 	return nil
 }

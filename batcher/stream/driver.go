@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"resslt/batcher/held"
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
@@ -24,6 +25,7 @@ type driver struct {
 	run           *runs.Run
 	order         wire.Order
 	stats         *counters
+	held          *held.Store // nil where all chunks have bodies
 	lease         *lease
 	brokerTimeout time.Duration
 	wake          chan struct{} // capacity 1
@@ -43,7 +45,7 @@ const planTick = 500 * time.Millisecond
 
 func newDriver(run *runs.Run, order wire.Order, o Options, l *lease, stats *counters) *driver {
 	d := &driver{
-		run: run, order: order, stats: stats, lease: l, brokerTimeout: o.BrokerTimeout, wake: make(chan struct{}, 1),
+		run: run, order: order, stats: stats, lease: l, held: o.Held, brokerTimeout: o.BrokerTimeout, wake: make(chan struct{}, 1),
 		planner: newPlanner(limits{
 			trainer: o.Trainer, window: o.Window, keep: o.Keep, runWindow: run.Options().Window,
 			steps: run.Spec().Steps(), chunks: run.Spec().Chunks(),

@@ -136,6 +136,9 @@ func (a purgeChunks) do(ctx context.Context, d *driver) (event, error) {
 	if err == nil {
 		err = purgeSubject(ctx, s, schemas.StepFilter(d.run.Name, a.step))
 	}
+	if err == nil && d.held != nil {
+		d.held.DropStep(a.step)
+	}
 	return chunksPurged(a), err
 }
 
@@ -289,6 +292,11 @@ func (readStore) do(ctx context.Context, d *driver) (event, error) {
 		return nil, err
 	}
 	info := s.CachedInfo()
+	if d.held != nil {
+		if bytes, limit := d.held.Held(); limit > 0 && bytes+int64(d.run.Spec().MaxChunkMessage()) > limit {
+			return storeRead{bytes, limit}, nil
+		}
+	}
 	return storeRead{int64(info.State.Bytes), info.Config.MaxBytes}, nil
 }
 

@@ -88,9 +88,10 @@ func (s *Stream) unseen(ctx context.Context, seen uint64) (int, error) {
 // the same bytes alone. What is unusable is requested again, a few times.
 func (s *Stream) late(ctx context.Context, msg *nats.Msg, seq uint64, id chunkID) error {
 	if id.chunk >= s.run.Spec().Chunks() {
-		return s.discard(ctx, seq)
+		return s.discard(ctx, seq, msg.Subject)
 	}
-	chunk, err := s.dec.Decode(msg)
+	chunk, release, err := s.read(msg)
+	defer release()
 	if err == nil {
 		err = s.compare(chunk)
 	}

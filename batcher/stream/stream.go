@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"resslt/batcher/assemble"
+	"resslt/batcher/held"
 	"resslt/batcher/internal/leases"
 	"resslt/batcher/internal/link"
 	"resslt/batcher/runs"
@@ -72,6 +73,8 @@ type Options struct {
 	Plans bool
 	// Room, if set, has the pixels of batches written to where their reader wants them.
 	Room assemble.Room
+	// Held, if set, is where this process's worker keeps the rows of chunks whose messages have none.
+	Held *held.Store
 	// Record, if set, receives every chunk and step that the stream hands out. Its
 	// error ends the stream.
 	Record Recorder
@@ -133,6 +136,7 @@ type Stream struct {
 	driver *driver
 	asm    *assemble.Assembler
 	dec    *wire.Decoder
+	enc    *wire.Encoder // of digests of what is held; used by consume alone
 	stats  counters
 
 	room chan struct{} // capacity 1: Next took a batch
@@ -183,7 +187,7 @@ func Open(ctx context.Context, run *runs.Run, order wire.Order, o Options) (*Str
 		return nil, err
 	}
 	s := &Stream{
-		run: run, opts: o, dec: dec, asm: assemble.New(run.Spec(), assemble.Options{From: o.From, Part: o.Part, All: o.Record != nil, Plans: o.Plans, Room: o.Room}),
+		run: run, opts: o, dec: dec, enc: wire.NewEncoder(run.Spec()), asm: assemble.New(run.Spec(), assemble.Options{From: o.From, Part: o.Part, All: o.Record != nil, Plans: o.Plans, Room: o.Room}),
 		cursor: o.From,
 		room:   make(chan struct{}, 1), news: make(chan struct{}, 1),
 		failed: make(chan struct{}), joined: make(chan struct{}), rejected: map[string]int{}, ahead: map[int64]bool{},

@@ -52,6 +52,14 @@ func NewChunk(spec *schemas.RunSpec) *Chunk {
 // Rows is the number of samples that the chunk holds.
 func (c *Chunk) Rows() int { return len(c.Slots) }
 
+// PixelBytes is the number of bytes of the chunk's pixels.
+func (c *Chunk) PixelBytes() (n int64) {
+	for _, p := range c.Pixels {
+		n += int64(len(p))
+	}
+	return n
+}
+
 // Reset makes the chunk the index-th of step, with all rows that the spec gives
 // it; the rows' contents are left from before.
 func (c *Chunk) Reset(spec *schemas.RunSpec, step int64, index int) {

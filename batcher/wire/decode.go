@@ -59,6 +59,9 @@ func (d *Decoder) Decode(msg *nats.Msg) (*Chunk, error) {
 		return fail("stop workers of an earlier run of this name", errs.Because(errs.ErrMismatch,
 			fmt.Sprintf("it was made for spec %.12q, this run has %.12q", got, d.digest)))
 	}
+	if IsHeld(msg.Header) {
+		return fail("read the run in the process that makes it", errs.Because(errs.ErrUnsupported, "its rows are not in the broker"))
+	}
 	sum := Digest(msg.Data)
 	if got := msg.Header.Get(schemas.HeaderDigest); got != sum {
 		return fail("it will be requested again", errs.BecauseErr(errs.ErrCorrupt,

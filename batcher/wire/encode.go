@@ -2,7 +2,10 @@ package wire
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
@@ -32,6 +35,33 @@ func NewEncoder(spec *schemas.RunSpec) *Encoder {
 // once. It returns ErrTooLarge where a plan or reason is over its cap, ErrUsage
 // where the columns do not fit the spec.
 func (e *Encoder) Encode(c *Chunk) ([]byte, error) {
+	cols, err := e.columns(c)
+	if err != nil {
+		return nil, err
+	}
+	e.out.Reset()
+	if err := writeStream(&e.out, e.schema, cols); err != nil {
+		return nil, err
+	}
+	return e.out.Bytes(), nil
+}
+
+// Digest gives the digest of the body of c, which is not made: no pixel is copied. It returns
+// Encode's errors.
+func (e *Encoder) Digest(c *Chunk) (string, error) {
+	cols, err := e.columns(c)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	if err := writeStream(sum, e.schema, cols); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// columns lays out a chunk.
+func (e *Encoder) columns(c *Chunk) (*layout.Columns, error) {
 	if err := e.check(c); err != nil {
 		return nil, err
 	}
@@ -55,7 +85,7 @@ func (e *Encoder) Encode(c *Chunk) ([]byte, error) {
 		}
 		cols.Variable(arrow.BinaryTypes.Binary, p)
 	}
-	return writeStream(&e.out, e.schema, cols)
+	return cols, nil
 }
 
 func (e *Encoder) check(c *Chunk) error {
@@ -86,19 +116,17 @@ func (e *Encoder) check(c *Chunk) error {
 	return nil
 }
 
-// writeStream writes one record batch as a whole IPC stream into out, and gives
-// out's bytes.
-func writeStream(out *bytes.Buffer, schema *arrow.Schema, cols *layout.Columns) ([]byte, error) {
+// writeStream writes one record batch as a whole IPC stream.
+func writeStream(out io.Writer, schema *arrow.Schema, cols *layout.Columns) error {
 	rec := cols.Record(schema)
 	defer rec.Release()
-	out.Reset()
 	w := ipc.NewWriter(out, ipc.WithSchema(schema))
 	err := w.Write(rec)
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return nil, errs.New("encode", "Arrow stream", "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+		return errs.New("encode", "Arrow stream", "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
 	}
-	return out.Bytes(), nil
+	return nil
 }

@@ -28,6 +28,22 @@ func ChunkMessage(run, spec string, step int64, chunk int, body []byte, reason, 
 	return m
 }
 
+// HeldMessage is the message of a chunk whose rows are in a held.Store, to which it has no
+// digest: the store compares the rows themselves.
+func HeldMessage(run, spec string, step int64, chunk int, worker string) *nats.Msg {
+	return &nats.Msg{
+		Subject: schemas.ChunkSubject(run, step, chunk),
+		Header: nats.Header{
+			schemas.HeaderSpec:   []string{spec},
+			schemas.HeaderHeld:   []string{"1"},
+			schemas.HeaderWorker: []string{worker},
+		},
+	}
+}
+
+// IsHeld reports whether a chunk's rows stayed in the process that made them.
+func IsHeld(h nats.Header) bool { return h.Get(schemas.HeaderHeld) != "" }
+
 // ReasonText bounds a text from the wire to one line of 1 KiB.
 func ReasonText(b []byte) string {
 	out := ""

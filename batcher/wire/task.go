@@ -64,10 +64,10 @@ func EncodeTask(run, spec string, t *Task) (*nats.Msg, error) {
 	cols.Int64(samples)
 	cols.Int64(indices)
 	var out bytes.Buffer
-	body, err := writeStream(&out, schemas.TaskBatchSchema(), cols)
-	if err != nil {
+	if err := writeStream(&out, schemas.TaskBatchSchema(), cols); err != nil {
 		return nil, err
 	}
+	body := out.Bytes()
 	return &nats.Msg{
 		Subject: schemas.TaskSubject(run, t.Step, t.Chunk),
 		Data:    body,

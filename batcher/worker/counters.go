@@ -14,7 +14,26 @@ type counters struct {
 	started                                                               atomic.Int64 // UnixNano of the first chunk
 }
 
-func (c *counters) add(chunk *wire.Chunk, bytes int, fresh, again bool) {
+// outcome is what is counted of a chunk.
+type outcome struct {
+	samples, replaced int64
+	tombstone         bool
+}
+
+func outcomeOf(chunk *wire.Chunk) outcome {
+	if chunk.Tombstone != "" {
+		return outcome{tombstone: true}
+	}
+	o := outcome{samples: int64(chunk.Rows())}
+	for _, r := range chunk.Reasons {
+		if r != "" {
+			o.replaced++
+		}
+	}
+	return o
+}
+
+func (c *counters) add(made outcome, bytes int64, fresh, again bool) {
 	c.started.CompareAndSwap(0, time.Now().UnixNano())
 	if again || !fresh {
 		c.redelivered.Add(1)
@@ -23,17 +42,12 @@ func (c *counters) add(chunk *wire.Chunk, bytes int, fresh, again bool) {
 		return
 	}
 	c.chunks.Add(1)
-	c.bytes.Add(int64(bytes))
-	if chunk.Tombstone != "" {
+	c.bytes.Add(bytes)
+	if made.tombstone {
 		c.tombstoned.Add(1)
-		return
 	}
-	c.samples.Add(int64(chunk.Rows()))
-	for _, r := range chunk.Reasons {
-		if r != "" {
-			c.replaced.Add(1)
-		}
-	}
+	c.samples.Add(made.samples)
+	c.replaced.Add(made.replaced)
 }
 
 func (c *counters) stats() runs.WorkerStats {

@@ -23,6 +23,7 @@
 //	    for each row: Make, in 5 min; undecodable → the next sample of the order
 //	        other trouble: other samples succeed → send back after a growing delay
 //	                       they fail, too        → send back at once, quarantine
+//	    held in this process: put the rows into the store; what is published has no body
 //	    publish the chunk if its subject is empty
 //	        refused, same digest      → somebody was faster
 //	        refused, other digest     → stop the run

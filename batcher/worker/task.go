@@ -330,19 +330,10 @@ func (w *Worker) hopeless(bh *bulkhead, why error) bool {
 // publishChunk publishes the chunk of the bench, and acknowledges its task after.
 func (w *Worker) publishChunk(ctx context.Context, t *task, b *bench, work *wire.Task) {
 	ws, bh := t.ws, t.ws.bh
-	var body []byte
-	var err error
-	if b.chunk.Tombstone == "" {
-		if body, err = b.encoder.Encode(b.chunk); err != nil {
-			w.sendBack(bh, t.hand)
-			w.fail(bh, cause{why: err, fatal: true})
-			return
-		}
-	}
 	t.publishing.Store(true)
 	t.step()
-	m := wire.ChunkMessage(bh.name, ws.run.Info.Digest, work.Step, work.Chunk, body, b.chunk.Tombstone, w.opts.Name)
-	fresh, err := ws.run.Publish(ctx, m, w.opts.PublishTimeout, func() { _ = t.hand.InProgress() })
+	made := outcomeOf(b.chunk)
+	size, fresh, err := w.publish(ctx, t, b, work)
 	if errors.Is(err, errs.ErrDeterminism) {
 		bh.mismatches.Add(1)
 		w.total.mismatches.Add(1)
@@ -368,7 +359,7 @@ func (w *Worker) publishChunk(ctx context.Context, t *task, b *bench, work *wire
 	bh.mu.Unlock()
 	w.notify(bh.name, nil)
 	for _, c := range []*counters{&bh.counters, &w.total} {
-		c.add(b.chunk, len(m.Data), fresh, t.hand.deliveries() > 1)
+		c.add(made, size, fresh, t.hand.deliveries() > 1)
 	}
 	// The chunk is stored. An acknowledgement that is lost costs one more
 	// delivery, which finds the chunk there.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"resslt/batcher/held"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/schemas"
@@ -39,6 +40,9 @@ type Options struct {
 	// Grace is how long a chunk that is being made may go on when the worker is
 	// stopped; default 20 s. Then its task goes back to the queue.
 	Grace time.Duration
+	// Held, if set, keeps the rows of chunks in this process, where all that read its only run
+	// are: the broker has their messages alone.
+	Held *held.Store
 	// GiveUp is for a worker that has no others beside it: how long it may make nothing of
 	// its run, because its store is away, before ServeRun returns why. What no try can cure
 	// (missing, denied) it returns at once. 0: others may do better, and it waits.

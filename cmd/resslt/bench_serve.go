@@ -109,6 +109,7 @@ func (o *serveBench) run(ctx context.Context) (*serveReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.Close() // nothing was written
 	ways := []string{"stream", "shm", "socket"}
 	all := map[string][]hop{}
 	for range o.rounds {
@@ -147,6 +148,7 @@ func (o *serveBench) measure(ctx context.Context, p *serve.Plan, way string) (h 
 	eo := supply.EmbeddedOptions{
 		Name: "resslt bench", Spec: p.Spec, Run: o.RunOptions(p), Workers: o.Workers,
 		Registry: observe.NewRegistry(), Print: func(line string) { fmt.Fprintln(o.Stderr, line) },
+		Data: p.Source(),
 	}
 	if p.Data == "" {
 		eo.Order = readyOrder{}

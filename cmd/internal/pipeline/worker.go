@@ -62,6 +62,17 @@ func openAlone(ctx context.Context, uri, digest string, opt ingest.Options) (ope
 	return opened{Source: src, close: src.Close}, nil
 }
 
+// LentSource is OpenTimedSource of data that the caller has open, for InRuns of the run's order, and
+// closes after the Source.
+func LentSource(ctx context.Context, rec *schemas.RunInfo, data ingest.Source, timer Timer) (produce.Source, error) {
+	return openSource(ctx, rec, nil, ingest.Options{}, timer, func(_ context.Context, uri, digest string, _ ingest.Options) (opened, error) {
+		if got := data.Manifest().Digest(); got != digest {
+			return opened{}, otherData(fmt.Sprintf("%s has digest %.12s", uri, got))
+		}
+		return opened{Source: data, close: func() error { return nil }}, nil
+	})
+}
+
 // otherData says that the data at a URI are not the run's.
 type otherData string
 
@@ -80,9 +91,7 @@ func openSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, o
 		return nil, err
 	}
 	opt.Split = rec.Spec.Dataset.Split
-	if order, err := schemas.ParseOrder(rec.Spec.Order); err == nil { // Order, below, reports errors
-		opt.Runs = order.Blocked
-	}
+	opt.Runs = InRuns(rec.Spec.Order)
 	var tried []string
 	kind := errs.ErrUnavailable // unless something else than a store's outage is the matter
 	for _, uri := range append(overrides[:len(overrides):len(overrides)], rec.DataURI) {
@@ -106,6 +115,12 @@ func openSource(ctx context.Context, rec *schemas.RunInfo, overrides []string, o
 	}
 	return nil, errs.New("open the run's data", fmt.Sprintf("(digest %.12s)", rec.Spec.Dataset.Digest),
 		"give this worker a copy with --data URI", errs.Because(kind, strings.Join(tried, "; ")))
+}
+
+// InRuns reports whether an order reads shards in long runs; false of one that is not valid.
+func InRuns(order string) bool {
+	o, err := schemas.ParseOrder(order)
+	return err == nil && o.Blocked
 }
 
 // Order returns the order in which the spec visits its samples.

@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,7 +27,8 @@ type Plan struct {
 	Classes    int       // of the data set
 	Opened     string    // a line about the data
 
-	data *schemas.RunData // what is said of the data where the run is; nil: not known
+	source ingest.Source    // the data; closed by Close
+	data   *schemas.RunData // what is said of the data where the run is; nil: not known
 }
 
 // epochs is the number of epochs, 0 for a run without end.
@@ -37,9 +39,20 @@ func (p *Plan) epochs() int64 {
 	return p.Spec.Epochs
 }
 
+// Source is the plan's data; nil of a plan that was not made of data. They are open until Close.
+func (p *Plan) Source() ingest.Source { return p.source }
+
+// Close closes the data.
+func (p *Plan) Close() error {
+	if p.source == nil {
+		return nil
+	}
+	return p.source.Close()
+}
+
 // MakePlan decides what is served: it opens the data, whose index it may cache, and starts
-// nothing.
-func MakePlan(ctx context.Context, o *Options) (*Plan, error) {
+// nothing. The caller closes the plan.
+func MakePlan(ctx context.Context, o *Options) (_ *Plan, err error) {
 	r, err := o.recipe()
 	if err != nil {
 		return nil, err
@@ -48,18 +61,23 @@ func MakePlan(ctx context.Context, o *Options) (*Plan, error) {
 		return nil, err
 	}
 	r.Engine = cmp.Or(r.Engine, pipeline.Host(cores.Here(), r.Data).Engine)
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: r.Split, Progress: cli.Progress(o.Stderr, "indexing")})
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{
+		Warn: cli.Warn, Split: r.Split, Progress: cli.Progress(o.Stderr, "indexing"), Runs: pipeline.InRuns(r.Order),
+	})
 	if err != nil {
 		return nil, err
 	}
 	m := src.Manifest()
 	p := &Plan{
-		Data: r.Data, PolicyName: r.Policy, Names: append([]string{}, m.Classes...), Classes: len(ingest.LabellingOf(src).Classes),
+		source: src,
+		Data:   r.Data, PolicyName: r.Policy, Names: append([]string{}, m.Classes...), Classes: len(ingest.LabellingOf(src).Classes),
 		Opened: pipeline.Opened(r.Data, src), Mean: r.Mean, Std: r.Std, data: pipeline.DatasetOf(src).Run(),
 	}
-	if err := src.Close(); err != nil {
-		return nil, err
-	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, src.Close())
+		}
+	}()
 	if p.Endless = r.Epochs == 0; p.Endless {
 		r.Epochs = 1
 	}

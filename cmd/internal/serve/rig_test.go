@@ -188,6 +188,7 @@ func calm(t testing.TB, o Options) []*schemas.Batch {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { p.Close() })
 	src, err := pipeline.OpenSource(t.Context(), &schemas.RunInfo{Spec: p.Spec, DataURI: p.Data}, nil, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)

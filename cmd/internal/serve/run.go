@@ -56,6 +56,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, p.Close()) }()
 	say := func(line string) { fmt.Fprintln(o.Stderr, line) }
 	say(p.Opened)
 	s, end, err := openSupply(ctx, &o, p, say)
@@ -94,12 +95,15 @@ func openSupply(ctx context.Context, o *Options, p *Plan, say func(string)) (sup
 	if !o.Farm {
 		e, err := supply.OpenEmbedded(ctx, supply.EmbeddedOptions{
 			Name: "resslt serve", Spec: p.Spec, Run: o.RunOptions(p), Workers: o.Workers, StoreTimeout: o.StoreTimeout,
-			Registry: observe.NewRegistry(), Print: say,
+			Registry: observe.NewRegistry(), Print: say, Data: p.Source(),
 		})
 		if err != nil {
 			return nil, nil, err
 		}
 		return e, e.Close, nil
+	}
+	if err := p.Close(); err != nil { // the farm's workers read them
+		return nil, nil, err
 	}
 	_, js, err := o.Broker.Connect(ctx, "resslt serve", broker.RoleTrainer, say)
 	if err != nil {

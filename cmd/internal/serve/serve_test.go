@@ -77,6 +77,7 @@ func views(t *testing.T, o *Options) []schemas.ViewSpec {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { p.Close() })
 	return p.Spec.Views
 }
 

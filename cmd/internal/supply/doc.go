@@ -14,6 +14,9 @@
 //
 // # Invariants
 //
+//   - Where nobody else can reach the broker, and it keeps chunks in memory, their pixels do not go
+//     through it (package batcher/held). With a broker that listens, or that keeps them in files,
+//     they do, as in a farm. Batches and digests are the same.
 //   - A worker's failure is reported once: by the Next that it interrupts, else by Close.
 //   - Streams are closed before the supply is.
 package supply

@@ -16,6 +16,7 @@ import (
 
 	"resslt/augment"
 	"resslt/batcher/broker"
+	"resslt/batcher/held"
 	"resslt/batcher/produce"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
@@ -46,6 +47,7 @@ type EmbeddedOptions struct {
 	// other may help; 0: DefaultStoreTimeout.
 	StoreTimeout time.Duration
 	Plans        pipeline.Plans // recorded ones to render; nil: they are drawn
+	Data         ingest.Source  // the run's, which the caller closes after the supply; nil: the worker opens them
 	// Source opens what makes the chunks; nil: the data that the run names is read and drawn.
 	Source   func(context.Context, *schemas.RunInfo) (produce.Source, error)
 	Order    wire.Order           // of Source; nil: the spec's
@@ -59,6 +61,7 @@ type Embedded struct {
 	opts   EmbeddedOptions
 	broker *access.Embedded // nil once closed
 	run    *runs.Run
+	held   *held.Store // rows of chunks that nobody else can ask for; nil where they are in the broker
 	worker *worker.Worker
 	tier   string // kernels of the worker's engine
 
@@ -98,9 +101,12 @@ func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err erro
 	if e.run, err = runs.Open(ctx, e.broker.JetStream, embeddedRun, o.Spec, o.Run); err != nil {
 		return nil, err
 	}
+	if e.alone() {
+		e.held = held.New(e.run.Spec(), e.run.Options().MaxBytes)
+	}
 	stages := observe.NewStages(o.Registry)
 	e.worker, err = worker.New(stages.JetStream(e.broker.JetStream), worker.Options{
-		Name: "embedded", Workers: o.Workers, Engines: engines, GiveUp: e.giveUp(),
+		Name: "embedded", Workers: o.Workers, Engines: engines, GiveUp: e.giveUp(), Held: e.held,
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			return e.openData(ctx, rec, stages)
 		},
@@ -111,6 +117,12 @@ func OpenEmbedded(ctx context.Context, o EmbeddedOptions) (_ *Embedded, err erro
 	}
 	observe.Worker(o.Registry, e.worker, o.Workers)
 	return e, nil
+}
+
+// alone reports whether all that make and read chunks are in this process, and none are to stay
+// behind: no other can reach the broker, and it keeps them in memory.
+func (e *Embedded) alone() bool {
+	return e.opts.Listen == "" && e.run.Options().Storage == runs.StorageMemory
 }
 
 // giveUp is how long the worker waits for its store: where others may help, until the trainer
@@ -161,7 +173,13 @@ func (e *Embedded) openData(ctx context.Context, rec *schemas.RunInfo, timer pip
 	if e.opts.Source != nil {
 		return e.opts.Source(ctx, rec)
 	}
-	src, err := pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
+	var src produce.Source
+	var err error
+	if e.opts.Data != nil {
+		src, err = pipeline.LentSource(ctx, rec, e.opts.Data, timer)
+	} else {
+		src, err = pipeline.OpenTimedSource(ctx, rec, nil, ingest.Options{Warn: cli.Warn}, timer)
+	}
 	if err != nil || e.opts.Plans == nil {
 		return src, err
 	}
@@ -191,6 +209,7 @@ func (e *Embedded) Cause() error {
 // worker fails: nobody else may be there to make the batches.
 func (e *Embedded) Open(ctx context.Context, o stream.Options) (Stream, error) {
 	e.begin.Do(e.start)
+	o.Held = e.held
 	s, err := openStream(ctx, e.run, e.opts.Order, o)
 	if err != nil {
 		return nil, err
