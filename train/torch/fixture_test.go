@@ -88,6 +88,7 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 	type in map[string]*torch.Tensor
 	first := func(a, _ *torch.Tensor) *torch.Tensor { return a }
 	second := func(_, b *torch.Tensor) *torch.Tensor { return b }
+	list := func(ts ...*torch.Tensor) []*torch.Tensor { return ts }
 	last := func(ts []*torch.Tensor) *torch.Tensor { return ts[len(ts)-1] }
 	logp := func(x *torch.Tensor) *torch.Tensor { return torch.LogSoftmax(x, 1, torch.Unset) }
 	prob := func(x *torch.Tensor) *torch.Tensor { return torch.Softmax(x, 1, torch.Unset) }
@@ -104,11 +105,29 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 		"BatchNorm eval": func(i in) *torch.Tensor {
 			return torch.BatchNorm(i["x"], i["g3"], i["b3"], i["rm"], i["rv"], false, 0.1, 1e-5, true)
 		},
-		"Relu":        func(i in) *torch.Tensor { return torch.Relu_(torch.Clone(i["a"])) },
-		"Silu":        func(i in) *torch.Tensor { return torch.Silu(i["a"]) },
-		"Hardswish":   func(i in) *torch.Tensor { return torch.Hardswish(i["a"]) },
-		"Hardsigmoid": func(i in) *torch.Tensor { return torch.Hardsigmoid(i["a"]) },
-		"Sigmoid":     func(i in) *torch.Tensor { return torch.Sigmoid(i["a"]) },
+		"LayerNorm": func(i in) *torch.Tensor {
+			return torch.LayerNorm(i["bm1"], []int64{4}, i["b4"], i["v"], 1e-6, true)
+		},
+		"Gelu":             func(i in) *torch.Tensor { return torch.Gelu(i["a"], "none") },
+		"Matmul":           func(i in) *torch.Tensor { return torch.Matmul(i["bm1"], i["bm2"]) },
+		"Matmul broadcast": func(i in) *torch.Tensor { return torch.Matmul(i["bm1"], i["m"]) },
+		"Expand":           func(i in) *torch.Tensor { return torch.Expand(i["v"], []int64{3, 4}, false) },
+		"ForeachAddcmulScalar_": func(i in) *torch.Tensor {
+			torch.ForeachAddcmulScalar_(list(i["a"]), list(torch.Clone(i["a"])), list(i["c"]), 0.5)
+			return i["a"]
+		},
+		"ForeachAddcdivScalar_": func(i in) *torch.Tensor {
+			torch.ForeachAddcdivScalar_(list(i["a"]), list(i["c"]), list(i["p"]), -0.5)
+			return i["a"]
+		},
+		"ForeachAddScalar_": func(i in) *torch.Tensor { torch.ForeachAddScalar_(list(i["a"]), 0.5); return i["a"] },
+		"ForeachDivScalar_": func(i in) *torch.Tensor { torch.ForeachDivScalar_(list(i["a"]), 0.75); return i["a"] },
+		"ForeachSqrt":       func(i in) *torch.Tensor { return torch.ForeachSqrt(list(i["p"]))[0] },
+		"Relu":              func(i in) *torch.Tensor { return torch.Relu_(torch.Clone(i["a"])) },
+		"Silu":              func(i in) *torch.Tensor { return torch.Silu(i["a"]) },
+		"Hardswish":         func(i in) *torch.Tensor { return torch.Hardswish(i["a"]) },
+		"Hardsigmoid":       func(i in) *torch.Tensor { return torch.Hardsigmoid(i["a"]) },
+		"Sigmoid":           func(i in) *torch.Tensor { return torch.Sigmoid(i["a"]) },
 		"Linear": func(i in) *torch.Tensor {
 			return torch.Linear(i["a"], i["two"], torch.Full([]int64{2}, 0.25, torch.Float32, torch.CPU))
 		},

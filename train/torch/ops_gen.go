@@ -3,96 +3,105 @@
 package torch
 
 var (
-	opConv2d            = op{name: "aten::conv2d", overload: "", args: "input,weight,bias,stride,padding,dilation,groups"}
-	opMaxPool2d         = op{name: "aten::max_pool2d", overload: "", args: "self,kernel_size,stride,padding,dilation,ceil_mode"}
-	opAdaptiveAvgPool2d = op{name: "aten::adaptive_avg_pool2d", overload: "", args: "self,output_size"}
-	opBatchNorm         = op{name: "aten::batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps,cudnn_enabled"}
-	opRelu_             = op{name: "aten::relu_", overload: "", args: "self"}
-	opSilu              = op{name: "aten::silu", overload: "", args: "self"}
-	opHardswish         = op{name: "aten::hardswish", overload: "", args: "self"}
-	opHardsigmoid       = op{name: "aten::hardsigmoid", overload: "", args: "self"}
-	opSigmoid           = op{name: "aten::sigmoid", overload: "", args: "self"}
-	opLinear            = op{name: "aten::linear", overload: "", args: "input,weight,bias"}
-	opMm                = op{name: "aten::mm", overload: "", args: "self,mat2"}
-	opAddmm             = op{name: "aten::addmm", overload: "", args: "self,mat1,mat2,beta,alpha"}
-	opT                 = op{name: "aten::t", overload: "", args: "self"}
-	opAdd               = op{name: "aten::add", overload: "Tensor", args: "self,other,alpha"}
-	opAddScalar         = op{name: "aten::add", overload: "Scalar", args: "self,other,alpha"}
-	opAdd_              = op{name: "aten::add_", overload: "Tensor", args: "self,other,alpha"}
-	opAddScalar_        = op{name: "aten::add_", overload: "Scalar", args: "self,other,alpha"}
-	opSub               = op{name: "aten::sub", overload: "Tensor", args: "self,other,alpha"}
-	opSub_              = op{name: "aten::sub_", overload: "Tensor", args: "self,other,alpha"}
-	opMul               = op{name: "aten::mul", overload: "Tensor", args: "self,other"}
-	opMulScalar         = op{name: "aten::mul", overload: "Scalar", args: "self,other"}
-	opMul_              = op{name: "aten::mul_", overload: "Tensor", args: "self,other"}
-	opMulScalar_        = op{name: "aten::mul_", overload: "Scalar", args: "self,other"}
-	opDiv               = op{name: "aten::div", overload: "Tensor", args: "self,other"}
-	opDivScalar         = op{name: "aten::div", overload: "Scalar", args: "self,other"}
-	opDivScalar_        = op{name: "aten::div_", overload: "Scalar", args: "self,other"}
-	opNeg               = op{name: "aten::neg", overload: "", args: "self"}
-	opSquare            = op{name: "aten::square", overload: "", args: "self"}
-	opRsqrt             = op{name: "aten::rsqrt", overload: "", args: "self"}
-	opExp               = op{name: "aten::exp", overload: "", args: "self"}
-	opLog               = op{name: "aten::log", overload: "", args: "self"}
-	opLog1p             = op{name: "aten::log1p", overload: "", args: "self"}
-	opAbs               = op{name: "aten::abs", overload: "", args: "self"}
-	opClampMin          = op{name: "aten::clamp_min", overload: "", args: "self,min"}
-	opClampMin_         = op{name: "aten::clamp_min_", overload: "", args: "self,min"}
-	opSum               = op{name: "aten::sum", overload: "", args: "self,dtype"}
-	opSumDim            = op{name: "aten::sum", overload: "dim_IntList", args: "self,dim,keepdim,dtype"}
-	opMean              = op{name: "aten::mean", overload: "", args: "self,dtype"}
-	opMeanDim           = op{name: "aten::mean", overload: "dim", args: "self,dim,keepdim,dtype"}
-	opStdDim            = op{name: "aten::std", overload: "dim", args: "self,dim,unbiased,keepdim"}
-	opAmax              = op{name: "aten::amax", overload: "", args: "self,dim,keepdim"}
-	opArgmax            = op{name: "aten::argmax", overload: "", args: "self,dim,keepdim"}
-	opLinalgVectorNorm  = op{name: "aten::linalg_vector_norm", overload: "", args: "self,ord,dim,keepdim,dtype"}
-	opLogsumexp         = op{name: "aten::logsumexp", overload: "", args: "self,dim,keepdim"}
-	opAll               = op{name: "aten::all", overload: "", args: "self"}
-	opSoftmax           = op{name: "aten::softmax", overload: "int", args: "self,dim,dtype"}
-	opLogSoftmax        = op{name: "aten::log_softmax", overload: "int", args: "self,dim,dtype"}
-	opCrossEntropyLoss  = op{name: "aten::cross_entropy_loss", overload: "", args: "self,target,weight,reduction,ignore_index,label_smoothing"}
-	opCat               = op{name: "aten::cat", overload: "", args: "tensors,dim"}
-	opStack             = op{name: "aten::stack", overload: "", args: "tensors,dim"}
-	opChunk             = op{name: "aten::chunk", overload: "", args: "self,chunks,dim"}
-	opNarrow            = op{name: "aten::narrow", overload: "", args: "self,dim,start,length"}
-	opSelect            = op{name: "aten::select", overload: "int", args: "self,dim,index"}
-	opSlice             = op{name: "aten::slice", overload: "Tensor", args: "self,dim,start,end,step"}
-	opIndexSelect       = op{name: "aten::index_select", overload: "", args: "self,dim,index"}
-	opScatterAdd_       = op{name: "aten::scatter_add_", overload: "", args: "self,dim,index,src"}
-	opMaskedFillScalar  = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
-	opWhere             = op{name: "aten::where", overload: "self", args: "condition,self,other"}
-	opReshape           = op{name: "aten::reshape", overload: "", args: "self,shape"}
-	opFlatten           = op{name: "aten::flatten", overload: "using_ints", args: "self,start_dim,end_dim"}
-	opTranspose         = op{name: "aten::transpose", overload: "int", args: "self,dim0,dim1"}
-	opPermute           = op{name: "aten::permute", overload: "", args: "self,dims"}
-	opUnsqueeze         = op{name: "aten::unsqueeze", overload: "", args: "self,dim"}
-	opRepeat            = op{name: "aten::repeat", overload: "", args: "self,repeats"}
-	opFlip              = op{name: "aten::flip", overload: "", args: "self,dims"}
-	opRoll              = op{name: "aten::roll", overload: "", args: "self,shifts,dims"}
-	opContiguous        = op{name: "aten::contiguous", overload: "", args: "self,memory_format"}
-	opClone             = op{name: "aten::clone", overload: "", args: "self,memory_format"}
-	opDetach            = op{name: "aten::detach", overload: "", args: "self"}
-	opCopy_             = op{name: "aten::copy_", overload: "", args: "self,src,non_blocking"}
-	opZero_             = op{name: "aten::zero_", overload: "", args: "self"}
-	opFillScalar_       = op{name: "aten::fill_", overload: "Scalar", args: "self,value"}
-	opEq                = op{name: "aten::eq", overload: "Tensor", args: "self,other"}
-	opGt                = op{name: "aten::gt", overload: "Tensor", args: "self,other"}
-	opGtScalar          = op{name: "aten::gt", overload: "Scalar", args: "self,other"}
-	opIsfinite          = op{name: "aten::isfinite", overload: "", args: "self"}
-	opTopk              = op{name: "aten::topk", overload: "", args: "self,k,dim,largest,sorted"}
-	opZeros             = op{name: "aten::zeros", overload: "", args: "size,dtype,layout,device,pin_memory"}
-	opOnes              = op{name: "aten::ones", overload: "", args: "size,dtype,layout,device,pin_memory"}
-	opFull              = op{name: "aten::full", overload: "", args: "size,fill_value,dtype,layout,device,pin_memory"}
-	opEmpty             = op{name: "aten::empty", overload: "memory_format", args: "size,dtype,layout,device,pin_memory,memory_format"}
-	opArange            = op{name: "aten::arange", overload: "start_step", args: "start,end,step,dtype,layout,device,pin_memory"}
-	opEye               = op{name: "aten::eye", overload: "", args: "n,dtype,layout,device,pin_memory"}
-	opZerosLike         = op{name: "aten::zeros_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
-	opOnesLike          = op{name: "aten::ones_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
-	opLinalgEigh        = op{name: "aten::linalg_eigh", overload: "", args: "self,UPLO"}
-	opForeachAddList_   = op{name: "aten::_foreach_add_", overload: "List", args: "self,other,alpha"}
-	opForeachMulScalar_ = op{name: "aten::_foreach_mul_", overload: "Scalar", args: "self,scalar"}
-	opForeachMulList_   = op{name: "aten::_foreach_mul_", overload: "List", args: "self,other"}
-	opForeachNormScalar = op{name: "aten::_foreach_norm", overload: "Scalar", args: "self,ord"}
+	opConv2d                = op{name: "aten::conv2d", overload: "", args: "input,weight,bias,stride,padding,dilation,groups"}
+	opMaxPool2d             = op{name: "aten::max_pool2d", overload: "", args: "self,kernel_size,stride,padding,dilation,ceil_mode"}
+	opAdaptiveAvgPool2d     = op{name: "aten::adaptive_avg_pool2d", overload: "", args: "self,output_size"}
+	opBatchNorm             = op{name: "aten::batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps,cudnn_enabled"}
+	opLayerNorm             = op{name: "aten::layer_norm", overload: "", args: "input,normalized_shape,weight,bias,eps,cudnn_enable"}
+	opRelu_                 = op{name: "aten::relu_", overload: "", args: "self"}
+	opSilu                  = op{name: "aten::silu", overload: "", args: "self"}
+	opGelu                  = op{name: "aten::gelu", overload: "", args: "self,approximate"}
+	opHardswish             = op{name: "aten::hardswish", overload: "", args: "self"}
+	opHardsigmoid           = op{name: "aten::hardsigmoid", overload: "", args: "self"}
+	opSigmoid               = op{name: "aten::sigmoid", overload: "", args: "self"}
+	opLinear                = op{name: "aten::linear", overload: "", args: "input,weight,bias"}
+	opMm                    = op{name: "aten::mm", overload: "", args: "self,mat2"}
+	opMatmul                = op{name: "aten::matmul", overload: "", args: "self,other"}
+	opAddmm                 = op{name: "aten::addmm", overload: "", args: "self,mat1,mat2,beta,alpha"}
+	opT                     = op{name: "aten::t", overload: "", args: "self"}
+	opAdd                   = op{name: "aten::add", overload: "Tensor", args: "self,other,alpha"}
+	opAddScalar             = op{name: "aten::add", overload: "Scalar", args: "self,other,alpha"}
+	opAdd_                  = op{name: "aten::add_", overload: "Tensor", args: "self,other,alpha"}
+	opAddScalar_            = op{name: "aten::add_", overload: "Scalar", args: "self,other,alpha"}
+	opSub                   = op{name: "aten::sub", overload: "Tensor", args: "self,other,alpha"}
+	opSub_                  = op{name: "aten::sub_", overload: "Tensor", args: "self,other,alpha"}
+	opMul                   = op{name: "aten::mul", overload: "Tensor", args: "self,other"}
+	opMulScalar             = op{name: "aten::mul", overload: "Scalar", args: "self,other"}
+	opMul_                  = op{name: "aten::mul_", overload: "Tensor", args: "self,other"}
+	opMulScalar_            = op{name: "aten::mul_", overload: "Scalar", args: "self,other"}
+	opDiv                   = op{name: "aten::div", overload: "Tensor", args: "self,other"}
+	opDivScalar             = op{name: "aten::div", overload: "Scalar", args: "self,other"}
+	opDivScalar_            = op{name: "aten::div_", overload: "Scalar", args: "self,other"}
+	opNeg                   = op{name: "aten::neg", overload: "", args: "self"}
+	opSquare                = op{name: "aten::square", overload: "", args: "self"}
+	opRsqrt                 = op{name: "aten::rsqrt", overload: "", args: "self"}
+	opExp                   = op{name: "aten::exp", overload: "", args: "self"}
+	opLog                   = op{name: "aten::log", overload: "", args: "self"}
+	opLog1p                 = op{name: "aten::log1p", overload: "", args: "self"}
+	opAbs                   = op{name: "aten::abs", overload: "", args: "self"}
+	opClampMin              = op{name: "aten::clamp_min", overload: "", args: "self,min"}
+	opClampMin_             = op{name: "aten::clamp_min_", overload: "", args: "self,min"}
+	opSum                   = op{name: "aten::sum", overload: "", args: "self,dtype"}
+	opSumDim                = op{name: "aten::sum", overload: "dim_IntList", args: "self,dim,keepdim,dtype"}
+	opMean                  = op{name: "aten::mean", overload: "", args: "self,dtype"}
+	opMeanDim               = op{name: "aten::mean", overload: "dim", args: "self,dim,keepdim,dtype"}
+	opStdDim                = op{name: "aten::std", overload: "dim", args: "self,dim,unbiased,keepdim"}
+	opAmax                  = op{name: "aten::amax", overload: "", args: "self,dim,keepdim"}
+	opArgmax                = op{name: "aten::argmax", overload: "", args: "self,dim,keepdim"}
+	opLinalgVectorNorm      = op{name: "aten::linalg_vector_norm", overload: "", args: "self,ord,dim,keepdim,dtype"}
+	opLogsumexp             = op{name: "aten::logsumexp", overload: "", args: "self,dim,keepdim"}
+	opAll                   = op{name: "aten::all", overload: "", args: "self"}
+	opSoftmax               = op{name: "aten::softmax", overload: "int", args: "self,dim,dtype"}
+	opLogSoftmax            = op{name: "aten::log_softmax", overload: "int", args: "self,dim,dtype"}
+	opCrossEntropyLoss      = op{name: "aten::cross_entropy_loss", overload: "", args: "self,target,weight,reduction,ignore_index,label_smoothing"}
+	opCat                   = op{name: "aten::cat", overload: "", args: "tensors,dim"}
+	opStack                 = op{name: "aten::stack", overload: "", args: "tensors,dim"}
+	opChunk                 = op{name: "aten::chunk", overload: "", args: "self,chunks,dim"}
+	opNarrow                = op{name: "aten::narrow", overload: "", args: "self,dim,start,length"}
+	opSelect                = op{name: "aten::select", overload: "int", args: "self,dim,index"}
+	opSlice                 = op{name: "aten::slice", overload: "Tensor", args: "self,dim,start,end,step"}
+	opIndexSelect           = op{name: "aten::index_select", overload: "", args: "self,dim,index"}
+	opScatterAdd_           = op{name: "aten::scatter_add_", overload: "", args: "self,dim,index,src"}
+	opMaskedFillScalar      = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
+	opWhere                 = op{name: "aten::where", overload: "self", args: "condition,self,other"}
+	opReshape               = op{name: "aten::reshape", overload: "", args: "self,shape"}
+	opFlatten               = op{name: "aten::flatten", overload: "using_ints", args: "self,start_dim,end_dim"}
+	opTranspose             = op{name: "aten::transpose", overload: "int", args: "self,dim0,dim1"}
+	opPermute               = op{name: "aten::permute", overload: "", args: "self,dims"}
+	opUnsqueeze             = op{name: "aten::unsqueeze", overload: "", args: "self,dim"}
+	opRepeat                = op{name: "aten::repeat", overload: "", args: "self,repeats"}
+	opExpand                = op{name: "aten::expand", overload: "", args: "self,size,implicit"}
+	opFlip                  = op{name: "aten::flip", overload: "", args: "self,dims"}
+	opRoll                  = op{name: "aten::roll", overload: "", args: "self,shifts,dims"}
+	opContiguous            = op{name: "aten::contiguous", overload: "", args: "self,memory_format"}
+	opClone                 = op{name: "aten::clone", overload: "", args: "self,memory_format"}
+	opDetach                = op{name: "aten::detach", overload: "", args: "self"}
+	opCopy_                 = op{name: "aten::copy_", overload: "", args: "self,src,non_blocking"}
+	opZero_                 = op{name: "aten::zero_", overload: "", args: "self"}
+	opFillScalar_           = op{name: "aten::fill_", overload: "Scalar", args: "self,value"}
+	opEq                    = op{name: "aten::eq", overload: "Tensor", args: "self,other"}
+	opGt                    = op{name: "aten::gt", overload: "Tensor", args: "self,other"}
+	opGtScalar              = op{name: "aten::gt", overload: "Scalar", args: "self,other"}
+	opIsfinite              = op{name: "aten::isfinite", overload: "", args: "self"}
+	opTopk                  = op{name: "aten::topk", overload: "", args: "self,k,dim,largest,sorted"}
+	opZeros                 = op{name: "aten::zeros", overload: "", args: "size,dtype,layout,device,pin_memory"}
+	opOnes                  = op{name: "aten::ones", overload: "", args: "size,dtype,layout,device,pin_memory"}
+	opFull                  = op{name: "aten::full", overload: "", args: "size,fill_value,dtype,layout,device,pin_memory"}
+	opEmpty                 = op{name: "aten::empty", overload: "memory_format", args: "size,dtype,layout,device,pin_memory,memory_format"}
+	opArange                = op{name: "aten::arange", overload: "start_step", args: "start,end,step,dtype,layout,device,pin_memory"}
+	opEye                   = op{name: "aten::eye", overload: "", args: "n,dtype,layout,device,pin_memory"}
+	opZerosLike             = op{name: "aten::zeros_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
+	opOnesLike              = op{name: "aten::ones_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
+	opLinalgEigh            = op{name: "aten::linalg_eigh", overload: "", args: "self,UPLO"}
+	opForeachAddList_       = op{name: "aten::_foreach_add_", overload: "List", args: "self,other,alpha"}
+	opForeachAddcmulScalar_ = op{name: "aten::_foreach_addcmul_", overload: "Scalar", args: "self,tensor1,tensor2,value"}
+	opForeachAddcdivScalar_ = op{name: "aten::_foreach_addcdiv_", overload: "Scalar", args: "self,tensor1,tensor2,value"}
+	opForeachAddScalar_     = op{name: "aten::_foreach_add_", overload: "Scalar", args: "self,scalar"}
+	opForeachDivScalar_     = op{name: "aten::_foreach_div_", overload: "Scalar", args: "self,scalar"}
+	opForeachSqrt           = op{name: "aten::_foreach_sqrt", overload: "", args: "self"}
+	opForeachMulScalar_     = op{name: "aten::_foreach_mul_", overload: "Scalar", args: "self,scalar"}
+	opForeachMulList_       = op{name: "aten::_foreach_mul_", overload: "List", args: "self,other"}
+	opForeachNormScalar     = op{name: "aten::_foreach_norm", overload: "Scalar", args: "self,ord"}
 )
 
 // Conv2d is aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] dilation=1, int groups=1) -> Tensor
@@ -147,6 +156,19 @@ func BatchNorm(input, weight, bias, runningMean, runningVar *Tensor, training bo
 	return opBatchNorm.one(w)
 }
 
+// LayerNorm is aten::layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, bool cudnn_enable=True) -> Tensor
+func LayerNorm(input *Tensor, normalizedShape []int64, weight, bias *Tensor, eps float64, cudnnEnable bool) *Tensor {
+	var b [15]uint64
+	w := b[:0]
+	w = putTensor(w, input)
+	w = putInts(w, normalizedShape)
+	w = putOptTensor(w, weight)
+	w = putOptTensor(w, bias)
+	w = putDouble(w, eps)
+	w = putBool(w, cudnnEnable)
+	return opLayerNorm.one(w)
+}
+
 // Relu_ is aten::relu_(Tensor(a!) self) -> Tensor(a!)
 func Relu_(self *Tensor) *Tensor {
 	var b [2]uint64
@@ -162,6 +184,15 @@ func Silu(self *Tensor) *Tensor {
 	w := b[:0]
 	w = putTensor(w, self)
 	return opSilu.one(w)
+}
+
+// Gelu is aten::gelu(Tensor self, *, str approximate="none") -> Tensor
+func Gelu(self *Tensor, approximate string) *Tensor {
+	var b [6]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putString(w, approximate)
+	return opGelu.one(w)
 }
 
 // Hardswish is aten::hardswish(Tensor self) -> Tensor
@@ -205,6 +236,15 @@ func Mm(self, mat2 *Tensor) *Tensor {
 	w = putTensor(w, self)
 	w = putTensor(w, mat2)
 	return opMm.one(w)
+}
+
+// Matmul is aten::matmul(Tensor self, Tensor other) -> Tensor
+func Matmul(self, other *Tensor) *Tensor {
+	var b [4]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putTensor(w, other)
+	return opMatmul.one(w)
 }
 
 // Addmm is aten::addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor
@@ -722,6 +762,16 @@ func Repeat(self *Tensor, repeats []int64) *Tensor {
 	return opRepeat.one(w)
 }
 
+// Expand is aten::expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)
+func Expand(self *Tensor, size []int64, implicit bool) *Tensor {
+	var b [9]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putInts(w, size)
+	w = putBool(w, implicit)
+	return opExpand.one(w)
+}
+
 // Flip is aten::flip(Tensor self, int[] dims) -> Tensor
 func Flip(self *Tensor, dims []int64) *Tensor {
 	var b [7]uint64
@@ -962,6 +1012,49 @@ func ForeachAddList_(self, other []*Tensor, alpha float64) {
 	w = putTensors(w, other)
 	w = putScalar(w, alpha)
 	opForeachAddList_.none(w)
+}
+
+// ForeachAddcmulScalar_ is aten::_foreach_addcmul_.Scalar(Tensor(a!)[] self, Tensor[] tensor1, Tensor[] tensor2, Scalar value=1) -> ()
+func ForeachAddcmulScalar_(self, tensor1, tensor2 []*Tensor, value float64) {
+	w := make([]uint64, 0, 5+len(self)+len(tensor1)+len(tensor2))
+	w = putTensors(w, self)
+	w = putTensors(w, tensor1)
+	w = putTensors(w, tensor2)
+	w = putScalar(w, value)
+	opForeachAddcmulScalar_.none(w)
+}
+
+// ForeachAddcdivScalar_ is aten::_foreach_addcdiv_.Scalar(Tensor(a!)[] self, Tensor[] tensor1, Tensor[] tensor2, Scalar value=1) -> ()
+func ForeachAddcdivScalar_(self, tensor1, tensor2 []*Tensor, value float64) {
+	w := make([]uint64, 0, 5+len(self)+len(tensor1)+len(tensor2))
+	w = putTensors(w, self)
+	w = putTensors(w, tensor1)
+	w = putTensors(w, tensor2)
+	w = putScalar(w, value)
+	opForeachAddcdivScalar_.none(w)
+}
+
+// ForeachAddScalar_ is aten::_foreach_add_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
+func ForeachAddScalar_(self []*Tensor, scalar float64) {
+	w := make([]uint64, 0, 3+len(self))
+	w = putTensors(w, self)
+	w = putScalar(w, scalar)
+	opForeachAddScalar_.none(w)
+}
+
+// ForeachDivScalar_ is aten::_foreach_div_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
+func ForeachDivScalar_(self []*Tensor, scalar float64) {
+	w := make([]uint64, 0, 3+len(self))
+	w = putTensors(w, self)
+	w = putScalar(w, scalar)
+	opForeachDivScalar_.none(w)
+}
+
+// ForeachSqrt is aten::_foreach_sqrt(Tensor[] self) -> Tensor[]
+func ForeachSqrt(self []*Tensor) []*Tensor {
+	w := make([]uint64, 0, 1+len(self))
+	w = putTensors(w, self)
+	return opForeachSqrt.list(w)
 }
 
 // ForeachMulScalar_ is aten::_foreach_mul_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()
