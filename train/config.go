@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/objective"
@@ -21,7 +22,12 @@ type Config struct {
 	Width     int    // 64 is the published network; others scale its channels
 	SmallStem bool   // no halving before the second stage, for images of 32–64 pixels
 
-	StochasticDepth float64 // EfficientNet's, of the student; 0 is none
+	StochasticDepth float64 // of the student, where the network has it; 0 is none
+
+	// Of Vision Transformers: see backbone.Config.
+	ImageSize  int
+	Pool       string
+	LayerScale float64
 
 	Objective string            // see objective.Names
 	Options   objective.Options // of the objective: temperatures, sizes of the heads
@@ -66,6 +72,15 @@ func (c Config) dtype() torch.DType {
 	return torch.Float32
 }
 
+// backbone is what F is built from, but for its batch norm's ranks and groups.
+func (c Config) backbone() backbone.Config {
+	return backbone.Config{
+		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device, StochasticDepth: c.StochasticDepth,
+		ImageSize: c.ImageSize, Pool: c.Pool, LayerScale: c.LayerScale,
+		ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double,
+	}
+}
+
 // LearnerConfig is the recipe's network, objective and optimiser.
 func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	dev, err := torch.ParseDevice(r.Device)
@@ -74,6 +89,7 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	}
 	c := Config{
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
+		ImageSize: r.ImageSize, Pool: r.Pool, LayerScale: r.LayerScale,
 		Objective: r.Objective, Crops: r.Crops, QueueSize: r.K,
 		Options: objective.Options{
 			TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
@@ -102,6 +118,16 @@ func Check(r *recipe.Recipe) error {
 		return err
 	}
 	return present(cfg.Device)
+}
+
+// CheckSizes reports whether the recipe's network can take views of these sizes.
+func CheckSizes(r *recipe.Recipe, views []schemas.ViewSpec) error {
+	for _, v := range views {
+		if err := backbone.CheckSize(r.Backbone, v.Size); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // present reports whether the device is there, where libtorch is open.
@@ -156,6 +182,9 @@ func (c Config) Validate() error {
 	}
 	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
 		return bad("stochastic depth", c.StochasticDepth, "give 0 ≤ stochastic depth < 1")
+	}
+	if err := c.backbone().Validate(c.Backbone); err != nil {
+		return err
 	}
 	if c.Crops < 0 {
 		return bad("crops", c.Crops, "give 0 for all student views, or their number")

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"resslt/schemas/errs"
@@ -25,6 +27,7 @@ type EncoderInfo struct {
 	ImageSize int        `json:"image_size"` // S, pixels
 	Mean      [3]float64 `json:"mean"`       // of (x/255 − mean)/std
 	Std       [3]float64 `json:"std"`
+	Pool      string     `json:"pool,omitempty"` // of a Vision Transformer: "token", or "mean"; "" is "token"
 
 	// What it was trained by; empty in files of earlier builds and for weights from elsewhere.
 	Recipe    string `json:"recipe,omitempty"`
@@ -35,6 +38,9 @@ type EncoderInfo struct {
 // InfoOf is the recipe's encoder; size is S of its views.
 func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
 	e := EncoderInfo{Backbone: r.Backbone, Width: r.Width, Stem: r.Stem, ImageSize: size, Recipe: r.Name, Objective: r.Objective, Epochs: r.Epochs}
+	if backbone.Patch(r.Backbone) > 0 {
+		e.Pool = r.Pool
+	}
 	copy(e.Mean[:], r.Mean)
 	copy(e.Std[:], r.Std)
 	return e
@@ -42,11 +48,16 @@ func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
 
 // SaveEncoder writes a backbone's weights under torchvision's keys.
 func SaveEncoder(path string, b backbone.Backbone, info EncoderInfo) error {
-	tensors, err := HostTensors(nn.StateDict(b))
+	tensors, err := encoderTensors(b)
 	if err != nil {
 		return err
 	}
 	return writeEncoder(path, tensors, info)
+}
+
+// encoderTensors are a backbone's weights, without what training alone reads.
+func encoderTensors(b backbone.Backbone) ([]safetensors.Tensor, error) {
+	return HostTensors(slices.DeleteFunc(nn.StateDict(b), func(n nn.Named) bool { return backbone.TrainingOnly(n.Name) }))
 }
 
 func writeEncoder(path string, tensors []safetensors.Tensor, info EncoderInfo) error {
@@ -109,6 +120,32 @@ func GuessEncoder(path string) (foreign.Guess, error) {
 	return foreign.GuessOf(tensors), err
 }
 
+// Config is what the encoder's network is built from, with channels_last order as recipes
+// default to.
+func (e EncoderInfo) Config(dev torch.Device) backbone.Config {
+	return backbone.Config{
+		Width: e.Width, SmallStem: e.Stem == "small", ImageSize: e.ImageSize, Pool: e.Pool,
+		Device: dev, ChannelsLast: true, Fused: true,
+	}
+}
+
+// config is Config with what the shapes of a Vision Transformer's weights say: the size of
+// images that its positions are for, which may be another than they are used with, and
+// whether it has LayerScale.
+func (e EncoderInfo) config(tensors []safetensors.Tensor, dev torch.Device) backbone.Config {
+	c := e.Config(dev)
+	for _, t := range tensors {
+		switch {
+		case t.Name == "encoder.pos_embedding" && len(t.Shape) == 3:
+			side := int(math.Round(math.Sqrt(float64(t.Shape[1] - 1))))
+			c.ImageSize = side * backbone.Patch(e.Backbone)
+		case strings.HasSuffix(t.Name, ".ls_1.gamma"):
+			c.LayerScale = 1 // the file has the values
+		}
+	}
+	return c
+}
+
 // LoadEncoder builds the backbone that info describes, in channels_last order as recipes
 // default to, and fills it from path: an encoder's file, a checkpoint (the student is taken),
 // torchvision's weights as safetensors, whose classifier is left out, or another project's
@@ -119,7 +156,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 	if err != nil {
 		return nil, err
 	}
-	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true, Fused: true})
+	b, err := backbone.New(info.Backbone, info.config(tensors, dev))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/torch"
@@ -65,7 +66,7 @@ func (c Config) uncapturable(n norms) string {
 		return "activations are checkpointed"
 	case n.shuffled:
 		return "batch norm's groups are shuffled"
-	case c.StochasticDepth > 0 && strings.HasPrefix(c.Backbone, "efficientnet"):
+	case c.StochasticDepth > 0 && backbone.Drops(c.Backbone):
 		return "stochastic depth draws in every step"
 	}
 	return ""

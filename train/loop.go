@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"resslt/schemas/errs"
-	"resslt/train/nn"
 	"resslt/train/torch"
 )
 
@@ -173,7 +172,7 @@ func (l *loop) snapshot() error {
 	if err := l.drain(0); err != nil {
 		return err
 	}
-	tensors, err := HostTensors(nn.StateDict(l.learner.Student().Backbone))
+	tensors, err := encoderTensors(l.learner.Student().Backbone)
 	if err != nil {
 		return err
 	}

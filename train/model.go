@@ -24,13 +24,10 @@ type Encoder struct {
 // which the weak view is there to avoid (section 3.2; the paper does not say, and DINO's
 // teacher drops none either).
 func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, error) {
-	bc := backbone.Config{
-		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device,
-		ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double, BatchNormGroups: n.groups,
-		SyncBatchNorm: n.together, Ranks: c.Group,
-	}
-	if student {
-		bc.StochasticDepth = c.StochasticDepth
+	bc := c.backbone()
+	bc.BatchNormGroups, bc.SyncBatchNorm, bc.Ranks = n.groups, n.together, c.Group
+	if !student {
+		bc.StochasticDepth = 0
 	}
 	f, err := backbone.New(c.Backbone, bc)
 	if err != nil {

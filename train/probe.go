@@ -90,12 +90,13 @@ func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
 }
 
 // Untrained scores the encoder as the recipe's seed initialises it: what training has to
-// beat.
-func Untrained(ctx context.Context, r *recipe.Recipe, train, test ImageSource) (*Scores, error) {
+// beat. size is S of its images.
+func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test ImageSource) (*Scores, error) {
 	cfg, err := LearnerConfig(r)
 	if err != nil {
 		return nil, err
 	}
+	cfg.ImageSize = size
 	l, err := NewLearner(cfg)
 	if err != nil {
 		return nil, err

@@ -168,6 +168,10 @@ func newLearner(o Options) (*Learner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckSizes(o.Recipe, o.Spec.Views); err != nil {
+		return nil, err
+	}
+	cfg.ImageSize = o.Spec.EncoderSize()
 	if cfg.Group = o.Group; o.Group != nil {
 		cfg.Device = ownDevice(cfg.Device, o.Recipe.Device, o.LocalRank)
 		if err := present(cfg.Device); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"resslt/schemas/errs"
+	"resslt/train/backbone"
 	"resslt/train/foreign"
 	"resslt/train/pth"
 	"resslt/train/safetensors"
@@ -54,7 +55,7 @@ func (s Selection) Validate() error {
 func (s Selection) key(name string) (string, bool) {
 	name, ok := strings.CutPrefix(name, s.Network+".")
 	switch {
-	case !ok:
+	case !ok || backbone.TrainingOnly(name):
 		return "", false
 	case s.Part == "encoder":
 		return strings.CutPrefix(name, "backbone.")
@@ -95,7 +96,7 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 				errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
 		}
 		key = func(name string) (string, bool) {
-			return name, !strings.HasPrefix(name, "fc.") && !strings.HasPrefix(name, "classifier.")
+			return name, !strings.HasPrefix(name, "fc.") && !strings.HasPrefix(name, "classifier.") && !strings.HasPrefix(name, "heads.")
 		}
 	}
 	tensors, err := f.Read(func(name string) bool { _, wanted := key(name); return wanted })

@@ -45,6 +45,7 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where neither the file nor its shapes say")
 	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where neither the file nor its shapes say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
+	p.StringVar(&f.info.Pool, "pool", "token", "feature of a Vision Transformer: token or mean (of the patches' tokens)")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
@@ -97,6 +98,9 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	if info.ImageSize < 1 || info.ImageSize > schemas.MaxViewSize {
 		return enc, errs.New("image size", fmt.Sprint(info.ImageSize), fmt.Sprintf("give --image-size 1 to %d", schemas.MaxViewSize), errs.ErrUsage)
 	}
+	if err := backbone.CheckSize(info.Backbone, info.ImageSize); err != nil {
+		return enc, err
+	}
 	if info.Stem != "small" && info.Stem != "imagenet" {
 		return enc, errs.New("--stem", info.Stem, "give small or imagenet", errs.ErrUsage)
 	}
@@ -112,11 +116,18 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 		return enc, errs.New("--crop", fmt.Sprint(f.crop), "give a number above 0, at most 1", errs.ErrUsage)
 	}
 	if f.untrained {
-		enc.Backbone, err = backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Seed: f.seed, Device: dev, ChannelsLast: true, Fused: true})
+		enc.Backbone, err = backbone.New(info.Backbone, f.initial(info, dev))
 	} else {
 		enc.Backbone, err = train.LoadEncoder(f.checkpoint, info, dev)
 	}
 	return enc, err
+}
+
+// initial is the encoder with the seed's weights.
+func (f *encoderFlags) initial(info train.EncoderInfo, dev torch.Device) backbone.Config {
+	c := info.Config(dev)
+	c.Seed = f.seed
+	return c
 }
 
 // guess is the flags' encoder, but for what the shapes of its weights say.
@@ -138,6 +149,7 @@ func (f *encoderFlags) override(c *cobra.Command, info *train.EncoderInfo) {
 		"backbone":   func() { info.Backbone = f.info.Backbone },
 		"width":      func() { info.Width = f.info.Width },
 		"stem":       func() { info.Stem = f.info.Stem },
+		"pool":       func() { info.Pool = f.info.Pool },
 		"image-size": func() { info.ImageSize = f.info.ImageSize },
 	} {
 		if c.Flags().Changed(name) {

@@ -29,10 +29,16 @@ type Config struct {
 	SmallStem bool   // no downsampling before the second stage, for images of 32–64 pixels
 	Seed      uint64 // of the initial weights, and of stochastic depth
 
-	// StochasticDepth is the probability with which EfficientNet drops its last block
-	// for a sample in training; it rises linearly over the blocks before. 0, the default,
-	// drops nothing; torchvision has 0.2. Other networks ignore it.
+	// StochasticDepth is the probability with which EfficientNet, a Vision Transformer or
+	// ConvNeXt drops its last block for a sample in training; it rises linearly over the
+	// blocks before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet.
+	// Other networks ignore it.
 	StochasticDepth float64
+
+	// Of Vision Transformers; other networks ignore them.
+	ImageSize  int     // S that the position embeddings are for; 0: 16 patches a row
+	Pool       string  // PoolToken, which "" stands for, or PoolMean
+	LayerScale float64 // initial factor of every residual branch's learnt scale; 0: there is none
 
 	Device       torch.Device // of the weights
 	ChannelsLast bool         // NHWC memory order
@@ -58,7 +64,23 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 	"efficientnet_b0":    efficientNet(1),
 	"efficientnet_b1":    efficientNet(1.1),
 	"mobilenet_v3_large": mobileNet,
+
+	"vit_tiny_patch4":   vit(vitTiny, 4),
+	"vit_tiny_patch8":   vit(vitTiny, 8),
+	"vit_tiny_patch14":  vit(vitTiny, 14),
+	"vit_tiny_patch16":  vit(vitTiny, 16),
+	"vit_small_patch4":  vit(vitSmall, 4),
+	"vit_small_patch8":  vit(vitSmall, 8),
+	"vit_small_patch14": vit(vitSmall, 14),
+	"vit_small_patch16": vit(vitSmall, 16),
+	"vit_base_patch4":   vit(vitBase, 4),
+	"vit_base_patch8":   vit(vitBase, 8),
+	"vit_base_patch14":  vit(vitBase, 14),
+	"vit_base_patch16":  vit(vitBase, 16),
 }
+
+// Drops reports whether a network has stochastic depth, which draws in every step.
+func Drops(name string) bool { return strings.HasPrefix(name, "efficientnet") || Patch(name) > 0 }
 
 // Names lists the backbones, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
@@ -66,22 +88,11 @@ func Names() []string { return slices.Sorted(maps.Keys(registry)) }
 // New builds the named backbone in training mode. Errors wrap errs.ErrUsage: an unknown
 // name, or a width or probability out of range.
 func New(name string, c Config) (Backbone, error) {
-	build, ok := registry[name]
-	if !ok {
-		return nil, errs.New("build backbone", fmt.Sprintf("%q", name),
-			"use one of "+strings.Join(Names(), ", "), errs.Because(errs.ErrUsage, "no such backbone"))
+	c = c.applyDefaults(name)
+	if err := c.Validate(name); err != nil {
+		return nil, err
 	}
-	if c.Width == 0 {
-		c.Width = 64
-	}
-	if c.Width < 1 || c.Width > MaxWidth {
-		return nil, errs.New("build backbone", name, fmt.Sprintf("give a width of 1 to %d", MaxWidth),
-			errs.Because(errs.ErrUsage, fmt.Sprintf("width is %d", c.Width)))
-	}
-	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
-		return nil, errs.New("build backbone", name, "give 0 ≤ stochastic depth < 1",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("stochastic depth is %v", c.StochasticDepth)))
-	}
+	build := registry[name]
 	var b Backbone
 	err := torch.Do(func() error {
 		b = build(nn.Builder{
@@ -94,4 +105,40 @@ func New(name string, c Config) (Backbone, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+func (c Config) applyDefaults(name string) Config {
+	if c.Width == 0 {
+		c.Width = 64
+	}
+	if c.ImageSize == 0 {
+		c.ImageSize = 16 * Patch(name)
+	}
+	if c.Pool == "" {
+		c.Pool = PoolToken
+	}
+	return c
+}
+
+// Validate returns an error that wraps errs.ErrUsage where the named network cannot be built:
+// an unknown name, or a number out of range.
+func (c Config) Validate(name string) error {
+	c = c.applyDefaults(name)
+	bad := func(hint, why string, v any) error {
+		return errs.New("build backbone", name, hint, errs.Because(errs.ErrUsage, fmt.Sprintf(why, v)))
+	}
+	switch {
+	case registry[name] == nil:
+		return errs.New("build backbone", fmt.Sprintf("%q", name),
+			"use one of "+strings.Join(Names(), ", "), errs.Because(errs.ErrUsage, "no such backbone"))
+	case c.Width < 1 || c.Width > MaxWidth:
+		return bad(fmt.Sprintf("give a width of 1 to %d", MaxWidth), "width is %d", c.Width)
+	case !(c.StochasticDepth >= 0 && c.StochasticDepth < 1):
+		return bad("give 0 ≤ stochastic depth < 1", "stochastic depth is %v", c.StochasticDepth)
+	case !slices.Contains(Pools, c.Pool):
+		return bad("give one of "+strings.Join(Pools, ", "), "pool is %q", c.Pool)
+	case !(c.LayerScale >= 0 && c.LayerScale <= 1):
+		return bad("give 0 ≤ layer scale ≤ 1", "layer scale is %v", c.LayerScale)
+	}
+	return CheckSize(name, c.ImageSize)
 }

@@ -35,6 +35,9 @@ func TestKeysAreTorchvisions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range backbone.Names() {
+		if p := backbone.Patch(name); p > 0 && p != 16 { // of the same keys and shapes but for the patch
+			continue
+		}
 		b, err := backbone.New(name, backbone.Config{})
 		if err != nil {
 			t.Fatal(err)

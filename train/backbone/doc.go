@@ -2,14 +2,20 @@
 //
 // # Vocabulary
 //
-//	backbone    F, a convolutional network without classifier
-//	feature     h = F(x), the global average of the last feature map
+//	backbone    F, a network without classifier
+//	feature     h = F(x), the global average of the last feature map; a transformer's is
+//	            the class token, or the mean of the patches' tokens
 //	stage       one of the modules that Forward composes; see Stages
 //	stem        the layers before the first block
 //	small stem  no downsampling before the second stage, for images of 32–64 pixels:
 //	            in ResNet a 3×3 convolution of stride 1 replaces the 7×7 one of stride
 //	            2 and the max-pool; in EfficientNet and MobileNetV3 the stem and
 //	            features.2 have stride 1. All map a 32-pixel image to a 4×4 map
+//	            A Vision Transformer has none: it takes a small patch instead
+//	patch       a square of a transformer's image, which becomes a token; its side is in
+//	            the name, in pixels
+//	positions   a transformer's learnt embedding of where a token is, for one size of
+//	            images; resized for others
 //	width       64 is the published network; other widths scale every layer's channels
 //	            by width/64, rounded to multiples of 8 where torchvision does so
 //
@@ -22,6 +28,9 @@
 //	efficientnet_b0           4.0 M      1280  19
 //	efficientnet_b1           6.5 M      1280  26
 //	mobilenet_v3_large        3.0 M       960  18
+//	vit_tiny_patch16          5.5 M       192  14 (and patch4, patch8, patch14)
+//	vit_small_patch16        21.7 M       384  14
+//	vit_base_patch16         85.8 M       768  14
 //
 // # Invariants
 //
@@ -30,7 +39,11 @@
 // depend only on (seed, key) and have torchvision's distributions.
 //
 // Batch norm's constants are torchvision's (MobileNetV3: ε 0.001, momentum 0.01).
-// EfficientNet's stochastic depth is off by default; its masks are a function of seed,
+// Transformers' heads have width channels each. Their keys are torchvision's, with ls_1 and
+// ls_2 for LayerScale, and in training with a counter of batches in every block that
+// stochastic depth may drop (TrainingOnly).
+//
+// Stochastic depth (EfficientNet, transformers) is off by default; its masks are a function of seed,
 // layer and the number of batches seen, see nn.StochasticDepth. Dropout belongs to the
 // classifier, which is not here.
 //

@@ -19,6 +19,18 @@ func ExampleNames() {
 	// resnet18
 	// resnet34
 	// resnet50
+	// vit_base_patch14
+	// vit_base_patch16
+	// vit_base_patch4
+	// vit_base_patch8
+	// vit_small_patch14
+	// vit_small_patch16
+	// vit_small_patch4
+	// vit_small_patch8
+	// vit_tiny_patch14
+	// vit_tiny_patch16
+	// vit_tiny_patch4
+	// vit_tiny_patch8
 }
 
 // A narrow ResNet-18 for 32-pixel images. It needs libtorch, so it is compiled, not run.

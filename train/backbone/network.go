@@ -5,8 +5,8 @@ import (
 	"resslt/train/torch"
 )
 
-// network is a sequence of stages that ends with the global average. Every backbone is
-// one.
+// network is a sequence of stages that ends with the global average, in a transformer with
+// the tokens' pooling. Every backbone is one.
 type network struct {
 	stages   []stage
 	features int64
@@ -21,6 +21,8 @@ type stage struct {
 
 // row is a stage that is a sequence of blocks, named by their indices.
 type row struct{ nn.Sequential }
+
+func (r *row) blocks() []nn.Module { return r.Children }
 
 // add appends a stage.
 func (n *network) add(prefix string, m nn.Module) { n.stages = append(n.stages, stage{prefix, m}) }
@@ -39,8 +41,8 @@ func (n *network) FeatureDim() int64 { return n.features }
 func (n *network) Stages() []nn.Module {
 	var out []nn.Module
 	for _, s := range n.stages {
-		if r, ok := s.Module.(*row); ok {
-			out = append(out, r.Children...)
+		if r, ok := s.Module.(interface{ blocks() []nn.Module }); ok {
+			out = append(out, r.blocks()...)
 		} else {
 			out = append(out, s.Module)
 		}

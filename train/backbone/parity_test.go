@@ -30,10 +30,17 @@ func parities() []parity {
 	dropping := small
 	dropping.StochasticDepth, dropping.Seed = 0.2, 5
 	var published backbone.Config
+	// Layer norm and GELU have no kinks either.
+	transformer := dropping
+	transformer.ImageSize = 32
+	resized := backbone.Config{Width: 8, ImageSize: 32, Pool: backbone.PoolMean, LayerScale: 1}
 	return []parity{
 		{"resnet18_narrow", "resnet18", small, true},
 		{"efficientnet_b0_narrow", "efficientnet_b0", dropping, true},
 		{"mobilenet_v3_large_narrow", "mobilenet_v3_large", small, false},
+		{"vit_tiny_narrow", "vit_tiny_patch8", transformer, true},
+		{"vit_tiny_resized", "vit_tiny_patch8", resized, true},
+		{"vit_tiny", "vit_tiny_patch16", backbone.Config{ImageSize: 64}, true},
 		{"resnet18", "resnet18", published, false},
 		{"resnet34", "resnet34", published, false},
 		{"resnet50", "resnet50", published, false},

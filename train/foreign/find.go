@@ -34,11 +34,16 @@ type kind struct {
 	marks []string
 	// rename gives torchvision's key, "" for what is no part of the encoder: heads, classifiers.
 	rename func(key string, has func(key string) bool) string
+	// alters matches keys that change the features where rename has no name for them; nil: none.
+	alters *regexp.Regexp
 }
 
 var (
 	resnetPart   = regexp.MustCompile(`^(conv1|bn1|layer[1-4])\.`)
 	featuresPart = regexp.MustCompile(`^features\.`)
+
+	// ours matches keys of torchvision's encoders at the root.
+	ours = regexp.MustCompile(resnetPart.String() + "|" + featuresPart.String() + "|" + vitPart.String())
 )
 
 // children are the stages of a torchvision ResNet, by their numbers in Sequential(*children()).
@@ -47,9 +52,9 @@ var children = map[string]string{"0": "conv1", "1": "bn1", "4": "layer1", "5": "
 // kinds are those that are known. All of them are this build's networks.
 var kinds = []*kind{
 	// a ResNet
-	{[]string{"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"}, only(resnetPart)},
+	{[]string{"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"}, only(resnetPart), nil},
 	// an EfficientNet or MobileNetV3
-	{[]string{"features.0.0.weight", "features.0.1.weight"}, only(featuresPart)},
+	{[]string{"features.0.0.weight", "features.0.1.weight"}, only(featuresPart), nil},
 	// a ResNet's children, by number
 	{[]string{"0.weight", "1.weight", "4.0.conv1.weight", "7.0.conv1.weight"}, func(key string, _ func(string) bool) string {
 		number, rest, _ := strings.Cut(key, ".")
@@ -57,9 +62,13 @@ var kinds = []*kind{
 			return name + "." + rest
 		}
 		return ""
-	}},
+	}, nil},
 	// timm's EfficientNet or MobileNetV3
-	{[]string{"conv_stem.weight", "bn1.weight", "blocks.0.0.conv_dw.weight"}, fromTimm},
+	{[]string{"conv_stem.weight", "bn1.weight", "blocks.0.0.conv_dw.weight"}, fromTimm, nil},
+	// a Vision Transformer: torchvision's, timm's, in chunks
+	{[]string{"class_token", "conv_proj.weight", "encoder.pos_embedding"}, vitSelf, vitAlters},
+	{[]string{"cls_token", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"}, vitFromTimm, vitAlters},
+	{[]string{"cls_token", "patch_embed.proj.weight", "blocks.0.0.attn.qkv.weight"}, vitFromTimm, vitAlters},
 }
 
 func only(part *regexp.Regexp) func(string, func(string) bool) string {
@@ -130,6 +139,17 @@ func (c candidate) keys(names []string) map[string]string {
 		}
 	}
 	return out
+}
+
+// altering is a tensor of the encoder that changes its features, and that this build's networks
+// have not; "" where there is none.
+func (c candidate) altering(names []string, keys map[string]string) string {
+	for _, n := range names {
+		if key, ok := strings.CutPrefix(n, c.prefix); ok && c.kind.alters != nil && keys[n] == "" && c.kind.alters.MatchString(key) {
+			return n
+		}
+	}
+	return ""
 }
 
 // choose gives those whose role is wanted: students alone where there are some, unless another

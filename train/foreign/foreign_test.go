@@ -28,6 +28,11 @@ func below(prefix string, keys ...string) (out []string) {
 	return out
 }
 
+// vitKeys are a few keys of a timm transformer, as many as resnet18 has, its blocks in a chunk.
+func vitKeys(prefix, chunk string) []string {
+	return below(prefix, "cls_token", "pos_embed", "patch_embed.proj.weight", "blocks."+chunk+"0.attn.qkv.weight", "norm.weight")
+}
+
 // TestLayouts: where the encoders of other projects' checkpoints are, by their keys as
 // package pth gives them.
 func TestLayouts(t *testing.T) {
@@ -62,6 +67,12 @@ func TestLayouts(t *testing.T) {
 		"torch.compile":   {below("state_dict._orig_mod.backbone."), "state_dict._orig_mod.backbone.", "-", "-"},
 		"DDP, compiled":   {below("model.module._orig_mod."), "model.module._orig_mod.", "-", "-"},
 		"a teacher alone": {below("teacher.backbone."), "teacher.backbone.", "teacher.backbone.", "-"},
+		"MAE, DINOv2": {
+			slices.Concat(vitKeys("model.", ""), below("model.", "mask_token", "decoder_pos_embed", "decoder_blocks.0.attn.qkv.weight")),
+			"model.", "-", "-",
+		},
+		"DINO, a transformer": {slices.Concat(vitKeys("student.module.backbone.", ""), vitKeys("teacher.backbone.", "")), "student.module.backbone.", "teacher.backbone.", "-"},
+		"DINOv2, in chunks":   {slices.Concat(vitKeys("teacher.backbone.", "0."), below("teacher.", "dino_head.mlp.0.weight")), "teacher.backbone.", "teacher.backbone.", "-"},
 		"three networks": {
 			slices.Concat(below("student."), below("teacher."), below("model_ema.")),
 			"student.", "teacher.", "model_ema.",
@@ -107,7 +118,7 @@ func networks(t *testing.T, name string) map[string]map[string]string {
 // TestTimm: every key of torchvision's networks has the name and the sizes that timm has, and
 // comes back.
 func TestTimm(t *testing.T) {
-	for _, name := range []string{"efficientnet_b0", "efficientnet_b1", "mobilenetv3_large_100", "resnet50"} {
+	for _, name := range []string{"efficientnet_b0", "efficientnet_b1", "mobilenetv3_large_100", "resnet50", "vit"} {
 		t.Run(name, func(t *testing.T) {
 			n := networks(t, name)
 			var keys, theirs []string
@@ -170,8 +181,16 @@ func TestChoice(t *testing.T) {
 	two := file(t, append(of("a.", 1), of("b.", 2)...)...)
 	same := file(t, append(of("a.", 1), of("b.", 1)...)...)
 	pair := file(t, append(of("student.", 1), of("teacher.", 2)...)...)
-	vit := file(t, safetensors.Tensor{Name: "module.backbone.blocks.0.attn.qkv.weight", DType: safetensors.F32, Shape: []int64{0}},
-		safetensors.Tensor{Name: "head.weight", DType: safetensors.F32, Shape: []int64{0}})
+	empty := func(names ...string) string {
+		var ts []safetensors.Tensor
+		for _, n := range names {
+			ts = append(ts, safetensors.Tensor{Name: n, DType: safetensors.F32, Shape: []int64{0}})
+		}
+		return file(t, ts...)
+	}
+	swin := empty("module.backbone.layers.0.blocks.0.attn.qkv.weight", "head.weight")
+	registers := empty(append(vitKeys("", ""), "register_tokens")...)
+	swiglu := empty(append(vitKeys("", ""), "blocks.0.mlp.w12.weight")...)
 	small := file(t, safetensors.Tensor{Name: "backbone.0.weight", DType: safetensors.F32, Shape: []int64{0}},
 		safetensors.Tensor{Name: "backbone.2.0.conv1.weight", DType: safetensors.F32, Shape: []int64{0}})
 	for name, c := range map[string]struct {
@@ -189,7 +208,9 @@ func TestChoice(t *testing.T) {
 		"two":             {two, Want{}, 0, errs.ErrUsage, []string{"several encoders", `--prefix, one of "a.", "b."`}},
 		"no such prefix":  {two, Want{Prefix: "c."}, 0, errs.ErrNotFound, []string{`"c."`, `one of "a.", "b."`}},
 		"no EMA":          {pair, Want{Role: EMA}, 0, errs.ErrNotFound, []string{"no ema", `"student.", "teacher."`}},
-		"a transformer":   {vit, Want{}, 0, errs.ErrUnsupported, []string{"no ResNet", "among its 2 tensors", `"module.backbone.blocks" (1)`, `"head" (1)`}},
+		"a Swin":          {swin, Want{}, 0, errs.ErrUnsupported, []string{"no ResNet", "among its 2 tensors", `"module.backbone.layers" (1)`, `"head" (1)`}},
+		"registers":       {registers, Want{}, 0, errs.ErrUnsupported, []string{`"register_tokens"`}},
+		"SwiGLU":          {swiglu, Want{}, 0, errs.ErrUnsupported, []string{`"blocks.0.mlp.w12.weight"`}},
 		"without a ReLU":  {small, Want{}, 0, errs.ErrUnsupported, []string{"ReLU"}},
 		"no tensors":      {file(t), Want{}, 0, errs.ErrUnsupported, []string{"without tensors"}},
 	} {

@@ -50,7 +50,7 @@ func unsupported(format string, a ...any) error {
 // Is reports whether a safetensors file with tensors of these names has its encoder elsewhere
 // than at the root, or under other keys than torchvision's.
 func Is(names []string) bool {
-	return !slices.ContainsFunc(names, func(n string) bool { return resnetPart.MatchString(n) || featuresPart.MatchString(n) }) &&
+	return !slices.ContainsFunc(names, func(n string) bool { return ours.MatchString(n) }) &&
 		len(find(names)) > 0 || slices.Contains(names, "conv_stem.weight")
 }
 
@@ -77,6 +77,10 @@ func Read(path string, want Want) (*Encoder, error) {
 		return nil, errs.New("read encoder of", path, "docs/weights.md has the layouts that are known", err)
 	}
 	keys := c.keys(f.Names())
+	if n := c.altering(f.Names(), keys); n != "" {
+		return nil, errs.New("read encoder of", path, "docs/weights.md has the layouts that are known",
+			unsupported("a Vision Transformer with %.80q, which this build's have not: its features would be others", n))
+	}
 	e := &Encoder{Prefix: c.prefix}
 	if e.Tensors, err = f.Read(func(n string) bool { return keys[n] != "" }); err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func pick(f weights, want Want) (candidate, error) {
 	case len(all) == 0 && withoutReLU(names):
 		return candidate{}, unsupported("Lightly's own small ResNet has no ReLU after its stem: its features are not a ResNet's")
 	case len(all) == 0:
-		return candidate{}, unsupported("no ResNet, EfficientNet or MobileNetV3 among its %d tensors, whose keys begin with %s", len(names), summary(names))
+		return candidate{}, unsupported("no ResNet, EfficientNet, MobileNetV3 or Vision Transformer among its %d tensors, whose keys begin with %s", len(names), summary(names))
 	}
 	if want.Prefix != "" {
 		for _, c := range all {
@@ -267,6 +271,12 @@ func GuessOf(tensors []safetensors.Tensor) Guess {
 			g.Backbone = "resnet50"
 		}
 		stem("conv1.weight", 64)
+	case shape["conv_proj.weight"] != nil:
+		n := 0
+		for shape[fmt.Sprintf("encoder.layers.encoder_layer_%d.ln_1.weight", n)] != nil {
+			n++
+		}
+		return guessTransformer(shape, n)
 	case shape["features.16.0.weight"] != nil:
 		g.Backbone = "mobilenet_v3_large"
 		stem("features.0.0.weight", 16)

@@ -43,6 +43,10 @@ func Timm(keys []string) (map[string]string, error) {
 			out[k] = k
 			continue
 		}
+		if to := vitToTimm(k); to != "" {
+			out[k] = to
+			continue
+		}
 		to := toTimm(k, last, func(key string) bool { return has[key] })
 		if to == "" {
 			return nil, unsupported("timm has no name for %.80q", k)

@@ -1,7 +1,9 @@
 package nn
 
 import (
+	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"resslt/train/torch"
 )
@@ -45,7 +47,8 @@ func (s *SqueezeExcitation) SetTraining(bool) {}
 // scaled by 1/(1−p); in evaluation it is unchanged.
 //
 // The masks do not come from a global generator. They are a function of (seed, name,
-// count), where count is the number of batches that the branch's batch norm has seen.
+// count), where count is the number of batches that the branch's batch norm has seen, or
+// the branch itself where it has none (Batches).
 // The count is in every checkpoint, so a resumed run draws the same masks, and a forward
 // pass that is repeated with the count restored, as in activation checkpointing, drops
 // the same branches.
@@ -53,7 +56,7 @@ type StochasticDepth struct {
 	p     float64
 	seed  uint64
 	name  string
-	count *torch.Tensor // () int64, a batch norm's, after the branch's forward
+	count *torch.Tensor // () int64, after the branch's forward
 	ranks *torch.Group  // that share the batch
 
 	training bool
@@ -62,19 +65,58 @@ type StochasticDepth struct {
 // NewStochasticDepth drops the branch whose last batch norm is norm with probability
 // p < 1. It starts in training mode.
 func NewStochasticDepth(b Builder, p float64, norm *BatchNorm) *StochasticDepth {
-	return &StochasticDepth{
-		p: p, seed: b.Seed, name: b.path + "stochastic_depth", count: norm.Tracked, ranks: b.Ranks, training: true,
+	return newStochasticDepth(b.At("stochastic_depth"), p, norm.Tracked)
+}
+
+// NewCountedDepth is NewStochasticDepth for a branch without batch norm. b is the
+// branch's own.
+func NewCountedDepth(b Builder, p float64, batches *Batches) *StochasticDepth {
+	return newStochasticDepth(b, p, batches.Tracked)
+}
+
+func newStochasticDepth(b Builder, p float64, count *torch.Tensor) *StochasticDepth {
+	return &StochasticDepth{p: p, seed: b.Seed, name: strings.TrimSuffix(b.path, "."), count: count, ranks: b.Ranks, training: true}
+}
+
+// Batches counts the batches that a block has seen in training, for the masks of its
+// stochastic depth. It is a buffer of the block's, so that a resumed run and activation
+// checkpointing draw as the first time.
+type Batches struct {
+	Tracked  *torch.Tensor // () int64, on the CPU
+	training bool
+}
+
+// NewBatches starts at 0, in training mode.
+func NewBatches() *Batches {
+	return &Batches{Tracked: torch.FromInt64([]int64{0}).Keep(), training: true}
+}
+
+// Count counts a batch in training. Nil counts nothing.
+func (n *Batches) Count() {
+	if n != nil && n.training {
+		countUp(n.Tracked)
 	}
 }
 
-// Forward maps (N,C,H,W) to (N,C,H,W).
+// Visit names the counter as batch norm does.
+func (n *Batches) Visit(prefix string, f func(Entry)) {
+	f(Entry{prefix + "num_batches_tracked", n.Tracked, false})
+}
+
+// SetTraining switches the counting on or off.
+func (n *Batches) SetTraining(on bool) { n.training = on }
+
+// Forward maps (N,…) to (N,…).
 func (s *StochasticDepth) Forward(x *torch.Tensor) *torch.Tensor {
 	if !s.training || s.p == 0 {
 		return x
 	}
 	return torch.Scope(func() *torch.Tensor {
-		n := x.Size(0)
-		mask := torch.FromFloat64(s.mask(n), n, 1, 1, 1)
+		shape := x.Shape()
+		for i := range shape[1:] {
+			shape[i+1] = 1
+		}
+		mask := torch.FromFloat64(s.mask(shape[0]), shape...)
 		return torch.Mul(x, mask.To(x.Device(), x.DType(), true))
 	})
 }
@@ -92,6 +134,11 @@ func (s *StochasticDepth) mask(n int64) []float64 {
 	}
 	from, to := s.ranks.Rows(len(out))
 	return out[from:to]
+}
+
+// countUp adds one to a counter of batches.
+func countUp(n *torch.Tensor) {
+	n.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Int64s()[0]+1)))
 }
 
 // Visit does nothing.

@@ -175,8 +175,7 @@ type Linear struct {
 // NewLinear initialises weight and bias by PyTorch's default, Kaiming uniform with
 // a = √5, which is U(-1/√in, 1/√in) for both.
 func NewLinear(b Builder, in, out int64) *Linear {
-	bound := 1 / math.Sqrt(float64(in))
-	draw := func(r *Rand) float64 { return float64((float64(2*r.Uniform()) - 1) * bound) }
+	draw := uniform(1 / math.Sqrt(float64(in)))
 	return &Linear{
 		Weight: b.parameter("weight", draw, out, in),
 		Bias:   b.parameter("bias", draw, out),

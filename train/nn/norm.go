@@ -1,10 +1,6 @@
 package nn
 
-import (
-	"encoding/binary"
-
-	"resslt/train/torch"
-)
+import "resslt/train/torch"
 
 // NormOptions are batch norm's constants. Zero values mean PyTorch's defaults.
 type NormOptions struct {
@@ -69,7 +65,7 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 // number of groups. A synchronised norm's batch is that of all ranks.
 func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	if n.training {
-		n.Tracked.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(n.Tracked.Int64s()[0]+1)))
+		countUp(n.Tracked)
 	}
 	if n.training && n.groups > 1 {
 		return torch.Scope(func() *torch.Tensor { return n.grouped(x) })

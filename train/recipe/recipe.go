@@ -38,9 +38,12 @@ type Recipe struct {
 	Backbone  string `yaml:"backbone"`  // "resnet18", …
 	Width     int    `yaml:"width"`     // 64 (default) is the published network; others scale its channels
 	Stem      string `yaml:"stem"`      // "small" (3×3, no max-pool; default) or "imagenet"
-	// StochasticDepth is the probability with which EfficientNet's student drops its
-	// last block for a sample; 0.2 (default) is torchvision's. Other networks have none.
+	// StochasticDepth is the probability with which the student of an EfficientNet or a
+	// Vision Transformer drops its last block for a sample; 0.2 (default) is torchvision's
+	// for EfficientNet. Other networks have none.
 	StochasticDepth float64 `yaml:"stochastic_depth"`
+	Pool            string  `yaml:"pool"`             // a Vision Transformer's feature: "token" (default), the class token's, or "mean" of the patches'
+	LayerScale      float64 `yaml:"layer_scale"`      // a Vision Transformer's learnt scale of residual branches, as it starts; 0 (default): none
 	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
 	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
 	Predictor       bool    `yaml:"predictor"`        // ReSSL's asymmetric head q; default true; false is ReSSL*. The other objectives follow their papers
@@ -155,7 +158,7 @@ func Default() Recipe {
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
 		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
 		Objective: "ressl", HeadBN: true, SyncBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
-		StochasticDepth: 0.2, ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
+		StochasticDepth: 0.2, Pool: "token", ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,

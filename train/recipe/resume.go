@@ -21,7 +21,7 @@ var harmless = []string{
 // shaping keys decide which tensors a checkpoint has, and of which shape: with others it
 // cannot be loaded.
 var shaping = []string{
-	"objective", "backbone", "width", "stem", "projector_hidden", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K",
+	"objective", "backbone", "width", "stem", "layer_scale", "projector_hidden", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K",
 }
 
 // planning keys say how long the run is.

@@ -63,6 +63,8 @@ func (r *Recipe) dataRules() []rule {
 		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), "give global, blocked or blocked:shards=8,window=16384"},
 		oneOf("objective", r.Objective, Objectives()...),
 		oneOf("stem", r.Stem, "small", "imagenet"),
+		oneOf("pool", r.Pool, "token", "mean"),
+		unit("layer_scale", r.LayerScale),
 		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
 		oneOf("precision", r.Precision, "fp32", "bf16"),
 		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 """The Python half of weights_test.go.
 
-weights.py make - DIR        checkpoints of other projects' layouts, and the features that the
-                             originals give
-weights.py load LOADER DIR   features of torchvision's networks, filled from DIR/NAME.safetensors
+weights.py make DIR    checkpoints of other projects' layouts, and the features that the
+                       originals give
+weights.py load DIR    features of torchvision's networks, filled from DIR/NAME.safetensors
 """
 
 import argparse
 import copy
+import json
 import os
+import struct
 import sys
 
 import torch
@@ -17,6 +19,7 @@ import torchvision
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "parity"))
 import light
+import vit
 from fixtures import fill, formula
 from generate import BasicBlock, Narrow
 
@@ -39,7 +42,7 @@ def junk(**shapes):
     return {k.replace("__", "."): torch.ones(s) for k, s in shapes.items()}
 
 
-def make(_, folder):
+def make(folder):
     def save(name, net, checkpoint):
         path = os.path.join(folder, name)
         torch.save(checkpoint, path + ".pth")
@@ -133,13 +136,64 @@ def make(_, folder):
     for name, net in (("efficientnet", light.efficientnet(1, width=8)), ("mobilenet", light.mobilenet(width=8))):
         fill(net, name + " ")
         save(name, net, {**under("", net), **junk(classifier__1__weight=(4, 40))})
+    transformers(save)
 
 
-def load(loader, folder):
-    scope = {}
-    exec(compile(open(loader).read(), loader, "exec"), scope)
-    for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large"):
-        net = scope["load"](getattr(torchvision.models, name)(), os.path.join(folder, name + ".safetensors"))
+def transformers(save):
+    """The layouts of DINO, MAE, DINOv2 and torchvision, of a narrow ViT."""
+    net, scaled = (vit.transformer(3, 8, width=8, image=32) for _ in range(2))
+    vit.scaled(scaled)
+    fill(net, "vit ")
+    fill(scaled, "vit scaled ")
+
+    def timm(net, chunk=""):
+        """The state dict under timm's names."""
+        out = {}
+        for k, v in net.state_dict().items():
+            for theirs, ours in (
+                ("class_token", "cls_token"),
+                ("conv_proj", "patch_embed.proj"),
+                ("encoder.pos_embedding", "pos_embed"),
+                ("encoder.ln.", "norm."),
+                ("encoder.layers.encoder_layer_", f"blocks.{chunk}"),
+                ("ln_", "norm"),
+                ("self_attention.in_proj_", "attn.qkv."),
+                ("self_attention.out_proj", "attn.proj"),
+                ("mlp.0.", "mlp.fc1."),
+                ("mlp.3.", "mlp.fc2."),
+                (".ls_", ".ls"),
+            ):
+                k = k.replace(theirs, ours)
+            out[k] = v
+        return out
+
+    under = lambda prefix, state: {prefix + k: v for k, v in state.items()}
+    heads = junk(head__mlp__0__weight=(4, 24))
+    save("vit-dino", net, {"student": {**under("module.backbone.", timm(net)), **heads}, "teacher": under("backbone.", timm(scaled))})
+    decoder = junk(mask_token=(1, 1, 8), decoder_pos_embed=(1, 17, 8), decoder_blocks__0__attn__qkv__weight=(24, 8), decoder_pred__bias=4)
+    save("vit-mae", net, {"model": {**timm(net), **decoder}, "epoch": 799})
+    save("vit-dinov2", scaled, {"teacher": {**under("backbone.", {**timm(scaled, "0."), **junk(mask_token=(1, 24))}), **junk(dino_head__mlp__0__weight=(4, 24))}})
+    save("vit-torchvision", net, {**net.state_dict(), **junk(heads__head__weight=(4, 24), heads__head__bias=4)})
+
+
+def read(path):
+    """A safetensors file as a state dict."""
+    with open(path, "rb") as f:
+        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = bytearray(f.read())
+    header.pop("__metadata__", None)
+    kinds = {"F32": torch.float32, "I64": torch.int64}
+    part = lambda t: dict(dtype=kinds[t["dtype"]], offset=t["data_offsets"][0], count=torch.Size(t["shape"]).numel())
+    return {k: torch.frombuffer(data, **part(t)).reshape(t["shape"]) for k, t in header.items()}
+
+
+def load(folder):
+    names = ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large")
+    nets = {name: getattr(torchvision.models, name)() for name in names}
+    nets["vit_tiny_patch16"] = vit.transformer(3, 16, image=64)
+    for name, net in nets.items():
+        setattr(net, next(last for last in ("fc", "classifier", "heads") if hasattr(net, last)), torch.nn.Identity())
+        net.load_state_dict(read(os.path.join(folder, name + ".safetensors")), strict=True)
         features(net, os.path.join(folder, name + ".f32"), 64)
 
 

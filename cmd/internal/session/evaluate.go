@@ -47,7 +47,7 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	}
 	res.Summary.Evaluated = c.evaluated(read)
 	c.print("evaluating the untrained encoder")
-	before, err := train.Untrained(ctx, r, images(r.ProbeSplit), images(r.EvalSplit))
+	before, err := train.Untrained(ctx, r, info.ImageSize, images(r.ProbeSplit), images(r.EvalSplit))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/foreign"
 	"resslt/train/safetensors"
 )
@@ -66,13 +67,13 @@ func PreprocessOf(info train.EncoderInfo, crop float64) Preprocess {
 // Convert gives an encoder's tensors timm's names, and adds what timm wants besides. It returns
 // ErrUnsupported for a network that timm does not have: another width, the small stem.
 func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensors.Tensor, error) {
-	net, ok := networks[info.Backbone]
+	net, ok := networkOf(tensors, info)
 	switch {
 	case !ok:
 		return nil, refused("the backbone " + info.Backbone)
 	case info.Width != 64:
 		return nil, refused(fmt.Sprintf("%s of width %d", info.Backbone, info.Width))
-	case info.Stem != "imagenet":
+	case info.Stem != "imagenet" && backbone.Patch(info.Backbone) == 0:
 		return nil, refused(info.Backbone + " with the small stem")
 	}
 	keys := make([]string, len(tensors))
@@ -92,6 +93,34 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 		out = append(out, identity(net.head, int64(net.features))...)
 	}
 	return out, nil
+}
+
+// networkOf is the encoder's network, false where timm has none such. A Vision Transformer's
+// configuration depends on its weights.
+func networkOf(tensors []safetensors.Tensor, info train.EncoderInfo) (network, bool) {
+	patch := backbone.Patch(info.Backbone)
+	if patch == 0 {
+		net, ok := networks[info.Backbone]
+		return net, ok
+	}
+	size, _, _ := strings.Cut(info.Backbone, "_patch")
+	net := network{name: size + "_patch16_224", first: "patch_embed.proj", classifier: "head", args: map[string]any{"patch_size": patch}}
+	if info.Pool == backbone.PoolMean {
+		net.args["global_pool"], net.args["fc_norm"] = "avg", false
+	}
+	for _, t := range tensors {
+		switch t.Name {
+		case "encoder.pos_embedding", "pos_embed":
+			net.features = int(t.Shape[2])
+			net.args["img_size"] = patch * int(math.Round(math.Sqrt(float64(t.Shape[1]-1))))
+		case "encoder.layers.encoder_layer_0.ls_1.gamma", "blocks.0.ls1.gamma":
+			net.args["init_values"] = 1.0 // LayerScale's start, which the weights replace
+		}
+	}
+	if net.args["img_size"] != info.ImageSize {
+		net.args["dynamic_img_size"] = true
+	}
+	return net, true
 }
 
 func refused(what string) error {
@@ -121,7 +150,8 @@ func Write(dir string, tensors []safetensors.Tensor, info train.EncoderInfo, cro
 			undo()
 		}
 	}()
-	net, p := networks[info.Backbone], PreprocessOf(info, crop)
+	p := PreprocessOf(info, crop)
+	net, _ := networkOf(tensors, info)
 	if net.head > 0 {
 		p.Features = "forward_features(x).mean((2, 3))"
 	}

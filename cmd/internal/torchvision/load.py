@@ -55,6 +55,20 @@ def network(backbone, width=64, stem="imagenet"):
     return net
 
 
+def transformer(info, tensors):
+    """Whose positions are for one size of images, which its weights say."""
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    channels, patch = tensors["class_token"].shape[2], tensors["conv_proj.weight"].shape[2]
+    size = round((tensors["encoder.pos_embedding"].shape[1] - 1) ** 0.5) * patch
+    scaled = "encoder.layers.encoder_layer_0.ls_1.gamma" in tensors
+    if scaled or info.get("pool") == "mean" or size != info["image_size"]:
+        raise ValueError("torchvision's VisionTransformer has no LayerScale, no mean and one image size: resslt export --format timm")
+    net = VisionTransformer(size, patch, 12, channels // info["width"], channels, 4 * channels)
+    net.heads = torch.nn.Identity()
+    return net
+
+
 def resnet(name, width, small):
     from torchvision.models import resnet as tv
 
@@ -120,7 +134,10 @@ def mobilenet(width, halving):
 def load(path=WEIGHTS):
     """The network with the file's weights, each of which it has a place for."""
     tensors, info, _ = read(path)
-    net = network(info["backbone"], info["width"], info["stem"])
+    if info["backbone"].startswith("vit"):
+        net = transformer(info, tensors)
+    else:
+        net = network(info["backbone"], info["width"], info["stem"])
     net.load_state_dict(tensors, strict=True)
     return net.eval()
 

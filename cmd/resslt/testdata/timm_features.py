@@ -32,4 +32,5 @@ with torch.no_grad():
     for path in pictures:
         x = (np.asarray(Image.open(path).convert("RGB")) / 255 - mean) / std
         x = torch.from_numpy(x.transpose(2, 0, 1)[None]).float()
-        print(" ".join(f"{v:.7g}" for v in net.forward_features(x).mean((2, 3))[0]))
+        h = net(x) if hasattr(net, "patch_embed") else net.forward_features(x).mean((2, 3))
+        print(" ".join(f"{v:.7g}" for v in h[0]))

@@ -22,6 +22,7 @@ import torchvision
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 import light
+import vit
 from fixtures import HERE, Pcg, digest, fill, formula, pixels, raw, save
 
 torch.manual_seed(0)  # nothing kept depends on it
@@ -174,6 +175,9 @@ def keys():
     for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large"):
         sd = getattr(torchvision.models, name)().state_dict()
         out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith(("fc.", "classifier."))]
+    for name, heads in (("vit_tiny", 3), ("vit_small", 6), ("vit_base", 12)):
+        sd = vit.transformer(heads, 16, image=256).state_dict()
+        out[name + "_patch16"] = [[k, list(v.shape)] for k, v in sd.items()]
     with open(os.path.join(HERE, "torchvision_keys.json"), "w") as f:
         json.dump(out, f, separators=(",", ":"))
 
@@ -480,6 +484,7 @@ if __name__ == "__main__":
     resnet("resnet34", Narrow(BasicBlock, (3, 4, 6, 3)), 8, 64, full=False)
     resnet("resnet50", Narrow(Bottleneck, (3, 4, 6, 3)), 8, 64, full=False)
     light.generate()
+    vit.generate()
     optimizers()
     sgd = lambda p: torch.optim.SGD(p, 0, momentum=0.9, weight_decay=5e-4)
     learner("learner_gentle", True, 2, sgd, 0.0002, inputs=400)  # of which fp32 is compared
