@@ -98,8 +98,11 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		},
 		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing,
 		Graph: r.CUDAGraph == "true" || r.CUDAGraph == "auto" && dev.Type == torch.DeviceCUDA, BF16: r.Precision == "bf16",
-		Optimizer: optim.Options{Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly},
-		Device:    dev, ChannelsLast: r.ChannelsLast, Fused: r.Fused, Seed: r.Seed,
+		Optimizer: optim.Options{
+			Kind: r.Optimizer, Momentum: r.Momentum, Nesterov: r.Nesterov, WeightDecay: r.WeightDecay, DecayMatricesOnly: r.DecayMatricesOnly,
+			Beta1: r.Beta1, Beta2: r.Beta2, Eps: r.AdamEps, LayerDecay: r.LayerDecay, Clip: r.ClipGrad,
+		},
+		Device: dev, ChannelsLast: r.ChannelsLast, Fused: r.Fused, Seed: r.Seed,
 	}
 	copy(c.Mean[:], r.Mean)
 	copy(c.Std[:], r.Std)

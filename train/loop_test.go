@@ -132,6 +132,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=byol"},
 		{"objective=simsiam"},
 		{"objective=nnclr"},
+		{"optimizer=adamw", "layer_decay=0.7", "weight_decay_end=0.3", "clip_grad=0.1", "backbone=vit_tiny_patch4", "stochastic_depth=0.5"},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 	} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {

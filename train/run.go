@@ -106,7 +106,7 @@ type Result struct {
 func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints") }
 
 // schedules are the recipe's pure functions of the step.
-type schedules struct{ lr, alpha, m optim.Schedule }
+type schedules struct{ lr, alpha, m, decay optim.Schedule }
 
 // newSchedules makes the schedules of a run. One that was planned anew follows the schedules
 // of each plan up to the step until which it counted.
@@ -120,6 +120,8 @@ func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 		return schedules{
 			lr: optim.WarmupCosine(r.LR(), steps(r.LRWarmupEpochs), total),
 			m:  optim.Cosine(r.M, r.MEnd, total),
+
+			decay: optim.Cosine(r.WeightDecay, r.WeightDecayEnd, total),
 		}
 	}
 	s := of(spec.Steps())
@@ -127,6 +129,7 @@ func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 	for _, p := range slices.Backward(plans) {
 		was := of(int64(p.Epochs) * spec.StepsPerEpoch)
 		s.lr, s.m = optim.Until(p.Until, was.lr, s.lr), optim.Until(p.Until, was.m, s.m)
+		s.decay = optim.Until(p.Until, was.decay, s.decay)
 	}
 	s.alpha = alpha
 	return s, err
@@ -134,7 +137,7 @@ func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 
 // at gives the values of one step.
 func (s schedules) at(step int64, stats bool) Hyper {
-	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), Step: step, Stats: stats}
+	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), WeightDecay: s.decay(step), Step: step, Stats: stats}
 }
 
 // Run trains from Resume, or from the start, to the run's last step. Whatever ends it

@@ -31,6 +31,9 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	}
 	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher) })
 	l.timers.span(phaseOptimizer, func() {
+		if h.WeightDecay > 0 {
+			l.opt.SetWeightDecay(h.WeightDecay)
+		}
 		if err = l.opt.Step(h.LR); err == nil { // student ← optimiser(student, ∇L)
 			l.opt.ZeroGrad()
 			l.teacher.follow(h.Momentum)             // (6)
@@ -107,7 +110,9 @@ type Hyper struct {
 	LR       float64 // learning rate
 	Momentum float64 // m of equation 6
 	Alpha    float64 // α of equation 7; 1 after the warm-up
-	Step     int64   // number of the step, from 0: keys what is drawn in it
+	// WeightDecay is λ; 0 is that of the optimiser's options.
+	WeightDecay float64
+	Step        int64 // number of the step, from 0: keys what is drawn in it
 	// Stats asks for the step's statistics. They cost a wait for the device, so only
 	// steps that are logged want them.
 	Stats bool

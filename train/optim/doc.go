@@ -1,4 +1,4 @@
-// Package optim has the optimisers, SGD and LARS over whole lists of tensors (foreach),
+// Package optim has the optimisers, SGD, LARS and AdamW over whole lists of tensors (foreach),
 // and the schedules of their hyper-parameters.
 //
 // # Vocabulary
@@ -17,8 +17,13 @@
 //	LARS  where w has two dimensions or more: g ← g + λw;  g ← g·η‖w‖/‖g‖
 //	      v ← μv + g;  w ← w − lr·v
 //
+//	AdamW m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  w ← w − lr·(λw + m̂/(√v̂ + ε))
+//
+// Before that, gradients may be scaled so that the norm of all together is bounded (Clip).
+// With AdamW the learning rate may fall from layer to layer of the backbone (LayerDecay).
+//
 // LARS neither decays nor adapts parameters of one dimension, which are batch norm's and
-// biases; with DecayMatricesOnly SGD does not decay them either.
+// biases; with DecayMatricesOnly SGD and AdamW do not decay them either.
 //
 // A schedule has no state, so resuming at a step needs only the step, and it gives the
 // same bits on every architecture (no math.Cos).

@@ -36,6 +36,12 @@ func TestMissingGradientIsNamed(t *testing.T) {
 func TestOptionsValidate(t *testing.T) {
 	for _, o := range []optim.Options{
 		{Kind: "adam"},
+		{Kind: optim.AdamW, Beta2: 1},
+		{Kind: optim.AdamW, Eps: -1},
+		{Kind: optim.AdamW, LayerDecay: 1.1},
+		{LayerDecay: 0.9},
+		{Clip: -1},
+		{Clip: math.Inf(1)},
 		{Momentum: 1},
 		{Momentum: math.NaN()},
 		{WeightDecay: -1},

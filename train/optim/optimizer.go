@@ -2,6 +2,7 @@ package optim
 
 import (
 	"fmt"
+	"math"
 
 	"resslt/schemas/errs"
 	"resslt/train/nn"
@@ -10,21 +11,30 @@ import (
 
 // The optimisers.
 const (
-	SGD  = "sgd"
-	LARS = "lars"
+	SGD   = "sgd"
+	LARS  = "lars"
+	AdamW = "adamw"
 )
 
 // Options are an optimiser's constants; a recipe has the values. The learning rate is an
 // argument of Step.
 type Options struct {
-	Kind        string  // SGD or LARS; default SGD
-	Momentum    float64 // μ; 0 means no momentum
+	Kind        string  // SGD, LARS or AdamW; default SGD
+	Momentum    float64 // μ; 0 means no momentum; AdamW has β₁
 	WeightDecay float64 // λ
 	Nesterov    bool    // SGD only; needs momentum
 	Eta         float64 // η of LARS; default 0.001
-	// DecayMatricesOnly excludes parameters of one dimension, batch norm's and biases,
-	// from SGD's weight decay, as LARS always does.
+	// DecayMatricesOnly excludes parameters of one dimension, norms' and biases,
+	// from SGD's and AdamW's weight decay, as LARS always does.
 	DecayMatricesOnly bool
+
+	Beta1, Beta2 float64 // of AdamW; default 0.9 and 0.999
+	Eps          float64 // ε of AdamW; default 1e-8
+	// LayerDecay multiplies AdamW's learning rate once for each layer that a layer of the
+	// backbone has above it; 0 and 1: none.
+	LayerDecay float64
+	// Clip bounds the norm of all gradients together; 0: it does not.
+	Clip float64
 }
 
 func (o Options) applyDefaults() Options {
@@ -33,6 +43,11 @@ func (o Options) applyDefaults() Options {
 	}
 	if o.Eta == 0 {
 		o.Eta = 0.001
+	}
+	for field, v := range map[*float64]float64{&o.Beta1: 0.9, &o.Beta2: 0.999, &o.Eps: 1e-8, &o.LayerDecay: 1} {
+		if *field == 0 {
+			*field = v
+		}
 	}
 	return o
 }
@@ -44,8 +59,8 @@ func (o Options) Validate() error {
 		return errs.New("optimiser option", field, hint, errs.Because(errs.ErrUsage, why))
 	}
 	switch {
-	case o.Kind != SGD && o.Kind != LARS:
-		return bad("optimizer", fmt.Sprintf("is %q", o.Kind), "use sgd or lars")
+	case o.Kind != SGD && o.Kind != LARS && o.Kind != AdamW:
+		return bad("optimizer", fmt.Sprintf("is %q", o.Kind), "use sgd, lars or adamw")
 	case !(o.Momentum >= 0 && o.Momentum < 1):
 		return bad("momentum", fmt.Sprintf("is %v", o.Momentum), "give 0 ≤ momentum < 1")
 	case !(o.WeightDecay >= 0 && o.WeightDecay < 1):
@@ -56,6 +71,18 @@ func (o Options) Validate() error {
 		return bad("nesterov", "works with sgd only", "turn nesterov off")
 	case o.Nesterov && o.Momentum == 0:
 		return bad("nesterov", "needs momentum", "give momentum above 0")
+	case !(o.Beta1 >= 0 && o.Beta1 < 1):
+		return bad("beta1", fmt.Sprintf("is %v", o.Beta1), "give 0 ≤ β₁ < 1")
+	case !(o.Beta2 >= 0 && o.Beta2 < 1):
+		return bad("beta2", fmt.Sprintf("is %v", o.Beta2), "give 0 ≤ β₂ < 1")
+	case !(o.Eps > 0 && o.Eps < 1):
+		return bad("eps", fmt.Sprintf("is %v", o.Eps), "give 0 < ε < 1")
+	case !(o.LayerDecay > 0 && o.LayerDecay <= 1):
+		return bad("layer_decay", fmt.Sprintf("is %v", o.LayerDecay), "give 0 < layer decay ≤ 1")
+	case o.LayerDecay < 1 && o.Kind != AdamW:
+		return bad("layer_decay", "works with adamw only", "set layer_decay to 1")
+	case !(o.Clip >= 0) || math.IsInf(o.Clip, 1):
+		return bad("clip_grad", fmt.Sprintf("is %v", o.Clip), "give the largest norm, or 0 for none")
 	}
 	return nil
 }
@@ -65,7 +92,9 @@ type Optimizer struct {
 	opts    Options
 	params  []*torch.Tensor
 	names   []string
-	buffers []*torch.Tensor // v of each parameter, nil without momentum
+	buffers []*torch.Tensor // v of each parameter, nil without momentum; AdamW's m
+	adamw   *adamw          // nil for others
+	groups  []group         // AdamW's
 
 	// matrices are the indices of the parameters of two or more dimensions, which LARS
 	// adapts and decays; batch norm's and biases have one.
@@ -84,11 +113,15 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 			if p.Tensor.Dim() > 1 {
 				opt.matrices = append(opt.matrices, i)
 			}
-			if o.Momentum > 0 {
+			if o.Momentum > 0 || o.Kind == AdamW {
 				// In the parameter's memory order, so that foreach takes its fast path.
 				v := torch.ZerosLike(p.Tensor)
 				opt.buffers = append(opt.buffers, v.Keep())
 			}
+		}
+		if o.Kind == AdamW {
+			opt.adamw = newAdamW(opt.params)
+			opt.groups = newGroups(opt.names, opt.params, opt.opts)
 		}
 		return nil
 	})
@@ -116,6 +149,13 @@ func (o *Optimizer) step(lr float64) error {
 				errs.Because(errs.ErrUsage, "it has no gradient"))
 		}
 	}
+	if o.opts.Clip > 0 {
+		clip(grads, o.opts.Clip)
+	}
+	if o.opts.Kind == AdamW {
+		o.adam(grads, lr)
+		return nil
+	}
 	o.decay(grads)
 	if o.opts.Kind == LARS {
 		o.adapt(grads)
@@ -141,17 +181,17 @@ func (o *Optimizer) decay(grads []*torch.Tensor) {
 	}
 	params := o.params
 	if o.opts.Kind == LARS || o.opts.DecayMatricesOnly {
-		params, grads = o.pick(o.params), o.pick(grads)
+		params, grads = pick(o.params, o.matrices), pick(grads, o.matrices)
 	}
 	if len(params) > 0 {
 		torch.ForeachAddList_(grads, params, o.opts.WeightDecay)
 	}
 }
 
-// pick selects the matrices' tensors from a list for all parameters.
-func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
-	out := make([]*torch.Tensor, len(o.matrices))
-	for i, j := range o.matrices {
+// pick selects from a list for all parameters.
+func pick(all []*torch.Tensor, which []int) []*torch.Tensor {
+	out := make([]*torch.Tensor, len(which))
+	for i, j := range which {
 		out[i] = all[j]
 	}
 	return out
@@ -162,7 +202,7 @@ func (o *Optimizer) pick(all []*torch.Tensor) []*torch.Tensor {
 // paper has η·‖w‖/(‖g‖ + λ‖w‖). A layer with zero weights or gradient keeps its gradient.
 // Norms stay on the device, without synchronisation.
 func (o *Optimizer) adapt(grads []*torch.Tensor) {
-	w, g := o.pick(o.params), o.pick(grads)
+	w, g := pick(o.params, o.matrices), pick(grads, o.matrices)
 	if len(w) == 0 {
 		return
 	}
@@ -185,18 +225,33 @@ func (o *Optimizer) ZeroGrad() {
 	}
 }
 
-// State lists the momentum buffers as "momentum.<parameter>", the complete state for a
-// checkpoint. The tensors are the optimiser's own.
+// SetWeightDecay changes λ for the steps that follow: a schedule's value.
+func (o *Optimizer) SetWeightDecay(decay float64) { o.opts.WeightDecay = decay }
+
+// State lists the momentum buffers as "momentum.<parameter>", of AdamW also
+// "second.<parameter>" and "steps": the complete state for a checkpoint. The tensors are the optimiser's own.
 func (o *Optimizer) State() []nn.Named {
 	var out []nn.Named
 	for i, v := range o.buffers {
 		out = append(out, nn.Named{Name: "momentum." + o.names[i], Tensor: v})
+	}
+	if o.adamw != nil {
+		for i, v := range o.adamw.second {
+			out = append(out, nn.Named{Name: "second." + o.names[i], Tensor: v})
+		}
+		out = append(out, nn.Named{Name: "steps", Tensor: o.adamw.steps})
 	}
 	return out
 }
 
 // Free releases the buffers.
 func (o *Optimizer) Free() {
+	if o.adamw != nil {
+		for _, v := range append(o.adamw.second, o.adamw.steps) {
+			v.Free()
+		}
+		o.adamw = nil
+	}
 	for _, v := range o.buffers {
 		v.Free()
 	}

@@ -28,6 +28,9 @@ var optimisers = []tenSteps{
 	{name: "sgd", lr: optim.Constant(0.1), o: optim.Options{Kind: optim.SGD, Momentum: 0.9, WeightDecay: 5e-4}},
 	{name: "nesterov", lr: optim.Constant(0.1), o: optim.Options{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true}},
 	{name: "matrices", lr: optim.Constant(0.1), o: optim.Options{Momentum: 0.9, WeightDecay: 5e-2, DecayMatricesOnly: true}},
+	{name: "clipped", lr: optim.Constant(0.1), o: optim.Options{Momentum: 0.9, Clip: 0.05}},
+	{name: "adamw", lr: optim.WarmupCosine(0.02, 3, 10), o: optim.Options{Kind: optim.AdamW, WeightDecay: 0.05, Eps: 1e-3}},
+	{name: "adamw_matrices", lr: optim.Constant(0.01), o: optim.Options{Kind: optim.AdamW, WeightDecay: 0.3, Beta1: 0.8, Beta2: 0.95, Eps: 1e-3, DecayMatricesOnly: true, Clip: 0.1}},
 	{name: "lars", lr: optim.Constant(0.3), o: optim.Options{Kind: optim.LARS, Momentum: 0.9, WeightDecay: 1e-4}},
 }
 
@@ -131,6 +134,9 @@ func TestMutations(t *testing.T) {
 			"transposed weight":             func(c *tenSteps) { c.transpose = true },
 			"Nesterov's look-ahead missing": func(c *tenSteps) { c.o.Nesterov = false },
 			"η 1 % off":                     func(c *tenSteps) { c.o.Eta = 0.00101 },
+			"β₂ 1 % off":                    func(c *tenSteps) { c.o.Beta2 = 0.99 * max(c.o.Beta2, 0.95) },
+			"ε missing":                     func(c *tenSteps) { c.o.Eps = 1e-30 },
+			"clipping missing":              func(c *tenSteps) { c.o.Clip = 0 },
 		} {
 			c := right
 			change(&c)
@@ -138,7 +144,12 @@ func TestMutations(t *testing.T) {
 			case fault == "momentum 1 % off" && right.o.Momentum == 0,
 				fault == "weight decay missing" && right.o.WeightDecay == 0,
 				fault == "Nesterov's look-ahead missing" && !right.o.Nesterov,
-				fault == "η 1 % off" && right.o.Kind != optim.LARS:
+				fault == "η 1 % off" && right.o.Kind != optim.LARS,
+				fault == "β₂ 1 % off" && right.o.Kind != optim.AdamW,
+				fault == "ε missing" && right.o.Eps < 1e-4,
+				fault == "clipping missing" && right.o.Clip == 0,
+				// Neither a clipped gradient nor AdamW's step depends on the gradient's scale.
+				fault == "gradient 1 % off" && (right.o.Clip > 0 || right.o.Kind == optim.AdamW):
 				continue
 			}
 			for double, precision := range map[bool]string{true: ", float64", false: ", fp32"} {

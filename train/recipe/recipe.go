@@ -77,12 +77,20 @@ type Recipe struct {
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
 
 	// Optimiser.
-	Optimizer   string  `yaml:"optimizer"`    // "sgd" (default) or "lars"
+	Optimizer   string  `yaml:"optimizer"`    // "sgd" (default), "lars" or "adamw"
 	BaseLR      float64 `yaml:"base_lr"`      // learning rate for batch 256; lr = base_lr·B/256; default 0.06
 	Momentum    float64 `yaml:"momentum"`     // default 0.9
 	Nesterov    bool    `yaml:"nesterov"`     // default false
 	WeightDecay float64 `yaml:"weight_decay"` // default 5e-4
-	// DecayMatricesOnly excludes batch norm and biases from SGD's weight decay, as LARS
+	// WeightDecayEnd is the end of weight_decay's cosine schedule; 0 (default): weight_decay,
+	// constant.
+	WeightDecayEnd float64 `yaml:"weight_decay_end"`
+	Beta1          float64 `yaml:"beta1"`       // of adamw; default 0.9
+	Beta2          float64 `yaml:"beta2"`       // of adamw; default 0.999
+	AdamEps        float64 `yaml:"adam_eps"`    // ε of adamw; default 1e-8
+	LayerDecay     float64 `yaml:"layer_decay"` // factor of adamw's learning rate for each layer of the backbone above; default 1
+	ClipGrad       float64 `yaml:"clip_grad"`   // the largest norm of all gradients together; 0 (default): any
+	// DecayMatricesOnly excludes norms and biases from SGD's and AdamW's weight decay, as LARS
 	// always does; default false.
 	DecayMatricesOnly bool    `yaml:"decay_matrices_only"`
 	LRWarmupEpochs    float64 `yaml:"lr_warmup_epochs"` // linear, then cosine to 0; default 10
@@ -160,7 +168,7 @@ func Default() Recipe {
 		Objective: "ressl", HeadBN: true, SyncBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
 		StochasticDepth: 0.2, Pool: "token", ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
-		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, LRWarmupEpochs: 10,
+		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,
 		Eval: []string{"knn", "linear"}, KNNK: []int{200, 20}, KNNTemperature: 0.1,
@@ -183,6 +191,7 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.PredictorHidden, r.ProjectorHidden)
 	or(&r.TauNCE, r.TauS)
 	or(&r.MEnd, r.M)
+	or(&r.WeightDecayEnd, r.WeightDecay)
 	or(&r.BNGroups, r.defaultGroups())
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()

@@ -65,7 +65,7 @@ func (r *Recipe) dataRules() []rule {
 		oneOf("stem", r.Stem, "small", "imagenet"),
 		oneOf("pool", r.Pool, "token", "mean"),
 		unit("layer_scale", r.LayerScale),
-		oneOf("optimizer", r.Optimizer, "sgd", "lars"),
+		oneOf("optimizer", r.Optimizer, "sgd", "lars", "adamw"),
 		oneOf("precision", r.Precision, "fp32", "bf16"),
 		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),
 		atLeast("image_size", r.ImageSize, 0),
@@ -95,6 +95,13 @@ func (r *Recipe) methodRules() []rule {
 		positive("base_lr", r.BaseLR),
 		unit("momentum", r.Momentum),
 		notNegative("weight_decay", r.WeightDecay),
+		notNegative("weight_decay_end", r.WeightDecayEnd),
+		unit("beta1", r.Beta1),
+		unit("beta2", r.Beta2),
+		positive("adam_eps", r.AdamEps),
+		{"layer_decay", r.LayerDecay > 0 && r.LayerDecay <= 1, fmt.Sprintf("is %g", r.LayerDecay), "give a number above 0, at most 1"},
+		{"layer_decay", r.LayerDecay == 1 || r.Optimizer == "adamw", fmt.Sprintf("is %g, and optimizer %s has one learning rate for all layers", r.LayerDecay, r.Optimizer), "set optimizer=adamw, or leave it at 1"},
+		notNegative("clip_grad", r.ClipGrad),
 		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
 	}
 }

@@ -237,9 +237,16 @@ func TestObjectivesTrain(t *testing.T) {
 func TestBackbonesTrain(t *testing.T) {
 	racetest.SkipNumbers(t)
 	for _, name := range backbone.Names() {
+		set := []string{"base_lr=0.96"}
+		switch {
+		case name == "vit_tiny_patch4": // the others differ in sizes alone
+			set = []string{"optimizer=adamw", "base_lr=0.032", "stochastic_depth=0"}
+		case backbone.Patch(name) > 0:
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
-			wellTrained(t, trainLong(t, "backbone="+name, "image_size=16", "batch_size=16", "K=256",
-				"base_lr=0.96", "m=0.95", "infonce_warmup_epochs=2"), 0, collapsed(256))
+			wellTrained(t, trainLong(t, append(set, "backbone="+name, "image_size=16", "batch_size=16", "K=256",
+				"m=0.95", "infonce_warmup_epochs=2")...), 0, collapsed(256))
 		})
 	}
 }

@@ -226,6 +226,8 @@ def optimizers():
         warmup_cosine=lambda opt: lr.SequentialLR(opt, [lr.LinearLR(opt, 1 / 3, 1, 2), lr.CosineAnnealingLR(opt, 7)], [3]),
         steps=lambda opt: lr.MultiStepLR(opt, [4, 7], 0.1),
     )
+    schedules["adamw"] = schedules["warmup_cosine"]
+    clips = dict(clipped=0.05, adamw_matrices=0.1)
     out, make = (
         {},
         dict(
@@ -234,6 +236,9 @@ def optimizers():
             sgd=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4),
             plain=lambda p: torch.optim.SGD(p, 0.1),
             nesterov=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
+            clipped=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+            adamw=lambda p: torch.optim.AdamW(p, 0.02, weight_decay=0.05, eps=1e-3),
+            adamw_matrices=lambda p: torch.optim.AdamW(decayed_apart(p, 0.3), 0.01, betas=(0.8, 0.95), eps=1e-3),
             lars=lambda p: Lars(p, 0.3, 0.9, 1e-4),
             matrices=lambda p: torch.optim.SGD(decayed_apart(p, 5e-2), 0.1, momentum=0.9),
         ),
@@ -250,6 +255,8 @@ def optimizers():
             loss = ((y - formula(f"optim target {step}", 32, 8).double()) ** 2).mean()
             opt.zero_grad()
             loss.backward()
+            if kind in clips:
+                torch.nn.utils.clip_grad_norm_(net.parameters(), clips[kind])
             opt.step()
             if schedule:
                 schedule.step()
