@@ -62,8 +62,11 @@ func TestSizes(t *testing.T) {
 		size int
 		ok   bool
 	}{
-		{"vit_small_patch14", 224, true}, {"vit_small_patch14", 96, false}, {"vit_tiny_patch4", 30, false},
-		{"vit_base_patch16", 0, false}, {"resnet18", 33, true},
+		{"vit_small_patch14", 224, true},
+		{"vit_small_patch14", 96, false},
+		{"vit_tiny_patch4", 30, false},
+		{"vit_base_patch16", 0, false},
+		{"resnet18", 33, true},
 	} {
 		if err := backbone.CheckSize(c.name, c.size); (err == nil) != c.ok || err != nil && !errors.Is(err, errs.ErrUsage) {
 			t.Errorf("%s at %d: %v", c.name, c.size, err)

@@ -15,8 +15,10 @@ func TestLayerScales(t *testing.T) {
 		names []string
 		want  []float64
 	}{
-		{[]string{"backbone.class_token", "backbone.encoder.pos_embedding", "backbone.encoder.layers.encoder_layer_0.ln_1.weight", "backbone.encoder.layers.encoder_layer_1.mlp.0.bias", "backbone.encoder.ln.weight", "projector.0.weight"},
-			[]float64{0.125, 0.125, 0.25, 0.5, 1, 1}},
+		{
+			[]string{"backbone.class_token", "backbone.encoder.pos_embedding", "backbone.encoder.layers.encoder_layer_0.ln_1.weight", "backbone.encoder.layers.encoder_layer_1.mlp.0.bias", "backbone.encoder.ln.weight", "projector.0.weight"},
+			[]float64{0.125, 0.125, 0.25, 0.5, 1, 1},
+		},
 		{[]string{"backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "backbone.layer2.1.bn1.bias", "projector.layer1.weight"}, []float64{0.125, 0.25, 0.5, 1}},
 		{[]string{"backbone.features.0.0.weight", "backbone.features.1.0.block.0.0.weight"}, []float64{0.25, 0.5}},
 	} {

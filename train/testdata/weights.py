@@ -172,7 +172,11 @@ def transformers(save):
     save("vit-dino", net, {"student": {**under("module.backbone.", timm(net)), **heads}, "teacher": under("backbone.", timm(scaled))})
     decoder = junk(mask_token=(1, 1, 8), decoder_pos_embed=(1, 17, 8), decoder_blocks__0__attn__qkv__weight=(24, 8), decoder_pred__bias=4)
     save("vit-mae", net, {"model": {**timm(net), **decoder}, "epoch": 799})
-    save("vit-dinov2", scaled, {"teacher": {**under("backbone.", {**timm(scaled, "0."), **junk(mask_token=(1, 24))}), **junk(dino_head__mlp__0__weight=(4, 24))}})
+    save(
+        "vit-dinov2",
+        scaled,
+        {"teacher": {**under("backbone.", {**timm(scaled, "0."), **junk(mask_token=(1, 24))}), **junk(dino_head__mlp__0__weight=(4, 24))}},
+    )
     save("vit-torchvision", net, {**net.state_dict(), **junk(heads__head__weight=(4, 24), heads__head__bias=4)})
 
 

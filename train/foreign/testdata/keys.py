@@ -15,7 +15,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import vit
 
 
-
 def write(name, **states):
     with open(os.path.join(sys.argv[1], name + ".txt"), "w") as f:
         for who, net in states.items():
@@ -36,4 +35,8 @@ for name, peer in {
 narrow = vit.VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=3, hidden_dim=24, mlp_dim=96)
 narrow.heads = torch.nn.Identity()
 vit.scaled(narrow)
-write("vit", timm=VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=0, init_values=1.0), torchvision=narrow)
+write(
+    "vit",
+    timm=VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=0, init_values=1.0),
+    torchvision=narrow,
+)
