@@ -13,6 +13,7 @@
 //	α           weight of the relational loss; rises from 0 to 1 in the InfoNCE warm-up (equation 7)
 //	objective   what is minimised (train/objective); says which of teacher, queue and
 //	            predictor the learner is composed of
+//	state       tensors of the objective's own, in checkpoints as objective.*
 //	statistic   a number that describes a step (objective.Statistics)
 //	micro-batch one of Accumulate equal parts of a batch, whose gradients add up
 //	pass        one forward and backward of the student, of one view or of a coupled pair
@@ -38,6 +39,8 @@
 //	criterion.go   the objective in a step
 //	network.go     student and teacher: pixels in, unit embeddings out
 //	queue.go       the queue
+//	state.go       the objective's own tensors, and what a step collects for them
+//	frozen.go      a teacher from a file
 //	learner.go     Learner: all the state that the next step needs
 //	model.go       encoder, projector, predictor
 //	config.go      what a learner is built from

@@ -115,11 +115,17 @@ func GuessEncoder(path string) (foreign.Guess, error) {
 // checkpoint. Errors wrap ErrMismatch where the weights are another network's, and name the
 // keys or shapes of both sides.
 func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
+	return loadBackbone(path, info, backbone.Config{Device: dev, ChannelsLast: true, Fused: true})
+}
+
+// loadBackbone is LoadEncoder with the rest of the configuration left to the caller.
+func loadBackbone(path string, info EncoderInfo, c backbone.Config) (backbone.Backbone, error) {
 	tensors, err := ReadWeights(path, Selection{})
 	if err != nil {
 		return nil, err
 	}
-	b, err := backbone.New(info.Backbone, backbone.Config{Width: info.Width, SmallStem: info.Stem == "small", Device: dev, ChannelsLast: true, Fused: true})
+	c.Width, c.SmallStem = info.Width, info.Stem == "small"
+	b, err := backbone.New(info.Backbone, c)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +137,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 		return nn.LoadStateDict(b, state, true)
 	})
 	if err != nil {
+		nn.Free(b)
 		return nil, errs.New("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
 			info.Backbone, info.Width, info.Stem), errs.Unhinted(err))
 	}

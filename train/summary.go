@@ -54,7 +54,9 @@ type Summary struct {
 
 	StudentSHA256 string `json:"student_sha256"`           // over the tensors' bytes in order of key
 	TeacherSHA256 string `json:"teacher_sha256,omitempty"` // absent where the objective has no teacher,
-	QueueSHA256   string `json:"queue_sha256,omitempty"`   // no queue
+	QueueSHA256   string `json:"queue_sha256,omitempty"`   // no queue,
+	// ObjectiveSHA256 is of the objective's own tensors; absent where it has none.
+	ObjectiveSHA256 string `json:"objective_sha256,omitempty"`
 
 	ImagesPerSecond  float64 `json:"images_per_second"`  // B·steps over the seconds of this session's steps
 	DataWaitFraction float64 `json:"data_wait_fraction"` // of those seconds, waited for batches
@@ -156,6 +158,7 @@ func (s *Summary) digests(state []nn.Named) error {
 	s.StudentSHA256 = digestOf(tensors, "student.")
 	s.TeacherSHA256 = digestOf(tensors, "teacher.")
 	s.QueueSHA256 = digestOf(tensors, "queue.")
+	s.ObjectiveSHA256 = digestOf(tensors, statePrefix)
 	return nil
 }
 

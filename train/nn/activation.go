@@ -14,6 +14,12 @@ type SiLU struct{ Stateless }
 // Forward maps elementwise.
 func (SiLU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Silu(x) }
 
+// GELU is x·Φ(x), as in DINO's head; it keeps x, which its derivative needs.
+type GELU struct{ Stateless }
+
+// Forward maps elementwise.
+func (GELU) Forward(x *torch.Tensor) *torch.Tensor { return torch.Gelu(x, "none") }
+
 // Hardswish is x·min(max(x+3, 0), 6)/6, as in MobileNetV3; it keeps x, which its
 // derivative needs.
 type Hardswish struct{ Stateless }
