@@ -101,6 +101,9 @@ func prepareAll(ctx context.Context, src Source, opt PackOptions, write func(nex
 		})
 	}
 	err := write(func() (*packFile, error) {
+		if gctx.Err() != nil { // of what is ready and what is cancelled, select would take either
+			return nil, context.Cause(gctx)
+		}
 		select {
 		case done := <-turn:
 			select {
