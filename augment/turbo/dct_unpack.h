@@ -60,15 +60,21 @@ static inline int parse_segment(dct_segment *s, segment_streams *t, const uint8_
 	uint32_t bad = (blocks & 1) ? lengths[blocks / 2] >> 4 : 0;
 	uint64_t all = 0;
 	int32_t values = 0;
-	for (int32_t b = 0; b < blocks; b++) {
-		const int32_t n = lengths[b >> 1] >> 4 * (b & 1) & 15;
+	// Two at a time: the last one may be of the padding nibble, which is 0.
+	for (int32_t b = 0; b < blocks; b += 2) {
+		const int32_t both = lengths[b >> 1], n = both & 15, next = both >> 4;
 		const uint64_t m = load64(p) & mask_bits[n];
-		bad |= m < mask_least[n]; // also for n > 8
 		p += n;
-		all |= m;
+		const uint64_t m2 = load64(p) & mask_bits[next];
+		p += next;
+		bad |= (m < mask_least[n]) | (m2 < mask_least[next]); // also for n > 8
+		all |= m | m2;
 		s->mask[b] = m;
+		s->mask[b + 1] = m2;
 		s->first[b] = (uint16_t)values;
 		values += __builtin_popcountll(m);
+		s->first[b + 1] = (uint16_t)values;
+		values += __builtin_popcountll(m2);
 	}
 	s->first[blocks] = (uint16_t)values;
 	bad |= (uint32_t)(all >> 63);
