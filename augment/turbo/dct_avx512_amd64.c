@@ -18,9 +18,8 @@
 #include "dct_idct.h"
 
 // by_rows is dct_natural's inverse: for a place in the block its number in the zigzag.
-static const uint8_t by_rows[64] = {0,  1,  5,  6,  14, 15, 27, 28, 2,  4,  7,  13, 16, 26, 29, 42, 3,  8,  12, 17, 25, 30,
-                                    41, 43, 9,  11, 18, 24, 31, 40, 44, 53, 10, 19, 23, 32, 39, 45, 52, 54, 20, 22, 33, 38,
-                                    46, 51, 55, 60, 21, 34, 37, 47, 50, 56, 59, 61, 35, 36, 48, 49, 57, 58, 62, 63};
+#define ITSELF(j, n) (n)
+static const uint8_t by_rows[64] = {ZIGZAG_BY_ROWS(ITSELF, 0)};
 
 // big_values reads V and E, 64 values at a time; the result is the end of E, or NULL.
 static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {

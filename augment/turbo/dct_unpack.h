@@ -44,6 +44,15 @@ static inline int32_t mask_total(const uint8_t *p, int32_t n) {
 	return (int32_t)(((sum & even) + (sum >> 8 & even)) * 0x0001000100010001 >> 48);
 }
 
+// ZIGZAG_BY_ROWS lists F(j, n) for each place of a block, where n is the place's number in
+// the zigzag.
+#define ZIGZAG_BY_ROWS(F, j)                                                                                                              \
+	F(j, 0), F(j, 1), F(j, 5), F(j, 6), F(j, 14), F(j, 15), F(j, 27), F(j, 28), F(j, 2), F(j, 4), F(j, 7), F(j, 13), F(j, 16), F(j, 26),  \
+		F(j, 29), F(j, 42), F(j, 3), F(j, 8), F(j, 12), F(j, 17), F(j, 25), F(j, 30), F(j, 41), F(j, 43), F(j, 9), F(j, 11), F(j, 18),    \
+		F(j, 24), F(j, 31), F(j, 40), F(j, 44), F(j, 53), F(j, 10), F(j, 19), F(j, 23), F(j, 32), F(j, 39), F(j, 45), F(j, 52), F(j, 54), \
+		F(j, 20), F(j, 22), F(j, 33), F(j, 38), F(j, 46), F(j, 51), F(j, 55), F(j, 60), F(j, 21), F(j, 34), F(j, 37), F(j, 47), F(j, 50), \
+		F(j, 56), F(j, 59), F(j, 61), F(j, 35), F(j, 36), F(j, 48), F(j, 49), F(j, 57), F(j, 58), F(j, 62), F(j, 63)
+
 // padded_bits says whether the bits after the first n at p, up to the byte's end, are not 0.
 static inline int padded_bits(const uint8_t *p, int32_t n) { return (n & 7) != 0 && p[n >> 3] >> (n & 7) != 0; }
 
