@@ -25,15 +25,8 @@ static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
 		if (t->end - e < __builtin_popcount(escaped))
 			return NULL;
 		for (; escaped != 0; escaped &= escaped - 1) {
-			uint8_t *const big = s->big + i + __builtin_ctz(escaped), more = *e++;
-			if (more <= ESCAPED) {
-				*big = (uint8_t)(*big + more);
-				continue;
-			}
-			if (more < WIDE)
+			if (!add_escaped(s, s->big + i + __builtin_ctz(escaped), &e))
 				return NULL;
-			*big = PLACE;
-			s->wide_high[s->wides++] = more;
 		}
 	}
 	return e;
@@ -79,7 +72,7 @@ static inline __m256i pick(__m256i bytes, int j, int half) {
 	return _mm256_shuffle_epi8(bytes, _mm256_load_si256((const __m256i *)(from_zigzag[j] + 32 * half)));
 }
 
-static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) {
+static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
 	mask <<= 1; // from AC to the zigzag
 	const __m256i a = sixteen(value, mask, 0), b = sixteen(value, mask, 1);
 	__m256i upper = _mm256_or_si256(pick(a, 0, 0), pick(b, 1, 0)), lower = _mm256_or_si256(pick(a, 0, 1), pick(b, 1, 1));
@@ -93,21 +86,10 @@ static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) 
 	_mm256_store_si256(out + 1, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(upper, 1)));
 	_mm256_store_si256(out + 2, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(lower)));
 	_mm256_store_si256(out + 3, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(lower, 1)));
+	c[0] = dc;
 }
 
-static int unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
-	all_values(s, &t);
-	int16_t *c = s->coef;
-	for (int32_t b = from; b < to; b++, c += 64)
-		unpack_block(c, s->value + s->first[b], s->mask[b]), c[0] = s->dc[b];
-	return add_wide_values(s, &t, escape, from, to);
-}
+#include "dct_segment.h"
 
 // What the template makes two blocks at a time.
 typedef __m256i vec;

@@ -30,17 +30,8 @@ static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
 		const uint8x8_t some = vshrn_n_u16(vreinterpretq_u16_u8(vceqq_u8(v, vdupq_n_u8(15))), 4);
 		uint64_t escaped = vget_lane_u64(vreinterpret_u64_u8(some), 0) & low_bits(4 * (t->bigs - i)) & 0x1111111111111111;
 		for (; escaped != 0; escaped &= escaped - 1) {
-			if (e == t->end)
+			if (e == t->end || !add_escaped(s, s->big + i + __builtin_ctzll(escaped) / 4, &e))
 				return NULL;
-			uint8_t *const big = s->big + i + __builtin_ctzll(escaped) / 4, more = *e++;
-			if (more <= ESCAPED) {
-				*big = (uint8_t)(*big + more);
-				continue;
-			}
-			if (more < WIDE)
-				return NULL;
-			*big = PLACE;
-			s->wide_high[s->wides++] = more;
 		}
 	}
 	return e;
@@ -77,7 +68,7 @@ static inline uint8x16_t sixteen(const int8_t **value, uint64_t mask, int j) {
 #define ITSELF(j, n) (n)
 static const uint8_t by_rows[64] = {ZIGZAG_BY_ROWS(ITSELF, 0)};
 
-static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) {
+static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
 	mask <<= 1; // from AC to the zigzag
 	uint8x16x4_t z;
 	z.val[0] = sixteen(&value, mask, 0);
@@ -92,23 +83,10 @@ static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) 
 		vst1q_s16(c + 16 * k, vmovl_s8(vget_low_s8(rows)));
 		vst1q_s16(c + 16 * k + 8, vmovl_s8(vget_high_s8(rows)));
 	}
+	c[0] = dc;
 }
 
-static int unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
-	all_values(s, &t);
-	int16_t *c = s->coef;
-	for (int32_t b = from; b < to; b++, c += 64) {
-		unpack_block(c, s->value + s->first[b], s->mask[b]);
-		c[0] = s->dc[b];
-	}
-	return add_wide_values(s, &t, escape, from, to);
-}
+#include "dct_segment.h"
 
 const struct dct_kernels dct_neon = {
 	.unpack = unpack,

@@ -47,24 +47,14 @@ static void all_values(dct_segment *s, const segment_streams *t) {
 	}
 }
 
-int scalar_unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
-	all_values(s, &t);
-	memset(s->coef, 0, sizeof(int16_t) * 64 * (size_t)(to - from));
-	for (int32_t b = from; b < to; b++) {
-		int16_t *c = s->coef + 64 * (b - from);
-		const int8_t *v = s->value + s->first[b];
-		c[0] = s->dc[b];
-		for (uint64_t m = s->mask[b]; m != 0; m &= m - 1)
-			c[dct_natural[1 + __builtin_ctzll(m)]] = *v++;
-	}
-	return add_wide_values(s, &t, escape, from, to);
+static void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
+	memset(c, 0, 64 * sizeof *c);
+	c[0] = dc;
+	for (; mask != 0; mask &= mask - 1)
+		c[dct_natural[1 + __builtin_ctzll(mask)]] = *value++;
 }
+
+#include "dct_segment.h"
 
 // transform is one pass over eight lines at once: x[8·k + i] is term k of line i.
 static inline void transform(int32_t out[64], const int16_t x[64], uint32_t round, int shift) {
@@ -157,7 +147,7 @@ void scalar_interleave(uint8_t *rgb, const uint8_t *r, const uint8_t *g, const u
 }
 
 const struct dct_kernels dct_scalar = {
-	.unpack = scalar_unpack,
+	.unpack = unpack,
 	.idct = scalar_idct,
 	.h2v1 = scalar_h2v1,
 	.h1v2 = scalar_h1v2,

@@ -131,6 +131,19 @@ static inline int parse_segment(dct_segment *s, segment_streams *t, const uint8_
 // upper bits of a wide one. PLACE stands in the array of big values for a wide one.
 enum { ESCAPED = 110, WIDE = 128, PLACE = 0x80 };
 
+// add_escaped completes *big, of which the nibble is 15 and 17 stands there, by the byte *e of
+// E, and makes e the next one; 0 if that is corrupt.
+static inline int add_escaped(dct_segment *s, uint8_t *big, const uint8_t **e) {
+	const uint8_t more = *(*e)++;
+	if (more >= WIDE) {
+		*big = PLACE;
+		s->wide_high[s->wides++] = more;
+		return 1;
+	}
+	*big = (uint8_t)(*big + more);
+	return more <= ESCAPED;
+}
+
 // add_wide_values puts the wide values of blocks [from, to) into s->coef, where the first
 // block is number `from`; 0 if they are corrupt, or not the segment's end. escape is the
 // end of E.
