@@ -103,6 +103,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("presets", "policy")
 	c.MarkFlagsMutuallyExclusive("presets", "profile")
 	c.MarkFlagsMutuallyExclusive("presets", "json")
+	c.MarkFlagsMutuallyExclusive("presets", "image-size")
 	return c
 }
 
