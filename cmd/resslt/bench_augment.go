@@ -103,6 +103,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("presets", "policy")
 	c.MarkFlagsMutuallyExclusive("presets", "profile")
 	c.MarkFlagsMutuallyExclusive("presets", "json")
+	c.MarkFlagsMutuallyExclusive("presets", "image-size")
 	return c
 }
 
@@ -242,8 +243,8 @@ type measured struct {
 }
 
 // measure has every worker call do(worker, 0, 1, 2 …), each number once, for so
-// many seconds or, where count is not 0, for so many numbers. A sample's fault
-// is counted; any other error ends the run.
+// many seconds, but a number for each, or, where count is not 0, for so many numbers. A sample's
+// fault is counted; any other error ends the run.
 func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64, do func(worker int, at int64) error) (measured, error) {
 	var next, done, refused atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -253,7 +254,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 		g.Go(func() error {
 			for {
 				at := next.Add(1) - 1
-				if count > 0 && at >= count || count == 0 && time.Now().After(end) {
+				if count > 0 && at >= count || count == 0 && at >= int64(b.workers) && time.Now().After(end) {
 					return nil
 				}
 				if err := ctx.Err(); err != nil {
