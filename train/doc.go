@@ -6,7 +6,7 @@
 // # Vocabulary
 //
 //	student     F_s, g_s, q: encoder, projector and predictor; sees strong views; has gradients
-//	teacher     F_t, g_t: exponential moving average of the student (equation 6); sees the weak view
+//	teacher     F_t, g_t: exponential moving average of the student (equation 6), or a frozen network from a file; sees the weak view
 //	queue       Q, K past embeddings: the instances that relations are measured against
 //	key         an embedding that enters the queue
 //	relation    softmax of a view's similarities to the queue (equations 3 and 4)

@@ -58,6 +58,7 @@ func ParseResolved(where string, raw []byte) (*Recipe, error) {
 	if _, ok := has["fused"]; !ok {
 		r.Fused = false // every op was libtorch's
 	}
+	or(&r.TauTStart, r.TauT) // as Resolve fills it
 	return r, nil
 }
 

@@ -411,6 +411,22 @@ func TestExtends(t *testing.T) {
 	}
 }
 
+// without leaves out the lines of some keys, each with the list below it.
+func without(yaml string, keys ...string) string {
+	var out []string
+	skipping := false
+	for _, line := range strings.Split(yaml, "\n") {
+		key, _, _ := strings.Cut(line, ":")
+		if !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, " ") {
+			skipping = slices.Contains(keys, key)
+		}
+		if !skipping {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
 // TestParseResolved: a key that an earlier build's checkpoint lacks gets the value that
 // means what that build did.
 func TestParseResolved(t *testing.T) {
@@ -427,6 +443,7 @@ func TestParseResolved(t *testing.T) {
 		{"of this build", now, true},
 		{"turned off", strings.Replace(now, "fused: true\n", "fused: false\n", 1), false},
 		{"of a build that had no such key", strings.Replace(now, "fused: true\n", "", 1), false},
+		{"of a build that had no other objectives' keys", without(now, "hold_epochs", "tau_t_start", "tau_t_warmup_epochs", "prototypes", "vicreg_weights", "teacher"), true},
 	} {
 		got, err := recipe.ParseResolved("recipe.yaml", []byte(c.yaml))
 		if err != nil {
