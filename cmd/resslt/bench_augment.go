@@ -111,20 +111,16 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 	if _, err := pipeline.Policy(b.policy, b.imageSize); err != nil {
 		return nil, err
 	}
-	samples, bytes, err := b.load(ctx)
+	samples, bytes, engine, err := b.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return b.report(ctx, samples, bytes)
+	return b.report(ctx, engine, samples, bytes)
 }
 
 // report measures b's policy on samples that are bytes long together.
-func (b *benchAugment) report(ctx context.Context, samples []schemas.Sample, bytes int64) (*augmentReport, error) {
+func (b *benchAugment) report(ctx context.Context, engine augment.Engine, samples []schemas.Sample, bytes int64) (*augmentReport, error) {
 	policy, err := pipeline.Policy(b.policy, b.imageSize)
-	if err != nil {
-		return nil, err
-	}
-	engine, err := augment.EngineByFamily(b.engine)
 	if err != nil {
 		return nil, err
 	}
@@ -190,27 +186,30 @@ func (b *benchAugment) report(ctx context.Context, samples []schemas.Sample, byt
 	return rep, nil
 }
 
-// load reads samples into memory, evenly from the whole data set.
-func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
+// load reads samples into memory, evenly from the whole data set, and finds the engine for
+// them.
+func (b *benchAugment) load(ctx context.Context) (out []schemas.Sample, bytes int64, e augment.Engine, err error) {
 	src, err := ingest.Open(ctx, b.data, ingest.Options{Split: b.split, Warn: cli.Warn})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	defer src.Close()
+	if e, err = pipeline.EngineOf(b.engine, src.Manifest()); err != nil {
+		return nil, 0, nil, err
+	}
 	fmt.Fprintln(b.opened, pipeline.Opened(b.data, src))
 	n := min(src.Len(), b.samples)
 	if n == 0 {
-		return nil, 0, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
+		return nil, 0, nil, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
 	}
-	out := make([]schemas.Sample, n)
-	bytes := int64(0)
+	out = make([]schemas.Sample, n)
 	for i := range out {
 		if err := src.Read(ctx, int64(i)*src.Len()/n, &out[i]); err != nil {
-			return nil, 0, err
+			return nil, 0, nil, err
 		}
 		bytes += int64(len(out[i].Data))
 	}
-	return out, bytes, nil
+	return out, bytes, e, nil
 }
 
 // rendering is a worker's renderer with its buffers.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"resslt/augment"
+	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
@@ -28,7 +29,7 @@ func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
 		return keptFeatures{}
 	}
 	of := map[string]any{
-		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": augment.DefaultEngine().Name(),
+		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": pipeline.ImageEngine(m).Name(),
 		"image_size": e.enc.info.ImageSize, "crop": e.enc.view.Fraction, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
 	}
 	if e.enc.view.Filter != augment.Bilinear { // which earlier builds took always

@@ -171,7 +171,7 @@ func newRenderers(src ingest.Source, policy *augment.Policy, workers int, skipBa
 	workers = max(1, workers)
 	r := &renderers{src: src, size: policy.Views[0].Size, skipBad: skipBad, samples: make([]schemas.Sample, workers)}
 	for range workers {
-		one, err := augment.NewRenderer(augment.DefaultEngine(), policy)
+		one, err := augment.NewRenderer(ImageEngine(src.Manifest()), policy)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}
