@@ -42,8 +42,9 @@ func (f *packFlags) add(c *cobra.Command) {
 // packSummary is the JSON of pack and unpack.
 type packSummary struct {
 	shardsSummary
-	Recoded  *packing.Report `json:"recoded,omitempty"`  // by a codec
-	Restored *int64          `json:"restored,omitempty"` // pictures
+	Shrunk   *packing.ShrinkReport `json:"shrunk,omitempty"`   // by --max-side
+	Recoded  *packing.Report       `json:"recoded,omitempty"`  // by a codec
+	Restored *int64                `json:"restored,omitempty"` // pictures
 }
 
 // write packs the data set and prints what it is then; tell fills in and prints the rest.
@@ -84,6 +85,7 @@ func newShardsPack() *cobra.Command {
 	var f packFlags
 	var name string
 	var o packing.Options
+	var shrink packing.Shrink
 	c := &cobra.Command{
 		Use:   "pack --data URI --out DIR",
 		Short: "write a data set as WebDataset tar shards",
@@ -93,22 +95,40 @@ bytes. PREFIX.manifest.json, written last, holds the class names and hashes.
 With --codec dct, JPEGs are stored as packs: their coefficients, coded for fast
 decoding, without loss. The pixels are the same, and unpack gives back the files,
 byte for byte; shards are about a fifth larger. What can't be packed stays a JPEG.
-Other programs, and resslt before packs, do not read them.`,
+Other programs, and resslt before packs, do not read them.
+
+--max-side makes large pictures smaller, which loses what it drops: they become
+JPEGs of --quality without metadata. Views differ from those of the originals.`,
 		Example: `  resslt shards pack --data fashion-mnist: --split test --out shards
   resslt shards pack --data folder:imagenet/train --codec dct --out packed`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if name == "" {
-				return f.write(c, "packing", func(io.Writer, *packSummary) {})
+			var codec *packing.Codec
+			if name != "" {
+				var err error
+				if codec, err = packing.NewCodec(name, o); err != nil {
+					return err
+				}
+				f.o.Recode = codec.Recoder
 			}
-			codec, err := packing.NewCodec(name, o)
-			if err != nil {
-				return err
+			shrinks := c.Flags().Changed("max-side")
+			if shrinks {
+				if err := shrink.Validate(); err != nil {
+					return err
+				}
+				f.o.Recode = shrink.Recoder(f.o.Recode)
 			}
-			f.o.Recode = codec.Recoder
 			return f.write(c, "packing", func(w io.Writer, s *packSummary) {
-				r := codec.Report()
-				s.Recoded = &r
-				printRecoded(w, &r)
+				if shrinks {
+					r := shrink.Report()
+					s.Shrunk = &r
+					fmt.Fprintf(w, "made %d pictures smaller: %s, then %s; %d were small enough, %d can't be decoded\n",
+						r.Shrunk, humanBytes(r.BytesBefore), humanBytes(r.BytesAfter), r.Kept, r.Undecodable)
+				}
+				if codec != nil {
+					r := codec.Report()
+					s.Recoded = &r
+					printRecoded(w, &r)
+				}
 			})
 		},
 	}
@@ -117,6 +137,8 @@ Other programs, and resslt before packs, do not read them.`,
 	p.BoolVar(&f.o.Shuffle, "shuffle", false, "mix the samples, so that every shard has some of every class (for order=blocked)")
 	p.Uint64Var(&f.o.Seed, "seed", 0, "of --shuffle")
 	p.StringVar(&name, "codec", "", "recode the pictures: "+strings.Join(packing.Codecs(), ", ")+" (default: leave them as they are)")
+	p.IntVar(&shrink.MaxSide, "max-side", 0, "make pictures smaller whose longer side is over `N` pixels; loses quality (default: none)")
+	p.IntVar(&shrink.Quality, "quality", 92, "of the JPEGs that --max-side makes, 1 to 100")
 	p.IntVar(&o.CheckEvery, "check-every", 10, "with a codec, compare all pixels of every `N`th picture; every file is compared in any case")
 	return c
 }
