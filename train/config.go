@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/objective"
@@ -156,7 +157,7 @@ func (c Config) Validate() error {
 		return bad("width", c.Width, fmt.Sprintf("give 1 to %d", backbone.MaxWidth))
 	}
 	if !slices.Contains(backbone.Names(), c.Backbone) {
-		return bad("backbone", c.Backbone, "use one of "+strings.Join(backbone.Names(), ", "))
+		return bad("backbone", c.Backbone, bounded.Suggest(c.Backbone, backbone.Names())+"use one of "+strings.Join(backbone.Names(), ", "))
 	}
 	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
 		return bad("stochastic depth", c.StochasticDepth, "give 0 ≤ stochastic depth < 1")

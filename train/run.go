@@ -37,6 +37,8 @@ type Options struct {
 	// from the loop's goroutine: the run waits for as long as it takes. An error ends the
 	// run, with a checkpoint.
 	Snapshot func(EncoderSnapshot) error
+	// Provenance is noted in checkpoints and the summary.
+	Provenance Provenance
 	// Group is the processes that train together; nil is this process alone. Stream then
 	// gives this rank's rows of every batch, and Resume is the same checkpoint on every
 	// rank, read from one folder. Rank 0 alone writes to Out and calls Saving and Snapshot.

@@ -78,6 +78,8 @@ type Summary struct {
 	SamplesUndecodable int64      `json:"samples_undecodable"`
 	Replaced           []Replaced `json:"replaced,omitempty"`
 
+	Provenance
+
 	// Evaluated are the splits that the probes read.
 	Evaluated []EvaluatedSplit `json:"evaluated,omitempty"`
 }
@@ -122,7 +124,8 @@ func (l *loop) summary() (Summary, error) {
 		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Samples,
 		Epochs: spec.Epochs, Steps: spec.Steps(), BatchSize: spec.BatchSize, KNNK: r.KNNK[0],
 		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
-		Engine: spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
+		Provenance: l.Provenance,
+		Engine:     spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: r.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.pace.total.rate(spec.BatchSize), DataWaitFraction: l.pace.total.waitFraction(),
 		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps),

@@ -24,7 +24,7 @@ type keptFeatures struct {
 	meta map[string]string
 }
 
-func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
+func (e *evaluation) keptFeatures(m *ingest.Manifest, hold pipeline.HoldOut) keptFeatures {
 	if e.cache == "" {
 		return keptFeatures{}
 	}
@@ -34,6 +34,9 @@ func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
 	}
 	if e.enc.view.Filter != augment.Bilinear { // which earlier builds took always
 		of["filter"] = e.enc.view.Filter
+	}
+	if hold.Every > 0 {
+		of["hold_out"], of["held"] = hold.Every, hold.Held
 	}
 	on, _ := json.Marshal(of) // strings and numbers: cannot fail
 	sum := sha256.Sum256(on)
