@@ -115,8 +115,13 @@ cases["scans_deep"] = scripted(
     + "".join(f"1: 1-63, {a}, {a - 1}; 2: 1-63, {a}, {a - 1};" for a in (3, 2, 1))
 )
 # As mozjpeg does: luma first, its AC coefficients in two bands.
-cases["scans_luma_first"] = scripted("0: 0-0, 0, 0; 1: 0-0, 0, 0; 2: 0-0, 0, 0; 0: 1-8, 0, 2; 1: 1-8, 0, 0; 2: 1-8, 0, 0; 0: 9-63, 0, 2; 0: 1-63, 2, 1; 0: 1-63, 1, 0; 1: 9-63, 0, 0; 2: 9-63, 0, 0;")
-cases["scans_noise_refined"] = scripted("0: 0-0, 0, 0; 0: 1-63, 0, 3; 0: 1-63, 3, 2; 0: 1-63, 2, 1; 0: 1-63, 1, 0;", jpeg(noise.convert("L"), quality=95))
+cases["scans_luma_first"] = scripted(
+    "0: 0-0, 0, 0; 1: 0-0, 0, 0; 2: 0-0, 0, 0; 0: 1-8, 0, 2; 1: 1-8, 0, 0; 2: 1-8, 0, 0; 0: 9-63, 0, 2;"
+    "0: 1-63, 2, 1; 0: 1-63, 1, 0; 1: 9-63, 0, 0; 2: 9-63, 0, 0;"
+)
+cases["scans_noise_refined"] = scripted(
+    "0: 0-0, 0, 0; 0: 1-63, 0, 3; 0: 1-63, 3, 2; 0: 1-63, 2, 1; 0: 1-63, 1, 0;", jpeg(noise.convert("L"), quality=95)
+)
 # The lowest bits are never sent.
 cases["scans_unfinished"] = scripted("0,1,2: 0-0, 0, 1; 0: 1-63, 0, 2; 0: 1-63, 2, 1;")
 
