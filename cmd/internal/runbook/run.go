@@ -156,7 +156,7 @@ func locked(path string) bool {
 	if !ok {
 		return false
 	}
-	f, err := os.Open("/proc/locks")
+	f, err := os.Open("/proc/locks") //nolint:forbidigo // the kernel's list, read to a bound
 	if err != nil {
 		return false
 	}
@@ -165,7 +165,7 @@ func locked(path string) bool {
 	return err == nil && strings.Contains(string(raw), fmt.Sprintf(":%d 0 EOF", st.Ino))
 }
 
-// NotesFile, in a run's folder, holds what people have noted of a run.
+// NotesFile holds, in a run's folder, what people have noted of a run.
 const NotesFile = "notes.json"
 
 // maxNotes bounds it, bytes.

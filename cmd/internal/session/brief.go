@@ -50,7 +50,7 @@ func (p *Plan) needs(work Work) string {
 	disk := work.Images*int64(len(p.Spec.Views))*logBytes/2 + work.Recorded
 	took := "how long shows after the first steps"
 	if rate, by := p.rateBefore(); rate > 0 {
-		took = fmt.Sprintf("about %s by the %.0f images/s of %s", (time.Duration(float64(work.Images) / rate * float64(time.Second))).Round(time.Second), rate, by)
+		took = fmt.Sprintf("about %s by the %.0f images/s of %s", time.Duration(float64(work.Images)/rate*float64(time.Second)).Round(time.Second), rate, by)
 	}
 	return fmt.Sprintf("%s; memory for batches up to %s; disk %s and %d checkpoints", took, megabytes(ahead), megabytes(disk), p.Recipe.KeepCheckpoints)
 }
