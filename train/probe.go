@@ -87,8 +87,10 @@ func features(ctx context.Context, cfg Config, b backbone.Backbone, open ImageSo
 	if err != nil {
 		return nil, err
 	}
-	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device, ChannelsLast: cfg.ChannelsLast,
-		Progress: func(done int) { observe(int64(done), images.Len()) }})
+	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{
+		Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device, ChannelsLast: cfg.ChannelsLast,
+		Progress: func(done int) { observe(int64(done), images.Len()) },
+	})
 	return set, errors.Join(err, images.Close())
 }
 

@@ -51,7 +51,11 @@ their command, host and time: in summary.json, in every checkpoint and on the ru
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for _, row := range [][2]string{
-				{"version", v.Number}, {"commit", commit}, {"date", v.Date}, {"go", v.Go + " " + v.Platform}, {"libtorch", libtorch},
+				{"version", v.Number},
+				{"commit", commit},
+				{"date", v.Date},
+				{"go", v.Go + " " + v.Platform},
+				{"libtorch", libtorch},
 				{"engine", v.Engine},
 			} {
 				fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
