@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop bench-loaders bench-augment
+.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -224,6 +224,9 @@ N ?= 300
 crowd: setup build ## as many real workers on one broker as this machine has memory for, and one trainer: connect time, memory, equal weights: make crowd N=300
 	deploy/crowd.sh $(N)
 
+growth: ## how many chunks a second 1 to 64 cores make through one broker, simulated (five minutes): make growth [RATE=750]
+	GO=$(GO) bench/growth.sh $(or $(RATE),750)
+
 farmsim: ## a thousand workers and a hundred runs on this machine, without images (docs/scale.md): make farmsim FARMSIM='--workers 300 --server nats-server'
 	$(GO) run ./cmd/farmsim $(FARMSIM)
 
@@ -248,6 +251,12 @@ docs-test: setup-test build ## every command and Python block of README, docs an
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
 	RESSLT_DOCS=all RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) \
 		$(GO) test -count=1 -v -timeout 60m -run 'Documents|Examples|LoadPy' ./cmd/resslt
+
+WITNESS := lightly==1.6.0 solo-learn==1.0.2
+
+witness: setup-peers ## the objectives' references beside lightly's and solo-learn's own losses and gradients
+	@deploy/venv.sh beside $(BIN)/witness $(WITNESS)
+	$(abspath $(BIN))/witness/bin/python -B train/testdata/parity/witness.py
 
 SUITE   ?= trixie
 KIND    ?= cpu

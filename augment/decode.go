@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 
+	"resslt/augment/packed"
 	"resslt/augment/raster"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -27,6 +28,9 @@ type decoder struct {
 	format  format
 
 	picture raster.Picture // of formatRaster
+
+	restorer packed.Restorer
+	restored []byte // the JPEG of a packed sample; nil of others
 }
 
 // format is that of the first bytes; the name is ignored.
@@ -51,7 +55,7 @@ func sniff(b []byte) (f format, other string) {
 		return formatPNG, ""
 	case has("RIFF") && len(b) >= 12 && string(b[8:12]) == "WEBP":
 		return formatWebP, ""
-	case has(packedMagic):
+	case packed.Is(b):
 		return formatPacked, ""
 	case has("GIF8"):
 		return formatUnknown, "GIF"
@@ -94,7 +98,7 @@ func (d *decoder) Open(s *schemas.Sample) (w, h int, err error) {
 	switch n := len(s.Data); {
 	case n == 0:
 		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrCorrupt, "the file is empty"))
-	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded && !isPacked(s.Data):
+	case n > d.limits.MaxBytes && s.Encoding == schemas.Encoded && !packed.Is(s.Data):
 		return 0, 0, d.fail(hintCap, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d bytes, over %d", n, d.limits.MaxBytes)))
 	}
 	switch s.Encoding {
@@ -140,7 +144,7 @@ func (d *decoder) checkSize(w, h int) error {
 // config reads the header of an encoded sample.
 func (d *decoder) config() (w, h int, err error) {
 	var other string
-	d.picture = nil
+	d.picture, d.restored = nil, nil
 	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
 		if d.formats != FirstFormats {
 			return d.openRaster()
@@ -155,9 +159,7 @@ func (d *decoder) config() (w, h int, err error) {
 		return d.openPacked()
 	}
 	if d.format == formatJPEG {
-		if n := bytes.Count(d.sample.Data, []byte("\xff\xda")); n > maxScans {
-			return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
-		}
+		return d.configJPEG()
 	}
 	if d.format == formatWebP && d.formats != FirstFormats && animatedWebP(d.sample.Data) {
 		return 0, 0, d.fail(hintConvert, errs.Because(errs.ErrUnsupported, "it is an animated WebP"))
@@ -166,8 +168,6 @@ func (d *decoder) config() (w, h int, err error) {
 	err = d.guard(func() error {
 		var err error
 		switch d.format {
-		case formatJPEG:
-			cfg, err = jpeg.DecodeConfig(d.open())
 		case formatPNG:
 			cfg, err = png.DecodeConfig(d.open())
 		case formatWebP:
@@ -178,9 +178,31 @@ func (d *decoder) config() (w, h int, err error) {
 	return cfg.Width, cfg.Height, err
 }
 
-// open rewinds the reader to the sample's first byte.
+// configJPEG reads the header of a JPEG.
+func (d *decoder) configJPEG() (w, h int, err error) {
+	if n := bytes.Count(d.data(), []byte("\xff\xda")); n > maxScans {
+		return 0, 0, d.fail(hintRemove, errs.Because(errs.ErrTooLarge, fmt.Sprintf("%d JPEG scans, over %d", n, maxScans)))
+	}
+	var cfg image.Config
+	err = d.guard(func() error {
+		var err error
+		cfg, err = jpeg.DecodeConfig(d.open())
+		return err
+	})
+	return cfg.Width, cfg.Height, err
+}
+
+// data are the bytes that are decoded.
+func (d *decoder) data() []byte {
+	if d.restored != nil {
+		return d.restored
+	}
+	return d.sample.Data
+}
+
+// open rewinds the reader to the first byte.
 func (d *decoder) open() io.Reader {
-	d.reader.Reset(d.sample.Data)
+	d.reader.Reset(d.data())
 	return &d.reader
 }
 
@@ -258,7 +280,7 @@ func (d *decoder) Decode(box Box) error {
 // Decode decodes a whole sample into dst, reusing its memory, in pure Go. The error names
 // the sample; it is a schemas.BadSample where the bytes are at fault.
 func Decode(s *schemas.Sample, l Limits, dst *Image) error {
-	d := decoder{limits: l, image: *dst}
+	d := decoder{limits: l, formats: PackedFormats, image: *dst}
 	w, h, err := d.Open(s)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"resslt/augment/packed"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -46,7 +47,7 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 // OpenPacked is OpenJPEG for packed JPEGs. The error says nothing of the sample, but of the
 // engine, where its version does not decode them.
 func (d *Decoder) OpenPacked(s *schemas.Sample) (bool, error) {
-	if s.Encoding != schemas.Encoded || !isPacked(s.Data) {
+	if s.Encoding != schemas.Encoded || !packed.Is(s.Data) {
 		return false, nil
 	}
 	d.d.sample = s

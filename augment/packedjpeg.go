@@ -2,21 +2,16 @@ package augment
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
+	"resslt/augment/packed"
 	"resslt/schemas/errs"
 )
-
-// packedMagic begins a packed JPEG (package packed).
-const packedMagic = "\x89RDCT\r\n\x1a"
 
 // PackedMargin is by how much a pack may be larger than twice its JPEG. What would be larger
 // stays a JPEG.
 const PackedMargin = 1024
-
-func isPacked(b []byte) bool {
-	return len(b) >= len(packedMagic) && string(b[:len(packedMagic)]) == packedMagic
-}
 
 // checkPacked checks that the engine decodes packed JPEGs, and the limit of bytes, which
 // is that of the JPEG: whether a sample is packed must not decide whether it is refused.
@@ -37,10 +32,20 @@ func (d *decoder) checkPacked() error {
 	return nil
 }
 
-// openPacked opens a packed JPEG.
+// openPacked restores a packed JPEG, and opens it as one: the pure-Go engines have the pixels
+// of their own JPEG decoder, packed or not.
 func (d *decoder) openPacked() (w, h int, err error) {
 	if err := d.checkPacked(); err != nil {
 		return 0, 0, err
 	}
-	return 0, 0, d.fault("use the engine turbo", errs.Because(errs.ErrUnsupported, "a packed JPEG"))
+	l := d.limits
+	jpeg, err := d.restorer.Restore(d.sample.Data, packed.Limits{MaxPixels: l.MaxPixels, MaxBytes: l.MaxBytes, MaxSide: l.MaxSide})
+	switch {
+	case errors.Is(err, errs.ErrTooLarge):
+		return 0, 0, d.fail(hintCap, err)
+	case err != nil:
+		return 0, 0, d.fail(hintRemove, err)
+	}
+	d.restored, d.format = jpeg, formatJPEG
+	return d.configJPEG()
 }

@@ -48,13 +48,13 @@ if [ ! -d "$work/photos" ]; then
   done
   mv "$work/photos.part" "$work/photos"
 fi
-"$python" -W ignore bench/loaders/pack.py "$work/photos" "$work/packed" >/dev/null 2>&1
-
 export RESSLT_PROGRAM=${RESSLT:-$PWD/bin/resslt} PYTHONPATH=${RESSLT_PYTHON:-$PWD/python/src} PYTHONWARNINGS=ignore
+"$python" -W ignore bench/loaders/pack.py "$work/photos" "$work/packed" >"$work/packing" 2>&1 || { tail -3 "$work/packing" >&2; exit 1; }
+
 if [ $# -gt 0 ]; then
   peers=("$@")
 else
-  peers=(resslt torch+albumentations torch+pil torch+v2 dali spdl litdata streaming webdataset grain)
+  peers=(resslt resslt-packed torch+albumentations torch+pil torch+v2 dali spdl litdata streaming webdataset grain)
   "$python" -c 'import ffcv' 2>/dev/null && peers+=(ffcv)
 fi
 for ((r = 1; r <= rounds; r++)); do

@@ -60,7 +60,7 @@ digest() {
 import glob, hashlib, json, os, sys
 name, out = sys.argv[1:]
 s = json.load(open(f"{out}/summary.json"))
-for key in ("final_loss student_sha256 teacher_sha256 queue_sha256 run_digest steps knn_top1 knn_top1_untrained linear_top1 "
+for key in ("final_loss student_sha256 teacher_sha256 queue_sha256 objective_sha256 run_digest steps knn_top1 knn_top1_untrained linear_top1 "
             "embedding_std relation infonce chunks_published samples_replaced").split():
     print(name, key, s.get(key))
 for path in sorted(glob.glob(f"{out}/encoder.safetensors") + glob.glob(f"{out}/recipe.yaml") + glob.glob(f"{out}/record/log-*")):

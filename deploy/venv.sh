@@ -6,6 +6,7 @@
 #   deploy/venv.sh libtorch 2.15 DIR   # its libtorch for CPUs alone (0.7 GB, 0.5 to fetch)
 #   deploy/venv.sh home DIR            # the folder of its libtorch, for TORCH_HOME
 #   deploy/venv.sh tools DIR PIN...    # programs of PyPI, each NAME==VERSION
+#   deploy/venv.sh beside DIR PIN...   # packages alone, beside Debian's Python packages (its torch)
 #
 # The system's Python stays as it is. A finished DIR is left alone; one that was interrupted,
 # or has another version, is created again.
@@ -15,7 +16,7 @@ die() {
   echo "venv.sh: $*" >&2
   exit 1
 }
-usage="usage: venv.sh torch|libtorch VERSION DIR | venv.sh home DIR | venv.sh tools DIR PIN..."
+usage="usage: venv.sh torch|libtorch VERSION DIR | venv.sh home DIR | venv.sh tools|beside DIR PIN..."
 
 # Each release with the torchvision released with it.
 pins() {
@@ -59,7 +60,7 @@ torch | libtorch)
   dir=${3:?$usage}
   all=$(pins "$version")
   ;;
-tools)
+tools | beside)
   dir=${2:?$usage}
   : "${3:?$usage}"
   ;;
@@ -68,15 +69,18 @@ esac
 case $kind in
 torch) wanted="numpy==2.4.6 $all $(cuda_headers "$version")" ;;
 libtorch) wanted="${all%% *} for CPUs" ;;
-tools) wanted="${*:3}" ;;
+tools | beside) wanted="${*:3}" ;;
 esac
 [ "$(cat "$dir/.ready" 2>/dev/null)" != "$wanted" ] || exit 0
-python3 -c 'import ensurepip, venv' 2>/dev/null || die "python3 has no venv (fix: apt-get install python3-venv)"
+python=python3 own=()
+[ "$kind" != beside ] || python=/usr/bin/python3 own=(--system-site-packages)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || die "$python has no venv (fix: apt-get install python3-venv)"
 rm -rf "$dir"
-python3 -m venv "$dir"
+"$python" -m venv "${own[@]}" "$dir"
 pip() { "$dir/bin/pip" install --quiet --disable-pip-version-check "$@"; }
 if [ "$kind" != libtorch ]; then
   read -ra packages <<<"$wanted" # and no globs: brackets and stars are pip's to read
+  [ "$kind" != beside ] || packages+=(--no-deps)
   pip "${packages[@]}"
 else
   pip --no-deps "${all%% *}"

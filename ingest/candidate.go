@@ -105,5 +105,8 @@ func splitKey(name string) (key, ext string) {
 	return name[:len(dir)+len(stem)], strings.ToLower(ext)
 }
 
-// isImageExt reports whether a member with that last extension is an image.
-func isImageExt(ext string) bool { return slices.Contains(imageExtensions, "."+ext) }
+// isImageExt reports whether a tar's member with that last extension is an image. Packed
+// JPEGs are in no folder: those who made one want tars.
+func isImageExt(ext string) bool {
+	return slices.Contains(imageExtensions, "."+ext) || "."+ext == packedExt
+}

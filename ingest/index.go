@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 
@@ -244,7 +245,9 @@ const (
 	// Format 1 knew fewer samples and surveyed nothing: a cache in it is built again,
 	// but what was published next to shards describes them still.
 	firstMagic = "resslt index 1\r\n"
-	cacheHint  = "name a folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
+	// Format 3 is format 2 with packed JPEGs: builds that read none must not believe it.
+	packedMagic = "resslt index 3\r\n"
+	cacheHint   = "name a folder that this user can write to by RESSLT_CACHE_DIR or --cache-dir"
 )
 
 // openCache is the cache file of a place, whose name is made absolute.
@@ -296,7 +299,11 @@ func (c *cache) write(path string, x *index) error {
 		}
 		h := sha256.New()
 		both := io.MultiWriter(w, h)
-		length := binary.LittleEndian.AppendUint64([]byte(cacheMagic), uint64(len(header)))
+		magic := cacheMagic
+		if x.packed() {
+			magic = packedMagic
+		}
+		length := binary.LittleEndian.AppendUint64([]byte(magic), uint64(len(header)))
 		parts := []any{length, header, x.names, x.nameEnd, x.sizes, x.labels, x.offsets}
 		if x.Folder {
 			parts = append(parts[:len(parts)-1], x.mtimes, x.sums)
@@ -343,7 +350,7 @@ func (c *cache) load() *index {
 			continue // missing or unreadable: store will report why it can't be written
 		}
 		x, err := parseIndex(b)
-		if err == nil && x.Key == c.key && bytes.HasPrefix(b, []byte(cacheMagic)) && len(x.Passed) == len(x.Shards) {
+		if err == nil && x.Key == c.key && !bytes.HasPrefix(b, []byte(firstMagic)) && len(x.Passed) == len(x.Shards) {
 			return x
 		}
 	}
@@ -355,7 +362,7 @@ func (c *cache) load() *index {
 func parseIndex(b []byte) (*index, error) {
 	corrupt := func(why string) (*index, error) { return nil, errs.Because(errs.ErrCorrupt, why) }
 	fixed := len(cacheMagic) + 8
-	if len(b) < fixed+sha256.Size || !bytes.HasPrefix(b, []byte(cacheMagic)) && !bytes.HasPrefix(b, []byte(firstMagic)) {
+	if len(b) < fixed+sha256.Size || !slices.Contains([]string{firstMagic, cacheMagic, packedMagic}, string(b[:len(cacheMagic)])) {
 		return corrupt("not an index")
 	}
 	body := b[:len(b)-sha256.Size]

@@ -46,6 +46,9 @@ func (s *mixSource) join(place, split string, parts []mixPart) error {
 	for c := range s.sets {
 		set := &s.sets[c]
 		from := set.Manifest()
+		if Packed(from.Format) && !Packed(m.Format) {
+			m.Format += packedEnd
+		}
 		set.first = m.Samples
 		m.Samples += from.Samples
 		for _, shard := range from.Shards {

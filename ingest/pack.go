@@ -2,12 +2,9 @@ package ingest
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"image"
-	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -33,6 +30,12 @@ type PackOptions struct {
 	Shuffle bool
 	Seed    uint64
 
+	// Recode, if any, makes a Recoder of the files, which Workers goroutines at once do,
+	// each with its own. ShardBytes then counts the files as they were, so that shards hold
+	// the same samples, under the same ids, as those of a Pack without it.
+	Recode  func() (Recoder, error)
+	Workers int // default 1
+
 	Progress func(done, total int64) // samples; default none
 }
 
@@ -53,6 +56,8 @@ func (o PackOptions) Validate() error {
 		return bad("Prefix", fmt.Sprintf("is %q", o.Prefix), "use letters, digits, '-', '_' and '+'")
 	case o.ShardBytes < 0:
 		return bad("ShardBytes", fmt.Sprintf("is %d", o.ShardBytes), "give 1 or more, or 0 for the default")
+	case o.Workers < 0:
+		return bad("Workers", fmt.Sprintf("is %d", o.Workers), "give 1 or more, or 0 for the default")
 	}
 	return nil
 }
@@ -64,6 +69,7 @@ func (o PackOptions) applyDefaults(split string) PackOptions {
 	if o.ShardBytes == 0 {
 		o.ShardBytes = defaultShardBytes
 	}
+	o.Workers = max(o.Workers, 1)
 	return o
 }
 
@@ -73,7 +79,7 @@ const packHint = "name a folder that this user can write to, with room for the s
 // that of "wds:" opened on Dir. Samples keep their labels, and their ids unless they are
 // shuffled.
 //
-// Files are packed unchanged, raw pixels as PNG. The same source gives the same bytes:
+// Files are packed unchanged but for Recode, raw pixels as PNG. The same source gives the same bytes:
 // members have no times or owners (but PNG's compression may change with the Go
 // release). Each shard appears atomically, the sidecar last; after an error no shard of
 // this call is left.
@@ -103,25 +109,31 @@ func Pack(ctx context.Context, src Source, opt PackOptions) (m *Manifest, err er
 	if err := clearPack(src, opt); err != nil {
 		return nil, err
 	}
-	p := &packer{src: src, n: src.Len(), progress: opt.Progress, most: opt.ShardBytes}
-	if opt.Shuffle {
-		p.order = NewOrder(opt.Seed, p.n)
-	}
-	m = &Manifest{Format: "wds", Split: from.Split, Classes: from.Classes}
-	for i := 0; p.next < p.n; i++ {
-		name := fmt.Sprintf("%s-%06d.tar", opt.Prefix, i)
-		path := filepath.Join(opt.Dir, name)
-		var s Shard
-		if err := writeFile(op, path, packHint, func(w io.Writer) (err error) {
-			s, err = p.shard(ctx, w, path)
-			return err
-		}); err != nil {
-			return nil, err
+	m = &Manifest{Format: wdsFormat, Split: from.Split, Classes: from.Classes}
+	err = prepareAll(ctx, src, opt, func(next nextFile) error {
+		p := &packer{n: src.Len(), read: next, progress: opt.Progress, most: opt.ShardBytes}
+		for i := 0; p.next < p.n; i++ {
+			name := fmt.Sprintf("%s-%06d.tar", opt.Prefix, i)
+			path := filepath.Join(opt.Dir, name)
+			var s Shard
+			if err := writeFile(op, path, packHint, func(w io.Writer) (err error) {
+				s, err = p.shard(w, path)
+				return err
+			}); err != nil {
+				return err
+			}
+			written = append(written, path)
+			s.Name = name
+			m.Shards = append(m.Shards, s)
+			m.Samples += s.Samples
 		}
-		written = append(written, path)
-		s.Name = name
-		m.Shards = append(m.Shards, s)
-		m.Samples += s.Samples
+		if p.packed {
+			m.Format = packedFormat
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return m, writeManifest(op, filepath.Join(opt.Dir, opt.Prefix+manifestEnd), packHint, m)
 }
@@ -164,40 +176,42 @@ func clearPack(src Source, opt PackOptions) error {
 
 // packer writes samples to one shard after another.
 type packer struct {
-	src      Source
 	n        int64
-	next     int64  // first sample that is in no shard yet
-	most     int64  // bytes a shard
-	order    *Order // nil: the source's
+	next     int64 // first sample that is in no shard yet
+	most     int64 // bytes a shard
+	read     nextFile
 	progress func(done, total int64)
 
-	sample schemas.Sample // sample next, if loaded
-	loaded bool
-	data   []byte // the bytes of its file
-	ext    string
-	image  bytes.Buffer // memory of data where pixels are encoded
-	png    png.Encoder
+	file   *packFile // of sample next, if it is read already: the last shard had no room for it
+	packed bool      // a file was one
 }
 
 // shard writes one tar to w.
-func (p *packer) shard(ctx context.Context, w io.Writer, path string) (Shard, error) {
+func (p *packer) shard(w io.Writer, path string) (Shard, error) {
 	h := sha256.New()
 	count := &byteCounter{}
 	tw := tar.NewWriter(io.MultiWriter(w, h, count))
 	var s Shard
+	full := int64(0) // bytes of the shard, with the files as they were
 	for ; p.next < p.n; p.next++ {
-		if err := p.load(ctx); err != nil {
-			return s, err
+		if p.file == nil {
+			var err error
+			if p.file, err = p.read(); err != nil {
+				return s, err
+			}
 		}
+		f := p.file
 		label := ""
-		if p.sample.Label != schemas.NoLabel {
-			label = strconv.Itoa(int(p.sample.Label))
+		if f.label != schemas.NoLabel {
+			label = strconv.Itoa(int(f.label))
 		}
-		if s.Samples > 0 && padded(count.n)+p.cost(label)+2*tarBlock > p.most {
+		cost := f.cost(label)
+		if s.Samples > 0 && full+cost+2*tarBlock > p.most {
 			break
 		}
+		full += cost
 		key := fmt.Sprintf("%09d", p.next)
-		if err := member(tw, key+p.ext, p.data); err != nil {
+		if err := member(tw, key+f.ext, f.data); err != nil {
 			return s, fileError("pack", path, packHint, err)
 		}
 		if label != "" {
@@ -206,7 +220,7 @@ func (p *packer) shard(ctx context.Context, w io.Writer, path string) (Shard, er
 			}
 		}
 		s.Samples++
-		p.loaded = false
+		p.file, p.packed = nil, p.packed || f.ext == packedExt
 		if p.progress != nil {
 			p.progress(p.next+1, p.n)
 		}
@@ -219,9 +233,9 @@ func (p *packer) shard(ctx context.Context, w io.Writer, path string) (Shard, er
 	return s, nil
 }
 
-// cost is the size of the loaded sample in a tar.
-func (p *packer) cost(label string) int64 {
-	c := tarBlock + padded(int64(len(p.data)))
+// cost is the size of the sample in a tar of the files as they were.
+func (f *packFile) cost(label string) int64 {
+	c := tarBlock + padded(f.size)
 	if label != "" {
 		c += tarBlock + padded(int64(len(label)))
 	}
@@ -239,72 +253,6 @@ func member(tw *tar.Writer, name string, data []byte) error {
 	_, err := tw.Write(data)
 	return err
 }
-
-// load reads sample next, unless it is loaded already because the last shard had no
-// room for it.
-func (p *packer) load(ctx context.Context) error {
-	if p.loaded {
-		return nil
-	}
-	s, id := &p.sample, p.next
-	if p.order != nil {
-		id = p.order.At(0, id)
-	}
-	if err := p.src.Read(ctx, id, s); err != nil {
-		return err
-	}
-	p.loaded = true
-	if s.Encoding == schemas.Encoded {
-		p.data = s.Data
-		if p.ext = extensionOf(s.Data); p.ext == "" {
-			// No known image format. It stays a sample, as it was in the source.
-			if p.ext = filepath.Ext(s.Key); !isImageName(s.Key) {
-				return errs.New("pack", s.Key, "remove it from the data set",
-					errs.Because(errs.ErrUnsupported, "neither JPEG, PNG nor WebP"))
-			}
-		}
-		return nil
-	}
-	var img image.Image
-	if s.Encoding == schemas.RawGray {
-		img = &image.Gray{Pix: s.Data, Stride: s.Width, Rect: image.Rect(0, 0, s.Width, s.Height)}
-	} else {
-		rgba := image.NewNRGBA(image.Rect(0, 0, s.Width, s.Height))
-		for i := range s.Width * s.Height {
-			copy(rgba.Pix[4*i:], s.Data[3*i:3*i+3])
-			rgba.Pix[4*i+3] = 255 // opaque: PNG then stores three channels
-		}
-		img = rgba
-	}
-	p.image.Reset()
-	if p.png.BufferPool == nil {
-		p.png.BufferPool = &pngBuffer{}
-	}
-	if err := p.png.Encode(&p.image, img); err != nil {
-		return errs.New("pack", s.Key, "", errs.BecauseErr(errs.ErrUnsupported, err))
-	}
-	p.data, p.ext = p.image.Bytes(), ".png"
-	return nil
-}
-
-// extensionOf is the extension of an image, by its first bytes; "" if unknown.
-func extensionOf(b []byte) string {
-	switch {
-	case bytes.HasPrefix(b, []byte{0xff, 0xd8, 0xff}):
-		return ".jpg"
-	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
-		return ".png"
-	case len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP":
-		return ".webp"
-	}
-	return ""
-}
-
-// pngBuffer keeps the encoder's memory from one sample to the next.
-type pngBuffer struct{ b *png.EncoderBuffer }
-
-func (p *pngBuffer) Get() *png.EncoderBuffer  { return p.b }
-func (p *pngBuffer) Put(b *png.EncoderBuffer) { p.b = b }
 
 type byteCounter struct{ n int64 }
 

@@ -84,7 +84,7 @@ func (s *shardSet) indexShards(ctx context.Context, old *index, opt Options) (x 
 		name = escapeName(name)
 		res[i].shard.Name = name
 		all += stamps[i].Size
-		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) && !old.hasEmpty(k) {
+		if k, ok := known[name]; ok && old.trusts(stamps[i], old.Stamps[k]) && !old.hasEmpty(k) && !old.missedPacked(k) {
 			c := old.ofShard(k)
 			if err := c.appendRange(&old.columns, old.First[k], old.First[k+1]); err != nil {
 				return nil, false, errs.New(op, p, "", err)

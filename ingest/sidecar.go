@@ -65,7 +65,7 @@ func readManifest(ctx context.Context, st *store.Store, place string) (*Manifest
 	if err := bounded.JSON(raw, m); err != nil {
 		return nil, errs.New(op, place, hint, errs.BecauseErr(errs.ErrCorrupt, err))
 	}
-	if m.Format != "wds" || !slices.Contains(allSplits, m.Split) {
+	if m.Format != wdsFormat && m.Format != packedFormat || !slices.Contains(allSplits, m.Split) {
 		return nil, errs.New(op, place, hint, errs.Because(errs.ErrCorrupt, fmt.Sprintf("format %q, split %q", m.Format, m.Split)))
 	}
 	return m, nil

@@ -13,6 +13,7 @@ import (
 
 	"resslt/ingest/store"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -187,11 +188,15 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 		}
 		forms = append(forms, f.Form)
 	}
-	why := fmt.Sprintf("unknown scheme %q", scheme)
+	var names []string
+	for _, f := range formats {
+		names = append(names, f.Name)
+	}
+	why, near := fmt.Sprintf("unknown scheme %q", scheme), bounded.Suggest(scheme, names)
 	if !ok {
 		why = "no scheme before a colon"
 	}
-	return nil, errs.New("open data", uri, "give one of "+strings.Join(forms, ", "), errs.Because(errs.ErrUsage, why))
+	return nil, errs.New("open data", uri, near+"give one of "+strings.Join(forms, ", "), errs.Because(errs.ErrUsage, why))
 }
 
 // checkID is the check that begins every Read.

@@ -11,6 +11,7 @@ import (
 	"resslt/ingest/store"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // wdsSource serves images from WebDataset tars, in any order: the index knows where
@@ -53,7 +54,7 @@ func openWDS(ctx context.Context, arg string, opt Options) (Source, error) {
 	if fields.label != "" && fields.label != noLabels && slices.Max(x.labels) == schemas.NoLabel {
 		return nil, errs.New(op, arg, "name the field of the labels", errs.Because(errs.ErrNotFound, "no sample has a label in "+fields.label))
 	}
-	m := &Manifest{Format: "wds", Split: split, Samples: x.Samples, Shards: x.Shards}
+	m := &Manifest{Format: x.format(), Split: split, Samples: x.Samples, Shards: x.Shards}
 	if m.Reading, err = x.oneReading(op); err != nil {
 		return nil, err
 	}
@@ -210,8 +211,12 @@ func (s *wdsSource) Read(ctx context.Context, id int64, dst *schemas.Sample) err
 	if err := checkID(ctx, s.manifest, s.closed.Load(), id); err != nil {
 		return err
 	}
-	if size := int64(s.x.sizes[id]); size > s.max {
-		return tooLarge(s.x.key(id), size, s.max)
+	most := s.max
+	if isPackedName(s.x.name(id)) {
+		most = sniff.MostPacked(most)
+	}
+	if size := int64(s.x.sizes[id]); size > most {
+		return tooLarge(s.x.key(id), size, most)
 	}
 	i := s.x.shardOf(id)
 	f, done, err := s.shard(ctx, i)

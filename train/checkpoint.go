@@ -43,6 +43,7 @@ type Checkpoint struct {
 	Figures                    // of that step
 	Weights   string           `json:"weights"` // file name of the tensors
 	SHA256    string           `json:"sha256"`  // of that file
+	Provenance
 
 	path string // of the tensors
 }

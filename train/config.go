@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/objective"
@@ -33,6 +34,7 @@ type Config struct {
 	Options   objective.Options // of the objective: temperatures, sizes of the heads
 	Crops     int               // ReSSL's student views; 0 means all of the batch's
 	QueueSize int               // K
+	Frozen    Frozen            // the teacher of an objective that takes a trained one
 
 	Optimizer optim.Options
 
@@ -64,6 +66,12 @@ type Config struct {
 	Double       bool // float64 throughout, to check numerics against
 }
 
+// options are the objective's, with the sizes that it shares with the learner.
+func (c Config) options() objective.Options {
+	c.Options.K = c.QueueSize
+	return c.Options
+}
+
 // dtype is that of weights, embeddings and queue.
 func (c Config) dtype() torch.DType {
 	if c.Double {
@@ -91,11 +99,8 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
 		ImageSize: r.ImageSize, Pool: r.Pool, LayerScale: r.LayerScale,
 		Objective: r.Objective, Crops: r.Crops, QueueSize: r.K,
-		Options: objective.Options{
-			TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
-			ProjHidden: r.ProjectorHidden, PredHidden: r.PredictorHidden, Dim: r.EmbeddingDim,
-			NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
-		},
+		Options:    r.ObjectiveOptions(),
+		Frozen:     Frozen{File: r.Teacher, Backbone: r.TeacherBackbone, Width: r.TeacherWidth, Stem: r.TeacherStem},
 		Accumulate: r.Accumulate, Groups: r.BNGroups, LocalNorm: !r.SyncBN, Recompute: r.ActivationCheckpointing,
 		Graph: r.CUDAGraph == "true" || r.CUDAGraph == "auto" && dev.Type == torch.DeviceCUDA, BF16: r.Precision == "bf16",
 		Optimizer: optim.Options{
@@ -162,7 +167,7 @@ func (c Config) Validate() error {
 	sizes := []struct {
 		name string
 		v    int
-	}{{"projector hidden", c.Options.ProjHidden}, {"predictor hidden", c.Options.PredHidden}, {"embedding", c.Options.Dim}, {"queue", c.QueueSize}, {"accumulate", c.Accumulate}, {"batch norm groups", c.Groups}}
+	}{{"projector hidden", c.Options.ProjHidden}, {"predictor hidden", c.Options.PredHidden}, {"embedding", c.Options.Dim}, {"queue", c.QueueSize}, {"prototypes", c.Options.Prototypes}, {"Sinkhorn iterations", c.Options.Iterations}, {"accumulate", c.Accumulate}, {"batch norm groups", c.Groups}}
 	for _, s := range sizes {
 		if s.v < 1 || s.v > maxSize {
 			return bad(s.name, s.v, fmt.Sprintf("give 1 to %d", maxSize))
@@ -171,7 +176,7 @@ func (c Config) Validate() error {
 	taus := []struct {
 		name string
 		v    float64
-	}{{"τ_s", c.Options.TauS}, {"τ_t", c.Options.TauT}, {"InfoNCE's τ", c.Options.Tau}}
+	}{{"τ_s", c.Options.TauS}, {"τ_t", c.Options.TauT}, {"InfoNCE's τ", c.Options.Tau}, {"τ_t before its ramp", c.Options.TauTStart}, {"Sinkhorn's ε", c.Options.Epsilon}}
 	for _, t := range taus {
 		if !(t.v > 0 && t.v <= 10) {
 			return bad(t.name, t.v, "give a temperature above 0, at most 10")
@@ -181,7 +186,7 @@ func (c Config) Validate() error {
 		return bad("width", c.Width, fmt.Sprintf("give 1 to %d", backbone.MaxWidth))
 	}
 	if !slices.Contains(backbone.Names(), c.Backbone) {
-		return bad("backbone", c.Backbone, "use one of "+strings.Join(backbone.Names(), ", "))
+		return bad("backbone", c.Backbone, bounded.Suggest(c.Backbone, backbone.Names())+"use one of "+strings.Join(backbone.Names(), ", "))
 	}
 	if !(c.StochasticDepth >= 0 && c.StochasticDepth < 1) {
 		return bad("stochastic depth", c.StochasticDepth, "give 0 ≤ stochastic depth < 1")
@@ -192,8 +197,11 @@ func (c Config) Validate() error {
 	if c.Crops < 0 {
 		return bad("crops", c.Crops, "give 0 for all student views, or their number")
 	}
-	if _, err := objective.New(c.Objective, c.Options); err != nil {
+	if _, err := objective.New(c.Objective, c.options()); err != nil {
 		return err
+	}
+	if o, _ := objective.New(c.Objective, c.options()); o.Parts().Frozen && c.Frozen.File == "" {
+		return bad("teacher", "empty", "name the trained encoder's file, teacher=FILE")
 	}
 	for _, s := range c.Std {
 		if !(s > 0) {

@@ -6,13 +6,14 @@
 // # Vocabulary
 //
 //	student     F_s, g_s, q: encoder, projector and predictor; sees strong views; has gradients
-//	teacher     F_t, g_t: exponential moving average of the student (equation 6); sees the weak view
+//	teacher     F_t, g_t: exponential moving average of the student (equation 6), or a frozen network from a file; sees the weak view
 //	queue       Q, K past embeddings: the instances that relations are measured against
 //	key         an embedding that enters the queue
 //	relation    softmax of a view's similarities to the queue (equations 3 and 4)
 //	α           weight of the relational loss; rises from 0 to 1 in the InfoNCE warm-up (equation 7)
 //	objective   what is minimised (train/objective); says which of teacher, queue and
 //	            predictor the learner is composed of
+//	state       tensors of the objective's own, in checkpoints as objective.*
 //	statistic   a number that describes a step (objective.Statistics)
 //	micro-batch one of Accumulate equal parts of a batch, whose gradients add up
 //	pass        one forward and backward of the student, of one view or of a coupled pair
@@ -38,6 +39,8 @@
 //	criterion.go   the objective in a step
 //	network.go     student and teacher: pixels in, unit embeddings out
 //	queue.go       the queue
+//	state.go       the objective's own tensors, and what a step collects for them
+//	frozen.go      a teacher from a file
 //	learner.go     Learner: all the state that the next step needs
 //	model.go       encoder, projector, predictor
 //	config.go      what a learner is built from

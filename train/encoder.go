@@ -123,17 +123,14 @@ func GuessEncoder(path string) (foreign.Guess, error) {
 // Config is what the encoder's network is built from, with channels_last order as recipes
 // default to.
 func (e EncoderInfo) Config(dev torch.Device) backbone.Config {
-	return backbone.Config{
-		Width: e.Width, SmallStem: e.Stem == "small", ImageSize: e.ImageSize, Pool: e.Pool,
-		Device: dev, ChannelsLast: true, Fused: true,
-	}
+	return e.shape(backbone.Config{Device: dev, ChannelsLast: true, Fused: true}, nil)
 }
 
-// config is Config with what the shapes of a Vision Transformer's weights say: the size of
-// images that its positions are for, which may be another than they are used with, and
-// whether it has LayerScale.
-func (e EncoderInfo) config(tensors []safetensors.Tensor, dev torch.Device) backbone.Config {
-	c := e.Config(dev)
+// shape adds the network's shape to a configuration, with what the weights of a Vision
+// Transformer say by theirs: the size of images that its positions are for, which may be
+// another than they are used with, and whether it has LayerScale.
+func (e EncoderInfo) shape(c backbone.Config, tensors []safetensors.Tensor) backbone.Config {
+	c.Width, c.SmallStem, c.ImageSize, c.Pool = e.Width, e.Stem == "small", e.ImageSize, e.Pool
 	for _, t := range tensors {
 		switch {
 		case t.Name == "encoder.pos_embedding" && len(t.Shape) == 3:
@@ -152,11 +149,16 @@ func (e EncoderInfo) config(tensors []safetensors.Tensor, dev torch.Device) back
 // checkpoint. Errors wrap ErrMismatch where the weights are another network's, and name the
 // keys or shapes of both sides.
 func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Backbone, error) {
+	return loadBackbone(path, info, backbone.Config{Device: dev, ChannelsLast: true, Fused: true})
+}
+
+// loadBackbone is LoadEncoder with the rest of the configuration left to the caller.
+func loadBackbone(path string, info EncoderInfo, c backbone.Config) (backbone.Backbone, error) {
 	tensors, err := ReadWeights(path, Selection{})
 	if err != nil {
 		return nil, err
 	}
-	b, err := backbone.New(info.Backbone, info.config(tensors, dev))
+	b, err := backbone.New(info.Backbone, info.shape(c, tensors))
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +170,7 @@ func LoadEncoder(path string, info EncoderInfo, dev torch.Device) (backbone.Back
 		return nn.LoadStateDict(b, state, true)
 	})
 	if err != nil {
+		nn.Free(b)
 		return nil, errs.New("load encoder", path, fmt.Sprintf("the weights are not of %s, width %d, stem %s: name another with --backbone, --width, --stem",
 			info.Backbone, info.Width, info.Stem), errs.Unhinted(err))
 	}

@@ -32,7 +32,7 @@ type graphs struct {
 	ran     map[string]int // steps of each form that have run as they are
 	forms   map[string]*capture
 
-	params   []*torch.Tensor // of the student
+	params   []*torch.Tensor // of the student and the objective
 	counters []*torch.Tensor // () int64 on the CPU, of student and teacher
 	pending  []int64         // what replays have to add to them
 }
@@ -45,9 +45,9 @@ const warmSteps = 3
 type capture struct {
 	graph  *torch.Graph
 	views  views           // on the device
-	alpha  *torch.Tensor   // (2): α, 1−α
+	alpha  *torch.Tensor   // (3): α, 1−α and the ramp's factor
 	grads  []*torch.Tensor // result: one a parameter
-	keys   *torch.Tensor   // result: for the queue, or nil
+	kept   collected       // result: for the queue and the objective's state
 	sum    tally           // result: the loss and its description
 	counts []int64         // what the step counts
 }
@@ -79,7 +79,7 @@ func newGraphs(l *Learner) *graphs {
 		return g
 	}
 	g.ran, g.forms = map[string]int{}, map[string]*capture{}
-	g.params = nn.Tensors(nn.Parameters(l.student))
+	g.params = nn.Tensors(append(nn.Parameters(l.student), l.state.params...))
 	g.counters = buffers(l.student, isCounter)
 	if l.teacher != nil {
 		g.counters = append(g.counters, buffers(l.teacher, isCounter)...)
@@ -113,9 +113,9 @@ func form(v views, b objective.Batch) string {
 	return name.String()
 }
 
-// gradients is Learner.gradients, replayed where the step's form has been captured. The
-// keys are the capture's: they hold until its next replay.
-func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
+// gradients is Learner.gradients, replayed where the step's form has been captured. What is
+// collected is the capture's: it holds until its next replay.
+func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (collected, error) {
 	name := form(v, b)
 	c := g.forms[name]
 	if c == nil {
@@ -129,7 +129,7 @@ func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*
 		}
 		g.forms[name] = c
 	}
-	c.load(v, b.Alpha.Value)
+	c.load(v, b.Alpha)
 	g.learner.timers.span(phaseGraph, c.graph.Replay)
 	for i, n := range c.counts {
 		g.pending[i] += n
@@ -139,11 +139,11 @@ func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*
 	}
 	*sum = c.sum
 	sum.device = c.sum.device.Alias().Keep()
-	return c.keys, nil
+	return c.kept, nil
 }
 
 // load copies a step's own views and α into the capture.
-func (c *capture) load(v views, alpha float64) {
+func (c *capture) load(v views, a objective.Alpha) {
 	torch.NoGrad(func() {
 		torch.ScopeDo(func() {
 			for i, x := range v.teacher {
@@ -152,8 +152,9 @@ func (c *capture) load(v views, alpha float64) {
 			for i, x := range v.student {
 				torch.Copy_(c.views.student[i], x, true)
 			}
-			torch.FillScalar_(torch.Select(c.alpha, 0, 0), alpha)
-			torch.FillScalar_(torch.Select(c.alpha, 0, 1), 1-alpha)
+			for i, value := range []float64{a.Value, 1 - a.Value, a.Factor} {
+				torch.FillScalar_(torch.Select(c.alpha, 0, int64(i)), value)
+			}
 		})
 	})
 }
@@ -170,7 +171,7 @@ func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 	}
 	torch.ScopeDo(func() {
 		c.views = views{like(v.teacher), like(v.student)}
-		c.alpha = torch.Zeros([]int64{2}, g.learner.config.dtype(), g.learner.config.Device).Keep()
+		c.alpha = torch.Zeros([]int64{3}, g.learner.config.dtype(), g.learner.config.Device).Keep()
 	})
 	b.Alpha.Tensor = c.alpha
 	before := g.count()
@@ -183,7 +184,7 @@ func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 	g.setCounters(before)
 	if err != nil {
 		c.free()
-		g.learner.opt.ZeroGrad()
+		g.learner.zeroGrad()
 		return nil, err
 	}
 	return c, nil
@@ -202,13 +203,11 @@ func (g *graphs) run(c *capture, b objective.Batch) {
 	c.drop()
 	torch.ScopeDo(func() {
 		c.sum = tally{async: true}
-		keys, err := l.gradients(c.views, b, drawKey{}, &c.sum) // nothing is drawn in it (uncapturable)
+		kept, err := l.gradients(c.views, b, drawKey{}, &c.sum) // nothing is drawn in it (uncapturable)
 		if err != nil {
 			return // of a loss that is not finite, which an asynchronous step does not see here
 		}
-		if keys != nil {
-			c.keys = keys.Keep()
-		}
+		c.kept = kept.keep()
 		for _, p := range g.params {
 			grad := p.Grad()
 			if grad != nil {
@@ -216,16 +215,17 @@ func (g *graphs) run(c *capture, b objective.Batch) {
 			}
 			c.grads = append(c.grads, grad)
 		}
-		l.opt.ZeroGrad()
+		l.zeroGrad()
 	})
 }
 
 // drop frees the results.
 func (c *capture) drop() {
-	for _, t := range append(c.grads, c.keys) {
+	for _, t := range c.grads {
 		t.Free()
 	}
-	c.grads, c.keys = nil, nil
+	c.kept.free()
+	c.grads, c.kept = nil, collected{}
 	c.sum.free()
 }
 

@@ -77,6 +77,15 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"both views": func(c *Config) { c.Objective = "byol" },
 		"pair":       func(c *Config) { c.Objective = "simclr" },
 		"neighbours": func(c *Config) { c.Objective = "nnclr" },
+		"raw":        func(c *Config) { c.Objective = "vicreg" },
+		"symmetric":  func(c *Config) { c.Objective = "moco-v2-symmetric" },
+		"in batch":   func(c *Config) { c.Objective = "moco-v3" },
+		"centre":     func(c *Config) { c.Objective = "dino" },
+		"prototypes": func(c *Config) { c.Objective = "swav" },
+		"whitened":   func(c *Config) { c.Objective = "w-mse" },
+		"divergence": func(c *Config) { c.Objective = "clsa" },
+		"relation":   func(c *Config) { c.Objective = "isd" },
+		"frozen":     func(c *Config) { c.Objective = "seed" },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {

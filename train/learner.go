@@ -17,6 +17,7 @@ type Learner struct {
 	student *student // F_s, g_s, q
 	teacher *teacher // F_t, g_t; nil where the objective has none
 	queue   *queue   // Q; nil where the objective has none
+	state   *state   // the objective's own tensors
 	opt     *optim.Optimizer
 	pixels  *nn.Pixels
 
@@ -44,14 +45,14 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
-	o, err := objective.New(c.Objective, c.Options)
+	o, err := objective.New(c.Objective, c.options())
 	if err != nil {
 		return err
 	}
 	l.parts = o.Parts()
 	torch.SetDevice(c.Device)
 	l.timers = &timers{device: c.Device}
-	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate}
+	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate, raw: l.parts.Raw}
 	l.stream = torch.NewStream(c.Device)
 	if c.Device.Type == torch.DeviceCUDA && l.parts.Teacher && c.Group == nil {
 		l.teacherStream = newTeacherStream(c.Device)
@@ -75,20 +76,27 @@ func (l *Learner) build() (err error) {
 			return err
 		}
 	}
+	if l.state, err = newState(o, c); err != nil {
+		return err
+	}
 	l.graphs = newGraphs(l)
 	return nil
 }
 
 func (l *Learner) buildNetworks() error {
 	c := l.config
-	p := precision{bf16: c.BF16, device: c.Device}
+	p := precision{bf16: c.BF16, raw: l.parts.Raw, device: c.Device}
 	e, err := newEncoder(c, l.parts, l.parallel.norms, true)
 	if err != nil {
 		return err
 	}
 	l.student = &student{network: network{e, l.pixels, p}, recompute: c.Recompute}
-	if !l.parts.Teacher {
+	switch {
+	case !l.parts.Teacher:
 		return nil
+	case l.parts.Frozen:
+		l.teacher, err = newFrozenTeacher(c, p, l.parallel)
+		return err
 	}
 	if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
 		return err
@@ -99,7 +107,7 @@ func (l *Learner) buildNetworks() error {
 
 // batch is what the objective may read in a step besides embeddings.
 func (l *Learner) batch(v views, h Hyper) objective.Batch {
-	b := objective.Batch{Alpha: objective.Alpha{Value: h.Alpha}, Views: len(v.student), Stats: h.Stats}
+	b := objective.Batch{State: l.state.tensors, Alpha: l.criterion.alpha(h.Alpha), Views: len(v.student), Stats: h.Stats}
 	if l.queue != nil {
 		b.Queue = l.queue.keys
 	}
@@ -142,8 +150,8 @@ func (l *Learner) Phases(steps int64) (p Phases, err error) {
 	return p, err
 }
 
-// Finite reports whether every weight of the student and every key of the queue is
-// a finite number. It waits for the device.
+// Finite reports whether every weight of the student, every key of the queue and all of the
+// objective's state is a finite number. It waits for the device.
 func (l *Learner) Finite() (finite bool, err error) {
 	finite = true
 	err = torch.Do(func() error {
@@ -151,6 +159,7 @@ func (l *Learner) Finite() (finite bool, err error) {
 		if l.queue != nil {
 			tensors = append(tensors, l.queue.keys)
 		}
+		tensors = append(tensors, nn.Tensors(l.state.named)...)
 		for _, t := range tensors {
 			torch.ScopeDo(func() { finite = finite && torch.All(torch.Isfinite(t)).Item() != 0 })
 		}
@@ -162,11 +171,12 @@ func (l *Learner) Finite() (finite bool, err error) {
 // State lists every tensor that the next step depends on, by the names
 //
 //	student.backbone.*, student.projector.*, student.predictor.*
-//	teacher.backbone.*, teacher.projector.*
+//	teacher.backbone.*, teacher.projector.*, or teacher.digest of a frozen one
 //	optimizer.momentum.backbone.*, …
 //	queue.keys, queue.pointer
+//	objective.*, optimizer.momentum.objective.*
 //
-// of which an objective without predictor, teacher or queue has none. The tensors
+// of which an objective without predictor, teacher, queue or state of its own has none. The tensors
 // are the learner's own: read them before the next step.
 func (l *Learner) State() []nn.Named {
 	var out []nn.Named
@@ -177,12 +187,14 @@ func (l *Learner) State() []nn.Named {
 	}
 	add("student.", nn.StateDict(l.Student()))
 	if l.teacher != nil {
-		add("teacher.", nn.StateDict(l.teacher))
+		add("teacher.", l.teacher.state())
 	}
 	add("optimizer.", l.opt.State())
 	if l.queue != nil {
 		add("queue.", l.queue.state())
 	}
+	add("", l.state.named)
+	add("optimizer.", l.state.optimizer())
 	return out
 }
 
@@ -191,6 +203,9 @@ func (l *Learner) State() []nn.Named {
 // it was, or errs.ErrCorrupt for a queue pointer outside the queue.
 func (l *Learner) LoadState(values map[string]*torch.Tensor) error {
 	return torch.Do(func() error {
+		if err := l.teacher.sameTeacher(values); err != nil {
+			return err
+		}
 		if err := nn.LoadNamed(l.State(), values, true); err != nil {
 			return err
 		}
@@ -208,6 +223,7 @@ func (l *Learner) Free() {
 	}
 	if l.teacher != nil {
 		nn.Free(l.teacher)
+		l.teacher.free()
 	}
 	if l.opt != nil {
 		l.opt.Free()
@@ -220,6 +236,7 @@ func (l *Learner) Free() {
 	}
 	quietly(func() {
 		l.graphs.free()
+		l.state.free()
 		l.timers.free()
 		l.teacherStream.free()
 	})

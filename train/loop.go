@@ -243,6 +243,6 @@ func (l *loop) checkpoint() error {
 	}
 	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
-		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(),
+		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Provenance: l.Provenance,
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 }

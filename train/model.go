@@ -60,7 +60,11 @@ func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
 		if h.BatchNorm {
 			add(nn.NewBatchNorm(here(), int64(units)))
 		}
-		add(nn.ReLU{})
+		if h.GELU {
+			add(nn.GELU{})
+		} else {
+			add(nn.ReLU{})
+		}
 		in = int64(units)
 	}
 	add(nn.NewLinear(here(), in, int64(h.Out)))

@@ -11,6 +11,7 @@ import (
 // precision is the type that networks compute in.
 type precision struct {
 	bf16   bool // bfloat16 by autocast; else that of the weights
+	raw    bool // embeddings stay as the heads give them
 	device torch.Device
 }
 
@@ -23,10 +24,14 @@ func (p precision) autocast(fn func()) {
 	fn()
 }
 
-// unit normalises embeddings (B,D), in fp32 or float64 whatever the precision.
+// unit normalises embeddings (B,D), unless the objective takes them as they are, in fp32 or
+// float64 whatever the precision.
 func (p precision) unit(z *torch.Tensor) *torch.Tensor {
 	if p.bf16 {
 		z = z.To(p.device, torch.Float32, false)
+	}
+	if p.raw {
+		return z
 	}
 	return objective.Normalize(z)
 }
@@ -93,6 +98,10 @@ type teacher struct {
 	seed     uint64
 
 	average, averaged []*torch.Tensor // parameters of F_t and g_t, and those of F_s and g_s that they follow
+
+	// Of a frozen one, which follows nobody.
+	digest    *torch.Tensor // (32) uint8, of its file
+	ownPixels *nn.Pixels
 }
 
 // newTeacher makes the momentum network, the student's equal, and pairs its parameters
@@ -120,7 +129,7 @@ func (t *teacher) embed(views []*torch.Tensor, d drawKey) (z2 []*torch.Tensor) {
 	torch.NoGrad(func() {
 		for v, x := range views { // none where there is no teacher
 			z2 = append(z2, torch.Scope(func() *torch.Tensor {
-				if !t.parallel.norms.shuffled {
+				if !t.parallel.norms.shuffled || t.digest != nil {
 					return t.network.embed(x).P
 				}
 				x, back := t.parallel.shuffle(x, nn.Random(t.seed, fmt.Sprintf("shuffle bn %d.%d.%d", d.step, d.micro, v)))
@@ -139,7 +148,7 @@ type drawKey struct {
 
 // follow moves the teacher towards the student, by equation 6.
 func (t *teacher) follow(m float64) {
-	if t != nil {
+	if t != nil && t.digest == nil {
 		momentumUpdate(t.average, t.averaged, m)
 	}
 }

@@ -100,6 +100,19 @@ func (p *dataParallel) wholeBatch(e []objective.Embedding) []objective.Embedding
 	return out
 }
 
+// wholeRows gives the teacher's embeddings of all ranks where the objective compares the
+// batch's rows with each other; else z.
+func (p *dataParallel) wholeRows(z []*torch.Tensor) []*torch.Tensor {
+	if p.group == nil || !p.inBatch {
+		return z
+	}
+	out := make([]*torch.Tensor, len(z))
+	for i, own := range z {
+		out[i] = p.group.Gather(own)
+	}
+	return out
+}
+
 // mean gives a pass's loss and description (or nil), averaged over the ranks. The loss is
 // to be read: backward starts from this rank's own.
 func (p *dataParallel) mean(loss, description *torch.Tensor) (_, _ *torch.Tensor) {
@@ -133,24 +146,35 @@ func (p *dataParallel) backward(loss *torch.Tensor) {
 	loss.Backward()
 }
 
-// reduce averages the student's gradients over the ranks, and where each rank has running
+// reduce averages the student's and the objective's gradients over the ranks, and where each rank has running
 // statistics of its own those of both networks: so the ranks stay in one state. t may be
 // nil.
-func (p *dataParallel) reduce(s *student, t *teacher) {
+func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
 	if p.group == nil {
 		return
 	}
 	torch.NoGrad(func() {
 		torch.ScopeDo(func() {
 			var list []*torch.Tensor
-			for _, param := range nn.Parameters(s) {
-				if grad := param.Tensor.Grad(); grad != nil {
-					list = append(list, grad)
+			collect := func(params []nn.Named, share float64) {
+				for _, param := range params {
+					if grad := param.Tensor.Grad(); grad != nil {
+						if share != 1 {
+							torch.MulScalar_(grad, share)
+						}
+						list = append(list, grad)
+					}
 				}
+			}
+			collect(nn.Parameters(s), 1)
+			if p.inBatch { // backward made the gradient of the whole batch on every rank, times W
+				collect(o.params, 1/float64(p.group.World()))
+			} else {
+				collect(o.params, 1)
 			}
 			if p.norms.together == nil {
 				list = append(list, buffers(s, isFloat)...)
-				if t != nil {
+				if t != nil && t.digest == nil {
 					list = append(list, buffers(t, isFloat)...)
 				}
 			}
@@ -159,12 +183,27 @@ func (p *dataParallel) reduce(s *student, t *teacher) {
 	})
 }
 
-// gather joins the micro-batches' keys of every rank, in order of rows.
-func (p *dataParallel) gather(keys []*torch.Tensor) *torch.Tensor {
-	if keys[0] == nil { // the objective has no queue
-		return nil
+// gather joins what the micro-batches of every rank have collected, in order of rows.
+// Where the objective sees the whole batch its rows are that already.
+func (p *dataParallel) gather(all []collected) collected {
+	join := func(of func(collected) []*torch.Tensor, whole bool) (joined []*torch.Tensor) {
+		for i := range of(all[0]) {
+			var parts []*torch.Tensor
+			for _, c := range all {
+				parts = append(parts, of(c)[i])
+			}
+			rows := cat(parts)
+			if !whole {
+				rows = p.group.Gather(rows)
+			}
+			joined = append(joined, rows)
+		}
+		return joined
 	}
-	return p.group.Gather(cat(keys))
+	return collected{
+		keys: join(func(c collected) []*torch.Tensor { return c.keys }, false),
+		rows: join(func(c collected) []*torch.Tensor { return c.rows }, p.inBatch),
+	}
 }
 
 // buffers are a module's tensors that are no parameters, of which keep says which.

@@ -35,6 +35,7 @@ func single(c Config) bool { return !c.Double || c.Groups == 4 }
 type aloneConfig struct {
 	Config
 	single bool   // one step in place of three
+	locals int    // local crops besides the objective's views
 	native bool   // without oneDNN
 	round  bool   // weights to bf16 first
 	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
@@ -65,7 +66,23 @@ func parallelCases() map[string]parallelCase {
 		"simclr":              of(func(c *Config) { c.Objective = "simclr" }),
 		"simsiam":             of(func(c *Config) { c.Objective = "simsiam" }),
 		"nnclr":               of(func(c *Config) { c.Objective = "nnclr" }),
+		"moco-v2, symmetric":  of(func(c *Config) { c.Objective, c.Groups = "moco-v2-symmetric", 2 }),
+		"barlow-twins":        of(func(c *Config) { c.Objective = "barlow-twins" }),
+		"vicreg":              of(func(c *Config) { c.Objective = "vicreg" }),
+		"moco-v3":             of(func(c *Config) { c.Objective = "moco-v3" }),
+		"dino":                of(func(c *Config) { c.Objective = "dino" }),
+		"swav":                of(func(c *Config) { c.Objective = "swav" }),
+		"swav, wrapping":      of(func(c *Config) { c.Objective, c.QueueSize = "swav", 11 }),
+		"w-mse":               of(func(c *Config) { c.Objective, c.Options.WhitenRows = "w-mse", 4 }),
+		"clsa, groups":        of(func(c *Config) { c.Objective, c.Groups = "clsa", 2 }),
+		"isd, groups":         of(func(c *Config) { c.Objective, c.Groups = "isd", 2 }),
+		"seed":                of(func(c *Config) { c.Objective = "seed" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
+	}
+	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {
+		c := of(func(c *Config) { c.Objective = name })
+		c.alone.locals = 2
+		cases[name+", multi-crop"] = c
 	}
 	local := of(func(c *Config) { c.LocalNorm = true })
 	local.alone.Groups = 2
@@ -119,7 +136,7 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 				}
 				return out
 			}
-			s, err := l.Step(views("teacher", l.parts.TeacherViews), views("student", max(1, l.parts.StudentViews)), h)
+			s, err := l.Step(views("teacher", l.parts.TeacherViews), views("student", max(1, l.parts.StudentViews)+c.locals), h)
 			out.Loss, out.Std = s.Loss, s.EmbeddingStd
 			return err
 		})
@@ -154,7 +171,7 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(cases)) { // in one order on both
 			c := cases[name].c
 			c.Group = g
-			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c)})
+			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals})
 		}
 		var out bytes.Buffer
 		if err := gob.NewEncoder(&out).Encode(runs); err != nil {

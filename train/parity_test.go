@@ -35,10 +35,10 @@ func TestQueueWrapParity(t *testing.T) {
 	nntest.Do(t, func() {
 		torch.Copy_(q.keys, nntest.FormulaTensor("queue", 1, 0, m.K, m.D), false)
 		for step := range 6 {
-			q.enqueue(nntest.FormulaTensor(fmt.Sprintf("keys %d", step), 1, 0, m.B, m.D))
+			q.enqueue([]*torch.Tensor{nntest.FormulaTensor(fmt.Sprintf("keys %d", step), 1, 0, m.B, m.D)})
 			check(fmt.Sprint(step))
 		}
-		q.enqueue(nntest.FormulaTensor("flood", 1, 0, 2*m.K+3, m.D))
+		q.enqueue([]*torch.Tensor{nntest.FormulaTensor("flood", 1, 0, 2*m.K+3, m.D)})
 		check("flood")
 	})
 }

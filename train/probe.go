@@ -26,7 +26,11 @@ type Scores struct {
 type Images interface {
 	eval.Source
 	io.Closer
+	Len() int64 // images to be read, also those that cannot be decoded
 }
+
+// Observer is told how much is done of a part of a probe.
+type Observer func(what string, done, of int64)
 
 // ImageSource opens a split's images, from the first.
 type ImageSource func(ctx context.Context) (Images, error)
@@ -34,17 +38,22 @@ type ImageSource func(ctx context.Context) (Images, error)
 // Probe scores an encoder by the protocols that the recipe names (section 4,
 // "Evaluation Protocol"): features of un-augmented images, after global average
 // pooling, in eval mode; the encoder is frozen.
-func Probe(ctx context.Context, r *recipe.Recipe, b backbone.Backbone, train, test ImageSource) (*Scores, error) {
+//
+// observe, where it is not nil, is told what is being done, and how much of it is done.
+func Probe(ctx context.Context, r *recipe.Recipe, b backbone.Backbone, train, test ImageSource, observe Observer) (*Scores, error) {
+	if observe == nil {
+		observe = func(string, int64, int64) {}
+	}
 	cfg, err := LearnerConfig(r)
 	if err != nil {
 		return nil, err
 	}
-	fit, err := features(ctx, cfg, b, train)
+	fit, err := features(ctx, cfg, b, train, func(done, of int64) { observe("features to fit on", done, of) })
 	if err != nil {
 		return nil, err
 	}
 	defer fit.Free()
-	score, err := features(ctx, cfg, b, test)
+	score, err := features(ctx, cfg, b, test, func(done, of int64) { observe("features to score", done, of) })
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +72,7 @@ func Probe(ctx context.Context, r *recipe.Recipe, b backbone.Backbone, train, te
 	if r.Evaluates("linear") {
 		res, err := eval.Linear(ctx, fit, score, eval.LinearOptions{
 			Epochs: r.LinearEpochs, LR: r.LinearLR, BatchSize: r.LinearBatchSize, Seed: r.Seed,
+			Progress: func(epoch, epochs int) { observe("linear probe, epoch", int64(epoch), int64(epochs)) },
 		})
 		if err != nil {
 			return nil, err
@@ -72,12 +82,15 @@ func Probe(ctx context.Context, r *recipe.Recipe, b backbone.Backbone, train, te
 	return s, nil
 }
 
-func features(ctx context.Context, cfg Config, b backbone.Backbone, open ImageSource) (*eval.Set, error) {
+func features(ctx context.Context, cfg Config, b backbone.Backbone, open ImageSource, observe func(done, of int64)) (*eval.Set, error) {
 	images, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device, ChannelsLast: cfg.ChannelsLast})
+	set, err := eval.Features(ctx, b, images, eval.FeatureOptions{
+		Mean: cfg.Mean, Std: cfg.Std, Device: cfg.Device, ChannelsLast: cfg.ChannelsLast,
+		Progress: func(done int) { observe(int64(done), images.Len()) },
+	})
 	return set, errors.Join(err, images.Close())
 }
 
@@ -91,7 +104,7 @@ func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
 
 // Untrained scores the encoder as the recipe's seed initialises it: what training has to
 // beat. size is S of its images.
-func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test ImageSource) (*Scores, error) {
+func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test ImageSource, observe Observer) (*Scores, error) {
 	cfg, err := LearnerConfig(r)
 	if err != nil {
 		return nil, err
@@ -102,7 +115,7 @@ func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test Imag
 		return nil, err
 	}
 	defer l.Free()
-	return Probe(ctx, r, l.Student().Backbone, train, test)
+	return Probe(ctx, r, l.Student().Backbone, train, test, observe)
 }
 
 // Add puts the scores of the trained and the initial encoder into the summary.

@@ -38,15 +38,16 @@ func newQueue(k, d int, seed uint64, device torch.Device, dtype torch.DType) (*q
 	return q, nil
 }
 
-// enqueue replaces the oldest rows by keys (B,D), wrapping at the end: K need not be a
-// multiple of B. Of more than K keys the last K stay. Where an objective has no queue
-// there are no keys, and nothing happens.
-func (q *queue) enqueue(keys *torch.Tensor) {
-	if keys == nil {
+// enqueue replaces the oldest rows by keys (B,D), one tensor after the other, wrapping at the
+// end: K need not be a multiple of B. Of more than K keys the last K stay. Where an objective
+// has no queue there are no keys, and nothing happens.
+func (q *queue) enqueue(views []*torch.Tensor) {
+	if len(views) == 0 {
 		return
 	}
 	torch.NoGrad(func() {
 		torch.ScopeDo(func() {
+			keys := cat(views)
 			k, b := q.keys.Size(0), keys.Size(0)
 			if b > k {
 				q.at = (q.at + b - k) % k

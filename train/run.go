@@ -37,6 +37,8 @@ type Options struct {
 	// from the loop's goroutine: the run waits for as long as it takes. An error ends the
 	// run, with a checkpoint.
 	Snapshot func(EncoderSnapshot) error
+	// Provenance is noted in checkpoints and the summary.
+	Provenance Provenance
 	// Group is the processes that train together; nil is this process alone. Stream then
 	// gives this rank's rows of every batch, and Resume is the same checkpoint on every
 	// rank, read from one folder. Rank 0 alone writes to Out and calls Saving and Snapshot.
@@ -106,15 +108,18 @@ type Result struct {
 func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints") }
 
 // schedules are the recipe's pure functions of the step.
-type schedules struct{ lr, alpha, m, decay optim.Schedule }
+type schedules struct {
+	lr, alpha, m, decay optim.Schedule
+	hold                int64 // steps that the objective's parameters stay as they are
+}
 
 // newSchedules makes the schedules of a run. One that was planned anew follows the schedules
 // of each plan up to the step until which it counted.
 func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 	steps := func(epochs float64) int64 { return int64(math.Round(epochs * float64(spec.StepsPerEpoch))) }
-	alpha := optim.Constant(1)
-	if r.ObjectiveOf().WarmUp {
-		alpha = optim.Ramp(steps(r.WarmupNCEEpochs))
+	ramp := steps(r.RampEpochs())
+	if r.ObjectiveOf().RampFills {
+		ramp = max(ramp, int64((r.K+r.BatchSize-1)/r.BatchSize))
 	}
 	of := func(total int64) schedules {
 		return schedules{
@@ -131,13 +136,13 @@ func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 		s.lr, s.m = optim.Until(p.Until, was.lr, s.lr), optim.Until(p.Until, was.m, s.m)
 		s.decay = optim.Until(p.Until, was.decay, s.decay)
 	}
-	s.alpha = alpha
+	s.alpha, s.hold = optim.Ramp(ramp), steps(r.HoldEpochs)
 	return s, err
 }
 
 // at gives the values of one step.
 func (s schedules) at(step int64, stats bool) Hyper {
-	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), WeightDecay: s.decay(step), Step: step, Stats: stats}
+	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), WeightDecay: s.decay(step), Hold: step < s.hold, Step: step, Stats: stats}
 }
 
 // Run trains from Resume, or from the start, to the run's last step. Whatever ends it

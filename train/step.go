@@ -20,60 +20,80 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	if sum.async && l.graphs.off == "" {
 		gradients = l.graphs.gradients // the same, replayed as a CUDA graph
 	}
-	var keys []*torch.Tensor
+	var all []collected
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
-		k, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
+		c, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
 		if err != nil {
-			l.opt.ZeroGrad()
+			l.zeroGrad()
 			return err
 		}
-		keys = append(keys, k)
+		all = append(all, c)
 	}
-	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher) })
-	l.timers.span(phaseOptimizer, func() {
-		if h.WeightDecay > 0 {
-			l.opt.SetWeightDecay(h.WeightDecay)
-		}
-		if err = l.opt.Step(h.LR); err == nil { // student ← optimiser(student, ∇L)
-			l.opt.ZeroGrad()
-			l.teacher.follow(h.Momentum)             // (6)
-			l.queue.enqueue(l.parallel.gather(keys)) // Q ← Q without its oldest keys, with z²
-		}
-	})
+	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher, l.state) })
+	l.timers.span(phaseOptimizer, func() { err = l.update(h, all) })
 	return err
 }
 
-// gradients adds a micro-batch's gradients to the student's, pass by pass, and gives its
-// keys for the queue, (B,D), or nil.
-func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (*torch.Tensor, error) {
-	return scoped(func() (keys *torch.Tensor, err error) {
+// update moves everything that a step moves, by the gradients and by what its micro-batches
+// have collected.
+func (l *Learner) update(h Hyper, all []collected) error {
+	if h.WeightDecay > 0 {
+		l.opt.SetWeightDecay(h.WeightDecay)
+		l.state.setWeightDecay(h.WeightDecay)
+	}
+	if err := l.opt.Step(h.LR); err != nil { // student ← optimiser(student, ∇L)
+		return err
+	}
+	l.opt.ZeroGrad()
+	if err := l.state.step(h.LR, h.Hold); err != nil {
+		return err
+	}
+	batch := l.parallel.gather(all)
+	l.teacher.follow(h.Momentum)           // (6)
+	l.state.follow(h.Momentum, batch.rows) // (6), and what the objective keeps
+	l.queue.enqueue(batch.keys)            // Q ← Q without its oldest keys, with z²
+	return nil
+}
+
+// zeroGrad drops every gradient.
+func (l *Learner) zeroGrad() {
+	l.opt.ZeroGrad()
+	l.state.zeroGrad()
+}
+
+// gradients adds a micro-batch's gradients to the student's and the objective's, pass by
+// pass, and gives what is to be collected of it.
+func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (collected, error) {
+	return scoped(func() (c collected, err error) {
 		var z2 []*torch.Tensor
 		var t objective.Targets
 		l.teacherStream.run(func() {
 			l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, d) }) // z² = normalise(g_t(F_t(weak)))
-			t = l.criterion.targets(b, z2)                                             // (4)
+			t = l.criterion.targets(b, l.parallel.wholeRows(z2))                       // (4)
 		})
+		c.rows = t.Rows
 		for i, views := range v.passes(l.parts.Coupled) {
 			b.View = i
-			z1, err := scoped(func() (*torch.Tensor, error) {
+			pass, err := scoped(func() (collected, error) {
 				f := l.forward(views, b, t, sum) // L
 				if err := sum.add(l.parallel.mean(f.loss, f.description)); err != nil {
-					return nil, err // a loss that is not finite ends the run here
+					return collected{}, err // a loss that is not finite ends the run here
 				}
 				l.timers.span(phaseBackward, func() { f.backward(l.parallel) }) // ∇L
-				return f.z1, nil
+				return collected{f.keys(), f.rows}, nil
 			})
 			if err != nil {
-				return nil, err
+				return collected{}, err
 			}
 			if i == 0 {
-				keys = z1
+				c.keys = pass.keys
 			}
+			c.rows = append(c.rows, pass.rows...)
 		}
 		if l.parts.Queue == objective.TeacherKeys {
-			keys = cat(z2)
+			c.keys = z2
 		}
-		return keys, nil
+		return c, nil
 	})
 }
 
@@ -88,7 +108,7 @@ func (l *Learner) forward(views []*torch.Tensor, b objective.Batch, t objective.
 		}
 		z1 = l.parallel.wholeBatch(z1)
 		l.teacherStream.join()
-		f.loss, f.description = l.criterion.loss(b, z1, t, sum) // (3), (5), (7)
+		l.criterion.loss(b, z1, t, sum, &f) // (3), (5), (7)
 		return f.tensors()
 	})
 	return f
@@ -109,9 +129,10 @@ func momentumUpdate(teacher, student []*torch.Tensor, m float64) {
 type Hyper struct {
 	LR       float64 // learning rate
 	Momentum float64 // m of equation 6
-	Alpha    float64 // α of equation 7; 1 after the warm-up
+	Alpha    float64 // α of equation 7, or of the objective's own ramp; 1 after it
 	// WeightDecay is λ; 0 is that of the optimiser's options.
 	WeightDecay float64
+	Hold        bool  // the objective's parameters stay as they are
 	Step        int64 // number of the step, from 0: keys what is drawn in it
 	// Stats asks for the step's statistics. They cost a wait for the device, so only
 	// steps that are logged want them.

@@ -54,7 +54,9 @@ type Summary struct {
 
 	StudentSHA256 string `json:"student_sha256"`           // over the tensors' bytes in order of key
 	TeacherSHA256 string `json:"teacher_sha256,omitempty"` // absent where the objective has no teacher,
-	QueueSHA256   string `json:"queue_sha256,omitempty"`   // no queue
+	QueueSHA256   string `json:"queue_sha256,omitempty"`   // no queue,
+	// ObjectiveSHA256 is of the objective's own tensors; absent where it has none.
+	ObjectiveSHA256 string `json:"objective_sha256,omitempty"`
 
 	ImagesPerSecond  float64 `json:"images_per_second"`  // B·steps over the seconds of this session's steps
 	DataWaitFraction float64 `json:"data_wait_fraction"` // of those seconds, waited for batches
@@ -75,6 +77,8 @@ type Summary struct {
 	SamplesReplaced    int64      `json:"samples_replaced"`
 	SamplesUndecodable int64      `json:"samples_undecodable"`
 	Replaced           []Replaced `json:"replaced,omitempty"`
+
+	Provenance
 
 	// Evaluated are the splits that the probes read.
 	Evaluated []EvaluatedSplit `json:"evaluated,omitempty"`
@@ -120,7 +124,8 @@ func (l *loop) summary() (Summary, error) {
 		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Samples,
 		Epochs: spec.Epochs, Steps: spec.Steps(), BatchSize: spec.BatchSize, KNNK: r.KNNK[0],
 		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
-		Engine: spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
+		Provenance: l.Provenance,
+		Engine:     spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
 		FinalLoss: l.stats.Loss, Objective: r.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.pace.total.rate(spec.BatchSize), DataWaitFraction: l.pace.total.waitFraction(),
 		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps),
@@ -156,6 +161,7 @@ func (s *Summary) digests(state []nn.Named) error {
 	s.StudentSHA256 = digestOf(tensors, "student.")
 	s.TeacherSHA256 = digestOf(tensors, "teacher.")
 	s.QueueSHA256 = digestOf(tensors, "queue.")
+	s.ObjectiveSHA256 = digestOf(tensors, statePrefix)
 	return nil
 }
 

@@ -73,10 +73,14 @@ func (l *Learner) checkViews(v views) error {
 		return errs.New("training step", "views", hint, errs.Because(errs.ErrUsage, why))
 	}
 	p := l.parts
-	if len(v.teacher) != p.TeacherViews || len(v.student) == 0 || p.StudentViews > 0 && len(v.student) != p.StudentViews {
+	more := p.Locals && len(v.student) > p.StudentViews
+	if len(v.teacher) != p.TeacherViews || len(v.student) == 0 || p.StudentViews > 0 && len(v.student) != p.StudentViews && !more {
 		want := "at least one student view"
 		if p.StudentViews > 0 {
 			want = fmt.Sprintf("%d student views", p.StudentViews)
+		}
+		if p.Locals {
+			want += " or more"
 		}
 		return wrong(fmt.Sprintf("give %s %d teacher and %s", l.config.Objective, p.TeacherViews, want),
 			fmt.Sprintf("got %d teacher and %d student views", len(v.teacher), len(v.student)))
@@ -108,12 +112,12 @@ func cat(t []*torch.Tensor) *torch.Tensor {
 	return torch.Cat(t, 0)
 }
 
-// scoped is torch.Scope for a function that may return an error: every tensor made inside
-// is freed, but for the one returned.
-func scoped(fn func() (*torch.Tensor, error)) (out *torch.Tensor, err error) {
-	torch.Scope(func() *torch.Tensor {
+// scoped is torch.ScopeN for a function that may return an error: every tensor made inside
+// is freed, but for those returned.
+func scoped(fn func() (collected, error)) (out collected, err error) {
+	torch.ScopeN(func() []*torch.Tensor {
 		out, err = fn()
-		return out
+		return out.tensors()
 	})
 	return out, err
 }

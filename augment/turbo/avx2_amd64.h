@@ -25,6 +25,7 @@ void avx2_across(uint8_t *mid, uint8_t *room, const uint8_t *src, size_t stride,
 void avx2_gather(uint8_t *mid, const uint8_t *src, size_t stride, int32_t y, int32_t n, int32_t size);
 void avx2_down(uint8_t *dst, const uint8_t *mid, int32_t from, int32_t to, int32_t size, const axis *a);
 void avx2_scatter(uint8_t *dst, const uint8_t *mid, int32_t size);
+void avx2_hue(uint8_t *px, size_t pixels, int32_t shift);
 size_t avx2_blur_bytes(int32_t size, int32_t radius);
 void avx2_blur(uint8_t *px, int32_t size, const blur_kernel *k, uint8_t *room);
 

@@ -108,7 +108,6 @@ extern const struct dct_kernels dct_neon;
 #endif
 
 // The scalar kernels by name, for the ends of rows and for tiers that have nothing better.
-int scalar_unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to);
 void scalar_idct(uint8_t *dst, size_t stride, const int16_t *coef, const uint64_t *mask, int32_t n, const int16_t quant[64]);
 void scalar_h2v1(uint8_t *out, const uint8_t *in, int32_t n);
 void scalar_h1v2(uint8_t *out, const uint8_t *near, const uint8_t *far, int32_t n, int32_t bias);

@@ -6,20 +6,7 @@
 
 #include "dct_unpack.h"
 #include "dct_idct.h"
-
-// rank[m] spreads bytes that follow each other to the places of the bits of m: for each of
-// eight places the number of the byte, 0x80 (zero) where the bit is not set.
-#define BIT(m, i) ((m) >> (i) & 1)
-#define BELOW(m, i)                                                                                                          \
-	(BIT(m, 0) * ((i) > 0) + BIT(m, 1) * ((i) > 1) + BIT(m, 2) * ((i) > 2) + BIT(m, 3) * ((i) > 3) + BIT(m, 4) * ((i) > 4) + \
-	 BIT(m, 5) * ((i) > 5) + BIT(m, 6) * ((i) > 6))
-#define PLACE_OF(m, i) (BIT(m, i) ? BELOW(m, i) : 0x80)
-#define ROW(m) \
-	{PLACE_OF(m, 0), PLACE_OF(m, 1), PLACE_OF(m, 2), PLACE_OF(m, 3), PLACE_OF(m, 4), PLACE_OF(m, 5), PLACE_OF(m, 6), PLACE_OF(m, 7)}
-#define ROWS4(m) ROW(m), ROW((m) + 1), ROW((m) + 2), ROW((m) + 3)
-#define ROWS16(m) ROWS4(m), ROWS4((m) + 4), ROWS4((m) + 8), ROWS4((m) + 12)
-#define ROWS64(m) ROWS16(m), ROWS16((m) + 16), ROWS16((m) + 32), ROWS16((m) + 48)
-static const uint8_t rank[256][8] __attribute__((aligned(64))) = {ROWS64(0), ROWS64(64), ROWS64(128), ROWS64(192)};
+#include "dct_spread.h"
 
 static inline __m128i load8(const void *p) { return _mm_loadl_epi64((const __m128i *)p); }
 
@@ -38,15 +25,8 @@ static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
 		if (t->end - e < __builtin_popcount(escaped))
 			return NULL;
 		for (; escaped != 0; escaped &= escaped - 1) {
-			uint8_t *const big = s->big + i + __builtin_ctz(escaped), more = *e++;
-			if (more <= ESCAPED) {
-				*big = (uint8_t)(*big + more);
-				continue;
-			}
-			if (more < WIDE)
+			if (!add_escaped(s, s->big + i + __builtin_ctz(escaped), &e))
 				return NULL;
-			*big = PLACE;
-			s->wide_high[s->wides++] = more;
 		}
 	}
 	return e;
@@ -77,14 +57,8 @@ static void all_values(dct_segment *s, const segment_streams *t) {
 
 // from_zigzag[j] says for each place of a block which of bytes 16j … 16j+15 of the zigzag
 // belongs there; 0x80 (zero) where it is another one.
-#define AT(j, n) ((n) / 16 == (j) ? (n) % 16 : 0x80)
-#define BY_ROWS(j)                                                                                                            \
-	{AT(j, 0),  AT(j, 1),  AT(j, 5),  AT(j, 6),  AT(j, 14), AT(j, 15), AT(j, 27), AT(j, 28), AT(j, 2),  AT(j, 4),  AT(j, 7),  \
-	 AT(j, 13), AT(j, 16), AT(j, 26), AT(j, 29), AT(j, 42), AT(j, 3),  AT(j, 8),  AT(j, 12), AT(j, 17), AT(j, 25), AT(j, 30), \
-	 AT(j, 41), AT(j, 43), AT(j, 9),  AT(j, 11), AT(j, 18), AT(j, 24), AT(j, 31), AT(j, 40), AT(j, 44), AT(j, 53), AT(j, 10), \
-	 AT(j, 19), AT(j, 23), AT(j, 32), AT(j, 39), AT(j, 45), AT(j, 52), AT(j, 54), AT(j, 20), AT(j, 22), AT(j, 33), AT(j, 38), \
-	 AT(j, 46), AT(j, 51), AT(j, 55), AT(j, 60), AT(j, 21), AT(j, 34), AT(j, 37), AT(j, 47), AT(j, 50), AT(j, 56), AT(j, 59), \
-	 AT(j, 61), AT(j, 35), AT(j, 36), AT(j, 48), AT(j, 49), AT(j, 57), AT(j, 58), AT(j, 62), AT(j, 63)}
+#define OF_SIXTEEN(j, n) ((n) / 16 == (j) ? (n) % 16 : 0x80)
+#define BY_ROWS(j) {ZIGZAG_BY_ROWS(OF_SIXTEEN, j)}
 static const uint8_t from_zigzag[4][64] __attribute__((aligned(64))) = {BY_ROWS(0), BY_ROWS(1), BY_ROWS(2), BY_ROWS(3)};
 
 // sixteen is bytes 16j … 16j+15 of the zigzag, in both lanes.
@@ -98,7 +72,7 @@ static inline __m256i pick(__m256i bytes, int j, int half) {
 	return _mm256_shuffle_epi8(bytes, _mm256_load_si256((const __m256i *)(from_zigzag[j] + 32 * half)));
 }
 
-static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) {
+static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
 	mask <<= 1; // from AC to the zigzag
 	const __m256i a = sixteen(value, mask, 0), b = sixteen(value, mask, 1);
 	__m256i upper = _mm256_or_si256(pick(a, 0, 0), pick(b, 1, 0)), lower = _mm256_or_si256(pick(a, 0, 1), pick(b, 1, 1));
@@ -112,21 +86,10 @@ static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask) 
 	_mm256_store_si256(out + 1, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(upper, 1)));
 	_mm256_store_si256(out + 2, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(lower)));
 	_mm256_store_si256(out + 3, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(lower, 1)));
+	c[0] = dc;
 }
 
-static int unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
-	all_values(s, &t);
-	int16_t *c = s->coef;
-	for (int32_t b = from; b < to; b++, c += 64)
-		unpack_block(c, s->value + s->first[b], s->mask[b]), c[0] = s->dc[b];
-	return add_wide_values(s, &t, escape, from, to);
-}
+#include "dct_segment.h"
 
 // What the template makes two blocks at a time.
 typedef __m256i vec;

@@ -18,9 +18,8 @@
 #include "dct_idct.h"
 
 // by_rows is dct_natural's inverse: for a place in the block its number in the zigzag.
-static const uint8_t by_rows[64] = {0,  1,  5,  6,  14, 15, 27, 28, 2,  4,  7,  13, 16, 26, 29, 42, 3,  8,  12, 17, 25, 30,
-                                    41, 43, 9,  11, 18, 24, 31, 40, 44, 53, 10, 19, 23, 32, 39, 45, 52, 54, 20, 22, 33, 38,
-                                    46, 51, 55, 60, 21, 34, 37, 47, 50, 56, 59, 61, 35, 36, 48, 49, 57, 58, 62, 63};
+#define ITSELF(j, n) (n)
+static const uint8_t by_rows[64] = {ZIGZAG_BY_ROWS(ITSELF, 0)};
 
 // big_values reads V and E, 64 values at a time; the result is the end of E, or NULL.
 static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
@@ -48,35 +47,29 @@ static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
 	return bad || e > t->end ? NULL : e;
 }
 
-static int unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
+static void all_values(dct_segment *s, const segment_streams *t) {
 	const uint8_t *big = s->big;
 	int32_t wides = 0;
-	for (int32_t i = 0; i < t.values; i += 64) {
-		const uint64_t here = low_bits(t.values - i), is_big = load64(t.is_big + i / 8) & here;
+	for (int32_t i = 0; i < t->values; i += 64) {
+		const uint64_t here = low_bits(t->values - i), is_big = load64(t->is_big + i / 8) & here;
 		const __m512i more = _mm512_maskz_expand_epi8(is_big, _mm512_loadu_si512(big));
 		big += __builtin_popcountll(is_big);
 		for (uint64_t wide = _mm512_movepi8_mask(more); wide != 0; wide &= wide - 1)
 			s->wide_at[wides++] = (uint16_t)(i + __builtin_ctzll(wide));
 		const __m512i v = _mm512_mask_mov_epi8(_mm512_set1_epi8(1), is_big, more);
-		_mm512_storeu_si512(s->value + i, _mm512_mask_sub_epi8(v, load64(t.sign + i / 8), _mm512_setzero_si512(), v));
+		_mm512_storeu_si512(s->value + i, _mm512_mask_sub_epi8(v, load64(t->sign + i / 8), _mm512_setzero_si512(), v));
 	}
-	const __m512i order = _mm512_loadu_si512(by_rows);
-	int16_t *c = s->coef;
-	for (int32_t b = from; b < to; b++, c += 64) {
-		__m512i v = _mm512_maskz_expand_epi8(s->mask[b] << 1, _mm512_loadu_si512(s->value + s->first[b]));
-		v = _mm512_permutexvar_epi8(order, v);
-		const __m512i low = _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v));
-		_mm512_store_si512(c, _mm512_mask_set1_epi16(low, 1, s->dc[b]));
-		_mm512_store_si512(c + 32, _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1)));
-	}
-	return add_wide_values(s, &t, escape, from, to);
 }
+
+static inline void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
+	const __m512i zigzag = _mm512_maskz_expand_epi8(mask << 1, _mm512_loadu_si512(value));
+	const __m512i v = _mm512_permutexvar_epi8(_mm512_loadu_si512(by_rows), zigzag);
+	const __m512i low = _mm512_cvtepi8_epi16(_mm512_castsi512_si256(v));
+	_mm512_store_si512(c, _mm512_mask_set1_epi16(low, 1, dc));
+	_mm512_store_si512(c + 32, _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64(v, 1)));
+}
+
+#include "dct_segment.h"
 
 // What the template makes four blocks at a time: lane i of a vector is of block i.
 typedef __m512i vec;

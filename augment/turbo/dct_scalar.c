@@ -8,56 +8,53 @@
 #include "dct_idct.h"
 #include "kernels.h"
 
-// big_values reads V and E; the result is the end of E, or NULL if they are corrupt.
+// big_values reads V and E; the result is the end of E, or NULL if they are corrupt. Here and
+// in all_values there is no branch for what can't be foretold of a value.
 static const uint8_t *big_values(dct_segment *s, const segment_streams *t) {
 	const uint8_t *e = t->escape;
-	for (int32_t i = 0; i < t->bigs; i++) {
-		uint32_t v = t->nibble[i >> 1] >> 4 * (i & 1) & 15u;
-		if (v == 15) {
-			if (e == t->end)
-				return NULL;
-			const uint8_t more = *e++;
-			if (more > ESCAPED && more < WIDE)
-				return NULL;
+	uint32_t bad = 0;
+	for (int32_t i = 0; i < t->bigs; i += 2) {
+		const uint32_t both = t->nibble[i >> 1];
+		// At most two bytes are read from the end on: the slack has them.
+		if (e > t->end)
+			return NULL;
+		for (int32_t j = 0; j < 2; j++) {
+			const uint32_t v = both >> 4 * j & 15, escaped = v == 15, more = *e & -escaped;
+			e += escaped;
+			s->big[i + j] = (uint8_t)(v + 2 + more);
+			bad |= (more - ESCAPED - 1) < WIDE - ESCAPED - 1;
 			if (more >= WIDE) {
-				s->wide_high[s->wides++] = more;
-				s->big[i] = PLACE;
-				continue;
+				s->big[i + j] = PLACE;
+				s->wide_high[s->wides++] = (uint8_t)more;
 			}
-			v += more;
 		}
-		s->big[i] = (uint8_t)(v + 2);
 	}
-	return e;
+	return bad || e > t->end ? NULL : e;
 }
 
-int scalar_unpack(dct_segment *s, const uint8_t *p, const uint8_t *end, int32_t blocks, int32_t from, int32_t to) {
-	segment_streams t;
-	if (!parse_segment(s, &t, p, end, blocks))
-		return 0;
-	const uint8_t *escape = big_values(s, &t);
-	if (escape == NULL)
-		return 0;
+static void all_values(dct_segment *s, const segment_streams *t) {
 	int32_t k = 0, wides = 0;
-	for (int32_t i = 0; i < t.values; i++) {
-		int32_t v = 1;
-		if (t.is_big[i >> 3] >> (i & 7) & 1) {
-			v = s->big[k++];
+	for (int32_t i = 0; i < t->values; i += 8) {
+		uint32_t is_big = t->is_big[i >> 3], sign = t->sign[i >> 3];
+		for (int32_t j = 0; j < 8; j++, is_big >>= 1, sign >>= 1) {
+			const uint32_t big = is_big & 1, negative = -(sign & 1);
+			const uint32_t v = (s->big[k] & -big) | (big ^ 1);
+			k += (int32_t)big;
 			if (v == PLACE)
-				s->wide_at[wides++] = (uint16_t)i;
+				s->wide_at[wides++] = (uint16_t)(i + j);
+			s->value[i + j] = (int8_t)(uint8_t)((v ^ negative) - negative);
 		}
-		s->value[i] = (int8_t)(t.sign[i >> 3] >> (i & 7) & 1 ? -v : v);
 	}
-	memset(s->coef, 0, sizeof(int16_t) * 64 * (size_t)(to - from));
-	for (int32_t b = from; b < to; b++) {
-		int16_t *c = s->coef + 64 * (b - from);
-		const int8_t *v = s->value + s->first[b];
-		c[0] = s->dc[b];
-		for (uint64_t m = s->mask[b]; m != 0; m &= m - 1)
-			c[dct_natural[1 + __builtin_ctzll(m)]] = *v++;
-	}
-	return add_wide_values(s, &t, escape, from, to);
 }
+
+static void unpack_block(int16_t *c, const int8_t *value, uint64_t mask, int16_t dc) {
+	memset(c, 0, 64 * sizeof *c);
+	c[0] = dc;
+	for (; mask != 0; mask &= mask - 1)
+		c[dct_natural[1 + __builtin_ctzll(mask)]] = *value++;
+}
+
+#include "dct_segment.h"
 
 // transform is one pass over eight lines at once: x[8·k + i] is term k of line i.
 static inline void transform(int32_t out[64], const int16_t x[64], uint32_t round, int shift) {
@@ -150,7 +147,7 @@ void scalar_interleave(uint8_t *rgb, const uint8_t *r, const uint8_t *g, const u
 }
 
 const struct dct_kernels dct_scalar = {
-	.unpack = scalar_unpack,
+	.unpack = unpack,
 	.idct = scalar_idct,
 	.h2v1 = scalar_h2v1,
 	.h1v2 = scalar_h1v2,

@@ -44,6 +44,15 @@ static inline int32_t mask_total(const uint8_t *p, int32_t n) {
 	return (int32_t)(((sum & even) + (sum >> 8 & even)) * 0x0001000100010001 >> 48);
 }
 
+// ZIGZAG_BY_ROWS lists F(j, n) for each place of a block, where n is the place's number in
+// the zigzag.
+#define ZIGZAG_BY_ROWS(F, j)                                                                                                              \
+	F(j, 0), F(j, 1), F(j, 5), F(j, 6), F(j, 14), F(j, 15), F(j, 27), F(j, 28), F(j, 2), F(j, 4), F(j, 7), F(j, 13), F(j, 16), F(j, 26),  \
+		F(j, 29), F(j, 42), F(j, 3), F(j, 8), F(j, 12), F(j, 17), F(j, 25), F(j, 30), F(j, 41), F(j, 43), F(j, 9), F(j, 11), F(j, 18),    \
+		F(j, 24), F(j, 31), F(j, 40), F(j, 44), F(j, 53), F(j, 10), F(j, 19), F(j, 23), F(j, 32), F(j, 39), F(j, 45), F(j, 52), F(j, 54), \
+		F(j, 20), F(j, 22), F(j, 33), F(j, 38), F(j, 46), F(j, 51), F(j, 55), F(j, 60), F(j, 21), F(j, 34), F(j, 37), F(j, 47), F(j, 50), \
+		F(j, 56), F(j, 59), F(j, 61), F(j, 35), F(j, 36), F(j, 48), F(j, 49), F(j, 57), F(j, 58), F(j, 62), F(j, 63)
+
 // padded_bits says whether the bits after the first n at p, up to the byte's end, are not 0.
 static inline int padded_bits(const uint8_t *p, int32_t n) { return (n & 7) != 0 && p[n >> 3] >> (n & 7) != 0; }
 
@@ -60,15 +69,21 @@ static inline int parse_segment(dct_segment *s, segment_streams *t, const uint8_
 	uint32_t bad = (blocks & 1) ? lengths[blocks / 2] >> 4 : 0;
 	uint64_t all = 0;
 	int32_t values = 0;
-	for (int32_t b = 0; b < blocks; b++) {
-		const int32_t n = lengths[b >> 1] >> 4 * (b & 1) & 15;
+	// Two at a time: the last one may be of the padding nibble, which is 0.
+	for (int32_t b = 0; b < blocks; b += 2) {
+		const int32_t both = lengths[b >> 1], n = both & 15, next = both >> 4;
 		const uint64_t m = load64(p) & mask_bits[n];
-		bad |= m < mask_least[n]; // also for n > 8
 		p += n;
-		all |= m;
+		const uint64_t m2 = load64(p) & mask_bits[next];
+		p += next;
+		bad |= (m < mask_least[n]) | (m2 < mask_least[next]); // also for n > 8
+		all |= m | m2;
 		s->mask[b] = m;
+		s->mask[b + 1] = m2;
 		s->first[b] = (uint16_t)values;
 		values += __builtin_popcountll(m);
+		s->first[b + 1] = (uint16_t)values;
+		values += __builtin_popcountll(m2);
 	}
 	s->first[blocks] = (uint16_t)values;
 	bad |= (uint32_t)(all >> 63);
@@ -115,6 +130,19 @@ static inline int parse_segment(dct_segment *s, segment_streams *t, const uint8_
 // ESCAPED is the largest byte of E that is a magnitude less 17; bytes from WIDE on are the
 // upper bits of a wide one. PLACE stands in the array of big values for a wide one.
 enum { ESCAPED = 110, WIDE = 128, PLACE = 0x80 };
+
+// add_escaped completes *big, of which the nibble is 15 and 17 stands there, by the byte *e of
+// E, and makes e the next one; 0 if that is corrupt.
+static inline int add_escaped(dct_segment *s, uint8_t *big, const uint8_t **e) {
+	const uint8_t more = *(*e)++;
+	if (more >= WIDE) {
+		*big = PLACE;
+		s->wide_high[s->wides++] = more;
+		return 1;
+	}
+	*big = (uint8_t)(*big + more);
+	return more <= ESCAPED;
+}
 
 // add_wide_values puts the wide values of blocks [from, to) into s->coef, where the first
 // block is number `from`; 0 if they are corrupt, or not the segment's end. escape is the

@@ -63,7 +63,7 @@
 //	profile.c       where the time goes
 //
 //	dct.h           packs, and the kernels of a tier for them
-//	dct_header.c    reads a pack's header       dct_unpack.h  a segment's streams
+//	dct_header.c    reads a pack's header       dct_unpack.h, dct_segment.h  a segment's streams
 //	dct_decode.c    decodes boxes of packs      dct_idct.h    the inverse DCT
 //	dct_pack.c      makes packs of JPEGs        dctfuzz       random JPEGs, damaged packs
 //

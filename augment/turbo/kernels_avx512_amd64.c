@@ -24,16 +24,16 @@ static inline void store16(uint8_t *px, __m512i words) {
 	_mm_storeu_si128((__m128i *)(px + 32), _mm512_extracti32x4_epi32(out, 2));
 }
 
-// luma16 is luma of sixteen pixels, as words. 38470 has no place in 16 bits:
-// it is 65536 - 27066, so g itself is added after the shift.
+// luma16 is luma of sixteen pixels, as words: the weights in two signed digits of eight bits,
+// and what is left of green's, which is 2^16, after the shift.
 static inline __m512i luma16(__m512i rgb) {
-	const __m512i byte = _mm512_set1_epi32(0xff);
-	const __m512i g = _mm512_and_si512(_mm512_srli_epi32(rgb, 8), byte);
-	const __m512i rg = _mm512_or_si512(_mm512_and_si512(rgb, byte), _mm512_slli_epi32(g, 16));
-	const __m512i b2 = _mm512_or_si512(_mm512_srli_epi32(rgb, 16), _mm512_set1_epi32(2 << 16));
-	__m512i sum = _mm512_madd_epi16(rg, _mm512_set1_epi32((int32_t)((uint32_t)(-27066) << 16 | 19595)));
-	sum = _mm512_dpwssd_epi32(sum, b2, _mm512_set1_epi32(0x4000 << 16 | 7471)); // 2·0x4000 rounds
-	return _mm512_add_epi32(_mm512_srai_epi32(sum, 16), g);
+#define WEIGHTS(r, g, b) _mm512_set1_epi32((int32_t)((uint32_t)(uint8_t)(b) << 16 | (uint32_t)(uint8_t)(g) << 8 | (uint8_t)(r)))
+	// 19595 = 77·256 - 117, 38470 = 65536 - 106·256 + 70, 7471 = 29·256 + 47.
+	const __m512i low = _mm512_dpbusd_epi32(_mm512_set1_epi32(0x8000), rgb, WEIGHTS(-117, 70, 47));
+	const __m512i high = _mm512_dpbusd_epi32(_mm512_setzero_si512(), rgb, WEIGHTS(77, -106, 29));
+	const __m512i sum = _mm512_srai_epi32(_mm512_add_epi32(low, _mm512_slli_epi32(high, 8)), 16);
+	return _mm512_dpbusd_epi32(sum, rgb, WEIGHTS(0, 1, 0));
+#undef WEIGHTS
 }
 
 static void avx512_lut(uint8_t *px, size_t n, const uint8_t lut[256]) {
@@ -60,9 +60,10 @@ static uint64_t avx512_luma_sum(const uint8_t *px, size_t pixels) {
 }
 
 static void avx512_grayscale(uint8_t *px, size_t pixels) {
+	const __m512i thrice = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x040404, 0x080808, 0x0c0c0c));
 	size_t i = 0;
 	for (; i + 16 <= pixels; i += 16)
-		store16(px + 3 * i, _mm512_mullo_epi32(luma16(load16(px + 3 * i)), _mm512_set1_epi32(0x010101)));
+		store16(px + 3 * i, _mm512_shuffle_epi8(luma16(load16(px + 3 * i)), thrice));
 	scalar_grayscale(px + 3 * i, pixels - i);
 }
 

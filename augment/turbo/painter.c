@@ -36,7 +36,7 @@ turbo_painter *turbo_new(int tier) {
 		p->k = &kernels_avx512, p->dct.k = &dct_avx512;
 #elif defined(__aarch64__)
 	if (tier == TURBO_NEON)
-		p->k = &kernels_neon, p->dct.k = &dct_scalar;
+		p->k = &kernels_neon, p->dct.k = &dct_neon;
 #else
 	(void)tier;
 #endif

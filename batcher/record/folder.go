@@ -212,6 +212,14 @@ func (r *Folder) Stored() map[int64]int {
 	return out
 }
 
+// LoggedTo is the step after the last one that the log has entries of, 0 where it has none.
+func (r *Folder) LoggedTo() (step int64) {
+	for i := range r.log {
+		step = max(step, r.log[i].ref.last+1)
+	}
+	return step
+}
+
 // eachLogged calls f with every entry of the log, tombstones too, by step as far as the
 // log was written so. Batches that fail with an error that pass accepts are passed over.
 func (r *Folder) eachLogged(f func(*wire.Chunk) error, pass func(error) bool) error {

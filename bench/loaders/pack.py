@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import peers
@@ -64,8 +65,18 @@ def ffcv(names, out):
     DatasetWriter(out, {"weak": field(), "strong": field()}, num_workers=2).from_indexed_dataset(Pictures())
 
 
+def resslt(folder, out):
+    program = os.environ["RESSLT_PROGRAM"]
+    subprocess.run([program, "shards", "pack", "--data", "folder:" + folder, "--out", out, "--codec", "dct"], check=True)
+
+
 def main():
     names, out = peers.files(sys.argv[1]), pathlib.Path(sys.argv[2])
+    if not (out / "resslt").exists():
+        part = out / "resslt.part"
+        shutil.rmtree(part, ignore_errors=True)
+        resslt(sys.argv[1], str(part))
+        part.rename(out / "resslt")
     for pack in (litdata, streaming, webdataset, grain):
         folder = out / pack.__name__
         if not folder.exists():

@@ -212,12 +212,24 @@ def resslt(args):
     """This project's: `resslt serve` in a process of its own, batches by shared memory."""
     from resslt import Loader
 
-    loader = Loader(data="folder:" + args.data, policy="imagenet", batch_size=args.batch, seed=0, workers=args.cores)
+    return drink(Loader(data="folder:" + args.data, policy="imagenet", batch_size=args.batch, seed=0, workers=args.cores))
+
+
+def resslt_packed(args):
+    """The same from shards of `resslt shards pack --codec dct`: the JPEGs' coefficients, without loss."""
+    from resslt import Loader
+
+    packed = os.path.join(args.packed, "resslt", "train-*.tar")
+    return drink(Loader(data="wds:" + packed, policy="imagenet", batch_size=args.batch, seed=0, workers=args.cores))
+
+
+def drink(loader):
     return "resslt " + loader.info.version, (list(batch.views) for batch in again(loader))
 
 
 PEERS = {
     "resslt": resslt,
+    "resslt-packed": resslt_packed,
     "torch+albumentations": torch_albumentations,
     "torch+pil": torch_pil,
     "torch+v2": torch_v2,

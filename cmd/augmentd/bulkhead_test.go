@@ -21,11 +21,11 @@ import (
 	"time"
 
 	"resslt/augment"
-	"resslt/batcher/assemble"
 	"resslt/batcher/broker"
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/pipeline/pipelinetest"
 	"resslt/ingest"
 	"resslt/schemas"
 )
@@ -85,21 +85,7 @@ func digest(b *schemas.Batch) string {
 // calm gives the digests of a run's batches, made in this process.
 func calm(t *testing.T, info *schemas.RunInfo) (out []string) {
 	t.Helper()
-	src, err := pipeline.OpenSource(t.Context(), info, nil, ingest.Options{CacheDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	maker, err := src.NewMaker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer maker.Close()
-	batches, err := assemble.Batches(t.Context(), &info.Spec, src.Order(), maker, 0, int(info.Spec.Steps()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range batches {
+	for _, b := range pipelinetest.Calm(t, info) {
 		out = append(out, digest(b))
 	}
 	return out

@@ -103,6 +103,7 @@ func newBenchAugmentCommand() *cobra.Command {
 	c.MarkFlagsMutuallyExclusive("presets", "policy")
 	c.MarkFlagsMutuallyExclusive("presets", "profile")
 	c.MarkFlagsMutuallyExclusive("presets", "json")
+	c.MarkFlagsMutuallyExclusive("presets", "image-size")
 	return c
 }
 
@@ -111,20 +112,16 @@ func (b *benchAugment) run(ctx context.Context) (*augmentReport, error) {
 	if _, err := pipeline.Policy(b.policy, b.imageSize); err != nil {
 		return nil, err
 	}
-	samples, bytes, err := b.load(ctx)
+	samples, bytes, engine, err := b.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return b.report(ctx, samples, bytes)
+	return b.report(ctx, engine, samples, bytes)
 }
 
 // report measures b's policy on samples that are bytes long together.
-func (b *benchAugment) report(ctx context.Context, samples []schemas.Sample, bytes int64) (*augmentReport, error) {
+func (b *benchAugment) report(ctx context.Context, engine augment.Engine, samples []schemas.Sample, bytes int64) (*augmentReport, error) {
 	policy, err := pipeline.Policy(b.policy, b.imageSize)
-	if err != nil {
-		return nil, err
-	}
-	engine, err := augment.EngineByFamily(b.engine)
 	if err != nil {
 		return nil, err
 	}
@@ -190,27 +187,30 @@ func (b *benchAugment) report(ctx context.Context, samples []schemas.Sample, byt
 	return rep, nil
 }
 
-// load reads samples into memory, evenly from the whole data set.
-func (b *benchAugment) load(ctx context.Context) ([]schemas.Sample, int64, error) {
+// load reads samples into memory, evenly from the whole data set, and finds the engine for
+// them.
+func (b *benchAugment) load(ctx context.Context) (out []schemas.Sample, bytes int64, e augment.Engine, err error) {
 	src, err := ingest.Open(ctx, b.data, ingest.Options{Split: b.split, Warn: cli.Warn})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	defer src.Close()
+	if e, err = pipeline.EngineOf(b.engine, src.Manifest()); err != nil {
+		return nil, 0, nil, err
+	}
 	fmt.Fprintln(b.opened, pipeline.Opened(b.data, src))
 	n := min(src.Len(), b.samples)
 	if n == 0 {
-		return nil, 0, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
+		return nil, 0, nil, errs.New("bench augment", b.data, "name a data set with images", errs.Because(errs.ErrNotFound, "it has no samples"))
 	}
-	out := make([]schemas.Sample, n)
-	bytes := int64(0)
+	out = make([]schemas.Sample, n)
 	for i := range out {
 		if err := src.Read(ctx, int64(i)*src.Len()/n, &out[i]); err != nil {
-			return nil, 0, err
+			return nil, 0, nil, err
 		}
 		bytes += int64(len(out[i].Data))
 	}
-	return out, bytes, nil
+	return out, bytes, e, nil
 }
 
 // rendering is a worker's renderer with its buffers.
@@ -243,8 +243,8 @@ type measured struct {
 }
 
 // measure has every worker call do(worker, 0, 1, 2 …), each number once, for so
-// many seconds or, where count is not 0, for so many numbers. A sample's fault
-// is counted; any other error ends the run.
+// many seconds, but a number for each, or, where count is not 0, for so many numbers. A sample's
+// fault is counted; any other error ends the run.
 func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64, do func(worker int, at int64) error) (measured, error) {
 	var next, done, refused atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -254,7 +254,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 		g.Go(func() error {
 			for {
 				at := next.Add(1) - 1
-				if count > 0 && at >= count || count == 0 && time.Now().After(end) {
+				if count > 0 && at >= count || count == 0 && at >= int64(b.workers) && time.Now().After(end) {
 					return nil
 				}
 				if err := ctx.Err(); err != nil {

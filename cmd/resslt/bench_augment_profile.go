@@ -57,14 +57,14 @@ func writeProfile(out io.Writer, costs []workCost) {
 // allPresets measures every preset on the same samples, and prints a row of a Markdown table
 // for each.
 func (b *benchAugment) allPresets(ctx context.Context, out io.Writer) error {
-	samples, bytes, err := b.load(ctx)
+	samples, bytes, engine, err := b.load(ctx)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "| preset | views | samples a CPU-second | views a CPU-second | decoding alone | ratio |\n| --- | --- | --- | --- | --- | --- |")
 	for _, name := range augment.Presets() {
 		b.policy = name
-		r, err := b.report(ctx, samples, bytes)
+		r, err := b.report(ctx, engine, samples, bytes)
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func TestBenchAugmentProfile(t *testing.T) {
 		t.Errorf("%v", calls)
 	}
 
-	table := string(benchAugmentOutput(t, "--data", "folder:"+dir, "--seconds", "0.05", "--image-size", "32", "--presets"))
+	table := string(benchAugmentOutput(t, "--data", "folder:"+dir, "--seconds", "0.01", "--presets"))
 	for _, p := range augment.Presets() {
 		if !strings.Contains(table, "| "+p+" | ") {
 			t.Errorf("no row for %s:\n%s", p, table)

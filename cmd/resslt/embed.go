@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"path/filepath"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -32,15 +30,16 @@ func newEmbedCommand() *cobra.Command {
 	var skipBad bool
 	c := &cobra.Command{
 		Use:   "embed --checkpoint FILE --data URI --out FILE",
-		Short: "features of a folder or shards, as NPY, Arrow or Parquet",
+		Short: "features of a folder or shards, as NPZ, NPY, Arrow or Parquet",
 		Long: `embed writes one feature vector an image, after global average pooling, in the
-order of the data set. NPY is (N, D) float32; Arrow and Parquet have key, label and
-feature, a FixedSizeList of float32.
+order of the data set. NPZ has keys, labels and features, (N, D) float32; NPY the
+features alone; Arrow and Parquet key, label and feature, a FixedSizeList of float32.
 
 It can be stopped at any moment, and the same command continues where it stopped:
 what is done so far is kept in FILE.parts until the end. So does one that adds
 --skip-bad after an image that could not be decoded; what is skipped is named.`,
-		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --format npy --out features.npy`,
+		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --out features.npz
+  resslt embed --checkpoint runs/quickstart --data folder:my/images --out features.parquet`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
@@ -51,9 +50,12 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if err := durable.CheckIn(out+".parts", "plan.json", "part-*", "skip*"); err != nil {
 				return err
 			}
-			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "arrow": writeArrow, "parquet": writeParquet}[format]
+			if format == "" {
+				format = formatOf(out)
+			}
+			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "npz": writeNPZ, "arrow": writeArrow, "parquet": writeParquet}[format]
 			if !ok {
-				return errs.New("--format", format, "give npy, arrow or parquet", errs.ErrUsage)
+				return errs.New("--format", format, "give npz, npy, arrow or parquet", errs.ErrUsage)
 			}
 			enc, err := f.load(c)
 			if err != nil {
@@ -92,10 +94,21 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 	p := c.Flags()
 	split = "train"
 	cli.RegisterData(p, &data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &split)
-	p.StringVar(&format, "format", "npy", "npy, arrow or parquet")
+	p.StringVar(&format, "format", "", "npz, npy, arrow or parquet (default by the name of --out, else npy)")
 	p.StringVar(&out, "out", "", "`file` to write")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c
+}
+
+// formatOf is what a file's name says of its form.
+func formatOf(out string) string {
+	switch ext := strings.TrimPrefix(filepath.Ext(out), "."); ext {
+	case "npz", "arrow", "parquet":
+		return ext
+	case "feather":
+		return "arrow"
+	}
+	return "npy"
 }
 
 // namingSkip has the error of an image that cannot be decoded say how to go on without it.
@@ -152,28 +165,6 @@ func embed(ctx context.Context, enc encoder, images *pipeline.Images, to int64, 
 	x.keys, x.labels = images.Keys[from:], set.Labels
 	err = torch.Do(func() error { x.values = set.X.Float32s(); return nil })
 	return x, err
-}
-
-// writeNPY writes NumPy's format, version 1.0: magic, a padded Python literal,
-// the values.
-func writeNPY(w io.Writer, p *parts) error {
-	head := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", p.kept, p.plan.Dim)
-	const fixed, align = 10, 64
-	head += strings.Repeat(" ", align-(fixed+len(head)+1)%align) + "\n"
-	out := bufio.NewWriterSize(w, 1<<20)
-	out.WriteString("\x93NUMPY\x01\x00")
-	_ = binary.Write(out, binary.LittleEndian, uint16(len(head))) // Flush gives its error
-	out.WriteString(head)
-	err := p.each(func(rec arrow.Record) error {
-		list := rec.Column(colFeature).(*array.FixedSizeList).ListValues().(*array.Float32)
-		var b [4]byte
-		for _, v := range list.Float32Values() {
-			binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
-			out.Write(b[:])
-		}
-		return nil
-	})
-	return errors.Join(err, out.Flush()) // Flush gives the first error of all the writes
 }
 
 // writeArrow writes an Arrow IPC file, a record batch for each part.

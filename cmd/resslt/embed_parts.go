@@ -18,7 +18,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"resslt/augment"
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/schemas"
@@ -78,7 +77,7 @@ func openParts(dir string, enc encoder, images *pipeline.Images, o pipeline.Imag
 		return nil, err
 	}
 	p := &parts{dir: dir, plan: embedPlan{
-		Encoder: weights, Data: images.Manifest().Digest(), Engine: augment.DefaultEngine().Name(), Split: images.Manifest().Split, Size: o.Size, Crop: o.Fraction, SkipBad: o.SkipBad,
+		Encoder: weights, Data: images.Manifest().Digest(), Engine: pipeline.ImageEngine(images.Manifest()).Name(), Split: images.Manifest().Split, Size: o.Size, Crop: o.Fraction, SkipBad: o.SkipBad,
 		Mean: enc.info.Mean, Std: enc.info.Std, Dim: int(enc.FeatureDim()), Device: enc.device.String(), Torch: info.TorchVersion, Threads: info.Threads,
 	}}
 	want, err := json.MarshalIndent(p.plan, "", "  ")

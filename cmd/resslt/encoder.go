@@ -41,7 +41,7 @@ type encoderFlags struct {
 
 func (f *encoderFlags) register(c *cobra.Command) {
 	p := c.Flags()
-	p.StringVar(&f.checkpoint, "checkpoint", "", "`file`: encoder.safetensors, a checkpoint's .json, torchvision's weights as safetensors, or a PyTorch checkpoint of another project (.pth, .pt, .ckpt, .bin)")
+	p.StringVar(&f.checkpoint, "checkpoint", "", "`file` or folder: a run's folder, encoder.safetensors, a checkpoint's .json, torchvision's weights as safetensors, or a PyTorch checkpoint of another project (.pth, .pt, .ckpt, .bin)")
 	p.StringVar(&f.info.Backbone, "backbone", "resnet18", "network, where neither the file nor its shapes say")
 	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where neither the file nor its shapes say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
@@ -83,6 +83,9 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	info, known := f.info, false
 	if f.checkpoint != "" {
+		if f.checkpoint, err = weightsFile(f.checkpoint, train.Selection{Network: "student", Part: "encoder"}); err != nil {
+			return enc, err
+		}
 		if info, known, err = train.EncoderMeta(f.checkpoint); err != nil {
 			return enc, err
 		}

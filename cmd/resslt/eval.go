@@ -41,6 +41,7 @@ type evalFlags struct {
 	data, split, evalSplit string
 	features, evalFeatures string
 	most                   int
+	holdOut                int
 	cache, out             string
 	json                   bool
 }
@@ -60,6 +61,11 @@ func (f *evalFlags) register(c *cobra.Command) {
 	p.StringVar(&f.cache, "cache", "", "`folder` in which features are kept and found again")
 	p.StringVar(&f.out, "out", "", "`folder` for eval.json and pictures (default that of the checkpoint; - for none)")
 	p.BoolVar(&f.json, "json", false, "print the result as one JSON object")
+}
+
+// registerHoldOut adds --hold-out to a verb that fits on one split and scores on one.
+func (f *evalFlags) registerHoldOut(c *cobra.Command) {
+	c.Flags().IntVar(&f.holdOut, "hold-out", 0, "score on every `N`-th image of --split and fit on the others, where the data has no split to score on (0: score on --eval-split)")
 }
 
 // evaluation is one verb's work: its encoder, its data, its result.
@@ -159,6 +165,9 @@ func (f *evalFlags) checkOut(protocol string) error {
 
 // folderOf is the run's folder: a checkpoint is in a subfolder of it.
 func folderOf(checkpoint string) string {
+	if info, err := os.Stat(checkpoint); err == nil && info.IsDir() {
+		return checkpoint
+	}
 	dir := filepath.Dir(checkpoint)
 	if up := filepath.Dir(dir); train.CheckpointDir(up) == dir {
 		return up
@@ -198,7 +207,8 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	case e.enc.Backbone == nil:
 		return nil, errs.New("evaluate", string(as), "give --eval-features FILE too", errs.Because(errs.ErrUsage, "there are no features of split "+split))
 	}
-	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.view, e.most)
+	hold := pipeline.HoldOut{Every: e.holdOut, Held: as == scoreOn}
+	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.view, e.most, hold)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +217,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	if e.classes == nil {
 		e.classes = images.Classes()
 	}
-	kept := e.keptFeatures(m)
+	kept := e.keptFeatures(m, hold)
 	s, err := kept.read(e.enc.device, e.result.Encoder.FeatureDim)
 	if err != nil {
 		return nil, err
@@ -224,7 +234,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 			cli.Warn(cli.Line(err))
 		}
 	}
-	e.note(as, split, s, m.Digest())
+	e.note(as, images.Part(), s, m.Digest())
 	e.noteReading(images)
 	if as == fitOn {
 		e.result.Data = eval.DataName(e.result.Data, m.Samples, len(images.Classes()))
@@ -254,9 +264,17 @@ func (e *evaluation) noteReading(images *pipeline.Images) {
 // pair gives the features to fit on and to score on. Like the weights they live as long as
 // the process.
 func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error) {
+	if e.holdOut == 1 {
+		return nil, nil, errs.New("", "--hold-out 1", "give 2 or more: 5 holds out a fifth", errs.Because(errs.ErrUsage, "nothing is left to fit on"))
+	}
+	evalSplit := e.evalSplit
+	if e.holdOut > 0 {
+		evalSplit = e.split
+		e.unlike = append(e.unlike, fmt.Sprintf("--hold-out %d", e.holdOut))
+	}
 	if e.enc.Backbone != nil {
 		// A missing split is found before the other's features are taken.
-		src, err := e.openData(ctx, e.evalSplit)
+		src, err := e.openData(ctx, evalSplit)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -267,7 +285,7 @@ func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error)
 	if fit, err = e.set(ctx, fitOn, e.split); err != nil {
 		return nil, nil, err
 	}
-	if score, err = e.set(ctx, scoreOn, e.evalSplit); err != nil {
+	if score, err = e.set(ctx, scoreOn, evalSplit); err != nil {
 		fit.Free()
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"resslt/augment"
+	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas/errs"
 	"resslt/train/eval"
@@ -23,16 +24,19 @@ type keptFeatures struct {
 	meta map[string]string
 }
 
-func (e *evaluation) keptFeatures(m *ingest.Manifest) keptFeatures {
+func (e *evaluation) keptFeatures(m *ingest.Manifest, hold pipeline.HoldOut) keptFeatures {
 	if e.cache == "" {
 		return keptFeatures{}
 	}
 	of := map[string]any{
-		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": augment.DefaultEngine().Name(),
+		"encoder": e.result.Encoder.SHA256, "data": m.Digest(), "max_images": e.most, "engine": pipeline.ImageEngine(m).Name(),
 		"image_size": e.enc.info.ImageSize, "crop": e.enc.view.Fraction, "mean": e.enc.info.Mean, "std": e.enc.info.Std,
 	}
 	if e.enc.view.Filter != augment.Bilinear { // which earlier builds took always
 		of["filter"] = e.enc.view.Filter
+	}
+	if hold.Every > 0 {
+		of["hold_out"], of["held"] = hold.Every, hold.Held
 	}
 	on, _ := json.Marshal(of) // strings and numbers: cannot fail
 	sum := sha256.Sum256(on)

@@ -38,6 +38,7 @@ func newKNNCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
+	f.registerHoldOut(c)
 	c.Flags().IntSliceVar(&o.K, "k", []int{200, 20}, "neighbours that vote: 200 as in Lightly, 20 as in solo-learn")
 	c.Flags().Float64Var(&o.Temperature, "temperature", 0.1, "T of the votes' weights exp(cos/T)")
 	return c

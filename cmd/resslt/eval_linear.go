@@ -80,6 +80,7 @@ beside a score only where the protocol is the paper's.`,
 		},
 	}
 	f.register(c)
+	f.registerHoldOut(c)
 	p := c.Flags()
 	p.StringVar(&o.protocol, "protocol", "", "small, imagenet or author (default small or imagenet, by the encoder's stem)")
 	p.BoolVar(&o.augmented, "augment", false, "new random crops and flips every epoch, in place of cached features (default the protocol's)")
@@ -153,6 +154,9 @@ func linear(ctx context.Context, e *evaluation, heads []eval.LinearOptions, augm
 		}
 		one, err := eval.Linear(ctx, fit, score, heads[0])
 		return []eval.LinearResult{one}, err
+	}
+	if e.holdOut > 0 {
+		return nil, errs.New("", "--hold-out", "give --augment=false, or a data set with a split to score on", errs.Because(errs.ErrUsage, "augmented images are of a whole split"))
 	}
 	score, err := e.set(ctx, scoreOn, e.evalSplit)
 	if err != nil {

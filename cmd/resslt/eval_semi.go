@@ -176,7 +176,7 @@ func semi(ctx context.Context, e *evaluation, o semiOptions) (r eval.LinearResul
 			return err
 		}
 		score := func(ctx context.Context) (eval.SourceCloser, error) {
-			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.view, e.most)
+			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.view, e.most, pipeline.HoldOut{})
 			if err != nil {
 				return nil, err
 			}

@@ -243,6 +243,10 @@ func weightsFile(path string, want train.Selection) (string, error) {
 	}
 	dir := train.CheckpointDir(path)
 	c, damaged, err := train.LatestCheckpoint(dir)
+	if errors.Is(err, errs.ErrNotFound) {
+		return "", errs.New("read weights", path, "name a run's folder, or a file: encoder.safetensors, a checkpoint's .json",
+			errs.Because(errs.ErrNotFound, "it is a folder without encoder.safetensors and checkpoints"))
+	}
 	if err != nil {
 		return "", errors.Join(append([]error{err}, damaged...)...)
 	}

@@ -26,9 +26,9 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
-		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(),
+		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(), newRunsCommand(), newCompareCommand(),
 		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
-		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(),
+		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(), newVersionCommand(),
 	)
 	return root
 }

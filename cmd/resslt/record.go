@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"resslt/ingest"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
+	"resslt/train"
 )
 
 func newRecordCommand() *cobra.Command {
@@ -244,7 +246,7 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 			if err != nil {
 				return err
 			}
-			printReport(c.OutOrStdout(), src.name, rep)
+			printReport(c.OutOrStdout(), src.name, rep, replacedKeys(c.Context(), cmp.Or(data, src.Run.DataURI), src, rep))
 			if asJSON {
 				if err := json.NewEncoder(c.OutOrStdout()).Encode(rep); err != nil {
 					return errs.New("print", "report", "see where standard output goes", errs.BecauseErr(errs.ErrUnavailable, err))
@@ -265,6 +267,25 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object, the last line of standard output")
 	at.Register(f, access.DefaultURL)
 	return c
+}
+
+// replacedKeys finds the names of the first samples that were replaced, in the run's data.
+func replacedKeys(ctx context.Context, uri string, src *recordSource, rep *record.Report) func(sample int64) string {
+	var samples []*train.Replaced
+	for _, x := range rep.Replaced[:min(len(rep.Replaced), shown)] {
+		samples = append(samples, &train.Replaced{Sample: x.Planned})
+	}
+	if len(samples) > 0 {
+		session.FindKeys(ctx, uri, &src.Run.Spec, samples)
+	}
+	return func(sample int64) string {
+		for _, s := range samples {
+			if s.Sample == sample {
+				return s.Key
+			}
+		}
+		return ""
+	}
 }
 
 // verify makes the ledger of a source.

@@ -32,7 +32,7 @@ func stepCounter(w io.Writer, doing string, of int64) func(step int64) {
 const shown = 10
 
 // printReport is the ledger for a person.
-func printReport(w io.Writer, name string, r *record.Report) {
+func printReport(w io.Writer, name string, r *record.Report, key func(sample int64) string) {
 	fmt.Fprintf(w, "%s: run %.12s, steps %d to %d of %d\n", name, r.RunDigest, r.From, r.To-1, r.Steps)
 	fmt.Fprintf(w, "  %d steps whole, %d visits, %d epochs whole; an epoch leaves out the last %d of its %d samples, which fill no batch of %d\n",
 		r.StepsWhole, r.Visits, r.EpochsWhole, r.Tail, r.Samples, r.BatchSize)
@@ -50,7 +50,11 @@ func printReport(w io.Writer, name string, r *record.Report) {
 			fmt.Fprintf(w, "  replaced: … %d in all\n", len(r.Replaced))
 			break
 		}
-		fmt.Fprintf(w, "  replaced: step %d slot %d: sample %d by %d, which the epoch visited twice: %s\n", x.Step, x.Slot, x.Planned, x.Sample, x.Reason)
+		name := fmt.Sprintf("sample %d", x.Planned)
+		if k := key(x.Planned); k != "" {
+			name += " (" + cli.Cell(k) + ")"
+		}
+		fmt.Fprintf(w, "  replaced: step %d slot %d: %s by %d, which the epoch visited twice: %s\n", x.Step, x.Slot, name, x.Sample, x.Reason)
 	}
 	for i, t := range r.Tombstones {
 		if i == shown {

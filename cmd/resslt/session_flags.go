@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.StringVar(&f.Record, "record", "log", "what is kept of the batches: `log` (ids, plans, digests; always), pixels[:FROM-TO] (also the views, of all or some steps, in --out), stream (also all chunks in the broker, sealed at the end; train only)")
 	p.BoolVar(&f.Resume, "resume", false, "continue from the newest checkpoint in --out")
 	p.BoolVar(&f.JSON, "json", false, "print the summary as one JSON object, the last line of standard output")
+	p.BoolVar(&f.Verbose, "verbose", false, "print the whole resolved recipe at the start; OUT/recipe.yaml has it, too")
+	p.BoolVar(&f.Quiet, "quiet", false, "print warnings, errors and the summary, and no progress")
+	p.BoolVar(&f.Timestamps, "timestamps", false, "begin every line of progress with the time, UTC (--log json has it in any case)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, with the resolved recipe, and start nothing")
 	f.Observe.Register(p)
 }
@@ -62,6 +66,7 @@ func (f *sessionFlags) run(c *cobra.Command) error {
 	f.RecipeGiven = c.Flags().Changed("recipe")
 	f.Set = append(f.Set, f.splits...)
 	f.Stdout, f.Stderr = c.OutOrStdout(), c.ErrOrStderr()
+	f.Command = cli.CommandLine(os.Args)
 	if !f.dryRun {
 		return session.Run(c.Context(), f.Options)
 	}

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +25,13 @@ import (
 func newShardsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shards",
-		Short: "pack, index, list and verify data sets",
+		Short: "pack, unpack, index, list and verify data sets",
 		Long: `A data set is named by a URI, and known by the digest of its content: the same
 data under another path is the same data set.
 
 ` + schemeTable(),
 	}
-	c.AddCommand(newShardsPack(), newShardsIndex(), newShardsLs(), newShardsVerify())
+	c.AddCommand(newShardsPack(), newShardsUnpack(), newShardsIndex(), newShardsLs(), newShardsVerify())
 	return c
 }
 
@@ -275,112 +273,6 @@ func labelName(m *ingest.Manifest, label int32) string {
 		return fmt.Sprintf("%d %s", label, cli.Cell(m.Classes[label]))
 	}
 	return strconv.Itoa(int(label))
-}
-
-func newShardsPack() *cobra.Command {
-	var f dataFlags
-	var o ingest.PackOptions
-	var size string
-	c := &cobra.Command{
-		Use:   "pack --data URI --out DIR",
-		Short: "write a data set as WebDataset tar shards",
-		Long: `Image files go in as they are, raw pixels as PNG. The same data gives the same
-bytes. PREFIX.manifest.json, written last, holds the class names and hashes.`,
-		Example: "  resslt shards pack --data fashion-mnist: --split test --out shards",
-		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
-			if o.ShardBytes, err = cli.ParseSize(size); err != nil {
-				return errs.New("", "--shard-size "+size, "give a size such as 256MB or 1GiB", err)
-			}
-			if o.Dir == "" {
-				return errs.New("", c.CommandPath(), "give --out DIR", errs.Because(errs.ErrUsage, "no folder for the shards"))
-			}
-			if err := durable.CheckIn(o.Dir); err != nil {
-				return err
-			}
-			begun := time.Now()
-			return f.with(c, func(ctx context.Context, src ingest.Source) error {
-				prefix := cmp.Or(o.Prefix, src.Manifest().Split)
-				if err := durable.CheckIn(o.Dir, prefix+"-*.tar", prefix+".manifest.json"); err != nil {
-					return err
-				}
-				o.Progress = packProgress(c.ErrOrStderr())
-				m, err := ingest.Pack(ctx, src, o)
-				if err != nil {
-					return err
-				}
-				s := summarize(m, ingest.SurveyOf(src), begun)
-				if err := s.print(c.OutOrStdout()); err != nil {
-					return err
-				}
-				fmt.Fprintf(c.OutOrStdout(), "open as wds:%s\n", filepath.Join(o.Dir, prefix+"-*.tar"))
-				return printJSON(c, f.json, s)
-			})
-		},
-	}
-	f.add(c)
-	p := c.Flags()
-	p.StringVar(&o.Dir, "out", "", "folder for the shards")
-	p.StringVar(&o.Prefix, "prefix", "", "shards are `PREFIX`-000000.tar and so on (default the split)")
-	p.StringVar(&size, "shard-size", "256MB", "most bytes of a shard")
-	p.BoolVar(&o.Shuffle, "shuffle", false, "mix the samples, so that every shard has some of every class (for order=blocked)")
-	p.Uint64Var(&o.Seed, "seed", 0, "of --shuffle")
-	p.BoolVar(&o.Overwrite, "force", false, "remove earlier shards of the same prefix")
-	return c
-}
-
-// packProgress prints how far packing is, every few seconds.
-func packProgress(w io.Writer) func(done, total int64) {
-	line := cli.Periodically(w)
-	return func(done, total int64) { line("packing %d of %d samples", done, total) }
-}
-
-func newShardsVerify() *cobra.Command {
-	var f dataFlags
-	c := &cobra.Command{
-		Use:   "verify --data URI",
-		Short: "hash every byte again and name what is damaged",
-		Long: `verify compares every byte with the index, and shards with the hashes that pack
-wrote next to them. It finds damage that leaves size and time unchanged. Images are
-not decoded.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			begun := time.Now()
-			return f.with(c, func(ctx context.Context, src ingest.Source) error {
-				rep, err := ingest.Verify(ctx, src, ingest.VerifyOptions{Progress: cli.Progress(c.ErrOrStderr(), "verifying")})
-				if err != nil {
-					return err
-				}
-				type damage struct {
-					Shard string `json:"shard"`
-					File  string `json:"file,omitempty"`
-					Error string `json:"error"`
-				}
-				found := []damage{}
-				for _, d := range rep.Damaged {
-					fmt.Fprintf(c.OutOrStdout(), "damaged  %s  %v\n", cli.Cell(filepath.Join(d.Shard, d.File)), d.Err)
-					found = append(found, damage{d.Shard, d.File, d.Err.Error()})
-				}
-				fmt.Fprintf(c.OutOrStdout(), "%d shards, %s hashed, %d damaged\n%s\n", rep.Shards, humanBytes(rep.Bytes), len(found), pipeline.Totals(src.Manifest()))
-				s := summarize(src.Manifest(), ingest.SurveyOf(src), begun)
-				if err := printPassed(c.OutOrStdout(), s.Passed); err != nil {
-					return err
-				}
-				if err := printJSON(c, f.json, map[string]any{
-					"digest": s.Digest, "samples": s.Samples, "classes": s.Classes, "passed_over": s.Passed,
-					"shards": rep.Shards, "bytes": rep.Bytes, "damaged": found, "seconds": s.Seconds,
-				}); err != nil {
-					return err
-				}
-				if len(found) > 0 {
-					return errs.New("verify", f.data, "fetch or pack the damaged ones again",
-						errs.Because(errs.ErrCorrupt, fmt.Sprintf("%d of its parts differ from the index", len(found))))
-				}
-				return nil
-			})
-		},
-	}
-	f.add(c)
-	return c
 }
 
 func printJSON(c *cobra.Command, wanted bool, v any) error {

@@ -91,7 +91,7 @@ class Example:
     [
         # The standard stem is a sixteenth of the work; what is shown is the same.
         ("cifar10_supervised.py", "cifar10", STEPS, ["--stem=standard", "--batch-size=64", "--checkpoint-every=5"]),
-        ("simclr_lightly.py", "imagenet", 22, ["--batch-size=32", "--image-size=64"]),
+        ("simclr_lightly.py", "imagenet", int(os.environ.get("RESSLT_PROOF_STEPS", "22")), ["--batch-size=32", "--image-size=64"]),
     ],
     ids=["supervised", "simclr"],
 )

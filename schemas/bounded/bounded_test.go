@@ -180,3 +180,21 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// A slip is told from another word.
+func TestSuggest(t *testing.T) {
+	known := []string{"smoke", "quickstart", "cifar10", "data"}
+	for word, want := range map[string]string{
+		"smok": "smoke", "quikstart": "quickstart", "cifar": "", "dta": "data", "smoke": "", "imagenet": "", "x": "", "": "",
+	} {
+		if want != "" {
+			want = "did you mean " + want + "? "
+		}
+		if got := bounded.Suggest(word, known); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+	if got := bounded.Suggest("x", nil); got != "" {
+		t.Errorf("of none: %q", got)
+	}
+}

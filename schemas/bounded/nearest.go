@@ -16,6 +16,16 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
+// Suggest begins a hint with "did you mean WORD? " where a known word is so near that what was
+// written is likely to be a slip; else it is "".
+func Suggest(word string, known []string) string {
+	near := Nearest(word, known)
+	if d := editDistance(strings.ToLower(word), strings.ToLower(near)); near == "" || d == 0 || d > max(1, min(len(word), len(near))/3) {
+		return ""
+	}
+	return "did you mean " + near + "? "
+}
+
 // editDistance is Levenshtein's, over bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)

@@ -14,6 +14,13 @@ import (
 	"resslt/schemas/errs"
 )
 
+// PackedJPEG begins a packed JPEG (augment/packed), as \x89PNG\r\n begins a PNG.
+const PackedJPEG = "\x89RDCT\r\n\x1a"
+
+// MostPacked is the most bytes that the pack of a JPEG may have. What would be larger stays a
+// JPEG, so that a limit for the files of a data set means the same, packed or not.
+func MostPacked(jpeg int64) int64 { return 2*jpeg + 1024 }
+
 // HeadBytes is how much of a file What wants to see.
 const HeadBytes = 1024
 
@@ -145,6 +152,7 @@ var kinds = []known{
 	{starts("\x04\x22\x4d\x18"), Kind{Name: "an LZ4 file", Hint: "unpack it with unlz4", Codec: "LZ4", Unpack: "lz4 -dc"}},
 	{starts("\x1f\x9d"), Kind{Name: "a compress (.Z) file", Hint: "unpack it with uncompress", Codec: "compress", Unpack: "uncompress -c"}},
 	{starts("7z\xbc\xaf\x27\x1c"), Kind{Name: "a 7z archive", Hint: "unpack it with 7z x"}},
+	{starts(PackedJPEG), Kind{Name: "a packed JPEG", Hint: "unpack its shards with `resslt shards unpack`"}},
 	{at(257, "ustar"), Kind{Name: "a tar archive", Hint: "unpack it with tar -xf, or name it as wds:FILE where it holds images"}},
 	{starts("PAR1"), Kind{Name: "a Parquet file", Hint: "name it as parquet:FILE where it holds images"}},
 	{starts("ARROW1\x00\x00"), Kind{Name: "an Arrow file"}},

@@ -5,15 +5,14 @@ import (
 	"slices"
 
 	"resslt/schemas/errs"
-	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
-// ImageNet's pixel statistics by channel (red, green, blue), of values in 0–1: the
-// recipe's defaults.
+// ImageNet's pixel statistics by channel (red, green, blue), of values in 0–1: what
+// torchvision's models take, and the recipe's defaults.
 var (
-	ImageNetMean = [3]float64(recipe.Default().Mean)
-	ImageNetStd  = [3]float64(recipe.Default().Std)
+	ImageNetMean = [3]float64{0.485, 0.456, 0.406}
+	ImageNetStd  = [3]float64{0.229, 0.224, 0.225}
 )
 
 // Pixels converts stored pixels to the network's input on the training device:

@@ -15,8 +15,12 @@
 //	         the loss couples them
 //	term     a summand of the loss, or a tensor that it is computed from
 //
+//	crop     a view, in multi-crop: global ones, which the teacher sees too, and local ones
+//	state    tensors of the objective's own: prototypes, a centre, queues (Parts.State)
+//	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
+//
 // Embeddings that reach an objective are fp32 (or float64), with rows of unit
-// length, as all six papers take them.
+// length unless Parts.Raw.
 //
 // # The objectives
 //
@@ -28,15 +32,45 @@
 //	simsiam   no       no        yes        pair, coupled    simsiam.go  Chen and He 2021, arXiv 2011.10566
 //	nnclr     no       student's yes        pair, coupled    nnclr.go    Dwibedi et al. 2021, arXiv 2104.14548
 //
+//	moco-v2-symmetric  yes  teacher's  no   pair, both ways  moco.go     its authors' notebook for CIFAR-10
+//	barlow-twins       no       no     no   pair, coupled    barlow.go   Zbontar et al. 2021, arXiv 2103.03230
+//	vicreg             no       no     no   pair, coupled    vicreg.go   Bardes et al. 2022, arXiv 2105.04906
+//	moco-v3            yes      no     yes  pair, both ways  mocov3.go   Chen et al. 2021, arXiv 2104.02057
+//	dino               yes      no     no   pair, both ways  dino.go     Caron et al. 2021, arXiv 2104.14294
+//	swav               no       own    no   pair, coupled    swav.go     Caron et al. 2020, arXiv 2006.09882
+//	w-mse              no       no     no   two or more, coupled  wmse.go  Ermolov et al. 2021, arXiv 2007.06346
+//	clsa               yes      teacher's  no   weak + query + strong, coupled  clsa.go  Wang and Qi 2021, arXiv 2104.07713
+//	isd                yes      teacher's  yes  pair        isd.go      Tejankar et al. 2021, arXiv 2012.09259
+//	seed               frozen   teacher's  no  one, both see it  seed.go Fang et al. 2021, arXiv 2101.04731
+//
+// Local crops besides: ressl, by any number of strong views; moco-v2 and its symmetric form,
+// byol, moco-v3, dino and swav (multicrop.go).
+//
 // equations.go holds the ReSSL paper's equations 1 to 5 and 7 one by one; ressl.go puts
 // them together. Equation 6 moves weights, not embeddings: it is in package train's
-// step.go. Which of a batch's views each network sees is recipe.Sides.
+// step.go. Which of a batch's views each network sees is Method.Views, which recipe.Sides
+// applies.
+//
+// # State
+//
+// An objective's methods are pure functions. What it keeps from step to step it declares in
+// Parts.State, and the learner owns:
+//
+//	Targets, Loss   read Batch.State; what Update will want they leave in Rows
+//	backward        gives parameters their gradients, the mean over the batch and the ranks
+//	optimiser       moves them, once hold_epochs are over (Parts.Group)
+//	equation 6      moves the average of what is Averaged
+//	Update          changes buffers by the Rows of the whole batch
+//
+// So state is in checkpoints, equal on all ranks, and written in place, outside of what a
+// CUDA graph replays. A number that changes from step to step is α or what a Ramper makes
+// of it, and nothing else: a replay takes it from a tensor.
 //
 // # One more objective
 //
-// A file with a type that implements Objective, a line in registry, a row in recipe's
-// table of objectives, and a fixture: train/testdata/parity/objectives.py computes loss
-// and gradients with PyTorch, parity_test.go compares.
+// A file with a Method and a type that implements Objective, its Method's name in methods,
+// and a fixture: train/testdata/parity/objectives.py computes loss and gradients with
+// PyTorch, methods_test.go compares. docs/extend.md has the whole list.
 //
 // # One more term, one more statistic
 //

@@ -64,12 +64,21 @@ func relationalLoss(p2, logP1 *torch.Tensor) *torch.Tensor {
 	return torch.Neg(torch.Mean(rows, torch.Unset))
 }
 
-// Alpha is α of equation 7. Value alone decides which terms are computed. Tensor, if set,
-// is (2), α and 1−α on the device: what a step that is captured as a CUDA graph
-// multiplies by, so that a replay can take another α.
+// Alpha is α of equation 7, or of another ramp. Value alone decides which terms are computed.
+// Tensor, if set, is (3), α, 1−α and Factor on the device: what a step that is captured as a
+// CUDA graph multiplies by, so that a replay can take another α.
 type Alpha struct {
 	Value  float64 // 1 after the warm-up
+	Factor float64 // of the objective's Ramper; 0 without one
 	Tensor *torch.Tensor
+}
+
+// times is x multiplied by the factor that the ramp moves.
+func (a Alpha) times(x *torch.Tensor) *torch.Tensor {
+	if a.Tensor != nil {
+		return torch.Mul(x, torch.Select(a.Tensor, 0, 2))
+	}
+	return torch.MulScalar(x, a.Factor)
 }
 
 // warmUp is equation 7: α·relation + (1−α)·infoNCE, scalars. A term whose weight is zero

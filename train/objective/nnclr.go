@@ -2,6 +2,11 @@ package objective
 
 import "resslt/train/torch"
 
+var nnclrMethod = Method{
+	Name: "nnclr", Paper: "arXiv 2104.14548", Views: pairForStudent, Policy: "byol",
+	New: func(o Options) Objective { return nnclr{o} },
+}
+
 // nnclr is NNCLR (arXiv 2104.14548): SimCLR whose positive is not the view itself
 // but its nearest neighbour in a queue of earlier embeddings, and whose negatives
 // are the batch's other predictions.

@@ -2,7 +2,6 @@ package objective
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -24,20 +23,40 @@ type Objective interface {
 	Loss(b Batch, student []Embedding, t Targets) Loss
 }
 
+// Updater is an objective whose state moves after a step, by more than its optimiser does.
+type Updater interface {
+	// Update changes the state's tensors in place. rows are what Targets and then Loss left in
+	// their Rows, one tensor each, those of all micro-batches and ranks below one another. It
+	// runs without gradient, behind the optimiser's step and equation 6.
+	Update(s State, rows []*torch.Tensor)
+}
+
+// Ramper is an objective that multiplies by a number that its ramp moves (Alpha.Factor).
+type Ramper interface {
+	Factor(alpha float64) float64
+}
+
 // Parts is what an objective needs besides backbone and projector.
 type Parts struct {
-	Teacher bool // a momentum network (equation 6)
+	Teacher bool // a second network: the student's momentum average (equation 6), or Frozen
+	Frozen  bool // the teacher's weights are from a file and stay as they are
 	// TeacherViews and StudentViews are how many views of a batch each network
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
+	// Locals: any number of further student views may follow, local crops (multi-crop).
+	Locals bool
 
 	Queue   Keys // whose embeddings the queue holds, if there is one
-	Coupled bool // the loss sends gradients into two views at once: one pass holds both
-	// InBatch: a row's loss depends on the batch's other rows. Only a coupled
-	// objective without a teacher has that.
+	Coupled bool // the loss sends gradients into two views at once: one pass holds all
+	// InBatch: a row's loss depends on the batch's other rows, or a target on those of the
+	// teacher. Several ranks then gather the embeddings of both networks.
 	InBatch bool
+	Raw     bool  // embeddings come as the heads give them, not of unit length
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
+
+	State []Tensor // the objective's own
+	Group Group    // how those of them that are parameters move
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -56,6 +75,7 @@ type Head struct {
 	Hidden    []int // units
 	Out       int   // D
 	BatchNorm bool  // after the hidden layers
+	GELU      bool  // in place of ReLU
 	NormOut   bool  // batch norm after the last layer too,
 	PlainOut  bool  // there without weight and bias
 }
@@ -63,26 +83,31 @@ type Head struct {
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
 	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
-	Alpha Alpha         // of equation 7
+	State State         // of Parts.State, before this batch
+	Alpha Alpha         // of equation 7, or of the schedule that Method.Ramp names
 	Views int           // student views of the batch
 	View  int           // of a pass that is not coupled: its view, from 0
 	Stats bool          // the pass will be described: all terms are wanted
 }
 
-// Embedding is the student's output for one view, rows of unit length.
+// Embedding is the student's output for one view, rows of unit length unless Parts.Raw.
 type Embedding struct {
 	Z *torch.Tensor // (B,D) of the projector
 	P *torch.Tensor // (B,D) of the predictor; Z itself where there is none
 }
 
-// Targets is an objective's own: z² of each teacher view, and for ReSSL p².
+// Targets is an objective's own: z² of each teacher view, and what is made of them.
 type Targets struct {
-	Z2 []*torch.Tensor // (B,D)
-	P2 *torch.Tensor   // (B,K), or nil
+	Z2   []*torch.Tensor // (B,D)
+	P2   *torch.Tensor   // (B,K) of ReSSL and SEED, or nil
+	Each []*torch.Tensor // (B,·): one distribution for each teacher view, or nil
+	Rows []*torch.Tensor // for Update, (·,·) each
 }
 
 // Tensors lists what a caller has to keep alive from Targets to Loss.
-func (t Targets) Tensors() []*torch.Tensor { return append(slices.Clone(t.Z2), t.P2) }
+func (t Targets) Tensors() []*torch.Tensor {
+	return slices.Concat(t.Z2, t.Each, t.Rows, []*torch.Tensor{t.P2})
+}
 
 // Loss is one pass's result.
 type Loss struct {
@@ -90,47 +115,114 @@ type Loss struct {
 	// is the method's loss, a mean over the batch's samples.
 	Total *torch.Tensor
 	Terms // all of them where Batch.Stats is set
+	// Rows are for Update, (·,·) each and without gradient: of a coupled pass.
+	Rows []*torch.Tensor
 }
 
-// Options are the sizes and temperatures that objectives share. None has a default: they
-// come from a resolved recipe.
+// Options are the sizes, temperatures and weights that objectives read. None has a default:
+// they come from a resolved recipe.
 type Options struct {
 	TauS, TauT, Tau float64 // τ_s, τ_t; τ of InfoNCE in all its forms
+	TauTStart       float64 // DINO's τ_t before its ramp
 
 	ProjHidden, PredHidden, Dim int  // hidden units of g and q; D
 	NoPredictor                 bool // ReSSL*: no q
 	NoHeadNorm                  bool // ReSSL*, the first paper's: no BN in the heads
+
+	K              int     // rows of a queue that is an objective's own
+	Prototypes     int     // DINO's and SwAV's
+	CentreMomentum float64 // DINO's m of the centre
+	Epsilon        float64 // Sinkhorn's ε, SwAV
+	Iterations     int     // Sinkhorn's, SwAV
+
+	OffDiagonal                      float64 // λ of Barlow Twins
+	Invariance, Variance, Covariance float64 // λ, μ and ν of VICReg
+
+	WhitenRows    int     // W-MSE: rows of a sub-batch; 0 is the batch
+	WhitenEpsilon float64 // W-MSE: weight of the identity in the covariance
+	Beta          float64 // β of CLSA
 }
 
-var registry = map[string]func(Options) Objective{
-	"ressl":   func(o Options) Objective { return ressl{o} },
-	"moco-v2": func(o Options) Objective { return moco{o} },
-	"simclr":  func(o Options) Objective { return simclr{o} },
-	"byol":    func(o Options) Objective { return byol{o} },
-	"simsiam": func(o Options) Objective { return simsiam{o} },
-	"nnclr":   func(o Options) Objective { return nnclr{o} },
+// Method describes an objective to whoever composes a run for it. Every objective's file
+// has one; methods is the list of them.
+type Method struct {
+	Name  string
+	Paper string // where it is from
+	// Ramp is the recipe key whose epochs α takes from 0 to 1; "": α is always 1.
+	Ramp string
+	// RampFills: α stays below 1 until K rows have come.
+	RampFills bool
+	// Relational: the teacher's similarities are the target, sharpened by τ_t < τ_s.
+	Relational bool
+	// Shuffles reports whether the teacher sees batch norm's groups shuffled; nil: never.
+	Shuffles func(Options) bool
+	Views    Views
+	Policy   string // an augmentation policy with suitable views
+	New      func(Options) Objective
+}
+
+// Views says which of a batch's views each network sees.
+type Views struct {
+	// WeakStrong: the teacher sees the one weak view, the student every strong one.
+	WeakStrong bool
+	// Same: both networks see the first student view.
+	Same bool
+	// All: there is no teacher, and the student sees every student view.
+	All bool
+	// Otherwise the objective takes a pair of views of one distribution, and these are the
+	// indices in the pair that each network sees. Where Parts.Locals is true the student sees
+	// a multi-crop policy's local crops besides.
+	Teacher, Student []int
+}
+
+// bothViews is for objectives that show both views of a pair to each network.
+var bothViews = Views{Teacher: []int{0, 1}, Student: []int{0, 1}}
+
+// pairForStudent is for objectives without a teacher.
+var pairForStudent = Views{Student: []int{0, 1}}
+
+// always is a Method.Shuffles.
+func always(Options) bool { return true }
+
+// methods is the registry, in the order of the paper's Table 7 and then of age.
+var methods = []Method{
+	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
+	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 }
 
 // Names lists the objectives, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(registry)) }
+func Names() (names []string) {
+	for _, m := range methods {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// MethodOf is the objective called name; its error wraps errs.ErrUsage.
+func MethodOf(name string) (Method, error) {
+	for _, m := range methods {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return Method{}, errs.New("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
+		errs.Because(errs.ErrUsage, "no such objective"))
+}
 
 // New gives the objective called name. Its error wraps errs.ErrUsage.
 func New(name string, o Options) (Objective, error) {
-	build, ok := registry[name]
-	if !ok {
-		return nil, errs.New("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
-			errs.Because(errs.ErrUsage, "no such objective"))
+	m, err := MethodOf(name)
+	if err != nil {
+		return nil, err
 	}
-	return build(o), nil
+	return m.New(o), nil
 }
 
 // twoLayers is the head of ReSSL, SimCLR and BYOL: one hidden layer, with BN.
 func (o Options) twoLayers(hidden int) Head {
 	return Head{Hidden: []int{hidden}, Out: o.Dim, BatchNorm: true}
 }
-
-// other is the view of a pair that view is not.
-func other(view int) int { return 1 - view }
 
 // mean2 is the mean of two scalars.
 func mean2(a, b *torch.Tensor) *torch.Tensor {

@@ -2,6 +2,13 @@ package objective
 
 import "resslt/train/torch"
 
+var resslMethod = Method{
+	Name: "ressl", Paper: "ReSSL, section 3", Ramp: "infonce_warmup_epochs", Relational: true,
+	Shuffles: func(o Options) bool { return o.NoPredictor },
+	Views:    Views{WeakStrong: true}, Policy: "small",
+	New: func(o Options) Objective { return ressl{o} },
+}
+
 // ressl is the paper's own objective (section 3): the student's relations to the queue
 // follow the teacher's, which are sharper and come from a weak view. With
 // Options.NoPredictor and α = 1 it is ReSSL*, the objective of the first paper.

@@ -2,6 +2,11 @@ package objective
 
 import "resslt/train/torch"
 
+var simclrMethod = Method{
+	Name: "simclr", Paper: "arXiv 2002.05709", Views: pairForStudent, Policy: "simclr",
+	New: func(o Options) Objective { return simclr{o} },
+}
+
 // simclr is SimCLR (arXiv 2002.05709): each of the 2B views of a batch has to find
 // its partner among the others. There is neither teacher nor queue, so the batch
 // is all there is of negatives.

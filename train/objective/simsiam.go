@@ -2,6 +2,11 @@ package objective
 
 import "resslt/train/torch"
 
+var simsiamMethod = Method{
+	Name: "simsiam", Paper: "arXiv 2011.10566", Views: pairForStudent, Policy: "moco-v2",
+	New: func(o Options) Objective { return simsiam{o} },
+}
+
 // simsiam is SimSiam (arXiv 2011.10566): BYOL without the momentum network. What
 // keeps it from collapse is the stop-gradient on z.
 //

@@ -69,7 +69,7 @@ func (l library) read(name string) ([]byte, error) {
 	}
 	raw, err := embedded.ReadFile(l.dir + "/" + name + ".yaml")
 	if err != nil {
-		return nil, errs.New(l.kind, name, "use one of "+strings.Join(l.names(), ", ")+", or a path ending in .yaml",
+		return nil, errs.New(l.kind, name, bounded.Suggest(name, l.names())+"use one of "+strings.Join(l.names(), ", ")+", or a path ending in .yaml",
 			errs.Because(errs.ErrUsage, "there is none of that name"))
 	}
 	return raw, nil

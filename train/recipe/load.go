@@ -58,6 +58,7 @@ func ParseResolved(where string, raw []byte) (*Recipe, error) {
 	if _, ok := has["fused"]; !ok {
 		r.Fused = false // every op was libtorch's
 	}
+	or(&r.TauTStart, r.TauT) // as Resolve fills it
 	return r, nil
 }
 
@@ -150,17 +151,22 @@ func (r *Recipe) noteShortened(before *Recipe, given map[string]bool) {
 		return
 	}
 	share := func(r *Recipe, length float64) float64 { return length / float64(r.Epochs) }
+	ramp, own := r.ObjectiveOf().Ramp, len(r.ObjectiveOf().State) > 0
 	var keep, scale []string
 	for _, l := range []struct {
 		key  string
 		of   func(*Recipe) float64
 		mind bool
 	}{
-		{"infonce_warmup_epochs", func(r *Recipe) float64 { return r.WarmupNCEEpochs }, r.ObjectiveOf().WarmUp},
+		{ramp, func(r *Recipe) float64 { f, _ := r.field(ramp); return f.Float() }, ramp != ""},
+		{"hold_epochs", func(r *Recipe) float64 { return r.HoldEpochs }, own},
 		{"lr_warmup_epochs", func(r *Recipe) float64 { return r.LRWarmupEpochs }, true},
 	} {
+		if !l.mind {
+			continue
+		}
 		now, was := share(r, l.of(r)), share(before, l.of(before))
-		if !l.mind || given[l.key] || now <= was || now < 0.25 {
+		if given[l.key] || now <= was || now < 0.25 {
 			continue
 		}
 		keep = append(keep, fmt.Sprintf("%s stays %g", l.key, l.of(r)))

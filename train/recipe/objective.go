@@ -2,70 +2,75 @@ package recipe
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/train/objective"
 )
 
-// Objective is what a recipe needs to know about a training objective: which keys
-// apply and which views it takes. The mathematics is in package objective.
+// Objective is what a recipe needs to know about its training objective: which keys apply,
+// which views it takes, and what the learner is composed of.
 type Objective struct {
-	Paper   string // where it is from
-	Teacher bool   // has a momentum network: m and m_end apply
-	Queue   bool   // has a queue: K applies
-	WarmUp  bool   // begins with InfoNCE: infonce_warmup_epochs applies
-	Coupled bool   // compares a step's samples with one another: accumulate changes what is learnt
-
-	// relational: the teacher's similarities are the target, sharpened by tau_t.
-	relational bool
-	// shuffles reports whether the teacher sees batch norm's groups shuffled; nil: never.
-	shuffles func(*Recipe) bool
-
-	// weakStrong: the teacher sees the one weak view, the student every strong one.
-	// Otherwise the objective takes a pair of views of one distribution, and teacher
-	// and student are the indices in the pair that each network sees.
-	weakStrong       bool
-	teacher, student []int
-	policy           string // an augmentation policy with suitable views
-}
-
-// objectives is the registry: a new objective needs a line here and a file in package
-// objective, and nothing else in this package.
-var objectives = map[string]Objective{
-	"ressl": {
-		Paper: "ReSSL, section 3", Teacher: true, Queue: true, WarmUp: true, relational: true,
-		shuffles: func(r *Recipe) bool { return !r.Predictor }, weakStrong: true, policy: "small",
-	},
-	"moco-v2": {
-		Paper: "arXiv 2003.04297", Teacher: true, Queue: true,
-		shuffles: func(*Recipe) bool { return true }, teacher: []int{0}, student: []int{1}, policy: "moco-v2",
-	},
-	"simclr":  {Paper: "arXiv 2002.05709", Coupled: true, student: []int{0, 1}, policy: "simclr"},
-	"byol":    {Paper: "arXiv 2006.07733", Teacher: true, teacher: []int{0, 1}, student: []int{0, 1}, policy: "byol"},
-	"simsiam": {Paper: "arXiv 2011.10566", student: []int{0, 1}, policy: "moco-v2"},
-	"nnclr":   {Paper: "arXiv 2104.14548", Queue: true, Coupled: true, student: []int{0, 1}, policy: "byol"},
+	objective.Method
+	objective.Parts
 }
 
 // Objectives lists the objectives' names, sorted.
-func Objectives() []string { return slices.Sorted(maps.Keys(objectives)) }
+func Objectives() []string { return objective.Names() }
 
-// ObjectiveOf is what the recipe's objective needs.
-func (r *Recipe) ObjectiveOf() Objective { return objectives[r.Objective] }
+// ObjectiveOf is the recipe's objective, the zero value where there is none of that name.
+func (r *Recipe) ObjectiveOf() Objective {
+	m, err := objective.MethodOf(r.Objective)
+	if err != nil {
+		return Objective{}
+	}
+	return Objective{m, m.New(r.ObjectiveOptions()).Parts()}
+}
+
+// ObjectiveOptions are the objective's sizes, temperatures and weights.
+func (r *Recipe) ObjectiveOptions() objective.Options {
+	return objective.Options{
+		TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
+		ProjHidden: r.ProjectorHidden, PredHidden: r.PredictorHidden, Dim: r.EmbeddingDim,
+		NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
+		K: r.K, TauTStart: r.TauTStart,
+		Prototypes: r.Prototypes, CentreMomentum: r.CenterMomentum, Epsilon: r.SinkhornEpsilon, Iterations: r.SinkhornIterations,
+		OffDiagonal: r.BarlowLambda, WhitenRows: r.WhitenRows, WhitenEpsilon: r.WhitenEpsilon, Beta: r.CLSABeta,
+		Invariance: weight(r.VICRegWeights, 0), Variance: weight(r.VICRegWeights, 1), Covariance: weight(r.VICRegWeights, 2),
+	}
+}
+
+// weight is the list's i-th number, 0 of one that validate refuses for its length.
+func weight(list []float64, i int) float64 {
+	if i < len(list) {
+		return list[i]
+	}
+	return 0
+}
+
+// RampEpochs is over how many epochs α rises from 0 to 1, by the key that the objective
+// names; 0 where it names none.
+func (r *Recipe) RampEpochs() float64 {
+	if f, ok := r.field(r.ObjectiveOf().Ramp); ok {
+		return f.Float()
+	}
+	return 0
+}
 
 // Sides returns the views of a batch that each network sees, as indices into views.
+//
 // ReSSL takes them by role: the weak view for the teacher and the strong ones, or the
-// first crops of them if crops is not 0, for the student. The other objectives take a
-// pair: both student views of a policy that has two (so that one stream of a weak and
-// two strong views serves all objectives), else the teacher's and the student's.
+// first crops of them if crops is not 0, for the student. SEED shows the first student view
+// to both networks, W-MSE every one to the student. The other objectives take a pair: both student views of a policy that
+// has two (so that one stream of a weak and two strong views serves all objectives), else
+// the teacher's and the student's. Of a multi-crop policy the pair are the two global crops,
+// and the local ones, or the first crops of them, follow on the student's side.
 //
 // Errors wrap errs.ErrUsage and name a policy that fits.
-func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, student []int, err error) {
-	o, ok := objectives[objective]
-	if !ok {
-		return nil, nil, errs.New("objective", objective, "give one of "+strings.Join(Objectives(), ", "), errs.ErrUsage)
+func Sides(name string, crops int, views []schemas.ViewSpec) (teacher, student []int, err error) {
+	m, err := objective.MethodOf(name)
+	if err != nil {
+		return nil, nil, err
 	}
 	var weak, strong []int
 	for i, v := range views {
@@ -76,23 +81,43 @@ func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, stud
 		}
 	}
 	misfit := func(needs string) error {
-		return errs.New("views for objective", objective, "give "+needs+", e.g. policy="+o.policy,
+		return errs.New("views for objective", name, "give "+needs+", e.g. policy="+m.Policy,
 			errs.Because(errs.ErrUsage, fmt.Sprintf("the policy has %d teacher and %d student views", len(weak), len(strong))))
 	}
-	if o.weakStrong {
-		switch {
-		case len(weak) != 1 || len(strong) == 0:
-			return nil, nil, misfit("one teacher view and one or more student views")
-		case crops > len(strong):
-			return nil, nil, errs.New("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=small-2crop",
+	first := func(strong []int) ([]int, error) {
+		if crops > len(strong) {
+			return nil, errs.New("recipe key", "crops", "lower crops, or give a policy of more student views, e.g. policy=small-2crop",
 				errs.Because(errs.ErrUsage, fmt.Sprintf("is %d, and the policy has %d student views", crops, len(strong))))
-		case crops > 0:
-			strong = strong[:crops]
 		}
-		return weak, strong, nil
+		if crops > 0 {
+			return strong[:crops], nil
+		}
+		return strong, nil
 	}
-	var pair []int
+	parts := m.New(objective.Options{}).Parts()
+	switch least := max(1, parts.StudentViews); {
+	case m.Views.WeakStrong && (len(weak) != 1 || len(strong) < least):
+		return nil, nil, misfit("one teacher view and " + []string{"", "one", "two"}[least] + " or more student views")
+	case m.Views.WeakStrong:
+		strong, err = first(strong)
+		return weak, strong, err
+	case m.Views.Same && len(strong) == 0:
+		return nil, nil, misfit("a student view")
+	case m.Views.Same:
+		return strong[:1], strong[:1], nil
+	case m.Views.All && len(strong) < least:
+		return nil, nil, misfit("two or more student views")
+	case m.Views.All:
+		strong, err = first(strong)
+		return nil, strong, err
+	}
+	var pair, locals []int
 	switch {
+	case parts.Locals && multiCrop(views, weak, strong):
+		pair = weak
+		if locals, err = first(strong); err != nil {
+			return nil, nil, err
+		}
 	case len(strong) == 2:
 		pair = strong
 	case len(strong) == 1 && len(weak) == 1:
@@ -100,11 +125,27 @@ func Sides(objective string, crops int, views []schemas.ViewSpec) (teacher, stud
 	default:
 		return nil, nil, misfit("two student views, or one of each role")
 	}
-	for _, i := range o.teacher {
+	for _, i := range m.Views.Teacher {
 		teacher = append(teacher, pair[i])
 	}
-	for _, i := range o.student {
+	for _, i := range m.Views.Student {
 		student = append(student, pair[i])
 	}
-	return teacher, student, nil
+	return teacher, append(student, locals...), nil
+}
+
+// multiCrop reports whether the views are two global crops, in the teacher's role, and local
+// ones that are smaller.
+func multiCrop(views []schemas.ViewSpec, globals, locals []int) bool {
+	if len(globals) != 2 || len(locals) == 0 {
+		return false
+	}
+	for _, l := range locals {
+		for _, g := range globals {
+			if views[l].Size >= views[g].Size {
+				return false
+			}
+		}
+	}
+	return true
 }

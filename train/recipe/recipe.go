@@ -1,6 +1,10 @@
 package recipe
 
-import "slices"
+import (
+	"slices"
+
+	"resslt/train/nn"
+)
 
 // Recipe is a run's hyper-parameters. Every field is a key of the YAML file and of
 // --set, named by its yaml tag. Default has the defaults that the comments state.
@@ -75,6 +79,30 @@ type Recipe struct {
 	// WarmupNCEEpochs is the number of epochs over which α of equation 7 goes
 	// from 0 to 1; default 10, 0 switches the InfoNCE warm-up off.
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
+	// HoldEpochs is for how many epochs an objective's own parameters, DINO's last layer and
+	// SwAV's prototypes, stay as they began; default 1.
+	HoldEpochs float64 `yaml:"hold_epochs"`
+
+	// Of single objectives.
+	TauTStart          float64   `yaml:"tau_t_start"`         // DINO's τ_t at the beginning; 0 (default): tau_t
+	TauTWarmupEpochs   float64   `yaml:"tau_t_warmup_epochs"` // over which it goes to tau_t; default 30
+	CenterMomentum     float64   `yaml:"center_momentum"`     // of DINO's centre; default 0.9
+	Prototypes         int       `yaml:"prototypes"`          // SwAV's and DINO's; default 3000, SwAV's; DINO's own is 65536
+	SinkhornEpsilon    float64   `yaml:"sinkhorn_epsilon"`    // SwAV's ε; default 0.05
+	SinkhornIterations int       `yaml:"sinkhorn_iterations"` // default 3
+	SwAVQueueEpochs    float64   `yaml:"swav_queue_epochs"`   // epochs before SwAV's queues of K rows take part; default 15
+	BarlowLambda       float64   `yaml:"barlow_lambda"`       // weight off the diagonal; default 0.005
+	VICRegWeights      []float64 `yaml:"vicreg_weights"`      // of invariance, variance and covariance; default [25, 25, 1]
+	WhitenRows         int       `yaml:"whiten_rows"`         // W-MSE: rows that are whitened together; 0 (default): the batch
+	WhitenEpsilon      float64   `yaml:"whiten_epsilon"`      // W-MSE: the identity's weight in the covariance; default 0
+	CLSABeta           float64   `yaml:"clsa_beta"`           // weight of CLSA's divergence; default 1
+	// Teacher is the file of the trained encoder that SEED's student learns from: a file of
+	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
+	// TeacherWidth and TeacherStem are for a file that does not show them.
+	Teacher         string `yaml:"teacher"`
+	TeacherBackbone string `yaml:"teacher_backbone"`
+	TeacherWidth    int    `yaml:"teacher_width"`
+	TeacherStem     string `yaml:"teacher_stem"`
 
 	// Optimiser.
 	Optimizer   string  `yaml:"optimizer"`    // "sgd" (default), "lars" or "adamw"
@@ -164,10 +192,12 @@ type Host struct {
 func Default() Recipe {
 	return Recipe{
 		Split: "train", EvalSplit: "test", Policy: "small", Order: "global", OnError: "replace",
-		Mean: []float64{0.485, 0.456, 0.406}, Std: []float64{0.229, 0.224, 0.225},
+		Mean: slices.Clone(nn.ImageNetMean[:]), Std: slices.Clone(nn.ImageNetStd[:]),
 		Objective: "ressl", HeadBN: true, SyncBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
 		StochasticDepth: 0.2, Pool: "token", ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
-		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10,
+		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10, HoldEpochs: 1,
+		TauTWarmupEpochs: 30, CenterMomentum: 0.9, Prototypes: 3000, SinkhornEpsilon: 0.05, SinkhornIterations: 3, SwAVQueueEpochs: 15,
+		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,
@@ -192,6 +222,7 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.TauNCE, r.TauS)
 	or(&r.MEnd, r.M)
 	or(&r.WeightDecayEnd, r.WeightDecay)
+	or(&r.TauTStart, r.TauT)
 	or(&r.BNGroups, r.defaultGroups())
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()
@@ -200,8 +231,8 @@ func (r *Recipe) Resolve(h Host) error {
 // defaultGroups is the default of bn_groups: for the objectives that shuffle 8, MoCo's
 // number of GPUs, or the next lower divisor that leaves groups of 8 samples; else 1.
 func (r *Recipe) defaultGroups() int {
-	shuffles := r.ObjectiveOf().shuffles
-	if shuffles == nil || !shuffles(r) || r.Accumulate < 1 {
+	shuffles := r.ObjectiveOf().Shuffles
+	if shuffles == nil || !shuffles(r.ObjectiveOptions()) || r.Accumulate < 1 {
 		return 1
 	}
 	for g := 8; g > 1; g-- {

@@ -298,8 +298,11 @@ func TestSides(t *testing.T) {
 	views := func(roles string) (out []schemas.ViewSpec) {
 		for i, r := range roles {
 			v := schemas.ViewSpec{Name: string(rune('a' + i)), Role: schemas.Student, Size: 8}
-			if r == 't' {
+			switch r {
+			case 't':
 				v.Role = schemas.Teacher
+			case 'l': // a local crop
+				v.Size = 4
 			}
 			out = append(out, v)
 		}
@@ -323,7 +326,25 @@ func TestSides(t *testing.T) {
 		{"byol", "tss", 0, []int{1, 2}, []int{1, 2}, ""},
 		{"simsiam", "tsssss", 0, nil, nil, "1 teacher and 5 student views"},
 		{"nnclr", "ss", 0, nil, []int{0, 1}, ""},
-		{"dino", "ts", 0, nil, nil, "nnclr"},
+		{"cpc", "ts", 0, nil, nil, "nnclr"},
+		{"dino", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
+		{"dino", "ttll", 0, []int{0, 1}, []int{0, 1, 2, 3}, ""},
+		{"dino", "ltlt", 1, []int{1, 3}, []int{1, 3, 0}, ""},
+		{"dino", "ttll", 3, nil, nil, "crops"},
+		{"dino", "ttss", 0, []int{2, 3}, []int{2, 3}, ""}, // of one size: a pair
+		{"swav", "ttlll", 0, nil, []int{0, 1, 2, 3, 4}, ""},
+		{"byol", "ttll", 0, []int{0, 1}, []int{0, 1, 2, 3}, ""},
+		{"moco-v2", "ttll", 0, []int{0}, []int{1, 2, 3}, ""},
+		{"barlow-twins", "ttll", 0, nil, []int{2, 3}, ""}, // takes no local crops
+		{"barlow-twins", "ttlll", 0, nil, nil, "policy=byol"},
+		{"clsa", "tss", 0, []int{0}, []int{1, 2}, ""},
+		{"clsa", "ts", 0, nil, nil, "two or more student views"},
+		{"w-mse", "ssss", 0, nil, []int{0, 1, 2, 3}, ""},
+		{"w-mse", "tss", 0, nil, []int{1, 2}, ""},
+		{"w-mse", "ts", 0, nil, nil, "policy=small-4crop"},
+		{"isd", "ts", 0, []int{0}, []int{1}, ""},
+		{"seed", "tss", 0, []int{1}, []int{1}, ""},
+		{"seed", "t", 0, nil, nil, "a student view"},
 	} {
 		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
 		if tc.says != "" {
@@ -390,6 +411,22 @@ func TestExtends(t *testing.T) {
 	}
 }
 
+// without leaves out the lines of some keys, each with the list below it.
+func without(yaml string, keys ...string) string {
+	var out []string
+	skipping := false
+	for _, line := range strings.Split(yaml, "\n") {
+		key, _, _ := strings.Cut(line, ":")
+		if !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, " ") {
+			skipping = slices.Contains(keys, key)
+		}
+		if !skipping {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
 // TestParseResolved: a key that an earlier build's checkpoint lacks gets the value that
 // means what that build did.
 func TestParseResolved(t *testing.T) {
@@ -406,6 +443,7 @@ func TestParseResolved(t *testing.T) {
 		{"of this build", now, true},
 		{"turned off", strings.Replace(now, "fused: true\n", "fused: false\n", 1), false},
 		{"of a build that had no such key", strings.Replace(now, "fused: true\n", "", 1), false},
+		{"of a build that had no other objectives' keys", without(now, "hold_epochs", "tau_t_start", "tau_t_warmup_epochs", "prototypes", "vicreg_weights", "teacher"), true},
 	} {
 		got, err := recipe.ParseResolved("recipe.yaml", []byte(c.yaml))
 		if err != nil {

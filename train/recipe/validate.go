@@ -9,6 +9,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/train/objective"
 )
 
 // rule is one check of a resolved recipe.
@@ -85,13 +86,33 @@ func (r *Recipe) methodRules() []rule {
 		positive("tau_t", r.TauT),
 		positive("tau_nce", r.TauNCE),
 		{
-			"tau_t", r.TauT < r.TauS || r.FlatTarget || !r.ObjectiveOf().relational, fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
+			"tau_t", r.TauT < r.TauS || r.FlatTarget || !r.ObjectiveOf().Relational, fmt.Sprintf("is %g, not below tau_s %g: the target would not be sharper than the student (section 3.2)", r.TauT, r.TauS),
 			"lower tau_t (the paper's best are 0.03 and 0.04), or set flat_target=true to see what that costs",
 		},
 		atLeast("crops", r.Crops, 0),
 		unit("m", r.M),
 		unit("m_end", r.MEnd),
 		notNegative("infonce_warmup_epochs", r.WarmupNCEEpochs),
+		notNegative("hold_epochs", r.HoldEpochs),
+		positive("tau_t_start", r.TauTStart),
+		notNegative("tau_t_warmup_epochs", r.TauTWarmupEpochs),
+		unit("center_momentum", r.CenterMomentum),
+		atLeast("prototypes", r.Prototypes, 2),
+		positive("sinkhorn_epsilon", r.SinkhornEpsilon),
+		atLeast("sinkhorn_iterations", r.SinkhornIterations, 1),
+		notNegative("swav_queue_epochs", r.SwAVQueueEpochs),
+		notNegative("barlow_lambda", r.BarlowLambda),
+		atLeast("whiten_rows", r.WhitenRows, 0),
+		{
+			"whiten_rows", r.Objective != "w-mse" || r.WhitenEpsilon > 0 || r.whitenRows() > r.EmbeddingDim,
+			fmt.Sprintf("is %d, not above embedding_dim %d: the covariance of so few rows has no inverse", r.whitenRows(), r.EmbeddingDim),
+			"raise it, to twice embedding_dim and more, lower embedding_dim, or set whiten_epsilon",
+		},
+		{"whiten_epsilon", r.WhitenEpsilon >= 0 && r.WhitenEpsilon < 1, fmt.Sprintf("is %g", r.WhitenEpsilon), "give a number from 0 to below 1"},
+		notNegative("clsa_beta", r.CLSABeta),
+		atLeast("teacher_width", r.TeacherWidth, 0),
+		oneOf("teacher_stem", r.TeacherStem, "", "small", "imagenet"),
+		{"teacher", r.Teacher != "" || !r.ObjectiveOf().Frozen, "is empty", "name the trained encoder's file, teacher=FILE"},
 		positive("base_lr", r.BaseLR),
 		unit("momentum", r.Momentum),
 		notNegative("weight_decay", r.WeightDecay),
@@ -106,13 +127,22 @@ func (r *Recipe) methodRules() []rule {
 	}
 }
 
+// whitenRows is how many rows W-MSE whitens together.
+func (r *Recipe) whitenRows() int {
+	rows := r.BatchSize / max(1, r.Accumulate)
+	if r.WhitenRows > 0 {
+		return min(r.WhitenRows, rows)
+	}
+	return rows
+}
+
 // batchRules are those of the batch and its parts.
 func (r *Recipe) batchRules() []rule {
 	return []rule{
 		{"batch_size", r.BatchSize >= 2, fmt.Sprintf("is %d, and batch norm needs 2 rows", r.BatchSize), "give 2 or more"},
 		atLeast("K", r.K, 1),
 		{
-			"K", r.K > r.BatchSize || !r.ObjectiveOf().Queue, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
+			"K", r.K > r.BatchSize || r.ObjectiveOf().Queue == objective.NoQueue, fmt.Sprintf("is %d, not above batch_size %d: the queue would hold nothing but the last batch", r.K, r.BatchSize),
 			"raise K or lower batch_size",
 		},
 		atLeast("accumulate", r.Accumulate, 1),
@@ -152,6 +182,7 @@ func (r *Recipe) listRules() []rule {
 		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
 		three("mean", r.Mean),
 		three("std", r.Std),
+		{"vicreg_weights", len(r.VICRegWeights) == 3, fmt.Sprintf("has %d numbers", len(r.VICRegWeights)), "give three: of invariance, variance and covariance"},
 	}
 	for _, s := range r.Std {
 		rules = append(rules, positive("std", s))
@@ -201,14 +232,14 @@ func (r *Recipe) Warnings() []string {
 	if r.shortened != "" {
 		w = append(w, r.shortened)
 	}
-	relational := r.ObjectiveOf().relational
+	relational := r.ObjectiveOf().Relational
 	if relational && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))
 	}
 	if relational && r.TauT >= r.TauS {
 		w = append(w, fmt.Sprintf("tau_t %g is not below tau_s %g: the target is no sharper than the student (section 3.2, Table 1)", r.TauT, r.TauS))
 	}
-	if r.ObjectiveOf().Coupled && r.Accumulate > 1 {
+	if r.ObjectiveOf().InBatch && r.Accumulate > 1 {
 		w = append(w, fmt.Sprintf("%s takes its negatives from the micro-batch: accumulate=%d leaves it those of %d samples", r.Objective, r.Accumulate, r.BatchSize/r.Accumulate))
 	}
 	return w

@@ -80,6 +80,11 @@ func same(t *testing.T, got *torch.Tensor, want flatTensor) {
 
 func ptr[T any](v T) *T { return &v }
 
+// definite is mᵀ·m + I, positive definite.
+func definite(m *torch.Tensor) *torch.Tensor {
+	return torch.Add(torch.Mm(torch.T(m), m), torch.Eye(m.Size(1), m.DType(), m.Device()), 1)
+}
+
 func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 	racetest.SkipNumbers(t)
 	torchtest.Require(t)
@@ -140,6 +145,9 @@ func TestOpsGiveWhatPyTorchGives(t *testing.T) {
 		"Mul":                     func(i in) *torch.Tensor { return torch.Mul(i["a"], i["c"]) },
 		"Div":                     func(i in) *torch.Tensor { return torch.Div(i["a"], i["p"]) },
 		"DivScalar":               func(i in) *torch.Tensor { return torch.DivScalar(i["a"], 3) },
+		"Sqrt":                    func(i in) *torch.Tensor { return torch.Sqrt(i["p"]) },
+		"LinalgCholesky":          func(i in) *torch.Tensor { return torch.LinalgCholesky(definite(i["m"]), false) },
+		"Inverse":                 func(i in) *torch.Tensor { return torch.Inverse(definite(i["m"])) },
 		"Rsqrt":                   func(i in) *torch.Tensor { return torch.Rsqrt(i["p"]) },
 		"Exp":                     func(i in) *torch.Tensor { return torch.Exp(i["a"]) },
 		"Log":                     func(i in) *torch.Tensor { return torch.Log(i["p"]) },

@@ -9,8 +9,8 @@ var (
 	opBatchNorm             = op{name: "aten::batch_norm", overload: "", args: "input,weight,bias,running_mean,running_var,training,momentum,eps,cudnn_enabled"}
 	opLayerNorm             = op{name: "aten::layer_norm", overload: "", args: "input,normalized_shape,weight,bias,eps,cudnn_enable"}
 	opRelu_                 = op{name: "aten::relu_", overload: "", args: "self"}
-	opSilu                  = op{name: "aten::silu", overload: "", args: "self"}
 	opGelu                  = op{name: "aten::gelu", overload: "", args: "self,approximate"}
+	opSilu                  = op{name: "aten::silu", overload: "", args: "self"}
 	opHardswish             = op{name: "aten::hardswish", overload: "", args: "self"}
 	opHardsigmoid           = op{name: "aten::hardsigmoid", overload: "", args: "self"}
 	opSigmoid               = op{name: "aten::sigmoid", overload: "", args: "self"}
@@ -34,6 +34,7 @@ var (
 	opDivScalar_            = op{name: "aten::div_", overload: "Scalar", args: "self,other"}
 	opNeg                   = op{name: "aten::neg", overload: "", args: "self"}
 	opSquare                = op{name: "aten::square", overload: "", args: "self"}
+	opSqrt                  = op{name: "aten::sqrt", overload: "", args: "self"}
 	opRsqrt                 = op{name: "aten::rsqrt", overload: "", args: "self"}
 	opExp                   = op{name: "aten::exp", overload: "", args: "self"}
 	opLog                   = op{name: "aten::log", overload: "", args: "self"}
@@ -92,6 +93,8 @@ var (
 	opEye                   = op{name: "aten::eye", overload: "", args: "n,dtype,layout,device,pin_memory"}
 	opZerosLike             = op{name: "aten::zeros_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
 	opOnesLike              = op{name: "aten::ones_like", overload: "", args: "self,dtype,layout,device,pin_memory,memory_format"}
+	opLinalgCholesky        = op{name: "aten::linalg_cholesky", overload: "", args: "self,upper"}
+	opInverse               = op{name: "aten::inverse", overload: "", args: "self"}
 	opLinalgEigh            = op{name: "aten::linalg_eigh", overload: "", args: "self,UPLO"}
 	opForeachAddList_       = op{name: "aten::_foreach_add_", overload: "List", args: "self,other,alpha"}
 	opForeachAddcmulScalar_ = op{name: "aten::_foreach_addcmul_", overload: "Scalar", args: "self,tensor1,tensor2,value"}
@@ -178,14 +181,6 @@ func Relu_(self *Tensor) *Tensor {
 	return self
 }
 
-// Silu is aten::silu(Tensor self) -> Tensor
-func Silu(self *Tensor) *Tensor {
-	var b [2]uint64
-	w := b[:0]
-	w = putTensor(w, self)
-	return opSilu.one(w)
-}
-
 // Gelu is aten::gelu(Tensor self, *, str approximate="none") -> Tensor
 func Gelu(self *Tensor, approximate string) *Tensor {
 	var b [6]uint64
@@ -193,6 +188,14 @@ func Gelu(self *Tensor, approximate string) *Tensor {
 	w = putTensor(w, self)
 	w = putString(w, approximate)
 	return opGelu.one(w)
+}
+
+// Silu is aten::silu(Tensor self) -> Tensor
+func Silu(self *Tensor) *Tensor {
+	var b [2]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	return opSilu.one(w)
 }
 
 // Hardswish is aten::hardswish(Tensor self) -> Tensor
@@ -410,6 +413,14 @@ func Square(self *Tensor) *Tensor {
 	w := b[:0]
 	w = putTensor(w, self)
 	return opSquare.one(w)
+}
+
+// Sqrt is aten::sqrt(Tensor self) -> Tensor
+func Sqrt(self *Tensor) *Tensor {
+	var b [2]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	return opSqrt.one(w)
 }
 
 // Rsqrt is aten::rsqrt(Tensor self) -> Tensor
@@ -994,6 +1005,23 @@ func OnesLike(self *Tensor) *Tensor {
 	w = putNone(w)
 	w = putNone(w)
 	return opOnesLike.one(w)
+}
+
+// LinalgCholesky is aten::linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor
+func LinalgCholesky(self *Tensor, upper bool) *Tensor {
+	var b [4]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putBool(w, upper)
+	return opLinalgCholesky.one(w)
+}
+
+// Inverse is aten::inverse(Tensor self) -> Tensor
+func Inverse(self *Tensor) *Tensor {
+	var b [2]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	return opInverse.one(w)
 }
 
 // LinalgEigh is aten::linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)

@@ -26,10 +26,11 @@ type Bar struct {
 // barCells is the width of the bar itself.
 const barCells = 10
 
-// NewBar is a bar from one count to another, or nil where w is no terminal: methods of a nil
+// NewBar is a bar from one count to another, or nil where w is no terminal, or one that obeys no
+// codes (TERM=dumb). It has no colour, whatever NO_COLOR says. Methods of a nil
 // Bar do nothing. It predicts no time: it would take what an earlier session did for this one's.
 func NewBar(w io.Writer, total, from int64) *Bar {
-	if !Terminal(w) {
+	if !Terminal(w) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	return newBar(w, total, from, func() int { return columns(w) })

@@ -10,9 +10,11 @@ import (
 	"sync/atomic"
 
 	"resslt/cmd/internal/scratch"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -58,7 +60,12 @@ func Prepare(c *cobra.Command) {
 		if errors.As(err, &known) && errors.Is(err, errs.ErrUsage) { // of the flag's value, with the better hint
 			return errs.New(c.CommandPath()+": "+known.Op, known.Where, known.Hint, known.Err)
 		}
-		return errs.New("", c.CommandPath(), "see `"+c.CommandPath()+" --help`", errs.BecauseErr(errs.ErrUsage, err))
+		hint := "see `" + c.CommandPath() + " --help`"
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+			hint = suggestFlag(c, unknown.GetSpecifiedName()) + hint
+		}
+		return errs.New("", c.CommandPath(), hint, errs.BecauseErr(errs.ErrUsage, err))
 	})
 	args := c.Args
 	if args == nil {
@@ -84,6 +91,17 @@ func Prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		Prepare(sub)
 	}
+}
+
+// suggestFlag is the flag that somebody may have meant, for a hint.
+func suggestFlag(c *cobra.Command, name string) string {
+	known := []string{"help"}
+	c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	near := strings.TrimPrefix(bounded.Suggest(name, known), "did you mean ")
+	if near == "" {
+		return ""
+	}
+	return "did you mean --" + near
 }
 
 // Line is the error on one line, with one hint.

@@ -2,15 +2,18 @@ package knnprobe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +41,15 @@ type Line struct {
 	Seconds float64            `json:"seconds"`  // that it took
 }
 
+// String is the line for people: "kNN top-1 after epoch 5: k20 61.30 %, k200 58.12 %".
+func (l *Line) String() string {
+	var parts []string
+	for _, k := range slices.SortedFunc(maps.Keys(l.KNN), func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) {
+		parts = append(parts, fmt.Sprintf("%s %.2f %%", k, l.KNN[k]))
+	}
+	return fmt.Sprintf("kNN top-1 after epoch %d: %s", l.Epoch, strings.Join(parts, ", "))
+}
+
 // probeNice is the priority of the probe's process: training goes first.
 const probeNice = 10
 
@@ -56,10 +68,13 @@ type Probe struct {
 // Options are what a probe needs.
 type Options struct {
 	Recipe *recipe.Recipe // resolved: data, splits, k, T
-	Out    string         // folder of the run
-	From   int64          // scores of later steps are dropped: those steps are trained again
-	// Plot receives every score for TensorBoard, Warn what went wrong and Note what was left
-	// out, both as a line. They are called from the probe's goroutine, Note also from Take's.
+	// HoldOut is how many images of the recipe's probe split make one that is held out to score
+	// on; 0: the recipe's split for that.
+	HoldOut int
+	Out     string // folder of the run
+	From    int64  // scores of later steps are dropped: those steps are trained again
+	// Plot receives every score for TensorBoard, Warn what went wrong, Note the scores and what
+	// was left out, each as a line. They are called from the probe's goroutine, Note also from Take's.
 	Plot func(step int64, values ...tensorboard.Scalar)
 	Warn func(error)
 	Note func(string)
@@ -171,6 +186,7 @@ func (p *Probe) score(s *train.EncoderSnapshot) error {
 		values = append(values, tensorboard.Scalar{Tag: "knn/top1_" + k, Value: score.Value})
 	}
 	p.Plot(s.Step, values...)
+	p.Note(line.String())
 	lines, err := Read(p.Out)
 	if err != nil {
 		return err
@@ -192,10 +208,16 @@ func (p *Probe) run(file string) (result eval.Result, err error) {
 	for _, k := range r.KNNK {
 		ks = append(ks, strconv.Itoa(k))
 	}
-	c := exec.CommandContext(p.ctx, exe, "eval", "knn", "--checkpoint", file, "--data", r.Data,
+	args := []string{
+		"eval", "knn", "--checkpoint", file, "--data", r.Data,
 		"--split", r.ProbeSplit, "--eval-split", r.EvalSplit, "--max-images", strconv.Itoa(r.EvalImages),
 		"--k", strings.Join(ks, ","), "--temperature", strconv.FormatFloat(r.KNNTemperature, 'g', -1, 64),
-		"--device", r.Device, "--threads", strconv.Itoa(max(1, cores.Count()-r.Threads)), "--out", "-", "--json")
+		"--device", r.Device, "--threads", strconv.Itoa(max(1, cores.Count()-r.Threads)), "--out", "-", "--json",
+	}
+	if p.HoldOut > 0 {
+		args = append(args, "--hold-out", strconv.Itoa(p.HoldOut))
+	}
+	c := exec.CommandContext(p.ctx, exe, args...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C goes to the trainer alone, which stops its probe itself

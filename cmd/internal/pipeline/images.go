@@ -27,6 +27,47 @@ type ImageOptions struct {
 	Batch    int            // images a call of Next; 0: 256
 	Workers  int            // images rendered at once; at least 1
 	SkipBad  bool           // skip images that cannot be decoded, instead of failing
+	HoldOut  HoldOut        // of the images, the part to take
+}
+
+// HoldOut divides a split that has no other beside it: every so-many-th image, by number, is held
+// out to score on, the others are for fitting. Where a data set's numbers go by class, as a
+// folder's do, each class has its share in both. The zero value takes all.
+type HoldOut struct {
+	Every int
+	Held  bool // the images held out, instead of the others
+}
+
+// DefaultHoldOut is what a run holds out where its data has no split to score on.
+const DefaultHoldOut = 5
+
+// Name names the part of a split.
+func (h HoldOut) Name(split string) string {
+	switch {
+	case h.Every == 0:
+		return split
+	case h.Held:
+		return fmt.Sprintf("%s, 1 in %d", split, h.Every)
+	}
+	return fmt.Sprintf("%s, without 1 in %d", split, h.Every)
+}
+
+// take gives n images' numbers, or of them the part.
+func (h HoldOut) take(n, most int64) []int64 {
+	if h.Every == 0 {
+		return spread(n, most)
+	}
+	var part []int64
+	for id := range n {
+		if (id%int64(h.Every) == int64(h.Every)-1) == h.Held {
+			part = append(part, id)
+		}
+	}
+	ids := spread(int64(len(part)), most)
+	for i, at := range ids {
+		ids[i] = part[at]
+	}
+	return ids
 }
 
 // Images returns a data set's images in order of id, un-augmented, for features. It is an
@@ -99,7 +140,7 @@ func OpenImages(ctx context.Context, uri string, in ingest.Options, o ImageOptio
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	return &Images{uri: uri, src: src, o: o, r: r, ids: spread(src.Len(), int64(o.Max))}, nil
+	return &Images{uri: uri, src: src, o: o, r: r, ids: o.HoldOut.take(src.Len(), int64(o.Max))}, nil
 }
 
 // CenterCrop returns the policy of one un-augmented view: the central square, whose side
@@ -129,6 +170,9 @@ func (m *Images) Survey() ingest.Survey { return ingest.SurveyOf(m.src) }
 
 // Dataset is the data set's manifest and survey.
 func (m *Images) Dataset() *Dataset { return DatasetOf(m.src) }
+
+// Part names the split, and the part of it that is read.
+func (m *Images) Part() string { return m.o.HoldOut.Name(m.Manifest().Split) }
 
 // Manifest describes the data set.
 func (m *Images) Manifest() *ingest.Manifest { return m.src.Manifest() }
@@ -171,7 +215,7 @@ func newRenderers(src ingest.Source, policy *augment.Policy, workers int, skipBa
 	workers = max(1, workers)
 	r := &renderers{src: src, size: policy.Views[0].Size, skipBad: skipBad, samples: make([]schemas.Sample, workers)}
 	for range workers {
-		one, err := augment.NewRenderer(augment.DefaultEngine(), policy)
+		one, err := augment.NewRenderer(ImageEngine(src.Manifest()), policy)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}

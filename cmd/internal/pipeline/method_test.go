@@ -204,7 +204,8 @@ func wellTrained(t *testing.T, tr trace, from int, flat float64) {
 	}
 }
 
-// TestObjectivesTrain trains every objective on one and the same stream.
+// TestObjectivesTrain trains objectives on one and the same stream: the first six, and of the
+// others one for each kind of state and loss. bench/objectives.sh trains them all.
 func TestObjectivesTrain(t *testing.T) {
 	for i, c := range []struct {
 		name string
@@ -221,6 +222,9 @@ func TestObjectivesTrain(t *testing.T) {
 		{"byol", 0, 0, []string{"objective=byol"}},
 		{"simsiam", 0, 0, []string{"objective=simsiam"}},
 		{"nnclr", 0, collapsed(32), []string{"objective=nnclr"}},
+		{"barlow-twins", 0, 0, []string{"objective=barlow-twins"}},
+		{"dino", 0, collapsed(64), []string{"objective=dino", "prototypes=64", "tau_t_warmup_epochs=0", "hold_epochs=0.1"}},
+		{"swav", 0, 0, []string{"objective=swav", "prototypes=64", "swav_queue_epochs=0.5", "hold_epochs=0.1", "tau_nce=0.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if i > 0 { // train.Run's goroutines are the first one's

@@ -65,13 +65,42 @@ func Host(c cores.Cores, data string) recipe.Host {
 
 // engineFor is the version of an engine that runs of a format's data begin with.
 func engineFor(e augment.Engine, format string) augment.Engine {
-	if ingest.ImageSide(format) > 0 { // raw pixels
+	switch {
+	case ingest.ImageSide(format) > 0: // raw pixels
 		return augment.RawEngine(e)
+	case ingest.Packed(format):
+		return augment.PackedEngine(e)
 	}
 	return e
 }
 
-// Spec returns the run spec of a resolved recipe for a data set.
+// EngineOf is the engine of a name, or the default one for "", that decodes what a data set
+// holds. Packed data has a version of its own, whose pixels are those of the newest version:
+// that one and a family stand for it. The error is EngineByFamily's, or wraps ErrUsage for
+// version 1, which has other pixels.
+func EngineOf(name string, m *ingest.Manifest) (augment.Engine, error) {
+	e, err := augment.EngineByFamily(name)
+	if err != nil || !ingest.Packed(m.Format) {
+		return e, err
+	}
+	packed := augment.PackedEngine(e)
+	if e.Name() == augment.RawEngine(e).Name() {
+		return nil, errs.New("engine", name, "give "+packed.Name()+", or no engine",
+			errs.Because(errs.ErrUsage, "it decodes no packed data"))
+	}
+	return packed, nil
+}
+
+// ImageEngine is the engine that decodes a data set where no run names one.
+func ImageEngine(m *ingest.Manifest) augment.Engine {
+	if ingest.Packed(m.Format) {
+		return augment.PackedEngine(augment.DefaultEngine())
+	}
+	return augment.DefaultEngine()
+}
+
+// Spec returns the run spec of a resolved recipe for a data set. The recipe's engine becomes
+// the one that decodes packed data, if that is what the data set holds.
 func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 	return specOf(r, m, CheckViews)
 }
@@ -86,12 +115,15 @@ func BatchSpec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
 type checkViews func(r *recipe.Recipe, format string, views []schemas.ViewSpec) error
 
 func specOf(r *recipe.Recipe, m *ingest.Manifest, check checkViews) (schemas.RunSpec, error) {
-	engine, err := augment.EngineByFamily(r.Engine)
+	engine, err := EngineOf(r.Engine, m)
 	if err != nil {
 		return schemas.RunSpec{}, err
 	}
 	if !strings.Contains(r.Engine, "/") { // a family, of which the user leaves the version to us
 		engine = engineFor(engine, m.Format)
+	}
+	if ingest.Packed(m.Format) {
+		r.Engine = engine.Name() // the host chose by the URI's scheme, before the data was open
 	}
 	return specOver(r, engine.Name(), m.Spec(), m.ShardSamples, check)
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"resslt/cmd/internal/scratch"
 	"resslt/schemas/bounded"
@@ -82,6 +83,12 @@ func (d *door) listenUnix(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return errs.New("listen", "unix:"+path, "choose a folder that can be written", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
+	// Of two servers that begin at once at a stale socket, the slower must not remove the other's new one.
+	alone, err := lockFolder(filepath.Dir(path))
+	if err != nil {
+		return errs.New("listen", "unix:"+path, "choose another folder", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	defer alone.Close()
 	if err := clearStale(ctx, path); err != nil {
 		return err
 	}
@@ -93,6 +100,24 @@ func (d *door) listenUnix(ctx context.Context, path string) error {
 	}
 	d.address = "unix:" + path
 	return nil
+}
+
+// lockWait bounds the wait for a folder: in one of everybody's, anybody may lock it for good.
+const lockWait = 2 * time.Second
+
+// lockFolder waits until no other server is about to listen in a folder, which takes each as long as to
+// make a socket. Closing the file ends the lock.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) //nolint:forbidigo // a folder
+	if err != nil {
+		return nil, err
+	}
+	for began := time.Now(); time.Since(began) < lockWait; time.Sleep(lockWait / 200) {
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+			break // it is locked, or the file system knows no locks
+		}
+	}
+	return f, nil
 }
 
 // clearStale removes the socket of a server that has ended without removing it.

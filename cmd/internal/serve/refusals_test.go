@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -192,6 +193,45 @@ func TestDoor(t *testing.T) {
 		}
 		if err := d.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Of many servers that begin at once at one stale socket, one listens, and is the one that clients
+// reach; the others say that a server listens there.
+func TestStaleSocketOnce(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "s")
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		l.Close()
+		doors, failed := make([]*door, 8), make([]error, 8)
+		var begun sync.WaitGroup
+		for i := range doors {
+			begun.Go(func() { doors[i], failed[i] = openDoor(t.Context(), &Options{Listen: "unix:" + path}) })
+		}
+		begun.Wait()
+		listening := 0
+		for i, d := range doors {
+			if d == nil {
+				errstest.Want(t, failed[i], errs.ErrUsage, "a server listens there")
+				continue
+			}
+			listening++
+			c, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatalf("nobody is reached: %v", err)
+			}
+			c.Close()
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if listening != 1 {
+			t.Fatalf("%d servers listen at one socket", listening)
 		}
 	}
 }

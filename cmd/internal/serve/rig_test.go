@@ -17,10 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"resslt/batcher/assemble"
-	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/pipeline/pipelinetest"
 	"resslt/cmd/internal/serve/peer"
-	"resslt/ingest"
 	"resslt/schemas"
 )
 
@@ -189,21 +187,7 @@ func calm(t testing.TB, o Options) []*schemas.Batch {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	src, err := pipeline.OpenSource(t.Context(), &schemas.RunInfo{Spec: p.Spec, DataURI: p.Data}, nil, ingest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer src.Close()
-	maker, err := src.NewMaker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer maker.Close()
-	bs, err := assemble.Batches(t.Context(), &p.Spec, src.Order(), maker, 0, int(p.Spec.Steps()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bs
+	return pipelinetest.Calm(t, &schemas.RunInfo{Spec: p.Spec, DataURI: p.Data})
 }
 
 // fuzzSpec is a spec that a hello is checked against.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/observe"
@@ -23,8 +24,14 @@ func newConsole(o *Options) (*console, error) {
 		return nil, err
 	}
 	c := &console{stdout: o.Stdout, stderr: o.Stderr, log: log, plain: o.Observe.Plain()}
-	if !c.plain {
+	switch {
+	case !c.plain:
 		c.stderr = observe.Lines(log)
+	case o.Timestamps:
+		c.stderr = cli.Stamped(c.stderr, time.Now)
+	}
+	if o.Quiet {
+		c.stderr = cli.Quiet(c.stderr)
 	}
 	return c, nil
 }
@@ -42,7 +49,12 @@ func (c *console) ofRank(rank int) *console {
 func (c *console) print(line string) { fmt.Fprintln(c.stderr, line) }
 
 // interject prints a line while a progress bar may be on the terminal's last one.
-func (c *console) interject(line string) { fmt.Fprintln(c.stderr, "\n"+line) }
+func (c *console) interject(line string) {
+	if cli.Terminal(c.stderr) {
+		line = "\n" + line
+	}
+	fmt.Fprintln(c.stderr, line)
+}
 
 // warn prints an error that ends nothing.
 func (c *console) warn(err error) { c.print("warning: " + cli.Line(err)) }

@@ -20,19 +20,24 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	if !r.Evaluates("knn") && !r.Evaluates("linear") {
 		return nil
 	}
-	why, err := unfitForProbes(ctx, r)
+	why, hold, err := unfitForProbes(ctx, r)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		// A folder of one's own has no test split, and training it is no less done.
+		// A folder of one's own may have no labels, and training it is no less done.
 		c.print("not evaluated: " + why)
 		return nil
 	}
+	evalSplit := r.EvalSplit
+	if hold > 0 {
+		evalSplit = r.ProbeSplit
+		c.print(heldOutLine(r, hold))
+	}
 	var read []*pipeline.Images
-	images := func(split string) train.ImageSource {
+	images := func(split string, held bool) train.ImageSource {
 		return func(ctx context.Context) (train.Images, error) {
-			m, err := OpenEvalImages(ctx, r.Data, split, info, ProbeView(info.Stem), r.EvalImages)
+			m, err := OpenEvalImages(ctx, r.Data, split, info, ProbeView(info.Stem), r.EvalImages, pipeline.HoldOut{Every: hold, Held: held})
 			if err != nil {
 				return nil, err
 			}
@@ -41,13 +46,17 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 		}
 	}
 	c.print("evaluating the trained encoder")
-	after, err := train.Probe(ctx, r, res.Learner.Student().Backbone, images(r.ProbeSplit), images(r.EvalSplit))
+	observe, done := c.phases("trained")
+	after, err := train.Probe(ctx, r, res.Learner.Student().Backbone, images(r.ProbeSplit, false), images(evalSplit, true), observe)
+	done()
 	if err != nil {
 		return err
 	}
 	res.Summary.Evaluated = c.evaluated(read)
 	c.print("evaluating the untrained encoder")
-	before, err := train.Untrained(ctx, r, info.ImageSize, images(r.ProbeSplit), images(r.EvalSplit))
+	observe, done = c.phases("untrained")
+	before, err := train.Untrained(ctx, r, info.ImageSize, images(r.ProbeSplit, false), images(evalSplit, true), observe)
+	done()
 	if err != nil {
 		return err
 	}
@@ -55,12 +64,26 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 	return nil
 }
 
+// phases shows how far a probe is: a bar for each of its parts on a terminal, a line every few
+// seconds elsewhere. done ends the last one.
+func (c *console) phases(of string) (observe train.Observer, done func()) {
+	part, set, end := "", func(int64) {}, func() {}
+	return func(what string, n, total int64) {
+		if what != part {
+			end()
+			part = what
+			set, end = cli.Counting(c.stderr, of+": "+what, total, 0)
+		}
+		set(n)
+	}, func() { end() }
+}
+
 // evaluated says what was read of each split, and prints what there is to say of it.
 func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit) {
 	for _, m := range read {
 		manifest := m.Manifest()
 		e := train.EvaluatedSplit{
-			Split: manifest.Split, Images: m.Len(), Classes: len(manifest.Classes), PassedOver: passedOver(m.Survey()), Skipped: m.Skipped,
+			Split: m.Part(), Images: m.Len(), Classes: len(manifest.Classes), PassedOver: passedOver(m.Survey()), Skipped: m.Skipped,
 		}
 		for _, b := range m.Bad[:min(len(m.Bad), train.MaxReplaced)] {
 			e.SkippedImages = append(e.SkippedImages, train.Replaced{Sample: b.ID, Key: b.Key, Reason: b.Reason(), Count: 1})
@@ -74,30 +97,57 @@ func (c *console) evaluated(read []*pipeline.Images) (out []train.EvaluatedSplit
 	return out
 }
 
-// unfitForProbes gives the reason why the recipe's data is of no use to a probe: a split is missing or
-// has no labels. Anything else that is wrong with it is an error.
-func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, err error) {
+// heldOutLine says on what a run is scored whose data has no split for it.
+func heldOutLine(r *recipe.Recipe, hold int) string {
+	return fmt.Sprintf("there is no split %s: probes are fitted on split %s without every %dth image, and scored on these; the encoder was trained on all, without labels",
+		r.EvalSplit, r.ProbeSplit, hold)
+}
+
+// leastHeld is the fewest images of which some are held out.
+const leastHeld = 50
+
+// unfitForProbes gives the reason why the recipe's data is of no use to a probe: it has no labels.
+// Where the split to score on is missing, hold says how many images of the other one make one that
+// is held out; 0: none. Anything else that is wrong with the data is an error.
+func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, hold int, err error) {
 	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {
 		src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: split})
+		if split == r.EvalSplit && split != r.ProbeSplit && errors.Is(err, errs.ErrNotFound) {
+			return fewImages(ctx, r, err)
+		}
 		if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrUsage) {
-			return cli.Line(err), nil
+			return cli.Line(err), 0, nil
 		}
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		labels, n := ingest.LabellingOf(src), src.Len()
 		src.Close()
 		what := fmt.Sprintf("%s, split %s, ", r.Data, split)
 		switch {
 		case labels.Without == n:
-			return what + "has no labels", nil
+			return what + "has no labels", 0, nil
 		case labels.Without > 0:
-			return what + fmt.Sprintf("has no labels for %d of its %d images", labels.Without, n), nil
+			return what + fmt.Sprintf("has no labels for %d of its %d images", labels.Without, n), 0, nil
 		case len(labels.Classes) == 0:
-			return what + fmt.Sprintf("has labels up to %d, which are no classes", labels.Highest), nil
+			return what + fmt.Sprintf("has labels up to %d, which are no classes", labels.Highest), 0, nil
 		}
 	}
-	return "", nil
+	return "", 0, nil
+}
+
+// fewImages says whether a labelled split is large enough that a part of it is held out; missing
+// is why there is no other.
+func fewImages(ctx context.Context, r *recipe.Recipe, missing error) (why string, hold int, err error) {
+	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.ProbeSplit})
+	if err != nil {
+		return "", 0, err
+	}
+	defer src.Close()
+	if src.Len() < leastHeld {
+		return cli.Line(missing), 0, nil
+	}
+	return "", pipeline.DefaultHoldOut, nil
 }
 
 // EvalView is the un-augmented view that an encoder is given.
@@ -128,9 +178,9 @@ func TransferView(stem string) EvalView {
 
 // OpenEvalImages opens un-augmented images for a probe, which skips those that cannot be
 // decoded.
-func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, view EvalView, most int) (*pipeline.Images, error) {
+func OpenEvalImages(ctx context.Context, uri, split string, info train.EncoderInfo, view EvalView, most int, hold pipeline.HoldOut) (*pipeline.Images, error) {
 	o := EvalImageOptions(info, view, most)
-	o.SkipBad = true
+	o.SkipBad, o.HoldOut = true, hold
 	return pipeline.OpenImages(ctx, uri, ingest.Options{Warn: cli.Warn, Split: split}, o)
 }
 

@@ -13,6 +13,7 @@ import (
 	"resslt/batcher/record"
 	"resslt/cmd/internal/knnprobe"
 	"resslt/cmd/internal/pipeline"
+	"resslt/cmd/internal/runbook"
 	"resslt/cmd/internal/runreport"
 	"resslt/cmd/internal/scratch"
 	"resslt/schemas/bounded"
@@ -78,7 +79,7 @@ func folderError(dir string, err error) error {
 var (
 	runFiles = []string{
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
-		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile,
+		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
 	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
 )

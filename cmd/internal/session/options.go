@@ -58,6 +58,13 @@ type Options struct {
 	Rendezvous   *train.Rendezvous
 	GroupTimeout time.Duration
 
+	// Command is how the program was called, without secrets, for those who find the run later.
+	Command string
+	Verbose bool // print the whole recipe
+	Quiet   bool // print warnings and errors, and no progress
+	// Timestamps puts the time before every line that is printed while a run goes on.
+	Timestamps bool
+
 	Stdout, Stderr io.Writer
 }
 

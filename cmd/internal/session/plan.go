@@ -124,6 +124,11 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 			return err
 		}
 	}
+	if rec := src.replays(); rec != nil {
+		if err := p.checkRecorded(ctx, rec); err != nil {
+			return err
+		}
+	}
 	if p.Run = o.Run; p.Run == "" {
 		p.Run = r.Name
 	}
@@ -173,6 +178,20 @@ func (p *Plan) recall(ctx context.Context, replayed *Recording, indexing func(do
 	if p.data == nil && p.dataset != nil {
 		p.data = p.dataset.Run()
 	}
+}
+
+// checkRecorded returns ErrNotFound where the recording does not have all steps that are left.
+func (p *Plan) checkRecorded(ctx context.Context, rec *Recording) error {
+	lacking, err := rec.lacks(ctx, p.From(), p.Spec.Steps())
+	if err != nil || lacking == p.Spec.Steps() {
+		return err
+	}
+	what, hint := "pixels", "record all of them, by --record pixels or stream, or replay its log by log:FOLDER"
+	if rec.Log {
+		what, hint = "log", "let that run come to its end first, by --resume"
+	}
+	return errs.New("replay", p.Recipe.Name, hint, errs.Because(errs.ErrNotFound,
+		fmt.Sprintf("the recording lacks the %s of step %d; steps %d to %d are needed", what, lacking, p.From(), p.Spec.Steps()-1)))
 }
 
 // Opened describes the plan's data in a line, "" of a replay.

@@ -68,6 +68,29 @@ func OpenStored(ctx context.Context, js jetstream.JetStream, name string) (_ *Re
 	return &Recording{Run: run.Info, Stored: stored, js: js}, nil
 }
 
+// lacks is the first step of a window that the recording does not have whole, or the window's end.
+// A log is taken to be whole up to its end.
+func (r *Recording) lacks(ctx context.Context, from, to int64) (int64, error) {
+	if r.Log {
+		return max(from, min(to, r.Folder.LoggedTo())), nil
+	}
+	var chunks map[int64]int
+	if r.Stored == nil {
+		chunks = r.Folder.Stored()
+	} else {
+		var err error
+		if chunks, _, err = r.Stored.Steps(ctx); err != nil {
+			return 0, err
+		}
+	}
+	for step := from; step < to; step++ {
+		if chunks[step] < r.Run.Spec.Chunks() {
+			return step, nil
+		}
+	}
+	return to, nil
+}
+
 // Dataset is what is kept beside a folder's files of the data that they are of; nil where that
 // is not known.
 func (r *Recording) Dataset() *pipeline.Dataset {

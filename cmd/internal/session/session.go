@@ -11,6 +11,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/version"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -179,7 +180,7 @@ func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, 
 		l.print(fmt.Sprintf("resuming at step %d of %d", l.plan.From(), l.plan.Spec.Steps()))
 	}
 	res, err := train.Run(ctx, l.group.options(subs.options(train.Options{
-		Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Stream: stream, Out: l.plan.Out, Resume: l.plan.Resume,
+		Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Stream: stream, Out: l.plan.Out, Resume: l.plan.Resume, Provenance: l.provenance(),
 	})))
 	if err != nil {
 		l.group.free()
@@ -217,9 +218,15 @@ func (l *leader) begin() error {
 	}
 	y := l.plan.Recipe.YAML()
 	threads := threadLine(l.plan.Recipe.Threads, cores.For(l.group.cores(), os.LookupEnv))
-	if l.plain {
+	switch {
+	case l.plain && l.opts.Verbose:
 		fmt.Fprintf(l.stderr, "%s%s\n", y, threads)
-	} else {
+	case l.plain:
+		for _, line := range l.plan.brief() {
+			l.print(line)
+		}
+		l.print(threads)
+	default:
 		l.log.Info("recipe", "yaml", string(y))
 		l.log.Info(threads)
 	}
@@ -229,6 +236,15 @@ func (l *leader) begin() error {
 		}
 	}
 	return durable.WriteFile(filepath.Join(l.plan.Out, recipeFile), y)
+}
+
+// provenance says what makes this session's files.
+func (l *leader) provenance() train.Provenance {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // nothing depends on it
+	}
+	return train.Provenance{Build: version.String(), Command: l.opts.Command, Host: host, Started: l.began.UTC().Format(time.RFC3339)}
 }
 
 // threadLine says how many threads libtorch has, why, and how they wait.
@@ -258,7 +274,7 @@ func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error)
 	}
 	l.metrics.enter(trained)
 	l.print(fmt.Sprintf("resuming at step %d of %d", l.plan.From(), l.plan.Spec.Steps()))
-	res, err := train.Run(ctx, train.Options{Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Out: l.plan.Out, Resume: l.plan.Resume})
+	res, err := train.Run(ctx, train.Options{Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Out: l.plan.Out, Resume: l.plan.Resume, Provenance: l.provenance()})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -139,21 +139,30 @@ func (n *names) find(ctx context.Context, samples []*train.Replaced) {
 	if !missing || n.plan.dataset == nil {
 		return
 	}
-	src, err := ingest.Open(ctx, n.plan.Recipe.Data, ingest.Options{Split: n.plan.Recipe.Split})
+	FindKeys(ctx, n.plan.Recipe.Data, &n.plan.Spec, samples)
+	for _, s := range samples {
+		if s.Key != "" {
+			n.keys[s.Sample] = s.Key
+		}
+	}
+}
+
+// FindKeys fills in the keys of a run's samples that have none, where its data can be reached from
+// here and are the same.
+func FindKeys(ctx context.Context, uri string, spec *schemas.RunSpec, samples []*train.Replaced) {
+	src, err := ingest.Open(ctx, uri, ingest.Options{Split: spec.Dataset.Split})
 	if err != nil {
 		return
 	}
 	defer src.Close()
-	if src.Manifest().Digest() != n.plan.Spec.Dataset.Digest {
+	if src.Manifest().Digest() != spec.Dataset.Digest {
 		return
 	}
 	var buf schemas.Sample
 	for _, s := range samples {
-		if s.Key != "" {
-			continue
+		if s.Key == "" {
+			s.Key = keyOf(ctx, src, s.Sample, &buf)
 		}
-		s.Key = keyOf(ctx, src, s.Sample, &buf)
-		n.keys[s.Sample] = s.Key
 	}
 }
 

@@ -51,7 +51,7 @@ func (l *leader) startProbe(ctx context.Context, p *curves) (*knnprobe.Probe, er
 	if r.KNNEvery == 0 {
 		return nil, nil
 	}
-	why, err := unfitForProbes(ctx, r)
+	why, hold, err := unfitForProbes(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (l *leader) startProbe(ctx context.Context, p *curves) (*knnprobe.Probe, er
 		return nil, nil
 	}
 	return knnprobe.Start(ctx, knnprobe.Options{
-		Recipe: r, Out: l.plan.Out, From: l.plan.From(), Plot: p.write, Note: l.interject,
+		Recipe: r, HoldOut: hold, Out: l.plan.Out, From: l.plan.From(), Plot: p.write, Note: l.interject,
 		Warn: func(err error) { l.interject("warning: " + cli.Line(err)) },
 	})
 }

@@ -43,7 +43,12 @@ func Samples(ctx context.Context, o Options) (*image.RGBA, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	engine, err := augment.EngineByFamily(o.Engine)
+	src, err := ingest.Open(ctx, o.Data, ingest.Options{Warn: cli.Warn, Split: o.Split, Progress: o.Indexing})
+	if err != nil {
+		return nil, "", err
+	}
+	defer src.Close()
+	engine, err := pipeline.EngineOf(o.Engine, src.Manifest())
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,11 +57,6 @@ func Samples(ctx context.Context, o Options) (*image.RGBA, string, error) {
 		return nil, "", err
 	}
 	defer renderer.Close()
-	src, err := ingest.Open(ctx, o.Data, ingest.Options{Warn: cli.Warn, Split: o.Split, Progress: o.Indexing})
-	if err != nil {
-		return nil, "", err
-	}
-	defer src.Close()
 	if o.Opened != nil {
 		o.Opened(pipeline.Opened(o.Data, src))
 	}

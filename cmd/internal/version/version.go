@@ -20,6 +20,34 @@ var (
 // Number is the version alone.
 func Number() string { return number }
 
+// Build is a build's parts.
+type Build struct {
+	Number   string `json:"version"`
+	Commit   string `json:"commit"` // "" where it is not known
+	Date     string `json:"date"`   // of the commit, UTC
+	Modified bool   `json:"modified"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// Parts returns this build's parts.
+func Parts() Build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
+	}
+	tree := treeOf(info)
+	return Build{Number: number, Commit: tree[0], Date: tree[1], Modified: tree[2] != "", Go: info.GoVersion, Platform: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// treeOf is the commit, date and state of the tree, by the linker or by Go.
+func treeOf(info *debug.BuildInfo) []string {
+	if commit == "" {
+		return embedded(info)
+	}
+	return []string{commit, date, state}
+}
+
 // String returns the version, the commit and the platform of this build, on one line.
 func String() string {
 	info, ok := debug.ReadBuildInfo()
@@ -31,10 +59,7 @@ func String() string {
 
 // describe is String for the given build information.
 func describe(info *debug.BuildInfo) string {
-	tree := []string{commit, date, state}
-	if commit == "" {
-		tree = embedded(info)
-	}
+	tree := treeOf(info)
 	tree[0] = cmp.Or(shorten(tree[0]), "unknown commit")
 	var known []string
 	for _, part := range tree {

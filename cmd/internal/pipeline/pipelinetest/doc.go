@@ -1,0 +1,2 @@
+// Package pipelinetest makes batches for tests to compare with.
+package pipelinetest

@@ -1,0 +1,222 @@
+package runbook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"resslt/cmd/internal/knnprobe"
+	"resslt/schemas/bounded"
+	"resslt/schemas/bounded/boundedyaml"
+	"resslt/schemas/durable"
+	"resslt/schemas/errs"
+	"resslt/train"
+	"resslt/train/recipe"
+)
+
+// States of a run's folder.
+const (
+	Running = "running" // a process holds its lock
+	Ended   = "ended"   // it has its summary
+	Stopped = "stopped" // neither: --resume goes on
+)
+
+// Run is what a run's folder says.
+type Run struct {
+	Folder    string   `json:"folder"`
+	Recipe    string   `json:"recipe"`
+	Data      string   `json:"data"`
+	State     string   `json:"state"`
+	Epoch     float64  `json:"epoch"`  // trained
+	Epochs    int      `json:"epochs"` // asked for
+	Step      int64    `json:"step"`
+	Loss      *float64 `json:"loss,omitempty"` // of the last logged step
+	KNN       *float64 `json:"knn_top1,omitempty"`
+	Linear    *float64 `json:"linear_top1,omitempty"`
+	Rate      float64  `json:"images_per_second,omitempty"`
+	Seconds   float64  `json:"age_seconds"` // since the last line of metrics, or the beginning
+	Tags      []string `json:"tags,omitempty"`
+	Note      string   `json:"note,omitempty"`
+	RunDigest string   `json:"run_digest,omitempty"` // equal ones had equal batches
+
+	Resolved *recipe.Recipe      `json:"-"`
+	Lines    []train.MetricsLine `json:"-"`
+	Probes   []knnprobe.Line     `json:"-"`
+	Summary  *train.Summary      `json:"-"` // nil before the run's end
+}
+
+// depth bounds how far below a folder runs are looked for: a sweep has them in cells/NAME.
+const depth = 4
+
+// most bounds the folders that are looked into.
+const most = 100_000
+
+// Find reads the runs in folders and below them, without their curves' points. Folders of
+// earlier runs (previous-N) are no runs of their own.
+func Find(dirs ...string) (runs []*Run, err error) {
+	seen := 0
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, errs.New("list runs", dir, "name a folder that has runs", errs.BecauseErr(errs.ErrNotFound, err))
+		}
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.IsDir() {
+				return nil //nolint:nilerr // what cannot be read is no run
+			}
+			rel, _ := filepath.Rel(dir, path)
+			if seen++; seen > most || strings.Count(rel, string(filepath.Separator)) >= depth || strings.HasPrefix(e.Name(), "previous-") || e.Name() != "." && strings.HasPrefix(e.Name(), ".") && path != dir {
+				return fs.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(path, "recipe.yaml")); err != nil {
+				return nil //nolint:nilerr // as above
+			}
+			r, err := Read(path)
+			if err == nil {
+				runs = append(runs, r)
+			}
+			return fs.SkipDir
+		})
+		if err != nil {
+			return nil, errs.New("list runs", dir, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
+		}
+	}
+	return runs, nil
+}
+
+// Read reads a run's folder. It returns ErrNotFound where it is none.
+func Read(dir string) (*Run, error) {
+	raw, err := bounded.ReadFile(filepath.Join(dir, "recipe.yaml"), boundedyaml.MaxBytes)
+	if err != nil {
+		return nil, errs.New("read run", dir, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
+	}
+	r := &Run{Folder: dir, State: Stopped}
+	if r.Resolved, err = recipe.ParseResolved(filepath.Join(dir, "recipe.yaml"), raw); err != nil {
+		return nil, err
+	}
+	r.Recipe, r.Data, r.Epochs = r.Resolved.Name, r.Resolved.Data, r.Resolved.Epochs
+	last := r.modified("recipe.yaml")
+	if r.Lines, err = train.ReadMetrics(filepath.Join(dir, "metrics.jsonl")); err == nil && len(r.Lines) > 0 {
+		l := r.Lines[len(r.Lines)-1]
+		r.Epoch, r.Step, r.Loss, r.Rate = l.Epoch, l.Step, &l.Loss, l.ImagesPerSecond
+		last = r.modified("metrics.jsonl")
+	}
+	r.Seconds = time.Since(last).Seconds()
+	if r.Probes, err = knnprobe.Read(dir); err == nil && len(r.Probes) > 0 && len(r.Resolved.KNNK) > 0 {
+		if v, ok := r.Probes[len(r.Probes)-1].KNN[fmt.Sprintf("k%d", r.Resolved.KNNK[0])]; ok {
+			r.KNN = &v
+		}
+	}
+	if s, err := train.ReadSummary(filepath.Join(dir, "summary.json")); err == nil {
+		r.Summary, r.State, r.RunDigest, r.Rate = &s, Ended, s.RunDigest, s.ImagesPerSecond
+		r.Linear = s.LinearTop1
+		if s.KNNTop1 != nil {
+			r.KNN = s.KNNTop1
+		}
+	}
+	if r.RunDigest == "" {
+		if c, _, err := train.LatestCheckpoint(train.CheckpointDir(dir)); err == nil {
+			r.RunDigest = c.RunDigest
+		}
+	}
+	if locked(filepath.Join(dir, ".lock")) {
+		r.State = Running
+	}
+	n, err := readNotes(dir)
+	r.Tags, r.Note = n.Tags, n.Note
+	return r, err
+}
+
+func (r *Run) modified(name string) time.Time {
+	info, err := os.Stat(filepath.Join(r.Folder, name))
+	if err != nil {
+		return time.Now()
+	}
+	return info.ModTime()
+}
+
+// maxLocks bounds what is read of the kernel's list of locks.
+const maxLocks = 16 << 20
+
+// locked reports whether a process holds a file's lock, by Linux's list of them: to try the lock
+// would refuse a run that begins at that moment. Elsewhere nothing is running.
+func locked(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	f, err := os.Open("/proc/locks") //nolint:forbidigo // the kernel's list, read to a bound
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxLocks))
+	return err == nil && strings.Contains(string(raw), fmt.Sprintf(":%d 0 EOF", st.Ino))
+}
+
+// NotesFile holds, in a run's folder, what people have noted of a run.
+const NotesFile = "notes.json"
+
+// maxNotes bounds it, bytes.
+const maxNotes = 1 << 20
+
+type notes struct {
+	Tags []string `json:"tags"`
+	Note string   `json:"note"`
+}
+
+func readNotes(dir string) (n notes, err error) {
+	path := filepath.Join(dir, NotesFile)
+	raw, err := bounded.ReadFile(path, maxNotes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return n, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &n)
+	}
+	if err != nil {
+		return n, errs.New("read notes", path, "delete it, or write them again", errs.BecauseErr(errs.ErrCorrupt, err))
+	}
+	return n, nil
+}
+
+// Note changes what is noted of a run: tags are added, those in remove are taken away, and text,
+// where it is not nil, is the note.
+func Note(dir string, add, remove []string, text *string) error {
+	if _, err := os.Stat(filepath.Join(dir, "recipe.yaml")); err != nil {
+		return errs.New("note", dir, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
+	}
+	n, err := readNotes(dir)
+	if err != nil {
+		return err
+	}
+	for _, tag := range add {
+		if tag == "" || strings.ContainsAny(tag, ", \t\n") {
+			return errs.New("tag", fmt.Sprintf("%q", tag), "give a word without spaces and commas", errs.ErrUsage)
+		}
+		if !slices.Contains(n.Tags, tag) {
+			n.Tags = append(n.Tags, tag)
+		}
+	}
+	n.Tags = slices.DeleteFunc(n.Tags, func(t string) bool { return slices.Contains(remove, t) })
+	slices.Sort(n.Tags)
+	if text != nil {
+		n.Note = *text
+	}
+	raw, err := json.MarshalIndent(n, "", "  ")
+	if err != nil {
+		return errs.New("note", dir, "report this as a bug", errs.BecauseErr(errs.ErrUsage, err))
+	}
+	return durable.WriteFile(filepath.Join(dir, NotesFile), append(raw, '\n'))
+}

@@ -1,0 +1,94 @@
+package session
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"resslt/batcher/runs"
+	"resslt/train"
+)
+
+// brief is the run in some lines, for the start: what is trained on what, where it goes, and what
+// it takes. OUT/recipe.yaml has all of it.
+func (p *Plan) brief() []string {
+	r, work := p.Recipe, p.Work()
+	lines := [][2]string{
+		{"recipe", r.Name + ": " + r.Claim},
+		{"network", fmt.Sprintf("%s, width %d, %s stem, %d px", r.Backbone, r.Width, r.Stem, p.Spec.EncoderSize())},
+		{"method", p.method()},
+		{"training", fmt.Sprintf("%d epochs of %d steps of %d images, lr %.4g·B/256, %s, %s", r.Epochs, p.Spec.StepsPerEpoch, p.Spec.BatchSize, r.BaseLR, r.Device, r.Precision)},
+		{"batches", p.Source},
+		{"folder", p.Out + " (recipe.yaml there has every setting; --verbose prints it)"},
+		{"needs", p.needs(work)},
+	}
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = fmt.Sprintf("%-9s %s", l[0], l[1])
+	}
+	return out
+}
+
+// method is the objective with its most important settings.
+func (p *Plan) method() string {
+	r := p.Recipe
+	parts := []string{r.Objective, fmt.Sprintf("policy %s", r.Policy), fmt.Sprintf("τ_s %g", r.TauS), fmt.Sprintf("τ_t %g", r.TauT)}
+	if r.K > 0 {
+		parts = append(parts, fmt.Sprintf("K %d", r.K))
+	}
+	return strings.Join(append(parts, fmt.Sprintf("m %g", r.M), fmt.Sprintf("seed %d", r.Seed)), ", ")
+}
+
+// logBytes is what the recipe log keeps of a view's slot: measured, 40 to 50.
+const logBytes = 50
+
+// needs estimates time, memory and disk. The time is by an earlier run of the same network on this
+// machine, where the folder or its neighbours have one; else it shows after the first steps.
+func (p *Plan) needs(work Work) string {
+	ahead := min(work.Bytes, runs.DefaultWindow(&p.Spec)*int64(p.Spec.BatchSize)*int64(p.Spec.SampleBytes()))
+	disk := work.Images*int64(len(p.Spec.Views))*logBytes/2 + work.Recorded
+	took := "how long shows after the first steps"
+	if rate, by := p.rateBefore(); rate > 0 {
+		took = fmt.Sprintf("about %s by the %.0f images/s of %s", time.Duration(float64(work.Images)/rate*float64(time.Second)).Round(time.Second), rate, by)
+	}
+	return fmt.Sprintf("%s; memory for batches up to %s; disk %s and %d checkpoints", took, megabytes(ahead), megabytes(disk), p.Recipe.KeepCheckpoints)
+}
+
+func megabytes(n int64) string {
+	if n < 10e6 {
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+}
+
+// maxNeighbours bounds the runs that are looked at for their speed.
+const maxNeighbours = 64
+
+// rateBefore is the speed, images/s, of an earlier run of the same shape on the same hardware, and
+// its folder; 0 where there is none.
+func (p *Plan) rateBefore() (rate float64, by string) {
+	found, err := filepath.Glob(filepath.Join(globLiteral(filepath.Dir(p.Out)), "*", "summary.json"))
+	if err != nil {
+		return 0, ""
+	}
+	own, _ := filepath.Glob(filepath.Join(globLiteral(p.Out), "previous-*", "summary.json"))
+	hardware := hardware(p.Recipe.Device)
+	for _, path := range append(own, found...)[:min(len(own)+len(found), maxNeighbours)] {
+		s, err := train.ReadSummary(path)
+		if err != nil || s.Hardware != hardware || s.Threads != p.Recipe.Threads || s.BatchSize != p.Spec.BatchSize || s.ImagesPerSecond <= 0 {
+			continue
+		}
+		info, known, err := train.EncoderMeta(filepath.Join(filepath.Dir(path), "encoder.safetensors"))
+		r := p.Recipe
+		if err == nil && known && info.Backbone == r.Backbone && info.Width == r.Width && info.Stem == r.Stem && info.ImageSize == p.Spec.EncoderSize() {
+			return s.ImagesPerSecond, filepath.Dir(path)
+		}
+	}
+	return 0, ""
+}
+
+// globLiteral has Glob take a path as it is.
+func globLiteral(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}

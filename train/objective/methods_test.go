@@ -1,0 +1,302 @@
+package objective
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas/racetest"
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// input is what an objective sees, by the formula's names: of the student, its projections
+// where the loss reads them beside predictions, and of the teacher.
+type input struct{ p, z, z2 []string }
+
+var (
+	pair  = []string{"view a", "view b"}
+	crops = []string{"view a", "view b", "local c", "local d"}
+	both  = []string{"target a", "target b"}
+)
+
+// inputs are the cases of the fixture. A case is an objective's name, and after a space what
+// is special about it.
+var inputs = map[string]input{
+	"moco-v2":                      {p: []string{"query"}, z2: []string{"key"}},
+	"moco-v2-symmetric":            {p: pair, z2: both},
+	"moco-v2-symmetric multi-crop": {p: crops, z2: both},
+	"simclr":                       {p: pair},
+	"byol":                         {p: pair, z2: both},
+	"byol multi-crop":              {p: crops, z2: both},
+	"simsiam":                      {p: pair, z: []string{"z a", "z b"}},
+	"nnclr":                        {p: pair, z: []string{"z a", "z b"}},
+	"barlow-twins":                 {p: pair},
+	"vicreg":                       {p: pair},
+	"moco-v3":                      {p: pair, z2: both},
+	"moco-v3 multi-crop":           {p: crops, z2: both},
+	"dino":                         {p: pair, z2: both},
+	"dino multi-crop":              {p: crops, z2: both},
+	"swav":                         {p: pair},
+	"swav multi-crop":              {p: crops},
+	"swav queue":                   {p: crops},
+	"seed":                         {p: []string{"query"}, z2: []string{"key"}},
+	"w-mse":                        {p: pair},
+	"w-mse 4":                      {p: crops},
+	"clsa":                         {p: crops[:3], z2: []string{"key"}},
+	"isd":                          {p: []string{"query"}, z2: []string{"key"}},
+}
+
+// method is an objective on the fixture's sizes.
+type method struct {
+	name                             string
+	B, D, K                          int64
+	Tau                              float64
+	TauS                             float64 `json:"tau_s"`
+	TauT                             float64 `json:"tau_t"`
+	TauTStart                        float64 `json:"tau_t_start"`
+	Ramp                             float64 // α of dino
+	Prototypes                       int
+	CentreMomentum                   float64 `json:"centre_momentum"`
+	Epsilon                          float64
+	Iterations                       int
+	OffDiagonal                      float64 `json:"off_diagonal"`
+	Invariance, Variance, Covariance float64
+	WhitenRows                       int     `json:"whiten_rows"`
+	WhitenEpsilon                    float64 `json:"whiten_epsilon"`
+	Beta                             float64
+
+	drop bool    // the last view's term is missing, for mutations
+	grad float64 // what gradients are times, for mutations; 0 is 1
+}
+
+func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
+	fix = nntest.Load(t, "objectives")
+	fix.Meta(&m)
+	m.name = name
+	return fix, m
+}
+
+// objective is the case's objective.
+func (m method) objective(tb testing.TB) (string, Objective) {
+	tb.Helper()
+	name, _, _ := strings.Cut(m.name, " ")
+	obj, err := New(name, Options{
+		TauS: m.TauS, TauT: m.TauT, TauTStart: m.TauTStart, Tau: m.Tau, Dim: int(m.D), K: int(m.K),
+		Prototypes: m.Prototypes, CentreMomentum: m.CentreMomentum, Epsilon: m.Epsilon, Iterations: m.Iterations,
+		OffDiagonal: m.OffDiagonal, Invariance: m.Invariance, Variance: m.Variance, Covariance: m.Covariance,
+		WhitenRows: m.WhitenRows, WhitenEpsilon: m.WhitenEpsilon, Beta: m.Beta,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return name, obj
+}
+
+// alpha is where the case is in its objective's ramp.
+func (m method) alpha(obj Objective) Alpha {
+	name, special, _ := strings.Cut(m.name, " ")
+	a := Alpha{Value: 1}
+	switch {
+	case name == "dino":
+		a.Value = m.Ramp
+	case name == "swav" && special != "queue":
+		a.Value = 0.5
+	}
+	if r, ok := obj.(Ramper); ok {
+		a.Factor = r.Factor(a.Value)
+	}
+	return a
+}
+
+// state are the objective's tensors by the formula. Rows of unit length are what prototypes,
+// their average and queues have.
+func (m method) state(p Parts, o order) State {
+	s := State{}
+	put := func(name string, d Tensor, units bool) *torch.Tensor {
+		x := o.place(name, d.Shape...)
+		if d.Shape[1] != m.D { // its columns are prototypes, which stay where they are
+			x = order{double: o.double}.place(name, d.Shape...)
+		}
+		if units {
+			x = Normalize(x)
+		}
+		s[name] = x
+		return x
+	}
+	for _, d := range p.State {
+		x := put(d.Name, d, d.Name != "centre")
+		if d.Averaged {
+			put(AverageOf(d.Name), d, true)
+		}
+		if d.Parameter {
+			s[d.Name] = x.Detach().SetRequiresGrad(true)
+		}
+	}
+	return s
+}
+
+// embeddings are the student's for each view, with the leaves that they are made of.
+func (m method) embeddings(in input, p Parts, o order) (student []Embedding, views, projections []*torch.Tensor) {
+	unit := Normalize
+	if p.Raw {
+		unit = func(x *torch.Tensor) *torch.Tensor { return x }
+	}
+	leaf := func(name string) *torch.Tensor { return o.place(name, m.B, m.D).SetRequiresGrad(true) }
+	for i, name := range in.p {
+		views = append(views, leaf(name))
+		e := Embedding{P: unit(views[i])}
+		e.Z = e.P
+		if in.z != nil {
+			projections = append(projections, leaf(in.z[i]))
+			e.Z = unit(projections[i])
+		}
+		student = append(student, e)
+	}
+	return student, views, projections
+}
+
+// evaluate computes loss, agreement and gradients as the learner calls the objective: in
+// one pass where the views are coupled, in one a view elsewhere; and the state afterwards.
+func (m method) evaluate(tb testing.TB, o order) nntest.Values {
+	in, out := inputs[m.name], nntest.Values{}
+	name, obj := m.objective(tb)
+	o.rows = name == "w-mse" // Cholesky's factor is of an order of dimensions
+	parts := obj.Parts()
+	if len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
+		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
+	}
+	nntest.Do(tb, func() {
+		student, views, projections := m.embeddings(in, parts, o)
+		var z2 []*torch.Tensor
+		for _, z := range in.z2 {
+			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
+		}
+		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o)}
+		if parts.Queue != NoQueue {
+			b.Queue = Normalize(o.place("queue", m.K, m.D))
+		}
+		var targets Targets
+		torch.NoGrad(func() { targets = obj.Targets(b, z2) })
+		var loss, agreement float64
+		rows := targets.Rows
+		pass := func(student []Embedding) {
+			l := obj.Loss(b, student, targets)
+			l.Total.BackwardWith(nil, true)
+			loss += l.Total.Item()
+			rows = append(rows, l.Rows...)
+			torch.NoGrad(func() { agreement += Describe(student, l.Terms).Agreement.Item() })
+		}
+		if parts.Coupled {
+			pass(student)
+		} else {
+			for v := range student {
+				if b.View = v; !(m.drop && v+1 == len(student)) {
+					pass(student[v : v+1])
+				}
+			}
+			agreement /= float64(len(student))
+		}
+		out["loss"] = []float64{loss}
+		if slices.Contains([]string{"moco-v2", "simclr", "byol"}, m.name) { // of which the fixture has it
+			out["agreement"] = []float64{agreement}
+		}
+		for i, p := range views {
+			g := p.Grad()
+			if g == nil { // of a view that a mutation drops
+				g = torch.ZerosLike(p)
+			}
+			out.Take("grad"+string(rune('0'+i)), o.back(g))
+		}
+		for i, z := range projections {
+			if z.Grad() != nil {
+				tb.Errorf("%s: the projection of view %d has a gradient, and the paper stops it there", name, i)
+			}
+		}
+		m.takeState(obj, b.State, rows, o, out)
+	})
+	if m.grad != 0 {
+		out = nntest.Scaled(out, "grad0", m.grad)
+	}
+	return out
+}
+
+// takeState takes the gradients of the objective's parameters, and its buffers after the step.
+func (m method) takeState(obj Objective, s State, rows []*torch.Tensor, o order, out nntest.Values) {
+	turned := func(d Tensor, x *torch.Tensor) *torch.Tensor {
+		if d.Shape[1] == m.D {
+			return o.back(x)
+		}
+		return x
+	}
+	for _, d := range obj.Parts().State {
+		if d.Parameter {
+			out.Take(d.Name+".grad", turned(d, s[d.Name].Grad()))
+		}
+	}
+	u, ok := obj.(Updater)
+	if !ok {
+		return
+	}
+	torch.NoGrad(func() { u.Update(s, rows) })
+	for _, d := range obj.Parts().State {
+		if !d.Parameter {
+			out.Take(d.Name+".after", turned(d, s[d.Name]))
+		}
+	}
+}
+
+// faults are what the parity test of the case has to see.
+func (m method) faults() map[string]func(*method) {
+	name, _, _ := strings.Cut(m.name, " ")
+	all := map[string]func(*method){
+		"":                        func(*method) {},
+		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
+	}
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd"}, name) {
+		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
+	}
+	switch name {
+	case "dino":
+		all["τ_t 1 % off"] = func(m *method) { m.TauT *= 1.01 }
+		all["τ_t's start 1 % off"] = func(m *method) { m.TauTStart *= 1.01 }
+		all["the centre's momentum 1 % off"] = func(m *method) { m.CentreMomentum *= 1.01 }
+		all["τ_s 1 % off"] = func(m *method) { m.TauS *= 1.01 }
+	case "seed":
+		all["τ_t 1 % off"] = func(m *method) { m.TauT *= 1.01 }
+		all["τ_s 1 % off"] = func(m *method) { m.TauS *= 1.01 }
+	case "swav":
+		all["ε 1 % off"] = func(m *method) { m.Epsilon *= 1.01 }
+		all["an iteration is missing"] = func(m *method) { m.Iterations-- }
+	case "w-mse":
+		all["ε 1 % off"] = func(m *method) { m.WhitenEpsilon *= 1.01 }
+		all["rows whitened together"] = func(m *method) { m.WhitenRows = 0 }
+	case "clsa":
+		all["β 1 % off"] = func(m *method) { m.Beta *= 1.01 }
+	case "barlow-twins":
+		all["λ 1 % off"] = func(m *method) { m.OffDiagonal *= 1.01 }
+	case "vicreg":
+		all["the invariance 1 % off"] = func(m *method) { m.Invariance *= 1.01 }
+		all["the variance 1 % off"] = func(m *method) { m.Variance *= 1.01 }
+		all["the covariance 1 % off"] = func(m *method) { m.Covariance *= 1.01 }
+	}
+	if meth, err := MethodOf(name); err == nil && !meth.New(Options{}).Parts().Coupled && len(inputs[m.name].p) > 1 {
+		all["a view's term is missing"] = func(m *method) { m.drop = true }
+	}
+	return all
+}
+
+// TestObjectiveParity compares each objective's loss and its gradients with respect
+// to what the student gives for each view and to its own parameters, and what it keeps.
+func TestObjectiveParity(t *testing.T) {
+	racetest.SkipNumbers(t)
+	nntest.Torch(t)
+	for name := range inputs {
+		t.Run(name, func(t *testing.T) {
+			fix, m := loadMethod(t, name)
+			for _, double := range []bool{true, false} {
+				compare(t, fix, name+".", double, m.evaluate, m.evaluate)
+			}
+		})
+	}
+}

@@ -1,0 +1,180 @@
+package train
+
+import (
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"resslt/schemas/errs"
+	"resslt/train/nn"
+	"resslt/train/nn/nntest"
+	"resslt/train/torch"
+)
+
+// ofState are the contents of an objective's own tensors.
+func ofState(t *testing.T, l *Learner) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for name, b := range contents(t, l) {
+		if strings.HasPrefix(name, statePrefix) {
+			out[strings.TrimPrefix(name, statePrefix)] = string(b)
+		}
+	}
+	return out
+}
+
+// TestObjectiveStateMoves: what a step moves of an objective's own tensors, and what it leaves
+// where the recipe holds the parameters.
+func TestObjectiveStateMoves(t *testing.T) {
+	nntest.Torch(t)
+	for _, c := range []struct {
+		objective string
+		hold      bool
+		moves     []string
+		stay      []string
+	}{
+		{"ressl", false, nil, nil},
+		{"dino", false, []string{"centre", "prototypes", "prototypes_teacher"}, nil},
+		{"dino", true, []string{"centre"}, []string{"prototypes", "prototypes_teacher"}},
+		{"swav", false, []string{"prototypes", "queue0", "queue1"}, nil},
+		{"swav", true, []string{"queue0", "queue1"}, []string{"prototypes"}},
+	} {
+		config := small
+		config.Objective = c.objective
+		l := newSmall(t, config)
+		defer l.Free()
+		before := ofState(t, l)
+		h := hyper
+		h.Hold = c.hold
+		stepThree(t, l, "x", h)
+		after := ofState(t, l)
+		if got, want := slices.Sorted(maps.Keys(after)), slices.Sorted(slices.Values(slices.Concat(c.moves, c.stay))); !slices.Equal(got, want) {
+			t.Errorf("%s has %v, want %v", c.objective, got, want)
+		}
+		for _, name := range c.moves {
+			if before[name] == after[name] {
+				t.Errorf("%s, hold %v: %s stayed", c.objective, c.hold, name)
+			}
+		}
+		for _, name := range c.stay {
+			// SwAV's are brought to unit length again, which they have up to rounding.
+			if d := nntest.Deviation(floats(after[name]), floats(before[name])); d > 2*nntest.Unit {
+				t.Errorf("%s, hold %v: %s moved by %g", c.objective, c.hold, name, d)
+			}
+		}
+	}
+}
+
+// floats are a tensor's elements by its bytes.
+func floats(b string) (out []float32) {
+	torch.Do(func() error {
+		out = torch.FromBytes(torch.Float32, []byte(b), int64(len(b)/4)).Float32s()
+		return nil
+	})
+	return out
+}
+
+// TestSwAVsQueueIsNewestFirst: it takes the global crops' embeddings of every micro-batch.
+func TestSwAVsQueueIsNewestFirst(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Objective, c.Accumulate = "swav", 2
+	l := newSmall(t, c)
+	defer l.Free()
+	rows := func() []float32 { return floats(ofState(t, l)["queue0"]) }
+	batch := smallBatch * c.Options.Dim
+	stepThree(t, l, "first", hyper)
+	first := rows()
+	stepThree(t, l, "second", hyper)
+	if second := rows(); !slices.Equal(second[batch:2*batch], first[:batch]) {
+		t.Error("a batch's rows do not follow those of the next one")
+	}
+	for i, v := range first[batch:] {
+		if v != 0 {
+			t.Fatalf("element %d behind the first batch is %v, want 0", i, v)
+		}
+	}
+}
+
+// TestFrozenTeacher: its weights stay, a checkpoint has their digest in their place, and a run
+// is resumed with no other.
+func TestFrozenTeacher(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Objective = "seed"
+	c.Frozen.File = smallTeacher(t)
+	l := newSmall(t, c)
+	defer l.Free()
+	weights := func() (out nntest.Values) {
+		out = nntest.Values{}
+		nntest.Do(t, func() {
+			for _, n := range nn.StateDict(l.teacher) {
+				out.Take(n.Name, n.Tensor)
+			}
+		})
+		return out
+	}
+	before := weights()
+	stepThree(t, l, "x", hyper)
+	for name, v := range weights() {
+		if !slices.Equal(v, before[name]) {
+			t.Errorf("%s moved", name)
+		}
+	}
+	for name := range contents(t, l) {
+		if strings.HasPrefix(name, "teacher.") && name != "teacher.digest" {
+			t.Errorf("a checkpoint would hold %s", name)
+		}
+	}
+	load := func(into *Learner) (err error) {
+		nntest.Do(t, func() {
+			values := map[string]*torch.Tensor{}
+			for _, n := range l.State() {
+				values[n.Name] = n.Tensor
+			}
+			err = into.LoadState(values)
+		})
+		return err
+	}
+	same := newSmall(t, c)
+	defer same.Free()
+	if err := load(same); err != nil {
+		t.Error(err)
+	}
+	other := c
+	other.Frozen.File = filepath.Join(t.TempDir(), "other.safetensors")
+	if err := SaveEncoder(other.Frozen.File, l.teacher.Backbone, EncoderInfo{Backbone: "resnet18", Width: 1, Stem: "small", Mean: nn.ImageNetMean, Std: nn.ImageNetStd, ImageSize: 16}); err != nil {
+		t.Fatal(err)
+	}
+	second := newSmall(t, other)
+	defer second.Free()
+	if err := load(second); !errors.Is(err, errs.ErrMismatch) || !strings.Contains(err.Error(), "digest") {
+		t.Errorf("another teacher's file: %v", err)
+	}
+}
+
+// TestUnfitTeacher: what a frozen teacher cannot be is refused by name.
+func TestUnfitTeacher(t *testing.T) {
+	nntest.Torch(t)
+	file := smallTeacher(t)
+	for says, change := range map[string]func(*Config){
+		"teacher=FILE":      func(c *Config) { c.Frozen.File = "" },
+		"embedding_dim=8":   func(c *Config) { c.Options.Dim = 16 },
+		"none.safetensors":  func(c *Config) { c.Frozen.File = "none.safetensors" },
+		"width 2":           func(c *Config) { c.Frozen.Width = 2 },
+		"resnet50, width 1": func(c *Config) { c.Frozen.Backbone = "resnet50" },
+	} {
+		c := small
+		c.Objective, c.Frozen.File = "seed", file
+		change(&c)
+		if l, err := NewLearner(c); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want an error that says %q", err, says)
+			if err == nil {
+				l.Free()
+			}
+		}
+	}
+}
