@@ -213,6 +213,24 @@ func or[T comparable](field *T, value T) {
 	}
 }
 
+// Follows reports whether a key of a resolved recipe has the value of the key that it defaults
+// to, and so is no choice of its own.
+func (r *Recipe) Follows(key string) bool {
+	switch key {
+	case "probe_split":
+		return r.ProbeSplit == r.Split
+	case "predictor_hidden":
+		return r.PredictorHidden == r.ProjectorHidden
+	case "tau_nce":
+		return r.TauNCE == r.TauS
+	case "m_end":
+		return r.MEnd == r.M
+	case "tau_t_start":
+		return r.TauTStart == r.TauT
+	}
+	return false
+}
+
 // Resolve fills the fields that default to other fields or to the machine's values, and
 // validates the result.
 func (r *Recipe) Resolve(h Host) error {

@@ -64,12 +64,13 @@ func differing(runs []*Run) []Key {
 			continue
 		}
 		k := Key{Name: name}
-		same := true
+		same, follows := true, true
 		for _, r := range runs {
 			k.Values = append(k.Values, reflect.ValueOf(r.Resolved).Elem().Field(i).Interface())
+			follows = follows && r.Resolved.Follows(name)
 			same = same && reflect.DeepEqual(k.Values[0], k.Values[len(k.Values)-1])
 		}
-		if !same {
+		if !same && !follows {
 			out = append(out, k)
 		}
 	}
