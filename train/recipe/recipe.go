@@ -227,6 +227,8 @@ func (r *Recipe) Follows(key string) bool {
 		return r.MEnd == r.M
 	case "tau_t_start":
 		return r.TauTStart == r.TauT
+	case "weight_decay_end":
+		return r.WeightDecayEnd == r.WeightDecay
 	}
 	return false
 }
