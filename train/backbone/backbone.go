@@ -29,9 +29,8 @@ type Config struct {
 	SmallStem bool   // no downsampling before the second stage, for images of 32–64 pixels
 	Seed      uint64 // of the initial weights, and of stochastic depth
 
-	// StochasticDepth is the probability with which EfficientNet, a Vision Transformer or
-	// ConvNeXt drops its last block for a sample in training; it rises linearly over the
-	// blocks before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet.
+	// StochasticDepth is the probability with which EfficientNet or a Vision Transformer
+	// drops its last block for a sample in training; it rises linearly over the blocks before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet.
 	// Other networks ignore it.
 	StochasticDepth float64
 

@@ -7,7 +7,7 @@ import (
 )
 
 // layerNumber finds a backbone's stage in the key of a parameter: a transformer's block, or
-// the stage of a ResNet, EfficientNet, MobileNetV3 or ConvNeXt.
+// the stage of a ResNet, EfficientNet or MobileNetV3.
 var layerNumber = regexp.MustCompile(`^(?:encoder\.layers\.encoder_layer_|layer|features\.)(\d+)\.`)
 
 // layerScales are the factors of the parameters' learning rates by layer-wise decay (Clark et
