@@ -317,6 +317,7 @@ var notTyped = map[string]string{
 	"imagenet":       "a data set or a checkpoint of ImageNet: docs/weights.md's is run",
 	"resnet50":       "a data set or a checkpoint of ImageNet: docs/weights.md's is run",
 	"shards/train":   "shards of yours: TestShards has some",
+	"wds:packed":     "packed shards of yours: TestPackedShards has some",
 	"stl10":          "a data set of its own: README's evaluation is run",
 	"resslt convert": "a checkpoint of another project: docs/weights.md's is run",
 	"resslt keys":    "a farm: TestKeys has one",

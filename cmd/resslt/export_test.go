@@ -108,7 +108,7 @@ func TestExportRefuses(t *testing.T) {
 		"no projector":     {[]string{"--checkpoint", narrow, "--part", "projector"}, "no student projector"},
 		"not detectron2's": {[]string{"--checkpoint", narrow, "--format", "detectron2"}, "no such backbone"},
 		"not timm's":       {[]string{"--checkpoint", narrow, "--format", "timm"}, "timm has not resnet18 of width 4"},
-		"no checkpoint":    {[]string{"--checkpoint", dir}, "no checkpoint there"},
+		"no checkpoint":    {[]string{"--checkpoint", dir}, "a folder without encoder.safetensors and checkpoints"},
 		"network":          {[]string{"--checkpoint", narrow, "--network", "pupil"}, "student, teacher"},
 		"format":           {[]string{"--checkpoint", narrow, "--format", "onnx"}, "torchvision, timm or detectron2"},
 		"no out":           {[]string{"--checkpoint", narrow, "--out", ""}, "--out FILE"},

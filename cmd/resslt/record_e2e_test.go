@@ -149,7 +149,7 @@ func TestRecordRefuses(t *testing.T) {
 	}{
 		{again(t, "tape:x"), 2, "stream:RUN"},
 		{again(t, "pixels:"+t.TempDir()), 1, "holds no record"},
-		{again(t, "pixels:"+dir), 1, "chunk 0 of step 0"},
+		{again(t, "pixels:"+dir), 1, "lacks the pixels of step 0"},
 		{again(t, dir, "--set", "batch_size=32"), 1, "batch_size"},
 		{again(t, dir, "--set", "seed=7"), 1, "seed"},
 		{again(t, "log:"+dir, "--data", "folder:"+filepath.Dir(small)), 1, "digest"},
