@@ -44,9 +44,9 @@ const (
 	formatPacked
 )
 
-// sniff finds the format by the first bytes; other is the name of a picture format that
+// formatOf finds the format by the first bytes; other is the name of a picture format that
 // is not supported, or "".
-func sniff(b []byte) (f format, other string) {
+func formatOf(b []byte) (f format, other string) {
 	has := func(magic string) bool { return len(b) >= len(magic) && string(b[:len(magic)]) == magic }
 	switch {
 	case has("\xff\xd8\xff"):
@@ -145,7 +145,7 @@ func (d *decoder) checkSize(w, h int) error {
 func (d *decoder) config() (w, h int, err error) {
 	var other string
 	d.picture, d.restored = nil, nil
-	if d.format, other = sniff(d.sample.Data); d.format == formatUnknown {
+	if d.format, other = formatOf(d.sample.Data); d.format == formatUnknown {
 		if d.formats != FirstFormats {
 			return d.openRaster()
 		}

@@ -34,7 +34,7 @@ func (d *Decoder) OpenJPEG(s *schemas.Sample) (bool, error) {
 	if s.Encoding != schemas.Encoded {
 		return false, nil
 	}
-	if f, _ := sniff(s.Data); f != formatJPEG {
+	if f, _ := formatOf(s.Data); f != formatJPEG {
 		return false, nil
 	}
 	d.d.sample = s

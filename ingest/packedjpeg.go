@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -22,7 +21,10 @@ const (
 // packed JPEGs.
 func Packed(format string) bool { return strings.HasSuffix(format, packedEnd) }
 
-func isPackedName(name string) bool { return strings.ToLower(path.Ext(name)) == packedExt }
+func isPackedName(name string) bool {
+	at := len(name) - len(packedExt)
+	return at >= 0 && strings.EqualFold(name[at:], packedExt)
+}
 
 // packed reports whether a sample is a packed JPEG.
 func (x *index) packed() bool {

@@ -153,7 +153,7 @@ func (p *preparer) prepare(ctx context.Context, id int64) (*packFile, error) {
 		}
 		f.data, f.size = r.Data, r.Size
 	}
-	if f.ext = extensionOf(f.data); f.ext == "" {
+	if f.ext = ExtensionOf(f.data); f.ext == "" {
 		// No known image format. It stays a sample, as it was in the source.
 		if f.ext = filepath.Ext(s.Key); !isImageName(s.Key) {
 			return nil, errs.New("pack", s.Key, "remove it from the data set",
@@ -186,8 +186,9 @@ func (p *preparer) encode(s *schemas.Sample) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// extensionOf is the extension of an image, by its first bytes; "" if unknown.
-func extensionOf(b []byte) string {
+// ExtensionOf is the extension under which Pack stores an image, by its first bytes; "" for one that
+// it does not know.
+func ExtensionOf(b []byte) string {
 	switch {
 	case bytes.HasPrefix(b, []byte{0xff, 0xd8, 0xff}):
 		return ".jpg"

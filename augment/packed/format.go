@@ -11,8 +11,10 @@ const (
 	// Magic begins every pack.
 	Magic = sniff.PackedJPEG
 
+	// HeaderBytes are the bytes of a header before its components.
+	HeaderBytes = 28
+
 	version     = 1
-	headerBytes = 28
 	planeBytes  = 3
 	slackBytes  = 64
 	segmentSize = 64 // blocks
@@ -28,7 +30,7 @@ func Is(b []byte) bool { return len(b) >= len(Magic) && string(b[:len(Magic)]) =
 
 // Size is the size of the packed picture, by its header; ok is false where there is none.
 func Size(pack []byte) (w, h int, ok bool) {
-	if !Is(pack) || len(pack) < headerBytes {
+	if !Is(pack) || len(pack) < HeaderBytes {
 		return 0, 0, false
 	}
 	w, h = int(binary.LittleEndian.Uint16(pack[12:])), int(binary.LittleEndian.Uint16(pack[14:]))
@@ -37,7 +39,7 @@ func Size(pack []byte) (w, h int, ok bool) {
 
 // JPEGBytes is the length of the JPEG that was packed, by the header; 0 where there is none.
 func JPEGBytes(pack []byte) int {
-	if !Is(pack) || len(pack) < headerBytes {
+	if !Is(pack) || len(pack) < HeaderBytes {
 		return 0
 	}
 	return int(binary.LittleEndian.Uint32(pack[jpegSize:]))
@@ -73,7 +75,7 @@ type layout struct {
 
 func (l *layout) parse(b []byte) error {
 	le := binary.LittleEndian
-	if !Is(b) || len(b) < headerBytes {
+	if !Is(b) || len(b) < HeaderBytes {
 		return corrupt("no packed JPEG")
 	}
 	if b[8] != version {
@@ -91,14 +93,14 @@ func (l *layout) parse(b []byte) error {
 	if b[9] > 2 || l.count != 1 && l.count != 3 || (b[9] == 0) != (l.count == 1) || tables < 1 || tables > maxTables {
 		return corrupt("colour %d, %d components, %d tables", b[9], l.count, tables)
 	}
-	at := headerBytes + planeBytes*l.count
+	at := HeaderBytes + planeBytes*l.count
 	if len(b) < at {
 		return corrupt("the header is cut off")
 	}
 	maxH, maxV, sumV := 0, 0, 0
 	for i := range l.count {
 		p := &l.planes[i]
-		k := b[headerBytes+planeBytes*i:]
+		k := b[HeaderBytes+planeBytes*i:]
 		if p.h, p.v = int(k[0]), int(k[1]); p.h < 1 || p.h > 4 || p.v < 1 || p.v > 4 || int(k[2]) >= tables {
 			return corrupt("component %d has factors %d×%d and table %d", i, p.h, p.v, k[2])
 		}

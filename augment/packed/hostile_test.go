@@ -230,7 +230,7 @@ func TestFlippedBits(t *testing.T) {
 		if !bytes.Equal(again, jpeg) {
 			t.Fatalf("byte %d of %d: another JPEG", at, len(b))
 		}
-		pixels := at == 9 || at >= headerBytes && at < l.body-slackBytes-len(l.data)-len(l.offsets)
+		pixels := at == 9 || at >= HeaderBytes && at < l.body-slackBytes-len(l.data)-len(l.offsets)
 		slack := at >= l.body-slackBytes && at < l.body
 		if !pixels && !slack {
 			t.Fatalf("byte %d of %d: nobody saw it", at, len(b))

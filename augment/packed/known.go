@@ -1,6 +1,9 @@
 package packed
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // Segments that many files have in common are named by a number in a skeleton. The list
 // only grows: numbers are part of the format.
@@ -10,7 +13,8 @@ type segments struct {
 	number map[string]int
 }
 
-var knownSegments = func() segments {
+// knownSegments are made when a skeleton is first read or written.
+var knownSegments = sync.OnceValue(func() *segments {
 	var all [][]byte
 	all = append(all, []byte{0xff, markerSOI}, []byte{0xff, markerEOI})
 	// JFIF without a thumbnail: version, units, density.
@@ -43,12 +47,12 @@ var knownSegments = func() segments {
 		luma, chroma := quantization(0, quality), quantization(1, quality)
 		all = append(all, segment(0xdb, luma), segment(0xdb, chroma), segment(0xdb, slices.Concat(luma, chroma)))
 	}
-	s := segments{all, map[string]int{}}
+	s := &segments{all, map[string]int{}}
 	for i, b := range all {
 		s.number[string(b)] = i
 	}
 	return s
-}()
+})
 
 func segment(marker byte, body []byte) []byte {
 	n := len(body) + 2

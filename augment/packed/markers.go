@@ -7,10 +7,10 @@ import (
 	"resslt/schemas/errs"
 )
 
-// Markers, each after a byte 0xFF.
 // maxPlanes is the most components of a frame.
 const maxPlanes = 4
 
+// Markers, each after a byte 0xFF.
 const (
 	markerSOF0 = 0xc0 // baseline
 	markerSOF1 = 0xc1 // extended sequential

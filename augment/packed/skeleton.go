@@ -90,6 +90,7 @@ func (s *skeleton) append(b []byte) []byte {
 			b = append(b, part...)
 		}
 	}
+	known := knownSegments()
 	r := header{data: s.header}
 	done := 0
 	for {
@@ -98,7 +99,7 @@ func (s *skeleton) append(b []byte) []byte {
 		if err != nil || r.pos == begun {
 			break
 		}
-		if k, ok := knownSegments.number[string(s.header[begun:r.pos])]; ok {
+		if k, ok := known.number[string(s.header[begun:r.pos])]; ok {
 			literal(s.header[done:begun])
 			b = binary.AppendUvarint(b, uint64(k)<<1|1)
 			done = r.pos
@@ -132,6 +133,7 @@ func (s *skeleton) parse(b []byte, size int) error {
 		return corrupt("the skeleton is cut off")
 	}
 	s.pads, b = b[:n:n], b[n:]
+	known := knownSegments().bytes
 	s.header = s.header[:0]
 	for len(b) > 0 {
 		v, ok := number()
@@ -144,10 +146,10 @@ func (s *skeleton) parse(b []byte, size int) error {
 			return corrupt("the skeleton is cut off")
 		case v&1 == 0:
 			part, b = b[:n], b[n:]
-		case n >= len(knownSegments.bytes):
+		case n >= len(known):
 			return corrupt("the skeleton names segment %d", n)
 		default:
-			part = knownSegments.bytes[n]
+			part = known[n]
 		}
 		if s.header = append(s.header, part...); len(s.header) > size {
 			return corrupt("the skeleton is larger than its JPEG")

@@ -11,6 +11,7 @@ import (
 
 	"resslt/augment"
 	"resslt/schemas/errs"
+	"resslt/schemas/sniff"
 )
 
 // Packer packs JPEGs, for one goroutine. Close frees its C memory.
@@ -50,7 +51,7 @@ func (p *Packer) Pack(jpeg []byte, skeleton func(jpeg []byte) ([]byte, error)) (
 		}
 	}
 	n := int(p.bytes)
-	if n+len(bones) > 2*len(jpeg)+augment.PackedMargin {
+	if int64(n+len(bones)) > sniff.MostPacked(int64(len(jpeg))) {
 		return nil, "as a pack it is more than twice as large", nil
 	}
 	pack = make([]byte, n+len(bones))

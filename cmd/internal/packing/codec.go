@@ -161,12 +161,12 @@ func (r *recoder) pack(file []byte) (pack []byte, why string, err error) {
 
 // notJPEG is what a file is, "" for a JPEG.
 func notJPEG(file []byte) string {
-	switch {
-	case bytes.HasPrefix(file, []byte("\xff\xd8\xff")):
+	switch ingest.ExtensionOf(file) {
+	case ".jpg":
 		return ""
-	case bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")):
+	case ".png":
 		return "PNG"
-	case len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP":
+	case ".webp":
 		return "WebP"
 	}
 	return "no JPEG, PNG or WebP"
@@ -194,10 +194,7 @@ func Restorer(done func()) func() (ingest.Recoder, error) {
 	return func() (ingest.Recoder, error) { return &restorer{limits: limits(), count: done}, nil }
 }
 
-func limits() packed.Limits {
-	l := augment.DefaultLimits
-	return packed.Limits{MaxPixels: l.MaxPixels, MaxBytes: l.MaxBytes, MaxSide: l.MaxSide}
-}
+func limits() packed.Limits { return packed.Limits(augment.DefaultLimits) }
 
 // Recode is an ingest.Recoder's.
 func (r *restorer) Recode(name string, file []byte) (ingest.Recoded, error) {
