@@ -38,6 +38,12 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
   - {data: "folder:photos", weight: 0.3, name: photos, split: val}
 `))
 	},
+	"docs/pictures.md": func(t *testing.T, dir string) {
+		for i := range 20 {
+			class := []string{"cat", "dog"}[i%2]
+			write(t, filepath.Join(dir, "imagenet/train", class, fmt.Sprintf("%03d.jpg", i)), jpegFile(t, 64, i+1))
+		}
+	},
 	"docs/weights.md": func(t *testing.T, dir string) {
 		encoderOfImageNet(t, dir)
 		writeClasses(t, filepath.Join(dir, "DIR"), 3, "cat", "dog")
