@@ -177,7 +177,7 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 	}
 	opt = opt.applyDefaults()
 	scheme, arg, ok := strings.Cut(uri, ":")
-	var forms []string
+	var forms, names []string
 	for _, f := range formats {
 		if ok && f.Name == scheme {
 			src, err := f.open(ctx, store.Local(arg), opt)
@@ -186,11 +186,7 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 			}
 			return src, nil
 		}
-		forms = append(forms, f.Form)
-	}
-	var names []string
-	for _, f := range formats {
-		names = append(names, f.Name)
+		forms, names = append(forms, f.Form), append(names, f.Name)
 	}
 	why, near := fmt.Sprintf("unknown scheme %q", scheme), bounded.Suggest(scheme, names)
 	if !ok {

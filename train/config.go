@@ -197,10 +197,11 @@ func (c Config) Validate() error {
 	if c.Crops < 0 {
 		return bad("crops", c.Crops, "give 0 for all student views, or their number")
 	}
-	if _, err := objective.New(c.Objective, c.options()); err != nil {
+	o, err := objective.New(c.Objective, c.options())
+	if err != nil {
 		return err
 	}
-	if o, _ := objective.New(c.Objective, c.options()); o.Parts().Frozen && c.Frozen.File == "" {
+	if o.Parts().Frozen && c.Frozen.File == "" {
 		return bad("teacher", "empty", "name the trained encoder's file, teacher=FILE")
 	}
 	for _, s := range c.Std {

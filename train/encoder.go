@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -134,8 +133,7 @@ func (e EncoderInfo) shape(c backbone.Config, tensors []safetensors.Tensor) back
 	for _, t := range tensors {
 		switch {
 		case t.Name == "encoder.pos_embedding" && len(t.Shape) == 3:
-			side := int(math.Round(math.Sqrt(float64(t.Shape[1] - 1))))
-			c.ImageSize = side * backbone.Patch(e.Backbone)
+			c.ImageSize = backbone.SizeOf(e.Backbone, t.Shape[1])
 		case strings.HasSuffix(t.Name, ".ls_1.gamma"):
 			c.LayerScale = 1 // the file has the values
 		}

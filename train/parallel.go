@@ -146,9 +146,9 @@ func (p *dataParallel) backward(loss *torch.Tensor) {
 	loss.Backward()
 }
 
-// reduce averages the student's and the objective's gradients over the ranks, and where each rank has running
-// statistics of its own those of both networks: so the ranks stay in one state. t may be
-// nil.
+// reduce averages the student's and the objective's gradients over the ranks, and where each
+// rank has running statistics of its own those of both networks: so the ranks stay in one
+// state. t may be nil.
 func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
 	if p.group == nil {
 		return
@@ -167,11 +167,11 @@ func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
 				}
 			}
 			collect(nn.Parameters(s), 1)
+			share := 1.0
 			if p.inBatch { // backward made the gradient of the whole batch on every rank, times W
-				collect(o.params, 1/float64(p.group.World()))
-			} else {
-				collect(o.params, 1)
+				share = 1 / float64(p.group.World())
 			}
+			collect(o.params, share)
 			if p.norms.together == nil {
 				list = append(list, buffers(s, isFloat)...)
 				if t != nil && t.digest == nil {

@@ -71,30 +71,37 @@ func valueOr(v *float64, missing float64) float64 {
 	return *v
 }
 
-// runOrders are the orders of --sort.
-var runOrders = map[string]func(a, b *runbook.Run) int{
-	"folder": func(a, b *runbook.Run) int { return cmp.Compare(a.Folder, b.Folder) },
-	"recipe": func(a, b *runbook.Run) int { return cmp.Compare(a.Recipe, b.Recipe) },
-	"state":  func(a, b *runbook.Run) int { return cmp.Compare(a.State, b.State) },
-	"epoch":  func(a, b *runbook.Run) int { return cmp.Compare(b.Epoch, a.Epoch) },
-	"loss":   func(a, b *runbook.Run) int { return cmp.Compare(valueOr(a.Loss, 1e300), valueOr(b.Loss, 1e300)) },
-	"knn":    func(a, b *runbook.Run) int { return cmp.Compare(valueOr(b.KNN, -1), valueOr(a.KNN, -1)) },
-	"linear": func(a, b *runbook.Run) int { return cmp.Compare(valueOr(b.Linear, -1), valueOr(a.Linear, -1)) },
-	"speed":  func(a, b *runbook.Run) int { return cmp.Compare(b.Rate, a.Rate) },
-	"age":    func(a, b *runbook.Run) int { return cmp.Compare(a.Seconds, b.Seconds) },
+// runOrders are the orders of --sort, the default first.
+var runOrders = []struct {
+	key string
+	of  func(a, b *runbook.Run) int
+}{
+	{"folder", func(a, b *runbook.Run) int { return cmp.Compare(a.Folder, b.Folder) }},
+	{"recipe", func(a, b *runbook.Run) int { return cmp.Compare(a.Recipe, b.Recipe) }},
+	{"state", func(a, b *runbook.Run) int { return cmp.Compare(a.State, b.State) }},
+	{"epoch", func(a, b *runbook.Run) int { return cmp.Compare(b.Epoch, a.Epoch) }},
+	{"loss", func(a, b *runbook.Run) int { return cmp.Compare(valueOr(a.Loss, 1e300), valueOr(b.Loss, 1e300)) }},
+	{"knn", func(a, b *runbook.Run) int { return cmp.Compare(valueOr(b.KNN, -1), valueOr(a.KNN, -1)) }},
+	{"linear", func(a, b *runbook.Run) int { return cmp.Compare(valueOr(b.Linear, -1), valueOr(a.Linear, -1)) }},
+	{"speed", func(a, b *runbook.Run) int { return cmp.Compare(b.Rate, a.Rate) }},
+	{"age", func(a, b *runbook.Run) int { return cmp.Compare(a.Seconds, b.Seconds) }},
 }
 
-func sortKeys() []string {
-	return []string{"folder", "recipe", "state", "epoch", "loss", "knn", "linear", "speed", "age"}
+func sortKeys() (keys []string) {
+	for _, o := range runOrders {
+		keys = append(keys, o.key)
+	}
+	return keys
 }
 
 func sortRuns(runs []*runbook.Run, by string) error {
-	order, ok := runOrders[by]
-	if !ok {
-		return errs.New("--sort", by, bounded.Suggest(by, sortKeys())+"give one of "+strings.Join(sortKeys(), ", "), errs.ErrUsage)
+	for _, o := range runOrders {
+		if o.key == by {
+			slices.SortStableFunc(runs, o.of)
+			return nil
+		}
 	}
-	slices.SortStableFunc(runs, order)
-	return nil
+	return errs.New("--sort", by, bounded.Suggest(by, sortKeys())+"give one of "+strings.Join(sortKeys(), ", "), errs.ErrUsage)
 }
 
 func filterRuns(runs []*runbook.Run, filters []string) ([]*runbook.Run, error) {

@@ -30,8 +30,9 @@ type Config struct {
 	Seed      uint64 // of the initial weights, and of stochastic depth
 
 	// StochasticDepth is the probability with which EfficientNet or a Vision Transformer
-	// drops its last block for a sample in training; it rises linearly over the blocks before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet.
-	// Other networks ignore it.
+	// drops its last block for a sample in training; it rises linearly over the blocks
+	// before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet. Other
+	// networks ignore it.
 	StochasticDepth float64
 
 	// Of Vision Transformers; other networks ignore them.

@@ -2,6 +2,7 @@ package backbone
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,12 @@ func Patch(name string) int {
 		return n
 	}
 	return 0
+}
+
+// SizeOf is the side of the images, in pixels, that a Vision Transformer's positions are for, of
+// which there are n: the class token's and one a patch.
+func SizeOf(name string, n int64) int {
+	return Patch(name) * int(math.Round(math.Sqrt(float64(n-1))))
 }
 
 // CheckSize returns an error that wraps errs.ErrUsage for images that the network cannot

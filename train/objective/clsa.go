@@ -14,9 +14,7 @@ var clsaMethod = Method{
 type clsa struct{ o Options }
 
 func (m clsa) Parts() Parts {
-	g := m.o.twoLayers(m.o.ProjHidden)
-	g.BatchNorm = false
-	return Parts{Teacher: true, TeacherViews: 1, StudentViews: 2, Locals: true, Coupled: true, Queue: TeacherKeys, Project: g}
+	return Parts{Teacher: true, TeacherViews: 1, StudentViews: 2, Locals: true, Coupled: true, Queue: TeacherKeys, Project: m.o.mocoHead()}
 }
 
 // Targets are the keys k.

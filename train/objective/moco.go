@@ -28,9 +28,7 @@ type moco struct {
 }
 
 func (m moco) Parts() Parts {
-	g := m.o.twoLayers(m.o.ProjHidden)
-	g.BatchNorm = false
-	p := Parts{Teacher: true, TeacherViews: 1, StudentViews: 1, Locals: true, Queue: TeacherKeys, Project: g}
+	p := Parts{Teacher: true, TeacherViews: 1, StudentViews: 1, Locals: true, Queue: TeacherKeys, Project: m.o.mocoHead()}
 	if m.symmetric {
 		p.TeacherViews, p.StudentViews = 2, 2
 	}

@@ -224,6 +224,11 @@ func (o Options) twoLayers(hidden int) Head {
 	return Head{Hidden: []int{hidden}, Out: o.Dim, BatchNorm: true}
 }
 
+// mocoHead is that of MoCo v2 (moco/builder.py): one hidden layer, without BN.
+func (o Options) mocoHead() Head {
+	return Head{Hidden: []int{o.ProjHidden}, Out: o.Dim}
+}
+
 // mean2 is the mean of two scalars.
 func mean2(a, b *torch.Tensor) *torch.Tensor {
 	return torch.MulScalar(torch.Add(a, b, 1), 0.5)

@@ -17,9 +17,7 @@ var seedMethod = Method{
 type seed struct{ o Options }
 
 func (m seed) Parts() Parts {
-	g := m.o.twoLayers(m.o.ProjHidden)
-	g.BatchNorm = false
-	return Parts{Teacher: true, Frozen: true, TeacherViews: 1, StudentViews: 1, Queue: TeacherKeys, Project: g}
+	return Parts{Teacher: true, Frozen: true, TeacherViews: 1, StudentViews: 1, Queue: TeacherKeys, Project: m.o.mocoHead()}
 }
 
 // Targets are p^T of equation 4: the teacher's similarities to D⁺, the queue with its own

@@ -1,6 +1,7 @@
 package optim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -38,17 +39,9 @@ type Options struct {
 }
 
 func (o Options) applyDefaults() Options {
-	if o.Kind == "" {
-		o.Kind = SGD
-	}
-	if o.Eta == 0 {
-		o.Eta = 0.001
-	}
-	for field, v := range map[*float64]float64{&o.Beta1: 0.9, &o.Beta2: 0.999, &o.Eps: 1e-8, &o.LayerDecay: 1} {
-		if *field == 0 {
-			*field = v
-		}
-	}
+	o.Kind, o.Eta = cmp.Or(o.Kind, SGD), cmp.Or(o.Eta, 0.001)
+	o.Beta1, o.Beta2 = cmp.Or(o.Beta1, 0.9), cmp.Or(o.Beta2, 0.999)
+	o.Eps, o.LayerDecay = cmp.Or(o.Eps, 1e-8), cmp.Or(o.LayerDecay, 1)
 	return o
 }
 

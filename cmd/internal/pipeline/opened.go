@@ -17,9 +17,12 @@ func Opened(uri string, src ingest.Source) string {
 // OpenedLine is Opened for a data set that is closed by now.
 func OpenedLine(uri string, m *ingest.Manifest, passed ingest.Survey) string {
 	line := fmt.Sprintf("%s, split %s: %s", uri, m.Split, Totals(m))
-	for c, set := range m.Sets {
-		line += map[bool]string{true: "; an epoch draws ", false: ", "}[c == 0]
-		line += fmt.Sprintf("%d from set %s (%s)", set.Draws, set.Name, count(set.Samples, "sample", "samples"))
+	var draws []string
+	for _, set := range m.Sets {
+		draws = append(draws, fmt.Sprintf("%d from set %s (%s)", set.Draws, set.Name, count(set.Samples, "sample", "samples")))
+	}
+	if len(draws) > 0 {
+		line += "; an epoch draws " + strings.Join(draws, ", ")
 	}
 	if len(passed) > 0 {
 		line += "; " + briefly(uri, m.Split, passed)

@@ -63,13 +63,11 @@ func Host(c cores.Cores, data string) recipe.Host {
 	return recipe.Host{Threads: cores.For(c, os.LookupEnv).Count, Engine: engineFor(augment.DefaultEngine(), scheme).Name()}
 }
 
-// engineFor is the version of an engine that runs of a format's data begin with.
-func engineFor(e augment.Engine, format string) augment.Engine {
-	switch {
-	case ingest.ImageSide(format) > 0: // raw pixels
+// engineFor is the version of an engine that runs of a scheme's data begin with; EngineOf has
+// that of packed data, of which the scheme says nothing.
+func engineFor(e augment.Engine, scheme string) augment.Engine {
+	if ingest.ImageSide(scheme) > 0 { // raw pixels
 		return augment.RawEngine(e)
-	case ingest.Packed(format):
-		return augment.PackedEngine(e)
 	}
 	return e
 }

@@ -53,16 +53,18 @@ type Run struct {
 	Summary  *train.Summary      `json:"-"` // nil before the run's end
 }
 
+// Previous begins the name of a folder that keeps an earlier run's files within a run's.
+const Previous = "previous-"
+
 // depth bounds how far below a folder runs are looked for: a sweep has them in cells/NAME.
 const depth = 4
 
 // most bounds the folders that are looked into.
 const most = 100_000
 
-// Find reads the runs in folders and below them, without their curves' points. Folders of
-// earlier runs (previous-N) are no runs of their own.
+// Find reads the runs in folders and below them. Folders of earlier runs (previous-N) are no runs of their own.
 func Find(dirs ...string) (runs []*Run, err error) {
-	seen := 0
+	seen, held := 0, heldLocks()
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); err != nil {
 			return nil, errs.New("list runs", dir, "name a folder that has runs", errs.BecauseErr(errs.ErrNotFound, err))
@@ -72,13 +74,13 @@ func Find(dirs ...string) (runs []*Run, err error) {
 				return nil //nolint:nilerr // what cannot be read is no run
 			}
 			rel, _ := filepath.Rel(dir, path)
-			if seen++; seen > most || strings.Count(rel, string(filepath.Separator)) >= depth || strings.HasPrefix(e.Name(), "previous-") || e.Name() != "." && strings.HasPrefix(e.Name(), ".") && path != dir {
+			if seen++; seen > most || strings.Count(rel, string(filepath.Separator)) >= depth || strings.HasPrefix(e.Name(), Previous) || e.Name() != "." && strings.HasPrefix(e.Name(), ".") && path != dir {
 				return fs.SkipDir
 			}
 			if _, err := os.Stat(filepath.Join(path, "recipe.yaml")); err != nil {
 				return nil //nolint:nilerr // as above
 			}
-			r, err := Read(path)
+			r, err := read(path, held)
 			if err == nil {
 				runs = append(runs, r)
 			}
@@ -92,7 +94,9 @@ func Find(dirs ...string) (runs []*Run, err error) {
 }
 
 // Read reads a run's folder. It returns ErrNotFound where it is none.
-func Read(dir string) (*Run, error) {
+func Read(dir string) (*Run, error) { return read(dir, heldLocks()) }
+
+func read(dir string, held locks) (*Run, error) {
 	raw, err := bounded.ReadFile(filepath.Join(dir, "recipe.yaml"), boundedyaml.MaxBytes)
 	if err != nil {
 		return nil, errs.New("read run", dir, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
@@ -126,7 +130,7 @@ func Read(dir string) (*Run, error) {
 			r.RunDigest = c.RunDigest
 		}
 	}
-	if locked(filepath.Join(dir, ".lock")) {
+	if held.has(filepath.Join(dir, ".lock")) {
 		r.State = Running
 	}
 	n, err := readNotes(dir)
@@ -145,24 +149,31 @@ func (r *Run) modified(name string) time.Time {
 // maxLocks bounds what is read of the kernel's list of locks.
 const maxLocks = 16 << 20
 
-// locked reports whether a process holds a file's lock, by Linux's list of them: to try the lock
-// would refuse a run that begins at that moment. Elsewhere nothing is running.
-func locked(path string) bool {
+// locks are the locks that processes hold, as Linux lists them: to try one would refuse a run that
+// begins at that moment. Elsewhere there are none.
+type locks string
+
+func heldLocks() locks {
+	f, err := os.Open("/proc/locks") //nolint:forbidigo // the kernel's list, read to a bound
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxLocks))
+	if err != nil {
+		return ""
+	}
+	return locks(raw)
+}
+
+// has reports whether a process holds a file's lock.
+func (l locks) has(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return false
-	}
-	f, err := os.Open("/proc/locks") //nolint:forbidigo // the kernel's list, read to a bound
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxLocks))
-	return err == nil && strings.Contains(string(raw), fmt.Sprintf(":%d 0 EOF", st.Ino))
+	return ok && strings.Contains(string(l), fmt.Sprintf(":%d 0 EOF", st.Ino))
 }
 
 // NotesFile holds, in a run's folder, what people have noted of a run.

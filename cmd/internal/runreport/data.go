@@ -32,8 +32,8 @@ func counted(n int64, one, many string) string {
 // listed are the rows that a table of samples shows; summary.json has more.
 const listed = 20
 
-// mixTable is what was drawn from each set of a mixture.
-func mixTable(sum *train.Summary) (out []report.Table) {
+// mixTable is what was drawn from each set of a mixture, without rows of other data.
+func mixTable(sum *train.Summary) report.Table {
 	t := report.Table{
 		Title: "Mixture", Columns: []string{"set", "samples", "share of the draws", "drawn", "passes over the set"},
 		Caption: "A set's samples are all visited once before any of them is again.",
@@ -44,16 +44,15 @@ func mixTable(sum *train.Summary) (out []report.Table) {
 			strconv.FormatFloat(float64(set.Drawn)/float64(set.Samples), 'f', 2, 64),
 		})
 	}
-	if len(t.Rows) > 0 {
-		out = append(out, t)
-	}
-	return out
+	return t
 }
 
 // dataTables are a mixture's sets, the samples that cannot be decoded, and the files that were
 // passed over.
 func dataTables(sum *train.Summary) (out []report.Table) {
-	out = mixTable(sum)
+	if t := mixTable(sum); len(t.Rows) > 0 {
+		out = append(out, t)
+	}
 	if n := min(len(sum.Replaced), listed); n > 0 {
 		t := report.Table{
 			Title: "Samples that cannot be decoded", Columns: []string{"sample", "file", "why", "times replaced"},

@@ -2,11 +2,13 @@ package session
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"resslt/batcher/runs"
+	"resslt/cmd/internal/runbook"
 	"resslt/train"
 )
 
@@ -68,27 +70,32 @@ const maxNeighbours = 64
 // rateBefore is the speed, images/s, of an earlier run of the same shape on the same hardware, and
 // its folder; 0 where there is none.
 func (p *Plan) rateBefore() (rate float64, by string) {
-	found, err := filepath.Glob(filepath.Join(globLiteral(filepath.Dir(p.Out)), "*", "summary.json"))
-	if err != nil {
-		return 0, ""
+	var near []string
+	for _, dir := range []string{p.Out, filepath.Dir(p.Out)} {
+		entries, _ := os.ReadDir(dir) // what cannot be read has no runs
+		for _, e := range entries {
+			if dir != p.Out || strings.HasPrefix(e.Name(), runbook.Previous) {
+				near = append(near, filepath.Join(dir, e.Name()))
+			}
+		}
 	}
-	own, _ := filepath.Glob(filepath.Join(globLiteral(p.Out), "previous-*", "summary.json"))
-	hardware := hardware(p.Recipe.Device)
-	for _, path := range append(own, found...)[:min(len(own)+len(found), maxNeighbours)] {
-		s, err := train.ReadSummary(path)
+	hardware, looked := hardware(p.Recipe.Device), 0
+	for _, run := range near {
+		if looked == maxNeighbours {
+			break
+		}
+		s, err := train.ReadSummary(filepath.Join(run, "summary.json"))
+		if err == nil {
+			looked++
+		}
 		if err != nil || s.Hardware != hardware || s.Threads != p.Recipe.Threads || s.BatchSize != p.Spec.BatchSize || s.ImagesPerSecond <= 0 {
 			continue
 		}
-		info, known, err := train.EncoderMeta(filepath.Join(filepath.Dir(path), "encoder.safetensors"))
+		info, known, err := train.EncoderMeta(filepath.Join(run, "encoder.safetensors"))
 		r := p.Recipe
 		if err == nil && known && info.Backbone == r.Backbone && info.Width == r.Width && info.Stem == r.Stem && info.ImageSize == p.Spec.EncoderSize() {
-			return s.ImagesPerSecond, filepath.Dir(path)
+			return s.ImagesPerSecond, run
 		}
 	}
 	return 0, ""
-}
-
-// globLiteral has Glob take a path as it is.
-func globLiteral(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }

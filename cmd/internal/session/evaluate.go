@@ -110,10 +110,14 @@ const leastHeld = 50
 // Where the split to score on is missing, hold says how many images of the other one make one that
 // is held out; 0: none. Anything else that is wrong with the data is an error.
 func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, hold int, err error) {
+	images := int64(0) // of the split that probes are fit on
 	for _, split := range []string{r.ProbeSplit, r.EvalSplit} {
 		src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: split})
 		if split == r.EvalSplit && split != r.ProbeSplit && errors.Is(err, errs.ErrNotFound) {
-			return fewImages(ctx, r, err)
+			if images < leastHeld {
+				return cli.Line(err), 0, nil
+			}
+			return "", pipeline.DefaultHoldOut, nil
 		}
 		if errors.Is(err, errs.ErrNotFound) || errors.Is(err, errs.ErrUsage) {
 			return cli.Line(err), 0, nil
@@ -123,6 +127,9 @@ func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, hold int
 		}
 		labels, n := ingest.LabellingOf(src), src.Len()
 		src.Close()
+		if split == r.ProbeSplit {
+			images = n
+		}
 		what := fmt.Sprintf("%s, split %s, ", r.Data, split)
 		switch {
 		case labels.Without == n:
@@ -134,20 +141,6 @@ func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, hold int
 		}
 	}
 	return "", 0, nil
-}
-
-// fewImages says whether a labelled split is large enough that a part of it is held out; missing
-// is why there is no other.
-func fewImages(ctx context.Context, r *recipe.Recipe, missing error) (why string, hold int, err error) {
-	src, err := ingest.Open(ctx, r.Data, ingest.Options{Split: r.ProbeSplit})
-	if err != nil {
-		return "", 0, err
-	}
-	defer src.Close()
-	if src.Len() < leastHeld {
-		return cli.Line(missing), 0, nil
-	}
-	return "", pipeline.DefaultHoldOut, nil
 }
 
 // EvalView is the un-augmented view that an encoder is given.

@@ -135,7 +135,7 @@ func (f *Folder) setAside() (to string, err error) {
 // previous makes the first previous-N that is not there yet.
 func (f *Folder) previous() (string, error) {
 	for n := 1; ; n++ {
-		dir := filepath.Join(f.dir, "previous-"+strconv.Itoa(n))
+		dir := filepath.Join(f.dir, runbook.Previous+strconv.Itoa(n))
 		switch err := os.Mkdir(dir, 0o755); {
 		case err == nil:
 			return dir, nil

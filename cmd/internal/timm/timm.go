@@ -112,7 +112,7 @@ func networkOf(tensors []safetensors.Tensor, info train.EncoderInfo) (network, b
 		switch t.Name {
 		case "encoder.pos_embedding", "pos_embed":
 			net.features = int(t.Shape[2])
-			net.args["img_size"] = patch * int(math.Round(math.Sqrt(float64(t.Shape[1]-1))))
+			net.args["img_size"] = backbone.SizeOf(info.Backbone, t.Shape[1])
 		case "encoder.layers.encoder_layer_0.ls_1.gamma", "blocks.0.ls1.gamma":
 			net.args["init_values"] = 1.0 // LayerScale's start, which the weights replace
 		}

@@ -32,10 +32,7 @@ type Build struct {
 
 // Parts returns this build's parts.
 func Parts() Build {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = &debug.BuildInfo{GoVersion: runtime.Version()}
-	}
+	info := buildInfo()
 	tree := treeOf(info)
 	return Build{Number: number, Commit: tree[0], Date: tree[1], Modified: tree[2] != "", Go: info.GoVersion, Platform: runtime.GOOS + "/" + runtime.GOARCH}
 }
@@ -49,12 +46,14 @@ func treeOf(info *debug.BuildInfo) []string {
 }
 
 // String returns the version, the commit and the platform of this build, on one line.
-func String() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = &debug.BuildInfo{GoVersion: runtime.Version()}
+func String() string { return describe(buildInfo()) }
+
+// buildInfo is what Go knows of this build, its own version at least.
+func buildInfo() *debug.BuildInfo {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info
 	}
-	return describe(info)
+	return &debug.BuildInfo{GoVersion: runtime.Version()}
 }
 
 // describe is String for the given build information.
