@@ -165,7 +165,9 @@ $(GOVULNCHECK):
 	GOBIN=$(abspath $(TOOLS)) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 	mv $(TOOLS)/govulncheck $@
 
-.PHONY: python-tools
+.PHONY: python-tools go-tools
+go-tools: $(GOLANGCI_LINT) $(GOVULNCHECK)
+
 python-tools:
 	@deploy/venv.sh tools $(TOOLS)/python $(PYTHON_TOOLS)
 

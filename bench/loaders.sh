@@ -60,7 +60,7 @@ fi
 for ((r = 1; r <= rounds; r++)); do
   for cores in ${CORES:-1 2}; do
     for peer in "${peers[@]}"; do
-      timeout 300 taskset -c "0-$((cores - 1))" "$python" bench/loaders/measure.py "$peer" --data "$work/photos" --packed "$work/packed" \
+      timeout -k 10 300 taskset -c "0-$((cores - 1))" "$python" bench/loaders/measure.py "$peer" --data "$work/photos" --packed "$work/packed" \
         --cores "$cores" --cpu-seconds "$cpu" 2>"$work/stderr" | tail -1 >>"$out" ||
         { echo "loaders: $peer failed:" >&2; tail -3 "$work/stderr" >&2; }
     done

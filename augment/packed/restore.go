@@ -82,9 +82,9 @@ type Restorer struct {
 	out          []byte
 }
 
-// restore is the JPEG, of so many bytes, of a skeleton and r.coefficients, in the memory of
+// rebuild is the JPEG, of so many bytes, of a skeleton and r.coefficients, in the memory of
 // the Restorer.
-func (r *Restorer) restore(skeleton []byte, size int) ([]byte, error) {
+func (r *Restorer) rebuild(skeleton []byte, size int) ([]byte, error) {
 	if err := r.skeleton.parse(skeleton, size); err != nil {
 		return nil, err
 	}
@@ -93,6 +93,15 @@ func (r *Restorer) restore(skeleton []byte, size int) ([]byte, error) {
 		return nil, err
 	}
 	r.out = out
+	return out, nil
+}
+
+// restore is rebuild, checked: the JPEG is the one that was packed.
+func (r *Restorer) restore(skeleton []byte, size int) ([]byte, error) {
+	out, err := r.rebuild(skeleton, size)
+	if err != nil {
+		return nil, err
+	}
 	if sum := sha256.Sum256(out); [sumBytes]byte(sum[:]) != r.skeleton.sum {
 		return nil, corrupt("the JPEG's SHA-256 begins with %x, that of the packed one with %x", sum[:sumBytes], r.skeleton.sum)
 	}
@@ -111,7 +120,7 @@ func (r *Restorer) bind(dst, jpeg []byte) (out []byte, why string) {
 			s.pads = s.pads[:1]
 		}
 		out := s.append(dst)
-		if again, err := r.restore(out[len(dst):], len(jpeg)); err == nil && bytes.Equal(again, jpeg) {
+		if again, err := r.rebuild(out[len(dst):], len(jpeg)); err == nil && bytes.Equal(again, jpeg) {
 			return out, ""
 		}
 	}

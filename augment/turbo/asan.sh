@@ -18,4 +18,4 @@ go test -asan -short -skip "RenderAllocatesNothing|PackedViews" .
 for f in FuzzJPEG FuzzPlan FuzzPacked; do
   go test -asan -run '^$' -fuzz "^$f\$" -fuzztime "${seconds}s" .
 done
-./dctfuzz.sh $((100 * seconds)) $((5000 * seconds))
+./dctfuzz.sh $((100 * seconds)) $((5000 * seconds)) $((1000 * seconds))

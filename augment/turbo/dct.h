@@ -120,7 +120,7 @@ typedef struct {
 	const struct dct_kernels *k;
 	dct_header header;
 	dct_segment *segment; // one, made when first needed
-	buffer strips;        // samples of two MCU rows of every component, then rows that are upsampled
+	buffer bands;         // samples of two MCU rows of every component, then rows that are upsampled
 } dct_decoder;
 
 #endif

@@ -2,7 +2,7 @@
 
 // Decoding a box of a packed JPEG: the pixels that jpeg.c gives for the JPEG itself. It
 // goes MCU row by MCU row: unpack the segments that the box needs, transform their blocks
-// into strips of samples, then upsample and convert each row of pixels whose samples are
+// into bands of samples, then upsample and convert each row of pixels whose samples are
 // all there.
 
 #define _POSIX_C_SOURCE 200809L
@@ -31,7 +31,7 @@ int turbo_open_packed(turbo_painter *p, const uint8_t *data, size_t n, int32_t *
 void free_dct(dct_decoder *d) {
 	free(d->segment);
 	d->segment = NULL;
-	release(&d->strips);
+	release(&d->bands);
 }
 
 // range is from ≤ i < to.
@@ -39,17 +39,17 @@ typedef struct {
 	int32_t from, to;
 } range;
 
-// strip holds the samples of one component that are needed of two MCU rows: sample row r is
+// band holds the samples of one component that are needed of two MCU rows: sample row r is
 // at the (r mod rows)'th row of it.
 typedef struct {
 	const dct_component *c;
 	range columns, lines; // samples that the box needs
 	range blocks;         // that hold these columns
-	int32_t rows;         // of samples in the strip: two MCU rows' worth
+	int32_t rows;         // of samples in the band: two MCU rows' worth
 	size_t stride;
 	uint8_t *samples; // of the first block's first column; MARGIN bytes are before each row and after it
 	uint8_t *line;    // a row upsampled
-} strip;
+} band;
 
 // MARGIN is room beside a row, for neighbours and for vectors: kernels read and write up to
 // 64 bytes more than they are asked to, idct seven blocks.
@@ -67,15 +67,15 @@ static range needed(int32_t from, int32_t pixels, int32_t step, int neighbours, 
 	return r;
 }
 
-// set_strips lays out the strips of all components for a box; 0 without memory.
-static int set_strips(dct_decoder *d, strip strips[DCT_PARTS], int32_t x, int32_t y, int32_t w, int32_t h) {
+// set_bands lays out the bands of all components for a box; 0 without memory.
+static int set_bands(dct_decoder *d, band bands[DCT_PARTS], int32_t x, int32_t y, int32_t w, int32_t h) {
 	const dct_header *header = &d->header;
 	size_t total = 0;
 	for (int32_t i = 0; i < header->components; i++) {
 		const dct_component *c = &header->part[i];
 		const enum dct_upsampling u = c->upsampling;
-		strip *s = &strips[i];
-		*s = (strip){.c = c};
+		band *s = &bands[i];
+		*s = (band){.c = c};
 		s->columns = needed(x, w, c->hx, u == DCT_H2V1 || u == DCT_H2V2, c->width);
 		s->lines = needed(y, h, c->vx, u == DCT_H1V2 || u == DCT_H2V2, c->height);
 		s->blocks = (range){s->columns.from / 8, (s->columns.to - 1) / 8 + 1};
@@ -86,11 +86,11 @@ static int set_strips(dct_decoder *d, strip strips[DCT_PARTS], int32_t x, int32_
 	}
 	// The sums of a row of chroma.
 	total += 2 * ((size_t)w + 2 * MARGIN);
-	if (!reserve(&d->strips, total))
+	if (!reserve(&d->bands, total))
 		return 0;
-	uint8_t *p = d->strips.p;
+	uint8_t *p = d->bands.p;
 	for (int32_t i = 0; i < header->components; i++) {
-		strip *s = &strips[i];
+		band *s = &bands[i];
 		s->samples = p + MARGIN;
 		p += s->stride * (size_t)(s->rows + 1);
 		s->line = p + MARGIN;
@@ -101,11 +101,11 @@ static int set_strips(dct_decoder *d, strip strips[DCT_PARTS], int32_t x, int32_
 
 static uint32_t u32(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
 
-static uint8_t *sample_row(const strip *s, int32_t row) { return s->samples + s->stride * (size_t)(row % s->rows); }
+static uint8_t *sample_row(const band *s, int32_t row) { return s->samples + s->stride * (size_t)(row % s->rows); }
 
 // block_row makes the samples of one block row, of which s->blocks are needed; 0 if it is
 // corrupt. row is its number in the component, at that in the pack.
-static int block_row(dct_decoder *d, const strip *s, const int16_t quant[64], const uint8_t *pack, int32_t row, size_t at) {
+static int block_row(dct_decoder *d, const band *s, const int16_t quant[64], const uint8_t *pack, int32_t row, size_t at) {
 	const dct_header *h = &d->header;
 	const uint8_t *entry = pack + h->offsets + 4 * at;
 	const size_t from = u32(entry), to = u32(entry + 4);
@@ -140,7 +140,7 @@ static int block_row(dct_decoder *d, const strip *s, const int16_t quant[64], co
 
 // pad_rows repeats the first and last sample of the picture's rows beside them: the
 // neighbours that the upsampling takes there.
-static void pad_rows(const strip *s, int32_t row) {
+static void pad_rows(const band *s, int32_t row) {
 	const int32_t from = 8 * s->blocks.from;
 	if (s->columns.from != 0 && s->columns.to != s->c->width)
 		return;
@@ -168,7 +168,7 @@ static void repeat(uint8_t *out, const uint8_t *in, int32_t step, int32_t n) {
 }
 
 // upsampled is the row of one component's samples for the pixels from x of row y.
-static const uint8_t *upsampled(const struct dct_kernels *k, const strip *s, int32_t x, int32_t y, int32_t w, int16_t *sums) {
+static const uint8_t *upsampled(const struct dct_kernels *k, const band *s, int32_t x, int32_t y, int32_t w, int16_t *sums) {
 	const dct_component *c = s->c;
 	const int32_t column = x / c->hx, n = (x + w - 1) / c->hx + 1 - column, line = y / c->vx;
 	const int32_t beside = (y & 1) ? min32(line + 1, c->height - 1) : max32(line - 1, 0);
@@ -194,24 +194,24 @@ int turbo_decode_packed(turbo_painter *p, const uint8_t *data, size_t n, int32_t
 	void *segment = d->segment;
 	if (segment == NULL && posix_memalign(&segment, 64, sizeof *d->segment) == 0)
 		d->segment = memset(segment, 0, sizeof *d->segment);
-	strip strips[DCT_PARTS];
+	band bands[DCT_PARTS];
 	p->stride = 3 * (size_t)w;
 	p->w = p->h = 0;
-	if (d->segment == NULL || !set_strips(d, strips, x, y, w, h) || !reserve_picture(p, h))
+	if (d->segment == NULL || !set_bands(d, bands, x, y, w, h) || !reserve_picture(p, h))
 		return fail(p, TURBO_NO_MEMORY, "no memory for the picture");
 	const int32_t parts = header->components;
-	const strip *last = &strips[parts - 1];
+	const band *last = &bands[parts - 1];
 	int16_t *sums = (int16_t *)(void *)(last->line - MARGIN + (((size_t)w + 8 + 2 * MARGIN + 63) & ~(size_t)63));
 	int32_t mcu = header->mcus_y, mcu_end = 0;
 	for (int32_t i = 0; i < parts; i++) {
-		const int32_t lines = 8 * strips[i].c->v;
-		mcu = min32(mcu, strips[i].lines.from / lines);
-		mcu_end = max32(mcu_end, (strips[i].lines.to - 1) / lines + 1);
+		const int32_t lines = 8 * bands[i].c->v;
+		mcu = min32(mcu, bands[i].lines.from / lines);
+		mcu_end = max32(mcu_end, (bands[i].lines.to - 1) / lines + 1);
 	}
 	int32_t row = y;
 	for (; mcu < mcu_end; mcu++) {
 		for (int32_t i = 0; i < parts; i++) {
-			const strip *s = &strips[i];
+			const band *s = &bands[i];
 			for (int32_t v = 0; v < s->c->v; v++) {
 				const int32_t block = mcu * s->c->v + v;
 				if (8 * block + 8 <= s->lines.from || 8 * block >= s->lines.to)
@@ -227,11 +227,11 @@ int turbo_decode_packed(turbo_painter *p, const uint8_t *data, size_t n, int32_t
 			const uint8_t *part[DCT_PARTS];
 			int ready = 1;
 			for (int32_t i = 0; i < parts; i++)
-				ready &= last_line(strips[i].c, row) < 8 * strips[i].c->v * (mcu + 1);
+				ready &= last_line(bands[i].c, row) < 8 * bands[i].c->v * (mcu + 1);
 			if (!ready)
 				break;
 			for (int32_t i = 0; i < parts; i++)
-				part[i] = upsampled(d->k, &strips[i], x, row, w, sums);
+				part[i] = upsampled(d->k, &bands[i], x, row, w, sums);
 			uint8_t *out = p->pixels.p + (size_t)(row - y) * p->stride;
 			if (header->colour == DCT_YCC)
 				d->k->ycc(out, part[0], part[1], part[2], w);

@@ -2,10 +2,10 @@
 # Builds dctfuzz (its main.c says what it does) with AddressSanitizer and
 # UndefinedBehaviorSanitizer, and runs it on packed JPEGs.
 #
-#   augment/turbo/dctfuzz.sh [JPEGS [DAMAGED [SEED]]]
+#   augment/turbo/dctfuzz.sh [JPEGS [DAMAGED_PACKS [DAMAGED_JPEGS [SEED]]]]
 set -eu
 cd "$(dirname "$0")"
-kinds=${1:-2000} damaged=${2:-100000} seed=${3:-1}
+kinds=${1:-2000} damaged=${2:-100000} files=${3:-20000} seed=${4:-1}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 sources=(dctfuzz/main.c)
@@ -19,3 +19,4 @@ done
 ${CC:-gcc} -std=c11 -g -O2 -Wall -fsanitize=address,undefined -fno-sanitize-recover=undefined -o "$dir/dctfuzz" "${sources[@]}" -ljpeg -lm
 "$dir/dctfuzz" kinds "$kinds" "$seed"
 "$dir/dctfuzz" damage "$damaged" "$seed"
+"$dir/dctfuzz" files "$files" "$seed"

@@ -13,11 +13,13 @@
 //     signed bytes for the dot-product instructions.
 //   - pack: a packed JPEG, its quantised coefficients in a form that is fast to read
 //     (package packed has the format). Engine turbo/3 decodes it.
-//   - strip: the samples of one component in two rows of MCUs, as a ring.
+//   - band: the samples of one component in two rows of MCUs, as a ring.
+//   - strip: sixteen rows of the picture, laid out for the horizontal pass.
 //   - tier: a set of kernels for one instruction set: scalar (plain C, any CPU), avx2
-//     (and FMA), avx512 (BW, VBMI, VNNI), neon (any arm64: Armv8.0). A painter takes the best tier
-//     of the CPU, or the one that RESSLT_TIER names; a tier that is unknown or that the
-//     CPU lacks is an error, and no other one is taken instead.
+//     (and FMA), avxvnni (avx2 and AVX-VNNI), avx512 (BW, VBMI, VNNI), neon (any arm64:
+//     Armv8.0). A painter takes the best tier of the CPU, or the one that RESSLT_TIER names;
+//     a tier that is unknown or that the CPU lacks is an error, and no other one is taken
+//     instead.
 //
 // # Invariants
 //
@@ -48,7 +50,7 @@
 //	Decode  crop columns (whole iMCUs, one pixel of margin for upsampling),
 //	        skip rows from line 0, read rows into the picture; abandon the remaining ones
 //	        of a pack: for each MCU row that the box needs, unpack the segments of its
-//	        block rows, IDCT into strips, then upsample and convert the rows of pixels
+//	        block rows, IDCT into bands, then upsample and convert the rows of pixels
 //	        whose samples are there
 //	Paint   for each view: horizontal pass of a strip of the box's rows, stored as the
 //	        tier's vertical pass reads them; vertical pass into dst as far as they

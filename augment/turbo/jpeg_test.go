@@ -44,11 +44,7 @@ func TestPartIsTheWholeCut(t *testing.T) {
 	for name, s := range samples {
 		m := whole(t, p, s)
 		for range 150 {
-			w, h := 1+rng.IntN(m.W), 1+rng.IntN(m.H)
-			if rng.IntN(3) == 0 {
-				w, h = min(w, 1+rng.IntN(8)), min(h, 1+rng.IntN(8))
-			}
-			box := augment.Box{X: rng.IntN(m.W - w + 1), Y: rng.IntN(m.H - h + 1), W: w, H: h}
+			box := randomBox(rng, m)
 			open(t, q, s, box)
 			checkTiles(t, q, m, box, name)
 			boxes++
@@ -182,4 +178,13 @@ func TestCropsAreWhatPILMakes(t *testing.T) {
 			t.Errorf("%d crops", n)
 		}
 	}
+}
+
+// randomBox is a part of a picture, often a small one.
+func randomBox(rng *rand.Rand, m *augment.Image) augment.Box {
+	w, h := 1+rng.IntN(m.W), 1+rng.IntN(m.H)
+	if rng.IntN(3) == 0 {
+		w, h = min(w, 1+rng.IntN(8)), min(h, 1+rng.IntN(8))
+	}
+	return augment.Box{X: rng.IntN(m.W - w + 1), Y: rng.IntN(m.H - h + 1), W: w, H: h}
 }

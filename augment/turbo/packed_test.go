@@ -69,11 +69,7 @@ func TestPackedIsTheJPEG(t *testing.T) {
 				boxes = 15
 			}
 			for range boxes {
-				w, h := 1+rng.IntN(m.W), 1+rng.IntN(m.H)
-				if rng.IntN(3) == 0 {
-					w, h = min(w, 1+rng.IntN(8)), min(h, 1+rng.IntN(8))
-				}
-				box := augment.Box{X: rng.IntN(m.W - w + 1), Y: rng.IntN(m.H - h + 1), W: w, H: h}
+				box := randomBox(rng, m)
 				open(t, q, s, box)
 				checkTiles(t, q, m, box, name)
 			}

@@ -5,8 +5,19 @@
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "painter.h"
+
+#if defined(__x86_64__)
+// has_avxvnni asks the CPU itself: compilers of Debian 12 have no name for it.
+static int has_avxvnni(void) {
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVXVNNI) != 0;
+}
+#endif
 
 int turbo_has_tier(int tier) {
 #if defined(__x86_64__)
@@ -14,8 +25,11 @@ int turbo_has_tier(int tier) {
 	if (tier == TURBO_AVX512)
 		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
 		       __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
+	const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 	if (tier == TURBO_AVX2)
-		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+		return avx2;
+	if (tier == TURBO_AVXVNNI)
+		return avx2 && has_avxvnni();
 #elif defined(__aarch64__)
 	if (tier == TURBO_NEON)
 		return 1;
@@ -32,6 +46,8 @@ turbo_painter *turbo_new(int tier) {
 #if defined(__x86_64__)
 	if (tier == TURBO_AVX2)
 		p->k = &kernels_avx2, p->dct.k = &dct_avx2;
+	if (tier == TURBO_AVXVNNI)
+		p->k = &kernels_avxvnni, p->dct.k = &dct_avx2;
 	if (tier == TURBO_AVX512)
 		p->k = &kernels_avx512, p->dct.k = &dct_avx512;
 #elif defined(__aarch64__)

@@ -23,7 +23,7 @@ type tier int
 
 const tierScalar tier = C.TURBO_SCALAR
 
-var tierNames = [...]string{C.TURBO_SCALAR: "scalar", C.TURBO_AVX2: "avx2", C.TURBO_AVX512: "avx512", C.TURBO_NEON: "neon"}
+var tierNames = [...]string{C.TURBO_SCALAR: "scalar", C.TURBO_AVX2: "avx2", C.TURBO_AVXVNNI: "avxvnni", C.TURBO_AVX512: "avx512", C.TURBO_NEON: "neon"}
 
 func (t tier) String() string { return tierNames[t] }
 

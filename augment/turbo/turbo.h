@@ -19,7 +19,7 @@ enum turbo_status {
 
 // The tiers of one architecture are in order: a CPU that has one has those
 // before it.
-enum turbo_tier { TURBO_SCALAR, TURBO_AVX2, TURBO_AVX512, TURBO_NEON };
+enum turbo_tier { TURBO_SCALAR, TURBO_AVX2, TURBO_AVXVNNI, TURBO_AVX512, TURBO_NEON };
 
 // turbo_step is augment.Step: the kind's number and its arguments.
 typedef struct {

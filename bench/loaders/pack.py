@@ -1,5 +1,6 @@
 """Packs a folder of JPEGs, as they are, into the formats of the peers: pack.py FOLDER OUT."""
 
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -85,7 +86,7 @@ def main():
             part.mkdir(parents=True)
             pack(names, str(part))
             part.rename(folder)
-    if not (out / "ffcv.beton").exists():
+    if not (out / "ffcv.beton").exists() and importlib.util.find_spec("ffcv"):
         ffcv(names, str(out / "ffcv.part"))
         (out / "ffcv.part").rename(out / "ffcv.beton")
 

@@ -9,6 +9,7 @@ import (
 
 	"resslt/cmd/internal/session"
 	"resslt/train/eval"
+	"resslt/train/paper"
 )
 
 func newTransferCommand() *cobra.Command {
@@ -148,6 +149,6 @@ func (e *evaluation) transferMean() error {
 		sum += score
 	}
 	score := e.score("transfer_mean", "mean of Table 9's data sets", sum/float64(len(transferSets)))
-	score.Paper = eval.PaperFigure(r.Protocol, eval.TransferMean, r.Encoder, score.Name)
+	score.Paper = eval.PaperFigure(r.Protocol, paper.TransferMean, r.Encoder, score.Name)
 	return nil
 }

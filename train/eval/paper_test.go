@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"resslt/train/eval"
+	"resslt/train/paper"
 	"resslt/train/recipe"
 )
 
@@ -84,7 +85,7 @@ func TestPaperFigures(t *testing.T) {
 		{"a small network", "semi", "imagenet", "top1_10%", encoderOf(t, "imagenet-resnet34-multi"), 67.8, "Table 14"},
 		{"1 % of the labels", "semi", "imagenet", "top5_1%", encoderOf(t, "imagenet-multi"), 81.6, "Table 10"},
 		{"transfer", "transfer", "pets", "per_class", encoderOf(t, "imagenet"), 90.7, "Table 9"},
-		{"the mean of the nine", "transfer", eval.TransferMean, "transfer_mean", encoderOf(t, "imagenet"), 82.2, "Table 9"},
+		{"the mean of the nine", "transfer", paper.TransferMean, "transfer_mean", encoderOf(t, "imagenet"), 82.2, "Table 9"},
 		{"few shots", "lowshot", "voc2007", "map_k64", encoderOf(t, "imagenet-2crop"), 86, "Table 11"},
 		{"fewer epochs", "linear", "cifar10", "top1", with("cifar10", func(e *eval.Encoder) { e.Epochs = 4 }), 90.76, "200 epochs; this encoder was trained for 4"},
 
@@ -94,6 +95,7 @@ func TestPaperFigures(t *testing.T) {
 		{"initial weights", "linear", "cifar10", "top1", with("cifar10", func(e *eval.Encoder) { e.Untrained = true }), 0, ""},
 		{"weights from elsewhere", "linear", "imagenet", "top1", eval.Encoder{Backbone: "resnet50", Width: 64}, 0, ""},
 		{"a recipe of one's own", "linear", "imagenet", "top1", with("imagenet", func(e *eval.Encoder) { e.Recipe = "mine" }), 0, ""},
+		{"another network", "linear", "cifar10", "top1", with("cifar10", func(e *eval.Encoder) { e.Backbone = "resnet34" }), 0, ""},
 		{"another score", "linear", "imagenet", "top5", encoderOf(t, "imagenet"), 0, ""},
 	} {
 		f := eval.PaperFigure(c.protocol, c.data, c.e, c.score)

@@ -2,9 +2,11 @@
 
 // Packed JPEGs against libjpeg and against malice. asan.sh builds it with sanitizers.
 //
-//   dctfuzz kinds N [SEED]     N JPEGs of random kinds (size, sampling, quality, colour space, progressive, restarts; wild coefficients), packed;
+//   dctfuzz kinds N [SEED]     N JPEGs of random kinds (size, sampling, quality, colour space,
+//                              progressive, restarts; wild coefficients), packed;
 //                              random boxes by every tier must be libjpeg's pixels
 //   dctfuzz damage N [SEED]    N packs with damaged bytes: every tier says the same, with equal pixels
+//   dctfuzz files N [SEED]     N JPEGs with damaged bytes, packed where they can be: libjpeg's pixels
 //
 // The last line printed says how many there were of what.
 
@@ -164,6 +166,30 @@ static uint8_t *pack_of(const uint8_t *jpeg, size_t n, size_t *size) {
 	return pack;
 }
 
+// check compares so many boxes of a pack, by every tier, with libjpeg's; the first is the whole
+// picture. It returns how many it compared.
+static long check(const uint8_t *pack, size_t size, const uint8_t *jpeg, size_t bytes, int rounds, long i) {
+	for (int round = 0; round < rounds; round++) {
+		int32_t w, h;
+		if (turbo_open(reference, jpeg, bytes, &w, &h) != TURBO_OK)
+			die(turbo_message(reference), i);
+		const int32_t bw = round == 0 ? w : 1 + below(w), bh = round == 0 ? h : 1 + below(h);
+		const int32_t x = below(w - bw + 1), y = below(h - bh + 1);
+		if (turbo_decode(reference, jpeg, bytes, x, y, bw, bh) != TURBO_OK)
+			die(turbo_message(reference), i);
+		for (int t = 0; t < tiers; t++) {
+			turbo_painter *p = painters[t];
+			if (turbo_open_packed(p, pack, size, &w, &h) != TURBO_OK || turbo_decode_packed(p, pack, size, x, y, bw, bh) != TURBO_OK)
+				die(turbo_message(p), i);
+			if (!turbo_same(p, reference)) {
+				fprintf(stderr, "tier %d, box (%d, %d), %d×%d of %d×%d\n", t, x, y, bw, bh, w, h);
+				die("pixels are not libjpeg's", i);
+			}
+		}
+	}
+	return (long)rounds * tiers;
+}
+
 static void kinds(long n) {
 	long boxes = 0, left = 0;
 	for (long i = 0; i < n; i++) {
@@ -174,24 +200,8 @@ static void kinds(long n) {
 			if (strstr(turbo_message(reference), "range") == NULL)
 				die(turbo_message(reference), i);
 			left++;
-		}
-		for (int round = 0; pack != NULL && round < 6; round++) {
-			int32_t w, h;
-			if (turbo_open(reference, jpeg, bytes, &w, &h) != TURBO_OK)
-				die(turbo_message(reference), i);
-			const int32_t bw = round == 0 ? w : 1 + below(w), bh = round == 0 ? h : 1 + below(h);
-			const int32_t x = below(w - bw + 1), y = below(h - bh + 1);
-			if (turbo_decode(reference, jpeg, bytes, x, y, bw, bh) != TURBO_OK)
-				die(turbo_message(reference), i);
-			for (int t = 0; t < tiers; t++, boxes++) {
-				turbo_painter *p = painters[t];
-				if (turbo_open_packed(p, pack, size, &w, &h) != TURBO_OK || turbo_decode_packed(p, pack, size, x, y, bw, bh) != TURBO_OK)
-					die(turbo_message(p), i);
-				if (!turbo_same(p, reference)) {
-					fprintf(stderr, "tier %d, box (%d, %d), %d×%d of %d×%d\n", t, x, y, bw, bh, w, h);
-					die("pixels are not libjpeg's", i);
-				}
-			}
+		} else {
+			boxes += check(pack, size, jpeg, bytes, 6, i);
 		}
 		free(pack);
 		free(jpeg);
@@ -199,9 +209,8 @@ static void kinds(long n) {
 	printf("%ld JPEGs, %ld of them left as they are, %ld boxes equal to libjpeg's\n", n, left, boxes);
 }
 
-// spoil damages a pack in one of the ways that bytes are damaged.
-static void spoil(uint8_t *pack, size_t size) {
-	const size_t header = DCT_HEADER + 9;
+// spoil damages a file, whose header has so many bytes, in one of the ways that bytes are damaged.
+static void spoil(uint8_t *pack, size_t size, size_t header) {
 	for (int32_t k = 1 + below(below(3) ? 2 : 12); k > 0; k--) {
 		const size_t at = below(6) == 0   ? (size_t)below((int32_t)header)
 		                  : below(3) == 0 ? size - 1 - any() % (size - header)
@@ -229,7 +238,7 @@ static void damage(long n) {
 		uint8_t *bad = malloc(size);
 		for (int round = 0; bad != NULL && round < PACKS && done < n; round++, done++) {
 			memcpy(bad, pack, size);
-			spoil(bad, size);
+			spoil(bad, size, DCT_HEADER + 9);
 			int32_t w = 0, h = 0;
 			int status = turbo_open_packed(painters[0], bad, size, &w, &h);
 			if (status != TURBO_OK || w > 4 * SIDE || h > 4 * SIDE) {
@@ -254,6 +263,35 @@ static void damage(long n) {
 	printf("%ld damaged packs, %ld of them not even opened, %ld decoded alike by %d tiers\n", done, refused, read, tiers);
 }
 
+// files packs damaged JPEGs. One that is packed has the pixels that libjpeg makes of it.
+static void files(long n) {
+	enum { COPIES = 100 };
+	long packed = 0, boxes = 0, done = 0;
+	side = SIDE / 3;
+	while (done < n) {
+		uint8_t *jpeg;
+		const size_t bytes = random_jpeg(&jpeg);
+		for (int round = 0; round < COPIES && done < n; round++, done++) {
+			const size_t kept = below(8) == 0 ? 4 + any() % (bytes - 4) : bytes;
+			uint8_t *bad = malloc(kept);
+			if (bad == NULL)
+				die("no memory", done);
+			memcpy(bad, jpeg, kept);
+			spoil(bad, kept, kept > 1200 ? 600 : kept / 2);
+			size_t size;
+			uint8_t *pack = pack_of(bad, kept, &size);
+			if (pack != NULL) {
+				packed++;
+				boxes += check(pack, size, bad, kept, 1, done);
+			}
+			free(pack);
+			free(bad);
+		}
+		free(jpeg);
+	}
+	printf("%ld damaged JPEGs, %ld of them packed, %ld boxes equal to libjpeg's\n", done, packed, boxes);
+}
+
 int main(int argc, char **argv) {
 	const long n = argc > 2 ? atol(argv[2]) : 0;
 	state = argc > 3 ? (uint64_t)atoll(argv[3]) : 1;
@@ -266,8 +304,10 @@ int main(int argc, char **argv) {
 		kinds(n);
 	else if (n > 0 && strcmp(argv[1], "damage") == 0)
 		damage(n);
+	else if (n > 0 && strcmp(argv[1], "files") == 0)
+		files(n);
 	else {
-		fprintf(stderr, "usage: dctfuzz kinds|damage N [SEED]\n");
+		fprintf(stderr, "usage: dctfuzz kinds|damage|files N [SEED]\n");
 		return 2;
 	}
 	for (int t = 0; t < tiers; t++)

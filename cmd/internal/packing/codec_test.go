@@ -1,15 +1,13 @@
 package packing
 
 import (
-	"archive/tar"
 	"errors"
-	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
+	"resslt/augment/augmenttest"
 	"resslt/schemas/errs"
 )
 
@@ -68,25 +66,9 @@ func TestPixelsAreCompared(t *testing.T) {
 // BenchmarkRecode is what packing a picture costs, in CPU time: go test -bench Recode
 // -benchtime 700x.
 func BenchmarkRecode(b *testing.B) {
-	dir := os.Getenv("RESSLT_DATA")
-	if dir == "" {
-		dir = "../../../../shared/data"
-	}
-	f, err := os.Open(filepath.Join(dir, "imagenet-sample-700.tar"))
-	if err != nil {
-		b.Skip("no sample of ImageNet: ", err)
-	}
-	defer f.Close()
 	var files [][]byte
-	for tr := tar.NewReader(f); len(files) < 200; {
-		if _, err := tr.Next(); err != nil {
-			b.Fatal(err)
-		}
-		data, err := io.ReadAll(tr)
-		if err != nil {
-			b.Fatal(err)
-		}
-		files = append(files, data)
+	for _, photo := range augmenttest.Photos(b, "../../..", 200) {
+		files = append(files, photo.Data)
 	}
 	c, err := NewCodec("dct", Options{})
 	if err != nil {

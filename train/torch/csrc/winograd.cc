@@ -100,9 +100,11 @@ const Named* named(const char* name) {
   return nullptr;
 }
 
-// wanted is the environment's RESSLT_TIER, nullptr where it names none.
+// wanted is the environment's RESSLT_TIER, nullptr where it names none. The augmentation's
+// "avxvnni" has integers only, so that it means AVX2 here.
 const char* wanted() {
   const char* name = std::getenv("RESSLT_TIER");
+  if (name && !std::strcmp(name, "avxvnni")) return "avx2";
   return name && *name ? name : nullptr;
 }
 

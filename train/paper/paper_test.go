@@ -1,0 +1,63 @@
+package paper_test
+
+import (
+	"slices"
+	"testing"
+
+	"resslt/train/paper"
+	"resslt/train/recipe"
+)
+
+// TestTables reads the file: fourteen tables in order, each row's recipe, objective and sweep
+// among the project's, each figure a percentage.
+func TestTables(t *testing.T) {
+	tables := paper.Tables()
+	if len(tables) != 14 {
+		t.Fatalf("%d tables", len(tables))
+	}
+	figures := 0
+	for i, table := range tables {
+		if table.Number != i+1 || table.Title == "" || len(table.Rows) == 0 && table.Sweep == "" {
+			t.Errorf("table %d is %+v", i+1, table)
+		}
+		if table.Sweep != "" && !slices.Contains(recipe.SweepNames(), table.Sweep) {
+			t.Errorf("table %d: sweep %s", table.Number, table.Sweep)
+		}
+		for _, row := range table.Rows {
+			if row.Recipe != "" && row.Recipe != paper.ResNet50 && !slices.Contains(recipe.Names(), row.Recipe) {
+				t.Errorf("table %d, %s: recipe %s", table.Number, row.Method, row.Recipe)
+			}
+			if row.Objective != "" && !slices.Contains(recipe.Objectives(), row.Objective) {
+				t.Errorf("table %d, %s: objective %s", table.Number, row.Method, row.Objective)
+			}
+			for _, f := range row.Figures {
+				if f != nil && (*f <= 0 || *f >= 100) {
+					t.Errorf("table %d, %s: %g", table.Number, row.Method, *f)
+				}
+				if f != nil {
+					figures++
+				}
+			}
+		}
+	}
+	if figures < 250 {
+		t.Errorf("%d figures", figures)
+	}
+}
+
+// TestEachRecipeClaimsOneRow: no recipe trains two rows of one table.
+func TestEachRecipeClaimsOneRow(t *testing.T) {
+	for _, table := range paper.Tables() {
+		for _, name := range recipe.Names() {
+			n := 0
+			for _, row := range table.Rows {
+				if row.Trains(name) {
+					n++
+				}
+			}
+			if n > 1 {
+				t.Errorf("table %d: recipe %s trains %d rows", table.Number, name, n)
+			}
+		}
+	}
+}
