@@ -179,28 +179,11 @@ static void avx2_saturation(uint8_t *px, size_t pixels, int32_t factor) {
 END_OF_TIER
 
 // What CPUs with and without AVX-VNNI share.
-#define SHARED                       \
-	.weigh = avx2_weigh,             \
-	.prepare = avx2_prepare,         \
-	.mid_bytes = avx2_mid_bytes,     \
-	.room_bytes = avx2_room_bytes,   \
-	.gather = avx2_gather,           \
-	.scatter = avx2_scatter,         \
-	.flip = scalar_flip,             \
-	.lut = scalar_lut,               \
-	.ramp = avx2_ramp,               \
-	.solarize = avx2_solarize,       \
-	.mask = avx2_mask,               \
-	.lut3 = scalar_lut3,             \
-	.extremes = avx2_extremes,       \
-	.sharpen = avx2_sharpen,         \
-	.luma_sum = avx2_luma_sum,       \
-	.saturation = avx2_saturation,   \
-	.hue = avx2_hue,                 \
-	.grayscale = avx2_grayscale,     \
-	.blur_bytes = avx2_blur_bytes
+#define SHARED                                                                                                                         \
+	.weigh = avx2_weigh, .prepare = avx2_prepare, .mid_bytes = avx2_mid_bytes, .room_bytes = avx2_room_bytes, .gather = avx2_gather,   \
+	.scatter = avx2_scatter, .flip = scalar_flip, .lut = scalar_lut, .ramp = avx2_ramp, .solarize = avx2_solarize, .mask = avx2_mask,  \
+	.lut3 = scalar_lut3, .extremes = avx2_extremes, .sharpen = avx2_sharpen, .luma_sum = avx2_luma_sum, .saturation = avx2_saturation, \
+	.hue = avx2_hue, .grayscale = avx2_grayscale, .blur_bytes = avx2_blur_bytes
 
-const struct kernels kernels_avx2 = {
-	SHARED, .name = "avx2", .across = avx2_across, .down = avx2_down, .blur = avx2_blur};
-const struct kernels kernels_avxvnni = {
-	SHARED, .name = "avxvnni", .across = avxvnni_across, .down = avxvnni_down, .blur = avxvnni_blur};
+const struct kernels kernels_avx2 = {SHARED, .name = "avx2", .across = avx2_across, .down = avx2_down, .blur = avx2_blur};
+const struct kernels kernels_avxvnni = {SHARED, .name = "avxvnni", .across = avxvnni_across, .down = avxvnni_down, .blur = avxvnni_blur};
