@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
+.PHONY: docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -60,15 +60,19 @@ force:
 
 # libjpeg-turbo is linked statically, from a folder that holds its archive and no shared library.
 BUNDLE = $(BIN)/resslt-$(shell $(GO) env GOOS)-$(shell $(GO) env GOARCH).tar.gz
-bundle: setup ## programs, shim source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
+bundle: setup ## the program, the shim's source and GPU measurements for machines without Go: bin/resslt-OS-ARCH.tar.gz (docs/gpu.md)
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
-	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
+	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt
+	rm -f $(BIN)/bundle/bin/augmentd
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
 	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
-		train/torch/csrc train/torch/testdata train/testdata/parity bench/gpu.sh bench/step.sh bench/step_torch.py
+		train/torch/csrc train/torch/testdata train/testdata/parity bench/gpu.sh bench/gpu_results.py bench/step.sh bench/step_torch.py
 	@du -h $(BUNDLE)
+
+gpu-dry: bundle setup-peers ## try bench/gpu.sh without a GPU: every stage on the CPU, interrupted and continued (minutes)
+	bench/gpu_dry.sh
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)

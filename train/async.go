@@ -39,6 +39,7 @@ func (l *Learner) StepAsync(teacher, student []*torch.Tensor, h Hyper) (*Pending
 				if err = l.step(v, h, &p.sum); err != nil {
 					return
 				}
+				// libtorch takes pinned memory for it, from a pool.
 				p.host = p.sum.device.To(torch.CPU, torch.Float64, true).Keep()
 				p.done = torch.NewEvent(l.config.Device, false)
 				p.done.Record()
@@ -59,7 +60,7 @@ func (l *Learner) StepAsync(teacher, student []*torch.Tensor, h Hyper) (*Pending
 // step and all since have moved the state to where no checkpoint should be written.
 func (p *PendingStep) Wait() (Stats, error) {
 	err := torch.Do(func() error {
-		if err := p.poll(); err != nil {
+		if err := passed(p.done, p.group); err != nil {
 			return err
 		}
 		return p.sum.read(p.host.Float64s())
@@ -71,17 +72,24 @@ func (p *PendingStep) Wait() (Stats, error) {
 	return p.sum.stats(), nil
 }
 
-// poll waits for the step, or for the end of another rank.
-func (p *PendingStep) poll() error {
-	for !p.done.Done() {
-		if p.group.Gone() {
-			p.group.Abort()
+// passed waits until the device has passed the event, or for the end of another rank. It
+// runs inside torch.Do.
+func passed(e *torch.Event, g *torch.Group) error {
+	for !e.Done() {
+		if g.Gone() {
+			g.Abort()
 			return errs.New("train", "step", "see why the other rank ended, then start all of them again with --resume",
 				errs.Because(errs.ErrUnavailable, "another rank is gone"))
 		}
 		time.Sleep(pollEvery)
 	}
 	return nil
+}
+
+// isDone reports whether Wait would not have to wait.
+func (p *PendingStep) isDone() (done bool, err error) {
+	err = torch.Do(func() error { done = p.done.Done() || p.group.Gone(); return nil })
+	return done, err
 }
 
 func (p *PendingStep) free() {

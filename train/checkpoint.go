@@ -60,17 +60,22 @@ const damagedHint = "delete it and resume from an older one, or start over witho
 // removes all but the newest keep checkpoints. It fills in Version, Weights and
 // SHA256.
 func SaveCheckpoint(dir string, c Checkpoint, state []nn.Named, keep int) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return errs.New("make folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
-	}
 	tensors, err := HostTensors(state)
 	if err != nil {
 		return err
 	}
+	return writeCheckpoint(dir, c, tensors, keep)
+}
+
+// writeCheckpoint is SaveCheckpoint of tensors in host memory.
+func writeCheckpoint(dir string, c Checkpoint, tensors []safetensors.Tensor, keep int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return errs.New("make folder", dir, "choose another --out", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
 	c.Version = checkpointVersion
 	c.Weights = fmt.Sprintf("step-%08d.safetensors", c.Step)
 	h := sha256.New()
-	err = durable.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
+	err := durable.Replace(filepath.Join(dir, c.Weights), func(w io.Writer) error {
 		return safetensors.Write(io.MultiWriter(w, h), tensors, map[string]string{"format": "pt", "resslt": checkpointMark})
 	})
 	if err != nil {
@@ -256,17 +261,21 @@ var dtypes = map[safetensors.DType]torch.DType{
 func HostTensors(state []nn.Named) (out []safetensors.Tensor, err error) {
 	err = torch.Do(func() error {
 		for _, n := range state {
-			t := safetensors.Tensor{Name: n.Name, Shape: n.Tensor.Shape(), Data: n.Tensor.Bytes()}
-			for sd, td := range dtypes {
-				if td == n.Tensor.DType() {
-					t.DType = sd
-				}
-			}
-			out = append(out, t)
+			out = append(out, safetensors.Tensor{Name: n.Name, DType: formatType(n.Tensor.DType()), Shape: n.Tensor.Shape(), Data: n.Tensor.Bytes()})
 		}
 		return nil
 	})
 	return out, err
+}
+
+// formatType is the format's name for an element type, "" where it has none here.
+func formatType(d torch.DType) safetensors.DType {
+	for sd, td := range dtypes {
+		if td == d {
+			return sd
+		}
+	}
+	return ""
 }
 
 // deviceTensors makes tensors in the current scope; call it inside torch.Do.

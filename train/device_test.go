@@ -3,6 +3,7 @@ package train
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -54,6 +55,7 @@ type oneStep struct {
 	input       int // of those that a formula gives
 	native      bool
 	rounded     bool // weights to bf16, once
+	tf32        bool // weights to TF32, once
 	turn        int  // places by which samples are turned, which sums in another order and nothing else
 
 	grad      float64 // what one gradient is times, for mutations; 0 is 1
@@ -73,6 +75,9 @@ func (s oneStep) gradients(tb testing.TB) (out nntest.Values, kinks nntest.Kinks
 		}
 		if s.rounded {
 			roundWeights(l)
+		}
+		if s.tf32 {
+			roundToTF32(l)
 		}
 		if s.transpose {
 			for _, p := range nn.Parameters(l.student) {
@@ -144,6 +149,44 @@ func (s oneStep) reference(tb testing.TB, truth nntest.Values, kinks nntest.Kink
 	return nntest.NewReference(tb, truth, all...)
 }
 
+// roundToTF32 rounds every parameter to TF32's 10 bits of mantissa, in its own type. Inside
+// torch.Do.
+func roundToTF32(l *Learner) {
+	for _, p := range append(nn.Parameters(l.student), nn.Parameters(l.teacher)...) {
+		values := p.Tensor.Float32s()
+		raw := make([]byte, 0, 4*len(values))
+		for _, v := range values {
+			raw = binary.NativeEndian.AppendUint32(raw, (math.Float32bits(v)+1<<12)&^(1<<13-1))
+		}
+		p.Tensor.CopyFrom(raw)
+	}
+}
+
+// winogradError is how many times the error of a plain sum a 3×3 convolution has by Winograd's
+// F(4×4,3×3) (Lavin and Gray 2015): what cuDNN may choose by its heuristics, and in benchmark
+// mode by what is fastest just then. It computes Y = Aᵀ[(G·g·Gᵀ) ⊙ (Bᵀ·d·B)]A: each of the
+// products that a pixel of Y sums has its rounding, and of pixels and weights of variance 1 its
+// variance is that of the rows of G and B, times A's coefficient squared. A plain sum's terms
+// have variance 1, three in each direction. Both sum over as many channels.
+func winogradError() float64 {
+	b := [6][6]float64{{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}}
+	g := [6][3]float64{{1. / 4, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6}, {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}}
+	a := [4][6]float64{{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}}
+	square := func(row []float64) (s float64) {
+		for _, v := range row {
+			s += v * v
+		}
+		return s
+	}
+	var variance float64 // of a row of Y, mean over its pixels
+	for _, pixel := range a {
+		for k, c := range pixel {
+			variance += c * c * square(g[k][:]) * square(b[k][:]) / float64(len(a))
+		}
+	}
+	return variance / 3 // the root of its square, for rows and columns, by that of 3×3
+}
+
 // off is the distance of two gradients, of all parameters as one vector, in units of
 // the second's length.
 func off(a, b nntest.Values) float64 {
@@ -205,23 +248,23 @@ func (s oneStep) within(tb testing.TB, truth nntest.Values, bound float64) {
 
 // TestDeviceGradients compares the gradients of every device and precision here with the
 // CPU's in float64: fp32's by what fp32 costs without oneDNN, where no ReLU can
-// change sides; bf16's by its epsilon and the network's depth, as rounded weights show
+// change sides, on a GPU times what Winograd's algorithm costs; bf16's by its epsilon and the network's depth, as rounded weights show
 // them. TF32 has two bits more than bf16, and a quarter of its bound.
 func TestDeviceGradients(t *testing.T) {
 	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	s, truth, kinks := fp32Step(t)
-	fp32 := func(t *testing.T, s oneStep) {
+	fp32 := func(t *testing.T, s oneStep, times float64) {
 		for _, how := range []struct{ last, fused bool }{{false, false}, {true, false}, {true, true}} {
 			s.ChannelsLast, s.Fused = how.last, how.fused
 			ref := s.reference(t, truth, kinks)
 			name := fmt.Sprintf("fp32 %+v", how)
 			got, seen := s.gradients(t)
 			kinks.Clear(t, name, seen)
-			ref.Check(t, name, got)
+			ref.Times(times).Check(t, name, got)
 		}
 	}
-	t.Run("cpu fp32", func(t *testing.T) { fp32(t, s) })
+	t.Run("cpu fp32", func(t *testing.T) { fp32(t, s, 1) })
 	half := bf16Step()
 	var coarse nntest.Values
 	var bound float64
@@ -237,7 +280,7 @@ func TestDeviceGradients(t *testing.T) {
 		modes(t, dev, false, false)
 		c := s
 		c.Device = dev
-		t.Run("fp32", func(t *testing.T) { fp32(t, c) })
+		t.Run("fp32", func(t *testing.T) { fp32(t, c, winogradError()) })
 		c = half
 		c.Device = dev
 		t.Run("bf16", func(t *testing.T) {
@@ -274,10 +317,12 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 	} {
 		c := s
 		change(&c)
-		all = append(all, nntest.Mutation{Parity: "device gradients, fp32", Fault: fault, Check: func(tb testing.TB) {
-			got, _ := c.gradients(tb)
-			ref.Check(tb, "fp32", got)
-		}})
+		for parity, bound := range map[string]*nntest.Reference{"device gradients, fp32": ref, "device gradients, fp32 of a GPU": ref.Times(winogradError())} {
+			all = append(all, nntest.Mutation{Parity: parity, Fault: fault, Check: func(tb testing.TB) {
+				got, _ := c.gradients(tb)
+				bound.Check(tb, "fp32", got)
+			}})
+		}
 		if fault != "" && (coarse || fault != "transposed weight" && fault != "InfoNCE missing") {
 			continue
 		}
@@ -289,8 +334,12 @@ func deviceMutations(t *testing.T) (all []nntest.Mutation) {
 			h.within(tb, truth, bound)
 		}})
 	}
-	c := s
-	c.BF16 = true
+	c, coarser := s, s
+	c.BF16, coarser.tf32 = true, true
+	all = append(all, nntest.Mutation{Parity: "device gradients, fp32 of a GPU", Fault: "TF32 in fp32's place", Check: func(tb testing.TB) {
+		got, _ := coarser.gradients(tb)
+		ref.Times(winogradError()).Check(tb, "fp32", got)
+	}})
 	return append(all, nntest.Mutation{Parity: "device gradients, fp32", Fault: "bf16 in fp32's place", Check: func(tb testing.TB) {
 		nntest.BFloat16(tb)
 		got, _ := c.gradients(tb)

@@ -18,7 +18,8 @@
 //	micro-batch one of Accumulate equal parts of a batch, whose gradients add up
 //	pass        one forward and backward of the student, of one view or of a coupled pair
 //	in flight   said of a step that was given to the device and whose loss has not been read
-//	drain       to wait for the steps in flight
+//	settle      to take in a step's result: its loss, then what the step leads to (metrics, checkpoint)
+//	drain       to settle the steps in flight
 //	rank        one of several processes that train together, each with its rows of a batch
 //
 // # From Run to the equations
@@ -61,6 +62,8 @@
 //	rendezvous.go  where they meet: torchrun's environment
 //	pace.go        how fast a session trains
 //	metrics.go     metrics.jsonl
+//	snapshot.go    a copy of the state in host memory
+//	saver.go       checkpoints that are written while the next steps are made
 //	checkpoint.go  the state on disk
 //	summary.go     summary.json
 //	probe.go       kNN and linear probe of a frozen encoder, trained or not

@@ -4,39 +4,91 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"resslt/schemas/errs"
 )
 
-// inFlightStep is a step that was given to the device.
+// inFlightStep is a step that was made, or given to the device.
 type inFlightStep struct {
 	step    int64
+	hyper   Hyper
 	slot    *slot
-	pending *PendingStep
-	log     bool
+	stats   Stats        // where pending is nil
+	pending *PendingStep // nil: the step is done
+	copied  bool         // the state behind it is being copied, for a checkpoint
 }
 
-// drain waits for steps in flight, oldest first, until at most leave of them remain.
-// With none left, the device has done all that it was given.
+// launch makes a step, or gives it to the device.
+func (l *loop) launch(f *inFlightStep) (err error) {
+	v := f.slot.views
+	if l.InFlight == 0 {
+		f.stats, err = l.learner.Step(v.teacher, v.student, f.hyper)
+	} else {
+		f.pending, err = l.learner.StepAsync(v.teacher, v.student, f.hyper)
+	}
+	return err
+}
+
+// drain takes in steps, oldest first, until at most leave of them are in flight, and waits
+// for the device where it has to. What a step leads to comes in one order, however late it
+// comes: its line of metrics, then the checkpoint of the state behind it. With none left,
+// the device has done all that it was given.
 func (l *loop) drain(leave int) error {
 	for len(l.inFlight) > leave {
 		f := l.inFlight[0]
 		l.inFlight = l.inFlight[1:]
-		stats, err := f.pending.Wait()
-		if err != nil {
-			return l.failed(f, err)
+		if err := l.settle(f); err != nil {
+			return err
 		}
-		l.done(f, stats)
 	}
 	return nil
 }
 
-// done takes in the result of a step.
-func (l *loop) done(f inFlightStep, stats Stats) {
-	if f.log {
-		l.stats = stats
+// settle takes in the result of a step.
+func (l *loop) settle(f inFlightStep) error {
+	if f.pending != nil {
+		began := time.Now()
+		var err error
+		if f.stats, err = f.pending.Wait(); err != nil {
+			return l.failed(f, err)
+		}
+		l.pace.spend(time.Since(began), 0)
+	}
+	l.pace.made()
+	if f.hyper.Stats {
+		l.stats = f.stats
 	}
 	l.prefetch.release(f.slot)
+	if err := l.ranks.deferError(l.report(f)); err != nil {
+		return err
+	}
+	if f.copied {
+		return l.handOff(f.step + 1)
+	}
+	return nil
+}
+
+// catchUp takes in the steps that the device finishes while there is no batch to give it:
+// a run that waits for its input shows all that it has done. Not with several ranks, which
+// come to their messages in one order.
+func (l *loop) catchUp() error {
+	for l.Group == nil && len(l.inFlight) > 0 && l.prefetch.starved() {
+		began := time.Now()
+		done, err := l.inFlight[0].pending.isDone()
+		if err != nil {
+			return l.failed(l.inFlight[0], err)
+		}
+		if !done {
+			time.Sleep(pollEvery)
+			l.pace.spend(time.Since(began), 0)
+			continue
+		}
+		if err := l.drain(len(l.inFlight) - 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // failed ends a run at a step that may have moved a part of the state: it is not saved.

@@ -150,22 +150,22 @@ func (l *Learner) Phases(steps int64) (p Phases, err error) {
 	return p, err
 }
 
-// Finite reports whether every weight of the student, every key of the queue and all of the
-// objective's state is a finite number. It waits for the device.
-func (l *Learner) Finite() (finite bool, err error) {
-	finite = true
-	err = torch.Do(func() error {
-		tensors := nn.Tensors(nn.Parameters(l.student))
-		if l.queue != nil {
-			tensors = append(tensors, l.queue.keys)
-		}
-		tensors = append(tensors, nn.Tensors(l.state.named)...)
+// finite is 1 where every weight of the student, every key of the queue and all of the
+// objective's state is a finite number, else 0: (1) uint8 on the device, of the current scope.
+func (l *Learner) finite() *torch.Tensor {
+	tensors := nn.Tensors(nn.Parameters(l.student))
+	if l.queue != nil {
+		tensors = append(tensors, l.queue.keys)
+	}
+	tensors = append(tensors, nn.Tensors(l.state.named)...)
+	return torch.Scope(func() *torch.Tensor {
+		var all []*torch.Tensor
 		for _, t := range tensors {
-			torch.ScopeDo(func() { finite = finite && torch.All(torch.Isfinite(t)).Item() != 0 })
+			all = append(all, torch.Scope(func() *torch.Tensor { return torch.All(torch.Isfinite(t)) }))
 		}
-		return nil
+		one := torch.All(torch.Stack(all, 0)).To(l.config.Device, torch.Uint8, false)
+		return torch.Reshape(one, []int64{1})
 	})
-	return finite, err
 }
 
 // State lists every tensor that the next step depends on, by the names

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"resslt/schemas/errs"
+	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
 
@@ -19,8 +21,11 @@ type loop struct {
 	ranks    ranks
 	prefetch *prefetcher
 	inFlight []inFlightStep // oldest first
+	saver    saver
+	store    func(dir string, c Checkpoint, tensors []safetensors.Tensor, keep int) error // writeCheckpoint
 
-	step, saved int64 // steps done, or given to the device; step of the newest checkpoint
+	step, saved int64 // steps made, or given to the device; step of the newest checkpoint that was begun
+	every       int64 // steps from one checkpoint to the next
 	stats       Stats // of the last logged step
 	replaced    int64 // samples
 	pace        pace
@@ -32,10 +37,14 @@ type loop struct {
 
 func newLoop(o Options, l *Learner) (*loop, error) {
 	s, err := newSchedules(o.Recipe, o.Spec)
-	return &loop{
+	out := &loop{
 		Options: o.applyDefaults(l.config.Device), schedules: s,
-		learner: l, ranks: ranks{group: o.Group}, saved: -1,
-	}, err
+		learner: l, ranks: ranks{group: o.Group}, saved: -1, store: writeCheckpoint, every: int64(o.Recipe.CheckpointEvery),
+	}
+	if out.every == 0 {
+		out.every = o.Spec.StepsPerEpoch
+	}
+	return out, err
 }
 
 func (l *loop) run(ctx context.Context) (err error) {
@@ -59,16 +68,15 @@ func (l *loop) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
+		// A checkpoint is written to its end, whatever has ended the run.
+		err = errors.Join(err, l.saver.ended(true))
 		for _, f := range l.inFlight { // of a run that has failed
 			f.pending.free()
 		}
-		l.prefetch.close(!l.ranks.lost)
+		l.prefetch.close(!l.ranks.lost) // waits for the device
+		l.saver.host.free()
 	}()
 
-	every := int64(l.Recipe.CheckpointEvery)
-	if every == 0 {
-		every = l.Spec.StepsPerEpoch
-	}
 	for l.step < l.Spec.Steps() {
 		// Checked here, not left to the stream, which may have the next batch ready and
 		// return it all the same.
@@ -79,14 +87,6 @@ func (l *loop) run(ctx context.Context) (err error) {
 		if err != nil {
 			return l.stop(ctx, err)
 		}
-		if l.step%every == 0 {
-			if err := l.save(); err != nil {
-				return err
-			}
-		}
-		if err := l.ranks.deferError(l.snapshot()); err != nil {
-			return l.stop(ctx, err)
-		}
 	}
 	if err := l.save(); err != nil {
 		return err
@@ -94,8 +94,14 @@ func (l *loop) run(ctx context.Context) (err error) {
 	return l.ranks.deferred
 }
 
-// next makes one step, or gives it to the device.
+// next makes one step, or gives it to the device, and takes in those that are done.
 func (l *loop) next(ctx context.Context) error {
+	if err := l.ranks.deferError(l.saver.ended(false)); err != nil {
+		return err
+	}
+	if err := l.catchUp(); err != nil {
+		return err
+	}
 	slot, wait, err := l.prefetch.next(ctx)
 	if l.prefetch.broken {
 		return l.failed(inFlightStep{step: l.step}, err)
@@ -105,48 +111,47 @@ func (l *loop) next(ctx context.Context) error {
 	}
 	began := time.Now()
 	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
-	h := l.schedules.at(l.step, log)
-	f := inFlightStep{step: l.step, slot: slot, log: log}
+	f := inFlightStep{step: l.step, slot: slot, hyper: l.schedules.at(l.step, log)}
 	l.replaced += int64(slot.batch.Replaced)
-	if l.InFlight == 0 {
-		stats, err := l.learner.Step(slot.views.teacher, slot.views.student, h)
-		if err != nil {
-			return l.failed(f, err)
-		}
-		l.done(f, stats)
-		l.step++
-	} else {
-		if f.pending, err = l.learner.StepAsync(slot.views.teacher, slot.views.student, h); err != nil {
-			return l.failed(f, err)
-		}
-		l.inFlight = append(l.inFlight, f)
-		l.step++
-		leave := l.InFlight
-		if log {
-			leave = 0
-		}
-		if err := l.drain(leave); err != nil {
+	if err := l.launch(&f); err != nil {
+		return l.failed(f, err)
+	}
+	l.inFlight = append(l.inFlight, f)
+	l.step++
+	l.pace.spend(time.Since(began), wait)
+	leave := l.InFlight
+	if l.step%l.every == 0 {
+		if err := l.copyState(); err != nil {
 			return err
 		}
+		if l.Group != nil {
+			leave = 0 // that the ranks compare their states has one place among their messages
+		}
 	}
-	l.pace.add(time.Since(began), wait)
-	return l.ranks.deferError(l.report(h))
+	if l.snapshotDue() {
+		leave = 0
+	}
+	if err := l.drain(leave); err != nil {
+		return err
+	}
+	return l.ranks.deferError(l.snapshot())
 }
 
 // at says where the run is, for errors.
 func (l *loop) at() string { return fmt.Sprintf("step %d of %d", l.step, l.Spec.Steps()) }
 
 // report hands out the state after a step, and writes a line of metrics where it is logged.
-func (l *loop) report(h Hyper) error {
+func (l *loop) report(f inFlightStep) error {
 	if why := l.learner.Ungraphed(); why != l.lastNotice && l.learner.config.Graph && l.Notice != nil {
 		l.lastNotice = why
 		l.Notice("steps are launched kernel by kernel, not as CUDA graphs: " + why)
 	}
+	done, h := f.step+1, f.hyper
 	p := Progress{
-		Step: l.step, Steps: l.Spec.Steps(), Epoch: float64(l.step) / float64(l.Spec.StepsPerEpoch),
+		Step: done, Steps: l.Spec.Steps(), Epoch: float64(done) / float64(l.Spec.StepsPerEpoch),
 		Logged: h.Stats, Stats: l.stats, LR: h.LR, Alpha: h.Alpha, M: h.Momentum,
 		ImagesPerSecond: l.pace.window.rate(l.Spec.BatchSize), WaitFraction: l.pace.window.waitFraction(),
-		Remaining: l.pace.total.perStep() * time.Duration(l.Spec.Steps()-l.step),
+		Remaining: l.pace.total.perStep() * time.Duration(l.Spec.Steps()-done),
 	}
 	if h.Stats {
 		if err := torch.Do(func() error { p.Phases = l.pace.takePhases(l.learner.timers); return nil }); err != nil {
@@ -163,14 +168,16 @@ func (l *loop) report(h Hyper) error {
 	return l.metrics.write(p)
 }
 
-// snapshot hands out the student's encoder after an epoch whose encoder the recipe asks for.
-func (l *loop) snapshot() error {
+// snapshotDue reports whether the recipe asks for the student's encoder after this epoch.
+func (l *loop) snapshotDue() bool {
 	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
-	if l.Snapshot == nil || every == 0 || l.step%every != 0 || l.Group.Rank() != 0 {
+	return every != 0 && l.step%every == 0 && (l.Snapshot != nil || l.Group != nil) // on all ranks, or on none
+}
+
+// snapshot hands out the encoder where it is due.
+func (l *loop) snapshot() error {
+	if l.Snapshot == nil || !l.snapshotDue() || l.Group.Rank() != 0 {
 		return nil
-	}
-	if err := l.drain(0); err != nil {
-		return err
 	}
 	tensors, err := encoderTensors(l.learner.Student().Backbone)
 	if err != nil {
@@ -187,13 +194,16 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 	if !l.sound() {
 		return cause
 	}
-	if err := l.save(); err != nil {
-		if !l.sound() { // a step that was in flight has ended the run
-			return err
-		}
+	unsaved := l.saver.failed != nil // as cause says, and need not say again
+	err := l.save()
+	switch {
+	case err != nil && !l.sound(): // a step that was in flight has ended the run
+		return err
+	case err != nil && unsaved:
+		return cause
+	case err != nil:
 		return errors.Join(cause, err)
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return errs.New("train", l.at(), "continue with --resume",
 			errs.Because(errs.ErrInterrupted, "checkpoint written"))
 	}
@@ -203,46 +213,94 @@ func (l *loop) stop(ctx context.Context, cause error) error {
 // sound reports whether the state may be saved.
 func (l *loop) sound() bool { return !l.inconsistent && !l.ranks.lost }
 
-// save writes a checkpoint of the steps done, where the newest is older; with several
-// ranks after they have compared their states, and by rank 0.
-func (l *loop) save() error {
-	if l.saved == l.step {
-		return nil
+// copyState begins to copy the state after the last step for a checkpoint, which the step leads
+// to when it is settled. Of two that come close the second waits for the first.
+func (l *loop) copyState() error {
+	if l.copying() { // it has the memory until it is handed off
+		if err := l.drain(1); err != nil {
+			return err
+		}
 	}
-	if err := l.drain(0); err != nil {
+	if err := l.ranks.deferError(l.saver.ended(true)); err != nil {
 		return err
 	}
-	if err := l.ranks.sameState(l.step, l.learner); err != nil {
+	last := &l.inFlight[len(l.inFlight)-1]
+	if err := l.saver.host.begin(l.learner); err != nil {
+		return l.failed(*last, err)
+	}
+	last.copied = true
+	return nil
+}
+
+// copying reports whether a step in flight leads to a checkpoint.
+func (l *loop) copying() bool {
+	return slices.ContainsFunc(l.inFlight, func(f inFlightStep) bool { return f.copied })
+}
+
+// handOff has the copied state after a step written; with several ranks after they have
+// compared theirs, and by rank 0.
+func (l *loop) handOff(step int64) error {
+	if err := l.saver.host.wait(l.Group); err != nil {
+		return l.failed(inFlightStep{step: step - 1}, err)
+	}
+	if err := l.ranks.sameState(step, l.saver.host.tensors); err != nil {
 		l.inconsistent = true
 		return err
 	}
+	if !l.saver.host.isFinite() { // a gradient may overflow where the loss does not
+		l.inconsistent = true
+		return errs.New("train", fmt.Sprintf("step %d", step), divergedHint,
+			errs.Because(errs.ErrDiverged, "a weight or key is not finite, though the loss was"))
+	}
 	var err error
 	if l.Group.Rank() == 0 {
-		err = l.checkpoint()
+		err = l.checkpoint(step)
 	}
-	if err = l.ranks.agree("save", fmt.Sprintf("step %d", l.step), err, false); err == nil {
-		l.saved = l.step
+	if err = l.ranks.agree("save", fmt.Sprintf("step %d", step), err, false); err == nil {
+		l.saved = step
 	}
 	return err
 }
 
-// checkpoint writes one.
-func (l *loop) checkpoint() error {
-	// A gradient may overflow where the loss does not.
-	if finite, err := l.learner.Finite(); err != nil {
-		return err
-	} else if !finite {
-		l.inconsistent = true
-		return errs.New("train", fmt.Sprintf("step %d", l.step), divergedHint,
-			errs.Because(errs.ErrDiverged, "a weight or key is not finite, though the loss was"))
-	}
+// checkpoint begins to write one.
+func (l *loop) checkpoint(step int64) error {
 	if l.Saving != nil {
 		if err := l.Saving(); err != nil {
+			l.saver.failed = err
 			return err
 		}
 	}
-	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
-		Step: l.step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
+	c := Checkpoint{
+		Step: step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
 		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Provenance: l.Provenance,
-	}, l.learner.State(), l.Recipe.KeepCheckpoints)
+	}
+	l.saver.write(func(tensors []safetensors.Tensor) error {
+		return l.store(CheckpointDir(l.Out), c, tensors, l.Recipe.KeepCheckpoints)
+	})
+	return nil
+}
+
+// save writes a checkpoint of the steps made, unless the newest is one, and waits until it is
+// on the disk.
+func (l *loop) save() error {
+	if err := l.drain(0); err != nil {
+		return err
+	}
+	before := l.saver.ended(true)
+	if l.saved != l.step {
+		if err := l.saver.host.begin(l.learner); err != nil {
+			return err
+		}
+		if err := l.handOff(l.step); err != nil {
+			return err
+		}
+	}
+	err := l.saver.ended(true)
+	if err == nil {
+		err = before
+	}
+	if err == nil {
+		err = l.saver.failed // of this step, and was told
+	}
+	return l.ranks.agree("save", fmt.Sprintf("step %d", l.step), err, false)
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // tiny is a recipe whose step takes milliseconds, and its spec.
-func tiny(t *testing.T, steps int64, set ...string) (*recipe.Recipe, *schemas.RunSpec) {
+func tiny(t testing.TB, steps int64, set ...string) (*recipe.Recipe, *schemas.RunSpec) {
 	t.Helper()
 	torchtest.Require(t)
 	d := recipe.Default()

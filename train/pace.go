@@ -10,10 +10,17 @@ type pace struct {
 	phases durations // of this session, up to the last logged step
 }
 
-// add takes in a step: the time that the loop was busy with it, and waited for its batch.
-func (p *pace) add(busy, wait time.Duration) {
-	p.total.add(busy, wait)
-	p.window.add(busy, wait)
+// spend takes in time that the loop was busy with steps, and that it waited for a batch.
+func (p *pace) spend(busy, wait time.Duration) {
+	p.total.spend(busy, wait)
+	p.window.spend(busy, wait)
+}
+
+// made counts a step whose result is known. Between two of them the device has made one,
+// however many it was given ahead.
+func (p *pace) made() {
+	p.total.steps++
+	p.window.steps++
 }
 
 // takePhases moves the timers' sums since the last logged step to the session's, and gives
@@ -33,7 +40,7 @@ type meter struct {
 	busy, wait time.Duration
 }
 
-func (m *meter) add(busy, wait time.Duration) { m.steps++; m.busy += busy; m.wait += wait }
+func (m *meter) spend(busy, wait time.Duration) { m.busy += busy; m.wait += wait }
 
 // perStep is the mean time of a step; there has been one.
 func (m *meter) perStep() time.Duration { return (m.busy + m.wait) / time.Duration(m.steps) }

@@ -189,6 +189,10 @@ func (p *prefetcher) next(ctx context.Context) (s *slot, wait time.Duration, err
 	return s, wait, err
 }
 
+// starved reports whether next would have to wait for a batch. Without a reader nobody
+// knows before next has asked.
+func (p *prefetcher) starved() bool { return p.ahead > 0 && len(p.staged)+len(p.ready) == 0 }
+
 // take gives the filled slots that are ready; where none is staged it waits for one.
 func (p *prefetcher) take(ctx context.Context) (fresh []*slot, err error) {
 	for {

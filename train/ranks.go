@@ -7,10 +7,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train/recipe"
+	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
 
@@ -180,19 +182,17 @@ func distinctGPUs(gpus [][]byte) error {
 	return nil
 }
 
-// sameState compares the ranks' learners.
-func (r *ranks) sameState(step int64, l *Learner) error {
+// sameState compares the states of the ranks' learners.
+func (r *ranks) sameState(step int64, state []safetensors.Tensor) error {
 	if r.group == nil {
 		return nil
 	}
-	tensors, err := HostTensors(l.State())
-	if err != nil {
-		return err
+	facts := make([]fact, 4)
+	var hashing sync.WaitGroup
+	for i, part := range []string{"student", "teacher", "optimizer", "queue"} {
+		hashing.Go(func() { facts[i] = fact{part, digestOf(state, part+".")} })
 	}
-	var facts []fact
-	for _, part := range []string{"student", "teacher", "optimizer", "queue"} {
-		facts = append(facts, fact{part, digestOf(tensors, part+".")})
-	}
+	hashing.Wait()
 	return r.same("train", step, "run all ranks on machines of one type, with one libtorch; the newest checkpoint is sound", facts)
 }
 

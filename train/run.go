@@ -27,8 +27,8 @@ type Options struct {
 	Stream Stream           // opened at Resume.Step, or 0
 	Out    string           // folder of the run's files
 	Resume *Checkpoint      // nil: begin at step 0
-	// Observe, if set, is called after every step from the loop's goroutine; it
-	// must be quick.
+	// Observe, if set, is called for every step, in order, from the loop's goroutine, when
+	// its loss is known; it must be quick.
 	Observe func(Progress)
 	// Keep, if set, writes a batch whose loss is not finite to a file of the run's folder,
 	// and gives the file's name.
@@ -46,8 +46,8 @@ type Options struct {
 	// LocalRank is this process's number among those on its machine: its GPU where the
 	// recipe's device is "cuda".
 	LocalRank int
-	// Saving, if set, is called before a checkpoint is written. Its error ends the run
-	// without that checkpoint.
+	// Saving, if set, is called before a checkpoint is written, behind Observe of its last
+	// step and before that of the next. Its error ends the run without that checkpoint.
 	Saving func() error
 	// Notice, if set, is called once with what makes the run slower than its recipe asks
 	// for: that no CUDA graph can be captured, and why.

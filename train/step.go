@@ -134,8 +134,7 @@ type Hyper struct {
 	WeightDecay float64
 	Hold        bool  // the objective's parameters stay as they are
 	Step        int64 // number of the step, from 0: keys what is drawn in it
-	// Stats asks for the step's statistics. They cost a wait for the device, so only
-	// steps that are logged want them.
+	// Stats asks for the step's statistics: of steps that are logged.
 	Stats bool
 }
 

@@ -3,13 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/session"
 	"resslt/cmd/internal/supply"
 )
 
 func newRunCommand() *cobra.Command {
-	f := sessionFlags{Options: session.Options{Embedded: true, Workers: cores.Count()}}
+	f := sessionFlags{Options: session.Options{Embedded: true}}
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "pre-train and evaluate in one process: workers, broker and trainer together",
@@ -27,7 +26,7 @@ func newRunCommand() *cobra.Command {
 		},
 	}
 	f.register(c)
-	c.Flags().IntVar(&f.Workers, "workers", f.Workers, "images rendered at once")
+	c.Flags().IntVar(&f.Workers, "workers", 0, "images rendered at once (default one a core; two fewer where the trainer is on a GPU)")
 	c.Flags().StringVar(&f.Listen, "listen", "", "`address` where the broker accepts augmentd workers of other processes; its token is NATS_TOKEN where that is set, else a new one (default: none)")
 	c.Flags().DurationVar(&f.StoreTimeout, "store-timeout", supply.DefaultStoreTimeout, "how long the data's store may be away before the run saves and stops")
 	return c

@@ -66,6 +66,7 @@ var (
 	opMaskedFillScalar      = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
 	opWhere                 = op{name: "aten::where", overload: "self", args: "condition,self,other"}
 	opReshape               = op{name: "aten::reshape", overload: "", args: "self,shape"}
+	opViewDtype             = op{name: "aten::view", overload: "dtype", args: "self,dtype"}
 	opFlatten               = op{name: "aten::flatten", overload: "using_ints", args: "self,start_dim,end_dim"}
 	opTranspose             = op{name: "aten::transpose", overload: "int", args: "self,dim0,dim1"}
 	opPermute               = op{name: "aten::permute", overload: "", args: "self,dims"}
@@ -724,6 +725,15 @@ func Reshape(self *Tensor, shape []int64) *Tensor {
 	w = putTensor(w, self)
 	w = putInts(w, shape)
 	return opReshape.one(w)
+}
+
+// ViewDtype is aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)
+func ViewDtype(self *Tensor, dtype DType) *Tensor {
+	var b [4]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putDType(w, dtype)
+	return opViewDtype.one(w)
 }
 
 // Flatten is aten::flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)

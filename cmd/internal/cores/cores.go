@@ -48,6 +48,20 @@ func For(c Cores, lookup func(string) (string, bool)) Threads {
 // DefaultThreads returns the threads of this process.
 func DefaultThreads() Threads { return For(Here(), os.LookupEnv) }
 
+// forTrainer are the cores that a trainer on a GPU needs beside workers: one for the thread
+// that gives the GPU its work, and one for what brings its batches, from the broker to pinned
+// memory. With fewer the GPU waits for a thread that waits for its turn.
+const forTrainer = 2
+
+// Workers returns how many images to render at once, in the process of a trainer. One on the
+// CPU takes all cores itself; workers then mostly wait until it needs a batch.
+func (c Cores) Workers(gpu bool) int {
+	if !gpu {
+		return c.Count
+	}
+	return max(1, c.Count-forTrainer)
+}
+
 // Share returns the cores of each of n processes that share c.
 func (c Cores) Share(n int) Cores {
 	c.Count = max(1, c.Count/max(1, n))

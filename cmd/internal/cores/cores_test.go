@@ -114,6 +114,12 @@ func TestThreads(t *testing.T) {
 	if got := eight.Share(100).Count; got != 1 {
 		t.Errorf("a hundredth of 8 cores is %d, want 1", got)
 	}
+	for cores, want := range map[int]int{1: 1, 2: 1, 3: 1, 4: 2, 16: 14} {
+		c := Cores{Count: cores}
+		if gpu, cpu := c.Workers(true), c.Workers(false); gpu != want || cpu != cores {
+			t.Errorf("%d cores have %d workers beside a trainer on a GPU, want %d; %d on the CPU", cores, gpu, want, cpu)
+		}
+	}
 	if got := (Cores{Count: 1, Allowed: 1}).String(); got != "1 core" {
 		t.Errorf("says %q", got)
 	}

@@ -32,7 +32,7 @@ type Options struct {
 	Replay string
 	// Embedded has broker and workers run in this process, else the batches are a farm's.
 	Embedded bool
-	Workers  int    // images rendered at once in this process
+	Workers  int    // images rendered at once in this process; 0: as many as the trainer leaves cores for
 	Listen   string // address of the embedded broker for other workers; "" for none
 	// StoreTimeout is how long the data's store may be away before a run in this process ends,
 	// where no other worker may help; 0: supply.DefaultStoreTimeout.
@@ -71,7 +71,7 @@ type Options struct {
 // validate refuses what can never be.
 func (o *Options) validate() error {
 	switch {
-	case o.Embedded && o.Workers < 1:
+	case o.Embedded && o.Workers < 0:
 		return errs.New("--workers", fmt.Sprint(o.Workers), "give 1 or more", errs.ErrUsage)
 	case o.StoreTimeout < 0:
 		return errs.New("--store-timeout", o.StoreTimeout.String(), "give a second or more", errs.ErrUsage)

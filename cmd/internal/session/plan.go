@@ -29,6 +29,8 @@ type Plan struct {
 	Run    string            // name of the run in a farm's broker
 	Source string            // where the batches come from, for people
 
+	Workers int // images rendered at once in this process, where it makes its batches
+
 	Pixels record.Window // steps whose views are recorded in Out, apart from the log, which always is
 	Stream bool          // all chunks stay in the broker, in files, and are sealed at the end
 
@@ -133,8 +135,25 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 		p.Run = r.Name
 	}
 	p.Source = src.describe(p)
+	if _, here := src.(*embedded); here {
+		p.shareCores(o.Workers, have)
+	}
 	p.warn()
 	return nil
+}
+
+// shareCores decides how many workers there are beside the trainer. What the user asks for
+// counts, with a warning where it is likely to starve a trainer on a GPU.
+func (p *Plan) shareCores(asked int, have cores.Cores) {
+	gpu := strings.HasPrefix(p.Recipe.Device, "cuda")
+	most := have.Workers(gpu)
+	if p.Workers = asked; asked == 0 {
+		p.Workers = most
+	}
+	if gpu && p.Workers > most {
+		p.LocalWarnings = append(p.LocalWarnings, fmt.Sprintf(
+			"warning: --workers %d on %s may keep the thread waiting that gives the GPU its work: the default, %d, leaves it room", p.Workers, have, most))
+	}
 }
 
 // makeSpec makes the spec of the batches that the recipe asks for: of the data set, or of a

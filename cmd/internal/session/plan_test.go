@@ -17,8 +17,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"resslt/batcher/record"
+	"resslt/cmd/internal/cores"
 	"resslt/schemas/errs"
 	"resslt/train"
+	"resslt/train/recipe"
 	"resslt/train/torch/torchtest"
 )
 
@@ -154,7 +156,7 @@ func TestPlan(t *testing.T) {
 		"no such window":       {ask: func(o *Options) { o.Record = "pixels:9-4" }, err: errs.ErrUsage},
 		"no such record":       {ask: func(o *Options) { o.Record = "tape" }, err: errs.ErrUsage},
 		"stream of one's own":  {ask: func(o *Options) { o.Record = "stream" }, err: errs.ErrUsage, says: []string{"--record pixels"}},
-		"no workers":           {ask: func(o *Options) { o.Workers = 0 }, err: errs.ErrUsage},
+		"no workers":           {ask: func(o *Options) { o.Workers = -1 }, err: errs.ErrUsage},
 		"no such recipe":       {ask: func(o *Options) { o.Recipe = "smok" }, err: errs.ErrUsage, says: []string{"smoke"}},
 		"no such key":          {ask: func(o *Options) { o.Set = []string{"epoch=1"} }, err: errs.ErrUsage, says: []string{"epochs"}},
 		"no such data":         {ask: func(o *Options) { o.Data += "/none" }, err: errs.ErrNotFound},
@@ -212,6 +214,32 @@ func TestPlan(t *testing.T) {
 				t.Errorf("the plan touched the folder: %q, before %q", after, before)
 			}
 		})
+	}
+}
+
+// TestPlanSharesCores: workers leave a trainer on a GPU cores; who asks for more gets them,
+// and is told.
+func TestPlanSharesCores(t *testing.T) {
+	for _, c := range []struct {
+		device             string
+		cores, asked, have int
+		warns              bool
+	}{
+		{device: "cpu", cores: 8, asked: 0, have: 8},
+		{device: "cpu", cores: 8, asked: 16, have: 16},
+		{device: "cuda", cores: 16, asked: 0, have: 14},
+		{device: "cuda:1", cores: 16, asked: 14, have: 14},
+		{device: "cuda", cores: 16, asked: 16, have: 16, warns: true},
+		{device: "cuda", cores: 2, asked: 0, have: 1},
+		{device: "cuda", cores: 1, asked: 1, have: 1},
+	} {
+		r := recipe.Default()
+		r.Device = c.device
+		p := &Plan{Recipe: &r}
+		p.shareCores(c.asked, cores.Cores{Count: c.cores})
+		if p.Workers != c.have || (len(p.LocalWarnings) > 0) != c.warns {
+			t.Errorf("%+v: %d workers, %q", c, p.Workers, p.LocalWarnings)
+		}
 	}
 }
 

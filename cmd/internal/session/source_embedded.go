@@ -25,7 +25,7 @@ func (s *embedded) describe(*Plan) string {
 // begin starts the broker, creates the run and prepares the worker.
 func (s *embedded) begin(ctx context.Context, c *consumer) (*schemas.RunInfo, error) {
 	o := supply.EmbeddedOptions{
-		Name: "resslt run", Spec: c.plan.Spec, Run: runOptions(s.opts, c.plan), Workers: s.opts.Workers, Listen: s.opts.Listen,
+		Name: "resslt run", Spec: c.plan.Spec, Run: runOptions(s.opts, c.plan), Workers: c.plan.Workers, Listen: s.opts.Listen,
 		StoreTimeout: s.opts.StoreTimeout, Registry: c.metrics.registry, Print: s.print,
 	}
 	if s.recording != nil {

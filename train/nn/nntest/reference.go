@@ -98,6 +98,16 @@ func newReference(tb testing.TB, floor float64, truth Values, evaluations []Valu
 	return r
 }
 
+// Times is r for an algorithm whose error is so many times that of a plain sum.
+func (r *Reference) Times(n float64) *Reference {
+	out := *r
+	out.allowed = map[string]float64{}
+	for name, d := range r.allowed {
+		out.allowed[name] = n * d
+	}
+	return &out
+}
+
 // err is the relative error of a tensor, +Inf if it has another size or is not finite.
 func (r *Reference) err(name string, v []float64) float64 {
 	if len(v) != len(r.truth[name]) {
