@@ -57,6 +57,13 @@ type Parts struct {
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move
+	Draws []Draw   // the random numbers of a step
+}
+
+// Held reports whether hold_epochs counts: whether there are parameters that move with the
+// network's.
+func (p Parts) Held() bool {
+	return p.Group.Own == nil && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -78,22 +85,25 @@ type Head struct {
 	GELU      bool  // in place of ReLU
 	NormOut   bool  // batch norm after the last layer too,
 	PlainOut  bool  // there without weight and bias
+	// OfFeatures, of q: it takes the backbone's features in place of z, a second head beside g.
+	OfFeatures bool
 }
 
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
-	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
-	State State         // of Parts.State, before this batch
-	Alpha Alpha         // of equation 7, or of the schedule that Method.Ramp names
-	Views int           // student views of the batch
-	View  int           // of a pass that is not coupled: its view, from 0
-	Stats bool          // the pass will be described: all terms are wanted
+	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
+	State State                    // of Parts.State, before this batch
+	Draws map[string]*torch.Tensor // of Parts.Draws, by name
+	Alpha Alpha                    // of equation 7, or of the schedule that Method.Ramp names
+	Views int                      // student views of the batch
+	View  int                      // of a pass that is not coupled: its view, from 0
+	Stats bool                     // the pass will be described: all terms are wanted
 }
 
 // Embedding is the student's output for one view, rows of unit length unless Parts.Raw.
 type Embedding struct {
 	Z *torch.Tensor // (B,D) of the projector
-	P *torch.Tensor // (B,D) of the predictor; Z itself where there is none
+	P *torch.Tensor // (B,D) of the predictor or second head; Z itself where there is none
 }
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.

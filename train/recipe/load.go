@@ -151,7 +151,7 @@ func (r *Recipe) noteShortened(before *Recipe, given map[string]bool) {
 		return
 	}
 	share := func(r *Recipe, length float64) float64 { return length / float64(r.Epochs) }
-	ramp, own := r.ObjectiveOf().Ramp, len(r.ObjectiveOf().State) > 0
+	ramp, own := r.ObjectiveOf().Ramp, r.ObjectiveOf().Held()
 	var keep, scale []string
 	for _, l := range []struct {
 		key  string
