@@ -151,6 +151,19 @@ type Options struct {
 	WhitenRows    int     // W-MSE: rows of a sub-batch; 0 is the batch
 	WhitenEpsilon float64 // W-MSE: weight of the identity in the covariance
 	Beta          float64 // β of CLSA
+
+	Repulsion float64 // λ of UniGrad
+	Keep      float64 // ρ of UniGrad: the share that its correlation keeps
+
+	Gamma            float64 // γ of the truncated triplet: the positive's weight
+	RankFrom, RankTo int     // of its negatives, from 1, the nearest
+
+	Hardest, Mixed, Harder int // N, s and s' of MoCHi
+
+	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
+
+	FalseTop   int     // FNC: how many of the nearest may be false negatives,
+	FalseAbove float64 // and above which cosine
 }
 
 // Method describes an objective to whoever composes a run for it. Every objective's file
@@ -198,6 +211,7 @@ func always(Options) bool { return true }
 var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
+	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -58,7 +58,8 @@ func ParseResolved(where string, raw []byte) (*Recipe, error) {
 	if _, ok := has["fused"]; !ok {
 		r.Fused = false // every op was libtorch's
 	}
-	or(&r.TauTStart, r.TauT) // as Resolve fills it
+	or(&r.TauTStart, r.TauT) // as Resolve fills them
+	or(&r.MoCHiHardest, r.defaultHardest())
 	return r, nil
 }
 
