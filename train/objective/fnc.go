@@ -7,10 +7,10 @@ var fncMethod = Method{
 	New: func(o Options) Objective { return fnc{o} },
 }
 
-// fnc is false negative cancellation (arXiv 2011.11765), by attraction: SimCLR whose
-// negatives that look like the anchor's own class become positives. Whether they do is decided
-// by several views of the sample, its support views: a pair besides which the policy has more
-// student views. All views are anchors, and each other's positives.
+// fnc is false negative cancellation (arXiv 2011.11765), by attraction: SimCLR, where those
+// negatives of a sample that look like its own class become positives. Which do is decided by
+// all of the sample's views, a pair and any number of support views. Every view is an anchor,
+// and a positive of the sample's other views.
 //
 // Its projector is SimCLR's of three layers with BN on each, the output too
 // (google-research/fnc, model_util.py). The momentum network and the memory that the authors'
