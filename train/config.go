@@ -176,7 +176,7 @@ func (c Config) Validate() error {
 	taus := []struct {
 		name string
 		v    float64
-	}{{"τ_s", c.Options.TauS}, {"τ_t", c.Options.TauT}, {"InfoNCE's τ", c.Options.Tau}, {"τ_t before its ramp", c.Options.TauTStart}, {"Sinkhorn's ε", c.Options.Epsilon}}
+	}{{"τ_s", c.Options.TauS}, {"τ_t", c.Options.TauT}, {"InfoNCE's τ", c.Options.Tau}, {"τ_t before its ramp", c.Options.TauTStart}, {"Sinkhorn's ε", c.Options.Epsilon}, {"AdCo's τ of its negatives", c.Options.AdversaryTau}}
 	for _, t := range taus {
 		if !(t.v > 0 && t.v <= 10) {
 			return bad(t.name, t.v, "give a temperature above 0, at most 10")

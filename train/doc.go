@@ -49,6 +49,7 @@
 //	stats.go       statistics of a step: summed over passes, averaged over ranks
 //	recompute.go   activation checkpointing
 //	parallel.go    a step over several processes
+//	draws.go       the random numbers that an objective asks for
 //	async.go       a step that is not waited for
 //	streams.go     the teacher's CUDA stream
 //	graph.go       steps replayed as CUDA graphs

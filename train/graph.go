@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,8 +19,8 @@ import (
 //
 // A step is captured per form (which views, which of equation 7's terms, statistics or
 // none), after some steps of that form have run as they are. What differs from step to
-// step stays outside: views are copied into the capture's own, α into a tensor; the
-// optimiser, the teacher's average and the queue follow the replay, with numbers of the
+// step stays outside: views and random numbers are copied into the capture's own, α into a
+// tensor; the optimiser, the teacher's average and the queue follow the replay, with numbers of the
 // host. The queue and the weights are written in place, so the capture's addresses stay
 // theirs.
 //
@@ -44,12 +45,13 @@ const warmSteps = 3
 // capture is a step that can be replayed, and where it reads and writes.
 type capture struct {
 	graph  *torch.Graph
-	views  views           // on the device
-	alpha  *torch.Tensor   // (3): α, 1−α and the ramp's factor
-	grads  []*torch.Tensor // result: one a parameter
-	kept   collected       // result: for the queue and the objective's state
-	sum    tally           // result: the loss and its description
-	counts []int64         // what the step counts
+	views  views                    // on the device
+	alpha  *torch.Tensor            // (3): α, 1−α and the ramp's factor
+	draws  map[string]*torch.Tensor // as of objective.Batch
+	grads  []*torch.Tensor          // result: one a parameter
+	kept   collected                // result: for the queue and the objective's state
+	sum    tally                    // result: the loss and its description
+	counts []int64                  // what the step counts
 }
 
 // uncapturable says why a configuration's steps are not captured, "" where they can be:
@@ -129,7 +131,7 @@ func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (c
 		}
 		g.forms[name] = c
 	}
-	c.load(v, b.Alpha)
+	c.load(v, b)
 	g.learner.timers.span(phaseGraph, c.graph.Replay)
 	for i, n := range c.counts {
 		g.pending[i] += n
@@ -142,8 +144,9 @@ func (g *graphs) gradients(v views, b objective.Batch, d drawKey, sum *tally) (c
 	return c.kept, nil
 }
 
-// load copies a step's own views and α into the capture.
-func (c *capture) load(v views, a objective.Alpha) {
+// load copies a step's own views, α and random numbers into the capture.
+func (c *capture) load(v views, b objective.Batch) {
+	a := b.Alpha
 	torch.NoGrad(func() {
 		torch.ScopeDo(func() {
 			for i, x := range v.teacher {
@@ -154,6 +157,9 @@ func (c *capture) load(v views, a objective.Alpha) {
 			}
 			for i, value := range []float64{a.Value, 1 - a.Value, a.Factor} {
 				torch.FillScalar_(torch.Select(c.alpha, 0, int64(i)), value)
+			}
+			for name, x := range b.Draws {
+				torch.Copy_(c.draws[name], x, true)
 			}
 		})
 	})
@@ -172,8 +178,12 @@ func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 	torch.ScopeDo(func() {
 		c.views = views{like(v.teacher), like(v.student)}
 		c.alpha = torch.Zeros([]int64{3}, g.learner.config.dtype(), g.learner.config.Device).Keep()
+		c.draws = map[string]*torch.Tensor{}
+		for name, x := range b.Draws {
+			c.draws[name] = torch.Clone(x).Keep()
+		}
 	})
-	b.Alpha.Tensor = c.alpha
+	b.Alpha.Tensor, b.Draws = c.alpha, c.draws
 	before := g.count()
 	var err error
 	c.graph, err = g.pool.Capture(func() { g.run(c, b) })
@@ -232,7 +242,8 @@ func (c *capture) drop() {
 func (c *capture) free() {
 	c.graph.Free()
 	c.drop()
-	for _, t := range slices.Concat([]*torch.Tensor{c.alpha}, c.views.teacher, c.views.student) {
+	own := slices.Collect(maps.Values(c.draws))
+	for _, t := range slices.Concat([]*torch.Tensor{c.alpha}, c.views.teacher, c.views.student, own) {
 		t.Free()
 	}
 }

@@ -86,6 +86,12 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"divergence": func(c *Config) { c.Objective = "clsa" },
 		"relation":   func(c *Config) { c.Objective = "isd" },
 		"frozen":     func(c *Config) { c.Objective = "seed" },
+		"average":    func(c *Config) { c.Objective = "unigrad" },
+		"ranks":      func(c *Config) { c.Objective = "truncated-triplet" },
+		"draws":      func(c *Config) { c.Objective = "mochi" },
+		"climbing":   func(c *Config) { c.Objective = "adco" },
+		"two heads":  func(c *Config) { c.Objective = "wcl" },
+		"attraction": func(c *Config) { c.Objective = "fnc" },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -144,6 +144,12 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=clsa", "bn_groups=2"},
 		{"objective=isd", "bn_groups=2"},
 		{"objective=seed", "teacher=" + smallTeacher(t)},
+		{"objective=unigrad"},
+		{"objective=truncated-triplet", "triplet_ranks=[2, 5]"},
+		{"objective=mochi", "bn_groups=2", "mochi_hardest=8", "mochi_mixed=4", "mochi_harder=2", "mochi_warmup_epochs=0.2", "accumulate=2"},
+		{"objective=adco", "K=12", "bn_groups=2"},
+		{"objective=wcl"},
+		{"objective=fnc"},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 	} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {

@@ -11,11 +11,13 @@ import (
 
 // Encoder is one of the two networks: p = q(g(F(x))) for the student, z = g(F(x))
 // for the teacher, whose Predictor is nil, as is that of a student whose objective
-// has none.
+// has none. Of an objective with two heads side by side q is the second, p = q(F(x)).
 type Encoder struct {
 	Backbone  backbone.Backbone // F
 	Projector nn.Module         // g
 	Predictor nn.Module         // q, or nil
+
+	beside bool // q takes features
 }
 
 // newEncoder builds an encoder whose weights depend on the configuration and the seed
@@ -38,7 +40,11 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double, BatchNormGroups: n.groups, SyncBatchNorm: n.together, Ranks: c.Group}
 		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
 		if student && p.Predict != nil {
-			e.Predictor = newHead(b.At("predictor"), int64(p.Project.Out), *p.Predict)
+			in := int64(p.Project.Out)
+			if e.beside = p.Predict.OfFeatures; e.beside {
+				in = f.FeatureDim()
+			}
+			e.Predictor = newHead(b.At("predictor"), in, *p.Predict)
 		}
 		return nil
 	})
@@ -87,8 +93,11 @@ func (e *Encoder) Forward(x *torch.Tensor) *torch.Tensor {
 // predictor, not yet of unit length; p is z where there is no predictor.
 func (e *Encoder) Heads(h *torch.Tensor) (z, p *torch.Tensor) {
 	z = e.Projector.Forward(h)
-	if e.Predictor == nil {
+	switch {
+	case e.Predictor == nil:
 		return z, z
+	case e.beside:
+		return z, e.Predictor.Forward(h)
 	}
 	return z, e.Predictor.Forward(z)
 }

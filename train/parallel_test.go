@@ -36,6 +36,7 @@ type aloneConfig struct {
 	Config
 	single bool   // one step in place of three
 	locals int    // local crops besides the objective's views
+	ramped bool   // α is 1
 	native bool   // without oneDNN
 	round  bool   // weights to bf16 first
 	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
@@ -77,12 +78,22 @@ func parallelCases() map[string]parallelCase {
 		"clsa, groups":        of(func(c *Config) { c.Objective, c.Groups = "clsa", 2 }),
 		"isd, groups":         of(func(c *Config) { c.Objective, c.Groups = "isd", 2 }),
 		"seed":                of(func(c *Config) { c.Objective = "seed" }),
+		"unigrad":             of(func(c *Config) { c.Objective = "unigrad" }),
+		"truncated-triplet":   of(func(c *Config) { c.Objective = "truncated-triplet" }),
+		"adco, filling":       of(func(c *Config) { c.Objective, c.Groups, c.QueueSize = "adco", 2, 11 }),
+		"wcl":                 of(func(c *Config) { c.Objective = "wcl" }),
+		"fnc":                 of(func(c *Config) { c.Objective = "fnc" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
 	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {
 		c := of(func(c *Config) { c.Objective = name })
 		c.alone.locals = 2
 		cases[name+", multi-crop"] = c
+	}
+	for _, name := range []string{"mochi", "adco"} {
+		c := of(func(c *Config) { c.Objective, c.Groups = name, 2 })
+		c.alone.ramped = true
+		cases[name+", groups"] = c
 	}
 	local := of(func(c *Config) { c.LocalNorm = true })
 	local.alone.Groups = 2
@@ -128,6 +139,9 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 	for step := range steps {
 		h := hyper
 		h.Step, h.Stats = int64(step), true
+		if c.ramped {
+			h.Alpha = 1
+		}
 		err := torch.Do(func() error {
 			views := func(side string, n int) (out []*torch.Tensor) {
 				for v := range n {
@@ -171,7 +185,7 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(cases)) { // in one order on both
 			c := cases[name].c
 			c.Group = g
-			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals})
+			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals, ramped: cases[name].alone.ramped})
 		}
 		var out bytes.Buffer
 		if err := gob.NewEncoder(&out).Encode(runs); err != nil {

@@ -18,8 +18,7 @@ type state struct {
 
 	params            []nn.Named       // of named, those that the optimiser moves
 	opt               *optim.Optimizer // nil without params
-	rate              float64          // times the network's learning rate
-	noDecay           bool             // whatever λ is
+	group             objective.Group  // how it moves them
 	average, averaged []*torch.Tensor  // the teacher's side, and what it follows
 
 	update func(objective.State, []*torch.Tensor) // the objective's own move; nil: none
@@ -29,10 +28,7 @@ type state struct {
 // name alone, so that ranks agree.
 func newState(o objective.Objective, c Config) (*state, error) {
 	p := o.Parts()
-	s := &state{tensors: objective.State{}, rate: p.Group.Rate}
-	if s.rate == 0 {
-		s.rate = 1
-	}
+	s := &state{tensors: objective.State{}, group: p.Group}
 	if u, ok := o.(objective.Updater); ok {
 		s.update = u.Update
 	}
@@ -53,8 +49,8 @@ func newState(o objective.Objective, c Config) (*state, error) {
 		return s, nil
 	}
 	options := c.Optimizer
-	if p.Group.NoDecay {
-		options.WeightDecay, s.noDecay = 0, true
+	if own := p.Group.Own; own != nil {
+		options = optim.Options{Momentum: c.Optimizer.Momentum, WeightDecay: own.WeightDecay}
 	}
 	var err error
 	s.opt, err = optim.New(s.params, options)
@@ -79,14 +75,20 @@ func (s *state) add(name string, t *torch.Tensor) {
 	s.named = append(s.named, nn.Named{Name: statePrefix + name, Tensor: t})
 }
 
-// step moves the parameters by their gradients, or drops these while the recipe holds the
-// parameters.
-func (s *state) step(lr float64, hold bool) error {
+// step moves the parameters by their gradients, or drops these while the parameters are held.
+func (s *state) step(h Hyper) error {
 	if s.opt == nil {
 		return nil
 	}
+	lr, hold := h.LR, h.Hold
+	if own := s.group.Own; own != nil {
+		lr, hold = own.LR, h.Alpha < 1
+	}
 	if !hold {
-		if err := s.opt.Step(lr * s.rate); err != nil {
+		if s.group.Climb {
+			s.turn()
+		}
+		if err := s.opt.Step(lr); err != nil {
 			return err
 		}
 	}
@@ -94,9 +96,21 @@ func (s *state) step(lr float64, hold bool) error {
 	return nil
 }
 
-// setWeightDecay changes λ for the steps that follow, where the objective's parameters decay.
+// turn turns the parameters' gradients about. Weight decay, which the optimiser adds, keeps
+// its sign.
+func (s *state) turn() {
+	torch.NoGrad(func() {
+		for _, p := range s.params {
+			if g := p.Tensor.Grad(); g != nil {
+				torch.MulScalar_(g, -1)
+			}
+		}
+	})
+}
+
+// setWeightDecay changes λ for the steps that follow, where it is the network's.
 func (s *state) setWeightDecay(decay float64) {
-	if s.opt != nil && !s.noDecay {
+	if s.opt != nil && s.group.Own == nil {
 		s.opt.SetWeightDecay(decay)
 	}
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,6 +42,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"dino", true, []string{"centre"}, []string{"prototypes", "prototypes_teacher"}},
 		{"swav", false, []string{"prototypes", "queue0", "queue1"}, nil},
 		{"swav", true, []string{"queue0", "queue1"}, []string{"prototypes"}},
+		{"unigrad", true, []string{"correlation"}, nil},
+		{"adco", true, []string{"adversaries"}, nil},
 	} {
 		config := small
 		config.Objective = c.objective
@@ -96,6 +99,73 @@ func TestSwAVsQueueIsNewestFirst(t *testing.T) {
 		if v != 0 {
 			t.Fatalf("element %d behind the first batch is %v, want 0", i, v)
 		}
+	}
+}
+
+// TestUniGradsCorrelation: it begins as the first batch's, and keeps the trace that rows of
+// unit length give it, whatever the micro-batches.
+func TestUniGradsCorrelation(t *testing.T) {
+	nntest.Torch(t)
+	for _, accumulate := range []int{1, 2} {
+		c := small
+		c.Objective, c.Accumulate = "unigrad", accumulate
+		l := newSmall(t, c)
+		defer l.Free()
+		d := c.Options.Dim
+		var before []float32
+		for step := range 3 {
+			stepThree(t, l, "x", hyper)
+			f := floats(ofState(t, l)["correlation"])
+			trace := 0.0
+			for i := range d {
+				trace += float64(f[i*d+i])
+			}
+			if math.Abs(trace-1) > 1e-6 {
+				t.Errorf("%d micro-batches: after step %d the trace is %v", accumulate, step, trace)
+			}
+			// 1 − ρ of the same images' correlation, which hardly moves, is let in.
+			if step > 0 {
+				if moved := nntest.Deviation(f, before); !(moved > 0 && moved < 0.1) {
+					t.Errorf("%d micro-batches: step %d moved it by %g", accumulate, step, moved)
+				}
+			}
+			before = f
+		}
+	}
+}
+
+// TestAdCosNegatives: they are the newest keys until K have come, and from then on climb the
+// loss, by their own optimiser alone.
+func TestAdCosNegatives(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Objective, c.QueueSize, c.Options.AdversaryLR = "adco", 2*smallBatch, 0.01
+	l := newSmall(t, c)
+	defer l.Free()
+	d := c.Options.Dim
+	h := Hyper{Momentum: 1, Alpha: 0.5, Stats: true} // the networks stay as they are
+	rows := func() []float32 { return floats(ofState(t, l)["adversaries"]) }
+	buffer := func() []float32 { return floats(string(contents(t, l)["optimizer.momentum.objective.adversaries"])) }
+	random := rows()
+	stepThree(t, l, "first", h)
+	first := rows()
+	if !slices.Equal(first[smallBatch*d:], random[:smallBatch*d]) || slices.Equal(first[:smallBatch*d], random[:smallBatch*d]) {
+		t.Error("a batch's keys do not come before the others")
+	}
+	if slices.Max(buffer()) != 0 {
+		t.Error("they have climbed while they were filled")
+	}
+	stepThree(t, l, "second", h)
+	if second := rows(); !slices.Equal(second[smallBatch*d:], first[:smallBatch*d]) {
+		t.Error("a batch's keys do not follow those of the next one")
+	}
+	h.Alpha, h.Hold = 1, true // which is of parameters that move with the network's
+	var losses []float64
+	for range 5 {
+		losses = append(losses, stepThree(t, l, "second", h).InfoNCE)
+	}
+	if !slices.IsSorted(losses) || losses[4] < 1.01*losses[0] {
+		t.Errorf("on one batch, with networks that stay, the loss goes %v: they do not climb", losses)
 	}
 }
 

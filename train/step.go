@@ -22,7 +22,9 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	}
 	var all []collected
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
-		c, err := gradients(v.part(micro, l.config.Accumulate), l.batch(v, h), drawKey{h.Step, micro}, sum)
+		b, part := l.batch(v, h), v.part(micro, l.config.Accumulate)
+		b.Draws = l.draws(h.Step, micro, part.rows())
+		c, err := gradients(part, b, drawKey{h.Step, micro}, sum)
 		if err != nil {
 			l.zeroGrad()
 			return err
@@ -45,7 +47,7 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		return err
 	}
 	l.opt.ZeroGrad()
-	if err := l.state.step(h.LR, h.Hold); err != nil {
+	if err := l.state.step(h); err != nil {
 		return err
 	}
 	batch := l.parallel.gather(all)
@@ -132,7 +134,7 @@ type Hyper struct {
 	Alpha    float64 // α of equation 7, or of the objective's own ramp; 1 after it
 	// WeightDecay is λ; 0 is that of the optimiser's options.
 	WeightDecay float64
-	Hold        bool  // the objective's parameters stay as they are
+	Hold        bool  // the objective's parameters stay as they are, unless they have an optimiser of their own
 	Step        int64 // number of the step, from 0: keys what is drawn in it
 	// Stats asks for the step's statistics: of steps that are logged.
 	Stats bool

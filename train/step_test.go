@@ -33,6 +33,10 @@ func fixture(c Config) Config {
 	o.TauTStart, o.Prototypes, o.CentreMomentum, o.Epsilon, o.Iterations = 0.02, 12, 0.9, 0.05, 3
 	o.OffDiagonal, o.Invariance, o.Variance, o.Covariance = 0.005, 25, 25, 1
 	o.WhitenEpsilon, o.Beta = 0.1, 1 // micro-batches have fewer rows than embeddings dimensions
+	o.Repulsion, o.Keep, o.Gamma, o.RankFrom, o.RankTo = 100, 0.99, 2, 2, 3
+	o.Hardest, o.Mixed, o.Harder = 6, 4, 3
+	o.AdversaryTau, o.AdversaryLR, o.AdversaryDecay = 0.02, 3, 1e-4
+	o.FalseTop, o.FalseAbove = 4, 0.7
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
 	c.Accumulate, c.Groups = 1, 1

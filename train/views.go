@@ -21,6 +21,9 @@ func (v views) part(i, n int) views {
 	return views{rowsOf(v.teacher, i, n), rowsOf(v.student, i, n)}
 }
 
+// rows is B.
+func (v views) rows() int { return int(v.student[0].Size(0)) }
+
 func rowsOf(views []*torch.Tensor, i, n int) []*torch.Tensor {
 	if n == 1 {
 		return views

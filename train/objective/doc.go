@@ -17,6 +17,7 @@
 //
 //	crop     a view, in multi-crop: global ones, which the teacher sees too, and local ones
 //	state    tensors of the objective's own: prototypes, a centre, queues (Parts.State)
+//	draw     random numbers of a step, a row for each sample (Parts.Draws)
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
 // Embeddings that reach an objective are fp32 (or float64), with rows of unit
@@ -42,9 +43,15 @@
 //	clsa               yes      teacher's  no   weak + query + strong, coupled  clsa.go  Wang and Qi 2021, arXiv 2104.07713
 //	isd                yes      teacher's  yes  pair        isd.go      Tejankar et al. 2021, arXiv 2012.09259
 //	seed               frozen   teacher's  no  one, both see it  seed.go Fang et al. 2021, arXiv 2101.04731
+//	unigrad            yes      no     no   pair, both ways  unigrad.go  Tao et al. 2021, arXiv 2112.05141
+//	truncated-triplet  yes      no     yes  pair, both ways  triplet.go  Wang et al. 2021, arXiv 2104.08913
+//	mochi              yes      teacher's  no  pair         mochi.go    Kalantidis et al. 2020, arXiv 2010.01028
+//	adco               yes      own    no   pair            adco.go     Hu et al. 2020, arXiv 2011.08435
+//	wcl                no       no     second head  pair, coupled  wcl.go  Zheng et al. 2021, arXiv 2110.04770
+//	fnc                no       no     no   two or more, coupled  fnc.go Huynh et al. 2020, arXiv 2011.11765
 //
 // Local crops besides: ressl, by any number of strong views; moco-v2 and its symmetric form,
-// byol, moco-v3, dino and swav (multicrop.go).
+// byol, moco-v3, dino, swav, unigrad, truncated-triplet and adco (multicrop.go).
 //
 // equations.go holds the ReSSL paper's equations 1 to 5 and 7 one by one; ressl.go puts
 // them together. Equation 6 moves weights, not embeddings: it is in package train's
@@ -58,13 +65,13 @@
 //
 //	Targets, Loss   read Batch.State; what Update will want they leave in Rows
 //	backward        gives parameters their gradients, the mean over the batch and the ranks
-//	optimiser       moves them, once hold_epochs are over (Parts.Group)
+//	optimiser       moves them, the network's once hold_epochs are over, or their own (Parts.Group)
 //	equation 6      moves the average of what is Averaged
 //	Update          changes buffers by the Rows of the whole batch
 //
 // So state is in checkpoints, equal on all ranks, and written in place, outside of what a
-// CUDA graph replays. A number that changes from step to step is α or what a Ramper makes
-// of it, and nothing else: a replay takes it from a tensor.
+// CUDA graph replays. A number that changes from step to step is α, what a Ramper makes
+// of it, or a draw, and nothing else: a replay takes it from a tensor.
 //
 // # One more objective
 //

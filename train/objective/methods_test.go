@@ -1,6 +1,7 @@
 package objective
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,16 @@ var inputs = map[string]input{
 	"w-mse 4":                      {p: crops},
 	"clsa":                         {p: crops[:3], z2: []string{"key"}},
 	"isd":                          {p: []string{"query"}, z2: []string{"key"}},
+	"unigrad":                      {p: pair, z2: both},
+	"unigrad multi-crop":           {p: crops, z2: both},
+	"truncated-triplet":            {p: pair, z2: both},
+	"truncated-triplet multi-crop": {p: crops, z2: both},
+	"mochi":                        {p: []string{"query"}, z2: []string{"key"}},
+	"adco":                         {p: []string{"query"}, z2: []string{"key"}},
+	"adco multi-crop":              {p: []string{"query", "local c", "local d"}, z2: []string{"key"}},
+	"wcl":                          {p: pair, z: []string{"z a", "z b"}},
+	"fnc":                          {p: pair},
+	"fnc 4":                        {p: crops},
 }
 
 // method is an objective on the fixture's sizes.
@@ -65,9 +76,17 @@ type method struct {
 	WhitenRows                       int     `json:"whiten_rows"`
 	WhitenEpsilon                    float64 `json:"whiten_epsilon"`
 	Beta                             float64
+	Repulsion, Keep, Gamma           float64
+	RankFrom                         int `json:"rank_from"`
+	RankTo                           int `json:"rank_to"`
+	Hardest, Mixed, Harder           int
+	AdversaryTau                     float64 `json:"adversary_tau"`
+	FalseTop                         int     `json:"false_top"`
+	FalseAbove                       float64 `json:"false_above"`
 
-	drop bool    // the last view's term is missing, for mutations
-	grad float64 // what gradients are times, for mutations; 0 is 1
+	early bool    // before the end of the objective's ramp
+	drop  bool    // the last view's term is missing, for mutations
+	grad  float64 // what gradients are times, for mutations; 0 is 1
 }
 
 func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
@@ -86,6 +105,9 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		Prototypes: m.Prototypes, CentreMomentum: m.CentreMomentum, Epsilon: m.Epsilon, Iterations: m.Iterations,
 		OffDiagonal: m.OffDiagonal, Invariance: m.Invariance, Variance: m.Variance, Covariance: m.Covariance,
 		WhitenRows: m.WhitenRows, WhitenEpsilon: m.WhitenEpsilon, Beta: m.Beta,
+		Repulsion: m.Repulsion, Keep: m.Keep, Gamma: m.Gamma, RankFrom: m.RankFrom, RankTo: m.RankTo,
+		Hardest: m.Hardest, Mixed: m.Mixed, Harder: m.Harder, AdversaryTau: m.AdversaryTau,
+		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -100,7 +122,7 @@ func (m method) alpha(obj Objective) Alpha {
 	switch {
 	case name == "dino":
 		a.Value = m.Ramp
-	case name == "swav" && special != "queue":
+	case name == "swav" && special != "queue", m.early:
 		a.Value = 0.5
 	}
 	if r, ok := obj.(Ramper); ok {
@@ -110,10 +132,15 @@ func (m method) alpha(obj Objective) Alpha {
 }
 
 // state are the objective's tensors by the formula. Rows of unit length are what prototypes,
-// their average and queues have.
+// their average and queues have; a correlation is that of such rows.
 func (m method) state(p Parts, o order) State {
 	s := State{}
 	put := func(name string, d Tensor, units bool) *torch.Tensor {
+		if name == "correlation" {
+			x := Normalize(o.place(name, m.K, m.D))
+			s[name] = torch.DivScalar(torch.Mm(torch.T(x), x), float64(m.K))
+			return s[name]
+		}
 		x := o.place(name, d.Shape...)
 		if d.Shape[1] != m.D { // its columns are prototypes, which stay where they are
 			x = order{double: o.double}.place(name, d.Shape...)
@@ -125,7 +152,7 @@ func (m method) state(p Parts, o order) State {
 		return x
 	}
 	for _, d := range p.State {
-		x := put(d.Name, d, d.Name != "centre")
+		x := put(d.Name, d, d.Name != "centre" && d.Name != "adversaries")
 		if d.Averaged {
 			put(AverageOf(d.Name), d, true)
 		}
@@ -134,6 +161,22 @@ func (m method) state(p Parts, o order) State {
 		}
 	}
 	return s
+}
+
+// draws are what the learner would draw, by the formula.
+func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
+	out := map[string]*torch.Tensor{}
+	for _, d := range p.Draws {
+		x := nntest.FormulaTensor("draw "+d.Name, 0.5, 0.5, m.B, int64(d.Columns))
+		if o.double || d.Below > 0 {
+			x = x.To(torch.CPU, torch.Float64, false)
+		}
+		if d.Below > 0 {
+			x = torch.MulScalar(x, float64(d.Below)).To(torch.CPU, torch.Int64, false)
+		}
+		out[d.Name] = x
+	}
+	return out
 }
 
 // embeddings are the student's for each view, with the leaves that they are made of.
@@ -172,7 +215,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		for _, z := range in.z2 {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
-		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o)}
+		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o), Draws: m.draws(parts, o)}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
 		}
@@ -209,7 +252,10 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 			out.Take("grad"+string(rune('0'+i)), o.back(g))
 		}
 		for i, z := range projections {
-			if z.Grad() != nil {
+			switch {
+			case parts.Predict.OfFeatures:
+				out.Take("second"+string(rune('0'+i)), o.back(z.Grad()))
+			case z.Grad() != nil:
 				tb.Errorf("%s: the projection of view %d has a gradient, and the paper stops it there", name, i)
 			}
 		}
@@ -224,7 +270,10 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 // takeState takes the gradients of the objective's parameters, and its buffers after the step.
 func (m method) takeState(obj Objective, s State, rows []*torch.Tensor, o order, out nntest.Values) {
 	turned := func(d Tensor, x *torch.Tensor) *torch.Tensor {
-		if d.Shape[1] == m.D {
+		switch {
+		case d.Shape[0] == m.D:
+			return torch.T(o.back(torch.T(o.back(x))))
+		case d.Shape[1] == m.D:
 			return o.back(x)
 		}
 		return x
@@ -253,7 +302,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -273,6 +322,22 @@ func (m method) faults() map[string]func(*method) {
 		all["rows whitened together"] = func(m *method) { m.WhitenRows = 0 }
 	case "clsa":
 		all["β 1 % off"] = func(m *method) { m.Beta *= 1.01 }
+	case "unigrad":
+		all["λ 1 % off"] = func(m *method) { m.Repulsion *= 1.01 }
+		all["ρ 1 % off"] = func(m *method) { m.Keep *= 1.01 }
+	case "truncated-triplet":
+		all["γ 1 % off"] = func(m *method) { m.Gamma *= 1.01 }
+		all["the nearest counts"] = func(m *method) { m.RankFrom-- }
+		all["the last rank is missing"] = func(m *method) { m.RankTo-- }
+	case "mochi":
+		all["the last of N is missing"] = func(m *method) { m.Hardest-- }
+		all["the last of s is missing"] = func(m *method) { m.Mixed-- }
+		all["the last of s' is missing"] = func(m *method) { m.Harder-- }
+	case "adco":
+		all["the adversaries' τ 1 % off"] = func(m *method) { m.AdversaryTau *= 1.01 }
+	case "fnc":
+		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
+		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }
 	case "barlow-twins":
 		all["λ 1 % off"] = func(m *method) { m.OffDiagonal *= 1.01 }
 	case "vicreg":
@@ -284,6 +349,74 @@ func (m method) faults() map[string]func(*method) {
 		all["a view's term is missing"] = func(m *method) { m.drop = true }
 	}
 	return all
+}
+
+// TestSpecialCases: an objective that is another one where what it adds is switched off.
+func TestSpecialCases(t *testing.T) {
+	racetest.SkipNumbers(t)
+	nntest.Torch(t)
+	of := func(name string, change func(*method)) nntest.Values {
+		_, m := loadMethod(t, name)
+		change(&m)
+		v := m.evaluate(t, order{double: true})
+		delete(v, "agreement")
+		return v
+	}
+	plain := func(*method) {}
+	for what, pair := range map[string][2]nntest.Values{
+		"MoCHi that mixes nothing is MoCo v2":        {of("mochi", func(m *method) { m.Mixed, m.Harder = 0, 0 }), of("moco-v2", plain)},
+		"MoCHi before its ramp's end is MoCo v2":     {of("mochi", func(m *method) { m.early = true }), of("moco-v2", plain)},
+		"FNC without false negatives is SimCLR":      {of("fnc", func(m *method) { m.FalseAbove = 1 }), of("simclr", plain)},
+		"UniGrad without correlation is half BYOL's": {of("unigrad", func(m *method) { m.Repulsion = 0 }), of("byol", plain)},
+	} {
+		for name, want := range pair[1] {
+			got := pair[0][name]
+			switch {
+			case strings.Contains(what, "half BYOL's") && name == "loss":
+				continue // they differ by a constant
+			case strings.Contains(what, "half BYOL's"):
+				want = slices.Clone(want)
+				for i := range want {
+					want[i] /= 4 // of 2 − 2·cos, and the sum of the directions
+				}
+			}
+			nntest.Close(t, what+": "+name, got, want, 1e-13)
+		}
+	}
+}
+
+// TestComponents: labels of graphs with one edge out of each node, against a search.
+func TestComponents(t *testing.T) {
+	nntest.Torch(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := 2; n < 40; n++ {
+		next := make([]int64, n)
+		for i := range next {
+			for next[i] = int64(i); next[i] == int64(i); {
+				next[i] = int64(r.IntN(n))
+			}
+		}
+		want := make([]int64, n) // the least node that is connected, by repeated relaxation
+		for i := range want {
+			want[i] = int64(i)
+		}
+		for range n {
+			for i, j := range next {
+				least := min(want[i], want[j])
+				want[i], want[j] = least, least
+			}
+		}
+		nntest.Do(t, func() {
+			got := components(torch.FromInt64(next, int64(n))).Int64s()
+			for i := range got {
+				for j := range got {
+					if (got[i] == got[j]) != (want[i] == want[j]) {
+						t.Fatalf("%d nodes, edges to %v: labels %v, want those of %v", n, next, got, want)
+					}
+				}
+			}
+		})
+	}
 }
 
 // TestObjectiveParity compares each objective's loss and its gradients with respect

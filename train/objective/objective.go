@@ -57,6 +57,13 @@ type Parts struct {
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move
+	Draws []Draw   // the random numbers of a step
+}
+
+// Held reports whether hold_epochs counts: whether there are parameters that move with the
+// network's.
+func (p Parts) Held() bool {
+	return p.Group.Own == nil && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -78,22 +85,25 @@ type Head struct {
 	GELU      bool  // in place of ReLU
 	NormOut   bool  // batch norm after the last layer too,
 	PlainOut  bool  // there without weight and bias
+	// OfFeatures, of q: it takes the backbone's features in place of z, a second head beside g.
+	OfFeatures bool
 }
 
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
-	Queue *torch.Tensor // (K,D) before this batch's keys, or nil
-	State State         // of Parts.State, before this batch
-	Alpha Alpha         // of equation 7, or of the schedule that Method.Ramp names
-	Views int           // student views of the batch
-	View  int           // of a pass that is not coupled: its view, from 0
-	Stats bool          // the pass will be described: all terms are wanted
+	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
+	State State                    // of Parts.State, before this batch
+	Draws map[string]*torch.Tensor // of Parts.Draws, by name
+	Alpha Alpha                    // of equation 7, or of the schedule that Method.Ramp names
+	Views int                      // student views of the batch
+	View  int                      // of a pass that is not coupled: its view, from 0
+	Stats bool                     // the pass will be described: all terms are wanted
 }
 
 // Embedding is the student's output for one view, rows of unit length unless Parts.Raw.
 type Embedding struct {
 	Z *torch.Tensor // (B,D) of the projector
-	P *torch.Tensor // (B,D) of the predictor; Z itself where there is none
+	P *torch.Tensor // (B,D) of the predictor or second head; Z itself where there is none
 }
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.
@@ -141,6 +151,19 @@ type Options struct {
 	WhitenRows    int     // W-MSE: rows of a sub-batch; 0 is the batch
 	WhitenEpsilon float64 // W-MSE: weight of the identity in the covariance
 	Beta          float64 // β of CLSA
+
+	Repulsion float64 // λ of UniGrad
+	Keep      float64 // ρ of UniGrad: the share that its correlation keeps
+
+	Gamma            float64 // γ of the truncated triplet: the positive's weight
+	RankFrom, RankTo int     // of its negatives, from 1, the nearest
+
+	Hardest, Mixed, Harder int // N, s and s' of MoCHi
+
+	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
+
+	FalseTop   int     // FNC: how many of the nearest may be false negatives,
+	FalseAbove float64 // and above which cosine
 }
 
 // Method describes an objective to whoever composes a run for it. Every objective's file
@@ -188,6 +211,7 @@ func always(Options) bool { return true }
 var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
+	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -30,9 +30,30 @@ const (
 // Group says how an objective's parameters move: by an optimiser of the network's kind, at
 // the network's learning rate, once the recipe's hold_epochs are over.
 type Group struct {
-	Rate    float64 // times the network's learning rate, below 0 to climb the loss; 0 means 1
-	NoDecay bool    // no weight decay
+	Climb bool // up the loss in place of down
+	// Own, if set, moves them in place of the network's optimiser, from where α is 1 on;
+	// hold_epochs does not count.
+	Own *SGD
 }
+
+// SGD is an optimiser with the network's momentum and a learning rate that stays.
+type SGD struct{ LR, WeightDecay float64 }
 
 // State are an objective's tensors by name.
 type State map[string]*torch.Tensor
+
+// push puts rows (B,D) before those of a queue (K,D), newest first, whose last ones drop out.
+func push(queue, rows *torch.Tensor) {
+	torch.Copy_(queue, torch.Narrow(torch.Cat([]*torch.Tensor{rows, queue}, 0), 0, 0, queue.Size(0)), false)
+}
+
+// Draw declares random numbers that an objective wants in every step, (B,Columns), a row for
+// each of the batch's samples. The learner draws them by seed, step and row, so that they do
+// not depend on ranks and micro-batches, and hands them to every pass in Batch.Draws.
+type Draw struct {
+	Name    string
+	Columns int // 0: nothing is drawn
+	// Below n > 0 asks for int64 from 0 to n−1; 0 for numbers of the embeddings' type, from 0 to
+	// below 1.
+	Below int
+}

@@ -107,7 +107,6 @@ func sinkhorn(scores *torch.Tensor, epsilon float64, iterations int) *torch.Tens
 func (m swav) Update(s State, rows []*torch.Tensor) {
 	torch.Copy_(s["prototypes"], Normalize(s["prototypes"]), false)
 	for i, z := range rows {
-		queue := s[queueOf(i)]
-		torch.Copy_(queue, torch.Narrow(torch.Cat([]*torch.Tensor{z, queue}, 0), 0, 0, queue.Size(0)), false)
+		push(s[queueOf(i)], z)
 	}
 }

@@ -58,7 +58,8 @@ func ParseResolved(where string, raw []byte) (*Recipe, error) {
 	if _, ok := has["fused"]; !ok {
 		r.Fused = false // every op was libtorch's
 	}
-	or(&r.TauTStart, r.TauT) // as Resolve fills it
+	or(&r.TauTStart, r.TauT) // as Resolve fills them
+	or(&r.MoCHiHardest, r.defaultHardest())
 	return r, nil
 }
 
@@ -151,7 +152,7 @@ func (r *Recipe) noteShortened(before *Recipe, given map[string]bool) {
 		return
 	}
 	share := func(r *Recipe, length float64) float64 { return length / float64(r.Epochs) }
-	ramp, own := r.ObjectiveOf().Ramp, len(r.ObjectiveOf().State) > 0
+	ramp, own := r.ObjectiveOf().Ramp, r.ObjectiveOf().Held()
 	var keep, scale []string
 	for _, l := range []struct {
 		key  string

@@ -36,12 +36,17 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		K: r.K, TauTStart: r.TauTStart,
 		Prototypes: r.Prototypes, CentreMomentum: r.CenterMomentum, Epsilon: r.SinkhornEpsilon, Iterations: r.SinkhornIterations,
 		OffDiagonal: r.BarlowLambda, WhitenRows: r.WhitenRows, WhitenEpsilon: r.WhitenEpsilon, Beta: r.CLSABeta,
-		Invariance: weight(r.VICRegWeights, 0), Variance: weight(r.VICRegWeights, 1), Covariance: weight(r.VICRegWeights, 2),
+		Invariance: element(r.VICRegWeights, 0), Variance: element(r.VICRegWeights, 1), Covariance: element(r.VICRegWeights, 2),
+		Repulsion: r.UniGradLambda, Keep: r.UniGradRho,
+		Gamma: r.TripletGamma, RankFrom: element(r.TripletRanks, 0), RankTo: element(r.TripletRanks, 1),
+		Hardest: r.MoCHiHardest, Mixed: r.MoCHiMixed, Harder: r.MoCHiHarder,
+		AdversaryTau: r.AdCoTau, AdversaryLR: r.AdCoLR, AdversaryDecay: r.AdCoWeightDecay,
+		FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
 	}
 }
 
-// weight is the list's i-th number, 0 of one that validate refuses for its length.
-func weight(list []float64, i int) float64 {
+// element is the list's i-th number, 0 of one that validate refuses for its length.
+func element[T int | float64](list []T, i int) T {
 	if i < len(list) {
 		return list[i]
 	}
@@ -61,7 +66,7 @@ func (r *Recipe) RampEpochs() float64 {
 //
 // ReSSL takes them by role: the weak view for the teacher and the strong ones, or the
 // first crops of them if crops is not 0, for the student. SEED shows the first student view
-// to both networks, W-MSE every one to the student. The other objectives take a pair: both student views of a policy that
+// to both networks, W-MSE and FNC every one to the student. The other objectives take a pair: both student views of a policy that
 // has two (so that one stream of a weak and two strong views serves all objectives), else
 // the teacher's and the student's. Of a multi-crop policy the pair are the two global crops,
 // and the local ones, or the first crops of them, follow on the student's side.

@@ -80,7 +80,7 @@ type Recipe struct {
 	// from 0 to 1; default 10, 0 switches the InfoNCE warm-up off.
 	WarmupNCEEpochs float64 `yaml:"infonce_warmup_epochs"`
 	// HoldEpochs is for how many epochs an objective's own parameters, DINO's last layer and
-	// SwAV's prototypes, stay as they began; default 1.
+	// SwAV's prototypes, stay as they began; default 1. AdCo's negatives have their own optimiser.
 	HoldEpochs float64 `yaml:"hold_epochs"`
 
 	// Of single objectives.
@@ -96,6 +96,19 @@ type Recipe struct {
 	WhitenRows         int       `yaml:"whiten_rows"`         // W-MSE: rows that are whitened together; 0 (default): the batch
 	WhitenEpsilon      float64   `yaml:"whiten_epsilon"`      // W-MSE: the identity's weight in the covariance; default 0
 	CLSABeta           float64   `yaml:"clsa_beta"`           // weight of CLSA's divergence; default 1
+	UniGradLambda      float64   `yaml:"unigrad_lambda"`      // weight of UniGrad's correlation; default 100
+	UniGradRho         float64   `yaml:"unigrad_rho"`         // momentum of UniGrad's correlation; default 0.99
+	TripletRanks       []int     `yaml:"triplet_ranks"`       // truncated triplet: first and last rank of the nearest others that are negatives; default [2, 10]
+	TripletGamma       float64   `yaml:"triplet_gamma"`       // truncated triplet: weight of the positive; default 2
+	MoCHiHardest       int       `yaml:"mochi_hardest"`       // N: keys of the queue that MoCHi mixes; 0 (default): 1024, or K where that is less
+	MoCHiMixed         int       `yaml:"mochi_mixed"`         // s: negatives mixed of two of them; default 512
+	MoCHiHarder        int       `yaml:"mochi_harder"`        // s': negatives mixed of one and the query; default 256
+	MoCHiWarmupEpochs  float64   `yaml:"mochi_warmup_epochs"` // epochs before any are mixed; default 15
+	AdCoTau            float64   `yaml:"adco_tau"`            // temperature by which AdCo's negatives climb; default 0.02
+	AdCoLR             float64   `yaml:"adco_lr"`             // their learning rate, for any batch; default 3
+	AdCoWeightDecay    float64   `yaml:"adco_weight_decay"`   // their weight decay; default 1e-4
+	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
+	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
 	// Teacher is the file of the trained encoder that SEED's student learns from: a file of
 	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
 	// TeacherWidth and TeacherStem are for a file that does not show them.
@@ -198,6 +211,9 @@ func Default() Recipe {
 		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10, HoldEpochs: 1,
 		TauTWarmupEpochs: 30, CenterMomentum: 0.9, Prototypes: 3000, SinkhornEpsilon: 0.05, SinkhornIterations: 3, SwAVQueueEpochs: 15,
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
+		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
+		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
+		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,
@@ -229,6 +245,8 @@ func (r *Recipe) Follows(key string) bool {
 		return r.TauTStart == r.TauT
 	case "weight_decay_end":
 		return r.WeightDecayEnd == r.WeightDecay
+	case "mochi_hardest":
+		return r.MoCHiHardest == r.defaultHardest()
 	}
 	return false
 }
@@ -243,6 +261,7 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.MEnd, r.M)
 	or(&r.WeightDecayEnd, r.WeightDecay)
 	or(&r.TauTStart, r.TauT)
+	or(&r.MoCHiHardest, r.defaultHardest())
 	or(&r.BNGroups, r.defaultGroups())
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()
@@ -262,6 +281,9 @@ func (r *Recipe) defaultGroups() int {
 	}
 	return 1
 }
+
+// defaultHardest is the default of mochi_hardest.
+func (r *Recipe) defaultHardest() int { return min(1024, r.K) }
 
 // LR is the peak learning rate, base_lr·B/256.
 func (r *Recipe) LR() float64 { return r.BaseLR * float64(r.BatchSize) / 256 }

@@ -258,6 +258,17 @@ func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 		{[]string{"K=64"}, false},
 		{[]string{"K=64", "objective=simclr"}, true},
 		{[]string{"K=64", "objective=nnclr"}, false},
+		{[]string{"objective=mochi"}, true}, // N is at most K
+		{[]string{"objective=mochi", "mochi_hardest=300"}, false},
+		{[]string{"mochi_hardest=300"}, true},
+		{[]string{"objective=truncated-triplet"}, true},
+		{[]string{"objective=truncated-triplet", "triplet_ranks=[2, 64]"}, false},
+		{[]string{"objective=truncated-triplet", "batch_size=16", "accumulate=2"}, false},
+		{[]string{"triplet_ranks=[3, 2]"}, false},
+		{[]string{"triplet_ranks=[2]"}, false},
+		{[]string{"objective=fnc", "fnc_top=128"}, true},
+		{[]string{"objective=fnc", "fnc_top=129"}, false},
+		{[]string{"adco_weight_decay=1"}, false},
 	} {
 		r, err := recipe.Load("smoke")
 		if err != nil {
@@ -343,6 +354,14 @@ func TestSides(t *testing.T) {
 		{"w-mse", "tss", 0, nil, []int{1, 2}, ""},
 		{"w-mse", "ts", 0, nil, nil, "policy=small-4crop"},
 		{"isd", "ts", 0, []int{0}, []int{1}, ""},
+		{"unigrad", "ttll", 0, []int{0, 1}, []int{0, 1, 2, 3}, ""},
+		{"truncated-triplet", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
+		{"mochi", "ts", 0, []int{0}, []int{1}, ""},
+		{"mochi", "ttlll", 0, nil, nil, "policy=moco-v2"}, // takes no local crops
+		{"adco", "ttll", 0, []int{0}, []int{1, 2, 3}, ""},
+		{"wcl", "tss", 0, nil, []int{1, 2}, ""},
+		{"fnc", "tssss", 3, nil, []int{1, 2, 3}, ""},
+		{"fnc", "ts", 0, nil, nil, "policy=small-4crop"},
 		{"seed", "tss", 0, []int{1}, []int{1}, ""},
 		{"seed", "t", 0, nil, nil, "a student view"},
 	} {
@@ -444,6 +463,7 @@ func TestParseResolved(t *testing.T) {
 		{"turned off", strings.Replace(now, "fused: true\n", "fused: false\n", 1), false},
 		{"of a build that had no such key", strings.Replace(now, "fused: true\n", "", 1), false},
 		{"of a build that had no other objectives' keys", without(now, "hold_epochs", "tau_t_start", "tau_t_warmup_epochs", "prototypes", "vicreg_weights", "teacher"), true},
+		{"of a build that had no MoCHi", without(now, "triplet_ranks", "mochi_hardest", "mochi_mixed", "adco_lr"), true},
 	} {
 		got, err := recipe.ParseResolved("recipe.yaml", []byte(c.yaml))
 		if err != nil {

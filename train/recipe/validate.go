@@ -46,7 +46,7 @@ func three(key string, values []float64) rule {
 
 // validate reports the first broken rule: an impossible value and why it is impossible.
 func (r *Recipe) validate() error {
-	for _, c := range slices.Concat(r.dataRules(), r.methodRules(), r.batchRules(), r.runRules(), r.listRules(), r.finite()) {
+	for _, c := range slices.Concat(r.dataRules(), r.methodRules(), r.ownRules(), r.batchRules(), r.runRules(), r.listRules(), r.finite()) {
 		if !c.ok {
 			return errs.New("recipe "+r.Name+" key", c.key, c.hint, errs.Because(errs.ErrUsage, c.why))
 		}
@@ -94,6 +94,23 @@ func (r *Recipe) methodRules() []rule {
 		unit("m_end", r.MEnd),
 		notNegative("infonce_warmup_epochs", r.WarmupNCEEpochs),
 		notNegative("hold_epochs", r.HoldEpochs),
+		positive("base_lr", r.BaseLR),
+		unit("momentum", r.Momentum),
+		notNegative("weight_decay", r.WeightDecay),
+		notNegative("weight_decay_end", r.WeightDecayEnd),
+		unit("beta1", r.Beta1),
+		unit("beta2", r.Beta2),
+		positive("adam_eps", r.AdamEps),
+		{"layer_decay", r.LayerDecay > 0 && r.LayerDecay <= 1, fmt.Sprintf("is %g", r.LayerDecay), "give a number above 0, at most 1"},
+		{"layer_decay", r.LayerDecay == 1 || r.Optimizer == "adamw", fmt.Sprintf("is %g, and optimizer %s has one learning rate for all layers", r.LayerDecay, r.Optimizer), "set optimizer=adamw, or leave it at 1"},
+		notNegative("clip_grad", r.ClipGrad),
+		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
+	}
+}
+
+// ownRules are those of the keys of single objectives.
+func (r *Recipe) ownRules() []rule {
+	return []rule{
 		positive("tau_t_start", r.TauTStart),
 		notNegative("tau_t_warmup_epochs", r.TauTWarmupEpochs),
 		unit("center_momentum", r.CenterMomentum),
@@ -113,27 +130,48 @@ func (r *Recipe) methodRules() []rule {
 		atLeast("teacher_width", r.TeacherWidth, 0),
 		oneOf("teacher_stem", r.TeacherStem, "", "small", "imagenet"),
 		{"teacher", r.Teacher != "" || !r.ObjectiveOf().Frozen, "is empty", "name the trained encoder's file, teacher=FILE"},
-		positive("base_lr", r.BaseLR),
-		unit("momentum", r.Momentum),
-		notNegative("weight_decay", r.WeightDecay),
-		notNegative("weight_decay_end", r.WeightDecayEnd),
-		unit("beta1", r.Beta1),
-		unit("beta2", r.Beta2),
-		positive("adam_eps", r.AdamEps),
-		{"layer_decay", r.LayerDecay > 0 && r.LayerDecay <= 1, fmt.Sprintf("is %g", r.LayerDecay), "give a number above 0, at most 1"},
-		{"layer_decay", r.LayerDecay == 1 || r.Optimizer == "adamw", fmt.Sprintf("is %g, and optimizer %s has one learning rate for all layers", r.LayerDecay, r.Optimizer), "set optimizer=adamw, or leave it at 1"},
-		notNegative("clip_grad", r.ClipGrad),
-		notNegative("lr_warmup_epochs", r.LRWarmupEpochs),
+		notNegative("unigrad_lambda", r.UniGradLambda),
+		unit("unigrad_rho", r.UniGradRho),
+		notNegative("triplet_gamma", r.TripletGamma),
+		atLeast("mochi_hardest", r.MoCHiHardest, 1),
+		{
+			"mochi_hardest", r.Objective != "mochi" || r.MoCHiHardest <= r.K, fmt.Sprintf("is %d, and the queue has %d keys", r.MoCHiHardest, r.K),
+			"lower it, or raise K",
+		},
+		atLeast("mochi_mixed", r.MoCHiMixed, 0),
+		atLeast("mochi_harder", r.MoCHiHarder, 0),
+		notNegative("mochi_warmup_epochs", r.MoCHiWarmupEpochs),
+		positive("adco_tau", r.AdCoTau),
+		positive("adco_lr", r.AdCoLR),
+		{"adco_weight_decay", r.AdCoWeightDecay >= 0 && r.AdCoWeightDecay < 1, fmt.Sprintf("is %g", r.AdCoWeightDecay), "give a number from 0 to below 1"},
+		atLeast("fnc_top", r.FNCTop, 1),
+		{
+			"fnc_top", r.Objective != "fnc" || r.FNCTop <= 2*r.rows(), fmt.Sprintf("is %d, and a pair of views of %d samples has %d embeddings", r.FNCTop, r.rows(), 2*r.rows()),
+			"lower it, or raise batch_size",
+		},
+		{"fnc_threshold", r.FNCThreshold >= -1 && r.FNCThreshold <= 1, fmt.Sprintf("is %g", r.FNCThreshold), "give a cosine, from -1 to 1"},
 	}
 }
 
+// tripletRule is that of the ranks of the truncated triplet's negatives.
+func (r *Recipe) tripletRule() rule {
+	list := r.TripletRanks
+	c := rule{"triplet_ranks", len(list) == 2 && list[0] >= 1 && list[0] <= list[1], fmt.Sprintf("is %v", list), "give two ranks, the first from 1 and the last, e.g. [2, 10]"}
+	if c.ok && r.Objective == "truncated-triplet" && list[1] >= r.rows() {
+		return rule{"triplet_ranks", false, fmt.Sprintf("ends at %d, and a sample has %d others beside it", list[1], r.rows()-1), "lower the last rank, or raise batch_size"}
+	}
+	return c
+}
+
+// rows is how many samples are compared with each other.
+func (r *Recipe) rows() int { return r.BatchSize / max(1, r.Accumulate) }
+
 // whitenRows is how many rows W-MSE whitens together.
 func (r *Recipe) whitenRows() int {
-	rows := r.BatchSize / max(1, r.Accumulate)
 	if r.WhitenRows > 0 {
-		return min(r.WhitenRows, rows)
+		return min(r.WhitenRows, r.rows())
 	}
-	return rows
+	return r.rows()
 }
 
 // batchRules are those of the batch and its parts.
@@ -182,6 +220,7 @@ func (r *Recipe) listRules() []rule {
 		{"knn_k", len(r.KNNK) > 0, "is empty", "give one or more numbers of neighbours"},
 		three("mean", r.Mean),
 		three("std", r.Std),
+		r.tripletRule(),
 		{"vicreg_weights", len(r.VICRegWeights) == 3, fmt.Sprintf("has %d numbers", len(r.VICRegWeights)), "give three: of invariance, variance and covariance"},
 	}
 	for _, s := range r.Std {

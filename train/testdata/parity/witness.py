@@ -39,6 +39,7 @@ byol_loss_func = solo("losses/byol.py", "byol_loss_func")
 DINOLoss = solo("losses/dino.py", "DINOLoss")
 moco_loss_func = solo("losses/moco.py", "moco_loss_func")
 nnclr_loss_func = solo("losses/nnclr.py", "nnclr_loss_func")
+simclr_loss_func = solo("losses/simclr.py", "simclr_loss_func")
 simsiam_loss_func = solo("losses/simsiam.py", "simsiam_loss_func")
 swav_loss_func = solo("losses/swav.py", "swav_loss_func")
 vicreg_loss_func = solo("losses/vicreg.py", "vicreg_loss_func")
@@ -130,7 +131,38 @@ def vicreg_solo(a, b):
     return vicreg_loss_func(a, b, ours.VICREG[0], ours.VICREG[1] / 2, ours.VICREG[2]), {}
 
 
-# Project, case of the fixture, number of views, the loss with its further leaves.
+def unigrad_lightly(*views):
+    """TiCo is UniGrad with a correlation of the student's own: with beta 1 it takes the one given,
+    of each direction half."""
+    tico = lightly.TiCoLoss(beta=1.0, rho=ours.UNIGRAD_LAMBDA / 2)
+    (z1m, z2m), past = targets(), ours.unit("correlation", K)
+    batch = (z1m.t() @ z1m + z2m.t() @ z2m) / (2 * ours.B)
+    tico.C = ours.UNIGRAD_RHO * past.t() @ past / K + (1 - ours.UNIGRAD_RHO) * batch
+    return (tico(views[0], z2m) + tico(views[1], z1m)) / 2 - 1, {}
+
+
+def adco_solo(query):
+    """The adversaries' gradient is autograd's, their authors' a formula."""
+    k, w = ours.unit("key", ours.B), formula("adversaries", K, D).double().requires_grad_()
+    q = unit(query)
+    loss = moco_loss_func(q, k, unit(w.detach()).t(), TAU)
+    theirs = moco_loss_func(q.detach(), k, unit(w).t(), ours.ADCO_TAU)
+    return loss + theirs - theirs.detach(), {"adversaries.grad": w}
+
+
+def fnc_solo(a, b):
+    """solo-learn takes further positives; which they are is found here pair by pair."""
+    z = torch.cat([unit(a), unit(b)]).detach()
+    score = [[max(z[i] @ z[j], z[i + ours.B] @ z[j]).item() for j in range(2 * ours.B)] for i in range(ours.B)]
+    extra = torch.zeros(2 * ours.B, 2 * ours.B, dtype=torch.bool)
+    for i, row in enumerate(score):
+        others = sorted((j for j in range(2 * ours.B) if j % ours.B != i), key=lambda j: -row[j])
+        for j in others[: ours.FNC_TOP]:
+            extra[i, j] = extra[i + ours.B, j] = row[j] > ours.FNC_THRESHOLD
+    return simclr_loss_func(a, b, TAU, extra), {}
+
+
+# Project, case of the fixture, its views or how many of CROPS, the loss with its further leaves.
 witnesses = [
     ("lightly", "simclr", 2, lambda a, b: (lightly.NTXentLoss(TAU)(a, b), {})),
     ("lightly", "barlow-twins", 2, lambda a, b: (lightly.BarlowTwinsLoss(ours.LAMBDA)(a, b), {})),
@@ -148,6 +180,9 @@ witnesses = [
     ("solo-learn", "vicreg", 2, vicreg_solo),
     ("solo-learn", "dino", 2, dino_solo),
     ("solo-learn", "swav", 2, swav_solo),
+    ("lightly", "unigrad", 2, unigrad_lightly),
+    ("solo-learn", "adco", ["query"], adco_solo),
+    ("solo-learn", "fnc", 2, fnc_solo),
 ]
 
 
@@ -162,9 +197,9 @@ def main():
         objective(fixture)
     failed = 0
     for project, case, n, loss_of in witnesses:
-        views = [ours.leaf(name) for name in CROPS[:n]]
+        views = [ours.leaf(name) for name in (CROPS[:n] if isinstance(n, int) else n)]
         loss, leaves = loss_of(*views)
-        names = [f"grad{i}" for i in range(n)] + list(leaves)
+        names = [f"grad{i}" for i in range(len(views))] + list(leaves)
         gradients = torch.autograd.grad(loss, views + list(leaves.values()))
         worst = off(loss.detach(), fixture[case + ".loss"].detach())
         for name, g in zip(names, gradients):

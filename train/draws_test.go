@@ -1,0 +1,54 @@
+package train
+
+import (
+	"slices"
+	"testing"
+
+	"resslt/train/nn/nntest"
+	"resslt/train/objective"
+)
+
+// TestDraws: a row's numbers are within their bounds, and depend on seed, step and the row's
+// place in the batch, and on nothing else.
+func TestDraws(t *testing.T) {
+	nntest.Torch(t)
+	of := func(seed uint64, step int64, accumulate int) (out map[string][]float64) {
+		c := small
+		c.Objective, c.Seed, c.Accumulate = "mochi", seed, accumulate
+		l := newSmall(t, c)
+		defer l.Free()
+		out = map[string][]float64{}
+		nntest.Do(t, func() {
+			for micro := range accumulate {
+				for name, x := range l.draws(step, micro, smallBatch/accumulate) {
+					out[name] = append(out[name], x.To(c.Device, c.dtype(), false).Float64s()...)
+				}
+			}
+		})
+		return out
+	}
+	whole, again, halves, later, other := of(1, 7, 1), of(1, 7, 1), of(1, 7, 2), of(1, 8, 1), of(2, 7, 1)
+	o, err := objective.New("mochi", small.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range o.Parts().Draws {
+		x := whole[d.Name]
+		if len(x) != smallBatch*d.Columns {
+			t.Errorf("%s has %d numbers, want %d×%d", d.Name, len(x), smallBatch, d.Columns)
+		}
+		below := 1.0
+		if d.Below > 0 {
+			below = float64(d.Below)
+		}
+		if slices.Min(x) < 0 || slices.Max(x) >= below || slices.Max(x) < below/2 {
+			t.Errorf("%s goes from %g to %g, want 0 to below %g", d.Name, slices.Min(x), slices.Max(x), below)
+		}
+		if !slices.Equal(x, again[d.Name]) || !slices.Equal(x, halves[d.Name]) {
+			t.Errorf("%s is %v, again %v, of two micro-batches %v", d.Name, x, again[d.Name], halves[d.Name])
+		}
+		if slices.Equal(x, later[d.Name]) || slices.Equal(x, other[d.Name]) {
+			t.Errorf("%s is the same in another step, or by another seed", d.Name)
+		}
+	}
+}
