@@ -67,25 +67,26 @@ func TestGraphIsThePlainStep(t *testing.T) {
 	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	cases := map[string]func(*Config){
-		"ressl":      func(*Config) {},
-		"bf16":       func(c *Config) { c.BF16 = true },
-		"efficient":  func(c *Config) { c.Backbone = "efficientnet_b0" },
-		"wrapping":   func(c *Config) { c.QueueSize = 11 },
-		"depth":      func(c *Config) { c.StochasticDepth = 0.2 }, // which ResNets have none of
-		"channels":   func(c *Config) { c.ChannelsLast = true },
-		"one alpha":  func(c *Config) { c.Objective = "moco-v2" },
-		"both views": func(c *Config) { c.Objective = "byol" },
-		"pair":       func(c *Config) { c.Objective = "simclr" },
-		"neighbours": func(c *Config) { c.Objective = "nnclr" },
-		"raw":        func(c *Config) { c.Objective = "vicreg" },
-		"symmetric":  func(c *Config) { c.Objective = "moco-v2-symmetric" },
-		"in batch":   func(c *Config) { c.Objective = "moco-v3" },
-		"centre":     func(c *Config) { c.Objective = "dino" },
-		"prototypes": func(c *Config) { c.Objective = "swav" },
-		"whitened":   func(c *Config) { c.Objective = "w-mse" },
-		"divergence": func(c *Config) { c.Objective = "clsa" },
-		"relation":   func(c *Config) { c.Objective = "isd" },
-		"frozen":     func(c *Config) { c.Objective = "seed" },
+		"ressl":       func(*Config) {},
+		"bf16":        func(c *Config) { c.BF16 = true },
+		"efficient":   func(c *Config) { c.Backbone = "efficientnet_b0" },
+		"wrapping":    func(c *Config) { c.QueueSize = 11 },
+		"depth":       func(c *Config) { c.StochasticDepth = 0.2 }, // which ResNets have none of
+		"channels":    func(c *Config) { c.ChannelsLast = true },
+		"one alpha":   func(c *Config) { c.Objective = "moco-v2" },
+		"both views":  func(c *Config) { c.Objective = "byol" },
+		"pair":        func(c *Config) { c.Objective = "simclr" },
+		"neighbours":  func(c *Config) { c.Objective = "nnclr" },
+		"raw":         func(c *Config) { c.Objective = "vicreg" },
+		"symmetric":   func(c *Config) { c.Objective = "moco-v2-symmetric" },
+		"in batch":    func(c *Config) { c.Objective = "moco-v3" },
+		"centre":      func(c *Config) { c.Objective = "dino" },
+		"prototypes":  func(c *Config) { c.Objective = "swav" },
+		"whitened":    func(c *Config) { c.Objective = "w-mse" },
+		"divergence":  func(c *Config) { c.Objective = "clsa" },
+		"relation":    func(c *Config) { c.Objective = "isd" },
+		"frozen":      func(c *Config) { c.Objective = "seed" },
+		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {

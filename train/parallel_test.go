@@ -34,11 +34,12 @@ func single(c Config) bool { return !c.Double || c.Groups == 4 }
 // aloneConfig is one process's learner.
 type aloneConfig struct {
 	Config
-	single bool   // one step in place of three
-	locals int    // local crops besides the objective's views
-	native bool   // without oneDNN
-	round  bool   // weights to bf16 first
-	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
+	single  bool   // one step in place of three
+	locals  int    // local crops besides the objective's views
+	started bool   // from the encoder of a file
+	native  bool   // without oneDNN
+	round   bool   // weights to bf16 first
+	nudge   string // if not empty, the student starts an ulp off, by the signs of that name
 }
 
 // parallelCases are learners whose two ranks are compared with one process. alone, if set,
@@ -87,6 +88,9 @@ func parallelCases() map[string]parallelCase {
 	local := of(func(c *Config) { c.LocalNorm = true })
 	local.alone.Groups = 2
 	cases["shuffled over ranks"] = local
+	started := of(func(c *Config) { c.LocalNorm, c.Freeze = true, []string{"stem", "layer1"} })
+	started.alone.Groups, started.alone.started = 2, true
+	cases["from a file, a part frozen"] = started
 	return cases
 }
 
@@ -103,6 +107,9 @@ type parallelRun struct {
 // runParallel trains a few steps on this rank's rows. The loss is the last one.
 func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 	t.Helper()
+	if c.started {
+		c.Start.File = smallStart(t, c.Width)
+	}
 	l := newSmall(t, c.Config)
 	defer l.Free()
 	if c.round {
@@ -171,7 +178,7 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(cases)) { // in one order on both
 			c := cases[name].c
 			c.Group = g
-			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals})
+			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals, started: cases[name].alone.started})
 		}
 		var out bytes.Buffer
 		if err := gob.NewEncoder(&out).Encode(runs); err != nil {
