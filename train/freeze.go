@@ -66,7 +66,7 @@ func newFrozen(c Config) (frozen, error) {
 }
 
 // stemAlias names the parameters before the first block, whatever the network calls them.
-const stemAlias = "stem."
+const stemAlias = "stem"
 
 // freezable lists a backbone's parameters, and by what other names they are known.
 func freezable(b backbone.Backbone) (names []string, aliases map[string][]string) {
@@ -81,7 +81,7 @@ func freezable(b backbone.Backbone) (names []string, aliases map[string][]string
 		}
 		names = append(names, e.Name)
 		if inStem[e.Tensor] {
-			aliases[e.Name] = append(aliases[e.Name], stemAlias+e.Name)
+			aliases[e.Name] = append(aliases[e.Name], stemAlias)
 		}
 	})
 	timm, err := foreign.Timm(keys)

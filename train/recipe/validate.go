@@ -67,7 +67,7 @@ func (r *Recipe) dataRules() []rule {
 		oneOf("pool", r.Pool, "token", "mean"),
 		unit("layer_scale", r.LayerScale),
 		atLeast("heads", r.Heads, 0),
-		{"init_sha256", r.InitSHA256 == "" || r.Init != "", "is set, and init is not", "name the file, init=FILE, or leave both out"},
+		{"init", r.InitSHA256 == "" || r.Init != "", "is empty, and init_sha256 is set", "name the file, init=FILE, or leave both out; a run that is resumed keeps its own"},
 		oneOf("optimizer", r.Optimizer, "sgd", "lars", "adamw"),
 		oneOf("precision", r.Precision, "fp32", "bf16"),
 		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),

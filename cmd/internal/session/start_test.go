@@ -101,15 +101,16 @@ func TestResumeComparesItsFile(t *testing.T) {
 		kind   error
 		says   string // in the error, or in a warning; "" of none
 	}{
-		"as it was":       {change: func(string) []string { return nil }},
-		"gone":            {change: func(file string) []string { _ = os.Remove(file); return nil }},
-		"changed":         {change: func(file string) []string { copyFile(t, other, file); return nil }, says: "has changed since the run began"},
-		"named again":     {change: func(file string) []string { return []string{"init=" + file} }},
-		"moved":           {change: func(file string) []string { copyFile(t, file, file+".new"); return []string{"init=" + file + ".new"} }},
-		"another":         {change: func(string) []string { return []string{"init=" + other} }, kind: errs.ErrMismatch, says: "the run began from"},
-		"none":            {change: func(string) []string { return []string{"init="} }, kind: errs.ErrMismatch, says: "the run began from"},
-		"one of a sudden": {seeded: true, change: func(string) []string { return []string{"init=" + other} }, kind: errs.ErrMismatch, says: "its seed's weights"},
-		"another part":    {change: func(string) []string { return []string{"freeze=[layer2]"} }, kind: errs.ErrMismatch, says: "freeze is [layer2], the run has [layer1]"},
+		"as it was":        {change: func(string) []string { return nil }},
+		"gone":             {change: func(file string) []string { _ = os.Remove(file); return nil }},
+		"changed":          {change: func(file string) []string { copyFile(t, other, file); return nil }, says: "has changed since the run began"},
+		"named again":      {change: func(file string) []string { return []string{"init=" + file} }},
+		"moved":            {change: func(file string) []string { copyFile(t, file, file+".new"); return []string{"init=" + file + ".new"} }},
+		"another":          {change: func(string) []string { return []string{"init=" + other} }, kind: errs.ErrMismatch, says: "the run began from"},
+		"none":             {change: func(string) []string { return []string{"init="} }, kind: errs.ErrUsage, says: "init_sha256 is set"},
+		"none, nor digest": {change: func(string) []string { return []string{"init=", "init_sha256="} }, kind: errs.ErrMismatch, says: "the run began from"},
+		"one of a sudden":  {seeded: true, change: func(string) []string { return []string{"init=" + other} }, kind: errs.ErrMismatch, says: "its seed's weights"},
+		"another part":     {change: func(string) []string { return []string{"freeze=[layer2]"} }, kind: errs.ErrMismatch, says: `freeze is ["layer2"], the run has ["layer1"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := startFile(t, 5)
