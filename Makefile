@@ -248,10 +248,10 @@ observe: setup build $(BIN)/promtool ## the dashboard's queries against a real P
 # Programs of PyPI with which what leaves and enters resslt is read and written: the readers'
 # guide, timm's and Parquet's files. Gigabytes, most of them PyTorch's.
 INTEROP := nats-py==2.16.0 nkeys==0.2.1 pyarrow==26.0.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 safetensors==0.8.0 pillow==13.0.0
-interop: setup build ## docs/wire.md's reader by nats-py, exports in timm, features as Parquet in pyarrow, polars, datasets and DuckDB
+interop: setup build ## docs/wire.md's reader by nats-py, exports in timm and timm's weights here, features as Parquet in pyarrow, polars, datasets and DuckDB
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
 	RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -timeout 30m \
-		-run 'PythonReader|TimmLoads|ParquetReaders' ./cmd/internal/access ./cmd/resslt
+		-run 'PythonReader|TimmLoads|TimmForwards|ParquetReaders' ./cmd/internal/access ./cmd/resslt
 
 docs-test: setup-test build ## every command and Python block of README, docs and the help's examples, as it stands: minutes; a virtual environment of gigabytes
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)

@@ -25,10 +25,14 @@ type Config struct {
 
 	StochasticDepth float64 // of the student, where the network has it; 0 is none
 
-	// Of Vision Transformers: see backbone.Config.
+	// Of Vision Transformers, and LayerScale of ConvNeXt: see backbone.Config.
 	ImageSize  int
 	Pool       string
+	Heads      int
 	LayerScale float64
+
+	Start  Start    // of the encoders; the zero value is the seed's weights
+	Freeze []string // which parts of the backbone stay as they start: see newFrozen
 
 	Objective string            // see objective.Names
 	Options   objective.Options // of the objective: temperatures, sizes of the heads
@@ -64,6 +68,8 @@ type Config struct {
 	Fused        bool // the shim's own loops where they are faster than libtorch's (nn.Builder)
 	BF16         bool // bfloat16 autocast of both networks; losses and weights stay fp32
 	Double       bool // float64 throughout, to check numerics against
+
+	frozen frozen // what Freeze names, where a learner is built
 }
 
 // options are the objective's, with the sizes that it shares with the learner.
@@ -84,7 +90,7 @@ func (c Config) dtype() torch.DType {
 func (c Config) backbone() backbone.Config {
 	return backbone.Config{
 		Width: c.Width, SmallStem: c.SmallStem, Seed: c.Seed, Device: c.Device, StochasticDepth: c.StochasticDepth,
-		ImageSize: c.ImageSize, Pool: c.Pool, LayerScale: c.LayerScale,
+		ImageSize: c.ImageSize, Pool: c.Pool, Heads: c.Heads, LayerScale: c.LayerScale, Frozen: c.frozen.predicate(),
 		ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double,
 	}
 }
@@ -97,7 +103,8 @@ func LearnerConfig(r *recipe.Recipe) (Config, error) {
 	}
 	c := Config{
 		Backbone: r.Backbone, Width: r.Width, SmallStem: r.Stem == "small", StochasticDepth: r.StochasticDepth,
-		ImageSize: r.ImageSize, Pool: r.Pool, LayerScale: r.LayerScale,
+		ImageSize: r.ImageSize, Pool: r.Pool, Heads: r.Heads, LayerScale: r.LayerScale,
+		Start: Start{r.Init, r.InitSHA256}, Freeze: r.Freeze,
 		Objective: r.Objective, Crops: r.Crops, QueueSize: r.K,
 		Options:    r.ObjectiveOptions(),
 		Frozen:     Frozen{File: r.Teacher, Backbone: r.TeacherBackbone, Width: r.TeacherWidth, Stem: r.TeacherStem},
@@ -124,6 +131,11 @@ func Check(r *recipe.Recipe) error {
 	}
 	if err := cfg.Validate(); err != nil {
 		return err
+	}
+	if len(cfg.Freeze) > 0 && torch.Available() == nil { // names are those of a network that is built
+		if _, err := newFrozen(cfg); err != nil {
+			return err
+		}
 	}
 	return present(cfg.Device)
 }

@@ -42,6 +42,8 @@
 //	queue.go       the queue
 //	state.go       the objective's own tensors, and what a step collects for them
 //	frozen.go      a teacher from a file
+//	start.go       what both networks start from: an encoder from a file
+//	freeze.go      what of the backbone stays as it starts
 //	learner.go     Learner: all the state that the next step needs
 //	model.go       encoder, projector, predictor
 //	config.go      what a learner is built from

@@ -26,7 +26,8 @@ type EncoderInfo struct {
 	ImageSize int        `json:"image_size"` // S, pixels
 	Mean      [3]float64 `json:"mean"`       // of (x/255 − mean)/std
 	Std       [3]float64 `json:"std"`
-	Pool      string     `json:"pool,omitempty"` // of a Vision Transformer: "token", or "mean"; "" is "token"
+	Pool      string     `json:"pool,omitempty"`  // of a Vision Transformer: "token", or "mean"; "" is "token"
+	Heads     int        `json:"heads,omitempty"` // of a Vision Transformer, where they are not the published number
 
 	// What it was trained by; empty in files of earlier builds and for weights from elsewhere.
 	Recipe    string `json:"recipe,omitempty"`
@@ -38,7 +39,7 @@ type EncoderInfo struct {
 func InfoOf(r *recipe.Recipe, size int) EncoderInfo {
 	e := EncoderInfo{Backbone: r.Backbone, Width: r.Width, Stem: r.Stem, ImageSize: size, Recipe: r.Name, Objective: r.Objective, Epochs: r.Epochs}
 	if backbone.Patch(r.Backbone) > 0 {
-		e.Pool = r.Pool
+		e.Pool, e.Heads = r.Pool, r.Heads
 	}
 	copy(e.Mean[:], r.Mean)
 	copy(e.Std[:], r.Std)
@@ -57,6 +58,17 @@ func SaveEncoder(path string, b backbone.Backbone, info EncoderInfo) error {
 // encoderTensors are a backbone's weights, without what training alone reads.
 func encoderTensors(b backbone.Backbone) ([]safetensors.Tensor, error) {
 	return HostTensors(slices.DeleteFunc(nn.StateDict(b), func(n nn.Named) bool { return backbone.TrainingOnly(n.Name) }))
+}
+
+// WriteEncoder writes the encoder of another project's checkpoint, as it was read. Where its shapes
+// say what network it is the file says so, too, with ImageNet's pixels and images of 224, which no
+// such checkpoint says.
+func WriteEncoder(path string, e *foreign.Encoder) error {
+	if !e.Guess.Whole() {
+		return safetensors.WriteFile(path, e.Tensors, map[string]string{"format": "pt"})
+	}
+	info := EncoderInfo{Stem: "imagenet", ImageSize: 224, Mean: nn.ImageNetMean, Std: nn.ImageNetStd}
+	return writeEncoder(path, e.Tensors, info.Guessed(e.Guess))
 }
 
 func writeEncoder(path string, tensors []safetensors.Tensor, info EncoderInfo) error {
@@ -106,6 +118,7 @@ func EncoderMeta(path string) (info EncoderInfo, ok bool, err error) {
 func (e EncoderInfo) Guessed(g foreign.Guess) EncoderInfo {
 	e.Backbone = cmp.Or(g.Backbone, e.Backbone)
 	e.Width = cmp.Or(g.Width, e.Width)
+	e.Heads = cmp.Or(g.Heads, e.Heads)
 	if g.ShowsStem() {
 		e.Stem = g.Stem
 	}
@@ -115,8 +128,8 @@ func (e EncoderInfo) Guessed(g foreign.Guess) EncoderInfo {
 // GuessEncoder is what the keys and shapes of an encoder say of its network: of a file that
 // EncoderMeta has nothing of. Backbone is "" and Width 0 where they do not say.
 func GuessEncoder(path string) (foreign.Guess, error) {
-	tensors, err := ReadWeights(path, Selection{})
-	return foreign.GuessOf(tensors), err
+	e, err := ReadEncoder(path, Selection{})
+	return e.Guess, err
 }
 
 // Config is what the encoder's network is built from, with channels_last order as recipes
@@ -129,7 +142,8 @@ func (e EncoderInfo) Config(dev torch.Device) backbone.Config {
 // Transformer say by theirs: the size of images that its positions are for, which may be
 // another than they are used with, and whether it has LayerScale.
 func (e EncoderInfo) shape(c backbone.Config, tensors []safetensors.Tensor) backbone.Config {
-	c.Width, c.SmallStem, c.ImageSize, c.Pool = e.Width, e.Stem == "small", e.ImageSize, e.Pool
+	c.Width, c.SmallStem, c.ImageSize, c.Pool, c.Heads = e.Width, e.Stem == "small", e.ImageSize, e.Pool, e.Heads
+	c.Blank = tensors != nil // they are the weights
 	for _, t := range tensors {
 		switch {
 		case t.Name == "encoder.pos_embedding" && len(t.Shape) == 3:

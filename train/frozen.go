@@ -70,7 +70,7 @@ func (t *teacher) freeze(c Config, info EncoderInfo) (err error) {
 		return errs.New("frozen teacher", c.Frozen.File, fmt.Sprintf("set embedding_dim=%d", d),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("%s of width %d gives embeddings of %d, the student's have %d", info.Backbone, info.Width, d, c.Options.Dim)))
 	}
-	digest, err := fileDigest(c.Frozen.File)
+	digest, err := fileDigest("read frozen teacher", c.Frozen.File)
 	if err != nil {
 		return err
 	}
@@ -87,15 +87,15 @@ func (t *teacher) freeze(c Config, info EncoderInfo) (err error) {
 }
 
 // fileDigest is a file's SHA-256.
-func fileDigest(path string) ([]byte, error) {
+func fileDigest(op, path string) ([]byte, error) {
 	f, err := bounded.Open(path)
 	if err != nil {
-		return nil, errs.New("read frozen teacher", path, "make the file readable", errs.BecauseErr(errs.ErrNotFound, err))
+		return nil, errs.New(op, path, "make the file readable", errs.BecauseErr(errs.ErrNotFound, err))
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return nil, errs.New("read frozen teacher", path, "make the file readable", errs.BecauseErr(errs.ErrUnavailable, err))
+		return nil, errs.New(op, path, "make the file readable", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
 	return h.Sum(nil), nil
 }

@@ -81,7 +81,7 @@ func newGraphs(l *Learner) *graphs {
 		return g
 	}
 	g.ran, g.forms = map[string]int{}, map[string]*capture{}
-	g.params = nn.Tensors(append(nn.Parameters(l.student), l.state.params...))
+	g.params = nn.Tensors(append(trainable(l.student), l.state.params...))
 	g.counters = buffers(l.student, isCounter)
 	if l.teacher != nil {
 		g.counters = append(g.counters, buffers(l.teacher, isCounter)...)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/objective"
 	"resslt/train/optim"
@@ -57,7 +58,11 @@ func (l *Learner) build() (err error) {
 	if c.Device.Type == torch.DeviceCUDA && l.parts.Teacher && c.Group == nil {
 		l.teacherStream = newTeacherStream(c.Device)
 	}
-	l.parallel = &dataParallel{group: c.Group, inBatch: l.parts.InBatch, device: c.Device}
+	if c.frozen, err = newFrozen(c); err != nil {
+		return err
+	}
+	l.config.frozen = c.frozen
+	l.parallel = &dataParallel{group: c.Group, inBatch: l.parts.InBatch, frozen: c.frozen, device: c.Device}
 	if l.parallel.norms, err = c.norms(); err != nil {
 		return err
 	}
@@ -68,7 +73,7 @@ func (l *Learner) build() (err error) {
 	if err := l.buildNetworks(); err != nil {
 		return err
 	}
-	if l.opt, err = optim.New(nn.Parameters(l.student), c.Optimizer); err != nil {
+	if l.opt, err = optim.New(trainable(l.student), c.Optimizer); err != nil {
 		return err
 	}
 	if l.parts.Queue != objective.NoQueue {
@@ -90,19 +95,24 @@ func (l *Learner) buildNetworks() error {
 	if err != nil {
 		return err
 	}
-	l.student = &student{network: network{e, l.pixels, p}, recompute: c.Recompute}
-	switch {
-	case !l.parts.Teacher:
-		return nil
-	case l.parts.Frozen:
+	l.student = &student{network: network{e, l.pixels, p}, recompute: c.Recompute, first: firstTrainable(e.Backbone)}
+	started := []backbone.Backbone{e.Backbone}
+	if l.parts.Teacher && !l.parts.Frozen {
+		if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
+			return err
+		}
+		l.teacher = newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
+		started = append(started, e.Backbone)
+	}
+	if c.Start.File != "" {
+		if _, err := c.startFrom(started...); err != nil {
+			return err
+		}
+	}
+	if l.parts.Frozen {
 		l.teacher, err = newFrozenTeacher(c, p, l.parallel)
-		return err
 	}
-	if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
-		return err
-	}
-	l.teacher = newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
-	return nil
+	return err
 }
 
 // batch is what the objective may read in a step besides embeddings.

@@ -137,7 +137,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=moco-v2-symmetric", "bn_groups=2"},
 		{"objective=barlow-twins"},
 		{"objective=vicreg"},
-		{"objective=moco-v3"},
+		{"objective=moco-v3", "projector_layers=3"},
 		{"objective=dino", "hold_epochs=0.3", "tau_t_start=0.02", "tau_t_warmup_epochs=0.7", "prototypes=12"},
 		{"objective=swav", "hold_epochs=0.3", "swav_queue_epochs=0.4", "prototypes=12", "K=16"},
 		{"objective=w-mse", "whiten_epsilon=0.1"},
@@ -151,6 +151,8 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=wcl"},
 		{"objective=fnc"},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
+		{"backbone=convnext_tiny", "stochastic_depth=0.5", "optimizer=adamw"},
+		{"init=" + smallStart(t, 2), "freeze=[stem, layer1]"},
 	} {
 		t.Run(strings.Join(set, " "), func(t *testing.T) {
 			if slices.Contains(set, "precision=bf16") {

@@ -61,6 +61,14 @@ func TestRecomputeGivesTheSameBits(t *testing.T) {
 		"a pair":      func(c *Config) { c.Objective, c.Backbone, c.StochasticDepth = "simclr", "efficientnet_b0", 0.5 },
 		"mobile":      func(c *Config) { c.Backbone = "mobilenet_v3_large" },
 		"bottlenecks": func(c *Config) { c.Backbone = "resnet50" },
+		"wide":        func(c *Config) { c.Backbone = "wide_resnet50_2" },
+		"convnext":    func(c *Config) { c.Backbone, c.StochasticDepth = "convnext_tiny", 0.5 },
+		"frozen":      func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
+		"a gap":       func(c *Config) { c.Freeze = []string{"layer2"} },
+		"heads alone": func(c *Config) { c.Freeze = []string{"*"} },
+		"patches": func(c *Config) {
+			c.Backbone, c.ImageSize, c.Freeze = "vit_tiny_patch4", smallSize, []string{"conv_proj"}
+		},
 	}
 	for _, name := range objective.Names() {
 		cases[name] = func(c *Config) { c.Objective = name }

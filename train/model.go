@@ -28,6 +28,7 @@ type Encoder struct {
 func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, error) {
 	bc := c.backbone()
 	bc.BatchNormGroups, bc.SyncBatchNorm, bc.Ranks = n.groups, n.together, c.Group
+	bc.Blank = c.Start.File != ""
 	if !student {
 		bc.StochasticDepth = 0
 	}

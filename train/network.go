@@ -73,6 +73,7 @@ func (n *network) heads(features func() *torch.Tensor) (out objective.Embedding)
 type student struct {
 	network
 	recompute bool // activation checkpointing
+	first     int  // the first stage with a parameter that is trained
 }
 
 // embed gives z and p of each view, with what backward needs besides where activations
@@ -97,7 +98,9 @@ type teacher struct {
 	parallel *dataParallel
 	seed     uint64
 
-	average, averaged []*torch.Tensor // parameters of F_t and g_t, and those of F_s and g_s that they follow
+	// Parameters of F_t and g_t, and those of F_s and g_s that they follow: not the frozen ones,
+	// which are equal already.
+	average, averaged []*torch.Tensor
 
 	// Of a frozen one, which follows nobody.
 	digest    *torch.Tensor // (32) uint8, of its file
@@ -113,7 +116,7 @@ func newTeacher(n network, parallel *dataParallel, seed uint64, s *student) *tea
 		p.Tensor.SetRequiresGrad(false)
 		own[p.Name] = p.Tensor
 	}
-	for _, p := range nn.Parameters(s) {
+	for _, p := range trainable(s) {
 		if x := own[p.Name]; x != nil { // the predictor has no counterpart
 			t.average, t.averaged = append(t.average, x), append(t.averaged, p.Tensor)
 		}

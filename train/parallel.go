@@ -30,6 +30,7 @@ type dataParallel struct {
 	group   *torch.Group
 	norms   norms
 	inBatch bool // the objective compares the batch's rows with each other
+	frozen  frozen
 	device  torch.Device
 }
 
@@ -166,21 +167,32 @@ func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
 					}
 				}
 			}
-			collect(nn.Parameters(s), 1)
+			collect(trainable(s), 1)
 			share := 1.0
 			if p.inBatch { // backward made the gradient of the whole batch on every rank, times W
 				share = 1 / float64(p.group.World())
 			}
 			collect(o.params, share)
 			if p.norms.together == nil {
-				list = append(list, buffers(s, isFloat)...)
+				list = append(list, p.statistics(s)...)
 				if t != nil && t.digest == nil {
-					list = append(list, buffers(t, isFloat)...)
+					list = append(list, p.statistics(t)...)
 				}
 			}
 			p.group.Mean(list)
 		})
 	})
+}
+
+// statistics are a network's running statistics, but for those of frozen norms: a mean of equal
+// numbers may round.
+func (p *dataParallel) statistics(m nn.Module) (out []*torch.Tensor) {
+	m.Visit("", func(e nn.Entry) {
+		if !e.Parameter && isFloat(e.Tensor) && !p.frozen.keeps(e.Name) {
+			out = append(out, e.Tensor)
+		}
+	})
+	return out
 }
 
 // gather joins what the micro-batches of every rank have collected, in order of rows.

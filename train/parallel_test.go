@@ -34,12 +34,13 @@ func single(c Config) bool { return !c.Double || c.Groups == 4 }
 // aloneConfig is one process's learner.
 type aloneConfig struct {
 	Config
-	single bool   // one step in place of three
-	locals int    // local crops besides the objective's views
-	ramped bool   // α is 1
-	native bool   // without oneDNN
-	round  bool   // weights to bf16 first
-	nudge  string // if not empty, the student starts an ulp off, by the signs of that name
+	single  bool   // one step in place of three
+	locals  int    // local crops besides the objective's views
+	ramped  bool   // α is 1
+	native  bool   // without oneDNN
+	round   bool   // weights to bf16 first
+	nudge   string // if not empty, the student starts an ulp off, by the signs of that name
+	started bool   // from the encoder of a file
 }
 
 // parallelCases are learners whose two ranks are compared with one process. alone, if set,
@@ -98,6 +99,9 @@ func parallelCases() map[string]parallelCase {
 	local := of(func(c *Config) { c.LocalNorm = true })
 	local.alone.Groups = 2
 	cases["shuffled over ranks"] = local
+	started := of(func(c *Config) { c.LocalNorm, c.Freeze = true, []string{"stem", "layer1"} })
+	started.alone.Groups, started.alone.started = 2, true
+	cases["from a file, a part frozen"] = started
 	return cases
 }
 
@@ -114,6 +118,9 @@ type parallelRun struct {
 // runParallel trains a few steps on this rank's rows. The loss is the last one.
 func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 	t.Helper()
+	if c.started {
+		c.Start.File = smallStart(t, c.Width)
+	}
 	l := newSmall(t, c.Config)
 	defer l.Free()
 	if c.round {
@@ -185,7 +192,7 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(cases)) { // in one order on both
 			c := cases[name].c
 			c.Group = g
-			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals, ramped: cases[name].alone.ramped})
+			runs[name] = runParallel(t, aloneConfig{Config: c, single: single(c), locals: cases[name].alone.locals, ramped: cases[name].alone.ramped, started: cases[name].alone.started})
 		}
 		var out bytes.Buffer
 		if err := gob.NewEncoder(&out).Encode(runs); err != nil {

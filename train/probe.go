@@ -102,8 +102,8 @@ func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
 	return nil
 }
 
-// Untrained scores the encoder as the recipe's seed initialises it: what training has to
-// beat. size is S of its images.
+// Untrained scores the encoder as the recipe's seed or its file initialises it: what training has
+// to beat. size is S of its images.
 func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test ImageSource, observe Observer) (*Scores, error) {
 	cfg, err := LearnerConfig(r)
 	if err != nil {
@@ -118,9 +118,12 @@ func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test Imag
 	return Probe(ctx, r, l.Student().Backbone, train, test, observe)
 }
 
-// Add puts the scores of the trained and the initial encoder into the summary.
+// Add puts the scores of the trained and the initial encoder into the summary; the latter may be
+// nil, where that one is not to be had any more.
 func (s *Summary) Add(r *recipe.Recipe, trained, untrained *Scores) {
 	s.Trained, s.Untrained = trained, untrained
 	s.KNNTop1, s.LinearTop1 = trained.KNNTop1(r), trained.LinearTop1
-	s.KNNTop1Untrained, s.LinearTop1Untrained = untrained.KNNTop1(r), untrained.LinearTop1
+	if untrained != nil {
+		s.KNNTop1Untrained, s.LinearTop1Untrained = untrained.KNNTop1(r), untrained.LinearTop1
+	}
 }

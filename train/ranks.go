@@ -153,7 +153,7 @@ func (r *ranks) sameStart(rec *recipe.Recipe, spec *schemas.RunSpec, step int64,
 		return nil
 	}
 	common := *rec
-	common.Data, common.Teacher, common.Threads = "", "", 0 // machines differ
+	common.Data, common.Teacher, common.Init, common.Threads = "", "", "", 0 // machines differ
 	err := r.same("start training", step, "start all ranks with one recipe, data set, --resume and --out", []fact{
 		{"batches", spec.Digest()}, {"recipe", string(common.YAML())}, {"step", fmt.Sprint(step)}, {"libtorch", torchVersion()},
 	})

@@ -23,7 +23,8 @@ import (
 type tape struct {
 	backbone  backbone.Backbone
 	precision precision
-	inputs    []*torch.Tensor // of every stage
+	first     int             // the stages before it are frozen: backward ends there
+	inputs    []*torch.Tensor // of every stage from the first
 	counts    []*torch.Tensor // int64 buffers as they were before: they key what a stage draws
 	features  *torch.Tensor   // (B,FeatureDim), a leaf that collects its gradient
 }
@@ -31,14 +32,16 @@ type tape struct {
 // newTape runs the student's backbone on pixels (B,S,S,3) uint8. The tape's tensors belong
 // to the current scope.
 func (s *student) newTape(pixels *torch.Tensor) *tape {
-	tp := &tape{backbone: s.Backbone, precision: s.precision}
+	tp := &tape{backbone: s.Backbone, precision: s.precision, first: s.first}
 	torch.NoGrad(func() {
 		x := s.input(pixels)
 		for _, b := range buffers(tp.backbone, isCounter) {
 			tp.counts = append(tp.counts, torch.Clone(b))
 		}
-		for _, stage := range tp.backbone.Stages() {
-			tp.inputs = append(tp.inputs, x)
+		for i, stage := range tp.backbone.Stages() {
+			if i >= tp.first {
+				tp.inputs = append(tp.inputs, x)
+			}
 			x = tp.forward(stage, x)
 		}
 		tp.features = x.Detach()
@@ -70,7 +73,7 @@ func (tp *tape) backward() {
 			}
 		}
 		grad := tp.features.Grad()
-		stages := tp.backbone.Stages()
+		stages := tp.backbone.Stages()[tp.first:]
 		for i := len(stages) - 1; i >= 0; i-- {
 			grad = torch.Scope(func() *torch.Tensor { return tp.recompute(stages[i], tp.inputs[i], grad, i > 0) })
 			tp.inputs[i].Free()
@@ -84,7 +87,7 @@ func (tp *tape) backward() {
 }
 
 // recompute runs one stage again, with its graph, and backward from grad. It gives the
-// gradient of the stage's input, or nil for the images, which need none.
+// gradient of the stage's input, or nil for the first's, which needs none.
 func (tp *tape) recompute(stage nn.Module, input, grad *torch.Tensor, wanted bool) *torch.Tensor {
 	x := input.Detach()
 	if wanted {

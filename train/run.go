@@ -180,6 +180,9 @@ func newLearner(o Options) (*Learner, error) {
 		return nil, err
 	}
 	cfg.ImageSize = o.Spec.EncoderSize()
+	if o.Resume != nil {
+		cfg.Start = Start{} // the checkpoint has the weights
+	}
 	if cfg.Group = o.Group; o.Group != nil {
 		cfg.Device = ownDevice(cfg.Device, o.Recipe.Device, o.LocalRank)
 		if err := present(cfg.Device); err != nil {

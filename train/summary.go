@@ -29,7 +29,9 @@ type Summary struct {
 	TorchVersion string         `json:"torch_version"`
 	Kernels
 	Seed       uint64 `json:"seed"`
-	WorldSize  int    `json:"world_size"` // processes that trained together
+	Init       string `json:"init,omitempty"`        // file of the encoder that the run began from; absent: the seed's weights
+	InitSHA256 string `json:"init_sha256,omitempty"` // of that file
+	WorldSize  int    `json:"world_size"`            // processes that trained together
 	Engine     string `json:"engine"`
 	RunDigest  string `json:"run_digest"`            // of the run spec: equal digests, equal batches
 	DataDigest string `json:"data_digest"`           // of the data set's manifest
@@ -126,6 +128,7 @@ func (l *loop) summary() (Summary, error) {
 		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
 		Provenance: l.Provenance,
 		Engine:     spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
+		Init: r.Init, InitSHA256: r.InitSHA256,
 		FinalLoss: l.stats.Loss, Objective: r.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.pace.total.rate(spec.BatchSize), DataWaitFraction: l.pace.total.waitFraction(),
 		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps),

@@ -1,7 +1,10 @@
 package train
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -71,9 +74,16 @@ func (s Selection) key(name string) (string, bool) {
 // project (package foreign). All but the first hold no head: an error that wraps ErrNotFound
 // says so where more is asked. It needs no libtorch.
 func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
+	e, err := ReadEncoder(path, s)
+	return e.Tensors, err
+}
+
+// ReadEncoder is ReadWeights with what else is known of the weights, and what of the file is no
+// part of them.
+func ReadEncoder(path string, s Selection) (foreign.Encoder, error) {
 	s = s.applyDefaults()
 	if err := s.Validate(); err != nil {
-		return nil, err
+		return foreign.Encoder{}, err
 	}
 	if c, ok := strings.CutSuffix(path, ".json"); ok {
 		path = c + ".safetensors"
@@ -83,40 +93,42 @@ func ReadWeights(path string, s Selection) ([]safetensors.Tensor, error) {
 	}
 	f, err := safetensors.Open(path)
 	if err != nil {
-		return nil, err
+		return foreign.Encoder{}, err
 	}
 	defer f.Close()
-	key := s.key
+	key, prefix := s.key, s.Network+"."
 	if !slices.ContainsFunc(f.Names(), func(n string) bool { return strings.HasPrefix(n, "student.") }) {
 		if foreign.Is(f.Names()) {
 			return readForeign(path, s)
 		}
 		if s.Part != "encoder" || s.Network != "student" {
-			return nil, errs.New("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
+			return foreign.Encoder{}, errs.New("read weights", path, "name a checkpoint, checkpoints/step-*.json of the run's folder",
 				errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds an encoder alone, no %s %s", s.Network, s.Part)))
 		}
-		key = func(name string) (string, bool) {
-			return name, !strings.HasPrefix(name, "fc.") && !strings.HasPrefix(name, "classifier.") && !strings.HasPrefix(name, "heads.")
-		}
+		head := foreign.IsHead(f.Names())
+		key, prefix = func(name string) (string, bool) { return name, !head(name) }, ""
 	}
-	tensors, err := f.Read(func(name string) bool { _, wanted := key(name); return wanted })
-	if err != nil {
-		return nil, err
+	e := foreign.Encoder{Prefix: prefix}
+	wanted := func(name string) bool { _, ok := key(name); return ok }
+	if e.Tensors, err = f.Read(wanted); err != nil {
+		return e, err
 	}
-	for i := range tensors {
-		tensors[i].Name, _ = key(tensors[i].Name)
+	e.Dropped = slices.DeleteFunc(slices.Clone(f.Names()), wanted)
+	for i := range e.Tensors {
+		e.Tensors[i].Name, _ = key(e.Tensors[i].Name)
 	}
-	if len(tensors) == 0 {
-		return nil, errs.New("read weights", path, "name another --network or --part",
+	if len(e.Tensors) == 0 {
+		return e, errs.New("read weights", path, "name another --network or --part",
 			errs.Because(errs.ErrNotFound, fmt.Sprintf("it holds no %s %s", s.Network, s.Part)))
 	}
-	return tensors, nil
+	e.Guess = foreign.GuessOf(e.Tensors)
+	return e, nil
 }
 
 // readForeign reads the encoder of another project's checkpoint.
-func readForeign(path string, s Selection) ([]safetensors.Tensor, error) {
+func readForeign(path string, s Selection) (foreign.Encoder, error) {
 	if s.Part != "encoder" {
-		return nil, errs.New("read weights", path, "export --part encoder",
+		return foreign.Encoder{}, errs.New("read weights", path, "export --part encoder",
 			errs.Because(errs.ErrNotFound, fmt.Sprintf("no %s is known of another project's checkpoint", s.Part)))
 	}
 	want := foreign.Want{}
@@ -125,7 +137,31 @@ func readForeign(path string, s Selection) ([]safetensors.Tensor, error) {
 	}
 	e, err := foreign.Read(path, want)
 	if err != nil {
-		return nil, err
+		return foreign.Encoder{}, err
 	}
-	return e.Tensors, nil
+	return *e, nil
+}
+
+// FindWeights finds the weights that a path stands for: in a run's folder the
+// finished encoder where that is all that is wanted, else the newest checkpoint.
+func FindWeights(path string, want Selection) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return path, nil //nolint:nilerr // a file, or an error when it is read
+	}
+	if want = want.applyDefaults(); want.Network == "student" && want.Part == "encoder" {
+		encoder := filepath.Join(path, "encoder.safetensors")
+		if _, err := os.Stat(encoder); err == nil {
+			return encoder, nil
+		}
+	}
+	dir := CheckpointDir(path)
+	c, damaged, err := LatestCheckpoint(dir)
+	if errors.Is(err, errs.ErrNotFound) {
+		return "", errs.New("read weights", path, "name a run's folder, or a file: encoder.safetensors, a checkpoint's .json",
+			errs.Because(errs.ErrNotFound, "it is a folder without encoder.safetensors and checkpoints"))
+	}
+	if err != nil {
+		return "", errors.Join(append([]error{err}, damaged...)...)
+	}
+	return c.Path(), nil
 }

@@ -50,7 +50,7 @@ torchvision loads it.`,
 			if err != nil {
 				return err
 			}
-			if err := safetensors.WriteFile(args[1], e.Tensors, map[string]string{"format": "pt"}); err != nil {
+			if err := train.WriteEncoder(args[1], e); err != nil {
 				return err
 			}
 			what := ""
@@ -61,6 +61,12 @@ torchvision loads it.`,
 				}
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %d tensors below %q%s\n", args[1], len(e.Tensors), e.Prefix, what)
+			if len(e.Dropped) > 0 {
+				fmt.Fprintln(c.OutOrStdout(), "left out, below the same: "+foreign.Summary(e.Dropped))
+			}
+			if len(e.Unknown) > 0 {
+				fmt.Fprintln(c.OutOrStdout(), "warning: left out, and known of no encoder and of no head: "+foreign.Summary(e.Unknown))
+			}
 			return nil
 		},
 	}

@@ -46,6 +46,7 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where neither the file nor its shapes say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
 	p.StringVar(&f.info.Pool, "pool", "token", "feature of a Vision Transformer: token or mean (of the patches' tokens)")
+	p.IntVar(&f.info.Heads, "heads", 0, "of a Vision Transformer, where neither the file nor its layout says (0: the published number)")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
@@ -83,7 +84,7 @@ func (f *encoderFlags) load(c *cobra.Command) (enc encoder, err error) {
 	}
 	info, known := f.info, false
 	if f.checkpoint != "" {
-		if f.checkpoint, err = weightsFile(f.checkpoint, train.Selection{Network: "student", Part: "encoder"}); err != nil {
+		if f.checkpoint, err = train.FindWeights(f.checkpoint, train.Selection{}); err != nil {
 			return enc, err
 		}
 		if info, known, err = train.EncoderMeta(f.checkpoint); err != nil {
@@ -153,6 +154,7 @@ func (f *encoderFlags) override(c *cobra.Command, info *train.EncoderInfo) {
 		"width":      func() { info.Width = f.info.Width },
 		"stem":       func() { info.Stem = f.info.Stem },
 		"pool":       func() { info.Pool = f.info.Pool },
+		"heads":      func() { info.Heads = f.info.Heads },
 		"image-size": func() { info.ImageSize = f.info.ImageSize },
 	} {
 		if c.Flags().Changed(name) {

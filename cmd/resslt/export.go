@@ -115,14 +115,15 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if err := o.checkOut(withCode); err != nil {
 		return err
 	}
-	from, err := weightsFile(o.checkpoint, o.want)
+	from, err := train.FindWeights(o.checkpoint, o.want)
 	if err != nil {
 		return err
 	}
-	tensors, err := train.ReadWeights(from, o.want)
+	read, err := train.ReadEncoder(from, o.want)
 	if err != nil {
 		return err
 	}
+	tensors := read.Tensors
 	known, ok, err := train.EncoderMeta(from)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (o *exportOptions) export(stdout io.Writer) error {
 	if ok {
 		o.info = known
 	} else {
-		o.guess(tensors)
+		ok = o.guess(read.Guess)
 	}
 	e := exported{File: o.out, Format: o.format, Network: o.want.Network, Part: o.want.Part}
 	if ok || o.infoGiven {
@@ -220,35 +221,12 @@ func (o *exportOptions) write(tensors []safetensors.Tensor, known bool) ([]safet
 	return tensors, safetensors.WriteFile(o.out, tensors, meta)
 }
 
-// guess takes from the weights' shapes what no flag says of their network.
-func (o *exportOptions) guess(tensors []safetensors.Tensor) {
-	g := foreign.GuessOf(tensors)
+// guess takes from the weights' shapes what no flag says of their network, and reports whether they
+// say all of it.
+func (o *exportOptions) guess(g foreign.Guess) bool {
 	if o.infoGiven || g.Backbone == "" {
-		return
+		return false
 	}
 	o.info = o.info.Guessed(g)
-}
-
-// weightsFile finds the weights that a path stands for: in a run's folder the
-// finished encoder where that is all that is wanted, else the newest checkpoint.
-func weightsFile(path string, want train.Selection) (string, error) {
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return path, nil //nolint:nilerr // a file, or an error when it is read
-	}
-	if want.Network == "student" && want.Part == "encoder" {
-		encoder := filepath.Join(path, "encoder.safetensors")
-		if _, err := os.Stat(encoder); err == nil {
-			return encoder, nil
-		}
-	}
-	dir := train.CheckpointDir(path)
-	c, damaged, err := train.LatestCheckpoint(dir)
-	if errors.Is(err, errs.ErrNotFound) {
-		return "", errs.New("read weights", path, "name a run's folder, or a file: encoder.safetensors, a checkpoint's .json",
-			errs.Because(errs.ErrNotFound, "it is a folder without encoder.safetensors and checkpoints"))
-	}
-	if err != nil {
-		return "", errors.Join(append([]error{err}, damaged...)...)
-	}
-	return c.Path(), nil
+	return g.Whole()
 }

@@ -9,6 +9,7 @@ import (
 	"resslt/ingest"
 	"resslt/schemas"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/recipe"
 	"resslt/train/torch"
@@ -74,7 +75,7 @@ func TestRecipesTrain(t *testing.T) {
 	for _, name := range recipe.Names() {
 		t.Run(name, func(t *testing.T) {
 			r, err := loadRecipe(name, "folder:x", []string{
-				"width=8", "projector_hidden=16", "predictor_hidden=16", "embedding_dim=8", "K=64", "batch_size=16",
+				"width=8", "projector_hidden=16", "predictor_hidden=16", "embedding_dim=8", "K=64", "batch_size=16", "prototypes=64",
 				"bn_groups=0", "device=cpu", "threads=1",
 			})
 			if err != nil {
@@ -99,6 +100,9 @@ func TestRecipesTrain(t *testing.T) {
 				v := &b.Views[i]
 				if v.Size > 96 || len(b.Views) > 3 {
 					v.Size /= 7
+				}
+				if p := backbone.Patch(r.Backbone); p > 0 { // whole patches
+					v.Size = max(p, v.Size/p*p)
 				}
 				pixels := make([]byte, b.Size*v.Size*v.Size*3)
 				for j := range pixels {

@@ -16,6 +16,7 @@ func newRunCommand() *cobra.Command {
   resslt run --recipe quickstart --data folder:my/images --set image_size=32 --out runs/own
   resslt run --recipe smoke --record pixels --out runs/pixels
   resslt run --recipe cifar10 --data cifar10:data/cifar10 --out runs/c10 --resume
+  resslt run --recipe quickstart --init runs/quickstart --set freeze=[stem,layer1] --out runs/on
   resslt run --recipe quickstart --dry-run
   resslt run --recipe cifar10 --listen 127.0.0.1:4222     # augmentd workers may help`,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -19,6 +19,7 @@ import (
 type sessionFlags struct {
 	session.Options
 	splits []string // settings of the recipe that --split makes
+	init   string   // file of the encoder that the run begins from, the recipe's init
 	dryRun bool
 }
 
@@ -28,6 +29,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	data := cli.RegisterData(p, &f.Data, "data `URI` in place of the recipe's: "+schemeList())
 	p.StringArrayVar(&f.Set, "set", nil, "override a recipe field, `key=value`; may be repeated")
 	data.RegisterRecipeSplit(p, &f.splits)
+	p.StringVar(&f.init, "init", "", "begin from the encoder of a `file`: a run's folder, encoder.safetensors, a checkpoint's .json, torchvision's weights as safetensors, or a PyTorch checkpoint of another project (.pth, .pt, .ckpt, .bin)")
 	p.StringVar(&f.Out, "out", "", "`folder` for checkpoints, weights and summary.json (default runs/RECIPE)")
 	p.StringVar(&f.Record, "record", "log", "what is kept of the batches: `log` (ids, plans, digests; always), pixels[:FROM-TO] (also the views, of all or some steps, in --out), stream (also all chunks in the broker, sealed at the end; train only)")
 	p.BoolVar(&f.Resume, "resume", false, "continue from the newest checkpoint in --out")
@@ -65,6 +67,9 @@ func registerSharing(p *pflag.FlagSet, priority, most *int) {
 func (f *sessionFlags) run(c *cobra.Command) error {
 	f.RecipeGiven = c.Flags().Changed("recipe")
 	f.Set = append(f.Set, f.splits...)
+	if c.Flags().Changed("init") {
+		f.Set = append(f.Set, "init="+f.init)
+	}
 	f.Stdout, f.Stderr = c.OutOrStdout(), c.ErrOrStderr()
 	f.Command = cli.CommandLine(os.Args)
 	if !f.dryRun {

@@ -29,16 +29,24 @@ type Config struct {
 	SmallStem bool   // no downsampling before the second stage, for images of 32–64 pixels
 	Seed      uint64 // of the initial weights, and of stochastic depth
 
-	// StochasticDepth is the probability with which EfficientNet or a Vision Transformer
-	// drops its last block for a sample in training; it rises linearly over the blocks
-	// before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet. Other
-	// networks ignore it.
+	// StochasticDepth is the probability with which EfficientNet, ConvNeXt or a Vision
+	// Transformer drops its last block for a sample in training; it rises linearly over the
+	// blocks before. 0, the default, drops nothing; torchvision has 0.2 for EfficientNet and
+	// 0.1 for ConvNeXt-T. Other networks ignore it.
 	StochasticDepth float64
 
 	// Of Vision Transformers; other networks ignore them.
-	ImageSize  int     // S that the position embeddings are for; 0: 16 patches a row
-	Pool       string  // PoolToken, which "" stands for, or PoolMean
-	LayerScale float64 // initial factor of every residual branch's learnt scale; 0: there is none
+	ImageSize int    // S that the position embeddings are for; 0: 16 patches a row
+	Pool      string // PoolToken, which "" stands for, or PoolMean
+	Heads     int    // of attention, which share the channels; 0: the published number, of Width channels each
+
+	// LayerScale is the initial factor of every residual branch's learnt scale, of Vision
+	// Transformers and ConvNeXt; 0: a transformer has none, and ConvNeXt's are 1e-6.
+	LayerScale float64
+
+	// Frozen says which parameters stay as they are (nn.Builder); nil: none.
+	Frozen func(name string) bool
+	Blank  bool // weights are not drawn: they are loaded, or the names alone are wanted
 
 	Device       torch.Device // of the weights
 	ChannelsLast bool         // NHWC memory order
@@ -61,6 +69,12 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 	"resnet34": resnet(basic, 3, 4, 6, 3),
 	"resnet50": resnet(bottleneck, 3, 4, 6, 3),
 
+	"wide_resnet50_2": resnet(wideBottleneck, 3, 4, 6, 3),
+
+	"convnext_tiny":  convNeXt(convNeXtTiny),
+	"convnext_small": convNeXt(convNeXtSmall),
+	"convnext_base":  convNeXt(convNeXtBase),
+
 	"efficientnet_b0":    efficientNet(1),
 	"efficientnet_b1":    efficientNet(1.1),
 	"mobilenet_v3_large": mobileNet,
@@ -80,7 +94,9 @@ var registry = map[string]func(nn.Builder, Config) Backbone{
 }
 
 // Drops reports whether a network has stochastic depth, which draws in every step.
-func Drops(name string) bool { return strings.HasPrefix(name, "efficientnet") || Patch(name) > 0 }
+func Drops(name string) bool {
+	return strings.HasPrefix(name, "efficientnet") || strings.HasPrefix(name, "convnext") || Patch(name) > 0
+}
 
 // Names lists the backbones, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(registry)) }
@@ -97,6 +113,7 @@ func New(name string, c Config) (Backbone, error) {
 	err := torch.Do(func() error {
 		b = build(nn.Builder{
 			Seed: c.Seed, Device: c.Device, ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double,
+			Frozen: c.Frozen, Blank: c.Blank,
 			BatchNormGroups: c.BatchNormGroups, SyncBatchNorm: c.SyncBatchNorm, Ranks: c.Ranks,
 		}, c)
 		return nil
@@ -139,6 +156,9 @@ func (c Config) Validate(name string) error {
 		return bad("give one of "+strings.Join(Pools, ", "), "pool is %q", c.Pool)
 	case !(c.LayerScale >= 0 && c.LayerScale <= 1):
 		return bad("give 0 ≤ layer scale ≤ 1", "layer scale is %v", c.LayerScale)
+	}
+	if err := c.checkHeads(name); err != nil {
+		return err
 	}
 	return CheckSize(name, c.ImageSize)
 }

@@ -79,6 +79,39 @@ func TestStagesComposeToForward(t *testing.T) {
 	}
 }
 
+// TestFrozen: a network asks about its parameters by the names that it visits them with, and those
+// that are frozen have no gradient; a blank one has the same state, without the drawing.
+func TestFrozen(t *testing.T) {
+	nntest.Torch(t)
+	for _, name := range backbone.Names() {
+		if p := backbone.Patch(name); p > 0 && name != "vit_tiny_patch8" {
+			continue
+		}
+		asked := map[string]bool{}
+		c := backbone.Config{Width: 4, SmallStem: true, LayerScale: 0.1, StochasticDepth: 0.2, Blank: true}
+		c.Frozen = func(key string) bool { asked[key] = true; return !strings.HasSuffix(key, "bias") }
+		b, err := backbone.New(name, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nntest.Do(t, func() {
+			for _, p := range nn.Parameters(b) {
+				if !asked[p.Name] {
+					t.Errorf("%s: nobody was asked about %s", name, p.Name)
+				}
+				delete(asked, p.Name)
+				if p.Tensor.RequiresGrad() != strings.HasSuffix(p.Name, "bias") {
+					t.Errorf("%s: %s requires grad: %v", name, p.Name, p.Tensor.RequiresGrad())
+				}
+			}
+		})
+		if len(asked) > 0 {
+			t.Errorf("%s has not %v", name, asked)
+		}
+		nn.Free(b)
+	}
+}
+
 func TestWeightsDependOnSeedAndNameAlone(t *testing.T) {
 	nntest.Torch(t)
 	make := func(name string, c backbone.Config) map[string][]byte {

@@ -38,6 +38,8 @@ func parities() []parity {
 		{"resnet18_narrow", "resnet18", small, true},
 		{"efficientnet_b0_narrow", "efficientnet_b0", dropping, true},
 		{"mobilenet_v3_large_narrow", "mobilenet_v3_large", small, false},
+		{"wide_resnet50_2_narrow", "wide_resnet50_2", small, false},
+		{"convnext_tiny_narrow", "convnext_tiny", dropping, true},
 		{"vit_tiny_narrow", "vit_tiny_patch8", transformer, true},
 		{"vit_tiny_resized", "vit_tiny_patch8", resized, true},
 		{"vit_tiny", "vit_tiny_patch16", backbone.Config{ImageSize: 64}, true},
@@ -47,6 +49,7 @@ func parities() []parity {
 		{"efficientnet_b0", "efficientnet_b0", published, true},
 		{"efficientnet_b1", "efficientnet_b1", published, true},
 		{"mobilenet_v3_large", "mobilenet_v3_large", published, false},
+		{"convnext_tiny", "convnext_tiny", published, true},
 	}
 }
 

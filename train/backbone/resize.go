@@ -6,6 +6,27 @@ import (
 	"resslt/train/torch"
 )
 
+// ResizePositions resizes a Vision Transformer's positions (1,1+n²,C) to images of side patches a
+// row, as its Forward does for images of another size: bicubically and, where they become fewer,
+// without a filter before. DINO's, MAE's and DeiT's code do so; timm filters first.
+func ResizePositions(x *torch.Tensor, side int64) *torch.Tensor {
+	n := SideOf(x.Size(1))
+	if n == side {
+		return x
+	}
+	return torch.Scope(func() *torch.Tensor { return positionsFor(x, n, side, side) })
+}
+
+// positionsFor is positions x, of n rows of n patches, for h rows of w.
+func positionsFor(x *torch.Tensor, n, h, w int64) *torch.Tensor {
+	c := x.Size(2)
+	grid := torch.Reshape(torch.Narrow(x, 1, 1, n*n), []int64{n, n, c})
+	grid = resizeRows(grid, h)                                              // (h,n,C)
+	grid = resizeRows(torch.Transpose(grid, 0, 1), w)                       // (w,h,C)
+	grid = torch.Reshape(torch.Transpose(grid, 0, 1), []int64{1, h * w, c}) // rows first
+	return torch.Cat([]*torch.Tensor{torch.Narrow(x, 1, 0, 1), grid}, 1)
+}
+
 // resizeRows resizes the first dimension of x (n,m,C) to out rows by cubic convolution, as
 // torch.nn.functional.interpolate(mode="bicubic", align_corners=False) does along one axis.
 // It is a product with a matrix that is computed here: libtorch's operator adds gradients

@@ -14,7 +14,8 @@ type blockKind func(b nn.Builder, in, p, stride int64) (nn.Module, int64)
 // resnet returns the constructor of torchvision's ResNet (He et al., Deep Residual
 // Learning for Image Recognition, 2015; the 3×3 convolution of a bottleneck has the
 // stride) without its fc layer: a stem, then four stages of so many blocks. It has
-// 8·width features with basic blocks, 32·width with bottlenecks.
+// 8·width features with basic blocks, 32·width with bottlenecks, of Wide ResNets, too
+// (Zagoruyko and Komodakis 2016), which are wider inside blocks alone.
 func resnet(kind blockKind, blocks ...int) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
 		width := int64(c.Width)
@@ -98,10 +99,19 @@ func basic(b nn.Builder, in, p, stride int64) (nn.Module, int64) {
 
 // bottleneck is 1×1 to p channels, 3×3, 1×1 to 4p channels.
 func bottleneck(b nn.Builder, in, p, stride int64) (nn.Module, int64) {
+	return bottleneckOf(b, in, p, p, stride)
+}
+
+// wideBottleneck is a bottleneck of twice the channels inside.
+func wideBottleneck(b nn.Builder, in, p, stride int64) (nn.Module, int64) {
+	return bottleneckOf(b, in, p, 2*p, stride)
+}
+
+func bottleneckOf(b nn.Builder, in, p, inside, stride int64) (nn.Module, int64) {
 	r := &residual{}
-	r.add(b, in, p, 1, 1)
-	r.add(b, p, p, 3, stride)
-	r.add(b, p, 4*p, 1, 1)
+	r.add(b, in, inside, 1, 1)
+	r.add(b, inside, inside, 3, stride)
+	r.add(b, inside, 4*p, 1, 1)
 	r.shortcut(b, in, 4*p, stride)
 	return r, 4 * p
 }

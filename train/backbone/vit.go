@@ -32,11 +32,29 @@ func Patch(name string) int {
 	return 0
 }
 
+// HeadsOf is the published number of a Vision Transformer's heads, 0 for other networks.
+func HeadsOf(name string) int {
+	size, _, _ := strings.Cut(name, "_patch")
+	return int(map[string]vitSize{"vit_tiny": vitTiny, "vit_small": vitSmall, "vit_base": vitBase}[size].heads)
+}
+
+// checkHeads returns an error that wraps errs.ErrUsage for heads that do not share the channels
+// evenly.
+func (c Config) checkHeads(name string) error {
+	channels := HeadsOf(name) * c.Width
+	if c.Heads == 0 || c.Heads > 0 && channels%c.Heads == 0 {
+		return nil // channels are 0 where there are no heads
+	}
+	return errs.New("build backbone", name, "give a divisor, or 0 for the published number",
+		errs.Because(errs.ErrUsage, fmt.Sprintf("%d heads do not share %d channels evenly", c.Heads, channels)))
+}
+
 // SizeOf is the side of the images, in pixels, that a Vision Transformer's positions are for, of
 // which there are n: the class token's and one a patch.
-func SizeOf(name string, n int64) int {
-	return Patch(name) * int(math.Round(math.Sqrt(float64(n-1))))
-}
+func SizeOf(name string, n int64) int { return Patch(name) * int(SideOf(n)) }
+
+// SideOf is how many patches a row has of an image that n positions are for.
+func SideOf(n int64) int64 { return int64(math.Round(math.Sqrt(float64(n - 1)))) }
 
 // CheckSize returns an error that wraps errs.ErrUsage for images that the network cannot
 // take: a Vision Transformer's are cut into whole patches.
@@ -58,17 +76,21 @@ const (
 	PoolMean  = "mean"  // the mean of the patches'
 )
 
-// vitEps is layer norm's ε in torchvision, timm, DINO, MAE and DINOv2.
-const vitEps = 1e-6
+// layerNormEps is layer norm's ε in the transformers of torchvision, timm, DINO, MAE and DINOv2,
+// and in ConvNeXt.
+const layerNormEps = 1e-6
 
 // vit returns the constructor of a Vision Transformer (Dosovitskiy et al. 2020, arXiv
 // 2010.11929; Ti and S are DeiT's, Touvron et al. 2020) without classifier, as torchvision
 // has it: patches, class token, positions, blocks that normalise first, a last layer norm.
-// A head has Config.Width channels. The small stem is the same: a small patch takes its
-// place.
+// A head has Config.Width channels, unless Config.Heads are others. The small stem is the same: a
+// small patch takes its place.
 func vit(size vitSize, patch int64) func(nn.Builder, Config) Backbone {
 	return func(b nn.Builder, c Config) Backbone {
-		channels := size.heads * int64(c.Width)
+		channels, heads := size.heads*int64(c.Width), size.heads
+		if c.Heads > 0 {
+			heads = int64(c.Heads)
+		}
 		side := int64(c.ImageSize) / patch
 		encoder := b.At("encoder")
 		net := &network{features: channels}
@@ -83,10 +105,10 @@ func vit(size vitSize, patch int64) func(nn.Builder, Config) Backbone {
 		for i := range size.depth {
 			// Stochastic depth rises linearly to the last block's, as in DeiT.
 			drop := c.StochasticDepth * float64(i) / float64(max(1, size.depth-1))
-			blocks.Children = append(blocks.Children, newVitBlock(encoder.At("layers").At(fmt.Sprintf("encoder_layer_%d", i)), channels, size.heads, drop, c.LayerScale))
+			blocks.Children = append(blocks.Children, newVitBlock(encoder.At("layers").At(fmt.Sprintf("encoder_layer_%d", i)), channels, heads, drop, c.LayerScale))
 		}
 		net.add("encoder.layers.", blocks)
-		net.add("encoder.", &tokenPool{norm: nn.NewLayerNorm(encoder.At("ln"), channels, vitEps), mean: c.Pool == PoolMean})
+		net.add("encoder.", &tokenPool{norm: nn.NewLayerNorm(encoder.At("ln"), channels, layerNormEps), mean: c.Pool == PoolMean})
 		return net
 	}
 }
@@ -118,12 +140,7 @@ func (t *tokens) at(h, w int64) *torch.Tensor {
 	if h == t.side && w == t.side {
 		return t.positions
 	}
-	c := t.positions.Size(2)
-	grid := torch.Reshape(torch.Narrow(t.positions, 1, 1, t.side*t.side), []int64{t.side, t.side, c})
-	grid = resizeRows(grid, h)                                              // (h,side,C)
-	grid = resizeRows(torch.Transpose(grid, 0, 1), w)                       // (w,h,C)
-	grid = torch.Reshape(torch.Transpose(grid, 0, 1), []int64{1, h * w, c}) // rows first
-	return torch.Cat([]*torch.Tensor{torch.Narrow(t.positions, 1, 0, 1), grid}, 1)
+	return positionsFor(t.positions, t.side, h, w)
 }
 
 // Visit names class_token, conv_proj and encoder.pos_embedding.
@@ -146,10 +163,15 @@ func (e *encoderLayers) Visit(prefix string, f func(nn.Entry)) {
 	}
 }
 
+// depthCounter begins the name of the counter of a ConvNeXt's block.
+const depthCounter = "stochastic_depth."
+
 // TrainingOnly reports whether a key is of a tensor that only training reads: the counter of a
-// transformer's block. It is in checkpoints, and in no encoder's file.
+// block without batch norm, a transformer's or ConvNeXt's. It is in checkpoints, and in no
+// encoder's file.
 func TrainingOnly(key string) bool {
-	return strings.Contains(key, "encoder_layer_") && strings.HasSuffix(key, ".num_batches_tracked")
+	block, ok := strings.CutSuffix(key, "num_batches_tracked")
+	return ok && (strings.Contains(block, "encoder_layer_") || strings.HasSuffix(block, depthCounter))
 }
 
 // vitBlock is x + a(ln_1(x)), then x + m(ln_2(x)), with a self-attention and m two layers
@@ -170,8 +192,8 @@ type branch struct {
 
 func newVitBlock(b nn.Builder, channels, heads int64, drop, scale float64) *vitBlock {
 	v := &vitBlock{
-		attention: branch{norm: nn.NewLayerNorm(b.At("ln_1"), channels, vitEps), body: nn.NewSelfAttention(b.At("self_attention"), channels, heads)},
-		mlp: branch{norm: nn.NewLayerNorm(b.At("ln_2"), channels, vitEps), body: &mlp{
+		attention: branch{norm: nn.NewLayerNorm(b.At("ln_1"), channels, layerNormEps), body: nn.NewSelfAttention(b.At("self_attention"), channels, heads)},
+		mlp: branch{norm: nn.NewLayerNorm(b.At("ln_2"), channels, layerNormEps), body: &mlp{
 			first:  nn.NewXavierLinear(b.At("mlp").At("0"), channels, 4*channels),
 			second: nn.NewXavierLinear(b.At("mlp").At("3"), 4*channels, channels),
 		}},

@@ -53,8 +53,11 @@ var children = map[string]string{"0": "conv1", "1": "bn1", "4": "layer1", "5": "
 var kinds = []*kind{
 	// a ResNet
 	{[]string{"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"}, only(resnetPart), nil},
-	// an EfficientNet or MobileNetV3
-	{[]string{"features.0.0.weight", "features.0.1.weight"}, only(featuresPart), nil},
+	// an EfficientNet, MobileNetV3 or ConvNeXt
+	{[]string{"features.0.0.weight", "features.0.1.weight"}, featuresSelf, nil},
+	// timm's ConvNeXt, and the paper's
+	{[]string{"stem.0.weight", "stages.0.blocks.0.conv_dw.weight", "stages.0.blocks.0.gamma"}, convNeXtOurs, convNeXtAlters},
+	{[]string{"downsample_layers.0.0.weight", "stages.0.0.dwconv.weight", "stages.0.0.gamma"}, convNeXtOurs, convNeXtAlters},
 	// a ResNet's children, by number
 	{[]string{"0.weight", "1.weight", "4.0.conv1.weight", "7.0.conv1.weight"}, func(key string, _ func(string) bool) string {
 		number, rest, _ := strings.Cut(key, ".")
@@ -69,6 +72,15 @@ var kinds = []*kind{
 	{[]string{"class_token", "conv_proj.weight", "encoder.pos_embedding"}, vitSelf, vitAlters},
 	{[]string{"cls_token", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"}, vitFromTimm, vitAlters},
 	{[]string{"cls_token", "patch_embed.proj.weight", "blocks.0.0.attn.qkv.weight"}, vitFromTimm, vitAlters},
+}
+
+// featuresSelf is torchvision's own key. Of a ConvNeXt's classifier the layer norm of the averages
+// belongs to the encoder.
+func featuresSelf(key string, has func(string) bool) string {
+	if featuresPart.MatchString(key) || strings.HasPrefix(key, "classifier.0.") && has("features.1.0."+layerScale) {
+		return key
+	}
+	return ""
 }
 
 func only(part *regexp.Regexp) func(string, func(string) bool) string {
@@ -151,6 +163,45 @@ func (c candidate) altering(names []string, keys map[string]string) string {
 	}
 	return ""
 }
+
+// head matches the keys of what projects put behind or beside an encoder.
+var head = regexp.MustCompile(`^(fc|heads?|classifier|last_linear|linear\d*|projector|projection|projection_head|proj_head|` +
+	`predictor|prediction_head|online_head|prototypes|mlp|decoder\w*|mask_token|dino_head|ibot_head|queue\w*|logit_scale|center)(\.|$)`)
+
+// rest gives the tensors below the encoder's prefix that are none of its own: those that are
+// known to be of no encoder, or of another one, and those of which nothing is known.
+func (c candidate) rest(names []string, keys map[string]string) (dropped, unknown []string) {
+	others := find(names)
+	for _, n := range names {
+		key, ok := strings.CutPrefix(n, c.prefix)
+		if !ok || keys[n] != "" {
+			continue
+		}
+		ofAnother := slices.ContainsFunc(others, func(o candidate) bool {
+			return len(o.prefix) > len(c.prefix) && strings.HasPrefix(n, o.prefix)
+		})
+		if ofAnother || head.MatchString(key) {
+			dropped = append(dropped, n)
+		} else {
+			unknown = append(unknown, n)
+		}
+	}
+	return dropped, unknown
+}
+
+// IsHead gives a predicate for the tensors of one of torchvision's networks at the root, by their
+// names: it holds for those of the classifier. A ConvNeXt's layer norm of the averages, which
+// torchvision counts to its classifier, is the encoder's.
+func IsHead(names []string) func(name string) bool {
+	convNeXt := slices.Contains(names, "features.1.0."+layerScale)
+	return func(name string) bool {
+		own := convNeXt && strings.HasPrefix(name, "classifier.0.")
+		return !own && (strings.HasPrefix(name, "fc.") || strings.HasPrefix(name, "classifier.") || strings.HasPrefix(name, "heads."))
+	}
+}
+
+// Summary says what tensors' names begin with, and how many do.
+func Summary(names []string) string { return summary(names) }
 
 // choose gives those whose role is wanted: students alone where there are some, unless another
 // is asked for.

@@ -3,6 +3,7 @@ package foreign
 import (
 	"bufio"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -118,7 +119,7 @@ func networks(t *testing.T, name string) map[string]map[string]string {
 // TestTimm: every key of torchvision's networks has the name and the sizes that timm has, and
 // comes back.
 func TestTimm(t *testing.T) {
-	for _, name := range []string{"efficientnet_b0", "efficientnet_b1", "mobilenetv3_large_100", "resnet50", "vit"} {
+	for _, name := range []string{"efficientnet_b0", "efficientnet_b1", "mobilenetv3_large_100", "resnet50", "vit", "convnext"} {
 		t.Run(name, func(t *testing.T) {
 			n := networks(t, name)
 			var keys, theirs []string
@@ -138,6 +139,9 @@ func TestTimm(t *testing.T) {
 			}
 			back := found[0].keys(theirs)
 			for k, size := range n["torchvision"] {
+				if strings.HasSuffix(k, layerScale) {
+					size = strings.TrimSuffix(size, "x1x1")
+				}
 				if got, ok := n["timm"][names[k]]; !ok || got != size {
 					t.Errorf("%s %s is %q of %s in timm", k, size, names[k], got)
 				}
@@ -236,6 +240,84 @@ func TestChoice(t *testing.T) {
 				t.Errorf("%d tensors", len(e.Tensors))
 			}
 		})
+	}
+}
+
+// TestGuess: the network is read from shapes, and from the project where these do not show it.
+func TestGuess(t *testing.T) {
+	shaped := func(name string, shape ...int64) safetensors.Tensor {
+		n := int64(4)
+		for _, s := range shape {
+			n *= s
+		}
+		return safetensors.Tensor{Name: name, DType: safetensors.F32, Shape: shape, Data: make([]byte, n)}
+	}
+	vit := func(prefix string) string {
+		all := []safetensors.Tensor{shaped(prefix+"cls_token", 1, 1, 384), shaped(prefix+"pos_embed", 1, 5, 384), shaped(prefix+"patch_embed.proj.weight", 384, 3, 16, 16), shaped(prefix+"head.0.weight", 2)}
+		for i := range 12 {
+			all = append(all, shaped(fmt.Sprintf("%sblocks.%d.norm1.weight", prefix, i), 384), shaped(fmt.Sprintf("%sblocks.%d.attn.qkv.weight", prefix, i), 3))
+		}
+		return file(t, all...)
+	}
+	resnet := func(stem, inside, kernel int64) string {
+		all := []safetensors.Tensor{shaped("x.conv1.weight", stem, 3, kernel, kernel), shaped("x.bn1.weight", stem), shaped("x.layer1.0.conv3.weight", 1), shaped("x.fc.weight", 1)}
+		for stage, n := range []int{3, 4, 6, 3} {
+			for i := range n {
+				all = append(all, shaped(fmt.Sprintf("x.layer%d.%d.conv1.weight", stage+1, i), inside))
+			}
+		}
+		return file(t, all...)
+	}
+	convNeXt := func(first int64, third int) string {
+		all := []safetensors.Tensor{shaped("model.stem.0.weight", first, 3, 4, 4), shaped("model.head.fc.weight", 1), shaped("model.head.norm.weight", 1), shaped("model.stages.0.blocks.0.conv_dw.weight", 1)}
+		for stage, n := range []int{3, 3, third, 3} {
+			for i := range n {
+				all = append(all, shaped(fmt.Sprintf("model.stages.%d.blocks.%d.gamma", stage, i), first))
+			}
+		}
+		return file(t, all...)
+	}
+	for _, c := range []struct {
+		path    string
+		want    Guess
+		dropped string
+	}{
+		{vit("student.module.backbone."), Guess{Backbone: "vit_small_patch16", Width: 64, Stem: "imagenet"}, "student.module.backbone.head.0.weight"},
+		{vit("state_dict.module.base_encoder."), Guess{Backbone: "vit_small_patch16", Width: 64, Stem: "imagenet", Heads: 12}, "state_dict.module.base_encoder.head.0.weight"},
+		{resnet(64, 64, 7), Guess{Backbone: "resnet50", Width: 64, Stem: "imagenet"}, "x.fc.weight"},
+		{resnet(64, 128, 7), Guess{Backbone: "wide_resnet50_2", Width: 64, Stem: "imagenet"}, "x.fc.weight"},
+		{resnet(128, 128, 3), Guess{Backbone: "resnet50", Width: 128, Stem: "small"}, "x.fc.weight"}, // SimCLR's and SwAV's 2×
+		{convNeXt(96, 9), Guess{Backbone: "convnext_tiny", Width: 64, Stem: "imagenet"}, "model.head.fc.weight"},
+		{convNeXt(96, 27), Guess{Backbone: "convnext_small", Width: 64, Stem: "imagenet"}, "model.head.fc.weight"},
+		{convNeXt(128, 27), Guess{Backbone: "convnext_base", Width: 64, Stem: "imagenet"}, "model.head.fc.weight"},
+		{convNeXt(12, 9), Guess{Backbone: "convnext_tiny", Stem: "imagenet"}, "model.head.fc.weight"},
+	} {
+		e, err := Read(c.path, Want{})
+		if err != nil {
+			t.Errorf("%+v: %v", c.want, err)
+			continue
+		}
+		if e.Guess != c.want || !slices.Equal(e.Dropped, []string{c.dropped}) || len(e.Unknown) > 0 {
+			t.Errorf("it is %+v without %q, and %q unknown; want %+v", e.Guess, e.Dropped, e.Unknown, c.want)
+		}
+	}
+}
+
+// TestRest: what is left out of an encoder's neighbourhood is told apart from what nobody knows.
+func TestRest(t *testing.T) {
+	path := file(t, append(of("model.", 1), of("model.momentum_encoder.", 2)[0], safetensors.Tensor{Name: "model.queue_ptr", DType: safetensors.F32, Shape: []int64{0}},
+		safetensors.Tensor{Name: "model.decoder_blocks.0.bias", DType: safetensors.F32, Shape: []int64{0}}, safetensors.Tensor{Name: "model.gate.bias", DType: safetensors.F32, Shape: []int64{0}},
+		safetensors.Tensor{Name: "optimizer.lr", DType: safetensors.F32, Shape: []int64{0}})...)
+	e, err := Read(path, Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(e.Dropped, []string{"model.decoder_blocks.0.bias", "model.queue_ptr"}) || !slices.Equal(e.Unknown, []string{"model.gate.bias", "model.momentum_encoder.conv1.weight"}) {
+		t.Errorf("dropped %q, unknown %q", e.Dropped, e.Unknown)
+	}
+	path = file(t, append(of("model.", 1), of("model.momentum_encoder.", 2)...)...)
+	if e, err = Read(path, Want{}); err != nil || len(e.Dropped) != len(resnet18) || len(e.Unknown) > 0 {
+		t.Errorf("%v: dropped %q, unknown %q", err, e.Dropped, e.Unknown)
 	}
 }
 

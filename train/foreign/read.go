@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,17 +25,30 @@ type Encoder struct {
 	Prefix  string
 	Tensors []safetensors.Tensor // under torchvision's keys, float32 but for num_batches_tracked
 	Guess   Guess
+	// Dropped are the tensors below the prefix that are no part of an encoder: heads, decoders,
+	// queues, other networks. Unknown are those of which that is not known.
+	Dropped, Unknown []string
 }
 
 // Guess is what the shapes say of a network.
 type Guess struct {
 	Backbone string // "" where they fit none of ours
 	Width    int    // 64 is the published network; 0 where the shapes do not say
-	Stem     string // "small" or "imagenet"; a ResNet's alone shows in its shapes
+	Stem     string // "small" or "imagenet"; a ResNet's and a ConvNeXt's alone show in their shapes
+	Heads    int    // of a transformer, where the checkpoint's project has others than published; else 0
 }
 
-// ShowsStem reports whether the shapes of such a network show its stem: a ResNet's do.
-func (g Guess) ShowsStem() bool { return strings.HasPrefix(g.Backbone, "resnet") }
+// ShowsStem reports whether the shapes of such a network show its stem: a ResNet's and a
+// ConvNeXt's do.
+func (g Guess) ShowsStem() bool {
+	return strings.Contains(g.Backbone, "resnet") || strings.HasPrefix(g.Backbone, "convnext")
+}
+
+// Whole reports whether the shapes say all of the network: a published width, and the stem where
+// there are two.
+func (g Guess) Whole() bool {
+	return g.Backbone != "" && g.Width > 0 && (g.ShowsStem() || strings.HasPrefix(g.Backbone, "vit_"))
+}
 
 // weights is a file of tensors.
 type weights interface {
@@ -79,7 +93,7 @@ func Read(path string, want Want) (*Encoder, error) {
 	keys := c.keys(f.Names())
 	if n := c.altering(f.Names(), keys); n != "" {
 		return nil, errs.New("read encoder of", path, "docs/weights.md has the layouts that are known",
-			unsupported("a Vision Transformer with %.80q, which this build's have not: its features would be others", n))
+			unsupported("a network with %.80q, which this build's have not: its features would be others", n))
 	}
 	e := &Encoder{Prefix: c.prefix}
 	if e.Tensors, err = f.Read(func(n string) bool { return keys[n] != "" }); err != nil {
@@ -88,13 +102,24 @@ func Read(path string, want Want) (*Encoder, error) {
 	for i := range e.Tensors {
 		t := &e.Tensors[i]
 		t.Name = keys[t.Name]
+		asMap(t)
 		if err := widen(t); err != nil {
 			return nil, errs.New("read encoder of", path, "convert it in Python: state[name].float()", err)
 		}
 	}
 	e.Guess = GuessOf(e.Tensors)
+	if mocoV3.MatchString(c.prefix) && strings.HasPrefix(e.Guess.Backbone, "vit_small") {
+		e.Guess.Heads = mocoV3Heads
+	}
+	e.Dropped, e.Unknown = c.rest(f.Names(), keys)
 	return e, nil
 }
+
+// mocoV3 matches the prefixes of MoCo v3's networks. Its ViT-S has 12 heads of 32 channels (vits.py),
+// and not the usual 6 of 64, which the shapes do not show.
+var mocoV3 = regexp.MustCompile(`(^|\.)(base|momentum)_encoder\.$`)
+
+const mocoV3Heads = 12
 
 // pick finds the one encoder that is wanted.
 func pick(f weights, want Want) (candidate, error) {
@@ -106,7 +131,7 @@ func pick(f weights, want Want) (candidate, error) {
 	case len(all) == 0 && withoutReLU(names):
 		return candidate{}, unsupported("Lightly's own small ResNet has no ReLU after its stem: its features are not a ResNet's")
 	case len(all) == 0:
-		return candidate{}, unsupported("no ResNet, EfficientNet, MobileNetV3 or Vision Transformer among its %d tensors, whose keys begin with %s", len(names), summary(names))
+		return candidate{}, unsupported("no ResNet, EfficientNet, MobileNetV3, ConvNeXt or Vision Transformer among its %d tensors, whose keys begin with %s", len(names), summary(names))
 	}
 	if want.Prefix != "" {
 		for _, c := range all {
@@ -230,6 +255,12 @@ func half(h uint16) float64 {
 	return sign * math.Ldexp(1024+fraction, exponent-25)
 }
 
+// wide reports whether a bottleneck has twice the usual channels inside.
+func wide(shape map[string][]int64) bool {
+	stem, inside := shape["conv1.weight"], shape["layer1.0.conv1.weight"]
+	return len(stem) > 0 && len(inside) > 0 && inside[0] == 2*stem[0]
+}
+
 // GuessOf names the network of tensors under torchvision's keys by these and by their shapes.
 func GuessOf(tensors []safetensors.Tensor) Guess {
 	shape := map[string][]int64{}
@@ -267,6 +298,8 @@ func GuessOf(tensors []safetensors.Tensor) Guess {
 			g.Backbone = "resnet18"
 		case deep == [4]int{3, 4, 6, 3} && !bottleneck:
 			g.Backbone = "resnet34"
+		case deep == [4]int{3, 4, 6, 3} && wide(shape):
+			g.Backbone = "wide_resnet50_2"
 		case deep == [4]int{3, 4, 6, 3}:
 			g.Backbone = "resnet50"
 		}
@@ -277,6 +310,8 @@ func GuessOf(tensors []safetensors.Tensor) Guess {
 			n++
 		}
 		return guessTransformer(shape, n)
+	case shape["features.1.0."+layerScale] != nil:
+		return guessConvNeXt(shape)
 	case shape["features.16.0.weight"] != nil:
 		g.Backbone = "mobilenet_v3_large"
 		stem("features.0.0.weight", 16)

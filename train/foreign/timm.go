@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"resslt/train/safetensors"
 )
 
 // timm's EfficientNet and MobileNetV3-Large are torchvision's networks under other names. A
@@ -25,6 +27,27 @@ var (
 	excitation       = strings.NewReplacer("fc1.", "se.conv_reduce.", "fc2.", "se.conv_expand.")
 )
 
+// ToTimm gives an encoder's tensors timm's names and forms.
+func ToTimm(tensors []safetensors.Tensor) ([]safetensors.Tensor, error) {
+	keys := make([]string, len(tensors))
+	for i, t := range tensors {
+		keys[i] = t.Name
+	}
+	names, err := Timm(keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]safetensors.Tensor, len(tensors))
+	for i, t := range tensors {
+		out[i] = t
+		out[i].Name = names[t.Name]
+		if strings.HasSuffix(t.Name, "."+layerScale) {
+			out[i].Shape = t.Shape[:1]
+		}
+	}
+	return out, nil
+}
+
 // Timm gives the keys of an encoder under timm's names: those of a ResNet are the same. The
 // error names a key that no such network has.
 func Timm(keys []string) (map[string]string, error) {
@@ -39,19 +62,19 @@ func Timm(keys []string) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, k := range keys {
-		if resnetPart.MatchString(k) {
+		switch {
+		case resnetPart.MatchString(k):
 			out[k] = k
-			continue
+		case vitPart.MatchString(k):
+			out[k] = vitToTimm(k)
+		case has["features.1.0."+layerScale]:
+			out[k] = convNeXtToTimm(k)
+		default:
+			out[k] = toTimm(k, last, func(key string) bool { return has[key] })
 		}
-		if to := vitToTimm(k); to != "" {
-			out[k] = to
-			continue
-		}
-		to := toTimm(k, last, func(key string) bool { return has[key] })
-		if to == "" {
+		if out[k] == "" {
 			return nil, unsupported("timm has no name for %.80q", k)
 		}
-		out[k] = to
 	}
 	return out, nil
 }

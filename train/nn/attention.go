@@ -15,8 +15,8 @@ type LayerNorm struct {
 // NewLayerNorm starts with weight 1 and bias 0.
 func NewLayerNorm(b Builder, channels int64, eps float64) *LayerNorm {
 	return &LayerNorm{
-		Weight: b.own(fill(channels, 1), channels).SetRequiresGrad(true),
-		Bias:   b.own(fill(channels, 0), channels).SetRequiresGrad(true),
+		Weight: b.filled("weight", 1, channels),
+		Bias:   b.filled("bias", 0, channels),
 		eps:    eps,
 	}
 }
@@ -35,6 +35,22 @@ func (n *LayerNorm) Visit(prefix string, f func(Entry)) {
 // SetTraining does nothing: a sample is normalised by its own statistics.
 func (n *LayerNorm) SetTraining(bool) {}
 
+// ChannelNorm is layer norm over the channels of a map, for each of its places (torchvision's
+// LayerNorm2d).
+type ChannelNorm struct{ LayerNorm }
+
+// NewChannelNorm starts with weight 1 and bias 0.
+func NewChannelNorm(b Builder, channels int64, eps float64) *ChannelNorm {
+	return &ChannelNorm{*NewLayerNorm(b, channels, eps)}
+}
+
+// Forward maps (N,C,H,W) to (N,C,H,W), in NHWC memory order.
+func (n *ChannelNorm) Forward(x *torch.Tensor) *torch.Tensor {
+	return torch.Scope(func() *torch.Tensor {
+		return torch.Permute(n.LayerNorm.Forward(torch.Permute(x, []int64{0, 2, 3, 1})), []int64{0, 3, 1, 2})
+	})
+}
+
 // LayerScale multiplies every channel by a factor that is learnt (Touvron et al. 2021,
 // arXiv 2103.17239), as DINOv2's transformers do.
 type LayerScale struct {
@@ -43,7 +59,7 @@ type LayerScale struct {
 
 // NewLayerScale starts with the same factor for every channel.
 func NewLayerScale(b Builder, channels int64, initial float64) *LayerScale {
-	return &LayerScale{b.own(fill(channels, float32(initial)), channels).SetRequiresGrad(true)}
+	return &LayerScale{b.filled("gamma", float32(initial), channels)}
 }
 
 // Forward maps (…,C) to (…,C).
@@ -129,6 +145,11 @@ func NewPatchConv2d(b Builder, in, out, k int64) *Conv2d {
 		padding: []int64{0, 0},
 		groups:  1,
 	}
+}
+
+// NewMapScale is a factor for each channel of a map, (C,1,1), as in torchvision's ConvNeXt.
+func NewMapScale(b Builder, name string, channels int64, initial float64) *torch.Tensor {
+	return b.own(fill(channels, float32(initial)), channels, 1, 1).SetRequiresGrad(!b.frozen(name))
 }
 
 // NewToken is a parameter (1,n,C) drawn with a standard deviation, zero for 0.

@@ -8,6 +8,7 @@
 //	parameter  a tensor that the optimiser changes; requires grad
 //	buffer     a tensor of the state that it does not change: batch norm's running
 //	           statistics and its int64 counter of batches
+//	frozen     said of a parameter that stays as it is, and of a batch norm of such parameters
 //	builder    a new layer's path in the tree of modules, its device and its seed
 //
 // # Names

@@ -29,6 +29,12 @@ type Builder struct {
 	// Double makes parameters and buffers float64, for numerical checks; otherwise they
 	// are float32.
 	Double bool
+	// Frozen says which parameters stay as they are, by their names: they need no gradient,
+	// and a batch norm whose weight and bias are frozen keeps its running statistics, too. nil: none.
+	Frozen func(name string) bool
+	// Blank leaves out the drawing: parameters that would be drawn are zero, of a network whose
+	// weights are loaded, or of which the names alone are wanted.
+	Blank bool
 
 	path string
 }
@@ -46,14 +52,22 @@ func (b Builder) parameter(name string, draw func(r *Rand) float64, shape ...int
 		n *= s
 	}
 	data := make([]float32, n)
-	if draw != nil {
+	if draw != nil && !b.Blank {
 		r := Random(b.Seed, b.path+name)
 		for i := range data {
 			data[i] = float32(draw(r))
 		}
 	}
-	return b.own(data, shape...).SetRequiresGrad(true)
+	return b.own(data, shape...).SetRequiresGrad(!b.frozen(name))
 }
+
+// filled makes a parameter of one number; channels are its elements.
+func (b Builder) filled(name string, v float32, channels int64) *torch.Tensor {
+	return b.own(fill(channels, v), channels).SetRequiresGrad(!b.frozen(name))
+}
+
+// frozen reports whether the parameter of that name stays as it is.
+func (b Builder) frozen(name string) bool { return b.Frozen != nil && b.Frozen(b.path+name) }
 
 // dtype is that of parameters and buffers.
 func (b Builder) dtype() torch.DType {
@@ -130,6 +144,18 @@ func newConv2d(b Builder, in, out, k, stride, padding, groups int64) *Conv2d {
 	}
 }
 
+// NewNormalConv2d is a convolution with bias as in ConvNeXt: weights of standard deviation 0.02,
+// biases zero. groups is 1, or the number of channels for a filter each.
+func NewNormalConv2d(b Builder, in, out, k, stride, padding, groups int64) *Conv2d {
+	return &Conv2d{
+		Weight:  b.parameter("weight", normal(0.02), out, in/groups, k, k),
+		Bias:    b.parameter("bias", nil, out),
+		stride:  []int64{stride, stride},
+		padding: []int64{padding, padding},
+		groups:  groups,
+	}
+}
+
 var oneByOne = []int64{1, 1}
 
 // Forward maps (N,in,H,W) to (N,out,H',W').
@@ -180,6 +206,11 @@ func NewLinear(b Builder, in, out int64) *Linear {
 		Weight: b.parameter("weight", draw, out, in),
 		Bias:   b.parameter("bias", draw, out),
 	}
+}
+
+// NewNormalLinear is a linear layer as in ConvNeXt: weights of standard deviation 0.02, biases zero.
+func NewNormalLinear(b Builder, in, out int64) *Linear {
+	return &Linear{Weight: b.parameter("weight", normal(0.02), out, in), Bias: b.parameter("bias", nil, out)}
 }
 
 // Forward maps (N,in) to (N,out).

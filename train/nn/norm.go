@@ -32,6 +32,7 @@ type BatchNorm struct {
 	groups   int          // of rows, at least 1
 	ranks    *torch.Group // whose rows share statistics; nil: this process's
 	training bool
+	frozen   bool // stays in evaluation mode
 }
 
 // NewBatchNorm starts as the identity on normalised input, in training mode, with
@@ -52,8 +53,9 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 		training:    true,
 	}
 	if !o.NoAffine {
-		n.Weight = b.own(fill(channels, 1), channels).SetRequiresGrad(true)
-		n.Bias = b.own(fill(channels, 0), channels).SetRequiresGrad(true)
+		n.Weight, n.Bias = b.filled("weight", 1, channels), b.filled("bias", 0, channels)
+		n.frozen = b.frozen("weight") && b.frozen("bias")
+		n.training = !n.frozen
 	}
 	return n
 }
@@ -106,5 +108,6 @@ func (n *BatchNorm) Visit(prefix string, f func(Entry)) {
 	f(Entry{prefix + "num_batches_tracked", n.Tracked, false})
 }
 
-// SetTraining selects the statistics that Forward uses.
-func (n *BatchNorm) SetTraining(on bool) { n.training = on }
+// SetTraining selects the statistics that Forward uses. A frozen norm always uses the running
+// ones, and so keeps them.
+func (n *BatchNorm) SetTraining(on bool) { n.training = on && !n.frozen }

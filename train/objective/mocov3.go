@@ -11,11 +11,15 @@ var mocoV3Method = Method{
 // momentum network's embedding of the other among those of the batch. There is no queue.
 //
 // Its heads are those of its ResNets (facebookresearch/moco-v3, builder.py): two layers with
-// BN, and on the projector's output BN without weight and bias.
+// BN, and on the projector's output BN without weight and bias. Its transformers' projector has
+// three (Options.ProjLayers).
 type mocoV3 struct{ o Options }
 
 func (m mocoV3) Parts() Parts {
 	g, q := m.o.twoLayers(m.o.ProjHidden), m.o.twoLayers(m.o.PredHidden)
+	for len(g.Hidden)+1 < m.o.ProjLayers {
+		g.Hidden = append(g.Hidden, m.o.ProjHidden)
+	}
 	g.NormOut, g.PlainOut = true, true
 	return Parts{Teacher: true, TeacherViews: 2, StudentViews: 2, Locals: true, InBatch: true, Project: g, Predict: &q}
 }

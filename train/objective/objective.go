@@ -136,6 +136,7 @@ type Options struct {
 	TauTStart       float64 // DINO's τ_t before its ramp
 
 	ProjHidden, PredHidden, Dim int  // hidden units of g and q; D
+	ProjLayers                  int  // of MoCo v3's g; 0: two
 	NoPredictor                 bool // ReSSL*: no q
 	NoHeadNorm                  bool // ReSSL*, the first paper's: no BN in the heads
 

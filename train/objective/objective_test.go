@@ -56,3 +56,13 @@ func TestStatisticsAreShown(t *testing.T) {
 		t.Errorf("progress shows %q", got)
 	}
 }
+
+// TestMoCoV3Layers: its transformers' projector has one more than its ResNets'.
+func TestMoCoV3Layers(t *testing.T) {
+	for layers, want := range map[int]int{0: 1, 2: 1, 3: 2} {
+		p := mocoV3{Options{ProjHidden: 16, PredHidden: 16, Dim: 8, ProjLayers: layers}}.Parts()
+		if len(p.Project.Hidden) != want || len(p.Predict.Hidden) != 1 || p.Project.Out != 8 || !p.Project.PlainOut {
+			t.Errorf("%d layers: projector %+v, predictor %+v", layers, p.Project, *p.Predict)
+		}
+	}
+}

@@ -72,7 +72,7 @@ type group struct {
 }
 
 // newGroups divides the parameters by the scale of their learning rate.
-func newGroups(names []string, params []*torch.Tensor, o Options) []group {
+func newGroups(names []string, matrices []int, o Options) []group {
 	scales := layerScales(names, o.LayerDecay)
 	var out []group
 	for i, s := range scales {
@@ -82,7 +82,7 @@ func newGroups(names []string, params []*torch.Tensor, o Options) []group {
 			out = append(out, group{scale: s})
 		}
 		out[at].all = append(out[at].all, i)
-		if !o.DecayMatricesOnly || params[i].Dim() > 1 {
+		if !o.DecayMatricesOnly || slices.Contains(matrices, i) {
 			out[at].decayed = append(out[at].decayed, i)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // layerNumber finds a backbone's stage in the key of a parameter: a transformer's block, or
-// the stage of a ResNet, EfficientNet or MobileNetV3.
+// the stage of a ResNet, EfficientNet, MobileNetV3 or ConvNeXt.
 var layerNumber = regexp.MustCompile(`^(?:encoder\.layers\.encoder_layer_|layer|features\.)(\d+)\.`)
 
 // layerScales are the factors of the parameters' learning rates by layer-wise decay (Clark et
@@ -33,7 +33,7 @@ func layerScales(names []string, decay float64) []float64 {
 // layerOf is a parameter's layer, from 0; −1 for those above all layers.
 func layerOf(name string) int {
 	key, ok := strings.CutPrefix(name, "backbone.")
-	if !ok || strings.HasPrefix(key, "encoder.ln.") {
+	if !ok || strings.HasPrefix(key, "encoder.ln.") || strings.HasPrefix(key, "classifier.") {
 		return -1
 	}
 	m := layerNumber.FindStringSubmatch(key)

@@ -21,6 +21,7 @@ func TestLayerScales(t *testing.T) {
 		},
 		{[]string{"backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "backbone.layer2.1.bn1.bias", "projector.layer1.weight"}, []float64{0.125, 0.25, 0.5, 1}},
 		{[]string{"backbone.features.0.0.weight", "backbone.features.1.0.block.0.0.weight"}, []float64{0.25, 0.5}},
+		{[]string{"backbone.features.0.0.weight", "backbone.features.1.0.layer_scale", "backbone.classifier.0.weight"}, []float64{0.25, 0.5, 1}},
 	} {
 		for i, got := range layerScales(c.names, 0.5) {
 			if got != c.want[i] {

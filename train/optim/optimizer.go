@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strings"
 
 	"resslt/schemas/errs"
 	"resslt/train/nn"
@@ -89,7 +90,7 @@ type Optimizer struct {
 	adamw   *adamw          // nil for others
 	groups  []group         // AdamW's
 
-	// matrices are the indices of the parameters of two or more dimensions, which LARS
+	// matrices are the indices of the parameters of two or more dimensions (isMatrix), which LARS
 	// adapts and decays; batch norm's and biases have one.
 	matrices []int
 }
@@ -103,7 +104,7 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 	err := torch.Do(func() error {
 		for i, p := range params {
 			opt.names = append(opt.names, p.Name)
-			if p.Tensor.Dim() > 1 {
+			if isMatrix(p) {
 				opt.matrices = append(opt.matrices, i)
 			}
 			if o.Momentum > 0 || o.Kind == AdamW {
@@ -114,7 +115,7 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 		}
 		if o.Kind == AdamW {
 			opt.adamw = newAdamW(opt.params)
-			opt.groups = newGroups(opt.names, opt.params, opt.opts)
+			opt.groups = newGroups(opt.names, opt.matrices, opt.opts)
 		}
 		return nil
 	})
@@ -122,6 +123,12 @@ func New(params []nn.Named, o Options) (*Optimizer, error) {
 		return nil, err
 	}
 	return opt, nil
+}
+
+// isMatrix reports whether a parameter has two or more dimensions. ConvNeXt's layer scale is a
+// factor for each channel, whatever torchvision's form of it: in the paper's code it has one.
+func isMatrix(p nn.Named) bool {
+	return p.Tensor.Dim() > 1 && !strings.HasSuffix(p.Name, ".layer_scale")
 }
 
 // Step updates every parameter by its gradient, which it overwrites. It returns an error

@@ -32,7 +32,7 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 	return objective.Options{
 		TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
 		ProjHidden: r.ProjectorHidden, PredHidden: r.PredictorHidden, Dim: r.EmbeddingDim,
-		NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
+		ProjLayers: r.ProjectorLayers, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
 		K: r.K, TauTStart: r.TauTStart,
 		Prototypes: r.Prototypes, CentreMomentum: r.CenterMomentum, Epsilon: r.SinkhornEpsilon, Iterations: r.SinkhornIterations,
 		OffDiagonal: r.BarlowLambda, WhitenRows: r.WhitenRows, WhitenEpsilon: r.WhitenEpsilon, Beta: r.CLSABeta,

@@ -42,17 +42,31 @@ type Recipe struct {
 	Backbone  string `yaml:"backbone"`  // "resnet18", …
 	Width     int    `yaml:"width"`     // 64 (default) is the published network; others scale its channels
 	Stem      string `yaml:"stem"`      // "small" (3×3, no max-pool; default) or "imagenet"
-	// StochasticDepth is the probability with which the student of an EfficientNet or a
-	// Vision Transformer drops its last block for a sample; 0.2 (default) is torchvision's
+	// StochasticDepth is the probability with which the student of an EfficientNet, a ConvNeXt
+	// or a Vision Transformer drops its last block for a sample; 0.2 (default) is torchvision's
 	// for EfficientNet. Other networks have none.
 	StochasticDepth float64 `yaml:"stochastic_depth"`
 	Pool            string  `yaml:"pool"`             // a Vision Transformer's feature: "token" (default), the class token's, or "mean" of the patches'
-	LayerScale      float64 `yaml:"layer_scale"`      // a Vision Transformer's learnt scale of residual branches, as it starts; 0 (default): none
+	Heads           int     `yaml:"heads"`            // a Vision Transformer's, which share its channels; 0 (default): the published number
+	LayerScale      float64 `yaml:"layer_scale"`      // learnt scale of residual branches, as it starts; 0 (default): a Vision Transformer has none, ConvNeXt's is 1e-6
 	ProjectorHidden int     `yaml:"projector_hidden"` // hidden units of g; default 4096
+	ProjectorLayers int     `yaml:"projector_layers"` // of MoCo v3's g: 3 for its transformers; 0 (default): 2, as for its ResNets
 	EmbeddingDim    int     `yaml:"embedding_dim"`    // D, units out of g and q; default 256
 	Predictor       bool    `yaml:"predictor"`        // ReSSL's asymmetric head q; default true; false is ReSSL*. The other objectives follow their papers
 	PredictorHidden int     `yaml:"predictor_hidden"` // hidden units of q; 0 (default): projector_hidden
 	HeadBN          bool    `yaml:"head_bn"`          // ReSSL's heads have batch norm; default true; false is the first paper's
+	// Init is the file of the encoder that student and teacher start from, "" (default): the
+	// seed's weights. It is a file of resslt, torchvision's weights or another project's
+	// checkpoint; heads start from the seed. A run that is resumed goes on from its checkpoint.
+	// InitSHA256 is the file's digest: a run fills it in, and where it is set another file is
+	// refused.
+	Init       string `yaml:"init"`
+	InitSHA256 string `yaml:"init_sha256"`
+	// Freeze lists parts of the backbone that stay as they start, batch norm's statistics, too:
+	// names of parameters or what they begin with, torchvision's or timm's, or patterns with *,
+	// e.g. [stem, layer1], [blocks.0]; default: none.
+	Freeze []string `yaml:"freeze"`
+
 	// BNGroups splits the batch for batch norm: each group by its own statistics,
 	// the teacher's samples shuffled between groups ("shuffle BN"). 1 is global BN.
 	// 0 (default): as in section 4, 1 with predictor, and 8 for ReSSL* and MoCo v2,
@@ -208,7 +222,8 @@ func Default() Recipe {
 		Mean: slices.Clone(nn.ImageNetMean[:]), Std: slices.Clone(nn.ImageNetStd[:]),
 		Objective: "ressl", HeadBN: true, SyncBN: true, Backbone: "resnet18", Width: 64, Stem: "small",
 		StochasticDepth: 0.2, Pool: "token", ProjectorHidden: 4096, EmbeddingDim: 256, Predictor: true,
-		TauS: 0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10, HoldEpochs: 1,
+		Freeze: []string{},
+		TauS:   0.1, TauT: 0.04, K: 4096, M: 0.99, WarmupNCEEpochs: 10, HoldEpochs: 1,
 		TauTWarmupEpochs: 30, CenterMomentum: 0.9, Prototypes: 3000, SinkhornEpsilon: 0.05, SinkhornIterations: 3, SwAVQueueEpochs: 15,
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
@@ -263,6 +278,9 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.TauTStart, r.TauT)
 	or(&r.MoCHiHardest, r.defaultHardest())
 	or(&r.BNGroups, r.defaultGroups())
+	if r.Freeze == nil {
+		r.Freeze = []string{} // as the YAML of a recipe without any is read
+	}
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()
 }

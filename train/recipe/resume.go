@@ -15,13 +15,13 @@ import (
 // the run that resumes it.
 var harmless = []string{
 	"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale", "teacher",
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale", "teacher", "init",
 }
 
 // shaping keys decide which tensors a checkpoint has, and of which shape: with others it
 // cannot be loaded.
 var shaping = []string{
-	"objective", "backbone", "width", "stem", "layer_scale", "projector_hidden", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes",
+	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes",
 }
 
 // planning keys say how long the run is.

@@ -66,6 +66,8 @@ func (r *Recipe) dataRules() []rule {
 		oneOf("stem", r.Stem, "small", "imagenet"),
 		oneOf("pool", r.Pool, "token", "mean"),
 		unit("layer_scale", r.LayerScale),
+		atLeast("heads", r.Heads, 0),
+		{"init", r.InitSHA256 == "" || r.Init != "", "is empty, and init_sha256 is set", "name the file, init=FILE, or leave both out; a run that is resumed keeps its own"},
 		oneOf("optimizer", r.Optimizer, "sgd", "lars", "adamw"),
 		oneOf("precision", r.Precision, "fp32", "bf16"),
 		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),
@@ -75,6 +77,10 @@ func (r *Recipe) dataRules() []rule {
 		{"stochastic_depth", r.StochasticDepth >= 0 && r.StochasticDepth < 1, fmt.Sprintf("is %g", r.StochasticDepth), "give a number from 0 to below 1"},
 		atLeast("projector_hidden", r.ProjectorHidden, 1),
 		atLeast("predictor_hidden", r.PredictorHidden, 1),
+		{
+			"projector_layers", r.ProjectorLayers == 0 || r.Objective == "moco-v3" && r.ProjectorLayers >= 2 && r.ProjectorLayers <= 8,
+			fmt.Sprintf("is %d", r.ProjectorLayers), "give 2 to 8 for objective moco-v3, and 0 for the others, whose heads are their papers'",
+		},
 		atLeast("embedding_dim", r.EmbeddingDim, 2),
 	}
 }

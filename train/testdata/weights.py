@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(HERE, "parity"))
 import light
 import vit
 from fixtures import fill, formula
-from generate import BasicBlock, Narrow
+from generate import BasicBlock, Bottleneck, Narrow
 
 torch.set_num_threads(1)
 
@@ -136,11 +136,47 @@ def make(folder):
     for name, net in (("efficientnet", light.efficientnet(1, width=8)), ("mobilenet", light.mobilenet(width=8))):
         fill(net, name + " ")
         save(name, net, {**under("", net), **junk(classifier__1__weight=(4, 40))})
+    wide = Narrow(Bottleneck, (3, 4, 6, 3), 8, small=True, inside=128)
+    fill(wide, "wide ")
+    save("wide", wide, {"state_dict": {**under("backbone.", wide), **junk(projector__0__weight=(4, 256))}})
+    convnexts(save)
     transformers(save)
 
 
+def convnexts(save):
+    """A narrow ConvNeXt as torchvision, timm and the paper's code name it."""
+    net = light.convnext((3, 3, 9, 3), 96, width=8)
+    fill(net, "convnext ")
+    save("convnext-torchvision", net, {**net.state_dict(), **junk(classifier__2__weight=(4, 96), classifier__2__bias=4)})
+
+    def renamed(stem, halving, block, parts, norm):
+        out = {}
+        for k, v in net.state_dict().items():
+            at = k.split(".")
+            if k.startswith("classifier.0."):
+                out[f"{norm}.{at[2]}"] = v
+                continue
+            feature = int(at[1])
+            if feature == 0:
+                out[f"{stem}.{at[2]}.{at[3]}"] = v
+            elif feature % 2 == 0:
+                out[f"{halving.format(feature // 2)}.{at[2]}.{at[3]}"] = v
+            elif at[3] == "layer_scale":
+                out[f"{block.format(feature // 2, at[2])}.gamma"] = v.flatten()
+            else:
+                out[f"{block.format(feature // 2, at[2])}.{parts[at[4]]}.{at[5]}"] = v
+        return out
+
+    parts = {"0": "conv_dw", "2": "norm", "3": "mlp.fc1", "5": "mlp.fc2"}
+    timm = renamed("stem", "stages.{}.downsample", "stages.{}.blocks.{}", parts, "head.norm")
+    save("convnext-timm", net, {"state_dict": {**timm, **junk(head__fc__weight=(4, 96))}})
+    parts = {"0": "dwconv", "2": "norm", "3": "pwconv1", "5": "pwconv2"}
+    paper = renamed("downsample_layers.0", "downsample_layers.{}", "stages.{}.{}", parts, "norm")
+    save("convnext-paper", net, {"model": {**paper, **junk(head__weight=(4, 96), head__bias=4)}})
+
+
 def transformers(save):
-    """The layouts of DINO, MAE, DINOv2 and torchvision, of a narrow ViT."""
+    """The layouts of DINO, MAE, MoCo v3, DINOv2 and torchvision, of a narrow ViT."""
     net, scaled = (vit.transformer(3, 8, width=8, image=32) for _ in range(2))
     vit.scaled(scaled)
     fill(net, "vit ")
@@ -177,6 +213,10 @@ def transformers(save):
         scaled,
         {"teacher": {**under("backbone.", {**timm(scaled, "0."), **junk(mask_token=(1, 24))}), **junk(dino_head__mlp__0__weight=(4, 24))}},
     )
+    many = vit.transformer(6, 8, width=4, image=32)  # as many channels, in other heads
+    fill(many, "vit heads ")
+    heads = junk(module__base_encoder__head__0__weight=(4, 24))
+    save("vit-mocov3", many, {"state_dict": {**under("module.base_encoder.", timm(many)), **heads}})
     save("vit-torchvision", net, {**net.state_dict(), **junk(heads__head__weight=(4, 24), heads__head__bias=4)})
 
 
@@ -192,11 +232,15 @@ def read(path):
 
 
 def load(folder):
-    names = ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large")
+    names = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large")
     nets = {name: getattr(torchvision.models, name)() for name in names}
     nets["vit_tiny_patch16"] = vit.transformer(3, 16, image=64)
+    nets["convnext_tiny"] = torchvision.models.convnext_tiny()
     for name, net in nets.items():
-        setattr(net, next(last for last in ("fc", "classifier", "heads") if hasattr(net, last)), torch.nn.Identity())
+        if name.startswith("convnext"):
+            net.classifier[2] = torch.nn.Identity()
+        else:
+            setattr(net, next(last for last in ("fc", "classifier", "heads") if hasattr(net, last)), torch.nn.Identity())
         net.load_state_dict(read(os.path.join(folder, name + ".safetensors")), strict=True)
         features(net, os.path.join(folder, name + ".f32"), 64)
 

@@ -18,7 +18,7 @@ func (p *Plan) brief() []string {
 	r, work := p.Recipe, p.Work()
 	lines := [][2]string{
 		{"recipe", r.Name + ": " + r.Claim},
-		{"network", fmt.Sprintf("%s, width %d, %s stem, %d px", r.Backbone, r.Width, r.Stem, p.Spec.EncoderSize())},
+		{"network", p.network()},
 		{"method", p.method()},
 		{"training", fmt.Sprintf("%d epochs of %d steps of %d images, lr %.4g·B/256, %s, %s", r.Epochs, p.Spec.StepsPerEpoch, p.Spec.BatchSize, r.BaseLR, r.Device, r.Precision)},
 		{"batches", p.Source},
@@ -30,6 +30,19 @@ func (p *Plan) brief() []string {
 		out[i] = fmt.Sprintf("%-9s %s", l[0], l[1])
 	}
 	return out
+}
+
+// network is the backbone, with what it starts from and what of it stays.
+func (p *Plan) network() string {
+	r := p.Recipe
+	text := fmt.Sprintf("%s, width %d, %s stem, %d px", r.Backbone, r.Width, r.Stem, p.Spec.EncoderSize())
+	if r.Init != "" {
+		text += fmt.Sprintf(", from %s (sha256 %.12s)", r.Init, r.InitSHA256)
+	}
+	if len(r.Freeze) > 0 {
+		text += ", frozen: " + strings.Join(r.Freeze, ", ")
+	}
+	return text
 }
 
 // method is the objective with its most important settings.

@@ -53,6 +53,11 @@ func evaluate(ctx context.Context, c *console, r *recipe.Recipe, res *train.Resu
 		return err
 	}
 	res.Summary.Evaluated = c.evaluated(read)
+	if err := train.CheckStartFile(r); err != nil {
+		c.print("warning: the encoder that the run began from is not scored: " + cli.Line(err))
+		res.Summary.Add(r, after, nil)
+		return nil
+	}
 	c.print("evaluating the untrained encoder")
 	observe, done = c.phases("untrained")
 	before, err := train.Untrained(ctx, r, info.ImageSize, images(r.ProbeSplit, false), images(evalSplit, true), observe)

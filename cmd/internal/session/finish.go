@@ -68,21 +68,43 @@ func hardware(device string) string {
 	return name
 }
 
+// printScores prints the probes' scores, of the trained encoder and of the one that training began
+// with, where that one was scored.
+func printScores(w io.Writer, s *train.Summary) {
+	before := "untrained"
+	if s.Init != "" {
+		before = "initial"
+	}
+	fmt.Fprintf(w, "%-16s %9s %9s\n", "top-1, %", before, "trained")
+	row := func(name string, before, after *float64) {
+		switch {
+		case after == nil:
+		case before == nil:
+			fmt.Fprintf(w, "%-16s %9s %9.2f\n", name, "–", *after)
+		default:
+			fmt.Fprintf(w, "%-16s %9.2f %9.2f\n", name, *before, *after)
+		}
+	}
+	var was train.Scores
+	if s.Untrained != nil {
+		was = *s.Untrained
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Trained.KNN)) {
+		var before *float64
+		if b, ok := was.KNN[k]; ok {
+			before = &b
+		}
+		a := s.Trained.KNN[k]
+		row("kNN "+k, before, &a)
+	}
+	row("linear", was.LinearTop1, s.Trained.LinearTop1)
+}
+
 func printSummary(w io.Writer, out string, s *train.Summary) {
 	fmt.Fprintf(w, "%s: %d steps of %d images, final loss %.4f, %.0f images/s, %.1f %% of it waiting, %.0f s\n",
 		s.Recipe, s.Steps, s.BatchSize, s.FinalLoss, s.ImagesPerSecond, 100*s.DataWaitFraction, s.TrainSeconds)
 	if s.Trained != nil {
-		fmt.Fprintf(w, "%-16s %9s %9s\n", "top-1, %", "untrained", "trained")
-		row := func(name string, before, after *float64) {
-			if before != nil && after != nil {
-				fmt.Fprintf(w, "%-16s %9.2f %9.2f\n", name, *before, *after)
-			}
-		}
-		for _, k := range slices.Sorted(maps.Keys(s.Trained.KNN)) {
-			b, a := s.Untrained.KNN[k], s.Trained.KNN[k]
-			row("kNN "+k, &b, &a)
-		}
-		row("linear", s.Untrained.LinearTop1, s.Trained.LinearTop1)
+		printScores(w, s)
 	}
 	fmt.Fprintf(w, "student %s\nsummary %s\nreport  %s\n", s.StudentSHA256, filepath.Join(out, "summary.json"), filepath.Join(out, runreport.File))
 }

@@ -115,6 +115,9 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	if err := train.CheckSizes(r, p.Spec.Views); err != nil {
 		return err
 	}
+	if err := p.startFrom(); err != nil {
+		return err
+	}
 	if err := p.parseRecord(o.Record); err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ var networks = map[string]network{
 	"resnet18":        {name: "resnet18", features: 512, first: "conv1", classifier: "fc"},
 	"resnet34":        {name: "resnet34", features: 512, first: "conv1", classifier: "fc"},
 	"resnet50":        {name: "resnet50", features: 2048, first: "conv1", classifier: "fc"},
+	"wide_resnet50_2": {name: "wide_resnet50_2", features: 2048, first: "conv1", classifier: "fc"},
+	"convnext_tiny":   {name: "convnext_tiny", features: 768, first: "stem.0", classifier: "head.fc"},
+	"convnext_small":  {name: "convnext_small", features: 768, first: "stem.0", classifier: "head.fc"},
+	"convnext_base":   {name: "convnext_base", features: 1024, first: "stem.0", classifier: "head.fc"},
 	"efficientnet_b0": {name: "efficientnet_b0", features: 1280, first: "conv_stem", classifier: "classifier"},
 	"efficientnet_b1": {name: "efficientnet_b1", features: 1280, first: "conv_stem", classifier: "classifier"},
 	// torchvision's batch norm has another ε than timm's.
@@ -76,18 +80,9 @@ func Convert(tensors []safetensors.Tensor, info train.EncoderInfo) ([]safetensor
 	case info.Stem != "imagenet" && backbone.Patch(info.Backbone) == 0:
 		return nil, refused(info.Backbone + " with the small stem")
 	}
-	keys := make([]string, len(tensors))
-	for i, t := range tensors {
-		keys[i] = t.Name
-	}
-	names, err := foreign.Timm(keys)
+	out, err := foreign.ToTimm(tensors)
 	if err != nil {
 		return nil, errs.New("export", info.Backbone, "name its network with --backbone", err)
-	}
-	out := make([]safetensors.Tensor, len(tensors))
-	for i, t := range tensors {
-		out[i] = t
-		out[i].Name = names[t.Name]
 	}
 	if net.head > 0 {
 		out = append(out, identity(net.head, int64(net.features))...)
@@ -105,6 +100,9 @@ func networkOf(tensors []safetensors.Tensor, info train.EncoderInfo) (network, b
 	}
 	size, _, _ := strings.Cut(info.Backbone, "_patch")
 	net := network{name: size + "_patch16_224", first: "patch_embed.proj", classifier: "head", args: map[string]any{"patch_size": patch}}
+	if info.Heads > 0 {
+		net.args["num_heads"] = info.Heads
+	}
 	if info.Pool == backbone.PoolMean {
 		net.args["global_pool"], net.args["fc_norm"] = "avg", false
 	}

@@ -43,8 +43,10 @@ def read(path=WEIGHTS):
 def network(backbone, width=64, stem="imagenet"):
     """torchvision's network without its classifier; of width 64 and with ImageNet's stem the published one."""
     small = stem == "small"
-    if backbone.startswith("resnet"):
+    if "resnet" in backbone:
         return resnet(backbone, width, small)
+    if backbone.startswith("convnext"):
+        return convnext(backbone, width, small)
     halving = 1 if small else 2  # the small stem has none in the stem, nor in the block after the first
     if backbone.startswith("mobilenet"):
         net = mobilenet(width, halving)
@@ -64,7 +66,8 @@ def transformer(info, tensors):
     scaled = "encoder.layers.encoder_layer_0.ls_1.gamma" in tensors
     if scaled or info.get("pool") == "mean" or size != info["image_size"]:
         raise ValueError("torchvision's VisionTransformer has no LayerScale, no mean and one image size: resslt export --format timm")
-    net = VisionTransformer(size, patch, 12, channels // info["width"], channels, 4 * channels)
+    heads = info.get("heads") or channels // info["width"]
+    net = VisionTransformer(size, patch, 12, heads, channels, 4 * channels)
     net.heads = torch.nn.Identity()
     return net
 
@@ -76,6 +79,7 @@ def resnet(name, width, small):
         "resnet18": (tv.BasicBlock, [2, 2, 2, 2]),
         "resnet34": (tv.BasicBlock, [3, 4, 6, 3]),
         "resnet50": (tv.Bottleneck, [3, 4, 6, 3]),
+        "wide_resnet50_2": (tv.Bottleneck, [3, 4, 6, 3]),
     }[name]
 
     class ResNet(tv.ResNet):
@@ -84,12 +88,24 @@ def resnet(name, width, small):
                 self.inplanes = width  # behind the stem
             return super()._make_layer(block, planes * width // 64, *args, **kwargs)
 
-    net = ResNet(block, layers)
+    net = ResNet(block, layers, width_per_group=128 if name.startswith("wide") else 64)
     net.conv1 = torch.nn.Conv2d(3, width, 3, 1, 1, bias=False) if small else torch.nn.Conv2d(3, width, 7, 2, 3, bias=False)
     net.bn1 = torch.nn.BatchNorm2d(width)
     if small:
         net.maxpool = torch.nn.Identity()
     net.fc = torch.nn.Identity()
+    return net
+
+
+def convnext(name, width, small):
+    from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+    first, third = {"convnext_tiny": (96, 9), "convnext_small": (96, 27), "convnext_base": (128, 27)}[name]
+    c = [(max(1, first * width // 64)) << i for i in range(4)]
+    net = ConvNeXt([CNBlockConfig(*row) for row in ((c[0], c[1], 3), (c[1], c[2], 3), (c[2], c[3], third), (c[3], None, 3))])
+    if small:
+        net.features[0][0] = torch.nn.Conv2d(3, c[0], 3, 1, 1)
+    net.classifier[2] = torch.nn.Identity()  # behind the layer norm of the averages, which is the encoder's
     return net
 
 

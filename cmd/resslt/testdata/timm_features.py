@@ -32,5 +32,6 @@ with torch.no_grad():
     for path in pictures:
         x = (np.asarray(Image.open(path).convert("RGB")) / 255 - mean) / std
         x = torch.from_numpy(x.transpose(2, 0, 1)[None]).float()
-        h = net(x) if hasattr(net, "patch_embed") else net.forward_features(x).mean((2, 3))
+        whole = hasattr(net, "patch_embed") or hasattr(net, "stages")  # a ConvNeXt's layer norm follows the average
+        h = net(x) if whole else net.forward_features(x).mean((2, 3))
         print(" ".join(f"{v:.7g}" for v in h[0]))

@@ -12,6 +12,7 @@ import torchvision
 from timm.models.vision_transformer import VisionTransformer
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "testdata", "parity"))
+import light
 import vit
 
 
@@ -19,7 +20,7 @@ def write(name, **states):
     with open(os.path.join(sys.argv[1], name + ".txt"), "w") as f:
         for who, net in states.items():
             for k, v in net.state_dict().items():
-                if not k.startswith(("classifier", "fc.")):
+                if not k.startswith(("classifier", "fc.")) or k.startswith("classifier.0.") and name == "convnext":
                     f.write(f"{who} {k} {'x'.join(map(str, v.shape))}\n")
 
 
@@ -40,3 +41,7 @@ write(
     timm=VisionTransformer(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, num_classes=0, init_values=1.0),
     torchvision=narrow,
 )
+
+# One block of each stage of a narrow ConvNeXt.
+net = light.convnext((1, 1, 1, 1), 96, width=8)
+write("convnext", timm=timm.models.convnext.ConvNeXt(depths=(1, 1, 1, 1), dims=(12, 24, 48, 96), num_classes=0), torchvision=net)

@@ -104,10 +104,10 @@ def averaged(m):
 class Narrow(ResNet):
     """torchvision's ResNet of another width and stem, without fc."""
 
-    def __init__(self, block, layers, width=64, small=False):
+    def __init__(self, block, layers, width=64, small=False, inside=64):
         torch.nn.Module.__init__(self)
         self._norm_layer = torch.nn.BatchNorm2d
-        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64
+        self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, inside
         if small:
             self.conv1 = torch.nn.Conv2d(3, width, 3, 1, 1, bias=False)
         else:
@@ -172,9 +172,13 @@ MARGINS = []
 def keys():
     """torchvision's own state dicts: names, order and shapes."""
     out = {}
-    for name in ("resnet18", "resnet34", "resnet50", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large"):
+    for name in (
+        *("resnet18", "resnet34", "resnet50", "wide_resnet50_2", "efficientnet_b0", "efficientnet_b1", "mobilenet_v3_large"),
+        *("convnext_tiny", "convnext_small", "convnext_base"),
+    ):
         sd = getattr(torchvision.models, name)().state_dict()
-        out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith(("fc.", "classifier."))]
+        own = "classifier.0." if name.startswith("convnext") else "none"  # the layer norm of the averages
+        out[name] = [[k, list(v.shape)] for k, v in sd.items() if not k.startswith(("fc.", "classifier.")) or k.startswith(own)]
     for name, heads in (("vit_tiny", 3), ("vit_small", 6), ("vit_base", 12)):
         sd = vit.transformer(heads, 16, image=256).state_dict()
         out[name + "_patch16"] = [[k, list(v.shape)] for k, v in sd.items()]
@@ -490,6 +494,7 @@ if __name__ == "__main__":
     resnet("resnet18", Narrow(BasicBlock, (2, 2, 2, 2)), 8, 64, full=False)
     resnet("resnet34", Narrow(BasicBlock, (3, 4, 6, 3)), 8, 64, full=False)
     resnet("resnet50", Narrow(Bottleneck, (3, 4, 6, 3)), 8, 64, full=False)
+    resnet("wide_resnet50_2_narrow", Narrow(Bottleneck, (3, 4, 6, 3), 8, small=True, inside=128), 8, 16, full=False)
     light.generate()
     vit.generate()
     optimizers()

@@ -1,10 +1,11 @@
-"""Fixtures of the light backbones: torchvision's EfficientNet and MobileNetV3.
+"""Fixtures of the light backbones: torchvision's EfficientNet and MobileNetV3; and ConvNeXt's.
 
 generate.py calls them. Their weights are too many to store every gradient, so a
 digest of each stands for it.
 """
 
 import torch
+from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
 from torchvision.models.mobilenetv3 import MobileNetV3, _mobilenet_v3_conf
 from torchvision.ops import StochasticDepth
@@ -34,14 +35,31 @@ def headless(build, conf, small):
     return net
 
 
+def convnext(blocks, first, width=64, small=False, drop=0.0):
+    """torchvision's ConvNeXt without its linear layer, of width/64 times the channels."""
+    c = [(first * width // 64) << i for i in range(4)]
+    rows = [CNBlockConfig(a, b, n) for a, b, n in zip(c, [*c[1:], None], blocks)]
+    net = ConvNeXt(rows, stochastic_depth_prob=drop)
+    if small:
+        net.features[0][0] = torch.nn.Conv2d(3, c[0], 3, 1, 1)
+    net.classifier[2] = torch.nn.Identity()
+    return net
+
+
 def keyed_depth(net, seed):
-    """Stochastic depth by Go's masks: of (seed, name, batches that the branch's last batch norm has seen)."""
+    """Stochastic depth by Go's masks: of (seed, name, batches that the branch's last batch norm, or the block, has seen)."""
+
+    def seen(block):
+        if isinstance(block, CNBlock):
+            block.seen = getattr(block, "seen", 0) + 1
+            return block.seen
+        return block.block[-1][1].num_batches_tracked.item()
 
     def drop(name, block, module):
         def forward(x):
             if not net.training or module.p == 0:
                 return x
-            r = Pcg(seed, f"{name} {block.block[-1][1].num_batches_tracked.item()}")
+            r = Pcg(seed, f"{name} {seen(block)}")
             keep = torch.tensor([float(r.uniform() >= module.p) for _ in x])
             return x * (keep.to(x) / (1 - module.p)).view(-1, 1, 1, 1)
 
@@ -81,6 +99,8 @@ def generate():
     light("efficientnet_b1", efficientnet(1.1), 8, 64)
     light("mobilenet_v3_large_narrow", mobilenet(width=8, small=True), 8, 32)
     light("mobilenet_v3_large", mobilenet(), 8, 64)
+    light("convnext_tiny_narrow", convnext((3, 3, 9, 3), 96, width=8, small=True, drop=0.2), 4, 32, seed=5)
+    light("convnext_tiny", convnext((3, 3, 9, 3), 96), 4, 64)
 
 
 if __name__ == "__main__":
