@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"resslt/schemas/errs"
+	"resslt/train/recipe"
 	"resslt/train/torch"
 )
 
@@ -26,15 +27,21 @@ type loop struct {
 	pace        pace
 	metrics     *metricsFile
 	lastNotice  string
+	rule        recipe.StopRule
+	stopping    *Stopping // nil where the recipe has no stop_on
 	// inconsistent: the state belongs to no step, or is not finite, and is never saved.
 	inconsistent bool
 }
 
 func newLoop(o Options, l *Learner) (*loop, error) {
 	s, err := newSchedules(o.Recipe, o.Spec)
+	if err != nil {
+		return nil, err
+	}
+	rule, stopping, err := stoppingOf(o.Recipe, o.Resume)
 	return &loop{
 		Options: o.applyDefaults(l.config.Device), schedules: s,
-		learner: l, ranks: ranks{group: o.Group}, saved: -1,
+		learner: l, ranks: ranks{group: o.Group}, saved: -1, rule: rule, stopping: stopping,
 	}, err
 }
 
@@ -69,6 +76,11 @@ func (l *loop) run(ctx context.Context) (err error) {
 	if every == 0 {
 		every = l.Spec.StepsPerEpoch
 	}
+	if l.step > 0 && l.step < l.Spec.Steps() && l.decides() {
+		if err := l.judge(ctx); err != nil {
+			return l.stop(ctx, err)
+		}
+	}
 	for l.step < l.Spec.Steps() {
 		// Checked here, not left to the stream, which may have the next batch ready and
 		// return it all the same.
@@ -84,7 +96,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if err := l.ranks.deferError(l.snapshot()); err != nil {
+		if err := l.snapshot(ctx); err != nil {
 			return l.stop(ctx, err)
 		}
 	}
@@ -104,7 +116,7 @@ func (l *loop) next(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
+	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps() || l.mayEndWith(l.step+1)
 	h := l.schedules.at(l.step, log)
 	f := inFlightStep{step: l.step, slot: slot, log: log}
 	l.replaced += int64(slot.batch.Replaced)
@@ -153,32 +165,16 @@ func (l *loop) report(h Hyper) error {
 			return err
 		}
 	}
+	if h.Stats {
+		l.pace.window = meter{}
+		if err := l.metrics.write(p); err != nil { // before those who read the file are told
+			return err
+		}
+	}
 	if l.Observe != nil {
 		l.Observe(p)
 	}
-	if !h.Stats {
-		return nil
-	}
-	l.pace.window = meter{}
-	return l.metrics.write(p)
-}
-
-// snapshot hands out the student's encoder after an epoch whose encoder the recipe asks for.
-func (l *loop) snapshot() error {
-	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
-	if l.Snapshot == nil || every == 0 || l.step%every != 0 || l.Group.Rank() != 0 {
-		return nil
-	}
-	if err := l.drain(0); err != nil {
-		return err
-	}
-	tensors, err := encoderTensors(l.learner.Student().Backbone)
-	if err != nil {
-		return err
-	}
-	return l.Snapshot(EncoderSnapshot{
-		Step: l.step, Epoch: l.step / l.Spec.StepsPerEpoch, Info: InfoOf(l.Recipe, l.Spec.EncoderSize()), Tensors: tensors,
-	})
+	return nil
 }
 
 // stop writes a checkpoint of the steps done so far, unless the state is inconsistent, and
@@ -243,6 +239,6 @@ func (l *loop) checkpoint() error {
 	}
 	return SaveCheckpoint(CheckpointDir(l.Out), Checkpoint{
 		Step: l.step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
-		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Provenance: l.Provenance,
+		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Stopping: l.stopping, Provenance: l.Provenance,
 	}, l.learner.State(), l.Recipe.KeepCheckpoints)
 }
