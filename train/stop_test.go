@@ -3,7 +3,9 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -181,4 +183,23 @@ func TestVerdict(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestStopOnRanks: two ranks end their run after the step that rank 0's score says, with one state.
+func TestStopOnRanks(t *testing.T) {
+	out := t.TempDir()
+	ends := torchtest.Ranks(t, 2, func(g *torch.Group) []byte {
+		o := stoppable(t)
+		half := *o.Spec
+		half.BatchSize /= 2
+		o.Stream, o.Out, o.Group = &noise{spec: &half}, out, g
+		if g.Rank() != 0 {
+			o.Score = nil
+		}
+		sum := finish(t, o)
+		return fmt.Appendf(nil, "%d %s", sum.Steps, sum.StudentSHA256)
+	})
+	if string(ends[0]) != string(ends[1]) || !strings.HasPrefix(string(ends[0]), "10 ") {
+		t.Errorf("the ranks end as %q", ends)
+	}
 }
