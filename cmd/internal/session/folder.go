@@ -11,7 +11,7 @@ import (
 	"syscall"
 
 	"resslt/batcher/record"
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runbook"
 	"resslt/cmd/internal/runreport"
@@ -79,7 +79,7 @@ func folderError(dir string, err error) error {
 var (
 	runFiles = []string{
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
-		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
+		online.KNNFile, online.LinearFile, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
 	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
 )
