@@ -16,6 +16,8 @@ import (
 	"resslt/cmd/internal/runbook"
 	"resslt/cmd/internal/runreport"
 	"resslt/cmd/internal/scratch"
+	"resslt/cmd/internal/track"
+	"resslt/cmd/internal/track/wandb"
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -81,7 +83,7 @@ var (
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
 		online.KNNFile, online.LinearFile, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
-	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
+	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, track.Folder, wandb.Folder}
 )
 
 // CheckFolder finds what is in the place of a file that a run will write, before the run

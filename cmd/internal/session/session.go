@@ -125,7 +125,7 @@ func (l *leader) result(ctx context.Context) (*train.Result, subscribers, error)
 }
 
 // sinks are the subscribers to the run's events, in the order in which they are told.
-var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting, scoring}
+var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting, tracking, scoring}
 
 // train makes the run's remaining steps. Everything that can fail for reasons outside the
 // folder does so before an earlier run's files are set aside.
@@ -268,7 +268,7 @@ func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error)
 	if err := l.begin(); err != nil {
 		return nil, nil, err
 	}
-	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting})
+	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting, tracking})
 	if err != nil {
 		return nil, nil, err
 	}

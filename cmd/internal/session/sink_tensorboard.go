@@ -8,6 +8,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/tensorboard"
+	"resslt/cmd/internal/track"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -45,24 +46,8 @@ func (c *curves) step(p train.Progress) {
 	if !p.Logged {
 		return
 	}
-	values := []tensorboard.Scalar{
-		{Tag: "loss/total", Value: p.Stats.Loss},
-		{Tag: "schedule/lr", Value: p.LR},
-		{Tag: "schedule/m", Value: p.M},
-		{Tag: "schedule/alpha", Value: p.Alpha},
-		{Tag: "speed/images_per_second", Value: p.ImagesPerSecond},
-		{Tag: "speed/data_wait_fraction", Value: p.WaitFraction},
-		{Tag: "progress/epoch", Value: p.Epoch},
-	}
-	for _, f := range p.Stats.Shown() {
-		values = append(values, tensorboard.Scalar{Tag: f.Tag, Value: f.Value})
-	}
-	for i, ms := range p.Phases.Values() {
-		if ms > 0 {
-			values = append(values, tensorboard.Scalar{Tag: "phase_ms/" + train.PhaseNames[i], Value: ms})
-		}
-	}
-	c.write(p.Step, values...)
+	line := p.Line()
+	c.write(p.Step, track.Scalars(&line)...)
 }
 
 func (c *curves) write(step int64, values ...tensorboard.Scalar) {
