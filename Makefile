@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
+.PHONY: docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -252,6 +252,13 @@ interop: setup build ## docs/wire.md's reader by nats-py, exports in timm and ti
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
 	RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -timeout 30m \
 		-run 'PythonReader|TimmLoads|TimmForwards|ParquetReaders' ./cmd/internal/access ./cmd/resslt
+
+# Experiment trackers themselves, which read what --track has sent and written.
+TRACKERS := mlflow==3.17.2 wandb==0.31.0
+trackers: setup build ## --track: a killed and resumed run as MLflow's own server and W&B's own reader have it (0.9 GB)
+	@deploy/venv.sh tools $(BIN)/trackers $(TRACKERS)
+	RESSLT_TRACKERS_PYTHON=$(abspath $(BIN)/trackers/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -timeout 10m \
+		-run 'Track' ./cmd/resslt ./cmd/internal/track/...
 
 docs-test: setup-test build ## every command and Python block of README, docs and the help's examples, as it stands: minutes; a virtual environment of gigabytes
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)

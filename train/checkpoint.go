@@ -41,8 +41,9 @@ type Checkpoint struct {
 	Seconds   float64          `json:"seconds"`    // of training so far, over all sessions
 	Loss      float64          `json:"loss"`       // of the last logged step
 	Figures                    // of that step
-	Weights   string           `json:"weights"` // file name of the tensors
-	SHA256    string           `json:"sha256"`  // of that file
+	Stopping  *Stopping        `json:"stopping,omitempty"` // where the recipe has or had a stop_on
+	Weights   string           `json:"weights"`            // file name of the tensors
+	SHA256    string           `json:"sha256"`             // of that file
 	Provenance
 
 	path string // of the tensors

@@ -61,6 +61,7 @@
 //	loop.go        steps, log lines, checkpoints, interruption
 //	prefetch.go    batches on their way to the device
 //	inflight.go    steps in flight, and what to do about one that failed
+//	stop.go        scores while training, and the end of a run by them
 //	ranks.go       how ranks agree between steps
 //	rendezvous.go  where they meet: torchrun's environment
 //	pace.go        how fast a session trains

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"resslt/schemas/errs"
+	"resslt/train/recipe"
 	"resslt/train/safetensors"
 	"resslt/train/torch"
 )
@@ -31,15 +32,22 @@ type loop struct {
 	pace        pace
 	metrics     *metricsFile
 	lastNotice  string
+	rule        recipe.StopRule
+	stopping    *Stopping // nil where the recipe has no stop_on
 	// inconsistent: the state belongs to no step, or is not finite, and is never saved.
 	inconsistent bool
 }
 
 func newLoop(o Options, l *Learner) (*loop, error) {
 	s, err := newSchedules(o.Recipe, o.Spec)
+	if err != nil {
+		return nil, err
+	}
+	rule, stopping, err := stoppingOf(o.Recipe, o.Resume)
 	out := &loop{
 		Options: o.applyDefaults(l.config.Device), schedules: s,
 		learner: l, ranks: ranks{group: o.Group}, saved: -1, store: writeCheckpoint, every: int64(o.Recipe.CheckpointEvery),
+		rule: rule, stopping: stopping,
 	}
 	if out.every == 0 {
 		out.every = o.Spec.StepsPerEpoch
@@ -77,6 +85,11 @@ func (l *loop) run(ctx context.Context) (err error) {
 		l.saver.host.free()
 	}()
 
+	if l.step > 0 && l.step < l.Spec.Steps() && l.decides() {
+		if err := l.judge(ctx); err != nil {
+			return l.stop(ctx, err)
+		}
+	}
 	for l.step < l.Spec.Steps() {
 		// Checked here, not left to the stream, which may have the next batch ready and
 		// return it all the same.
@@ -110,7 +123,7 @@ func (l *loop) next(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps()
+	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps() || l.mayEndWith(l.step+1)
 	f := inFlightStep{step: l.step, slot: slot, hyper: l.schedules.at(l.step, log)}
 	l.replaced += int64(slot.batch.Replaced)
 	if err := l.launch(&f); err != nil {
@@ -134,7 +147,7 @@ func (l *loop) next(ctx context.Context) error {
 	if err := l.drain(leave); err != nil {
 		return err
 	}
-	return l.ranks.deferError(l.snapshot())
+	return l.snapshot(ctx)
 }
 
 // at says where the run is, for errors.
@@ -158,34 +171,16 @@ func (l *loop) report(f inFlightStep) error {
 			return err
 		}
 	}
+	if h.Stats {
+		l.pace.window = meter{}
+		if err := l.metrics.write(p); err != nil { // before those who read the file are told
+			return err
+		}
+	}
 	if l.Observe != nil {
 		l.Observe(p)
 	}
-	if !h.Stats {
-		return nil
-	}
-	l.pace.window = meter{}
-	return l.metrics.write(p)
-}
-
-// snapshotDue reports whether the recipe asks for the student's encoder after this epoch.
-func (l *loop) snapshotDue() bool {
-	every := int64(l.Recipe.KNNEvery) * l.Spec.StepsPerEpoch
-	return every != 0 && l.step%every == 0 && (l.Snapshot != nil || l.Group != nil) // on all ranks, or on none
-}
-
-// snapshot hands out the encoder where it is due.
-func (l *loop) snapshot() error {
-	if l.Snapshot == nil || !l.snapshotDue() || l.Group.Rank() != 0 {
-		return nil
-	}
-	tensors, err := encoderTensors(l.learner.Student().Backbone)
-	if err != nil {
-		return err
-	}
-	return l.Snapshot(EncoderSnapshot{
-		Step: l.step, Epoch: l.step / l.Spec.StepsPerEpoch, Info: InfoOf(l.Recipe, l.Spec.EncoderSize()), Tensors: tensors,
-	})
+	return nil
 }
 
 // stop writes a checkpoint of the steps done so far, unless the state is inconsistent, and
@@ -272,7 +267,7 @@ func (l *loop) checkpoint(step int64) error {
 	}
 	c := Checkpoint{
 		Step: step, RunDigest: l.Spec.Digest(), Spec: l.Spec, Recipe: string(l.Recipe.YAML()), Torch: torchVersion(), WorldSize: l.Group.World(),
-		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Provenance: l.Provenance,
+		Seconds: l.pace.seconds(), Loss: l.stats.Loss, Figures: l.stats.Figures(), Stopping: l.stopping.copied(), Provenance: l.Provenance,
 	}
 	l.saver.write(func(tensors []safetensors.Tensor) error {
 		return l.store(CheckpointDir(l.Out), c, tensors, l.Recipe.KeepCheckpoints)

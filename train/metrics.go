@@ -85,14 +85,19 @@ func openMetrics(path string, from int64) (*metricsFile, error) {
 	return &metricsFile{f}, nil
 }
 
+// Line is a logged step as metrics.jsonl has it.
+func (p Progress) Line() MetricsLine {
+	return MetricsLine{
+		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
+		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction, PhaseMS: p.Phases,
+	}
+}
+
 func (m *metricsFile) write(p Progress) error {
 	if m == nil {
 		return nil
 	}
-	raw, err := json.Marshal(MetricsLine{
-		Step: p.Step, Epoch: p.Epoch, Loss: p.Stats.Loss, Figures: p.Stats.Figures(), Alpha: p.Alpha, LR: p.LR, M: p.M,
-		ImagesPerSecond: p.ImagesPerSecond, DataWait: p.WaitFraction, PhaseMS: p.Phases,
-	})
+	raw, err := json.Marshal(p.Line())
 	if err == nil {
 		_, err = m.f.Write(append(raw, '\n'))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -114,6 +115,60 @@ func (r *ranks) agree(what, where string, err error, stopped bool) error {
 			errs.Because(errs.ErrInterrupted, fmt.Sprintf("rank %d was interrupted, checkpoint written", i)))
 	}
 	return nil
+}
+
+// Messages of verdict. Rank 0's is the one that counts.
+const (
+	undecided byte = iota
+	goOn
+	end
+)
+
+// verdictEvery is how often rank 0 tells the others that it has not decided yet: so often that
+// none of them takes it for one that hangs.
+const verdictEvery = 200 * time.Millisecond
+
+// verdict has rank 0 judge, which may take longer than a rank may be silent, while the others
+// wait for what it finds. judge runs in a goroutine, and ends when rank 0's ctx does.
+func (r *ranks) verdict(ctx context.Context, where string, judge func() (bool, error)) (bool, error) {
+	if r.group == nil {
+		return judge()
+	}
+	if r.group.Rank() != 0 {
+		for {
+			all, lost := r.exchange([]byte{undecided})
+			if lost != nil {
+				return false, lost
+			}
+			if all[0][0] != undecided {
+				return all[0][0] == end, r.agree("judge its score", where, nil, false)
+			}
+		}
+	}
+	mine, decided := undecided, make(chan error, 1)
+	go func() {
+		stops, err := judge()
+		if mine = goOn; stops {
+			mine = end
+		}
+		decided <- err
+	}()
+	var err, lost error
+	for waiting := true; waiting; {
+		say := undecided
+		select {
+		case err = <-decided:
+			say, waiting = mine, false
+		case <-time.After(verdictEvery):
+		}
+		if lost == nil {
+			_, lost = r.exchange([]byte{say})
+		}
+	}
+	if lost != nil {
+		return false, lost
+	}
+	return mine == end, r.agree("judge its score", where, err, ctx.Err() != nil)
 }
 
 // fact is a value that every rank should hold.

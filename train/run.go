@@ -33,10 +33,14 @@ type Options struct {
 	// Keep, if set, writes a batch whose loss is not finite to a file of the run's folder,
 	// and gives the file's name.
 	Keep func(*schemas.Batch) (file string, err error)
-	// Snapshot, if set, receives the student's encoder after every Recipe.KNNEvery epochs,
-	// from the loop's goroutine: the run waits for as long as it takes. An error ends the
-	// run, with a checkpoint.
+	// Snapshot, if set, receives the student's encoder after every epoch for which the recipe
+	// has a probe (Recipe.ProbesAfter), from the loop's goroutine: the run waits for as long as
+	// it takes. An error ends the run, with a checkpoint.
 	Snapshot func(EncoderSnapshot) error
+	// Score gives a probe's top-1, percent, of an encoder; the run, whose Recipe.StopOn asks for
+	// it, waits. It is called in the place of Snapshot, from a goroutine of its own. An error
+	// ends the run, with a checkpoint.
+	Score func(s EncoderSnapshot, probe string) (float64, error)
 	// Provenance is noted in checkpoints and the summary.
 	Provenance Provenance
 	// Group is the processes that train together; nil is this process alone. Stream then
@@ -102,6 +106,9 @@ type Progress struct {
 type Result struct {
 	Learner *Learner // the caller frees it
 	Summary Summary  // of training: evaluation and transport are the caller's to add
+	// Recipe and Spec are Options', or of fewer epochs where Recipe.StopOn has ended the run.
+	Recipe *recipe.Recipe
+	Spec   *schemas.RunSpec
 }
 
 // CheckpointDir is the folder of the checkpoints of a run under out.
@@ -166,7 +173,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		learner.Free()
 		return nil, err
 	}
-	return &Result{Learner: learner, Summary: sum}, nil
+	return &Result{Learner: learner, Summary: sum, Recipe: l.Recipe, Spec: l.Spec}, nil
 }
 
 // newLearner makes the run's learner, of this rank where there are several, and sets

@@ -40,6 +40,10 @@ type Summary struct {
 
 	FinalLoss float64 `json:"final_loss"` // of the last step
 
+	// Stopping says by which score the recipe's stop_on has ended the run, or how near it was;
+	// absent where there was no such rule.
+	Stopping *Stopping `json:"stopping,omitempty"`
+
 	// Collapse watch, of the last logged step. The standard deviation of the
 	// embeddings is near 1/√D when they spread over the sphere, and 0 when they
 	// have collapsed (Stats).
@@ -131,7 +135,10 @@ func (l *loop) summary() (Summary, error) {
 		Init: r.Init, InitSHA256: r.InitSHA256,
 		FinalLoss: l.stats.Loss, Objective: r.Objective, Figures: l.stats.Figures(),
 		ImagesPerSecond: l.pace.total.rate(spec.BatchSize), DataWaitFraction: l.pace.total.waitFraction(),
-		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps),
+		TrainSeconds: l.pace.seconds(), SamplesReplaced: l.replaced, PhaseMS: l.pace.phases.mean(l.pace.total.steps), Stopping: l.stopping,
+	}
+	if l.stopping == nil && l.Resume != nil && l.Resume.Step == l.step {
+		s.Stopping = l.Resume.Stopping // an earlier session's
 	}
 	return s, s.digests(l.learner.State())
 }

@@ -7,20 +7,20 @@ import (
 	"syscall"
 	"testing"
 
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 )
 
-// TestKNNWhileTraining: the probe changes no bit of the weights, scores every
-// epoch once, also over a kill and a resumption, and shows in TensorBoard.
-func TestKNNWhileTraining(t *testing.T) {
+// TestScoresWhileTraining: the scores change no bit of the weights, are those of every epoch, once,
+// also over a kill and a resumption, and show in TensorBoard and on the page.
+func TestScoresWhileTraining(t *testing.T) {
 	needTorch(t)
 	needData(t)
 	plain := undisturbed(t)
 
 	dir := t.TempDir()
-	probed := append(quick(dir), "--set", "knn_every=1")
-	sameWeights(t, "with the probe", summaryOf(t, probed...), plain)
-	lines, err := knnprobe.Read(dir)
+	every := []string{"--set", "knn_every=1", "--set", "linear_every=2", "--set", "linear_lr=0.1"}
+	sameWeights(t, "with scores", summaryOf(t, quick(dir, every...)...), plain)
+	lines, err := online.Read(dir)
 	if err != nil || len(lines) != 2 {
 		t.Fatalf("%d scores for 2 epochs, %v", len(lines), err)
 	}
@@ -28,18 +28,24 @@ func TestKNNWhileTraining(t *testing.T) {
 		if l.Epoch != int64(i+1) || l.Step != 10*l.Epoch || len(l.KNN) != 2 || l.KNN["k20"] < 20 || l.KNN["k20"] > 100 {
 			t.Errorf("score %d: %+v", i, l)
 		}
+		if linear := l.LinearTop1; (linear != nil) != (l.Epoch == 2) || linear != nil && (*linear < 20 || *linear > *l.LinearTop5) || l.CPUSeconds <= 0 {
+			t.Errorf("linear probe of epoch %d: %+v", l.Epoch, l)
+		}
 	}
-	if tags := events(t, dir); !bytes.Contains(tags, []byte("knn/top1_k20")) || !bytes.Contains(tags, []byte("collapse/embedding_std")) {
-		t.Error("TensorBoard's events lack kNN or the collapse watch")
+	if page, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !bytes.Contains(page, []byte("Linear probe while training")) {
+		t.Errorf("the page lacks the linear probe, %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, ".knn")); err == nil {
-		t.Error("the probe left its folder behind")
+	if tags := events(t, dir); !bytes.Contains(tags, []byte("knn/top1_k20")) || !bytes.Contains(tags, []byte("linear/top5")) || !bytes.Contains(tags, []byte("collapse/embedding_std")) {
+		t.Error("TensorBoard's events lack kNN, the linear probe or the collapse watch")
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".scoring")); err == nil {
+		t.Error("scoring left its folder behind")
 	}
 
 	dir = t.TempDir()
 	stopAt(t, dir, 13, syscall.SIGKILL)
-	sameWeights(t, "resumed with the probe", summaryOf(t, append(quick(dir, "--resume"), "--set", "knn_every=1")...), plain)
-	if lines, err = knnprobe.Read(dir); err != nil || len(lines) == 0 || lines[len(lines)-1].Step != 20 {
+	sameWeights(t, "resumed with scores", summaryOf(t, quick(dir, append(every, "--resume")...)...), plain)
+	if lines, err = online.Read(dir); err != nil || len(lines) == 0 || lines[len(lines)-1].Step != 20 {
 		t.Errorf("after resumption: %+v, %v", lines, err)
 	}
 	if files := eventFiles(t, dir); len(files) != 2 {

@@ -234,6 +234,9 @@ from the data and compared. Exit code 1 where something is missing, twice or dif
 			}
 			defer func() { err = errors.Join(err, src.Close()) }()
 			steps := record.Window{To: src.Run.Spec.Steps()}
+			if sum, err := train.ReadSummary(filepath.Join(args[0], "summary.json")); err == nil {
+				steps.To = min(steps.To, sum.Steps) // stop_on has ended it early
+			}
 			if window != "" {
 				if steps, err = record.ParseWindow(window, src.Run.Spec.Steps()); err != nil {
 					return err

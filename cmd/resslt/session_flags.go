@@ -38,6 +38,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.Quiet, "quiet", false, "print warnings, errors and the summary, and no progress")
 	p.BoolVar(&f.Timestamps, "timestamps", false, "begin every line of progress with the time, UTC (--log json has it in any case)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, with the resolved recipe, and start nothing")
+	p.StringArrayVar(&f.Track, "track", nil, "also show the run in an experiment `tracker`: mlflow:URI (the server; mlflow alone: MLFLOW_TRACKING_URI), wandb or wandb:PROJECT (a folder in --out, for wandb sync); may be repeated")
 	f.Observe.Register(p)
 }
 

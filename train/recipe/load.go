@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"iter"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -195,6 +196,18 @@ func (r *Recipe) YAML() []byte {
 		return []byte("# " + err.Error() + "\n")
 	}
 	return out
+}
+
+// All yields every key with its value, in the order of the YAML file.
+func (r *Recipe) All() iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		v := reflect.ValueOf(r).Elem()
+		for i, key := range keys() {
+			if !yield(key, v.Field(i).Interface()) {
+				return
+			}
+		}
+	}
 }
 
 // keys are the recipe's keys in the struct's order.

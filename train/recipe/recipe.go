@@ -193,7 +193,16 @@ type Recipe struct {
 	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
 	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2
 	LogEvery                int  `yaml:"log_every"`        // steps between lines of metrics; default 10
-	KNNEvery                int  `yaml:"knn_every"`        // epochs between kNN scores during training; default 0: none
+
+	// Scores while training, on detached features: the weights are the same with them and
+	// without.
+	KNNEvery    int `yaml:"knn_every"`    // epochs between kNN scores; default 0: none
+	LinearEvery int `yaml:"linear_every"` // epochs between linear probes by the linear_ keys; default 0: none
+	// StopOn ends the run before its last epoch where a score no longer rises: "knn:5" after
+	// five kNN scores (of the first knn_k) in a row, none of which is above the best before
+	// them, "linear:3:0.2" after three linear probes of which none is more than 0.2 percent
+	// points above it. The run then waits for every score. Default "": never.
+	StopOn string `yaml:"stop_on"`
 
 	// Evaluation after training (section 4, "Evaluation Protocol").
 	Eval            []string `yaml:"eval"`              // of "knn", "linear"; default both; [none] for neither

@@ -15,7 +15,7 @@ import (
 // the run that resumes it.
 var harmless = []string{
 	"name", "claim", "source", "hardware", "measured", "data", "eval", "eval_images", "probe_split", "eval_split",
-	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale", "teacher", "init",
+	"knn_k", "knn_temperature", "linear_epochs", "linear_lr", "linear_batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "knn_every", "linear_every", "activation_checkpointing", "cuda_graph", "flat_target", "upscale", "teacher", "init",
 }
 
 // shaping keys decide which tensors a checkpoint has, and of which shape: with others it
@@ -25,7 +25,7 @@ var shaping = []string{
 }
 
 // planning keys say how long the run is.
-var planning = []string{"epochs", "replanned"}
+var planning = []string{"epochs", "replanned", "stop_on"}
 
 // Changed lists the keys that change the weights and differ from another recipe's, but for
 // the number of epochs.

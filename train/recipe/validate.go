@@ -206,6 +206,8 @@ func (r *Recipe) batchRules() []rule {
 func (r *Recipe) runRules() []rule {
 	return []rule{
 		atLeast("knn_every", r.KNNEvery, 0),
+		atLeast("linear_every", r.LinearEvery, 0),
+		r.stopRule(),
 		atLeast("epochs", r.Epochs, 1),
 		atLeast("steps_per_epoch", r.StepsPerEpoch, 0),
 		atLeast("threads", r.Threads, 1),

@@ -156,6 +156,7 @@ type Trainer struct {
 	step, samples atomic.Int64
 	loss          atomic.Pointer[float64]
 	phases        atomic.Pointer[train.Phases]
+	scores        *prometheus.GaugeVec // by probe; safe for concurrent use
 }
 
 // Scrapes query the broker at most every so often, for at most queryTimeout.
@@ -183,6 +184,9 @@ func NewTrainer(r prometheus.Registerer, run *runs.Run, input Input) *Trainer {
 		gauge(r, "resslt_trainer_phase_seconds", prometheus.Labels{"run": run.Name, "phase": name},
 			func() float64 { return t.phases.Load().Values()[i] / 1000 })
 	}
+	const scores = "resslt_trainer_probe_top1"
+	t.scores = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: scores, Help: line(scores).Help, ConstLabels: of}, []string{"probe"})
+	r.MustRegister(t.scores)
 	gauge(r, WindowSteps, of, func() float64 { return float64(run.Window()) })
 	counter(r, "resslt_trainer_samples_total", of, func() float64 { return float64(t.samples.Load()) })
 	for name, get := range map[string]func(stream.Stats) int64{
@@ -217,6 +221,9 @@ func (t *Trainer) Observe(step int64, samples int) {
 
 // ObserveLoss records the loss of a step that was logged.
 func (t *Trainer) ObserveLoss(loss float64) { t.loss.Store(&loss) }
+
+// ObserveScore records a probe's top-1, percent, of the encoder as it is.
+func (t *Trainer) ObserveScore(probe string, top1 float64) { t.scores.WithLabelValues(probe).Set(top1) }
 
 // ObservePhases records the durations of a logged step's phases.
 func (t *Trainer) ObservePhases(p train.Phases) { t.phases.Store(&p) }

@@ -122,6 +122,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("the loss is %v before a step is logged", got)
 	}
 	trainer.ObserveLoss(2.5)
+	trainer.ObserveScore("knn_k200", 61.5)
 	for step := int64(2); step <= 4; step++ {
 		batch, err := stream.Next(t.Context())
 		if err != nil {
@@ -132,7 +133,8 @@ func TestMetrics(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"resslt_trainer_step": 4, "resslt_trainer_steps": 4, "resslt_trainer_samples_total": 40, "resslt_trainer_loss": 2.5,
-		"resslt_trainer_chunks_total": 8, "resslt_worker_chunks_total": 8, "resslt_worker_samples_total": 40, "resslt_worker_slots": 1,
+		`resslt_trainer_probe_top1{probe="knn_k200",run="r"}`: 61.5,
+		"resslt_trainer_chunks_total":                         8, "resslt_worker_chunks_total": 8, "resslt_worker_samples_total": 40, "resslt_worker_slots": 1,
 		"resslt_broker_connected": 1, WindowSteps: float64(run.Window()), "resslt_trainer_digest_mismatches_total": 0,
 		`resslt_worker_stage_seconds_count{stage="read"}`: 40, `resslt_worker_stage_seconds_count{stage="publish"}`: 8,
 	} {

@@ -49,6 +49,7 @@ var Table = []Metric{
 	{"resslt_trainer_steps", Gauge, []string{"run"}, "trainer", "steps of the run"},
 	{"resslt_trainer_samples_total", Counter, []string{"run"}, "trainer", "samples trained on by this process; its rate is the trainer's speed"},
 	{"resslt_trainer_loss", Gauge, []string{"run"}, "trainer", "loss of the last logged step; NaN before there is one"},
+	{"resslt_trainer_probe_top1", Gauge, []string{"probe", "run"}, "trainer", "top-1, percent, of the encoder's newest score while it trains, by probe: linear, and knn_k with the number of neighbours; absent before there is one"},
 	{"resslt_trainer_phase_seconds", Gauge, []string{"phase", "run"}, "trainer", "seconds a step spends in each phase (data_wait, copy, teacher, student, loss, backward, optimizer, graph), mean over the steps of the last line of metrics"},
 	{TrainerWait, Counter, []string{"run"}, "trainer", "seconds that the trainer waited for batches, including the current wait; its rate is the fraction of time lost"},
 	{BufferedSteps, Gauge, []string{"run"}, "trainer", "complete steps stored in the broker ahead of the trainer"},

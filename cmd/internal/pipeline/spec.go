@@ -128,14 +128,15 @@ func specOf(r *recipe.Recipe, m *ingest.Manifest, check checkViews) (schemas.Run
 
 // ReplaySpec returns the run spec of a resolved recipe for recorded batches, which need
 // neither the data nor the engine that they were made with. Its error wraps ErrMismatch
-// if the recipe needs other batches than those recorded, and names what differs.
+// if the recipe needs other batches than those recorded, or more epochs, and names what differs.
+// Fewer epochs are the beginning of the recording.
 func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, error) {
 	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples }, CheckViews)
 	if err != nil {
 		return s, err
 	}
 	s.ChunkSamples = recorded.ChunkSamples
-	if s.Digest() != recorded.Digest() {
+	if !s.EqualBatches(recorded) || s.Epochs > recorded.Epochs {
 		return s, errs.New("replay with recipe", r.Name, "give the recorded run's --recipe and --set",
 			errs.Because(errs.ErrMismatch, "its batches are not those recorded: "+s.Differences(recorded).Text("the record has")))
 	}

@@ -90,3 +90,28 @@ func TestEngineVersions(t *testing.T) {
 		}
 	}
 }
+
+// A recording is replayed by a recipe of its length or of fewer epochs, which are its beginning.
+func TestReplaySpec(t *testing.T) {
+	of := func(set ...string) *recipe.Recipe {
+		r := recipe.Default()
+		r.Name, r.Data = "r", "folder:/d"
+		if err := errors.Join(r.Set(append([]string{"engine=ref/2", "epochs=20"}, set...)...), r.Resolve(pipeline.Host(cores.Cores{Count: 1}, r.Data))); err != nil {
+			t.Fatal(err)
+		}
+		return &r
+	}
+	recorded, err := pipeline.Spec(of(), &ingest.Manifest{Format: "folder", Split: "train", Samples: 1000, Shards: []ingest.Shard{{Name: "a", Samples: 1000}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for set, epochs := range map[string]int64{"epochs=20": 20, "epochs=7": 7, "epochs=21": 0, "seed=9": 0} {
+		s, err := pipeline.ReplaySpec(of(set), &recorded)
+		switch {
+		case epochs == 0 && !errors.Is(err, errs.ErrMismatch):
+			t.Errorf("%s gives %v", set, err)
+		case epochs > 0 && (err != nil || s.Epochs != epochs || !s.EqualBatches(&recorded)):
+			t.Errorf("%s: %d epochs, %v", set, s.Epochs, err)
+		}
+	}
+}

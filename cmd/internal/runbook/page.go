@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/report"
 	"resslt/cmd/internal/version"
 	"resslt/train"
@@ -91,20 +92,28 @@ func (c *Comparison) charts(names []string) (out []report.Chart) {
 		}
 		out = append(out, chart)
 	}
-	knn := report.Chart{Title: "kNN top-1 while training, %", XLabel: "epoch"}
-	any := false
-	for i, r := range c.Runs {
-		s := report.Series{Name: names[i]}
-		for _, p := range r.Probes {
-			if v, ok := p.KNN[fmt.Sprintf("k%d", r.Resolved.KNNK[0])]; ok {
-				s.X, s.Y, any = append(s.X, float64(p.Epoch)), append(s.Y, v), true
+	scores := func(title string, value func(r *Run, s *online.Scores) (float64, bool)) {
+		chart, any := report.Chart{Title: title, XLabel: "epoch"}, false
+		for i, r := range c.Runs {
+			series := report.Series{Name: names[i]}
+			for k := range r.Scores {
+				if v, ok := value(r, &r.Scores[k]); ok {
+					series.X, series.Y, any = append(series.X, float64(r.Scores[k].Epoch)), append(series.Y, v), true
+				}
 			}
+			chart.Series = append(chart.Series, series)
 		}
-		knn.Series = append(knn.Series, s)
+		if any {
+			out = append(out, chart)
+		}
 	}
-	if any {
-		out = append(out, knn)
-	}
+	scores("kNN top-1 while training, %", func(r *Run, s *online.Scores) (float64, bool) { v, ok := s.KNN[r.firstK()]; return v, ok })
+	scores("Linear probe while training, top-1, %", func(_ *Run, s *online.Scores) (float64, bool) {
+		if s.LinearTop1 == nil {
+			return 0, false
+		}
+		return *s.LinearTop1, true
+	})
 	add("Loss", func(l *train.MetricsLine) float64 { return l.Loss })
 	add("Spread of the embeddings (0 is collapse)", func(l *train.MetricsLine) float64 {
 		if v := l.EmbeddingStd; v != nil {

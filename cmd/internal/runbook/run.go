@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 	"resslt/schemas/bounded"
 	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/durable"
@@ -49,7 +49,7 @@ type Run struct {
 
 	Resolved *recipe.Recipe      `json:"-"`
 	Lines    []train.MetricsLine `json:"-"`
-	Probes   []knnprobe.Line     `json:"-"`
+	Scores   []online.Scores     `json:"-"` // while it trained
 	Summary  *train.Summary      `json:"-"` // nil before the run's end
 }
 
@@ -113,14 +113,20 @@ func read(dir string, held locks) (*Run, error) {
 		last = r.modified("metrics.jsonl")
 	}
 	r.Seconds = time.Since(last).Seconds()
-	if r.Probes, err = knnprobe.Read(dir); err == nil && len(r.Probes) > 0 && len(r.Resolved.KNNK) > 0 {
-		if v, ok := r.Probes[len(r.Probes)-1].KNN[fmt.Sprintf("k%d", r.Resolved.KNNK[0])]; ok {
+	r.Scores, _ = online.Read(dir) // what cannot be read is left out, as of the metrics
+	for _, s := range r.Scores {
+		if v, ok := s.KNN[r.firstK()]; ok {
 			r.KNN = &v
+		}
+		if s.LinearTop1 != nil {
+			r.Linear = s.LinearTop1
 		}
 	}
 	if s, err := train.ReadSummary(filepath.Join(dir, "summary.json")); err == nil {
 		r.Summary, r.State, r.RunDigest, r.Rate = &s, Ended, s.RunDigest, s.ImagesPerSecond
-		r.Linear = s.LinearTop1
+		if s.LinearTop1 != nil {
+			r.Linear = s.LinearTop1
+		}
 		if s.KNNTop1 != nil {
 			r.KNN = s.KNNTop1
 		}
@@ -136,6 +142,14 @@ func read(dir string, held locks) (*Run, error) {
 	n, err := readNotes(dir)
 	r.Tags, r.Note = n.Tags, n.Note
 	return r, err
+}
+
+// firstK is the key, among kNN's scores, of the number of neighbours that counts.
+func (r *Run) firstK() string {
+	if len(r.Resolved.KNNK) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("k%d", r.Resolved.KNNK[0])
 }
 
 func (r *Run) modified(name string) time.Time {

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/report"
 	"resslt/train"
 	"resslt/train/objective"
@@ -12,7 +12,7 @@ import (
 )
 
 // charts are a run's curves: scores, losses, collapse watch, schedules, speed.
-func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe) (out []report.Chart) {
+func charts(lines []train.MetricsLine, scores []online.Scores, r *recipe.Recipe) (out []report.Chart) {
 	at := make([]float64, len(lines))
 	for i, l := range lines {
 		at[i] = l.Epoch
@@ -30,9 +30,8 @@ func charts(lines []train.MetricsLine, probes []knnprobe.Line, r *recipe.Recipe)
 			out = append(out, c)
 		}
 	}
-	if knn := knnCurves(probes); len(knn) > 0 {
-		add(report.Chart{Title: "kNN top-1 while training, %", Series: knn})
-	}
+	add(report.Chart{Title: "kNN top-1 while training, %", Series: knnCurves(scores)})
+	add(report.Chart{Title: "Linear probe while training, %", Series: linearCurves(scores)})
 	if len(lines) == 0 {
 		return out
 	}
@@ -96,18 +95,41 @@ func explain(c *report.Chart, key string, r *recipe.Recipe) {
 }
 
 // knnCurves are the scores of the encoder while it trained, a curve for each k.
-func knnCurves(probes []knnprobe.Line) (out []report.Series) {
-	if len(probes) == 0 {
+func knnCurves(scores []online.Scores) (out []report.Series) {
+	first := slices.IndexFunc(scores, func(s online.Scores) bool { return s.KNN != nil })
+	if first < 0 {
 		return nil
 	}
-	for _, k := range sorted(probes[0].KNN) {
-		s := report.Series{Name: k}
-		for _, p := range probes {
-			if v, ok := p.KNN[k]; ok {
-				s.X, s.Y = append(s.X, float64(p.Epoch)), append(s.Y, v)
+	for _, k := range scores[first].Ks() {
+		out = append(out, scoreCurve(k, scores, func(s *online.Scores) *float64 {
+			if v, ok := s.KNN[k]; ok {
+				return &v
 			}
-		}
-		out = append(out, s)
+			return nil
+		}))
 	}
 	return out
+}
+
+// linearCurves are the linear probe's, top-1 and top-5.
+func linearCurves(scores []online.Scores) (out []report.Series) {
+	for _, s := range []report.Series{
+		scoreCurve("top-1", scores, func(s *online.Scores) *float64 { return s.LinearTop1 }),
+		scoreCurve("top-5", scores, func(s *online.Scores) *float64 { return s.LinearTop5 }),
+	} {
+		if len(s.X) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func scoreCurve(name string, scores []online.Scores, value func(*online.Scores) *float64) report.Series {
+	s := report.Series{Name: name}
+	for i := range scores {
+		if v := value(&scores[i]); v != nil {
+			s.X, s.Y = append(s.X, float64(scores[i].Epoch)), append(s.Y, *v)
+		}
+	}
+	return s
 }

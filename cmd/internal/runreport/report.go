@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"resslt/cmd/internal/cli"
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/report"
 	"resslt/cmd/internal/sheet"
 	"resslt/cmd/internal/version"
@@ -63,8 +63,8 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	sum, err := train.ReadSummary(filepath.Join(out, "summary.json"))
 	note("summary", err)
 	done := err == nil
-	probes, err := knnprobe.Read(out)
-	note("kNN while training", err)
+	scores, err := online.Read(out)
+	note("scores while training", err)
 	evals, err := eval.ReadReport(out)
 	note("evaluations", err)
 
@@ -77,7 +77,7 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 		p.Tables = append(p.Tables, evalTable(evals)...)
 	}
 	p.Tables = append(p.Tables, dataTables(&sum)...)
-	p.Charts = charts(lines, probes, r)
+	p.Charts = charts(lines, scores, r)
 	if done {
 		p.Time = timeShares(&sum)
 	}

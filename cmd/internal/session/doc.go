@@ -13,7 +13,7 @@
 //	follower    any other rank: it trains, and writes nothing
 //	source      where the batches come from: embedded broker, farm, recording
 //	subscriber  who listens to the run's events: recording, audit, metrics, TensorBoard,
-//	            progress, report
+//	            progress, report, trackers, and who scores the encoder
 //	train.Result, then finish
 //
 // # In pseudo-code
@@ -44,9 +44,11 @@
 //   - A start that fails touches nothing of an earlier run: its files are set aside when the
 //     broker, the data, libtorch and the stream have all been found to work.
 //   - The chunks that a stream receives before that wait at the gate.
-//   - Once started, a subscriber that only shows things (TensorBoard, kNN, report) never ends a
-//     run; one that keeps or checks things (recording, audit) does.
-//   - Nothing here changes a bit of the weights.
+//   - Once started, a subscriber that only shows things (TensorBoard, scores, trackers, report)
+//     never ends a run; one that keeps or checks things (recording, audit) does, and so does a
+//     score that stop_on waits for.
+//   - Nothing here changes a bit of the weights, but that stop_on may end a run after an earlier
+//     epoch: it is then, in recipe.yaml and its checkpoint, a run of so many epochs (shorten).
 //
 // # One more
 //

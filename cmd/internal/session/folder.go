@@ -11,11 +11,13 @@ import (
 	"syscall"
 
 	"resslt/batcher/record"
-	"resslt/cmd/internal/knnprobe"
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/runbook"
 	"resslt/cmd/internal/runreport"
 	"resslt/cmd/internal/scratch"
+	"resslt/cmd/internal/track"
+	"resslt/cmd/internal/track/wandb"
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -79,9 +81,9 @@ func folderError(dir string, err error) error {
 var (
 	runFiles = []string{
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
-		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
+		online.KNNFile, online.LinearFile, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
-	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
+	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, track.Folder, wandb.Folder}
 )
 
 // CheckFolder finds what is in the place of a file that a run will write, before the run

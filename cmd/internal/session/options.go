@@ -26,6 +26,8 @@ type Options struct {
 	Resume      bool     // from the newest checkpoint in Out
 	JSON        bool     // print the summary as JSON, too
 	Observe     observe.Flags
+	// Track names the experiment trackers that follow the run: wandb, wandb:PROJECT, mlflow:URI.
+	Track []string
 
 	// Replay names recorded batches: stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER. A log's
 	// batches are made again, by the farm where Run is given, else in this process.
@@ -70,6 +72,9 @@ type Options struct {
 
 // validate refuses what can never be.
 func (o *Options) validate() error {
+	if err := checkTrackers(o.Track); err != nil {
+		return err
+	}
 	switch {
 	case o.Embedded && o.Workers < 0:
 		return errs.New("--workers", fmt.Sprint(o.Workers), "give 1 or more", errs.ErrUsage)

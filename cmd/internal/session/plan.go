@@ -99,6 +99,9 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 	if err := ResolveRecipe(r, o.Data, o.Set, have); err != nil {
 		return err
 	}
+	if p.Resume != nil {
+		p.stoppedBefore()
+	}
 	var err error
 	if r.Data, err = ingest.Absolute(r.Data); err != nil {
 		return err
@@ -119,6 +122,9 @@ func (p *Plan) decide(ctx context.Context, o *Options, src source, have cores.Co
 		return err
 	}
 	if err := p.parseRecord(o.Record); err != nil {
+		return err
+	}
+	if err := p.checkStop(); err != nil {
 		return err
 	}
 	if p.Resume != nil {

@@ -11,6 +11,7 @@ import (
 
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/online"
 	"resslt/cmd/internal/version"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -52,6 +53,7 @@ type leader struct {
 
 	replaced *replaced
 	names    *names
+	scored   func(online.Scores) // tells the subscribers a score; set before they start
 }
 
 // lead makes the leader and runs its session.
@@ -123,7 +125,7 @@ func (l *leader) result(ctx context.Context) (*train.Result, subscribers, error)
 }
 
 // sinks are the subscribers to the run's events, in the order in which they are told.
-var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting}
+var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting, tracking, scoring}
 
 // train makes the run's remaining steps. Everything that can fail for reasons outside the
 // folder does so before an earlier run's files are set aside.
@@ -140,6 +142,7 @@ func (l *leader) train(ctx context.Context) (*train.Result, subscribers, error) 
 	if err != nil {
 		return nil, nil, err
 	}
+	l.scored = subs.scored
 	gate := newGate(subs.recorder())
 	c.recorder = gate
 	stream, err := l.source.open(ctx, c)
@@ -152,6 +155,9 @@ func (l *leader) train(ctx context.Context) (*train.Result, subscribers, error) 
 		var d delivery
 		d, err = l.source.delivered(ctx)
 		res.Summary.ChunksRedelivered, res.Summary.EngineTier = d.redelivered, d.engineTier
+	}
+	if err == nil {
+		err = l.shorten(res)
 	}
 	res, err = resultOr(res, err)
 	return res, subs, err
@@ -262,7 +268,7 @@ func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error)
 	if err := l.begin(); err != nil {
 		return nil, nil, err
 	}
-	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting})
+	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting, tracking})
 	if err != nil {
 		return nil, nil, err
 	}

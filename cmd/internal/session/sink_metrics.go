@@ -10,6 +10,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/cmd/internal/observe"
+	"resslt/cmd/internal/online"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -95,6 +96,16 @@ func showing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, err
 				if p.Logged {
 					t.ObserveLoss(p.Stats.Loss)
 					t.ObservePhases(p.Phases)
+				}
+			}
+		},
+		scored: func(s online.Scores) {
+			if t := m.trainer.Load(); t != nil {
+				for k, v := range s.KNN {
+					t.ObserveScore("knn_"+k, v)
+				}
+				if s.LinearTop1 != nil {
+					t.ObserveScore("linear", *s.LinearTop1)
 				}
 			}
 		},

@@ -6,6 +6,7 @@ import (
 
 	"resslt/batcher/stream"
 	"resslt/batcher/wire"
+	"resslt/cmd/internal/online"
 	"resslt/schemas"
 	"resslt/train"
 )
@@ -25,8 +26,13 @@ type subscriber struct {
 	saving func() error
 	// diverged: the batch's loss is not finite. It gives the file that keeps the batch.
 	diverged func(*schemas.Batch) (string, error)
-	// encoder: as many epochs have ended as the recipe's knn_every says.
+	// encoder: an epoch has ended after which the recipe has the encoder scored.
 	encoder func(train.EncoderSnapshot) error
+	// score gives a probe's score of an encoder, by which the run may end; the run waits.
+	score func(s train.EncoderSnapshot, probe string) (float64, error)
+	// scored: the encoder after some step has a score. It is called from another goroutine than
+	// the other events, and not after ended.
+	scored func(online.Scores)
 	// failed: the training has ended with an error; other trainers of the run wait for this
 	// one to leave.
 	failed func()
@@ -115,8 +121,20 @@ func (ss subscribers) options(o train.Options) train.Options {
 		if s.encoder != nil {
 			o.Snapshot = ss.encoder
 		}
+		if s.score != nil {
+			o.Score = s.score
+		}
 	}
 	return o
+}
+
+// scored tells them a score.
+func (ss subscribers) scored(scores online.Scores) {
+	for _, s := range ss {
+		if s.scored != nil {
+			s.scored(scores)
+		}
+	}
 }
 
 func (ss subscribers) encoder(e train.EncoderSnapshot) error {
