@@ -39,7 +39,7 @@ type aloneConfig struct {
 	ramped  bool   // α is 1
 	native  bool   // without oneDNN
 	round   bool   // weights to bf16 first
-	nudge   string // if not empty, the student starts an ulp off, by the signs of that name
+	nudge   string // if not empty, the student is an ulp off before each step, by the signs of that name
 	started bool   // from the encoder of a file
 }
 
@@ -126,13 +126,6 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 	if c.round {
 		nntest.Do(t, func() { roundWeights(l) })
 	}
-	if c.nudge != "" {
-		nntest.Do(t, func() {
-			for _, p := range nn.Parameters(l.student) {
-				nntest.Nudge(c.nudge+p.Name, p.Tensor)
-			}
-		})
-	}
 	if c.native {
 		nntest.Do(t, func() { torch.SetOneDNN(false) })
 		defer nntest.Do(t, func() { torch.SetOneDNN(true) })
@@ -144,6 +137,13 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 		steps = 1
 	}
 	for step := range steps {
+		if c.nudge != "" { // before each step, since each rounds anew
+			nntest.Do(t, func() {
+				for _, p := range nn.Parameters(l.student) {
+					nntest.Nudge(fmt.Sprint(c.nudge, step, p.Name), p.Tensor)
+				}
+			})
+		}
 		h := hyper
 		h.Step, h.Stats = int64(step), true
 		if c.ramped {
@@ -228,12 +228,13 @@ func TestTwoRanksAreOneProcess(t *testing.T) {
 			nntest.NewReference(t, one.forward(), runParallel(t, native).forward()).Check(t, name, got.forward())
 		default:
 			// Groups of two samples make much of rounding: how much, weights that are an ulp
-			// off show.
-			var nudged []nntest.Values
-			for _, exact.nudge = range []string{"a", "b"} {
-				nudged = append(nudged, runParallel(t, exact).all())
+			// off show, and so do the same sums in the order of the other memory format.
+			var others []nntest.Values
+			for i, nudge := range []string{"a", "b", "c", "d"} {
+				exact.nudge, exact.ChannelsLast = nudge, i >= 2
+				others = append(others, runParallel(t, exact).all())
 			}
-			nntest.NewReference64(t, one.all(), nudged...).Check(t, name, got.all())
+			nntest.NewReference64(t, one.all(), others...).Check(t, name, got.all())
 			// The loss is read as fp32.
 			if d := math.Abs(got.Loss-one.Loss) / math.Abs(one.Loss); !(d < 3*nntest.Unit) {
 				t.Errorf("%s: loss %v, one process has %v", name, got.Loss, one.Loss)
