@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
+.PHONY: axe docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -238,6 +238,11 @@ faults: build $(BIN)/versitygw ## every fault of every store, met by a run of ea
 
 observe: setup build $(BIN)/promtool ## the dashboard's queries against a real Prometheus that scrapes a small farm, and the alerts' unit tests
 	cd deploy/validate && $(GO) test -count=1 -v -run 'Observed|AlertRules' .
+
+AXE := axe-core-python==0.1.0
+axe: setup-test ## the page of --web and resslt web, judged by axe-core of PyPI: names, roles, contrast, on every screen
+	@deploy/venv.sh tools $(BIN)/axe $(AXE)
+	RESSLT_AXE=$$(ls $(abspath $(BIN))/axe/lib/python3*/site-packages/axe_core_python/axe.min.js) $(GO) test -count=1 -run OnScreens ./cmd/internal/web
 
 # Programs of PyPI with which what leaves and enters resslt is read and written: the readers'
 # guide, timm's and Parquet's files. Gigabytes, most of them PyTorch's.

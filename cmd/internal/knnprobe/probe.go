@@ -90,6 +90,9 @@ func Start(ctx context.Context, o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := dropNeighbours(o.Out, o.From); err != nil {
+		return nil, durable.Error(o.Out, err)
+	}
 	return p, p.rewrite(lines, o.From)
 }
 
@@ -170,11 +173,11 @@ func (p *Probe) scoreAll() {
 // score scores a snapshot and keeps the result.
 func (p *Probe) score(s *train.EncoderSnapshot) error {
 	began := time.Now()
-	file := filepath.Join(p.work, "encoder.safetensors")
+	file, near := filepath.Join(p.work, "encoder.safetensors"), filepath.Join(p.work, "neighbours.json")
 	if err := s.Write(file); err != nil {
 		return err
 	}
-	result, err := p.run(file)
+	result, err := p.run(file, near)
 	if err != nil {
 		return err
 	}
@@ -187,6 +190,9 @@ func (p *Probe) score(s *train.EncoderSnapshot) error {
 	}
 	p.Plot(s.Step, values...)
 	p.Note(line.String())
+	if err := p.keepNeighbours(&line, near); err != nil {
+		p.Warn(err)
+	}
 	lines, err := Read(p.Out)
 	if err != nil {
 		return err
@@ -194,8 +200,8 @@ func (p *Probe) score(s *train.EncoderSnapshot) error {
 	return p.rewrite(append(lines, line), s.Step)
 }
 
-// run scores an encoder's file with `resslt eval knn`.
-func (p *Probe) run(file string) (result eval.Result, err error) {
+// run scores an encoder's file with `resslt eval knn`, which writes neighbours to near.
+func (p *Probe) run(file, near string) (result eval.Result, err error) {
 	fail := func(err error) (eval.Result, error) {
 		return result, errs.New("kNN while training", file, "run `resslt eval knn` by hand to see what is wrong", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
@@ -213,6 +219,7 @@ func (p *Probe) run(file string) (result eval.Result, err error) {
 		"--split", r.ProbeSplit, "--eval-split", r.EvalSplit, "--max-images", strconv.Itoa(r.EvalImages),
 		"--k", strings.Join(ks, ","), "--temperature", strconv.FormatFloat(r.KNNTemperature, 'g', -1, 64),
 		"--device", r.Device, "--threads", strconv.Itoa(max(1, cores.Count()-r.Threads)), "--out", "-", "--json",
+		"--neighbours", near,
 	}
 	if p.HoldOut > 0 {
 		args = append(args, "--hold-out", strconv.Itoa(p.HoldOut))

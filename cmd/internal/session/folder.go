@@ -81,7 +81,7 @@ var (
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
 		knnprobe.File, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
-	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder}
+	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, knnprobe.NeighboursFolder}
 )
 
 // CheckFolder finds what is in the place of a file that a run will write, before the run

@@ -26,6 +26,7 @@ type Options struct {
 	Resume      bool     // from the newest checkpoint in Out
 	JSON        bool     // print the summary as JSON, too
 	Observe     observe.Flags
+	Web         string // address of the page that shows the run as it trains; "" for none
 
 	// Replay names recorded batches: stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER. A log's
 	// batches are made again, by the farm where Run is given, else in this process.
