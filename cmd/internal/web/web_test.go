@@ -22,7 +22,7 @@ func TestRunIsFollowed(t *testing.T) {
 	r := begin(t, filepath.Join(top, "a")).steps(30)
 	s, _ := serve(t, Options{Dirs: []string{top}})
 	l := look(t, s, "/run/"+idOf(r.dir))
-	l.until("chart-Loss", "at epoch 3")
+	l.until("chart-Loss", " at 3;")
 	for _, id := range []string{"head", "watch", "curves", "chart-Loss", "chart-Learning rate", "facts"} {
 		if l.parts[id] == "" || !slices.Contains(l.order, id) {
 			t.Errorf("no part %s in %q", id, l.order)
@@ -32,7 +32,7 @@ func TestRunIsFollowed(t *testing.T) {
 		t.Error("neighbours before there was a score")
 	}
 	r.steps(10)
-	l.until("chart-Loss", "at epoch 4")
+	l.until("chart-Loss", " at 4;")
 	if slices.Contains(l.last, "curves") || len(l.last) < 3 {
 		t.Errorf("sent again: %q", l.last)
 	}
@@ -47,7 +47,7 @@ func TestRunIsFollowed(t *testing.T) {
 	}
 	lines := strings.SplitAfter(string(raw), "\n")
 	write(t, filepath.Join(r.dir, "metrics.jsonl"), []byte(strings.Join(lines[:10], "")))
-	l.until("chart-Loss", "at epoch 1,")
+	l.until("chart-Loss", " at 1;")
 	status, body, _ := get(t, "http://"+s.Addr()+"/run/"+idOf(r.dir)+"/neighbours?step=30", nil)
 	if status != http.StatusOK || !strings.Contains(body, "of their query") || strings.Contains(body, "others than") {
 		t.Errorf("neighbours at step 30: %d %.200s", status, body)
@@ -64,9 +64,9 @@ func TestListAndComparison(t *testing.T) {
 	b := begin(t, filepath.Join(top, "deeper", "b")).steps(50)
 	l.until("runs", "/run/"+idOf(b.dir))
 	c := look(t, s, "/compare?run="+idOf(a.dir)+"&run="+idOf(b.dir))
-	c.until("chart-Loss", "at 5")
+	c.until("chart-Loss", " at 5\"")
 	b.steps(10)
-	c.until("chart-Loss", "at 6")
+	c.until("chart-Loss", " at 6\"")
 	if !strings.Contains(c.parts["table-0"], "deeper/b") && !strings.Contains(c.parts["table-0"], ">b<") {
 		t.Errorf("the table is %.500s", c.parts["table-0"])
 	}
@@ -110,7 +110,7 @@ func TestLiveRun(t *testing.T) {
 			t.Fatal("closed without a word")
 		}
 	}
-	if !strings.Contains(l.parts["chart-Loss"], "at epoch 4") {
+	if !strings.Contains(l.parts["chart-Loss"], " at 4;") {
 		t.Error("the last lines were not sent")
 	}
 }
@@ -167,7 +167,7 @@ func TestSlowClient(t *testing.T) {
 	l := look(t, s, "/run/"+idOf(r.dir))
 	for range 3 {
 		r.steps(100)
-		l.until("chart-Loss", fmt.Sprintf("at epoch %d", r.step/10))
+		l.until("chart-Loss", fmt.Sprintf(" at %d;", r.step/10))
 	}
 	began := time.Now()
 	end()
