@@ -329,7 +329,7 @@ func (p *Page) Nameless(t *testing.T) (out []string) {
 	}
 	named := map[string]bool{
 		"button": true, "link": true, "checkbox": true, "slider": true, "textbox": true, "image": true, "img": true, "progressbar": true,
-		"progressIndicator": true, "region": true, "group": true, "heading": true, "columnheader": false,
+		"progressIndicator": true, "region": true, "heading": true,
 	}
 	for _, n := range tree.Nodes {
 		role := fmt.Sprint(n.Role.Value)

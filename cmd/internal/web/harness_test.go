@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -54,6 +55,7 @@ func begin(t *testing.T, dir string) *training {
 	r, err := recipe.Load("smoke")
 	if err == nil {
 		r.Claim = hostile
+		r.Epochs = 40
 		err = r.Resolve(recipe.Host{Threads: 1})
 	}
 	if err != nil {
@@ -104,11 +106,9 @@ func (r *training) scored(epoch int64) *training {
 		r.t.Fatal(err)
 	}
 	raw, _ := json.Marshal(knnprobe.Neighbours{Step: 10 * epoch, Epoch: epoch, Rows: rows})
-	write(r.t, filepath.Join(r.dir, knnprobe.NeighboursFolder, "step-"+strings.Repeat("0", 6)+jsonInt(10*epoch)+".json"), raw)
+	write(r.t, filepath.Join(r.dir, knnprobe.NeighboursFolder, fmt.Sprintf("step-%08d.json", 10*epoch)), raw)
 	return r
 }
-
-func jsonInt(n int64) string { raw, _ := json.Marshal(n); return string(raw) }
 
 // lively is a process that trains, as far as a page asks it.
 type lively struct {

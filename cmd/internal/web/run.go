@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,8 @@ type runView struct {
 
 	follower *runbook.Follower // nil before the run has begun
 	run      *runbook.Run      // as it was looked at last
-	files    []part            // made of it
+	curves   []part            // made of it: charts and neighbours
+	facts    []part            // likewise: what is run
 	views    part
 	viewed   *Views // that the part is made of
 	asked    time.Time
@@ -51,11 +53,11 @@ func (v *runView) look(context.Context) ([]part, bool) {
 		if !v.lookAtFiles() {
 			return nil, false
 		}
-		parts := []part{v.head(nil), v.status(nil)}
+		var views []part
 		if v.recorded && v.run != nil {
-			parts = append(parts, part{id: "recorded", html: fragment("recorded", nil)})
+			views = []part{{id: "recorded", html: fragment("recorded", nil)}}
 		}
-		return append(parts, v.files...), true
+		return slices.Concat([]part{v.head(nil), v.status(nil)}, v.curves, views, v.facts), true
 	}
 	now := v.live.Now()
 	if !now.Begun {
@@ -63,11 +65,11 @@ func (v *runView) look(context.Context) ([]part, bool) {
 	}
 	v.lookAtFiles()
 	v.lookAtViews()
-	parts := []part{v.head(&now), v.status(&now), {id: "queue", html: queueTables(&now)}}
+	beside := []part{{id: "queue", html: queueTables(&now)}}
 	if v.views.id != "" {
-		parts = append(parts, v.views)
+		beside = append(beside, v.views)
 	}
-	return append(parts, v.files...), true
+	return slices.Concat([]part{v.head(&now), v.status(&now)}, v.curves, beside, v.facts), true
 }
 
 // lookAtFiles renders what the run's files say, and reports whether they have changed.
@@ -77,7 +79,7 @@ func (v *runView) lookAtFiles() bool {
 	}
 	r, changed, err := v.follower.Look()
 	if err != nil {
-		v.run, v.files = nil, []part{{id: "trouble", html: fragment("note", cli.Line(err))}}
+		v.run, v.curves, v.facts = nil, nil, []part{{id: "trouble", html: fragment("note", cli.Line(err))}}
 		return true
 	}
 	if !changed && v.run != nil {
@@ -85,14 +87,14 @@ func (v *runView) lookAtFiles() bool {
 		return r.State == runbook.Running
 	}
 	v.run = r
-	v.files = chartParts(runreport.Charts(r))
+	v.curves = chartParts(runreport.Charts(r))
 	if steps, err := knnprobe.NeighbourSteps(v.folder); err == nil && len(steps) > 0 {
-		v.files = append(v.files, part{id: "neighbours", html: v.neighbours(steps)})
+		v.curves = append(v.curves, part{id: "neighbours", html: v.neighbours(steps)})
 	}
-	v.files = append(v.files, part{id: "facts", html: fragment("facts", struct {
+	v.facts = []part{{id: "facts", html: fragment("facts", struct {
 		Facts  template.HTML
 		Recipe string
-	}{must(report.Facts(runreport.Facts(r))), string(r.Resolved.YAML())})})
+	}{must(report.Facts(runreport.Facts(r))), string(r.Resolved.YAML())})}}
 	return true
 }
 
