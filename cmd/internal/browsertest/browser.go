@@ -196,7 +196,7 @@ func (b *Browser) Open(t *testing.T, url string, s Screen) *Page {
 	t.Helper()
 	p := &Page{b: b}
 	var made struct{ TargetID, SessionID string }
-	b.call(t, "", "Target.createTarget", params{"url": "about:blank"}, &made)
+	b.call(t, "", "Target.createTarget", params{"url": "about:blank", "newWindow": true}, &made)
 	p.target = made.TargetID
 	b.call(t, "", "Target.attachToTarget", params{"targetId": p.target, "flatten": true}, &made)
 	p.session = made.SessionID
@@ -206,6 +206,7 @@ func (b *Browser) Open(t *testing.T, url string, s Screen) *Page {
 	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
 		p.call(t, domain+".enable", params{}, nil)
 	}
+	p.call(t, "Emulation.setFocusEmulationEnabled", params{"enabled": true}, nil) // of several pages, each is looked at
 	p.Resize(t, s)
 	p.call(t, "Page.navigate", params{"url": url}, nil)
 	p.Wait(t, `document.readyState === "complete" && location.href !== "about:blank"`)

@@ -127,15 +127,15 @@ func TestPageIsUsed(t *testing.T) {
 	p.Wait(t, `document.querySelector(".plan").textContent.includes("20×20 of 28×28")`)
 
 	// Neighbours after the score before; a new score leaves that choice alone.
-	p.Wait(t, `document.querySelector("#near").textContent.includes("others than after epoch 1")`)
+	p.Wait(t, `document.querySelector("#near").textContent.includes("Not there after epoch 1: 1.")`)
 	p.Eval(t, `document.getElementById("near-at").focus()`, nil)
 	p.Press(t, "ArrowLeft")
-	p.Wait(t, `!document.querySelector("#near").textContent.includes("others than") && document.querySelector(".slider output").textContent === "1"`)
+	p.Wait(t, `!document.querySelector("#near").textContent.includes("Not there") && document.querySelector(".slider output").textContent === "1"`)
 	r.scored(3)
 	p.Wait(t, `document.getElementById("near-at").max === "2"`)
-	p.Wait(t, `document.getElementById("near-at").value === "0" && document.querySelector(".slider output").textContent === "1" && !document.querySelector("#near").textContent.includes("others than") && document.activeElement.id === "near-at"`)
+	p.Wait(t, `document.getElementById("near-at").value === "0" && document.querySelector(".slider output").textContent === "1" && !document.querySelector("#near").textContent.includes("Not there") && document.activeElement.id === "near-at"`)
 	p.Press(t, "End")
-	p.Wait(t, `document.querySelector("#near").textContent.includes("others than after epoch 2")`)
+	p.Wait(t, `document.querySelector("#near").textContent.includes("Not there after epoch 2: 1.")`)
 
 	// Paused, nothing changes and no place is taken; then all has.
 	p.Eval(t, `document.getElementById("pause").click()`, nil)

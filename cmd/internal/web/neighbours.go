@@ -88,7 +88,7 @@ func nearHTML(folder string, steps []int64, at int) (template.HTML, error) {
 	}
 	summary := fmt.Sprintf("%d of %d neighbours are of their query's class.", right, all)
 	if before != nil {
-		summary += fmt.Sprintf(" %d are others than after epoch %d.", fresh, before.Epoch)
+		summary += fmt.Sprintf(" Not there after epoch %d: %d.", before.Epoch, fresh)
 	}
 	return fragment("near", struct {
 		Summary string

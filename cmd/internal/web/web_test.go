@@ -37,7 +37,7 @@ func TestRunIsFollowed(t *testing.T) {
 		t.Errorf("sent again: %q", l.last)
 	}
 	r.scored(3).scored(4)
-	l.until("neighbours", "1 are others than after epoch 3")
+	l.until("neighbours", "Not there after epoch 3: 1.")
 	l.until("chart-kNN top-1 while training, %", "54 at 4")
 
 	// Resumed at step 10, with other losses from there on.
@@ -49,7 +49,7 @@ func TestRunIsFollowed(t *testing.T) {
 	write(t, filepath.Join(r.dir, "metrics.jsonl"), []byte(strings.Join(lines[:10], "")))
 	l.until("chart-Loss", " at 1;")
 	status, body, _ := get(t, "http://"+s.Addr()+"/run/"+idOf(r.dir)+"/neighbours?step=30", nil)
-	if status != http.StatusOK || !strings.Contains(body, "of their query") || strings.Contains(body, "others than") {
+	if status != http.StatusOK || !strings.Contains(body, "of their query") || strings.Contains(body, "Not there") {
 		t.Errorf("neighbours at step 30: %d %.200s", status, body)
 	}
 }
