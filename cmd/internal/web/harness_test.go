@@ -34,12 +34,12 @@ const hostile = `<img src=x onerror=alert(1)>"'&`
 
 // training is a run's folder that grows.
 type training struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	step int64
 }
 
-func write(t *testing.T, path string, raw []byte) {
+func write(t testing.TB, path string, raw []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func write(t *testing.T, path string, raw []byte) {
 }
 
 // begin makes the folder of a run that has made no step.
-func begin(t *testing.T, dir string) *training {
+func begin(t testing.TB, dir string) *training {
 	t.Helper()
 	r, err := recipe.Load("smoke")
 	if err == nil {
@@ -128,7 +128,7 @@ func (l *lively) Now() Now {
 func (l *lively) Views() *Views { return l.views }
 
 // process is a run of this process, in the middle of its training.
-func process(t *testing.T) *lively {
+func process(t testing.TB) *lively {
 	t.Helper()
 	of := []schemas.ViewSpec{{Name: "weak", Role: schemas.Teacher, Size: 8}, {Name: "strong", Role: schemas.Student, Size: 8}}
 	plans := make([]augment.Plan, 2)

@@ -239,3 +239,21 @@ func TestListenRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What a page costs the process each second: a look at a run of 10,000 logged steps that has one more.
+func BenchmarkLook(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := begin(b, filepath.Join(b.TempDir(), "a")).steps(n)
+			s, err := newShelf(&Options{Own: &Own{Folder: r.dir, Live: process(b)}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			v := newRunView(s, idOf(r.dir), false)
+			for b.Loop() {
+				r.steps(1)
+				v.look(b.Context())
+			}
+		})
+	}
+}
