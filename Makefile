@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: axe docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
+.PHONY: axe bench-web docs-test crowd soak bundle libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -273,6 +273,9 @@ readme: ## run README's commands for PyTorch's libtorch verbatim, in fresh clone
 
 bench: setup setup-peers build ## compare with PyTorch and torchvision, side by side, printed as ratios
 	PY=$(PY) bench/compare.sh
+
+bench-web: build ## what --web costs a run, with a page open and without: CPU time, step time, equal weights: make bench-web [ROUNDS=5]
+	PY=$(PY) ROUNDS=$(or $(ROUNDS),5) bench/web.sh
 
 bench-augment: build ## decoding and views against OpenCV, AlbumentationsX, DALI and torchvision of PyPI, by CPU-second and clock (6 GB of peers, half an hour): make bench-augment [ROUNDS=5] [VENV=DIR] [PACKED=URI]
 	$(if $(VENV),VENV="$(VENV)") bench/augment.sh $(if $(PACKED),--packed "$(PACKED)") $(or $(ROUNDS),5)

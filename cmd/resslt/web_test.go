@@ -94,6 +94,16 @@ func TestWeb(t *testing.T) {
 	p.Wait(t, `document.querySelectorAll("tbody tr").length === 1 && document.querySelector("tbody").textContent.includes("ended")`)
 	p.Eval(t, `document.querySelector("tbody a").click()`, nil)
 	p.Wait(t, `document.querySelectorAll(".chart").length > 5 && document.body.textContent.includes("kNN top-1")`)
+	// A step's views are made again from the log, and are those that were trained on or none.
+	p.Eval(t, `document.getElementById("recall-step").value = "3"; document.getElementById("recall-show").click()`, nil)
+	p.Wait(t, `document.querySelectorAll("#recalled .view img").length === 8 && document.getElementById("recalled").textContent.includes("step 3")`)
+	p.Eval(t, `document.querySelectorAll(".view")[1].focus()`, nil)
+	p.Wait(t, `document.querySelector(".plan").textContent.includes("crop")`)
+	if dir := os.Getenv("RESSLT_SCREENSHOTS"); dir != "" {
+		p.Screenshot(t, filepath.Join(dir, "real.png"))
+		p.Resize(t, browsertest.Screen{Width: 380, Dark: true})
+		p.Screenshot(t, filepath.Join(dir, "real-phone-dark.png"))
+	}
 	if err := web.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
