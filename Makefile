@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
+.PHONY: axe bench-web docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -245,6 +245,11 @@ faults: build $(BIN)/versitygw ## every fault of every store, met by a run of ea
 observe: setup build $(BIN)/promtool ## the dashboard's queries against a real Prometheus that scrapes a small farm, and the alerts' unit tests
 	cd deploy/validate && $(GO) test -count=1 -v -run 'Observed|AlertRules' .
 
+AXE := axe-core-python==0.1.0
+axe: setup-test ## the page of --web and resslt web, judged by axe-core of PyPI: names, roles, contrast, on every screen
+	@deploy/venv.sh tools $(BIN)/axe $(AXE)
+	RESSLT_AXE=$$(ls $(abspath $(BIN))/axe/lib/python3*/site-packages/axe_core_python/axe.min.js) $(GO) test -count=1 -run OnScreens ./cmd/internal/web
+
 # Programs of PyPI with which what leaves and enters resslt is read and written: the readers'
 # guide, timm's and Parquet's files. Gigabytes, most of them PyTorch's.
 INTEROP := nats-py==2.16.0 nkeys==0.2.1 pyarrow==26.0.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 safetensors==0.8.0 pillow==13.0.0
@@ -281,6 +286,9 @@ readme: ## run README's commands for PyTorch's libtorch verbatim, in fresh clone
 
 bench: setup setup-peers build ## compare with PyTorch and torchvision, side by side, printed as ratios
 	PY=$(PY) bench/compare.sh
+
+bench-web: build ## what --web costs a run, with a page open and without: CPU time, step time, equal weights: make bench-web [ROUNDS=5]
+	PY=$(PY) ROUNDS=$(or $(ROUNDS),5) bench/web.sh
 
 bench-augment: build ## decoding and views against OpenCV, AlbumentationsX, DALI and torchvision of PyPI, by CPU-second and clock (6 GB of peers, half an hour): make bench-augment [ROUNDS=5] [VENV=DIR] [PACKED=URI]
 	$(if $(VENV),VENV="$(VENV)") bench/augment.sh $(if $(PACKED),--packed "$(PACKED)") $(or $(ROUNDS),5)

@@ -2,8 +2,10 @@ package train
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 
@@ -42,6 +44,69 @@ func ReadMetrics(path string) (lines []MetricsLine, err error) {
 		lines = append(lines, l)
 	}
 	return lines, nil
+}
+
+// MetricsTail reads a metrics.jsonl that is still being written, each line once. One goroutine
+// uses it.
+type MetricsTail struct {
+	path string
+	file fs.FileInfo // as it was read; nil before
+	at   int64       // bytes of the lines that were given
+	last []byte      // the last of these: a run that is resumed writes others in its place
+}
+
+// FollowMetrics gives the tail of the file at path, which need not be there yet.
+func FollowMetrics(path string) *MetricsTail { return &MetricsTail{path: path} }
+
+// Read gives the lines that have come since it was called last. anew says that the file is not
+// the one that was read before, or was cut short: earlier lines count no more, and all that there
+// are are given. A file that is not there has none.
+func (t *MetricsTail) Read() (lines []MetricsLine, anew bool, err error) {
+	info, err := os.Stat(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		anew = t.file != nil
+		*t = MetricsTail{path: t.path}
+		return nil, anew, nil
+	}
+	fail := func(err error) ([]MetricsLine, bool, error) {
+		return nil, false, errs.New("read metrics", t.path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if t.file != nil && os.SameFile(t.file, info) && info.Size() == t.file.Size() && info.ModTime().Equal(t.file.ModTime()) {
+		return nil, false, nil
+	}
+	f, err := bounded.Open(t.path)
+	if err != nil {
+		return fail(err)
+	}
+	defer f.Close()
+	if now, err := f.Stat(); err == nil {
+		info = now
+	}
+	if t.file != nil && !(os.SameFile(t.file, info) && t.continues(f)) {
+		anew, t.at, t.last = true, 0, nil
+	}
+	if _, err := f.Seek(t.at, io.SeekStart); err != nil {
+		return fail(err)
+	}
+	t.file = info
+	for in := bufio.NewReaderSize(f, bufio.MaxScanTokenSize); ; {
+		raw, err := in.ReadSlice('\n')
+		var l MetricsLine
+		if err != nil || json.Unmarshal(raw, &l) != nil {
+			return lines, anew, nil // the rest comes later, or is no line
+		}
+		lines, t.at, t.last = append(lines, l), t.at+int64(len(raw)), append(t.last[:0], raw...)
+	}
+}
+
+// continues reports whether the last line that was given is still where it was.
+func (t *MetricsTail) continues(f *os.File) bool {
+	now := make([]byte, len(t.last))
+	_, err := f.ReadAt(now, t.at-int64(len(t.last)))
+	return err == nil && bytes.Equal(now, t.last) || len(now) == 0
 }
 
 // metricsFile appends lines; each is flushed, so that a killed run keeps them. A nil one,

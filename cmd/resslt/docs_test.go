@@ -311,6 +311,7 @@ var notTyped = map[string]string{
 	"resslt status":  "a farm: TestStatus has one",
 	"resslt farm":    "a farm: TestFarm has one",
 	"resslt serve":   "it serves until it is stopped: TestServe",
+	"resslt web":     "it serves until it is stopped: TestWeb",
 	"resslt bench":   "minutes: each has a test of its own",
 	"resslt sweep":   "hours: TestSweep has a small one",
 	"cifar10":        "hours, or a GPU: README's evaluation is run",

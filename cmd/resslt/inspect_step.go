@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"resslt/augment"
 	"resslt/batcher/produce"
 	"resslt/batcher/record"
 	"resslt/batcher/wire"
@@ -20,7 +19,6 @@ import (
 	"resslt/cmd/internal/session"
 	"resslt/cmd/internal/sheet"
 	"resslt/ingest"
-	"resslt/schemas"
 	"resslt/schemas/errs"
 )
 
@@ -58,7 +56,11 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 		return errs.New("inspect", s.record, fmt.Sprintf("give a --step of 0 to %d and a --slot of 0 to %d", spec.Steps()-1, spec.BatchSize-1),
 			errs.Because(errs.ErrUsage, fmt.Sprintf("step %d, slot %d", s.step, s.slot)))
 	}
-	chunk, how, err := o.chunks(c, src)
+	var overrides []string
+	if o.Data != "" {
+		overrides = append(overrides, o.Data)
+	}
+	chunk, how, err := stepChunks(src.Recording, s.step, s.slot/spec.ChunkSamples, overrides, cli.Progress(c.ErrOrStderr(), "indexing"))
 	if err != nil {
 		return err
 	}
@@ -70,11 +72,13 @@ func (o *inspectOptions) runStep(c *cobra.Command) (err error) {
 				return err
 			}
 		}
-		row, err := stepRow(spec, have, slot%spec.ChunkSamples)
+		drawn, err := sheet.Slots(spec, have, slot%spec.ChunkSamples, 1)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, row)
+		for i := range drawn {
+			rows = append(rows, drawn[i].Row(spec.Views))
+		}
 	}
 	if err := writePNG(o.out, sheet.Stack(rows)); err != nil {
 		return err
@@ -98,24 +102,21 @@ func openStep(c *cobra.Command, s *stepOptions) (*recordSource, error) {
 // chunkOf gives a chunk with its pixels.
 type chunkOf func(ctx context.Context, step int64, index int) (*wire.Chunk, error)
 
-// chunks chooses where the step's pixels come from: the recording, or its log and the data.
-func (o *inspectOptions) chunks(c *cobra.Command, src *recordSource) (chunkOf, string, error) {
+// stepChunks chooses where a step's pixels come from: the recording, or its log and the data. The
+// step has a chunk of that index in one of them.
+func stepChunks(src *session.Recording, step int64, index int, overrides []string, indexing func(done, total int64)) (chunkOf, string, error) {
 	if src.Stored != nil {
 		return src.Stored.Chunk, "as the broker keeps it", nil
 	}
-	if !src.Log && src.Folder.Stored()[o.step.step] == src.Run.Spec.Chunks() {
+	if !src.Log && src.Folder.Stored()[step] == src.Run.Spec.Chunks() {
 		return src.Folder.Chunk, "as it was recorded", nil
 	}
-	if _, err := src.Folder.Logged(o.step.step, o.step.slot/src.Run.Spec.ChunkSamples); err != nil {
+	if _, err := src.Folder.Logged(step, index); err != nil {
 		return nil, "", err
-	}
-	var overrides []string
-	if o.Data != "" {
-		overrides = append(overrides, o.Data)
 	}
 	run := src.Run
 	return func(ctx context.Context, step int64, index int) (_ *wire.Chunk, err error) {
-		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Warn: cli.Warn, Progress: cli.Progress(c.ErrOrStderr(), "indexing")})
+		data, err := pipeline.OpenSource(ctx, &run, overrides, ingest.Options{Warn: cli.Warn, Progress: indexing})
 		if err != nil {
 			return nil, err
 		}
@@ -140,24 +141,4 @@ func remake(ctx context.Context, log *record.Folder, data produce.Source, plans 
 		return nil, err
 	}
 	return chunk, log.Check().Chunk(ctx, chunk)
-}
-
-// stepRow draws one slot: which sample it is, then its views.
-func stepRow(spec *schemas.RunSpec, c *wire.Chunk, i int) (*image.RGBA, error) {
-	if c.Tombstone != "" {
-		return nil, errs.Tombstone("inspect", fmt.Sprintf("chunk %d of step %d", c.Index, c.Step), c.Tombstone, "")
-	}
-	title := fmt.Sprintf("step %d slot %d sample %d label %d", c.Step, c.Slots[i], c.Samples[i], c.Labels[i])
-	if c.Reasons[i] != "" {
-		title += fmt.Sprintf(" in place of %d: %s", c.Planned[i], c.Reasons[i])
-	}
-	plans, pixels := make([]augment.Plan, len(spec.Views)), make([][]byte, len(spec.Views))
-	for v, view := range spec.Views {
-		var err error
-		if plans[v], err = augment.ParsePlan(c.Plans[v][i]); err != nil {
-			return nil, err
-		}
-		pixels[v] = c.Pixels[v][i*view.Bytes() : (i+1)*view.Bytes()]
-	}
-	return sheet.Recorded(title, spec.Views, plans, pixels), nil
 }

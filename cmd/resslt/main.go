@@ -26,7 +26,7 @@ Begin with   resslt run --recipe quickstart`,
 	}
 	cli.CacheFlags(root)
 	root.AddCommand(
-		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(), newRunsCommand(), newCompareCommand(), newPaperCommand(),
+		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(), newRunsCommand(), newCompareCommand(), newPaperCommand(), newWebCommand(),
 		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
 		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(), newVersionCommand(),
 	)

@@ -24,7 +24,7 @@ var outputs = map[string]struct {
 		},
 		[]string{
 			"summary.json", "encoder.safetensors", "metrics.jsonl", "recipe.yaml", "dataset.json", "replaced.json", "report.html", "eval.json",
-			"knn.jsonl", "linear.jsonl", "audit-refused.txt", "checkpoints/", "record/", "tb/", "track/", "wandb/",
+			"knn.jsonl", "linear.jsonl", "audit-refused.txt", "checkpoints/", "record/", "tb/", "neighbours/", "track/", "wandb/",
 		},
 	},
 	"train": {

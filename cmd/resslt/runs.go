@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -129,24 +128,10 @@ func printRuns(w io.Writer, runs []*runbook.Run) error {
 	fmt.Fprintln(t, "FOLDER\tRECIPE\tDATA\tSTATE\tEPOCHS\tLOSS\tKNN\tLINEAR\tIMG/S\tAGE\tTAGS")
 	for _, r := range runs {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.4g/%d\t%s\t%s\t%s\t%.0f\t%s\t%s\n", cli.Cell(r.Folder), cli.Cell(r.Recipe), cli.Cell(r.Data), r.State, r.Epoch, r.Epochs,
-			cmp.Or(runbook.Figure(r.Loss, 4), "-"), cmp.Or(runbook.Figure(r.KNN, 2), "-"), cmp.Or(runbook.Figure(r.Linear, 2), "-"), r.Rate, age(r.Seconds),
+			cmp.Or(runbook.Figure(r.Loss, 4), "-"), cmp.Or(runbook.Figure(r.KNN, 2), "-"), cmp.Or(runbook.Figure(r.Linear, 2), "-"), r.Rate, runbook.Age(r.Seconds),
 			cli.Cell(strings.Join(r.Tags, ",")))
 	}
 	return t.Flush()
-}
-
-// age is a time for a table: its largest unit.
-func age(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
 func newRunsNoteCommand() *cobra.Command {

@@ -39,6 +39,7 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.Timestamps, "timestamps", false, "begin every line of progress with the time, UTC (--log json has it in any case)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, with the resolved recipe, and start nothing")
 	p.StringArrayVar(&f.Track, "track", nil, "also show the run in an experiment `tracker`: mlflow:URI (the server; mlflow alone: MLFLOW_TRACKING_URI), wandb or wandb:PROJECT (a folder in --out, for wandb sync); may be repeated")
+	p.StringVar(&f.Web, "web", "", "`address` of a page that shows the run as it trains; :0 is any free port of this machine (default: none)")
 	f.Observe.Register(p)
 }
 

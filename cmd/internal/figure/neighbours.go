@@ -14,6 +14,8 @@ type Picture struct {
 	Size   int
 	Class  int    // -1: not known
 	Name   string // of the class, or of the image
+	ID     int64  // of the sample; Keep's alone
+	Cosine float64
 }
 
 // Row is a query and its nearest images, nearest first.

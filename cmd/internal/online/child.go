@@ -21,8 +21,9 @@ import (
 const nice = 10
 
 // run scores an encoder's file with `resslt eval PROBE`, and says how much CPU time that took.
-func (e *Evaluator) run(probe, file, cache string) (result eval.Result, cpu time.Duration, err error) {
-	args := e.arguments(probe, file, cache)
+// kNN's process writes the neighbours of a few images to near.
+func (e *Evaluator) run(probe, file, cache, near string) (result eval.Result, cpu time.Duration, err error) {
+	args := e.arguments(probe, file, cache, near)
 	fail := func(err error) (eval.Result, time.Duration, error) {
 		return result, 0, errs.New("score while training", file, "run `resslt eval "+probe+"` by hand to see what is wrong", errs.BecauseErr(errs.ErrUnavailable, err))
 	}
@@ -50,7 +51,7 @@ func (e *Evaluator) run(probe, file, cache string) (result eval.Result, cpu time
 }
 
 // arguments are those of `resslt eval`, by the recipe.
-func (e *Evaluator) arguments(probe, file, cache string) []string {
+func (e *Evaluator) arguments(probe, file, cache, near string) []string {
 	r := e.Recipe
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	args := []string{
@@ -72,7 +73,7 @@ func (e *Evaluator) arguments(probe, file, cache string) []string {
 	for _, k := range r.KNNK {
 		ks = append(ks, strconv.Itoa(k))
 	}
-	return append(args, "--k", strings.Join(ks, ","), "--temperature", number(r.KNNTemperature))
+	return append(args, "--k", strings.Join(ks, ","), "--temperature", number(r.KNNTemperature), "--neighbours", near)
 }
 
 // threads are libtorch's: the cores that the training leaves; where it waits for the score, as

@@ -14,6 +14,11 @@
 // views: it costs no second pass over the images, and what it scores is a mixture of the
 // encoders so far on augmented images. Its updates would also have to be in every checkpoint.
 //
+// # Neighbours
+//
+// kNN's process also finds the nearest images of a few queries by the features that it has: how they
+// change over the epochs shows what an encoder learns. They are kept, small, in OUT/neighbours.
+//
 // # In turn
 //
 // One process runs at a time. The training does not wait for it: of the snapshots that wait
@@ -26,4 +31,5 @@
 //	train.Options{Snapshot: e.Take, Score: e.Score}
 //	e.Close()                            // waits for the last score
 //	scores, err := online.Read(out)      // OUT/knn.jsonl and OUT/linear.jsonl
+//	steps, err := online.NeighbourSteps(out)
 package online

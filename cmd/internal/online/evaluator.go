@@ -55,6 +55,9 @@ func Start(ctx context.Context, o Options) (*Evaluator, error) {
 			return nil, err
 		}
 	}
+	if err := dropNeighbours(o.Out, o.From); err != nil {
+		return nil, durable.Error(o.Out, err)
+	}
 	return e, nil
 }
 
@@ -121,6 +124,7 @@ func (e *Evaluator) score(s *train.EncoderSnapshot) (all Scores, err error) {
 	if err := s.Write(file); err != nil {
 		return all, err
 	}
+	near := filepath.Join(e.work, "neighbours.json")
 	due := e.Recipe.ProbesAfter(s.Epoch)
 	cache := ""
 	if len(due) > 1 { // the second finds the first one's features
@@ -129,7 +133,7 @@ func (e *Evaluator) score(s *train.EncoderSnapshot) (all Scores, err error) {
 	}
 	for _, probe := range due {
 		began := time.Now()
-		result, cpu, err := e.run(probe, file, cache)
+		result, cpu, err := e.run(probe, file, cache, near)
 		if err != nil {
 			return all, err
 		}
@@ -151,6 +155,9 @@ func (e *Evaluator) score(s *train.EncoderSnapshot) (all Scores, err error) {
 		}
 		if probe == recipe.KNNProbe {
 			all.KNN = one.KNN
+			if err := e.keepNeighbours(&one, near); err != nil {
+				e.Warn(err)
+			}
 		} else {
 			all.LinearTop1, all.LinearTop5 = one.LinearTop1, one.LinearTop5
 		}

@@ -162,6 +162,31 @@ func (c Chart) SVG() template.HTML {
 	return template.HTML(b.String())
 }
 
+// Summary is the chart in a sentence, for those who do not see it: each curve's first and last
+// value.
+func (c Chart) Summary() string {
+	text := c.Title
+	for _, s := range c.Series {
+		first, last := -1, -1
+		for i, y := range s.Y {
+			if finite(y) {
+				if last = i; first < 0 {
+					first = i
+				}
+			}
+		}
+		switch {
+		case first < 0:
+			text += "; " + s.Name + ": no values"
+		case first == last:
+			text += fmt.Sprintf("; %s: %s at %s %s", s.Name, number(s.Y[last]), c.XLabel, number(s.X[last]))
+		default:
+			text += fmt.Sprintf("; %s: %s at %s %s, %s at %s", s.Name, number(s.Y[first]), c.XLabel, number(s.X[first]), number(s.Y[last]), number(s.X[last]))
+		}
+	}
+	return text
+}
+
 // Data is what the page's script shows at the pointer: each curve's name and the points
 // that are drawn, with their values.
 func (c Chart) Data() (string, error) {

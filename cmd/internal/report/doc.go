@@ -8,6 +8,9 @@
 //	Chart     curves over steps, drawn as SVG by the package (Chart.SVG)
 //	Picture   a PNG, embedded in the page
 //
+// Package web shows some of these parts as they change: Table.HTML, Chart.HTML, Headline and
+// Facts give them alone, Style and Script what they need.
+//
 // Text from recipes, class names and file names is untrusted: html/template escapes all
 // of it, and charts contain no text but numbers and names from the program.
 package report

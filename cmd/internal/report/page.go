@@ -2,7 +2,7 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"html/template"
 	"image"
@@ -10,10 +10,26 @@ import (
 	"io"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed page.html parts.html
+var files embed.FS
 
-var page = template.Must(template.New("page").Parse(pageText))
+//go:embed style.css
+var style string
+
+//go:embed chart.js
+var script string
+
+var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"style":  func() template.CSS { return template.CSS(style) },
+	"script": func() template.JS { return template.JS(script) },
+}).ParseFS(files, "page.html", "parts.html"))
+
+// Style is the page's style sheet and Script what its charts do under the pointer, for a page of
+// another layout that has some of the same parts.
+func Style() string { return style }
+
+// Script is JavaScript: liveChart(figure) has a chart that came later do the same.
+func Script() string { return script }
 
 // Page is the content of a run's page, from top to bottom. Empty parts are omitted.
 type Page struct {
@@ -71,3 +87,21 @@ func EncodePNG(m image.Image) ([]byte, error) {
 
 // Write writes the page.
 func (p *Page) Write(w io.Writer) error { return page.Execute(w, p) }
+
+// HTML is the table with its heading, for a page with Style.
+func (t Table) HTML() (template.HTML, error) { return part("table", t) }
+
+// HTML is the chart in its frame, with the legend.
+func (c Chart) HTML() (template.HTML, error) { return part("chart", c) }
+
+// Headline is the figures that stand at a page's top.
+func Headline(facts []Fact) (template.HTML, error) { return part("headline", facts) }
+
+// Facts is a list of names and values.
+func Facts(facts []Fact) (template.HTML, error) { return part("facts", facts) }
+
+func part(name string, of any) (template.HTML, error) {
+	var b bytes.Buffer
+	err := page.ExecuteTemplate(&b, name, of)
+	return template.HTML(b.String()), err
+}

@@ -132,7 +132,7 @@ func TestPageInChromium(t *testing.T) {
 	// The probe is added to a copy; it tells what the script of the page did.
 	probe := `<script>
 const svg = document.querySelector(".chart svg"), box = svg.getBoundingClientRect();
-svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 9 }));
+svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 9, bubbles: true }));
 document.body.dataset.probe = [document.documentElement.scrollWidth, window.innerWidth, document.querySelector(".legend b").textContent, document.title.length].join("|");
 </script>`
 	path := filepath.Join(t.TempDir(), "report.html")

@@ -18,7 +18,10 @@ import (
 const MostCompared = 5
 
 // WritePage writes the comparison as one HTML file that needs nothing else.
-func (c *Comparison) WritePage(w io.Writer) error {
+func (c *Comparison) WritePage(w io.Writer) error { return c.Page().Write(w) }
+
+// Page lays the comparison out.
+func (c *Comparison) Page() *report.Page {
 	names := Names(c.Runs)
 	p := &report.Page{
 		Title: strings.Join(names, ", "), Subtitle: "Runs compared; the first is what the others are held against.",
@@ -29,7 +32,7 @@ func (c *Comparison) WritePage(w io.Writer) error {
 	if t := c.pairedTable(names); len(t.Rows) > 0 {
 		p.Tables = append(p.Tables, t)
 	}
-	return p.Write(w)
+	return p
 }
 
 func (c *Comparison) scoreTable(names []string) report.Table {

@@ -15,7 +15,6 @@ import (
 
 	"resslt/cmd/internal/online"
 	"resslt/schemas/bounded"
-	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -63,8 +62,21 @@ const depth = 4
 const most = 100_000
 
 // Find reads the runs in folders and below them. Folders of earlier runs (previous-N) are no runs of their own.
-func Find(dirs ...string) (runs []*Run, err error) {
-	seen, held := 0, heldLocks()
+func Find(dirs ...string) ([]*Run, error) {
+	b := Open(dirs...)
+	runs, _, err := b.Look()
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range runs {
+		runs[i] = b.followers[r.Folder].WithDigest()
+	}
+	return runs, nil
+}
+
+// folders are the runs' folders in folders and below them.
+func folders(dirs []string) (found []string, err error) {
+	seen := 0
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); err != nil {
 			return nil, errs.New("list runs", dir, "name a folder that has runs", errs.BecauseErr(errs.ErrNotFound, err))
@@ -77,12 +89,11 @@ func Find(dirs ...string) (runs []*Run, err error) {
 			if seen++; seen > most || strings.Count(rel, string(filepath.Separator)) >= depth || strings.HasPrefix(e.Name(), Previous) || e.Name() != "." && strings.HasPrefix(e.Name(), ".") && path != dir {
 				return fs.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(path, "recipe.yaml")); err != nil {
+			if _, err := os.Stat(filepath.Join(path, recipeFile)); err != nil {
 				return nil //nolint:nilerr // as above
 			}
-			r, err := read(path, held)
-			if err == nil {
-				runs = append(runs, r)
+			if !slices.Contains(found, path) {
+				found = append(found, path)
 			}
 			return fs.SkipDir
 		})
@@ -90,74 +101,30 @@ func Find(dirs ...string) (runs []*Run, err error) {
 			return nil, errs.New("list runs", dir, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
-	return runs, nil
+	return found, nil
 }
 
 // Read reads a run's folder. It returns ErrNotFound where it is none.
-func Read(dir string) (*Run, error) { return read(dir, heldLocks()) }
-
-func read(dir string, held locks) (*Run, error) {
-	raw, err := bounded.ReadFile(filepath.Join(dir, "recipe.yaml"), boundedyaml.MaxBytes)
-	if err != nil {
-		return nil, errs.New("read run", dir, "name the folder of a run", errs.BecauseErr(errs.ErrNotFound, err))
-	}
-	r := &Run{Folder: dir, State: Stopped}
-	if r.Resolved, err = recipe.ParseResolved(filepath.Join(dir, "recipe.yaml"), raw); err != nil {
+func Read(dir string) (*Run, error) {
+	f := Follow(dir)
+	if _, _, err := f.Look(); err != nil {
 		return nil, err
 	}
-	r.Recipe, r.Data, r.Epochs = r.Resolved.Name, r.Resolved.Data, r.Resolved.Epochs
-	last := r.modified("recipe.yaml")
-	if r.Lines, err = train.ReadMetrics(filepath.Join(dir, "metrics.jsonl")); err == nil && len(r.Lines) > 0 {
-		l := r.Lines[len(r.Lines)-1]
-		r.Epoch, r.Step, r.Loss, r.Rate = l.Epoch, l.Step, &l.Loss, l.ImagesPerSecond
-		last = r.modified("metrics.jsonl")
-	}
-	r.Seconds = time.Since(last).Seconds()
-	r.Scores, _ = online.Read(dir) // what cannot be read is left out, as of the metrics
-	for _, s := range r.Scores {
-		if v, ok := s.KNN[r.firstK()]; ok {
-			r.KNN = &v
-		}
-		if s.LinearTop1 != nil {
-			r.Linear = s.LinearTop1
-		}
-	}
-	if s, err := train.ReadSummary(filepath.Join(dir, "summary.json")); err == nil {
-		r.Summary, r.State, r.RunDigest, r.Rate = &s, Ended, s.RunDigest, s.ImagesPerSecond
-		if s.LinearTop1 != nil {
-			r.Linear = s.LinearTop1
-		}
-		if s.KNNTop1 != nil {
-			r.KNN = s.KNNTop1
-		}
-	}
-	if r.RunDigest == "" {
-		if c, _, err := train.LatestCheckpoint(train.CheckpointDir(dir)); err == nil {
-			r.RunDigest = c.RunDigest
-		}
-	}
-	if held.has(filepath.Join(dir, ".lock")) {
-		r.State = Running
-	}
-	n, err := readNotes(dir)
-	r.Tags, r.Note = n.Tags, n.Note
-	return r, err
+	return f.WithDigest(), nil
 }
 
-// firstK is the key, among kNN's scores, of the number of neighbours that counts.
-func (r *Run) firstK() string {
-	if len(r.Resolved.KNNK) == 0 {
-		return ""
+// Age is a time for a table: its largest unit.
+func Age(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return fmt.Sprintf("k%d", r.Resolved.KNNK[0])
-}
-
-func (r *Run) modified(name string) time.Time {
-	info, err := os.Stat(filepath.Join(r.Folder, name))
-	if err != nil {
-		return time.Now()
-	}
-	return info.ModTime()
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
 // maxLocks bounds what is read of the kernel's list of locks.

@@ -13,7 +13,7 @@
 //	follower    any other rank: it trains, and writes nothing
 //	source      where the batches come from: embedded broker, farm, recording
 //	subscriber  who listens to the run's events: recording, audit, metrics, TensorBoard,
-//	            progress, report, trackers, and who scores the encoder
+//	            the page in a browser, progress, report, trackers, and who scores the encoder
 //	train.Result, then finish
 //
 // # In pseudo-code
@@ -23,7 +23,7 @@
 //	    rank 0: lead            others: follow
 //
 //	lead:
-//	    serve metrics; lock OUT                // what the plan finds there must stay as it is
+//	    serve metrics; lock OUT; serve page    // what the plan finds there must stay as it is
 //	    source ← options;  plan ← options, OUT, source
 //	    if the last step is made and the source is complete:
 //	        result ← the checkpoint            // an earlier session did not come to its end
@@ -44,7 +44,7 @@
 //   - A start that fails touches nothing of an earlier run: its files are set aside when the
 //     broker, the data, libtorch and the stream have all been found to work.
 //   - The chunks that a stream receives before that wait at the gate.
-//   - Once started, a subscriber that only shows things (TensorBoard, scores, trackers, report)
+//   - Once started, a subscriber that only shows things (TensorBoard, scores, page, trackers, report)
 //     never ends a run; one that keeps or checks things (recording, audit) does, and so does a
 //     score that stop_on waits for.
 //   - Nothing here changes a bit of the weights, but that stop_on may end a run after an earlier

@@ -83,7 +83,7 @@ var (
 		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
 		online.KNNFile, online.LinearFile, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
-	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, track.Folder, wandb.Folder}
+	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, online.NeighboursFolder, track.Folder, wandb.Folder}
 )
 
 // CheckFolder finds what is in the place of a file that a run will write, before the run

@@ -26,6 +26,7 @@ type Options struct {
 	Resume      bool     // from the newest checkpoint in Out
 	JSON        bool     // print the summary as JSON, too
 	Observe     observe.Flags
+	Web         string // address of the page that shows the run as it trains; "" for none
 	// Track names the experiment trackers that follow the run: wandb, wandb:PROJECT, mlflow:URI.
 	Track []string
 

@@ -48,6 +48,7 @@ type leader struct {
 	began   time.Time
 	source  source
 	metrics *metrics
+	page    *page
 	folder  *Folder
 	plan    *Plan
 
@@ -83,6 +84,15 @@ func lead(ctx context.Context, o *Options, g *group, c *console) (err error) {
 		return err
 	}
 	defer closing(&err, folder.Close)
+	page, err := servePage(o, p.Out, m, c)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if perr := page.close(); perr != nil { // nor on this
+			c.warn(perr)
+		}
+	}()
 	err = p.decide(ctx, o, src, g.cores(), cli.Progress(c.stderr, "indexing"))
 	for _, w := range slices.Concat(p.LocalWarnings, p.Warnings) {
 		c.print(w)
@@ -94,7 +104,7 @@ func lead(ctx context.Context, o *Options, g *group, c *console) (err error) {
 		c.print(line)
 	}
 	l := &leader{
-		console: c, opts: o, group: g, began: began, source: src, metrics: m, folder: folder, plan: p,
+		console: c, opts: o, group: g, began: began, source: src, metrics: m, page: page, folder: folder, plan: p,
 		replaced: newReplaced(p.Recipe.KeepCheckpoints + 1), names: &names{plan: p},
 	}
 	res, subs, err := l.result(ctx)
@@ -125,7 +135,7 @@ func (l *leader) result(ctx context.Context) (*train.Result, subscribers, error)
 }
 
 // sinks are the subscribers to the run's events, in the order in which they are told.
-var sinks = []sink{auditing, checking, recording, naming, showing, plotting, progressing, reporting, tracking, scoring}
+var sinks = []sink{auditing, checking, recording, naming, showing, watching, plotting, progressing, reporting, tracking, scoring}
 
 // train makes the run's remaining steps. Everything that can fail for reasons outside the
 // folder does so before an earlier run's files are set aside.
@@ -268,7 +278,7 @@ func (l *leader) reload(ctx context.Context) (*train.Result, subscribers, error)
 	if err := l.begin(); err != nil {
 		return nil, nil, err
 	}
-	subs, err := subscribe(ctx, l, nil, []sink{recording, reporting, tracking})
+	subs, err := subscribe(ctx, l, nil, []sink{recording, watching, reporting, tracking})
 	if err != nil {
 		return nil, nil, err
 	}

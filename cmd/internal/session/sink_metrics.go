@@ -24,9 +24,16 @@ type metrics struct {
 	js       jetstream.JetStream             // nil where no broker is used; set before training
 	trainer  atomic.Pointer[observe.Trainer] // nil before the stream is open
 	phase    atomic.Int32                    // of phase
+	source   atomic.Pointer[opened]          // nil before the stream is open
 
 	stop   context.CancelFunc
 	served chan error // the server's end; nil where there is none
+}
+
+// opened is a run's stream with the run; a recording's has none.
+type opened struct {
+	run   *runs.Run
+	input observe.Input
 }
 
 // phase is how far a session is.
@@ -80,6 +87,7 @@ func (m *metrics) connection(js jetstream.JetStream) {
 func (m *metrics) stream(run *runs.Run, stream observe.Input) {
 	m.batch = run.Spec().BatchSize
 	m.trainer.Store(observe.NewTrainer(m.registry, run, stream))
+	m.source.Store(&opened{run, stream})
 }
 
 // enter sets how far the session is.
@@ -111,6 +119,11 @@ func showing(_ context.Context, l *leader, _ *schemas.RunInfo) (*subscriber, err
 		},
 		ended: func() { m.enter(trained) },
 	}, nil
+}
+
+// phaseName is the phase for people.
+func (m *metrics) phaseName() string {
+	return [...]string{preparing: "preparing", training: "training", trained: "evaluating"}[m.phase.Load()]
 }
 
 // ready gives the reason why the process is not training just now.

@@ -3,6 +3,7 @@
 // its plan. A view's frame has the colour of its box.
 //
 //	drawn, policy, err := sheet.Samples(ctx, sheet.Options{Data: uri, Policy: "small", Count: 4})
-//	row := sheet.Recorded(title, spec.Views, plans, pixels)  // of a recorded step
+//	slots, err := sheet.Slots(spec, chunk, 0, 4)             // of a step, recorded or just now
+//	row := slots[0].Row(spec.Views)
 //	picture := sheet.Stack(rows)
 package sheet

@@ -130,8 +130,8 @@ func (o *Options) sample(ctx context.Context, src ingest.Source, r *augment.Rend
 // titleWidth is the width of the cell that names a row's sample, pixels.
 const titleWidth = 180
 
-// Recorded draws the views of one recorded sample, its title in front.
-func Recorded(title string, views []schemas.ViewSpec, plans []augment.Plan, pixels [][]byte) *image.RGBA {
+// recorded draws the views of one recorded sample, its title in front.
+func recorded(title string, views []schemas.ViewSpec, plans []augment.Plan, pixels [][]byte) *image.RGBA {
 	cell := labelled(nil, titleWidth, wrap(title, titleWidth), ink)
 	return row(append([]*image.RGBA{cell}, viewCells(views, plans, pixels)...))
 }
