@@ -15,7 +15,7 @@ SHIM    := $(BIN)/libresslt_torch.so
 SHIMSRC := $(wildcard train/torch/csrc/*.*)
 
 .DEFAULT_GOAL := help
-.PHONY: axe bench-web docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
+.PHONY: site axe bench-web docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -213,7 +213,7 @@ FUZZTIME ?= 10m
 fuzz: setup build ## every fuzz target in turn: make fuzz FUZZTIME=10m [FUZZ=FuzzScanTar]
 	deploy/fuzz.sh $(FUZZTIME) $(FUZZ)
 
-writers: ## data sets by pyarrow, datasets, polars, DuckDB, fastparquet, webdataset and tar programs, read and compared; updates docs/data.md
+writers: ## data sets by pyarrow, datasets, polars, DuckDB, fastparquet, webdataset and tar programs, read and compared; updates docs/writers.md
 	GO=$(GO) bench/writers/run.sh
 
 SEED    ?= 1
@@ -269,6 +269,18 @@ docs-test: setup-test build ## every command and Python block of README, docs an
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
 	RESSLT_DOCS=all RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) \
 		$(GO) test -count=1 -v -timeout 60m -run 'Documents|Examples|LoadPy' ./cmd/resslt
+
+# The documents as a site. Zensical is the successor of Material for MkDocs, by its makers.
+SITE_TOOLS := zensical==0.0.73
+site: ## README and docs as a site, to read from a disk or to serve: bin/site/index.html; broken links and anchors are errors
+	@deploy/venv.sh tools $(BIN)/site-tools $(SITE_TOOLS)
+	rm -rf $(BIN)/site-pages $(BIN)/site
+	$(GO) run ./docs/site stage $(BIN)/site-pages/pages
+	cp docs/site/zensical.toml $(BIN)/site-pages/
+	cp docs/site/site.css $(BIN)/site-pages/pages/
+	cd $(BIN)/site-pages && $(abspath $(BIN))/site-tools/bin/zensical build --clean --strict
+	mv $(BIN)/site-pages/site $(BIN)/site
+	$(GO) run ./docs/site finish $(BIN)/site
 
 WITNESS := lightly==1.6.0 solo-learn==1.0.2
 

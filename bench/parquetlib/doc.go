@@ -1,5 +1,5 @@
 // Parquetlib compares our Parquet reader with the two libraries for Go, for what a data
-// set of images needs: see docs/data.md. run.sh runs all of it.
+// set of images needs: see docs/writers.md. run.sh runs all of it.
 //
 //	parquetlib matrix TRUTH              files read as pyarrow reads them
 //	parquetlib cost RUNS FILE...         a full scan's and a row's cost

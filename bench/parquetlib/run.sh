@@ -1,5 +1,5 @@
 #!/bin/bash
-# Compares our Parquet reader with parquet-go and arrow-go; docs/data.md has the result.
+# Compares our Parquet reader with parquet-go and arrow-go; docs/writers.md has the result.
 #
 #   bench/parquetlib/run.sh
 #

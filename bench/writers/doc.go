@@ -8,7 +8,7 @@
 // read right or refused as it should be, in one line that names the column or file. Any
 // other set is named on standard error, and the exit status is 1.
 //
-//	go run ./bench/writers [-docs docs/data.md] LINES.jsonl…
+//	go run ./bench/writers [-docs docs/writers.md] LINES.jsonl…
 //
 // With -docs the table, shortened to a row for a writer and a verdict, replaces what is
 // between the file's markers.

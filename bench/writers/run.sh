@@ -1,5 +1,5 @@
 #!/bin/bash
-# Writes data sets with today's tools, reads them, and updates the table of docs/data.md:
+# Writes data sets with today's tools, reads them, and updates the table of docs/writers.md:
 #
 #   bench/writers/run.sh [WRITER...]   # some writers alone: no update of the table
 #
@@ -26,4 +26,4 @@ if [ $# -gt 0 ]; then
   exec "${GO:-go}" run ./bench/writers "$out/parquet.jsonl"
 fi
 "$PYTHON" bench/writers/tars.py "$out/tars" >"$out/tars.jsonl"
-"${GO:-go}" run ./bench/writers -docs docs/data.md "$out/parquet.jsonl" "$out/tars.jsonl"
+"${GO:-go}" run ./bench/writers -docs docs/writers.md "$out/parquet.jsonl" "$out/tars.jsonl"

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,73 +13,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What the documents tell people to type is typed here. Every fenced block of sh or Python runs,
-// in the order of its document and in one folder that is fresh to begin with, unless the document
-// itself says above the block, in a comment that no reader sees, why it cannot:
+// What the documents tell people to type is typed here. Every fenced block of sh, console or Python
+// runs, in the order of its document and in one folder that is fresh to begin with. What a block of
+// kind console shows below a command, the command must print. In a comment that no reader sees, the
+// document itself says above a block what is special about it:
 //
 //	<!-- block: not run, REASON -->    a GPU, root, a cluster, hours; or the test that runs it
 //	<!-- block: terminals -->          each line in a terminal of its own: servers, then what ends
+//	<!-- block: on MACHINE -->         on that machine of the document's farm
+//	<!-- block: on MACHINE, serves --> the same, a program that goes on while later blocks run
+//	<!-- block: in the sources -->     a line that cannot be produced here: the code has its words
 //
 // `make test` shortens the training, `make docs-test` runs all of it as it stands.
 
 // docsFull is the variable by which `make docs-test` has nothing shortened, and Python run.
 const docsFull = "RESSLT_DOCS"
-
-// block is a fenced block of a document.
-type block struct {
-	doc       string // below the repository
-	line      int    // of the fence
-	kind      string // sh, python; "" where the fence names none
-	text      string
-	notRun    string // the reason
-	terminals bool
-}
-
-func (b *block) String() string { return fmt.Sprintf("%s:%d", b.doc, b.line) }
-
-var (
-	fence   = regexp.MustCompile("^( *)```([a-z]*)$")
-	comment = regexp.MustCompile(`^ *<!-- block: (.*) -->$`)
-	reasons = regexp.MustCompile(`^not run, (\S.{8,})$`)
-)
-
-// blocksOf are the blocks of a document, and what is wrong with its marks.
-func blocksOf(doc, text string) (blocks []*block, wrong []string) {
-	var open *block
-	mark, indent := "", ""
-	for i, line := range strings.Split(text, "\n") {
-		at := fence.FindStringSubmatch(line)
-		switch {
-		case open != nil && at != nil && at[2] == "":
-			blocks, open = append(blocks, open), nil
-		case open != nil:
-			open.text += strings.TrimPrefix(line, indent) + "\n"
-		case at != nil:
-			indent = at[1]
-			open = &block{doc: doc, line: i + 1, kind: at[2]}
-			switch reason := reasons.FindStringSubmatch(mark); {
-			case reason != nil:
-				open.notRun = reason[1]
-			case mark == "terminals":
-				open.terminals = true
-			case mark != "":
-				wrong = append(wrong, fmt.Sprintf("%s: the mark %q is none", open, mark))
-			}
-			mark = ""
-		case comment.MatchString(line):
-			mark = comment.FindStringSubmatch(line)[1]
-		case mark != "" && strings.TrimSpace(line) != "":
-			wrong, mark = append(wrong, fmt.Sprintf("%s:%d: the mark %q is above no block", doc, i+1, mark)), ""
-		}
-		if command := indented.FindString(line); open == nil && command != "" {
-			wrong = append(wrong, fmt.Sprintf("%s:%d: a command outside a fenced block: %s", doc, i+1, command))
-		}
-	}
-	return blocks, wrong
-}
-
-// indented is a command in a block that is none of ours.
-var indented = regexp.MustCompile(`^    (bin/)?(resslt|augmentd|make|python3?|pip) .*`)
 
 // documents are the pages that people read, below the repository.
 func documents(t *testing.T) map[string]string {
@@ -109,53 +56,37 @@ func documents(t *testing.T) map[string]string {
 	return out
 }
 
-// Marks and blocks are read as they are meant.
-func TestBlocksOfDocument(t *testing.T) {
-	blocks, wrong := blocksOf("x.md", "a\n\n```sh\nls # c\n  x\n```\n<!-- block: not run, it needs a GPU -->\n```python\npass\n```\n\n"+
-		"1. list\n   <!-- block: terminals -->\n  ```sh\n  a\n  b\n  ```\n")
-	if len(wrong) > 0 || len(blocks) != 3 {
-		t.Fatalf("%d blocks, %q", len(blocks), wrong)
-	}
-	for i, want := range []block{
-		{doc: "x.md", line: 3, kind: "sh", text: "ls # c\n  x\n"},
-		{doc: "x.md", line: 8, kind: "python", text: "pass\n", notRun: "it needs a GPU"},
-		{doc: "x.md", line: 14, kind: "sh", text: "a\nb\n", terminals: true},
-	} {
-		if *blocks[i] != want {
-			t.Errorf("block %d is %+v, want %+v", i, *blocks[i], want)
-		}
-	}
-	for text, why := range map[string]string{
-		"<!-- block: not run -->\n```sh\n```\n":             "is none",
-		"<!-- block: not run, GPU -->\n```sh\n```\n":        "is none",
-		"<!-- block: terminals -->\ntext\n```sh\nls\n```\n": "above no block",
-		"text:\n\n    resslt run --recipe smoke\n":          "outside a fenced block",
-	} {
-		if _, wrong := blocksOf("x.md", text); len(wrong) != 1 || !strings.Contains(wrong[0], why) {
-			t.Errorf("%q: %q, want %q", text, wrong, why)
-		}
-	}
-}
+// slowDocuments are run by make docs-test alone: they train and score, as README's blocks do, which
+// are run each time.
+var slowDocuments = []string{"docs/quickstart.md", "docs/images.md", "docs/evaluation.md"}
 
 // TestDocuments runs the blocks.
 func TestDocuments(t *testing.T) {
 	for doc, text := range documents(t) {
 		t.Run(doc, func(t *testing.T) {
 			blocks, wrong := blocksOf(doc, text)
-			for _, w := range wrong {
+			for _, w := range append(wrong, strangeInBlocks(blocks)...) {
 				t.Error(w)
 			}
-			todo := blocks[:0]
+			var todo, quoted []*block
 			for _, b := range blocks {
 				python := b.kind == "python"
 				switch {
-				case b.kind != "sh" && !python:
+				case b.quoted:
+					quoted = append(quoted, b)
+				case b.kind != "sh" && b.kind != "console" && !python:
 				case b.notRun != "":
 					t.Logf("%s is not run: %s", b, b.notRun)
-				case python && os.Getenv(docsFull) == "":
+				case os.Getenv(docsFull) == "" && (python || slices.Contains(slowDocuments, doc)):
 					t.Logf("%s is not run here, but by make docs-test", b)
 				default:
 					todo = append(todo, b)
+				}
+			}
+			if len(quoted) > 0 {
+				code := sources(t)
+				for _, b := range quoted {
+					checkQuoted(t, b, code)
 				}
 			}
 			if len(todo) > 0 {
@@ -178,40 +109,29 @@ func typeBlocks(t *testing.T, blocks []*block) {
 	}
 	dir := t.TempDir()
 	docsFolder(t, dir, blocks[0].doc)
-	var script strings.Builder
-	script.WriteString(docsPrelude)
+	script := docsPrelude
+	if names := machinesOf(blocks); len(names) > 0 {
+		writeRemote(t, dir)
+		script += startMachines(names)
+	}
 	for i, b := range blocks {
-		if b.kind == "python" {
-			write(t, filepath.Join(dir, ".blocks", fmt.Sprintf("%d.py", i)), []byte(pythonOf(blocks[:i+1])))
-			fmt.Fprintf(&script, "at %s\n%s .blocks/%d.py\n", b, os.Getenv("RESSLT_INTEROP_PYTHON"), i)
-			continue
-		}
-		lines := []string{b.text}
-		if b.terminals {
-			lines = strings.Split(strings.TrimSpace(b.text), "\n")
-		}
-		fmt.Fprintf(&script, "at %s\n", b)
-		for k, line := range lines {
-			file := fmt.Sprintf(".blocks/%d-%d.sh", i, k)
-			write(t, filepath.Join(dir, file), []byte(line+"\n"))
-			if k < len(lines)-1 {
-				fmt.Fprintf(&script, "serve %s\n", file)
-			} else {
-				fmt.Fprintf(&script, "bash -euo pipefail %s\n", file)
-			}
-		}
+		script += fmt.Sprintf("at %s\n%s", b, typing(t, dir, blocks[:i+1]))
 	}
 	driver := filepath.Join(dir, ".blocks", "all.sh")
-	write(t, driver, []byte(script.String()))
+	write(t, driver, []byte(script))
 	c := exec.CommandContext(t.Context(), "unshare", "-nmpf", "--mount-proc", "--kill-child", "bash", "-euo", "pipefail", driver)
 	c.Dir = dir
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RESSLT_TEST") }),
 		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "RESSLT_TORCH="+shim(), "RESSLT_CACHE_DIR="+filepath.Join(dir, ".cache"),
 		"RESSLT_REAL="+bin, "HOME="+dir, "PYTHONPATH="+abs(t, "../../python/src"))
 	out, err := c.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) || err != nil {
+	if err != nil {
 		t.Errorf("%v\n%s", err, tail(string(out), 4000))
+	}
+	for i, b := range blocks {
+		if b.kind == "console" {
+			checkPrinted(t, b, outputOf(dir, i))
+		}
 	}
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "== ") {
@@ -220,19 +140,63 @@ func typeBlocks(t *testing.T, blocks []*block) {
 	}
 }
 
+// typing writes the script of the last block, and returns the lines that run it.
+func typing(t *testing.T, dir string, blocks []*block) string {
+	t.Helper()
+	i := len(blocks) - 1
+	b := blocks[i]
+	place := func(name string) string { return filepath.Join(dir, ".blocks", name) }
+	on := ""
+	if b.machine != "" {
+		on = "on " + b.machine + " "
+	}
+	switch {
+	case b.kind == "python":
+		file := place(fmt.Sprintf("%d.py", i))
+		write(t, file, []byte(pythonOf(blocks)))
+		return os.Getenv("RESSLT_INTEROP_PYTHON") + " " + file + "\n"
+	case b.kind == "console":
+		file := place(fmt.Sprintf("%d.sh", i))
+		write(t, file, []byte(printing(printsOf(b.text))))
+		return fmt.Sprintf("%sbash -u %s >%s 2>&1\n", on, file, outputOf(dir, i))
+	}
+	lines := []string{b.text}
+	if b.terminals {
+		lines = strings.Split(strings.TrimSpace(b.text), "\n")
+	}
+	script := ""
+	for k, line := range lines {
+		file := place(fmt.Sprintf("%d-%d.sh", i, k))
+		write(t, file, []byte(line+"\n"))
+		if b.serves || k < len(lines)-1 {
+			script += fmt.Sprintf("serve %s %s\n", file, on)
+		} else {
+			script += fmt.Sprintf("%sbash -euo pipefail %s\n", on, file)
+		}
+	}
+	return script
+}
+
+// outputOf is the file for what the i-th block prints.
+func outputOf(dir string, i int) string {
+	return filepath.Join(dir, ".blocks", fmt.Sprintf("%d.out", i))
+}
+
 // docsPrelude begins a document's script.
 const docsPrelude = `ip link set lo up
 mkdir -p /tmp/resslt-nats .nats
 mount --bind .nats /tmp/resslt-nats
 at() { echo "== $1, after $SECONDS s" >&2; }
-serve() {
-  bash -euo pipefail "$1" >"$1.log" 2>&1 &
+serve() { # FILE [on MACHINE]
+  local file=$1
+  shift
+  "$@" bash -euo pipefail "$file" >"$file.log" 2>&1 &
   for _ in $(seq 100); do
-    grep -q nats-server "$1" || return 0
-    ! (exec 3<>/dev/tcp/127.0.0.1/4222) 2>/dev/null || return 0
+    grep -q nats-server "$file" || return 0
+    ! "$@" bash -c 'exec 3<>/dev/tcp/127.0.0.1/4222' 2>/dev/null || return 0
     sleep 0.1
   done
-  cat "$1.log" >&2
+  cat "$file.log" >&2
   return 1
 }
 `
@@ -256,6 +220,13 @@ shift
 length=(--set epochs=1 --set steps_per_epoch=125)
 case "$*" in
 *--replay*) exec "$RESSLT_REAL/resslt" "$verb" "$@" ;; # with the recipe of the run
+*:/srv/photos*)                                        # the farm's, which must last as long as its drills
+  length=(--set epochs=12 --set image_size=32)
+  case "$*" in
+  *--resume*) ;;
+  *"--run drill"*) (while kill -STOP $$; do sleep 0.2; kill -CONT $$; sleep 0.02; done) 2>/dev/null & ;;
+  esac
+  ;;
 *folder:* | *mix:*) length=(--set epochs=2) ;;         # of few images
 esac
 case $verb in

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -38,6 +41,23 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
   - {data: "folder:photos", weight: 0.3, name: photos, split: val}
 `))
 	},
+	"docs/images.md": photos,
+	"docs/farm.md": func(t *testing.T, dir string) {
+		images := 20
+		if os.Getenv(docsFull) != "" { // a run that lasts as long as its drills
+			images = 300
+		}
+		writeClasses(t, filepath.Join(dir, "srv/photos"), images, "cat", "dog")
+	},
+	"docs/evaluation.md": func(t *testing.T, dir string) {
+		photos(t, dir)
+		o := resslt(t, quick(filepath.Join(dir, "runs/mine"), "--data", "folder:"+dir+"/photos", "--set", "batch_size=8", "--set", "K=64", "--set", "steps_per_epoch=1",
+			"--set", "epochs=1", "--set", "eval=[none]")...)
+		if o.code != 0 {
+			t.Fatal(o.stderr)
+		}
+	},
+	"docs/troubleshooting.md": troubles,
 	"docs/pictures.md": func(t *testing.T, dir string) {
 		for i := range 20 {
 			class := []string{"cat", "dog"}[i%2]
@@ -64,6 +84,53 @@ torch.save({"student": net.state_dict(), "teacher": net.state_dict()}, "dino_ful
 		}
 	},
 }
+
+// photos makes a folder of that name, with two classes and two splits.
+func photos(t *testing.T, dir string) {
+	t.Helper()
+	writeClasses(t, filepath.Join(dir, "photos/train"), 20, "cat", "dog")
+	writeClasses(t, filepath.Join(dir, "photos/test"), 20, "cat", "dog")
+}
+
+// troubles makes what the page on errors has go wrong.
+func troubles(t *testing.T, dir string) {
+	t.Helper()
+	photos(t, dir)
+	for _, place := range []string{"mixed/train", "mixed/test", "mixed/extra", "archive/photos/train", "archive/photos/test"} {
+		writeClasses(t, filepath.Join(dir, place), 3, "cat", "dog")
+	}
+	writeClasses(t, filepath.Join(dir, "few"), 5, "cat", "dog")
+	writeClasses(t, filepath.Join(dir, "damaged"), 3, "cat", "dog")
+	write(t, filepath.Join(dir, "damaged/cat/001.png"), []byte("not a picture at all\n"))
+	writeClasses(t, filepath.Join(dir), 3, "unlabelled")
+	write(t, filepath.Join(dir, "mine.yaml"), []byte("data: \"fashion-mnist:\"\nbatchsize: 64\n"))
+	write(t, filepath.Join(dir, "pointer.parquet"), []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"))
+	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, members := range map[string][]string{"texts.tar": {"a.txt"}, "twice.tar": {"a.jpg", "a.png"}} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, m := range members {
+			body := pngFile(t, 40, 1)
+			if err := errors.Join(w.WriteHeader(&tar.Header{Name: m, Mode: 0o644, Size: int64(len(body))}), second(w.Write(body))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), b.Bytes())
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := errors.Join(second(z.Write(bytes.Repeat([]byte("x"), 1000))), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "zipped.tar"), b.Bytes())
+}
+
+func second(_ int, err error) error { return err }
 
 // encoderOfImageNet makes runs/imagenet: one step of a network of the published width, with
 // ImageNet's stem.

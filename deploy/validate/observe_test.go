@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/yaml"
 )
 
 // program starts a program that lives as long as the test. What it prints is shown where the
@@ -91,6 +93,39 @@ func has(prometheus, query string) bool {
 	return false
 }
 
+// scrapeConfig is deploy's configuration of Prometheus for a farm that is here, in a hurry: each job
+// has one target.
+func scrapeConfig(t *testing.T, targets map[string]string) string {
+	t.Helper()
+	var c map[string]any
+	if err := yaml.Unmarshal(read(t, "../prometheus/prometheus.yaml"), &c); err != nil {
+		t.Fatal(err)
+	}
+	alerts, err := filepath.Abs("../prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c["rule_files"] = []string{alerts}
+	c["global"] = map[string]string{"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+	jobs := c["scrape_configs"].([]any)
+	if len(jobs) != len(targets) {
+		t.Fatalf("%d jobs, want %d", len(jobs), len(targets))
+	}
+	for _, job := range jobs {
+		j := job.(map[string]any)
+		target, ok := targets[j["job_name"].(string)]
+		if !ok {
+			t.Fatalf("job %v is of no program", j["job_name"])
+		}
+		j["static_configs"] = []any{map[string]any{"targets": []string{target}}}
+	}
+	raw, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
 // TestObserved has a real Prometheus scrape a real small farm: every query of the dashboard
 // and of the scaler has data, and every alert can be evaluated.
 func TestObserved(t *testing.T) {
@@ -127,17 +162,8 @@ accounts { farm: { jetstream: { max_mem: 1GB, max_file: 1GB, max_streams: 10, ma
 	at := "nats://u:p@" + broker
 	program(t, bin["augmentd"], "--nats", at, "--workers", "1", "--metrics", worker)
 	program(t, bin["resslt"], "train", "--nats", at, "--run", "observed", "--recipe", "smoke", "--set", "epochs=1000", "--out", filepath.Join(dir, "out"), "--metrics", trainer)
-	alerts, err := filepath.Abs("../prometheus/alerts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program(t, bin["prometheus"], "--web.listen-address="+prometheus, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--config.file="+write(t, dir, "prometheus.yaml", fmt.Sprintf(`
-global: { scrape_interval: 500ms, evaluation_interval: 500ms }
-rule_files: [%q]
-scrape_configs:
-  - { job_name: augmentd, static_configs: [ { targets: [%q] } ] }
-  - { job_name: resslt-train, static_configs: [ { targets: [%q] } ] }
-`, alerts, worker, trainer)))
+	config := write(t, dir, "prometheus.yaml", scrapeConfig(t, map[string]string{"augmentd": worker, "resslt-train": trainer}))
+	program(t, bin["prometheus"], "--web.listen-address="+prometheus, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--config.file="+config)
 
 	missing := dashboardQueries(t)
 	for start := time.Now(); len(missing) > 0; time.Sleep(200 * time.Millisecond) {

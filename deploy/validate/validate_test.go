@@ -245,6 +245,15 @@ func promtool(t *testing.T) string {
 	return ""
 }
 
+// TestPrometheusConfig has promtool read the configuration for machines of one's own, the alerts that
+// it names among it.
+func TestPrometheusConfig(t *testing.T) {
+	out, err := exec.Command(promtool(t), "check", "config", "../prometheus/prometheus.yaml").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "alerts.yaml") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestAlertRules has promtool itself run the rules' unit tests. Each alert has a test in
 // which it fires; the table of these tests says where it must not.
 func TestAlertRules(t *testing.T) {

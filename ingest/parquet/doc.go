@@ -33,7 +33,7 @@
 // low, by writer. So a chunk begins at the lower offset that is there, and a dictionary
 // is known by its own header.
 //
-// Why not a library: docs/data.md has the figures.
+// Why not a library: docs/writers.md has the figures.
 //
 // # Invariants
 //
