@@ -26,7 +26,7 @@
 #   loader       what this machine's CPUs deliver of it
 #   cifar10      the recipe `cifar10` on it, as far as the time goes; continues its checkpoint
 #
-# OUT      folder for the results (default results): results.jsonl, to which every measurement
+# OUT      folder for the results, from this one (default results): results.jsonl, to which every measurement
 #          and the end of every stage add a line; STAGE.log; the shim; the run cifar10
 # FROM     a results.jsonl, or a folder with one, of an earlier call, where OUT begins empty:
 #          what is done there is done. A shim beside it is taken, and the run cifar10 continued
@@ -40,6 +40,7 @@
 # A stage that failed is tried again after those that were never begun.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
+self=$PWD/bench/gpu.sh
 began=$SECONDS
 OUT=${OUT:-results}
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
@@ -78,19 +79,21 @@ note() { "$PY" bench/gpu_results.py add "$results" "$@"; }
 
 # ours NAME FLAGS…: resslt's step; what it prints is noted.
 ours() {
-  local name=$1 precision=bf16
+  local name=$1 precision=bf16 line
   shift
   [ "$DEVICE" != cpu ] || precision=fp32
   case " $* " in *" --precision "*) precision= ;; esac
   # shellcheck disable=SC2086 # no word or two
-  "$resslt" bench step --device "$DEVICE" ${precision:+--precision $precision} "$@" --json | tail -n 1 | note "$STAGE" program=resslt what="$name"
+  line=$("$resslt" bench step --device "$DEVICE" ${precision:+--precision $precision} "$@" --json | tail -n 1) || return
+  note "$STAGE" program=resslt what="$name" <<<"$line"
 }
 # peer NAME FLAGS…: PyTorch's.
 peer() {
-  local name=$1 precision=bf16
+  local name=$1 precision=bf16 line
   shift
   [ "$DEVICE" != cpu ] || precision=fp32
-  "$PY" bench/step_torch.py --device "$DEVICE" --precision $precision "$@" | tail -n 1 | note "$STAGE" program=pytorch what="$name"
+  line=$("$PY" bench/step_torch.py --device "$DEVICE" --precision $precision "$@" | tail -n 1) || return
+  note "$STAGE" program=pytorch what="$name" <<<"$line"
 }
 
 # compare FLAGS…: both programs in turn. A peer that cannot is noted, and asked no more.
@@ -323,7 +326,7 @@ for name in $todo; do
   whole=1
   [ "$limit" -le "$left" ] || { limit=$left; whole=; }
   echo "== $name, at most $limit s"
-  CLOCK=$clock timeout -k 10 "$limit" "$0" --stage "$name" > >(tee "$OUT/$name.log") 2>&1 &
+  CLOCK=$clock timeout -k 10 "$limit" "$self" --stage "$name" > >(tee "$OUT/$name.log") 2>&1 &
   running=$!
   wait "$running"
   rc=$?
