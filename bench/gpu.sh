@@ -26,10 +26,10 @@
 #   loader       what this machine's CPUs deliver of it
 #   cifar10      the recipe `cifar10` on it, as far as the time goes; continues its checkpoint
 #
-# OUT      folder for the results (default results): results.jsonl, to which every measurement
+# OUT      folder for the results, from this one (default results): results.jsonl, to which every measurement
 #          and the end of every stage add a line; STAGE.log; the shim; the run cifar10
-# FROM     a results.jsonl, or a folder with one, of an earlier call, where OUT begins empty:
-#          what is done there is done. A shim beside it is taken, and the run cifar10 continued
+# FROM     OUT of an earlier call, where this one's begins empty: what is done there is done. Its
+#          shim is taken where that works, and its run cifar10 continued
 # BUDGET   seconds of this call (default 570). A stage that does not fit is left for the next
 # DEVICE   cuda (default), or cpu to try the script itself; SMALL=1: networks and steps of seconds
 # PY       the Python that has PyTorch (default python3)
@@ -40,11 +40,12 @@
 # A stage that failed is tried again after those that were never begun.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
+self=$PWD/bench/gpu.sh
 began=$SECONDS
 OUT=${OUT:-results}
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 export OUT BUDGET=${BUDGET:-570} DEVICE=${DEVICE:-cuda} PY=${PY:-python3} ROUNDS=${ROUNDS:-3} SMALL=${SMALL:-}
-export WORK=${WORK:-/tmp/resslt-gpu} PARTS=${PARTS:-} DATA=${DATA:-} FROM=${FROM:-}
+export WORK=${WORK:-/tmp/resslt-gpu} PARTS=${PARTS:-} DATA=${DATA:-} FROM=${FROM:-} CLOCK=${CLOCK:-0}
 results=$OUT/results.jsonl
 resslt=$PWD/bin/resslt
 shim=$PWD/bin/libresslt_torch.so
@@ -78,19 +79,21 @@ note() { "$PY" bench/gpu_results.py add "$results" "$@"; }
 
 # ours NAME FLAGS…: resslt's step; what it prints is noted.
 ours() {
-  local name=$1 precision=bf16
+  local name=$1 precision=bf16 line
   shift
   [ "$DEVICE" != cpu ] || precision=fp32
   case " $* " in *" --precision "*) precision= ;; esac
   # shellcheck disable=SC2086 # no word or two
-  "$resslt" bench step --device "$DEVICE" ${precision:+--precision $precision} "$@" --json | tail -n 1 | note "$STAGE" program=resslt what="$name"
+  line=$("$resslt" bench step --device "$DEVICE" ${precision:+--precision $precision} "$@" --json | tail -n 1) || return
+  note "$STAGE" program=resslt what="$name" <<<"$line"
 }
 # peer NAME FLAGS…: PyTorch's.
 peer() {
-  local name=$1 precision=bf16
+  local name=$1 precision=bf16 line
   shift
   [ "$DEVICE" != cpu ] || precision=fp32
-  "$PY" bench/step_torch.py --device "$DEVICE" --precision $precision "$@" | tail -n 1 | note "$STAGE" program=pytorch what="$name"
+  line=$("$PY" bench/step_torch.py --device "$DEVICE" --precision $precision "$@" | tail -n 1) || return
+  note "$STAGE" program=pytorch what="$name" <<<"$line"
 }
 
 # compare FLAGS…: both programs in turn. A peer that cannot is noted, and asked no more.
@@ -160,12 +163,13 @@ stage_env() {
 }
 
 stage_shim() {
-  local home found
-  found=$(ls "$OUT/libresslt_torch.so" ${FROM:+"$(dirname "$FROM/x")/libresslt_torch.so" "$(dirname "$FROM")/libresslt_torch.so"} 2>/dev/null | head -n 1)
-  if [ ! -e "$shim" ] && [ -n "$found" ]; then
-    cp "$found" "$shim"
-    "$resslt" doctor >/dev/null 2>&1 || rm -f "$shim" # of another machine's libtorch
-  fi
+  local home from
+  for from in "$OUT" ${FROM:+"$FROM"}; do
+    if [ ! -e "$shim" ] && [ -e "$from/libresslt_torch.so" ]; then
+      cp "$from/libresslt_torch.so" "$shim"
+      "$resslt" doctor >/dev/null 2>&1 || rm -f "$shim" # of another machine's libtorch
+    fi
+  done
   if [ ! -e "$shim" ]; then
     home=$(torch_home)
     TORCH_HOME=$home OUT=$shim train/torch/csrc/build.sh || return 1
@@ -179,7 +183,7 @@ stage_doctor() {
   "$resslt" doctor && return
   home=$(torch_home)
   [ -n "$home" ] || return 1
-  ls -d "$home/lib" "$home"/../nvidia/*/lib 2>/dev/null | paste -sd: >"$OUT/library-path"
+  printf '%s\n' "$home/lib" "$home"/../nvidia/*/lib | paste -sd: >"$OUT/library-path"
   LD_LIBRARY_PATH=$(cat "$OUT/library-path") "$resslt" doctor || rc=$?
   [ "$rc" = 0 ] || rm -f "$OUT/library-path"
   [ "$rc" = 0 ] || [ "$DEVICE" != cpu ] || rc=0 # it also wants what a CPU's machine has
@@ -260,16 +264,20 @@ stage_loader() {
   "$resslt" bench loader --recipe cifar10 --data "$data" --workers "$(nproc)" --seconds "$([ -n "$SMALL" ] && echo 1 || echo 10)" --json | tail -n 1 | note "$STAGE"
 }
 stage_cifar10() {
-  local data rc=0 left=$((BUDGET - CLOCK - 20)) run=$OUT/cifar10 old
+  local data rc=0 left=$((BUDGET - CLOCK - 20)) run=$OUT/cifar10 set=()
   data=$(data_uri)
   [ -n "$data" ] || { echo "no data yet"; return 3; }
-  old=${FROM:+$([ -d "$FROM" ] && echo "$FROM" || dirname "$FROM")/cifar10}
-  [ -e "$run" ] || [ ! -d "$old" ] || cp -r "$old" "$run"
-  chmod -R u+w "$run" 2>/dev/null
+  if [ ! -e "$run" ] && [ -d "${FROM:-/none}/cifar10" ]; then
+    cp -r "$FROM/cifar10" "$run"
+    chmod -R u+w "$run"
+  fi
+  [ "$DEVICE" = cpu ] || set+=(--set precision=bf16)
+  [ -z "$SMALL" ] || for field in threads=1 width=2 projector_hidden=16 embedding_dim=8 K=64 batch_size=16 epochs=2 steps_per_epoch=4 linear_epochs=1 eval_images=40; do
+    set+=(--set "$field")
+  done
   # It saves when it is told to stop.
   timeout --foreground --signal=TERM "$left" "$resslt" run --recipe cifar10 --data "$data" --set device="$DEVICE" --set keep_checkpoints=1 \
-    $([ "$DEVICE" = cpu ] || echo --set precision=bf16) $([ -z "$SMALL" ] || echo --set threads=1 --set width=2 --set projector_hidden=16 --set embedding_dim=8 --set K=64 --set batch_size=16 --set epochs=2 --set steps_per_epoch=4 --set linear_epochs=1 --set eval_images=40) \
-    --resume --out "$run" || rc=$?
+    "${set[@]}" --resume --out "$run" || rc=$?
   tail -n 1 "$run/metrics.jsonl" 2>/dev/null | note "$STAGE" what=progress
   [ ! -e "$run/summary.json" ] || "$PY" -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))' "$run/summary.json" | note "$STAGE" what=summary
   [ "$rc" != 124 ] && [ "$rc" != 130 ] || rc=4 # stopped, to be continued
@@ -279,7 +287,10 @@ stage_cifar10() {
 # One stage, in a process of its own that can be stopped as a whole.
 if [ "${1:-}" = --stage ]; then
   export STAGE=$2
-  [ ! -e "$OUT/library-path" ] || export LD_LIBRARY_PATH="$(cat "$OUT/library-path")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  if [ -e "$OUT/library-path" ]; then
+    LD_LIBRARY_PATH=$(cat "$OUT/library-path")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+  fi
   "stage_$STAGE"
   exit
 fi
@@ -287,9 +298,9 @@ fi
 nvcc=$(command -v nvcc || true)
 [ -z "$nvcc" ] || export CUDA_HOME=${CUDA_HOME:-$(dirname "$(dirname "$(readlink -f "$nvcc")")")}
 if [ -n "$FROM" ] && [ ! -e "$results" ]; then
-  cp "$([ -d "$FROM" ] && echo "$FROM/results.jsonl" || echo "$FROM")" "$results" && chmod u+w "$results" || exit 2
-  old=$([ -d "$FROM" ] && echo "$FROM" || dirname "$FROM")/library-path
-  [ ! -e "$old" ] || cp "$old" "$OUT/"
+  cp "$FROM/results.jsonl" "$results" || exit 2
+  chmod u+w "$results"
+  [ ! -e "$FROM/library-path" ] || cp "$FROM/library-path" "$OUT/"
 fi
 names=$(stages | cut -d' ' -f1)
 only_list=
@@ -323,7 +334,7 @@ for name in $todo; do
   whole=1
   [ "$limit" -le "$left" ] || { limit=$left; whole=; }
   echo "== $name, at most $limit s"
-  CLOCK=$clock timeout -k 10 "$limit" "$0" --stage "$name" > >(tee "$OUT/$name.log") 2>&1 &
+  CLOCK=$clock timeout -k 10 "$limit" "$self" --stage "$name" > >(tee "$OUT/$name.log") 2>&1 &
   running=$!
   wait "$running"
   rc=$?

@@ -3,10 +3,10 @@
 # stage on the CPU with small networks; a call whose time is over, one that is stopped, and one
 # on another machine, which has only the results, each go on where the one before ended.
 #
-#   make gpu-dry        # PY names the Python that has PyTorch: Debian's
+#   make gpu-dry        # PY names the Python that has PyTorch: Debian's; BUNDLE another bundle
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bundle=$PWD/bin/resslt-$(go env GOOS)-$(go env GOARCH).tar.gz
+bundle=${BUNDLE:-$PWD/bin/resslt-$(go env GOOS)-$(go env GOARCH).tar.gz}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 die() {
