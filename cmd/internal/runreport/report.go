@@ -272,6 +272,9 @@ func facts(r *recipe.Recipe, sum *train.Summary, lines []train.MetricsLine, done
 		}
 		return out
 	}
+	if s := sum.Stopping; s.Ended() {
+		add("ended early", s.Rule, fmt.Sprintf("planned for %d epochs; the best score, %.2f %%, was after step %d", s.PlannedEpochs, s.Best, s.BestStep))
+	}
 	add("images", fmt.Sprint(sum.Images), dataDetail(sum))
 	add("data digest", sum.DataDigest, "")
 	add("run digest", sum.RunDigest, "equal digests, equal batches")

@@ -25,7 +25,7 @@ func readLog(t *testing.T, path string) (records [][]byte) {
 }
 
 // TestGoldenFrame holds a file against bytes that W&B's client wrote (DataStore.open_for_write,
-// write b"golden"; wandb 0.16).
+// then b"golden"; wandb 0.19.11).
 func TestGoldenFrame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run.wandb")
 	l, err := create(path)
