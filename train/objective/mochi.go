@@ -20,8 +20,11 @@ func (m mochi) Parts() Parts {
 	return Parts{
 		Teacher: true, TeacherViews: 1, StudentViews: 1, Queue: TeacherKeys, Project: m.o.mocoHead(),
 		Draws: []Draw{
-			{Name: "first", Columns: s, Below: n}, {Name: "second", Columns: s, Below: n}, {Name: "alpha", Columns: s},
-			{Name: "harder", Columns: harder, Below: n}, {Name: "beta", Columns: harder},
+			{Name: "first", Columns: s, Below: n},
+			{Name: "second", Columns: s, Below: n},
+			{Name: "alpha", Columns: s},
+			{Name: "harder", Columns: harder, Below: n},
+			{Name: "beta", Columns: harder},
 		},
 	}
 }
