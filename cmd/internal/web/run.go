@@ -151,7 +151,7 @@ func (v *runView) status(now *Now) part {
 	}
 	if now != nil {
 		for _, text := range now.Notices {
-			signs = append(signs, sign{watch, "notice", text})
+			signs = append(signs, sign{told, "notice", text})
 		}
 	}
 	return part{id: "watch", html: fragment("watch", signs)}

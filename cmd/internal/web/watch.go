@@ -19,6 +19,7 @@ type sign struct {
 type level string
 
 const (
+	told  level = "note" // a figure that is neither
 	good  level = "good"
 	watch level = "watch"
 	bad   level = "bad"
@@ -49,7 +50,7 @@ func signsOf(r *runbook.Run) (out []sign) {
 			out = append(out, s)
 		}
 		if v := l.Agreement; v != nil {
-			out = append(out, sign{good, "agreement", fmt.Sprintf("student and teacher choose the same at %.0f %% of the samples", 100**v)})
+			out = append(out, sign{told, "agreement", fmt.Sprintf("student and teacher choose the same at %.0f %% of the samples", 100**v)})
 		}
 	}
 	if found, err := filepath.Glob(filepath.Join(r.Folder, "diverged-step-*.arrow")); err == nil && len(found) > 0 {
