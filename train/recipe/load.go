@@ -196,6 +196,9 @@ func (r *Recipe) YAML() []byte {
 	return out
 }
 
+// Keys are the recipe's keys, those of --set, in the struct's order.
+func Keys() []string { return keys() }
+
 // keys are the recipe's keys in the struct's order.
 func keys() []string { return keysOf(reflect.TypeFor[Recipe]()) }
 
