@@ -64,11 +64,17 @@ bundle: setup ## programs, shim source and GPU measurements for machines without
 	@mkdir -p $(BIN)/bundle/static $(BIN)/bundle/bin $(BIN)/bundle/train
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
 	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt ./cmd/augmentd
+	$(BIN)/bundle/bin/resslt man $(BIN)/bundle/man && $(BIN)/bundle/bin/augmentd man $(BIN)/bundle/man
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
-	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
+	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin man train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
 		train/torch/csrc train/torch/testdata train/testdata/parity bench/gpu.sh bench/step.sh bench/step_torch.py
 	@du -h $(BUNDLE)
+
+.PHONY: man
+man: build ## the manual pages of resslt and augmentd, one for each verb: bin/man (man -l bin/man/resslt-run.1)
+	$(BIN)/resslt man $(BIN)/man
+	$(BIN)/augmentd man $(BIN)/man
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/session"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -46,6 +47,9 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.IntVar(&f.info.Width, "width", 64, "64 is the published network; others scale its channels; where neither the file nor its shapes say")
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
 	p.StringVar(&f.info.Pool, "pool", "token", "feature of a Vision Transformer: token or mean (of the patches' tokens)")
+	cli.Choices(p, backbone.Names(), "backbone")
+	cli.Choices(p, recipe.Choices("stem"), "stem")
+	cli.Choices(p, backbone.Pools, "pool")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")
