@@ -65,14 +65,20 @@ bundle: setup ## the program, the shim's source and GPU measurements for machine
 	ln -sf "$$($(CC) -print-file-name=libjpeg.a)" $(BIN)/bundle/static/
 	CGO_LDFLAGS="-L$(abspath $(BIN))/bundle/static" $(GO) build -ldflags "$(LDFLAGS)" -o $(BIN)/bundle/bin/ ./cmd/resslt
 	rm -f $(BIN)/bundle/bin/augmentd
+	$(BIN)/bundle/bin/resslt man $(BIN)/bundle/man
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/train.test ./train
 	$(GO) test -c -ldflags '-s -w' -o $(BIN)/bundle/train/torch.test ./train/torch
-	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
+	tar -czf $(BUNDLE) --transform 's,^,resslt/,' -C $(BIN)/bundle bin man train/train.test train/torch.test -C $(CURDIR) LICENSE Makefile go.mod README.md $(wildcard docs/gpu.md) \
 		train/torch/csrc train/torch/testdata train/testdata/parity bench/gpu.sh bench/gpu_results.py bench/step.sh bench/step_torch.py
 	@du -h $(BUNDLE)
 
 gpu-dry: bundle setup-peers ## try bench/gpu.sh without a GPU: every stage on the CPU, interrupted and continued (minutes)
 	bench/gpu_dry.sh
+
+.PHONY: man
+man: build ## the manual pages of resslt and augmentd, one for each verb: bin/man (man -l bin/man/resslt-run.1)
+	$(BIN)/resslt man $(BIN)/man
+	$(BIN)/augmentd man $(BIN)/man
 
 run: setup build ## install, build, train and evaluate: resslt run --recipe quickstart
 	$(BIN)/resslt run --recipe $(RECIPE)

@@ -2,11 +2,13 @@ package augment
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -173,8 +175,17 @@ func EngineByName(name string) (Engine, error) {
 		have[i] = e.Name()
 	}
 	return nil, errs.New("engine", fmt.Sprintf("%q", name),
-		"run a worker with that engine, or start the run with an engine that every worker has",
+		bounded.Suggest(name, append(engineFamilies(have), have...))+"run a worker with that engine, or start the run with an engine that every worker has",
 		errs.Because(errs.ErrMismatch, "this build has "+strings.Join(have, ", ")))
+}
+
+// engineFamilies are the names of engines up to the slash.
+func engineFamilies(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i], _, _ = strings.Cut(n, "/")
+	}
+	return slices.Compact(out)
 }
 
 // EngineByFamily returns an engine by its name up to the slash, for command lines:

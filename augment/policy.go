@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -272,7 +273,7 @@ func (o *Op) check(size int) *fault {
 	case TrivialAugmentWide:
 		return nil
 	}
-	return &fault{"op", fmt.Sprintf("%q is unknown", o.Kind), "use one of " + strings.Join(opNames(), ", ")}
+	return &fault{"op", fmt.Sprintf("%q is unknown", o.Kind), bounded.Suggest(string(o.Kind), opNames()) + "use one of " + strings.Join(opNames(), ", ")}
 }
 
 func num(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

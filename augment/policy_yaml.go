@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/bounded/boundedyaml"
 	"resslt/schemas/errs"
 
@@ -323,7 +324,7 @@ func (d *document) readOp(n ast.Node, path string) (Op, *yamlFault) {
 		return each(vn, path+"."+kind, func(key string, kn, vn ast.Node) *yamlFault {
 			field, ok := keys[key]
 			if !ok {
-				return at(kn, path+"."+kind+"."+key, "is an unknown key", "use one of "+strings.Join(sortedKeys(keys), ", "))
+				return at(kn, path+"."+kind+"."+key, "is an unknown key", bounded.Suggest(key, sortedKeys(keys))+"use one of "+strings.Join(sortedKeys(keys), ", "))
 			}
 			d.lines[path+"."+key] = lineOf(kn)
 			return value(vn, path+"."+kind+"."+key, field(&op))
@@ -338,7 +339,7 @@ func (d *document) readOp(n ast.Node, path string) (Op, *yamlFault) {
 func opOf(kind string, n ast.Node, path string) (Op, *yamlFault) {
 	s, ok := syntax[OpKind(kind)]
 	if !ok {
-		return Op{}, at(n, path, fmt.Sprintf("%q is an unknown operation", kind), "use one of "+strings.Join(opNames(), ", "))
+		return Op{}, at(n, path, fmt.Sprintf("%q is an unknown operation", kind), bounded.Suggest(kind, opNames())+"use one of "+strings.Join(opNames(), ", "))
 	}
 	op := s.defaults
 	op.Kind = OpKind(kind)

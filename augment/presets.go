@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -50,7 +51,7 @@ func Preset(name string) (*Policy, error) {
 	if p := all[name]; p != nil {
 		return p, nil
 	}
-	return nil, errs.New("policy", name, "use one of "+strings.Join(Presets(), ", ")+", or a YAML file", errs.ErrNotFound)
+	return nil, errs.New("policy", name, bounded.Suggest(name, Presets())+"use one of "+strings.Join(Presets(), ", ")+", or a YAML file", errs.ErrNotFound)
 }
 
 // Presets lists the built-in policies in alphabetical order.

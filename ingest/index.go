@@ -351,6 +351,7 @@ func (c *cache) load() *index {
 		}
 		x, err := parseIndex(b)
 		if err == nil && x.Key == c.key && !bytes.HasPrefix(b, []byte(firstMagic)) && len(x.Passed) == len(x.Shards) {
+			used(path)
 			return x
 		}
 	}

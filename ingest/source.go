@@ -100,7 +100,7 @@ func (o Options) Validate() error {
 	}
 	switch {
 	case o.Split != "" && !slices.Contains(allSplits, splitCalled(o.Split)):
-		return bad("Split", fmt.Sprintf("%q", o.Split), "give one of "+strings.Join(allSplits, ", "))
+		return bad("Split", fmt.Sprintf("%q", o.Split), bounded.Suggest(o.Split, allSplits)+"give one of "+strings.Join(allSplits, ", "))
 	case o.MaxSampleBytes < 0:
 		return bad("MaxSampleBytes", o.MaxSampleBytes, "give 1 or more, or 0 for the default")
 	case o.Workers < 0:

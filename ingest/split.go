@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -23,6 +24,9 @@ const (
 )
 
 var allSplits = []string{Train, Val, TrainVal, Test, Unlabeled, TrainUnlabeled}
+
+// Splits are the names of splits, those that Options.Split takes.
+func Splits() []string { return slices.Clone(allSplits) }
 
 // spellings are the names of splits that other tools have for them, as they are tried
 // where {split} stands in a glob.
@@ -71,7 +75,7 @@ func (o Options) splitOrTrain() string {
 func (o Options) split(scheme string, has ...string) (string, error) {
 	s := o.splitOrTrain()
 	if !slices.Contains(has, s) {
-		return "", errs.New("open "+scheme, "split "+s, "give one of "+strings.Join(has, ", "),
+		return "", errs.New("open "+scheme, "split "+s, bounded.Suggest(s, has)+"give one of "+strings.Join(has, ", "),
 			errs.Because(errs.ErrUsage, scheme+" has no such split"))
 	}
 	return s, nil

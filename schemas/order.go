@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 )
 
@@ -34,7 +35,7 @@ const (
 // ErrUsage.
 func ParseOrder(s string) (OrderSpec, error) {
 	bad := func(why string) (OrderSpec, error) {
-		return OrderSpec{}, errs.New("order", s, "give global, blocked or blocked:shards=8,window=16384", errs.Because(errs.ErrUsage, why))
+		return OrderSpec{}, errs.New("order", s, bounded.Suggest(strings.SplitN(s, ":", 2)[0], []string{"global", "blocked"})+"give global, blocked or blocked:shards=8,window=16384", errs.Because(errs.ErrUsage, why))
 	}
 	kind, args, given := strings.Cut(s, ":")
 	switch {

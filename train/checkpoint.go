@@ -164,6 +164,56 @@ func pruneCheckpoints(dir string, keep int) error {
 	return nil
 }
 
+// OldCheckpoint is one that newer ones stand in for.
+type OldCheckpoint struct {
+	Step  int64
+	Files []string // in the order in which to remove them: without its JSON a checkpoint is none
+}
+
+// OldCheckpoints lists all but the newest keep whole checkpoints of dir, the newest first. One that is damaged
+// counts for none and is not listed, for a person may want to look at it.
+func OldCheckpoints(dir string, keep int) (old []OldCheckpoint, err error) {
+	files, err := checkpointFiles(dir)
+	if err != nil || len(files) <= keep {
+		return nil, err
+	}
+	for _, f := range files {
+		if keep > 0 {
+			if _, err := OpenCheckpoint(f); err == nil {
+				keep--
+			}
+			continue
+		}
+		c := OldCheckpoint{Files: []string{f, strings.TrimSuffix(f, ".json") + ".safetensors"}}
+		if n, err := fmt.Sscanf(filepath.Base(f), "step-%d.json", &c.Step); err == nil && n == 1 {
+			old = append(old, c)
+		}
+	}
+	return old, nil
+}
+
+// UnfinishedCheckpoints lists the tensors in dir that have no JSON: a process was killed between
+// the two, and nobody reads them.
+func UnfinishedCheckpoints(dir string) (files []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errs.New("list checkpoints", dir, "make the folder readable", errs.BecauseErr(errs.ErrUnavailable, err))
+	}
+	for _, e := range entries {
+		step, tensors := strings.CutSuffix(e.Name(), ".safetensors")
+		if !tensors || !strings.HasPrefix(step, "step-") || !e.Type().IsRegular() {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, step+".json")); errors.Is(err, fs.ErrNotExist) {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil
+}
+
 // LatestCheckpoint finds the newest whole checkpoint of dir; damaged are the newer ones that
 // it skipped, with the reason. It returns an error that wraps ErrNotFound where there is
 // none.

@@ -57,6 +57,9 @@ type Options struct {
 	// for: that no CUDA graph can be captured, and why.
 	Notice func(string)
 
+	// Ready, if set, is called once, before the first step, with what the run is going to take.
+	Ready func(Needs)
+
 	// Ahead is how many batches are prefetched, and InFlight how many steps may be on the
 	// device whose losses have not been read. Default 2 on a GPU, none on the CPU; -1 means
 	// none. Neither changes a bit of the weights. With steps in flight a loss that is not
@@ -160,6 +163,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.ready(learner); err != nil {
+		learner.Free()
+		return nil, err
+	}
 	l, err := newLoop(o, learner)
 	if err == nil {
 		err = l.run(ctx)
@@ -174,6 +181,18 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	return &Result{Learner: learner, Summary: sum, Recipe: l.Recipe, Spec: l.Spec}, nil
+}
+
+// ready tells what the steps that are left are going to take.
+func (o *Options) ready(l *Learner) error {
+	if o.Ready == nil || o.Resume != nil && o.Resume.Step >= o.Spec.Steps() {
+		return nil
+	}
+	n, err := l.Needs(o.Spec)
+	if err == nil {
+		o.Ready(n)
+	}
+	return err
 }
 
 // newLearner makes the run's learner, of this rank where there are several, and sets

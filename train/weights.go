@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/backbone"
 	"resslt/train/foreign"
@@ -46,7 +47,7 @@ func (s Selection) Validate() error {
 		known       []string
 	}{{"network", s.Network, Networks}, {"part", s.Part, Parts}} {
 		if !slices.Contains(f.known, f.value) {
-			return errs.New("select weights", f.name+" "+f.value, "give one of "+strings.Join(f.known, ", "), errs.ErrUsage)
+			return errs.New("select weights", f.name+" "+f.value, bounded.Suggest(f.value, f.known)+"give one of "+strings.Join(f.known, ", "), errs.ErrUsage)
 		}
 	}
 	return nil

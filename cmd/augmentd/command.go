@@ -22,7 +22,9 @@ import (
 	"resslt/batcher/worker"
 	"resslt/cmd/internal/access"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/console"
 	"resslt/cmd/internal/cores"
+	"resslt/cmd/internal/manual"
 	"resslt/cmd/internal/observe"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/version"
@@ -41,6 +43,7 @@ type options struct {
 	grace   time.Duration
 	opening time.Duration
 	seen    observe.Flags
+	form    console.Form
 }
 
 func newCommand() *cobra.Command {
@@ -55,9 +58,13 @@ join, leave and crash at any time: the trainer receives the same batches.`,
   augmentd --nats nats://farm:4222 --data folder:/mnt/imagenet --workers 16
   augmentd --nats tls://farm:4222 --tls-ca ca.pem --nkey worker.nk --metrics :9464 --log json`,
 		Version: version.String(),
-		RunE:    func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.ErrOrStderr()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.form = console.FormOf(c.Flags())
+			return serve(c.Context(), o, c.ErrOrStderr())
+		},
 	}
-	cli.CacheFlags(c)
+	cli.GlobalFlags(c)
+	cli.OwnLog(c)
 	f := c.Flags()
 	o.at.Register(f, access.DefaultURL)
 	f.StringVar(&o.run, "run", "", "serve only this run (default: every run)")
@@ -68,6 +75,7 @@ join, leave and crash at any time: the trainer receives the same batches.`,
 	f.DurationVar(&o.opening, "open-timeout", 2*time.Minute, "how long a run's data may take to open, while less than a megabyte of it is read and fewer than 1,000 files are listed")
 	cli.MayBeZero(f, "grace")
 	o.seen.Register(f)
+	c.AddCommand(manual.Command())
 	return c
 }
 
@@ -83,7 +91,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err := augment.CheckEngines(); err != nil {
 		return err
 	}
-	log, err := o.seen.Logger(stderr)
+	log, err := o.form.Logger(stderr)
 	if err != nil {
 		return err
 	}
@@ -137,7 +145,7 @@ func newWorker(o options, js jetstream.JetStream, stages *observe.Stages, log *s
 		Workers: o.workers, Grace: o.grace, OpenTimeout: o.opening, Engines: augment.EngineNames(),
 		Open: func(ctx context.Context, rec *schemas.RunInfo) (produce.Source, error) {
 			src, err := shelf.Open(ctx, rec, o.data, ingest.Options{
-				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(observe.Lines(log), "indexing"),
+				CacheDir: o.cache, Warn: func(why string) { log.Warn(why) }, Progress: cli.Progress(console.Lines(log), "indexing"),
 			}, stages, headway(func() { worker.Progress(ctx) }))
 			if err != nil {
 				return nil, err

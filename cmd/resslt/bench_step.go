@@ -14,6 +14,7 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/errs"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/recipe"
 	"resslt/train/torch"
 )
@@ -90,6 +91,9 @@ func newBenchStepCommand() *cobra.Command {
 	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round the factors of fp32 products to 10 bits")
 	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU, our own loops where they are faster than libtorch's ops")
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
+	cli.Choices(f, recipe.Choices("objective"), "objective")
+	cli.Choices(f, recipe.Choices("precision"), "precision")
+	cli.Choices(f, recipe.Choices("cuda_graph"), "cuda-graph")
 	f.IntVar(&steps, "steps", 20, "timed steps")
 	f.IntVar(&warmup, "warmup", 3, "steps before the timed ones")
 	cli.MayBeZero(f, "warmup")
@@ -115,6 +119,8 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.StringVar(&r.Backbone, "backbone", "resnet18", "network")
 	f.IntVar(&r.Width, "width", width, "64 is the published network; others scale its channels")
 	f.StringVar(&r.Stem, "stem", "small", "small or imagenet")
+	cli.Choices(f, backbone.Names(), "backbone")
+	cli.Choices(f, recipe.Choices("stem"), "stem")
 	f.IntVar(&r.ImageSize, "image-size", 32, "S, pixels")
 	f.IntVar(&r.BatchSize, "batch", batch, "B")
 	f.StringVar(&r.Device, "device", "cpu", "cpu, cuda or cuda:N")

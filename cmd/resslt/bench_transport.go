@@ -69,6 +69,7 @@ names another.`,
 	f := cmd.Flags()
 	o.at.Register(f, "")
 	f.StringVar(&o.storage, "storage", "memory", "where the broker keeps chunks: memory or file")
+	cli.Choices(f, storages, "storage")
 	f.IntVar(&o.size, "view-size", 224, "side of a view, pixels")
 	f.IntVar(&o.views, "views", 2, "views a sample")
 	f.IntVar(&o.batch, "batch", 256, "samples a batch")

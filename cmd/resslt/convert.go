@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/schemas/sniff"
@@ -43,9 +44,6 @@ torchvision loads it.`,
 					want.Role = r
 				}
 			}
-			if role != "" && want.Role == "" {
-				return errs.New("--key", role, "give student, teacher or ema", errs.ErrUsage)
-			}
 			e, err := foreign.Read(args[0], want)
 			if err != nil {
 				return err
@@ -73,6 +71,7 @@ torchvision loads it.`,
 	p := c.Flags()
 	p.StringVar(&want.Prefix, "prefix", "", "keys of the encoder begin with this `text`, where several fit")
 	p.StringVar(&role, "key", "", "`network` to take where there are several: student (default), teacher or ema")
+	cli.Choices(p, []string{"student", "teacher", "ema"}, "key")
 	// Until Go read pickles.
 	for _, name := range []string{"python", "trust"} {
 		if name == "python" {

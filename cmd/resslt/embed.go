@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -53,10 +55,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if format == "" {
 				format = formatOf(out)
 			}
-			write, ok := map[string]func(io.Writer, *parts) error{"npy": writeNPY, "npz": writeNPZ, "arrow": writeArrow, "parquet": writeParquet}[format]
-			if !ok {
-				return errs.New("--format", format, "give npz, npy, arrow or parquet", errs.ErrUsage)
-			}
+			write := featureWriters[format]
 			enc, err := f.load(c)
 			if err != nil {
 				return err
@@ -69,10 +68,16 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			}
 			defer images.Close()
 			fmt.Fprintln(c.ErrOrStderr(), images.Opened())
+			held, err := session.LockFolder(out + ".parts") // two would write the same parts, and `resslt gc` leaves it alone
+			if err != nil {
+				return err
+			}
+			defer held.Close()
 			done, err := openParts(out+".parts", enc, images, o)
 			if err != nil {
 				return err
 			}
+			held.Use()
 			if done.rows > 0 {
 				fmt.Fprintf(c.ErrOrStderr(), "continuing from %s: %d of %d images are done\n", done.dir, done.rows, images.Len())
 			}
@@ -95,10 +100,14 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 	split = "train"
 	cli.RegisterData(p, &data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &split)
 	p.StringVar(&format, "format", "", "npz, npy, arrow or parquet (default by the name of --out, else npy)")
+	cli.Choices(p, slices.Sorted(maps.Keys(featureWriters)), "format")
 	p.StringVar(&out, "out", "", "`file` to write")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c
 }
+
+// featureWriters are the forms of --format.
+var featureWriters = map[string]func(io.Writer, *parts) error{"npy": writeNPY, "npz": writeNPZ, "arrow": writeArrow, "parquet": writeParquet}
 
 // formatOf is what a file's name says of its form.
 func formatOf(out string) string {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/session"
 	"resslt/schemas"
 	"resslt/schemas/errs"
@@ -47,6 +48,9 @@ func (f *encoderFlags) register(c *cobra.Command) {
 	p.StringVar(&f.info.Stem, "stem", "imagenet", "small or imagenet, where neither the file nor its shapes say")
 	p.StringVar(&f.info.Pool, "pool", "token", "feature of a Vision Transformer: token or mean (of the patches' tokens)")
 	p.IntVar(&f.info.Heads, "heads", 0, "of a Vision Transformer, where neither the file nor its layout says (0: the published number)")
+	cli.Choices(p, backbone.Names(), "backbone")
+	cli.Choices(p, recipe.Choices("stem"), "stem")
+	cli.Choices(p, backbone.Pools, "pool")
 	p.IntVar(&f.info.ImageSize, "image-size", 224, "S in pixels, where the file does not say")
 	p.Float64Var(&f.crop, "crop", 0, "side of the central square that is taken, of the shorter side, then resized to S (default 0.875 for the imagenet stem, 1 for the small one)")
 	p.StringVar(&f.device, "device", "cpu", "cpu, cuda or cuda:N")

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
@@ -83,6 +84,7 @@ beside a score only where the protocol is the paper's.`,
 	f.registerHoldOut(c)
 	p := c.Flags()
 	p.StringVar(&o.protocol, "protocol", "", "small, imagenet or author (default small or imagenet, by the encoder's stem)")
+	cli.Choices(p, []string{linearSmall, linearImageNet, linearAuthor}, "protocol")
 	p.BoolVar(&o.augmented, "augment", false, "new random crops and flips every epoch, in place of cached features (default the protocol's)")
 	p.IntVar(&o.epochs, "epochs", 100, "epochs (default the protocol's)")
 	p.Float64Var(&o.lr, "lr", 10, "learning rate (default the protocol's)")

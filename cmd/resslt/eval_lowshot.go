@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"resslt/schemas/errs"
+	"resslt/cmd/internal/cli"
 	"resslt/train/eval"
 )
 
@@ -26,20 +26,7 @@ cross-validation, as in VISSL. Objects that VOC marks as difficult count as
 absent, as in Table 11, or are left out by --difficult ignore, by VOC's rules.`,
 		Example: "  resslt eval lowshot --checkpoint resnet50.safetensors --backbone resnet50 --data voc2007:DIR",
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch difficult {
-			case "negative":
-				o.DifficultNegative = true
-			case "ignore":
-			default:
-				return errs.New("--difficult", difficult, "give negative or ignore", errs.ErrUsage)
-			}
-			switch loss {
-			case "hinge":
-				o.SVM.Hinge = true
-			case "squared_hinge":
-			default:
-				return errs.New("--loss", loss, "give squared_hinge or hinge", errs.ErrUsage)
-			}
+			o.DifficultNegative, o.SVM.Hinge = difficult == "negative", loss == "hinge"
 			if err := o.Validate(); err != nil {
 				return err
 			}
@@ -84,6 +71,8 @@ absent, as in Table 11, or are left out by --difficult ignore, by VOC's rules.`,
 	p.Float64SliceVar(&o.Costs, "costs", []float64{0.5}, "C of the SVM; several: chosen by cross-validation")
 	p.StringVar(&loss, "loss", "squared_hinge", "squared_hinge or hinge")
 	p.StringVar(&difficult, "difficult", "negative", "objects that VOC marks as difficult: negative or ignore")
+	cli.Choices(p, []string{"squared_hinge", "hinge"}, "loss")
+	cli.Choices(p, []string{"negative", "ignore"}, "difficult")
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/augment"
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/cores"
 	"resslt/cmd/internal/figure"
 	"resslt/cmd/internal/pipeline"
@@ -48,11 +49,6 @@ the student, as in the paper's Figure 2: a relation that is worth learning shows
 the query's class.`,
 		Example: "  resslt eval neighbours --checkpoint runs/quickstart/encoder.safetensors --data stl10:DIR --views weak,strong",
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, v := range o.views {
-				if !slices.Contains([]string{plainView, weakView, strongView}, v) {
-					return errs.New("--views", v, "give plain, weak or strong", errs.ErrUsage)
-				}
-			}
 			if o.k < 1 || o.k > 20 || o.queries < 1 || o.queries > 50 {
 				return errs.New("neighbours", fmt.Sprintf("--k %d --queries %d", o.k, o.queries), "give 1 to 20 neighbours of 1 to 50 queries", errs.ErrUsage)
 			}
@@ -68,6 +64,7 @@ the query's class.`,
 	p.IntVar(&o.queries, "queries", 3, "queries, drawn by --seed")
 	p.Int64SliceVar(&o.ids, "query", nil, "`ids` of the queries, in place of a draw")
 	p.StringSliceVar(&o.views, "views", []string{plainView}, "how the query is seen: plain, weak, strong")
+	cli.Choices(p, []string{plainView, weakView, strongView}, "views")
 	p.IntVar(&o.k, "k", 10, "neighbours of each")
 	return c
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/pipeline"
 	"resslt/cmd/internal/session"
 	"resslt/schemas/bounded"
@@ -94,6 +95,7 @@ Both by SGD with momentum 0.9, no decay, a cosine, and random crops and flips.`,
 	p.Float64Var(&o.labels, "labels", 0.01, "fraction of the labels")
 	p.StringVar(&o.list, "list", "", "`file` that names the labelled images, in place of --labels")
 	p.StringVar(&o.mode, "mode", "", "frozen or finetune (default frozen up to 5 % of the labels)")
+	cli.Choices(p, []string{"frozen", "finetune"}, "mode")
 	p.BoolVar(&o.augmented, "augment", true, "random crops and flips; without, frozen alone trains on un-augmented features")
 	p.IntVar(&o.epochs, "epochs", 60, "epochs (default 60 frozen, 20 fine-tuned)")
 	p.IntVar(&o.batch, "batch-size", 256, "images an update; the paper gives none")

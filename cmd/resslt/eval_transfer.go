@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/session"
 	"resslt/train/eval"
 	"resslt/train/paper"
@@ -76,6 +77,7 @@ Aircraft, Caltech-101) or the mean 11-point average precision (VOC2007).`,
 	p.Float64Var(&valFraction, "val-fraction", 0.2, "of the training split, where there is no validation split")
 	p.IntVar(&lambdas, "penalties", 45, "to choose from")
 	p.StringVar(&metric, "metric", "", "top1, per_class or map11 (default the data set's)")
+	cli.Choices(p, []string{string(eval.Top1), string(eval.PerClass), string(eval.MAP11)}, "metric")
 	return c
 }
 

@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/detectron2"
 	"resslt/cmd/internal/session"
 	"resslt/cmd/internal/timm"
@@ -20,6 +20,7 @@ import (
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
 	"resslt/train"
+	"resslt/train/backbone"
 	"resslt/train/foreign"
 	"resslt/train/recipe"
 	"resslt/train/safetensors"
@@ -87,6 +88,11 @@ through torch.onnx.export.`,
 	p.StringVar(&o.info.Backbone, "backbone", "resnet50", "network, where the file does not say")
 	p.IntVar(&o.info.Width, "width", 64, "64 is the published network, where the file does not say")
 	p.StringVar(&o.info.Stem, "stem", "imagenet", "small or imagenet, where the file does not say")
+	cli.Choices(p, train.Networks, "network")
+	cli.Choices(p, train.Parts, "part")
+	cli.Choices(p, exportFormats, "format")
+	cli.Choices(p, backbone.Names(), "backbone")
+	cli.Choices(p, recipe.Choices("stem"), "stem")
 	p.BoolVar(&o.json, "json", false, "print what was written as one JSON object, the last line of standard output")
 	o.info.ImageSize = 224
 	d := recipe.Default() // ImageNet's pixels
@@ -95,11 +101,11 @@ through torch.onnx.export.`,
 	return c
 }
 
+// exportFormats are the forms of --format.
+var exportFormats = []string{"torchvision", "timm", "detectron2"}
+
 // validate refuses what cannot be exported.
 func (o *exportOptions) validate() error {
-	if !slices.Contains([]string{"torchvision", "timm", "detectron2"}, o.format) {
-		return errs.New("--format", o.format, "give torchvision, timm or detectron2", errs.ErrUsage)
-	}
 	if o.format != "torchvision" && o.want.Part != "encoder" {
 		return errs.New("--part", o.want.Part, "export the encoder", errs.Because(errs.ErrUsage, o.format+" takes nothing else"))
 	}

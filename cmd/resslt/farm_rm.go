@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -92,7 +93,7 @@ func confirm(c *cobra.Command, yes bool, question string) (bool, error) {
 	if !cli.TerminalInput(in) {
 		return false, errs.New("", c.CommandPath(), "give --yes", errs.Because(errs.ErrUsage, "standard input is no terminal to ask at: "+question))
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s? [y/N] ", question)
+	fmt.Fprintf(os.Stderr, "%s? [y/N] ", question) // as it is: with --quiet or --log a line would wait for its end
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && line == "" {
 		fmt.Fprintln(c.ErrOrStderr())
@@ -143,6 +144,7 @@ being trained are never deleted by it.`,
 	f := c.Flags()
 	f.StringVar(&older, "older", "30d", "`time` for which a run must have been in its state, 12h or 30d say")
 	f.StringSliceVar(&states, "state", defaultCollected, "`states` to delete, comma-separated")
+	cli.Choices(f, stateNames(), "state")
 	f.BoolVar(&dryRun, "dry-run", false, "list what would be done, and why")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return c
@@ -153,6 +155,13 @@ var (
 	// notCollected are deleted by name alone, or not at all.
 	notCollected = []runs.State{runs.StateLive, runs.StateOpened, runs.StateRecording, runs.StateSealed}
 )
+
+func stateNames() (names []string) {
+	for _, s := range runs.States() {
+		names = append(names, string(s))
+	}
+	return names
+}
 
 // collection is what gc is to delete.
 type collection struct {

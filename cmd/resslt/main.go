@@ -8,10 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/manual"
 	"resslt/cmd/internal/version"
 )
 
-func main() { os.Exit(cli.Main(newRootCommand())) }
+func main() {
+	root := newRootCommand()
+	if cli.Completing(os.Args) {
+		completeAll(root)
+	}
+	os.Exit(cli.Main(root))
+}
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -24,11 +31,11 @@ the views, libtorch trains; every batch is a pure function of the run's spec.
 Begin with   resslt run --recipe quickstart`,
 		Version: version.String(),
 	}
-	cli.CacheFlags(root)
+	cli.GlobalFlags(root)
 	root.AddCommand(
-		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(), newRunsCommand(), newCompareCommand(), newPaperCommand(), newWebCommand(),
+		newRunCommand(), newTrainCommand(), newSweepCommand(), newServeCommand(), newRecordCommand(), newInspectCommand(), newReportCommand(), newRunsCommand(), newCompareCommand(), newPaperCommand(), newWebCommand(), newGCCommand(),
 		newEvalCommand(), newEmbedCommand(), newExportCommand(), newConvertCommand(), newShardsCommand(), newRecipeCommand(),
-		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(), newVersionCommand(),
+		newBenchCommand(), newDoctorCommand(), newStatusCommand(), newFarmCommand(), newKeysCommand(), newVersionCommand(), newCompletionCommand(), manual.Command(),
 	)
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -46,9 +47,7 @@ must all hold. Tags and a note are added by  resslt runs note FOLDER.`,
 			if runs, err = filterRuns(runs, filters); err != nil {
 				return err
 			}
-			if err := sortRuns(runs, by); err != nil {
-				return err
-			}
+			sortRuns(runs, by)
 			if asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(append([]*runbook.Run{}, runs...))
 			}
@@ -56,6 +55,7 @@ must all hold. Tags and a note are added by  resslt runs note FOLDER.`,
 		},
 	}
 	c.Flags().StringVar(&by, "sort", "folder", "`key` to sort by: "+strings.Join(sortKeys(), ", ")+"; scores and speed have the best first")
+	cli.Choices(c.Flags(), sortKeys(), "sort")
 	c.Flags().StringArrayVar(&filters, "filter", nil, "keep runs with `KEY=TEXT`: recipe, data, state, tag or folder; may be repeated")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	c.AddCommand(newRunsNoteCommand())
@@ -93,28 +93,30 @@ func sortKeys() (keys []string) {
 	return keys
 }
 
-func sortRuns(runs []*runbook.Run, by string) error {
+func sortRuns(runs []*runbook.Run, by string) {
 	for _, o := range runOrders {
 		if o.key == by {
 			slices.SortStableFunc(runs, o.of)
-			return nil
 		}
 	}
-	return errs.New("--sort", by, bounded.Suggest(by, sortKeys())+"give one of "+strings.Join(sortKeys(), ", "), errs.ErrUsage)
+}
+
+// runFilters are the keys of --filter.
+var runFilters = map[string]func(r *runbook.Run) []string{
+	"recipe": func(r *runbook.Run) []string { return []string{r.Recipe} },
+	"data":   func(r *runbook.Run) []string { return []string{r.Data} },
+	"state":  func(r *runbook.Run) []string { return []string{r.State} },
+	"tag":    func(r *runbook.Run) []string { return r.Tags },
+	"folder": func(r *runbook.Run) []string { return []string{r.Folder} },
 }
 
 func filterRuns(runs []*runbook.Run, filters []string) ([]*runbook.Run, error) {
 	for _, f := range filters {
 		key, text, ok := strings.Cut(f, "=")
-		get := map[string]func(r *runbook.Run) []string{
-			"recipe": func(r *runbook.Run) []string { return []string{r.Recipe} },
-			"data":   func(r *runbook.Run) []string { return []string{r.Data} },
-			"state":  func(r *runbook.Run) []string { return []string{r.State} },
-			"tag":    func(r *runbook.Run) []string { return r.Tags },
-			"folder": func(r *runbook.Run) []string { return []string{r.Folder} },
-		}[key]
+		get := runFilters[key]
 		if !ok || get == nil {
-			return nil, errs.New("--filter", f, "give KEY=TEXT with one of recipe, data, state, tag, folder", errs.ErrUsage)
+			keys := slices.Sorted(maps.Keys(runFilters))
+			return nil, errs.New("--filter", f, bounded.Suggest(key, keys)+"give KEY=TEXT with one of "+strings.Join(keys, ", "), errs.ErrUsage)
 		}
 		runs = slices.DeleteFunc(runs, func(r *runbook.Run) bool {
 			return !slices.ContainsFunc(get(r), func(v string) bool { return strings.Contains(v, text) })

@@ -85,6 +85,7 @@ protocol; the Python package resslt speaks it.`,
 	p.IntVar(&o.Workers, "workers", o.Workers, "images rendered at once in this process, without --nats")
 	p.Int64Var(&o.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 5 to 64)")
 	p.StringVar((*string)(&o.Storage), "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	cli.Choices(p, storages, "storage")
 	registerSharing(p, &o.Priority, &o.MaxWorkers)
 	p.DurationVar(&o.Lease, "lease", stream.DefaultLeaseTerm, "how long a client of another server of this run may be silent before ours go on without it")
 	p.DurationVar(&o.AckWait, "ack-wait", runs.DefaultAckWait, "how long a worker may be silent before its task is given to another")

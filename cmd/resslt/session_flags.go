@@ -11,6 +11,7 @@ import (
 	"resslt/batcher/runs"
 	"resslt/batcher/stream"
 	"resslt/cmd/internal/cli"
+	"resslt/cmd/internal/console"
 	"resslt/cmd/internal/session"
 	"resslt/ingest"
 )
@@ -35,12 +36,11 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	p.BoolVar(&f.Resume, "resume", false, "continue from the newest checkpoint in --out")
 	p.BoolVar(&f.JSON, "json", false, "print the summary as one JSON object, the last line of standard output")
 	p.BoolVar(&f.Verbose, "verbose", false, "print the whole resolved recipe at the start; OUT/recipe.yaml has it, too")
-	p.BoolVar(&f.Quiet, "quiet", false, "print warnings, errors and the summary, and no progress")
-	p.BoolVar(&f.Timestamps, "timestamps", false, "begin every line of progress with the time, UTC (--log json has it in any case)")
 	p.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, with the resolved recipe, and start nothing")
 	p.StringArrayVar(&f.Track, "track", nil, "also show the run in an experiment `tracker`: mlflow:URI (the server; mlflow alone: MLFLOW_TRACKING_URI), wandb or wandb:PROJECT (a folder in --out, for wandb sync); may be repeated")
 	p.StringVar(&f.Web, "web", "", "`address` of a page that shows the run as it trains; :0 is any free port of this machine (default: none)")
 	f.Observe.Register(p)
+	cli.OwnLog(c)
 }
 
 // registerTransport adds the limits of a run's transport; zero is batcher's default.
@@ -50,6 +50,7 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	p.DurationVar(&f.Lease, "lease", stream.DefaultLeaseTerm, "how long this trainer may be silent before the others of the run continue without it")
 	p.Int64Var(&f.Window, "window", 0, "`steps` that workers may be ahead (default as many as fit 512 MiB, 2 to 64)")
 	p.StringVar((*string)(&f.Storage), "storage", string(runs.StorageMemory), "where the broker keeps the batches that are not taken yet: memory or file")
+	cli.Choices(p, storages, "storage")
 	p.IntVar(&f.Replicas, "replicas", 0, "servers of the broker's cluster that hold each of the run's streams, 1 to 5 (default what the run was opened with, or 1)")
 	p.Int64Var(&f.Audit, "audit", 0, "make one in `N` chunks again on this machine, and stop where a worker's differs (0: none)")
 	registerSharing(p, &f.Priority, &f.MaxWorkers)
@@ -58,6 +59,9 @@ func (f *sessionFlags) registerTransport(c *cobra.Command) {
 	p.DurationVar(&f.SleepAfter, "sleep-after", runs.DefaultSleepAfter, "how long the broker keeps the batches of a run without a trainer; a trainer that resumes has them made again")
 	p.DurationVar(&f.StallTimeout, "stall-timeout", stream.DefaultStallTimeout, "how long the trainer waits for a batch before it saves and stops")
 }
+
+// storages are where a broker may keep batches.
+var storages = []string{string(runs.StorageMemory), string(runs.StorageFile)}
 
 // registerSharing adds how a run shares the workers with others.
 func registerSharing(p *pflag.FlagSet, priority, most *int) {
@@ -72,7 +76,7 @@ func (f *sessionFlags) run(c *cobra.Command) error {
 	if c.Flags().Changed("init") {
 		f.Set = append(f.Set, "init="+f.init)
 	}
-	f.Stdout, f.Stderr = c.OutOrStdout(), c.ErrOrStderr()
+	f.Stdout, f.Stderr, f.Form = c.OutOrStdout(), c.ErrOrStderr(), console.FormOf(c.Flags())
 	f.Command = cli.CommandLine(os.Args)
 	if !f.dryRun {
 		return session.Run(c.Context(), f.Options)

@@ -137,6 +137,7 @@ JPEGs of --quality without metadata. Views differ from those of the originals.`,
 	p.BoolVar(&f.o.Shuffle, "shuffle", false, "mix the samples, so that every shard has some of every class (for order=blocked)")
 	p.Uint64Var(&f.o.Seed, "seed", 0, "of --shuffle")
 	p.StringVar(&name, "codec", "", "recode the pictures: "+strings.Join(packing.Codecs(), ", ")+" (default: leave them as they are)")
+	cli.Choices(p, packing.Codecs(), "codec")
 	p.IntVar(&shrink.MaxSide, "max-side", 0, "make pictures smaller whose longer side is over `N` pixels; loses quality (default: none)")
 	p.IntVar(&shrink.Quality, "quality", 92, "of the JPEGs that --max-side makes, 1 to 100")
 	p.IntVar(&o.CheckEvery, "check-every", 10, "with a codec, compare all pixels of every `N`th picture; every file is compared in any case")

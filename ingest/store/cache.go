@@ -51,11 +51,11 @@ func (c *cache) folder() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dir == "" {
-		dir, err := os.UserCacheDir()
+		dir, err := userFolder()
 		if err != nil {
 			return "", diskFault(err)
 		}
-		c.dir = filepath.Join(dir, "resslt", "shards")
+		c.dir = dir
 	}
 	return c.dir, nil
 }

@@ -26,22 +26,27 @@ func Suggest(word string, known []string) string {
 	return "did you mean " + near + "? "
 }
 
-// editDistance is Levenshtein's, over bytes.
+// editDistance is Levenshtein's over bytes, in which two neighbours that have changed places are one
+// slip and not two (optimal string alignment).
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row := make([]int, len(b)+1), make([]int, len(b)+1) // of the two last bytes of a
 	for j := range row {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		diag := row[0]
-		row[0] = i
+		next := make([]int, len(b)+1)
+		next[0] = i
 		for j := 1; j <= len(b); j++ {
-			cost := diag
+			cost := row[j-1]
 			if a[i-1] != b[j-1] {
-				cost = 1 + min(diag, row[j], row[j-1])
+				cost = 1 + min(row[j-1], row[j], next[j-1])
 			}
-			diag, row[j] = row[j], cost
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cost = min(cost, 1+before[j-2])
+			}
+			next[j] = cost
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

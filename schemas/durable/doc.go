@@ -3,7 +3,8 @@
 //
 // # In pseudo-code
 //
-//	f ← temporary file in path's folder      // the same file system, so that rename is atomic
+//	f ← temporary file in path's folder      // the same file system, so that rename is atomic;
+//	                                         // locked, so that it is seen whether somebody writes it
 //	write f, chmod, fsync f                  // the bytes reach the disk before the name
 //	rename f → path                          // readers see one or the other
 //	fsync the folder                         // the name reaches the disk, too

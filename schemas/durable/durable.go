@@ -95,8 +95,7 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	if err := Check(path); err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*")
+	f, err := createTemporary(path)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
@@ -204,5 +205,46 @@ func TestErrorOfNothing(t *testing.T) {
 	}
 	if err := durable.SyncFolder(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, errs.ErrUnavailable) {
 		t.Error(err)
+	}
+}
+
+// A temporary file is known by its name, and abandoned where nobody holds its lock and it is old.
+func TestAbandoned(t *testing.T) {
+	dir := t.TempDir()
+	var half string
+	err := durable.Replace(filepath.Join(dir, "a.json"), func(w io.Writer) error {
+		found, err := filepath.Glob(filepath.Join(dir, ".a.json.resslt-tmp-*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%q, %v", found, err)
+		}
+		half = found[0]
+		if durable.Abandoned(half, time.Now().Add(24*time.Hour)) {
+			t.Error("one that is being written is abandoned")
+		}
+		_, err = w.Write([]byte("x"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(half, []byte("half"), 0o600); err != nil { // as a killed process leaves it
+		t.Fatal(err)
+	}
+	for at, want := range map[time.Duration]bool{0: false, 59 * time.Minute: false, 61 * time.Minute: true} {
+		if got := durable.Abandoned(half, time.Now().Add(at)); got != want {
+			t.Errorf("after %v: %v", at, got)
+		}
+	}
+	for _, name := range []string{".a.json.tmp-1", "a.json.resslt-tmp-1", ".resslt-tmp-1", ".a.resslt-tmp-", ".a.resslt-tmp-1x"} {
+		if of, ok := durable.Temporary(name); ok {
+			t.Errorf("%s is taken for one of %s", name, of)
+		}
+	}
+	if of, ok := durable.Temporary(filepath.Base(half)); of != "a.json" || !ok {
+		t.Errorf("it is one of %q, %v", of, ok)
+	}
+	folder := filepath.Join(dir, ".b.resslt-tmp-1")
+	if err := os.Mkdir(folder, 0o755); err != nil || durable.Abandoned(folder, time.Now().Add(24*time.Hour)) {
+		t.Errorf("a folder is abandoned: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/nn"
 	"resslt/train/torch"
@@ -147,13 +148,13 @@ func (c Config) Validate(name string) error {
 	switch {
 	case registry[name] == nil:
 		return errs.New("build backbone", fmt.Sprintf("%q", name),
-			"use one of "+strings.Join(Names(), ", "), errs.Because(errs.ErrUsage, "no such backbone"))
+			bounded.Suggest(name, Names())+"use one of "+strings.Join(Names(), ", "), errs.Because(errs.ErrUsage, "no such backbone"))
 	case c.Width < 1 || c.Width > MaxWidth:
 		return bad(fmt.Sprintf("give a width of 1 to %d", MaxWidth), "width is %d", c.Width)
 	case !(c.StochasticDepth >= 0 && c.StochasticDepth < 1):
 		return bad("give 0 ≤ stochastic depth < 1", "stochastic depth is %v", c.StochasticDepth)
 	case !slices.Contains(Pools, c.Pool):
-		return bad("give one of "+strings.Join(Pools, ", "), "pool is %q", c.Pool)
+		return bad(bounded.Suggest(c.Pool, Pools)+"give one of "+strings.Join(Pools, ", "), "pool is %q", c.Pool)
 	case !(c.LayerScale >= 0 && c.LayerScale <= 1):
 		return bad("give 0 ≤ layer scale ≤ 1", "layer scale is %v", c.LayerScale)
 	}

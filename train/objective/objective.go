@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/torch"
 )
@@ -231,7 +232,7 @@ func MethodOf(name string) (Method, error) {
 			return m, nil
 		}
 	}
-	return Method{}, errs.New("objective", fmt.Sprintf("%q", name), "use one of "+strings.Join(Names(), ", "),
+	return Method{}, errs.New("objective", fmt.Sprintf("%q", name), bounded.Suggest(name, Names())+"use one of "+strings.Join(Names(), ", "),
 		errs.Because(errs.ErrUsage, "no such objective"))
 }
 

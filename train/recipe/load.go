@@ -210,6 +210,9 @@ func (r *Recipe) All() iter.Seq2[string, any] {
 	}
 }
 
+// Keys are the recipe's keys, those of --set, in the struct's order.
+func Keys() []string { return keys() }
+
 // keys are the recipe's keys in the struct's order.
 func keys() []string { return keysOf(reflect.TypeFor[Recipe]()) }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train/objective"
 )
@@ -20,8 +21,34 @@ type rule struct {
 	hint string
 }
 
-func oneOf(key, value string, allowed ...string) rule {
-	return rule{key, slices.Contains(allowed, value), fmt.Sprintf("is %q", value), "give one of " + strings.Join(allowed, ", ")}
+// choices are the keys that take the words of a list, but for objective.
+var choices = map[string][]string{
+	"on_error":     {string(schemas.Replace), string(schemas.Fail)},
+	"stem":         {"small", "imagenet"},
+	"teacher_stem": {"", "small", "imagenet"},
+	"pool":         {"token", "mean"},
+	"optimizer":    {"sgd", "lars", "adamw"},
+	"precision":    {"fp32", "bf16"},
+	"cuda_graph":   {"auto", "true", "false"},
+	"eval":         {"knn", "linear", "none"},
+}
+
+// Choices are the words that a key takes, nil of one that takes others. Those of eval, a list, may
+// be several.
+func Choices(key string) []string {
+	if key == "objective" {
+		return Objectives()
+	}
+	if f, known := new(Recipe).field(key); known && f.Kind() == reflect.Bool {
+		return []string{"true", "false"}
+	}
+	return choices[key]
+}
+
+// oneOf has the value be one of the key's Choices.
+func oneOf(key, value string) rule {
+	allowed := Choices(key)
+	return rule{key, slices.Contains(allowed, value), fmt.Sprintf("is %q", value), bounded.Suggest(value, allowed) + "give one of " + strings.Join(allowed, ", ")}
 }
 
 func atLeast(key string, value, least int) rule {
@@ -60,17 +87,17 @@ func (r *Recipe) dataRules() []rule {
 	_, orderErr := schemas.ParseOrder(r.Order)
 	return []rule{
 		{"data", r.Data != "", "is empty", "give a data URI, e.g. --data folder:DIR"},
-		oneOf("on_error", r.OnError, string(schemas.Replace), string(schemas.Fail)),
-		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), "give global, blocked or blocked:shards=8,window=16384"},
-		oneOf("objective", r.Objective, Objectives()...),
-		oneOf("stem", r.Stem, "small", "imagenet"),
-		oneOf("pool", r.Pool, "token", "mean"),
+		oneOf("on_error", r.OnError),
+		{"order", orderErr == nil, fmt.Sprintf("is %q", r.Order), bounded.Suggest(r.Order, []string{"global", "blocked"}) + "give global, blocked or blocked:shards=8,window=16384"},
+		oneOf("objective", r.Objective),
+		oneOf("stem", r.Stem),
+		oneOf("pool", r.Pool),
 		unit("layer_scale", r.LayerScale),
 		atLeast("heads", r.Heads, 0),
 		{"init", r.InitSHA256 == "" || r.Init != "", "is empty, and init_sha256 is set", "name the file, init=FILE, or leave both out; a run that is resumed keeps its own"},
-		oneOf("optimizer", r.Optimizer, "sgd", "lars", "adamw"),
-		oneOf("precision", r.Precision, "fp32", "bf16"),
-		oneOf("cuda_graph", r.CUDAGraph, "auto", "true", "false"),
+		oneOf("optimizer", r.Optimizer),
+		oneOf("precision", r.Precision),
+		oneOf("cuda_graph", r.CUDAGraph),
 		atLeast("image_size", r.ImageSize, 0),
 		atLeast("chunk_samples", r.ChunkSamples, 0),
 		atLeast("width", r.Width, 1),
@@ -134,7 +161,7 @@ func (r *Recipe) ownRules() []rule {
 		{"whiten_epsilon", r.WhitenEpsilon >= 0 && r.WhitenEpsilon < 1, fmt.Sprintf("is %g", r.WhitenEpsilon), "give a number from 0 to below 1"},
 		notNegative("clsa_beta", r.CLSABeta),
 		atLeast("teacher_width", r.TeacherWidth, 0),
-		oneOf("teacher_stem", r.TeacherStem, "", "small", "imagenet"),
+		oneOf("teacher_stem", r.TeacherStem),
 		{"teacher", r.Teacher != "" || !r.ObjectiveOf().Frozen, "is empty", "name the trained encoder's file, teacher=FILE"},
 		notNegative("unigrad_lambda", r.UniGradLambda),
 		unit("unigrad_rho", r.UniGradRho),
@@ -238,7 +265,7 @@ func (r *Recipe) listRules() []rule {
 		rules = append(rules, atLeast("knn_k", k, 1))
 	}
 	for _, e := range r.Eval {
-		rules = append(rules, oneOf("eval", e, "knn", "linear", "none"))
+		rules = append(rules, oneOf("eval", e))
 	}
 	return rules
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"resslt/cmd/internal/console"
 	"resslt/cmd/internal/scratch"
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
@@ -25,6 +26,30 @@ const (
 	Interrupted = 130 // on request, after a checkpoint if there was a step to save
 )
 
+// GlobalFlags adds the flags that every verb of a program has: the cache's and the form of standard
+// error.
+func GlobalFlags(root *cobra.Command) {
+	CacheFlags(root)
+	console.Register(root.PersistentFlags())
+	Choices(root.PersistentFlags(), console.Forms, "log")
+	Choices(root.PersistentFlags(), console.Levels, "log-level")
+}
+
+// ownLog marks commands that give standard error its form themselves.
+const ownLog = "resslt-own-log"
+
+// OwnLog says that a command writes to standard error as it is, for it opens the console.Form itself.
+func OwnLog(c *cobra.Command) {
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[ownLog] = ""
+}
+
+// LeaveScratch is the annotation of a command before which the temporary folders of killed
+// processes are not removed.
+const LeaveScratch = "resslt-leave-scratch"
+
 // Main runs the command and returns the program's exit code. The first SIGINT, SIGTERM or
 // SIGHUP cancels the command's context, for an orderly end; see onSignals for those after it.
 func Main(root *cobra.Command) int {
@@ -32,12 +57,25 @@ func Main(root *cobra.Command) int {
 	ctx, stop := onSignals(root.Name(), os.Stderr, &quiet)
 	defer stop()
 	Prepare(root)
+	if Completing(os.Args) {
+		CompleteChoices(root)
+	}
 	root.SetOut(&output{w: os.Stdout})
-	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
-		if log := c.Flags().Lookup("log"); log != nil {
-			quiet.Store(log.Value.String() != log.DefValue)
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		form := console.FormOf(c.Flags())
+		quiet.Store(!form.Plain())
+		lines, _, err := form.Open(os.Stderr)
+		if err != nil {
+			return err
 		}
-		scratch.Sweep()
+		warnings.Store(&lines)
+		if _, own := c.Annotations[ownLog]; !own {
+			root.SetErr(lines)
+		}
+		if _, leave := c.Annotations[LeaveScratch]; !leave {
+			scratch.Sweep()
+		}
+		return nil
 	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -51,8 +89,8 @@ func Main(root *cobra.Command) int {
 	return Code(err)
 }
 
-// Prepare turns cobra's own errors into usage errors, one line and exit code 2, and has numbers
-// checked.
+// Prepare turns cobra's own errors into usage errors, one line and exit code 2, and has the values of flags
+// checked: numbers, and words of a list.
 func Prepare(c *cobra.Command) {
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -72,7 +110,7 @@ func Prepare(c *cobra.Command) {
 		args = cobra.NoArgs
 	}
 	c.Args = func(c *cobra.Command, a []string) error {
-		if err := checkNumbers(c); err != nil {
+		if err := errors.Join(checkNumbers(c), checkChoices(c)); err != nil {
 			return err
 		}
 		if err := args(c, a); err != nil {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"time"
@@ -13,6 +15,19 @@ func PeakRSS() int64 {
 		return peak // in bytes
 	}
 	return peak << 10 // Linux and the BSDs count KiB
+}
+
+// RSS is the process's resident size in bytes, 0 where the system does not tell.
+func RSS() int64 {
+	raw, err := os.ReadFile("/proc/self/statm") //nolint:forbidigo // the kernel's
+	if err != nil {
+		return 0
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(raw), &total, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
 }
 
 // CPUTime is the process's user and system time.

@@ -27,6 +27,7 @@ import (
 	"resslt/batcher/stream"
 	"resslt/batcher/wire"
 	"resslt/batcher/worker"
+	"resslt/cmd/internal/console"
 	"resslt/schemas"
 	"resslt/schemas/errs"
 )
@@ -255,7 +256,12 @@ func TestLibrariesLog(t *testing.T) {
 	usual, output, flag := slog.Default(), stdlog.Writer(), stdlog.Flags()
 	t.Cleanup(func() { slog.SetDefault(usual); stdlog.SetOutput(output); stdlog.SetFlags(flag) })
 	var out bytes.Buffer
-	log, err := flags(t, "--log", "json").Logger(&out)
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	console.Register(fs)
+	if err := fs.Parse([]string{"--log", "json"}); err != nil {
+		t.Fatal(err)
+	}
+	log, err := console.FormOf(fs).Logger(&out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,35 +340,4 @@ func TestTimedEngine(t *testing.T) {
 			t.Errorf("%v counts %d samples, want %d", m.GetLabel(), got, want)
 		}
 	}
-}
-
-func TestLogger(t *testing.T) {
-	for _, bad := range [][]string{{"--log", "xml"}, {"--log-level", "loud"}} {
-		if _, err := flags(t, bad...).Logger(io.Discard); !errors.Is(err, errs.ErrUsage) || !strings.Contains(err.Error(), bad[1]) {
-			t.Errorf("%v: %v", bad, err)
-		}
-	}
-	var out bytes.Buffer
-	log, err := flags(t, "--log", "json", "--log-level", "warn").Logger(&out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := Lines(log)
-	fmt.Fprint(w, "not shown\nwarning: half a ")
-	fmt.Fprint(w, "line\n\n")
-	var rec struct{ Level, Msg string }
-	if err := json.Unmarshal(out.Bytes(), &rec); err != nil || rec.Level != slog.LevelWarn.String() || rec.Msg != "half a line" {
-		t.Errorf("%q is logged: %v", out.String(), err)
-	}
-}
-
-func flags(t *testing.T, args ...string) *Flags {
-	t.Helper()
-	var f Flags
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	f.Register(fs)
-	if err := fs.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	return &f
 }

@@ -32,7 +32,7 @@ func Policy(name string, imageSize int) (*augment.Policy, error) {
 func loadPolicy(name string) (*augment.Policy, error) {
 	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
 		if !slices.Contains(augment.Presets(), name) {
-			return nil, errs.New("policy", name, "use "+presets()+", or a path ending in .yaml",
+			return nil, errs.New("policy", name, bounded.Suggest(name, augment.Presets())+"use "+presets()+", or a path ending in .yaml",
 				errs.Because(errs.ErrUsage, "there is no preset of that name"))
 		}
 		return augment.Preset(name)

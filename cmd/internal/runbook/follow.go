@@ -78,7 +78,7 @@ func (f *Follower) look(held locks) (_ *Run, changed bool, err error) {
 	}
 	state := Stopped
 	switch {
-	case held.has(filepath.Join(r.Folder, ".lock")):
+	case held.has(filepath.Join(r.Folder, LockName)):
 		state = Running
 	case r.Summary != nil:
 		state = Ended

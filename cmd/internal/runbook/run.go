@@ -55,6 +55,9 @@ type Run struct {
 // Previous begins the name of a folder that keeps an earlier run's files within a run's.
 const Previous = "previous-"
 
+// LockName is the file of a run's folder that its process locks (flock).
+const LockName = ".lock"
+
 // depth bounds how far below a folder runs are looked for: a sweep has them in cells/NAME.
 const depth = 4
 
@@ -76,10 +79,54 @@ func Find(dirs ...string) ([]*Run, error) {
 
 // folders are the runs' folders in folders and below them.
 func folders(dirs []string) (found []string, err error) {
+	err = walk(dirs, func(path string) error {
+		if !isRun(path) {
+			return nil
+		}
+		if !slices.Contains(found, path) {
+			found = append(found, path)
+		}
+		return fs.SkipDir
+	})
+	return found, err
+}
+
+// Folder is a folder in which runs may be, or one of a run.
+type Folder struct {
+	Path    string
+	Run     bool // of a run, which has begun
+	Running bool // a process holds its lock
+	Ended   bool // it has its summary
+}
+
+// Folders lists the folders given and those below them in which Find looks for runs, without
+// reading the runs.
+func Folders(dirs ...string) (found []Folder, err error) {
+	held := heldLocks()
+	err = walk(dirs, func(path string) error {
+		f := Folder{Path: path, Run: isRun(path), Running: held.has(filepath.Join(path, LockName))}
+		_, err := os.Stat(filepath.Join(path, summaryFile))
+		f.Ended = err == nil
+		found = append(found, f)
+		if f.Run {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return found, err
+}
+
+func isRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, recipeFile))
+	return err == nil
+}
+
+// walk visits folders and those below them, as far as runs are looked for.
+func walk(dirs []string, visit func(path string) error) error {
 	seen := 0
 	for _, dir := range dirs {
 		if _, err := os.Stat(dir); err != nil {
-			return nil, errs.New("list runs", dir, "name a folder that has runs", errs.BecauseErr(errs.ErrNotFound, err))
+			return errs.New("list runs", dir, "name a folder that has runs", errs.BecauseErr(errs.ErrNotFound, err))
 		}
 		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !e.IsDir() {
@@ -89,19 +136,13 @@ func folders(dirs []string) (found []string, err error) {
 			if seen++; seen > most || strings.Count(rel, string(filepath.Separator)) >= depth || strings.HasPrefix(e.Name(), Previous) || e.Name() != "." && strings.HasPrefix(e.Name(), ".") && path != dir {
 				return fs.SkipDir
 			}
-			if _, err := os.Stat(filepath.Join(path, recipeFile)); err != nil {
-				return nil //nolint:nilerr // as above
-			}
-			if !slices.Contains(found, path) {
-				found = append(found, path)
-			}
-			return fs.SkipDir
+			return visit(path)
 		})
 		if err != nil {
-			return nil, errs.New("list runs", dir, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
+			return errs.New("list runs", dir, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // Read reads a run's folder. It returns ErrNotFound where it is none.

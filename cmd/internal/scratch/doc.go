@@ -9,6 +9,7 @@
 // ends. So a mark that can be locked is that of a dead process, and a folder without one is
 // not ours, or is not one yet.
 //
-// Sweep removes a folder only where it is this user's own, has our prefix, and its mark is a
-// regular file that names this very folder: a copy, or a link to one, stays.
+// Sweep, and Remove for `resslt gc`, remove a folder only where it is this user's own, has our
+// prefix, and its mark is a regular file that names this very folder: a copy, or a link to one,
+// stays.
 package scratch

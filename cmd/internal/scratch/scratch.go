@@ -2,10 +2,12 @@ package scratch
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
@@ -14,6 +16,8 @@ import (
 const (
 	prefix = "resslt-"
 	mark   = ".resslt-scratch"
+	// unnamed ends the mark's name before it is locked.
+	unnamed = ".new"
 	// maxMark bounds what is read of a mark, bytes.
 	maxMark = 512
 )
@@ -37,13 +41,13 @@ func Make(what string) (_ *Folder, err error) {
 	if f.Path, err = os.MkdirTemp("", prefix+what+"-"); err != nil {
 		return fail(err)
 	}
-	unnamed := filepath.Join(f.Path, mark+".new")
-	if f.lock, err = bounded.OpenFile(unnamed, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
+	at := filepath.Join(f.Path, mark)
+	if f.lock, err = bounded.OpenFile(at+unnamed, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
 		return fail(err)
 	}
 	_, err = f.lock.WriteString(claim(f.Path))
 	if err == nil && take(f.lock) { // a file system without locks: nobody sweeps there
-		err = os.Rename(unnamed, filepath.Join(f.Path, mark))
+		err = os.Rename(at+unnamed, at)
 	}
 	if err != nil {
 		f.lock.Close()
@@ -79,37 +83,75 @@ func remove(path string) error {
 // Sweep removes the folders in TMPDIR whose processes were killed. What it cannot remove
 // stays for another time.
 func Sweep() {
-	dir := os.TempDir()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
-			sweep(filepath.Join(dir, e.Name()))
-		}
+	for _, path := range Left() {
+		_ = Remove(path) // another start tries again
 	}
 }
 
-func sweep(path string) {
+// Left lists the folders in TMPDIR whose processes were killed.
+func Left() (paths []string) {
+	dir := os.TempDir()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		if lock := takeMark(path); lock != nil {
+			lock.Close()
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// Remove removes a folder of Left, unless it is not what it was: then it returns ErrNotFound.
+func Remove(path string) error {
+	lock := takeMark(path)
+	if lock == nil {
+		return errs.New("remove", path, "look again", errs.Because(errs.ErrNotFound, "it is no folder of a killed process any more"))
+	}
+	defer lock.Close()
+	return remove(path)
+}
+
+// unnamedFor is how long a folder whose mark has not its name yet is taken for one that is being
+// made.
+const unnamedFor = time.Hour
+
+// takeMark locks the mark of a folder whose process was killed; nil where it lives, or the folder
+// is not known to be ours.
+func takeMark(path string) *os.File {
 	if !private(path) {
-		return
+		return nil
 	}
 	at := filepath.Join(path, mark)
-	if info, err := os.Lstat(at); err != nil || !info.Mode().IsRegular() {
-		return
+	if info, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) {
+		// Killed before the mark had its name: nothing else is in the folder.
+		at += unnamed
+		entries, err := os.ReadDir(path)
+		info, ierr := os.Lstat(at)
+		if err != nil || ierr != nil || !info.Mode().IsRegular() || len(entries) != 1 || time.Since(info.ModTime()) < unnamedFor {
+			return nil
+		}
+	} else if err != nil || !info.Mode().IsRegular() {
+		return nil
 	}
 	if text, err := bounded.ReadFile(at, maxMark); err != nil || string(text) != claim(path) {
-		return
+		return nil
 	}
 	lock, err := bounded.OpenFile(at, os.O_RDWR, 0)
 	if err != nil {
-		return
+		return nil
 	}
-	defer lock.Close()
-	if take(lock) && SameFile(lock, at) {
-		_ = remove(path) // another start tries again
+	if !take(lock) || !SameFile(lock, at) {
+		lock.Close()
+		return nil
 	}
+	return lock
 }
 
 // private reports whether path is a folder of this user that nobody else can write.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"resslt/schemas/errs"
 	"resslt/schemas/errs/errstest"
@@ -118,6 +119,28 @@ func TestHalfRemoved(t *testing.T) {
 	if exists(dead) {
 		t.Error("it stays")
 	}
+}
+
+// A process that was killed before its folder's mark had its name has left nothing else there.
+func TestKilledAtOnce(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	path := filepath.Join(os.TempDir(), "resslt-broker-1")
+	folder(t, path)
+	put(t, filepath.Join(path, mark+unnamed), claim(path))
+	if left := Left(); len(left) > 0 {
+		t.Errorf("%q is left, and may be being made", left)
+	}
+	long := time.Now().Add(-2 * unnamedFor)
+	if err := os.Chtimes(filepath.Join(path, mark+unnamed), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if left := Left(); len(left) != 1 || left[0] != path {
+		t.Errorf("%q is left", left)
+	}
+	if err := Remove(path); err != nil || exists(path) {
+		t.Errorf("it stays: %v", err)
+	}
+	errstest.Want(t, Remove(path), errs.ErrNotFound, path)
 }
 
 // Whatever else lies in the folder for temporary files is not ours to remove.

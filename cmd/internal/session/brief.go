@@ -15,7 +15,7 @@ import (
 // brief is the run in some lines, for the start: what is trained on what, where it goes, and what
 // it takes. OUT/recipe.yaml has all of it.
 func (p *Plan) brief() []string {
-	r, work := p.Recipe, p.Work()
+	r := p.Recipe
 	lines := [][2]string{
 		{"recipe", r.Name + ": " + r.Claim},
 		{"network", p.network()},
@@ -23,8 +23,12 @@ func (p *Plan) brief() []string {
 		{"training", fmt.Sprintf("%d epochs of %d steps of %d images, lr %.4g·B/256, %s, %s", r.Epochs, p.Spec.StepsPerEpoch, p.Spec.BatchSize, r.BaseLR, r.Device, r.Precision)},
 		{"batches", p.Source},
 		{"folder", p.Out + " (recipe.yaml there has every setting; --verbose prints it)"},
-		{"needs", p.needs(work)},
 	}
+	return columns(lines)
+}
+
+// columns are names with what stands for them, lined up.
+func columns(lines [][2]string) []string {
 	out := make([]string, len(lines))
 	for i, l := range lines {
 		out[i] = fmt.Sprintf("%-9s %s", l[0], l[1])
@@ -58,16 +62,36 @@ func (p *Plan) method() string {
 // logBytes is what the recipe log keeps of a view's slot: measured, 40 to 50.
 const logBytes = 50
 
-// needs estimates time, memory and disk. The time is by an earlier run of the same network on this
-// machine, where the folder or its neighbours have one; else it shows after the first steps.
-func (p *Plan) needs(work Work) string {
-	ahead := min(work.Bytes, runs.DefaultWindow(&p.Spec)*int64(p.Spec.BatchSize)*int64(p.Spec.SampleBytes()))
-	disk := work.Images*int64(len(p.Spec.Views))*logBytes/2 + work.Recorded
-	took := "how long shows after the first steps"
+// needs estimates time, memory and disk, by what the learner n needs and the bytes that the process
+// has in memory. The time is by an earlier run of the same network on this machine, where the folder or
+// its neighbours have one; else it shows after the first steps.
+func (p *Plan) needs(n train.Needs, resident int64) []string {
+	work := p.Work()
+	took := "shows after the first steps"
 	if rate, by := p.rateBefore(); rate > 0 {
 		took = fmt.Sprintf("about %s by the %.0f images/s of %s", time.Duration(float64(work.Images)/rate*float64(time.Second)).Round(time.Second), rate, by)
 	}
-	return fmt.Sprintf("%s; memory for batches up to %s; disk %s and %d checkpoints", took, megabytes(ahead), megabytes(disk), p.Recipe.KeepCheckpoints)
+	log := work.Images * int64(len(p.Spec.Views)) * logBytes / 2
+	keep := int64(p.Recipe.KeepCheckpoints)
+	disk := fmt.Sprintf("about %s: %d checkpoints of %s, encoder %s, log %s", megabytes(keep*n.Checkpoint+n.Encoder+log+work.Recorded), keep, megabytes(n.Checkpoint), megabytes(n.Encoder), megabytes(log))
+	if work.Recorded > 0 {
+		disk += ", pixels " + megabytes(work.Recorded)
+	}
+	return columns([][2]string{{"time", took}, {"memory", p.memory(n, resident)}, {"disk", disk}})
+}
+
+// memory says how much memory the training takes at its peak, and the device's where that has its own.
+func (p *Plan) memory(n train.Needs, resident int64) string {
+	work := p.Work()
+	ahead := min(work.Bytes, runs.DefaultWindow(&p.Spec)*int64(p.Spec.BatchSize)*int64(p.Spec.SampleBytes()))
+	if strings.HasPrefix(p.Recipe.Device, "cuda") {
+		return fmt.Sprintf("about %s of the GPU (networks and optimizer %s, activations %s), and of the host up to %s (%s now, batches up to %s, a checkpoint %s)",
+			megabytes(n.Memory()), megabytes(n.Weights+n.Gradients), megabytes(n.Activations+n.Similarity),
+			megabytes(resident+ahead+n.Checkpoint), megabytes(resident), megabytes(ahead), megabytes(n.Checkpoint))
+	}
+	step := max(n.Activations+n.Similarity, n.Checkpoint) // which is copied between two steps, when activations are free
+	return fmt.Sprintf("about %s at its peak (%s now, gradients %s, activations %s, batches up to %s), before the evaluation",
+		megabytes(resident+n.Gradients+step+ahead), megabytes(resident), megabytes(n.Gradients), megabytes(step), megabytes(ahead))
 }
 
 func megabytes(n int64) string {

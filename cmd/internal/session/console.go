@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"resslt/cmd/internal/cli"
-	"resslt/cmd/internal/observe"
+	form "resslt/cmd/internal/console"
 )
 
 // console is where a process writes for people, or for the collector that reads its log.
@@ -19,21 +18,11 @@ type console struct {
 }
 
 func newConsole(o *Options) (*console, error) {
-	log, err := o.Observe.Logger(o.Stderr)
+	lines, log, err := o.Form.Open(o.Stderr)
 	if err != nil {
 		return nil, err
 	}
-	c := &console{stdout: o.Stdout, stderr: o.Stderr, log: log, plain: o.Observe.Plain()}
-	switch {
-	case !c.plain:
-		c.stderr = observe.Lines(log)
-	case o.Timestamps:
-		c.stderr = cli.Stamped(c.stderr, time.Now)
-	}
-	if o.Quiet {
-		c.stderr = cli.Quiet(c.stderr)
-	}
-	return c, nil
+	return &console{stdout: o.Stdout, stderr: lines, log: log, plain: o.Form.Plain()}, nil
 }
 
 // ofRank is the console of a rank other than 0: it prints no result, and names itself before
@@ -41,7 +30,7 @@ func newConsole(o *Options) (*console, error) {
 func (c *console) ofRank(rank int) *console {
 	r := &console{stdout: io.Discard, stderr: rankLines{rank, c.stderr}, log: c.log.With("rank", rank), plain: c.plain}
 	if !c.plain {
-		r.stderr = observe.Lines(r.log)
+		r.stderr = form.Lines(r.log)
 	}
 	return r
 }

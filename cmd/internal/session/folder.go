@@ -41,7 +41,7 @@ func LockFolder(dir string) (*Folder, error) {
 		if err != nil {
 			return nil, folderError(dir, err)
 		}
-		path := filepath.Join(dir, ".lock")
+		path := filepath.Join(dir, runbook.LockName)
 		_, err = os.Lstat(path)
 		made := errors.Is(err, fs.ErrNotExist)
 		lock, err := bounded.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
@@ -54,10 +54,28 @@ func LockFolder(dir string) (*Folder, error) {
 			return nil, errs.New("use folder", dir, "wait for it to end or choose another --out", errs.Because(errs.ErrUsage, "another run is writing there"))
 		}
 		if scratch.SameFile(lock, path) {
+			if made {
+				if _, err := lock.WriteString(lockText); err != nil {
+					return nil, errors.Join(folderError(dir, err), lock.Close())
+				}
+			}
 			return &Folder{dir: dir, lock: lock, made: made, undo: undo}, nil
 		}
 		lock.Close() // another process has just removed it with its folder
 	}
+}
+
+// lockText tells a lock of ours, in a folder that has nothing else, from one of another program.
+const lockText = "resslt: a run's lock\n"
+
+// IsLock reports whether a file is the lock of a run's folder.
+func IsLock(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	text, err := bounded.ReadFile(path, int64(len(lockText)))
+	return err == nil && string(text) == lockText
 }
 
 // Use keeps the folder: from now on it has a run's files.
@@ -85,6 +103,12 @@ var (
 	}
 	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, online.NeighboursFolder, track.Folder, wandb.Folder}
 )
+
+// IsRunsOwn reports whether a run gives files or folders of that name to its folder.
+func IsRunsOwn(name string) bool {
+	kept, err := filepath.Match(filepath.Base(KeptBatch("", "*")), name)
+	return slices.Contains(runFiles, name) || slices.Contains(runFolders, name) || kept && err == nil
+}
 
 // CheckFolder finds what is in the place of a file that a run will write, before the run
 // begins: the last of them is written when all is trained.

@@ -8,6 +8,7 @@ import (
 
 	"resslt/batcher/runs"
 	"resslt/cmd/internal/access"
+	form "resslt/cmd/internal/console"
 	"resslt/cmd/internal/observe"
 	"resslt/schemas/errs"
 	"resslt/train"
@@ -29,6 +30,7 @@ type Options struct {
 	Web         string // address of the page that shows the run as it trains; "" for none
 	// Track names the experiment trackers that follow the run: wandb, wandb:PROJECT, mlflow:URI.
 	Track []string
+	Form  form.Form // of Stderr
 
 	// Replay names recorded batches: stream:RUN, pixels:FOLDER, log:FOLDER or FOLDER. A log's
 	// batches are made again, by the farm where Run is given, else in this process.
@@ -64,9 +66,6 @@ type Options struct {
 	// Command is how the program was called, without secrets, for those who find the run later.
 	Command string
 	Verbose bool // print the whole recipe
-	Quiet   bool // print warnings and errors, and no progress
-	// Timestamps puts the time before every line that is printed while a run goes on.
-	Timestamps bool
 
 	Stdout, Stderr io.Writer
 }

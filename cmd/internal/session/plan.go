@@ -14,6 +14,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/bounded"
 	"resslt/schemas/errs"
 	"resslt/train"
 	"resslt/train/recipe"
@@ -249,7 +250,7 @@ func (p *Plan) parseRecord(s string) (err error) {
 	case kind == "pixels" && some:
 		p.Pixels, err = record.ParseWindow(window, p.Spec.Steps())
 	default:
-		err = errs.New("", "--record "+strconv.Quote(s), "give log, pixels, pixels:FROM-TO or stream", errs.ErrUsage)
+		err = errs.New("", "--record "+strconv.Quote(s), bounded.Suggest(kind, []string{"log", "pixels", "stream"})+"give log, pixels, pixels:FROM-TO or stream", errs.ErrUsage)
 	}
 	return err
 }
@@ -312,7 +313,17 @@ func (p *Plan) Print(w io.Writer) error {
 		{"to do", todo},
 		{"record", keep},
 	} {
-		fmt.Fprintf(&b, "%-8s %s\n", l[0], l[1])
+		fmt.Fprintf(&b, "%-9s %s\n", l[0], l[1])
+	}
+	if !p.Trained() {
+		before := cli.RSS()
+		n, err := train.Estimate(p.Recipe, &p.Spec)
+		if err != nil {
+			return err
+		}
+		for _, line := range p.needs(n, before+n.Weights) {
+			fmt.Fprintln(&b, line)
+		}
 	}
 	if line := p.Opened(); line != "" && len(p.dataset.PassedOver) > 0 {
 		fmt.Fprintln(&b, line)

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"resslt/batcher/record"
 	"resslt/cmd/internal/cores"
 	"resslt/schemas/errs"
@@ -53,7 +51,6 @@ func smoke(t *testing.T, data, out string) Options {
 		Recipe: "smoke", Data: data, Out: out, Record: "log", Embedded: true, Workers: 1, Stdout: new(bytes.Buffer), Stderr: new(bytes.Buffer),
 		Set: []string{"batch_size=8", "steps_per_epoch=0", "epochs=4", "K=64"},
 	}
-	o.Observe.Register(pflag.NewFlagSet("test", pflag.ContinueOnError)) // its defaults
 	return o
 }
 

@@ -197,6 +197,7 @@ func (l *leader) consume(ctx context.Context, stream batches, subs subscribers, 
 	}
 	res, err := train.Run(ctx, l.group.options(subs.options(train.Options{
 		Recipe: l.plan.Recipe, Spec: &l.plan.Spec, Stream: stream, Out: l.plan.Out, Resume: l.plan.Resume, Provenance: l.provenance(),
+		Ready: l.ready,
 	})))
 	if err != nil {
 		l.group.free()
@@ -252,6 +253,19 @@ func (l *leader) begin() error {
 		}
 	}
 	return durable.WriteFile(filepath.Join(l.plan.Out, recipeFile), y)
+}
+
+// ready prints what the run is going to take, once its networks are there.
+func (l *leader) ready(n train.Needs) {
+	resident := cli.RSS()
+	if !l.plain {
+		l.log.Info("needs", "resident_bytes", resident, "weights_bytes", n.Weights, "gradients_bytes", n.Gradients,
+			"activations_bytes", n.Activations+n.Similarity, "checkpoint_bytes", n.Checkpoint)
+		return
+	}
+	for _, line := range l.plan.needs(n, resident) {
+		l.print(line)
+	}
 }
 
 // provenance says what makes this session's files.

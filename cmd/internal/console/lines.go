@@ -1,8 +1,11 @@
-package cli
+package console
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,6 +34,23 @@ func Stamped(w io.Writer, now func() time.Time) io.Writer {
 	}}
 }
 
+// Lines returns a writer that logs each line, so that a collector gets text that is meant for a
+// terminal. It skips blank lines.
+func Lines(log *slog.Logger) io.Writer {
+	return &lineWriter{do: func(line []byte) error {
+		text := strings.TrimSpace(string(line))
+		if warning, ok := strings.CutPrefix(text, "warning: "); ok {
+			log.LogAttrs(context.Background(), slog.LevelWarn, warning)
+		} else if text != "" {
+			log.LogAttrs(context.Background(), slog.LevelInfo, text)
+		}
+		return nil
+	}}
+}
+
+// maxLine bounds the line that is waited for, bytes: a longer one is handed on in parts.
+const maxLine = 64 << 10
+
 // lineWriter hands on whole lines. It is safe for concurrent use.
 type lineWriter struct {
 	do func(line []byte) error
@@ -45,8 +65,11 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	l.buf = append(l.buf, p...)
 	for {
 		end := bytes.IndexByte(l.buf, '\n')
-		if end < 0 {
+		if end < 0 && len(l.buf) < maxLine {
 			return len(p), nil
+		}
+		if end < 0 {
+			end = len(l.buf) - 1
 		}
 		if err := l.do(l.buf[:end+1]); err != nil {
 			return 0, err
