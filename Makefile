@@ -265,7 +265,7 @@ interop: setup build ## docs/wire.md's reader by nats-py, exports in timm and ti
 		-run 'PythonReader|TimmLoads|TimmForwards|ParquetReaders' ./cmd/internal/access ./cmd/resslt
 
 # Experiment trackers themselves, which read what --track has sent and written.
-TRACKERS := mlflow==3.17.2 wandb==0.19.11
+TRACKERS := mlflow==3.17.2 wandb==0.19.11 protobuf==5.29.5
 trackers: setup build ## --track: a killed and resumed run as MLflow's own server and W&B's own reader have it (0.9 GB)
 	@deploy/venv.sh tools $(BIN)/trackers $(TRACKERS)
 	RESSLT_TRACKERS_PYTHON=$(abspath $(BIN)/trackers/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -timeout 10m \
