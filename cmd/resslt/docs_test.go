@@ -150,12 +150,12 @@ func typing(t *testing.T, dir string, blocks []*block) string {
 	if b.machine != "" {
 		on = "on " + b.machine + " "
 	}
-	switch {
-	case b.kind == "python":
+	switch b.kind {
+	case "python":
 		file := place(fmt.Sprintf("%d.py", i))
 		write(t, file, []byte(pythonOf(blocks)))
 		return os.Getenv("RESSLT_INTEROP_PYTHON") + " " + file + "\n"
-	case b.kind == "console":
+	case "console":
 		file := place(fmt.Sprintf("%d.sh", i))
 		write(t, file, []byte(printing(printsOf(b.text))))
 		return fmt.Sprintf("%sbash -u %s >%s 2>&1\n", on, file, outputOf(dir, i))

@@ -102,7 +102,7 @@ func troubles(t *testing.T, dir string) {
 	writeClasses(t, filepath.Join(dir, "few"), 5, "cat", "dog")
 	writeClasses(t, filepath.Join(dir, "damaged"), 3, "cat", "dog")
 	write(t, filepath.Join(dir, "damaged/cat/001.png"), []byte("not a picture at all\n"))
-	writeClasses(t, filepath.Join(dir), 3, "unlabelled")
+	writeClasses(t, dir, 3, "unlabelled")
 	write(t, filepath.Join(dir, "mine.yaml"), []byte("data: \"fashion-mnist:\"\nbatchsize: 64\n"))
 	write(t, filepath.Join(dir, "pointer.parquet"), []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"))
 	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o755); err != nil {

@@ -51,7 +51,7 @@ recordings always stay. The runs that a broker holds are cleaned up by  resslt f
   resslt gc --keep-cache 20GB --json`,
 		Args:        cobra.ArbitraryArgs,
 		Annotations: map[string]string{cli.LeaveScratch: ""}, // it says what it removes
-		RunE:        func(c *cobra.Command, dirs []string) error { return f.run(c, dirs) },
+		RunE:        f.run,
 	}
 	p := c.Flags()
 	p.StringVar(&f.cache, "keep-cache", "", "remove cached shards and indexes until the cache has no more than `SIZE`, 20GB say; 0 empties it")

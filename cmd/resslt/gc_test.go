@@ -411,7 +411,7 @@ func TestGCRuns(t *testing.T) {
 		t.Errorf("of a run that has not ended go %q", kinds)
 	}
 	run("--resume")
-	if _, kinds = h.gc("--keep-checkpoints", "0"); len(checkpoints()) != 0 {
+	if h.gc("--keep-checkpoints", "0"); len(checkpoints()) != 0 {
 		t.Errorf("of an ended one stay %q", checkpoints())
 	}
 

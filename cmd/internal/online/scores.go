@@ -98,7 +98,7 @@ func Read(out string) (scores []Scores, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scores = append(knn, linear...)
+	scores = slices.Concat(knn, linear)
 	slices.SortStableFunc(scores, func(a, b Scores) int { return cmp.Compare(a.Step, b.Step) })
 	merged := scores[:0]
 	for _, s := range scores {

@@ -134,8 +134,12 @@ func (l *leader) tracked() *track.Run {
 		Name: filepath.Base(p.Out), Notes: p.Recipe.Claim, Out: p.Out, Commit: version.Parts().Commit, Host: from.Host, Started: l.began,
 		Digest: p.Spec.Digest(),
 		Facts: []track.Setting{
-			{Key: "build", Value: from.Build}, {Key: "run_digest", Value: p.Spec.Digest()}, {Key: "data_digest", Value: p.Spec.Dataset.Digest},
-			{Key: "host", Value: from.Host}, {Key: "command", Value: from.Command}, {Key: "folder", Value: p.Out},
+			{Key: "build", Value: from.Build},
+			{Key: "run_digest", Value: p.Spec.Digest()},
+			{Key: "data_digest", Value: p.Spec.Dataset.Digest},
+			{Key: "host", Value: from.Host},
+			{Key: "command", Value: from.Command},
+			{Key: "folder", Value: p.Out},
 		},
 	}
 	for key, value := range p.Recipe.All() {

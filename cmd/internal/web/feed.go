@@ -86,8 +86,9 @@ func (s *feeds) leave(name string, f *feed) {
 // wait waits, once the server's context has ended, until all have.
 func (s *feeds) wait() {
 	s.mu.Lock() // who joins now is refused
+	all := &s.done
 	s.mu.Unlock()
-	s.done.Wait()
+	all.Wait()
 }
 
 // run looks again and again until ctx ends. Where that is the server's end it looks once more: what

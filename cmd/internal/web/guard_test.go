@@ -63,7 +63,11 @@ func TestToken(t *testing.T) {
 			}
 		}
 	}
-	login := func(given string, headers map[string]string) *http.Response {
+	type reply struct {
+		code    int
+		cookies []*http.Cookie
+	}
+	login := func(given string, headers map[string]string) reply {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/login", strings.NewReader(given))
 		if err != nil {
@@ -76,22 +80,22 @@ func TestToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
-		return answer
+		defer answer.Body.Close()
+		return reply{answer.StatusCode, answer.Cookies()}
 	}
 	for _, wrong := range []string{"", "x", token + "x", strings.Repeat("x", 1<<20)} {
-		if a := login(wrong, nil); a.StatusCode != http.StatusUnauthorized || len(a.Cookies()) > 0 {
-			t.Errorf("token %.9q: %d", wrong, a.StatusCode)
+		if a := login(wrong, nil); a.code != http.StatusUnauthorized || len(a.cookies) > 0 {
+			t.Errorf("token %.9q: %d", wrong, a.code)
 		}
 	}
-	if a := login(token, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"}); a.StatusCode != http.StatusForbidden {
-		t.Errorf("a login from another site: %d", a.StatusCode)
+	if a := login(token, map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"}); a.code != http.StatusForbidden {
+		t.Errorf("a login from another site: %d", a.code)
 	}
 	a := login(token, nil)
-	if len(a.Cookies()) != 1 || !a.Cookies()[0].HttpOnly || a.Cookies()[0].SameSite != http.SameSiteStrictMode || a.Cookies()[0].Value == token {
-		t.Fatalf("%d, cookies %v", a.StatusCode, a.Cookies())
+	if len(a.cookies) != 1 || !a.cookies[0].HttpOnly || a.cookies[0].SameSite != http.SameSiteStrictMode || a.cookies[0].Value == token {
+		t.Fatalf("%d, cookies %v", a.code, a.cookies)
 	}
-	if status, _, _ := get(t, base+"/allowed", func(r *http.Request) { r.AddCookie(a.Cookies()[0]) }); status != http.StatusNoContent {
+	if status, _, _ := get(t, base+"/allowed", func(r *http.Request) { r.AddCookie(a.cookies[0]) }); status != http.StatusNoContent {
 		t.Errorf("with the cookie: %d", status)
 	}
 	own, _ := serve(t, Options{Dirs: []string{filepath.Dir(r.dir)}, Token: "mine"})

@@ -240,7 +240,7 @@ func (s *service) End(ctx context.Context, o track.Outcome) error {
 func (s *service) upload(ctx context.Context, path string) error {
 	at, err := url.Parse(s.artifacts)
 	if err != nil || at.Scheme != "mlflow-artifacts" {
-		return nil //nolint:nilerr // the store is the client's own to write to, as a bucket: the file stays in the folder
+		return nil // the store is the client's own to write to, as a bucket: the file stays in the folder
 	}
 	f, err := bounded.Open(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -121,8 +121,11 @@ func definitions() []message {
 // history is a row, the n-th.
 func history(n int64, p track.Point, started time.Time) (message, error) {
 	row := []track.Setting{
-		{Key: stepKey, Value: p.Step}, {Key: "epoch", Value: p.Epoch}, {Key: "_step", Value: n},
-		{Key: "_timestamp", Value: float64(p.Time.UnixMicro()) / 1e6}, {Key: "_runtime", Value: p.Time.Sub(started).Seconds()},
+		{Key: stepKey, Value: p.Step},
+		{Key: "epoch", Value: p.Epoch},
+		{Key: "_step", Value: n},
+		{Key: "_timestamp", Value: float64(p.Time.UnixMicro()) / 1e6},
+		{Key: "_runtime", Value: p.Time.Sub(started).Seconds()},
 	}
 	for _, v := range p.Values {
 		row = append(row, track.Setting{Key: v.Tag, Value: v.Value})
