@@ -10,7 +10,9 @@ import (
 // TestDeployFlags: what deploy's files start augmentd with are flags that it has, and
 // it serves its metrics where they are looked for.
 func TestDeployFlags(t *testing.T) {
-	flags := newCommand().Flags()
+	c := newCommand()
+	flags := c.Flags()
+	flags.AddFlagSet(c.PersistentFlags())
 	name := regexp.MustCompile(`--([a-z][a-z-]*)`)
 	for file, call := range map[string]string{
 		"kubernetes/augmentd.yaml": `(?s)args:.*?ports:`,
