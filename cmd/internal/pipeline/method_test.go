@@ -36,6 +36,7 @@ var long = []string{
 	"data=fashion-mnist:", "policy=small-2crop", "crops=1", "image_size=12", "mean=[0.286, 0.286, 0.286]", "std=[0.353, 0.353, 0.353]",
 	"width=4", "projector_hidden=64", "embedding_dim=32", "K=512", "tau_nce=0.2", "infonce_warmup_epochs=0.5", "lr_warmup_epochs=0.1",
 	"batch_size=32", "epochs=1", "steps_per_epoch=300", "log_every=1", "seed=1", "threads=1", "eval=[none]",
+	"checkpoint_every=50", // the copy that they are written from is there when tensors are first counted
 }
 
 // endless is a train.Stream that makes its batches as they are asked for.
@@ -243,9 +244,9 @@ func TestBackbonesTrain(t *testing.T) {
 	for _, name := range backbone.Names() {
 		set := []string{"base_lr=0.96"}
 		switch {
-		case name == "vit_tiny_patch4": // the others differ in sizes alone
+		case name == "vit_tiny_patch4": // the others differ in sizes alone, as do ConvNeXts
 			set = []string{"optimizer=adamw", "base_lr=0.032", "stochastic_depth=0"}
-		case backbone.Patch(name) > 0:
+		case backbone.Patch(name) > 0, name == "convnext_small", name == "convnext_base":
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
