@@ -78,8 +78,9 @@ def table(path):
                 rates.setdefault((r["program"], r["what"]), []).append(r["images_per_second"])
         ours = next(iter(rates.values()))
         for (program, what), values in rates.items():
-            ratio = statistics.median(ours) / statistics.median(values)
-            print(f"{stage:12} {program:8} {what:28} {statistics.median(values):10.1f} images/s, n {len(values)}; the first is {ratio:.2f} times as fast")
+            rate = statistics.median(values)
+            ratio = statistics.median(ours) / rate
+            print(f"{stage:12} {program:8} {what:28} {rate:10.1f} images/s, n {len(values)}; the first is {ratio:.2f} times as fast")
     for r in read(path):
         if r.get("verdict") == "FAIL":
             print(f"{r['stage']:12} FAIL {r['test']}")

@@ -1,7 +1,7 @@
 """Reads a tracked run as its tracker does, and prints it as JSON: trackers_test.go compares it.
 
-    trackers.py mlflow URL OUT      by MLflow's client, from its server
-    trackers.py wandb URL OUT       by W&B's reader of .wandb files
+trackers.py mlflow URL OUT      by MLflow's client, from its server
+trackers.py wandb URL OUT       by W&B's reader of .wandb files
 """
 
 import glob
