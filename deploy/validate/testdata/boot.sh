@@ -12,6 +12,7 @@ mkdir "$work/fs"
 # The group of the process that makes the namespace is its root.
 (
   echo "$BASHPID" >"$group/cgroup.procs"
+  # shellcheck disable=SC2016 # they are the inner shell's
   exec unshare -Cmpuni -f --kill-child bash -euc '
     work=$1
     bin=$2
