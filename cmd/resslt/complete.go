@@ -45,6 +45,7 @@ var flagValues = map[string]completion{
 
 	// Where it lies.
 	"checkpoint": orRuns(), "report --out": orRuns(),
+	"init": orRuns(), "neighbours": files, "paper --runs": folders, "track": words("wandb", "wandb:", "mlflow", "mlflow:http"), "web": words(":0", "127.0.0.1:"),
 	"out": files, "features": files, "eval-features": files, "list": files, "manifest": files,
 	"cache-dir": folders, "cache": folders, "dir": folders, "keep-cache": words("0", "10GB", "100GB"),
 	"run --out": folders, "train --out": folders, "sweep --out": folders, "shards pack --out": folders, "shards unpack --out": folders, "record export --out": folders,

@@ -116,7 +116,7 @@ open("cut.pth", "wb").write(open("one.pth", "rb").read()[:-100000])`)
 	if o := convert("two.pth", "--prefix", "b."); o.code != 0 {
 		t.Errorf("by its prefix: exit %d: %s", o.code, o.stderr)
 	}
-	if o := convert("dino.pth", "--key", "pupil"); o.code != 2 || !strings.Contains(o.stderr, "student, teacher or ema") {
+	if o := convert("dino.pth", "--key", "pupil"); o.code != 2 || !strings.Contains(o.stderr, "student, teacher, ema") {
 		t.Errorf("--key pupil: exit %d: %s", o.code, o.stderr)
 	}
 	if o := resslt(t, "convert", encoder, filepath.Join(dir, "again.safetensors")); o.code != 2 || !strings.Contains(o.stderr, "--checkpoint as it is") {

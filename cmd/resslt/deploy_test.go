@@ -62,7 +62,7 @@ func known(t *testing.T, c *cobra.Command, file, call string) {
 		t.Errorf("%s: no flags in %q", file, call)
 	}
 	for _, f := range found {
-		if c.Flags().Lookup(f[1]) == nil {
+		if c.Flags().Lookup(f[1]) == nil && c.InheritedFlags().Lookup(f[1]) == nil {
 			t.Errorf("%s: %s has no flag --%s", file, c.Name(), f[1])
 		}
 	}

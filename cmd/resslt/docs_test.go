@@ -58,7 +58,7 @@ func documents(t *testing.T) map[string]string {
 
 // slowDocuments are run by make docs-test alone: they train and score, as README's blocks do, which
 // are run each time.
-var slowDocuments = []string{"docs/quickstart.md", "docs/images.md", "docs/evaluation.md"}
+var slowDocuments = []string{"docs/quickstart.md", "docs/images.md", "docs/evaluation.md", "docs/farm.md", "docs/troubleshooting.md"}
 
 // TestDocuments runs the blocks.
 func TestDocuments(t *testing.T) {

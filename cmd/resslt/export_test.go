@@ -110,7 +110,7 @@ func TestExportRefuses(t *testing.T) {
 		"not timm's":       {[]string{"--checkpoint", narrow, "--format", "timm"}, "timm has not resnet18 of width 4"},
 		"no checkpoint":    {[]string{"--checkpoint", dir}, "a folder without encoder.safetensors and checkpoints"},
 		"network":          {[]string{"--checkpoint", narrow, "--network", "pupil"}, "student, teacher"},
-		"format":           {[]string{"--checkpoint", narrow, "--format", "onnx"}, "torchvision, timm or detectron2"},
+		"format":           {[]string{"--checkpoint", narrow, "--format", "onnx"}, "torchvision, timm, detectron2"},
 		"no out":           {[]string{"--checkpoint", narrow, "--out", ""}, "--out FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {

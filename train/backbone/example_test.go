@@ -13,6 +13,9 @@ func ExampleNames() {
 		fmt.Println(name)
 	}
 	// Output:
+	// convnext_base
+	// convnext_small
+	// convnext_tiny
 	// efficientnet_b0
 	// efficientnet_b1
 	// mobilenet_v3_large
@@ -31,6 +34,7 @@ func ExampleNames() {
 	// vit_tiny_patch16
 	// vit_tiny_patch4
 	// vit_tiny_patch8
+	// wide_resnet50_2
 }
 
 // A narrow ResNet-18 for 32-pixel images. It needs libtorch, so it is compiled, not run.
