@@ -251,6 +251,10 @@ faults: build $(BIN)/versitygw ## every fault of every store, met by a run of ea
 observe: setup build $(BIN)/promtool ## the dashboard's queries against a real Prometheus that scrapes a small farm, and the alerts' unit tests
 	cd deploy/validate && $(GO) test -count=1 -v -run 'Observed|AlertRules' .
 
+.PHONY: systemd
+systemd: setup-test build ## deploy's units under a real systemd in a namespace: broker, worker, trainers (needs root)
+	cd deploy/validate && RESSLT_SYSTEMD=1 $(GO) test -count=1 -v -run Systemd .
+
 AXE := axe-core-python==0.1.0
 axe: setup-test ## the page of --web and resslt web, judged by axe-core of PyPI: names, roles, contrast, on every screen
 	@deploy/venv.sh tools $(BIN)/axe $(AXE)
