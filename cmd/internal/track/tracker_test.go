@@ -235,10 +235,10 @@ func TestAway(t *testing.T) {
 			tr.Wake()
 			time.Sleep(time.Minute)
 		}
+		b.mu.Lock() // fail is called under it
 		if tries < 50 || tries > 80 || printed.count("warning") != 1 {
 			t.Errorf("%d attempts in an hour, printed %q", tries, printed.all)
 		}
-		b.mu.Lock()
 		away = false
 		b.mu.Unlock()
 		time.Sleep(longest)
