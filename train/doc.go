@@ -66,7 +66,7 @@
 //	rendezvous.go  where they meet: torchrun's environment
 //	pace.go        how fast a session trains
 //	metrics.go     metrics.jsonl
-//	snapshot.go    a copy of the state in host memory
+//	hostcopy.go    a copy of the state in host memory
 //	saver.go       checkpoints that are written while the next steps are made
 //	checkpoint.go  the state on disk
 //	summary.go     summary.json

@@ -4,7 +4,7 @@ import "resslt/train/safetensors"
 
 // saver writes a run's checkpoints while the next steps are made, one at a time:
 //
-//	host.begin  the state after a step begins to be copied to the host (snapshot.go). A
+//	host.begin  the state after a step begins to be copied to the host (hostcopy.go). A
 //	            checkpoint that is still being written is waited for: it has the memory
 //	write       once the step's loss is known: a goroutine writes tensors, then JSON
 //	ended       gives the goroutine's error, and waits for it if asked to

@@ -98,11 +98,8 @@ func (l *loop) snapshot(ctx context.Context) error {
 	return l.ranks.deferError(err)
 }
 
-// encoder copies the student's backbone to host memory.
+// encoder copies the student's backbone to host memory. No step is in flight (snapshotDue).
 func (l *loop) encoder() (s EncoderSnapshot, err error) {
-	if err := l.drain(0); err != nil {
-		return s, err
-	}
 	tensors, err := encoderTensors(l.learner.Student().Backbone)
 	return EncoderSnapshot{
 		Step: l.step, Epoch: l.step / l.Spec.StepsPerEpoch, Info: InfoOf(l.Recipe, l.Spec.EncoderSize()), Tensors: tensors,
@@ -112,9 +109,6 @@ func (l *loop) encoder() (s EncoderSnapshot, err error) {
 // judge has rank 0 score the encoder, and all ranks do as it finds. A run that ends is one of
 // so few epochs from then on: recipe and spec say so.
 func (l *loop) judge(ctx context.Context) error {
-	if err := l.drain(0); err != nil {
-		return err
-	}
 	var s EncoderSnapshot
 	var uncopied error
 	if l.Group.Rank() == 0 {

@@ -235,12 +235,7 @@ func (o *ours) sweepState(t *paper.Table) (tableState, error) {
 		}
 		out.Rows = append(out.Rows, r)
 	}
-	for i := range t.Rows {
-		r, err := o.row(t, &t.Rows[i])
-		if err != nil {
-			return out, err
-		}
-		out.Rows = append(out.Rows, r)
-	}
-	return out, nil
+	claimed, err := o.rows(t)
+	out.Rows = append(out.Rows, claimed...)
+	return out, err
 }

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"resslt/cmd/internal/runbook"
-	"resslt/schemas/bounded"
-	"resslt/schemas/errs"
 	"resslt/train/eval"
 	"resslt/train/paper"
 	"resslt/train/recipe"
@@ -78,16 +74,9 @@ func (o *ours) addSweeps(dir string) error {
 			return err
 		}
 		for _, name := range files {
-			var f sweepFile
-			raw, err := bounded.ReadFile(name, maxSweepBytes)
-			if err == nil {
-				err = bounded.JSON(raw, &f)
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
+			f, err := readSweepFile(name)
 			if err != nil {
-				return errs.New("read sweep", name, "remove it, or run the sweep again", errs.BecauseErr(errs.ErrCorrupt, err))
+				return err
 			}
 			o.addCells(&f)
 		}
@@ -128,13 +117,17 @@ func (o *ours) of(t *paper.Table) (tableState, error) {
 	if t.Sweep != "" {
 		return o.sweepState(t)
 	}
-	out := tableState{Table: t.Number, Title: t.Title, scores: t.Scores}
+	rows, err := o.rows(t)
+	return tableState{Table: t.Number, Title: t.Title, scores: t.Scores, Rows: rows}, err
+}
+
+func (o *ours) rows(t *paper.Table) (out []rowState, err error) {
 	for i := range t.Rows {
 		r, err := o.row(t, &t.Rows[i])
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		out.Rows = append(out.Rows, r)
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -68,17 +68,27 @@ type sweepFile struct {
 // maxSweepBytes bounds sweep.json: a cell takes some 3 kB.
 const maxSweepBytes = 64 << 20
 
+// readSweepFile reads a sweep's results; none where there is no file.
+func readSweepFile(name string) (f sweepFile, err error) {
+	raw, err := bounded.ReadFile(name, maxSweepBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err == nil {
+		err = bounded.JSON(raw, &f)
+	}
+	if err != nil {
+		return f, errs.New("read results", name, "fix or remove the file", errs.BecauseErr(errs.ErrCorrupt, err))
+	}
+	return f, nil
+}
+
 // openSweepBook reads the results that the folder has of these cells.
 func openSweepBook(folder string, table *recipe.Sweep, cells []*sweepCell) (*sweepBook, error) {
 	b := &sweepBook{folder: folder, table: table, cells: cells, results: map[string]*sweepResult{}}
-	var had sweepFile
-	name := filepath.Join(folder, "sweep.json")
-	raw, err := bounded.ReadFile(name, maxSweepBytes)
-	if err == nil {
-		err = bounded.JSON(raw, &had)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.New("read results", name, "fix or remove the file", errs.BecauseErr(errs.ErrCorrupt, err))
+	had, err := readSweepFile(filepath.Join(folder, "sweep.json"))
+	if err != nil {
+		return nil, err
 	}
 	rows, columns := table.RowPoints(), table.ColumnPoints()
 	for _, c := range cells {
