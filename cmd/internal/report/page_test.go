@@ -2,19 +2,17 @@ package report
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
 	"image"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"resslt/cmd/internal/browsertest"
 )
 
 // hostile is a name that would be a script if anything forgot to escape it.
@@ -125,49 +123,35 @@ func TestTicks(t *testing.T) {
 // TestPageInChromium opens the page as a phone and as a desk would: no message on
 // the console, nothing wider than the screen, the curves' values under the pointer.
 func TestPageInChromium(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed (package chromium): the page was not opened")
-	}
-	// The probe is added to a copy; it tells what the script of the page did.
-	probe := `<script>
-const svg = document.querySelector(".chart svg"), box = svg.getBoundingClientRect();
-svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 9, bubbles: true }));
-document.body.dataset.probe = [document.documentElement.scrollWidth, window.innerWidth, document.querySelector(".legend b").textContent, document.title.length].join("|");
-</script>`
 	path := filepath.Join(t.TempDir(), "report.html")
-	if err := os.WriteFile(path, []byte(render(t, full(t))+probe), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(render(t, full(t))), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	b := browsertest.Start(t)
 	for _, width := range []int{390, 1280} {
 		t.Run(strconv.Itoa(width), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			defer cancel()
-			c := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
-				"--user-data-dir="+t.TempDir(), fmt.Sprintf("--window-size=%d,900", width), "--dump-dom", "file://"+path)
-			var out, errs bytes.Buffer
-			c.Stdout, c.Stderr = &out, &errs
-			c.WaitDelay = 10 * time.Second
-			if err := c.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, errs.String())
+			p := b.Open(t, "file://"+path, browsertest.Screen{Width: width})
+			defer p.Close(t)
+			var got struct {
+				Wide, Screen, Title int
+				Pointer             string
 			}
-			for line := range strings.Lines(errs.String()) {
-				if strings.Contains(line, "CONSOLE") {
-					t.Errorf("on the console: %s", line)
-				}
+			p.Eval(t, `(() => {
+				const svg = document.querySelector(".chart svg"), box = svg.getBoundingClientRect();
+				svg.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + box.width / 2, clientY: box.top + 9, bubbles: true }));
+				return {wide: document.documentElement.scrollWidth, screen: window.innerWidth, pointer: document.querySelector(".legend b").textContent, title: document.title.length};
+			})()`, &got)
+			for _, line := range p.Console() {
+				t.Errorf("on the console: %s", line)
 			}
-			m := regexp.MustCompile(`data-probe="(\d+)\|(\d+)\|([^|]*)\|(\d+)"`).FindStringSubmatch(out.String())
-			if m == nil {
-				t.Fatal("the page's script did not run to its end")
+			if got.Wide != got.Screen {
+				t.Errorf("the page is %d wide on a screen of %d", got.Wide, got.Screen)
 			}
-			if m[1] != m[2] {
-				t.Errorf("the page is %s wide on a screen of %s", m[1], m[2])
+			if !strings.Contains(got.Pointer, " at epoch ") {
+				t.Errorf("under the pointer stands %q", got.Pointer)
 			}
-			if !strings.Contains(m[3], " at epoch ") {
-				t.Errorf("under the pointer stands %q", m[3])
-			}
-			if m[4] != strconv.Itoa(len(hostile)) {
-				t.Errorf("the title has %s characters, want %d: a name ran as a script", m[4], len(hostile))
+			if got.Title != len(hostile) {
+				t.Errorf("the title has %d characters, want %d: a name ran as a script", got.Title, len(hostile))
 			}
 		})
 	}
