@@ -49,8 +49,10 @@ func ReadMetrics(path string) (lines []MetricsLine, err error) {
 // MetricsTail reads a metrics.jsonl that is still being written, each line once. One goroutine
 // uses it.
 type MetricsTail struct {
+	Part int64 // bytes after which Read gives what it has, and a later one the rest; 0: all at once
+
 	path string
-	file fs.FileInfo // as it was read; nil before
+	file fs.FileInfo // as it was read to its end; nil before
 	at   int64       // bytes of the lines that were given
 	last []byte      // the last of these: a run that is resumed writes others in its place
 }
@@ -58,15 +60,15 @@ type MetricsTail struct {
 // FollowMetrics gives the tail of the file at path, which need not be there yet.
 func FollowMetrics(path string) *MetricsTail { return &MetricsTail{path: path} }
 
-// Read gives the lines that have come since it was called last. anew says that the file is not
-// the one that was read before, or was cut short: earlier lines count no more, and all that there
-// are are given. A file that is not there has none.
-func (t *MetricsTail) Read() (lines []MetricsLine, anew bool, err error) {
+// Read gives the lines that have come since it was called last. rewritten says that the file is
+// not the one that was read before, or was cut short: earlier lines count no more, and all that
+// there are are given. A file that is not there has none.
+func (t *MetricsTail) Read() (lines []MetricsLine, rewritten bool, err error) {
 	info, err := os.Stat(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		anew = t.file != nil
-		*t = MetricsTail{path: t.path}
-		return nil, anew, nil
+		rewritten = t.file != nil || t.at > 0
+		*t = MetricsTail{Part: t.Part, path: t.path}
+		return nil, rewritten, nil
 	}
 	fail := func(err error) ([]MetricsLine, bool, error) {
 		return nil, false, errs.New("read metrics", t.path, "make it readable", errs.BecauseErr(errs.ErrUnavailable, err))
@@ -85,21 +87,24 @@ func (t *MetricsTail) Read() (lines []MetricsLine, anew bool, err error) {
 	if now, err := f.Stat(); err == nil {
 		info = now
 	}
-	if t.file != nil && !(os.SameFile(t.file, info) && t.continues(f)) {
-		anew, t.at, t.last = true, 0, nil
+	if t.file != nil && !os.SameFile(t.file, info) || !t.continues(f) {
+		rewritten, t.at, t.last = true, 0, nil
 	}
 	if _, err := f.Seek(t.at, io.SeekStart); err != nil {
 		return fail(err)
 	}
-	t.file = info
-	for in := bufio.NewReaderSize(f, bufio.MaxScanTokenSize); ; {
+	t.file = nil
+	end := t.at + t.Part
+	for in := bufio.NewReaderSize(f, bufio.MaxScanTokenSize); t.Part == 0 || t.at < end; {
 		raw, err := in.ReadSlice('\n')
 		var l MetricsLine
 		if err != nil || json.Unmarshal(raw, &l) != nil {
-			return lines, anew, nil // the rest comes later, or is no line
+			t.file = info // the rest comes later, or is no line
+			break
 		}
 		lines, t.at, t.last = append(lines, l), t.at+int64(len(raw)), append(t.last[:0], raw...)
 	}
+	return lines, rewritten, nil
 }
 
 // continues reports whether the last line that was given is still where it was.

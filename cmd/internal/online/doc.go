@@ -7,7 +7,7 @@
 // threads nor its random state are shared with the training: the weights are the same with
 // the scores and without. The features are those of un-augmented images by a copy of the
 // encoder, computed once for both probes. The classifier is the one of the run's end (the
-// recipe's linear_ keys), fitted anew each time: the curve ends where `linear_top1` of
+// recipe's linear_ keys), fitted again each time: the curve ends where `linear_top1` of
 // summary.json is, and no score depends on those before it, nor on where the run was resumed.
 //
 // solo-learn and others train one classifier along with the encoder, on the training's own

@@ -50,15 +50,15 @@ func (f *Follower) look(held locks) (_ *Run, changed bool, err error) {
 		}
 		changed = true
 	}
-	lines, anew, err := f.metrics.Read()
+	lines, rewritten, err := f.metrics.Read()
 	if err != nil {
-		lines, anew = nil, true // as if it had none
+		lines, rewritten = nil, true // as if it had none
 	}
-	if anew {
+	if rewritten {
 		r.Lines = nil
 	}
 	r.Lines = append(r.Lines, lines...)
-	changed = changed || anew || len(lines) > 0
+	changed = changed || rewritten || len(lines) > 0
 	if f.changed(metricsFile) && len(r.Lines) > 0 {
 		f.last = f.files[metricsFile].ModTime()
 	}

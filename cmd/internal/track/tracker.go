@@ -10,6 +10,7 @@ import (
 	"resslt/cmd/internal/cli"
 	"resslt/cmd/internal/online"
 	"resslt/schemas/errs"
+	"resslt/train"
 )
 
 // Times of a Tracker.
@@ -39,8 +40,9 @@ type Options struct {
 // Tracker follows a run.
 type Tracker struct {
 	Options
-	state *state
-	tail  tail
+	state   *state
+	metrics *train.MetricsTail
+	unsent  []Point // of metrics, read and not taken by the service yet
 
 	wake chan struct{} // capacity 1
 	stop context.CancelFunc
@@ -56,7 +58,7 @@ func Start(o Options) (*Tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tracker{Options: o, state: s, tail: tail{out: o.Run.Out}, wake: make(chan struct{}, 1)}
+	t := &Tracker{Options: o, state: s, metrics: tailOf(o.Run.Out), wake: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	t.stop = stop
 	t.done.Add(1)
@@ -144,20 +146,24 @@ func (t *Tracker) send(ctx context.Context) error {
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
-	for more := true; more; {
-		at := t.tail.at
-		points, some, err := t.tail.metrics(t.state.Sent[MetricsFile])
-		if err == nil {
-			err = t.log(ctx, MetricsFile, points)
+	for {
+		if len(t.unsent) == 0 {
+			lines, _, err := t.metrics.Read()
+			if err != nil {
+				return err
+			}
+			if len(lines) == 0 {
+				break
+			}
+			t.unsent = points(lines, t.state.Sent[MetricsFile])
 		}
-		if err != nil {
-			t.tail.at = at
+		if err := t.log(ctx, MetricsFile, t.unsent); err != nil {
 			return err
 		}
-		more = some
+		t.unsent = nil
 	}
 	for _, file := range []string{online.KNNFile, online.LinearFile} {
-		points, err := t.tail.scores(file, t.state.Sent[file])
+		points, err := scores(t.Run.Out, file, t.state.Sent[file])
 		if err == nil {
 			err = t.log(ctx, file, points)
 		}

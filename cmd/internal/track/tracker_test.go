@@ -348,10 +348,10 @@ func TestTail(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"step":1,"loss":2}`+"\n"+`{"step":2,`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := tail{out: out}
-	points, _, err := r.metrics(0)
-	if err != nil || len(points) != 1 || points[0].Step != 1 {
-		t.Fatalf("%+v, %v", points, err)
+	r := tailOf(out)
+	lines, _, err := r.Read()
+	if err != nil || len(lines) != 1 || lines[0].Step != 1 {
+		t.Fatalf("%+v, %v", lines, err)
 	}
 	var b strings.Builder
 	b.WriteString(`"loss":3}` + "\n")
@@ -369,15 +369,15 @@ func TestTail(t *testing.T) {
 	f.Close()
 	next, parts := int64(2), 0
 	for {
-		points, more, err := r.metrics(0)
-		if err != nil {
-			t.Fatal(err)
+		lines, rewritten, err := r.Read()
+		if err != nil || rewritten {
+			t.Fatalf("%v, rewritten %v", err, rewritten)
 		}
-		if !more {
+		if len(lines) == 0 {
 			break
 		}
 		parts++
-		for _, p := range points {
+		for _, p := range lines {
 			if p.Step != next {
 				t.Fatalf("step %d after %d", p.Step, next-1)
 			}
