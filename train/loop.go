@@ -66,7 +66,7 @@ func (l *loop) run(ctx context.Context) (err error) {
 		return err
 	}
 	if l.Group.Rank() == 0 {
-		if l.metrics, err = openMetrics(filepath.Join(l.Out, "metrics.jsonl"), l.step); l.ranks.deferError(err) != nil {
+		if l.metrics, err = openMetrics(filepath.Join(l.Out, MetricsFile), l.step); l.ranks.deferError(err) != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, l.metrics.Close()) }()

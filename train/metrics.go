@@ -46,6 +46,9 @@ func ReadMetrics(path string) (lines []MetricsLine, err error) {
 	return lines, nil
 }
 
+// MetricsFile is the file of a run's folder with a line for each logged step.
+const MetricsFile = "metrics.jsonl"
+
 // MetricsTail reads a metrics.jsonl that is still being written, each line once. One goroutine
 // uses it.
 type MetricsTail struct {

@@ -19,7 +19,6 @@ import (
 // Files of a run's folder that are read.
 const (
 	recipeFile  = "recipe.yaml"
-	metricsFile = "metrics.jsonl"
 	summaryFile = "summary.json"
 )
 
@@ -34,7 +33,7 @@ type Follower struct {
 
 // Follow follows the run in a folder, which need not be one yet.
 func Follow(dir string) *Follower {
-	return &Follower{run: Run{Folder: dir}, metrics: train.FollowMetrics(filepath.Join(dir, metricsFile)), files: map[string]fs.FileInfo{}}
+	return &Follower{run: Run{Folder: dir}, metrics: train.FollowMetrics(filepath.Join(dir, train.MetricsFile)), files: map[string]fs.FileInfo{}}
 }
 
 // Look gives the run as it is now, without its digest, and whether anything of it but its age has
@@ -59,8 +58,8 @@ func (f *Follower) look(held locks) (_ *Run, changed bool, err error) {
 	}
 	r.Lines = append(r.Lines, lines...)
 	changed = changed || rewritten || len(lines) > 0
-	if f.changed(metricsFile) && len(r.Lines) > 0 {
-		f.last = f.files[metricsFile].ModTime()
+	if f.changed(train.MetricsFile) && len(r.Lines) > 0 {
+		f.last = f.files[train.MetricsFile].ModTime()
 	}
 	if knn, linear := f.changed(online.KNNFile), f.changed(online.LinearFile); knn || linear {
 		r.Scores, _ = online.Read(r.Folder) // none where it cannot be read

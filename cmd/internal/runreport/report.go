@@ -43,7 +43,7 @@ func Write(ctx context.Context, out string) error {
 // gather reads a run's folder. Only the metrics must be there; what else is
 // missing is left out, and what is damaged is named on the page.
 func gather(ctx context.Context, out string) (*report.Page, error) {
-	lines, err := train.ReadMetrics(filepath.Join(out, "metrics.jsonl"))
+	lines, err := train.ReadMetrics(filepath.Join(out, train.MetricsFile))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"resslt/schemas/bounded"
 	"resslt/schemas/durable"
 	"resslt/schemas/errs"
+	"resslt/train"
 	"resslt/train/eval"
 )
 
@@ -98,7 +99,7 @@ func folderError(dir string, err error) error {
 // diverged.
 var (
 	runFiles = []string{
-		"metrics.jsonl", recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
+		train.MetricsFile, recipeFile, pipeline.DatasetFile, "summary.json", "encoder.safetensors",
 		online.KNNFile, online.LinearFile, eval.ReportFile, runreport.File, refusalFile, replacedFile, runbook.NotesFile,
 	}
 	runFolders = []string{"checkpoints", record.Subfolder, tensorboardFolder, online.NeighboursFolder, track.Folder, wandb.Folder}

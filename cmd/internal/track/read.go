@@ -10,15 +10,12 @@ import (
 	"resslt/train/objective"
 )
 
-// MetricsFile is the file of a run's folder with the training's scalars.
-const MetricsFile = "metrics.jsonl"
-
 // partBytes is how much of metrics.jsonl is read at once; a line has some 500 bytes.
 const partBytes = 256 << 10
 
 // tailOf reads metrics.jsonl of the run in a folder.
 func tailOf(out string) *train.MetricsTail {
-	t := train.FollowMetrics(filepath.Join(out, MetricsFile))
+	t := train.FollowMetrics(filepath.Join(out, train.MetricsFile))
 	t.Part = partBytes
 	return t
 }

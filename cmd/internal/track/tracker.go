@@ -155,9 +155,9 @@ func (t *Tracker) send(ctx context.Context) error {
 			if len(lines) == 0 {
 				break
 			}
-			t.unsent = points(lines, t.state.Sent[MetricsFile])
+			t.unsent = points(lines, t.state.Sent[train.MetricsFile])
 		}
-		if err := t.log(ctx, MetricsFile, t.unsent); err != nil {
+		if err := t.log(ctx, train.MetricsFile, t.unsent); err != nil {
 			return err
 		}
 		t.unsent = nil

@@ -85,7 +85,7 @@ func (b *book) logged(tag string) []int64 {
 // trained appends lines of metrics, and of scores.
 func trained(t *testing.T, out string, steps ...int64) {
 	t.Helper()
-	appendLines(t, filepath.Join(out, MetricsFile), steps, func(s int64) any { return train.MetricsLine{Step: s, Loss: 1 / float64(s)} })
+	appendLines(t, filepath.Join(out, train.MetricsFile), steps, func(s int64) any { return train.MetricsLine{Step: s, Loss: 1 / float64(s)} })
 }
 
 func scored(t *testing.T, out string, steps ...int64) {
@@ -167,7 +167,7 @@ func TestSessions(t *testing.T) {
 		tr.Stop()
 
 		// The session was killed: it goes on from step 20.
-		path := filepath.Join(out, MetricsFile)
+		path := filepath.Join(out, train.MetricsFile)
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ func TestCutFile(t *testing.T) {
 		tr, _ := started(t, out, b)
 		tr.Wake()
 		time.Sleep(time.Minute)
-		if err := os.Truncate(filepath.Join(out, MetricsFile), 0); err != nil {
+		if err := os.Truncate(filepath.Join(out, train.MetricsFile), 0); err != nil {
 			t.Fatal(err)
 		}
 		trained(t, out, 10)
@@ -344,7 +344,7 @@ func TestNothingToShow(t *testing.T) {
 // Half a line is read when it is whole, and a long file in parts.
 func TestTail(t *testing.T) {
 	out := t.TempDir()
-	path := filepath.Join(out, MetricsFile)
+	path := filepath.Join(out, train.MetricsFile)
 	if err := os.WriteFile(path, []byte(`{"step":1,"loss":2}`+"\n"+`{"step":2,`), 0o644); err != nil {
 		t.Fatal(err)
 	}
