@@ -171,6 +171,22 @@ func await(t *testing.T, c *program, pattern string) string {
 	}
 }
 
+// awaitBytes waits for a file that something has been written to: by then its writer holds its
+// lock, which it takes after it makes the file. A file that is only just made is safe by its age,
+// which these tests take from it.
+func awaitBytes(t *testing.T, c *program, pattern string) string {
+	t.Helper()
+	path := await(t, c, pattern)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+			return path
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s stays empty: %s", path, &c.errs)
+		}
+	}
+}
+
 // want compares what went of each kind.
 func want(t *testing.T, what string, got map[reclaim.Kind][]string, kinds map[reclaim.Kind]int) {
 	t.Helper()
@@ -230,7 +246,7 @@ func TestGCAfterKills(t *testing.T) {
 	t.Run("shards pack", func(t *testing.T) {
 		h.t = t
 		c := start(t, h.command("shards", "pack", "--data", "fashion-mnist:", "--out", "packed"))
-		half := await(t, c, h.path("packed", ".*.tar.resslt-tmp-*"))
+		half := awaitBytes(t, c, h.path("packed", ".*.tar.resslt-tmp-*"))
 		if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +308,7 @@ func TestGCDownload(t *testing.T) {
 		return start(t, h.command("shards", "ls", "--data", "wds:"+server.URL+"/s-000000.tar", "--samples", "1"))
 	}
 	c := fetch()
-	part := await(t, c, filepath.Join(h.cache, "*", "*.part"))
+	part := awaitBytes(t, c, filepath.Join(h.cache, "*", "*.part"))
 	h.old(part)
 	h.busy = true
 	_, kinds := h.gc("--keep-cache", "0")
