@@ -84,7 +84,8 @@ type tableState struct {
 	Table int        `json:"table"`
 	Title string     `json:"title"`
 	Sweep string     `json:"sweep,omitempty"`
-	Start string     `json:"start,omitempty"` // of a sweep
+	OnCPU string     `json:"on_cpu,omitempty"` // the sweep that shows its order at a CPU's budget
+	Start string     `json:"start,omitempty"`  // of a sweep
 	Rows  []rowState `json:"rows"`
 
 	scores []paper.Score
@@ -210,6 +211,9 @@ func printSweepTable(w io.Writer, s tableState) error {
 		return err
 	}
 	fmt.Fprintf(w, "\nstart: %s\n", s.Start)
+	if s.OnCPU != "" {
+		fmt.Fprintf(w, "its order, in an hour on a CPU: resslt sweep --file %s --seeds 1,2,3\n", s.OnCPU)
+	}
 	if len(claimed.Rows) == 0 {
 		return nil
 	}
@@ -223,7 +227,7 @@ func (o *ours) sweepState(t *paper.Table) (tableState, error) {
 	if err != nil {
 		return tableState{}, err
 	}
-	out := tableState{Table: t.Number, Title: t.Title, Sweep: t.Sweep, Start: "resslt sweep --file " + t.Sweep, scores: t.Scores}
+	out := tableState{Table: t.Number, Title: t.Title, Sweep: t.Sweep, OnCPU: t.OnCPU, Start: "resslt sweep --file " + t.Sweep, scores: t.Scores}
 	rows, columns := s.RowPoints(), s.ColumnPoints()
 	for _, c := range s.Cells() {
 		r := rowState{

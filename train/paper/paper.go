@@ -17,6 +17,7 @@ type Table struct {
 	Number   int     `yaml:"number" json:"number"`
 	Title    string  `yaml:"title" json:"title"`
 	Sweep    string  `yaml:"sweep" json:"sweep,omitempty"`       // that of Tables 1 to 6
+	OnCPU    string  `yaml:"on_cpu" json:"on_cpu,omitempty"`     // the sweep that shows its order at a CPU's budget
 	Protocol string  `yaml:"protocol" json:"protocol,omitempty"` // the verb of `resslt eval`
 	Scores   []Score `yaml:"scores" json:"scores,omitempty"`
 	Rows     []Row   `yaml:"rows" json:"rows,omitempty"`

@@ -20,8 +20,10 @@ func TestTables(t *testing.T) {
 		if table.Number != i+1 || table.Title == "" || len(table.Rows) == 0 && table.Sweep == "" {
 			t.Errorf("table %d is %+v", i+1, table)
 		}
-		if table.Sweep != "" && !slices.Contains(recipe.SweepNames(), table.Sweep) {
-			t.Errorf("table %d: sweep %s", table.Number, table.Sweep)
+		for _, sweep := range []string{table.Sweep, table.OnCPU} {
+			if sweep != "" && !slices.Contains(recipe.SweepNames(), sweep) {
+				t.Errorf("table %d: sweep %s", table.Number, sweep)
+			}
 		}
 		for _, row := range table.Rows {
 			if row.Recipe != "" && row.Recipe != paper.ResNet50 && !slices.Contains(recipe.Names(), row.Recipe) {
