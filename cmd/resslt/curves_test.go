@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -18,18 +19,22 @@ func TestScoresWhileTraining(t *testing.T) {
 	plain := undisturbed(t)
 
 	dir := t.TempDir()
-	every := []string{"--set", "knn_every=1", "--set", "linear_every=2", "--set", "linear_lr=0.1"}
+	every := []string{"--set", "knn_every=1", "--set", "linear_every=2", "--set", "linear_lr=1"}
+	// Of 600 images of ten classes chance gives 10 %, with a standard deviation of 1.2: a score
+	// above 15 is none of it. How far above depends on the CPU's kernels after so few steps.
+	const beyondChance = 15
 	sameWeights(t, "with scores", summaryOf(t, quick(dir, every...)...), plain)
 	lines, err := online.Read(dir)
 	if err != nil || len(lines) != 2 {
 		t.Fatalf("%d scores for 2 epochs, %v", len(lines), err)
 	}
 	for i, l := range lines {
-		if l.Epoch != int64(i+1) || l.Step != 10*l.Epoch || len(l.KNN) != 2 || l.KNN["k20"] < 20 || l.KNN["k20"] > 100 {
+		if l.Epoch != int64(i+1) || l.Step != 10*l.Epoch || len(l.KNN) != 2 || l.KNN["k20"] < beyondChance || l.KNN["k20"] > 100 {
 			t.Errorf("score %d: %+v", i, l)
 		}
-		if linear := l.LinearTop1; (linear != nil) != (l.Epoch == 2) || linear != nil && (*linear < 20 || *linear > *l.LinearTop5) || l.CPUSeconds <= 0 {
-			t.Errorf("linear probe of epoch %d: %+v", l.Epoch, l)
+		if linear := l.LinearTop1; (linear != nil) != (l.Epoch == 2) || linear != nil && (*linear < beyondChance || *linear > *l.LinearTop5) || l.CPUSeconds <= 0 {
+			line, _ := json.Marshal(l)
+			t.Errorf("linear probe of epoch %d: %s", l.Epoch, line)
 		}
 	}
 	if page, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !bytes.Contains(page, []byte("Linear probe while training")) {

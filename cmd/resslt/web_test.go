@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"resslt/cmd/internal/browsertest"
 )
@@ -48,6 +50,7 @@ func TestWeb(t *testing.T) {
 	start(t, c)
 	w.Close()
 	at := addressIn(t, r)
+	hurry := hold(t, c)
 	pages := []*browsertest.Page{b.Open(t, at, browsertest.Screen{Width: 1280}), b.Open(t, at, browsertest.Screen{Width: 380, Dark: true})}
 	for _, p := range pages {
 		// What it has shown at any time, for the run is short.
@@ -58,6 +61,10 @@ func TestWeb(t *testing.T) {
 			if (document.querySelector("[data-part=queue] td")?.textContent === "embedded") seen.add("worker");
 		}).observe(document.documentElement, { childList: true, subtree: true }); null`, nil)
 	}
+	for _, p := range pages {
+		p.Wait(t, `[...seen].filter(s => s.startsWith("points")).length > 1 || document.getElementById("state").textContent.includes("has ended")`)
+	}
+	hurry()
 	if o := c.end(); o.code != 0 {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	} else {
@@ -111,4 +118,33 @@ func TestWeb(t *testing.T) {
 		t.Errorf("exit %d: %s", o.code, o.stderr)
 	}
 	p.Wait(t, `document.getElementById("state").textContent.includes("has ended")`)
+}
+
+// hold lets a process run a fifth of the time, so that a browser keeps up with so short a run
+// however busy the machine is, until hurry is called.
+func hold(t *testing.T, c *program) (hurry func()) {
+	t.Helper()
+	stop, done := make(chan struct{}), make(chan struct{})
+	signal := func(s syscall.Signal, then time.Duration) {
+		_ = c.Process.Signal(s) // it may have ended
+		select {
+		case <-stop:
+		case <-time.After(then):
+		}
+	}
+	go func() {
+		defer close(done)
+		for {
+			signal(syscall.SIGSTOP, 80*time.Millisecond)
+			signal(syscall.SIGCONT, 20*time.Millisecond)
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	hurry = sync.OnceFunc(func() { close(stop); <-done })
+	t.Cleanup(hurry)
+	return hurry
 }
