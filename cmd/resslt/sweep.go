@@ -58,7 +58,7 @@ results; each cell's run is in DIR/cells.`,
 	p.StringVar(&f.file, "file", "", "embedded sweep ("+strings.Join(recipe.SweepNames(), ", ")+") or a YAML `file`")
 	p.StringVar(&f.recipe, "recipe", "", "embedded recipe or a YAML `file`, for --grid")
 	p.StringArrayVar(&f.grids, "grid", nil, "`key=value,value,...`, one side of the table; may be repeated, the last is the columns")
-	p.UintSliceVar(&f.seeds, "seeds", nil, "train each cell with each of these `seeds`, and give mean and deviation")
+	p.UintSliceVar(&f.seeds, "seeds", nil, "train each cell with each of these `seeds`, and give mean, deviation and, by Student's t, the interval of each row's difference to the first")
 	p.StringArrayVar(&f.set, "set", nil, "override a recipe field in every cell, `key=value`; may be repeated")
 	cli.RegisterData(p, &f.data, "data `URI` in place of the recipes'").RegisterRecipeSplit(p, &f.splits)
 	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"text/tabwriter"
 
@@ -249,18 +250,11 @@ func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 		if fig.name == b.metric() && len(b.table.Paper) > 0 {
 			paper = "; in brackets the paper's"
 		}
-		fmt.Fprintf(w, "%s: %s%s\n", b.table.Name, fig.title, paper)
-		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, line := range text {
-			for i, cell := range line {
-				if i > 0 {
-					fmt.Fprint(t, "\t")
-				}
-				fmt.Fprint(t, cell)
-			}
-			fmt.Fprintln(t)
+		err := printGrid(w, fmt.Sprintf("%s: %s%s", b.table.Name, fig.title, paper), text)
+		if less := b.pairedGrid(fig.format, fig.of); err == nil && less != nil {
+			err = printGrid(w, fmt.Sprintf("the same, paired by seed, with the %d %% interval of the mean difference", confidence), less)
 		}
-		if err := t.Flush(); err != nil {
+		if err != nil {
 			return errs.New("print", "the table", "see "+filepath.Join(b.folder, "sweep.csv"), errs.BecauseErr(errs.ErrUnavailable, err))
 		}
 	}
@@ -269,6 +263,15 @@ func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(b.file())
 	}
 	return nil
+}
+
+func printGrid(w io.Writer, title string, grid [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, title)
+	for _, line := range grid {
+		fmt.Fprintln(t, strings.Join(line, "\t"))
+	}
+	return t.Flush()
 }
 
 // grid is the table of one figure as text, nil where no cell has it. Cells of
