@@ -45,7 +45,7 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
 	"docs/quickstart.md": figures,
 	"docs/farm.md": func(t *testing.T, dir string) {
 		images := 20
-		if os.Getenv(docsFull) != "" { // a run that lasts as long as its drills
+		if docsWhole() { // a run that lasts as long as its drills
 			images = 300
 		}
 		writeClasses(t, filepath.Join(dir, "srv/photos"), images, "cat", "dog")
