@@ -81,6 +81,11 @@ func (p *Plan) needs(n train.Needs, resident int64) []string {
 	return columns([][2]string{{"time", took}, {"memory", p.memory(n, resident)}, {"disk", disk}})
 }
 
+// firstStep is what a process takes in besides with its first steps, bytes: code of libtorch and oneDNN
+// that nothing has called before. RssFile grows by as much from the estimate on (Debian's libtorch 1.13,
+// recipe smoke: 160 to 180 MB).
+const firstStep = 20e6
+
 // memory says how much memory the training takes at its peak, and the device's where that has its own.
 func (p *Plan) memory(n train.Needs, resident int64) string {
 	work := p.Work()
@@ -91,7 +96,8 @@ func (p *Plan) memory(n train.Needs, resident int64) string {
 			megabytes(resident+ahead+n.Checkpoint), megabytes(resident), megabytes(ahead), megabytes(n.Checkpoint))
 	}
 	step := max(n.Activations+n.Similarity, n.Checkpoint) // which is copied between two steps, when activations are free
-	return fmt.Sprintf("about %s at its peak (%s now, gradients %s, activations %s, batches up to %s), before the evaluation",
+	resident += firstStep
+	return fmt.Sprintf("about %s at its peak (%s by the first step, gradients %s, activations %s, batches up to %s), before the evaluation",
 		megabytes(resident+n.Gradients+step+ahead), megabytes(resident), megabytes(n.Gradients), megabytes(step), megabytes(ahead))
 }
 
