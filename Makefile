@@ -275,10 +275,10 @@ trackers: setup build ## --track: a killed and resumed run as MLflow's own serve
 	RESSLT_TRACKERS_PYTHON=$(abspath $(BIN)/trackers/bin/python) RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -timeout 10m \
 		-run 'Track' ./cmd/resslt ./cmd/internal/track/...
 
-docs-test: setup-test build ## every command and Python block of README, docs and the help's examples, as it stands: minutes; a virtual environment of gigabytes
+docs-test: setup-test build ## every command and Python block of README, docs and the help's examples, as it stands: an hour; SHORT=1 shortens the training: minutes; a virtual environment of gigabytes
 	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
-	RESSLT_DOCS=all RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) \
-		$(GO) test -count=1 -v -timeout 60m -run 'Documents|Examples|LoadPy' ./cmd/resslt
+	RESSLT_DOCS=$(if $(SHORT),short,all) RESSLT_INTEROP_PYTHON=$(abspath $(BIN)/interop/bin/python) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) \
+		$(GO) test -count=1 -v -timeout 120m -run 'Documents|Examples|LoadPy' ./cmd/resslt
 
 # The documents as a site. Zensical is the successor of Material for MkDocs, by its makers.
 SITE_TOOLS := zensical==0.0.73

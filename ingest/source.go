@@ -190,9 +190,23 @@ func Open(ctx context.Context, uri string, opt Options) (Source, error) {
 	}
 	why, near := fmt.Sprintf("unknown scheme %q", scheme), bounded.Suggest(scheme, names)
 	if !ok {
-		why = "no scheme before a colon"
+		why, near = "no scheme before a colon", schemeOf(uri)
 	}
 	return nil, errs.New("open data", uri, near+"give one of "+strings.Join(forms, ", "), errs.Because(errs.ErrUsage, why))
+}
+
+// schemeOf suggests what was probably meant by a place without a scheme, or "".
+func schemeOf(place string) string {
+	info, err := os.Stat(place)
+	for ending, scheme := range map[string]string{".tar": "wds", ".parquet": "parquet"} {
+		if err == nil && info.Mode().IsRegular() && strings.HasSuffix(place, ending) {
+			return "did you mean " + scheme + ":" + place + "? "
+		}
+	}
+	if err == nil && info.IsDir() {
+		return "did you mean folder:" + place + "? "
+	}
+	return ""
 }
 
 // checkID is the check that begins every Read.

@@ -24,10 +24,14 @@ import (
 //	<!-- block: on MACHINE, serves --> the same, a program that goes on while later blocks run
 //	<!-- block: in the sources -->     a line that cannot be produced here: the code has its words
 //
-// `make test` shortens the training, `make docs-test` runs all of it as it stands.
+// `make test` shortens the training and leaves out the pages that train for minutes, `make docs-test`
+// runs all of it as it stands, and `make docs-test SHORT=1` all pages with their training shortened.
 
-// docsFull is the variable by which `make docs-test` has nothing shortened, and Python run.
-const docsFull = "RESSLT_DOCS"
+// docsRun is the variable by which `make docs-test` has all documents run, with Python.
+const docsRun = "RESSLT_DOCS"
+
+// docsWhole reports whether nothing is shortened.
+func docsWhole() bool { return os.Getenv(docsRun) == "all" }
 
 // documents are the pages that people read, below the repository.
 func documents(t *testing.T) map[string]string {
@@ -60,6 +64,10 @@ func documents(t *testing.T) map[string]string {
 // are run each time.
 var slowDocuments = []string{"docs/quickstart.md", "docs/images.md", "docs/evaluation.md", "docs/farm.md", "docs/troubleshooting.md"}
 
+// briefDocuments train nothing but recipe smoke, and show what the program says of a recipe's keys:
+// they are never shortened.
+var briefDocuments = []string{"docs/quickstart.md", "docs/troubleshooting.md"}
+
 // TestDocuments runs the blocks.
 func TestDocuments(t *testing.T) {
 	for doc, text := range documents(t) {
@@ -77,7 +85,7 @@ func TestDocuments(t *testing.T) {
 				case b.kind != "sh" && b.kind != "console" && !python:
 				case b.notRun != "":
 					t.Logf("%s is not run: %s", b, b.notRun)
-				case os.Getenv(docsFull) == "" && (python || slices.Contains(slowDocuments, doc)):
+				case os.Getenv(docsRun) == "" && (python || slices.Contains(slowDocuments, doc)):
 					t.Logf("%s is not run here, but by make docs-test", b)
 				default:
 					todo = append(todo, b)
@@ -252,7 +260,7 @@ func docsFolder(t *testing.T, dir, doc string) {
 			t.Fatal(err)
 		}
 	}
-	if os.Getenv(docsFull) != "" {
+	if docsWhole() || slices.Contains(briefDocuments, doc) {
 		if err := os.Symlink(filepath.Join(bin, "resslt"), filepath.Join(dir, "bin", "resslt")); err != nil {
 			t.Fatal(err)
 		}

@@ -41,10 +41,11 @@ var docsPlaces = map[string]func(t *testing.T, dir string){
   - {data: "folder:photos", weight: 0.3, name: photos, split: val}
 `))
 	},
-	"docs/images.md": photos,
+	"docs/images.md":     photos,
+	"docs/quickstart.md": figures,
 	"docs/farm.md": func(t *testing.T, dir string) {
 		images := 20
-		if os.Getenv(docsFull) != "" { // a run that lasts as long as its drills
+		if docsWhole() { // a run that lasts as long as its drills
 			images = 300
 		}
 		writeClasses(t, filepath.Join(dir, "srv/photos"), images, "cat", "dog")
@@ -92,10 +93,27 @@ func photos(t *testing.T, dir string) {
 	writeClasses(t, filepath.Join(dir, "photos/test"), 20, "cat", "dog")
 }
 
+// figures makes the folder for the documents' pictures, which a clone has.
+func figures(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "docs/figures"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// smokeRun makes runs/smoke, as the quick start does.
+func smokeRun(t *testing.T, dir string) {
+	t.Helper()
+	if o := resslt(t, "run", "--recipe", "smoke", "--out", filepath.Join(dir, "runs/smoke"), "--set", "eval=[none]"); o.code != 0 {
+		t.Fatal(o.stderr)
+	}
+}
+
 // troubles makes what the page on errors has go wrong.
 func troubles(t *testing.T, dir string) {
 	t.Helper()
 	photos(t, dir)
+	smokeRun(t, dir) // on the recipe's own data, which --resume compares
 	for _, place := range []string{"mixed/train", "mixed/test", "mixed/extra", "archive/photos/train", "archive/photos/test"} {
 		writeClasses(t, filepath.Join(dir, place), 3, "cat", "dog")
 	}

@@ -47,7 +47,7 @@ func TestLoadPy(t *testing.T) {
 	for _, name := range backbone.Names() {
 		for _, kind := range kinds {
 			// A kind of each family, of another width and stem; make docs-test has all of them.
-			if os.Getenv(docsFull) == "" && (kind.width == 64 || name != "resnet18" && name != "efficientnet_b1" && name != "mobilenet_v3_large" && name != "vit_tiny_patch4" && name != "wide_resnet50_2" && name != "convnext_tiny") {
+			if !docsWhole() && (kind.width == 64 || name != "resnet18" && name != "efficientnet_b1" && name != "mobilenet_v3_large" && name != "vit_tiny_patch4" && name != "wide_resnet50_2" && name != "convnext_tiny") {
 				continue
 			}
 			if kind.size%max(1, backbone.Patch(name)) != 0 || backbone.Patch(name) > 0 && strings.HasPrefix(name, "vit_base") {

@@ -17,7 +17,7 @@ type barlow struct{ o Options }
 
 func (m barlow) Parts() Parts {
 	return Parts{
-		StudentViews: 2, Coupled: true, InBatch: true, Raw: true,
+		StudentViews: 2, Coupled: true, InBatch: true, Statistics: true, Raw: true,
 		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true},
 	}
 }

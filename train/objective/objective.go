@@ -52,9 +52,12 @@ type Parts struct {
 	// InBatch: a row's loss depends on the batch's other rows, or a target on those of the
 	// teacher. Several ranks then gather the embeddings of both networks.
 	InBatch bool
-	Raw     bool  // embeddings come as the heads give them, not of unit length
-	Project Head  // g
-	Predict *Head // q of the student; nil where there is none
+	// Statistics: what it depends on, where InBatch, are statistics over the batch, such as a
+	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
+	Statistics bool
+	Raw        bool  // embeddings come as the heads give them, not of unit length
+	Project    Head  // g
+	Predict    *Head // q of the student; nil where there is none
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move

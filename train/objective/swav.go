@@ -25,7 +25,7 @@ const assigned = 2
 
 func (m swav) Parts() Parts {
 	p := Parts{
-		StudentViews: assigned, Locals: true, Coupled: true, InBatch: true,
+		StudentViews: assigned, Locals: true, Coupled: true, InBatch: true, Statistics: true,
 		Project: m.o.twoLayers(m.o.ProjHidden),
 		State: []Tensor{{
 			Name: "prototypes", Shape: []int64{int64(m.o.Prototypes), int64(m.o.Dim)}, Start: UnitRows, Parameter: true,

@@ -20,7 +20,7 @@ type unigrad struct{ o Options }
 func (m unigrad) Parts() Parts {
 	d := int64(m.o.Dim)
 	return Parts{
-		Teacher: true, TeacherViews: 2, StudentViews: 2, Locals: true, InBatch: true,
+		Teacher: true, TeacherViews: 2, StudentViews: 2, Locals: true, InBatch: true, Statistics: true,
 		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true},
 		State:   []Tensor{{Name: "correlation", Shape: []int64{d, d}}},
 	}

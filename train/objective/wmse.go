@@ -18,7 +18,7 @@ type wmse struct{ o Options }
 
 func (m wmse) Parts() Parts {
 	return Parts{
-		StudentViews: 2, Locals: true, Coupled: true, InBatch: true, Raw: true,
+		StudentViews: 2, Locals: true, Coupled: true, InBatch: true, Statistics: true, Raw: true,
 		Project: m.o.twoLayers(m.o.ProjHidden),
 	}
 }

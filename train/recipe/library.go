@@ -126,6 +126,9 @@ func decodeChecked(raw []byte, into any) error {
 			return &unknownKey{key: tok.Value, at: fmt.Sprintf("%d:%d", tok.Position.Line, tok.Position.Column)}
 		}
 	}
+	if bad := badValueOf(err); bad != nil {
+		return bad
+	}
 	return errors.New(yaml.FormatError(err, false, false))
 }
 

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -138,7 +139,12 @@ func (r *Recipe) Set(overrides ...string) error {
 		}
 		changed := *r // so that a refused value changes nothing
 		if err := decode([]byte(key+": "+value+"\n"), &changed); err != nil {
-			return errs.New("--set", short(o), "give a value of the type that `resslt recipe show` shows", errs.Because(errs.ErrUsage, err.Error()))
+			why := err.Error()
+			var bad *badValue
+			if errors.As(err, &bad) {
+				why = key + " " + bad.what // there is but one line
+			}
+			return errs.New("--set", short(o), "give a value of the type that `resslt recipe show` shows", errs.Because(errs.ErrUsage, why))
 		}
 		*r = changed
 	}

@@ -24,6 +24,13 @@ var shaping = []string{
 	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes",
 }
 
+// costly keys, and those that shape the networks, decide how long a step takes on a machine.
+var costly = []string{
+	"data", "policy", "image_size", "crops", "engine", "stochastic_depth", "pool", "bn_groups", "sync_bn", "sinkhorn_iterations", "teacher_backbone", "teacher_width",
+	"teacher_stem", "optimizer", "clip_grad", "batch_size", "device", "precision", "deterministic", "tf32", "cuda_graph", "accumulate", "activation_checkpointing",
+	"channels_last", "fused", "threads",
+}
+
 // planning keys say how long the run is.
 var planning = []string{"epochs", "replanned", "stop_on"}
 
@@ -37,6 +44,11 @@ func (r *Recipe) Changed(from *Recipe) schemas.Differences {
 // its checkpoints.
 func (r *Recipe) Reshaped(from *Recipe) schemas.Differences {
 	return r.differences(from, func(key string) bool { return slices.Contains(shaping, key) })
+}
+
+// SameStep reports whether a step takes as long as one by another recipe, on the same machine.
+func (r *Recipe) SameStep(other *Recipe) bool {
+	return len(r.differences(other, func(key string) bool { return slices.Contains(shaping, key) || slices.Contains(costly, key) })) == 0
 }
 
 // differences lists the keys that differ, of those that count.

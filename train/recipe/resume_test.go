@@ -70,3 +70,25 @@ func TestReshaped(t *testing.T) {
 		}
 	}
 }
+
+// TestSameStep: what a step costs is told from what it is trained with.
+func TestSameStep(t *testing.T) {
+	for key, set := range map[string]func(*Recipe){
+		"width": func(r *Recipe) { r.Width++ }, "image_size": func(r *Recipe) { r.ImageSize++ }, "device": func(r *Recipe) { r.Device = "cuda:1" },
+		"batch_size": func(r *Recipe) { r.BatchSize++ }, "precision": func(r *Recipe) { r.Precision = "bf16" }, "policy": func(r *Recipe) { r.Policy = "other" },
+	} {
+		is, was := Default(), Default()
+		is.Seed, is.BaseLR, is.Epochs, is.TauT, is.Name = 7, 3, 9, 0.05, "another"
+		if !is.SameStep(&was) {
+			t.Fatal("seed, lr, epochs, τ_t and name make a step another")
+		}
+		if set(&is); is.SameStep(&was) {
+			t.Errorf("%s makes no difference", key)
+		}
+	}
+	for _, key := range costly {
+		if !slices.Contains(keys(), key) {
+			t.Errorf("there is no key %s", key)
+		}
+	}
+}

@@ -313,8 +313,21 @@ func (r *Recipe) Warnings() []string {
 	if relational && r.TauT >= r.TauS {
 		w = append(w, fmt.Sprintf("tau_t %g is not below tau_s %g: the target is no sharper than the student (section 3.2, Table 1)", r.TauT, r.TauS))
 	}
-	if r.ObjectiveOf().InBatch && r.Accumulate > 1 {
-		w = append(w, fmt.Sprintf("%s takes its negatives from the micro-batch: accumulate=%d leaves it those of %d samples", r.Objective, r.Accumulate, r.BatchSize/r.Accumulate))
+	if text := r.splitLoss(); text != "" {
+		w = append(w, text)
 	}
 	return w
+}
+
+// splitLoss says what accumulate does to a loss that depends on the batch's other rows, or "".
+func (r *Recipe) splitLoss() string {
+	o := r.ObjectiveOf()
+	whole := r.Objective == "w-mse" && r.WhitenRows > 0 && r.rows()%r.WhitenRows == 0 // sub-batches are what they are without it
+	switch {
+	case r.Accumulate <= 1 || !o.InBatch || whole:
+		return ""
+	case o.Statistics:
+		return fmt.Sprintf("%s takes statistics over the batch: with accumulate=%d they are over %d samples at a time, which is another loss", r.Objective, r.Accumulate, r.rows())
+	}
+	return fmt.Sprintf("%s takes its negatives from the micro-batch: accumulate=%d leaves it those of %d samples", r.Objective, r.Accumulate, r.rows())
 }

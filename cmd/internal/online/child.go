@@ -17,8 +17,8 @@ import (
 	"resslt/train/recipe"
 )
 
-// nice is the priority of the scoring process: training goes first.
-const nice = 10
+// nicer is by how much the scoring process is nicer than this one: training goes first.
+const nicer = 10
 
 // run scores an encoder's file with `resslt eval PROBE`, and says how much CPU time that took.
 // kNN's process writes the neighbours of a few images to near.
@@ -38,7 +38,9 @@ func (e *Evaluator) run(probe, file, cache, near string) (result eval.Result, cp
 	if err := c.Start(); err != nil {
 		return fail(err)
 	}
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, c.Process.Pid, nice) // best effort: it may have ended
+	if e.Recipe.StopOn == "" { // else the training waits for it
+		giveWay(c.Process.Pid)
+	}
 	if err := c.Wait(); err != nil {
 		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
 		return fail(fmt.Errorf("%w: %s", err, lines[len(lines)-1]))
@@ -48,6 +50,14 @@ func (e *Evaluator) run(probe, file, cache, near string) (result eval.Result, cp
 		return fail(err)
 	}
 	return result, c.ProcessState.UserTime() + c.ProcessState.SystemTime(), nil
+}
+
+// giveWay lowers a child's priority, as far as that can be: it may have ended.
+func giveWay(pid int) {
+	own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // Linux's system call gives 20 − nice
+	if err == nil {
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, min(20-own+nicer, 19))
+	}
 }
 
 // arguments are those of `resslt eval`, by the recipe.

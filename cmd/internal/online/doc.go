@@ -23,7 +23,7 @@
 //
 // One process runs at a time. The training does not wait for it: of the snapshots that wait
 // the newest is kept, so that slow scores neither hold the training up nor fall ever further
-// behind. Where the recipe's stop_on decides by a score how long the run is, the training waits
+// behind; it has the lower priority. Where the recipe's stop_on decides by a score how long the run is, the training waits
 // (Score), no score is left out, and libtorch has the training's number of threads, so that
 // every machine of a type decides alike.
 //

@@ -95,7 +95,8 @@ func gather(ctx context.Context, out string) (*report.Page, error) {
 	return p, nil
 }
 
-func percent(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) + " %" }
+// percent keeps a number and its sign on one line of a narrow screen, by a space that does not break.
+func percent(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) + "\u00a0%" }
 
 // headline holds the figures that a reader looks for first.
 func headline(lines []train.MetricsLine, sum *train.Summary, done bool) (out []report.Fact) {

@@ -10,6 +10,7 @@ import (
 	"resslt/batcher/runs"
 	"resslt/cmd/internal/runbook"
 	"resslt/train"
+	"resslt/train/recipe"
 )
 
 // brief is the run in some lines, for the start: what is trained on what, where it goes, and what
@@ -80,6 +81,11 @@ func (p *Plan) needs(n train.Needs, resident int64) []string {
 	return columns([][2]string{{"time", took}, {"memory", p.memory(n, resident)}, {"disk", disk}})
 }
 
+// firstStep is what a process takes in besides with its first steps, bytes: code of libtorch and oneDNN
+// that nothing has called before. RssFile grows by as much from the estimate on (Debian's libtorch 1.13,
+// recipe smoke: 160 to 180 MB).
+const firstStep = 20e6
+
 // memory says how much memory the training takes at its peak, and the device's where that has its own.
 func (p *Plan) memory(n train.Needs, resident int64) string {
 	work := p.Work()
@@ -90,7 +96,8 @@ func (p *Plan) memory(n train.Needs, resident int64) string {
 			megabytes(resident+ahead+n.Checkpoint), megabytes(resident), megabytes(ahead), megabytes(n.Checkpoint))
 	}
 	step := max(n.Activations+n.Similarity, n.Checkpoint) // which is copied between two steps, when activations are free
-	return fmt.Sprintf("about %s at its peak (%s now, gradients %s, activations %s, batches up to %s), before the evaluation",
+	resident += firstStep
+	return fmt.Sprintf("about %s at its peak (%s by the first step, gradients %s, activations %s, batches up to %s), before the evaluation",
 		megabytes(resident+n.Gradients+step+ahead), megabytes(resident), megabytes(n.Gradients), megabytes(step), megabytes(ahead))
 }
 
@@ -104,8 +111,9 @@ func megabytes(n int64) string {
 // maxNeighbours bounds the runs that are looked at for their speed.
 const maxNeighbours = 64
 
-// rateBefore is the speed, images/s, of an earlier run of the same shape on the same hardware, and
-// its folder; 0 where there is none.
+// rateBefore is the speed, images/s, of an earlier run whose steps took as long as this one's will: the
+// same work on the same hardware, and batches that were made here where these are. It gives its folder,
+// too; 0 where there is none.
 func (p *Plan) rateBefore() (rate float64, by string) {
 	var near []string
 	for _, dir := range []string{p.Out, filepath.Dir(p.Out)} {
@@ -125,12 +133,10 @@ func (p *Plan) rateBefore() (rate float64, by string) {
 		if err == nil {
 			looked++
 		}
-		if err != nil || s.Hardware != hardware || s.Threads != p.Recipe.Threads || s.BatchSize != p.Spec.BatchSize || s.ImagesPerSecond <= 0 {
+		if err != nil || s.Hardware != hardware || s.ImagesPerSecond <= 0 || (s.EngineTier != "") != (p.Workers > 0) {
 			continue
 		}
-		info, known, err := train.EncoderMeta(filepath.Join(run, "encoder.safetensors"))
-		r := p.Recipe
-		if err == nil && known && info.Backbone == r.Backbone && info.Width == r.Width && info.Stem == r.Stem && info.ImageSize == p.Spec.EncoderSize() {
+		if r, err := recipe.Load(filepath.Join(run, recipeFile)); err == nil && p.Recipe.SameStep(r) {
 			return s.ImagesPerSecond, run
 		}
 	}

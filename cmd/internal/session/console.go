@@ -37,10 +37,14 @@ func (c *console) ofRank(rank int) *console {
 
 func (c *console) print(line string) { fmt.Fprintln(c.stderr, line) }
 
-// interject prints a line while a progress bar may be on the terminal's last one.
+// clearLine brings the cursor to the beginning of a terminal's line and empties it (ECMA-48: CR, EL).
+const clearLine = "\r\x1b[K"
+
+// interject prints a line in the place of a progress bar, which may be on the terminal's last one and
+// is drawn again at the next step.
 func (c *console) interject(line string) {
 	if cli.Terminal(c.stderr) {
-		line = "\n" + line
+		line = clearLine + line
 	}
 	fmt.Fprintln(c.stderr, line)
 }

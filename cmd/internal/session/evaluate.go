@@ -120,7 +120,7 @@ func unfitForProbes(ctx context.Context, r *recipe.Recipe) (why string, hold int
 		src, err := ingest.Open(ctx, r.Data, ingest.Options{Warn: cli.Warn, Split: split})
 		if split == r.EvalSplit && split != r.ProbeSplit && errors.Is(err, errs.ErrNotFound) {
 			if images < leastHeld {
-				return cli.Line(err), 0, nil
+				return fmt.Sprintf("%d images of split %s are too few to hold some out (%d): %s", images, r.ProbeSplit, leastHeld, cli.Line(err)), 0, nil
 			}
 			return "", pipeline.DefaultHoldOut, nil
 		}

@@ -264,7 +264,7 @@ func (l *leader) ready(n train.Needs) {
 		return
 	}
 	for _, line := range l.plan.needs(n, resident) {
-		l.print(line)
+		l.interject(line)
 	}
 }
 
