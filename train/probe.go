@@ -109,7 +109,7 @@ func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test Imag
 	if err != nil {
 		return nil, err
 	}
-	cfg.ImageSize = size
+	cfg.ImageSize, cfg.Samples = size, 1 // of a bank that nobody reads
 	l, err := NewLearner(cfg)
 	if err != nil {
 		return nil, err

@@ -44,6 +44,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"swav", true, []string{"queue0", "queue1"}, []string{"prototypes"}},
 		{"unigrad", true, []string{"correlation"}, nil},
 		{"adco", true, []string{"adversaries"}, nil},
+		{"npid", true, []string{"bank"}, nil},
+		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
 	} {
 		config := small
 		config.Objective = c.objective

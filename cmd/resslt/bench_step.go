@@ -153,6 +153,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	if err := train.SetModes(r); err != nil {
 		return nil, err
 	}
+	cfg.Samples = int64(r.BatchSize) // noiseBatch's
 	learner, err := train.NewLearner(cfg)
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	defer learner.Free()
 	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r, sizes)}
 	defer bench.close()
-	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses count
+	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5, Samples: bench.batch.Samples} // both losses count
 	rep, err := bench.run(steps, warmup)
 	if err != nil {
 		return nil, err
@@ -247,6 +248,7 @@ func stepOn(l *train.Learner, batch *schemas.Batch, h train.Hyper) error {
 		if err != nil {
 			return err
 		}
+		h.Samples = batch.Samples
 		_, err = l.Step(teacher, student, h)
 		return err
 	})
@@ -304,6 +306,9 @@ func noiseBatch(r *recipe.Recipe, student []int) *schemas.Batch {
 			px[i] = byte(rng.Uint32())
 		}
 		b.Views, b.Pixels = append(b.Views, v), append(b.Pixels, px)
+	}
+	for i := range b.Size {
+		b.Samples = append(b.Samples, int64(i))
 	}
 	return b
 }

@@ -1,6 +1,7 @@
 package objective
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -56,6 +57,10 @@ var inputs = map[string]input{
 	"wcl":                          {p: pair, z: []string{"z a", "z b"}},
 	"fnc":                          {p: pair},
 	"fnc 4":                        {p: crops},
+	"npid":                         {p: []string{"query"}},
+	"npid all":                     {p: []string{"query"}},
+	"pcl-v2":                       {p: []string{"query"}, z2: []string{"key"}},
+	"localagg":                     {p: []string{"query"}},
 }
 
 // method is an objective on the fixture's sizes.
@@ -83,6 +88,13 @@ type method struct {
 	AdversaryTau                     float64 `json:"adversary_tau"`
 	FalseTop                         int     `json:"false_top"`
 	FalseAbove                       float64 `json:"false_above"`
+	Samples                          int
+	IDs                              []int64
+	BankMomentum                     float64 `json:"bank_momentum"`
+	BankNegatives                    int     `json:"bank_negatives"`
+	Proximal                         float64
+	Clusters                         []int
+	Neighbours                       int
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -99,7 +111,10 @@ func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
 // objective is the case's objective.
 func (m method) objective(tb testing.TB) (string, Objective) {
 	tb.Helper()
-	name, _, _ := strings.Cut(m.name, " ")
+	name, special, _ := strings.Cut(m.name, " ")
+	if special == "all" {
+		m.BankNegatives = 0
+	}
 	obj, err := New(name, Options{
 		TauS: m.TauS, TauT: m.TauT, TauTStart: m.TauTStart, Tau: m.Tau, Dim: int(m.D), K: int(m.K),
 		Prototypes: m.Prototypes, CentreMomentum: m.CentreMomentum, Epsilon: m.Epsilon, Iterations: m.Iterations,
@@ -108,6 +123,8 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		Repulsion: m.Repulsion, Keep: m.Keep, Gamma: m.Gamma, RankFrom: m.RankFrom, RankTo: m.RankTo,
 		Hardest: m.Hardest, Mixed: m.Mixed, Harder: m.Harder, AdversaryTau: m.AdversaryTau,
 		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove,
+		Samples: m.Samples, BankMomentum: m.BankMomentum, BankNegatives: m.BankNegatives, Proximal: m.Proximal,
+		Clusters: m.Clusters, Neighbours: m.Neighbours,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -141,6 +158,10 @@ func (m method) state(p Parts, o order) State {
 			s[name] = torch.DivScalar(torch.Mm(torch.T(x), x), float64(m.K))
 			return s[name]
 		}
+		if d.Whole {
+			s[name] = torch.Zeros(d.Shape, torch.Int64, torch.CPU)
+			return s[name]
+		}
 		x := o.place(name, d.Shape...)
 		if d.Shape[1] != m.D { // its columns are prototypes, which stay where they are
 			x = order{double: o.double}.place(name, d.Shape...)
@@ -152,7 +173,7 @@ func (m method) state(p Parts, o order) State {
 		return x
 	}
 	for _, d := range p.State {
-		x := put(d.Name, d, d.Name != "centre" && d.Name != "adversaries")
+		x := put(d.Name, d, d.Name != "centre" && d.Name != "adversaries" && !d.Whole)
 		if d.Averaged {
 			put(AverageOf(d.Name), d, true)
 		}
@@ -163,10 +184,24 @@ func (m method) state(p Parts, o order) State {
 	return s
 }
 
+// order is a permutation of the samples, by the formula.
+func (m method) order(name string) *torch.Tensor {
+	places := nntest.Formula("order "+name, m.Samples, 1, 0)
+	all := make([]int64, m.Samples)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	slices.SortFunc(all, func(a, b int64) int { return cmp.Compare(places[a], places[b]) })
+	return torch.FromInt64(all, int64(len(all)))
+}
+
 // draws are what the learner would draw, by the formula.
 func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 	out := map[string]*torch.Tensor{}
 	for _, d := range p.Draws {
+		if d.Columns == 0 {
+			continue
+		}
 		x := nntest.FormulaTensor("draw "+d.Name, 0.5, 0.5, m.B, int64(d.Columns))
 		if o.double || d.Below > 0 {
 			x = x.To(torch.CPU, torch.Float64, false)
@@ -218,6 +253,12 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o), Draws: m.draws(parts, o)}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
+		}
+		if parts.Keyed {
+			b.Samples = torch.FromInt64(m.IDs, m.B)
+		}
+		if r, ok := obj.(Refresher); ok {
+			torch.NoGrad(func() { r.Refresh(b.State, m.order) })
 		}
 		var targets Targets
 		torch.NoGrad(func() { targets = obj.Targets(b, z2) })
@@ -302,7 +343,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -338,6 +379,19 @@ func (m method) faults() map[string]func(*method) {
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }
+	case "npid":
+		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
+		all["the proximal λ 1 % off"] = func(m *method) { m.Proximal *= 1.01 }
+		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }
+		if m.name == "npid" {
+			all["a negative is missing"] = func(m *method) { m.BankNegatives-- }
+		}
+	case "pcl-v2":
+		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }
+		all["the clusterings are one"] = func(m *method) { m.Clusters = m.Clusters[:1] }
+	case "localagg":
+		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
+		all["the last neighbour is missing"] = func(m *method) { m.Neighbours-- }
 	case "barlow-twins":
 		all["λ 1 % off"] = func(m *method) { m.OffDiagonal *= 1.01 }
 	case "vicreg":
@@ -363,8 +417,11 @@ func TestSpecialCases(t *testing.T) {
 		return v
 	}
 	plain := func(*method) {}
+	loss := func(v nntest.Values) nntest.Values { return nntest.Values{"loss": v["loss"], "grad0": v["grad0"]} }
 	for what, pair := range map[string][2]nntest.Values{
 		"MoCHi that mixes nothing is MoCo v2":        {of("mochi", func(m *method) { m.Mixed, m.Harder = 0, 0 }), of("moco-v2", plain)},
+		"PCL before its ramp's end is MoCo v2":       {loss(of("pcl-v2", func(m *method) { m.early = true })), of("moco-v2", plain)},
+		"local aggregation's warm-up is NPID":        {loss(of("localagg", func(m *method) { m.early = true })), loss(of("npid", func(m *method) { m.Proximal = 0 }))},
 		"MoCHi before its ramp's end is MoCo v2":     {of("mochi", func(m *method) { m.early = true }), of("moco-v2", plain)},
 		"FNC without false negatives is SimCLR":      {of("fnc", func(m *method) { m.FalseAbove = 1 }), of("simclr", plain)},
 		"UniGrad without correlation is half BYOL's": {of("unigrad", func(m *method) { m.Repulsion = 0 }), of("byol", plain)},

@@ -11,6 +11,8 @@ type Tensor struct {
 	// Parameter: gradients reach it, and an optimiser of its own moves it (Group). Otherwise it
 	// is a buffer, which Updater changes.
 	Parameter bool
+	// Whole: its elements are int64, of a buffer that begins as zeros.
+	Whole bool
 	// Averaged: the teacher's side has a momentum average of it (equation 6), AverageOf(NAME).
 	Averaged bool
 }
