@@ -97,6 +97,9 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"bank":        func(c *Config) { c.Objective = "npid" },
 		"whole bank":  func(c *Config) { c.Objective, c.Options.BankNegatives = "npid", 0 },
 		"clusters":    func(c *Config) { c.Objective = "pcl-v2" },
+		"rotations":   func(c *Config) { c.Objective = "rotation" },
+		"jigsaw":      func(c *Config) { c.Objective = "pirl" },
+		"patches":     func(c *Config) { c.Objective = "relative-loc" },
 		"close ones":  func(c *Config) { c.Objective = "localagg" },
 		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}

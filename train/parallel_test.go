@@ -86,6 +86,10 @@ func parallelCases() map[string]parallelCase {
 		"fnc":                 of(func(c *Config) { c.Objective = "fnc" }),
 		"npid":                of(func(c *Config) { c.Objective, c.Options.Proximal = "npid", 0.5 }),
 		"npid, softmax":       of(func(c *Config) { c.Objective, c.Options.BankNegatives = "npid", 0 }),
+		"rotation":            of(func(c *Config) { c.Objective = "rotation" }),
+		"rotation, groups":    of(func(c *Config) { c.Objective, c.Groups = "rotation", 2 }),
+		"pirl":                of(func(c *Config) { c.Objective = "pirl" }),
+		"relative-loc":        of(func(c *Config) { c.Objective = "relative-loc" }),
 		"localagg, warm-up":   of(func(c *Config) { c.Objective = "localagg" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}

@@ -88,6 +88,7 @@ func (s *state) step(h Hyper) error {
 		return nil
 	}
 	lr, hold := h.LR, h.Hold
+	hold = hold && !s.group.Free
 	if own := s.group.Own; own != nil {
 		lr, hold = own.LR, h.Alpha < 1
 	}

@@ -45,6 +45,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"unigrad", true, []string{"correlation"}, nil},
 		{"adco", true, []string{"adversaries"}, nil},
 		{"npid", true, []string{"bank"}, nil},
+		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
+		{"relative-loc", true, []string{"pair", "place"}, nil},
 		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
 	} {
 		config := small

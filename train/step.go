@@ -78,6 +78,7 @@ func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (
 			t = l.criterion.targets(b, l.parallel.wholeRows(z2))                       // (4)
 		})
 		c.rows = t.Rows
+		v.student = l.criterion.shown(b, v.student)
 		for i, views := range v.passes(l.parts.Coupled) {
 			b.View = i
 			pass, err := scoped(func() (collected, error) {

@@ -56,6 +56,9 @@
 //	npid               no       bank      no   one          npid.go     Wu et al. 2018, arXiv 1805.01978
 //	pcl-v2             yes      teacher's, bank  no  pair   pcl.go      Li et al. 2020, arXiv 2005.04966
 //	localagg           no       bank      no   one          localagg.go Zhuang et al. 2019, arXiv 1903.12355
+//	pirl               no       bank      second head  image + jigsaw, coupled  pirl.go  Misra and van der Maaten 2020, arXiv 1912.01991
+//	rotation           no       no        no   one, turned  rotation.go Gidaris et al. 2018, arXiv 1803.07728
+//	relative-loc       no       no        no   one, in patches  relativeloc.go  Doersch et al. 2015, arXiv 1505.05192
 //
 // Local crops besides: ressl, by any number of strong views; moco-v2 and its symmetric form,
 // byol, moco-v3, dino, swav, unigrad, truncated-triplet and adco (multicrop.go).
@@ -86,6 +89,9 @@
 // and micro-batches, because Targets or Loss has put Batch.Samples into Rows. What it does between
 // epochs is its Refresh: a function of its state and of permutations by seed and step alone, without
 // another pass over the data. So every rank does it alike, and a resumed run as the first did.
+//
+// A pretext task is a Viewer: Show makes what the student sees of its views, on the device and by
+// Draws, with several rows for a sample where it likes (shown.go).
 //
 // # One more objective
 //

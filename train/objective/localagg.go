@@ -8,7 +8,7 @@ import (
 )
 
 var localAggMethod = Method{
-	Name: "localagg", Paper: "arXiv 1903.12355", Ramp: "localagg_warmup_epochs", Views: Views{Same: true}, Policy: "moco-v2",
+	Name: "localagg", Paper: "arXiv 1903.12355", Ramp: "localagg_warmup_epochs", Views: Views{Same: true}, Policy: "npid",
 	New: func(o Options) Objective { return localAgg{o} },
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 var npidMethod = Method{
-	Name: "npid", Paper: "arXiv 1805.01978", Views: Views{Same: true}, Policy: "moco-v2",
+	Name: "npid", Paper: "arXiv 1805.01978", Views: Views{Same: true}, Policy: "npid",
 	New: func(o Options) Objective { return npid{o} },
 }
 

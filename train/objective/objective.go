@@ -32,6 +32,15 @@ type Updater interface {
 	Update(s State, rows []*torch.Tensor)
 }
 
+// Viewer is an objective that shows the student other images than its views, made of them on the
+// device: rotations, patches.
+type Viewer interface {
+	// Show makes of the student's views, (B,S,S,3) uint8, those that it sees: one or more rows for
+	// each sample, behind one another, and as many for all. It runs without gradient. What it
+	// decides at random is in Batch.Draws.
+	Show(b Batch, student []*torch.Tensor) []*torch.Tensor
+}
+
 // Refresher is an objective that makes a part of its state anew now and then, from the rest of
 // it: clusters of a bank.
 type Refresher interface {
@@ -75,7 +84,7 @@ type Parts struct {
 // Held reports whether hold_epochs counts: whether there are parameters that move with the
 // network's.
 func (p Parts) Held() bool {
-	return p.Group.Own == nil && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
+	return p.Group.Own == nil && !p.Group.Free && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -236,7 +245,7 @@ var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
-	npidMethod, pclMethod, localAggMethod,
+	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -179,6 +179,7 @@ func (r *Recipe) ownRules() []rule {
 		{"adco_weight_decay", r.AdCoWeightDecay >= 0 && r.AdCoWeightDecay < 1, fmt.Sprintf("is %g", r.AdCoWeightDecay), "give a number from 0 to below 1"},
 		{"bank_momentum", r.BankMomentum >= 0 && r.BankMomentum < 1, fmt.Sprintf("is %g", r.BankMomentum), "give a number from 0 to below 1"},
 		atLeast("bank_negatives", r.BankNegatives, 0),
+		{"bank_negatives", r.BankNegatives > 0 || r.Objective != "pirl", "is 0", "give how many each image is told from: PIRL has no form without"},
 		notNegative("npid_proximal", r.NPIDProximal),
 		positive("cluster_every", r.ClusterEvery),
 		notNegative("pcl_warmup_epochs", r.PCLWarmupEpochs),

@@ -624,12 +624,61 @@ def localagg(out):
     out["localagg.bank.after"] = remembered(bank, v.detach(), BANK_MOMENTUM)
 
 
+def rotation(out):
+    """Equations 1 and 2: rows of one image behind one another, by rotation."""
+    logits = formula("turned", 4 * B, 4).double().requires_grad_()
+    loss = F.cross_entropy(logits, torch.arange(4).repeat(B))
+    out["rotation.loss"] = loss
+    (out["rotation.grad0"],) = torch.autograd.grad(loss, [logits])
+
+
+PRED_HIDDEN = 6
+
+
+def relative_loc(out):
+    """A pair of patches at a time: hidden layer and classifier on their concatenation."""
+    nine = formula("nine", 9 * B, D).double().requires_grad_()
+    pair = F.normalize(formula("pair", PRED_HIDDEN, 2 * D).double()).requires_grad_()
+    place = F.normalize(formula("place", 8, PRED_HIDDEN).double()).requires_grad_()
+    losses = []
+    for image in nine.split(9):
+        for label, cell in enumerate((0, 1, 2, 3, 5, 6, 7, 8)):
+            scores = place @ F.relu(pair @ torch.cat([image[4], image[cell]]))
+            losses.append(F.cross_entropy(scores[None], torch.tensor([label])))
+    loss = torch.stack(losses).mean()
+    out["relative-loc.loss"] = loss
+    grads = torch.autograd.grad(loss, [nine, pair, place])
+    for name, g in zip(("grad0", "pair.grad", "place.grad"), grads):
+        out["relative-loc." + name] = g
+
+
+def pirl(out):
+    """Equations 4 to 6, a sample at a time; lambda is 1/2."""
+    f0, nine, bank = leaf("view a"), formula("nine", 9 * B, D).double().requires_grad_(), unit("bank", SAMPLES)
+    w = F.normalize(formula("jigsaw", D, 9 * D).double()).requires_grad_()
+    noise = drawn("noise", NEGATIVES, SAMPLES)
+    losses = []
+    for i, patches in enumerate(nine.split(9)):
+        for v in (F.normalize(w @ patches.flatten(), dim=0), F.normalize(f0[i], dim=0)):
+            negatives = torch.exp(bank[noise[i]] @ v / TAU)
+            positive = torch.exp(bank[IDS[i]] @ v / TAU)
+            h = positive / (positive + negatives.sum())
+            others = [torch.log(1 - n / (n + negatives.sum())) for n in negatives]
+            losses.append(-torch.log(h) - sum(others))
+    loss = torch.stack(losses).mean()
+    out["pirl.loss"] = loss
+    grads = torch.autograd.grad(loss, [f0, nine, w])
+    for name, g in zip(("second0", "grad1", "jigsaw.grad"), grads):
+        out["pirl." + name] = g
+    out["pirl.bank.after"] = remembered(bank, F.normalize(f0).detach(), BANK_MOMENTUM)
+
+
 # In the fixture's order.
 OBJECTIVES = (moco, simclr, byol, simsiam, nnclr, mse)
 OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, swav, seed)
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
-OBJECTIVES += (npid, pcl, localagg)
+OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
 
 if __name__ == "__main__":
     fixture = {}
@@ -647,6 +696,6 @@ if __name__ == "__main__":
             hardest=MOCHI[0], mixed=MOCHI[1], harder=MOCHI[2], adversary_tau=ADCO_TAU,
             false_top=FNC_TOP, false_above=FNC_THRESHOLD,
             samples=SAMPLES, ids=IDS, bank_momentum=BANK_MOMENTUM, bank_negatives=NEGATIVES, proximal=PROXIMAL,
-            clusters=CLUSTERS, neighbours=NEIGHBOURS,
+            clusters=CLUSTERS, neighbours=NEIGHBOURS, pred_hidden=PRED_HIDDEN,
         ),
     )  # fmt: skip
