@@ -127,6 +127,9 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: OMP_NUM_THREADS, else one a core)")
 }
 
+// benchSamples is N of objectives that keep something of every sample.
+const benchSamples = 100_000
+
 func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, error) {
 	if len(sizes) == 0 {
 		sizes = []int{r.ImageSize}
@@ -153,7 +156,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	if err := train.SetModes(r); err != nil {
 		return nil, err
 	}
-	cfg.Samples = int64(r.BatchSize) // noiseBatch's
+	cfg.Samples = benchSamples
 	learner, err := train.NewLearner(cfg)
 	if err != nil {
 		return nil, err
