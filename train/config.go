@@ -38,6 +38,7 @@ type Config struct {
 	Options   objective.Options // of the objective: temperatures, sizes of the heads
 	Crops     int               // ReSSL's student views; 0 means all of the batch's
 	QueueSize int               // K
+	Samples   int64             // N of the data set, for an objective that is keyed by sample
 	Frozen    Frozen            // the teacher of an objective that takes a trained one
 
 	Optimizer optim.Options
@@ -74,7 +75,7 @@ type Config struct {
 
 // options are the objective's, with the sizes that it shares with the learner.
 func (c Config) options() objective.Options {
-	c.Options.K = c.QueueSize
+	c.Options.K, c.Options.Samples = c.QueueSize, int(c.Samples)
 	return c.Options
 }
 

@@ -25,6 +25,18 @@ func (c *criterion) alpha(value float64) objective.Alpha {
 	return a
 }
 
+// shown are the images that the student sees: its views, or what the objective makes of them.
+func (c *criterion) shown(b objective.Batch, views []*torch.Tensor) (out []*torch.Tensor) {
+	o, makes := c.Objective.(objective.Viewer)
+	if !makes {
+		return views
+	}
+	torch.NoGrad(func() {
+		torch.ScopeN(func() []*torch.Tensor { out = o.Show(b, views); return out })
+	})
+	return out
+}
+
 // targets is what the student's views are compared with, computed once from the teacher's
 // embeddings.
 func (c *criterion) targets(b objective.Batch, z2 []*torch.Tensor) (t objective.Targets) {

@@ -51,6 +51,7 @@
 //	stats.go       statistics of a step: summed over passes, averaged over ranks
 //	recompute.go   activation checkpointing
 //	parallel.go    a step over several processes
+//	samples.go     whose pixels a batch's rows are, for an objective that keeps something of each
 //	draws.go       the random numbers that an objective asks for
 //	async.go       a step that is not waited for
 //	streams.go     the teacher's CUDA stream

@@ -19,7 +19,7 @@ import (
 //
 // A step is captured per form (which views, which of equation 7's terms, statistics or
 // none), after some steps of that form have run as they are. What differs from step to
-// step stays outside: views and random numbers are copied into the capture's own, α into a
+// step stays outside: views, samples and random numbers are copied into the capture's own, α into a
 // tensor; the optimiser, the teacher's average and the queue follow the replay, with numbers of the
 // host. The queue and the weights are written in place, so the capture's addresses stay
 // theirs.
@@ -44,14 +44,15 @@ const warmSteps = 3
 
 // capture is a step that can be replayed, and where it reads and writes.
 type capture struct {
-	graph  *torch.Graph
-	views  views                    // on the device
-	alpha  *torch.Tensor            // (3): α, 1−α and the ramp's factor
-	draws  map[string]*torch.Tensor // as of objective.Batch
-	grads  []*torch.Tensor          // result: one a parameter
-	kept   collected                // result: for the queue and the objective's state
-	sum    tally                    // result: the loss and its description
-	counts []int64                  // what the step counts
+	graph   *torch.Graph
+	views   views                    // on the device
+	alpha   *torch.Tensor            // (3): α, 1−α and the ramp's factor
+	draws   map[string]*torch.Tensor // as of objective.Batch
+	samples *torch.Tensor            // Samples of objective.Batch, or nil
+	grads   []*torch.Tensor          // result: one a parameter
+	kept    collected                // result: for the queue and the objective's state
+	sum     tally                    // result: the loss and its description
+	counts  []int64                  // what the step counts
 }
 
 // uncapturable says why a configuration's steps are not captured, "" where they can be:
@@ -161,6 +162,9 @@ func (c *capture) load(v views, b objective.Batch) {
 			for name, x := range b.Draws {
 				torch.Copy_(c.draws[name], x, true)
 			}
+			if c.samples != nil {
+				torch.Copy_(c.samples, b.Samples, true)
+			}
 		})
 	})
 }
@@ -182,8 +186,11 @@ func (g *graphs) capture(v views, b objective.Batch) (*capture, error) {
 		for name, x := range b.Draws {
 			c.draws[name] = torch.Clone(x).Keep()
 		}
+		if b.Samples != nil {
+			c.samples = torch.Clone(b.Samples).Keep()
+		}
 	})
-	b.Alpha.Tensor, b.Draws = c.alpha, c.draws
+	b.Alpha.Tensor, b.Draws, b.Samples = c.alpha, c.draws, c.samples
 	before := g.count()
 	var err error
 	c.graph, err = g.pool.Capture(func() { g.run(c, b) })
@@ -213,6 +220,9 @@ func (g *graphs) run(c *capture, b objective.Batch) {
 	c.drop()
 	torch.ScopeDo(func() {
 		c.sum = tally{async: true}
+		if b.Samples != nil {
+			b.Samples = b.Samples.Alias() // goes into the results, which are freed by themselves
+		}
 		kept, err := l.gradients(c.views, b, drawKey{}, &c.sum) // nothing is drawn in it (uncapturable)
 		if err != nil {
 			return // of a loss that is not finite, which an asynchronous step does not see here
@@ -243,7 +253,7 @@ func (c *capture) free() {
 	c.graph.Free()
 	c.drop()
 	own := slices.Collect(maps.Values(c.draws))
-	for _, t := range slices.Concat([]*torch.Tensor{c.alpha}, c.views.teacher, c.views.student, own) {
+	for _, t := range slices.Concat([]*torch.Tensor{c.alpha, c.samples}, c.views.teacher, c.views.student, own) {
 		t.Free()
 	}
 }

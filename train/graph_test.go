@@ -46,6 +46,8 @@ func runAsync(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 			if students == 0 {
 				students = views
 			}
+			h.Samples = samplesOf(fmt.Sprint(i))
+			h.Refresh = h.Alpha >= 1 && i%4 == 0
 			s, err := l.StepAsync(image("teacher", l.parts.TeacherViews), image("student", students), h)
 			if err != nil {
 				t.Fatal(err)
@@ -92,6 +94,13 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"climbing":    func(c *Config) { c.Objective = "adco" },
 		"two heads":   func(c *Config) { c.Objective = "wcl" },
 		"attraction":  func(c *Config) { c.Objective = "fnc" },
+		"bank":        func(c *Config) { c.Objective = "npid" },
+		"whole bank":  func(c *Config) { c.Objective, c.Options.BankNegatives = "npid", 0 },
+		"clusters":    func(c *Config) { c.Objective = "pcl-v2" },
+		"rotations":   func(c *Config) { c.Objective = "rotation" },
+		"jigsaw":      func(c *Config) { c.Objective = "pirl" },
+		"patches":     func(c *Config) { c.Objective = "relative-loc" },
+		"close ones":  func(c *Config) { c.Objective = "localagg" },
 		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}
 	for name, change := range cases {

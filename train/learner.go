@@ -50,7 +50,11 @@ func (l *Learner) build() (err error) {
 	if err != nil {
 		return err
 	}
-	l.parts = o.Parts()
+	if l.parts = o.Parts(); l.parts.Keyed {
+		if err := c.checkSamples(); err != nil {
+			return err
+		}
+	}
 	torch.SetDevice(c.Device)
 	l.timers = &timers{device: c.Device}
 	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate, raw: l.parts.Raw}

@@ -57,6 +57,9 @@ func (n *noise) Next(context.Context) (*schemas.Batch, error) {
 		return nil, errBroker
 	}
 	b := &schemas.Batch{Step: n.step, Size: n.spec.BatchSize, Views: n.spec.Views}
+	for i := range b.Size {
+		b.Samples = append(b.Samples, (n.step+int64(i)*5)%n.spec.Dataset.Samples)
+	}
 	rng := rand.New(rand.NewPCG(uint64(n.step), 1))
 	for _, v := range n.spec.Views {
 		px := make([]byte, b.Size*v.Bytes())
@@ -150,6 +153,12 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=adco", "K=12", "bn_groups=2"},
 		{"objective=wcl"},
 		{"objective=fnc"},
+		{"objective=rotation"},
+		{"objective=pirl", "bank_negatives=6"},
+		{"objective=relative-loc", "accumulate=2"},
+		{"objective=npid", "bank_negatives=6", "accumulate=2"},
+		{"objective=pcl-v2", "bn_groups=2", "pcl_warmup_epochs=0.2", "cluster_every=0.3", "clusters=[4, 6]"},
+		{"objective=localagg", "localagg_warmup_epochs=0.6", "cluster_every=0.2", "clusters=[4, 6]", "bank_negatives=6", "localagg_neighbours=9"},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 		{"backbone=convnext_tiny", "stochastic_depth=0.5", "optimizer=adamw"},
 		{"init=" + smallStart(t, 2), "freeze=[stem, layer1]"},

@@ -47,15 +47,19 @@ func (l *Learner) Needs(spec *schemas.RunSpec) (n Needs, err error) {
 			n.Encoder += bytesOf(p.Tensor)
 		}
 		kept := map[int]int64{} // by view size, of one image
+		var sizes []int64
 		for _, v := range student {
-			size := spec.Views[v].Size
+			sizes = append(sizes, int64(spec.Views[v].Size))
+		}
+		for _, s := range l.shownOf(sizes) {
+			size := int(s[1])
 			if _, known := kept[size]; !known {
 				kept[size] = l.keptOf(size)
 			}
-			if l.parts.Coupled {
-				n.Activations += rows * kept[size]
+			if one := s[0] * rows * kept[size]; l.parts.Coupled {
+				n.Activations += one
 			} else {
-				n.Activations = max(n.Activations, rows*kept[size])
+				n.Activations = max(n.Activations, one)
 			}
 		}
 		return nil
@@ -64,6 +68,30 @@ func (l *Learner) Needs(spec *schemas.RunSpec) (n Needs, err error) {
 		n.Similarity = similarities * 4 * rows * int64(l.config.QueueSize)
 	}
 	return n, err
+}
+
+// shownOf are the images that the student sees of one sample whose views have these sizes: how many
+// there are in each pass's tensor, and their size.
+func (l *Learner) shownOf(sizes []int64) (out [][2]int64) {
+	torch.ScopeDo(func() {
+		dev := l.config.Device
+		b := objective.Batch{Draws: map[string]*torch.Tensor{}}
+		for _, d := range l.parts.Draws {
+			t := l.config.dtype()
+			if d.Below > 0 {
+				t = torch.Int64
+			}
+			b.Draws[d.Name] = torch.Zeros([]int64{1, int64(d.Columns)}, t, dev)
+		}
+		var views []*torch.Tensor
+		for _, s := range sizes {
+			views = append(views, torch.Zeros([]int64{1, s, s, 3}, torch.Uint8, dev))
+		}
+		for _, x := range l.criterion.shown(b, views) {
+			out = append(out, [2]int64{x.Size(0), x.Size(1)})
+		}
+	})
+	return out
 }
 
 // bytesOf is the size of a tensor's elements.

@@ -84,6 +84,13 @@ func parallelCases() map[string]parallelCase {
 		"adco, filling":       of(func(c *Config) { c.Objective, c.Groups, c.QueueSize = "adco", 2, 11 }),
 		"wcl":                 of(func(c *Config) { c.Objective = "wcl" }),
 		"fnc":                 of(func(c *Config) { c.Objective = "fnc" }),
+		"npid":                of(func(c *Config) { c.Objective, c.Options.Proximal = "npid", 0.5 }),
+		"npid, softmax":       of(func(c *Config) { c.Objective, c.Options.BankNegatives = "npid", 0 }),
+		"rotation":            of(func(c *Config) { c.Objective = "rotation" }),
+		"rotation, groups":    of(func(c *Config) { c.Objective, c.Groups = "rotation", 2 }),
+		"pirl":                of(func(c *Config) { c.Objective = "pirl" }),
+		"relative-loc":        of(func(c *Config) { c.Objective = "relative-loc" }),
+		"localagg, warm-up":   of(func(c *Config) { c.Objective = "localagg" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
 	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {
@@ -96,6 +103,12 @@ func parallelCases() map[string]parallelCase {
 		c.alone.ramped = true
 		cases[name+", groups"] = c
 	}
+	pcl := of(func(c *Config) { c.Objective, c.Groups = "pcl-v2", 2 })
+	pcl.alone.ramped = true
+	cases["pcl-v2, groups"] = pcl
+	aggregation := of(func(c *Config) { c.Objective = "localagg" })
+	aggregation.alone.ramped = true
+	cases["localagg"] = aggregation
 	local := of(func(c *Config) { c.LocalNorm = true })
 	local.alone.Groups = 2
 	cases["shuffled over ranks"] = local
@@ -149,6 +162,8 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 		if c.ramped {
 			h.Alpha = 1
 		}
+		h.Samples = samplesOf(fmt.Sprint("step ", step))[from:to]
+		h.Refresh = c.ramped && step != 1
 		err := torch.Do(func() error {
 			views := func(side string, n int) (out []*torch.Tensor) {
 				for v := range n {

@@ -105,17 +105,22 @@ func (s *Scores) KNNTop1(r *recipe.Recipe) *float64 {
 // Untrained scores the encoder as the recipe's seed or its file initialises it: what training has
 // to beat. size is S of its images.
 func Untrained(ctx context.Context, r *recipe.Recipe, size int, train, test ImageSource, observe Observer) (*Scores, error) {
-	cfg, err := LearnerConfig(r)
-	if err != nil {
-		return nil, err
-	}
-	cfg.ImageSize = size
-	l, err := NewLearner(cfg)
+	l, err := untrained(r, size)
 	if err != nil {
 		return nil, err
 	}
 	defer l.Free()
 	return Probe(ctx, r, l.Student().Backbone, train, test, observe)
+}
+
+// untrained is a learner that makes no step: what it would keep of each sample has one row.
+func untrained(r *recipe.Recipe, size int) (*Learner, error) {
+	cfg, err := LearnerConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ImageSize, cfg.Samples, cfg.Options.Clusters = size, 1, nil
+	return NewLearner(cfg)
 }
 
 // Add puts the scores of the trained and the initial encoder into the summary; the latter may be

@@ -121,6 +121,7 @@ func CheckpointDir(out string) string { return filepath.Join(out, "checkpoints")
 type schedules struct {
 	lr, alpha, m, decay optim.Schedule
 	hold                int64 // steps that the objective's parameters stay as they are
+	refresh             int64 // steps from one refresh of the objective's state to the next
 }
 
 // newSchedules makes the schedules of a run. One that was planned anew follows the schedules
@@ -147,12 +148,21 @@ func newSchedules(r *recipe.Recipe, spec *schemas.RunSpec) (schedules, error) {
 		s.decay = optim.Until(p.Until, was.decay, s.decay)
 	}
 	s.alpha, s.hold = optim.Ramp(ramp), steps(r.HoldEpochs)
+	s.refresh = max(1, steps(r.ClusterEvery))
 	return s, err
 }
 
 // at gives the values of one step.
 func (s schedules) at(step int64, stats bool) Hyper {
-	return Hyper{LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), WeightDecay: s.decay(step), Hold: step < s.hold, Step: step, Stats: stats}
+	return Hyper{
+		LR: s.lr(step), Momentum: s.m(step), Alpha: s.alpha(step), WeightDecay: s.decay(step),
+		Hold: step < s.hold, Refresh: s.refreshes(step), Step: step, Stats: stats,
+	}
+}
+
+// refreshes reports whether the objective's state is refreshed before the step.
+func (s schedules) refreshes(step int64) bool {
+	return s.alpha(step) >= 1 && (step%s.refresh == 0 || s.alpha(step-1) < 1)
 }
 
 // Run trains from Resume, or from the start, to the run's last step. Whatever ends it
@@ -205,7 +215,7 @@ func newLearner(o Options) (*Learner, error) {
 	if err := CheckSizes(o.Recipe, o.Spec.Views); err != nil {
 		return nil, err
 	}
-	cfg.ImageSize = o.Spec.EncoderSize()
+	cfg.ImageSize, cfg.Samples = o.Spec.EncoderSize(), o.Spec.Dataset.Samples
 	if o.Resume != nil {
 		cfg.Start = Start{} // the checkpoint has the weights
 	}

@@ -21,7 +21,8 @@ type state struct {
 	group             objective.Group  // how it moves them
 	average, averaged []*torch.Tensor  // the teacher's side, and what it follows
 
-	update func(objective.State, []*torch.Tensor) // the objective's own move; nil: none
+	update  func(objective.State, []*torch.Tensor)                 // the objective's own move; nil: none
+	refresh func(objective.State, func(name string) *torch.Tensor) // what it makes anew; nil: nothing
 }
 
 // newState makes what the objective declares. Values depend on the seed and the tensor's
@@ -31,6 +32,9 @@ func newState(o objective.Objective, c Config) (*state, error) {
 	s := &state{tensors: objective.State{}, group: p.Group}
 	if u, ok := o.(objective.Updater); ok {
 		s.update = u.Update
+	}
+	if r, ok := o.(objective.Refresher); ok {
+		s.refresh = r.Refresh
 	}
 	for _, d := range p.State {
 		t := start(d, c)
@@ -66,6 +70,9 @@ func start(d objective.Tensor, c Config) *torch.Tensor {
 			data := nn.Random(c.Seed, statePrefix+d.Name).UnitVectors(int(d.Shape[0]), int(d.Shape[1]))
 			return torch.FromFloat32(data, d.Shape...).To(c.Device, c.dtype(), false)
 		}
+		if d.Whole {
+			return torch.Zeros(d.Shape, torch.Int64, c.Device)
+		}
 		return torch.Zeros(d.Shape, c.dtype(), c.Device)
 	}).Keep()
 }
@@ -81,6 +88,7 @@ func (s *state) step(h Hyper) error {
 		return nil
 	}
 	lr, hold := h.LR, h.Hold
+	hold = hold && !s.group.Free
 	if own := s.group.Own; own != nil {
 		lr, hold = own.LR, h.Alpha < 1
 	}
@@ -123,6 +131,13 @@ func (s *state) follow(m float64, rows []*torch.Tensor) {
 	}
 	if s.update != nil {
 		torch.NoGrad(func() { torch.ScopeDo(func() { s.update(s.tensors, rows) }) })
+	}
+}
+
+// renew has the objective make anew what it does so now and then.
+func (s *state) renew(order func(name string) *torch.Tensor) {
+	if s.refresh != nil {
+		torch.NoGrad(func() { torch.ScopeDo(func() { s.refresh(s.tensors, order) }) })
 	}
 }
 

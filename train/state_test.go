@@ -44,6 +44,10 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"swav", true, []string{"queue0", "queue1"}, []string{"prototypes"}},
 		{"unigrad", true, []string{"correlation"}, nil},
 		{"adco", true, []string{"adversaries"}, nil},
+		{"npid", true, []string{"bank"}, nil},
+		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
+		{"relative-loc", true, []string{"pair", "place"}, nil},
+		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
 	} {
 		config := small
 		config.Objective = c.objective

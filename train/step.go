@@ -20,9 +20,13 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	if sum.async && l.graphs.off == "" {
 		gradients = l.graphs.gradients // the same, replayed as a CUDA graph
 	}
+	if h.Refresh {
+		l.state.renew(func(name string) *torch.Tensor { return l.order(h.Step, name) })
+	}
 	var all []collected
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
 		b, part := l.batch(v, h), v.part(micro, l.config.Accumulate)
+		b.Samples = l.samples(h.Samples, micro, part.rows())
 		b.Draws = l.draws(h.Step, micro, part.rows())
 		c, err := gradients(part, b, drawKey{h.Step, micro}, sum)
 		if err != nil {
@@ -74,6 +78,7 @@ func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (
 			t = l.criterion.targets(b, l.parallel.wholeRows(z2))                       // (4)
 		})
 		c.rows = t.Rows
+		v.student = l.criterion.shown(b, v.student)
 		for i, views := range v.passes(l.parts.Coupled) {
 			b.View = i
 			pass, err := scoped(func() (collected, error) {
@@ -127,7 +132,8 @@ func momentumUpdate(teacher, student []*torch.Tensor, m float64) {
 	})
 }
 
-// Hyper is what the schedules give for one step.
+// Hyper is what a step takes besides views: what the schedules give for it, and whose pixels
+// they are.
 type Hyper struct {
 	LR       float64 // learning rate
 	Momentum float64 // m of equation 6
@@ -136,6 +142,10 @@ type Hyper struct {
 	WeightDecay float64
 	Hold        bool  // the objective's parameters stay as they are, unless they have an optimiser of their own
 	Step        int64 // number of the step, from 0: keys what is drawn in it
+	Refresh     bool  // the objective makes anew what it does so now and then, before the step (objective.Refresher)
+	// Samples are those whose pixels this rank's rows have, (B) by their ids in the run's data
+	// set; only an objective that is keyed by sample reads them.
+	Samples []int64
 	// Stats asks for the step's statistics: of steps that are logged.
 	Stats bool
 }
@@ -151,7 +161,7 @@ type Hyper struct {
 func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err error) {
 	v, sum := views{teacher, student}, tally{}
 	err = torch.Do(func() error {
-		if err := l.checkViews(v); err != nil {
+		if err := l.checkStep(v, h); err != nil {
 			return err
 		}
 		var err error

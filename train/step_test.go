@@ -37,6 +37,8 @@ func fixture(c Config) Config {
 	o.Hardest, o.Mixed, o.Harder = 6, 4, 3
 	o.AdversaryTau, o.AdversaryLR, o.AdversaryDecay = 0.02, 3, 1e-4
 	o.FalseTop, o.FalseAbove = 4, 0.7
+	o.BankMomentum, o.BankNegatives, o.Clusters, o.Neighbours = 0.5, 5, []int{3, 4}, 6
+	c.Samples = 20
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
 	c.Accumulate, c.Groups = 1, 1
@@ -82,6 +84,7 @@ func stepOn(t testing.TB, l *Learner, name string, h Hyper) Stats {
 		view := func(v string) []*torch.Tensor {
 			return []*torch.Tensor{torch.FromUint8(nntest.Pixels(name+v, smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)}
 		}
+		h.Samples = samplesOf(name)
 		var err error
 		s, err = l.Step(view(" weak"), view(" strong"), h)
 		return err
@@ -90,6 +93,16 @@ func stepOn(t testing.TB, l *Learner, name string, h Hyper) Stats {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// samplesOf are the samples of a batch of that name, of which one is there twice.
+func samplesOf(name string) []int64 {
+	var out []int64
+	for _, s := range nntest.Labels("samples "+name, smallBatch, int(small.Samples)) {
+		out = append(out, int64(s))
+	}
+	out[smallBatch-1] = out[0]
+	return out
 }
 
 // contents is the state's bytes by name.

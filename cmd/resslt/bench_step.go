@@ -127,6 +127,9 @@ func networkFlags(c *cobra.Command, r *recipe.Recipe, width, batch int) {
 	f.IntVar(&r.Threads, "threads", 0, "of libtorch (0: OMP_NUM_THREADS, else one a core)")
 }
 
+// benchSamples is N of objectives that keep something of every sample.
+const benchSamples = 100_000
+
 func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, error) {
 	if len(sizes) == 0 {
 		sizes = []int{r.ImageSize}
@@ -153,6 +156,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	if err := train.SetModes(r); err != nil {
 		return nil, err
 	}
+	cfg.Samples = benchSamples
 	learner, err := train.NewLearner(cfg)
 	if err != nil {
 		return nil, err
@@ -160,7 +164,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	defer learner.Free()
 	bench := &stepBench{learner: learner, device: cfg.Device, batch: noiseBatch(r, sizes)}
 	defer bench.close()
-	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5} // both losses count
+	bench.hyper = train.Hyper{LR: r.LR(), Momentum: r.M, Alpha: 0.5, Samples: bench.batch.Samples} // both losses count
 	rep, err := bench.run(steps, warmup)
 	if err != nil {
 		return nil, err
@@ -247,6 +251,7 @@ func stepOn(l *train.Learner, batch *schemas.Batch, h train.Hyper) error {
 		if err != nil {
 			return err
 		}
+		h.Samples = batch.Samples
 		_, err = l.Step(teacher, student, h)
 		return err
 	})
@@ -304,6 +309,9 @@ func noiseBatch(r *recipe.Recipe, student []int) *schemas.Batch {
 			px[i] = byte(rng.Uint32())
 		}
 		b.Views, b.Pixels = append(b.Views, v), append(b.Pixels, px)
+	}
+	for i := range b.Size {
+		b.Samples = append(b.Samples, int64(i))
 	}
 	return b
 }

@@ -83,6 +83,7 @@ func benchStream(ctx context.Context, r *recipe.Recipe, rounds, steps int) (*str
 	if err := errors.Join(torch.Open(""), torch.SetNumThreads(r.Threads)); err != nil {
 		return nil, err
 	}
+	cfg.Samples = benchSamples
 	learner, err := train.NewLearner(cfg)
 	if err != nil {
 		return nil, err

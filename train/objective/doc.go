@@ -17,6 +17,9 @@
 //
 //	crop     a view, in multi-crop: global ones, which the teacher sees too, and local ones
 //	state    tensors of the objective's own: prototypes, a centre, queues (Parts.State)
+//	sample   an image of the data set, by its number; N of them
+//	bank     state with a row for every sample (bank.go), which Batch.Samples are the keys of
+//	refresh  making a part of the state anew now and then, from the rest: clusters of a bank
 //	draw     random numbers of a step, a row for each sample (Parts.Draws)
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
@@ -50,6 +53,13 @@
 //	wcl                no       no     second head  pair, coupled  wcl.go  Zheng et al. 2021, arXiv 2110.04770
 //	fnc                no       no     no   two or more, coupled  fnc.go Huynh et al. 2020, arXiv 2011.11765
 //
+//	npid               no       bank      no   one          npid.go     Wu et al. 2018, arXiv 1805.01978
+//	pcl-v2             yes      teacher's, bank  no  pair   pcl.go      Li et al. 2020, arXiv 2005.04966
+//	localagg           no       bank      no   one          localagg.go Zhuang et al. 2019, arXiv 1903.12355
+//	pirl               no       bank      second head  image + jigsaw, coupled  pirl.go  Misra and van der Maaten 2020, arXiv 1912.01991
+//	rotation           no       no        no   one, turned  rotation.go Gidaris et al. 2018, arXiv 1803.07728
+//	relative-loc       no       no        no   one, in patches  relativeloc.go  Doersch et al. 2015, arXiv 1505.05192
+//
 // Local crops besides: ressl, by any number of strong views; moco-v2 and its symmetric form,
 // byol, moco-v3, dino, swav, unigrad, truncated-triplet and adco (multicrop.go).
 //
@@ -68,10 +78,20 @@
 //	optimiser       moves them, the network's once hold_epochs are over, or their own (Parts.Group)
 //	equation 6      moves the average of what is Averaged
 //	Update          changes buffers by the Rows of the whole batch
+//	Refresh         before some steps: makes buffers anew from others (Refresher)
 //
 // So state is in checkpoints, equal on all ranks, and written in place, outside of what a
 // CUDA graph replays. A number that changes from step to step is α, what a Ramper makes
 // of it, or a draw, and nothing else: a replay takes it from a tensor.
+//
+// An objective that is Parts.Keyed is told the batch's samples. What it keeps of each is a buffer
+// with a row for every one of them; Update is given the samples of the whole batch, of all ranks
+// and micro-batches, because Targets or Loss has put Batch.Samples into Rows. What it does between
+// epochs is its Refresh: a function of its state and of permutations by seed and step alone, without
+// another pass over the data. So every rank does it alike, and a resumed run as the first did.
+//
+// A pretext task is a Viewer: Show makes what the student sees of its views, on the device and by
+// Draws, with several rows for a sample where it likes (shown.go).
 //
 // # One more objective
 //

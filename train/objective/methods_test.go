@@ -1,6 +1,7 @@
 package objective
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,7 +14,14 @@ import (
 
 // input is what an objective sees, by the formula's names: of the student, its projections
 // where the loss reads them beside predictions, and of the teacher.
-type input struct{ p, z, z2 []string }
+type input struct {
+	p, z, z2 []string
+	// rows is how many p has for each sample, columns how many it has; 0 are 1 and D.
+	rows, columns int64
+}
+
+// unused is a view's embedding that the loss does not read.
+const unused = "unused"
 
 var (
 	pair  = []string{"view a", "view b"}
@@ -56,6 +64,13 @@ var inputs = map[string]input{
 	"wcl":                          {p: pair, z: []string{"z a", "z b"}},
 	"fnc":                          {p: pair},
 	"fnc 4":                        {p: crops},
+	"npid":                         {p: []string{"query"}},
+	"npid all":                     {p: []string{"query"}},
+	"pcl-v2":                       {p: []string{"query"}, z2: []string{"key"}},
+	"localagg":                     {p: []string{"query"}},
+	"rotation":                     {p: []string{"turned"}, rows: quarters, columns: quarters},
+	"relative-loc":                 {p: []string{"nine"}, rows: cells},
+	"pirl":                         {p: []string{unused, "nine"}, z: []string{"view a", unused}, rows: cells},
 }
 
 // method is an objective on the fixture's sizes.
@@ -83,6 +98,14 @@ type method struct {
 	AdversaryTau                     float64 `json:"adversary_tau"`
 	FalseTop                         int     `json:"false_top"`
 	FalseAbove                       float64 `json:"false_above"`
+	Samples                          int
+	IDs                              []int64
+	PredHidden                       int     `json:"pred_hidden"`
+	BankMomentum                     float64 `json:"bank_momentum"`
+	BankNegatives                    int     `json:"bank_negatives"`
+	Proximal                         float64
+	Clusters                         []int
+	Neighbours                       int
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -99,15 +122,20 @@ func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
 // objective is the case's objective.
 func (m method) objective(tb testing.TB) (string, Objective) {
 	tb.Helper()
-	name, _, _ := strings.Cut(m.name, " ")
+	name, special, _ := strings.Cut(m.name, " ")
+	if special == "all" {
+		m.BankNegatives = 0
+	}
 	obj, err := New(name, Options{
-		TauS: m.TauS, TauT: m.TauT, TauTStart: m.TauTStart, Tau: m.Tau, Dim: int(m.D), K: int(m.K),
+		TauS: m.TauS, TauT: m.TauT, TauTStart: m.TauTStart, Tau: m.Tau, Dim: int(m.D), K: int(m.K), PredHidden: m.PredHidden,
 		Prototypes: m.Prototypes, CentreMomentum: m.CentreMomentum, Epsilon: m.Epsilon, Iterations: m.Iterations,
 		OffDiagonal: m.OffDiagonal, Invariance: m.Invariance, Variance: m.Variance, Covariance: m.Covariance,
 		WhitenRows: m.WhitenRows, WhitenEpsilon: m.WhitenEpsilon, Beta: m.Beta,
 		Repulsion: m.Repulsion, Keep: m.Keep, Gamma: m.Gamma, RankFrom: m.RankFrom, RankTo: m.RankTo,
 		Hardest: m.Hardest, Mixed: m.Mixed, Harder: m.Harder, AdversaryTau: m.AdversaryTau,
 		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove,
+		Samples: m.Samples, BankMomentum: m.BankMomentum, BankNegatives: m.BankNegatives, Proximal: m.Proximal,
+		Clusters: m.Clusters, Neighbours: m.Neighbours,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -141,6 +169,10 @@ func (m method) state(p Parts, o order) State {
 			s[name] = torch.DivScalar(torch.Mm(torch.T(x), x), float64(m.K))
 			return s[name]
 		}
+		if d.Whole {
+			s[name] = torch.Zeros(d.Shape, torch.Int64, torch.CPU)
+			return s[name]
+		}
 		x := o.place(name, d.Shape...)
 		if d.Shape[1] != m.D { // its columns are prototypes, which stay where they are
 			x = order{double: o.double}.place(name, d.Shape...)
@@ -152,7 +184,7 @@ func (m method) state(p Parts, o order) State {
 		return x
 	}
 	for _, d := range p.State {
-		x := put(d.Name, d, d.Name != "centre" && d.Name != "adversaries")
+		x := put(d.Name, d, d.Name != "centre" && d.Name != "adversaries" && !d.Whole)
 		if d.Averaged {
 			put(AverageOf(d.Name), d, true)
 		}
@@ -163,11 +195,28 @@ func (m method) state(p Parts, o order) State {
 	return s
 }
 
+// order is a permutation of the samples, by the formula.
+func (m method) order(name string) *torch.Tensor {
+	places := nntest.Formula("order "+name, m.Samples, 1, 0)
+	all := make([]int64, m.Samples)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	slices.SortFunc(all, func(a, b int64) int { return cmp.Compare(places[a], places[b]) })
+	return torch.FromInt64(all, int64(len(all)))
+}
+
 // draws are what the learner would draw, by the formula.
 func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 	out := map[string]*torch.Tensor{}
 	for _, d := range p.Draws {
+		if d.Columns == 0 {
+			continue
+		}
 		x := nntest.FormulaTensor("draw "+d.Name, 0.5, 0.5, m.B, int64(d.Columns))
+		if o.samples > 0 {
+			x = o.rolled(x)
+		}
 		if o.double || d.Below > 0 {
 			x = x.To(torch.CPU, torch.Float64, false)
 		}
@@ -185,13 +234,15 @@ func (m method) embeddings(in input, p Parts, o order) (student []Embedding, vie
 	if p.Raw {
 		unit = func(x *torch.Tensor) *torch.Tensor { return x }
 	}
-	leaf := func(name string) *torch.Tensor { return o.place(name, m.B, m.D).SetRequiresGrad(true) }
+	leaf := func(name string, rows, columns int64) *torch.Tensor {
+		return o.place(name, rows, columns).SetRequiresGrad(true)
+	}
 	for i, name := range in.p {
-		views = append(views, leaf(name))
+		views = append(views, leaf(name, m.B*max(1, in.rows), cmp.Or(in.columns, m.D)))
 		e := Embedding{P: unit(views[i])}
 		e.Z = e.P
 		if in.z != nil {
-			projections = append(projections, leaf(in.z[i]))
+			projections = append(projections, leaf(in.z[i], m.B, m.D))
 			e.Z = unit(projections[i])
 		}
 		student = append(student, e)
@@ -205,6 +256,9 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 	in, out := inputs[m.name], nntest.Values{}
 	name, obj := m.objective(tb)
 	o.rows = name == "w-mse" // Cholesky's factor is of an order of dimensions
+	if _, ok := obj.(Viewer); ok {
+		o.samples = m.B
+	}
 	parts := obj.Parts()
 	if len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
 		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
@@ -215,9 +269,17 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		for _, z := range in.z2 {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
-		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o), Draws: m.draws(parts, o)}
+		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o.whole()), Draws: m.draws(parts, o)}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
+		}
+		if parts.Keyed {
+			if b.Samples = torch.FromInt64(m.IDs, m.B); o.samples > 0 {
+				b.Samples = o.rolled(b.Samples)
+			}
+		}
+		if r, ok := obj.(Refresher); ok {
+			torch.NoGrad(func() { r.Refresh(b.State, m.order) })
 		}
 		var targets Targets
 		torch.NoGrad(func() { targets = obj.Targets(b, z2) })
@@ -245,6 +307,9 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 			out["agreement"] = []float64{agreement}
 		}
 		for i, p := range views {
+			if in.p[i] == unused {
+				continue
+			}
 			g := p.Grad()
 			if g == nil { // of a view that a mutation drops
 				g = torch.ZerosLike(p)
@@ -253,16 +318,21 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		}
 		for i, z := range projections {
 			switch {
+			case in.z[i] == unused:
 			case parts.Predict.OfFeatures:
 				out.Take("second"+string(rune('0'+i)), o.back(z.Grad()))
 			case z.Grad() != nil:
 				tb.Errorf("%s: the projection of view %d has a gradient, and the paper stops it there", name, i)
 			}
 		}
-		m.takeState(obj, b.State, rows, o, out)
+		m.takeState(obj, b.State, rows, o.whole(), out)
 	})
 	if m.grad != 0 {
-		out = nntest.Scaled(out, "grad0", m.grad)
+		name := "grad0"
+		if in.p[0] == unused {
+			name = "grad1"
+		}
+		out = nntest.Scaled(out, name, m.grad)
 	}
 	return out
 }
@@ -302,7 +372,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -338,6 +408,23 @@ func (m method) faults() map[string]func(*method) {
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }
+	case "npid":
+		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
+		all["the proximal λ 1 % off"] = func(m *method) { m.Proximal *= 1.01 }
+		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }
+		if m.name == "npid" {
+			all["a negative is missing"] = func(m *method) { m.BankNegatives-- }
+		}
+	case "pirl":
+		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
+		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }
+		all["a negative is missing"] = func(m *method) { m.BankNegatives-- }
+	case "pcl-v2":
+		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }
+		all["the clusterings are one"] = func(m *method) { m.Clusters = m.Clusters[:1] }
+	case "localagg":
+		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
+		all["the last neighbour is missing"] = func(m *method) { m.Neighbours-- }
 	case "barlow-twins":
 		all["λ 1 % off"] = func(m *method) { m.OffDiagonal *= 1.01 }
 	case "vicreg":
@@ -363,8 +450,11 @@ func TestSpecialCases(t *testing.T) {
 		return v
 	}
 	plain := func(*method) {}
+	loss := func(v nntest.Values) nntest.Values { return nntest.Values{"loss": v["loss"], "grad0": v["grad0"]} }
 	for what, pair := range map[string][2]nntest.Values{
 		"MoCHi that mixes nothing is MoCo v2":        {of("mochi", func(m *method) { m.Mixed, m.Harder = 0, 0 }), of("moco-v2", plain)},
+		"PCL before its ramp's end is MoCo v2":       {loss(of("pcl-v2", func(m *method) { m.early = true })), of("moco-v2", plain)},
+		"local aggregation's warm-up is NPID":        {loss(of("localagg", func(m *method) { m.early = true })), loss(of("npid", func(m *method) { m.Proximal = 0 }))},
 		"MoCHi before its ramp's end is MoCo v2":     {of("mochi", func(m *method) { m.early = true }), of("moco-v2", plain)},
 		"FNC without false negatives is SimCLR":      {of("fnc", func(m *method) { m.FalseAbove = 1 }), of("simclr", plain)},
 		"UniGrad without correlation is half BYOL's": {of("unigrad", func(m *method) { m.Repulsion = 0 }), of("byol", plain)},

@@ -32,6 +32,25 @@ type Updater interface {
 	Update(s State, rows []*torch.Tensor)
 }
 
+// Viewer is an objective that shows the student other images than its views, made of them on the
+// device: rotations, patches.
+type Viewer interface {
+	// Show makes of the student's views, (B,S,S,3) uint8, those that it sees: one or more rows for
+	// each sample, behind one another, and as many for all. It runs without gradient. What it
+	// decides at random is in Batch.Draws.
+	Show(b Batch, student []*torch.Tensor) []*torch.Tensor
+}
+
+// Refresher is an objective that makes a part of its state anew now and then, from the rest of
+// it: clusters of a bank.
+type Refresher interface {
+	// Refresh changes the state's tensors in place, before a step: the first of every
+	// cluster_every epochs and the first whose α is 1, none whose α is less. order gives a
+	// permutation (N) int64 of the data set's samples, by seed, step and name. It runs without
+	// gradient, on every rank.
+	Refresh(s State, order func(name string) *torch.Tensor)
+}
+
 // Ramper is an objective that multiplies by a number that its ramp moves (Alpha.Factor).
 type Ramper interface {
 	Factor(alpha float64) float64
@@ -55,6 +74,7 @@ type Parts struct {
 	// Statistics: what it depends on, where InBatch, are statistics over the batch, such as a
 	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
 	Statistics bool
+	Keyed      bool  // by sample: passes read Batch.Samples
 	Raw        bool  // embeddings come as the heads give them, not of unit length
 	Project    Head  // g
 	Predict    *Head // q of the student; nil where there is none
@@ -67,7 +87,7 @@ type Parts struct {
 // Held reports whether hold_epochs counts: whether there are parameters that move with the
 // network's.
 func (p Parts) Held() bool {
-	return p.Group.Own == nil && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
+	return p.Group.Own == nil && !p.Group.Free && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -98,10 +118,14 @@ type Batch struct {
 	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
 	State State                    // of Parts.State, before this batch
 	Draws map[string]*torch.Tensor // of Parts.Draws, by name
-	Alpha Alpha                    // of equation 7, or of the schedule that Method.Ramp names
-	Views int                      // student views of the batch
-	View  int                      // of a pass that is not coupled: its view, from 0
-	Stats bool                     // the pass will be described: all terms are wanted
+	// Samples are, for each row that Loss is given, the sample whose pixels it has, (B) int64
+	// from 0 to below N; nil unless Parts.Keyed. One that took another's place has its own number.
+	Samples *torch.Tensor
+
+	Alpha Alpha // of equation 7, or of the schedule that Method.Ramp names
+	Views int   // student views of the batch
+	View  int   // of a pass that is not coupled: its view, from 0
+	Stats bool  // the pass will be described: all terms are wanted
 }
 
 // Embedding is the student's output for one view, rows of unit length unless Parts.Raw.
@@ -167,6 +191,13 @@ type Options struct {
 
 	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
 
+	Samples       int     // N of the data set: rows of a bank
+	BankMomentum  float64 // of a bank's rows
+	BankNegatives int     // drawn from it for each row; 0: all of it
+	Proximal      float64 // λ of NPID's equation 9
+	Clusters      []int   // of each clustering of a bank, PCL and local aggregation; empty: the paper's share of N
+	Neighbours    int     // local aggregation: the nearest that are background
+
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
 	FalseAbove float64 // and above which cosine
 }
@@ -193,7 +224,7 @@ type Method struct {
 type Views struct {
 	// WeakStrong: the teacher sees the one weak view, the student every strong one.
 	WeakStrong bool
-	// Same: both networks see the first student view.
+	// Same: both networks, or the student where there is no teacher, see the first student view.
 	Same bool
 	// All: there is no teacher, and the student sees every student view.
 	All bool
@@ -217,6 +248,7 @@ var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
+	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -21,6 +21,9 @@ type order struct {
 	double bool
 	turn   int64
 	rows   bool // samples are turned about instead: the loss depends on the columns' order
+	// samples, if set, is how many there are: they are turned by some places instead, each with
+	// all of its rows.
+	samples int64
 }
 
 // place is a formula's tensor in that order: columns turned, and rows too for a queue.
@@ -30,6 +33,8 @@ func (o order) place(name string, shape ...int64) *torch.Tensor {
 		x = x.To(torch.CPU, torch.Float64, false)
 	}
 	switch {
+	case o.samples > 0:
+		x = o.rolled(x)
 	case o.turn > 0 && o.rows:
 		x = torch.Flip(x, []int64{0})
 	case o.turn > 0:
@@ -41,8 +46,26 @@ func (o order) place(name string, shape ...int64) *torch.Tensor {
 	return x
 }
 
+// rolled are x's samples turned by up to four places: so the first and the fourth of eight, which
+// are one sample, keep their order, of which a bank takes the later.
+func (o order) rolled(x *torch.Tensor) *torch.Tensor {
+	return torch.Roll(x, []int64{o.turn % 5 * (x.Size(0) / o.samples)}, []int64{0})
+}
+
+// whole is the order for what has no rows of samples.
+func (o order) whole() order {
+	if o.samples > 0 {
+		return order{double: o.double}
+	}
+	return o
+}
+
 // back undoes the turn.
 func (o order) back(x *torch.Tensor) *torch.Tensor {
+	if o.samples > 0 {
+		o.turn = -o.turn
+		return o.rolled(x)
+	}
 	if o.turn > 0 && o.rows {
 		return torch.Flip(x, []int64{0})
 	}

@@ -11,6 +11,8 @@ type Tensor struct {
 	// Parameter: gradients reach it, and an optimiser of its own moves it (Group). Otherwise it
 	// is a buffer, which Updater changes.
 	Parameter bool
+	// Whole: its elements are int64, of a buffer that begins as zeros.
+	Whole bool
 	// Averaged: the teacher's side has a momentum average of it (equation 6), AverageOf(NAME).
 	Averaged bool
 }
@@ -31,6 +33,7 @@ const (
 // the network's learning rate, once the recipe's hold_epochs are over.
 type Group struct {
 	Climb bool // up the loss in place of down
+	Free  bool // from the first step on: hold_epochs does not count
 	// Own, if set, moves them in place of the network's optimiser, from where α is 1 on;
 	// hold_epochs does not count.
 	Own *SGD

@@ -42,6 +42,7 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		Hardest: r.MoCHiHardest, Mixed: r.MoCHiMixed, Harder: r.MoCHiHarder,
 		AdversaryTau: r.AdCoTau, AdversaryLR: r.AdCoLR, AdversaryDecay: r.AdCoWeightDecay,
 		FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
+		BankMomentum: r.BankMomentum, BankNegatives: r.BankNegatives, Proximal: r.NPIDProximal, Clusters: r.Clusters, Neighbours: r.LocalAggNeighbours,
 	}
 }
 
@@ -66,7 +67,7 @@ func (r *Recipe) RampEpochs() float64 {
 //
 // ReSSL takes them by role: the weak view for the teacher and the strong ones, or the
 // first crops of them if crops is not 0, for the student. SEED shows the first student view
-// to both networks, W-MSE and FNC every one to the student. The other objectives take a pair: both student views of a policy that
+// to both networks, the objectives with a bank and no teacher to the student, W-MSE and FNC every one to the student. The other objectives take a pair: both student views of a policy that
 // has two (so that one stream of a weak and two strong views serves all objectives), else
 // the teacher's and the student's. Of a multi-crop policy the pair are the two global crops,
 // and the local ones, or the first crops of them, follow on the student's side.
@@ -108,6 +109,8 @@ func Sides(name string, crops int, views []schemas.ViewSpec) (teacher, student [
 		return weak, strong, err
 	case m.Views.Same && len(strong) == 0:
 		return nil, nil, misfit("a student view")
+	case m.Views.Same && !parts.Teacher:
+		return nil, strong[:1], nil
 	case m.Views.Same:
 		return strong[:1], strong[:1], nil
 	case m.Views.All && len(strong) < least:

@@ -123,6 +123,15 @@ type Recipe struct {
 	AdCoWeightDecay    float64   `yaml:"adco_weight_decay"`   // their weight decay; default 1e-4
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
+	// Of objectives that keep a bank, a row for every sample of the data set.
+	BankMomentum         float64 `yaml:"bank_momentum"`          // of NPID's and local aggregation's rows; default 0.5
+	BankNegatives        int     `yaml:"bank_negatives"`         // drawn from the bank for each sample; default 4096; 0: all of it
+	NPIDProximal         float64 `yaml:"npid_proximal"`          // λ of NPID's proximal regularization; default 0, as in its authors' code
+	Clusters             []int   `yaml:"clusters"`               // of each clustering, PCL and local aggregation; default none: as many for as many samples as in the paper
+	ClusterEvery         float64 `yaml:"cluster_every"`          // epochs from one clustering to the next; default 1
+	PCLWarmupEpochs      float64 `yaml:"pcl_warmup_epochs"`      // epochs before PCL's prototypes take part; default 20
+	LocalAggWarmupEpochs float64 `yaml:"localagg_warmup_epochs"` // epochs of NPID before local aggregation; default 10
+	LocalAggNeighbours   int     `yaml:"localagg_neighbours"`    // local aggregation: nearest rows that are background; default 4096
 	// Teacher is the file of the trained encoder that SEED's student learns from: a file of
 	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
 	// TeacherWidth and TeacherStem are for a file that does not show them.
@@ -238,6 +247,7 @@ func Default() Recipe {
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
 		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7,
+		BankMomentum: 0.5, BankNegatives: 4096, Clusters: []int{}, ClusterEvery: 1, PCLWarmupEpochs: 20, LocalAggWarmupEpochs: 10, LocalAggNeighbours: 4096,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,
@@ -289,6 +299,9 @@ func (r *Recipe) Resolve(h Host) error {
 	or(&r.BNGroups, r.defaultGroups())
 	if r.Freeze == nil {
 		r.Freeze = []string{} // as the YAML of a recipe without any is read
+	}
+	if r.Clusters == nil {
+		r.Clusters = []int{}
 	}
 	or(&r.Threads, max(1, h.Threads))
 	return r.validate()

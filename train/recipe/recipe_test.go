@@ -276,6 +276,12 @@ func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 		{[]string{"objective=fnc", "fnc_top=128"}, true},
 		{[]string{"objective=fnc", "fnc_top=129"}, false},
 		{[]string{"adco_weight_decay=1"}, false},
+		{[]string{"objective=npid", "bank_negatives=0"}, true},
+		{[]string{"objective=pirl", "bank_negatives=0"}, false},
+		{[]string{"bank_negatives=-1"}, false},
+		{[]string{"bank_momentum=1"}, false},
+		{[]string{"cluster_every=0"}, false},
+		{[]string{"clusters=[1]"}, false},
 	} {
 		r, err := recipe.Load("smoke")
 		if err != nil {
@@ -369,6 +375,13 @@ func TestSides(t *testing.T) {
 		{"wcl", "tss", 0, nil, []int{1, 2}, ""},
 		{"fnc", "tssss", 3, nil, []int{1, 2, 3}, ""},
 		{"fnc", "ts", 0, nil, nil, "policy=small-4crop"},
+		{"npid", "tss", 0, nil, []int{1}, ""},
+		{"localagg", "ts", 0, nil, []int{1}, ""},
+		{"rotation", "ts", 0, nil, []int{1}, ""},
+		{"relative-loc", "tss", 0, nil, []int{1}, ""},
+		{"pirl", "ss", 0, nil, []int{0, 1}, ""},
+		{"npid", "t", 0, nil, nil, "a student view"},
+		{"pcl-v2", "ts", 0, []int{0}, []int{1}, ""},
 		{"seed", "tss", 0, []int{1}, []int{1}, ""},
 		{"seed", "t", 0, nil, nil, "a student view"},
 	} {

@@ -177,6 +177,14 @@ func (r *Recipe) ownRules() []rule {
 		positive("adco_tau", r.AdCoTau),
 		positive("adco_lr", r.AdCoLR),
 		{"adco_weight_decay", r.AdCoWeightDecay >= 0 && r.AdCoWeightDecay < 1, fmt.Sprintf("is %g", r.AdCoWeightDecay), "give a number from 0 to below 1"},
+		{"bank_momentum", r.BankMomentum >= 0 && r.BankMomentum < 1, fmt.Sprintf("is %g", r.BankMomentum), "give a number from 0 to below 1"},
+		atLeast("bank_negatives", r.BankNegatives, 0),
+		{"bank_negatives", r.BankNegatives > 0 || r.Objective != "pirl", "is 0", "give how many each image is told from: PIRL has no form without"},
+		notNegative("npid_proximal", r.NPIDProximal),
+		positive("cluster_every", r.ClusterEvery),
+		notNegative("pcl_warmup_epochs", r.PCLWarmupEpochs),
+		notNegative("localagg_warmup_epochs", r.LocalAggWarmupEpochs),
+		atLeast("localagg_neighbours", r.LocalAggNeighbours, 1),
 		atLeast("fnc_top", r.FNCTop, 1),
 		{
 			"fnc_top", r.Objective != "fnc" || r.FNCTop <= 2*r.rows(), fmt.Sprintf("is %d, and a pair of views of %d samples has %d embeddings", r.FNCTop, r.rows(), 2*r.rows()),
@@ -260,6 +268,9 @@ func (r *Recipe) listRules() []rule {
 	}
 	for _, s := range r.Std {
 		rules = append(rules, positive("std", s))
+	}
+	for _, k := range r.Clusters {
+		rules = append(rules, atLeast("clusters", k, 2))
 	}
 	for _, k := range r.KNNK {
 		rules = append(rules, atLeast("knn_k", k, 1))

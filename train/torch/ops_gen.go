@@ -63,6 +63,7 @@ var (
 	opSlice                 = op{name: "aten::slice", overload: "Tensor", args: "self,dim,start,end,step"}
 	opIndexSelect           = op{name: "aten::index_select", overload: "", args: "self,dim,index"}
 	opScatterAdd_           = op{name: "aten::scatter_add_", overload: "", args: "self,dim,index,src"}
+	opIndexCopy_            = op{name: "aten::index_copy_", overload: "", args: "self,dim,index,source"}
 	opMaskedFillScalar      = op{name: "aten::masked_fill", overload: "Scalar", args: "self,mask,value"}
 	opWhere                 = op{name: "aten::where", overload: "self", args: "condition,self,other"}
 	opReshape               = op{name: "aten::reshape", overload: "", args: "self,shape"}
@@ -695,6 +696,18 @@ func ScatterAdd_(self *Tensor, dim int64, index, src *Tensor) *Tensor {
 	w = putTensor(w, index)
 	w = putTensor(w, src)
 	opScatterAdd_.none(w)
+	return self
+}
+
+// IndexCopy_ is aten::index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)
+func IndexCopy_(self *Tensor, dim int64, index, source *Tensor) *Tensor {
+	var b [8]uint64
+	w := b[:0]
+	w = putTensor(w, self)
+	w = putInt(w, dim)
+	w = putTensor(w, index)
+	w = putTensor(w, source)
+	opIndexCopy_.none(w)
 	return self
 }
 

@@ -1,0 +1,79 @@
+package objective
+
+import (
+	"slices"
+
+	"resslt/train/torch"
+)
+
+var pirlMethod = Method{
+	Name: "pirl", Paper: "arXiv 1912.01991", Views: pairForStudent, Policy: "pirl",
+	New: func(o Options) Objective { return pirl{o} },
+}
+
+// pirl is PIRL (arXiv 1912.01991): an image and a jigsaw of it, nine patches of another crop, have
+// like embeddings, and both are told from other images by a bank of the images' embeddings.
+//
+// The head f of the image is one linear layer. The head g of the jigsaw is a linear layer on each
+// patch, here in the second head's place, and one on the nine of them in random order (section
+// 3.2), which is the objective's own.
+type pirl struct{ o Options }
+
+// imageWeight is λ of the paper's equation 6.
+const imageWeight = 0.5
+
+func (m pirl) Parts() Parts {
+	d := int64(m.o.Dim)
+	return Parts{
+		StudentViews: 2, Coupled: true, Keyed: true, Raw: true,
+		Project: Head{Out: m.o.Dim}, Predict: &Head{Out: m.o.Dim, OfFeatures: true},
+		State: []Tensor{m.o.bank(), {Name: "jigsaw", Shape: []int64{d, cells * d}, Start: UnitRows, Parameter: true}},
+		Group: Group{Free: true},
+		Draws: slices.Concat([]Draw{m.o.noise(), {Name: "order", Columns: cells}}, jitter()),
+	}
+}
+
+// Show cuts the second view into patches, in an order drawn at random.
+func (m pirl) Show(b Batch, student []*torch.Tensor) []*torch.Tensor {
+	_, order := torch.Topk(b.Draws["order"], cells, 1, true, true)
+	return []*torch.Tensor{student[0], patches(student[1], order, b.Draws["down"], b.Draws["right"])}
+}
+
+// Targets are none: what the student is compared with is the bank.
+func (m pirl) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
+
+// Loss is the paper's equation 6, λ·L_NCE(m_I, g(v_It)) + (1−λ)·L_NCE(m_I, f(v_I)), m_I the sample's
+// row of the bank.
+func (m pirl) Loss(b Batch, student []Embedding, _ Targets) Loss {
+	f := Normalize(student[0].Z)
+	nine := student[1].P
+	g := Normalize(similarities(torch.Reshape(nine, []int64{f.Size(0), -1}), b.State["jigsaw"]))
+	bank := b.State[bankName]
+	own := torch.IndexSelect(bank, 0, b.Samples)
+	nce := func(v *torch.Tensor) (loss, negatives *torch.Tensor) {
+		negatives = against(v, bank, b.Draws["noise"])
+		return shareNCE(torch.DivScalar(cosines(v, own), m.o.Tau), torch.DivScalar(negatives, m.o.Tau)), negatives
+	}
+	jigsaw, negatives := nce(g)
+	image, _ := nce(f)
+	total := torch.Add(torch.MulScalar(jigsaw, imageWeight), image, 1-imageWeight)
+	return Loss{
+		Total: total, Rows: []*torch.Tensor{b.Samples, f.Detach()},
+		Terms: Terms{InfoNCE: total, Negatives: negatives, Z1: g, Target: own},
+	}
+}
+
+// shareNCE is the paper's equation 5, batch mean, of s/τ with the positive (B) and with N negatives
+// (B,N): with h(s) = exp(s)/(exp(s) + Σ exp(negative)), equation 4,
+//
+//	−log h(positive) − Σ log(1 − h(negative))
+func shareNCE(positive, negatives *torch.Tensor) *torch.Tensor {
+	all := torch.Logsumexp(negatives, []int64{1}, true)
+	others := torch.SumDim(softplus(torch.Sub(negatives, all, 1)), []int64{1}, false, torch.Unset)
+	return torch.Mean(torch.Add(softplus(torch.Sub(torch.Reshape(all, []int64{-1}), positive, 1)), others, 1), torch.Unset)
+}
+
+// Update moves the bank's rows towards the images' embeddings.
+func (m pirl) Update(s State, rows []*torch.Tensor) {
+	remember(s[bankName], rows[0], rows[1], m.o.BankMomentum)
+}

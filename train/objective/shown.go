@@ -1,0 +1,68 @@
+package objective
+
+import "resslt/train/torch"
+
+// Pretext tasks show the student images that are made of its views on the device (Viewer): turned
+// ones, patches. They are moved pixels, without resampling.
+
+// turned are the four rotations of each image x (B,S,S,3), by 0, 90, 180 and 270 degrees counter-
+// clockwise, (4B,S,S,3): those of one image behind one another.
+func turned(x *torch.Tensor) *torch.Tensor {
+	across := torch.Transpose(x, 1, 2)
+	all := []*torch.Tensor{x, torch.Flip(across, []int64{1}), torch.Flip(x, []int64{1, 2}), torch.Flip(across, []int64{2})}
+	return torch.Reshape(torch.Stack(all, 1), append([]int64{-1}, x.Shape()[1:]...))
+}
+
+// A grid of 3×3 cells, of which each gives a patch.
+const (
+	gridSide = 3
+	cells    = gridSide * gridSide
+	centre   = cells / 2
+)
+
+// patchOf is a patch's side for images of S pixels: of a cell of 85 pixels 64, as Goyal et al. have
+// it (arXiv 1905.01235, appendix), and PIRL.
+func patchOf(s int64) int64 { return max(1, s/gridSide*64/85) }
+
+// jitter draws where in their cells a sample's patches are.
+func jitter() []Draw { return []Draw{{Name: "down", Columns: cells}, {Name: "right", Columns: cells}} }
+
+// patches cuts each image x (B,S,S,3) into its cells' patches (9B,P,P,3), those of one image behind
+// one another, in the order of the cells or in that of order (B,9) int64. Where in its cell a patch
+// is, down and right (B,9) choose, from 0 to below 1.
+func patches(x, order, down, right *torch.Tensor) *torch.Tensor {
+	b, s, dev := x.Size(0), x.Size(1), x.Device()
+	cell, p := s/gridSide, patchOf(s)
+	steps := func(n, step int64) *torch.Tensor {
+		return torch.Arange(0, float64(n*step), float64(step), torch.Int64, dev)
+	}
+	sides := steps(gridSide, cell)
+	top := torch.Reshape(torch.Repeat(torch.Unsqueeze(sides, 1), []int64{1, gridSide}), []int64{cells})
+	left := torch.Repeat(sides, []int64{gridSide})
+	if order != nil {
+		flat := torch.Reshape(order, []int64{-1})
+		top = torch.Reshape(torch.IndexSelect(top, 0, flat), []int64{b, cells})
+		left = torch.Reshape(torch.IndexSelect(left, 0, flat), []int64{b, cells})
+	}
+	// In float64 the product is exact, and below the number of places.
+	shift := func(share *torch.Tensor) *torch.Tensor {
+		return torch.MulScalar(share.To(dev, torch.Float64, false), float64(cell-p+1)).To(dev, torch.Int64, false)
+	}
+	y, column := torch.Add(top, shift(down), 1), torch.Add(left, shift(right), 1) // (B,9)
+	corner := torch.Add(torch.Mul(y, torch.Full([]int64{1}, float64(s), torch.Int64, dev)), column, 1)
+	corner = torch.Add(corner, torch.Unsqueeze(steps(b, s*s), 1), 1)
+	inside := torch.Add(torch.Unsqueeze(steps(p, s), 1), steps(p, 1), 1) // (P,P)
+	pixels := torch.Add(torch.Reshape(corner, []int64{-1, 1, 1}), inside, 1)
+	flat := torch.Reshape(x, []int64{-1, 3})
+	return torch.Reshape(torch.IndexSelect(flat, 0, torch.Reshape(pixels, []int64{-1})), []int64{b * cells, p, p, 3})
+}
+
+// classes are the loss of a pretext task and what describes it: of logits (n·C,C), the rows of each
+// sample in the order of the classes, the cross-entropy, batch mean.
+func classes(logits *torch.Tensor) Loss {
+	c := logits.Size(1)
+	right := torch.Repeat(torch.Eye(c, logits.DType(), logits.Device()), []int64{logits.Size(0) / c, 1})
+	logP := torch.LogSoftmax(logits, 1, torch.Unset)
+	ce := relationalLoss(right, logP)
+	return Loss{Total: ce, Terms: Terms{Relation: ce, LogP1: logP, P2: right, Z1: Normalize(logits), Target: right}}
+}
