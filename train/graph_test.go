@@ -92,6 +92,9 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"climbing":    func(c *Config) { c.Objective = "adco" },
 		"two heads":   func(c *Config) { c.Objective = "wcl" },
 		"attraction":  func(c *Config) { c.Objective = "fnc" },
+		"anchors":     func(c *Config) { c.Objective = "compress" },
+		"one queue":   func(c *Config) { c.Objective = "compress-1q" },
+		"encoder":     func(c *Config) { c.Objective = "disco" },
 		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}
 	for name, change := range cases {

@@ -84,6 +84,9 @@ func parallelCases() map[string]parallelCase {
 		"adco, filling":       of(func(c *Config) { c.Objective, c.Groups, c.QueueSize = "adco", 2, 11 }),
 		"wcl":                 of(func(c *Config) { c.Objective = "wcl" }),
 		"fnc":                 of(func(c *Config) { c.Objective = "fnc" }),
+		"compress, groups":    of(func(c *Config) { c.Objective, c.Groups = "compress", 2 }),
+		"compress-1q":         of(func(c *Config) { c.Objective = "compress-1q" }),
+		"disco, groups":       of(func(c *Config) { c.Objective, c.Groups = "disco", 2 }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
 	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {

@@ -31,7 +31,7 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 		}
 		all = append(all, c)
 	}
-	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher, l.state) })
+	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.averages(), l.state) })
 	l.timers.span(phaseOptimizer, func() { err = l.update(h, all) })
 	return err
 }
@@ -51,10 +51,22 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		return err
 	}
 	batch := l.parallel.gather(all)
-	l.teacher.follow(h.Momentum)           // (6)
+	for _, t := range l.averages() {
+		t.follow(h.Momentum) // (6)
+	}
 	l.state.follow(h.Momentum, batch.rows) // (6), and what the objective keeps
 	l.queue.enqueue(batch.keys)            // Q ← Q without its oldest keys, with z²
 	return nil
+}
+
+// averages are the networks that follow the student, and a frozen teacher, which does not.
+func (l *Learner) averages() (out []*teacher) {
+	for _, t := range []*teacher{l.teacher, l.keys} {
+		if t != nil {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // zeroGrad drops every gradient.
@@ -67,11 +79,15 @@ func (l *Learner) zeroGrad() {
 // pass, and gives what is to be collected of it.
 func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (collected, error) {
 	return scoped(func() (c collected, err error) {
-		var z2 []*torch.Tensor
+		var z2, keys []*torch.Tensor
 		var t objective.Targets
 		l.teacherStream.run(func() {
-			l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, d) }) // z² = normalise(g_t(F_t(weak)))
-			t = l.criterion.targets(b, l.parallel.wholeRows(z2))                       // (4)
+			l.timers.span(phaseTeacher, func() {
+				z2 = l.teacher.embed(v.teacher, d) // z² = normalise(g_t(F_t(weak)))
+				keys = l.keys.embed(v.keys(l.parts.KeyViews), d)
+			})
+			b.Keys = l.parallel.wholeRows(keys)
+			t = l.criterion.targets(b, l.parallel.wholeRows(z2)) // (4)
 		})
 		c.rows = t.Rows
 		for i, views := range v.passes(l.parts.Coupled) {
@@ -92,8 +108,11 @@ func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (
 			}
 			c.rows = append(c.rows, pass.rows...)
 		}
-		if l.parts.Queue == objective.TeacherKeys {
+		switch l.parts.Queue {
+		case objective.TeacherKeys:
 			c.keys = z2
+		case objective.EncoderKeys:
+			c.keys = keys
 		}
 		return c, nil
 	})

@@ -37,6 +37,7 @@ func fixture(c Config) Config {
 	o.Hardest, o.Mixed, o.Harder = 6, 4, 3
 	o.AdversaryTau, o.AdversaryLR, o.AdversaryDecay = 0.02, 3, 1e-4
 	o.FalseTop, o.FalseAbove = 4, 0.7
+	o.DistilWeight = 2
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
 	c.Accumulate, c.Groups = 1, 1

@@ -13,7 +13,7 @@ import (
 
 // input is what an objective sees, by the formula's names: of the student, its projections
 // where the loss reads them beside predictions, and of the teacher.
-type input struct{ p, z, z2 []string }
+type input struct{ p, z, z2, keys []string }
 
 var (
 	pair  = []string{"view a", "view b"}
@@ -56,6 +56,9 @@ var inputs = map[string]input{
 	"wcl":                          {p: pair, z: []string{"z a", "z b"}},
 	"fnc":                          {p: pair},
 	"fnc 4":                        {p: crops},
+	"compress":                     {p: []string{"query"}, z2: []string{"key"}, keys: []string{"student key"}},
+	"compress-1q":                  {p: []string{"query"}, z2: []string{"key"}},
+	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
 }
 
 // method is an objective on the fixture's sizes.
@@ -83,6 +86,7 @@ type method struct {
 	AdversaryTau                     float64 `json:"adversary_tau"`
 	FalseTop                         int     `json:"false_top"`
 	FalseAbove                       float64 `json:"false_above"`
+	DistilWeight                     float64 `json:"distil_weight"`
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -107,7 +111,7 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		WhitenRows: m.WhitenRows, WhitenEpsilon: m.WhitenEpsilon, Beta: m.Beta,
 		Repulsion: m.Repulsion, Keep: m.Keep, Gamma: m.Gamma, RankFrom: m.RankFrom, RankTo: m.RankTo,
 		Hardest: m.Hardest, Mixed: m.Mixed, Harder: m.Harder, AdversaryTau: m.AdversaryTau,
-		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove,
+		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove, DistilWeight: m.DistilWeight, Features: int(m.D),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -206,7 +210,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 	name, obj := m.objective(tb)
 	o.rows = name == "w-mse" // Cholesky's factor is of an order of dimensions
 	parts := obj.Parts()
-	if len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
+	if len(in.keys) != len(parts.KeyViews) || len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
 		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
 	}
 	nntest.Do(tb, func() {
@@ -216,6 +220,9 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
 		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o), Draws: m.draws(parts, o)}
+		for _, k := range in.keys {
+			b.Keys = append(b.Keys, Normalize(o.place(k, m.B, m.D)))
+		}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
 		}
@@ -302,7 +309,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "compress", "compress-1q", "disco"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -335,6 +342,8 @@ func (m method) faults() map[string]func(*method) {
 		all["the last of s' is missing"] = func(m *method) { m.Harder-- }
 	case "adco":
 		all["the adversaries' τ 1 % off"] = func(m *method) { m.AdversaryTau *= 1.01 }
+	case "disco":
+		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }

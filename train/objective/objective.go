@@ -44,6 +44,9 @@ type Parts struct {
 	// TeacherViews and StudentViews are how many views of a batch each network
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
+	// KeyViews are, by their index, those of the teacher's views that a key encoder sees: the
+	// student's momentum average beside a Frozen teacher. nil: there is none.
+	KeyViews []int
 	// Locals: any number of further student views may follow, local crops (multi-crop).
 	Locals bool
 
@@ -75,6 +78,7 @@ const (
 	NoQueue     Keys = iota
 	TeacherKeys      // z² of the teacher's views
 	StudentKeys      // z of the first student view
+	EncoderKeys      // of the key encoder's views
 )
 
 // Head is a multi-layer perceptron: Linear → BN → ReLU for every hidden layer, then
@@ -82,6 +86,7 @@ const (
 type Head struct {
 	Hidden    []int // units
 	Out       int   // D
+	None      bool  // no layer at all: the embedding is the features
 	BatchNorm bool  // after the hidden layers
 	GELU      bool  // in place of ReLU
 	NormOut   bool  // batch norm after the last layer too,
@@ -93,6 +98,7 @@ type Head struct {
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
 	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
+	Keys  []*torch.Tensor          // (B,D) of the key encoder, one for each of Parts.KeyViews; no gradient
 	State State                    // of Parts.State, before this batch
 	Draws map[string]*torch.Tensor // of Parts.Draws, by name
 	Alpha Alpha                    // of equation 7, or of the schedule that Method.Ramp names
@@ -142,6 +148,7 @@ type Options struct {
 	NoHeadNorm                  bool // ReSSL*, the first paper's: no BN in the heads
 
 	K              int     // rows of a queue that is an objective's own
+	Features       int     // width of the student's features; 0 before there is a network
 	Prototypes     int     // DINO's and SwAV's
 	CentreMomentum float64 // DINO's m of the centre
 	Epsilon        float64 // Sinkhorn's ε, SwAV
@@ -163,6 +170,8 @@ type Options struct {
 	Hardest, Mixed, Harder int // N, s and s' of MoCHi
 
 	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
+
+	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
 	FalseAbove float64 // and above which cosine
@@ -214,6 +223,7 @@ var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
+	compressMethod, compressOneMethod, discoMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -37,6 +37,7 @@ type Row struct {
 	Method    string     `yaml:"method" json:"method"`
 	Recipe    string     `yaml:"recipe" json:"recipe,omitempty"`       // that trains it here, or ResNet50
 	Objective string     `yaml:"objective" json:"objective,omitempty"` // of this project, of a method without a recipe
+	Teacher   string     `yaml:"teacher" json:"teacher,omitempty"`     // the trained network that its student learns from
 	Backbone  string     `yaml:"backbone" json:"backbone,omitempty"`
 	Data      string     `yaml:"data" json:"data,omitempty"` // of all its scores
 	Epochs    int        `yaml:"epochs" json:"epochs,omitempty"`
@@ -130,8 +131,10 @@ func Find(w Wanted) (Figure, bool) {
 	return Figure{}, false
 }
 
+// is reports whether the row is an encoder's. Whether one is of a row's teacher no encoder's file
+// says.
 func (r *Row) is(w Wanted) bool {
-	if r.Backbone != w.Backbone {
+	if r.Backbone != w.Backbone || r.Teacher != "" {
 		return false
 	}
 	if w.Objective != "" {

@@ -41,7 +41,7 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		Gamma: r.TripletGamma, RankFrom: element(r.TripletRanks, 0), RankTo: element(r.TripletRanks, 1),
 		Hardest: r.MoCHiHardest, Mixed: r.MoCHiMixed, Harder: r.MoCHiHarder,
 		AdversaryTau: r.AdCoTau, AdversaryLR: r.AdCoLR, AdversaryDecay: r.AdCoWeightDecay,
-		FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
+		DistilWeight: r.DisCoWeight, FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
 	}
 }
 

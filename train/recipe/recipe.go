@@ -123,7 +123,8 @@ type Recipe struct {
 	AdCoWeightDecay    float64   `yaml:"adco_weight_decay"`   // their weight decay; default 1e-4
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
-	// Teacher is the file of the trained encoder that SEED's student learns from: a file of
+	DisCoWeight        float64   `yaml:"disco_weight"`        // DisCo: weight of the distance to the teacher's embedding; default 32, its code's on 8 GPUs
+	// Teacher is the file of the trained encoder that the student of SEED, CompRess and DisCo learns from: a file of
 	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
 	// TeacherWidth and TeacherStem are for a file that does not show them.
 	Teacher         string `yaml:"teacher"`
@@ -237,7 +238,7 @@ func Default() Recipe {
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
-		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7,
+		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,

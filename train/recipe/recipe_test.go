@@ -276,6 +276,9 @@ func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 		{[]string{"objective=fnc", "fnc_top=128"}, true},
 		{[]string{"objective=fnc", "fnc_top=129"}, false},
 		{[]string{"adco_weight_decay=1"}, false},
+		{[]string{"objective=disco"}, false}, // without a teacher
+		{[]string{"objective=disco", "teacher=FILE"}, true},
+		{[]string{"objective=disco", "teacher=FILE", "disco_weight=-1"}, false},
 	} {
 		r, err := recipe.Load("smoke")
 		if err != nil {
@@ -371,6 +374,10 @@ func TestSides(t *testing.T) {
 		{"fnc", "ts", 0, nil, nil, "policy=small-4crop"},
 		{"seed", "tss", 0, []int{1}, []int{1}, ""},
 		{"seed", "t", 0, nil, nil, "a student view"},
+		{"compress", "tss", 0, []int{1}, []int{1}, ""},
+		{"compress-1q", "ts", 0, []int{1}, []int{1}, ""},
+		{"disco", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
+		{"disco", "ttlll", 0, nil, nil, "policy=moco-v2"}, // takes no local crops
 	} {
 		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
 		if tc.says != "" {

@@ -177,6 +177,7 @@ func (r *Recipe) ownRules() []rule {
 		positive("adco_tau", r.AdCoTau),
 		positive("adco_lr", r.AdCoLR),
 		{"adco_weight_decay", r.AdCoWeightDecay >= 0 && r.AdCoWeightDecay < 1, fmt.Sprintf("is %g", r.AdCoWeightDecay), "give a number from 0 to below 1"},
+		notNegative("disco_weight", r.DisCoWeight),
 		atLeast("fnc_top", r.FNCTop, 1),
 		{
 			"fnc_top", r.Objective != "fnc" || r.FNCTop <= 2*r.rows(), fmt.Sprintf("is %d, and a pair of views of %d samples has %d embeddings", r.FNCTop, r.rows(), 2*r.rows()),

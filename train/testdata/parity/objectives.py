@@ -506,11 +506,53 @@ def fnc(out):
             out[f"{key}.grad{v}"] = g
 
 
+def kld(targets, inputs):
+    """nn/compress_loss.py of UMBCvision/CompRess, KLD."""
+    return F.kl_div(F.log_softmax(inputs, dim=1), F.softmax(targets, dim=1), reduction="batchmean")
+
+
+def compress(out):
+    """nn/compress_loss.py: CompReSSMomentum and CompReSSA, with its memories newest first."""
+    q0, teacher, key = leaf("query"), unit("key", B), unit("student key", B)
+    student = F.normalize(q0)
+    memory_t, memory_s = (unit(f"{side}_anchors", K) for side in ("teacher", "student"))
+    loss = kld(torch.mm(memory_t, teacher.t()).t() / TAU, torch.mm(memory_s, student.t()).t() / TAU)
+    out["compress.loss"] = loss
+    (out["compress.grad0"],) = torch.autograd.grad(loss, [q0])
+    out["compress.teacher_anchors.after"] = torch.cat([teacher, memory_t])[:K]
+    out["compress.student_anchors.after"] = torch.cat([key, memory_s])[:K]
+    queue, student = unit("queue", K), F.normalize(q0)
+    loss = kld(torch.mm(queue, teacher.t()).t() / TAU, torch.mm(queue, student.t()).t() / TAU)
+    out["compress-1q.loss"] = loss
+    (out["compress-1q.grad0"],) = torch.autograd.grad(loss, [q0])
+
+
+DISCO_WEIGHT = 3.0
+
+
+def disco(out):
+    """main.py and builder_kq_mse_largeembedding_2048.py of Yuting-Gao/DisCo-pytorch; of B rows in
+    place of the 32 of a GPU, so that its weight is DISCO_WEIGHT / B."""
+    k0, q0 = leaf("view a"), leaf("view b")
+    qk, q = F.normalize(k0, dim=1), F.normalize(q0, dim=1)
+    teacher_qk, teacher_q = unit("target a", B), unit("target b", B)
+    k, queue = unit("student key", B), unit("queue", K)
+    l_pos = torch.einsum("nc,nc->n", [q, k]).unsqueeze(-1)
+    l_neg = torch.einsum("nc,ck->nk", [q, queue.t()])
+    logits = torch.cat([l_pos, l_neg], dim=1) / TAU
+    criterion_mse = torch.nn.MSELoss(reduction="sum")
+    loss = F.cross_entropy(logits, torch.zeros(B, dtype=torch.long))
+    loss = loss + DISCO_WEIGHT / B * (criterion_mse(teacher_q, q) + criterion_mse(teacher_qk, qk))
+    out["disco.loss"] = loss
+    out["disco.grad0"], out["disco.grad1"] = torch.autograd.grad(loss, [k0, q0])
+
+
 # In the fixture's order.
 OBJECTIVES = (moco, simclr, byol, simsiam, nnclr, mse)
 OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, swav, seed)
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
+OBJECTIVES += (compress, disco)
 
 if __name__ == "__main__":
     fixture = {}
@@ -526,6 +568,6 @@ if __name__ == "__main__":
             whiten_rows=WHITEN_ROWS, whiten_epsilon=WHITEN_EPSILON, beta=BETA,
             repulsion=UNIGRAD_LAMBDA, keep=UNIGRAD_RHO, gamma=TRIPLET_GAMMA, rank_from=TRIPLET_RANKS[0], rank_to=TRIPLET_RANKS[1],
             hardest=MOCHI[0], mixed=MOCHI[1], harder=MOCHI[2], adversary_tau=ADCO_TAU,
-            false_top=FNC_TOP, false_above=FNC_THRESHOLD,
+            false_top=FNC_TOP, false_above=FNC_THRESHOLD, distil_weight=DISCO_WEIGHT,
         ),
     )  # fmt: skip
