@@ -37,6 +37,7 @@ func stepThree(t testing.TB, l *Learner, name string, h Hyper) (s Stats) {
 		if students == 0 {
 			students = 2
 		}
+		h.Labels = labelsOf(l, 0, smallBatch)
 		s, err = l.Step(views(" teacher ", l.parts.TeacherViews), views(" student ", students), h)
 		return err
 	})

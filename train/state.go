@@ -80,7 +80,7 @@ func (s *state) step(h Hyper) error {
 	if s.opt == nil {
 		return nil
 	}
-	lr, hold := h.LR, h.Hold
+	lr, hold := h.LR, h.Hold && !s.group.Free
 	if own := s.group.Own; own != nil {
 		lr, hold = own.LR, h.Alpha < 1
 	}

@@ -45,6 +45,7 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"swav", true, []string{"queue0", "queue1"}, []string{"prototypes"}},
 		{"unigrad", true, []string{"correlation"}, nil},
 		{"adco", true, []string{"adversaries"}, nil},
+		{"fixmatch", true, []string{"bias", "classifier"}, nil}, // hold_epochs does not count
 		{"compress", false, []string{"student_anchors", "teacher_anchors"}, nil},
 	} {
 		config := small

@@ -23,7 +23,7 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	var all []collected
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
 		b, part := l.batch(v, h), v.part(micro, l.config.Accumulate)
-		b.Draws = l.draws(h.Step, micro, part.rows())
+		b.Draws = l.draws(h, micro, part.rows())
 		c, err := gradients(part, b, drawKey{h.Step, micro}, sum)
 		if err != nil {
 			l.zeroGrad()
@@ -155,6 +155,9 @@ type Hyper struct {
 	WeightDecay float64
 	Hold        bool  // the objective's parameters stay as they are, unless they have an optimiser of their own
 	Step        int64 // number of the step, from 0: keys what is drawn in it
+	// Labels are the classes of this rank's rows, schemas.NoLabel where a sample shows none, of an
+	// objective that asks for them (objective.Parts.Labels).
+	Labels []int32
 	// Stats asks for the step's statistics: of steps that are logged.
 	Stats bool
 }
@@ -170,7 +173,7 @@ type Hyper struct {
 func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err error) {
 	v, sum := views{teacher, student}, tally{}
 	err = torch.Do(func() error {
-		if err := l.checkViews(v); err != nil {
+		if err := l.checkViews(v, h); err != nil {
 			return err
 		}
 		var err error

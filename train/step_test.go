@@ -38,6 +38,7 @@ func fixture(c Config) Config {
 	o.AdversaryTau, o.AdversaryLR, o.AdversaryDecay = 0.02, 3, 1e-4
 	o.FalseTop, o.FalseAbove = 4, 0.7
 	o.DistilWeight = 2
+	o.Classes, o.LabelFraction, o.Confidence, o.Consistency, o.Sharpen = 5, 0.5, 0.3, 1, 0.4
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
 	c.Accumulate, c.Groups = 1, 1
@@ -91,6 +92,22 @@ func stepOn(t testing.TB, l *Learner, name string, h Hyper) Stats {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// labelsOf are the labels of rows from to to−1 of a batch, of which every other shows one, for an
+// objective that asks for them.
+func labelsOf(l *Learner, from, to int) (out []int32) {
+	if !l.parts.Labels {
+		return nil
+	}
+	for row := from; row < to; row++ {
+		label := schemas.NoLabel
+		if row%2 == 0 {
+			label = int32(row * 3 % l.config.Options.Classes)
+		}
+		out = append(out, label)
+	}
+	return out
 }
 
 // contents is the state's bytes by name.

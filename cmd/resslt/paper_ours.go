@@ -176,10 +176,9 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 }
 
 // scores are the results that may stand beside a row's figure: by the paper's protocol, which
-// put it beside them, and of an encoder that was trained as long; none of a row with a teacher,
-// which no encoder's file names.
+// put it beside them, and of an encoder that was trained as long.
 func (o *ours) scores(t *paper.Table, row *paper.Row, score paper.Score) (out []found) {
-	if row.Teacher != "" {
+	if row.Alone() {
 		return nil
 	}
 	for _, m := range o.evals {

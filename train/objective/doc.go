@@ -18,6 +18,7 @@
 //	crop     a view, in multi-crop: global ones, which the teacher sees too, and local ones
 //	state    tensors of the objective's own: prototypes, a centre, queues (Parts.State)
 //	draw     random numbers of a step, a row for each sample (Parts.Draws)
+//	label    a sample's class; objectives with Parts.Labels have those of some samples
 //	key encoder  the student's momentum average beside a frozen teacher (Parts.KeyViews)
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
@@ -47,6 +48,8 @@
 //	compress           frozen   own    no   one, both see it  compress.go  Koohpayegani et al. 2020, arXiv 2010.14713
 //	compress-1q        frozen   teacher's  no  one, both see it  compress.go  the same, with one list of anchor points
 //	disco              frozen   student's average's  no  pair, coupled  disco.go  Gao et al. 2021, arXiv 2104.09124
+//	fixmatch           no       no     no   weak + strong, coupled, some labels  fixmatch.go  Sohn et al. 2020, arXiv 2001.07685
+//	uda                no       no     no   weak + strong, coupled, some labels  uda.go  Xie et al. 2020, arXiv 1904.12848
 //	unigrad            yes      no     no   pair, both ways  unigrad.go  Tao et al. 2021, arXiv 2112.05141
 //	truncated-triplet  yes      no     yes  pair, both ways  triplet.go  Wang et al. 2021, arXiv 2104.08913
 //	mochi              yes      teacher's  no  pair         mochi.go    Kalantidis et al. 2020, arXiv 2010.01028

@@ -58,6 +58,8 @@ var inputs = map[string]input{
 	"fnc 4":                        {p: crops},
 	"compress":                     {p: []string{"query"}, z2: []string{"key"}, keys: []string{"student key"}},
 	"compress-1q":                  {p: []string{"query"}, z2: []string{"key"}},
+	"fixmatch":                     {p: pair},
+	"uda":                          {p: pair},
 	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
 }
 
@@ -87,6 +89,10 @@ type method struct {
 	FalseTop                         int     `json:"false_top"`
 	FalseAbove                       float64 `json:"false_above"`
 	DistilWeight                     float64 `json:"distil_weight"`
+	Classes                          int
+	LabelFraction                    float64 `json:"label_fraction"`
+	Confidence, Consistency, Sharpen float64
+	Labels                           []int64
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -112,6 +118,7 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		Repulsion: m.Repulsion, Keep: m.Keep, Gamma: m.Gamma, RankFrom: m.RankFrom, RankTo: m.RankTo,
 		Hardest: m.Hardest, Mixed: m.Mixed, Harder: m.Harder, AdversaryTau: m.AdversaryTau,
 		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove, DistilWeight: m.DistilWeight, Features: int(m.D),
+		Classes: m.Classes, LabelFraction: m.LabelFraction, Confidence: m.Confidence, Consistency: m.Consistency, Sharpen: m.Sharpen,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -179,6 +186,9 @@ func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 			x = torch.MulScalar(x, float64(d.Below)).To(torch.CPU, torch.Int64, false)
 		}
 		out[d.Name] = x
+	}
+	if p.Labels {
+		out[Labels] = torch.FromInt64(m.Labels, m.B, 1)
 	}
 	return out
 }
@@ -342,6 +352,14 @@ func (m method) faults() map[string]func(*method) {
 		all["the last of s' is missing"] = func(m *method) { m.Harder-- }
 	case "adco":
 		all["the adversaries' τ 1 % off"] = func(m *method) { m.AdversaryTau *= 1.01 }
+	case "fixmatch", "uda":
+		all["the fraction of labels 1 % off"] = func(m *method) { m.LabelFraction *= 1.01 }
+		all["the weight 1 % off"] = func(m *method) { m.Consistency *= 1.01 }
+		all["all are sure"] = func(m *method) { m.Confidence = 0 }
+		all["a label is hidden"] = func(m *method) { m.Labels = append([]int64{-1}, m.Labels[1:]...) }
+		if name == "uda" {
+			all["the temperature 1 % off"] = func(m *method) { m.Sharpen *= 1.01 }
+		}
 	case "disco":
 		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
 	case "fnc":

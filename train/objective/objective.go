@@ -55,7 +55,9 @@ type Parts struct {
 	// InBatch: a row's loss depends on the batch's other rows, or a target on those of the
 	// teacher. Several ranks then gather the embeddings of both networks.
 	InBatch bool
-	Raw     bool  // embeddings come as the heads give them, not of unit length
+	Raw     bool // embeddings come as the heads give them, not of unit length
+	// Labels: the loss reads the classes of those samples that show theirs (Batch.classes).
+	Labels  bool
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
 
@@ -67,7 +69,7 @@ type Parts struct {
 // Held reports whether hold_epochs counts: whether there are parameters that move with the
 // network's.
 func (p Parts) Held() bool {
-	return p.Group.Own == nil && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
+	return p.Group.Own == nil && !p.Group.Free && slices.ContainsFunc(p.State, func(t Tensor) bool { return t.Parameter })
 }
 
 // Keys says which embeddings enter the queue after a step.
@@ -100,7 +102,7 @@ type Batch struct {
 	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
 	Keys  []*torch.Tensor          // (B,D) of the key encoder, one for each of Parts.KeyViews; no gradient
 	State State                    // of Parts.State, before this batch
-	Draws map[string]*torch.Tensor // of Parts.Draws, by name
+	Draws map[string]*torch.Tensor // of Parts.Draws, by name; of Parts.Labels, Labels
 	Alpha Alpha                    // of equation 7, or of the schedule that Method.Ramp names
 	Views int                      // student views of the batch
 	View  int                      // of a pass that is not coupled: its view, from 0
@@ -171,6 +173,12 @@ type Options struct {
 
 	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
 
+	Classes       int     // of a classifier that is an objective's own
+	LabelFraction float64 // of the samples that show their label
+	Confidence    float64 // FixMatch, UDA: the probability from which a prediction is a target
+	Consistency   float64 // FixMatch, UDA: weight of the loss without labels
+	Sharpen       float64 // UDA: temperature of its targets
+
 	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
@@ -201,6 +209,8 @@ type Views struct {
 	WeakStrong bool
 	// Same: both networks see the first student view.
 	Same bool
+	// WeakToo: the student sees the one weak view, first, and a strong one.
+	WeakToo bool
 	// All: there is no teacher, and the student sees every student view.
 	All bool
 	// Otherwise the objective takes a pair of views of one distribution, and these are the
@@ -223,7 +233,7 @@ var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
-	compressMethod, compressOneMethod, discoMethod,
+	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -124,6 +124,13 @@ type Recipe struct {
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
 	DisCoWeight        float64   `yaml:"disco_weight"`        // DisCo: weight of the distance to the teacher's embedding; default 32, its code's on 8 GPUs
+	Classes            int       `yaml:"classes"`             // of the labels that FixMatch and UDA learn; 0 (default): none are learned
+	LabelFraction      float64   `yaml:"label_fraction"`      // of the samples whose label they may read, chosen by seed and sample; default 0.1
+	FixMatchThreshold  float64   `yaml:"fixmatch_threshold"`  // τ, the probability above which a prediction is a target; default 0.95; on ImageNet the paper's is 0.7
+	FixMatchWeight     float64   `yaml:"fixmatch_weight"`     // λ_u, of the loss without labels; default 1; on ImageNet the paper's is 10
+	UDAThreshold       float64   `yaml:"uda_threshold"`       // β, likewise; default 0.8
+	UDATemperature     float64   `yaml:"uda_temperature"`     // τ that sharpens its targets; default 0.4
+	UDAWeight          float64   `yaml:"uda_weight"`          // λ; default 1; on ImageNet the paper's is 20
 	// Teacher is the file of the trained encoder that the student of SEED, CompRess and DisCo learns from: a file of
 	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
 	// TeacherWidth and TeacherStem are for a file that does not show them.
@@ -239,6 +246,7 @@ func Default() Recipe {
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
 		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32,
+		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,
 		Device: "cpu", Precision: "fp32", CUDAGraph: "auto", Accumulate: 1, ChannelsLast: true, Fused: true, KeepCheckpoints: 2, LogEvery: 10,

@@ -276,7 +276,11 @@ func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 		{[]string{"objective=fnc", "fnc_top=128"}, true},
 		{[]string{"objective=fnc", "fnc_top=129"}, false},
 		{[]string{"adco_weight_decay=1"}, false},
-		{[]string{"objective=disco"}, false}, // without a teacher
+		{[]string{"objective=disco"}, false},    // without a teacher
+		{[]string{"objective=fixmatch"}, false}, // without the number of classes
+		{[]string{"objective=fixmatch", "classes=10"}, true},
+		{[]string{"classes=1"}, true}, // which other objectives do not read
+		{[]string{"label_fraction=0"}, false},
 		{[]string{"objective=disco", "teacher=FILE"}, true},
 		{[]string{"objective=disco", "teacher=FILE", "disco_weight=-1"}, false},
 	} {
@@ -376,6 +380,10 @@ func TestSides(t *testing.T) {
 		{"seed", "t", 0, nil, nil, "a student view"},
 		{"compress", "tss", 0, []int{1}, []int{1}, ""},
 		{"compress-1q", "ts", 0, []int{1}, []int{1}, ""},
+		{"fixmatch", "ts", 0, nil, []int{0, 1}, ""},
+		{"uda", "tss", 0, nil, []int{0, 1}, ""}, // not a pair of strong ones
+		{"fixmatch", "ss", 0, nil, nil, "policy=fixmatch"},
+		{"uda", "t", 0, nil, nil, "one teacher view"},
 		{"disco", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
 		{"disco", "ttlll", 0, nil, nil, "policy=moco-v2"}, // takes no local crops
 	} {

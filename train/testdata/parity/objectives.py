@@ -20,8 +20,8 @@ def leaf(name):
     return formula(name, B, D).double().requires_grad_()
 
 
-def unit(name, rows):
-    return F.normalize(formula(name, rows, D).double())
+def unit(name, rows, columns=D):
+    return F.normalize(formula(name, rows, columns).double())
 
 
 def moco(out):
@@ -547,12 +547,57 @@ def disco(out):
     out["disco.grad0"], out["disco.grad1"] = torch.autograd.grad(loss, [k0, q0])
 
 
+CLASSES, LABEL_FRACTION, CONFIDENCE, CONSISTENCY, SHARPEN = 10, 0.25, 0.2, 3.0, 0.4
+LABELS = [3, -1, 0, -1, -1, 9, -1, -1]
+
+
+def classified(out, name, consistency):
+    """ℓ_s + λ·ℓ_u by the logits of a weak and a strong view; consistency gives ℓ_u a row. Their
+    batches of labelled images are here the rows that show a label, as many as a batch has on
+    average."""
+    weak0, strong0 = leaf("view a"), leaf("view b")
+    w, bias = unit("classifier", CLASSES, D), unit("bias", 1, CLASSES)
+    w, bias = w.requires_grad_(), bias.requires_grad_()
+    weak, strong = (F.linear(x, w, bias[0]) for x in (weak0, strong0))
+    labels = torch.tensor(LABELS)
+    shown = labels >= 0
+    loss_s = F.cross_entropy(weak[shown], labels[shown], reduction="sum") / (LABEL_FRACTION * B)
+    with torch.no_grad():
+        mask = (F.softmax(weak, -1).max(-1).values > CONFIDENCE).double()
+    assert 0 < mask.sum() < B
+    loss = loss_s + CONSISTENCY * (consistency(weak.detach(), strong) * mask).mean()
+    out[name + ".loss"] = loss
+    leaves = {"grad0": weak0, "grad1": strong0, "classifier.grad": w, "bias.grad": bias}
+    for key, g in zip(leaves, torch.autograd.grad(loss, list(leaves.values()))):
+        out[f"{name}.{key}"] = g
+
+
+def fixmatch(out):
+    """fixmatch.py: cross-entropy of the strong view with the class of the weak one."""
+
+    def loss_xeu(weak, strong):
+        return F.cross_entropy(strong, weak.argmax(-1), reduction="none")
+
+    classified(out, "fixmatch", loss_xeu)
+
+
+def uda(out):
+    """image/main.py: _kl_divergence_with_logits of ori_logits_tgt and aug_logits."""
+
+    def aug_loss(ori_logits, aug_logits):
+        p = F.softmax(ori_logits / SHARPEN, -1)
+        log_p, log_q = F.log_softmax(ori_logits / SHARPEN, -1), F.log_softmax(aug_logits, -1)
+        return (p * (log_p - log_q)).sum(-1)
+
+    classified(out, "uda", aug_loss)
+
+
 # In the fixture's order.
 OBJECTIVES = (moco, simclr, byol, simsiam, nnclr, mse)
 OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, swav, seed)
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
-OBJECTIVES += (compress, disco)
+OBJECTIVES += (compress, disco, fixmatch, uda)
 
 if __name__ == "__main__":
     fixture = {}
@@ -569,5 +614,6 @@ if __name__ == "__main__":
             repulsion=UNIGRAD_LAMBDA, keep=UNIGRAD_RHO, gamma=TRIPLET_GAMMA, rank_from=TRIPLET_RANKS[0], rank_to=TRIPLET_RANKS[1],
             hardest=MOCHI[0], mixed=MOCHI[1], harder=MOCHI[2], adversary_tau=ADCO_TAU,
             false_top=FNC_TOP, false_above=FNC_THRESHOLD, distil_weight=DISCO_WEIGHT,
+            classes=CLASSES, label_fraction=LABEL_FRACTION, confidence=CONFIDENCE, consistency=CONSISTENCY, sharpen=SHARPEN, labels=LABELS,
         ),
     )  # fmt: skip
