@@ -309,6 +309,9 @@ func (r *Recipe) finite() []rule {
 	return rules
 }
 
+// fewLabels is with how many labels in a batch on average one in e^fewLabels, 2 %, has none.
+const fewLabels = 4
+
 // Warnings lists settings that are allowed but known to end badly or to mislead.
 func (r *Recipe) Warnings() []string {
 	var w []string
@@ -321,6 +324,9 @@ func (r *Recipe) Warnings() []string {
 	}
 	if relational && r.TauT >= r.TauS {
 		w = append(w, fmt.Sprintf("tau_t %g is not below tau_s %g: the target is no sharper than the student (section 3.2, Table 1)", r.TauT, r.TauS))
+	}
+	if shown := r.LabelFraction * float64(r.BatchSize); r.ObjectiveOf().Labels && shown < fewLabels {
+		w = append(w, fmt.Sprintf("label_fraction %g leaves a batch %.1f labels on average, and many batches none; raise batch_size", r.LabelFraction, shown))
 	}
 	if r.ObjectiveOf().InBatch && r.Accumulate > 1 {
 		w = append(w, fmt.Sprintf("%s takes its negatives from the micro-batch: accumulate=%d leaves it those of %d samples", r.Objective, r.Accumulate, r.BatchSize/r.Accumulate))
