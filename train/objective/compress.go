@@ -51,7 +51,7 @@ func (m compress) anchors(b Batch) (teacher, student *torch.Tensor) {
 	return b.State["teacher_anchors"], b.State["student_anchors"]
 }
 
-// Targets are the teacher's p of the paper's equation 1, and this batch's anchor points.
+// Targets are the teacher's distribution over the anchor points, and this batch's.
 func (m compress) Targets(b Batch, z2 []*torch.Tensor) Targets {
 	teacher, _ := m.anchors(b)
 	t := Targets{Z2: z2, P2: relationTarget(similarities(z2[0], teacher), m.o.Tau)}
@@ -61,7 +61,7 @@ func (m compress) Targets(b Batch, z2 []*torch.Tensor) Targets {
 	return t
 }
 
-// Loss is the paper's equation 2, KL(p of the teacher ‖ p of the student), batch mean.
+// Loss is KL(p of the teacher ‖ p of the student), batch mean (nn/compress_loss.py, KLD).
 func (m compress) Loss(b Batch, student []Embedding, t Targets) Loss {
 	z := student[0].P
 	_, anchors := m.anchors(b)

@@ -13,7 +13,7 @@ var udaMethod = Method{
 // the samples that show their class are learned as in supervised training.
 //
 // It is what the authors train images by (google-research/uda, image/main.py): their training
-// signal annealing (section 2.3) is off by default there.
+// signal annealing is off by default there.
 type uda struct{ classified }
 
 func (m uda) Parts() Parts { return m.parts() }
@@ -21,8 +21,7 @@ func (m uda) Parts() Parts { return m.parts() }
 // Targets are none: they are of the network that is trained.
 func (m uda) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
-// Loss is the paper's equation 1, with confidence-based masking and sharpening of section 2.4: the
-// target is softmax(logits/τ) of the weak view, without gradient, the divergence KL(target ‖ p) of
+// Loss is the paper's equation 1, with its confidence-based masking and sharpening: the target is softmax(logits/τ) of the weak view, without gradient, the divergence KL(target ‖ p) of
 // the strong one; what is sure is judged before sharpening.
 func (m uda) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	weak, strong := m.logits(b, student[0]), m.logits(b, student[1])
