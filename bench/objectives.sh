@@ -4,18 +4,25 @@
 #
 #   bench/objectives.sh folder:DIR [FLAG...]   # DIR has train/CLASS and test/CLASS
 #
+# With TEACHER=FILE it trains students of that trained encoder instead, by the objectives that
+# take one (bench/distillation.yaml); a teacher with other than 128 features needs
+# --set embedding_dim=N.
+#
 # The flags are `resslt sweep`'s: --only DINO, --seeds 1,2,3, --parallel 2. What is done stays
 # done: the same command goes on where it stopped. OUT is its folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 data=${1:?"usage: bench/objectives.sh folder:DIR [FLAG...]"}
-out=${OUT:-runs/objectives-cpu}
+file=bench/objectives.yaml out=${OUT:-runs/objectives-cpu} teacher=()
+if [ -n "${TEACHER:-}" ]; then
+  file=bench/distillation.yaml out=${OUT:-runs/distillation-cpu} teacher=(--set "teacher=$TEACHER")
+fi
 [ -x bin/resslt ] || {
   echo "objectives.sh: there is no bin/resslt (fix: make build)" >&2
   exit 1
 }
-bin/resslt sweep --file bench/objectives.yaml --data "$data" --out "$out" "${@:2}"
+bin/resslt sweep --file "$file" --data "$data" --out "$out" "${teacher[@]}" "${@:2}"
 python3 - "$out" <<'PY'
 import collections
 import glob

@@ -217,6 +217,9 @@ func (c Config) Validate() error {
 	if o.Parts().Frozen && c.Frozen.File == "" {
 		return bad("teacher", "empty", "name the trained encoder's file, teacher=FILE")
 	}
+	if o.Parts().Labels && (c.Options.Classes < 2 || c.Options.Classes > maxSize || !(c.Options.LabelFraction > 0 && c.Options.LabelFraction <= 1)) {
+		return bad("labels", fmt.Sprintf("%d classes of a share %g of the samples", c.Options.Classes, c.Options.LabelFraction), "give two or more classes, and a share above 0, at most 1")
+	}
 	for _, s := range c.Std {
 		if !(s > 0) {
 			return bad("std", c.Std, "give three positive numbers, of pixels in 0–1")

@@ -10,11 +10,11 @@ import (
 )
 
 // draws are the random numbers that the objective wants (objective.Draw), for this rank's rows
-// of a micro-batch. A row's are a function of the seed, the step and its place in the whole
-// batch, so that any number of ranks and of micro-batches draws the same. The tensors belong to
-// the current scope.
-func (l *Learner) draws(step int64, micro, rows int) map[string]*torch.Tensor {
-	if len(l.parts.Draws) == 0 {
+// of a micro-batch, and the labels that some of them show. A row's numbers are a function of the
+// seed, the step and its place in the whole batch, so that any number of ranks and of micro-batches
+// draws the same. The tensors belong to the current scope.
+func (l *Learner) draws(h Hyper, micro, rows int) map[string]*torch.Tensor {
+	if len(l.parts.Draws) == 0 && !l.parts.Labels {
 		return nil
 	}
 	c := l.config
@@ -22,7 +22,7 @@ func (l *Learner) draws(step int64, micro, rows int) map[string]*torch.Tensor {
 	first += micro * rows
 	out, columns := map[string]*torch.Tensor{}, make([]drawn, len(l.parts.Draws))
 	for row := range rows {
-		r := nn.Random(c.Seed, fmt.Sprintf("objective draw %d.%d", step, first+row))
+		r := nn.Random(c.Seed, fmt.Sprintf("objective draw %d.%d", h.Step, first+row))
 		for i, d := range l.parts.Draws {
 			columns[i].add(d, r)
 		}
@@ -31,6 +31,13 @@ func (l *Learner) draws(step int64, micro, rows int) map[string]*torch.Tensor {
 		if d.Columns > 0 {
 			out[d.Name] = columns[i].tensor(d, rows, c)
 		}
+	}
+	if l.parts.Labels {
+		var classes drawn
+		for _, label := range h.Labels[micro*rows : (micro+1)*rows] {
+			classes.whole = append(classes.whole, int64(label))
+		}
+		out[objective.Labels] = classes.tensor(objective.Draw{Columns: 1, Below: c.Options.Classes}, rows, c)
 	}
 	return out
 }

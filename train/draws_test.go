@@ -20,7 +20,7 @@ func TestDraws(t *testing.T) {
 		out = map[string][]float64{}
 		nntest.Do(t, func() {
 			for micro := range accumulate {
-				for name, x := range l.draws(step, micro, smallBatch/accumulate) {
+				for name, x := range l.draws(Hyper{Step: step}, micro, smallBatch/accumulate) {
 					out[name] = append(out[name], x.To(c.Device, c.dtype(), false).Float64s()...)
 				}
 			}

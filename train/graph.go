@@ -84,8 +84,8 @@ func newGraphs(l *Learner) *graphs {
 	g.ran, g.forms = map[string]int{}, map[string]*capture{}
 	g.params = nn.Tensors(append(trainable(l.student), l.state.params...))
 	g.counters = buffers(l.student, isCounter)
-	if l.teacher != nil {
-		g.counters = append(g.counters, buffers(l.teacher, isCounter)...)
+	for _, t := range l.averages() {
+		g.counters = append(g.counters, buffers(t, isCounter)...)
 	}
 	g.pending = make([]int64, len(g.counters))
 	// A shim without CUDA's headers has no graphs.

@@ -48,6 +48,9 @@ func runAsync(t *testing.T, c Config, steps, views int) (map[string][]byte, []St
 			}
 			h.Samples = samplesOf(fmt.Sprint(i))
 			h.Refresh = h.Alpha >= 1 && i%4 == 0
+			if h.Labels = labelsOf(l, i%3, i%3+smallBatch); l.parts.Labels && i%5 == 0 { // differ from step to step
+				h.Labels[0] = 1
+			}
 			s, err := l.StepAsync(image("teacher", l.parts.TeacherViews), image("student", students), h)
 			if err != nil {
 				t.Fatal(err)
@@ -101,6 +104,11 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"jigsaw":      func(c *Config) { c.Objective = "pirl" },
 		"patches":     func(c *Config) { c.Objective = "relative-loc" },
 		"close ones":  func(c *Config) { c.Objective = "localagg" },
+		"anchors":     func(c *Config) { c.Objective = "compress" },
+		"one queue":   func(c *Config) { c.Objective = "compress-1q" },
+		"encoder":     func(c *Config) { c.Objective = "disco" },
+		"labels":      func(c *Config) { c.Objective = "fixmatch" },
+		"sharpened":   func(c *Config) { c.Objective = "uda" },
 		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}
 	for name, change := range cases {

@@ -22,7 +22,6 @@ type inFlightStep struct {
 // launch makes a step, or gives it to the device.
 func (l *loop) launch(f *inFlightStep) (err error) {
 	v := f.slot.views
-	f.hyper.Samples = f.slot.batch.Samples
 	if l.InFlight == 0 {
 		f.stats, err = l.learner.Step(v.teacher, v.student, f.hyper)
 	} else {

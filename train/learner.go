@@ -17,6 +17,7 @@ type Learner struct {
 
 	student *student // F_s, g_s, q
 	teacher *teacher // F_t, g_t; nil where the objective has none
+	keys    *teacher // the student's average beside a frozen teacher; nil: none
 	queue   *queue   // Q; nil where the objective has none
 	state   *state   // the objective's own tensors
 	opt     *optim.Optimizer
@@ -77,6 +78,12 @@ func (l *Learner) build() (err error) {
 	if err := l.buildNetworks(); err != nil {
 		return err
 	}
+	// What an objective keeps may be as wide as the features, which the network knows.
+	c.Options.Features = int(l.student.Backbone.FeatureDim())
+	if o, err = objective.New(c.Objective, c.options()); err != nil {
+		return err
+	}
+	l.parts, l.criterion.Objective = o.Parts(), o
 	if l.opt, err = optim.New(trainable(l.student), c.Optimizer); err != nil {
 		return err
 	}
@@ -101,11 +108,16 @@ func (l *Learner) buildNetworks() error {
 	}
 	l.student = &student{network: network{e, l.pixels, p}, recompute: c.Recompute, first: firstTrainable(e.Backbone)}
 	started := []backbone.Backbone{e.Backbone}
-	if l.parts.Teacher && !l.parts.Frozen {
+	if l.parts.Teacher && !l.parts.Frozen || l.parts.KeyViews != nil {
 		if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
 			return err
 		}
-		l.teacher = newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
+		average := newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
+		if l.parts.Frozen {
+			l.keys = average
+		} else {
+			l.teacher = average
+		}
 		started = append(started, e.Backbone)
 	}
 	if c.Start.File != "" {
@@ -186,6 +198,7 @@ func (l *Learner) finite() *torch.Tensor {
 //
 //	student.backbone.*, student.projector.*, student.predictor.*
 //	teacher.backbone.*, teacher.projector.*, or teacher.digest of a frozen one
+//	keys.backbone.*, keys.projector.* of a key encoder beside it
 //	optimizer.momentum.backbone.*, …
 //	queue.keys, queue.pointer
 //	objective.*, optimizer.momentum.objective.*
@@ -202,6 +215,9 @@ func (l *Learner) State() []nn.Named {
 	add("student.", nn.StateDict(l.Student()))
 	if l.teacher != nil {
 		add("teacher.", l.teacher.state())
+	}
+	if l.keys != nil {
+		add("keys.", l.keys.state())
 	}
 	add("optimizer.", l.opt.State())
 	if l.queue != nil {
@@ -238,6 +254,9 @@ func (l *Learner) Free() {
 	if l.teacher != nil {
 		nn.Free(l.teacher)
 		l.teacher.free()
+	}
+	if l.keys != nil {
+		nn.Free(l.keys)
 	}
 	if l.opt != nil {
 		l.opt.Free()

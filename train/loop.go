@@ -119,12 +119,17 @@ func (l *loop) next(ctx context.Context) error {
 	if l.prefetch.broken {
 		return l.failed(inFlightStep{step: l.step}, err)
 	}
+	var labels []int32
+	if err == nil && l.learner.parts.Labels {
+		labels, err = shownLabels(slot.batch, l.Spec, l.Recipe.LabelFraction)
+	}
 	if err := l.ranks.ready(ctx, l.at(), err); err != nil {
 		return err
 	}
 	began := time.Now()
 	log := (l.step+1)%int64(l.Recipe.LogEvery) == 0 || l.step+1 == l.Spec.Steps() || l.mayEndWith(l.step+1)
 	f := inFlightStep{step: l.step, slot: slot, hyper: l.schedules.at(l.step, log)}
+	f.hyper.Samples, f.hyper.Labels = slot.batch.Samples, labels
 	l.replaced += int64(slot.batch.Replaced)
 	if err := l.launch(&f); err != nil {
 		return l.failed(f, err)

@@ -68,6 +68,9 @@ func (n *noise) Next(context.Context) (*schemas.Batch, error) {
 		}
 		b.Pixels = append(b.Pixels, px)
 	}
+	for i := range b.Size { // after the pixels, which are drawn
+		b.Samples, b.Labels = append(b.Samples, n.step*int64(b.Size)+int64(i)), append(b.Labels, int32((n.step+int64(3*i))%10))
+	}
 	n.step++
 	n.out++
 	b.OnRelease(func() { n.out-- })
@@ -87,7 +90,7 @@ func finish(t *testing.T, o Options) Summary {
 
 func TestResumeGivesTheSameBits(t *testing.T) {
 	const steps = 11
-	r, spec := tiny(t, steps, "keep_checkpoints=1")
+	r, spec := tiny(t, steps, "keep_checkpoints=1", "lr_warmup_epochs=0") // the first epoch's rate would be 0
 	whole := finish(t, Options{Recipe: r, Spec: spec, Stream: &noise{spec: spec}, Out: t.TempDir()})
 	for stop := int64(1); stop < steps; stop += 3 {
 		t.Run(fmt.Sprint("stopped after ", stop), func(t *testing.T) {
@@ -159,6 +162,11 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=npid", "bank_negatives=6", "accumulate=2"},
 		{"objective=pcl-v2", "bn_groups=2", "pcl_warmup_epochs=0.2", "cluster_every=0.3", "clusters=[4, 6]"},
 		{"objective=localagg", "localagg_warmup_epochs=0.6", "cluster_every=0.2", "clusters=[4, 6]", "bank_negatives=6", "localagg_neighbours=9"},
+		{"objective=fixmatch", "classes=10", "label_fraction=0.5", "accumulate=2"},
+		{"objective=uda", "classes=10", "label_fraction=0.5", "uda_threshold=0.2"},
+		{"objective=compress", "K=20", "bn_groups=2", "teacher=" + smallTeacher(t)},
+		{"objective=compress-1q", "teacher=" + smallTeacher(t)},
+		{"objective=disco", "bn_groups=2", "teacher=" + smallTeacher(t)},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 		{"backbone=convnext_tiny", "stochastic_depth=0.5", "optimizer=adamw"},
 		{"init=" + smallStart(t, 2), "freeze=[stem, layer1]"},
@@ -168,7 +176,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 				nntest.BFloat16(t)
 			}
 			const steps, stop = 6, 3
-			r, spec := tiny(t, steps, set...)
+			r, spec := tiny(t, steps, append(set, "lr_warmup_epochs=0")...)        // the first epoch's rate would be 0
 			if _, _, err := recipe.Sides(r.Objective, 0, spec.Views); err != nil { // takes two student views
 				spec.Views = append(spec.Views, schemas.ViewSpec{Name: "another", Role: schemas.Student, Size: 8})
 			}

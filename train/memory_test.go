@@ -38,6 +38,7 @@ func stepThree(t testing.TB, l *Learner, name string, h Hyper) (s Stats) {
 			students = 2
 		}
 		h.Samples = samplesOf(name)
+		h.Labels = labelsOf(l, 0, smallBatch)
 		s, err = l.Step(views(" teacher ", l.parts.TeacherViews), views(" student ", students), h)
 		return err
 	})

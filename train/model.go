@@ -42,7 +42,7 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
 		if student && p.Predict != nil {
 			in := int64(p.Project.Out)
-			if e.beside = p.Predict.OfFeatures; e.beside {
+			if e.beside = p.Predict.OfFeatures; e.beside || p.Project.None {
 				in = f.FeatureDim()
 			}
 			e.Predictor = newHead(b.At("predictor"), in, *p.Predict)
@@ -60,6 +60,9 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 // Sequential.
 func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
 	s := &nn.Sequential{}
+	if h.None {
+		return s
+	}
 	here := func() nn.Builder { return b.At(strconv.Itoa(len(s.Children))) }
 	add := func(m nn.Module) { s.Children = append(s.Children, m) }
 	for _, units := range h.Hidden {

@@ -91,7 +91,7 @@ func (s *student) embed(views []*torch.Tensor) (out []objective.Embedding, tapes
 	return out, tapes
 }
 
-// teacher is the momentum network: F_t and g_t. A nil one, of an objective that has none,
+// teacher is the momentum network: F_t and g_t, or a frozen one. A nil one, of an objective that has none,
 // gives no embeddings and follows nobody.
 type teacher struct {
 	network

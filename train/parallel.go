@@ -148,9 +148,9 @@ func (p *dataParallel) backward(loss *torch.Tensor) {
 }
 
 // reduce averages the student's and the objective's gradients over the ranks, and where each
-// rank has running statistics of its own those of both networks: so the ranks stay in one
-// state. t may be nil.
-func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
+// rank has running statistics of its own those of all networks: so the ranks stay in one
+// state.
+func (p *dataParallel) reduce(s *student, averages []*teacher, o *state) {
 	if p.group == nil {
 		return
 	}
@@ -175,8 +175,10 @@ func (p *dataParallel) reduce(s *student, t *teacher, o *state) {
 			collect(o.params, share)
 			if p.norms.together == nil {
 				list = append(list, p.statistics(s)...)
-				if t != nil && t.digest == nil {
-					list = append(list, p.statistics(t)...)
+				for _, t := range averages {
+					if t.digest == nil {
+						list = append(list, p.statistics(t)...)
+					}
 				}
 			}
 			p.group.Mean(list)

@@ -91,6 +91,11 @@ func parallelCases() map[string]parallelCase {
 		"pirl":                of(func(c *Config) { c.Objective = "pirl" }),
 		"relative-loc":        of(func(c *Config) { c.Objective = "relative-loc" }),
 		"localagg, warm-up":   of(func(c *Config) { c.Objective = "localagg" }),
+		"compress, groups":    of(func(c *Config) { c.Objective, c.Groups = "compress", 2 }),
+		"compress-1q":         of(func(c *Config) { c.Objective = "compress-1q" }),
+		"disco, groups":       of(func(c *Config) { c.Objective, c.Groups = "disco", 2 }),
+		"fixmatch":            of(func(c *Config) { c.Objective = "fixmatch" }),
+		"uda":                 of(func(c *Config) { c.Objective = "uda" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
 	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {
@@ -164,6 +169,7 @@ func runParallel(t *testing.T, c aloneConfig) (out parallelRun) {
 		}
 		h.Samples = samplesOf(fmt.Sprint("step ", step))[from:to]
 		h.Refresh = c.ramped && step != 1
+		h.Labels = labelsOf(l, from, to)
 		err := torch.Do(func() error {
 			views := func(side string, n int) (out []*torch.Tensor) {
 				for v := range n {

@@ -242,9 +242,10 @@ func (r *ranks) sameState(step int64, state []safetensors.Tensor) error {
 	if r.group == nil {
 		return nil
 	}
-	facts := make([]fact, 4)
+	parts := []string{"student", "teacher", "keys", "optimizer", "queue", "objective"}
+	facts := make([]fact, len(parts))
 	var hashing sync.WaitGroup
-	for i, part := range []string{"student", "teacher", "optimizer", "queue"} {
+	for i, part := range parts {
 		hashing.Go(func() { facts[i] = fact{part, digestOf(state, part+".")} })
 	}
 	hashing.Wait()

@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"path/filepath"
@@ -48,6 +49,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
 		{"relative-loc", true, []string{"pair", "place"}, nil},
 		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
+		{"fixmatch", true, []string{"bias", "classifier"}, nil},  // hold_epochs does not count
+		{"compress", false, []string{"student_anchors", "teacher_anchors"}, nil},
 	} {
 		config := small
 		config.Objective = c.objective
@@ -249,6 +252,59 @@ func TestUnfitTeacher(t *testing.T) {
 			if err == nil {
 				l.Free()
 			}
+		}
+	}
+}
+
+// TestKeyEncoder: beside a frozen teacher it begins as the student and follows it by equation 6,
+// is in checkpoints, and gives the anchor points and keys of what it saw.
+func TestKeyEncoder(t *testing.T) {
+	nntest.Torch(t)
+	for _, name := range []string{"compress", "disco"} {
+		c := small
+		c.Objective = name
+		l := newSmall(t, c)
+		defer l.Free()
+		pairs := func() (same, all int) {
+			state := contents(t, l)
+			for key, b := range state {
+				if rest, ok := strings.CutPrefix(key, "keys."); ok && !strings.Contains(rest, "running_") && !strings.Contains(rest, "num_batches") {
+					all++
+					if slices.Equal(b, state["student."+rest]) {
+						same++
+					}
+				}
+			}
+			return same, all
+		}
+		if same, all := pairs(); all < 60 || same != all {
+			t.Errorf("%s: %d of the key encoder's %d parameters begin as the student's", name, same, all)
+		}
+		embedded := func() []float32 { // of the view that it will see, before the step
+			var out []float32
+			nntest.Do(t, func() {
+				x := torch.FromUint8(nntest.Pixels(fmt.Sprint("x", " teacher ", 0), smallBatch, smallSize), smallBatch, smallSize, smallSize, 3)
+				torch.NoGrad(func() { out = l.keys.network.embed(x).P.Float32s() })
+			})
+			return out
+		}()
+		h := hyper
+		h.Momentum = 1
+		stepThree(t, l, "x", h)
+		if same, all := pairs(); same > all/2 {
+			t.Errorf("%s, m = 1: %d of %d parameters have moved with the student's", name, same, all)
+		}
+		rows := ofState(t, l)["student_anchors"]
+		if name == "disco" {
+			rows = string(contents(t, l)["queue.keys"])
+		}
+		if got := floats(rows)[:len(embedded)]; !slices.Equal(got, embedded) {
+			t.Errorf("%s: the newest keys are not its embeddings", name)
+		}
+		h.Momentum = 0
+		stepThree(t, l, "y", h)
+		if same, all := pairs(); same != all {
+			t.Errorf("%s, m = 0: %d of %d parameters are the student's", name, same, all)
 		}
 	}
 }

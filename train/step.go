@@ -27,7 +27,7 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 	for micro := range l.config.Accumulate { // all see Q as it was before the step
 		b, part := l.batch(v, h), v.part(micro, l.config.Accumulate)
 		b.Samples = l.samples(h.Samples, micro, part.rows())
-		b.Draws = l.draws(h.Step, micro, part.rows())
+		b.Draws = l.draws(h, micro, part.rows())
 		c, err := gradients(part, b, drawKey{h.Step, micro}, sum)
 		if err != nil {
 			l.zeroGrad()
@@ -35,7 +35,7 @@ func (l *Learner) step(v views, h Hyper, sum *tally) (err error) {
 		}
 		all = append(all, c)
 	}
-	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.teacher, l.state) })
+	l.timers.span(phaseBackward, func() { l.parallel.reduce(l.student, l.averages(), l.state) })
 	l.timers.span(phaseOptimizer, func() { err = l.update(h, all) })
 	return err
 }
@@ -55,10 +55,22 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		return err
 	}
 	batch := l.parallel.gather(all)
-	l.teacher.follow(h.Momentum)           // (6)
+	for _, t := range l.averages() {
+		t.follow(h.Momentum) // (6)
+	}
 	l.state.follow(h.Momentum, batch.rows) // (6), and what the objective keeps
 	l.queue.enqueue(batch.keys)            // Q ← Q without its oldest keys, with z²
 	return nil
+}
+
+// averages are the networks that follow the student, and a frozen teacher, which does not.
+func (l *Learner) averages() (out []*teacher) {
+	for _, t := range []*teacher{l.teacher, l.keys} {
+		if t != nil {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // zeroGrad drops every gradient.
@@ -71,11 +83,15 @@ func (l *Learner) zeroGrad() {
 // pass, and gives what is to be collected of it.
 func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (collected, error) {
 	return scoped(func() (c collected, err error) {
-		var z2 []*torch.Tensor
+		var z2, keys []*torch.Tensor
 		var t objective.Targets
 		l.teacherStream.run(func() {
-			l.timers.span(phaseTeacher, func() { z2 = l.teacher.embed(v.teacher, d) }) // z² = normalise(g_t(F_t(weak)))
-			t = l.criterion.targets(b, l.parallel.wholeRows(z2))                       // (4)
+			l.timers.span(phaseTeacher, func() {
+				z2 = l.teacher.embed(v.teacher, d) // z² = normalise(g_t(F_t(weak)))
+				keys = l.keys.embed(v.keys(l.parts.KeyViews), d)
+			})
+			b.Keys = l.parallel.wholeRows(keys)
+			t = l.criterion.targets(b, l.parallel.wholeRows(z2)) // (4)
 		})
 		c.rows = t.Rows
 		v.student = l.criterion.shown(b, v.student)
@@ -97,8 +113,11 @@ func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (
 			}
 			c.rows = append(c.rows, pass.rows...)
 		}
-		if l.parts.Queue == objective.TeacherKeys {
+		switch l.parts.Queue {
+		case objective.TeacherKeys:
 			c.keys = z2
+		case objective.EncoderKeys:
+			c.keys = keys
 		}
 		return c, nil
 	})
@@ -132,6 +151,18 @@ func momentumUpdate(teacher, student []*torch.Tensor, m float64) {
 	})
 }
 
+// checkStep refuses what a step cannot take, before anything moves: a forward pass changes
+// running statistics.
+func (l *Learner) checkStep(v views, h Hyper) error {
+	if err := l.checkViews(v); err != nil {
+		return err
+	}
+	if err := l.checkLabels(h.Labels, v.rows()); err != nil {
+		return err
+	}
+	return l.checkIDs(h.Samples, v.rows())
+}
+
 // Hyper is what a step takes besides views: what the schedules give for it, and whose pixels
 // they are.
 type Hyper struct {
@@ -146,6 +177,9 @@ type Hyper struct {
 	// Samples are those whose pixels this rank's rows have, (B) by their ids in the run's data
 	// set; only an objective that is keyed by sample reads them.
 	Samples []int64
+	// Labels are the classes of this rank's rows, schemas.NoLabel where a sample shows none, of an
+	// objective that asks for them (objective.Parts.Labels).
+	Labels []int32
 	// Stats asks for the step's statistics: of steps that are logged.
 	Stats bool
 }

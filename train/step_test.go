@@ -39,6 +39,8 @@ func fixture(c Config) Config {
 	o.FalseTop, o.FalseAbove = 4, 0.7
 	o.BankMomentum, o.BankNegatives, o.Clusters, o.Neighbours = 0.5, 5, []int{3, 4}, 6
 	c.Samples = 20
+	o.DistilWeight = 2
+	o.Classes, o.LabelFraction, o.Confidence, o.Consistency, o.Sharpen = 5, 0.5, 0.3, 1, 0.4
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1
 	c.Accumulate, c.Groups = 1, 1
@@ -102,6 +104,22 @@ func samplesOf(name string) []int64 {
 		out = append(out, int64(s))
 	}
 	out[smallBatch-1] = out[0]
+	return out
+}
+
+// labelsOf are the labels of rows from to to−1 of a batch, of which every other shows one, for an
+// objective that asks for them.
+func labelsOf(l *Learner, from, to int) (out []int32) {
+	if !l.parts.Labels {
+		return nil
+	}
+	for row := from; row < to; row++ {
+		label := schemas.NoLabel
+		if row%2 == 0 {
+			label = int32(row * 3 % l.config.Options.Classes)
+		}
+		out = append(out, label)
+	}
 	return out
 }
 

@@ -21,6 +21,14 @@ func (v views) part(i, n int) views {
 	return views{rowsOf(v.teacher, i, n), rowsOf(v.student, i, n)}
 }
 
+// keys are those of the teacher's views that a key encoder sees.
+func (v views) keys(indices []int) (out []*torch.Tensor) {
+	for _, i := range indices {
+		out = append(out, v.teacher[i])
+	}
+	return out
+}
+
 // rows is B.
 func (v views) rows() int { return int(v.student[0].Size(0)) }
 
@@ -69,8 +77,7 @@ func (l *Learner) Views(b *schemas.Batch) (teacher, student []*torch.Tensor, err
 	return pick(t), pick(s), nil
 }
 
-// checkViews refuses what a step cannot take, before anything moves: a forward pass
-// changes running statistics.
+// checkViews refuses views that a step cannot take.
 func (l *Learner) checkViews(v views) error {
 	wrong := func(hint, why string) error {
 		return errs.New("training step", "views", hint, errs.Because(errs.ErrUsage, why))

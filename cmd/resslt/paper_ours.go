@@ -149,6 +149,9 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 	if name == "" {
 		if row.Objective != "" && out.State == rowNone {
 			out.State, out.Needs = rowObjective, "--set objective="+row.Objective+", with its paper's settings"
+			if row.Teacher != "" {
+				out.Needs += ", and teacher=FILE of a trained " + row.Teacher
+			}
 		}
 		return out, nil
 	}
@@ -175,6 +178,9 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 // scores are the results that may stand beside a row's figure: by the paper's protocol, which
 // put it beside them, and of an encoder that was trained as long.
 func (o *ours) scores(t *paper.Table, row *paper.Row, score paper.Score) (out []found) {
+	if row.Alone() {
+		return nil
+	}
 	for _, m := range o.evals {
 		e := m.Encoder
 		its := row.Trains(e.Recipe) && e.Objective == "ressl" || row.Objective != "" && row.Objective == e.Objective

@@ -21,6 +21,8 @@
 //	bank     state with a row for every sample (bank.go), which Batch.Samples are the keys of
 //	refresh  making a part of the state anew now and then, from the rest: clusters of a bank
 //	draw     random numbers of a step, a row for each sample (Parts.Draws)
+//	label    a sample's class; objectives with Parts.Labels have those of some samples
+//	key encoder  the student's momentum average beside a frozen teacher (Parts.KeyViews)
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
 // Embeddings that reach an objective are fp32 (or float64), with rows of unit
@@ -46,6 +48,11 @@
 //	clsa               yes      teacher's  no   weak + query + strong, coupled  clsa.go  Wang and Qi 2021, arXiv 2104.07713
 //	isd                yes      teacher's  yes  pair        isd.go      Tejankar et al. 2021, arXiv 2012.09259
 //	seed               frozen   teacher's  no  one, both see it  seed.go Fang et al. 2021, arXiv 2101.04731
+//	compress           frozen   own    no   one, both see it  compress.go  Koohpayegani et al. 2020, arXiv 2010.14713
+//	compress-1q        frozen   teacher's  no  one, both see it  compress.go  the same, with one list of anchor points
+//	disco              frozen   student's average's  no  pair, coupled  disco.go  Gao et al. 2021, arXiv 2104.09124
+//	fixmatch           no       no     no   weak + strong, coupled, some labels  fixmatch.go  Sohn et al. 2020, arXiv 2001.07685
+//	uda                no       no     no   weak + strong, coupled, some labels  uda.go  Xie et al. 2020, arXiv 1904.12848
 //	unigrad            yes      no     no   pair, both ways  unigrad.go  Tao et al. 2021, arXiv 2112.05141
 //	truncated-triplet  yes      no     yes  pair, both ways  triplet.go  Wang et al. 2021, arXiv 2104.08913
 //	mochi              yes      teacher's  no  pair         mochi.go    Kalantidis et al. 2020, arXiv 2010.01028

@@ -15,7 +15,7 @@ import (
 // input is what an objective sees, by the formula's names: of the student, its projections
 // where the loss reads them beside predictions, and of the teacher.
 type input struct {
-	p, z, z2 []string
+	p, z, z2, keys []string
 	// rows is how many p has for each sample, columns how many it has; 0 are 1 and D.
 	rows, columns int64
 }
@@ -71,6 +71,11 @@ var inputs = map[string]input{
 	"rotation":                     {p: []string{"turned"}, rows: quarters, columns: quarters},
 	"relative-loc":                 {p: []string{"nine"}, rows: cells},
 	"pirl":                         {p: []string{unused, "nine"}, z: []string{"view a", unused}, rows: cells},
+	"compress":                     {p: []string{"query"}, z2: []string{"key"}, keys: []string{"student key"}},
+	"compress-1q":                  {p: []string{"query"}, z2: []string{"key"}},
+	"fixmatch":                     {p: pair},
+	"uda":                          {p: pair},
+	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
 }
 
 // method is an objective on the fixture's sizes.
@@ -106,6 +111,11 @@ type method struct {
 	Proximal                         float64
 	Clusters                         []int
 	Neighbours                       int
+	DistilWeight                     float64 `json:"distil_weight"`
+	Classes                          int
+	LabelFraction                    float64 `json:"label_fraction"`
+	Confidence, Consistency, Sharpen float64
+	Labels                           []int64
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -136,6 +146,8 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		FalseTop: m.FalseTop, FalseAbove: m.FalseAbove,
 		Samples: m.Samples, BankMomentum: m.BankMomentum, BankNegatives: m.BankNegatives, Proximal: m.Proximal,
 		Clusters: m.Clusters, Neighbours: m.Neighbours,
+		DistilWeight: m.DistilWeight, Features: int(m.D),
+		Classes: m.Classes, LabelFraction: m.LabelFraction, Confidence: m.Confidence, Consistency: m.Consistency, Sharpen: m.Sharpen,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -225,6 +237,9 @@ func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 		}
 		out[d.Name] = x
 	}
+	if p.Labels {
+		out[Labels] = torch.FromInt64(m.Labels, m.B, 1)
+	}
 	return out
 }
 
@@ -260,7 +275,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		o.samples = m.B
 	}
 	parts := obj.Parts()
-	if len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
+	if len(in.keys) != len(parts.KeyViews) || len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
 		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
 	}
 	nntest.Do(tb, func() {
@@ -270,6 +285,9 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
 		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o.whole()), Draws: m.draws(parts, o)}
+		for _, k := range in.keys {
+			b.Keys = append(b.Keys, Normalize(o.place(k, m.B, m.D)))
+		}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
 		}
@@ -372,7 +390,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl", "compress", "compress-1q", "disco"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -405,6 +423,16 @@ func (m method) faults() map[string]func(*method) {
 		all["the last of s' is missing"] = func(m *method) { m.Harder-- }
 	case "adco":
 		all["the adversaries' τ 1 % off"] = func(m *method) { m.AdversaryTau *= 1.01 }
+	case "fixmatch", "uda":
+		all["the fraction of labels 1 % off"] = func(m *method) { m.LabelFraction *= 1.01 }
+		all["the weight 1 % off"] = func(m *method) { m.Consistency *= 1.01 }
+		all["all are sure"] = func(m *method) { m.Confidence = 0 }
+		all["a label is hidden"] = func(m *method) { m.Labels = append([]int64{-1}, m.Labels[1:]...) }
+		if name == "uda" {
+			all["the temperature 1 % off"] = func(m *method) { m.Sharpen *= 1.01 }
+		}
+	case "disco":
+		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }

@@ -63,6 +63,9 @@ type Parts struct {
 	// TeacherViews and StudentViews are how many views of a batch each network
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
+	// KeyViews are, by their index, those of the teacher's views that a key encoder sees: the
+	// student's momentum average beside a Frozen teacher. nil: there is none.
+	KeyViews []int
 	// Locals: any number of further student views may follow, local crops (multi-crop).
 	Locals bool
 
@@ -74,10 +77,12 @@ type Parts struct {
 	// Statistics: what it depends on, where InBatch, are statistics over the batch, such as a
 	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
 	Statistics bool
-	Keyed      bool  // by sample: passes read Batch.Samples
-	Raw        bool  // embeddings come as the heads give them, not of unit length
-	Project    Head  // g
-	Predict    *Head // q of the student; nil where there is none
+	Keyed      bool // by sample: passes read Batch.Samples
+	// Labels: the loss reads the classes of those samples that show theirs (Batch.classes).
+	Labels  bool
+	Raw     bool  // embeddings come as the heads give them, not of unit length
+	Project Head  // g
+	Predict *Head // q of the student; nil where there is none
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move
@@ -98,6 +103,7 @@ const (
 	NoQueue     Keys = iota
 	TeacherKeys      // z² of the teacher's views
 	StudentKeys      // z of the first student view
+	EncoderKeys      // of the key encoder's views
 )
 
 // Head is a multi-layer perceptron: Linear → BN → ReLU for every hidden layer, then
@@ -105,6 +111,7 @@ const (
 type Head struct {
 	Hidden    []int // units
 	Out       int   // D
+	None      bool  // no layer at all: the embedding is the features
 	BatchNorm bool  // after the hidden layers
 	GELU      bool  // in place of ReLU
 	NormOut   bool  // batch norm after the last layer too,
@@ -116,8 +123,9 @@ type Head struct {
 // Batch is what a pass may read besides embeddings.
 type Batch struct {
 	Queue *torch.Tensor            // (K,D) before this batch's keys, or nil
+	Keys  []*torch.Tensor          // (B,D) of the key encoder, one for each of Parts.KeyViews; no gradient
 	State State                    // of Parts.State, before this batch
-	Draws map[string]*torch.Tensor // of Parts.Draws, by name
+	Draws map[string]*torch.Tensor // of Parts.Draws, by name; of Parts.Labels, Labels
 	// Samples are, for each row that Loss is given, the sample whose pixels it has, (B) int64
 	// from 0 to below N; nil unless Parts.Keyed. One that took another's place has its own number.
 	Samples *torch.Tensor
@@ -169,6 +177,7 @@ type Options struct {
 	NoHeadNorm                  bool // ReSSL*, the first paper's: no BN in the heads
 
 	K              int     // rows of a queue that is an objective's own
+	Features       int     // width of the student's features; 0 before there is a network
 	Prototypes     int     // DINO's and SwAV's
 	CentreMomentum float64 // DINO's m of the centre
 	Epsilon        float64 // Sinkhorn's ε, SwAV
@@ -197,6 +206,13 @@ type Options struct {
 	Proximal      float64 // λ of NPID's equation 9
 	Clusters      []int   // of each clustering of a bank, PCL and local aggregation; empty: the paper's share of N
 	Neighbours    int     // local aggregation: the nearest that are background
+	Classes       int     // of a classifier that is an objective's own
+	LabelFraction float64 // of the samples that show their label
+	Confidence    float64 // FixMatch, UDA: the probability from which a prediction is a target
+	Consistency   float64 // FixMatch, UDA: weight of the loss without labels
+	Sharpen       float64 // UDA: temperature of its targets
+
+	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
 	FalseAbove float64 // and above which cosine
@@ -226,6 +242,8 @@ type Views struct {
 	WeakStrong bool
 	// Same: both networks, or the student where there is no teacher, see the first student view.
 	Same bool
+	// WeakToo: the student sees the one weak view, first, and a strong one.
+	WeakToo bool
 	// All: there is no teacher, and the student sees every student view.
 	All bool
 	// Otherwise the objective takes a pair of views of one distribution, and these are the
@@ -249,6 +267,7 @@ var methods = []Method{
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
+	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod,
 }
 
 // Names lists the objectives, sorted.

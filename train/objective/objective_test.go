@@ -52,7 +52,7 @@ func TestStatisticsAreShown(t *testing.T) {
 			t.Errorf("%s: a value that is not there gives %q", s.Key, line)
 		}
 	}
-	if got := strings.Join(lines, " "); got != "std 0.2500 H(p²) 0.25 agree 25%" {
+	if got := strings.Join(lines, " "); got != "std 0.2500 H(p²) 0.25 agree 25% sure 25%" {
 		t.Errorf("progress shows %q", got)
 	}
 }

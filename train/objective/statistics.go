@@ -39,12 +39,18 @@ type Statistics[T any] struct {
 	Agreement T `json:"agreement,omitempty" tag:"collapse/agreement" chart:"Student and teacher agree" curve:"same nearest key" line:"agree %.0f%%" percent:"true"`
 	// Similarity is the mean cosine of the student's embedding and its target.
 	Similarity T `json:"similarity,omitempty" tag:"collapse/similarity" chart:"Student and teacher agree" curve:"cosine"`
+	// Supervised is the cross-entropy of the samples that show their label, in nats.
+	Supervised T `json:"supervised,omitempty" tag:"loss/supervised" chart:"Loss" curve:"of labels"`
+	// Confident is the share of samples, 0 to 1, whose predicted class is a target.
+	Confident T `json:"confident,omitempty" tag:"loss/confident" chart:"Targets that are sure" curve:"share of samples" line:"sure %.0f%%" percent:"true"`
 }
 
 // Terms are what a pass computes its loss from, for Describe. A field is nil where the
 // objective has no such quantity.
 type Terms struct {
 	Relation, InfoNCE, Cosine *torch.Tensor // scalars: equations 5, 1 and 2
+
+	Supervised, Confident *torch.Tensor // scalars, of learning with some labels
 
 	LogP1, P2  *torch.Tensor // (B,K): log p¹ and p² of equations 3 and 4
 	Negatives  *torch.Tensor // (B,K): similarities to the queue, where the target is no part of it
@@ -55,6 +61,7 @@ type Terms struct {
 // torch.NoGrad.
 func Describe(student []Embedding, t Terms) (s Statistics[*torch.Tensor]) {
 	s.Relation, s.InfoNCE, s.Cosine = t.Relation, t.InfoNCE, t.Cosine
+	s.Supervised, s.Confident = t.Supervised, t.Confident
 	s.EmbeddingStd = spread(student)
 	if t.P2 != nil {
 		s.TargetEntropy = entropy(t.P2)

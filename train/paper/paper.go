@@ -38,6 +38,8 @@ type Row struct {
 	Method    string     `yaml:"method" json:"method"`
 	Recipe    string     `yaml:"recipe" json:"recipe,omitempty"`       // that trains it here, or ResNet50
 	Objective string     `yaml:"objective" json:"objective,omitempty"` // of this project, of a method without a recipe
+	Teacher   string     `yaml:"teacher" json:"teacher,omitempty"`     // the trained network that its student learns from
+	Own       bool       `yaml:"own" json:"own,omitempty"`             // its figure is of the method's own classifier
 	Backbone  string     `yaml:"backbone" json:"backbone,omitempty"`
 	Data      string     `yaml:"data" json:"data,omitempty"` // of all its scores
 	Epochs    int        `yaml:"epochs" json:"epochs,omitempty"`
@@ -131,8 +133,12 @@ func Find(w Wanted) (Figure, bool) {
 	return Figure{}, false
 }
 
+// Alone reports whether no figure of ours may stand beside the row's: no encoder's file says by
+// which teacher it was trained, and no evaluation scores a method's own classifier.
+func (r *Row) Alone() bool { return r.Teacher != "" || r.Own }
+
 func (r *Row) is(w Wanted) bool {
-	if r.Backbone != w.Backbone {
+	if r.Backbone != w.Backbone || r.Alone() {
 		return false
 	}
 	if w.Objective != "" {

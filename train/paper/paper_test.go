@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"resslt/train/objective"
 	"resslt/train/paper"
 	"resslt/train/recipe"
 )
@@ -31,6 +32,12 @@ func TestTables(t *testing.T) {
 			}
 			if row.Objective != "" && !slices.Contains(recipe.Objectives(), row.Objective) {
 				t.Errorf("table %d, %s: objective %s", table.Number, row.Method, row.Objective)
+			}
+			if m, err := objective.MethodOf(row.Objective); row.Objective != "" && (err != nil || m.New(objective.Options{}).Parts().Frozen != (row.Teacher != "")) {
+				t.Errorf("table %d, %s: objective %s and teacher %q", table.Number, row.Method, row.Objective, row.Teacher)
+			}
+			if _, found := paper.Find(paper.Wanted{Protocol: table.Protocol, Data: table.Data, Score: "top1", Objective: row.Objective, Backbone: row.Backbone}); row.Alone() && found {
+				t.Errorf("table %d, %s: its figure is found for any encoder of the objective", table.Number, row.Method)
 			}
 			for _, f := range row.Figures {
 				if f != nil && (*f <= 0 || *f >= 100) {

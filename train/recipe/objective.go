@@ -29,7 +29,7 @@ func (r *Recipe) ObjectiveOf() Objective {
 
 // ObjectiveOptions are the objective's sizes, temperatures and weights.
 func (r *Recipe) ObjectiveOptions() objective.Options {
-	return objective.Options{
+	o := objective.Options{
 		TauS: r.TauS, TauT: r.TauT, Tau: r.TauNCE,
 		ProjHidden: r.ProjectorHidden, PredHidden: r.PredictorHidden, Dim: r.EmbeddingDim,
 		ProjLayers: r.ProjectorLayers, NoPredictor: !r.Predictor, NoHeadNorm: !r.HeadBN,
@@ -43,7 +43,14 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		AdversaryTau: r.AdCoTau, AdversaryLR: r.AdCoLR, AdversaryDecay: r.AdCoWeightDecay,
 		FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
 		BankMomentum: r.BankMomentum, BankNegatives: r.BankNegatives, Proximal: r.NPIDProximal, Clusters: r.Clusters, Neighbours: r.LocalAggNeighbours,
+		DistilWeight: r.DisCoWeight,
+		Classes:      r.Classes, LabelFraction: r.LabelFraction, Sharpen: r.UDATemperature,
+		Confidence: r.FixMatchThreshold, Consistency: r.FixMatchWeight,
 	}
+	if r.Objective == "uda" {
+		o.Confidence, o.Consistency = r.UDAThreshold, r.UDAWeight
+	}
+	return o
 }
 
 // element is the list's i-th number, 0 of one that validate refuses for its length.
@@ -67,7 +74,8 @@ func (r *Recipe) RampEpochs() float64 {
 //
 // ReSSL takes them by role: the weak view for the teacher and the strong ones, or the
 // first crops of them if crops is not 0, for the student. SEED shows the first student view
-// to both networks, the objectives with a bank and no teacher to the student, W-MSE and FNC every one to the student. The other objectives take a pair: both student views of a policy that
+// to both networks, the objectives with a bank and no teacher to the student, W-MSE and FNC every one to the student,
+// FixMatch and UDA the weak one and a strong one. The other objectives take a pair: both student views of a policy that
 // has two (so that one stream of a weak and two strong views serves all objectives), else
 // the teacher's and the student's. Of a multi-crop policy the pair are the two global crops,
 // and the local ones, or the first crops of them, follow on the student's side.
@@ -107,6 +115,10 @@ func Sides(name string, crops int, views []schemas.ViewSpec) (teacher, student [
 	case m.Views.WeakStrong:
 		strong, err = first(strong)
 		return weak, strong, err
+	case m.Views.WeakToo && (len(weak) != 1 || len(strong) == 0):
+		return nil, nil, misfit("one teacher view, which is the weak one, and a student view")
+	case m.Views.WeakToo:
+		return nil, []int{weak[0], strong[0]}, nil
 	case m.Views.Same && len(strong) == 0:
 		return nil, nil, misfit("a student view")
 	case m.Views.Same && !parts.Teacher:

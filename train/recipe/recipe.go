@@ -123,6 +123,14 @@ type Recipe struct {
 	AdCoWeightDecay    float64   `yaml:"adco_weight_decay"`   // their weight decay; default 1e-4
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
+	DisCoWeight        float64   `yaml:"disco_weight"`        // DisCo: weight of the distance to the teacher's embedding; default 32, its code's on 8 GPUs
+	Classes            int       `yaml:"classes"`             // of the labels that FixMatch and UDA learn; 0 (default): none are learned
+	LabelFraction      float64   `yaml:"label_fraction"`      // of the samples whose label they may read, chosen by seed and sample; default 0.1
+	FixMatchThreshold  float64   `yaml:"fixmatch_threshold"`  // τ, the probability above which a prediction is a target; default 0.95; on ImageNet the paper's is 0.7
+	FixMatchWeight     float64   `yaml:"fixmatch_weight"`     // λ_u, of the loss without labels; default 1; on ImageNet the paper's is 10
+	UDAThreshold       float64   `yaml:"uda_threshold"`       // β, likewise; default 0.8
+	UDATemperature     float64   `yaml:"uda_temperature"`     // τ that sharpens its targets; default 0.4
+	UDAWeight          float64   `yaml:"uda_weight"`          // λ; default 1; on ImageNet the paper's is 20
 	// Of objectives that keep a bank, a row for every sample of the data set.
 	BankMomentum         float64 `yaml:"bank_momentum"`          // of NPID's and local aggregation's rows; default 0.5
 	BankNegatives        int     `yaml:"bank_negatives"`         // drawn from the bank for each sample; default 4096; 0: all of it
@@ -132,7 +140,7 @@ type Recipe struct {
 	PCLWarmupEpochs      float64 `yaml:"pcl_warmup_epochs"`      // epochs before PCL's prototypes take part; default 20
 	LocalAggWarmupEpochs float64 `yaml:"localagg_warmup_epochs"` // epochs of NPID before local aggregation; default 10
 	LocalAggNeighbours   int     `yaml:"localagg_neighbours"`    // local aggregation: nearest rows that are background; default 4096
-	// Teacher is the file of the trained encoder that SEED's student learns from: a file of
+	// Teacher is the file of the trained encoder that the student of SEED, CompRess and DisCo learns from: a file of
 	// resslt, torchvision's weights or another project's checkpoint. TeacherBackbone,
 	// TeacherWidth and TeacherStem are for a file that does not show them.
 	Teacher         string `yaml:"teacher"`
@@ -246,7 +254,8 @@ func Default() Recipe {
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
-		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7,
+		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32,
+		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1,
 		BankMomentum: 0.5, BankNegatives: 4096, Clusters: []int{}, ClusterEvery: 1, PCLWarmupEpochs: 20, LocalAggWarmupEpochs: 10, LocalAggNeighbours: 4096,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,

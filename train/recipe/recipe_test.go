@@ -282,6 +282,13 @@ func TestObjectivesHaveTheirOwnRules(t *testing.T) {
 		{[]string{"bank_momentum=1"}, false},
 		{[]string{"cluster_every=0"}, false},
 		{[]string{"clusters=[1]"}, false},
+		{[]string{"objective=disco"}, false},    // without a teacher
+		{[]string{"objective=fixmatch"}, false}, // without the number of classes
+		{[]string{"objective=fixmatch", "classes=10"}, true},
+		{[]string{"classes=1"}, true}, // which other objectives do not read
+		{[]string{"label_fraction=0"}, false},
+		{[]string{"objective=disco", "teacher=FILE"}, true},
+		{[]string{"objective=disco", "teacher=FILE", "disco_weight=-1"}, false},
 	} {
 		r, err := recipe.Load("smoke")
 		if err != nil {
@@ -384,6 +391,14 @@ func TestSides(t *testing.T) {
 		{"pcl-v2", "ts", 0, []int{0}, []int{1}, ""},
 		{"seed", "tss", 0, []int{1}, []int{1}, ""},
 		{"seed", "t", 0, nil, nil, "a student view"},
+		{"compress", "tss", 0, []int{1}, []int{1}, ""},
+		{"compress-1q", "ts", 0, []int{1}, []int{1}, ""},
+		{"fixmatch", "ts", 0, nil, []int{0, 1}, ""},
+		{"uda", "tss", 0, nil, []int{0, 1}, ""}, // not a pair of strong ones
+		{"fixmatch", "ss", 0, nil, nil, "policy=fixmatch"},
+		{"uda", "t", 0, nil, nil, "one teacher view"},
+		{"disco", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
+		{"disco", "ttlll", 0, nil, nil, "policy=moco-v2"}, // takes no local crops
 	} {
 		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
 		if tc.says != "" {
@@ -394,6 +409,22 @@ func TestSides(t *testing.T) {
 		}
 		if err != nil || !slices.Equal(teacher, tc.teacher) || !slices.Equal(student, tc.student) {
 			t.Errorf("%s on %s: teacher %v, student %v, %v; want %v, %v", tc.objective, tc.views, teacher, student, err, tc.teacher, tc.student)
+		}
+	}
+}
+
+// Of batches with few labels many have none.
+func TestFewLabelsWarning(t *testing.T) {
+	for set, warned := range map[string]bool{"label_fraction=0.1": false, "label_fraction=0.05": true} {
+		r, err := recipe.Load("smoke") // batches of 64
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Set("objective=fixmatch", "classes=10", set), r.Resolve(host)); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(r.Warnings(), "\n"), "labels on average"); got != warned {
+			t.Errorf("%s: %v", set, r.Warnings())
 		}
 	}
 }

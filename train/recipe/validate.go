@@ -185,6 +185,15 @@ func (r *Recipe) ownRules() []rule {
 		notNegative("pcl_warmup_epochs", r.PCLWarmupEpochs),
 		notNegative("localagg_warmup_epochs", r.LocalAggWarmupEpochs),
 		atLeast("localagg_neighbours", r.LocalAggNeighbours, 1),
+		notNegative("disco_weight", r.DisCoWeight),
+		atLeast("classes", r.Classes, 0),
+		{"classes", r.Classes >= 2 || !r.ObjectiveOf().Labels, fmt.Sprintf("is %d", r.Classes), "give the number of classes that " + r.Objective + " learns, e.g. classes=10"},
+		{"label_fraction", r.LabelFraction > 0 && r.LabelFraction <= 1, fmt.Sprintf("is %g", r.LabelFraction), "give a number above 0, at most 1"},
+		unit("fixmatch_threshold", r.FixMatchThreshold),
+		notNegative("fixmatch_weight", r.FixMatchWeight),
+		unit("uda_threshold", r.UDAThreshold),
+		positive("uda_temperature", r.UDATemperature),
+		notNegative("uda_weight", r.UDAWeight),
 		atLeast("fnc_top", r.FNCTop, 1),
 		{
 			"fnc_top", r.Objective != "fnc" || r.FNCTop <= 2*r.rows(), fmt.Sprintf("is %d, and a pair of views of %d samples has %d embeddings", r.FNCTop, r.rows(), 2*r.rows()),
@@ -311,6 +320,9 @@ func (r *Recipe) finite() []rule {
 	return rules
 }
 
+// fewLabels is with how many labels in a batch on average one in e^fewLabels, 2 %, has none.
+const fewLabels = 4
+
 // Warnings lists settings that are allowed but known to end badly or to mislead.
 func (r *Recipe) Warnings() []string {
 	var w []string
@@ -326,6 +338,9 @@ func (r *Recipe) Warnings() []string {
 	}
 	if text := r.splitLoss(); text != "" {
 		w = append(w, text)
+	}
+	if shown := r.LabelFraction * float64(r.BatchSize); r.ObjectiveOf().Labels && shown < fewLabels {
+		w = append(w, fmt.Sprintf("label_fraction %g leaves a batch %.1f labels on average, and many batches none; raise batch_size", r.LabelFraction, shown))
 	}
 	return w
 }

@@ -12,16 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from fixtures import formula, save
-
-B, D, K, TAU = 8, 16, 40, 0.2
-
-
-def leaf(name):
-    return formula(name, B, D).double().requires_grad_()
-
-
-def unit(name, rows):
-    return F.normalize(formula(name, rows, D).double())
+from inputs import TAU, B, D, K, leaf, unit
+from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, uda
 
 
 def moco(out):
@@ -679,6 +671,7 @@ OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, s
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
 OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
+OBJECTIVES += (compress, disco, fixmatch, uda)
 
 if __name__ == "__main__":
     fixture = {}
@@ -697,5 +690,7 @@ if __name__ == "__main__":
             false_top=FNC_TOP, false_above=FNC_THRESHOLD,
             samples=SAMPLES, ids=IDS, bank_momentum=BANK_MOMENTUM, bank_negatives=NEGATIVES, proximal=PROXIMAL,
             clusters=CLUSTERS, neighbours=NEIGHBOURS, pred_hidden=PRED_HIDDEN,
+            distil_weight=DISCO_WEIGHT,
+            classes=CLASSES, label_fraction=LABEL_FRACTION, confidence=CONFIDENCE, consistency=CONSISTENCY, sharpen=SHARPEN, labels=LABELS,
         ),
     )  # fmt: skip

@@ -1,0 +1,93 @@
+"""References of the objectives with a trained teacher, and of those with some labels, for
+objectives.py: loss and gradients by PyTorch, in the form of their authors' code."""
+
+import torch
+import torch.nn.functional as F
+
+from inputs import TAU, B, D, K, leaf, unit
+
+
+def kld(targets, inputs):
+    """nn/compress_loss.py of UMBCvision/CompRess, KLD."""
+    return F.kl_div(F.log_softmax(inputs, dim=1), F.softmax(targets, dim=1), reduction="batchmean")
+
+
+def compress(out):
+    """nn/compress_loss.py: CompReSSMomentum and CompReSSA, with its memories newest first."""
+    q0, teacher, key = leaf("query"), unit("key", B), unit("student key", B)
+    student = F.normalize(q0)
+    memory_t, memory_s = (unit(f"{side}_anchors", K) for side in ("teacher", "student"))
+    loss = kld(torch.mm(memory_t, teacher.t()).t() / TAU, torch.mm(memory_s, student.t()).t() / TAU)
+    out["compress.loss"] = loss
+    (out["compress.grad0"],) = torch.autograd.grad(loss, [q0])
+    out["compress.teacher_anchors.after"] = torch.cat([teacher, memory_t])[:K]
+    out["compress.student_anchors.after"] = torch.cat([key, memory_s])[:K]
+    queue, student = unit("queue", K), F.normalize(q0)
+    loss = kld(torch.mm(queue, teacher.t()).t() / TAU, torch.mm(queue, student.t()).t() / TAU)
+    out["compress-1q.loss"] = loss
+    (out["compress-1q.grad0"],) = torch.autograd.grad(loss, [q0])
+
+
+DISCO_WEIGHT = 3.0
+
+
+def disco(out):
+    """main.py and builder_kq_mse_largeembedding_2048.py of Yuting-Gao/DisCo-pytorch; of B rows in
+    place of the 32 of a GPU, so that its weight is DISCO_WEIGHT / B."""
+    k0, q0 = leaf("view a"), leaf("view b")
+    qk, q = F.normalize(k0, dim=1), F.normalize(q0, dim=1)
+    teacher_qk, teacher_q = unit("target a", B), unit("target b", B)
+    k, queue = unit("student key", B), unit("queue", K)
+    l_pos = torch.einsum("nc,nc->n", [q, k]).unsqueeze(-1)
+    l_neg = torch.einsum("nc,ck->nk", [q, queue.t()])
+    logits = torch.cat([l_pos, l_neg], dim=1) / TAU
+    criterion_mse = torch.nn.MSELoss(reduction="sum")
+    loss = F.cross_entropy(logits, torch.zeros(B, dtype=torch.long))
+    loss = loss + DISCO_WEIGHT / B * (criterion_mse(teacher_q, q) + criterion_mse(teacher_qk, qk))
+    out["disco.loss"] = loss
+    out["disco.grad0"], out["disco.grad1"] = torch.autograd.grad(loss, [k0, q0])
+
+
+CLASSES, LABEL_FRACTION, CONFIDENCE, CONSISTENCY, SHARPEN = 10, 0.25, 0.2, 3.0, 0.4
+LABELS = [3, -1, 0, -1, -1, 9, -1, -1]
+
+
+def classified(out, name, consistency):
+    """ℓ_s + λ·ℓ_u by the logits of a weak and a strong view; consistency gives ℓ_u a row. Their
+    batches of labelled images are here the rows that show a label, as many as a batch has on
+    average."""
+    weak0, strong0 = leaf("view a"), leaf("view b")
+    w, bias = unit("classifier", CLASSES, D), unit("bias", 1, CLASSES)
+    w, bias = w.requires_grad_(), bias.requires_grad_()
+    weak, strong = (F.linear(x, w, bias[0]) for x in (weak0, strong0))
+    labels = torch.tensor(LABELS)
+    shown = labels >= 0
+    loss_s = F.cross_entropy(weak[shown], labels[shown], reduction="sum") / (LABEL_FRACTION * B)
+    with torch.no_grad():
+        mask = (F.softmax(weak, -1).max(-1).values > CONFIDENCE).double()
+    assert 0 < mask.sum() < B
+    loss = loss_s + CONSISTENCY * (consistency(weak.detach(), strong) * mask).mean()
+    out[name + ".loss"] = loss
+    leaves = {"grad0": weak0, "grad1": strong0, "classifier.grad": w, "bias.grad": bias}
+    for key, g in zip(leaves, torch.autograd.grad(loss, list(leaves.values()))):
+        out[f"{name}.{key}"] = g
+
+
+def fixmatch(out):
+    """fixmatch.py: cross-entropy of the strong view with the class of the weak one."""
+
+    def loss_xeu(weak, strong):
+        return F.cross_entropy(strong, weak.argmax(-1), reduction="none")
+
+    classified(out, "fixmatch", loss_xeu)
+
+
+def uda(out):
+    """image/main.py: _kl_divergence_with_logits of ori_logits_tgt and aug_logits."""
+
+    def aug_loss(ori_logits, aug_logits):
+        p = F.softmax(ori_logits / SHARPEN, -1)
+        log_p, log_q = F.log_softmax(ori_logits / SHARPEN, -1), F.log_softmax(aug_logits, -1)
+        return (p * (log_p - log_q)).sum(-1)
+
+    classified(out, "uda", aug_loss)
