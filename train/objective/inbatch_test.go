@@ -14,7 +14,10 @@ func (m method) lossOf(tb testing.TB, from, n int64) (loss float64) {
 	in, o := inputs[m.name], order{double: true}
 	_, obj := m.objective(tb)
 	parts := obj.Parts()
-	some := func(x *torch.Tensor) *torch.Tensor { return torch.Narrow(x, 0, from, n) }
+	some := func(x *torch.Tensor) *torch.Tensor { // a Viewer has several rows for each sample
+		rows := x.Size(0) / m.B
+		return torch.Narrow(x, 0, from*rows, n*rows)
+	}
 	nntest.Do(tb, func() {
 		whole, _, _ := m.embeddings(in, parts, o)
 		var student []Embedding
@@ -29,8 +32,17 @@ func (m method) lossOf(tb testing.TB, from, n int64) (loss float64) {
 		for name, d := range b.Draws {
 			b.Draws[name] = some(d)
 		}
+		for _, k := range in.keys {
+			b.Keys = append(b.Keys, some(Normalize(o.place(k, m.B, m.D))))
+		}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
+		}
+		if parts.Keyed {
+			b.Samples = some(torch.FromInt64(m.IDs, m.B))
+		}
+		if r, ok := obj.(Refresher); ok {
+			torch.NoGrad(func() { r.Refresh(b.State, m.order) })
 		}
 		var t Targets
 		torch.NoGrad(func() { t = obj.Targets(b, z2) })
