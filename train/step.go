@@ -43,7 +43,8 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		l.opt.SetWeightDecay(h.WeightDecay)
 		l.state.setWeightDecay(h.WeightDecay)
 	}
-	if err := l.opt.Step(h.LR); err != nil { // student ← optimiser(student, ∇L)
+	followed, err := l.opt.StepWith(h.LR, l.teacher.averages(h.Momentum)) // student ← optimiser(student, ∇L), and (6) in the same pass
+	if err != nil {
 		return err
 	}
 	l.opt.ZeroGrad()
@@ -51,7 +52,9 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		return err
 	}
 	batch := l.parallel.gather(all)
-	l.teacher.follow(h.Momentum)           // (6)
+	if !followed {
+		l.teacher.follow(h.Momentum) // (6)
+	}
 	l.state.follow(h.Momentum, batch.rows) // (6), and what the objective keeps
 	l.queue.enqueue(batch.keys)            // Q ← Q without its oldest keys, with z²
 	return nil

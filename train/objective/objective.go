@@ -109,15 +109,17 @@ type Embedding struct {
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.
 type Targets struct {
-	Z2   []*torch.Tensor // (B,D)
-	P2   *torch.Tensor   // (B,K) of ReSSL and SEED, or nil
-	Each []*torch.Tensor // (B,·): one distribution for each teacher view, or nil
-	Rows []*torch.Tensor // for Update, (·,·) each
+	Z2 []*torch.Tensor // (B,D)
+	P2 *torch.Tensor   // (B,K) of ReSSL and SEED, or nil
+	// Relations stands for P2 where a kernel computes the relation (Options.Kernels).
+	Relations torch.Attended
+	Each      []*torch.Tensor // (B,·): one distribution for each teacher view, or nil
+	Rows      []*torch.Tensor // for Update, (·,·) each
 }
 
 // Tensors lists what a caller has to keep alive from Targets to Loss.
 func (t Targets) Tensors() []*torch.Tensor {
-	return slices.Concat(t.Z2, t.Each, t.Rows, []*torch.Tensor{t.P2})
+	return slices.Concat(t.Z2, t.Each, t.Rows, []*torch.Tensor{t.P2, t.Relations.LSE, t.Relations.Mean, t.Relations.Best})
 }
 
 // Loss is one pass's result.
@@ -163,6 +165,8 @@ type Options struct {
 	Hardest, Mixed, Harder int // N, s and s' of MoCHi
 
 	AdversaryTau, AdversaryLR, AdversaryDecay float64 // AdCo: temperature, rate and weight decay of its negatives
+
+	Kernels bool // the device has kernels for the similarities to the queue (torch.Attend)
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
 	FalseAbove float64 // and above which cosine
