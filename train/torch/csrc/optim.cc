@@ -21,9 +21,15 @@ struct StepTensors {
   std::vector<double> scales;  // of the learning rate
 };
 
+// same_memory reports whether t has its elements in w's order. The stride of a dimension of one
+// element says nothing: of 1×1 filters it differs between gradients and weights.
 bool same_memory(const at::Tensor& w, const at::Tensor& t) {
-  return !t.defined() ||
-         (t.scalar_type() == at::kFloat && t.device() == w.device() && t.sizes() == w.sizes() && t.strides() == w.strides());
+  if (!t.defined()) return true;
+  if (t.scalar_type() != at::kFloat || t.device() != w.device() || t.sizes() != w.sizes()) return false;
+  for (int64_t d = 0; d < w.dim(); d++) {
+    if (w.size(d) > 1 && t.stride(d) != w.stride(d)) return false;
+  }
+  return true;
 }
 
 // settle reports whether the kernels can take the tensors, and puts gradients into the order of
