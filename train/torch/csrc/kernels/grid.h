@@ -174,40 +174,53 @@ class Team {
     team->members_[team->current_].state = kDone;
   }
 
-  // pass runs every thread that is ready, and reports whether any was.
+  // pass lets each warp run as far as the block lets it, ahead of those behind it, and reports
+  // whether any has moved.
   bool pass(Order order) {
     bool any = false;
-    const auto n = static_cast<unsigned>(members_.size());
-    for (unsigned i = 0; i < n; i++) {
-      const unsigned at = order == kForward ? i : order == kBackward ? n - 1 - i : (i * 37 + 11) % n;  // 37 divides no number of threads
-      if (members_[at].state != kReady) continue;
-      any = true;
-      current_ = at;
-      threadIdx.x = at;
-      swapcontext(&home_, &members_[at].context);
+    const auto warps = static_cast<unsigned>(members_.size() / kWarp);
+    for (unsigned i = 0; i < warps; i++) {
+      const unsigned first = kWarp * in_order(order, i, warps);
+      bool moved = true;
+      while (moved) {
+        moved = false;
+        for (unsigned lane = 0; lane < kWarp; lane++) moved = resume(first + in_order(order, lane, kWarp)) || moved;
+        any = any || moved;
+        release_warp(first);
+      }
     }
     return any;
   }
 
-  // release lets go on whom nobody is missing for any more.
+  // in_order is the i-th of n warps or lanes, which 5 does not divide.
+  static unsigned in_order(Order order, unsigned i, unsigned n) {
+    return order == kForward ? i : order == kBackward ? n - 1 - i : (i * 5 + n / 3) % n;
+  }
+
+  bool resume(unsigned at) {
+    if (members_[at].state != kReady) return false;
+    current_ = at;
+    threadIdx.x = at;
+    swapcontext(&home_, &members_[at].context);
+    return true;
+  }
+
+  void release_warp(unsigned first) {
+    for (unsigned i = first; i < first + kWarp; i++) {
+      if (members_[i].state != kAtWarp) return;
+    }
+    for (unsigned i = first; i < first + kWarp; i++) members_[i].state = kReady;
+  }
+
+  // release lets the block go on when all of it waits.
   void release() {
-    bool all_at_block = true, any_ready = false, any = false;
-    for (size_t w = 0; w < members_.size(); w += kWarp) {
-      bool at_warp = true;
-      for (size_t i = w; i < w + kWarp; i++) {
-        at_warp = at_warp && members_[i].state == kAtWarp;
-        all_at_block = all_at_block && members_[i].state == kAtBlock;
-        any = any || members_[i].state != kDone;
-      }
-      if (!at_warp) continue;
-      for (size_t i = w; i < w + kWarp; i++) members_[i].state = kReady;
-      any_ready = true;
+    bool all_at_block = true, all_done = true;
+    for (const Member& m : members_) {
+      all_at_block = all_at_block && m.state == kAtBlock;
+      all_done = all_done && m.state == kDone;
     }
-    if (all_at_block) {
-      for (Member& m : members_) m.state = kReady;
-    } else if (any && !any_ready) {
-      throw std::logic_error("threads of a kernel wait at different barriers");
-    }
+    if (!all_at_block && !all_done) throw std::logic_error("threads of a kernel wait at different barriers");
+    for (Member& m : members_) m.state = all_done ? kDone : kReady;
   }
 
   ucontext_t home_;
