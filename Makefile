@@ -12,7 +12,7 @@ TORCH_HOME ?= $(shell [ ! -e .torch/.ready ] || deploy/venv.sh home .torch)
 RECIPE  ?= quickstart
 BIN     := bin
 SHIM    := $(BIN)/libresslt_torch.so
-SHIMSRC := $(wildcard train/torch/csrc/*.*)
+SHIMSRC := $(wildcard train/torch/csrc/*.* train/torch/csrc/kernels/*.*)
 
 .DEFAULT_GOAL := help
 .PHONY: site axe bench-web docs-test crowd soak bundle gpu-dry libtorch readme help setup setup-test setup-lint setup-peers setup-cross cross test-arm64 build shim run check parity test test-cpus race asan lint lint-go lint-vuln lint-c lint-python lint-shell format same keys bench chaos observe farmsim faults fuzz fixtures clean writers interop trackers witness bench-loaders bench-augment growth
@@ -207,7 +207,7 @@ lint-shell:
 
 format: $(GOLANGCI_LINT) python-tools ## put Go, C, C++ and Python into the format that `make lint` asks for
 	$(GOLANGCI_LINT) fmt ./...
-	find augment train \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 $(CLANG_FORMAT) -i
+	find augment train \( -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h' \) -print0 | xargs -0 $(CLANG_FORMAT) -i
 	$(RUFF) check --quiet --fix --select I
 	$(RUFF) format --quiet
 
@@ -302,6 +302,10 @@ SUITE   ?= trixie
 KIND    ?= cpu
 libtorch: ## the trainer's tests with another libtorch: a PyTorch wheel's (TORCH=2.15) or a Debian release's (SUITE=sid; needs root, debootstrap); KIND=cuda: build, link and open a CUDA shim
 	GO=$(GO) deploy/libtorch.sh $(or $(TORCH),$(SUITE) $(KIND))
+
+.PHONY: cuda-kernels
+cuda-kernels: ## compile the kernels for GPUs by nvrtc of PyPI, without a GPU: registers and shared memory, no spills (0.6 GB): make cuda-kernels [CUDA="12.8 13.2"]
+	deploy/kernels.sh $(CUDA)
 
 readme: ## run README's commands for PyTorch's libtorch verbatim, in fresh clones, with the newest wheel (7 GB)
 	deploy/readme.sh

@@ -12,9 +12,11 @@
 #   doctor       resslt doctor; where libraries are not found, again with their folders named
 #   eager        the first steps: fp32, then bf16, launched kernel by kernel
 #   graph        the first steps that are replayed as CUDA graphs
+#   kernels      our own kernels beside libtorch's operators: values, gradients, the same bits twice
 #   tests        streams, events, graphs; gradients beside the CPU's, a run beside one that does one
 #                thing after the other, two runs bit for bit, memory (programs of `make bundle`, or Go)
-#   step256      a step at ResNet-18, 32×32: ours as a graph and without, PyTorch's eager, compiled
+#   step256      a step at ResNet-18, 32×32: ours as a graph, that without our own kernels (plain),
+#                and without a graph; PyTorch's eager, compiled
 #   step1024     and with CUDA graphs, in turn, ROUNDS times
 #   step50       the same at ResNet-50, 224×224, B 256
 #   crops50      and with weak 224 + five crops, B 128
@@ -56,6 +58,7 @@ stages() {
 env 30 5
 shim 240 60
 doctor 120 15
+kernels 120 30
 eager 120 20
 graph 90 20
 tests 300 60
@@ -102,6 +105,7 @@ compare() {
   [ -z "$SMALL" ] || steps=2 warmup=1
   for _ in $(seq "$ROUNDS"); do
     ours graph "$@" --steps "$steps" --warmup "$warmup" || rc=1
+    ours plain "$@" --steps "$steps" --warmup "$warmup" --fused=false || rc=1
     ours eager "$@" --steps "$steps" --warmup "$warmup" --cuda-graph false || rc=1
     for flags in "" "--compile" "--compile --graphs"; do
       [[ $failed != *" p$flags "* ]] || continue
@@ -201,6 +205,12 @@ stage_eager() {
 # shellcheck disable=SC2046
 stage_graph() { ours graph $(first 20); }
 
+stage_kernels() {
+  local rc=0
+  tests train/torch torch.test '^Test(Attend|BatchNormReLU|NormalizePixels)$' || rc=1
+  tests train train.test '^TestKernelsFollow$' || rc=1
+  return "$rc"
+}
 stage_tests() {
   local rc=0
   tests train/torch torch.test 'GroupOfOne|Stream|Event|Graph' || rc=1

@@ -29,7 +29,7 @@ strict=(-std=c11 -O3 -Wall -Wextra -Werror)
 
 c() {
   local f rc=0
-  find augment train \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0 "${CLANG_FORMAT:?}" --dry-run -Werror || rc=1
+  find augment train \( -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h' \) -print0 | xargs -0 "${CLANG_FORMAT:?}" --dry-run -Werror || rc=1
   local native=${CC:-gcc} arm64=aarch64-linux-gnu-gcc
   [ "$(uname -m)" != aarch64 ] || arm64=$native
   for f in augment/turbo/*.c train/torch/*.c; do

@@ -66,7 +66,7 @@ type Config struct {
 	Seed         uint64 // of initial weights and queue
 	Device       torch.Device
 	ChannelsLast bool // NHWC memory order
-	Fused        bool // the shim's own loops where they are faster than libtorch's (nn.Builder)
+	Fused        bool // the shim's own loops and kernels where they are faster than libtorch's (nn.Builder)
 	BF16         bool // bfloat16 autocast of both networks; losses and weights stay fp32
 	Double       bool // float64 throughout, to check numerics against
 

@@ -47,6 +47,9 @@ func NewLearner(c Config) (*Learner, error) {
 
 func (l *Learner) build() (err error) {
 	c := l.config
+	torch.SetDevice(c.Device)
+	kernels := c.Fused && torch.Kernels(c.Device)
+	c.Options.Kernels, c.Optimizer.Kernels = kernels, kernels
 	o, err := objective.New(c.Objective, c.options())
 	if err != nil {
 		return err
@@ -56,7 +59,6 @@ func (l *Learner) build() (err error) {
 			return err
 		}
 	}
-	torch.SetDevice(c.Device)
 	l.timers = &timers{device: c.Device}
 	l.criterion = &criterion{Objective: o, timers: l.timers, accumulate: c.Accumulate, raw: l.parts.Raw}
 	l.stream = torch.NewStream(c.Device)
@@ -71,9 +73,12 @@ func (l *Learner) build() (err error) {
 	if l.parallel.norms, err = c.norms(); err != nil {
 		return err
 	}
-	l.pixels, err = nn.NewPixels(c.Mean, c.Std, nn.Builder{Device: c.Device, ChannelsLast: c.ChannelsLast, Double: c.Double})
+	l.pixels, err = nn.NewPixels(c.Mean, c.Std, nn.Builder{Device: c.Device, ChannelsLast: c.ChannelsLast, Fused: c.Fused, Double: c.Double})
 	if err != nil {
 		return err
+	}
+	if c.BF16 {
+		l.pixels.Halve()
 	}
 	if err := l.buildNetworks(); err != nil {
 		return err

@@ -38,7 +38,7 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 	}
 	e := &Encoder{Backbone: f}
 	err = torch.Do(func() error {
-		b := nn.Builder{Seed: c.Seed, Device: c.Device, Double: c.Double, BatchNormGroups: n.groups, SyncBatchNorm: n.together, Ranks: c.Group}
+		b := nn.Builder{Seed: c.Seed, Device: c.Device, Fused: c.Fused, Double: c.Double, BatchNormGroups: n.groups, SyncBatchNorm: n.together, Ranks: c.Group}
 		e.Projector = newHead(b.At("projector"), f.FeatureDim(), p.Project)
 		if student && p.Predict != nil {
 			in := int64(p.Project.Out)

@@ -5,6 +5,7 @@ import (
 
 	"resslt/train/nn"
 	"resslt/train/objective"
+	"resslt/train/optim"
 	"resslt/train/torch"
 )
 
@@ -101,6 +102,8 @@ type teacher struct {
 	// Parameters of F_t and g_t, and those of F_s and g_s that they follow: not the frozen ones,
 	// which are equal already.
 	average, averaged []*torch.Tensor
+	// followers is average by the student's parameters that are trained, nil for the predictor's.
+	followers []*torch.Tensor
 
 	// Of a frozen one, which follows nobody.
 	digest    *torch.Tensor // (32) uint8, of its file
@@ -117,6 +120,7 @@ func newTeacher(n network, parallel *dataParallel, seed uint64, s *student) *tea
 		own[p.Name] = p.Tensor
 	}
 	for _, p := range trainable(s) {
+		t.followers = append(t.followers, own[p.Name])
 		if x := own[p.Name]; x != nil { // the predictor has no counterpart
 			t.average, t.averaged = append(t.average, x), append(t.averaged, p.Tensor)
 		}
@@ -147,6 +151,15 @@ func (t *teacher) embed(views []*torch.Tensor, d drawKey) (z2 []*torch.Tensor) {
 type drawKey struct {
 	step  int64
 	micro int // micro-batch of the step
+}
+
+// averages are the teacher's weights for an optimiser that moves them on the way (6); none where
+// there is no teacher or a frozen one.
+func (t *teacher) averages(m float64) optim.Averages {
+	if t == nil || t.digest != nil {
+		return optim.Averages{}
+	}
+	return optim.Averages{Of: t.followers, M: m}
 }
 
 // follow moves the teacher towards the student, by equation 6.

@@ -47,7 +47,8 @@ func (l *Learner) update(h Hyper, all []collected) error {
 		l.opt.SetWeightDecay(h.WeightDecay)
 		l.state.setWeightDecay(h.WeightDecay)
 	}
-	if err := l.opt.Step(h.LR); err != nil { // student ← optimiser(student, ∇L)
+	followed, err := l.opt.StepWith(h.LR, l.teacher.averages(h.Momentum)) // student ← optimiser(student, ∇L), and (6) in the same pass
+	if err != nil {
 		return err
 	}
 	l.opt.ZeroGrad()
@@ -56,7 +57,9 @@ func (l *Learner) update(h Hyper, all []collected) error {
 	}
 	batch := l.parallel.gather(all)
 	for _, t := range l.averages() {
-		t.follow(h.Momentum) // (6)
+		if t != l.teacher || !followed {
+			t.follow(h.Momentum) // (6)
+		}
 	}
 	l.state.follow(h.Momentum, batch.rows) // (6), and what the objective keeps
 	l.queue.enqueue(batch.keys)            // Q ← Q without its oldest keys, with z²

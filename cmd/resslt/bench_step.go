@@ -89,7 +89,7 @@ func newBenchStepCommand() *cobra.Command {
 	f.IntSliceVar(&sizes, "student-sizes", nil, "sizes of the student's views (default: one of --image-size)")
 	f.BoolVar(&r.Deterministic, "deterministic", false, "the same bits run after run on a GPU")
 	f.BoolVar(&r.TF32, "tf32", r.TF32, "let a GPU round the factors of fp32 products to 10 bits")
-	f.BoolVar(&r.Fused, "fused", r.Fused, "on the CPU, our own loops where they are faster than libtorch's ops")
+	f.BoolVar(&r.Fused, "fused", r.Fused, "our own loops on the CPU and kernels on a GPU, where they are faster than libtorch's ops")
 	f.StringVar(&r.CUDAGraph, "cuda-graph", r.CUDAGraph, "auto, true or false")
 	cli.Choices(f, recipe.Choices("objective"), "objective")
 	cli.Choices(f, recipe.Choices("precision"), "precision")

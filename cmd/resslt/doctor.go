@@ -178,7 +178,7 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 	for i, d := range info.CUDA {
 		f := finding{
 			Name: fmt.Sprintf("cuda:%d", i), State: "ok",
-			Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s, CUDA graphs %v", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN, info.CUDAGraphs),
+			Says: fmt.Sprintf("%s, %.1f GiB, capability %s, bf16 %v, cuDNN %s, CUDA graphs %v, own kernels %v", d.Name, float64(d.MemoryBytes)/(1<<30), d.Capability, d.BFloat16, info.CuDNN, info.CUDAGraphs, info.CUDAKernels),
 		}
 		if err := tryDevice(torch.CUDA(i)); err != nil {
 			was := f.Says

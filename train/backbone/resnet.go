@@ -62,7 +62,7 @@ func newResNetStem(b nn.Builder, width int64, small bool) *resnetStem {
 // Forward maps (N,3,S,S) to (N,width,S,S), or with max-pool to (N,width,S/4,S/4).
 func (r *resnetStem) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
-		h := torch.Relu_(r.norm.Forward(r.conv.Forward(x)))
+		h := r.norm.ForwardReLU(r.conv.Forward(x), nil)
 		if r.maxPool {
 			h = torch.MaxPool2d(h, []int64{3, 3}, []int64{2, 2}, []int64{1, 1}, []int64{1, 1}, false)
 		}
@@ -137,17 +137,16 @@ func (r *residual) shortcut(b nn.Builder, in, out, stride int64) {
 // Forward adds the shortcut into the body's output in place.
 func (r *residual) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
-		h := x
-		for i, c := range r.convs {
-			h = r.norms[i].Forward(c.Forward(h))
-			if i+1 < len(r.convs) {
-				h = torch.Relu_(h)
+		h, last := x, len(r.convs)-1
+		for i, c := range r.convs[:last] {
+			h = r.norms[i].ForwardReLU(c.Forward(h), nil)
+		}
+		return r.norms[last].ForwardReLU(r.convs[last].Forward(h), func() *torch.Tensor {
+			if r.downsample != nil {
+				return r.downsample.Forward(x)
 			}
-		}
-		if r.downsample != nil {
-			x = r.downsample.Forward(x)
-		}
-		return torch.Relu_(torch.Add_(h, x, 1))
+			return x
+		})
 	})
 }
 

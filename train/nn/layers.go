@@ -15,7 +15,8 @@ type Builder struct {
 	// NHWC activations need. Values and shapes are the same.
 	ChannelsLast bool
 	// Fused lets layers use the shim's own loops where they are faster than libtorch's
-	// ops (torch.Conv3x3). Values are the same up to rounding.
+	// ops (torch.Conv3x3), and a GPU's kernels (torch.BatchNormReLU). Values are the same up
+	// to rounding.
 	Fused bool
 	// BatchNormGroups is the number of groups of a batch's rows with statistics of their
 	// own in training, as with so many GPUs. 0 and 1 mean the whole batch.

@@ -146,10 +146,17 @@ func Free(m Module) {
 // Sequential applies its children in order. Their names are their indices.
 type Sequential struct{ Children []Module }
 
-// Forward applies the children in order.
+// Forward applies the children in order, a batch norm with the ReLU behind it.
 func (s *Sequential) Forward(x *torch.Tensor) *torch.Tensor {
-	for _, c := range s.Children {
-		x = c.Forward(x)
+	for i := 0; i < len(s.Children); i++ {
+		if norm, ok := s.Children[i].(*BatchNorm); ok && i+1 < len(s.Children) {
+			if _, ok := s.Children[i+1].(ReLU); ok {
+				x = norm.ForwardReLU(x, nil)
+				i++
+				continue
+			}
+		}
+		x = s.Children[i].Forward(x)
 	}
 	return x
 }

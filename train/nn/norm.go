@@ -31,6 +31,7 @@ type BatchNorm struct {
 	opts     NormOptions
 	groups   int          // of rows, at least 1
 	ranks    *torch.Group // whose rows share statistics; nil: this process's
+	kernels  bool         // in training, a GPU's own kernels
 	training bool
 	frozen   bool // stays in evaluation mode
 }
@@ -47,6 +48,7 @@ func NewBatchNormWith(b Builder, channels int64, o NormOptions) *BatchNorm {
 		opts:        o.applyDefaults(),
 		groups:      max(1, b.BatchNormGroups),
 		ranks:       b.SyncBatchNorm,
+		kernels:     b.Fused && torch.Kernels(b.Device),
 		RunningMean: b.own(fill(channels, 0), channels),
 		RunningVar:  b.own(fill(channels, 1), channels),
 		Tracked:     torch.FromInt64([]int64{0}).Keep(),
@@ -78,7 +80,28 @@ func (n *BatchNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	return n.normalize(x, n.RunningMean, n.RunningVar)
 }
 
+// ForwardReLU is relu(Forward(x) + shortcut()), without the sum where shortcut is nil: one pass
+// over memory where a GPU has kernels for it (torch.BatchNormReLU).
+func (n *BatchNorm) ForwardReLU(x *torch.Tensor, shortcut func() *torch.Tensor) *torch.Tensor {
+	if !n.kernels || !n.training || n.groups > 1 || n.ranks != nil {
+		y := n.Forward(x)
+		if shortcut != nil {
+			y = torch.Add_(y, shortcut(), 1)
+		}
+		return torch.Relu_(y)
+	}
+	countUp(n.Tracked)
+	var residual *torch.Tensor
+	if shortcut != nil {
+		residual = shortcut()
+	}
+	return torch.BatchNormReLU(x, n.Weight, n.Bias, n.RunningMean, n.RunningVar, residual, n.opts.Momentum, n.opts.Eps, true)
+}
+
 func (n *BatchNorm) normalize(x, mean, variance *torch.Tensor) *torch.Tensor {
+	if n.kernels && n.training {
+		return torch.BatchNormReLU(x, n.Weight, n.Bias, mean, variance, nil, n.opts.Momentum, n.opts.Eps, false)
+	}
 	return torch.BatchNorm(x, n.Weight, n.Bias, mean, variance, n.training, n.opts.Momentum, n.opts.Eps, true)
 }
 

@@ -20,6 +20,10 @@ var (
 type Pixels struct {
 	b            Builder
 	scale, shift *torch.Tensor // (1,3,1,1): 1/(255·std), −mean/std
+
+	kernels    bool // a GPU's own kernel, which takes these numbers
+	mul, add   [3]float64
+	kernelType torch.DType // what it writes
 }
 
 // NewPixels makes the transform for a network built by b; if mean and std are both zero,
@@ -28,7 +32,7 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 	if mean == ([3]float64{}) && std == ([3]float64{}) {
 		mean, std = ImageNetMean, ImageNetStd
 	}
-	scale, shift := make([]float64, 3), make([]float64, 3)
+	var scale, shift [3]float64
 	for c := range 3 {
 		if !(std[c] > 0) {
 			return nil, errs.New("pixel statistics", "std", "give three positive numbers, of pixels in 0–1",
@@ -36,11 +40,18 @@ func NewPixels(mean, std [3]float64, b Builder) (*Pixels, error) {
 		}
 		scale[c], shift[c] = 1/float64(255*std[c]), -mean[c]/std[c]
 	}
-	constant := func(v []float64) *torch.Tensor {
-		return b.place(func() *torch.Tensor { return torch.FromFloat64(v, 1, 3, 1, 1) })
+	constant := func(v [3]float64) *torch.Tensor {
+		return b.place(func() *torch.Tensor { return torch.FromFloat64(v[:], 1, 3, 1, 1) })
 	}
-	return &Pixels{b: b, scale: constant(scale), shift: constant(shift)}, nil
+	return &Pixels{
+		b: b, scale: constant(scale), shift: constant(shift),
+		kernels: b.Fused && b.ChannelsLast && !b.Double && torch.Kernels(b.Device), mul: scale, add: shift, kernelType: torch.Float32,
+	}, nil
 }
+
+// Halve lets Forward give bfloat16 where that costs nothing: for a network in autocast, which
+// would round the input to it, to the same bits.
+func (p *Pixels) Halve() { p.kernelType = torch.BFloat16 }
 
 // CheckPixels returns an error that wraps errs.ErrUsage unless x is a batch of images,
 // (N,S,S,3) uint8.
@@ -60,7 +71,11 @@ func (p *Pixels) Forward(x *torch.Tensor) (*torch.Tensor, error) {
 	return torch.Scope(func() *torch.Tensor {
 		// Copy uint8 to the device, a quarter of float's bytes. The permuted view is NHWC
 		// in memory, and the conversion keeps that order.
-		y := torch.Permute(x.To(p.b.Device, torch.Uint8, true), []int64{0, 3, 1, 2}).To(p.b.Device, p.b.dtype(), false)
+		x = x.To(p.b.Device, torch.Uint8, true)
+		if p.kernels {
+			return torch.NormalizePixels(x, p.mul, p.add, p.kernelType)
+		}
+		y := torch.Permute(x, []int64{0, 3, 1, 2}).To(p.b.Device, p.b.dtype(), false)
 		if !p.b.ChannelsLast {
 			y = torch.Contiguous(y, torch.ContiguousFormat)
 		}

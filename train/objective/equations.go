@@ -35,9 +35,24 @@ func cosines(z1, z2 *torch.Tensor) *torch.Tensor {
 // which saves a (B,K+1) copy of the similarities.
 func infoNCE(z1, z2, s1 *torch.Tensor, tau float64) *torch.Tensor {
 	pos := torch.DivScalar(cosines(z1, z2), tau)
-	lse := torch.Logsumexp(torch.DivScalar(s1, tau), []int64{1}, false)
+	return infoNCEOf(pos, torch.Logsumexp(torch.DivScalar(s1, tau), []int64{1}, false))
+}
+
+// infoNCEOf is equation 1 from z¹·z²/τ and log Σ_k exp(z¹·z_k/τ), (B) each.
+func infoNCEOf(pos, lse *torch.Tensor) *torch.Tensor {
 	all := torch.Logsumexp(torch.Stack([]*torch.Tensor{pos, lse}, 1), []int64{1}, false)
 	return torch.Mean(torch.Sub(all, pos, 1), torch.Unset)
+}
+
+// crossEntropy is H(p, p¹) of equation 5, batch mean, where the similarities have not been kept:
+// p¹ is the student's distribution, of which lse = log Σ_k exp(z¹·q_k/τ), and p another one, of
+// which mean = Σ_k p_k·q_k (B,D):
+//
+//	−Σ_k p_k·(z¹·q_k/τ − lse) = lse − z¹·mean/τ
+//
+// With z¹ and τ of p itself it is p's entropy.
+func crossEntropy(z1, lse, mean *torch.Tensor, tau float64) *torch.Tensor {
+	return torch.Mean(torch.Sub(lse, torch.DivScalar(cosines(z1, mean), tau), 1), torch.Unset)
 }
 
 // negativeCosine is equation 2's L_cos, batch mean: −p¹·z² of unit rows.

@@ -144,15 +144,17 @@ type Embedding struct {
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.
 type Targets struct {
-	Z2   []*torch.Tensor // (B,D)
-	P2   *torch.Tensor   // (B,K) of ReSSL and SEED, or nil
-	Each []*torch.Tensor // (B,·): one distribution for each teacher view, or nil
-	Rows []*torch.Tensor // for Update, (·,·) each
+	Z2 []*torch.Tensor // (B,D)
+	P2 *torch.Tensor   // (B,K) of ReSSL and SEED, or nil
+	// Relations stands for P2 where a kernel computes the relation (Options.Kernels).
+	Relations torch.Attended
+	Each      []*torch.Tensor // (B,·): one distribution for each teacher view, or nil
+	Rows      []*torch.Tensor // for Update, (·,·) each
 }
 
 // Tensors lists what a caller has to keep alive from Targets to Loss.
 func (t Targets) Tensors() []*torch.Tensor {
-	return slices.Concat(t.Z2, t.Each, t.Rows, []*torch.Tensor{t.P2})
+	return slices.Concat(t.Z2, t.Each, t.Rows, []*torch.Tensor{t.P2, t.Relations.LSE, t.Relations.Mean, t.Relations.Best})
 }
 
 // Loss is one pass's result.
@@ -213,6 +215,8 @@ type Options struct {
 	Sharpen       float64 // UDA: temperature of its targets
 
 	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
+
+	Kernels bool // the device has kernels for the similarities to the queue (torch.Attend)
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
 	FalseAbove float64 // and above which cosine

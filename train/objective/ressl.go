@@ -32,7 +32,11 @@ func (m ressl) Parts() Parts {
 // Targets is p² of the weak view.
 func (m ressl) Targets(b Batch, z2 []*torch.Tensor) Targets {
 	t := Targets{Z2: z2}
-	if b.Alpha.Value > 0 || b.Stats { // the warm-up's first step takes no relation
+	switch {
+	case b.Alpha.Value <= 0 && !b.Stats: // the warm-up's first step takes no relation
+	case m.o.Kernels:
+		t.Relations = torch.Attend(z2[0], b.Queue, m.o.TauT)
+	default:
 		t.P2 = relationTarget(similarities(z2[0], b.Queue), m.o.TauT) // (4) p² = softmax(z²·Qᵀ/τ_t)
 	}
 	return t
@@ -42,17 +46,44 @@ func (m ressl) Targets(b Batch, z2 []*torch.Tensor) Targets {
 func (m ressl) Loss(b Batch, student []Embedding, t Targets) Loss {
 	z1, z2 := student[0].P, t.Z2[0]
 	l := Loss{Terms: Terms{Z1: z1, Target: z2, P2: t.P2}}
-	s1 := similarities(z1, b.Queue)
-	if b.Alpha.Value > 0 || b.Stats {
-		l.LogP1 = relationLogProbs(s1, m.o.TauS)   // (3) p¹ = softmax(z¹·Qᵀ/τ_s)
-		l.Relation = relationalLoss(t.P2, l.LogP1) // (5) H(p², p¹)
-	}
-	if b.Alpha.Value < 1 || b.Stats {
-		l.InfoNCE = infoNCE(z1, z2, s1, m.o.Tau) // (1)
+	relation, warm := b.Alpha.Value > 0 || b.Stats, b.Alpha.Value < 1 || b.Stats
+	if m.o.Kernels {
+		m.attend(b, t, &l.Terms, relation, warm)
+	} else {
+		s1 := similarities(z1, b.Queue)
+		if relation {
+			l.LogP1 = relationLogProbs(s1, m.o.TauS)   // (3) p¹ = softmax(z¹·Qᵀ/τ_s)
+			l.Relation = relationalLoss(t.P2, l.LogP1) // (5) H(p², p¹)
+		}
+		if warm {
+			l.InfoNCE = infoNCE(z1, z2, s1, m.o.Tau) // (1)
+		}
 	}
 	l.Total = warmUp(l.Relation, l.InfoNCE, b.Alpha) // (7) α·H(p², p¹) + (1−α)·InfoNCE
 	if b.Views > 1 {
 		l.Total = torch.DivScalar(l.Total, float64(b.Views))
 	}
 	return l
+}
+
+// attend computes the terms without keeping p¹ and p²: of the similarities, equations 1, 3 and 5
+// need what torch.Attend gives alone.
+func (m ressl) attend(b Batch, t Targets, terms *Terms, relation, warm bool) {
+	z1, z2 := terms.Z1, terms.Target
+	var p1 torch.Attended
+	if relation {
+		p1 = torch.Attend(z1, b.Queue, m.o.TauS)                              // (3)
+		terms.Relation = crossEntropy(z1, p1.LSE, t.Relations.Mean, m.o.TauS) // (5)
+	}
+	if warm {
+		lse := p1.LSE
+		if !relation || m.o.Tau != m.o.TauS {
+			lse = torch.Attend(z1, b.Queue, m.o.Tau).LSE
+		}
+		terms.InfoNCE = infoNCEOf(torch.DivScalar(cosines(z1, z2), m.o.Tau), lse) // (1)
+	}
+	if b.Stats {
+		terms.Entropy = crossEntropy(z2, t.Relations.LSE, t.Relations.Mean, m.o.TauT)
+		terms.Choice, terms.TargetChoice = p1.Best, t.Relations.Best
+	}
 }

@@ -55,6 +55,9 @@ type Terms struct {
 	LogP1, P2  *torch.Tensor // (B,K): log p¹ and p² of equations 3 and 4
 	Negatives  *torch.Tensor // (B,K): similarities to the queue, where the target is no part of it
 	Z1, Target *torch.Tensor // (B,D): an embedding of the student and what it is compared with
+
+	// In place of LogP1 and P2, where they have not been kept: H(p²), and (B) the most similar keys.
+	Entropy, Choice, TargetChoice *torch.Tensor
 }
 
 // Describe computes a pass's statistics from its embeddings and terms. It runs inside
@@ -65,10 +68,14 @@ func Describe(student []Embedding, t Terms) (s Statistics[*torch.Tensor]) {
 	s.EmbeddingStd = spread(student)
 	if t.P2 != nil {
 		s.TargetEntropy = entropy(t.P2)
+	} else {
+		s.TargetEntropy = t.Entropy
 	}
 	switch {
 	case t.P2 != nil:
 		s.Agreement = sameChoice(t.LogP1, t.P2)
+	case t.Choice != nil:
+		s.Agreement = share(torch.Eq(t.Choice, t.TargetChoice), t.Z1)
 	case t.Negatives != nil:
 		s.Agreement = share(torch.Gt(cosines(t.Z1, t.Target), torch.Amax(t.Negatives, []int64{1}, false)), t.Z1)
 	default:

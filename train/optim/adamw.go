@@ -29,12 +29,16 @@ func newAdamW(params []*torch.Tensor) *adamw {
 //	m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
 //	w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)
 //
-// Parameters of one learning rate are updated together.
-func (o *Optimizer) adam(grads []*torch.Tensor, lr float64) {
+// Parameters of one learning rate are updated together. It reports whether kernels have moved the
+// averages, too.
+func (o *Optimizer) adam(grads []*torch.Tensor, lr float64, a Averages) (moved bool) {
 	t := o.adamw.steps.Int64s()[0] + 1
 	o.adamw.steps.CopyFrom(binary.NativeEndian.AppendUint64(nil, uint64(t)))
 	b1, b2 := o.opts.Beta1, o.opts.Beta2
 	first, second := 1-power(b1, t), math.Sqrt(1-power(b2, t))
+	if o.opts.Kernels && o.fusedAdam(grads, lr, first, second, a) {
+		return true
+	}
 	for _, g := range o.groups {
 		lr := lr * g.scale
 		w, m, v, d := pick(o.params, g.all), pick(o.buffers, g.all), pick(o.adamw.second, g.all), pick(grads, g.all)
@@ -50,6 +54,7 @@ func (o *Optimizer) adam(grads []*torch.Tensor, lr float64) {
 		torch.ForeachAddScalar_(root, o.opts.Eps)
 		torch.ForeachAddcdivScalar_(w, m, root, -lr/first)
 	}
+	return false
 }
 
 // power is b to the t-th, t ≥ 0, by products alone, which are the same on every machine.

@@ -37,6 +37,8 @@ type Options struct {
 	LayerDecay float64
 	// Clip bounds the norm of all gradients together; 0: it does not.
 	Clip float64
+	// Kernels: the device has a kernel for the whole step (torch.OptimStep).
+	Kernels bool
 }
 
 func (o Options) applyDefaults() Options {
@@ -134,18 +136,33 @@ func isMatrix(p nn.Named) bool {
 // Step updates every parameter by its gradient, which it overwrites. It returns an error
 // that wraps errs.ErrUsage if a parameter has no gradient.
 func (o *Optimizer) Step(lr float64) error {
-	return torch.Do(func() error {
-		var err error
-		torch.NoGrad(func() { torch.ScopeDo(func() { err = o.step(lr) }) })
-		return err
-	})
+	_, err := o.StepWith(lr, Averages{})
+	return err
 }
 
-func (o *Optimizer) step(lr float64) error {
+// Averages are the momentum averages of some parameters: after a step each of them becomes
+// m·average + (1−m)·parameter.
+type Averages struct {
+	Of []*torch.Tensor // one a parameter, nil for none; or nil
+	M  float64
+}
+
+// StepWith is Step that moves the averages on the way, where a kernel does all of it at once.
+// Elsewhere it reports false, and has not touched them.
+func (o *Optimizer) StepWith(lr float64, a Averages) (moved bool, err error) {
+	err = torch.Do(func() error {
+		var err error
+		torch.NoGrad(func() { torch.ScopeDo(func() { moved, err = o.step(lr, a) }) })
+		return err
+	})
+	return moved, err
+}
+
+func (o *Optimizer) step(lr float64, a Averages) (moved bool, err error) {
 	grads := make([]*torch.Tensor, len(o.params))
 	for i, p := range o.params {
 		if grads[i] = p.Grad(); grads[i] == nil {
-			return errs.New("optimiser step", o.names[i], "use every parameter in the loss",
+			return false, errs.New("optimiser step", o.names[i], "use every parameter in the loss",
 				errs.Because(errs.ErrUsage, "it has no gradient"))
 		}
 	}
@@ -153,8 +170,10 @@ func (o *Optimizer) step(lr float64) error {
 		clip(grads, o.opts.Clip)
 	}
 	if o.opts.Kind == AdamW {
-		o.adam(grads, lr)
-		return nil
+		return o.adam(grads, lr, a), nil
+	}
+	if o.opts.Kernels && o.fused(grads, lr, a) {
+		return true, nil
 	}
 	o.decay(grads)
 	if o.opts.Kind == LARS {
@@ -171,7 +190,7 @@ func (o *Optimizer) step(lr float64) error {
 		}
 	}
 	torch.ForeachAddList_(o.params, update, -lr)
-	return nil
+	return false, nil
 }
 
 // decay adds λw to the gradients of the parameters that decay.

@@ -205,7 +205,7 @@ type Recipe struct {
 	// Default false.
 	ActivationCheckpointing bool `yaml:"activation_checkpointing"`
 	ChannelsLast            bool `yaml:"channels_last"`    // NHWC memory order, which is faster and differs in the last bits; default true
-	Fused                   bool `yaml:"fused"`            // on the CPU our own loops where they are faster than libtorch's ops; they differ in the last bits; default true
+	Fused                   bool `yaml:"fused"`            // our own loops on the CPU and kernels on a GPU where they are faster than libtorch's ops; they differ in the last bits; default true
 	Threads                 int  `yaml:"threads"`          // of libtorch; 0: OMP_NUM_THREADS, else one for each core. Another number gives other bits
 	CheckpointEvery         int  `yaml:"checkpoint_every"` // steps; 0: once an epoch
 	KeepCheckpoints         int  `yaml:"keep_checkpoints"` // default 2

@@ -61,6 +61,7 @@ func wheelCUDA13(more tree) tree {
 		"nvidia/cu13/include/cusparse.h":                                 "",
 		"nvidia/cu13/include/cccl/nv/target":                             "",
 		"nvidia/nccl/include/nccl.h":                                     "#include <nv/target>\n",
+		"nvidia/cu13/lib/libnvrtc.so.13":                                 "",
 	})
 	maps.Copy(out, more)
 	return out
@@ -80,6 +81,7 @@ func wheelCUDA12(more tree) tree {
 		"nvidia/cuda_nvcc/include/crt/host_config.h":                     "",
 		"nvidia/cuda_cccl/include/nv/target":                             "",
 		"nvidia/nccl/include/nccl.h":                                     "#include <nv/target>\n",
+		"nvidia/cuda_nvrtc/lib/libnvrtc.so.12":                           "",
 	})
 	maps.Copy(out, more)
 	return out
@@ -167,7 +169,7 @@ func TestBuildReadsTheTree(t *testing.T) {
 		}), nil, "libtorch 2.4, C++17, cxx11 abi 1, several processes by: gloo"},
 		{
 			"2.10, CUDA 12.8", wheelCUDA12(nil), nil,
-			"libtorch 2.10, C++17, cxx11 abi 1, CUDA 12.8 with graphs, several processes by: nccl",
+			"libtorch 2.10, C++17, cxx11 abi 1, CUDA 12.8 with graphs and kernels, several processes by: nccl",
 		},
 		{"2.14", wheel(tree{
 			"torch/include/torch/headeronly/version.h":  numbers("14"),
@@ -175,7 +177,7 @@ func TestBuildReadsTheTree(t *testing.T) {
 		}), nil, "libtorch 2.14, C++20, cxx11 abi 1, several processes by: none"},
 		{
 			"2.15, CUDA 13.2", wheelCUDA13(nil), nil,
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: nccl",
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs and kernels, several processes by: nccl",
 		},
 		{
 			"2.15 for CPUs", wheelCUDA13(nil),
@@ -187,13 +189,18 @@ func TestBuildReadsTheTree(t *testing.T) {
 			"libtorch 2.15, C++20, cxx11 abi 1, several processes by: none",
 		},
 		{
+			"2.15 without kernels", wheelCUDA13(nil),
+			[]string{"WITHOUT=kernels"},
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: nccl",
+		},
+		{
 			"2.15 for one GPU", wheelCUDA13(nil),
 			[]string{"WITHOUT=nccl"},
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs, several processes by: none",
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13.2 with graphs and kernels, several processes by: none",
 		},
 		{
 			"CUDA by the runtime's name", wheelCUDA13(nil).without("torch/version.py"), nil,
-			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13 with graphs, several processes by: nccl",
+			"libtorch 2.15, C++20, cxx11 abi 1, CUDA 13 with graphs and kernels, several processes by: nccl",
 		},
 		{"a standard that the compiler does not know", wheel(tree{
 			"torch/include/torch/headeronly/version.h":  numbers("99"),
@@ -230,7 +237,7 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 		noGraphs = "build.sh: the shim will have no CUDA graphs, no figures of device memory, and train on one GPU alone: "
 		oneGPU   = "build.sh: the shim will train on one GPU alone: "
 		none     = "CUDA 13.2, several processes by: none"
-		graphs   = "CUDA 13.2 with graphs, several processes by: none"
+		graphs   = "CUDA 13.2 with graphs and kernels, several processes by: none"
 	)
 	other := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(other, "include"), 0o755); err != nil {
@@ -264,6 +271,10 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 		{
 			"cusparse", wheelCUDA13(nil).without("nvidia/cu13/include/cusparse.h"), nil, graphs,
 			oneGPU + "there is no cusparse.h (fix: pip install nvidia-cusparse, or set CUDA_HOME)",
+		},
+		{
+			"nvrtc", wheelCUDA13(nil).without("nvidia/cu13/lib"), nil, "CUDA 13.2 with graphs, several processes by: nccl",
+			"build.sh: the shim will have no kernels of its own for GPUs, and use libtorch's operators: there is no libnvrtc.so.13 (fix: pip install 'nvidia-cuda-nvrtc==13.2.*', or set CUDA_HOME)",
 		},
 		{
 			"runtime", wheelCUDA13(nil).without("nvidia/cu13/include/cuda_runtime"), nil, none,
@@ -304,18 +315,24 @@ func TestBuildNamesTheMissingPackage(t *testing.T) {
 // except that it refuses the shim if REFUSES is among the flags.
 func TestBuildGivesUpPartsNotTheShim(t *testing.T) {
 	root := wheelCUDA13(tree{"g++": `#!/bin/sh
-case " $* " in *"/shim.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac
+case " $* " in *"/shim.cc "* | *"/compile.cc "* | *" -shared "*) ;; *) exec g++ "$@" ;; esac
 case "$* " in *" $REFUSES "*) echo "cuda.cc:1: error: $REFUSES" >&2; exit 1 ;; esac
+compiler=
+case " $* " in *"/compile.cc "*) compiler=1 ;; esac
 while [ "$1" != -o ]; do shift; done
-: >"$2"
+[ -z "$compiler" ] || printf '#!/bin/sh\n[ -e "$1" ] && [ "$REFUSES" != nvrtc ] || { echo "compile: kernels.cu does not compile for 80" >&2; exit 1; }\n: >"$3.bin" >"$3.h"\n' >"$2"
+[ -n "$compiler" ] || : >"$2"
+[ -z "$compiler" ] || chmod +x "$2"
 `}).write(t)
 	compiler := filepath.Join(root, "g++")
 	if err := os.Chmod(compiler, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ refuses, gives string }{
-		{"-DNOTHING", "CUDA 13.2 with graphs, several processes by: nccl"},
-		{"-DUSE_C10D_NCCL", "CUDA 13.2 with graphs, several processes by: none"},
+		{"-DNOTHING", "CUDA 13.2 with graphs and kernels, several processes by: nccl"},
+		{"-DUSE_C10D_NCCL", "CUDA 13.2 with graphs and kernels, several processes by: none"},
+		{"-DRESSLT_KERNELS", "CUDA 13.2 with graphs, several processes by: none"},
+		{"nvrtc", "CUDA 13.2 with graphs, several processes by: nccl"},
 		{"-DRESSLT_CUDA_HEADERS", "CUDA 13.2, several processes by: none"},
 		{"-fPIC", ""},
 	} {

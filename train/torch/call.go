@@ -15,6 +15,7 @@ const (
 	tagBool    = 4
 	tagScalar  = 5
 	tagInts    = 6
+	tagDoubles = 7
 	tagTensors = 9
 	tagString  = 10
 	tagDevice  = 11
@@ -183,6 +184,14 @@ func putInts(w []uint64, vs []int64) []uint64 {
 	w = append(w, header(tagInts, len(vs)))
 	for _, v := range vs {
 		w = append(w, uint64(v))
+	}
+	return w
+}
+
+func putDoubles(w []uint64, vs []float64) []uint64 {
+	w = append(w, header(tagDoubles, len(vs)))
+	for _, v := range vs {
+		w = append(w, math.Float64bits(v))
 	}
 	return w
 }

@@ -64,6 +64,14 @@
 // RESSLT_TIER selects another instruction set than the best; BuildInfo.Fused reports
 // the one in use.
 //
+// # Kernels
+//
+// For GPUs the shim has kernels of its own (kernels.go, csrc/kernels): ReSSL's relations to the
+// queue, an optimiser's step with equation 6, the network's input, and batch norm with what follows
+// it. build.sh compiles them by nvrtc into machine code that the shim embeds; without it, and
+// for tensors that a kernel does not take, libtorch's ops do the work. The same source is
+// compiled for the host: these twins are what tests run (SetKernelTwins).
+//
 // # Errors
 //
 // Ops return no error, so that model code reads like the paper. A failing op
@@ -112,6 +120,7 @@
 //	mode.go    grad mode, autocast, flags      info.go        versions, threads
 //	stream.go event.go graph.go                for GPUs; hardly any effect on the CPU
 //	dist.go    process groups: collectives, synchronised batch norm
+//	fused.go kernels.go                        loops and kernels of our own
 //	csrc/      the shim; shim.h is the ABI     gen/           the generator
 package torch
 

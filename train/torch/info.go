@@ -28,6 +28,7 @@ type BuildInfo struct {
 	InteropThreads int          `json:"interop_threads"` // inter-op
 	CUDABuild      bool         `json:"cuda_build"`      // the shim is linked with CUDA
 	CUDAGraphs     bool         `json:"cuda_graphs"`     // and supports CUDA graphs and memory statistics
+	CUDAKernels    bool         `json:"cuda_kernels"`    // and has kernels of its own for GPUs (Kernels)
 	CUDA           []CUDADevice `json:"cuda"`            // empty without a usable GPU
 	CUDAWhy        string       `json:"cuda_why"`        // why it is empty in a CUDA build
 	CuDNN          string       `json:"cudnn"`           // version, "" without

@@ -114,8 +114,8 @@ char* guard(const Body& body) {
 }
 
 const Function* find_function(const char* name) {
-  for (const Function* table :
-       {tensor_functions, mode_functions, info_functions, cuda_functions, dist_functions, syncbn_functions, fused_functions}) {
+  for (const Function* table : {tensor_functions, mode_functions, info_functions, cuda_functions, dist_functions, syncbn_functions,
+                                fused_functions, kernel_functions, attend_functions, batchnorm_functions, optim_functions}) {
     for (const Function* f = table; f->name; f++) {
       if (!std::strcmp(f->name, name)) return f;
     }

@@ -9,16 +9,16 @@
 #   OUT         the file to write; default: libresslt_torch.so here
 #   WITHOUT     what to leave out of it, though libtorch has it: cuda (a shim for CPUs
 #               from a CUDA libtorch, which then needs no GPU and few of NVIDIA's
-#               libraries), graphs, nccl
+#               libraries), graphs, kernels (own ones for GPUs), nccl
 #   CUDA_HOME   where CUDA's headers are, for graphs, the figures of its allocator and
-#               several GPUs; those of NVIDIA's packages next to a wheel, the system's and
-#               nvcc's are found without
+#               several GPUs, and its compiler, nvrtc; those of NVIDIA's packages next to a
+#               wheel, the system's and nvcc's are found without
 #   NCCL_HOME   where nccl.h is, for several GPUs; found likewise
 #   CXX         the compiler; default: g++
 #   STRICT      set: warnings are errors, as `make lint` has it
 #
 # Version, C++ ABI and C++ standard are read from the tree (tree.sh). A part whose headers
-# are not there or do not compile is left out, and build.sh says why (headers.sh).
+# or compiler are not there or fail is left out, and build.sh says why (headers.sh).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -86,6 +86,15 @@ if [ -n "$cuda" ]; then
 			flags="$flags -DRESSLT_CUDA_HEADERS $found"
 		fi
 	fi
+	nvrtc=
+	if [ -n "$graphs" ] && with kernels; then
+		nvrtc=$(find_nvrtc)
+		if [ -n "$nvrtc" ]; then
+			graphs="$graphs and kernels"
+		else
+			without_kernels "there is no libnvrtc.so.${cuda%%.*}"
+		fi
+	fi
 elif grep -q libtorch_cuda "$lib/libtorch.so"; then
 	libs="-ltorch_cpu -lc10" # libtorch.so is only a list, which names CUDA's, too
 fi
@@ -113,10 +122,21 @@ if [ -e "$c10d/TCPStore.hpp" ] && grep -q '_ZN4c10d8TCPStoreC1' "$lib/libtorch_c
 	[ -z "$dist" ] || flags="$flags -DRESSLT_DIST -DUSE_DISTRIBUTED"
 fi
 
-account="libtorch $major.$minor, C++$std, cxx11 abi $abi${cuda:+, CUDA $cuda}$graphs, several processes by:${dist:- none}"
+account() { echo "libtorch $major.$minor, C++$std, cxx11 abi $abi${cuda:+, CUDA $cuda}$graphs, several processes by:${dist:- none}"; }
 if [ "${1:-}" = --plan ]; then
-	echo "$account"
+	account
 	exit
+fi
+
+# The kernels become machine code for all GPUs that this CUDA knows; the shim embeds it.
+if [ "${graphs%kernels}" != "$graphs" ]; then
+	if "$cxx" -std=c++17 -O1 "$here/kernels/compile.cc" -o "$work/compile" -ldl 2>"$log" &&
+		LD_LIBRARY_PATH=$(dirname "$nvrtc")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$work/compile" "$nvrtc" "$here/kernels" "$work/kernels_code" 2>"$log"; then
+		flags="$flags -DRESSLT_KERNELS -I$work -Wa,-I$work"
+	else
+		without_kernels "$(tail -n 1 "$log")"
+		graphs=${graphs% and kernels}
+	fi
 fi
 
 # One translation unit: reading libtorch's headers takes most of the time.
@@ -145,10 +165,10 @@ failed=
 cat "$log" >&2
 
 # What does not compile or link with this libtorch must not cost the rest: several GPUs
-# are given up first, then graphs.
+# are given up first, then kernels, then graphs.
 if [ -n "$failed" ]; then
 	part=
-	case $dist in *nccl*) part=nccl ;; *) [ -z "$graphs" ] || part=graphs ;; esac
+	case $dist:$graphs in *nccl*:*) part=nccl ;; *kernels) part=kernels ;; *:?*) part=graphs ;; esac
 	[ -n "$part" ] || die "the shim does not build against libtorch $major.$minor in $lib (fix: the compiler's first error says what is wrong)"
 	say "that was with $part: the shim is built again without"
 	rm -rf "$work" "$out.new"
@@ -156,4 +176,4 @@ if [ -n "$failed" ]; then
 fi
 # Renamed into place, so that a program that has the old one open keeps it.
 mv "$out.new" "$out"
-echo "built $out: $account"
+echo "built $out: $(account)"

@@ -1,5 +1,5 @@
-# headers.sh: where CUDA's and NCCL's headers are, and what to install where they are
-# not. For build.sh, which reads it in after tree.sh.
+# headers.sh: where CUDA's and NCCL's headers and CUDA's compiler are, and what to install
+# where they are not. For build.sh, which reads it in after tree.sh.
 # shellcheck shell=sh disable=SC2034,SC2154 # build.sh uses and sets them
 
 # probe MODE FLAGS HEADER…: the compiler's MODE on a file that includes the headers. They
@@ -108,6 +108,31 @@ package() {
 		esac
 		;;
 	esac
+}
+
+# find_nvrtc prints the library that compiles the kernels, or nothing: next to a wheel, in the
+# toolkit that the caller names, beside libtorch, in the system, nvcc's and the usual one.
+# Libtorch itself has it for its own fusions, so every wheel brings it along.
+find_nvrtc() {
+	nvcc=$(command -v nvcc || true)
+	[ -z "$nvcc" ] || nvcc=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+	for dir in ${CUDA_HOME:+"$CUDA_HOME/lib64" "$CUDA_HOME/lib"} "$lib"/../../nvidia/*/lib "$lib" \
+		"/usr/lib/$("$cxx" -print-multiarch 2>/dev/null || true)" ${nvcc:+"$nvcc/lib64"} /usr/local/cuda/lib64; do
+		for file in "$dir/libnvrtc.so.${cuda%%.*}"* "$dir"/libnvrtc-*.so."${cuda%%.*}"*; do
+			case $file in *-builtins*) continue ;; esac
+			if [ -e "$file" ]; then
+				echo "$file"
+				return
+			fi
+		done
+	done
+}
+
+# without_kernels REASON says what is lost.
+without_kernels() {
+	install="pip install"
+	case $lib in /usr/lib*) install="apt-get install" ;; esac
+	say "the shim will have no kernels of its own for GPUs, and use libtorch's operators: $1 (fix: $install $(package nvrtc.h), or set CUDA_HOME)"
 }
 
 # explain FLAGS HEADER…: why the headers do not compile, and the fix, on one line.

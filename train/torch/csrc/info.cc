@@ -253,6 +253,9 @@ void info(Call& c) {
 #if defined(RESSLT_CUDA_HEADERS)
       << ",\"cuda_graphs\":true"
 #endif
+#if defined(RESSLT_KERNELS)
+      << ",\"cuda_kernels\":true"
+#endif
       << ",\"cuda_why\":" << quoted(cuda_why()) << ",\"cuda\":[" << cuda_devices() << "],\"cudnn\":" << quoted(cudnn())
       << ",\"fused\":" << quoted(winograd::tier_name()) << ",\"cpu_bfloat16\":" << (cpu_bfloat16() ? "true" : "false")
       << ",\"config\":" << quoted(config) << '}';

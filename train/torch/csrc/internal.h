@@ -63,6 +63,10 @@ extern const Function cuda_functions[];
 extern const Function dist_functions[];
 extern const Function syncbn_functions[];
 extern const Function fused_functions[];
+extern const Function kernel_functions[];
+extern const Function attend_functions[];
+extern const Function batchnorm_functions[];
+extern const Function optim_functions[];
 
 // decode appends the arguments of the C call to stack. names are for messages.
 void decode(const uint64_t* words, int64_t nwords, const std::vector<std::string>& names, torch::jit::Stack& stack);

@@ -144,3 +144,13 @@ func ModuleRoot() string {
 		dir = up
 	}
 }
+
+// Twins runs fn, inside torch.Do, with the CPU computing by the twins of a GPU's kernels
+// (torch.SetKernelTwins), once for each order of their threads.
+func Twins(fn func(order int)) {
+	defer torch.SetKernelTwins(-1)
+	for order := range torch.TwinOrders {
+		torch.SetKernelTwins(order)
+		fn(order)
+	}
+}
