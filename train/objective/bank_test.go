@@ -33,7 +33,7 @@ func TestKMeans(t *testing.T) {
 		for i := range int64(12) { // three clusters of four, row i is of i mod 3
 			torch.Add_(torch.Select(torch.Select(x, 0, i), 0, i%3), torch.Scalar(5, torch.Float64, torch.CPU), 1)
 		}
-		c := kmeans(x, torch.FromInt64([]int64{3, 1, 8}, 3), lloydSteps)
+		c := kmeans(x, torch.FromInt64([]int64{3, 1, 8}, 3))
 		if got := c.labels.Int64s(); !slices.Equal(got, []int64{0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2}) {
 			t.Errorf("labels %v", got)
 		}

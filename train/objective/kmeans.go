@@ -19,10 +19,10 @@ type clustering struct {
 // kmeans is Lloyd's algorithm, from the rows of x (N,D) whose numbers start (k) has. A centroid
 // without rows stays where it is. There is no random number, no reading by the host, and no
 // atomic addition: sums are products with one-hot rows, so that ranks agree and a run repeats.
-func kmeans(x, start *torch.Tensor, steps int) (out clustering) {
+func kmeans(x, start *torch.Tensor) (out clustering) {
 	torch.ScopeN(func() []*torch.Tensor {
 		c := torch.IndexSelect(x, 0, start)
-		for range steps {
+		for range lloydSteps {
 			c = torch.Scope(func() *torch.Tensor { return moved(x, c) })
 		}
 		out = settled(x, c)

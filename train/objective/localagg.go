@@ -78,7 +78,7 @@ func (m localAgg) Refresh(s State, order func(string) *torch.Tensor) {
 	for i, k := range m.clusters() {
 		torch.ScopeDo(func() {
 			start := torch.Narrow(order(fmt.Sprintf("clustering %d", i)), 0, 0, int64(k))
-			c := kmeans(s[bankName], start, lloydSteps)
+			c := kmeans(s[bankName], start)
 			torch.Copy_(torch.Select(s[labelsName], 0, int64(i)), c.labels, false)
 		})
 	}

@@ -35,8 +35,8 @@ type Updater interface {
 // Viewer is an objective that shows the student other images than its views, made of them on the
 // device: rotations, patches.
 type Viewer interface {
-	// Show makes of the student's views, (B,S,S,3) uint8, those that it sees: one or more rows for
-	// each sample, behind one another, and as many for all. It runs without gradient. What it
+	// Show makes of the student's views, (B,S,S,3) uint8, those that it sees, of which each has one
+	// or more rows for every sample, behind one another. It runs without gradient. What it
 	// decides at random is in Batch.Draws.
 	Show(b Batch, student []*torch.Tensor) []*torch.Tensor
 }

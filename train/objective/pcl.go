@@ -86,7 +86,7 @@ func (m pcl) Refresh(s State, order func(string) *torch.Tensor) {
 	for i, k := range m.clusters() {
 		torch.ScopeDo(func() {
 			start := torch.Narrow(order(prototypesOf(i)), 0, 0, int64(k))
-			c := kmeans(s[bankName], start, lloydSteps)
+			c := kmeans(s[bankName], start)
 			torch.Copy_(s[prototypesOf(i)], Normalize(c.centroids), false)
 			torch.Copy_(torch.Select(s[labelsName], 0, int64(i)), c.labels, false)
 			torch.Copy_(s[concentrationOf(i)], torch.Unsqueeze(concentration(c, m.o.Tau), 0), false)
