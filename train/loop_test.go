@@ -57,8 +57,9 @@ func (n *noise) Next(context.Context) (*schemas.Batch, error) {
 		return nil, errBroker
 	}
 	b := &schemas.Batch{Step: n.step, Size: n.spec.BatchSize, Views: n.spec.Views}
-	for i := range b.Size {
+	for i := range b.Size { // steps have samples in common
 		b.Samples = append(b.Samples, (n.step+int64(i)*5)%n.spec.Dataset.Samples)
+		b.Labels = append(b.Labels, int32(b.Samples[i]%10))
 	}
 	rng := rand.New(rand.NewPCG(uint64(n.step), 1))
 	for _, v := range n.spec.Views {
@@ -67,9 +68,6 @@ func (n *noise) Next(context.Context) (*schemas.Batch, error) {
 			px[i] = byte(rng.Uint32())
 		}
 		b.Pixels = append(b.Pixels, px)
-	}
-	for i := range b.Size { // after the pixels, which are drawn
-		b.Samples, b.Labels = append(b.Samples, n.step*int64(b.Size)+int64(i)), append(b.Labels, int32((n.step+int64(3*i))%10))
 	}
 	n.step++
 	n.out++

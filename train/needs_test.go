@@ -42,6 +42,9 @@ func TestNeedsChangeNothing(t *testing.T) {
 			for range max(2, policy.StudentViews) {
 				spec.Views = append(spec.Views, schemas.ViewSpec{Name: "strong", Role: schemas.Student, Size: smallSize})
 			}
+			if _, _, err := recipe.Sides(c.Objective, c.Crops, spec.Views); err != nil { // takes views by role
+				spec.Views[0].Role = schemas.Teacher
+			}
 			live := torch.LiveTensors()
 			n, err := l.Needs(spec)
 			if err != nil {
