@@ -13,3 +13,9 @@ def leaf(name):
 
 def unit(name, rows, columns=D):
     return F.normalize(formula(name, rows, columns).double())
+
+
+def drawn(name, columns, below=0):
+    """What the learner would draw: shares from 0 to below 1, or whole numbers."""
+    share = formula("draw " + name, B, columns, scale=0.5, shift=0.5).double()
+    return (share * below).long() if below else share
