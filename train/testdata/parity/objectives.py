@@ -10,9 +10,23 @@ witness.py compares some of them with other projects' implementations.
 
 import torch
 import torch.nn.functional as F
+from banks import (
+    BANK_MOMENTUM,
+    CLUSTERS,
+    IDS,
+    NEGATIVES,
+    NEIGHBOURS,
+    PRED_HIDDEN,
+    PROXIMAL,
+    SAMPLES,
+    localagg,
+    npid,
+    pcl,
+    pirl,
+    relative_loc,
+    rotation,
+)
 
-from banks import BANK_MOMENTUM, CLUSTERS, IDS, NEGATIVES, NEIGHBOURS, PRED_HIDDEN, PROXIMAL, SAMPLES
-from banks import localagg, npid, pcl, pirl, relative_loc, rotation
 from fixtures import formula, save
 from inputs import TAU, B, D, K, drawn, leaf, unit
 from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, uda
