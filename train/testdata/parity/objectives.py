@@ -10,6 +10,7 @@ witness.py compares some of them with other projects' implementations.
 
 import torch
 import torch.nn.functional as F
+
 from banks import (
     BANK_MOMENTUM,
     CLUSTERS,
@@ -26,7 +27,6 @@ from banks import (
     relative_loc,
     rotation,
 )
-
 from fixtures import formula, save
 from inputs import TAU, B, D, K, drawn, leaf, unit
 from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, uda
