@@ -109,6 +109,7 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"encoder":     func(c *Config) { c.Objective = "disco" },
 		"labels":      func(c *Config) { c.Objective = "fixmatch" },
 		"sharpened":   func(c *Config) { c.Objective = "uda" },
+		"two tasks":   func(c *Config) { c.Objective = "s4l" },
 		"frozen part": func(c *Config) { c.Freeze = []string{"stem", "layer1"} },
 	}
 	for name, change := range cases {

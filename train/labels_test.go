@@ -90,7 +90,7 @@ func (r *relabelled) Next(ctx context.Context) (*schemas.Batch, error) {
 // TestHiddenLabelsDoNothing: weights are the same to the bit whatever the labels of the samples
 // that do not show theirs, and others by those that do.
 func TestHiddenLabelsDoNothing(t *testing.T) {
-	for _, name := range []string{"fixmatch", "uda"} {
+	for _, name := range []string{"fixmatch", "uda", "s4l"} {
 		r, spec := tiny(t, 4, "objective="+name, "classes=10", "label_fraction=0.5", "lr_warmup_epochs=0")
 		run := func(s Stream) (student, own string) {
 			sum := finish(t, Options{Recipe: r, Spec: spec, Stream: s, Out: t.TempDir()})

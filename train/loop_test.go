@@ -161,6 +161,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=pcl-v2", "bn_groups=2", "pcl_warmup_epochs=0.2", "cluster_every=0.3", "clusters=[4, 6]"},
 		{"objective=localagg", "localagg_warmup_epochs=0.6", "cluster_every=0.2", "clusters=[4, 6]", "bank_negatives=6", "localagg_neighbours=9"},
 		{"objective=fixmatch", "classes=10", "label_fraction=0.5", "accumulate=2"},
+		{"objective=s4l", "classes=10", "label_fraction=0.5", "accumulate=2"},
 		{"objective=uda", "classes=10", "label_fraction=0.5", "uda_threshold=0.2"},
 		{"objective=compress", "K=20", "bn_groups=2", "teacher=" + smallTeacher(t)},
 		{"objective=compress-1q", "teacher=" + smallTeacher(t)},

@@ -96,6 +96,7 @@ func parallelCases() map[string]parallelCase {
 		"disco, groups":       of(func(c *Config) { c.Objective, c.Groups = "disco", 2 }),
 		"fixmatch":            of(func(c *Config) { c.Objective = "fixmatch" }),
 		"uda":                 of(func(c *Config) { c.Objective = "uda" }),
+		"s4l":                 of(func(c *Config) { c.Objective = "s4l" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
 	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {

@@ -49,7 +49,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
 		{"relative-loc", true, []string{"pair", "place"}, nil},
 		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
-		{"fixmatch", true, []string{"bias", "classifier"}, nil},  // hold_epochs does not count
+		{"s4l", true, []string{"bias", "classifier", "rotations", "rotations_bias"}, nil},
+		{"fixmatch", true, []string{"bias", "classifier"}, nil}, // hold_epochs does not count
 		{"compress", false, []string{"student_anchors", "teacher_anchors"}, nil},
 	} {
 		config := small

@@ -53,6 +53,7 @@
 //	disco              frozen   student's average's  no  pair, coupled  disco.go  Gao et al. 2021, arXiv 2104.09124
 //	fixmatch           no       no     no   weak + strong, coupled, some labels  fixmatch.go  Sohn et al. 2020, arXiv 2001.07685
 //	uda                no       no     no   weak + strong, coupled, some labels  uda.go  Xie et al. 2020, arXiv 1904.12848
+//	s4l                no       no     no   one, some labels  s4l.go  Zhai et al. 2019, arXiv 1905.03670
 //	unigrad            yes      no     no   pair, both ways  unigrad.go  Tao et al. 2021, arXiv 2112.05141
 //	truncated-triplet  yes      no     yes  pair, both ways  triplet.go  Wang et al. 2021, arXiv 2104.08913
 //	mochi              yes      teacher's  no  pair         mochi.go    Kalantidis et al. 2020, arXiv 2010.01028

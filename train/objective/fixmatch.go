@@ -26,5 +26,5 @@ func (m fixmatch) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	logP := torch.LogSoftmax(strong, 1, torch.Unset)
 	hard := oneHot(torch.Argmax(q, &last, true), q) // q̂
 	h := torch.Neg(torch.SumDim(torch.Mul(hard, logP), []int64{1}, false, torch.Unset))
-	return m.loss(m.supervised(b, weak), h, m.sure(q), Terms{LogP1: logP, P2: q}, student)
+	return m.loss(m.supervised(b.Draws[Labels], weak), h, m.sure(q), Terms{LogP1: logP, P2: q}, student)
 }

@@ -35,13 +35,13 @@ func oneHot(classes, x *torch.Tensor) *torch.Tensor {
 	return torch.Eq(classes, columns).To(x.Device(), x.DType(), false)
 }
 
-// supervised is the cross-entropy of the samples that show their class: their sum, over as many
+// supervised is the cross-entropy of the rows that show their class, by labels (B,1): their sum, over as many
 // as a batch has on average. Their mean would weigh a label more in a batch with few others, and
 // would not be a sum over ranks and micro-batches. It is an unbiased estimate of the mean over
 // all labelled samples; the papers draw batches with a fixed number of them.
-func (m classified) supervised(b Batch, logits *torch.Tensor) *torch.Tensor {
+func (m classified) supervised(labels, logits *torch.Tensor) *torch.Tensor {
 	logP := torch.LogSoftmax(logits, 1, torch.Unset)
-	sum := torch.Sum(torch.Mul(oneHot(b.Draws[Labels], logits), logP), torch.Unset)
+	sum := torch.Sum(torch.Mul(oneHot(labels, logits), logP), torch.Unset)
 	return torch.DivScalar(sum, -m.o.LabelFraction*float64(logits.Size(0)))
 }
 

@@ -75,6 +75,7 @@ var inputs = map[string]input{
 	"compress-1q":                  {p: []string{"query"}, z2: []string{"key"}},
 	"fixmatch":                     {p: pair},
 	"uda":                          {p: pair},
+	"s4l":                          {p: []string{"turned features"}, rows: quarters},
 	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
 }
 
@@ -238,7 +239,9 @@ func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 		out[d.Name] = x
 	}
 	if p.Labels {
-		out[Labels] = torch.FromInt64(m.Labels, m.B, 1)
+		if out[Labels] = torch.FromInt64(m.Labels, m.B, 1); o.samples > 0 {
+			out[Labels] = o.rolled(out[Labels])
+		}
 	}
 	return out
 }
@@ -431,6 +434,10 @@ func (m method) faults() map[string]func(*method) {
 		if name == "uda" {
 			all["the temperature 1 % off"] = func(m *method) { m.Sharpen *= 1.01 }
 		}
+	case "s4l":
+		all["the fraction of labels 1 % off"] = func(m *method) { m.LabelFraction *= 1.01 }
+		all["the weight 1 % off"] = func(m *method) { m.Consistency *= 1.01 }
+		all["a label is hidden"] = func(m *method) { m.Labels = append([]int64{-1}, m.Labels[1:]...) }
 	case "disco":
 		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
 	case "fnc":

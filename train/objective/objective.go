@@ -211,7 +211,7 @@ type Options struct {
 	Classes       int     // of a classifier that is an objective's own
 	LabelFraction float64 // of the samples that show their label
 	Confidence    float64 // FixMatch, UDA: the probability from which a prediction is a target
-	Consistency   float64 // FixMatch, UDA: weight of the loss without labels
+	Consistency   float64 // FixMatch, UDA, S4L: weight of the loss without labels
 	Sharpen       float64 // UDA: temperature of its targets
 
 	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
@@ -271,7 +271,7 @@ var methods = []Method{
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
-	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod,
+	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 
 // Names lists the objectives, sorted.

@@ -30,5 +30,5 @@ func (m uda) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	target := torch.Exp(logT)
 	logP := torch.LogSoftmax(strong, 1, torch.Unset)
 	kl := torch.SumDim(torch.Mul(target, torch.Sub(logT, logP, 1)), []int64{1}, false, torch.Unset)
-	return m.loss(m.supervised(b, weak), kl, m.sure(torch.Softmax(still, 1, torch.Unset)), Terms{LogP1: logP, P2: target}, student)
+	return m.loss(m.supervised(b.Draws[Labels], weak), kl, m.sure(torch.Softmax(still, 1, torch.Unset)), Terms{LogP1: logP, P2: target}, student)
 }

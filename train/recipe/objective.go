@@ -47,8 +47,11 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		Classes:      r.Classes, LabelFraction: r.LabelFraction, Sharpen: r.UDATemperature,
 		Confidence: r.FixMatchThreshold, Consistency: r.FixMatchWeight,
 	}
-	if r.Objective == "uda" {
+	switch r.Objective {
+	case "uda":
 		o.Confidence, o.Consistency = r.UDAThreshold, r.UDAWeight
+	case "s4l":
+		o.Consistency = r.S4LWeight
 	}
 	return o
 }

@@ -124,13 +124,14 @@ type Recipe struct {
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
 	DisCoWeight        float64   `yaml:"disco_weight"`        // DisCo: weight of the distance to the teacher's embedding; default 32, its code's on 8 GPUs
-	Classes            int       `yaml:"classes"`             // of the labels that FixMatch and UDA learn; 0 (default): none are learned
+	Classes            int       `yaml:"classes"`             // of the labels that FixMatch, UDA and S4L learn; 0 (default): none are learned
 	LabelFraction      float64   `yaml:"label_fraction"`      // of the samples whose label they may read, chosen by seed and sample; default 0.1
 	FixMatchThreshold  float64   `yaml:"fixmatch_threshold"`  // τ, the probability above which a prediction is a target; default 0.95; on ImageNet the paper's is 0.7
 	FixMatchWeight     float64   `yaml:"fixmatch_weight"`     // λ_u, of the loss without labels; default 1; on ImageNet the paper's is 10
 	UDAThreshold       float64   `yaml:"uda_threshold"`       // β, likewise; default 0.8
 	UDATemperature     float64   `yaml:"uda_temperature"`     // τ that sharpens its targets; default 0.4
 	UDAWeight          float64   `yaml:"uda_weight"`          // λ; default 1; on ImageNet the paper's is 20
+	S4LWeight          float64   `yaml:"s4l_weight"`          // w, of the rotations' loss; default 1, the paper's
 	// Of objectives that keep a bank, a row for every sample of the data set.
 	BankMomentum         float64 `yaml:"bank_momentum"`          // of NPID's and local aggregation's rows; default 0.5
 	BankNegatives        int     `yaml:"bank_negatives"`         // drawn from the bank for each sample; default 4096; 0: all of it
@@ -255,7 +256,7 @@ func Default() Recipe {
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
 		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32,
-		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1,
+		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1, S4LWeight: 1,
 		BankMomentum: 0.5, BankNegatives: 4096, Clusters: []int{}, ClusterEvery: 1, PCLWarmupEpochs: 20, LocalAggWarmupEpochs: 10, LocalAggNeighbours: 4096,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,
 		BatchSize: 256, Epochs: 200,

@@ -194,6 +194,7 @@ func (r *Recipe) ownRules() []rule {
 		unit("uda_threshold", r.UDAThreshold),
 		positive("uda_temperature", r.UDATemperature),
 		notNegative("uda_weight", r.UDAWeight),
+		notNegative("s4l_weight", r.S4LWeight),
 		atLeast("fnc_top", r.FNCTop, 1),
 		{
 			"fnc_top", r.Objective != "fnc" || r.FNCTop <= 2*r.rows(), fmt.Sprintf("is %d, and a pair of views of %d samples has %d embeddings", r.FNCTop, r.rows(), 2*r.rows()),

@@ -4,6 +4,7 @@ objectives.py: loss and gradients by PyTorch, in the form of their authors' code
 import torch
 import torch.nn.functional as F
 
+from fixtures import formula
 from inputs import TAU, B, D, K, leaf, unit
 
 
@@ -71,6 +72,22 @@ def classified(out, name, consistency):
     leaves = {"grad0": weak0, "grad1": strong0, "classifier.grad": w, "bias.grad": bias}
     for key, g in zip(leaves, torch.autograd.grad(loss, list(leaves.values()))):
         out[f"{name}.{key}"] = g
+
+
+def s4l(out):
+    """semi_supervised/rotation.py: classes of labelled images in every rotation, rotations of all."""
+    f0 = formula("turned features", 4 * B, D).double().requires_grad_()
+    shapes = {"classifier": (CLASSES, D), "bias": (1, CLASSES), "rotations": (4, D), "rotations_bias": (1, 4)}
+    w, bias, turns, turns_bias = (unit(name, *shape).requires_grad_() for name, shape in shapes.items())
+    labels_class_repeat = torch.tensor(LABELS)[:, None].repeat(1, 4).reshape(-1)
+    shown = labels_class_repeat >= 0
+    logits_class = F.linear(f0, w, bias[0])[shown]
+    loss_class = F.cross_entropy(logits_class, labels_class_repeat[shown], reduction="sum") / (LABEL_FRACTION * 4 * B)
+    loss = loss_class + CONSISTENCY * F.cross_entropy(F.linear(f0, turns, turns_bias[0]), torch.arange(4).repeat(B))
+    out["s4l.loss"] = loss
+    leaves = {"grad0": f0, "classifier.grad": w, "bias.grad": bias, "rotations.grad": turns, "rotations_bias.grad": turns_bias}
+    for key, g in zip(leaves, torch.autograd.grad(loss, list(leaves.values()))):
+        out[f"s4l.{key}"] = g
 
 
 def fixmatch(out):
