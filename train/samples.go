@@ -46,18 +46,20 @@ func (l *Learner) order(step int64, name string) *torch.Tensor {
 	return torch.FromInt64(p, int64(len(p))).To(l.config.Device, torch.Int64, true)
 }
 
-// checkStep refuses what a step cannot take, before anything moves.
-func (l *Learner) checkStep(v views, h Hyper) error {
-	if err := l.checkViews(v); err != nil || !l.parts.Keyed {
-		return err
+// checkIDs refuses samples that an objective that is keyed by them cannot work with.
+func (l *Learner) checkIDs(ids []int64, rows int) error {
+	if !l.parts.Keyed {
+		return nil
 	}
-	if len(h.Samples) != v.rows() {
-		return errs.New("training step", "samples", "give the id of each row's sample: "+l.config.Objective+" keeps something of every sample",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("got %d for %d rows", len(h.Samples), v.rows())))
+	wrong := func(hint, why string) error {
+		return errs.New("training step", "samples", hint, errs.Because(errs.ErrUsage, why))
 	}
-	for _, id := range h.Samples {
+	if len(ids) != rows {
+		return wrong("give the id of each row's sample: "+l.config.Objective+" keeps something of every sample", fmt.Sprintf("got %d for %d rows", len(ids), rows))
+	}
+	for _, id := range ids {
 		if id < 0 {
-			return errs.New("training step", "samples", "give ids from 0", errs.Because(errs.ErrUsage, fmt.Sprintf("one is %d", id)))
+			return wrong("give ids from 0", fmt.Sprintf("one is %d", id))
 		}
 	}
 	return nil

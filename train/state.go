@@ -87,8 +87,7 @@ func (s *state) step(h Hyper) error {
 	if s.opt == nil {
 		return nil
 	}
-	lr, hold := h.LR, h.Hold
-	hold = hold && !s.group.Free
+	lr, hold := h.LR, h.Hold && !s.group.Free
 	if own := s.group.Own; own != nil {
 		lr, hold = own.LR, h.Alpha < 1
 	}

@@ -71,7 +71,7 @@ func (l *Learner) Views(b *schemas.Batch) (teacher, student []*torch.Tensor, err
 
 // checkViews refuses what a step cannot take, before anything moves: a forward pass
 // changes running statistics.
-func (l *Learner) checkViews(v views) error {
+func (l *Learner) checkViews(v views, h Hyper) error {
 	wrong := func(hint, why string) error {
 		return errs.New("training step", "views", hint, errs.Because(errs.ErrUsage, why))
 	}
@@ -99,6 +99,9 @@ func (l *Learner) checkViews(v views) error {
 		if x.Size(0) != rows {
 			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, x.Size(0)))
 		}
+	}
+	if err := l.checkIDs(h.Samples, int(rows)); err != nil {
+		return err
 	}
 	if n := int64(l.config.Accumulate * l.parallel.norms.groups); rows%n != 0 {
 		return wrong("give a batch size that accumulate·bn_groups divides",
