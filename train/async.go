@@ -29,7 +29,7 @@ const pollEvery = 50 * time.Microsecond
 func (l *Learner) StepAsync(teacher, student []*torch.Tensor, h Hyper) (*PendingStep, error) {
 	v, p := views{teacher, student}, &PendingStep{sum: tally{async: true}, stats: h.Stats, group: l.config.Group}
 	err := torch.Do(func() error {
-		if err := l.checkViews(v, h); err != nil {
+		if err := l.checkStep(v, h); err != nil {
 			return err
 		}
 		defer p.sum.free()

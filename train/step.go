@@ -198,7 +198,7 @@ type Hyper struct {
 func (l *Learner) Step(teacher, student []*torch.Tensor, h Hyper) (s Stats, err error) {
 	v, sum := views{teacher, student}, tally{}
 	err = torch.Do(func() error {
-		if err := l.checkViews(v, h); err != nil {
+		if err := l.checkStep(v, h); err != nil {
 			return err
 		}
 		var err error

@@ -107,9 +107,6 @@ func (l *Learner) checkViews(v views) error {
 			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, x.Size(0)))
 		}
 	}
-	if err := l.checkIDs(h.Samples, int(rows)); err != nil {
-		return err
-	}
 	if n := int64(l.config.Accumulate * l.parallel.norms.groups); rows%n != 0 {
 		return wrong("give a batch size that accumulate·bn_groups divides",
 			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.parallel.norms.groups))

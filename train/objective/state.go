@@ -33,7 +33,7 @@ const (
 // the network's learning rate, once the recipe's hold_epochs are over.
 type Group struct {
 	Climb bool // up the loss in place of down
-	Free  bool // hold_epochs does not count
+	Free  bool // from the first step on: hold_epochs does not count
 	// Own, if set, moves them in place of the network's optimiser, from where α is 1 on;
 	// hold_epochs does not count.
 	Own *SGD
