@@ -44,7 +44,7 @@ type network struct {
 	precision
 }
 
-// input maps pixels (B,S,S,3) uint8 to images (B,3,S,S). checkViews has refused whatever
+// input maps pixels (B,S,S,3) uint8 to images (B,3,S,S). checkStep has refused whatever
 // Forward refuses; the nil that would come of it fails in the next operator.
 func (n *network) input(x *torch.Tensor) *torch.Tensor {
 	x, _ = n.pixels.Forward(x)
