@@ -29,6 +29,7 @@ type Learner struct {
 	stream        *torch.Stream  // of the step: a graph cannot be captured on the default one
 	teacherStream *teacherStream // nil: the step's
 	timers        *timers
+	kernelsOff    string // why the device's own kernels are not used (torch.KernelsOff)
 }
 
 // NewLearner builds student, teacher (its equal), optimiser and queue. Errors wrap
@@ -49,6 +50,9 @@ func (l *Learner) build() (err error) {
 	c := l.config
 	torch.SetDevice(c.Device)
 	kernels := c.Fused && torch.Kernels(c.Device)
+	if c.Fused {
+		l.kernelsOff = torch.KernelsOff(c.Device)
+	}
 	c.Options.Kernels, c.Optimizer.Kernels = kernels, kernels
 	o, err := objective.New(c.Objective, c.options())
 	if err != nil {
@@ -165,6 +169,10 @@ func (l *Learner) flush() {
 	// Counters are on the CPU: writing them does not fail.
 	_ = torch.Do(func() error { l.graphs.flush(); return nil })
 }
+
+// KernelsOff says why the shim's kernels for the device are not used, "" where they are or it has
+// none.
+func (l *Learner) KernelsOff() string { return l.kernelsOff }
 
 // Ungraphed says why StepAsync does not replay CUDA graphs, "" where it does or will.
 func (l *Learner) Ungraphed() string { return l.graphs.off }

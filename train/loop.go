@@ -90,6 +90,9 @@ func (l *loop) run(ctx context.Context) (err error) {
 			return l.stop(ctx, err)
 		}
 	}
+	if why := l.learner.KernelsOff(); why != "" && l.Notice != nil {
+		l.Notice("the GPU's steps are libtorch's operators alone, as with fused=false, since its own kernels do not compute the same: " + why)
+	}
 	for l.step < l.Spec.Steps() {
 		// Checked here, not left to the stream, which may have the next batch ready and
 		// return it all the same.

@@ -53,8 +53,8 @@ type Options struct {
 	// Saving, if set, is called before a checkpoint is written, behind Observe of its last
 	// step and before that of the next. Its error ends the run without that checkpoint.
 	Saving func() error
-	// Notice, if set, is called once with what makes the run slower than its recipe asks
-	// for: that no CUDA graph can be captured, and why.
+	// Notice, if set, is called once with each thing that makes the run slower than its recipe
+	// asks for: that no CUDA graph can be captured, or a GPU's own kernels are not used, and why.
 	Notice func(string)
 
 	// Ready, if set, is called once, before the first step, with what the run is going to take.

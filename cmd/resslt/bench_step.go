@@ -44,6 +44,7 @@ type stepReport struct {
 	Fused         bool         `json:"fused"`
 	Graph         bool         `json:"cuda_graph"`              // steps were replayed
 	Ungraphed     string       `json:"ungraphed,omitempty"`     // why they were not
+	KernelsOff    string       `json:"kernels_off,omitempty"`   // why the GPU's own kernels were not used
 	PhaseMS       train.Phases `json:"phase_ms"`                // mean of the timed steps
 	DeviceMemory  int64        `json:"device_memory,omitempty"` // peak bytes in tensors, of a GPU
 	// DeviceReserved is what libtorch holds of the GPU at the end: a graph's pool counts there.
@@ -174,7 +175,7 @@ func benchStep(r *recipe.Recipe, sizes []int, steps, warmup int) (*stepReport, e
 	rep.Device, rep.Threads, rep.Precision, rep.TorchVersion = r.Device, r.Threads, r.Precision, info.TorchVersion
 	rep.Objective, rep.Accumulate, rep.Checkpointing, rep.PeakRSSBytes = r.Objective, r.Accumulate, r.ActivationCheckpointing, cli.PeakRSS()
 	rep.StudentSizes, rep.Deterministic, rep.TF32, rep.Fused = sizes, r.Deterministic, r.TF32, r.Fused
-	rep.Ungraphed = learner.Ungraphed()
+	rep.Ungraphed, rep.KernelsOff = learner.Ungraphed(), learner.KernelsOff()
 	rep.Graph = cfg.Device.Type == torch.DeviceCUDA && learner.Ungraphed() == ""
 	return rep, nil
 }

@@ -173,6 +173,12 @@ func hintGloo(library string) string {
 	return "build the shim with Debian's libtorch (libtorch-dev, libgloo-dev): this one brings no headers of gloo, as PyTorch's wheels do not"
 }
 
+// kernelsOff says why a GPU's own kernels are not used; "" where they are, or there are none.
+func kernelsOff(d torch.Device) (why string) {
+	_ = torch.Do(func() error { why = torch.KernelsOff(d); return nil }) // tryDevice has computed on it
+	return why
+}
+
 // examineDevices tries every GPU: one that is listed may still not compute.
 func examineDevices(info torch.BuildInfo) (out []finding) {
 	for i, d := range info.CUDA {
@@ -184,6 +190,9 @@ func examineDevices(info torch.BuildInfo) (out []finding) {
 			was := f.Says
 			f = broken(f.Name, err)
 			f.Says = was + ": " + f.Says
+		} else if why := kernelsOff(torch.CUDA(i)); why != "" {
+			f.State, f.Hint = "slow", "libtorch's operators are used in their place; please report it with this line"
+			f.Says += ": " + why
 		} else if !info.CUDAGraphs {
 			f.State, f.Hint = "slow", "run `make shim` again: it names the package with the headers of CUDA that are missing; without graphs small networks wait for launches"
 		}

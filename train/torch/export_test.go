@@ -32,3 +32,6 @@ func UseFusedTier(tier string) bool {
 // FusedThreads is the number of threads that the loops of Conv3x3 run on: SetNumThreads's,
 // unless the shim was built by a compiler without GNU's OpenMP.
 func FusedThreads() int { return int(fnFusedThreads.word(nil)) }
+
+// ScaledKernelFault is KernelFault with all bounds times a number.
+var ScaledKernelFault = kernelFault

@@ -31,8 +31,11 @@ func SetKernelTwins(order int) {
 	fnKernelTwin.none(putInt(nil, int64(order)))
 }
 
-// Kernels reports whether kernels of our own take tensors of the device. It runs inside Do.
-func Kernels(d Device) bool {
+// Kernels reports whether kernels of our own take tensors of the device, and compute there what
+// libtorch's operators do (KernelsOff): its first call for a GPU tries them. It runs inside Do.
+func Kernels(d Device) bool { return hasKernels(d) && KernelsOff(d) == "" }
+
+func hasKernels(d Device) bool {
 	if d.Type == DeviceCPU {
 		return twinned
 	}
