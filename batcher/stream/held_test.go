@@ -161,27 +161,36 @@ func TestHeldForSeveral(t *testing.T) {
 
 // Rows that are gone while the broker has their message are made again.
 func TestHeldRowsAreLost(t *testing.T) {
+	// What comes before the stream's first step is complete it has read, whatever step it is of, and
+	// then does not miss. That depends on which worker is how fast.
+	for range 20 {
+		if loseHeldRows(t) {
+			return
+		}
+	}
+	t.Error("nothing was missed")
+}
+
+// loseHeldRows drops rows that wait for the stream. It reports whether the stream missed some.
+func loseHeldRows(t *testing.T) bool {
+	t.Helper()
 	h := openHeld(t, runs.Options{Window: 4}, 0)
 	f := h.work(t, 2)
 	ahead := h.stream(t, Options{Prefetch: 1})
-	made := func(chunks int64) {
-		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); f.Stats().Chunks < chunks; time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d chunks were made of %d", f.Stats().Chunks, chunks)
-			}
+	chunks := 4 * int64(h.spec.Chunks())
+	for deadline := time.Now().Add(time.Minute); f.Stats().Chunks < chunks; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d chunks were made of %d", f.Stats().Chunks, chunks)
 		}
 	}
-	made(4 * int64(h.spec.Chunks()))
 	h.store.DropStep(2)
 	h.store.Drop(3, 1)
 	rig.Equal(t, take(t, ahead, h.spec.Steps()), h.want(t, 0))
-	if st := ahead.Stats(); st.Rejected == 0 {
-		t.Errorf("nothing was missed: %+v", st)
-	}
-	if got, least := f.Stats().Chunks, h.spec.Steps()*int64(h.spec.Chunks()); got <= least {
+	missed := ahead.Stats().Rejected > 0
+	if got, least := f.Stats().Chunks, h.spec.Steps()*int64(h.spec.Chunks()); missed && got <= least {
 		t.Errorf("%d chunks were made, of which %d are needed", got, least)
 	}
+	return missed
 }
 
 // A store that is full of later steps, far under the window, shuts nothing out for good.
