@@ -250,11 +250,17 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 	g, ctx := errgroup.WithContext(ctx)
 	cpu, began := cli.CPUTime().Seconds(), time.Now()
 	end := began.Add(time.Duration(seconds * float64(time.Second)))
+	enough := func(at int64) bool {
+		if count > 0 {
+			return at >= count
+		}
+		return at >= int64(b.workers) && time.Now().After(end) && (done.Load() > refused.Load() || at >= b.samples)
+	}
 	for w := range b.workers {
 		g.Go(func() error {
 			for {
 				at := next.Add(1) - 1
-				if count > 0 && at >= count || count == 0 && at >= int64(b.workers) && time.Now().After(end) {
+				if enough(at) {
 					return nil
 				}
 				if err := ctx.Err(); err != nil {
@@ -267,7 +273,7 @@ func (b *benchAugment) measure(ctx context.Context, seconds float64, count int64
 				default:
 					return err
 				}
-				done.Add(1)
+				done.Add(1) // behind refused: what was done is never counted too early
 			}
 		})
 	}
