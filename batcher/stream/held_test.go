@@ -232,6 +232,11 @@ func TestHeldIsCompared(t *testing.T) {
 		_, err = s.Next(t.Context())
 	}
 	errstest.Want(t, err, errs.ErrDeterminism, "2 of step 1")
+	select { // the trainer may hear of it before the worker has ended
+	case <-f.Ended:
+	case <-time.After(time.Minute):
+		t.Error("the worker goes on")
+	}
 	errstest.Want(t, f.Stop(), errs.ErrDeterminism)
 }
 

@@ -15,7 +15,8 @@ import (
 // Farm is a worker that runs until stop, or the end of the test.
 type Farm struct {
 	*worker.Worker
-	Stop func() error
+	Stop  func() error
+	Ended <-chan struct{} // closed when it has ended, by itself or stopped
 }
 
 // Start runs a worker: of one run, or of all, for "".
@@ -34,16 +35,18 @@ func Start(t *testing.T, js jetstream.JetStream, src *rig.HashSource, o worker.O
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	var result error // of ended
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		if run == "" {
-			done <- w.Serve(ctx)
+			result = w.Serve(ctx)
 		} else {
-			done <- w.ServeRun(ctx, run)
+			result = w.ServeRun(ctx, run)
 		}
 	}()
-	f := &Farm{Worker: w}
-	f.Stop = sync.OnceValue(func() error { cancel(); return <-done })
+	f := &Farm{Worker: w, Ended: ended}
+	f.Stop = sync.OnceValue(func() error { cancel(); <-ended; return result })
 	t.Cleanup(func() { _ = f.Stop() }) // a test that minds has called it
 	return f
 }
