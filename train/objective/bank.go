@@ -14,6 +14,18 @@ func (o Options) bank() Tensor {
 	return Tensor{Name: bankName, Shape: []int64{int64(o.Samples), int64(o.Dim)}, Start: UnitRows}
 }
 
+// banked is an objective that compares the student with a bank alone. Its Loss puts the batch's
+// samples and their embeddings into Rows, which move the bank.
+type banked struct{ o Options }
+
+// Targets are none: what the student is compared with is the bank.
+func (m banked) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
+
+// Update moves the bank's rows.
+func (m banked) Update(s State, rows []*torch.Tensor) {
+	remember(s[bankName], rows[0], rows[1], m.o.BankMomentum)
+}
+
 // remember moves the rows of a batch's samples (B) towards z (B,D), row ← momentum·row +
 // (1−momentum)·z of unit length. Of several rows of one sample the last one counts, whatever the
 // device writes first.

@@ -19,10 +19,10 @@
 //	state    tensors of the objective's own: prototypes, a centre, queues (Parts.State)
 //	sample   an image of the data set, by its number; N of them
 //	bank     state with a row for every sample (bank.go), which Batch.Samples are the keys of
-//	refresh  making a part of the state anew now and then, from the rest: clusters of a bank
+//	refresh  making a part of the state again now and then, from the rest: clusters of a bank
 //	draw     random numbers of a step, a row for each sample (Parts.Draws)
 //	label    a sample's class; objectives with Parts.Labels have those of some samples
-//	key encoder  the student's momentum average beside a frozen teacher (Parts.KeyViews)
+//	key encoder  the student's momentum average, next to a frozen teacher (Parts.KeyViews)
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
 // Embeddings that reach an objective are fp32 (or float64), with rows of unit
@@ -86,7 +86,7 @@
 //	optimiser       moves them, the network's once hold_epochs are over, or their own (Parts.Group)
 //	equation 6      moves the average of what is Averaged
 //	Update          changes buffers by the Rows of the whole batch
-//	Refresh         before some steps: makes buffers anew from others (Refresher)
+//	Refresh         before some steps: makes buffers again from others (Refresher)
 //
 // So state is in checkpoints, equal on all ranks, and written in place, outside of what a
 // CUDA graph replays. A number that changes from step to step is α, what a Ramper makes

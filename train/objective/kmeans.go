@@ -41,12 +41,11 @@ func chunks(x *torch.Tensor, k int64, f func(rows *torch.Tensor)) {
 
 // nearest are for rows (n,D) the numbers of their nearest centroids (k,D), and the same as
 // one-hot rows (n,k). |x − c|² is least where x·c − |c|²/2 is greatest.
-func nearest(rows, c *torch.Tensor) (labels, oneHot *torch.Tensor) {
+func nearest(rows, c *torch.Tensor) (labels, members *torch.Tensor) {
 	half := torch.MulScalar(torch.SumDim(torch.Square(c), []int64{1}, false, torch.Unset), 0.5)
-	labels = torch.Argmax(torch.Sub(similarities(rows, c), half, 1), &last, false)
-	all := torch.Arange(0, float64(c.Size(0)), 1, torch.Int64, c.Device())
-	oneHot = torch.Eq(torch.Unsqueeze(labels, 1), all).To(c.Device(), c.DType(), false)
-	return labels, oneHot
+	scores := torch.Sub(similarities(rows, c), half, 1)
+	labels = torch.Argmax(scores, &last, false)
+	return labels, oneHot(torch.Unsqueeze(labels, 1), scores)
 }
 
 // moved are the means of the rows that are nearest to each centroid.
@@ -54,11 +53,25 @@ func moved(x, c *torch.Tensor) *torch.Tensor {
 	k := c.Size(0)
 	sums, members := torch.ZerosLike(c), torch.Zeros([]int64{k, 1}, c.DType(), c.Device())
 	chunks(x, k, func(rows *torch.Tensor) {
-		_, oneHot := nearest(rows, c)
-		torch.Add_(sums, torch.Mm(torch.T(oneHot), rows), 1)
-		torch.Add_(members, torch.Unsqueeze(torch.SumDim(oneHot, []int64{0}, false, torch.Unset), 1), 1)
+		_, own := nearest(rows, c)
+		torch.Add_(sums, torch.Mm(torch.T(own), rows), 1)
+		torch.Add_(members, torch.Unsqueeze(torch.SumDim(own, []int64{0}, false, torch.Unset), 1), 1)
 	})
 	return torch.Where(torch.GtScalar(members, 0), torch.Div(sums, torch.ClampMin(members, 1)), c)
+}
+
+// recluster clusters the bank into so many clusters each, beginning with other rows each time: the
+// order of that name chooses them. It keeps the samples' labels, and hands the rest to keep, if any.
+func recluster(s State, clusters []int, order func(string) *torch.Tensor, name func(int) string, keep func(i int, c clustering)) {
+	for i, k := range clusters {
+		torch.ScopeDo(func() {
+			c := kmeans(s[bankName], torch.Narrow(order(name(i)), 0, 0, int64(k)))
+			torch.Copy_(torch.Select(s[labelsName], 0, int64(i)), c.labels, false)
+			if keep != nil {
+				keep(i, c)
+			}
+		})
+	}
 }
 
 // settled is the clustering by centroids that stay.
@@ -68,13 +81,13 @@ func settled(x, c *torch.Tensor) clustering {
 	out.labels = torch.Zeros([]int64{x.Size(0)}, torch.Int64, c.Device())
 	at := int64(0)
 	chunks(x, k, func(rows *torch.Tensor) {
-		labels, oneHot := nearest(rows, c)
+		labels, own := nearest(rows, c)
 		n := rows.Size(0)
 		torch.Copy_(torch.Narrow(out.labels, 0, at, n), labels, false)
 		at += n
-		apart := torch.LinalgVectorNorm(torch.Sub(rows, torch.IndexSelect(c, 0, labels), 1), 2, []int64{1}, true, torch.Unset)
-		torch.Add_(out.members, torch.SumDim(oneHot, []int64{0}, false, torch.Unset), 1)
-		torch.Add_(out.spread, torch.Reshape(torch.Mm(torch.T(oneHot), apart), []int64{k}), 1)
+		distances := torch.LinalgVectorNorm(torch.Sub(rows, torch.IndexSelect(c, 0, labels), 1), 2, []int64{1}, true, torch.Unset)
+		torch.Add_(out.members, torch.SumDim(own, []int64{0}, false, torch.Unset), 1)
+		torch.Add_(out.spread, torch.Reshape(torch.Mm(torch.T(own), distances), []int64{k}), 1)
 	})
 	return out
 }

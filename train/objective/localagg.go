@@ -9,14 +9,14 @@ import (
 
 var localAggMethod = Method{
 	Name: "localagg", Paper: "arXiv 1903.12355", Ramp: "localagg_warmup_epochs", Views: Views{Same: true}, Policy: "npid",
-	New: func(o Options) Objective { return localAgg{o} },
+	New: func(o Options) Objective { return localAgg{banked{o}} },
 }
 
 // localAgg is local aggregation (arXiv 1903.12355): an embedding moves towards its close
 // neighbours in a bank, relative to its background neighbours. Background are the nearest ones;
 // close are those in its sample's cluster, of any of several clusterings of the bank. Until α is 1
 // it is NPID, whose bank and head it has (neuroailab/LocalAggregation, --task IR, then LA).
-type localAgg struct{ o Options }
+type localAgg struct{ banked }
 
 // clusters are those of the paper for ImageNet's 1,281,167 images, ten clusterings into 30,000, or
 // as many for as many samples.
@@ -29,9 +29,6 @@ func (m localAgg) Parts() Parts {
 		Draws: []Draw{m.o.noise()},
 	}
 }
-
-// Targets are none: what the student is compared with is the bank.
-func (m localAgg) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
 // Loss is the paper's equation 4, −log( P(C_i∩B_i | v_i) / P(B_i | v_i) ), batch mean, where
 // P(A | v) is the sum over A of exp(v_j·v/τ)/Z. The constant within the logarithm is the authors'.
@@ -68,18 +65,7 @@ func inClusters(labels, samples, others *torch.Tensor) *torch.Tensor {
 	return torch.Amax(same, []int64{0}, false)
 }
 
-// Update moves the bank's rows.
-func (m localAgg) Update(s State, rows []*torch.Tensor) {
-	remember(s[bankName], rows[0], rows[1], m.o.BankMomentum)
-}
-
-// Refresh clusters the bank, from other rows for each clustering.
+// Refresh clusters the bank.
 func (m localAgg) Refresh(s State, order func(string) *torch.Tensor) {
-	for i, k := range m.clusters() {
-		torch.ScopeDo(func() {
-			start := torch.Narrow(order(fmt.Sprintf("clustering %d", i)), 0, 0, int64(k))
-			c := kmeans(s[bankName], start)
-			torch.Copy_(torch.Select(s[labelsName], 0, int64(i)), c.labels, false)
-		})
-	}
+	recluster(s, m.clusters(), order, func(i int) string { return fmt.Sprintf("clustering %d", i) }, nil)
 }

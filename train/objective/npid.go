@@ -8,7 +8,7 @@ import (
 
 var npidMethod = Method{
 	Name: "npid", Paper: "arXiv 1805.01978", Views: Views{Same: true}, Policy: "npid",
-	New: func(o Options) Objective { return npid{o} },
+	New: func(o Options) Objective { return npid{banked{o}} },
 }
 
 // npid is NPID (arXiv 1805.01978), instance discrimination: each sample is a class of its own,
@@ -17,7 +17,7 @@ var npidMethod = Method{
 // With negatives the loss is noise-contrastive estimation, the paper's for ImageNet; without,
 // the softmax over the whole bank that it estimates (its authors' --nce-k 0). The head is one
 // linear layer (zhirongw/lemniscate.pytorch, models/resnet.py).
-type npid struct{ o Options }
+type npid struct{ banked }
 
 func (m npid) Parts() Parts {
 	return Parts{
@@ -31,9 +31,6 @@ func (m npid) Parts() Parts {
 func (o Options) noise() Draw {
 	return Draw{Name: "noise", Columns: o.BankNegatives, Below: o.Samples}
 }
-
-// Targets are none: what the student is compared with is the bank.
-func (m npid) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
 // Loss is the paper's J_NCE (equation 8) or J (equation 3), and λ·‖v_i − v_i'‖² where v' is the
 // bank's row, the proximal regularization of equation 9.
@@ -74,8 +71,14 @@ func (o Options) instances(b Batch, v *torch.Tensor) Loss {
 func (o Options) contrast(positive, negatives *torch.Tensor) *torch.Tensor {
 	shift := o.logPartition() + math.Log(float64(negatives.Size(1))/float64(o.Samples))
 	x := func(s *torch.Tensor) *torch.Tensor { return torch.AddScalar(torch.DivScalar(s, o.Tau), -shift, 1) }
-	noise := torch.SumDim(softplus(x(negatives)), []int64{1}, false, torch.Unset)
-	return torch.Mean(torch.Add(softplus(torch.Neg(x(positive))), noise, 1), torch.Unset)
+	return toldApart(x(positive), x(negatives))
+}
+
+// toldApart is −log σ(positive) − Σ log(1 − σ(negative)), batch mean, of (B) and (B,m), with σ the
+// logistic function.
+func toldApart(positive, negatives *torch.Tensor) *torch.Tensor {
+	others := torch.SumDim(softplus(negatives), []int64{1}, false, torch.Unset)
+	return torch.Mean(torch.Add(softplus(torch.Neg(positive)), others, 1), torch.Unset)
 }
 
 // softplus is log(1 + exp(x)), without overflow.
@@ -98,9 +101,4 @@ func (o Options) logPartition() float64 {
 		sum = math.Max(sum, term) + math.Log1p(math.Exp(-math.Abs(sum-term)))
 	}
 	return sum + math.Log(float64(o.Samples))
-}
-
-// Update moves the bank's rows.
-func (m npid) Update(s State, rows []*torch.Tensor) {
-	remember(s[bankName], rows[0], rows[1], m.o.BankMomentum)
 }

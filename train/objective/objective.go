@@ -41,7 +41,7 @@ type Viewer interface {
 	Show(b Batch, student []*torch.Tensor) []*torch.Tensor
 }
 
-// Refresher is an objective that makes a part of its state anew now and then, from the rest of
+// Refresher is an objective that makes a part of its state again now and then, from the rest of
 // it: clusters of a bank.
 type Refresher interface {
 	// Refresh changes the state's tensors in place, before a step: the first of every
@@ -64,7 +64,7 @@ type Parts struct {
 	// sees; StudentViews 0 means one or more.
 	TeacherViews, StudentViews int
 	// KeyViews are, by their index, those of the teacher's views that a key encoder sees: the
-	// student's momentum average beside a Frozen teacher. nil: there is none.
+	// student's momentum average, next to a Frozen teacher. nil: there is none.
 	KeyViews []int
 	// Locals: any number of further student views may follow, local crops (multi-crop).
 	Locals bool
@@ -78,7 +78,7 @@ type Parts struct {
 	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
 	Statistics bool
 	Keyed      bool // by sample: passes read Batch.Samples
-	// Labels: the loss reads the classes of those samples that show theirs (Batch.classes).
+	// Labels: the loss reads the classes of those samples that show theirs (Labels in Batch.Draws).
 	Labels  bool
 	Raw     bool  // embeddings come as the heads give them, not of unit length
 	Project Head  // g

@@ -15,7 +15,7 @@ var pclMethod = Method{
 
 // pcl is PCL v2 (arXiv 2005.04966): MoCo v2, and beside it ProtoNCE, by which a query has to find
 // its sample's prototype in several clusterings of the data set. The prototypes are k-means'
-// centroids of the momentum network's embeddings, made anew between epochs (the E-step). Until
+// centroids of the momentum network's embeddings, made again between epochs (the E-step). Until
 // α is 1 it is MoCo v2.
 //
 // The embeddings that are clustered are a bank of the last key of every sample. The authors' code
@@ -83,15 +83,10 @@ func (m pcl) Update(s State, rows []*torch.Tensor) { remember(s[bankName], rows[
 
 // Refresh is the E-step: of each clustering the prototypes, the samples' labels, and φ.
 func (m pcl) Refresh(s State, order func(string) *torch.Tensor) {
-	for i, k := range m.clusters() {
-		torch.ScopeDo(func() {
-			start := torch.Narrow(order(prototypesOf(i)), 0, 0, int64(k))
-			c := kmeans(s[bankName], start)
-			torch.Copy_(s[prototypesOf(i)], Normalize(c.centroids), false)
-			torch.Copy_(torch.Select(s[labelsName], 0, int64(i)), c.labels, false)
-			torch.Copy_(s[concentrationOf(i)], torch.Unsqueeze(concentration(c, m.o.Tau), 0), false)
-		})
-	}
+	recluster(s, m.clusters(), order, prototypesOf, func(i int, c clustering) {
+		torch.Copy_(s[prototypesOf(i)], Normalize(c.centroids), false)
+		torch.Copy_(s[concentrationOf(i)], torch.Unsqueeze(concentration(c, m.o.Tau), 0), false)
+	})
 }
 
 // smoothing is α of equation 12.

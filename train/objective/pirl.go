@@ -8,7 +8,7 @@ import (
 
 var pirlMethod = Method{
 	Name: "pirl", Paper: "arXiv 1912.01991", Views: pairForStudent, Policy: "pirl",
-	New: func(o Options) Objective { return pirl{o} },
+	New: func(o Options) Objective { return pirl{banked{o}} },
 }
 
 // pirl is PIRL (arXiv 1912.01991): an image and a jigsaw of it, nine patches of another crop, have
@@ -17,7 +17,7 @@ var pirlMethod = Method{
 // The head f of the image is one linear layer. The head g of the jigsaw is a linear layer on each
 // patch, here in the second head's place, and one on the nine of them in random order (section
 // 3.2), which is the objective's own.
-type pirl struct{ o Options }
+type pirl struct{ banked }
 
 // imageWeight is λ of the paper's equation 6.
 const imageWeight = 0.5
@@ -38,9 +38,6 @@ func (m pirl) Show(b Batch, student []*torch.Tensor) []*torch.Tensor {
 	_, order := torch.Topk(b.Draws["order"], cells, 1, true, true)
 	return []*torch.Tensor{student[0], patches(student[1], order, b.Draws["down"], b.Draws["right"])}
 }
-
-// Targets are none: what the student is compared with is the bank.
-func (m pirl) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
 // Loss is the paper's equation 6, λ·L_NCE(m_I, g(v_It)) + (1−λ)·L_NCE(m_I, f(v_I)), m_I the sample's
 // row of the bank.
@@ -69,11 +66,5 @@ func (m pirl) Loss(b Batch, student []Embedding, _ Targets) Loss {
 //	−log h(positive) − Σ log(1 − h(negative))
 func shareNCE(positive, negatives *torch.Tensor) *torch.Tensor {
 	all := torch.Logsumexp(negatives, []int64{1}, true)
-	others := torch.SumDim(softplus(torch.Sub(negatives, all, 1)), []int64{1}, false, torch.Unset)
-	return torch.Mean(torch.Add(softplus(torch.Sub(torch.Reshape(all, []int64{-1}), positive, 1)), others, 1), torch.Unset)
-}
-
-// Update moves the bank's rows towards the images' embeddings.
-func (m pirl) Update(s State, rows []*torch.Tensor) {
-	remember(s[bankName], rows[0], rows[1], m.o.BankMomentum)
+	return toldApart(torch.Sub(positive, torch.Reshape(all, []int64{-1}), 1), torch.Sub(negatives, all, 1))
 }
