@@ -252,7 +252,7 @@ func (b *sweepBook) print(w io.Writer, asJSON bool) error {
 		}
 		err := printGrid(w, fmt.Sprintf("%s: %s%s", b.table.Name, fig.title, paper), text)
 		if less := b.pairedGrid(fig.format, fig.of); err == nil && less != nil {
-			err = printGrid(w, fmt.Sprintf("the same, paired by seed, with the %d %% interval of the mean difference", confidence), less)
+			err = printGrid(w, fmt.Sprintf("the same, paired by seed, with the %d %% interval of the mean difference", recipe.Confidence), less)
 		}
 		if err != nil {
 			return errs.New("print", "the table", "see "+filepath.Join(b.folder, "sweep.csv"), errs.BecauseErr(errs.ErrUnavailable, err))
@@ -274,19 +274,33 @@ func printGrid(w io.Writer, title string, grid [][]string) error {
 	return t.Flush()
 }
 
+// seeded is a cell's score by one seed.
+type seeded struct {
+	seed  uint64
+	score float64
+}
+
+// values are the scores of each row and column, in the order of the seeds.
+func (b *sweepBook) values(of func(*sweepResult) *float64) map[[2]int][]seeded {
+	out := map[[2]int][]seeded{}
+	for _, c := range b.cells {
+		if r := b.results[c.ID]; r.Done && of(r) != nil {
+			at := [2]int{c.Row, c.Column}
+			out[at] = append(out[at], seeded{r.Seed, *of(r)})
+		}
+	}
+	return out
+}
+
 // grid is the table of one figure as text, nil where no cell has it. Cells of
 // several seeds give mean ± deviation.
 func (b *sweepBook) grid(format string, of func(*sweepResult) *float64, withPaper bool) [][]string {
 	rows, columns := b.table.RowPoints(), b.table.ColumnPoints()
-	values := map[[2]int][]float64{}
+	values := b.values(of)
 	papers := map[[2]int]*float64{}
 	shown := map[int]bool{} // rows of which there is a cell
 	for _, c := range b.cells {
-		at := [2]int{c.Row, c.Column}
-		if r := b.results[c.ID]; r.Done && of(r) != nil {
-			values[at] = append(values[at], *of(r))
-		}
-		papers[at] = c.Paper
+		papers[[2]int{c.Row, c.Column}] = c.Paper
 		shown[c.Row] = true
 	}
 	if len(values) == 0 {
@@ -309,7 +323,11 @@ func (b *sweepBook) grid(format string, of func(*sweepResult) *float64, withPape
 		for j := range columns {
 			at := [2]int{i, j}
 			text := "-"
-			if x := values[at]; len(x) > 0 {
+			if v := values[at]; len(v) > 0 {
+				x := make([]float64, len(v))
+				for k := range v {
+					x[k] = v[k].score
+				}
 				mean, std := recipe.MeanStd(x)
 				text = fmt.Sprintf(format, mean)
 				if len(x) > 1 {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"resslt/schemas/errs"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Sweep is a table of runs: rows × columns of overrides over recipes, with the figures
@@ -290,4 +292,16 @@ func MeanStd(x []float64) (mean, std float64) {
 		std += float64((v - mean) * (v - mean))
 	}
 	return mean, math.Sqrt(std / float64(len(x)-1))
+}
+
+// Confidence of Interval, percent.
+const Confidence = 95
+
+// Interval returns the mean of two or more independent values, and half the width of the
+// interval that it is in with a confidence of 95 %, by Student's t.
+func Interval(x []float64) (mean, half float64) {
+	mean, std := MeanStd(x)
+	n := float64(len(x))
+	t := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(0.5 + Confidence/200.0)
+	return mean, t * std / math.Sqrt(n)
 }

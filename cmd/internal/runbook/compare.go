@@ -77,11 +77,8 @@ func differing(runs []*Run) []Key {
 	return out
 }
 
-// blocks are the means that the interval is made of; quantile is Student's, 19 degrees, 97.5 %.
-const (
-	blocks   = 20
-	quantile = 2.093
-)
+// blocks are the means that the interval is made of.
+const blocks = 20
 
 func paired(a, b *Run) (Paired, bool) {
 	losses := map[int64]float64{}
@@ -109,11 +106,7 @@ func paired(a, b *Run) (Paired, bool) {
 		for i := range means {
 			means[i] = mean(d[i*len(d)/blocks : (i+1)*len(d)/blocks])
 		}
-		center, ss := mean(means), 0.0
-		for _, m := range means {
-			ss += (m - center) * (m - center)
-		}
-		half := quantile * math.Sqrt(ss/(blocks-1)/blocks)
+		_, half := recipe.Interval(means)
 		p.Low, p.High = p.Mean-half, p.Mean+half
 	}
 	return p, true
