@@ -33,5 +33,5 @@ func UseFusedTier(tier string) bool {
 // unless the shim was built by a compiler without GNU's OpenMP.
 func FusedThreads() int { return int(fnFusedThreads.word(nil)) }
 
-// ScaledKernelFault is KernelFault with all bounds times a number.
-var ScaledKernelFault = kernelFault
+// KernelFault is what KernelsOff says of a device's kernels, with all bounds times a number.
+var KernelFault = kernelFault

@@ -7,16 +7,13 @@ import (
 	"strings"
 )
 
-// checkedKernels is, by device, what KernelFault has said of it; only the device thread touches it.
+// checkedKernels is, by device, what kernelFault has said of it; only the device thread touches it.
 var checkedKernels = map[Device]string{}
 
-// KernelFault compares each of the kernels with libtorch's operators in float64, on small tensors,
-// gradients too, and names those that are further from them than TF32's rounding; "" where none is.
+// kernelFault compares each of the kernels with libtorch's operators in float64, on small tensors,
+// gradients too, and names those that are further from them than TF32's rounding allows, times a number; "" where none is.
 // It runs inside Do. What it guards against is a compiler, a driver or a GPU that nobody has tried:
 // a kernel that writes where it may not is not found here, since CUDA then ends the process.
-func KernelFault(d Device) string { return kernelFault(d, 1) }
-
-// kernelFault is KernelFault with all bounds times a number.
 func kernelFault(d Device, times float64) string {
 	var faults []string
 	for _, c := range kernelChecks() {
@@ -35,7 +32,7 @@ func KernelsOff(d Device) string {
 	}
 	why, ok := checkedKernels[d]
 	if !ok {
-		ScopeDo(func() { why = KernelFault(d) })
+		ScopeDo(func() { why = kernelFault(d, 1) })
 		checkedKernels[d] = why
 	}
 	return why

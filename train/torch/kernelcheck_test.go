@@ -15,17 +15,17 @@ func TestKernelFault(t *testing.T) {
 	racetest.SkipNumbers(t)
 	torchtest.Require(t)
 	torchtest.Do(t, func() {
-		if why := torch.KernelFault(torch.CPU); why != "" {
+		if why := torch.KernelFault(torch.CPU, 1); why != "" {
 			t.Errorf("libtorch's operators: %s", why)
 		}
 		torchtest.Twins(func(order int) {
-			if why := torch.KernelFault(torch.CPU); why != "" {
+			if why := torch.KernelFault(torch.CPU, 1); why != "" {
 				t.Errorf("order %d: %s", order, why)
 			}
 			if order > 0 {
 				return
 			}
-			why := torch.ScaledKernelFault(torch.CPU, 1e-9)
+			why := torch.KernelFault(torch.CPU, 1e-9)
 			for _, name := range []string{"resslt::attend", "resslt::batch_norm_relu", "resslt::normalize_pixels", "resslt::optim_step"} {
 				if !strings.Contains(why, name) {
 					t.Errorf("float32's rounding of %s is not seen by a bound far below it: %s", name, why)

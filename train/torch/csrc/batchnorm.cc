@@ -113,13 +113,11 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
   }
 };
 
-at::Tensor or_none(const Call& c, size_t i) { return c.args[i].isNone() ? at::Tensor() : c.tensor(i); }
-
 // batch_norm_relu is relu(batch norm(x) + residual) in training.
 void batch_norm_relu(Call& c) {
   const at::Tensor& x = c.tensor(0);
-  const at::Tensor weight = or_none(c, 1), bias = or_none(c, 2);
-  const at::Tensor &mean = c.tensor(3), &var = c.tensor(4), residual = or_none(c, 5);
+  const at::Tensor weight = c.optional(1), bias = c.optional(2);
+  const at::Tensor &mean = c.tensor(3), &var = c.tensor(4), residual = c.optional(5);
   const double momentum = c.args[6].toDouble(), eps = c.args[7].toDouble();
   const bool relu = c.flag(8);
   if (normalizes(x, {weight, bias, mean, var}, residual)) {

@@ -42,6 +42,7 @@ struct Call {
   Results& out;
 
   const at::Tensor& tensor(size_t i) const { return args[i].toTensor(); }
+  at::Tensor optional(size_t i) const { return args[i].isNone() ? at::Tensor() : tensor(i); }
   int64_t integer(size_t i) const { return args[i].toInt(); }
   bool flag(size_t i) const { return args[i].toBool(); }
   c10::Device device(size_t i) const { return args[i].toDevice(); }

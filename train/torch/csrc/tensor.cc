@@ -62,10 +62,7 @@ void write(Call& c) {
   t.copy_(at::from_blob(c.data, t.sizes(), at::TensorOptions().dtype(t.scalar_type())));
 }
 
-void backward(Call& c) {
-  at::Tensor gradient = c.args[1].isNone() ? at::Tensor() : c.tensor(1);
-  c.tensor(0).backward(gradient, c.flag(2));
-}
+void backward(Call& c) { c.tensor(0).backward(c.optional(1), c.flag(2)); }
 
 void grad(Call& c) {
   const at::Tensor& g = c.tensor(0).grad();
