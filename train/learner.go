@@ -17,7 +17,7 @@ type Learner struct {
 
 	student *student // F_s, g_s, q
 	teacher *teacher // F_t, g_t; nil where the objective has none
-	keys    *teacher // the student's average beside a frozen teacher; nil: none
+	keys    *teacher // the student's average, next to a frozen teacher; nil: none
 	queue   *queue   // Q; nil where the objective has none
 	state   *state   // the objective's own tensors
 	opt     *optim.Optimizer
@@ -211,7 +211,7 @@ func (l *Learner) finite() *torch.Tensor {
 //
 //	student.backbone.*, student.projector.*, student.predictor.*
 //	teacher.backbone.*, teacher.projector.*, or teacher.digest of a frozen one
-//	keys.backbone.*, keys.projector.* of a key encoder beside it
+//	keys.backbone.*, keys.projector.* of a key encoder next to it
 //	optimizer.momentum.backbone.*, …
 //	queue.keys, queue.pointer
 //	objective.*, optimizer.momentum.objective.*

@@ -22,7 +22,7 @@ type state struct {
 	average, averaged []*torch.Tensor  // the teacher's side, and what it follows
 
 	update  func(objective.State, []*torch.Tensor)                 // the objective's own move; nil: none
-	refresh func(objective.State, func(name string) *torch.Tensor) // what it makes anew; nil: nothing
+	refresh func(objective.State, func(name string) *torch.Tensor) // what it makes again; nil: nothing
 }
 
 // newState makes what the objective declares. Values depend on the seed and the tensor's
@@ -133,7 +133,7 @@ func (s *state) follow(m float64, rows []*torch.Tensor) {
 	}
 }
 
-// renew has the objective make anew what it does so now and then.
+// renew has the objective make again what it does so now and then.
 func (s *state) renew(order func(name string) *torch.Tensor) {
 	if s.refresh != nil {
 		torch.NoGrad(func() { torch.ScopeDo(func() { s.refresh(s.tensors, order) }) })

@@ -176,7 +176,7 @@ type Hyper struct {
 	WeightDecay float64
 	Hold        bool  // the objective's parameters stay as they are, unless they have an optimiser of their own
 	Step        int64 // number of the step, from 0: keys what is drawn in it
-	Refresh     bool  // the objective makes anew what it does so now and then, before the step (objective.Refresher)
+	Refresh     bool  // the objective makes again what it does so now and then, before the step (objective.Refresher)
 	// Samples are those whose pixels this rank's rows have, (B) by their ids in the run's data
 	// set; only an objective that is keyed by sample reads them.
 	Samples []int64
