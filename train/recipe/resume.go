@@ -21,7 +21,7 @@ var harmless = []string{
 // shaping keys decide which tensors a checkpoint has, and of which shape: with others it
 // cannot be loaded.
 var shaping = []string{
-	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes", "classes",
+	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes", "classes", "clusters",
 }
 
 // costly keys, and those that shape the networks, decide how long a step takes on a machine.
@@ -43,7 +43,20 @@ func (r *Recipe) Changed(from *Recipe) schemas.Differences {
 // Reshaped lists the keys that differ from another recipe's and whose values are built into
 // its checkpoints.
 func (r *Recipe) Reshaped(from *Recipe) schemas.Differences {
-	return r.differences(from, func(key string) bool { return slices.Contains(shaping, key) })
+	return r.differences(from, func(key string) bool {
+		return slices.Contains(shaping, key) || (key == "optimizer" || key == "momentum") && r.moments() != from.moments()
+	})
+}
+
+// moments is how many averages of its gradient the optimiser keeps for each parameter.
+func (r *Recipe) moments() int {
+	switch {
+	case r.Optimizer == "adamw":
+		return 2
+	case r.Momentum == 0:
+		return 0
+	}
+	return 1
 }
 
 // SameStep reports whether a step takes as long as one by another recipe, on the same machine.

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -63,6 +64,20 @@ func TestReshaped(t *testing.T) {
 	}
 	if got := is.Changed(&was).Text("was"); got != "tau_t is 0.05, was 0.04; K is 8, was 4096" && got != "K is 8, was 4096; tau_t is 0.05, was 0.04" {
 		t.Errorf("changed: %s", got)
+	}
+	for _, c := range []struct{ from, to, want string }{
+		{"sgd 0.9", "sgd 0.5", ""},
+		{"sgd 0.9", "lars 0.9", ""},
+		{"sgd 0.9", "sgd 0", "momentum is 0, was 0.9"},
+		{"sgd 0", "adamw 0", "optimizer is adamw, was sgd"},
+		{"adamw 0.9", "adamw 0", ""},
+	} {
+		is, was := Default(), Default()
+		fmt.Sscan(c.from, &was.Optimizer, &was.Momentum)
+		fmt.Sscan(c.to, &is.Optimizer, &is.Momentum)
+		if got := is.Reshaped(&was).Text("was"); got != c.want {
+			t.Errorf("%s → %s: %q, want %q", c.from, c.to, got, c.want)
+		}
 	}
 	for _, key := range slices.Concat(harmless, shaping, planning) {
 		if !slices.Contains(keys(), key) {
