@@ -99,7 +99,7 @@ func parallelCases() map[string]parallelCase {
 		"s4l":                 of(func(c *Config) { c.Objective = "s4l" }),
 		"stochastic depth":    of(func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 }),
 	}
-	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav"} {
+	for _, name := range []string{"byol", "moco-v2", "moco-v3", "dino", "swav", "simsiam", "nnclr"} {
 		c := of(func(c *Config) { c.Objective = name })
 		c.alone.locals = 2
 		cases[name+", multi-crop"] = c

@@ -148,7 +148,11 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 	}
 	if name == "" {
 		if row.Objective != "" && out.State == rowNone {
-			out.State, out.Needs = rowObjective, "--set objective="+row.Objective+", with its paper's settings"
+			out.State, out.Needs = rowObjective, "--set objective="+row.Objective
+			if row.Policy != "" {
+				out.Needs += " --set policy=" + row.Policy
+			}
+			out.Needs += ", with its paper's settings"
 			if row.Teacher != "" {
 				out.Needs += ", and teacher=FILE of a trained " + row.Teacher
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/augment"
 	"resslt/train/eval"
 	"resslt/train/paper"
 	"resslt/train/recipe"
@@ -116,5 +117,29 @@ func TestPaperOurs(t *testing.T) {
 		if n := table.count(rowMeasured, rowRunning); n > 0 {
 			t.Errorf("Table %d: %d rows measured without runs", table.Table, n)
 		}
+	}
+}
+
+// TestPaperPolicies: the policy that a row names has views that its objective takes.
+func TestPaperPolicies(t *testing.T) {
+	rows := 0
+	for _, table := range paper.Tables() {
+		for _, row := range table.Rows {
+			if row.Policy == "" {
+				continue
+			}
+			rows++
+			p, err := augment.Preset(row.Policy)
+			if err != nil {
+				t.Errorf("table %d, %s: %v", table.Number, row.Method, err)
+				continue
+			}
+			if _, student, err := recipe.Sides(row.Objective, 0, p.ViewSpecs()); err != nil || len(student) <= 2 {
+				t.Errorf("table %d, %s: the student of objective %s sees views %v of policy %s: %v", table.Number, row.Method, row.Objective, student, row.Policy, err)
+			}
+		}
+	}
+	if rows == 0 {
+		t.Error("no row names a policy")
 	}
 }

@@ -35,3 +35,25 @@ func (b Batch) mean(others []*torch.Tensor, f func(*torch.Tensor) *torch.Tensor)
 	}
 	return sum
 }
+
+// globals are how many crops of a coupled multi-crop batch are compared with: the first ones.
+const globals = 2
+
+// coupledCrops is the mean of f(v, i) over the views v of a pass that has them all, and the global
+// crops i ≠ v. Of a pair it is that of the two directions.
+func coupledCrops(views int, f func(v, i int) *torch.Tensor) *torch.Tensor {
+	var sum *torch.Tensor
+	for v := range views {
+		for i := range globals {
+			if i == v {
+				continue
+			}
+			if l := f(v, i); sum == nil {
+				sum = l
+			} else {
+				sum = torch.Add(sum, l, 1)
+			}
+		}
+	}
+	return torch.MulScalar(sum, 1/float64(globals*(views-1)))
+}

@@ -18,7 +18,7 @@ type nnclr struct{ o Options }
 func (m nnclr) Parts() Parts {
 	q := m.o.twoLayers(m.o.PredHidden)
 	return Parts{
-		StudentViews: 2, Coupled: true, InBatch: true, Queue: StudentKeys, Predict: &q,
+		StudentViews: globals, Locals: true, Coupled: true, InBatch: true, Queue: StudentKeys, Predict: &q,
 		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true, NormOut: true},
 	}
 }
@@ -26,12 +26,15 @@ func (m nnclr) Parts() Parts {
 // Targets are none: they are the neighbours of this pass's own embeddings.
 func (m nnclr) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
-// Loss is the paper's Algorithm 1: ½·L(NN(z₁), p₂) + ½·L(NN(z₂), p₁).
+// Loss is the paper's Algorithm 1: ½·L(NN(z₁), p₂) + ½·L(NN(z₂), p₁). Local crops predict the
+// neighbours of both global ones (section 4.1, "Multi-crop").
 func (m nnclr) Loss(b Batch, student []Embedding, _ Targets) Loss {
-	n1, n2 := nearestNeighbour(student[0].Z, b.Queue), nearestNeighbour(student[1].Z, b.Queue)
-	p1, p2 := student[0].P, student[1].P
-	nce := mean2(batchInfoNCE(n1, p2, m.o.Tau), batchInfoNCE(n2, p1, m.o.Tau))
-	return Loss{Total: nce, Terms: Terms{InfoNCE: nce, Z1: n1, Target: p2}}
+	var n [globals]*torch.Tensor
+	for i := range n {
+		n[i] = nearestNeighbour(student[i].Z, b.Queue)
+	}
+	nce := coupledCrops(len(student), func(v, i int) *torch.Tensor { return batchInfoNCE(n[i], student[v].P, m.o.Tau) })
+	return Loss{Total: nce, Terms: Terms{InfoNCE: nce, Z1: n[0], Target: student[1].P}}
 }
 
 // nearestNeighbour is NNCLR's NN(z, Q): for each row of z (B,D) the most similar row

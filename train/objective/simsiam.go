@@ -18,7 +18,7 @@ type simsiam struct{ o Options }
 func (m simsiam) Parts() Parts {
 	q := m.o.twoLayers(m.o.PredHidden)
 	return Parts{
-		StudentViews: 2, Coupled: true, Predict: &q,
+		StudentViews: globals, Locals: true, Coupled: true, Predict: &q,
 		Project: Head{Hidden: []int{m.o.ProjHidden, m.o.ProjHidden}, Out: m.o.Dim, BatchNorm: true, NormOut: true, PlainOut: true},
 	}
 }
@@ -27,9 +27,12 @@ func (m simsiam) Parts() Parts {
 func (m simsiam) Targets(Batch, []*torch.Tensor) Targets { return Targets{} }
 
 // Loss is SimSiam's equation 4: ½·D(p₁, stopgrad(z₂)) + ½·D(p₂, stopgrad(z₁)), D the
-// negative cosine.
+// negative cosine. Local crops predict both global ones.
 func (m simsiam) Loss(b Batch, student []Embedding, _ Targets) Loss {
-	z1, z2 := student[0].Z.Detach(), student[1].Z.Detach()
-	cos := mean2(negativeCosine(student[0].P, z2), negativeCosine(student[1].P, z1))
-	return Loss{Total: cos, Terms: Terms{Cosine: cos, Z1: student[0].P, Target: z2}}
+	var z [globals]*torch.Tensor
+	for i := range z {
+		z[i] = student[i].Z.Detach()
+	}
+	cos := coupledCrops(len(student), func(v, i int) *torch.Tensor { return negativeCosine(student[v].P, z[i]) })
+	return Loss{Total: cos, Terms: Terms{Cosine: cos, Z1: student[0].P, Target: z[1]}}
 }

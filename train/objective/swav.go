@@ -20,18 +20,15 @@ var swavMethod = Method{
 // The prototypes C have unit length after every step (facebookresearch/swav, main_swav.py).
 type swav struct{ o Options }
 
-// assigned is how many crops give codes: the global ones.
-const assigned = 2
-
 func (m swav) Parts() Parts {
 	p := Parts{
-		StudentViews: assigned, Locals: true, Coupled: true, InBatch: true, Statistics: true,
+		StudentViews: globals, Locals: true, Coupled: true, InBatch: true, Statistics: true,
 		Project: m.o.twoLayers(m.o.ProjHidden),
 		State: []Tensor{{
 			Name: "prototypes", Shape: []int64{int64(m.o.Prototypes), int64(m.o.Dim)}, Start: UnitRows, Parameter: true,
 		}},
 	}
-	for i := range assigned {
+	for i := range globals {
 		p.State = append(p.State, Tensor{Name: queueOf(i), Shape: []int64{int64(m.o.K), int64(m.o.Dim)}})
 	}
 	return p
@@ -53,7 +50,7 @@ func (m swav) Loss(b Batch, student []Embedding, _ Targets) Loss {
 		scores = append(scores, similarities(e.Z, c))             // (B,P)
 		logP = append(logP, relationLogProbs(scores[i], m.o.Tau)) // (2) p = softmax(z·C/τ)
 	}
-	for i := range assigned {
+	for i := range globals {
 		q := m.codes(b, i, scores[i])
 		for v := range student {
 			if v == i {
@@ -69,7 +66,7 @@ func (m swav) Loss(b Batch, student []Embedding, _ Targets) Loss {
 		}
 		out.Rows = append(out.Rows, student[i].Z.Detach())
 	}
-	out.Total = torch.DivScalar(out.Total, float64(assigned*(len(student)-1)))
+	out.Total = torch.DivScalar(out.Total, float64(globals*(len(student)-1)))
 	out.Relation = out.Total
 	return out
 }

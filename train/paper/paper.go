@@ -39,6 +39,7 @@ type Row struct {
 	Recipe    string     `yaml:"recipe" json:"recipe,omitempty"`       // that trains it here, or ResNet50
 	Objective string     `yaml:"objective" json:"objective,omitempty"` // of this project, of a method without a recipe
 	Teacher   string     `yaml:"teacher" json:"teacher,omitempty"`     // the trained network that its student learns from
+	Policy    string     `yaml:"policy" json:"policy,omitempty"`       // whose crops the row is about, of a method without a recipe
 	Own       bool       `yaml:"own" json:"own,omitempty"`             // its figure is of the method's own classifier
 	Backbone  string     `yaml:"backbone" json:"backbone,omitempty"`
 	Data      string     `yaml:"data" json:"data,omitempty"` // of all its scores
@@ -134,8 +135,8 @@ func Find(w Wanted) (Figure, bool) {
 }
 
 // Alone reports whether no figure of ours may stand beside the row's: no encoder's file says by
-// which teacher it was trained, and no evaluation scores a method's own classifier.
-func (r *Row) Alone() bool { return r.Teacher != "" || r.Own }
+// which teacher or of which crops it was trained, and no evaluation scores a method's own classifier.
+func (r *Row) Alone() bool { return r.Teacher != "" || r.Policy != "" || r.Own }
 
 func (r *Row) is(w Wanted) bool {
 	if r.Backbone != w.Backbone || r.Alone() {

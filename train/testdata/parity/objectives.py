@@ -77,27 +77,23 @@ def byol(out):
 
 def simsiam(out):
     """simsiam/main_simsiam.py: -(cos(p1, z2).mean() + cos(p2, z1).mean()) / 2."""
-    p1, p2, z1, z2 = leaf("view a"), leaf("view b"), leaf("z a"), leaf("z b")
+    students, z = [leaf("view a"), leaf("view b"), leaf("local c"), leaf("local d")], [leaf("z a"), leaf("z b")]
     criterion = torch.nn.CosineSimilarity(dim=1)
-    loss = -(criterion(p1, z2.detach()).mean() + criterion(p2, z1.detach()).mean()) * 0.5
-    out["simsiam.loss"] = loss
-    out["simsiam.grad0"], out["simsiam.grad1"] = torch.autograd.grad(loss, [p1, p2])
+    multi_crop(out, "simsiam", students, z, lambda p, z: -criterion(p, z.detach()).mean(), sums=1)
 
 
 def nnclr(out):
     """Algorithm 1 of the paper."""
-    p1, p2, z1, z2 = leaf("view a"), leaf("view b"), leaf("z a"), leaf("z b")
+    students, z = [leaf("view a"), leaf("view b"), leaf("local c"), leaf("local d")], [leaf("z a"), leaf("z b")]
     queue = unit("queue", K)
 
     def nn(z):
         return queue[(F.normalize(z) @ queue.t()).argmax(1)].detach()
 
-    def L(n, p):
-        return F.cross_entropy(n @ F.normalize(p).t() / TAU, torch.arange(B))
+    def L(p, z):
+        return F.cross_entropy(nn(z) @ F.normalize(p).t() / TAU, torch.arange(B))
 
-    loss = L(nn(z1), p2) / 2 + L(nn(z2), p1) / 2
-    out["nnclr.loss"] = loss
-    out["nnclr.grad0"], out["nnclr.grad1"] = torch.autograd.grad(loss, [p1, p2])
+    multi_crop(out, "nnclr", students, z, L, sums=1)
 
 
 def moco_symmetric(out):
