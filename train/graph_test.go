@@ -103,6 +103,7 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"rotations":   func(c *Config) { c.Objective = "rotation" },
 		"jigsaw":      func(c *Config) { c.Objective = "pirl" },
 		"patches":     func(c *Config) { c.Objective = "relative-loc" },
+		"directions":  func(c *Config) { c.Objective = "cpc-v2" },
 		"close ones":  func(c *Config) { c.Objective = "localagg" },
 		"anchors":     func(c *Config) { c.Objective = "compress" },
 		"one queue":   func(c *Config) { c.Objective = "compress-1q" },

@@ -157,6 +157,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=rotation"},
 		{"objective=pirl", "bank_negatives=6"},
 		{"objective=relative-loc", "accumulate=2"},
+		{"objective=cpc-v2", "accumulate=2", "cpc_steps=[2, 5]", "cpc_hidden=8", "cpc_blocks=2"},
 		{"objective=npid", "bank_negatives=6", "accumulate=2"},
 		{"objective=pcl-v2", "bn_groups=2", "pcl_warmup_epochs=0.2", "cluster_every=0.3", "clusters=[4, 6]"},
 		{"objective=localagg", "localagg_warmup_epochs=0.6", "cluster_every=0.2", "clusters=[4, 6]", "bank_negatives=6", "localagg_neighbours=9"},

@@ -90,6 +90,8 @@ func parallelCases() map[string]parallelCase {
 		"rotation, groups":    of(func(c *Config) { c.Objective, c.Groups = "rotation", 2 }),
 		"pirl":                of(func(c *Config) { c.Objective = "pirl" }),
 		"relative-loc":        of(func(c *Config) { c.Objective = "relative-loc" }),
+		"cpc-v2":              of(func(c *Config) { c.Objective = "cpc-v2" }),
+		"cpc-v2, groups":      of(func(c *Config) { c.Objective, c.Groups = "cpc-v2", 2 }),
 		"localagg, warm-up":   of(func(c *Config) { c.Objective = "localagg" }),
 		"compress, groups":    of(func(c *Config) { c.Objective, c.Groups = "compress", 2 }),
 		"compress-1q":         of(func(c *Config) { c.Objective = "compress-1q" }),

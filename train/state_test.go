@@ -48,6 +48,7 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"npid", true, []string{"bank"}, nil},
 		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
 		{"relative-loc", true, []string{"pair", "place"}, nil},
+		{"cpc-v2", true, predictors(), nil},
 		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1
 		{"s4l", true, []string{"bias", "classifier", "rotations", "rotations_bias"}, nil},
 		{"fixmatch", true, []string{"bias", "classifier"}, nil}, // hold_epochs does not count
@@ -77,6 +78,27 @@ func TestObjectiveStateMoves(t *testing.T) {
 			}
 		}
 	}
+}
+
+// predictors are CPC v2's own parameters: of each direction context network, targets and predictions.
+func predictors() (names []string) {
+	o := small.Options
+	for _, direction := range []string{"down", "up", "right", "left"} {
+		layers := []string{}
+		for i := range o.ContextBlocks {
+			for _, conv := range []string{"reduce", "across", "above", "expand"} {
+				layers = append(layers, fmt.Sprintf("block%d.%s", i, conv))
+			}
+		}
+		for k := o.StepFrom; k <= o.StepTo; k++ {
+			layers = append(layers, fmt.Sprintf("step%d", k))
+		}
+		names = append(names, direction+".target")
+		for _, l := range layers {
+			names = append(names, direction+"."+l, direction+"."+l+"_bias")
+		}
+	}
+	return names
 }
 
 // floats are a tensor's elements by its bytes.

@@ -40,6 +40,7 @@ func fixture(c Config) Config {
 	o.BankMomentum, o.BankNegatives, o.Clusters, o.Neighbours = 0.5, 5, []int{3, 4}, 6
 	c.Samples = 20
 	o.DistilWeight = 2
+	o.ContextHidden, o.ContextBlocks, o.StepFrom, o.StepTo = 6, 2, 2, 3
 	o.Classes, o.LabelFraction, o.Confidence, o.Consistency, o.Sharpen = 5, 0.5, 0.3, 1, 0.4
 	c.Backbone, c.SmallStem, c.Seed = "resnet18", true, 5
 	c.Objective, c.Options.TauS, c.Options.TauT, c.Options.Tau = "ressl", 0.1, 0.04, 0.1

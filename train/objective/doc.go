@@ -67,6 +67,7 @@
 //	pirl               no       bank      second head  image + jigsaw, coupled  pirl.go  Misra and van der Maaten 2020, arXiv 1912.01991
 //	rotation           no       no        no   one, turned  rotation.go Gidaris et al. 2018, arXiv 1803.07728
 //	relative-loc       no       no        no   one, in patches  relativeloc.go  Doersch et al. 2015, arXiv 1505.05192
+//	cpc-v2             no       no        no   one, in patches  cpc.go      Hénaff et al. 2020, arXiv 1905.09272
 //
 // Local crops besides: ressl, by any number of strong views; moco-v2 and its symmetric form,
 // byol, moco-v3, dino, swav, unigrad, truncated-triplet and adco (multicrop.go).

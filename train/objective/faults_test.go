@@ -69,6 +69,13 @@ func (m method) faults() map[string]func(*method) {
 		if m.name == "npid" {
 			all["a negative is missing"] = func(m *method) { m.BankNegatives-- }
 		}
+	case "cpc-v2":
+		all["the nearest positives are missing"] = func(m *method) { m.StepFrom++ }
+		all["the furthest positives are missing"] = func(m *method) { m.StepTo-- }
+		all["a block is missing"] = func(m *method) { m.ContextBlocks-- }
+		for a, b := range map[string]string{"down.": "up.", "up.": "left.", "left.": "right.", "step2": "step3", "block0": "block1"} {
+			all[a+" is "+b] = func(m *method) { m.exchanged = []string{a, b, b, a} }
+		}
 	case "pirl":
 		all["the bank's momentum 1 % off"] = func(m *method) { m.BankMomentum *= 1.01 }
 		all["a sample is another"] = func(m *method) { m.IDs = append([]int64{4}, m.IDs[1:]...) }

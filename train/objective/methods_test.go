@@ -72,6 +72,7 @@ var inputs = map[string]input{
 	"localagg":                     {p: []string{"query"}},
 	"rotation":                     {p: []string{"turned"}, rows: quarters, columns: quarters},
 	"relative-loc":                 {p: []string{"nine"}, rows: cells},
+	"cpc-v2":                       {p: []string{"patches"}, rows: patchCount},
 	"pirl":                         {p: []string{unused, "nine"}, z: []string{"view a", unused}, rows: cells},
 	"compress":                     {p: []string{"query"}, z2: []string{"key"}, keys: []string{"student key"}},
 	"compress-1q":                  {p: []string{"query"}, z2: []string{"key"}},
@@ -115,10 +116,16 @@ type method struct {
 	Clusters                         []int
 	Neighbours                       int
 	DistilWeight                     float64 `json:"distil_weight"`
+	ContextHidden                    int     `json:"context_hidden"`
+	ContextBlocks                    int     `json:"context_blocks"`
+	StepFrom                         int     `json:"step_from"`
+	StepTo                           int     `json:"step_to"`
 	Classes                          int
 	LabelFraction                    float64 `json:"label_fraction"`
 	Confidence, Consistency, Sharpen float64
 	Labels                           []int64
+
+	exchanged []string // parts of names whose tensors have each other's numbers, for mutations
 
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
@@ -150,6 +157,7 @@ func (m method) objective(tb testing.TB) (string, Objective) {
 		Samples: m.Samples, BankMomentum: m.BankMomentum, BankNegatives: m.BankNegatives, Proximal: m.Proximal,
 		Clusters: m.Clusters, Neighbours: m.Neighbours,
 		DistilWeight: m.DistilWeight, Features: int(m.D),
+		ContextHidden: m.ContextHidden, ContextBlocks: m.ContextBlocks, StepFrom: m.StepFrom, StepTo: m.StepTo,
 		Classes: m.Classes, LabelFraction: m.LabelFraction, Confidence: m.Confidence, Consistency: m.Consistency, Sharpen: m.Sharpen,
 	})
 	if err != nil {
@@ -188,11 +196,12 @@ func (m method) state(p Parts, o order) State {
 			s[name] = torch.Zeros(d.Shape, torch.Int64, torch.CPU)
 			return s[name]
 		}
-		x := o.place(name, d.Shape...)
-		if d.Shape[1] != m.D { // its columns are prototypes, which stay where they are
-			x = order{double: o.double}.place(name, d.Shape...)
+		formula := strings.NewReplacer(m.exchanged...).Replace(name)
+		x := o.place(formula, d.Shape...)
+		if columns(d) != m.D { // its columns are prototypes, which stay where they are
+			x = order{double: o.double}.place(formula, d.Shape...)
 		}
-		if units {
+		if units && len(d.Shape) > 1 { // not a bias
 			x = Normalize(x)
 		}
 		s[name] = x
@@ -209,6 +218,9 @@ func (m method) state(p Parts, o order) State {
 	}
 	return s
 }
+
+// columns is the size of the last dimension, D where they are an embedding's.
+func columns(d Tensor) int64 { return d.Shape[len(d.Shape)-1] }
 
 // order is a permutation of the samples, by the formula.
 func (m method) order(name string) *torch.Tensor {
@@ -366,7 +378,7 @@ func (m method) takeState(obj Objective, s State, rows []*torch.Tensor, o order,
 		switch {
 		case d.Shape[0] == m.D:
 			return torch.T(o.back(torch.T(o.back(x))))
-		case d.Shape[1] == m.D:
+		case columns(d) == m.D:
 			return o.back(x)
 		}
 		return x

@@ -216,6 +216,9 @@ type Options struct {
 
 	DistilWeight float64 // DisCo: of the distance to the teacher's embedding
 
+	ContextHidden, ContextBlocks int // CPC v2: channels within its context networks' blocks, and blocks of each
+	StepFrom, StepTo             int // CPC v2: least and greatest number of rows ahead that it predicts
+
 	Kernels bool // the device has kernels for the similarities to the queue (torch.Attend)
 
 	FalseTop   int     // FNC: how many of the nearest may be false negatives,
@@ -270,7 +273,7 @@ var methods = []Method{
 	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
-	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
+	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod, cpcMethod,
 	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 

@@ -3,7 +3,7 @@ package objective
 import "resslt/train/torch"
 
 // Pretext tasks show the student images that are made of its views on the device (Viewer): turned
-// ones, patches. They are moved pixels, without resampling.
+// ones, patches. They are moved pixels, without resampling; those of CPC v2 may lose their colours.
 
 // turned are the four rotations of each image x (B,S,S,3), by 0, 90, 180 and 270 degrees counter-
 // clockwise, (4B,S,S,3): those of one image behind one another.
@@ -65,4 +65,62 @@ func classes(logits *torch.Tensor) Loss {
 	logP := torch.LogSoftmax(logits, 1, torch.Unset)
 	ce := relationalLoss(right, logP)
 	return Loss{Total: ce, Terms: Terms{Relation: ce, LogP1: logP, P2: right, Z1: Normalize(logits), Target: right}}
+}
+
+// A grid of 6×6 overlapping patches, CPC v2's.
+const (
+	patchSide  = 6
+	patchCount = patchSide * patchSide
+)
+
+// grid cuts each image x (B,S,S,3) into overlapping patches (36B,P,P,3), those of one image behind
+// one another, row by row. Of an image of 260 pixels they have 80 and begin every 36, as in the
+// paper; of others as many for as many, and what is left over is around the grid.
+func grid(x *torch.Tensor) *torch.Tensor {
+	s := x.Size(1)
+	p := max(1, s*80/260)
+	stride := (s - p) / (patchSide - 1)
+	edge := (s - p - (patchSide-1)*stride) / 2
+	var all []*torch.Tensor
+	for i := range int64(patchSide) {
+		row := torch.Narrow(x, 1, edge+i*stride, p)
+		for j := range int64(patchSide) {
+			all = append(all, torch.Narrow(row, 2, edge+j*stride, p))
+		}
+	}
+	return torch.Reshape(torch.Stack(all, 1), []int64{-1, p, p, 3})
+}
+
+// patchDraws draw what happens to each patch of a sample's grid.
+func patchDraws() []Draw {
+	return []Draw{{Name: "mirror", Columns: patchCount, Below: 2}, {Name: "colors", Columns: patchCount, Below: 8}}
+}
+
+// mirrored turns about left and right of those images x (n,P,P,3) whose draw is 1.
+func mirrored(x, draw *torch.Tensor) *torch.Tensor {
+	one := torch.GtScalar(torch.Reshape(draw, []int64{-1, 1, 1, 1}), 0)
+	return torch.Where(one, torch.Flip(x, []int64{2}), x)
+}
+
+// recolored drops colours of images x (n,P,P,3) uint8 by their draws of 0 to 7: with 0, 1 and 2 all
+// channels but that one become the middle grey, Doersch et al.'s colour dropping; with 3 and 4 the
+// image becomes grey, with the paper's probability of 1/4; with others it stays.
+func recolored(x, draw *torch.Tensor) *torch.Tensor {
+	dev := x.Device()
+	d := torch.Reshape(draw, []int64{-1, 1, 1, 1})
+	channel := torch.Eq(d, torch.Arange(0, 3, 1, torch.Int64, dev)) // (n,1,1,3)
+	grey := torch.Amax(torch.Eq(d, torch.Arange(3, 5, 1, torch.Int64, dev)), []int64{3}, true)
+	out := torch.Where(torch.Amax(channel, []int64{3}, true), torch.Where(channel, x, torch.Full([]int64{1}, 128, torch.Uint8, dev)), x)
+	return torch.Where(grey, luma(x), out)
+}
+
+// luma is the brightness of images x (n,P,P,3) uint8, (n,P,P,1), by BT.601's weights in 1024ths,
+// rounded: whole numbers below 2²⁴, and so exact.
+func luma(x *torch.Tensor) *torch.Tensor {
+	dev := x.Device()
+	sum := torch.Full([]int64{1}, 512, torch.Float32, dev)
+	for c, weight := range []float64{306, 601, 117} {
+		sum = torch.Add(sum, torch.Narrow(x, 3, int64(c), 1).To(dev, torch.Float32, false), weight)
+	}
+	return torch.DivScalar(sum, 1024).To(dev, torch.Uint8, false)
 }

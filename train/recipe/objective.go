@@ -43,8 +43,9 @@ func (r *Recipe) ObjectiveOptions() objective.Options {
 		AdversaryTau: r.AdCoTau, AdversaryLR: r.AdCoLR, AdversaryDecay: r.AdCoWeightDecay,
 		FalseTop: r.FNCTop, FalseAbove: r.FNCThreshold,
 		BankMomentum: r.BankMomentum, BankNegatives: r.BankNegatives, Proximal: r.NPIDProximal, Clusters: r.Clusters, Neighbours: r.LocalAggNeighbours,
-		DistilWeight: r.DisCoWeight,
-		Classes:      r.Classes, LabelFraction: r.LabelFraction, Sharpen: r.UDATemperature,
+		DistilWeight:  r.DisCoWeight,
+		ContextHidden: r.CPCHidden, ContextBlocks: r.CPCBlocks, StepFrom: element(r.CPCSteps, 0), StepTo: element(r.CPCSteps, 1),
+		Classes: r.Classes, LabelFraction: r.LabelFraction, Sharpen: r.UDATemperature,
 		Confidence: r.FixMatchThreshold, Consistency: r.FixMatchWeight,
 	}
 	switch r.Objective {

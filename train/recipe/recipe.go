@@ -124,6 +124,9 @@ type Recipe struct {
 	FNCTop             int       `yaml:"fnc_top"`             // FNC: how many of the nearest others may be false negatives; default 10
 	FNCThreshold       float64   `yaml:"fnc_threshold"`       // FNC: the cosine above which they are; default 0.7
 	DisCoWeight        float64   `yaml:"disco_weight"`        // DisCo: weight of the distance to the teacher's embedding; default 32, its code's on 8 GPUs
+	CPCSteps           []int     `yaml:"cpc_steps"`           // CPC v2: least and greatest k, rows ahead that it predicts; default [3, 3]
+	CPCHidden          int       `yaml:"cpc_hidden"`          // CPC v2: channels within the blocks of its context networks; default 256
+	CPCBlocks          int       `yaml:"cpc_blocks"`          // CPC v2: blocks of each; default 5
 	Classes            int       `yaml:"classes"`             // of the labels that FixMatch, UDA and S4L learn; 0 (default): none are learned
 	LabelFraction      float64   `yaml:"label_fraction"`      // of the samples whose label they may read, chosen by seed and sample; default 0.1
 	FixMatchThreshold  float64   `yaml:"fixmatch_threshold"`  // τ, the probability above which a prediction is a target; default 0.95; on ImageNet the paper's is 0.7
@@ -255,7 +258,7 @@ func Default() Recipe {
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
 		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
-		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32,
+		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32, CPCSteps: []int{3, 3}, CPCHidden: 256, CPCBlocks: 5,
 		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1, S4LWeight: 1,
 		BankMomentum: 0.5, BankNegatives: 4096, Clusters: []int{}, ClusterEvery: 1, PCLWarmupEpochs: 20, LocalAggWarmupEpochs: 10, LocalAggNeighbours: 4096,
 		Optimizer: "sgd", BaseLR: 0.06, Momentum: 0.9, WeightDecay: 5e-4, Beta1: 0.9, Beta2: 0.999, AdamEps: 1e-8, LayerDecay: 1, LRWarmupEpochs: 10,

@@ -21,7 +21,7 @@ var harmless = []string{
 // shaping keys decide which tensors a checkpoint has, and of which shape: with others it
 // cannot be loaded.
 var shaping = []string{
-	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes", "classes", "clusters",
+	"objective", "backbone", "width", "stem", "heads", "layer_scale", "freeze", "projector_hidden", "projector_layers", "embedding_dim", "predictor", "predictor_hidden", "head_bn", "K", "prototypes", "classes", "clusters", "cpc_steps", "cpc_hidden", "cpc_blocks",
 }
 
 // costly keys, and those that shape the networks, decide how long a step takes on a machine.

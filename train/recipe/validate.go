@@ -186,6 +186,8 @@ func (r *Recipe) ownRules() []rule {
 		notNegative("localagg_warmup_epochs", r.LocalAggWarmupEpochs),
 		atLeast("localagg_neighbours", r.LocalAggNeighbours, 1),
 		notNegative("disco_weight", r.DisCoWeight),
+		atLeast("cpc_hidden", r.CPCHidden, 1),
+		atLeast("cpc_blocks", r.CPCBlocks, 1),
 		atLeast("classes", r.Classes, 0),
 		{"classes", r.Classes >= 2 || !r.ObjectiveOf().Labels, fmt.Sprintf("is %d", r.Classes), "give the number of classes that " + r.Objective + " learns, e.g. classes=10"},
 		{"label_fraction", r.LabelFraction > 0 && r.LabelFraction <= 1, fmt.Sprintf("is %g", r.LabelFraction), "give a number above 0, at most 1"},
@@ -212,6 +214,15 @@ func (r *Recipe) tripletRule() rule {
 		return rule{"triplet_ranks", false, fmt.Sprintf("ends at %d, and a sample has %d others beside it", list[1], r.rows()-1), "lower the last rank, or raise batch_size"}
 	}
 	return c
+}
+
+// stepsRule is that of how far ahead CPC v2 predicts.
+func (r *Recipe) stepsRule() rule {
+	list := r.CPCSteps
+	return rule{
+		"cpc_steps", len(list) == 2 && list[0] >= 1 && list[0] <= list[1] && list[1] <= objective.MostSteps, fmt.Sprintf("is %v", list),
+		fmt.Sprintf("give two numbers of rows, the first from 1 and the last up to %d, e.g. [3, 3]", objective.MostSteps),
+	}
 }
 
 // rows is how many samples are compared with each other.
@@ -274,6 +285,7 @@ func (r *Recipe) listRules() []rule {
 		three("mean", r.Mean),
 		three("std", r.Std),
 		r.tripletRule(),
+		r.stepsRule(),
 		{"vicreg_weights", len(r.VICRegWeights) == 3, fmt.Sprintf("has %d numbers", len(r.VICRegWeights)), "give three: of invariance, variance and covariance"},
 	}
 	for _, s := range r.Std {

@@ -28,6 +28,7 @@ from banks import (
     rotation,
 )
 from fixtures import formula, save
+from grids import CONTEXT_BLOCKS, CONTEXT_HIDDEN, STEP_FROM, STEP_TO, cpc
 from inputs import TAU, B, D, K, drawn, leaf, unit
 from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, s4l, uda
 
@@ -511,6 +512,7 @@ OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
 OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
 OBJECTIVES += (compress, disco, fixmatch, uda, s4l)
+OBJECTIVES += (cpc,)
 
 if __name__ == "__main__":
     fixture = {}
@@ -530,6 +532,7 @@ if __name__ == "__main__":
             samples=SAMPLES, ids=IDS, bank_momentum=BANK_MOMENTUM, bank_negatives=NEGATIVES, proximal=PROXIMAL,
             clusters=CLUSTERS, neighbours=NEIGHBOURS, pred_hidden=PRED_HIDDEN,
             distil_weight=DISCO_WEIGHT,
+            context_hidden=CONTEXT_HIDDEN, context_blocks=CONTEXT_BLOCKS, step_from=STEP_FROM, step_to=STEP_TO,
             classes=CLASSES, label_fraction=LABEL_FRACTION, confidence=CONFIDENCE, consistency=CONSISTENCY, sharpen=SHARPEN, labels=LABELS,
         ),
     )  # fmt: skip
