@@ -292,9 +292,9 @@ site: ## README and docs as a site, to read from a disk or to serve: bin/site/in
 	mv $(BIN)/site-pages/site $(BIN)/site
 	$(GO) run ./docs/site finish $(BIN)/site
 
-WITNESS := lightly==1.6.0 solo-learn==1.0.2
+WITNESS := lightly==1.6.0 lightly-train==0.18.0 solo-learn==1.0.2 lightning-bolts==0.7.0 mmselfsup==0.11.0 vissl==0.1.6 semilearn==0.3.2 pytorch-metric-learning==2.9.0 tqdm==4.70.1
 
-witness: setup-peers ## the objectives' references beside lightly's and solo-learn's own losses and gradients
+witness: setup-peers ## the objectives' references beside eight other projects' own losses and gradients
 	@deploy/venv.sh beside $(BIN)/witness $(WITNESS)
 	$(abspath $(BIN))/witness/bin/python -B train/testdata/parity/witness.py
 
