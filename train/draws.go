@@ -20,17 +20,21 @@ func (l *Learner) draws(h Hyper, micro, rows int) map[string]*torch.Tensor {
 	c := l.config
 	first, _ := c.Group.Rows(rows * c.Accumulate * c.Group.World())
 	first += micro * rows
-	out, columns := map[string]*torch.Tensor{}, make([]drawn, len(l.parts.Draws))
+	var wanted []objective.Draw
+	for _, d := range l.parts.Draws {
+		if d.Columns > 0 && !(d.Ramp && h.Alpha >= 1) {
+			wanted = append(wanted, d)
+		}
+	}
+	out, columns := map[string]*torch.Tensor{}, make([]drawn, len(wanted))
 	for row := range rows {
 		r := nn.Random(c.Seed, fmt.Sprintf("objective draw %d.%d", h.Step, first+row))
-		for i, d := range l.parts.Draws {
+		for i, d := range wanted {
 			columns[i].add(d, r)
 		}
 	}
-	for i, d := range l.parts.Draws {
-		if d.Columns > 0 {
-			out[d.Name] = columns[i].tensor(d, rows, c)
-		}
+	for i, d := range wanted {
+		out[d.Name] = columns[i].tensor(d, rows, c)
 	}
 	if l.parts.Labels {
 		var classes drawn

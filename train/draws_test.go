@@ -8,6 +8,38 @@ import (
 	"resslt/train/objective"
 )
 
+// TestDrawsOfTheRamp: what an objective wants before its ramp's end is not drawn behind it, and is last
+// of what it declares.
+func TestDrawsOfTheRamp(t *testing.T) {
+	nntest.Torch(t)
+	var found int
+	for _, name := range objective.Names() {
+		c := small
+		c.Objective = name
+		o, err := objective.New(name, c.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		declared := o.Parts().Draws
+		i := slices.IndexFunc(declared, func(d objective.Draw) bool { return d.Ramp })
+		if i < 0 {
+			continue
+		}
+		found++
+		l := newSmall(t, c)
+		defer l.Free()
+		nntest.Do(t, func() {
+			before, behind := l.draws(Hyper{Alpha: 0.9}, 0, smallBatch), l.draws(Hyper{Alpha: 1}, 0, smallBatch)
+			if d := declared[i].Name; i+1 != len(declared) || before[d] == nil || behind[d] != nil {
+				t.Errorf("%s: of %v, %q is drawn before the ramp's end %v and behind it %v", name, declared, d, before[d] != nil, behind[d] != nil)
+			}
+		})
+	}
+	if found == 0 {
+		t.Error("no objective has a draw of its ramp")
+	}
+}
+
 // TestDraws: a row's numbers are within their bounds, and depend on seed, step and the row's
 // place in the batch, and on nothing else.
 func TestDraws(t *testing.T) {

@@ -23,10 +23,12 @@ type localAgg struct{ banked }
 func (m localAgg) clusters() []int { return m.o.clusters(slices.Repeat([]int{43}, 10)...) }
 
 func (m localAgg) Parts() Parts {
+	noise := m.o.noise()
+	noise.Ramp = true // NPID's, which is the warm-up
 	return Parts{
 		StudentViews: 1, Keyed: true, Project: Head{Out: m.o.Dim},
 		State: []Tensor{m.o.bank(), m.o.labels(len(m.clusters()))},
-		Draws: []Draw{m.o.noise()},
+		Draws: []Draw{noise},
 	}
 }
 

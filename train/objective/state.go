@@ -59,4 +59,7 @@ type Draw struct {
 	// Below n > 0 asks for int64 from 0 to n−1; 0 for numbers of the embeddings' type, from 0 to
 	// below 1.
 	Below int
+	// Ramp: it is wanted while the ramp's α is below 1 alone. It is the last one declared, or the
+	// numbers of those behind it would change there.
+	Ramp bool
 }
