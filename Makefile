@@ -329,6 +329,8 @@ fixtures: setup-peers ## regenerate the parity fixtures with PyTorch, torchvisio
 	cd augment/testdata/parity && $(PY) generate.py
 	deploy/venv.sh torch 2.15 $(BIN)/torch-2.15
 	$(BIN)/torch-2.15/bin/python augment/testdata/parity/supervised.py
+	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
+	$(BIN)/interop/bin/python augment/testdata/parity/timm_augment.py
 
 KEYS    ?= deploy/nats/keys
 TENANTS ?= dev
