@@ -77,9 +77,7 @@ def cases(timm):
                             fill = (124, 116, 104) if side == 48 else (1, 2, 255)
                             out = timm.NAME_TO_OP[name](picture(image), *args, fillcolor=fill, resample=FILTERS[filter])
                             sha = hashlib.sha256(out.convert("RGB").tobytes()).hexdigest()[:16]
-                            yield dict(
-                                op=name, level=level, negative=negative, filter=filter, fill=fill, side=side, sha256=sha
-                            )
+                            yield dict(op=name, level=level, negative=negative, filter=filter, fill=fill, side=side, sha256=sha)
 
 
 def levels(timm):
