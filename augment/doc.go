@@ -44,7 +44,8 @@
 //     as PIL does. Its plan has a window: the S×S that it keeps of the resized box, of
 //     which only what they need is decoded (Plan.Source).
 //   - The error of a faulty sample is a schemas.BadSample, which only decode.go makes, and
-//     names its key; limits are checked before anything is decoded or allocated.
+//     names its key. Its text is in chunks, under their digests, so that it changes with an
+//     engine's version alone (kinds_test.go); limits are checked before anything is decoded or allocated.
 //
 // # Fixed-point formats
 //

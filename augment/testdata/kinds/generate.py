@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fixtures of kinds_test.go: pictures that are not plain 8-bit RGB, by three writers.
+"""Fixtures of kinds_test.go, and of convert_test.go in cmd/internal/packing: pictures that are not plain
+8-bit RGB, by three writers.
 
     PYTHON generate.py
 
@@ -10,12 +11,15 @@ files/* and want.json: of each file the pixels that it should give, zlib and bas
     opencv     the upper 8 of 16 bits, since Pillow makes white of grey values over 255
     tifffile   the first band, of files that Pillow does not open
     nobody     it is refused
+
+Files that are there are kept: some writers put a time or a number of their own in. And
+converted.json: pictures made of chosen bands and a range of their numbers, by NumPy, as SHA-256.
 """
 
 import base64
+import hashlib
 import json
 import os
-import shutil
 import zlib
 
 import cv2
@@ -124,17 +128,48 @@ def truth(path):
     return "pillow", np.asarray(Image.open(path).convert("RGB"))
 
 
+def converted():
+    """The numbers of each TIFF and 16-bit PNG, (h,w,bands), a choice of bands and ranges, and what they give."""
+    for name in sorted(os.listdir("files")):
+        if name.endswith(".png") or name.startswith("opencv-") and name.endswith(".tif"):
+            numbers = cv2.imread("files/" + name, cv2.IMREAD_UNCHANGED)
+            if numbers.dtype == np.uint8:
+                continue
+            if numbers.ndim == 3:
+                numbers = numbers[:, :, [2, 1, 0, 3][: numbers.shape[2]]]
+        elif name.endswith(".tif"):
+            with tifffile.TiffFile("files/" + name) as f:
+                page = f.pages[0]
+                if f.is_bigtiff or page.photometric > 2 or page.bitspersample == 1:
+                    continue
+                numbers = page.asarray()
+                if page.planarconfig == 2:
+                    numbers = np.moveaxis(numbers, 0, 2)
+        else:
+            continue
+        numbers = numbers.reshape(*numbers.shape[:2], -1).astype(np.float64)
+        n = numbers.shape[2]
+        for bands in [[1]] + [[n]] * (n > 1) + [[3, 2, 1], [n, n, 1]] * (n > 2):
+            for lo, hi in ((0, 4095), (-20.5, 100), (0.25, 0.75)):
+                share = np.clip((numbers[:, :, [b - 1 for b in bands]] - lo) / (hi - lo), 0, 1)
+                sha = hashlib.sha256(np.floor(share * 255 + 0.5).astype(np.uint8).tobytes()).hexdigest()[:16]
+                yield dict(file=name, bands=bands, range=[lo, hi], sha256=sha)
+
+
 # What no engine decodes: kinds_test.go has the reasons.
 REFUSED = ("-lab", "ycbcr", "int32", "-int16", "float", "half", "double", "13bands", "bigtiff", "hdr", "pfm", "pam", "avif", "jp2")
 
 
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
-    shutil.rmtree("files", ignore_errors=True)
-    os.mkdir("files")
+    os.makedirs("files", exist_ok=True)
+    before = {name: open("files/" + name, "rb").read() for name in os.listdir("files")}
     by_pillow()
     by_opencv()
     by_tifffile()
+    for name, content in before.items():
+        with open("files/" + name, "wb") as f:
+            f.write(content)
     rows = []
     for name in sorted(os.listdir("files")):
         row = dict(file=name, by="nobody")
@@ -142,8 +177,9 @@ def main():
             row["by"], pixels = truth("files/" + name)
             row.update(w=pixels.shape[1], h=pixels.shape[0], rgb=base64.b64encode(zlib.compress(pixels.tobytes(), 9)).decode())
         rows.append(json.dumps(row))
-    with open("want.json", "w") as f:
-        f.write("[\n" + ",\n".join(rows) + "\n]\n")
+    for name, lines in (("want.json", rows), ("converted.json", map(json.dumps, converted()))):
+        with open(name, "w") as f:
+            f.write("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 main()
