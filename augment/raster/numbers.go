@@ -157,7 +157,7 @@ func Shade(v, lo, hi float64) byte {
 	if !(share > 0) { // not a number, too
 		return 0
 	}
-	return byte(math.Floor(min(share, 1)*255 + 0.5))
+	return byte(math.Floor(float64(min(share, 1)*255) + 0.5)) // rounded twice, on every architecture
 }
 
 func (n *Numbers) shade(v, lo, hi float64) byte {
