@@ -322,6 +322,8 @@ bench-augment: build ## decoding and views against OpenCV, AlbumentationsX, DALI
 bench-loaders: build ## the Loader against ten others of PyPI, by CPU-second and clock (7 GB of peers, an hour): make bench-loaders [ROUNDS=3] [CORES="1 2"] [WORK=DIR] [VENV=DIR]
 	$(if $(CORES),CORES="$(CORES)") $(if $(WORK),WORK="$(WORK)") $(if $(VENV),VENV="$(VENV)") bench/loaders.sh $(or $(ROUNDS),3)
 
+KINDS := numpy==2.4.6 pillow==13.0.0 tifffile==2026.3.3 opencv-python-headless==5.0.0.93
+
 fixtures: setup-peers ## regenerate the parity fixtures with PyTorch, torchvision and PIL
 	$(PY) train/testdata/parity/generate.py
 	$(PY) train/testdata/parity/objectives.py
@@ -329,6 +331,10 @@ fixtures: setup-peers ## regenerate the parity fixtures with PyTorch, torchvisio
 	cd augment/testdata/parity && $(PY) generate.py
 	deploy/venv.sh torch 2.15 $(BIN)/torch-2.15
 	$(BIN)/torch-2.15/bin/python augment/testdata/parity/supervised.py
+	@deploy/venv.sh tools $(BIN)/interop $(INTEROP)
+	$(BIN)/interop/bin/python augment/testdata/parity/timm_augment.py
+	@deploy/venv.sh tools $(BIN)/kinds $(KINDS)
+	$(BIN)/kinds/bin/python augment/testdata/kinds/generate.py
 
 KEYS    ?= deploy/nats/keys
 TENANTS ?= dev

@@ -70,6 +70,18 @@ func solarize(px []byte, threshold int32) {
 	apply(px, &lut)
 }
 
+// solarizeAdd adds to values below 128, as timm's solarize_add.
+func solarizeAdd(px []byte, add int32) {
+	var lut [256]byte
+	for i := range lut {
+		lut[i] = byte(i)
+		if i < 128 {
+			lut[i] = clip(int32(i) + add)
+		}
+	}
+	apply(px, &lut)
+}
+
 // posterize keeps the upper bits.
 func posterize(px []byte, bits int32) {
 	mask := byte(0xff << (8 - bits))

@@ -37,12 +37,15 @@
 //     architecture. They are Pillow's 8-bit kernels as torchvision calls them, equal to
 //     the byte for the same parameters (parity_test.go), except the blur, which is a
 //     true Gaussian cut at 3σ where PIL's is three box blurs.
+//   - The operations of timm_rand_augment are timm's to the byte (timm_test.go): those that
+//     interpolate are float64, in Pillow's order with each operation rounded.
 //   - resize_center_crop gives the bytes of torchvision's Resize and CenterCrop on a PIL
 //     picture, by every engine on what it decoded (supervised_test.go); turbo decodes JPEG
 //     as PIL does. Its plan has a window: the S×S that it keeps of the resized box, of
 //     which only what they need is decoded (Plan.Source).
 //   - The error of a faulty sample is a schemas.BadSample, which only decode.go makes, and
-//     names its key; limits are checked before anything is decoded or allocated.
+//     names its key. Its text is in chunks, under their digests, so that it changes with an
+//     engine's version alone (kinds_test.go); limits are checked before anything is decoded or allocated.
 //
 // # Fixed-point formats
 //
@@ -98,6 +101,8 @@
 //	      - rand_augment: {n: 5, m: 10, p: 0.5}       # CLSA's law
 //	      - torchvision_rand_augment: {n: 2, m: 9}    # RandAugment(n, m); m of 31, nearest
 //	      - trivial_augment_wide                      # TrivialAugmentWide()
+//	      - timm_rand_augment: {n: 2, m: 9, mstd: 0.5, increasing: true}   # rand-m9-n2-mstd0.5-inc1; m of 10.
+//	                                           #    Keys p (0.5), fill ([124, 116, 104]) and filter (either, drawn)
 //	limits: {max_pixels: 100000000, max_bytes: 67108864, max_side: 32767}
 //
 // A policy may have one view and no teacher's, as those for supervised training and

@@ -51,6 +51,8 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 			plan.Steps = d.torchvisionRandAugment(plan.Steps, op, view.Size)
 		case TrivialAugmentWide:
 			plan.Steps = d.trivialAugmentWide(plan.Steps, view.Size)
+		case TimmRandAugment:
+			plan.Steps = d.timmRandAugment(plan.Steps, op, view.Size)
 		default:
 			// The coin is tossed whatever P is, so that changing one operation's
 			// range does not change the other draws.
@@ -64,7 +66,7 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 
 // steps appends the steps of an operation that is applied.
 func (d *dice) steps(steps []Step, op *Op, size int) []Step {
-	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [6]int32{arg}} }
+	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [7]int32{arg}} }
 	switch op.Kind {
 	case Flip:
 		return append(steps, one(StepFlip, 0))
@@ -151,6 +153,13 @@ func (d *dice) between(lo, hi float64) float64 {
 func (d *dice) intn(n int) int {
 	hi, _ := bits.Mul64(d.pcg.Uint64(), uint64(n))
 	return int(hi)
+}
+
+// gauss is of the standard normal distribution (Box and Muller's way, from two draws).
+func (d *dice) gauss() float64 {
+	radius := math.Sqrt(float64(-2 * logarithm(1-d.uniform())))
+	_, cos := sinCos(float64(math.Pi * (float64(2*d.uniform()) - 1)))
+	return float64(radius * cos)
 }
 
 // perm4 is a uniform order of 0, 1, 2, 3 (Fisher–Yates).

@@ -15,7 +15,7 @@ func flip(px []byte, size int) {
 // warp is PIL's Image.transform(AFFINE, NEAREST) on an S×S view with black
 // outside: dst pixel (x, y) is src pixel (⌊a0·x + a1·y + a2⌋, ⌊a3·x + a4·y + a5⌋),
 // everything in Q16.
-func warp(dst, src []byte, size int, arg *[6]int32) {
+func warp(dst, src []byte, size int, arg *[7]int32) {
 	at := 0
 	for y := range int64(size) {
 		// 64 bits: a plan from elsewhere may hold any coefficients.

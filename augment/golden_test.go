@@ -20,6 +20,7 @@ var golden = map[string][2]string{ // preset: plans, pixels
 	"imagenet":        {"bb40335c5b4690db", "cc497b53b39df713"},
 	"imagenet-strong": {"97d877bef5a1a85e", "de3ba0e1784007b0"},
 	"center":          {"4a24a7da3b98d0e2", "f326b7c1bb861a45"},
+	"infomin":         {"e4bea85fb7c19bd3", "3f44c2d2dede1c61"},
 
 	"supervised":                {"b35096c8543c5601", "9dd31fcb7e3b7a1f"},
 	"supervised-randaugment":    {"2932ad2a003a4761", "5f23aa2f81b151b0"},

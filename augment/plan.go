@@ -66,8 +66,14 @@ const (
 	StepAffine       StepKind = 9  // [0…5] output → source map, Q16, half-pixel centres folded in
 	StepAutoContrast StepKind = 10 // stretch each channel to 0 … 255
 	StepEqualize     StepKind = 11 // equalise each channel's histogram
-	StepPosterize    StepKind = 12 // [0] bits kept, 1 … 8
+	StepPosterize    StepKind = 12 // [0] bits kept, 0 … 8
 	StepSharpness    StepKind = 13 // [0] factor, Q14, 0 … 4
+
+	// StepAffine with Pillow's interpolation between pixels, and a colour outside of them:
+	// [0…5] as there, [6] the colour, 0xRRGGBB.
+	StepAffineBilinear StepKind = 14
+	StepAffineBicubic  StepKind = 15
+	StepSolarizeAdd    StepKind = 16 // [0] what is added to values below 128, 0 … 128
 )
 
 const (
@@ -75,12 +81,13 @@ const (
 	factorOne  = 1 << factorBits
 	maxFactor  = 4 * factorOne
 	sigmaOne   = 1 << 16
+	maxFill    = 1<<24 - 1
 )
 
 // Step is one drawn operation.
 type Step struct {
 	Kind StepKind
-	Arg  [6]int32 // meaning by kind; unused ones are zero
+	Arg  [7]int32 // meaning by kind; unused ones are zero
 }
 
 // stepArgs describes the arguments of every kind: how many, and their range.
@@ -100,8 +107,12 @@ var stepArgs = [...]struct {
 	StepAffine:       {"affine", 6, -1 << 30, 1 << 30},
 	StepAutoContrast: {name: "autocontrast"},
 	StepEqualize:     {name: "equalize"},
-	StepPosterize:    {"posterize", 1, 1, 8},
+	StepPosterize:    {"posterize", 1, 0, 8},
 	StepSharpness:    {"sharpness", 1, 0, maxFactor},
+
+	StepAffineBilinear: {"affine_bilinear", 7, -1 << 30, 1 << 30},
+	StepAffineBicubic:  {"affine_bicubic", 7, -1 << 30, 1 << 30},
+	StepSolarizeAdd:    {"solarize_add", 1, 0, 128},
 }
 
 // Plan is every random number of one view, drawn beforehand: crop Box of the
@@ -183,6 +194,9 @@ func (p *Plan) Validate() error {
 			if i < d.n && (a < d.lo || a > d.hi) || i >= d.n && a != 0 {
 				return bad("%s argument %d", d.name, a)
 			}
+		}
+		if fill := s.Arg[6]; fill < 0 || fill > maxFill {
+			return bad("%s argument %d", d.name, fill)
 		}
 	}
 	return nil
@@ -330,12 +344,16 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s %+d/256", name, int8(s.Arg[0]))
 	case StepBlur:
 		return fmt.Sprintf("%s σ %.2f", name, float64(s.Arg[0])/sigmaOne)
-	case StepSolarize, StepPosterize:
+	case StepSolarize, StepPosterize, StepSolarizeAdd:
 		return fmt.Sprintf("%s %d", name, s.Arg[0])
-	case StepAffine:
-		return fmt.Sprintf("%s [%.3f %.3f %.1f; %.3f %.3f %.1f]", name,
+	case StepAffine, StepAffineBilinear, StepAffineBicubic:
+		m := fmt.Sprintf("%s [%.3f %.3f %.1f; %.3f %.3f %.1f]", name,
 			float64(s.Arg[0])/65536, float64(s.Arg[1])/65536, float64(s.Arg[2])/65536,
 			float64(s.Arg[3])/65536, float64(s.Arg[4])/65536, float64(s.Arg[5])/65536)
+		if s.Kind != StepAffine {
+			m += fmt.Sprintf(" on #%06x", s.Arg[6])
+		}
+		return m
 	}
 	return name
 }

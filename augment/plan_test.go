@@ -85,9 +85,9 @@ func TestPlanValidate(t *testing.T) {
 		"filter":        func(p *Plan) { p.Filter = "lanczos" },
 		"kind":          func(p *Plan) { p.Steps = []Step{{Kind: 99}} },
 		"kind 0":        func(p *Plan) { p.Steps = []Step{{}} },
-		"factor":        func(p *Plan) { p.Steps = []Step{{Kind: StepBrightness, Arg: [6]int32{maxFactor + 1}}} },
-		"sigma":         func(p *Plan) { p.Steps = []Step{{Kind: StepBlur, Arg: [6]int32{1 << 30}}} },
-		"extra arg":     func(p *Plan) { p.Steps = []Step{{Kind: StepFlip, Arg: [6]int32{1}}} },
+		"factor":        func(p *Plan) { p.Steps = []Step{{Kind: StepBrightness, Arg: [7]int32{maxFactor + 1}}} },
+		"sigma":         func(p *Plan) { p.Steps = []Step{{Kind: StepBlur, Arg: [7]int32{1 << 30}}} },
+		"extra arg":     func(p *Plan) { p.Steps = []Step{{Kind: StepFlip, Arg: [7]int32{1}}} },
 		"many steps":    func(p *Plan) { p.Steps = make([]Step, maxSteps+1) },
 		"narrow window": func(p *Plan) { p.Window = Window{W: 31, H: 40} },
 		"window beyond": func(p *Plan) { p.Window = Window{W: 40, H: 40, X: 9} },
@@ -114,7 +114,7 @@ func TestPlanValidate(t *testing.T) {
 // TestPlanVersions: a plan without a window has the bytes that it always had, which start
 // with 1; older builds refuse one with a window by its version.
 func TestPlanVersions(t *testing.T) {
-	p := Plan{View: 1, Size: 32, SrcW: 500, SrcH: 375, Box: Box{1, 2, 30, 200}, Filter: Bicubic, Steps: []Step{{Kind: StepSolarize, Arg: [6]int32{128}}}}
+	p := Plan{View: 1, Size: 32, SrcW: 500, SrcH: 375, Box: Box{1, 2, 30, 200}, Filter: Bicubic, Steps: []Step{{Kind: StepSolarize, Arg: [7]int32{128}}}}
 	b, _ := p.AppendBinary(nil)
 	if want := []byte{1, 1, 32, 0xf4, 3, 0xf7, 2, 1, 2, 30, 0xc8, 1, 1, 1, 8, 0x80, 2}; !bytes.Equal(b, want) {
 		t.Errorf("the plan is %#v, want %#v", b, want)

@@ -34,6 +34,9 @@ const (
 	// The laws of torchvision's classes of these names.
 	TorchvisionRandAugment OpKind = "torchvision_rand_augment" // n, m
 	TrivialAugmentWide     OpKind = "trivial_augment_wide"
+
+	// The law of timm's rand_augment_transform: "rand-m{m}-n{n}-mstd{mstd}-inc{increasing}-p{p}".
+	TimmRandAugment OpKind = "timm_rand_augment" // n, m, mstd, increasing, p, filter, fill
 )
 
 // Filter names the kernel of the antialiased resize.
@@ -47,6 +50,9 @@ const (
 
 // Range is a closed interval [min, max] to draw from.
 type Range [2]float64
+
+// Color is red, green and blue, 0 … 255.
+type Color [3]int
 
 // Op is one operation with its ranges. Only the fields that its kind lists have a
 // meaning; the others are zero.
@@ -71,9 +77,13 @@ type Op struct {
 	Threshold int   `json:"threshold,omitzero"` // invert values ≥ threshold
 
 	N int `json:"n,omitzero"` // operations drawn from RandAugment's pool
-	// M is CLSA's limit of the magnitudes, drawn from 1 … M-1 out of 10, or torchvision's
-	// magnitude, 0 … 30.
+	// M is CLSA's limit of the magnitudes, drawn from 1 … M-1 out of 10, torchvision's
+	// magnitude, 0 … 30, or timm's, 0 … 10.
 	M int `json:"m,omitzero"`
+
+	MStd       float64 `json:"mstd,omitzero"`       // standard deviation of timm's magnitude
+	Increasing bool    `json:"increasing,omitzero"` // timm's operations whose effect grows with the magnitude
+	Fill       Color   `json:"fill,omitzero"`       // what timm's geometric operations show outside of the view
 }
 
 // View is one picture made from every sample.
@@ -115,6 +125,7 @@ const (
 	maxJitter = 3.0  // factors stay ≤ 4, where Pillow's float32 blend is exact in Q14
 	maxSigma  = 16.0 // 97 taps
 	maxRand   = 8    // operations of one rand_augment
+	maxMStd   = 10   // of timm's magnitudes, which are 0 … 10
 	maxResize = 8192 // of the shorter side, resized
 )
 
@@ -206,7 +217,7 @@ func (o *Op) steps() int {
 		return 0
 	case ColorJitter:
 		return 4
-	case RandAugment, TorchvisionRandAugment:
+	case RandAugment, TorchvisionRandAugment, TimmRandAugment:
 		return o.N
 	}
 	return 1
@@ -272,6 +283,16 @@ func (o *Op) check(size int) *fault {
 		return first(within("n", float64(o.N), 1, maxRand), within("m", float64(o.M), 0, tvBins-1))
 	case TrivialAugmentWide:
 		return nil
+	case TimmRandAugment:
+		f := first(within("p", o.P, 0, 1), within("n", float64(o.N), 1, maxRand),
+			within("m", float64(o.M), 0, timmLevels), within("mstd", o.MStd, 0, maxMStd))
+		if f == nil && o.Filter != "" {
+			f = filter()
+		}
+		for _, v := range o.Fill {
+			f = first(f, within("fill", float64(v), 0, 255))
+		}
+		return f
 	}
 	return &fault{"op", fmt.Sprintf("%q is unknown", o.Kind), bounded.Suggest(string(o.Kind), opNames()) + "use one of " + strings.Join(opNames(), ", ")}
 }

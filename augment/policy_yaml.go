@@ -18,7 +18,7 @@ import (
 // opSyntax is an operation in YAML: its defaults, and the field of each key.
 type opSyntax struct {
 	defaults Op
-	keys     map[string]func(*Op) any // to *float64, *int, *Range or *Filter
+	keys     map[string]func(*Op) any // to *float64, *int, *bool, *Range, *Color or *Filter
 }
 
 var (
@@ -83,6 +83,18 @@ var syntax = map[OpKind]opSyntax{
 	},
 	TorchvisionRandAugment: {Op{N: 2, M: 9}, map[string]func(*Op) any{"n": keyN, "m": keyM}},
 	TrivialAugmentWide:     {},
+	TimmRandAugment: {
+		Op{P: 0.5, N: 2, M: 10, Fill: Color{124, 116, 104}}, // timm's defaults, and ImageNet's mean colour
+		map[string]func(*Op) any{
+			"p":          keyP,
+			"n":          keyN,
+			"m":          keyM,
+			"filter":     keyFilter,
+			"mstd":       func(o *Op) any { return &o.MStd },
+			"increasing": func(o *Op) any { return &o.Increasing },
+			"fill":       func(o *Op) any { return &o.Fill },
+		},
+	},
 }
 
 func opNames() []string { return sortedKeys(syntax) }
@@ -358,7 +370,7 @@ func text(n ast.Node, path string, to *string) *yamlFault {
 	return at(n, path, "is no text", "write a word or quote the text")
 }
 
-// value reads a node into a *float64, *int, *Range or *Filter.
+// value reads a node into a *float64, *int, *bool, *Range, *Color or *Filter.
 func value(n ast.Node, path string, to any) *yamlFault {
 	switch to := to.(type) {
 	case *Filter:
@@ -375,6 +387,22 @@ func value(n ast.Node, path string, to any) *yamlFault {
 			return at(n, path, "is no whole number", "write a whole number such as 32")
 		}
 		*to = int(v)
+	case *bool:
+		v, ok := n.(*ast.BoolNode)
+		if !ok {
+			return at(n, path, "is neither true nor false", "write true or false")
+		}
+		*to = v.Value
+	case *Color:
+		list, ok := n.(*ast.SequenceNode)
+		if !ok || len(list.Values) != len(to) {
+			return at(n, path, "is no colour", "write [red, green, blue]")
+		}
+		for i := range to {
+			if err := value(list.Values[i], path, &to[i]); err != nil {
+				return err
+			}
+		}
 	case *Range:
 		list, ok := n.(*ast.SequenceNode)
 		if !ok || len(list.Values) != 2 {

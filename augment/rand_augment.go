@@ -43,6 +43,8 @@ const (
 	randSolarize
 	randTranslateX
 	randTranslateY
+	randInvert      // timm's alone
+	randSolarizeAdd // timm's alone
 )
 
 // randAugment draws n operations with replacement; each has a magnitude drawn
@@ -63,7 +65,7 @@ func (d *dice) randAugment(steps []Step, op *Op, size int) []Step {
 
 // randStep turns a kind and its magnitude into a step on an S×S view.
 func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
-	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [6]int32{arg}} }
+	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [7]int32{arg}} }
 	signed := magnitude
 	if negative {
 		signed = -magnitude
@@ -103,7 +105,7 @@ func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
 // (affine_fixed in Geometry.c) does.
 func affine(a, b, c, d, e, f float64) Step {
 	const one = 1 << 16
-	return Step{Kind: StepAffine, Arg: [6]int32{
+	return Step{Kind: StepAffine, Arg: [7]int32{
 		fix(a, one), fix(b, one), fix(c+float64(a*0.5)+float64(b*0.5), one),
 		fix(d, one), fix(e, one), fix(f+float64(d*0.5)+float64(e*0.5), one),
 	}}

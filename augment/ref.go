@@ -57,6 +57,12 @@ func (f *finisher) finish(px []byte, plan *Plan) {
 			f.scratch = grow(f.scratch, len(px))
 			copy(f.scratch, px)
 			warp(px, f.scratch, plan.Size, &s.Arg)
+		case StepAffineBilinear, StepAffineBicubic:
+			f.scratch = grow(f.scratch, len(px))
+			copy(f.scratch, px)
+			warpBetween(px, f.scratch, plan.Size, &s.Arg, s.Kind == StepAffineBicubic)
+		case StepSolarizeAdd:
+			solarizeAdd(px, s.Arg[0])
 		case StepAutoContrast:
 			autoContrast(px)
 		case StepEqualize:

@@ -61,7 +61,7 @@ func appendTV(steps []Step, i, bin int, wide, negative bool, size int) []Step {
 	if negative && o.signed {
 		v = -v
 	}
-	one := func(k StepKind, arg int32) []Step { return append(steps, Step{Kind: k, Arg: [6]int32{arg}}) }
+	one := func(k StepKind, arg int32) []Step { return append(steps, Step{Kind: k, Arg: [7]int32{arg}}) }
 	switch o.kind {
 	case randIdentity:
 		return steps

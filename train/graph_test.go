@@ -84,6 +84,7 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"neighbours":  func(c *Config) { c.Objective = "nnclr" },
 		"raw":         func(c *Config) { c.Objective = "vicreg" },
 		"symmetric":   func(c *Config) { c.Objective = "moco-v2-symmetric" },
+		"jigsaw key":  func(c *Config) { c.Objective = "infomin" },
 		"in batch":    func(c *Config) { c.Objective = "moco-v3" },
 		"centre":      func(c *Config) { c.Objective = "dino" },
 		"prototypes":  func(c *Config) { c.Objective = "swav" },

@@ -110,7 +110,9 @@ func (l *Learner) build() (err error) {
 
 func (l *Learner) buildNetworks() error {
 	c := l.config
-	p := precision{bf16: c.BF16, raw: l.parts.Raw, device: c.Device}
+	unit := precision{bf16: c.BF16, device: c.Device}
+	p := unit
+	p.raw = l.parts.Raw
 	e, err := newEncoder(c, l.parts, l.parallel.norms, true)
 	if err != nil {
 		return err
@@ -121,7 +123,7 @@ func (l *Learner) buildNetworks() error {
 		if e, err = newEncoder(c, l.parts, l.parallel.norms, false); err != nil {
 			return err
 		}
-		average := newTeacher(network{e, l.pixels, p}, l.parallel, c.Seed, l.student)
+		average := newTeacher(network{e, l.pixels, unit}, l.parallel, c.Seed, l.student)
 		if l.parts.Frozen {
 			l.keys = average
 		} else {
@@ -135,7 +137,7 @@ func (l *Learner) buildNetworks() error {
 		}
 	}
 	if l.parts.Frozen {
-		l.teacher, err = newFrozenTeacher(c, p, l.parallel)
+		l.teacher, err = newFrozenTeacher(c, unit, l.parallel)
 	}
 	return err
 }

@@ -139,6 +139,7 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=nnclr"},
 		{"optimizer=adamw", "layer_decay=0.7", "weight_decay_end=0.3", "clip_grad=0.1", "backbone=vit_tiny_patch4", "stochastic_depth=0.5"},
 		{"objective=moco-v2-symmetric", "bn_groups=2"},
+		{"objective=infomin", "bn_groups=2", "policy=small-2crop"},
 		{"objective=barlow-twins"},
 		{"objective=vicreg"},
 		{"objective=moco-v3", "projector_layers=3"},

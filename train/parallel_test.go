@@ -69,6 +69,7 @@ func parallelCases() map[string]parallelCase {
 		"simsiam":             of(func(c *Config) { c.Objective = "simsiam" }),
 		"nnclr":               of(func(c *Config) { c.Objective = "nnclr" }),
 		"moco-v2, symmetric":  of(func(c *Config) { c.Objective, c.Groups = "moco-v2-symmetric", 2 }),
+		"infomin, groups":     of(func(c *Config) { c.Objective, c.Groups = "infomin", 2 }),
 		"barlow-twins":        of(func(c *Config) { c.Objective = "barlow-twins" }),
 		"vicreg":              of(func(c *Config) { c.Objective = "vicreg" }),
 		"moco-v3":             of(func(c *Config) { c.Objective = "moco-v3" }),

@@ -46,7 +46,8 @@ func TestObjectiveStateMoves(t *testing.T) {
 		{"unigrad", true, []string{"correlation"}, nil},
 		{"adco", true, []string{"adversaries"}, nil},
 		{"npid", true, []string{"bank"}, nil},
-		{"pirl", true, []string{"bank", "jigsaw"}, nil}, // hold_epochs does not count
+		{"pirl", true, []string{"bank", "jigsaw"}, nil},           // hold_epochs does not count
+		{"infomin", true, []string{"jigsaw", "jigsaw_bias"}, nil}, // nor here
 		{"relative-loc", true, []string{"pair", "place"}, nil},
 		{"cpc-v2", true, predictors(), nil},
 		{"localagg", true, []string{"bank"}, []string{"labels"}}, // α is below 1

@@ -23,6 +23,9 @@
 //     on every machine. They are the same for the same bytes, always.
 //   - Integer arithmetic: equal bytes on every architecture.
 //
+// OpenNumbers reads a TIFF as the numbers that it stores, for pictures that someone chooses bands
+// and a range of; decoding a sample has no part in it.
+//
 // # What is refused by name
 //
 //	BMP   JPEG or PNG inside, unknown header

@@ -95,18 +95,24 @@ func (t *tiff) Size() (w, h int) {
 	return t.w, t.h
 }
 
-func openTIFF(b []byte) (Picture, error) {
+// openTIFFHeader reads the first page's directory.
+func openTIFFHeader(b []byte) (*tiff, tiffFields, error) {
 	if len(b) < 8 {
-		return nil, errCut
+		return nil, tiffFields{}, errCut
 	}
 	t := &tiff{data: b, order: binary.LittleEndian}
 	if b[0] == 'M' {
 		t.order = binary.BigEndian
 	}
 	if t.order.Uint16(b[2:]) == 43 {
-		return nil, unsupported("BigTIFF")
+		return nil, tiffFields{}, unsupported("BigTIFF")
 	}
 	dir, err := t.directory(int(t.order.Uint32(b[4:])))
+	return t, dir, err
+}
+
+func openTIFF(b []byte) (Picture, error) {
+	t, dir, err := openTIFFHeader(b)
 	if err != nil {
 		return nil, err
 	}

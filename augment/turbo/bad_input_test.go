@@ -154,7 +154,7 @@ func view(p augment.Painter, data []byte) ([]byte, error) {
 	}
 	plan := augment.Plan{
 		Size: 40, SrcW: w, SrcH: h, Box: augment.Box{X: w / 3, Y: h / 3, W: w - w/3, H: h - h/3}, Filter: augment.Bicubic,
-		Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{20}}, {Kind: augment.StepBlur, Arg: [6]int32{1 << 16}}},
+		Steps: []augment.Step{{Kind: augment.StepHue, Arg: [7]int32{20}}, {Kind: augment.StepBlur, Arg: [7]int32{1 << 16}}},
 	}
 	if err := p.Decode(plan.Box); err != nil {
 		return nil, err

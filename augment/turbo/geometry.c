@@ -13,7 +13,7 @@ static inline int inside(int64_t from, int64_t step, int32_t i, int32_t size) {
 }
 
 // warp finds a copy of the view in src, and four bytes or more after it.
-void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]) {
+void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[7]) {
 	const int64_t right = arg[0], down = arg[3];
 	for (int64_t row = 0; row < size; row++, dst += 3 * size) {
 		int64_t sx = (int64_t)arg[1] * row + arg[2], sy = (int64_t)arg[4] * row + arg[5];
@@ -35,6 +35,70 @@ void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]) 
 		for (int32_t i = lo; i < hi - 1; i++, sx += right, sy += down)
 			memcpy(dst + 3 * i, src + 3 * ((sy >> 16) * size + (sx >> 16)), 4); // one too many: the next's
 		memcpy(dst + 3 * (hi - 1), src + 3 * ((sy >> 16) * size + (sx >> 16)), 3);
+	}
+}
+
+// neighbours are the offsets in bytes of n pixels from the one numbered from, held within the
+// axis, whose pixels are stride bytes apart.
+static inline void neighbours(ptrdiff_t *to, int n, int64_t from, int32_t size, ptrdiff_t stride) {
+	for (int i = 0; i < n; i++) {
+		const int64_t at = from + i < 0 ? 0 : from + i;
+		to[i] = (ptrdiff_t)(at < size ? at : size - 1) * stride;
+	}
+}
+
+// linear_at makes a pixel between four, at (sx, sy), Q16, from centre to centre.
+static void linear_at(uint8_t *o, const uint8_t *src, int32_t size, int64_t sx, int64_t sy) {
+	ptrdiff_t xs[2], ys[2];
+	neighbours(xs, 2, sx >> 16, size, 3);
+	neighbours(ys, 2, sy >> 16, size, 3 * (ptrdiff_t)size);
+	const double dx = (double)(sx & 0xffff) / 65536, dy = (double)(sy & 0xffff) / 65536;
+	for (int c = 0; c < 3; c++) {
+		double v[2];
+		for (int i = 0; i < 2; i++) {
+			const double a = src[ys[i] + xs[0] + c], b = src[ys[i] + xs[1] + c];
+			v[i] = a + (b - a) * dx;
+		}
+		o[c] = (uint8_t)(v[0] + (v[1] - v[0]) * dy);
+	}
+}
+
+static inline double cubic(double v1, double v2, double v3, double v4, double d) {
+	const double p2 = v3 - v1, p3 = 2 * (v1 - v2) + v3 - v4, p4 = v2 - v1 - v3 + v4;
+	return v2 + d * (p2 + d * (p3 + d * p4));
+}
+
+// cubic_at makes a pixel between sixteen.
+static void cubic_at(uint8_t *o, const uint8_t *src, int32_t size, int64_t sx, int64_t sy) {
+	ptrdiff_t xs[4], ys[4];
+	neighbours(xs, 4, (sx >> 16) - 1, size, 3);
+	neighbours(ys, 4, (sy >> 16) - 1, size, 3 * (ptrdiff_t)size);
+	const double dx = (double)(sx & 0xffff) / 65536, dy = (double)(sy & 0xffff) / 65536;
+	double v[4][3];
+	for (int i = 0; i < 4; i++) {
+		const uint8_t *a = src + ys[i] + xs[0], *b = src + ys[i] + xs[1], *c = src + ys[i] + xs[2], *d = src + ys[i] + xs[3];
+		for (int j = 0; j < 3; j++)
+			v[i][j] = cubic(a[j], b[j], c[j], d[j], dx);
+	}
+	for (int j = 0; j < 3; j++) {
+		const double at = cubic(v[0][j], v[1][j], v[2][j], v[3][j], dy);
+		o[j] = (uint8_t)(at <= 0 ? 0 : at >= 255 ? 255 : at);
+	}
+}
+
+void warp_between(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[7], int bicubic) {
+	const uint8_t fill[3] = {(uint8_t)(arg[6] >> 16), (uint8_t)(arg[6] >> 8), (uint8_t)arg[6]};
+	const int64_t side = (int64_t)size << 16, half = 1 << 15;
+	for (int64_t row = 0; row < size; row++) {
+		int64_t sx = (int64_t)arg[1] * row + arg[2], sy = (int64_t)arg[4] * row + arg[5];
+		for (int32_t i = 0; i < size; i++, dst += 3, sx += arg[0], sy += arg[3]) {
+			if (sx < 0 || sx >= side || sy < 0 || sy >= side)
+				memcpy(dst, fill, 3);
+			else if (bicubic)
+				cubic_at(dst, src, size, sx - half, sy - half);
+			else
+				linear_at(dst, src, size, sx - half, sy - half);
+		}
 	}
 }
 

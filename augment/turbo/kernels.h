@@ -134,7 +134,8 @@ void scalar_extremes(const uint8_t *px, size_t n, uint8_t lo[3], uint8_t hi[3]);
 void scalar_sharpen(uint8_t *px, const uint8_t *copy, int32_t size, int32_t factor);
 
 // Steps of RandAugment that all tiers share, but for the kernels that they take.
-void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[6]);
+void warp(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[7]);
+void warp_between(uint8_t *dst, const uint8_t *src, int32_t size, const int32_t arg[7], int bicubic);
 void auto_contrast(const struct kernels *k, uint8_t *px, size_t pixels);
 void equalize(const struct kernels *k, uint8_t *px, size_t pixels);
 

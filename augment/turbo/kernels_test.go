@@ -14,7 +14,7 @@ import (
 
 // randomStep draws any step with any arguments that a plan may have.
 func randomStep(rng *rand.Rand) augment.Step {
-	kind := augment.StepKind(1 + rng.IntN(13))
+	kind := augment.StepKind(1 + rng.IntN(int(augment.StepSolarizeAdd)))
 	s := augment.Step{Kind: kind}
 	switch kind {
 	case augment.StepBrightness, augment.StepContrast, augment.StepSaturation, augment.StepSharpness:
@@ -31,13 +31,18 @@ func randomStep(rng *rand.Rand) augment.Step {
 		}
 	case augment.StepSolarize:
 		s.Arg[0] = rng.Int32N(257)
-	case augment.StepAffine:
-		s.Arg = [6]int32{
+	case augment.StepAffine, augment.StepAffineBilinear, augment.StepAffineBicubic:
+		s.Arg = [7]int32{
 			1<<16 + rng.Int32N(1<<14), rng.Int32N(1 << 15), rng.Int32N(1<<20) - 1<<19,
 			-rng.Int32N(1 << 15), 1<<16 - rng.Int32N(1<<14), rng.Int32N(1<<20) - 1<<19,
 		}
+		if kind != augment.StepAffine {
+			s.Arg[6] = rng.Int32N(1 << 24)
+		}
 	case augment.StepPosterize:
-		s.Arg[0] = 1 + rng.Int32N(8)
+		s.Arg[0] = rng.Int32N(9)
+	case augment.StepSolarizeAdd:
+		s.Arg[0] = rng.Int32N(129)
 	}
 	return s
 }
@@ -144,7 +149,7 @@ func TestKernelsAgreeWithReference(t *testing.T) {
 			if windows < 5*pictures {
 				t.Errorf("%d windows", windows)
 			}
-			for kind := augment.StepFlip; kind <= augment.StepSharpness; kind++ {
+			for kind := augment.StepFlip; kind <= augment.StepSolarizeAdd; kind++ {
 				if seen[kind] < pictures/3 {
 					t.Errorf("step kind %d was drawn %d times", kind, seen[kind])
 				}
@@ -181,7 +186,7 @@ func TestHueOnEveryColour(t *testing.T) {
 		}
 		plan := augment.Plan{
 			Size: side, SrcW: side, SrcH: side, Box: augment.Box{W: side, H: side}, Filter: augment.Bilinear,
-			Steps: []augment.Step{{Kind: augment.StepHue, Arg: [6]int32{int32(r*37) % 256}}},
+			Steps: []augment.Step{{Kind: augment.StepHue, Arg: [7]int32{int32(r*37) % 256}}},
 		}
 		if err := augment.Execute(&plan, &augment.Image{W: side, H: side, Pix: s.Data}, want); err != nil {
 			t.Fatal(err)

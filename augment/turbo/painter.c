@@ -223,13 +223,18 @@ enum {
 	STEP_EQUALIZE,
 	STEP_POSTERIZE,
 	STEP_SHARPNESS,
+	STEP_AFFINE_BILINEAR,
+	STEP_AFFINE_BICUBIC,
+	STEP_SOLARIZE_ADD,
 };
+
+static int is_affine(int32_t kind) { return kind == STEP_AFFINE || kind == STEP_AFFINE_BILINEAR || kind == STEP_AFFINE_BICUBIC; }
 
 // early_flips counts the flips that may as well come first: all steps treat left
 // and right alike, except an affine map.
 static int early_flips(const turbo_step *steps, int32_t n, int32_t *affine) {
 	int flips = 0;
-	for (*affine = 0; *affine < n && steps[*affine].kind != STEP_AFFINE; ++*affine)
+	for (*affine = 0; *affine < n && !is_affine(steps[*affine].kind); ++*affine)
 		flips += steps[*affine].kind == STEP_FLIP;
 	return flips;
 }
@@ -273,6 +278,13 @@ static void posterize(const struct kernels *k, uint8_t *px, size_t n, int32_t bi
 	k->lut(px, n, lut);
 }
 
+static void solarize_add(const struct kernels *k, uint8_t *px, size_t n, int32_t add) {
+	uint8_t lut[256];
+	for (int i = 0; i < 256; i++)
+		lut[i] = i < 128 ? clip(i + add) : (uint8_t)i;
+	k->lut(px, n, lut);
+}
+
 static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *px) {
 	const struct kernels *k = p->k;
 	size_t n = (size_t)size * (size_t)size;
@@ -292,13 +304,18 @@ static int apply(turbo_painter *p, const turbo_step *s, int32_t size, uint8_t *p
 		break;
 	case STEP_SOLARIZE: solarize(k, px, 3 * n, arg); break;
 	case STEP_POSTERIZE: posterize(k, px, 3 * n, arg); break;
+	case STEP_SOLARIZE_ADD: solarize_add(k, px, 3 * n, arg); break;
 	case STEP_AFFINE:
+	case STEP_AFFINE_BILINEAR:
+	case STEP_AFFINE_BICUBIC:
 	case STEP_SHARPNESS:
 		if (!reserve(&p->scratch, 3 * n + PAD))
 			return 0;
 		memcpy(p->scratch.p, px, 3 * n);
 		if (s->kind == STEP_AFFINE)
 			warp(px, p->scratch.p, size, s->arg);
+		else if (is_affine(s->kind))
+			warp_between(px, p->scratch.p, size, s->arg, s->kind == STEP_AFFINE_BICUBIC);
 		else
 			k->sharpen(px, p->scratch.p, size, arg);
 		break;

@@ -24,7 +24,7 @@ enum turbo_tier { TURBO_SCALAR, TURBO_AVX2, TURBO_AVXVNNI, TURBO_AVX512, TURBO_N
 // turbo_step is augment.Step: the kind's number and its arguments.
 typedef struct {
 	uint8_t kind;
-	int32_t arg[6];
+	int32_t arg[7];
 } turbo_step;
 
 // turbo_crop says what a view is cut from: of box_w × box_h source pixels, resized to
@@ -79,7 +79,7 @@ int turbo_paint(turbo_painter *p, const turbo_crop *crop, const turbo_step *step
 
 // What a painter accounts for: the coefficients of the filters, the passes of the resizing,
 // and the steps, by the numbers of their kinds.
-enum { TURBO_COST_FILTERS, TURBO_COST_ACROSS, TURBO_COST_DOWN, TURBO_COST_STEP, TURBO_COSTS = TURBO_COST_STEP + 14 };
+enum { TURBO_COST_FILTERS, TURBO_COST_ACROSS, TURBO_COST_DOWN, TURBO_COST_STEP, TURBO_COSTS = TURBO_COST_STEP + 17 };
 
 typedef struct {
 	int64_t calls, ns;

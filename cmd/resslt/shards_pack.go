@@ -42,9 +42,10 @@ func (f *packFlags) add(c *cobra.Command) {
 // packSummary is the JSON of pack and unpack.
 type packSummary struct {
 	shardsSummary
-	Shrunk   *packing.ShrinkReport `json:"shrunk,omitempty"`   // by --max-side
-	Recoded  *packing.Report       `json:"recoded,omitempty"`  // by a codec
-	Restored *int64                `json:"restored,omitempty"` // pictures
+	Converted *packing.ConvertReport `json:"converted,omitempty"` // by --bands and --range
+	Shrunk    *packing.ShrinkReport  `json:"shrunk,omitempty"`    // by --max-side
+	Recoded   *packing.Report        `json:"recoded,omitempty"`   // by a codec
+	Restored  *int64                 `json:"restored,omitempty"`  // pictures
 }
 
 // write packs the data set and prints what it is then; tell fills in and prints the rest.
@@ -81,11 +82,18 @@ func (f *packFlags) write(c *cobra.Command, doing string, tell func(io.Writer, *
 	})
 }
 
+// recoding is a choice about the data, by flags of pack.
+type recoding interface {
+	Validate() error
+	Recoder(then func() (ingest.Recoder, error)) func() (ingest.Recoder, error)
+}
+
 func newShardsPack() *cobra.Command {
 	var f packFlags
 	var name string
 	var o packing.Options
 	var shrink packing.Shrink
+	var convert packing.Convert
 	c := &cobra.Command{
 		Use:   "pack --data URI --out DIR",
 		Short: "write a data set as WebDataset tar shards",
@@ -97,10 +105,16 @@ decoding, without loss. The pixels are the same, and unpack gives back the files
 byte for byte; shards are about a fifth larger. What can't be packed stays a JPEG.
 Other programs, and resslt before packs, do not read them.
 
+--bands and --range make 8-bit PNGs of TIFFs of any bands and numbers (16 and 32
+bits, signed, floating-point) and of 16-bit PNGs: --bands 4,3,2 are the bands for
+red, green and blue, --bands 1 is for grey; of --range 0,4095 the first value
+becomes black and the second one white. Other files stay as they are.
+
 --max-side makes large pictures smaller, which loses what it drops: they become
 JPEGs of --quality without metadata. Views differ from those of the originals.`,
 		Example: `  resslt shards pack --data fashion-mnist: --split test --out shards
-  resslt shards pack --data folder:imagenet/train --codec dct --out packed`,
+  resslt shards pack --data folder:imagenet/train --codec dct --out packed
+  resslt shards pack --data folder:sentinel --bands 4,3,2 --range 0,3000 --out shards`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var codec *packing.Codec
 			if name != "" {
@@ -110,14 +124,25 @@ JPEGs of --quality without metadata. Views differ from those of the originals.`,
 				}
 				f.o.Recode = codec.Recoder
 			}
-			shrinks := c.Flags().Changed("max-side")
-			if shrinks {
-				if err := shrink.Validate(); err != nil {
+			shrinks, converts := c.Flags().Changed("max-side"), c.Flags().Changed("bands") || c.Flags().Changed("range")
+			for _, by := range []struct {
+				on bool
+				recoding
+			}{{shrinks, &shrink}, {converts, &convert}} { // the last one is first to have a file
+				if !by.on {
+					continue
+				}
+				if err := by.Validate(); err != nil {
 					return err
 				}
-				f.o.Recode = shrink.Recoder(f.o.Recode)
+				f.o.Recode = by.Recoder(f.o.Recode)
 			}
 			return f.write(c, "packing", func(w io.Writer, s *packSummary) {
+				if converts {
+					r := convert.Report()
+					s.Converted = &r
+					printConverted(w, &r)
+				}
 				if shrinks {
 					r := shrink.Report()
 					s.Shrunk = &r
@@ -138,10 +163,21 @@ JPEGs of --quality without metadata. Views differ from those of the originals.`,
 	p.Uint64Var(&f.o.Seed, "seed", 0, "of --shuffle")
 	p.StringVar(&name, "codec", "", "recode the pictures: "+strings.Join(packing.Codecs(), ", ")+" (default: leave them as they are)")
 	cli.Choices(p, packing.Codecs(), "codec")
+	p.IntSliceVar(&convert.Bands, "bands", nil, "bands for red, green and blue, or one for grey, from 1 (default: the colours, or the only band)")
+	p.Float64SliceVar(&convert.Range, "range", nil, "values that become black and white, `LOW,HIGH` (default: all that 8 or 16 bits hold)")
 	p.IntVar(&shrink.MaxSide, "max-side", 0, "make pictures smaller whose longer side is over `N` pixels; loses quality (default: none)")
 	p.IntVar(&shrink.Quality, "quality", 92, "of the JPEGs that --max-side makes, 1 to 100")
 	p.IntVar(&o.CheckEvery, "check-every", 10, "with a codec, compare all pixels of every `N`th picture; every file is compared in any case")
 	return c
+}
+
+// printConverted says what --bands and --range did.
+func printConverted(w io.Writer, r *packing.ConvertReport) {
+	fmt.Fprintf(w, "made 8-bit PNGs of %d pictures; %d are neither TIFFs nor 16-bit PNGs", r.Converted, r.Kept)
+	if r.Left > 0 {
+		fmt.Fprintf(w, "; left as they are: %d (first %s)", r.Left, r.First)
+	}
+	fmt.Fprintln(w)
 }
 
 // printRecoded says what a codec did.

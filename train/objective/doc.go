@@ -26,7 +26,7 @@
 //	ramp     α, which goes from 0 to 1 over the epochs of a recipe key (Method.Ramp)
 //
 // Embeddings that reach an objective are fp32 (or float64), with rows of unit
-// length unless Parts.Raw.
+// length unless Parts.Raw, which is about the student's.
 //
 // # The objectives
 //
@@ -39,6 +39,7 @@
 //	nnclr     no       student's yes        pair, coupled    nnclr.go    Dwibedi et al. 2021, arXiv 2104.14548
 //
 //	moco-v2-symmetric  yes  teacher's  no   pair, both ways  moco.go     its authors' notebook for CIFAR-10
+//	infomin            yes      teacher's  second head  key + query + jigsaw, coupled  infomin.go  Tian et al. 2020, arXiv 2005.10243
 //	barlow-twins       no       no     no   pair, coupled    barlow.go   Zbontar et al. 2021, arXiv 2103.03230
 //	vicreg             no       no     no   pair, coupled    vicreg.go   Bardes et al. 2022, arXiv 2105.04906
 //	moco-v3            yes      no     yes  pair, both ways  mocov3.go   Chen et al. 2021, arXiv 2104.02057

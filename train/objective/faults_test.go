@@ -12,7 +12,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl", "compress", "compress-1q", "disco"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "infomin", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl", "compress", "compress-1q", "disco"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {

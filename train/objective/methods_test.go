@@ -35,6 +35,7 @@ var inputs = map[string]input{
 	"moco-v2":                      {p: []string{"query"}, z2: []string{"key"}},
 	"moco-v2-symmetric":            {p: pair, z2: both},
 	"moco-v2-symmetric multi-crop": {p: crops, z2: both},
+	"infomin":                      {p: []string{unused, "nine"}, z: []string{"query", unused}, z2: []string{"key"}, rows: cells},
 	"simclr":                       {p: pair},
 	"byol":                         {p: pair, z2: both},
 	"byol multi-crop":              {p: crops, z2: both},

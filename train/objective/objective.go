@@ -80,7 +80,7 @@ type Parts struct {
 	Keyed      bool // by sample: passes read Batch.Samples
 	// Labels: the loss reads the classes of those samples that show theirs (Labels in Batch.Draws).
 	Labels  bool
-	Raw     bool  // embeddings come as the heads give them, not of unit length
+	Raw     bool  // the student's embeddings come as the heads give them, not of unit length
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
 
@@ -270,7 +270,7 @@ func always(Options) bool { return true }
 
 // methods is the registry, in the order of the paper's Table 7 and then of age.
 var methods = []Method{
-	resslMethod, mocoMethod, mocoSymmetricMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
+	resslMethod, mocoMethod, mocoSymmetricMethod, infoMinMethod, simclrMethod, byolMethod, simsiamMethod, nnclrMethod,
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod, cpcMethod,

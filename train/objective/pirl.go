@@ -35,16 +35,14 @@ func (m pirl) Parts() Parts {
 
 // Show cuts the second view into patches, in an order drawn at random.
 func (m pirl) Show(b Batch, student []*torch.Tensor) []*torch.Tensor {
-	_, order := torch.Topk(b.Draws["order"], cells, 1, true, true)
-	return []*torch.Tensor{student[0], patches(student[1], order, b.Draws["down"], b.Draws["right"])}
+	return []*torch.Tensor{student[0], shuffledPatches(b, student[1])}
 }
 
 // Loss is the paper's equation 6, λ·L_NCE(m_I, g(v_It)) + (1−λ)·L_NCE(m_I, f(v_I)), m_I the sample's
 // row of the bank.
 func (m pirl) Loss(b Batch, student []Embedding, _ Targets) Loss {
 	f := Normalize(student[0].Z)
-	nine := student[1].P
-	g := Normalize(similarities(torch.Reshape(nine, []int64{f.Size(0), -1}), b.State["jigsaw"]))
+	g := Normalize(ofNine(student[1].P, b.State["jigsaw"], f.Size(0)))
 	bank := b.State[bankName]
 	own := torch.IndexSelect(bank, 0, b.Samples)
 	nce := func(v *torch.Tensor) (loss, negatives *torch.Tensor) {

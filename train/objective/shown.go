@@ -57,6 +57,18 @@ func patches(x, order, down, right *torch.Tensor) *torch.Tensor {
 	return torch.Reshape(torch.IndexSelect(flat, 0, torch.Reshape(pixels, []int64{-1})), []int64{b * cells, p, p, 3})
 }
 
+// shuffledPatches are the patches of each image x (B,S,S,3), in an order of each its own: of the draws
+// "order", "down" and "right", cells columns each.
+func shuffledPatches(b Batch, x *torch.Tensor) *torch.Tensor {
+	_, order := torch.Topk(b.Draws["order"], cells, 1, true, true)
+	return patches(x, order, b.Draws["down"], b.Draws["right"])
+}
+
+// ofNine is a linear layer of weight (D,9E) on the nine patches of each of n images, (9n,E) → (n,D).
+func ofNine(patches, weight *torch.Tensor, n int64) *torch.Tensor {
+	return similarities(torch.Reshape(patches, []int64{n, -1}), weight)
+}
+
 // classes are the loss of a pretext task and what describes it: of logits (n·C,C), the rows of each
 // sample in the order of the classes, the cross-entropy, batch mean.
 func classes(logits *torch.Tensor) Loss {

@@ -114,6 +114,10 @@ func Sides(name string, crops int, views []schemas.ViewSpec) (teacher, student [
 	}
 	parts := m.New(objective.Options{}).Parts()
 	switch least := max(1, parts.StudentViews); {
+	case m.Views.WeakStrong && parts.StudentViews > 0 && !parts.Locals && (len(weak) != 1 || len(strong) != least):
+		return nil, nil, misfit("one teacher view and two student views")
+	case m.Views.WeakStrong && parts.StudentViews > 0 && !parts.Locals:
+		return weak, strong, nil
 	case m.Views.WeakStrong && (len(weak) != 1 || len(strong) < least):
 		return nil, nil, misfit("one teacher view and " + []string{"", "one", "two"}[least] + " or more student views")
 	case m.Views.WeakStrong:

@@ -393,6 +393,9 @@ func TestSides(t *testing.T) {
 		{"relative-loc", "tss", 0, nil, []int{1}, ""},
 		{"cpc-v2", "ts", 0, nil, []int{1}, ""},
 		{"pirl", "ss", 0, nil, []int{0, 1}, ""},
+		{"infomin", "tss", 0, []int{0}, []int{1, 2}, ""},
+		{"infomin", "tsss", 0, nil, nil, "policy=infomin"}, // takes no third
+		{"infomin", "ts", 0, nil, nil, "policy=infomin"},
 		{"npid", "t", 0, nil, nil, "a student view"},
 		{"pcl-v2", "ts", 0, []int{0}, []int{1}, ""},
 		{"seed", "tss", 0, []int{1}, []int{1}, ""},

@@ -153,6 +153,25 @@ def relative_loc(out):
         out["relative-loc." + name] = g
 
 
+def infomin(out):
+    """pycontrast's InfoMin: memory/mem_moco.py, RGBMoCo.forward with q_jig, learning/contrast_trainer.py,
+    (1 - beta) * losses[0] + beta * losses[1], and networks/util.py, JigsawHead from fc2 on."""
+    q0, nine, k, queue = leaf("query"), formula("nine", 9 * B, D).double().requires_grad_(), unit("key", B), unit("queue", K)
+    w = F.normalize(formula("jigsaw", D, 9 * D).double()).requires_grad_()
+    bias = F.normalize(formula("jigsaw_bias", 1, D).double()).requires_grad_()
+
+    def compute_logit(q):
+        return torch.cat([(q * k).sum(1, keepdim=True), torch.mm(queue, q.t()).t()], dim=1) / TAU
+
+    q_jig = F.normalize(F.linear(nine.view(B, -1), w, bias[0]))
+    target = torch.zeros(B, dtype=torch.long)
+    losses = [F.cross_entropy(compute_logit(q), target) for q in (F.normalize(q0), q_jig)]
+    out["infomin.loss"] = loss = 0.5 * losses[0] + 0.5 * losses[1]
+    grads = torch.autograd.grad(loss, [q0, nine, w, bias])
+    for name, g in zip(("second0", "grad1", "jigsaw.grad", "jigsaw_bias.grad"), grads):
+        out["infomin." + name] = g
+
+
 def pirl(out):
     """Equations 4 to 6, a sample at a time; lambda is 1/2."""
     f0, nine, bank = leaf("view a"), formula("nine", 9 * B, D).double().requires_grad_(), unit("bank", SAMPLES)

@@ -20,6 +20,7 @@ from banks import (
     PRED_HIDDEN,
     PROXIMAL,
     SAMPLES,
+    infomin,
     localagg,
     npid,
     pcl,
@@ -507,7 +508,7 @@ def fnc(out):
 
 # In the fixture's order.
 OBJECTIVES = (moco, simclr, byol, simsiam, nnclr, mse)
-OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, swav, seed)
+OBJECTIVES += (infomin, moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, swav, seed)
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
 OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
