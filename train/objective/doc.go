@@ -51,6 +51,7 @@
 //	compress           frozen   own    no   one, both see it  compress.go  Koohpayegani et al. 2020, arXiv 2010.14713
 //	compress-1q        frozen   teacher's  no  one, both see it  compress.go  the same, with one list of anchor points
 //	disco              frozen   student's average's  no  pair, coupled  disco.go  Gao et al. 2021, arXiv 2104.09124
+//	simdis             frozen   no        five  pair, coupled   simdis.go  Gu et al. 2021, arXiv 2106.11304
 //	fixmatch           no       no     no   weak + strong, coupled, some labels  fixmatch.go  Sohn et al. 2020, arXiv 2001.07685
 //	uda                no       no     no   weak + strong, coupled, some labels  uda.go  Xie et al. 2020, arXiv 1904.12848
 //	s4l                no       no     no   one, some labels  s4l.go  Zhai et al. 2019, arXiv 1905.03670

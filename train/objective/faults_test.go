@@ -3,6 +3,8 @@ package objective
 import (
 	"slices"
 	"strings"
+
+	"resslt/train/torch"
 )
 
 // faults are what the parity test of the case has to see.
@@ -59,6 +61,9 @@ func (m method) faults() map[string]func(*method) {
 		all["a label is hidden"] = func(m *method) { m.Labels = append([]int64{-1}, m.Labels[1:]...) }
 	case "disco":
 		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
+	case "simdis":
+		all["the teacher's views are exchanged"] = func(m *method) { m.crossed = func(_ *Batch, z2 []*torch.Tensor) { slices.Reverse(z2) } }
+		all["the average's views are exchanged"] = func(m *method) { m.crossed = func(b *Batch, _ []*torch.Tensor) { slices.Reverse(b.Keys) } }
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }

@@ -19,10 +19,14 @@ func (m method) lossOf(tb testing.TB, from, n int64) (loss float64) {
 		return torch.Narrow(x, 0, from*rows, n*rows)
 	}
 	nntest.Do(tb, func() {
-		whole, _, _ := m.embeddings(in, parts, o)
+		whole, _, _, _ := m.embeddings(in, parts, o)
 		var student []Embedding
 		for _, e := range whole {
-			student = append(student, Embedding{Z: some(e.Z), P: some(e.P)})
+			part := Embedding{Z: some(e.Z), P: some(e.P)}
+			for _, q := range e.Others {
+				part.Others = append(part.Others, some(q))
+			}
+			student = append(student, part)
 		}
 		var z2 []*torch.Tensor
 		for _, z := range in.z2 {

@@ -2,6 +2,7 @@ package objective
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -79,6 +80,7 @@ var inputs = map[string]input{
 	"uda":                          {p: pair},
 	"s4l":                          {p: []string{"turned features"}, rows: quarters},
 	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
+	"simdis":                       {p: pair, z: []string{"z a", "z b"}, z2: both, keys: []string{"student key a", "student key b"}},
 }
 
 // method is an objective on the fixture's sizes.
@@ -123,6 +125,8 @@ type method struct {
 	early bool    // before the end of the objective's ramp
 	drop  bool    // the last view's term is missing, for mutations
 	grad  float64 // what gradients are times, for mutations; 0 is 1
+	// crossed exchanges targets of the two views, for mutations.
+	crossed func(b *Batch, z2 []*torch.Tensor)
 }
 
 func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
@@ -249,7 +253,7 @@ func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 }
 
 // embeddings are the student's for each view, with the leaves that they are made of.
-func (m method) embeddings(in input, p Parts, o order) (student []Embedding, views, projections []*torch.Tensor) {
+func (m method) embeddings(in input, p Parts, o order) (student []Embedding, views, projections, others []*torch.Tensor) {
 	unit := Normalize
 	if p.Raw {
 		unit = func(x *torch.Tensor) *torch.Tensor { return x }
@@ -265,9 +269,13 @@ func (m method) embeddings(in input, p Parts, o order) (student []Embedding, vie
 			projections = append(projections, leaf(in.z[i], m.B, m.D))
 			e.Z = unit(projections[i])
 		}
+		for q := 1; q < p.Predictors; q++ {
+			others = append(others, leaf(fmt.Sprintf("%s, %d", name, q), m.B, m.D))
+			e.Others = append(e.Others, unit(others[len(others)-1]))
+		}
 		student = append(student, e)
 	}
-	return student, views, projections
+	return student, views, projections, others
 }
 
 // evaluate computes loss, agreement and gradients as the learner calls the objective: in
@@ -284,7 +292,7 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
 	}
 	nntest.Do(tb, func() {
-		student, views, projections := m.embeddings(in, parts, o)
+		student, views, projections, others := m.embeddings(in, parts, o)
 		var z2 []*torch.Tensor
 		for _, z := range in.z2 {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
@@ -292,6 +300,9 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o.whole()), Draws: m.draws(parts, o)}
 		for _, k := range in.keys {
 			b.Keys = append(b.Keys, Normalize(o.place(k, m.B, m.D)))
+		}
+		if m.crossed != nil {
+			m.crossed(&b, z2)
 		}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
@@ -338,6 +349,10 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 				g = torch.ZerosLike(p)
 			}
 			out.Take("grad"+string(rune('0'+i)), o.back(g))
+		}
+		for i, q := range others { // view by view
+			n := parts.Predictors - 1
+			out.Take(fmt.Sprintf("grad%d.%d", i/n, i%n+1), o.back(q.Grad()))
 		}
 		for i, z := range projections {
 			switch {

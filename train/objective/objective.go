@@ -83,6 +83,8 @@ type Parts struct {
 	Raw     bool  // embeddings come as the heads give them, not of unit length
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
+	// Predictors is how many of q there are, side by side, each with weights of its own; 0 is one.
+	Predictors int
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move
@@ -140,6 +142,8 @@ type Batch struct {
 type Embedding struct {
 	Z *torch.Tensor // (B,D) of the projector
 	P *torch.Tensor // (B,D) of the predictor or second head; Z itself where there is none
+	// Others are (B,D) of the further predictors, of Parts.Predictors but the first.
+	Others []*torch.Tensor
 }
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.
@@ -271,7 +275,7 @@ var methods = []Method{
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
-	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod, s4lMethod,
+	compressMethod, compressOneMethod, discoMethod, simdisMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 
 // Names lists the objectives, sorted.

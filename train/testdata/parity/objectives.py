@@ -29,7 +29,7 @@ from banks import (
 )
 from fixtures import formula, save
 from inputs import TAU, B, D, K, drawn, leaf, unit
-from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, s4l, uda
+from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, s4l, simdis, uda
 
 
 def moco(out):
@@ -510,7 +510,7 @@ OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, s
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
 OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
-OBJECTIVES += (compress, disco, fixmatch, uda, s4l)
+OBJECTIVES += (compress, disco, simdis, fixmatch, uda, s4l)
 
 if __name__ == "__main__":
     fixture = {}

@@ -49,6 +49,45 @@ def disco(out):
     out["disco.grad0"], out["disco.grad1"] = torch.autograd.grad(loss, [k0, q0])
 
 
+def simdis(out):
+    """models/sim_dis_train_model.py of JindongGu/SimDis, offline, with one teacher for its two: the
+    terms s_dv, sema_sv, sema_dv, t_sv and t_dv. Its predictors end with a normalization."""
+    predicted = {term: [leaf(name) for name in names] for term, names in SIMDIS.items()}
+    fs1, fs2 = leaf("z a"), leaf("z b")
+    fs1_norm, fs2_norm = F.normalize(fs1, dim=1), F.normalize(fs2, dim=1)
+    fs1_ema, fs2_ema = unit("student key a", B), unit("student key b", B)
+    ft1_norm, ft2_norm = unit("target a", B), unit("target b", B)
+
+    def pred_feat_loss(q1, k1, q2, k2):
+        q1, q2 = F.normalize(q1), F.normalize(q2)
+        return (4 - 2 * ((q1 * k1.detach()).sum(dim=-1, keepdim=True) + (q2 * k2.detach()).sum(dim=-1, keepdim=True))).mean()
+
+    targets = {
+        "sema_dv": (fs2_ema, fs1_ema),
+        "sema_sv": (fs1_ema, fs2_ema),
+        "s_dv": (fs2_norm, fs1_norm),
+        "t_sv": (ft1_norm, ft2_norm),
+        "t_dv": (ft2_norm, ft1_norm),
+    }
+    loss_s, num_view_s = 0, 0
+    for term, (k1, k2) in targets.items():
+        q1, q2 = predicted[term]
+        loss_s += pred_feat_loss(q1, k1, q2, k2)
+        num_view_s += 1
+    loss = loss_s / num_view_s
+    out["simdis.loss"] = loss
+    for term, leaves in predicted.items():
+        for view, g in enumerate(torch.autograd.grad(loss, leaves, retain_graph=True)):
+            which = list(SIMDIS).index(term)
+            out[f"simdis.grad{view}" + (f".{which}" if which else "")] = g
+
+
+# By term, the predictions of the two views, as methods_test.go names them.
+SIMDIS = {
+    term: [f"view {v}" + (f", {i}" if i else "") for v in "ab"]
+    for i, term in enumerate(("sema_dv", "sema_sv", "s_dv", "t_sv", "t_dv"))
+}
+
 CLASSES, LABEL_FRACTION, CONFIDENCE, CONSISTENCY, SHARPEN = 10, 0.25, 0.2, 3.0, 0.4
 LABELS = [3, -1, 0, -1, -1, 9, -1, -1]
 
