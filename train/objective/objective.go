@@ -78,6 +78,8 @@ type Parts struct {
 	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
 	Statistics bool
 	Keyed      bool // by sample: passes read Batch.Samples
+	// Pairs: the batch's rows come in pairs, a sample and its mate below it (schemas.DatasetSpec.Mates).
+	Pairs bool
 	// Labels: the loss reads the classes of those samples that show theirs (Labels in Batch.Draws).
 	Labels  bool
 	Raw     bool  // embeddings come as the heads give them, not of unit length
@@ -132,6 +134,7 @@ type Batch struct {
 	// from 0 to below N; nil unless Parts.Keyed. One that took another's place has its own number.
 	Samples *torch.Tensor
 
+	Side  int64 // S: the student's first view, before Show, has S×S pixels
 	Alpha Alpha // of equation 7, or of the schedule that Method.Ramp names
 	Views int   // student views of the batch
 	View  int   // of a pass that is not coupled: its view, from 0
@@ -275,7 +278,7 @@ var methods = []Method{
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod,
-	compressMethod, compressOneMethod, discoMethod, simdisMethod, fixmatchMethod, udaMethod, s4lMethod,
+	compressMethod, compressOneMethod, discoMethod, simdisMethod, bingoMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 
 // Names lists the objectives, sorted.

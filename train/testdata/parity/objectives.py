@@ -29,7 +29,23 @@ from banks import (
 )
 from fixtures import formula, save
 from inputs import TAU, B, D, K, drawn, leaf, unit
-from students import CLASSES, CONFIDENCE, CONSISTENCY, DISCO_WEIGHT, LABEL_FRACTION, LABELS, SHARPEN, compress, disco, fixmatch, s4l, simdis, uda
+from students import (
+    CLASSES,
+    CONFIDENCE,
+    CONSISTENCY,
+    DISCO_WEIGHT,
+    LABEL_FRACTION,
+    LABELS,
+    SHARPEN,
+    SIDE,
+    bingo,
+    compress,
+    disco,
+    fixmatch,
+    s4l,
+    simdis,
+    uda,
+)
 
 
 def moco(out):
@@ -510,7 +526,7 @@ OBJECTIVES += (moco_symmetric, byol_multi_crop, moco_v3, barlow, vicreg, dino, s
 OBJECTIVES += (wmse, clsa, isd)
 OBJECTIVES += (unigrad, triplet, mochi, adco, wcl, fnc)
 OBJECTIVES += (npid, pcl, localagg, rotation, relative_loc, pirl)
-OBJECTIVES += (compress, disco, simdis, fixmatch, uda, s4l)
+OBJECTIVES += (compress, disco, simdis, bingo, fixmatch, uda, s4l)
 
 if __name__ == "__main__":
     fixture = {}
@@ -529,7 +545,7 @@ if __name__ == "__main__":
             false_top=FNC_TOP, false_above=FNC_THRESHOLD,
             samples=SAMPLES, ids=IDS, bank_momentum=BANK_MOMENTUM, bank_negatives=NEGATIVES, proximal=PROXIMAL,
             clusters=CLUSTERS, neighbours=NEIGHBOURS, pred_hidden=PRED_HIDDEN,
-            distil_weight=DISCO_WEIGHT,
+            distil_weight=DISCO_WEIGHT, side=SIDE,
             classes=CLASSES, label_fraction=LABEL_FRACTION, confidence=CONFIDENCE, consistency=CONSISTENCY, sharpen=SHARPEN, labels=LABELS,
         ),
     )  # fmt: skip

@@ -1,11 +1,13 @@
 """References of the objectives with a trained teacher, and of those with some labels, for
 objectives.py: loss and gradients by PyTorch, in the form of their authors' code."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from fixtures import formula
-from inputs import TAU, B, D, K, leaf, unit
+from inputs import TAU, B, D, K, drawn, leaf, unit
 
 
 def kld(targets, inputs):
@@ -87,6 +89,48 @@ SIMDIS = {
     term: [f"view {v}" + (f", {i}" if i else "") for v in "ab"]
     for i, term in enumerate(("sema_dv", "sema_sv", "s_dv", "t_sv", "t_dv"))
 }
+
+SIDE = 24  # of a view, pixels
+
+
+def boxes():
+    """utils.py of haohang96/bingo, cutmix and rand_bbox: lam of each pair, whose Beta(2,2) is the
+    middle one of three numbers, and of the pair's first row."""
+    lams = []
+    for three, (cx, cy) in zip(drawn("share", 3)[::2], drawn("center", 2)[::2]):
+        lam = three.sort().values[1].item()
+        cut = int(SIDE * math.sqrt(1.0 - lam))
+        cx, cy = int(SIDE * cx.item()), int(SIDE * cy.item())
+        clip = lambda x: min(max(x, 0), SIDE)
+        bbx1, bby1, bbx2, bby2 = clip(cx - cut // 2), clip(cy - cut // 2), clip(cx + cut // 2), clip(cy + cut // 2)
+        lams.append(1 - (bbx2 - bbx1) * (bby2 - bby1) / (SIDE * SIDE))
+    return torch.tensor(lams, dtype=torch.float64)
+
+
+def bingo(out):
+    """main_moco.py and moco/builder.py of haohang96/bingo, after its first epochs and in them."""
+    leaves = [formula(name, B // 2, D).double().requires_grad_() for name in ("anchor", "mate", "mixed")]
+    q, add_posq, mix_q = (F.normalize(x, dim=1) for x in leaves)
+    keys, queue = unit("key", B), unit("keys", K).t()
+    all_k = torch.stack([keys[::2], keys[1::2]], dim=1)
+    labels, mix_lam = torch.zeros(B // 2, dtype=torch.long), boxes()
+
+    def logits_q_nk(q):
+        _pos = torch.einsum("nmc,nc->nm", [all_k, q]).unsqueeze(-1)
+        _neg = torch.einsum("nc,ck->nk", [q, queue]).unsqueeze(1).repeat(1, 2, 1)
+        return torch.cat([_pos, _neg], dim=2) / TAU
+
+    def multi_pos(inputs, lam):
+        return sum((lam[i] * F.cross_entropy(inputs[:, i], labels, reduction="none")).mean() for i in range(2))
+
+    for name, soft in (("bingo", 0.5), ("bingo warm-up", 1.0)):
+        loss = multi_pos(logits_q_nk(q), [soft, 1 - soft]) + multi_pos(logits_q_nk(add_posq), [1 - soft, soft])
+        loss = (loss + multi_pos(logits_q_nk(mix_q), [mix_lam, 1 - mix_lam])) / 3
+        out[name + ".loss"] = loss
+        for view, g in enumerate(torch.autograd.grad(loss, leaves, retain_graph=True)):
+            out[f"{name}.grad{view}"] = g
+        out[name + ".keys.after"] = torch.cat([keys[::2], queue.t()])[:K]
+
 
 CLASSES, LABEL_FRACTION, CONFIDENCE, CONSISTENCY, SHARPEN = 10, 0.25, 0.2, 3.0, 0.4
 LABELS = [3, -1, 0, -1, -1, 9, -1, -1]
