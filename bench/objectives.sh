@@ -5,8 +5,8 @@
 #   bench/objectives.sh folder:DIR [FLAG...]   # DIR has train/CLASS and test/CLASS
 #
 # With TEACHER=FILE it trains students of that trained encoder instead, by the objectives that
-# take one (bench/distillation.yaml); a teacher with other than 128 features needs
-# --set embedding_dim=N.
+# take one (bench/distillation.yaml), all on one stream of images and their mates, which that
+# encoder finds first; a teacher with other than 128 features needs --set embedding_dim=N.
 #
 # The flags are `resslt sweep`'s: --only DINO, --seeds 1,2,3, --parallel 2. What is done stays
 # done: the same command goes on where it stopped. OUT is its folder.
@@ -22,6 +22,12 @@ fi
   echo "objectives.sh: there is no bin/resslt (fix: make build)" >&2
   exit 1
 }
+if [ -n "${TEACHER:-}" ]; then
+  mates=$out/mates.npy
+  mkdir -p "$out"
+  [ -f "$mates" ] || bin/resslt embed --checkpoint "$TEACHER" --data "$data" --mates 5 --out "$mates"
+  data="mates:$mates+$data"
+fi
 bin/resslt sweep --file "$file" --data "$data" --out "$out" "${teacher[@]}" "${@:2}"
 python3 - "$out" <<'PY'
 import collections

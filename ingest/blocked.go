@@ -11,8 +11,8 @@ import (
 )
 
 // Permutation is an order of samples: for every epoch a permutation of [0, n), a pure
-// function of its seed, the epoch and the position. A mixture's alone is none: in an epoch
-// it visits some samples more than once, under other ids, or not at all.
+// function of its seed, the epoch and the position. A mixture's is none, nor is one with mates:
+// in an epoch they visit some samples more than once, under other ids, or not at all.
 type Permutation interface {
 	// At is the sample at a position; positions wrap around, and -1 means none.
 	At(epoch, index int64) int64
@@ -41,11 +41,14 @@ func OpenOrder(s *schemas.RunSpec) (Permutation, error) {
 	if len(s.Dataset.Mix) > 0 {
 		out = newMixOrder(s, of)
 	} else {
-		out = of(s.Seed, s.Dataset.Samples, s.Dataset.ShardSamples)
+		out = of(s.Seed, s.Dataset.Images(), s.Dataset.ShardSamples)
 	}
-	if visited != s.Dataset.Samples {
+	if visited != s.Dataset.Images() {
 		return nil, errs.New("order", s.Order, "index the data set again",
-			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", visited, s.Dataset.Samples)))
+			errs.Because(errs.ErrUsage, fmt.Sprintf("the spec's shards hold %d samples, its data set %d", visited, s.Dataset.Images())))
+	}
+	if s.Dataset.Mates > 0 {
+		out = newMateOrder(s, out)
 	}
 	return out, nil
 }

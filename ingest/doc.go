@@ -23,7 +23,9 @@
 //	sidecar    the manifest that Pack writes next to its shards
 //	order      the permutation of [0, n) that an epoch follows: global (order.go) or
 //	           blocked (blocked.go), which reads shards in long runs; of a mixture,
-//	           which draws from several sets by weight, mixorder.go
+//	           which draws from several sets by weight, mixorder.go; of data with mates
+//	           mateorder.go
+//	mate       of a sample: another one that is like it, by a file; visited next to it
 //	position   where in the order a sample is visited
 //	store      opens files: local, s3://, gs://, https://, with a cache of remote files
 //	stamp      size, time, last change (of a local file: inode and ctime) and version
@@ -44,6 +46,7 @@
 //	flowers, caltech101                                          caltech101: drawn, 30 a class
 //	voc2007               voc.go      JPEG files                 ImageSets; XML, several an image (MultiLabel)
 //	mix                   mix.go      those of several sets      the sets, in their order; classes by name
+//	mates                 mates.go    those of a set             the set; each sample's mates from a file
 //
 // # One more format
 //

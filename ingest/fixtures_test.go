@@ -213,7 +213,16 @@ func fixtures(t *testing.T) []fixture {
 		plain.write(t, filepath.Join(dir, "digits"))
 		writeTree(t, dir, map[string][]byte{"sets.yaml": []byte("sets:\n- {data: 'folder:photos', name: photos}\n- {data: 'mnist:digits', name: digits}\n")})
 	}
-	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested, mixed}
+	pairs := folder
+	pairs.name, pairs.file = "mates", "photos/"+folder.file
+	pairs.open = func(ctx context.Context, dir string, opt Options) (Source, error) {
+		return Open(ctx, "mates:"+store.Join(dir, "near.npy")+"+folder:"+store.Join(dir, "photos"), opt)
+	}
+	pairs.write = func(t *testing.T, dir string) {
+		folder.write(t, filepath.Join(dir, "photos"))
+		writeTree(t, dir, map[string][]byte{"near.npy": npy(t, "<i4", someMates(len(folder.want), 2), 2)})
+	}
+	return []fixture{folder, plain, zipped, c10, c100, stl, wds, packed, pets, table, nested, mixed, pairs}
 }
 
 // writeTree writes files and sets their times an hour back: an index trusts no

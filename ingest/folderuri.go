@@ -64,9 +64,12 @@ func Absolute(uri string) (string, error) {
 		return uri, nil
 	}
 	parameters, absolute := "", store.Abs
-	if scheme == "mix" {
+	switch scheme {
+	case "mix":
 		absolute = absoluteMix
-	} else {
+	case "mates":
+		absolute = absoluteMates
+	default:
 		place, parameters = CutParameters(place)
 	}
 	abs, err := absolute(place)

@@ -22,8 +22,11 @@ const maxNumbered = 1 << 16
 
 // LabellingOf tells a source's labels. It reads no samples.
 func LabellingOf(src Source) Labelling {
-	if m, ok := src.(*mixSource); ok {
-		return m.labelling()
+	switch s := src.(type) {
+	case *mixSource:
+		return s.labelling()
+	case *matesSource:
+		return LabellingOf(s.Source)
 	}
 	l := Labelling{Classes: src.Manifest().Classes, Highest: int32(len(src.Manifest().Classes)) - 1}
 	if _, several := src.(MultiLabel); several {

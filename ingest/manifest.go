@@ -23,6 +23,9 @@ type Manifest struct {
 
 	// Sets are those of a mixture, in the order of their samples; empty for other data.
 	Sets []MixedSet `json:"sets,omitempty"`
+
+	// Mates is K where each sample has so many mates; 0 for other data.
+	Mates int64 `json:"mates,omitempty"`
 }
 
 // Shard is a unit of content: a tar, one file of a binary set, or one class
@@ -78,6 +81,9 @@ func (m *Manifest) ShardSamples() []int64 {
 // Spec describes the data set in a run spec.
 func (m *Manifest) Spec() schemas.DatasetSpec {
 	d := schemas.DatasetSpec{Digest: m.Digest(), Format: m.Format, Split: m.Split, Samples: m.Samples}
+	if m.Mates > 0 { // an image and one of its mates
+		d.Samples, d.Mates = 2*m.Samples, m.Mates
+	}
 	for _, set := range m.Sets {
 		d.Mix = append(d.Mix, set.MixedSet)
 	}

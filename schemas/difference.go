@@ -70,6 +70,7 @@ func (s *RunSpec) Differences(was *RunSpec) (d Differences) {
 	d.Add("split", s.Dataset.Split, was.Dataset.Split)
 	d.Add("number of samples", s.Dataset.Samples, was.Dataset.Samples)
 	d.Add("sets of the mixture", s.Dataset.Mix, was.Dataset.Mix)
+	d.Add("mates of each image", s.Dataset.Mates, was.Dataset.Mates)
 	d.Add("order", s.Order, was.Order)
 	d.Add("engine", s.Engine, was.Engine)
 	d.Add("on_error", s.OnError, was.OnError)

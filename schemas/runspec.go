@@ -78,6 +78,19 @@ type DatasetSpec struct {
 	// Mix are the sets of a mixture, in the order of ids; empty for other data. Samples is
 	// then the number of all of them, and of the draws of an epoch.
 	Mix []MixedSet `json:"mix,omitempty"`
+
+	// Mates is K of data that is visited in pairs, a sample and one of its K mates; 0 for other
+	// data. Samples is then twice the number N of images. Ids below N are images, and mate k of
+	// image i has the id k·2N + N + i.
+	Mates int64 `json:"mates,omitempty"`
+}
+
+// Images is the number of images.
+func (d *DatasetSpec) Images() int64 {
+	if d.Mates > 0 {
+		return d.Samples / 2
+	}
+	return d.Samples
 }
 
 // MixedSet is one set of a mixture.
@@ -88,9 +101,9 @@ type MixedSet struct {
 
 // Repeats is R: ids of samples are below R·Samples. Id i is sample i mod Samples; an epoch
 // that visits a sample of a mixture again does so under another of its ids, so that other
-// views are drawn.
+// views are drawn. Of data in pairs it is the number of mates.
 func (d *DatasetSpec) Repeats() int64 {
-	most := int64(1)
+	most := max(1, d.Mates)
 	for _, m := range d.Mix {
 		most = max(most, m.repeats())
 	}

@@ -20,6 +20,7 @@ const (
 	MaxSamples    = 1 << 48   // of a data set; products with a batch's rows fit int64
 	MaxSteps      = 1 << 48   // of a run, as a whole
 	MaxShards     = 1_000_000 // of a data set whose order needs their sizes
+	MaxMates      = 1024      // of each image
 	MaxMixedSets  = 64        // of a mixture: one is looked for among them for every sample
 	MaxPolicy     = 256 << 10 // bytes; what package augment parses at most
 	MaxSpecBytes  = 6 << 20   // of the JSON: a message of the broker's 8 MiB with room to spare
@@ -178,6 +179,18 @@ func (s *RunSpec) checkBytes(c *checker) {
 		fmt.Sprintf("give at most %d: a batch has at most %d GiB", MaxBatchBytes/max(1, s.SampleBytes()), MaxBatchBytes>>30))
 }
 
+// checkMates checks that batches hold whole pairs, and that ids stay within 64 bits.
+func (s *RunSpec) checkMates(c *checker) {
+	k := s.Dataset.Mates
+	if k == 0 {
+		return
+	}
+	c.within("dataset.mates", k, MaxMates, "each is a number that a worker keeps")
+	c.want(len(s.Dataset.Mix) == 0, "dataset.mates", "is of a mixture", "name one data set")
+	c.want(s.Dataset.Samples%2 == 0 && s.Dataset.Samples <= MaxSamples/MaxMates, "dataset.samples", fmt.Sprintf("is %d, of data in pairs", s.Dataset.Samples), "index the data set again")
+	c.want(s.BatchSize%2 == 0, "batch_size", fmt.Sprintf("is %d, and the data comes in pairs", s.BatchSize), "give an even number")
+}
+
 // checkMix checks that the sets of a mixture add up, and that ids stay within 64 bits.
 func (s *RunSpec) checkMix(c *checker) {
 	sets := s.Dataset.Mix
@@ -215,16 +228,18 @@ func (s *RunSpec) checkOrder(c *checker) {
 	}
 	c.want(order.String() == s.Order, "order", fmt.Sprintf("is %.60q", s.Order), "write it as "+order.String())
 	s.checkMix(c)
+	s.checkMates(c)
 	if order.Blocked && c.ok() {
 		var n int64
+		images := s.Dataset.Images()
 		for _, shard := range shards {
-			if n += shard; shard < 0 || shard > s.Dataset.Samples || n > s.Dataset.Samples {
+			if n += shard; shard < 0 || shard > images || n > images {
 				n = -1
 				break
 			}
 		}
-		c.want(n == s.Dataset.Samples, "dataset.shard_samples",
-			fmt.Sprintf("do not add up to the %d samples that order %s visits", s.Dataset.Samples, s.Order), "index the data set again")
+		c.want(n == images, "dataset.shard_samples",
+			fmt.Sprintf("do not add up to the %d samples that order %s visits", images, s.Order), "index the data set again")
 	}
 	if !c.ok() {
 		return

@@ -109,6 +109,8 @@ func TestGraphIsThePlainStep(t *testing.T) {
 		"anchors":     func(c *Config) { c.Objective = "compress" },
 		"one queue":   func(c *Config) { c.Objective = "compress-1q" },
 		"encoder":     func(c *Config) { c.Objective = "disco" },
+		"pairs":       func(c *Config) { c.Objective = "bingo" },
+		"predictors":  func(c *Config) { c.Objective = "simdis" },
 		"labels":      func(c *Config) { c.Objective = "fixmatch" },
 		"sharpened":   func(c *Config) { c.Objective = "uda" },
 		"two tasks":   func(c *Config) { c.Objective = "s4l" },

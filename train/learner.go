@@ -211,7 +211,7 @@ func (l *Learner) finite() *torch.Tensor {
 
 // State lists every tensor that the next step depends on, by the names
 //
-//	student.backbone.*, student.projector.*, student.predictor.*
+//	student.backbone.*, student.projector.*, student.predictor.*, student.predictor2.*, …
 //	teacher.backbone.*, teacher.projector.*, or teacher.digest of a frozen one
 //	keys.backbone.*, keys.projector.* of a key encoder next to it
 //	optimizer.momentum.backbone.*, …

@@ -168,6 +168,8 @@ func TestEveryObjectiveResumes(t *testing.T) {
 		{"objective=compress", "K=20", "bn_groups=2", "teacher=" + smallTeacher(t)},
 		{"objective=compress-1q", "teacher=" + smallTeacher(t)},
 		{"objective=disco", "bn_groups=2", "teacher=" + smallTeacher(t)},
+		{"objective=bingo", "K=20", "bingo_warmup_epochs=0.5", "accumulate=2", "teacher=" + smallTeacher(t)},
+		{"objective=simdis", "predictor_hidden=12", "accumulate=2", "teacher=" + smallTeacher(t)},
 		{"accumulate=2", "activation_checkpointing=true", "precision=bf16"},
 		{"backbone=convnext_tiny", "stochastic_depth=0.5", "optimizer=adamw"},
 		{"init=" + smallStart(t, 2), "freeze=[stem, layer1]"},

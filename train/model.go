@@ -16,6 +16,7 @@ type Encoder struct {
 	Backbone  backbone.Backbone // F
 	Projector nn.Module         // g
 	Predictor nn.Module         // q, or nil
+	Others    []nn.Module       // further predictors of the same form (objective.Parts.Predictors)
 
 	beside bool // q takes features
 }
@@ -46,6 +47,9 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 				in = f.FeatureDim()
 			}
 			e.Predictor = newHead(b.At("predictor"), in, *p.Predict)
+			for i := 1; i < p.Predictors; i++ {
+				e.Others = append(e.Others, newHead(b.At(otherPredictor(i)), in, *p.Predict))
+			}
 		}
 		return nil
 	})
@@ -55,6 +59,9 @@ func newEncoder(c Config, p objective.Parts, n norms, student bool) (*Encoder, e
 	}
 	return e, nil
 }
+
+// otherPredictor names the i-th predictor besides the first, from 1.
+func otherPredictor(i int) string { return "predictor" + strconv.Itoa(i+1) }
 
 // newHead builds a head (N,in) → (N,h.Out), layers named by their index as in PyTorch's
 // Sequential.
@@ -88,38 +95,50 @@ func newHead(b nn.Builder, in int64, h objective.Head) *nn.Sequential {
 // length.
 func (e *Encoder) Forward(x *torch.Tensor) *torch.Tensor {
 	return torch.Scope(func() *torch.Tensor {
-		_, p := e.Heads(e.Backbone.Forward(x))
+		_, p, _ := e.Heads(e.Backbone.Forward(x))
 		return p
 	})
 }
 
-// Heads maps features (N,FeatureDim) to embeddings (N,D) of projector and
-// predictor, not yet of unit length; p is z where there is no predictor.
-func (e *Encoder) Heads(h *torch.Tensor) (z, p *torch.Tensor) {
+// Heads maps features (N,FeatureDim) to embeddings (N,D) of projector, predictor and
+// the other predictors, not yet of unit length; p is z where there is no predictor.
+func (e *Encoder) Heads(h *torch.Tensor) (z, p *torch.Tensor, others []*torch.Tensor) {
 	z = e.Projector.Forward(h)
-	switch {
-	case e.Predictor == nil:
-		return z, z
-	case e.beside:
-		return z, e.Predictor.Forward(h)
+	if e.Predictor == nil {
+		return z, z, nil
 	}
-	return z, e.Predictor.Forward(z)
+	in := z
+	if e.beside {
+		in = h
+	}
+	p = e.Predictor.Forward(in)
+	for _, q := range e.Others {
+		others = append(others, q.Forward(in))
+	}
+	return z, p, others
 }
 
-// Visit names backbone, projector and predictor.
+// predictors are all that there are, by the names of their keys' beginning.
+func (e *Encoder) predictors(f func(name string, q nn.Module)) {
+	if e.Predictor == nil {
+		return
+	}
+	f("predictor", e.Predictor)
+	for i, q := range e.Others {
+		f(otherPredictor(i+1), q)
+	}
+}
+
+// Visit names backbone, projector and predictors.
 func (e *Encoder) Visit(prefix string, f func(nn.Entry)) {
 	e.Backbone.Visit(prefix+"backbone.", f)
 	e.Projector.Visit(prefix+"projector.", f)
-	if e.Predictor != nil {
-		e.Predictor.Visit(prefix+"predictor.", f)
-	}
+	e.predictors(func(name string, q nn.Module) { q.Visit(prefix+name+".", f) })
 }
 
 // SetTraining switches every batch norm.
 func (e *Encoder) SetTraining(on bool) {
 	e.Backbone.SetTraining(on)
 	e.Projector.SetTraining(on)
-	if e.Predictor != nil {
-		e.Predictor.SetTraining(on)
-	}
+	e.predictors(func(_ string, q nn.Module) { q.SetTraining(on) })
 }

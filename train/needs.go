@@ -56,7 +56,7 @@ func (l *Learner) Needs(spec *schemas.RunSpec) (n Needs, err error) {
 			if _, known := kept[size]; !known {
 				kept[size] = l.keptOf(size)
 			}
-			if one := s[0] * rows * kept[size]; l.parts.Coupled {
+			if one := s[0] * rows / l.unit() * kept[size]; l.parts.Coupled {
 				n.Activations += one
 			} else {
 				n.Activations = max(n.Activations, one)
@@ -70,8 +70,16 @@ func (l *Learner) Needs(spec *schemas.RunSpec) (n Needs, err error) {
 	return n, err
 }
 
-// shownOf are the images that the student sees of one sample whose views have these sizes: how many
-// there are in each pass's tensor, and their size.
+// unit is the least number of samples that the objective can be shown: one, or a pair.
+func (l *Learner) unit() int64 {
+	if l.parts.Pairs {
+		return 2
+	}
+	return 1
+}
+
+// shownOf are the images that the student sees of one sample, or pair, whose views have these sizes:
+// how many there are in each pass's tensor, and their size.
 func (l *Learner) shownOf(sizes []int64) (out [][2]int64) {
 	torch.ScopeDo(func() {
 		dev := l.config.Device
@@ -81,11 +89,11 @@ func (l *Learner) shownOf(sizes []int64) (out [][2]int64) {
 			if d.Below > 0 {
 				t = torch.Int64
 			}
-			b.Draws[d.Name] = torch.Zeros([]int64{1, int64(d.Columns)}, t, dev)
+			b.Draws[d.Name] = torch.Zeros([]int64{l.unit(), int64(d.Columns)}, t, dev)
 		}
 		var views []*torch.Tensor
 		for _, s := range sizes {
-			views = append(views, torch.Zeros([]int64{1, s, s, 3}, torch.Uint8, dev))
+			views = append(views, torch.Zeros([]int64{l.unit(), s, s, 3}, torch.Uint8, dev))
 		}
 		for _, x := range l.criterion.shown(b, views) {
 			out = append(out, [2]int64{x.Size(0), x.Size(1)})

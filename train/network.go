@@ -60,13 +60,16 @@ func (n *network) embed(x *torch.Tensor) objective.Embedding {
 // heads maps features (B,FeatureDim), which features computes in the precision, to unit
 // embeddings.
 func (n *network) heads(features func() *torch.Tensor) (out objective.Embedding) {
-	n.autocast(func() { out.Z, out.P = n.Heads(features()) })
+	n.autocast(func() { out.Z, out.P, out.Others = n.Heads(features()) })
 	if out.Z == out.P {
 		out.Z = n.unit(out.Z)
 		out.P = out.Z
 		return out
 	}
 	out.Z, out.P = n.unit(out.Z), n.unit(out.P)
+	for i, p := range out.Others {
+		out.Others[i] = n.unit(p)
+	}
 	return out
 }
 

@@ -97,6 +97,9 @@ func (p *dataParallel) wholeBatch(e []objective.Embedding) []objective.Embedding
 		if out[i].P = out[i].Z; own.P != own.Z {
 			out[i].P = gather(own.P)
 		}
+		for _, q := range own.Others {
+			out[i].Others = append(out[i].Others, gather(q))
+		}
 	}
 	return out
 }

@@ -97,6 +97,8 @@ func parallelCases() map[string]parallelCase {
 		"compress, groups":    of(func(c *Config) { c.Objective, c.Groups = "compress", 2 }),
 		"compress-1q":         of(func(c *Config) { c.Objective = "compress-1q" }),
 		"disco, groups":       of(func(c *Config) { c.Objective, c.Groups = "disco", 2 }),
+		"bingo":               of(func(c *Config) { c.Objective = "bingo" }),
+		"simdis":              of(func(c *Config) { c.Objective = "simdis" }),
 		"fixmatch":            of(func(c *Config) { c.Objective = "fixmatch" }),
 		"uda":                 of(func(c *Config) { c.Objective = "uda" }),
 		"s4l":                 of(func(c *Config) { c.Objective = "s4l" }),

@@ -332,3 +332,31 @@ func TestKeyEncoder(t *testing.T) {
 		}
 	}
 }
+
+// TestPredictors: where an objective has several they begin with weights of their own, and a step
+// moves all of them.
+func TestPredictors(t *testing.T) {
+	nntest.Torch(t)
+	c := small
+	c.Objective = "simdis"
+	l := newSmall(t, c)
+	defer l.Free()
+	const weight = ".0.weight" // of the first layer
+	before := contents(t, l)
+	stepThree(t, l, "x", hyper)
+	after, seen := contents(t, l), map[string]bool{}
+	for key, b := range before {
+		if !strings.HasPrefix(key, "student.predictor") || !strings.HasSuffix(key, weight) {
+			continue
+		}
+		if seen[string(b)] {
+			t.Errorf("%s begins as another predictor's does", key)
+		}
+		if seen[string(b)] = true; slices.Equal(b, after[key]) {
+			t.Errorf("%s has not moved", key)
+		}
+	}
+	if want := l.parts.Predictors; len(seen) != want {
+		t.Errorf("%d predictors are in the state, want %d", len(seen), want)
+	}
+}

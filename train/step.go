@@ -86,6 +86,7 @@ func (l *Learner) zeroGrad() {
 // pass, and gives what is to be collected of it.
 func (l *Learner) gradients(v views, b objective.Batch, d drawKey, sum *tally) (collected, error) {
 	return scoped(func() (c collected, err error) {
+		b.Side = v.student[0].Size(1)
 		var z2, keys []*torch.Tensor
 		var t objective.Targets
 		l.teacherStream.run(func() {

@@ -127,7 +127,7 @@ func (l *loop) summary() (Summary, error) {
 		world = max(1, l.Resume.WorldSize)
 	}
 	s := Summary{
-		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Samples,
+		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Images(),
 		Epochs: spec.Epochs, Steps: spec.Steps(), BatchSize: spec.BatchSize, KNNK: r.KNNK[0],
 		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
 		Provenance: l.Provenance,

@@ -107,7 +107,12 @@ func (l *Learner) checkViews(v views) error {
 			return wrong("give every view the same batch size", fmt.Sprintf("one view has %d samples, another %d", rows, x.Size(0)))
 		}
 	}
-	if n := int64(l.config.Accumulate * l.parallel.norms.groups); rows%n != 0 {
+	n := int64(l.config.Accumulate * l.parallel.norms.groups)
+	if p.Pairs && rows%(2*n) != 0 {
+		return wrong("give a batch size of which every rank, micro-batch and group of batch norm has whole pairs",
+			fmt.Sprintf("%d samples do not fall into %d equal parts of pairs", rows, n))
+	}
+	if rows%n != 0 {
 		return wrong("give a batch size that accumulate·bn_groups divides",
 			fmt.Sprintf("%d samples do not fall into %d equal micro-batches of %d equal groups", rows, l.config.Accumulate, l.parallel.norms.groups))
 	}

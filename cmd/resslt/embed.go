@@ -30,18 +30,22 @@ func newEmbedCommand() *cobra.Command {
 	var f encoderFlags
 	var data, split, format, out string
 	var skipBad bool
+	var mates int
 	c := &cobra.Command{
 		Use:   "embed --checkpoint FILE --data URI --out FILE",
 		Short: "features of a folder or shards, as NPZ, NPY, Arrow or Parquet",
 		Long: `embed writes one feature vector an image, after global average pooling, in the
 order of the data set. NPZ has keys, labels and features, (N, D) float32; NPY the
 features alone; Arrow and Parquet key, label and feature, a FixedSizeList of float32.
+With --mates K it writes the numbers of each image's K nearest others in their place,
+(N, K) int32: FILE of --data mates:FILE+URI, for objective=bingo.
 
 It can be stopped at any moment, and the same command continues where it stopped:
 what is done so far is kept in FILE.parts until the end. So does one that adds
 --skip-bad after an image that could not be decoded; what is skipped is named.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --out features.npz
-  resslt embed --checkpoint runs/quickstart --data folder:my/images --out features.parquet`,
+  resslt embed --checkpoint runs/quickstart --data folder:my/images --out features.parquet
+  resslt embed --checkpoint teacher.safetensors --data folder:my/images --mates 5 --out mates.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
 				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
@@ -55,7 +59,12 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			if format == "" {
 				format = formatOf(out)
 			}
-			write := featureWriters[format]
+			write, what := featureWriters[format], "features"
+			if c.Flags().Changed("mates") {
+				if err := checkMates(mates, format, skipBad); err != nil {
+					return err
+				}
+			}
 			enc, err := f.load(c)
 			if err != nil {
 				return err
@@ -88,10 +97,15 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 				return namingSkip(data, done.dir, err)
 			}
 			done.sayBad(c.ErrOrStderr())
+			columns := done.plan.Dim
+			if mates > 0 {
+				columns, what = mates, "mates"
+				write = func(w io.Writer, p *parts) error { return writeMates(c.Context(), w, p, mates, enc.device) }
+			}
 			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d×%d features in %s, %d images skipped\n", done.kept, done.plan.Dim, out, done.rows-done.kept)
+			fmt.Fprintf(c.OutOrStdout(), "%d×%d %s in %s, %d images skipped\n", done.kept, columns, what, out, done.rows-done.kept)
 			return done.remove()
 		},
 	}
@@ -102,6 +116,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 	p.StringVar(&format, "format", "", "npz, npy, arrow or parquet (default by the name of --out, else npy)")
 	cli.Choices(p, slices.Sorted(maps.Keys(featureWriters)), "format")
 	p.StringVar(&out, "out", "", "`file` to write")
+	p.IntVar(&mates, "mates", 0, "write each image's `K` nearest others in place of features")
 	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"resslt/cmd/internal/runbook"
 	"resslt/train/eval"
+	"resslt/train/objective"
 	"resslt/train/paper"
 	"resslt/train/recipe"
 )
@@ -155,6 +156,9 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 			out.Needs += ", with its paper's settings"
 			if row.Teacher != "" {
 				out.Needs += ", and teacher=FILE of a trained " + row.Teacher
+			}
+			if m, err := objective.MethodOf(row.Objective); err == nil && m.New(objective.Options{}).Parts().Pairs {
+				out.Needs += ", and data=mates:FILE+URI with its neighbours (resslt embed --mates 5)"
 			}
 		}
 		return out, nil

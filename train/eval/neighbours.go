@@ -29,32 +29,41 @@ func Neighbours(ctx context.Context, queries, bank *Set, k int) ([][]Neighbour, 
 	n := int64(bank.Len())
 	chunk := max(1, similarityCells/n)
 	var out [][]Neighbour
-	for at := int64(0); at < int64(queries.Len()); at += chunk {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		rows := min(chunk, int64(queries.Len())-at)
-		err := torch.Do(func() error {
-			torch.NoGrad(func() {
-				// One more than k, for the query itself.
-				cos, idx := torch.Topk(torch.Mm(unit(torch.Narrow(queries.X, 0, at, rows)), torch.T(unit(bank.X))), int64(k)+1, 1, true, true)
-				c, r := cos.Float32s(), idx.Int64s()
-				for q := range int(rows) {
-					var near []Neighbour
-					for j := q * (k + 1); j < (q+1)*(k+1) && len(near) < k; j++ {
-						if queries.IDs != nil && bank.IDs != nil && queries.IDs[int(at)+q] == bank.IDs[r[j]] {
-							continue
-						}
-						near = append(near, Neighbour{int(r[j]), float64(c[j])})
-					}
-					out = append(out, near)
+	err := torch.Do(func() (err error) {
+		torch.NoGrad(func() {
+			torch.ScopeDo(func() {
+				columns := torch.T(unit(bank.X))
+				for at := int64(0); at < int64(queries.Len()) && err == nil; at += chunk {
+					torch.ScopeDo(func() {
+						out = append(out, neighboursFrom(queries, bank, columns, at, min(chunk, int64(queries.Len())-at), k)...)
+					})
+					err = ctx.Err()
 				}
 			})
-			return nil
 		})
-		if err != nil {
-			return nil, err
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// neighboursFrom is Neighbours of the queries from a row on; columns are the bank's features, of unit
+// length, (D,N).
+func neighboursFrom(queries, bank *Set, columns *torch.Tensor, from, rows int64, k int) (out [][]Neighbour) {
+	// One more than k, for the query itself.
+	cos, idx := torch.Topk(torch.Mm(unit(torch.Narrow(queries.X, 0, from, rows)), columns), int64(k)+1, 1, true, true)
+	c, r := cos.Float32s(), idx.Int64s()
+	for q := range int(rows) {
+		var near []Neighbour
+		for j := q * (k + 1); j < (q+1)*(k+1) && len(near) < k; j++ {
+			if queries.IDs != nil && bank.IDs != nil && queries.IDs[int(from)+q] == bank.IDs[r[j]] {
+				continue
+			}
+			near = append(near, Neighbour{int(r[j]), float64(c[j])})
+		}
+		out = append(out, near)
+	}
+	return out
 }

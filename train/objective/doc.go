@@ -20,6 +20,7 @@
 //	sample   an image of the data set, by its number; N of them
 //	bank     state with a row for every sample (bank.go), which Batch.Samples are the keys of
 //	refresh  making a part of the state again now and then, from the rest: clusters of a bank
+//	pair     a sample and its mate, another image that is like it: rows 2i and 2i+1 (Parts.Pairs)
 //	draw     random numbers of a step, a row for each sample (Parts.Draws)
 //	label    a sample's class; objectives with Parts.Labels have those of some samples
 //	key encoder  the student's momentum average, next to a frozen teacher (Parts.KeyViews)
@@ -52,6 +53,8 @@
 //	compress           frozen   own    no   one, both see it  compress.go  Koohpayegani et al. 2020, arXiv 2010.14713
 //	compress-1q        frozen   teacher's  no  one, both see it  compress.go  the same, with one list of anchor points
 //	disco              frozen   student's average's  no  pair, coupled  disco.go  Gao et al. 2021, arXiv 2104.09124
+//	bingo              frozen   own    no   pair, of samples in pairs, coupled  bingo.go  Xu et al. 2021, arXiv 2107.01691
+//	simdis             frozen   no        five  pair, coupled   simdis.go  Gu et al. 2021, arXiv 2106.11304
 //	fixmatch           no       no     no   weak + strong, coupled, some labels  fixmatch.go  Sohn et al. 2020, arXiv 2001.07685
 //	uda                no       no     no   weak + strong, coupled, some labels  uda.go  Xie et al. 2020, arXiv 1904.12848
 //	s4l                no       no     no   one, some labels  s4l.go  Zhai et al. 2019, arXiv 1905.03670

@@ -40,8 +40,13 @@ func infoNCE(z1, z2, s1 *torch.Tensor, tau float64) *torch.Tensor {
 
 // infoNCEOf is equation 1 from z¹·z²/τ and log Σ_k exp(z¹·z_k/τ), (B) each.
 func infoNCEOf(pos, lse *torch.Tensor) *torch.Tensor {
+	return torch.Mean(infoNCERows(pos, lse), torch.Unset)
+}
+
+// infoNCERows is equation 1 row by row, (B).
+func infoNCERows(pos, lse *torch.Tensor) *torch.Tensor {
 	all := torch.Logsumexp(torch.Stack([]*torch.Tensor{pos, lse}, 1), []int64{1}, false)
-	return torch.Mean(torch.Sub(all, pos, 1), torch.Unset)
+	return torch.Sub(all, pos, 1)
 }
 
 // crossEntropy is H(p, p¹) of equation 5, batch mean, where the similarities have not been kept:

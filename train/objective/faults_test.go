@@ -3,6 +3,8 @@ package objective
 import (
 	"slices"
 	"strings"
+
+	"resslt/train/torch"
 )
 
 // faults are what the parity test of the case has to see.
@@ -12,7 +14,7 @@ func (m method) faults() map[string]func(*method) {
 		"":                        func(*method) {},
 		"the gradient is 1 % off": func(m *method) { m.grad = 1.01 },
 	}
-	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "infomin", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl", "compress", "compress-1q", "disco"}, name) {
+	if slices.Contains([]string{"moco-v2", "moco-v2-symmetric", "infomin", "simclr", "nnclr", "moco-v3", "swav", "clsa", "isd", "mochi", "adco", "wcl", "fnc", "npid", "pcl-v2", "localagg", "pirl", "compress", "compress-1q", "disco", "bingo"}, name) {
 		all["τ 1 % off"] = func(m *method) { m.Tau *= 1.01 }
 	}
 	switch name {
@@ -59,6 +61,21 @@ func (m method) faults() map[string]func(*method) {
 		all["a label is hidden"] = func(m *method) { m.Labels = append([]int64{-1}, m.Labels[1:]...) }
 	case "disco":
 		all["the distance's weight 1 % off"] = func(m *method) { m.DistilWeight *= 1.01 }
+	case "simdis":
+		all["the teacher's views are exchanged"] = func(m *method) { m.crossed = func(_ *Batch, z2 []*torch.Tensor) { slices.Reverse(z2) } }
+		all["the average's views are exchanged"] = func(m *method) { m.crossed = func(b *Batch, _ []*torch.Tensor) { slices.Reverse(b.Keys) } }
+	case "bingo":
+		all["anchors and mates are exchanged"] = func(m *method) {
+			m.crossed = func(_ *Batch, z2 []*torch.Tensor) {
+				two := torch.Reshape(z2[0], []int64{-1, 2, m.D})
+				z2[0] = torch.Reshape(torch.Flip(two, []int64{1}), []int64{-1, m.D})
+			}
+		}
+		all["the boxes are of another size"] = func(m *method) { m.Side++ }
+		all["the warm-up is taken for the other"] = func(m *method) { m.early = true }
+		if m.name != name {
+			all["the warm-up is taken for the other"] = func(m *method) { m.over = true }
+		}
 	case "fnc":
 		all["the last false negative is missing"] = func(m *method) { m.FalseTop-- }
 		all["the threshold is higher"] = func(m *method) { m.FalseAbove = 0.5 }

@@ -14,21 +14,25 @@ func (m method) lossOf(tb testing.TB, from, n int64) (loss float64) {
 	in, o := inputs[m.name], order{double: true}
 	_, obj := m.objective(tb)
 	parts := obj.Parts()
-	some := func(x *torch.Tensor) *torch.Tensor { // a Viewer has several rows for each sample
-		rows := x.Size(0) / m.B
-		return torch.Narrow(x, 0, from*rows, n*rows)
+	some := func(x *torch.Tensor) *torch.Tensor { // a Viewer has several rows for each sample, or one for two
+		rows := x.Size(0)
+		return torch.Narrow(x, 0, from*rows/m.B, n*rows/m.B)
 	}
 	nntest.Do(tb, func() {
-		whole, _, _ := m.embeddings(in, parts, o)
+		whole, _, _, _ := m.embeddings(in, parts, o)
 		var student []Embedding
 		for _, e := range whole {
-			student = append(student, Embedding{Z: some(e.Z), P: some(e.P)})
+			part := Embedding{Z: some(e.Z), P: some(e.P)}
+			for _, q := range e.Others {
+				part.Others = append(part.Others, some(q))
+			}
+			student = append(student, part)
 		}
 		var z2 []*torch.Tensor
 		for _, z := range in.z2 {
 			z2 = append(z2, some(Normalize(o.place(z, m.B, m.D))))
 		}
-		b := Batch{Alpha: m.alpha(obj), Views: len(student), State: m.state(parts, o), Draws: m.draws(parts, o)}
+		b := Batch{Side: m.Side, Alpha: m.alpha(obj), Views: len(student), State: m.state(parts, o), Draws: m.draws(parts, o)}
 		for name, d := range b.Draws {
 			b.Draws[name] = some(d)
 		}

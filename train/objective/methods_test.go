@@ -2,7 +2,7 @@ package objective
 
 import (
 	"cmp"
-	"math/rand/v2"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +18,7 @@ type input struct {
 	p, z, z2, keys []string
 	// rows is how many p has for each sample, columns how many it has; 0 are 1 and D.
 	rows, columns int64
+	halved        bool // p has a row for each pair of samples
 }
 
 // unused is a view's embedding that the loss does not read.
@@ -81,7 +82,13 @@ var inputs = map[string]input{
 	"uda":                          {p: pair},
 	"s4l":                          {p: []string{"turned features"}, rows: quarters},
 	"disco":                        {p: pair, z2: both, keys: []string{"student key"}},
+	"simdis":                       {p: pair, z: []string{"z a", "z b"}, z2: both, keys: []string{"student key a", "student key b"}},
+	"bingo":                        bags,
+	"bingo warm-up":                bags,
 }
+
+// bags is BINGO's input.
+var bags = input{p: []string{"anchor", "mate", "mixed"}, z2: []string{"key"}, halved: true}
 
 // method is an objective on the fixture's sizes.
 type method struct {
@@ -125,12 +132,16 @@ type method struct {
 	LabelFraction                    float64 `json:"label_fraction"`
 	Confidence, Consistency, Sharpen float64
 	Labels                           []int64
+	Side                             int64
 
 	exchanged []string // parts of names whose tensors have each other's numbers, for mutations
 
 	early bool    // before the end of the objective's ramp
+	over  bool    // behind it, whatever the case, for mutations
 	drop  bool    // the last view's term is missing, for mutations
 	grad  float64 // what gradients are times, for mutations; 0 is 1
+	// crossed exchanges targets of the two views, for mutations.
+	crossed func(b *Batch, z2 []*torch.Tensor)
 }
 
 func loadMethod(t testing.TB, name string) (fix *nntest.Fixture, m method) {
@@ -174,8 +185,11 @@ func (m method) alpha(obj Objective) Alpha {
 	switch {
 	case name == "dino":
 		a.Value = m.Ramp
-	case name == "swav" && special != "queue", m.early:
+	case name == "swav" && special != "queue", special == "warm-up", m.early:
 		a.Value = 0.5
+	}
+	if m.over {
+		a.Value = 1
 	}
 	if r, ok := obj.(Ramper); ok {
 		a.Factor = r.Factor(a.Value)
@@ -262,7 +276,7 @@ func (m method) draws(p Parts, o order) map[string]*torch.Tensor {
 }
 
 // embeddings are the student's for each view, with the leaves that they are made of.
-func (m method) embeddings(in input, p Parts, o order) (student []Embedding, views, projections []*torch.Tensor) {
+func (m method) embeddings(in input, p Parts, o order) (student []Embedding, views, projections, others []*torch.Tensor) {
 	unit := Normalize
 	if p.Raw {
 		unit = func(x *torch.Tensor) *torch.Tensor { return x }
@@ -270,17 +284,25 @@ func (m method) embeddings(in input, p Parts, o order) (student []Embedding, vie
 	leaf := func(name string, rows, columns int64) *torch.Tensor {
 		return o.place(name, rows, columns).SetRequiresGrad(true)
 	}
+	rows := m.B * max(1, in.rows)
+	if in.halved {
+		rows /= 2
+	}
 	for i, name := range in.p {
-		views = append(views, leaf(name, m.B*max(1, in.rows), cmp.Or(in.columns, m.D)))
+		views = append(views, leaf(name, rows, cmp.Or(in.columns, m.D)))
 		e := Embedding{P: unit(views[i])}
 		e.Z = e.P
 		if in.z != nil {
 			projections = append(projections, leaf(in.z[i], m.B, m.D))
 			e.Z = unit(projections[i])
 		}
+		for q := 1; q < p.Predictors; q++ {
+			others = append(others, leaf(fmt.Sprintf("%s, %d", name, q), m.B, m.D))
+			e.Others = append(e.Others, unit(others[len(others)-1]))
+		}
 		student = append(student, e)
 	}
-	return student, views, projections
+	return student, views, projections, others
 }
 
 // evaluate computes loss, agreement and gradients as the learner calls the objective: in
@@ -289,22 +311,26 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 	in, out := inputs[m.name], nntest.Values{}
 	name, obj := m.objective(tb)
 	o.rows = name == "w-mse" // Cholesky's factor is of an order of dimensions
-	if _, ok := obj.(Viewer); ok {
+	parts := obj.Parts()
+	_, shows := obj.(Viewer)
+	if shows && !parts.Pairs {
 		o.samples = m.B
 	}
-	parts := obj.Parts()
-	if len(in.keys) != len(parts.KeyViews) || len(in.z2) != parts.TeacherViews || len(in.p) != parts.StudentViews && !parts.Locals {
+	if len(in.keys) != len(parts.KeyViews) || len(in.z2) != parts.TeacherViews || !shows && len(in.p) != parts.StudentViews && !parts.Locals {
 		tb.Fatalf("%s takes %d teacher and %d student views", m.name, parts.TeacherViews, parts.StudentViews)
 	}
 	nntest.Do(tb, func() {
-		student, views, projections := m.embeddings(in, parts, o)
+		student, views, projections, others := m.embeddings(in, parts, o)
 		var z2 []*torch.Tensor
 		for _, z := range in.z2 {
 			z2 = append(z2, Normalize(o.place(z, m.B, m.D)))
 		}
-		b := Batch{Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o.whole()), Draws: m.draws(parts, o)}
+		b := Batch{Side: m.Side, Alpha: m.alpha(obj), Views: len(student), Stats: true, State: m.state(parts, o.whole()), Draws: m.draws(parts, o)}
 		for _, k := range in.keys {
 			b.Keys = append(b.Keys, Normalize(o.place(k, m.B, m.D)))
+		}
+		if m.crossed != nil {
+			m.crossed(&b, z2)
 		}
 		if parts.Queue != NoQueue {
 			b.Queue = Normalize(o.place("queue", m.K, m.D))
@@ -351,6 +377,10 @@ func (m method) evaluate(tb testing.TB, o order) nntest.Values {
 				g = torch.ZerosLike(p)
 			}
 			out.Take("grad"+string(rune('0'+i)), o.back(g))
+		}
+		for i, q := range others { // view by view
+			n := parts.Predictors - 1
+			out.Take(fmt.Sprintf("grad%d.%d", i/n, i%n+1), o.back(q.Grad()))
 		}
 		for i, z := range projections {
 			switch {
@@ -435,40 +465,6 @@ func TestSpecialCases(t *testing.T) {
 			}
 			nntest.Close(t, what+": "+name, got, want, 1e-13)
 		}
-	}
-}
-
-// TestComponents: labels of graphs with one edge out of each node, against a search.
-func TestComponents(t *testing.T) {
-	nntest.Torch(t)
-	r := rand.New(rand.NewPCG(1, 2))
-	for n := 2; n < 40; n++ {
-		next := make([]int64, n)
-		for i := range next {
-			for next[i] = int64(i); next[i] == int64(i); {
-				next[i] = int64(r.IntN(n))
-			}
-		}
-		want := make([]int64, n) // the least node that is connected, by repeated relaxation
-		for i := range want {
-			want[i] = int64(i)
-		}
-		for range n {
-			for i, j := range next {
-				least := min(want[i], want[j])
-				want[i], want[j] = least, least
-			}
-		}
-		nntest.Do(t, func() {
-			got := components(torch.FromInt64(next, int64(n))).Int64s()
-			for i := range got {
-				for j := range got {
-					if (got[i] == got[j]) != (want[i] == want[j]) {
-						t.Fatalf("%d nodes, edges to %v: labels %v, want those of %v", n, next, got, want)
-					}
-				}
-			}
-		})
 	}
 }
 

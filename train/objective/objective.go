@@ -78,11 +78,15 @@ type Parts struct {
 	// covariance or an assignment that is balanced; elsewhere the other rows are its negatives.
 	Statistics bool
 	Keyed      bool // by sample: passes read Batch.Samples
+	// Pairs: the batch's rows come in pairs, a sample and its mate below it (schemas.DatasetSpec.Mates).
+	Pairs bool
 	// Labels: the loss reads the classes of those samples that show theirs (Labels in Batch.Draws).
 	Labels  bool
 	Raw     bool  // the student's embeddings come as the heads give them, not of unit length
 	Project Head  // g
 	Predict *Head // q of the student; nil where there is none
+	// Predictors is how many of q there are, side by side, each with weights of its own; 0 is one.
+	Predictors int
 
 	State []Tensor // the objective's own
 	Group Group    // how those of them that are parameters move
@@ -130,6 +134,7 @@ type Batch struct {
 	// from 0 to below N; nil unless Parts.Keyed. One that took another's place has its own number.
 	Samples *torch.Tensor
 
+	Side  int64 // S: the student's first view, before Show, has S×S pixels
 	Alpha Alpha // of equation 7, or of the schedule that Method.Ramp names
 	Views int   // student views of the batch
 	View  int   // of a pass that is not coupled: its view, from 0
@@ -140,6 +145,8 @@ type Batch struct {
 type Embedding struct {
 	Z *torch.Tensor // (B,D) of the projector
 	P *torch.Tensor // (B,D) of the predictor or second head; Z itself where there is none
+	// Others are (B,D) of the further predictors, of Parts.Predictors but the first.
+	Others []*torch.Tensor
 }
 
 // Targets is an objective's own: z² of each teacher view, and what is made of them.
@@ -274,7 +281,7 @@ var methods = []Method{
 	barlowMethod, vicregMethod, mocoV3Method, dinoMethod, swavMethod, seedMethod, wmseMethod, clsaMethod, isdMethod,
 	unigradMethod, tripletMethod, mochiMethod, adcoMethod, wclMethod, fncMethod,
 	npidMethod, pclMethod, localAggMethod, rotationMethod, pirlMethod, relativeLocMethod, cpcMethod,
-	compressMethod, compressOneMethod, discoMethod, fixmatchMethod, udaMethod, s4lMethod,
+	compressMethod, compressOneMethod, discoMethod, simdisMethod, bingoMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 
 // Names lists the objectives, sorted.

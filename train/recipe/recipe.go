@@ -128,6 +128,7 @@ type Recipe struct {
 	CPCHidden          int       `yaml:"cpc_hidden"`          // CPC v2: channels within the blocks of its context networks; default 256
 	CPCBlocks          int       `yaml:"cpc_blocks"`          // CPC v2: blocks of each; default 5
 	Classes            int       `yaml:"classes"`             // of the labels that FixMatch, UDA and S4L learn; 0 (default): none are learned
+	BINGOWarmupEpochs  float64   `yaml:"bingo_warmup_epochs"` // epochs in which an image's own key alone is its positive; default 11, its code's
 	LabelFraction      float64   `yaml:"label_fraction"`      // of the samples whose label they may read, chosen by seed and sample; default 0.1
 	FixMatchThreshold  float64   `yaml:"fixmatch_threshold"`  // τ, the probability above which a prediction is a target; default 0.95; on ImageNet the paper's is 0.7
 	FixMatchWeight     float64   `yaml:"fixmatch_weight"`     // λ_u, of the loss without labels; default 1; on ImageNet the paper's is 10
@@ -257,7 +258,7 @@ func Default() Recipe {
 		TauTWarmupEpochs: 30, CenterMomentum: 0.9, Prototypes: 3000, SinkhornEpsilon: 0.05, SinkhornIterations: 3, SwAVQueueEpochs: 15,
 		BarlowLambda: 0.005, CLSABeta: 1, VICRegWeights: []float64{25, 25, 1},
 		UniGradLambda: 100, UniGradRho: 0.99, TripletRanks: []int{2, 10}, TripletGamma: 2,
-		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15,
+		MoCHiMixed: 512, MoCHiHarder: 256, MoCHiWarmupEpochs: 15, BINGOWarmupEpochs: 11,
 		AdCoTau: 0.02, AdCoLR: 3, AdCoWeightDecay: 1e-4, FNCTop: 10, FNCThreshold: 0.7, DisCoWeight: 32, CPCSteps: []int{3, 3}, CPCHidden: 256, CPCBlocks: 5,
 		LabelFraction: 0.1, FixMatchThreshold: 0.95, FixMatchWeight: 1, UDAThreshold: 0.8, UDATemperature: 0.4, UDAWeight: 1, S4LWeight: 1,
 		BankMomentum: 0.5, BankNegatives: 4096, Clusters: []int{}, ClusterEvery: 1, PCLWarmupEpochs: 20, LocalAggWarmupEpochs: 10, LocalAggNeighbours: 4096,

@@ -408,6 +408,10 @@ func TestSides(t *testing.T) {
 		{"uda", "t", 0, nil, nil, "one teacher view"},
 		{"disco", "ts", 0, []int{0, 1}, []int{0, 1}, ""},
 		{"disco", "ttlll", 0, nil, nil, "policy=moco-v2"}, // takes no local crops
+		{"bingo", "ss", 0, []int{0}, []int{1}, ""},
+		{"bingo", "t", 0, nil, nil, "policy=moco-v2"},
+		{"simdis", "ss", 0, []int{0, 1}, []int{0, 1}, ""},
+		{"simdis", "ttlll", 0, nil, nil, "policy=byol"},
 	} {
 		teacher, student, err := recipe.Sides(tc.objective, tc.crops, views(tc.views))
 		if tc.says != "" {

@@ -188,6 +188,7 @@ func (r *Recipe) ownRules() []rule {
 		notNegative("disco_weight", r.DisCoWeight),
 		atLeast("cpc_hidden", r.CPCHidden, 1),
 		atLeast("cpc_blocks", r.CPCBlocks, 1),
+		notNegative("bingo_warmup_epochs", r.BINGOWarmupEpochs),
 		atLeast("classes", r.Classes, 0),
 		{"classes", r.Classes >= 2 || !r.ObjectiveOf().Labels, fmt.Sprintf("is %d", r.Classes), "give the number of classes that " + r.Objective + " learns, e.g. classes=10"},
 		{"label_fraction", r.LabelFraction > 0 && r.LabelFraction <= 1, fmt.Sprintf("is %g", r.LabelFraction), "give a number above 0, at most 1"},

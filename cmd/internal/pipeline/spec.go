@@ -100,7 +100,20 @@ func ImageEngine(m *ingest.Manifest) augment.Engine {
 // Spec returns the run spec of a resolved recipe for a data set. The recipe's engine becomes
 // the one that decodes packed data, if that is what the data set holds.
 func Spec(r *recipe.Recipe, m *ingest.Manifest) (schemas.RunSpec, error) {
-	return specOf(r, m, CheckViews)
+	s, err := specOf(r, m, CheckViews)
+	if err != nil {
+		return s, err
+	}
+	return s, checkPairs(r, &s.Dataset)
+}
+
+// checkPairs refuses data without mates for an objective that compares samples with theirs.
+func checkPairs(r *recipe.Recipe, data *schemas.DatasetSpec) error {
+	if !r.ObjectiveOf().Pairs || data.Mates > 0 {
+		return nil
+	}
+	return errs.New("data", r.Data, "write them with `resslt embed --mates 5 --checkpoint TEACHER --data URI --out mates.npy`, and give data=mates:mates.npy+URI",
+		errs.Because(errs.ErrUsage, "objective "+r.Objective+" compares each image with its mates, and this data has none"))
 }
 
 // BatchSpec is Spec for a consumer that is not the recipe's objective: any views do. Of the
@@ -133,6 +146,9 @@ func specOf(r *recipe.Recipe, m *ingest.Manifest, check checkViews) (schemas.Run
 func ReplaySpec(r *recipe.Recipe, recorded *schemas.RunSpec) (schemas.RunSpec, error) {
 	s, err := specOver(r, recorded.Engine, recorded.Dataset, func() []int64 { return recorded.Dataset.ShardSamples }, CheckViews)
 	if err != nil {
+		return s, err
+	}
+	if err := checkPairs(r, &s.Dataset); err != nil {
 		return s, err
 	}
 	s.ChunkSamples = recorded.ChunkSamples

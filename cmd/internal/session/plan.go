@@ -305,7 +305,7 @@ func (p *Plan) Print(w io.Writer) error {
 	var b strings.Builder
 	for _, l := range [][2]string{
 		{"recipe", p.Recipe.Name},
-		{"data", fmt.Sprintf("%s, %d images, digest %.12s", p.Recipe.Data, p.Spec.Dataset.Samples, p.Spec.Dataset.Digest)},
+		{"data", fmt.Sprintf("%s, %d images, digest %.12s", p.Recipe.Data, p.Spec.Dataset.Images(), p.Spec.Dataset.Digest)},
 		{"batches", p.Source},
 		{"run", fmt.Sprintf("digest %.12s", p.Spec.Digest())},
 		{"folder", p.Out},

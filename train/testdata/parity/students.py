@@ -1,11 +1,13 @@
 """References of the objectives with a trained teacher, and of those with some labels, for
 objectives.py: loss and gradients by PyTorch, in the form of their authors' code."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from fixtures import formula
-from inputs import TAU, B, D, K, leaf, unit
+from inputs import TAU, B, D, K, drawn, leaf, unit
 
 
 def kld(targets, inputs):
@@ -47,6 +49,87 @@ def disco(out):
     loss = loss + DISCO_WEIGHT / B * (criterion_mse(teacher_q, q) + criterion_mse(teacher_qk, qk))
     out["disco.loss"] = loss
     out["disco.grad0"], out["disco.grad1"] = torch.autograd.grad(loss, [k0, q0])
+
+
+def simdis(out):
+    """models/sim_dis_train_model.py of JindongGu/SimDis, offline, with one teacher for its two: the
+    terms s_dv, sema_sv, sema_dv, t_sv and t_dv. Its predictors end with a normalization."""
+    predicted = {term: [leaf(name) for name in names] for term, names in SIMDIS.items()}
+    fs1, fs2 = leaf("z a"), leaf("z b")
+    fs1_norm, fs2_norm = F.normalize(fs1, dim=1), F.normalize(fs2, dim=1)
+    fs1_ema, fs2_ema = unit("student key a", B), unit("student key b", B)
+    ft1_norm, ft2_norm = unit("target a", B), unit("target b", B)
+
+    def pred_feat_loss(q1, k1, q2, k2):
+        q1, q2 = F.normalize(q1), F.normalize(q2)
+        return (4 - 2 * ((q1 * k1.detach()).sum(dim=-1, keepdim=True) + (q2 * k2.detach()).sum(dim=-1, keepdim=True))).mean()
+
+    targets = {
+        "sema_dv": (fs2_ema, fs1_ema),
+        "sema_sv": (fs1_ema, fs2_ema),
+        "s_dv": (fs2_norm, fs1_norm),
+        "t_sv": (ft1_norm, ft2_norm),
+        "t_dv": (ft2_norm, ft1_norm),
+    }
+    loss_s, num_view_s = 0, 0
+    for term, (k1, k2) in targets.items():
+        q1, q2 = predicted[term]
+        loss_s += pred_feat_loss(q1, k1, q2, k2)
+        num_view_s += 1
+    loss = loss_s / num_view_s
+    out["simdis.loss"] = loss
+    for term, leaves in predicted.items():
+        for view, g in enumerate(torch.autograd.grad(loss, leaves, retain_graph=True)):
+            which = list(SIMDIS).index(term)
+            out[f"simdis.grad{view}" + (f".{which}" if which else "")] = g
+
+
+# By term, the predictions of the two views, as methods_test.go names them.
+SIMDIS = {
+    term: [f"view {v}" + (f", {i}" if i else "") for v in "ab"]
+    for i, term in enumerate(("sema_dv", "sema_sv", "s_dv", "t_sv", "t_dv"))
+}
+
+SIDE = 24  # of a view, pixels
+
+
+def boxes():
+    """utils.py of haohang96/bingo, cutmix and rand_bbox: lam of each pair, whose Beta(2,2) is the
+    middle one of three numbers, and of the pair's first row."""
+    lams = []
+    for three, (cx, cy) in zip(drawn("share", 3)[::2], drawn("center", 2)[::2]):
+        lam = three.sort().values[1].item()
+        cut = int(SIDE * math.sqrt(1.0 - lam))
+        cx, cy = int(SIDE * cx.item()), int(SIDE * cy.item())
+        clip = lambda x: min(max(x, 0), SIDE)
+        bbx1, bby1, bbx2, bby2 = clip(cx - cut // 2), clip(cy - cut // 2), clip(cx + cut // 2), clip(cy + cut // 2)
+        lams.append(1 - (bbx2 - bbx1) * (bby2 - bby1) / (SIDE * SIDE))
+    return torch.tensor(lams, dtype=torch.float64)
+
+
+def bingo(out):
+    """main_moco.py and moco/builder.py of haohang96/bingo, after its first epochs and in them."""
+    leaves = [formula(name, B // 2, D).double().requires_grad_() for name in ("anchor", "mate", "mixed")]
+    q, add_posq, mix_q = (F.normalize(x, dim=1) for x in leaves)
+    keys, queue = unit("key", B), unit("keys", K).t()
+    all_k = torch.stack([keys[::2], keys[1::2]], dim=1)
+    labels, mix_lam = torch.zeros(B // 2, dtype=torch.long), boxes()
+
+    def logits_q_nk(q):
+        _pos = torch.einsum("nmc,nc->nm", [all_k, q]).unsqueeze(-1)
+        _neg = torch.einsum("nc,ck->nk", [q, queue]).unsqueeze(1).repeat(1, 2, 1)
+        return torch.cat([_pos, _neg], dim=2) / TAU
+
+    def multi_pos(inputs, lam):
+        return sum((lam[i] * F.cross_entropy(inputs[:, i], labels, reduction="none")).mean() for i in range(2))
+
+    for name, soft in (("bingo", 0.5), ("bingo warm-up", 1.0)):
+        loss = multi_pos(logits_q_nk(q), [soft, 1 - soft]) + multi_pos(logits_q_nk(add_posq), [1 - soft, soft])
+        loss = (loss + multi_pos(logits_q_nk(mix_q), [mix_lam, 1 - mix_lam])) / 3
+        out[name + ".loss"] = loss
+        for view, g in enumerate(torch.autograd.grad(loss, leaves, retain_graph=True)):
+            out[f"{name}.grad{view}"] = g
+        out[name + ".keys.after"] = torch.cat([keys[::2], queue.t()])[:K]
 
 
 CLASSES, LABEL_FRACTION, CONFIDENCE, CONSISTENCY, SHARPEN = 10, 0.25, 0.2, 3.0, 0.4
