@@ -122,3 +122,6 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260904194346-d0f1323225a4 // indirect
 	google.golang.org/grpc v1.83.2 // indirect
 )
+
+// Arrow's JSON, which no program uses: docs/dependencies.md says why.
+replace github.com/goccy/go-json => ./schemas/stdjson
