@@ -2,6 +2,8 @@ package augment
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,8 +121,12 @@ func TestParsePolicyRefuses(t *testing.T) {
 }
 
 func TestPresets(t *testing.T) {
-	if _, err := presets(); err != nil {
+	all, err := presets()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if names := slices.Sorted(maps.Keys(all)); !slices.Equal(Presets(), names) {
+		t.Errorf("Presets lists %v, want %v", Presets(), names)
 	}
 	for _, name := range []string{
 		"weak", "small", "imagenet", "imagenet-2crop", "imagenet-multi", "imagenet-strong",
