@@ -29,7 +29,8 @@ type Learner struct {
 	stream        *torch.Stream  // of the step: a graph cannot be captured on the default one
 	teacherStream *teacherStream // nil: the step's
 	timers        *timers
-	kernelsOff    string // why the device's own kernels are not used (torch.KernelsOff)
+	kernels       bool   // the shim's kernels compute on the device
+	kernelsOff    string // why they do not (torch.KernelsOff)
 }
 
 // NewLearner builds student, teacher (its equal), optimiser and queue. Errors wrap
@@ -53,6 +54,7 @@ func (l *Learner) build() (err error) {
 	if c.Fused {
 		l.kernelsOff = torch.KernelsOff(c.Device)
 	}
+	l.kernels = kernels
 	c.Options.Kernels, c.Optimizer.Kernels = kernels, kernels
 	o, err := objective.New(c.Objective, c.options())
 	if err != nil {
@@ -175,6 +177,28 @@ func (l *Learner) flush() {
 // KernelsOff says why the shim's kernels for the device are not used, "" where they are or it has
 // none.
 func (l *Learner) KernelsOff() string { return l.kernelsOff }
+
+// GPUKernels says what computes on the GPU, for Summary; "" on a CPU.
+func (l *Learner) GPUKernels() string {
+	if l.config.Device.Type == torch.DeviceCPU {
+		return ""
+	}
+	return gpuKernels(l.config.Fused, l.kernels, l.kernelsOff)
+}
+
+// gpuKernels: fused is what the recipe asks for, own whether the shim's kernels compute, off why they
+// do not.
+func gpuKernels(fused, own bool, off string) string {
+	switch {
+	case own:
+		return "own"
+	case !fused:
+		return "libtorch: fused=false"
+	case off != "":
+		return "libtorch: " + off
+	}
+	return "libtorch" // the shim was built without kernels for it
+}
 
 // Ungraphed says why StepAsync does not replay CUDA graphs, "" where it does or will.
 func (l *Learner) Ungraphed() string { return l.graphs.off }

@@ -28,6 +28,10 @@ type Summary struct {
 	Threads      int            `json:"threads"`
 	TorchVersion string         `json:"torch_version"`
 	Kernels
+	// GPUKernels says what computed on the GPU: "own", the shim's kernels with libtorch's operators,
+	// or "libtorch", those alone, with the reason where the shim has kernels for it; absent on a CPU.
+	GPUKernels string `json:"gpu_kernels,omitempty"`
+
 	Seed       uint64 `json:"seed"`
 	Init       string `json:"init,omitempty"`        // file of the encoder that the run began from; absent: the seed's weights
 	InitSHA256 string `json:"init_sha256,omitempty"` // of that file
@@ -129,7 +133,7 @@ func (l *loop) summary() (Summary, error) {
 	s := Summary{
 		Recipe: r.Name, Dataset: r.Data, Images: spec.Dataset.Images(),
 		Epochs: spec.Epochs, Steps: spec.Steps(), BatchSize: spec.BatchSize, KNNK: r.KNNK[0],
-		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), Seed: r.Seed, WorldSize: world,
+		Device: r.Device, Threads: r.Threads, TorchVersion: torchVersion(), Kernels: kernels(), GPUKernels: l.learner.GPUKernels(), Seed: r.Seed, WorldSize: world,
 		Provenance: l.Provenance,
 		Engine:     spec.Engine, RunDigest: spec.Digest(), DataDigest: spec.Dataset.Digest,
 		Init: r.Init, InitSHA256: r.InitSHA256,

@@ -34,7 +34,8 @@ func warmUp(steps int64, then Schedule) Schedule {
 }
 
 // WarmupCosine is the papers' learning rate: linear to base over warmup steps,
-// then cosine to 0 at step total.
+// then cosine to 0 at step total. Where the warm-up takes all steps, or more, it is 0
+// throughout, which recipe.Warnings says.
 func WarmupCosine(base float64, warmup, total int64) Schedule {
 	decay := Cosine(base, 0, total-warmup)
 	return warmUp(warmup, func(step int64) float64 { return decay(step - warmup) })

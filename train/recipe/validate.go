@@ -343,6 +343,10 @@ func (r *Recipe) Warnings() []string {
 	if r.shortened != "" {
 		w = append(w, r.shortened)
 	}
+	if r.Epochs > 0 && r.LRWarmupEpochs >= float64(r.Epochs) {
+		// No error: a run that began so can be resumed, and trained longer.
+		w = append(w, fmt.Sprintf("lr_warmup_epochs %g is not shorter than the run of %d epochs: the learning rate is 0 throughout, and nothing is learned; lower it or raise epochs", r.LRWarmupEpochs, r.Epochs))
+	}
 	relational := r.ObjectiveOf().Relational
 	if relational && !r.Predictor && r.TauT >= 0.08 && r.TauS <= 0.1 {
 		w = append(w, fmt.Sprintf("tau_t %g without predictor collapses in Table 2 (tau_s 0.1, tau_t 0.08 and above); lower tau_t or set predictor=true", r.TauT))

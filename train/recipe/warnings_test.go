@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"resslt/train/optim"
 	"resslt/train/recipe"
 )
 
@@ -25,6 +26,31 @@ func TestFewLabelsWarning(t *testing.T) {
 }
 
 // Table 2 shows the collapse in grey: τ_s 0.1 and τ_t ≥ 0.08 without predictor.
+// TestWarmupWarning: a warm-up that takes the whole run is said to leave no learning rate, which is what
+// the schedule then gives.
+func TestWarmupWarning(t *testing.T) {
+	for set, warned := range map[string]bool{"lr_warmup_epochs=3.9": false, "lr_warmup_epochs=4": true, "lr_warmup_epochs=10": true, "lr_warmup_epochs=0": false} {
+		r, err := recipe.Load("cifar10")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.Set("epochs=4", set), r.Resolve(host)); err != nil {
+			t.Fatal(err)
+		}
+		const perEpoch = 10
+		lr, greatest := optim.WarmupCosine(r.LR(), int64(r.LRWarmupEpochs*perEpoch), int64(r.Epochs*perEpoch)), 0.0
+		for step := range int64(r.Epochs * perEpoch) {
+			greatest = max(greatest, lr(step))
+		}
+		if (greatest == 0) != warned {
+			t.Errorf("%s: the greatest learning rate is %g", set, greatest)
+		}
+		if got := strings.Contains(strings.Join(r.Warnings(), "\n"), "0 throughout"); got != warned {
+			t.Errorf("%s: %q", set, r.Warnings())
+		}
+	}
+}
+
 func TestCollapseWarning(t *testing.T) {
 	r, err := recipe.Load("cifar10")
 	if err != nil {
