@@ -86,8 +86,7 @@ def simdis(out):
 
 # By term, the predictions of the two views, as methods_test.go names them.
 SIMDIS = {
-    term: [f"view {v}" + (f", {i}" if i else "") for v in "ab"]
-    for i, term in enumerate(("sema_dv", "sema_sv", "s_dv", "t_sv", "t_dv"))
+    term: [f"view {v}" + (f", {i}" if i else "") for v in "ab"] for i, term in enumerate(("sema_dv", "sema_sv", "s_dv", "t_sv", "t_dv"))
 }
 
 SIDE = 24  # of a view, pixels
