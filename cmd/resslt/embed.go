@@ -28,9 +28,7 @@ import (
 
 func newEmbedCommand() *cobra.Command {
 	var f encoderFlags
-	var data, split, format, out string
-	var skipBad bool
-	var mates int
+	var o embedOptions
 	c := &cobra.Command{
 		Use:   "embed --checkpoint FILE --data URI --out FILE",
 		Short: "features of a folder or shards, as NPZ, NPY, Arrow or Parquet",
@@ -47,42 +45,27 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
   resslt embed --checkpoint runs/quickstart --data folder:my/images --out features.parquet
   resslt embed --checkpoint teacher.safetensors --data folder:my/images --mates 5 --out mates.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if data == "" || out == "" {
-				return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
-			}
-			if err := durable.Check(out); err != nil { // before the work, not after it
+			if err := o.check(c); err != nil {
 				return err
-			}
-			if err := durable.CheckIn(out+".parts", "plan.json", "part-*", "skip*"); err != nil {
-				return err
-			}
-			if format == "" {
-				format = formatOf(out)
-			}
-			write, what := featureWriters[format], "features"
-			if c.Flags().Changed("mates") {
-				if err := checkMates(mates, format, skipBad); err != nil {
-					return err
-				}
 			}
 			enc, err := f.load(c)
 			if err != nil {
 				return err
 			}
-			o := session.EvalImageOptions(enc.info, enc.view, 0)
-			o.SkipBad = skipBad
-			images, err := pipeline.OpenImages(c.Context(), data, ingest.Options{Warn: cli.Warn, Split: split}, o)
+			views := session.EvalImageOptions(enc.info, enc.view, 0)
+			views.SkipBad = o.skipBad
+			images, err := pipeline.OpenImages(c.Context(), o.data, ingest.Options{Warn: cli.Warn, Split: o.split}, views)
 			if err != nil {
 				return err
 			}
 			defer images.Close()
 			fmt.Fprintln(c.ErrOrStderr(), images.Opened())
-			held, err := session.LockFolder(out + ".parts") // two would write the same parts, and `resslt gc` leaves it alone
+			held, err := session.LockFolder(o.out + ".parts") // two would write the same parts, and `resslt gc` leaves it alone
 			if err != nil {
 				return err
 			}
 			defer held.Close()
-			done, err := openParts(out+".parts", enc, images, o)
+			done, err := openParts(o.out+".parts", enc, images, views)
 			if err != nil {
 				return err
 			}
@@ -94,31 +77,58 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 			err = done.finish(c.Context(), enc, images, count)
 			counted()
 			if err != nil {
-				return namingSkip(data, done.dir, err)
+				return namingSkip(o.data, done.dir, err)
 			}
 			done.sayBad(c.ErrOrStderr())
-			columns := done.plan.Dim
-			if mates > 0 {
-				columns, what = mates, "mates"
-				write = func(w io.Writer, p *parts) error { return writeMates(c.Context(), w, p, mates, enc.device) }
+			write, what, columns := featureWriters[o.format], "features", done.plan.Dim
+			if o.mates > 0 {
+				what, columns = "mates", o.mates
+				write = func(w io.Writer, p *parts) error { return writeMates(c.Context(), w, p, o.mates, enc.device) }
 			}
-			if err := durable.Replace(out, func(w io.Writer) error { return write(w, done) }); err != nil {
+			if err := durable.Replace(o.out, func(w io.Writer) error { return write(w, done) }); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d×%d %s in %s, %d images skipped\n", done.kept, columns, what, out, done.rows-done.kept)
+			fmt.Fprintf(c.OutOrStdout(), "%d×%d %s in %s, %d images skipped\n", done.kept, columns, what, o.out, done.rows-done.kept)
 			return done.remove()
 		},
 	}
 	f.register(c)
 	p := c.Flags()
-	split = "train"
-	cli.RegisterData(p, &data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &split)
-	p.StringVar(&format, "format", "", "npz, npy, arrow or parquet (default by the name of --out, else npy)")
+	o.split = "train"
+	cli.RegisterData(p, &o.data, "data `URI`: "+schemeList()).RegisterSplit(p, "split", "split", &o.split)
+	p.StringVar(&o.format, "format", "", "npz, npy, arrow or parquet (default by the name of --out, else npy)")
 	cli.Choices(p, slices.Sorted(maps.Keys(featureWriters)), "format")
-	p.StringVar(&out, "out", "", "`file` to write")
-	p.IntVar(&mates, "mates", 0, "write each image's `K` nearest others in place of features")
-	p.BoolVar(&skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
+	p.StringVar(&o.out, "out", "", "`file` to write")
+	p.IntVar(&o.mates, "mates", 0, "write each image's `K` nearest others in place of features")
+	p.BoolVar(&o.skipBad, "skip-bad", false, "leave out images that cannot be decoded, instead of stopping")
 	return c
+}
+
+// embedOptions are the flags of `resslt embed`, but for those that name the encoder.
+type embedOptions struct {
+	data, split, format, out string
+	skipBad                  bool
+	mates                    int
+}
+
+// check refuses, before the work, what would fail behind it, and chooses the format by the file's name.
+func (o *embedOptions) check(c *cobra.Command) error {
+	if o.data == "" || o.out == "" {
+		return errs.New("", c.CommandPath(), "give --data URI and --out FILE", errs.Because(errs.ErrUsage, "no --data or no --out"))
+	}
+	if err := durable.Check(o.out); err != nil {
+		return err
+	}
+	if err := durable.CheckIn(o.out+".parts", "plan.json", "part-*", "skip*"); err != nil {
+		return err
+	}
+	if o.format == "" {
+		o.format = formatOf(o.out)
+	}
+	if c.Flags().Changed("mates") {
+		return checkMates(o.mates, o.format, o.skipBad)
+	}
+	return nil
 }
 
 // featureWriters are the forms of --format.
