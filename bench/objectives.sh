@@ -2,7 +2,9 @@
 # Trains every objective for one small budget on CIFAR-10's own pixels, and prints kNN beside
 # the untrained encoder's:
 #
-#   bench/objectives.sh folder:DIR [FLAG...]   # DIR has train/CLASS and test/CLASS
+#   FIRST=500 bench/objectives.sh folder:DIR [FLAG...]   # DIR has train/CLASS and test/CLASS
+#
+# FIRST takes that many images of each class and split, the first by name; without it all are taken.
 #
 # With TEACHER=FILE it trains students of that trained encoder instead, by the objectives that
 # take one (bench/distillation.yaml), all on one stream of images and their mates, which that
@@ -17,6 +19,16 @@ data=${1:?"usage: bench/objectives.sh folder:DIR [FLAG...]"}
 file=bench/objectives.yaml out=${OUT:-runs/objectives-cpu} teacher=()
 if [ -n "${TEACHER:-}" ]; then
   file=bench/distillation.yaml out=${OUT:-runs/distillation-cpu} teacher=(--set "teacher=$TEACHER")
+fi
+if [ -n "${FIRST:-}" ]; then
+  whole=${data#folder:} data=folder:$out.data
+  for class in "$whole"/{train,test}/*/; do
+    few=$out.data/${class#"$whole"/}
+    mkdir -p "$few"
+    find "$class" -maxdepth 1 -type f -printf '%f\n' | LC_ALL=C sort | head -n "$FIRST" | while read -r f; do
+      ln -f "$class/$f" "$few/$f" 2>/dev/null || cp "$class/$f" "$few/$f"
+    done
+  done
 fi
 [ -x bin/resslt ] || {
   echo "objectives.sh: there is no bin/resslt (fix: make build)" >&2
