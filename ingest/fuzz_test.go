@@ -140,3 +140,41 @@ func FuzzFileList(f *testing.F) {
 		})
 	})
 }
+
+// A list of mates is anything: it opens, and each id below the spec's is a sample or has an error of a kind, or
+// it is refused.
+func FuzzMates(f *testing.F) {
+	shard := tarBytes(f, tarFile{"1.jpg", []byte("image")}, tarFile{"1.cls", []byte("0")}, tarFile{"2.jpg", []byte("another")}, tarFile{"2.cls", []byte("1")})
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "x-000000.tar"), shard, 0o644); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(npy(f, "<i4", []int64{1, 0}, 1))
+	f.Add(npy(f, "<i8", []int64{1, 1, 0, 0}, 2))
+	f.Add(npy(f, "<i8", []int64{-1, 1 << 40}, 1))
+	f.Add([]byte("\x93NUMPY\x01\x00\xff\xff{'descr': '<i4', 'fortran_order': False, 'shape': (999999999999999999, 999999999), }\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		list := filepath.Join(dir, "near.npy")
+		if err := os.WriteFile(list, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		boundedtest.Allocates(t, 16<<20, 500, len(raw), func() {
+			src, err := Open(context.Background(), "mates:"+list+"+wds:"+filepath.Join(dir, "x-000000.tar"), Options{CacheDir: dir, Workers: 1})
+			var e *errs.Error
+			if err != nil {
+				if !errors.As(err, &e) {
+					t.Errorf("an error of no kind: %v", err)
+				}
+				return
+			}
+			defer src.Close()
+			spec := src.Manifest().Spec()
+			for id := range spec.Samples * spec.Repeats() {
+				var s schemas.Sample
+				if err := src.Read(context.Background(), id, &s); err == nil && s.ID != id || err != nil && !errors.As(err, &e) {
+					t.Errorf("sample %d is %d: %v", id, s.ID, err)
+				}
+			}
+		})
+	})
+}

@@ -60,6 +60,8 @@ func TestRecomputeGivesTheSameBits(t *testing.T) {
 		"channels":    func(c *Config) { c.ChannelsLast = true },
 		"efficient":   func(c *Config) { c.Backbone, c.StochasticDepth = "efficientnet_b0", 0.5 },
 		"transformer": func(c *Config) { c.Backbone, c.StochasticDepth, c.ImageSize = "vit_tiny_patch4", 0.5, smallSize },
+		"pairs":       func(c *Config) { c.Objective, c.Accumulate = "simclr", 2 },
+		"three":       func(c *Config) { c.Objective, c.Accumulate = "bingo", 2 },
 		"a pair":      func(c *Config) { c.Objective, c.Backbone, c.StochasticDepth = "simclr", "efficientnet_b0", 0.5 },
 		"mobile":      func(c *Config) { c.Backbone = "mobilenet_v3_large" },
 		"bottlenecks": func(c *Config) { c.Backbone = "resnet50" },

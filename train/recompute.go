@@ -19,7 +19,7 @@ import (
 //	           backward from the gradient of what came out, to that of xᵢ
 //
 // The gradients are those of the plain pass, to the bit: the same operators work on the
-// same numbers, and views add to a parameter's gradient in the same order.
+// same numbers, and views add to a parameter's gradient in the same order (tapes.backward).
 type tape struct {
 	backbone  backbone.Backbone
 	precision precision
@@ -111,9 +111,31 @@ func (t tapes) tensors() (out []*torch.Tensor) {
 	return out
 }
 
-// backward continues from the features, where the loss's own backward has ended.
+// backward continues from the features, where the loss's own backward has ended. In the plain
+// pass one graph has all views: autograd adds up what they give to a parameter, from the last view
+// to the first, and adds the sum to the gradient that is there.
 func (t tapes) backward() {
-	for _, tp := range t {
-		tp.backward()
-	}
+	type gradient struct{ parameter, earlier *torch.Tensor }
+	torch.ScopeDo(func() {
+		var set []gradient // by earlier micro-batches
+		if len(t) > 1 {
+			for _, p := range nn.Parameters(t[0].backbone) {
+				if g := p.Tensor.Grad(); g != nil {
+					set = append(set, gradient{p.Tensor, g})
+					p.Tensor.SetGrad(nil)
+				}
+			}
+		}
+		for _, tp := range slices.Backward(t) {
+			tp.backward()
+		}
+		torch.NoGrad(func() {
+			for _, s := range set {
+				if g := s.parameter.Grad(); g != nil {
+					torch.Add_(s.earlier, g, 1)
+				}
+				s.parameter.SetGrad(s.earlier)
+			}
+		})
+	})
 }

@@ -81,6 +81,7 @@ func TestPaperFigures(t *testing.T) {
 		{"SimCLR", "linear", "imagenet", "top1", with("imagenet", as("simclr")), 66.8, "SimCLR"},
 		{"SimSiam", "linear", "imagenet", "top1", with("imagenet", as("simsiam")), 70, "SimSiam"},
 		{"NNCLR", "linear", "imagenet", "top1", with("imagenet", as("nnclr")), 70.7, "NNCLR"},
+		{"InfoMin by its recipe", "linear", "imagenet", "top1", encoderOf(t, "imagenet-infomin"), 70.1, "InfoMin"},
 		{"BYOL of 300 epochs", "linear", "imagenet", "top1", with("imagenet", as("byol")), 72.5, "300 epochs; this encoder was trained for 200"},
 		{"a small network", "semi", "imagenet", "top1_10%", encoderOf(t, "imagenet-resnet34-multi"), 67.8, "Table 14"},
 		{"1 % of the labels", "semi", "imagenet", "top5_1%", encoderOf(t, "imagenet-multi"), 81.6, "Table 10"},

@@ -37,9 +37,9 @@ type Score struct {
 type Row struct {
 	Method    string     `yaml:"method" json:"method"`
 	Recipe    string     `yaml:"recipe" json:"recipe,omitempty"`       // that trains it here, or ResNet50
-	Objective string     `yaml:"objective" json:"objective,omitempty"` // of this project, of a method without a recipe
+	Objective string     `yaml:"objective" json:"objective,omitempty"` // of this project, where it is not ReSSL
 	Teacher   string     `yaml:"teacher" json:"teacher,omitempty"`     // the trained network that its student learns from
-	Policy    string     `yaml:"policy" json:"policy,omitempty"`       // whose crops the row is about, of a method without a recipe
+	Policy    string     `yaml:"policy" json:"policy,omitempty"`       // whose crops the row is about, where there is no recipe
 	Own       bool       `yaml:"own" json:"own,omitempty"`             // its figure is of the method's own classifier
 	Backbone  string     `yaml:"backbone" json:"backbone,omitempty"`
 	Data      string     `yaml:"data" json:"data,omitempty"` // of all its scores
