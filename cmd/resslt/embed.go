@@ -43,7 +43,7 @@ what is done so far is kept in FILE.parts until the end. So does one that adds
 --skip-bad after an image that could not be decoded; what is skipped is named.`,
 		Example: `  resslt embed --checkpoint runs/quickstart/encoder.safetensors --data folder:my/images --out features.npz
   resslt embed --checkpoint runs/quickstart --data folder:my/images --out features.parquet
-  resslt embed --checkpoint teacher.safetensors --data folder:my/images --mates 5 --out mates.npy`,
+  resslt embed --checkpoint runs/quickstart --data folder:my/images --mates 5 --out mates.npy`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.check(c); err != nil {
 				return err
