@@ -305,6 +305,7 @@ var notTyped = map[string]string{
 	"record import":  "a farm: README's is run",
 	"torchrun":       "GPUs: TestRanks",
 	"--listen":       "it would wait for workers: TestRunListens",
+	"--bands":        "TIFFs of yours: packing.TestConvertedNumbers has some",
 }
 
 // TestExamples runs what the help of the verbs has for examples, the run that the others look at
