@@ -66,17 +66,16 @@ func drawInto(plan *Plan, p *Policy, v int, key Key, w, h int) {
 
 // steps appends the steps of an operation that is applied.
 func (d *dice) steps(steps []Step, op *Op, size int) []Step {
-	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [7]int32{arg}} }
 	switch op.Kind {
 	case Flip:
-		return append(steps, one(StepFlip, 0))
+		return append(steps, oneStep(StepFlip, 0))
 	case Grayscale:
-		return append(steps, one(StepGrayscale, 0))
+		return append(steps, oneStep(StepGrayscale, 0))
 	case Solarize:
-		return append(steps, one(StepSolarize, int32(op.Threshold)))
+		return append(steps, oneStep(StepSolarize, int32(op.Threshold)))
 	case GaussianBlur:
 		sigma := d.between(op.Sigma[0], op.Sigma[1])
-		return append(steps, one(StepBlur, max(1, fix(sigma, sigmaOne))))
+		return append(steps, oneStep(StepBlur, max(1, fix(sigma, sigmaOne))))
 	case ColorJitter:
 		// torchvision's ColorJitter.get_params: the order, then all four
 		// factors, whether used or not.
@@ -87,7 +86,7 @@ func (d *dice) steps(steps []Step, op *Op, size int) []Step {
 		strength := [4]float64{op.Brightness, op.Contrast, op.Saturation, op.Hue}
 		for _, i := range order {
 			if strength[i] > 0 {
-				steps = append(steps, one(StepBrightness+StepKind(i), factors[i]))
+				steps = append(steps, oneStep(StepBrightness+StepKind(i), factors[i]))
 			}
 		}
 		return steps

@@ -63,28 +63,43 @@ func (d *dice) randAugment(steps []Step, op *Op, size int) []Step {
 	return steps
 }
 
+// oneStep is a step of one argument, or of none.
+func oneStep(kind StepKind, arg int32) Step { return Step{Kind: kind, Arg: [7]int32{arg}} }
+
+// enhancement is the step of a kind that PIL's ImageEnhance has, by a factor; ok is false for others.
+func enhancement(kind randKind, factor float64) (s Step, ok bool) {
+	var k StepKind
+	switch kind {
+	case randBrightness:
+		k = StepBrightness
+	case randColor:
+		k = StepSaturation
+	case randContrast:
+		k = StepContrast
+	case randSharpness:
+		k = StepSharpness
+	default:
+		return s, false
+	}
+	return oneStep(k, fix(factor, factorOne)), true
+}
+
 // randStep turns a kind and its magnitude into a step on an S×S view.
 func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
-	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [7]int32{arg}} }
 	signed := magnitude
 	if negative {
 		signed = -magnitude
 	}
+	if s, ok := enhancement(kind, magnitude); ok {
+		return s
+	}
 	switch kind {
-	case randBrightness:
-		return one(StepBrightness, fix(magnitude, factorOne))
-	case randColor:
-		return one(StepSaturation, fix(magnitude, factorOne))
-	case randContrast:
-		return one(StepContrast, fix(magnitude, factorOne))
-	case randSharpness:
-		return one(StepSharpness, fix(magnitude, factorOne))
 	case randEqualize:
-		return one(StepEqualize, 0)
+		return oneStep(StepEqualize, 0)
 	case randPosterize:
-		return one(StepPosterize, int32(magnitude))
+		return oneStep(StepPosterize, int32(magnitude))
 	case randSolarize:
-		return one(StepSolarize, 256-int32(magnitude))
+		return oneStep(StepSolarize, 256-int32(magnitude))
 	case randRotate:
 		return rotation(math.Trunc(signed), size)
 	case randShearX:
@@ -96,7 +111,7 @@ func randStep(kind randKind, magnitude float64, negative bool, size int) Step {
 	case randTranslateY:
 		return affine(1, 0, 0, 0, 1, float64(int(signed*float64(size))))
 	}
-	return one(StepAutoContrast, 0)
+	return oneStep(StepAutoContrast, 0)
 }
 
 // affine is the step that maps output pixel (x, y) to source

@@ -37,7 +37,6 @@ func (d *dice) timmRandAugment(steps []Step, op *Op, size int) []Step {
 // timmStep is timm's operation at a level of 0 … 10 on an S×S view: its functions
 // …_level_to_arg and what they are passed to. Factors are rounded to Q14, maps to Q16.
 func timmStep(kind randKind, level float64, negative bool, smooth Filter, op *Op, size int) Step {
-	one := func(k StepKind, arg int32) Step { return Step{Kind: k, Arg: [7]int32{arg}} }
 	whole := func(most float64) int32 { return int32(float64(level / timmLevels * most)) }
 	sign := 1.0
 	if negative {
@@ -49,27 +48,22 @@ func timmStep(kind randKind, level float64, negative bool, smooth Filter, op *Op
 		factor = max(0.1, 1+float64(sign*float64(level/timmLevels*0.9)))
 		bits, threshold = 4-bits, 256-threshold
 	}
+	if s, ok := enhancement(kind, factor); ok {
+		return s
+	}
 	switch kind {
 	case randAutoContrast:
-		return one(StepAutoContrast, 0)
+		return oneStep(StepAutoContrast, 0)
 	case randEqualize:
-		return one(StepEqualize, 0)
+		return oneStep(StepEqualize, 0)
 	case randInvert:
-		return one(StepSolarize, 0)
+		return oneStep(StepSolarize, 0)
 	case randPosterize:
-		return one(StepPosterize, bits)
+		return oneStep(StepPosterize, bits)
 	case randSolarize:
-		return one(StepSolarize, threshold)
+		return oneStep(StepSolarize, threshold)
 	case randSolarizeAdd:
-		return one(StepSolarizeAdd, min(128, whole(110)))
-	case randColor:
-		return one(StepSaturation, fix(factor, factorOne))
-	case randContrast:
-		return one(StepContrast, fix(factor, factorOne))
-	case randBrightness:
-		return one(StepBrightness, fix(factor, factorOne))
-	case randSharpness:
-		return one(StepSharpness, fix(factor, factorOne))
+		return oneStep(StepSolarizeAdd, min(128, whole(110)))
 	}
 	s := timmMap(kind, float64(sign*level), size)
 	s.Kind = StepAffineBilinear

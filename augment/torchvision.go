@@ -61,26 +61,20 @@ func appendTV(steps []Step, i, bin int, wide, negative bool, size int) []Step {
 	if negative && o.signed {
 		v = -v
 	}
-	one := func(k StepKind, arg int32) []Step { return append(steps, Step{Kind: k, Arg: [7]int32{arg}}) }
+	if s, ok := enhancement(o.kind, 1+v); ok {
+		return append(steps, s)
+	}
 	switch o.kind {
 	case randIdentity:
 		return steps
-	case randBrightness:
-		return one(StepBrightness, fix(1+v, factorOne))
-	case randColor:
-		return one(StepSaturation, fix(1+v, factorOne))
-	case randContrast:
-		return one(StepContrast, fix(1+v, factorOne))
-	case randSharpness:
-		return one(StepSharpness, fix(1+v, factorOne))
 	case randPosterize:
-		return one(StepPosterize, 8-int32(math.RoundToEven(v)))
+		return append(steps, oneStep(StepPosterize, 8-int32(math.RoundToEven(v))))
 	case randSolarize:
-		return one(StepSolarize, int32(math.Ceil(255-v))) // PIL inverts what is not below the threshold
+		return append(steps, oneStep(StepSolarize, int32(math.Ceil(255-v)))) // PIL inverts what is not below the threshold
 	case randAutoContrast:
-		return one(StepAutoContrast, 0)
+		return append(steps, oneStep(StepAutoContrast, 0))
 	case randEqualize:
-		return one(StepEqualize, 0)
+		return append(steps, oneStep(StepEqualize, 0))
 	case randRotate:
 		return append(steps, rotation(v, size))
 	case randShearX:

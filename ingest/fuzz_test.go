@@ -158,6 +158,7 @@ func FuzzMates(f *testing.F) {
 		if err := os.WriteFile(list, raw, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		// FuzzManifest's bound: a set of the same kind lies under the list.
 		boundedtest.Allocates(t, 16<<20, 500, len(raw), func() {
 			src, err := Open(context.Background(), "mates:"+list+"+wds:"+filepath.Join(dir, "x-000000.tar"), Options{CacheDir: dir, Workers: 1})
 			var e *errs.Error

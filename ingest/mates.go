@@ -24,7 +24,7 @@ import (
 //
 // FILE is an array (N,K) of NumPy, int32 or int64: row i has the numbers of the mates of sample i,
 // such as its nearest neighbours by a trained encoder (`resslt embed --mates K`). A run visits an
-// image and then one of its mates, which is drawn anew in every epoch (mateorder.go). Everything
+// image and then one of its mates, which is drawn again in every epoch (mateorder.go). Everything
 // else sees the data set's own samples, and splits to test with have no mates.
 //
 // Ids below N are the data set's. Mate k of sample i, from 0 to below K, has the id

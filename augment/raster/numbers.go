@@ -1,7 +1,6 @@
 package raster
 
 import (
-	"io"
 	"math"
 	"slices"
 )
@@ -102,53 +101,24 @@ func (n *Numbers) Span() (most float64, ok bool) {
 // and what is more as 255, the rest between them, rounded. What is no number is 0.
 func (n *Numbers) Read(dst []byte, bands []int, lo, hi float64) error {
 	t := n.t
-	planes, samples := 1, t.samples
-	if t.planar {
-		planes, samples = t.samples, 1
-	}
+	_, samples := t.planes()
 	size := t.bits / 8
-	across, down := t.across(), t.down()
-	packed := make([]byte, t.blockW*samples*size)
-	streams := make([]blockReader, planes)
-	defer func() {
-		for i := range streams {
-			streams[i].close()
-		}
-	}()
-	for i := range across * down {
-		x0, y0 := i%across*t.blockW, i/across*t.blockH
-		rows, columns := min(t.blockH, t.h-y0), min(t.blockW, t.w-x0)
-		for p := range streams {
-			if t.planar && !slices.Contains(bands, p+1) {
+	wanted := func(plane int) bool { return !t.planar || slices.Contains(bands, plane+1) }
+	return t.eachRow(wanted, func(p, x0, y int, packed []byte) {
+		for at, band := range bands {
+			k := band - 1
+			switch {
+			case t.planar && k != p:
 				continue
+			case t.planar:
+				k = 0
 			}
-			if err := streams[p].open(t, p*across*down+i, rows); err != nil {
-				return err
-			}
-			for y := range rows {
-				if _, err := io.ReadFull(&streams[p], packed); err != nil {
-					return t.readError(err)
-				}
-				if t.predictor {
-					n.unpredict(packed, samples)
-				}
-				for at, band := range bands {
-					k := band - 1
-					switch {
-					case t.planar && k != p:
-						continue
-					case t.planar:
-						k = 0
-					}
-					for x := range columns {
-						v := n.number(packed[(x*samples+k)*size:])
-						dst[t.place(x0+x, y0+y)*len(bands)+at] = n.shade(v, lo, hi)
-					}
-				}
+			for x := range min(t.blockW, t.w-x0) {
+				v := n.number(packed[(x*samples+k)*size:])
+				dst[t.place(x0+x, y)*len(bands)+at] = n.shade(v, lo, hi)
 			}
 		}
-	}
-	return nil
+	})
 }
 
 // Shade is a number as Read writes it.
@@ -165,17 +135,6 @@ func (n *Numbers) shade(v, lo, hi float64) byte {
 		return 255 - Shade(v, lo, hi)
 	}
 	return Shade(v, lo, hi)
-}
-
-// unpredict is tiff's, and of 32 bits.
-func (n *Numbers) unpredict(row []byte, samples int) {
-	if n.t.bits <= 16 {
-		n.t.unpredict(row, samples)
-		return
-	}
-	for i := 4 * samples; i+4 <= len(row); i += 4 {
-		n.t.order.PutUint32(row[i:], n.t.order.Uint32(row[i:])+n.t.order.Uint32(row[i-4*samples:]))
-	}
 }
 
 // number is the one that b begins with.

@@ -13,13 +13,33 @@ import (
 
 // Decode decodes block after block, row by row, each to its place.
 func (t *tiff) Decode(dst []byte) error {
-	planes, samples := 1, t.samples
+	planes, samples := t.planes()
+	one, pixels := make([]byte, t.blockW*samples), make([]byte, t.blockW*t.samples)
+	return t.eachRow(func(int) bool { return true }, func(p, x, y int, packed []byte) {
+		t.narrow(one, packed)
+		for k, v := range one {
+			pixels[k*planes+p] = v
+		}
+		if p == planes-1 {
+			t.row(dst, x, y, pixels[:min(t.blockW, t.w-x)*t.samples])
+		}
+	})
+}
+
+// planes are how many there are, and the samples of a pixel that each has.
+func (t *tiff) planes() (planes, samples int) {
 	if t.planar {
-		planes, samples = t.samples, 1
+		return t.samples, 1
 	}
+	return 1, t.samples
+}
+
+// eachRow reads block after block, row by row and plane by plane, those planes that are wanted, and gives
+// the row's samples as they are stored, without a predictor, and the place of its first pixel.
+func (t *tiff) eachRow(wanted func(plane int) bool, row func(plane, x, y int, packed []byte)) error {
+	planes, samples := t.planes()
 	across, down := t.across(), t.down()
-	stride, width := (t.blockW*samples*t.bits+7)/8, t.blockW*samples
-	packed, one, pixels := make([]byte, stride), make([]byte, width), make([]byte, t.blockW*t.samples)
+	packed := make([]byte, (t.blockW*samples*t.bits+7)/8)
 	streams := make([]blockReader, planes)
 	defer func() {
 		for i := range streams {
@@ -27,27 +47,29 @@ func (t *tiff) Decode(dst []byte) error {
 		}
 	}()
 	for i := range across * down {
-		x0, y0 := i%across*t.blockW, i/across*t.blockH
-		rows := min(t.blockH, t.h-y0)
+		x, y := i%across*t.blockW, i/across*t.blockH
+		rows := min(t.blockH, t.h-y)
 		for p := range streams {
+			if !wanted(p) {
+				continue
+			}
 			if err := streams[p].open(t, p*across*down+i, rows); err != nil {
 				return err
 			}
 		}
-		for y := range rows {
+		for r := range rows {
 			for p := range streams {
+				if !wanted(p) {
+					continue
+				}
 				if _, err := io.ReadFull(&streams[p], packed); err != nil {
 					return t.readError(err)
 				}
 				if t.predictor {
 					t.unpredict(packed, samples)
 				}
-				t.narrow(one, packed)
-				for k, v := range one {
-					pixels[k*planes+p] = v
-				}
+				row(p, x, y+r, packed)
 			}
-			t.row(dst, x0, y0+y, pixels[:min(t.blockW, t.w-x0)*t.samples])
 		}
 	}
 	return nil
@@ -172,16 +194,21 @@ func (p *packBits) Read(dst []byte) (int, error) {
 	return len(dst), nil
 }
 
-// unpredict adds to each sample of a row the one of the pixel before.
+// unpredict adds to each sample of a row, of 8, 16 or 32 bits, the one of the pixel before.
 func (t *tiff) unpredict(row []byte, samples int) {
-	if t.bits == 8 {
+	switch t.bits {
+	case 8:
 		for i := samples; i < len(row); i++ {
 			row[i] += row[i-samples]
 		}
-		return
-	}
-	for i := 2 * samples; i+2 <= len(row); i += 2 {
-		t.order.PutUint16(row[i:], t.order.Uint16(row[i:])+t.order.Uint16(row[i-2*samples:]))
+	case 16:
+		for i := 2 * samples; i+2 <= len(row); i += 2 {
+			t.order.PutUint16(row[i:], t.order.Uint16(row[i:])+t.order.Uint16(row[i-2*samples:]))
+		}
+	case 32:
+		for i := 4 * samples; i+4 <= len(row); i += 4 {
+			t.order.PutUint32(row[i:], t.order.Uint32(row[i:])+t.order.Uint32(row[i-4*samples:]))
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func checkMates(k int, format string, skipBad bool) error {
 	case format != "npy":
 		return bad("leave --format out, and name --out FILE.npy", "mates are written as npy, not as "+format)
 	case skipBad:
-		return bad("leave --skip-bad out, and mend or remove the images that cannot be decoded", "every image needs its row")
+		return bad("leave --skip-bad out, and repair or remove the images that cannot be decoded", "every image needs its row")
 	}
 	return nil
 }

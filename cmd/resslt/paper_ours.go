@@ -157,7 +157,7 @@ func (o *ours) row(t *paper.Table, row *paper.Row) (rowState, error) {
 			if row.Teacher != "" {
 				out.Needs += ", and teacher=FILE of a trained " + row.Teacher
 			}
-			if m, err := objective.MethodOf(row.Objective); err == nil && m.New(objective.Options{}).Parts().Pairs {
+			if m, err := objective.MethodOf(row.Objective); err == nil && m.Parts().Pairs {
 				out.Needs += ", and data=mates:FILE+URI with its neighbours (resslt embed --mates 5)"
 			}
 		}

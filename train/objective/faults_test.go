@@ -110,7 +110,7 @@ func (m method) faults() map[string]func(*method) {
 		all["the variance 1 % off"] = func(m *method) { m.Variance *= 1.01 }
 		all["the covariance 1 % off"] = func(m *method) { m.Covariance *= 1.01 }
 	}
-	if meth, err := MethodOf(name); err == nil && !meth.New(Options{}).Parts().Coupled && len(inputs[m.name].p) > 1 {
+	if meth, err := MethodOf(name); err == nil && !meth.Parts().Coupled && len(inputs[m.name].p) > 1 {
 		all["a view's term is missing"] = func(m *method) { m.drop = true }
 	}
 	return all

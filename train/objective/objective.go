@@ -284,6 +284,9 @@ var methods = []Method{
 	compressMethod, compressOneMethod, discoMethod, simdisMethod, bingoMethod, fixmatchMethod, udaMethod, s4lMethod,
 }
 
+// Parts is what an objective of the method needs, but for sizes, which its options give.
+func (m Method) Parts() Parts { return m.New(Options{}).Parts() }
+
 // Names lists the objectives, sorted.
 func Names() (names []string) {
 	for _, m := range methods {

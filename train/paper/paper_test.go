@@ -34,7 +34,7 @@ func TestTables(t *testing.T) {
 			if row.Objective != "" && !slices.Contains(recipe.Objectives(), row.Objective) {
 				t.Errorf("table %d, %s: objective %s", table.Number, row.Method, row.Objective)
 			}
-			if m, err := objective.MethodOf(row.Objective); row.Objective != "" && (err != nil || m.New(objective.Options{}).Parts().Frozen != (row.Teacher != "")) {
+			if m, err := objective.MethodOf(row.Objective); row.Objective != "" && (err != nil || m.Parts().Frozen != (row.Teacher != "")) {
 				t.Errorf("table %d, %s: objective %s and teacher %q", table.Number, row.Method, row.Objective, row.Teacher)
 			}
 			if f, found := paper.Find(paper.Wanted{Protocol: table.Protocol, Data: table.Data, Score: "top1", Objective: row.Objective, Backbone: row.Backbone}); row.Alone() && found && strings.HasSuffix(f.Source, ", "+row.Method) {

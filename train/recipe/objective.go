@@ -112,7 +112,7 @@ func Sides(name string, crops int, views []schemas.ViewSpec) (teacher, student [
 		}
 		return strong, nil
 	}
-	parts := m.New(objective.Options{}).Parts()
+	parts := m.Parts()
 	switch least := max(1, parts.StudentViews); {
 	case m.Views.WeakStrong && parts.StudentViews > 0 && !parts.Locals && (len(weak) != 1 || len(strong) != least):
 		return nil, nil, misfit("one teacher view and two student views")

@@ -66,19 +66,14 @@ func (c *Convert) Report() ConvertReport {
 // is not nil.
 func (c *Convert) Recoder(then func() (ingest.Recoder, error)) func() (ingest.Recoder, error) {
 	return func() (ingest.Recoder, error) {
-		r := &converter{c: c}
-		if then == nil {
-			return r, nil
-		}
-		var err error
-		r.then, err = then()
-		return r, err
+		next, err := chain(then)
+		return &converter{next, c}, err
 	}
 }
 
 type converter struct {
-	c    *Convert
-	then ingest.Recoder // nil: none
+	chained
+	c *Convert
 }
 
 // Recode is an ingest.Recoder's.
@@ -97,21 +92,7 @@ func (r *converter) Recode(name string, file []byte) (ingest.Recoded, error) {
 		n.Converted++
 	}
 	r.c.mu.Unlock()
-	if made == nil {
-		made = file
-	}
-	if r.then != nil {
-		return r.then.Recode(name, made)
-	}
-	return ingest.Recoded{Data: made, Size: int64(len(made))}, nil
-}
-
-// Close is an ingest.Recoder's.
-func (r *converter) Close() error {
-	if r.then != nil {
-		return r.then.Close()
-	}
-	return nil
+	return r.pass(name, made, file)
 }
 
 // numbers is a picture as the numbers that are stored; raster.Numbers is one.
@@ -186,10 +167,7 @@ func pictureOf(pix []byte, w, h, channels int) image.Image {
 		return &image.Gray{Pix: pix, Stride: w, Rect: image.Rect(0, 0, w, h)}
 	}
 	m := image.NewRGBA(image.Rect(0, 0, w, h))
-	for i := range w * h {
-		copy(m.Pix[4*i:4*i+3], pix[3*i:3*i+3])
-		m.Pix[4*i+3] = 255 // opaque: PNG then stores three channels
-	}
+	opaque(m.Pix, pix) // PNG then stores three channels
 	return m
 }
 

@@ -59,22 +59,18 @@ func (s *Shrink) Report() ShrinkReport {
 // is not nil.
 func (s *Shrink) Recoder(then func() (ingest.Recoder, error)) func() (ingest.Recoder, error) {
 	return func() (ingest.Recoder, error) {
-		r := &shrinker{s: s, painter: augment.PackedEngine(augment.DefaultEngine()).NewPainter(augment.DefaultLimits)}
-		if then == nil {
-			return r, nil
+		next, err := chain(then)
+		if err != nil {
+			return nil, err
 		}
-		var err error
-		if r.then, err = then(); err != nil {
-			return nil, errors.Join(err, r.painter.Close())
-		}
-		return r, nil
+		return &shrinker{chained: next, s: s, painter: augment.PackedEngine(augment.DefaultEngine()).NewPainter(augment.DefaultLimits)}, nil
 	}
 }
 
 type shrinker struct {
+	chained
 	s       *Shrink
 	painter augment.Painter
-	then    ingest.Recoder // nil: none
 	tile    []byte
 }
 
@@ -98,13 +94,7 @@ func (r *shrinker) Recode(name string, file []byte) (ingest.Recoded, error) {
 		n.BytesAfter += int64(len(small))
 	}
 	r.s.mu.Unlock()
-	if small == nil {
-		small = file
-	}
-	if r.then != nil {
-		return r.then.Recode(name, small)
-	}
-	return ingest.Recoded{Data: small, Size: int64(len(small))}, nil
+	return r.pass(name, small, file)
 }
 
 // shrink is the smaller picture; nil for one that is small enough.
@@ -138,11 +128,7 @@ func (r *shrinker) shrink(name string, file []byte) ([]byte, error) {
 				return nil, err
 			}
 			for v := range side {
-				out := m.Pix[m.PixOffset(x, y+v):]
-				for u, row := 0, tile[3*side*v:3*side*(v+1)]; u < side; u++ {
-					copy(out[4*u:4*u+3], row[3*u:3*u+3])
-					out[4*u+3] = 255
-				}
+				opaque(m.Pix[m.PixOffset(x, y+v):], tile[3*side*v:3*side*(v+1)])
 			}
 		}
 	}
@@ -170,9 +156,5 @@ func starts(n, s int) func(func(int) bool) {
 
 // Close is an ingest.Recoder's.
 func (r *shrinker) Close() error {
-	err := r.painter.Close()
-	if r.then != nil {
-		err = errors.Join(err, r.then.Close())
-	}
-	return err
+	return errors.Join(r.painter.Close(), r.chained.Close())
 }
