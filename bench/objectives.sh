@@ -25,7 +25,7 @@ if [ -n "${FIRST:-}" ]; then
   for class in "$whole"/{train,test}/*/; do
     few=$out.data/${class#"$whole"/}
     mkdir -p "$few"
-    find "$class" -maxdepth 1 -type f -printf '%f\n' | LC_ALL=C sort | head -n "$FIRST" | while read -r f; do
+    find "$class" -maxdepth 1 -type f -printf '%f\n' | LC_ALL=C sort | sed -n "1,${FIRST}p" | while read -r f; do
       ln -f "$class/$f" "$few/$f" 2>/dev/null || cp "$class/$f" "$few/$f"
     done
   done

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,13 +27,14 @@ import (
 
 // sweepFlags are the flags of `sweep`.
 type sweepFlags struct {
-	file, recipe, data, out, only string
-	grids, set, splits            []string
-	seeds                         []uint
-	parallel, workers             int
-	priority, most                int // of the runs, among those that share their workers
-	dryRun, json                  bool
-	at                            access.Flags
+	file, recipe, data, out string
+	only                    []string
+	grids, set, splits      []string
+	seeds                   []uint
+	parallel, workers       int
+	priority, most          int // of the runs, among those that share their workers
+	dryRun, json            bool
+	at                      access.Flags
 }
 
 func newSweepCommand() *cobra.Command {
@@ -61,7 +63,7 @@ results; each cell's run is in DIR/cells.`,
 	p.UintSliceVar(&f.seeds, "seeds", nil, "train each cell with each of these `seeds`, and give mean, deviation and, by Student's t, the interval of each row's difference to the first")
 	p.StringArrayVar(&f.set, "set", nil, "override a recipe field in every cell, `key=value`; may be repeated")
 	cli.RegisterData(p, &f.data, "data `URI` in place of the recipes'").RegisterRecipeSplit(p, &f.splits)
-	p.StringVar(&f.only, "only", "", "train only the rows and columns whose name has this `text`")
+	p.StringArrayVar(&f.only, "only", nil, "train only the rows and columns of this `name`, or where none has it, those with this in their names; may be repeated")
 	p.IntVar(&f.parallel, "parallel", 1, "cells that are trained at once")
 	p.IntVar(&f.workers, "workers", cores.Count(), "images rendered at once, here (default with --nats: none: the farm renders)")
 	registerSharing(p, &f.priority, &f.most)
@@ -164,10 +166,14 @@ func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Wr
 		return nil, err
 	}
 	rows, columns := table.RowPoints(), table.ColumnPoints()
+	chosen, err := choose(f.only, append(slices.Clone(rows), columns...))
+	if err != nil {
+		return nil, err
+	}
 	manifests := map[string]*ingest.Manifest{}
 	var cells []*sweepCell
 	for _, cell := range table.Cells(append(f.set, f.splits...)...) {
-		if !strings.Contains(rows[cell.Row].Name+"\n"+columns[cell.Column].Name, f.only) {
+		if !chosen[rows[cell.Row].Name] && !chosen[columns[cell.Column].Name] {
 			continue
 		}
 		s := &sweepCell{Cell: cell, set: cell.Set}
@@ -184,10 +190,32 @@ func (f *sweepFlags) plan(ctx context.Context, table *recipe.Sweep, stderr io.Wr
 		}
 		cells = append(cells, s)
 	}
-	if len(cells) == 0 {
-		return nil, errs.New("sweep", "--only "+f.only, "see --dry-run without it", errs.Because(errs.ErrUsage, "no row or column has that in its name"))
-	}
 	return cells, nil
+}
+
+// choose finds the points that --only means: all where it is not given, the point of that
+// name, or every point whose name has it.
+func choose(only []string, points []recipe.Point) (map[string]bool, error) {
+	chosen := map[string]bool{}
+	for _, p := range points {
+		chosen[p.Name] = len(only) == 0
+	}
+	for _, name := range only {
+		if _, exact := chosen[name]; exact {
+			chosen[name] = true
+			continue
+		}
+		found := false
+		for _, p := range points {
+			if strings.Contains(p.Name, name) {
+				chosen[p.Name], found = true, true
+			}
+		}
+		if !found {
+			return nil, errs.New("sweep", "--only "+name, "see --dry-run without it", errs.Because(errs.ErrUsage, "no row or column has that in its name"))
+		}
+	}
+	return chosen, nil
 }
 
 // cellError names the cell.

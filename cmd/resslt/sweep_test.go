@@ -142,8 +142,28 @@ func TestSweepPlan(t *testing.T) {
 	if o.code != 0 || !strings.Contains(o.stdout, "8 cells over 4 streams") {
 		t.Errorf("exit %d: %s%s", o.code, o.stdout, o.stderr)
 	}
-	if o := resslt(t, "sweep", "--file", "smoke", "--only", "without", "--dry-run"); o.code != 0 || !strings.Contains(o.stdout, "2 cells over 1 streams") {
-		t.Errorf("exit %d: %s%s", o.code, o.stdout, o.stderr)
+	table := filepath.Join(t.TempDir(), "names.yaml")
+	if err := os.WriteFile(table, []byte(`{name: names, claim: none, source: none, hardware: any, recipe: smoke, metric: knn, rows: {title: objective, points: [
+		{name: DINO, set: [m=0.9]}, {name: "DINO, multi-crop", set: [m=0.91]}, {name: MoCo v2, set: [m=0.92]}, {name: "MoCo v2, symmetric", set: [m=0.93]}]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, only := range []struct {
+		names []string
+		want  string
+	}{
+		{nil, "4 cells"},
+		{[]string{"DINO"}, "1 cells"}, // a name, with which another begins
+		{[]string{"DINO,"}, "1 cells"},
+		{[]string{"MoCo v2", "DINO"}, "2 cells"},
+		{[]string{"MoCo"}, "2 cells"},
+	} {
+		args := []string{"sweep", "--dry-run", "--file", table}
+		for _, name := range only.names {
+			args = append(args, "--only", name)
+		}
+		if o := resslt(t, args...); o.code != 0 || !strings.Contains(o.stdout, only.want) {
+			t.Errorf("%s: exit %d: %s%s", only.names, o.code, o.stdout, o.stderr)
+		}
 	}
 	for text, args := range map[string][]string{
 		"--file":        {"sweep"},
