@@ -257,6 +257,18 @@ observe: setup build $(BIN)/promtool ## the dashboard's queries against a real P
 systemd: setup-test build ## deploy's units under a real systemd in a namespace: broker, worker, trainers (needs root)
 	cd deploy/validate && RESSLT_SYSTEMD=1 $(GO) test -count=1 -v -run Systemd .
 
+# Kubernetes' API server, controllers and kubectl, and etcd, of the versions in their go.mod.
+KUBERNETES := $(BIN)/kubernetes
+$(KUBERNETES)/kubectl: deploy/validate/cluster/go.mod
+	cd deploy/validate/cluster && v=$$($(GO) list -m -f '{{.Version}}' k8s.io/kubernetes) && export CGO_ENABLED=0 && \
+		$(GO) build -trimpath -o $(abspath $(KUBERNETES))/etcd -ldflags '-s -w' go.etcd.io/etcd/server/v3 && \
+		$(GO) build -trimpath -o $(abspath $(KUBERNETES))/ -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$v" \
+			k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl
+
+.PHONY: kubernetes
+kubernetes: build $(KUBERNETES)/kubectl ## deploy's manifests on Kubernetes' own API server and controllers, built here (ten minutes, 2 GB)
+	cd deploy/validate && RESSLT_KUBERNETES=$(abspath $(KUBERNETES)) $(GO) test -count=1 -v -run Cluster .
+
 AXE := axe-core-python==0.1.0
 axe: setup-test ## the page of --web and resslt web, judged by axe-core of PyPI: names, roles, contrast, on every screen
 	@deploy/venv.sh tools $(BIN)/axe $(AXE)
