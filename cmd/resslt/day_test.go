@@ -45,6 +45,11 @@ func TestFirstDay(t *testing.T) {
 	if err := json.Unmarshal([]byte(o.stdout), &res); err != nil || o.code != 0 || res.Scores[0].Value != *sum.KNNTop1 {
 		t.Errorf("exit %d: %s, want %v\n%s", o.code, o.stdout, *sum.KNNTop1, o.stderr)
 	}
+	for verb, hint := range map[string]string{"knn": "give --hold-out 5 to score on a fifth of split train", "linear": "give --hold-out 5", "lowshot": "give --eval-split NAME=FOLDER", "tsne": "give --eval-split NAME=FOLDER"} {
+		if o := resslt(t, "eval", verb, "--checkpoint", out, "--data", "folder:"+images, "--threads", "1", "--out", "-"); o.code != 1 || !strings.Contains(o.stderr, "(hint: "+hint) {
+			t.Errorf("eval %s without a split to score on: exit %d: %s", verb, o.code, o.stderr)
+		}
+	}
 	if o := resslt(t, "eval", "knn", "--checkpoint", out, "--data", "folder:"+images, "--hold-out", "1"); o.code != 2 {
 		t.Errorf("all held out: exit %d: %s", o.code, o.stderr)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type evalFlags struct {
 	features, evalFeatures string
 	most                   int
 	holdOut                int
+	holdsOut               bool // the verb has --hold-out
 	cache, out             string
 	json                   bool
 }
@@ -65,6 +67,7 @@ func (f *evalFlags) register(c *cobra.Command) {
 
 // registerHoldOut adds --hold-out to a verb that fits on one split and scores on one.
 func (f *evalFlags) registerHoldOut(c *cobra.Command) {
+	f.holdsOut = true
 	c.Flags().IntVar(&f.holdOut, "hold-out", 0, "score on every `N`-th image of --split and fit on the others, where the data has no split to score on (0: score on --eval-split)")
 }
 
@@ -210,7 +213,7 @@ func (e *evaluation) set(ctx context.Context, as role, split string) (*eval.Set,
 	hold := pipeline.HoldOut{Every: e.holdOut, Held: as == scoreOn}
 	images, err := session.OpenEvalImages(ctx, e.data, split, e.enc.info, e.enc.view, e.most, hold)
 	if err != nil {
-		return nil, err
+		return nil, e.withoutSplit(ctx, split, err)
 	}
 	defer images.Close()
 	m := images.Manifest()
@@ -276,7 +279,7 @@ func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error)
 		// A missing split is found before the other's features are taken.
 		src, err := e.openData(ctx, evalSplit)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, e.withoutSplit(ctx, evalSplit, err)
 		}
 		if err := src.Close(); err != nil {
 			return nil, nil, err
@@ -290,6 +293,24 @@ func (e *evaluation) pair(ctx context.Context) (fit, score *eval.Set, err error)
 		return nil, nil, err
 	}
 	return fit, score, nil
+}
+
+// withoutSplit adds to an error of the split to score on how to do without it, where the data
+// has the split to fit on.
+func (e *evaluation) withoutSplit(ctx context.Context, split string, err error) error {
+	if split != e.evalSplit || split == e.split || !errors.Is(err, errs.ErrNotFound) {
+		return err
+	}
+	src, other := e.openData(ctx, e.split)
+	if other != nil {
+		return err
+	}
+	_ = src.Close()
+	hint := "give --eval-split NAME=FOLDER, the folder of the images to score on"
+	if e.holdsOut {
+		hint = fmt.Sprintf("give --hold-out 5 to score on a fifth of split %s, or --eval-split NAME=FOLDER, the folder of the images to score on", e.split)
+	}
+	return errs.New("", "", hint, errs.Unhinted(err))
 }
 
 // progress prints how much of something is done, every few seconds.

@@ -180,7 +180,7 @@ func semi(ctx context.Context, e *evaluation, o semiOptions) (r eval.LinearResul
 		score := func(ctx context.Context) (eval.SourceCloser, error) {
 			images, err := session.OpenEvalImages(ctx, e.data, e.evalSplit, e.enc.info, e.enc.view, e.most, pipeline.HoldOut{})
 			if err != nil {
-				return nil, err
+				return nil, e.withoutSplit(ctx, e.evalSplit, err)
 			}
 			e.result.Splits = append(e.result.Splits, eval.Split{Role: string(scoreOn), Name: e.evalSplit, Images: int(images.Len()), Digest: images.Manifest().Digest()})
 			return images, nil
