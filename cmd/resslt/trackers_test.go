@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"resslt/cmd/internal/online"
 	"resslt/train"
 )
 
@@ -118,6 +119,22 @@ func TestTrackersRead(t *testing.T) {
 	interrupt(t, dir, 13, syscall.SIGTERM, args()...)
 	want := summaryOf(t, args("--resume")...)
 	lines := linesOf(t, dir)
+	scores, err := online.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var knn, linear [][2]float64 // the first epoch's may have been interrupted; the last one's is waited for
+	for _, s := range scores {
+		if v, ok := s.KNN["k20"]; ok {
+			knn = append(knn, [2]float64{float64(s.Step), v})
+		}
+		if s.LinearTop1 != nil {
+			linear = append(linear, [2]float64{float64(s.Step), *s.LinearTop1})
+		}
+	}
+	if len(knn) == 0 || knn[len(knn)-1][0] != 20 || len(linear) != 1 || linear[0][0] != 20 {
+		t.Fatalf("the run has kNN %v, linear %v", knn, linear)
+	}
 	for _, kind := range []string{"mlflow", "wandb"} {
 		c := exec.Command(python, "testdata/trackers.py", kind, url, dir)
 		c.Stderr = os.Stderr
@@ -143,8 +160,8 @@ func TestTrackersRead(t *testing.T) {
 				t.Errorf("%s: loss %v, want %v of step %d", kind, got.Loss[i], l.Loss, l.Step)
 			}
 		}
-		if len(got.KNN) != 2 || len(got.Linear) != 1 || got.KNN[1][0] != 20 || got.Linear[0][0] != 20 {
-			t.Errorf("%s has kNN %v, linear %v", kind, got.KNN, got.Linear)
+		if !slices.Equal(got.KNN, knn) || !slices.Equal(got.Linear, linear) {
+			t.Errorf("%s has kNN %v, linear %v, want %v and %v", kind, got.KNN, got.Linear, knn, linear)
 		}
 		if got.Summary["student_sha256"] != want.StudentSHA256 || got.Summary["final_loss"] != want.FinalLoss {
 			t.Errorf("%s has the summary %v", kind, got.Summary)

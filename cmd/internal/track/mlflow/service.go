@@ -155,17 +155,32 @@ func (s *service) describe(ctx context.Context, r *track.Run, have []pair) error
 			params = append(params, pair{c.Key, value(c.Value)})
 		}
 	}
-	batch := map[string]any{"run_id": s.run, "tags": tags(r)}
+	about := tags(r)
 	for first := true; first || len(params) > 0; first = false {
 		n := min(len(params), mostParams)
-		batch["params"] = params[:n]
-		if _, err := s.call(ctx, "runs/log-batch", nil, batch, nil); err != nil {
+		if err := s.logBatch(ctx, batch{Params: params[:n], Tags: about}); err != nil {
 			return err
 		}
-		params = params[n:]
-		delete(batch, "tags")
+		params, about = params[n:], nil
 	}
 	return nil
+}
+
+// batch is what one request logs. MLflow fails on null for a list, so that an empty one is left out.
+type batch struct {
+	Run     string   `json:"run_id"`
+	Params  []pair   `json:"params,omitempty"`
+	Tags    []pair   `json:"tags,omitempty"`
+	Metrics []metric `json:"metrics,omitempty"`
+}
+
+func (s *service) logBatch(ctx context.Context, b batch) error {
+	if len(b.Params)+len(b.Tags)+len(b.Metrics) == 0 {
+		return nil
+	}
+	b.Run = s.run
+	_, err := s.call(ctx, "runs/log-batch", nil, b, nil)
+	return err
 }
 
 // value is a value as a parameter or tag has it: text of a bounded length.
@@ -189,20 +204,20 @@ type metric struct {
 }
 
 func (s *service) Log(ctx context.Context, points []track.Point) error {
-	var batch []metric
+	var b batch
 	send := func() error {
-		_, err := s.call(ctx, "runs/log-batch", nil, map[string]any{"run_id": s.run, "metrics": batch}, nil)
-		batch = batch[:0]
+		err := s.logBatch(ctx, b)
+		b.Metrics = b.Metrics[:0]
 		return err
 	}
 	for _, p := range points {
-		if len(batch)+len(p.Values) > mostMetrics {
+		if len(b.Metrics)+len(p.Values) > mostMetrics {
 			if err := send(); err != nil {
 				return err
 			}
 		}
 		for _, v := range p.Values {
-			batch = append(batch, metric{v.Tag, v.Value, p.Time.UnixMilli(), p.Step})
+			b.Metrics = append(b.Metrics, metric{v.Tag, v.Value, p.Time.UnixMilli(), p.Step})
 		}
 	}
 	return send()
@@ -212,20 +227,17 @@ func (s *service) Log(ctx context.Context, points []track.Point) error {
 var statuses = map[track.Status]string{track.Finished: "FINISHED", track.Failed: "FAILED", track.Interrupted: "KILLED"}
 
 func (s *service) End(ctx context.Context, o track.Outcome) error {
-	var batch []metric
-	var tags []pair
+	var b batch
 	for _, v := range o.Summary {
 		switch x := v.Value.(type) {
 		case float64:
-			batch = append(batch, metric{"summary/" + v.Key, x, o.Time.UnixMilli(), 0})
+			b.Metrics = append(b.Metrics, metric{"summary/" + v.Key, x, o.Time.UnixMilli(), 0})
 		default:
-			tags = append(tags, pair{"resslt." + v.Key, value(x)})
+			b.Tags = append(b.Tags, pair{"resslt." + v.Key, value(x)})
 		}
 	}
-	if len(batch)+len(tags) > 0 {
-		if _, err := s.call(ctx, "runs/log-batch", nil, map[string]any{"run_id": s.run, "metrics": batch, "tags": tags}, nil); err != nil {
-			return err
-		}
+	if err := s.logBatch(ctx, b); err != nil {
+		return err
 	}
 	for _, path := range o.Files {
 		if err := s.upload(ctx, path); err != nil {
