@@ -34,12 +34,15 @@ type arrival struct {
 	ws   *workshop
 	msg  jetstream.Msg
 	gone atomic.Bool // it was taken, or went back
-	over *time.Timer // gives it back
+	over *time.Timer // gives it back; it may fire before this is set, so that what it calls does not read it
 }
+
+// claim is true once: for whoever takes the task, or gives it back.
+func (a *arrival) claim() bool { return a.gone.CompareAndSwap(false, true) }
 
 // take takes the task for a slot; nil where it went back.
 func (a *arrival) take() (*workshop, jetstream.Msg) {
-	if !a.gone.CompareAndSwap(false, true) {
+	if !a.claim() {
 		return nil, nil
 	}
 	a.over.Stop()
@@ -70,10 +73,9 @@ func newLobby(w *Worker) *lobby {
 
 // arrived takes a task that came, by whichever request.
 func (l *lobby) arrived(ws *workshop, msg jetstream.Msg) {
+	a := &arrival{ws: ws, msg: msg}
 	l.mu.Lock()
-	shut := l.shut
-	if !shut {
-		a := &arrival{ws: ws, msg: msg}
+	if !l.shut {
 		a.over = time.AfterFunc(ws.patience(), func() { l.giveBack(a) })
 		select {
 		case l.tasks <- a:
@@ -84,13 +86,13 @@ func (l *lobby) arrived(ws *workshop, msg jetstream.Msg) {
 		}
 	}
 	l.mu.Unlock()
-	l.w.sendBack(ws.bh, newHand(msg))
+	l.giveBack(a)
 }
 
 // giveBack gives back a task that no slot has taken.
 func (l *lobby) giveBack(a *arrival) {
-	if ws, msg := a.take(); msg != nil {
-		l.w.sendBack(ws.bh, newHand(msg))
+	if a.claim() {
+		l.w.sendBack(a.ws.bh, newHand(a.msg))
 	}
 }
 
