@@ -15,6 +15,7 @@ import (
 	"resslt/schemas"
 	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 // pngHeader is a PNG that claims w×h pixels and holds none.
@@ -99,6 +100,7 @@ func TestDecodeRefuses(t *testing.T) {
 // TestDecodeDamaged cuts real files at every tenth byte and flips their bits: an
 // error or a picture of the stated size, never a panic, and never much memory.
 func TestDecodeDamaged(t *testing.T) {
+	racetest.SkipNumbers(t)
 	files, err := filepath.Glob(parityDir + "files/*")
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 const rasterDir = "raster/testdata/files/"
@@ -45,6 +46,7 @@ func TestFirstVersionRefusesAsEver(t *testing.T) {
 
 // The two versions of an engine give equal bytes of what both decode.
 func TestVersionsAgree(t *testing.T) {
+	racetest.SkipNumbers(t)
 	p, err := Preset("imagenet-strong")
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,8 @@
 #   deploy/arm64.sh build          bin/linux-arm64 (libjpeg-turbo, NEON), bin/linux-arm64-nocgo and bin/darwin-arm64 (pure Go)
 #   deploy/arm64.sh test [short]   kernels, golden pixels, draws, order, plans and chunks, with cgo and without
 #   deploy/arm64.sh check          for make test: builds into bin/check, without Google's client, then test short;
-#                                  reports if the tools are missing
+#                                  reports if the tools are missing. Pure Go for Linux is left out: macOS's
+#                                  build has the one, and arm64's Linux the other
 #
 # short leaves out the tests of package augment with cgo, which repeat those
 # without, and order and chunks, which are integers in Go.
@@ -36,15 +37,12 @@ on() {
   env GOOS="$os" GOARCH=arm64 CGO_ENABLED="$cgo" CC="$compiler" "$go" "$@"
 }
 
-# build TO [FLAG...] puts the programs into folders of TO.
+# build OS CGO DIR [FLAG...] puts the programs into a folder.
 build() {
-  local to=$1
-  shift
-  on linux 1 build -ldflags '-s -w' "$@" -o "$to/linux-arm64/" ./cmd/resslt ./cmd/augmentd
-  on linux 0 build -ldflags '-s -w' "$@" -o "$to/linux-arm64-nocgo/" ./cmd/resslt ./cmd/augmentd
-  on darwin 0 build -ldflags '-s -w' "$@" -o "$to/darwin-arm64/" ./cmd/resslt ./cmd/augmentd
-  on darwin 0 vet "$@" ./cmd/resslt ./cmd/augmentd
-  du -h "$to"/linux-arm64*/* "$to"/darwin-arm64/*
+  local os=$1 cgo=$2 dir=$3
+  shift 3
+  on "$os" "$cgo" build -ldflags '-s -w' "$@" -o "$dir/" ./cmd/resslt ./cmd/augmentd
+  du -h "$dir"/*
 }
 
 # fused counts the multiply-adds of one rounding that Go's compiler has put into a
@@ -80,11 +78,17 @@ turbo='Golden|Kernels|PhotosAgree|Tier|PIL|Part|OtherFormats|Arguments'
 augment='Golden|Draw|Math|Replay|Parity|Plan|Arguments'
 
 case "${1:-}" in
-build) build "$bin" ;;
+build)
+  build linux 1 "$bin/linux-arm64"
+  build linux 0 "$bin/linux-arm64-nocgo"
+  build darwin 0 "$bin/darwin-arm64"
+  ;;
 test) try "${2:-}" ;;
 check)
   # Google's client is a third of what there is to compile.
-  build "$bin/check" -tags nogcs
+  build linux 1 "$bin/check/linux-arm64" -tags nogcs
+  build darwin 0 "$bin/check/darwin-arm64" -tags nogcs
+  on darwin 0 vet -tags nogcs ./cmd/resslt ./cmd/augmentd
   try short
   ;;
 *) echo "arm64: usage: $0 build|test [short]|check" >&2; exit 2 ;;

@@ -10,6 +10,7 @@ import (
 
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 func TestBlockedOrderIsBijection(t *testing.T) {
@@ -104,6 +105,7 @@ func TestBlockedOrderReadsRuns(t *testing.T) {
 // Epochs and seeds differ in the order of shards, in what shares a window and in
 // the order within.
 func TestBlockedOrderDiffers(t *testing.T) {
+	racetest.SkipNumbers(t)
 	shards := equalShards(40, 500)
 	base := newBlockedOrder(1, shards, 4, 256)
 	for name, other := range map[string]func(i int64) int64{

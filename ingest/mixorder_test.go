@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 )
 
 // mixSpec is a spec of a mixture of sets with so many samples, drawn from by weight.
@@ -46,6 +47,7 @@ var mixtures = []struct {
 }
 
 func TestMixOrder(t *testing.T) {
+	racetest.SkipNumbers(t)
 	for _, m := range mixtures {
 		for _, order := range []string{"global", "blocked:shards=2,window=64"} {
 			t.Run(m.name+" "+order, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync"
 	"testing"
+
+	"resslt/schemas/racetest"
 )
 
 func TestOrderIsBijection(t *testing.T) {
@@ -123,6 +125,7 @@ func TestOrderOfTinySets(t *testing.T) {
 // Over many epochs, each place must visit every sample equally often, and
 // neighbours must be independent.
 func TestOrderIsUniform(t *testing.T) {
+	racetest.SkipNumbers(t)
 	for _, n := range []int64{100, 256, 1000} {
 		o := NewOrder(5, n)
 		epochs := 100 * n
@@ -150,6 +153,7 @@ func TestOrderIsUniform(t *testing.T) {
 // Within an epoch of a real size: place, neighbour and next epoch must be
 // uncorrelated. A correlation of n pairs has standard deviation 1/√n.
 func TestOrderIsUncorrelated(t *testing.T) {
+	racetest.SkipNumbers(t)
 	for _, n := range []int64{50_000, 60_000, 65_536, 300_000} {
 		o := NewOrder(11, n)
 		mid, norm := float64(n-1)/2, float64(n)*(float64(n)*float64(n)-1)/12

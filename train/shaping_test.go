@@ -5,6 +5,7 @@ import (
 	"maps"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/nn/nntest"
 	"resslt/train/objective"
 	"resslt/train/recipe"
@@ -62,6 +63,7 @@ func others(key string, v any, all bool) []any {
 // TestKeysThatShape: a key that decides which tensors a checkpoint has or of which shape, for any
 // objective, is one that `--resume` refuses to change, and the others load.
 func TestKeysThatShape(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	for _, name := range objective.Names() {
 		base := []string{"objective=" + name, "classes=10", "clusters=[4]", "stem=small", "width=1", "whiten_epsilon=0.1", "triplet_ranks=[2, 4]"}

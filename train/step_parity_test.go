@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"resslt/schemas/racetest"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/optim"
@@ -103,6 +104,7 @@ func (c learnerCase) checkDouble(tb testing.TB, ref *nntest.Reference) {
 // TestStepParity runs ten whole steps: losses, both networks, queue; in float64 against
 // PyTorch's, and in fp32 against float64.
 func TestStepParity(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	for _, f := range stepFixtures {
 		t.Run(f.name, func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"resslt/schemas/racetest"
 )
 
 var wide = Limits{MaxPixels: 100e6, MaxBytes: 64 << 20, MaxSide: 65535}
@@ -157,6 +159,7 @@ func imageNet(t testing.TB, each func(name string, jpeg []byte)) {
 }
 
 func TestRestoreImageNet(t *testing.T) {
+	racetest.SkipNumbers(t)
 	var r Restorer
 	n, before, after, skeletons := 0, 0, 0, 0
 	imageNet(t, func(name string, jpeg []byte) {

@@ -15,6 +15,7 @@ import (
 	"resslt/augment"
 	"resslt/schemas"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 // noBones stands in for the part of a pack that pixels do not need.
@@ -89,6 +90,7 @@ func checkPicture(t *testing.T, name string, got, want *augment.Image) {
 
 // TestPackedPhotos is the same for real pictures, with their sizes.
 func TestPackedPhotos(t *testing.T) {
+	racetest.SkipNumbers(t)
 	p := newPainter(t, chosen.tier)
 	plain, packed, n := 0, 0, 0
 	for _, s := range photos(t, 150) {

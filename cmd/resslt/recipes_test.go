@@ -8,6 +8,7 @@ import (
 	"resslt/cmd/internal/pipeline"
 	"resslt/ingest"
 	"resslt/schemas"
+	"resslt/schemas/racetest"
 	"resslt/train"
 	"resslt/train/backbone"
 	"resslt/train/nn"
@@ -45,6 +46,7 @@ func TestRecipesCheck(t *testing.T) {
 
 // TestSweepsCheck: every cell of every sweep is a recipe with a run spec.
 func TestSweepsCheck(t *testing.T) {
+	racetest.SkipNumbers(t)
 	for _, name := range recipe.SweepNames() {
 		s, err := recipe.LoadSweep(name)
 		if err != nil {

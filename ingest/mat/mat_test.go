@@ -11,6 +11,7 @@ import (
 
 	"resslt/schemas/bounded/boundedtest"
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 )
 
 func file(t testing.TB, name string) []byte {
@@ -73,6 +74,7 @@ func TestReadBigEndian(t *testing.T) {
 }
 
 func TestReadRefuses(t *testing.T) {
+	racetest.SkipNumbers(t)
 	plain := file(t, "plain.mat")
 	bomb := func() []byte {
 		var z bytes.Buffer

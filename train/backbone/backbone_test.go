@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"resslt/schemas/errs"
+	"resslt/schemas/racetest"
 	"resslt/train/backbone"
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
@@ -25,6 +26,7 @@ func (k *key) UnmarshalJSON(b []byte) error {
 }
 
 func TestKeysAreTorchvisions(t *testing.T) {
+	racetest.SkipNumbers(t)
 	nntest.Torch(t)
 	raw, err := os.ReadFile(nntest.File(t, "torchvision_keys.json"))
 	if err != nil {

@@ -3,6 +3,7 @@ package backbone_test
 import (
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -199,8 +200,8 @@ func TestParity(t *testing.T) {
 	nntest.Torch(t)
 	for _, p := range parities() {
 		t.Run(p.fixture, func(t *testing.T) {
-			if p.config.Width == 0 && p.fixture != "resnet34" && testing.Short() {
-				t.Skip("a published width, and -short: resnet34 stands for them")
+			if p.config.Width == 0 && p.fixture != "resnet34" && (testing.Short() || os.Getenv("RESSLT_LONG") == "") {
+				t.Skip("a published width, for which resnet34 stands; its narrow network has every layer: make parity, make test LONG=1")
 			}
 			fix := nntest.Load(t, p.fixture)
 			var m meta
