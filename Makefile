@@ -101,12 +101,12 @@ $(BIN)/promtool:
 	deploy/prometheus.sh $(BIN)
 
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
-LONG := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
+SLOW := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
 check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, format, the short tests of all but LONG packages
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) fmt --diff ./...
-	RESSLT_REQUIRE_TORCH=1 $(GO) test -short -parallel 6 $$($(GO) list ./... | grep -vE '$(LONG)')
+	RESSLT_REQUIRE_TORCH=1 $(GO) test -short -parallel 6 $$($(GO) list ./... | grep -vE '$(SLOW)')
 
 parity: setup build ## losses, gradients, networks, optimizers and pixels, compared with PyTorch and torchvision
 	RESSLT_LONG=1 RESSLT_REQUIRE_TORCH=1 $(GO) test -count=1 -v -run 'Parity|Mutations' ./train/... ./augment/... | grep -vE '^(=== |\?|testing: warning)'
