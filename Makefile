@@ -103,7 +103,7 @@ $(BIN)/promtool:
 # Packages whose tests train networks, start farms or compare every backbone: minutes each.
 SLOW := /cmd/resslt$$|/cmd/internal/(session|pipeline|chaos)(/|$$)|/train/backbone$$
 
-check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, format, the short tests of all but LONG packages
+check: build $(GOLANGCI_LINT) ## before every commit, two minutes: build, vet, format, the short tests of all but SLOW packages
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) fmt --diff ./...
 	RESSLT_REQUIRE_TORCH=1 $(GO) test -short -parallel 6 $$($(GO) list ./... | grep -vE '$(SLOW)')
