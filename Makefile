@@ -94,6 +94,8 @@ $(BIN)/versitygw:
 # opens these programs in a debugger, and three packages at a time fill two cores while the
 # tests of one wait.
 TESTS := $(GO) test -vet=off -ldflags=-w -p 3
+# The verbs' tests take longest, and mostly wait for one process: they begin first, beside the others.
+ALL := ./cmd/resslt ./...
 
 # Debian's Prometheus, which checks the alerts and the dashboard.
 $(BIN)/promtool:
@@ -116,7 +118,7 @@ test: setup-test build $(BIN)/versitygw $(BIN)/promtool ## install, build, then 
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) build -o $(BIN)/augmentd-nocgo ./cmd/augmentd
 	GO=$(GO) BIN=$(BIN) deploy/arm64.sh check
-	RESSLT_LONG=$(LONG) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) $(TESTS) -timeout 40m ./...
+	RESSLT_LONG=$(LONG) RESSLT_REQUIRE_TORCH=1 RESSLT_TEST_PROGRAMS=$(abspath $(BIN)) $(TESTS) -timeout 40m $(ALL)
 	GO="$(GO)" deploy/cpus.sh -short
 	cd deploy/validate && $(GO) vet . && $(GO) test .
 	$(MAKE) --no-print-directory test-python-core
@@ -155,7 +157,7 @@ test-cpus: setup build ## the numeric tests under other CPUs' kernels, with 1, 2
 
 # Google's client is a third of what there is to compile, and has no goroutine of ours.
 race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
-	RESSLT_REQUIRE_TORCH=1 $(TESTS) -tags disable_grpc_modules,nogcs -race -timeout 40m $(if $(SHORT),-short) ./...
+	RESSLT_REQUIRE_TORCH=1 $(TESTS) -tags disable_grpc_modules,nogcs -race -timeout 40m $(if $(SHORT),-short) $(ALL)
 
 asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
 	augment/turbo/asan.sh
