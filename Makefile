@@ -155,9 +155,8 @@ test-arm64: setup-cross ## arm64's kernels, golden pixels, draws, order and chun
 test-cpus: setup build ## the numeric tests under other CPUs' kernels, with 1, 2 and 3 threads: make test-cpus [SHORT=1]
 	GO="$(GO)" deploy/cpus.sh $(if $(SHORT),-short)
 
-# Google's client is a third of what there is to compile, and has no goroutine of ours.
 race: setup build $(BIN)/versitygw ## every package's tests under the race detector: make race [SHORT=1]
-	RESSLT_REQUIRE_TORCH=1 $(TESTS) -tags disable_grpc_modules,nogcs -race -timeout 40m $(if $(SHORT),-short) $(ALL)
+	RESSLT_REQUIRE_TORCH=1 $(TESTS) -race -timeout 40m $(if $(SHORT),-short) $(ALL)
 
 asan: setup build ## the C side of the fast engine under address and undefined-behaviour sanitizers, then fuzzed
 	augment/turbo/asan.sh
