@@ -6,10 +6,11 @@ import (
 	"io"
 	"strings"
 
+	ours "resslt/ingest/parquet"
+
 	arrow "github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/parquet-go/parquet-go"
-	ours "resslt/ingest/parquet"
 )
 
 // reader reads a column of bytes of a file by one of the libraries.
