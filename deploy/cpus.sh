@@ -125,7 +125,7 @@ while read -r name isa aten blas mkl tier needs; do
 			case $name:$p in mixed:augment*) continue ;; esac
 			(
 				export DNNL_MAX_CPU_ISA=$isa ONEDNN_MAX_CPU_ISA=$isa ATEN_CPU_CAPABILITY=$aten OPENBLAS_CORETYPE=$blas
-				export MKL_ENABLE_INSTRUCTIONS=$mkl RESSLT_TIER=$tier RESSLT_TEST_THREADS=$threads RESSLT_REQUIRE_TORCH=1
+				export MKL_ENABLE_INSTRUCTIONS=$mkl RESSLT_TIER=$tier RESSLT_TEST_THREADS=$threads RESSLT_REQUIRE_TORCH=1 RESSLT_LONG=1
 				run "$name" "$threads" "$p"
 			) &
 			if [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; then wait -n || true; fi

@@ -50,7 +50,7 @@ wheel() {
   opens_without_gpu env RESSLT_TORCH="$tests/shim/libresslt_torch.so" "$tests/resslt" doctor
   RESSLT_TORCH=$tests/shimcuda/libresslt_torch.so "$tests/resslt" doctor
   read -ra packages <<<"${PACKAGES:-./train/...}"
-  RESSLT_TORCH=$tests/shim/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 "$GO" test -timeout 20m "${packages[@]}"
+  RESSLT_TORCH=$tests/shim/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 RESSLT_LONG=1 "$GO" test -timeout 20m "${packages[@]}"
   RESSLT_TORCH=$tests/shimcuda/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 "$GO" test -timeout 20m ./train/torch
 }
 case $suite in
@@ -126,6 +126,6 @@ for p in "${packages[@]}"; do
   name=${p//\//_}.test
   "$GO" test -c -o "$tests/$name" "./$p"
   echo "== $p"
-  inside sh -c "cd /src/main/$p && RESSLT_TORCH=/tmp/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 /tests/$name -test.timeout 10m" || failed+=("$p")
+  inside sh -c "cd /src/main/$p && RESSLT_TORCH=/tmp/libresslt_torch.so RESSLT_REQUIRE_TORCH=1 RESSLT_LONG=1 /tests/$name -test.timeout 10m" || failed+=("$p")
 done
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"

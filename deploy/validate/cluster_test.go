@@ -197,8 +197,6 @@ func (c *cluster) definitions() {
 	}
 }
 
-var manifests = []string{"augmentd.yaml", "train.yaml", "pytorchjob.yaml", "scaledobject.yaml"}
-
 // TestCluster has Kubernetes' own API server and controllers take deploy's manifests.
 func TestCluster(t *testing.T) {
 	c := startCluster(t)

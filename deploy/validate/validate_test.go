@@ -28,12 +28,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// manifests are what kubectl applies of ../kubernetes; nats-values.yaml is for NATS's chart.
+var manifests = []string{"augmentd.yaml", "train.yaml", "pytorchjob.yaml", "scaledobject.yaml"}
+
 // objects decodes every document of the Kubernetes manifests into its own type, and
 // fails on a field that the type has not.
 func objects(t *testing.T) []metav1.Object {
 	t.Helper()
 	var out []metav1.Object
-	for _, file := range []string{"augmentd.yaml", "train.yaml", "pytorchjob.yaml", "scaledobject.yaml"} {
+	for _, file := range manifests {
 		raw := read(t, filepath.Join("../kubernetes", file))
 		for _, doc := range bytes.Split(raw, []byte("\n---\n")) {
 			var kind metav1.TypeMeta

@@ -2,10 +2,10 @@ package racetest
 
 import "testing"
 
-// SkipNumbers skips, under the race detector, a test of numbers alone.
+// SkipNumbers skips, under the race detector, a test of what one goroutine or libtorch computes.
 func SkipNumbers(tb testing.TB) {
 	tb.Helper()
-	skip(tb, "compares numbers, which the race detector has no part in")
+	skip(tb, "is of one goroutine or of libtorch, where the race detector finds nothing")
 }
 
 // SkipPrograms skips, under the race detector, a test of programs whose goroutines another

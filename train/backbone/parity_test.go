@@ -3,7 +3,6 @@ package backbone_test
 import (
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	"resslt/train/nn"
 	"resslt/train/nn/nntest"
 	"resslt/train/torch"
+	"resslt/train/torch/torchtest"
 )
 
 // parity is a network that torchvision computed in float64: forward in both modes,
@@ -200,8 +200,8 @@ func TestParity(t *testing.T) {
 	nntest.Torch(t)
 	for _, p := range parities() {
 		t.Run(p.fixture, func(t *testing.T) {
-			if p.config.Width == 0 && p.fixture != "resnet34" && (testing.Short() || os.Getenv("RESSLT_LONG") == "") {
-				t.Skip("a published width, for which resnet34 stands; its narrow network has every layer: make parity, make test LONG=1")
+			if p.config.Width == 0 && p.fixture != "resnet34" {
+				torchtest.SkipLike(t, "resnet34 of the published widths, and every layer in a narrow network")
 			}
 			fix := nntest.Load(t, p.fixture)
 			var m meta

@@ -232,20 +232,11 @@ func TestObjectivesTrain(t *testing.T) {
 			if i > 0 { // train.Run's goroutines are the first one's
 				racetest.SkipNumbers(t)
 			}
-			// Of each kind one: a relation, a contrast, no negatives, prototypes.
 			if !slices.Contains([]string{"ressl", "moco-v2", "byol", "swav"}, c.name) {
-				skipLike(t)
+				torchtest.SkipLike(t, "a relation, a contrast, no negatives, prototypes")
 			}
 			wellTrained(t, trainLong(t, c.set...), c.from, c.flat)
 		})
-	}
-}
-
-// skipLike skips a training that says little beside those of its kind that are not skipped.
-func skipLike(t *testing.T) {
-	t.Helper()
-	if os.Getenv("RESSLT_LONG") == "" {
-		t.Skip("one of its kind is trained: make test LONG=1")
 	}
 }
 
@@ -264,7 +255,7 @@ func TestBackbonesTrain(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			if name != "resnet18" && name != "vit_tiny_patch4" {
-				skipLike(t)
+				torchtest.SkipLike(t, "a convolutional network and a transformer")
 			}
 			wellTrained(t, trainLong(t, append(set, "backbone="+name, "image_size=16", "batch_size=16", "K=256",
 				"m=0.95", "infonce_warmup_epochs=2")...), 0, collapsed(256))

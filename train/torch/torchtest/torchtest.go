@@ -154,3 +154,12 @@ func Twins(fn func(order int)) {
 		fn(order)
 	}
 }
+
+// SkipLike skips a long test beside which one of its kind always runs, but where the long ones
+// are asked for: make test LONG=1, make parity, make test-cpus, make libtorch.
+func SkipLike(t testing.TB, kind string) {
+	t.Helper()
+	if testing.Short() || os.Getenv("RESSLT_LONG") == "" {
+		t.Skip("one of its kind is tested, " + kind + ": make test LONG=1 has all")
+	}
+}
